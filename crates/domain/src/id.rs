@@ -108,10 +108,8 @@ impl<K: Kind> FromStr for Id<K> {
 
     fn from_str(text: &str) -> Result<Self, IdError> {
         let error = IdError { expected: K::PREFIX };
-        let suffix = text
-            .strip_prefix(K::PREFIX)
-            .and_then(|rest| rest.strip_prefix('_'))
-            .filter(|suffix| suffix.len() == 26);
+        let suffix =
+            text.strip_prefix(K::PREFIX).and_then(|rest| rest.strip_prefix('_')).filter(|suffix| suffix.len() == 26);
         let Some(suffix) = suffix else { return Err(error) };
         let mut bits = 0_u128;
         for (place, byte) in suffix.bytes().enumerate() {

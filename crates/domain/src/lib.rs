@@ -2,6 +2,14 @@
 
 pub mod clock;
 pub mod id;
+pub mod invitation;
+pub mod project;
+pub mod quota;
+pub mod role;
+pub mod service_account;
+pub mod text;
+pub mod user;
+pub mod workspace;
 
 pub use clock::{Clock, Random};
 pub use id::{

@@ -1,0 +1,319 @@
+//! Who is asking, and what they may do. The one place where roles become permissions.
+
+use std::sync::Arc;
+
+use crate::{
+    ApiKeyId, PrincipalId, UserId, WorkspaceId,
+    audit::AuditPrincipal,
+    role::{ProjectRole, Role},
+};
+
+/// A membership in a workspace that is not deleted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Membership {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// Its slug.
+    pub slug: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// The role there.
+    pub role: Role,
+}
+
+/// A user or a service account, as far as judging needs to know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// Who.
+    pub id: PrincipalId,
+    /// A person's email, or a service account's address.
+    pub email: String,
+    /// A name for people.
+    pub name: String,
+    /// Whether a user runs the installation.
+    pub operator: bool,
+    /// Whether every credential is refused.
+    pub disabled: bool,
+    /// Where they are a member; a service account is in exactly one place, or, its workspace gone, in none.
+    pub memberships: Vec<Membership>,
+}
+
+/// Why an identity's credentials are refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IdentityRefusal {
+    /// It is disabled.
+    Disabled,
+    /// It is a member of no workspace (and no operator, who must be able to start).
+    NoWorkspace,
+}
+
+impl Identity {
+    /// Why every credential of it is refused, if it is.
+    #[must_use]
+    pub fn refusal(&self) -> Option<IdentityRefusal> {
+        if self.disabled {
+            Some(IdentityRefusal::Disabled)
+        } else if self.memberships.is_empty() && !self.operator {
+            Some(IdentityRefusal::NoWorkspace)
+        } else {
+            None
+        }
+    }
+}
+
+/// What a principal showed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Credential {
+    /// A request signed by this key.
+    Signature(ApiKeyId),
+    /// A short-lived token that was given out for this key.
+    BearerToken(ApiKeyId),
+    /// A shell on the machine that holds the data.
+    Host,
+}
+
+impl Credential {
+    /// The key behind it.
+    #[must_use]
+    pub const fn key(&self) -> Option<ApiKeyId> {
+        match self {
+            Self::Signature(key) | Self::BearerToken(key) => Some(*key),
+            Self::Host => None,
+        }
+    }
+}
+
+/// Somebody who was authenticated.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Principal {
+    identity: Option<Arc<Identity>>,
+    credential: Credential,
+}
+
+/// Why something is not allowed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Denied {
+    /// The principal may not even know that it exists.
+    #[error("there is no such thing here")]
+    NotFound,
+    /// The role does not reach that far.
+    #[error("this needs the role {0}")]
+    Role(&'static str),
+    /// A bearer token was shown for what needs a signature.
+    #[error("a bearer token manages neither keys nor roles; sign this request with the key itself")]
+    BearerToken,
+    /// A service account asked for what only people have.
+    #[error("service accounts do not manage their own keys; an admin of the workspace does")]
+    ServiceAccount,
+}
+
+/// What can be done in a workspace.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WorkspacePermission {
+    /// See its name and one's own role.
+    View,
+    /// Rename it.
+    Update,
+    /// Delete it and all that is in it.
+    Delete,
+    /// See who is in it.
+    ViewMembers,
+    /// Change roles, remove people.
+    ManageMembers,
+    /// See, send and take back invitations.
+    ManageInvitations,
+    /// See its service accounts and their keys.
+    ViewServiceAccounts,
+    /// Create, describe, disable and delete them.
+    ManageServiceAccounts,
+    /// Give them a role.
+    GrantServiceAccountRole,
+    /// Register, disable and revoke their keys.
+    ManageServiceAccountKeys,
+    /// Create a project.
+    CreateProject,
+    /// Read the audit log.
+    ViewAuditEvents,
+}
+
+impl WorkspacePermission {
+    const fn needs(self) -> Role {
+        match self {
+            Self::View | Self::ViewMembers | Self::CreateProject => Role::Member,
+            Self::Update
+            | Self::Delete
+            | Self::ManageMembers
+            | Self::ManageInvitations
+            | Self::ViewServiceAccounts
+            | Self::ManageServiceAccounts
+            | Self::GrantServiceAccountRole
+            | Self::ManageServiceAccountKeys
+            | Self::ViewAuditEvents => Role::Admin,
+        }
+    }
+
+    /// Whether it hands out keys or roles, which no bearer token may.
+    const fn hands_out_rights(self) -> bool {
+        matches!(
+            self,
+            Self::ManageMembers
+                | Self::ManageInvitations
+                | Self::GrantServiceAccountRole
+                | Self::ManageServiceAccountKeys
+                | Self::Delete
+        )
+    }
+}
+
+/// What can be done in a project.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProjectPermission {
+    /// See it and its members.
+    View,
+    /// Change its title and description.
+    Edit,
+    /// Delete it.
+    Delete,
+    /// Invite, change roles, remove.
+    ManageMembers,
+}
+
+impl ProjectPermission {
+    const fn needs(self) -> ProjectRole {
+        match self {
+            Self::View => ProjectRole::Viewer,
+            Self::Edit => ProjectRole::Editor,
+            Self::Delete | Self::ManageMembers => ProjectRole::Admin,
+        }
+    }
+}
+
+impl Principal {
+    /// A user or service account that showed `credential`.
+    #[must_use]
+    pub const fn new(identity: Arc<Identity>, credential: Credential) -> Self {
+        Self { identity: Some(identity), credential }
+    }
+
+    /// Whoever has a shell on the machine that holds the data: they could edit the database file itself.
+    #[must_use]
+    pub const fn host() -> Self {
+        Self { identity: None, credential: Credential::Host }
+    }
+
+    /// Who it is; nobody in particular on the host.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Arc<Identity>> {
+        self.identity.as_ref()
+    }
+
+    /// What was shown.
+    #[must_use]
+    pub const fn credential(&self) -> &Credential {
+        &self.credential
+    }
+
+    /// The id, where there is one.
+    #[must_use]
+    pub fn id(&self) -> Option<PrincipalId> {
+        self.identity.as_ref().map(|identity| identity.id)
+    }
+
+    /// The name in the audit log.
+    #[must_use]
+    pub fn audit_principal(&self) -> AuditPrincipal {
+        match self.id() {
+            Some(PrincipalId::User(id)) => AuditPrincipal::User(id),
+            Some(PrincipalId::ServiceAccount(id)) => AuditPrincipal::ServiceAccount(id),
+            None => AuditPrincipal::Host,
+        }
+    }
+
+    /// Whether they run the installation.
+    #[must_use]
+    pub fn is_operator(&self) -> bool {
+        self.identity.as_ref().is_none_or(|identity| identity.operator)
+    }
+
+    /// The role in a workspace, if they are in it.
+    #[must_use]
+    pub fn role_in(&self, workspace: WorkspaceId) -> Option<Role> {
+        match &self.identity {
+            None => Some(Role::Admin),
+            Some(identity) => identity.memberships.iter().find(|m| m.workspace == workspace).map(|m| m.role),
+        }
+    }
+
+    /// Whether they may do this in a workspace.
+    ///
+    /// # Errors
+    /// [`Denied::NotFound`] for a stranger to the workspace, else what is missing.
+    pub fn authorize(&self, permission: WorkspacePermission, workspace: WorkspaceId) -> Result<(), Denied> {
+        let role = self.role_in(workspace).ok_or(Denied::NotFound)?;
+        if role < permission.needs() {
+            return Err(Denied::Role("admin of the workspace"));
+        }
+        if permission.hands_out_rights() { self.require_signature() } else { Ok(()) }
+    }
+
+    /// Whether they may do this in a project of `workspace`, where `role` is their own role in the project.
+    /// An admin of the workspace sees every project, and reaches further only after joining it.
+    ///
+    /// # Errors
+    /// [`Denied::NotFound`] for who cannot see the project, else what is missing.
+    pub fn authorize_project(
+        &self,
+        permission: ProjectPermission,
+        workspace: WorkspaceId,
+        role: Option<ProjectRole>,
+    ) -> Result<(), Denied> {
+        let in_workspace = self.role_in(workspace).ok_or(Denied::NotFound)?;
+        let role = match (role, in_workspace) {
+            (Some(role), _) => role,
+            (None, Role::Admin) => ProjectRole::Viewer,
+            (None, Role::Member) => return Err(Denied::NotFound),
+        };
+        if role < permission.needs() {
+            return Err(Denied::Role(match permission.needs() {
+                ProjectRole::Viewer => "viewer of the project",
+                ProjectRole::Editor => "editor of the project",
+                ProjectRole::Admin => "admin of the project",
+            }));
+        }
+        if permission == ProjectPermission::ManageMembers { self.require_signature() } else { Ok(()) }
+    }
+
+    /// Whether they run the installation, and showed more than a bearer token.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn authorize_operator(&self) -> Result<(), Denied> {
+        if !self.is_operator() {
+            return Err(Denied::Role("operator"));
+        }
+        self.require_signature()
+    }
+
+    /// The user who manages keys of their own.
+    ///
+    /// # Errors
+    /// For service accounts, for the host, and for bearer tokens.
+    pub fn authorize_own_keys(&self) -> Result<UserId, Denied> {
+        match self.id() {
+            Some(PrincipalId::User(user)) => self.require_signature().map(|()| user),
+            Some(PrincipalId::ServiceAccount(_)) => Err(Denied::ServiceAccount),
+            None => Err(Denied::Role("user")),
+        }
+    }
+
+    /// Refuses a bearer token, which manages neither keys nor roles.
+    ///
+    /// # Errors
+    /// [`Denied::BearerToken`]
+    pub const fn require_signature(&self) -> Result<(), Denied> {
+        match self.credential {
+            Credential::BearerToken(_) => Err(Denied::BearerToken),
+            Credential::Signature(_) | Credential::Host => Ok(()),
+        }
+    }
+}

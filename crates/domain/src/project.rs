@@ -1,0 +1,24 @@
+//! Projects: titled things inside a workspace, seen by those who created them or were invited.
+
+use jiff::Timestamp;
+
+use crate::{ProjectId, WorkspaceId};
+
+/// A project.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Project {
+    /// Its id.
+    pub id: ProjectId,
+    /// The workspace it belongs to.
+    pub workspace: WorkspaceId,
+    /// Its title; titles repeat.
+    pub title: String,
+    /// What it is about.
+    pub description: String,
+    /// Who created it: `usr_…` or `sa_…`, or `host`.
+    pub created_by: String,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}

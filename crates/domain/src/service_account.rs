@@ -1,0 +1,44 @@
+//! Service accounts: principals that are no person, in one workspace.
+
+use jiff::Timestamp;
+
+use crate::{ServiceAccountId, WorkspaceId, role::Role, workspace::Slug};
+
+/// A principal that is no person.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ServiceAccount {
+    /// Its id.
+    pub id: ServiceAccountId,
+    /// The one workspace it belongs to.
+    pub workspace: WorkspaceId,
+    /// Its name, unique in the workspace.
+    pub name: Slug,
+    /// What it is for.
+    pub description: String,
+    /// Its email-like address, never used again.
+    pub address: String,
+    /// Its role in the workspace.
+    pub role: Role,
+    /// Whether all its credentials are refused.
+    pub disabled: bool,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+/// `NAME@WORKSPACE_SLUG.SERVICE_ACCOUNT_DOMAIN`
+#[must_use]
+pub fn service_account_address(name: &Slug, workspace: &Slug, domain: &str) -> String {
+    format!("{name}@{workspace}.{domain}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_names_account_workspace_and_domain() {
+        let address =
+            service_account_address(&"ci-runner".parse().unwrap(), &"acme".parse().unwrap(), "sa.keyward.local");
+        assert_eq!(address, "ci-runner@acme.sa.keyward.local");
+    }
+}

@@ -1,0 +1,79 @@
+//! Texts that people give to things: titles, names, descriptions. Stored as given, less the blanks around them.
+
+/// A text that cannot be taken.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum TextError {
+    /// Nothing but blanks.
+    #[error("it is empty; give it at least one character")]
+    Empty,
+    /// Too many characters.
+    #[error("it has more than {0} characters; shorten it")]
+    TooLong(usize),
+    /// A control or direction-changing character, which could forge what a reader sees.
+    #[error("it holds a control character (such as a line break); leave it out")]
+    Control,
+}
+
+/// Characters that a title or a name may have.
+pub const MAX_TITLE: usize = 100;
+/// Characters that a description may have.
+pub const MAX_DESCRIPTION: usize = 1000;
+
+fn is_forbidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// A title or a person's name: one line, 1 to [`MAX_TITLE`] characters.
+///
+/// # Errors
+/// Empty, too long, or with control characters.
+pub fn parse_title(text: &str) -> Result<String, TextError> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(TextError::Empty);
+    }
+    check(text, MAX_TITLE, is_forbidden)
+}
+
+/// A description: 0 to [`MAX_DESCRIPTION`] characters, line breaks allowed.
+///
+/// # Errors
+/// Too long, or with control characters other than line breaks and tabs.
+pub fn parse_description(text: &str) -> Result<String, TextError> {
+    check(text.trim(), MAX_DESCRIPTION, |c| is_forbidden(c) && !matches!(c, '\n' | '\r' | '\t'))
+}
+
+fn check(text: &str, most: usize, forbidden: fn(char) -> bool) -> Result<String, TextError> {
+    if text.chars().count() > most {
+        Err(TextError::TooLong(most))
+    } else if text.contains(forbidden) {
+        Err(TextError::Control)
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_is_one_visible_line() {
+        assert_eq!(parse_title("  CI runner №1 🚀 "), Ok("CI runner №1 🚀".into()));
+        assert_eq!(parse_title(" \t "), Err(TextError::Empty));
+        assert_eq!(parse_title(&"é".repeat(100)), Ok("é".repeat(100)));
+        assert_eq!(parse_title(&"é".repeat(101)), Err(TextError::TooLong(100)));
+        for text in ["a\nb", "a\0b", "a\u{202e}b", "a\u{85}b"] {
+            assert_eq!(parse_title(text), Err(TextError::Control), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_description_may_be_empty_and_have_lines() {
+        assert_eq!(parse_description(""), Ok(String::new()));
+        assert_eq!(parse_description("one\r\ntwo"), Ok("one\r\ntwo".into()));
+        assert_eq!(parse_description("one\u{1b}[31m"), Err(TextError::Control));
+        assert_eq!(parse_description(&"x".repeat(1001)), Err(TextError::TooLong(1000)));
+    }
+}

@@ -1,0 +1,128 @@
+//! Users: people, with an email.
+
+use std::{fmt, str::FromStr};
+
+use jiff::Timestamp;
+
+use crate::UserId;
+
+/// A person.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct User {
+    /// Their id.
+    pub id: UserId,
+    /// Where mail reaches them; unique.
+    pub email: Email,
+    /// Their name.
+    pub name: String,
+    /// Whether they run the installation.
+    pub operator: bool,
+    /// Whether all their credentials are refused.
+    pub disabled: bool,
+    /// When they were created.
+    pub created_at: Timestamp,
+}
+
+/// An email address, in lower case: two spellings that differ in case are one person.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Email(String);
+
+/// A text that is no email address that a user can have.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum EmailError {
+    /// No `name@example.com`.
+    #[error("this is not an email address such as name@example.com")]
+    Malformed,
+    /// Inside the domain of service accounts.
+    #[error("addresses inside {0} belong to service accounts; use a person's address")]
+    ServiceAccountDomain(String),
+}
+
+impl Email {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Refuses an address that could be taken for a service account's.
+    ///
+    /// # Errors
+    /// [`EmailError::ServiceAccountDomain`] where the address lies in `domain` or below it.
+    pub fn outside_of(self, domain: &str) -> Result<Self, EmailError> {
+        let host = self.0.rsplit_once('@').map_or("", |(_, host)| host);
+        let inside = host == domain || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
+        if inside { Err(EmailError::ServiceAccountDomain(domain.to_owned())) } else { Ok(self) }
+    }
+}
+
+impl fmt::Display for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Email {
+    type Err = EmailError;
+
+    fn from_str(text: &str) -> Result<Self, EmailError> {
+        let text = text.trim();
+        let Some((local, host)) = text.rsplit_once('@') else { return Err(EmailError::Malformed) };
+        // The characters of an RFC 5321 dot-string; quoted local parts serve nobody and confuse much.
+        let is_atom = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&c);
+        let is_label = |label: &str| {
+            (1..=63).contains(&label.len())
+                && label.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        };
+        let fits = text.len() <= 254
+            && (1..=64).contains(&local.len())
+            && local.bytes().all(is_atom)
+            && local.split('.').all(|atom| !atom.is_empty())
+            && host.split('.').all(is_label);
+        if fits { Ok(Self(text.to_ascii_lowercase())) } else { Err(EmailError::Malformed) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_email_is_kept_in_lower_case() {
+        assert_eq!(" Ada.L+keys@Example.COM ".parse::<Email>().unwrap().as_str(), "ada.l+keys@example.com");
+        assert!("root@localhost".parse::<Email>().is_ok());
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for bad in [
+            "",
+            "ada",
+            "@example.com",
+            "ada@",
+            "a b@example.com",
+            "ada@exa mple.com",
+            "ada@@example.com",
+            "a..b@x.org",
+            ".a@x.org",
+            "ada@-x.org",
+            "ada@x..org",
+            "ada\n@x.org",
+            "\"ada\"@x.org",
+            "ada@ex\u{e4}mple.com",
+        ] {
+            assert_eq!(bad.parse::<Email>(), Err(EmailError::Malformed), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_user_cannot_pose_as_a_service_account() {
+        let email = |text: &str| text.parse::<Email>().unwrap().outside_of("sa.keyward.local");
+        assert!(email("bot@acme.sa.keyward.local").is_err());
+        assert!(email("bot@SA.keyward.local").is_err());
+        assert!(email("bot@xsa.keyward.local").is_ok());
+        assert!(email("bot@keyward.local").is_ok());
+    }
+}
