@@ -1,1 +1,45 @@
-//! api
+//! What goes over the wire under `/api/v1`: bodies and problems, nothing else. Shared by server and client.
+//! Requests refuse fields they do not know; times are RFC 3339 in UTC.
+
+mod admin;
+mod api_key;
+mod audit;
+mod invitation;
+mod me;
+mod member;
+mod problem;
+mod project;
+mod service_account;
+mod workspace;
+
+pub use admin::{CreateUser, Quotas, UpdateQuotas, UpdateUser, User};
+pub use api_key::{ApiKey, CreateApiKey, EnableApiKey, KeyState, ProofChallenge, UpdateApiKey};
+pub use audit::AuditEvent;
+pub use invitation::{
+    AcceptInvitation, AcceptedInvitation, CreateInvitations, Invitation, InvitationState, IssuedInvitation,
+    IssuedInvitations,
+};
+pub use me::{CredentialKey, Me, MyWorkspace, Principal, PrincipalKind};
+pub use member::{Member, UpdateMember};
+pub use problem::{FieldError, Problem, codes};
+pub use project::{CreateProject, Project, ProjectMember, SetProjectMember, UpdateProject};
+pub use service_account::{CreateServiceAccount, KeyCount, ServiceAccount, UpdateServiceAccount};
+pub use workspace::{CreateWorkspace, UpdateWorkspace, Workspace, WorkspaceCreated};
+
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+
+/// One page of a list.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Page<T> {
+    /// The things of this page.
+    pub items: Vec<T>,
+    /// What to pass as `after` for the next page; null on the last.
+    pub next: Option<String>,
+}
+
+/// Tells a field that is left out from one that is `null`: `Some(None)` is `null`.
+#[expect(clippy::option_option, reason = "absent, null and a value are three things in a PATCH")]
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}

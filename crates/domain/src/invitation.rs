@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::{InvitationId, WorkspaceId, role::Role, user::Email};
 
 /// How long an invitation can be accepted.
-pub const INVITATION_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
+pub const INVITATION_LIFETIME: Duration = Duration::from_hours(7 * 24);
 
 /// An invitation of one address with one role.
 #[derive(Clone, PartialEq, Eq, Debug)]

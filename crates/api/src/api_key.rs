@@ -1,0 +1,110 @@
+//! API keys on the wire.
+
+use domain::{ApiKeyId, Timestamp};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A registered public key.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ApiKey {
+    /// Its id, for programs.
+    #[schema(value_type = String)]
+    pub id: ApiKeyId,
+    /// Its title.
+    pub title: String,
+    /// `ssh-ed25519`, `ssh-rsa`, `ecdsa-sha2-nistp256` or `ecdsa-sha2-nistp384`.
+    pub algorithm: String,
+    /// As `ssh-keygen -l` prints it; identifies the key for people.
+    pub fingerprint: String,
+    /// The key as an OpenSSH line without a comment.
+    pub public_key: String,
+    /// Where it stands.
+    pub state: KeyState,
+    /// When it was registered.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// Who registered it: `usr_…`, `sa_…` or `host`.
+    pub created_by: String,
+    /// The key that signed the registration, if one did.
+    #[schema(value_type = Option<String>)]
+    pub created_with: Option<ApiKeyId>,
+    /// When it ends.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Timestamp>,
+    /// When a request was last accepted with it, some seconds late.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_used_at: Option<Timestamp>,
+    /// From where.
+    pub last_used_ip: Option<String>,
+}
+
+/// Where a key stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyState {
+    /// It works.
+    Active,
+    /// It is paused.
+    Disabled,
+    /// Its time is over.
+    Expired,
+    /// It is dead.
+    Revoked,
+}
+
+/// A key to register.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateApiKey {
+    /// Its title: 1 to 100 characters.
+    pub title: String,
+    /// An OpenSSH line, an RFC 4716 or PEM SubjectPublicKeyInfo block, or a JWK.
+    pub public_key: String,
+    /// When it ends; left out, it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Timestamp>,
+    /// An armoured SSHSIG that shows that the private key is at hand; see `POST /me/proof-challenges`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
+}
+
+/// What to change of a key.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateApiKey {
+    /// Another title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Another end; null for none.
+    #[serde(default, deserialize_with = "crate::present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[expect(clippy::option_option, reason = "absent, null and a value are three things in a PATCH")]
+    pub expires_at: Option<Option<Timestamp>>,
+}
+
+/// How to enable a key; may be left out altogether.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EnableApiKey {
+    /// The new end of a key that has expired; null for none.
+    #[serde(default, deserialize_with = "crate::present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[expect(clippy::option_option, reason = "absent, null and a value are three things in a PATCH")]
+    pub expires_at: Option<Option<Timestamp>>,
+}
+
+/// What to sign for a proof: the lines `namespace`, `public_url`, the owner's id, the fingerprint and `challenge`,
+/// each ended by a line feed, with `ssh-keygen -Y sign -n keyward-proof`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ProofChallenge {
+    /// The SSHSIG namespace and the first line: `keyward-proof`.
+    pub namespace: String,
+    /// The second line.
+    pub public_url: String,
+    /// The last line: random, good once.
+    pub challenge: String,
+    /// Until when.
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_at: Timestamp,
+}

@@ -1,0 +1,100 @@
+//! Invitations on the wire.
+
+use domain::{InvitationId, Timestamp, UserId, WorkspaceId, role::Role};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// An invitation into a workspace.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Invitation {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: InvitationId,
+    /// Whom it is for.
+    pub email: String,
+    /// The role it gives.
+    #[schema(value_type = String)]
+    pub role: Role,
+    /// Where it stands.
+    pub state: InvitationState,
+    /// Who invited.
+    pub created_by: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// Until when it can be accepted.
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_at: Timestamp,
+}
+
+/// Where an invitation stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum InvitationState {
+    /// It can be accepted.
+    Pending,
+    /// It was.
+    Accepted,
+    /// It was taken back.
+    Revoked,
+    /// Its time is over.
+    Expired,
+}
+
+/// An invitation with its token, which is told this once.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct IssuedInvitation {
+    /// The invitation.
+    #[serde(flatten)]
+    pub invitation: Invitation,
+    /// What accepts it; good once.
+    pub token: String,
+    /// The page that accepts it.
+    pub url: String,
+}
+
+/// People to invite, all with one role.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateInvitations {
+    /// 1 to 100 addresses.
+    pub emails: Vec<String>,
+    /// `admin` or `member`.
+    #[schema(value_type = String)]
+    pub role: Role,
+}
+
+/// What was sent.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct IssuedInvitations {
+    /// One an address.
+    pub items: Vec<IssuedInvitation>,
+}
+
+/// How to accept an invitation. A caller who is authenticated joins as who they are; anybody else becomes a user.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptInvitation {
+    /// The token of the invitation.
+    pub token: String,
+    /// A name, for a new user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// A password of 12 characters or more, for a new user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+}
+
+/// Where the invitation led.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AcceptedInvitation {
+    /// Who joined.
+    #[schema(value_type = String)]
+    pub user: UserId,
+    /// What they joined.
+    #[schema(value_type = String)]
+    pub workspace: WorkspaceId,
+    /// With which role.
+    #[schema(value_type = String)]
+    pub role: Role,
+}

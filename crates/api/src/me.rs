@@ -1,0 +1,66 @@
+//! Who is asking, on the wire.
+
+use domain::{ApiKeyId, WorkspaceId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Who is asking.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Me {
+    /// Who.
+    pub principal: Principal,
+    /// The key behind the credential, where there is one.
+    pub key: Option<CredentialKey>,
+    /// Whether they run the installation.
+    pub operator: bool,
+    /// Where they are a member.
+    pub workspaces: Vec<MyWorkspace>,
+}
+
+/// A user or a service account.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Principal {
+    /// `usr_…` or `sa_…`.
+    pub id: String,
+    /// Which.
+    pub kind: PrincipalKind,
+    /// The email, or the service account's address.
+    pub email: String,
+    /// A name for people.
+    pub name: String,
+}
+
+/// A person or a program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PrincipalKind {
+    /// A person.
+    User,
+    /// A program.
+    ServiceAccount,
+}
+
+/// The key behind the credential.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct CredentialKey {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: ApiKeyId,
+    /// Its fingerprint.
+    pub fingerprint: String,
+}
+
+/// A workspace and one's role there.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct MyWorkspace {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: WorkspaceId,
+    /// Its slug.
+    pub slug: String,
+    /// Its name.
+    pub name: String,
+    /// `admin` or `member`.
+    #[schema(value_type = String)]
+    pub role: domain::role::Role,
+}

@@ -1,0 +1,109 @@
+//! RFC 9457 problem details, with a stable `code` for programs.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+/// What went wrong (RFC 9457), as `application/problem+json`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// `urn:keyward:problem:` and the code.
+    #[serde(rename = "type")]
+    pub type_uri: String,
+    /// The code in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened, and what to do next.
+    pub detail: String,
+    /// One of [`codes`]; never changes its meaning.
+    pub code: String,
+    /// The fields that cannot be taken, for `invalid_request`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+    /// What belongs to the code: `fingerprint`, `limit`, `support_contact`, `projects`, …
+    #[serde(flatten)]
+    pub members: Map<String, Value>,
+}
+
+/// A field that cannot be taken.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct FieldError {
+    /// Its name in the request.
+    pub field: String,
+    /// What is wrong with it, and what to do.
+    pub detail: String,
+    /// A stable word for the reason, such as `private_key_pasted`.
+    pub code: String,
+}
+
+impl Problem {
+    /// A problem of this status and code.
+    #[must_use]
+    pub fn new(status: u16, code: &str, title: &str, detail: impl Into<String>) -> Self {
+        Self {
+            type_uri: format!("urn:keyward:problem:{code}"),
+            title: title.to_owned(),
+            status,
+            detail: detail.into(),
+            code: code.to_owned(),
+            errors: Vec::new(),
+            members: Map::new(),
+        }
+    }
+
+    /// The same with one more member.
+    #[must_use]
+    pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(member.to_owned(), value.into());
+        self
+    }
+}
+
+/// The codes. One is added, none is ever given another meaning.
+pub mod codes {
+    /// 400: the request cannot be read, or a field cannot be taken.
+    pub const INVALID_REQUEST: &str = "invalid_request";
+    /// 401: the credential is missing or not accepted.
+    pub const UNAUTHENTICATED: &str = "unauthenticated";
+    /// 403: known, but not allowed.
+    pub const FORBIDDEN: &str = "forbidden";
+    /// 404: no such thing, or not for this caller to know.
+    pub const NOT_FOUND: &str = "not_found";
+    /// 405: the path is there, the method is not.
+    pub const METHOD_NOT_ALLOWED: &str = "method_not_allowed";
+    /// 409: the key is registered, or burnt.
+    pub const DUPLICATE_KEY: &str = "duplicate_key";
+    /// 409: a quota is reached.
+    pub const QUOTA_EXCEEDED: &str = "quota_exceeded";
+    /// 409: the slug is or was in use.
+    pub const SLUG_TAKEN: &str = "slug_taken";
+    /// 409: the name or address is or was in use.
+    pub const NAME_TAKEN: &str = "name_taken";
+    /// 409: the email belongs to a user.
+    pub const EMAIL_TAKEN: &str = "email_taken";
+    /// 409: the last admin of a workspace stays.
+    pub const LAST_ADMIN: &str = "last_admin";
+    /// 409: projects would be left without an admin; name a successor.
+    pub const SUCCESSOR_REQUIRED: &str = "successor_required";
+    /// 409: the key is revoked, for good.
+    pub const KEY_REVOKED: &str = "key_revoked";
+    /// 409: the key has expired; give it a new end first.
+    pub const KEY_EXPIRED: &str = "key_expired";
+    /// 409: the person is a member already.
+    pub const ALREADY_MEMBER: &str = "already_member";
+    /// 409: the invitation was accepted or taken back.
+    pub const INVITATION_CLOSED: &str = "invitation_closed";
+    /// 413: the body is over 1 MiB.
+    pub const TOO_LARGE: &str = "too_large";
+    /// 415: the body is not JSON.
+    pub const UNSUPPORTED_MEDIA_TYPE: &str = "unsupported_media_type";
+    /// 431: the headers are over 16 KiB.
+    pub const HEADERS_TOO_LARGE: &str = "headers_too_large";
+    /// 429: slower.
+    pub const RATE_LIMITED: &str = "rate_limited";
+    /// 500: our fault.
+    pub const INTERNAL: &str = "internal";
+    /// 503: the store does not answer, or too much is going on; try again.
+    pub const UNAVAILABLE: &str = "unavailable";
+}

@@ -1,0 +1,78 @@
+//! Projects on the wire.
+
+use domain::{ProjectId, Timestamp, role::ProjectRole};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::PrincipalKind;
+
+/// A project.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Project {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: ProjectId,
+    /// Its title.
+    pub title: String,
+    /// What it is about.
+    pub description: String,
+    /// Who created it.
+    pub created_by: String,
+    /// When it was created.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When it last changed.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Timestamp,
+    /// One's own role in it; null for an admin of the workspace who has not joined.
+    #[schema(value_type = Option<String>)]
+    pub role: Option<ProjectRole>,
+}
+
+/// A project to create. Its creator becomes its admin.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateProject {
+    /// Its title: 1 to 100 characters.
+    pub title: String,
+    /// What it is about; may be empty.
+    #[serde(default)]
+    pub description: String,
+}
+
+/// What to change of a project.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateProject {
+    /// Another title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Another description.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// A user or service account in a project.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ProjectMember {
+    /// `usr_…` or `sa_…`.
+    pub id: String,
+    /// Which.
+    pub kind: PrincipalKind,
+    /// The email, or the service account's address.
+    pub email: String,
+    /// A name for people.
+    pub name: String,
+    /// `admin`, `editor` or `viewer`.
+    #[schema(value_type = String)]
+    pub role: ProjectRole,
+}
+
+/// The role of a principal in a project.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetProjectMember {
+    /// `admin`, `editor` or `viewer`.
+    #[schema(value_type = String)]
+    pub role: ProjectRole,
+}

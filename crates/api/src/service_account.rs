@@ -1,0 +1,68 @@
+//! Service accounts on the wire.
+
+use domain::{ServiceAccountId, Timestamp, role::Role};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A service account.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ServiceAccount {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: ServiceAccountId,
+    /// Its name, unique in the workspace.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Its email-like address.
+    pub email: String,
+    /// Its role in the workspace: `admin` or `member`.
+    #[schema(value_type = String)]
+    pub role: Role,
+    /// Whether all its credentials are refused.
+    pub disabled: bool,
+    /// When it was created.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// How many keys it has, and may have.
+    pub keys: KeyCount,
+}
+
+/// How many live keys there are, and may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct KeyCount {
+    /// Keys that are active or disabled.
+    pub live: u64,
+    /// How many there may be.
+    pub limit: u32,
+}
+
+/// A service account to create. It starts as a member.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateServiceAccount {
+    /// `[a-z][a-z0-9-]{1,38}[a-z0-9]`, unique in the workspace.
+    pub name: String,
+    /// What it is for; may be empty.
+    #[serde(default)]
+    pub description: String,
+}
+
+/// What to change of a service account.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateServiceAccount {
+    /// Another name, and with it another address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Another description.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Another role: `admin` or `member`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub role: Option<Role>,
+    /// Whether to refuse all its credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<bool>,
+}

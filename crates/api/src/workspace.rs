@@ -1,0 +1,60 @@
+//! Workspaces on the wire.
+
+use domain::{Timestamp, WorkspaceId, role::Role};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{IssuedInvitation, Quotas};
+
+/// A workspace, as its members see it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Workspace {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: WorkspaceId,
+    /// Its slug; never changes.
+    pub slug: String,
+    /// Its name.
+    pub name: String,
+    /// One's own role there; null for an operator who is not in it.
+    #[schema(value_type = Option<String>)]
+    pub role: Option<Role>,
+    /// What it may have.
+    pub quotas: Quotas,
+    /// When it was created.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
+
+/// A workspace to create.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateWorkspace {
+    /// Its name: 1 to 100 characters.
+    pub name: String,
+    /// `[a-z][a-z0-9-]{1,38}[a-z0-9]`, never used before.
+    pub slug: String,
+    /// Its first admin. A user becomes it at once, anybody else is invited; left out, it is the caller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_email: Option<String>,
+}
+
+/// A workspace that was created.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct WorkspaceCreated {
+    /// The workspace.
+    #[serde(flatten)]
+    pub workspace: Workspace,
+    /// The invitation of the first admin, where they are no user yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invitation: Option<IssuedInvitation>,
+}
+
+/// What to change of a workspace.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateWorkspace {
+    /// Another name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
