@@ -1,9 +1,14 @@
 //! What Keyward is about, without any I/O: ids, things, rules. One file a feature.
 
+pub mod audit;
+pub mod checkpoint;
 pub mod clock;
 pub mod id;
 pub mod invitation;
+pub mod merkle;
 pub mod project;
+pub mod proof;
+pub mod public_key;
 pub mod quota;
 pub mod role;
 pub mod service_account;
@@ -11,8 +16,11 @@ pub mod text;
 pub mod user;
 pub mod workspace;
 
+pub use audit::{AuditEvent, AuditPrincipal};
+pub use checkpoint::{Checkpoint, InstallationKey};
 pub use clock::{Clock, Random};
 pub use id::{
     ApiKeyId, AuditEventId, InvitationId, NodeId, PrincipalId, ProjectId, ServiceAccountId, UserId, WorkspaceId,
 };
 pub use jiff::Timestamp;
+pub use public_key::{Fingerprint, KeyAlgorithm, KeyMaterial, PublicKey};

@@ -1,0 +1,240 @@
+//! A public key as Keyward holds it: one canonical SSH wire blob, whatever format it was pasted in.
+//! Which texts are read is in `text.rs` and its neighbours, which keys are too weak in `strength.rs`.
+
+mod armour;
+mod error;
+mod fingerprint;
+mod jwk;
+mod private_key;
+mod spki;
+mod strength;
+mod text;
+pub(crate) mod wire;
+
+use std::fmt;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+pub(crate) use self::armour::{ArmourError, read_pem};
+pub use self::{
+    error::{PrivateKeyFormat, PublicKeyError, UnsupportedKeyType, Weakness},
+    fingerprint::{Fingerprint, FingerprintError},
+};
+
+/// The longest text that is looked at, in bytes. The largest key that is taken (RSA 4096) needs under 1 KiB.
+pub const MAX_TEXT_BYTES: usize = 16 * 1024;
+
+/// A public key that is strong enough and in canonical form: equal keys are equal bytes.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct PublicKey {
+    blob: Box<[u8]>,
+    kind: Kind,
+}
+
+/// What [`KeyMaterial`] needs beside the blob.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Ed25519([u8; 32]),
+    EcdsaP256,
+    EcdsaP384,
+    Rsa { bits: u16 },
+}
+
+/// What was read from a text: the key, and the comment that stood beside it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ParsedPublicKey {
+    /// The key.
+    pub key: PublicKey,
+    /// What followed the key on its line, or the `Comment` header of an RFC 4716 block. Free of control
+    /// characters; a suggestion for a title and nothing else.
+    pub comment: Option<String>,
+}
+
+/// The numbers of a key, for a verifier.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyMaterial<'a> {
+    /// The encoded point (RFC 8032 §5.1.2).
+    Ed25519(&'a [u8; 32]),
+    /// The point, SEC 1 uncompressed: `04 ‖ x ‖ y`, 65 bytes.
+    EcdsaP256(&'a [u8]),
+    /// The point, SEC 1 uncompressed: `04 ‖ x ‖ y`, 97 bytes.
+    EcdsaP384(&'a [u8]),
+    /// Both numbers big-endian, without leading zeros.
+    Rsa {
+        /// The modulus.
+        n: &'a [u8],
+        /// The public exponent, always 65537.
+        e: &'a [u8],
+    },
+}
+
+/// What kind of key it is. `Display` gives the SSH name (RFC 4253 §6.6, RFC 5656 §3.1, RFC 8709 §4); the size is
+/// [`KeyAlgorithm::bits`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum KeyAlgorithm {
+    /// Ed25519.
+    Ed25519,
+    /// RSA with exponent 65537.
+    Rsa {
+        /// The length of the modulus, 2048 to 4096.
+        bits: u16,
+    },
+    /// ECDSA on NIST P-256.
+    EcdsaP256,
+    /// ECDSA on NIST P-384.
+    EcdsaP384,
+}
+
+impl PublicKey {
+    /// Reads what a person pasted: an OpenSSH line, an RFC 4716 block, a PEM SubjectPublicKeyInfo block (RFC 7468 §13)
+    /// or a JWK (RFC 7517). Windows line ends and blank lines around it are fine.
+    ///
+    /// # Errors
+    /// [`PublicKeyError`] for all else; private keys and unsupported or weak keys each by their own variant. No
+    /// error carries any of the text.
+    pub fn parse(text: &str) -> Result<ParsedPublicKey, PublicKeyError> {
+        text::parse(text)
+    }
+
+    /// Reads the canonical SSH wire blob, as [`PublicKey::blob`] gives it.
+    ///
+    /// # Errors
+    /// [`PublicKeyError`] for every other encoding of the same key, and for keys that are unsupported or weak.
+    pub fn from_blob(blob: &[u8]) -> Result<Self, PublicKeyError> {
+        let mut reader = wire::Reader::new(blob);
+        let name = reader.read_string()?;
+        let key = match name {
+            b"ssh-ed25519" => {
+                let point = reader.read_string()?;
+                Self::new(KeyMaterial::Ed25519(point.try_into().map_err(|_| PublicKeyError::Length)?))
+            }
+            b"ecdsa-sha2-nistp256" | b"ecdsa-sha2-nistp384" => {
+                if reader.read_string()? != &name[b"ecdsa-sha2-".len()..] {
+                    return Err(PublicKeyError::AlgorithmMismatch);
+                }
+                let point = reader.read_string()?;
+                Self::new(if name.ends_with(b"256") {
+                    KeyMaterial::EcdsaP256(point)
+                } else {
+                    KeyMaterial::EcdsaP384(point)
+                })
+            }
+            b"ssh-rsa" => {
+                let e = reader.read_mpint()?;
+                let n = reader.read_mpint()?;
+                Self::new(KeyMaterial::Rsa { n, e })
+            }
+            other => Err(UnsupportedKeyType::of_ssh_name(other)
+                .map_or(PublicKeyError::NotAPublicKey, PublicKeyError::UnsupportedKeyType)),
+        };
+        reader.finish()?;
+        key
+    }
+
+    /// The key of these numbers, once they pass every check; all formats end here.
+    fn new(material: KeyMaterial<'_>) -> Result<Self, PublicKeyError> {
+        let mut blob = Vec::new();
+        let kind = match material {
+            KeyMaterial::Ed25519(point) => {
+                strength::check_ed25519(point)?;
+                wire::put_string(&mut blob, b"ssh-ed25519");
+                wire::put_string(&mut blob, point);
+                Kind::Ed25519(*point)
+            }
+            KeyMaterial::EcdsaP256(point) => {
+                strength::check_p256(point)?;
+                wire::put_string(&mut blob, b"ecdsa-sha2-nistp256");
+                wire::put_string(&mut blob, b"nistp256");
+                wire::put_string(&mut blob, point);
+                Kind::EcdsaP256
+            }
+            KeyMaterial::EcdsaP384(point) => {
+                strength::check_p384(point)?;
+                wire::put_string(&mut blob, b"ecdsa-sha2-nistp384");
+                wire::put_string(&mut blob, b"nistp384");
+                wire::put_string(&mut blob, point);
+                Kind::EcdsaP384
+            }
+            KeyMaterial::Rsa { n, e } => {
+                let bits = strength::check_rsa(n, e)?;
+                wire::put_string(&mut blob, b"ssh-rsa");
+                wire::put_mpint(&mut blob, e);
+                wire::put_mpint(&mut blob, n);
+                Kind::Rsa { bits }
+            }
+        };
+        Ok(Self { blob: blob.into(), kind })
+    }
+
+    /// What kind of key it is.
+    #[must_use]
+    pub fn algorithm(&self) -> KeyAlgorithm {
+        match self.kind {
+            Kind::Ed25519(_) => KeyAlgorithm::Ed25519,
+            Kind::EcdsaP256 => KeyAlgorithm::EcdsaP256,
+            Kind::EcdsaP384 => KeyAlgorithm::EcdsaP384,
+            Kind::Rsa { bits } => KeyAlgorithm::Rsa { bits },
+        }
+    }
+
+    /// The canonical SSH wire encoding (RFC 4253 §6.6): minimal integers, uncompressed points.
+    #[must_use]
+    pub fn blob(&self) -> &[u8] {
+        &self.blob
+    }
+
+    /// What `ssh-keygen -l` prints of this key.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of_blob(&self.blob)
+    }
+
+    /// The numbers of this key.
+    #[must_use]
+    pub fn material(&self) -> KeyMaterial<'_> {
+        let end = self.blob.len();
+        match &self.kind {
+            Kind::Ed25519(point) => KeyMaterial::Ed25519(point),
+            Kind::EcdsaP256 => KeyMaterial::EcdsaP256(&self.blob[end - strength::P256_POINT_BYTES..]),
+            Kind::EcdsaP384 => KeyMaterial::EcdsaP384(&self.blob[end - strength::P384_POINT_BYTES..]),
+            Kind::Rsa { bits } => {
+                KeyMaterial::Rsa { n: &self.blob[end - usize::from(bits.div_ceil(8))..], e: &strength::RSA_EXPONENT }
+            }
+        }
+    }
+
+    /// The OpenSSH line, rebuilt from the bytes: `ssh-ed25519 AAAA…`, without comment or line end.
+    #[must_use]
+    pub fn to_openssh(&self) -> String {
+        format!("{} {}", self.algorithm(), STANDARD.encode(&self.blob))
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({})", self.to_openssh())
+    }
+}
+
+impl KeyAlgorithm {
+    /// The size that people compare: bits of the modulus or of the curve.
+    #[must_use]
+    pub fn bits(self) -> u16 {
+        match self {
+            Self::Ed25519 | Self::EcdsaP256 => 256,
+            Self::EcdsaP384 => 384,
+            Self::Rsa { bits } => bits,
+        }
+    }
+}
+
+impl fmt::Display for KeyAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Ed25519 => "ssh-ed25519",
+            Self::Rsa { .. } => "ssh-rsa",
+            Self::EcdsaP256 => "ecdsa-sha2-nistp256",
+            Self::EcdsaP384 => "ecdsa-sha2-nistp384",
+        })
+    }
+}

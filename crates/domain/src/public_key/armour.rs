@@ -1,0 +1,94 @@
+//! Text around base64: the PEM blocks of RFC 7468 and the public key blocks of RFC 4716.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+use super::error::PublicKeyError;
+
+/// Why a block cannot be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ArmourError {
+    /// The BEGIN and END lines do not fit, or something stands around them.
+    Broken,
+    /// Another block follows.
+    Several,
+    /// The body is not canonical base64.
+    Base64,
+}
+
+impl From<ArmourError> for PublicKeyError {
+    fn from(error: ArmourError) -> Self {
+        match error {
+            ArmourError::Broken => Self::BrokenBlock,
+            ArmourError::Several => Self::SeveralKeys,
+            ArmourError::Base64 => Self::Base64,
+        }
+    }
+}
+
+/// Reads one PEM block without headers: its label and the bytes inside.
+pub(crate) fn read_pem(text: &str) -> Result<(&str, Vec<u8>), ArmourError> {
+    let mut lines = text.trim().lines().map(str::trim_end);
+    let label = lines
+        .next()
+        .and_then(|line| line.strip_prefix("-----BEGIN ")?.strip_suffix("-----"))
+        .ok_or(ArmourError::Broken)?;
+    let mut body = String::new();
+    let end = lines.by_ref().find(|line| {
+        let is_end = line.starts_with('-');
+        if !is_end {
+            body.push_str(line);
+        }
+        is_end
+    });
+    let end_label = end.and_then(|line| line.strip_prefix("-----END ")?.strip_suffix("-----"));
+    if end_label != Some(label) {
+        return Err(ArmourError::Broken);
+    }
+    expect_end(lines)?;
+    Ok((label, STANDARD.decode(body).map_err(|_| ArmourError::Base64)?))
+}
+
+/// Reads one RFC 4716 block: its `Comment` header and the bytes inside.
+pub(super) fn read_ssh2(text: &str) -> Result<(Option<String>, Vec<u8>), ArmourError> {
+    const BEGIN: &str = "---- BEGIN SSH2 PUBLIC KEY ----";
+    const END: &str = "---- END SSH2 PUBLIC KEY ----";
+    let mut lines = text.trim().lines().map(str::trim_end);
+    if lines.next() != Some(BEGIN) {
+        return Err(ArmourError::Broken);
+    }
+    let mut comment = None;
+    let mut body = String::new();
+    loop {
+        let line = lines.next().ok_or(ArmourError::Broken)?;
+        if line == END {
+            break;
+        }
+        let Some((tag, value)) = line.split_once(':') else {
+            body.push_str(line);
+            continue;
+        };
+        // §3.3: headers come first, and go on in the next line after a backslash.
+        if !body.is_empty() {
+            return Err(ArmourError::Broken);
+        }
+        let mut value = value.trim_start().to_owned();
+        while value.ends_with('\\') {
+            value.pop();
+            value.push_str(lines.next().ok_or(ArmourError::Broken)?);
+        }
+        if tag.eq_ignore_ascii_case("comment") {
+            let unquoted = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(&value);
+            comment = Some(unquoted.to_owned()).filter(|comment| !comment.is_empty());
+        }
+    }
+    expect_end(lines)?;
+    Ok((comment, STANDARD.decode(body).map_err(|_| ArmourError::Base64)?))
+}
+
+fn expect_end<'a>(rest: impl Iterator<Item = &'a str>) -> Result<(), ArmourError> {
+    match rest.into_iter().find(|line| !line.is_empty()) {
+        None => Ok(()),
+        Some(line) if line.contains("---- BEGIN ") => Err(ArmourError::Several),
+        Some(_) => Err(ArmourError::Broken),
+    }
+}

@@ -1,0 +1,340 @@
+//! Why a text or blob is not taken as a public key, and what to do instead. No error carries any of the input: it
+//! may be a private key.
+
+use std::fmt;
+
+use super::{MAX_TEXT_BYTES, wire::WireError};
+
+/// What is wrong with what was given as a public key. `Display` tells the person who pasted it what to do next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublicKeyError {
+    /// Nothing but blanks.
+    #[error("there is no key here: paste the content of the file that ends in .pub")]
+    Empty,
+    /// Longer than any key.
+    #[error(
+        "this text has {bytes} bytes, more than any public key needs ({MAX_TEXT_BYTES} are read): paste one key only"
+    )]
+    TooLong {
+        /// How long it was.
+        bytes: usize,
+    },
+    /// A private key where a public key belongs.
+    #[error(
+        "this is a private key ({0}), which belongs to nobody but you and was not stored: paste the public key \
+         instead (the file that ends in .pub, or what `ssh-keygen -y -f FILE` prints); if this page or file was \
+         seen by others, make a new key"
+    )]
+    PrivateKey(PrivateKeyFormat),
+    /// A key, or something like it, of a kind that is not taken.
+    #[error("{0}")]
+    UnsupportedKeyType(UnsupportedKeyType),
+    /// A key that others could forge signatures of.
+    #[error("this key is too weak: {0}; make a new one with `ssh-keygen -t ed25519`")]
+    Weak(Weakness),
+    /// `authorized_keys` options, or a host name, before the key.
+    #[error(
+        "something stands before the key (options as in an authorized_keys file, or a host name): paste the line \
+         from the key's type on, as in `ssh-ed25519 AAAA…`"
+    )]
+    KeyOptions,
+    /// More than one key.
+    #[error("there is more than one key here: add them one at a time")]
+    SeveralKeys,
+    /// A control character, or one that changes the direction of text.
+    #[error("there is a control character in this text: copy the key again, straight from its file")]
+    ControlCharacter,
+    /// A key that was broken into lines.
+    #[error(
+        "the key is broken into several lines: an OpenSSH public key is one line, copy it again without the breaks"
+    )]
+    BrokenLine,
+    /// BEGIN and END lines that do not fit, or something around them.
+    #[error(
+        "the block is not complete: copy everything from the line with BEGIN to the line with END, each on a line of \
+         its own, and nothing around it"
+    )]
+    BrokenBlock,
+    /// Not base64, or not its one canonical spelling.
+    #[error("the base64 text of this key is damaged or cut off: copy the key again, straight from its file")]
+    Base64,
+    /// Ends before the key does.
+    #[error("this key is cut off: copy the whole line, from its first to its last character")]
+    Truncated,
+    /// Goes on after the key.
+    #[error("there are bytes after the end of this key: export it again with `ssh-keygen -y -f FILE`")]
+    TrailingBytes,
+    /// Two places that name the algorithm disagree.
+    #[error("the type that is written before this key is not the type inside it: copy the line from its file again")]
+    AlgorithmMismatch,
+    /// An integer or coordinate with needless leading zeros.
+    #[error("a number in this key is not written in its shortest form: export it again with `ssh-keygen -y -f FILE`")]
+    NonMinimalInteger,
+    /// An integer that is zero or negative.
+    #[error("a number in this key is zero or negative: export it again with `ssh-keygen -y -f FILE`")]
+    NotPositive,
+    /// A point or coordinate of the wrong length.
+    #[error("this key has the wrong length for its type: copy it again, straight from its file")]
+    Length,
+    /// An ECDSA point that is not uncompressed where it must be, or the point at infinity.
+    #[error("the point of this ECDSA key is not in uncompressed form: export it again with `ssh-keygen -y -f FILE`")]
+    PointEncoding,
+    /// A point that is not on its curve.
+    #[error("this key is not a point of its curve: it is damaged, export it again with `ssh-keygen -y -f FILE`")]
+    NotOnCurve,
+    /// Not the DER of a SubjectPublicKeyInfo (RFC 5280 §4.1.2.7).
+    #[error("this PEM block holds no SubjectPublicKeyInfo: export the key again with `ssh-keygen -e -m PKCS8 -f FILE`")]
+    Der,
+    /// Not a JWK of a public key (RFC 7517, RFC 8037, RFC 7518 §6).
+    #[error(
+        "this is not the JWK of a public key: it is one JSON object with `kty` and, for Ed25519, `crv` and `x`; for \
+         ECDSA `crv`, `x` and `y`; for RSA `n` and `e`"
+    )]
+    Jwk,
+    /// Nothing that is known.
+    #[error(
+        "this is not a public key in a form that is known here: paste the line of the .pub file, which starts with \
+         `ssh-ed25519`; an RFC 4716 or PEM block (`ssh-keygen -e`) or a JWK will do too"
+    )]
+    NotAPublicKey,
+}
+
+impl PublicKeyError {
+    /// A stable word for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooLong { .. } => "too_long",
+            Self::PrivateKey(_) => "private_key_pasted",
+            Self::UnsupportedKeyType(_) => "unsupported_key_type",
+            Self::Weak(_) => "weak_key",
+            Self::KeyOptions => "key_options",
+            Self::SeveralKeys => "several_keys",
+            Self::Empty
+            | Self::ControlCharacter
+            | Self::BrokenLine
+            | Self::BrokenBlock
+            | Self::Base64
+            | Self::Truncated
+            | Self::TrailingBytes
+            | Self::AlgorithmMismatch
+            | Self::NonMinimalInteger
+            | Self::NotPositive
+            | Self::Length
+            | Self::PointEncoding
+            | Self::NotOnCurve
+            | Self::Der
+            | Self::Jwk
+            | Self::NotAPublicKey => "malformed_public_key",
+        }
+    }
+}
+
+impl From<WireError> for PublicKeyError {
+    fn from(error: WireError) -> Self {
+        match error {
+            WireError::Truncated => Self::Truncated,
+            WireError::TrailingBytes => Self::TrailingBytes,
+            WireError::NonMinimalInteger => Self::NonMinimalInteger,
+            WireError::NotPositive => Self::NotPositive,
+        }
+    }
+}
+
+/// Which file a pasted private key came from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum PrivateKeyFormat {
+    /// `BEGIN OPENSSH PRIVATE KEY`.
+    OpenSsh,
+    /// `BEGIN RSA PRIVATE KEY`.
+    Pkcs1,
+    /// `BEGIN PRIVATE KEY`.
+    Pkcs8,
+    /// `BEGIN ENCRYPTED PRIVATE KEY`.
+    EncryptedPkcs8,
+    /// `BEGIN EC PRIVATE KEY`.
+    Sec1,
+    /// `BEGIN DSA PRIVATE KEY`.
+    Dsa,
+    /// `BEGIN SSH2 ENCRYPTED PRIVATE KEY`.
+    Ssh2,
+    /// `SSH PRIVATE KEY FILE FORMAT`.
+    Ssh1,
+    /// A `.ppk` file.
+    Putty,
+    /// A JWK with private members, or a symmetric one.
+    Jwk,
+    /// `BEGIN PGP PRIVATE KEY BLOCK`.
+    Pgp,
+    /// Any other block that calls itself a private key.
+    Other,
+}
+
+impl fmt::Display for PrivateKeyFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OpenSsh => "OpenSSH format",
+            Self::Pkcs1 => "PKCS#1, RSA",
+            Self::Pkcs8 => "PKCS#8",
+            Self::EncryptedPkcs8 => "encrypted PKCS#8",
+            Self::Sec1 => "SEC 1, elliptic curve",
+            Self::Dsa => "DSA",
+            Self::Ssh2 => "SSH2",
+            Self::Ssh1 => "SSH protocol 1",
+            Self::Putty => "PuTTY .ppk file",
+            Self::Jwk => "JWK with private members",
+            Self::Pgp => "PGP",
+            Self::Other => "PEM",
+        })
+    }
+}
+
+/// What is refused by name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum UnsupportedKeyType {
+    /// `ssh-dss`.
+    Dsa,
+    /// ECDSA on P-521.
+    EcdsaP521,
+    /// ECDSA on a curve other than P-256, P-384 and P-521.
+    OtherCurve,
+    /// Ed448.
+    Ed448,
+    /// X25519 or X448, which agree on keys and sign nothing.
+    KeyAgreement,
+    /// A FIDO key (`sk-…`), which signs more than the message.
+    SecurityKey,
+    /// An OpenSSH certificate (`…-cert-v01@openssh.com`).
+    OpenSshCertificate,
+    /// An X.509 certificate.
+    X509Certificate,
+    /// A PKCS#10 certificate request.
+    CertificateRequest,
+    /// A PGP block.
+    Pgp,
+    /// A key of SSH protocol 1.
+    Ssh1,
+    /// `BEGIN RSA PUBLIC KEY`, which is PKCS#1.
+    Pkcs1,
+    /// RSA that its certificate binds to PSS (RFC 4055 §1.2).
+    RsaPss,
+    /// RSA of more than 4096 bits.
+    RsaTooLong {
+        /// The length of the modulus.
+        bits: usize,
+    },
+    /// A signature algorithm such as `rsa-sha2-256` where a key type belongs.
+    SignatureAlgorithm,
+    /// Any other kind that SSH or X.509 knows.
+    Other,
+}
+
+impl UnsupportedKeyType {
+    /// What an SSH public key algorithm name stands for, unless it is one that is taken or nobody's.
+    pub(super) fn of_ssh_name(name: &[u8]) -> Option<Self> {
+        match name {
+            b"ssh-dss" => Some(Self::Dsa),
+            b"ecdsa-sha2-nistp521" => Some(Self::EcdsaP521),
+            b"ssh-ed448" => Some(Self::Ed448),
+            b"rsa-sha2-256" | b"rsa-sha2-512" => Some(Self::SignatureAlgorithm),
+            b"ssh-xmss@openssh.com" | b"null" => Some(Self::Other),
+            name if name.ends_with(b"-cert-v01@openssh.com") || name.ends_with(b"-cert-v00@openssh.com") => {
+                Some(Self::OpenSshCertificate)
+            }
+            name if name.starts_with(b"x509v3-") => Some(Self::X509Certificate),
+            name if name.starts_with(b"pgp-sign-") => Some(Self::Pgp),
+            name if name.starts_with(b"sk-") || name.starts_with(b"webauthn-sk-") => Some(Self::SecurityKey),
+            name if name.starts_with(b"ecdsa-sha2-")
+                && name != b"ecdsa-sha2-nistp256"
+                && name != b"ecdsa-sha2-nistp384" =>
+            {
+                Some(Self::OtherCurve)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for UnsupportedKeyType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const TAKEN: &str = "Ed25519, RSA of 2048 to 4096 bits and ECDSA on P-256 or P-384 are; \
+                             `ssh-keygen -t ed25519` makes one";
+        match self {
+            Self::Dsa => write!(f, "DSA keys are not taken: {TAKEN}"),
+            Self::EcdsaP521 => write!(f, "ECDSA keys on P-521 are not taken: {TAKEN}"),
+            Self::OtherCurve => write!(f, "ECDSA keys on this curve are not taken: {TAKEN}"),
+            Self::Ed448 => write!(f, "Ed448 keys are not taken: {TAKEN}"),
+            Self::KeyAgreement => write!(f, "X25519 and X448 keys cannot sign and are not taken: {TAKEN}"),
+            Self::SecurityKey => write!(f, "security keys (`sk-…`) cannot sign requests and are not taken: {TAKEN}"),
+            Self::OpenSshCertificate => f.write_str(
+                "this is an OpenSSH certificate, not a public key: paste the key that it certifies, the file that ends \
+                 in .pub and not in -cert.pub",
+            ),
+            Self::X509Certificate => f.write_str(
+                "this is an X.509 certificate, not a public key: extract the key with \
+                 `openssl x509 -in FILE -pubkey -noout`",
+            ),
+            Self::CertificateRequest => f.write_str(
+                "this is a certificate request, not a public key: extract the key with \
+                 `openssl req -in FILE -pubkey -noout`",
+            ),
+            Self::Pgp => write!(f, "PGP blocks are not taken: {TAKEN}"),
+            Self::Ssh1 => write!(f, "keys of SSH protocol 1 are not taken: {TAKEN}"),
+            Self::Pkcs1 => f.write_str(
+                "this RSA key is in PKCS#1 form, which is not read here: convert it with \
+                 `ssh-keygen -i -m PEM -f FILE` and paste the line that prints",
+            ),
+            Self::RsaPss => write!(f, "RSA keys that are bound to PSS are not taken: {TAKEN}"),
+            Self::RsaTooLong { bits } => write!(f, "RSA keys of {bits} bits are not taken: {TAKEN}"),
+            Self::SignatureAlgorithm => f.write_str(
+                "`rsa-sha2-256` and `rsa-sha2-512` name ways to sign, not a key: paste the line that starts with \
+                 `ssh-rsa`",
+            ),
+            Self::Other => write!(f, "keys of this type are not taken: {TAKEN}"),
+        }
+    }
+}
+
+/// Why a key is too weak.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Weakness {
+    /// An Ed25519 point whose order divides 8: some signatures fit every message.
+    SmallOrder,
+    /// An Ed25519 point outside the prime-order subgroup: verifiers disagree about its signatures.
+    MixedOrder,
+    /// An Ed25519 point that is not in its one canonical encoding (RFC 8032 §5.1.3).
+    NonCanonicalPoint,
+    /// RSA below 2048 bits.
+    RsaTooShort {
+        /// The length of the modulus.
+        bits: usize,
+    },
+    /// An RSA exponent other than 65537. Among those it stops are all RSA keys that `ssh-keygen` made with Debian's
+    /// predictable generator (CVE-2008-0166): OpenSSH used 35 then.
+    RsaExponent,
+    /// An RSA modulus that a small prime divides.
+    RsaSmallFactor,
+    /// An RSA modulus of the shape that Infineon's library made (ROCA, CVE-2017-15361).
+    Roca,
+    /// An RSA modulus whose primes are so close that Fermat's method finds them (CVE-2022-26320).
+    RsaClosePrimes,
+}
+
+impl fmt::Display for Weakness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SmallOrder => f.write_str("its Ed25519 point has small order, so that anybody can sign with it"),
+            Self::MixedOrder => f.write_str("its Ed25519 point has a small-order part, so that verifiers disagree"),
+            Self::NonCanonicalPoint => f.write_str("its Ed25519 point is not in canonical form"),
+            Self::RsaTooShort { bits } => write!(f, "RSA of {bits} bits, where 2048 is the least"),
+            Self::RsaExponent => f.write_str("its RSA exponent is not 65537"),
+            Self::RsaSmallFactor => f.write_str("a small prime divides its RSA modulus"),
+            Self::Roca => f.write_str("its RSA modulus has the ROCA flaw (CVE-2017-15361)"),
+            Self::RsaClosePrimes => f.write_str("the two primes of its RSA modulus are too close (CVE-2022-26320)"),
+        }
+    }
+}

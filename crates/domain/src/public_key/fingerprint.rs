@@ -1,0 +1,87 @@
+//! The name people know a key by: SHA-256 over its SSH wire blob, as `ssh-keygen -l` prints it.
+
+use std::{fmt, str::FromStr};
+
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
+
+use super::wire;
+
+const PREFIX: &str = "SHA256:";
+
+/// SHA-256 over a key's canonical SSH wire blob. As text `SHA256:` and 43 characters of unpadded base64, in exactly
+/// one spelling.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// The fingerprint of the Ed25519 key whose 32 raw bytes these are.
+    #[must_use]
+    pub fn of_ed25519(raw: &[u8; 32]) -> Self {
+        let mut blob = Vec::with_capacity(51);
+        wire::put_string(&mut blob, b"ssh-ed25519");
+        wire::put_string(&mut blob, raw);
+        Self::of_blob(&blob)
+    }
+
+    pub(super) fn of_blob(blob: &[u8]) -> Self {
+        Self(Sha256::digest(blob).into())
+    }
+
+    /// The fingerprint with this digest.
+    #[must_use]
+    pub const fn from_bytes(digest: [u8; 32]) -> Self {
+        Self(digest)
+    }
+
+    /// The digest itself.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(PREFIX)?;
+        f.write_str(&STANDARD_NO_PAD.encode(self.0))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A text that is not a fingerprint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("a fingerprint is `SHA256:` and 43 characters of base64 without padding, as `ssh-keygen -l` prints it")]
+pub struct FingerprintError;
+
+impl FromStr for Fingerprint {
+    type Err = FingerprintError;
+
+    fn from_str(text: &str) -> Result<Self, FingerprintError> {
+        // The decoder refuses padding and stray bits after the last byte, so only one spelling is left.
+        let digest = text
+            .strip_prefix(PREFIX)
+            .filter(|encoded| encoded.len() == 43)
+            .and_then(|encoded| STANDARD_NO_PAD.decode(encoded).ok())
+            .ok_or(FingerprintError)?;
+        digest.try_into().map(Self).map_err(|_| FingerprintError)
+    }
+}
+
+impl Serialize for Fingerprint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fingerprint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        std::borrow::Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,72 @@
+//! JWK (RFC 7517): `OKP` of RFC 8037, `EC` and `RSA` of RFC 7518 §6.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::Deserialize;
+
+use super::{
+    KeyMaterial, PublicKey,
+    error::{PrivateKeyFormat, PublicKeyError, UnsupportedKeyType},
+    private_key,
+};
+
+/// What is read of a JWK; a member given twice is an error, and others are ignored as RFC 7517 §4 asks.
+#[derive(Deserialize)]
+struct Jwk {
+    kty: String,
+    crv: Option<String>,
+    x: Option<String>,
+    y: Option<String>,
+    n: Option<String>,
+    e: Option<String>,
+}
+
+pub(super) fn read(text: &str) -> Result<PublicKey, PublicKeyError> {
+    let members = serde_json::from_str(text).map_err(|_| PublicKeyError::Jwk)?;
+    if private_key::is_private_jwk(&members) {
+        return Err(PublicKeyError::PrivateKey(PrivateKeyFormat::Jwk));
+    }
+    if members.get("keys").and_then(serde_json::Value::as_array).is_some_and(|keys| keys.len() > 1) {
+        return Err(PublicKeyError::SeveralKeys);
+    }
+    let jwk: Jwk = serde_json::from_str(text).map_err(|_| PublicKeyError::Jwk)?;
+    let unsupported = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
+        ("OKP", Some("Ed25519")) => {
+            let x = decode(jwk.x)?.try_into().map_err(|_| PublicKeyError::Length)?;
+            return PublicKey::new(KeyMaterial::Ed25519(&x));
+        }
+        ("EC", Some("P-256")) => return PublicKey::new(KeyMaterial::EcdsaP256(&point(jwk.x, jwk.y, 32)?)),
+        ("EC", Some("P-384")) => return PublicKey::new(KeyMaterial::EcdsaP384(&point(jwk.x, jwk.y, 48)?)),
+        ("RSA", _) => {
+            return PublicKey::new(KeyMaterial::Rsa { n: &integer(jwk.n)?, e: &integer(jwk.e)? });
+        }
+        ("OKP", Some("Ed448")) => UnsupportedKeyType::Ed448,
+        ("OKP", Some("X25519" | "X448")) => UnsupportedKeyType::KeyAgreement,
+        ("EC", Some("P-521")) => UnsupportedKeyType::EcdsaP521,
+        ("EC", Some(_)) => UnsupportedKeyType::OtherCurve,
+        _ => return Err(PublicKeyError::Jwk),
+    };
+    Err(PublicKeyError::UnsupportedKeyType(unsupported))
+}
+
+fn decode(member: Option<String>) -> Result<Vec<u8>, PublicKeyError> {
+    URL_SAFE_NO_PAD.decode(member.ok_or(PublicKeyError::Jwk)?).map_err(|_| PublicKeyError::Base64)
+}
+
+/// RFC 7518 §6.2.1.2: coordinates have the full length of the curve, leading zeros included.
+fn point(x: Option<String>, y: Option<String>, coordinate_bytes: usize) -> Result<Vec<u8>, PublicKeyError> {
+    let (x, y) = (decode(x)?, decode(y)?);
+    if x.len() != coordinate_bytes || y.len() != coordinate_bytes {
+        return Err(PublicKeyError::Length);
+    }
+    Ok([&[4], x.as_slice(), y.as_slice()].concat())
+}
+
+/// RFC 7518 §2, Base64urlUInt: "the minimum number of octets".
+fn integer(member: Option<String>) -> Result<Vec<u8>, PublicKeyError> {
+    let bytes = decode(member)?;
+    match bytes.first() {
+        None => Err(PublicKeyError::NotPositive),
+        Some(0) => Err(PublicKeyError::NonMinimalInteger),
+        Some(_) => Ok(bytes),
+    }
+}

@@ -1,0 +1,68 @@
+//! Recognises private keys that were pasted where a public key belongs, damaged ones too: better to refuse a
+//! strange public key than to store a private one.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+use super::error::PrivateKeyFormat;
+
+/// The members of a JWK that are nobody's business (RFC 7518 §6.2.2, §6.3.2, §6.4.1; RFC 8037 §2).
+const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+
+/// The format of a private key anywhere in `text`.
+pub(super) fn detect(text: &str) -> Option<PrivateKeyFormat> {
+    let upper = text.to_ascii_uppercase();
+    if upper.contains("PUTTY-USER-KEY-FILE") || upper.contains("PRIVATE-LINES:") {
+        return Some(PrivateKeyFormat::Putty);
+    }
+    if upper.contains("SSH PRIVATE KEY FILE FORMAT") {
+        return Some(PrivateKeyFormat::Ssh1);
+    }
+    let label = upper.match_indices("PRIVATE KEY").find_map(|(at, _)| {
+        let before = &upper[..at];
+        let begin = before.rfind("BEGIN ")? + "BEGIN ".len();
+        let label = before[begin..].trim();
+        label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b' ').then_some(label)
+    });
+    if let Some(label) = label {
+        return Some(match label {
+            "" => PrivateKeyFormat::Pkcs8,
+            "OPENSSH" => PrivateKeyFormat::OpenSsh,
+            "RSA" => PrivateKeyFormat::Pkcs1,
+            "EC" => PrivateKeyFormat::Sec1,
+            "DSA" => PrivateKeyFormat::Dsa,
+            "ENCRYPTED" => PrivateKeyFormat::EncryptedPkcs8,
+            "SSH2 ENCRYPTED" => PrivateKeyFormat::Ssh2,
+            "PGP" => PrivateKeyFormat::Pgp,
+            _ => PrivateKeyFormat::Other,
+        });
+    }
+    let squeezed: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    // base64 of `openssh-key-v1`
+    if squeezed.contains("b3BlbnNzaC1rZXktdjE") {
+        return Some(PrivateKeyFormat::OpenSsh);
+    }
+    if squeezed.starts_with(['{', '[']) {
+        let private = PRIVATE_MEMBERS.iter().any(|member| squeezed.contains(&format!("\"{member}\":")));
+        return private.then_some(PrivateKeyFormat::Jwk);
+    }
+    STANDARD.decode(&squeezed).is_ok_and(|der| is_private_der(&der)).then_some(PrivateKeyFormat::Pkcs8)
+}
+
+/// Whether these bytes begin as PKCS#1, PKCS#8 and SEC 1 private keys do, and public keys never: a SEQUENCE whose first
+/// member is the version 0 or 1.
+pub(super) fn is_private_der(der: &[u8]) -> bool {
+    let content = match der {
+        [0x30, 0..=0x7f, content @ ..]
+        | [0x30, 0x81, _, content @ ..]
+        | [0x30, 0x82, _, _, content @ ..]
+        | [0x30, 0x83, _, _, _, content @ ..] => content,
+        _ => return false,
+    };
+    matches!(content, [2, 1, 0 | 1, ..])
+}
+
+/// Whether a JWK has a member that only private or secret keys have, however its name is escaped.
+pub(super) fn is_private_jwk(jwk: &serde_json::Map<String, serde_json::Value>) -> bool {
+    PRIVATE_MEMBERS.iter().any(|&member| jwk.contains_key(member))
+        || jwk.get("kty").and_then(serde_json::Value::as_str) == Some("oct")
+}
