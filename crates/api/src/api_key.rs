@@ -79,7 +79,6 @@ pub struct UpdateApiKey {
     /// Another end; null for none.
     #[serde(default, deserialize_with = "crate::present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
-    #[expect(clippy::option_option, reason = "absent, null and a value are three things in a PATCH")]
     pub expires_at: Option<Option<Timestamp>>,
 }
 
@@ -90,7 +89,6 @@ pub struct EnableApiKey {
     /// The new end of a key that has expired; null for none.
     #[serde(default, deserialize_with = "crate::present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
-    #[expect(clippy::option_option, reason = "absent, null and a value are three things in a PATCH")]
     pub expires_at: Option<Option<Timestamp>>,
 }
 
