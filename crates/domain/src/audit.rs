@@ -1,0 +1,248 @@
+//! What the audit log tells: one event, and the bytes its leaf in the Merkle tree is made of. Storing and verifying the
+//! log is the store's; hashing is in `merkle`.
+
+use std::{borrow::Cow, collections::BTreeMap, fmt, net::IpAddr, str::FromStr};
+
+use jiff::Timestamp;
+
+use crate::{
+    id::{ApiKeyId, AuditEventId, PrincipalId, ServiceAccountId, UserId, WorkspaceId},
+    merkle::Hash,
+};
+
+/// Who did something.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum AuditPrincipal {
+    /// A person.
+    User(UserId),
+    /// A program.
+    ServiceAccount(ServiceAccountId),
+    /// Somebody with a shell on the host (`keyward admin …`), or the server itself.
+    Host,
+    /// Nobody whose signature or session verified.
+    Anonymous,
+}
+
+impl fmt::Display for AuditPrincipal {
+    /// `usr_…`, `sa_…`, `host` or `anonymous`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(id) => id.fmt(f),
+            Self::ServiceAccount(id) => id.fmt(f),
+            Self::Host => f.write_str("host"),
+            Self::Anonymous => f.write_str("anonymous"),
+        }
+    }
+}
+
+/// A text that names nobody who can do something.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("who did something is a `usr_` or `sa_` id, `host` or `anonymous`")]
+pub struct AuditPrincipalError;
+
+impl FromStr for AuditPrincipal {
+    type Err = AuditPrincipalError;
+
+    fn from_str(text: &str) -> Result<Self, AuditPrincipalError> {
+        match text {
+            "host" => Ok(Self::Host),
+            "anonymous" => Ok(Self::Anonymous),
+            _ => text.parse().map(|id: PrincipalId| id.into()).map_err(|_| AuditPrincipalError),
+        }
+    }
+}
+
+impl From<PrincipalId> for AuditPrincipal {
+    fn from(id: PrincipalId) -> Self {
+        match id {
+            PrincipalId::User(id) => Self::User(id),
+            PrincipalId::ServiceAccount(id) => Self::ServiceAccount(id),
+        }
+    }
+}
+
+impl From<UserId> for AuditPrincipal {
+    fn from(id: UserId) -> Self {
+        Self::User(id)
+    }
+}
+
+impl From<ServiceAccountId> for AuditPrincipal {
+    fn from(id: ServiceAccountId) -> Self {
+        Self::ServiceAccount(id)
+    }
+}
+
+/// What was done, by whom, with which key, from where.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AuditEvent {
+    /// Names the event.
+    pub id: AuditEventId,
+    /// When; whole microseconds are kept.
+    pub at: Timestamp,
+    /// The workspace in which it happened, if it was in one.
+    pub workspace: Option<WorkspaceId>,
+    /// Who did it.
+    pub principal: AuditPrincipal,
+    /// The key that signed for it, if one did.
+    pub key: Option<ApiKeyId>,
+    /// Where the request came from, if it was one.
+    pub address: Option<IpAddr>,
+    /// What was done, as `thing.verb`, such as `api_key.create`.
+    pub action: Cow<'static, str>,
+    /// The id of what it was done to.
+    pub target: Option<String>,
+    /// What else a reader wants to know, never a secret.
+    pub detail: BTreeMap<String, String>,
+}
+
+impl AuditEvent {
+    /// What the leaf of this event, as number `seq` of the log (from 0), is made of. Two events that differ in anything
+    /// have different bytes.
+    ///
+    /// `keyward-audit-event-v1` and a line feed, then every field in the order of the struct, after `seq`:
+    /// a number is 8 bytes, big-endian, two's complement (`at` in microseconds since 1970);
+    /// a text is its length in bytes as such a number, then its UTF-8; what may be missing is the byte 0, or the byte 1
+    /// and the value; `detail` is the number of its entries, then name and value of each, in the byte order of the names.
+    /// Ids, the principal and the address are the texts that they print.
+    #[must_use]
+    pub fn canonical_bytes(&self, seq: u64) -> Vec<u8> {
+        let mut bytes = b"keyward-audit-event-v1\n".to_vec();
+        bytes.extend(seq.to_be_bytes());
+        put_text(&mut bytes, &self.id.to_string());
+        bytes.extend(self.at.as_microsecond().to_be_bytes());
+        put_optional(&mut bytes, self.workspace);
+        put_text(&mut bytes, &self.principal.to_string());
+        put_optional(&mut bytes, self.key);
+        put_optional(&mut bytes, self.address);
+        put_text(&mut bytes, &self.action);
+        put_optional(&mut bytes, self.target.as_deref());
+        bytes.extend((self.detail.len() as u64).to_be_bytes());
+        for (name, value) in &self.detail {
+            put_text(&mut bytes, name);
+            put_text(&mut bytes, value);
+        }
+        bytes
+    }
+
+    /// The hash of its leaf as number `seq` of the log.
+    #[must_use]
+    pub fn leaf_hash(&self, seq: u64) -> Hash {
+        Hash::leaf(&self.canonical_bytes(seq))
+    }
+}
+
+fn put_text(bytes: &mut Vec<u8>, text: &str) {
+    bytes.extend((text.len() as u64).to_be_bytes());
+    bytes.extend(text.as_bytes());
+}
+
+fn put_optional(bytes: &mut Vec<u8>, value: Option<impl fmt::Display>) {
+    match value {
+        None => bytes.push(0),
+        Some(value) => {
+            bytes.push(1);
+            put_text(bytes, &value.to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::id::Id;
+
+    fn event() -> AuditEvent {
+        AuditEvent {
+            id: Id::from_uuid(Uuid::from_u128(1)),
+            at: Timestamp::from_microsecond(1_700_000_000_000_001).unwrap(),
+            workspace: None,
+            principal: AuditPrincipal::Host,
+            key: None,
+            address: Some("2001:db8::1".parse().unwrap()),
+            action: "a.b".into(),
+            target: None,
+            detail: BTreeMap::from([("k".into(), "v".into())]),
+        }
+    }
+
+    #[test]
+    fn the_canonical_bytes_are_the_documented_ones() {
+        let mut expected = b"keyward-audit-event-v1\n".to_vec();
+        expected.extend(b"\0\0\0\0\0\0\0\x07");
+        expected.extend(b"\0\0\0\0\0\0\0\x1eevt_00000000000000000000000001");
+        expected.extend(b"\x00\x06\x0a\x24\x18\x1e\x40\x01");
+        expected.extend(b"\0");
+        expected.extend(b"\0\0\0\0\0\0\0\x04host");
+        expected.extend(b"\0");
+        expected.extend(b"\x01\0\0\0\0\0\0\0\x0b2001:db8::1");
+        expected.extend(b"\0\0\0\0\0\0\0\x03a.b");
+        expected.extend(b"\0");
+        expected.extend(b"\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01k\0\0\0\0\0\0\0\x01v");
+        assert_eq!(event().canonical_bytes(7), expected);
+    }
+
+    #[test]
+    fn who_did_it_reads_back_as_it_prints() {
+        for text in ["host", "anonymous", "usr_01h455vb4pex5vsknk084sn02q", "sa_01h455vb4pex5vsknk084sn02q"] {
+            assert_eq!(text.parse::<AuditPrincipal>().unwrap().to_string(), text);
+        }
+        for text in ["", "Host", "root", "key_01h455vb4pex5vsknk084sn02q"] {
+            assert_eq!(text.parse::<AuditPrincipal>(), Err(AuditPrincipalError), "{text:?}");
+        }
+    }
+
+    fn small_text() -> impl Strategy<Value = String> {
+        // Few letters, NUL and 1 among them, so that a missing length would let fields run into each other.
+        "[ab\u{0}\u{1}]{0,3}"
+    }
+
+    fn any_event() -> impl Strategy<Value = AuditEvent> {
+        let id = (0..3_u128).prop_map(Uuid::from_u128);
+        let principal = prop_oneof![
+            Just(AuditPrincipal::Host),
+            Just(AuditPrincipal::Anonymous),
+            id.clone().prop_map(|id| AuditPrincipal::User(Id::from_uuid(id))),
+            id.clone().prop_map(|id| AuditPrincipal::ServiceAccount(Id::from_uuid(id))),
+        ];
+        let detail = prop::collection::btree_map(small_text(), small_text(), 0..3);
+        (
+            (id.clone(), -2..2_i64, prop::option::of(id.clone()), principal, prop::option::of(id)),
+            (prop::option::of(any::<IpAddr>()), small_text(), prop::option::of(small_text()), detail),
+        )
+            .prop_map(|((id, at, workspace, principal, key), (address, action, target, detail))| AuditEvent {
+                id: Id::from_uuid(id),
+                at: Timestamp::from_microsecond(at).unwrap(),
+                workspace: workspace.map(Id::from_uuid),
+                principal,
+                key: key.map(Id::from_uuid),
+                address,
+                action: action.into(),
+                target,
+                detail,
+            })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn events_that_differ_have_bytes_that_differ(
+            one in (any_event(), 0..2_u64),
+            other in (any_event(), 0..2_u64),
+        ) {
+            let same_bytes = one.0.canonical_bytes(one.1) == other.0.canonical_bytes(other.1);
+            prop_assert_eq!(same_bytes, one == other);
+        }
+
+        #[test]
+        fn text_that_moves_between_neighbours_shows(first in small_text(), second in small_text(), third in small_text()) {
+            let with = |action: String, target: String| AuditEvent { action: action.into(), target: Some(target), ..event() };
+            let one = with(format!("{first}{second}"), third.clone());
+            let other = with(first, format!("{second}{third}"));
+            prop_assert_eq!(one.canonical_bytes(0) == other.canonical_bytes(0), one == other);
+        }
+    }
+}
