@@ -1,1 +1,33 @@
-//! http-signature
+//! HTTP Message Signatures (RFC 9421) and Digest Fields (RFC 9530): parse, verify, sign. No I/O, no clock, no key store.
+//!
+//! The way of a request is [`UnverifiedSignature::parse`], a look-up of its key by the caller,
+//! [`UnverifiedSignature::verify`], and, where the body is at hand, [`VerifiedSignature::verify_body`].
+//! [`sign_request`] is the other end. Beneath lies the general engine ([`SignatureParameters`], [`Message`]), which knows
+//! every component of the RFC; the [`Profile`]s refuse what they do not name.
+
+mod algorithm;
+mod component;
+mod content_digest;
+mod message;
+mod parameters;
+mod profile;
+mod signing;
+mod signing_key;
+mod structured;
+mod verification_key;
+mod verified;
+
+pub use algorithm::Algorithm;
+pub use component::ComponentError;
+pub use content_digest::{ContentDigest, DigestError, WANT_CONTENT_DIGEST, content_digest};
+pub use message::{Message, RequestView, ResponseView, StructuredFieldType};
+pub use parameters::{Component, MAX_COMPONENTS, ParametersError, SignatureParameters};
+pub use profile::{
+    ACCEPT_SIGNATURE, ENCORD_LABEL, KEY_ID_MAX_CHARACTERS, MAX_LABELS, NATIVE_MAX_LIFETIME_SECONDS, NATIVE_TAG,
+    NONCE_MAX_CHARACTERS, NONCE_MIN_CHARACTERS, Profile, SignatureError, UnverifiedSignature,
+};
+pub use signing::{SignedHeaders, SigningError, SigningParameters, sign_request};
+pub use signing_key::{EcdsaSigningKey, Ed25519SigningKey, RsaSigningKey, SigningKey, SigningKeyError};
+pub use structured::{BareItem, Parameter, SyntaxError};
+pub use verification_key::{InvalidSignature, KeyError, RSA_MAX_BITS, RSA_MIN_BITS, VerificationKey};
+pub use verified::{VerifiedSignature, VerifyError};

@@ -1,0 +1,115 @@
+//! What was received or is about to be sent, seen as RFC 9421 sees it. Component values are taken from here in `component`.
+
+use http::HeaderMap;
+
+/// A request, byte for byte as it was received.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestView<'a> {
+    /// The method, case kept.
+    pub method: &'a str,
+    /// `http` or `https`: of the connection, or as a trusted proxy tells it.
+    pub scheme: &'a str,
+    /// The `Host` field or `:authority`, port included where one was sent.
+    pub authority: &'a str,
+    /// The raw request target in origin-form (RFC 9112 §3.2.1): path and query, never decoded.
+    pub target: &'a str,
+    /// All field lines, repeated ones in their order.
+    pub headers: &'a HeaderMap,
+}
+
+/// A response; signatures over responses are not part of any profile.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseView<'a> {
+    /// The status code.
+    pub status: u16,
+    /// All field lines, repeated ones in their order.
+    pub headers: &'a HeaderMap,
+    /// The request that it answers, for components with `;req` (RFC 9421 §2.4).
+    pub request: Option<RequestView<'a>>,
+}
+
+/// A type of structured field, which `;sf` must be told (RFC 9421 §2.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StructuredFieldType {
+    /// A dictionary (RFC 8941 §3.2).
+    Dictionary,
+    /// A list (RFC 8941 §3.1).
+    List,
+    /// An item (RFC 8941 §3.3).
+    Item,
+}
+
+/// The message that a signature is made over.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    pub(crate) head: Head<'a>,
+    pub(crate) trailers: Option<&'a HeaderMap>,
+    pub(crate) field_types: &'a [(&'a str, StructuredFieldType)],
+    /// A field about to be added, which hides one of the same name.
+    pub(crate) added_field: Option<(&'a str, &'a str)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Head<'a> {
+    Request(RequestView<'a>),
+    Response(ResponseView<'a>),
+}
+
+impl<'a> Message<'a> {
+    /// A request.
+    #[must_use]
+    pub fn request(request: RequestView<'a>) -> Self {
+        Self { head: Head::Request(request), trailers: None, field_types: &[], added_field: None }
+    }
+
+    /// A response.
+    #[must_use]
+    pub fn response(response: ResponseView<'a>) -> Self {
+        Self { head: Head::Response(response), trailers: None, field_types: &[], added_field: None }
+    }
+
+    /// Adds trailer fields, for components with `;tr` (RFC 9421 §2.1.4).
+    #[must_use]
+    pub fn with_trailers(self, trailers: &'a HeaderMap) -> Self {
+        Self { trailers: Some(trailers), ..self }
+    }
+
+    /// Tells the types of structured fields beyond the registered ones that the crate knows.
+    #[must_use]
+    pub fn with_field_types(self, field_types: &'a [(&'a str, StructuredFieldType)]) -> Self {
+        Self { field_types, ..self }
+    }
+
+    pub(crate) fn with_added_field(self, name: &'a str, value: &'a str) -> Self {
+        Self { added_field: Some((name, value)), ..self }
+    }
+
+    pub(crate) fn headers(&self) -> &'a HeaderMap {
+        match self.head {
+            Head::Request(request) => request.headers,
+            Head::Response(response) => response.headers,
+        }
+    }
+
+    pub(crate) fn field_type(&self, name: &str) -> Option<StructuredFieldType> {
+        let told = self.field_types.iter().find(|(known, _)| *known == name);
+        told.map(|(_, field_type)| *field_type).or_else(|| registered_field_type(name))
+    }
+}
+
+/// The structured fields a signature is likely to cover; others are told with [`Message::with_field_types`].
+fn registered_field_type(name: &str) -> Option<StructuredFieldType> {
+    match name {
+        "accept-signature"
+        | "content-digest"
+        | "priority"
+        | "repr-digest"
+        | "signature"
+        | "signature-input"
+        | "want-content-digest"
+        | "want-repr-digest" => Some(StructuredFieldType::Dictionary),
+        "accept-ch" | "cache-status" | "client-cert-chain" | "proxy-status" => Some(StructuredFieldType::List),
+        "client-cert" => Some(StructuredFieldType::Item),
+        _ => None,
+    }
+}

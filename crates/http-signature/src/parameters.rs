@@ -1,0 +1,161 @@
+//! Covered components and signature parameters (RFC 9421 §2.3), and the signature base made of them (§2.5).
+//! Which of them are wanted is a matter of `profile`; what a component's value is, of `component`.
+
+use std::ops::Range;
+
+use crate::component::{self, ComponentError};
+use crate::message::Message;
+use crate::structured::{BareItem, Parameter, Parser, SyntaxError};
+
+/// Most components that one signature may cover.
+pub const MAX_COMPONENTS: usize = 32;
+
+/// A component identifier: a field name in lower case or a derived component such as `@method`, and its parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Component<'a> {
+    /// The component name.
+    pub name: &'a str,
+    /// `sf`, `key`, `bs`, `tr`, `req`, `name`, in the order received.
+    pub parameters: Vec<Parameter<'a>>,
+}
+
+impl<'a> Component<'a> {
+    /// A component without parameters.
+    #[must_use]
+    pub fn new(name: &'a str) -> Self {
+        Self { name, parameters: Vec::new() }
+    }
+
+    /// The same component: parameters count as a set (RFC 9421 §2).
+    fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.parameters.len() == other.parameters.len()
+            && self.parameters.iter().all(|parameter| other.parameters.contains(parameter))
+    }
+
+    fn serialize(&self, out: &mut String) {
+        BareItem::String(self.name).serialize(out);
+        for parameter in &self.parameters {
+            parameter.serialize(out);
+        }
+    }
+}
+
+/// What one member of `Signature-Input` says: the covered components and the signature parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignatureParameters<'a> {
+    /// The covered components, in order, none twice.
+    pub components: Vec<Component<'a>>,
+    /// `created`, `keyid`, …, in the order received, none twice.
+    pub parameters: Vec<Parameter<'a>>,
+}
+
+/// Why a `Signature-Input` was not understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParametersError {
+    /// Not a structured field in canonical spelling.
+    #[error("{0}")]
+    Syntax(#[from] SyntaxError),
+    /// More than [`MAX_COMPONENTS`].
+    #[error("more than {MAX_COMPONENTS} covered components")]
+    TooManyComponents,
+    /// One component identifier twice (RFC 9421 §2.5).
+    #[error("a component is covered twice")]
+    DuplicateComponent,
+}
+
+impl<'a> SignatureParameters<'a> {
+    /// Parses the value of one member: `("@method" "date");created=1618884473;keyid="…"`.
+    ///
+    /// # Errors
+    /// See [`ParametersError`].
+    pub fn parse(member: &'a str) -> Result<Self, ParametersError> {
+        let mut parser = Parser::new(member);
+        let parsed = Self::parse_member(&mut parser)?;
+        if parser.at_end() { Ok(parsed) } else { Err(parser.error("the end").into()) }
+    }
+
+    pub(crate) fn parse_member(parser: &mut Parser<'a>) -> Result<Self, ParametersError> {
+        let mut components: Vec<Component<'a>> = Vec::with_capacity(6);
+        parser.inner_list_start()?;
+        while parser.inner_list_next()? {
+            let mut component = Component::new(parser.string()?);
+            parser.parameters(&mut component.parameters)?;
+            if components.len() == MAX_COMPONENTS {
+                return Err(ParametersError::TooManyComponents);
+            }
+            if components.iter().any(|earlier| earlier.is_same(&component)) {
+                return Err(ParametersError::DuplicateComponent);
+            }
+            components.push(component);
+        }
+        let mut parameters = Vec::with_capacity(6);
+        parser.parameters(&mut parameters)?;
+        Ok(Self { components, parameters })
+    }
+
+    /// The value of a signature parameter.
+    #[must_use]
+    pub fn parameter(&self, key: &str) -> Option<BareItem<'a>> {
+        self.parameters.iter().find(|parameter| parameter.key == key).map(|parameter| parameter.value)
+    }
+
+    /// True where the component is covered without parameters.
+    #[must_use]
+    pub fn covers(&self, name: &str) -> bool {
+        self.components.iter().any(|component| component.name == name && component.parameters.is_empty())
+    }
+
+    /// The canonical serialisation, which is the value of `@signature-params` and of a `Signature-Input` member.
+    #[must_use]
+    pub fn serialize(&self) -> String {
+        let mut out = String::new();
+        self.serialize_into(&mut out, &mut |_, _| {});
+        out
+    }
+
+    /// The signature base (RFC 9421 §2.5): what is signed, as ASCII.
+    ///
+    /// # Errors
+    /// A covered component that the message does not have, or that this crate does not know.
+    pub fn signature_base(&self, message: &Message<'_>) -> Result<String, ComponentError> {
+        let mut out = String::with_capacity(768);
+        self.write_base(message, &mut out, &mut |_, _| {})?;
+        Ok(out)
+    }
+
+    /// Appends the base; `place` is told where in `out` each parameter's value stands.
+    pub(crate) fn write_base(
+        &self,
+        message: &Message<'_>,
+        out: &mut String,
+        place: &mut impl FnMut(&str, Range<usize>),
+    ) -> Result<(), ComponentError> {
+        for component in &self.components {
+            component.serialize(out);
+            out.push_str(": ");
+            component::write_value(component, message, out)?;
+            out.push('\n');
+        }
+        out.push_str("\"@signature-params\": ");
+        self.serialize_into(out, place);
+        Ok(())
+    }
+
+    fn serialize_into(&self, out: &mut String, place: &mut impl FnMut(&str, Range<usize>)) {
+        out.push('(');
+        for (index, component) in self.components.iter().enumerate() {
+            if index > 0 {
+                out.push(' ');
+            }
+            component.serialize(out);
+        }
+        out.push(')');
+        for parameter in &self.parameters {
+            let start = out.len() + ";=".len() + parameter.key.len();
+            parameter.serialize(out);
+            // A parameter that is `true` is written without a value.
+            place(parameter.key, start.min(out.len())..out.len());
+        }
+    }
+}
