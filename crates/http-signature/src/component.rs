@@ -127,7 +127,7 @@ fn push_authority(
     Ok(())
 }
 
-fn make_lowercase_from(out: &mut String, start: usize) {
+fn make_lowercase_from(out: &mut str, start: usize) {
     if let Some(tail) = out.get_mut(start..) {
         tail.make_ascii_lowercase();
     }

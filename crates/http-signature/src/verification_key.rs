@@ -24,7 +24,7 @@ enum Material {
     EcdsaP256(ParsedPublicKey),
     EcdsaP384(ParsedPublicKey),
     Rsa(Box<RsaKey>),
-    HmacSha256(hmac::Key),
+    HmacSha256(Box<hmac::Key>),
     Dummy(VerifyingKey),
 }
 
@@ -143,7 +143,7 @@ impl VerificationKey {
     /// A shared secret for [`Algorithm::HmacSha256`]. The profiles refuse it.
     #[must_use]
     pub fn hmac_sha256(secret: &[u8]) -> Self {
-        Self(Material::HmacSha256(hmac::Key::new(hmac::HMAC_SHA256, secret)))
+        Self(Material::HmacSha256(Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret))))
     }
 
     /// A key that refuses every signature after the work of an Ed25519 verification, for key ids that nobody has.
