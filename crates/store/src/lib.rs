@@ -1,1 +1,97 @@
-//! store
+//! The one place with SQL: what is kept, how it changes, and who is told. Rules are in `domain`; whoever calls this
+//! has authenticated and authorised already.
+
+pub mod api_key;
+pub mod audit;
+pub mod change;
+pub mod connection;
+mod engine;
+mod error;
+pub mod identity;
+pub mod installation;
+pub mod invitation;
+pub mod member;
+mod migrations;
+pub mod node;
+pub mod project;
+pub mod proof;
+pub mod replay;
+pub mod service_account;
+pub mod user;
+pub mod workspace;
+
+use std::sync::Arc;
+
+use domain::{Random, Timestamp};
+
+pub use change::{Change, ChangeWatch, Changes, Events, Subject, Upkeep, Version};
+pub use connection::{Connection, ReadConnection, Row, Value};
+pub use engine::Engine;
+pub use error::StoreError;
+pub use replay::{Answer, ReplayKey};
+
+/// Which database to open.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoreOptions {
+    /// The engine and where it is.
+    pub engine: Engine,
+}
+
+/// An open database. Cloning it is cheap, and the clones are one.
+#[derive(Clone)]
+pub struct Store {
+    database: Arc<engine::Database>,
+}
+
+impl Store {
+    /// Opens a database, creating what is missing and bringing it to the format that this release knows.
+    ///
+    /// # Errors
+    /// The file cannot be used, belongs to a later release, or does not hold what was applied to it.
+    pub async fn open(options: &StoreOptions, now: Timestamp, random: &dyn Random) -> Result<Self, StoreError> {
+        let database = engine::Database::open(&options.engine).await?;
+        let mut connection = database.begin().await?;
+        migrations::migrate(&mut connection, now).await?;
+        installation::create_if_missing(&mut connection, now, random).await?;
+        connection.link.commit().await?;
+        Ok(Self { database: Arc::new(database) })
+    }
+
+    /// A connection for reading.
+    ///
+    /// # Errors
+    /// None became free in time.
+    pub async fn read(&self) -> Result<ReadConnection, StoreError> {
+        self.database.read().await.map(ReadConnection)
+    }
+
+    /// Begins a change: takes the locked row before anything is read, so that changes happen one after the other.
+    /// What it is about has to be read again through it. `now` is what the change calls now.
+    ///
+    /// # Errors
+    /// The lock was not to be had in time, or the installation's row is corrupt.
+    pub async fn begin_change(&self, now: Timestamp) -> Result<Change, StoreError> {
+        Change::begin(self.database.begin().await?, now).await
+    }
+
+    /// Begins a transaction for what changes no meaning and so has no audit event: last uses, leases, what expired.
+    ///
+    /// # Errors
+    /// The lock was not to be had in time.
+    pub async fn begin_upkeep(&self) -> Result<Upkeep, StoreError> {
+        self.database.begin().await.map(Upkeep::new)
+    }
+
+    /// A watch on what anybody commits, over a connection of its own.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn watch(&self) -> Result<ChangeWatch, StoreError> {
+        self.database.watch().await.map(ChangeWatch::new)
+    }
+
+    /// Closes all connections, after which every use is [`StoreError::Unavailable`]. Changes under way are waited for.
+    pub async fn close(&self) {
+        self.database.close().await;
+    }
+}

@@ -1,0 +1,210 @@
+//! The audit log in the database: appending with a change, listing, and verifying that nobody changed it since. What an
+//! event is and how it is hashed is in `domain::audit`.
+
+mod verify;
+
+use std::collections::BTreeMap;
+
+use domain::{
+    ApiKeyId, AuditEvent, AuditPrincipal, Checkpoint, Timestamp, WorkspaceId,
+    merkle::{CompactRange, Hash},
+};
+
+pub use verify::{Finding, VerifyReport, verify_log};
+
+use crate::{Row, StoreError, connection::Connection, installation::find_installation, params};
+
+/// Appends events behind the others, in order. The caller keeps `log` in the locked row.
+pub(crate) async fn append(
+    connection: &mut Connection,
+    log: &mut CompactRange,
+    events: &[AuditEvent],
+) -> Result<(), StoreError> {
+    for event in events {
+        let seq = log.size();
+        let leaf_hash = event.leaf_hash(seq);
+        let columns = Columns::of(event)?;
+        connection
+            .execute(
+                "INSERT INTO audit_events
+                    (seq, id, at, workspace_id, principal, key_id, action, target, address, detail, leaf_hash)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                params![
+                    seq.cast_signed(),
+                    columns.id,
+                    columns.at,
+                    columns.workspace_id,
+                    columns.principal,
+                    columns.key_id,
+                    columns.action,
+                    columns.target,
+                    columns.address,
+                    columns.detail,
+                    leaf_hash.0
+                ],
+            )
+            .await?;
+        log.append(leaf_hash);
+    }
+    Ok(())
+}
+
+/// An event as its columns hold it. One event has one such form, so that a column that reads the same and is written
+/// otherwise shows, too.
+#[derive(PartialEq, Eq)]
+struct Columns {
+    id: String,
+    at: i64,
+    workspace_id: Option<String>,
+    principal: String,
+    key_id: Option<String>,
+    action: String,
+    target: Option<String>,
+    address: Option<String>,
+    detail: String,
+}
+
+impl Columns {
+    fn of(event: &AuditEvent) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: event.id.to_string(),
+            at: event.at.as_microsecond(),
+            workspace_id: event.workspace.map(|id| id.to_string()),
+            principal: event.principal.to_string(),
+            key_id: event.key.map(|id| id.to_string()),
+            action: event.action.to_string(),
+            target: event.target.clone(),
+            address: event.address.map(|address| address.to_string()),
+            detail: serde_json::to_string(&event.detail).map_err(|error| StoreError::Refused {
+                reason: "the detail of an audit event is no JSON".into(),
+                source: Some(error.into()),
+            })?,
+        })
+    }
+
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.text("id")?,
+            at: row.i64("at")?,
+            workspace_id: row.opt_text("workspace_id")?,
+            principal: row.text("principal")?,
+            key_id: row.opt_text("key_id")?,
+            action: row.text("action")?,
+            target: row.opt_text("target")?,
+            address: row.opt_text("address")?,
+            detail: row.text("detail")?,
+        })
+    }
+}
+
+fn event_from_row(row: &Row) -> Result<AuditEvent, StoreError> {
+    let detail: BTreeMap<String, String> = serde_json::from_str(&row.text("detail")?)
+        .map_err(|error| StoreError::corrupt(format!("column `detail`: {error}")))?;
+    Ok(AuditEvent {
+        id: row.parse("id")?,
+        at: row.timestamp("at")?,
+        workspace: row.opt_parse("workspace_id")?,
+        principal: row.parse("principal")?,
+        key: row.opt_parse("key_id")?,
+        address: row.opt_parse("address")?,
+        action: row.text("action")?.into(),
+        target: row.opt_text("target")?,
+        detail,
+    })
+}
+
+/// Which events to list. What is `None` is not asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct EventFilter {
+    /// Events in this workspace.
+    pub workspace: Option<WorkspaceId>,
+    /// Events by this principal.
+    pub principal: Option<AuditPrincipal>,
+    /// Events signed for by this key.
+    pub key: Option<ApiKeyId>,
+    /// Events of this action, such as `api_key.create`.
+    pub action: Option<String>,
+    /// Events at this time or later.
+    pub from: Option<Timestamp>,
+    /// Events before this time.
+    pub to: Option<Timestamp>,
+    /// Events that are listed after the one with this number: older ones.
+    pub after: Option<u64>,
+}
+
+/// An event and its number in the log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LoggedEvent {
+    /// Its number, from 0.
+    pub seq: u64,
+    /// What it tells.
+    pub event: AuditEvent,
+}
+
+// The first condition picks the index; the others hold for whatever else is asked for.
+macro_rules! list_sql {
+    ($first:literal) => {
+        concat!(
+            "SELECT seq, id, at, workspace_id, principal, key_id, action, target, address, detail FROM audit_events
+             WHERE ",
+            $first,
+            " AND seq < $1 AND at >= $2 AND at < $3
+                AND (CAST($4 AS TEXT) IS NULL OR workspace_id = $4)
+                AND (CAST($5 AS TEXT) IS NULL OR principal = $5)
+                AND (CAST($6 AS TEXT) IS NULL OR key_id = $6)
+                AND (CAST($7 AS TEXT) IS NULL OR action = $7)
+             ORDER BY seq DESC LIMIT $8"
+        )
+    };
+}
+
+/// Lists at most `limit` events, the latest first. Events that are added meanwhile do not shift the pages.
+///
+/// # Errors
+/// The database does not answer, or an event cannot be read.
+pub async fn list_events(
+    connection: &mut Connection,
+    filter: &EventFilter,
+    limit: u32,
+) -> Result<Vec<LoggedEvent>, StoreError> {
+    let sql = match filter {
+        EventFilter { key: Some(_), .. } => list_sql!("key_id = $6"),
+        EventFilter { principal: Some(_), .. } => list_sql!("principal = $5"),
+        EventFilter { workspace: Some(_), .. } => list_sql!("workspace_id = $4"),
+        EventFilter { action: Some(_), .. } => list_sql!("action = $7"),
+        _ => list_sql!("TRUE"),
+    };
+    let rows = connection
+        .fetch_all(
+            sql,
+            params![
+                filter.after.map_or(i64::MAX, |seq| i64::try_from(seq).unwrap_or(i64::MAX)),
+                filter.from.unwrap_or(Timestamp::MIN),
+                // The last microsecond of time is no event's.
+                filter.to.unwrap_or(Timestamp::MAX),
+                filter.workspace,
+                filter.principal.map(|principal| principal.to_string()),
+                filter.key,
+                filter.action.as_ref(),
+                i64::from(limit)
+            ],
+        )
+        .await?;
+    rows.iter().map(|row| Ok(LoggedEvent { seq: row.count("seq")?, event: event_from_row(row)? })).collect()
+}
+
+/// Size and root of the log now, under its name: ready to be signed.
+///
+/// # Errors
+/// The database does not answer, or the head of the log is corrupt.
+pub async fn head_checkpoint(connection: &mut Connection) -> Result<Checkpoint, StoreError> {
+    let origin = find_installation(connection).await?.log_origin();
+    let row = connection.fetch_one("SELECT audit_size, audit_range FROM installation WHERE id = 1", params![]).await?;
+    let log = CompactRange::from_bytes(row.count("audit_size")?, &row.bytes("audit_range")?)
+        .map_err(|error| StoreError::corrupt(format!("the head of the audit log: {error}")))?;
+    Ok(Checkpoint { origin, size: log.size(), root: log.root() })
+}
+
+fn hash_from(bytes: &[u8]) -> Option<Hash> {
+    bytes.try_into().ok().map(Hash)
+}

@@ -1,0 +1,283 @@
+//! Verifying the audit log: every leaf from the columns it stands for, every subtree against the head, the whole
+//! against a checkpoint that was shipped away.
+
+use std::fmt;
+
+use domain::{
+    AuditEvent, Checkpoint,
+    merkle::{CompactRange, Hash},
+};
+
+use super::{Columns, event_from_row, hash_from};
+use crate::{Row, StoreError, connection::Connection, params};
+
+/// How many events are read at a time.
+const CHUNK: i64 = 512;
+
+/// How many findings are told one by one. A renumbered log would have one for every event.
+const FINDINGS_MAX: usize = 100;
+
+/// Something that shows that the log is not what was written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Finding {
+    /// A column of an event was changed, or its leaf hash.
+    Altered {
+        /// The number of the event.
+        seq: u64,
+        /// Its id as it now reads.
+        id: String,
+        /// How it shows.
+        what: String,
+    },
+    /// Events are gone from the middle, or from the end with the head left as it was.
+    Missing {
+        /// The first that is gone.
+        first: u64,
+        /// The last of those behind it that are gone, too.
+        last: u64,
+    },
+    /// A row has a number that the log never reached.
+    Unexpected {
+        /// The number, as it reads.
+        seq: String,
+    },
+    /// Events were changed together with their leaf hashes, which the head of the log gives away.
+    Rewritten {
+        /// The first that may have been.
+        first: u64,
+        /// The last that may have been.
+        last: u64,
+    },
+    /// The head of the log cannot be read.
+    Head {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The log is shorter than it was when the checkpoint was signed.
+    Truncated {
+        /// How many events there are.
+        size: u64,
+        /// How many there were.
+        checkpoint_size: u64,
+    },
+    /// The events that the checkpoint was signed over are not those of the log.
+    Forked {
+        /// How many events the checkpoint was signed over.
+        checkpoint_size: u64,
+    },
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Altered { seq, id, what } => write!(f, "event {seq} ({id}) was changed after it was written: {what}"),
+            Self::Missing { first, last } if first == last => write!(f, "event {first} was deleted"),
+            Self::Missing { first, last } => write!(f, "events {first} to {last} were deleted"),
+            Self::Unexpected { seq } => {
+                write!(f, "the row with the number {seq} was inserted: the log never reached it")
+            }
+            Self::Rewritten { first, last } if first == last => {
+                write!(f, "event {first} was changed together with its leaf hash")
+            }
+            Self::Rewritten { first, last } => {
+                write!(f, "at least one of the events {first} to {last} was changed together with its leaf hash")
+            }
+            Self::Head { what } => write!(f, "the head of the log was changed: {what}"),
+            Self::Truncated { size, checkpoint_size } => write!(
+                f,
+                "events {size} to {} were cut off: the checkpoint was signed over {checkpoint_size} events, {size} are left",
+                checkpoint_size - 1
+            ),
+            Self::Forked { checkpoint_size } => write!(
+                f,
+                "the first {checkpoint_size} events are not those that the checkpoint was signed over: the history was \
+                 rewritten"
+            ),
+        }
+    }
+}
+
+/// What verifying found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct VerifyReport {
+    /// How many events the log has by its head.
+    pub size: u64,
+    /// The root of the log by its head, where that can be read.
+    pub root: Option<Hash>,
+    /// What was found.
+    pub findings: Vec<Finding>,
+    /// How many findings there are beyond those.
+    pub more_findings: u64,
+}
+
+impl VerifyReport {
+    /// Whether nothing was found.
+    #[must_use]
+    pub const fn is_intact(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    fn find(&mut self, finding: Finding) {
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(finding);
+        } else {
+            self.more_findings += 1;
+        }
+    }
+}
+
+/// Verifies the log as it is now, while it may go on growing. Without a checkpoint, a log that was rewritten as a whole,
+/// its head with it, looks like one that was not. The checkpoint has to be verified already
+/// ([`domain::checkpoint::VerifierKey::open`]).
+///
+/// # Errors
+/// The database does not answer, or its file is damaged beyond reading. What can be read and is wrong is in the report.
+pub async fn verify_log(
+    connection: &mut Connection,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<VerifyReport, StoreError> {
+    let mut report = VerifyReport { size: 0, root: None, findings: Vec::new(), more_findings: 0 };
+    let head = read_head(connection, &mut report).await?;
+    let mut scan = Scan { next: 0, log: Some(CompactRange::new()), altered: Vec::new(), checkpoint };
+    scan.compare_checkpoint(&mut report);
+    while scan.next < report.size {
+        // A number that is no integer is told with the rows that the log never reached.
+        let rows = connection
+            .fetch_all(
+                "SELECT seq, id, at, workspace_id, principal, key_id, action, target, address, detail, leaf_hash
+                 FROM audit_events WHERE seq >= $1 AND seq < $2 AND seq = CAST(seq AS BIGINT) ORDER BY seq LIMIT $3",
+                params![scan.next.cast_signed(), report.size.cast_signed(), CHUNK],
+            )
+            .await?;
+        for row in &rows {
+            let seq = row.count("seq")?;
+            scan.pass_gap(seq, &mut report);
+            scan.pass_event(seq, row, &mut report);
+        }
+        if rows.is_empty() {
+            scan.pass_gap(report.size, &mut report);
+        }
+    }
+    if let Some(head) = head {
+        scan.compare_head(&head, &mut report);
+    }
+    if let Some(checkpoint) = checkpoint.filter(|checkpoint| checkpoint.size > report.size) {
+        report.find(Finding::Truncated { size: report.size, checkpoint_size: checkpoint.size });
+    }
+    Ok(report)
+}
+
+/// Reads the head of the log, and finds the rows that it does not know: in one statement, because the log may grow.
+async fn read_head(connection: &mut Connection, report: &mut VerifyReport) -> Result<Option<CompactRange>, StoreError> {
+    let rows = connection
+        .fetch_all(
+            "SELECT installation.audit_size, installation.audit_range, CAST(audit_events.seq AS TEXT) AS stray
+             FROM installation LEFT JOIN audit_events ON audit_events.seq < 0
+                 OR audit_events.seq >= installation.audit_size OR audit_events.seq <> CAST(audit_events.seq AS BIGINT)
+             WHERE installation.id = 1 ORDER BY audit_events.seq LIMIT $1",
+            params![CHUNK],
+        )
+        .await?;
+    let Some(first) = rows.first() else {
+        report.find(Finding::Head { what: "it is gone".into() });
+        return Ok(None);
+    };
+    let head = first.count("audit_size").and_then(|size| {
+        report.size = size;
+        CompactRange::from_bytes(size, &first.bytes("audit_range")?)
+            .map_err(|error| StoreError::corrupt(error.to_string()))
+    });
+    for row in &rows {
+        if let Some(seq) = row.opt_text("stray")? {
+            report.find(Finding::Unexpected { seq });
+        }
+    }
+    match head {
+        Ok(head) => {
+            report.root = Some(head.root());
+            Ok(Some(head))
+        }
+        Err(StoreError::Corrupt { what }) => {
+            report.find(Finding::Head { what });
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The pass over all events.
+struct Scan<'a> {
+    /// The number that is due.
+    next: u64,
+    /// The tree so far; none once an event is missing.
+    log: Option<CompactRange>,
+    /// The events that were found altered.
+    altered: Vec<u64>,
+    checkpoint: Option<&'a Checkpoint>,
+}
+
+impl Scan<'_> {
+    fn pass_gap(&mut self, found: u64, report: &mut VerifyReport) {
+        if found > self.next {
+            report.find(Finding::Missing { first: self.next, last: found - 1 });
+            self.log = None;
+            self.next = found;
+        }
+    }
+
+    fn pass_event(&mut self, seq: u64, row: &Row, report: &mut VerifyReport) {
+        let stored = row.bytes("leaf_hash").ok().and_then(|bytes| hash_from(&bytes));
+        let event = read_event(row);
+        let computed = event.as_ref().ok().map(|event| event.leaf_hash(seq));
+        let what = match event {
+            Err(what) => Some(what),
+            Ok(_) if stored != computed => Some("its columns and its leaf hash do not belong together".to_owned()),
+            Ok(_) => None,
+        };
+        if let Some(what) = what {
+            let id = row.text("id").unwrap_or_else(|_| "its id cannot be read".to_owned());
+            report.find(Finding::Altered { seq, id, what });
+            self.altered.push(seq);
+        }
+        if let Some(log) = &mut self.log {
+            // The hash that was written with the event keeps one altered event from hiding what else was.
+            log.append(stored.or(computed).unwrap_or(Hash([0; 32])));
+        }
+        self.next = seq + 1;
+        self.compare_checkpoint(report);
+    }
+
+    fn compare_checkpoint(&self, report: &mut VerifyReport) {
+        if let (Some(log), Some(checkpoint)) = (&self.log, self.checkpoint)
+            && log.size() == checkpoint.size
+            && log.root() != checkpoint.root
+        {
+            report.find(Finding::Forked { checkpoint_size: checkpoint.size });
+        }
+    }
+
+    fn compare_head(&self, head: &CompactRange, report: &mut VerifyReport) {
+        let Some(log) = self.log.as_ref().filter(|log| log.size() == head.size()) else { return };
+        for (found, expected) in log.peaks().zip(head.peaks()) {
+            let last = expected.first + expected.leaves - 1;
+            let known = self.altered.iter().any(|seq| (expected.first..=last).contains(seq));
+            if found.hash != expected.hash && !known {
+                report.find(Finding::Rewritten { first: expected.first, last });
+            }
+        }
+    }
+}
+
+/// Reads an event whose columns are written as we write them, or tells what is odd.
+fn read_event(row: &Row) -> Result<AuditEvent, String> {
+    let read = || {
+        let event = event_from_row(row)?;
+        Ok((Columns::of(&event)? == Columns::from_row(row)?).then_some(event))
+    };
+    read()
+        .map_err(|error: StoreError| match error {
+            StoreError::Corrupt { what } => what,
+            other => other.to_string(),
+        })?
+        .ok_or_else(|| "its columns are not written as keyward writes them".to_owned())
+}

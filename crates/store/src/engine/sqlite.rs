@@ -1,0 +1,286 @@
+//! The embedded engine: SQLite in one file, one writer and several readers, other processes beside us.
+
+use std::{fs, io, path::Path, time::Duration};
+
+use sqlx::{
+    ConnectOptions as _, Connection as _, Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction, TypeInfo as _,
+    ValueRef as _,
+    pool::PoolConnection,
+    query::Query,
+    sqlite::{
+        SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+    },
+};
+
+use crate::{StoreError, connection::Value};
+
+const READERS: u32 = 4;
+
+/// How long a writer waits for one of another process.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a task waits for a connection of ours: longer than a writer may wait for another process's.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(crate) struct Database {
+    options: SqliteConnectOptions,
+    /// One connection, so that writers queue here in order of arrival; SQLite's own waiting is a lottery.
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl Database {
+    pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
+        create_file(path)?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .statement_cache_capacity(256)
+            .pragma("trusted_schema", "OFF")
+            .pragma("cell_size_check", "ON")
+            .disable_statement_logging();
+        let writer = pool(1).connect_with(options.clone()).await.map_err(|error| unusable(path, error))?;
+        let readers = pool(READERS).connect_lazy_with(options.clone().pragma("query_only", "ON"));
+        Ok(Self { options, writer, readers })
+    }
+
+    pub(super) async fn read(&self) -> Result<Link, StoreError> {
+        Ok(Link::Reader(self.readers.acquire().await.map_err(translate)?))
+    }
+
+    pub(super) async fn begin(&self) -> Result<Link, StoreError> {
+        // IMMEDIATE takes the write lock now: a transaction that began by reading could not wait for it later.
+        Ok(Link::Writer(self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(translate)?))
+    }
+
+    pub(super) async fn watch(&self) -> Result<Watch, StoreError> {
+        let options = self.options.clone().pragma("query_only", "ON");
+        let connection = SqliteConnection::connect_with(&options).await.map_err(translate)?;
+        Ok(Watch { connection, seen: None })
+    }
+
+    pub(super) async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // A full disk makes SQLite roll back by itself, after which sqlx believes that the transaction goes on
+                // and would begin no other one, ever. The ping lets a rollback that is under way finish.
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        })
+}
+
+/// SQLite would create the file for everybody to read; its `-wal` and `-shm` files follow its mode.
+fn create_file(path: &Path) -> Result<(), StoreError> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(StoreError::File {
+            path: path.to_owned(),
+            reason: format!("the database file cannot be created ({error}): create its directory, or name another one"),
+        }),
+    }
+}
+
+fn unusable(path: &Path, error: sqlx::Error) -> StoreError {
+    match translate(error) {
+        StoreError::Corrupt { what } => StoreError::File {
+            path: path.to_owned(),
+            reason: format!("it cannot be used as a database ({what}): name another file, or restore a backup"),
+        },
+        StoreError::Unavailable { reason } => StoreError::File {
+            path: path.to_owned(),
+            reason: format!(
+                "it cannot be opened ({reason}): the user that runs keyward must be able to read and write it"
+            ),
+        },
+        other => other,
+    }
+}
+
+pub(crate) enum Link {
+    Reader(PoolConnection<Sqlite>),
+    Writer(Transaction<'static, Sqlite>),
+}
+
+impl Link {
+    fn connection(&mut self) -> &mut SqliteConnection {
+        match self {
+            Self::Reader(connection) => connection,
+            Self::Writer(transaction) => transaction,
+        }
+    }
+
+    pub(super) async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, StoreError> {
+        Ok(query(sql, values).execute(self.connection()).await.map_err(translate)?.rows_affected())
+    }
+
+    pub(super) async fn fetch_all(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Cells>, StoreError> {
+        let rows = query(sql, values).fetch_all(self.connection()).await.map_err(translate)?;
+        Ok(rows.into_iter().map(Cells).collect())
+    }
+
+    pub(super) async fn fetch_optional(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Option<Cells>, StoreError> {
+        Ok(query(sql, values).fetch_optional(self.connection()).await.map_err(translate)?.map(Cells))
+    }
+
+    pub(super) async fn execute_script(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        sqlx::raw_sql(sql).execute(self.connection()).await.map_err(translate)?;
+        Ok(())
+    }
+
+    pub(super) async fn commit(self) -> Result<(), StoreError> {
+        match self {
+            Self::Reader(_) => Ok(()),
+            Self::Writer(transaction) => transaction.commit().await.map_err(translate),
+        }
+    }
+}
+
+fn query(sql: &'static str, values: &[Value<'_>]) -> Query<'static, Sqlite, SqliteArguments> {
+    values.iter().fold(sqlx::query(sql), |query, value| match value {
+        Value::Text(text) => query.bind(text.as_deref().map(str::to_owned)),
+        Value::I64(number) => query.bind(*number),
+        Value::Bool(truth) => query.bind(*truth),
+        Value::Bytes(bytes) => query.bind(bytes.as_deref().map(<[u8]>::to_vec)),
+    })
+}
+
+pub(crate) struct Cells(SqliteRow);
+
+impl Cells {
+    pub(super) fn text(&self, column: &str) -> Result<Option<String>, StoreError> {
+        self.0.try_get(column).map_err(translate)
+    }
+
+    pub(super) fn i64(&self, column: &str) -> Result<Option<i64>, StoreError> {
+        self.0.try_get(column).map_err(translate)
+    }
+
+    pub(super) fn bool(&self, column: &str) -> Result<Option<bool>, StoreError> {
+        self.0.try_get(column).map_err(translate)
+    }
+
+    pub(super) fn bytes(&self, column: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let value = self.0.try_get_raw(column).map_err(translate)?;
+        // sqlx would take a text's bytes, too.
+        if !value.is_null() && value.type_info().name() == "TEXT" {
+            return Err(StoreError::corrupt(format!("column `{column}` holds a text instead of bytes")));
+        }
+        self.0.try_get(column).map_err(translate)
+    }
+}
+
+pub(crate) struct Watch {
+    connection: SqliteConnection,
+    seen: Option<i64>,
+}
+
+impl Watch {
+    pub(super) async fn data_changed_hint(&mut self) -> Result<bool, StoreError> {
+        let now: i64 =
+            sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut self.connection).await.map_err(translate)?;
+        Ok(self.seen.replace(now) != Some(now))
+    }
+}
+
+// Result codes, https://www.sqlite.org/rescode.html
+const CONSTRAINT_PRIMARY_KEY: u32 = 1555;
+const CONSTRAINT_UNIQUE: u32 = 2067;
+const CONSTRAINT_ROWID: u32 = 2579;
+const BUSY: u32 = 5;
+const LOCKED: u32 = 6;
+const NO_MEMORY: u32 = 7;
+const READ_ONLY: u32 = 8;
+const IO: u32 = 10;
+const CORRUPT: u32 = 11;
+const FULL: u32 = 13;
+const CANNOT_OPEN: u32 = 14;
+const PROTOCOL: u32 = 15;
+const NOT_A_DATABASE: u32 = 26;
+/// `SQLITE_IOERR_SHORT_READ`: a page that should be in the file is not.
+const SHORT_READ: u32 = 522;
+
+fn translate(error: sqlx::Error) -> StoreError {
+    let unavailable = |reason: String| StoreError::Unavailable { reason };
+    match &error {
+        sqlx::Error::Database(database) => {
+            let message = database.message();
+            let code = database.code().and_then(|code| code.parse().ok()).unwrap_or(0_u32);
+            match (code, code & 0xff) {
+                (CONSTRAINT_PRIMARY_KEY | CONSTRAINT_ROWID, _) => {
+                    StoreError::Conflict { constraint: constraint_name(message, true) }
+                }
+                (CONSTRAINT_UNIQUE, _) => StoreError::Conflict { constraint: constraint_name(message, false) },
+                (SHORT_READ, _) | (_, CORRUPT | NOT_A_DATABASE) => StoreError::corrupt(message),
+                (_, FULL) => StoreError::DiskFull,
+                (_, READ_ONLY) => StoreError::ReadOnly,
+                (_, BUSY | LOCKED | NO_MEMORY | IO | CANNOT_OPEN | PROTOCOL) => unavailable(message.to_owned()),
+                _ => StoreError::Refused { reason: message.to_owned(), source: Some(error.into()) },
+            }
+        }
+        sqlx::Error::PoolTimedOut => unavailable("no connection became free in 10 seconds".into()),
+        sqlx::Error::Io(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::BeginFailed => {
+            unavailable(error.to_string())
+        }
+        sqlx::Error::ColumnDecode { index, source } => StoreError::corrupt(format!("column {index}: {source}")),
+        _ => StoreError::Refused { reason: error.to_string(), source: Some(error.into()) },
+    }
+}
+
+/// The name that PostgreSQL gives the constraint by default, from `UNIQUE constraint failed: TABLE.A, TABLE.B`; SQLite
+/// reports the columns and no name.
+fn constraint_name(message: &str, primary_key: bool) -> String {
+    let columns = message.rsplit(": ").next().unwrap_or(message);
+    let mut columns = columns.split(", ").map(|column| column.split_once('.').unwrap_or((column, "")));
+    let Some((table, first)) = columns.next() else { return message.to_owned() };
+    if primary_key {
+        return format!("{table}_pkey");
+    }
+    let rest: String = columns.map(|(_, column)| format!("_{column}")).collect();
+    format!("{table}_{first}{rest}_key")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn constraints_have_the_names_that_postgresql_gives_them() {
+        for (message, primary_key, name) in [
+            ("UNIQUE constraint failed: replays.replay_key", true, "replays_pkey"),
+            ("UNIQUE constraint failed: changes.version, changes.subject", true, "changes_pkey"),
+            ("UNIQUE constraint failed: audit_events.id", false, "audit_events_id_key"),
+            ("UNIQUE constraint failed: replays.key_id, replays.nonce", false, "replays_key_id_nonce_key"),
+        ] {
+            assert_eq!(constraint_name(message, primary_key), name);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What goes wrong between us and the database, grouped by who must act. Turning it into an HTTP answer is the server's.
+
+use std::{error::Error, path::PathBuf};
+
+/// Why the store did not do what it was asked to. Nothing was changed unless the variant says otherwise.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The database does not answer, or not in time. Callers answer 503, never 401.
+    #[error("the database does not answer ({reason}): try again; if it goes on, look at the database and its disk")]
+    Unavailable {
+        /// What the engine said.
+        reason: String,
+    },
+    /// The disk is full.
+    #[error("the disk that holds the database is full: free some space, then try again")]
+    DiskFull,
+    /// The database cannot be written to.
+    #[error(
+        "the database is read-only: the user that runs keyward must own its file and directory, and the file system \
+         must be mounted for writing"
+    )]
+    ReadOnly,
+    /// Something that must be unique exists already.
+    #[error("`{constraint}` exists already")]
+    Conflict {
+        /// The constraint, named as PostgreSQL names one by default: `TABLE_COLUMN_COLUMN_key`, `TABLE_pkey`.
+        constraint: String,
+    },
+    /// The database holds what it cannot hold.
+    #[error("the database holds what keyward never wrote: {what}; restore a backup, and run `keyward audit verify`")]
+    Corrupt {
+        /// Where and what.
+        what: String,
+    },
+    /// The database was written by a later release.
+    #[error(
+        "the database has format {found}, this release knows formats up to {known}: start the release that wrote it, or a \
+         later one"
+    )]
+    NewerDatabase {
+        /// The format of the database.
+        found: u64,
+        /// The latest format that this release knows.
+        known: u64,
+    },
+    /// A migration is not the one that was applied to this database.
+    #[error(
+        "migration {version} (`{name}`) is not the one that was applied to this database: it was written by another \
+         build of keyward; start that one, or restore a backup"
+    )]
+    MigrationChanged {
+        /// The migration's number.
+        version: u64,
+        /// The migration's name.
+        name: String,
+    },
+    /// A file beside the database, or the database's own, cannot be used.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it and what to do.
+        reason: String,
+    },
+    /// A statement of ours is wrong, or breaks a rule of the schema that our code should have checked before.
+    #[error("the database refused a statement: {reason}; this is a bug in keyward, please report it")]
+    Refused {
+        /// What the engine said.
+        reason: String,
+        /// The engine's error, where there is one.
+        #[source]
+        source: Option<Box<dyn Error + Send + Sync>>,
+    },
+}
+
+impl StoreError {
+    pub(crate) fn corrupt(what: impl Into<String>) -> Self {
+        Self::Corrupt { what: what.into() }
+    }
+
+    /// Whether it is a conflict over the constraint of this name.
+    #[must_use]
+    pub fn is_conflict(&self, name: &str) -> bool {
+        matches!(self, Self::Conflict { constraint } if constraint == name)
+    }
+}

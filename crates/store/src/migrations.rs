@@ -1,0 +1,84 @@
+//! Bringing a database to the format that this release knows: forward only, in order, each migration once. The SQL is
+//! in `migrations/*.sql`, which both engines take as it is.
+
+use domain::Timestamp;
+use sha2::{Digest, Sha256};
+
+use crate::{StoreError, connection::Connection, params};
+
+struct Migration {
+    version: u64,
+    name: &'static str,
+    sql: &'static str,
+}
+
+macro_rules! migrations {
+    ($($version:literal $name:literal;)*) => {
+        &[$(Migration {
+            version: $version,
+            name: $name,
+            sql: include_str!(concat!("../migrations/", $name, ".sql")),
+        }),*]
+    };
+}
+
+/// A migration that was released is never edited: its checksum is in every database. What is wrong in one is put right
+/// in the next.
+const MIGRATIONS: &[Migration] = migrations! {
+    1 "0001_foundations";
+    2 "0002_features";
+};
+
+/// The format that this release writes.
+pub(crate) fn latest() -> u64 {
+    MIGRATIONS.last().map_or(0, |migration| migration.version)
+}
+
+/// Applies what is missing, inside the transaction that `connection` is in.
+pub(crate) async fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(), StoreError> {
+    connection
+        .execute(
+            "CREATE TABLE IF NOT EXISTS migrations (
+                version BIGINT NOT NULL PRIMARY KEY,
+                name TEXT NOT NULL,
+                checksum BYTEA NOT NULL,
+                applied_at BIGINT NOT NULL
+            )",
+            params![],
+        )
+        .await?;
+    let applied = applied(connection).await?;
+    for (at, migration) in MIGRATIONS.iter().enumerate() {
+        let checksum: [u8; 32] = Sha256::digest(migration.sql).into();
+        match applied.get(at) {
+            Some((version, kept)) if *version == migration.version && *kept == checksum => {}
+            Some((version, _)) => {
+                return Err(StoreError::MigrationChanged { version: *version, name: migration.name.to_owned() });
+            }
+            None => {
+                connection.link.execute_script(migration.sql).await?;
+                connection
+                    .execute(
+                        "INSERT INTO migrations (version, name, checksum, applied_at) VALUES ($1, $2, $3, $4)",
+                        params![migration.version.cast_signed(), migration.name, checksum, now],
+                    )
+                    .await?;
+                tracing::info!(migration = migration.name, "brought the database to a newer format");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What was applied, by version. Refuses what a later release wrote before anything is compared.
+async fn applied(connection: &mut Connection) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    let rows = connection.fetch_all("SELECT version, checksum FROM migrations ORDER BY version", params![]).await?;
+    let applied: Vec<_> = rows
+        .iter()
+        .map(|row| Ok((row.count("version")?, row.bytes("checksum")?)))
+        .collect::<Result<_, StoreError>>()?;
+    match applied.last() {
+        Some(&(found, _)) if found > latest() => Err(StoreError::NewerDatabase { found, known: latest() }),
+        _ => Ok(applied),
+    }
+}

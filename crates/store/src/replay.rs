@@ -1,0 +1,106 @@
+//! First answers to signed writes, kept until their signatures end, so that the same write happens once on all nodes.
+//! When a request is such a write is the server's to know.
+
+use domain::{ApiKeyId, Timestamp};
+
+use crate::{StoreError, connection::Connection, params};
+
+/// The constraint that the same signed request breaks when it comes again.
+pub const REPLAY_KEY_CONSTRAINT: &str = "replays_pkey";
+
+/// The constraint that another request with the same key and nonce breaks.
+pub const NONCE_CONSTRAINT: &str = "replays_key_id_nonce_key";
+
+/// What a signed request is known by when it comes again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReplayKey {
+    /// SHA-256(key id ‖ signature base).
+    pub key: [u8; 32],
+    /// The key that signed.
+    pub api_key: ApiKeyId,
+    /// The nonce, where the profile has one.
+    pub nonce: Option<String>,
+    /// When the signature cannot be accepted any more, skew included.
+    pub expires_at: Timestamp,
+}
+
+/// What was answered the first time.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// The request.
+    pub replay: ReplayKey,
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// The first answer to the signed request of this replay key.
+///
+/// # Errors
+/// The database does not answer, or the row is corrupt.
+pub async fn find_replay(connection: &mut Connection, key: [u8; 32]) -> Result<Option<Answer>, StoreError> {
+    let row = connection
+        .fetch_optional(
+            "SELECT key_id, nonce, expires_at, status, body FROM replays WHERE replay_key = $1",
+            params![key],
+        )
+        .await?;
+    row.map(|row| {
+        let status = row.i64("status")?;
+        Ok(Answer {
+            replay: ReplayKey {
+                key,
+                api_key: row.parse("key_id")?,
+                nonce: row.opt_text("nonce")?,
+                expires_at: row.timestamp("expires_at")?,
+            },
+            status: u16::try_from(status)
+                .map_err(|_| StoreError::corrupt(format!("column `status`: {status} is no HTTP status")))?,
+            body: row.bytes("body")?,
+        })
+    })
+    .transpose()
+}
+
+/// The replay key of the request that used this key's nonce.
+///
+/// # Errors
+/// The database does not answer, or the row is corrupt.
+pub async fn find_nonce(
+    connection: &mut Connection,
+    api_key: ApiKeyId,
+    nonce: &str,
+) -> Result<Option<[u8; 32]>, StoreError> {
+    let row = connection
+        .fetch_optional("SELECT replay_key FROM replays WHERE key_id = $1 AND nonce = $2", params![api_key, nonce])
+        .await?;
+    row.map(|row| {
+        row.bytes("replay_key")?.try_into().map_err(|_| StoreError::corrupt("column `replay_key` is not 32 bytes long"))
+    })
+    .transpose()
+}
+
+/// Keeps an answer.
+///
+/// # Errors
+/// [`StoreError::Conflict`] over [`REPLAY_KEY_CONSTRAINT`] or [`NONCE_CONSTRAINT`]; the transaction is then good for
+/// nothing but to be dropped.
+pub async fn insert_answer(connection: &mut Connection, answer: &Answer) -> Result<(), StoreError> {
+    let Answer { replay, status, body } = answer;
+    connection
+        .execute(
+            "INSERT INTO replays (replay_key, key_id, nonce, expires_at, status, body) VALUES ($1, $2, $3, $4, $5, $6)",
+            params![&replay.key, replay.api_key, replay.nonce.as_deref(), replay.expires_at, i64::from(*status), body],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Forgets the answers whose signatures ended before `now`, and tells how many there were.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn delete_expired(connection: &mut Connection, now: Timestamp) -> Result<u64, StoreError> {
+    connection.execute("DELETE FROM replays WHERE expires_at < $1", params![now]).await
+}
