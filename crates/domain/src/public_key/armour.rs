@@ -88,7 +88,7 @@ pub(super) fn read_ssh2(text: &str) -> Result<(Option<String>, Vec<u8>), ArmourE
 fn expect_end<'a>(rest: impl Iterator<Item = &'a str>) -> Result<(), ArmourError> {
     match rest.into_iter().find(|line| !line.is_empty()) {
         None => Ok(()),
-        Some(line) if line.contains("---- BEGIN ") => Err(ArmourError::Several),
+        Some(line) if line.contains("--BEGIN ") || line.contains("-- BEGIN ") => Err(ArmourError::Several),
         Some(_) => Err(ArmourError::Broken),
     }
 }

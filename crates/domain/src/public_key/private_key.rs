@@ -51,12 +51,12 @@ pub(super) fn detect(text: &str) -> Option<PrivateKeyFormat> {
 /// Whether these bytes begin as PKCS#1, PKCS#8 and SEC 1 private keys do, and public keys never: a SEQUENCE whose first
 /// member is the version 0 or 1.
 pub(super) fn is_private_der(der: &[u8]) -> bool {
-    let content = match der {
-        [0x30, 0..=0x7f, content @ ..]
-        | [0x30, 0x81, _, content @ ..]
-        | [0x30, 0x82, _, _, content @ ..]
-        | [0x30, 0x83, _, _, _, content @ ..] => content,
-        _ => return false,
+    let ([0x30, 0..=0x7f, content @ ..]
+    | [0x30, 0x81, _, content @ ..]
+    | [0x30, 0x82, _, _, content @ ..]
+    | [0x30, 0x83, _, _, _, content @ ..]) = der
+    else {
+        return false;
     };
     matches!(content, [2, 1, 0 | 1, ..])
 }

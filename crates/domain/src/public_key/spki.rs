@@ -7,13 +7,15 @@ use aws_lc_rs::{
 };
 use spki::{
     ObjectIdentifier, SubjectPublicKeyInfoRef,
-    der::{Decode, Reader, SliceReader, asn1::UintRef},
+    der::{
+        Decode, Reader, SliceReader,
+        asn1::{AnyRef, UintRef},
+    },
 };
 
 use super::{
-    KeyMaterial, PublicKey,
+    KeyMaterial, P256_POINT_BYTES, P384_POINT_BYTES, PublicKey,
     error::{PublicKeyError, UnsupportedKeyType},
-    strength::{P256_POINT_BYTES, P384_POINT_BYTES},
 };
 
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
@@ -41,7 +43,7 @@ pub(super) fn read(der: &[u8]) -> Result<PublicKey, PublicKeyError> {
         }
         RSA => {
             // RFC 3279 §2.3.1: the parameters are NULL.
-            if info.algorithm.parameters_any().is_ok_and(|parameters| parameters.is_null()) {
+            if info.algorithm.parameters_any().is_ok_and(AnyRef::is_null) {
                 return read_rsa(key);
             }
             return Err(PublicKeyError::Der);

@@ -2,21 +2,31 @@
 
 use std::sync::LazyLock;
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ParsedPublicKey};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, EcdsaVerificationAlgorithm, ParsedPublicKey,
+};
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use num_bigint::BigUint;
 use num_integer::Integer;
 
-use super::error::{PublicKeyError, UnsupportedKeyType, Weakness};
+use super::{
+    KeyMaterial, RSA_EXPONENT,
+    error::{PublicKeyError, Weakness},
+};
 
-pub(super) const P256_POINT_BYTES: usize = 65;
-pub(super) const P384_POINT_BYTES: usize = 97;
-/// 65537, big-endian.
-pub(super) const RSA_EXPONENT: [u8; 3] = [1, 0, 1];
+/// Whether signatures by this key can be trusted. Points are uncompressed and moduli within 4096 bits already.
+pub(super) fn check(material: KeyMaterial<'_>) -> Result<(), PublicKeyError> {
+    match material {
+        KeyMaterial::Ed25519(point) => check_ed25519(point),
+        KeyMaterial::EcdsaP256(point) => check_on_curve(&ECDSA_P256_SHA256_FIXED, point),
+        KeyMaterial::EcdsaP384(point) => check_on_curve(&ECDSA_P384_SHA384_FIXED, point),
+        KeyMaterial::Rsa { n, e } => check_rsa(n, e),
+    }
+}
 
 /// A canonical point of the prime-order subgroup, other than the identity. `verify_strict` alone lets points of mixed
 /// order through.
-pub(super) fn check_ed25519(encoded: &[u8; 32]) -> Result<(), PublicKeyError> {
+fn check_ed25519(encoded: &[u8; 32]) -> Result<(), PublicKeyError> {
     let encoded = CompressedEdwardsY(*encoded);
     let point = encoded.decompress().ok_or(PublicKeyError::NotOnCurve)?;
     if point.is_small_order() {
@@ -31,41 +41,19 @@ pub(super) fn check_ed25519(encoded: &[u8; 32]) -> Result<(), PublicKeyError> {
     Ok(())
 }
 
-/// An uncompressed point of P-256 (SEC 1 §3.2.2).
-pub(super) fn check_p256(point: &[u8]) -> Result<(), PublicKeyError> {
-    check_uncompressed(point, P256_POINT_BYTES)?;
-    ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).map_err(|_| PublicKeyError::NotOnCurve)?;
-    Ok(())
+fn check_on_curve(algorithm: &'static EcdsaVerificationAlgorithm, point: &[u8]) -> Result<(), PublicKeyError> {
+    ParsedPublicKey::new(algorithm, point).map(drop).map_err(|_| PublicKeyError::NotOnCurve)
 }
 
-/// An uncompressed point of P-384 (SEC 1 §3.2.2).
-pub(super) fn check_p384(point: &[u8]) -> Result<(), PublicKeyError> {
-    check_uncompressed(point, P384_POINT_BYTES)?;
-    ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point).map_err(|_| PublicKeyError::NotOnCurve)?;
-    Ok(())
-}
-
-fn check_uncompressed(point: &[u8], length: usize) -> Result<(), PublicKeyError> {
-    match point.first() {
-        Some(4) if point.len() == length => Ok(()),
-        Some(4) => Err(PublicKeyError::Length),
-        _ => Err(PublicKeyError::PointEncoding),
-    }
-}
-
-/// Length, exponent and the known ways in which key generators went wrong; gives the length in bits. Debian's
-/// predictable OpenSSL (CVE-2008-0166) is caught by its exponent for keys of `ssh-keygen`; no list of those made with
-/// `openssl genrsa` is carried.
-pub(super) fn check_rsa(n: &[u8], e: &[u8]) -> Result<u16, PublicKeyError> {
+/// Length, exponent and the known ways in which key generators went wrong. Debian's predictable OpenSSL
+/// (CVE-2008-0166) is caught by its exponent for keys of `ssh-keygen`; no list of those made with `openssl genrsa` is
+/// carried.
+fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), PublicKeyError> {
     let n = BigUint::from_bytes_be(n);
-    let bits = usize::try_from(n.bits()).unwrap_or(usize::MAX);
-    if bits < 2048 {
+    if n.bits() < 2048 {
+        let bits = usize::try_from(n.bits()).unwrap_or_default();
         return Err(PublicKeyError::Weak(Weakness::RsaTooShort { bits }));
     }
-    let taken = u16::try_from(bits).ok().filter(|&bits| bits <= 4096);
-    let Some(taken) = taken else {
-        return Err(PublicKeyError::UnsupportedKeyType(UnsupportedKeyType::RsaTooLong { bits }));
-    };
     if e != RSA_EXPONENT {
         return Err(PublicKeyError::Weak(Weakness::RsaExponent));
     }
@@ -78,7 +66,7 @@ pub(super) fn check_rsa(n: &[u8], e: &[u8]) -> Result<u16, PublicKeyError> {
     if has_close_primes(&n) {
         return Err(PublicKeyError::Weak(Weakness::RsaClosePrimes));
     }
-    Ok(taken)
+    Ok(())
 }
 
 /// Whether a prime below 2^16 divides `n`.
@@ -109,16 +97,13 @@ fn has_roca_fingerprint(n: &BigUint) -> bool {
 /// Whether Fermat's method factors `n` within 100 steps, as it does when the primes share their upper half.
 fn has_close_primes(n: &BigUint) -> bool {
     let root = n.sqrt();
-    let mut a = if &root * &root == *n { root } else { root + 1_u8 };
-    for _ in 0..100 {
+    let first = if &root * &root == *n { root } else { root + 1_u8 };
+    (0_u8..100).any(|step| {
+        let a = &first + step;
         let difference = &a * &a - n;
         let root = difference.sqrt();
-        if &root * &root == difference {
-            return true;
-        }
-        a += 1_u8;
-    }
-    false
+        &root * &root == difference
+    })
 }
 
 fn primes_below(limit: u32) -> impl Iterator<Item = u32> {

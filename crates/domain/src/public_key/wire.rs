@@ -43,12 +43,10 @@ impl<'a> Reader<'a> {
     /// A positive `mpint`, big-endian without the leading zero that keeps its sign.
     pub(crate) fn read_mpint(&mut self) -> Result<&'a [u8], WireError> {
         match self.read_string()? {
-            [] => Err(WireError::NotPositive),
+            [] | [0x80..=0xff, ..] => Err(WireError::NotPositive),
             // "Unnecessary leading bytes with the value 0 or 255 MUST NOT be included."
             [0] | [0, 0..=0x7f, ..] => Err(WireError::NonMinimalInteger),
-            [0, magnitude @ ..] => Ok(magnitude),
-            [0x80..=0xff, ..] => Err(WireError::NotPositive),
-            magnitude => Ok(magnitude),
+            [0, magnitude @ ..] | magnitude => Ok(magnitude),
         }
     }
 
