@@ -1,11 +1,13 @@
 //! What Keyward is about, without any I/O: ids, things, rules. One file a feature.
 
+pub mod api_key;
 pub mod audit;
 pub mod checkpoint;
 pub mod clock;
 pub mod id;
 pub mod invitation;
 pub mod merkle;
+pub mod principal;
 pub mod project;
 pub mod proof;
 pub mod public_key;

@@ -1,0 +1,110 @@
+//! Why a credential was not accepted. Who may be told is decided here; the reason is always in the audit log.
+
+/// Why a credential was not accepted.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum AuthenticationError {
+    // These look alike to whoever sends the request.
+    /// None was shown.
+    #[error("no credential")]
+    Missing,
+    /// More than one was shown.
+    #[error("more than one credential")]
+    Several,
+    /// It is none that this server takes.
+    #[error("malformed credential: {0}")]
+    Malformed(String),
+    /// No such key, or a revoked one.
+    #[error("unknown or revoked key")]
+    UnknownKey,
+    /// The signature does not verify, so it was not the key's holder, or the request was changed on its way.
+    #[error("the signature does not verify under this key")]
+    BadSignature,
+    /// The bearer token was not made here, or was ended.
+    #[error("unknown bearer token")]
+    UnknownToken,
+
+    // From here on the signature (or the token) verified: its holder is told.
+    /// Signed too long ago.
+    #[error("stale by {0} s: this machine's clock is behind, or the request took too long")]
+    Stale(i64),
+    /// Signed in the future.
+    #[error("signed {0} s in the future: this machine's clock is ahead")]
+    Early(i64),
+    /// The signature's own rules are not kept.
+    #[error("{0}")]
+    Unacceptable(String),
+    /// The body is not the one that was signed.
+    #[error("digest does not match body")]
+    DigestMismatch,
+    /// The nonce was used for another request.
+    #[error("the nonce was used for another request; sign each request with a fresh one")]
+    NonceReused,
+    /// An `encord` signature on a host that is not listed.
+    #[error("signatures of the Encord SDK are not accepted on this host; the operator lists hosts in `encord_hosts`")]
+    HostNotListed,
+    /// The key is paused.
+    #[error("key disabled")]
+    KeyDisabled,
+    /// The key's time is over.
+    #[error("key expired")]
+    KeyExpired,
+    /// The key's owner is disabled.
+    #[error("the key's owner is disabled")]
+    OwnerDisabled,
+    /// The key's owner was removed from every workspace.
+    #[error("the key's owner is a member of no workspace")]
+    OwnerWithoutWorkspace,
+    /// The bearer token's time is over.
+    #[error("bearer token expired; get a new one")]
+    TokenExpired,
+}
+
+impl AuthenticationError {
+    /// A stable word for it, in the audit log and in metrics.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Several => "several",
+            Self::Malformed(_) => "malformed",
+            Self::UnknownKey => "unknown_key",
+            Self::BadSignature => "bad_signature",
+            Self::UnknownToken => "unknown_token",
+            Self::Stale(_) => "stale",
+            Self::Early(_) => "early",
+            Self::Unacceptable(_) => "unacceptable",
+            Self::DigestMismatch => "digest_mismatch",
+            Self::NonceReused => "nonce_reused",
+            Self::HostNotListed => "host_not_listed",
+            Self::KeyDisabled => "key_disabled",
+            Self::KeyExpired => "key_expired",
+            Self::OwnerDisabled => "owner_disabled",
+            Self::OwnerWithoutWorkspace => "owner_without_workspace",
+            Self::TokenExpired => "token_expired",
+        }
+    }
+
+    /// Whether the signature verified under a key that is not revoked, so that whoever sent it holds the key.
+    #[must_use]
+    pub const fn is_for_holder(&self) -> bool {
+        match self {
+            Self::Missing
+            | Self::Several
+            | Self::Malformed(_)
+            | Self::UnknownKey
+            | Self::BadSignature
+            | Self::UnknownToken => false,
+            Self::Stale(_)
+            | Self::Early(_)
+            | Self::Unacceptable(_)
+            | Self::DigestMismatch
+            | Self::NonceReused
+            | Self::HostNotListed
+            | Self::KeyDisabled
+            | Self::KeyExpired
+            | Self::OwnerDisabled
+            | Self::OwnerWithoutWorkspace
+            | Self::TokenExpired => true,
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Why an operation was not done, grouped by who must act, and the one map from there to a problem on the wire.
+
+use std::collections::BTreeMap;
+
+use api::{FieldError, Problem, codes};
+use domain::{Timestamp, principal::Denied, quota::QuotaExceeded};
+use serde_json::Value;
+use store::{Answer, StoreError};
+
+use crate::authentication::AuthenticationError;
+
+/// Why an operation was not done. Nothing was changed, except for `Answered`.
+#[derive(Debug)]
+pub enum AppError {
+    // The caller must act.
+    /// Fields that cannot be taken.
+    Invalid(Vec<FieldError>),
+    /// The request as a whole cannot be read.
+    BadRequest(String),
+    /// The credential was not accepted. The time is the server's, for who may know.
+    Unauthenticated(AuthenticationError, Timestamp),
+    /// Known, but not allowed; or not to be known of.
+    Denied(Denied),
+    /// It contradicts what is there.
+    Conflict(Conflict),
+    /// A quota is reached.
+    QuotaExceeded(QuotaExceeded, Option<String>),
+    /// The body is over the limit, in bytes.
+    TooLarge(usize),
+    /// The body is of another type than JSON.
+    UnsupportedMediaType,
+    /// The path is there, the method is not.
+    MethodNotAllowed,
+
+    /// The same signed request was done before; this was the answer.
+    Answered(Answer),
+
+    // The operator must act.
+    /// The store does not answer, or there is no lease.
+    Unavailable(String),
+
+    // We must act.
+    /// A fault of ours. The text goes to the log, not to the caller.
+    Internal(String),
+}
+
+/// Something that contradicts what is there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Conflict {
+    /// One of [`codes`].
+    pub code: &'static str,
+    /// What happened and what to do next.
+    pub detail: String,
+    /// What belongs to the code.
+    pub members: BTreeMap<&'static str, Value>,
+}
+
+impl Conflict {
+    /// A conflict of that code.
+    pub(crate) fn new(code: &'static str, detail: impl Into<String>) -> AppError {
+        AppError::Conflict(Self { code, detail: detail.into(), members: BTreeMap::new() })
+    }
+}
+
+impl AppError {
+    /// One field that cannot be taken.
+    pub(crate) fn field(field: &str, code: &str, detail: impl ToString) -> Self {
+        Self::Invalid(vec![FieldError { field: field.to_owned(), detail: detail.to_string(), code: code.to_owned() }])
+    }
+
+    /// No such thing, or not for this caller to know.
+    pub(crate) const fn not_found() -> Self {
+        Self::Denied(Denied::NotFound)
+    }
+
+    /// What goes over the wire.
+    #[must_use]
+    pub fn to_problem(&self) -> Problem {
+        match self {
+            Self::Invalid(errors) => {
+                let detail = errors.iter().map(|e| format!("{}: {}", e.field, e.detail)).collect::<Vec<_>>().join("; ");
+                let mut problem = Problem::new(400, codes::INVALID_REQUEST, "The request cannot be taken", detail);
+                problem.errors.clone_from(errors);
+                problem
+            }
+            Self::BadRequest(detail) => {
+                Problem::new(400, codes::INVALID_REQUEST, "The request cannot be taken", detail.clone())
+            }
+            Self::Unauthenticated(error, now) => unauthenticated(error, *now),
+            Self::Denied(Denied::NotFound) => Problem::new(
+                404,
+                codes::NOT_FOUND,
+                "Not found",
+                "There is no such thing here, or you cannot see it. Check the id and the workspace.",
+            ),
+            Self::Denied(denied) => {
+                Problem::new(403, codes::FORBIDDEN, "Not allowed", format!("This is not allowed: {denied}."))
+            }
+            Self::Conflict(conflict) => {
+                let title = "It contradicts what is there";
+                let mut problem = Problem::new(409, conflict.code, title, conflict.detail.clone());
+                for (name, value) in &conflict.members {
+                    problem = problem.with(name, value.clone());
+                }
+                problem
+            }
+            Self::QuotaExceeded(exceeded, contact) => {
+                let whom = contact.as_deref().unwrap_or("the operator of this installation");
+                let detail = format!("{exceeded}. Revoke or delete one, or ask {whom} to raise the limit.");
+                Problem::new(409, codes::QUOTA_EXCEEDED, "A limit is reached", capitalised(&detail))
+                    .with("limit", exceeded.limit)
+                    .with("support_contact", contact.clone())
+            }
+            Self::TooLarge(limit) => Problem::new(
+                413,
+                codes::TOO_LARGE,
+                "The body is too large",
+                format!("A body may have {limit} bytes here; send less."),
+            ),
+            Self::UnsupportedMediaType => Problem::new(
+                415,
+                codes::UNSUPPORTED_MEDIA_TYPE,
+                "The body is not JSON",
+                "Send JSON with Content-Type: application/json.",
+            ),
+            Self::MethodNotAllowed => Problem::new(
+                405,
+                codes::METHOD_NOT_ALLOWED,
+                "No such method here",
+                "The path exists, but not with this method; see /api/v1/openapi.json.",
+            ),
+            // Its holder gets the first answer; as a problem it would be a fault of ours.
+            Self::Answered(_) | Self::Internal(_) => Problem::new(
+                500,
+                codes::INTERNAL,
+                "A fault of the server",
+                "This is our fault, not yours. Nothing was changed. Tell the operator the request id.",
+            ),
+            Self::Unavailable(_) => Problem::new(
+                503,
+                codes::UNAVAILABLE,
+                "Not available at the moment",
+                "The server cannot reach its database or has too much to do. Your credential was not judged. \
+                 Try again in a moment.",
+            ),
+        }
+    }
+}
+
+fn unauthenticated(error: &AuthenticationError, now: Timestamp) -> Problem {
+    let title = "Not authenticated";
+    if !error.is_for_holder() {
+        let detail = "The request has no credential that is accepted here. Sign it with a registered key, \
+                      and see that the key, its owner and the clock are in order.";
+        return Problem::new(401, codes::UNAUTHENTICATED, title, detail);
+    }
+    Problem::new(401, codes::UNAUTHENTICATED, title, capitalised(&format!("{error}; server time {now:.0}.")))
+        .with("reason", error.code())
+        .with("server_time", format!("{now:.0}"))
+}
+
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+impl From<StoreError> for AppError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable { .. } | StoreError::DiskFull | StoreError::ReadOnly => {
+                Self::Unavailable(error.to_string())
+            }
+            _ => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<Denied> for AppError {
+    fn from(denied: Denied) -> Self {
+        Self::Denied(denied)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_down_is_503_and_never_401() {
+        let error = StoreError::Unavailable { reason: "gone".into() };
+        assert_eq!(AppError::from(error).to_problem().status, 503);
+        assert_eq!(AppError::from(StoreError::DiskFull).to_problem().status, 503);
+        assert_eq!(AppError::from(StoreError::ReadOnly).to_problem().status, 503);
+    }
+
+    #[test]
+    fn a_fault_of_ours_tells_nothing_of_the_inside() {
+        let problem = AppError::Internal("password_hash of usr_1".into()).to_problem();
+        assert!(!serde_json::to_string(&problem).unwrap().contains("password_hash"));
+    }
+}

@@ -1,0 +1,95 @@
+//! Identities as judging needs them: a principal with its memberships in workspaces that are not deleted.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use domain::{
+    PrincipalId, ServiceAccountId, UserId,
+    principal::{Identity, Membership},
+};
+
+use crate::{Connection, Row, StoreError, params};
+
+fn membership(row: &Row) -> Result<Membership, StoreError> {
+    Ok(Membership {
+        workspace: row.parse("workspace_id")?,
+        slug: Arc::from(row.text("workspace_slug")?),
+        name: Arc::from(row.text("workspace_name")?),
+        role: row.parse("role")?,
+    })
+}
+
+fn identity(row: &Row, id: PrincipalId) -> Result<Identity, StoreError> {
+    Ok(Identity {
+        id,
+        email: row.text("email")?,
+        name: row.text("name")?,
+        operator: row.bool("operator")?,
+        disabled: row.bool("disabled")?,
+        memberships: Vec::new(),
+    })
+}
+
+/// A principal, as it is now; none for one that does not exist or was deleted.
+pub async fn find_identity(connection: &mut Connection, id: PrincipalId) -> Result<Option<Identity>, StoreError> {
+    match id {
+        PrincipalId::User(user) => find_user_identity(connection, user).await,
+        PrincipalId::ServiceAccount(account) => find_service_account_identity(connection, account).await,
+    }
+}
+
+async fn find_user_identity(connection: &mut Connection, id: UserId) -> Result<Option<Identity>, StoreError> {
+    let sql = "SELECT email, name, operator, disabled FROM users WHERE id = $1";
+    let Some(row) = connection.fetch_optional(sql, params![id]).await? else { return Ok(None) };
+    let mut found = identity(&row, id.into())?;
+    let sql = "SELECT m.workspace_id, w.slug AS workspace_slug, w.name AS workspace_name, m.role
+               FROM members m JOIN workspaces w ON w.id = m.workspace_id
+               WHERE m.user_id = $1 AND w.deleted_at IS NULL ORDER BY m.workspace_id";
+    for row in &connection.fetch_all(sql, params![id]).await? {
+        found.memberships.push(membership(row)?);
+    }
+    Ok(Some(found))
+}
+
+async fn find_service_account_identity(
+    connection: &mut Connection,
+    id: ServiceAccountId,
+) -> Result<Option<Identity>, StoreError> {
+    let sql = "SELECT s.address AS email, s.name, s.disabled, s.role, s.workspace_id, w.slug AS workspace_slug,
+                      w.name AS workspace_name, $2 AS operator
+               FROM service_accounts s JOIN workspaces w ON w.id = s.workspace_id
+               WHERE s.id = $1 AND s.deleted_at IS NULL AND w.deleted_at IS NULL";
+    let Some(row) = connection.fetch_optional(sql, params![id, false]).await? else { return Ok(None) };
+    let mut found = identity(&row, id.into())?;
+    found.memberships.push(membership(&row)?);
+    Ok(Some(found))
+}
+
+/// Every principal, for the first load of a directory.
+pub async fn list_identities(connection: &mut Connection) -> Result<Vec<Identity>, StoreError> {
+    let mut users = BTreeMap::new();
+    let sql = "SELECT id, email, name, operator, disabled FROM users";
+    for row in &connection.fetch_all(sql, params![]).await? {
+        let id: UserId = row.parse("id")?;
+        users.insert(id, identity(row, id.into())?);
+    }
+    let sql = "SELECT m.user_id, m.workspace_id, w.slug AS workspace_slug, w.name AS workspace_name, m.role
+               FROM members m JOIN workspaces w ON w.id = m.workspace_id WHERE w.deleted_at IS NULL
+               ORDER BY m.user_id, m.workspace_id";
+    for row in &connection.fetch_all(sql, params![]).await? {
+        if let Some(user) = users.get_mut(&row.parse::<UserId>("user_id")?) {
+            user.memberships.push(membership(row)?);
+        }
+    }
+    let mut all: Vec<Identity> = users.into_values().collect();
+    let sql = "SELECT s.id, s.address AS email, s.name, s.disabled, s.role, s.workspace_id,
+                      w.slug AS workspace_slug, w.name AS workspace_name, $1 AS operator
+               FROM service_accounts s JOIN workspaces w ON w.id = s.workspace_id
+               WHERE s.deleted_at IS NULL AND w.deleted_at IS NULL";
+    for row in &connection.fetch_all(sql, params![false]).await? {
+        let id: ServiceAccountId = row.parse("id")?;
+        let mut account = identity(row, id.into())?;
+        account.memberships.push(membership(row)?);
+        all.push(account);
+    }
+    Ok(all)
+}

@@ -1,0 +1,108 @@
+//! Who is in a workspace.
+
+use domain::{
+    Timestamp, UserId, WorkspaceId,
+    role::Role,
+    user::Email,
+};
+
+use crate::{Change, Connection, Row, StoreError, Subject, params};
+
+/// A user in a workspace.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MemberRow {
+    /// The user.
+    pub user: UserId,
+    /// Their email.
+    pub email: Email,
+    /// Their name.
+    pub name: String,
+    /// Their role there.
+    pub role: Role,
+    /// Since when.
+    pub joined_at: Timestamp,
+}
+
+fn member(row: &Row) -> Result<MemberRow, StoreError> {
+    Ok(MemberRow {
+        user: row.parse("id")?,
+        email: row.parse("email")?,
+        name: row.text("name")?,
+        role: row.parse("role")?,
+        joined_at: row.timestamp("joined_at")?,
+    })
+}
+
+/// Adds a user to a workspace.
+pub async fn insert_member(
+    change: &mut Change,
+    workspace: WorkspaceId,
+    user: UserId,
+    role: Role,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    change
+        .execute(
+            "INSERT INTO members (workspace_id, user_id, role, joined_at) VALUES ($1, $2, $3, $4)",
+            params![workspace, user, role.as_str(), now],
+        )
+        .await?;
+    change.touch(Subject::User(user));
+    Ok(())
+}
+
+/// Gives a member another role.
+pub async fn update_member(
+    change: &mut Change,
+    workspace: WorkspaceId,
+    user: UserId,
+    role: Role,
+) -> Result<(), StoreError> {
+    change
+        .execute(
+            "UPDATE members SET role = $3 WHERE workspace_id = $1 AND user_id = $2",
+            params![workspace, user, role.as_str()],
+        )
+        .await?;
+    change.touch(Subject::User(user));
+    Ok(())
+}
+
+/// Takes a user out of a workspace.
+pub async fn delete_member(change: &mut Change, workspace: WorkspaceId, user: UserId) -> Result<(), StoreError> {
+    change
+        .execute("DELETE FROM members WHERE workspace_id = $1 AND user_id = $2", params![workspace, user])
+        .await?;
+    change.touch(Subject::User(user));
+    Ok(())
+}
+
+/// A member of a workspace.
+pub async fn find_member(
+    connection: &mut Connection,
+    workspace: WorkspaceId,
+    user: UserId,
+) -> Result<Option<MemberRow>, StoreError> {
+    let sql = "SELECT u.id, u.email, u.name, m.role, m.joined_at FROM members m JOIN users u ON u.id = m.user_id
+               WHERE m.workspace_id = $1 AND m.user_id = $2";
+    connection.fetch_optional(sql, params![workspace, user]).await?.as_ref().map(member).transpose()
+}
+
+/// Members in the order of their ids, after `after`.
+pub async fn list_members(
+    connection: &mut Connection,
+    workspace: WorkspaceId,
+    after: Option<UserId>,
+    limit: i64,
+) -> Result<Vec<MemberRow>, StoreError> {
+    let sql = "SELECT u.id, u.email, u.name, m.role, m.joined_at FROM members m JOIN users u ON u.id = m.user_id
+               WHERE m.workspace_id = $1 AND u.id > $2 ORDER BY u.id LIMIT $3";
+    let after = after.map_or(String::new(), |id| id.to_string());
+    connection.fetch_all(sql, params![workspace, after, limit]).await?.iter().map(member).collect()
+}
+
+/// How many admins a workspace has.
+pub async fn count_admins(connection: &mut Connection, workspace: WorkspaceId) -> Result<i64, StoreError> {
+    let sql = "SELECT COUNT(*) AS admins FROM members WHERE workspace_id = $1 AND role = $2";
+    connection.fetch_one(sql, params![workspace, Role::Admin.as_str()]).await?.i64("admins")
+}

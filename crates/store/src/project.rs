@@ -1,0 +1,325 @@
+//! Projects and who is in them.
+
+use domain::{
+    PrincipalId, ProjectId, Timestamp, WorkspaceId,
+    project::Project,
+    role::{ProjectRole, Role},
+};
+
+use crate::{Change, Connection, Row, StoreError, Subject, Value, params};
+
+fn project(row: &Row) -> Result<Project, StoreError> {
+    Ok(Project {
+        id: row.parse("id")?,
+        workspace: row.parse("workspace_id")?,
+        title: row.text("title")?,
+        description: row.text("description")?,
+        created_by: row.text("created_by")?,
+        created_at: row.timestamp("created_at")?,
+        updated_at: row.timestamp("updated_at")?,
+    })
+}
+
+/// A principal in a project.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProjectMemberRow {
+    /// Who.
+    pub id: PrincipalId,
+    /// The email, or the service account's address.
+    pub email: String,
+    /// A name for people.
+    pub name: String,
+    /// The role there.
+    pub role: ProjectRole,
+}
+
+/// Adds a project.
+pub async fn insert_project(change: &mut Change, project: &Project) -> Result<(), StoreError> {
+    change
+        .execute(
+            "INSERT INTO projects (id, workspace_id, title, description, created_by, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            params![
+                project.id,
+                project.workspace,
+                &project.title,
+                &project.description,
+                &project.created_by,
+                project.created_at,
+                project.updated_at
+            ],
+        )
+        .await?;
+    change.touch(Subject::Project(project.id));
+    Ok(())
+}
+
+/// Writes what can change of a project.
+pub async fn update_project(change: &mut Change, project: &Project) -> Result<(), StoreError> {
+    change
+        .execute(
+            "UPDATE projects SET title = $2, description = $3, updated_at = $4 WHERE id = $1",
+            params![project.id, &project.title, &project.description, project.updated_at],
+        )
+        .await?;
+    change.touch(Subject::Project(project.id));
+    Ok(())
+}
+
+/// Deletes a project and its members' roles in it.
+pub async fn delete_project(change: &mut Change, id: ProjectId) -> Result<(), StoreError> {
+    change.execute("DELETE FROM project_members WHERE project_id = $1", params![id]).await?;
+    change.execute("DELETE FROM projects WHERE id = $1", params![id]).await?;
+    change.touch(Subject::Project(id));
+    Ok(())
+}
+
+/// A project of a workspace.
+pub async fn find_project(
+    connection: &mut Connection,
+    workspace: WorkspaceId,
+    id: ProjectId,
+) -> Result<Option<Project>, StoreError> {
+    let sql = "SELECT id, workspace_id, title, description, created_by, created_at, updated_at
+               FROM projects WHERE workspace_id = $1 AND id = $2";
+    connection.fetch_optional(sql, params![workspace, id]).await?.as_ref().map(project).transpose()
+}
+
+/// Which projects to list.
+#[derive(Clone, Debug)]
+pub struct ProjectFilter<'a> {
+    /// Of which workspace.
+    pub workspace: WorkspaceId,
+    /// Whose roles to tell.
+    pub principal: Option<PrincipalId>,
+    /// Also those that the principal has no role in.
+    pub all: bool,
+    /// With exactly this title.
+    pub title: Option<&'a str>,
+    /// With a title that is like this SQL pattern (`%`, `_`), whatever the case.
+    pub title_like: Option<&'a str>,
+    /// With exactly this description.
+    pub description: Option<&'a str>,
+    /// With a description that is like this SQL pattern.
+    pub description_like: Option<&'a str>,
+    /// Created before.
+    pub created_before: Option<Timestamp>,
+    /// Created at or after.
+    pub created_after: Option<Timestamp>,
+    /// Changed before.
+    pub updated_before: Option<Timestamp>,
+    /// Changed at or after.
+    pub updated_after: Option<Timestamp>,
+    /// After this one, in the order of ids.
+    pub after: Option<ProjectId>,
+    /// At the most.
+    pub limit: i64,
+}
+
+impl ProjectFilter<'_> {
+    /// All that the principal has a role in, or with `all`, all of the workspace.
+    #[must_use]
+    pub const fn of(workspace: WorkspaceId, principal: Option<PrincipalId>, all: bool, limit: i64) -> Self {
+        Self {
+            workspace,
+            principal,
+            all,
+            title: None,
+            title_like: None,
+            description: None,
+            description_like: None,
+            created_before: None,
+            created_after: None,
+            updated_before: None,
+            updated_after: None,
+            after: None,
+            limit,
+        }
+    }
+}
+
+/// Projects in the order of their ids, each with the role of the filter's principal in it.
+pub async fn list_projects(
+    connection: &mut Connection,
+    filter: &ProjectFilter<'_>,
+) -> Result<Vec<(Project, Option<ProjectRole>)>, StoreError> {
+    let sql = "SELECT p.id, p.workspace_id, p.title, p.description, p.created_by, p.created_at, p.updated_at, m.role
+               FROM projects p LEFT JOIN project_members m ON m.project_id = p.id AND m.principal_id = $2
+               WHERE p.workspace_id = $1
+                 AND (m.role IS NOT NULL OR $3)
+                 AND ($4 IS NULL OR p.title = $4)
+                 AND ($5 IS NULL OR LOWER(p.title) LIKE LOWER($5) ESCAPE '\\')
+                 AND ($6 IS NULL OR p.description = $6)
+                 AND ($7 IS NULL OR LOWER(p.description) LIKE LOWER($7) ESCAPE '\\')
+                 AND ($8 IS NULL OR p.created_at < $8)
+                 AND ($9 IS NULL OR p.created_at >= $9)
+                 AND ($10 IS NULL OR p.updated_at < $10)
+                 AND ($11 IS NULL OR p.updated_at >= $11)
+                 AND p.id > $12
+               ORDER BY p.id LIMIT $13";
+    let after = filter.after.map_or(String::new(), |id| id.to_string());
+    let values: &[Value<'_>] = params![
+        filter.workspace,
+        filter.principal,
+        filter.all,
+        filter.title,
+        filter.title_like,
+        filter.description,
+        filter.description_like,
+        filter.created_before,
+        filter.created_after,
+        filter.updated_before,
+        filter.updated_after,
+        after,
+        filter.limit
+    ];
+    let rows = connection.fetch_all(sql, values).await?;
+    rows.iter().map(|row| Ok((project(row)?, row.opt_parse("role")?))).collect()
+}
+
+/// Every project of a workspace.
+pub async fn list_project_ids(
+    connection: &mut Connection,
+    workspace: WorkspaceId,
+) -> Result<Vec<ProjectId>, StoreError> {
+    let sql = "SELECT id FROM projects WHERE workspace_id = $1 ORDER BY id";
+    connection.fetch_all(sql, params![workspace]).await?.iter().map(|row| row.parse("id")).collect()
+}
+
+/// A project, whatever its workspace. The caller must still ask whether it may be seen.
+pub async fn find_project_anywhere(
+    connection: &mut Connection,
+    id: ProjectId,
+) -> Result<Option<Project>, StoreError> {
+    let sql = "SELECT id, workspace_id, title, description, created_by, created_at, updated_at
+               FROM projects WHERE id = $1";
+    connection.fetch_optional(sql, params![id]).await?.as_ref().map(project).transpose()
+}
+
+/// The role of a principal in a project.
+pub async fn find_project_role(
+    connection: &mut Connection,
+    project: ProjectId,
+    principal: PrincipalId,
+) -> Result<Option<ProjectRole>, StoreError> {
+    let sql = "SELECT role FROM project_members WHERE project_id = $1 AND principal_id = $2";
+    let row = connection.fetch_optional(sql, params![project, principal]).await?;
+    row.map(|row| row.parse("role")).transpose()
+}
+
+/// Gives a principal a role in a project, whether or not it had one.
+pub async fn set_project_role(
+    change: &mut Change,
+    project: ProjectId,
+    principal: PrincipalId,
+    role: ProjectRole,
+) -> Result<(), StoreError> {
+    change
+        .execute(
+            "INSERT INTO project_members (project_id, principal_id, role) VALUES ($1, $2, $3)
+             ON CONFLICT (project_id, principal_id) DO UPDATE SET role = excluded.role",
+            params![project, principal, role.as_str()],
+        )
+        .await?;
+    change.touch(Subject::Project(project));
+    Ok(())
+}
+
+/// Takes a principal out of a project.
+pub async fn delete_project_role(
+    change: &mut Change,
+    project: ProjectId,
+    principal: PrincipalId,
+) -> Result<(), StoreError> {
+    change
+        .execute(
+            "DELETE FROM project_members WHERE project_id = $1 AND principal_id = $2",
+            params![project, principal],
+        )
+        .await?;
+    change.touch(Subject::Project(project));
+    Ok(())
+}
+
+/// How many admins a project has.
+pub async fn count_project_admins(connection: &mut Connection, project: ProjectId) -> Result<i64, StoreError> {
+    let sql = "SELECT COUNT(*) AS admins FROM project_members WHERE project_id = $1 AND role = $2";
+    connection.fetch_one(sql, params![project, ProjectRole::Admin.as_str()]).await?.i64("admins")
+}
+
+/// The projects of a workspace in which a principal has a role.
+pub async fn list_projects_of(
+    connection: &mut Connection,
+    workspace: WorkspaceId,
+    principal: PrincipalId,
+) -> Result<Vec<ProjectId>, StoreError> {
+    let sql = "SELECT p.id FROM project_members m JOIN projects p ON p.id = m.project_id
+               WHERE p.workspace_id = $1 AND m.principal_id = $2 ORDER BY p.id";
+    connection.fetch_all(sql, params![workspace, principal]).await?.iter().map(|row| row.parse("id")).collect()
+}
+
+/// The projects of a workspace whose only admin is this principal.
+pub async fn list_projects_led_only_by(
+    connection: &mut Connection,
+    workspace: WorkspaceId,
+    principal: PrincipalId,
+) -> Result<Vec<ProjectId>, StoreError> {
+    let sql = "SELECT p.id FROM project_members m JOIN projects p ON p.id = m.project_id
+               WHERE p.workspace_id = $1 AND m.principal_id = $2 AND m.role = $3
+                 AND NOT EXISTS (SELECT 1 FROM project_members o
+                                 WHERE o.project_id = p.id AND o.role = $3 AND o.principal_id <> $2)
+               ORDER BY p.id";
+    let admin = ProjectRole::Admin.as_str();
+    connection
+        .fetch_all(sql, params![workspace, principal, admin])
+        .await?
+        .iter()
+        .map(|row| row.parse("id"))
+        .collect()
+}
+
+/// Members of a project in the order of their ids, after `after`.
+pub async fn list_project_members(
+    connection: &mut Connection,
+    project: ProjectId,
+    after: Option<PrincipalId>,
+    limit: i64,
+) -> Result<Vec<ProjectMemberRow>, StoreError> {
+    let sql = "SELECT m.principal_id, m.role, COALESCE(u.email, s.address) AS email, COALESCE(u.name, s.name) AS name
+               FROM project_members m
+               LEFT JOIN users u ON u.id = m.principal_id
+               LEFT JOIN service_accounts s ON s.id = m.principal_id
+               WHERE m.project_id = $1 AND m.principal_id > $2 ORDER BY m.principal_id LIMIT $3";
+    let after = after.map_or(String::new(), |id| id.to_string());
+    let rows = connection.fetch_all(sql, params![project, after, limit]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(ProjectMemberRow {
+                id: row.parse("principal_id")?,
+                email: row.text("email")?,
+                name: row.text("name")?,
+                role: row.parse("role")?,
+            })
+        })
+        .collect()
+}
+
+/// The role that a principal has in a workspace, be it a user or a service account of it.
+pub async fn find_workspace_role(
+    connection: &mut Connection,
+    workspace: WorkspaceId,
+    principal: PrincipalId,
+) -> Result<Option<Role>, StoreError> {
+    let row = match principal {
+        PrincipalId::User(user) => {
+            let sql = "SELECT role FROM members WHERE workspace_id = $1 AND user_id = $2";
+            connection.fetch_optional(sql, params![workspace, user]).await?
+        }
+        PrincipalId::ServiceAccount(account) => {
+            let sql = "SELECT role FROM service_accounts
+                       WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL";
+            connection.fetch_optional(sql, params![workspace, account]).await?
+        }
+    };
+    row.map(|row| row.parse("role")).transpose()
+}

@@ -1,0 +1,98 @@
+//! Users.
+
+use domain::{
+    UserId, WorkspaceId,
+    user::{Email, User},
+};
+
+use crate::{Change, Connection, Row, StoreError, Subject, params};
+
+fn user(row: &Row) -> Result<User, StoreError> {
+    Ok(User {
+        id: row.parse("id")?,
+        email: row.parse("email")?,
+        name: row.text("name")?,
+        operator: row.bool("operator")?,
+        disabled: row.bool("disabled")?,
+        created_at: row.timestamp("created_at")?,
+    })
+}
+
+/// Adds a user.
+pub async fn insert_user(change: &mut Change, user: &User, password_hash: Option<&str>) -> Result<(), StoreError> {
+    change
+        .execute(
+            "INSERT INTO users (id, email, name, password_hash, operator, disabled, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            params![
+                user.id,
+                user.email.as_str(),
+                &user.name,
+                password_hash,
+                user.operator,
+                user.disabled,
+                user.created_at
+            ],
+        )
+        .await?;
+    change.touch(Subject::User(user.id));
+    Ok(())
+}
+
+/// Writes what can change of a user.
+pub async fn update_user(change: &mut Change, user: &User) -> Result<(), StoreError> {
+    change
+        .execute(
+            "UPDATE users SET name = $2, operator = $3, disabled = $4 WHERE id = $1",
+            params![user.id, &user.name, user.operator, user.disabled],
+        )
+        .await?;
+    change.touch(Subject::User(user.id));
+    Ok(())
+}
+
+/// The user of that id.
+pub async fn find_user(connection: &mut Connection, id: UserId) -> Result<Option<User>, StoreError> {
+    let sql = "SELECT id, email, name, operator, disabled, created_at FROM users WHERE id = $1";
+    connection.fetch_optional(sql, params![id]).await?.as_ref().map(user).transpose()
+}
+
+/// The user of that email.
+pub async fn find_user_by_email(connection: &mut Connection, email: &Email) -> Result<Option<User>, StoreError> {
+    let sql = "SELECT id, email, name, operator, disabled, created_at FROM users WHERE email = $1";
+    connection.fetch_optional(sql, params![email.as_str()]).await?.as_ref().map(user).transpose()
+}
+
+/// Users in the order of their ids, after `after`.
+pub async fn list_users(
+    connection: &mut Connection,
+    after: Option<UserId>,
+    limit: i64,
+) -> Result<Vec<User>, StoreError> {
+    let sql = "SELECT id, email, name, operator, disabled, created_at FROM users
+               WHERE id > $1 ORDER BY id LIMIT $2";
+    let after = after.map_or(String::new(), |id| id.to_string());
+    connection.fetch_all(sql, params![after, limit]).await?.iter().map(user).collect()
+}
+
+/// How many users are operators and not disabled.
+pub async fn count_operators(connection: &mut Connection) -> Result<i64, StoreError> {
+    let sql = "SELECT COUNT(*) AS operators FROM users WHERE operator = $1 AND disabled = $2";
+    connection.fetch_one(sql, params![true, false]).await?.i64("operators")
+}
+
+/// The largest quota of keys that any of the user's workspaces gives; none for a member of nothing.
+pub async fn find_user_key_quota(connection: &mut Connection, user: UserId) -> Result<Option<i64>, StoreError> {
+    let sql = "SELECT MAX(w.user_key_quota) AS quota FROM members m JOIN workspaces w ON w.id = m.workspace_id
+               WHERE m.user_id = $1 AND w.deleted_at IS NULL";
+    connection.fetch_one(sql, params![user]).await?.opt_i64("quota")
+}
+
+/// The workspaces that a user is in.
+pub async fn list_workspaces_of_user(
+    connection: &mut Connection,
+    user: UserId,
+) -> Result<Vec<WorkspaceId>, StoreError> {
+    let sql = "SELECT workspace_id FROM members WHERE user_id = $1 ORDER BY workspace_id";
+    connection.fetch_all(sql, params![user]).await?.iter().map(|row| row.parse("workspace_id")).collect()
+}

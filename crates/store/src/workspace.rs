@@ -1,0 +1,125 @@
+//! Workspaces and their quotas.
+
+use domain::{
+    Timestamp, UserId, WorkspaceId,
+    quota::Quotas,
+    workspace::{Slug, Workspace},
+};
+
+use crate::{Change, Connection, Row, StoreError, Subject, params};
+
+fn quota(row: &Row, column: &str) -> Result<u32, StoreError> {
+    u32::try_from(row.i64(column)?).map_err(|_| StoreError::corrupt(format!("workspaces.{column} is no quota")))
+}
+
+fn workspace(row: &Row) -> Result<Workspace, StoreError> {
+    Ok(Workspace {
+        id: row.parse("id")?,
+        slug: row.parse("slug")?,
+        name: row.text("name")?,
+        quotas: Quotas {
+            service_accounts: quota(row, "service_account_quota")?,
+            keys_per_service_account: quota(row, "service_account_key_quota")?,
+            keys_per_user: quota(row, "user_key_quota")?,
+        },
+        created_at: row.timestamp("created_at")?,
+    })
+}
+
+/// Adds a workspace.
+pub async fn insert_workspace(change: &mut Change, workspace: &Workspace) -> Result<(), StoreError> {
+    change
+        .execute(
+            "INSERT INTO workspaces (id, slug, name, service_account_quota, service_account_key_quota,
+                                     user_key_quota, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            params![
+                workspace.id,
+                workspace.slug.as_str(),
+                &workspace.name,
+                i64::from(workspace.quotas.service_accounts),
+                i64::from(workspace.quotas.keys_per_service_account),
+                i64::from(workspace.quotas.keys_per_user),
+                workspace.created_at
+            ],
+        )
+        .await?;
+    change.touch(Subject::Workspace(workspace.id));
+    Ok(())
+}
+
+/// Writes what can change of a workspace.
+pub async fn update_workspace(change: &mut Change, workspace: &Workspace) -> Result<(), StoreError> {
+    change
+        .execute(
+            "UPDATE workspaces SET name = $2, service_account_quota = $3, service_account_key_quota = $4,
+                    user_key_quota = $5
+             WHERE id = $1",
+            params![
+                workspace.id,
+                &workspace.name,
+                i64::from(workspace.quotas.service_accounts),
+                i64::from(workspace.quotas.keys_per_service_account),
+                i64::from(workspace.quotas.keys_per_user)
+            ],
+        )
+        .await?;
+    change.touch(Subject::Workspace(workspace.id));
+    Ok(())
+}
+
+/// Marks a workspace as deleted. Its row stays, so that its slug is never used again.
+pub async fn delete_workspace(change: &mut Change, id: WorkspaceId, now: Timestamp) -> Result<(), StoreError> {
+    change.execute("UPDATE workspaces SET deleted_at = $2 WHERE id = $1", params![id, now]).await?;
+    change.touch(Subject::Workspace(id));
+    Ok(())
+}
+
+/// The workspace of that id, unless it is deleted.
+pub async fn find_workspace(connection: &mut Connection, id: WorkspaceId) -> Result<Option<Workspace>, StoreError> {
+    let sql = "SELECT id, slug, name, service_account_quota, service_account_key_quota, user_key_quota, created_at
+               FROM workspaces WHERE id = $1 AND deleted_at IS NULL";
+    connection.fetch_optional(sql, params![id]).await?.as_ref().map(workspace).transpose()
+}
+
+/// The workspace of that slug, unless it is deleted.
+pub async fn find_workspace_by_slug(
+    connection: &mut Connection,
+    slug: &Slug,
+) -> Result<Option<Workspace>, StoreError> {
+    let sql = "SELECT id, slug, name, service_account_quota, service_account_key_quota, user_key_quota, created_at
+               FROM workspaces WHERE slug = $1 AND deleted_at IS NULL";
+    connection.fetch_optional(sql, params![slug.as_str()]).await?.as_ref().map(workspace).transpose()
+}
+
+/// Whether a slug is or was in use.
+pub async fn slug_is_taken(connection: &mut Connection, slug: &Slug) -> Result<bool, StoreError> {
+    let sql = "SELECT id FROM workspaces WHERE slug = $1";
+    Ok(connection.fetch_optional(sql, params![slug.as_str()]).await?.is_some())
+}
+
+/// Workspaces in the order of their ids, after `after`: all, or those that `member` is in.
+pub async fn list_workspaces(
+    connection: &mut Connection,
+    member: Option<UserId>,
+    after: Option<WorkspaceId>,
+    limit: i64,
+) -> Result<Vec<Workspace>, StoreError> {
+    let after = after.map_or(String::new(), |id| id.to_string());
+    let rows = match member {
+        Some(user) => {
+            let sql = "SELECT w.id, w.slug, w.name, w.service_account_quota, w.service_account_key_quota,
+                              w.user_key_quota, w.created_at
+                       FROM members m JOIN workspaces w ON w.id = m.workspace_id
+                       WHERE m.user_id = $1 AND w.id > $2 AND w.deleted_at IS NULL ORDER BY w.id LIMIT $3";
+            connection.fetch_all(sql, params![user, after, limit]).await?
+        }
+        None => {
+            let sql = "SELECT id, slug, name, service_account_quota, service_account_key_quota, user_key_quota,
+                              created_at
+                       FROM workspaces WHERE id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2";
+            connection.fetch_all(sql, params![after, limit]).await?
+        }
+    };
+    rows.iter().map(workspace).collect()
+}
