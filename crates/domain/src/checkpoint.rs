@@ -340,7 +340,7 @@ mod tests {
             printed.replacen("keyward/test", "keyward/rest", 1),
             printed.replacen('+', "", 1),
             printed[..printed.len() - 4].to_owned(),
-            format!("{}A", printed),
+            format!("{printed}A"),
         ] {
             assert!(wrong.parse::<VerifierKey>().is_err(), "{wrong}");
         }

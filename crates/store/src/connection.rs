@@ -70,7 +70,8 @@ values! {
     [] &'a PrincipalId => Text, id, Cow::Owned(id.to_string());
 }
 
-/// A connection to the database, inside a transaction or not.
+/// A connection to the database, inside a transaction or not. A statement that fails inside a transaction is its last:
+/// what can fail and should not end it asks first, or says `ON CONFLICT`.
 pub struct Connection {
     pub(crate) link: Link,
 }

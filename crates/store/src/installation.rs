@@ -52,7 +52,7 @@ pub(crate) async fn create_if_missing(
 ) -> Result<(), StoreError> {
     let mut id = [0; 16];
     random.fill(&mut id);
-    let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = format!("{:032x}", u128::from_be_bytes(id));
     connection
         .execute(
             "INSERT INTO installation
@@ -119,10 +119,12 @@ fn refuse_shared_file(path: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::PermissionsExt as _;
     let refuse = |reason: String| StoreError::File { path: path.to_owned(), reason };
     let mode = fs::metadata(path).map_err(|error| refuse(error.to_string()))?.permissions().mode();
-    if mode & 0o077 == 0 {
-        return Ok(());
+    let shared = mode & 0o077 != 0;
+    if shared {
+        let mode = mode & 0o777;
+        return Err(refuse(format!("others may read the installation key (mode {mode:03o}): run `chmod 600` on it")));
     }
-    Err(refuse(format!("others may read the installation key (mode {:03o}): run `chmod 600` on it", mode & 0o777)))
+    Ok(())
 }
 
 #[cfg(not(unix))]

@@ -53,7 +53,8 @@ impl Database {
 
     pub(super) async fn begin(&self) -> Result<Link, StoreError> {
         // IMMEDIATE takes the write lock now: a transaction that began by reading could not wait for it later.
-        Ok(Link::Writer(self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(translate)?))
+        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(translate)?;
+        Ok(Link::Writer { transaction, failed: false })
     }
 
     pub(super) async fn watch(&self) -> Result<Watch, StoreError> {
@@ -119,19 +120,34 @@ fn unusable(path: &Path, error: sqlx::Error) -> StoreError {
 
 pub(crate) enum Link {
     Reader(PoolConnection<Sqlite>),
-    Writer(Transaction<'static, Sqlite>),
+    Writer {
+        transaction: Transaction<'static, Sqlite>,
+        /// A statement failed. SQLite may have rolled all of it back by itself, after which every further statement
+        /// would commit alone; PostgreSQL takes no further one either.
+        failed: bool,
+    },
 }
 
 impl Link {
-    fn connection(&mut self) -> &mut SqliteConnection {
+    fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
         match self {
-            Self::Reader(connection) => connection,
-            Self::Writer(transaction) => transaction,
+            Self::Reader(connection) => Ok(connection),
+            Self::Writer { transaction, failed: false } => Ok(transaction),
+            Self::Writer { failed: true, .. } => Err(failed_before()),
         }
     }
 
+    /// Remembers whether the statement failed.
+    fn outcome<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
+        if let (Self::Writer { failed, .. }, Err(_)) = (self, &result) {
+            *failed = true;
+        }
+        result.map_err(translate)
+    }
+
     pub(super) async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, StoreError> {
-        Ok(query(sql, values).execute(self.connection()).await.map_err(translate)?.rows_affected())
+        let result = query(sql, values).execute(self.connection()?).await;
+        Ok(self.outcome(result)?.rows_affected())
     }
 
     pub(super) async fn fetch_all(
@@ -139,8 +155,8 @@ impl Link {
         sql: &'static str,
         values: &[Value<'_>],
     ) -> Result<Vec<Cells>, StoreError> {
-        let rows = query(sql, values).fetch_all(self.connection()).await.map_err(translate)?;
-        Ok(rows.into_iter().map(Cells).collect())
+        let result = query(sql, values).fetch_all(self.connection()?).await;
+        Ok(self.outcome(result)?.into_iter().map(Cells).collect())
     }
 
     pub(super) async fn fetch_optional(
@@ -148,20 +164,27 @@ impl Link {
         sql: &'static str,
         values: &[Value<'_>],
     ) -> Result<Option<Cells>, StoreError> {
-        Ok(query(sql, values).fetch_optional(self.connection()).await.map_err(translate)?.map(Cells))
+        let result = query(sql, values).fetch_optional(self.connection()?).await;
+        Ok(self.outcome(result)?.map(Cells))
     }
 
     pub(super) async fn execute_script(&mut self, sql: &'static str) -> Result<(), StoreError> {
-        sqlx::raw_sql(sql).execute(self.connection()).await.map_err(translate)?;
+        let result = sqlx::raw_sql(sql).execute(self.connection()?).await;
+        self.outcome(result)?;
         Ok(())
     }
 
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self {
             Self::Reader(_) => Ok(()),
-            Self::Writer(transaction) => transaction.commit().await.map_err(translate),
+            Self::Writer { transaction, failed: false } => transaction.commit().await.map_err(translate),
+            Self::Writer { failed: true, .. } => Err(failed_before()),
         }
     }
+}
+
+fn failed_before() -> StoreError {
+    StoreError::Refused { reason: "a statement of this transaction failed before".into(), source: None }
 }
 
 fn query(sql: &'static str, values: &[Value<'_>]) -> Query<'static, Sqlite, SqliteArguments> {
@@ -264,8 +287,8 @@ fn constraint_name(message: &str, primary_key: bool) -> String {
     if primary_key {
         return format!("{table}_pkey");
     }
-    let rest: String = columns.map(|(_, column)| format!("_{column}")).collect();
-    format!("{table}_{first}{rest}_key")
+    let columns: Vec<_> = [first].into_iter().chain(columns.map(|(_, column)| column)).collect();
+    format!("{table}_{}_key", columns.join("_"))
 }
 
 #[cfg(test)]

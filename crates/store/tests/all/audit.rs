@@ -1,0 +1,102 @@
+//! Listing the audit log.
+
+use domain::{AuditEvent, AuditPrincipal};
+use store::{
+    Store,
+    audit::{EventFilter, list_events},
+};
+
+use crate::support::{Backend, at, event, id, log, on_every_engine};
+
+on_every_engine! {
+    an_event_reads_back_as_it_was_written
+    the_latest_come_first_and_pages_do_not_shift
+    events_are_found_by_what_they_tell
+    times_include_their_start_and_not_their_end
+}
+
+async fn list(store: &Store, filter: &EventFilter) -> Vec<u64> {
+    let listed = list_events(&mut *store.read().await.unwrap(), filter, 100).await.unwrap();
+    listed.into_iter().map(|logged| logged.seq).collect()
+}
+
+async fn an_event_reads_back_as_it_was_written(database: impl Backend) {
+    let store = database.open().await;
+    let bare = AuditEvent {
+        workspace: None,
+        principal: AuditPrincipal::Anonymous,
+        key: None,
+        address: None,
+        target: None,
+        detail: std::collections::BTreeMap::new(),
+        ..event(2)
+    };
+    log(&store, event(1)).await;
+    log(&store, bare.clone()).await;
+    let listed = list_events(&mut *store.read().await.unwrap(), &EventFilter::default(), 10).await.unwrap();
+    assert_eq!(listed.into_iter().map(|logged| logged.event).collect::<Vec<_>>(), [bare, event(1)]);
+}
+
+async fn the_latest_come_first_and_pages_do_not_shift(database: impl Backend) {
+    let store = database.open().await;
+    for number in 0..5 {
+        log(&store, event(number)).await;
+    }
+    let page = async |after| {
+        let filter = EventFilter { workspace: Some(id(1)), after, ..EventFilter::default() };
+        let listed = list_events(&mut *store.read().await.unwrap(), &filter, 2).await.unwrap();
+        listed.into_iter().map(|logged| logged.seq).collect::<Vec<_>>()
+    };
+    assert_eq!(page(None).await, [4, 3]);
+    log(&store, event(5)).await;
+    assert_eq!(page(Some(3)).await, [2, 1]);
+    assert_eq!(page(Some(1)).await, [0]);
+    assert!(page(Some(0)).await.is_empty());
+}
+
+async fn events_are_found_by_what_they_tell(database: impl Backend) {
+    let store = database.open().await;
+    log(&store, event(0)).await;
+    log(&store, AuditEvent { workspace: Some(id(2)), ..event(1) }).await;
+    log(&store, AuditEvent { principal: AuditPrincipal::ServiceAccount(id(1)), ..event(2) }).await;
+    log(&store, AuditEvent { key: None, ..event(3) }).await;
+    log(&store, AuditEvent { action: "api_key.revoke".into(), ..event(4) }).await;
+    log(&store, AuditEvent { principal: AuditPrincipal::Host, workspace: None, key: None, ..event(5) }).await;
+
+    let none = EventFilter::default();
+    let by = |change: fn(&mut EventFilter)| {
+        let mut filter = none.clone();
+        change(&mut filter);
+        filter
+    };
+    for (filter, expected) in [
+        (none.clone(), &[5, 4, 3, 2, 1, 0][..]),
+        (by(|f| f.workspace = Some(id(1))), &[4, 3, 2, 0]),
+        (by(|f| f.workspace = Some(id(3))), &[]),
+        (by(|f| f.principal = Some(AuditPrincipal::ServiceAccount(id(1)))), &[2]),
+        (by(|f| f.principal = Some(AuditPrincipal::Host)), &[5]),
+        (by(|f| f.key = Some(id(1))), &[4, 2, 1, 0]),
+        (by(|f| f.action = Some("api_key.revoke".into())), &[4]),
+        (by(|f| f.action = Some("api_key".into())), &[]),
+        (
+            by(|f| {
+                f.workspace = Some(id(1));
+                f.principal = Some(AuditPrincipal::User(id(1)));
+                f.key = Some(id(1));
+                f.action = Some("api_key.create".into());
+            }),
+            &[0],
+        ),
+    ] {
+        assert_eq!(list(&store, &filter).await, expected, "{filter:?}");
+    }
+}
+
+async fn times_include_their_start_and_not_their_end(database: impl Backend) {
+    let store = database.open().await;
+    for number in 0..5 {
+        log(&store, event(number)).await;
+    }
+    let filter = EventFilter { from: Some(at(1)), to: Some(at(3)), ..EventFilter::default() };
+    assert_eq!(list(&store, &filter).await, [2, 1]);
+}

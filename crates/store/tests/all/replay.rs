@@ -1,0 +1,94 @@
+//! The same signed write happens once, and is answered as the first time.
+
+use domain::Timestamp;
+use store::{Answer, ReplayKey, StoreError, Version, replay};
+
+use crate::support::{Backend, at, event, id, on_every_engine};
+
+on_every_engine! {
+    an_answer_outlives_a_restart
+    the_same_write_happens_once
+    a_nonce_is_used_once_by_a_key
+    writes_without_a_nonce_do_not_clash
+    answers_are_forgotten_when_their_signatures_have_ended
+    a_change_that_failed_keeps_no_answer
+}
+
+fn answer(key: u8, nonce: Option<&str>, expires_at: Timestamp) -> Answer {
+    Answer {
+        replay: ReplayKey { key: [key; 32], api_key: id(1), nonce: nonce.map(str::to_owned), expires_at },
+        status: 201,
+        body: format!("{{\"id\":{key}}}").into_bytes(),
+    }
+}
+
+async fn commit(store: &store::Store, number: u8, answer: &Answer) -> Result<Version, StoreError> {
+    store.begin_change(at(number.into())).await.unwrap().commit(event(number), Some(answer)).await
+}
+
+async fn find(store: &store::Store, key: u8) -> Option<Answer> {
+    replay::find_replay(&mut *store.read().await.unwrap(), [key; 32]).await.unwrap()
+}
+
+async fn an_answer_outlives_a_restart(database: impl Backend) {
+    let store = database.open().await;
+    let first = answer(1, Some("nonce"), at(300));
+    commit(&store, 1, &first).await.unwrap();
+    store.close().await;
+
+    let store = database.open().await;
+    assert_eq!(find(&store, 1).await, Some(first));
+    assert_eq!(find(&store, 2).await, None);
+    let mut connection = store.read().await.unwrap();
+    assert_eq!(replay::find_nonce(&mut connection, id(1), "nonce").await.unwrap(), Some([1; 32]));
+    assert_eq!(replay::find_nonce(&mut connection, id(1), "Nonce").await.unwrap(), None);
+    assert_eq!(replay::find_nonce(&mut connection, id(2), "nonce").await.unwrap(), None);
+}
+
+async fn the_same_write_happens_once(database: impl Backend) {
+    let store = database.open().await;
+    let first = answer(1, None, at(300));
+    commit(&store, 1, &first).await.unwrap();
+    let again = Answer { status: 200, ..first.clone() };
+    let error = commit(&store, 2, &again).await.unwrap_err();
+    assert!(error.is_conflict(replay::REPLAY_KEY_CONSTRAINT), "{error}");
+    assert_eq!(find(&store, 1).await, Some(first));
+    assert_eq!(store.current_version().await.unwrap(), Version(1));
+}
+
+async fn a_nonce_is_used_once_by_a_key(database: impl Backend) {
+    let store = database.open().await;
+    commit(&store, 1, &answer(1, Some("nonce"), at(300))).await.unwrap();
+    let error = commit(&store, 2, &answer(2, Some("nonce"), at(300))).await.unwrap_err();
+    assert!(error.is_conflict(replay::NONCE_CONSTRAINT), "{error}");
+    let mut of_another_key = answer(3, Some("nonce"), at(300));
+    of_another_key.replay.api_key = id(2);
+    assert_eq!(commit(&store, 3, &of_another_key).await.unwrap(), Version(2));
+}
+
+async fn writes_without_a_nonce_do_not_clash(database: impl Backend) {
+    let store = database.open().await;
+    commit(&store, 1, &answer(1, None, at(300))).await.unwrap();
+    commit(&store, 2, &answer(2, None, at(300))).await.unwrap();
+    assert!(find(&store, 1).await.is_some() && find(&store, 2).await.is_some());
+}
+
+async fn answers_are_forgotten_when_their_signatures_have_ended(database: impl Backend) {
+    let store = database.open().await;
+    commit(&store, 1, &answer(1, None, at(300))).await.unwrap();
+    commit(&store, 2, &answer(2, None, at(301))).await.unwrap();
+    for (now, forgotten) in [(300, 0), (301, 1), (301, 0)] {
+        let mut upkeep = store.begin_upkeep().await.unwrap();
+        assert_eq!(replay::delete_expired(&mut upkeep, at(now)).await.unwrap(), forgotten);
+        upkeep.commit().await.unwrap();
+    }
+    assert!(find(&store, 1).await.is_none() && find(&store, 2).await.is_some());
+}
+
+async fn a_change_that_failed_keeps_no_answer(database: impl Backend) {
+    let store = database.open().await;
+    commit(&store, 1, &answer(1, None, at(300))).await.unwrap();
+    // The event's id is taken, so that nothing of the change is kept.
+    commit(&store, 1, &answer(2, None, at(300))).await.unwrap_err();
+    assert_eq!(find(&store, 2).await, None);
+}

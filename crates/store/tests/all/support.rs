@@ -1,0 +1,123 @@
+//! Fresh databases, time and chance that hold still, and examples of events.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use domain::{AuditEvent, AuditPrincipal, Random, Timestamp, id::Id, id::Kind};
+use store::{Engine, Store, StoreOptions, Value, Version};
+use tempfile::TempDir;
+
+/// A database that a test has for itself, gone with the test.
+pub(crate) trait Backend: Sized + Send + Sync {
+    /// An empty one.
+    fn fresh() -> Self;
+
+    /// How to open it, as often as the test likes.
+    fn options(&self) -> StoreOptions;
+
+    async fn open(&self) -> Store {
+        Store::open(&self.options(), at(0), &seeded()).await.expect("the database opens")
+    }
+}
+
+pub(crate) struct Sqlite {
+    directory: TempDir,
+}
+
+impl Sqlite {
+    pub(crate) fn path(&self) -> PathBuf {
+        self.directory.path().join("keyward.db")
+    }
+}
+
+impl Backend for Sqlite {
+    fn fresh() -> Self {
+        Self { directory: TempDir::new().expect("a temporary directory") }
+    }
+
+    fn options(&self) -> StoreOptions {
+        StoreOptions { engine: Engine::Sqlite { path: self.path() } }
+    }
+}
+
+/// Runs each test on each engine. A test that is not listed is dead code, which the lints refuse.
+macro_rules! on_every_engine {
+    ($($test:ident)*) => {
+        mod sqlite {
+            use crate::support::{Backend as _, Sqlite};
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test(Sqlite::fresh()).await;
+                }
+            )*
+        }
+    };
+}
+pub(crate) use on_every_engine;
+
+/// `seconds` after the moment at which all tests begin.
+pub(crate) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_700_000_000 + seconds).expect("a time")
+}
+
+/// Chance that repeats itself in every run: SplitMix64 from 0.
+pub(crate) struct Seeded(AtomicU64);
+
+pub(crate) const fn seeded() -> Seeded {
+    Seeded(AtomicU64::new(0))
+}
+
+impl Random for Seeded {
+    fn fill(&self, bytes: &mut [u8]) {
+        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+        for chunk in bytes.chunks_mut(8) {
+            let mut z = self.0.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            chunk.copy_from_slice(&(z ^ (z >> 31)).to_le_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+/// The id number `number` of its kind.
+pub(crate) fn id<K: Kind>(number: u128) -> Id<K> {
+    format!("{}_{number:026}", K::PREFIX).parse().expect("an id")
+}
+
+/// An event whose every field says something. Events of different numbers differ in id and time.
+pub(crate) fn event(number: u8) -> AuditEvent {
+    AuditEvent {
+        id: id(number.into()),
+        at: at(number.into()),
+        workspace: Some(id(1)),
+        principal: AuditPrincipal::User(id(1)),
+        key: Some(id(1)),
+        address: Some("2001:db8::1".parse().expect("an address")),
+        action: "api_key.create".into(),
+        target: Some("key_00000000000000000000000002".into()),
+        detail: BTreeMap::from([("fingerprint".into(), "SHA256:x".into()), ("title".into(), "a \"title\"".into())]),
+    }
+}
+
+/// Commits a change that does nothing but write its event.
+pub(crate) async fn log(store: &Store, event: AuditEvent) -> Version {
+    let change = store.begin_change(event.at).await.expect("a change begins");
+    change.commit(event, None).await.expect("a change commits")
+}
+
+/// Changes the database behind the store's back, as somebody with the database's file or password would.
+pub(crate) async fn tamper(store: &Store, sql: &'static str, values: &[Value<'_>]) {
+    let mut upkeep = store.begin_upkeep().await.expect("a transaction begins");
+    assert!(upkeep.execute(sql, values).await.expect("the statement is right") > 0, "nothing was tampered with: {sql}");
+    upkeep.commit().await.expect("a transaction commits");
+}
+
+/// The one number that a query answers.
+pub(crate) async fn count(store: &Store, sql: &'static str) -> i64 {
+    let mut connection = store.read().await.expect("a connection");
+    connection.fetch_one(sql, &[]).await.expect("the query is right").i64("n").expect("a number")
+}
