@@ -1,1 +1,34 @@
-//! client
+//! Keyward's client: private key files, and requests signed with them (RFC 9421). For the command line and for other
+//! people's programs.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use client::{Client, ClientOptions, PrivateKey, Profile, Signer};
+//!
+//! let key = PrivateKey::from_file("id_ed25519".as_ref())?;
+//! let client = Client::new(ClientOptions::new("https://keys.example.com", Signer::new(&key, Profile::Native)?))?;
+//! let me: api::Me = client.get("/api/v1/me").await?;
+//! println!("signed in as {}", me.principal.name);
+//! # Ok(())
+//! # }
+//! ```
+
+mod client;
+mod error;
+mod key_pair;
+mod private_key;
+mod retry;
+mod signer;
+mod ssh_wire;
+mod system;
+
+pub use http_signature::{Profile, SigningKey, SigningKeyError};
+
+pub use crate::{
+    client::{Client, ClientOptions, Response},
+    error::{ClientError, ClockSkew},
+    key_pair::{KeyPair, WriteKeyPairError, generate_key_pair},
+    private_key::{KeySource, PrivateKey, PrivateKeyError, PrivateKeyErrorKind},
+    signer::{SignError, SignedHeaders, Signer},
+    system::{Clock, Random, SystemClock, SystemRandom},
+};

@@ -1,0 +1,274 @@
+//! Sends signed requests to Keyward, asks again where that is safe, and reads the answers.
+
+use std::time::Duration;
+
+use api::Problem;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, StatusCode, Version,
+    header::{ACCEPT, CONTENT_TYPE, DATE, LOCATION},
+};
+use reqwest::{Url, redirect};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    error::{ClientError, ClockSkew},
+    retry,
+    signer::{SignedHeaders, Signer},
+};
+
+/// Less than the narrower half of the native window (30 s), so that a clock that gets requests refused is noticed.
+const NOTABLE_SKEW_SECONDS: u64 = 25;
+
+/// How a [`Client`] behaves.
+#[derive(Clone)]
+pub struct ClientOptions {
+    /// Where Keyward is, such as `https://keys.example.com`; a path is kept as a prefix.
+    pub url: String,
+    /// Who signs.
+    pub signer: Signer,
+    /// How often a request is asked again after 429, 502, 503 and 504. A write goes out with its first signature, so
+    /// that Keyward carries it out once. For other servers behind Keyward's forward-auth set 0.
+    pub retries: u32,
+    /// How long setting up a connection may take.
+    pub connect_timeout: Duration,
+    /// How long one attempt may take, its answer included.
+    pub timeout: Duration,
+    /// The longest answer, in bytes.
+    pub max_answer_bytes: usize,
+    /// The `User-Agent` field.
+    pub user_agent: String,
+}
+
+impl ClientOptions {
+    /// The defaults: 3 retries, 10 s to connect, 60 s an attempt, answers of up to 32 MiB.
+    #[must_use]
+    pub fn new(url: impl Into<String>, signer: Signer) -> Self {
+        Self {
+            url: url.into(),
+            signer,
+            retries: 3,
+            connect_timeout: Duration::from_secs(10),
+            timeout: Duration::from_mins(1),
+            max_answer_bytes: 32 << 20,
+            user_agent: concat!("keyward/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}
+
+/// A client of one Keyward. Cloning shares its connections.
+#[derive(Clone)]
+pub struct Client {
+    options: ClientOptions,
+    base: Url,
+    http: reqwest::Client,
+}
+
+/// An answer that was read whole.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Response {
+    /// The version it came in.
+    pub version: Version,
+    /// The status.
+    pub status: StatusCode,
+    /// The header fields.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Client {
+    /// A client with these options. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`ClientError::Url`] and [`ClientError::Setup`].
+    pub fn new(options: ClientOptions) -> Result<Self, ClientError> {
+        let base = parse_url(&options.url)?;
+        let http = reqwest::Client::builder()
+            .redirect(redirect::Policy::none())
+            .connect_timeout(options.connect_timeout)
+            .timeout(options.timeout)
+            .user_agent(&options.user_agent)
+            .build()
+            .map_err(|error| ClientError::Setup(error.to_string()))?;
+        Ok(Self { options, base, http })
+    }
+
+    /// Reads what is at `path`, such as `/api/v1/me`.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::Problem`] where the server says what is wrong.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.send(Method::GET, path, None).await?.json()
+    }
+
+    /// Creates something, or does what `path` names.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
+        self.send(Method::POST, path, Some(to_json(body)?)).await?.json()
+    }
+
+    /// Changes the fields that `body` names.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn patch<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
+        self.send(Method::PATCH, path, Some(to_json(body)?)).await?.json()
+    }
+
+    /// Sets what is at `path`.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
+        self.send(Method::PUT, path, Some(to_json(body)?)).await?.json()
+    }
+
+    /// Deletes, or revokes, what is at `path`.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn delete(&self, path: &str) -> Result<(), ClientError> {
+        self.send(Method::DELETE, path, None).await.map(drop)
+    }
+
+    /// Sends a signed request with a JSON body, or none, to `path` and its query.
+    ///
+    /// # Errors
+    /// [`ClientError`] for every status but 2xx.
+    pub async fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Response, ClientError> {
+        let prefix = self.base.as_str().trim_end_matches('/');
+        if !path.starts_with('/') {
+            // It would become part of the host's name.
+            return Err(ClientError::Url { url: path.to_owned(), reason: "a path starts with `/`".to_owned() });
+        }
+        let has_body = body.is_some();
+        let mut request = Request::new(body.unwrap_or_default());
+        *request.method_mut() = method;
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json, application/problem+json"));
+        if has_body {
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let response = self.send_to(&format!("{prefix}{path}"), request).await?;
+        response.into_success(self.options.signer.clock().now())
+    }
+
+    /// Signs and sends a request to any URL (the one in `request` is replaced), and gives the answer whatever its
+    /// status.
+    ///
+    /// # Errors
+    /// [`ClientError`] where there is no whole answer.
+    pub async fn send_to(&self, url: &str, mut request: Request<Vec<u8>>) -> Result<Response, ClientError> {
+        let url = parse_url(url)?;
+        // Written as it will be sent, since that is what is signed.
+        let invalid =
+            |error: http::uri::InvalidUri| ClientError::Url { url: url.to_string(), reason: error.to_string() };
+        *request.uri_mut() = url.as_str().parse().map_err(invalid)?;
+        let signer = &self.options.signer;
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        let mut signature = signer.sign(&mut request)?;
+        let mut attempt = 0;
+        loop {
+            let response = self.attempt(&url, &request).await?;
+            let now = signer.clock().now();
+            let mut jitter = [0];
+            signer.random().fill(&mut jitter);
+            let wait = retry::wait_before_retry(response.status, &response.headers, attempt, jitter[0], now)
+                .filter(|wait| attempt < self.options.retries && (is_read || outlives(&signature, *wait, now)));
+            let Some(wait) = wait else { return Ok(response) };
+            tokio::time::sleep(wait).await;
+            attempt += 1;
+            if is_read {
+                signature = signer.sign(&mut request)?;
+            }
+        }
+    }
+
+    async fn attempt(&self, url: &Url, request: &Request<Vec<u8>>) -> Result<Response, ClientError> {
+        let origin = || url.origin().ascii_serialization();
+        let request = reqwest::Request::try_from(request.clone())
+            .map_err(|error| ClientError::Url { url: url.to_string(), reason: error.to_string() })?;
+        let mut response =
+            self.http.execute(request).await.map_err(|error| ClientError::transport(&error, origin()))?;
+        let limit = self.options.max_answer_bytes;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| ClientError::transport(&error, origin()))? {
+            if body.len() + chunk.len() > limit {
+                return Err(ClientError::TooLong { limit });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Response {
+            version: response.version(),
+            status: response.status(),
+            headers: std::mem::take(response.headers_mut()),
+            body,
+        })
+    }
+}
+
+impl Response {
+    /// The body read as JSON.
+    ///
+    /// # Errors
+    /// [`ClientError::Answer`] when it is not what `T` is.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
+        serde_json::from_slice(&self.body).map_err(|error| ClientError::Answer { reason: error.to_string() })
+    }
+
+    /// The problem in the body (RFC 9457), if it is one.
+    #[must_use]
+    pub fn problem(&self) -> Option<Problem> {
+        let content_type = self.headers.get(CONTENT_TYPE)?.to_str().ok()?;
+        let media_type = content_type.split(';').next()?.trim();
+        let is_problem = media_type.eq_ignore_ascii_case("application/problem+json");
+        is_problem.then(|| serde_json::from_slice(&self.body).ok()).flatten()
+    }
+
+    fn into_success(self, now: jiff::Timestamp) -> Result<Self, ClientError> {
+        if self.status.is_success() {
+            return Ok(self);
+        }
+        let location = self.headers.get(LOCATION).and_then(|location| location.to_str().ok());
+        if let Some(location) = location.filter(|_| self.status.is_redirection()) {
+            return Err(ClientError::Redirect { status: self.status, location: location.to_owned() });
+        }
+        let Some(problem) = self.problem().map(Box::new) else {
+            return Err(ClientError::Status { status: self.status });
+        };
+        let skew = retry::date(&self.headers, &DATE)
+            .map(|server| ClockSkew { seconds: now.as_second() - server.as_second() })
+            .filter(|skew| {
+                self.status == StatusCode::UNAUTHORIZED && skew.seconds.unsigned_abs() >= NOTABLE_SKEW_SECONDS
+            });
+        Err(match skew {
+            Some(skew) => ClientError::Clock { skew, problem },
+            None => ClientError::Problem(problem),
+        })
+    }
+}
+
+/// Whether a signature is still good after waiting; past its end Keyward could not tell a second write from the first.
+fn outlives(signature: &SignedHeaders, wait: Duration, now: jiff::Timestamp) -> bool {
+    let wait = i64::try_from(wait.as_secs()).unwrap_or(i64::MAX);
+    now.as_second().saturating_add(wait) < signature.expires
+}
+
+fn to_json(body: &impl Serialize) -> Result<Vec<u8>, ClientError> {
+    serde_json::to_vec(body).map_err(|error| ClientError::Answer { reason: error.to_string() })
+}
+
+fn parse_url(text: &str) -> Result<Url, ClientError> {
+    let fail = |reason: String| ClientError::Url { url: text.to_owned(), reason };
+    let mut url = Url::parse(text.trim()).map_err(|error| fail(error.to_string()))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        // The message must not repeat a password.
+        return Err(ClientError::Sign(crate::signer::SignError::UserInfo));
+    }
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(fail("another scheme".to_owned()));
+    }
+    url.set_fragment(None);
+    Ok(url)
+}

@@ -1,0 +1,150 @@
+//! What can go wrong with a request, told so that a person knows what to do next.
+
+use std::{error::Error, fmt};
+
+use api::Problem;
+use http::StatusCode;
+
+use crate::signer::SignError;
+
+/// Why there is no answer to use.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The URL is none.
+    #[error("`{url}` is no URL to send requests to ({reason}): it starts with `https://` or `http://` and a host")]
+    Url {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The request was not signed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// The HTTP client could not be set up.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Setup(String),
+    /// The server cannot be reached.
+    #[error("cannot connect to {origin} ({reason}): check the URL and that the server runs")]
+    Connect {
+        /// Scheme, host and port.
+        origin: String,
+        /// The chain of reasons.
+        reason: String,
+    },
+    /// The server took too long. A write may or may not have been done.
+    #[error("no answer from {origin} in time: try again; the request may have been carried out all the same")]
+    Timeout {
+        /// Scheme, host and port.
+        origin: String,
+    },
+    /// The connection broke. A write may or may not have been done.
+    #[error(
+        "the connection to {origin} broke ({reason}): try again; the request may have been carried out all the same"
+    )]
+    Broken {
+        /// Scheme, host and port.
+        origin: String,
+        /// The chain of reasons.
+        reason: String,
+    },
+    /// The server says what is wrong.
+    #[error("{}", printable_problem(.0))]
+    Problem(Box<Problem>),
+    /// The server refused the signature, and the clocks of the two machines differ.
+    #[error("{}; {skew}", printable_problem(.problem))]
+    Clock {
+        /// By how much.
+        skew: ClockSkew,
+        /// What the server said.
+        problem: Box<Problem>,
+    },
+    /// The answer is a redirect, which is never followed: it would carry the signature to another address.
+    #[error(
+        "the server answers {} and points to {}: requests are signed for one address and follow no redirects, so use \
+         that one if it is yours", status.as_u16(), printable(location)
+    )]
+    Redirect {
+        /// The status.
+        status: StatusCode,
+        /// The `Location` field.
+        location: String,
+    },
+    /// A status that is no success, without a problem in the body: most likely not Keyward's answer.
+    #[error(
+        "the server answers {status} without saying why: check that the URL is Keyward's and not that of a proxy before it"
+    )]
+    Status {
+        /// The status.
+        status: StatusCode,
+    },
+    /// The answer is not what was expected.
+    #[error("the server's answer is not what this version expects ({reason}): check the URL and the versions of both")]
+    Answer {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The answer is longer than allowed.
+    #[error("the server's answer has more than {limit} bytes and was dropped")]
+    TooLong {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl ClientError {
+    /// What the server said, if it did.
+    #[must_use]
+    pub fn problem(&self) -> Option<&Problem> {
+        match self {
+            Self::Problem(problem) | Self::Clock { problem, .. } => Some(problem),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn transport(error: &reqwest::Error, origin: String) -> Self {
+        if error.is_timeout() && !error.is_connect() {
+            return Self::Timeout { origin };
+        }
+        // The outer messages repeat the URL; the innermost ones say what happened.
+        let mut reasons = Vec::new();
+        let mut next = error.source();
+        while let Some(reason) = next {
+            reasons.push(reason.to_string());
+            next = reason.source();
+        }
+        let reason = if reasons.is_empty() { error.to_string() } else { reasons.join(": ") };
+        if error.is_connect() { Self::Connect { origin, reason } } else { Self::Broken { origin, reason } }
+    }
+}
+
+/// How far this machine's clock is from the server's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ClockSkew {
+    /// Seconds by which this machine is ahead; below zero, behind.
+    pub seconds: i64,
+}
+
+impl fmt::Display for ClockSkew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let direction = if self.seconds < 0 { "behind" } else { "ahead of" };
+        write!(
+            f,
+            "this machine's clock is {} s {direction} the server's, and that is the likely reason: set it (`timedatectl \
+             set-ntp true` on Linux) and try again",
+            self.seconds.unsigned_abs()
+        )
+    }
+}
+
+fn printable_problem(problem: &Problem) -> String {
+    let what = if problem.detail.is_empty() { &problem.title } else { &problem.detail };
+    let fields = problem.errors.iter().map(|error| format!("{}: {}", error.field, error.detail));
+    printable(&std::iter::once(what.clone()).chain(fields).collect::<Vec<_>>().join("; "))
+}
+
+/// What a server says ends up in terminals, where control characters could do harm.
+fn printable(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
