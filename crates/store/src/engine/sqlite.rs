@@ -5,6 +5,7 @@ use std::{fs, io, path::Path, time::Duration};
 use sqlx::{
     ConnectOptions as _, Connection as _, Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction, TypeInfo as _,
     ValueRef as _,
+    error::DatabaseError,
     pool::PoolConnection,
     query::Query,
     sqlite::{
@@ -18,6 +19,9 @@ const READERS: u32 = 4;
 
 /// How long a writer waits for one of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long to wait for a lock that SQLite itself does not wait for.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long a task waits for a connection of ours: longer than a writer may wait for another process's.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,7 +46,7 @@ impl Database {
             .pragma("trusted_schema", "OFF")
             .pragma("cell_size_check", "ON")
             .disable_statement_logging();
-        let writer = pool(1).connect_with(options.clone()).await.map_err(|error| unusable(path, error))?;
+        let writer = connect_writer(&options).await.map_err(|error| unusable(path, error))?;
         let readers = pool(READERS).connect_lazy_with(options.clone().pragma("query_only", "ON"));
         Ok(Self { options, writer, readers })
     }
@@ -66,6 +70,21 @@ impl Database {
     pub(super) async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+    }
+}
+
+/// A new file is switched to write-ahead logging once, under a lock that SQLite does not wait for: where two processes
+/// start on it at once, one of them has to come again.
+async fn connect_writer(options: &SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
+    let mut attempts = BUSY_TIMEOUT.as_millis() / RETRY_PAUSE.as_millis();
+    loop {
+        match pool(1).connect_with(options.clone()).await {
+            Err(error) if attempts > 0 && primary_code(&error) == Some(BUSY) => {
+                attempts -= 1;
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+            result => return result,
+        }
     }
 }
 
@@ -103,19 +122,17 @@ fn create_file(path: &Path) -> Result<(), StoreError> {
 }
 
 fn unusable(path: &Path, error: sqlx::Error) -> StoreError {
-    match translate(error) {
-        StoreError::Corrupt { what } => StoreError::File {
-            path: path.to_owned(),
-            reason: format!("it cannot be used as a database ({what}): name another file, or restore a backup"),
-        },
-        StoreError::Unavailable { reason } => StoreError::File {
-            path: path.to_owned(),
-            reason: format!(
-                "it cannot be opened ({reason}): the user that runs keyward must be able to read and write it"
-            ),
-        },
-        other => other,
-    }
+    let no_access = primary_code(&error) == Some(CANNOT_OPEN);
+    let reason = match translate(error) {
+        StoreError::Corrupt { what } => {
+            format!("it cannot be used as a database ({what}): name another file, or restore a backup")
+        }
+        StoreError::Unavailable { reason } if no_access => {
+            format!("it cannot be opened ({reason}): the user that runs keyward must be able to read and write it")
+        }
+        other => return other,
+    };
+    StoreError::File { path: path.to_owned(), reason }
 }
 
 pub(crate) enum Link {
@@ -251,12 +268,21 @@ const NOT_A_DATABASE: u32 = 26;
 /// `SQLITE_IOERR_SHORT_READ`: a page that should be in the file is not.
 const SHORT_READ: u32 = 522;
 
+fn extended_code(error: &dyn DatabaseError) -> u32 {
+    error.code().and_then(|code| code.parse().ok()).unwrap_or(0)
+}
+
+/// The result code without what extends it.
+fn primary_code(error: &sqlx::Error) -> Option<u32> {
+    error.as_database_error().map(|error| extended_code(error) & 0xff)
+}
+
 fn translate(error: sqlx::Error) -> StoreError {
     let unavailable = |reason: String| StoreError::Unavailable { reason };
     match &error {
         sqlx::Error::Database(database) => {
             let message = database.message();
-            let code = database.code().and_then(|code| code.parse().ok()).unwrap_or(0_u32);
+            let code = extended_code(database.as_ref());
             match (code, code & 0xff) {
                 (CONSTRAINT_PRIMARY_KEY | CONSTRAINT_ROWID, _) => {
                     StoreError::Conflict { constraint: constraint_name(message, true) }

@@ -16,7 +16,7 @@ on_every_engine! {
 }
 
 async fn list(store: &Store, filter: &EventFilter) -> Vec<u64> {
-    let listed = list_events(&mut *store.read().await.unwrap(), filter, 100).await.unwrap();
+    let listed = list_events(&mut store.read().await.unwrap(), filter, 100).await.unwrap();
     listed.into_iter().map(|logged| logged.seq).collect()
 }
 
@@ -33,7 +33,7 @@ async fn an_event_reads_back_as_it_was_written(database: impl Backend) {
     };
     log(&store, event(1)).await;
     log(&store, bare.clone()).await;
-    let listed = list_events(&mut *store.read().await.unwrap(), &EventFilter::default(), 10).await.unwrap();
+    let listed = list_events(&mut store.read().await.unwrap(), &EventFilter::default(), 10).await.unwrap();
     assert_eq!(listed.into_iter().map(|logged| logged.event).collect::<Vec<_>>(), [bare, event(1)]);
 }
 
@@ -44,7 +44,7 @@ async fn the_latest_come_first_and_pages_do_not_shift(database: impl Backend) {
     }
     let page = async |after| {
         let filter = EventFilter { workspace: Some(id(1)), after, ..EventFilter::default() };
-        let listed = list_events(&mut *store.read().await.unwrap(), &filter, 2).await.unwrap();
+        let listed = list_events(&mut store.read().await.unwrap(), &filter, 2).await.unwrap();
         listed.into_iter().map(|logged| logged.seq).collect::<Vec<_>>()
     };
     assert_eq!(page(None).await, [4, 3]);

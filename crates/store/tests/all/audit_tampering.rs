@@ -37,7 +37,7 @@ async fn open_with_log(database: &impl Backend) -> Store {
 }
 
 async fn verify(store: &Store, checkpoint: Option<&Checkpoint>) -> VerifyReport {
-    verify_log(&mut *store.read().await.unwrap(), checkpoint).await.unwrap()
+    verify_log(&mut store.read().await.unwrap(), checkpoint).await.unwrap()
 }
 
 async fn messages(store: &Store) -> Vec<String> {
@@ -47,7 +47,7 @@ async fn messages(store: &Store) -> Vec<String> {
 }
 
 async fn checkpoint(store: &Store) -> Checkpoint {
-    head_checkpoint(&mut *store.read().await.unwrap()).await.unwrap()
+    head_checkpoint(&mut store.read().await.unwrap()).await.unwrap()
 }
 
 /// Makes the head fit `events`, as somebody would who knows how the log is made.

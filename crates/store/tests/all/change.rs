@@ -109,13 +109,15 @@ async fn changes_of_two_stores_at_once_have_versions_of_their_own(database: impl
         versions.insert(change.await.unwrap());
     }
     assert_eq!(versions, (1..=40).map(Version).collect());
-    let report = store::audit::verify_log(&mut *one.read().await.unwrap(), None).await.unwrap();
+    let report = store::audit::verify_log(&mut one.read().await.unwrap(), None).await.unwrap();
     assert!(report.is_intact() && report.size == 40, "{report:?}");
 }
 
 async fn touch(store: &Store, number: u8, subjects: &[Subject]) -> Version {
     let mut change = store.begin_change(at(number.into())).await.unwrap();
-    subjects.iter().for_each(|&subject| change.touch(subject));
+    for &subject in subjects {
+        change.touch(subject);
+    }
     change.commit(event(number), None).await.unwrap()
 }
 

@@ -17,7 +17,7 @@ on_every_engine! {
 
 async fn an_installation_is_made_once(database: impl Backend) {
     let first = database.open().await;
-    let made = find_installation(&mut *first.read().await.unwrap()).await.unwrap();
+    let made = find_installation(&mut first.read().await.unwrap()).await.unwrap();
     assert_eq!((made.token_epoch, made.created_at), (0, at(0)));
     assert_eq!(made.log_origin(), format!("keyward/{}", made.id));
     assert!(made.id.len() == 32 && made.id.chars().all(|digit| digit.is_ascii_hexdigit()), "{}", made.id);
@@ -26,7 +26,7 @@ async fn an_installation_is_made_once(database: impl Backend) {
     let later = seeded();
     domain::Random::fill(&later, &mut [0; 8]);
     let second = store::Store::open(&database.options(), at(9), &later).await.unwrap();
-    assert_eq!(find_installation(&mut *second.read().await.unwrap()).await.unwrap(), made);
+    assert_eq!(find_installation(&mut second.read().await.unwrap()).await.unwrap(), made);
 }
 
 #[test]

@@ -27,7 +27,7 @@ async fn commit(store: &store::Store, number: u8, answer: &Answer) -> Result<Ver
 }
 
 async fn find(store: &store::Store, key: u8) -> Option<Answer> {
-    replay::find_replay(&mut *store.read().await.unwrap(), [key; 32]).await.unwrap()
+    replay::find_replay(&mut store.read().await.unwrap(), [key; 32]).await.unwrap()
 }
 
 async fn an_answer_outlives_a_restart(database: impl Backend) {

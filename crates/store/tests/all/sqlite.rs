@@ -59,6 +59,14 @@ async fn a_directory_that_is_not_there_is_said_to_be_missing() {
 }
 
 #[tokio::test]
+async fn a_directory_in_the_files_place_is_said_to_be_no_file() {
+    let database = Sqlite::fresh();
+    fs::create_dir(database.path()).unwrap();
+    let error = refusal(&database).await;
+    assert!(error.contains("keyward.db") && error.contains("cannot be opened"), "{error}");
+}
+
+#[tokio::test]
 async fn a_full_disk_is_named_and_gets_well() {
     let database = Sqlite::fresh();
     let store = database.open().await;
@@ -117,7 +125,7 @@ async fn values_of_a_type_that_the_log_never_has_are_found() {
             log(&store, event(number)).await;
         }
         tamper(&store, sql, &[]).await;
-        let report = verify_log(&mut *store.read().await.unwrap(), None).await.unwrap();
+        let report = verify_log(&mut store.read().await.unwrap(), None).await.unwrap();
         assert_eq!(report.findings.len(), 1, "{sql}: {report:?}");
         assert!(report.findings[0].to_string().starts_with("event 3 (evt_"), "{sql}: {report:?}");
     }
@@ -132,7 +140,7 @@ async fn a_number_that_is_no_integer_is_found() {
             log(&store, event(number)).await;
         }
         tamper(&store, "UPDATE audit_events SET seq = $1 WHERE seq = 3", params![seq]).await;
-        let report = verify_log(&mut *store.read().await.unwrap(), None).await.unwrap();
+        let report = verify_log(&mut store.read().await.unwrap(), None).await.unwrap();
         let found: Vec<_> = report.findings.iter().map(ToString::to_string).collect();
         let inserted = format!("the row with the number {seq} was inserted: the log never reached it");
         assert_eq!(found, [inserted.as_str(), "event 3 was deleted"]);
