@@ -1,0 +1,16 @@
+//! The crate seen from outside: published vectors, the expected verdict of each attack, other implementations.
+
+mod arbitrary;
+mod encord;
+mod interop;
+mod keys;
+mod labels;
+mod native;
+mod rfc9421_components;
+mod rfc9421_examples;
+mod rfc9530;
+mod signing;
+mod structured_fields;
+mod support;
+mod tampering;
+mod time;
