@@ -178,7 +178,7 @@ fn decode_form(text: &str) -> Vec<u8> {
     String::from_utf8_lossy(&decoded).into_owned().into_bytes()
 }
 
-fn hex_value(digit: u8) -> Option<u8> {
+pub(crate) fn hex_value(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
         b'a'..=b'f' => Some(digit - b'a' + 10),

@@ -4,6 +4,37 @@
 //! [`UnverifiedSignature::verify`], and, where the body is at hand, [`VerifiedSignature::verify_body`].
 //! [`sign_request`] is the other end. Beneath lies the general engine ([`SignatureParameters`], [`Message`]), which knows
 //! every component of the RFC; the [`Profile`]s refuse what they do not name.
+//!
+//! ```
+//! use http_signature::{
+//!     Ed25519SigningKey, Profile, RequestView, SigningParameters, UnverifiedSignature, VerificationKey, sign_request,
+//! };
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let key = Ed25519SigningKey::from_seed(&[7; 32]);
+//! let now = 1_618_884_475;
+//! let mut headers = http::HeaderMap::new();
+//! let request = RequestView { method: "GET", scheme: "https", authority: "a.example", target: "/me", headers: &headers };
+//! let parameters = SigningParameters {
+//!     created: now,
+//!     lifetime_seconds: 60,
+//!     nonce: "GRzlUfiGwvXsQRr4cSsoYg",
+//!     key_id: "key_01h455vb4pex5vsknk084sn02q",
+//!     covered_headers: &[],
+//! };
+//! let signed = sign_request(&request, b"", Profile::Native, &parameters, &key)?;
+//! headers.insert("signature-input", signed.signature_input.parse()?);
+//! headers.insert("signature", signed.signature.parse()?);
+//!
+//! let received = RequestView { method: "GET", scheme: "https", authority: "a.example", target: "/me", headers: &headers };
+//! let unverified = UnverifiedSignature::parse(&received)?.expect("it is signed");
+//! assert_eq!(unverified.key_id(), "key_01h455vb4pex5vsknk084sn02q");
+//! let known = VerificationKey::ed25519_from_bytes(&key.public_key())?;
+//! let verified = unverified.verify(&known, now + 5)?;
+//! assert_eq!(verified.expires_at(), now + 60);
+//! # Ok(())
+//! # }
+//! ```
 
 mod algorithm;
 mod component;

