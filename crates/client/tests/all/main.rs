@@ -1,0 +1,9 @@
+//! The tests of `client` against the real `ssh-keygen` and a server that says what it is told to. One module a feature.
+
+mod client;
+mod key_pair;
+mod private_key;
+mod scripted_server;
+mod signer;
+mod ssh_keygen;
+mod still;

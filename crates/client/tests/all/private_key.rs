@@ -1,0 +1,286 @@
+//! Which private keys are read, in what state they may arrive, and what is said of those that are not.
+
+use std::{fs, path::Path};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use client::{KeySource, PrivateKey, PrivateKeyErrorKind as Kind};
+use http_signature::{Algorithm, VerificationKey};
+
+use crate::ssh_keygen::{self, KeyPair};
+
+fn refusal(text: &str) -> Kind {
+    PrivateKey::from_text(text).expect_err("is refused").kind().clone()
+}
+
+#[cfg(unix)]
+fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// The verification key of an OpenSSH line, as a server would make it.
+fn verification_key(line: &str) -> VerificationKey {
+    let blob = STANDARD.decode(line.split(' ').nth(1).unwrap()).unwrap();
+    let mut rest = &blob[..];
+    let fields: Vec<&[u8]> = std::iter::from_fn(|| {
+        let (length, after) = rest.split_first_chunk()?;
+        let (field, after) = after.split_at(u32::from_be_bytes(*length) as usize);
+        rest = after;
+        Some(field)
+    })
+    .collect();
+    match fields[..] {
+        [b"ssh-ed25519", point] => VerificationKey::ed25519_from_bytes(point.try_into().unwrap()),
+        [b"ssh-rsa", exponent, modulus] => VerificationKey::rsa_from_components(modulus, exponent),
+        [_, b"nistp256", point] => VerificationKey::ecdsa_p256_from_sec1(point),
+        [_, b"nistp384", point] => VerificationKey::ecdsa_p384_from_sec1(point),
+        _ => panic!("{line}"),
+    }
+    .unwrap()
+}
+
+#[test]
+fn every_type_that_ssh_keygen_makes_is_read_and_signs() {
+    for (arguments, algorithm) in [
+        (&["-t", "ed25519"][..], Algorithm::Ed25519),
+        (&["-t", "rsa", "-b", "2048"], Algorithm::RsaPssSha512),
+        (&["-t", "rsa", "-b", "4096"], Algorithm::RsaPssSha512),
+        (&["-t", "ecdsa", "-b", "256"], Algorithm::EcdsaP256Sha256),
+        (&["-t", "ecdsa", "-b", "384"], Algorithm::EcdsaP384Sha384),
+    ] {
+        let pair = KeyPair::generate(arguments);
+        let key = PrivateKey::from_file(&pair.path()).unwrap();
+        assert_eq!(key.fingerprint(), pair.fingerprint());
+        assert_eq!(key.public_openssh(), pair.public_line());
+        assert_eq!(key.comment(), "build robot");
+        assert_eq!(key.ed25519_public_key().is_some(), algorithm == Algorithm::Ed25519);
+        assert_eq!(format!("{key:?}"), format!("PrivateKey({})", pair.fingerprint()));
+
+        let signing_key = key.signing_key();
+        assert_eq!(signing_key.algorithm(), algorithm);
+        let signature = signing_key.sign(b"a signature base").unwrap();
+        let public = verification_key(&pair.public_line());
+        assert!(public.verify(algorithm, b"a signature base", &signature).is_ok());
+        assert!(public.verify(algorithm, b"another one", &signature).is_err());
+    }
+}
+
+#[test]
+fn ecdsa_keys_whose_numbers_begin_with_zeros_are_read() {
+    // One in 256 scalars is shorter than the curve's order; some are among these.
+    for _ in 0..40 {
+        let pair = KeyPair::generate(&["-t", "ecdsa", "-b", "256"]);
+        assert_eq!(PrivateKey::from_file(&pair.path()).unwrap().fingerprint(), pair.fingerprint());
+    }
+}
+
+#[test]
+fn line_breaks_that_were_lost_on_the_way_are_put_right() {
+    let pair = KeyPair::generate(&["-t", "rsa", "-b", "2048"]);
+    let text = pair.private_text();
+    for mangled in [
+        text.replace('\n', "\r\n"),
+        text.replace('\n', " "),
+        text.replace('\n', ""),
+        text.replace('\n', "\\n"),
+        text.replace('\n', "\\r\\n"),
+        text.replace('\n', "\n\n"),
+        text.replace('\n', "\n    "),
+        text.replace([' ', '\n'], ""),
+        format!("\"{}\"", text.replace('\n', "\\n")),
+        format!("'{}'\n", text.trim()),
+        format!("\u{feff}\n{text}\n"),
+        text.trim_end().to_owned(),
+    ] {
+        assert_eq!(PrivateKey::from_text(&mangled).unwrap().fingerprint(), pair.fingerprint(), "{mangled:?}");
+    }
+}
+
+#[test]
+fn what_is_damaged_beyond_line_breaks_is_refused() {
+    let pair = KeyPair::generate(&["-t", "ed25519"]);
+    let text = pair.private_text();
+    let lines: Vec<&str> = text.lines().collect();
+    let end = lines.len() - 1;
+    for damaged in [
+        lines[..end].join("\n"),
+        lines[1..].join("\n"),
+        lines[1..end].join("\n"),
+        [&lines[..2], &lines[3..]].concat().join("\n"),
+        text.replace(lines[2], &lines[2][..40]),
+        text.replace(lines[2], &lines[2].replace(char::is_uppercase, "-")),
+        text.replace("-----END OPENSSH PRIVATE KEY-----", "-----END PRIVATE KEY-----"),
+        format!("{text}\nand more"),
+    ] {
+        assert_eq!(refusal(&damaged), Kind::Damaged, "{damaged}");
+    }
+}
+
+#[test]
+fn every_refusal_says_what_to_do() {
+    let ed25519 = KeyPair::generate(&["-t", "ed25519"]);
+    let rsa = ["-t", "rsa", "-b", "2048"];
+    let of_rsa = |more: &[&str]| KeyPair::generate(&[&rsa[..], more].concat()).private_text();
+    let rfc4716 = ssh_keygen::run(&["-e", "-f", ed25519.path().to_str().unwrap()]);
+    for (kind, way_out, text) in [
+        (Kind::Empty, "filled", " \n".to_owned()),
+        (Kind::PublicKey, "without `.pub`", ed25519.public_line()),
+        (Kind::PublicKey, "without `.pub`", rfc4716),
+        (Kind::PublicKey, "without `.pub`", "-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----".to_owned()),
+        (Kind::PassphraseProtected, "ssh-keygen -p", of_rsa(&["-N", "a passphrase"])),
+        (Kind::PassphraseProtected, "ssh-keygen -p", of_rsa(&["-N", "a passphrase", "-m", "PEM"])),
+        (Kind::PassphraseProtected, "ssh-agent", of_rsa(&["-N", "a passphrase", "-m", "PKCS8"])),
+        (Kind::Pem, "ssh-keygen -p -N ''", of_rsa(&["-m", "PEM"])),
+        (Kind::Pem, "ssh-keygen -p -N ''", of_rsa(&["-m", "PKCS8"])),
+        (Kind::Pem, "ssh-keygen -p -N ''", KeyPair::generate(&["-t", "ecdsa", "-m", "PEM"]).private_text()),
+        (Kind::UnsupportedKeyType, "keyward keygen", KeyPair::generate(&["-t", "dsa"]).private_text()),
+        (Kind::UnsupportedKeyType, "keyward keygen", KeyPair::generate(&["-t", "dsa", "-m", "PEM"]).private_text()),
+        (Kind::UnsupportedKeyType, "P-256", KeyPair::generate(&["-t", "ecdsa", "-b", "521"]).private_text()),
+        (Kind::UnsupportedKeyType, "2048", KeyPair::generate(&["-t", "rsa", "-b", "1024"]).private_text()),
+        (Kind::SeveralKeys, "keep one", format!("{0}{0}", ed25519.private_text())),
+        (Kind::Putty, "puttygen", "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\n".to_owned()),
+        (Kind::NotAPrivateKey, "KEYWARD_KEY_FILE", "/home/me/.ssh/id_ed25519".to_owned()),
+        (Kind::NotAPrivateKey, "BEGIN OPENSSH", r#"{"kty":"OKP","d":"AA"}"#.to_owned()),
+    ] {
+        let error = PrivateKey::from_text(&text).unwrap_err();
+        assert_eq!(error.kind(), &kind, "{text}");
+        assert!(error.to_string().contains(way_out), "{error}");
+        assert!(text.lines().nth(1).is_none_or(|line| line.is_empty() || !error.to_string().contains(line)));
+    }
+}
+
+#[test]
+fn the_advice_for_passphrases_and_pem_works_as_it_is_printed() {
+    let protected = KeyPair::generate(&["-t", "ed25519", "-N", "a passphrase"]);
+    let file = protected.path();
+    let error = PrivateKey::from_file(&file).unwrap_err();
+    assert!(error.to_string().contains(&format!("`ssh-keygen -p -f {}`", file.display())), "{error}");
+    ssh_keygen::run(&["-q", "-p", "-P", "a passphrase", "-N", "", "-f", file.to_str().unwrap()]);
+    assert_eq!(PrivateKey::from_file(&file).unwrap().fingerprint(), protected.fingerprint());
+
+    let pem = KeyPair::generate(&["-t", "rsa", "-b", "2048", "-m", "PEM"]);
+    let file = pem.path();
+    let error = PrivateKey::from_file(&file).unwrap_err();
+    assert!(error.to_string().contains(&format!("`ssh-keygen -p -N '' -f {}`", file.display())), "{error}");
+    ssh_keygen::run(&["-q", "-p", "-N", "", "-f", file.to_str().unwrap()]);
+    assert_eq!(PrivateKey::from_file(&file).unwrap().fingerprint(), pem.fingerprint());
+}
+
+// RUSTSEC-2022-0093
+#[test]
+fn a_file_whose_halves_differ_is_refused() {
+    for arguments in [&["-t", "ed25519"][..], &["-t", "ecdsa"], &["-t", "rsa", "-b", "2048"]] {
+        let bytes_of = |pair: &KeyPair| {
+            let text = pair.private_text();
+            STANDARD.decode(text.lines().filter(|line| !line.starts_with('-')).collect::<String>()).unwrap()
+        };
+        let (one, other) = (KeyPair::generate(arguments), KeyPair::generate(arguments));
+        let public = |pair: &KeyPair| STANDARD.decode(pair.public_line().split(' ').nth(1).unwrap()).unwrap();
+        // The public half is in the file's head and again in its private section.
+        let (ours, theirs) = (&public(&one)[20..], &public(&other)[20..]);
+        let swap = |bytes: &mut Vec<u8>, times: usize| {
+            for _ in 0..times {
+                let at = bytes.windows(ours.len()).rposition(|window| window == ours).unwrap();
+                bytes.splice(at..at + ours.len(), theirs.iter().copied());
+            }
+        };
+        let places = if arguments[1] == "rsa" { 1 } else { 2 };
+        for times in 1..=places {
+            let mut bytes = bytes_of(&one);
+            swap(&mut bytes, times);
+            let text = format!(
+                "-----BEGIN OPENSSH PRIVATE KEY-----\n{}\n-----END OPENSSH PRIVATE KEY-----\n",
+                STANDARD.encode(bytes)
+            );
+            assert_eq!(refusal(&text), Kind::HalvesDiffer, "{arguments:?}, {times}");
+        }
+    }
+}
+
+#[test]
+fn pkcs8_with_an_ed25519_key_is_read() {
+    // RFC 8410 §10.3, with and without the public key.
+    let without = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END \
+                   PRIVATE KEY-----\n";
+    let with = "-----BEGIN PRIVATE KEY-----\nMHICAQEwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\
+                \noB8wHQYKKoZIhvcNAQkJFDEPDA1DdXJkbGUgQ2hhaXJzgSEAGb9ECWmEzf6FQbrB\nZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END \
+                PRIVATE KEY-----\n";
+    let key = PrivateKey::from_text(without).unwrap();
+    assert_eq!(
+        key.public_openssh(),
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBm/RAlphM3+hUG6wWfcO5bIUIaqMLa2ywxcOK1wMWbh"
+    );
+    assert_eq!(PrivateKey::from_text(with).unwrap().fingerprint(), key.fingerprint());
+    let other_half = with.replace("gSEAGb9E", "gSEAGb9F");
+    assert_eq!(refusal(&other_half), Kind::HalvesDiffer);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_others_may_read_is_refused() {
+    let pair = KeyPair::generate(&["-t", "ed25519"]);
+    for mode in [0o644, 0o640, 0o604, 0o620, 0o601] {
+        set_mode(&pair.path(), mode);
+        let error = PrivateKey::from_file(&pair.path()).unwrap_err();
+        assert_eq!(error.kind(), &Kind::Permissions { mode });
+        assert!(error.to_string().contains(&format!("chmod 600 {}", pair.path().display())), "{error}");
+    }
+    for mode in [0o600, 0o400] {
+        set_mode(&pair.path(), mode);
+        assert!(PrivateKey::from_file(&pair.path()).is_ok());
+    }
+}
+
+#[test]
+fn another_key_in_the_public_file_beside_it_is_noticed() {
+    let (one, other) = (KeyPair::generate(&["-t", "ed25519"]), KeyPair::generate(&["-t", "ed25519"]));
+    let public_path = one.path().with_extension("pub");
+    for content in [other.public_line(), String::new(), "ssh-ed25519 !".to_owned()] {
+        fs::write(&public_path, content).unwrap();
+        let error = PrivateKey::from_file(&one.path()).unwrap_err();
+        assert_eq!(error.kind(), &Kind::PublicFileDiffers(public_path.clone()));
+        assert!(error.to_string().contains("ssh-keygen -y"), "{error}");
+    }
+    fs::remove_file(&public_path).unwrap();
+    assert!(PrivateKey::from_file(&one.path()).is_ok());
+}
+
+#[test]
+fn a_file_that_is_missing_or_no_text_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("id");
+    let error = PrivateKey::from_file(&file).unwrap_err();
+    assert_eq!(error.kind(), &Kind::NotFound);
+    assert!(error.to_string().starts_with(&format!("{}: ", file.display())), "{error}");
+    assert!(matches!(PrivateKey::from_file(directory.path()).unwrap_err().kind(), Kind::Unreadable(_)));
+    for content in [vec![0x30, 0x80, 0xff], vec![b'a'; 100_000]] {
+        fs::write(&file, content).unwrap();
+        #[cfg(unix)]
+        set_mode(&file, 0o600);
+        assert_eq!(PrivateKey::from_file(&file).unwrap_err().kind(), &Kind::NotAPrivateKey);
+    }
+}
+
+#[test]
+fn the_option_comes_before_the_variables_and_the_file_before_the_text() {
+    let choose = |option: Option<&str>, file: Option<&str>, text: Option<&str>| {
+        KeySource::choose(option.map(Into::into), file.map(Into::into), text.map(Into::into))
+    };
+    let file = |path: &str| Some(KeySource::File(path.into()));
+    let text = Some(KeySource::Text("text".to_owned().into()));
+    assert_eq!(choose(Some("a"), Some("b"), Some("text")), file("a"));
+    assert_eq!(choose(None, Some("b"), Some("text")), file("b"));
+    assert_eq!(choose(None, None, Some("text")), text);
+    assert_eq!(choose(None, Some(""), Some("text")), text);
+    assert_eq!(choose(None, Some(""), Some(" \n")), None);
+    assert_eq!(choose(None, None, None), None);
+    assert_eq!(format!("{text:?}"), "Some(Text(…))");
+}
+
+#[test]
+fn a_source_is_loaded_from_where_it_is() {
+    let pair = KeyPair::generate(&["-t", "ed25519"]);
+    let from_file = PrivateKey::load(&KeySource::File(pair.path())).unwrap();
+    let from_text = PrivateKey::load(&KeySource::Text(pair.private_text().into())).unwrap();
+    assert_eq!(from_file.fingerprint(), from_text.fingerprint());
+}
