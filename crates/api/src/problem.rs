@@ -72,6 +72,8 @@ pub mod codes {
     pub const NOT_FOUND: &str = "not_found";
     /// 405: the path is there, the method is not.
     pub const METHOD_NOT_ALLOWED: &str = "method_not_allowed";
+    /// 408: the body came too slowly.
+    pub const TIMEOUT: &str = "timeout";
     /// 409: the key is registered, or burnt.
     pub const DUPLICATE_KEY: &str = "duplicate_key";
     /// 409: a quota is reached.

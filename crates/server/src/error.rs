@@ -27,6 +27,10 @@ pub enum AppError {
     QuotaExceeded(QuotaExceeded, Option<String>),
     /// The body is over the limit, in bytes.
     TooLarge(usize),
+    /// The body came too slowly.
+    Timeout,
+    /// Headers and target together are over the limit.
+    HeadersTooLarge,
     /// The body is of another type than JSON.
     UnsupportedMediaType,
     /// The path is there, the method is not.
@@ -116,6 +120,18 @@ impl AppError {
                 codes::TOO_LARGE,
                 "The body is too large",
                 format!("A body may have {limit} bytes here; send less."),
+            ),
+            Self::Timeout => Problem::new(
+                408,
+                codes::TIMEOUT,
+                "The request took too long",
+                "The body did not come in within ten seconds; send it again.",
+            ),
+            Self::HeadersTooLarge => Problem::new(
+                431,
+                codes::HEADERS_TOO_LARGE,
+                "The headers are too large",
+                "Headers and target may have 16 KiB together; send less.",
             ),
             Self::UnsupportedMediaType => Problem::new(
                 415,

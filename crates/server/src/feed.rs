@@ -163,7 +163,7 @@ impl Feed {
         loop {
             ticks.tick().await;
             let due = self.clock.since_boot().saturating_sub(renewed_at) >= self.node.lease / 4;
-            let result = match watch.has_changed().await {
+            let result = match watch.data_changed_hint().await {
                 Ok(changed) if changed || due || failing => self.renew().await,
                 Ok(_) => continue,
                 Err(error) => Err(error),
@@ -208,10 +208,12 @@ impl Feed {
                 let mut epoch = after.token_epoch();
                 for subject in subjects {
                     match subject {
-                        Subject::ApiKey(id) => match store::api_key::find_api_key_anywhere(&mut connection, id).await? {
-                            Some(key) => after.put_key(&key),
-                            None => after.remove_key(id),
-                        },
+                        Subject::ApiKey(id) => {
+                            match store::api_key::find_api_key_anywhere(&mut connection, id).await? {
+                                Some(key) => after.put_key(&key),
+                                None => after.remove_key(id),
+                            }
+                        }
                         Subject::User(id) => load_identity(&mut after, &mut connection, id.into()).await?,
                         Subject::ServiceAccount(id) => load_identity(&mut after, &mut connection, id.into()).await?,
                         Subject::Installation => {

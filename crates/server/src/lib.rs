@@ -1,1 +1,16 @@
-//! server
+//! The server: the operations of Keyward (`App`), and what they are asked through.
+
+pub mod app;
+pub mod authentication;
+pub mod directory;
+pub mod error;
+pub mod feed;
+pub mod http;
+
+mod journal;
+pub mod settings;
+pub mod system;
+
+pub use app::App;
+pub use error::AppError;
+pub use settings::Settings;

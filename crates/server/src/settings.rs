@@ -86,7 +86,10 @@ impl Settings {
                 })
         };
         if !is_domain(&self.service_account_domain) {
-            return Err(SettingError::new("service_account_domain", "write a domain in lower case, such as sa.example.com"));
+            return Err(SettingError::new(
+                "service_account_domain",
+                "write a domain in lower case, such as sa.example.com",
+            ));
         }
         if let Some(host) = self.encord_hosts.iter().find(|host| host.parse::<axum::http::uri::Authority>().is_err()) {
             return Err(SettingError::new(
@@ -106,11 +109,17 @@ impl Settings {
     /// It is no URL, or has more than scheme and authority.
     pub fn public_origin(&self) -> Result<(String, String), SettingError> {
         let error = |reason| Err(SettingError::new("public_url", reason));
-        let Ok(url) = self.public_url.parse::<Uri>() else { return error("this is no URL such as https://keys.example.com") };
+        let Ok(url) = self.public_url.parse::<Uri>() else {
+            return error("this is no URL such as https://keys.example.com");
+        };
         let (Some(scheme @ ("http" | "https")), Some(authority)) = (url.scheme_str(), url.authority()) else {
             return error("start it with https:// (or http:// on this machine only)");
         };
-        if authority.as_str().contains('@') || self.public_url.ends_with('/') || url.path() != "/" || url.query().is_some() {
+        if authority.as_str().contains('@')
+            || self.public_url.ends_with('/')
+            || url.path() != "/"
+            || url.query().is_some()
+        {
             return error("write it without a path, without a slash at the end and without a user name");
         }
         Ok((scheme.to_owned(), normal_authority(scheme, authority.as_str())))
@@ -131,9 +140,9 @@ pub fn is_loopback(authority: &str) -> bool {
     if let Ok(address) = authority.parse::<SocketAddr>() {
         return address.ip().is_loopback();
     }
-    let host = authority.rsplit_once(':').map_or(authority, |(host, port)| {
-        if port.bytes().all(|c| c.is_ascii_digit()) { host } else { authority }
-    });
+    let host = authority
+        .rsplit_once(':')
+        .map_or(authority, |(host, port)| if port.bytes().all(|c| c.is_ascii_digit()) { host } else { authority });
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
@@ -154,8 +163,17 @@ mod tests {
         assert_eq!(Settings::new("http://127.0.0.1:8080").validate(), Ok(()));
         assert_eq!(Settings::new("http://localhost:8080").validate(), Ok(()));
         assert_eq!(Settings::new("http://[::1]:8080").validate(), Ok(()));
-        for url in ["http://keys.example.com", "http://10.0.0.1", "ftp://x", "keys.example.com", "https://x/", "https://x/a",
-            "https://user@x", "http://127.0.0.1.example.com", ""] {
+        for url in [
+            "http://keys.example.com",
+            "http://10.0.0.1",
+            "ftp://x",
+            "keys.example.com",
+            "https://x/",
+            "https://x/a",
+            "https://user@x",
+            "http://127.0.0.1.example.com",
+            "",
+        ] {
             assert_eq!(refused(|s| s.public_url = url.to_owned()), "public_url", "{url}");
         }
         assert_eq!(refused(|s| s.service_account_domain = "SA.example".to_owned()), "service_account_domain");

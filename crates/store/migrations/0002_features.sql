@@ -107,8 +107,8 @@ CREATE INDEX api_keys_by_owner ON api_keys (owner_id, id);
 CREATE INDEX api_keys_by_parent ON api_keys (created_with);
 
 CREATE TABLE proof_challenges (
-    challenge_hash BYTEA PRIMARY KEY,
+    challenge TEXT PRIMARY KEY,
     principal_id TEXT NOT NULL,
     expires_at BIGINT NOT NULL
 );
-CREATE INDEX proof_challenges_by_end ON proof_challenges (expires_at);
+CREATE INDEX proof_challenges_by_principal ON proof_challenges (principal_id, expires_at);

@@ -14,7 +14,8 @@ pub(crate) fn api_key(row: &Row) -> Result<ApiKey, StoreError> {
         id: row.parse("id")?,
         owner: row.parse("owner_id")?,
         title: row.text("title")?,
-        public_key: PublicKey::from_blob(&blob).map_err(|e| StoreError::corrupt(format!("api_keys.public_key: {e}")))?,
+        public_key: PublicKey::from_blob(&blob)
+            .map_err(|e| StoreError::corrupt(format!("api_keys.public_key: {e}")))?,
         disabled: row.bool("disabled")?,
         expires_at: row.opt_timestamp("expires_at")?,
         revoked_at: row.opt_timestamp("revoked_at")?,
@@ -78,10 +79,7 @@ pub async fn find_api_key(
 }
 
 /// A key, whoever owns it. For judging, and for questions whose answer does not leave the house.
-pub async fn find_api_key_anywhere(
-    connection: &mut Connection,
-    id: ApiKeyId,
-) -> Result<Option<ApiKey>, StoreError> {
+pub async fn find_api_key_anywhere(connection: &mut Connection, id: ApiKeyId) -> Result<Option<ApiKey>, StoreError> {
     let sql = "SELECT id, owner_id, title, public_key, disabled, expires_at, revoked_at, verified_at, created_by,
                       created_with, created_at, last_used_at, last_used_ip
                FROM api_keys WHERE id = $1";
@@ -127,10 +125,7 @@ pub async fn list_unrevoked_api_keys(
 }
 
 /// Keys that another key made and that are not revoked.
-pub async fn list_api_keys_made_with(
-    connection: &mut Connection,
-    parent: ApiKeyId,
-) -> Result<Vec<ApiKey>, StoreError> {
+pub async fn list_api_keys_made_with(connection: &mut Connection, parent: ApiKeyId) -> Result<Vec<ApiKey>, StoreError> {
     let sql = "SELECT id, owner_id, title, public_key, disabled, expires_at, revoked_at, verified_at, created_by,
                       created_with, created_at, last_used_at, last_used_ip
                FROM api_keys WHERE created_with = $1 AND revoked_at IS NULL ORDER BY id";
@@ -172,4 +167,14 @@ pub async fn record_key_uses(upkeep: &mut Upkeep, uses: &[KeyUse]) -> Result<(),
             .await?;
     }
     Ok(())
+}
+
+/// Revokes every key of an owner who is going, and tells how many there were.
+pub async fn revoke_all_api_keys(change: &mut Change, owner: PrincipalId, now: Timestamp) -> Result<usize, StoreError> {
+    let sql = "UPDATE api_keys SET revoked_at = $2 WHERE owner_id = $1 AND revoked_at IS NULL RETURNING id";
+    let rows = change.fetch_all(sql, params![owner, now]).await?;
+    for row in &rows {
+        change.touch(Subject::ApiKey(row.parse("id")?));
+    }
+    Ok(rows.len())
 }

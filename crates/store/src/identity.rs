@@ -93,3 +93,9 @@ pub async fn list_identities(connection: &mut Connection) -> Result<Vec<Identity
     }
     Ok(all)
 }
+
+/// The email of a user or the address of a service account, deleted ones too.
+pub async fn find_email(connection: &mut Connection, id: PrincipalId) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT email FROM users WHERE id = $1 UNION ALL SELECT address FROM service_accounts WHERE id = $1";
+    connection.fetch_optional(sql, params![id]).await?.map(|row| row.text("email")).transpose()
+}

@@ -1,10 +1,6 @@
 //! Who is in a workspace.
 
-use domain::{
-    Timestamp, UserId, WorkspaceId,
-    role::Role,
-    user::Email,
-};
+use domain::{Timestamp, UserId, WorkspaceId, role::Role, user::Email};
 
 use crate::{Change, Connection, Row, StoreError, Subject, params};
 
@@ -70,9 +66,7 @@ pub async fn update_member(
 
 /// Takes a user out of a workspace.
 pub async fn delete_member(change: &mut Change, workspace: WorkspaceId, user: UserId) -> Result<(), StoreError> {
-    change
-        .execute("DELETE FROM members WHERE workspace_id = $1 AND user_id = $2", params![workspace, user])
-        .await?;
+    change.execute("DELETE FROM members WHERE workspace_id = $1 AND user_id = $2", params![workspace, user]).await?;
     change.touch(Subject::User(user));
     Ok(())
 }

@@ -20,6 +20,17 @@ fn project(row: &Row) -> Result<Project, StoreError> {
     })
 }
 
+/// A project in a list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProjectRow {
+    /// The project.
+    pub project: Project,
+    /// The role in it of the filter's principal.
+    pub role: Option<ProjectRole>,
+    /// The email or address of who created it.
+    pub creator_email: Option<String>,
+}
+
 /// A principal in a project.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProjectMemberRow {
@@ -142,9 +153,12 @@ impl ProjectFilter<'_> {
 pub async fn list_projects(
     connection: &mut Connection,
     filter: &ProjectFilter<'_>,
-) -> Result<Vec<(Project, Option<ProjectRole>)>, StoreError> {
-    let sql = "SELECT p.id, p.workspace_id, p.title, p.description, p.created_by, p.created_at, p.updated_at, m.role
+) -> Result<Vec<ProjectRow>, StoreError> {
+    let sql = "SELECT p.id, p.workspace_id, p.title, p.description, p.created_by, p.created_at, p.updated_at, m.role,
+                      COALESCE(u.email, s.address) AS creator_email
                FROM projects p LEFT JOIN project_members m ON m.project_id = p.id AND m.principal_id = $2
+               LEFT JOIN users u ON u.id = p.created_by
+               LEFT JOIN service_accounts s ON s.id = p.created_by
                WHERE p.workspace_id = $1
                  AND (m.role IS NOT NULL OR $3)
                  AND ($4 IS NULL OR p.title = $4)
@@ -174,7 +188,15 @@ pub async fn list_projects(
         filter.limit
     ];
     let rows = connection.fetch_all(sql, values).await?;
-    rows.iter().map(|row| Ok((project(row)?, row.opt_parse("role")?))).collect()
+    rows.iter()
+        .map(|row| {
+            Ok(ProjectRow {
+                project: project(row)?,
+                role: row.opt_parse("role")?,
+                creator_email: row.opt_text("creator_email")?,
+            })
+        })
+        .collect()
 }
 
 /// Every project of a workspace.
@@ -187,10 +209,7 @@ pub async fn list_project_ids(
 }
 
 /// A project, whatever its workspace. The caller must still ask whether it may be seen.
-pub async fn find_project_anywhere(
-    connection: &mut Connection,
-    id: ProjectId,
-) -> Result<Option<Project>, StoreError> {
+pub async fn find_project_anywhere(connection: &mut Connection, id: ProjectId) -> Result<Option<Project>, StoreError> {
     let sql = "SELECT id, workspace_id, title, description, created_by, created_at, updated_at
                FROM projects WHERE id = $1";
     connection.fetch_optional(sql, params![id]).await?.as_ref().map(project).transpose()
@@ -232,10 +251,7 @@ pub async fn delete_project_role(
     principal: PrincipalId,
 ) -> Result<(), StoreError> {
     change
-        .execute(
-            "DELETE FROM project_members WHERE project_id = $1 AND principal_id = $2",
-            params![project, principal],
-        )
+        .execute("DELETE FROM project_members WHERE project_id = $1 AND principal_id = $2", params![project, principal])
         .await?;
     change.touch(Subject::Project(project));
     Ok(())
@@ -270,12 +286,7 @@ pub async fn list_projects_led_only_by(
                                  WHERE o.project_id = p.id AND o.role = $3 AND o.principal_id <> $2)
                ORDER BY p.id";
     let admin = ProjectRole::Admin.as_str();
-    connection
-        .fetch_all(sql, params![workspace, principal, admin])
-        .await?
-        .iter()
-        .map(|row| row.parse("id"))
-        .collect()
+    connection.fetch_all(sql, params![workspace, principal, admin]).await?.iter().map(|row| row.parse("id")).collect()
 }
 
 /// Members of a project in the order of their ids, after `after`.

@@ -1,13 +1,13 @@
-//! Challenges for proofs that a private key is at hand. Kept as their SHA-256 only, good once.
+//! Challenges for proofs that a private key is at hand. No secrets, good once.
 
 use domain::{PrincipalId, Timestamp};
 
-use crate::{Change, StoreError, params};
+use crate::{Change, Connection, StoreError, params};
 
 /// Remembers a challenge, and forgets those whose time is over.
 pub async fn insert_challenge(
     change: &mut Change,
-    challenge_hash: &[u8],
+    challenge: &str,
     principal: PrincipalId,
     now: Timestamp,
     expires_at: Timestamp,
@@ -15,25 +15,28 @@ pub async fn insert_challenge(
     change.execute("DELETE FROM proof_challenges WHERE expires_at <= $1", params![now]).await?;
     change
         .execute(
-            "INSERT INTO proof_challenges (challenge_hash, principal_id, expires_at) VALUES ($1, $2, $3)",
-            params![challenge_hash, principal, expires_at],
+            "INSERT INTO proof_challenges (challenge, principal_id, expires_at) VALUES ($1, $2, $3)",
+            params![challenge, principal, expires_at],
         )
         .await?;
     Ok(())
 }
 
-/// Uses a challenge up: whether it was there, for this principal, and in time.
-pub async fn take_challenge(
-    change: &mut Change,
-    challenge_hash: &[u8],
+/// The latest open challenges of a principal.
+pub async fn list_challenges(
+    connection: &mut Connection,
     principal: PrincipalId,
     now: Timestamp,
-) -> Result<bool, StoreError> {
-    let taken = change
-        .execute(
-            "DELETE FROM proof_challenges WHERE challenge_hash = $1 AND principal_id = $2 AND expires_at > $3",
-            params![challenge_hash, principal, now],
-        )
-        .await?;
-    Ok(taken == 1)
+    limit: i64,
+) -> Result<Vec<String>, StoreError> {
+    let sql = "SELECT challenge FROM proof_challenges WHERE principal_id = $1 AND expires_at > $2
+               ORDER BY expires_at DESC, challenge LIMIT $3";
+    let rows = connection.fetch_all(sql, params![principal, now, limit]).await?;
+    rows.iter().map(|row| row.text("challenge")).collect()
+}
+
+/// Uses a challenge up.
+pub async fn delete_challenge(change: &mut Change, challenge: &str) -> Result<(), StoreError> {
+    change.execute("DELETE FROM proof_challenges WHERE challenge = $1", params![challenge]).await?;
+    Ok(())
 }

@@ -1,10 +1,6 @@
 //! Service accounts and the addresses they ever had.
 
-use domain::{
-    ServiceAccountId, Timestamp, WorkspaceId,
-    service_account::ServiceAccount,
-    workspace::Slug,
-};
+use domain::{ServiceAccountId, Timestamp, WorkspaceId, service_account::ServiceAccount, workspace::Slug};
 
 use crate::{Change, Connection, Row, StoreError, Subject, params};
 
@@ -127,12 +123,7 @@ pub async fn find_service_account_by_name(
 ) -> Result<Option<ServiceAccount>, StoreError> {
     let sql = "SELECT id, workspace_id, name, description, address, role, disabled, created_at
                FROM service_accounts WHERE workspace_id = $1 AND name = $2 AND deleted_at IS NULL";
-    connection
-        .fetch_optional(sql, params![workspace, name.as_str()])
-        .await?
-        .as_ref()
-        .map(service_account)
-        .transpose()
+    connection.fetch_optional(sql, params![workspace, name.as_str()]).await?.as_ref().map(service_account).transpose()
 }
 
 /// Service accounts of a workspace in the order of their ids, after `after`.
@@ -150,10 +141,17 @@ pub async fn list_service_accounts(
 }
 
 /// How many service accounts a workspace has.
-pub async fn count_service_accounts(
-    connection: &mut Connection,
-    workspace: WorkspaceId,
-) -> Result<i64, StoreError> {
+pub async fn count_service_accounts(connection: &mut Connection, workspace: WorkspaceId) -> Result<i64, StoreError> {
     let sql = "SELECT COUNT(*) AS accounts FROM service_accounts WHERE workspace_id = $1 AND deleted_at IS NULL";
     connection.fetch_one(sql, params![workspace]).await?.i64("accounts")
+}
+
+/// The workspace that a service account belongs or belonged to.
+pub async fn find_workspace_of(
+    connection: &mut Connection,
+    id: ServiceAccountId,
+) -> Result<Option<WorkspaceId>, StoreError> {
+    let sql = "SELECT workspace_id FROM service_accounts WHERE id = $1";
+    let row = connection.fetch_optional(sql, params![id]).await?;
+    row.map(|row| row.parse("workspace_id")).transpose()
 }

@@ -1,7 +1,7 @@
 //! Workspaces and their quotas.
 
 use domain::{
-    Timestamp, UserId, WorkspaceId,
+    PrincipalId, Timestamp, UserId, WorkspaceId,
     quota::Quotas,
     workspace::{Slug, Workspace},
 };
@@ -83,10 +83,7 @@ pub async fn find_workspace(connection: &mut Connection, id: WorkspaceId) -> Res
 }
 
 /// The workspace of that slug, unless it is deleted.
-pub async fn find_workspace_by_slug(
-    connection: &mut Connection,
-    slug: &Slug,
-) -> Result<Option<Workspace>, StoreError> {
+pub async fn find_workspace_by_slug(connection: &mut Connection, slug: &Slug) -> Result<Option<Workspace>, StoreError> {
     let sql = "SELECT id, slug, name, service_account_quota, service_account_key_quota, user_key_quota, created_at
                FROM workspaces WHERE slug = $1 AND deleted_at IS NULL";
     connection.fetch_optional(sql, params![slug.as_str()]).await?.as_ref().map(workspace).transpose()
@@ -122,4 +119,12 @@ pub async fn list_workspaces(
         }
     };
     rows.iter().map(workspace).collect()
+}
+
+/// Everybody in a workspace: its members and its service accounts.
+pub async fn list_principals(connection: &mut Connection, id: WorkspaceId) -> Result<Vec<PrincipalId>, StoreError> {
+    let sql = "SELECT user_id AS id FROM members WHERE workspace_id = $1
+               UNION ALL
+               SELECT id FROM service_accounts WHERE workspace_id = $1 AND deleted_at IS NULL";
+    connection.fetch_all(sql, params![id]).await?.iter().map(|row| row.parse("id")).collect()
 }

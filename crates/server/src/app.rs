@@ -1,0 +1,419 @@
+//! The operations of Keyward, called by the API, the pages and the command line alike. One file a feature.
+//! Each takes the caller first; each change is one transaction with its audit event.
+
+mod api_key;
+mod audit;
+mod bearer_token;
+mod identity;
+mod invitation;
+mod member;
+mod password;
+mod project;
+mod proof;
+mod quota;
+mod request;
+mod service_account;
+mod upkeep;
+mod user;
+mod workspace;
+
+use std::{borrow::Cow, collections::BTreeMap, fmt::Display, net::IpAddr, path::Path, sync::Arc, time::Duration};
+
+use domain::{
+    ApiKeyId, AuditEvent, AuditEventId, AuditPrincipal, Clock, InstallationKey, NodeId, Random, Timestamp, WorkspaceId,
+    api_key::KeyState,
+    principal::{Credential, IdentityRefusal, Principal},
+};
+use serde::Serialize;
+use store::{Answer, Change, ReplayKey, Store, StoreError, StoreOptions, node::Node};
+use tokio::{sync::Semaphore, task::JoinHandle};
+
+pub(crate) use self::request::is_read;
+pub use self::{
+    api_key::KeyOwner,
+    audit::AuditFilter,
+    project::{ListedProject, ProjectQuery},
+    request::{OriginalRequest, Verified},
+};
+use crate::{
+    authentication::AuthenticationError,
+    error::AppError,
+    feed::Feed,
+    journal::Journal,
+    settings::{SettingError, Settings},
+};
+
+/// Things on a page where nothing is said.
+pub const DEFAULT_PAGE: i64 = 50;
+/// Things on a page at the most.
+pub const MAX_PAGE: i64 = 200;
+
+/// Where a list goes on, and for how long.
+#[derive(Clone, Debug, Default)]
+pub struct Paging {
+    /// The `next` of the page before.
+    pub after: Option<String>,
+    /// How many things, 1 to [`MAX_PAGE`].
+    pub limit: Option<i64>,
+}
+
+impl Paging {
+    fn limit(&self) -> Result<i64, AppError> {
+        match self.limit {
+            None => Ok(DEFAULT_PAGE),
+            Some(limit) if (1..=MAX_PAGE).contains(&limit) => Ok(limit),
+            Some(_) => Err(AppError::field("limit", "out_of_range", format!("choose 1 to {MAX_PAGE}"))),
+        }
+    }
+
+    fn after<T: std::str::FromStr>(&self) -> Result<Option<T>, AppError> {
+        let malformed = |_| AppError::field("after", "malformed", "pass on the `next` of the page before");
+        self.after.as_deref().map(|after| after.parse().map_err(malformed)).transpose()
+    }
+}
+
+/// One page from `limit + 1` things, the last of which only shows that there is another page.
+fn page<T, U>(mut rows: Vec<T>, limit: i64, cursor: impl Fn(&T) -> String, map: impl FnMut(T) -> U) -> api::Page<U> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(cursor);
+    api::Page { items: rows.into_iter().map(map).collect(), next }
+}
+
+/// Somebody who was authenticated, with the request they came with.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    principal: Principal,
+    address: Option<IpAddr>,
+    replay: Option<ReplayKey>,
+}
+
+impl Caller {
+    /// Whoever has a shell on the machine that holds the data.
+    #[must_use]
+    pub const fn host() -> Self {
+        Self { principal: Principal::host(), address: None, replay: None }
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub const fn principal(&self) -> &Principal {
+        &self.principal
+    }
+}
+
+/// A running installation.
+pub struct App {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    settings: Settings,
+    installation_key: InstallationKey,
+    /// Of a server; a command on the host judges nothing.
+    feed: Option<Arc<Feed>>,
+    journal: Journal,
+    /// Argon2 takes memory on purpose: few at a time.
+    hashing: Semaphore,
+    tasks: std::sync::Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Why an installation could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A setting is unsafe or contradictory.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What an installation is opened with.
+pub struct Parts {
+    /// The database.
+    pub store: StoreOptions,
+    /// The file of the installation's key; made when it is missing.
+    pub installation_key: std::path::PathBuf,
+    /// The settings.
+    pub settings: Settings,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub random: Arc<dyn Random>,
+}
+
+impl Parts {
+    /// An embedded database in a data directory, on the machine's own clock and randomness.
+    #[must_use]
+    pub fn embedded(data: &Path, settings: Settings) -> Self {
+        Self {
+            store: StoreOptions { engine: store::Engine::Sqlite { path: data.join("keyward.db") } },
+            installation_key: data.join("installation.key"),
+            settings,
+            clock: Arc::new(crate::system::SystemClock),
+            random: Arc::new(crate::system::SystemRandom),
+        }
+    }
+}
+
+impl App {
+    /// Opens an installation for commands on its host, beside a running server or not.
+    ///
+    /// # Errors
+    /// A setting or the store is not usable.
+    pub async fn open_on_host(parts: Parts) -> Result<Self, OpenError> {
+        let Parts { store, installation_key, settings, clock, random } = parts;
+        settings.validate()?;
+        let store = Store::open(&store, clock.now(), random.as_ref()).await?;
+        let installation_key = store::installation::load_or_create_key(&installation_key, random.as_ref())?;
+        Ok(Self {
+            store,
+            clock,
+            random,
+            settings,
+            installation_key,
+            feed: None,
+            journal: Journal::new(),
+            hashing: Semaphore::new(2),
+            tasks: std::sync::Mutex::default(),
+        })
+    }
+
+    /// Opens an installation for serving: registers this node, loads the directory, and keeps both true until
+    /// [`close`](Self::close).
+    ///
+    /// # Errors
+    /// A setting or the store is not usable.
+    pub async fn open_for_serving(parts: Parts) -> Result<Arc<Self>, OpenError> {
+        let mut app = Self::open_on_host(parts).await?;
+        let node = Node {
+            id: NodeId::generate(app.clock.now(), app.random.as_ref()),
+            name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            software_version: env!("CARGO_PKG_VERSION").to_owned(),
+            lease: app.settings.lease,
+        };
+        let watch = app.store.watch().await?;
+        let feed = Arc::new(Feed::start(app.store.clone(), Arc::clone(&app.clock), node).await?);
+        app.feed = Some(Arc::clone(&feed));
+        let app = Arc::new(app);
+        let follow = tokio::spawn(feed.follow(watch));
+        let write = tokio::spawn(upkeep::keep_up(Arc::downgrade(&app)));
+        if let Ok(mut tasks) = app.tasks.lock() {
+            tasks.extend([follow, write]);
+        }
+        Ok(app)
+    }
+
+    /// Writes what waits, gives up the lease, and closes the store.
+    pub async fn close(&self) {
+        let tasks = self.tasks.lock().map(|mut tasks| std::mem::take(&mut *tasks)).unwrap_or_default();
+        for task in &tasks {
+            task.abort();
+        }
+        if let Err(error) = self.write_journal().await {
+            tracing::error!(?error, "the last uses and refusals could not be written");
+        }
+        if let Some(feed) = &self.feed
+            && let Err(error) = feed.stop().await
+        {
+            tracing::error!(%error, "this node could not be taken out of the registry; others wait for its lease once");
+        }
+        self.store.close().await;
+    }
+
+    /// The settings.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The wall clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Whether the store answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn check_ready(&self) -> Result<(), AppError> {
+        let mut connection = self.store.read().await?;
+        store::change::current_version(&mut connection).await?;
+        match &self.feed {
+            Some(feed) if !feed.holds_lease() => Err(AppError::Unavailable("this node holds no lease".to_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    /// A name for a request in logs and answers.
+    pub(crate) fn random_request_id(&self) -> String {
+        self.random_text::<12>()
+    }
+
+    /// `N` random bytes as base64url text.
+    fn random_text<const N: usize>(&self) -> String {
+        use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+        let mut bytes = [0; N];
+        self.random.fill(&mut bytes);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    fn generate_id<K: domain::id::Kind>(&self, now: Timestamp) -> domain::id::Id<K> {
+        domain::id::Id::generate(now, self.random.as_ref())
+    }
+
+    /// Begins a change: takes the locked row, reads the caller's key, owner and memberships again, and, where the same
+    /// signed request was done before, ends with its first answer.
+    async fn begin<'a>(&self, caller: &'a Caller) -> Result<Transaction<'a>, AppError> {
+        let now = self.clock.now();
+        let mut change = self.store.begin_change(now).await?;
+        let principal = self.read_again(&mut change, &caller.principal, now).await?;
+        if let Some(replay) = &caller.replay {
+            if let Some(answer) = store::replay::find_replay(&mut change, replay.key).await? {
+                return Err(AppError::Answered(answer));
+            }
+            if let Some(nonce) = &replay.nonce
+                && store::replay::find_nonce(&mut change, replay.api_key, nonce).await?.is_some()
+            {
+                let error = AuthenticationError::NonceReused;
+                self.note_refusal(Some(replay.api_key), caller.address, &error);
+                return Err(AppError::Unauthenticated(error, now));
+            }
+        }
+        let by = principal.audit_principal();
+        Ok(Transaction { change, principal, by, caller: Cow::Borrowed(caller), now, events: Vec::new() })
+    }
+
+    /// Begins a change of somebody who has no credential yet, such as a person who accepts an invitation.
+    async fn begin_anonymous(&self, address: Option<IpAddr>) -> Result<Transaction<'static>, AppError> {
+        let now = self.clock.now();
+        let change = self.store.begin_change(now).await?;
+        let caller = Cow::Owned(Caller { address, ..Caller::host() });
+        Ok(Transaction {
+            change,
+            principal: Principal::host(),
+            by: AuditPrincipal::Anonymous,
+            caller,
+            now,
+            events: Vec::new(),
+        })
+    }
+
+    async fn read_again(
+        &self,
+        change: &mut Change,
+        principal: &Principal,
+        now: Timestamp,
+    ) -> Result<Principal, AppError> {
+        let Some(id) = principal.id() else { return Ok(principal.clone()) };
+        let refuse = |error| Err(AppError::Unauthenticated(error, now));
+        if let Some(key) = principal.credential().key() {
+            let state = store::api_key::find_api_key_anywhere(change, key)
+                .await?
+                .filter(|key| key.owner == id)
+                .map_or(KeyState::Revoked, |key| key.state(now));
+            match state {
+                KeyState::Active => {}
+                KeyState::Disabled => return refuse(AuthenticationError::KeyDisabled),
+                KeyState::Expired => return refuse(AuthenticationError::KeyExpired),
+                KeyState::Revoked => return refuse(AuthenticationError::UnknownKey),
+            }
+        }
+        let Some(identity) = store::identity::find_identity(change, id).await? else {
+            return refuse(AuthenticationError::UnknownKey);
+        };
+        match identity.refusal() {
+            None => Ok(Principal::new(Arc::new(identity), *principal.credential())),
+            Some(IdentityRefusal::Disabled) => refuse(AuthenticationError::OwnerDisabled),
+            Some(IdentityRefusal::NoWorkspace) => refuse(AuthenticationError::OwnerWithoutWorkspace),
+        }
+    }
+
+    /// Commits a change with its events and its answer, and returns once every node judges by it.
+    async fn commit<T: Serialize>(&self, transaction: Transaction<'_>, status: u16, answer: T) -> Result<T, AppError> {
+        let Transaction { change, caller, mut events, .. } = transaction;
+        let body = serde_json::to_vec(&answer).map_err(|e| AppError::Internal(format!("an answer: {e}")))?;
+        let first_answer = caller.replay.clone().map(|replay| Answer {
+            replay,
+            status,
+            body: if status == 204 { Vec::new() } else { body },
+        });
+        if events.is_empty() {
+            return Err(AppError::Internal("a change without an audit event".to_owned()));
+        }
+        let first = events.remove(0);
+        let version = change.commit((first, events), first_answer.as_ref()).await?;
+        let own = self.feed.as_ref().map(|feed| feed.node());
+        if let Some(feed) = &self.feed {
+            // What was committed stays committed: a feed that cannot read now gives up the lease instead.
+            if let Err(error) = feed.catch_up(version).await {
+                tracing::error!(%error, "a change was committed that this node cannot read yet");
+            }
+        }
+        if let Err(error) = Feed::confirm(&self.store, self.clock.as_ref(), version, own, self.settings.lease).await {
+            tracing::error!(%error, "a change was committed; the other nodes' leases were waited out");
+        }
+        Ok(answer)
+    }
+}
+
+/// A change under way, by somebody who was read again inside it.
+struct Transaction<'a> {
+    change: Change,
+    principal: Principal,
+    /// Whom the audit log names.
+    by: AuditPrincipal,
+    caller: Cow<'a, Caller>,
+    now: Timestamp,
+    events: Vec<AuditEvent>,
+}
+
+impl Transaction<'_> {
+    /// Notes what is done, for the audit log.
+    fn note(
+        &mut self,
+        app: &App,
+        action: &'static str,
+        workspace: Option<WorkspaceId>,
+        target: impl Display,
+        detail: &[(&str, &str)],
+    ) {
+        let detail: BTreeMap<String, String> =
+            detail.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        self.events.push(AuditEvent {
+            id: AuditEventId::generate(self.now, app.random.as_ref()),
+            at: self.now,
+            workspace,
+            principal: self.by,
+            key: self.principal.credential().key(),
+            address: self.caller.address,
+            action: Cow::Borrowed(action),
+            target: Some(target.to_string()),
+            detail,
+        });
+    }
+
+    /// Who did it, as `created_by` says it.
+    fn created_by(&self) -> String {
+        self.by.to_string()
+    }
+
+    /// The key that signed for it, if one did.
+    fn signed_with(&self) -> Option<ApiKeyId> {
+        match self.principal.credential() {
+            Credential::Signature(key) => Some(*key),
+            Credential::BearerToken(_) | Credential::Host => None,
+        }
+    }
+}
+
+/// How long a proof's challenge is good.
+const CHALLENGE_LIFETIME: Duration = Duration::from_mins(5);
+
+/// SHA-256, for secrets of 128 bits or more that are kept as their hash only.
+fn sha256(secret: &str) -> [u8; 32] {
+    use sha2::{Digest as _, Sha256};
+    Sha256::digest(secret.as_bytes()).into()
+}

@@ -1,0 +1,458 @@
+//! API keys: registering, pausing, revoking.
+
+use domain::{
+    ApiKeyId, PrincipalId, ServiceAccountId, Timestamp, UserId, WorkspaceId,
+    api_key::{ApiKey, KeyState},
+    principal::{Denied, Principal, WorkspacePermission},
+    public_key::PublicKey,
+    quota::{Quotas, require_room},
+    text::parse_title,
+};
+use store::{Change, Connection};
+
+use super::{App, Caller, Paging, Transaction, page, service_account};
+use crate::error::{AppError, Conflict};
+
+/// Whose keys are meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyOwner {
+    /// The caller's own.
+    Own,
+    /// A service account's.
+    ServiceAccount(WorkspaceId, ServiceAccountId),
+    /// Some user's; on the host only.
+    User(UserId),
+}
+
+/// An owner whose keys the caller may see or manage.
+struct AuthorizedOwner {
+    id: PrincipalId,
+    workspace: Option<WorkspaceId>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    View,
+    Manage,
+}
+
+fn authorize(principal: &Principal, owner: KeyOwner, access: Access) -> Result<AuthorizedOwner, AppError> {
+    match owner {
+        KeyOwner::Own => {
+            let id = match access {
+                Access::View => principal.id().ok_or(Denied::NotFound)?,
+                Access::Manage => principal.authorize_own_keys()?.into(),
+            };
+            Ok(AuthorizedOwner { id, workspace: None })
+        }
+        KeyOwner::ServiceAccount(workspace, account) => {
+            let permission = match access {
+                Access::View => WorkspacePermission::ViewServiceAccounts,
+                Access::Manage => WorkspacePermission::ManageServiceAccountKeys,
+            };
+            principal.authorize(permission, workspace)?;
+            if access == Access::Manage && principal.id() == Some(account.into()) {
+                return Err(Denied::ServiceAccount.into());
+            }
+            Ok(AuthorizedOwner { id: account.into(), workspace: Some(workspace) })
+        }
+        KeyOwner::User(user) if principal.identity().is_none() => {
+            Ok(AuthorizedOwner { id: user.into(), workspace: None })
+        }
+        KeyOwner::User(_) => Err(Denied::NotFound.into()),
+    }
+}
+
+fn to_wire(key: &ApiKey, now: Timestamp) -> api::ApiKey {
+    api::ApiKey {
+        id: key.id,
+        title: key.title.clone(),
+        algorithm: key.public_key.algorithm().to_string(),
+        fingerprint: key.public_key.fingerprint().to_string(),
+        public_key: key.public_key.to_openssh(),
+        state: match key.state(now) {
+            KeyState::Active => api::KeyState::Active,
+            KeyState::Disabled => api::KeyState::Disabled,
+            KeyState::Expired => api::KeyState::Expired,
+            KeyState::Revoked => api::KeyState::Revoked,
+        },
+        created_at: key.created_at,
+        created_by: key.created_by.clone(),
+        created_with: key.created_with,
+        expires_at: key.expires_at,
+        last_used_at: key.last_used_at,
+        last_used_ip: key.last_used_ip.clone(),
+    }
+}
+
+fn parse_end(end: Timestamp, now: Timestamp) -> Result<Timestamp, AppError> {
+    if end > now { Ok(end) } else { Err(AppError::field("expires_at", "in_the_past", "choose a time to come")) }
+}
+
+fn revoked() -> AppError {
+    Conflict::new(api::codes::KEY_REVOKED, "This key is revoked for good. Register another one.")
+}
+
+impl App {
+    /// Keys of an owner, dead ones too.
+    ///
+    /// # Errors
+    /// The caller may not see them.
+    pub async fn list_api_keys(
+        &self,
+        caller: &Caller,
+        owner: KeyOwner,
+        paging: &Paging,
+    ) -> Result<api::Page<api::ApiKey>, AppError> {
+        let owner = authorize(&caller.principal, owner, Access::View)?;
+        let limit = paging.limit()?;
+        let now = self.clock.now();
+        let mut connection = self.store.read().await?;
+        require_owner(&mut connection, &owner).await?;
+        let keys = store::api_key::list_api_keys(&mut connection, owner.id, paging.after()?, limit + 1).await?;
+        Ok(page(keys, limit, |key| key.id.to_string(), |key| to_wire(&key, now)))
+    }
+
+    /// A key of an owner.
+    ///
+    /// # Errors
+    /// The caller may not see it.
+    pub async fn find_api_key(&self, caller: &Caller, owner: KeyOwner, id: ApiKeyId) -> Result<api::ApiKey, AppError> {
+        let owner = authorize(&caller.principal, owner, Access::View)?;
+        let mut connection = self.store.read().await?;
+        require_owner(&mut connection, &owner).await?;
+        let key = find(&mut connection, &owner, id).await?;
+        Ok(to_wire(&key, self.clock.now()))
+    }
+
+    /// Registers a key. One that exists is an error, unless a proof displaces a registration by somebody else that
+    /// never verified anything.
+    ///
+    /// # Errors
+    /// The key is malformed, weak or of another kind; it exists or is burnt; the quota is reached; the proof is wrong.
+    pub async fn create_api_key(
+        &self,
+        caller: &Caller,
+        owner: KeyOwner,
+        create: &api::CreateApiKey,
+    ) -> Result<api::ApiKey, AppError> {
+        authorize(&caller.principal, owner, Access::Manage)?;
+        let title = parse_title(&create.title).map_err(|e| AppError::field("title", "malformed", e))?;
+        let public_key =
+            PublicKey::parse(&create.public_key).map_err(|e| AppError::field("public_key", e.code(), &e))?.key;
+        // Whether a key was ever used decides below, so what this node knows of that is written first.
+        self.write_uses().await?;
+        let mut transaction = self.begin(caller).await?;
+        let now = transaction.now;
+        let owner = authorize(&transaction.principal, owner, Access::Manage)?;
+        require_owner(&mut transaction.change, &owner).await?;
+        let expires_at = create.expires_at.map(|end| parse_end(end, now)).transpose()?;
+        let mut proved = false;
+        if let Some(proof) = &create.proof {
+            let signer = transaction.principal.id().ok_or(Denied::NotFound)?;
+            self.check_proof(&mut transaction.change, signer, owner.id, &public_key, proof, now).await?;
+            proved = true;
+        }
+        self.make_way(&mut transaction, &owner, &public_key, proved).await?;
+        self.require_room_for_key(&mut transaction.change, &owner, now).await?;
+        let key = ApiKey {
+            id: self.generate_id(now),
+            owner: owner.id,
+            title,
+            public_key,
+            disabled: false,
+            expires_at,
+            revoked_at: None,
+            verified_at: proved.then_some(now),
+            created_by: transaction.created_by(),
+            created_with: transaction.signed_with(),
+            created_at: now,
+            last_used_at: None,
+            last_used_ip: None,
+        };
+        store::api_key::insert_api_key(&mut transaction.change, &key).await?;
+        transaction.note(
+            self,
+            "api_key.create",
+            owner.workspace,
+            key.id,
+            &[
+                ("owner", &key.owner.to_string()),
+                ("title", &key.title),
+                ("fingerprint", &key.public_key.fingerprint().to_string()),
+            ],
+        );
+        let answer = to_wire(&key, now);
+        self.commit(transaction, 201, answer).await
+    }
+
+    /// Sees that a key is registered nowhere; a proof displaces what somebody else registered and never used.
+    async fn make_way(
+        &self,
+        transaction: &mut Transaction<'_>,
+        owner: &AuthorizedOwner,
+        public_key: &PublicKey,
+        proved: bool,
+    ) -> Result<(), AppError> {
+        let fingerprint = public_key.fingerprint();
+        let registered = store::api_key::list_api_keys_by_fingerprint(&mut transaction.change, &fingerprint).await?;
+        for mut other in registered {
+            if other.is_burnt() {
+                let detail = format!(
+                    "The key {fingerprint} was used here and then revoked. It stays dead; make a new key pair."
+                );
+                return Err(duplicate(&detail, &fingerprint.to_string(), None));
+            }
+            if other.revoked_at.is_some() {
+                continue;
+            }
+            let is_squatted = other.owner != owner.id && other.verified_at.is_none();
+            if proved && is_squatted {
+                other.revoked_at = Some(transaction.now);
+                store::api_key::update_api_key(&mut transaction.change, &other).await?;
+                let place = workspace_of(&mut transaction.change, other.owner).await?;
+                transaction.note(
+                    self,
+                    "api_key.displace",
+                    place,
+                    other.id,
+                    &[("owner", &other.owner.to_string()), ("fingerprint", &fingerprint.to_string())],
+                );
+                continue;
+            }
+            let place = workspace_of(&mut transaction.change, other.owner).await?;
+            let principal = &transaction.principal;
+            let may_see = principal.id() == Some(other.owner)
+                || principal.identity().is_none()
+                || place.is_some_and(|ws| principal.authorize(WorkspacePermission::ViewServiceAccounts, ws).is_ok());
+            let detail = format!(
+                "The key {fingerprint} is registered already. A key exists once; make a new key pair for this one. If \
+                 somebody else registered your key, register it with a proof."
+            );
+            return Err(duplicate(&detail, &fingerprint.to_string(), may_see.then_some(&other)));
+        }
+        Ok(())
+    }
+
+    async fn require_room_for_key(
+        &self,
+        change: &mut Change,
+        owner: &AuthorizedOwner,
+        now: Timestamp,
+    ) -> Result<(), AppError> {
+        let present = store::api_key::count_live_api_keys(change, owner.id, now).await?;
+        let (what, limit) = match (owner.id, owner.workspace) {
+            (PrincipalId::ServiceAccount(_), Some(workspace)) => {
+                let found = store::workspace::find_workspace(change, workspace).await?;
+                let quotas = found.ok_or(AppError::not_found())?.quotas;
+                ("live keys of this service account", quotas.keys_per_service_account)
+            }
+            (PrincipalId::User(user), _) => {
+                let largest = store::user::find_user_key_quota(change, user).await?;
+                let limit = largest.and_then(|quota| u32::try_from(quota).ok());
+                ("live keys of this user", limit.unwrap_or(Quotas::default().keys_per_user))
+            }
+            (PrincipalId::ServiceAccount(_), None) => {
+                return Err(AppError::Internal("a service account without a workspace".to_owned()));
+            }
+        };
+        require_room(what, present, limit)
+            .map_err(|e| AppError::QuotaExceeded(e, self.settings.support_contact.clone()))
+    }
+
+    /// Changes a key's title or end.
+    ///
+    /// # Errors
+    /// The caller may not; the key is revoked; an expired key would come back over the quota.
+    pub async fn update_api_key(
+        &self,
+        caller: &Caller,
+        owner: KeyOwner,
+        id: ApiKeyId,
+        update: &api::UpdateApiKey,
+    ) -> Result<api::ApiKey, AppError> {
+        let mut transaction = self.begin(caller).await?;
+        let owner = authorize(&transaction.principal, owner, Access::Manage)?;
+        let mut key = find_unrevoked(&mut transaction.change, &owner, id).await?;
+        if let Some(title) = &update.title {
+            key.title = parse_title(title).map_err(|e| AppError::field("title", "malformed", e))?;
+        }
+        if let Some(end) = update.expires_at {
+            self.set_end(&mut transaction, &owner, &mut key, end).await?;
+        }
+        store::api_key::update_api_key(&mut transaction.change, &key).await?;
+        let end = key.expires_at.map_or("never".to_owned(), |end| end.to_string());
+        transaction.note(self, "api_key.update", owner.workspace, id, &[("title", &key.title), ("expires_at", &end)]);
+        let answer = to_wire(&key, transaction.now);
+        self.commit(transaction, 200, answer).await
+    }
+
+    /// Sets when a key ends. A key that had expired counts against the quota again.
+    async fn set_end(
+        &self,
+        transaction: &mut Transaction<'_>,
+        owner: &AuthorizedOwner,
+        key: &mut ApiKey,
+        end: Option<Timestamp>,
+    ) -> Result<(), AppError> {
+        let now = transaction.now;
+        let end = end.map(|end| parse_end(end, now)).transpose()?;
+        if key.state(now) == KeyState::Expired {
+            self.require_room_for_key(&mut transaction.change, owner, now).await?;
+        }
+        key.expires_at = end;
+        Ok(())
+    }
+
+    /// Pauses a key.
+    ///
+    /// # Errors
+    /// The caller may not; the key is revoked.
+    pub async fn disable_api_key(
+        &self,
+        caller: &Caller,
+        owner: KeyOwner,
+        id: ApiKeyId,
+    ) -> Result<api::ApiKey, AppError> {
+        let mut transaction = self.begin(caller).await?;
+        let owner = authorize(&transaction.principal, owner, Access::Manage)?;
+        let mut key = find_unrevoked(&mut transaction.change, &owner, id).await?;
+        key.disabled = true;
+        self.write_state(transaction, &owner, key, "api_key.disable").await
+    }
+
+    /// Lets a paused key work again; one that has expired gets a new end with it.
+    ///
+    /// # Errors
+    /// The caller may not; the key is revoked, or has expired and gets no new end; the quota is reached.
+    pub async fn enable_api_key(
+        &self,
+        caller: &Caller,
+        owner: KeyOwner,
+        id: ApiKeyId,
+        enable: &api::EnableApiKey,
+    ) -> Result<api::ApiKey, AppError> {
+        let mut transaction = self.begin(caller).await?;
+        let owner = authorize(&transaction.principal, owner, Access::Manage)?;
+        let mut key = find_unrevoked(&mut transaction.change, &owner, id).await?;
+        match enable.expires_at {
+            Some(end) => self.set_end(&mut transaction, &owner, &mut key, end).await?,
+            None if key.state(transaction.now) == KeyState::Expired => {
+                let detail = "This key has expired. Give it a new end with \"expires_at\", or null for none.";
+                return Err(Conflict::new(api::codes::KEY_EXPIRED, detail));
+            }
+            None => {}
+        }
+        key.disabled = false;
+        self.write_state(transaction, &owner, key, "api_key.enable").await
+    }
+
+    async fn write_state(
+        &self,
+        mut transaction: Transaction<'_>,
+        owner: &AuthorizedOwner,
+        key: ApiKey,
+        action: &'static str,
+    ) -> Result<api::ApiKey, AppError> {
+        store::api_key::update_api_key(&mut transaction.change, &key).await?;
+        let fingerprint = key.public_key.fingerprint().to_string();
+        transaction.note(self, action, owner.workspace, key.id, &[("fingerprint", &fingerprint)]);
+        let answer = to_wire(&key, transaction.now);
+        self.commit(transaction, 200, answer).await
+    }
+
+    /// Revokes a key, and with `cascade` the keys that it made, as far as the caller manages them. Once this has
+    /// returned, no node accepts them. Revoking a revoked key is done already.
+    ///
+    /// # Errors
+    /// The caller may not.
+    pub async fn revoke_api_key(
+        &self,
+        caller: &Caller,
+        owner: KeyOwner,
+        id: ApiKeyId,
+        cascade: bool,
+    ) -> Result<(), AppError> {
+        self.write_uses().await?;
+        let mut transaction = self.begin(caller).await?;
+        let owner = authorize(&transaction.principal, owner, Access::Manage)?;
+        require_owner(&mut transaction.change, &owner).await?;
+        let root = find(&mut transaction.change, &owner, id).await?;
+        let mut waiting = vec![(root, owner.workspace)];
+        let mut seen = vec![id];
+        while let Some((mut key, place)) = waiting.pop() {
+            if cascade {
+                for made in store::api_key::list_api_keys_made_with(&mut transaction.change, key.id).await? {
+                    let place = workspace_of(&mut transaction.change, made.owner).await?;
+                    let whose = match (made.owner, place) {
+                        (PrincipalId::ServiceAccount(account), Some(ws)) => KeyOwner::ServiceAccount(ws, account),
+                        (owner, _) if transaction.principal.id() == Some(owner) => KeyOwner::Own,
+                        _ => continue,
+                    };
+                    if authorize(&transaction.principal, whose, Access::Manage).is_ok() && !seen.contains(&made.id) {
+                        seen.push(made.id);
+                        waiting.push((made, place));
+                    }
+                }
+            }
+            if key.revoked_at.is_none() {
+                key.revoked_at = Some(transaction.now);
+                store::api_key::update_api_key(&mut transaction.change, &key).await?;
+                let fingerprint = key.public_key.fingerprint().to_string();
+                transaction.note(self, "api_key.revoke", place, key.id, &[("fingerprint", &fingerprint)]);
+            }
+        }
+        if transaction.events.is_empty() {
+            return Ok(());
+        }
+        self.commit(transaction, 204, ()).await
+    }
+}
+
+async fn require_owner(connection: &mut Connection, owner: &AuthorizedOwner) -> Result<(), AppError> {
+    match (owner.id, owner.workspace) {
+        (PrincipalId::ServiceAccount(account), Some(workspace)) => {
+            service_account::find(connection, workspace, account).await.map(|_| ())
+        }
+        (PrincipalId::User(user), _) => {
+            let found = store::user::find_user(connection, user).await?;
+            found.map(|_| ()).ok_or(AppError::not_found())
+        }
+        (PrincipalId::ServiceAccount(_), None) => Ok(()),
+    }
+}
+
+async fn find(connection: &mut Connection, owner: &AuthorizedOwner, id: ApiKeyId) -> Result<ApiKey, AppError> {
+    store::api_key::find_api_key(connection, owner.id, id).await?.ok_or(AppError::not_found())
+}
+
+async fn find_unrevoked(
+    connection: &mut Connection,
+    owner: &AuthorizedOwner,
+    id: ApiKeyId,
+) -> Result<ApiKey, AppError> {
+    require_owner(connection, owner).await?;
+    let key = find(connection, owner, id).await?;
+    if key.revoked_at.is_some() { Err(revoked()) } else { Ok(key) }
+}
+
+async fn workspace_of(connection: &mut Connection, owner: PrincipalId) -> Result<Option<WorkspaceId>, AppError> {
+    match owner {
+        PrincipalId::User(_) => Ok(None),
+        PrincipalId::ServiceAccount(account) => {
+            Ok(store::service_account::find_workspace_of(connection, account).await?)
+        }
+    }
+}
+
+fn duplicate(detail: &str, fingerprint: &str, visible: Option<&ApiKey>) -> AppError {
+    let mut error = Conflict::new(api::codes::DUPLICATE_KEY, detail);
+    if let AppError::Conflict(conflict) = &mut error {
+        conflict.members.insert("fingerprint", fingerprint.into());
+        if let Some(key) = visible {
+            conflict.members.insert("key", key.id.to_string().into());
+            conflict.members.insert("owner", key.owner.to_string().into());
+        }
+    }
+    error
+}

@@ -1,0 +1,48 @@
+//! Who is asking.
+
+use domain::PrincipalId;
+
+use super::{App, Caller};
+use crate::error::AppError;
+
+pub(super) fn kind(id: PrincipalId) -> api::PrincipalKind {
+    match id {
+        PrincipalId::User(_) => api::PrincipalKind::User,
+        PrincipalId::ServiceAccount(_) => api::PrincipalKind::ServiceAccount,
+    }
+}
+
+impl App {
+    /// Who the caller is, with which key, and where they are a member.
+    ///
+    /// # Errors
+    /// On the host, which is nobody in particular.
+    pub fn me(&self, caller: &Caller) -> Result<api::Me, AppError> {
+        let identity = caller.principal.identity().ok_or(AppError::not_found())?;
+        let key = caller.principal.credential().key().and_then(|id| {
+            let directory = self.feed.as_ref()?.directory().load();
+            let fingerprint = directory.key(id)?.fingerprint.to_string();
+            Some(api::CredentialKey { id, fingerprint })
+        });
+        Ok(api::Me {
+            principal: api::Principal {
+                id: identity.id.to_string(),
+                kind: kind(identity.id),
+                email: identity.email.clone(),
+                name: identity.name.clone(),
+            },
+            key,
+            operator: identity.operator,
+            workspaces: identity
+                .memberships
+                .iter()
+                .map(|m| api::MyWorkspace {
+                    id: m.workspace,
+                    slug: m.slug.to_string(),
+                    name: m.name.to_string(),
+                    role: m.role,
+                })
+                .collect(),
+        })
+    }
+}

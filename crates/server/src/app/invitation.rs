@@ -1,0 +1,263 @@
+//! Invitations: sending, taking back, accepting.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use domain::{
+    AuditPrincipal, InvitationId, PrincipalId, WorkspaceId,
+    invitation::{INVITATION_LIFETIME, Invitation, InvitationState},
+    principal::{Denied, WorkspacePermission},
+    role::Role,
+    text::parse_title,
+    user::{Email, User},
+};
+
+use super::{App, Caller, Paging, Transaction, page, sha256};
+use crate::error::{AppError, Conflict};
+
+/// Addresses in one call at the most.
+const MAX_EMAILS: usize = 100;
+
+fn to_wire(invitation: &Invitation, now: domain::Timestamp) -> api::Invitation {
+    api::Invitation {
+        id: invitation.id,
+        email: invitation.email.to_string(),
+        role: invitation.role,
+        state: match invitation.state(now) {
+            InvitationState::Pending => api::InvitationState::Pending,
+            InvitationState::Accepted => api::InvitationState::Accepted,
+            InvitationState::Revoked => api::InvitationState::Revoked,
+            InvitationState::Expired => api::InvitationState::Expired,
+        },
+        created_by: invitation.created_by.clone(),
+        created_at: invitation.created_at,
+        expires_at: invitation.expires_at,
+    }
+}
+
+fn closed() -> AppError {
+    let detail = "This invitation was accepted, taken back, or is over. Ask for a new one.";
+    Conflict::new(api::codes::INVITATION_CLOSED, detail)
+}
+
+impl App {
+    fn issue(&self, invitation: &Invitation, token: String, now: domain::Timestamp) -> api::IssuedInvitation {
+        let url = format!("{}/invitations/{token}", self.settings.public_url);
+        api::IssuedInvitation { invitation: to_wire(invitation, now), token, url }
+    }
+
+    /// Invites one address. An open invitation of the same address gives way.
+    pub(super) async fn invite(
+        &self,
+        transaction: &mut Transaction<'_>,
+        workspace: WorkspaceId,
+        email: Email,
+        role: Role,
+    ) -> Result<api::IssuedInvitation, AppError> {
+        let now = transaction.now;
+        let token = self.random_text::<32>();
+        store::invitation::revoke_open_invitations(&mut transaction.change, workspace, Some(&email), now).await?;
+        let invitation = Invitation {
+            id: self.generate_id(now),
+            workspace,
+            email,
+            role,
+            accepted_at: None,
+            revoked_at: None,
+            expires_at: now + INVITATION_LIFETIME,
+            created_by: transaction.created_by(),
+            created_at: now,
+        };
+        store::invitation::insert_invitation(&mut transaction.change, &invitation, &sha256(&token)).await?;
+        transaction.note(
+            self,
+            "invitation.create",
+            Some(workspace),
+            invitation.id,
+            &[("email", invitation.email.as_str()), ("role", role.as_str())],
+        );
+        Ok(self.issue(&invitation, token, now))
+    }
+
+    /// Invitations of a workspace, open and closed.
+    ///
+    /// # Errors
+    /// For its admins only.
+    pub async fn list_invitations(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        paging: &Paging,
+    ) -> Result<api::Page<api::Invitation>, AppError> {
+        caller.principal.authorize(WorkspacePermission::ManageInvitations, workspace)?;
+        let limit = paging.limit()?;
+        let now = self.clock.now();
+        let mut connection = self.store.read().await?;
+        let rows = store::invitation::list_invitations(&mut connection, workspace, paging.after()?, limit + 1).await?;
+        Ok(page(rows, limit, |row| row.id.to_string(), |row| to_wire(&row, now)))
+    }
+
+    /// Invites people with one role, all or none of them.
+    ///
+    /// # Errors
+    /// For the workspace's admins only; an address is malformed, or a member's.
+    pub async fn create_invitations(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        create: &api::CreateInvitations,
+    ) -> Result<api::IssuedInvitations, AppError> {
+        caller.principal.authorize(WorkspacePermission::ManageInvitations, workspace)?;
+        if create.emails.is_empty() || create.emails.len() > MAX_EMAILS {
+            return Err(AppError::field("emails", "out_of_range", format!("write 1 to {MAX_EMAILS} addresses")));
+        }
+        let emails: BTreeSet<Email> =
+            create.emails.iter().map(|text| self.parse_email("emails", text)).collect::<Result<_, _>>()?;
+        let mut transaction = self.begin(caller).await?;
+        transaction.principal.authorize(WorkspacePermission::ManageInvitations, workspace)?;
+        let mut items = Vec::new();
+        for email in emails {
+            if let Some(user) = store::user::find_user_by_email(&mut transaction.change, &email).await?
+                && store::member::find_member(&mut transaction.change, workspace, user.id).await?.is_some()
+            {
+                let detail =
+                    format!("{email} is a member of this workspace already. Leave them out; nobody was invited.");
+                return Err(Conflict::new(api::codes::ALREADY_MEMBER, detail));
+            }
+            items.push(self.invite(&mut transaction, workspace, email, create.role).await?);
+        }
+        self.commit(transaction, 201, api::IssuedInvitations { items }).await
+    }
+
+    /// Gives an invitation a new token and a new end; the token before is dead.
+    ///
+    /// # Errors
+    /// For the workspace's admins only; it must not be accepted or taken back.
+    pub async fn resend_invitation(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        id: InvitationId,
+    ) -> Result<api::IssuedInvitation, AppError> {
+        let mut transaction = self.begin(caller).await?;
+        transaction.principal.authorize(WorkspacePermission::ManageInvitations, workspace)?;
+        let mut invitation = find(&mut transaction, workspace, id).await?;
+        let now = transaction.now;
+        match invitation.state(now) {
+            InvitationState::Pending | InvitationState::Expired => {}
+            InvitationState::Accepted | InvitationState::Revoked => return Err(closed()),
+        }
+        let token = self.random_text::<32>();
+        invitation.expires_at = now + INVITATION_LIFETIME;
+        let expires_at = invitation.expires_at;
+        store::invitation::renew_invitation(&mut transaction.change, id, &sha256(&token), expires_at).await?;
+        transaction.note(self, "invitation.resend", Some(workspace), id, &[("email", invitation.email.as_str())]);
+        let answer = self.issue(&invitation, token, now);
+        self.commit(transaction, 200, answer).await
+    }
+
+    /// Takes an invitation back.
+    ///
+    /// # Errors
+    /// For the workspace's admins only; it must not be accepted.
+    pub async fn revoke_invitation(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        id: InvitationId,
+    ) -> Result<(), AppError> {
+        let mut transaction = self.begin(caller).await?;
+        transaction.principal.authorize(WorkspacePermission::ManageInvitations, workspace)?;
+        let invitation = find(&mut transaction, workspace, id).await?;
+        match invitation.state(transaction.now) {
+            InvitationState::Pending | InvitationState::Expired => {}
+            InvitationState::Revoked => return Ok(()),
+            InvitationState::Accepted => return Err(closed()),
+        }
+        let now = transaction.now;
+        store::invitation::revoke_invitation(&mut transaction.change, id, now).await?;
+        transaction.note(self, "invitation.revoke", Some(workspace), id, &[("email", invitation.email.as_str())]);
+        self.commit(transaction, 204, ()).await
+    }
+
+    /// Accepts an invitation, once: a user who is authenticated joins, anybody else becomes a user.
+    ///
+    /// # Errors
+    /// The token is unknown, used, taken back or over; or the invited address is a user's, who must sign in.
+    pub async fn accept_invitation(
+        &self,
+        caller: Option<&Caller>,
+        address: Option<IpAddr>,
+        accept: api::AcceptInvitation,
+    ) -> Result<api::AcceptedInvitation, AppError> {
+        let token_hash = sha256(&accept.token);
+        // Looked at before a password is hashed, so that guessing tokens costs us little.
+        let open = {
+            let mut connection = self.store.read().await?;
+            store::invitation::find_invitation_by_token(&mut connection, &token_hash).await?
+        };
+        if open.is_none_or(|invitation| invitation.state(self.clock.now()) != InvitationState::Pending) {
+            return Err(closed());
+        }
+        let newcomer = match caller {
+            Some(_) => None,
+            None => {
+                let name = accept.name.ok_or_else(|| AppError::field("name", "missing", "tell your name"))?;
+                let name = parse_title(&name).map_err(|e| AppError::field("name", "malformed", e))?;
+                let password =
+                    accept.password.ok_or_else(|| AppError::field("password", "missing", "choose a password"))?;
+                Some((name, self.hash_password(password).await?))
+            }
+        };
+        let mut transaction = match caller {
+            Some(caller) => self.begin(caller).await?,
+            None => self.begin_anonymous(address).await?,
+        };
+        let now = transaction.now;
+        let found = store::invitation::find_invitation_by_token(&mut transaction.change, &token_hash).await?;
+        let invitation = found.filter(|found| found.state(now) == InvitationState::Pending).ok_or_else(closed)?;
+        let workspace = invitation.workspace;
+        let user = match (newcomer, transaction.principal.id()) {
+            (Some((name, password_hash)), _) => {
+                if store::user::find_user_by_email(&mut transaction.change, &invitation.email).await?.is_some() {
+                    let detail = format!("{} has an account here. Sign in and accept again.", invitation.email);
+                    return Err(Conflict::new(api::codes::EMAIL_TAKEN, detail));
+                }
+                let id = self.generate_id(now);
+                let email = invitation.email.clone();
+                let user = User { id, email, name, operator: false, disabled: false, created_at: now };
+                store::user::insert_user(&mut transaction.change, &user, Some(&password_hash)).await?;
+                transaction.by = AuditPrincipal::User(id);
+                transaction.note(self, "user.create", None, id, &[("email", user.email.as_str())]);
+                id
+            }
+            (None, Some(PrincipalId::User(user))) => {
+                transaction.principal.require_signature()?;
+                user
+            }
+            (None, Some(PrincipalId::ServiceAccount(_)) | None) => return Err(Denied::Role("user").into()),
+        };
+        if store::member::find_member(&mut transaction.change, workspace, user).await?.is_some() {
+            let detail = "You are a member of this workspace already.";
+            return Err(Conflict::new(api::codes::ALREADY_MEMBER, detail));
+        }
+        store::invitation::accept_invitation(&mut transaction.change, invitation.id, now).await?;
+        store::member::insert_member(&mut transaction.change, workspace, user, invitation.role, now).await?;
+        transaction.note(
+            self,
+            "invitation.accept",
+            Some(workspace),
+            invitation.id,
+            &[("user", &user.to_string()), ("role", invitation.role.as_str())],
+        );
+        let answer = api::AcceptedInvitation { user, workspace, role: invitation.role };
+        self.commit(transaction, 200, answer).await
+    }
+}
+
+async fn find(
+    transaction: &mut Transaction<'_>,
+    workspace: WorkspaceId,
+    id: InvitationId,
+) -> Result<Invitation, AppError> {
+    store::invitation::find_invitation(&mut transaction.change, workspace, id).await?.ok_or(AppError::not_found())
+}

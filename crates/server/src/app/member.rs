@@ -1,0 +1,159 @@
+//! Members of a workspace: roles and removal.
+
+use domain::{
+    PrincipalId, ProjectId, UserId, WorkspaceId,
+    principal::{Denied, WorkspacePermission},
+    role::{ProjectRole, Role},
+};
+use store::member::MemberRow;
+
+use super::{App, Caller, Paging, Transaction, page};
+use crate::error::{AppError, Conflict};
+
+fn to_wire(member: MemberRow) -> api::Member {
+    api::Member {
+        id: member.user,
+        email: member.email.to_string(),
+        name: member.name,
+        role: member.role,
+        joined_at: member.joined_at,
+    }
+}
+
+impl App {
+    /// Who is in a workspace.
+    ///
+    /// # Errors
+    /// The caller is not.
+    pub async fn list_members(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        paging: &Paging,
+    ) -> Result<api::Page<api::Member>, AppError> {
+        caller.principal.authorize(WorkspacePermission::ViewMembers, workspace)?;
+        let limit = paging.limit()?;
+        let mut connection = self.store.read().await?;
+        let members = store::member::list_members(&mut connection, workspace, paging.after()?, limit + 1).await?;
+        Ok(page(members, limit, |member| member.user.to_string(), to_wire))
+    }
+
+    /// Gives a member another role.
+    ///
+    /// # Errors
+    /// For the workspace's admins only; its last admin stays.
+    pub async fn update_member(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        user: UserId,
+        update: &api::UpdateMember,
+    ) -> Result<api::Member, AppError> {
+        let mut transaction = self.begin(caller).await?;
+        transaction.principal.authorize(WorkspacePermission::ManageMembers, workspace)?;
+        let found = store::member::find_member(&mut transaction.change, workspace, user).await?;
+        let mut member = found.ok_or(AppError::not_found())?;
+        if member.role == Role::Admin && update.role != Role::Admin {
+            require_another_admin(&mut transaction, workspace).await?;
+        }
+        member.role = update.role;
+        store::member::update_member(&mut transaction.change, workspace, user, update.role).await?;
+        transaction.note(self, "member.update", Some(workspace), user, &[("role", update.role.as_str())]);
+        self.commit(transaction, 200, to_wire(member)).await
+    }
+
+    /// Removes a member; from then on their keys reach nothing here. Members may leave by themselves.
+    /// Projects that would be left without an admin go to `successor`.
+    ///
+    /// # Errors
+    /// For the workspace's admins only; its last admin stays; a successor is asked for where one is needed.
+    pub async fn delete_member(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        user: UserId,
+        successor: Option<PrincipalId>,
+    ) -> Result<(), AppError> {
+        let mut transaction = self.begin(caller).await?;
+        if transaction.principal.id() == Some(user.into()) {
+            transaction.principal.role_in(workspace).ok_or(Denied::NotFound)?;
+            transaction.principal.require_signature()?;
+        } else {
+            transaction.principal.authorize(WorkspacePermission::ManageMembers, workspace)?;
+        }
+        let found = store::member::find_member(&mut transaction.change, workspace, user).await?;
+        let member = found.ok_or(AppError::not_found())?;
+        if member.role == Role::Admin {
+            require_another_admin(&mut transaction, workspace).await?;
+        }
+        self.hand_over_projects(&mut transaction, workspace, user.into(), successor).await?;
+        store::member::delete_member(&mut transaction.change, workspace, user).await?;
+        transaction.note(self, "member.remove", Some(workspace), user, &[("email", member.email.as_str())]);
+        self.commit(transaction, 204, ()).await
+    }
+
+    /// Takes a principal out of all projects of a workspace. Those they alone lead go to `successor`.
+    pub(super) async fn hand_over_projects(
+        &self,
+        transaction: &mut Transaction<'_>,
+        workspace: WorkspaceId,
+        leaving: PrincipalId,
+        successor: Option<PrincipalId>,
+    ) -> Result<(), AppError> {
+        let led = store::project::list_projects_led_only_by(&mut transaction.change, workspace, leaving).await?;
+        if !led.is_empty() {
+            let successor = self.require_successor(transaction, workspace, leaving, successor, &led).await?;
+            for &project in &led {
+                let role = ProjectRole::Admin;
+                store::project::set_project_role(&mut transaction.change, project, successor, role).await?;
+                let detail = [("principal", successor.to_string()), ("role", role.to_string())];
+                let detail = detail.each_ref().map(|(name, value)| (*name, value.as_str()));
+                transaction.note(self, "project.member.set", Some(workspace), project, &detail);
+            }
+        }
+        for project in store::project::list_projects_of(&mut transaction.change, workspace, leaving).await? {
+            store::project::delete_project_role(&mut transaction.change, project, leaving).await?;
+        }
+        Ok(())
+    }
+
+    /// The successor that was named, who must be in the workspace and not be the one who leaves.
+    pub(super) async fn require_successor(
+        &self,
+        transaction: &mut Transaction<'_>,
+        workspace: WorkspaceId,
+        leaving: PrincipalId,
+        successor: Option<PrincipalId>,
+        projects: &[ProjectId],
+    ) -> Result<PrincipalId, AppError> {
+        let Some(successor) = successor else {
+            return Err(successor_required(projects));
+        };
+        let role = store::project::find_workspace_role(&mut transaction.change, workspace, successor).await?;
+        if role.is_none() || successor == leaving {
+            let detail = "name another user or service account of this workspace";
+            return Err(AppError::field("successor", "not_a_member", detail));
+        }
+        Ok(successor)
+    }
+}
+
+fn successor_required(projects: &[ProjectId]) -> AppError {
+    let mut error = Conflict::new(
+        api::codes::SUCCESSOR_REQUIRED,
+        "This would leave projects without an admin. Name who takes them over with ?successor=usr_… or sa_….",
+    );
+    if let AppError::Conflict(conflict) = &mut error {
+        let ids: Vec<String> = projects.iter().map(ToString::to_string).collect();
+        conflict.members.insert("projects", ids.into());
+    }
+    error
+}
+
+async fn require_another_admin(transaction: &mut Transaction<'_>, workspace: WorkspaceId) -> Result<(), AppError> {
+    if store::member::count_admins(&mut transaction.change, workspace).await? > 1 {
+        return Ok(());
+    }
+    let detail = "This is the workspace's last admin. Make somebody else an admin first.";
+    Err(Conflict::new(api::codes::LAST_ADMIN, detail))
+}

@@ -1,0 +1,214 @@
+//! Judging a signed request: from the bytes that came to the principal that sent them. No database, no lock.
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::http::{HeaderMap, header};
+use domain::{
+    ApiKeyId, Fingerprint, Timestamp,
+    api_key::KeyState,
+    principal::{Credential, IdentityRefusal, Principal},
+};
+use http_signature::{Profile, RequestView, UnverifiedSignature, VerificationKey, VerifiedSignature, VerifyError};
+use store::ReplayKey;
+
+use super::{App, Caller};
+use crate::{
+    authentication::AuthenticationError as Error,
+    directory::{DirectoryKey, Snapshot},
+    error::AppError,
+    journal::RefusalKind,
+    settings::normal_authority,
+};
+
+/// A request as its client sent it.
+#[derive(Clone, Copy, Debug)]
+pub struct OriginalRequest<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// `http` or `https`.
+    pub scheme: &'a str,
+    /// The authority, in lower case and without the scheme's default port.
+    pub authority: &'a str,
+    /// The raw target: path and query.
+    pub target: &'a str,
+    /// All headers.
+    pub headers: &'a HeaderMap,
+    /// The body, where it was seen.
+    pub body: Option<&'a [u8]>,
+    /// Where it came from.
+    pub address: Option<IpAddr>,
+}
+
+/// A request whose credential was accepted.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// Who sent it.
+    pub caller: Caller,
+    /// Whether the body was seen and is the one that was signed.
+    pub body_verified: bool,
+}
+
+impl App {
+    /// Who sent a request. `Ok(None)` where it shows no credential at all.
+    ///
+    /// # Errors
+    /// 401 for a credential that is not accepted, 503 where this node may not judge.
+    pub fn verify_request(&self, request: &OriginalRequest<'_>) -> Result<Option<Verified>, AppError> {
+        let Some(feed) = &self.feed else {
+            return Err(AppError::Internal("a command on the host judges no requests".to_owned()));
+        };
+        let now = self.clock.now();
+        let directory = feed.directory().load();
+        let verdict = self.judge(request, &directory, now);
+        // The lease is looked at last: until here the directory may have grown old.
+        if !feed.holds_lease() {
+            return Err(AppError::Unavailable("this node holds no lease".to_owned()));
+        }
+        verdict.map_err(|(key, error)| {
+            self.note_refusal(key, request.address, &error);
+            AppError::Unauthenticated(error, now)
+        })
+    }
+
+    fn judge(
+        &self,
+        request: &OriginalRequest<'_>,
+        directory: &Snapshot,
+        now: Timestamp,
+    ) -> Result<Option<Verified>, (Option<ApiKeyId>, Error)> {
+        let view = RequestView {
+            method: request.method,
+            scheme: request.scheme,
+            authority: request.authority,
+            target: request.target,
+            headers: request.headers,
+        };
+        let signature = UnverifiedSignature::parse(&view).map_err(|e| (None, Error::Malformed(e.to_string())))?;
+        let mut authorizations = request.headers.get_all(header::AUTHORIZATION).iter();
+        match (signature, authorizations.next()) {
+            (None, None) => Ok(None),
+            (Some(_), Some(_)) => Err((None, Error::Several)),
+            (None, Some(_)) if authorizations.next().is_some() => Err((None, Error::Several)),
+            (None, Some(authorization)) => self.judge_bearer_token(authorization, request, directory, now).map(Some),
+            (Some(signature), None) => self.judge_signature(signature, request, directory, now).map(Some),
+        }
+    }
+
+    fn judge_signature(
+        &self,
+        signature: UnverifiedSignature,
+        request: &OriginalRequest<'_>,
+        directory: &Snapshot,
+        now: Timestamp,
+    ) -> Result<Verified, (Option<ApiKeyId>, Error)> {
+        let Some(key) = find_key(directory, signature.profile(), signature.key_id()) else {
+            // An unknown key costs what a known one costs.
+            let _ = signature.verify(&VerificationKey::dummy(), now.as_second());
+            return Err((None, Error::UnknownKey));
+        };
+        let refuse = |error| (Some(key.id), error);
+        let verified = signature.verify(&key.verification_key, now.as_second()).map_err(|e| refuse(verify_error(e)))?;
+        let principal = self.principal(key, Credential::Signature(key.id), directory, now).map_err(refuse)?;
+        if verified.profile() == Profile::Encord && !self.is_encord_host(request) {
+            return Err(refuse(Error::HostNotListed));
+        }
+        if let Some(body) = request.body {
+            verified.verify_body(body).map_err(|_| refuse(Error::DigestMismatch))?;
+        }
+        self.journal.note_use(key, now, request.address);
+        let replay = (!is_read(request.method)).then(|| replay_key(key, &verified));
+        Ok(Verified {
+            caller: Caller { principal, address: request.address, replay },
+            body_verified: request.body.is_some(),
+        })
+    }
+
+    /// The principal behind a key, unless key or owner is refused.
+    pub(super) fn principal(
+        &self,
+        key: &DirectoryKey,
+        credential: Credential,
+        directory: &Snapshot,
+        now: Timestamp,
+    ) -> Result<Principal, Error> {
+        match key.state(now) {
+            KeyState::Active => {}
+            KeyState::Disabled => return Err(Error::KeyDisabled),
+            KeyState::Expired => return Err(Error::KeyExpired),
+            KeyState::Revoked => return Err(Error::UnknownKey),
+        }
+        // An owner who is gone was deleted: the key is as good as revoked.
+        let identity = directory.identity(key.owner).ok_or(Error::UnknownKey)?;
+        match identity.refusal() {
+            None => Ok(Principal::new(Arc::clone(identity), credential)),
+            Some(IdentityRefusal::Disabled) => Err(Error::OwnerDisabled),
+            Some(IdentityRefusal::NoWorkspace) => Err(Error::OwnerWithoutWorkspace),
+        }
+    }
+
+    fn is_encord_host(&self, request: &OriginalRequest<'_>) -> bool {
+        let own = self.settings.public_origin().is_ok_and(|(_, authority)| authority == request.authority);
+        own || self.settings.encord_hosts.iter().any(|host| normal_authority(request.scheme, host) == request.authority)
+    }
+
+    /// Notes a refusal for the audit log.
+    pub(super) fn note_refusal(&self, key: Option<ApiKeyId>, address: Option<IpAddr>, error: &Error) {
+        self.journal.note_refusal(RefusalKind { key, address, code: error.code() }, error.to_string());
+    }
+}
+
+/// Whether a method only reads (RFC 9110 §9.2.1), so that it may be repeated.
+pub(crate) fn is_read(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS")
+}
+
+fn find_key<'a>(directory: &'a Snapshot, profile: Profile, key_id: &str) -> Option<&'a Arc<DirectoryKey>> {
+    match profile {
+        Profile::Encord => {
+            let fingerprint = Fingerprint::of_ed25519(&decode_hex(key_id)?);
+            directory.key_by_fingerprint(&fingerprint)
+        }
+        Profile::Native => match key_id.parse::<Fingerprint>() {
+            Ok(fingerprint) => directory.key_by_fingerprint(&fingerprint),
+            Err(_) => directory.key(key_id.parse().ok()?),
+        },
+    }
+}
+
+/// 64 lower-case hexadecimal digits.
+fn decode_hex(text: &str) -> Option<[u8; 32]> {
+    let digit = |c: u8| match c {
+        b'0'..=b'9' => Some(c - b'0'),
+        b'a'..=b'f' => Some(c - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    let mut bytes = [0; 32];
+    if pairs.len() != bytes.len() {
+        return None;
+    }
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = digit(*high)? << 4 | digit(*low)?;
+    }
+    Some(bytes)
+}
+
+fn verify_error(error: VerifyError) -> Error {
+    match error {
+        VerifyError::Invalid => Error::BadSignature,
+        VerifyError::Stale { seconds_late } => Error::Stale(seconds_late),
+        VerifyError::Early { seconds } => Error::Early(seconds),
+        other => Error::Unacceptable(other.to_string()),
+    }
+}
+
+/// What a signed write is known by: kept until its signature can no longer be accepted on any clock.
+fn replay_key(key: &DirectoryKey, verified: &VerifiedSignature) -> ReplayKey {
+    let end = verified.expires_at() + verified.profile().future_window_seconds();
+    ReplayKey {
+        key: verified.base_hash(key.id.to_string().as_bytes()),
+        api_key: key.id,
+        nonce: verified.nonce().map(str::to_owned),
+        expires_at: Timestamp::from_second(end).unwrap_or(Timestamp::MAX),
+    }
+}

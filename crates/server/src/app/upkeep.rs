@@ -1,0 +1,127 @@
+//! What goes on beside requests: writing down uses and refusals, and forgetting what has expired.
+
+use std::{collections::BTreeMap, sync::Weak, time::Duration};
+
+use domain::{AuditEvent, AuditEventId, AuditPrincipal, PrincipalId, Timestamp, WorkspaceId};
+use store::{StoreError, Version, api_key::KeyUse};
+
+use super::App;
+use crate::{error::AppError, journal::RefusalKind};
+
+/// How late a use or a refusal is written at the most, while the store answers.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// What has expired is looked for once in so many intervals.
+const EXPIRY_EVERY: u32 = 60;
+/// Changes that a node may be behind without loading everything.
+const KEPT_CHANGES: u64 = 100_000;
+
+/// Writes the journal, and forgets what has expired, until the app is gone or the task is aborted.
+pub(super) async fn keep_up(app: Weak<App>) {
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut round = 0_u32;
+    loop {
+        ticks.tick().await;
+        let Some(app) = app.upgrade() else { return };
+        if let Err(error) = app.write_journal().await {
+            tracing::error!(?error, "uses and refusals could not be written; they are kept and tried again");
+        }
+        if round.is_multiple_of(EXPIRY_EVERY)
+            && let Err(error) = app.forget_expired().await
+        {
+            tracing::error!(%error, "what has expired could not be removed; it is tried again in a minute");
+        }
+        round = round.wrapping_add(1);
+    }
+}
+
+impl App {
+    /// Writes the uses and refusals that wait.
+    ///
+    /// # Errors
+    /// The store does not answer; they go on waiting.
+    pub async fn write_journal(&self) -> Result<(), AppError> {
+        self.write_uses().await?;
+        self.write_refusals().await
+    }
+
+    /// Writes the uses that wait.
+    pub(super) async fn write_uses(&self) -> Result<(), AppError> {
+        let uses = self.journal.take_uses();
+        if uses.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<KeyUse> = uses
+            .iter()
+            .map(|used| KeyUse { key: used.key, at: used.at, address: used.address.map(|address| address.to_string()) })
+            .collect();
+        let written: Result<(), StoreError> = async {
+            let mut upkeep = self.store.begin_upkeep().await?;
+            store::api_key::record_key_uses(&mut upkeep, &rows).await?;
+            upkeep.commit().await
+        }
+        .await;
+        if written.is_err() {
+            self.journal.return_uses(uses);
+        }
+        Ok(written?)
+    }
+
+    async fn write_refusals(&self) -> Result<(), AppError> {
+        let now = self.clock.now();
+        let due = self.journal.due_refusals(now);
+        if due.is_empty() {
+            return Ok(());
+        }
+        let mut events: Vec<AuditEvent> = due
+            .iter()
+            .map(|(kind, refusals)| {
+                let mut detail = BTreeMap::new();
+                detail.insert("count".to_owned(), refusals.count.to_string());
+                detail.insert("code".to_owned(), kind.code.to_owned());
+                detail.insert("reason".to_owned(), refusals.reason.clone());
+                let (workspace, principal) = self.owner_of(kind);
+                AuditEvent {
+                    id: AuditEventId::generate(now, self.random.as_ref()),
+                    at: now,
+                    workspace,
+                    // Who failed to show that they are somebody is nobody; the key that was named stands beside.
+                    principal: AuditPrincipal::Anonymous,
+                    key: kind.key,
+                    address: kind.address,
+                    action: "request.refuse".into(),
+                    target: principal.map(|id| id.to_string()),
+                    detail,
+                }
+            })
+            .collect();
+        let change = self.store.begin_change(now).await?;
+        let first = events.remove(0);
+        change.commit((first, events), None).await?;
+        self.journal.refusals_written(&due, now);
+        Ok(())
+    }
+
+    /// The owner of the key that was named, and the workspace that may read of it.
+    fn owner_of(&self, kind: &RefusalKind) -> (Option<WorkspaceId>, Option<PrincipalId>) {
+        let Some((feed, key)) = self.feed.as_ref().zip(kind.key) else { return (None, None) };
+        let directory = feed.directory().load();
+        let Some(owner) = directory.key(key).map(|key| key.owner) else { return (None, None) };
+        let workspace = match (owner, directory.identity(owner)) {
+            (PrincipalId::ServiceAccount(_), Some(identity)) => identity.memberships.first().map(|m| m.workspace),
+            _ => None,
+        };
+        (workspace, Some(owner))
+    }
+
+    async fn forget_expired(&self) -> Result<(), StoreError> {
+        let now: Timestamp = self.clock.now();
+        let mut upkeep = self.store.begin_upkeep().await?;
+        store::replay::delete_expired(&mut upkeep, now).await?;
+        let version = store::change::current_version(&mut upkeep).await?;
+        if let Some(old) = version.0.checked_sub(KEPT_CHANGES) {
+            store::change::prune_changes(&mut upkeep, Version(old)).await?;
+        }
+        upkeep.commit().await
+    }
+}

@@ -1,0 +1,211 @@
+//! Workspaces: creating, renaming, deleting.
+
+use domain::{
+    PrincipalId, WorkspaceId,
+    principal::{Principal, WorkspacePermission},
+    quota::Quotas,
+    role::Role,
+    text::parse_title,
+    workspace::{Slug, Workspace},
+};
+
+use super::{App, Caller, Paging, page, quota};
+use crate::{
+    error::{AppError, Conflict},
+    settings::WorkspaceCreation,
+};
+
+fn to_wire(workspace: &Workspace, principal: &Principal) -> api::Workspace {
+    api::Workspace {
+        id: workspace.id,
+        slug: workspace.slug.to_string(),
+        name: workspace.name.clone(),
+        role: principal.identity().and_then(|_| principal.role_in(workspace.id)),
+        quotas: quota::to_wire(&workspace.quotas),
+        created_at: workspace.created_at,
+    }
+}
+
+impl App {
+    /// The workspaces that the caller is in.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn list_workspaces(
+        &self,
+        caller: &Caller,
+        paging: &Paging,
+    ) -> Result<api::Page<api::Workspace>, AppError> {
+        let limit = paging.limit()?;
+        let after = paging.after()?;
+        let mut connection = self.store.read().await?;
+        let workspaces = match caller.principal.id() {
+            Some(PrincipalId::User(user)) => {
+                store::workspace::list_workspaces(&mut connection, Some(user), after, limit + 1).await?
+            }
+            Some(PrincipalId::ServiceAccount(_)) => {
+                let memberships = caller.principal.identity().map_or(&[][..], |identity| &identity.memberships);
+                let mut own = Vec::new();
+                for membership in memberships.iter().filter(|m| after.is_none_or(|after| m.workspace > after)) {
+                    own.extend(store::workspace::find_workspace(&mut connection, membership.workspace).await?);
+                }
+                own
+            }
+            None => store::workspace::list_workspaces(&mut connection, None, after, limit + 1).await?,
+        };
+        Ok(page(workspaces, limit, |w| w.id.to_string(), |w| to_wire(&w, &caller.principal)))
+    }
+
+    /// Every workspace of the installation, for operators: names and quotas, nothing inside.
+    ///
+    /// # Errors
+    /// For operators only.
+    pub async fn list_all_workspaces(
+        &self,
+        caller: &Caller,
+        paging: &Paging,
+    ) -> Result<api::Page<api::Workspace>, AppError> {
+        caller.principal.authorize_operator()?;
+        let limit = paging.limit()?;
+        let mut connection = self.store.read().await?;
+        let workspaces = store::workspace::list_workspaces(&mut connection, None, paging.after()?, limit + 1).await?;
+        Ok(page(workspaces, limit, |w| w.id.to_string(), |w| to_wire(&w, &caller.principal)))
+    }
+
+    /// A workspace that the caller is in.
+    ///
+    /// # Errors
+    /// They are not.
+    pub async fn find_workspace(&self, caller: &Caller, id: WorkspaceId) -> Result<api::Workspace, AppError> {
+        caller.principal.authorize(WorkspacePermission::View, id)?;
+        let mut connection = self.store.read().await?;
+        let found = store::workspace::find_workspace(&mut connection, id).await?;
+        found.map(|found| to_wire(&found, &caller.principal)).ok_or(AppError::not_found())
+    }
+
+    /// The workspace of a slug, for commands on the host.
+    ///
+    /// # Errors
+    /// There is none; for operators only.
+    pub async fn find_workspace_by_slug(&self, caller: &Caller, slug: &str) -> Result<api::Workspace, AppError> {
+        caller.principal.authorize_operator()?;
+        let slug: Slug = slug.parse().map_err(|e| AppError::field("slug", "malformed", e))?;
+        let mut connection = self.store.read().await?;
+        let found = store::workspace::find_workspace_by_slug(&mut connection, &slug).await?;
+        found.map(|found| to_wire(&found, &caller.principal)).ok_or(AppError::not_found())
+    }
+
+    fn authorize_workspace_creation(&self, principal: &Principal) -> Result<(), AppError> {
+        let is_user = matches!(principal.id(), Some(PrincipalId::User(_)));
+        if self.settings.workspace_creation == WorkspaceCreation::Anyone && is_user {
+            return Ok(principal.require_signature()?);
+        }
+        Ok(principal.authorize_operator()?)
+    }
+
+    /// Creates a workspace. Its first admin is the caller, or who is named: at once where they are a user, else by
+    /// invitation.
+    ///
+    /// # Errors
+    /// The slug is or was in use; or the caller may not.
+    pub async fn create_workspace(
+        &self,
+        caller: &Caller,
+        create: api::CreateWorkspace,
+    ) -> Result<api::WorkspaceCreated, AppError> {
+        self.authorize_workspace_creation(&caller.principal)?;
+        let name = parse_title(&create.name).map_err(|e| AppError::field("name", "malformed", e))?;
+        let slug: Slug = create.slug.parse().map_err(|e| AppError::field("slug", "malformed", e))?;
+        let admin = create.admin_email.as_deref().map(|text| self.parse_email("admin_email", text)).transpose()?;
+        let mut transaction = self.begin(caller).await?;
+        self.authorize_workspace_creation(&transaction.principal)?;
+        if store::workspace::slug_is_taken(&mut transaction.change, &slug).await? {
+            let detail = format!("The slug {slug} is or was in use; slugs are never used again. Choose another.");
+            return Err(Conflict::new(api::codes::SLUG_TAKEN, detail));
+        }
+        let now = transaction.now;
+        let id = self.generate_id(now);
+        let workspace = Workspace { id, slug, name, quotas: Quotas::default(), created_at: now };
+        store::workspace::insert_workspace(&mut transaction.change, &workspace).await?;
+        transaction.note(
+            self,
+            "workspace.create",
+            Some(id),
+            id,
+            &[("slug", workspace.slug.as_str()), ("name", &workspace.name)],
+        );
+
+        let first = match (&admin, transaction.principal.id()) {
+            (Some(email), _) => store::user::find_user_by_email(&mut transaction.change, email).await?.map(|u| u.id),
+            (None, Some(PrincipalId::User(user))) => Some(user),
+            (None, _) => return Err(AppError::field("admin_email", "missing", "name the workspace's first admin")),
+        };
+        let mut invitation = None;
+        if let Some(user) = first {
+            store::member::insert_member(&mut transaction.change, id, user, Role::Admin, now).await?;
+            let role = Role::Admin.as_str();
+            transaction.note(self, "member.add", Some(id), user, &[("role", role)]);
+        } else if let Some(email) = admin {
+            invitation = Some(self.invite(&mut transaction, id, email, Role::Admin).await?);
+        }
+        let mut answer = to_wire(&workspace, &transaction.principal);
+        answer.role =
+            (first.map(PrincipalId::User) == transaction.principal.id() && first.is_some()).then_some(Role::Admin);
+        self.commit(transaction, 201, api::WorkspaceCreated { workspace: answer, invitation }).await
+    }
+
+    /// Renames a workspace.
+    ///
+    /// # Errors
+    /// For its admins only.
+    pub async fn update_workspace(
+        &self,
+        caller: &Caller,
+        id: WorkspaceId,
+        update: api::UpdateWorkspace,
+    ) -> Result<api::Workspace, AppError> {
+        let mut transaction = self.begin(caller).await?;
+        transaction.principal.authorize(WorkspacePermission::Update, id)?;
+        let found = store::workspace::find_workspace(&mut transaction.change, id).await?;
+        let mut workspace = found.ok_or(AppError::not_found())?;
+        if let Some(name) = update.name {
+            workspace.name = parse_title(&name).map_err(|e| AppError::field("name", "malformed", e))?;
+        }
+        store::workspace::update_workspace(&mut transaction.change, &workspace).await?;
+        for principal in store::workspace::list_principals(&mut transaction.change, id).await? {
+            transaction.change.touch(principal);
+        }
+        transaction.note(self, "workspace.update", Some(id), id, &[("name", &workspace.name)]);
+        let answer = to_wire(&workspace, &transaction.principal);
+        self.commit(transaction, 200, answer).await
+    }
+
+    /// Deletes a workspace with all that is in it. Its slug is never used again.
+    ///
+    /// # Errors
+    /// For its admins only.
+    pub async fn delete_workspace(&self, caller: &Caller, id: WorkspaceId) -> Result<(), AppError> {
+        let mut transaction = self.begin(caller).await?;
+        transaction.principal.authorize(WorkspacePermission::Delete, id)?;
+        let found = store::workspace::find_workspace(&mut transaction.change, id).await?;
+        let workspace = found.ok_or(AppError::not_found())?;
+        let now = transaction.now;
+        let change = &mut transaction.change;
+        for project in store::project::list_project_ids(change, id).await? {
+            store::project::delete_project(change, project).await?;
+        }
+        for principal in store::workspace::list_principals(change, id).await? {
+            match principal {
+                PrincipalId::User(user) => store::member::delete_member(change, id, user).await?,
+                PrincipalId::ServiceAccount(account) => {
+                    store::api_key::revoke_all_api_keys(change, principal, now).await?;
+                    store::service_account::delete_service_account(change, account, now).await?;
+                }
+            }
+        }
+        store::invitation::revoke_open_invitations(change, id, None, now).await?;
+        store::workspace::delete_workspace(change, id, now).await?;
+        transaction.note(self, "workspace.delete", Some(id), id, &[("slug", workspace.slug.as_str())]);
+        self.commit(transaction, 204, ()).await
+    }
+}

@@ -1,0 +1,68 @@
+//! What Keyward is asked through: the routes, and what every request passes before and after them.
+
+mod answer;
+mod authenticate;
+mod encord;
+mod extract;
+mod hygiene;
+mod serve;
+mod v1;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, State},
+    middleware,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{StatusCode, header};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::OpenApi;
+
+pub use self::serve::{Server, ServerOptions};
+use crate::{App, AppError};
+
+/// Bytes of a body at the most.
+pub const MAX_BODY: usize = 1024 * 1024;
+/// Bytes of all headers at the most.
+pub const MAX_HEADERS: usize = 16 * 1024;
+
+/// The routes, all of them, and the OpenAPI document that is made from them.
+#[must_use]
+pub fn router(app: Arc<App>) -> (Router, OpenApi) {
+    let limits = Arc::new(authenticate::Limits::default());
+    let (api, document) = v1::router().split_for_parts();
+    let document = v1::complete(document);
+    let text: Arc<str> = document.to_json().unwrap_or_default().into();
+    let api = api
+        .route("/api/v1/openapi.json", get(move || openapi_json(Arc::clone(&text))))
+        .merge(encord::router())
+        .method_not_allowed_fallback(|| async { AppError::MethodNotAllowed })
+        .fallback(|| async { AppError::not_found() })
+        .with_state(Arc::clone(&app))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), authenticate::authenticate));
+    let router = Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(check_ready).with_state(Arc::clone(&app)))
+        .merge(api)
+        .layer(CatchPanicLayer::custom(|_| AppError::Internal("a handler panicked".to_owned()).into_response()))
+        .layer(middleware::from_fn_with_state(limits, authenticate::limit))
+        .layer(middleware::from_fn_with_state(app, answer::finish))
+        // The one limit is in `authenticate`, which has the whole body in hand.
+        .layer(DefaultBodyLimit::disable());
+    (router, document)
+}
+
+async fn openapi_json(text: Arc<str>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], text.to_string()).into_response()
+}
+
+/// 200 as soon as the store answers, users or not.
+async fn check_ready(State(app): State<Arc<App>>) -> Response {
+    match app.check_ready().await {
+        Ok(()) => (StatusCode::OK, "ready\n").into_response(),
+        Err(error) => error.into_response(),
+    }
+}

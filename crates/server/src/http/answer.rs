@@ -1,0 +1,99 @@
+//! What every answer has: a request id, a log line, and for refusals a problem with the headers that belong to it.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use domain::Clock as _;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+
+use super::authenticate::client_address;
+use crate::{App, AppError, authentication::AuthenticationError, system::SystemClock};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const ACCEPT_SIGNATURE: HeaderName = HeaderName::from_static("accept-signature");
+const WANT_CONTENT_DIGEST: HeaderName = HeaderName::from_static("want-content-digest");
+
+/// Who sent a request, for the log line.
+#[derive(Clone, Debug)]
+pub(super) struct LoggedPrincipal(pub(super) String);
+
+impl IntoResponse for AppError {
+    fn into_response(self) -> Response {
+        if let Self::Answered(answer) = self {
+            let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+            if answer.body.is_empty() {
+                return status.into_response();
+            }
+            return (status, [(header::CONTENT_TYPE, "application/json")], answer.body).into_response();
+        }
+        match &self {
+            Self::Internal(reason) => tracing::error!(reason, "a fault of ours"),
+            Self::Unavailable(reason) => tracing::warn!(reason, "not available"),
+            Self::Unauthenticated(reason, _) => tracing::info!(code = reason.code(), %reason, "not authenticated"),
+            _ => {}
+        }
+        let problem = self.to_problem();
+        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        let headers = response.headers_mut();
+        match self {
+            Self::Unauthenticated(error, _) => {
+                headers.insert(
+                    header::WWW_AUTHENTICATE,
+                    HeaderValue::from_static("Signature realm=\"keyward\", Bearer realm=\"keyward\""),
+                );
+                headers.insert(ACCEPT_SIGNATURE, HeaderValue::from_static(http_signature::ACCEPT_SIGNATURE));
+                headers.insert(WANT_CONTENT_DIGEST, HeaderValue::from_static("sha-256=10"));
+                if matches!(error, AuthenticationError::Malformed(_)) {
+                    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                }
+            }
+            Self::Unavailable(_) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+/// Gives every answer a request id, the headers that keep it out of caches, and a line in the log.
+pub(super) async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let id = app.random_request_id();
+    // Not the app's clock: a duration for the log, which no test holds still.
+    let began = SystemClock.since_boot();
+    let method = request.method().clone();
+    // The route, not the path: a path may hold an invitation's token.
+    let route = request.extensions().get::<MatchedPath>().map_or("-".to_owned(), |path| path.as_str().to_owned());
+    let address = client_address(&request);
+    let span = tracing::info_span!("request", id);
+    let mut response = {
+        use tracing::Instrument as _;
+        next.run(request).instrument(span.clone()).await
+    };
+    let principal = response.extensions().get::<LoggedPrincipal>().map_or("-".to_owned(), |who| who.0.clone());
+    let micros = u64::try_from(SystemClock.since_boot().saturating_sub(began).as_micros()).unwrap_or(u64::MAX);
+    span.in_scope(|| {
+        tracing::info!(
+            %method,
+            route,
+            status = response.status().as_u16(),
+            micros,
+            principal,
+            address = address.map(tracing::field::display),
+            "answered"
+        );
+    });
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}

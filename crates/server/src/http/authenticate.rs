@@ -1,0 +1,136 @@
+//! From a received request to a caller: limits, the body, the judgement. After this, handlers only ask who it is.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    extract::{ConnectInfo, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio::sync::Semaphore;
+
+use super::{MAX_BODY, MAX_HEADERS, answer::LoggedPrincipal, hygiene};
+use crate::{
+    App, AppError,
+    app::{Caller, OriginalRequest, is_read},
+};
+
+/// Requests that are worked on at a time; what comes beyond is told to come again.
+const MAX_REQUESTS: usize = 1024;
+/// For how long a body may come in.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// For how long an answer may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// How much goes on at a time.
+pub(super) struct Limits {
+    requests: Semaphore,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { requests: Semaphore::new(MAX_REQUESTS) }
+    }
+}
+
+/// Who sent a request, as far as it told.
+#[derive(Clone, Debug)]
+pub(super) enum Authentication {
+    /// No credential was shown.
+    NotRequested,
+    /// It was, and it was accepted. (One that was not accepted never comes this far.)
+    Authenticated(Box<Caller>),
+}
+
+/// Where a request came from, where that is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClientAddress(pub(super) Option<IpAddr>);
+
+pub(super) fn client_address(request: &Request) -> Option<IpAddr> {
+    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical())
+}
+
+/// Refuses what is too much: too many requests at a time, too large headers, too slow an answer.
+pub(super) async fn limit(State(limits): State<Arc<Limits>>, request: Request, next: Next) -> Response {
+    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if headers + request.uri().path_and_query().map_or(0, |target| target.as_str().len()) > MAX_HEADERS {
+        return AppError::HeadersTooLarge.into_response();
+    }
+    let Ok(_one) = limits.requests.try_acquire() else {
+        return AppError::Unavailable("too many requests at a time".to_owned()).into_response();
+    };
+    match tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => AppError::Unavailable("the answer took too long".to_owned()).into_response(),
+    }
+}
+
+/// Judges a request, and passes it on with who sent it. A credential that is not accepted ends here, whatever the route.
+pub(super) async fn authenticate(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    match judge(&app, request).await {
+        Ok((request, principal)) => {
+            let mut response = if is_read(request.method().as_str()) {
+                next.run(request).await
+            } else {
+                // A client that hangs up does not leave a change half confirmed.
+                let running = tokio::spawn(next.run(request));
+                match running.await {
+                    Ok(response) => response,
+                    Err(error) => AppError::Internal(format!("a change ended early: {error}")).into_response(),
+                }
+            };
+            response.extensions_mut().insert(LoggedPrincipal(principal));
+            response
+        }
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn judge(app: &App, request: Request) -> Result<(Request, String), AppError> {
+    let (public_scheme, public_authority) =
+        app.settings().public_origin().map_err(|e| AppError::Internal(e.to_string()))?;
+    // A proxy in front may end TLS: under the public authority, the scheme is the public one.
+    let scheme_of = |authority: &str| {
+        let authority = authority.to_ascii_lowercase();
+        let is_public = crate::settings::normal_authority(&public_scheme, &authority) == public_authority;
+        if is_public { public_scheme.clone() } else { "http".to_owned() }
+    };
+    let target = hygiene::check(&request, scheme_of)?;
+    let scheme = if target.authority == public_authority { public_scheme.as_str() } else { "http" };
+    let address = client_address(&request);
+    let (parts, body) = request.into_parts();
+    let body = read_body(body).await?;
+    let verified = app.verify_request(&OriginalRequest {
+        method: parts.method.as_str(),
+        scheme,
+        authority: &target.authority,
+        target: &target.path_and_query,
+        headers: &parts.headers,
+        body: Some(&body),
+        address,
+    })?;
+    let principal = verified.as_ref().map_or("-".to_owned(), |v| v.caller.principal().audit_principal().to_string());
+    let authentication = verified
+        .map_or(Authentication::NotRequested, |verified| Authentication::Authenticated(Box::new(verified.caller)));
+    let mut request = Request::from_parts(parts, Body::from(body));
+    request.extensions_mut().insert(authentication);
+    request.extensions_mut().insert(ClientAddress(address));
+    Ok((request, principal))
+}
+
+async fn read_body(body: Body) -> Result<Bytes, AppError> {
+    let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect());
+    match read.await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(AppError::TooLarge(MAX_BODY)),
+        Ok(Err(_)) => Err(AppError::BadRequest("The body broke off or is malformed.".to_owned())),
+        Err(_) => Err(AppError::Timeout),
+    }
+}

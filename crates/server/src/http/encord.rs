@@ -1,0 +1,128 @@
+//! `/v2/public`: what the unmodified Encord Python SDK asks. The operations are the same as everywhere.
+
+use std::sync::Arc;
+
+use axum::{Json, Router, extract::State, routing::get};
+use domain::{ProjectId, Timestamp, role::ProjectRole};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::extract::{Authenticated, Path, ProjectRef, Query};
+use crate::{
+    App, AppError,
+    app::{ListedProject, Paging, ProjectQuery},
+};
+
+pub(super) fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v2/public/user/bearer-token", get(bearer_token))
+        .route("/v2/public/projects", get(list_projects))
+        .route("/v2/public/projects/{project}", get(find_project))
+        .route("/v2/public/user/current-organisation/groups", get(list_groups))
+}
+
+/// What `encord.orm.project.ProjectDTO` requires; what Keyward has no notion of is empty.
+#[derive(Serialize)]
+struct Project {
+    project_hash: uuid::Uuid,
+    project_type: &'static str,
+    status: &'static str,
+    title: String,
+    description: String,
+    created_at: Timestamp,
+    creator_email: String,
+    last_edited_at: Timestamp,
+    ontology_hash: String,
+    editor_ontology: Value,
+    user_role: Option<u8>,
+}
+
+impl From<ListedProject> for Project {
+    fn from(listed: ListedProject) -> Self {
+        let ListedProject { project, creator_email } = listed;
+        Self {
+            project_hash: project.id.uuid(),
+            project_type: "manual_qa",
+            status: "In progress",
+            title: project.title,
+            description: project.description,
+            created_at: project.created_at,
+            creator_email: creator_email.unwrap_or(project.created_by),
+            last_edited_at: project.updated_at,
+            ontology_hash: String::new(),
+            editor_ontology: json!({}),
+            // `encord.orm.project.ProjectUserRole`: ADMIN, ANNOTATOR_REVIEWER, REVIEWER.
+            user_role: project.role.map(|role| match role {
+                ProjectRole::Admin => 0,
+                ProjectRole::Editor => 3,
+                ProjectRole::Viewer => 2,
+            }),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Page<T> {
+    results: Vec<T>,
+    next_page_token: Option<String>,
+}
+
+/// `encord.orm.project.ProjectFilterParams`; a parameter that is not known here is ignored, as newer SDKs send more.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ProjectFilter {
+    title_eq: Option<String>,
+    title_like: Option<String>,
+    desc_eq: Option<String>,
+    desc_like: Option<String>,
+    created_before: Option<Timestamp>,
+    created_after: Option<Timestamp>,
+    edited_before: Option<Timestamp>,
+    edited_after: Option<Timestamp>,
+    include_org_access: bool,
+    page_token: Option<String>,
+    page_size: Option<i64>,
+}
+
+async fn bearer_token(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+) -> Result<Json<Value>, AppError> {
+    let (token, _) = app.create_bearer_token(&caller)?;
+    Ok(Json(json!({ "token": token })))
+}
+
+async fn list_projects(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    Query(filter): Query<ProjectFilter>,
+) -> Result<Json<Page<Project>>, AppError> {
+    let query = ProjectQuery {
+        title: filter.title_eq,
+        title_like: filter.title_like,
+        description: filter.desc_eq,
+        description_like: filter.desc_like,
+        created_before: filter.created_before,
+        created_after: filter.created_after,
+        updated_before: filter.edited_before,
+        updated_after: filter.edited_after,
+        include_workspace: filter.include_org_access,
+    };
+    let paging = Paging { after: filter.page_token, limit: filter.page_size };
+    let page = app.search_projects(&caller, &query, &paging).await?;
+    Ok(Json(Page { results: page.items.into_iter().map(Project::from).collect(), next_page_token: page.next }))
+}
+
+async fn find_project(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    Path(project): Path<ProjectRef>,
+) -> Result<Json<Project>, AppError> {
+    let id: ProjectId = project.0;
+    app.find_project_anywhere(&caller, id).await.map(|listed| Json(listed.into()))
+}
+
+/// Empty until there are groups.
+async fn list_groups(_: Authenticated) -> Json<Page<Value>> {
+    Json(Page { results: Vec::new(), next_page_token: None })
+}

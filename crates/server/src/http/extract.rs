@@ -1,0 +1,180 @@
+//! What handlers take: the caller, JSON bodies, ids in paths, queries. What does not parse is a problem, not a text.
+
+use axum::{
+    extract::{FromRequest, FromRequestParts, Request},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use domain::ProjectId;
+use http::{StatusCode, header, request::Parts};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::authenticate::{Authentication, ClientAddress};
+use crate::{
+    AppError,
+    app::{Caller, Paging},
+    authentication::AuthenticationError,
+    system::SystemClock,
+};
+
+/// Somebody who was authenticated.
+pub(super) struct Authenticated(pub(super) Caller);
+
+impl<S: Sync> FromRequestParts<S> for Authenticated {
+    type Rejection = AppError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, AppError> {
+        match parts.extensions.get::<Authentication>() {
+            Some(Authentication::Authenticated(caller)) => Ok(Self(Caller::clone(caller))),
+            Some(Authentication::NotRequested) => {
+                use domain::Clock as _;
+                // The time is told to holders only, and there is none here.
+                Err(AppError::Unauthenticated(AuthenticationError::Missing, SystemClock.now()))
+            }
+            None => Err(AppError::Internal("a route that nobody judges".to_owned())),
+        }
+    }
+}
+
+/// Somebody who may or may not have been authenticated, and where they come from.
+pub(super) struct MaybeAuthenticated(pub(super) Option<Caller>, pub(super) ClientAddress);
+
+impl<S: Sync> FromRequestParts<S> for MaybeAuthenticated {
+    type Rejection = AppError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, AppError> {
+        let address = parts.extensions.get::<ClientAddress>().copied().unwrap_or(ClientAddress(None));
+        match parts.extensions.get::<Authentication>() {
+            Some(Authentication::Authenticated(caller)) => Ok(Self(Some(Caller::clone(caller)), address)),
+            Some(Authentication::NotRequested) => Ok(Self(None, address)),
+            None => Err(AppError::Internal("a route that nobody judges".to_owned())),
+        }
+    }
+}
+
+/// A JSON body.
+pub(super) struct Json<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = AppError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, AppError> {
+        let is_json = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split(';').next())
+            .is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"));
+        if !is_json {
+            return Err(AppError::UnsupportedMediaType);
+        }
+        let body = read(request, state).await?;
+        parse_json(&body).map(Self)
+    }
+}
+
+/// A JSON body that may be left out.
+pub(super) struct OptionalJson<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalJson<T> {
+    type Rejection = AppError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, AppError> {
+        let body = read(request, state).await?;
+        if body.is_empty() { Ok(Self(T::default())) } else { parse_json(&body).map(Self) }
+    }
+}
+
+async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, AppError> {
+    Bytes::from_request(request, state).await.map_err(|e| AppError::BadRequest(e.to_string()))
+}
+
+fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, AppError> {
+    serde_json::from_slice(body).map_err(|error| AppError::BadRequest(format!("The body cannot be read: {error}.")))
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+            Err(error) => AppError::Internal(format!("an answer: {error}")).into_response(),
+        }
+    }
+}
+
+/// 201 with what was created.
+pub(super) struct Created<T>(pub(super) T);
+
+impl<T: Serialize> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        (StatusCode::CREATED, Json(self.0)).into_response()
+    }
+}
+
+/// 204.
+pub(super) struct Done;
+
+impl IntoResponse for Done {
+    fn into_response(self) -> Response {
+        StatusCode::NO_CONTENT.into_response()
+    }
+}
+
+/// Ids in the path.
+pub(super) struct Path<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = AppError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, AppError> {
+        match axum::extract::Path::<T>::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(value)) => Ok(Self(value)),
+            Err(error) => Err(AppError::BadRequest(format!("The path cannot be read: {}.", error.body_text()))),
+        }
+    }
+}
+
+/// What stands behind the `?`.
+pub(super) struct Query<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = AppError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, AppError> {
+        match axum::extract::Query::<T>::from_request_parts(parts, state).await {
+            Ok(axum::extract::Query(value)) => Ok(Self(value)),
+            Err(error) => Err(AppError::BadRequest(format!("The query cannot be read: {}.", error.body_text()))),
+        }
+    }
+}
+
+/// Where a list goes on, and for how long.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PageQuery {
+    /// How many things, 1 to 200; 50 where nothing is said.
+    limit: Option<i64>,
+    /// The `next` of the page before.
+    after: Option<String>,
+}
+
+impl From<PageQuery> for Paging {
+    fn from(query: PageQuery) -> Self {
+        Self { after: query.after, limit: query.limit }
+    }
+}
+
+/// A project in a path: `prj_…`, or the UUID inside it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ProjectRef(pub(super) ProjectId);
+
+impl<'de> Deserialize<'de> for ProjectRef {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.parse::<uuid::Uuid>() {
+            Ok(uuid) if text.len() == 36 => Ok(Self(ProjectId::from_uuid(uuid))),
+            _ => text.parse().map(Self).map_err(serde::de::Error::custom),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What no request may be, whoever sends it: refused with 400 before anything is routed or judged.
+
+use axum::extract::Request;
+use http::{HeaderMap, HeaderName, Version, header};
+
+use crate::{AppError, settings::normal_authority};
+
+/// Fields that may stand once only (RFC 9110 §5.3); a second one means that somebody reads another than we do.
+const SINGLETONS: [HeaderName; 6] = [
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::AUTHORIZATION,
+    header::TRANSFER_ENCODING,
+    HeaderName::from_static("keyward-workspace"),
+];
+
+/// A request line that can be judged.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    /// The authority, in lower case and without default port.
+    pub(super) authority: String,
+    /// The raw path and query.
+    pub(super) path_and_query: String,
+}
+
+fn refuse<T>(detail: &str) -> Result<T, AppError> {
+    Err(AppError::BadRequest(detail.to_owned()))
+}
+
+/// Checks what does not depend on who asks. `scheme_of` tells the scheme under which an authority is reached.
+pub(super) fn check(request: &Request, scheme_of: impl Fn(&str) -> String) -> Result<Target, AppError> {
+    check_singletons(request.headers())?;
+    let uri = request.uri();
+    let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or_default());
+    let authority = match (request.version(), uri.authority(), host) {
+        // HTTP/2 has `:authority`, which must not contradict Host (RFC 9113 §8.3.1).
+        (Version::HTTP_2, Some(authority), None) => authority.as_str(),
+        (Version::HTTP_2, Some(authority), Some(host)) if authority.as_str().eq_ignore_ascii_case(host) => host,
+        (Version::HTTP_2, ..) => return refuse(":authority is missing, or differs from Host."),
+        (_, Some(_), _) => return refuse("The request target must be a path, not a whole URL."),
+        (_, None, Some(host)) => host,
+        (_, None, None) => return refuse("The request has no Host."),
+    };
+    if authority.parse::<http::uri::Authority>().is_err() || authority.contains('@') {
+        return refuse("Host is malformed.");
+    }
+    let path_and_query = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    check_path(uri.path())?;
+    let authority = normal_authority(&scheme_of(authority), authority);
+    Ok(Target { authority, path_and_query: path_and_query.to_owned() })
+}
+
+fn check_singletons(headers: &HeaderMap) -> Result<(), AppError> {
+    match SINGLETONS.iter().find(|name| headers.get_all(*name).iter().nth(1).is_some()) {
+        Some(name) => refuse(&format!("{name} stands more than once.")),
+        None => Ok(()),
+    }
+}
+
+/// Refuses paths that two readers may take for two things.
+pub(super) fn check_path(path: &str) -> Result<(), AppError> {
+    let ambiguous = !path.starts_with('/')
+        || path.contains("//")
+        || path.contains(['\\', ';'])
+        || path.split('/').any(|segment| matches!(segment, "." | ".."))
+        || has_escape(path, |byte| matches!(byte, b'.' | b'/' | b'\\' | b';' | b'%' | 0..=0x1f | 0x7f));
+    if ambiguous {
+        return refuse(
+            "The path may have no empty, `.` or `..` segments, no `;` or `\\`, and none of these in escaped form.",
+        );
+    }
+    Ok(())
+}
+
+/// Whether a path holds `%XX` of a byte that `is_bad`, or a `%` that is no escape.
+fn has_escape(path: &str, is_bad: fn(u8) -> bool) -> bool {
+    path.split('%').skip(1).any(|rest| {
+        let byte = rest.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        byte.is_none_or(is_bad)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_two_readers_may_read_differently_is_refused() {
+        for good in
+            ["/", "/api/v1/me", "/api/v1/me/", "/a%20b", "/a%C3%A4", "/a..b", "/a.b/c", "/.well-known/x", "/a+b~c"]
+        {
+            assert!(check_path(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "*",
+            "",
+            "/..",
+            "/a/../b",
+            "/a/./b",
+            "/a//b",
+            "//a",
+            "/a;b",
+            "/a\\b",
+            "/%2e%2e/a",
+            "/a/%2E./b",
+            "/a%2fb",
+            "/a%2Fb",
+            "/a%5cb",
+            "/a%3bb",
+            "/a%252fb",
+            "/a%00",
+            "/a%0d%0ab",
+            "/a%",
+            "/a%4",
+            "/a%zz",
+        ] {
+            assert!(check_path(bad).is_err(), "{bad}");
+        }
+    }
+}

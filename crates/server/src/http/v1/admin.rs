@@ -1,0 +1,90 @@
+//! What operators manage: quotas, users, and the list of workspaces.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use domain::{UserId, WorkspaceId};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    App, AppError,
+    http::extract::{Authenticated, Created, Json, PageQuery, Path, Query},
+};
+
+pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(quotas, update_quotas))
+        .routes(routes!(list_all_workspaces))
+        .routes(routes!(list_users, create_user))
+        .routes(routes!(update_user))
+}
+
+/// What a workspace may have.
+#[utoipa::path(get, path = "/api/v1/admin/workspaces/{ws}/quotas", tag = "operators",
+    params(("ws" = String, Path)), responses((status = 200, body = api::Quotas)))]
+async fn quotas(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    Path(ws): Path<WorkspaceId>,
+) -> Result<Json<api::Quotas>, AppError> {
+    app.quotas(&caller, ws).await.map(Json)
+}
+
+/// Sets what a workspace may have.
+#[utoipa::path(patch, path = "/api/v1/admin/workspaces/{ws}/quotas", tag = "operators",
+    params(("ws" = String, Path)), request_body = api::UpdateQuotas,
+    responses((status = 200, body = api::Quotas)))]
+async fn update_quotas(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    Path(ws): Path<WorkspaceId>,
+    Json(update): Json<api::UpdateQuotas>,
+) -> Result<Json<api::Quotas>, AppError> {
+    app.update_quotas(&caller, ws, update).await.map(Json)
+}
+
+/// Every workspace: names and quotas, nothing inside.
+#[utoipa::path(get, path = "/api/v1/admin/workspaces", tag = "operators",
+    params(PageQuery), responses((status = 200, body = api::Page<api::Workspace>)))]
+async fn list_all_workspaces(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<api::Page<api::Workspace>>, AppError> {
+    app.list_all_workspaces(&caller, &page.into()).await.map(Json)
+}
+
+/// Every user.
+#[utoipa::path(get, path = "/api/v1/admin/users", tag = "operators",
+    params(PageQuery), responses((status = 200, body = api::Page<api::User>)))]
+async fn list_users(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<api::Page<api::User>>, AppError> {
+    app.list_users(&caller, &page.into()).await.map(Json)
+}
+
+/// Creates a user, who is a member of nothing yet.
+#[utoipa::path(post, path = "/api/v1/admin/users", tag = "operators",
+    request_body = api::CreateUser, responses((status = 201, body = api::User)))]
+async fn create_user(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    Json(create): Json<api::CreateUser>,
+) -> Result<Created<api::User>, AppError> {
+    app.create_user(&caller, create).await.map(Created)
+}
+
+/// Changes a user's name, or whether they run the installation, or whether they are refused.
+#[utoipa::path(patch, path = "/api/v1/admin/users/{usr}", tag = "operators",
+    params(("usr" = String, Path)), request_body = api::UpdateUser,
+    responses((status = 200, body = api::User)))]
+async fn update_user(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    Path(user): Path<UserId>,
+    Json(update): Json<api::UpdateUser>,
+) -> Result<Json<api::User>, AppError> {
+    app.update_user(&caller, user, update).await.map(Json)
+}

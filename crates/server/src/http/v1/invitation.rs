@@ -1,0 +1,78 @@
+//! Invitations into a workspace.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use domain::{InvitationId, WorkspaceId};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    App, AppError,
+    http::extract::{Authenticated, Created, Done, Json, MaybeAuthenticated, PageQuery, Path, Query},
+};
+
+pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(list_invitations, create_invitations))
+        .routes(routes!(revoke_invitation))
+        .routes(routes!(resend_invitation))
+        .routes(routes!(accept_invitation))
+}
+
+/// Invitations, open and closed.
+#[utoipa::path(get, path = "/api/v1/workspaces/{ws}/invitations", tag = "invitations",
+    params(("ws" = String, Path), PageQuery), responses((status = 200, body = api::Page<api::Invitation>)))]
+async fn list_invitations(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    Path(ws): Path<WorkspaceId>,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<api::Page<api::Invitation>>, AppError> {
+    app.list_invitations(&caller, ws, &page.into()).await.map(Json)
+}
+
+/// Invites people with one role, all or none of them.
+#[utoipa::path(post, path = "/api/v1/workspaces/{ws}/invitations", tag = "invitations",
+    params(("ws" = String, Path)), request_body = api::CreateInvitations,
+    responses((status = 201, body = api::IssuedInvitations)))]
+async fn create_invitations(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    Path(ws): Path<WorkspaceId>,
+    Json(create): Json<api::CreateInvitations>,
+) -> Result<Created<api::IssuedInvitations>, AppError> {
+    app.create_invitations(&caller, ws, &create).await.map(Created)
+}
+
+/// Takes an invitation back.
+#[utoipa::path(delete, path = "/api/v1/workspaces/{ws}/invitations/{inv}", tag = "invitations",
+    params(("ws" = String, Path), ("inv" = String, Path)), responses((status = 204)))]
+async fn revoke_invitation(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    Path((ws, invitation)): Path<(WorkspaceId, InvitationId)>,
+) -> Result<Done, AppError> {
+    app.revoke_invitation(&caller, ws, invitation).await.map(|()| Done)
+}
+
+/// Gives an invitation a new token and a new end.
+#[utoipa::path(post, path = "/api/v1/workspaces/{ws}/invitations/{inv}/resend", tag = "invitations",
+    params(("ws" = String, Path), ("inv" = String, Path)), responses((status = 200, body = api::IssuedInvitation)))]
+async fn resend_invitation(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    Path((ws, invitation)): Path<(WorkspaceId, InvitationId)>,
+) -> Result<Json<api::IssuedInvitation>, AppError> {
+    app.resend_invitation(&caller, ws, invitation).await.map(Json)
+}
+
+/// Accepts an invitation, once. The token is the credential; who is authenticated joins as who they are.
+#[utoipa::path(post, path = "/api/v1/invitations/accept", tag = "invitations",
+    request_body = api::AcceptInvitation, responses((status = 200, body = api::AcceptedInvitation)))]
+async fn accept_invitation(
+    State(app): State<Arc<App>>,
+    MaybeAuthenticated(caller, address): MaybeAuthenticated,
+    Json(accept): Json<api::AcceptInvitation>,
+) -> Result<Json<api::AcceptedInvitation>, AppError> {
+    app.accept_invitation(caller.as_ref(), address.0, accept).await.map(Json)
+}

@@ -1,0 +1,31 @@
+//! Who is asking.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    App, AppError,
+    http::extract::{Authenticated, Created, Json},
+};
+
+pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(me)).routes(routes!(create_proof_challenge))
+}
+
+/// Who the caller is, with which key, and where they are a member.
+#[utoipa::path(get, path = "/api/v1/me", tag = "me", responses((status = 200, body = api::Me)))]
+async fn me(State(app): State<Arc<App>>, Authenticated(caller): Authenticated) -> Result<Json<api::Me>, AppError> {
+    app.me(&caller).map(Json)
+}
+
+/// A fresh challenge, to prove that a private key is at hand.
+#[utoipa::path(post, path = "/api/v1/me/proof-challenges", tag = "me",
+    responses((status = 201, body = api::ProofChallenge)))]
+async fn create_proof_challenge(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+) -> Result<Created<api::ProofChallenge>, AppError> {
+    app.create_proof_challenge(&caller).await.map(Created)
+}

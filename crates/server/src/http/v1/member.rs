@@ -1,0 +1,64 @@
+//! Members of a workspace.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use domain::{PrincipalId, UserId, WorkspaceId};
+use serde::Deserialize;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    App, AppError,
+    http::extract::{Authenticated, Done, Json, PageQuery, Path, Query},
+};
+
+pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(list_members)).routes(routes!(update_member, delete_member))
+}
+
+/// Who takes over what would be left without an admin.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SuccessorQuery {
+    /// `usr_…` or `sa_…`.
+    #[param(value_type = Option<String>)]
+    pub(super) successor: Option<PrincipalId>,
+}
+
+/// Who is in a workspace.
+#[utoipa::path(get, path = "/api/v1/workspaces/{ws}/members", tag = "members",
+    params(("ws" = String, Path), PageQuery), responses((status = 200, body = api::Page<api::Member>)))]
+async fn list_members(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    Path(ws): Path<WorkspaceId>,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<api::Page<api::Member>>, AppError> {
+    app.list_members(&caller, ws, &page.into()).await.map(Json)
+}
+
+/// Gives a member another role.
+#[utoipa::path(patch, path = "/api/v1/workspaces/{ws}/members/{usr}", tag = "members",
+    params(("ws" = String, Path), ("usr" = String, Path)), request_body = api::UpdateMember,
+    responses((status = 200, body = api::Member)))]
+async fn update_member(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    Path((ws, user)): Path<(WorkspaceId, UserId)>,
+    Json(update): Json<api::UpdateMember>,
+) -> Result<Json<api::Member>, AppError> {
+    app.update_member(&caller, ws, user, &update).await.map(Json)
+}
+
+/// Removes a member; members may leave by themselves.
+#[utoipa::path(delete, path = "/api/v1/workspaces/{ws}/members/{usr}", tag = "members",
+    params(("ws" = String, Path), ("usr" = String, Path), SuccessorQuery), responses((status = 204)))]
+async fn delete_member(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    Path((ws, user)): Path<(WorkspaceId, UserId)>,
+    Query(query): Query<SuccessorQuery>,
+) -> Result<Done, AppError> {
+    app.delete_member(&caller, ws, user, query.successor).await.map(|()| Done)
+}
