@@ -8,7 +8,9 @@ use domain::{
     api_key::KeyState,
     principal::{Credential, IdentityRefusal, Principal},
 };
-use http_signature::{Profile, RequestView, UnverifiedSignature, VerificationKey, VerifiedSignature, VerifyError};
+use http_signature::{
+    Profile, RequestView, SignatureError, UnverifiedSignature, VerificationKey, VerifiedSignature, VerifyError,
+};
 use store::ReplayKey;
 
 use super::{App, Caller};
@@ -64,9 +66,13 @@ impl App {
         if !feed.holds_lease() {
             return Err(AppError::Unavailable("this node holds no lease".to_owned()));
         }
-        verdict.map_err(|(key, error)| {
-            self.note_refusal(key, request.address, &error);
-            AppError::Unauthenticated(error, now)
+        verdict.map_err(|refusal| match refusal {
+            Refusal::Credential(key, error) => {
+                self.note_refusal(key, request.address, &error);
+                AppError::Unauthenticated(error, now)
+            }
+            Refusal::TooLarge => AppError::HeadersTooLarge,
+            Refusal::BadRequest(what) => AppError::BadRequest(format!("The request's {what} cannot be signed.")),
         })
     }
 
@@ -75,7 +81,7 @@ impl App {
         request: &OriginalRequest<'_>,
         directory: &Snapshot,
         now: Timestamp,
-    ) -> Result<Option<Verified>, (Option<ApiKeyId>, Error)> {
+    ) -> Result<Option<Verified>, Refusal> {
         let view = RequestView {
             method: request.method,
             scheme: request.scheme,
@@ -83,14 +89,24 @@ impl App {
             target: request.target,
             headers: request.headers,
         };
-        let signature = UnverifiedSignature::parse(&view).map_err(|e| (None, Error::Malformed(e.to_string())))?;
+        let signature = UnverifiedSignature::parse(&view).map_err(|error| match error {
+            SignatureError::TooManyLabels | SignatureError::TooManyComponents => Refusal::TooLarge,
+            SignatureError::BadRequest(what) => Refusal::BadRequest(what),
+            other => Refusal::Credential(None, Error::Malformed(other.to_string())),
+        })?;
         let mut authorizations = request.headers.get_all(header::AUTHORIZATION).iter();
         match (signature, authorizations.next()) {
             (None, None) => Ok(None),
-            (Some(_), Some(_)) => Err((None, Error::Several)),
-            (None, Some(_)) if authorizations.next().is_some() => Err((None, Error::Several)),
-            (None, Some(authorization)) => self.judge_bearer_token(authorization, request, directory, now).map(Some),
-            (Some(signature), None) => self.judge_signature(signature, request, directory, now).map(Some),
+            (Some(_), Some(_)) => Err(Refusal::Credential(None, Error::Several)),
+            (None, Some(_)) if authorizations.next().is_some() => Err(Refusal::Credential(None, Error::Several)),
+            (None, Some(authorization)) => {
+                let verified = self.judge_bearer_token(authorization, request, directory, now);
+                verified.map(Some).map_err(|(key, error)| Refusal::Credential(key, error))
+            }
+            (Some(signature), None) => {
+                let verified = self.judge_signature(signature, request, directory, now);
+                verified.map(Some).map_err(|(key, error)| Refusal::Credential(key, error))
+            }
         }
     }
 
@@ -155,6 +171,16 @@ impl App {
     pub(super) fn note_refusal(&self, key: Option<ApiKeyId>, address: Option<IpAddr>, error: &Error) {
         self.journal.note_refusal(RefusalKind { key, address, code: error.code() }, error.to_string());
     }
+}
+
+/// Why a request is not taken.
+enum Refusal {
+    /// Its credential is not accepted; the key is the one it names, where there is such a key.
+    Credential(Option<ApiKeyId>, Error),
+    /// It has more signatures or components than anybody needs.
+    TooLarge,
+    /// It cannot be signed as it is.
+    BadRequest(&'static str),
 }
 
 /// Whether a method only reads (RFC 9110 §9.2.1), so that it may be repeated.

@@ -1,0 +1,6 @@
+//! What users of a server see: the real router, the real store.
+
+#![expect(unreachable_pub, reason = "one binary: its own rooms are all there is to reach")]
+
+mod start;
+mod support;

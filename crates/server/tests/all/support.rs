@@ -1,0 +1,403 @@
+//! A whole server without a socket: the real router, the real store in a temporary directory, a clock that stands still
+//! until it is told to move, and chance that is the same every time.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{Router, body::Body, extract::ConnectInfo};
+use domain::{Clock, Random, Timestamp};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use http_signature::{Ed25519SigningKey, Profile, RequestView, SigningParameters, sign_request};
+use serde_json::{Value, json};
+use server::{
+    App, Settings,
+    app::{Caller, KeyOwner, Parts},
+};
+use tower::ServiceExt as _;
+
+/// Where the test server is found.
+pub const HOST: &str = "127.0.0.1:8080";
+
+/// A clock that stands still.
+pub struct FakeClock {
+    micros: AtomicI64,
+    boot_micros: AtomicU64,
+}
+
+impl FakeClock {
+    pub fn new() -> Self {
+        // 2026-01-02T03:04:05Z
+        Self { micros: AtomicI64::new(1_767_323_045_000_000), boot_micros: AtomicU64::new(1_000_000) }
+    }
+
+    /// Lets time pass, on both clocks.
+    pub fn advance(&self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).expect("a short time");
+        self.micros.fetch_add(micros.cast_signed(), Ordering::SeqCst);
+        self.boot_micros.fetch_add(micros, Ordering::SeqCst);
+    }
+
+    /// Sets the wall clock alone, as an administrator may.
+    pub fn set_wall(&self, second: i64) {
+        self.micros.store(second * 1_000_000, Ordering::SeqCst);
+    }
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_microsecond(self.micros.load(Ordering::SeqCst)).expect("a time of our age")
+    }
+
+    fn since_boot(&self) -> Duration {
+        Duration::from_micros(self.boot_micros.load(Ordering::SeqCst))
+    }
+}
+
+/// SplitMix64: the same bytes in every run.
+pub struct SeededRandom(Mutex<u64>);
+
+impl SeededRandom {
+    pub fn new(seed: u64) -> Self {
+        Self(Mutex::new(seed))
+    }
+}
+
+impl Random for SeededRandom {
+    fn fill(&self, bytes: &mut [u8]) {
+        let mut state = self.0.lock().expect("no test panics in here");
+        for chunk in bytes.chunks_mut(8) {
+            *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = *state;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            chunk.copy_from_slice(&(z ^ (z >> 31)).to_le_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+/// A key pair of a client.
+#[derive(Clone)]
+pub struct Key {
+    signing: Arc<Ed25519SigningKey>,
+    /// The key as one pastes it.
+    pub openssh: String,
+    /// `SHA256:…`
+    pub fingerprint: String,
+    /// `key_…`, once it is registered.
+    pub id: String,
+}
+
+/// Somebody with a registered key.
+#[derive(Clone)]
+pub struct Actor {
+    pub key: Key,
+    /// `usr_…` or `sa_…`
+    pub id: String,
+    pub email: String,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub bytes: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as JSON; null where there is none.
+    pub fn json(&self) -> Value {
+        if self.bytes.is_empty() { Value::Null } else { serde_json::from_slice(&self.bytes).expect("JSON") }
+    }
+
+    /// The problem's code.
+    pub fn code(&self) -> String {
+        self.json()["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The body, after the status was seen to be this.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", String::from_utf8_lossy(&self.bytes));
+        self.json()
+    }
+
+    /// The problem, after status and code were seen to be these.
+    #[track_caller]
+    pub fn expect_problem(self, status: u16, code: &str) -> Value {
+        assert_eq!(
+            (self.status.as_u16(), self.code().as_str()),
+            (status, code),
+            "{}",
+            String::from_utf8_lossy(&self.bytes)
+        );
+        self.json()
+    }
+}
+
+/// The server under test.
+pub struct TestApp {
+    pub app: Arc<App>,
+    pub router: Router,
+    pub clock: Arc<FakeClock>,
+    pub random: Arc<SeededRandom>,
+    pub directory: Arc<tempfile::TempDir>,
+}
+
+impl TestApp {
+    /// An empty installation.
+    pub async fn new() -> Self {
+        Self::with_settings(|_| {}).await
+    }
+
+    /// An empty installation with other settings.
+    pub async fn with_settings(change: impl FnOnce(&mut Settings)) -> Self {
+        let directory = Arc::new(tempfile::tempdir().expect("a temporary directory"));
+        Self::open(directory, Arc::new(FakeClock::new()), Arc::new(SeededRandom::new(7)), change).await
+    }
+
+    async fn open(
+        directory: Arc<tempfile::TempDir>,
+        clock: Arc<FakeClock>,
+        random: Arc<SeededRandom>,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        let mut settings = Settings::new(format!("http://{HOST}"));
+        change(&mut settings);
+        let parts =
+            Parts { clock: clock.clone(), random: random.clone(), ..Parts::embedded(directory.path(), settings) };
+        let app = App::open_for_serving(parts).await.expect("an installation");
+        let (router, _) = server::http::router(Arc::clone(&app));
+        Self { app, router, clock, random, directory }
+    }
+
+    /// The same installation after a restart, with its clock and its data.
+    pub async fn restart(self) -> Self {
+        self.app.close().await;
+        let settings = self.app.settings().clone();
+        Self::open(self.directory, self.clock, self.random, |s| *s = settings).await
+    }
+
+    /// A fresh key pair that nobody knows.
+    pub fn new_key(&self) -> Key {
+        let mut seed = [0; 32];
+        self.random.fill(&mut seed);
+        let signing = Ed25519SigningKey::from_seed(&seed);
+        let mut blob = Vec::new();
+        for part in [b"ssh-ed25519".as_slice(), signing.public_key().as_slice()] {
+            blob.extend(u32::try_from(part.len()).expect("short").to_be_bytes());
+            blob.extend(part);
+        }
+        use base64::{Engine as _, engine::general_purpose::STANDARD};
+        let openssh = format!("ssh-ed25519 {}", STANDARD.encode(&blob));
+        let fingerprint = domain::PublicKey::parse(&openssh).expect("a good key").key.fingerprint().to_string();
+        Key { signing: Arc::new(signing), openssh, fingerprint, id: String::new() }
+    }
+
+    /// A user of no workspace, with a key.
+    pub async fn user(&self, name: &str, operator: bool) -> Actor {
+        let email = format!("{name}@example.com");
+        let create = api::CreateUser { email: email.clone(), name: name.to_owned(), password: None, operator };
+        let user = self.app.create_user(&Caller::host(), create).await.expect("a user");
+        let key = self.add_key(KeyOwner::User(user.id), name).await;
+        Actor { key, id: user.id.to_string(), email }
+    }
+
+    async fn add_key(&self, owner: KeyOwner, title: &str) -> Key {
+        let mut key = self.new_key();
+        let create = api::CreateApiKey {
+            title: title.to_owned(),
+            public_key: key.openssh.clone(),
+            expires_at: None,
+            proof: None,
+        };
+        key.id = self.app.create_api_key(&Caller::host(), owner, &create).await.expect("a key").id.to_string();
+        key
+    }
+
+    /// A workspace with this admin.
+    pub async fn workspace(&self, slug: &str, admin: &Actor) -> String {
+        let create = api::CreateWorkspace {
+            name: format!("The {slug}"),
+            slug: slug.to_owned(),
+            admin_email: Some(admin.email.clone()),
+        };
+        let created = self.app.create_workspace(&Caller::host(), create).await.expect("a workspace");
+        created.workspace.id.to_string()
+    }
+
+    /// Invites an address, and tells the token.
+    pub async fn invite(&self, workspace: &str, admin: &Actor, email: &str, role: &str) -> String {
+        let path = format!("/api/v1/workspaces/{workspace}/invitations");
+        let issued =
+            self.post(&path, &json!({"emails": [email], "role": role})).by(&admin.key).send().await.expect(201);
+        issued["items"][0]["token"].as_str().expect("a token").to_owned()
+    }
+
+    /// A new person in a workspace, by invitation as everybody, with a key.
+    pub async fn member(&self, workspace: &str, admin: &Actor, name: &str, role: &str) -> Actor {
+        let email = format!("{name}@example.com");
+        let token = self.invite(workspace, admin, &email, role).await;
+        let accept = json!({"token": token, "name": name, "password": "correct horse battery"});
+        let accepted = self.post("/api/v1/invitations/accept", &accept).send().await.expect(200);
+        let id = accepted["user"].as_str().expect("an id").to_owned();
+        let key = self.add_key(KeyOwner::User(id.parse().expect("usr_")), name).await;
+        Actor { key, id, email }
+    }
+
+    /// Takes somebody who is a user already into a workspace.
+    pub async fn join(&self, workspace: &str, admin: &Actor, user: &Actor, role: &str) {
+        let token = self.invite(workspace, admin, &user.email, role).await;
+        self.post("/api/v1/invitations/accept", &json!({"token": token})).by(&user.key).send().await.expect(200);
+    }
+
+    /// A service account with a key.
+    pub async fn service_account(&self, workspace: &str, admin: &Actor, name: &str) -> Actor {
+        let path = format!("/api/v1/workspaces/{workspace}/service-accounts");
+        let account =
+            self.post(&path, &json!({"name": name, "description": ""})).by(&admin.key).send().await.expect(201);
+        let id = account["id"].as_str().expect("an id").to_owned();
+        let owner = KeyOwner::ServiceAccount(workspace.parse().expect("ws_"), id.parse().expect("sa_"));
+        let key = self.add_key(owner, name).await;
+        Actor { key, id, email: account["email"].as_str().expect("an address").to_owned() }
+    }
+
+    /// Raises all quotas of a workspace.
+    pub async fn raise_quotas(&self, workspace: &str, limit: u32) {
+        let update = api::UpdateQuotas {
+            service_accounts: Some(limit),
+            keys_per_service_account: Some(limit),
+            keys_per_user: Some(limit),
+        };
+        let workspace = workspace.parse().expect("ws_");
+        self.app.update_quotas(&Caller::host(), workspace, update).await.expect("quotas");
+    }
+
+    pub fn get(&self, path: &str) -> TestRequest<'_> {
+        self.request("GET", path, &Value::Null)
+    }
+
+    pub fn delete(&self, path: &str) -> TestRequest<'_> {
+        self.request("DELETE", path, &Value::Null)
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> TestRequest<'_> {
+        self.request("POST", path, body)
+    }
+
+    pub fn patch(&self, path: &str, body: &Value) -> TestRequest<'_> {
+        self.request("PATCH", path, body)
+    }
+
+    pub fn put(&self, path: &str, body: &Value) -> TestRequest<'_> {
+        self.request("PUT", path, body)
+    }
+
+    /// Any request; a null body is none.
+    pub fn request(&self, method: &str, path: &str, body: &Value) -> TestRequest<'_> {
+        let body = if body.is_null() { Vec::new() } else { serde_json::to_vec(body).expect("JSON") };
+        let mut headers = HeaderMap::new();
+        headers.insert("host", HeaderValue::from_static(HOST));
+        if !body.is_empty() {
+            headers.insert("content-type", HeaderValue::from_static("application/json"));
+        }
+        TestRequest {
+            app: self,
+            method: method.to_owned(),
+            target: path.to_owned(),
+            headers,
+            body,
+            address: Ipv4Addr::LOCALHOST.into(),
+        }
+    }
+}
+
+/// A request on its way; what is changed after signing was not signed.
+#[derive(Clone)]
+pub struct TestRequest<'a> {
+    app: &'a TestApp,
+    pub method: String,
+    pub target: String,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+    pub address: IpAddr,
+}
+
+impl TestRequest<'_> {
+    /// Sets a header.
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value).expect("a value"));
+        self
+    }
+
+    /// Signs with the native profile, now, with a fresh nonce.
+    pub fn by(self, key: &Key) -> Self {
+        self.signed(key, Profile::Native, 0)
+    }
+
+    /// Signs as the Encord SDK does.
+    pub fn by_encord(self, key: &Key) -> Self {
+        self.signed(key, Profile::Encord, 0)
+    }
+
+    /// Signs with a clock that is off by so many seconds.
+    pub fn signed(mut self, key: &Key, profile: Profile, seconds_off: i64) -> Self {
+        let mut nonce = [0; 16];
+        self.app.random.fill(&mut nonce);
+        use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+        let nonce = URL_SAFE_NO_PAD.encode(nonce);
+        let created = self.app.clock.now().as_second() + seconds_off;
+        let key_id = match profile {
+            Profile::Native => key.fingerprint.clone(),
+            Profile::Encord => key.signing.public_key().iter().map(|byte| format!("{byte:02x}")).collect(),
+        };
+        let view = RequestView {
+            method: &self.method,
+            scheme: "http",
+            authority: HOST,
+            target: &self.target,
+            headers: &self.headers,
+        };
+        let covered: &[&str] =
+            if self.headers.contains_key("keyward-workspace") { &["keyward-workspace"] } else { &[] };
+        let parameters = SigningParameters {
+            created,
+            lifetime_seconds: 60,
+            nonce: &nonce,
+            key_id: &key_id,
+            covered_headers: covered,
+        };
+        let signed = sign_request(&view, &self.body, profile, &parameters, key.signing.as_ref()).expect("a signature");
+        let digest = signed.content_digest.map(|digest| ("content-digest", digest));
+        let fields = [("signature-input", signed.signature_input), ("signature", signed.signature)];
+        for (name, value) in fields.into_iter().chain(digest) {
+            self = self.header(name, &value);
+        }
+        self
+    }
+
+    /// Shows a bearer token.
+    pub fn bearer(self, token: &str) -> Self {
+        let value = format!("Bearer {token}");
+        self.header("authorization", &value)
+    }
+
+    /// Sends it through the real router.
+    pub async fn send(self) -> Answer {
+        let mut request = Request::builder().method(self.method.as_str()).uri(&self.target);
+        *request.headers_mut().expect("a good request") = self.headers;
+        let mut request = request.body(Body::from(self.body)).expect("a good request");
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::new(self.address, 40_000)));
+        let response = self.app.router.clone().oneshot(request).await.expect("the router answers");
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.expect("a body").to_bytes().to_vec();
+        Answer { status: parts.status, headers: parts.headers, bytes }
+    }
+}
