@@ -120,7 +120,9 @@ pub enum WorkspacePermission {
     ViewMembers,
     /// Change roles, remove people.
     ManageMembers,
-    /// See, send and take back invitations.
+    /// See invitations.
+    ViewInvitations,
+    /// Send and take back invitations.
     ManageInvitations,
     /// See its service accounts and their keys.
     ViewServiceAccounts,
@@ -143,6 +145,7 @@ impl WorkspacePermission {
             Self::Update
             | Self::Delete
             | Self::ManageMembers
+            | Self::ViewInvitations
             | Self::ManageInvitations
             | Self::ViewServiceAccounts
             | Self::ManageServiceAccounts
@@ -294,6 +297,17 @@ impl Principal {
         self.require_signature()
     }
 
+    /// Whether they run the installation, and may thus manage a workspace from outside.
+    ///
+    /// # Errors
+    /// [`Denied::NotFound`] for who is neither an operator nor in the workspace, else what is missing.
+    pub fn authorize_operator_of(&self, workspace: WorkspaceId) -> Result<(), Denied> {
+        if !self.is_operator() && self.role_in(workspace).is_none() {
+            return Err(Denied::NotFound);
+        }
+        self.authorize_operator()
+    }
+
     /// The user who manages keys of their own.
     ///
     /// # Errors
@@ -315,5 +329,162 @@ impl Principal {
             Credential::BearerToken(_) => Err(Denied::BearerToken),
             Credential::Signature(_) | Credential::Host => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ServiceAccountId;
+
+    fn workspace(text: &str) -> WorkspaceId {
+        text.parse().unwrap()
+    }
+
+    fn here() -> WorkspaceId {
+        workspace("ws_01h455vb4pex5vsknk084sn02q")
+    }
+
+    fn elsewhere() -> WorkspaceId {
+        workspace("ws_01h455vb4pex5vsknk084sn02r")
+    }
+
+    fn user() -> UserId {
+        "usr_01h455vb4pex5vsknk084sn02q".parse().unwrap()
+    }
+
+    fn account() -> ServiceAccountId {
+        "sa_01h455vb4pex5vsknk084sn02q".parse().unwrap()
+    }
+
+    fn signature() -> Credential {
+        Credential::Signature("key_01h455vb4pex5vsknk084sn02q".parse().unwrap())
+    }
+
+    fn bearer() -> Credential {
+        Credential::BearerToken("key_01h455vb4pex5vsknk084sn02q".parse().unwrap())
+    }
+
+    fn principal(id: impl Into<PrincipalId>, role: Option<Role>, operator: bool, credential: Credential) -> Principal {
+        let membership =
+            |role| Membership { workspace: here(), slug: Arc::from("acme"), name: Arc::from("Acme"), role };
+        let identity = Identity {
+            id: id.into(),
+            email: "ada@example.com".into(),
+            name: "Ada".into(),
+            operator,
+            disabled: false,
+            memberships: role.map(membership).into_iter().collect(),
+        };
+        Principal::new(Arc::new(identity), credential)
+    }
+
+    fn status(result: Result<(), Denied>) -> u16 {
+        match result {
+            Ok(()) => 200,
+            Err(Denied::NotFound) => 404,
+            Err(Denied::Role(_) | Denied::BearerToken | Denied::ServiceAccount) => 403,
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn roles_in_a_workspace_become_permissions() {
+        use WorkspacePermission as P;
+        let who = [
+            principal(user(), Some(Role::Member), false, signature()),
+            principal(user(), Some(Role::Admin), false, signature()),
+            principal(user(), Some(Role::Admin), false, bearer()),
+            principal(account(), Some(Role::Member), false, signature()),
+            principal(account(), Some(Role::Admin), false, signature()),
+            principal(user(), None, true, signature()),
+            Principal::host(),
+        ];
+        for (permission, expected) in [
+            //                             member admin bearer account admin-account operator host
+            (P::View,                     [200,   200,  200,   200,    200,          404,     200]),
+            (P::Update,                   [403,   200,  200,   403,    200,          404,     200]),
+            (P::Delete,                   [403,   200,  403,   403,    200,          404,     200]),
+            (P::ViewMembers,              [200,   200,  200,   200,    200,          404,     200]),
+            (P::ManageMembers,            [403,   200,  403,   403,    200,          404,     200]),
+            (P::ViewInvitations,          [403,   200,  200,   403,    200,          404,     200]),
+            (P::ManageInvitations,        [403,   200,  403,   403,    200,          404,     200]),
+            (P::ViewServiceAccounts,      [403,   200,  200,   403,    200,          404,     200]),
+            (P::ManageServiceAccounts,    [403,   200,  200,   403,    200,          404,     200]),
+            (P::GrantServiceAccountRole,  [403,   200,  403,   403,    200,          404,     200]),
+            (P::ManageServiceAccountKeys, [403,   200,  403,   403,    200,          404,     200]),
+            (P::CreateProject,            [200,   200,  200,   200,    200,          404,     200]),
+            (P::ViewAuditEvents,          [403,   200,  200,   403,    200,          404,     200]),
+        ] {
+            let got = who.each_ref().map(|who| status(who.authorize(permission, here())));
+            assert_eq!(got, expected, "{permission:?}");
+            let abroad = who[..6].iter().all(|who| who.authorize(permission, elsewhere()) == Err(Denied::NotFound));
+            assert!(abroad, "{permission:?} in a workspace that they are not in");
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn roles_in_a_project_become_permissions_and_an_admin_of_the_workspace_only_sees_it() {
+        use ProjectPermission as P;
+        let member = principal(user(), Some(Role::Member), false, signature());
+        let admin = principal(user(), Some(Role::Admin), false, signature());
+        let (viewer, editor, lead) = (Some(ProjectRole::Viewer), Some(ProjectRole::Editor), Some(ProjectRole::Admin));
+        for (permission, expected) in [
+            //                  nobody viewer editor lead  workspace admin: not in it, viewer, lead
+            (P::View,          [404,   200,   200,   200,  200,                        200,    200]),
+            (P::Edit,          [404,   403,   200,   200,  403,                        403,    200]),
+            (P::Delete,        [404,   403,   403,   200,  403,                        403,    200]),
+            (P::ManageMembers, [404,   403,   403,   200,  403,                        403,    200]),
+        ] {
+            let cases = [
+                (&member, None), (&member, viewer), (&member, editor), (&member, lead),
+                (&admin, None), (&admin, viewer), (&admin, lead),
+            ];
+            let got = cases.map(|(who, role)| status(who.authorize_project(permission, here(), role)));
+            assert_eq!(got, expected, "{permission:?}");
+            // A role in the project is nothing without a place in its workspace.
+            assert_eq!(member.authorize_project(permission, elsewhere(), lead), Err(Denied::NotFound));
+        }
+        let bearer = principal(user(), Some(Role::Admin), false, bearer());
+        assert_eq!(bearer.authorize_project(P::ManageMembers, here(), lead), Err(Denied::BearerToken));
+        assert_eq!(bearer.authorize_project(P::Delete, here(), lead), Ok(()));
+    }
+
+    #[test]
+    fn operators_manage_workspaces_from_outside_and_who_is_not_in_them_is_told_nothing() {
+        let operator = principal(user(), None, true, signature());
+        let admin = principal(user(), Some(Role::Admin), false, signature());
+        assert_eq!(operator.authorize_operator(), Ok(()));
+        assert_eq!(operator.authorize_operator_of(elsewhere()), Ok(()));
+        assert_eq!(Principal::host().authorize_operator_of(here()), Ok(()));
+        assert_eq!(status(admin.authorize_operator()), 403);
+        assert_eq!(status(admin.authorize_operator_of(here())), 403);
+        assert_eq!(status(admin.authorize_operator_of(elsewhere())), 404);
+        assert_eq!(principal(user(), None, true, bearer()).authorize_operator(), Err(Denied::BearerToken));
+    }
+
+    #[test]
+    fn only_users_who_signed_manage_keys_of_their_own() {
+        let member = Some(Role::Member);
+        assert_eq!(principal(user(), member, false, signature()).authorize_own_keys(), Ok(user()));
+        assert_eq!(principal(user(), member, false, bearer()).authorize_own_keys(), Err(Denied::BearerToken));
+        let account = principal(account(), Some(Role::Admin), false, signature());
+        assert_eq!(account.authorize_own_keys(), Err(Denied::ServiceAccount));
+        assert!(Principal::host().authorize_own_keys().is_err());
+    }
+
+    #[test]
+    fn who_is_disabled_or_in_no_workspace_is_refused_and_operators_must_be_able_to_start() {
+        let refusal = |role, operator, disabled| {
+            let principal = principal(user(), role, operator, signature());
+            let mut identity = Identity::clone(principal.identity().unwrap());
+            identity.disabled = disabled;
+            identity.refusal()
+        };
+        assert_eq!(refusal(Some(Role::Member), false, false), None);
+        assert_eq!(refusal(None, false, false), Some(IdentityRefusal::NoWorkspace));
+        assert_eq!(refusal(None, true, false), None);
+        assert_eq!(refusal(Some(Role::Admin), true, true), Some(IdentityRefusal::Disabled));
     }
 }

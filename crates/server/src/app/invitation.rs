@@ -88,7 +88,7 @@ impl App {
         workspace: WorkspaceId,
         paging: &Paging,
     ) -> Result<api::Page<api::Invitation>, AppError> {
-        caller.principal.authorize(WorkspacePermission::ManageInvitations, workspace)?;
+        caller.principal.authorize(WorkspacePermission::ViewInvitations, workspace)?;
         let limit = paging.limit()?;
         let now = self.clock.now();
         let mut connection = self.store.read().await?;

@@ -11,7 +11,7 @@ impl App {
     /// # Errors
     /// For operators only.
     pub async fn quotas(&self, caller: &Caller, workspace: WorkspaceId) -> Result<api::Quotas, AppError> {
-        caller.principal.authorize_operator()?;
+        caller.principal.authorize_operator_of(workspace)?;
         let mut connection = self.store.read().await?;
         let found = store::workspace::find_workspace(&mut connection, workspace).await?;
         found.map(|found| to_wire(&found.quotas)).ok_or(AppError::not_found())
@@ -28,7 +28,7 @@ impl App {
         update: api::UpdateQuotas,
     ) -> Result<api::Quotas, AppError> {
         let mut transaction = self.begin(caller).await?;
-        transaction.principal.authorize_operator()?;
+        transaction.principal.authorize_operator_of(workspace)?;
         let found = store::workspace::find_workspace(&mut transaction.change, workspace).await?;
         let mut found = found.ok_or(AppError::not_found())?;
         for (field, new, place) in [

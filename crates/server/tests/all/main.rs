@@ -2,5 +2,6 @@
 
 #![expect(unreachable_pub, reason = "one binary: its own rooms are all there is to reach")]
 
+mod access;
 mod start;
 mod support;

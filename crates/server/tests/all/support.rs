@@ -163,7 +163,8 @@ impl TestApp {
         Self::open(directory, Arc::new(FakeClock::new()), Arc::new(SeededRandom::new(7)), change).await
     }
 
-    async fn open(
+    /// What lies in a directory, opened.
+    pub async fn open(
         directory: Arc<tempfile::TempDir>,
         clock: Arc<FakeClock>,
         random: Arc<SeededRandom>,
@@ -267,6 +268,12 @@ impl TestApp {
         let owner = KeyOwner::ServiceAccount(workspace.parse().expect("ws_"), id.parse().expect("sa_"));
         let key = self.add_key(owner, name).await;
         Actor { key, id, email: account["email"].as_str().expect("an address").to_owned() }
+    }
+
+    /// A bearer token for a key.
+    pub async fn bearer_token(&self, key: &Key) -> String {
+        let answer = self.get("/v2/public/user/bearer-token").by(key).send().await.expect(200);
+        answer["token"].as_str().expect("a token").to_owned()
     }
 
     /// Raises all quotas of a workspace.
