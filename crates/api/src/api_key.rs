@@ -46,6 +46,8 @@ pub enum KeyState {
     Active,
     /// It is paused.
     Disabled,
+    /// It came back with a backup and waits for an operator to confirm it.
+    Suspended,
     /// Its time is over.
     Expired,
     /// It is dead.

@@ -17,6 +17,8 @@ pub struct ApiKey {
     pub public_key: PublicKey,
     /// Whether it is paused.
     pub disabled: bool,
+    /// Whether it waits for an operator to confirm it after a restore.
+    pub suspended: bool,
     /// When it ends, if ever.
     pub expires_at: Option<Timestamp>,
     /// When it was revoked, for good.
@@ -42,6 +44,8 @@ pub enum KeyState {
     Active,
     /// It is paused and can be enabled again.
     Disabled,
+    /// It came back with a backup, and nobody can know whether it was revoked since: an operator confirms it.
+    Suspended,
     /// Its time is over.
     Expired,
     /// It is dead.
@@ -55,6 +59,7 @@ impl KeyState {
         match self {
             Self::Active => "active",
             Self::Disabled => "disabled",
+            Self::Suspended => "suspended",
             Self::Expired => "expired",
             Self::Revoked => "revoked",
         }
@@ -63,17 +68,25 @@ impl KeyState {
     /// Whether a key in this state counts against the quota.
     #[must_use]
     pub const fn is_live(self) -> bool {
-        matches!(self, Self::Active | Self::Disabled)
+        matches!(self, Self::Active | Self::Disabled | Self::Suspended)
     }
 }
 
 /// The state that these facts make. What cannot be undone goes first.
 #[must_use]
-pub fn key_state(disabled: bool, expires_at: Option<Timestamp>, revoked: bool, now: Timestamp) -> KeyState {
+pub fn key_state(
+    disabled: bool,
+    suspended: bool,
+    expires_at: Option<Timestamp>,
+    revoked: bool,
+    now: Timestamp,
+) -> KeyState {
     if revoked {
         KeyState::Revoked
     } else if expires_at.is_some_and(|end| now >= end) {
         KeyState::Expired
+    } else if suspended {
+        KeyState::Suspended
     } else if disabled {
         KeyState::Disabled
     } else {
@@ -85,7 +98,7 @@ impl ApiKey {
     /// Where it stands at `now`.
     #[must_use]
     pub fn state(&self, now: Timestamp) -> KeyState {
-        key_state(self.disabled, self.expires_at, self.revoked_at.is_some(), now)
+        key_state(self.disabled, self.suspended, self.expires_at, self.revoked_at.is_some(), now)
     }
 
     /// Whether its fingerprint can never be registered again: it was revoked, and it had been used.
@@ -100,20 +113,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_revoked_before_it_is_expired_before_it_is_disabled() {
+    fn a_key_is_revoked_before_it_is_expired_before_it_is_suspended_before_it_is_disabled() {
         let now = Timestamp::from_second(1000).unwrap();
         let end = |second| Some(Timestamp::from_second(second).unwrap());
-        assert_eq!(key_state(false, None, false, now), KeyState::Active);
-        assert_eq!(key_state(false, end(1001), false, now), KeyState::Active);
-        assert_eq!(key_state(false, end(1000), false, now), KeyState::Expired);
-        assert_eq!(key_state(true, end(1001), false, now), KeyState::Disabled);
-        assert_eq!(key_state(true, end(999), false, now), KeyState::Expired);
-        assert_eq!(key_state(true, end(999), true, now), KeyState::Revoked);
+        assert_eq!(key_state(false, false, None, false, now), KeyState::Active);
+        assert_eq!(key_state(false, false, end(1001), false, now), KeyState::Active);
+        assert_eq!(key_state(false, false, end(1000), false, now), KeyState::Expired);
+        assert_eq!(key_state(true, false, end(1001), false, now), KeyState::Disabled);
+        assert_eq!(key_state(true, true, end(1001), false, now), KeyState::Suspended);
+        assert_eq!(key_state(true, true, end(999), false, now), KeyState::Expired);
+        assert_eq!(key_state(true, true, end(999), true, now), KeyState::Revoked);
     }
 
     #[test]
-    fn active_and_disabled_keys_count_against_the_quota() {
-        let live = [KeyState::Active, KeyState::Disabled, KeyState::Expired, KeyState::Revoked].map(KeyState::is_live);
-        assert_eq!(live, [true, true, false, false]);
+    fn keys_that_work_or_may_work_again_count_against_the_quota() {
+        use KeyState::{Active, Disabled, Expired, Revoked, Suspended};
+        let live = [Active, Disabled, Suspended, Expired, Revoked].map(KeyState::is_live);
+        assert_eq!(live, [true, true, true, false, false]);
     }
 }

@@ -96,6 +96,16 @@ impl VerificationKey {
         Ok(Self(Material::Ed25519(key)))
     }
 
+    /// An Ed25519 key that [`ed25519_from_bytes`](Self::ed25519_from_bytes) took before it was stored. Spares the check of
+    /// the point's order, which is most of the time of loading a million keys; small order is still refused each time a
+    /// signature is checked.
+    ///
+    /// # Errors
+    /// [`KeyError::NotAPoint`].
+    pub fn ed25519_from_stored_bytes(bytes: &[u8; 32]) -> Result<Self, KeyError> {
+        VerifyingKey::from_bytes(bytes).map(|key| Self(Material::Ed25519(key))).map_err(|_| KeyError::NotAPoint)
+    }
+
     /// An ECDSA P-256 key from a SEC 1 point, 65 bytes uncompressed.
     ///
     /// # Errors

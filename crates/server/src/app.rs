@@ -11,6 +11,7 @@ mod password;
 mod project;
 mod proof;
 mod quota;
+mod recovery;
 mod request;
 mod service_account;
 mod upkeep;
@@ -33,6 +34,7 @@ pub use self::{
     api_key::KeyOwner,
     audit::AuditFilter,
     project::{ListedProject, ProjectQuery},
+    recovery::{KeysToConfirm, SuspendedKey},
     request::{OriginalRequest, Verified},
 };
 use crate::{
@@ -317,6 +319,7 @@ impl App {
             match state {
                 KeyState::Active => {}
                 KeyState::Disabled => return refuse(AuthenticationError::KeyDisabled),
+                KeyState::Suspended => return refuse(AuthenticationError::KeySuspended),
                 KeyState::Expired => return refuse(AuthenticationError::KeyExpired),
                 KeyState::Revoked => return refuse(AuthenticationError::UnknownKey),
             }

@@ -45,6 +45,9 @@ pub enum AuthenticationError {
     /// The key is paused.
     #[error("key disabled")]
     KeyDisabled,
+    /// The key came back with a backup.
+    #[error("key suspended since a restore; an operator confirms it with `keyward admin confirm-keys`")]
+    KeySuspended,
     /// The key's time is over.
     #[error("key expired")]
     KeyExpired,
@@ -77,6 +80,7 @@ impl AuthenticationError {
             Self::NonceReused => "nonce_reused",
             Self::HostNotListed => "host_not_listed",
             Self::KeyDisabled => "key_disabled",
+            Self::KeySuspended => "key_suspended",
             Self::KeyExpired => "key_expired",
             Self::OwnerDisabled => "owner_disabled",
             Self::OwnerWithoutWorkspace => "owner_without_workspace",
@@ -101,6 +105,7 @@ impl AuthenticationError {
             | Self::NonceReused
             | Self::HostNotListed
             | Self::KeyDisabled
+            | Self::KeySuspended
             | Self::KeyExpired
             | Self::OwnerDisabled
             | Self::OwnerWithoutWorkspace

@@ -13,7 +13,7 @@ use domain::{
     principal::Identity,
 };
 use http_signature::VerificationKey;
-use store::Version;
+use store::{Version, installation::Installation};
 
 /// A key that is not revoked.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ pub struct DirectoryKey {
     /// What verifies.
     pub verification_key: VerificationKey,
     disabled: bool,
+    suspended: bool,
     expires_at: Option<Timestamp>,
     /// The second in which a use was last written down; shared by all versions of one key.
     noted_second: Arc<AtomicI64>,
@@ -36,7 +37,7 @@ impl DirectoryKey {
     /// Where it stands at `now`.
     #[must_use]
     pub fn state(&self, now: Timestamp) -> KeyState {
-        key_state(self.disabled, self.expires_at, false, now)
+        key_state(self.disabled, self.suspended, self.expires_at, false, now)
     }
 
     /// When it ends, if ever.
@@ -53,11 +54,11 @@ impl DirectoryKey {
     }
 }
 
-/// What verifies for a registered key; none for a key that could not have been registered.
+/// What verifies for a key that was registered, or passed the checks of registration; none for one that could not be.
 #[must_use]
 pub fn verification_key(key: &PublicKey) -> Option<VerificationKey> {
     match key.material() {
-        KeyMaterial::Ed25519(bytes) => VerificationKey::ed25519_from_bytes(bytes),
+        KeyMaterial::Ed25519(bytes) => VerificationKey::ed25519_from_stored_bytes(bytes),
         KeyMaterial::EcdsaP256(point) => VerificationKey::ecdsa_p256_from_sec1(point),
         KeyMaterial::EcdsaP384(point) => VerificationKey::ecdsa_p384_from_sec1(point),
         KeyMaterial::Rsa { n, e } => VerificationKey::rsa_from_components(n, e),
@@ -70,6 +71,7 @@ pub fn verification_key(key: &PublicKey) -> Option<VerificationKey> {
 pub struct Snapshot {
     version: Version,
     token_epoch: u64,
+    signatures_from: Timestamp,
     keys: imbl::HashMap<ApiKeyId, Arc<DirectoryKey>>,
     by_fingerprint: imbl::HashMap<Fingerprint, Arc<DirectoryKey>>,
     identities: imbl::HashMap<PrincipalId, Arc<Identity>>,
@@ -86,6 +88,12 @@ impl Snapshot {
     #[must_use]
     pub const fn token_epoch(&self) -> u64 {
         self.token_epoch
+    }
+
+    /// Signatures that were made before are void.
+    #[must_use]
+    pub const fn signatures_from(&self) -> Timestamp {
+        self.signatures_from
     }
 
     /// How many keys it holds.
@@ -112,9 +120,13 @@ impl Snapshot {
         self.identities.get(&id)
     }
 
-    pub(crate) fn set_version(&mut self, version: Version, token_epoch: u64) {
+    pub(crate) fn set_version(&mut self, version: Version) {
         self.version = version;
-        self.token_epoch = token_epoch;
+    }
+
+    pub(crate) fn put_installation(&mut self, installation: &Installation) {
+        self.token_epoch = installation.token_epoch;
+        self.signatures_from = installation.signatures_from;
     }
 
     /// Takes in a key as it now is.
@@ -131,6 +143,7 @@ impl Snapshot {
             fingerprint: key.public_key.fingerprint(),
             verification_key,
             disabled: key.disabled,
+            suspended: key.suspended,
             expires_at: key.expires_at,
             noted_second: before.map_or_else(Arc::default, |before| Arc::clone(&before.noted_second)),
         });

@@ -205,7 +205,6 @@ impl Feed {
         match change::changes_since(&mut connection, before.version()).await? {
             Changes::Subjects { subjects, up_to } => {
                 let mut after = before;
-                let mut epoch = after.token_epoch();
                 for subject in subjects {
                     match subject {
                         Subject::ApiKey(id) => {
@@ -217,13 +216,13 @@ impl Feed {
                         Subject::User(id) => load_identity(&mut after, &mut connection, id.into()).await?,
                         Subject::ServiceAccount(id) => load_identity(&mut after, &mut connection, id.into()).await?,
                         Subject::Installation => {
-                            epoch = store::installation::find_installation(&mut connection).await?.token_epoch;
+                            after.put_installation(&store::installation::find_installation(&mut connection).await?);
                         }
                         // Nothing of theirs is held; members and accounts are touched with them.
                         Subject::Workspace(_) | Subject::Project(_) => {}
                     }
                 }
-                after.set_version(up_to, epoch);
+                after.set_version(up_to);
                 self.directory.swap(after);
                 Ok(up_to)
             }
@@ -252,7 +251,8 @@ impl Feed {
             let Some(last) = keys.last() else { break };
             after = Some(last.id);
         }
-        snapshot.set_version(version, installation.token_epoch);
+        snapshot.put_installation(&installation);
+        snapshot.set_version(version);
         self.directory.swap(snapshot);
         Ok(version)
     }

@@ -1,4 +1,4 @@
--- The one row that every change locks first. `audit_range` is the compact range of the Merkle tree over the audit log;
+-- The one row that every change locks first. Signatures that were made before `signatures_from` are void. `audit_range` is the compact range of the Merkle tree over the audit log;
 -- the change feed is complete from `feed_start` on.
 CREATE TABLE installation (
     id BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
@@ -8,6 +8,7 @@ CREATE TABLE installation (
     audit_size BIGINT NOT NULL,
     audit_range BYTEA NOT NULL,
     token_epoch BIGINT NOT NULL,
+    signatures_from BIGINT NOT NULL,
     created_at BIGINT NOT NULL
 );
 

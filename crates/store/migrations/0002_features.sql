@@ -91,6 +91,7 @@ CREATE TABLE api_keys (
     fingerprint TEXT NOT NULL,
     public_key BYTEA NOT NULL,
     disabled BOOLEAN NOT NULL,
+    suspended BOOLEAN NOT NULL,
     expires_at BIGINT,
     revoked_at BIGINT,
     verified_at BIGINT,

@@ -14,9 +14,10 @@ pub(crate) fn api_key(row: &Row) -> Result<ApiKey, StoreError> {
         id: row.parse("id")?,
         owner: row.parse("owner_id")?,
         title: row.text("title")?,
-        public_key: PublicKey::from_blob(&blob)
+        public_key: PublicKey::from_stored_blob(&blob)
             .map_err(|e| StoreError::corrupt(format!("api_keys.public_key: {e}")))?,
         disabled: row.bool("disabled")?,
+        suspended: row.bool("suspended")?,
         expires_at: row.opt_timestamp("expires_at")?,
         revoked_at: row.opt_timestamp("revoked_at")?,
         verified_at: row.opt_timestamp("verified_at")?,
@@ -32,9 +33,9 @@ pub(crate) fn api_key(row: &Row) -> Result<ApiKey, StoreError> {
 pub async fn insert_api_key(change: &mut Change, key: &ApiKey) -> Result<(), StoreError> {
     change
         .execute(
-            "INSERT INTO api_keys (id, owner_id, title, fingerprint, public_key, disabled, expires_at, verified_at,
+            "INSERT INTO api_keys (id, owner_id, title, fingerprint, public_key, disabled, suspended, expires_at, verified_at,
                                    created_by, created_with, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
             params![
                 key.id,
                 key.owner,
@@ -42,6 +43,7 @@ pub async fn insert_api_key(change: &mut Change, key: &ApiKey) -> Result<(), Sto
                 key.public_key.fingerprint().to_string(),
                 key.public_key.blob(),
                 key.disabled,
+                key.suspended,
                 key.expires_at,
                 key.verified_at,
                 &key.created_by,
@@ -72,7 +74,8 @@ pub async fn find_api_key(
     owner: PrincipalId,
     id: ApiKeyId,
 ) -> Result<Option<ApiKey>, StoreError> {
-    let sql = "SELECT id, owner_id, title, public_key, disabled, expires_at, revoked_at, verified_at, created_by,
+    let sql =
+        "SELECT id, owner_id, title, public_key, disabled, suspended, expires_at, revoked_at, verified_at, created_by,
                       created_with, created_at, last_used_at, last_used_ip
                FROM api_keys WHERE owner_id = $1 AND id = $2";
     connection.fetch_optional(sql, params![owner, id]).await?.as_ref().map(api_key).transpose()
@@ -80,7 +83,8 @@ pub async fn find_api_key(
 
 /// A key, whoever owns it. For judging, and for questions whose answer does not leave the house.
 pub async fn find_api_key_anywhere(connection: &mut Connection, id: ApiKeyId) -> Result<Option<ApiKey>, StoreError> {
-    let sql = "SELECT id, owner_id, title, public_key, disabled, expires_at, revoked_at, verified_at, created_by,
+    let sql =
+        "SELECT id, owner_id, title, public_key, disabled, suspended, expires_at, revoked_at, verified_at, created_by,
                       created_with, created_at, last_used_at, last_used_ip
                FROM api_keys WHERE id = $1";
     connection.fetch_optional(sql, params![id]).await?.as_ref().map(api_key).transpose()
@@ -91,7 +95,8 @@ pub async fn list_api_keys_by_fingerprint(
     connection: &mut Connection,
     fingerprint: &Fingerprint,
 ) -> Result<Vec<ApiKey>, StoreError> {
-    let sql = "SELECT id, owner_id, title, public_key, disabled, expires_at, revoked_at, verified_at, created_by,
+    let sql =
+        "SELECT id, owner_id, title, public_key, disabled, suspended, expires_at, revoked_at, verified_at, created_by,
                       created_with, created_at, last_used_at, last_used_ip
                FROM api_keys WHERE fingerprint = $1 ORDER BY id";
     connection.fetch_all(sql, params![fingerprint.to_string()]).await?.iter().map(api_key).collect()
@@ -104,7 +109,8 @@ pub async fn list_api_keys(
     after: Option<ApiKeyId>,
     limit: i64,
 ) -> Result<Vec<ApiKey>, StoreError> {
-    let sql = "SELECT id, owner_id, title, public_key, disabled, expires_at, revoked_at, verified_at, created_by,
+    let sql =
+        "SELECT id, owner_id, title, public_key, disabled, suspended, expires_at, revoked_at, verified_at, created_by,
                       created_with, created_at, last_used_at, last_used_ip
                FROM api_keys WHERE owner_id = $1 AND id > $2 ORDER BY id LIMIT $3";
     let after = after.map_or(String::new(), |id| id.to_string());
@@ -117,7 +123,8 @@ pub async fn list_unrevoked_api_keys(
     after: Option<ApiKeyId>,
     limit: i64,
 ) -> Result<Vec<ApiKey>, StoreError> {
-    let sql = "SELECT id, owner_id, title, public_key, disabled, expires_at, revoked_at, verified_at, created_by,
+    let sql =
+        "SELECT id, owner_id, title, public_key, disabled, suspended, expires_at, revoked_at, verified_at, created_by,
                       created_with, created_at, last_used_at, last_used_ip
                FROM api_keys WHERE revoked_at IS NULL AND id > $1 ORDER BY id LIMIT $2";
     let after = after.map_or(String::new(), |id| id.to_string());
@@ -126,7 +133,8 @@ pub async fn list_unrevoked_api_keys(
 
 /// Keys that another key made and that are not revoked.
 pub async fn list_api_keys_made_with(connection: &mut Connection, parent: ApiKeyId) -> Result<Vec<ApiKey>, StoreError> {
-    let sql = "SELECT id, owner_id, title, public_key, disabled, expires_at, revoked_at, verified_at, created_by,
+    let sql =
+        "SELECT id, owner_id, title, public_key, disabled, suspended, expires_at, revoked_at, verified_at, created_by,
                       created_with, created_at, last_used_at, last_used_ip
                FROM api_keys WHERE created_with = $1 AND revoked_at IS NULL ORDER BY id";
     connection.fetch_all(sql, params![parent]).await?.iter().map(api_key).collect()

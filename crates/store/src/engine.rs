@@ -2,7 +2,7 @@
 
 mod sqlite;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::{
     StoreError,
@@ -49,6 +49,13 @@ impl Database {
     pub(crate) async fn watch(&self) -> Result<Watch, StoreError> {
         match self {
             Self::Sqlite(database) => database.watch().await.map(Watch::Sqlite),
+        }
+    }
+
+    /// Writes all of it, as of one moment, into a new file.
+    pub(crate) async fn back_up(&self, file: &Path) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(database) => database.back_up(file).await,
         }
     }
 

@@ -18,6 +18,8 @@ pub struct Installation {
     pub id: String,
     /// Bearer tokens of an earlier epoch are void.
     pub token_epoch: u64,
+    /// Signatures that were made before are void: what was seen of them before a restore is not known.
+    pub signatures_from: Timestamp,
     /// When the database was made.
     pub created_at: Timestamp,
 }
@@ -36,11 +38,15 @@ impl Installation {
 /// The database does not answer, or the row is corrupt.
 pub async fn find_installation(connection: &mut Connection) -> Result<Installation, StoreError> {
     let row = connection
-        .fetch_one("SELECT installation_id, token_epoch, created_at FROM installation WHERE id = 1", params![])
+        .fetch_one(
+            "SELECT installation_id, token_epoch, signatures_from, created_at FROM installation WHERE id = 1",
+            params![],
+        )
         .await?;
     Ok(Installation {
         id: row.text("installation_id")?,
         token_epoch: row.count("token_epoch")?,
+        signatures_from: row.timestamp("signatures_from")?,
         created_at: row.timestamp("created_at")?,
     })
 }
@@ -56,8 +62,9 @@ pub(crate) async fn create_if_missing(
     connection
         .execute(
             "INSERT INTO installation
-                (id, installation_id, version, feed_start, audit_size, audit_range, token_epoch, created_at)
-             VALUES (1, $1, 0, 0, 0, $2, 0, $3) ON CONFLICT (id) DO NOTHING",
+                (id, installation_id, version, feed_start, audit_size, audit_range, token_epoch, signatures_from,
+                 created_at)
+             VALUES (1, $1, 0, 0, 0, $2, 0, 0, $3) ON CONFLICT (id) DO NOTHING",
             params![id, [0_u8; 0], now],
         )
         .await?;

@@ -15,12 +15,13 @@ mod migrations;
 pub mod node;
 pub mod project;
 pub mod proof;
+pub mod recovery;
 pub mod replay;
 pub mod service_account;
 pub mod user;
 pub mod workspace;
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use domain::{Random, Timestamp};
 
@@ -88,6 +89,14 @@ impl Store {
     /// The database cannot be reached.
     pub async fn watch(&self) -> Result<ChangeWatch, StoreError> {
         self.database.watch().await.map(ChangeWatch::new)
+    }
+
+    /// Writes all of the database, as of one moment, into a new file for its owner only. Others go on reading and writing.
+    ///
+    /// # Errors
+    /// The file exists or cannot be written; it is then not left behind half.
+    pub async fn back_up(&self, file: &Path) -> Result<(), StoreError> {
+        self.database.back_up(file).await
     }
 
     /// Closes all connections, after which every use is [`StoreError::Unavailable`]. Changes under way are waited for.

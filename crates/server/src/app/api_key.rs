@@ -73,6 +73,7 @@ fn to_wire(key: &ApiKey, now: Timestamp) -> api::ApiKey {
         state: match key.state(now) {
             KeyState::Active => api::KeyState::Active,
             KeyState::Disabled => api::KeyState::Disabled,
+            KeyState::Suspended => api::KeyState::Suspended,
             KeyState::Expired => api::KeyState::Expired,
             KeyState::Revoked => api::KeyState::Revoked,
         },
@@ -161,6 +162,7 @@ impl App {
             title,
             public_key,
             disabled: false,
+            suspended: false,
             expires_at,
             revoked_at: None,
             verified_at: proved.then_some(now),

@@ -125,6 +125,9 @@ impl App {
         let refuse = |error| (Some(key.id), error);
         let verified = signature.verify(&key.verification_key, now.as_second()).map_err(|e| refuse(verify_error(e)))?;
         let principal = self.principal(key, Credential::Signature(key.id), directory, now).map_err(refuse)?;
+        if verified.created() < directory.signatures_from().as_second() {
+            return Err(refuse(Error::Stale(now.as_second() - verified.created())));
+        }
         if verified.profile() == Profile::Encord && !self.is_encord_host(request) {
             return Err(refuse(Error::HostNotListed));
         }
@@ -150,6 +153,7 @@ impl App {
         match key.state(now) {
             KeyState::Active => {}
             KeyState::Disabled => return Err(Error::KeyDisabled),
+            KeyState::Suspended => return Err(Error::KeySuspended),
             KeyState::Expired => return Err(Error::KeyExpired),
             KeyState::Revoked => return Err(Error::UnknownKey),
         }

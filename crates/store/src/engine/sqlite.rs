@@ -67,6 +67,28 @@ impl Database {
         Ok(Watch { connection, seen: None })
     }
 
+    pub(super) async fn back_up(&self, file: &Path) -> Result<(), StoreError> {
+        let refuse = |reason: String| StoreError::File { path: file.to_owned(), reason };
+        let name = file.to_str().ok_or_else(|| refuse("a backup's name must be UTF-8: choose another".to_owned()))?;
+        // SQLite fills a file that is there and empty; this one is ours alone.
+        create_new_file(file).map_err(|error| {
+            refuse(format!("the backup cannot be written ({error}): choose a new file in a directory that is writable"))
+        })?;
+        let written = async {
+            let mut connection = SqliteConnection::connect_with(&self.options).await.map_err(translate)?;
+            sqlx::query("VACUUM INTO $1").bind(name).execute(&mut connection).await.map_err(translate)?;
+            connection.close().await.map_err(translate)?;
+            fs::File::open(file).and_then(|file| file.sync_all()).map_err(|error| refuse(error.to_string()))
+        }
+        .await;
+        if written.is_err()
+            && let Err(error) = fs::remove_file(file)
+        {
+            return Err(refuse(format!("the backup failed and its remains cannot be removed ({error}): remove them")));
+        }
+        written
+    }
+
     pub(super) async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
@@ -107,18 +129,22 @@ fn pool(connections: u32) -> SqlitePoolOptions {
 
 /// SQLite would create the file for everybody to read; its `-wal` and `-shm` files follow its mode.
 fn create_file(path: &Path) -> Result<(), StoreError> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Ok(_) => Ok(()),
+    match create_new_file(path) {
+        Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(StoreError::File {
             path: path.to_owned(),
             reason: format!("the database file cannot be created ({error}): create its directory, or name another one"),
         }),
     }
+}
+
+fn create_new_file(path: &Path) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(|_| ())
 }
 
 fn unusable(path: &Path, error: sqlx::Error) -> StoreError {
