@@ -3,5 +3,6 @@
 #![expect(unreachable_pub, reason = "one binary: its own rooms are all there is to reach")]
 
 mod access;
+mod recovery;
 mod start;
 mod support;

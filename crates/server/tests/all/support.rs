@@ -3,6 +3,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -184,6 +185,27 @@ impl TestApp {
         self.app.close().await;
         let settings = self.app.settings().clone();
         Self::open(self.directory, self.clock, self.random, |s| *s = settings).await
+    }
+
+    /// The installation as a backup has it, restored into a new data directory with the same installation key.
+    pub async fn restore_from(self, backup: &Path) -> Self {
+        self.app.close().await;
+        let settings = self.app.settings().clone();
+        let restored = Arc::new(tempfile::tempdir().expect("a temporary directory"));
+        for (from, name) in
+            [(backup.to_owned(), "keyward.db"), (self.directory.path().join("installation.key"), "installation.key")]
+        {
+            std::fs::copy(from, restored.path().join(name)).expect("a copy");
+        }
+        let on_host = Parts {
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            ..Parts::embedded(restored.path(), settings.clone())
+        };
+        let on_host = App::open_on_host(on_host).await.expect("the backup opens");
+        on_host.finish_restore(&Caller::host()).await.expect("the restore ends");
+        on_host.close().await;
+        Self::open(restored, self.clock, self.random, |s| *s = settings).await
     }
 
     /// A fresh key pair that nobody knows.
