@@ -249,6 +249,18 @@ impl App {
         }
     }
 
+    /// Hears from the store now: takes in what changed, and renews the lease. A server does so by itself, many times a
+    /// second.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn renew_lease(&self) -> Result<(), AppError> {
+        match &self.feed {
+            Some(feed) => Ok(feed.renew().await?),
+            None => Ok(()),
+        }
+    }
+
     /// A name for a request in logs and answers.
     pub(crate) fn random_request_id(&self) -> String {
         self.random_text::<12>()

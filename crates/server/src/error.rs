@@ -59,15 +59,17 @@ pub struct Conflict {
     pub members: BTreeMap<&'static str, Value>,
 }
 
-impl Conflict {
-    /// A conflict of that code.
-    pub(crate) fn new(code: &'static str, detail: impl Into<String>) -> AppError {
-        AppError::Conflict(Self { code, detail: detail.into(), members: BTreeMap::new() })
-    }
-}
-
 impl AppError {
+    /// A conflict of that code.
+    pub(crate) fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::Conflict(Conflict { code, detail: detail.into(), members: BTreeMap::new() })
+    }
+
     /// One field that cannot be taken.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers have errors and texts, and nothing to do with them after"
+    )]
     pub(crate) fn field(field: &str, code: &str, detail: impl ToString) -> Self {
         Self::Invalid(vec![FieldError { field: field.to_owned(), detail: detail.to_string(), code: code.to_owned() }])
     }

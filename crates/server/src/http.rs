@@ -30,14 +30,19 @@ pub const MAX_BODY: usize = 1024 * 1024;
 pub const MAX_HEADERS: usize = 16 * 1024;
 
 /// The routes, all of them, and the OpenAPI document that is made from them.
-#[must_use]
 pub fn router(app: Arc<App>) -> (Router, OpenApi) {
     let limits = Arc::new(authenticate::Limits::default());
     let (api, document) = v1::router().split_for_parts();
     let document = v1::complete(document);
     let text: Arc<str> = document.to_json().unwrap_or_default().into();
     let api = api
-        .route("/api/v1/openapi.json", get(move || openapi_json(Arc::clone(&text))))
+        .route(
+            "/api/v1/openapi.json",
+            get(move || {
+                let document = openapi_json(&text);
+                async move { document }
+            }),
+        )
         .merge(encord::router())
         .method_not_allowed_fallback(|| async { AppError::MethodNotAllowed })
         .fallback(|| async { AppError::not_found() })
@@ -55,8 +60,8 @@ pub fn router(app: Arc<App>) -> (Router, OpenApi) {
     (router, document)
 }
 
-async fn openapi_json(text: Arc<str>) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], text.to_string()).into_response()
+fn openapi_json(text: &str) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], text.to_owned()).into_response()
 }
 
 /// 200 as soon as the store answers, users or not.

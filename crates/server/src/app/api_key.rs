@@ -11,7 +11,7 @@ use domain::{
 use store::{Change, Connection};
 
 use super::{App, Caller, Paging, Transaction, page, service_account};
-use crate::error::{AppError, Conflict};
+use crate::error::AppError;
 
 /// Whose keys are meant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,7 +91,7 @@ fn parse_end(end: Timestamp, now: Timestamp) -> Result<Timestamp, AppError> {
 }
 
 fn revoked() -> AppError {
-    Conflict::new(api::codes::KEY_REVOKED, "This key is revoked for good. Register another one.")
+    AppError::conflict(api::codes::KEY_REVOKED, "This key is revoked for good. Register another one.")
 }
 
 impl App {
@@ -140,7 +140,7 @@ impl App {
         authorize(&caller.principal, owner, Access::Manage)?;
         let title = parse_title(&create.title).map_err(|e| AppError::field("title", "malformed", e))?;
         let public_key =
-            PublicKey::parse(&create.public_key).map_err(|e| AppError::field("public_key", e.code(), &e))?.key;
+            PublicKey::parse(&create.public_key).map_err(|e| AppError::field("public_key", e.code(), e))?.key;
         // Whether a key was ever used decides below, so what this node knows of that is written first.
         self.write_uses().await?;
         let mut transaction = self.begin(caller).await?;
@@ -341,7 +341,7 @@ impl App {
             Some(end) => self.set_end(&mut transaction, &owner, &mut key, end).await?,
             None if key.state(transaction.now) == KeyState::Expired => {
                 let detail = "This key has expired. Give it a new end with \"expires_at\", or null for none.";
-                return Err(Conflict::new(api::codes::KEY_EXPIRED, detail));
+                return Err(AppError::conflict(api::codes::KEY_EXPIRED, detail));
             }
             None => {}
         }
@@ -448,7 +448,7 @@ async fn workspace_of(connection: &mut Connection, owner: PrincipalId) -> Result
 }
 
 fn duplicate(detail: &str, fingerprint: &str, visible: Option<&ApiKey>) -> AppError {
-    let mut error = Conflict::new(api::codes::DUPLICATE_KEY, detail);
+    let mut error = AppError::conflict(api::codes::DUPLICATE_KEY, detail);
     if let AppError::Conflict(conflict) = &mut error {
         conflict.members.insert("fingerprint", fingerprint.into());
         if let Some(key) = visible {

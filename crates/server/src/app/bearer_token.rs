@@ -90,7 +90,7 @@ impl App {
             return Err((Some(id), Error::TokenExpired));
         }
         let principal =
-            self.principal(key, Credential::BearerToken(id), directory, now).map_err(|error| (Some(id), error))?;
+            Self::principal(key, Credential::BearerToken(id), directory, now).map_err(|error| (Some(id), error))?;
         self.journal.note_use(key, now, request.address);
         Ok(Verified { caller: Caller { principal, address: request.address, replay: None }, body_verified: false })
     }

@@ -12,7 +12,7 @@ use domain::{
 };
 
 use super::{App, Caller, Paging, Transaction, page, sha256};
-use crate::error::{AppError, Conflict};
+use crate::error::AppError;
 
 /// Addresses in one call at the most.
 const MAX_EMAILS: usize = 100;
@@ -36,7 +36,7 @@ fn to_wire(invitation: &Invitation, now: domain::Timestamp) -> api::Invitation {
 
 fn closed() -> AppError {
     let detail = "This invitation was accepted, taken back, or is over. Ask for a new one.";
-    Conflict::new(api::codes::INVITATION_CLOSED, detail)
+    AppError::conflict(api::codes::INVITATION_CLOSED, detail)
 }
 
 impl App {
@@ -121,7 +121,7 @@ impl App {
             {
                 let detail =
                     format!("{email} is a member of this workspace already. Leave them out; nobody was invited.");
-                return Err(Conflict::new(api::codes::ALREADY_MEMBER, detail));
+                return Err(AppError::conflict(api::codes::ALREADY_MEMBER, detail));
             }
             items.push(self.invite(&mut transaction, workspace, email, create.role).await?);
         }
@@ -220,7 +220,7 @@ impl App {
             (Some((name, password_hash)), _) => {
                 if store::user::find_user_by_email(&mut transaction.change, &invitation.email).await?.is_some() {
                     let detail = format!("{} has an account here. Sign in and accept again.", invitation.email);
-                    return Err(Conflict::new(api::codes::EMAIL_TAKEN, detail));
+                    return Err(AppError::conflict(api::codes::EMAIL_TAKEN, detail));
                 }
                 let id = self.generate_id(now);
                 let email = invitation.email.clone();
@@ -238,7 +238,7 @@ impl App {
         };
         if store::member::find_member(&mut transaction.change, workspace, user).await?.is_some() {
             let detail = "You are a member of this workspace already.";
-            return Err(Conflict::new(api::codes::ALREADY_MEMBER, detail));
+            return Err(AppError::conflict(api::codes::ALREADY_MEMBER, detail));
         }
         store::invitation::accept_invitation(&mut transaction.change, invitation.id, now).await?;
         store::member::insert_member(&mut transaction.change, workspace, user, invitation.role, now).await?;

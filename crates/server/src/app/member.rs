@@ -8,7 +8,7 @@ use domain::{
 use store::member::MemberRow;
 
 use super::{App, Caller, Paging, Transaction, page};
-use crate::error::{AppError, Conflict};
+use crate::error::AppError;
 
 fn to_wire(member: MemberRow) -> api::Member {
     api::Member {
@@ -139,7 +139,7 @@ impl App {
 }
 
 fn successor_required(projects: &[ProjectId]) -> AppError {
-    let mut error = Conflict::new(
+    let mut error = AppError::conflict(
         api::codes::SUCCESSOR_REQUIRED,
         "This would leave projects without an admin. Name who takes them over with ?successor=usr_… or sa_….",
     );
@@ -155,5 +155,5 @@ async fn require_another_admin(transaction: &mut Transaction<'_>, workspace: Wor
         return Ok(());
     }
     let detail = "This is the workspace's last admin. Make somebody else an admin first.";
-    Err(Conflict::new(api::codes::LAST_ADMIN, detail))
+    Err(AppError::conflict(api::codes::LAST_ADMIN, detail))
 }

@@ -62,8 +62,8 @@ impl App {
         for challenge in store::proof::list_challenges(change, signer, now, MAX_OPEN).await? {
             let url = &self.settings.public_url;
             let message = proof_message(url, &owner.to_string(), &key.fingerprint(), &challenge);
-            let signed = proof.signed_bytes(message.as_bytes());
-            if verification_key.verify(algorithm, &signed, &signature.bytes).is_ok() {
+            let signed_bytes = proof.signed_bytes(message.as_bytes());
+            if verification_key.verify(algorithm, &signed_bytes, &signature.bytes).is_ok() {
                 return Ok(store::proof::delete_challenge(change, &challenge).await?);
             }
         }

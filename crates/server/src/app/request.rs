@@ -124,7 +124,7 @@ impl App {
         };
         let refuse = |error| (Some(key.id), error);
         let verified = signature.verify(&key.verification_key, now.as_second()).map_err(|e| refuse(verify_error(e)))?;
-        let principal = self.principal(key, Credential::Signature(key.id), directory, now).map_err(refuse)?;
+        let principal = Self::principal(key, Credential::Signature(key.id), directory, now).map_err(refuse)?;
         if verified.created() < directory.signatures_from().as_second() {
             return Err(refuse(Error::Stale(now.as_second() - verified.created())));
         }
@@ -144,7 +144,6 @@ impl App {
 
     /// The principal behind a key, unless key or owner is refused.
     pub(super) fn principal(
-        &self,
         key: &DirectoryKey,
         credential: Credential,
         directory: &Snapshot,

@@ -12,7 +12,7 @@ use domain::{
 use store::Connection;
 
 use super::{App, Caller, Paging, Transaction};
-use crate::error::{AppError, Conflict};
+use crate::error::AppError;
 
 impl App {
     async fn service_account_to_wire(
@@ -139,7 +139,7 @@ impl App {
         if store::service_account::address_is_taken(&mut transaction.change, &address, own).await? {
             let detail =
                 format!("The address {address} is or was in use; addresses are never used again. Choose another name.");
-            return Err(Conflict::new(api::codes::NAME_TAKEN, detail));
+            return Err(AppError::conflict(api::codes::NAME_TAKEN, detail));
         }
         Ok(address)
     }

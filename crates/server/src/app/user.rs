@@ -7,7 +7,7 @@ use domain::{
 };
 
 use super::{App, Caller, Paging, page};
-use crate::error::{AppError, Conflict};
+use crate::error::AppError;
 
 fn to_wire(user: User) -> api::User {
     api::User {
@@ -55,7 +55,10 @@ impl App {
         let mut transaction = self.begin(caller).await?;
         transaction.principal.authorize_operator()?;
         if store::user::find_user_by_email(&mut transaction.change, &email).await?.is_some() {
-            return Err(Conflict::new(api::codes::EMAIL_TAKEN, format!("There is a user with the email {email}.")));
+            return Err(AppError::conflict(
+                api::codes::EMAIL_TAKEN,
+                format!("There is a user with the email {email}."),
+            ));
         }
         let now = transaction.now;
         let id = self.generate_id(now);
@@ -89,7 +92,7 @@ impl App {
         let is_running = user.operator && !user.disabled;
         if was_running && !is_running && store::user::count_operators(&mut transaction.change).await? == 1 {
             let detail = "This is the last operator. Make somebody else an operator first.";
-            return Err(Conflict::new(api::codes::LAST_ADMIN, detail));
+            return Err(AppError::conflict(api::codes::LAST_ADMIN, detail));
         }
         store::user::update_user(&mut transaction.change, &user).await?;
         let (operator, disabled) = (user.operator.to_string(), user.disabled.to_string());

@@ -10,10 +10,7 @@ use domain::{
 };
 
 use super::{App, Caller, Paging, page, quota};
-use crate::{
-    error::{AppError, Conflict},
-    settings::WorkspaceCreation,
-};
+use crate::{error::AppError, settings::WorkspaceCreation};
 
 fn to_wire(workspace: &Workspace, principal: &Principal) -> api::Workspace {
     api::Workspace {
@@ -121,7 +118,7 @@ impl App {
         self.authorize_workspace_creation(&transaction.principal)?;
         if store::workspace::slug_is_taken(&mut transaction.change, &slug).await? {
             let detail = format!("The slug {slug} is or was in use; slugs are never used again. Choose another.");
-            return Err(Conflict::new(api::codes::SLUG_TAKEN, detail));
+            return Err(AppError::conflict(api::codes::SLUG_TAKEN, detail));
         }
         let now = transaction.now;
         let id = self.generate_id(now);

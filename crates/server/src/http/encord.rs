@@ -23,6 +23,7 @@ pub(super) fn router() -> Router<Arc<App>> {
 
 /// What `encord.orm.project.ProjectDTO` requires; what Keyward has no notion of is empty.
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names on the wire")]
 struct Project {
     project_hash: uuid::Uuid,
     project_type: &'static str,

@@ -72,8 +72,8 @@ impl Server {
             .max_header_list_size(u32::try_from(MAX_HEADERS).unwrap_or(u32::MAX))
             .max_concurrent_streams(128)
             .keep_alive_interval(Some(Duration::from_secs(20)));
-        let served = server.serve(router.into_make_service_with_connect_info::<SocketAddr>()).await;
+        let result = server.serve(router.into_make_service_with_connect_info::<SocketAddr>()).await;
         self.app.close().await;
-        served
+        result
     }
 }

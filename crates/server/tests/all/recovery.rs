@@ -38,7 +38,7 @@ async fn a_restore_suspends_every_key_and_ends_tokens_and_invitations_until_an_o
     let waiting = test.app.list_suspended_keys(&Caller::host(), &Paging::default()).await.unwrap();
     let waiting: BTreeSet<String> = waiting.items.iter().map(|key| key.id.to_string()).collect();
     assert_eq!(waiting, BTreeSet::from([admin.key.id.clone(), bot.key.id.clone()]));
-    test.clock.advance(Duration::from_secs(5));
+    test.advance(Duration::from_secs(5)).await;
     let list = KeysToConfirm::These(vec![admin.key.id.parse().unwrap()]);
     assert_eq!(test.app.confirm_keys(&Caller::host(), &list).await.unwrap().len(), 1);
     test.get("/api/v1/me").by(&admin.key).send().await.expect(200);

@@ -12,6 +12,10 @@ use std::{
 };
 
 use axum::{Router, body::Body, extract::ConnectInfo};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use domain::{Clock, Random, Timestamp};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -38,7 +42,7 @@ impl FakeClock {
         Self { micros: AtomicI64::new(1_767_323_045_000_000), boot_micros: AtomicU64::new(1_000_000) }
     }
 
-    /// Lets time pass, on both clocks.
+    /// Lets time pass, on both clocks; what lease there is may run out. See [`TestApp::advance`].
     pub fn advance(&self, time: Duration) {
         let micros = u64::try_from(time.as_micros()).expect("a short time");
         self.micros.fetch_add(micros.cast_signed(), Ordering::SeqCst);
@@ -208,6 +212,12 @@ impl TestApp {
         Self::open(restored, self.clock, self.random, |s| *s = settings).await
     }
 
+    /// Lets time pass for a server that hears from its store all the while.
+    pub async fn advance(&self, time: Duration) {
+        self.clock.advance(time);
+        self.app.renew_lease().await.expect("the store answers");
+    }
+
     /// A fresh key pair that nobody knows.
     pub fn new_key(&self) -> Key {
         let mut seed = [0; 32];
@@ -218,7 +228,6 @@ impl TestApp {
             blob.extend(u32::try_from(part.len()).expect("short").to_be_bytes());
             blob.extend(part);
         }
-        use base64::{Engine as _, engine::general_purpose::STANDARD};
         let openssh = format!("ssh-ed25519 {}", STANDARD.encode(&blob));
         let fingerprint = domain::PublicKey::parse(&openssh).expect("a good key").key.fingerprint().to_string();
         Key { signing: Arc::new(signing), openssh, fingerprint, id: String::new() }
@@ -380,12 +389,13 @@ impl TestRequest<'_> {
     pub fn signed(mut self, key: &Key, profile: Profile, seconds_off: i64) -> Self {
         let mut nonce = [0; 16];
         self.app.random.fill(&mut nonce);
-        use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
         let nonce = URL_SAFE_NO_PAD.encode(nonce);
         let created = self.app.clock.now().as_second() + seconds_off;
         let key_id = match profile {
             Profile::Native => key.fingerprint.clone(),
-            Profile::Encord => key.signing.public_key().iter().map(|byte| format!("{byte:02x}")).collect(),
+            Profile::Encord => {
+                key.signing.public_key().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+            }
         };
         let view = RequestView {
             method: &self.method,
