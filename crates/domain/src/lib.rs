@@ -13,6 +13,7 @@ pub mod proof;
 pub mod public_key;
 pub mod quota;
 pub mod role;
+pub mod route;
 pub mod service_account;
 pub mod text;
 pub mod user;
