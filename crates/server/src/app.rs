@@ -7,9 +7,11 @@ mod bearer_token;
 mod identity;
 mod invitation;
 mod member;
+mod nonce;
 mod password;
 mod project;
 mod proof;
+mod proxied_request;
 mod quota;
 mod recovery;
 mod request;
@@ -29,11 +31,13 @@ use serde::Serialize;
 use store::{Answer, Change, ReplayKey, Store, StoreError, StoreOptions, node::Node};
 use tokio::{sync::Semaphore, task::JoinHandle};
 
+use self::nonce::Nonces;
 pub(crate) use self::request::is_read;
 pub use self::{
     api_key::KeyOwner,
     audit::AuditFilter,
     project::{ListedProject, ProjectQuery},
+    proxied_request::Admission,
     recovery::{KeysToConfirm, SuspendedKey},
     request::{OriginalRequest, Verified},
 };
@@ -42,6 +46,7 @@ use crate::{
     error::AppError,
     feed::Feed,
     journal::Journal,
+    rate_limit::AddressAllowances,
     settings::{SettingError, Settings},
 };
 
@@ -115,6 +120,8 @@ pub struct App {
     /// Of a server; a command on the host judges nothing.
     feed: Option<Arc<Feed>>,
     journal: Journal,
+    nonces: Nonces,
+    address_allowances: AddressAllowances,
     /// Argon2 takes memory on purpose: few at a time.
     hashing: Semaphore,
     tasks: std::sync::Mutex<Vec<JoinHandle<()>>>,
@@ -169,6 +176,7 @@ impl App {
         settings.validate()?;
         let store = Store::open(&store, clock.now(), random.as_ref()).await?;
         let installation_key = store::installation::load_or_create_key(&installation_key, random.as_ref())?;
+        let address_allowances = AddressAllowances::new(random.as_ref());
         Ok(Self {
             store,
             clock,
@@ -177,6 +185,8 @@ impl App {
             installation_key,
             feed: None,
             journal: Journal::new(),
+            nonces: Nonces::closed(),
+            address_allowances,
             hashing: Semaphore::new(2),
             tasks: std::sync::Mutex::default(),
         })
@@ -198,11 +208,13 @@ impl App {
         let watch = app.store.watch().await?;
         let feed = Arc::new(Feed::start(app.store.clone(), Arc::clone(&app.clock), node).await?);
         app.feed = Some(Arc::clone(&feed));
+        let (nonces, write_nonces) = Nonces::start(app.store.clone());
+        app.nonces = nonces;
         let app = Arc::new(app);
         let follow = tokio::spawn(feed.follow(watch));
         let write = tokio::spawn(upkeep::keep_up(Arc::downgrade(&app)));
         if let Ok(mut tasks) = app.tasks.lock() {
-            tasks.extend([follow, write]);
+            tasks.extend([follow, write, write_nonces]);
         }
         Ok(app)
     }
@@ -244,8 +256,8 @@ impl App {
         let mut connection = self.store.read().await?;
         store::change::current_version(&mut connection).await?;
         match &self.feed {
-            Some(feed) if !feed.holds_lease() => Err(AppError::Unavailable("this node holds no lease".to_owned())),
-            _ => Ok(()),
+            Some(feed) => feed.require_lease(),
+            None => Ok(()),
         }
     }
 

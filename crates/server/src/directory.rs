@@ -1,4 +1,4 @@
-//! Keys and identities in memory, as judging needs them. A snapshot is swapped as a whole; readers take no lock.
+//! Keys, identities and projects in memory, as judging needs them. A snapshot is swapped as a whole; readers take no lock.
 //! What goes into it, and when, is the feed's.
 
 use std::sync::{
@@ -8,12 +8,15 @@ use std::sync::{
 
 use arc_swap::{ArcSwap, Guard};
 use domain::{
-    ApiKeyId, Fingerprint, KeyMaterial, PrincipalId, PublicKey, Timestamp,
+    ApiKeyId, Fingerprint, KeyMaterial, PrincipalId, ProjectId, PublicKey, Timestamp, WorkspaceId,
     api_key::{ApiKey, KeyState, key_state},
     principal::Identity,
+    role::ProjectRole,
 };
 use http_signature::VerificationKey;
-use store::{Version, installation::Installation};
+use store::{Version, installation::Installation, project::ProjectGrants};
+
+use crate::rate_limit::Allowance;
 
 /// A key that is not revoked.
 #[derive(Debug)]
@@ -29,8 +32,15 @@ pub struct DirectoryKey {
     disabled: bool,
     suspended: bool,
     expires_at: Option<Timestamp>,
-    /// The second in which a use was last written down; shared by all versions of one key.
-    noted_second: Arc<AtomicI64>,
+    usage: Arc<KeyUsage>,
+}
+
+/// How a key is being used; shared by all versions of it.
+#[derive(Debug, Default)]
+struct KeyUsage {
+    /// The second in which a use was last written down.
+    noted_second: AtomicI64,
+    allowance: Allowance,
 }
 
 impl DirectoryKey {
@@ -48,9 +58,32 @@ impl DirectoryKey {
 
     /// Whether this is the first use of its second, which is the one that is written down.
     pub(crate) fn is_first_use_of(&self, second: i64) -> bool {
-        let noted = self.noted_second.load(Ordering::Relaxed);
+        let noted = self.usage.noted_second.load(Ordering::Relaxed);
         noted < second
-            && self.noted_second.compare_exchange(noted, second, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            && self.usage.noted_second.compare_exchange(noted, second, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// What it may still be used for in this moment.
+    pub(crate) fn allowance(&self) -> &Allowance {
+        &self.usage.allowance
+    }
+}
+
+/// Who may do what in a project.
+#[derive(Debug)]
+pub struct DirectoryProject {
+    /// The workspace it belongs to.
+    pub workspace: WorkspaceId,
+    /// In the order of the principals' ids.
+    roles: Box<[(PrincipalId, ProjectRole)]>,
+}
+
+impl DirectoryProject {
+    /// The role of a principal in it.
+    #[must_use]
+    pub fn role_of(&self, principal: PrincipalId) -> Option<ProjectRole> {
+        let at = self.roles.binary_search_by_key(&principal, |(id, _)| *id).ok()?;
+        self.roles.get(at).map(|(_, role)| *role)
     }
 }
 
@@ -66,7 +99,7 @@ pub fn verification_key(key: &PublicKey) -> Option<VerificationKey> {
     .ok()
 }
 
-/// All keys and identities as of one version. A clone shares everything that is not changed afterwards.
+/// All keys, identities and projects as of one version. A clone shares everything that is not changed afterwards.
 #[derive(Clone, Default)]
 pub struct Snapshot {
     version: Version,
@@ -75,6 +108,7 @@ pub struct Snapshot {
     keys: imbl::HashMap<ApiKeyId, Arc<DirectoryKey>>,
     by_fingerprint: imbl::HashMap<Fingerprint, Arc<DirectoryKey>>,
     identities: imbl::HashMap<PrincipalId, Arc<Identity>>,
+    projects: imbl::HashMap<ProjectId, Arc<DirectoryProject>>,
 }
 
 impl Snapshot {
@@ -120,6 +154,12 @@ impl Snapshot {
         self.identities.get(&id)
     }
 
+    /// The project of that id.
+    #[must_use]
+    pub fn project(&self, id: ProjectId) -> Option<&DirectoryProject> {
+        self.projects.get(&id).map(Arc::as_ref)
+    }
+
     pub(crate) fn set_version(&mut self, version: Version) {
         self.version = version;
     }
@@ -145,7 +185,7 @@ impl Snapshot {
             disabled: key.disabled,
             suspended: key.suspended,
             expires_at: key.expires_at,
-            noted_second: before.map_or_else(Arc::default, |before| Arc::clone(&before.noted_second)),
+            usage: before.map_or_else(Arc::default, |before| Arc::clone(&before.usage)),
         });
         self.by_fingerprint.insert(entry.fingerprint, Arc::clone(&entry));
         self.keys.insert(key.id, entry);
@@ -165,6 +205,16 @@ impl Snapshot {
 
     pub(crate) fn remove_identity(&mut self, id: PrincipalId) {
         self.identities.remove(&id);
+    }
+
+    pub(crate) fn put_project(&mut self, grants: ProjectGrants) {
+        let ProjectGrants { id, workspace, mut roles } = grants;
+        roles.sort_unstable_by_key(|(principal, _)| *principal);
+        self.projects.insert(id, Arc::new(DirectoryProject { workspace, roles: roles.into() }));
+    }
+
+    pub(crate) fn remove_project(&mut self, id: ProjectId) {
+        self.projects.remove(&id);
     }
 }
 

@@ -21,6 +21,10 @@ pub enum AppError {
     Unauthenticated(AuthenticationError, Timestamp),
     /// Known, but not allowed; or not to be known of.
     Denied(Denied),
+    /// Known, but not allowed, for this reason.
+    Refused(&'static str),
+    /// Too many requests; the seconds after which to come again.
+    RateLimited(u64),
     /// It contradicts what is there.
     Conflict(Conflict),
     /// A quota is reached.
@@ -102,6 +106,15 @@ impl AppError {
             Self::Denied(denied) => {
                 Problem::new(403, codes::FORBIDDEN, "Not allowed", format!("This is not allowed: {denied}."))
             }
+            Self::Refused(why) => {
+                Problem::new(403, codes::FORBIDDEN, "Not allowed", format!("This is not allowed: {why}."))
+            }
+            Self::RateLimited(seconds) => Problem::new(
+                429,
+                codes::RATE_LIMITED,
+                "Too many requests",
+                format!("This key or address asks too often; try again in {seconds} s."),
+            ),
             Self::Conflict(conflict) => {
                 let title = "It contradicts what is there";
                 let mut problem = Problem::new(409, conflict.code, title, conflict.detail.clone());

@@ -13,11 +13,14 @@ use domain::{Clock, NodeId};
 use store::{ChangeWatch, Changes, Connection, Store, StoreError, Subject, Version, change, node::Node};
 use tokio::sync::Mutex;
 
-use crate::directory::{Directory, Snapshot};
+use crate::{
+    directory::{Directory, Snapshot},
+    error::AppError,
+};
 
 /// How often a node looks for what others changed.
 const TICK: Duration = Duration::from_millis(20);
-/// Keys that are loaded at a time.
+/// Keys or projects that are loaded at a time.
 const LOAD_CHUNK: i64 = 10_000;
 /// What a revoker waits beyond the longest lease.
 const EPSILON: Duration = Duration::from_millis(100);
@@ -73,6 +76,14 @@ impl Feed {
     #[must_use]
     pub fn holds_lease(&self) -> bool {
         micros(self.clock.since_boot()) < self.lease_until.load(Ordering::Acquire)
+    }
+
+    /// Refuses where this node may not judge.
+    ///
+    /// # Errors
+    /// 503
+    pub fn require_lease(&self) -> Result<(), AppError> {
+        if self.holds_lease() { Ok(()) } else { Err(AppError::Unavailable("this node holds no lease".to_owned())) }
     }
 
     /// Registers before the first load: from then on, whoever revokes waits for this node.
@@ -218,8 +229,12 @@ impl Feed {
                         Subject::Installation => {
                             after.put_installation(&store::installation::find_installation(&mut connection).await?);
                         }
-                        // Nothing of theirs is held; members and accounts are touched with them.
-                        Subject::Workspace(_) | Subject::Project(_) => {}
+                        Subject::Project(id) => match store::project::find_project_grants(&mut connection, id).await? {
+                            Some(grants) => after.put_project(grants),
+                            None => after.remove_project(id),
+                        },
+                        // Nothing of it is held; its members, accounts and projects are touched with it.
+                        Subject::Workspace(_) => {}
                     }
                 }
                 after.set_version(up_to);
@@ -250,6 +265,15 @@ impl Feed {
             }
             let Some(last) = keys.last() else { break };
             after = Some(last.id);
+        }
+        let mut after = None;
+        loop {
+            let projects = store::project::list_project_grants(&mut connection, after, LOAD_CHUNK).await?;
+            let Some(last) = projects.last() else { break };
+            after = Some(last.id);
+            for grants in projects {
+                snapshot.put_project(grants);
+            }
         }
         snapshot.put_installation(&installation);
         snapshot.set_version(version);

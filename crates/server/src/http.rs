@@ -4,6 +4,7 @@ mod answer;
 mod authenticate;
 mod encord;
 mod extract;
+mod forward_auth;
 mod hygiene;
 mod serve;
 mod v1;
@@ -51,9 +52,11 @@ pub fn router(app: Arc<App>) -> (Router, OpenApi) {
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(check_ready).with_state(Arc::clone(&app)))
+        .merge(forward_auth::router().with_state(Arc::clone(&app)))
         .merge(api)
         .layer(CatchPanicLayer::custom(|_| AppError::Internal("a handler panicked".to_owned()).into_response()))
         .layer(middleware::from_fn_with_state(limits, authenticate::limit))
+        .layer(middleware::from_fn(forward_auth::answer_nginx))
         .layer(middleware::from_fn_with_state(app, answer::finish))
         // The one limit is in `authenticate`, which has the whole body in hand.
         .layer(DefaultBodyLimit::disable());

@@ -8,6 +8,7 @@ pub mod feed;
 pub mod http;
 
 mod journal;
+mod rate_limit;
 pub mod settings;
 pub mod system;
 

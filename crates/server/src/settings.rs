@@ -2,10 +2,13 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    str::FromStr,
     time::Duration,
 };
 
 use axum::http::Uri;
+use domain::route::Route;
+use ipnet::IpNet;
 
 /// Who may create workspaces.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Deserialize)]
@@ -15,6 +18,60 @@ pub enum WorkspaceCreation {
     Operators,
     /// Every user.
     Anyone,
+}
+
+/// The addresses of proxies: a network such as `10.1.0.0/16`, or one address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Deserialize)]
+#[serde(try_from = "String")]
+pub struct ProxyNetwork(IpNet);
+
+impl ProxyNetwork {
+    /// Whether an address is one of them.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.contains(&address)
+    }
+}
+
+impl FromStr for ProxyNetwork {
+    type Err = SettingError;
+
+    fn from_str(text: &str) -> Result<Self, SettingError> {
+        let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        let network = network.map_err(|_| {
+            SettingError::new("trusted_proxies", format!("`{text}` is no network such as 10.1.0.0/16 or 127.0.0.1"))
+        })?;
+        if network.prefix_len() == 0 {
+            let reason =
+                format!("`{text}` is everybody, and who is trusted can be anyone; name the proxies' own network");
+            return Err(SettingError::new("trusted_proxies", reason));
+        }
+        Ok(Self(network.trunc()))
+    }
+}
+
+impl TryFrom<String> for ProxyNetwork {
+    type Error = SettingError;
+
+    fn try_from(text: String) -> Result<Self, SettingError> {
+        text.parse()
+    }
+}
+
+/// How many requests a second are judged; ten seconds' worth may come at once. 0: as many as come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RateLimits {
+    /// From one address, whether their credentials are good or not. Of an IPv6 address, its /64 counts.
+    pub per_address: u32,
+    /// By one key.
+    pub per_key: u32,
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        Self { per_address: 1000, per_key: 1000 }
+    }
 }
 
 /// The settings of a server.
@@ -31,6 +88,13 @@ pub struct Settings {
     /// Authorities, beside the one of `public_url`, on which signatures of the Encord SDK are accepted. They do not
     /// cover the host, so a host that is listed here must be ours.
     pub encord_hosts: Vec<String>,
+    /// Whom to believe what they say of other people's requests, by the address of the connection. Empty: nobody.
+    pub trusted_proxies: Vec<ProxyNetwork>,
+    /// What requests need that a proxy asks about; the first that matches decides. Empty: any accepted credential.
+    /// Where there are any, what matches none is refused.
+    pub routes: Vec<Route>,
+    /// How often somebody may ask.
+    pub rate_limits: RateLimits,
     /// For how long a node may judge without having heard from the store: 1 to 60 s.
     pub lease: Duration,
 }
@@ -61,6 +125,9 @@ impl Settings {
             support_contact: None,
             workspace_creation: WorkspaceCreation::Operators,
             encord_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            routes: Vec::new(),
+            rate_limits: RateLimits::default(),
             lease: Duration::from_secs(2),
         }
     }
@@ -101,6 +168,12 @@ impl Settings {
             return Err(SettingError::new("lease", "choose 1 to 60 seconds"));
         }
         Ok(())
+    }
+
+    /// Whether what this address says of other people's requests is believed.
+    #[must_use]
+    pub fn is_trusted_proxy(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(address))
     }
 
     /// Scheme and authority of `public_url`, as RFC 9421 §2.2.3 writes an authority.
@@ -180,6 +253,19 @@ mod tests {
         assert_eq!(refused(|s| s.encord_hosts = vec!["a b".to_owned()]), "encord_hosts");
         assert_eq!(refused(|s| s.lease = Duration::from_millis(999)), "lease");
         assert_eq!(refused(|s| s.lease = Duration::from_secs(61)), "lease");
+    }
+
+    #[test]
+    fn a_proxy_is_an_address_or_a_network_and_never_everybody() {
+        let trusts = |network: &str, address: &str| {
+            network.parse::<ProxyNetwork>().expect("a network").contains(address.parse().expect("an address"))
+        };
+        assert!(trusts("127.0.0.1", "127.0.0.1") && !trusts("127.0.0.1", "127.0.0.2"));
+        assert!(trusts("10.1.0.0/16", "10.1.255.9") && !trusts("10.1.0.0/16", "10.2.0.1"));
+        assert!(trusts("fd00::/8", "fd12::1") && !trusts("fd00::/8", "10.0.0.1"));
+        for text in ["", "10.1.0.0/33", "proxy.internal", "0.0.0.0/0", "::/0", "10.0.0.1, 10.0.0.2"] {
+            assert_eq!(text.parse::<ProxyNetwork>().expect_err(text).name, "trusted_proxies");
+        }
     }
 
     #[test]

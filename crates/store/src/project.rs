@@ -44,6 +44,17 @@ pub struct ProjectMemberRow {
     pub role: ProjectRole,
 }
 
+/// Who may do what in a project, as judging needs it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProjectGrants {
+    /// The project.
+    pub id: ProjectId,
+    /// The workspace it belongs to.
+    pub workspace: WorkspaceId,
+    /// Who has which role in it, in the order of their ids.
+    pub roles: Vec<(PrincipalId, ProjectRole)>,
+}
+
 /// Adds a project.
 pub async fn insert_project(change: &mut Change, project: &Project) -> Result<(), StoreError> {
     change
@@ -213,6 +224,45 @@ pub async fn find_project_anywhere(connection: &mut Connection, id: ProjectId) -
     let sql = "SELECT id, workspace_id, title, description, created_by, created_at, updated_at
                FROM projects WHERE id = $1";
     connection.fetch_optional(sql, params![id]).await?.as_ref().map(project).transpose()
+}
+
+/// Who may do what in a project; none for one that does not exist.
+pub async fn find_project_grants(
+    connection: &mut Connection,
+    id: ProjectId,
+) -> Result<Option<ProjectGrants>, StoreError> {
+    let sql = "SELECT p.id, p.workspace_id, m.principal_id, m.role
+               FROM projects p LEFT JOIN project_members m ON m.project_id = p.id
+               WHERE p.id = $1 ORDER BY m.principal_id";
+    grants(&connection.fetch_all(sql, params![id]).await?).map(|mut found| found.pop())
+}
+
+/// Who may do what in `limit` projects, in the order of their ids, after `after`.
+pub async fn list_project_grants(
+    connection: &mut Connection,
+    after: Option<ProjectId>,
+    limit: i64,
+) -> Result<Vec<ProjectGrants>, StoreError> {
+    let sql = "SELECT p.id, p.workspace_id, m.principal_id, m.role
+               FROM (SELECT id, workspace_id FROM projects WHERE id > $1 ORDER BY id LIMIT $2) p
+               LEFT JOIN project_members m ON m.project_id = p.id ORDER BY p.id, m.principal_id";
+    let after = after.map_or(String::new(), |id| id.to_string());
+    grants(&connection.fetch_all(sql, params![after, limit]).await?)
+}
+
+/// Rows of one project follow each other.
+fn grants(rows: &[Row]) -> Result<Vec<ProjectGrants>, StoreError> {
+    let mut all: Vec<ProjectGrants> = Vec::new();
+    for row in rows {
+        let id = row.parse("id")?;
+        if all.last().is_none_or(|last| last.id != id) {
+            all.push(ProjectGrants { id, workspace: row.parse("workspace_id")?, roles: Vec::new() });
+        }
+        if let (Some(last), Some(principal)) = (all.last_mut(), row.opt_parse("principal_id")?) {
+            last.roles.push((principal, row.parse("role")?));
+        }
+    }
+    Ok(all)
 }
 
 /// The role of a principal in a project.

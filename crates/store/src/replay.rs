@@ -1,15 +1,18 @@
-//! First answers to signed writes, kept until their signatures end, so that the same write happens once on all nodes.
-//! When a request is such a write is the server's to know.
+//! First answers to signed writes, kept until their signatures end, so that the same write happens once on all nodes;
+//! and the nonces of writes that somebody else answers. When a request is such a write is the server's to know.
 
 use domain::{ApiKeyId, Timestamp};
 
-use crate::{StoreError, connection::Connection, params};
+use crate::{StoreError, Upkeep, connection::Connection, params};
 
 /// The constraint that the same signed request breaks when it comes again.
 pub const REPLAY_KEY_CONSTRAINT: &str = "replays_pkey";
 
 /// The constraint that another request with the same key and nonce breaks.
 pub const NONCE_CONSTRAINT: &str = "replays_key_id_nonce_key";
+
+/// The status of a row that keeps a nonce only: the answer was somebody else's.
+const NO_ANSWER: i64 = 0;
 
 /// What a signed request is known by when it comes again.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,8 +45,8 @@ pub struct Answer {
 pub async fn find_replay(connection: &mut Connection, key: [u8; 32]) -> Result<Option<Answer>, StoreError> {
     let row = connection
         .fetch_optional(
-            "SELECT key_id, nonce, expires_at, status, body FROM replays WHERE replay_key = $1",
-            params![key],
+            "SELECT key_id, nonce, expires_at, status, body FROM replays WHERE replay_key = $1 AND status <> $2",
+            params![key, NO_ANSWER],
         )
         .await?;
     row.map(|row| {
@@ -95,6 +98,33 @@ pub async fn insert_answer(connection: &mut Connection, answer: &Answer) -> Resu
         )
         .await?;
     Ok(())
+}
+
+/// Notes that the nonces of these requests are used, and tells of each whether it was fresh. One that was used before,
+/// by the same request or another one, answered here or elsewhere, is not.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn insert_nonces(upkeep: &mut Upkeep, requests: &[&ReplayKey]) -> Result<Vec<bool>, StoreError> {
+    let mut fresh = Vec::with_capacity(requests.len());
+    for replay in requests {
+        let rows = upkeep
+            .execute(
+                "INSERT INTO replays (replay_key, key_id, nonce, expires_at, status, body)
+                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+                params![
+                    &replay.key,
+                    replay.api_key,
+                    replay.nonce.as_deref(),
+                    replay.expires_at,
+                    NO_ANSWER,
+                    b"".as_slice()
+                ],
+            )
+            .await?;
+        fresh.push(rows == 1);
+    }
+    Ok(fresh)
 }
 
 /// Forgets the answers whose signatures ended before `now`, and tells how many there were.

@@ -92,6 +92,7 @@ impl App {
         let principal =
             Self::principal(key, Credential::BearerToken(id), directory, now).map_err(|error| (Some(id), error))?;
         self.journal.note_use(key, now, request.address);
-        Ok(Verified { caller: Caller { principal, address: request.address, replay: None }, body_verified: false })
+        let caller = Caller { principal, address: request.address, replay: None };
+        Ok(Verified { caller, body_verified: false, workspace_signed: false })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use domain::{
     ApiKeyId, Fingerprint, Timestamp,
     api_key::KeyState,
@@ -18,7 +18,9 @@ use crate::{
     authentication::AuthenticationError as Error,
     directory::{DirectoryKey, Snapshot},
     error::AppError,
+    feed::Feed,
     journal::RefusalKind,
+    rate_limit::{Rate, RetryAfter},
     settings::normal_authority,
 };
 
@@ -48,32 +50,76 @@ pub struct Verified {
     pub caller: Caller,
     /// Whether the body was seen and is the one that was signed.
     pub body_verified: bool,
+    /// Whether there is a Keyward-Workspace header, and the signature covers it.
+    pub(super) workspace_signed: bool,
 }
+
+/// The header by which somebody of several workspaces says where they act.
+pub(super) const WORKSPACE_HEADER: HeaderName = HeaderName::from_static("keyward-workspace");
 
 impl App {
     /// Who sent a request. `Ok(None)` where it shows no credential at all.
     ///
     /// # Errors
-    /// 401 for a credential that is not accepted, 503 where this node may not judge.
+    /// 401 for a credential that is not accepted, 429 for a key that is used too often, 503 where this node may not
+    /// judge.
     pub fn verify_request(&self, request: &OriginalRequest<'_>) -> Result<Option<Verified>, AppError> {
-        let Some(feed) = &self.feed else {
-            return Err(AppError::Internal("a command on the host judges no requests".to_owned()));
-        };
+        let feed = self.require_feed()?;
         let now = self.clock.now();
         let directory = feed.directory().load();
-        let verdict = self.judge(request, &directory, now);
+        let verdict = self.judge_allowed(request, &directory, now);
         // The lease is looked at last: until here the directory may have grown old.
-        if !feed.holds_lease() {
-            return Err(AppError::Unavailable("this node holds no lease".to_owned()));
+        feed.require_lease()?;
+        verdict.map_err(|refusal| self.refuse(refusal, request.address, now))
+    }
+
+    pub(super) fn require_feed(&self) -> Result<&Feed, AppError> {
+        let fault = || AppError::Internal("a command on the host judges no requests".to_owned());
+        self.feed.as_deref().ok_or_else(fault)
+    }
+
+    /// Refuses an address that asks too often. Where the address is not known, its keys alone are counted.
+    ///
+    /// # Errors
+    /// 429
+    pub fn limit_address(&self, address: Option<IpAddr>) -> Result<(), AppError> {
+        match (address, Rate::per_second(self.settings.rate_limits.per_address)) {
+            (Some(address), Some(rate)) => self
+                .address_allowances
+                .take(address, rate, self.clock.since_boot())
+                .map_err(|RetryAfter(seconds)| AppError::RateLimited(seconds)),
+            _ => Ok(()),
         }
-        verdict.map_err(|refusal| match refusal {
+    }
+
+    /// Judges a request; counts it towards its key once it is known to be the holder's.
+    pub(super) fn judge_allowed(
+        &self,
+        request: &OriginalRequest<'_>,
+        directory: &Snapshot,
+        now: Timestamp,
+    ) -> Result<Option<Verified>, Refusal> {
+        let verified = self.judge(request, directory, now)?;
+        let key = verified.as_ref().and_then(|verified| verified.caller.principal.credential().key());
+        if let Some(key) = key.and_then(|id| directory.key(id))
+            && let Some(rate) = Rate::per_second(self.settings.rate_limits.per_key)
+        {
+            let limited = |RetryAfter(seconds)| AppError::RateLimited(seconds);
+            key.allowance().take(rate, self.clock.since_boot()).map_err(limited)?;
+        }
+        Ok(verified)
+    }
+
+    pub(super) fn refuse(&self, refusal: Refusal, address: Option<IpAddr>, now: Timestamp) -> AppError {
+        match refusal {
             Refusal::Credential(key, error) => {
-                self.note_refusal(key, request.address, &error);
+                self.note_refusal(key, address, &error);
                 AppError::Unauthenticated(error, now)
             }
             Refusal::TooLarge => AppError::HeadersTooLarge,
             Refusal::BadRequest(what) => AppError::BadRequest(format!("The request's {what} cannot be signed.")),
-        })
+            Refusal::Other(error) => error,
+        }
     }
 
     fn judge(
@@ -139,6 +185,8 @@ impl App {
         Ok(Verified {
             caller: Caller { principal, address: request.address, replay },
             body_verified: request.body.is_some(),
+            workspace_signed: request.headers.contains_key(WORKSPACE_HEADER)
+                && verified.covers_header(WORKSPACE_HEADER.as_str()),
         })
     }
 
@@ -177,13 +225,21 @@ impl App {
 }
 
 /// Why a request is not taken.
-enum Refusal {
+pub(super) enum Refusal {
     /// Its credential is not accepted; the key is the one it names, where there is such a key.
     Credential(Option<ApiKeyId>, Error),
     /// It has more signatures or components than anybody needs.
     TooLarge,
     /// It cannot be signed as it is.
     BadRequest(&'static str),
+    /// Its credential is accepted, and yet.
+    Other(AppError),
+}
+
+impl From<AppError> for Refusal {
+    fn from(error: AppError) -> Self {
+        Self::Other(error)
+    }
 }
 
 /// Whether a method only reads (RFC 9110 §9.2.1), so that it may be repeated.

@@ -53,6 +53,9 @@ impl IntoResponse for AppError {
                     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
                 }
             }
+            Self::RateLimited(seconds) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            }
             Self::Unavailable(_) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }

@@ -105,6 +105,8 @@ async fn judge(app: &App, request: Request) -> Result<(Request, String), AppErro
     let target = hygiene::check(&request, scheme_of)?;
     let scheme = if target.authority == public_authority { public_scheme.as_str() } else { "http" };
     let address = client_address(&request);
+    // Behind a proxy of ours, this is the proxy's address: everybody's.
+    app.limit_address(address.filter(|address| !app.settings().is_trusted_proxy(*address)))?;
     let (parts, body) = request.into_parts();
     let body = read_body(body).await?;
     let verified = app.verify_request(&OriginalRequest {
@@ -125,7 +127,7 @@ async fn judge(app: &App, request: Request) -> Result<(Request, String), AppErro
     Ok((request, principal))
 }
 
-async fn read_body(body: Body) -> Result<Bytes, AppError> {
+pub(super) async fn read_body(body: Body) -> Result<Bytes, AppError> {
     let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect());
     match read.await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),

@@ -172,9 +172,7 @@ pub(super) struct ProjectRef(pub(super) ProjectId);
 impl<'de> Deserialize<'de> for ProjectRef {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        match text.parse::<uuid::Uuid>() {
-            Ok(uuid) if text.len() == 36 => Ok(Self(ProjectId::from_uuid(uuid))),
-            _ => text.parse().map(Self).map_err(serde::de::Error::custom),
-        }
+        let malformed = || serde::de::Error::custom("a project is its `prj_` id or the UUID inside it");
+        domain::route::parse_project(&text).map(Self).ok_or_else(malformed)
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn check(request: &Request, scheme_of: impl Fn(&str) -> String) -> Re
     Ok(Target { authority, path_and_query: path_and_query.to_owned() })
 }
 
-fn check_singletons(headers: &HeaderMap) -> Result<(), AppError> {
+pub(super) fn check_singletons(headers: &HeaderMap) -> Result<(), AppError> {
     match SINGLETONS.iter().find(|name| headers.get_all(*name).iter().nth(1).is_some()) {
         Some(name) => refuse(&format!("{name} stands more than once.")),
         None => Ok(()),

@@ -12,6 +12,7 @@ on_every_engine! {
     writes_without_a_nonce_do_not_clash
     answers_are_forgotten_when_their_signatures_have_ended
     a_change_that_failed_keeps_no_answer
+    a_nonce_that_was_noted_is_fresh_once_for_answers_and_for_notes
 }
 
 fn answer(key: u8, nonce: Option<&str>, expires_at: Timestamp) -> Answer {
@@ -91,4 +92,28 @@ async fn a_change_that_failed_keeps_no_answer(database: impl Backend) {
     // The event's id is taken, so that nothing of the change is kept.
     commit(&store, 1, &answer(2, None, at(300))).await.unwrap_err();
     assert_eq!(find(&store, 2).await, None);
+}
+
+async fn a_nonce_that_was_noted_is_fresh_once_for_answers_and_for_notes(database: impl Backend) {
+    let store = database.open().await;
+    let note = async |answers: &[&Answer]| {
+        let requests: Vec<_> = answers.iter().map(|answer| &answer.replay).collect();
+        let mut upkeep = store.begin_upkeep().await.unwrap();
+        let fresh = replay::insert_nonces(&mut upkeep, &requests).await.unwrap();
+        upkeep.commit().await.unwrap();
+        fresh
+    };
+    let noted = answer(1, Some("noted"), at(300));
+    let answered = answer(2, Some("answered"), at(300));
+    commit(&store, 1, &answered).await.unwrap();
+    let same_nonce = answer(3, Some("noted"), at(300));
+    assert_eq!(note(&[&noted, &noted, &same_nonce, &answered]).await, [true, false, false, false]);
+    assert_eq!(note(&[&noted, &answer(4, Some("other"), at(300))]).await, [false, true]);
+
+    assert_eq!(find(&store, 1).await, None, "a nonce is no answer");
+    let mut connection = store.read().await.unwrap();
+    assert_eq!(replay::find_nonce(&mut connection, id(1), "noted").await.unwrap(), Some([1; 32]));
+    drop(connection);
+    let error = commit(&store, 2, &same_nonce).await.unwrap_err();
+    assert!(error.is_conflict(replay::NONCE_CONSTRAINT), "{error}");
 }

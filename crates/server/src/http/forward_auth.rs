@@ -1,0 +1,251 @@
+//! Forward-auth: a reverse proxy asks for each request of its clients who sent it and whether they may. One endpoint a
+//! dialect, in a file each; none falls back to the headers of another, since a client's own pass through proxies too.
+
+mod envoy;
+mod forwarded;
+mod nginx;
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use bytes::Bytes;
+use domain::PrincipalId;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts, uri::Authority};
+
+pub(super) use self::nginx::answer_nginx;
+use super::{
+    answer::LoggedPrincipal,
+    authenticate::{client_address, read_body},
+    hygiene,
+};
+use crate::{
+    App, AppError, Settings,
+    app::{Admission, OriginalRequest},
+    settings::normal_authority,
+};
+
+pub(super) fn router() -> Router<Arc<App>> {
+    let envoy = any(async |State(app): State<Arc<App>>, request: Request| admit(&app, request, Dialect::Envoy).await);
+    Router::new()
+        .route(
+            nginx::PATH,
+            any(async |State(app): State<Arc<App>>, request: Request| admit(&app, request, Dialect::Nginx).await),
+        )
+        .route(
+            "/auth/caddy",
+            any(async |State(app): State<Arc<App>>, request: Request| admit(&app, request, Dialect::Caddy).await),
+        )
+        .route(
+            "/auth/traefik",
+            any(async |State(app): State<Arc<App>>, request: Request| admit(&app, request, Dialect::Traefik).await),
+        )
+        .route("/auth/envoy/", envoy.clone())
+        .route("/auth/envoy/{*path}", envoy)
+}
+
+/// How a proxy tells of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Dialect {
+    Nginx,
+    Caddy,
+    Traefik,
+    Envoy,
+}
+
+impl Dialect {
+    fn read<'a>(self, parts: &'a Parts, settings: &Settings) -> Result<Told<'a>, AppError> {
+        match self {
+            Self::Nginx => nginx::read(&parts.headers),
+            Self::Caddy | Self::Traefik => forwarded::read(&parts.headers, settings),
+            Self::Envoy => envoy::read(parts, settings),
+        }
+    }
+
+    /// The body, where the proxy passed it whole. An empty one says nothing: it may have been kept back.
+    async fn read_body(self, headers: &HeaderMap, body: Body) -> Result<Option<Bytes>, AppError> {
+        let may_come = match self {
+            Self::Nginx | Self::Caddy => false,
+            Self::Traefik => true,
+            Self::Envoy => !envoy::is_partial(headers)?,
+        };
+        if !may_come {
+            return Ok(None);
+        }
+        read_body(body).await.map(|body| Some(body).filter(|body| !body.is_empty()))
+    }
+}
+
+/// What a proxy tells of a request, as it stands in its headers.
+struct Told<'a> {
+    method: &'a str,
+    scheme: &'a str,
+    host: &'a str,
+    target: &'a str,
+    address: Option<IpAddr>,
+}
+
+async fn admit(app: &App, request: Request, dialect: Dialect) -> Result<Response, AppError> {
+    let settings = app.settings();
+    if !client_address(&request).is_some_and(|peer| settings.is_trusted_proxy(peer)) {
+        return Err(AppError::Refused(
+            "this address is no trusted proxy; the operator lists those in `trusted_proxies`",
+        ));
+    }
+    let (parts, body) = request.into_parts();
+    hygiene::check_singletons(&parts.headers)?;
+    refuse_aliases(&parts.headers)?;
+    let told = dialect.read(&parts, settings)?;
+    let authority = told.check()?;
+    let body = dialect.read_body(&parts.headers, body).await?;
+    let admission = app
+        .admit_proxied_request(&OriginalRequest {
+            method: told.method,
+            scheme: told.scheme,
+            authority: &authority,
+            target: told.target,
+            headers: &parts.headers,
+            body: body.as_deref(),
+            address: told.address,
+        })
+        .await?;
+    let mut response = (StatusCode::OK, identity_headers(&admission)?).into_response();
+    response.extensions_mut().insert(LoggedPrincipal(admission.principal.audit_principal().to_string()));
+    Ok(response)
+}
+
+impl Told<'_> {
+    /// Refuses what two readers may take for two things, and tells the authority as it is signed.
+    fn check(&self) -> Result<String, AppError> {
+        let refuse = |detail: &str| Err(AppError::BadRequest(detail.to_owned()));
+        if Method::from_bytes(self.method.as_bytes()).is_err() {
+            return refuse("The request's method is malformed.");
+        }
+        if !matches!(self.scheme, "http" | "https") {
+            return refuse("The proxy passed a scheme that is neither http nor https.");
+        }
+        if self.host.parse::<Authority>().is_err() || self.host.contains('@') {
+            return refuse("The request's Host is malformed.");
+        }
+        if !self.target.bytes().all(|byte| matches!(byte, b'!'..=b'~') && byte != b'#') {
+            return refuse("The request's target has bytes that no target has.");
+        }
+        hygiene::check_path(self.target.split('?').next().unwrap_or_default())?;
+        Ok(normal_authority(self.scheme, self.host))
+    }
+}
+
+/// Names that servers behind CGI and WSGI take for an identity header: `Remote_User`, `Keyward.Role`.
+fn refuse_aliases(headers: &HeaderMap) -> Result<(), AppError> {
+    let is_alias = |name: &HeaderName| {
+        let name = name.as_str();
+        let rest = name.strip_prefix("remote").or_else(|| name.strip_prefix("keyward"));
+        rest.is_some_and(|rest| rest.starts_with(['-', '_', '.']) && rest.contains(['_', '.']))
+    };
+    match headers.keys().find(|name| is_alias(name)) {
+        Some(name) => {
+            Err(AppError::BadRequest(format!("`{name}` could be taken for an identity header; leave it out.")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The one value of a header that the proxy must set.
+fn one<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, AppError> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().map_err(|_| AppError::BadRequest(format!("{name} is not plain ASCII."))),
+        (Some(_), Some(_)) => Err(AppError::BadRequest(format!("{name} stands more than once."))),
+        (None, _) => Err(AppError::BadRequest(format!(
+            "The proxy did not pass {name}; the operator finds its configuration in docs/proxies.md."
+        ))),
+    }
+}
+
+/// Every identity header, always: one that were left out would let the client's own through.
+fn identity_headers(admission: &Admission) -> Result<HeaderMap, AppError> {
+    let identity = admission.principal.identity();
+    let identity = identity.ok_or_else(|| AppError::Internal("a proxied request of nobody".to_owned()))?;
+    let mut groups = String::new();
+    for membership in &identity.memberships {
+        if !groups.is_empty() {
+            groups.push(',');
+        }
+        groups.push_str(&membership.slug);
+        groups.push(':');
+        groups.push_str(membership.role.as_str());
+    }
+    let workspace = admission.workspace.as_ref();
+    let principal = match identity.id {
+        PrincipalId::User(id) => id.to_string(),
+        PrincipalId::ServiceAccount(id) => id.to_string(),
+    };
+    let key = admission.principal.credential().key();
+    let values = [
+        ("remote-user", identity.email.clone()),
+        ("remote-email", identity.email.clone()),
+        ("remote-name", percent_encode(&identity.name)),
+        ("remote-groups", groups),
+        ("keyward-principal", principal),
+        ("keyward-workspace", workspace.map_or_else(String::new, |membership| membership.workspace.to_string())),
+        ("keyward-role", workspace.map_or_else(String::new, |membership| membership.role.to_string())),
+        ("keyward-key", key.map_or_else(String::new, |key| key.to_string())),
+        ("keyward-content-digest-verified", admission.body_verified.to_string()),
+    ];
+    let mut headers = HeaderMap::with_capacity(values.len());
+    for (name, value) in values {
+        let value = HeaderValue::try_from(value)
+            .map_err(|_| AppError::Internal(format!("{name} has a value that no header can have")))?;
+        headers.insert(HeaderName::from_static(name), value);
+    }
+    Ok(headers)
+}
+
+/// UTF-8 in a header: all but RFC 3986's unreserved characters as `%XX`.
+fn percent_encode(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(byte.into());
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+        encoded
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_goes_into_a_header_as_percent_encoded_utf_8() {
+        assert_eq!(percent_encode("Zoë O'Neil-2"), "Zo%C3%AB%20O%27Neil-2");
+        assert_eq!(percent_encode("a%0d\n"), "a%250d%0A");
+    }
+
+    #[test]
+    fn what_cgi_takes_for_an_identity_header_is_refused() {
+        let refused = |name: &'static str| {
+            let headers = HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static("x"))]);
+            refuse_aliases(&headers).is_err()
+        };
+        for name in [
+            "remote_user",
+            "remote.email",
+            "keyward_role",
+            "keyward-content_digest-verified",
+            "keyward_content.digest_verified",
+        ] {
+            assert!(refused(name), "{name}");
+        }
+        for name in ["remote-user", "keyward-workspace", "remote", "x_remote_user", "remoteuser_x", "dnt"] {
+            assert!(!refused(name), "{name}");
+        }
+    }
+}

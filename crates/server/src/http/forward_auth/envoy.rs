@@ -1,0 +1,29 @@
+//! Envoy's HTTP ext_authz: the original method, Host and target, the latter behind the `path_prefix` `/auth/envoy`, and
+//! of the client's headers those that its configuration lists.
+
+use http::{HeaderMap, request::Parts};
+
+use super::{Told, forwarded, one};
+use crate::{AppError, Settings};
+
+const PREFIX: &str = "/auth/envoy";
+
+pub(super) fn read<'a>(parts: &'a Parts, settings: &Settings) -> Result<Told<'a>, AppError> {
+    let target = parts.uri.path_and_query().and_then(|target| target.as_str().strip_prefix(PREFIX));
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+    Ok(Told {
+        method: parts.method.as_str(),
+        scheme: one(&parts.headers, "x-forwarded-proto")?,
+        host: authority.map_or_else(|| one(&parts.headers, "host"), Ok)?,
+        target: target.unwrap_or_default(),
+        address: forwarded::client(&parts.headers, settings),
+    })
+}
+
+/// Whether Envoy cut the body off at its `max_request_bytes`.
+pub(super) fn is_partial(headers: &HeaderMap) -> Result<bool, AppError> {
+    match headers.get("x-envoy-auth-partial-body") {
+        None => Ok(false),
+        Some(_) => one(headers, "x-envoy-auth-partial-body").map(|value| value != "false"),
+    }
+}

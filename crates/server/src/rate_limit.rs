@@ -1,0 +1,189 @@
+//! How often somebody may ask: by key, exactly, and by address, in a fixed amount of memory. No locks. What is limited,
+//! and how the refusal reads, is said where requests are judged.
+
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use domain::Random;
+
+/// How many seconds' worth of requests may come at once.
+const BURST_SECONDS: u64 = 10;
+/// Places in a row of the address table. Two addresses share an allowance only where they meet in both rows: of 1000
+/// addresses at a time, one in four thousand does.
+const ROW: usize = 1 << 16;
+
+/// So many requests a second, and ten seconds' worth of them at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate {
+    /// Nanoseconds that one request takes.
+    interval: u64,
+    /// Nanoseconds that requests may be ahead.
+    burst: u64,
+}
+
+impl Rate {
+    /// None for 0: no limit.
+    pub(crate) fn per_second(requests: u32) -> Option<Self> {
+        let interval = 1_000_000_000 / u64::from(NonZeroU32::new(requests)?.get());
+        Some(Self { interval, burst: interval * u64::from(requests) * BURST_SECONDS })
+    }
+
+    /// Where the next request's time is up to `ahead` past now: the time after this one, or how long to wait.
+    fn admit(self, taken_until: u64, now: u64) -> Result<u64, RetryAfter> {
+        let until = taken_until.max(now) + self.interval;
+        match (until - now).checked_sub(self.burst) {
+            None | Some(0) => Ok(until),
+            Some(wait) => Err(RetryAfter(Duration::from_nanos(wait).as_secs() + 1)),
+        }
+    }
+}
+
+/// Too many; the seconds after which to try again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct RetryAfter(pub(crate) u64);
+
+fn nanos(since_boot: Duration) -> u64 {
+    u64::try_from(since_boot.as_nanos()).unwrap_or(u64::MAX / 2)
+}
+
+/// What one somebody may still do: the time up to which their requests have used up their share (GCRA).
+#[derive(Debug, Default)]
+pub(crate) struct Allowance(AtomicU64);
+
+impl Allowance {
+    /// Takes one request out of it.
+    pub(crate) fn take(&self, rate: Rate, since_boot: Duration) -> Result<(), RetryAfter> {
+        let now = nanos(since_boot);
+        let mut taken_until = self.0.load(Ordering::Relaxed);
+        loop {
+            let until = rate.admit(taken_until, now)?;
+            match self.0.compare_exchange_weak(taken_until, until, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Ok(()),
+                Err(other) => taken_until = other,
+            }
+        }
+    }
+}
+
+/// The allowances of all addresses there are, in two rows of places. Of an address's two places the emptier one counts,
+/// so that a busy stranger has to share both to be in its way.
+pub(crate) struct AddressAllowances {
+    places: Box<[AtomicU64]>,
+    /// Unknown outside, so that nobody can choose whom to meet.
+    seed: [u8; 16],
+}
+
+impl AddressAllowances {
+    pub(crate) fn new(random: &dyn Random) -> Self {
+        let mut seed = [0; 16];
+        random.fill(&mut seed);
+        Self { places: (0..2 * ROW).map(|_| AtomicU64::new(0)).collect(), seed }
+    }
+
+    /// Takes one request out of an address's allowance; of an IPv6 address, its /64 counts, which is one customer.
+    pub(crate) fn take(&self, address: IpAddr, rate: Rate, since_boot: Duration) -> Result<(), RetryAfter> {
+        let now = nanos(since_boot);
+        let [first, second] = self.places_of(address);
+        let (Some(first), Some(second)) = (self.places.get(first), self.places.get(second)) else { return Ok(()) };
+        loop {
+            let (one, other) = (first.load(Ordering::Relaxed), second.load(Ordering::Relaxed));
+            let (emptier, fuller, taken_until) =
+                if one <= other { (first, second, one) } else { (second, first, other) };
+            let until = rate.admit(taken_until, now)?;
+            if emptier.compare_exchange_weak(taken_until, until, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+                fuller.fetch_max(until, Ordering::Relaxed);
+                return Ok(());
+            }
+        }
+    }
+
+    fn places_of(&self, address: IpAddr) -> [usize; 2] {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&self.seed);
+        match address {
+            IpAddr::V4(address) => address.hash(&mut hasher),
+            IpAddr::V6(address) => hasher.write_u128(address.to_bits() >> 64),
+        }
+        let [a, b, c, d, ..] = hasher.finish().to_le_bytes();
+        [usize::from(u16::from_le_bytes([a, b])), ROW + usize::from(u16::from_le_bytes([c, d]))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Zeros;
+
+    impl Random for Zeros {
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.fill(0);
+        }
+    }
+
+    fn at(millis: u64) -> Duration {
+        Duration::from_hours(1) + Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn ten_seconds_worth_may_come_at_once_and_then_as_many_as_were_said() {
+        let rate = Rate::per_second(5).unwrap();
+        let allowance = Allowance::default();
+        for request in 0..50 {
+            assert_eq!(allowance.take(rate, at(0)), Ok(()), "{request}");
+        }
+        assert_eq!(allowance.take(rate, at(0)), Err(RetryAfter(1)));
+        assert_eq!(allowance.take(rate, at(199)), Err(RetryAfter(1)));
+        assert_eq!(allowance.take(rate, at(200)), Ok(()));
+        assert_eq!(allowance.take(rate, at(200)), Err(RetryAfter(1)));
+        for request in 0..50 {
+            assert_eq!(allowance.take(rate, at(60_000)), Ok(()), "a quiet minute fills it: {request}");
+        }
+        assert!(allowance.take(rate, at(60_000)).is_err());
+        assert!(Rate::per_second(0).is_none());
+    }
+
+    #[test]
+    fn a_busy_address_stands_in_nobody_elses_way() {
+        let allowances = AddressAllowances::new(&Zeros);
+        let rate = Rate::per_second(1).unwrap();
+        let busy = IpAddr::from([10, 0, 0, 1]);
+        let admitted = (0..1000).filter(|_| allowances.take(busy, rate, at(0)).is_ok()).count();
+        assert_eq!(admitted, 10);
+        let others = (0..5000_u32)
+            .filter(|n| allowances.take(IpAddr::from((0x0b00_0000 + n).to_be_bytes()), rate, at(0)).is_ok());
+        assert_eq!(others.count(), 5000);
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_address() {
+        let allowances = AddressAllowances::new(&Zeros);
+        let rate = Rate::per_second(1).unwrap();
+        let admitted = (0..100_u128)
+            .filter(|n| {
+                let address = IpAddr::from((0x2001_0db8_u128 << 96 | n).to_be_bytes());
+                allowances.take(address, rate, at(0)).is_ok()
+            })
+            .count();
+        assert_eq!(admitted, 10);
+    }
+
+    #[test]
+    fn requests_at_the_same_time_do_not_slip_past_each_other() {
+        let allowances = AddressAllowances::new(&Zeros);
+        let rate = Rate::per_second(100).unwrap();
+        let address = IpAddr::from([10, 0, 0, 1]);
+        let admitted: usize = std::thread::scope(|scope| {
+            let ask = || (0..1000).filter(|_| allowances.take(address, rate, at(0)).is_ok()).count();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        // Two threads that find the places in another order may each take the same moment.
+        assert!((1000..1010).contains(&admitted), "{admitted}");
+    }
+}
