@@ -3,6 +3,10 @@
 #![expect(unreachable_pub, reason = "one binary: its own rooms are all there is to reach")]
 
 mod access;
+mod forward_auth;
+mod forward_auth_routes;
+mod proxied_write;
+mod rate_limit;
 mod recovery;
 mod start;
 mod support;

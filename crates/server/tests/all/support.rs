@@ -117,6 +117,11 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// A header; nothing where there is none.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("ASCII"))
+    }
+
     /// The body as JSON; null where there is none.
     pub fn json(&self) -> Value {
         if self.bytes.is_empty() { Value::Null } else { serde_json::from_slice(&self.bytes).expect("JSON") }
@@ -400,7 +405,7 @@ impl TestRequest<'_> {
         let view = RequestView {
             method: &self.method,
             scheme: "http",
-            authority: HOST,
+            authority: self.headers["host"].to_str().expect("a host"),
             target: &self.target,
             headers: &self.headers,
         };
@@ -428,13 +433,19 @@ impl TestRequest<'_> {
         self.header("authorization", &value)
     }
 
-    /// Sends it through the real router.
-    pub async fn send(self) -> Answer {
+    /// As the router takes it.
+    pub fn into_request(self) -> Request<Body> {
         let mut request = Request::builder().method(self.method.as_str()).uri(&self.target);
         *request.headers_mut().expect("a good request") = self.headers;
         let mut request = request.body(Body::from(self.body)).expect("a good request");
         request.extensions_mut().insert(ConnectInfo(SocketAddr::new(self.address, 40_000)));
-        let response = self.app.router.clone().oneshot(request).await.expect("the router answers");
+        request
+    }
+
+    /// Sends it through the real router.
+    pub async fn send(self) -> Answer {
+        let router = self.app.router.clone();
+        let response = router.oneshot(self.into_request()).await.expect("the router answers");
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.expect("a body").to_bytes().to_vec();
         Answer { status: parts.status, headers: parts.headers, bytes }
