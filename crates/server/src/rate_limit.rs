@@ -11,6 +11,7 @@ use std::{
 
 use domain::Random;
 
+const NANOS: u64 = 1_000_000_000;
 /// How many seconds' worth of requests may come at once.
 const BURST_SECONDS: u64 = 10;
 /// Places in a row of the address table. Two addresses share an allowance only where they meet in both rows: of 1000
@@ -29,7 +30,7 @@ pub(crate) struct Rate {
 impl Rate {
     /// None for 0: no limit.
     pub(crate) fn per_second(requests: u32) -> Option<Self> {
-        let interval = 1_000_000_000 / u64::from(NonZeroU32::new(requests)?.get());
+        let interval = NANOS / u64::from(NonZeroU32::new(requests)?.get());
         Some(Self { interval, burst: interval * u64::from(requests) * BURST_SECONDS })
     }
 
@@ -38,7 +39,7 @@ impl Rate {
         let until = taken_until.max(now) + self.interval;
         match (until - now).checked_sub(self.burst) {
             None | Some(0) => Ok(until),
-            Some(wait) => Err(RetryAfter(Duration::from_nanos(wait).as_secs() + 1)),
+            Some(wait) => Err(RetryAfter(wait.div_ceil(NANOS))),
         }
     }
 }

@@ -63,6 +63,9 @@ pub fn ask<'a>(test: &'a TestApp, dialect: &str, client: &TestRequest<'_>) -> Te
     }
 }
 
+/// What happens to a request on its way.
+type Change = fn(&mut TestRequest<'_>);
+
 /// The status that the dialect can say.
 #[track_caller]
 fn expect_refused(dialect: &str, answer: &Answer, status: u16) {
@@ -147,7 +150,7 @@ async fn what_was_not_signed_so_is_refused_in_every_dialect() {
     let admin = test.user("ada", false).await;
     test.workspace("acme", &admin).await;
     let signed = || test.get("/v2/things?a=1&b=2").by(&admin.key);
-    let changes: [(&str, fn(&mut TestRequest<'_>)); 7] = [
+    let changes: [(&str, Change); 7] = [
         ("path", |request| request.target = "/v2/others?a=1&b=2".to_owned()),
         ("query", |request| request.target = "/v2/things?b=2&a=1".to_owned()),
         ("escape", |request| request.target = "/v2/%74hings?a=1&b=2".to_owned()),
