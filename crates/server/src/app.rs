@@ -236,6 +236,12 @@ impl App {
         self.store.close().await;
     }
 
+    /// Closes the store and nothing else, as an outage would: this node judges on until its lease ends, and changes
+    /// nothing.
+    pub async fn close_store(&self) {
+        self.store.close().await;
+    }
+
     /// The settings.
     #[must_use]
     pub const fn settings(&self) -> &Settings {

@@ -5,6 +5,7 @@ mod authenticate;
 mod encord;
 mod extract;
 mod forward_auth;
+mod framing;
 mod hygiene;
 mod serve;
 mod v1;
@@ -22,7 +23,7 @@ use http::{StatusCode, header};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 
-pub use self::serve::{Server, ServerOptions};
+pub use self::serve::{ConnectionLimits, Server, ServerOptions};
 use crate::{App, AppError};
 
 /// Bytes of a body at the most.

@@ -1,0 +1,406 @@
+//! Watches where each HTTP/1.1 request of a connection begins and ends, and refuses one that another reader (a proxy
+//! in front) may end elsewhere. hyper quietly takes Transfer-Encoding over Content-Length (RFC 9112 §6.3 allows both),
+//! and tells nobody that there were two.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::OwnedSemaphorePermit,
+};
+
+/// What an HTTP/2 connection begins with (RFC 9113 §3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Of a line, only so much is kept: enough for the two fields that frame a message.
+const KEPT: usize = 64;
+/// Digits of a chunk's size at the most.
+const MAX_SIZE_DIGITS: u8 = 15;
+
+/// A connection whose requests are watched, and its place among those that are open at a time.
+pub(super) struct Watched<S> {
+    stream: S,
+    framing: Framing,
+    _place: OwnedSemaphorePermit,
+}
+
+impl<S> Watched<S> {
+    pub(super) fn new(stream: S, place: OwnedSemaphorePermit) -> Self {
+        Self { stream, framing: Framing::default(), _place: place }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Framing::Refused { left } = &mut self.framing {
+            // After these, to hyper, the client is gone, and it ends the connection.
+            let (now, later) = left.split_at(left.len().min(buffer.remaining()));
+            buffer.put_slice(now);
+            *left = later;
+            return Poll::Ready(Ok(()));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        let passed = self.framing.watch(&mut buffer.filled_mut()[before..]);
+        buffer.set_filled(before + passed);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+/// Where in a connection we are.
+#[derive(Debug)]
+enum Framing {
+    /// So many bytes of the preface have come, and nothing else.
+    Preface(usize),
+    Http2,
+    Head(Head),
+    /// So many bytes of a body are still to come.
+    Body(u64),
+    Chunks(Chunks),
+    /// Nothing that comes is read any more; this is what hyper reads instead.
+    Refused {
+        left: &'static [u8],
+    },
+}
+
+impl Default for Framing {
+    fn default() -> Self {
+        Self::Preface(0)
+    }
+}
+
+impl Framing {
+    /// Takes in what was received, and answers how much of it may be passed on. A head that is refused gets a byte that
+    /// no head may hold: hyper then answers 400 and ends the connection, as for every other malformed head.
+    fn watch(&mut self, received: &mut [u8]) -> usize {
+        let mut at = 0;
+        while at < received.len() {
+            match self {
+                Self::Http2 => return received.len(),
+                Self::Refused { .. } => return at,
+                Self::Body(left) => {
+                    let step = usize::try_from(*left).unwrap_or(usize::MAX).min(received.len() - at);
+                    at += step;
+                    *left -= step as u64;
+                    if *left == 0 {
+                        *self = Self::Head(Head::default());
+                    }
+                }
+                Self::Chunks(chunks @ Chunks { expected: Expected::Data(_), .. }) => at += chunks.skip(&received[at..]),
+                _ => {
+                    let is_head = matches!(self, Self::Head(_));
+                    self.take(received[at]);
+                    if is_head && let Self::Refused { left } = self {
+                        received[at] = 0;
+                        // hyper looks at a head once it is complete.
+                        *left = b"\r\n\r\n";
+                    }
+                    at += 1;
+                }
+            }
+        }
+        at
+    }
+
+    fn take(&mut self, byte: u8) {
+        match self {
+            Self::Preface(matched) if byte == PREFACE[*matched] => {
+                *matched += 1;
+                if *matched == PREFACE.len() {
+                    *self = Self::Http2;
+                }
+            }
+            Self::Preface(matched) => {
+                let matched = *matched;
+                *self = Self::Head(Head::default());
+                for byte in PREFACE[..matched].iter().chain([&byte]) {
+                    self.take(*byte);
+                }
+            }
+            Self::Head(head) => match head.take(byte) {
+                None => {}
+                Some(Ok(0)) => *self = Self::Head(Head::default()),
+                Some(Ok(length)) if length == CHUNKED => *self = Self::Chunks(Chunks::default()),
+                Some(Ok(length)) => *self = Self::Body(length),
+                Some(Err(Ambiguous)) => *self = Self::Refused { left: b"" },
+            },
+            Self::Chunks(chunks) => match chunks.take(byte) {
+                Ok(false) => {}
+                Ok(true) => *self = Self::Head(Head::default()),
+                Err(Ambiguous) => *self = Self::Refused { left: b"" },
+            },
+            Self::Http2 | Self::Body(_) | Self::Refused { .. } => {}
+        }
+    }
+}
+
+/// Two readers may read it as two things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ambiguous;
+
+/// A length that no `Content-Length` of ours has.
+const CHUNKED: u64 = u64::MAX;
+
+/// The request line and the headers of a request, line by line.
+#[derive(Debug)]
+struct Head {
+    line: [u8; KEPT],
+    length: usize,
+    in_headers: bool,
+    content_length: Option<u64>,
+    is_chunked: bool,
+    is_ambiguous: bool,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self {
+            line: [0; KEPT],
+            length: 0,
+            in_headers: false,
+            content_length: None,
+            is_chunked: false,
+            is_ambiguous: false,
+        }
+    }
+}
+
+impl Head {
+    /// Answers the length of the body once the head is over.
+    fn take(&mut self, byte: u8) -> Option<Result<u64, Ambiguous>> {
+        if byte != b'\n' {
+            if let Some(place) = self.line.get_mut(self.length) {
+                *place = byte;
+            }
+            self.length += 1;
+            return None;
+        }
+        let length = std::mem::take(&mut self.length);
+        let kept = &self.line[..length.min(KEPT)];
+        let line = kept.strip_suffix(b"\r").unwrap_or(kept);
+        if line.is_empty() {
+            // Empty lines before a request are skipped (RFC 9112 §2.2).
+            return self.in_headers.then(|| self.body_length());
+        }
+        if !std::mem::replace(&mut self.in_headers, true) {
+            return None;
+        }
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii();
+        if name.eq_ignore_ascii_case(b"content-length") {
+            let value = line.get(name.len() + 1..).unwrap_or_default().trim_ascii();
+            let number = Some(value)
+                .filter(|value| length <= KEPT && !value.is_empty() && value.iter().all(u8::is_ascii_digit))
+                .and_then(|digits| str::from_utf8(digits).ok()?.parse().ok())
+                .filter(|number| *number != CHUNKED);
+            self.is_ambiguous |= number.is_none() || self.content_length.is_some();
+            self.content_length = number;
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            // Another coding would leave us with a body that is not the one that was signed.
+            let is_known = line.get(name.len() + 1..).unwrap_or_default().trim_ascii().eq_ignore_ascii_case(b"chunked");
+            self.is_ambiguous |= std::mem::replace(&mut self.is_chunked, true) || !is_known;
+        }
+        None
+    }
+
+    fn body_length(&self) -> Result<u64, Ambiguous> {
+        match (self.is_chunked, self.content_length) {
+            _ if self.is_ambiguous => Err(Ambiguous),
+            (true, Some(_)) => Err(Ambiguous),
+            (true, None) => Ok(CHUNKED),
+            (false, length) => Ok(length.unwrap_or(0)),
+        }
+    }
+}
+
+/// What a chunked body goes on with (RFC 9112 §7.1).
+#[derive(Clone, Copy, Debug)]
+enum Expected {
+    Size { digits: u8 },
+    Extension,
+    SizeEnd,
+    Data(u64),
+    DataEnd { after_cr: bool },
+    Trailer { is_empty: bool },
+}
+
+/// A chunked body.
+#[derive(Debug)]
+struct Chunks {
+    expected: Expected,
+    size: u64,
+}
+
+impl Default for Chunks {
+    fn default() -> Self {
+        Self { expected: Expected::Size { digits: 0 }, size: 0 }
+    }
+}
+
+impl Chunks {
+    /// Skips data of the chunk.
+    fn skip(&mut self, received: &[u8]) -> usize {
+        let Expected::Data(left) = self.expected else { return 0 };
+        let step = usize::try_from(left).unwrap_or(usize::MAX).min(received.len());
+        let left = left - step as u64;
+        self.expected = if left == 0 { Expected::DataEnd { after_cr: false } } else { Expected::Data(left) };
+        step
+    }
+
+    /// Answers whether the body is over.
+    fn take(&mut self, byte: u8) -> Result<bool, Ambiguous> {
+        self.expected = match (self.expected, byte) {
+            (Expected::Size { digits }, _) if byte.is_ascii_hexdigit() && digits < MAX_SIZE_DIGITS => {
+                let digit = char::from(byte).to_digit(16).unwrap_or_default();
+                self.size = self.size << 4 | u64::from(digit);
+                Expected::Size { digits: digits + 1 }
+            }
+            (Expected::Size { digits: 1.. } | Expected::Extension, b'\r') => Expected::SizeEnd,
+            (Expected::Extension, b'\n') => return Err(Ambiguous),
+            (Expected::Size { digits: 1.. }, b';') | (Expected::Extension, _) => Expected::Extension,
+            (Expected::SizeEnd, b'\n') => match std::mem::take(&mut self.size) {
+                0 => Expected::Trailer { is_empty: true },
+                size => Expected::Data(size),
+            },
+            (Expected::DataEnd { after_cr: false }, b'\r') => Expected::DataEnd { after_cr: true },
+            (Expected::DataEnd { after_cr: true }, b'\n') => Expected::Size { digits: 0 },
+            (Expected::Trailer { is_empty: true }, b'\n') => return Ok(true),
+            (Expected::Trailer { .. }, b'\n') => Expected::Trailer { is_empty: true },
+            (Expected::Trailer { is_empty }, b'\r') => Expected::Trailer { is_empty },
+            (Expected::Trailer { .. }, _) => Expected::Trailer { is_empty: false },
+            _ => return Err(Ambiguous),
+        };
+        Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is passed on of these requests, however they are cut into reads.
+    fn watch(requests: &[u8]) -> (Vec<u8>, bool) {
+        let mut results = (1..=requests.len()).map(|step| {
+            let mut framing = Framing::default();
+            let mut passed = Vec::new();
+            for read in requests.chunks(step) {
+                let mut read = read.to_vec();
+                let length = framing.watch(&mut read);
+                passed.extend_from_slice(&read[..length]);
+            }
+            (passed, matches!(framing, Framing::Refused { .. }))
+        });
+        let first = results.next().expect("a request");
+        assert!(results.all(|other| other == first), "the verdict depends on how the bytes came");
+        first
+    }
+
+    #[track_caller]
+    fn assert_passes(requests: &str) {
+        assert_eq!(watch(requests.as_bytes()), (requests.as_bytes().to_vec(), false), "{requests}");
+    }
+
+    /// Refused, with a byte that no head may hold where the head would have ended.
+    #[track_caller]
+    fn assert_refused(before: &str, requests: &str) {
+        let (passed, refused) = watch(format!("{before}{requests}").as_bytes());
+        assert!(refused, "{requests}");
+        assert_eq!(passed.last(), Some(&0), "{requests}");
+        assert!(passed.len() > before.len(), "{requests}");
+    }
+
+    #[test]
+    fn requests_that_everybody_frames_alike_pass_unchanged() {
+        assert_passes("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_passes("POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\n\r\n");
+        assert_passes("\r\n\r\nGET / HTTP/1.1\nHost: a\n\n");
+        assert_passes(
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+        );
+        assert_passes(
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nA;x=y\r\n0123456789\r\n0\r\nT: v\r\n\r\n\
+             GET / HTTP/1.1\r\n\r\n",
+        );
+    }
+
+    #[test]
+    fn two_lengths_in_one_request_are_refused() {
+        let fixed = "POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc";
+        let chunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+        for before in ["", "\r\n", fixed, chunked] {
+            for headers in [
+                "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+                "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n",
+                "transfer-encoding:chunked\ncontent-length:3\n",
+                "Transfer-Encoding: chunked\r\nContent-Length: x\r\n",
+                "Content-Length: 3\r\nContent-Length: 3\r\n",
+                "Content-Length: 3\r\nX: y\r\nContent-Length: 4\r\n",
+                "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+                "Transfer-Encoding: gzip, chunked\r\n",
+                "Transfer-Encoding: identity\r\n",
+                "Content-Length: +3\r\n",
+                "Content-Length: 3, 3\r\n",
+                "Content-Length: 18446744073709551615\r\n",
+                "Content-Length: 18446744073709551616\r\n",
+                "Content-Length: 00000000000000000000000000000000000000000000000000000000000000000003\r\n",
+            ] {
+                assert_refused(before, &format!("POST / HTTP/1.1\r\nHost: a\r\n{headers}\r\nabc"));
+            }
+        }
+    }
+
+    #[test]
+    fn what_stands_in_a_body_is_no_head() {
+        let hidden = "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n";
+        assert_passes(&format!("POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n{hidden}", hidden.len()));
+        let chunk = format!("{:x}\r\n{hidden}\r\n0\r\n\r\n", hidden.len());
+        assert_passes(&format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}"));
+    }
+
+    #[test]
+    fn a_chunk_that_is_malformed_ends_the_connection() {
+        for chunks in
+            ["x\r\n", "\r\n", "3\n", "3 \r\n", "-3\r\n", "3\r\nabcd\r\n", "3;a\nb\r\n", "0000000000000000\r\n"]
+        {
+            let (passed, refused) =
+                watch(format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}GET /").as_bytes());
+            assert!(refused && !passed.ends_with(b"GET /"), "{chunks}");
+        }
+    }
+
+    #[test]
+    fn http_2_is_left_alone_and_only_where_the_whole_preface_is_there() {
+        let twice = "Content-Length: 1\r\nContent-Length: 1\r\n\r\n";
+        assert_passes(&format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nPOST / HTTP/1.1\r\n{twice}"));
+        assert_refused("", &format!("PRI * HTTP/2.0\r\n{twice}"));
+        assert_refused("PRI * HTTP/2.0\r\n\r\n", &format!("POST / HTTP/1.1\r\n{twice}"));
+    }
+}
