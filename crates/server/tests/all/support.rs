@@ -99,6 +99,19 @@ pub struct Key {
     pub id: String,
 }
 
+impl Key {
+    /// The raw Ed25519 key.
+    pub fn public_bytes(&self) -> [u8; 32] {
+        self.signing.public_key()
+    }
+
+    /// Signs any bytes.
+    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
+        use http_signature::SigningKey as _;
+        self.signing.sign(message).expect("a signature")
+    }
+}
+
 /// Somebody with a registered key.
 #[derive(Clone)]
 pub struct Actor {

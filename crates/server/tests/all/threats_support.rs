@@ -1,0 +1,182 @@
+//! Signatures by hand, right and wrong: the base is written here from RFC 9421, not by the code under test.
+
+use std::fmt::Write as _;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use domain::Clock as _;
+use sha2::{Digest as _, Sha256};
+
+use crate::support::{Answer, HOST, Key, TestApp, TestRequest};
+
+/// A member of `Signature-Input` before it is signed.
+#[derive(Clone)]
+pub struct Draft {
+    pub label: String,
+    /// Component identifiers as they are written, quotes and parameters included.
+    pub components: Vec<String>,
+    /// Signature parameters as they are written, in their order.
+    pub parameters: Vec<(String, String)>,
+}
+
+impl Draft {
+    /// As a good client of the native profile signs.
+    pub fn native(test: &TestApp, key: &Key, method: &str) -> Self {
+        let now = test.clock.now().as_second();
+        let digest = (!matches!(method, "GET" | "HEAD" | "OPTIONS")).then_some("content-digest");
+        Self {
+            label: "sig".to_owned(),
+            components: ["@method", "@authority", "@target-uri"].into_iter().chain(digest).map(quoted).collect(),
+            parameters: [
+                ("created", now.to_string()),
+                ("expires", (now + 60).to_string()),
+                ("nonce", quoted(&fresh_nonce(test))),
+                ("keyid", quoted(&key.fingerprint)),
+                ("tag", quoted("keyward")),
+            ]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into(),
+        }
+    }
+
+    /// As the Encord SDK signs.
+    pub fn encord(test: &TestApp, key: &Key) -> Self {
+        Self {
+            label: "encord-sig".to_owned(),
+            components: ["@method", "@request-target", "content-digest"].map(quoted).into(),
+            parameters: [
+                ("created", test.clock.now().as_second().to_string()),
+                ("keyid", quoted(&hex_of(key))),
+                ("alg", quoted("ed25519")),
+            ]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into(),
+        }
+    }
+
+    pub fn label(mut self, label: &str) -> Self {
+        label.clone_into(&mut self.label);
+        self
+    }
+
+    /// Leaves out a component.
+    pub fn without(mut self, component: &str) -> Self {
+        let before = self.components.len();
+        self.components.retain(|other| *other != quoted(component));
+        assert!(self.components.len() < before, "{component} is not there");
+        self
+    }
+
+    /// Covers one more component, written as it stands.
+    pub fn with(mut self, component: &str) -> Self {
+        self.components.push(component.to_owned());
+        self
+    }
+
+    /// Sets a parameter, written as it stands; an empty value leaves it out.
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        match self.parameters.iter_mut().find(|(other, _)| other == name) {
+            Some((_, old)) => value.clone_into(old),
+            None => self.parameters.push((name.to_owned(), value.to_owned())),
+        }
+        self.parameters.retain(|(_, value)| !value.is_empty());
+        self
+    }
+
+    /// The value behind the label.
+    pub fn member(&self) -> String {
+        self.parameters.iter().fold(format!("({})", self.components.join(" ")), |mut text, (name, value)| {
+            write!(text, ";{name}={value}").expect("a string");
+            text
+        })
+    }
+
+    /// The signature base (RFC 9421 §2.5).
+    pub fn base(&self, request: &TestRequest<'_>) -> String {
+        let (path, query) = request.target.split_once('?').map_or((request.target.as_str(), ""), |parts| parts);
+        let mut base = String::new();
+        for component in &self.components {
+            let name = component.split(';').next().unwrap_or_default().trim_matches('"');
+            let value = match name {
+                "@method" => request.method.clone(),
+                "@authority" => HOST.to_owned(),
+                "@target-uri" => format!("http://{HOST}{}", request.target),
+                "@request-target" => request.target.clone(),
+                "@path" => path.to_owned(),
+                "@query" => format!("?{query}"),
+                "@scheme" => "http".to_owned(),
+                field => {
+                    let values = request.headers.get_all(field).iter();
+                    values.map(|value| value.to_str().expect("ASCII").to_owned()).collect::<Vec<_>>().join(", ")
+                }
+            };
+            writeln!(base, "{component}: {value}").expect("a string");
+        }
+        base + "\"@signature-params\": " + &self.member()
+    }
+
+    /// Signs a request, to which the digest of its body was added where that is covered.
+    pub fn sign<'a>(&self, request: TestRequest<'a>, key: &Key) -> TestRequest<'a> {
+        let covers_digest = self.components.iter().any(|name| name.contains("content-digest"));
+        let request = if covers_digest && !request.headers.contains_key("content-digest") {
+            let digest = digest_of(&request.body);
+            request.header("content-digest", &digest)
+        } else {
+            request
+        };
+        let signature = STANDARD.encode(key.sign(self.base(&request).as_bytes()));
+        let (label, member) = (&self.label, self.member());
+        let input = append(&request, "signature-input", &format!("{label}={member}"));
+        let signature = append(&request, "signature", &format!("{label}=:{signature}:"));
+        request.header("signature-input", &input).header("signature", &signature)
+    }
+}
+
+/// Behind what is there already, so that a request may be signed several times.
+fn append(request: &TestRequest<'_>, field: &str, member: &str) -> String {
+    match request.headers.get(field) {
+        Some(before) => format!("{}, {member}", before.to_str().expect("ASCII")),
+        None => member.to_owned(),
+    }
+}
+
+/// The raw key as the Encord SDK writes it.
+pub fn hex_of(key: &Key) -> String {
+    key.public_bytes().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+}
+
+/// A string of a structured field.
+pub fn quoted(text: &str) -> String {
+    format!("\"{text}\"")
+}
+
+/// `sha-256=:…:`
+pub fn digest_of(body: &[u8]) -> String {
+    format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(body)))
+}
+
+/// 128 bits as text.
+pub fn fresh_nonce(test: &TestApp) -> String {
+    use domain::Random as _;
+    let mut nonce = [0; 16];
+    test.random.fill(&mut nonce);
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(nonce)
+}
+
+/// Sees that a request was refused as every stranger's is: nothing tells why.
+#[track_caller]
+pub fn assert_refused_without_a_reason(answer: Answer, what: &str) {
+    assert_eq!(answer.status, 401, "{what}: {}", String::from_utf8_lossy(&answer.bytes));
+    let body = answer.expect_problem(401, "unauthenticated");
+    for told in ["reason", "server_time"] {
+        assert!(body.get(told).is_none(), "{what}: a stranger is told {told}");
+    }
+}
+
+/// Sees that a holder was told why, and answers the text.
+#[track_caller]
+pub fn assert_refused_with(answer: Answer, reason: &str) -> String {
+    let body = answer.expect_problem(401, "unauthenticated");
+    assert_eq!(body["reason"], reason, "{body}");
+    assert!(body.get("server_time").is_some(), "{body}");
+    body["detail"].as_str().expect("a text").to_owned()
+}
