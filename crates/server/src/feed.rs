@@ -114,7 +114,8 @@ impl Feed {
             // Given up for dead: what was loaded may be anything.
             None => self.register().await?,
         }
-        self.lease_until.store(micros(asked_at + self.node.lease), Ordering::Release);
+        // Of two renewals at a time, the one that asked first may end last.
+        self.lease_until.fetch_max(micros(asked_at + self.node.lease), Ordering::AcqRel);
         Ok(())
     }
 

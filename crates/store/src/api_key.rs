@@ -131,12 +131,12 @@ pub async fn list_unrevoked_api_keys(
     connection.fetch_all(sql, params![after, limit]).await?.iter().map(api_key).collect()
 }
 
-/// Keys that another key made and that are not revoked.
+/// Keys that another key made, revoked ones too.
 pub async fn list_api_keys_made_with(connection: &mut Connection, parent: ApiKeyId) -> Result<Vec<ApiKey>, StoreError> {
     let sql =
         "SELECT id, owner_id, title, public_key, disabled, suspended, expires_at, revoked_at, verified_at, created_by,
                       created_with, created_at, last_used_at, last_used_ip
-               FROM api_keys WHERE created_with = $1 AND revoked_at IS NULL ORDER BY id";
+               FROM api_keys WHERE created_with = $1 ORDER BY id";
     connection.fetch_all(sql, params![parent]).await?.iter().map(api_key).collect()
 }
 

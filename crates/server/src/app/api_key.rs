@@ -380,24 +380,20 @@ impl App {
         let owner = authorize(&transaction.principal, owner, Access::Manage)?;
         require_owner(&mut transaction.change, &owner).await?;
         let root = find(&mut transaction.change, &owner, id).await?;
-        let mut waiting = vec![(root, owner.workspace)];
+        let mut waiting = vec![root];
         let mut seen = vec![id];
-        while let Some((mut key, place)) = waiting.pop() {
+        while let Some(mut key) = waiting.pop() {
             if cascade {
+                // Also through keys that are dead already or another's: what they made is not safer for it.
                 for made in store::api_key::list_api_keys_made_with(&mut transaction.change, key.id).await? {
-                    let place = workspace_of(&mut transaction.change, made.owner).await?;
-                    let whose = match (made.owner, place) {
-                        (PrincipalId::ServiceAccount(account), Some(ws)) => KeyOwner::ServiceAccount(ws, account),
-                        (owner, _) if transaction.principal.id() == Some(owner) => KeyOwner::Own,
-                        _ => continue,
-                    };
-                    if authorize(&transaction.principal, whose, Access::Manage).is_ok() && !seen.contains(&made.id) {
+                    if !seen.contains(&made.id) {
                         seen.push(made.id);
-                        waiting.push((made, place));
+                        waiting.push(made);
                     }
                 }
             }
-            if key.revoked_at.is_none() {
+            let place = workspace_of(&mut transaction.change, key.owner).await?;
+            if key.revoked_at.is_none() && manages(&transaction.principal, &owner, key.owner, place) {
                 key.revoked_at = Some(transaction.now);
                 store::api_key::update_api_key(&mut transaction.change, &key).await?;
                 let fingerprint = key.public_key.fingerprint().to_string();
@@ -409,6 +405,17 @@ impl App {
         }
         self.commit(transaction, 204, ()).await
     }
+}
+
+/// Whether the keys of `whose`, in `place`, are the caller's to revoke, who manages those of `owner`.
+fn manages(principal: &Principal, owner: &AuthorizedOwner, whose: PrincipalId, place: Option<WorkspaceId>) -> bool {
+    let keys = match (whose, place) {
+        _ if whose == owner.id => return true,
+        (PrincipalId::ServiceAccount(account), Some(workspace)) => KeyOwner::ServiceAccount(workspace, account),
+        _ if principal.id() == Some(whose) => KeyOwner::Own,
+        _ => return false,
+    };
+    authorize(principal, keys, Access::Manage).is_ok()
 }
 
 async fn require_owner(connection: &mut Connection, owner: &AuthorizedOwner) -> Result<(), AppError> {

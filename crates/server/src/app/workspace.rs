@@ -116,6 +116,14 @@ impl App {
         let admin = create.admin_email.as_deref().map(|text| self.parse_email("admin_email", text)).transpose()?;
         let mut transaction = self.begin(caller).await?;
         self.authorize_workspace_creation(&transaction.principal)?;
+        if let (Some(email), Some(identity), false) =
+            (&admin, transaction.principal.identity(), transaction.principal.is_operator())
+            && email.as_str() != identity.email
+        {
+            // People join by invitation only; and the answer would tell who has an account.
+            let detail = "leave it out to become the first admin yourself, and invite others then";
+            return Err(AppError::field("admin_email", "operators_only", detail));
+        }
         if store::workspace::slug_is_taken(&mut transaction.change, &slug).await? {
             let detail = format!("The slug {slug} is or was in use; slugs are never used again. Choose another.");
             return Err(AppError::conflict(api::codes::SLUG_TAKEN, detail));

@@ -5,6 +5,7 @@
 mod access;
 mod forward_auth;
 mod forward_auth_routes;
+mod model;
 mod proxied_write;
 mod rate_limit;
 mod recovery;

@@ -110,6 +110,20 @@ impl Key {
         use http_signature::SigningKey as _;
         self.signing.sign(message).expect("a signature")
     }
+
+    /// A proof that this key is at hand, as `ssh-keygen -Y sign -n keyward-proof` would print it.
+    pub fn prove(&self, owner: &str, challenge: &str) -> String {
+        use sha2::{Digest as _, Sha512};
+        let string = |bytes: &[u8]| [&u32::try_from(bytes.len()).expect("short").to_be_bytes(), bytes].concat();
+        let fingerprint = self.fingerprint.parse().expect("a fingerprint");
+        let message = domain::proof::proof_message(&format!("http://{HOST}"), owner, &fingerprint, challenge);
+        let context = [string(b"keyward-proof"), string(b""), string(b"sha512")].concat();
+        let signed = [b"SSHSIG".to_vec(), context.clone(), string(&Sha512::digest(message.as_bytes()))].concat();
+        let signature = [string(b"ssh-ed25519"), string(&self.sign(&signed))].concat();
+        let public_key = [string(b"ssh-ed25519"), string(&self.signing.public_key())].concat();
+        let blob = [b"SSHSIG\0\0\0\x01".to_vec(), string(&public_key), context, string(&signature)].concat();
+        format!("-----BEGIN SSH SIGNATURE-----\n{}\n-----END SSH SIGNATURE-----\n", STANDARD.encode(blob))
+    }
 }
 
 /// Somebody with a registered key.
@@ -260,7 +274,8 @@ impl TestApp {
         Actor { key, id: user.id.to_string(), email }
     }
 
-    async fn add_key(&self, owner: KeyOwner, title: &str) -> Key {
+    /// Registers a fresh key, on the host.
+    pub async fn add_key(&self, owner: KeyOwner, title: &str) -> Key {
         let mut key = self.new_key();
         let create = api::CreateApiKey {
             title: title.to_owned(),

@@ -1,0 +1,689 @@
+//! The rules of workspaces, people, keys and projects once more, in memory and without a server: what the real one is
+//! held against. Written from the contract, with a list where the server has a database.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Status and code of a refusal.
+pub type Refusal = (u16, &'static str);
+pub type Verdict<T> = Result<T, Refusal>;
+
+pub const UNAUTHENTICATED: Refusal = (401, "unauthenticated");
+pub const NOT_FOUND: Refusal = (404, "not_found");
+pub const FORBIDDEN: Refusal = (403, "forbidden");
+const INVALID: Refusal = (400, "invalid_request");
+const QUOTA: Refusal = (409, "quota_exceeded");
+const SUCCESSOR_REQUIRED: Refusal = (409, "successor_required");
+const LAST_ADMIN: Refusal = (409, "last_admin");
+
+pub const HOUR: i64 = 3600;
+pub const INVITATION_LIFETIME: i64 = 7 * 24 * HOUR;
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Who {
+    User(usize),
+    Account(usize),
+}
+
+/// What a request shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Credential {
+    /// A signature by this key pair.
+    Pair(usize),
+    /// This bearer token.
+    Token(usize),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    pub who: Who,
+    pub key: usize,
+    pub bearer: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    Active,
+    Disabled,
+    Expired,
+    Revoked,
+}
+
+#[derive(Debug)]
+pub struct User {
+    pub id: String,
+    pub email: String,
+    pub operator: bool,
+    pub disabled: bool,
+}
+
+#[derive(Debug)]
+pub struct Workspace {
+    pub id: String,
+    pub slug: usize,
+    pub deleted: bool,
+    /// User to whether they are an admin.
+    pub members: BTreeMap<usize, bool>,
+    pub account_quota: usize,
+    pub account_key_quota: usize,
+    pub user_key_quota: usize,
+}
+
+#[derive(Debug)]
+pub struct Account {
+    pub id: String,
+    pub workspace: usize,
+    pub name: usize,
+    pub admin: bool,
+    pub disabled: bool,
+    pub deleted: bool,
+}
+
+#[derive(Debug)]
+pub struct ApiKey {
+    pub id: String,
+    pub owner: Who,
+    pub pair: usize,
+    pub disabled: bool,
+    pub expires_at: Option<i64>,
+    pub revoked: bool,
+    /// Whether it ever verified a request or a proof.
+    pub verified: bool,
+    pub created_with: Option<usize>,
+}
+
+#[derive(Debug)]
+pub struct Invitation {
+    pub id: String,
+    pub token: String,
+    pub workspace: usize,
+    pub email: String,
+    pub admin: bool,
+    pub expires_at: i64,
+    pub accepted: bool,
+    pub revoked: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum ProjectRole {
+    Viewer,
+    Editor,
+    Admin,
+}
+
+#[derive(Debug)]
+pub struct Project {
+    pub id: String,
+    pub workspace: usize,
+    pub deleted: bool,
+    pub members: BTreeMap<Who, ProjectRole>,
+}
+
+#[derive(Debug)]
+pub struct Token {
+    pub text: String,
+    pub key: usize,
+    pub ends_at: i64,
+}
+
+/// Whose keys are meant.
+#[derive(Clone, Copy, Debug)]
+pub enum Owner {
+    Own,
+    Account(usize, usize),
+}
+
+#[derive(Debug, Default)]
+pub struct Model {
+    pub now: i64,
+    pub users: Vec<User>,
+    pub workspaces: Vec<Workspace>,
+    pub accounts: Vec<Account>,
+    pub keys: Vec<ApiKey>,
+    pub invitations: Vec<Invitation>,
+    pub projects: Vec<Project>,
+    pub tokens: Vec<Token>,
+}
+
+fn require(holds: bool, refusal: Refusal) -> Verdict<()> {
+    if holds { Ok(()) } else { Err(refusal) }
+}
+
+impl Model {
+    // Who is asking.
+
+    pub fn state(&self, key: usize) -> State {
+        let key = &self.keys[key];
+        if key.revoked {
+            State::Revoked
+        } else if key.expires_at.is_some_and(|end| self.now >= end) {
+            State::Expired
+        } else if key.disabled {
+            State::Disabled
+        } else {
+            State::Active
+        }
+    }
+
+    fn key_of(&self, credential: Credential) -> Option<usize> {
+        match credential {
+            Credential::Pair(pair) => self.keys.iter().position(|key| key.pair == pair && !key.revoked),
+            Credential::Token(token) => Some(self.tokens[token].key).filter(|_| self.now < self.tokens[token].ends_at),
+        }
+    }
+
+    /// Rules 2 and 3: who stands behind a credential, if anybody still does.
+    pub fn caller(&self, credential: Credential) -> Verdict<Caller> {
+        let key = self.key_of(credential).filter(|&key| self.state(key) == State::Active).ok_or(UNAUTHENTICATED)?;
+        let who = self.keys[key].owner;
+        let stands = match who {
+            Who::User(user) => {
+                let is_member = self.workspaces.iter().any(|ws| ws.members.contains_key(&user));
+                !self.users[user].disabled && (is_member || self.users[user].operator)
+            }
+            Who::Account(account) => !self.accounts[account].disabled && !self.accounts[account].deleted,
+        };
+        require(stands, UNAUTHENTICATED)?;
+        Ok(Caller { who, key, bearer: matches!(credential, Credential::Token(_)) })
+    }
+
+    pub fn authenticate(&mut self, credential: Credential) -> Verdict<Caller> {
+        let caller = self.caller(credential)?;
+        self.keys[caller.key].verified = true;
+        Ok(caller)
+    }
+
+    /// Whether they are an admin of a workspace; none for who is not in it.
+    pub fn is_admin(&self, who: Who, ws: usize) -> Option<bool> {
+        match who {
+            Who::User(user) => self.workspaces[ws].members.get(&user).copied(),
+            Who::Account(account) => {
+                let account = &self.accounts[account];
+                (account.workspace == ws && !account.deleted).then_some(account.admin)
+            }
+        }
+    }
+
+    pub fn require_member(&self, caller: Caller, ws: usize) -> Verdict<()> {
+        self.is_admin(caller.who, ws).map(|_| ()).ok_or(NOT_FOUND)
+    }
+
+    pub fn require_admin(&self, caller: Caller, ws: usize) -> Verdict<()> {
+        require(self.is_admin(caller.who, ws).ok_or(NOT_FOUND)?, FORBIDDEN)
+    }
+
+    fn require_signing_admin(&self, caller: Caller, ws: usize) -> Verdict<()> {
+        self.require_admin(caller, ws)?;
+        require(!caller.bearer, FORBIDDEN)
+    }
+
+    fn is_operator(&self, caller: Caller) -> bool {
+        matches!(caller.who, Who::User(user) if self.users[user].operator)
+    }
+
+    fn require_operator(&self, caller: Caller) -> Verdict<()> {
+        require(self.is_operator(caller) && !caller.bearer, FORBIDDEN)
+    }
+
+    pub fn issue_token(&self, caller: Caller) -> Verdict<i64> {
+        require(!caller.bearer, FORBIDDEN)?;
+        let end = self.now + HOUR;
+        Ok(self.keys[caller.key].expires_at.map_or(end, |key_end| end.min(key_end)))
+    }
+
+    // Workspaces and people.
+
+    pub fn create_workspace(&mut self, caller: Caller, slug: usize) -> Verdict<()> {
+        self.require_operator(caller)?;
+        require(self.workspaces.iter().all(|ws| ws.slug != slug), (409, "slug_taken"))?;
+        let Who::User(user) = caller.who else { return Err(FORBIDDEN) };
+        self.workspaces.push(Workspace {
+            id: String::new(),
+            slug,
+            deleted: false,
+            members: BTreeMap::from([(user, true)]),
+            account_quota: 1,
+            account_key_quota: 5,
+            user_key_quota: 25,
+        });
+        Ok(())
+    }
+
+    pub fn delete_workspace(&mut self, caller: Caller, ws: usize) -> Verdict<()> {
+        self.require_signing_admin(caller, ws)?;
+        self.workspaces[ws].deleted = true;
+        self.workspaces[ws].members.clear();
+        for account in 0..self.accounts.len() {
+            if self.accounts[account].workspace == ws {
+                self.bury_account(account);
+            }
+        }
+        self.projects.iter_mut().filter(|project| project.workspace == ws).for_each(|project| project.deleted = true);
+        for invitation in self.invitations.iter_mut().filter(|inv| inv.workspace == ws && !inv.accepted) {
+            invitation.revoked = true;
+        }
+        Ok(())
+    }
+
+    pub fn set_quotas(&mut self, caller: Caller, ws: usize, accounts: usize, keys: usize) -> Verdict<()> {
+        if !self.is_operator(caller) {
+            self.require_member(caller, ws)?;
+        }
+        self.require_operator(caller)?;
+        require(!self.workspaces[ws].deleted, NOT_FOUND)?;
+        let ws = &mut self.workspaces[ws];
+        (ws.account_quota, ws.account_key_quota, ws.user_key_quota) = (accounts, keys, keys);
+        Ok(())
+    }
+
+    pub fn set_user(&mut self, caller: Caller, user: usize, operator: bool, disabled: bool) -> Verdict<()> {
+        self.require_operator(caller)?;
+        let runs = |user: &User| user.operator && !user.disabled;
+        let others = self.users.iter().enumerate().any(|(i, other)| i != user && runs(other));
+        require(!runs(&self.users[user]) || others || (operator && !disabled), LAST_ADMIN)?;
+        (self.users[user].operator, self.users[user].disabled) = (operator, disabled);
+        Ok(())
+    }
+
+    fn require_another_admin(&self, ws: usize, user: usize) -> Verdict<()> {
+        let members = &self.workspaces[ws].members;
+        require(!members[&user] || members.iter().any(|(&other, &admin)| admin && other != user), LAST_ADMIN)
+    }
+
+    pub fn set_member(&mut self, caller: Caller, ws: usize, user: usize, admin: bool) -> Verdict<()> {
+        self.require_signing_admin(caller, ws)?;
+        require(self.workspaces[ws].members.contains_key(&user), NOT_FOUND)?;
+        if !admin {
+            self.require_another_admin(ws, user)?;
+        }
+        self.workspaces[ws].members.insert(user, admin);
+        Ok(())
+    }
+
+    pub fn remove_member(&mut self, caller: Caller, ws: usize, user: usize, successor: Option<Who>) -> Verdict<()> {
+        if caller.who == Who::User(user) {
+            self.require_member(caller, ws)?;
+            require(!caller.bearer, FORBIDDEN)?;
+        } else {
+            self.require_signing_admin(caller, ws)?;
+        }
+        require(self.workspaces[ws].members.contains_key(&user), NOT_FOUND)?;
+        self.require_another_admin(ws, user)?;
+        self.hand_over(ws, Who::User(user), successor)?;
+        self.workspaces[ws].members.remove(&user);
+        Ok(())
+    }
+
+    /// Takes somebody out of all projects of a workspace; those they alone lead go to the successor.
+    fn hand_over(&mut self, ws: usize, leaving: Who, successor: Option<Who>) -> Verdict<()> {
+        let here = |project: &Project| project.workspace == ws && !project.deleted;
+        if self.projects.iter().any(|project| here(project) && project.is_led_only_by(leaving)) {
+            let successor = self.require_successor(ws, leaving, successor)?;
+            for project in self.projects.iter_mut().filter(|p| here(p) && p.is_led_only_by(leaving)) {
+                project.members.insert(successor, ProjectRole::Admin);
+            }
+        }
+        for project in self.projects.iter_mut().filter(|project| here(project)) {
+            project.members.remove(&leaving);
+        }
+        Ok(())
+    }
+
+    fn require_successor(&self, ws: usize, leaving: Who, successor: Option<Who>) -> Verdict<Who> {
+        let successor = successor.ok_or(SUCCESSOR_REQUIRED)?;
+        require(successor != leaving && self.is_admin(successor, ws).is_some(), INVALID)?;
+        Ok(successor)
+    }
+
+    // Invitations.
+
+    pub fn invite(&mut self, caller: Caller, ws: usize, email: &str, admin: bool) -> Verdict<()> {
+        self.require_signing_admin(caller, ws)?;
+        let is_member = self.workspaces[ws].members.keys().any(|&user| self.users[user].email == email);
+        require(!is_member, (409, "already_member"))?;
+        // The newer invitation of an address counts.
+        for old in self.invitations.iter_mut().filter(|i| i.workspace == ws && i.email == email && !i.accepted) {
+            old.revoked = true;
+        }
+        self.invitations.push(Invitation {
+            id: String::new(),
+            token: String::new(),
+            workspace: ws,
+            email: email.to_owned(),
+            admin,
+            expires_at: self.now + INVITATION_LIFETIME,
+            accepted: false,
+            revoked: false,
+        });
+        Ok(())
+    }
+
+    pub fn invitation_state(&self, invitation: usize) -> &'static str {
+        let invitation = &self.invitations[invitation];
+        if invitation.accepted {
+            "accepted"
+        } else if invitation.revoked {
+            "revoked"
+        } else if self.now >= invitation.expires_at {
+            "expired"
+        } else {
+            "pending"
+        }
+    }
+
+    fn require_unclosed(&self, invitation: usize) -> Verdict<()> {
+        let closed = matches!(self.invitation_state(invitation), "accepted" | "revoked");
+        require(!closed, (409, "invitation_closed"))
+    }
+
+    pub fn resend(&mut self, caller: Caller, ws: usize, invitation: usize) -> Verdict<()> {
+        self.require_signing_admin(caller, ws)?;
+        require(self.invitations[invitation].workspace == ws, NOT_FOUND)?;
+        self.require_unclosed(invitation)?;
+        self.invitations[invitation].expires_at = self.now + INVITATION_LIFETIME;
+        Ok(())
+    }
+
+    pub fn take_back(&mut self, caller: Caller, ws: usize, invitation: usize) -> Verdict<()> {
+        self.require_signing_admin(caller, ws)?;
+        require(self.invitations[invitation].workspace == ws, NOT_FOUND)?;
+        require(!self.invitations[invitation].accepted, (409, "invitation_closed"))?;
+        self.invitations[invitation].revoked = true;
+        Ok(())
+    }
+
+    /// By somebody who is authenticated, or by a newcomer, who becomes a user.
+    pub fn accept(&mut self, caller: Option<Caller>, invitation: usize) -> Verdict<()> {
+        require(self.invitation_state(invitation) == "pending", (409, "invitation_closed"))?;
+        let (ws, email) = (self.invitations[invitation].workspace, self.invitations[invitation].email.clone());
+        let user = match caller {
+            Some(Caller { who: Who::User(user), bearer: false, .. }) => user,
+            Some(_) => return Err(FORBIDDEN),
+            None => {
+                require(self.users.iter().all(|user| user.email != email), (409, "email_taken"))?;
+                self.users.push(User { id: String::new(), email, operator: false, disabled: false });
+                self.users.len() - 1
+            }
+        };
+        require(!self.workspaces[ws].members.contains_key(&user), (409, "already_member"))?;
+        self.invitations[invitation].accepted = true;
+        let admin = self.invitations[invitation].admin;
+        self.workspaces[ws].members.insert(user, admin);
+        Ok(())
+    }
+
+    // Service accounts.
+
+    pub fn require_account(&self, ws: usize, account: usize) -> Verdict<()> {
+        let found = &self.accounts[account];
+        require(found.workspace == ws && !found.deleted, NOT_FOUND)
+    }
+
+    pub fn create_account(&mut self, caller: Caller, ws: usize, name: usize) -> Verdict<()> {
+        self.require_admin(caller, ws)?;
+        let here: Vec<_> = self.accounts.iter().filter(|account| account.workspace == ws).collect();
+        require(here.iter().all(|account| account.name != name), (409, "name_taken"))?;
+        let present = here.iter().filter(|account| !account.deleted).count();
+        require(present < self.workspaces[ws].account_quota, QUOTA)?;
+        let account = Account { id: String::new(), workspace: ws, name, admin: false, disabled: false, deleted: false };
+        self.accounts.push(account);
+        Ok(())
+    }
+
+    pub fn update_account(
+        &mut self,
+        caller: Caller,
+        ws: usize,
+        account: usize,
+        admin: Option<bool>,
+        disabled: bool,
+    ) -> Verdict<()> {
+        self.require_admin(caller, ws)?;
+        self.require_account(ws, account)?;
+        require(admin.is_none() || !caller.bearer, FORBIDDEN)?;
+        let account = &mut self.accounts[account];
+        account.admin = admin.unwrap_or(account.admin);
+        account.disabled = disabled;
+        Ok(())
+    }
+
+    pub fn delete_account(&mut self, caller: Caller, ws: usize, account: usize, successor: Option<Who>) -> Verdict<()> {
+        self.require_signing_admin(caller, ws)?;
+        self.require_account(ws, account)?;
+        self.hand_over(ws, Who::Account(account), successor)?;
+        self.bury_account(account);
+        Ok(())
+    }
+
+    fn bury_account(&mut self, account: usize) {
+        self.accounts[account].deleted = true;
+        for key in self.keys.iter_mut().filter(|key| key.owner == Who::Account(account)) {
+            key.revoked = true;
+        }
+    }
+
+    // Keys.
+
+    pub fn view_keys(&self, caller: Caller, owner: Owner) -> Verdict<Who> {
+        match owner {
+            Owner::Own => Ok(caller.who),
+            Owner::Account(ws, account) => {
+                self.require_admin(caller, ws)?;
+                self.require_account(ws, account)?;
+                Ok(Who::Account(account))
+            }
+        }
+    }
+
+    fn manage_keys(&self, caller: Caller, owner: Owner) -> Verdict<Who> {
+        match owner {
+            Owner::Own => {
+                require(matches!(caller.who, Who::User(_)) && !caller.bearer, FORBIDDEN)?;
+                Ok(caller.who)
+            }
+            Owner::Account(ws, account) => {
+                self.require_signing_admin(caller, ws)?;
+                require(caller.who != Who::Account(account), FORBIDDEN)?;
+                self.require_account(ws, account)?;
+                Ok(Who::Account(account))
+            }
+        }
+    }
+
+    pub fn live_keys(&self, who: Who) -> usize {
+        let is_live = |key: &usize| matches!(self.state(*key), State::Active | State::Disabled);
+        (0..self.keys.len()).filter(|&key| self.keys[key].owner == who).filter(is_live).count()
+    }
+
+    fn require_room(&self, who: Who) -> Verdict<()> {
+        let limit = match who {
+            Who::Account(account) => self.workspaces[self.accounts[account].workspace].account_key_quota,
+            Who::User(user) => {
+                let mine = self.workspaces.iter().filter(|ws| ws.members.contains_key(&user));
+                mine.map(|ws| ws.user_key_quota).max().unwrap_or(25)
+            }
+        };
+        require(self.live_keys(who) < limit, QUOTA)
+    }
+
+    /// The key that stands in the way, where the caller may see its place.
+    pub fn visible_duplicate(&self, caller: Caller, pair: usize) -> Option<usize> {
+        let burnt = self.keys.iter().any(|key| key.pair == pair && key.revoked && key.verified);
+        let key = self.keys.iter().position(|key| key.pair == pair && !key.revoked).filter(|_| !burnt)?;
+        let visible = match self.keys[key].owner {
+            owner if owner == caller.who => true,
+            Who::User(_) => false,
+            Who::Account(account) => self.is_admin(caller.who, self.accounts[account].workspace) == Some(true),
+        };
+        visible.then_some(key)
+    }
+
+    pub fn create_key(
+        &mut self,
+        caller: Caller,
+        owner: Owner,
+        pair: usize,
+        expires_at: Option<i64>,
+        proved: bool,
+    ) -> Verdict<()> {
+        let owner = self.manage_keys(caller, owner)?;
+        let same = |key: &&ApiKey| key.pair == pair;
+        require(!self.keys.iter().filter(same).any(|key| key.revoked && key.verified), (409, "duplicate_key"))?;
+        let standing = self.keys.iter().position(|key| key.pair == pair && !key.revoked);
+        if let Some(standing) = standing {
+            let squatted = self.keys[standing].owner != owner && !self.keys[standing].verified;
+            require(proved && squatted, (409, "duplicate_key"))?;
+        }
+        self.require_room(owner)?;
+        if let Some(displaced) = standing {
+            self.keys[displaced].revoked = true;
+        }
+        self.keys.push(ApiKey {
+            id: String::new(),
+            owner,
+            pair,
+            disabled: false,
+            expires_at,
+            revoked: false,
+            verified: proved,
+            created_with: Some(caller.key),
+        });
+        Ok(())
+    }
+
+    fn find_unrevoked(&self, caller: Caller, owner: Owner, key: usize) -> Verdict<Who> {
+        let who = self.manage_keys(caller, owner)?;
+        require(self.keys[key].owner == who, NOT_FOUND)?;
+        require(!self.keys[key].revoked, (409, "key_revoked"))?;
+        Ok(who)
+    }
+
+    pub fn disable_key(&mut self, caller: Caller, owner: Owner, key: usize) -> Verdict<()> {
+        self.find_unrevoked(caller, owner, key)?;
+        self.keys[key].disabled = true;
+        Ok(())
+    }
+
+    pub fn set_end(&mut self, caller: Caller, owner: Owner, key: usize, end: Option<i64>) -> Verdict<()> {
+        let who = self.find_unrevoked(caller, owner, key)?;
+        if self.state(key) == State::Expired {
+            self.require_room(who)?;
+        }
+        self.keys[key].expires_at = end;
+        Ok(())
+    }
+
+    #[expect(clippy::option_option, reason = "no new end, none at all, and one are three things")]
+    pub fn enable_key(&mut self, caller: Caller, owner: Owner, key: usize, end: Option<Option<i64>>) -> Verdict<()> {
+        self.find_unrevoked(caller, owner, key)?;
+        match end {
+            Some(end) => self.set_end(caller, owner, key, end)?,
+            None => require(self.state(key) != State::Expired, (409, "key_expired"))?,
+        }
+        self.keys[key].disabled = false;
+        Ok(())
+    }
+
+    /// With `cascade` also what the key made, and what that made, as far as the caller manages it.
+    pub fn revoke_key(&mut self, caller: Caller, owner: Owner, key: usize, cascade: bool) -> Verdict<()> {
+        let who = self.manage_keys(caller, owner)?;
+        require(self.keys[key].owner == who, NOT_FOUND)?;
+        let mut family = BTreeSet::from([key]);
+        if cascade {
+            loop {
+                let made = |key: &usize| self.keys[*key].created_with.is_some_and(|by| family.contains(&by));
+                let grown: BTreeSet<usize> = (0..self.keys.len()).filter(made).chain(family.iter().copied()).collect();
+                if grown == family {
+                    break;
+                }
+                family = grown;
+            }
+        }
+        let managed = family.into_iter().filter(|&made| {
+            let owner = match self.keys[made].owner {
+                Who::Account(account) => Owner::Account(self.accounts[account].workspace, account),
+                owner if owner == caller.who => Owner::Own,
+                Who::User(_) => return false,
+            };
+            self.manage_keys(caller, owner).is_ok()
+        });
+        for key in managed.collect::<Vec<_>>() {
+            self.keys[key].revoked = true;
+        }
+        Ok(())
+    }
+
+    // Projects.
+
+    pub fn create_project(&mut self, caller: Caller, ws: usize) -> Verdict<()> {
+        self.require_member(caller, ws)?;
+        let members = BTreeMap::from([(caller.who, ProjectRole::Admin)]);
+        self.projects.push(Project { id: String::new(), workspace: ws, deleted: false, members });
+        Ok(())
+    }
+
+    /// A workspace admin sees every project; everybody else those that they are in.
+    pub fn require_project(&self, caller: Caller, ws: usize, project: usize, least: ProjectRole) -> Verdict<()> {
+        let found = &self.projects[project];
+        require(found.workspace == ws && !found.deleted, NOT_FOUND)?;
+        let admin = self.is_admin(caller.who, ws).ok_or(NOT_FOUND)?;
+        let role = found.members.get(&caller.who).copied().or(admin.then_some(ProjectRole::Viewer));
+        require(role.ok_or(NOT_FOUND)? >= least, FORBIDDEN)
+    }
+
+    pub fn delete_project(&mut self, caller: Caller, ws: usize, project: usize) -> Verdict<()> {
+        self.require_project(caller, ws, project, ProjectRole::Admin)?;
+        self.projects[project].deleted = true;
+        Ok(())
+    }
+
+    pub fn set_project_member(
+        &mut self,
+        caller: Caller,
+        (ws, project): (usize, usize),
+        member: Who,
+        role: ProjectRole,
+        successor: Option<Who>,
+    ) -> Verdict<()> {
+        let joins = caller.who == member && self.is_admin(member, ws) == Some(true);
+        let least = if joins { ProjectRole::Viewer } else { ProjectRole::Admin };
+        self.require_project(caller, ws, project, least)?;
+        require(!caller.bearer, FORBIDDEN)?;
+        require(self.is_admin(member, ws).is_some(), NOT_FOUND)?;
+        if role != ProjectRole::Admin {
+            self.keep_an_admin(ws, project, member, successor)?;
+        }
+        self.projects[project].members.insert(member, role);
+        Ok(())
+    }
+
+    pub fn remove_project_member(
+        &mut self,
+        caller: Caller,
+        (ws, project): (usize, usize),
+        member: Who,
+        successor: Option<Who>,
+    ) -> Verdict<()> {
+        let least = if caller.who == member { ProjectRole::Viewer } else { ProjectRole::Admin };
+        self.require_project(caller, ws, project, least)?;
+        require(!caller.bearer, FORBIDDEN)?;
+        require(self.projects[project].members.contains_key(&member), NOT_FOUND)?;
+        self.keep_an_admin(ws, project, member, successor)?;
+        self.projects[project].members.remove(&member);
+        Ok(())
+    }
+
+    fn keep_an_admin(&mut self, ws: usize, project: usize, leaving: Who, successor: Option<Who>) -> Verdict<()> {
+        if self.projects[project].is_led_only_by(leaving) {
+            let successor = self.require_successor(ws, leaving, successor)?;
+            self.projects[project].members.insert(successor, ProjectRole::Admin);
+        }
+        Ok(())
+    }
+}
+
+impl Project {
+    fn is_led_only_by(&self, who: Who) -> bool {
+        let mut admins = self.members.iter().filter(|(_, role)| **role == ProjectRole::Admin).map(|(who, _)| *who);
+        admins.next() == Some(who) && admins.next().is_none()
+    }
+}
