@@ -126,11 +126,11 @@ pub struct ProjectFilter<'a> {
     pub description_like: Option<&'a str>,
     /// Created before.
     pub created_before: Option<Timestamp>,
-    /// Created at or after.
+    /// Created after.
     pub created_after: Option<Timestamp>,
     /// Changed before.
     pub updated_before: Option<Timestamp>,
-    /// Changed at or after.
+    /// Changed after.
     pub updated_after: Option<Timestamp>,
     /// After this one, in the order of ids.
     pub after: Option<ProjectId>,
@@ -177,9 +177,9 @@ pub async fn list_projects(
                  AND ($6 IS NULL OR p.description = $6)
                  AND ($7 IS NULL OR LOWER(p.description) LIKE LOWER($7) ESCAPE '\\')
                  AND ($8 IS NULL OR p.created_at < $8)
-                 AND ($9 IS NULL OR p.created_at >= $9)
+                 AND ($9 IS NULL OR p.created_at > $9)
                  AND ($10 IS NULL OR p.updated_at < $10)
-                 AND ($11 IS NULL OR p.updated_at >= $11)
+                 AND ($11 IS NULL OR p.updated_at > $11)
                  AND p.id > $12
                ORDER BY p.id LIMIT $13";
     let after = filter.after.map_or(String::new(), |id| id.to_string());

@@ -37,11 +37,11 @@ pub struct ProjectQuery {
     pub description_like: Option<String>,
     /// Created before.
     pub created_before: Option<Timestamp>,
-    /// Created at or after.
+    /// Created after.
     pub created_after: Option<Timestamp>,
     /// Changed before.
     pub updated_before: Option<Timestamp>,
-    /// Changed at or after.
+    /// Changed after.
     pub updated_after: Option<Timestamp>,
     /// Also those that the caller is not in, of workspaces whose admin they are.
     pub include_workspace: bool,

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{
+    Json, Router,
+    extract::{RawQuery, State},
+    routing::get,
+};
 use domain::{ProjectId, Timestamp, role::ProjectRole};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -44,7 +48,7 @@ impl From<ListedProject> for Project {
         Self {
             project_hash: project.id.uuid(),
             project_type: "manual_qa",
-            status: "In progress",
+            status: "inProgress",
             title: project.title,
             description: project.description,
             created_at: project.created_at,
@@ -68,21 +72,54 @@ struct Page<T> {
     next_page_token: Option<String>,
 }
 
-/// `encord.orm.project.ProjectFilterParams`; a parameter that is not known here is ignored, as newer SDKs send more.
+/// `encord.orm.project.ProjectFilterParams`, which the SDK sends in camel case. A parameter that is not known here is
+/// ignored, as newer SDKs send more.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct ProjectFilter {
+    #[serde(alias = "title_eq")]
     title_eq: Option<String>,
+    #[serde(alias = "title_like")]
     title_like: Option<String>,
+    #[serde(alias = "desc_eq")]
     desc_eq: Option<String>,
+    #[serde(alias = "desc_like")]
     desc_like: Option<String>,
-    created_before: Option<Timestamp>,
-    created_after: Option<Timestamp>,
-    edited_before: Option<Timestamp>,
-    edited_after: Option<Timestamp>,
+    #[serde(alias = "created_before")]
+    created_before: Option<PythonTime>,
+    #[serde(alias = "created_after")]
+    created_after: Option<PythonTime>,
+    #[serde(alias = "edited_before")]
+    edited_before: Option<PythonTime>,
+    #[serde(alias = "edited_after")]
+    edited_after: Option<PythonTime>,
+    #[serde(alias = "include_org_access", deserialize_with = "python_bool")]
     include_org_access: bool,
+    #[serde(alias = "page_token")]
     page_token: Option<String>,
+    #[serde(alias = "page_size")]
     page_size: Option<i64>,
+}
+
+/// `datetime.isoformat()`, which has no offset where its caller gave none: UTC then.
+#[derive(Clone, Copy, Debug)]
+struct PythonTime(Timestamp);
+
+impl<'de> Deserialize<'de> for PythonTime {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let utc = || text.parse::<jiff::civil::DateTime>()?.to_zoned(jiff::tz::TimeZone::UTC).map(|z| z.timestamp());
+        text.parse().or_else(|_| utc()).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+/// `str(True)` has a capital.
+fn python_bool<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "true" | "True" => Ok(true),
+        "false" | "False" => Ok(false),
+        other => Err(serde::de::Error::custom(format!("`{other}` is neither true nor false"))),
+    }
 }
 
 async fn bearer_token(
@@ -97,16 +134,22 @@ async fn list_projects(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     Query(filter): Query<ProjectFilter>,
+    RawQuery(query): RawQuery,
 ) -> Result<Json<Page<Project>>, AppError> {
+    // Nothing here has a tag.
+    if query.is_some_and(|query| query.split('&').any(|pair| pair.starts_with("tagsAnyof="))) {
+        return Ok(Json(Page { results: Vec::new(), next_page_token: None }));
+    }
+    let time = |time: Option<PythonTime>| time.map(|time| time.0);
     let query = ProjectQuery {
         title: filter.title_eq,
         title_like: filter.title_like,
         description: filter.desc_eq,
         description_like: filter.desc_like,
-        created_before: filter.created_before,
-        created_after: filter.created_after,
-        updated_before: filter.edited_before,
-        updated_after: filter.edited_after,
+        created_before: time(filter.created_before),
+        created_after: time(filter.created_after),
+        updated_before: time(filter.edited_before),
+        updated_after: time(filter.edited_after),
         include_workspace: filter.include_org_access,
     };
     let paging = Paging { after: filter.page_token, limit: filter.page_size };
