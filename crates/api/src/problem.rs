@@ -68,6 +68,8 @@ pub mod codes {
     pub const UNAUTHENTICATED: &str = "unauthenticated";
     /// 403: known, but not allowed.
     pub const FORBIDDEN: &str = "forbidden";
+    /// 403: in a session, the password must be given again first.
+    pub const PASSWORD_NEEDED: &str = "password_needed";
     /// 404: no such thing, or not for this caller to know.
     pub const NOT_FOUND: &str = "not_found";
     /// 405: the path is there, the method is not.

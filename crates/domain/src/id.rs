@@ -45,6 +45,8 @@ kinds! {
     InvitationKind, InvitationId, "inv";
     /// Names an audit event.
     AuditEventKind, AuditEventId, "evt";
+    /// Names a session of a person at the web pages.
+    SessionKind, SessionId, "ses";
     /// Names a running server.
     NodeKind, NodeId, "node";
 }

@@ -15,6 +15,7 @@ pub mod quota;
 pub mod role;
 pub mod route;
 pub mod service_account;
+pub mod session;
 pub mod text;
 pub mod user;
 pub mod workspace;
@@ -23,7 +24,8 @@ pub use audit::{AuditEvent, AuditPrincipal};
 pub use checkpoint::{Checkpoint, InstallationKey};
 pub use clock::{Clock, Random};
 pub use id::{
-    ApiKeyId, AuditEventId, InvitationId, NodeId, PrincipalId, ProjectId, ServiceAccountId, UserId, WorkspaceId,
+    ApiKeyId, AuditEventId, InvitationId, NodeId, PrincipalId, ProjectId, ServiceAccountId, SessionId, UserId,
+    WorkspaceId,
 };
 pub use jiff::Timestamp;
 pub use public_key::{Fingerprint, KeyAlgorithm, KeyMaterial, PublicKey};

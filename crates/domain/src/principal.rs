@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::{
-    ApiKeyId, PrincipalId, UserId, WorkspaceId,
+    ApiKeyId, PrincipalId, SessionId, UserId, WorkspaceId,
     audit::AuditPrincipal,
     role::{ProjectRole, Role},
+    session::PASSWORD_LIFETIME,
 };
 
 /// A membership in a workspace that is not deleted.
@@ -68,6 +71,8 @@ pub enum Credential {
     Signature(ApiKeyId),
     /// A short-lived token that was given out for this key.
     BearerToken(ApiKeyId),
+    /// A session at the web pages, and when the password was last given in it.
+    Session(SessionId, Timestamp),
     /// A shell on the machine that holds the data.
     Host,
 }
@@ -78,7 +83,7 @@ impl Credential {
     pub const fn key(&self) -> Option<ApiKeyId> {
         match self {
             Self::Signature(key) | Self::BearerToken(key) => Some(*key),
-            Self::Host => None,
+            Self::Session(..) | Self::Host => None,
         }
     }
 }
@@ -102,6 +107,9 @@ pub enum Denied {
     /// A bearer token was shown for what needs a signature.
     #[error("a bearer token manages neither keys nor roles; sign this request with the key itself")]
     BearerToken,
+    /// A session whose password was given too long ago asked for what adds keys or admins.
+    #[error("you gave your password more than 15 minutes ago; give it again to go on")]
+    PasswordNeeded,
     /// A service account asked for what only people have.
     #[error("service accounts do not manage their own keys; an admin of the workspace does")]
     ServiceAccount,
@@ -327,7 +335,19 @@ impl Principal {
     pub const fn require_signature(&self) -> Result<(), Denied> {
         match self.credential {
             Credential::BearerToken(_) => Err(Denied::BearerToken),
-            Credential::Signature(_) | Credential::Host => Ok(()),
+            Credential::Signature(_) | Credential::Session(..) | Credential::Host => Ok(()),
+        }
+    }
+
+    /// Refuses a session in which the password was not given lately: whoever finds a browser open adds no keys and
+    /// no admins.
+    ///
+    /// # Errors
+    /// [`Denied::PasswordNeeded`]
+    pub fn require_recent_password(&self, now: Timestamp) -> Result<(), Denied> {
+        match self.credential {
+            Credential::Session(_, given_at) if now >= given_at + PASSWORD_LIFETIME => Err(Denied::PasswordNeeded),
+            _ => Ok(()),
         }
     }
 }

@@ -16,6 +16,9 @@ mod quota;
 mod recovery;
 mod request;
 mod service_account;
+mod session;
+mod set_up;
+mod throttle;
 mod upkeep;
 mod user;
 mod workspace;
@@ -40,6 +43,8 @@ pub use self::{
     proxied_request::Admission,
     recovery::{KeysToConfirm, SuspendedKey},
     request::{OriginalRequest, Verified},
+    session::{Browser, ListedSession, SignIn, SignedIn, Visit},
+    set_up::SetUp,
 };
 use crate::{
     authentication::AuthenticationError,
@@ -124,6 +129,7 @@ pub struct App {
     address_allowances: AddressAllowances,
     /// Argon2 takes memory on purpose: few at a time.
     hashing: Semaphore,
+    sign_in_throttle: throttle::Throttle,
     tasks: std::sync::Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -188,6 +194,7 @@ impl App {
             nonces: Nonces::closed(),
             address_allowances,
             hashing: Semaphore::new(2),
+            sign_in_throttle: throttle::Throttle::default(),
             tasks: std::sync::Mutex::default(),
         })
     }
@@ -354,11 +361,20 @@ impl App {
                 KeyState::Revoked => return refuse(AuthenticationError::UnknownKey),
             }
         }
+        let mut credential = *principal.credential();
+        if let Credential::Session(session, _) = credential {
+            let session = session::require_session(change, session, id, now).await?;
+            credential = Credential::Session(session.id, session.authenticated_at);
+        }
         let Some(identity) = store::identity::find_identity(change, id).await? else {
             return refuse(AuthenticationError::UnknownKey);
         };
         match identity.refusal() {
-            None => Ok(Principal::new(Arc::new(identity), *principal.credential())),
+            None => Ok(Principal::new(Arc::new(identity), credential)),
+            // A person who is invited again accepts it in a session that reaches nothing else.
+            Some(IdentityRefusal::NoWorkspace) if matches!(credential, Credential::Session(..)) => {
+                Ok(Principal::new(Arc::new(identity), credential))
+            }
             Some(IdentityRefusal::Disabled) => refuse(AuthenticationError::OwnerDisabled),
             Some(IdentityRefusal::NoWorkspace) => refuse(AuthenticationError::OwnerWithoutWorkspace),
         }
@@ -428,6 +444,11 @@ impl Transaction<'_> {
         });
     }
 
+    /// Refuses a session in which the password was not given lately.
+    fn require_recent_password(&self) -> Result<(), AppError> {
+        Ok(self.principal.require_recent_password(self.now)?)
+    }
+
     /// Who did it, as `created_by` says it.
     fn created_by(&self) -> String {
         self.by.to_string()
@@ -437,7 +458,7 @@ impl Transaction<'_> {
     fn signed_with(&self) -> Option<ApiKeyId> {
         match self.principal.credential() {
             Credential::Signature(key) => Some(*key),
-            Credential::BearerToken(_) | Credential::Host => None,
+            Credential::BearerToken(_) | Credential::Session(..) | Credential::Host => None,
         }
     }
 }

@@ -22,6 +22,12 @@ pub enum AuthenticationError {
     /// The bearer token was not made here, or was ended.
     #[error("unknown bearer token")]
     UnknownToken,
+    /// Email and password are not those of a user who may sign in.
+    #[error("email or password is wrong")]
+    WrongPassword,
+    /// The session was ended, or its time is over.
+    #[error("the session has ended; sign in again")]
+    SessionEnded,
 
     // From here on the signature (or the token) verified: its holder is told.
     /// Signed too long ago.
@@ -73,6 +79,8 @@ impl AuthenticationError {
             Self::UnknownKey => "unknown_key",
             Self::BadSignature => "bad_signature",
             Self::UnknownToken => "unknown_token",
+            Self::WrongPassword => "wrong_password",
+            Self::SessionEnded => "session_ended",
             Self::Stale(_) => "stale",
             Self::Early(_) => "early",
             Self::Unacceptable(_) => "unacceptable",
@@ -97,7 +105,9 @@ impl AuthenticationError {
             | Self::Malformed(_)
             | Self::UnknownKey
             | Self::BadSignature
-            | Self::UnknownToken => false,
+            | Self::UnknownToken
+            | Self::WrongPassword
+            | Self::SessionEnded => false,
             Self::Stale(_)
             | Self::Early(_)
             | Self::Unacceptable(_)

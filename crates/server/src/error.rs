@@ -29,6 +29,8 @@ pub enum AppError {
     Conflict(Conflict),
     /// A quota is reached.
     QuotaExceeded(QuotaExceeded, Option<String>),
+    /// The request of a session was not made by our own pages.
+    CrossSite,
     /// The body is over the limit, in bytes.
     TooLarge(usize),
     /// The body came too slowly.
@@ -103,6 +105,10 @@ impl AppError {
                 "Not found",
                 "There is no such thing here, or you cannot see it. Check the id and the workspace.",
             ),
+            Self::Denied(denied @ Denied::PasswordNeeded) => {
+                let detail = capitalised(&format!("{denied}."));
+                Problem::new(403, codes::PASSWORD_NEEDED, "Your password is needed", detail)
+            }
             Self::Denied(denied) => {
                 Problem::new(403, codes::FORBIDDEN, "Not allowed", format!("This is not allowed: {denied}."))
             }
@@ -130,6 +136,13 @@ impl AppError {
                     .with("limit", exceeded.limit)
                     .with("support_contact", contact.clone())
             }
+            Self::CrossSite => Problem::new(
+                403,
+                codes::FORBIDDEN,
+                "Not from our own pages",
+                "The request did not come from a page of this server, or from one that is too old. Reload the page and \
+                 try again; nothing was changed. Programs sign their requests instead.",
+            ),
             Self::TooLarge(limit) => Problem::new(
                 413,
                 codes::TOO_LARGE,

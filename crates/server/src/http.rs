@@ -6,7 +6,7 @@ mod encord;
 mod extract;
 mod forward_auth;
 mod framing;
-mod hygiene;
+pub(crate) mod hygiene;
 mod serve;
 mod v1;
 
@@ -24,7 +24,11 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 
 pub use self::serve::{ConnectionLimits, Server, ServerOptions};
-use crate::{App, AppError};
+pub(crate) use self::{
+    authenticate::{client_address, read_body},
+    forward_auth::forwarded_client,
+};
+use crate::{App, AppError, ui};
 
 /// Bytes of a body at the most.
 pub const MAX_BODY: usize = 1024 * 1024;
@@ -47,13 +51,14 @@ pub fn router(app: Arc<App>) -> (Router, OpenApi) {
         )
         .merge(encord::router())
         .method_not_allowed_fallback(|| async { AppError::MethodNotAllowed })
-        .fallback(|| async { AppError::not_found() })
+        .fallback(not_found)
         .with_state(Arc::clone(&app))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), authenticate::authenticate));
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(check_ready).with_state(Arc::clone(&app)))
         .merge(forward_auth::router().with_state(Arc::clone(&app)))
+        .merge(ui::router(&app))
         .merge(api)
         .layer(CatchPanicLayer::custom(|_| AppError::Internal("a handler panicked".to_owned()).into_response()))
         .layer(middleware::from_fn_with_state(limits, authenticate::limit))
@@ -62,6 +67,12 @@ pub fn router(app: Arc<App>) -> (Router, OpenApi) {
         // The one limit is in `authenticate`, which has the whole body in hand.
         .layer(DefaultBodyLimit::disable());
     (router, document)
+}
+
+/// A person is shown a page, a program a problem.
+async fn not_found(headers: http::HeaderMap) -> Response {
+    let accepted = headers.get(header::ACCEPT).and_then(|accepted| accepted.to_str().ok()).unwrap_or_default();
+    if accepted.contains("text/html") { ui::not_found() } else { AppError::not_found().into_response() }
 }
 
 fn openapi_json(text: &str) -> Response {

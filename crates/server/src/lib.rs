@@ -11,6 +11,7 @@ mod journal;
 mod rate_limit;
 pub mod settings;
 pub mod system;
+mod ui;
 
 pub use app::App;
 pub use error::AppError;

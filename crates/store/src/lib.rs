@@ -18,6 +18,8 @@ pub mod proof;
 pub mod recovery;
 pub mod replay;
 pub mod service_account;
+pub mod session;
+pub mod set_up;
 pub mod user;
 pub mod workspace;
 

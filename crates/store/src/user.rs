@@ -63,6 +63,22 @@ pub async fn find_user_by_email(connection: &mut Connection, email: &Email) -> R
     connection.fetch_optional(sql, params![email.as_str()]).await?.as_ref().map(user).transpose()
 }
 
+/// The user of that email with the hash of their password, where they have one.
+pub async fn find_user_with_password(
+    connection: &mut Connection,
+    email: &Email,
+) -> Result<Option<(User, Option<String>)>, StoreError> {
+    let sql = "SELECT id, email, name, operator, disabled, created_at, password_hash FROM users WHERE email = $1";
+    let row = connection.fetch_optional(sql, params![email.as_str()]).await?;
+    row.map(|row| Ok((user(&row)?, row.opt_text("password_hash")?))).transpose()
+}
+
+/// Gives a user another password.
+pub async fn update_password(change: &mut Change, id: UserId, password_hash: &str) -> Result<(), StoreError> {
+    change.execute("UPDATE users SET password_hash = $2 WHERE id = $1", params![id, password_hash]).await?;
+    Ok(())
+}
+
 /// Users in the order of their ids, after `after`.
 pub async fn list_users(
     connection: &mut Connection,

@@ -146,6 +146,7 @@ impl App {
         let mut transaction = self.begin(caller).await?;
         let now = transaction.now;
         let owner = authorize(&transaction.principal, owner, Access::Manage)?;
+        transaction.require_recent_password()?;
         require_owner(&mut transaction.change, &owner).await?;
         let expires_at = create.expires_at.map(|end| parse_end(end, now)).transpose()?;
         let mut proved = false;

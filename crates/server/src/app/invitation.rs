@@ -114,6 +114,9 @@ impl App {
             create.emails.iter().map(|text| self.parse_email("emails", text)).collect::<Result<_, _>>()?;
         let mut transaction = self.begin(caller).await?;
         transaction.principal.authorize(WorkspacePermission::ManageInvitations, workspace)?;
+        if create.role == Role::Admin {
+            transaction.require_recent_password()?;
+        }
         let mut items = Vec::new();
         for email in emails {
             if let Some(user) = store::user::find_user_by_email(&mut transaction.change, &email).await?
@@ -195,9 +198,8 @@ impl App {
             let mut connection = self.store.read().await?;
             store::invitation::find_invitation_by_token(&mut connection, &token_hash).await?
         };
-        if open.is_none_or(|invitation| invitation.state(self.clock.now()) != InvitationState::Pending) {
-            return Err(closed());
-        }
+        let now = self.clock.now();
+        let open = open.filter(|open| open.state(now) == InvitationState::Pending).ok_or_else(closed)?;
         let newcomer = match caller {
             Some(_) => None,
             None => {
@@ -205,7 +207,9 @@ impl App {
                 let name = parse_title(&name).map_err(|e| AppError::field("name", "malformed", e))?;
                 let password =
                     accept.password.ok_or_else(|| AppError::field("password", "missing", "choose a password"))?;
-                Some((name, self.hash_password(password).await?))
+                let known = open.email.as_str();
+                let hash = self.hash_password(password, &[known, &name]).await?;
+                Some((name, hash))
             }
         };
         let mut transaction = match caller {

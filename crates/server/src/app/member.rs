@@ -51,6 +51,9 @@ impl App {
     ) -> Result<api::Member, AppError> {
         let mut transaction = self.begin(caller).await?;
         transaction.principal.authorize(WorkspacePermission::ManageMembers, workspace)?;
+        if update.role == Role::Admin {
+            transaction.require_recent_password()?;
+        }
         let found = store::member::find_member(&mut transaction.change, workspace, user).await?;
         let mut member = found.ok_or(AppError::not_found())?;
         if member.role == Role::Admin && update.role != Role::Admin {
@@ -88,6 +91,7 @@ impl App {
         }
         self.hand_over_projects(&mut transaction, workspace, user.into(), successor).await?;
         store::member::delete_member(&mut transaction.change, workspace, user).await?;
+        self.end_sessions_without_workspace(&mut transaction, user).await?;
         transaction.note(self, "member.remove", Some(workspace), user, &[("email", member.email.as_str())]);
         self.commit(transaction, 204, ()).await
     }

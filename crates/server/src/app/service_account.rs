@@ -168,6 +168,9 @@ impl App {
         }
         if let Some(role) = update.role {
             transaction.principal.authorize(WorkspacePermission::GrantServiceAccountRole, workspace)?;
+            if role == Role::Admin {
+                transaction.require_recent_password()?;
+            }
             account.role = role;
         }
         account.disabled = update.disabled.unwrap_or(account.disabled);

@@ -118,6 +118,7 @@ impl App {
         let now: Timestamp = self.clock.now();
         let mut upkeep = self.store.begin_upkeep().await?;
         store::replay::delete_expired(&mut upkeep, now).await?;
+        store::session::delete_expired_sessions(&mut upkeep, now).await?;
         let version = store::change::current_version(&mut upkeep).await?;
         if let Some(old) = version.0.checked_sub(KEPT_CHANGES) {
             store::change::prune_changes(&mut upkeep, Version(old)).await?;

@@ -49,11 +49,14 @@ impl App {
         let email = self.parse_email("email", &create.email)?;
         let name = parse_title(&create.name).map_err(|e| AppError::field("name", "malformed", e))?;
         let password_hash = match create.password {
-            Some(password) => Some(self.hash_password(password).await?),
+            Some(password) => Some(self.hash_password(password, &[email.as_str(), &name]).await?),
             None => None,
         };
         let mut transaction = self.begin(caller).await?;
         transaction.principal.authorize_operator()?;
+        if create.operator {
+            transaction.require_recent_password()?;
+        }
         if store::user::find_user_by_email(&mut transaction.change, &email).await?.is_some() {
             return Err(AppError::conflict(
                 api::codes::EMAIL_TAKEN,
@@ -94,7 +97,13 @@ impl App {
             let detail = "This is the last operator. Make somebody else an operator first.";
             return Err(AppError::conflict(api::codes::LAST_ADMIN, detail));
         }
+        if user.operator && update.operator == Some(true) {
+            transaction.require_recent_password()?;
+        }
         store::user::update_user(&mut transaction.change, &user).await?;
+        if user.disabled {
+            store::session::delete_sessions_of(&mut transaction.change, id, None).await?;
+        }
         let (operator, disabled) = (user.operator.to_string(), user.disabled.to_string());
         transaction.note(
             self,

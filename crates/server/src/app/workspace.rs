@@ -195,13 +195,17 @@ impl App {
         let found = store::workspace::find_workspace(&mut transaction.change, id).await?;
         let workspace = found.ok_or(AppError::not_found())?;
         let now = transaction.now;
+        let mut members = Vec::new();
         let change = &mut transaction.change;
         for project in store::project::list_project_ids(change, id).await? {
             store::project::delete_project(change, project).await?;
         }
         for principal in store::workspace::list_principals(change, id).await? {
             match principal {
-                PrincipalId::User(user) => store::member::delete_member(change, id, user).await?,
+                PrincipalId::User(user) => {
+                    store::member::delete_member(change, id, user).await?;
+                    members.push(user);
+                }
                 PrincipalId::ServiceAccount(account) => {
                     store::api_key::revoke_all_api_keys(change, principal, now).await?;
                     store::service_account::delete_service_account(change, account, now).await?;
@@ -210,6 +214,9 @@ impl App {
         }
         store::invitation::revoke_open_invitations(change, id, None, now).await?;
         store::workspace::delete_workspace(change, id, now).await?;
+        for user in members {
+            self.end_sessions_without_workspace(&mut transaction, user).await?;
+        }
         transaction.note(self, "workspace.delete", Some(id), id, &[("slug", workspace.slug.as_str())]);
         self.commit(transaction, 204, ()).await
     }

@@ -14,12 +14,15 @@ use axum::{
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use subtle::ConstantTimeEq as _;
 use tokio::sync::Semaphore;
 
 use super::{MAX_BODY, MAX_HEADERS, answer::LoggedPrincipal, hygiene};
 use crate::{
     App, AppError,
     app::{Caller, OriginalRequest, is_read},
+    authentication::AuthenticationError,
+    ui,
 };
 
 /// Requests that are worked on at a time; what comes beyond is told to come again.
@@ -53,7 +56,7 @@ pub(super) enum Authentication {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientAddress(pub(super) Option<IpAddr>);
 
-pub(super) fn client_address(request: &Request) -> Option<IpAddr> {
+pub(crate) fn client_address(request: &Request) -> Option<IpAddr> {
     request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical())
 }
 
@@ -118,16 +121,42 @@ async fn judge(app: &App, request: Request) -> Result<(Request, String), AppErro
         body: Some(&body),
         address,
     })?;
-    let principal = verified.as_ref().map_or("-".to_owned(), |v| v.caller.principal().audit_principal().to_string());
-    let authentication = verified
-        .map_or(Authentication::NotRequested, |verified| Authentication::Authenticated(Box::new(verified.caller)));
+    let caller = match (verified, ui::session_token(app, &parts.headers)) {
+        (Some(_), Some(_)) => return Err(AppError::Unauthenticated(AuthenticationError::Several, app.now())),
+        (Some(verified), None) => Some(verified.caller),
+        (None, Some(token)) => Some(verify_session(app, &token, &parts, address).await?),
+        (None, None) => None,
+    };
+    let principal = caller.as_ref().map_or("-".to_owned(), |c| c.principal().audit_principal().to_string());
+    let authentication =
+        caller.map_or(Authentication::NotRequested, |caller| Authentication::Authenticated(Box::new(caller)));
     let mut request = Request::from_parts(parts, Body::from(body));
     request.extensions_mut().insert(authentication);
     request.extensions_mut().insert(ClientAddress(address));
     Ok((request, principal))
 }
 
-pub(super) async fn read_body(body: Body) -> Result<Bytes, AppError> {
+/// A page of ours that asks in its session. Reads need no token: no other site can read the answer.
+async fn verify_session(
+    app: &App,
+    token: &str,
+    parts: &http::request::Parts,
+    address: Option<IpAddr>,
+) -> Result<Caller, AppError> {
+    let Some(visit) = app.verify_session(token, address).await? else {
+        return Err(AppError::Unauthenticated(AuthenticationError::SessionEnded, app.now()));
+    };
+    let shown = parts.headers.get("keyward-csrf").map_or(&b""[..], |value| value.as_bytes());
+    let is_read = is_read(parts.method.as_str());
+    if !ui::is_from_our_pages(app, &parts.headers, false)
+        || !(is_read || bool::from(shown.ct_eq(visit.csrf.as_bytes())))
+    {
+        return Err(AppError::CrossSite);
+    }
+    Ok(visit.caller)
+}
+
+pub(crate) async fn read_body(body: Body) -> Result<Bytes, AppError> {
     let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect());
     match read.await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),

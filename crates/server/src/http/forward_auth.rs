@@ -18,6 +18,7 @@ use bytes::Bytes;
 use domain::PrincipalId;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts, uri::Authority};
 
+pub(crate) use self::forwarded::client as forwarded_client;
 pub(super) use self::nginx::answer_nginx;
 use super::{
     answer::LoggedPrincipal,

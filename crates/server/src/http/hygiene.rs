@@ -17,11 +17,11 @@ const SINGLETONS: [HeaderName; 6] = [
 
 /// A request line that can be judged.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
+pub(crate) struct Target {
     /// The authority, in lower case and without default port.
-    pub(super) authority: String,
+    pub(crate) authority: String,
     /// The raw path and query.
-    pub(super) path_and_query: String,
+    pub(crate) path_and_query: String,
 }
 
 fn refuse<T>(detail: &str) -> Result<T, AppError> {
@@ -29,7 +29,7 @@ fn refuse<T>(detail: &str) -> Result<T, AppError> {
 }
 
 /// Checks what does not depend on who asks. `scheme_of` tells the scheme under which an authority is reached.
-pub(super) fn check(request: &Request, scheme_of: impl Fn(&str) -> String) -> Result<Target, AppError> {
+pub(crate) fn check(request: &Request, scheme_of: impl Fn(&str) -> String) -> Result<Target, AppError> {
     check_singletons(request.headers())?;
     let uri = request.uri();
     let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or_default());

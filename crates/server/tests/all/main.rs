@@ -17,4 +17,6 @@ mod threats_clock;
 mod threats_signature;
 mod threats_support;
 mod threats_wire;
+mod ui_session;
+mod ui_support;
 mod wire;

@@ -18,7 +18,7 @@ pub(super) fn read<'a>(headers: &'a HeaderMap, settings: &Settings) -> Result<To
 }
 
 /// The last address of `X-Forwarded-For` that is no proxy of ours. What stands before it, a client may have written.
-pub(super) fn client(headers: &HeaderMap, settings: &Settings) -> Option<IpAddr> {
+pub(crate) fn client(headers: &HeaderMap, settings: &Settings) -> Option<IpAddr> {
     let lines = headers.get_all("x-forwarded-for").iter().rev();
     let entries = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
     let mut nearest = None;

@@ -1,0 +1,68 @@
+//! Sessions of people at the web pages: how long they live, and for how long a password that was given counts.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::{SessionId, UserId};
+
+/// How long a session lives, used or not.
+pub const SESSION_LIFETIME: Duration = Duration::from_hours(7 * 24);
+/// How long a session lives without being used.
+pub const SESSION_IDLE_LIFETIME: Duration = Duration::from_hours(12);
+/// For how long a password that was given is enough to add keys or admins.
+pub const PASSWORD_LIFETIME: Duration = Duration::from_mins(15);
+
+/// A person who is signed in at a browser.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// Who.
+    pub user: UserId,
+    /// When they signed in.
+    pub created_at: Timestamp,
+    /// When they last gave their password.
+    pub authenticated_at: Timestamp,
+    /// When a request last came in it, a minute late at the most.
+    pub last_seen_at: Timestamp,
+    /// From where they signed in.
+    pub address: Option<String>,
+    /// What their browser called itself, cut to [`MAX_USER_AGENT`] characters.
+    pub user_agent: String,
+}
+
+/// Characters that are kept of what a browser calls itself.
+pub const MAX_USER_AGENT: usize = 200;
+
+impl Session {
+    /// Whether it still counts at `now`.
+    #[must_use]
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        now < self.created_at + SESSION_LIFETIME && now < self.last_seen_at + SESSION_IDLE_LIFETIME
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_ends_after_twelve_hours_of_silence_and_after_seven_days_of_use() {
+        let start = Timestamp::from_second(1_700_000_000).unwrap();
+        let mut session = Session {
+            id: SessionId::from_uuid(uuid::Uuid::from_u128(1)),
+            user: UserId::from_uuid(uuid::Uuid::from_u128(1)),
+            created_at: start,
+            authenticated_at: start,
+            last_seen_at: start,
+            address: None,
+            user_agent: String::new(),
+        };
+        assert!(session.is_live(start + SESSION_IDLE_LIFETIME - Duration::from_micros(1)));
+        assert!(!session.is_live(start + SESSION_IDLE_LIFETIME));
+        session.last_seen_at = start + SESSION_LIFETIME - Duration::from_secs(1);
+        assert!(session.is_live(start + SESSION_LIFETIME - Duration::from_micros(1)));
+        assert!(!session.is_live(start + SESSION_LIFETIME));
+    }
+}

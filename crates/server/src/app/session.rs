@@ -1,0 +1,374 @@
+//! Sessions: signing in with a password, who a cookie belongs to, and every way in which a session ends.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use domain::{
+    AuditPrincipal, PrincipalId, SessionId, Timestamp, UserId,
+    principal::{Credential, IdentityRefusal, Principal},
+    session::{MAX_USER_AGENT, Session},
+    user::{Email, User},
+};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use store::Connection;
+
+use super::{App, Caller, Transaction, sha256, throttle::Source};
+use crate::{authentication::AuthenticationError, error::AppError};
+
+/// A use of a session is written down once in so long.
+const USE_INTERVAL: Duration = Duration::from_mins(1);
+
+/// What a browser shows to sign in.
+#[derive(Clone, Debug, Default)]
+pub struct SignIn {
+    /// The email.
+    pub email: String,
+    /// The password.
+    pub password: String,
+    /// What [`SignedIn::device`] was, if this browser signed in before.
+    pub device: Option<String>,
+    /// The browser's address and name.
+    pub browser: Browser,
+}
+
+/// Where a session is.
+#[derive(Clone, Debug, Default)]
+pub struct Browser {
+    /// The address.
+    pub address: Option<IpAddr>,
+    /// What it calls itself.
+    pub user_agent: String,
+}
+
+/// A session that begins.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    /// What the browser shows from now on; told this once.
+    pub token: String,
+    /// By which the browser is known when it signs in again.
+    pub device: String,
+}
+
+/// A request in a session.
+#[derive(Clone, Debug)]
+pub struct Visit {
+    /// Who sent it.
+    pub caller: Caller,
+    /// The session.
+    pub session: Session,
+    /// What forms and scripts of this session send back, so that no other site can send them.
+    pub csrf: String,
+}
+
+/// A session in the list of its user.
+#[derive(Clone, Debug)]
+pub struct ListedSession {
+    /// The session.
+    pub session: Session,
+    /// Whether it is the one that asks.
+    pub is_current: bool,
+}
+
+impl App {
+    /// Signs a person in. An email that is not there, a wrong password and a disabled user look and cost alike.
+    ///
+    /// # Errors
+    /// 401 for all of these; 429 where there were too many failures before.
+    pub async fn sign_in(&self, sign_in: SignIn) -> Result<SignedIn, AppError> {
+        let SignIn { email, password, device, browser } = sign_in;
+        let user = self.verify_sign_in(&email, password, device.as_deref(), &browser).await?;
+        let mut transaction = self.begin_anonymous(browser.address).await?;
+        let again = store::user::find_user(&mut transaction.change, user.id).await?;
+        if again.is_none_or(|user| user.disabled) {
+            return Err(self.wrong_password(browser.address));
+        }
+        let signed_in = self.start_session(&mut transaction, user.id, &browser).await?;
+        self.commit(transaction, 201, ()).await?;
+        Ok(signed_in)
+    }
+
+    async fn verify_sign_in(
+        &self,
+        email: &str,
+        password: String,
+        device: Option<&str>,
+        browser: &Browser,
+    ) -> Result<User, AppError> {
+        let email = email.parse::<Email>().ok();
+        let found = match &email {
+            Some(email) => {
+                let mut connection = self.store.read().await?;
+                store::user::find_user_with_password(&mut connection, email).await?
+            }
+            None => None,
+        };
+        let device = device.zip(found.as_ref()).and_then(|(text, (user, _))| self.verify_device(text, user.id));
+        let account = match (device, email) {
+            (Some(device), _) => Source::Device(device),
+            (None, email) => Source::Account(email.map_or(String::new(), |email| email.to_string())),
+        };
+        let mut sources = vec![account];
+        sources.extend(browser.address.map(Source::of_address));
+        self.throttle_sign_in(&sources)?;
+        let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), hash));
+        let is_right = self.verify_password(password, hash).await?;
+        match user {
+            Some(user) if is_right && !user.disabled => {
+                self.sign_in_throttle.give_back(&sources);
+                Ok(user)
+            }
+            _ => Err(self.wrong_password(browser.address)),
+        }
+    }
+
+    fn throttle_sign_in(&self, sources: &[Source]) -> Result<(), AppError> {
+        let wait = self.sign_in_throttle.take(sources, self.clock.since_boot());
+        // Whole seconds, at least one: who comes back earlier is refused again.
+        wait.map_err(|wait| AppError::RateLimited((wait + Duration::from_nanos(999_999_999)).as_secs().max(1)))
+    }
+
+    fn wrong_password(&self, address: Option<IpAddr>) -> AppError {
+        let error = AuthenticationError::WrongPassword;
+        self.note_refusal(None, address, &error);
+        AppError::Unauthenticated(error, self.clock.now())
+    }
+
+    /// Begins a session of `user`, who becomes the one whom the audit log names.
+    pub(super) async fn start_session(
+        &self,
+        transaction: &mut Transaction<'_>,
+        user: UserId,
+        browser: &Browser,
+    ) -> Result<SignedIn, AppError> {
+        let now = transaction.now;
+        let token = self.random_text::<32>();
+        let session = Session {
+            id: self.generate_id(now),
+            user,
+            created_at: now,
+            authenticated_at: now,
+            last_seen_at: now,
+            address: browser.address.map(|address| address.to_string()),
+            user_agent: browser.user_agent.chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT).collect(),
+        };
+        store::session::insert_session(&mut transaction.change, &session, &sha256(&token)).await?;
+        transaction.by = AuditPrincipal::User(user);
+        transaction.note(self, "session.create", None, session.id, &[("user_agent", &session.user_agent)]);
+        Ok(SignedIn { token, device: self.create_device(user)? })
+    }
+
+    /// Who the holder of a session's token is; nobody where it ended.
+    ///
+    /// # Errors
+    /// 503 where the store does not answer or this node may not judge.
+    pub async fn verify_session(&self, token: &str, address: Option<IpAddr>) -> Result<Option<Visit>, AppError> {
+        let now = self.clock.now();
+        let found = {
+            let mut connection = self.store.read().await?;
+            match store::session::find_session_by_token(&mut connection, &sha256(token)).await? {
+                Some(session) if session.is_live(now) => {
+                    let identity = store::identity::find_identity(&mut connection, session.user.into()).await?;
+                    identity.map(|identity| (session, identity))
+                }
+                _ => None,
+            }
+        };
+        if self.feed.as_ref().is_none_or(|feed| !feed.holds_lease()) {
+            return Err(AppError::Unavailable("this node holds no lease".to_owned()));
+        }
+        let Some((session, identity)) = found else { return Ok(None) };
+        match identity.refusal() {
+            Some(IdentityRefusal::Disabled) => return Ok(None),
+            // They reach nothing, and can accept an invitation.
+            Some(IdentityRefusal::NoWorkspace) | None => {}
+        }
+        if now >= session.last_seen_at + USE_INTERVAL {
+            let mut upkeep = self.store.begin_upkeep().await?;
+            store::session::record_session_use(&mut upkeep, session.id, now).await?;
+            upkeep.commit().await?;
+        }
+        let csrf = self.csrf_token(session.id)?;
+        let credential = Credential::Session(session.id, session.authenticated_at);
+        let principal = Principal::new(Arc::new(identity), credential);
+        Ok(Some(Visit { caller: Caller { principal, address, replay: None }, session, csrf }))
+    }
+
+    /// Gives the password again in a session, which gets a new token.
+    ///
+    /// # Errors
+    /// The password is wrong, or there were too many failures before.
+    pub async fn confirm_password(&self, caller: &Caller, password: String) -> Result<String, AppError> {
+        let session = self.check_own_password(caller, password, "confirm_password").await?;
+        let mut transaction = self.begin(caller).await?;
+        let token = self.random_text::<32>();
+        let now = transaction.now;
+        store::session::renew_session(&mut transaction.change, session, &sha256(&token), now).await?;
+        transaction.note(self, "session.confirm", None, session, &[]);
+        self.commit(transaction, 200, ()).await?;
+        Ok(token)
+    }
+
+    /// Gives the caller another password. Their other sessions end, and this one gets a new token.
+    ///
+    /// # Errors
+    /// The current password is wrong, or the new one may not be chosen.
+    pub async fn change_password(&self, caller: &Caller, current: String, new: String) -> Result<String, AppError> {
+        let session = self.check_own_password(caller, current, "current_password").await?;
+        let identity = caller.principal.identity().ok_or(AppError::not_found())?;
+        let hash = self.hash_password(new, &[&identity.email, &identity.name]).await?;
+        let mut transaction = self.begin(caller).await?;
+        let user = require_user(&transaction.principal)?;
+        let token = self.random_text::<32>();
+        let now = transaction.now;
+        store::user::update_password(&mut transaction.change, user, &hash).await?;
+        store::session::delete_sessions_of(&mut transaction.change, user, Some(session)).await?;
+        store::session::renew_session(&mut transaction.change, session, &sha256(&token), now).await?;
+        transaction.note(self, "user.change_password", None, user, &[]);
+        self.commit(transaction, 200, ()).await?;
+        Ok(token)
+    }
+
+    async fn check_own_password(&self, caller: &Caller, password: String, field: &str) -> Result<SessionId, AppError> {
+        let Credential::Session(session, _) = *caller.principal.credential() else {
+            return Err(AppError::not_found());
+        };
+        let email = caller.principal.identity().and_then(|identity| identity.email.parse::<Email>().ok());
+        let email = email.ok_or(AppError::not_found())?;
+        let mut source = [0; 16];
+        source.copy_from_slice(session.uuid().as_bytes());
+        let sources = [Source::Device(source)];
+        self.throttle_sign_in(&sources)?;
+        let found = {
+            let mut connection = self.store.read().await?;
+            store::user::find_user_with_password(&mut connection, &email).await?
+        };
+        if !self.verify_password(password, found.and_then(|(_, hash)| hash)).await? {
+            self.note_refusal(None, caller.address, &AuthenticationError::WrongPassword);
+            return Err(AppError::field(field, "wrong_password", "this is not your password; try again"));
+        }
+        self.sign_in_throttle.give_back(&sources);
+        Ok(session)
+    }
+
+    /// The caller's sessions, the latest first.
+    ///
+    /// # Errors
+    /// The caller is no person.
+    pub async fn list_sessions(&self, caller: &Caller) -> Result<Vec<ListedSession>, AppError> {
+        let user = require_user(&caller.principal)?;
+        let now = self.clock.now();
+        let mut connection = self.store.read().await?;
+        let sessions = store::session::list_sessions(&mut connection, user).await?;
+        let current = current_session(&caller.principal);
+        Ok(sessions
+            .into_iter()
+            .filter(|session| session.is_live(now))
+            .map(|session| ListedSession { is_current: Some(session.id) == current, session })
+            .collect())
+    }
+
+    /// Ends a session of the caller; without an id, the one that asks.
+    ///
+    /// # Errors
+    /// It is not theirs.
+    pub async fn end_session(&self, caller: &Caller, id: Option<SessionId>) -> Result<(), AppError> {
+        let mut transaction = self.begin(caller).await?;
+        let user = require_user(&transaction.principal)?;
+        let id = id.or(current_session(&transaction.principal)).ok_or(AppError::not_found())?;
+        let found = store::session::find_session(&mut transaction.change, id).await?;
+        if found.is_none_or(|session| session.user != user) {
+            return Err(AppError::not_found());
+        }
+        store::session::delete_session(&mut transaction.change, id).await?;
+        transaction.note(self, "session.end", None, id, &[]);
+        self.commit(transaction, 204, ()).await
+    }
+
+    /// Ends the caller's sessions but the one that asks.
+    ///
+    /// # Errors
+    /// The caller is no person.
+    pub async fn end_other_sessions(&self, caller: &Caller) -> Result<(), AppError> {
+        let mut transaction = self.begin(caller).await?;
+        let user = require_user(&transaction.principal)?;
+        let current = current_session(&transaction.principal);
+        let ended = store::session::delete_sessions_of(&mut transaction.change, user, current).await?;
+        transaction.note(self, "session.end_others", None, user, &[("ended", &ended.to_string())]);
+        self.commit(transaction, 204, ()).await
+    }
+
+    /// Ends the sessions of a user who was taken out of their last workspace.
+    pub(super) async fn end_sessions_without_workspace(
+        &self,
+        transaction: &mut Transaction<'_>,
+        user: UserId,
+    ) -> Result<(), AppError> {
+        let identity = store::identity::find_identity(&mut transaction.change, user.into()).await?;
+        if identity.is_none_or(|identity| identity.refusal().is_some()) {
+            store::session::delete_sessions_of(&mut transaction.change, user, None).await?;
+        }
+        Ok(())
+    }
+
+    fn csrf_token(&self, session: SessionId) -> Result<String, AppError> {
+        let mut mac = self.keyed_hash(b"keyward csrf v1")?;
+        mac.update(session.to_string().as_bytes());
+        Ok(URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+    }
+
+    /// Names a browser that knows a user's password. It opens nothing: guesses from it are counted apart.
+    fn create_device(&self, user: UserId) -> Result<String, AppError> {
+        let mut nonce = [0; 16];
+        self.random.fill(&mut nonce);
+        let mut mac = self.keyed_hash(b"keyward device v1")?;
+        mac.update(user.uuid().as_bytes());
+        mac.update(&nonce);
+        let tag = mac.finalize().into_bytes();
+        Ok(URL_SAFE_NO_PAD.encode([nonce.as_slice(), tag.as_slice()].concat()))
+    }
+
+    fn verify_device(&self, text: &str, user: UserId) -> Option<[u8; 16]> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok().filter(|bytes| bytes.len() == 16 + 32)?;
+        let (nonce, tag) = bytes.split_first_chunk::<16>()?;
+        let mut mac = self.keyed_hash(b"keyward device v1").ok()?;
+        mac.update(user.uuid().as_bytes());
+        mac.update(nonce);
+        mac.verify_slice(tag).ok().map(|()| *nonce)
+    }
+
+    /// A hash under a key of the installation's that is used for nothing else.
+    fn keyed_hash(&self, purpose: &[u8]) -> Result<Hmac<Sha256>, AppError> {
+        let fault = |_| AppError::Internal("an HMAC key of 32 bytes".to_owned());
+        let mut derive = Hmac::<Sha256>::new_from_slice(self.installation_key.seed()).map_err(fault)?;
+        derive.update(purpose);
+        Hmac::<Sha256>::new_from_slice(&derive.finalize().into_bytes()).map_err(fault)
+    }
+}
+
+/// Refuses a session that ended, or in whose place another came.
+pub(super) async fn require_session(
+    connection: &mut Connection,
+    id: SessionId,
+    user: PrincipalId,
+    now: Timestamp,
+) -> Result<Session, AppError> {
+    let found = store::session::find_session(connection, id).await?;
+    found
+        .filter(|session| session.is_live(now) && PrincipalId::User(session.user) == user)
+        .ok_or(AppError::Unauthenticated(AuthenticationError::SessionEnded, now))
+}
+
+fn current_session(principal: &Principal) -> Option<SessionId> {
+    match principal.credential() {
+        Credential::Session(id, _) => Some(*id),
+        Credential::Signature(_) | Credential::BearerToken(_) | Credential::Host => None,
+    }
+}
+
+fn require_user(principal: &Principal) -> Result<UserId, AppError> {
+    match principal.id() {
+        Some(PrincipalId::User(user)) => Ok(user),
+        Some(PrincipalId::ServiceAccount(_)) | None => Err(AppError::not_found()),
+    }
+}

@@ -1,0 +1,126 @@
+//! How often a password may be guessed: by address, by account, and by browser that knows the account already.
+//! In memory, so a node's own; a restart forgives.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+/// What failures are counted by.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Source {
+    /// An address; of IPv6 the /64, which one household has.
+    Address(IpAddr),
+    /// An account, tried from browsers that never signed in to it.
+    Account(String),
+    /// A browser that signed in to the account before: its owner is not locked out by what others try.
+    Device([u8; 16]),
+}
+
+impl Source {
+    pub(super) fn of_address(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, ..] = v6.segments();
+                Self::Address(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into())
+            }
+            v4 @ IpAddr::V4(_) => Self::Address(v4),
+        }
+    }
+
+    /// Failures at once, and how long one takes to be forgotten.
+    const fn limit(&self) -> (u32, Duration) {
+        match self {
+            Self::Address(_) => (20, Duration::from_secs(30)),
+            Self::Account(_) | Self::Device(_) => (10, Duration::from_mins(1)),
+        }
+    }
+}
+
+/// Sources that are told apart; beyond, those that come nearest to forgiveness are forgotten.
+const MAX_SOURCES: usize = 100_000;
+
+/// For each source, the time since boot at which all its failures are forgotten (GCRA's theoretical arrival time).
+#[derive(Default)]
+pub(super) struct Throttle(Mutex<HashMap<Source, Duration>>);
+
+impl Throttle {
+    /// Counts one attempt against all sources, or none of them.
+    ///
+    /// # Errors
+    /// How long to wait.
+    pub(super) fn take(&self, sources: &[Source], now: Duration) -> Result<(), Duration> {
+        let mut forgiven_at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if forgiven_at.len() >= MAX_SOURCES {
+            forgiven_at.retain(|_, at| *at > now);
+        }
+        if forgiven_at.len() >= MAX_SOURCES {
+            let mut times: Vec<Duration> = forgiven_at.values().copied().collect();
+            let (_, &mut median, _) = times.select_nth_unstable(MAX_SOURCES / 2);
+            forgiven_at.retain(|_, at| *at > median);
+        }
+        for source in sources {
+            let (burst, interval) = source.limit();
+            let at = forgiven_at.get(source).copied().unwrap_or_default().max(now) + interval;
+            let wait = at.saturating_sub(now + interval * burst);
+            if !wait.is_zero() {
+                return Err(wait);
+            }
+        }
+        for source in sources {
+            let (_, interval) = source.limit();
+            let at = forgiven_at.entry(source.clone()).or_default();
+            *at = (*at).max(now) + interval;
+        }
+        Ok(())
+    }
+
+    /// Takes an attempt back that turned out to be right.
+    pub(super) fn give_back(&self, sources: &[Source]) {
+        let mut forgiven_at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for source in sources {
+            if let Some(at) = forgiven_at.get_mut(source) {
+                *at = at.saturating_sub(source.limit().1);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_guesses_at_once_and_then_one_a_minute() {
+        let throttle = Throttle::default();
+        let account = [Source::Account("ada@example.com".to_owned())];
+        let start = Duration::from_secs(1000);
+        for _ in 0..10 {
+            throttle.take(&account, start).unwrap();
+        }
+        assert_eq!(throttle.take(&account, start), Err(Duration::from_mins(1)));
+        assert_eq!(throttle.take(&account, start + Duration::from_secs(59)), Err(Duration::from_secs(1)));
+        throttle.take(&account, start + Duration::from_mins(1)).unwrap();
+        throttle.take(&[Source::Device([1; 16])], start).unwrap();
+    }
+
+    #[test]
+    fn what_was_right_does_not_count() {
+        let throttle = Throttle::default();
+        let address = [Source::of_address("2001:db8::1".parse().unwrap())];
+        for _ in 0..1000 {
+            throttle.take(&address, Duration::from_secs(1)).unwrap();
+            throttle.give_back(&address);
+        }
+    }
+
+    #[test]
+    fn a_household_is_one_source() {
+        let of = |text: &str| Source::of_address(text.parse().unwrap());
+        assert_eq!(of("2001:db8::1"), of("2001:db8::2"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+    }
+}

@@ -1,0 +1,33 @@
+//! The web pages: made on the server, calling the same operations as the API. One file a feature; what every page
+//! passes is in `visit`, what every page looks like in `page`.
+
+#[allow(dead_code, reason = "workspace pages use the rest")]
+mod page;
+mod session;
+mod set_up;
+mod static_files;
+mod user;
+mod visit;
+mod workspace;
+
+use std::sync::Arc;
+
+use axum::{Router, middleware};
+
+pub(crate) use self::{
+    page::not_found,
+    visit::{is_from_our_pages, session_token},
+};
+use crate::App;
+
+/// The pages and what they load.
+pub(crate) fn router(app: &Arc<App>) -> Router {
+    Router::new()
+        .merge(session::router())
+        .merge(set_up::router())
+        .merge(user::router())
+        .merge(workspace::router())
+        .with_state(Arc::clone(app))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), visit::receive))
+        .merge(static_files::router())
+}

@@ -1,0 +1,371 @@
+//! What every page looks like around its content, and how refusals become pages.
+
+use std::sync::{Arc, Mutex};
+
+use askama::Template;
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use domain::{Timestamp, WorkspaceId, role::Role};
+use http::{StatusCode, header};
+
+use super::visit::{Fields, Visitor, close};
+use crate::{App, AppError, authentication::AuthenticationError};
+
+/// A workspace in the switcher.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub(super) id: WorkspaceId,
+    pub(super) slug: String,
+    pub(super) name: String,
+    pub(super) role: Role,
+}
+
+impl Place {
+    pub(super) fn is_admin(&self) -> bool {
+        self.role == Role::Admin
+    }
+
+    /// Where its pages begin.
+    pub(super) fn path(&self) -> String {
+        format!("/w/{}", self.slug)
+    }
+}
+
+/// Who is signed in.
+#[derive(Clone)]
+pub(super) struct Account {
+    pub(super) name: String,
+    pub(super) email: String,
+    pub(super) operator: bool,
+}
+
+impl Account {
+    /// The letter on the user icon.
+    pub(super) fn initial(&self) -> String {
+        self.name.chars().next().unwrap_or('?').to_uppercase().collect()
+    }
+}
+
+/// What stands around the content of a page.
+pub(super) struct Shell {
+    pub(super) title: String,
+    /// Which entry of the navigation is this page's.
+    pub(super) section: &'static str,
+    pub(super) account: Option<Account>,
+    pub(super) places: Vec<Place>,
+    pub(super) place: Option<Place>,
+    pub(super) csrf: String,
+    pub(super) notice: Option<&'static str>,
+    now: Timestamp,
+}
+
+impl Shell {
+    pub(super) fn new(visitor: Option<&Visitor>, title: impl Into<String>, section: &'static str) -> Self {
+        let visit = visitor.and_then(|visitor| visitor.visit.as_ref());
+        let identity = visit.and_then(|visit| visit.caller.principal().identity());
+        let memberships = identity.map_or(&[][..], |identity| &identity.memberships);
+        Self {
+            title: title.into(),
+            section,
+            account: identity.map(|identity| Account {
+                name: identity.name.clone(),
+                email: identity.email.clone(),
+                operator: identity.operator,
+            }),
+            places: memberships
+                .iter()
+                .map(|m| Place { id: m.workspace, slug: m.slug.to_string(), name: m.name.to_string(), role: m.role })
+                .collect(),
+            place: None,
+            csrf: visit.map_or(String::new(), |visit| visit.csrf.clone()),
+            notice: visitor.and_then(notice),
+            now: visitor.map_or(Timestamp::UNIX_EPOCH, |visitor| visitor.now),
+        }
+    }
+
+    /// A time, as seen from now.
+    pub(super) fn when(&self, time: &Timestamp) -> When {
+        When::new(*time, self.now)
+    }
+
+    /// The same inside a workspace.
+    pub(super) fn in_place(mut self, place: &Place) -> Self {
+        self.place = Some(place.clone());
+        self
+    }
+}
+
+/// What was done just now, as the address says: one of our sentences, never a text that a link could bring along.
+fn notice(visitor: &Visitor) -> Option<&'static str> {
+    let (_, query) = visitor.target.split_once('?')?;
+    let done = query.split('&').find_map(|pair| pair.strip_prefix("done="))?;
+    Some(match done {
+        "created" => "Created.",
+        "saved" => "Saved.",
+        "deleted" => "Deleted.",
+        "removed" => "Removed.",
+        "left" => "You have left.",
+        "role" => "The role is applied.",
+        "disabled" => "Disabled. Everything that it signs is refused from now on.",
+        "enabled" => "Enabled.",
+        "revoked" => "Revoked. Everything that it signs is refused from now on.",
+        "joined" => "Welcome. You have joined the workspace.",
+        "password" => "Your password is changed. All your other sessions have ended.",
+        "ended" => "The session has ended.",
+        "signed-out" => "You are signed out.",
+        "quotas" => "The quotas are set.",
+        _ => return None,
+    })
+}
+
+/// What is wrong with a form that comes back.
+#[derive(Default)]
+pub(super) struct FormErrors {
+    pub(super) fields: Vec<(String, String)>,
+    pub(super) general: Option<String>,
+    answer: FormAnswer,
+}
+
+/// How a form that comes back is answered: the status, and how many seconds to wait.
+#[derive(Clone, Copy, Default)]
+pub(super) struct FormAnswer {
+    status: u16,
+    wait: Option<u64>,
+}
+
+impl FormErrors {
+    /// What a person can mend in the form; the error itself where they cannot.
+    pub(super) fn of(error: AppError) -> Result<Self, PageError> {
+        let mut answer = FormAnswer { status: error.to_problem().status, wait: None };
+        let general = match &error {
+            AppError::Invalid(errors) => {
+                let fields = errors.iter().map(|e| (e.field.clone(), sentence(&e.detail))).collect();
+                return Ok(Self { fields, general: None, answer });
+            }
+            AppError::Unauthenticated(AuthenticationError::WrongPassword, _) => {
+                "Email or password is wrong. Check both and try again.".to_owned()
+            }
+            AppError::Conflict(_) | AppError::QuotaExceeded(..) => error.to_problem().detail,
+            AppError::RateLimited(seconds) => {
+                answer.wait = Some(*seconds);
+                format!("There were too many attempts. Wait {seconds} seconds, then try again.")
+            }
+            _ => return Err(error.into()),
+        };
+        Ok(Self { fields: Vec::new(), general: Some(general), answer })
+    }
+
+    /// How the form is answered.
+    pub(super) fn answer(&self) -> FormAnswer {
+        self.answer
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.fields.is_empty() && self.general.is_none()
+    }
+
+    /// What is wrong with this field.
+    pub(super) fn of_field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(field, _)| field == name).map(|(_, detail)| detail.as_str())
+    }
+}
+
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let start: String = chars.next().map_or_else(String::new, |first| first.to_uppercase().collect());
+    let end = if text.ends_with(['.', '?', '!']) { "" } else { "." };
+    format!("{start}{}{end}", chars.as_str())
+}
+
+/// Why there is no page.
+pub(super) enum PageError {
+    /// Nobody is signed in.
+    SignInFirst,
+    /// The password that was given again is not the right one.
+    WrongConfirmation(AppError),
+    /// The operation was refused.
+    App(AppError),
+}
+
+impl From<AppError> for PageError {
+    fn from(error: AppError) -> Self {
+        Self::App(error)
+    }
+}
+
+/// An error on its way to [`failure`], which knows who asked. Responses want extensions that can be cloned.
+#[derive(Clone)]
+pub(super) struct Failed(Arc<Mutex<Option<PageError>>>);
+
+impl Failed {
+    pub(super) fn take(self) -> Option<PageError> {
+        self.0.lock().ok().and_then(|mut error| error.take())
+    }
+}
+
+impl IntoResponse for PageError {
+    fn into_response(self) -> Response {
+        let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        response.extensions_mut().insert(Failed(Arc::new(Mutex::new(Some(self)))));
+        response
+    }
+}
+
+#[derive(Template)]
+#[template(path = "failure.html")]
+struct Failure {
+    shell: Shell,
+    status: u16,
+    detail: String,
+}
+
+#[derive(Template)]
+#[template(path = "confirm.html")]
+struct Confirm {
+    shell: Shell,
+    errors: FormErrors,
+    action: String,
+    fields: Fields,
+}
+
+/// The page, or the answer to a script, that tells of an error.
+pub(super) fn failure(app: &App, error: PageError, visitor: Option<&Visitor>, fields: Option<Fields>) -> Response {
+    let wants_json = visitor.is_some_and(|visitor| visitor.wants_json);
+    let target = visitor.map_or("/", |visitor| visitor.target.as_str());
+    let (error, needs_password) = match error {
+        PageError::SignInFirst if wants_json => {
+            (AppError::Unauthenticated(AuthenticationError::SessionEnded, app.now()), false)
+        }
+        PageError::SignInFirst => return sign_in_first(target, fields.is_some()),
+        PageError::WrongConfirmation(error) => (error, true),
+        PageError::App(AppError::Unauthenticated(AuthenticationError::SessionEnded, _)) if !wants_json => {
+            return sign_in_first(target, fields.is_some());
+        }
+        PageError::App(error) => {
+            let needed = matches!(error, AppError::Denied(domain::principal::Denied::PasswordNeeded));
+            (error, needed)
+        }
+    };
+    if wants_json {
+        return error.into_response();
+    }
+    if let (true, Some(fields)) = (needs_password, fields) {
+        let shell = Shell::new(visitor, "Confirm your password", "");
+        let is_first = matches!(error, AppError::Denied(_));
+        let status = if is_first { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+        let errors = if is_first { FormErrors::default() } else { FormErrors::of(error).unwrap_or_default() };
+        let fields = fields.into_iter().filter(|(name, _)| name != "csrf" && name != "confirm_password").collect();
+        return render(status, &Confirm { shell, errors, action: target.to_owned(), fields });
+    }
+    let problem = error.to_problem();
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let bare = error.into_response();
+    let shell = Shell::new(visitor, problem.title, "");
+    let mut response = render(status, &Failure { shell, status: problem.status, detail: problem.detail });
+    if let Some(wait) = bare.headers().get(header::RETRY_AFTER) {
+        response.headers_mut().insert(header::RETRY_AFTER, wait.clone());
+    }
+    response
+}
+
+fn sign_in_first(target: &str, was_form: bool) -> Response {
+    // What a form would have changed is not done behind the sign-in; the person sends it again.
+    if was_form || target == "/" {
+        return Redirect::to("/sign-in").into_response();
+    }
+    let next: String = target
+        .bytes()
+        .map(|c| match c {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => char::from(c).to_string(),
+            _ => format!("%{c:02X}"),
+        })
+        .collect();
+    Redirect::to(&format!("/sign-in?next={next}")).into_response()
+}
+
+/// A page.
+pub(super) fn render(status: StatusCode, page: &impl Template) -> Response {
+    match page.render() {
+        Ok(html) => (status, Html(html)).into_response(),
+        Err(error) => AppError::Internal(format!("a page: {error}")).into_response(),
+    }
+}
+
+/// A form that comes back with what is wrong in it.
+pub(super) fn again(answer: FormAnswer, page: &impl Template) -> Response {
+    let mut response = render(StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_REQUEST), page);
+    if let Some(wait) = answer.wait {
+        response.headers_mut().insert(header::RETRY_AFTER, wait.into());
+    }
+    response
+}
+
+/// On to another page after a form was taken.
+pub(super) fn go_to(path: &str) -> Response {
+    Redirect::to(path).into_response()
+}
+
+/// The page for an address that leads nowhere.
+pub(crate) fn not_found() -> Response {
+    let problem = AppError::not_found().to_problem();
+    let detail = "There is no such page. Check the address, or start over.".to_owned();
+    let shell = Shell::new(None, problem.title, "");
+    let mut response = render(StatusCode::NOT_FOUND, &Failure { shell, status: problem.status, detail });
+    close(&mut response);
+    response
+}
+
+/// A time as pages tell it: how long ago in words, and exactly where one points at it.
+pub(super) struct When {
+    /// RFC 3339, for machines.
+    pub(super) machine: String,
+    /// To the minute, UTC.
+    pub(super) exact: String,
+    /// Such as `3 days ago`.
+    pub(super) relative: String,
+}
+
+impl When {
+    pub(super) fn new(time: Timestamp, now: Timestamp) -> Self {
+        let seconds = time.as_second() - now.as_second();
+        let distance = seconds.unsigned_abs();
+        let (count, unit) = match distance {
+            0..60 => (0, ""),
+            60..3600 => (distance / 60, "minute"),
+            3600..86400 => (distance / 3600, "hour"),
+            86400..5_184_000 => (distance / 86400, "day"),
+            5_184_000..63_072_000 => (distance / 2_592_000, "month"),
+            _ => (distance / 31_536_000, "year"),
+        };
+        let plural = if count == 1 { "" } else { "s" };
+        let relative = match (count, seconds < 0) {
+            (0, true) => "just now".to_owned(),
+            (0, false) => if seconds == 0 { "just now" } else { "in a moment" }.to_owned(),
+            (_, true) => format!("{count} {unit}{plural} ago"),
+            (_, false) => format!("in {count} {unit}{plural}"),
+        };
+        Self { machine: format!("{time:.0}"), exact: time.strftime("%-d %b %Y, %H:%M UTC").to_string(), relative }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_told_in_words() {
+        let now = Timestamp::from_second(1_767_323_045).unwrap();
+        let told = |seconds: i64| When::new(Timestamp::from_second(1_767_323_045 + seconds).unwrap(), now).relative;
+        for (seconds, words) in [
+            (0, "just now"),
+            (-59, "just now"),
+            (-60, "1 minute ago"),
+            (-7199, "1 hour ago"),
+            (-86_400 * 3, "3 days ago"),
+            (86_400 * 90, "in 3 months"),
+            (-86_400 * 800, "2 years ago"),
+        ] {
+            assert_eq!(told(seconds), words);
+        }
+        assert_eq!(When::new(now, now).exact, "2 Jan 2026, 03:04 UTC");
+    }
+}

@@ -1,0 +1,92 @@
+//! Signing in and out, and the first page.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::{Query, State},
+    response::Response,
+    routing::{get, post},
+};
+use http::StatusCode;
+use serde::Deserialize;
+
+use super::{
+    page::{self, FormErrors, PageError, Shell},
+    visit::{Form, SignedInVisitor, Visitor, clear_session_cookie, safe_next, welcome},
+};
+use crate::{App, app::SignIn};
+
+pub(super) fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/", get(start))
+        .route("/sign-in", get(show_sign_in).post(sign_in))
+        .route("/sign-out", post(sign_out))
+}
+
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignInPage {
+    shell: Shell,
+    errors: FormErrors,
+    email: String,
+    next: String,
+}
+
+/// Where a person's day begins.
+async fn start(_: SignedInVisitor) -> Response {
+    page::go_to("/workspaces")
+}
+
+#[derive(Deserialize)]
+struct Next {
+    #[serde(default)]
+    next: String,
+}
+
+async fn show_sign_in(visitor: Visitor, Query(query): Query<Next>) -> Response {
+    let next = safe_next(&query.next).to_owned();
+    if visitor.visit.is_some() {
+        return page::go_to(&next);
+    }
+    let shell = Shell::new(Some(&visitor), "Sign in", "");
+    page::render(StatusCode::OK, &SignInPage { shell, errors: FormErrors::default(), email: String::new(), next })
+}
+
+#[derive(Deserialize)]
+struct SignInForm {
+    email: String,
+    password: String,
+    #[serde(default)]
+    next: String,
+}
+
+async fn sign_in(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    Form(form): Form<SignInForm>,
+) -> Result<Response, PageError> {
+    let SignInForm { email, password, next } = form;
+    let next = safe_next(&next).to_owned();
+    let browser = visitor.browser.clone();
+    let sign_in = SignIn { email: email.clone(), password, device: visitor.device.clone(), browser };
+    match app.sign_in(sign_in).await {
+        Ok(signed_in) => Ok(welcome(&app, &visitor, &signed_in, &next).await?),
+        Err(error) => {
+            let errors = FormErrors::of(error)?;
+            let answer = errors.answer();
+            let shell = Shell::new(Some(&visitor), "Sign in", "");
+            Ok(page::again(answer, &SignInPage { shell, errors, email, next }))
+        }
+    }
+}
+
+async fn sign_out(State(app): State<Arc<App>>, visitor: Visitor) -> Result<Response, PageError> {
+    if let Some(visit) = &visitor.visit {
+        app.end_session(&visit.caller, None).await?;
+    }
+    let mut response = page::go_to("/sign-in?done=signed-out");
+    clear_session_cookie(&app, &mut response);
+    Ok(response)
+}

@@ -1,0 +1,70 @@
+//! The first start: the page behind the link that makes the first operator.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::{Path, State},
+    response::Response,
+    routing::get,
+};
+use http::StatusCode;
+use serde::Deserialize;
+
+use super::{
+    page::{self, FormErrors, PageError, Shell},
+    visit::{Form, Visitor, welcome},
+};
+use crate::{App, app::SetUp};
+
+pub(super) fn router() -> Router<Arc<App>> {
+    Router::new().route("/set-up/{token}", get(show).post(set_up))
+}
+
+#[derive(Template)]
+#[template(path = "set_up.html")]
+struct SetUpPage {
+    shell: Shell,
+    errors: FormErrors,
+    is_open: bool,
+    token: String,
+    email: String,
+    name: String,
+}
+
+async fn show(State(app): State<Arc<App>>, visitor: Visitor, Path(token): Path<String>) -> Result<Response, PageError> {
+    let is_open = app.is_set_up_link(&token).await?;
+    let shell = Shell::new(Some(&visitor), "Set up Keyward", "");
+    let status = if is_open { StatusCode::OK } else { StatusCode::GONE };
+    let (errors, email, name) = Default::default();
+    Ok(page::render(status, &SetUpPage { shell, errors, is_open, token, email, name }))
+}
+
+#[derive(Deserialize)]
+struct SetUpForm {
+    email: String,
+    name: String,
+    password: String,
+}
+
+async fn set_up(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    Path(token): Path<String>,
+    Form(form): Form<SetUpForm>,
+) -> Result<Response, PageError> {
+    let SetUpForm { email, name, password } = form;
+    let browser = visitor.browser.clone();
+    let set_up = SetUp { token: token.clone(), email: email.clone(), name: name.clone(), password, browser };
+    match app.set_up(set_up).await {
+        Ok(signed_in) => Ok(welcome(&app, &visitor, &signed_in, "/workspaces").await?),
+        Err(error) => {
+            let errors = FormErrors::of(error)?;
+            let answer = errors.answer();
+            let is_open = app.is_set_up_link(&token).await?;
+            let shell = Shell::new(Some(&visitor), "Set up Keyward", "");
+            Ok(page::again(answer, &SetUpPage { shell, errors, is_open, token, email, name }))
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! One's own profile: who one is, the password, the sessions.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::{Path, State},
+    response::Response,
+    routing::{get, post},
+};
+use domain::SessionId;
+use http::StatusCode;
+use serde::Deserialize;
+
+use super::{
+    page::{self, FormErrors, PageError, Shell},
+    visit::{Form, SignedInVisitor, set_session_cookie},
+};
+use crate::{App, AppError, app::ListedSession};
+
+pub(super) fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/profile", get(show))
+        .route("/profile/password", post(change_password))
+        .route("/profile/sessions/{session}/end", post(end_session))
+        .route("/profile/sessions/end-others", post(end_other_sessions))
+}
+
+#[derive(Template)]
+#[template(path = "profile.html")]
+struct Profile {
+    shell: Shell,
+    errors: FormErrors,
+    sessions: Vec<ListedSession>,
+}
+
+async fn profile(app: &App, visit: &SignedInVisitor, errors: FormErrors) -> Result<Profile, PageError> {
+    let shell = Shell::new(Some(&visit.visitor), "Profile settings", "profile");
+    let sessions = app.list_sessions(&visit.caller).await?;
+    Ok(Profile { shell, errors, sessions })
+}
+
+async fn show(State(app): State<Arc<App>>, visit: SignedInVisitor) -> Result<Response, PageError> {
+    let page = profile(&app, &visit, FormErrors::default()).await?;
+    Ok(page::render(StatusCode::OK, &page))
+}
+
+#[derive(Deserialize)]
+struct PasswordForm {
+    current_password: String,
+    password: String,
+}
+
+async fn change_password(
+    State(app): State<Arc<App>>,
+    visit: SignedInVisitor,
+    Form(form): Form<PasswordForm>,
+) -> Result<Response, PageError> {
+    match app.change_password(&visit.caller, form.current_password, form.password).await {
+        Ok(token) => {
+            let mut response = page::go_to("/profile?done=password");
+            set_session_cookie(&app, &mut response, &token);
+            Ok(response)
+        }
+        Err(error) => {
+            let errors = FormErrors::of(error)?;
+            let answer = errors.answer();
+            Ok(page::again(answer, &profile(&app, &visit, errors).await?))
+        }
+    }
+}
+
+async fn end_session(
+    State(app): State<Arc<App>>,
+    SignedInVisitor { caller, .. }: SignedInVisitor,
+    Path(session): Path<String>,
+) -> Result<Response, PageError> {
+    let session: SessionId = session.parse().map_err(|_| AppError::not_found())?;
+    app.end_session(&caller, Some(session)).await?;
+    Ok(page::go_to("/profile?done=ended"))
+}
+
+async fn end_other_sessions(
+    State(app): State<Arc<App>>,
+    SignedInVisitor { caller, .. }: SignedInVisitor,
+) -> Result<Response, PageError> {
+    app.end_other_sessions(&caller).await?;
+    Ok(page::go_to("/profile?done=ended"))
+}

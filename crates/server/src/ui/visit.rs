@@ -1,0 +1,335 @@
+//! What every request to a page passes: limits, the session behind its cookie, the proof that a form is one of ours,
+//! and the headers that keep other sites and strange scripts out. A page cannot forget any of it.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{FromRequest as _, FromRequestParts, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Redirect, Response},
+};
+use domain::Timestamp;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
+use subtle::ConstantTimeEq as _;
+
+use super::page::{self, PageError};
+use crate::{
+    App, AppError,
+    app::{Browser, Caller, SignedIn, Visit, is_read},
+    http::{client_address, forwarded_client, hygiene, read_body},
+    settings::is_loopback,
+};
+
+const HEADERS: [(&str, &str); 6] = [
+    (
+        "content-security-policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+         form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
+         trusted-types 'none'",
+    ),
+    ("x-frame-options", "DENY"),
+    // `no-referrer` would make browsers send forms with `Origin: null`.
+    ("referrer-policy", "same-origin"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+];
+
+/// Whoever sent a request to a page, signed in or not.
+#[derive(Clone)]
+pub(super) struct Visitor {
+    pub(super) visit: Option<Visit>,
+    pub(super) browser: Browser,
+    pub(super) device: Option<String>,
+    /// The path and query that were asked for.
+    pub(super) target: String,
+    /// A script asks, which takes JSON.
+    pub(super) wants_json: bool,
+    pub(super) now: Timestamp,
+}
+
+impl<S: Sync> FromRequestParts<S> for Visitor {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, PageError> {
+        let visitor = parts.extensions.get::<Self>().cloned();
+        visitor.ok_or_else(|| AppError::Internal("a page that nobody guards".to_owned()).into())
+    }
+}
+
+/// Somebody who is signed in; anybody else is sent to sign in.
+pub(super) struct SignedInVisitor {
+    pub(super) caller: Caller,
+    pub(super) visitor: Visitor,
+}
+
+impl<S: Sync> FromRequestParts<S> for SignedInVisitor {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, PageError> {
+        let visitor = Visitor::from_request_parts(parts, state).await?;
+        match &visitor.visit {
+            Some(visit) => Ok(Self { caller: visit.caller.clone(), visitor }),
+            None => Err(PageError::SignInFirst),
+        }
+    }
+}
+
+/// The fields of a form, checked to come from a page of ours before the handler runs.
+pub(super) struct Form<T>(pub(super) T);
+
+impl<T: serde::de::DeserializeOwned, S: Send + Sync> axum::extract::FromRequest<S> for Form<T> {
+    type Rejection = PageError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, PageError> {
+        match axum::extract::Form::<T>::from_request(request, state).await {
+            Ok(axum::extract::Form(fields)) => Ok(Self(fields)),
+            Err(error) => Err(AppError::BadRequest(format!("The form cannot be read: {}.", error.body_text())).into()),
+        }
+    }
+}
+
+/// Receives a request to a page, and sends the page.
+pub(super) async fn receive(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let mut response = match admit(&app, request).await {
+        Ok(admitted) => answer(&app, admitted, next).await,
+        Err((error, visitor)) => page::failure(&app, error, visitor.as_ref(), None),
+    };
+    close(&mut response);
+    response
+}
+
+/// Closes a page to frames, strange scripts and other sites.
+pub(super) fn close(response: &mut Response) {
+    for (name, value) in HEADERS {
+        let (name, value) = (HeaderName::from_static(name), HeaderValue::from_static(value));
+        response.headers_mut().entry(name).or_insert(value);
+    }
+}
+
+/// The fields of a form, as they were sent.
+pub(super) type Fields = Vec<(String, String)>;
+
+struct Admitted {
+    request: Request,
+    visitor: Visitor,
+    fields: Option<Fields>,
+}
+
+async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Option<Visitor>)> {
+    let alone = |error: AppError| (PageError::from(error), None);
+    let target = hygiene::check(&request, |_| "http".to_owned()).map_err(alone)?;
+    let settings = app.settings();
+    let address = client_address(&request).and_then(|peer| {
+        // What a proxy of ours says of a client is all there is to count guesses by.
+        if settings.is_trusted_proxy(peer) { forwarded_client(request.headers(), settings) } else { Some(peer) }
+    });
+    let (parts, body) = request.into_parts();
+    let body = read_body(body).await.map_err(alone)?;
+    let visit = match session_token(app, &parts.headers) {
+        Some(token) => app.verify_session(&token, address).await.map_err(alone)?,
+        None => None,
+    };
+    let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let visitor = Visitor {
+        visit,
+        browser: Browser { address, user_agent: text(header::USER_AGENT).to_owned() },
+        device: cookie(&parts.headers, device_cookie(app)),
+        target: target.path_and_query,
+        wants_json: text(header::ACCEPT).starts_with("application/json"),
+        now: app.now(),
+    };
+    let mut fields = None;
+    if !is_read(parts.method.as_str()) {
+        if !is_from_our_pages(app, &parts.headers, true) {
+            return Err((AppError::CrossSite.into(), Some(visitor)));
+        }
+        let copy = Request::from_parts(parts.clone(), Body::from(body.clone()));
+        let sent = axum::extract::Form::<Fields>::from_request(copy, &()).await;
+        let axum::extract::Form(sent) = sent.map_err(|error| {
+            let detail = format!("The form cannot be read: {}.", error.body_text());
+            (AppError::BadRequest(detail).into(), Some(visitor.clone()))
+        })?;
+        if let Some(visit) = &visitor.visit {
+            let shown = sent.iter().find(|(name, _)| name == "csrf").map_or("", |(_, value)| value);
+            if !bool::from(shown.as_bytes().ct_eq(visit.csrf.as_bytes())) {
+                return Err((AppError::CrossSite.into(), Some(visitor)));
+            }
+        }
+        fields = Some(sent);
+    }
+    let mut request = Request::from_parts(parts, Body::from(body));
+    request.extensions_mut().insert(visitor.clone());
+    Ok(Admitted { request, visitor, fields })
+}
+
+async fn answer(app: &Arc<App>, admitted: Admitted, next: Next) -> Response {
+    let Admitted { mut request, mut visitor, fields } = admitted;
+    // A form that needed the password comes again with it.
+    let password = fields.iter().flatten().find(|(name, value)| name == "confirm_password" && !value.is_empty());
+    let mut renewed = None;
+    if let (Some((_, password)), Some(visit)) = (password, &visitor.visit) {
+        let confirmed = app.confirm_password(&visit.caller, password.clone()).await;
+        let again = match confirmed {
+            Ok(token) => {
+                let again = app.verify_session(&token, visitor.browser.address).await;
+                renewed = Some(token);
+                again
+            }
+            Err(error @ (AppError::Invalid(_) | AppError::RateLimited(_))) => {
+                return page::failure(app, PageError::WrongConfirmation(error), Some(&visitor), fields);
+            }
+            Err(error) => return page::failure(app, error.into(), Some(&visitor), None),
+        };
+        match again {
+            Ok(visit) => visitor.visit = visit,
+            Err(error) => return page::failure(app, error.into(), Some(&visitor), None),
+        }
+        request.extensions_mut().insert(visitor.clone());
+    }
+    let mut response = if fields.is_none() {
+        next.run(request).await
+    } else {
+        // A browser that hangs up does not leave a change half confirmed.
+        match tokio::spawn(next.run(request)).await {
+            Ok(response) => response,
+            Err(error) => AppError::Internal(format!("a change ended early: {error}")).into_response(),
+        }
+    };
+    if let Some(error) = response.extensions_mut().remove::<page::Failed>().and_then(page::Failed::take) {
+        response = page::failure(app, error, Some(&visitor), fields);
+    }
+    if let Some(token) = renewed {
+        set_session_cookie(app, &mut response, &token);
+    }
+    response
+}
+
+/// Whether a request that changes something, or that shows a session to the API, was made by a page of ours.
+/// `must_tell` asks for a browser that says so; a session's own CSRF token is checked beside.
+pub(crate) fn is_from_our_pages(app: &App, headers: &HeaderMap, must_tell: bool) -> bool {
+    let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let site = text(HeaderName::from_static("sec-fetch-site"));
+    if site.is_some_and(|site| site != "same-origin") {
+        return false;
+    }
+    match text(header::ORIGIN) {
+        Some(origin) => {
+            let host = text(header::HOST).unwrap_or_default();
+            let is_own_loopback = is_loopback(host) && origin.strip_prefix("http://") == Some(host);
+            origin == app.settings().public_url || is_own_loopback
+        }
+        None => site.is_some() || !must_tell,
+    }
+}
+
+/// Over HTTPS the prefix has browsers refuse the cookie from anybody but this very host. Plain HTTP is for loopback
+/// only, and there browsers refuse the prefix and `Secure` themselves.
+fn is_https(app: &App) -> bool {
+    app.settings().public_url.starts_with("https://")
+}
+
+fn session_cookie(app: &App) -> &'static str {
+    if is_https(app) { "__Host-keyward" } else { "keyward" }
+}
+
+fn device_cookie(app: &App) -> &'static str {
+    if is_https(app) { "__Host-keyward-device" } else { "keyward-device" }
+}
+
+/// The token in the session cookie.
+pub(crate) fn session_token(app: &App, headers: &HeaderMap) -> Option<String> {
+    cookie(headers, session_cookie(app))
+}
+
+/// The cookie of that name; none where there are two, one of which somebody else set.
+fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    let mut found = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter(|(found, _)| *found == name)
+        .map(|(_, value)| value.to_owned());
+    match (found.next(), found.next()) {
+        (Some(value), None) if !value.is_empty() => Some(value),
+        _ => None,
+    }
+}
+
+fn set_cookie(response: &mut Response, cookie: &str) {
+    if let Ok(value) = HeaderValue::from_str(cookie) {
+        response.headers_mut().append(header::SET_COOKIE, value);
+    }
+}
+
+/// `Lax`, because an invitation is opened from mail, where a `Strict` cookie would not come along. What changes
+/// anything is a form with a CSRF token, whatever the cookie says.
+pub(super) fn set_session_cookie(app: &App, response: &mut Response, token: &str) {
+    let secure = if is_https(app) { "; Secure" } else { "" };
+    set_cookie(response, &format!("{}={token}; Path=/; HttpOnly; SameSite=Lax{secure}", session_cookie(app)));
+}
+
+/// Takes the session cookie back.
+pub(super) fn clear_session_cookie(app: &App, response: &mut Response) {
+    let secure = if is_https(app) { "; Secure" } else { "" };
+    set_cookie(response, &format!("{}=; Path=/; HttpOnly; SameSite=Lax{secure}; Max-Age=0", session_cookie(app)));
+}
+
+/// Sends somebody who has just signed in on their way. The session they came with, if any, ends: a cookie that was
+/// there before is not one to go on with.
+pub(super) async fn welcome(
+    app: &App,
+    visitor: &Visitor,
+    signed_in: &SignedIn,
+    next: &str,
+) -> Result<Response, AppError> {
+    if let Some(before) = &visitor.visit {
+        app.end_session(&before.caller, None).await?;
+    }
+    let mut response = Redirect::to(next).into_response();
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    set_session_cookie(app, &mut response, &signed_in.token);
+    let secure = if is_https(app) { "; Secure" } else { "" };
+    let name = device_cookie(app);
+    let device = &signed_in.device;
+    // 400 days is what browsers keep at the most.
+    set_cookie(&mut response, &format!("{name}={device}; Path=/; HttpOnly; SameSite=Strict{secure}; Max-Age=34560000"));
+    Ok(response)
+}
+
+/// Where to go on after signing in: a path of ours and nothing that a browser could read as another host.
+pub(super) fn safe_next(next: &str) -> &str {
+    let is_path = next.starts_with('/')
+        && !next.starts_with("//")
+        && next.bytes().all(|c| c.is_ascii_graphic() && c != b'\\')
+        && next.parse::<http::uri::PathAndQuery>().is_ok();
+    if is_path { next } else { "/" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signing_in_leads_to_our_own_pages_only() {
+        for good in ["/", "/w/acme/projects?done=created", "/invitations/abc-DEF_1"] {
+            assert_eq!(safe_next(good), good);
+        }
+        for bad in
+            ["", "//evil.example", "/\\evil.example", "https://evil.example", "evil", "/a\r\nb", "/\t/evil", "/ä"]
+        {
+            assert_eq!(safe_next(bad), "/", "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_that_stands_twice_is_nobodys() {
+        let headers = |value: &'static str| HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_static(value))]);
+        assert_eq!(cookie(&headers("a=1; keyward=x; b=2"), "keyward").as_deref(), Some("x"));
+        assert_eq!(cookie(&headers("keyward=x; keyward=y"), "keyward"), None);
+        assert_eq!(cookie(&headers("xkeyward=x; keyward="), "keyward"), None);
+    }
+}

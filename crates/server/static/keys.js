@@ -1,0 +1,1 @@
+// Makes key pairs in the browser.

@@ -1,0 +1,1 @@
+// The OpenSSH file formats.

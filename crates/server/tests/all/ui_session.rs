@@ -1,0 +1,276 @@
+//! Signing in, staying signed in, and every way in which that ends.
+
+use domain::Clock as _;
+
+use crate::{
+    support::{HOST, TestApp},
+    ui_support::{Browser, PASSWORD, create_user},
+};
+
+#[tokio::test]
+async fn the_first_operator_comes_by_the_link_and_the_link_works_once() {
+    let test = TestApp::new().await;
+    let link = test.app.create_set_up_link(&server::app::Caller::host()).await.unwrap().expect("a link");
+    let path = link.strip_prefix(&format!("http://{HOST}")).expect("our own origin");
+
+    let mut browser = Browser::new(&test);
+    browser.open(path).await.sees("Create the operator");
+    let weak = [("email", "ada@example.com"), ("name", "Ada"), ("password", "password1234")];
+    browser.submit(path, &weak).await.sees("lists that guessers start with");
+    assert_eq!(browser.status, 400);
+    let good = [("email", "ada@example.com"), ("name", "Ada"), ("password", PASSWORD)];
+    browser.submit(path, &good).await;
+    assert!(browser.has_session());
+
+    let mut other = Browser::new(&test);
+    other.open(path).await.sees("was used or is over");
+    other.submit(path, &good).await.sees("was used or is over");
+    assert!(!other.has_session());
+    assert_eq!(test.app.create_set_up_link(&server::app::Caller::host()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_unknown_user_a_wrong_password_and_a_disabled_user_look_alike() {
+    let test = TestApp::new().await;
+    create_user(&test, "ada", false).await;
+    create_user(&test, "dora", false).await;
+    let caller = server::app::Caller::host();
+    let dora = test.app.find_user_by_email(&caller, "dora@example.com").await.unwrap();
+    let update = api::UpdateUser { disabled: Some(true), ..api::UpdateUser::default() };
+    test.app.update_user(&caller, dora.id, update).await.unwrap();
+
+    let mut pages = Vec::new();
+    for (email, password) in
+        [("ada@example.com", "wrong password"), ("nobody@example.com", PASSWORD), ("dora@example.com", PASSWORD)]
+    {
+        let mut browser = Browser::new(&test);
+        browser.open("/sign-in").await;
+        browser.submit("/sign-in", &[("email", email), ("password", password)]).await;
+        assert_eq!(browser.status, 401);
+        assert!(!browser.has_session());
+        pages.push(browser.page.replace(email, "EMAIL"));
+    }
+    assert!(pages[0].contains("Email or password is wrong"));
+    assert_eq!(pages[0], pages[1]);
+    assert_eq!(pages[0], pages[2]);
+}
+
+#[tokio::test]
+async fn guessing_is_slowed_down_and_the_owner_is_not_locked_out() {
+    let test = TestApp::new().await;
+    let mut owner = Browser::signed_in(&test, "ada", true).await;
+    owner.open("/").await;
+    owner.submit("/sign-out", &[]).await;
+
+    let mut last = 0;
+    for host in 1..=11 {
+        let guesser = Browser::new(&test);
+        let mut request = guesser.form("/sign-in", &[("email", "ada@example.com"), ("password", "a wrong guess")]);
+        request.address = std::net::Ipv4Addr::new(192, 0, 2, host).into();
+        let answer = request.send().await;
+        last = answer.status.as_u16();
+        if host == 11 {
+            assert_eq!(answer.headers["retry-after"], "60");
+        }
+    }
+    assert_eq!(last, 429, "the eleventh guess waits, from whatever address");
+
+    owner.sign_in("ada").await;
+}
+
+#[tokio::test]
+async fn a_session_is_a_fresh_one_at_each_sign_in() {
+    let test = TestApp::new().await;
+    create_user(&test, "ada", true).await;
+    let mut browser = Browser::new(&test);
+    browser.cookies.insert("keyward".to_owned(), "planted-by-somebody-else".to_owned());
+    browser.sign_in("ada").await;
+    let first = browser.cookies["keyward"].clone();
+    assert_ne!(first, "planted-by-somebody-else");
+
+    let csrf = {
+        browser.open("/profile").await;
+        browser.csrf()
+    };
+    let fields = [("email", "ada@example.com"), ("password", PASSWORD), ("csrf", &csrf)];
+    let answer = browser.form("/sign-in", &fields).send().await;
+    browser.keep_cookies(&answer);
+    assert_ne!(browser.cookies["keyward"], first);
+    let mut before = Browser::new(&test);
+    before.cookies.insert("keyward".to_owned(), first);
+    before.open("/").await;
+    assert_eq!(before.path, "/sign-in", "the session before has ended");
+}
+
+#[tokio::test]
+async fn the_cookie_is_kept_from_scripts_and_other_hosts() {
+    for (url, expected) in [
+        ("https://keys.example.com", ["__Host-keyward=", "; Secure", "; HttpOnly", "; SameSite=Lax", "; Path=/;"]),
+        ("http://127.0.0.1:8080", ["keyward=", "Path=/", "; HttpOnly", "; SameSite=Lax", "; Path=/;"]),
+    ] {
+        let test = TestApp::with_settings(|settings| url.clone_into(&mut settings.public_url)).await;
+        create_user(&test, "ada", true).await;
+        let fields = [("email", "ada@example.com"), ("password", PASSWORD)];
+        let answer = Browser::new(&test).form("/sign-in", &fields).header("origin", url).send().await;
+        let cookie = answer.headers["set-cookie"].to_str().unwrap();
+        assert!(cookie.starts_with(expected[0]), "{cookie}");
+        assert!(expected.iter().all(|part| cookie.contains(part)), "{cookie}");
+        assert!(!cookie.contains("Domain"), "{cookie}");
+    }
+}
+
+#[tokio::test]
+async fn a_form_from_anywhere_else_is_403_and_changes_nothing() {
+    let test = TestApp::new().await;
+    let mut browser = Browser::signed_in(&test, "ada", true).await;
+    browser.open("/profile").await;
+    let csrf = browser.csrf();
+    let own = [("csrf", csrf.as_str())];
+    let path = "/sign-out";
+    for (what, request) in [
+        ("without the token", browser.form(path, &[])),
+        ("with a made-up token", browser.form(path, &[("csrf", "made-up")])),
+        ("from another origin", browser.form(path, &own).header("origin", "https://evil.example")),
+        ("from another site", browser.form(path, &own).header("sec-fetch-site", "cross-site")),
+        ("from a neighbour", browser.form(path, &own).header("sec-fetch-site", "same-site")),
+        ("from nowhere", browser.form(path, &own).header("origin", "null")),
+    ] {
+        assert_eq!(request.send().await.status, 403, "{what}");
+    }
+    browser.open("/profile").await;
+    assert_eq!(browser.path, "/profile", "still signed in");
+
+    let sign_in = [("email", "ada@example.com"), ("password", PASSWORD)];
+    let forged = Browser::new(&test).form("/sign-in", &sign_in).header("origin", "https://evil.example");
+    assert_eq!(forged.send().await.status, 403, "nobody is signed in by another site either");
+}
+
+#[tokio::test]
+async fn the_api_takes_a_session_from_our_own_pages_only() {
+    let test = TestApp::new().await;
+    let mut browser = Browser::admin_of(&test, "acme", "ada").await;
+    browser.open("/profile").await;
+    let csrf = browser.csrf();
+    let me = browser.request("GET", "/api/v1/me").send().await.expect(200);
+    assert_eq!(me["principal"]["email"], "ada@example.com");
+    let path = "/api/v1/me/proof-challenges";
+    browser.request("POST", path).send().await.expect_problem(403, "forbidden");
+    let sent = browser.request("POST", path).header("keyward-csrf", &csrf);
+    sent.clone().header("origin", "https://evil.example").send().await.expect_problem(403, "forbidden");
+    sent.clone().send().await.expect(201);
+
+    let key = test.user("eve", true).await.key;
+    let both = browser.request("GET", "/api/v1/me").by(&key);
+    both.send().await.expect_problem(401, "unauthenticated");
+    browser.submit("/sign-out", &[]).await;
+    sent.send().await.expect_problem(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn signing_out_disabling_and_removal_end_every_session() {
+    let test = TestApp::new().await;
+    let caller = server::app::Caller::host();
+    let mut first = Browser::admin_of(&test, "acme", "ada").await;
+    let mut second = Browser::new(&test);
+    second.sign_in("ada").await;
+    first.open("/profile").await.submit("/sign-out", &[]).await;
+    first.open("/profile").await;
+    assert_eq!(first.path, "/sign-in?next=/profile");
+    second.open("/profile").await;
+    assert_eq!(second.path, "/profile", "the other browser stays signed in");
+
+    let ada = test.app.find_user_by_email(&caller, "ada@example.com").await.unwrap();
+    let update = api::UpdateUser { disabled: Some(true), ..api::UpdateUser::default() };
+    test.app.update_user(&caller, ada.id, update).await.unwrap();
+    second.open("/profile").await;
+    assert_eq!(second.path, "/sign-in?next=/profile", "a disabled user is signed out");
+
+    let mut bob = Browser::admin_of(&test, "bobs", "bob").await;
+    let workspace = test.app.find_workspace_by_slug(&caller, "bobs").await.unwrap();
+    test.app.delete_workspace(&caller, workspace.id).await.unwrap();
+    bob.open("/profile").await;
+    assert_eq!(bob.path, "/sign-in?next=/profile", "so is a member of nothing");
+}
+
+#[tokio::test]
+async fn a_session_ends_by_itself() {
+    let test = TestApp::new().await;
+    let start = test.clock.now().as_second();
+    let mut browser = Browser::signed_in(&test, "ada", true).await;
+    for hours in [11, 22, 33] {
+        test.clock.set_wall(start + hours * 3600);
+        browser.open("/profile").await;
+        assert_eq!(browser.path, "/profile", "used every eleven hours, it goes on");
+    }
+    test.clock.set_wall(start + 45 * 3600);
+    browser.open("/profile").await;
+    assert_eq!(browser.path, "/sign-in?next=/profile", "unused for twelve, it ends");
+}
+
+#[tokio::test]
+async fn signing_in_leads_back_but_never_to_another_host() {
+    let test = TestApp::new().await;
+    create_user(&test, "ada", true).await;
+    for (next, leads_to) in [
+        ("/profile", "/profile"),
+        ("//evil.example", "/"),
+        ("https://evil.example/", "/"),
+        ("/\\evil.example", "/"),
+        ("javascript:alert(1)", "/"),
+    ] {
+        let fields = [("email", "ada@example.com"), ("password", PASSWORD), ("next", next)];
+        let answer = Browser::new(&test).form("/sign-in", &fields).send().await;
+        assert_eq!((answer.status.as_u16(), answer.headers["location"].to_str().unwrap()), (303, leads_to), "{next}");
+    }
+}
+
+#[tokio::test]
+async fn every_page_keeps_frames_and_strange_scripts_out() {
+    let test = TestApp::new().await;
+    let signed_in = Browser::signed_in(&test, "ada", true).await;
+    let stranger = Browser::new(&test);
+    for (browser, path) in [
+        (&stranger, "/sign-in"),
+        (&stranger, "/set-up/x"),
+        (&signed_in, "/profile"),
+        (&signed_in, "/w/nothing/projects"),
+        (&stranger, "/static/app.css"),
+        (&stranger, "/no-such-page"),
+    ] {
+        let answer = browser.request("GET", path).header("accept", "text/html").send().await;
+        let policy = answer.headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.contains("default-src 'none'"), "{path}: {policy}");
+        assert!(!policy.contains("unsafe"), "{path}: {policy}");
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+        let is_page = answer.headers["content-type"].to_str().unwrap().starts_with("text/html");
+        assert_eq!(is_page, path != "/static/app.css");
+        if is_page {
+            assert!(policy.contains("frame-ancestors 'none'") && policy.contains("require-trusted-types-for"));
+            assert_eq!(answer.headers["x-frame-options"], "DENY");
+            assert_eq!(answer.headers["cache-control"], "no-store");
+            let page = String::from_utf8(answer.bytes).unwrap();
+            assert!(!page.contains(" style=") && !page.contains("<style") && !page.contains(" onclick"), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_typed_comes_back_as_text() {
+    let test = TestApp::new().await;
+    let mut browser = Browser::new(&test);
+    let script = "\"><script>alert(1)</script>@example.com";
+    browser.open("/sign-in").await;
+    browser.submit("/sign-in", &[("email", script), ("password", "x"), ("next", "/\"><script>")]).await;
+    browser.sees_not("<script>alert").sees("&#60;script&#62;alert(1)");
+    browser.open("/sign-in?next=/%22%3E%3Cscript%3E&done=%3Cscript%3E").await.sees_not("<script>");
+}
+
+#[tokio::test]
+async fn a_style_sheet_is_sent_once() {
+    let test = TestApp::new().await;
+    let browser = Browser::new(&test);
+    let first = browser.request("GET", "/static/app.css").send().await;
+    let tag = first.headers["etag"].to_str().unwrap().to_owned();
+    let again = browser.request("GET", "/static/app.css").header("if-none-match", &tag).send().await;
+    assert_eq!((again.status.as_u16(), again.bytes.len()), (304, 0));
+}
