@@ -8,6 +8,7 @@ mod forward_auth;
 mod forward_auth_routes;
 mod model;
 mod proxied_write;
+mod proxies;
 mod rate_limit;
 mod recovery;
 mod serve;
