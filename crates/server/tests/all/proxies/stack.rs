@@ -124,12 +124,12 @@ impl Stack {
     pub async fn send_with(&self, request: &TestRequest<'_>, more: &str, connection: &str) -> Answer {
         let mut head = format!("{} {} HTTP/1.1\r\n", request.method, request.target);
         for (name, value) in &request.headers {
-            head += &format!("{name}: {}\r\n", value.to_str().expect("ASCII"));
+            head.extend([name.as_str(), ": ", value.to_str().expect("ASCII"), "\r\n"]);
         }
         if !request.body.is_empty() || request.method != "GET" {
-            head += &format!("content-length: {}\r\n", request.body.len());
+            head.extend(["content-length: ", &request.body.len().to_string(), "\r\n"]);
         }
-        head += &format!("{more}Connection: {connection}\r\n\r\n");
+        head.extend([more, "Connection: ", connection, "\r\n\r\n"]);
         let mut stream = TcpStream::connect(self.address).await.expect("the proxy listens");
         stream.write_all(&[head.as_bytes(), &request.body].concat()).await.expect("the proxy reads");
         let mut answer = Vec::new();
