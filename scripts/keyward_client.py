@@ -1,0 +1,80 @@
+"""Signs requests with the native profile, for the experiments beside it. Nothing of Keyward's own code is in it, so that
+an experiment does not share a mistake with what it tests."""
+
+import base64
+import hashlib
+import http.client
+import json
+import os
+import struct
+import time
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+
+def b64(data):
+    return base64.b64encode(data).decode()
+
+
+class Key:
+    """An Ed25519 key pair."""
+
+    def __init__(self):
+        self.private = Ed25519PrivateKey.generate()
+        raw = self.private.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+        kind = b"ssh-ed25519"
+        blob = struct.pack(">I", len(kind)) + kind + struct.pack(">I", len(raw)) + raw
+        self.openssh = f"ssh-ed25519 {b64(blob)}"
+        self.fingerprint = "SHA256:" + b64(hashlib.sha256(blob).digest()).rstrip("=")
+
+
+class Client:
+    """One connection to a server, and one key."""
+
+    def __init__(self, authority, key):
+        self.authority, self.key = authority, key
+        self.connection = http.client.HTTPConnection(authority, timeout=15)
+
+    def sign(self, method, target, body):
+        """The headers of a signed request."""
+        now = int(time.time())
+        nonce = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
+        covered = '"@method" "@authority" "@target-uri"'
+        base = f'"@method": {method}\n"@authority": {self.authority}\n"@target-uri": http://{self.authority}{target}\n'
+        headers = {}
+        if method not in ("GET", "HEAD", "OPTIONS"):
+            digest = f"sha-256=:{b64(hashlib.sha256(body).digest())}:"
+            covered += ' "content-digest"'
+            base += f'"content-digest": {digest}\n'
+            headers = {"Content-Digest": digest, "Content-Type": "application/json"}
+        parameters = (
+            f'({covered});created={now};expires={now + 60};nonce="{nonce}"'
+            f';keyid="{self.key.fingerprint}";tag="keyward"'
+        )
+        signature = self.key.private.sign(f'{base}"@signature-params": {parameters}'.encode())
+        return headers | {"Signature-Input": f"k={parameters}", "Signature": f"k=:{b64(signature)}:"}
+
+    def request(self, method, target, value=None):
+        """Status and body of one signed request. Raises OSError or HTTPException where no answer came."""
+        body = b"" if value is None else json.dumps(value).encode()
+        return self.send(method, target, body, self.sign(method, target, body))
+
+    def send(self, method, target, body, headers):
+        """Sends what was signed, perhaps again."""
+        self.connection.request(method, target, body=body or None, headers=headers)
+        answer = self.connection.getresponse()
+        text = answer.read()
+        return answer.status, json.loads(text) if text else None
+
+    def list(self, target):
+        """All things of a paged list."""
+        items, after = [], ""
+        while True:
+            status, page = self.request("GET", f"{target}?limit=200{after}")
+            if status != 200:
+                raise RuntimeError(f"GET {target} answered {status}: {page}")
+            items += page["items"]
+            if page["next"] is None:
+                return items
+            after = f"&after={page['next']}"
