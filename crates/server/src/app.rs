@@ -52,6 +52,7 @@ use crate::{
     feed::Feed,
     journal::Journal,
     rate_limit::AddressAllowances,
+    metrics::Metrics,
     settings::{SettingError, Settings},
 };
 
@@ -127,6 +128,7 @@ pub struct App {
     journal: Journal,
     nonces: Nonces,
     address_allowances: AddressAllowances,
+    metrics: Metrics,
     /// Argon2 takes memory on purpose: few at a time.
     hashing: Semaphore,
     sign_in_throttle: throttle::Throttle,
@@ -142,6 +144,9 @@ pub enum OpenError {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The counters cannot be set up.
+    #[error("the metrics cannot be set up: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
 }
 
 /// What an installation is opened with.
@@ -193,6 +198,7 @@ impl App {
             journal: Journal::new(),
             nonces: Nonces::closed(),
             address_allowances,
+            metrics: Metrics::new()?,
             hashing: Semaphore::new(2),
             sign_in_throttle: throttle::Throttle::default(),
             tasks: std::sync::Mutex::default(),
@@ -286,6 +292,25 @@ impl App {
         }
     }
 
+    /// What this server counts and times, as Prometheus reads it.
+    pub async fn render_metrics(&self) -> String {
+        let (keys, version) = self.feed.as_ref().map_or((0, 0), |feed| {
+            let directory = feed.directory().load();
+            (directory.key_count(), directory.version().0)
+        });
+        // A store that does not answer is what somebody looks at metrics for: the rest is told all the same.
+        let audit_events = match self.store.read().await {
+            Ok(mut connection) => store::audit::head_checkpoint(&mut connection).await.ok().map(|head| head.size),
+            Err(_) => None,
+        };
+        let holds_lease = self.feed.as_ref().is_some_and(|feed| feed.holds_lease());
+        self.metrics.render(keys, version, audit_events, holds_lease)
+    }
+
+    pub(crate) const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// A name for a request in logs and answers.
     pub(crate) fn random_request_id(&self) -> String {
         self.random_text::<12>()
@@ -306,7 +331,7 @@ impl App {
     /// Begins a change: takes the locked row, reads the caller's key, owner and memberships again, and, where the same
     /// signed request was done before, ends with its first answer.
     async fn begin<'a>(&self, caller: &'a Caller) -> Result<Transaction<'a>, AppError> {
-        let now = self.clock.now();
+        let (now, began) = (self.clock.now(), self.clock.since_boot());
         let mut change = self.store.begin_change(now).await?;
         let principal = self.read_again(&mut change, &caller.principal, now).await?;
         if let Some(replay) = &caller.replay {
@@ -322,12 +347,12 @@ impl App {
             }
         }
         let by = principal.audit_principal();
-        Ok(Transaction { change, principal, by, caller: Cow::Borrowed(caller), now, events: Vec::new() })
+        Ok(Transaction { change, principal, by, caller: Cow::Borrowed(caller), now, began, events: Vec::new() })
     }
 
     /// Begins a change of somebody who has no credential yet, such as a person who accepts an invitation.
     async fn begin_anonymous(&self, address: Option<IpAddr>) -> Result<Transaction<'static>, AppError> {
-        let now = self.clock.now();
+        let (now, began) = (self.clock.now(), self.clock.since_boot());
         let change = self.store.begin_change(now).await?;
         let caller = Cow::Owned(Caller { address, ..Caller::host() });
         Ok(Transaction {
@@ -336,6 +361,7 @@ impl App {
             by: AuditPrincipal::Anonymous,
             caller,
             now,
+            began,
             events: Vec::new(),
         })
     }
@@ -382,7 +408,7 @@ impl App {
 
     /// Commits a change with its events and its answer, and returns once every node judges by it.
     async fn commit<T: Serialize>(&self, transaction: Transaction<'_>, status: u16, answer: T) -> Result<T, AppError> {
-        let Transaction { change, caller, mut events, .. } = transaction;
+        let Transaction { change, caller, began, mut events, .. } = transaction;
         let body = serde_json::to_vec(&answer).map_err(|e| AppError::Internal(format!("an answer: {e}")))?;
         let first_answer = caller.replay.clone().map(|replay| Answer {
             replay,
@@ -404,6 +430,7 @@ impl App {
         if let Err(error) = Feed::confirm(&self.store, self.clock.as_ref(), version, own, self.settings.lease).await {
             tracing::error!(%error, "a change was committed; the other nodes' leases were waited out");
         }
+        self.metrics.time_change(self.clock.since_boot().saturating_sub(began));
         Ok(answer)
     }
 }
@@ -416,6 +443,8 @@ struct Transaction<'a> {
     by: AuditPrincipal,
     caller: Cow<'a, Caller>,
     now: Timestamp,
+    /// When it began, since the machine started.
+    began: Duration,
     events: Vec<AuditEvent>,
 }
 

@@ -9,6 +9,7 @@ pub mod http;
 
 mod journal;
 mod rate_limit;
+mod metrics;
 pub mod settings;
 pub mod system;
 mod ui;

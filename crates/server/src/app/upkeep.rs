@@ -23,6 +23,7 @@ pub(super) async fn keep_up(app: Weak<App>) {
     loop {
         ticks.tick().await;
         let Some(app) = app.upgrade() else { return };
+        app.metrics.keep_up();
         if let Err(error) = app.write_journal().await {
             tracing::error!(?error, "uses and refusals could not be written; they are kept and tried again");
         }

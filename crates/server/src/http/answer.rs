@@ -80,7 +80,9 @@ pub(super) async fn finish(State(app): State<Arc<App>>, request: Request, next: 
         next.run(request).instrument(span.clone()).await
     };
     let principal = response.extensions().get::<LoggedPrincipal>().map_or("-".to_owned(), |who| who.0.clone());
-    let micros = u64::try_from(SystemClock.since_boot().saturating_sub(began).as_micros()).unwrap_or(u64::MAX);
+    let took = SystemClock.since_boot().saturating_sub(began);
+    app.metrics().count_answer(response.status().as_u16(), took);
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     span.in_scope(|| {
         tracing::info!(
             %method,
