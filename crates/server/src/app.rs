@@ -51,8 +51,8 @@ use crate::{
     error::AppError,
     feed::Feed,
     journal::Journal,
-    rate_limit::AddressAllowances,
     metrics::Metrics,
+    rate_limit::AddressAllowances,
     settings::{SettingError, Settings},
 };
 

@@ -8,8 +8,8 @@ pub mod feed;
 pub mod http;
 
 mod journal;
-mod rate_limit;
 mod metrics;
+mod rate_limit;
 pub mod settings;
 pub mod system;
 mod ui;

@@ -50,6 +50,18 @@ impl Shown {
     const fn as_str(self) -> &'static str {
         ["native", "encord", "bearer", "unreadable"][self.index()]
     }
+
+    /// What the headers show, if anything.
+    pub(crate) fn in_headers(headers: &HeaderMap) -> Option<Self> {
+        // The label is the SDK's own and stands first; anything else is judged as native.
+        match headers.get("signature-input").map(HeaderValue::as_bytes) {
+            Some(input) if input.starts_with(b"encord-sig=") => Some(Self::Signature(Profile::Encord)),
+            Some(_) => Some(Self::Signature(Profile::Native)),
+            None if headers.contains_key(header::AUTHORIZATION) => Some(Self::BearerToken),
+            None if headers.contains_key("signature") => Some(Self::Unreadable),
+            None => None,
+        }
+    }
 }
 
 impl Verdict {
@@ -94,10 +106,10 @@ impl Metrics {
         Ok(Self {
             judged: Shown::ALL.map(|shown| {
                 Verdict::ALL.map(|verdict| {
-                    counter("keyward_judged_requests_total", vec![
-                        Label::new("profile", shown.as_str()),
-                        Label::new("verdict", verdict.as_str()),
-                    ])
+                    counter(
+                        "keyward_judged_requests_total",
+                        vec![Label::new("profile", shown.as_str()), Label::new("verdict", verdict.as_str())],
+                    )
                 })
             }),
             judging_seconds: histogram("keyward_judging_seconds"),
@@ -152,7 +164,8 @@ impl Metrics {
 }
 
 fn describe(recorder: &PrometheusRecorder) {
-    let counter = |name, text: &'static str| recorder.describe_counter(KeyName::from_const_str(name), None, text.into());
+    let counter =
+        |name, text: &'static str| recorder.describe_counter(KeyName::from_const_str(name), None, text.into());
     let gauge = |name, text: &'static str| recorder.describe_gauge(KeyName::from_const_str(name), None, text.into());
     let seconds = |name, text: &'static str| {
         recorder.describe_histogram(KeyName::from_const_str(name), Some(Unit::Seconds), text.into());
@@ -166,18 +179,4 @@ fn describe(recorder: &PrometheusRecorder) {
     gauge("keyward_directory_version", "Version of the store that the directory shows");
     gauge("keyward_audit_events", "Events in the audit log");
     gauge("keyward_holds_lease", "1 while this node may judge");
-}
-
-impl Shown {
-    /// What the headers show, if anything.
-    pub(crate) fn in_headers(headers: &HeaderMap) -> Option<Self> {
-        // The label is the SDK's own and stands first; anything else is judged as native.
-        match headers.get("signature-input").map(HeaderValue::as_bytes) {
-            Some(input) if input.starts_with(b"encord-sig=") => Some(Self::Signature(Profile::Encord)),
-            Some(_) => Some(Self::Signature(Profile::Native)),
-            None if headers.contains_key(header::AUTHORIZATION) => Some(Self::BearerToken),
-            None if headers.contains_key("signature") => Some(Self::Unreadable),
-            None => None,
-        }
-    }
 }

@@ -20,6 +20,7 @@ use crate::{
     error::AppError,
     feed::Feed,
     journal::RefusalKind,
+    metrics::{Shown, Verdict},
     rate_limit::{Rate, RetryAfter},
     settings::normal_authority,
 };
@@ -92,8 +93,28 @@ impl App {
         }
     }
 
-    /// Judges a request; counts it towards its key once it is known to be the holder's.
+    /// Judges a request, and counts what came of it.
     pub(super) fn judge_allowed(
+        &self,
+        request: &OriginalRequest<'_>,
+        directory: &Snapshot,
+        now: Timestamp,
+    ) -> Result<Option<Verified>, Refusal> {
+        let began = self.clock.since_boot();
+        let verdict = self.judge_within_rate(request, directory, now);
+        if let Some(shown) = Shown::in_headers(request.headers) {
+            let outcome = match &verdict {
+                _ if self.feed.as_ref().is_none_or(|feed| !feed.holds_lease()) => Verdict::Unavailable,
+                Ok(_) => Verdict::Accepted,
+                Err(_) => Verdict::Refused,
+            };
+            self.metrics.count_judged(shown, outcome, self.clock.since_boot().saturating_sub(began));
+        }
+        verdict
+    }
+
+    /// Judges a request; counts it towards its key's rate once it is known to be the holder's.
+    fn judge_within_rate(
         &self,
         request: &OriginalRequest<'_>,
         directory: &Snapshot,
