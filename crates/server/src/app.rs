@@ -122,6 +122,8 @@ pub struct App {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     settings: Settings,
+    /// Scheme and authority of the public URL.
+    public_origin: (String, String),
     installation_key: InstallationKey,
     /// Of a server; a command on the host judges nothing.
     feed: Option<Arc<Feed>>,
@@ -185,6 +187,7 @@ impl App {
     pub async fn open_on_host(parts: Parts) -> Result<Self, OpenError> {
         let Parts { store, installation_key, settings, clock, random } = parts;
         settings.validate()?;
+        let public_origin = settings.public_origin()?;
         let store = Store::open(&store, clock.now(), random.as_ref()).await?;
         let installation_key = store::installation::load_or_create_key(&installation_key, random.as_ref())?;
         let address_allowances = AddressAllowances::new(random.as_ref());
@@ -193,6 +196,7 @@ impl App {
             clock,
             random,
             settings,
+            public_origin,
             installation_key,
             feed: None,
             journal: Journal::new(),
@@ -259,6 +263,12 @@ impl App {
     #[must_use]
     pub const fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Scheme and authority of the public URL.
+    #[must_use]
+    pub fn public_origin(&self) -> (&str, &str) {
+        (&self.public_origin.0, &self.public_origin.1)
     }
 
     /// The wall clock.

@@ -8,6 +8,7 @@ mod forward_auth;
 mod framing;
 pub(crate) mod hygiene;
 mod serve;
+mod tls;
 mod v1;
 
 use std::sync::Arc;
@@ -23,10 +24,13 @@ use http::{StatusCode, header};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 
-pub use self::serve::{ConnectionLimits, Server, ServerOptions};
 pub(crate) use self::{
     authenticate::{client_address, read_body},
     forward_auth::forwarded_client,
+};
+pub use self::{
+    serve::{ConnectionLimits, Server, ServerOptions},
+    tls::TlsFiles,
 };
 use crate::{App, AppError, ui};
 

@@ -235,7 +235,7 @@ impl App {
     }
 
     fn is_encord_host(&self, request: &OriginalRequest<'_>) -> bool {
-        let own = self.settings.public_origin().is_ok_and(|(_, authority)| authority == request.authority);
+        let own = self.public_origin().1 == request.authority;
         own || self.settings.encord_hosts.iter().any(|host| normal_authority(request.scheme, host) == request.authority)
     }
 

@@ -52,6 +52,10 @@ pub(super) enum Authentication {
     Authenticated(Box<Caller>),
 }
 
+/// The scheme of the connection that a request came by, where it is not `http`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ConnectionScheme(pub(super) &'static str);
+
 /// Where a request came from, where that is known.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientAddress(pub(super) Option<IpAddr>);
@@ -97,16 +101,15 @@ pub(super) async fn authenticate(State(app): State<Arc<App>>, request: Request, 
 }
 
 async fn judge(app: &App, request: Request) -> Result<(Request, String), AppError> {
-    let (public_scheme, public_authority) =
-        app.settings().public_origin().map_err(|e| AppError::Internal(e.to_string()))?;
+    let (public_scheme, public_authority) = app.public_origin();
+    let connection = request.extensions().get::<ConnectionScheme>().map_or("http", |scheme| scheme.0);
     // A proxy in front may end TLS: under the public authority, the scheme is the public one.
     let scheme_of = |authority: &str| {
-        let authority = authority.to_ascii_lowercase();
-        let is_public = crate::settings::normal_authority(&public_scheme, &authority) == public_authority;
-        if is_public { public_scheme.clone() } else { "http".to_owned() }
+        let is_public = crate::settings::normal_authority(public_scheme, authority) == public_authority;
+        if is_public { public_scheme } else { connection }
     };
     let target = hygiene::check(&request, scheme_of)?;
-    let scheme = if target.authority == public_authority { public_scheme.as_str() } else { "http" };
+    let scheme = if target.authority == public_authority { public_scheme } else { connection };
     let address = client_address(&request);
     // Behind a proxy of ours, this is the proxy's address: everybody's.
     app.limit_address(address.filter(|address| !app.settings().is_trusted_proxy(*address)))?;

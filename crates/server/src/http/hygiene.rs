@@ -29,7 +29,7 @@ fn refuse<T>(detail: &str) -> Result<T, AppError> {
 }
 
 /// Checks what does not depend on who asks. `scheme_of` tells the scheme under which an authority is reached.
-pub(crate) fn check(request: &Request, scheme_of: impl Fn(&str) -> String) -> Result<Target, AppError> {
+pub(crate) fn check<'a>(request: &Request, scheme_of: impl Fn(&str) -> &'a str) -> Result<Target, AppError> {
     check_singletons(request.headers())?;
     let uri = request.uri();
     let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or_default());
@@ -47,7 +47,7 @@ pub(crate) fn check(request: &Request, scheme_of: impl Fn(&str) -> String) -> Re
     }
     let path_and_query = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     check_path(uri.path())?;
-    let authority = normal_authority(&scheme_of(authority), authority);
+    let authority = normal_authority(scheme_of(authority), authority);
     Ok(Target { authority, path_and_query: path_and_query.to_owned() })
 }
 

@@ -19,6 +19,7 @@ mod threats_clock;
 mod threats_signature;
 mod threats_support;
 mod threats_wire;
+mod tls;
 mod ui_session;
 mod ui_support;
 mod wire;

@@ -1,0 +1,98 @@
+//! TLS (rustls): certificate and key from PEM files, read again when they change.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum_server::tls_rustls::RustlsConfig;
+use rustls::{
+    ServerConfig,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+};
+
+/// How often the files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Where a certificate and its key are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TlsFiles {
+    /// The certificate, and after it those that lead to one that clients trust.
+    pub certificate: PathBuf,
+    /// Its private key (PKCS#8, PKCS#1 or SEC 1).
+    pub key: PathBuf,
+}
+
+/// What a certificate and key were read from, as it was then.
+#[derive(Clone, PartialEq, Eq)]
+struct Contents {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+}
+
+impl TlsFiles {
+    async fn read(&self) -> io::Result<Contents> {
+        Ok(Contents { certificate: read(&self.certificate).await?, key: read(&self.key).await? })
+    }
+
+    fn configure(&self, contents: &Contents) -> io::Result<Arc<ServerConfig>> {
+        let refuse = |path: &Path, reason: String| {
+            io::Error::new(io::ErrorKind::InvalidData, format!("{}: {reason}", path.display()))
+        };
+        let chain = CertificateDer::pem_slice_iter(&contents.certificate)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|e| refuse(&self.certificate, format!("this is no PEM certificate ({e})")))?;
+        if chain.is_empty() {
+            return Err(refuse(&self.certificate, "there is no PEM certificate in it".to_owned()));
+        }
+        let key = PrivateKeyDer::from_pem_slice(&contents.key)
+            .map_err(|e| refuse(&self.key, format!("this is no PEM private key without a passphrase ({e})")))?;
+        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .map_err(|e| refuse(&self.key, format!("key and certificate do not go together ({e})")))?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+
+    /// Reads both files, and goes on looking at them in the task that is returned: a new pair is taken up for new
+    /// connections, half a pair or a wrong one is logged and the one before stays.
+    pub(super) async fn load(self) -> io::Result<(RustlsConfig, impl Future<Output = ()> + Send + 'static)> {
+        let mut loaded = self.read().await?;
+        let config = RustlsConfig::from_config(self.configure(&loaded)?);
+        let current = config.clone();
+        let follow = async move {
+            loop {
+                tokio::time::sleep(LOOK_EVERY).await;
+                let found = match self.read().await {
+                    Ok(found) if found == loaded => continue,
+                    Ok(found) => found,
+                    Err(error) => {
+                        tracing::error!(%error, "the TLS files cannot be read; the certificate in use stays");
+                        continue;
+                    }
+                };
+                match self.configure(&found) {
+                    Ok(config) => {
+                        current.reload_from_config(config);
+                        tracing::info!("the TLS certificate was read again");
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "the new TLS files cannot be used; the certificate in use stays")
+                    }
+                }
+                loaded = found;
+            }
+        };
+        Ok((config, follow))
+    }
+}
+
+async fn read(path: &Path) -> io::Result<Vec<u8>> {
+    tokio::fs::read(path).await.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
+}
