@@ -83,7 +83,7 @@ impl TlsFiles {
                         tracing::info!("the TLS certificate was read again");
                     }
                     Err(error) => {
-                        tracing::error!(%error, "the new TLS files cannot be used; the certificate in use stays")
+                        tracing::error!(%error, "the new TLS files cannot be used; the certificate in use stays");
                     }
                 }
                 loaded = found;
