@@ -119,7 +119,7 @@ struct Admitted {
 
 async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Option<Visitor>)> {
     let alone = |error: AppError| (PageError::from(error), None);
-    let target = hygiene::check(&request, |_| "http".to_owned()).map_err(alone)?;
+    let target = hygiene::check(&request, |_| "http").map_err(alone)?;
     let settings = app.settings();
     let address = client_address(&request).and_then(|peer| {
         // What a proxy of ours says of a client is all there is to count guesses by.
