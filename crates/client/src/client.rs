@@ -159,18 +159,13 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`] where there is no whole answer.
-    pub async fn send_to(&self, url: &str, mut request: Request<Vec<u8>>) -> Result<Response, ClientError> {
-        let url = parse_url(url)?;
-        // Written as it will be sent, since that is what is signed.
-        let invalid =
-            |error: http::uri::InvalidUri| ClientError::Url { url: url.to_string(), reason: error.to_string() };
-        *request.uri_mut() = url.as_str().parse().map_err(invalid)?;
+    pub async fn send_to(&self, url: &str, request: Request<Vec<u8>>) -> Result<Response, ClientError> {
+        let (mut request, mut signature) = self.sign(url, request)?;
         let signer = &self.options.signer;
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-        let mut signature = signer.sign(&mut request)?;
         let mut attempt = 0;
         loop {
-            let response = self.attempt(&url, &request).await?;
+            let response = self.send_as_is(&request).await?;
             let now = signer.clock().now();
             let mut jitter = [0];
             signer.random().fill(&mut jitter);
@@ -183,6 +178,33 @@ impl Client {
                 signature = signer.sign(&mut request)?;
             }
         }
+    }
+
+    /// Signs a request to any URL (the one in `request` is replaced) without sending it.
+    ///
+    /// # Errors
+    /// [`ClientError::Url`] and [`ClientError::Sign`].
+    pub fn sign(
+        &self,
+        url: &str,
+        mut request: Request<Vec<u8>>,
+    ) -> Result<(Request<Vec<u8>>, SignedHeaders), ClientError> {
+        let url = parse_url(url)?;
+        // Written as it will be sent, since that is what is signed.
+        let invalid =
+            |error: http::uri::InvalidUri| ClientError::Url { url: url.to_string(), reason: error.to_string() };
+        *request.uri_mut() = url.as_str().parse().map_err(invalid)?;
+        let signature = self.options.signer.sign(&mut request)?;
+        Ok((request, signature))
+    }
+
+    /// Sends a request once, as it is: signed before, by whomever, or not at all.
+    ///
+    /// # Errors
+    /// [`ClientError`] where there is no whole answer.
+    pub async fn send_as_is(&self, request: &Request<Vec<u8>>) -> Result<Response, ClientError> {
+        let url = parse_url(&request.uri().to_string())?;
+        self.attempt(&url, request).await
     }
 
     async fn attempt(&self, url: &Url, request: &Request<Vec<u8>>) -> Result<Response, ClientError> {

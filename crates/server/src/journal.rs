@@ -51,11 +51,13 @@ pub(crate) struct Refusals {
 pub(crate) struct Journal {
     uses: ArrayQueue<Use>,
     refusals: Mutex<HashMap<RefusalKind, Refusals>>,
+    /// One writes refusals at a time: two would write the same ones, and count them down twice.
+    pub(crate) writing: tokio::sync::Mutex<()>,
 }
 
 impl Journal {
     pub(crate) fn new() -> Self {
-        Self { uses: ArrayQueue::new(MAX_USES), refusals: Mutex::default() }
+        Self { uses: ArrayQueue::new(MAX_USES), refusals: Mutex::default(), writing: tokio::sync::Mutex::default() }
     }
 
     /// Notes that a key was used. Takes no lock and no memory; one use a key and second is kept.

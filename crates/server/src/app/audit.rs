@@ -1,6 +1,10 @@
 //! Reading the audit log and its signed head.
 
-use domain::{AuditPrincipal, Timestamp, WorkspaceId, principal::WorkspacePermission};
+use domain::{
+    AuditPrincipal, Timestamp, WorkspaceId,
+    principal::{Denied, WorkspacePermission},
+};
+use store::audit::VerifyReport;
 
 use super::{App, Caller, Paging, page};
 use crate::error::AppError;
@@ -33,6 +37,29 @@ impl App {
         paging: &Paging,
     ) -> Result<api::Page<api::AuditEvent>, AppError> {
         caller.principal.authorize(WorkspacePermission::ViewAuditEvents, workspace)?;
+        self.read_audit_events(Some(workspace), filter, paging).await
+    }
+
+    /// Events of the whole installation, the latest first.
+    ///
+    /// # Errors
+    /// Only the host reads them: an operator sees into those workspaces only in which they are a member.
+    pub async fn list_all_audit_events(
+        &self,
+        caller: &Caller,
+        filter: &AuditFilter,
+        paging: &Paging,
+    ) -> Result<api::Page<api::AuditEvent>, AppError> {
+        require_host(caller)?;
+        self.read_audit_events(None, filter, paging).await
+    }
+
+    async fn read_audit_events(
+        &self,
+        workspace: Option<WorkspaceId>,
+        filter: &AuditFilter,
+        paging: &Paging,
+    ) -> Result<api::Page<api::AuditEvent>, AppError> {
         let limit = paging.limit()?;
         let parsed = |field: &str, text: &Option<String>| -> Result<Option<AuditPrincipal>, AppError> {
             text.as_deref().map(|text| text.parse().map_err(|e| AppError::field(field, "malformed", e))).transpose()
@@ -46,7 +73,7 @@ impl App {
         let events = store::audit::list_events(
             &mut connection,
             &store::audit::EventFilter {
-                workspace: Some(workspace),
+                workspace,
                 principal: parsed("principal", &filter.principal)?,
                 key,
                 action: filter.action.clone(),
@@ -88,4 +115,27 @@ impl App {
         let checkpoint = store::audit::head_checkpoint(&mut connection).await?;
         checkpoint.sign(&self.installation_key).map_err(|e| AppError::Internal(e.to_string()))
     }
+
+    /// Verifies the whole log, against a checkpoint (a signed note of [`sign_checkpoint`](Self::sign_checkpoint)) where
+    /// one is given. What is wrong with the log is in the report.
+    ///
+    /// # Errors
+    /// On the host only; the checkpoint is not one of this installation; the store does not answer.
+    pub async fn verify_audit_log(&self, caller: &Caller, checkpoint: Option<&str>) -> Result<VerifyReport, AppError> {
+        require_host(caller)?;
+        let mut connection = self.store.read().await?;
+        let checkpoint = match checkpoint {
+            Some(note) => {
+                let origin = store::installation::find_installation(&mut connection).await?.log_origin();
+                let key = self.installation_key.verifier_key(&origin).map_err(|e| AppError::Internal(e.to_string()))?;
+                Some(key.open(note).map_err(|e| AppError::field("checkpoint", "malformed", e))?)
+            }
+            None => None,
+        };
+        Ok(store::audit::verify_log(&mut connection, checkpoint.as_ref()).await?)
+    }
+}
+
+fn require_host(caller: &Caller) -> Result<(), Denied> {
+    if caller.principal.identity().is_none() { Ok(()) } else { Err(Denied::NotFound) }
 }

@@ -69,6 +69,7 @@ impl App {
     }
 
     async fn write_refusals(&self) -> Result<(), AppError> {
+        let _one_at_a_time = self.journal.writing.lock().await;
         let now = self.clock.now();
         let due = self.journal.due_refusals(now);
         if due.is_empty() {

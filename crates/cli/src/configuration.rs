@@ -1,0 +1,288 @@
+//! Where a setting comes from: the flag, else the `KEYWARD_*` variable, else `keyward.toml`. What a setting means is the
+//! server's.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, de::value::StrDeserializer};
+use server::{
+    Settings,
+    settings::{SettingError, WorkspaceCreation},
+};
+
+use crate::failure::{Failure, Outcome};
+
+/// The file that is read where none is named.
+const DEFAULT_FILE: &str = "keyward.toml";
+const DEFAULT_DATA: &str = "./keyward-data";
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+/// Which installation is meant.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Installation")]
+pub(crate) struct InstallationArguments {
+    /// The data directory [default: ./keyward-data] [env: KEYWARD_DATA]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// The file with the settings [default: keyward.toml, if there is one] [env: KEYWARD_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// What can be set about a server on the command line.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct ServerArguments {
+    #[command(flatten)]
+    pub(crate) installation: InstallationArguments,
+    /// The address to listen on; port 0 takes a free one [default: 127.0.0.1:8080] [env: KEYWARD_LISTEN]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where clients find this server, such as https://keys.example.com [default: the address] [env: KEYWARD_PUBLIC_URL]
+    #[arg(long, value_name = "URL")]
+    pub(crate) public_url: Option<String>,
+}
+
+/// Settings as one source gives them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Source {
+    listen: Option<SocketAddr>,
+    data: Option<PathBuf>,
+    public_url: Option<String>,
+    service_account_domain: Option<String>,
+    support_contact: Option<String>,
+    workspace_creation: Option<WorkspaceCreation>,
+    encord_hosts: Option<Vec<String>>,
+    /// In seconds.
+    lease: Option<u64>,
+}
+
+/// What holds after all sources were read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Configuration {
+    /// The address to listen on.
+    pub(crate) listen: SocketAddr,
+    /// The data directory.
+    pub(crate) data: PathBuf,
+    /// Where clients find the server, if that is set.
+    pub(crate) public_url: Option<String>,
+    source: Source,
+}
+
+impl Configuration {
+    /// Reads all sources.
+    pub(crate) fn read(arguments: &ServerArguments) -> Outcome<Self> {
+        let variable = |name: &str| {
+            let Some(value) = std::env::var_os(name).filter(|value| !value.is_empty()) else { return Ok(None) };
+            value.into_string().map(Some).map_err(|_| Failure::new(format!("{name} is not UTF-8: write it as text")))
+        };
+        Self::read_with(arguments, variable)
+    }
+
+    fn read_with(arguments: &ServerArguments, variable: impl Fn(&str) -> Outcome<Option<String>>) -> Outcome<Self> {
+        let named = match &arguments.installation.config {
+            Some(file) => Some(file.clone()),
+            None => variable("KEYWARD_CONFIG")?.map(PathBuf::from),
+        };
+        let file = read_file(named.as_deref())?;
+        let source = read_variables(variable)?.or(file);
+        let installation = &arguments.installation;
+        Ok(Self {
+            listen: arguments.listen.or(source.listen).unwrap_or(DEFAULT_LISTEN),
+            data: installation.data.clone().or_else(|| source.data.clone()).unwrap_or_else(|| DEFAULT_DATA.into()),
+            public_url: arguments.public_url.clone().or_else(|| source.public_url.clone()),
+            source,
+        })
+    }
+
+    /// The settings of a server that is found at `address`, unless something else is set.
+    pub(crate) fn settings(&self, address: &str) -> Settings {
+        let defaults = Settings::new(self.public_url.clone().unwrap_or_else(|| address.to_owned()));
+        let source = self.source.clone();
+        Settings {
+            service_account_domain: source.service_account_domain.unwrap_or(defaults.service_account_domain),
+            support_contact: source.support_contact.or(defaults.support_contact),
+            workspace_creation: source.workspace_creation.unwrap_or(defaults.workspace_creation),
+            encord_hosts: source.encord_hosts.unwrap_or(defaults.encord_hosts),
+            lease: source.lease.map_or(defaults.lease, Duration::from_secs),
+            public_url: defaults.public_url,
+        }
+    }
+
+    /// Refuses what is unsafe or contradictory, before anything is opened.
+    pub(crate) fn validate(&self) -> Outcome {
+        let settings = self.settings(&url_of(DEFAULT_LISTEN));
+        settings.validate()?;
+        let (scheme, _) = settings.public_origin()?;
+        if !self.listen.ip().is_loopback() && scheme != "https" {
+            let reason = format!(
+                "{} is reached from other machines, where plain HTTP is unsafe; listen on 127.0.0.1, or put a proxy that \
+                 ends TLS in front and set `public_url` to its https:// address",
+                self.listen
+            );
+            return Err(SettingError { name: "listen", reason }.into());
+        }
+        Ok(())
+    }
+}
+
+/// Where an address is reached on this machine.
+pub(crate) fn url_of(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        std::net::IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        std::net::IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
+}
+
+impl Source {
+    /// What this source says, else what the other does.
+    fn or(self, other: Self) -> Self {
+        Self {
+            listen: self.listen.or(other.listen),
+            data: self.data.or(other.data),
+            public_url: self.public_url.or(other.public_url),
+            service_account_domain: self.service_account_domain.or(other.service_account_domain),
+            support_contact: self.support_contact.or(other.support_contact),
+            workspace_creation: self.workspace_creation.or(other.workspace_creation),
+            encord_hosts: self.encord_hosts.or(other.encord_hosts),
+            lease: self.lease.or(other.lease),
+        }
+    }
+}
+
+/// Reads the file that is named, or the default one if it is there.
+fn read_file(named: Option<&Path>) -> Outcome<Source> {
+    let path = named.unwrap_or_else(|| Path::new(DEFAULT_FILE));
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => return Ok(Source::default()),
+        Err(error) => {
+            let path = path.display();
+            return Err(Failure::new(format!("the settings in {path} cannot be read ({error}): check `--config`")));
+        }
+    };
+    toml::from_str(&text).map_err(|error| {
+        let error = error.to_string();
+        Failure::new(format!("the settings in {} cannot be taken: {}", path.display(), error.trim_end()))
+    })
+}
+
+fn read_variables(variable: impl Fn(&str) -> Outcome<Option<String>>) -> Outcome<Source> {
+    let malformed = |name: &str, value: &str, what: &str| {
+        Failure::new(format!("{name} is `{value}`, which cannot be taken: write {what}"))
+    };
+    let listen = match variable("KEYWARD_LISTEN")? {
+        None => None,
+        Some(text) => Some(
+            text.parse()
+                .map_err(|_| malformed("KEYWARD_LISTEN", &text, "an address and a port such as 127.0.0.1:8080"))?,
+        ),
+    };
+    let workspace_creation = match variable("KEYWARD_WORKSPACE_CREATION")? {
+        None => None,
+        Some(text) => {
+            let parsed = WorkspaceCreation::deserialize(StrDeserializer::<serde::de::value::Error>::new(&text));
+            Some(parsed.map_err(|_| malformed("KEYWARD_WORKSPACE_CREATION", &text, "`operators` or `anyone`"))?)
+        }
+    };
+    let lease = match variable("KEYWARD_LEASE")? {
+        None => None,
+        Some(text) => {
+            Some(text.parse().map_err(|_| malformed("KEYWARD_LEASE", &text, "a number of seconds such as 2"))?)
+        }
+    };
+    let list = |text: String| text.split(',').map(|item| item.trim().to_owned()).collect();
+    Ok(Source {
+        listen,
+        data: variable("KEYWARD_DATA")?.map(PathBuf::from),
+        public_url: variable("KEYWARD_PUBLIC_URL")?,
+        service_account_domain: variable("KEYWARD_SERVICE_ACCOUNT_DOMAIN")?,
+        support_contact: variable("KEYWARD_SUPPORT_CONTACT")?,
+        workspace_creation,
+        encord_hosts: variable("KEYWARD_ENCORD_HOSTS")?.map(list),
+        lease,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &ServerArguments, variables: &[(&str, &str)]) -> Outcome<Configuration> {
+        Configuration::read_with(arguments, |name| {
+            Ok(variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+        })
+    }
+
+    fn with_file(text: &str) -> (tempfile::TempDir, ServerArguments) {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let file = directory.path().join("settings.toml");
+        std::fs::write(&file, text).expect("a file");
+        let installation = InstallationArguments { config: Some(file), ..Default::default() };
+        (directory, ServerArguments { installation, ..Default::default() })
+    }
+
+    #[test]
+    fn a_flag_comes_before_a_variable_and_that_before_the_file() {
+        let (_directory, mut arguments) =
+            with_file("data = \"file\"\nservice_account_domain = \"file.example\"\nlease = 5\n");
+        let all = read(&arguments, &[]).expect("settings");
+        assert_eq!(all.data, Path::new("file"));
+        assert_eq!(all.settings("http://x").lease, Duration::from_secs(5));
+
+        let variables = [("KEYWARD_DATA", "variable"), ("KEYWARD_SERVICE_ACCOUNT_DOMAIN", "variable.example")];
+        let all = read(&arguments, &variables).expect("settings");
+        assert_eq!(all.data, Path::new("variable"));
+        assert_eq!(all.settings("http://x").service_account_domain, "variable.example");
+
+        arguments.installation.data = Some("flag".into());
+        assert_eq!(read(&arguments, &variables).expect("settings").data, Path::new("flag"));
+    }
+
+    #[test]
+    fn an_empty_file_is_fine_and_an_unknown_key_is_refused_by_name() {
+        let (_directory, arguments) = with_file("");
+        assert_eq!(read(&arguments, &[]).expect("settings").listen, DEFAULT_LISTEN);
+        let (_directory, arguments) = with_file("pubic_url = \"https://keys.example.com\"\n");
+        let refused = read(&arguments, &[]).expect_err("a typo").to_string();
+        assert!(refused.contains("`pubic_url`") && refused.contains("settings.toml"), "{refused}");
+    }
+
+    #[test]
+    fn a_variable_that_cannot_be_taken_is_named() {
+        for (name, value) in
+            [("KEYWARD_LISTEN", "8080"), ("KEYWARD_LEASE", "soon"), ("KEYWARD_WORKSPACE_CREATION", "nobody")]
+        {
+            let (_directory, arguments) = with_file("");
+            let refused = read(&arguments, &[(name, value)]).expect_err(name).to_string();
+            assert!(refused.contains(name) && refused.contains(value), "{refused}");
+        }
+    }
+
+    #[test]
+    fn plain_http_stays_on_this_machine() {
+        let refused = |listen: &str, public_url: Option<&str>| {
+            let (_directory, mut arguments) = with_file("");
+            arguments.listen = listen.parse().ok();
+            arguments.public_url = public_url.map(str::to_owned);
+            read(&arguments, &[]).expect("settings").validate().err().map(|failure| failure.to_string())
+        };
+        assert_eq!(refused("127.0.0.1:0", None), None);
+        assert_eq!(refused("[::1]:8080", None), None);
+        assert_eq!(refused("0.0.0.0:8080", Some("https://keys.example.com")), None);
+        for (listen, public_url, name) in [
+            ("0.0.0.0:8080", None, "setting `listen`"),
+            ("192.0.2.1:8080", Some("http://127.0.0.1:8080"), "setting `listen`"),
+            ("127.0.0.1:8080", Some("http://keys.example.com"), "setting `public_url`"),
+        ] {
+            let refused = refused(listen, public_url).expect("a refusal");
+            assert!(refused.starts_with(name), "{refused}");
+        }
+    }
+}

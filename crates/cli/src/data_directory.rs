@@ -1,0 +1,97 @@
+//! The data directory: made for its owner only, and served by one process at a time.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use crate::failure::{Failure, Outcome};
+
+/// Locked while a server runs; holds the URL of the server that runs, or of the last one.
+const LOCK: &str = "serve.lock";
+const DATABASE: &str = "keyward.db";
+
+/// A directory that holds an installation.
+#[derive(Clone, Debug)]
+pub(crate) struct DataDirectory {
+    path: PathBuf,
+}
+
+/// The right to serve a data directory, until this is dropped or the process ends.
+#[derive(Debug)]
+pub(crate) struct ServeLock {
+    file: File,
+}
+
+impl DataDirectory {
+    /// Makes the directory if it is not there.
+    pub(crate) fn create(path: &Path) -> Outcome<Self> {
+        let mut builder = fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.recursive(true).create(path).map_err(|error| unusable(path, &error))?;
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// The directory of an installation that is there already.
+    pub(crate) fn open(path: &Path) -> Outcome<Self> {
+        match path.join(DATABASE).try_exists() {
+            Ok(true) => Ok(Self { path: path.to_owned() }),
+            Ok(false) => Err(Failure::new(format!(
+                "there is no installation in {}: name its directory with `--data`, or begin one with `keyward serve` or \
+                 `keyward admin create-user`",
+                path.display()
+            ))),
+            Err(error) => Err(unusable(path, &error)),
+        }
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes the right to serve it.
+    pub(crate) fn lock(&self) -> Outcome<ServeLock> {
+        let path = self.path.join(LOCK);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&path).map_err(|error| unusable(&self.path, &error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(ServeLock { file }),
+            Err(TryLockError::WouldBlock) => {
+                let at = self.server_url().map_or(String::new(), |url| format!(", at {url}"));
+                Err(Failure::new(format!(
+                    "a server runs on {} already{at}: stop it first, or choose another directory with `--data`",
+                    self.path.display()
+                )))
+            }
+            Err(TryLockError::Error(error)) => Err(unusable(&path, &error)),
+        }
+    }
+
+    /// Where the server that runs here, or the last one, was found.
+    pub(crate) fn server_url(&self) -> Option<String> {
+        // A missing or unreadable file tells nothing, which is what `None` says.
+        let text = fs::read_to_string(self.path.join(LOCK)).ok()?;
+        Some(text.trim().to_owned()).filter(|url| !url.is_empty())
+    }
+}
+
+impl ServeLock {
+    /// Tells commands on the host where this server is found.
+    pub(crate) fn announce(&mut self, url: &str) -> Outcome {
+        let written = self.file.set_len(0).and_then(|()| writeln!(self.file, "{url}"));
+        written.map_err(|error| Failure::new(format!("{LOCK} cannot be written ({error}): check the disk")))
+    }
+}
+
+fn unusable(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(format!(
+        "the data directory cannot be used ({}: {error}): it must belong to the user that runs keyward",
+        path.display()
+    ))
+}

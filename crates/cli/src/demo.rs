@@ -1,0 +1,217 @@
+//! `keyward demo`: an installation with everything in it, one request that is accepted and one that is refused.
+
+use std::{path::Path, path::PathBuf, sync::Arc};
+
+use api::codes;
+use client::{Client, ClientOptions, PrivateKey, Profile, Signer, SystemRandom, generate_key_pair};
+use domain::{ServiceAccountId, WorkspaceId, principal::Denied};
+use http::{HeaderValue, Method, Request, header::CONTENT_TYPE};
+use server::{
+    App, AppError,
+    app::{AuditFilter, Caller, KeyOwner, Paging},
+};
+use tokio::sync::Notify;
+
+use crate::{
+    admin::all_pages,
+    configuration::{Configuration, ServerArguments},
+    failure::{Failure, Outcome},
+    log,
+    output::{self, program, shell_word},
+    serve::{Running, stop_signal},
+};
+
+const ADMIN: &str = "admin@demo.example";
+const WORKSPACE: &str = "demo";
+const ACCOUNT: &str = "demo-bot";
+
+/// Try Keyward: a workspace, a service account with a key, one request accepted, one refused, and a server to play with
+///
+/// Everything is in the data directory; a second `keyward demo` on it goes on where the first one stopped.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward demo
+  keyward demo --listen 127.0.0.1:9000 --data /tmp/keyward-demo")]
+pub(crate) struct Demo {
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+/// What the demonstration works with.
+struct Stage {
+    workspace: WorkspaceId,
+    address: String,
+    key_file: PathBuf,
+    key: PrivateKey,
+}
+
+impl Demo {
+    pub(crate) async fn run(self) -> Outcome {
+        log::start("warn,sqlx=error")?;
+        let running = Running::start(&Configuration::read(&self.server)?).await?;
+        let stop = stop_signal()?;
+        running.print_line()?;
+        let (app, url) = (Arc::clone(&running.app), running.url.clone());
+        let data = running.directory.path().to_owned();
+        let failed = Arc::new(Notify::new());
+        let give_up = Arc::clone(&failed);
+        let server = tokio::spawn(running.serve(async move {
+            tokio::select! {
+                () = stop => {}
+                () = give_up.notified() => {}
+            }
+        }));
+        let shown = demonstrate(&app, &url, &data).await;
+        if shown.is_err() {
+            failed.notify_one();
+        }
+        let served = server.await.map_err(|error| Failure::new(format!("the server ended early: {error}")))?;
+        shown.and(served)
+    }
+}
+
+async fn demonstrate(app: &App, url: &str, data: &Path) -> Outcome {
+    let stage = set_up(app, &Caller::host(), data).await?;
+    let key_file = shell_word(&stage.key_file.display().to_string());
+    output::line(format!(
+        "workspace {WORKSPACE}, its admin {ADMIN}, its service account {}\nthe account's private key is in {key_file}; the \
+         server holds the public half only\n",
+        stage.address
+    ))?;
+
+    let client = Client::new(ClientOptions::new(url, Signer::new(&stage.key, Profile::Native)?))?;
+    let me: api::Me = client.get("/api/v1/me").await?;
+    let fingerprint = stage.key.fingerprint();
+    output::line(format!("accepted: GET /api/v1/me, signed by {fingerprint}: {}", me.principal.email))?;
+
+    let reason = send_tampered(app, &client, url, &stage).await?;
+    output::line(format!("refused: POST /api/v1/workspaces/…/projects, its body changed after signing: {reason}"))?;
+    print_what_next(url, data, &stage.key_file)
+}
+
+/// Sends a signed request whose body was changed on its way, and reads the reason for its refusal from the audit log.
+async fn send_tampered(app: &App, client: &Client, url: &str, stage: &Stage) -> Outcome<String> {
+    let mut request = Request::new(br#"{"title": "What was signed"}"#.to_vec());
+    *request.method_mut() = Method::POST;
+    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let projects = format!("{url}/api/v1/workspaces/{}/projects", stage.workspace);
+    let (mut request, _) = client.sign(&projects, request)?;
+    *request.body_mut() = br#"{"title": "What was sent!!!"}"#.to_vec();
+    let response = client.send_as_is(&request).await?;
+    if response.status != http::StatusCode::UNAUTHORIZED {
+        return Err(Failure::new(format!("a tampered request was answered {}: please report this", response.status)));
+    }
+    app.write_journal().await?;
+    let filter = AuditFilter { action: Some("request.refuse".to_owned()), ..Default::default() };
+    let latest = Paging { after: None, limit: Some(1) };
+    let events = app.list_audit_events(&Caller::host(), stage.workspace, &filter, &latest).await?;
+    let event = events.items.first().and_then(|event| event.detail.get("reason").cloned());
+    event.ok_or_else(|| Failure::new("the audit log does not tell of the refusal: please report this"))
+}
+
+fn print_what_next(url: &str, data: &Path, key_file: &Path) -> Outcome {
+    let program = program();
+    let python_path = key_file.display().to_string();
+    let key_file = shell_word(&python_path);
+    let data = shell_word(&data.display().to_string());
+    output::line(format!(
+        "
+Look:
+  {url}/api/v1/openapi.json   the API
+  {program} audit list --data {data}   what was done, and what was refused
+
+Try, in another terminal:
+  {program} whoami --url {url} --key {key_file}
+  {program} request GET {url}/api/v1/me --key {key_file} -i
+  {program} admin add-key --data {data} --user {ADMIN} --title mine --public-key-file ~/.ssh/id_ed25519.pub
+
+From Python, with the Encord SDK as it is (pip install encord):
+  from encord import EncordUserClient
+  client = EncordUserClient.create_with_ssh_private_key(ssh_private_key_path={python_path:?}, domain={url:?})
+  print(client.get_bearer_token())
+
+Ctrl-C stops the server; `{program} demo --data {data}` goes on with the same data.",
+    ))
+}
+
+/// Makes what is not there yet.
+async fn set_up(app: &App, host: &Caller, data: &Path) -> Outcome<Stage> {
+    if or_none(app.find_user_by_email(host, ADMIN).await)?.is_none() {
+        let create =
+            api::CreateUser { email: ADMIN.to_owned(), name: "Demo Admin".to_owned(), password: None, operator: false };
+        app.create_user(host, create).await?;
+    }
+    let workspace = match or_none(app.find_workspace_by_slug(host, WORKSPACE).await)? {
+        Some(workspace) => workspace.id,
+        None => {
+            let create = api::CreateWorkspace {
+                name: "Demo".to_owned(),
+                slug: WORKSPACE.to_owned(),
+                admin_email: Some(ADMIN.to_owned()),
+            };
+            app.create_workspace(host, create).await?.workspace.id
+        }
+    };
+    let accounts =
+        all_pages(async |paging| Ok(app.list_service_accounts(host, workspace, &paging).await?)).await?.items;
+    let account = match accounts.into_iter().find(|account| account.name == ACCOUNT) {
+        Some(account) => account,
+        None => {
+            let create = api::CreateServiceAccount {
+                name: ACCOUNT.to_owned(),
+                description: "Signs the requests of `keyward demo`".to_owned(),
+            };
+            app.create_service_account(host, workspace, &create).await?
+        }
+    };
+    let (key_file, key) = find_or_make_key(app, host, workspace, account.id, data).await?;
+    Ok(Stage { workspace, address: account.email, key_file, key })
+}
+
+/// The first key file that works, or a new one. Files of keys that were revoked since are left alone.
+async fn find_or_make_key(
+    app: &App,
+    host: &Caller,
+    workspace: WorkspaceId,
+    account: ServiceAccountId,
+    data: &Path,
+) -> Outcome<(PathBuf, PrivateKey)> {
+    let owner = KeyOwner::ServiceAccount(workspace, account);
+    let registered = all_pages(async |paging| Ok(app.list_api_keys(host, owner, &paging).await?)).await?.items;
+    let mut number = 1;
+    loop {
+        let name = if number == 1 { format!("{ACCOUNT}.key") } else { format!("{ACCOUNT}-{number}.key") };
+        let file = data.join(name);
+        number += 1;
+        let is_there = file.try_exists().map_err(|e| Failure::new(format!("{}: {e}", file.display())))?;
+        if !is_there {
+            generate_key_pair(&SystemRandom, ACCOUNT).write_key_pair(&file)?;
+        }
+        let key = PrivateKey::from_file(&file)?;
+        match registered.iter().find(|known| known.fingerprint == key.fingerprint()) {
+            Some(known) if known.state == api::KeyState::Active => return Ok((file, key)),
+            Some(_) => continue,
+            None => {}
+        }
+        let create = api::CreateApiKey {
+            title: "keyward demo".to_owned(),
+            public_key: key.public_openssh(),
+            expires_at: None,
+            proof: None,
+        };
+        match app.create_api_key(host, owner, &create).await {
+            Ok(_) => return Ok((file, key)),
+            Err(AppError::Conflict(conflict)) if conflict.code == codes::DUPLICATE_KEY => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn or_none<T>(found: Result<T, AppError>) -> Outcome<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(AppError::Denied(Denied::NotFound)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

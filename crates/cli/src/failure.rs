@@ -1,0 +1,68 @@
+//! Why a command did not do what it was asked to: a sentence for a person, with what to do next.
+
+use std::{fmt, io, process::ExitCode};
+
+use client::{ClientError, PrivateKeyError, SignError, WriteKeyPairError};
+use server::{AppError, app::OpenError, settings::SettingError};
+
+/// What a command comes back with.
+pub(crate) type Outcome<T = ()> = Result<T, Failure>;
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// What happened, and what to do next.
+    Told(String),
+    /// Everything is on standard output already.
+    Printed,
+    /// Standard output takes no more.
+    Output(io::Error),
+}
+
+impl Failure {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self::Told(message.into())
+    }
+
+    /// Tells it on standard error.
+    pub(crate) fn report(&self) -> ExitCode {
+        match self {
+            // The reader had enough, as in `keyward audit list | head`.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
+            Self::Printed => {}
+            Self::Told(_) | Self::Output(_) => eprintln!("error: {self}"),
+        }
+        ExitCode::FAILURE
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Told(message) => f.write_str(message),
+            Self::Printed => Ok(()),
+            Self::Output(error) => write!(f, "cannot write to standard output ({error})"),
+        }
+    }
+}
+
+impl From<AppError> for Failure {
+    /// On the host, a person who may read the database may read what is wrong with it.
+    fn from(error: AppError) -> Self {
+        match error {
+            AppError::Internal(reason) | AppError::Unavailable(reason) => Self::Told(reason),
+            other => Self::Told(other.to_problem().detail),
+        }
+    }
+}
+
+macro_rules! told {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::Told(error.to_string())
+            }
+        }
+    )*};
+}
+told!(ClientError, OpenError, PrivateKeyError, SettingError, SignError, WriteKeyPairError);

@@ -1,0 +1,42 @@
+//! Commands on the host open the installation itself, beside a running server or not.
+
+use server::{
+    App,
+    app::{Caller, Parts},
+};
+
+use crate::{
+    configuration::{Configuration, InstallationArguments, ServerArguments, url_of},
+    data_directory::DataDirectory,
+    failure::Outcome,
+};
+
+/// What has to be there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Missing {
+    /// An installation is made where none is.
+    Create,
+    /// A directory without an installation is most likely mistyped.
+    Refuse,
+}
+
+/// Opens the installation, does something as the host, and closes it. What was changed holds on every running server when
+/// this returns.
+pub(crate) async fn on_host<T>(
+    installation: &InstallationArguments,
+    missing: Missing,
+    operation: impl AsyncFnOnce(&App, &Caller) -> Outcome<T>,
+) -> Outcome<T> {
+    let arguments = ServerArguments { installation: installation.clone(), ..Default::default() };
+    let configuration = Configuration::read(&arguments)?;
+    let directory = match missing {
+        Missing::Create => DataDirectory::create(&configuration.data)?,
+        Missing::Refuse => DataDirectory::open(&configuration.data)?,
+    };
+    // Links that are printed lead to the server that runs here, unless its public address is set.
+    let url = directory.server_url().unwrap_or_else(|| url_of(configuration.listen));
+    let app = App::open_on_host(Parts::embedded(directory.path(), configuration.settings(&url))).await?;
+    let result = operation(&app, &Caller::host()).await;
+    app.close().await;
+    result
+}

@@ -1,0 +1,66 @@
+//! `keyward keygen`: an OpenSSH Ed25519 pair, made where it is used.
+
+use std::path::PathBuf;
+
+use client::{SystemRandom, generate_key_pair};
+use serde::Serialize;
+
+use crate::{
+    failure::Outcome,
+    output::{self, shell_word},
+};
+
+/// Make an Ed25519 key pair, as `ssh-keygen -t ed25519 -N ''` does
+///
+/// FILE gets the private key, readable by you alone and without a passphrase; FILE.pub gets the public key. Neither is
+/// ever overwritten.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward keygen
+  keyward keygen -f ci-runner -C 'CI runner'
+  ssh-keygen -t ed25519 -N '' -f ci-runner         makes one just as well")]
+pub(crate) struct Keygen {
+    /// Where the private key goes
+    #[arg(short = 'f', long = "file", value_name = "FILE", default_value = "keyward_ed25519")]
+    file: PathBuf,
+    /// A comment in the files
+    #[arg(short = 'C', long, default_value = "", hide_default_value = true)]
+    comment: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    private_key_file: &'a str,
+    public_key_file: &'a str,
+    public_key: &'a str,
+    fingerprint: &'a str,
+}
+
+impl Keygen {
+    pub(crate) fn run(self) -> Outcome {
+        let pair = generate_key_pair(&SystemRandom, &self.comment);
+        pair.write_key_pair(&self.file)?;
+        let private = self.file.display().to_string();
+        let public = format!("{private}.pub");
+        if self.json {
+            return output::json(&Written {
+                private_key_file: &private,
+                public_key_file: &public,
+                public_key: &pair.public_openssh,
+                fingerprint: &pair.fingerprint,
+            });
+        }
+        output::line(format!("private key: {private} (yours alone: never send it anywhere)"))?;
+        output::line(format!("public key:  {public}"))?;
+        output::line(format!("fingerprint: {}\n\n{}\n", pair.fingerprint, pair.public_openssh))?;
+        output::line(format!(
+            "next: have the public key registered (on a page, with `keyward keys create`, or on the host with \
+             `keyward admin add-key`), then try it with\n      keyward whoami --url URL --key {}",
+            shell_word(&private)
+        ))
+    }
+}

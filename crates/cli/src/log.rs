@@ -1,0 +1,22 @@
+//! The log on standard error: lines for a person at a terminal, JSON for everything else.
+
+use std::io::{self, IsTerminal as _};
+
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::failure::{Failure, Outcome};
+
+/// Starts the log. `KEYWARD_LOG` says what is in it, else `default` does.
+pub(crate) fn start(default: &str) -> Outcome {
+    let wanted = std::env::var("KEYWARD_LOG").ok().filter(|filter| !filter.trim().is_empty());
+    let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or(default)).map_err(|error| {
+        Failure::new(format!("KEYWARD_LOG cannot be taken ({error}): write for example `info` or `server=debug`"))
+    })?;
+    let builder = fmt().with_env_filter(filter).with_writer(io::stderr);
+    let started = if io::stderr().is_terminal() {
+        builder.with_target(false).try_init()
+    } else {
+        builder.json().flatten_event(true).try_init()
+    };
+    started.map_err(|error| Failure::new(format!("the log cannot be started: {error}")))
+}

@@ -1,0 +1,117 @@
+//! `keyward serve`: the server, in production.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+};
+
+use server::{App, app::Parts, http::Server};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    configuration::{Configuration, ServerArguments, url_of},
+    data_directory::{DataDirectory, ServeLock},
+    failure::{Failure, Outcome},
+    log, output,
+};
+
+/// Runs the server until Ctrl-C or SIGTERM.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Every setting can stand in keyward.toml (`listen = \"127.0.0.1:8080\"`) or in a variable (`KEYWARD_LISTEN`); the flag
+comes first, then the variable, then the file. Besides the flags there are `service_account_domain`,
+`support_contact`, `workspace_creation`, `encord_hosts` and `lease` (seconds). KEYWARD_LOG sets what is logged: `info`,
+`warn`, `server=debug`.
+
+Examples:
+  keyward serve
+  keyward serve --listen 127.0.0.1:9000 --data /var/lib/keyward
+  keyward serve --public-url https://keys.example.com      behind a proxy that ends TLS
+
+Then, on the same machine:
+  keyward admin create-user --email you@example.com --name You --password-stdin --operator")]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+impl Serve {
+    pub(crate) async fn run(self) -> Outcome {
+        log::start("info,sqlx=warn")?;
+        let running = Running::start(&Configuration::read(&self.server)?).await?;
+        // Whoever reads the line may stop the server at once.
+        let stop = stop_signal()?;
+        running.print_line()?;
+        running.serve(stop).await
+    }
+}
+
+/// A server that has everything it needs, and answers once [`serve`](Self::serve) is called.
+pub(crate) struct Running {
+    pub(crate) app: Arc<App>,
+    pub(crate) address: SocketAddr,
+    /// Where it is reached on this machine.
+    pub(crate) url: String,
+    pub(crate) directory: DataDirectory,
+    server: Server,
+    lock: ServeLock,
+}
+
+impl Running {
+    /// Checks the settings, then takes the data directory and the address, then opens the installation.
+    pub(crate) async fn start(configuration: &Configuration) -> Outcome<Self> {
+        configuration.validate()?;
+        let directory = DataDirectory::create(&configuration.data)?;
+        let mut lock = directory.lock()?;
+        let listener = TcpListener::bind(configuration.listen).map_err(|e| cannot_listen(configuration.listen, &e))?;
+        let address = listener.local_addr().map_err(|e| cannot_listen(configuration.listen, &e))?;
+        let url = url_of(address);
+        let settings = configuration.settings(&url);
+        let public_url = settings.public_url.clone();
+        let app = App::open_for_serving(Parts::embedded(directory.path(), settings)).await?;
+        lock.announce(&public_url)?;
+        let server = Server::on_listener(Arc::clone(&app), listener);
+        Ok(Self { app, address, url, directory, server, lock })
+    }
+
+    pub(crate) fn print_line(&self) -> Outcome {
+        output::line(format!(
+            "keyward listens on http://{} (data in {})",
+            self.address,
+            self.directory.path().display()
+        ))
+    }
+
+    /// Answers requests until `stop` resolves, and lets those under way finish.
+    pub(crate) async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Outcome {
+        let served = self.server.run(stop).await;
+        drop(self.lock);
+        served.map_err(|error| cannot_listen(self.address, &error))
+    }
+}
+
+/// Resolves on Ctrl-C or SIGTERM.
+pub(crate) fn stop_signal() -> Outcome<impl Future<Output = ()> + Send + 'static> {
+    let listen = |kind| signal(kind).map_err(|error| Failure::new(format!("signals cannot be listened for: {error}")));
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {
+    let way_out = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another program listens there: stop it, or choose another port with `--listen` \
+                                     (port 0 takes a free one)"
+        }
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address: choose one of its own with `--listen`",
+        io::ErrorKind::PermissionDenied => "ports below 1024 need rights: choose a higher one with `--listen`",
+        _ => "choose another address with `--listen`",
+    };
+    Failure::new(format!("cannot listen on {address} ({error}); {way_out}"))
+}

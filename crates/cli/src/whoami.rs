@@ -1,0 +1,44 @@
+//! `keyward whoami`: who the server takes the holder of a key for.
+
+use api::PrincipalKind;
+
+use crate::{connection::ConnectionArguments, failure::Outcome, output};
+
+/// Show who you are to the server, with which key, and where you are a member
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward whoami --url https://keys.example.com --key ~/.ssh/id_ed25519
+  KEYWARD_URL=https://keys.example.com KEYWARD_KEY=\"$CI_SECRET\" keyward whoami --json")]
+pub(crate) struct Whoami {
+    #[command(flatten)]
+    connection: ConnectionArguments,
+    /// Print the JSON of the API
+    #[arg(long)]
+    json: bool,
+}
+
+impl Whoami {
+    pub(crate) async fn run(self) -> Outcome {
+        let me: api::Me = self.connection.client()?.get("/api/v1/me").await?;
+        if self.json {
+            return output::json(&me);
+        }
+        let kind = match me.principal.kind {
+            PrincipalKind::User => "user",
+            PrincipalKind::ServiceAccount => "service account",
+        };
+        let operator = if me.operator { ", operator" } else { "" };
+        output::line(format!("{} ({kind} {}, {}{operator})", me.principal.email, me.principal.name, me.principal.id))?;
+        if let Some(key) = &me.key {
+            output::line(format!("key        {} ({})", key.fingerprint, key.id))?;
+        }
+        for workspace in &me.workspaces {
+            output::line(format!(
+                "workspace  {} ({}, {}): {}",
+                workspace.slug, workspace.name, workspace.id, workspace.role
+            ))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,70 @@
+//! `keyward demo`.
+
+use crate::support::{Home, Running};
+
+#[test]
+fn the_demo_accepts_one_request_refuses_another_and_says_how_to_go_on() {
+    let home = Home::new();
+    let demo = Running::start(home.keyward(&["demo", "--listen", "127.0.0.1:0"]));
+    let accepted = demo.line_with("accepted: ");
+    assert!(accepted.contains("SHA256:") && accepted.ends_with("demo-bot@demo.sa.keyward.local"), "{accepted}");
+    assert!(demo.line_with("refused: ").ends_with(": digest does not match body"));
+
+    // The lines that it prints work when they are pasted.
+    for command in [" whoami ", " request GET "] {
+        let line = demo.line_with(command);
+        let output = std::process::Command::new("sh").args(["-c", &line]).current_dir(home.path()).output();
+        let output = output.expect("a shell");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && text.contains("demo-bot@demo.sa.keyward.local"), "{line}: {text}");
+    }
+    let log = home.run(&["audit", "list", "--action", "request.refuse"]).ok();
+    assert!(log.contains("digest does not match body"), "{log}");
+    demo.signal("INT");
+    assert_eq!(demo.stop(), Some(0));
+}
+
+#[test]
+fn a_second_demo_goes_on_with_what_is_there() {
+    let home = Home::new();
+    let start = || Running::start(home.keyward(&["demo", "--listen", "127.0.0.1:0", "--data", "d"]));
+    let demo = start();
+    let first = demo.line_with("accepted: ");
+    demo.line_with("refused: ");
+    assert_eq!(demo.stop(), Some(0));
+
+    let demo = start();
+    assert_eq!(demo.line_with("accepted: "), first, "the same key");
+    demo.line_with("refused: ");
+    assert_eq!(demo.stop(), Some(0));
+
+    // A key file that was lost is no end either.
+    std::fs::remove_file(home.file("d/demo-bot.key")).expect("a key file");
+    std::fs::remove_file(home.file("d/demo-bot.key.pub")).expect("a key file");
+    let demo = start();
+    assert_ne!(demo.line_with("accepted: "), first, "another key");
+    demo.line_with("refused: ");
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_with_the_way_out() {
+    let home = Home::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let refused = home.run(&["demo", "--listen", &address]).refused();
+    assert!(refused.contains(&address) && refused.contains("--listen"), "{refused}");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_key_file_and_its_directory_are_for_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = Home::new();
+    let demo = Running::start(home.keyward(&["demo", "--listen", "127.0.0.1:0"]));
+    demo.line_with("refused: ");
+    let mode = |name: &str| home.file(name).metadata().expect("a file").permissions().mode() & 0o777;
+    assert_eq!(mode("keyward-data"), 0o700);
+    for file in ["demo-bot.key", "installation.key", "keyward.db"] {
+        assert_eq!(mode(&format!("keyward-data/{file}")), 0o600, "{file}");
+    }
+}

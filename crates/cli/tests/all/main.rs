@@ -1,0 +1,10 @@
+//! The real binary in temporary directories, as a person at a shell uses it.
+
+mod admin;
+mod audit;
+mod demo;
+mod help;
+mod keygen;
+mod request;
+mod serve;
+mod support;

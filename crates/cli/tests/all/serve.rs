@@ -1,0 +1,91 @@
+//! `keyward serve`: settings, the data directory, starting and stopping.
+
+use std::process::Stdio;
+
+use crate::support::{Home, Running};
+
+#[test]
+fn a_second_server_on_one_directory_is_refused_and_the_next_one_after_it_is_not() {
+    let home = Home::new();
+    let server = home.serve();
+    let refused = home.run(&["serve", "--listen", "127.0.0.1:0"]).refused();
+    assert!(refused.contains("runs on ./keyward-data already") && refused.contains(&server.url), "{refused}");
+    assert_eq!(server.stop(), Some(0));
+    let server = home.serve();
+    // A server that was killed leaves nothing that stands in the way.
+    server.signal("KILL");
+    assert_eq!(server.stop(), None);
+    home.serve();
+}
+
+#[test]
+fn an_unsafe_or_mistyped_setting_refuses_to_start_and_is_named() {
+    let home = Home::new();
+    home.write("typo.toml", "lissten = \"127.0.0.1:0\"\n");
+    for (arguments, variable, named) in [
+        (&["--listen", "0.0.0.0:0"][..], None, "setting `listen`"),
+        (&["--public-url", "http://keys.example.com"], None, "setting `public_url`"),
+        (&["--public-url", "https://keys.example.com/"], None, "setting `public_url`"),
+        (&["--config", "typo.toml"], None, "`lissten`"),
+        (&["--config", "nowhere.toml"], None, "nowhere.toml"),
+        (&[], Some(("KEYWARD_LISTEN", "8080")), "KEYWARD_LISTEN"),
+        (&[], Some(("KEYWARD_LEASE", "0")), "setting `lease`"),
+        (&[], Some(("KEYWARD_ENCORD_HOSTS", "a b")), "setting `encord_hosts`"),
+        (&[], Some(("KEYWARD_LOG", "=[")), "KEYWARD_LOG"),
+    ] {
+        let mut command = home.keyward(&[&["serve"], arguments].concat());
+        let output = command.envs(variable).stdin(Stdio::null()).output().expect("keyward starts");
+        let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(named), "{named}: {stderr}");
+        assert!(!home.file("keyward-data").exists(), "nothing is made");
+    }
+}
+
+#[test]
+fn settings_come_from_flag_variable_and_file_in_that_order() {
+    let home = Home::new();
+    home.write(
+        "keyward.toml",
+        "data = \"by-file\"\nlisten = \"127.0.0.1:0\"\nservice_account_domain = \"sa.example\"\n",
+    );
+    drop(Running::start(home.keyward(&["serve"])));
+    assert!(home.file("by-file/keyward.db").exists());
+
+    let mut command = home.keyward(&["serve"]);
+    command.env("KEYWARD_DATA", "by-variable");
+    drop(Running::start(command));
+    assert!(home.file("by-variable/keyward.db").exists());
+
+    let mut command = home.keyward(&["serve", "--data", "by-flag"]);
+    command.env("KEYWARD_DATA", "by-variable");
+    drop(Running::start(command));
+    assert!(home.file("by-flag/keyward.db").exists());
+
+    // Commands on the host read the same file.
+    home.create_operator();
+    home.run(&["admin", "create-workspace", "--name", "Acme", "--slug", "acme", "--admin", "ann@example.com"]).ok();
+    let create = ["admin", "create-service-account", "--workspace", "acme", "--name", "bot", "--json"];
+    assert_eq!(home.run(&create).json()["email"], "bot@acme.sa.example");
+}
+
+#[test]
+fn the_log_is_json_where_nobody_looks() {
+    let home = Home::new();
+    let log = std::fs::File::create(home.file("log")).expect("a file");
+    let mut child = home
+        .keyward(&["serve", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .expect("keyward starts");
+    let mut line = String::new();
+    let mut stdout = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
+    std::io::BufRead::read_line(&mut stdout, &mut line).expect("a line");
+    assert!(line.starts_with("keyward listens on http://127.0.0.1:"), "{line}");
+    std::process::Command::new("sh").args(["-c", &format!("kill {}", child.id())]).status().expect("a shell");
+    assert!(child.wait().expect("an end").success());
+    let log = std::fs::read_to_string(home.file("log")).expect("the log");
+    let last: serde_json::Value = serde_json::from_str(log.lines().last().expect("a line")).expect("JSON");
+    assert_eq!(last["message"], "stopping: requests under way may finish");
+}

@@ -1,0 +1,194 @@
+//! A home directory of a test, the programs that are run in it, and servers that run beside them.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::mpsc::{Receiver, channel},
+    time::Duration,
+};
+
+use serde_json::Value;
+
+/// Far more than any step takes, also on a machine that is busy with other things.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// An empty directory in which everything of a test happens.
+pub(crate) struct Home {
+    directory: tempfile::TempDir,
+}
+
+/// A program that has ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// A `keyward serve` or `keyward demo` that runs.
+pub(crate) struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    pub(crate) url: String,
+}
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        Self { directory: tempfile::tempdir().expect("a temporary directory") }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.file(name), text).expect("a file");
+    }
+
+    /// `keyward` in this directory, with no variable that this test does not set.
+    pub(crate) fn keyward(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keyward"));
+        command.args(arguments).current_dir(self.path()).env_clear().env("HOME", self.path());
+        command
+    }
+
+    /// Runs `keyward` to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        self.keyward(arguments).stdin(Stdio::null()).output().expect("keyward starts").into()
+    }
+
+    /// Runs `keyward`, with this on its standard input.
+    pub(crate) fn run_with_input(&self, arguments: &[&str], input: &str) -> Ran {
+        let mut command = self.keyward(arguments);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("keyward starts");
+        child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("keyward reads");
+        child.wait_with_output().expect("keyward ends").into()
+    }
+
+    /// Runs another program to its end, which must be a good one.
+    #[track_caller]
+    pub(crate) fn tool(&self, program: &str, arguments: &[&str]) -> String {
+        let output = Command::new(program).args(arguments).current_dir(self.path()).output();
+        Ran::from(output.unwrap_or_else(|error| panic!("{program}: {error}"))).ok()
+    }
+
+    /// A fresh key pair by `ssh-keygen`.
+    pub(crate) fn ssh_keygen(&self, name: &str) {
+        self.tool("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", name]);
+    }
+
+    /// `keyward serve` on a free port.
+    pub(crate) fn serve(&self) -> Running {
+        Running::start(self.keyward(&["serve", "--listen", "127.0.0.1:0"]))
+    }
+
+    /// An operator, who may begin.
+    pub(crate) fn create_operator(&self) {
+        let create = ["admin", "create-user", "--email", "ann@example.com", "--name", "Ann", "--operator"];
+        self.run(&create).ok();
+    }
+
+    /// An operator with the key in `name`.
+    pub(crate) fn create_operator_with_key(&self, name: &str) {
+        self.create_operator();
+        self.ssh_keygen(name);
+        let public = format!("{name}.pub");
+        let add = ["admin", "add-key", "--user", "ann@example.com", "--title", name, "--public-key-file", &public];
+        self.run(&add).ok();
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+}
+
+impl Ran {
+    /// What it printed, after it was seen to succeed.
+    #[track_caller]
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "{}{}", self.stdout, self.stderr);
+        self.stdout
+    }
+
+    /// What it printed as JSON, after it was seen to succeed.
+    #[track_caller]
+    pub(crate) fn json(self) -> Value {
+        serde_json::from_str(&self.ok()).expect("JSON")
+    }
+
+    /// What it said on standard error, after it was seen to fail with status 1.
+    #[track_caller]
+    pub(crate) fn refused(self) -> String {
+        assert_eq!(self.code, Some(1), "{}{}", self.stdout, self.stderr);
+        self.stderr
+    }
+}
+
+impl Running {
+    /// Starts a server, and returns when it listens.
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("keyward starts");
+        let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut running = Self { child, lines, url: String::new() };
+        let line = running.line_with("keyward listens on ");
+        let url = line.split_whitespace().nth(3).expect("the fourth word is the URL");
+        url.clone_into(&mut running.url);
+        running
+    }
+
+    /// The next line that holds this text.
+    #[track_caller]
+    pub(crate) fn line_with(&self, text: &str) -> String {
+        loop {
+            let line = self.lines.recv_timeout(DEADLINE);
+            let line = line.unwrap_or_else(|error| panic!("no line with {text:?} came: {error}"));
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Stops it as a service manager does, and tells its exit status.
+    pub(crate) fn stop(mut self) -> Option<i32> {
+        self.signal("TERM");
+        self.child.wait().expect("keyward ends").code()
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let kill = format!("kill -{signal} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell").success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already, which is what this is for.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
