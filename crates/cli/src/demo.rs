@@ -66,8 +66,8 @@ impl Demo {
         if shown.is_err() {
             failed.notify_one();
         }
-        let served = server.await.map_err(|error| Failure::new(format!("the server ended early: {error}")))?;
-        shown.and(served)
+        let stopped = server.await.map_err(|error| Failure::new(format!("the server ended early: {error}")))?;
+        shown.and(stopped)
     }
 }
 

@@ -188,12 +188,11 @@ impl Request {
 }
 
 fn print_signed(request: &HttpRequest<Vec<u8>>, base: &str) -> Outcome {
-    let mut text = format!("{base}\n\n");
-    for name in ["Signature-Input", "Signature", "Content-Digest"] {
-        if let Some(value) = request.headers().get(name) {
-            text.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes())));
-        }
-    }
+    let signed = ["Signature-Input", "Signature", "Content-Digest"].into_iter().filter_map(|name| {
+        let value = request.headers().get(name)?;
+        Some(format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes())))
+    });
+    let text = format!("{base}\n\n{}", signed.collect::<String>());
     output::bytes(text.as_bytes())
 }
 

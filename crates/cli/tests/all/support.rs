@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 
 /// Far more than any step takes, also on a machine that is busy with other things.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// An empty directory in which everything of a test happens.
 pub(crate) struct Home {
