@@ -8,10 +8,11 @@ use std::{
     time::Duration,
 };
 
+use domain::route::Route;
 use serde::{Deserialize, de::value::StrDeserializer};
 use server::{
     Settings,
-    settings::{SettingError, WorkspaceCreation},
+    settings::{ProxyNetwork, RateLimits, SettingError, WorkspaceCreation},
 };
 
 use crate::failure::{Failure, Outcome};
@@ -57,6 +58,9 @@ struct Source {
     support_contact: Option<String>,
     workspace_creation: Option<WorkspaceCreation>,
     encord_hosts: Option<Vec<String>>,
+    trusted_proxies: Option<Vec<ProxyNetwork>>,
+    routes: Option<Vec<Route>>,
+    rate_limits: Option<RateLimits>,
     /// In seconds.
     lease: Option<u64>,
 }
@@ -108,6 +112,9 @@ impl Configuration {
             support_contact: source.support_contact.or(defaults.support_contact),
             workspace_creation: source.workspace_creation.unwrap_or(defaults.workspace_creation),
             encord_hosts: source.encord_hosts.unwrap_or(defaults.encord_hosts),
+            trusted_proxies: source.trusted_proxies.unwrap_or(defaults.trusted_proxies),
+            routes: source.routes.unwrap_or(defaults.routes),
+            rate_limits: source.rate_limits.unwrap_or(defaults.rate_limits),
             lease: source.lease.map_or(defaults.lease, Duration::from_secs),
             public_url: defaults.public_url,
         }
@@ -151,6 +158,9 @@ impl Source {
             support_contact: self.support_contact.or(other.support_contact),
             workspace_creation: self.workspace_creation.or(other.workspace_creation),
             encord_hosts: self.encord_hosts.or(other.encord_hosts),
+            trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
+            routes: self.routes.or(other.routes),
+            rate_limits: self.rate_limits.or(other.rate_limits),
             lease: self.lease.or(other.lease),
         }
     }
@@ -197,7 +207,11 @@ fn read_variables(variable: impl Fn(&str) -> Outcome<Option<String>>) -> Outcome
             Some(text.parse().map_err(|_| malformed("KEYWARD_LEASE", &text, "a number of seconds such as 2"))?)
         }
     };
-    let list = |text: String| text.split(',').map(|item| item.trim().to_owned()).collect();
+    let list = |text: String| text.split(',').map(|item| item.trim().to_owned()).collect::<Vec<_>>();
+    let trusted_proxies = match variable("KEYWARD_TRUSTED_PROXIES")? {
+        None => None,
+        Some(text) => Some(list(text).iter().map(|network| network.parse()).collect::<Result<_, SettingError>>()?),
+    };
     Ok(Source {
         listen,
         data: variable("KEYWARD_DATA")?.map(PathBuf::from),
@@ -206,6 +220,10 @@ fn read_variables(variable: impl Fn(&str) -> Outcome<Option<String>>) -> Outcome
         support_contact: variable("KEYWARD_SUPPORT_CONTACT")?,
         workspace_creation,
         encord_hosts: variable("KEYWARD_ENCORD_HOSTS")?.map(list),
+        trusted_proxies,
+        // What takes a table to say stands in the file only.
+        routes: None,
+        rate_limits: None,
         lease,
     })
 }
@@ -252,6 +270,19 @@ mod tests {
         let (_directory, arguments) = with_file("pubic_url = \"https://keys.example.com\"\n");
         let refused = read(&arguments, &[]).expect_err("a typo").to_string();
         assert!(refused.contains("`pubic_url`") && refused.contains("settings.toml"), "{refused}");
+    }
+
+    #[test]
+    fn tables_stand_in_the_file() {
+        let (_directory, arguments) = with_file(
+            "trusted_proxies = [\"127.0.0.1\"]\n[rate_limits]\nper_key = 5\n[[routes]]\nmatch = \"GET /v2/**\"\nrequire \
+             = \"authenticated\"\n",
+        );
+        let settings = read(&arguments, &[]).expect("settings").settings("http://127.0.0.1:8080");
+        assert!(settings.is_trusted_proxy(Ipv4Addr::LOCALHOST.into()));
+        assert_eq!((settings.rate_limits.per_key, settings.routes.len()), (5, 1));
+        let everybody = read(&arguments, &[("KEYWARD_TRUSTED_PROXIES", "10.0.0.1, 0.0.0.0/0")]).expect_err("everybody");
+        assert!(everybody.to_string().starts_with("setting `trusted_proxies`"), "{everybody}");
     }
 
     #[test]

@@ -21,8 +21,8 @@ use crate::{
 #[command(after_help = "\
 Every setting can stand in keyward.toml (`listen = \"127.0.0.1:8080\"`) or in a variable (`KEYWARD_LISTEN`); the flag
 comes first, then the variable, then the file. Besides the flags there are `service_account_domain`,
-`support_contact`, `workspace_creation`, `encord_hosts` and `lease` (seconds). KEYWARD_LOG sets what is logged: `info`,
-`warn`, `server=debug`.
+`support_contact`, `workspace_creation`, `encord_hosts`, `trusted_proxies`, `lease` (seconds) and, in the file,
+`[rate_limits]` and `[[routes]]`. KEYWARD_LOG sets what is logged: `info`, `warn`, `server=debug`.
 
 Examples:
   keyward serve
