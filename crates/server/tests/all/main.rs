@@ -3,6 +3,7 @@
 #![expect(unreachable_pub, reason = "one binary: its own rooms are all there is to reach")]
 
 mod access;
+mod audit;
 mod body_digest;
 mod encord;
 mod forward_auth;
