@@ -83,7 +83,7 @@ impl Stack {
         let workspace = test.workspace("acme", &admin).await;
 
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let keyward = Server::bind(Arc::clone(&test.app), &ServerOptions { listen: any_port }).expect("a free port");
+        let keyward = Server::bind(Arc::clone(&test.app), &ServerOptions::plain(any_port)).expect("a free port");
         let keyward_address = keyward.address().expect("an address");
         tokio::spawn(keyward.run(std::future::pending()));
 
