@@ -1,0 +1,101 @@
+//! THREATS §1 (OpenBao CVE-2025-62705): secrets are in no log, no audit event and no database file.
+
+use std::{
+    cell::Cell,
+    io::{self, Write},
+    sync::{Arc, Mutex},
+};
+
+use serde_json::json;
+use tracing_subscriber::{Layer as _, filter::dynamic_filter_fn, fmt, layer::SubscriberExt as _, registry};
+
+use crate::{
+    support::TestApp,
+    wire::{Running, fixed},
+};
+
+thread_local! {
+    /// Whether what this thread logs is kept.
+    static CAPTURED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// All that is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no panic").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+const PRIVATE_KEY: &str = "-----BEGIN OPENSSH PRIVATE KEY-----\n\
+    b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABCANARYPRIVATEKEY\n\
+    -----END OPENSSH PRIVATE KEY-----\n";
+
+#[tokio::test]
+async fn canaries_are_in_no_log_no_audit_event_and_no_file() {
+    let log = Log::default();
+    let writer = log.clone();
+    // One for all threads: events that another test met first would stay off for one of this thread alone. This test's
+    // own thread runs all of its tasks.
+    let all_levels = fmt::layer().with_ansi(false).with_writer(move || writer.clone());
+    let subscriber = registry().with(all_levels.with_filter(dynamic_filter_fn(|_, _| CAPTURED.get())));
+    tracing::subscriber::set_global_default(subscriber).expect("no other test has one");
+    CAPTURED.set(true);
+
+    let test = TestApp::new().await;
+    let running = Running::start(&test);
+    let admin = test.user("ada", false).await;
+    let workspace = test.workspace("acme", &admin).await;
+    let token = test.bearer_token(&admin.key).await;
+    let invitation = test.invite(&workspace, &admin, "eve@example.com", "member").await;
+
+    let accept = "/api/v1/invitations/accept";
+    let password = "canary-password-7b1d";
+    let join = json!({"token": invitation, "name": "Eve", "password": password});
+    let key = json!({"title": "Pasted", "public_key": PRIVATE_KEY});
+    for (request, status) in [
+        (test.get("/api/v1/me").bearer(&token), 200),
+        (test.get("/api/v1/me").bearer(&format!("{token}x")), 401),
+        (test.get(&format!("/api/v1/me?token={token}")).bearer(&token), 200),
+        (test.get(&format!("/api/v1/{token}")).bearer(&token), 404),
+        (test.get("/api/v1/me").header("authorization", &format!("Basic {token}")), 401),
+        (test.get("/api/v1/me").by(&admin.key).bearer(&token), 401),
+        (test.post("/api/v1/me/keys", &key).by(&admin.key), 400),
+        (test.post("/api/v1/me/keys", &json!({"title": "T", "private_key": PRIVATE_KEY})).by(&admin.key), 400),
+        (test.post("/api/v1/me/keys", &json!({"title": 7, "public_key": PRIVATE_KEY})).by(&admin.key), 400),
+        (test.post(accept, &json!({"token": invitation, "name": "", "password": password})), 400),
+        (test.post(accept, &json!({"token": invitation, "name": "Eve", "password": [password]})), 400),
+        (test.post(accept, &json!({"token": format!("{invitation}x"), "name": "Eve", "password": password})), 409),
+        (test.post(accept, &join), 200),
+        (test.post(accept, &join), 409),
+    ] {
+        let what = format!("{} {}", request.method, request.target);
+        let over_the_wire = running.exchange(&fixed(&request)).await;
+        assert!(over_the_wire.starts_with(&format!("HTTP/1.1 {status} ")), "{what}: {over_the_wire}");
+    }
+    test.app.write_journal().await.expect("the store answers");
+
+    let told = String::from_utf8(log.0.lock().expect("no panic").clone()).expect("text");
+    assert!(told.contains("answered") && told.contains("unknown_token"), "the log is captured: {told}");
+    let path = format!("/api/v1/workspaces/{workspace}/audit-events?limit=200");
+    let events = test.get(&path).by(&admin.key).send().await.expect(200).to_string();
+    assert!(events.contains("invitation."), "{events}");
+    let database = std::fs::read(test.directory.path().join("keyward.db")).expect("a file");
+    let log_file = std::fs::read(test.directory.path().join("keyward.db-wal")).expect("a file");
+    let files = String::from_utf8_lossy(&[database, log_file].concat()).into_owned();
+    assert!(files.contains("eve@example.com"), "the database is read");
+    for canary in ["CANARYPRIVATEKEY", &token, password, &invitation] {
+        assert!(!told.contains(canary), "{canary} was logged");
+        assert!(!events.contains(canary), "{canary} is in the audit log");
+    }
+    for canary in ["CANARYPRIVATEKEY", &token, password] {
+        assert!(!files.contains(canary), "{canary} is in the database");
+    }
+}
