@@ -13,6 +13,7 @@ use crate::{
     failure::{Failure, Outcome},
     host::{Missing, on_host},
     output::{self, shell_word},
+    recovery,
 };
 
 /// Users, workspaces, keys and quotas, on the machine that holds the data. Works beside a running server, which has
@@ -32,6 +33,8 @@ pub(crate) enum Admin {
     SetQuota(SetQuota),
     ListUsers(List),
     ListWorkspaces(List),
+    ListSuspendedKeys(recovery::ListSuspendedKeys),
+    ConfirmKeys(recovery::ConfirmKeys),
 }
 
 /// Create a user, who is a member of nothing yet
@@ -168,6 +171,8 @@ impl Admin {
             Self::SetQuota(command) => command.run().await,
             Self::ListUsers(command) => command.users().await,
             Self::ListWorkspaces(command) => command.workspaces().await,
+            Self::ListSuspendedKeys(command) => command.run().await,
+            Self::ConfirmKeys(command) => command.run().await,
         }
     }
 }

@@ -12,6 +12,7 @@ use domain::route::Route;
 use serde::{Deserialize, de::value::StrDeserializer};
 use server::{
     Settings,
+    http::TlsFiles,
     settings::{ProxyNetwork, RateLimits, SettingError, WorkspaceCreation},
 };
 
@@ -45,6 +46,9 @@ pub(crate) struct ServerArguments {
     /// Where clients find this server, such as https://keys.example.com [default: the address] [env: KEYWARD_PUBLIC_URL]
     #[arg(long, value_name = "URL")]
     pub(crate) public_url: Option<String>,
+    /// Where Prometheus reads metrics, at /metrics [default: nowhere] [env: KEYWARD_METRICS_LISTEN]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
 }
 
 /// Settings as one source gives them.
@@ -52,6 +56,9 @@ pub(crate) struct ServerArguments {
 #[serde(default, deny_unknown_fields)]
 struct Source {
     listen: Option<SocketAddr>,
+    metrics_listen: Option<SocketAddr>,
+    tls_certificate: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
     data: Option<PathBuf>,
     public_url: Option<String>,
     service_account_domain: Option<String>,
@@ -74,6 +81,8 @@ pub(crate) struct Configuration {
     pub(crate) data: PathBuf,
     /// Where clients find the server, if that is set.
     pub(crate) public_url: Option<String>,
+    /// Where metrics are read, if anywhere.
+    pub(crate) metrics_listen: Option<SocketAddr>,
     source: Source,
 }
 
@@ -99,6 +108,7 @@ impl Configuration {
             listen: arguments.listen.or(source.listen).unwrap_or(DEFAULT_LISTEN),
             data: installation.data.clone().or_else(|| source.data.clone()).unwrap_or_else(|| DEFAULT_DATA.into()),
             public_url: arguments.public_url.clone().or_else(|| source.public_url.clone()),
+            metrics_listen: arguments.metrics_listen.or(source.metrics_listen),
             source,
         })
     }
@@ -120,15 +130,27 @@ impl Configuration {
         }
     }
 
+    /// Certificate and key, where TLS is served.
+    pub(crate) fn tls(&self) -> Outcome<Option<TlsFiles>> {
+        let refuse = |name, reason: &str| Err(SettingError { name, reason: reason.to_owned() }.into());
+        match (&self.source.tls_certificate, &self.source.tls_key) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate: certificate.clone(), key: key.clone() })),
+            (Some(_), None) => refuse("tls_key", "there is a `tls_certificate` and no key: name its key file, too"),
+            (None, Some(_)) => refuse("tls_certificate", "there is a `tls_key` and no certificate: name its file, too"),
+        }
+    }
+
     /// Refuses what is unsafe or contradictory, before anything is opened.
     pub(crate) fn validate(&self) -> Outcome {
+        self.tls()?;
         let settings = self.settings(&url_of(DEFAULT_LISTEN));
         settings.validate()?;
         let (scheme, _) = settings.public_origin()?;
-        if !self.listen.ip().is_loopback() && scheme != "https" {
+        if !self.listen.ip().is_loopback() && scheme != "https" && self.source.tls_certificate.is_none() {
             let reason = format!(
-                "{} is reached from other machines, where plain HTTP is unsafe; listen on 127.0.0.1, or put a proxy that \
-                 ends TLS in front and set `public_url` to its https:// address",
+                "{} is reached from other machines, where plain HTTP is unsafe; listen on 127.0.0.1, set \
+                 `tls_certificate` and `tls_key`, or put a proxy that ends TLS in front and set `public_url` to its https:// address",
                 self.listen
             );
             return Err(SettingError { name: "listen", reason }.into());
@@ -137,7 +159,7 @@ impl Configuration {
     }
 }
 
-/// Where an address is reached on this machine.
+/// Where an address is reached on this machine, over plain HTTP.
 pub(crate) fn url_of(address: SocketAddr) -> String {
     let ip = match address.ip() {
         ip if !ip.is_unspecified() => ip,
@@ -152,6 +174,9 @@ impl Source {
     fn or(self, other: Self) -> Self {
         Self {
             listen: self.listen.or(other.listen),
+            metrics_listen: self.metrics_listen.or(other.metrics_listen),
+            tls_certificate: self.tls_certificate.or(other.tls_certificate),
+            tls_key: self.tls_key.or(other.tls_key),
             data: self.data.or(other.data),
             public_url: self.public_url.or(other.public_url),
             service_account_domain: self.service_account_domain.or(other.service_account_domain),
@@ -187,12 +212,10 @@ fn read_variables(variable: impl Fn(&str) -> Outcome<Option<String>>) -> Outcome
     let malformed = |name: &str, value: &str, what: &str| {
         Failure::new(format!("{name} is `{value}`, which cannot be taken: write {what}"))
     };
-    let listen = match variable("KEYWARD_LISTEN")? {
-        None => None,
-        Some(text) => Some(
-            text.parse()
-                .map_err(|_| malformed("KEYWARD_LISTEN", &text, "an address and a port such as 127.0.0.1:8080"))?,
-        ),
+    let address = |name: &str| -> Outcome<Option<SocketAddr>> {
+        let Some(text) = variable(name)? else { return Ok(None) };
+        let parsed = text.parse().map_err(|_| malformed(name, &text, "an address and a port such as 127.0.0.1:8080"));
+        parsed.map(Some)
     };
     let workspace_creation = match variable("KEYWARD_WORKSPACE_CREATION")? {
         None => None,
@@ -213,7 +236,10 @@ fn read_variables(variable: impl Fn(&str) -> Outcome<Option<String>>) -> Outcome
         Some(text) => Some(list(text).iter().map(|network| network.parse()).collect::<Result<_, SettingError>>()?),
     };
     Ok(Source {
-        listen,
+        listen: address("KEYWARD_LISTEN")?,
+        metrics_listen: address("KEYWARD_METRICS_LISTEN")?,
+        tls_certificate: variable("KEYWARD_TLS_CERTIFICATE")?.map(PathBuf::from),
+        tls_key: variable("KEYWARD_TLS_KEY")?.map(PathBuf::from),
         data: variable("KEYWARD_DATA")?.map(PathBuf::from),
         public_url: variable("KEYWARD_PUBLIC_URL")?,
         service_account_domain: variable("KEYWARD_SERVICE_ACCOUNT_DOMAIN")?,

@@ -2,6 +2,7 @@
 
 mod admin;
 mod audit;
+mod backup;
 mod configuration;
 mod connection;
 mod data_directory;
@@ -11,6 +12,7 @@ mod host;
 mod keygen;
 mod log;
 mod output;
+mod recovery;
 mod request;
 mod serve;
 mod whoami;
@@ -37,6 +39,8 @@ enum Command {
     Admin(admin::Admin),
     #[command(subcommand)]
     Audit(audit::Audit),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
     Keygen(keygen::Keygen),
     Whoami(whoami::Whoami),
     Request(request::Request),
@@ -54,6 +58,8 @@ Start:
 On the machine that holds the data:
   admin     Create users, workspaces, service accounts; add keys; set quotas; list
   audit     Verify the audit log, sign its head, read it
+  backup    Write a backup of the database, also while a server runs
+  restore   Put a backup into a data directory, with every key suspended
 
 As a client, by signed requests:
   keygen    Make a key pair
@@ -93,6 +99,8 @@ fn run(arguments: Arguments) -> Outcome {
             Command::Serve(command) => command.run().await,
             Command::Admin(command) => command.run().await,
             Command::Audit(command) => command.run().await,
+            Command::Backup(command) => command.run().await,
+            Command::Restore(command) => command.run().await,
             Command::Keygen(command) => command.run(),
             Command::Whoami(command) => command.run().await,
             Command::Request(command) => command.run().await,

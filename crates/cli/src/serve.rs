@@ -21,8 +21,8 @@ use crate::{
 #[command(after_help = "\
 Every setting can stand in keyward.toml (`listen = \"127.0.0.1:8080\"`) or in a variable (`KEYWARD_LISTEN`); the flag
 comes first, then the variable, then the file. Besides the flags there are `service_account_domain`,
-`support_contact`, `workspace_creation`, `encord_hosts`, `trusted_proxies`, `lease` (seconds) and, in the file,
-`[rate_limits]` and `[[routes]]`. KEYWARD_LOG sets what is logged: `info`, `warn`, `server=debug`.
+`support_contact`, `workspace_creation`, `encord_hosts`, `trusted_proxies`, `tls_certificate` and `tls_key` (PEM files,
+read again when they change), `lease` (seconds) and, in the file, `[rate_limits]` and `[[routes]]`. KEYWARD_LOG sets what is logged: `info`, `warn`, `server=debug`.
 
 Examples:
   keyward serve
@@ -66,21 +66,27 @@ impl Running {
         let mut lock = directory.lock()?;
         let listener = TcpListener::bind(configuration.listen).map_err(|e| cannot_listen(configuration.listen, &e))?;
         let address = listener.local_addr().map_err(|e| cannot_listen(configuration.listen, &e))?;
-        let url = url_of(address);
+        let tls = configuration.tls()?;
+        let plain_url = url_of(address);
+        let url = if tls.is_some() { plain_url.replacen("http://", "https://", 1) } else { plain_url };
         let settings = configuration.settings(&url);
         let public_url = settings.public_url.clone();
         let app = App::open_for_serving(Parts::embedded(directory.path(), settings)).await?;
         lock.announce(&public_url)?;
-        let server = Server::on_listener(Arc::clone(&app), listener);
+        let mut server = Server::on_listener(Arc::clone(&app), listener).with_tls(tls);
+        if let Some(metrics) = configuration.metrics_listen {
+            server = server.with_metrics(metrics).map_err(|error| cannot_listen(metrics, &error))?;
+        }
         Ok(Self { app, address, url, directory, server, lock })
     }
 
     pub(crate) fn print_line(&self) -> Outcome {
-        output::line(format!(
-            "keyward listens on http://{} (data in {})",
-            self.address,
-            self.directory.path().display()
-        ))
+        output::line(format!("keyward listens on {} (data in {})", self.url, self.directory.path().display()))?;
+        match self.server.metrics_address() {
+            Ok(Some(metrics)) => output::line(format!("metrics are on http://{metrics}/metrics")),
+            Ok(None) => Ok(()),
+            Err(error) => Err(Failure::new(format!("the address of the metrics is not to be had ({error})"))),
+        }
     }
 
     /// Answers requests until `stop` resolves, and lets those under way finish.

@@ -23,7 +23,15 @@ mod upkeep;
 mod user;
 mod workspace;
 
-use std::{borrow::Cow, collections::BTreeMap, fmt::Display, net::IpAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fmt::Display,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use domain::{
     ApiKeyId, AuditEvent, AuditEventId, AuditPrincipal, Clock, InstallationKey, NodeId, Random, Timestamp, WorkspaceId,
@@ -169,9 +177,15 @@ impl Parts {
     /// An embedded database in a data directory, on the machine's own clock and randomness.
     #[must_use]
     pub fn embedded(data: &Path, settings: Settings) -> Self {
+        Self::embedded_at(data.join("keyward.db"), data.join("installation.key"), settings)
+    }
+
+    /// An embedded database and the installation's key, wherever they are.
+    #[must_use]
+    pub fn embedded_at(database: PathBuf, installation_key: PathBuf, settings: Settings) -> Self {
         Self {
-            store: StoreOptions { engine: store::Engine::Sqlite { path: data.join("keyward.db") } },
-            installation_key: data.join("installation.key"),
+            store: StoreOptions { engine: store::Engine::Sqlite { path: database } },
+            installation_key,
             settings,
             clock: Arc::new(crate::system::SystemClock),
             random: Arc::new(crate::system::SystemRandom),

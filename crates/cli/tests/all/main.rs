@@ -2,9 +2,12 @@
 
 mod admin;
 mod audit;
+mod backup;
+mod crash;
 mod demo;
 mod help;
 mod keygen;
 mod request;
 mod serve;
 mod support;
+mod tls;

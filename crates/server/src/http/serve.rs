@@ -62,15 +62,32 @@ pub struct Server {
 }
 
 impl Server {
+    /// Serves TLS with these files, or plain HTTP without.
+    #[must_use]
+    pub fn with_tls(mut self, files: Option<TlsFiles>) -> Self {
+        self.tls = files;
+        self
+    }
+
+    /// Tells metrics at this address.
+    ///
+    /// # Errors
+    /// The address is taken or not ours.
+    pub fn with_metrics(mut self, listen: SocketAddr) -> io::Result<Self> {
+        self.metrics_listener = Some(std::net::TcpListener::bind(listen)?);
+        Ok(self)
+    }
+
     /// Takes the address. Requests wait until [`run`](Self::run).
     ///
     /// # Errors
     /// The address is taken or not ours.
     pub fn bind(app: Arc<App>, options: &ServerOptions) -> io::Result<Self> {
-        let mut server = Self::on_listener(app, std::net::TcpListener::bind(options.listen)?);
-        server.metrics_listener = options.metrics_listen.map(std::net::TcpListener::bind).transpose()?;
-        server.tls.clone_from(&options.tls);
-        Ok(server)
+        let server = Self::on_listener(app, std::net::TcpListener::bind(options.listen)?).with_tls(options.tls.clone());
+        match options.metrics_listen {
+            Some(listen) => server.with_metrics(listen),
+            None => Ok(server),
+        }
     }
 
     /// Takes a listener that somebody else opened.
