@@ -61,6 +61,7 @@ pub fn router(app: Arc<App>) -> (Router, OpenApi) {
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(check_ready).with_state(Arc::clone(&app)))
+        .method_not_allowed_fallback(|| async { AppError::MethodNotAllowed })
         .merge(forward_auth::router().with_state(Arc::clone(&app)))
         .merge(ui::router(&app))
         .merge(api)

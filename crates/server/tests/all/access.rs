@@ -3,6 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
+use server::{
+    App,
+    app::{Caller, Parts},
+};
 
 use crate::support::{Actor, Answer, TestApp};
 
@@ -176,6 +180,14 @@ impl World {
         let neighbour_key = admin_account.key.id.clone();
         let token = test.bearer_token(&admin.key).await;
         test.app.close().await;
+        let parts = Parts {
+            clock: test.clock.clone(),
+            random: test.random.clone(),
+            ..Parts::embedded(test.directory.path(), test.app.settings().clone())
+        };
+        let on_host = App::open_on_host(parts).await.expect("what was closed opens again");
+        on_host.back_up(&Caller::host(), &test.directory.path().join("snapshot")).await.expect("a snapshot");
+        on_host.close().await;
         let People { member, account, invitation_token } = people;
         let actors =
             [None, Some(stranger), Some(member), Some(admin), Some(operator), Some(account), Some(admin_account), None];
@@ -185,9 +197,9 @@ impl World {
     /// The same world again, as if nothing had been asked yet.
     async fn open(&self) -> TestApp {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        for file in std::fs::read_dir(self.closed.directory.path()).expect("the data") {
-            let file = file.expect("a file");
-            std::fs::copy(file.path(), directory.path().join(file.file_name())).expect("a copy");
+        let closed = self.closed.directory.path();
+        for (from, to) in [("snapshot", "keyward.db"), ("installation.key", "installation.key")] {
+            std::fs::copy(closed.join(from), directory.path().join(to)).expect("a copy");
         }
         let (clock, random) = (Arc::clone(&self.closed.clock), Arc::clone(&self.closed.random));
         TestApp::open(Arc::new(directory), clock, random, |_| {}).await

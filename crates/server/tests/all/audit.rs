@@ -1,9 +1,187 @@
-//! The audit log, as the host and operators see it.
+//! The audit log: every change with who, which key and from where; refusals with their reason, bounded.
+
+use std::{collections::BTreeSet, slice, time::Duration};
 
 use http::StatusCode;
+use serde_json::{Value, json};
 use server::app::{AuditFilter, Caller, Paging};
 
-use crate::support::TestApp;
+use crate::support::{Actor, Key, TestApp};
+
+struct Acme {
+    test: TestApp,
+    ada: Actor,
+    ws: String,
+    at: String,
+}
+
+async fn acme() -> Acme {
+    let test = TestApp::new().await;
+    let ada = test.user("ada", false).await;
+    let ws = test.workspace("acme", &ada).await;
+    let at = format!("/api/v1/workspaces/{ws}");
+    Acme { test, ada, ws, at }
+}
+
+impl Acme {
+    /// The latest first.
+    async fn events(&self, filter: &str) -> Vec<Value> {
+        let path = format!("{}/audit-events?limit=200&{filter}", self.at);
+        let page = self.test.get(&path).by(&self.ada.key).send().await.expect(200);
+        page["items"].as_array().unwrap().clone()
+    }
+
+    /// Does one thing, and sees that it left exactly these events, by Ada, with her key, from her address.
+    async fn does(&self, method: &str, path: &str, body: Value, status: u16, actions: &[&str]) -> Value {
+        let before = self.events("").await.len();
+        let mut request = self.test.request(method, &format!("{}{path}", self.at), &body).by(&self.ada.key);
+        request.address = "192.0.2.7".parse().unwrap();
+        let answer = request.send().await.expect(status);
+        let events = self.events("").await;
+        let new = &events[..events.len() - before];
+        let told: Vec<&str> = new.iter().rev().map(|event| event["action"].as_str().unwrap()).collect();
+        assert_eq!(told, actions, "{method} {path}");
+        for event in new {
+            assert_eq!(event["principal"], self.ada.id.as_str());
+            assert_eq!(event["key"], self.ada.key.id.as_str());
+            assert_eq!(event["address"], "192.0.2.7");
+            assert!(!event["target"].as_str().unwrap().is_empty());
+        }
+        answer
+    }
+}
+
+fn id(thing: &Value) -> &str {
+    thing["id"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn every_change_leaves_its_event_and_a_refusal_to_change_leaves_none() {
+    let acme = acme().await;
+    let Acme { test, ada, ws, .. } = &acme;
+    let max = test.member(ws, ada, "max", "member").await;
+    acme.does("PATCH", "", json!({"name": "Renamed"}), 200, &["workspace.update"]).await;
+    let member = format!("/members/{}", max.id);
+    acme.does("PATCH", &member, json!({"role": "admin"}), 200, &["member.update"]).await;
+
+    let body = json!({"emails": ["ned@example.com", "zoe@example.com"], "role": "member"});
+    let invited = acme.does("POST", "/invitations", body, 201, &["invitation.create"; 2]).await;
+    let invitation = format!("/invitations/{}", id(&invited["items"][0]));
+    acme.does("POST", &format!("{invitation}/resend"), Value::Null, 200, &["invitation.resend"]).await;
+    acme.does("DELETE", &invitation, Value::Null, 204, &["invitation.revoke"]).await;
+
+    let made = acme.does("POST", "/service-accounts", json!({"name": "bot"}), 201, &["service_account.create"]).await;
+    let account = format!("/service-accounts/{}", id(&made));
+    acme.does("PATCH", &account, json!({"role": "admin"}), 200, &["service_account.update"]).await;
+    let keys = format!("{account}/keys");
+    let body = json!({"title": "k", "public_key": test.new_key().openssh});
+    let key = acme.does("POST", &keys, body.clone(), 201, &["api_key.create"]).await;
+    acme.does("POST", &keys, body, 409, &[]).await;
+    let key = format!("{keys}/{}", id(&key));
+    acme.does("PATCH", &key, json!({"title": "l"}), 200, &["api_key.update"]).await;
+    acme.does("POST", &format!("{key}/disable"), Value::Null, 200, &["api_key.disable"]).await;
+    acme.does("POST", &format!("{key}/enable"), Value::Null, 200, &["api_key.enable"]).await;
+    acme.does("DELETE", &key, Value::Null, 204, &["api_key.revoke"]).await;
+    acme.does("DELETE", &key, Value::Null, 204, &[]).await;
+    acme.does("DELETE", &account, Value::Null, 204, &["service_account.delete"]).await;
+
+    let project = acme.does("POST", "/projects", json!({"title": "P"}), 201, &["project.create"]).await;
+    let project = format!("/projects/{}", id(&project));
+    acme.does("PATCH", &project, json!({"title": "Q"}), 200, &["project.update"]).await;
+    let path = format!("{project}/members/{}", max.id);
+    acme.does("PUT", &path, json!({"role": "viewer"}), 200, &["project.member.set"]).await;
+    acme.does("DELETE", &path, Value::Null, 204, &["project.member.remove"]).await;
+    acme.does("DELETE", &project, Value::Null, 204, &["project.delete"]).await;
+    acme.does("DELETE", &member, Value::Null, 204, &["member.remove"]).await;
+    acme.does("DELETE", &format!("/members/{}", ada.id), Value::Null, 409, &[]).await;
+}
+
+#[tokio::test]
+async fn a_bearer_token_is_told_by_the_key_behind_it() {
+    let acme = acme().await;
+    let token = acme.test.bearer_token(&acme.ada.key).await;
+    let path = format!("{}/projects", acme.at);
+    acme.test.post(&path, &json!({"title": "P"})).bearer(&token).send().await.expect(201);
+    let event = &acme.events("action=project.create").await[0];
+    assert_eq!((&event["principal"], &event["key"]), (&json!(acme.ada.id), &json!(acme.ada.key.id)));
+}
+
+#[tokio::test]
+async fn events_are_found_by_who_key_action_and_time() {
+    let acme = acme().await;
+    let Acme { test, ada, ws, at } = &acme;
+    let max = test.member(ws, ada, "max", "member").await;
+    let projects = format!("{at}/projects");
+    let create = async |by: &Key| test.post(&projects, &json!({"title": "P"})).by(by).send().await.expect(201);
+    create(&max.key).await;
+    test.advance(Duration::from_hours(1)).await;
+    let between = domain::Clock::now(test.clock.as_ref());
+    create(&ada.key).await;
+    let who = async |filter: String| -> Vec<String> {
+        let events = acme.events(&filter).await;
+        events.iter().map(|event| event["principal"].as_str().unwrap().to_owned()).collect()
+    };
+    let action = "action=project.create";
+    assert_eq!(who(action.to_owned()).await, [ada.id.clone(), max.id.clone()], "the latest first");
+    assert_eq!(who(format!("{action}&principal={}", max.id)).await, *slice::from_ref(&max.id));
+    assert_eq!(who(format!("{action}&key={}", ada.key.id)).await, *slice::from_ref(&ada.id));
+    assert_eq!(who(format!("{action}&from={between}")).await, *slice::from_ref(&ada.id));
+    assert_eq!(who(format!("{action}&to={between}")).await, *slice::from_ref(&max.id));
+    assert!(who("principal=host".to_owned()).await.iter().all(|who| who == "host"));
+    for bad in ["principal=max", "key=usr_x", "from=yesterday", "colour=red", "after=evt"] {
+        let path = format!("{at}/audit-events?{bad}");
+        test.get(&path).by(&ada.key).send().await.expect_problem(400, "invalid_request");
+    }
+}
+
+#[tokio::test]
+async fn a_workspace_reads_of_itself_only() {
+    let acme = acme().await;
+    let eve = acme.test.user("eve", false).await;
+    let other = acme.test.workspace("other", &eve).await;
+    acme.test.post(&format!("{}/projects", acme.at), &json!({"title": "P"})).by(&acme.ada.key).send().await.expect(201);
+    let path = format!("/api/v1/workspaces/{other}/audit-events?principal={}", acme.ada.id);
+    let page = acme.test.get(&path).by(&eve.key).send().await.expect(200);
+    assert_eq!(page["items"], json!([]));
+}
+
+#[tokio::test]
+async fn refusals_are_told_with_their_reason_and_counted_instead_of_repeated() {
+    let acme = acme().await;
+    let bot = acme.test.service_account(&acme.ws, &acme.ada, "bot").await;
+    let path = format!("/service-accounts/{}", bot.id);
+    acme.test
+        .patch(&format!("{}{path}", acme.at), &json!({"disabled": true}))
+        .by(&acme.ada.key)
+        .send()
+        .await
+        .expect(200);
+    let refuse = async |times: usize| {
+        for _ in 0..times {
+            acme.test.get("/api/v1/me").by(&bot.key).send().await.expect_problem(401, "unauthenticated");
+        }
+        acme.test.app.write_journal().await.unwrap();
+    };
+    refuse(1).await;
+    refuse(40).await;
+    let told = acme.events("action=request.refuse").await;
+    assert!(told.len() <= 2, "{told:?}");
+    acme.test.advance(Duration::from_mins(1)).await;
+    acme.test.app.write_journal().await.unwrap();
+    let told = acme.events("action=request.refuse").await;
+    let counts: Vec<u32> =
+        told.iter().map(|event| event["detail"]["count"].as_str().unwrap().parse().unwrap()).collect();
+    assert_eq!(counts.iter().sum::<u32>(), 41);
+    assert!(told.len() <= 3, "{told:?}");
+    for event in &told {
+        assert_eq!(event["detail"]["code"], "owner_disabled");
+        assert_eq!((&event["key"], &event["target"]), (&json!(bot.key.id), &json!(bot.id)));
+        assert_eq!((&event["principal"], &event["address"]), (&json!("anonymous"), &json!("127.0.0.1")));
+    }
+    let filtered: BTreeSet<String> =
+        acme.events(&format!("key={}", bot.key.id)).await.iter().map(|event| id(event).to_owned()).collect();
+    assert_eq!(filtered.len(), told.len());
+}
 
 #[tokio::test]
 async fn a_refusal_is_written_once_whoever_writes_the_journal_at_that_moment() {

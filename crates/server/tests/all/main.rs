@@ -3,17 +3,26 @@
 #![expect(unreachable_pub, reason = "one binary: its own rooms are all there is to reach")]
 
 mod access;
+mod admin;
+mod api_key;
 mod audit;
+mod bearer_token;
 mod body_digest;
 mod encord;
 mod forward_auth;
 mod forward_auth_routes;
+mod invitation;
+mod member;
 mod model;
+mod paging;
+mod problem;
+mod project;
 mod proxied_write;
 mod proxies;
 mod rate_limit;
 mod recovery;
 mod serve;
+mod service_account;
 mod start;
 mod support;
 mod threats_clock;
@@ -27,3 +36,4 @@ mod tls;
 mod ui_session;
 mod ui_support;
 mod wire;
+mod workspace;

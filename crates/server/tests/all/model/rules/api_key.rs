@@ -1,0 +1,156 @@
+//! The rules of keys: who manages whose, how many there may be, how they end.
+
+use std::collections::BTreeSet;
+
+use super::{ApiKey, Caller, FORBIDDEN, Model, NOT_FOUND, Owner, QUOTA, State, Verdict, Who, require};
+
+impl Model {
+    pub fn view_keys(&self, caller: Caller, owner: Owner) -> Verdict<Who> {
+        match owner {
+            Owner::Own => Ok(caller.who),
+            Owner::Account(ws, account) => {
+                self.require_admin(caller, ws)?;
+                self.require_account(ws, account)?;
+                Ok(Who::Account(account))
+            }
+        }
+    }
+
+    fn manage_keys(&self, caller: Caller, owner: Owner) -> Verdict<Who> {
+        match owner {
+            Owner::Own => {
+                require(matches!(caller.who, Who::User(_)) && !caller.bearer, FORBIDDEN)?;
+                Ok(caller.who)
+            }
+            Owner::Account(ws, account) => {
+                self.require_signing_admin(caller, ws)?;
+                require(caller.who != Who::Account(account), FORBIDDEN)?;
+                self.require_account(ws, account)?;
+                Ok(Who::Account(account))
+            }
+        }
+    }
+
+    pub fn live_keys(&self, who: Who) -> usize {
+        let is_live = |key: &usize| matches!(self.state(*key), State::Active | State::Disabled);
+        (0..self.keys.len()).filter(|&key| self.keys[key].owner == who).filter(is_live).count()
+    }
+
+    fn require_room(&self, who: Who) -> Verdict<()> {
+        let limit = match who {
+            Who::Account(account) => self.workspaces[self.accounts[account].workspace].account_key_quota,
+            Who::User(user) => {
+                let mine = self.workspaces.iter().filter(|ws| ws.members.contains_key(&user));
+                mine.map(|ws| ws.user_key_quota).max().unwrap_or(25)
+            }
+        };
+        require(self.live_keys(who) < limit, QUOTA)
+    }
+
+    /// The key that stands in the way, where the caller may see its place.
+    pub fn visible_duplicate(&self, caller: Caller, pair: usize) -> Option<usize> {
+        let burnt = self.keys.iter().any(|key| key.pair == pair && key.revoked && key.verified);
+        let key = self.keys.iter().position(|key| key.pair == pair && !key.revoked).filter(|_| !burnt)?;
+        let visible = match self.keys[key].owner {
+            owner if owner == caller.who => true,
+            Who::User(_) => false,
+            Who::Account(account) => self.is_admin(caller.who, self.accounts[account].workspace) == Some(true),
+        };
+        visible.then_some(key)
+    }
+
+    pub fn create_key(
+        &mut self,
+        caller: Caller,
+        owner: Owner,
+        pair: usize,
+        expires_at: Option<i64>,
+        proved: bool,
+    ) -> Verdict<()> {
+        let owner = self.manage_keys(caller, owner)?;
+        let same = |key: &&ApiKey| key.pair == pair;
+        require(!self.keys.iter().filter(same).any(|key| key.revoked && key.verified), (409, "duplicate_key"))?;
+        let standing = self.keys.iter().position(|key| key.pair == pair && !key.revoked);
+        if let Some(standing) = standing {
+            let squatted = self.keys[standing].owner != owner && !self.keys[standing].verified;
+            require(proved && squatted, (409, "duplicate_key"))?;
+        }
+        self.require_room(owner)?;
+        if let Some(displaced) = standing {
+            self.keys[displaced].revoked = true;
+        }
+        self.keys.push(ApiKey {
+            id: String::new(),
+            owner,
+            pair,
+            disabled: false,
+            expires_at,
+            revoked: false,
+            verified: proved,
+            created_with: Some(caller.key),
+        });
+        Ok(())
+    }
+
+    fn find_unrevoked(&self, caller: Caller, owner: Owner, key: usize) -> Verdict<Who> {
+        let who = self.manage_keys(caller, owner)?;
+        require(self.keys[key].owner == who, NOT_FOUND)?;
+        require(!self.keys[key].revoked, (409, "key_revoked"))?;
+        Ok(who)
+    }
+
+    pub fn disable_key(&mut self, caller: Caller, owner: Owner, key: usize) -> Verdict<()> {
+        self.find_unrevoked(caller, owner, key)?;
+        self.keys[key].disabled = true;
+        Ok(())
+    }
+
+    pub fn set_end(&mut self, caller: Caller, owner: Owner, key: usize, end: Option<i64>) -> Verdict<()> {
+        let who = self.find_unrevoked(caller, owner, key)?;
+        if self.state(key) == State::Expired {
+            self.require_room(who)?;
+        }
+        self.keys[key].expires_at = end;
+        Ok(())
+    }
+
+    #[expect(clippy::option_option, reason = "no new end, none at all, and one are three things")]
+    pub fn enable_key(&mut self, caller: Caller, owner: Owner, key: usize, end: Option<Option<i64>>) -> Verdict<()> {
+        self.find_unrevoked(caller, owner, key)?;
+        match end {
+            Some(end) => self.set_end(caller, owner, key, end)?,
+            None => require(self.state(key) != State::Expired, (409, "key_expired"))?,
+        }
+        self.keys[key].disabled = false;
+        Ok(())
+    }
+
+    /// With `cascade` also what the key made, and what that made, as far as the caller manages it.
+    pub fn revoke_key(&mut self, caller: Caller, owner: Owner, key: usize, cascade: bool) -> Verdict<()> {
+        let who = self.manage_keys(caller, owner)?;
+        require(self.keys[key].owner == who, NOT_FOUND)?;
+        let mut family = BTreeSet::from([key]);
+        if cascade {
+            loop {
+                let made = |key: &usize| self.keys[*key].created_with.is_some_and(|by| family.contains(&by));
+                let grown: BTreeSet<usize> = (0..self.keys.len()).filter(made).chain(family.iter().copied()).collect();
+                if grown == family {
+                    break;
+                }
+                family = grown;
+            }
+        }
+        let managed = family.into_iter().filter(|&made| {
+            let owner = match self.keys[made].owner {
+                Who::Account(account) => Owner::Account(self.accounts[account].workspace, account),
+                owner if owner == caller.who => Owner::Own,
+                Who::User(_) => return false,
+            };
+            self.manage_keys(caller, owner).is_ok()
+        });
+        for key in managed.collect::<Vec<_>>() {
+            self.keys[key].revoked = true;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,80 @@
+//! The rules of projects: who sees them, who leads them.
+
+use std::collections::BTreeMap;
+
+use super::{Caller, FORBIDDEN, Model, NOT_FOUND, Project, ProjectRole, Verdict, Who, require};
+
+impl Model {
+    pub fn create_project(&mut self, caller: Caller, ws: usize) -> Verdict<()> {
+        self.require_member(caller, ws)?;
+        let members = BTreeMap::from([(caller.who, ProjectRole::Admin)]);
+        self.projects.push(Project { id: String::new(), workspace: ws, deleted: false, members });
+        Ok(())
+    }
+
+    /// A workspace admin sees every project; everybody else those that they are in.
+    pub fn require_project(&self, caller: Caller, ws: usize, project: usize, least: ProjectRole) -> Verdict<()> {
+        let found = &self.projects[project];
+        require(found.workspace == ws && !found.deleted, NOT_FOUND)?;
+        let admin = self.is_admin(caller.who, ws).ok_or(NOT_FOUND)?;
+        let role = found.members.get(&caller.who).copied().or(admin.then_some(ProjectRole::Viewer));
+        require(role.ok_or(NOT_FOUND)? >= least, FORBIDDEN)
+    }
+
+    pub fn delete_project(&mut self, caller: Caller, ws: usize, project: usize) -> Verdict<()> {
+        self.require_project(caller, ws, project, ProjectRole::Admin)?;
+        self.projects[project].deleted = true;
+        Ok(())
+    }
+
+    pub fn set_project_member(
+        &mut self,
+        caller: Caller,
+        (ws, project): (usize, usize),
+        member: Who,
+        role: ProjectRole,
+        successor: Option<Who>,
+    ) -> Verdict<()> {
+        let joins = caller.who == member && self.is_admin(member, ws) == Some(true);
+        let least = if joins { ProjectRole::Viewer } else { ProjectRole::Admin };
+        self.require_project(caller, ws, project, least)?;
+        require(!caller.bearer, FORBIDDEN)?;
+        require(self.is_admin(member, ws).is_some(), NOT_FOUND)?;
+        if role != ProjectRole::Admin {
+            self.keep_an_admin(ws, project, member, successor)?;
+        }
+        self.projects[project].members.insert(member, role);
+        Ok(())
+    }
+
+    pub fn remove_project_member(
+        &mut self,
+        caller: Caller,
+        (ws, project): (usize, usize),
+        member: Who,
+        successor: Option<Who>,
+    ) -> Verdict<()> {
+        let least = if caller.who == member { ProjectRole::Viewer } else { ProjectRole::Admin };
+        self.require_project(caller, ws, project, least)?;
+        require(!caller.bearer, FORBIDDEN)?;
+        require(self.projects[project].members.contains_key(&member), NOT_FOUND)?;
+        self.keep_an_admin(ws, project, member, successor)?;
+        self.projects[project].members.remove(&member);
+        Ok(())
+    }
+
+    fn keep_an_admin(&mut self, ws: usize, project: usize, leaving: Who, successor: Option<Who>) -> Verdict<()> {
+        if self.projects[project].is_led_only_by(leaving) {
+            let successor = self.require_successor(ws, leaving, successor)?;
+            self.projects[project].members.insert(successor, ProjectRole::Admin);
+        }
+        Ok(())
+    }
+}
+
+impl Project {
+    pub(super) fn is_led_only_by(&self, who: Who) -> bool {
+        let mut admins = self.members.iter().filter(|(_, role)| **role == ProjectRole::Admin).map(|(who, _)| *who);
+        admins.next() == Some(who) && admins.next().is_none()
+    }
+}

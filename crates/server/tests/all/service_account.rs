@@ -1,0 +1,91 @@
+//! Service accounts: names and addresses, roles, ends.
+
+use serde_json::{Value, json};
+
+use crate::support::{Actor, TestApp};
+
+async fn acme() -> (TestApp, Actor, String, String) {
+    let test = TestApp::with_settings(|s| s.support_contact = Some("help@example.com".to_owned())).await;
+    let ada = test.user("ada", false).await;
+    let ws = test.workspace("acme", &ada).await;
+    let accounts = format!("/api/v1/workspaces/{ws}/service-accounts");
+    (test, ada, ws, accounts)
+}
+
+#[tokio::test]
+async fn it_starts_as_a_member_with_an_address_and_no_keys() {
+    let (test, ada, _, accounts) = acme().await;
+    let body = json!({"name": "ci-runner", "description": "Nightly\nbuilds"});
+    let made = test.post(&accounts, &body).by(&ada.key).send().await.expect(201);
+    assert_eq!(made["email"], "ci-runner@acme.sa.keyward.local");
+    assert_eq!((&made["role"], &made["disabled"]), (&json!("member"), &json!(false)));
+    assert_eq!(made["keys"], json!({"live": 0, "limit": 5}));
+    let problem = test.post(&accounts, &json!({"name": "second"})).by(&ada.key).send().await;
+    let problem = problem.expect_problem(409, "quota_exceeded");
+    assert_eq!((&problem["limit"], &problem["support_contact"]), (&json!(1), &json!("help@example.com")));
+    for name in ["", "ab", "Upper", "-a-", "a b", "a.b"] {
+        let problem = test.post(&accounts, &json!({"name": name})).by(&ada.key).send().await;
+        assert_eq!(problem.expect_problem(400, "invalid_request")["errors"][0]["field"], "name");
+    }
+}
+
+#[tokio::test]
+async fn an_address_is_never_used_by_another() {
+    let (test, ada, ws, accounts) = acme().await;
+    test.raise_quotas(&ws, 5).await;
+    let create = async |name: &str| test.post(&accounts, &json!({"name": name})).by(&ada.key).send().await;
+    let id = create("first").await.expect(201)["id"].as_str().unwrap().to_owned();
+    create("first").await.expect_problem(409, "name_taken");
+    let path = format!("{accounts}/{id}");
+    let rename = async |name: &str| test.patch(&path, &json!({"name": name})).by(&ada.key).send().await;
+    assert_eq!(rename("second").await.expect(200)["email"], "second@acme.sa.keyward.local");
+    create("first").await.expect_problem(409, "name_taken");
+    assert_eq!(rename("first").await.expect(200)["name"], "first", "its own name of before is still its own");
+    test.delete(&path).by(&ada.key).send().await.expect(204);
+    for name in ["first", "second"] {
+        create(name).await.expect_problem(409, "name_taken");
+    }
+}
+
+#[tokio::test]
+async fn its_keys_reach_what_it_reaches_and_die_with_it() {
+    let (test, ada, ws, accounts) = acme().await;
+    let bot = test.service_account(&ws, &ada, "bot").await;
+    let projects = format!("/api/v1/workspaces/{ws}/projects");
+    test.post(&projects, &json!({"title": "Of Ada"})).by(&ada.key).send().await.expect(201);
+    let seen = async || test.get(&projects).by(&bot.key).send().await.expect(200)["items"].as_array().unwrap().len();
+    let path = format!("{accounts}/{}", bot.id);
+    let change = async |body: Value| test.patch(&path, &body).by(&ada.key).send().await.expect(200);
+    assert_eq!(seen().await, 0);
+    change(json!({"role": "admin"})).await;
+    assert_eq!(seen().await, 1, "a role that is given counts at once");
+    change(json!({"role": "member"})).await;
+    assert_eq!(seen().await, 0);
+
+    let token = test.bearer_token(&bot.key).await;
+    change(json!({"disabled": true})).await;
+    let refused = test.get("/api/v1/me").by(&bot.key).send().await.expect_problem(401, "unauthenticated");
+    assert_eq!(refused["reason"], "owner_disabled");
+    test.get("/api/v1/me").bearer(&token).send().await.expect_problem(401, "unauthenticated");
+    change(json!({"disabled": false})).await;
+    test.get("/api/v1/me").by(&bot.key).send().await.expect(200);
+
+    test.delete(&path).by(&ada.key).send().await.expect(204);
+    let refused = test.get("/api/v1/me").by(&bot.key).send().await.expect_problem(401, "unauthenticated");
+    assert_eq!(refused.get("reason"), None);
+    let body = json!({"title": "again", "public_key": bot.key.openssh});
+    test.post("/api/v1/me/keys", &body).by(&ada.key).send().await.expect_problem(409, "duplicate_key");
+}
+
+#[tokio::test]
+async fn who_leads_a_project_alone_is_not_deleted_without_a_successor() {
+    let (test, ada, ws, accounts) = acme().await;
+    let bot = test.service_account(&ws, &ada, "bot").await;
+    let projects = format!("/api/v1/workspaces/{ws}/projects");
+    let led = test.post(&projects, &json!({"title": "Led"})).by(&bot.key).send().await.expect(201);
+    let path = format!("{accounts}/{}", bot.id);
+    test.delete(&path).by(&ada.key).send().await.expect_problem(409, "successor_required");
+    test.delete(&format!("{path}?successor={}", ada.id)).by(&ada.key).send().await.expect(204);
+    let led = format!("{projects}/{}", led["id"].as_str().unwrap());
+    assert_eq!(test.get(&led).by(&ada.key).send().await.expect(200)["role"], "admin");
+}
