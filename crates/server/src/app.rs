@@ -47,6 +47,7 @@ pub(crate) use self::request::is_read;
 pub use self::{
     api_key::KeyOwner,
     audit::AuditFilter,
+    invitation::OpenInvitation,
     project::{ListedProject, ProjectQuery},
     proxied_request::Admission,
     recovery::{KeysToConfirm, SuspendedKey},

@@ -1,8 +1,15 @@
 //! The web pages: made on the server, calling the same operations as the API. One file a feature; what every page
 //! passes is in `visit`, what every page looks like in `page`.
 
-#[allow(dead_code, reason = "workspace pages use the rest")]
+mod api_key;
+mod audit;
+mod help;
+mod invitation;
+mod member;
+mod operator;
 mod page;
+mod project;
+mod service_account;
 mod session;
 mod set_up;
 mod static_files;
@@ -24,6 +31,14 @@ use crate::App;
 pub(crate) fn router(app: &Arc<App>) -> Router {
     Router::new()
         .merge(session::router())
+        .merge(api_key::router())
+        .merge(audit::router())
+        .merge(help::router())
+        .merge(invitation::router())
+        .merge(member::router())
+        .merge(operator::router())
+        .merge(project::router())
+        .merge(service_account::router())
         .merge(set_up::router())
         .merge(user::router())
         .merge(workspace::router())

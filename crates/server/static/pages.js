@@ -1,1 +1,33 @@
-// Small comforts for pages that work without them.
+// Small comforts for pages that work without them: copying, menus that close, the address as it is typed.
+
+for (const button of document.querySelectorAll('[data-copy]')) {
+  button.addEventListener('click', async () => {
+    const source = document.getElementById(button.dataset.copy);
+    source.select();
+    await navigator.clipboard.writeText(source.value);
+    button.textContent = 'Copied';
+  });
+}
+
+const menus = document.querySelectorAll('details.menu');
+document.addEventListener('click', (event) => {
+  for (const menu of menus) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+});
+document.addEventListener('keydown', (event) => {
+  if (event.key !== 'Escape') return;
+  for (const menu of menus) {
+    if (menu.open) {
+      menu.open = false;
+      menu.querySelector('summary').focus();
+    }
+  }
+});
+
+const name = document.querySelector('[data-address]');
+name?.addEventListener('input', () => {
+  document.getElementById('address-name').textContent = name.value || 'name';
+});
+
+document.querySelector('[data-focus]')?.focus();

@@ -244,23 +244,22 @@ impl App {
         now: Timestamp,
     ) -> Result<(), AppError> {
         let present = store::api_key::count_live_api_keys(change, owner.id, now).await?;
-        let (what, limit) = match (owner.id, owner.workspace) {
-            (PrincipalId::ServiceAccount(_), Some(workspace)) => {
-                let found = store::workspace::find_workspace(change, workspace).await?;
-                let quotas = found.ok_or(AppError::not_found())?.quotas;
-                ("live keys of this service account", quotas.keys_per_service_account)
-            }
-            (PrincipalId::User(user), _) => {
-                let largest = store::user::find_user_key_quota(change, user).await?;
-                let limit = largest.and_then(|quota| u32::try_from(quota).ok());
-                ("live keys of this user", limit.unwrap_or(Quotas::default().keys_per_user))
-            }
-            (PrincipalId::ServiceAccount(_), None) => {
-                return Err(AppError::Internal("a service account without a workspace".to_owned()));
-            }
-        };
+        let (what, limit) = find_limit(change, owner).await?;
         require_room(what, present, limit)
             .map_err(|e| AppError::QuotaExceeded(e, self.settings.support_contact.clone()))
+    }
+
+    /// How many live keys an owner has, and may have.
+    ///
+    /// # Errors
+    /// The caller may not see them.
+    pub async fn count_api_keys(&self, caller: &Caller, owner: KeyOwner) -> Result<api::KeyCount, AppError> {
+        let owner = authorize(&caller.principal, owner, Access::View)?;
+        let mut connection = self.store.read().await?;
+        require_owner(&mut connection, &owner).await?;
+        let live = store::api_key::count_live_api_keys(&mut connection, owner.id, self.clock.now()).await?;
+        let (_, limit) = find_limit(&mut connection, &owner).await?;
+        Ok(api::KeyCount { live, limit })
     }
 
     /// Changes a key's title or end.
@@ -417,6 +416,25 @@ fn manages(principal: &Principal, owner: &AuthorizedOwner, whose: PrincipalId, p
         _ => return false,
     };
     authorize(principal, keys, Access::Manage).is_ok()
+}
+
+/// How many live keys an owner may have, and what they are called.
+async fn find_limit(connection: &mut Connection, owner: &AuthorizedOwner) -> Result<(&'static str, u32), AppError> {
+    match (owner.id, owner.workspace) {
+        (PrincipalId::ServiceAccount(_), Some(workspace)) => {
+            let found = store::workspace::find_workspace(connection, workspace).await?;
+            let quotas = found.ok_or(AppError::not_found())?.quotas;
+            Ok(("live keys of this service account", quotas.keys_per_service_account))
+        }
+        (PrincipalId::User(user), _) => {
+            let largest = store::user::find_user_key_quota(connection, user).await?;
+            let limit = largest.and_then(|quota| u32::try_from(quota).ok());
+            Ok(("live keys of this user", limit.unwrap_or(Quotas::default().keys_per_user)))
+        }
+        (PrincipalId::ServiceAccount(_), None) => {
+            Err(AppError::Internal("a service account without a workspace".to_owned()))
+        }
+    }
 }
 
 async fn require_owner(connection: &mut Connection, owner: &AuthorizedOwner) -> Result<(), AppError> {

@@ -1,5 +1,7 @@
 //! Who is asking.
 
+use std::collections::BTreeMap;
+
 use domain::PrincipalId;
 
 use super::{App, Caller};
@@ -44,5 +46,24 @@ impl App {
                 })
                 .collect(),
         })
+    }
+
+    /// The emails and addresses behind the ids that records name, of who is deleted too. Other texts, such as `host`,
+    /// have none.
+    ///
+    /// # Errors
+    /// The caller is nobody in particular; the store does not answer.
+    pub async fn find_emails(&self, caller: &Caller, ids: &[&str]) -> Result<BTreeMap<String, String>, AppError> {
+        caller.principal.identity().ok_or(AppError::not_found())?;
+        let mut emails = BTreeMap::new();
+        let mut connection = self.store.read().await?;
+        for &text in ids {
+            if let (false, Ok(id)) = (emails.contains_key(text), text.parse::<PrincipalId>())
+                && let Some(email) = store::identity::find_email(&mut connection, id).await?
+            {
+                emails.insert(text.to_owned(), email);
+            }
+        }
+        Ok(emails)
     }
 }

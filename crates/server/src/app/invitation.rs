@@ -14,6 +14,21 @@ use domain::{
 use super::{App, Caller, Paging, Transaction, page, sha256};
 use crate::error::AppError;
 
+/// An invitation as its holder sees it.
+#[derive(Clone, Debug)]
+pub struct OpenInvitation {
+    /// Whom it is for.
+    pub email: String,
+    /// The role it gives.
+    pub role: Role,
+    /// The name of the workspace.
+    pub workspace: String,
+    /// Its slug.
+    pub slug: String,
+    /// Whether there is a user of that email, who signs in to accept.
+    pub has_account: bool,
+}
+
 /// Addresses in one call at the most.
 const MAX_EMAILS: usize = 100;
 
@@ -180,6 +195,26 @@ impl App {
         store::invitation::revoke_invitation(&mut transaction.change, id, now).await?;
         transaction.note(self, "invitation.revoke", Some(workspace), id, &[("email", invitation.email.as_str())]);
         self.commit(transaction, 204, ()).await
+    }
+
+    /// What an invitation's token opens, for the page that accepts it.
+    ///
+    /// # Errors
+    /// The token is unknown, used, taken back or over.
+    pub async fn find_invitation(&self, token: &str) -> Result<OpenInvitation, AppError> {
+        let mut connection = self.store.read().await?;
+        let found = store::invitation::find_invitation_by_token(&mut connection, &sha256(token)).await?;
+        let now = self.clock.now();
+        let open = found.filter(|open| open.state(now) == InvitationState::Pending).ok_or_else(closed)?;
+        let workspace = store::workspace::find_workspace(&mut connection, open.workspace).await?.ok_or_else(closed)?;
+        let has_account = store::user::find_user_by_email(&mut connection, &open.email).await?.is_some();
+        Ok(OpenInvitation {
+            email: open.email.to_string(),
+            role: open.role,
+            workspace: workspace.name,
+            slug: workspace.slug.to_string(),
+            has_account,
+        })
     }
 
     /// Accepts an invitation, once: a user who is authenticated joins, anybody else becomes a user.

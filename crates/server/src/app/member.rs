@@ -96,6 +96,30 @@ impl App {
         self.commit(transaction, 204, ()).await
     }
 
+    /// The projects of a workspace that have nobody else as admin: whoever removes this principal names a successor.
+    ///
+    /// # Errors
+    /// For the workspace's admins, and for the principal.
+    pub async fn list_projects_led_only_by(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        principal: PrincipalId,
+    ) -> Result<Vec<String>, AppError> {
+        if caller.principal.id() == Some(principal) {
+            caller.principal.authorize(WorkspacePermission::View, workspace)?;
+        } else {
+            caller.principal.authorize(WorkspacePermission::ManageMembers, workspace)?;
+        }
+        let mut connection = self.store.read().await?;
+        let mut titles = Vec::new();
+        for id in store::project::list_projects_led_only_by(&mut connection, workspace, principal).await? {
+            let project = store::project::find_project(&mut connection, workspace, id).await?;
+            titles.extend(project.map(|project| project.title));
+        }
+        Ok(titles)
+    }
+
     /// Takes a principal out of all projects of a workspace. Those they alone lead go to `successor`.
     pub(super) async fn hand_over_projects(
         &self,

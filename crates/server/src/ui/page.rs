@@ -154,6 +154,12 @@ impl FormErrors {
         Ok(Self { fields: Vec::new(), general: Some(general), answer })
     }
 
+    /// One sentence of our own.
+    pub(super) fn say(status: u16, sentence: &str) -> Self {
+        let answer = FormAnswer { status, wait: None };
+        Self { fields: Vec::new(), general: Some(sentence.to_owned()), answer }
+    }
+
     /// How the form is answered.
     pub(super) fn answer(&self) -> FormAnswer {
         self.answer

@@ -34,9 +34,14 @@ struct SignInPage {
     next: String,
 }
 
-/// Where a person's day begins.
-async fn start(_: SignedInVisitor) -> Response {
-    page::go_to("/workspaces")
+/// Where a person's day begins: in their one workspace, or at the list of them.
+async fn start(SignedInVisitor { visitor, .. }: SignedInVisitor) -> Response {
+    let shell = Shell::new(Some(&visitor), "", "");
+    match (shell.places.as_slice(), shell.account) {
+        ([only], _) => page::go_to(&format!("{}/projects", only.path())),
+        ([], Some(account)) if account.operator => page::go_to("/operator/workspaces"),
+        _ => page::go_to("/workspaces"),
+    }
 }
 
 #[derive(Deserialize)]

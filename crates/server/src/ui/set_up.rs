@@ -58,7 +58,7 @@ async fn set_up(
     let browser = visitor.browser.clone();
     let set_up = SetUp { token: token.clone(), email: email.clone(), name: name.clone(), password, browser };
     match app.set_up(set_up).await {
-        Ok(signed_in) => Ok(welcome(&app, &visitor, &signed_in, "/workspaces").await?),
+        Ok(signed_in) => Ok(welcome(&app, &visitor, &signed_in, "/operator/workspaces").await?),
         Err(error) => {
             let errors = FormErrors::of(error)?;
             let answer = errors.answer();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{FromRequest as _, FromRequestParts, Request, State},
+    extract::{FromRequest as _, FromRequestParts, RawPathParams, Request, State},
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
 };
@@ -13,7 +13,7 @@ use domain::Timestamp;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use subtle::ConstantTimeEq as _;
 
-use super::page::{self, PageError};
+use super::page::{self, PageError, Place, Shell};
 use crate::{
     App, AppError,
     app::{Browser, Caller, SignedIn, Visit, is_read},
@@ -73,6 +73,59 @@ impl<S: Sync> FromRequestParts<S> for SignedInVisitor {
             Some(visit) => Ok(Self { caller: visit.caller.clone(), visitor }),
             None => Err(PageError::SignInFirst),
         }
+    }
+}
+
+/// A member of the workspace whose slug is in the path; for anybody else there is no such page.
+pub(super) struct InWorkspace {
+    pub(super) caller: Caller,
+    pub(super) visitor: Visitor,
+    pub(super) place: Place,
+}
+
+impl InWorkspace {
+    pub(super) fn shell(&self, title: impl Into<String>, section: &'static str) -> Shell {
+        Shell::new(Some(&self.visitor), title, section).in_place(&self.place)
+    }
+
+    /// A page of this workspace.
+    pub(super) fn path(&self, rest: &str) -> String {
+        format!("{}/{rest}", self.place.path())
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for InWorkspace {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, PageError> {
+        let SignedInVisitor { caller, visitor } = SignedInVisitor::from_request_parts(parts, state).await?;
+        let slug = Ids::from_request_parts(parts, state).await?.text("slug").to_owned();
+        let mut places = Shell::new(Some(&visitor), "", "").places;
+        let place = places.iter().position(|place| place.slug == slug).map(|at| places.swap_remove(at));
+        Ok(Self { caller, visitor, place: place.ok_or(AppError::not_found())? })
+    }
+}
+
+/// The ids in a path. One that cannot be leads to no page.
+pub(super) struct Ids(Vec<(String, String)>);
+
+impl Ids {
+    pub(super) fn text(&self, name: &str) -> &str {
+        self.0.iter().find(|(found, _)| found == name).map_or("", |(_, value)| value)
+    }
+
+    pub(super) fn parse<T: std::str::FromStr>(&self, name: &str) -> Result<T, PageError> {
+        self.text(name).parse().map_err(|_| AppError::not_found().into())
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Ids {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, PageError> {
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let params = params.map_err(|error| AppError::BadRequest(error.to_string()))?;
+        Ok(Self(params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()))
     }
 }
 

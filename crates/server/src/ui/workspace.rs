@@ -1,19 +1,24 @@
-//! The workspaces that one is in.
+//! Workspaces: the ones that one is in, and the general settings of one.
 
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{Router, response::Response, routing::get};
+use axum::{Router, extract::State, response::Response, routing::get};
 use http::StatusCode;
+use serde::Deserialize;
 
 use super::{
-    page::{self, Shell},
-    visit::SignedInVisitor,
+    page::{self, FormErrors, PageError, Shell},
+    service_account::{RemovePage, contact},
+    visit::{Form, InWorkspace, SignedInVisitor},
 };
 use crate::App;
 
 pub(super) fn router() -> Router<Arc<App>> {
-    Router::new().route("/workspaces", get(list))
+    Router::new()
+        .route("/workspaces", get(list))
+        .route("/w/{slug}/general", get(show).post(rename))
+        .route("/w/{slug}/delete", get(show_delete).post(delete))
 }
 
 #[derive(Template)]
@@ -24,4 +29,82 @@ struct Workspaces {
 
 async fn list(SignedInVisitor { visitor, .. }: SignedInVisitor) -> Response {
     page::render(StatusCode::OK, &Workspaces { shell: Shell::new(Some(&visitor), "Workspaces", "") })
+}
+
+#[derive(Template)]
+#[template(path = "general.html")]
+struct General {
+    shell: Shell,
+    errors: FormErrors,
+    action: String,
+    delete: String,
+    workspace: api::Workspace,
+    name: String,
+    contact: String,
+    is_admin: bool,
+}
+
+async fn general(app: &App, at: &InWorkspace) -> Result<General, PageError> {
+    let workspace = app.find_workspace(&at.caller, at.place.id).await?;
+    Ok(General {
+        shell: at.shell("General", "general"),
+        errors: FormErrors::default(),
+        action: at.path("general"),
+        delete: at.path("delete"),
+        name: workspace.name.clone(),
+        workspace,
+        contact: contact(app),
+        is_admin: at.place.is_admin(),
+    })
+}
+
+async fn show(State(app): State<Arc<App>>, at: InWorkspace) -> Result<Response, PageError> {
+    Ok(page::render(StatusCode::OK, &general(&app, &at).await?))
+}
+
+#[derive(Deserialize)]
+struct RenameForm {
+    name: String,
+}
+
+async fn rename(
+    State(app): State<Arc<App>>,
+    at: InWorkspace,
+    Form(form): Form<RenameForm>,
+) -> Result<Response, PageError> {
+    let RenameForm { name } = form;
+    match app.update_workspace(&at.caller, at.place.id, api::UpdateWorkspace { name: Some(name.clone()) }).await {
+        Ok(_) => Ok(page::go_to(&at.path("general?done=saved"))),
+        Err(error) => {
+            let errors = FormErrors::of(error)?;
+            let answer = errors.answer();
+            Ok(page::again(answer, &General { errors, name, ..general(&app, &at).await? }))
+        }
+    }
+}
+
+fn delete_page(at: &InWorkspace) -> RemovePage {
+    RemovePage {
+        shell: at.shell(format!("Delete {}", at.place.name), "general"),
+        errors: FormErrors::default(),
+        action: at.path("delete"),
+        back: at.path("general"),
+        button: "Delete workspace",
+        what_dies: vec![
+            "Every project in it, every service account and all of their API keys are gone for good.".to_owned(),
+            "Nobody's key reaches anything here any more. Who is in no other workspace is signed out.".to_owned(),
+            format!("The slug {} is never used again.", at.place.slug),
+        ],
+        led: Vec::new(),
+        candidates: Vec::new(),
+    }
+}
+
+async fn show_delete(at: InWorkspace) -> Response {
+    page::render(StatusCode::OK, &delete_page(&at))
+}
+
+async fn delete(State(app): State<Arc<App>>, at: InWorkspace) -> Result<Response, PageError> {
+    app.delete_workspace(&at.caller, at.place.id).await?;
+    Ok(page::go_to("/workspaces?done=deleted"))
 }

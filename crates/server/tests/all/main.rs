@@ -33,6 +33,7 @@ mod threats_signature;
 mod threats_support;
 mod threats_wire;
 mod tls;
+mod ui_pages;
 mod ui_session;
 mod ui_support;
 mod wire;

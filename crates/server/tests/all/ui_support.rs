@@ -140,7 +140,6 @@ impl<'a> Browser<'a> {
 
     /// The first address on the page that starts so.
     #[track_caller]
-    #[allow(dead_code, reason = "pages of workspaces have links")]
     pub fn link(&self, start: &str) -> String {
         let at = self
             .page

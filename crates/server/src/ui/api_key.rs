@@ -1,0 +1,409 @@
+//! API keys: those of service accounts, and one's own under Profile settings. The pages are the same; whose keys are
+//! meant is the path.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::{FromRequestParts, Query, State},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use domain::{ApiKeyId, ServiceAccountId, Timestamp};
+use http::{StatusCode, request::Parts};
+use serde::Deserialize;
+
+use super::{
+    page::{self, FormErrors, PageError, Shell, When},
+    service_account::contact,
+    visit::{Form, Ids, InWorkspace, SignedInVisitor, Visitor},
+};
+use crate::{
+    App, AppError,
+    app::{Caller, KeyOwner, MAX_PAGE, Paging},
+};
+
+pub(super) fn router() -> Router<Arc<App>> {
+    let mut router = Router::new().route("/profile/api-keys", get(list_own).post(create));
+    for base in ["/profile/api-keys", "/w/{slug}/service-accounts/{sa}/keys"] {
+        router = router
+            .route(&format!("{base}/new"), get(show_new))
+            .route(&format!("{base}/{{key}}"), get(show).post(edit))
+            .route(&format!("{base}/{{key}}/disable"), post(disable))
+            .route(&format!("{base}/{{key}}/enable"), post(enable))
+            .route(&format!("{base}/{{key}}/revoke"), get(show_revoke).post(revoke));
+    }
+    router.route("/w/{slug}/service-accounts/{sa}/keys", post(create))
+}
+
+/// Whose keys a page is about.
+struct KeyPages {
+    caller: Caller,
+    visitor: Visitor,
+    within: Option<InWorkspace>,
+    owner: KeyOwner,
+    /// The page that lists them.
+    list: String,
+    /// Where the pages of each begin.
+    base: String,
+}
+
+impl KeyPages {
+    fn shell(&self, title: impl Into<String>) -> Shell {
+        match &self.within {
+            Some(within) => within.shell(title, "service-accounts"),
+            None => Shell::new(Some(&self.visitor), title, "api-keys"),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for KeyPages {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, PageError> {
+        let SignedInVisitor { caller, visitor } = SignedInVisitor::from_request_parts(parts, state).await?;
+        let ids = Ids::from_request_parts(parts, state).await?;
+        if ids.text("slug").is_empty() {
+            let list = "/profile/api-keys".to_owned();
+            return Ok(Self { caller, visitor, within: None, owner: KeyOwner::Own, base: list.clone(), list });
+        }
+        let within = InWorkspace::from_request_parts(parts, state).await?;
+        let account: ServiceAccountId = ids.parse("sa")?;
+        let list = within.path(&format!("service-accounts/{account}"));
+        let owner = KeyOwner::ServiceAccount(within.place.id, account);
+        Ok(Self { caller, visitor, within: Some(within), owner, base: format!("{list}/keys"), list })
+    }
+}
+
+/// A key as the table and its own page tell of it.
+pub(super) struct KeyRow {
+    pub(super) id: ApiKeyId,
+    pub(super) title: String,
+    pub(super) fingerprint: String,
+    pub(super) public_key: String,
+    pub(super) algorithm: String,
+    pub(super) state: &'static str,
+    pub(super) is_dead: bool,
+    pub(super) created_at: When,
+    pub(super) created_by: String,
+    pub(super) last_used_at: Option<When>,
+    pub(super) last_used_ip: String,
+    pub(super) expires_at: Option<When>,
+    pub(super) expires_on: String,
+    pub(super) ends_soon: bool,
+    pub(super) used_lately: bool,
+}
+
+impl KeyRow {
+    fn is_revoked(&self) -> bool {
+        self.state == "revoked"
+    }
+}
+
+const DAY: i64 = 86_400;
+
+fn key_row(key: api::ApiKey, shell: &Shell, emails: &BTreeMap<String, String>, now: Timestamp) -> KeyRow {
+    let state = match key.state {
+        api::KeyState::Active => "active",
+        api::KeyState::Disabled => "disabled",
+        api::KeyState::Expired => "expired",
+        api::KeyState::Suspended => "suspended",
+        api::KeyState::Revoked => "revoked",
+    };
+    let within = |time: Option<Timestamp>, days: i64| {
+        time.is_some_and(|time| (time.as_second() - now.as_second()).abs() < days * DAY)
+    };
+    let is_dead = matches!(key.state, api::KeyState::Expired | api::KeyState::Revoked);
+    KeyRow {
+        id: key.id,
+        title: key.title,
+        fingerprint: key.fingerprint,
+        public_key: key.public_key,
+        algorithm: key.algorithm.trim_start_matches("ssh-").to_owned(),
+        state,
+        is_dead,
+        created_at: shell.when(&key.created_at),
+        created_by: emails.get(&key.created_by).cloned().unwrap_or(key.created_by),
+        last_used_at: key.last_used_at.as_ref().map(|time| shell.when(time)),
+        last_used_ip: key.last_used_ip.unwrap_or_default(),
+        expires_at: key.expires_at.as_ref().map(|time| shell.when(time)),
+        expires_on: key.expires_at.map_or(String::new(), |time| time.strftime("%Y-%m-%d").to_string()),
+        ends_soon: !is_dead && within(key.expires_at, 14),
+        used_lately: within(key.last_used_at, 7),
+    }
+}
+
+/// The keys of an owner, and what can be done.
+pub(super) struct KeyTable {
+    pub(super) rows: Vec<KeyRow>,
+    pub(super) hidden: usize,
+    pub(super) shows_all: bool,
+    pub(super) count: api::KeyCount,
+    pub(super) is_full: bool,
+    pub(super) contact: String,
+    pub(super) list: String,
+    pub(super) base: String,
+    pub(super) new: &'static str,
+    pub(super) next: Option<String>,
+}
+
+/// Which keys to show.
+#[derive(Deserialize)]
+pub(super) struct KeyQuery {
+    #[serde(default)]
+    all: String,
+    after: Option<String>,
+}
+
+pub(super) async fn key_table(
+    app: &App,
+    caller: &Caller,
+    owner: KeyOwner,
+    shell: &Shell,
+    list: String,
+    base: String,
+    query: KeyQuery,
+) -> Result<KeyTable, AppError> {
+    let paging = Paging { after: query.after, limit: Some(MAX_PAGE) };
+    let page = app.list_api_keys(caller, owner, &paging).await?;
+    let count = app.count_api_keys(caller, owner).await?;
+    let creators: Vec<&str> = page.items.iter().map(|key| key.created_by.as_str()).collect();
+    let emails = app.find_emails(caller, &creators).await?;
+    let now = app.now();
+    let mut rows: Vec<KeyRow> = page.items.into_iter().map(|key| key_row(key, shell, &emails, now)).collect();
+    let all = rows.len();
+    let shows_all = query.all == "1";
+    if !shows_all {
+        rows.retain(|row| !row.is_dead);
+    }
+    Ok(KeyTable {
+        hidden: all - rows.len(),
+        rows,
+        shows_all,
+        is_full: count.live >= u64::from(count.limit),
+        count,
+        contact: contact(app),
+        list,
+        base,
+        new: if owner == KeyOwner::Own { "New Key" } else { "New API key" },
+        next: page.next,
+    })
+}
+
+#[derive(Template)]
+#[template(path = "api_keys.html")]
+struct OwnKeys {
+    shell: Shell,
+    keys: KeyTable,
+}
+
+async fn list_own(
+    State(app): State<Arc<App>>,
+    at: KeyPages,
+    Query(query): Query<KeyQuery>,
+) -> Result<Response, PageError> {
+    let shell = at.shell("API keys");
+    let keys = key_table(&app, &at.caller, at.owner, &shell, at.list, at.base, query).await?;
+    Ok(page::render(StatusCode::OK, &OwnKeys { shell, keys }))
+}
+
+#[derive(Template)]
+#[template(path = "api_key_new.html")]
+struct NewKey {
+    shell: Shell,
+    errors: FormErrors,
+    list: String,
+    base: String,
+    /// One's own key downloads when it is made, a service account's when it is added.
+    is_own: bool,
+    needs_password: bool,
+    public_url: String,
+    title: String,
+    public_key: String,
+    expires: String,
+}
+
+fn new_key(app: &App, at: &KeyPages) -> NewKey {
+    let needs_password = at.caller.principal().require_recent_password(app.now()).is_err();
+    NewKey {
+        shell: at.shell(if at.owner == KeyOwner::Own { "New Key" } else { "New API key" }),
+        errors: FormErrors::default(),
+        list: at.list.clone(),
+        base: at.base.clone(),
+        is_own: at.owner == KeyOwner::Own,
+        needs_password,
+        public_url: app.settings().public_url.clone(),
+        title: String::new(),
+        public_key: String::new(),
+        expires: String::new(),
+    }
+}
+
+async fn show_new(State(app): State<Arc<App>>, at: KeyPages) -> Result<Response, PageError> {
+    app.count_api_keys(&at.caller, at.owner).await?;
+    Ok(page::render(StatusCode::OK, &new_key(&app, &at)))
+}
+
+#[derive(Deserialize)]
+struct KeyForm {
+    title: String,
+    public_key: String,
+    #[serde(default)]
+    expires: String,
+}
+
+/// The end of a day, as a date field has it.
+pub(super) fn end_of_day(field: &str, date: &str) -> Result<Option<Timestamp>, AppError> {
+    if date.is_empty() {
+        return Ok(None);
+    }
+    let malformed = |_| AppError::field(field, "malformed", "write a date such as 2027-01-31");
+    format!("{date}T23:59:59Z").parse().map(Some).map_err(malformed)
+}
+
+async fn create(State(app): State<Arc<App>>, at: KeyPages, Form(form): Form<KeyForm>) -> Result<Response, PageError> {
+    let KeyForm { title, public_key, expires } = form;
+    let created = match end_of_day("expires", &expires) {
+        Ok(expires_at) => {
+            let (title, public_key) = (title.clone(), public_key.clone());
+            let create = api::CreateApiKey { title, public_key, expires_at, proof: None };
+            app.create_api_key(&at.caller, at.owner, &create).await
+        }
+        Err(error) => Err(error),
+    };
+    match created {
+        Ok(key) if at.visitor.wants_json => Ok((StatusCode::CREATED, axum::Json(key)).into_response()),
+        Ok(_) => Ok(page::go_to(&format!("{}?done=created", at.list))),
+        Err(error) if at.visitor.wants_json => Err(error.into()),
+        Err(error) => {
+            // A private key that came this far is not sent back either.
+            let was_private =
+                matches!(&error, AppError::Invalid(errors) if errors.iter().any(|e| e.field == "public_key"));
+            let errors = FormErrors::of(error)?;
+            let answer = errors.answer();
+            let public_key = if was_private { String::new() } else { public_key };
+            Ok(page::again(answer, &NewKey { errors, title, public_key, expires, ..new_key(&app, &at) }))
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "api_key.html")]
+struct KeyPage {
+    shell: Shell,
+    errors: FormErrors,
+    list: String,
+    base: String,
+    key: KeyRow,
+    title: String,
+    expires: String,
+}
+
+async fn key_page(app: &App, at: &KeyPages, id: ApiKeyId) -> Result<KeyPage, PageError> {
+    let key = app.find_api_key(&at.caller, at.owner, id).await?;
+    let emails = app.find_emails(&at.caller, &[key.created_by.as_str()]).await?;
+    let shell = at.shell(key.title.clone());
+    let key = key_row(key, &shell, &emails, app.now());
+    let (title, expires) = (key.title.clone(), key.expires_on.clone());
+    let errors = FormErrors::default();
+    Ok(KeyPage { shell, errors, list: at.list.clone(), base: format!("{}/{id}", at.base), key, title, expires })
+}
+
+async fn show(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
+    Ok(page::render(StatusCode::OK, &key_page(&app, &at, ids.parse("key")?).await?))
+}
+
+#[derive(Deserialize)]
+struct EditForm {
+    title: String,
+    #[serde(default)]
+    expires: String,
+}
+
+async fn edit(
+    State(app): State<Arc<App>>,
+    at: KeyPages,
+    ids: Ids,
+    Form(form): Form<EditForm>,
+) -> Result<Response, PageError> {
+    let id: ApiKeyId = ids.parse("key")?;
+    let page = key_page(&app, &at, id).await?;
+    let EditForm { title, expires } = form;
+    let saved = match end_of_day("expires", &expires) {
+        Ok(end) => {
+            // A date that was not touched keeps its hour.
+            let expires_at = (expires != page.key.expires_on).then_some(end);
+            let update = api::UpdateApiKey { title: Some(title.clone()), expires_at };
+            app.update_api_key(&at.caller, at.owner, id, &update).await
+        }
+        Err(error) => Err(error),
+    };
+    match saved {
+        Ok(_) => Ok(page::go_to(&format!("{}?done=saved", page.base))),
+        Err(error) => {
+            let errors = FormErrors::of(error)?;
+            let answer = errors.answer();
+            Ok(page::again(answer, &KeyPage { errors, title, expires, ..page }))
+        }
+    }
+}
+
+async fn disable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
+    let id: ApiKeyId = ids.parse("key")?;
+    app.disable_api_key(&at.caller, at.owner, id).await?;
+    Ok(page::go_to(&format!("{}/{id}?done=disabled", at.base)))
+}
+
+async fn enable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
+    let id: ApiKeyId = ids.parse("key")?;
+    match app.enable_api_key(&at.caller, at.owner, id, &api::EnableApiKey::default()).await {
+        Ok(_) => Ok(page::go_to(&format!("{}/{id}?done=enabled", at.base))),
+        Err(error) => {
+            let errors = FormErrors::of(error)?;
+            let answer = errors.answer();
+            Ok(page::again(answer, &KeyPage { errors, ..key_page(&app, &at, id).await? }))
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "api_key_revoke.html")]
+struct RevokePage {
+    shell: Shell,
+    wrong_title: bool,
+    base: String,
+    key: KeyRow,
+}
+
+async fn revoke_page(app: &App, at: &KeyPages, id: ApiKeyId, wrong_title: bool) -> Result<RevokePage, PageError> {
+    let KeyPage { base, key, .. } = key_page(app, at, id).await?;
+    Ok(RevokePage { shell: at.shell(format!("Revoke {}", key.title)), wrong_title, base, key })
+}
+
+async fn show_revoke(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
+    Ok(page::render(StatusCode::OK, &revoke_page(&app, &at, ids.parse("key")?, false).await?))
+}
+
+#[derive(Deserialize)]
+struct RevokeForm {
+    #[serde(default)]
+    confirm_title: String,
+    #[serde(default)]
+    cascade: String,
+}
+
+async fn revoke(
+    State(app): State<Arc<App>>,
+    at: KeyPages,
+    ids: Ids,
+    Form(form): Form<RevokeForm>,
+) -> Result<Response, PageError> {
+    let id: ApiKeyId = ids.parse("key")?;
+    let page = revoke_page(&app, &at, id, true).await?;
+    if page.key.used_lately && form.confirm_title.trim() != page.key.title {
+        return Ok(page::render(StatusCode::BAD_REQUEST, &page));
+    }
+    app.revoke_api_key(&at.caller, at.owner, id, form.cascade == "1").await?;
+    Ok(page::go_to(&format!("{}?done=revoked", at.list)))
+}

@@ -1,0 +1,189 @@
+//! Invitations: several addresses at once, what is pending, and the page behind the link.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::{Query, State},
+    response::Response,
+    routing::{get, post},
+};
+use domain::role::Role;
+use http::StatusCode;
+use serde::Deserialize;
+
+use super::{
+    page::{self, FormErrors, PageError, Shell},
+    service_account::PageQuery,
+    visit::{Form, Ids, InWorkspace, Visitor, welcome},
+};
+use crate::{
+    App, AppError,
+    app::{OpenInvitation, Paging, SignIn},
+};
+
+pub(super) fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/w/{slug}/invitations", get(list).post(create))
+        .route("/w/{slug}/invitations/{inv}/resend", post(resend))
+        .route("/w/{slug}/invitations/{inv}/revoke", post(revoke))
+        .route("/invitations/{token}", get(show).post(accept))
+}
+
+#[derive(Template)]
+#[template(path = "invitations.html")]
+struct List {
+    shell: Shell,
+    errors: FormErrors,
+    base: String,
+    emails: String,
+    role: Role,
+    issued: Vec<api::IssuedInvitation>,
+    invitations: Vec<api::Invitation>,
+    inviters: BTreeMap<String, String>,
+    next: Option<String>,
+}
+
+impl List {
+    fn state(invitation: &api::Invitation) -> &'static str {
+        match invitation.state {
+            api::InvitationState::Pending => "pending",
+            api::InvitationState::Accepted => "accepted",
+            api::InvitationState::Revoked => "revoked",
+            api::InvitationState::Expired => "expired",
+        }
+    }
+
+    fn is_open(invitation: &api::Invitation) -> bool {
+        matches!(invitation.state, api::InvitationState::Pending | api::InvitationState::Expired)
+    }
+
+    fn inviter<'a>(&'a self, invitation: &'a api::Invitation) -> &'a str {
+        self.inviters.get(&invitation.created_by).unwrap_or(&invitation.created_by)
+    }
+}
+
+async fn list_page(app: &App, at: &InWorkspace, after: Option<String>) -> Result<List, PageError> {
+    let invitations = app.list_invitations(&at.caller, at.place.id, &Paging { after, limit: None }).await?;
+    let inviters: Vec<&str> = invitations.items.iter().map(|invitation| invitation.created_by.as_str()).collect();
+    let inviters = app.find_emails(&at.caller, &inviters).await?;
+    Ok(List {
+        shell: at.shell("Invitations", "invitations"),
+        errors: FormErrors::default(),
+        base: at.path("invitations"),
+        emails: String::new(),
+        role: Role::Member,
+        issued: Vec::new(),
+        invitations: invitations.items,
+        inviters,
+        next: invitations.next,
+    })
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    at: InWorkspace,
+    Query(query): Query<PageQuery>,
+) -> Result<Response, PageError> {
+    Ok(page::render(StatusCode::OK, &list_page(&app, &at, query.after).await?))
+}
+
+#[derive(Deserialize)]
+struct InviteForm {
+    emails: String,
+    role: Role,
+}
+
+/// The links are told once, so they are on the answer itself.
+async fn create(
+    State(app): State<Arc<App>>,
+    at: InWorkspace,
+    Form(form): Form<InviteForm>,
+) -> Result<Response, PageError> {
+    let InviteForm { emails, role } = form;
+    let separate = |c: char| c.is_whitespace() || matches!(c, ',' | ';');
+    let list = emails.split(separate).filter(|email| !email.is_empty()).map(str::to_owned).collect();
+    match app.create_invitations(&at.caller, at.place.id, &api::CreateInvitations { emails: list, role }).await {
+        Ok(issued) => {
+            Ok(page::render(StatusCode::OK, &List { issued: issued.items, ..list_page(&app, &at, None).await? }))
+        }
+        Err(error) => {
+            let errors = FormErrors::of(error)?;
+            let answer = errors.answer();
+            Ok(page::again(answer, &List { errors, emails, role, ..list_page(&app, &at, None).await? }))
+        }
+    }
+}
+
+async fn resend(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
+    let issued = app.resend_invitation(&at.caller, at.place.id, ids.parse("inv")?).await?;
+    Ok(page::render(StatusCode::OK, &List { issued: vec![issued], ..list_page(&app, &at, None).await? }))
+}
+
+async fn revoke(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
+    app.revoke_invitation(&at.caller, at.place.id, ids.parse("inv")?).await?;
+    Ok(page::go_to(&at.path("invitations?done=removed")))
+}
+
+#[derive(Template)]
+#[template(path = "accept.html")]
+struct Accept {
+    shell: Shell,
+    errors: FormErrors,
+    token: String,
+    invitation: Option<OpenInvitation>,
+    name: String,
+}
+
+async fn accept_page(app: &App, visitor: &Visitor, token: &str) -> Result<Accept, PageError> {
+    let invitation = match app.find_invitation(token).await {
+        Ok(invitation) => Some(invitation),
+        Err(AppError::Conflict(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let shell = Shell::new(Some(visitor), "Accept the invitation", "");
+    Ok(Accept { shell, errors: FormErrors::default(), token: token.to_owned(), invitation, name: String::new() })
+}
+
+async fn show(State(app): State<Arc<App>>, visitor: Visitor, ids: Ids) -> Result<Response, PageError> {
+    let page = accept_page(&app, &visitor, ids.text("token")).await?;
+    let status = if page.invitation.is_some() { StatusCode::OK } else { StatusCode::GONE };
+    Ok(page::render(status, &page))
+}
+
+#[derive(Deserialize)]
+struct AcceptForm {
+    name: Option<String>,
+    password: Option<String>,
+}
+
+async fn accept(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    ids: Ids,
+    Form(form): Form<AcceptForm>,
+) -> Result<Response, PageError> {
+    let token = ids.text("token");
+    let page = accept_page(&app, &visitor, token).await?;
+    let Some(invitation) = &page.invitation else { return Ok(page::render(StatusCode::GONE, &page)) };
+    let next = format!("/w/{}/projects?done=joined", invitation.slug);
+    let caller = visitor.visit.as_ref().map(|visit| &visit.caller);
+    let AcceptForm { name, password } = form;
+    let typed = name.clone().unwrap_or_default();
+    let accept = api::AcceptInvitation { token: token.to_owned(), name, password: password.clone() };
+    match app.accept_invitation(caller, visitor.browser.address, accept).await {
+        Ok(_) if caller.is_some() => Ok(page::go_to(&next)),
+        Ok(_) => {
+            let (email, password) = (invitation.email.clone(), password.unwrap_or_default());
+            let sign_in = SignIn { email, password, device: None, browser: visitor.browser.clone() };
+            let signed_in = app.sign_in(sign_in).await?;
+            Ok(welcome(&app, &visitor, &signed_in, &next).await?)
+        }
+        Err(error) => {
+            let errors = FormErrors::of(error)?;
+            let answer = errors.answer();
+            Ok(page::again(answer, &Accept { errors, name: typed, ..page }))
+        }
+    }
+}

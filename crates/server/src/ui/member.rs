@@ -1,0 +1,161 @@
+//! Members of a workspace: who is in, roles, and taking somebody out.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::{Query, State},
+    response::Response,
+    routing::{get, post},
+};
+use domain::{PrincipalId, UserId, role::Role};
+use http::StatusCode;
+use serde::Deserialize;
+
+use super::{
+    page::{self, FormErrors, PageError, Place, Shell},
+    service_account::{PageQuery, RemoveForm, RemovePage},
+    visit::{Form, Ids, InWorkspace},
+};
+use crate::{
+    App, AppError,
+    app::{Caller, MAX_PAGE, Paging},
+};
+
+pub(super) fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/w/{slug}/members", get(list))
+        .route("/w/{slug}/members/{usr}/role", post(set_role))
+        .route("/w/{slug}/members/{usr}/remove", get(show_remove).post(remove))
+}
+
+#[derive(Template)]
+#[template(path = "members.html")]
+struct List {
+    shell: Shell,
+    errors: FormErrors,
+    base: String,
+    members: Vec<api::Member>,
+    is_admin: bool,
+    own: String,
+    next: Option<String>,
+}
+
+async fn list_page(app: &App, at: &InWorkspace, after: Option<String>) -> Result<List, PageError> {
+    let members = app.list_members(&at.caller, at.place.id, &Paging { after, limit: None }).await?;
+    Ok(List {
+        shell: at.shell("Members", "members"),
+        errors: FormErrors::default(),
+        base: at.path("members"),
+        members: members.items,
+        is_admin: at.place.is_admin(),
+        own: at.caller.principal().id().map_or(String::new(), |id| id.to_string()),
+        next: members.next,
+    })
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    at: InWorkspace,
+    Query(query): Query<PageQuery>,
+) -> Result<Response, PageError> {
+    Ok(page::render(StatusCode::OK, &list_page(&app, &at, query.after).await?))
+}
+
+#[derive(Deserialize)]
+struct RoleForm {
+    role: Role,
+}
+
+async fn set_role(
+    State(app): State<Arc<App>>,
+    at: InWorkspace,
+    ids: Ids,
+    Form(form): Form<RoleForm>,
+) -> Result<Response, PageError> {
+    let update = api::UpdateMember { role: form.role };
+    match app.update_member(&at.caller, at.place.id, ids.parse("usr")?, &update).await {
+        Ok(_) => Ok(page::go_to(&at.path("members?done=role"))),
+        Err(error) => {
+            let errors = FormErrors::of(error)?;
+            let answer = errors.answer();
+            Ok(page::again(answer, &List { errors, ..list_page(&app, &at, None).await? }))
+        }
+    }
+}
+
+/// Somebody who could take projects over.
+pub(super) struct Candidate {
+    pub(super) id: String,
+    pub(super) name: String,
+}
+
+/// Who could be given a role in a project of the workspace, or take one over: as far as the caller can see.
+pub(super) async fn candidates(
+    app: &App,
+    caller: &Caller,
+    place: &Place,
+    except: Option<PrincipalId>,
+) -> Result<Vec<Candidate>, AppError> {
+    let paging = Paging { after: None, limit: Some(MAX_PAGE) };
+    let except = except.map(|id| id.to_string());
+    let members = app.list_members(caller, place.id, &paging).await?;
+    let mut all: Vec<Candidate> = members
+        .items
+        .into_iter()
+        .map(|member| Candidate { id: member.id.to_string(), name: format!("{} ({})", member.name, member.email) })
+        .collect();
+    if place.is_admin() {
+        let accounts = app.list_service_accounts(caller, place.id, &paging).await?;
+        all.extend(accounts.items.into_iter().map(|a| Candidate { id: a.id.to_string(), name: a.email }));
+    }
+    all.retain(|candidate| Some(&candidate.id) != except.as_ref());
+    Ok(all)
+}
+
+async fn remove_page(app: &App, at: &InWorkspace, user: UserId) -> Result<RemovePage, PageError> {
+    let leaves = at.caller.principal().id() == Some(user.into());
+    let led = app.list_projects_led_only_by(&at.caller, at.place.id, user.into()).await?;
+    let candidates =
+        if led.is_empty() { Vec::new() } else { candidates(app, &at.caller, &at.place, Some(user.into())).await? };
+    let emails = app.find_emails(&at.caller, &[user.to_string().as_str()]).await?;
+    let email = emails.into_values().next().ok_or(AppError::not_found())?;
+    let whose = if leaves { "Your" } else { "Their" };
+    Ok(RemovePage {
+        shell: at.shell(if leaves { "Leave the workspace".to_owned() } else { format!("Remove {email}") }, "members"),
+        errors: FormErrors::default(),
+        action: at.path(&format!("members/{user}/remove")),
+        back: at.path("members"),
+        button: if leaves { "Leave the workspace" } else { "Remove from the workspace" },
+        what_dies: vec![
+            format!("{whose} API keys reach nothing in {} from that moment.", at.place.name),
+            format!("{whose} roles in its projects are gone."),
+            "Where this is the last workspace, the keys stop working altogether and every session ends.".to_owned(),
+        ],
+        led,
+        candidates,
+    })
+}
+
+async fn show_remove(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
+    Ok(page::render(StatusCode::OK, &remove_page(&app, &at, ids.parse("usr")?).await?))
+}
+
+async fn remove(
+    State(app): State<Arc<App>>,
+    at: InWorkspace,
+    ids: Ids,
+    Form(form): Form<RemoveForm>,
+) -> Result<Response, PageError> {
+    let user: UserId = ids.parse("usr")?;
+    match app.delete_member(&at.caller, at.place.id, user, form.successor()).await {
+        Ok(()) if at.caller.principal().id() == Some(user.into()) => Ok(page::go_to("/workspaces?done=left")),
+        Ok(()) => Ok(page::go_to(&at.path("members?done=removed"))),
+        Err(error) => {
+            let errors = FormErrors::of(error)?;
+            let answer = errors.answer();
+            Ok(page::again(answer, &RemovePage { errors, ..remove_page(&app, &at, user).await? }))
+        }
+    }
+}

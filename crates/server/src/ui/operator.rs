@@ -1,0 +1,223 @@
+//! What operators see: workspaces with their quotas, users, and how the system is.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::{Query, State},
+    response::Response,
+    routing::{get, post},
+};
+use http::StatusCode;
+use serde::Deserialize;
+
+use super::{
+    page::{self, FormErrors, PageError, Shell},
+    service_account::PageQuery,
+    visit::{Form, Ids, SignedInVisitor},
+};
+use crate::{App, app::Paging};
+
+pub(super) fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/operator/workspaces", get(list_workspaces).post(create_workspace))
+        .route("/operator/workspaces/{ws}/quotas", post(set_quotas))
+        .route("/operator/users", get(list_users).post(create_user))
+        .route("/operator/users/{usr}", post(update_user))
+        .route("/operator/system", get(system))
+}
+
+#[derive(Template)]
+#[template(path = "operator_workspaces.html")]
+struct WorkspaceList {
+    shell: Shell,
+    errors: FormErrors,
+    workspaces: Vec<api::Workspace>,
+    next: Option<String>,
+    invitation: Option<api::IssuedInvitation>,
+    name: String,
+    slug: String,
+    admin_email: String,
+}
+
+async fn workspaces(app: &App, visit: &SignedInVisitor, after: Option<String>) -> Result<WorkspaceList, PageError> {
+    let page = app.list_all_workspaces(&visit.caller, &Paging { after, limit: None }).await?;
+    let (name, slug, admin_email) = Default::default();
+    Ok(WorkspaceList {
+        shell: Shell::new(Some(&visit.visitor), "Workspaces", "operator-workspaces"),
+        errors: FormErrors::default(),
+        workspaces: page.items,
+        next: page.next,
+        invitation: None,
+        name,
+        slug,
+        admin_email,
+    })
+}
+
+async fn list_workspaces(
+    State(app): State<Arc<App>>,
+    visit: SignedInVisitor,
+    Query(query): Query<PageQuery>,
+) -> Result<Response, PageError> {
+    Ok(page::render(StatusCode::OK, &workspaces(&app, &visit, query.after).await?))
+}
+
+#[derive(Deserialize)]
+struct WorkspaceForm {
+    name: String,
+    slug: String,
+    admin_email: String,
+}
+
+async fn create_workspace(
+    State(app): State<Arc<App>>,
+    visit: SignedInVisitor,
+    Form(form): Form<WorkspaceForm>,
+) -> Result<Response, PageError> {
+    let WorkspaceForm { name, slug, admin_email } = form;
+    let admin = (!admin_email.trim().is_empty()).then(|| admin_email.clone());
+    let create = api::CreateWorkspace { name: name.clone(), slug: slug.clone(), admin_email: admin };
+    match app.create_workspace(&visit.caller, create).await {
+        Ok(api::WorkspaceCreated { invitation: invitation @ Some(_), .. }) => {
+            let page = WorkspaceList { invitation, ..workspaces(&app, &visit, None).await? };
+            Ok(page::render(StatusCode::OK, &page))
+        }
+        Ok(_) => Ok(page::go_to("/operator/workspaces?done=created")),
+        Err(error) => {
+            let errors = FormErrors::of(error)?;
+            let answer = errors.answer();
+            let page = workspaces(&app, &visit, None).await?;
+            Ok(page::again(answer, &WorkspaceList { errors, name, slug, admin_email, ..page }))
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct QuotaForm {
+    service_accounts: u32,
+    keys_per_service_account: u32,
+    keys_per_user: u32,
+}
+
+async fn set_quotas(
+    State(app): State<Arc<App>>,
+    visit: SignedInVisitor,
+    ids: Ids,
+    Form(form): Form<QuotaForm>,
+) -> Result<Response, PageError> {
+    let update = api::UpdateQuotas {
+        service_accounts: Some(form.service_accounts),
+        keys_per_service_account: Some(form.keys_per_service_account),
+        keys_per_user: Some(form.keys_per_user),
+    };
+    match app.update_quotas(&visit.caller, ids.parse("ws")?, update).await {
+        Ok(_) => Ok(page::go_to("/operator/workspaces?done=quotas")),
+        Err(error) => {
+            let errors = FormErrors::of(error)?;
+            let answer = errors.answer();
+            Ok(page::again(answer, &WorkspaceList { errors, ..workspaces(&app, &visit, None).await? }))
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "operator_users.html")]
+struct UserList {
+    shell: Shell,
+    errors: FormErrors,
+    users: Vec<api::User>,
+    next: Option<String>,
+    email: String,
+    name: String,
+}
+
+async fn users(app: &App, visit: &SignedInVisitor, after: Option<String>) -> Result<UserList, PageError> {
+    let page = app.list_users(&visit.caller, &Paging { after, limit: None }).await?;
+    let (email, name) = Default::default();
+    let shell = Shell::new(Some(&visit.visitor), "Users", "operator-users");
+    Ok(UserList { shell, errors: FormErrors::default(), users: page.items, next: page.next, email, name })
+}
+
+async fn list_users(
+    State(app): State<Arc<App>>,
+    visit: SignedInVisitor,
+    Query(query): Query<PageQuery>,
+) -> Result<Response, PageError> {
+    Ok(page::render(StatusCode::OK, &users(&app, &visit, query.after).await?))
+}
+
+#[derive(Deserialize)]
+struct UserForm {
+    email: String,
+    name: String,
+    password: String,
+    #[serde(default)]
+    operator: String,
+}
+
+async fn create_user(
+    State(app): State<Arc<App>>,
+    visit: SignedInVisitor,
+    Form(form): Form<UserForm>,
+) -> Result<Response, PageError> {
+    let UserForm { email, name, password, operator } = form;
+    let operator = operator == "1";
+    let create = api::CreateUser { email: email.clone(), name: name.clone(), password: Some(password), operator };
+    match app.create_user(&visit.caller, create).await {
+        Ok(_) => Ok(page::go_to("/operator/users?done=created")),
+        Err(error) => {
+            let errors = FormErrors::of(error)?;
+            let answer = errors.answer();
+            Ok(page::again(answer, &UserList { errors, email, name, ..users(&app, &visit, None).await? }))
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct UserUpdateForm {
+    disabled: Option<bool>,
+    operator: Option<bool>,
+}
+
+async fn update_user(
+    State(app): State<Arc<App>>,
+    visit: SignedInVisitor,
+    ids: Ids,
+    Form(form): Form<UserUpdateForm>,
+) -> Result<Response, PageError> {
+    let update = api::UpdateUser { name: None, operator: form.operator, disabled: form.disabled };
+    match app.update_user(&visit.caller, ids.parse("usr")?, update).await {
+        Ok(_) => Ok(page::go_to("/operator/users?done=saved")),
+        Err(error) => {
+            let errors = FormErrors::of(error)?;
+            let answer = errors.answer();
+            Ok(page::again(answer, &UserList { errors, ..users(&app, &visit, None).await? }))
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "operator_system.html")]
+struct System {
+    shell: Shell,
+    version: &'static str,
+    public_url: String,
+    is_ready: bool,
+    lease_seconds: u64,
+    checkpoint: String,
+}
+
+async fn system(State(app): State<Arc<App>>, visit: SignedInVisitor) -> Result<Response, PageError> {
+    let checkpoint = app.sign_checkpoint(&visit.caller).await?;
+    let page = System {
+        shell: Shell::new(Some(&visit.visitor), "System", "operator-system"),
+        version: env!("CARGO_PKG_VERSION"),
+        public_url: app.settings().public_url.clone(),
+        is_ready: app.check_ready().await.is_ok(),
+        lease_seconds: app.settings().lease.as_secs(),
+        checkpoint,
+    };
+    Ok(page::render(StatusCode::OK, &page))
+}

@@ -1,0 +1,277 @@
+//! Projects of a workspace: the list, one of them, and who is in it.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::{Query, State},
+    response::Response,
+    routing::{get, post},
+};
+use domain::{PrincipalId, ProjectId, principal::ProjectPermission, role::ProjectRole};
+use http::StatusCode;
+use serde::Deserialize;
+
+use super::{
+    member::{Candidate, candidates},
+    page::{self, FormErrors, PageError, Shell},
+    service_account::{PageQuery, RemoveForm, RemovePage},
+    visit::{Form, Ids, InWorkspace},
+};
+use crate::{
+    App, AppError,
+    app::{MAX_PAGE, Paging},
+};
+
+pub(super) fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/w/{slug}/projects", get(list).post(create))
+        .route("/w/{slug}/projects/new", get(show_new))
+        .route("/w/{slug}/projects/{prj}", get(show).post(edit))
+        .route("/w/{slug}/projects/{prj}/delete", get(show_delete).post(delete))
+        .route("/w/{slug}/projects/{prj}/members", post(set_member))
+        .route("/w/{slug}/projects/{prj}/members/{principal}/remove", get(show_remove).post(remove))
+}
+
+#[derive(Template)]
+#[template(path = "projects.html")]
+struct List {
+    shell: Shell,
+    base: String,
+    projects: Vec<api::Project>,
+    next: Option<String>,
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    at: InWorkspace,
+    Query(query): Query<PageQuery>,
+) -> Result<Response, PageError> {
+    let paging = Paging { after: query.after, limit: None };
+    let projects = app.list_projects(&at.caller, at.place.id, &paging).await?;
+    let shell = at.shell("Projects", "projects");
+    let page = List { shell, base: at.path("projects"), projects: projects.items, next: projects.next };
+    Ok(page::render(StatusCode::OK, &page))
+}
+
+#[derive(Template)]
+#[template(path = "project_new.html")]
+struct NewProject {
+    shell: Shell,
+    errors: FormErrors,
+    base: String,
+    title: String,
+    description: String,
+}
+
+async fn show_new(at: InWorkspace) -> Response {
+    let (errors, title, description) = Default::default();
+    let shell = at.shell("Create project", "projects");
+    page::render(StatusCode::OK, &NewProject { shell, errors, base: at.path("projects"), title, description })
+}
+
+#[derive(Deserialize)]
+struct ProjectForm {
+    title: String,
+    description: String,
+}
+
+async fn create(
+    State(app): State<Arc<App>>,
+    at: InWorkspace,
+    Form(form): Form<ProjectForm>,
+) -> Result<Response, PageError> {
+    let ProjectForm { title, description } = form;
+    let create = api::CreateProject { title: title.clone(), description: description.clone() };
+    match app.create_project(&at.caller, at.place.id, &create).await {
+        Ok(project) => Ok(page::go_to(&at.path(&format!("projects/{}?done=created", project.id)))),
+        Err(error) => {
+            let errors = FormErrors::of(error)?;
+            let answer = errors.answer();
+            let shell = at.shell("Create project", "projects");
+            Ok(page::again(answer, &NewProject { shell, errors, base: at.path("projects"), title, description }))
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "project.html")]
+struct ProjectPage {
+    shell: Shell,
+    errors: FormErrors,
+    list: String,
+    base: String,
+    project: api::Project,
+    creator: String,
+    title: String,
+    description: String,
+    members: Vec<api::ProjectMember>,
+    candidates: Vec<Candidate>,
+    own: String,
+    may_edit: bool,
+    may_manage: bool,
+    may_join: bool,
+}
+
+async fn project_page(app: &App, at: &InWorkspace, id: ProjectId) -> Result<ProjectPage, PageError> {
+    let project = app.find_project(&at.caller, at.place.id, id).await?;
+    let paging = Paging { after: None, limit: Some(MAX_PAGE) };
+    let members = app.list_project_members(&at.caller, at.place.id, id, &paging).await?.items;
+    let principal = at.caller.principal();
+    let may = |permission| principal.authorize_project(permission, at.place.id, project.role).is_ok();
+    let may_manage = may(ProjectPermission::ManageMembers);
+    let mut others = if may_manage { candidates(app, &at.caller, &at.place, None).await? } else { Vec::new() };
+    others.retain(|candidate| members.iter().all(|member| member.id != candidate.id));
+    let emails = app.find_emails(&at.caller, &[project.created_by.as_str()]).await?;
+    let list = at.path("projects");
+    Ok(ProjectPage {
+        shell: at.shell(project.title.clone(), "projects"),
+        errors: FormErrors::default(),
+        base: format!("{list}/{id}"),
+        list,
+        creator: emails.get(&project.created_by).cloned().unwrap_or_else(|| project.created_by.clone()),
+        title: project.title.clone(),
+        description: project.description.clone(),
+        members,
+        candidates: others,
+        own: principal.id().map_or(String::new(), |id| id.to_string()),
+        may_edit: may(ProjectPermission::Edit),
+        may_manage,
+        may_join: at.place.is_admin() && project.role != Some(ProjectRole::Admin),
+        project,
+    })
+}
+
+async fn show(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
+    Ok(page::render(StatusCode::OK, &project_page(&app, &at, ids.parse("prj")?).await?))
+}
+
+async fn edit(
+    State(app): State<Arc<App>>,
+    at: InWorkspace,
+    ids: Ids,
+    Form(form): Form<ProjectForm>,
+) -> Result<Response, PageError> {
+    let id: ProjectId = ids.parse("prj")?;
+    let ProjectForm { title, description } = form;
+    let update = api::UpdateProject { title: Some(title.clone()), description: Some(description.clone()) };
+    match app.update_project(&at.caller, at.place.id, id, &update).await {
+        Ok(_) => Ok(page::go_to(&at.path(&format!("projects/{id}?done=saved")))),
+        Err(error) => {
+            let errors = FormErrors::of(error)?;
+            let answer = errors.answer();
+            let page = project_page(&app, &at, id).await?;
+            Ok(page::again(answer, &ProjectPage { errors, title, description, ..page }))
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct MemberForm {
+    principal: PrincipalId,
+    role: ProjectRole,
+    #[serde(default)]
+    successor: Option<PrincipalId>,
+}
+
+async fn set_member(
+    State(app): State<Arc<App>>,
+    at: InWorkspace,
+    ids: Ids,
+    Form(form): Form<MemberForm>,
+) -> Result<Response, PageError> {
+    let id: ProjectId = ids.parse("prj")?;
+    let set = api::SetProjectMember { role: form.role };
+    match app.set_project_member(&at.caller, at.place.id, id, form.principal, &set, form.successor).await {
+        Ok(_) => Ok(page::go_to(&at.path(&format!("projects/{id}?done=role")))),
+        Err(error) => {
+            let errors = match error {
+                AppError::Conflict(conflict) if conflict.code == api::codes::SUCCESSOR_REQUIRED => {
+                    FormErrors::say(409, "This is the project's only admin. Make somebody else an admin first.")
+                }
+                error => FormErrors::of(error)?,
+            };
+            let answer = errors.answer();
+            Ok(page::again(answer, &ProjectPage { errors, ..project_page(&app, &at, id).await? }))
+        }
+    }
+}
+
+async fn delete_page(app: &App, at: &InWorkspace, id: ProjectId) -> Result<RemovePage, PageError> {
+    let project = app.find_project(&at.caller, at.place.id, id).await?;
+    let back = at.path(&format!("projects/{id}"));
+    Ok(RemovePage {
+        shell: at.shell(format!("Delete {}", project.title), "projects"),
+        errors: FormErrors::default(),
+        action: format!("{back}/delete"),
+        back,
+        button: "Delete project",
+        what_dies: vec![
+            "The project and the roles in it are gone for good.".to_owned(),
+            "Requests that name it are refused from that moment.".to_owned(),
+        ],
+        led: Vec::new(),
+        candidates: Vec::new(),
+    })
+}
+
+async fn show_delete(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
+    Ok(page::render(StatusCode::OK, &delete_page(&app, &at, ids.parse("prj")?).await?))
+}
+
+async fn delete(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
+    app.delete_project(&at.caller, at.place.id, ids.parse("prj")?).await?;
+    Ok(page::go_to(&at.path("projects?done=deleted")))
+}
+
+async fn remove_page(
+    app: &App,
+    at: &InWorkspace,
+    id: ProjectId,
+    principal: PrincipalId,
+) -> Result<RemovePage, PageError> {
+    let page = project_page(app, at, id).await?;
+    let own = principal.to_string();
+    let member = page.members.iter().find(|member| member.id == own).ok_or(AppError::not_found())?;
+    let admins = page.members.iter().filter(|member| member.role == ProjectRole::Admin).count();
+    let is_last = member.role == ProjectRole::Admin && admins == 1;
+    let leaves = page.own == own;
+    Ok(RemovePage {
+        shell: at.shell(
+            if leaves { format!("Leave {}", page.title) } else { format!("Remove {}", member.email) },
+            "projects",
+        ),
+        errors: FormErrors::default(),
+        action: format!("{}/members/{own}/remove", page.base),
+        back: page.base.clone(),
+        button: if leaves { "Leave the project" } else { "Remove from the project" },
+        what_dies: vec![format!("{} reaches this project no longer.", member.email)],
+        led: if is_last { vec![page.title.clone()] } else { Vec::new() },
+        candidates: if is_last { candidates(app, &at.caller, &at.place, Some(principal)).await? } else { Vec::new() },
+    })
+}
+
+async fn show_remove(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
+    let page = remove_page(&app, &at, ids.parse("prj")?, ids.parse("principal")?).await?;
+    Ok(page::render(StatusCode::OK, &page))
+}
+
+async fn remove(
+    State(app): State<Arc<App>>,
+    at: InWorkspace,
+    ids: Ids,
+    Form(form): Form<RemoveForm>,
+) -> Result<Response, PageError> {
+    let (id, member): (ProjectId, PrincipalId) = (ids.parse("prj")?, ids.parse("principal")?);
+    let leaves = at.caller.principal().id() == Some(member);
+    match app.delete_project_member(&at.caller, at.place.id, id, member, form.successor()).await {
+        Ok(()) if leaves => Ok(page::go_to(&at.path("projects?done=left"))),
+        Ok(()) => Ok(page::go_to(&at.path(&format!("projects/{id}?done=removed")))),
+        Err(error) => {
+            let errors = FormErrors::of(error)?;
+            let answer = errors.answer();
+            Ok(page::again(answer, &RemovePage { errors, ..remove_page(&app, &at, id, member).await? }))
+        }
+    }
+}

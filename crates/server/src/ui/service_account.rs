@@ -1,0 +1,301 @@
+//! Workspace Settings > Service Accounts: the list, creating one, its own page, and what can be changed about it.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::{Query, State},
+    response::Response,
+    routing::{get, post},
+};
+use domain::{PrincipalId, ServiceAccountId, role::Role};
+use http::StatusCode;
+use serde::Deserialize;
+
+use super::{
+    api_key::{KeyQuery, KeyTable, key_table},
+    member::{Candidate, candidates},
+    page::{self, FormErrors, PageError, Shell},
+    visit::{Form, Ids, InWorkspace},
+};
+use crate::{
+    App,
+    app::{KeyOwner, Paging},
+};
+
+pub(super) fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/w/{slug}/service-accounts", get(list).post(create))
+        .route("/w/{slug}/service-accounts/new", get(show_new))
+        .route("/w/{slug}/service-accounts/{sa}", get(show))
+        .route("/w/{slug}/service-accounts/{sa}/role", post(set_role))
+        .route("/w/{slug}/service-accounts/{sa}/edit", get(show_edit).post(edit))
+        .route("/w/{slug}/service-accounts/{sa}/disable", post(disable))
+        .route("/w/{slug}/service-accounts/{sa}/enable", post(enable))
+        .route("/w/{slug}/service-accounts/{sa}/delete", get(show_delete).post(delete))
+}
+
+#[derive(Template)]
+#[template(path = "service_accounts.html")]
+struct List {
+    shell: Shell,
+    base: String,
+    accounts: Vec<api::ServiceAccount>,
+    limit: u32,
+    is_full: bool,
+    contact: String,
+    next: Option<String>,
+}
+
+/// Whom to ask for more, in words.
+pub(super) fn contact(app: &App) -> String {
+    app.settings().support_contact.clone().unwrap_or_else(|| "the operator of this installation".to_owned())
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    at: InWorkspace,
+    Query(query): Query<PageQuery>,
+) -> Result<Response, PageError> {
+    let paging = Paging { after: query.after, limit: None };
+    let accounts = app.list_service_accounts(&at.caller, at.place.id, &paging).await?;
+    let limit = app.find_workspace(&at.caller, at.place.id).await?.quotas.service_accounts;
+    let shell = at.shell("Service Accounts", "service-accounts");
+    let (contact, base) = (contact(&app), at.path("service-accounts"));
+    let is_full = u32::try_from(accounts.items.len()).is_ok_and(|present| present >= limit);
+    let page = List { shell, base, accounts: accounts.items, limit, is_full, contact, next: accounts.next };
+    Ok(page::render(StatusCode::OK, &page))
+}
+
+/// Where a list goes on.
+#[derive(Deserialize)]
+pub(super) struct PageQuery {
+    pub(super) after: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "service_account_form.html")]
+struct EditPage {
+    shell: Shell,
+    errors: FormErrors,
+    action: String,
+    back: String,
+    address: String,
+    domain: String,
+    is_new: bool,
+    name: String,
+    description: String,
+}
+
+#[derive(Deserialize)]
+struct AccountForm {
+    name: String,
+    description: String,
+}
+
+fn edit_page(app: &App, at: &InWorkspace, title: &str, account: Option<&api::ServiceAccount>) -> EditPage {
+    let back = match account {
+        Some(account) => at.path(&format!("service-accounts/{}", account.id)),
+        None => at.path("service-accounts"),
+    };
+    EditPage {
+        shell: at.shell(title, "service-accounts"),
+        errors: FormErrors::default(),
+        action: if account.is_some() { format!("{back}/edit") } else { back.clone() },
+        back,
+        address: account.map_or(String::new(), |account| account.email.clone()),
+        domain: format!("{}.{}", at.place.slug, app.settings().service_account_domain),
+        is_new: account.is_none(),
+        name: account.map_or(String::new(), |account| account.name.clone()),
+        description: account.map_or(String::new(), |account| account.description.clone()),
+    }
+}
+
+async fn show_new(State(app): State<Arc<App>>, at: InWorkspace) -> Result<Response, PageError> {
+    // Who may not create one is told before they fill in a form.
+    app.list_service_accounts(&at.caller, at.place.id, &Paging::default()).await?;
+    Ok(page::render(StatusCode::OK, &edit_page(&app, &at, "Create service account", None)))
+}
+
+async fn create(
+    State(app): State<Arc<App>>,
+    at: InWorkspace,
+    Form(form): Form<AccountForm>,
+) -> Result<Response, PageError> {
+    let AccountForm { name, description } = form;
+    let create = api::CreateServiceAccount { name: name.clone(), description: description.clone() };
+    match app.create_service_account(&at.caller, at.place.id, &create).await {
+        Ok(account) => Ok(page::go_to(&at.path(&format!("service-accounts/{}?done=created", account.id)))),
+        Err(error) => {
+            let errors = FormErrors::of(error)?;
+            let answer = errors.answer();
+            let page = edit_page(&app, &at, "Create service account", None);
+            Ok(page::again(answer, &EditPage { errors, name, description, ..page }))
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "service_account.html")]
+struct AccountPage {
+    shell: Shell,
+    base: String,
+    list: String,
+    account: api::ServiceAccount,
+    keys: KeyTable,
+}
+
+async fn show(
+    State(app): State<Arc<App>>,
+    at: InWorkspace,
+    ids: Ids,
+    Query(query): Query<KeyQuery>,
+) -> Result<Response, PageError> {
+    let id: ServiceAccountId = ids.parse("sa")?;
+    let account = app.find_service_account(&at.caller, at.place.id, id).await?;
+    let base = at.path(&format!("service-accounts/{id}"));
+    let shell = at.shell(account.name.clone(), "service-accounts");
+    let owner = KeyOwner::ServiceAccount(at.place.id, id);
+    let keys = key_table(&app, &at.caller, owner, &shell, base.clone(), format!("{base}/keys"), query).await?;
+    let list = at.path("service-accounts");
+    Ok(page::render(StatusCode::OK, &AccountPage { shell, base, list, account, keys }))
+}
+
+#[derive(Deserialize)]
+struct RoleForm {
+    role: Role,
+}
+
+async fn update(
+    app: &App,
+    at: &InWorkspace,
+    ids: &Ids,
+    update: api::UpdateServiceAccount,
+) -> Result<ServiceAccountId, PageError> {
+    let id: ServiceAccountId = ids.parse("sa")?;
+    app.update_service_account(&at.caller, at.place.id, id, &update).await?;
+    Ok(id)
+}
+
+async fn set_role(
+    State(app): State<Arc<App>>,
+    at: InWorkspace,
+    ids: Ids,
+    Form(form): Form<RoleForm>,
+) -> Result<Response, PageError> {
+    let change = api::UpdateServiceAccount { role: Some(form.role), ..api::UpdateServiceAccount::default() };
+    update(&app, &at, &ids, change).await?;
+    Ok(page::go_to(&at.path("service-accounts?done=role")))
+}
+
+async fn disable(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
+    let change = api::UpdateServiceAccount { disabled: Some(true), ..api::UpdateServiceAccount::default() };
+    let id = update(&app, &at, &ids, change).await?;
+    Ok(page::go_to(&at.path(&format!("service-accounts/{id}?done=disabled"))))
+}
+
+async fn enable(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
+    let change = api::UpdateServiceAccount { disabled: Some(false), ..api::UpdateServiceAccount::default() };
+    let id = update(&app, &at, &ids, change).await?;
+    Ok(page::go_to(&at.path(&format!("service-accounts/{id}?done=enabled"))))
+}
+
+async fn show_edit(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
+    let account = app.find_service_account(&at.caller, at.place.id, ids.parse("sa")?).await?;
+    Ok(page::render(StatusCode::OK, &edit_page(&app, &at, "Edit service account", Some(&account))))
+}
+
+async fn edit(
+    State(app): State<Arc<App>>,
+    at: InWorkspace,
+    ids: Ids,
+    Form(form): Form<AccountForm>,
+) -> Result<Response, PageError> {
+    let id: ServiceAccountId = ids.parse("sa")?;
+    let account = app.find_service_account(&at.caller, at.place.id, id).await?;
+    let AccountForm { name, description } = form;
+    let change = api::UpdateServiceAccount {
+        name: (name != account.name).then(|| name.clone()),
+        description: Some(description.clone()),
+        ..api::UpdateServiceAccount::default()
+    };
+    match app.update_service_account(&at.caller, at.place.id, id, &change).await {
+        Ok(_) => Ok(page::go_to(&at.path(&format!("service-accounts/{id}?done=saved")))),
+        Err(error) => {
+            let errors = FormErrors::of(error)?;
+            let answer = errors.answer();
+            let page = edit_page(&app, &at, "Edit service account", Some(&account));
+            Ok(page::again(answer, &EditPage { errors, name, description, ..page }))
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "remove.html")]
+pub(super) struct RemovePage {
+    pub(super) shell: Shell,
+    pub(super) errors: FormErrors,
+    pub(super) action: String,
+    pub(super) back: String,
+    pub(super) button: &'static str,
+    pub(super) what_dies: Vec<String>,
+    pub(super) led: Vec<String>,
+    pub(super) candidates: Vec<Candidate>,
+}
+
+async fn delete_page(app: &App, at: &InWorkspace, id: ServiceAccountId) -> Result<RemovePage, PageError> {
+    let account = app.find_service_account(&at.caller, at.place.id, id).await?;
+    let led = app.list_projects_led_only_by(&at.caller, at.place.id, id.into()).await?;
+    let candidates =
+        if led.is_empty() { Vec::new() } else { candidates(app, &at.caller, &at.place, Some(id.into())).await? };
+    let back = at.path(&format!("service-accounts/{id}"));
+    Ok(RemovePage {
+        shell: at.shell(format!("Delete {}", account.name), "service-accounts"),
+        errors: FormErrors::default(),
+        action: format!("{back}/delete"),
+        back,
+        button: "Delete service account",
+        what_dies: vec![
+            format!("{} of its API keys stop working at once and for good.", account.keys.live),
+            format!("It leaves every project. The address {} is never used again.", account.email),
+            "Its entries in the activity log stay.".to_owned(),
+        ],
+        led,
+        candidates,
+    })
+}
+
+async fn show_delete(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
+    Ok(page::render(StatusCode::OK, &delete_page(&app, &at, ids.parse("sa")?).await?))
+}
+
+/// Who takes over, where somebody must.
+#[derive(Deserialize)]
+pub(super) struct RemoveForm {
+    #[serde(default)]
+    successor: String,
+}
+
+impl RemoveForm {
+    pub(super) fn successor(&self) -> Option<PrincipalId> {
+        self.successor.parse().ok()
+    }
+}
+
+async fn delete(
+    State(app): State<Arc<App>>,
+    at: InWorkspace,
+    ids: Ids,
+    Form(form): Form<RemoveForm>,
+) -> Result<Response, PageError> {
+    let id: ServiceAccountId = ids.parse("sa")?;
+    match app.delete_service_account(&at.caller, at.place.id, id, form.successor()).await {
+        Ok(()) => Ok(page::go_to(&at.path("service-accounts?done=deleted"))),
+        Err(error) => {
+            let errors = FormErrors::of(error)?;
+            let answer = errors.answer();
+            Ok(page::again(answer, &RemovePage { errors, ..delete_page(&app, &at, id).await? }))
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! What people do on the pages, without script.
+
+use domain::Clock as _;
+use serde_json::json;
+
+use crate::{
+    support::TestApp,
+    ui_support::{Browser, PASSWORD, create_user},
+};
+
+#[tokio::test]
+async fn an_admin_makes_a_service_account_gives_it_a_key_and_then_a_role() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/").await.sees("Create project");
+    assert_eq!(ada.path, "/w/acme/projects");
+    ada.open("/w/acme/service-accounts").await.sees("No service accounts yet").sees("Create service account");
+    ada.open("/w/acme/service-accounts/new").await.sees("@acme.sa.keyward.local");
+    let path = "/w/acme/service-accounts";
+    ada.submit(path, &[("name", "CI Runner"), ("description", "")]).await.sees("aria-invalid").sees("CI Runner");
+    ada.submit(path, &[("name", "ci-runner"), ("description", "Builds")]).await;
+    ada.sees("ci-runner@acme.sa.keyward.local").sees("0 of 5 keys").sees("New API key");
+
+    let account = ada.path.split('?').next().unwrap().to_owned();
+    let key = test.new_key();
+    ada.open(&format!("{account}/keys/new")).await.sees("Generate key pair").sees("Add API key").sees("ssh-keygen");
+    let fields = [("title", "build <b>machine</b>"), ("public_key", key.openssh.as_str()), ("expires", "")];
+    ada.submit(&format!("{account}/keys"), &fields).await;
+    ada.sees(key.fingerprint.as_str()).sees("1 of 5 keys").sees("never");
+    ada.sees("build &#60;b&#62;machine").sees_not("<b>machine");
+
+    ada.submit(&format!("{account}/keys"), &fields).await.sees("is registered already");
+    assert_eq!(ada.status, 409);
+    ada.submit(&format!("{account}/role"), &[("role", "admin")]).await.sees("The role is applied.");
+    assert_eq!(ada.path, "/w/acme/service-accounts?done=role");
+    let me = test.get("/api/v1/me").by(&key).send().await.expect(200);
+    assert_eq!(me["workspaces"][0]["role"], "admin");
+
+    ada.submit(&format!("{account}/disable"), &[]).await.sees("Disabled.");
+    test.get("/api/v1/me").by(&key).send().await.expect_problem(401, "unauthenticated");
+    ada.submit(&format!("{account}/enable"), &[]).await;
+    ada.open(&format!("{account}/delete")).await.sees("1 of its API keys stop working");
+    ada.submit(&format!("{account}/delete"), &[]).await.sees("No service accounts yet");
+}
+
+#[tokio::test]
+async fn a_person_pastes_pauses_and_revokes_a_key_of_their_own() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/profile/api-keys").await.sees("New Key").sees("0 of 25 keys");
+    ada.open("/profile/api-keys/new").await.sees("Create");
+    let key = test.new_key();
+    let fields = [("title", "laptop"), ("public_key", key.openssh.as_str()), ("expires", "2026-01-10")];
+    ada.submit("/profile/api-keys", &fields).await.sees("laptop").sees(&key.fingerprint).sees("in 8 days");
+    let page = ada.link("/profile/api-keys/key_");
+    ada.open(&page).await.sees("active");
+    ada.submit(&format!("{page}/disable"), &[]).await.sees("state disabled");
+    test.get("/api/v1/me").by(&key).send().await.expect_problem(401, "unauthenticated");
+    ada.submit(&format!("{page}/enable"), &[]).await.sees("state active");
+    test.get("/api/v1/me").by(&key).send().await.expect(200);
+    test.app.write_journal().await.unwrap();
+
+    ada.open(&format!("{page}/revoke")).await.sees("This key is in use");
+    ada.submit(&format!("{page}/revoke"), &[("confirm_title", "another")]).await.sees("not the title");
+    test.get("/api/v1/me").by(&key).send().await.expect(200);
+    ada.submit(&format!("{page}/revoke"), &[("confirm_title", "laptop")]).await.sees("Revoked.").sees("Show 1 expired");
+    test.get("/api/v1/me").by(&key).send().await.expect_problem(401, "unauthenticated");
+    ada.open("/profile/api-keys?all=1").await.sees("state revoked");
+}
+
+#[tokio::test]
+async fn a_private_key_is_refused_and_not_sent_back() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/profile/api-keys/new").await;
+    let secret = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n-----END OPENSSH PRIVATE KEY-----";
+    ada.submit("/profile/api-keys", &[("title", "mistake"), ("public_key", secret)]).await;
+    assert_eq!(ada.status, 400);
+    ada.sees("private key").sees_not("b3BlbnNz");
+}
+
+#[tokio::test]
+async fn an_old_session_gives_the_password_again_before_it_adds_keys_or_admins() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/profile/api-keys/new").await.sees_not("id=\"confirm_password\"");
+    let before = ada.cookies["keyward"].clone();
+    test.clock.set_wall(test.clock.now().as_second() + 15 * 60);
+
+    let key = test.new_key();
+    let fields = [("title", "laptop"), ("public_key", key.openssh.as_str())];
+    ada.submit("/profile/api-keys", &fields).await.sees("Confirm your password").sees("value=\"laptop\"");
+    let mut wrong = fields.to_vec();
+    wrong.push(("confirm_password", "a wrong password"));
+    ada.submit("/profile/api-keys", &wrong).await.sees("not your password");
+    let mut right = fields.to_vec();
+    right.push(("confirm_password", PASSWORD));
+    ada.submit("/profile/api-keys", &right).await.sees(&key.fingerprint);
+    assert_ne!(ada.cookies["keyward"], before, "the session has a new token");
+
+    test.clock.set_wall(test.clock.now().as_second() + 15 * 60);
+    ada.open("/w/acme/invitations").await;
+    let admins = [("emails", "eve@example.com"), ("role", "admin")];
+    ada.submit("/w/acme/invitations", &admins).await.sees("Confirm your password");
+    let members = [("emails", "eve@example.com"), ("role", "member")];
+    ada.submit("/w/acme/invitations", &members).await.sees("Send these links");
+}
+
+#[tokio::test]
+async fn invited_people_join_and_are_taken_out_again() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    create_user(&test, "bob", false).await;
+    ada.open("/w/acme/invitations").await;
+    let both = [("emails", "bob@example.com, eve@example.com"), ("role", "member")];
+    ada.submit("/w/acme/invitations", &both).await.sees("Send these links").sees("pending");
+    let link = |page: &str, nth: usize| {
+        let after = page.split("http://127.0.0.1:8080/invitations/").nth(nth).expect("a link");
+        format!("/invitations/{}", after.split('"').next().unwrap())
+    };
+    let (bobs, eves) = (link(&ada.page, 1), link(&ada.page, 2));
+
+    let mut eve = Browser::new(&test);
+    eve.open(&eves).await.sees("Join The acme").sees("eve@example.com");
+    eve.submit(&eves, &[("name", "Eve"), ("password", PASSWORD)]).await.sees("Welcome.");
+    assert_eq!(eve.path, "/w/acme/projects?done=joined");
+    eve.open(&eves).await.sees("This invitation is over");
+
+    let mut bob = Browser::new(&test);
+    bob.open(&bobs).await.sees("Sign in to accept");
+    bob.sign_in("bob").await;
+    bob.open(&bobs).await.sees("signed in as bob@example.com");
+    bob.submit(&bobs, &[]).await.sees("Welcome.");
+
+    bob.open("/w/acme/projects/new").await;
+    bob.submit("/w/acme/projects", &[("title", "Of Bob"), ("description", "")]).await.sees("Of Bob");
+    ada.open("/w/acme/members").await.sees("bob@example.com").sees("eve@example.com");
+    let caller = server::app::Caller::host();
+    let bob_id = test.app.find_user_by_email(&caller, "bob@example.com").await.unwrap().id;
+    let remove = format!("/w/acme/members/{bob_id}/remove");
+    ada.open(&remove).await.sees("Who takes over").sees("Of Bob");
+    ada.submit(&remove, &[]).await;
+    assert_eq!(ada.status, 409);
+    let ada_id = test.app.find_user_by_email(&caller, "ada@example.com").await.unwrap().id.to_string();
+    ada.submit(&remove, &[("successor", &ada_id)]).await.sees("Removed.").sees_not("bob@example.com");
+    bob.open("/w/acme/projects").await;
+    assert_eq!(bob.path, "/sign-in?next=/w/acme/projects");
+}
+
+#[tokio::test]
+async fn every_page_is_for_whom_it_is_for() {
+    let test = TestApp::new().await;
+    let admin = Browser::admin_of(&test, "acme", "ada").await;
+    let stranger = Browser::admin_of(&test, "other", "sam").await;
+    let operator = Browser::signed_in(&test, "olga", true).await;
+    let caller = server::app::Caller::host();
+    let ws = test.app.find_workspace_by_slug(&caller, "acme").await.unwrap().id;
+    let invite = api::CreateInvitations { emails: vec!["mia@example.com".into()], role: domain::role::Role::Member };
+    let token = test.app.create_invitations(&caller, ws, &invite).await.unwrap().items.remove(0).token;
+    let accept = json!({"token": token, "name": "mia", "password": PASSWORD});
+    test.post("/api/v1/invitations/accept", &accept).send().await.expect(200);
+    let mut member = Browser::new(&test);
+    member.sign_in("mia").await;
+    let nobody = Browser::new(&test);
+
+    // Nobody, a stranger to the workspace, a member, its admin, an operator who is not in it.
+    for (path, expected) in [
+        ("/w/acme/projects", [303, 404, 200, 200, 404]),
+        ("/w/acme/projects/new", [303, 404, 200, 200, 404]),
+        ("/w/acme/members", [303, 404, 200, 200, 404]),
+        ("/w/acme/general", [303, 404, 200, 200, 404]),
+        ("/w/acme/service-accounts", [303, 404, 403, 200, 404]),
+        ("/w/acme/service-accounts/new", [303, 404, 403, 200, 404]),
+        ("/w/acme/invitations", [303, 404, 403, 200, 404]),
+        ("/w/acme/activity", [303, 404, 403, 200, 404]),
+        ("/w/acme/activity/export.csv", [303, 404, 403, 200, 404]),
+        ("/w/acme/activity/export.jsonl", [303, 404, 403, 200, 404]),
+        ("/w/acme/projects/prj_01h455vb4pex5vsknk084sn02q", [303, 404, 404, 404, 404]),
+        ("/w/acme/projects/nonsense", [303, 404, 404, 404, 404]),
+        ("/workspaces", [303, 200, 200, 200, 200]),
+        ("/profile", [303, 200, 200, 200, 200]),
+        ("/profile/api-keys", [303, 200, 200, 200, 200]),
+        ("/profile/api-keys/new", [303, 200, 200, 200, 200]),
+        ("/operator/workspaces", [303, 403, 403, 403, 200]),
+        ("/operator/users", [303, 403, 403, 403, 200]),
+        ("/operator/system", [303, 403, 403, 403, 200]),
+        ("/help", [200, 200, 200, 200, 200]),
+    ] {
+        let mut seen = [0; 5];
+        for (place, browser) in [&nobody, &stranger, &member, &admin, &operator].into_iter().enumerate() {
+            seen[place] = browser.request("GET", path).send().await.status.as_u16();
+        }
+        assert_eq!(seen, expected, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_operator_creates_workspaces_and_users_and_raises_quotas() {
+    let test = TestApp::new().await;
+    let mut olga = Browser::signed_in(&test, "olga", true).await;
+    olga.open("/").await.sees("No workspaces yet");
+    let path = "/operator/workspaces";
+    let first = [("name", "Acme"), ("slug", "acme"), ("admin_email", "ada@example.com")];
+    olga.submit(path, &first).await.sees("Send this link to the first admin").sees("/invitations/");
+    olga.submit(path, &first).await.sees("never used again");
+    let ws = olga.link("/operator/workspaces/ws_");
+    let quotas = [("service_accounts", "7"), ("keys_per_service_account", "6"), ("keys_per_user", "30")];
+    olga.submit(&ws, &quotas).await.sees("The quotas are set.").sees("value=\"7\"");
+
+    olga.open("/operator/users").await;
+    let user = [("email", "bob@example.com"), ("name", "Bob"), ("password", PASSWORD)];
+    olga.submit("/operator/users", &user).await.sees("bob@example.com");
+    olga.open("/operator/system").await.sees("ready").sees("keyward/");
+}
+
+#[tokio::test]
+async fn activity_is_filtered_and_taken_away() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/w/acme/projects/new").await;
+    ada.submit("/w/acme/projects", &[("title", "=cmd|' /C calc'!A0"), ("description", "")]).await;
+    ada.open("/w/acme/activity").await.sees("project.create").sees("workspace.create").sees("ada@example.com");
+    ada.open("/w/acme/activity?action=project.create").await.sees("project.create").sees_not(">workspace.create<");
+    ada.open("/w/acme/activity?from=nonsense").await;
+    assert_eq!(ada.status, 400);
+    let csv = ada.request("GET", "/w/acme/activity/export.csv?action=project.create").send().await;
+    assert_eq!(csv.headers["content-disposition"], "attachment; filename=\"activity.csv\"");
+    assert_eq!(String::from_utf8(csv.bytes).unwrap().lines().count(), 2);
+    let lines = ada.request("GET", "/w/acme/activity/export.jsonl").send().await;
+    for line in String::from_utf8(lines.bytes).unwrap().lines() {
+        serde_json::from_str::<api::AuditEvent>(line).expect("an event a line");
+    }
+}
+
+#[tokio::test]
+async fn a_workspace_is_renamed_and_a_password_changed() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/w/acme/general").await.sees("Keys of each service account");
+    ada.submit("/w/acme/general", &[("name", "Acme Robotics")]).await.sees("Saved.").sees("Acme Robotics");
+    let mut other = Browser::new(&test);
+    other.sign_in("ada").await;
+    ada.open("/profile").await.sees("this one");
+    let new = "lantern fig oboe tidal";
+    ada.submit("/profile/password", &[("current_password", "wrong"), ("password", new)])
+        .await
+        .sees("not your password");
+    ada.submit("/profile/password", &[("current_password", PASSWORD), ("password", new)]).await;
+    ada.sees("Your password is changed.");
+    other.open("/profile").await;
+    assert_eq!(other.path, "/sign-in?next=/profile", "the other session has ended");
+}
