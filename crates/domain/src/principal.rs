@@ -403,7 +403,7 @@ mod tests {
         match result {
             Ok(()) => 200,
             Err(Denied::NotFound) => 404,
-            Err(Denied::Role(_) | Denied::BearerToken | Denied::ServiceAccount) => 403,
+            Err(Denied::Role(_) | Denied::BearerToken | Denied::ServiceAccount | Denied::PasswordNeeded) => 403,
         }
     }
 
