@@ -6,7 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use server::{App, app::Parts, http::Server};
+use server::{
+    App,
+    app::{Caller, Parts},
+    http::Server,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
@@ -43,6 +47,10 @@ impl Serve {
         // Whoever reads the line may stop the server at once.
         let stop = stop_signal()?;
         running.print_line()?;
+        // Whoever reads this output is whoever runs the machine.
+        if let Some(link) = running.app.create_set_up_link(&Caller::host()).await? {
+            output::line(format!("there is no operator yet: open {link} within a day to become it"))?;
+        }
         running.serve(stop).await
     }
 }
