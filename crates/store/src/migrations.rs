@@ -27,7 +27,7 @@ macro_rules! migrations {
 const MIGRATIONS: &[Migration] = migrations! {
     1 "0001_foundations";
     2 "0002_features";
-    4 "0004_sessions";
+    3 "0003_sessions";
 };
 
 /// The format that this release writes.

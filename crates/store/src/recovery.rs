@@ -4,8 +4,8 @@ use domain::{ApiKeyId, Timestamp, api_key::ApiKey};
 
 use crate::{Change, Connection, StoreError, Subject, api_key, params};
 
-/// Ends all that may have been revoked since the backup was made: bearer tokens, open invitations, challenges, replay
-/// state and nodes are gone, keys are suspended. Tells how many keys.
+/// Ends all that may have been revoked since the backup was made: bearer tokens, sessions, open invitations, challenges,
+/// replay state and nodes are gone, keys are suspended. Tells how many keys.
 pub async fn end_credentials(change: &mut Change) -> Result<u64, StoreError> {
     let now = change.now();
     change
@@ -16,7 +16,13 @@ pub async fn end_credentials(change: &mut Change) -> Result<u64, StoreError> {
         .await?;
     let sql = "UPDATE invitations SET revoked_at = $1 WHERE accepted_at IS NULL AND revoked_at IS NULL";
     change.execute(sql, params![now]).await?;
-    for sql in ["DELETE FROM proof_challenges", "DELETE FROM replays", "DELETE FROM nodes"] {
+    for sql in [
+        "DELETE FROM sessions",
+        "DELETE FROM set_up_links",
+        "DELETE FROM proof_challenges",
+        "DELETE FROM replays",
+        "DELETE FROM nodes",
+    ] {
         change.execute(sql, params![]).await?;
     }
     change.touch(Subject::Installation);

@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, time::Duration};
 use serde_json::json;
 use server::app::{Caller, KeysToConfirm, Paging};
 
-use crate::support::TestApp;
+use crate::{
+    support::{Answer, TestApp},
+    ui_support::Browser,
+};
 
 #[tokio::test]
 async fn a_restore_suspends_every_key_and_ends_tokens_and_invitations_until_an_operator_confirms() {
@@ -63,4 +66,23 @@ async fn a_backup_does_not_overwrite_and_is_for_its_owner_only() {
     let before = std::fs::read(&file).unwrap();
     assert!(test.app.back_up(&Caller::host(), &file).await.is_err(), "an older backup must not be overwritten");
     assert_eq!(std::fs::read(&file).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_restore_ends_every_session() {
+    let test = TestApp::new().await;
+    let browser = Browser::admin_of(&test, "globex", "eve").await;
+    let cookies = browser.request("GET", "/").headers["cookie"].to_str().unwrap().to_owned();
+    let backup = test.directory.path().join("backup.db");
+    test.app.back_up(&Caller::host(), &backup).await.expect("a backup");
+    let signed_in = test.get("/").header("cookie", &cookies).send().await;
+    assert!(!leads_to_sign_in(&signed_in), "the session must work before: {signed_in:?}");
+
+    let test = test.restore_from(&backup).await;
+    let answer = test.get("/").header("cookie", &cookies).send().await;
+    assert!(leads_to_sign_in(&answer), "{answer:?}");
+}
+
+fn leads_to_sign_in(answer: &Answer) -> bool {
+    answer.headers.get("location").is_some_and(|to| to.as_bytes().starts_with(b"/sign-in"))
 }
