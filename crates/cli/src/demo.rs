@@ -1,9 +1,14 @@
 //! `keyward demo`: an installation with everything in it, one request that is accepted and one that is refused.
 
-use std::{path::Path, path::PathBuf, sync::Arc};
+use std::{
+    fs::{self, OpenOptions},
+    io::{ErrorKind, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use api::codes;
-use client::{Client, ClientOptions, PrivateKey, Profile, Signer, SystemRandom, generate_key_pair};
+use client::{Client, ClientOptions, PrivateKey, Profile, Random as _, Signer, SystemRandom, generate_key_pair};
 use domain::{ServiceAccountId, WorkspaceId, principal::Denied};
 use http::{HeaderValue, Method, Request, header::CONTENT_TYPE};
 use server::{
@@ -24,6 +29,8 @@ use crate::{
 const ADMIN: &str = "admin@demo.example";
 const WORKSPACE: &str = "demo";
 const ACCOUNT: &str = "demo-bot";
+/// In the data directory: what the admin signs in with.
+const PASSWORD_FILE: &str = "demo-admin.password";
 
 /// Try Keyward: a workspace, a service account with a key, one request accepted, one refused, and a server to play with
 ///
@@ -114,10 +121,16 @@ fn print_what_next(url: &str, data: &Path, key_file: &Path) -> Outcome {
     let program = program();
     let python_path = key_file.display().to_string();
     let key_file = shell_word(&python_path);
+    let password = match fs::read_to_string(data.join(PASSWORD_FILE)) {
+        Ok(password) => format!("\n  {url}   the pages; sign in as {ADMIN} with the password {}", password.trim()),
+        // Somebody who has chosen another password may well remove the file.
+        Err(error) if error.kind() == ErrorKind::NotFound => format!("\n  {url}   the pages"),
+        Err(error) => return Err(Failure::new(format!("{PASSWORD_FILE} cannot be read ({error})"))),
+    };
     let data = shell_word(&data.display().to_string());
     output::line(format!(
         "
-Look:
+Look:{password}
   {url}/api/v1/openapi.json   the API
   {program} audit list --data {data}   what was done, and what was refused
 
@@ -138,8 +151,13 @@ Ctrl-C stops the server; `{program} demo --data {data}` goes on with the same da
 /// Makes what is not there yet.
 async fn set_up(app: &App, host: &Caller, data: &Path) -> Outcome<Stage> {
     if or_none(app.find_user_by_email(host, ADMIN).await)?.is_none() {
-        let create =
-            api::CreateUser { email: ADMIN.to_owned(), name: "Demo Admin".to_owned(), password: None, operator: false };
+        let create = api::CreateUser {
+            email: ADMIN.to_owned(),
+            name: "Demo Admin".to_owned(),
+            password: Some(find_or_make_password(&data.join(PASSWORD_FILE))?),
+            // There is nobody else, and every page is to be seen.
+            operator: true,
+        };
         app.create_user(host, create).await?;
     }
     let workspace = match or_none(app.find_workspace_by_slug(host, WORKSPACE).await)? {
@@ -167,6 +185,27 @@ async fn set_up(app: &App, host: &Caller, data: &Path) -> Outcome<Stage> {
     };
     let (key_file, key) = find_or_make_key(app, host, workspace, account.id, data).await?;
     Ok(Stage { workspace, address: account.email, key_file, key })
+}
+
+/// What the file says, else a new password that it says from now on.
+fn find_or_make_password(file: &Path) -> Outcome<String> {
+    let unusable = |error| Failure::new(format!("{} cannot be used ({error})", file.display()));
+    match fs::read_to_string(file) {
+        Ok(password) => return Ok(password.trim().to_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(unusable(error)),
+    }
+    let mut bytes = [0; 20];
+    SystemRandom.fill(&mut bytes);
+    // Letters that nobody takes for others; 100 bits.
+    let letters = b"abcdefghjkmnpqrstuvwxyz123456789";
+    let password: String = bytes.iter().map(|byte| char::from(letters[usize::from(byte % 32)])).collect();
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(file).and_then(|mut file| writeln!(file, "{password}")).map_err(unusable)?;
+    Ok(password)
 }
 
 /// The first key file that works, or a new one. Files of keys that were revoked since are left alone.

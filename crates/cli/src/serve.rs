@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use sd_notify::NotifyState;
 use server::{
     App,
     app::{Caller, Parts},
@@ -51,6 +52,11 @@ impl Serve {
         if let Some(link) = running.app.create_set_up_link(&Caller::host()).await? {
             output::line(format!("there is no operator yet: open {link} within a day to become it"))?;
         }
+        tell_service_manager(&NotifyState::Ready);
+        let stop = async {
+            stop.await;
+            tell_service_manager(&NotifyState::Stopping);
+        };
         running.serve(stop).await
     }
 }
@@ -102,6 +108,13 @@ impl Running {
         let served = self.server.run(stop).await;
         drop(self.lock);
         served.map_err(|error| cannot_listen(self.address, &error))
+    }
+}
+
+/// systemd, or what speaks like it, where one has started this process and asked to be told.
+fn tell_service_manager(state: &NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(std::slice::from_ref(state)) {
+        tracing::warn!(%error, "the service manager cannot be told: NOTIFY_SOCKET names no socket that listens");
     }
 }
 

@@ -47,6 +47,24 @@ fn a_second_demo_goes_on_with_what_is_there() {
 }
 
 #[test]
+fn the_demo_says_how_to_sign_in_to_the_pages() {
+    let home = Home::new();
+    let demo = Running::start(home.keyward(&["demo", "--listen", "127.0.0.1:0"]));
+    let line = demo.line_with("sign in as admin@demo.example with the password ");
+    let password = line.rsplit(' ').next().expect("the last word is the password");
+    let url = format!("{}/sign-in", demo.url);
+    let sign_in = |password: &str| {
+        let form = format!("password={password}");
+        let email = "email=admin@demo.example";
+        let form =
+            ["-sS", "-o", "/dev/null", "-w", "%{http_code}", "--data-urlencode", email, "--data-urlencode", &form];
+        home.tool("curl", &[&form[..], &["-H", &format!("Origin: {}", demo.url), &url]].concat())
+    };
+    assert_eq!(sign_in(password), "303");
+    assert_eq!(sign_in("another password"), "401");
+}
+
+#[test]
 fn a_port_that_is_taken_is_told_with_the_way_out() {
     let home = Home::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -64,7 +82,7 @@ fn the_key_file_and_its_directory_are_for_their_owner_only() {
     demo.line_with("refused: ");
     let mode = |name: &str| home.file(name).metadata().expect("a file").permissions().mode() & 0o777;
     assert_eq!(mode("keyward-data"), 0o700);
-    for file in ["demo-bot.key", "installation.key", "keyward.db"] {
+    for file in ["demo-bot.key", "demo-admin.password", "installation.key", "keyward.db"] {
         assert_eq!(mode(&format!("keyward-data/{file}")), 0o600, "{file}");
     }
 }

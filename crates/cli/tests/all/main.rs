@@ -5,6 +5,7 @@ mod audit;
 mod backup;
 mod crash;
 mod demo;
+mod faults;
 mod help;
 mod keygen;
 mod request;

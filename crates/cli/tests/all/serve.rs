@@ -89,3 +89,21 @@ fn the_log_is_json_where_nobody_looks() {
     let last: serde_json::Value = serde_json::from_str(log.lines().last().expect("a line")).expect("JSON");
     assert_eq!(last["message"], "stopping: requests under way may finish");
 }
+
+#[test]
+fn a_service_manager_is_told_when_it_listens_and_when_it_stops() {
+    let home = Home::new();
+    let socket = std::os::unix::net::UnixDatagram::bind(home.file("notify")).expect("a socket");
+    socket.set_read_timeout(Some(std::time::Duration::from_mins(1))).expect("a time-out");
+    let told = || {
+        let mut message = [0; 100];
+        let length = socket.recv(&mut message).expect("a message");
+        String::from_utf8(message[..length].to_vec()).expect("UTF-8")
+    };
+    let mut command = home.keyward(&["serve", "--listen", "127.0.0.1:0"]);
+    command.env("NOTIFY_SOCKET", home.file("notify"));
+    let server = Running::start(command);
+    assert_eq!(told().trim_end(), "READY=1");
+    assert_eq!(server.stop(), Some(0));
+    assert_eq!(told().trim_end(), "STOPPING=1");
+}

@@ -154,7 +154,16 @@ fn unusable(path: &Path, error: sqlx::Error) -> StoreError {
             format!("it cannot be used as a database ({what}): name another file, or restore a backup")
         }
         StoreError::Unavailable { reason } if no_access => {
-            format!("it cannot be opened ({reason}): the user that runs keyward must be able to read and write it")
+            // SQLite says no more than that; the operating system may.
+            let reason = match fs::OpenOptions::new().append(true).open(path) {
+                Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => return StoreError::ReadOnly,
+                Err(error) => error.to_string(),
+                Ok(_) => reason,
+            };
+            format!(
+                "it cannot be opened ({reason}): the user that runs keyward must be able to read and write it, and to \
+                 create files beside it"
+            )
         }
         other => return other,
     };
