@@ -84,7 +84,7 @@ pub(crate) struct CreateServiceAccount {
     /// Its workspace
     #[arg(long, value_name = "SLUG|ID")]
     workspace: String,
-    /// Its name, such as `ci`: 3 to 40 of a-z, 0-9 and `-`
+    /// Its name, such as `ci-bot`: 3 to 40 of a-z, 0-9 and `-`
     #[arg(long)]
     name: String,
     /// What it is for
@@ -102,7 +102,7 @@ pub(crate) struct CreateServiceAccount {
     after_help = "\
 Examples:
   keyward admin add-key --user ann@example.com --title laptop --public-key-file ~/.ssh/id_ed25519.pub
-  keyward admin add-key --service-account ci@acme.sa.keyward.local --title runner --public-key-file runner.pub"
+  keyward admin add-key --service-account ci-bot@acme.sa.keyward.local --title runner --public-key-file runner.pub"
 )]
 pub(crate) struct AddKey {
     #[command(flatten)]

@@ -4,7 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use client::{Client, ClientOptions, KeySource, PrivateKey, Profile, Signer};
 
-use crate::failure::{Failure, Outcome};
+use crate::{
+    api_client::ApiClient,
+    failure::{Failure, Outcome},
+};
 
 /// Where the server is, and who signs.
 #[derive(Clone, Debug, clap::Args)]
@@ -54,12 +57,11 @@ impl ConnectionArguments {
         Ok(Signer::new(&self.private_key()?, profile)?)
     }
 
-    /// A client of the server's API.
-    pub(crate) fn client(&self) -> Outcome<Client> {
-        let options = ClientOptions {
-            timeout: Duration::from_secs(100),
-            ..ClientOptions::new(self.require_url()?, self.signer(Profile::Native)?)
-        };
-        Ok(Client::new(options)?)
+    /// The server's API.
+    pub(crate) fn api(&self) -> Outcome<ApiClient> {
+        let (url, signer) = (self.require_url()?, self.signer(Profile::Native)?);
+        let key_id = signer.key_id().to_owned();
+        let options = ClientOptions { timeout: Duration::from_secs(100), ..ClientOptions::new(&url, signer) };
+        Ok(ApiClient::new(Client::new(options)?, url, key_id))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{fmt, io, process::ExitCode};
 
+use api::Problem;
 use client::{ClientError, PrivateKeyError, SignError, WriteKeyPairError};
 use server::{AppError, app::OpenError, settings::SettingError};
 
@@ -13,6 +14,8 @@ pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 pub(crate) enum Failure {
     /// What happened, and what to do next.
     Told(String),
+    /// The server said no: what it said and what to do next, and its own words for programs.
+    Refused { told: String, problem: Box<Problem> },
     /// Everything is on standard output already.
     Printed,
     /// Standard output takes no more.
@@ -24,13 +27,29 @@ impl Failure {
         Self::Told(message.into())
     }
 
+    /// The code of the server's refusal, one of [`api::codes`].
+    pub(crate) fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { problem, .. } => Some(&problem.code),
+            _ => None,
+        }
+    }
+
+    /// The server's word for why a credential was not accepted, where the signature itself was good.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Refused { problem, .. } => problem.members.get("reason").and_then(|reason| reason.as_str()),
+            _ => None,
+        }
+    }
+
     /// Tells it on standard error.
     pub(crate) fn report(&self) -> ExitCode {
         match self {
             // The reader had enough, as in `keyward audit list | head`.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
             Self::Printed => {}
-            Self::Told(_) | Self::Output(_) => eprintln!("error: {self}"),
+            Self::Told(_) | Self::Refused { .. } | Self::Output(_) => eprintln!("error: {self}"),
         }
         ExitCode::FAILURE
     }
@@ -39,7 +58,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Told(message) => f.write_str(message),
+            Self::Told(message) | Self::Refused { told: message, .. } => f.write_str(message),
             Self::Printed => Ok(()),
             Self::Output(error) => write!(f, "cannot write to standard output ({error})"),
         }

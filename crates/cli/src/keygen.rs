@@ -58,7 +58,7 @@ impl Keygen {
         output::line(format!("public key:  {public}"))?;
         output::line(format!("fingerprint: {}\n\n{}\n", pair.fingerprint, pair.public_openssh))?;
         output::line(format!(
-            "next: have the public key registered (on a page, with `keyward keys create`, or on the host with \
+            "next: have the public key registered (on a page, with `keyward keys add`, or on the host with \
              `keyward admin add-key`), then try it with\n      keyward whoami --url URL --key {}",
             shell_word(&private)
         ))

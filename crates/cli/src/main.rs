@@ -1,32 +1,49 @@
 //! `keyward`: reads the command line and composes what the other crates offer. One file a command.
 
 mod admin;
+mod api_client;
+mod api_key;
 mod audit;
 mod backup;
+mod completions;
 mod configuration;
+mod confirm;
 mod connection;
 mod data_directory;
 mod demo;
+mod expiry;
 mod failure;
 mod host;
+mod invitation;
 mod keygen;
 mod log;
+mod member;
 mod output;
+mod progress;
+mod project;
 mod recovery;
 mod request;
 mod serve;
+mod service_account;
 mod whoami;
+mod workspace;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::failure::{Failure, Outcome};
+use crate::{
+    failure::{Failure, Outcome},
+    output::ColourChoice,
+};
 
 /// Access keys for people and programs: clients sign their requests, the server holds public keys only.
 #[derive(Debug, Parser)]
 #[command(name = "keyward", version, max_term_width = 120, help_template = HELP)]
 struct Arguments {
+    /// When to colour [env: NO_COLOR turns it off]
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    color: ColourChoice,
     #[command(subcommand)]
     command: Command,
 }
@@ -44,6 +61,19 @@ enum Command {
     Keygen(keygen::Keygen),
     Whoami(whoami::Whoami),
     Request(request::Request),
+    #[command(subcommand)]
+    Keys(api_key::Keys),
+    #[command(subcommand)]
+    ServiceAccounts(service_account::ServiceAccounts),
+    #[command(subcommand)]
+    Projects(project::Projects),
+    #[command(subcommand)]
+    Members(member::Members),
+    #[command(subcommand)]
+    Invitations(invitation::Invitations),
+    #[command(subcommand)]
+    Workspaces(workspace::Workspaces),
+    Completions(completions::Completions),
 }
 
 const HELP: &str = "\
@@ -52,30 +82,46 @@ const HELP: &str = "\
 {usage-heading} keyward COMMAND
 
 Start:
-  demo      Try it: everything set up, one request accepted, one refused, a server to play with
-  serve     Run the server
+  demo              Try it: everything set up, one request accepted, one refused, a server to play with
+  serve             Run the server
 
 On the machine that holds the data:
-  admin     Create users, workspaces, service accounts; add keys; set quotas; list
-  audit     Verify the audit log, sign its head, read it
-  backup    Write a backup of the database, also while a server runs
-  restore   Put a backup into a data directory, with every key suspended
+  admin             Create users, workspaces, service accounts; add keys; set quotas; list
+  audit             Verify the audit log, sign its head, read it
+  backup            Write a backup of the database, also while a server runs
+  restore           Put a backup into a data directory, with every key suspended
 
-As a client, by signed requests:
-  keygen    Make a key pair
-  whoami    Show who you are to the server
-  request   Sign a request and send it: curl, signed
+Your keys and requests:
+  keygen            Make a key pair
+  whoami            Show who you are to the server
+  keys              Your API keys, and those of service accounts
+  request           Sign a request and send it: curl, signed
+
+What is in a workspace:
+  workspaces        Workspaces that you are in
+  members           Who is in a workspace, with which role
+  invitations       Invite people, and accept
+  service-accounts  Programs that sign with keys of their own
+  projects          Projects, and who is in them
+
+For your shell:
+  completions       Let bash, zsh, fish, PowerShell or elvish complete commands
 
 Options:
 {options}
 
-Clients take `--url` or KEYWARD_URL, and `--key FILE`, KEYWARD_KEY_FILE or the key's text in KEYWARD_KEY.
+Where the server is:   --url URL,   else KEYWARD_URL
+Which key signs:       --key FILE,  else KEYWARD_KEY_FILE, else the key's text in KEYWARD_KEY
+Which workspace:       --workspace SLUG, else KEYWARD_WORKSPACE, else the only one that you are in
+For programs:          --json wherever something is listed or created
 
 Examples:
   keyward demo
   keyward keygen -f ci-runner
   keyward whoami --url https://keys.example.com --key ci-runner
-  keyward request GET https://keys.example.com/api/v1/me --key ci-runner
+  keyward service-accounts create ci-bot
+  keyward keys add --service-account ci-bot --generate ci.key
+  keyward request GET /api/v1/me
 
 `keyward COMMAND --help` tells more.
 ";
@@ -88,6 +134,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Outcome {
+    output::choose_colour(arguments.color);
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::new(format!("no threads can be started ({error}): look at the machine's limits")))?;
     if !matches!(arguments.command, Command::Demo(_) | Command::Serve(_)) {
@@ -104,6 +151,13 @@ fn run(arguments: Arguments) -> Outcome {
             Command::Keygen(command) => command.run(),
             Command::Whoami(command) => command.run().await,
             Command::Request(command) => command.run().await,
+            Command::Keys(command) => command.run().await,
+            Command::ServiceAccounts(command) => command.run().await,
+            Command::Projects(command) => command.run().await,
+            Command::Members(command) => command.run().await,
+            Command::Invitations(command) => command.run().await,
+            Command::Workspaces(command) => command.run().await,
+            Command::Completions(command) => command.run(),
         }
     })
 }

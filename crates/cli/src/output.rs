@@ -1,13 +1,48 @@
-//! What goes to standard output: lines and tables for people, JSON for programs.
+//! What goes to standard output: tables and colour where a person looks, tab-separated lines and plain text where a pipe
+//! reads, JSON where it is asked for.
 
 use std::{
     fmt::Display,
     io::{self, IsTerminal as _, Write as _},
+    sync::OnceLock,
 };
 
+use client::{Clock as _, SystemClock};
+use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets::NOTHING};
+use domain::Timestamp;
 use serde::Serialize;
 
 use crate::failure::{Failure, Outcome};
+
+/// When to colour.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
+pub(crate) enum ColourChoice {
+    /// Where a person looks, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Also in a pipe
+    Always,
+    /// Nowhere
+    Never,
+}
+
+static COLOUR: OnceLock<ColourChoice> = OnceLock::new();
+
+/// Sets once when to colour; without it, a person who looks decides.
+pub(crate) fn choose_colour(choice: ColourChoice) {
+    // The program has one command line; whoever sets it again means the same.
+    let _ = COLOUR.set(choice);
+}
+
+/// Whether a person looks at standard output.
+pub(crate) fn is_seen() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Whether a person can be asked.
+pub(crate) fn can_ask() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
 
 /// Writes bytes as they are.
 pub(crate) fn bytes(bytes: &[u8]) -> Outcome {
@@ -27,32 +62,118 @@ pub(crate) fn json(value: &impl Serialize) -> Outcome {
     bytes(format!("{text}\n").as_bytes())
 }
 
-/// Writes columns under a header. Nothing but the header is coloured, and that only where a person looks.
+/// Writes columns under a header: for a person as wide as the terminal, for a pipe separated by tabs.
 pub(crate) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> Outcome {
-    let rows: Vec<[String; N]> =
-        rows.iter().map(|row| row.each_ref().map(|cell| cell.replace(char::is_control, " "))).collect();
-    let mut widths = header.map(|name| name.chars().count());
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+    let clean = |cell: &String| cell.replace(char::is_control, " ");
+    if !is_seen() {
+        let mut text = format!("{}\n", header.join("\t"));
+        for row in rows {
+            text.push_str(&row.each_ref().map(|cell| paint(&clean(cell))).join("\t"));
+            text.push('\n');
         }
+        return bytes(text.as_bytes());
     }
-    let format = |cells: [&str; N]| {
-        let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect::<Vec<_>>();
-        padded.join("  ").trim_end().to_owned()
-    };
-    let (bold, plain) = if is_colourful() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-    let mut text = format!("{bold}{}{plain}\n", format(header));
-    for row in &rows {
-        text.push_str(&format(row.each_ref().map(String::as_str)));
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(header.map(|name| {
+        let cell = Cell::new(name);
+        if is_colourful() { cell.add_attribute(Attribute::Bold) } else { cell }
+    }));
+    for row in rows {
+        table.add_row(row.each_ref().map(|cell| coloured(clean(cell))));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    bytes(format!("{}\n", table.trim_fmt()).as_bytes())
+}
+
+/// Writes a table, or what to do while there is nothing to show.
+pub(crate) fn list<const N: usize>(header: [&str; N], rows: &[[String; N]], empty: &str) -> Outcome {
+    if rows.is_empty() && is_seen() { line(empty) } else { table(header, rows) }
+}
+
+/// Writes one thing, a line a field.
+pub(crate) fn fields(fields: &[(&str, String)]) -> Outcome {
+    let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    let (dim, plain) = if is_colourful() { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
+    let mut text = String::new();
+    for (name, value) in fields {
+        let value = paint(&value.replace(char::is_control, " "));
+        text.push_str(format!("{dim}{name:width$}{plain}  {value}").trim_end());
         text.push('\n');
     }
     bytes(text.as_bytes())
 }
 
-/// Whether a person looks, and wants colour (<https://no-color.org>).
+/// A moment: for a person how long ago or ahead, for a pipe exactly.
+pub(crate) fn moment(at: Timestamp) -> String {
+    if is_seen() { distance(at, SystemClock.now()) } else { exact(at) }
+}
+
+/// A moment that may not have come, and what to say then.
+pub(crate) fn moment_or(at: Option<Timestamp>, none: &str) -> String {
+    at.map_or_else(|| none.to_owned(), moment)
+}
+
+/// A moment in UTC, to the second, and how far away it is.
+pub(crate) fn full_moment(at: Timestamp) -> String {
+    format!("{} ({})", exact(at), distance(at, SystemClock.now()))
+}
+
+/// A moment in UTC, to the second.
+pub(crate) fn exact(at: Timestamp) -> String {
+    format!("{at:.0}")
+}
+
+fn distance(at: Timestamp, now: Timestamp) -> String {
+    let seconds = at.as_second() - now.as_second();
+    let (number, unit) = match seconds.unsigned_abs() {
+        0..45 => return "now".to_owned(),
+        distance @ 45..3600 => (distance.div_ceil(60), "minute"),
+        distance @ 3600..86_400 => (distance / 3600, "hour"),
+        distance => (distance / 86_400, "day"),
+    };
+    let plural = if number == 1 { "" } else { "s" };
+    if seconds < 0 { format!("{number} {unit}{plural} ago") } else { format!("in {number} {unit}{plural}") }
+}
+
+/// A word in the colour of what it means. The word alone says as much.
+fn paint(word: &str) -> String {
+    let colour = match colour_of(word) {
+        _ if !is_colourful() => None,
+        Some(Color::Green) => Some("32"),
+        Some(Color::Yellow) => Some("33"),
+        Some(Color::Red) => Some("31"),
+        _ => None,
+    };
+    colour.map_or_else(|| word.to_owned(), |colour| format!("\x1b[{colour}m{word}\x1b[0m"))
+}
+
+fn coloured(word: String) -> Cell {
+    let colour = colour_of(&word);
+    match colour {
+        Some(colour) if is_colourful() => Cell::new_owned(word).fg(colour),
+        _ => Cell::new_owned(word),
+    }
+}
+
+fn colour_of(word: &str) -> Option<Color> {
+    match word {
+        "active" | "accepted" | "ok" => Some(Color::Green),
+        "disabled" | "suspended" | "expired" | "pending" | "warn" => Some(Color::Yellow),
+        "revoked" | "fail" => Some(Color::Red),
+        _ => None,
+    }
+}
+
+/// Whether to colour (<https://no-color.org>).
 fn is_colourful() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    match COLOUR.get().copied().unwrap_or_default() {
+        ColourChoice::Always => true,
+        ColourChoice::Never => false,
+        ColourChoice::Auto => is_seen() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+    }
 }
 
 /// A word as a shell takes it.
@@ -73,12 +194,22 @@ pub(crate) fn program() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::shell_word;
+    use super::*;
 
     #[test]
     fn a_word_is_quoted_where_a_shell_would_split_it() {
         assert_eq!(shell_word("./keyward-data/demo-bot.key"), "./keyward-data/demo-bot.key");
         assert_eq!(shell_word("my data/it's"), r"'my data/it'\''s'");
         assert_eq!(shell_word(""), "''");
+    }
+
+    #[test]
+    fn a_moment_is_told_as_people_do() {
+        let now = Timestamp::from_second(1_800_000_000).expect("a time");
+        let told = |seconds: i64| distance(Timestamp::from_second(1_800_000_000 + seconds).expect("a time"), now);
+        assert_eq!(told(-10), "now");
+        assert_eq!(told(-60), "1 minute ago");
+        assert_eq!(told(-2 * 3600 - 60), "2 hours ago");
+        assert_eq!(told(3 * 86_400 + 60), "in 3 days");
     }
 }

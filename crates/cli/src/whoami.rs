@@ -20,7 +20,7 @@ pub(crate) struct Whoami {
 
 impl Whoami {
     pub(crate) async fn run(self) -> Outcome {
-        let me: api::Me = self.connection.client()?.get("/api/v1/me").await?;
+        let me: api::Me = self.connection.api()?.me().await?;
         if self.json {
             return output::json(&me);
         }

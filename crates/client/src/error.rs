@@ -141,6 +141,8 @@ impl fmt::Display for ClockSkew {
 fn printable_problem(problem: &Problem) -> String {
     let what = if problem.detail.is_empty() { &problem.title } else { &problem.detail };
     let fields = problem.errors.iter().map(|error| format!("{}: {}", error.field, error.detail));
+    // Keyward's sentence names the fields already.
+    let fields = fields.filter(|field| !what.contains(field));
     printable(&std::iter::once(what.clone()).chain(fields).collect::<Vec<_>>().join("; "))
 }
 

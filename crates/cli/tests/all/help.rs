@@ -6,7 +6,13 @@ use crate::support::Home;
 fn help_is_grouped_and_has_examples() {
     let home = Home::new();
     let help = home.run(&["--help"]).ok();
-    for line in ["Start:", "On the machine that holds the data:", "As a client, by signed requests:", "Examples:"] {
+    for line in [
+        "Start:",
+        "On the machine that holds the data:",
+        "Your keys and requests:",
+        "What is in a workspace:",
+        "Examples:",
+    ] {
         assert!(help.contains(&format!("\n{line}\n")), "{line}\n{help}");
     }
     for (command, line) in [

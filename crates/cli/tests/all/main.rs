@@ -1,14 +1,21 @@
 //! The real binary in temporary directories, as a person at a shell uses it.
 
 mod admin;
+mod api_key;
 mod audit;
 mod backup;
+mod completions;
 mod crash;
 mod demo;
 mod faults;
 mod help;
+mod invitation;
 mod keygen;
+mod member;
+mod project;
 mod request;
 mod serve;
+mod service_account;
 mod support;
 mod tls;
+mod workspace;

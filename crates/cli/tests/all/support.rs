@@ -108,6 +108,72 @@ impl Home {
     }
 }
 
+/// A server with people: ann runs it and is admin of `acme`, bob is a member there, eve is admin of `other`. Each has a
+/// key in a file of their name.
+pub(crate) struct Town {
+    pub(crate) home: Home,
+    pub(crate) server: Running,
+}
+
+impl Town {
+    pub(crate) fn new() -> Self {
+        let home = Home::new();
+        home.create_operator_with_key("ann");
+        home.run(&["admin", "create-user", "--email", "eve@example.com", "--name", "Eve"]).ok();
+        for (slug, admin) in [("acme", "ann@example.com"), ("other", "eve@example.com")] {
+            home.run(&["admin", "create-workspace", "--name", slug, "--slug", slug, "--admin", admin]).ok();
+        }
+        let server = home.serve();
+        let town = Self { home, server };
+        let invited = town.run("ann", &["invitations", "create", "bob@example.com", "--json"]).json();
+        let token = invited["items"][0]["token"].as_str().expect("a token");
+        let accept = format!(r#"{{"token": "{token}", "name": "Bob", "password": "correct horse battery"}}"#);
+        let url = format!("{}/api/v1/invitations/accept", town.server.url);
+        let json = "Content-Type: application/json";
+        town.home.tool("curl", &["--silent", "--show-error", "--fail", "-H", json, "-d", &accept, &url]);
+        for person in ["bob", "eve"] {
+            town.home.ssh_keygen(person);
+            let (email, public) = (format!("{person}@example.com"), format!("{person}.pub"));
+            let add = ["admin", "add-key", "--user", &email, "--title", person, "--public-key-file", &public];
+            town.home.run(&add).ok();
+        }
+        town
+    }
+
+    /// A service account in `acme` with a key in a file of its name.
+    pub(crate) fn create_service_account(&self, name: &str) {
+        self.run("ann", &["service-accounts", "create", name]).ok();
+        self.run("ann", &["keys", "add", "--generate", name, "--service-account", name]).ok();
+    }
+
+    /// `keyward` as this person, by variables.
+    pub(crate) fn command(&self, who: &str, arguments: &[&str]) -> Command {
+        let mut command = self.home.keyward(arguments);
+        command.env("KEYWARD_URL", &self.server.url).env("KEYWARD_KEY_FILE", who).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `keyward` as this person.
+    pub(crate) fn run(&self, who: &str, arguments: &[&str]) -> Ran {
+        self.command(who, arguments).output().expect("keyward starts").into()
+    }
+
+    /// Runs `keyward` as this person at a terminal of 200 columns, where they type `input`.
+    pub(crate) fn run_at_terminal(&self, who: &str, arguments: &[&str], input: &str) -> Ran {
+        let line = arguments.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
+        let line = format!("stty cols 200; {} {line}", env!("CARGO_BIN_EXE_keyward"));
+        let mut command = Command::new("script");
+        command.args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"]);
+        command.current_dir(self.home.path()).env_clear().env("HOME", self.home.path()).env("PATH", "/usr/bin:/bin");
+        command.env("TERM", "xterm").env("SHELL", "/bin/sh");
+        command.env("KEYWARD_URL", &self.server.url).env("KEYWARD_KEY_FILE", who);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("script starts");
+        child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("script reads");
+        child.wait_with_output().expect("keyward ends").into()
+    }
+}
+
 impl From<Output> for Ran {
     fn from(output: Output) -> Self {
         Self {

@@ -1,0 +1,517 @@
+//! `keyward keys`: one's own API keys, and those of a service account.
+
+use std::{
+    fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use api::{ApiKey, CreateApiKey, EnableApiKey, KeyState, UpdateApiKey};
+use client::{SystemRandom, generate_key_pair};
+use domain::{ApiKeyId, PublicKey};
+use serde::Serialize;
+
+use crate::{
+    api_client::{ApiClient, ListArguments, the_one},
+    confirm::{ConfirmArguments, ask},
+    connection::ConnectionArguments,
+    expiry::Expiry,
+    failure::{Failure, Outcome},
+    output::{self, can_ask, shell_word},
+    service_account::{self, find_service_account},
+    workspace::WorkspaceArguments,
+};
+
+/// API keys: public keys whose private halves sign requests
+///
+/// Without `--service-account`, the keys are your own. Those of a service account are managed by the admins of its
+/// workspace. A key is named by its title, where only one has it, by its fingerprint or by its id.
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = "\
+Examples:
+  keyward keys list
+  keyward keys add ~/.ssh/id_ed25519.pub --title laptop
+  keyward keys add --generate ci.key --service-account ci-bot --expires-at 90d
+  keyward keys revoke laptop")]
+pub(crate) enum Keys {
+    List(List),
+    Add(Add),
+    Show(Show),
+    Rename(Rename),
+    Disable(Disable),
+    Enable(Enable),
+    Revoke(Revoke),
+}
+
+/// Whose keys.
+#[derive(Debug, clap::Args)]
+struct Owner {
+    /// Of this service account; left out, the keys are your own
+    #[arg(short, long, value_name = "NAME|ADDRESS|ID")]
+    service_account: Option<String>,
+    /// The service account's workspace [default: the only one that you are in] [env: KEYWARD_WORKSPACE]
+    #[arg(short, long, value_name = "SLUG|ID", requires = "service_account")]
+    workspace: Option<String>,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// Which key, and whose.
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// The key
+    #[arg(value_name = "TITLE|FINGERPRINT|ID")]
+    name: String,
+    #[command(flatten)]
+    owner: Owner,
+}
+
+/// List keys
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward keys list
+  keyward keys list --service-account ci-bot --workspace acme
+  keyward keys list --all --json                   revoked and expired ones too")]
+pub(crate) struct List {
+    /// Revoked and expired keys, too
+    #[arg(short, long)]
+    all: bool,
+    #[command(flatten)]
+    paging: ListArguments,
+    #[command(flatten)]
+    owner: Owner,
+}
+
+/// Register a public key, or make a key pair and register its public half
+///
+/// The private key never leaves this machine. Public keys are taken as an OpenSSH line, an RFC 4716 or PEM block, or a JWK.
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("source").required(true).args(["file", "generate"])), after_help = "\
+Examples:
+  keyward keys add ~/.ssh/id_ed25519.pub --title laptop
+  ssh-add -L | head -1 | keyward keys add - --title 'from my agent'
+  keyward keys add --generate ci.key --title runner --service-account ci-bot --expires-at 90d")]
+pub(crate) struct Add {
+    /// The file with the public key; `-` is standard input
+    file: Option<PathBuf>,
+    /// Make a key pair: the private key into FILE, readable by you alone, and the public key into FILE.pub
+    #[arg(short, long, value_name = "FILE")]
+    generate: Option<PathBuf>,
+    /// Its title [default: the key's comment; with --generate, the file's name]
+    #[arg(short, long)]
+    title: Option<String>,
+    /// When it ends: a time such as 2027-01-31T12:00:00Z, or a span such as 12h, 90d or 8w [default: never]
+    #[arg(long, value_name = "WHEN")]
+    expires_at: Option<Expiry>,
+    /// Print the JSON of the API
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    owner: Owner,
+}
+
+/// Show a key: who made it, with which key, when it ends, when and from where it was last used
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward keys show laptop
+  keyward keys show SHA256:… --json")]
+pub(crate) struct Show {
+    #[command(flatten)]
+    which: Which,
+    /// Print the JSON of the API
+    #[arg(long)]
+    json: bool,
+}
+
+/// Give a key another title
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward keys rename laptop 'old laptop'
+  keyward keys rename SHA256:… runner --service-account ci-bot")]
+pub(crate) struct Rename {
+    #[command(flatten)]
+    which: Which,
+    /// The new title
+    #[arg(value_name = "NEW TITLE")]
+    title: String,
+    /// Print the JSON of the API
+    #[arg(long)]
+    json: bool,
+}
+
+/// Pause a key: it is refused until it is enabled again
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward keys disable laptop")]
+pub(crate) struct Disable {
+    #[command(flatten)]
+    which: Which,
+    /// Print the JSON of the API
+    #[arg(long)]
+    json: bool,
+}
+
+/// Let a paused or expired key work again
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward keys enable laptop
+  keyward keys enable runner --service-account ci-bot --expires-at 90d     one that has expired gets a new end")]
+pub(crate) struct Enable {
+    #[command(flatten)]
+    which: Which,
+    /// Its new end: a time, a span such as 90d, or `never` [default: as it is]
+    #[arg(long, value_name = "WHEN")]
+    expires_at: Option<Expiry>,
+    /// Print the JSON of the API
+    #[arg(long)]
+    json: bool,
+}
+
+/// Revoke a key, for good: once the command returns, no server accepts it
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward keys revoke laptop
+  keyward keys revoke SHA256:… --cascade --yes     and the keys that it registered, without asking")]
+pub(crate) struct Revoke {
+    #[command(flatten)]
+    which: Which,
+    /// Revoke the keys that this key registered, too
+    #[arg(long)]
+    cascade: bool,
+    #[command(flatten)]
+    confirm: ConfirmArguments,
+}
+
+/// The keys of one owner.
+struct Ring {
+    api: ApiClient,
+    path: String,
+    /// What follows a command about these keys, so that a line that is printed works when it is pasted.
+    flags: String,
+}
+
+impl Keys {
+    pub(crate) async fn run(self) -> Outcome {
+        match self {
+            Self::List(command) => command.run().await,
+            Self::Add(command) => command.run().await,
+            Self::Show(command) => command.run().await,
+            Self::Rename(command) => command.run().await,
+            Self::Disable(command) => command.run().await,
+            Self::Enable(command) => command.run().await,
+            Self::Revoke(command) => command.run().await,
+        }
+    }
+}
+
+impl List {
+    async fn run(self) -> Outcome {
+        let ring = self.owner.ring().await?;
+        // The server lists dead keys too, so what is left out does not count.
+        let limit = self.paging.limit.filter(|_| self.all);
+        let mut keys = ring.api.list::<ApiKey>(&ring.path, limit).await?;
+        if !self.all {
+            keys.items.retain(|key| !matches!(key.state, KeyState::Revoked | KeyState::Expired));
+            let limit = self.paging.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+            keys.items.truncate(limit);
+        }
+        if self.paging.json {
+            return output::json(&keys);
+        }
+        let rows: Vec<_> = keys
+            .items
+            .iter()
+            .map(|key| {
+                [
+                    key.title.clone(),
+                    key.fingerprint.clone(),
+                    state(key).to_owned(),
+                    output::moment(key.created_at),
+                    output::moment_or(key.last_used_at, "never"),
+                    output::moment_or(key.expires_at, "never"),
+                    key.id.to_string(),
+                ]
+            })
+            .collect();
+        let empty = format!("no keys: `keyward keys add --generate FILE{}` makes and registers one", ring.flags);
+        output::list(["TITLE", "FINGERPRINT", "STATE", "CREATED", "LAST USED", "EXPIRES", "ID"], &rows, &empty)
+    }
+}
+
+/// What `keys add --generate` made.
+#[derive(Serialize)]
+struct Generated<'a> {
+    #[serde(flatten)]
+    key: &'a ApiKey,
+    private_key_file: String,
+}
+
+impl Add {
+    async fn run(self) -> Outcome {
+        let ring = self.owner.ring().await?;
+        if let Some(file) = &self.generate {
+            return self.generate(&ring, file).await;
+        }
+        let file = self.file.clone().unwrap_or_else(|| PathBuf::from("-"));
+        let (text, comment) = read_public_key(&file)?;
+        let Some(title) = self.title.clone().or(comment) else {
+            return Err(Failure::new("the key has no comment to take its title from: pass `--title TITLE`"));
+        };
+        let key = self.register(&ring, title, text).await?;
+        if self.json {
+            return output::json(&key);
+        }
+        told_registered(&key)?;
+        output::line("next: keyward whoami --key FILE, with the private key's file, tries it")
+    }
+
+    async fn generate(&self, ring: &Ring, file: &Path) -> Outcome {
+        let named = || file.file_stem().map(|name| name.to_string_lossy().into_owned());
+        let title = self.title.clone().or_else(named).unwrap_or_default();
+        let pair = generate_key_pair(&SystemRandom, &title);
+        // On the disk first: a key that is registered and lost would stand in the list for nothing.
+        pair.write_key_pair(file)?;
+        let key = match self.register(ring, title, pair.public_openssh).await {
+            Ok(key) => key,
+            Err(failure) => return Err(take_back(file, failure)),
+        };
+        let private_key_file = file.display().to_string();
+        if self.json {
+            return output::json(&Generated { key: &key, private_key_file });
+        }
+        told_registered(&key)?;
+        output::line(format!(
+            "private key: {private_key_file} (yours alone: never send it anywhere; there is no copy)"
+        ))?;
+        output::line(format!("next: keyward whoami --key {} tries it", shell_word(&private_key_file)))
+    }
+
+    async fn register(&self, ring: &Ring, title: String, public_key: String) -> Outcome<ApiKey> {
+        let expires_at = self.expires_at.and_then(Expiry::end);
+        ring.api.post(&ring.path, &CreateApiKey { title, public_key, expires_at, proof: None }).await
+    }
+}
+
+/// Takes a pair away that the server has refused. One that it may have taken stays.
+fn take_back(file: &Path, failure: Failure) -> Failure {
+    let public = PathBuf::from(format!("{}.pub", file.display()));
+    if failure.code().is_none() {
+        return Failure::new(format!(
+            "{failure}\nnext: `keyward keys list` shows whether the key was registered all the same; if not, register {} \
+             with `keyward keys add`",
+            public.display()
+        ));
+    }
+    for file in [file, &public] {
+        if let Err(error) = fs::remove_file(file) {
+            return Failure::new(format!("{failure}\n{} could not be taken away again ({error})", file.display()));
+        }
+    }
+    failure
+}
+
+fn told_registered(key: &ApiKey) -> Outcome {
+    output::line(format!("registered key {} ({})", key.title, key.id))?;
+    output::line(format!("fingerprint: {}", key.fingerprint))?;
+    match key.expires_at {
+        Some(end) => output::line(format!("it ends at {}", output::full_moment(end))),
+        None => Ok(()),
+    }
+}
+
+impl Show {
+    async fn run(self) -> Outcome {
+        let (_, key) = self.which.find().await?;
+        if self.json {
+            return output::json(&key);
+        }
+        let created_with = key.created_with.map_or_else(String::new, |with| format!(", with {with}"));
+        let last_used = match (key.last_used_at, &key.last_used_ip) {
+            (None, _) => "never".to_owned(),
+            (Some(at), None) => output::full_moment(at),
+            (Some(at), Some(address)) => format!("{}, from {address}", output::full_moment(at)),
+        };
+        output::fields(&[
+            ("title", key.title.clone()),
+            ("fingerprint", key.fingerprint.clone()),
+            ("id", key.id.to_string()),
+            ("algorithm", key.algorithm.clone()),
+            ("state", state(&key).to_owned()),
+            ("created", format!("{} by {}{created_with}", output::full_moment(key.created_at), key.created_by)),
+            ("last used", last_used),
+            ("expires", key.expires_at.map_or_else(|| "never".to_owned(), output::full_moment)),
+            ("public key", key.public_key.clone()),
+        ])
+    }
+}
+
+impl Rename {
+    async fn run(self) -> Outcome {
+        let (ring, key) = self.which.find().await?;
+        let update = UpdateApiKey { title: Some(self.title), expires_at: None };
+        let renamed: ApiKey = ring.api.patch(&ring.of(key.id), &update).await?;
+        if self.json {
+            return output::json(&renamed);
+        }
+        output::line(format!("{} is now called {}", renamed.fingerprint, renamed.title))
+    }
+}
+
+impl Disable {
+    async fn run(self) -> Outcome {
+        let (ring, key) = self.which.find().await?;
+        let key: ApiKey = ring.api.post_nothing(&format!("{}/disable", ring.of(key.id))).await?;
+        if self.json {
+            return output::json(&key);
+        }
+        output::line(format!(
+            "{} ({}) is disabled; `keyward keys enable {}{}` lets it work again",
+            key.title, key.fingerprint, key.fingerprint, ring.flags
+        ))
+    }
+}
+
+impl Enable {
+    async fn run(self) -> Outcome {
+        let (ring, key) = self.which.find().await?;
+        let path = format!("{}/enable", ring.of(key.id));
+        let enabled: Outcome<ApiKey> = match self.expires_at {
+            Some(expiry) => ring.api.post(&path, &EnableApiKey { expires_at: Some(expiry.end()) }).await,
+            None => ring.api.post_nothing(&path).await,
+        };
+        let key = enabled.map_err(|failure| match failure.code() {
+            Some(api::codes::KEY_EXPIRED) => Failure::new(format!(
+                "{} has expired: give it a new end with `--expires-at 90d` or another, or `--expires-at never`",
+                key.title
+            )),
+            _ => failure,
+        })?;
+        if self.json {
+            return output::json(&key);
+        }
+        output::line(format!("{} ({}) is {}", key.title, key.fingerprint, state(&key)))
+    }
+}
+
+impl Revoke {
+    async fn run(self) -> Outcome {
+        let (ring, key) = self.which.find().await?;
+        if key.state == KeyState::Revoked {
+            return output::line(format!("{} ({}) is revoked already", key.title, key.fingerprint));
+        }
+        let made = ring.made_with(key.id).await?;
+        let used = match key.last_used_at {
+            Some(at) => format!("last used {}", output::full_moment(at)),
+            None => "never used".to_owned(),
+        };
+        let own =
+            if ring.api.key_id() == key.fingerprint { " It is the key that signs this very request." } else { "" };
+        self.confirm.confirm(&format!("Revoke {} ({}, {used}) for good?{own}", key.title, key.fingerprint))?;
+        let cascade = self.cascade
+            || !made.is_empty()
+                && !self.confirm.yes
+                && can_ask()
+                && ask(&format!("It registered {}. Revoke that, too?", titles(&made)))?;
+        let query = if cascade { "?cascade=true" } else { "" };
+        ring.api.delete(&format!("{}{query}", ring.of(key.id))).await?;
+        output::line(format!("revoked {} ({}): no server accepts it any more", key.title, key.fingerprint))?;
+        if made.is_empty() {
+            Ok(())
+        } else if cascade {
+            output::line(format!("and what it registered: {}", titles(&made)))
+        } else {
+            output::line(format!("what it registered still works: {}", titles(&made)))
+        }
+    }
+}
+
+impl Owner {
+    async fn ring(&self) -> Outcome<Ring> {
+        let api = self.connection.api()?;
+        let Some(name) = &self.service_account else {
+            return Ok(Ring { api, path: "/api/v1/me/keys".to_owned(), flags: String::new() });
+        };
+        let workspace = WorkspaceArguments { workspace: self.workspace.clone() };
+        let (place, account) = find_service_account(&api, &workspace, name).await?;
+        let flags = format!(" --service-account {}", account.email);
+        Ok(Ring { api, path: service_account::path(&place, account.id, "/keys"), flags })
+    }
+}
+
+impl Which {
+    async fn find(&self) -> Outcome<(Ring, ApiKey)> {
+        let ring = self.owner.ring().await?;
+        let key = ring.find(&self.name).await?;
+        Ok((ring, key))
+    }
+}
+
+impl Ring {
+    fn of(&self, key: ApiKeyId) -> String {
+        format!("{}/{key}", self.path)
+    }
+
+    async fn find(&self, name: &str) -> Outcome<ApiKey> {
+        if let Ok(id) = name.parse::<ApiKeyId>() {
+            return self.api.get(&self.of(id)).await;
+        }
+        let mut all = self.api.list::<ApiKey>(&self.path, None).await?.items;
+        // Titles repeat; among dead keys and one that lives, the one that lives is meant.
+        if all.iter().any(|key| key.title == name && key.state != KeyState::Revoked) {
+            all.retain(|key| key.state != KeyState::Revoked);
+        }
+        let is_meant = |key: &ApiKey| key.title == name || key.fingerprint == name;
+        let describe = |key: &ApiKey| format!("{}  {}  {} ({})", key.id, key.fingerprint, key.title, state(key));
+        the_one("key", name, all, is_meant, describe)
+    }
+
+    /// The live keys of this owner that a key registered.
+    async fn made_with(&self, key: ApiKeyId) -> Outcome<Vec<ApiKey>> {
+        let mut keys = self.api.list::<ApiKey>(&self.path, None).await?.items;
+        keys.retain(|other| other.created_with == Some(key) && other.state != KeyState::Revoked);
+        Ok(keys)
+    }
+}
+
+fn titles(keys: &[ApiKey]) -> String {
+    keys.iter().map(|key| format!("{} ({})", key.title, key.fingerprint)).collect::<Vec<_>>().join(", ")
+}
+
+fn state(key: &ApiKey) -> &'static str {
+    match key.state {
+        KeyState::Active => "active",
+        KeyState::Disabled => "disabled",
+        KeyState::Suspended => "suspended",
+        KeyState::Expired => "expired",
+        KeyState::Revoked => "revoked",
+    }
+}
+
+/// Reads a public key and its comment, and sees that it is one before anything is sent.
+fn read_public_key(file: &Path) -> Outcome<(String, Option<String>)> {
+    let from_input = file == Path::new("-");
+    let read = if from_input {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        fs::read_to_string(file)
+    };
+    let place = if from_input { "standard input".to_owned() } else { file.display().to_string() };
+    let text = read.map_err(|error| {
+        Failure::new(format!("{place} cannot be read ({error}): name the file with the public key, which ends in .pub"))
+    })?;
+    match PublicKey::parse(&text) {
+        Ok(parsed) => Ok((text, parsed.comment.filter(|comment| !comment.trim().is_empty()))),
+        Err(error) if error.code() == "private_key_pasted" => Err(Failure::new(format!(
+            "{place} holds a private key; nothing was sent. Pass the public key: the file of the same name with .pub, or \
+             what `ssh-keygen -y -f FILE` prints"
+        ))),
+        Err(error) => Err(Failure::new(format!("{place}: {error}"))),
+    }
+}

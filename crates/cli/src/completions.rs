@@ -1,0 +1,29 @@
+//! `keyward completions`: what a shell completes.
+
+use clap::CommandFactory as _;
+use clap_complete::{Shell, generate};
+
+use crate::{Arguments, failure::Outcome, output};
+
+/// Print what lets a shell complete commands and flags
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward completions bash > ~/.local/share/bash-completion/completions/keyward
+  keyward completions zsh > ~/.zfunc/_keyward                 with `fpath+=~/.zfunc` before compinit in ~/.zshrc
+  keyward completions fish > ~/.config/fish/completions/keyward.fish
+  keyward completions powershell >> $PROFILE
+  keyward completions elvish >> ~/.config/elvish/rc.elv")]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+impl Completions {
+    pub(crate) fn run(self) -> Outcome {
+        let mut script = Vec::new();
+        generate(self.shell, &mut Arguments::command(), "keyward", &mut script);
+        output::bytes(&script)
+    }
+}

@@ -1,0 +1,262 @@
+//! `keyward invitations`: how people join a workspace.
+
+use std::io::Read as _;
+
+use api::{
+    AcceptInvitation, AcceptedInvitation, CreateInvitations, Invitation, InvitationState, IssuedInvitation,
+    IssuedInvitations,
+};
+use domain::role::Role;
+
+use crate::{
+    api_client::{ApiClient, ListArguments, the_one},
+    connection::ConnectionArguments,
+    failure::{Failure, Outcome},
+    output,
+    workspace::{Place, WorkspaceArguments},
+};
+
+/// Invitations: how people join a workspace
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = "\
+Examples:
+  keyward invitations create bob@example.com eve@example.com
+  keyward invitations list
+  keyward invitations resend bob@example.com")]
+pub(crate) enum Invitations {
+    List(List),
+    Create(Create),
+    Resend(Resend),
+    Revoke(Revoke),
+    Accept(Accept),
+}
+
+/// List invitations, open and closed, for admins of the workspace
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward invitations list
+  keyward invitations list --workspace acme --json")]
+pub(crate) struct List {
+    #[command(flatten)]
+    paging: ListArguments,
+    #[command(flatten)]
+    workspace: WorkspaceArguments,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// Invite people, all with one role, for admins of the workspace
+///
+/// The server sends no mail: each link is printed once, and is yours to pass on. Whoever opens it first joins.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward invitations create bob@example.com
+  keyward invitations create bob@example.com eve@example.com --role admin --workspace acme
+  keyward invitations create bob@example.com --json")]
+pub(crate) struct Create {
+    /// Their addresses
+    #[arg(required = true, value_name = "EMAIL")]
+    emails: Vec<String>,
+    /// The role that they get in the workspace: `member` or `admin`
+    #[arg(long, default_value = "member")]
+    role: Role,
+    /// Print the JSON of the API
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    workspace: WorkspaceArguments,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// Give an invitation a new link and a new end; the link before is dead
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward invitations resend bob@example.com")]
+pub(crate) struct Resend {
+    #[command(flatten)]
+    which: Which,
+    /// Print the JSON of the API
+    #[arg(long)]
+    json: bool,
+}
+
+/// Take an invitation back
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward invitations revoke bob@example.com")]
+pub(crate) struct Revoke {
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Accept an invitation as the user whose key signs
+///
+/// Who is no user yet opens the link in a browser, where they choose a name and a password.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward invitations accept https://keys.example.com/invitations/…
+  pass show invitation | keyward invitations accept -")]
+pub(crate) struct Accept {
+    /// The link or the token in it; `-` reads it from standard input, where other users of this machine cannot see it
+    #[arg(value_name = "LINK|TOKEN")]
+    token: String,
+    /// Print the JSON of the API
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// Which invitation, and where.
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// The invitation
+    #[arg(value_name = "EMAIL|ID")]
+    invitation: String,
+    #[command(flatten)]
+    workspace: WorkspaceArguments,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+impl Invitations {
+    pub(crate) async fn run(self) -> Outcome {
+        match self {
+            Self::List(command) => command.run().await,
+            Self::Create(command) => command.run().await,
+            Self::Resend(command) => command.run().await,
+            Self::Revoke(command) => command.run().await,
+            Self::Accept(command) => command.run().await,
+        }
+    }
+}
+
+impl List {
+    async fn run(self) -> Outcome {
+        let api = self.connection.api()?;
+        let place = self.workspace.find(&api).await?;
+        let invitations = api.list::<Invitation>(&place.path("/invitations"), self.paging.limit).await?;
+        if self.paging.json {
+            return output::json(&invitations);
+        }
+        let rows: Vec<_> = invitations
+            .items
+            .iter()
+            .map(|invitation| {
+                [
+                    invitation.email.clone(),
+                    invitation.role.to_string(),
+                    state(invitation).to_owned(),
+                    output::moment(invitation.expires_at),
+                    invitation.created_by.clone(),
+                    invitation.id.to_string(),
+                ]
+            })
+            .collect();
+        let empty = format!("nobody is invited to {}: `keyward invitations create EMAIL` does", place.name);
+        output::list(["EMAIL", "ROLE", "STATE", "EXPIRES", "INVITED BY", "ID"], &rows, &empty)
+    }
+}
+
+impl Create {
+    async fn run(self) -> Outcome {
+        let api = self.connection.api()?;
+        let place = self.workspace.find(&api).await?;
+        let create = CreateInvitations { emails: self.emails, role: self.role };
+        let issued: IssuedInvitations = api.post(&place.path("/invitations"), &create).await?;
+        if self.json {
+            return output::json(&issued);
+        }
+        issued.items.iter().try_for_each(tell_issued)
+    }
+}
+
+impl Resend {
+    async fn run(self) -> Outcome {
+        let (api, place, invitation) = self.which.find().await?;
+        let issued: IssuedInvitation =
+            api.post_nothing(&place.path(&format!("/invitations/{}/resend", invitation.id))).await?;
+        if self.json { output::json(&issued) } else { tell_issued(&issued) }
+    }
+}
+
+impl Revoke {
+    async fn run(self) -> Outcome {
+        let (api, place, invitation) = self.which.find().await?;
+        api.delete(&place.path(&format!("/invitations/{}", invitation.id))).await?;
+        output::line(format!("took the invitation of {} back: its link is dead", invitation.email))
+    }
+}
+
+impl Accept {
+    async fn run(self) -> Outcome {
+        let token = if self.token == "-" { read_input()? } else { self.token };
+        // A link ends in its token.
+        let token = token.trim().trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
+        let accept = AcceptInvitation { token, name: None, password: None };
+        let api = self.connection.api()?;
+        let accepted: Outcome<AcceptedInvitation> = api.post("/api/v1/invitations/accept", &accept).await;
+        let accepted = accepted.map_err(|failure| match failure.reason() {
+            Some("owner_without_workspace") => Failure::new(
+                "your keys work once you are in a workspace: open the link in a browser this time, and sign in there",
+            ),
+            _ => failure,
+        })?;
+        if self.json {
+            return output::json(&accepted);
+        }
+        let me = api.me().await?;
+        let joined = me.workspaces.iter().find(|workspace| workspace.id == accepted.workspace);
+        let name = joined.map_or_else(|| accepted.workspace.to_string(), |workspace| workspace.slug.clone());
+        output::line(format!("{} is now {} of {name}", me.principal.email, accepted.role))
+    }
+}
+
+impl Which {
+    /// The invitation of an address or an id; of several to one address, the open one.
+    async fn find(&self) -> Outcome<(ApiClient, Place, Invitation)> {
+        let api = self.connection.api()?;
+        let place = self.workspace.find(&api).await?;
+        let name = &self.invitation;
+        let mut all = api.list::<Invitation>(&place.path("/invitations"), None).await?.items;
+        let is_to = |invitation: &Invitation| invitation.email.eq_ignore_ascii_case(name);
+        if all.iter().any(|invitation| is_to(invitation) && invitation.state == InvitationState::Pending) {
+            all.retain(|invitation| invitation.state == InvitationState::Pending);
+        }
+        let is_meant = |invitation: &Invitation| is_to(invitation) || invitation.id.to_string() == *name;
+        let describe =
+            |invitation: &Invitation| format!("{}  {} ({})", invitation.id, invitation.email, state(invitation));
+        let invitation = the_one("invitation", name, all, is_meant, describe)?;
+        Ok((api, place, invitation))
+    }
+}
+
+fn tell_issued(issued: &IssuedInvitation) -> Outcome {
+    let invitation = &issued.invitation;
+    let end = output::full_moment(invitation.expires_at);
+    output::line(format!("{} joins as {} by this link, once, until {end}:", invitation.email, invitation.role))?;
+    output::line(format!("  {}", issued.url))
+}
+
+fn state(invitation: &Invitation) -> &'static str {
+    match invitation.state {
+        InvitationState::Pending => "pending",
+        InvitationState::Accepted => "accepted",
+        InvitationState::Revoked => "revoked",
+        InvitationState::Expired => "expired",
+    }
+}
+
+fn read_input() -> Outcome<String> {
+    let mut text = String::new();
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::new(format!("the link cannot be read from standard input ({error})")))?;
+    Ok(text)
+}

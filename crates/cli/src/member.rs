@@ -1,0 +1,193 @@
+//! `keyward members`, and how every command finds the user or service account that is meant.
+
+use api::{Member, ServiceAccount, UpdateMember, codes};
+use domain::{PrincipalId, role::Role};
+
+use crate::{
+    api_client::{ApiClient, ListArguments, query, the_one},
+    confirm::ConfirmArguments,
+    connection::ConnectionArguments,
+    failure::Outcome,
+    output,
+    workspace::{Place, WorkspaceArguments},
+};
+
+/// Members of a workspace: who is in it, with which role
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = "\
+Examples:
+  keyward members list
+  keyward members set-role bob@example.com admin
+  keyward members remove bob@example.com --successor ann@example.com
+
+People join by invitation: `keyward invitations create EMAIL`.")]
+pub(crate) enum Members {
+    List(List),
+    SetRole(SetRole),
+    Remove(Remove),
+}
+
+/// List who is in a workspace
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward members list
+  keyward members list --workspace acme --json")]
+pub(crate) struct List {
+    #[command(flatten)]
+    workspace: WorkspaceArguments,
+    #[command(flatten)]
+    paging: ListArguments,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// Give a member another role, for admins of the workspace
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward members set-role bob@example.com admin
+  keyward members set-role bob@example.com member --workspace acme")]
+pub(crate) struct SetRole {
+    /// The member
+    #[arg(value_name = "EMAIL|ID")]
+    member: String,
+    /// `member` or `admin`
+    role: Role,
+    #[command(flatten)]
+    workspace: WorkspaceArguments,
+    /// Print the JSON of the API
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// Remove a member: from then on their keys reach nothing in the workspace
+///
+/// Admins remove anybody, everybody may leave; the last admin stays. Where the member is the only admin of a project, say
+/// who takes that over.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward members remove bob@example.com
+  keyward members remove bob@example.com --successor ann@example.com --yes")]
+pub(crate) struct Remove {
+    /// The member
+    #[arg(value_name = "EMAIL|ID")]
+    member: String,
+    /// Who takes over the projects that they alone lead: an email, an address or an id
+    #[arg(long, value_name = "EMAIL|ADDRESS|ID")]
+    successor: Option<String>,
+    #[command(flatten)]
+    confirm: ConfirmArguments,
+    #[command(flatten)]
+    workspace: WorkspaceArguments,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+impl Members {
+    pub(crate) async fn run(self) -> Outcome {
+        match self {
+            Self::List(command) => command.run().await,
+            Self::SetRole(command) => command.run().await,
+            Self::Remove(command) => command.run().await,
+        }
+    }
+}
+
+impl List {
+    async fn run(self) -> Outcome {
+        let api = self.connection.api()?;
+        let place = self.workspace.find(&api).await?;
+        let members = api.list::<Member>(&place.path("/members"), self.paging.limit).await?;
+        if self.paging.json {
+            return output::json(&members);
+        }
+        let rows: Vec<_> = members
+            .items
+            .iter()
+            .map(|member| {
+                [
+                    member.email.clone(),
+                    member.name.clone(),
+                    member.role.to_string(),
+                    output::moment(member.joined_at),
+                    member.id.to_string(),
+                ]
+            })
+            .collect();
+        output::table(["EMAIL", "NAME", "ROLE", "JOINED", "ID"], &rows)
+    }
+}
+
+impl SetRole {
+    async fn run(self) -> Outcome {
+        let api = self.connection.api()?;
+        let place = self.workspace.find(&api).await?;
+        let member = find_member(&api, &place, &self.member).await?;
+        let path = place.path(&format!("/members/{}", member.id));
+        let member: Member = api.patch(&path, &UpdateMember { role: self.role }).await?;
+        if self.json {
+            return output::json(&member);
+        }
+        output::line(format!("{} is now {} of {}", member.email, member.role, place.name))
+    }
+}
+
+impl Remove {
+    async fn run(self) -> Outcome {
+        let api = self.connection.api()?;
+        let place = self.workspace.find(&api).await?;
+        let member = find_member(&api, &place, &self.member).await?;
+        let successor = match &self.successor {
+            Some(name) => Some(find_principal(&api, &place, name).await?.id.to_string()),
+            None => None,
+        };
+        self.confirm.confirm(&format!("Remove {} from {}?", member.email, place.name))?;
+        api.delete(&place.path(&format!("/members/{}{}", member.id, query([("successor", successor)])))).await?;
+        output::line(format!("removed {}: their keys reach nothing in {} any more", member.email, place.name))
+    }
+}
+
+/// A user or a service account that was found.
+pub(crate) struct Found {
+    pub(crate) id: PrincipalId,
+    pub(crate) email: String,
+}
+
+/// The member of an email or an id.
+async fn find_member(api: &ApiClient, place: &Place, name: &str) -> Outcome<Member> {
+    let all = api.list::<Member>(&place.path("/members"), None).await?.items;
+    let is_meant = |member: &Member| member.email.eq_ignore_ascii_case(name) || member.id.to_string() == name;
+    the_one(&format!("member of {}", place.name), name, all, is_meant, |member| member.email.clone())
+}
+
+/// The user or service account of an email, an address, a service account's name or an id.
+pub(crate) async fn find_principal(api: &ApiClient, place: &Place, name: &str) -> Outcome<Found> {
+    if let Ok(id) = name.parse::<PrincipalId>() {
+        return Ok(Found { id, email: name.to_owned() });
+    }
+    let members = api.list::<Member>(&place.path("/members"), None).await?.items.into_iter();
+    let mut all: Vec<(Found, Option<String>)> =
+        members.map(|member| (Found { id: member.id.into(), email: member.email }, None)).collect();
+    if !all.iter().any(|(found, _)| found.email.eq_ignore_ascii_case(name)) {
+        match api.list::<ServiceAccount>(&place.path("/service-accounts"), None).await {
+            Ok(accounts) => all.extend(
+                accounts
+                    .items
+                    .into_iter()
+                    .map(|account| (Found { id: account.id.into(), email: account.email }, Some(account.name))),
+            ),
+            // Service accounts are for admins to see. Everybody else names one by its id.
+            Err(failure) if failure.code() == Some(codes::FORBIDDEN) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    let is_meant = |(found, title): &(Found, Option<String>)| {
+        found.email.eq_ignore_ascii_case(name) || title.as_deref() == Some(name)
+    };
+    let what = format!("user or service account of {}", place.name);
+    Ok(the_one(&what, name, all, is_meant, |(found, _)| found.email.clone())?.0)
+}

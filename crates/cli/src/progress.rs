@@ -1,0 +1,28 @@
+//! A sign of life on standard error while something takes long and a person looks. Nothing where nobody does.
+
+use std::{
+    io::{self, IsTerminal as _},
+    pin::pin,
+    time::Duration,
+};
+
+use indicatif::ProgressBar;
+
+/// What is done sooner needs no sign.
+const DELAY: Duration = Duration::from_millis(400);
+
+/// Waits for `work`, and shows `message` while it takes long.
+pub(crate) async fn show_progress<T>(message: &str, work: impl Future<Output = T>) -> T {
+    if !io::stderr().is_terminal() {
+        return work.await;
+    }
+    let mut work = pin!(work);
+    if let Ok(done) = tokio::time::timeout(DELAY, &mut work).await {
+        return done;
+    }
+    let bar = ProgressBar::new_spinner().with_message(message.to_owned());
+    bar.enable_steady_tick(Duration::from_millis(100));
+    let done = work.await;
+    bar.finish_and_clear();
+    done
+}

@@ -1,0 +1,389 @@
+//! `keyward projects` and their members.
+
+use api::{CreateProject, Project, ProjectMember, SetProjectMember, UpdateProject};
+use domain::{ProjectId, role::ProjectRole};
+
+use crate::{
+    api_client::{ApiClient, ListArguments, query, the_one},
+    confirm::ConfirmArguments,
+    connection::ConnectionArguments,
+    failure::Outcome,
+    member::{Found, find_principal},
+    output,
+    workspace::{Place, WorkspaceArguments},
+};
+
+/// Projects of a workspace, and who is in them
+///
+/// You see the projects that you created or were added to; an admin of the workspace sees all. A project is named by its
+/// title, where only one has it, or by its id.
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = "\
+Examples:
+  keyward projects create 'Street scenes'
+  keyward projects list
+  keyward projects members set 'Street scenes' bob@example.com editor")]
+pub(crate) enum Projects {
+    List(List),
+    Create(Create),
+    Show(Show),
+    Update(Update),
+    Delete(Delete),
+    #[command(subcommand)]
+    Members(Members),
+}
+
+/// Which project, and where.
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// The project
+    #[arg(value_name = "TITLE|ID")]
+    project: String,
+    #[command(flatten)]
+    place: Where,
+}
+
+/// In which workspace.
+#[derive(Debug, clap::Args)]
+struct Where {
+    #[command(flatten)]
+    workspace: WorkspaceArguments,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// List the projects that you can see
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward projects list
+  keyward projects list --workspace acme --json")]
+pub(crate) struct List {
+    #[command(flatten)]
+    paging: ListArguments,
+    #[command(flatten)]
+    place: Where,
+}
+
+/// Create a project, whose admin you become
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward projects create 'Street scenes'
+  keyward projects create 'Street scenes' --description 'Cameras of 2026' --workspace acme --json")]
+pub(crate) struct Create {
+    /// Its title
+    title: String,
+    /// What it is about
+    #[arg(long, default_value = "", hide_default_value = true)]
+    description: String,
+    /// Print the JSON of the API
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Where,
+}
+
+/// Show a project and your role in it
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward projects show 'Street scenes'
+  keyward projects show prj_… --json")]
+pub(crate) struct Show {
+    #[command(flatten)]
+    which: Which,
+    /// Print the JSON of the API
+    #[arg(long)]
+    json: bool,
+}
+
+/// Change a project's title or description
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("change").required(true).multiple(true).args(["title", "description"])),
+    after_help = "\
+Examples:
+  keyward projects update 'Street scenes' --title 'City scenes'
+  keyward projects update 'Street scenes' --description 'Cameras of 2026'")]
+pub(crate) struct Update {
+    #[command(flatten)]
+    which: Which,
+    /// Another title
+    #[arg(long)]
+    title: Option<String>,
+    /// Another description
+    #[arg(long)]
+    description: Option<String>,
+    /// Print the JSON of the API
+    #[arg(long)]
+    json: bool,
+}
+
+/// Delete a project, for its admins
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward projects delete 'Street scenes'
+  keyward projects delete prj_… --yes              where nobody can be asked")]
+pub(crate) struct Delete {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    confirm: ConfirmArguments,
+}
+
+/// Members of a project: users and service accounts of the workspace, with a role in the project
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = "\
+Examples:
+  keyward projects members list 'Street scenes'
+  keyward projects members set 'Street scenes' bob@example.com editor
+  keyward projects members remove 'Street scenes' bob@example.com")]
+pub(crate) enum Members {
+    List(ListMembers),
+    Set(SetMember),
+    Remove(RemoveMember),
+}
+
+/// List who is in a project
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward projects members list 'Street scenes' --json")]
+pub(crate) struct ListMembers {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    paging: ListArguments,
+}
+
+/// Add somebody of the workspace to a project, or give them another role in it
+///
+/// An admin of the workspace may thus make themselves a project's admin.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward projects members set 'Street scenes' bob@example.com editor
+  keyward projects members set 'Street scenes' ci-bot@acme.sa.keyward.local viewer")]
+pub(crate) struct SetMember {
+    #[command(flatten)]
+    which: Which,
+    /// A user or a service account
+    #[arg(value_name = "EMAIL|ADDRESS|ID")]
+    member: String,
+    /// `viewer`, `editor` or `admin`
+    role: ProjectRole,
+    /// Who becomes admin instead, where the only admin gets another role
+    #[arg(long, value_name = "EMAIL|ADDRESS|ID")]
+    successor: Option<String>,
+    /// Print the JSON of the API
+    #[arg(long)]
+    json: bool,
+}
+
+/// Take somebody out of a project; everybody may leave
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward projects members remove 'Street scenes' bob@example.com
+  keyward projects members remove 'Street scenes' ann@example.com --successor bob@example.com")]
+pub(crate) struct RemoveMember {
+    #[command(flatten)]
+    which: Which,
+    /// A user or a service account
+    #[arg(value_name = "EMAIL|ADDRESS|ID")]
+    member: String,
+    /// Who becomes admin instead, where the only admin leaves
+    #[arg(long, value_name = "EMAIL|ADDRESS|ID")]
+    successor: Option<String>,
+}
+
+impl Projects {
+    pub(crate) async fn run(self) -> Outcome {
+        match self {
+            Self::List(command) => command.run().await,
+            Self::Create(command) => command.run().await,
+            Self::Show(command) => command.run().await,
+            Self::Update(command) => command.run().await,
+            Self::Delete(command) => command.run().await,
+            Self::Members(Members::List(command)) => command.run().await,
+            Self::Members(Members::Set(command)) => command.run().await,
+            Self::Members(Members::Remove(command)) => command.run().await,
+        }
+    }
+}
+
+impl List {
+    async fn run(self) -> Outcome {
+        let (api, place) = self.place.find().await?;
+        let projects = api.list::<Project>(&place.path("/projects"), self.paging.limit).await?;
+        if self.paging.json {
+            return output::json(&projects);
+        }
+        let rows: Vec<_> = projects
+            .items
+            .iter()
+            .map(|project| {
+                [
+                    project.title.clone(),
+                    role(project),
+                    output::moment(project.updated_at),
+                    project.description.clone(),
+                    project.id.to_string(),
+                ]
+            })
+            .collect();
+        let empty =
+            format!("no projects that you can see in {}: `keyward projects create TITLE` makes one", place.name);
+        output::list(["TITLE", "YOUR ROLE", "UPDATED", "DESCRIPTION", "ID"], &rows, &empty)
+    }
+}
+
+impl Create {
+    async fn run(self) -> Outcome {
+        let (api, place) = self.place.find().await?;
+        let create = CreateProject { title: self.title, description: self.description };
+        let project: Project = api.post(&place.path("/projects"), &create).await?;
+        if self.json {
+            return output::json(&project);
+        }
+        output::line(format!("created project {} ({}) in {}", project.title, project.id, place.name))?;
+        output::line(format!("next: keyward projects members set {} EMAIL editor", project.id))
+    }
+}
+
+impl Show {
+    async fn run(self) -> Outcome {
+        let (_, _, project) = self.which.find().await?;
+        if self.json {
+            return output::json(&project);
+        }
+        output::fields(&[
+            ("title", project.title.clone()),
+            ("id", project.id.to_string()),
+            ("hash", project.id.uuid().to_string()),
+            ("description", project.description.clone()),
+            ("your role", role(&project)),
+            ("created", format!("{} by {}", output::full_moment(project.created_at), project.created_by)),
+            ("updated", output::full_moment(project.updated_at)),
+        ])
+    }
+}
+
+impl Update {
+    async fn run(self) -> Outcome {
+        let (api, place, project) = self.which.find().await?;
+        let update = UpdateProject { title: self.title, description: self.description };
+        let project: Project = api.patch(&path(&place, project.id, ""), &update).await?;
+        if self.json {
+            return output::json(&project);
+        }
+        output::line(format!("changed project {} ({})", project.title, project.id))
+    }
+}
+
+impl Delete {
+    async fn run(self) -> Outcome {
+        let (api, place, project) = self.which.find().await?;
+        self.confirm.confirm(&format!("Delete the project {} ({})?", project.title, project.id))?;
+        api.delete(&path(&place, project.id, "")).await?;
+        output::line(format!("deleted project {} ({})", project.title, project.id))
+    }
+}
+
+impl ListMembers {
+    async fn run(self) -> Outcome {
+        let (api, place, project) = self.which.find().await?;
+        let members = api.list::<ProjectMember>(&path(&place, project.id, "/members"), self.paging.limit).await?;
+        if self.paging.json {
+            return output::json(&members);
+        }
+        let rows: Vec<_> = members
+            .items
+            .iter()
+            .map(|member| [member.email.clone(), member.name.clone(), member.role.to_string(), member.id.clone()])
+            .collect();
+        let empty = "nobody is in it: an admin of the workspace may make themselves its admin with `keyward projects \
+                     members set`";
+        output::list(["EMAIL", "NAME", "ROLE", "ID"], &rows, empty)
+    }
+}
+
+impl SetMember {
+    async fn run(self) -> Outcome {
+        let (api, place, project) = self.which.find().await?;
+        let member = find_member(&api, &place, &project, &self.member).await?;
+        let below = member_path(&api, &place, &project, &member, self.successor.as_deref()).await?;
+        let set: ProjectMember = api.put(&below, &SetProjectMember { role: self.role }).await?;
+        if self.json {
+            return output::json(&set);
+        }
+        output::line(format!("{} is now {} of {}", set.email, set.role, project.title))
+    }
+}
+
+impl RemoveMember {
+    async fn run(self) -> Outcome {
+        let (api, place, project) = self.which.find().await?;
+        let member = find_member(&api, &place, &project, &self.member).await?;
+        api.delete(&member_path(&api, &place, &project, &member, self.successor.as_deref()).await?).await?;
+        output::line(format!("{} is no longer in {}", member.email, project.title))
+    }
+}
+
+impl Where {
+    async fn find(&self) -> Outcome<(ApiClient, Place)> {
+        let api = self.connection.api()?;
+        let place = self.workspace.find(&api).await?;
+        Ok((api, place))
+    }
+}
+
+impl Which {
+    /// The project of a title or an id.
+    async fn find(&self) -> Outcome<(ApiClient, Place, Project)> {
+        let (api, place) = self.place.find().await?;
+        let name = &self.project;
+        if let Ok(id) = name.parse::<ProjectId>() {
+            let project = api.get(&path(&place, id, "")).await?;
+            return Ok((api, place, project));
+        }
+        let all = api.list::<Project>(&place.path("/projects"), None).await?.items;
+        let is_meant = |project: &Project| project.title == *name || project.id.uuid().to_string() == *name;
+        let project = the_one("project", name, all, is_meant, |project| format!("{}  {}", project.id, project.title))?;
+        Ok((api, place, project))
+    }
+}
+
+/// Somebody in the project, else in the workspace. Who is in the project is seen by all of its members, service accounts
+/// of the workspace by its admins only.
+async fn find_member(api: &ApiClient, place: &Place, project: &Project, name: &str) -> Outcome<Found> {
+    let members = api.list::<ProjectMember>(&path(place, project.id, "/members"), None).await?.items;
+    let known = members.into_iter().find(|member| member.email.eq_ignore_ascii_case(name));
+    if let Some((id, member)) = known.and_then(|member| Some((member.id.parse().ok()?, member))) {
+        return Ok(Found { id, email: member.email });
+    }
+    find_principal(api, place, name).await
+}
+
+async fn member_path(
+    api: &ApiClient,
+    place: &Place,
+    project: &Project,
+    member: &Found,
+    successor: Option<&str>,
+) -> Outcome<String> {
+    let successor = match successor {
+        Some(name) => Some(find_member(api, place, project, name).await?.id.to_string()),
+        None => None,
+    };
+    Ok(path(place, project.id, &format!("/members/{}{}", member.id, query([("successor", successor)]))))
+}
+
+fn path(place: &Place, project: ProjectId, below: &str) -> String {
+    place.path(&format!("/projects/{project}{below}"))
+}
+
+fn role(project: &Project) -> String {
+    project.role.map_or_else(|| "none".to_owned(), |role| role.to_string())
+}

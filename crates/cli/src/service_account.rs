@@ -1,0 +1,338 @@
+//! `keyward service-accounts`, and how every command finds the service account that is meant.
+
+use api::{CreateServiceAccount, ServiceAccount, UpdateServiceAccount};
+use domain::{ServiceAccountId, role::Role};
+
+use crate::{
+    api_client::{ApiClient, ListArguments, query, the_one},
+    confirm::ConfirmArguments,
+    connection::ConnectionArguments,
+    failure::Outcome,
+    member::find_principal,
+    output,
+    workspace::{Place, WorkspaceArguments},
+};
+
+/// Service accounts: programs that sign with keys of their own
+///
+/// A service account belongs to one workspace, where an admin creates it, gives it a role and manages its keys
+/// (`keyward keys … --service-account NAME`).
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = "\
+Examples:
+  keyward service-accounts create ci-bot --description 'Builds and deploys'
+  keyward keys add --service-account ci-bot --generate ci.key
+  keyward service-accounts set-role ci-bot admin
+  keyward service-accounts list")]
+pub(crate) enum ServiceAccounts {
+    List(List),
+    Create(Create),
+    Show(Show),
+    Update(Update),
+    SetRole(SetRole),
+    Disable(Disable),
+    Enable(Enable),
+    Delete(Delete),
+}
+
+/// Which service account, and where.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Which {
+    /// Its name, its address or its id
+    #[arg(value_name = "NAME|ADDRESS|ID")]
+    service_account: String,
+    #[command(flatten)]
+    workspace: WorkspaceArguments,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+    /// Print the JSON of the API
+    #[arg(long)]
+    json: bool,
+}
+
+/// List the service accounts of a workspace, for its admins
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward service-accounts list
+  keyward service-accounts list --workspace acme --json")]
+pub(crate) struct List {
+    #[command(flatten)]
+    workspace: WorkspaceArguments,
+    #[command(flatten)]
+    paging: ListArguments,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// Create a service account, for admins of the workspace
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward service-accounts create ci-bot --description 'Builds and deploys'
+  keyward service-accounts create exporter --workspace acme --role admin --json")]
+pub(crate) struct Create {
+    /// Its name, such as `ci-bot`: 3 to 40 of a-z, 0-9 and `-`
+    name: String,
+    /// What it is for
+    #[arg(long, default_value = "", hide_default_value = true)]
+    description: String,
+    /// Its role in the workspace: `member` or `admin`
+    #[arg(long, default_value = "member")]
+    role: Role,
+    #[command(flatten)]
+    workspace: WorkspaceArguments,
+    /// Print the JSON of the API
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// Show a service account
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward service-accounts show ci-bot
+  keyward service-accounts show ci-bot@acme.sa.keyward.local --json")]
+pub(crate) struct Show {
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Change name, description or role
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("change").required(true).multiple(true).args(["name", "description", "role"])),
+    after_help = "\
+Examples:
+  keyward service-accounts update ci-bot --description 'Builds only'
+  keyward service-accounts update ci-bot --name builder        its address changes with it")]
+pub(crate) struct Update {
+    #[command(flatten)]
+    which: Which,
+    /// Another name, and with it another address
+    #[arg(long)]
+    name: Option<String>,
+    /// Another description
+    #[arg(long)]
+    description: Option<String>,
+    /// Another role in the workspace: `member` or `admin`
+    #[arg(long)]
+    role: Option<Role>,
+}
+
+/// Give a service account a role in its workspace
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward service-accounts set-role ci-bot admin")]
+pub(crate) struct SetRole {
+    #[command(flatten)]
+    which: Which,
+    /// `member` or `admin`
+    role: Role,
+}
+
+/// Refuse all keys of a service account until it is enabled again
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward service-accounts disable ci-bot")]
+pub(crate) struct Disable {
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Let the keys of a disabled service account work again
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward service-accounts enable ci-bot")]
+pub(crate) struct Enable {
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Delete a service account and revoke its keys
+///
+/// Where it is the only admin of a project, say who takes that over.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward service-accounts delete ci-bot
+  keyward service-accounts delete ci-bot --successor ann@example.com --yes")]
+pub(crate) struct Delete {
+    #[command(flatten)]
+    which: Which,
+    /// Who takes over the projects that it alone leads: an email, an address or an id
+    #[arg(long, value_name = "EMAIL|ADDRESS|ID")]
+    successor: Option<String>,
+    #[command(flatten)]
+    confirm: ConfirmArguments,
+}
+
+impl ServiceAccounts {
+    pub(crate) async fn run(self) -> Outcome {
+        match self {
+            Self::List(command) => command.run().await,
+            Self::Create(command) => command.run().await,
+            Self::Show(command) => command.run().await,
+            Self::Update(command) => {
+                let Update { which, name, description, role } = command;
+                let update = UpdateServiceAccount { name, description, role, disabled: None };
+                which.update(&update, |account| format!("changed {}", account.email)).await
+            }
+            Self::SetRole(command) => {
+                let update = UpdateServiceAccount { role: Some(command.role), ..Default::default() };
+                command.which.update(&update, |account| format!("{} is now {}", account.email, account.role)).await
+            }
+            Self::Disable(command) => {
+                let update = UpdateServiceAccount { disabled: Some(true), ..Default::default() };
+                let told = |account: &ServiceAccount| {
+                    format!("{} is disabled: all its keys are refused until it is enabled again", account.email)
+                };
+                command.which.update(&update, told).await
+            }
+            Self::Enable(command) => {
+                let update = UpdateServiceAccount { disabled: Some(false), ..Default::default() };
+                command.which.update(&update, |account| format!("{} is enabled", account.email)).await
+            }
+            Self::Delete(command) => command.run().await,
+        }
+    }
+}
+
+impl List {
+    async fn run(self) -> Outcome {
+        let api = self.connection.api()?;
+        let place = self.workspace.find(&api).await?;
+        let accounts = api.list::<ServiceAccount>(&place.path("/service-accounts"), self.paging.limit).await?;
+        if self.paging.json {
+            return output::json(&accounts);
+        }
+        let rows: Vec<_> = accounts
+            .items
+            .iter()
+            .map(|account| {
+                [
+                    account.name.clone(),
+                    account.email.clone(),
+                    account.role.to_string(),
+                    state(account).to_owned(),
+                    format!("{} of {}", account.keys.live, account.keys.limit),
+                    account.description.clone(),
+                    account.id.to_string(),
+                ]
+            })
+            .collect();
+        let empty = format!(
+            "{} has no service account: `keyward service-accounts create NAME --workspace {}` makes one",
+            place.name, place.name
+        );
+        output::list(["NAME", "ADDRESS", "ROLE", "STATE", "KEYS", "DESCRIPTION", "ID"], &rows, &empty)
+    }
+}
+
+impl Create {
+    async fn run(self) -> Outcome {
+        let api = self.connection.api()?;
+        let place = self.workspace.find(&api).await?;
+        let create = CreateServiceAccount { name: self.name, description: self.description };
+        let mut account: ServiceAccount = api.post(&place.path("/service-accounts"), &create).await?;
+        if account.role != self.role {
+            let update = UpdateServiceAccount { role: Some(self.role), ..Default::default() };
+            account = api.patch(&path(&place, account.id, ""), &update).await?;
+        }
+        if self.json {
+            return output::json(&account);
+        }
+        output::line(format!("created service account {} ({}), {}", account.email, account.id, account.role))?;
+        output::line(format!(
+            "next: keyward keys add --service-account {} --generate {}.key",
+            account.email, account.name
+        ))
+    }
+}
+
+impl Show {
+    async fn run(self) -> Outcome {
+        let (_, _, account) = self.which.find().await?;
+        if self.which.json {
+            return output::json(&account);
+        }
+        output::fields(&[
+            ("name", account.name.clone()),
+            ("address", account.email.clone()),
+            ("id", account.id.to_string()),
+            ("description", account.description.clone()),
+            ("role", account.role.to_string()),
+            ("state", state(&account).to_owned()),
+            ("keys", format!("{} live of {}", account.keys.live, account.keys.limit)),
+            ("created", output::full_moment(account.created_at)),
+        ])
+    }
+}
+
+impl Delete {
+    async fn run(self) -> Outcome {
+        let (api, place, account) = self.which.find().await?;
+        let question = format!("Delete {} and revoke its {} live keys?", account.email, account.keys.live);
+        let successor = match &self.successor {
+            Some(name) => Some(find_principal(&api, &place, name).await?.id.to_string()),
+            None => None,
+        };
+        self.confirm.confirm(&question)?;
+        api.delete(&path(&place, account.id, &query([("successor", successor)]))).await?;
+        output::line(format!("deleted {} and revoked its keys: the address is never used again", account.email))
+    }
+}
+
+impl Which {
+    async fn find(&self) -> Outcome<(ApiClient, Place, ServiceAccount)> {
+        let api = self.connection.api()?;
+        let (place, account) = find_service_account(&api, &self.workspace, &self.service_account).await?;
+        Ok((api, place, account))
+    }
+
+    async fn update(self, update: &UpdateServiceAccount, told: impl Fn(&ServiceAccount) -> String) -> Outcome {
+        let (api, place, account) = self.find().await?;
+        let account: ServiceAccount = api.patch(&path(&place, account.id, ""), update).await?;
+        if self.json { output::json(&account) } else { output::line(told(&account)) }
+    }
+}
+
+fn state(account: &ServiceAccount) -> &'static str {
+    if account.disabled { "disabled" } else { "active" }
+}
+
+/// The path of a service account, or of what is below it.
+pub(crate) fn path(place: &Place, account: ServiceAccountId, below: &str) -> String {
+    place.path(&format!("/service-accounts/{account}{below}"))
+}
+
+/// The service account of a name, an address or an id, and its workspace, which an address tells where nothing else does.
+pub(crate) async fn find_service_account(
+    api: &ApiClient,
+    workspace: &WorkspaceArguments,
+    name: &str,
+) -> Outcome<(Place, ServiceAccount)> {
+    let mut workspace = workspace.clone();
+    if workspace.workspace.is_none() {
+        workspace.workspace = slug_in(name).map(str::to_owned);
+    }
+    let place = workspace.find(api).await?;
+    if let Ok(id) = name.parse::<ServiceAccountId>() {
+        let account = api.get(&path(&place, id, "")).await?;
+        return Ok((place, account));
+    }
+    let all = api.list::<ServiceAccount>(&place.path("/service-accounts"), None).await?.items;
+    let is_meant = |account: &ServiceAccount| account.name == name || account.email.eq_ignore_ascii_case(name);
+    let what = format!("service account in {}", place.name);
+    let account = the_one(&what, name, all, is_meant, |account| format!("{} ({})", account.name, account.id))?;
+    Ok((place, account))
+}
+
+/// The workspace in `NAME@SLUG.DOMAIN`.
+fn slug_in(address: &str) -> Option<&str> {
+    address.split_once('@')?.1.split('.').next().filter(|slug| !slug.is_empty())
+}

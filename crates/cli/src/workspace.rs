@@ -1,0 +1,367 @@
+//! `keyward workspaces`, and how every command finds the workspace that is meant.
+
+use api::{CreateWorkspace, MyWorkspace, UpdateQuotas, UpdateWorkspace, Workspace, WorkspaceCreated};
+use domain::WorkspaceId;
+
+use crate::{
+    api_client::{ApiClient, ListArguments},
+    confirm::ConfirmArguments,
+    connection::ConnectionArguments,
+    failure::{Failure, Outcome},
+    output,
+};
+
+/// Which workspace is meant.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct WorkspaceArguments {
+    /// The workspace [default: the only one that you are in] [env: KEYWARD_WORKSPACE]
+    #[arg(short, long, value_name = "SLUG|ID")]
+    pub(crate) workspace: Option<String>,
+}
+
+/// A workspace that was found.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) id: WorkspaceId,
+    /// What people call it: its slug, or its id where nobody looked it up.
+    pub(crate) name: String,
+}
+
+impl Place {
+    /// The path of what is in it, such as `/projects`.
+    pub(crate) fn path(&self, below: &str) -> String {
+        format!("/api/v1/workspaces/{}{below}", self.id)
+    }
+}
+
+impl WorkspaceArguments {
+    /// The workspace: the one that is named, else that of the variable, else the only one.
+    pub(crate) async fn find(&self, api: &ApiClient) -> Outcome<Place> {
+        let variable = || std::env::var("KEYWARD_WORKSPACE").ok().filter(|name| !name.trim().is_empty());
+        match self.workspace.clone().or_else(variable) {
+            Some(name) => find_place(api, name.trim()).await,
+            None => only_place(api.me().await?.workspaces),
+        }
+    }
+}
+
+fn only_place(mine: Vec<MyWorkspace>) -> Outcome<Place> {
+    let mut mine = mine.into_iter();
+    let Some(first) = mine.next() else {
+        return Err(Failure::new(
+            "you are in no workspace: ask an admin of one to invite you, or name one with `--workspace` if you are an \
+             operator",
+        ));
+    };
+    let others: Vec<_> = mine.collect();
+    if others.is_empty() {
+        return Ok(Place { id: first.id, name: first.slug });
+    }
+    let all: String = std::iter::once(&first).chain(&others).map(describe).collect();
+    Err(Failure::new(format!(
+        "you are in {} workspaces: say which one with `--workspace SLUG` or KEYWARD_WORKSPACE{all}",
+        others.len() + 1
+    )))
+}
+
+fn describe(workspace: &MyWorkspace) -> String {
+    format!("\n  {} ({})", workspace.slug, workspace.name)
+}
+
+/// The workspace of an id or a slug. An operator knows all of them.
+pub(crate) async fn find_place(api: &ApiClient, name: &str) -> Outcome<Place> {
+    if let Ok(id) = name.parse() {
+        return Ok(Place { id, name: name.to_owned() });
+    }
+    let me = api.me().await?;
+    if let Some(mine) = me.workspaces.iter().find(|mine| mine.slug == name) {
+        return Ok(Place { id: mine.id, name: mine.slug.clone() });
+    }
+    if me.operator {
+        let all = api.list::<Workspace>("/api/v1/admin/workspaces", None).await?;
+        if let Some(other) = all.items.into_iter().find(|other| other.slug == name) {
+            return Ok(Place { id: other.id, name: other.slug });
+        }
+    }
+    let mine: String = me.workspaces.iter().map(describe).collect();
+    let mine = if mine.is_empty() { " You are in none.".to_owned() } else { format!(" You are in:{mine}") };
+    Err(Failure::new(format!("there is no workspace `{name}` that you can see.{mine}")))
+}
+
+/// Workspaces: list, create, rename and delete them, and set their quotas
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = "\
+Examples:
+  keyward workspaces list
+  keyward workspaces create --name Acme --slug acme --admin ann@example.com
+  keyward workspaces show acme --json")]
+pub(crate) enum Workspaces {
+    List(List),
+    Create(Create),
+    Show(Show),
+    Rename(Rename),
+    SetQuotas(SetQuotas),
+    Delete(Delete),
+}
+
+/// List the workspaces that you are in
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward workspaces list
+  keyward workspaces list --all                    every one of the installation, for operators")]
+pub(crate) struct List {
+    /// Every workspace of the installation; for operators
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    paging: ListArguments,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// Create a workspace, whose admin you become unless you name another
+///
+/// Operators may; everybody may where the installation says `workspace_creation = "anyone"`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward workspaces create --name Acme --slug acme
+  keyward workspaces create --name Acme --slug acme --admin ann@example.com")]
+pub(crate) struct Create {
+    /// Its name
+    #[arg(long)]
+    name: String,
+    /// Its slug, such as `acme`: 3 to 40 of a-z, 0-9 and `-`; never changes, never used again
+    #[arg(long)]
+    slug: String,
+    /// The email of its first admin, who joins at once or is invited
+    #[arg(long, value_name = "EMAIL")]
+    admin: Option<String>,
+    /// Print the JSON of the API
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// Show a workspace, your role in it and what it may have
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward workspaces show
+  keyward workspaces show acme --json")]
+pub(crate) struct Show {
+    #[command(flatten)]
+    which: Which,
+    /// Print the JSON of the API
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// Give a workspace another name; its slug never changes
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward workspaces rename acme 'Acme Robotics'")]
+pub(crate) struct Rename {
+    /// The workspace
+    #[arg(value_name = "SLUG|ID")]
+    workspace: String,
+    /// The new name
+    name: String,
+    /// Print the JSON of the API
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// Set what a workspace may have; for operators
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("quota").required(true).multiple(true)
+    .args(["service_accounts", "keys_per_service_account", "keys_per_user"])),
+    after_help = "\
+Examples:
+  keyward workspaces set-quotas acme --service-accounts 5
+  keyward workspaces set-quotas acme --keys-per-service-account 10 --keys-per-user 50")]
+pub(crate) struct SetQuotas {
+    /// The workspace
+    #[arg(value_name = "SLUG|ID")]
+    workspace: String,
+    /// Service accounts in it
+    #[arg(long, value_name = "N")]
+    service_accounts: Option<u32>,
+    /// Live keys of each service account
+    #[arg(long, value_name = "N")]
+    keys_per_service_account: Option<u32>,
+    /// Live keys of each user
+    #[arg(long, value_name = "N")]
+    keys_per_user: Option<u32>,
+    /// Print the JSON of the API
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// Delete a workspace with all projects, service accounts and keys in it
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward workspaces delete acme
+  keyward workspaces delete acme --yes             where nobody can be asked")]
+pub(crate) struct Delete {
+    /// The workspace
+    #[arg(value_name = "SLUG|ID")]
+    workspace: String,
+    #[command(flatten)]
+    confirm: ConfirmArguments,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// The workspace as the subject of a command.
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// The workspace [default: the only one that you are in] [env: KEYWARD_WORKSPACE]
+    #[arg(value_name = "SLUG|ID")]
+    workspace: Option<String>,
+}
+
+impl Workspaces {
+    pub(crate) async fn run(self) -> Outcome {
+        match self {
+            Self::List(command) => command.run().await,
+            Self::Create(command) => command.run().await,
+            Self::Show(command) => command.run().await,
+            Self::Rename(command) => command.run().await,
+            Self::SetQuotas(command) => command.run().await,
+            Self::Delete(command) => command.run().await,
+        }
+    }
+}
+
+impl List {
+    async fn run(self) -> Outcome {
+        let path = if self.all { "/api/v1/admin/workspaces" } else { "/api/v1/workspaces" };
+        let workspaces = self.connection.api()?.list::<Workspace>(path, self.paging.limit).await?;
+        if self.paging.json {
+            return output::json(&workspaces);
+        }
+        let rows: Vec<_> = workspaces
+            .items
+            .iter()
+            .map(|workspace| {
+                [
+                    workspace.slug.clone(),
+                    workspace.name.clone(),
+                    role(workspace),
+                    output::moment(workspace.created_at),
+                    workspace.id.to_string(),
+                ]
+            })
+            .collect();
+        let empty = "you are in no workspace: ask an admin of one to invite you";
+        output::list(["SLUG", "NAME", "YOUR ROLE", "CREATED", "ID"], &rows, empty)
+    }
+}
+
+impl Create {
+    async fn run(self) -> Outcome {
+        let create = CreateWorkspace { name: self.name, slug: self.slug, admin_email: self.admin };
+        let created: WorkspaceCreated = self.connection.api()?.post("/api/v1/workspaces", &create).await?;
+        if self.json {
+            return output::json(&created);
+        }
+        let workspace = &created.workspace;
+        output::line(format!("created workspace {} ({})", workspace.slug, workspace.id))?;
+        if let Some(invitation) = &created.invitation {
+            output::line(format!(
+                "{} is no user yet; this link makes them one, and admin of the workspace, once, until {}:\n{}",
+                invitation.invitation.email,
+                output::exact(invitation.invitation.expires_at),
+                invitation.url
+            ))?;
+        }
+        output::line(format!("next: keyward service-accounts create NAME --workspace {}", workspace.slug))
+    }
+}
+
+impl Show {
+    async fn run(self) -> Outcome {
+        let api = self.connection.api()?;
+        let place = WorkspaceArguments { workspace: self.which.workspace }.find(&api).await?;
+        let workspace: Workspace = api.get(&place.path("")).await?;
+        if self.json {
+            return output::json(&workspace);
+        }
+        let quotas = workspace.quotas;
+        output::fields(&[
+            ("slug", workspace.slug.clone()),
+            ("name", workspace.name.clone()),
+            ("id", workspace.id.to_string()),
+            ("your role", role(&workspace)),
+            ("created", output::full_moment(workspace.created_at)),
+            ("service accounts", format!("up to {}", quotas.service_accounts)),
+            (
+                "keys",
+                format!("up to {} a service account, {} a user", quotas.keys_per_service_account, quotas.keys_per_user),
+            ),
+        ])
+    }
+}
+
+impl Rename {
+    async fn run(self) -> Outcome {
+        let api = self.connection.api()?;
+        let place = find_place(&api, &self.workspace).await?;
+        let workspace: Workspace = api.patch(&place.path(""), &UpdateWorkspace { name: Some(self.name) }).await?;
+        if self.json {
+            return output::json(&workspace);
+        }
+        output::line(format!("workspace {} is now called {}", workspace.slug, workspace.name))
+    }
+}
+
+impl SetQuotas {
+    async fn run(self) -> Outcome {
+        let api = self.connection.api()?;
+        let place = find_place(&api, &self.workspace).await?;
+        let update = UpdateQuotas {
+            service_accounts: self.service_accounts,
+            keys_per_service_account: self.keys_per_service_account,
+            keys_per_user: self.keys_per_user,
+        };
+        let path = format!("/api/v1/admin/workspaces/{}/quotas", place.id);
+        let quotas: api::Quotas = api.patch(&path, &update).await?;
+        if self.json {
+            return output::json(&quotas);
+        }
+        output::line(format!(
+            "{} may have {} service accounts, {} live keys each, and {} live keys a user",
+            place.name, quotas.service_accounts, quotas.keys_per_service_account, quotas.keys_per_user
+        ))
+    }
+}
+
+impl Delete {
+    async fn run(self) -> Outcome {
+        let api = self.connection.api()?;
+        let place = find_place(&api, &self.workspace).await?;
+        let workspace: Workspace = api.get(&place.path("")).await?;
+        let question = format!(
+            "Delete the workspace {} ({}) with all its projects, service accounts and their keys?",
+            workspace.slug, workspace.name
+        );
+        self.confirm.confirm_by_typing(&question, &workspace.slug)?;
+        api.delete(&place.path("")).await?;
+        output::line(format!("deleted workspace {}: its slug is never used again", workspace.slug))
+    }
+}
+
+fn role(workspace: &Workspace) -> String {
+    workspace.role.map_or_else(|| "none".to_owned(), |role| role.to_string())
+}

@@ -1,0 +1,164 @@
+//! `keyward keys`.
+
+use crate::support::Town;
+
+#[test]
+fn a_key_is_registered_listed_renamed_paused_and_revoked() {
+    let town = Town::new();
+    town.home.tool("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-C", "bob@laptop", "-f", "laptop"]);
+    let added = town.run("bob", &["keys", "add", "laptop.pub"]).ok();
+    assert!(added.starts_with("registered key bob@laptop (key_"), "the comment is the title: {added}");
+    let fingerprint = town.home.tool("ssh-keygen", &["-lf", "laptop.pub"]);
+    let fingerprint = fingerprint.split_whitespace().nth(1).expect("a fingerprint");
+    assert!(added.contains(fingerprint), "{added}");
+    assert!(town.run("laptop", &["whoami"]).ok().starts_with("bob@example.com"));
+
+    // In a pipe: a header, and a line a key, separated by tabs.
+    let listed = town.run("bob", &["keys", "list"]).ok();
+    let lines: Vec<Vec<&str>> = listed.lines().map(|line| line.split('\t').collect()).collect();
+    assert_eq!(lines[0], ["TITLE", "FINGERPRINT", "STATE", "CREATED", "LAST USED", "EXPIRES", "ID"]);
+    assert_eq!(lines[2][..3], ["bob@laptop", fingerprint, "active"]);
+    assert!(!listed.contains('\x1b'), "{listed}");
+
+    // A key is named by its title, its fingerprint or its id.
+    town.run("bob", &["keys", "rename", "bob@laptop", "old laptop"]).ok();
+    town.run("bob", &["keys", "disable", fingerprint]).ok();
+    let refused = town.run("laptop", &["whoami"]).refused();
+    assert!(refused.contains("Key disabled") && refused.contains("keyward keys enable SHA256:"), "{refused}");
+    let id =
+        town.run("bob", &["keys", "show", "old laptop", "--json"]).json()["id"].as_str().expect("an id").to_owned();
+    town.run("bob", &["keys", "enable", &id]).ok();
+    town.run("laptop", &["whoami"]).ok();
+
+    let told = town.run("bob", &["keys", "revoke", "old laptop", "--yes"]).ok();
+    assert!(told.contains("no server accepts it any more"), "{told}");
+    let refused = town.run("laptop", &["whoami"]).refused();
+    assert!(refused.contains(fingerprint) && refused.contains("by this machine's clock"), "{refused}");
+    // Dead keys are shown to who asks for them.
+    assert_eq!(town.run("bob", &["keys", "list"]).ok().lines().count(), 2);
+    let all = town.run("bob", &["keys", "list", "--all", "--json"]).json();
+    let states: Vec<_> = all["items"].as_array().expect("keys").iter().map(|key| &key["state"]).collect();
+    assert_eq!(states, ["active", "revoked"]);
+    assert_eq!(all["next"], serde_json::Value::Null);
+    assert!(town.run("bob", &["keys", "enable", &id]).refused().contains("revoked for good"));
+}
+
+#[test]
+fn a_pair_is_made_and_registered_in_one_go_and_taken_back_if_it_is_refused() {
+    let town = Town::new();
+    let made = town.run("bob", &["keys", "add", "--generate", "ci.key", "--expires-at", "12h", "--json"]).json();
+    assert_eq!(made["title"], "ci");
+    assert_eq!(made["private_key_file"], "ci.key");
+    assert!(made["expires_at"].is_string(), "{made}");
+    assert!(town.run("ci.key", &["whoami"]).ok().starts_with("bob@example.com"));
+
+    // Nothing is overwritten, and what the server refuses leaves no files behind.
+    assert!(town.run("bob", &["keys", "add", "-g", "ci.key"]).refused().contains("exists already"));
+    let refused = town.run("bob", &["keys", "add", "-g", "new.key", "--title", "a\u{7}b"]).refused();
+    assert!(refused.contains("title"), "{refused}");
+    assert!(!town.home.file("new.key").exists() && !town.home.file("new.key.pub").exists());
+    let malformed = town.run("bob", &["keys", "add", "-g", "new.key", "--expires-at", "tomorrow"]);
+    assert_eq!(malformed.code, Some(2));
+    assert!(malformed.stderr.contains("90d"), "{}", malformed.stderr);
+}
+
+#[test]
+fn a_public_key_comes_by_standard_input_and_a_private_one_is_not_sent() {
+    let town = Town::new();
+    town.home.ssh_keygen("other");
+    let public = std::fs::read_to_string(town.home.file("other.pub")).expect("a file");
+    let url = town.server.url.clone();
+    let add = ["keys", "add", "-", "--title", "piped", "--url", &url, "--key", "bob"];
+    assert!(town.home.run_with_input(&add, &public).ok().starts_with("registered key piped"));
+
+    let refused = town.run("bob", &["keys", "add", "other", "--title", "t"]).refused();
+    assert!(refused.contains("other holds a private key; nothing was sent"), "{refused}");
+    assert!(town.run("bob", &["keys", "add", "nowhere.pub"]).refused().contains("nowhere.pub cannot be read"));
+    let twice = town.run("bob", &["keys", "add", "other.pub", "--title", "t"]).refused();
+    assert!(twice.contains("registered already") && twice.contains("next: it is key_"), "{twice}");
+    // Where it is, is told only to who may see that place.
+    let elsewhere = town.run("eve", &["keys", "add", "other.pub", "--title", "t"]).refused();
+    assert!(elsewhere.contains("registered already") && !elsewhere.contains("key_"), "{elsewhere}");
+}
+
+#[test]
+fn a_title_that_two_keys_have_is_not_guessed() {
+    let town = Town::new();
+    for file in ["one", "two"] {
+        town.run("bob", &["keys", "add", "-g", file, "--title", "same"]).ok();
+    }
+    let refused = town.run("bob", &["keys", "revoke", "same", "--yes"]).refused();
+    assert!(refused.contains("2 keys are called `same`") && refused.contains("\n  key_"), "{refused}");
+    let refused = town.run("bob", &["keys", "show", "typo"]).refused();
+    assert!(refused.contains("there is no key `typo` that you can see") && refused.contains("same"), "{refused}");
+    // Once one of them is dead, the other is meant.
+    let one = town.home.tool("ssh-keygen", &["-lf", "one.pub"]);
+    let fingerprint = one.split_whitespace().nth(1).expect("a fingerprint");
+    town.run("bob", &["keys", "revoke", fingerprint, "--yes"]).ok();
+    let shown = town.run("bob", &["keys", "show", "same"]).ok();
+    assert!(shown.contains("\nstate        active\n"), "{shown}");
+}
+
+#[test]
+fn keys_of_a_service_account_are_its_workspaces_admins_to_manage() {
+    let town = Town::new();
+    town.run("ann", &["service-accounts", "create", "ci-bot"]).ok();
+    let made = town.run("ann", &["keys", "add", "-g", "ci.key", "--service-account", "ci-bot"]).ok();
+    assert!(made.contains("\nnext: keyward whoami --key ci.key"), "{made}");
+    let me = town.run("ci.key", &["whoami"]).ok();
+    assert!(me.starts_with("ci-bot@acme.sa.keyward.local (service account ci-bot"), "{me}");
+    // The address alone tells the workspace.
+    let listed = town.run("ann", &["keys", "list", "-s", "ci-bot@acme.sa.keyward.local"]).ok();
+    assert!(listed.contains("ci\tSHA256:"), "{listed}");
+
+    let member = town.run("bob", &["keys", "list", "--service-account", "ci-bot"]).refused();
+    assert!(member.contains("needs the role admin of the workspace"), "{member}");
+    assert!(member.contains("keyward members list"), "{member}");
+    let stranger = town.run("eve", &["keys", "list", "--service-account", "ci-bot@acme.sa.keyward.local"]).refused();
+    assert!(stranger.contains("no workspace `acme` that you can see"), "{stranger}");
+    let itself = town.run("ci.key", &["keys", "add", "-g", "more.key"]).refused();
+    assert!(itself.contains("service accounts do not manage their own keys"), "{itself}");
+
+    let add = |number: u32| town.run("ann", &["keys", "add", "-g", &format!("k{number}"), "-s", "ci-bot"]);
+    for number in 2..6 {
+        add(number).ok();
+    }
+    let last = add(6).refused();
+    assert!(last.contains("limit of 5") && last.contains("to raise the limit"), "{last}");
+}
+
+#[test]
+fn nothing_is_revoked_without_a_yes() {
+    let town = Town::new();
+    town.run("bob", &["keys", "add", "-g", "spare"]).ok();
+    // What spare registers, remembers it.
+    town.run("spare", &["keys", "add", "-g", "made"]).ok();
+
+    // Where nobody can be asked, the way out is told.
+    let refused = town.run("bob", &["keys", "revoke", "spare"]).refused();
+    assert!(refused.contains("pass `--yes`"), "{refused}");
+    let declined = town.run_at_terminal("bob", &["keys", "revoke", "spare"], "n\n");
+    assert_eq!(declined.code, Some(1), "{}", declined.stdout);
+    assert!(declined.stdout.contains("Revoke spare (SHA256:"), "{}", declined.stdout);
+    assert!(declined.stdout.contains("nothing was changed"), "{}", declined.stdout);
+    town.run("spare", &["whoami"]).ok();
+
+    // A person is asked for what it registered, too.
+    let accepted = town.run_at_terminal("bob", &["keys", "revoke", "spare"], "y\ny\n").ok();
+    assert!(accepted.contains("It registered made (SHA256:"), "{accepted}");
+    town.run("spare", &["whoami"]).refused();
+    town.run("made", &["whoami"]).refused();
+}
+
+#[test]
+fn a_person_sees_a_table_with_colours_unless_they_want_none() {
+    let town = Town::new();
+    let seen = town.run_at_terminal("bob", &["keys", "list"], "").ok();
+    assert!(seen.contains("\x1b[1m") && seen.contains("active"), "{seen:?}");
+    assert!(!seen.contains('\t'), "{seen:?}");
+    assert!(seen.contains("never") || seen.contains("now"), "moments are told as people do: {seen:?}");
+    let plain = town.run_at_terminal("bob", &["keys", "list", "--color", "never"], "").ok();
+    assert!(!plain.contains('\x1b') && plain.contains("active"), "{plain:?}");
+    let shown = town.run("bob", &["keys", "show", "bob", "--color", "always"]).ok();
+    assert!(shown.contains("\x1b[32mactive\x1b[0m"), "{shown:?}");
+}
