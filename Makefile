@@ -1,10 +1,10 @@
 # One command a purpose. `make test` is what has to pass; it installs what is missing first.
-.PHONY: test setup lint unit deny bench
+.PHONY: test setup lint unit e2e screenshots deny bench
 
 # One profile for everything that is tested, the server included.
 CARGO ?= cargo
 
-test: setup lint deny unit
+test: setup lint deny unit e2e
 
 setup:
 	./scripts/setup
@@ -18,6 +18,16 @@ deny:
 
 unit:
 	$(CARGO) test --workspace --locked
+
+# The pages, in a real browser against the real server. The build is the one of `unit`: others would be a second one.
+e2e:
+	$(CARGO) test --workspace --locked --no-run
+	npm --prefix e2e test
+
+# Pictures of every page in target/screenshots.
+screenshots:
+	$(CARGO) test --workspace --locked --no-run
+	npm --prefix e2e run screenshots
 
 bench:
 	$(CARGO) bench --workspace --locked

@@ -45,7 +45,7 @@ use tokio::{sync::Semaphore, task::JoinHandle};
 use self::nonce::Nonces;
 pub(crate) use self::request::is_read;
 pub use self::{
-    api_key::KeyOwner,
+    api_key::{FoundKeys, KeyOrder, KeyOwner, KeySearch},
     audit::AuditFilter,
     invitation::OpenInvitation,
     project::{ListedProject, ProjectQuery},

@@ -25,6 +25,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 
 pub(crate) use self::{
+    answer::LoggedPrincipal,
     authenticate::{client_address, read_body},
     forward_auth::forwarded_client,
 };

@@ -1,5 +1,6 @@
 // Makes a key pair in the browser and registers its public half. The private half is downloaded and never sent.
 
+import { awaitFirstUse } from './first-use.js';
 import { isPrivateKey, privateFile, publicLine } from './openssh.js';
 
 const by = (id) => document.getElementById(id);
@@ -50,6 +51,22 @@ async function testKey(signingKey, keyId) {
   return response.ok ? `Accepted: this key is ${answer.principal.email}.` : `Refused: ${answer.detail}`;
 }
 
+/** Where the fields of the API are on the page. */
+const FIELDS = {
+  title: 'generate-title',
+  public_key: 'generate-key',
+  expires: 'generate-expires',
+  expires_at: 'generate-expires',
+  confirm_password: 'generate-confirm',
+};
+
+/** Says what is wrong with a field, or that nothing is. */
+function say(id, sentence) {
+  by(id).setAttribute('aria-invalid', String(Boolean(sentence)));
+  by(`${id}-wrong`).textContent = sentence;
+  by(`${id}-wrong`).hidden = !sentence;
+}
+
 function enableGenerating(form) {
   const title = by('generate-title');
   const key = by('generate-key');
@@ -59,9 +76,14 @@ function enableGenerating(form) {
   let pair;
   let file;
 
-  const refuse = (sentence) => {
-    problem.textContent = sentence;
-    problem.hidden = !sentence;
+  /** Says what is wrong: at the field where there is one, else above the form. */
+  const refuse = (sentence, errors = []) => {
+    for (const id of Object.values(FIELDS)) say(id, '');
+    const rest = errors.filter(({ field }) => !FIELDS[field]);
+    for (const { field, detail } of errors) if (FIELDS[field]) say(FIELDS[field], `${detail[0].toUpperCase()}${detail.slice(1)}.`);
+    problem.textContent = errors.length ? rest.map(({ detail }) => detail).join(' ') : sentence;
+    problem.hidden = !problem.textContent;
+    form.querySelector('[aria-invalid=true]')?.focus();
   };
   const wake = () => { add.disabled = !(title.value.trim() && key.value); };
   title.addEventListener('input', wake);
@@ -108,9 +130,10 @@ function enableGenerating(form) {
       if (answer.code === 'password_needed') {
         by('generate-password').hidden = false;
         by('generate-confirm').required = true;
-        by('generate-confirm').focus();
       }
-      refuse(answer.errors?.map((error) => error.detail).join(' ') || answer.detail);
+      const isDuplicate = answer.code === 'duplicate_key';
+      refuse(answer.detail, isDuplicate ? [{ field: 'public_key', detail: answer.detail.replace(/\.$/, '') }] : answer.errors);
+      if (answer.code === 'password_needed') by('generate-confirm').focus();
     } catch {
       refuse('The server did not answer. The key pair is still here; try again.');
     }
@@ -126,16 +149,18 @@ function showAdded(form, key, pair, file, isOwn) {
   by('commands').hidden = true;
   by('added-title').textContent = key.title;
   by('added-fingerprint').textContent = key.fingerprint;
-  by('added-file').textContent = name;
-  by('added-command').textContent = `chmod 600 ${name}\nkeyward request GET ${form.dataset.url}/api/v1/me --key ${name}`;
+  for (const place of document.querySelectorAll('[data-file]')) place.textContent = name;
   by('added-download').addEventListener('click', () => download(name, file));
   by('added-test').addEventListener('click', async () => {
     const result = by('added-test-result');
+    result.hidden = false;
     result.textContent = 'Asking …';
     result.textContent = await testKey(pair.signingKey, key.fingerprint).catch(() => 'The server did not answer. Try again.');
   });
   by('added').hidden = false;
-  by('added').focus();
+  by('added-heading').focus();
+  const path = new URL(form.action).pathname;
+  awaitFirstUse(by('first-use'), `${path}/${key.id}`);
 }
 
 function guardPasting(form) {
@@ -143,10 +168,12 @@ function guardPasting(form) {
   const key = by('public_key');
   const create = by('paste-create');
   const warning = by('paste-private');
+  const refused = key.getAttribute('aria-invalid') === 'true' ? key.value : null;
   const wake = () => {
     const isPrivate = isPrivateKey(key.value);
     warning.hidden = !isPrivate;
-    key.setAttribute('aria-invalid', String(isPrivate));
+    // What the server said of the key stands until another one is typed.
+    key.setAttribute('aria-invalid', String(isPrivate || key.value === refused));
     create.disabled = isPrivate || !(title.value.trim() && key.value.trim());
   };
   form.addEventListener('input', wake);

@@ -3,9 +3,15 @@
 for (const button of document.querySelectorAll('[data-copy]')) {
   button.addEventListener('click', async () => {
     const source = document.getElementById(button.dataset.copy);
-    source.select();
-    await navigator.clipboard.writeText(source.value);
-    button.textContent = 'Copied';
+    await navigator.clipboard.writeText(source.value ?? source.textContent);
+    const label = button.querySelector('span') ?? button;
+    const before = label.textContent;
+    label.textContent = 'Copied';
+    button.classList.add('done');
+    setTimeout(() => {
+      label.textContent = before;
+      button.classList.remove('done');
+    }, 2000);
   });
 }
 

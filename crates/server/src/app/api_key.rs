@@ -24,6 +24,48 @@ pub enum KeyOwner {
     User(UserId),
 }
 
+/// By what keys are ordered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum KeyOrder {
+    /// When they were registered.
+    #[default]
+    Created,
+    /// Their titles, whatever the case.
+    Title,
+    /// When they were last used; never is longest ago.
+    LastUsed,
+    /// When they end; never comes last.
+    Expires,
+}
+
+/// Which keys of an owner are looked for.
+#[derive(Clone, Debug, Default)]
+pub struct KeySearch {
+    /// In the title, whatever the case, or in the fingerprint; empty finds all.
+    pub text: String,
+    /// Expired and revoked ones, too.
+    pub with_dead: bool,
+    /// How they are ordered.
+    pub order: KeyOrder,
+    /// The other way round.
+    pub descending: bool,
+    /// How many come on the pages before.
+    pub skip: usize,
+}
+
+/// Keys that were found, and how many more there are.
+#[derive(Clone, Debug)]
+pub struct FoundKeys {
+    /// One page of them.
+    pub items: Vec<api::ApiKey>,
+    /// How many were found, on all pages.
+    pub found: usize,
+    /// How many were left out because they are dead.
+    pub dead: usize,
+    /// How many the owner has, dead ones too.
+    pub all: usize,
+}
+
 /// An owner whose keys the caller may see or manage.
 struct AuthorizedOwner {
     id: PrincipalId,
@@ -112,6 +154,53 @@ impl App {
         require_owner(&mut connection, &owner).await?;
         let keys = store::api_key::list_api_keys(&mut connection, owner.id, paging.after()?, limit + 1).await?;
         Ok(page(keys, limit, |key| key.id.to_string(), |key| to_wire(&key, now)))
+    }
+
+    /// Keys of an owner that match a search, for people: in any order, one page of [`DEFAULT_PAGE`](super::DEFAULT_PAGE)
+    /// of them. An owner has few, so they are searched and sorted here.
+    ///
+    /// # Errors
+    /// The caller may not see them.
+    pub async fn search_api_keys(
+        &self,
+        caller: &Caller,
+        owner: KeyOwner,
+        search: &KeySearch,
+    ) -> Result<FoundKeys, AppError> {
+        let owner = authorize(&caller.principal, owner, Access::View)?;
+        let now = self.clock.now();
+        let keys = {
+            let mut connection = self.store.read().await?;
+            require_owner(&mut connection, &owner).await?;
+            store::api_key::list_api_keys(&mut connection, owner.id, None, i64::MAX).await?
+        };
+        let all = keys.len();
+        let text = search.text.trim().to_lowercase();
+        let matches = |key: &ApiKey| {
+            key.title.to_lowercase().contains(&text)
+                || key.public_key.fingerprint().to_string().contains(search.text.trim())
+        };
+        let is_dead = |key: &ApiKey| matches!(key.state(now), KeyState::Expired | KeyState::Revoked);
+        let (dead, live): (Vec<ApiKey>, Vec<ApiKey>) = keys.into_iter().filter(matches).partition(is_dead);
+        let left_out = if search.with_dead { 0 } else { dead.len() };
+        let mut found = live;
+        if search.with_dead {
+            found.extend(dead);
+        }
+        // What is equal stays in the order in which it was registered.
+        found.sort_by_key(|key| key.id);
+        match search.order {
+            KeyOrder::Created => {}
+            KeyOrder::Title => found.sort_by_cached_key(|key| key.title.to_lowercase()),
+            KeyOrder::LastUsed => found.sort_by_key(|key| key.last_used_at),
+            KeyOrder::Expires => found.sort_by_key(|key| (key.expires_at.is_none(), key.expires_at)),
+        }
+        if search.descending {
+            found.reverse();
+        }
+        let limit = usize::try_from(super::DEFAULT_PAGE).unwrap_or(usize::MAX);
+        let items = found.iter().skip(search.skip).take(limit).map(|key| to_wire(key, now)).collect();
+        Ok(FoundKeys { items, found: found.len(), dead: left_out, all })
     }
 
     /// A key of an owner.
@@ -204,7 +293,11 @@ impl App {
                 let detail = format!(
                     "The key {fingerprint} was used here and then revoked. It stays dead; make a new key pair."
                 );
-                return Err(duplicate(&detail, &fingerprint.to_string(), None));
+                let mut error = duplicate(&detail, &fingerprint.to_string(), None);
+                if let AppError::Conflict(conflict) = &mut error {
+                    conflict.members.insert("burnt", true.into());
+                }
+                return Err(error);
             }
             if other.revoked_at.is_some() {
                 continue;

@@ -19,7 +19,7 @@ const WANT_CONTENT_DIGEST: HeaderName = HeaderName::from_static("want-content-di
 
 /// Who sent a request, for the log line.
 #[derive(Clone, Debug)]
-pub(super) struct LoggedPrincipal(pub(super) String);
+pub(crate) struct LoggedPrincipal(pub(crate) String);
 
 impl IntoResponse for AppError {
     fn into_response(self) -> Response {

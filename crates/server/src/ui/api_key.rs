@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use domain::{ApiKeyId, ServiceAccountId, Timestamp};
+use domain::{ApiKeyId, PrincipalId, PublicKey, ServiceAccountId, Timestamp, proof::proof_message};
 use http::{StatusCode, request::Parts};
 use serde::Deserialize;
 
@@ -21,7 +21,8 @@ use super::{
 };
 use crate::{
     App, AppError,
-    app::{Caller, KeyOwner, MAX_PAGE, Paging},
+    app::{Caller, DEFAULT_PAGE, KeyOrder, KeyOwner, KeySearch},
+    error::Conflict,
 };
 
 pub(super) fn router() -> Router<Arc<App>> {
@@ -96,12 +97,14 @@ pub(super) struct KeyRow {
 }
 
 impl KeyRow {
-    fn is_revoked(&self) -> bool {
+    pub(super) fn is_revoked(&self) -> bool {
         self.state == "revoked"
     }
 }
 
 const DAY: i64 = 86_400;
+/// For how long before its end a key is warned of.
+const WARNED_DAYS: i64 = 14;
 
 fn key_row(key: api::ApiKey, shell: &Shell, emails: &BTreeMap<String, String>, now: Timestamp) -> KeyRow {
     let state = match key.state {
@@ -129,7 +132,7 @@ fn key_row(key: api::ApiKey, shell: &Shell, emails: &BTreeMap<String, String>, n
         last_used_ip: key.last_used_ip.unwrap_or_default(),
         expires_at: key.expires_at.as_ref().map(|time| shell.when(time)),
         expires_on: key.expires_at.map_or(String::new(), |time| time.strftime("%Y-%m-%d").to_string()),
-        ends_soon: !is_dead && within(key.expires_at, 14),
+        ends_soon: !is_dead && within(key.expires_at, WARNED_DAYS),
         used_lately: within(key.last_used_at, 7),
     }
 }
@@ -137,23 +140,96 @@ fn key_row(key: api::ApiKey, shell: &Shell, emails: &BTreeMap<String, String>, n
 /// The keys of an owner, and what can be done.
 pub(super) struct KeyTable {
     pub(super) rows: Vec<KeyRow>,
+    pub(super) found: usize,
     pub(super) hidden: usize,
-    pub(super) shows_all: bool,
+    pub(super) all: usize,
+    /// How many of the rows end within [`WARNED_DAYS`].
+    pub(super) ending: usize,
     pub(super) count: api::KeyCount,
     pub(super) is_full: bool,
     pub(super) contact: String,
     pub(super) list: String,
     pub(super) base: String,
     pub(super) new: &'static str,
-    pub(super) next: Option<String>,
+    pub(super) query: KeyQuery,
 }
 
-/// Which keys to show.
-#[derive(Deserialize)]
+/// Which keys to show, as the address of a page says it.
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct KeyQuery {
-    #[serde(default)]
+    /// `1`: dead ones, too.
     all: String,
-    after: Option<String>,
+    /// What to look for.
+    pub(super) q: String,
+    /// A column, with a `-` before it the other way round.
+    pub(super) sort: String,
+    /// How many keys come before this page.
+    skip: String,
+}
+
+impl KeyQuery {
+    fn search(&self) -> KeySearch {
+        let (column, descending) = match self.sort.strip_prefix('-') {
+            Some(column) => (column, true),
+            None => (self.sort.as_str(), false),
+        };
+        let (order, descending) = match column {
+            "title" => (KeyOrder::Title, descending),
+            "used" => (KeyOrder::LastUsed, descending),
+            "expires" => (KeyOrder::Expires, descending),
+            "created" => (KeyOrder::Created, descending),
+            // The one that was just made comes first.
+            _ => (KeyOrder::Created, true),
+        };
+        let skip = self.skip.parse().unwrap_or(0);
+        KeySearch { text: self.q.clone(), with_dead: self.all == "1", order, descending, skip }
+    }
+}
+
+impl KeyTable {
+    /// The list with one thing about it changed. Another search or order begins at its first page.
+    pub(super) fn link(&self, name: &str, value: &str) -> String {
+        let query = &self.query;
+        let mut fields = [("all", query.all.as_str()), ("q", &query.q), ("sort", &query.sort), ("skip", "")];
+        for field in fields.iter_mut().filter(|(field, _)| *field == name) {
+            field.1 = value;
+        }
+        format!("{}{}", self.list, page::query(&fields))
+    }
+
+    /// The list by that column; by the other way round where it is by that column already.
+    pub(super) fn sort_link(&self, column: &str) -> String {
+        let is_so = self.query.sort == column;
+        self.link("sort", &if is_so { format!("-{column}") } else { column.to_owned() })
+    }
+
+    /// How the list is sorted by that column, for `aria-sort`.
+    pub(super) fn sorted(&self, column: &str) -> &'static str {
+        let sort = if self.query.sort.is_empty() { "-created" } else { &self.query.sort };
+        match (sort == column, sort.strip_prefix('-') == Some(column)) {
+            (true, _) => "ascending",
+            (_, true) => "descending",
+            _ => "none",
+        }
+    }
+
+    pub(super) fn shows_all(&self) -> bool {
+        self.query.all == "1"
+    }
+
+    /// The page after this one.
+    pub(super) fn next_link(&self) -> Option<String> {
+        let seen = self.query.search().skip + self.rows.len();
+        (!self.rows.is_empty() && seen < self.found).then(|| self.link("skip", &seen.to_string()))
+    }
+
+    /// The page before this one.
+    pub(super) fn previous_link(&self) -> Option<String> {
+        let skipped = self.query.search().skip;
+        let before = skipped.saturating_sub(usize::try_from(DEFAULT_PAGE).unwrap_or(usize::MAX));
+        (skipped > 0).then(|| self.link("skip", &before.to_string()))
+    }
 }
 
 pub(super) async fn key_table(
@@ -165,29 +241,25 @@ pub(super) async fn key_table(
     base: String,
     query: KeyQuery,
 ) -> Result<KeyTable, AppError> {
-    let paging = Paging { after: query.after, limit: Some(MAX_PAGE) };
-    let page = app.list_api_keys(caller, owner, &paging).await?;
+    let found = app.search_api_keys(caller, owner, &query.search()).await?;
     let count = app.count_api_keys(caller, owner).await?;
-    let creators: Vec<&str> = page.items.iter().map(|key| key.created_by.as_str()).collect();
+    let creators: Vec<&str> = found.items.iter().map(|key| key.created_by.as_str()).collect();
     let emails = app.find_emails(caller, &creators).await?;
     let now = app.now();
-    let mut rows: Vec<KeyRow> = page.items.into_iter().map(|key| key_row(key, shell, &emails, now)).collect();
-    let all = rows.len();
-    let shows_all = query.all == "1";
-    if !shows_all {
-        rows.retain(|row| !row.is_dead);
-    }
+    let rows: Vec<KeyRow> = found.items.into_iter().map(|key| key_row(key, shell, &emails, now)).collect();
     Ok(KeyTable {
-        hidden: all - rows.len(),
+        ending: rows.iter().filter(|row| row.ends_soon).count(),
         rows,
-        shows_all,
+        found: found.found,
+        hidden: found.dead,
+        all: found.all,
         is_full: count.live >= u64::from(count.limit),
         count,
         contact: contact(app),
         list,
         base,
         new: if owner == KeyOwner::Own { "New Key" } else { "New API key" },
-        next: page.next,
+        query,
     })
 }
 
@@ -222,6 +294,45 @@ struct NewKey {
     title: String,
     public_key: String,
     expires: String,
+    /// The way out where somebody else registered the key.
+    challenge: Option<Challenge>,
+    /// Where the key is that stands in the way, if this is for the person to know.
+    existing: Option<String>,
+}
+
+/// What a proof signs, and how.
+struct Challenge {
+    /// A line for a shell, which prints the proof.
+    command: String,
+}
+
+impl Challenge {
+    /// A fresh challenge, good for five minutes.
+    async fn create(app: &App, at: &KeyPages, fingerprint: &str) -> Result<Option<Self>, AppError> {
+        let owner = match at.owner {
+            KeyOwner::ServiceAccount(_, account) => Some(PrincipalId::from(account)),
+            KeyOwner::Own | KeyOwner::User(_) => at.caller.principal().id(),
+        };
+        let Some((owner, fingerprint)) = owner.zip(fingerprint.parse().ok()) else { return Ok(None) };
+        let challenge = app.create_proof_challenge(&at.caller).await?;
+        let message = proof_message(&challenge.public_url, &owner.to_string(), &fingerprint, &challenge.challenge);
+        let message = message.replace('\n', "\\n");
+        let namespace = challenge.namespace;
+        Ok(Some(Self {
+            command: format!("printf '{message}' | ssh-keygen -Y sign -n {namespace} -f ~/.ssh/id_ed25519"),
+        }))
+    }
+}
+
+/// Where a key is that is registered already, if the caller was told and has a page of it.
+fn place_of(conflict: &Conflict, at: &KeyPages) -> Option<String> {
+    let told = |name| conflict.members.get(name).and_then(|value| value.as_str());
+    let (key, owner) = (told("key")?, told("owner")?);
+    if at.caller.principal().id().is_some_and(|own| own.to_string() == owner) {
+        return Some(format!("/profile/api-keys/{key}"));
+    }
+    let account: ServiceAccountId = owner.parse().ok()?;
+    at.within.as_ref().map(|within| within.path(&format!("service-accounts/{account}/keys/{key}")))
 }
 
 fn new_key(app: &App, at: &KeyPages) -> NewKey {
@@ -237,6 +348,8 @@ fn new_key(app: &App, at: &KeyPages) -> NewKey {
         title: String::new(),
         public_key: String::new(),
         expires: String::new(),
+        challenge: None,
+        existing: None,
     }
 }
 
@@ -251,6 +364,8 @@ struct KeyForm {
     public_key: String,
     #[serde(default)]
     expires: String,
+    #[serde(default)]
+    proof: String,
 }
 
 /// The end of a day, as a date field has it.
@@ -263,11 +378,11 @@ pub(super) fn end_of_day(field: &str, date: &str) -> Result<Option<Timestamp>, A
 }
 
 async fn create(State(app): State<Arc<App>>, at: KeyPages, Form(form): Form<KeyForm>) -> Result<Response, PageError> {
-    let KeyForm { title, public_key, expires } = form;
-    let created = match end_of_day("expires", &expires) {
+    let created = match end_of_day("expires", &form.expires) {
         Ok(expires_at) => {
-            let (title, public_key) = (title.clone(), public_key.clone());
-            let create = api::CreateApiKey { title, public_key, expires_at, proof: None };
+            let (title, public_key) = (form.title.clone(), form.public_key.clone());
+            let proof = (!form.proof.trim().is_empty()).then(|| form.proof.clone());
+            let create = api::CreateApiKey { title, public_key, expires_at, proof };
             app.create_api_key(&at.caller, at.owner, &create).await
         }
         Err(error) => Err(error),
@@ -276,16 +391,43 @@ async fn create(State(app): State<Arc<App>>, at: KeyPages, Form(form): Form<KeyF
         Ok(key) if at.visitor.wants_json => Ok((StatusCode::CREATED, axum::Json(key)).into_response()),
         Ok(_) => Ok(page::go_to(&format!("{}?done=created", at.list))),
         Err(error) if at.visitor.wants_json => Err(error.into()),
-        Err(error) => {
-            // A private key that came this far is not sent back either.
-            let was_private =
-                matches!(&error, AppError::Invalid(errors) if errors.iter().any(|e| e.field == "public_key"));
-            let errors = FormErrors::of(error)?;
-            let answer = errors.answer();
-            let public_key = if was_private { String::new() } else { public_key };
-            Ok(page::again(answer, &NewKey { errors, title, public_key, expires, ..new_key(&app, &at) }))
-        }
+        Err(error) => refuse(&app, &at, form, error).await,
     }
+}
+
+/// The form again, with what is wrong at its fields and all that was typed.
+async fn refuse(app: &App, at: &KeyPages, form: KeyForm, error: AppError) -> Result<Response, PageError> {
+    // A proof is not shown again: it answers a challenge that is over.
+    let KeyForm { title, mut public_key, expires, .. } = form;
+    let mut page = new_key(app, at);
+    let errors = match error {
+        AppError::Conflict(conflict) if conflict.code == api::codes::DUPLICATE_KEY => {
+            page.existing = place_of(&conflict, at);
+            let fingerprint = conflict.members.get("fingerprint").and_then(|value| value.as_str());
+            if let (None, Some(fingerprint), false) =
+                (&page.existing, fingerprint, conflict.members.contains_key("burnt"))
+            {
+                page.challenge = Challenge::create(app, at, fingerprint).await?;
+            }
+            FormErrors::of(AppError::Conflict(conflict))?.all_at_field("public_key")
+        }
+        AppError::Invalid(errors) => {
+            // A private key that came this far is not sent back either.
+            if errors.iter().any(|e| e.code == "private_key_pasted") {
+                public_key.clear();
+            }
+            if errors.iter().any(|e| e.field == "proof") {
+                let key = PublicKey::parse(&public_key).ok();
+                if let Some(key) = key {
+                    page.challenge = Challenge::create(app, at, &key.key.fingerprint().to_string()).await?;
+                }
+            }
+            FormErrors::of(AppError::Invalid(errors))?.at_field("expires_at", "expires")
+        }
+        error => FormErrors::of(error)?,
+    };
+    let answer = errors.answer();
+    Ok(page::again(answer, &NewKey { errors, title, public_key, expires, ..page }))
 }
 
 #[derive(Template)]
@@ -296,6 +438,7 @@ struct KeyPage {
     list: String,
     base: String,
     key: KeyRow,
+    public_url: String,
     title: String,
     expires: String,
 }
@@ -307,10 +450,24 @@ async fn key_page(app: &App, at: &KeyPages, id: ApiKeyId) -> Result<KeyPage, Pag
     let key = key_row(key, &shell, &emails, app.now());
     let (title, expires) = (key.title.clone(), key.expires_on.clone());
     let errors = FormErrors::default();
-    Ok(KeyPage { shell, errors, list: at.list.clone(), base: format!("{}/{id}", at.base), key, title, expires })
+    Ok(KeyPage {
+        shell,
+        errors,
+        list: at.list.clone(),
+        base: format!("{}/{id}", at.base),
+        key,
+        public_url: app.settings().public_url.clone(),
+        title,
+        expires,
+    })
 }
 
+/// The page of a key; for a script that waits for its first use, the key alone.
 async fn show(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
+    if at.visitor.wants_json {
+        let key = app.find_api_key(&at.caller, at.owner, ids.parse("key")?).await?;
+        return Ok(axum::Json(key).into_response());
+    }
     Ok(page::render(StatusCode::OK, &key_page(&app, &at, ids.parse("key")?).await?))
 }
 
@@ -342,7 +499,7 @@ async fn edit(
     match saved {
         Ok(_) => Ok(page::go_to(&format!("{}?done=saved", page.base))),
         Err(error) => {
-            let errors = FormErrors::of(error)?;
+            let errors = FormErrors::of(error)?.at_field("expires_at", "expires");
             let answer = errors.answer();
             Ok(page::again(answer, &KeyPage { errors, title, expires, ..page }))
         }

@@ -1,6 +1,6 @@
 //! Activity: the audit log of a workspace, filtered, paged, and to take away.
 
-use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use askama::Template;
 use axum::{
@@ -60,24 +60,15 @@ impl ActivityQuery {
     }
 
     /// The filter as a query, for the links of the page.
-    fn link(&self) -> String {
-        let mut link = String::new();
-        let fields = [
+    fn link(&self, after: &str) -> String {
+        page::query(&[
             ("principal", &self.principal),
             ("key", &self.key),
             ("action", &self.action),
             ("from", &self.from),
             ("to", &self.to),
-        ];
-        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
-            let _ = write!(link, "{name}=");
-            for byte in value.bytes() {
-                let is_plain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-                let _ = if is_plain { write!(link, "{}", char::from(byte)) } else { write!(link, "%{byte:02X}") };
-            }
-            link.push('&');
-        }
-        link
+            ("after", after),
+        ])
     }
 }
 
@@ -88,7 +79,6 @@ struct Activity {
     errors: FormErrors,
     base: String,
     query: ActivityQuery,
-    link: String,
     events: Vec<api::AuditEvent>,
     emails: BTreeMap<String, String>,
     next: Option<String>,
@@ -122,7 +112,6 @@ async fn list(
         shell: at.shell("Activity", "activity"),
         errors,
         base: at.path("activity"),
-        link: query.link(),
         query,
         events: events.items,
         emails,

@@ -154,6 +154,20 @@ impl FormErrors {
         Ok(Self { fields: Vec::new(), general: Some(general), answer })
     }
 
+    /// The same, with what the operation calls `from` shown at the form's field `to`.
+    pub(super) fn at_field(mut self, from: &str, to: &str) -> Self {
+        for (field, _) in self.fields.iter_mut().filter(|(field, _)| field == from) {
+            to.clone_into(field);
+        }
+        self
+    }
+
+    /// The same, with what was said of the whole said of one field.
+    pub(super) fn all_at_field(mut self, field: &str) -> Self {
+        self.fields.extend(self.general.take().map(|detail| (field.to_owned(), detail)));
+        self
+    }
+
     /// One sentence of our own.
     pub(super) fn say(status: u16, sentence: &str) -> Self {
         let answer = FormAnswer { status, wait: None };
@@ -278,14 +292,7 @@ fn sign_in_first(target: &str, was_form: bool) -> Response {
     if was_form || target == "/" {
         return Redirect::to("/sign-in").into_response();
     }
-    let next: String = target
-        .bytes()
-        .map(|c| match c {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => char::from(c).to_string(),
-            _ => format!("%{c:02X}"),
-        })
-        .collect();
-    Redirect::to(&format!("/sign-in?next={next}")).into_response()
+    Redirect::to(&format!("/sign-in{}", query(&[("next", target)]))).into_response()
 }
 
 /// A page.
@@ -303,6 +310,26 @@ pub(super) fn again(answer: FormAnswer, page: &impl Template) -> Response {
         response.headers_mut().insert(header::RETRY_AFTER, wait.into());
     }
     response
+}
+
+/// A query of those fields that are not empty, as it stands after a path.
+pub(super) fn query(fields: &[(&str, &str)]) -> String {
+    let mut query = String::new();
+    for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
+        query.push(if query.is_empty() { '?' } else { '&' });
+        query.push_str(name);
+        query.push('=');
+        query.extend(value.bytes().map(escape));
+    }
+    query
+}
+
+/// A byte of a value in a query.
+fn escape(byte: u8) -> String {
+    match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    }
 }
 
 /// On to another page after a form was taken.

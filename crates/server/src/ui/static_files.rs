@@ -10,8 +10,9 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderValue, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 
-const FILES: [(&str, &str, &[u8]); 6] = [
+const FILES: [(&str, &str, &[u8]); 7] = [
     ("/static/app.css", "text/css; charset=utf-8", include_bytes!("../../static/app.css")),
+    ("/static/first-use.js", "text/javascript; charset=utf-8", include_bytes!("../../static/first-use.js")),
     ("/static/keys.js", "text/javascript; charset=utf-8", include_bytes!("../../static/keys.js")),
     ("/static/openssh.js", "text/javascript; charset=utf-8", include_bytes!("../../static/openssh.js")),
     ("/static/pages.js", "text/javascript; charset=utf-8", include_bytes!("../../static/pages.js")),

@@ -17,7 +17,7 @@ use super::page::{self, PageError, Place, Shell};
 use crate::{
     App, AppError,
     app::{Browser, Caller, SignedIn, Visit, is_read},
-    http::{client_address, forwarded_client, hygiene, read_body},
+    http::{LoggedPrincipal, client_address, forwarded_client, hygiene, read_body},
     settings::is_loopback,
 };
 
@@ -47,6 +47,13 @@ pub(super) struct Visitor {
     /// A script asks, which takes JSON.
     pub(super) wants_json: bool,
     pub(super) now: Timestamp,
+}
+
+impl Visitor {
+    /// Who is signed in, as the log names them.
+    fn principal(&self) -> Option<String> {
+        self.visit.as_ref().map(|visit| visit.caller.principal().audit_principal().to_string())
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Visitor {
@@ -145,10 +152,19 @@ impl<T: serde::de::DeserializeOwned, S: Send + Sync> axum::extract::FromRequest<
 
 /// Receives a request to a page, and sends the page.
 pub(super) async fn receive(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let mut response = match admit(&app, request).await {
-        Ok(admitted) => answer(&app, admitted, next).await,
-        Err((error, visitor)) => page::failure(&app, error, visitor.as_ref(), None),
+    let (mut response, who) = match admit(&app, request).await {
+        Ok(admitted) => {
+            let who = admitted.visitor.principal();
+            (answer(&app, admitted, next).await, who)
+        }
+        Err((error, visitor)) => {
+            let who = visitor.as_ref().and_then(Visitor::principal);
+            (page::failure(&app, error, visitor.as_ref(), None), who)
+        }
     };
+    if let Some(who) = who {
+        response.extensions_mut().insert(LoggedPrincipal(who));
+    }
     close(&mut response);
     response
 }
@@ -178,6 +194,7 @@ async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Opti
         // What a proxy of ours says of a client is all there is to count guesses by.
         if settings.is_trusted_proxy(peer) { forwarded_client(request.headers(), settings) } else { Some(peer) }
     });
+    app.limit_address(address).map_err(alone)?;
     let (parts, body) = request.into_parts();
     let body = read_body(body).await.map_err(alone)?;
     let visit = match session_token(app, &parts.headers) {

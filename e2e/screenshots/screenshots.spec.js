@@ -1,0 +1,49 @@
+// A picture of every page, wide and narrow, light and dark, in target/screenshots.
+
+import { rmSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { otherPage, signIn, takePrivateKey, test } from '../support/test.js';
+import { furnish } from '../support/tour.js';
+
+const FOLDER = fileURLToPath(new URL('../../target/screenshots/', import.meta.url));
+
+async function picture(page, name) {
+  for (const width of [1280, 390]) {
+    for (const colorScheme of ['light', 'dark']) {
+      await page.setViewportSize({ width, height: 800 });
+      await page.emulateMedia({ colorScheme });
+      await page.screenshot({ path: `${FOLDER}${name}-${width}-${colorScheme}.png`, fullPage: true });
+    }
+  }
+  await page.setViewportSize({ width: 1280, height: 800 });
+}
+
+test('pictures of every page', async ({ page, browser, keyward, wire }) => {
+  test.setTimeout(600_000);
+  rmSync(FOLDER, { recursive: true, force: true });
+  const pages = await furnish(page, browser, keyward, wire);
+  const nobody = await otherPage(browser, wire);
+  const operator = await otherPage(browser, wire);
+  await signIn(operator, keyward, 'Olga');
+  for (const [who, paths] of [[nobody, pages.nobody], [page, pages.admin], [operator, pages.operator]]) {
+    for (const [name, path] of paths) {
+      await who.goto(`${keyward.url}${path}`);
+      await picture(who, name);
+    }
+  }
+  const newKey = pages.admin.find(([name]) => name === 'new-key')[1];
+  await page.goto(`${keyward.url}${newKey}`);
+  await page.getByLabel('Title', { exact: true }).fill('Deploy from CI');
+  await page.getByRole('button', { name: 'Generate key pair' }).click();
+  await picture(page, 'key-generated');
+  await takePrivateKey(page, keyward, () => page.getByRole('button', { name: 'Add API key' }).click());
+  await picture(page, 'key-added');
+  await page.goto(`${keyward.url}/profile/api-keys/new`);
+  await page.getByLabel('Key title').fill('Workstation');
+  await page.getByLabel('Public key from ssh-keygen').fill('ssh-ed25519 AAAA');
+  await page.getByRole('button', { name: 'Create', exact: true }).click();
+  await page.locator('#public_key-wrong').waitFor();
+  await picture(page, 'key-wrong');
+  await page.locator('summary[aria-label="Your account"]').click();
+  await picture(page, 'menu');
+});

@@ -1,0 +1,112 @@
+// Every page there is, with people and things on it: for what must hold on each of them, and for their pictures.
+
+import { otherPage, PASSWORD, signIn } from './test.js';
+
+const LONG = 'Boundary annotation for the northern harbour, autumn survey of the third year, revision B';
+
+/** A workspace as one finds it after some weeks, and where all pages of it are. */
+export async function furnish(page, browser, keyward, wire) {
+  const setUp = keyward.setUpLink;
+  keyward.createUser('Olga', '--operator');
+  keyward.createWorkspace('acme', keyward.createUser('Ada'), 'Acme Robotics');
+  keyward.admin('set-quota', ['--workspace', 'acme', '--service-accounts', '3', '--keys-per-service-account', '6']);
+  const account = keyward.createServiceAccount('acme', 'ci-runner');
+  keyward.createServiceAccount('acme', 'label-exporter-for-the-northern-harbour');
+  const addKey = (owner, title, ...more) => {
+    const name = `key-${title.replace(/\W/g, '')}`.slice(0, 40);
+    keyward.sshKeygen(name);
+    keyward.admin('add-key', [...owner, '--title', title, '--public-key-file', `${name}.pub`, ...more]);
+    return name;
+  };
+  const ofAccount = ['--service-account', account];
+  const soon = new Date(Date.now() + 6 * 86_400_000).toISOString().replace(/\.\d+/, '');
+  keyward.whoami(addKey(ofAccount, 'Build machine, Berlin'));
+  addKey(ofAccount, 'Nightly export', '--expires-at', soon);
+  addKey(ofAccount, `${LONG} (spare)`);
+  addKey(ofAccount, 'Old laptop');
+  keyward.whoami(addKey(['--user', 'ada@example.com'], 'Workstation'));
+  addKey(['--user', 'ada@example.com'], 'Travel laptop', '--expires-at', soon);
+
+  await signIn(page, keyward, 'Ada');
+  const at = (path) => page.goto(`${keyward.url}${path}`);
+  await at('/w/acme/invitations');
+  await page.getByLabel('Email addresses').fill('bob@example.com\ncarol.with.a.very.long.name@department.research.example.com');
+  await page.getByRole('button', { name: 'Invite', exact: true }).click();
+  const invitation = await page.getByLabel('carol.with', { exact: false }).first().inputValue();
+  const bob = await otherPage(browser, wire);
+  await bob.goto(await page.getByLabel('bob@example.com', { exact: true }).inputValue());
+  await bob.getByLabel('Your name').fill('Bob Whittaker');
+  await bob.getByLabel('Password').fill(PASSWORD);
+  await bob.getByRole('button', { name: 'Join the workspace' }).click();
+  await bob.getByRole('link', { name: 'Create project' }).click();
+  await bob.getByLabel('Title').fill('Tidal gauges');
+  await bob.getByRole('button', { name: 'Create project' }).click();
+  await bob.context().close();
+  for (const [title, description] of [['Street signs', 'Bounding boxes for the 2026 survey'], [LONG, '']]) {
+    await at('/w/acme/projects/new');
+    await page.getByLabel('Title').fill(title);
+    await page.getByLabel('Description').fill(description);
+    await page.getByRole('button', { name: 'Create project' }).click();
+  }
+  await at('/w/acme/projects');
+  await page.getByRole('link', { name: 'Street signs' }).click();
+  const project = new URL(page.url()).pathname;
+  for (const [who, role] of [['Bob Whittaker (bob@example.com)', 'editor'], [account, 'viewer']]) {
+    await page.getByLabel('Who').selectOption(who);
+    await page.getByLabel('Role', { exact: true }).selectOption(role);
+    await page.getByRole('button', { name: 'Add to the project' }).click();
+  }
+  await at('/w/acme/service-accounts');
+  await page.getByRole('link', { name: 'ci-runner', exact: true }).click();
+  const serviceAccount = new URL(page.url()).pathname;
+  await page.getByRole('link', { name: 'Old laptop', exact: true }).click();
+  await page.getByRole('link', { name: 'Revoke' }).click();
+  await page.getByRole('button', { name: 'Revoke' }).click();
+  await page.getByRole('link', { name: 'Build machine, Berlin', exact: true }).click();
+  const key = new URL(page.url()).pathname;
+  await at('/w/acme/members');
+  const removal = await page.getByRole('link', { name: 'Remove Bob' }).getAttribute('href');
+  const projectRemoval = `${project}/members/${removal.split('/').at(-2)}/remove`;
+
+  return {
+    nobody: [
+      ['sign-in', '/sign-in'],
+      ['set-up', new URL(setUp).pathname],
+      ['invitation', new URL(invitation).pathname],
+      ['help', '/help'],
+      ['not-found', '/w/nowhere'],
+    ],
+    admin: [
+      ['workspaces', '/workspaces'],
+      ['projects', '/w/acme/projects'],
+      ['project-new', '/w/acme/projects/new'],
+      ['project', project],
+      ['project-delete', `${project}/delete`],
+      ['project-member-remove', projectRemoval],
+      ['members', '/w/acme/members'],
+      ['member-remove', removal],
+      ['invitations', '/w/acme/invitations'],
+      ['service-accounts', '/w/acme/service-accounts'],
+      ['service-account-new', '/w/acme/service-accounts/new'],
+      ['service-account', serviceAccount],
+      ['service-account-edit', `${serviceAccount}/edit`],
+      ['service-account-delete', `${serviceAccount}/delete`],
+      ['service-account-dead-keys', `${serviceAccount}?all=1`],
+      ['new-key', `${serviceAccount}/keys/new`],
+      ['key', key],
+      ['key-revoke', `${key}/revoke`],
+      ['activity', '/w/acme/activity'],
+      ['general', '/w/acme/general'],
+      ['workspace-delete', '/w/acme/delete'],
+      ['profile', '/profile'],
+      ['api-keys', '/profile/api-keys'],
+      ['api-key-new', '/profile/api-keys/new'],
+    ],
+    operator: [
+      ['operator-workspaces', '/operator/workspaces'],
+      ['operator-users', '/operator/users'],
+      ['operator-system', '/operator/system'],
+      ['api-keys-empty', '/profile/api-keys'],
+    ],
+  };
+}

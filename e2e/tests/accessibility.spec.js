@@ -1,0 +1,41 @@
+// axe finds nothing on any page, in the light and in the dark.
+
+import { expect, findAxeViolations, otherPage, signIn, takePrivateKey, test } from '../support/test.js';
+import { furnish } from '../support/tour.js';
+
+test('no page keeps anybody out', async ({ page, browser, keyward, wire }) => {
+  test.setTimeout(300_000);
+  const pages = await furnish(page, browser, keyward, wire);
+  const nobody = await otherPage(browser, wire);
+  const operator = await otherPage(browser, wire);
+  await signIn(operator, keyward, 'Olga');
+  const found = [];
+  for (const [who, paths] of [[nobody, pages.nobody], [page, pages.admin], [operator, pages.operator]]) {
+    for (const [name, path] of paths) {
+      await test.step(name, async () => {
+        await who.goto(`${keyward.url}${path}`);
+        found.push(...await findAxeViolations(who));
+      });
+    }
+  }
+  expect(found).toEqual([]);
+});
+
+test('nor does a page that came back with something wrong, or a menu, or a key that was added', async ({ ada, keyward }) => {
+  const found = [];
+  await ada.goto(`${keyward.url}/profile/api-keys/new`);
+  await ada.getByLabel('Key title').fill('Workstation');
+  await ada.getByLabel('Public key from ssh-keygen').fill('ssh-ed25519 AAAA');
+  await ada.getByRole('button', { name: 'Create', exact: true }).click();
+  await ada.locator('#public_key-wrong').waitFor();
+  found.push(...await findAxeViolations(ada));
+  await ada.locator('summary[aria-label="Your account"]').click();
+  found.push(...await findAxeViolations(ada));
+  await ada.goto(`${keyward.url}/profile/api-keys/new`);
+  await ada.getByLabel('Name', { exact: true }).fill('Laptop');
+  await takePrivateKey(ada, keyward, () => ada.getByRole('button', { name: 'Generate key pair' }).click());
+  await ada.getByRole('button', { name: 'Add API key' }).click();
+  await ada.getByRole('heading', { name: 'The key is added' }).waitFor();
+  found.push(...await findAxeViolations(ada));
+  expect(found).toEqual([]);
+});

@@ -1,0 +1,137 @@
+// Workspace Settings > Service Accounts, click for click.
+
+import { createPublicKey, createPrivateKey } from 'node:crypto';
+import getKeys from 'micro-key-producer/ssh.js';
+import { run } from '../support/keyward.js';
+import { press, tabTo, type } from '../support/keyboard.js';
+import { expect, takePrivateKey, test } from '../support/test.js';
+
+test('an admin makes a service account and a key whose private half nobody else ever has', async ({ ada, keyward, wire }) => {
+  await ada.getByRole('link', { name: 'Service Accounts' }).click();
+  await ada.getByRole('link', { name: 'Create service account' }).click();
+  await ada.getByLabel('Name').fill('ci-runner');
+  await expect(ada.getByText('ci-runner@acme.sa.keyward.local')).toBeVisible();
+  await ada.getByLabel('Description').fill('Builds and deploys');
+  await ada.getByRole('button', { name: 'Create service account' }).click();
+
+  await ada.getByRole('link', { name: 'New API key' }).click();
+  const add = ada.getByRole('button', { name: 'Add API key' });
+  await expect(add).toBeDisabled();
+  await ada.getByLabel('Title', { exact: true }).fill('Build machine, Berlin');
+  await expect(add).toBeDisabled();
+  await ada.getByRole('button', { name: 'Generate key pair' }).click();
+  await expect(ada.getByLabel('Public key', { exact: true })).toHaveValue(/^ssh-ed25519 /);
+  const key = await takePrivateKey(ada, keyward, () => add.click());
+
+  expect(key.name).toBe('Build-machine-Berlin.txt');
+  await expect(ada.getByRole('heading', { name: 'The key is added' })).toBeFocused();
+  await expect(ada.getByText('cannot be recovered')).toBeVisible();
+
+  // Programs read it: OpenSSH itself, a second implementation byte by byte, the Encord SDK, and our own.
+  const second = getKeys(key.seed, key.comment, key.check);
+  expect(key.text.replace(/\s/g, '')).toBe(second.privateKey.replace(/\s/g, ''));
+  expect(run('ssh-keygen', ['-y', '-f', key.path]).trim()).toBe(second.publicKey.trim());
+  const fingerprint = run('ssh-keygen', ['-l', '-f', key.path]).split(' ')[1];
+  await expect(ada.getByText(fingerprint)).toBeVisible();
+  expect(keyward.whoami(key.path)).toContain('ci-runner@acme.sa.keyward.local');
+  expect(keyward.listProjectsWithSdk(key.path)).toEqual([]);
+
+  expect(wire.find(key.seed)).toEqual([]);
+  expect(wire.find(key.whole)).toEqual([]);
+  // The same search finds what was sent: the public key.
+  const added = wire.find(Buffer.from(key.whole.subarray(32)));
+  expect(added).toEqual([expect.stringMatching(/^POST .*\/keys$/)]);
+
+  await ada.getByRole('link', { name: 'Back to the list' }).click();
+  await expect(ada.getByRole('row').filter({ hasText: 'Build machine, Berlin' })).toContainText(fingerprint);
+  await ada.getByRole('link', { name: 'Service Accounts' }).first().click();
+  const row = ada.getByRole('row').filter({ hasText: 'ci-runner' });
+  await expect(row).toContainText('1 of 5');
+  await row.getByLabel('Role of ci-runner').selectOption('admin');
+  await row.getByRole('button', { name: 'Apply role' }).click();
+  await expect(ada.getByRole('status')).toContainText('The role is applied.');
+  expect(keyward.whoami(key.path)).toContain('admin');
+});
+
+test('the search for a private key on the wire finds one that is sent', async ({ ada, keyward, wire }) => {
+  const seed = Buffer.from(Array.from({ length: 32 }, (_, at) => (at * 37 + 201) % 256));
+  const forms = [
+    seed.toString('base64'),
+    seed.toString('base64url'),
+    Buffer.concat([Buffer.from('a'), seed, Buffer.from('tail')]).toString('base64'),
+    Buffer.concat([Buffer.from('ab'), seed]).toString('base64').replace(/.{20}/g, '$&\n'),
+    seed.toString('hex'),
+    seed.toString('hex').toUpperCase(),
+  ];
+  for (const [nth, text] of forms.entries()) {
+    await ada.evaluate((body) => fetch('/help', { method: 'POST', body: new URLSearchParams({ body }) }), text);
+    expect(wire.find(seed), text).toHaveLength(nth + 1);
+  }
+  await ada.evaluate((bytes) => fetch('/help', { method: 'POST', body: new Uint8Array(bytes) }), [...seed]);
+  await ada.evaluate((text) => fetch(`/help?q=${encodeURIComponent(text)}`), forms[0]);
+  await ada.evaluate((text) => fetch('/help', { headers: { 'x-note': text } }), forms[4]);
+  expect(wire.find(seed)).toHaveLength(forms.length + 3);
+  expect(wire.strangers(keyward.url)).toEqual([]);
+});
+
+test('what is wrong with a pair is said, and the pair is still there', async ({ ada, keyward }) => {
+  keyward.createServiceAccount('acme', 'bot');
+  await ada.goto(`${keyward.url}/w/acme/service-accounts`);
+  await ada.getByRole('link', { name: 'bot', exact: true }).click();
+  await ada.getByRole('link', { name: 'New API key' }).click();
+  await ada.getByLabel('Title', { exact: true }).fill('runner');
+  await ada.getByLabel('Expires', { exact: true }).fill('2020-01-01');
+  await ada.getByRole('button', { name: 'Generate key pair' }).click();
+  const field = ada.getByLabel('Public key', { exact: true });
+  await expect(field).toHaveValue(/^ssh-ed25519 /);
+  const line = await field.inputValue();
+  await ada.getByRole('button', { name: 'Add API key' }).click();
+  await expect(ada.locator('#generate-expires-wrong')).toContainText('Choose a time to come.');
+  await expect(ada.getByLabel('Expires', { exact: true })).toBeFocused();
+  await expect(ada.getByLabel('Expires', { exact: true })).toHaveAttribute('aria-invalid', 'true');
+  await expect(field).toHaveValue(line);
+  await expect(ada.getByLabel('Title', { exact: true })).toHaveValue('runner');
+  await ada.getByLabel('Expires', { exact: true }).fill('');
+  const key = await takePrivateKey(ada, keyward, () => ada.getByRole('button', { name: 'Add API key' }).click());
+  expect(keyward.whoami(key.path)).toContain('bot@acme.sa.keyward.local');
+  // The browser's own second opinion on the file: the private half is the public line's.
+  expect(line).toContain(getKeys(key.seed).publicKey.split(' ')[1]);
+  const pkcs8 = Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), key.seed]);
+  const derived = createPublicKey(createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' }));
+  expect(derived.export({ format: 'der', type: 'spki' }).subarray(-32)).toEqual(key.whole.subarray(32));
+});
+
+test('the keyboard alone makes a service account and its key', async ({ ada, keyward }) => {
+  await press(ada, ada.getByRole('link', { name: 'Service Accounts' }));
+  await press(ada, ada.getByRole('link', { name: 'Create service account' }));
+  await type(ada, ada.getByLabel('Name'), 'keys-only');
+  await press(ada, ada.getByRole('button', { name: 'Create service account' }));
+  await press(ada, ada.getByRole('link', { name: 'New API key' }));
+  await type(ada, ada.getByLabel('Title', { exact: true }), 'no mouse');
+  await press(ada, ada.getByRole('button', { name: 'Generate key pair' }), 'Space');
+  await expect(ada.getByLabel('Public key', { exact: true })).toHaveValue(/^ssh-ed25519 /);
+  await tabTo(ada, ada.getByRole('button', { name: 'Add API key' }));
+  const key = await takePrivateKey(ada, keyward, () => ada.keyboard.press('Enter'));
+  expect(keyward.whoami(key.path)).toContain('keys-only@acme.sa.keyward.local');
+  await expect(ada.getByRole('heading', { name: 'The key is added' })).toBeFocused();
+  await press(ada, ada.getByRole('link', { name: 'Back to the list' }));
+  await press(ada, ada.getByRole('link', { name: 'Service Accounts' }).first());
+  await tabTo(ada, ada.getByLabel('Role of keys-only'));
+  await ada.keyboard.type('admin');
+  await press(ada, ada.getByRole('button', { name: 'Apply role' }));
+  await expect(ada.getByRole('status')).toContainText('The role is applied.');
+});
+
+test('at the limit the button is off, and who can raise it is said', async ({ ada, keyward }) => {
+  keyward.admin('set-quota', ['--workspace', 'acme', '--keys-per-service-account', '1']);
+  const account = keyward.createServiceAccount('acme', 'bot');
+  keyward.sshKeygen('id');
+  keyward.admin('add-key', ['--service-account', account, '--title', 'first', '--public-key-file', 'id.pub']);
+  await ada.goto(`${keyward.url}/w/acme/service-accounts`);
+  await expect(ada.getByText('1 of 1 in use')).toBeVisible();
+  await expect(ada.getByRole('link', { name: 'Create service account' })).toHaveCount(0);
+  await expect(ada.getByText('Ask the operator of this installation', { exact: false })).toBeVisible();
+  await ada.getByRole('link', { name: 'bot', exact: true }).click();
+  await expect(ada.getByText('1 of 1 keys')).toBeVisible();
+  await expect(ada.getByRole('link', { name: 'New API key' })).toHaveCount(0);
+});

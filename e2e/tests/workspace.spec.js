@@ -1,0 +1,178 @@
+// What people do in a workspace, without script.
+
+import { expect, otherPage, PASSWORD, signIn, test } from '../support/test.js';
+
+test.use({ javaScriptEnabled: false });
+
+const row = (page, text) => page.getByRole('row').filter({ hasText: text });
+
+test('several people are invited at once; one joins, one is sent another link, one is taken back', async ({ ada, browser, keyward, wire }) => {
+  await ada.getByRole('link', { name: 'Invitations' }).click();
+  await ada.getByLabel('Email addresses').fill('bob@example.com, carol@example.com\ndan@example.com nonsense');
+  await ada.getByRole('button', { name: 'Invite', exact: true }).click();
+  await expect(ada.locator('#emails-wrong')).toBeVisible();
+  await expect(ada.getByLabel('Email addresses')).toHaveValue('bob@example.com, carol@example.com\ndan@example.com nonsense');
+  await ada.getByLabel('Email addresses').fill('bob@example.com, carol@example.com\ndan@example.com');
+  await ada.getByRole('button', { name: 'Invite', exact: true }).click();
+  const link = await ada.getByLabel('bob@example.com', { exact: true }).inputValue();
+  const dead = await ada.getByLabel('carol@example.com', { exact: true }).inputValue();
+  await row(ada, 'carol@example.com').getByRole('button', { name: 'Resend' }).click();
+  const again = await ada.getByLabel('carol@example.com', { exact: true }).inputValue();
+  await row(ada, 'dan@example.com').getByRole('button', { name: 'Revoke' }).click();
+  await expect(row(ada, 'dan@example.com')).toContainText('revoked');
+
+  const bob = await otherPage(browser, wire, { javaScriptEnabled: false });
+  await bob.goto(link);
+  await expect(bob.getByRole('heading')).toContainText('Join Acme');
+  await bob.getByLabel('Your name').fill('Bob');
+  await bob.getByLabel('Password').fill(PASSWORD);
+  await bob.getByRole('button', { name: 'Join the workspace' }).click();
+  await expect(bob.getByRole('status')).toContainText('Welcome.');
+  await bob.goto(link);
+  await expect(bob.getByText('This invitation is over')).toBeVisible();
+  await bob.goto(dead);
+  await expect(bob.getByText('This invitation is over')).toBeVisible();
+  await bob.goto(again);
+  await expect(bob.getByText('carol@example.com is invited as member')).toBeVisible();
+  await ada.getByRole('link', { name: 'Members' }).click();
+  await expect(row(ada, 'bob@example.com')).toContainText('Bob');
+});
+
+test('somebody with an account signs in and joins as themselves', async ({ ada, browser, keyward, wire }) => {
+  keyward.createUser('Bob');
+  await ada.getByRole('link', { name: 'Invitations' }).click();
+  await ada.getByLabel('Email addresses').fill('bob@example.com');
+  await ada.getByRole('button', { name: 'Invite', exact: true }).click();
+  const link = await ada.getByLabel('bob@example.com', { exact: true }).inputValue();
+  const bob = await otherPage(browser, wire, { javaScriptEnabled: false });
+  await bob.goto(link);
+  await bob.getByRole('link', { name: 'Sign in' }).click();
+  await bob.getByLabel('Email').fill('bob@example.com');
+  await bob.getByLabel('Password').fill(PASSWORD);
+  await bob.getByRole('button', { name: 'Sign in' }).click();
+  await bob.getByRole('button', { name: 'Join the workspace' }).click();
+  await expect(bob).toHaveURL(/\/w\/acme\/projects/);
+});
+
+test('a project is made, renamed, shared, left and deleted', async ({ ada, browser, keyward, wire }) => {
+  keyward.createServiceAccount('acme', 'bot');
+  keyward.createWorkspace('other', keyward.createUser('Bob'));
+  await join(ada, browser, wire, 'Bob');
+  await ada.getByRole('link', { name: 'Projects' }).click();
+  await ada.getByRole('link', { name: 'Create project' }).click();
+  await ada.getByLabel('Title').fill('Maps');
+  await ada.getByRole('button', { name: 'Create project' }).click();
+  await ada.getByLabel('Title').fill('Maps of Europe');
+  await ada.getByRole('button', { name: 'Save' }).click();
+  await expect(ada.getByRole('heading', { name: 'Maps of Europe' })).toBeVisible();
+  for (const [who, role] of [['Bob (bob@example.com)', 'admin'], ['bot@acme.sa.keyward.local', 'editor']]) {
+    await ada.getByLabel('Who').selectOption(who);
+    await ada.getByLabel('Role', { exact: true }).selectOption(role);
+    await ada.getByRole('button', { name: 'Add to the project' }).click();
+  }
+  await expect(row(ada, 'bot@acme')).toContainText('editor');
+  await row(ada, 'bot@acme').getByRole('combobox').selectOption('viewer');
+  await row(ada, 'bot@acme').getByRole('button', { name: 'Apply role' }).click();
+  await expect(ada.getByRole('status')).toContainText('The role is applied.');
+  await row(ada, 'ada@example.com').getByRole('link', { name: 'Leave' }).click();
+  await ada.getByRole('button', { name: 'Leave the project' }).click();
+  await expect(row(ada, 'Maps of Europe')).toContainText('not a member');
+  await ada.getByRole('link', { name: 'Maps of Europe' }).click();
+  await ada.getByRole('button', { name: 'Join as admin' }).click();
+  await ada.getByRole('link', { name: 'Delete' }).click();
+  await ada.getByRole('button', { name: 'Delete project' }).click();
+  await expect(ada.getByText('No projects yet')).toBeVisible();
+});
+
+test('taking somebody out tells what dies, and asks who leads what only they led', async ({ ada, browser, keyward, wire }) => {
+  keyward.createUser('Bob');
+  const bob = await join(ada, browser, wire, 'Bob');
+  await bob.getByRole('link', { name: 'Create project' }).click();
+  await bob.getByLabel('Title').fill('Tides');
+  await bob.getByRole('button', { name: 'Create project' }).click();
+  keyward.sshKeygen('id');
+  keyward.admin('add-key', ['--user', 'bob@example.com', '--title', 'laptop', '--public-key-file', 'id.pub']);
+  expect(keyward.whoami('id')).toContain('acme');
+
+  await ada.getByRole('link', { name: 'Members' }).click();
+  await row(ada, 'bob@example.com').getByRole('link', { name: 'Remove' }).click();
+  await expect(ada.getByText('Their API keys reach nothing in Acme from that moment.')).toBeVisible();
+  await expect(ada.getByText('Without another admin would be left: Tides.')).toBeVisible();
+  await ada.getByLabel('Who takes over').selectOption('Ada (ada@example.com)');
+  await ada.getByRole('button', { name: 'Remove from the workspace' }).click();
+  await expect(ada.getByRole('status')).toContainText('Removed.');
+  expect(() => keyward.whoami('id')).toThrow();
+  await bob.reload();
+  await expect(bob.getByRole('heading', { name: 'Sign in' })).toBeVisible();
+  await ada.getByRole('link', { name: 'Projects' }).click();
+  await expect(row(ada, 'Tides')).toContainText('admin');
+});
+
+test('the last admin stays, and a role is changed by another', async ({ ada, browser, keyward, wire }) => {
+  keyward.createUser('Bob');
+  const bob = await join(ada, browser, wire, 'Bob');
+  await expect(bob.getByRole('link', { name: 'Service Accounts' })).toHaveCount(0);
+  await ada.getByRole('link', { name: 'Members' }).click();
+  await row(ada, 'ada@example.com').getByRole('combobox').selectOption('member');
+  await row(ada, 'ada@example.com').getByRole('button', { name: 'Apply role' }).click();
+  await expect(ada.getByRole('alert')).toContainText('last admin');
+  await row(ada, 'bob@example.com').getByRole('combobox').selectOption('admin');
+  await row(ada, 'bob@example.com').getByRole('button', { name: 'Apply role' }).click();
+  await bob.reload();
+  await expect(bob.getByRole('link', { name: 'Service Accounts' })).toBeVisible();
+});
+
+test('what was done is found again, and taken away', async ({ ada, keyward }) => {
+  await ada.goto(`${keyward.url}/w/acme/projects/new`);
+  await ada.getByLabel('Title').fill('=Maps');
+  await ada.getByRole('button', { name: 'Create project' }).click();
+  await ada.getByRole('link', { name: 'Activity' }).click();
+  await expect(row(ada, 'project.create')).toContainText('ada@example.com');
+  await ada.getByLabel('Action').fill('project.create');
+  await ada.getByRole('button', { name: 'Filter' }).click();
+  await expect(ada.getByRole('row')).toHaveCount(2);
+  for (const [name, file] of [['CSV', 'activity.csv'], ['JSON lines', 'activity.jsonl']]) {
+    const [download] = await Promise.all([ada.waitForEvent('download'), ada.getByRole('link', { name }).click()]);
+    expect(download.suggestedFilename()).toBe(file);
+  }
+});
+
+test('an operator sets quotas, makes a user and disables one', async ({ page, browser, keyward, wire }) => {
+  keyward.createUser('Olga', '--operator');
+  keyward.createWorkspace('acme', keyward.createUser('Ada'));
+  await signIn(page, keyward, 'Olga');
+  await page.getByLabel('Service accounts').fill('7');
+  await page.getByRole('button', { name: 'Set the quotas of Acme' }).click();
+  await expect(page.getByRole('status')).toContainText('The quotas are set.');
+  await page.getByRole('link', { name: 'Users' }).click();
+  await page.getByLabel('Email').fill('new@example.com');
+  await page.getByLabel('Name', { exact: true }).fill('Nina');
+  await page.getByLabel('First password').fill(PASSWORD);
+  await page.getByRole('button', { name: 'Create user' }).click();
+  await expect(row(page, 'new@example.com')).toContainText('active');
+  const ada = await otherPage(browser, wire, { javaScriptEnabled: false });
+  await signIn(ada, keyward, 'Ada');
+  await row(page, 'ada@example.com').getByRole('button', { name: 'Disable Ada' }).click();
+  await expect(row(page, 'ada@example.com')).toContainText('disabled');
+  await ada.reload();
+  await expect(ada.getByRole('heading', { name: 'Sign in' })).toBeVisible();
+  await page.getByRole('link', { name: 'System' }).click();
+  await expect(page.getByText('ready', { exact: true })).toBeVisible();
+});
+
+/** Ada invites somebody who has an account, and they join: their page. */
+async function join(ada, browser, wire, name) {
+  const email = `${name.toLowerCase()}@example.com`;
+  await ada.getByRole('link', { name: 'Invitations' }).click();
+  await ada.getByLabel('Email addresses').fill(email);
+  await ada.getByRole('button', { name: 'Invite', exact: true }).click();
+  const page = await otherPage(browser, wire, { javaScriptEnabled: false });
+  await page.goto(await ada.getByLabel(email, { exact: true }).inputValue());
+  await page.getByRole('link', { name: 'Sign in' }).click();
+  await page.getByLabel('Email').fill(email);
+  await page.getByLabel('Password').fill(PASSWORD);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('button', { name: 'Join the workspace' }).click();
+  await expect(page).toHaveURL(/\/w\/acme\/projects/);
+  return page;
+}
