@@ -8,6 +8,7 @@ mod completions;
 mod crash;
 mod demo;
 mod faults;
+mod guides;
 mod help;
 mod invitation;
 mod keygen;
