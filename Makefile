@@ -1,10 +1,10 @@
 # One command a purpose. `make test` is what has to pass; it installs what is missing first.
-.PHONY: test setup lint unit e2e screenshots deny bench
+.PHONY: test setup lint unit e2e package-test screenshots deny bench
 
 # One profile for everything that is tested, the server included.
 CARGO ?= cargo
 
-test: setup lint deny unit e2e
+test: setup lint deny unit package-test e2e
 
 setup:
 	./scripts/setup
@@ -28,6 +28,8 @@ e2e:
 screenshots:
 	$(CARGO) test --workspace --locked --no-run
 	npm --prefix e2e run screenshots
+package-test:
+	./scripts/package-test "$$(./scripts/package --built-by-tests)"
 
 bench:
 	$(CARGO) bench --workspace --locked
