@@ -19,6 +19,9 @@ use crate::{
     error::AppError,
 };
 
+/// Characters of a path that the audit log keeps.
+const MAX_PATH_IN_LOG: usize = 200;
+
 /// A request that may pass, and for whom.
 #[derive(Clone, Debug)]
 pub struct Admission {
@@ -44,7 +47,8 @@ impl App {
             let directory = feed.directory().load();
             let verdict = self.judge_allowed(request, &directory, now).and_then(|verified| {
                 let verified = verified.ok_or(Refusal::Credential(None, AuthenticationError::Missing))?;
-                let admission = self.admit(verified.caller.principal.clone(), &verified, request, &directory)?;
+                let admission = self.admit(verified.caller.principal.clone(), &verified, request, &directory);
+                let admission = admission.map_err(|refusal| by_routes(refusal, &verified, request))?;
                 Ok((verified, admission))
             });
             (verdict, directory.version())
@@ -82,7 +86,7 @@ impl App {
         let key = credential.key().and_then(|id| directory.key(id)).ok_or_else(unknown)?;
         let principal = Self::principal(key, credential, directory, now)
             .map_err(|error| Refusal::Credential(credential.key(), error))?;
-        self.admit(principal, verified, request, directory)
+        self.admit(principal, verified, request, directory).map_err(|refusal| by_routes(refusal, verified, request))
     }
 
     /// What the routes say.
@@ -124,6 +128,20 @@ impl App {
         }
         let workspace = place.workspace.cloned();
         Ok(Admission { principal, workspace, body_verified: verified.body_verified })
+    }
+}
+
+/// Remembers with which key, and where to, somebody asked who is known and may not.
+fn by_routes(refusal: Refusal, verified: &Verified, request: &OriginalRequest<'_>) -> Refusal {
+    let key = verified.caller.principal.credential().key();
+    match (refusal, key) {
+        (Refusal::Other(error @ (AppError::Denied(_) | AppError::Refused(_))), Some(key)) => {
+            // Queries carry what is nobody's business.
+            let path = request.target.split('?').next().unwrap_or_default();
+            let asked = format!("{} {}", request.method, path.chars().take(MAX_PATH_IN_LOG).collect::<String>());
+            Refusal::Route(key, asked, error)
+        }
+        (refusal, _) => refusal,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use api::codes;
 use axum::http::{HeaderMap, HeaderName, header};
 use domain::{
     ApiKeyId, Fingerprint, Timestamp,
@@ -137,6 +138,13 @@ impl App {
                 self.note_refusal(key, address, &error);
                 AppError::Unauthenticated(error, now)
             }
+            Refusal::Route(key, asked, error) => {
+                let problem = error.to_problem();
+                let code = if problem.status == 404 { codes::NOT_FOUND } else { codes::FORBIDDEN };
+                let kind = RefusalKind { key: Some(key), address, code };
+                self.journal.note_refusal(kind, format!("{asked}: {}", problem.detail));
+                error
+            }
             Refusal::TooLarge => AppError::HeadersTooLarge,
             Refusal::BadRequest(what) => AppError::BadRequest(format!("The request's {what} cannot be signed.")),
             Refusal::Other(error) => error,
@@ -249,6 +257,8 @@ impl App {
 pub(super) enum Refusal {
     /// Its credential is not accepted; the key is the one it names, where there is such a key.
     Credential(Option<ApiKeyId>, Error),
+    /// Its credential, this key, is accepted, and the routes do not let it: method and path that it asked for.
+    Route(ApiKeyId, String, AppError),
     /// It has more signatures or components than anybody needs.
     TooLarge,
     /// It cannot be signed as it is.

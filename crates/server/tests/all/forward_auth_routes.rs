@@ -169,3 +169,27 @@ async fn a_service_account_is_where_it_is() {
     let elsewhere = test.get("/x").header("keyward-workspace", "labs").by(&bot.key);
     assert_eq!(verdict(&test, &elsewhere).await.0, 404);
 }
+
+#[tokio::test]
+async fn what_the_routes_refuse_is_in_the_audit_log_without_the_query() {
+    let test = TestApp::with_settings(|settings| {
+        routes(settings, &[("GET /hello", "authenticated"), ("GET /settings", "workspace:admin")]);
+    })
+    .await;
+    let admin = test.user("ada", false).await;
+    let ws = test.workspace("acme", &admin).await;
+    let bot = test.service_account(&ws, &admin, "bot").await;
+    for path in ["/elsewhere?token=secret", "/elsewhere?token=other", "/settings"] {
+        assert_eq!(verdict(&test, &test.get(path).by(&bot.key)).await.0, 403);
+    }
+    assert_eq!(verdict(&test, &test.get("/hello").by(&bot.key)).await.0, 200);
+    test.app.write_journal().await.unwrap();
+    let list = format!("/api/v1/workspaces/{ws}/audit-events?action=request.refuse");
+    let told = test.get(&list).by(&admin.key).send().await.expect(200);
+    let events = told["items"].as_array().unwrap();
+    assert_eq!(events.len(), 1, "one kind, counted: {told}");
+    assert_eq!((&events[0]["key"], &events[0]["detail"]["code"]), (&json!(bot.key.id), &json!("forbidden")));
+    assert_eq!(events[0]["detail"]["count"], "3");
+    let reason = events[0]["detail"]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("GET /settings: ") && !told.to_string().contains("token="), "{reason}");
+}
