@@ -28,6 +28,7 @@ e2e:
 screenshots:
 	$(CARGO) test --workspace --locked --no-run
 	npm --prefix e2e run screenshots
+
 package-test:
 	./scripts/package-test "$$(./scripts/package --built-by-tests)"
 
