@@ -11,7 +11,7 @@ use domain::{
 
 use super::{
     App, OriginalRequest, Verified,
-    request::{Refusal, WORKSPACE_HEADER},
+    request::{Refusal, RefusedByRoutes, WORKSPACE_HEADER},
 };
 use crate::{
     authentication::AuthenticationError,
@@ -139,7 +139,7 @@ fn by_routes(refusal: Refusal, verified: &Verified, request: &OriginalRequest<'_
             // Queries carry what is nobody's business.
             let path = request.target.split('?').next().unwrap_or_default();
             let asked = format!("{} {}", request.method, path.chars().take(MAX_PATH_IN_LOG).collect::<String>());
-            Refusal::Route(key, asked, error)
+            Refusal::Routes(Box::new(RefusedByRoutes { key, asked, error }))
         }
         (refusal, _) => refusal,
     }

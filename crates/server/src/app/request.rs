@@ -138,7 +138,8 @@ impl App {
                 self.note_refusal(key, address, &error);
                 AppError::Unauthenticated(error, now)
             }
-            Refusal::Route(key, asked, error) => {
+            Refusal::Routes(refused) => {
+                let RefusedByRoutes { key, asked, error } = *refused;
                 let problem = error.to_problem();
                 let code = if problem.status == 404 { codes::NOT_FOUND } else { codes::FORBIDDEN };
                 let kind = RefusalKind { key: Some(key), address, code };
@@ -257,14 +258,22 @@ impl App {
 pub(super) enum Refusal {
     /// Its credential is not accepted; the key is the one it names, where there is such a key.
     Credential(Option<ApiKeyId>, Error),
-    /// Its credential, this key, is accepted, and the routes do not let it: method and path that it asked for.
-    Route(ApiKeyId, String, AppError),
+    /// Its credential is accepted, and the routes do not let it.
+    Routes(Box<RefusedByRoutes>),
     /// It has more signatures or components than anybody needs.
     TooLarge,
     /// It cannot be signed as it is.
     BadRequest(&'static str),
     /// Its credential is accepted, and yet.
     Other(AppError),
+}
+
+/// Who asked for what, and why the routes do not let them.
+pub(super) struct RefusedByRoutes {
+    pub(super) key: ApiKeyId,
+    /// Method and path.
+    pub(super) asked: String,
+    pub(super) error: AppError,
 }
 
 impl From<AppError> for Refusal {
