@@ -37,6 +37,8 @@ pub struct ClientOptions {
     pub max_answer_bytes: usize,
     /// The `User-Agent` field.
     pub user_agent: String,
+    /// Certificates to trust besides the machine's own, as PEM: those of one's own authority.
+    pub trusted_certificates: Option<Vec<u8>>,
 }
 
 impl ClientOptions {
@@ -51,6 +53,7 @@ impl ClientOptions {
             timeout: Duration::from_mins(1),
             max_answer_bytes: 32 << 20,
             user_agent: concat!("keyward/", env!("CARGO_PKG_VERSION")).to_owned(),
+            trusted_certificates: None,
         }
     }
 }
@@ -80,10 +83,12 @@ impl Client {
     /// A client with these options. Connects to nothing yet.
     ///
     /// # Errors
-    /// [`ClientError::Url`] and [`ClientError::Setup`].
+    /// [`ClientError::Url`], [`ClientError::Certificates`] and [`ClientError::Setup`].
     pub fn new(options: ClientOptions) -> Result<Self, ClientError> {
         let base = parse_url(&options.url)?;
+        let trusted = options.trusted_certificates.as_deref().map(parse_certificates).transpose()?;
         let http = reqwest::Client::builder()
+            .tls_certs_merge(trusted.unwrap_or_default())
             .redirect(redirect::Policy::none())
             .connect_timeout(options.connect_timeout)
             .timeout(options.timeout)
@@ -239,6 +244,12 @@ impl Response {
         serde_json::from_slice(&self.body).map_err(|error| ClientError::Answer { reason: error.to_string() })
     }
 
+    /// The server's time, by the `Date` field.
+    #[must_use]
+    pub fn date(&self) -> Option<jiff::Timestamp> {
+        retry::date(&self.headers, &DATE)
+    }
+
     /// The problem in the body (RFC 9457), if it is one.
     #[must_use]
     pub fn problem(&self) -> Option<Problem> {
@@ -257,11 +268,11 @@ impl Response {
             return Err(ClientError::Redirect { status: self.status, location: location.to_owned() });
         }
         let Some(problem) = self.problem().map(Box::new) else {
-            return Err(ClientError::Status { status: self.status });
+            let retry_after = retry::retry_after(&self.headers, now).map(|wait| wait.as_secs());
+            return Err(ClientError::Status { status: self.status, retry_after });
         };
-        let skew = retry::date(&self.headers, &DATE)
-            .map(|server| ClockSkew { seconds: now.as_second() - server.as_second() })
-            .filter(|skew| {
+        let skew =
+            self.date().map(|server| ClockSkew { seconds: now.as_second() - server.as_second() }).filter(|skew| {
                 self.status == StatusCode::UNAUTHORIZED && skew.seconds.unsigned_abs() >= NOTABLE_SKEW_SECONDS
             });
         Err(match skew {
@@ -275,6 +286,12 @@ impl Response {
 fn outlives(signature: &SignedHeaders, wait: Duration, now: jiff::Timestamp) -> bool {
     let wait = i64::try_from(wait.as_secs()).unwrap_or(i64::MAX);
     now.as_second().saturating_add(wait) < signature.expires
+}
+
+fn parse_certificates(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, ClientError> {
+    let fail = |reason: String| ClientError::Certificates { reason };
+    let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(|error| fail(error.to_string()))?;
+    if certificates.is_empty() { Err(fail("there is none".to_owned())) } else { Ok(certificates) }
 }
 
 fn to_json(body: &impl Serialize) -> Result<Vec<u8>, ClientError> {

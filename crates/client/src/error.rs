@@ -1,6 +1,6 @@
 //! What can go wrong with a request, told so that a person knows what to do next.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, io};
 
 use api::Problem;
 use http::StatusCode;
@@ -26,11 +26,21 @@ pub enum ClientError {
     #[error("the HTTP client cannot be set up: {0}")]
     Setup(String),
     /// The server cannot be reached.
-    #[error("cannot connect to {origin} ({reason}): check the URL and that the server runs")]
+    #[error("cannot connect to {origin} ({reason}): {cause}")]
     Connect {
         /// Scheme, host and port.
         origin: String,
         /// The chain of reasons.
+        reason: String,
+        /// What it comes down to.
+        cause: ConnectCause,
+    },
+    /// The certificates to trust cannot be read.
+    #[error(
+        "the certificates to trust cannot be taken ({reason}): give one or more as PEM, from `-----BEGIN CERTIFICATE-----` on"
+    )]
+    Certificates {
+        /// What is wrong with them.
         reason: String,
     },
     /// The server took too long. A write may or may not have been done.
@@ -72,12 +82,12 @@ pub enum ClientError {
         location: String,
     },
     /// A status that is no success, without a problem in the body: most likely not Keyward's answer.
-    #[error(
-        "the server answers {status} without saying why: check that the URL is Keyward's and not that of a proxy before it"
-    )]
+    #[error("the server answers {status} without saying why: {}", after_status(*status, *retry_after))]
     Status {
         /// The status.
         status: StatusCode,
+        /// When to come again, in seconds, where the answer says so.
+        retry_after: Option<u64>,
     },
     /// The answer is not what was expected.
     #[error("the server's answer is not what this version expects ({reason}): check the URL and the versions of both")]
@@ -115,7 +125,83 @@ impl ClientError {
             next = reason.source();
         }
         let reason = if reasons.is_empty() { error.to_string() } else { reasons.join(": ") };
-        if error.is_connect() { Self::Connect { origin, reason } } else { Self::Broken { origin, reason } }
+        if error.is_connect() {
+            let cause = ConnectCause::of(error, &reason);
+            Self::Connect { origin, reason, cause }
+        } else {
+            Self::Broken { origin, reason }
+        }
+    }
+}
+
+/// Why a server cannot be reached. `Display` tells what to do next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum ConnectCause {
+    /// The host's name leads nowhere.
+    UnknownHost,
+    /// Nothing listens at that port.
+    NotListening,
+    /// The server's certificate is not trusted on this machine, or is not for that name or time.
+    UntrustedCertificate,
+    /// Something listens, and does not speak TLS.
+    NotTls,
+    /// Something else.
+    Other,
+}
+
+impl ConnectCause {
+    fn of(error: &reqwest::Error, reason: &str) -> Self {
+        let mut next: Option<&(dyn Error + 'static)> = Some(error);
+        while let Some(error) = next {
+            if let Some(mut error) = error.downcast_ref::<io::Error>() {
+                // Wrapped once by each layer that carries it.
+                while let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>()) {
+                    error = inner;
+                }
+                match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                    Some(rustls::Error::InvalidCertificate(_)) => return Self::UntrustedCertificate,
+                    Some(rustls::Error::InvalidMessage(_)) => return Self::NotTls,
+                    _ if error.kind() == io::ErrorKind::ConnectionRefused => return Self::NotListening,
+                    _ => {}
+                }
+            }
+            next = error.source();
+        }
+        // The resolver's error has no type of its own.
+        if reason.contains("dns error") { Self::UnknownHost } else { Self::Other }
+    }
+}
+
+impl fmt::Display for ConnectCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownHost => {
+                "no machine of that name is known here; check the spelling, and that this machine can look names up"
+            }
+            Self::NotListening => "nothing listens there; check the URL and that the server runs",
+            Self::UntrustedCertificate => {
+                "the server's certificate is not trusted here; if it comes from an authority of your own, name that \
+                 authority's certificate with `--ca-file` or KEYWARD_CA_FILE, else have the server's certificate replaced"
+            }
+            Self::NotTls => {
+                "what listens there does not speak TLS; check the port, and whether the URL starts with http://"
+            }
+            Self::Other => "check the URL, the network, and that the server runs",
+        })
+    }
+}
+
+fn after_status(status: StatusCode, retry_after: Option<u64>) -> String {
+    match (status, retry_after) {
+        (StatusCode::TOO_MANY_REQUESTS, Some(seconds)) => {
+            format!("it is asked too often; try again in {seconds} s")
+        }
+        (StatusCode::TOO_MANY_REQUESTS, None) => "it is asked too often; try again later".to_owned(),
+        (StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT, _) => {
+            "what is before Keyward does not reach it; see that the server runs, and try again".to_owned()
+        }
+        _ => "check that the URL is Keyward's and not that of a proxy before it".to_owned(),
     }
 }
 

@@ -12,7 +12,10 @@
 //! # Ok(())
 //! # }
 //! ```
+#![doc = ""]
+#![doc = include_str!("../../../docs/client.md")]
 
+mod agent;
 mod client;
 mod error;
 mod key_pair;
@@ -22,11 +25,12 @@ mod signer;
 mod ssh_wire;
 mod system;
 
-pub use http_signature::{Profile, SigningKey, SigningKeyError};
+pub use http_signature::{Algorithm, Profile, SigningKey, SigningKeyError};
 
 pub use crate::{
+    agent::{Agent, AgentError, AgentKey},
     client::{Client, ClientOptions, Response},
-    error::{ClientError, ClockSkew},
+    error::{ClientError, ClockSkew, ConnectCause},
     key_pair::{KeyPair, WriteKeyPairError, generate_key_pair},
     private_key::{KeySource, PrivateKey, PrivateKeyError, PrivateKeyErrorKind},
     signer::{SignError, SignedHeaders, Signer},

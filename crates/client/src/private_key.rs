@@ -88,7 +88,11 @@ impl PrivateKey {
     pub fn from_file(path: &Path) -> Result<Self, PrivateKeyError> {
         let path = expand_home(path);
         let fail = |kind| PrivateKeyError::in_file(kind, &path);
-        let bytes = read_private_file(&path).map_err(fail)?;
+        let bytes = read_private_file(&path).map_err(|kind| match kind {
+            // Of a public key everybody may know; it is the wrong file all the same.
+            PrivateKeyErrorKind::Permissions { .. } if is_public_file(&path) => fail(PrivateKeyErrorKind::PublicKey),
+            kind => fail(kind),
+        })?;
         let text = std::str::from_utf8(&bytes).map_err(|_| fail(PrivateKeyErrorKind::NotAPrivateKey))?;
         let key = Self::read(text).map_err(fail)?;
         key.check_public_file(&path).map_err(fail)?;
@@ -127,12 +131,7 @@ impl PrivateKey {
     /// The public half as an OpenSSH line with the comment, without line end.
     #[must_use]
     pub fn public_openssh(&self) -> String {
-        // A blob begins with the length and text of its type's name.
-        let name = self.public_blob.get(4..).unwrap_or_default();
-        let length = self.public_blob.get(3).map_or(0, |&length| usize::from(length));
-        let name = String::from_utf8_lossy(name.get(..length).unwrap_or_default());
-        let line = format!("{name} {} {}", STANDARD.encode(&self.public_blob), self.comment);
-        line.trim_end().to_owned()
+        ssh_wire::public_openssh(&self.public_blob, &self.comment)
     }
 
     /// The raw public key, if this is an Ed25519 key.
@@ -180,6 +179,12 @@ pub(crate) fn public_path(path: &Path) -> PathBuf {
 fn expand_home(path: &Path) -> PathBuf {
     let home = path.strip_prefix("~").ok().and_then(|rest| Some(std::env::home_dir()?.join(rest)));
     home.unwrap_or_else(|| path.to_owned())
+}
+
+fn is_public_file(path: &Path) -> bool {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text));
+    read.is_ok() && matches!(armour::read(&text), Err(PrivateKeyErrorKind::PublicKey))
 }
 
 fn read_private_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, PrivateKeyErrorKind> {

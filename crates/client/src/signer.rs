@@ -9,6 +9,7 @@ use http_signature::{
 };
 
 use crate::{
+    agent::AgentKey,
     private_key::PrivateKey,
     system::{Clock, Random, SystemClock, SystemRandom},
 };
@@ -69,15 +70,20 @@ impl Signer {
     /// # Errors
     /// [`SignError::EncordKey`] for a key that the encord profile has no name for.
     pub fn new(key: &PrivateKey, profile: Profile) -> Result<Self, SignError> {
-        let key_id = match (profile, key.ed25519_public_key()) {
-            (Profile::Native, _) => key.fingerprint(),
-            (Profile::Encord, Some(point)) => lower_hex(point),
-            (Profile::Encord, None) => return Err(SignError::EncordKey),
-        };
+        let key_id = key_id(profile, key.fingerprint(), key.ed25519_public_key())?;
         Ok(Self::with_key_id(key.signing_key(), key_id, profile))
     }
 
-    /// Signs with a key that is elsewhere, such as in an agent, under the id that the server knows it by.
+    /// Signs with this key of an agent.
+    ///
+    /// # Errors
+    /// As [`Signer::new`].
+    pub fn with_agent(key: &AgentKey, profile: Profile) -> Result<Self, SignError> {
+        let key_id = key_id(profile, key.fingerprint(), key.ed25519_public_key())?;
+        Ok(Self::with_key_id(key.signing_key(), key_id, profile))
+    }
+
+    /// Signs with a key that is elsewhere, such as in a hardware module, under the id that the server knows it by.
     #[must_use]
     pub fn with_key_id(key: Arc<dyn SigningKey>, key_id: String, profile: Profile) -> Self {
         Self { key, key_id, profile, clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
@@ -183,6 +189,15 @@ impl Signer {
             Profile::Encord => self.profile.past_window_seconds(),
         });
         Ok((fields, SignedHeaders { created, expires, base: signed.base }))
+    }
+}
+
+/// What a profile calls a key.
+fn key_id(profile: Profile, fingerprint: String, ed25519: Option<&[u8; 32]>) -> Result<String, SignError> {
+    match (profile, ed25519) {
+        (Profile::Native, _) => Ok(fingerprint),
+        (Profile::Encord, Some(point)) => Ok(lower_hex(point)),
+        (Profile::Encord, None) => Err(SignError::EncordKey),
     }
 }
 

@@ -89,8 +89,9 @@ impl fmt::Display for PrivateKeyError {
             }
             Kind::PassphraseProtected => write!(
                 f,
-                "it is protected by a passphrase: take that off with `ssh-keygen -p -f {file}` (leave the new \
-                 passphrase empty), or use ssh-agent, or make a key for this program with `keyward keygen`"
+                "it is protected by a passphrase: add it to ssh-agent with `ssh-add {file}` and pass `--agent`, or take the \
+                 passphrase off with `ssh-keygen -p -f {file}` (leave the new one empty), or make a key for this program \
+                 with `keyward keygen`"
             ),
             Kind::HalvesDiffer => f.write_str(
                 "its public and its private half do not belong together, and signing with it could give the key away: \

@@ -3,13 +3,100 @@
 use std::sync::Arc;
 
 use crypto_bigint::{NonZero, U4096};
-use http_signature::{EcdsaSigningKey, Ed25519SigningKey, RsaSigningKey, SigningKey};
-use ssh_key::private::{EcdsaKeypair, KeypairData, RsaKeypair};
+use http_signature::{EcdsaSigningKey, Ed25519SigningKey, RsaSigningKey, SigningKey, SigningKeyError};
+use ssh_key::private::{KeypairData, RsaKeypair};
 use zeroize::Zeroizing;
 
 use super::{PrivateKey, error::PrivateKeyErrorKind};
+use crate::ssh_wire::{Malformed, Reader, put_string};
 
 pub(super) fn read(bytes: &[u8]) -> Result<PrivateKey, PrivateKeyErrorKind> {
+    let container = Container::read(bytes).map_err(|Malformed| PrivateKeyErrorKind::Damaged)?;
+    if container.cipher != b"none" {
+        return Err(PrivateKeyErrorKind::PassphraseProtected);
+    }
+    match Reader::new(container.public_blob).string().map_err(|Malformed| PrivateKeyErrorKind::Damaged)? {
+        b"ssh-ed25519" | b"ssh-rsa" => read_by_crate(bytes),
+        b"ecdsa-sha2-nistp256" => read_ecdsa(&container, 32, EcdsaSigningKey::p256_from_parts),
+        b"ecdsa-sha2-nistp384" => read_ecdsa(&container, 48, EcdsaSigningKey::p384_from_parts),
+        _ => Err(PrivateKeyErrorKind::UnsupportedKeyType),
+    }
+}
+
+/// What a file is made of.
+struct Container<'a> {
+    cipher: &'a [u8],
+    public_blob: &'a [u8],
+    private_section: &'a [u8],
+}
+
+impl<'a> Container<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes.strip_prefix(b"openssh-key-v1\0").ok_or(Malformed)?);
+        let (cipher, _kdf, _options) = (reader.string()?, reader.string()?, reader.string()?);
+        if reader.u32()? != 1 {
+            return Err(Malformed);
+        }
+        let (public_blob, private_section) = (reader.string()?, reader.string()?);
+        // An authentication tag may follow what is encrypted.
+        if cipher == b"none" {
+            reader.end()?;
+        }
+        Ok(Self { cipher, public_blob, private_section })
+    }
+}
+
+/// The parts of an ECDSA key.
+struct EcdsaParts<'a> {
+    /// Type, curve and point as the private section has them.
+    public_blob: Vec<u8>,
+    point: &'a [u8],
+    scalar: Zeroizing<Vec<u8>>,
+    comment: &'a [u8],
+}
+
+impl<'a> EcdsaParts<'a> {
+    fn read(section: &'a [u8], length: usize) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(section);
+        if reader.u32()? != reader.u32()? {
+            return Err(Malformed);
+        }
+        let (kind, curve, point) = (reader.string()?, reader.string()?, reader.string()?);
+        let scalar = Zeroizing::new(reader.positive(length)?);
+        let comment = reader.string()?;
+        let mut public_blob = Vec::with_capacity(section.len());
+        for part in [kind, curve, point] {
+            put_string(&mut public_blob, part);
+        }
+        for expected in 1..8 {
+            match reader.byte() {
+                Ok(byte) if byte == expected => {}
+                Ok(_) => return Err(Malformed),
+                Err(Malformed) => break,
+            }
+        }
+        reader.end()?;
+        Ok(Self { public_blob, point, scalar, comment })
+    }
+}
+
+/// An ECDSA key. The crate refuses the one in 256 whose number begins with zeros, which OpenSSH leaves out.
+fn read_ecdsa(
+    container: &Container<'_>,
+    length: usize,
+    signing_key: fn(&[u8], &[u8]) -> Result<EcdsaSigningKey, SigningKeyError>,
+) -> Result<PrivateKey, PrivateKeyErrorKind> {
+    let parts = EcdsaParts::read(container.private_section, length);
+    let parts = parts.map_err(|Malformed| PrivateKeyErrorKind::Damaged)?;
+    if parts.public_blob != container.public_blob {
+        return Err(PrivateKeyErrorKind::HalvesDiffer);
+    }
+    let signing_key = signing_key(&parts.scalar, parts.point).map_err(|_| PrivateKeyErrorKind::HalvesDiffer)?;
+    let comment = String::from_utf8_lossy(parts.comment).chars().filter(|character| !character.is_control()).collect();
+    Ok(PrivateKey { signing_key: Arc::new(signing_key), public_blob: parts.public_blob, ed25519: None, comment })
+}
+
+fn read_by_crate(bytes: &[u8]) -> Result<PrivateKey, PrivateKeyErrorKind> {
     let key = ssh_key::PrivateKey::from_bytes(bytes).map_err(|error| match error {
         ssh_key::Error::PublicKey | ssh_key::Error::Crypto => PrivateKeyErrorKind::HalvesDiffer,
         ssh_key::Error::AlgorithmUnknown | ssh_key::Error::AlgorithmUnsupported { .. } => {
@@ -29,14 +116,6 @@ pub(super) fn read(bytes: &[u8]) -> Result<PrivateKey, PrivateKeyErrorKind> {
             ed25519 = Some(pair.public.0);
             Arc::new(signing_key)
         }
-        KeypairData::Ecdsa(EcdsaKeypair::NistP256 { public, private }) => Arc::new(
-            EcdsaSigningKey::p256_from_parts(private.as_slice(), public.as_bytes())
-                .map_err(|_| PrivateKeyErrorKind::HalvesDiffer)?,
-        ),
-        KeypairData::Ecdsa(EcdsaKeypair::NistP384 { public, private }) => Arc::new(
-            EcdsaSigningKey::p384_from_parts(private.as_slice(), public.as_bytes())
-                .map_err(|_| PrivateKeyErrorKind::HalvesDiffer)?,
-        ),
         KeypairData::Rsa(pair) => Arc::new(read_rsa(pair)?),
         _ => return Err(PrivateKeyErrorKind::UnsupportedKeyType),
     };

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use client::{Client, ClientError, ClientOptions, PrivateKey, Profile, SignError, Signer, generate_key_pair};
+use client::{
+    Client, ClientError, ClientOptions, ConnectCause, PrivateKey, Profile, SignError, Signer, generate_key_pair,
+};
 use http::{Method, Request, StatusCode};
 use http_signature::{UnverifiedSignature, VerificationKey};
 use serde_json::{Value, json};
@@ -173,7 +175,7 @@ async fn answers_that_are_not_keywards_are_recognised() {
     let client = client(&server.url);
     for status in [404, 500] {
         let error = client.get::<Value>("/").await.unwrap_err();
-        assert!(matches!(&error, ClientError::Status { status: given } if given.as_u16() == status), "{error}");
+        assert!(matches!(&error, ClientError::Status { status: given, .. } if given.as_u16() == status), "{error}");
     }
     assert!(matches!(client.get::<Value>("/").await, Err(ClientError::Answer { .. })));
 }
@@ -212,7 +214,7 @@ async fn a_server_that_is_away_or_silent_is_told_apart() {
     assert!(matches!(error, ClientError::Timeout { .. }), "{error}");
     drop(listener);
     let error = client(&url).get::<Value>("/").await.unwrap_err();
-    assert!(matches!(&error, ClientError::Connect { .. }), "{error:?}");
+    assert!(matches!(&error, ClientError::Connect { cause: ConnectCause::NotListening, .. }), "{error:?}");
     assert!(error.to_string().contains(&url), "{error}");
     assert!(error.to_string().contains("refused"), "{error}");
 }

@@ -1,5 +1,6 @@
 //! The tests of `client` against the real `ssh-keygen` and a server that says what it is told to. One module a feature.
 
+mod agent;
 mod client;
 mod key_pair;
 mod private_key;

@@ -1,0 +1,307 @@
+//! Keys in an ssh-agent (draft-ietf-sshm-ssh-agent): it signs, and the private key never comes here. The protocol is four
+//! messages; crates for it bring a second set of cryptography along.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use http_signature::{Algorithm, SigningKey, SigningKeyError};
+
+use crate::ssh_wire::{self, Malformed, Reader, put_string};
+
+const REQUEST_IDENTITIES: u8 = 11;
+const IDENTITIES_ANSWER: u8 = 12;
+const SIGN_REQUEST: u8 = 13;
+const SIGN_RESPONSE: u8 = 14;
+/// SSH_AGENT_RSA_SHA2_256; without it an agent signs with SHA-1.
+const RSA_SHA2_256: u32 = 2;
+/// As OpenSSH's own client has it.
+const MAX_ANSWER_BYTES: usize = 256 * 1024;
+
+/// An ssh-agent, found by its socket.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Agent {
+    socket: PathBuf,
+}
+
+/// A key in an agent that Keyward takes: Ed25519, ECDSA on P-256 or P-384, or RSA.
+#[derive(Clone)]
+pub struct AgentKey {
+    agent: Agent,
+    kind: Kind,
+    blob: Vec<u8>,
+    comment: String,
+}
+
+/// Why an agent has no key to sign with. `Display` tells what to do next.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgentError {
+    /// `SSH_AUTH_SOCK` names none.
+    #[error(
+        "no ssh-agent is known here (SSH_AUTH_SOCK is not set): start one with `eval \"$(ssh-agent)\"`, then add the key \
+         with `ssh-add FILE`"
+    )]
+    NotRunning,
+    /// It does not answer, or not as agents do.
+    #[error("the ssh-agent at {} cannot be asked ({reason}): see that it runs, and that SSH_AUTH_SOCK is its socket", socket.display())]
+    Unreachable {
+        /// Its socket.
+        socket: PathBuf,
+        /// What happened.
+        reason: String,
+    },
+    /// It has no key of a type that Keyward takes.
+    #[error(
+        "the ssh-agent holds no key that Keyward takes: add one with `ssh-add FILE` (`ssh-add -l` lists what it holds)"
+    )]
+    NoKey,
+    /// It has several keys, and none was named.
+    #[error("the ssh-agent holds several keys: name one by its fingerprint or comment{}", list(known))]
+    Several {
+        /// Fingerprint and comment of each.
+        known: Vec<String>,
+    },
+    /// It has no key of that name, or several.
+    #[error("not exactly one key of the ssh-agent is called `{name}`: name one by its fingerprint{}", list(known))]
+    NotFound {
+        /// What was asked for.
+        name: String,
+        /// Fingerprint and comment of each that is there.
+        known: Vec<String>,
+    },
+}
+
+/// What is in the blob of a key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Ed25519([u8; 32]),
+    /// With the length of a coordinate.
+    Ecdsa(Algorithm, usize),
+    Rsa,
+}
+
+impl Agent {
+    /// The agent that `SSH_AUTH_SOCK` names.
+    ///
+    /// # Errors
+    /// [`AgentError::NotRunning`].
+    pub fn from_environment() -> Result<Self, AgentError> {
+        let socket = std::env::var_os("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty());
+        socket.map(|socket| Self::at(PathBuf::from(socket))).ok_or(AgentError::NotRunning)
+    }
+
+    /// The agent with this socket.
+    #[must_use]
+    pub fn at(socket: PathBuf) -> Self {
+        Self { socket }
+    }
+
+    /// The keys that it holds and Keyward takes.
+    ///
+    /// # Errors
+    /// [`AgentError::Unreachable`].
+    pub fn list_keys(&self) -> Result<Vec<AgentKey>, AgentError> {
+        let answer = self.ask(&[REQUEST_IDENTITIES]).map_err(|reason| self.unreachable(reason))?;
+        self.read_keys(&answer).map_err(|Malformed| self.unreachable("its answer is malformed"))
+    }
+
+    /// The key of this fingerprint or comment, or the only one.
+    ///
+    /// # Errors
+    /// [`AgentError`], with what is there to choose from.
+    pub fn find_key(&self, name: Option<&str>) -> Result<AgentKey, AgentError> {
+        let mut keys = self.list_keys()?;
+        let known = keys.iter().map(AgentKey::to_string).collect();
+        if let Some(name) = name {
+            keys.retain(|key| key.fingerprint() == name || key.comment == name);
+        }
+        match (keys.pop(), keys.is_empty(), name) {
+            (Some(only), true, _) => Ok(only),
+            (None, _, None) => Err(AgentError::NoKey),
+            (_, _, None) => Err(AgentError::Several { known }),
+            (_, _, Some(name)) => Err(AgentError::NotFound { name: name.to_owned(), known }),
+        }
+    }
+
+    fn read_keys(&self, answer: &[u8]) -> Result<Vec<AgentKey>, Malformed> {
+        let mut reader = Reader::new(answer);
+        if reader.byte()? != IDENTITIES_ANSWER {
+            return Err(Malformed);
+        }
+        let mut keys = Vec::new();
+        for _ in 0..reader.u32()? {
+            let (blob, comment) = (reader.string()?, reader.string()?);
+            // Certificates, security keys and what is to come are the agent's own business.
+            if let Some(kind) = Kind::of(blob) {
+                let comment = String::from_utf8_lossy(comment).replace(char::is_control, " ");
+                keys.push(AgentKey { agent: self.clone(), kind, blob: blob.to_vec(), comment });
+            }
+        }
+        reader.end()?;
+        Ok(keys)
+    }
+
+    /// Sends a message on a connection of its own, and reads the answer.
+    fn ask(&self, message: &[u8]) -> Result<Vec<u8>, String> {
+        exchange(&self.socket, message).map_err(|error| error.to_string())
+    }
+
+    fn unreachable(&self, reason: impl Into<String>) -> AgentError {
+        AgentError::Unreachable { socket: self.socket.clone(), reason: reason.into() }
+    }
+}
+
+impl AgentKey {
+    /// What signs.
+    #[must_use]
+    pub fn signing_key(&self) -> Arc<dyn SigningKey> {
+        Arc::new(self.clone())
+    }
+
+    /// The fingerprint: `SHA256:` and unpadded base64, as `ssh-add -l` prints it.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        ssh_wire::fingerprint(&self.blob)
+    }
+
+    /// The public half as an OpenSSH line with the comment, without line end.
+    #[must_use]
+    pub fn public_openssh(&self) -> String {
+        ssh_wire::public_openssh(&self.blob, &self.comment)
+    }
+
+    /// The raw public key, if this is an Ed25519 key.
+    #[must_use]
+    pub fn ed25519_public_key(&self) -> Option<&[u8; 32]> {
+        match &self.kind {
+            Kind::Ed25519(point) => Some(point),
+            Kind::Ecdsa(..) | Kind::Rsa => None,
+        }
+    }
+
+    /// The comment that it was added with, often a file's name.
+    #[must_use]
+    pub fn comment(&self) -> &str {
+        &self.comment
+    }
+
+    fn read_signature(&self, answer: &[u8]) -> Result<Vec<u8>, Malformed> {
+        let mut reader = Reader::new(answer);
+        if reader.byte()? != SIGN_RESPONSE {
+            return Err(Malformed);
+        }
+        let signature = reader.string()?;
+        reader.end()?;
+        let mut reader = Reader::new(signature);
+        let (name, bytes) = (reader.string()?, reader.string()?);
+        reader.end()?;
+        match self.kind {
+            Kind::Ed25519(_) if name == b"ssh-ed25519" && bytes.len() == 64 => Ok(bytes.to_vec()),
+            Kind::Rsa if name == b"rsa-sha2-256" => Ok(bytes.to_vec()),
+            Kind::Ecdsa(_, length) if name.starts_with(b"ecdsa-sha2-nistp") => {
+                // RFC 5656 §3.1.2: r and s as mpints; RFC 9421 §3.3.4 has them at their full length.
+                let mut numbers = Reader::new(bytes);
+                let mut fixed = numbers.positive(length)?;
+                fixed.extend(numbers.positive(length)?);
+                numbers.end()?;
+                Ok(fixed)
+            }
+            _ => Err(Malformed),
+        }
+    }
+}
+
+impl SigningKey for AgentKey {
+    fn algorithm(&self) -> Algorithm {
+        match self.kind {
+            Kind::Ed25519(_) => Algorithm::Ed25519,
+            Kind::Ecdsa(algorithm, _) => algorithm,
+            Kind::Rsa => Algorithm::RsaV1_5Sha256,
+        }
+    }
+
+    fn sign(&self, base: &[u8]) -> Result<Vec<u8>, SigningKeyError> {
+        let mut message = vec![SIGN_REQUEST];
+        put_string(&mut message, &self.blob);
+        put_string(&mut message, base);
+        let flags = if self.kind == Kind::Rsa { RSA_SHA2_256 } else { 0 };
+        message.extend_from_slice(&flags.to_be_bytes());
+        let answer = self.agent.ask(&message).map_err(|reason| {
+            let told = self.agent.unreachable(reason);
+            SigningKeyError::new(told.to_string())
+        })?;
+        self.read_signature(&answer).map_err(|Malformed| {
+            SigningKeyError::new(format!(
+                "the ssh-agent did not sign with {self}: it may be locked (`ssh-add -X`), the key may have been removed or \
+                 have run out (`ssh-add -l`), or somebody declined when asked"
+            ))
+        })
+    }
+}
+
+impl fmt::Display for AgentKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.fingerprint(), self.comment)
+    }
+}
+
+impl fmt::Debug for AgentKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AgentKey({self})")
+    }
+}
+
+impl Kind {
+    fn of(blob: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(blob);
+        match reader.string().ok()? {
+            b"ssh-ed25519" => reader.string().ok()?.try_into().ok().map(Self::Ed25519),
+            b"ecdsa-sha2-nistp256" => Some(Self::Ecdsa(Algorithm::EcdsaP256Sha256, 32)),
+            b"ecdsa-sha2-nistp384" => Some(Self::Ecdsa(Algorithm::EcdsaP384Sha384, 48)),
+            b"ssh-rsa" => Some(Self::Rsa),
+            _ => None,
+        }
+    }
+}
+
+fn list(known: &[String]) -> String {
+    known.iter().flat_map(|key| ["\n  ", key]).collect()
+}
+
+#[cfg(unix)]
+fn exchange(socket: &Path, message: &[u8]) -> io::Result<Vec<u8>> {
+    use std::{
+        io::{Read, Write},
+        os::unix::net::UnixStream,
+        time::Duration,
+    };
+    /// An agent may ask its owner before it signs.
+    const PATIENCE: Duration = Duration::from_mins(5);
+
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut framed = Vec::with_capacity(4 + message.len());
+    put_string(&mut framed, message);
+    stream.write_all(&framed)?;
+    let mut length = [0; 4];
+    stream.read_exact(&mut length)?;
+    let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+    if length > MAX_ANSWER_BYTES {
+        return Err(io::Error::other(format!("its answer claims to have {length} bytes")));
+    }
+    let mut answer = vec![0; length];
+    stream.read_exact(&mut answer)?;
+    Ok(answer)
+}
+
+#[cfg(not(unix))]
+fn exchange(_: &Path, _: &[u8]) -> io::Result<Vec<u8>> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "agents are asked over Unix sockets, which this system does not have",
+    ))
+}
