@@ -16,8 +16,9 @@ use crate::{
     recovery,
 };
 
-/// Users, workspaces, keys and quotas, on the machine that holds the data. Works beside a running server, which has
-/// taken in what was changed when the command returns.
+/// Users, workspaces, keys and quotas, on the machine that holds the data
+///
+/// Works beside a running server, which has taken in what was changed when the command returns.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
 Examples:
@@ -31,7 +32,11 @@ pub(crate) enum Admin {
     CreateServiceAccount(CreateServiceAccount),
     AddKey(AddKey),
     SetQuota(SetQuota),
+    /// List all users
+    #[command(after_help = "Examples:\n  keyward admin list-users --json")]
     ListUsers(List),
+    /// List all workspaces, with their quotas
+    #[command(after_help = "Examples:\n  keyward admin list-workspaces --json")]
     ListWorkspaces(List),
     ListSuspendedKeys(recovery::ListSuspendedKeys),
     ConfirmKeys(recovery::ConfirmKeys),
@@ -62,6 +67,9 @@ pub(crate) struct CreateUser {
 
 /// Create a workspace; its first admin joins at once if they are a user, and is invited if not
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward admin create-workspace --name Acme --slug acme --admin ann@example.com")]
 pub(crate) struct CreateWorkspace {
     #[command(flatten)]
     common: Common,
@@ -78,6 +86,9 @@ pub(crate) struct CreateWorkspace {
 
 /// Create a service account in a workspace
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward admin create-service-account --workspace acme --name ci-bot --description 'Builds and deploys'")]
 pub(crate) struct CreateServiceAccount {
     #[command(flatten)]
     common: Common,
@@ -127,7 +138,9 @@ pub(crate) struct AddKey {
 /// Set what a workspace may have
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("quota").required(true).multiple(true)
-    .args(["service_accounts", "keys_per_service_account", "keys_per_user"])))]
+    .args(["service_accounts", "keys_per_service_account", "keys_per_user"])), after_help = "\
+Examples:
+  keyward admin set-quota --workspace acme --service-accounts 5 --keys-per-user 50")]
 pub(crate) struct SetQuota {
     #[command(flatten)]
     common: Common,
@@ -145,7 +158,6 @@ pub(crate) struct SetQuota {
     keys_per_user: Option<u32>,
 }
 
-/// List all of them
 #[derive(Debug, clap::Args)]
 pub(crate) struct List {
     #[command(flatten)]

@@ -1,18 +1,25 @@
-//! `keyward audit`: verifying the audit log, its signed head, and reading it, on the host.
+//! `keyward audit`: verifying the audit log and its signed head on the host, and reading it there or over the API.
 
 use std::path::PathBuf;
 
-use server::app::AuditFilter;
+use api::{AuditEvent, Page};
+use server::app::{AuditFilter, MAX_PAGE, Paging};
 
 use crate::{
-    admin::{all_pages, find_workspace},
+    admin::find_workspace,
+    api_client::{ListArguments, query},
     configuration::InstallationArguments,
+    connection::ConnectionArguments,
     failure::{Failure, Outcome},
     host::{Missing, on_host},
+    member::find_principal,
     output,
+    workspace::WorkspaceArguments,
 };
 
-/// The audit log: verify it, sign its head, read it. On the machine that holds the data, beside a running server or not.
+/// The audit log: verify it, sign its head, read it
+///
+/// On the machine that holds the data, beside a running server or not; `list` reads over the API, too.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
 Examples:
@@ -22,7 +29,7 @@ Examples:
 pub(crate) enum Audit {
     Verify(Verify),
     Checkpoint(Checkpoint),
-    List(List),
+    List(Box<List>),
 }
 
 /// Verify that no event was changed, deleted or inserted; exit status 1 and a line for each finding if one was
@@ -30,6 +37,10 @@ pub(crate) enum Audit {
 /// Only a checkpoint that was kept elsewhere can show that the end of the log was cut off, or that all of it was
 /// rewritten.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward audit verify --data /var/lib/keyward
+  keyward audit verify --data /var/lib/keyward --checkpoint checkpoint.txt")]
 pub(crate) struct Verify {
     #[command(flatten)]
     installation: InstallationArguments,
@@ -40,25 +51,34 @@ pub(crate) struct Verify {
 
 /// Print size and root of the log as a signed note (C2SP tlog-checkpoint), to be kept elsewhere
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward audit checkpoint --data /var/lib/keyward > checkpoint.txt")]
 pub(crate) struct Checkpoint {
     #[command(flatten)]
     installation: InstallationArguments,
 }
 
 /// List events, the latest first
+///
+/// On the machine that holds the data, those of all workspaces; with `--url` (or KEYWARD_URL, where no data directory is
+/// named), those of a workspace whose admin you are, over the API.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward audit list --data /var/lib/keyward --action request.refuse --limit 20
+  keyward audit list --url https://keys.example.com --key id --workspace acme
+  keyward audit list --principal bob@example.com --from 2026-01-31T12:00:00Z --json")]
 pub(crate) struct List {
-    #[command(flatten)]
-    installation: InstallationArguments,
     /// Only those of this workspace
-    #[arg(long, value_name = "SLUG|ID")]
+    #[arg(short, long, value_name = "SLUG|ID")]
     workspace: Option<String>,
-    /// Only those by this principal: `usr_…`, `sa_…`, `host` or `anonymous`
-    #[arg(long)]
+    /// Only those by this principal: `usr_…`, `sa_…`, `host` or `anonymous`; over the API an email or address, too
+    #[arg(long, value_name = "EMAIL|ADDRESS|ID")]
     principal: Option<String>,
     /// Only those with this key
-    #[arg(long, value_name = "ID")]
-    key: Option<String>,
+    #[arg(long, value_name = "KEY ID")]
+    with_key: Option<String>,
     /// Only those of this action, such as `api_key.create` or `request.refuse`
     #[arg(long)]
     action: Option<String>,
@@ -68,12 +88,12 @@ pub(crate) struct List {
     /// Only those before this time
     #[arg(long, value_name = "TIME")]
     to: Option<domain::Timestamp>,
-    /// How many at the most [default: all]
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
-    /// Print the JSON of the API
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    paging: ListArguments,
+    #[command(flatten)]
+    installation: InstallationArguments,
+    #[command(flatten)]
+    connection: ConnectionArguments,
 }
 
 impl Audit {
@@ -126,24 +146,18 @@ impl Checkpoint {
 
 impl List {
     async fn run(self) -> Outcome {
-        let filter =
-            AuditFilter { principal: self.principal, key: self.key, action: self.action, from: self.from, to: self.to };
-        let mut events = on_host(&self.installation, Missing::Refuse, async |app, host| {
-            let workspace = match &self.workspace {
-                Some(workspace) => Some(find_workspace(app, host, workspace).await?),
-                None => None,
-            };
-            all_pages(async |paging| {
-                Ok(match workspace {
-                    Some(workspace) => app.list_audit_events(host, workspace, &filter, &paging).await?,
-                    None => app.list_all_audit_events(host, &filter, &paging).await?,
-                })
-            })
-            .await
-        })
-        .await?;
-        events.items.truncate(self.limit.unwrap_or(usize::MAX));
-        if self.json {
+        let is_on_host = self.installation.data.is_some() || self.installation.config.is_some();
+        if is_on_host && self.connection.is_named() {
+            return Err(Failure::new(
+                "`--data` and `--config` read the events on this machine, `--url` and `--key` those of a server: choose one",
+            ));
+        }
+        let events = if !is_on_host && self.connection.url().is_some() {
+            self.read_from_server().await?
+        } else {
+            self.read_on_host().await?
+        };
+        if self.paging.json {
             return output::json(&events);
         }
         let rows: Vec<_> = events
@@ -153,7 +167,7 @@ impl List {
                 let detail = event.detail.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
                 [
                     event.sequence.to_string(),
-                    format!("{:.0}", event.at),
+                    output::exact(event.at),
                     event.principal.clone(),
                     event.action.clone(),
                     event.target.clone().unwrap_or_default(),
@@ -161,6 +175,56 @@ impl List {
                 ]
             })
             .collect();
-        output::table(["NUMBER", "AT", "BY", "ACTION", "TARGET", "DETAIL"], &rows)
+        output::list(["NUMBER", "AT", "BY", "ACTION", "TARGET", "DETAIL"], &rows, "no such events")
+    }
+
+    async fn read_from_server(&self) -> Outcome<Page<AuditEvent>> {
+        let api = self.connection.api()?;
+        let place = WorkspaceArguments { workspace: self.workspace.clone() }.find(&api).await?;
+        let principal = match self.principal.as_deref() {
+            Some(name) if name.contains('@') => Some(find_principal(&api, &place, name).await?.id.to_string()),
+            other => other.map(str::to_owned),
+        };
+        let query = query([
+            ("principal", principal),
+            ("key", self.with_key.clone()),
+            ("action", self.action.clone()),
+            ("from", self.from.map(|from| from.to_string())),
+            ("to", self.to.map(|to| to.to_string())),
+        ]);
+        api.list(&place.path(&format!("/audit-events{query}")), self.paging.limit).await
+    }
+
+    async fn read_on_host(&self) -> Outcome<Page<AuditEvent>> {
+        let filter = AuditFilter {
+            principal: self.principal.clone(),
+            key: self.with_key.clone(),
+            action: self.action.clone(),
+            from: self.from,
+            to: self.to,
+        };
+        let limit = self.paging.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        on_host(&self.installation, Missing::Refuse, async |app, host| {
+            let workspace = match &self.workspace {
+                Some(workspace) => Some(find_workspace(app, host, workspace).await?),
+                None => None,
+            };
+            let mut all = Page { items: Vec::new(), next: None };
+            loop {
+                // No more is read than is asked for: a log may have millions of events.
+                let wanted = i64::try_from(limit - all.items.len()).unwrap_or(i64::MAX).min(MAX_PAGE);
+                let paging = Paging { after: all.next.take(), limit: Some(wanted) };
+                let page = match workspace {
+                    Some(workspace) => app.list_audit_events(host, workspace, &filter, &paging).await?,
+                    None => app.list_all_audit_events(host, &filter, &paging).await?,
+                };
+                all.items.extend(page.items);
+                all.next = page.next;
+                if all.next.is_none() || all.items.len() >= limit {
+                    return Ok(all);
+                }
+            }
+        })
+        .await
     }
 }

@@ -2,7 +2,7 @@
 //! server's.
 
 use std::{
-    io,
+    fmt, io,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
@@ -159,6 +159,80 @@ impl Configuration {
     }
 }
 
+/// A setting, and where it comes from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct SettingOrigin {
+    name: &'static str,
+    origin: String,
+    /// The other places that say something about it, too, and lose.
+    overruled: Vec<String>,
+}
+
+impl fmt::Display for SettingOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} by {}", self.name, self.origin)?;
+        if self.overruled.is_empty() { Ok(()) } else { write!(f, " (not by {})", self.overruled.join(", ")) }
+    }
+}
+
+/// Which settings are set, and by which source. Values are left out: some are nobody's business.
+pub(crate) fn setting_origins(arguments: &ServerArguments) -> Outcome<Vec<SettingOrigin>> {
+    let named = arguments.installation.config.clone();
+    let named = named.or_else(|| std::env::var_os("KEYWARD_CONFIG").filter(|file| !file.is_empty()).map(PathBuf::from));
+    let file = named.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+    let in_file = match std::fs::read_to_string(&file) {
+        Ok(text) => toml::from_str::<toml::Table>(&text).map_err(|error| Failure::new(error.to_string()))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => toml::Table::new(),
+        Err(error) => return Err(Failure::new(format!("{} cannot be read ({error})", file.display()))),
+    };
+    let is_variable = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let by_flag = |name: &str| name == "data" && arguments.installation.data.is_some();
+    let origins = SourceNames::of_source().iter().filter_map(|&name| {
+        let variable = format!("KEYWARD_{}", name.to_ascii_uppercase());
+        let flag = by_flag(name).then(|| format!("--{}", name.replace('_', "-")));
+        let variable = is_variable(&variable).then_some(variable);
+        let in_file = in_file.contains_key(name).then(|| file.display().to_string());
+        let mut origins = [flag, variable, in_file].into_iter().flatten();
+        Some(SettingOrigin { name, origin: origins.next()?, overruled: origins.collect() })
+    });
+    Ok(origins.collect())
+}
+
+/// Asks serde for the names of a struct's fields, so that no setting is forgotten.
+struct SourceNames<'a>(&'a mut &'static [&'static str]);
+
+impl SourceNames<'_> {
+    fn of_source() -> &'static [&'static str] {
+        let mut names: &'static [&'static str] = &[];
+        // It gives no value, so there is nothing but the error that says so.
+        let _ = Source::deserialize(SourceNames(&mut names));
+        names
+    }
+}
+
+impl<'de> serde::Deserializer<'de> for SourceNames<'_> {
+    type Error = serde::de::value::Error;
+
+    fn deserialize_any<V: serde::de::Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+        Err(serde::de::Error::custom("names only"))
+    }
+
+    fn deserialize_struct<V: serde::de::Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        *self.0 = fields;
+        self.deserialize_any(visitor)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
 /// Where an address is reached on this machine, over plain HTTP.
 pub(crate) fn url_of(address: SocketAddr) -> String {
     let ip = match address.ip() {
@@ -287,6 +361,12 @@ mod tests {
 
         arguments.installation.data = Some("flag".into());
         assert_eq!(read(&arguments, &variables).expect("settings").data, Path::new("flag"));
+    }
+
+    #[test]
+    fn every_setting_has_a_name_to_ask_for() {
+        let names = SourceNames::of_source();
+        assert!(names.contains(&"listen") && names.contains(&"rate_limits") && names.len() > 10, "{names:?}");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use client::{Client, ClientOptions, KeySource, PrivateKey, Profile, Signer};
+use client::{Agent, Client, ClientOptions, KeySource, PrivateKey, Profile, Signer, SystemRandom, generate_key_pair};
+use domain::{PublicKey, Timestamp};
 
 use crate::{
     api_client::ApiClient,
@@ -17,15 +18,27 @@ pub(crate) struct ConnectionArguments {
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// The private key file; else KEYWARD_KEY_FILE names it, else KEYWARD_KEY holds the key's text
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["agent", "agent_key"])]
     key: Option<PathBuf>,
+    /// Have ssh-agent sign (SSH_AUTH_SOCK) [env: KEYWARD_AGENT=1, where no key is given]
+    #[arg(long)]
+    agent: bool,
+    /// Which key of ssh-agent: its fingerprint, its comment or its .pub file [env: KEYWARD_AGENT_KEY]
+    #[arg(long, value_name = "KEY")]
+    agent_key: Option<String>,
+    /// Trust this certificate authority, too, in PEM [env: KEYWARD_CA_FILE]
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
 }
 
 impl ConnectionArguments {
     /// The server's URL, if one is given.
     pub(crate) fn url(&self) -> Option<String> {
-        let variable = || std::env::var("KEYWARD_URL").ok();
-        self.url.clone().or_else(variable).map(|url| url.trim().to_owned()).filter(|url| !url.is_empty())
+        self.url
+            .clone()
+            .or_else(|| variable("KEYWARD_URL"))
+            .map(|url| url.trim().to_owned())
+            .filter(|url| !url.is_empty())
     }
 
     /// The server's URL, which has to be given.
@@ -37,31 +50,104 @@ impl ConnectionArguments {
         })
     }
 
-    /// The private key.
-    pub(crate) fn private_key(&self) -> Outcome<PrivateKey> {
+    /// Whether anything on the command line says how to reach a server.
+    pub(crate) fn is_named(&self) -> bool {
+        self.url.is_some() || self.key.is_some() || self.agent || self.agent_key.is_some()
+    }
+
+    /// Who signs: what is on the command line, else what the variables say.
+    pub(crate) fn signer(&self, profile: Profile) -> Outcome<Signer> {
+        if self.agent || self.agent_key.is_some() {
+            return self.agent_signer(profile);
+        }
         let text = std::env::var_os("KEYWARD_KEY").map(|text| {
             text.into_string().map_err(|_| Failure::new("KEYWARD_KEY is not UTF-8: it holds the text of a key file"))
         });
         let source = KeySource::choose(self.key.clone(), std::env::var_os("KEYWARD_KEY_FILE"), text.transpose()?);
-        let source = source.ok_or_else(|| {
-            Failure::new(
+        match source {
+            Some(source) => Ok(Signer::new(&PrivateKey::load(&source)?, profile)?),
+            None if asks_for_agent()? => self.agent_signer(profile),
+            None => Err(Failure::new(
                 "no private key is given: pass `--key FILE`, or set KEYWARD_KEY_FILE to the file or KEYWARD_KEY to the \
-                 key's text; `keyward keygen` makes one",
-            )
-        })?;
-        Ok(PrivateKey::load(&source)?)
+                 key's text, or pass `--agent` to have ssh-agent sign; `keyward keygen` makes a key",
+            )),
+        }
     }
 
-    /// Who signs.
-    pub(crate) fn signer(&self, profile: Profile) -> Outcome<Signer> {
-        Ok(Signer::new(&self.private_key()?, profile)?)
+    fn agent_signer(&self, profile: Profile) -> Outcome<Signer> {
+        let name = self.agent_key.clone().or_else(|| variable("KEYWARD_AGENT_KEY")).filter(|name| !name.is_empty());
+        let name = name.map(fingerprint_in_file).transpose()?;
+        let key = Agent::from_environment()?.find_key(name.as_deref())?;
+        Ok(Signer::with_agent(&key, profile)?)
+    }
+
+    /// The authority to trust besides the machine's, as PEM.
+    pub(crate) fn trusted_certificates(&self) -> Outcome<Option<Vec<u8>>> {
+        let variable = || std::env::var_os("KEYWARD_CA_FILE").filter(|file| !file.is_empty()).map(PathBuf::from);
+        let Some(file) = self.ca_file.clone().or_else(variable) else { return Ok(None) };
+        std::fs::read(&file).map(Some).map_err(|error| {
+            Failure::new(format!("{} cannot be read ({error}): name the authority's certificate", file.display()))
+        })
     }
 
     /// The server's API.
     pub(crate) fn api(&self) -> Outcome<ApiClient> {
         let (url, signer) = (self.require_url()?, self.signer(Profile::Native)?);
         let key_id = signer.key_id().to_owned();
-        let options = ClientOptions { timeout: Duration::from_secs(100), ..ClientOptions::new(&url, signer) };
+        let options = ClientOptions {
+            timeout: Duration::from_secs(100),
+            trusted_certificates: self.trusted_certificates()?,
+            ..ClientOptions::new(&url, signer)
+        };
         Ok(ApiClient::new(Client::new(options)?, url, key_id))
     }
+}
+
+/// What a server says of itself.
+pub(crate) struct Probe {
+    pub(crate) is_ready: bool,
+    /// By its clock.
+    pub(crate) date: Option<Timestamp>,
+}
+
+/// Asks a server whether it is ready, without a signature.
+pub(crate) async fn probe(url: &str, trusted_certificates: Option<Vec<u8>>) -> Outcome<Probe> {
+    // A client signs; this key signs nothing, since what is sent is sent as it is.
+    let unused = PrivateKey::from_text(&generate_key_pair(&SystemRandom, "").private_openssh)?;
+    let options = ClientOptions {
+        timeout: Duration::from_secs(10),
+        trusted_certificates,
+        ..ClientOptions::new(url, Signer::new(&unused, Profile::Native)?)
+    };
+    let mut request = http::Request::new(Vec::new());
+    let address = format!("{}/readyz", url.trim_end_matches('/'));
+    *request.uri_mut() = address.parse().map_err(|_| Failure::new(format!("`{url}` is no URL")))?;
+    let response = Client::new(options)?.send_as_is(&request).await?;
+    Ok(Probe { is_ready: response.status.is_success(), date: response.date() })
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Whether KEYWARD_AGENT says so.
+fn asks_for_agent() -> Outcome<bool> {
+    match variable("KEYWARD_AGENT").unwrap_or_default().as_str() {
+        "" | "0" | "false" => Ok(false),
+        "1" | "true" => Ok(true),
+        other => Err(Failure::new(format!("KEYWARD_AGENT is `{other}`, which cannot be taken: write 1 or 0"))),
+    }
+}
+
+/// The fingerprint of the public key in a `.pub` file of this name, or the name where there is none.
+fn fingerprint_in_file(name: String) -> Outcome<String> {
+    let path = std::path::Path::new(&name);
+    let is_file = path.extension().is_some_and(|extension| extension == "pub") && path.is_file();
+    if !is_file {
+        return Ok(name);
+    }
+    let cannot = |error| Failure::new(format!("{name} cannot be read ({error}): name the key by its fingerprint"));
+    let text = std::fs::read_to_string(&name).map_err(cannot)?;
+    let parsed = PublicKey::parse(&text).map_err(|error| Failure::new(format!("{name}: {error}")))?;
+    Ok(parsed.key.fingerprint().to_string())
 }

@@ -73,6 +73,22 @@ impl DataDirectory {
         }
     }
 
+    /// Whether a server runs here.
+    pub(crate) fn is_served(&self) -> Outcome<bool> {
+        let path = self.path.join(LOCK);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(unusable(&path, &error)),
+        };
+        // Shared, and let go at once: whoever looks does not serve.
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(unusable(&path, &error)),
+        }
+    }
+
     /// Where the server that runs here, or the last one, was found.
     pub(crate) fn server_url(&self) -> Option<String> {
         // A missing or unreadable file tells nothing, which is what `None` says.

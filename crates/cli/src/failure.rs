@@ -3,7 +3,7 @@
 use std::{fmt, io, process::ExitCode};
 
 use api::Problem;
-use client::{ClientError, PrivateKeyError, SignError, WriteKeyPairError};
+use client::{AgentError, ClientError, PrivateKeyError, SignError, WriteKeyPairError};
 use server::{AppError, app::OpenError, settings::SettingError};
 
 /// What a command comes back with.
@@ -84,4 +84,4 @@ macro_rules! told {
         }
     )*};
 }
-told!(ClientError, OpenError, PrivateKeyError, SettingError, SignError, WriteKeyPairError);
+told!(AgentError, ClientError, OpenError, PrivateKeyError, SettingError, SignError, WriteKeyPairError);

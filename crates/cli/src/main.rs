@@ -11,6 +11,7 @@ mod confirm;
 mod connection;
 mod data_directory;
 mod demo;
+mod doctor;
 mod expiry;
 mod failure;
 mod host;
@@ -58,6 +59,7 @@ enum Command {
     Audit(audit::Audit),
     Backup(backup::Backup),
     Restore(backup::Restore),
+    Doctor(doctor::Doctor),
     Keygen(keygen::Keygen),
     Whoami(whoami::Whoami),
     Request(request::Request),
@@ -90,6 +92,7 @@ On the machine that holds the data:
   audit             Verify the audit log, sign its head, read it
   backup            Write a backup of the database, also while a server runs
   restore           Put a backup into a data directory, with every key suspended
+  doctor            Look an installation over, and say what to do
 
 Your keys and requests:
   keygen            Make a key pair
@@ -111,7 +114,8 @@ Options:
 {options}
 
 Where the server is:   --url URL,   else KEYWARD_URL
-Which key signs:       --key FILE,  else KEYWARD_KEY_FILE, else the key's text in KEYWARD_KEY
+Which key signs:       --key FILE,  else KEYWARD_KEY_FILE, else the key's text in KEYWARD_KEY;
+                       --agent has ssh-agent sign
 Which workspace:       --workspace SLUG, else KEYWARD_WORKSPACE, else the only one that you are in
 For programs:          --json wherever something is listed or created
 
@@ -148,6 +152,7 @@ fn run(arguments: Arguments) -> Outcome {
             Command::Audit(command) => command.run().await,
             Command::Backup(command) => command.run().await,
             Command::Restore(command) => command.run().await,
+            Command::Doctor(command) => command.run().await,
             Command::Keygen(command) => command.run(),
             Command::Whoami(command) => command.run().await,
             Command::Request(command) => command.run().await,
@@ -176,5 +181,33 @@ mod tests {
             assert!(HELP.contains(&line), "{line}");
         }
         command.debug_assert();
+    }
+
+    /// Each command under this one, with its whole name.
+    fn walk<'a>(command: &'a clap::Command, name: &str, all: &mut Vec<(String, &'a clap::Command)>) {
+        for subcommand in command.get_subcommands() {
+            let name = format!("{name} {}", subcommand.get_name());
+            walk(subcommand, &name, all);
+            all.push((name, subcommand));
+        }
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_and_shows_it() {
+        let command = Arguments::command();
+        let mut all = Vec::new();
+        walk(&command, "keyward", &mut all);
+        assert!(all.len() > 50, "{}", all.len());
+        for (name, command) in all {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(about.len() > 8 && !about.ends_with('.'), "{name}: {about:?}");
+            let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(examples.contains("Examples:\n"), "{name} has no examples");
+            let shown = examples.lines().filter(|line| line.contains(&name) || line.contains("ssh-keygen"));
+            assert!(shown.count() > 0, "{name}: its examples show something else:\n{examples}");
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{name}: {} is not explained", argument.get_id());
+            }
+        }
     }
 }

@@ -88,6 +88,13 @@ pub(crate) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> 
     bytes(format!("{}\n", table.trim_fmt()).as_bytes())
 }
 
+/// Writes a line that begins with a word in the colour of what it means.
+pub(crate) fn painted_line(word: &str, rest: &str) -> Outcome {
+    let rest = rest.replace(char::is_control, " ");
+    let padding = &word[word.trim_end().len()..];
+    bytes(format!("{}{padding}{rest}\n", paint(word.trim_end())).as_bytes())
+}
+
 /// Writes a table, or what to do while there is nothing to show.
 pub(crate) fn list<const N: usize>(header: [&str; N], rows: &[[String; N]], empty: &str) -> Outcome {
     if rows.is_empty() && is_seen() { line(empty) } else { table(header, rows) }

@@ -13,6 +13,9 @@ use crate::{
 
 /// List the keys that a restore suspended, with their last use as far as the backup knows
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward admin list-suspended-keys --data /var/lib/keyward")]
 pub(crate) struct ListSuspendedKeys {
     #[command(flatten)]
     installation: InstallationArguments,
@@ -23,7 +26,10 @@ pub(crate) struct ListSuspendedKeys {
 
 /// Let keys that a restore suspended work again
 #[derive(Debug, clap::Args)]
-#[command(group(clap::ArgGroup::new("which").required(true).args(["all", "keys"])))]
+#[command(group(clap::ArgGroup::new("which").required(true).args(["all", "keys"])), after_help = "\
+Examples:
+  keyward admin confirm-keys --data /var/lib/keyward --key key_… --key key_…
+  keyward admin confirm-keys --data /var/lib/keyward --all")]
 pub(crate) struct ConfirmKeys {
     #[command(flatten)]
     installation: InstallationArguments,

@@ -32,6 +32,7 @@ Examples:
   keyward request GET https://keys.example.com/api/v1/me --key id_ed25519
   keyward request POST /api/v1/me/keys -d '{\"title\": \"CI\", \"public_key\": \"ssh-ed25519 AAAA…\"}' -i
   keyward request PUT https://api.example.com/v2/blobs/7 --data-binary @blob -H 'Content-Type: image/png'
+  keyward request GET /api/v1/me --agent            the key is in ssh-agent
   keyward request GET /api/v1/me --print            what would be signed, to compare with the server's view")]
 pub(crate) struct Request {
     /// GET, POST, …
@@ -97,6 +98,7 @@ impl Request {
             retries: 0,
             timeout: Duration::from_secs(self.max_time),
             max_answer_bytes: MAX_ANSWER_BYTES,
+            trusted_certificates: self.connection.trusted_certificates()?,
             ..ClientOptions::new(&url, signer.clone())
         };
         let client = Client::new(options)?;

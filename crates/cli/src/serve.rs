@@ -21,7 +21,7 @@ use crate::{
     log, output,
 };
 
-/// Runs the server until Ctrl-C or SIGTERM.
+/// Run the server until Ctrl-C or SIGTERM
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Every setting can stand in keyward.toml (`listen = \"127.0.0.1:8080\"`) or in a variable (`KEYWARD_LISTEN`); the flag

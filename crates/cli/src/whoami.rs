@@ -9,6 +9,7 @@ use crate::{connection::ConnectionArguments, failure::Outcome, output};
 #[command(after_help = "\
 Examples:
   keyward whoami --url https://keys.example.com --key ~/.ssh/id_ed25519
+  keyward whoami --url https://keys.example.com --agent --agent-key 'ann@laptop'
   KEYWARD_URL=https://keys.example.com KEYWARD_KEY=\"$CI_SECRET\" keyward whoami --json")]
 pub(crate) struct Whoami {
     #[command(flatten)]

@@ -5,6 +5,7 @@ mod api_key;
 mod audit;
 mod bearer_token;
 mod identity;
+mod integrity;
 mod invitation;
 mod member;
 mod nonce;

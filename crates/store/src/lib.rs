@@ -9,6 +9,7 @@ mod engine;
 mod error;
 pub mod identity;
 pub mod installation;
+pub mod integrity;
 pub mod invitation;
 pub mod member;
 mod migrations;

@@ -1,6 +1,6 @@
 //! `keyward audit`.
 
-use crate::support::Home;
+use crate::support::{Home, Town};
 
 fn installation() -> Home {
     let home = Home::new();
@@ -70,4 +70,33 @@ fn events_are_listed_latest_first_and_filtered() {
     assert_eq!(some.lines().count(), 2, "{some}");
     assert!(some.lines().nth(1).expect("an event").contains("member.add"), "{some}");
     assert!(home.run(&["audit", "list", "--workspace", "nowhere"]).refused().contains("list-workspaces"));
+}
+
+#[test]
+fn an_admin_reads_the_events_of_their_workspace_over_the_api() {
+    let town = Town::new();
+    town.run("bob", &["projects", "create", "Scenes"]).ok();
+    let listed = town.run("ann", &["audit", "list", "--principal", "bob@example.com"]).ok();
+    let actions: Vec<_> = listed.lines().filter_map(|line| line.split('\t').nth(3)).collect();
+    assert_eq!(actions, ["ACTION", "project.create", "invitation.accept"], "the latest first");
+    let event = town.run("ann", &["audit", "list", "--action", "project.create", "--json"]).json();
+    let at = event["items"][0]["at"].as_str().expect("a time").to_owned();
+    let key = event["items"][0]["key"].as_str().expect("a key").to_owned();
+    let count = |filter: &[&str]| {
+        let events = town.run("ann", &[&["audit", "list", "--json"], filter].concat()).json();
+        events["items"].as_array().expect("events").len()
+    };
+    assert_eq!(count(&["--with-key", &key, "--from", &at]), 1);
+    assert_eq!(count(&["--with-key", &key, "--to", &at]), 0);
+    assert_eq!(count(&["--limit", "2"]), 2);
+    // On the same machine the data directory tells of all workspaces, to who may read it.
+    let on_host = town.run("ann", &["audit", "list", "--data", "keyward-data", "--action", "workspace.create"]).ok();
+    assert_eq!(on_host.lines().count(), 3, "{on_host}");
+    let both = ["audit", "list", "--data", "keyward-data", "--url", &town.server.url];
+    assert!(town.run("ann", &both).refused().contains("choose one"));
+
+    let member = town.run("bob", &["audit", "list"]).refused();
+    assert!(member.contains("needs the role admin of the workspace"), "{member}");
+    let stranger = town.run("eve", &["audit", "list", "--workspace", "acme"]).refused();
+    assert!(stranger.contains("no workspace `acme` that you can see"), "{stranger}");
 }

@@ -65,6 +65,12 @@ fn the_guide_to_keys_from_the_terminal() {
 }
 
 #[test]
+fn the_page_about_the_command_line() {
+    let mut reader = Reader::at_a_server();
+    reader.follow("docs/command-line.md");
+}
+
+#[test]
 fn the_guide_to_the_encord_sdk() {
     let mut reader = Reader::at_a_server();
     reader.follow("docs/sdk.md");

@@ -1,12 +1,14 @@
 //! The real binary in temporary directories, as a person at a shell uses it.
 
 mod admin;
+mod agent;
 mod api_key;
 mod audit;
 mod backup;
 mod completions;
 mod crash;
 mod demo;
+mod doctor;
 mod faults;
 mod guides;
 mod help;
@@ -14,6 +16,7 @@ mod invitation;
 mod keygen;
 mod member;
 mod project;
+mod refusals;
 mod request;
 mod serve;
 mod service_account;

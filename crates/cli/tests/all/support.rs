@@ -174,6 +174,39 @@ impl Town {
     }
 }
 
+/// A server that is none of ours: it answers each connection with the next line of its script, whatever it is asked.
+pub(crate) struct Scripted {
+    pub(crate) url: String,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Scripted {
+    /// Each answer is written out from `HTTP/1.1` on, with `\n` for line ends.
+    pub(crate) fn answering(script: &[String]) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let script = script.to_vec();
+        let thread = std::thread::spawn(move || {
+            for answer in script {
+                let (mut stream, _) = listener.accept().expect("a connection");
+                let mut lines = BufReader::new(stream.try_clone().expect("a socket")).lines();
+                while !lines.next().expect("a line").expect("text").is_empty() {}
+                let (head, content) = answer.split_once("\n\n").unwrap_or((&answer, ""));
+                let head = head.replace('\n', "\r\n");
+                let length = content.len();
+                write!(stream, "{head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{content}")
+                    .expect("the client reads");
+            }
+        });
+        Self { url, thread }
+    }
+
+    /// Returns when the script has come to its end.
+    pub(crate) fn finish(self) {
+        self.thread.join().expect("the script");
+    }
+}
+
 impl From<Output> for Ran {
     fn from(output: Output) -> Self {
         Self {

@@ -136,6 +136,6 @@ impl App {
     }
 }
 
-fn require_host(caller: &Caller) -> Result<(), Denied> {
+pub(super) fn require_host(caller: &Caller) -> Result<(), Denied> {
     if caller.principal.identity().is_none() { Ok(()) } else { Err(Denied::NotFound) }
 }

@@ -1,0 +1,409 @@
+//! `keyward doctor`: looks an installation over, and says what is wrong with it and what to do.
+
+use std::{
+    fs, io,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use client::{Clock as _, KeySource, PrivateKey, SystemClock};
+use domain::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
+use serde::Serialize;
+use server::app::{AuditFilter, Paging};
+
+use crate::{
+    configuration::{Configuration, InstallationArguments, ServerArguments, setting_origins},
+    connection::probe,
+    data_directory::DataDirectory,
+    failure::{Failure, Outcome},
+    host::{Missing, on_host},
+    output,
+    progress::show_progress,
+};
+
+/// Below this, writes fail soon.
+const LITTLE_SPACE: u64 = 64 << 20;
+/// Below this, somebody should look.
+const SOME_SPACE: u64 = 1 << 30;
+/// A native signature may be this far ahead; what is off by more is refused.
+const WINDOW_SECONDS: i64 = 30;
+/// Clocks that are looked after agree better than this.
+const SMALL_SKEW_SECONDS: i64 = 2;
+/// How far the wall clock may part from the time since boot while we look.
+const JUMP: Duration = Duration::from_secs(1);
+
+/// Look an installation over: settings, data directory, database, audit log, disk, clock
+///
+/// Changes nothing, and works beside a running server or without one. Each line is `ok`, `warn` or `fail`, with what to do
+/// next; the exit status is 1 if anything fails.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward doctor
+  keyward doctor --data /var/lib/keyward --url https://keys.example.com     and compare clocks with a server
+  keyward doctor --json                                                     for monitoring")]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    installation: InstallationArguments,
+    /// A server to compare this machine's clock with [default: the one that runs on the data directory]
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// Trust this certificate authority, too, in PEM
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// How something is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    Ok,
+    Warn,
+    Fail,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    status: Status,
+    /// What was seen.
+    detail: String,
+    /// What to do next, where something is to be done.
+    next: Option<String>,
+}
+
+/// All that was looked at.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    checks: Vec<Check>,
+}
+
+impl Report {
+    fn ok(&mut self, name: &'static str, detail: impl Into<String>) {
+        self.checks.push(Check { name, status: Status::Ok, detail: detail.into(), next: None });
+    }
+
+    fn warn(&mut self, name: &'static str, detail: impl Into<String>, next: impl Into<String>) {
+        self.checks.push(Check { name, status: Status::Warn, detail: detail.into(), next: Some(next.into()) });
+    }
+
+    fn fail(&mut self, name: &'static str, detail: impl Into<String>, next: impl Into<String>) {
+        self.checks.push(Check { name, status: Status::Fail, detail: detail.into(), next: Some(next.into()) });
+    }
+
+    fn status(&self) -> Status {
+        self.checks.iter().map(|check| check.status).max().unwrap_or(Status::Ok)
+    }
+}
+
+impl Doctor {
+    pub(crate) async fn run(self) -> Outcome {
+        let before = clock_distance();
+        let mut report = Report::default();
+        let arguments = ServerArguments { installation: self.installation.clone(), ..Default::default() };
+        if let Some(configuration) = check_settings(&mut report, &arguments) {
+            check_tls_files(&mut report, &configuration);
+            if let Some(directory) = check_data_directory(&mut report, &configuration.data) {
+                check_files(&mut report, &directory);
+                check_disk(&mut report, directory.path());
+                let running = check_server(&mut report, &directory);
+                self.check_installation(&mut report).await;
+                self.compare_clocks(&mut report, running).await?;
+            }
+        }
+        check_client_key(&mut report);
+        check_jumps(&mut report, before, clock_distance());
+        if self.json {
+            output::json(&serde_json::json!({"status": report.status(), "checks": report.checks}))?;
+        } else {
+            report.print()?;
+        }
+        if report.status() == Status::Fail { Err(Failure::Printed) } else { Ok(()) }
+    }
+
+    /// Everything that takes an open database.
+    async fn check_installation(&self, report: &mut Report) {
+        let looked = on_host(&self.installation, Missing::Refuse, async |app, host| {
+            let findings = show_progress("reading the whole database", app.check_integrity(host)).await?;
+            let audit = show_progress("verifying the audit log", app.verify_audit_log(host, None)).await?;
+            let latest = Paging { after: None, limit: Some(1) };
+            let latest = app.list_all_audit_events(host, &AuditFilter::default(), &latest).await?;
+            Ok((findings, audit, latest.items.first().map(|event| event.at)))
+        });
+        let (findings, audit, latest) = match looked.await {
+            Ok(looked) => looked,
+            Err(failure) => {
+                return report.fail(
+                    "database",
+                    failure.to_string(),
+                    "stop the server, keep a copy of the files as they are, and restore a backup (`keyward restore`)",
+                );
+            }
+        };
+        match findings.first() {
+            None => report.ok("database", "the file is whole"),
+            Some(finding) => report.fail(
+                "database",
+                format!("the file is damaged, in {} places at least: {finding}", findings.len()),
+                "stop the server, keep a copy of the files as they are, and restore a backup (`keyward restore`)",
+            ),
+        }
+        match audit.findings.first() {
+            None => report.ok("audit log", format!("intact in itself, {} events", audit.size)),
+            Some(finding) => report.fail(
+                "audit log",
+                finding.to_string(),
+                "`keyward audit verify` lists all findings; keep the database as it is, and compare it with a backup",
+            ),
+        }
+        let now = SystemClock.now();
+        match latest {
+            Some(latest) if now < latest => report.fail(
+                "clock",
+                format!("it says {}, and the latest event is of {}", output::exact(now), output::exact(latest)),
+                "set the clock (`timedatectl set-ntp true` on Linux): until then, signatures are judged by a wrong time",
+            ),
+            _ => report.ok("clock", format!("it says {}, after the latest event", output::exact(now))),
+        }
+    }
+
+    /// Compares with the server that is named, or that runs here.
+    async fn compare_clocks(&self, report: &mut Report, running: Option<String>) -> Outcome {
+        let Some(url) = self.url.clone().or(running) else { return Ok(()) };
+        let ca = match &self.ca_file {
+            None => None,
+            Some(file) => Some(fs::read(file).map_err(|error| {
+                Failure::new(format!("{} cannot be read ({error}): name the authority's certificate", file.display()))
+            })?),
+        };
+        match show_progress(&format!("waiting for {url}"), probe(&url, ca)).await {
+            Err(failure) => report.fail("server answers", failure.to_string(), "`keyward serve` starts it"),
+            Ok(answer) if !answer.is_ready => report.fail(
+                "server answers",
+                format!("{url} says that it is not ready"),
+                "look at the server's log: its database does not answer, or it holds no lease",
+            ),
+            Ok(answer) => {
+                report.ok("server answers", format!("{url} is ready"));
+                match answer.date {
+                    None => report.warn("clocks", format!("{url} tells no time"), "ask Keyward itself, not a proxy"),
+                    Some(date) => compare(report, SystemClock.now(), date),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn compare(report: &mut Report, here: Timestamp, there: Timestamp) {
+    let skew = here.as_second() - there.as_second();
+    let detail =
+        format!("this machine is {} s {} the server", skew.abs(), if skew < 0 { "behind" } else { "ahead of" });
+    let next = "set the clock that is off (`timedatectl set-ntp true` on Linux)";
+    if skew.abs() <= SMALL_SKEW_SECONDS {
+        report.ok("clocks", "this machine and the server agree");
+    } else if skew.abs() <= WINDOW_SECONDS {
+        report.warn("clocks", detail, next);
+    } else {
+        report.fail("clocks", format!("{detail}: what is signed here is refused there"), next);
+    }
+}
+
+fn check_settings(report: &mut Report, arguments: &ServerArguments) -> Option<Configuration> {
+    let read = Configuration::read(arguments).and_then(|configuration| {
+        configuration.validate()?;
+        Ok((configuration, setting_origins(arguments)?))
+    });
+    match read {
+        Ok((configuration, origins)) => {
+            let told = origins.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            let told = if told.is_empty() { "nothing is set, the defaults hold".to_owned() } else { told };
+            report.ok("settings", told);
+            Some(configuration)
+        }
+        Err(failure) => {
+            report.fail("settings", failure.to_string(), "put it right: the server would not start");
+            None
+        }
+    }
+}
+
+fn check_tls_files(report: &mut Report, configuration: &Configuration) {
+    let Ok(Some(files)) = configuration.tls() else { return };
+    for (name, path, is_secret) in [("TLS certificate", &files.certificate, false), ("TLS key", &files.key, true)] {
+        check_file(report, name, path, is_secret);
+    }
+}
+
+fn check_data_directory(report: &mut Report, path: &Path) -> Option<DataDirectory> {
+    let shown = path.display();
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            report.fail(
+                "data directory",
+                format!("{shown} is not there"),
+                "name it with `--data` or KEYWARD_DATA, or begin an installation with `keyward serve`",
+            );
+            return None;
+        }
+        Err(error) => {
+            report.fail("data directory", format!("{shown}: {error}"), "run this as the user that runs keyward");
+            return None;
+        }
+    };
+    let (mode, owner) = (metadata.permissions().mode() & 0o777, metadata.uid());
+    let access = rustix::fs::access(path, rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK);
+    if !metadata.is_dir() {
+        report.fail("data directory", format!("{shown} is no directory"), "name the directory with `--data`");
+        return None;
+    }
+    if let Err(error) = access {
+        let next = "run this as the user that runs keyward, and see that the file system is mounted for writing";
+        report.fail("data directory", format!("{shown} cannot be written to ({error})"), next);
+    } else if mode & 0o077 != 0 {
+        let next = format!("chmod 700 {}", output::shell_word(&shown.to_string()));
+        report.fail("data directory", format!("others can look into {shown} (mode {mode:03o})"), next);
+    } else if let Some(own) = own_user().filter(|own| *own != owner) {
+        let detail = format!("{shown} belongs to user {owner}, and this is user {own}");
+        report.warn("data directory", detail, "run keyward as one user, always: what root writes, others cannot");
+    } else {
+        report.ok("data directory", format!("{shown}, for its owner alone"));
+    }
+    match DataDirectory::open(path) {
+        Ok(directory) => Some(directory),
+        Err(failure) => {
+            report.fail("database", failure.to_string(), "name the right directory with `--data`");
+            None
+        }
+    }
+}
+
+/// Whose this process is, where the system tells.
+fn own_user() -> Option<u32> {
+    fs::metadata("/proc/self").ok().map(|metadata| metadata.uid())
+}
+
+fn check_files(report: &mut Report, directory: &DataDirectory) {
+    check_file(report, "database file", &directory.path().join("keyward.db"), true);
+    check_file(report, "installation key", &directory.path().join("installation.key"), true);
+}
+
+/// A file that must be there, and be its owner's alone if it is secret.
+fn check_file(report: &mut Report, name: &'static str, path: &Path, is_secret: bool) {
+    let shown = path.display();
+    match fs::File::open(path).and_then(|file| file.metadata()) {
+        Err(error) => report.fail(
+            name,
+            format!("{shown} cannot be read ({error})"),
+            "put it back from its copy, or run this as the user that runs keyward",
+        ),
+        Ok(metadata) => {
+            let mode = metadata.permissions().mode() & 0o777;
+            if is_secret && mode & 0o077 != 0 {
+                let next = format!("chmod 600 {}", output::shell_word(&shown.to_string()));
+                report.fail(name, format!("others can read {shown} (mode {mode:03o})"), next);
+            } else {
+                report.ok(name, shown.to_string());
+            }
+        }
+    }
+}
+
+fn check_disk(report: &mut Report, path: &Path) {
+    let space = match rustix::fs::statvfs(path) {
+        Ok(space) => space,
+        Err(error) => {
+            return report.warn("disk", format!("free space is not to be had ({error})"), "look with `df`");
+        }
+    };
+    let free = space.f_bavail.saturating_mul(space.f_frsize);
+    let detail = format!("{} MiB free", free >> 20);
+    let no_inodes = space.f_files > 0 && space.f_favail < 100;
+    if free < LITTLE_SPACE {
+        report.fail("disk", detail, "free some space: writes fail when there is none");
+    } else if no_inodes {
+        report.fail("disk", "hardly a free inode", "remove files that nobody needs");
+    } else if free < SOME_SPACE {
+        report.warn("disk", detail, "free some space");
+    } else {
+        report.ok("disk", detail);
+    }
+}
+
+/// The URL of the server that runs here, if one does.
+fn check_server(report: &mut Report, directory: &DataDirectory) -> Option<String> {
+    match directory.is_served() {
+        Ok(true) => {
+            let url = directory.server_url();
+            let at = url.as_ref().map_or_else(String::new, |url| format!(", at {url}"));
+            report.ok("server", format!("runs on this data directory{at}"));
+            url
+        }
+        Ok(false) => {
+            report.ok("server", "none runs on this data directory");
+            None
+        }
+        Err(failure) => {
+            report.warn("server", failure.to_string(), "run this as the user that runs keyward");
+            None
+        }
+    }
+}
+
+/// The key that client commands on this machine would sign with, if a variable names one.
+fn check_client_key(report: &mut Report) {
+    let Some(source @ KeySource::File(_)) = KeySource::choose(None, std::env::var_os("KEYWARD_KEY_FILE"), None) else {
+        return;
+    };
+    match PrivateKey::load(&source) {
+        Ok(key) => report.ok("client key", format!("KEYWARD_KEY_FILE is {}, for its owner alone", key.fingerprint())),
+        Err(error) => report.fail("client key", error.to_string(), "put it right, or take KEYWARD_KEY_FILE out"),
+    }
+}
+
+fn check_jumps(report: &mut Report, before: i128, after: i128) {
+    let jump = Duration::from_nanos(u64::try_from((after - before).unsigned_abs()).unwrap_or(u64::MAX));
+    if jump > JUMP {
+        report.fail(
+            "clock runs evenly",
+            format!("it jumped by {jump:?} while this ran"),
+            "see what sets it: one time service alone should, and slowly; leases end when the clock jumps",
+        );
+    } else {
+        report.ok("clock runs evenly", "no jump while this ran");
+    }
+}
+
+/// How far the wall clock is from the time since boot, in nanoseconds: what only a jump changes.
+fn clock_distance() -> i128 {
+    let nanoseconds = |id| {
+        let time = clock_gettime(id);
+        i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec)
+    };
+    nanoseconds(ClockId::Realtime) - nanoseconds(ClockId::Boottime)
+}
+
+impl Report {
+    fn print(&self) -> Outcome {
+        let width = self.checks.iter().map(|check| check.name.len()).max().unwrap_or_default();
+        for Check { name, status, detail, next } in &self.checks {
+            let status = match status {
+                Status::Ok => "ok",
+                Status::Warn => "warn",
+                Status::Fail => "fail",
+            };
+            output::painted_line(&format!("{status:4}"), &format!("  {name:width$}  {detail}"))?;
+            if let Some(next) = next {
+                output::line(format!("      {:width$}  next: {next}", ""))?;
+            }
+        }
+        Ok(())
+    }
+}
