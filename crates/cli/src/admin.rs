@@ -24,7 +24,7 @@ use crate::{
 Examples:
   keyward admin create-user --email ann@example.com --name Ann --operator
   keyward admin create-workspace --name Acme --slug acme --admin ann@example.com
-  keyward admin add-key --user ann@example.com --title laptop --public-key-file ~/.ssh/id_ed25519.pub
+  keyward admin add-key --user ann@example.com --title work --public-key-file ~/.ssh/id_ed25519.pub
   keyward admin set-quota --workspace acme --service-accounts 5")]
 pub(crate) enum Admin {
     CreateUser(CreateUser),
@@ -47,7 +47,7 @@ pub(crate) enum Admin {
 #[command(after_help = "\
 Examples:
   keyward admin create-user --email ann@example.com --name Ann --operator
-  printf %s \"$PASSWORD\" | keyward admin create-user --email ann@example.com --name Ann --password-stdin")]
+  keyward admin create-user --email ann@example.com --name Ann --password-stdin < password")]
 pub(crate) struct CreateUser {
     #[command(flatten)]
     common: Common,
@@ -88,7 +88,7 @@ pub(crate) struct CreateWorkspace {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  keyward admin create-service-account --workspace acme --name ci-bot --description 'Builds and deploys'")]
+  keyward admin create-service-account --workspace acme --name ci-bot --role admin")]
 pub(crate) struct CreateServiceAccount {
     #[command(flatten)]
     common: Common,
@@ -112,8 +112,9 @@ pub(crate) struct CreateServiceAccount {
     group(clap::ArgGroup::new("owner").required(true).args(["user", "service_account"])),
     after_help = "\
 Examples:
-  keyward admin add-key --user ann@example.com --title laptop --public-key-file ~/.ssh/id_ed25519.pub
-  keyward admin add-key --service-account ci-bot@acme.sa.keyward.local --title runner --public-key-file runner.pub"
+  keyward admin add-key --user ann@example.com --title work --public-key-file ~/.ssh/id_ed25519.pub
+  keyward admin add-key --service-account ci-bot@acme.sa.keyward.local \\
+      --title runner --public-key-file runner.pub"
 )]
 pub(crate) struct AddKey {
     #[command(flatten)]

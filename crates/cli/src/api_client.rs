@@ -113,7 +113,7 @@ impl ApiClient {
         };
         let told = next.map_or_else(|| error.to_string(), |next| format!("{error}\nnext: {next}"));
         match error {
-            ClientError::Problem(problem) => Failure::Refused { told, problem },
+            ClientError::Problem(problem) | ClientError::Clock { problem, .. } => Failure::Refused { told, problem },
             _ => Failure::Told(told),
         }
     }

@@ -111,7 +111,7 @@ pub(crate) struct Add {
     owner: Owner,
 }
 
-/// Show a key: who made it, with which key, when it ends, when and from where it was last used
+/// Show a key: who made it, its last use, when it ends
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -160,7 +160,7 @@ pub(crate) struct Disable {
 #[command(after_help = "\
 Examples:
   keyward keys enable laptop
-  keyward keys enable runner --service-account ci-bot --expires-at 90d     one that has expired gets a new end")]
+  keyward keys enable runner -s ci-bot --expires-at 90d     one that has expired gets a new end")]
 pub(crate) struct Enable {
     #[command(flatten)]
     which: Which,
@@ -301,7 +301,7 @@ impl Add {
 /// Takes a pair away that the server has refused. One that it may have taken stays.
 fn take_back(file: &Path, failure: Failure) -> Failure {
     let public = PathBuf::from(format!("{}.pub", file.display()));
-    if failure.code().is_none() {
+    if !failure.is_refusal() {
         return Failure::new(format!(
             "{failure}\nnext: `keyward keys list` shows whether the key was registered all the same; if not, register {} \
              with `keyward keys add`",

@@ -10,7 +10,7 @@ use crate::{Arguments, failure::Outcome, output};
 #[command(after_help = "\
 Examples:
   keyward completions bash > ~/.local/share/bash-completion/completions/keyward
-  keyward completions zsh > ~/.zfunc/_keyward                 with `fpath+=~/.zfunc` before compinit in ~/.zshrc
+  keyward completions zsh > ~/.zfunc/_keyward     with `fpath+=~/.zfunc` before compinit in ~/.zshrc
   keyward completions fish > ~/.config/fish/completions/keyward.fish
   keyward completions powershell >> $PROFILE
   keyward completions elvish >> ~/.config/elvish/rc.elv")]

@@ -10,24 +10,26 @@ use crate::{
     failure::{Failure, Outcome},
 };
 
+/// Named at each flag: a heading for all that follow would reach the flags of whoever takes these in.
+const CONNECTION: &str = "Connection";
+
 /// Where the server is, and who signs.
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArguments {
     /// Where Keyward is, such as https://keys.example.com [env: KEYWARD_URL]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, help_heading = CONNECTION, value_name = "URL")]
     url: Option<String>,
     /// The private key file; else KEYWARD_KEY_FILE names it, else KEYWARD_KEY holds the key's text
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["agent", "agent_key"])]
+    #[arg(long, help_heading = CONNECTION, value_name = "FILE", conflicts_with_all = ["agent", "agent_key"])]
     key: Option<PathBuf>,
     /// Have ssh-agent sign (SSH_AUTH_SOCK) [env: KEYWARD_AGENT=1, where no key is given]
-    #[arg(long)]
+    #[arg(long, help_heading = CONNECTION)]
     agent: bool,
     /// Which key of ssh-agent: its fingerprint, its comment or its .pub file [env: KEYWARD_AGENT_KEY]
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, help_heading = CONNECTION, value_name = "KEY")]
     agent_key: Option<String>,
     /// Trust this certificate authority, too, in PEM [env: KEYWARD_CA_FILE]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = CONNECTION, value_name = "FILE")]
     ca_file: Option<PathBuf>,
 }
 

@@ -35,6 +35,11 @@ impl Failure {
         }
     }
 
+    /// Whether the server refused for good and changed nothing. Of what it answers with 5xx, that is not certain.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { problem, .. } if (400..500).contains(&problem.status))
+    }
+
     /// The server's word for why a credential was not accepted, where the signature itself was good.
     pub(crate) fn reason(&self) -> Option<&str> {
         match self {

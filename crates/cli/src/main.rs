@@ -42,8 +42,18 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "keyward", version, max_term_width = 120, help_template = HELP)]
 struct Arguments {
-    /// When to colour [env: NO_COLOR turns it off]
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    /// Colour: `auto` (where a person looks, unless NO_COLOR is set), `always` or `never`
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "WHEN",
+        help_heading = "Global options",
+        hide_possible_values = true,
+        hide_default_value = true,
+        display_order = 1000
+    )]
     color: ColourChoice,
     #[command(subcommand)]
     command: Command,
@@ -205,6 +215,9 @@ mod tests {
             assert!(examples.contains("Examples:\n"), "{name} has no examples");
             let shown = examples.lines().filter(|line| line.contains(&name) || line.contains("ssh-keygen"));
             assert!(shown.count() > 0, "{name}: its examples show something else:\n{examples}");
+            // What is wider is broken in the middle on the terminals of many.
+            let mut lines = examples.lines().filter(|line| line.starts_with("  "));
+            assert!(lines.all(|line| line.chars().count() <= 100), "{name}:\n{examples}");
             for argument in command.get_arguments() {
                 assert!(argument.get_help().is_some(), "{name}: {} is not explained", argument.get_id());
             }

@@ -31,9 +31,9 @@ const MAX_ANSWER_BYTES: usize = 1 << 30;
 Examples:
   keyward request GET https://keys.example.com/api/v1/me --key id_ed25519
   keyward request POST /api/v1/me/keys -d '{\"title\": \"CI\", \"public_key\": \"ssh-ed25519 AAAA…\"}' -i
-  keyward request PUT https://api.example.com/v2/blobs/7 --data-binary @blob -H 'Content-Type: image/png'
+  keyward request PUT https://example.com/v2/blobs/7 --data-binary @blob -H 'Content-Type: a/b'
   keyward request GET /api/v1/me --agent            the key is in ssh-agent
-  keyward request GET /api/v1/me --print            what would be signed, to compare with the server's view")]
+  keyward request GET /api/v1/me --print            what would be signed, to compare")]
 pub(crate) struct Request {
     /// GET, POST, …
     method: Method,

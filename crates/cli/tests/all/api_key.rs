@@ -162,3 +162,28 @@ fn a_person_sees_a_table_with_colours_unless_they_want_none() {
     let shown = town.run("bob", &["keys", "show", "bob", "--color", "always"]).ok();
     assert!(shown.contains("\x1b[32mactive\x1b[0m"), "{shown:?}");
 }
+
+#[test]
+fn a_person_who_waits_sees_that_something_goes_on() {
+    use std::io::{Read as _, Write as _};
+    let town = Town::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let mut child = town.at_terminal("bob", &["keys", "list", "--url", &url]).spawn().expect("script starts");
+    // The server answers once the sign was seen.
+    let (mut stream, _) = listener.accept().expect("a connection");
+    let mut terminal = child.stdout.take().expect("a pipe");
+    let mut seen = Vec::new();
+    let mut byte = [0];
+    while !String::from_utf8_lossy(&seen).contains(&format!("waiting for {url}")) {
+        assert_eq!(terminal.read(&mut byte).expect("a byte"), 1, "{}", String::from_utf8_lossy(&seen));
+        seen.push(byte[0]);
+    }
+    let page = r#"{"items": [], "next": null}"#;
+    write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{page}", page.len())
+        .expect("an answer");
+    let mut rest = String::new();
+    terminal.read_to_string(&mut rest).expect("text");
+    assert!(rest.contains("no keys: `keyward keys add --generate FILE`"), "{rest}");
+    assert!(child.wait().expect("an end").success());
+}
