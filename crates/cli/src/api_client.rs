@@ -155,9 +155,12 @@ fn next_step(problem: &Problem) -> Option<String> {
             Some("ask whoever runs this installation".to_owned())
         }
         codes::NOT_FOUND => Some("`keyward whoami` shows who you are here, and your workspaces".to_owned()),
-        codes::DUPLICATE_KEY => {
-            member("key").map(|key| format!("it is {key} of {}", member("owner").unwrap_or("somebody else")))
-        }
+        codes::DUPLICATE_KEY => Some(match member("key") {
+            Some(key) => format!("it is {key} of {}", member("owner").unwrap_or("somebody else")),
+            None => "`keyward keys add --generate FILE` makes and registers a new pair; if somebody else registered \
+                         your key, your keys page takes it with a proof"
+                .to_owned(),
+        }),
         codes::LAST_ADMIN => Some("`keyward members set-role EMAIL admin` makes another".to_owned()),
         codes::SUCCESSOR_REQUIRED => {
             let projects = problem.members.get("projects").and_then(|projects| projects.as_array());

@@ -79,6 +79,7 @@ fn a_public_key_comes_by_standard_input_and_a_private_one_is_not_sent() {
     // Where it is, is told only to who may see that place.
     let elsewhere = town.run("eve", &["keys", "add", "other.pub", "--title", "t"]).refused();
     assert!(elsewhere.contains("registered already") && !elsewhere.contains("key_"), "{elsewhere}");
+    assert!(elsewhere.contains("with a proof"), "{elsewhere}");
 }
 
 #[test]

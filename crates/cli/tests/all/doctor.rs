@@ -112,7 +112,7 @@ fn a_clock_that_is_off_is_told_from_the_servers_date() {
     assert_eq!(check(&nowhere, "server answers")["status"], "fail");
 
     // Where nobody asked for it, a public address that leads nowhere from here is no fault of the installation.
-    home.write("keyward.toml", "public_url = \"https://keys.invalid\"\n");
+    home.write("keyward.toml", "public_url = \"http://127.0.0.1:1\"\n");
     let _server = home.serve();
     let behind_proxy = home.run(&["doctor", "--json"]).json();
     assert_eq!(check(&behind_proxy, "server answers")["status"], "warn", "{behind_proxy}");
