@@ -8,11 +8,16 @@ use std::{
 };
 
 use client::{Clock as _, SystemClock};
-use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets::NOTHING};
+use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, presets::NOTHING};
 use domain::Timestamp;
 use serde::Serialize;
 
 use crate::failure::{Failure, Outcome};
+
+/// Blanks between columns.
+const GAP: u16 = 2;
+/// Columns that may be broken into lines. What is copied from the others, such as a fingerprint, stays in one piece.
+const PROSE: [&str; 4] = ["TITLE", "NAME", "DESCRIPTION", "DETAIL"];
 
 /// When to colour.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
@@ -62,7 +67,8 @@ pub(crate) fn json(value: &impl Serialize) -> Outcome {
     bytes(format!("{text}\n").as_bytes())
 }
 
-/// Writes columns under a header: for a person as wide as the terminal, for a pipe separated by tabs.
+/// Writes columns under a header: for a pipe separated by tabs, for a person as wide as the terminal. Where that is too
+/// narrow, ids give way: things have names, `show` and `--json` have the rest.
 pub(crate) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> Outcome {
     let clean = |cell: &String| cell.replace(char::is_control, " ");
     if !is_seen() {
@@ -82,8 +88,15 @@ pub(crate) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> 
     for row in rows {
         table.add_row(row.each_ref().map(|cell| coloured(clean(cell))));
     }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+    let natural_width: u16 = table.column_max_content_widths().iter().map(|width| width + GAP).sum();
+    let is_too_wide = table.width().is_some_and(|width| natural_width > width);
+    for (column, name) in table.column_iter_mut().zip(header) {
+        column.set_padding((0, GAP));
+        if is_too_wide && name == "ID" {
+            column.set_constraint(ColumnConstraint::Hidden);
+        } else if !PROSE.contains(&name) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
     bytes(format!("{}\n", table.trim_fmt()).as_bytes())
 }

@@ -157,6 +157,13 @@ fn a_person_sees_a_table_with_colours_unless_they_want_none() {
     let seen = town.run_at_terminal("bob", &["keys", "list"], "").ok();
     assert!(seen.contains("\x1b[1m") && seen.contains("active"), "{seen:?}");
     assert!(!seen.contains('\t'), "{seen:?}");
+    // What is copied stays in one piece on a narrow terminal, too.
+    let fingerprint = town.home.tool("ssh-keygen", &["-lf", "bob.pub"]);
+    let fingerprint = fingerprint.split_whitespace().nth(1).expect("a fingerprint");
+    let narrow = town.at_terminal(60, "bob", &["keys", "list"]).output().expect("script starts");
+    let narrow = String::from_utf8(narrow.stdout).expect("text");
+    assert!(seen.contains(fingerprint) && narrow.contains(fingerprint), "{narrow:?}");
+    assert!(seen.contains("key_") && !narrow.contains("key_"), "ids give way: {narrow:?}");
     assert!(seen.contains("never") || seen.contains("now"), "moments are told as people do: {seen:?}");
     let plain = town.run_at_terminal("bob", &["keys", "list", "--color", "never"], "").ok();
     assert!(!plain.contains('\x1b') && plain.contains("active"), "{plain:?}");
@@ -170,7 +177,7 @@ fn a_person_who_waits_sees_that_something_goes_on() {
     let town = Town::new();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
-    let mut child = town.at_terminal("bob", &["keys", "list", "--url", &url]).spawn().expect("script starts");
+    let mut child = town.at_terminal(80, "bob", &["keys", "list", "--url", &url]).spawn().expect("script starts");
     // The server answers once the sign was seen.
     let (mut stream, _) = listener.accept().expect("a connection");
     let mut terminal = child.stdout.take().expect("a pipe");

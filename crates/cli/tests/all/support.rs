@@ -160,15 +160,15 @@ impl Town {
 
     /// Runs `keyward` as this person at a terminal of 200 columns, where they type `input`.
     pub(crate) fn run_at_terminal(&self, who: &str, arguments: &[&str], input: &str) -> Ran {
-        let mut child = self.at_terminal(who, arguments).spawn().expect("script starts");
+        let mut child = self.at_terminal(200, who, arguments).spawn().expect("script starts");
         child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("script reads");
         child.wait_with_output().expect("keyward ends").into()
     }
 
-    /// `keyward` as this person at a terminal.
-    pub(crate) fn at_terminal(&self, who: &str, arguments: &[&str]) -> Command {
+    /// `keyward` as this person at a terminal of that many columns.
+    pub(crate) fn at_terminal(&self, columns: u16, who: &str, arguments: &[&str]) -> Command {
         let line = arguments.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
-        let line = format!("stty cols 200; {} {line}", env!("CARGO_BIN_EXE_keyward"));
+        let line = format!("stty cols {columns}; {} {line}", env!("CARGO_BIN_EXE_keyward"));
         let mut command = Command::new("script");
         command.args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"]);
         command.current_dir(self.home.path()).env_clear().env("HOME", self.home.path()).env("PATH", "/usr/bin:/bin");
