@@ -28,6 +28,7 @@ Examples:
   keyward admin set-quota --workspace acme --service-accounts 5")]
 pub(crate) enum Admin {
     CreateUser(CreateUser),
+    SetPassword(SetPassword),
     CreateWorkspace(CreateWorkspace),
     CreateServiceAccount(CreateServiceAccount),
     AddKey(AddKey),
@@ -63,6 +64,24 @@ pub(crate) struct CreateUser {
     /// They run the installation
     #[arg(long)]
     operator: bool,
+}
+
+/// Set the password of a user who has none or has forgotten it, and end their sessions
+///
+/// Keys are not touched. Tell them the password on another way than by mail, and to change it in their profile.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  printf %s \"$PASSWORD\" | keyward admin set-password --email ann@example.com --password-stdin")]
+pub(crate) struct SetPassword {
+    /// Whose
+    #[arg(long)]
+    email: String,
+    /// Read a password of 12 characters or more from standard input
+    #[arg(long, required = true)]
+    password_stdin: bool,
+    #[command(flatten)]
+    installation: InstallationArguments,
 }
 
 /// Create a workspace; its first admin joins at once if they are a user, and is invited if not
@@ -178,6 +197,7 @@ impl Admin {
     pub(crate) async fn run(self) -> Outcome {
         match self {
             Self::CreateUser(command) => command.run().await,
+            Self::SetPassword(command) => command.run().await,
             Self::CreateWorkspace(command) => command.run().await,
             Self::CreateServiceAccount(command) => command.run().await,
             Self::AddKey(command) => command.run().await,
@@ -209,6 +229,19 @@ impl CreateUser {
              add-key{data} --user {} --title TITLE --public-key-file FILE",
             user.email, user.email
         ))
+    }
+}
+
+impl SetPassword {
+    async fn run(self) -> Outcome {
+        let password = read_password()?;
+        let user = on_host(&self.installation, Missing::Refuse, async |app, host| {
+            let user = app.find_user_by_email(host, &self.email).await?;
+            app.set_password(host, user.id, password).await?;
+            Ok(user)
+        })
+        .await?;
+        output::line(format!("{} signs in with this password from now on; all sessions are ended", user.email))
     }
 }
 

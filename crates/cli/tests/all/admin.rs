@@ -28,6 +28,22 @@ fn a_key_that_was_added_works_at_once_and_one_that_was_revoked_no_more() {
 }
 
 #[test]
+fn who_has_no_password_or_forgot_it_gets_one_on_the_host() {
+    let home = Home::new();
+    home.create_operator();
+    let server = home.serve();
+    let set = ["admin", "set-password", "--email", "ann@example.com", "--password-stdin"];
+    let refused = home.run_with_input(&set, "password1234\n").refused();
+    assert!(refused.contains("guessers"), "{refused}");
+    home.run_with_input(&set, "walrus trombone cathedral\n").ok();
+    assert!(server.takes_password("ann@example.com", "walrus trombone cathedral"));
+    home.run_with_input(&set, "gravel umbrella saxophone\n").ok();
+    assert!(!server.takes_password("ann@example.com", "walrus trombone cathedral"));
+    assert!(server.takes_password("ann@example.com", "gravel umbrella saxophone"));
+    assert!(home.run(&["audit", "list"]).ok().contains("user.set_password"));
+}
+
+#[test]
 fn a_service_account_is_set_up_on_the_host_alone() {
     let home = Home::new();
     home.create_operator();

@@ -283,6 +283,16 @@ impl Running {
         self.child.wait().expect("keyward ends").code()
     }
 
+    /// Whether somebody can sign in to the pages with this password.
+    pub(crate) fn takes_password(&self, email: &str, password: &str) -> bool {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "-o", "/dev/null", "-w", "%{http_code}", "-H", &format!("Origin: {}", self.url)]);
+        curl.args(["--data-urlencode", &format!("email={email}"), "--data-urlencode", &format!("password={password}")]);
+        let status = Ran::from(curl.arg(format!("{}/sign-in", self.url)).output().expect("curl starts")).ok();
+        assert!(matches!(status.as_str(), "303" | "401"), "{status}");
+        status == "303"
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

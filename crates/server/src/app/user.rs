@@ -115,6 +115,27 @@ impl App {
         self.commit(transaction, 200, to_wire(user)).await
     }
 
+    /// Sets the password of somebody who has none or has forgotten it, and ends their sessions.
+    ///
+    /// # Errors
+    /// There is no such user, the password may not be chosen; for operators only.
+    pub async fn set_password(&self, caller: &Caller, id: UserId, password: String) -> Result<(), AppError> {
+        caller.principal.authorize_operator()?;
+        let found = {
+            let mut connection = self.store.read().await?;
+            store::user::find_user(&mut connection, id).await?
+        };
+        let user = found.ok_or(AppError::not_found())?;
+        let hash = self.hash_password(password, &[user.email.as_str(), &user.name]).await?;
+        let mut transaction = self.begin(caller).await?;
+        transaction.principal.authorize_operator()?;
+        transaction.require_recent_password()?;
+        store::user::update_password(&mut transaction.change, id, &hash).await?;
+        store::session::delete_sessions_of(&mut transaction.change, id, None).await?;
+        transaction.note(self, "user.set_password", None, id, &[]);
+        self.commit(transaction, 200, ()).await
+    }
+
     /// The user of an email, for commands on the host.
     ///
     /// # Errors

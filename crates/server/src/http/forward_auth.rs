@@ -101,7 +101,10 @@ async fn admit(app: &App, request: Request, dialect: Dialect) -> Result<Response
     let (parts, body) = request.into_parts();
     hygiene::check_singletons(&parts.headers)?;
     refuse_aliases(&parts.headers)?;
-    let told = dialect.read(&parts, settings)?;
+    let told = dialect.read(&parts, settings).inspect_err(|error| {
+        // Whoever sets a proxy up looks here first.
+        tracing::warn!(reason = error.to_problem().detail, "a proxy does not pass what it has to");
+    })?;
     let authority = told.check()?;
     let body = dialect.read_body(&parts.headers, body).await?;
     let admission = app

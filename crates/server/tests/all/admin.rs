@@ -1,8 +1,12 @@
 //! What operators do: users, quotas, and nothing inside of workspaces.
 
 use serde_json::{Value, json};
+use server::app::Caller;
 
-use crate::support::TestApp;
+use crate::{
+    support::TestApp,
+    ui_support::{Browser, create_user},
+};
 
 const USERS: &str = "/api/v1/admin/users";
 
@@ -84,4 +88,21 @@ async fn quotas_are_raised_by_operators_and_keep_what_is_there() {
     let listed = test.get(&accounts).by(&ada.key).send().await.expect(200);
     assert_eq!(listed["items"].as_array().unwrap().len(), 2);
     set(100_001).await.expect_problem(400, "invalid_request");
+}
+
+#[tokio::test]
+async fn a_password_that_the_host_sets_ends_all_sessions() {
+    let test = TestApp::new().await;
+    let mut browser = Browser::signed_in(&test, "ned", false).await;
+    browser.open("/profile").await.sees("Profile settings");
+    let host = Caller::host();
+    let ned = test.app.find_user_by_email(&host, "ned@example.com").await.unwrap().id;
+    test.app.set_password(&host, ned, "walrus trombone cathedral".to_owned()).await.unwrap();
+    browser.open("/profile").await;
+    assert_eq!(browser.path, "/sign-in?next=/profile");
+
+    create_user(&test, "olga", false).await;
+    let olga = test.app.find_user_by_email(&host, "olga@example.com").await.unwrap();
+    let refused = test.app.set_password(&host, olga.id, "short".to_owned()).await.unwrap_err().to_problem();
+    assert_eq!((refused.status, refused.errors[0].field.as_str()), (400, "password"));
 }
