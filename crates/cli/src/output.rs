@@ -18,6 +18,8 @@ use crate::failure::{Failure, Outcome};
 const GAP: u16 = 2;
 /// Columns that may be broken into lines. What is copied from the others, such as a fingerprint, stays in one piece.
 const PROSE: [&str; 4] = ["TITLE", "NAME", "DESCRIPTION", "DETAIL"];
+/// With less, prose is not worth breaking.
+const PROSE_WIDTH: usize = 20;
 
 /// When to colour.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
@@ -88,11 +90,21 @@ pub(crate) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> 
     for row in rows {
         table.add_row(row.each_ref().map(|cell| coloured(clean(cell))));
     }
-    let natural_width: u16 = table.column_max_content_widths().iter().map(|width| width + GAP).sum();
-    let is_too_wide = table.width().is_some_and(|width| natural_width > width);
+    let widths = table.column_max_content_widths();
+    let visible_width = |is_counted: &dyn Fn(&str) -> bool| -> usize {
+        let counted = header.iter().zip(&widths).filter(|(name, _)| is_counted(name));
+        counted.map(|(_, width)| usize::from(width + GAP)).sum()
+    };
+    let room = table.width().map_or(usize::MAX, usize::from);
+    let is_narrow = visible_width(&|_| true) > room;
+    let prose = header.iter().filter(|name| PROSE.contains(name)).count();
+    if is_narrow && visible_width(&|name| name != "ID" && !PROSE.contains(&name)) + prose * PROSE_WIDTH > room {
+        // A line a row, which the terminal breaks as it likes, reads better than columns of single letters.
+        table.set_content_arrangement(ContentArrangement::Disabled);
+    }
     for (column, name) in table.column_iter_mut().zip(header) {
         column.set_padding((0, GAP));
-        if is_too_wide && name == "ID" {
+        if is_narrow && name == "ID" {
             column.set_constraint(ColumnConstraint::Hidden);
         } else if !PROSE.contains(&name) {
             column.set_constraint(ColumnConstraint::ContentWidth);

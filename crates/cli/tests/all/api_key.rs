@@ -164,6 +164,7 @@ fn a_person_sees_a_table_with_colours_unless_they_want_none() {
     let narrow = String::from_utf8(narrow.stdout).expect("text");
     assert!(seen.contains(fingerprint) && narrow.contains(fingerprint), "{narrow:?}");
     assert!(seen.contains("key_") && !narrow.contains("key_"), "ids give way: {narrow:?}");
+    assert_eq!(narrow.trim().lines().count(), 2, "a line a row: {narrow:?}");
     assert!(seen.contains("never") || seen.contains("now"), "moments are told as people do: {seen:?}");
     let plain = town.run_at_terminal("bob", &["keys", "list", "--color", "never"], "").ok();
     assert!(!plain.contains('\x1b') && plain.contains("active"), "{plain:?}");
