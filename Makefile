@@ -1,6 +1,9 @@
 # One command a purpose. `make test` is what has to pass; it installs what is missing first.
 .PHONY: test setup lint unit e2e package-test screenshots deny bench
 
+# What servers do, once more on PostgreSQL. Left out are rooms that ask the store little and would take minutes.
+ON_POSTGRES = --skip access --skip model --skip proxies --skip encord --skip threats_secrets --skip ui_
+
 # One profile for everything that is tested, the server included.
 CARGO ?= cargo
 
@@ -18,6 +21,7 @@ deny:
 
 unit:
 	$(CARGO) test --workspace --locked
+	KEYWARD_TEST_ENGINE=postgres $(CARGO) test --package server --test all --locked -- $(ON_POSTGRES)
 
 # The pages, in a real browser against the real server. The build is the one of `unit`: others would be a second one.
 e2e:

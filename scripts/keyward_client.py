@@ -25,16 +25,17 @@ class Key:
         raw = self.private.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
         kind = b"ssh-ed25519"
         blob = struct.pack(">I", len(kind)) + kind + struct.pack(">I", len(raw)) + raw
+        self.blob = blob
         self.openssh = f"ssh-ed25519 {b64(blob)}"
         self.fingerprint = "SHA256:" + b64(hashlib.sha256(blob).digest()).rstrip("=")
 
 
 class Client:
-    """One connection to a server, and one key."""
+    """One connection to a server, and one key. Where several servers answer for one authority, `address` names which."""
 
-    def __init__(self, authority, key):
+    def __init__(self, authority, key, address=None, timeout=15):
         self.authority, self.key = authority, key
-        self.connection = http.client.HTTPConnection(authority, timeout=15)
+        self.connection = http.client.HTTPConnection(address or authority, timeout=timeout)
 
     def sign(self, method, target, body):
         """The headers of a signed request."""
@@ -53,6 +54,7 @@ class Client:
             f';keyid="{self.key.fingerprint}";tag="keyward"'
         )
         signature = self.key.private.sign(f'{base}"@signature-params": {parameters}'.encode())
+        headers["Host"] = self.authority
         return headers | {"Signature-Input": f"k={parameters}", "Signature": f"k=:{b64(signature)}:"}
 
     def request(self, method, target, value=None):
@@ -64,7 +66,7 @@ class Client:
         """Sends what was signed, perhaps again."""
         self.connection.request(method, target, body=body or None, headers=headers)
         answer = self.connection.getresponse()
-        text = answer.read()
+        text, self.headers = answer.read(), answer.headers
         return answer.status, json.loads(text) if text else None
 
     def list(self, target):

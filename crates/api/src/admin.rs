@@ -1,6 +1,6 @@
 //! What only operators exchange.
 
-use domain::{Timestamp, UserId};
+use domain::{NodeId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -78,4 +78,30 @@ pub struct UpdateUser {
     /// Whether to refuse all their credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled: Option<bool>,
+}
+
+/// A server of the installation.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Node {
+    /// Its id; a new one at every start.
+    #[schema(value_type = String)]
+    pub id: NodeId,
+    /// Its host and process.
+    pub name: String,
+    /// The release that it runs.
+    pub software_version: String,
+    /// For how long it judges without having heard from the database.
+    pub lease_seconds: u64,
+    /// The version of the installation that it judges by, or a later one.
+    pub version: u64,
+    /// How many versions there are that it has not acknowledged.
+    pub behind: u64,
+    /// When it registered, by its own clock.
+    #[schema(value_type = String, format = DateTime)]
+    pub registered_at: Timestamp,
+    /// When it renewed its lease, by its own clock; where the database is embedded, when it registered.
+    #[schema(value_type = String, format = DateTime)]
+    pub renewed_at: Timestamp,
+    /// Whether it is the one that answers this.
+    pub answers: bool,
 }

@@ -12,7 +12,7 @@ mod project;
 mod service_account;
 mod workspace;
 
-pub use admin::{CreateUser, Quotas, UpdateQuotas, UpdateUser, User};
+pub use admin::{CreateUser, Node, Quotas, UpdateQuotas, UpdateUser, User};
 pub use api_key::{ApiKey, CreateApiKey, EnableApiKey, KeyState, ProofChallenge, UpdateApiKey};
 pub use audit::AuditEvent;
 pub use invitation::{

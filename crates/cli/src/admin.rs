@@ -12,6 +12,7 @@ use crate::{
     configuration::InstallationArguments,
     failure::{Failure, Outcome},
     host::{Missing, on_host},
+    node,
     output::{self, shell_word},
     recovery,
 };
@@ -41,6 +42,7 @@ pub(crate) enum Admin {
     ListWorkspaces(List),
     ListSuspendedKeys(recovery::ListSuspendedKeys),
     ConfirmKeys(recovery::ConfirmKeys),
+    ListNodes(node::ListNodes),
 }
 
 /// Create a user, who is a member of nothing yet
@@ -206,6 +208,7 @@ impl Admin {
             Self::ListWorkspaces(command) => command.workspaces().await,
             Self::ListSuspendedKeys(command) => command.run().await,
             Self::ConfirmKeys(command) => command.run().await,
+            Self::ListNodes(command) => command.run().await,
         }
     }
 }

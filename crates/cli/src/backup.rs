@@ -36,6 +36,8 @@ pub(crate) struct Backup {
 
 /// Put a backup into a data directory, with every key suspended
 ///
+/// Where the database is a PostgreSQL server, its own programs put the backup back; this does the rest, and takes no file.
+///
 /// Nobody can know what was revoked since the backup was made. So a restore ends all bearer tokens, sessions, open
 /// invitations and replay state, and suspends every key until `keyward admin confirm-keys`.
 #[derive(Debug, clap::Args)]
@@ -48,7 +50,7 @@ pub(crate) struct Restore {
     #[command(flatten)]
     installation: InstallationArguments,
     /// The backup
-    file: PathBuf,
+    file: Option<PathBuf>,
     /// The copy of `installation.key` that belongs to it, where the data directory does not have it
     #[arg(long, value_name = "FILE")]
     installation_key: Option<PathBuf>,
@@ -56,6 +58,8 @@ pub(crate) struct Restore {
 
 impl Backup {
     pub(crate) async fn run(self) -> Outcome {
+        let arguments = ServerArguments { installation: self.installation.clone(), ..Default::default() };
+        refuse_postgres(&Configuration::read(&arguments)?)?;
         on_host(&self.installation, Missing::Refuse, async |app, host| Ok(app.back_up(host, &self.file).await?))
             .await?;
         output::line(format!(
@@ -72,6 +76,16 @@ impl Restore {
         let directory = DataDirectory::create(&configuration.data)?;
         // Held to the end: no server may start on what is half restored.
         let _lock = directory.lock()?;
+        let file = match (&self.file, &configuration.database_url) {
+            (Some(file), None) => file,
+            (None, Some(_)) => return finish_on_postgres(&configuration, &directory).await,
+            (Some(_), Some(_)) => {
+                return Err(Failure::new(
+                    "the database is a PostgreSQL server: put the backup back with pg_restore, then run this without a file",
+                ));
+            }
+            (None, None) => return Err(Failure::new("no backup is named: pass its file")),
+        };
         let database = directory.path().join("keyward.db");
         if exists(&database)? {
             return Err(Failure::new(format!(
@@ -99,7 +113,7 @@ impl Restore {
         }
 
         let unfinished = directory.path().join("keyward.db.restoring");
-        copy_for_owner(&self.file, &unfinished)?;
+        copy_for_owner(file, &unfinished)?;
         let finished = finish(&configuration, &unfinished, key).await;
         let suspended = match finished {
             Ok(suspended) => suspended,
@@ -114,14 +128,37 @@ impl Restore {
         File::open(directory.path())
             .and_then(|directory| directory.sync_all())
             .map_err(|error| cannot_write(directory.path(), &error))?;
-        let (program, data) = (program(), shell_word(&directory.path().display().to_string()));
-        output::line(format!(
-            "restored into {data}: all {suspended} keys are suspended; bearer tokens, sessions and open invitations are ended\n\
+        tell_what_next(&directory, suspended)
+    }
+}
+
+/// Ends what must not come back in a database that pg_restore has filled.
+async fn finish_on_postgres(configuration: &Configuration, directory: &DataDirectory) -> Outcome {
+    let settings = configuration.settings(&url_of(configuration.listen));
+    let app = App::open_on_host(configuration.parts(directory.path(), settings)).await?;
+    let suspended = verify_and_finish(&app).await;
+    app.close().await;
+    tell_what_next(directory, suspended?)
+}
+
+fn tell_what_next(directory: &DataDirectory, suspended: u64) -> Outcome {
+    let (program, data) = (program(), shell_word(&directory.path().display().to_string()));
+    output::line(format!(
+        "restored into {data}: all {suspended} keys are suspended; bearer tokens, sessions and open invitations are ended\n\
              Look at the keys, confirm those that may work again, and revoke the rest:\n  \
              {program} admin list-suspended-keys --data {data}\n  \
              {program} admin confirm-keys --data {data} --key key_… --key key_…\n  \
              {program} admin confirm-keys --data {data} --all"
-        ))
+    ))
+}
+
+fn refuse_postgres(configuration: &Configuration) -> Outcome {
+    match configuration.database_url {
+        None => Ok(()),
+        Some(_) => Err(Failure::new(
+            "the database is a PostgreSQL server, whose own programs make its backups: see docs/postgresql.md for \
+             pg_dump, pg_basebackup, and what to do after a restore",
+        )),
     }
 }
 

@@ -12,6 +12,7 @@ use domain::route::Route;
 use serde::{Deserialize, de::value::StrDeserializer};
 use server::{
     Settings,
+    app::Parts,
     http::TlsFiles,
     settings::{ProxyNetwork, RateLimits, SettingError, WorkspaceCreation},
 };
@@ -30,6 +31,11 @@ pub(crate) struct InstallationArguments {
     /// The data directory [default: ./keyward-data] [env: KEYWARD_DATA]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// A PostgreSQL server to use in place of the database in the data directory, such as
+    /// postgres://keyward@db.example.com/keyward; a password is better kept in the variable or in ~/.pgpass
+    /// [env: KEYWARD_DATABASE_URL]
+    #[arg(long, value_name = "URL")]
+    pub(crate) database_url: Option<String>,
     /// The file with the settings [default: keyward.toml, if there is one] [env: KEYWARD_CONFIG]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -60,6 +66,7 @@ struct Source {
     tls_certificate: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     data: Option<PathBuf>,
+    database_url: Option<String>,
     public_url: Option<String>,
     service_account_domain: Option<String>,
     support_contact: Option<String>,
@@ -79,6 +86,8 @@ pub(crate) struct Configuration {
     pub(crate) listen: SocketAddr,
     /// The data directory.
     pub(crate) data: PathBuf,
+    /// The PostgreSQL server, where the database is not in the data directory.
+    pub(crate) database_url: Option<String>,
     /// Where clients find the server, if that is set.
     pub(crate) public_url: Option<String>,
     /// Where metrics are read, if anywhere.
@@ -107,6 +116,7 @@ impl Configuration {
         Ok(Self {
             listen: arguments.listen.or(source.listen).unwrap_or(DEFAULT_LISTEN),
             data: installation.data.clone().or_else(|| source.data.clone()).unwrap_or_else(|| DEFAULT_DATA.into()),
+            database_url: installation.database_url.clone().or_else(|| source.database_url.clone()),
             public_url: arguments.public_url.clone().or_else(|| source.public_url.clone()),
             metrics_listen: arguments.metrics_listen.or(source.metrics_listen),
             source,
@@ -127,6 +137,14 @@ impl Configuration {
             rate_limits: source.rate_limits.unwrap_or(defaults.rate_limits),
             lease: source.lease.map_or(defaults.lease, Duration::from_secs),
             public_url: defaults.public_url,
+        }
+    }
+
+    /// What an installation is opened with, whose data directory is at `directory`.
+    pub(crate) fn parts(&self, directory: &Path, settings: Settings) -> Parts {
+        match &self.database_url {
+            Some(url) => Parts::on_postgres(url.clone(), directory.join("installation.key"), settings),
+            None => Parts::embedded(directory, settings),
         }
     }
 
@@ -252,6 +270,7 @@ impl Source {
             tls_certificate: self.tls_certificate.or(other.tls_certificate),
             tls_key: self.tls_key.or(other.tls_key),
             data: self.data.or(other.data),
+            database_url: self.database_url.or(other.database_url),
             public_url: self.public_url.or(other.public_url),
             service_account_domain: self.service_account_domain.or(other.service_account_domain),
             support_contact: self.support_contact.or(other.support_contact),
@@ -315,6 +334,7 @@ fn read_variables(variable: impl Fn(&str) -> Outcome<Option<String>>) -> Outcome
         tls_certificate: variable("KEYWARD_TLS_CERTIFICATE")?.map(PathBuf::from),
         tls_key: variable("KEYWARD_TLS_KEY")?.map(PathBuf::from),
         data: variable("KEYWARD_DATA")?.map(PathBuf::from),
+        database_url: variable("KEYWARD_DATABASE_URL")?,
         public_url: variable("KEYWARD_PUBLIC_URL")?,
         service_account_domain: variable("KEYWARD_SERVICE_ACCOUNT_DOMAIN")?,
         support_contact: variable("KEYWARD_SUPPORT_CONTACT")?,

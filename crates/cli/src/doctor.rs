@@ -109,11 +109,12 @@ impl Doctor {
         let arguments = ServerArguments { installation: self.installation.clone(), ..Default::default() };
         if let Some(configuration) = check_settings(&mut report, &arguments) {
             check_tls_files(&mut report, &configuration);
-            if let Some(directory) = check_data_directory(&mut report, &configuration.data) {
-                check_files(&mut report, &directory);
+            let is_embedded = configuration.database_url.is_none();
+            if let Some(directory) = check_data_directory(&mut report, &configuration.data, is_embedded) {
+                check_files(&mut report, &directory, is_embedded);
                 check_disk(&mut report, directory.path());
                 let running = check_server(&mut report, &directory);
-                self.check_installation(&mut report).await;
+                self.check_installation(&mut report, is_embedded).await;
                 self.compare_clocks(&mut report, running).await?;
             }
         }
@@ -128,7 +129,7 @@ impl Doctor {
     }
 
     /// Everything that takes an open database.
-    async fn check_installation(&self, report: &mut Report) {
+    async fn check_installation(&self, report: &mut Report, is_embedded: bool) {
         let looked = on_host(&self.installation, Missing::Refuse, async |app, host| {
             let findings = show_progress("reading the whole database", app.check_integrity(host)).await?;
             let audit = show_progress("verifying the audit log", app.verify_audit_log(host, None)).await?;
@@ -147,7 +148,7 @@ impl Doctor {
             }
         };
         match findings.first() {
-            None => report.ok("database", "the file is whole"),
+            None => report.ok("database", if is_embedded { "the file is whole" } else { "PostgreSQL answers" }),
             Some(finding) => report.fail(
                 "database",
                 format!("the file is damaged, in {} places at least: {finding}", findings.len()),
@@ -249,7 +250,7 @@ fn check_tls_files(report: &mut Report, configuration: &Configuration) {
     }
 }
 
-fn check_data_directory(report: &mut Report, path: &Path) -> Option<DataDirectory> {
+fn check_data_directory(report: &mut Report, path: &Path, is_embedded: bool) -> Option<DataDirectory> {
     let shown = path.display();
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
@@ -284,7 +285,7 @@ fn check_data_directory(report: &mut Report, path: &Path) -> Option<DataDirector
     } else {
         report.ok("data directory", format!("{shown}, for its owner alone"));
     }
-    match DataDirectory::open(path) {
+    match if is_embedded { DataDirectory::open(path) } else { DataDirectory::create(path) } {
         Ok(directory) => Some(directory),
         Err(failure) => {
             report.fail("database", failure.to_string(), "name the right directory with `--data`");
@@ -298,8 +299,10 @@ fn own_user() -> Option<u32> {
     fs::metadata("/proc/self").ok().map(|metadata| metadata.uid())
 }
 
-fn check_files(report: &mut Report, directory: &DataDirectory) {
-    check_file(report, "database file", &directory.path().join("keyward.db"), true);
+fn check_files(report: &mut Report, directory: &DataDirectory, is_embedded: bool) {
+    if is_embedded {
+        check_file(report, "database file", &directory.path().join("keyward.db"), true);
+    }
     check_file(report, "installation key", &directory.path().join("installation.key"), true);
 }
 

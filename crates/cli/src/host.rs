@@ -1,14 +1,12 @@
 //! Commands on the host open the installation itself, beside a running server or not.
 
-use server::{
-    App,
-    app::{Caller, Parts},
-};
+use server::{App, app::Caller};
 
 use crate::{
     configuration::{Configuration, InstallationArguments, ServerArguments, url_of},
     data_directory::DataDirectory,
     failure::Outcome,
+    output,
 };
 
 /// What has to be there.
@@ -30,13 +28,26 @@ pub(crate) async fn on_host<T>(
     let arguments = ServerArguments { installation: installation.clone(), ..Default::default() };
     let configuration = Configuration::read(&arguments)?;
     let directory = match missing {
-        Missing::Create => DataDirectory::create(&configuration.data)?,
-        Missing::Refuse => DataDirectory::open(&configuration.data)?,
+        Missing::Refuse if configuration.database_url.is_none() => DataDirectory::open(&configuration.data)?,
+        Missing::Create | Missing::Refuse => DataDirectory::create(&configuration.data)?,
     };
     // Links that are printed lead to the server that runs here, unless its public address is set.
     let url = directory.server_url().unwrap_or_else(|| url_of(configuration.listen));
-    let app = App::open_on_host(Parts::embedded(directory.path(), configuration.settings(&url))).await?;
-    let result = operation(&app, &Caller::host()).await;
+    let app = App::open_on_host(configuration.parts(directory.path(), configuration.settings(&url))).await?;
+    let host = Caller::host();
+    let result = operation(&app, &host).await;
     app.close().await;
+    // On standard error: what a command prints may be read by a program.
+    if let (Ok(_), Some(confirmation)) = (&result, host.confirmation())
+        && (confirmation.nodes > 0 || confirmation.expired > 0)
+    {
+        match confirmation.expired {
+            0 => output::note(format!("every node has taken it in: {}", confirmation.nodes))?,
+            expired => output::note(format!(
+                "{} nodes have taken it in; {expired} did not answer and were waited out: they judge nothing",
+                confirmation.nodes
+            ))?,
+        }
+    }
     result
 }

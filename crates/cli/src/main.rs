@@ -19,6 +19,8 @@ mod invitation;
 mod keygen;
 mod log;
 mod member;
+mod migrate;
+mod node;
 mod output;
 mod progress;
 mod project;
@@ -70,6 +72,7 @@ enum Command {
     Backup(backup::Backup),
     Restore(backup::Restore),
     Doctor(doctor::Doctor),
+    Migrate(migrate::Migrate),
     Keygen(keygen::Keygen),
     Whoami(whoami::Whoami),
     Request(request::Request),
@@ -103,6 +106,7 @@ On the machine that holds the data:
   backup            Write a backup of the database, also while a server runs
   restore           Put a backup into a data directory, with every key suspended
   doctor            Look an installation over, and say what to do
+  migrate           Bring a database to this release's format, or copy all of it to PostgreSQL and back
 
 Your keys and requests:
   keygen            Make a key pair
@@ -162,7 +166,9 @@ fn run(arguments: Arguments) -> Outcome {
             Command::Audit(command) => command.run().await,
             Command::Backup(command) => command.run().await,
             Command::Restore(command) => command.run().await,
-            Command::Doctor(command) => command.run().await,
+            // It looks at everything, and holds all of that at a time.
+            Command::Doctor(command) => Box::pin(command.run()).await,
+            Command::Migrate(command) => command.run().await,
             Command::Keygen(command) => command.run(),
             Command::Whoami(command) => command.run().await,
             Command::Request(command) => command.run().await,

@@ -63,6 +63,11 @@ pub(crate) fn line(text: impl Display) -> Outcome {
     bytes(format!("{text}\n").as_bytes())
 }
 
+/// Writes a line for people to standard error, where it is in no program's way.
+pub(crate) fn note(text: impl Display) -> Outcome {
+    writeln!(io::stderr(), "{text}").map_err(Failure::Output)
+}
+
 /// Writes what goes over the wire.
 pub(crate) fn json(value: &impl Serialize) -> Outcome {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::new(error.to_string()))?;

@@ -7,11 +7,7 @@ use std::{
 };
 
 use sd_notify::NotifyState;
-use server::{
-    App,
-    app::{Caller, Parts},
-    http::Server,
-};
+use server::{App, app::Caller, http::Server};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
@@ -33,6 +29,7 @@ Examples:
   keyward serve
   keyward serve --listen 127.0.0.1:9000 --data /var/lib/keyward
   keyward serve --public-url https://keys.example.com      behind a proxy that ends TLS
+  KEYWARD_DATABASE_URL=postgres://keyward@db/keyward keyward serve      one of any number of nodes
 
 Then, on the same machine:
   keyward admin create-user --email you@example.com --name You --password-stdin --operator")]
@@ -85,7 +82,7 @@ impl Running {
         let url = if tls.is_some() { plain_url.replacen("http://", "https://", 1) } else { plain_url };
         let settings = configuration.settings(&url);
         let public_url = settings.public_url.clone();
-        let app = App::open_for_serving(Parts::embedded(directory.path(), settings)).await?;
+        let app = App::open_for_serving(configuration.parts(directory.path(), settings)).await?;
         lock.announce(&public_url)?;
         let mut server = Server::on_listener(Arc::clone(&app), listener).with_tls(tls);
         if let Some(metrics) = configuration.metrics_listen {

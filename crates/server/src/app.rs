@@ -8,6 +8,7 @@ mod identity;
 mod integrity;
 mod invitation;
 mod member;
+mod node;
 mod nonce;
 mod password;
 mod project;
@@ -20,6 +21,7 @@ mod service_account;
 mod session;
 mod set_up;
 mod throttle;
+mod transfer;
 mod upkeep;
 mod user;
 mod workspace;
@@ -30,7 +32,7 @@ use std::{
     fmt::Display,
     net::IpAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -40,7 +42,7 @@ use domain::{
     principal::{Credential, IdentityRefusal, Principal},
 };
 use serde::Serialize;
-use store::{Answer, Change, ReplayKey, Store, StoreError, StoreOptions, node::Node};
+use store::{Answer, Change, ReplayKey, Store, StoreError, StoreOptions, Version, node::Node};
 use tokio::{sync::Semaphore, task::JoinHandle};
 
 use self::nonce::Nonces;
@@ -55,11 +57,12 @@ pub use self::{
     request::{OriginalRequest, Verified},
     session::{Browser, ListedSession, SignIn, SignedIn, Visit},
     set_up::SetUp,
+    transfer::{Transferred, bring_up_to_date, copy_installation},
 };
 use crate::{
     authentication::AuthenticationError,
     error::AppError,
-    feed::Feed,
+    feed::{Confirmation, Feed, Leases},
     journal::Journal,
     metrics::Metrics,
     rate_limit::AddressAllowances,
@@ -110,13 +113,24 @@ pub struct Caller {
     principal: Principal,
     address: Option<IpAddr>,
     replay: Option<ReplayKey>,
+    confirmation: ConfirmationSlot,
 }
 
 impl Caller {
     /// Whoever has a shell on the machine that holds the data.
     #[must_use]
-    pub const fn host() -> Self {
-        Self { principal: Principal::host(), address: None, replay: None }
+    pub fn host() -> Self {
+        Self { principal: Principal::host(), address: None, replay: None, confirmation: ConfirmationSlot::default() }
+    }
+
+    /// How the change that this caller asked for became known to every node, once it has.
+    #[must_use]
+    pub fn confirmation(&self) -> Option<Confirmation> {
+        self.confirmation.get()
+    }
+
+    pub(crate) fn confirmation_slot(&self) -> ConfirmationSlot {
+        self.confirmation.clone()
     }
 
     /// Who it is.
@@ -182,6 +196,15 @@ impl Parts {
         Self::embedded_at(data.join("keyward.db"), data.join("installation.key"), settings)
     }
 
+    /// A PostgreSQL server that several nodes share, and the copy of the installation's key that is this node's.
+    #[must_use]
+    pub fn on_postgres(url: String, installation_key: PathBuf, settings: Settings) -> Self {
+        Self {
+            store: StoreOptions { engine: store::Engine::Postgres { url: url.into() } },
+            ..Self::embedded_at(PathBuf::new(), installation_key, settings)
+        }
+    }
+
     /// An embedded database and the installation's key, wherever they are.
     #[must_use]
     pub fn embedded_at(database: PathBuf, installation_key: PathBuf, settings: Settings) -> Self {
@@ -205,7 +228,12 @@ impl App {
         settings.validate()?;
         let public_origin = settings.public_origin()?;
         let store = Store::open(&store, clock.now(), random.as_ref()).await?;
-        let installation_key = store::installation::load_or_create_key(&installation_key, random.as_ref())?;
+        // Each node's own key would make tokens that the others refuse.
+        let installation_key = if store.is_shared() && store.current_version().await?.0 > 0 {
+            store::installation::load_key(&installation_key)?
+        } else {
+            store::installation::load_or_create_key(&installation_key, random.as_ref())?
+        };
         let address_allowances = AddressAllowances::new(random.as_ref());
         Ok(Self {
             store,
@@ -234,7 +262,7 @@ impl App {
         let mut app = Self::open_on_host(parts).await?;
         let node = Node {
             id: NodeId::generate(app.clock.now(), app.random.as_ref()),
-            name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            name: format!("{}:{}", rustix::system::uname().nodename().to_string_lossy(), std::process::id()),
             software_version: env!("CARGO_PKG_VERSION").to_owned(),
             lease: app.settings.lease,
         };
@@ -358,10 +386,15 @@ impl App {
     /// signed request was done before, ends with its first answer.
     async fn begin<'a>(&self, caller: &'a Caller) -> Result<Transaction<'a>, AppError> {
         let (now, began) = (self.clock.now(), self.clock.since_boot());
+        // Seen before the wait for the locked row, which then counts as time that leases have run.
+        let leases = Leases::look(&self.store, self.clock.as_ref()).await?;
         let mut change = self.store.begin_change(now).await?;
         let principal = self.read_again(&mut change, &caller.principal, now).await?;
         if let Some(replay) = &caller.replay {
             if let Some(answer) = store::replay::find_replay(&mut change, replay.key).await? {
+                // The first answer may have been lost because its sender died before everybody had heard.
+                let version = change.make_durable().await?;
+                self.confirm(caller, version, leases).await?;
                 return Err(AppError::Answered(answer));
             }
             if let Some(nonce) = &replay.nonce
@@ -373,12 +406,13 @@ impl App {
             }
         }
         let by = principal.audit_principal();
-        Ok(Transaction { change, principal, by, caller: Cow::Borrowed(caller), now, began, events: Vec::new() })
+        Ok(Transaction { change, principal, by, caller: Cow::Borrowed(caller), now, began, leases, events: Vec::new() })
     }
 
     /// Begins a change of somebody who has no credential yet, such as a person who accepts an invitation.
     async fn begin_anonymous(&self, address: Option<IpAddr>) -> Result<Transaction<'static>, AppError> {
         let (now, began) = (self.clock.now(), self.clock.since_boot());
+        let leases = Leases::look(&self.store, self.clock.as_ref()).await?;
         let change = self.store.begin_change(now).await?;
         let caller = Cow::Owned(Caller { address, ..Caller::host() });
         Ok(Transaction {
@@ -388,6 +422,7 @@ impl App {
             caller,
             now,
             began,
+            leases,
             events: Vec::new(),
         })
     }
@@ -434,7 +469,7 @@ impl App {
 
     /// Commits a change with its events and its answer, and returns once every node judges by it.
     async fn commit<T: Serialize>(&self, transaction: Transaction<'_>, status: u16, answer: T) -> Result<T, AppError> {
-        let Transaction { change, caller, began, mut events, .. } = transaction;
+        let Transaction { change, caller, began, leases, mut events, .. } = transaction;
         let body = serde_json::to_vec(&answer).map_err(|e| AppError::Internal(format!("an answer: {e}")))?;
         let first_answer = caller.replay.clone().map(|replay| Answer {
             replay,
@@ -446,18 +481,49 @@ impl App {
         }
         let first = events.remove(0);
         let version = change.commit((first, events), first_answer.as_ref()).await?;
-        let own = self.feed.as_ref().map(|feed| feed.node());
-        if let Some(feed) = &self.feed {
-            // What was committed stays committed: a feed that cannot read now gives up the lease instead.
-            if let Err(error) = feed.catch_up(version).await {
-                tracing::error!(%error, "a change was committed that this node cannot read yet");
-            }
-        }
-        if let Err(error) = Feed::confirm(&self.store, self.clock.as_ref(), version, own, self.settings.lease).await {
-            tracing::error!(%error, "a change was committed; the other nodes' leases were waited out");
-        }
+        self.confirm(&caller, version, leases).await?;
         self.metrics.time_change(self.clock.since_boot().saturating_sub(began));
         Ok(answer)
+    }
+
+    /// Waits until every node judges by `version`, or cannot judge.
+    async fn confirm(&self, caller: &Caller, version: Version, leases: Leases) -> Result<(), AppError> {
+        let own = match &self.feed {
+            None => None,
+            Some(feed) => match feed.catch_up(version).await {
+                Ok(()) => Some(feed.node()),
+                Err(error) => {
+                    tracing::error!(%error, "a change was committed that this node cannot read yet");
+                    // Like any other node that has not acknowledged it, this one is waited for.
+                    None
+                }
+            },
+        };
+        let confirmed = Feed::confirm(&self.store, self.clock.as_ref(), version, own, leases).await;
+        let confirmation = confirmed.map_err(|error| {
+            AppError::Unavailable(format!("a change was committed, and nobody can tell who has taken it in: {error}"))
+        })?;
+        if confirmation.expired > 0 {
+            tracing::warn!(
+                version = version.0,
+                nodes = confirmation.expired,
+                "nodes did not take a change in; they were given up after their leases had run out"
+            );
+        }
+        // The last change of a caller is the one that is answered; there is one.
+        let _ = caller.confirmation.0.set(confirmation);
+        Ok(())
+    }
+}
+
+/// Where the confirmation of a caller's change is noted, for whoever answers them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ConfirmationSlot(Arc<OnceLock<Confirmation>>);
+
+impl ConfirmationSlot {
+    /// The confirmation, once there is one.
+    pub(crate) fn get(&self) -> Option<Confirmation> {
+        self.0.get().copied()
     }
 }
 
@@ -471,6 +537,8 @@ struct Transaction<'a> {
     now: Timestamp,
     /// When it began, since the machine started.
     began: Duration,
+    /// The nodes' leases, seen before it began.
+    leases: Leases,
     events: Vec<AuditEvent>,
 }
 

@@ -48,6 +48,8 @@ pub enum AppError {
     // The operator must act.
     /// The store does not answer, or there is no lease.
     Unavailable(String),
+    /// It gave way to another change; doing it again helps.
+    GaveWay(String),
 
     // We must act.
     /// A fault of ours. The text goes to the log, not to the caller.
@@ -180,7 +182,7 @@ impl AppError {
                 "A fault of the server",
                 "This is our fault, not yours. Nothing was changed. Tell the operator the request id.",
             ),
-            Self::Unavailable(_) => Problem::new(
+            Self::Unavailable(_) | Self::GaveWay(_) => Problem::new(
                 503,
                 codes::UNAVAILABLE,
                 "Not available at the moment",
@@ -211,9 +213,12 @@ fn capitalised(text: &str) -> String {
 impl From<StoreError> for AppError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable { .. } | StoreError::DiskFull | StoreError::ReadOnly => {
-                Self::Unavailable(error.to_string())
-            }
+            StoreError::Unavailable { .. }
+            | StoreError::Uncertain { .. }
+            | StoreError::Server { .. }
+            | StoreError::DiskFull
+            | StoreError::ReadOnly => Self::Unavailable(error.to_string()),
+            StoreError::Contended { .. } => Self::GaveWay(error.to_string()),
             _ => Self::Internal(error.to_string()),
         }
     }

@@ -2,15 +2,20 @@
 //! which a node does not judge.
 
 use std::{
+    collections::BTreeMap,
+    fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use domain::{Clock, NodeId};
-use store::{ChangeWatch, Changes, Connection, Store, StoreError, Subject, Version, change, node::Node};
+use store::{
+    ChangeWatch, Changes, Connection, Store, StoreError, Subject, Version, change,
+    node::{LeaseMark, Node, RegisteredNode},
+};
 use tokio::sync::Mutex;
 
 use crate::{
@@ -18,12 +23,20 @@ use crate::{
     error::AppError,
 };
 
-/// How often a node looks for what others changed.
-const TICK: Duration = Duration::from_millis(20);
 /// Keys or projects that are loaded at a time.
 const LOAD_CHUNK: i64 = 10_000;
-/// What a revoker waits beyond the longest lease.
-const EPSILON: Duration = Duration::from_millis(100);
+/// What a revoker waits beyond a lease, because no two clocks run at the same pace.
+const EPSILON: Duration = Duration::from_millis(50);
+/// A lease is renewed so many times before it would end.
+const RENEWALS: u32 = 4;
+/// How often a revoker looks who has acknowledged: soon at first, then not so soon.
+const FIRST_LOOK: Duration = Duration::from_millis(2);
+const LAST_LOOK: Duration = Duration::from_millis(10);
+/// How long a node that cannot reach the store waits before it tries again.
+const FAILURE_PAUSE: Duration = Duration::from_millis(100);
+/// How far the wall clock and the clock since boot may part before the lease is dropped, in microseconds: the machine
+/// may have been put to sleep or brought back from a snapshot in a way that the latter does not show.
+const CLOCKS_PART: u64 = 1_000_000;
 
 /// A node's view of the store's changes.
 pub struct Feed {
@@ -35,6 +48,77 @@ pub struct Feed {
     acknowledged: Mutex<Version>,
     /// Microseconds since boot until which this node may judge.
     lease_until: AtomicU64,
+    /// How far the wall clock was ahead of the clock since boot, in microseconds, when the lease began.
+    clock_offset: AtomicI64,
+}
+
+/// The leases that were seen before a change began, and since when each was seen. No lease that is older than its mark
+/// outlives the time it was first seen by more than its length, so that time that a change spent waiting counts.
+#[derive(Debug, Default)]
+pub struct Leases(BTreeMap<NodeId, SeenLease>);
+
+#[derive(Debug)]
+struct SeenLease {
+    mark: Option<LeaseMark>,
+    /// Time since boot.
+    since: Duration,
+    length: Duration,
+}
+
+impl Leases {
+    /// Looks at them now.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn look(store: &Store, clock: &dyn Clock) -> Result<Self, StoreError> {
+        let nodes = store.list_nodes().await?;
+        let mut leases = Self::default();
+        let now = clock.since_boot();
+        for node in &nodes {
+            leases.see(node, now);
+        }
+        Ok(leases)
+    }
+
+    /// When the lease that a node has by now is over at the latest.
+    fn see(&mut self, registered: &RegisteredNode, now: Duration) -> Duration {
+        let length = registered.node.lease;
+        let fresh = SeenLease { mark: registered.mark, since: now, length };
+        let seen = self.0.entry(registered.node.id).or_insert_with(|| SeenLease { ..fresh });
+        if seen.mark != registered.mark {
+            *seen = fresh;
+        }
+        seen.length = seen.length.max(length);
+        seen.since + seen.length + EPSILON
+    }
+
+    /// Renewals that leave no mark may have happened until the change committed.
+    fn forget_unmarked(&mut self) {
+        self.0.retain(|_, seen| seen.mark.is_some());
+    }
+
+    fn longest(&self) -> Duration {
+        self.0.values().map(|seen| seen.length).max().unwrap_or_default()
+    }
+}
+
+/// How a change became known everywhere.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Confirmation {
+    /// The version that the change made.
+    pub version: Version,
+    /// Nodes that judge by it.
+    pub nodes: u64,
+    /// Nodes that did not answer, and whose leases have run out instead: they judge nothing.
+    pub expired: u64,
+}
+
+impl fmt::Display for Confirmation {
+    /// A dictionary of structured fields (RFC 9651), as it stands in the `Keyward-Confirmed` header.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { version, nodes, expired } = self;
+        write!(f, "version={version}, nodes={nodes}, expired={expired}")
+    }
 }
 
 fn micros(time: Duration) -> u64 {
@@ -54,6 +138,7 @@ impl Feed {
             node,
             acknowledged: Mutex::default(),
             lease_until: AtomicU64::new(0),
+            clock_offset: AtomicI64::new(0),
         };
         feed.register().await?;
         feed.renew().await?;
@@ -72,10 +157,17 @@ impl Feed {
         self.node.id
     }
 
-    /// Whether this node may judge now: it heard from the store less than a lease ago.
+    /// Whether this node may judge now: it heard from the store less than a lease ago, and its clocks agree on that.
     #[must_use]
     pub fn holds_lease(&self) -> bool {
+        let offset = self.measure_clock_offset();
         micros(self.clock.since_boot()) < self.lease_until.load(Ordering::Acquire)
+            && offset.abs_diff(self.clock_offset.load(Ordering::Relaxed)) <= CLOCKS_PART
+    }
+
+    fn measure_clock_offset(&self) -> i64 {
+        let since_boot = micros(self.clock.since_boot()).cast_signed();
+        self.clock.now().as_microsecond().saturating_sub(since_boot)
     }
 
     /// Refuses where this node may not judge.
@@ -86,14 +178,14 @@ impl Feed {
         if self.holds_lease() { Ok(()) } else { Err(AppError::Unavailable("this node holds no lease".to_owned())) }
     }
 
-    /// Registers before the first load: from then on, whoever revokes waits for this node.
+    /// Registers before the first load: from then on, whoever revokes waits for this node. It judges nothing until its
+    /// next renewal.
     async fn register(&self) -> Result<(), StoreError> {
         let mut acknowledged = self.acknowledged.lock().await;
+        self.lease_until.store(0, Ordering::Release);
         self.store.register_node(&self.node, Version::default(), self.clock.now()).await?;
-        let loaded = self.load_all().await?;
-        self.store.acknowledge(self.node.id, loaded, self.clock.now()).await?;
-        *acknowledged = loaded;
-        Ok(())
+        *acknowledged = Version::default();
+        self.load_all().await.map(|_| ())
     }
 
     /// Renews the lease: it runs from before the store was asked. Takes in what changed first.
@@ -101,22 +193,37 @@ impl Feed {
     /// # Errors
     /// The store does not answer; the lease runs out unless a later call succeeds.
     pub async fn renew(&self) -> Result<(), StoreError> {
-        let asked_at = self.clock.since_boot();
-        match self.store.renew_lease(self.node.id).await? {
-            Some(version) => {
-                let mut acknowledged = self.acknowledged.lock().await;
-                let loaded = self.load_up_to(version).await?;
-                if loaded > *acknowledged {
-                    self.store.acknowledge(self.node.id, loaded, self.clock.now()).await?;
-                    *acknowledged = loaded;
-                }
+        // Whoever is given up for dead again and again is not heard in time: that is an outage.
+        for _ in 0..3 {
+            let (asked_at, offset) = (self.clock.since_boot(), self.measure_clock_offset());
+            if let Some(version) = self.store.renew_lease(self.node.id, self.clock.now()).await?
+                && self.take_in(version).await?
+            {
+                self.clock_offset.store(offset, Ordering::Relaxed);
+                // Of two renewals at a time, the one that asked first may end last.
+                self.lease_until.fetch_max(micros(asked_at + self.node.lease), Ordering::AcqRel);
+                return Ok(());
             }
             // Given up for dead: what was loaded may be anything.
-            None => self.register().await?,
+            self.register().await?;
         }
-        // Of two renewals at a time, the one that asked first may end last.
-        self.lease_until.fetch_max(micros(asked_at + self.node.lease), Ordering::AcqRel);
-        Ok(())
+        Err(StoreError::Unavailable {
+            reason: "the other nodes give this one up for dead: it hears too late".to_owned(),
+        })
+    }
+
+    /// Brings the directory to `version` or later, and acknowledges it. False: this node was given up for dead.
+    async fn take_in(&self, version: Version) -> Result<bool, StoreError> {
+        let mut acknowledged = self.acknowledged.lock().await;
+        let loaded = self.load_up_to(version).await?;
+        // Whoever waits for this node must not be told before the directory was swapped.
+        if loaded > *acknowledged {
+            if !self.store.acknowledge(self.node.id, loaded).await? {
+                return Ok(false);
+            }
+            *acknowledged = loaded;
+        }
+        Ok(true)
     }
 
     /// Brings the directory to `version` or later.
@@ -132,57 +239,77 @@ impl Feed {
     }
 
     /// Waits until no node can be found that would still judge by what was before `version`: each has acknowledged it,
-    /// or its lease has run out.
+    /// or its lease has run out. `own` has taken it in and need not be asked; `leases` were seen before the change began.
     ///
     /// # Errors
-    /// The store did not answer until the longest lease had run out: then, too, no node judges by what was before.
+    /// The store did not answer for so long that nobody can tell.
     pub async fn confirm(
         store: &Store,
         clock: &dyn Clock,
         version: Version,
-        except: Option<NodeId>,
-        lease: Duration,
-    ) -> Result<(), StoreError> {
+        own: Option<NodeId>,
+        mut leases: Leases,
+    ) -> Result<Confirmation, StoreError> {
+        leases.forget_unmarked();
         let began = clock.since_boot();
-        let mut longest = lease;
+        let mut expired = 0;
+        let mut pause = FIRST_LOOK;
         loop {
-            let answer = store.unacknowledged_nodes(version, except).await;
-            let waited = clock.since_boot().saturating_sub(began);
+            let answer = store.list_nodes().await;
+            let now = clock.since_boot();
             match answer {
-                Ok(nodes) if nodes.is_empty() => return Ok(()),
-                Ok(nodes) => {
-                    longest = nodes.iter().map(|node| node.lease).max().unwrap_or(lease);
-                    if waited > longest + EPSILON {
-                        for node in nodes {
-                            store.remove_node(node.id).await?;
+                Ok(registered) => {
+                    let mut nodes = 0;
+                    let mut is_waiting = false;
+                    for registered in &registered {
+                        let id = registered.node.id;
+                        if registered.acknowledged >= version || own == Some(id) {
+                            nodes += 1;
+                        } else if now <= leases.see(registered, now) {
+                            is_waiting = true;
+                        } else if store.give_up_node(id, version, registered.mark).await? {
+                            expired += 1;
+                        } else {
+                            is_waiting = true;
                         }
-                        return Ok(());
+                    }
+                    if !is_waiting {
+                        return Ok(Confirmation { version, nodes, expired });
                     }
                 }
-                Err(error) if waited > longest + EPSILON => return Err(error),
+                Err(error) if now.saturating_sub(began) > leases.longest() + EPSILON => return Err(error),
                 Err(_) => {}
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(pause).await;
+            pause = LAST_LOOK.min(pause * 2);
         }
     }
 
     /// Follows the store until the task that runs this is dropped.
     pub async fn follow(self: Arc<Self>, mut watch: ChangeWatch) {
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let interval = self.node.lease / RENEWALS;
         let mut renewed_at = self.clock.since_boot();
         let mut failing = false;
         loop {
-            ticks.tick().await;
-            let due = self.clock.since_boot().saturating_sub(renewed_at) >= self.node.lease / 4;
-            let result = match watch.data_changed_hint().await {
-                Ok(changed) if changed || due || failing => self.renew().await,
-                Ok(_) => continue,
+            let left = interval.saturating_sub(self.clock.since_boot().saturating_sub(renewed_at));
+            let changed = if failing { Ok(true) } else { watch.changed(left).await };
+            let is_due = failing || self.clock.since_boot().saturating_sub(renewed_at) >= interval;
+            let result = match changed {
+                // The watch is made anew at its next turn; the lease does not hang on it.
+                Ok(_) | Err(_) if is_due => {
+                    let asked_at = self.clock.since_boot();
+                    let renewed = self.renew().await;
+                    if renewed.is_ok() {
+                        renewed_at = asked_at;
+                    }
+                    renewed
+                }
+                Ok(true) => self.look().await,
+                Ok(false) => Ok(()),
                 Err(error) => Err(error),
             };
             match result {
                 Ok(()) => {
-                    renewed_at = self.clock.since_boot();
                     if failing {
                         tracing::info!("the store answers again");
                     }
@@ -193,10 +320,16 @@ impl Feed {
                         tracing::error!(%error, "the store does not answer; this node stops judging when its lease ends");
                     }
                     failing = true;
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    tokio::time::sleep(FAILURE_PAUSE).await;
                 }
             }
         }
+    }
+
+    /// Takes in what changed, without a renewal.
+    async fn look(&self) -> Result<(), StoreError> {
+        let version = self.store.current_version().await?;
+        if self.take_in(version).await? { Ok(()) } else { self.renew().await }
     }
 
     /// Takes this node out of the registry, so that nobody waits for it.

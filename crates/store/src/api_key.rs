@@ -165,6 +165,9 @@ pub struct KeyUse {
 
 /// Writes down when keys were last used. Out of order and twice is harmless: the latest stays.
 pub async fn record_key_uses(upkeep: &mut Upkeep, uses: &[KeyUse]) -> Result<(), StoreError> {
+    // In one order everywhere, so that two nodes do not wait for each other.
+    let mut uses: Vec<_> = uses.iter().collect();
+    uses.sort_by_key(|used| used.key);
     for used in uses {
         upkeep
             .execute(

@@ -1,7 +1,7 @@
 //! Transactions that change something, and the feed that tells others what did. What is written to the audit log with
 //! them is in `audit`; the first answers to signed writes are in `replay`.
 
-use std::{collections::BTreeSet, fmt, ops, str::FromStr};
+use std::{collections::BTreeSet, fmt, ops, str::FromStr, time::Duration};
 
 use domain::{
     ApiKeyId, AuditEvent, PrincipalId, ProjectId, ServiceAccountId, Timestamp, UserId, WorkspaceId,
@@ -152,7 +152,7 @@ impl Change {
     /// feed, and commits all of it with the change.
     ///
     /// # Errors
-    /// Nothing was changed. [`StoreError::Conflict`] over [`replay::REPLAY_KEY_CONSTRAINT`]: the same signed request was
+    /// [`StoreError::Uncertain`]: it may have been changed. All others: nothing was changed. [`StoreError::Conflict`] over [`replay::REPLAY_KEY_CONSTRAINT`]: the same signed request was
     /// answered meanwhile, see [`replay::find_replay`]; over [`replay::NONCE_CONSTRAINT`]: another one used its nonce.
     pub async fn commit(mut self, events: impl Into<Events>, answer: Option<&Answer>) -> Result<Version, StoreError> {
         let Events(events) = events.into();
@@ -174,8 +174,23 @@ impl Change {
         if let Some(answer) = answer {
             replay::insert_answer(&mut self.connection, answer).await?;
         }
+        self.connection.link.notify_on_commit();
         self.connection.link.commit().await?;
         Ok(self.version)
+    }
+}
+
+impl Change {
+    /// Ends a change that changes nothing, and tells the version of what is committed, which is on every synchronous
+    /// standby once this returns: what was read may have been committed by somebody who did not live to hear that.
+    ///
+    /// # Errors
+    /// The database does not answer, or no standby has what is committed.
+    pub async fn make_durable(mut self) -> Result<Version, StoreError> {
+        let sql = "UPDATE installation SET version = version - 1 WHERE id = 1 RETURNING version";
+        let version = self.connection.fetch_one(sql, params![]).await?.count("version")?;
+        self.connection.link.commit().await?;
+        Ok(Version(version))
     }
 }
 
@@ -306,14 +321,14 @@ impl ChangeWatch {
         Self(watch)
     }
 
-    /// Whether anybody, in this process or another, may have committed something since the last call; true the first
-    /// time. Cheap enough to ask every few milliseconds. It may say true for nothing (an upkeep), and never says
-    /// false where something was committed before the call: a hint to ask for [`changes_since`], not a promise.
+    /// Waits until anybody, in this process or another, may have committed a change since the last call, at most for
+    /// `limit`; true the first time. Where it says true there may be nothing new, and what it says nothing of shows in
+    /// [`changes_since`] all the same: a wake-up, not a promise.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn data_changed_hint(&mut self) -> Result<bool, StoreError> {
-        self.0.data_changed_hint().await
+    pub async fn changed(&mut self, limit: Duration) -> Result<bool, StoreError> {
+        self.0.changed(limit).await
     }
 }
 

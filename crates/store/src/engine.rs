@@ -1,8 +1,13 @@
 //! The engines, behind one face. All that differs between them is in the files below this one.
 
+mod postgres;
 mod sqlite;
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crate::{
     StoreError,
@@ -18,17 +23,52 @@ pub enum Engine {
         /// Its file, in a directory that exists.
         path: PathBuf,
     },
+    /// A PostgreSQL server, which any number of nodes share.
+    Postgres {
+        /// Its address.
+        url: PostgresUrl,
+    },
+}
+
+/// `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with `?sslrootcert=FILE` and the like. Shown, it has no secret in it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PostgresUrl(String);
+
+impl From<String> for PostgresUrl {
+    fn from(url: String) -> Self {
+        Self(url)
+    }
+}
+
+impl fmt::Display for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (url, _) = self.0.split_once('?').unwrap_or((&self.0, ""));
+        match (url.split_once("://"), url.rsplit_once('@')) {
+            (Some((scheme, _)), Some((_, place))) => write!(f, "{scheme}://{place}"),
+            (Some(_), None) => f.write_str(url),
+            // Whatever it is, it may be a password.
+            (None, _) => f.write_str("the address of the database"),
+        }
+    }
+}
+
+impl fmt::Debug for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PostgresUrl({self})")
+    }
 }
 
 /// A database that was opened: one way in for writers, who queue, and several for readers.
 pub(crate) enum Database {
     Sqlite(sqlite::Database),
+    Postgres(postgres::Database),
 }
 
 impl Database {
     pub(crate) async fn open(engine: &Engine) -> Result<Self, StoreError> {
         match engine {
             Engine::Sqlite { path } => sqlite::Database::open(path).await.map(Self::Sqlite),
+            Engine::Postgres { url } => postgres::Database::open(url).await.map(Self::Postgres),
         }
     }
 
@@ -36,6 +76,7 @@ impl Database {
     pub(crate) async fn read(&self) -> Result<Connection, StoreError> {
         match self {
             Self::Sqlite(database) => database.read().await.map(|link| Connection { link: Link::Sqlite(link) }),
+            Self::Postgres(database) => database.read().await.map(|link| Connection { link: Link::Postgres(link) }),
         }
     }
 
@@ -43,12 +84,53 @@ impl Database {
     pub(crate) async fn begin(&self) -> Result<Connection, StoreError> {
         match self {
             Self::Sqlite(database) => database.begin().await.map(|link| Connection { link: Link::Sqlite(link) }),
+            Self::Postgres(database) => database.begin().await.map(|link| Connection { link: Link::Postgres(link) }),
+        }
+    }
+
+    /// A connection in a transaction for leases, which do not wait behind changes.
+    pub(crate) async fn begin_lease(&self) -> Result<Connection, StoreError> {
+        match self {
+            Self::Sqlite(_) => self.begin().await,
+            Self::Postgres(database) => {
+                database.begin_lease().await.map(|link| Connection { link: Link::Postgres(link) })
+            }
+        }
+    }
+
+    /// As [`begin_lease`](Self::begin_lease), for what a crash of the database may forget and a wait for the disk would delay.
+    pub(crate) async fn begin_fleeting(&self) -> Result<Connection, StoreError> {
+        match self {
+            Self::Sqlite(_) => self.begin().await,
+            Self::Postgres(database) => {
+                database.begin_fleeting().await.map(|link| Connection { link: Link::Postgres(link) })
+            }
+        }
+    }
+
+    /// A connection that reads about leases, which does not wait behind other readers.
+    pub(crate) async fn read_for_lease(&self) -> Result<Connection, StoreError> {
+        match self {
+            Self::Sqlite(_) => self.read().await,
+            Self::Postgres(database) => {
+                database.read_for_lease().await.map(|link| Connection { link: Link::Postgres(link) })
+            }
+        }
+    }
+
+    /// Whether another database may take over from this one while it still answers: then only a write that was
+    /// replicated shows that it did not.
+    pub(crate) const fn can_be_deposed(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres(_) => true,
         }
     }
 
     pub(crate) async fn watch(&self) -> Result<Watch, StoreError> {
         match self {
             Self::Sqlite(database) => database.watch().await.map(Watch::Sqlite),
+            Self::Postgres(database) => database.watch().await.map(|watch| Watch::Postgres(Box::new(watch))),
         }
     }
 
@@ -56,6 +138,9 @@ impl Database {
     pub(crate) async fn back_up(&self, file: &Path) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(database) => database.back_up(file).await,
+            Self::Postgres(_) => Err(StoreError::Server {
+                reason: "its backups are made with pg_dump or pg_basebackup, see docs/postgresql.md".to_owned(),
+            }),
         }
     }
 
@@ -63,6 +148,7 @@ impl Database {
     pub(crate) async fn close(&self) {
         match self {
             Self::Sqlite(database) => database.close().await,
+            Self::Postgres(database) => database.close().await,
         }
     }
 }
@@ -70,12 +156,14 @@ impl Database {
 /// A connection of some engine.
 pub(crate) enum Link {
     Sqlite(sqlite::Link),
+    Postgres(postgres::Link),
 }
 
 impl Link {
     pub(crate) async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, StoreError> {
         match self {
             Self::Sqlite(link) => link.execute(sql, values).await,
+            Self::Postgres(link) => link.execute(sql, values).await,
         }
     }
 
@@ -86,6 +174,7 @@ impl Link {
     ) -> Result<Vec<Cells>, StoreError> {
         match self {
             Self::Sqlite(link) => Ok(link.fetch_all(sql, values).await?.into_iter().map(Cells::Sqlite).collect()),
+            Self::Postgres(link) => Ok(link.fetch_all(sql, values).await?.into_iter().map(Cells::Postgres).collect()),
         }
     }
 
@@ -96,19 +185,41 @@ impl Link {
     ) -> Result<Option<Cells>, StoreError> {
         match self {
             Self::Sqlite(link) => Ok(link.fetch_optional(sql, values).await?.map(Cells::Sqlite)),
+            Self::Postgres(link) => Ok(link.fetch_optional(sql, values).await?.map(Cells::Postgres)),
         }
     }
 
-    /// Runs several statements at once, without values.
-    pub(crate) async fn execute_script(&mut self, sql: &'static str) -> Result<(), StoreError> {
+    /// Runs several statements that make or change tables, without values. The types are TEXT, BIGINT, BOOLEAN and
+    /// BYTEA, and TEXT sorts by its bytes.
+    pub(crate) async fn execute_schema(&mut self, sql: &'static str) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(link) => link.execute_script(sql).await,
+            Self::Sqlite(link) => link.execute_schema(sql).await,
+            Self::Postgres(link) => link.execute_schema(sql).await,
+        }
+    }
+
+    /// What the engine finds wrong with its files.
+    pub(crate) async fn check_integrity(&mut self) -> Result<Vec<String>, StoreError> {
+        match self {
+            Self::Sqlite(link) => link.check_integrity().await,
+            // Only its own programs can tell, on its own machine.
+            Self::Postgres(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Has whoever watches woken up once this transaction has committed.
+    pub(crate) const fn notify_on_commit(&mut self) {
+        match self {
+            // Watchers see it in the file.
+            Self::Sqlite(_) => {}
+            Self::Postgres(link) => link.notify_on_commit(),
         }
     }
 
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(link) => link.commit().await,
+            Self::Postgres(link) => link.commit().await,
         }
     }
 }
@@ -116,6 +227,7 @@ impl Link {
 /// A row of some engine.
 pub(crate) enum Cells {
     Sqlite(sqlite::Cells),
+    Postgres(postgres::Cells),
 }
 
 macro_rules! cells {
@@ -124,6 +236,7 @@ macro_rules! cells {
             pub(crate) fn $name(&self, column: &str) -> Result<Option<$type>, StoreError> {
                 match self {
                     Self::Sqlite(cells) => cells.$name(column),
+                    Self::Postgres(cells) => cells.$name(column),
                 }
             }
         )*}
@@ -140,12 +253,14 @@ cells! {
 /// Tells when something may have been committed, by whomever.
 pub(crate) enum Watch {
     Sqlite(sqlite::Watch),
+    Postgres(Box<postgres::Watch>),
 }
 
 impl Watch {
-    pub(crate) async fn data_changed_hint(&mut self) -> Result<bool, StoreError> {
+    pub(crate) async fn changed(&mut self, limit: Duration) -> Result<bool, StoreError> {
         match self {
-            Self::Sqlite(watch) => watch.data_changed_hint().await,
+            Self::Sqlite(watch) => watch.changed(limit).await,
+            Self::Postgres(watch) => watch.changed(limit).await,
         }
     }
 }

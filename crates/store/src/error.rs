@@ -12,13 +12,41 @@ pub enum StoreError {
         /// What the engine said.
         reason: String,
     },
+    /// Nobody knows whether a change was committed: the connection was lost meanwhile, or no standby has it. Callers
+    /// answer 503; the same signed request sent again happens once.
+    #[error(
+        "the database did not say whether it committed ({reason}): look whether it did, or send the same signed request \
+         again, which happens once"
+    )]
+    Uncertain {
+        /// What the engine said.
+        reason: String,
+    },
+    /// Several changes stood in each other's way, and this one gave way. Doing it again helps, see [`crate::retry`].
+    #[error("the database gave way to another change ({reason}): try again")]
+    Contended {
+        /// What the engine said.
+        reason: String,
+    },
+    /// The database server cannot be used as it is set up.
+    #[error("the database server cannot be used: {reason}")]
+    Server {
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// An installation was not copied from one database into another.
+    #[error("the installation was not copied: {reason}")]
+    NotCopied {
+        /// Why, and what to do.
+        reason: String,
+    },
     /// The disk is full.
     #[error("the disk that holds the database is full: free some space, then try again")]
     DiskFull,
     /// The database cannot be written to.
     #[error(
         "the database is read-only: the user that runs keyward must own its file and directory, and the file system \
-         must be mounted for writing"
+         must be mounted for writing; a PostgreSQL server must be the primary"
     )]
     ReadOnly,
     /// Something that must be unique exists already.

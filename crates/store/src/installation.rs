@@ -71,6 +71,23 @@ pub(crate) async fn create_if_missing(
     Ok(())
 }
 
+/// Reads the installation's key from the file at `path`, which another node has made and somebody has brought here.
+///
+/// # Errors
+/// The file is missing, cannot be read, holds something else, or others may read it.
+pub fn load_key(path: &Path) -> Result<InstallationKey, StoreError> {
+    let refuse = |reason: String| StoreError::File { path: path.to_owned(), reason };
+    match path.try_exists() {
+        Ok(true) => read_key(path),
+        Ok(false) => Err(refuse(
+            "the database holds an installation, and its key is not here: copy `installation.key` from another node, or \
+             from where you keep it"
+                .to_owned(),
+        )),
+        Err(error) => Err(refuse(format!("the installation key cannot be looked at ({error})"))),
+    }
+}
+
 /// Reads the installation's key from the file at `path`, or makes one there. The file holds the 32 bytes of the seed
 /// and is for its owner only.
 ///
@@ -86,6 +103,11 @@ pub fn load_or_create_key(path: &Path, random: &dyn Random) -> Result<Installati
         }
         _ => {}
     }
+    read_key(path)
+}
+
+fn read_key(path: &Path) -> Result<InstallationKey, StoreError> {
+    let refuse = |reason: String| StoreError::File { path: path.to_owned(), reason };
     refuse_shared_file(path)?;
     let seed = fs::read(path).map_err(|error| refuse(format!("the installation key cannot be read ({error})")))?;
     let seed: &[u8; 32] = seed

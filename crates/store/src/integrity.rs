@@ -1,4 +1,5 @@
-//! Whether the embedded database's file is whole: pages, cells and indexes, as far as the engine itself can tell.
+//! Whether the database is whole: pages, cells and indexes, as far as the engine itself can tell. PostgreSQL looks after its own
+//! files, with checksums and `pg_amcheck`.
 
 use crate::{StoreError, connection::ReadConnection};
 
@@ -7,13 +8,5 @@ use crate::{StoreError, connection::ReadConnection};
 /// # Errors
 /// The database does not answer, or is too damaged to be read.
 pub async fn check_integrity(connection: &mut ReadConnection) -> Result<Vec<String>, StoreError> {
-    let rows = connection.fetch_all("PRAGMA quick_check", &[]).await?;
-    let mut findings = Vec::new();
-    for row in rows {
-        let finding = row.text("quick_check")?;
-        if finding != "ok" {
-            findings.push(finding);
-        }
-    }
-    Ok(findings)
+    connection.link.check_integrity().await
 }

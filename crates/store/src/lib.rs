@@ -21,17 +21,19 @@ pub mod replay;
 pub mod service_account;
 pub mod session;
 pub mod set_up;
+pub mod transfer;
 pub mod user;
 pub mod workspace;
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use domain::{Random, Timestamp};
 
 pub use change::{Change, ChangeWatch, Changes, Events, Subject, Upkeep, Version};
 pub use connection::{Connection, ReadConnection, Row, Value};
-pub use engine::Engine;
+pub use engine::{Engine, PostgresUrl};
 pub use error::StoreError;
+pub use migrations::latest as latest_format;
 pub use replay::{Answer, ReplayKey};
 
 /// Which database to open.
@@ -54,10 +56,15 @@ impl Store {
     /// The file cannot be used, belongs to a later release, or does not hold what was applied to it.
     pub async fn open(options: &StoreOptions, now: Timestamp, random: &dyn Random) -> Result<Self, StoreError> {
         let database = engine::Database::open(&options.engine).await?;
-        let mut connection = database.begin().await?;
-        migrations::migrate(&mut connection, now).await?;
-        installation::create_if_missing(&mut connection, now, random).await?;
-        connection.link.commit().await?;
+        // Several may find a database new, or old, at once.
+        let new = &database;
+        retry(|| async move {
+            let mut connection = new.begin().await?;
+            migrations::migrate(&mut connection, now).await?;
+            installation::create_if_missing(&mut connection, now, random).await?;
+            connection.link.commit().await
+        })
+        .await?;
         Ok(Self { database: Arc::new(database) })
     }
 
@@ -102,8 +109,51 @@ impl Store {
         self.database.back_up(file).await
     }
 
+    /// Whether nodes on several machines may share this database.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.database.can_be_deposed()
+    }
+
     /// Closes all connections, after which every use is [`StoreError::Unavailable`]. Changes under way are waited for.
     pub async fn close(&self) {
         self.database.close().await;
+    }
+}
+
+/// How often something that gave way is done again, and how long the first pause is; each is twice the one before.
+const ATTEMPTS: u32 = 6;
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+
+/// Does something again when it gave way to another change, a few times.
+///
+/// # Errors
+/// Those of the last attempt.
+pub async fn retry<T, E: GivesWay, F>(mut attempt: impl FnMut() -> F) -> Result<T, E>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    let mut pause = FIRST_PAUSE;
+    for _ in 1..ATTEMPTS {
+        match attempt().await {
+            Err(error) if error.gave_way() => {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            result => return result,
+        }
+    }
+    attempt().await
+}
+
+/// Errors that tell whether doing it again helps.
+pub trait GivesWay {
+    /// Whether it gave way to another change.
+    fn gave_way(&self) -> bool;
+}
+
+impl GivesWay for StoreError {
+    fn gave_way(&self) -> bool {
+        matches!(self, Self::Contended { .. })
     }
 }

@@ -31,7 +31,8 @@ const MIGRATIONS: &[Migration] = migrations! {
 };
 
 /// The format that this release writes.
-pub(crate) fn latest() -> u64 {
+#[must_use]
+pub fn latest() -> u64 {
     MIGRATIONS.last().map_or(0, |migration| migration.version)
 }
 
@@ -57,7 +58,7 @@ pub(crate) async fn migrate(connection: &mut Connection, now: Timestamp) -> Resu
                 return Err(StoreError::MigrationChanged { version: *version, name: migration.name.to_owned() });
             }
             None => {
-                connection.link.execute_script(migration.sql).await?;
+                connection.link.execute_schema(migration.sql).await?;
                 connection
                     .execute(
                         "INSERT INTO migrations (version, name, checksum, applied_at) VALUES ($1, $2, $3, $4)",

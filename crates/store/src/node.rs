@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use domain::{NodeId, Timestamp};
 
-use crate::{Row, Store, StoreError, Version, params};
+use crate::{Row, Store, StoreError, Upkeep, Version, params};
 
 /// A running server.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,6 +31,26 @@ impl Node {
     }
 }
 
+/// A node as the registry has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RegisteredNode {
+    /// The node.
+    pub node: Node,
+    /// What it has taken in.
+    pub acknowledged: Version,
+    /// When it registered, by its own clock.
+    pub registered_at: Timestamp,
+    /// When it last renewed its lease, by its own clock: for people to read.
+    pub renewed_at: Timestamp,
+    /// Grows with every renewal. While it stays, no lease has begun since it was first seen. None: renewals leave no
+    /// mark in this database.
+    pub mark: Option<LeaseMark>,
+}
+
+/// Tells one renewal of a node's lease from the next.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct LeaseMark(i64);
+
 impl Store {
     /// Enters a node, before it loads anything: from then on, whoever revokes waits for it. One that is there already
     /// begins anew. `version` is what it has taken in: 0 before its first load.
@@ -39,50 +59,66 @@ impl Store {
     /// The database does not answer.
     pub async fn register_node(&self, node: &Node, version: Version, now: Timestamp) -> Result<(), StoreError> {
         let lease = i64::try_from(node.lease.as_millis()).unwrap_or(i64::MAX);
-        let mut upkeep = self.begin_upkeep().await?;
-        upkeep
+        let mut lease_change = self.begin_lease().await?;
+        lease_change
             .execute(
                 "INSERT INTO nodes (id, name, software_version, lease_ms, acknowledged_version, registered_at, renewed_at)
                  VALUES ($1, $2, $3, $4, $5, $6, $6)
                  ON CONFLICT (id) DO UPDATE SET name = excluded.name, software_version = excluded.software_version,
                      lease_ms = excluded.lease_ms, acknowledged_version = excluded.acknowledged_version,
-                     registered_at = excluded.registered_at, renewed_at = excluded.renewed_at",
+                     registered_at = excluded.registered_at,
+                     renewed_at = CASE WHEN nodes.renewed_at < excluded.renewed_at THEN excluded.renewed_at
+                         ELSE nodes.renewed_at + 1 END",
                 params![node.id, &node.name, &node.software_version, lease, version, now],
             )
             .await?;
-        upkeep.commit().await
+        lease_change.commit().await
     }
 
     /// Notes that a node answers from `version` or a later one. False: it was given up for dead, and must register and
-    /// load anew.
+    /// load anew before it judges again.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn acknowledge(&self, node: NodeId, version: Version, now: Timestamp) -> Result<bool, StoreError> {
-        let mut upkeep = self.begin_upkeep().await?;
-        let rows = upkeep
+    pub async fn acknowledge(&self, node: NodeId, version: Version) -> Result<bool, StoreError> {
+        // It is true whether or not it is kept: where it gets lost, whoever revokes waits for the lease.
+        let mut lease_change = self.database.begin_fleeting().await.map(Upkeep::new)?;
+        let rows = lease_change
             .execute(
-                "UPDATE nodes SET renewed_at = $3,
+                "UPDATE nodes SET
                      acknowledged_version = CASE WHEN acknowledged_version < $2 THEN $2 ELSE acknowledged_version END
                  WHERE id = $1",
-                params![node, version, now],
+                params![node, version],
             )
             .await?;
-        upkeep.commit().await?;
+        lease_change.commit().await?;
         Ok(rows == 1)
     }
 
-    /// Renews a node's lease, and tells the version that it must have taken in to use it. None: it was given up for
-    /// dead, and must register and load anew.
-    ///
-    /// A read is enough here because all nodes of an embedded database are on its machine; an engine that can be
-    /// deposed renews by a replicated write.
+    /// Renews a node's lease, and tells the version that it must have taken in and acknowledged to use it. None: it was
+    /// given up for dead, and must register and load anew. The lease runs from before this was called.
     ///
     /// # Errors
-    /// The database does not answer, and the lease was not renewed.
-    pub async fn renew_lease(&self, node: NodeId) -> Result<Option<Version>, StoreError> {
+    /// The database does not answer, or no standby has the renewal; the lease was not renewed.
+    pub async fn renew_lease(&self, node: NodeId, now: Timestamp) -> Result<Option<Version>, StoreError> {
+        if self.database.can_be_deposed() {
+            let mut lease_change = self.begin_lease().await?;
+            let rows = lease_change
+                .execute(
+                    "UPDATE nodes SET renewed_at = CASE WHEN renewed_at < $2 THEN $2 ELSE renewed_at + 1 END
+                     WHERE id = $1",
+                    params![node, now],
+                )
+                .await?;
+            lease_change.commit().await?;
+            if rows == 0 {
+                return Ok(None);
+            }
+        }
+        // After the renewal has committed: whoever revokes and does not see the renewal is seen here.
         let row = self
-            .read()
+            .database
+            .read_for_lease()
             .await?
             .fetch_optional(
                 "SELECT installation.version FROM installation, nodes WHERE installation.id = 1 AND nodes.id = $1",
@@ -92,36 +128,69 @@ impl Store {
         row.map(|row| row.count("version").map(Version)).transpose()
     }
 
-    /// The nodes other than `except` that have not acknowledged `version`. Who revokes waits until there are none, or
-    /// until the longest of their leases is over, and then removes the rest.
+    /// All nodes, in the order of their ids, which is the order in which they started.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn unacknowledged_nodes(
-        &self,
-        version: Version,
-        except: Option<NodeId>,
-    ) -> Result<Vec<Node>, StoreError> {
+    pub async fn list_nodes(&self) -> Result<Vec<RegisteredNode>, StoreError> {
         let rows = self
-            .read()
+            .database
+            .read_for_lease()
             .await?
             .fetch_all(
-                "SELECT id, name, software_version, lease_ms FROM nodes
-                 WHERE acknowledged_version < $1 AND (CAST($2 AS TEXT) IS NULL OR id <> $2) ORDER BY id",
-                params![version, except],
+                "SELECT id, name, software_version, lease_ms, acknowledged_version, registered_at, renewed_at
+                 FROM nodes ORDER BY id",
+                params![],
             )
             .await?;
-        rows.iter().map(Node::from_row).collect()
+        rows.iter()
+            .map(|row| {
+                Ok(RegisteredNode {
+                    node: Node::from_row(row)?,
+                    acknowledged: Version(row.count("acknowledged_version")?),
+                    registered_at: row.timestamp("registered_at")?,
+                    renewed_at: row.timestamp("renewed_at")?,
+                    mark: self.database.can_be_deposed().then_some(LeaseMark(row.i64("renewed_at")?)),
+                })
+            })
+            .collect()
     }
 
-    /// Takes a node out: it stops, or it was given up for dead. False: it was not there.
+    /// Takes a node out because it stops. False: it was not there.
     ///
     /// # Errors
     /// The database does not answer.
     pub async fn remove_node(&self, node: NodeId) -> Result<bool, StoreError> {
-        let mut upkeep = self.begin_upkeep().await?;
-        let rows = upkeep.execute("DELETE FROM nodes WHERE id = $1", params![node]).await?;
-        upkeep.commit().await?;
+        let mut lease_change = self.begin_lease().await?;
+        let rows = lease_change.execute("DELETE FROM nodes WHERE id = $1", params![node]).await?;
+        lease_change.commit().await?;
         Ok(rows == 1)
+    }
+
+    /// Gives a node up for dead whose lease has run out, unless it came back: it has acknowledged `version`, or its
+    /// lease has another mark.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn give_up_node(
+        &self,
+        node: NodeId,
+        version: Version,
+        mark: Option<LeaseMark>,
+    ) -> Result<bool, StoreError> {
+        let mut lease_change = self.begin_lease().await?;
+        let rows = lease_change
+            .execute(
+                "DELETE FROM nodes WHERE id = $1 AND acknowledged_version < $2
+                     AND (CAST($3 AS BIGINT) IS NULL OR renewed_at = $3)",
+                params![node, version, mark.map(|mark| mark.0)],
+            )
+            .await?;
+        lease_change.commit().await?;
+        Ok(rows == 1)
+    }
+
+    async fn begin_lease(&self) -> Result<Upkeep, StoreError> {
+        self.database.begin_lease().await.map(Upkeep::new)
     }
 }

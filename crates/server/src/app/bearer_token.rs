@@ -7,7 +7,7 @@ use domain::{ApiKeyId, Timestamp, principal::Credential};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use super::{App, Caller, OriginalRequest, Verified};
+use super::{App, Caller, ConfirmationSlot, OriginalRequest, Verified};
 use crate::{authentication::AuthenticationError as Error, directory::Snapshot, error::AppError};
 
 /// How long a bearer token is good, in seconds.
@@ -92,7 +92,8 @@ impl App {
         let principal =
             Self::principal(key, Credential::BearerToken(id), directory, now).map_err(|error| (Some(id), error))?;
         self.journal.note_use(key, now, request.address);
-        let caller = Caller { principal, address: request.address, replay: None };
+        let caller =
+            Caller { principal, address: request.address, replay: None, confirmation: ConfirmationSlot::default() };
         Ok(Verified { caller, body_verified: false, workspace_signed: false })
     }
 }

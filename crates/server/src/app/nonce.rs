@@ -47,7 +47,7 @@ impl Nonces {
 async fn write_down(store: Store, mut queue: mpsc::Receiver<Waiting>) {
     let mut batch = Vec::new();
     while queue.recv_many(&mut batch, BATCH).await > 0 {
-        match insert(&store, &batch).await {
+        match store::retry(|| insert(&store, &batch)).await {
             Ok(fresh) => {
                 for (waiting, fresh) in batch.drain(..).zip(fresh) {
                     // Who hung up meanwhile does not need to know.

@@ -14,7 +14,7 @@ use http_signature::{
 };
 use store::ReplayKey;
 
-use super::{App, Caller};
+use super::{App, Caller, ConfirmationSlot};
 use crate::{
     authentication::AuthenticationError as Error,
     directory::{DirectoryKey, Snapshot},
@@ -213,7 +213,7 @@ impl App {
         self.journal.note_use(key, now, request.address);
         let replay = (!is_read(request.method)).then(|| replay_key(key, &verified));
         Ok(Verified {
-            caller: Caller { principal, address: request.address, replay },
+            caller: Caller { principal, address: request.address, replay, confirmation: ConfirmationSlot::default() },
             body_verified: request.body.is_some(),
             workspace_signed: request.headers.contains_key(WORKSPACE_HEADER)
                 && verified.covers_header(WORKSPACE_HEADER.as_str()),

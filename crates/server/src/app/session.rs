@@ -13,7 +13,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use store::Connection;
 
-use super::{App, Caller, Transaction, sha256, throttle::Source};
+use super::{App, Caller, ConfirmationSlot, Transaction, sha256, throttle::Source};
 use crate::{authentication::AuthenticationError, error::AppError};
 
 /// A use of a session is written down once in so long.
@@ -191,7 +191,11 @@ impl App {
         let csrf = self.csrf_token(session.id)?;
         let credential = Credential::Session(session.id, session.authenticated_at);
         let principal = Principal::new(Arc::new(identity), credential);
-        Ok(Some(Visit { caller: Caller { principal, address, replay: None }, session, csrf }))
+        Ok(Some(Visit {
+            caller: Caller { principal, address, replay: None, confirmation: ConfirmationSlot::default() },
+            session,
+            csrf,
+        }))
     }
 
     /// Gives the password again in a session, which gets a new token.

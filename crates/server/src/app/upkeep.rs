@@ -56,11 +56,12 @@ impl App {
             .iter()
             .map(|used| KeyUse { key: used.key, at: used.at, address: used.address.map(|address| address.to_string()) })
             .collect();
-        let written: Result<(), StoreError> = async {
+        let rows = rows.as_slice();
+        let written: Result<(), StoreError> = store::retry(|| async move {
             let mut upkeep = self.store.begin_upkeep().await?;
-            store::api_key::record_key_uses(&mut upkeep, &rows).await?;
+            store::api_key::record_key_uses(&mut upkeep, rows).await?;
             upkeep.commit().await
-        }
+        })
         .await;
         if written.is_err() {
             self.journal.return_uses(uses);
@@ -121,6 +122,9 @@ impl App {
         let mut upkeep = self.store.begin_upkeep().await?;
         store::replay::delete_expired(&mut upkeep, now).await?;
         store::session::delete_expired_sessions(&mut upkeep, now).await?;
+        upkeep.commit().await?;
+        // Apart from the rest, because this takes the locked row.
+        let mut upkeep = self.store.begin_upkeep().await?;
         let version = store::change::current_version(&mut upkeep).await?;
         if let Some(old) = version.0.checked_sub(KEPT_CHANGES) {
             store::change::prune_changes(&mut upkeep, Version(old)).await?;

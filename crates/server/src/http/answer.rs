@@ -21,6 +21,10 @@ const WANT_CONTENT_DIGEST: HeaderName = HeaderName::from_static("want-content-di
 #[derive(Clone, Debug)]
 pub(crate) struct LoggedPrincipal(pub(crate) String);
 
+/// Marks the answer of a change that gave way to another one: doing it again helps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GaveWay;
+
 impl IntoResponse for AppError {
     fn into_response(self) -> Response {
         if let Self::Answered(answer) = self {
@@ -32,7 +36,7 @@ impl IntoResponse for AppError {
         }
         match &self {
             Self::Internal(reason) => tracing::error!(reason, "a fault of ours"),
-            Self::Unavailable(reason) => tracing::warn!(reason, "not available"),
+            Self::Unavailable(reason) | Self::GaveWay(reason) => tracing::warn!(reason, "not available"),
             Self::Unauthenticated(reason, _) => tracing::info!(code = reason.code(), %reason, "not authenticated"),
             _ => {}
         }
@@ -58,6 +62,10 @@ impl IntoResponse for AppError {
             }
             Self::Unavailable(_) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Self::GaveWay(_) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                response.extensions_mut().insert(GaveWay);
             }
             _ => {}
         }

@@ -13,14 +13,20 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use store::GivesWay;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::Semaphore;
 
-use super::{MAX_BODY, MAX_HEADERS, answer::LoggedPrincipal, hygiene};
+use super::{
+    MAX_BODY, MAX_HEADERS,
+    answer::{GaveWay, LoggedPrincipal},
+    hygiene,
+};
 use crate::{
     App, AppError,
-    app::{Caller, OriginalRequest, is_read},
+    app::{Caller, ConfirmationSlot, OriginalRequest, is_read},
     authentication::AuthenticationError,
     ui,
 };
@@ -43,6 +49,9 @@ impl Default for Limits {
     }
 }
 
+/// Tells which version of the installation a change made, and how many nodes judge by it: every one that can judge.
+const CONFIRMED: HeaderName = HeaderName::from_static("keyward-confirmed");
+
 /// Who sent a request, as far as it told.
 #[derive(Clone, Debug)]
 pub(super) enum Authentication {
@@ -50,6 +59,16 @@ pub(super) enum Authentication {
     NotRequested,
     /// It was, and it was accepted. (One that was not accepted never comes this far.)
     Authenticated(Box<Caller>),
+}
+
+impl Authentication {
+    /// Where the confirmation of the caller's change will be noted.
+    fn confirmation(&self) -> Option<ConfirmationSlot> {
+        match self {
+            Self::NotRequested => None,
+            Self::Authenticated(caller) => Some(caller.confirmation_slot()),
+        }
+    }
 }
 
 /// The scheme of the connection that a request came by, where it is not `http`.
@@ -87,8 +106,7 @@ pub(super) async fn authenticate(State(app): State<Arc<App>>, request: Request, 
                 next.run(request).await
             } else {
                 // A client that hangs up does not leave a change half confirmed.
-                let running = tokio::spawn(next.run(request));
-                match running.await {
+                match tokio::spawn(change(request, next)).await {
                     Ok(response) => response,
                     Err(error) => AppError::Internal(format!("a change ended early: {error}")).into_response(),
                 }
@@ -97,6 +115,41 @@ pub(super) async fn authenticate(State(app): State<Arc<App>>, request: Request, 
             response
         }
         Err(error) => error.into_response(),
+    }
+}
+
+/// Does a change, and does it again where it gave way to another one: nothing of it was committed then.
+async fn change(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    // It was read for the judgement and lies in memory.
+    let body = match body.collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return AppError::Internal(format!("a body that was read: {error}")).into_response(),
+    };
+    let confirmation = parts.extensions.get::<Authentication>().map(Authentication::confirmation);
+    let done = store::retry(|| {
+        let answer = next.clone().run(Request::from_parts(parts.clone(), Body::from(body.clone())));
+        async move {
+            let response = answer.await;
+            let gave_way = response.extensions().get::<GaveWay>().is_some();
+            if gave_way { Err(AnswerThatGaveWay(response)) } else { Ok(response) }
+        }
+    });
+    let mut response = done.await.unwrap_or_else(|AnswerThatGaveWay(response)| response);
+    if let Some(confirmation) = confirmation.flatten().and_then(|slot| slot.get())
+        && let Ok(told) = HeaderValue::from_str(&confirmation.to_string())
+    {
+        response.headers_mut().insert(CONFIRMED, told);
+    }
+    response
+}
+
+/// The 503 of a change that gave way.
+struct AnswerThatGaveWay(Response);
+
+impl GivesWay for AnswerThatGaveWay {
+    fn gave_way(&self) -> bool {
+        true
     }
 }
 

@@ -3,12 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
-use server::{
-    App,
-    app::{Caller, Parts},
-};
+use server::{App, app::Parts};
 
-use crate::support::{Actor, Answer, TestApp};
+use crate::support::{Actor, Answer, Home, TestApp};
 
 const NOBODY: usize = 0;
 /// The admin of another workspace.
@@ -83,6 +80,7 @@ const TABLE: &[(&str, &str, [u16; 8])] = &[
     ("GET",    "/api/v1/admin/users",                                                  [401, 403, 403, 403, 200, 403, 403, 403]),
     ("POST",   "/api/v1/admin/users",                                                  [401, 403, 403, 403, 201, 403, 403, 403]),
     ("PATCH",  "/api/v1/admin/users/{usr}",                                            [401, 403, 403, 403, 200, 403, 403, 403]),
+    ("GET",    "/api/v1/admin/nodes",                                                  [401, 403, 403, 403, 200, 403, 403, 403]),
     ("GET",    "/api/v1/admin/audit-checkpoint",                                       [401, 403, 403, 403, 200, 403, 403, 403]),
 
     ("GET",    "/api/v1/openapi.json",                                                 [200, 200, 200, 200, 200, 200, 200, 200]),
@@ -111,6 +109,8 @@ type Tenant = BTreeMap<&'static str, String>;
 /// Two workspaces and everybody who may ask, as they lie on the disk: each copy starts from the same facts.
 struct World {
     closed: TestApp,
+    /// As a backup has it.
+    snapshot: std::path::PathBuf,
     actors: [Option<Actor>; 8],
     token: String,
     invitation_token: String,
@@ -183,26 +183,22 @@ impl World {
         let parts = Parts {
             clock: test.clock.clone(),
             random: test.random.clone(),
-            ..Parts::embedded(test.directory.path(), test.app.settings().clone())
+            ..test.directory.parts(test.app.settings().clone())
         };
         let on_host = App::open_on_host(parts).await.expect("what was closed opens again");
-        on_host.back_up(&Caller::host(), &test.directory.path().join("snapshot")).await.expect("a snapshot");
+        let snapshot = test.directory.back_up(&on_host).await;
         on_host.close().await;
         let People { member, account, invitation_token } = people;
         let actors =
             [None, Some(stranger), Some(member), Some(admin), Some(operator), Some(account), Some(admin_account), None];
-        Self { closed: test, actors, token, invitation_token, acme, other, neighbour_key }
+        Self { closed: test, snapshot, actors, token, invitation_token, acme, other, neighbour_key }
     }
 
     /// The same world again, as if nothing had been asked yet.
     async fn open(&self) -> TestApp {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let closed = self.closed.directory.path();
-        for (from, to) in [("snapshot", "keyward.db"), ("installation.key", "installation.key")] {
-            std::fs::copy(closed.join(from), directory.path().join(to)).expect("a copy");
-        }
+        let directory = Home::restored_from(&self.closed.directory, &self.snapshot);
         let (clock, random) = (Arc::clone(&self.closed.clock), Arc::clone(&self.closed.random));
-        TestApp::open(Arc::new(directory), clock, random, |_| {}).await
+        TestApp::open(directory, clock, random, |_| {}).await
     }
 
     fn body(&self, test: &TestApp, method: &str, path: &str) -> Value {

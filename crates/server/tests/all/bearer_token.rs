@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::support::{Actor, Answer, FakeClock, SeededRandom, TestApp};
+use crate::support::{Actor, Answer, FakeClock, Home, SeededRandom, TestApp};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -85,7 +85,7 @@ async fn it_is_good_here_only_and_only_as_it_was_made() {
     for wrong in ["", "kwt_", "kwt_AAAA", &format!("{token}A"), &token[1..]] {
         me(&test, wrong).await.expect_problem(401, "unauthenticated");
     }
-    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let directory = Home::new();
     let (clock, random) = (Arc::new(FakeClock::new()), Arc::new(SeededRandom::new(8)));
     let elsewhere = TestApp::open(directory, clock, random, |_| {}).await;
     let eve = elsewhere.user("eve", true).await;

@@ -135,12 +135,13 @@ impl Sdk {
         let mut command = Command::new(PYTHON.as_path());
         command.arg("-c").arg(format!("{PRELUDE}\n{script}")).env("DOMAIN", domain).env("NO_PROXY", "*");
         command.envs(keys.iter().copied());
-        let clock = Arc::clone(&self.test.clock);
+        let (clock, app) = (Arc::clone(&self.test.clock), Arc::clone(&self.test.app));
         let follow = tokio::spawn(async move {
             let mut seconds = tokio::time::interval(Duration::from_secs(1));
             loop {
                 seconds.tick().await;
                 clock.set_wall(SystemClock.now().as_second());
+                app.renew_lease().await.expect("the store answers");
             }
         });
         let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("python");
@@ -221,7 +222,7 @@ async fn every_filter_of_the_sdk_filters_and_pages_follow_one_another() {
     for (hour, (title, description)) in
         [("Cats", "of Berlin"), ("Dogs", "of Bonn"), ("cat food", "100% meat")].into_iter().enumerate()
     {
-        sdk.test.clock.set_wall(began + 3600 * i64::try_from(hour).expect("few"));
+        sdk.test.set_wall(began + 3600 * i64::try_from(hour).expect("few")).await;
         sdk.project(&sdk.admin, title, description).await;
     }
     let seen = sdk

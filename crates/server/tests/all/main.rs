@@ -12,6 +12,7 @@ mod encord;
 mod forward_auth;
 mod forward_auth_routes;
 mod invitation;
+mod many_nodes;
 mod member;
 mod model;
 mod paging;

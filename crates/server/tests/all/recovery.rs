@@ -1,12 +1,12 @@
 //! Backup and restore: what was revoked after the backup must not come back to life.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use serde_json::json;
 use server::app::{Caller, KeysToConfirm, Paging};
 
 use crate::{
-    support::{Answer, TestApp},
+    support::{Answer, FakeClock, Home, SeededRandom, TestApp},
     ui_support::Browser,
 };
 
@@ -22,8 +22,7 @@ async fn a_restore_suspends_every_key_and_ends_tokens_and_invitations_until_an_o
     let early = test.post(&format!("/api/v1/workspaces/{ws}/projects"), &json!({"title": "Early"})).by(&bot.key);
     let (target, headers, body) = (early.target.clone(), early.headers.clone(), early.body.clone());
 
-    let backup = test.directory.path().join("backup.db");
-    test.app.back_up(&Caller::host(), &backup).await.expect("a backup beside a running server");
+    let backup = test.directory.back_up(&test.app).await;
     // Revoked after the backup: the backup does not know.
     let revoke = format!("/api/v1/workspaces/{ws}/service-accounts/{}/keys/{}", bot.id, bot.key.id);
     test.delete(&revoke).by(&admin.key).send().await.expect(204);
@@ -59,7 +58,8 @@ async fn a_restore_suspends_every_key_and_ends_tokens_and_invitations_until_an_o
 #[tokio::test]
 async fn a_backup_does_not_overwrite_and_is_for_its_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
-    let test = TestApp::new().await;
+    let (clock, random) = (Arc::new(FakeClock::new()), Arc::new(SeededRandom::new(7)));
+    let test = TestApp::open(Home::embedded(), clock, random, |_| {}).await;
     let file = test.directory.path().join("backup.db");
     test.app.back_up(&Caller::host(), &file).await.expect("a backup");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
@@ -73,8 +73,7 @@ async fn a_restore_ends_every_session() {
     let test = TestApp::new().await;
     let browser = Browser::admin_of(&test, "globex", "eve").await;
     let cookies = browser.request("GET", "/").headers["cookie"].to_str().unwrap().to_owned();
-    let backup = test.directory.path().join("backup.db");
-    test.app.back_up(&Caller::host(), &backup).await.expect("a backup");
+    let backup = test.directory.back_up(&test.app).await;
     let signed_in = test.get("/").header("cookie", &cookies).send().await;
     assert!(!leads_to_sign_in(&signed_in), "the session must work before: {signed_in:?}");
 

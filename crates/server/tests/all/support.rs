@@ -49,7 +49,7 @@ impl FakeClock {
         self.boot_micros.fetch_add(micros, Ordering::SeqCst);
     }
 
-    /// Sets the wall clock alone, as an administrator may.
+    /// Sets the wall clock alone, as an administrator may; the lease is then dropped. See [`TestApp::set_wall`].
     pub fn set_wall(&self, second: i64) {
         self.micros.store(second * 1_000_000, Ordering::SeqCst);
     }
@@ -179,13 +179,84 @@ impl Answer {
     }
 }
 
+/// Where an installation lives: the directory of its key and, unless that is there too, its database. The tests run on the
+/// embedded database, and again on PostgreSQL where `KEYWARD_TEST_ENGINE` says `postgres`.
+pub struct Home {
+    directory: tempfile::TempDir,
+    database: Option<test_postgres::Database>,
+}
+
+impl Home {
+    /// An empty one.
+    pub fn new() -> Arc<Self> {
+        let on_postgres = match std::env::var("KEYWARD_TEST_ENGINE").as_deref() {
+            Err(_) | Ok("sqlite") => false,
+            Ok("postgres") => true,
+            Ok(other) => panic!("KEYWARD_TEST_ENGINE is `{other}`: sqlite or postgres"),
+        };
+        let database = on_postgres.then(|| test_postgres::Cluster::shared().create_database());
+        Arc::new(Self { directory: tempfile::tempdir().expect("a temporary directory"), database })
+    }
+
+    /// An empty one on the embedded database.
+    pub fn embedded() -> Arc<Self> {
+        Arc::new(Self { directory: tempfile::tempdir().expect("a temporary directory"), database: None })
+    }
+
+    /// An empty one on PostgreSQL.
+    pub fn on_postgres() -> Arc<Self> {
+        let database = Some(test_postgres::Cluster::shared().create_database());
+        Arc::new(Self { directory: tempfile::tempdir().expect("a temporary directory"), database })
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The address of its database, where that is on PostgreSQL.
+    pub fn database_url(&self) -> Option<String> {
+        self.database.as_ref().map(test_postgres::Database::url)
+    }
+
+    /// What opens it.
+    pub fn parts(&self, settings: Settings) -> Parts {
+        match self.database_url() {
+            Some(url) => Parts::on_postgres(url, self.path().join("installation.key"), settings),
+            None => Parts::embedded(self.path(), settings),
+        }
+    }
+
+    /// Writes a backup as an operator would: beside a running server.
+    pub async fn back_up(&self, app: &App) -> std::path::PathBuf {
+        let file = self.path().join("backup");
+        match &self.database {
+            Some(database) => database.dump(&file),
+            None => app.back_up(&Caller::host(), &file).await.expect("a backup beside a running server"),
+        }
+        file
+    }
+
+    /// What a backup of `original` holds, in a place of its own with the same installation key.
+    pub fn restored_from(original: &Self, backup: &Path) -> Arc<Self> {
+        let restored = Self::new();
+        let copy = |from: &Path, to: &str| std::fs::copy(from, restored.path().join(to)).expect("a copy");
+        copy(&original.path().join("installation.key"), "installation.key");
+        match &restored.database {
+            Some(database) => database.restore(backup),
+            None => drop(copy(backup, "keyward.db")),
+        }
+        restored
+    }
+}
+
 /// The server under test.
 pub struct TestApp {
     pub app: Arc<App>,
     pub router: Router,
     pub clock: Arc<FakeClock>,
     pub random: Arc<SeededRandom>,
-    pub directory: Arc<tempfile::TempDir>,
+    pub directory: Arc<Home>,
 }
 
 impl TestApp {
@@ -196,21 +267,19 @@ impl TestApp {
 
     /// An empty installation with other settings.
     pub async fn with_settings(change: impl FnOnce(&mut Settings)) -> Self {
-        let directory = Arc::new(tempfile::tempdir().expect("a temporary directory"));
-        Self::open(directory, Arc::new(FakeClock::new()), Arc::new(SeededRandom::new(7)), change).await
+        Self::open(Home::new(), Arc::new(FakeClock::new()), Arc::new(SeededRandom::new(7)), change).await
     }
 
     /// What lies in a directory, opened.
     pub async fn open(
-        directory: Arc<tempfile::TempDir>,
+        directory: Arc<Home>,
         clock: Arc<FakeClock>,
         random: Arc<SeededRandom>,
         change: impl FnOnce(&mut Settings),
     ) -> Self {
         let mut settings = Settings::new(format!("http://{HOST}"));
         change(&mut settings);
-        let parts =
-            Parts { clock: clock.clone(), random: random.clone(), ..Parts::embedded(directory.path(), settings) };
+        let parts = Parts { clock: clock.clone(), random: random.clone(), ..directory.parts(settings) };
         let app = App::open_for_serving(parts).await.expect("an installation");
         let (router, _) = server::http::router(Arc::clone(&app));
         Self { app, router, clock, random, directory }
@@ -227,17 +296,9 @@ impl TestApp {
     pub async fn restore_from(self, backup: &Path) -> Self {
         self.app.close().await;
         let settings = self.app.settings().clone();
-        let restored = Arc::new(tempfile::tempdir().expect("a temporary directory"));
-        for (from, name) in
-            [(backup.to_owned(), "keyward.db"), (self.directory.path().join("installation.key"), "installation.key")]
-        {
-            std::fs::copy(from, restored.path().join(name)).expect("a copy");
-        }
-        let on_host = Parts {
-            clock: self.clock.clone(),
-            random: self.random.clone(),
-            ..Parts::embedded(restored.path(), settings.clone())
-        };
+        let restored = Home::restored_from(&self.directory, backup);
+        let on_host =
+            Parts { clock: self.clock.clone(), random: self.random.clone(), ..restored.parts(settings.clone()) };
         let on_host = App::open_on_host(on_host).await.expect("the backup opens");
         on_host.finish_restore(&Caller::host()).await.expect("the restore ends");
         on_host.close().await;
@@ -247,6 +308,12 @@ impl TestApp {
     /// Lets time pass for a server that hears from its store all the while.
     pub async fn advance(&self, time: Duration) {
         self.clock.advance(time);
+        self.app.renew_lease().await.expect("the store answers");
+    }
+
+    /// Sets the wall clock of a server that then hears from its store: a clock that was set costs the lease.
+    pub async fn set_wall(&self, second: i64) {
+        self.clock.set_wall(second);
         self.app.renew_lease().await.expect("the store answers");
     }
 
@@ -332,6 +399,11 @@ impl TestApp {
         let owner = KeyOwner::ServiceAccount(workspace.parse().expect("ws_"), id.parse().expect("sa_"));
         let key = self.add_key(owner, name).await;
         Actor { key, id, email: account["email"].as_str().expect("an address").to_owned() }
+    }
+
+    /// A key more of somebody, which is there to be revoked.
+    pub async fn add_unused_key(&self, owner: &Actor) -> Key {
+        self.add_key(KeyOwner::User(owner.id.parse().expect("usr_")), "unused").await
     }
 
     /// A bearer token for a key.
@@ -472,7 +544,13 @@ impl TestRequest<'_> {
 
     /// Sends it through the real router.
     pub async fn send(self) -> Answer {
-        let router = self.app.router.clone();
+        let app = self.app;
+        self.send_to(app).await
+    }
+
+    /// Sends it to another node.
+    pub async fn send_to(self, node: &TestApp) -> Answer {
+        let router = node.router.clone();
         let response = router.oneshot(self.into_request()).await.expect("the router answers");
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.expect("a body").to_bytes().to_vec();

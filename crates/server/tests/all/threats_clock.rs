@@ -60,10 +60,10 @@ async fn a_signature_made_once_is_good_until_its_end_and_no_longer() {
     let (test, admin) = acme().await;
     let signed_at = test.clock.now().as_second();
     for (profile, last) in [(Profile::Native, 59), (Profile::Encord, 300)] {
-        test.clock.set_wall(signed_at);
+        test.set_wall(signed_at).await;
         let signed = test.get(ME).signed(&admin.key, profile, 0);
         for (after, accepted) in [(0, true), (last, true), (last + 1, false), (last + 2, false)] {
-            test.clock.set_wall(signed_at + after);
+            test.set_wall(signed_at + after).await;
             let status = signed.clone().send().await.status;
             assert_eq!(status == 200, accepted, "{profile:?} after {after} s: {status}");
         }
@@ -111,10 +111,10 @@ async fn a_key_ends_in_the_second_that_was_said_and_so_does_its_token() {
     let token = test.bearer_token(&key).await;
     let end = began + 355;
 
-    test.clock.set_wall(end - 1);
+    test.set_wall(end - 1).await;
     test.get(ME).by(&key).send().await.expect(200);
     test.get(ME).bearer(&token).send().await.expect(200);
-    test.clock.set_wall(end);
+    test.set_wall(end).await;
     assert_refused_with(test.get(ME).by(&key).send().await, "key_expired");
     assert_refused_with(test.get(ME).by_encord(&key).send().await, "key_expired");
     assert_refused_with(test.get(ME).bearer(&token).send().await, "token_expired");
@@ -127,9 +127,9 @@ async fn a_bearer_token_is_good_for_an_hour_and_no_longer() {
     let (test, admin) = acme().await;
     let began = test.clock.now().as_second();
     let token = test.bearer_token(&admin.key).await;
-    test.clock.set_wall(began + 3599);
+    test.set_wall(began + 3599).await;
     test.get(ME).bearer(&token).send().await.expect(200);
-    test.clock.set_wall(began + 3600);
+    test.set_wall(began + 3600).await;
     assert_refused_with(test.get(ME).bearer(&token).send().await, "token_expired");
 }
 
@@ -180,4 +180,19 @@ async fn a_holder_is_told_what_is_the_matter_and_a_stranger_sees_one_answer_for_
     for name in ["www-authenticate", "accept-signature", "want-content-digest"] {
         assert!(headers.contains_key(name), "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_costs_the_lease_until_the_store_is_heard_again() {
+    let (test, admin) = acme().await;
+    let request = test.get(ME).by(&admin.key);
+    let now = test.clock.now().as_second();
+    // A machine that was brought back from a snapshot sees its wall clock jump, and nothing else.
+    for (jump, status) in [(1, 200), (-1, 200), (2, 503), (-2, 503), (3600, 503)] {
+        test.clock.set_wall(now + jump);
+        let answer = test.get(ME).by(&admin.key).send().await;
+        assert_eq!(answer.status, status, "{jump}");
+    }
+    test.set_wall(now).await;
+    request.send().await.expect(200);
 }

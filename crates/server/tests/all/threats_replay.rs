@@ -176,7 +176,7 @@ async fn a_write_that_comes_again_is_judged_again() {
     assert_refused_with(create.clone().send().await, "owner_without_workspace");
 
     let now = domain::Clock::now(test.clock.as_ref()).as_second();
-    test.clock.set_wall(now + 61);
+    test.set_wall(now + 61).await;
     assert_refused_with(create.send().await, "stale");
     assert_eq!(titles(&test, &admin, &workspace).await, ["Once"]);
 }

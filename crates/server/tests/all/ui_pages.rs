@@ -85,7 +85,7 @@ async fn an_old_session_gives_the_password_again_before_it_adds_keys_or_admins()
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
     ada.open("/profile/api-keys/new").await.sees_not("id=\"confirm_password\"");
     let before = ada.cookies["keyward"].clone();
-    test.clock.set_wall(test.clock.now().as_second() + 15 * 60);
+    test.set_wall(test.clock.now().as_second() + 15 * 60).await;
 
     let key = test.new_key();
     let fields = [("title", "laptop"), ("public_key", key.openssh.as_str())];
@@ -98,7 +98,7 @@ async fn an_old_session_gives_the_password_again_before_it_adds_keys_or_admins()
     ada.submit("/profile/api-keys", &right).await.sees(&key.fingerprint);
     assert_ne!(ada.cookies["keyward"], before, "the session has a new token");
 
-    test.clock.set_wall(test.clock.now().as_second() + 15 * 60);
+    test.set_wall(test.clock.now().as_second() + 15 * 60).await;
     ada.open("/w/acme/invitations").await;
     let admins = [("emails", "eve@example.com"), ("role", "admin")];
     ada.submit("/w/acme/invitations", &admins).await.sees("Confirm your password");

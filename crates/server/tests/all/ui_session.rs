@@ -198,11 +198,11 @@ async fn a_session_ends_by_itself() {
     let start = test.clock.now().as_second();
     let mut browser = Browser::signed_in(&test, "ada", true).await;
     for hours in [11, 22, 33] {
-        test.clock.set_wall(start + hours * 3600);
+        test.set_wall(start + hours * 3600).await;
         browser.open("/profile").await;
         assert_eq!(browser.path, "/profile", "used every eleven hours, it goes on");
     }
-    test.clock.set_wall(start + 45 * 3600);
+    test.set_wall(start + 45 * 3600).await;
     browser.open("/profile").await;
     assert_eq!(browser.path, "/sign-in?next=/profile", "unused for twelve, it ends");
 }

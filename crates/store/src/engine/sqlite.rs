@@ -26,6 +26,9 @@ const RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// How long a task waits for a connection of ours: longer than a writer may wait for another process's.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How often a watch looks; SQLite wakes nobody up.
+const WATCH_PAUSE: Duration = Duration::from_millis(20);
+
 pub(crate) struct Database {
     options: SqliteConnectOptions,
     /// One connection, so that writers queue here in order of arrival; SQLite's own waiting is a lottery.
@@ -220,7 +223,13 @@ impl Link {
         Ok(self.outcome(result)?.map(Cells))
     }
 
-    pub(super) async fn execute_script(&mut self, sql: &'static str) -> Result<(), StoreError> {
+    pub(super) async fn check_integrity(&mut self) -> Result<Vec<String>, StoreError> {
+        let rows = self.fetch_all("PRAGMA quick_check", &[]).await?;
+        let findings = rows.iter().map(|row| Ok(row.text("quick_check")?.unwrap_or_default()));
+        findings.filter(|finding| !matches!(finding.as_deref(), Ok("ok"))).collect()
+    }
+
+    pub(super) async fn execute_schema(&mut self, sql: &'static str) -> Result<(), StoreError> {
         let result = sqlx::raw_sql(sql).execute(self.connection()?).await;
         self.outcome(result)?;
         Ok(())
@@ -279,10 +288,21 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(super) async fn data_changed_hint(&mut self) -> Result<bool, StoreError> {
-        let now: i64 =
-            sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut self.connection).await.map_err(translate)?;
-        Ok(self.seen.replace(now) != Some(now))
+    pub(super) async fn changed(&mut self, limit: Duration) -> Result<bool, StoreError> {
+        let mut left = limit;
+        loop {
+            let now: i64 =
+                sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut self.connection).await.map_err(translate)?;
+            if self.seen.replace(now) != Some(now) {
+                return Ok(true);
+            }
+            if left.is_zero() {
+                return Ok(false);
+            }
+            let pause = left.min(WATCH_PAUSE);
+            tokio::time::sleep(pause).await;
+            left -= pause;
+        }
     }
 }
 

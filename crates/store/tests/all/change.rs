@@ -1,6 +1,6 @@
 //! Changes commit whole or not at all, one after the other, and the feed tells of them.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use domain::{WorkspaceId, id::UserKind};
 use store::{Changes, Store, StoreError, Subject, Version, change, params};
@@ -173,17 +173,19 @@ async fn upkeep_has_neither_version_nor_event(database: impl Backend) {
 }
 
 async fn a_watch_sees_what_another_store_commits(database: impl Backend) {
+    const LONG: Duration = Duration::from_secs(20);
+    const SHORT: Duration = Duration::from_millis(40);
     let (here, elsewhere) = (database.open().await, database.open().await);
     let mut watch = here.watch().await.unwrap();
-    assert!(watch.data_changed_hint().await.unwrap(), "what was committed before the first look is news");
-    assert!(!watch.data_changed_hint().await.unwrap());
+    assert!(watch.changed(LONG).await.unwrap(), "what was committed before the first look is news");
+    assert!(!watch.changed(SHORT).await.unwrap());
     for store in [&elsewhere, &here] {
         log(store, event(u8::from(std::ptr::eq(store, &raw const here)))).await;
-        assert!(watch.data_changed_hint().await.unwrap());
-        assert!(!watch.data_changed_hint().await.unwrap());
+        assert!(watch.changed(LONG).await.unwrap());
+        assert!(!watch.changed(SHORT).await.unwrap());
     }
     drop(elsewhere.begin_change(at(3)).await.unwrap());
-    assert!(!watch.data_changed_hint().await.unwrap(), "what was rolled back is no news");
+    assert!(!watch.changed(SHORT).await.unwrap(), "what was rolled back is no news");
     here.close().await;
     assert!(matches!(here.begin_change(at(4)).await.err(), Some(StoreError::Unavailable { .. })));
 }

@@ -1,5 +1,5 @@
 //! What every engine must do, run on each engine: a conformance test is a function over a `Backend`, which the macro
-//! `on_every_engine` runs. What only SQLite does is in `sqlite`.
+//! `on_every_engine` runs. What only one engine does is in `sqlite` and `postgres`.
 
 mod support;
 
@@ -10,5 +10,7 @@ mod connection;
 mod installation;
 mod migrations;
 mod node;
+mod postgres;
 mod replay;
 mod sqlite;
+mod transfer;

@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
-use domain::NodeId;
-use store::{Version, node::Node};
+use store::{
+    Store, Version,
+    node::{Node, RegisteredNode},
+};
 
 use crate::support::{Backend, at, event, id, log, on_every_engine};
 
 on_every_engine! {
-    who_has_not_acknowledged_is_waited_for
+    a_node_is_listed_with_what_it_has_taken_in
     an_acknowledgement_is_never_taken_back
     a_lease_is_renewed_up_to_what_must_be_taken_in
+    a_renewal_shows_unless_it_leaves_no_mark
     a_node_that_was_given_up_for_dead_learns_of_it
+    a_node_that_came_back_is_not_given_up
     registering_again_begins_anew
 }
 
@@ -24,47 +28,89 @@ fn node(number: u128) -> Node {
     }
 }
 
-async fn waited_for(store: &store::Store, version: u64, except: Option<NodeId>) -> Vec<Node> {
-    store.unacknowledged_nodes(Version(version), except).await.unwrap()
+async fn listed(store: &Store) -> Vec<(Node, Version)> {
+    let nodes = store.list_nodes().await.unwrap();
+    nodes.into_iter().map(|registered| (registered.node, registered.acknowledged)).collect()
 }
 
-async fn who_has_not_acknowledged_is_waited_for(database: impl Backend) {
-    let store = database.open().await;
-    store.register_node(&node(1), Version(0), at(1)).await.unwrap();
-    store.register_node(&node(2), Version(0), at(1)).await.unwrap();
-    assert_eq!(waited_for(&store, 1, None).await, [node(1), node(2)]);
-    assert_eq!(waited_for(&store, 1, Some(node(1).id)).await, [node(2)]);
-    assert_eq!(waited_for(&store, 0, None).await, []);
+async fn only(store: &Store) -> RegisteredNode {
+    let mut nodes = store.list_nodes().await.unwrap();
+    assert_eq!(nodes.len(), 1);
+    nodes.remove(0)
+}
 
-    assert!(store.acknowledge(node(2).id, Version(3), at(2)).await.unwrap());
-    assert_eq!(waited_for(&store, 3, None).await, [node(1)]);
-    assert_eq!(waited_for(&store, 4, Some(node(1).id)).await, [node(2)]);
+async fn a_node_is_listed_with_what_it_has_taken_in(database: impl Backend) {
+    let store = database.open().await;
+    store.register_node(&node(2), Version(0), at(1)).await.unwrap();
+    store.register_node(&node(1), Version(0), at(1)).await.unwrap();
+    assert_eq!(listed(&store).await, [(node(1), Version(0)), (node(2), Version(0))]);
+    assert!(store.acknowledge(node(2).id, Version(3)).await.unwrap());
+    assert_eq!(listed(&store).await, [(node(1), Version(0)), (node(2), Version(3))]);
+    assert!(store.remove_node(node(1).id).await.unwrap());
+    assert!(!store.remove_node(node(1).id).await.unwrap());
+    assert_eq!(listed(&store).await, [(node(2), Version(3))]);
 }
 
 async fn an_acknowledgement_is_never_taken_back(database: impl Backend) {
     let store = database.open().await;
     store.register_node(&node(1), Version(0), at(1)).await.unwrap();
-    assert!(store.acknowledge(node(1).id, Version(5), at(2)).await.unwrap());
-    assert!(store.acknowledge(node(1).id, Version(4), at(3)).await.unwrap());
-    assert_eq!(waited_for(&store, 5, None).await, []);
+    assert!(store.acknowledge(node(1).id, Version(5)).await.unwrap());
+    assert!(store.acknowledge(node(1).id, Version(4)).await.unwrap());
+    assert_eq!(only(&store).await.acknowledged, Version(5));
 }
 
 async fn a_lease_is_renewed_up_to_what_must_be_taken_in(database: impl Backend) {
     let store = database.open().await;
     store.register_node(&node(1), Version(0), at(1)).await.unwrap();
-    assert_eq!(store.renew_lease(node(1).id).await.unwrap(), Some(Version(0)));
+    assert_eq!(store.renew_lease(node(1).id, at(1)).await.unwrap(), Some(Version(0)));
     log(&store, event(1)).await;
-    assert_eq!(store.renew_lease(node(1).id).await.unwrap(), Some(Version(1)));
+    assert_eq!(store.renew_lease(node(1).id, at(2)).await.unwrap(), Some(Version(1)));
+}
+
+async fn a_renewal_shows_unless_it_leaves_no_mark(database: impl Backend) {
+    let store = database.open().await;
+    store.register_node(&node(1), Version(0), at(5)).await.unwrap();
+    let mut last = only(&store).await.mark;
+    // A clock that stands still or was set back does not hide a renewal.
+    for now in [6, 6, 1] {
+        store.acknowledge(node(1).id, Version(1)).await.unwrap();
+        assert_eq!(only(&store).await.mark, last, "an acknowledgement is no renewal");
+        store.renew_lease(node(1).id, at(now)).await.unwrap();
+        let next = only(&store).await.mark;
+        assert!(next > last || next.is_none(), "{next:?}");
+        last = next;
+    }
+    store.register_node(&node(1), Version(0), at(0)).await.unwrap();
+    let next = only(&store).await.mark;
+    assert!(next > last || next.is_none(), "{next:?}");
 }
 
 async fn a_node_that_was_given_up_for_dead_learns_of_it(database: impl Backend) {
     let store = database.open().await;
     store.register_node(&node(1), Version(0), at(1)).await.unwrap();
-    assert!(store.remove_node(node(1).id).await.unwrap());
-    assert!(!store.remove_node(node(1).id).await.unwrap());
-    assert_eq!(store.renew_lease(node(1).id).await.unwrap(), None);
-    assert!(!store.acknowledge(node(1).id, Version(1), at(2)).await.unwrap());
-    assert_eq!(waited_for(&store, 1, None).await, []);
+    let mark = only(&store).await.mark;
+    assert!(store.give_up_node(node(1).id, Version(1), mark).await.unwrap());
+    assert!(!store.give_up_node(node(1).id, Version(1), mark).await.unwrap());
+    assert_eq!(store.renew_lease(node(1).id, at(2)).await.unwrap(), None);
+    assert!(!store.acknowledge(node(1).id, Version(1)).await.unwrap());
+    assert_eq!(listed(&store).await, []);
+}
+
+async fn a_node_that_came_back_is_not_given_up(database: impl Backend) {
+    let store = database.open().await;
+    store.register_node(&node(1), Version(0), at(1)).await.unwrap();
+    let mark = only(&store).await.mark;
+    assert!(store.acknowledge(node(1).id, Version(3)).await.unwrap());
+    assert!(!store.give_up_node(node(1).id, Version(3), mark).await.unwrap());
+    store.renew_lease(node(1).id, at(2)).await.unwrap();
+    let renewed = only(&store).await.mark;
+    if renewed.is_some() {
+        assert!(
+            !store.give_up_node(node(1).id, Version(4), mark).await.unwrap(),
+            "it has a lease that nobody looked at"
+        );
+    }
+    assert!(store.give_up_node(node(1).id, Version(4), renewed).await.unwrap());
 }
 
 async fn registering_again_begins_anew(database: impl Backend) {
@@ -72,5 +118,5 @@ async fn registering_again_begins_anew(database: impl Backend) {
     store.register_node(&node(1), Version(7), at(1)).await.unwrap();
     let slower = Node { lease: Duration::from_secs(9), ..node(1) };
     store.register_node(&slower, Version(0), at(2)).await.unwrap();
-    assert_eq!(waited_for(&store, 1, None).await, [slower]);
+    assert_eq!(listed(&store).await, [(slower, Version(0))]);
 }

@@ -43,6 +43,23 @@ impl Backend for Sqlite {
     }
 }
 
+/// A database of a cluster that the tests of this binary share.
+pub(crate) struct Postgres(pub(crate) test_postgres::Database);
+
+impl Backend for Postgres {
+    fn fresh() -> Self {
+        Self(test_postgres::Cluster::shared().create_database())
+    }
+
+    fn options(&self) -> StoreOptions {
+        postgres_at(self.0.url())
+    }
+}
+
+pub(crate) fn postgres_at(url: String) -> StoreOptions {
+    StoreOptions { engine: Engine::Postgres { url: url.into() } }
+}
+
 /// Runs each test on each engine. A test that is not listed is dead code, which the lints refuse.
 macro_rules! on_every_engine {
     ($($test:ident)*) => {
@@ -52,6 +69,16 @@ macro_rules! on_every_engine {
                 #[tokio::test]
                 async fn $test() {
                     super::$test(Sqlite::fresh()).await;
+                }
+            )*
+        }
+
+        mod postgres {
+            use crate::support::{Backend as _, Postgres};
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test(Postgres::fresh()).await;
                 }
             )*
         }

@@ -17,6 +17,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(list_all_workspaces))
         .routes(routes!(list_users, create_user))
         .routes(routes!(update_user))
+        .routes(routes!(list_nodes))
 }
 
 /// What a workspace may have.
@@ -87,4 +88,14 @@ async fn update_user(
     Json(update): Json<api::UpdateUser>,
 ) -> Result<Json<api::User>, AppError> {
     app.update_user(&caller, user, update).await.map(Json)
+}
+
+/// The servers of this installation: what each judges by, and its lease.
+#[utoipa::path(get, path = "/api/v1/admin/nodes", tag = "operators",
+    responses((status = 200, body = api::Page<api::Node>)))]
+async fn list_nodes(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+) -> Result<Json<api::Page<api::Node>>, AppError> {
+    app.list_nodes(&caller).await.map(Json)
 }

@@ -1,0 +1,74 @@
+//! `keyward migrate`: the format of a database, and the way from the embedded one to PostgreSQL and back.
+
+use server::app::{Parts, bring_up_to_date, copy_installation};
+
+use crate::{
+    configuration::{Configuration, InstallationArguments, ServerArguments, url_of},
+    data_directory::DataDirectory,
+    failure::{Failure, Outcome},
+    output,
+};
+
+/// Bring a database to the format of this release, or copy all of an installation from one database into another
+///
+/// Servers do the former by themselves when they start. The latter wants all servers stopped; the target must be new. The
+/// copy is compared row by row, and its audit log is verified. The installation's key stays where it is: a node on PostgreSQL
+/// reads it from its data directory, too.
+#[derive(Debug, clap::Args)]
+#[command(
+    group(clap::ArgGroup::new("copy").args(["to_postgres", "from_postgres"])),
+    after_help = "\
+Examples:
+  keyward migrate --data /var/lib/keyward
+  keyward migrate --data /var/lib/keyward --to-postgres postgres://keyward@db.example.com/keyward
+  keyward migrate --data /var/lib/keyward --from-postgres postgres://keyward@db.example.com/keyward"
+)]
+pub(crate) struct Migrate {
+    #[command(flatten)]
+    installation: InstallationArguments,
+    /// Copy the database of the data directory into this one
+    #[arg(long, value_name = "URL")]
+    to_postgres: Option<String>,
+    /// Copy this database into the data directory, which must have none
+    #[arg(long, value_name = "URL")]
+    from_postgres: Option<String>,
+}
+
+impl Migrate {
+    pub(crate) async fn run(self) -> Outcome {
+        let arguments = ServerArguments { installation: self.installation.clone(), ..Default::default() };
+        let configuration = Configuration::read(&arguments)?;
+        let settings = configuration.settings(&url_of(configuration.listen));
+        let postgres = |directory: &DataDirectory, url: &String| {
+            Parts::on_postgres(url.clone(), directory.path().join("installation.key"), settings.clone())
+        };
+        let embedded = |directory: &DataDirectory| Parts::embedded(directory.path(), settings.clone());
+        let copied = match (&self.to_postgres, &self.from_postgres) {
+            (Some(url), _) => {
+                let directory = DataDirectory::open(&configuration.data)?;
+                let _lock = directory.lock()?;
+                copy_installation(&embedded(&directory), &postgres(&directory, url)).await?
+            }
+            (None, Some(url)) => {
+                let directory = DataDirectory::create(&configuration.data)?;
+                let _lock = directory.lock()?;
+                if !directory.path().join("installation.key").exists() {
+                    return Err(Failure::new(format!(
+                        "{} has no `installation.key`: copy a node's there first, because it belongs to the installation",
+                        directory.path().display()
+                    )));
+                }
+                copy_installation(&postgres(&directory, url), &embedded(&directory)).await?
+            }
+            (None, None) => {
+                let directory = DataDirectory::create(&configuration.data)?;
+                let format = bring_up_to_date(configuration.parts(directory.path(), settings.clone())).await?;
+                return output::line(format!("the database has format {format}, which is this release's"));
+            }
+        };
+        output::line(format!(
+            "copied {} rows, each compared with its original; the audit log of {} events is intact",
+            copied.rows, copied.events
+        ))
+    }
+}

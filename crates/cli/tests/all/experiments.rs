@@ -1,0 +1,43 @@
+//! Short forms of the experiments in `scripts/`. Their long forms also judge how long things take; a machine that runs other
+//! tests at the same time cannot.
+
+use std::{path::Path, process::Command};
+
+#[track_caller]
+fn passes(script: &str, arguments: &[&str]) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let python = std::env::var_os("KEYWARD_PYTHON").map_or_else(|| root.join(".venv/bin/python"), Into::into);
+    let run = Command::new(&python)
+        .arg(root.join("scripts").join(script))
+        .args(arguments)
+        .args(["--binary", env!("CARGO_BIN_EXE_keyward")])
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}; scripts/setup makes it", python.display()));
+    let (told, why) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    assert!(run.status.success() && told.contains("passed"), "{told}{why}");
+}
+
+#[test]
+fn no_acknowledged_change_is_lost_when_the_server_is_killed_under_writes() {
+    passes("crash", &["--rounds", "5"]);
+}
+
+#[test]
+fn nor_is_one_on_postgresql() {
+    passes("crash", &["--rounds", "3", "--postgres"]);
+}
+
+#[test]
+fn no_node_begins_to_accept_what_was_revoked_whatever_goes_wrong() {
+    passes("revocation", &["--revocations", "27", "--faults", "0.5", "--any-time"]);
+}
+
+#[test]
+fn a_signed_write_that_is_sent_to_all_nodes_happens_once() {
+    passes("replay", &["--writes", "100"]);
+}
+
+#[test]
+fn reads_outlive_the_database_by_a_lease_and_all_comes_back() {
+    passes("outage", &["--rounds", "1"]);
+}

@@ -1,0 +1,31 @@
+//! The nodes of an installation, for whoever runs it.
+
+use store::node::RegisteredNode;
+
+use super::{App, Caller};
+use crate::error::AppError;
+
+impl App {
+    /// The nodes that judge by this database, the oldest first.
+    ///
+    /// # Errors
+    /// For operators only.
+    pub async fn list_nodes(&self, caller: &Caller) -> Result<api::Page<api::Node>, AppError> {
+        caller.principal.authorize_operator()?;
+        let version = self.store.current_version().await?;
+        let own = self.feed.as_ref().map(|feed| feed.node());
+        let to_wire =
+            |RegisteredNode { node, acknowledged, registered_at, renewed_at, .. }: RegisteredNode| api::Node {
+                id: node.id,
+                name: node.name,
+                software_version: node.software_version,
+                lease_seconds: node.lease.as_secs(),
+                version: acknowledged.0,
+                behind: version.0.saturating_sub(acknowledged.0),
+                registered_at,
+                renewed_at,
+                answers: own == Some(node.id),
+            };
+        Ok(api::Page { items: self.store.list_nodes().await?.into_iter().map(to_wire).collect(), next: None })
+    }
+}

@@ -1,0 +1,31 @@
+//! Bringing a database to this release's format, and copying an installation from one database into another.
+
+use store::Store;
+pub use store::transfer::Transferred;
+
+use super::{OpenError, Parts};
+
+/// Brings a database to the format of this release, making it where it is not there, and tells that format.
+///
+/// # Errors
+/// It cannot be used, or belongs to a later release.
+pub async fn bring_up_to_date(parts: Parts) -> Result<u64, OpenError> {
+    let store = Store::open(&parts.store, parts.clock.now(), parts.random.as_ref()).await?;
+    store.close().await;
+    Ok(store::latest_format())
+}
+
+/// Copies all of an installation but its key into a new database, and compares the two row by row.
+///
+/// # Errors
+/// A database cannot be used; servers run on the source, or the target is not new; what arrived is not what was sent.
+pub async fn copy_installation(from: &Parts, to: &Parts) -> Result<Transferred, OpenError> {
+    let from = Store::open(&from.store, from.clock.now(), from.random.as_ref()).await?;
+    // Before the target is made.
+    store::transfer::require_quiet(&from).await?;
+    let to = Store::open(&to.store, to.clock.now(), to.random.as_ref()).await?;
+    let copied = store::transfer::copy(&from, &to).await;
+    from.close().await;
+    to.close().await;
+    Ok(copied?)
+}

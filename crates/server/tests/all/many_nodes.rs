@@ -1,0 +1,184 @@
+//! Several nodes on one PostgreSQL: what one of them has done holds on all when its answer is out, whatever their clocks say
+//! and whoever of them is gone.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::Clock as _;
+use serde_json::json;
+use server::app::KeyOwner;
+use store::{Engine, Store, StoreOptions, Version, node::Node};
+
+use crate::support::{Actor, FakeClock, Home, SeededRandom, TestApp};
+
+/// Another node of the same installation, whose wall clock is off by so many seconds.
+async fn join(first: &TestApp, seed: u64, clock_off: i64) -> TestApp {
+    let clock = Arc::new(FakeClock::new());
+    clock.set_wall(first.clock.now().as_second() + clock_off);
+    TestApp::open(Arc::clone(&first.directory), clock, Arc::new(SeededRandom::new(seed)), |_| {}).await
+}
+
+async fn first() -> (TestApp, Actor, String) {
+    let test =
+        TestApp::open(Home::on_postgres(), Arc::new(FakeClock::new()), Arc::new(SeededRandom::new(7)), |_| {}).await;
+    let admin = test.user("ada", true).await;
+    let workspace = test.workspace("acme", &admin).await;
+    (test, admin, workspace)
+}
+
+/// A way to the database beside all nodes.
+async fn store_of(test: &TestApp) -> Store {
+    let url = test.directory.database_url().expect("a database on PostgreSQL");
+    let options = StoreOptions { engine: Engine::Postgres { url: url.into() } };
+    Store::open(&options, test.clock.now(), test.random.as_ref()).await.expect("the database opens")
+}
+
+/// A node that has registered, took a lease, and was never heard of again.
+async fn ghost(store: &Store, test: &TestApp, lease: Duration) -> Node {
+    let node = Node {
+        id: domain::NodeId::generate(test.clock.now(), test.random.as_ref()),
+        name: "ghost:1".to_owned(),
+        software_version: "0.1.0".to_owned(),
+        lease,
+    };
+    store.register_node(&node, Version(0), test.clock.now()).await.expect("registered");
+    node
+}
+
+const ME: &str = "/api/v1/me";
+
+#[tokio::test]
+async fn what_one_node_revokes_no_node_accepts_when_the_answer_is_out() {
+    let (one, admin, workspace) = first().await;
+    // Wall clocks that are an hour off, both ways, change nothing but who is told to set their clock.
+    let others = [join(&one, 8, 3600).await, join(&one, 9, -3600).await];
+    let nodes = [&one, &others[0], &others[1]];
+    one.raise_quotas(&workspace, 100).await;
+    for round in 0..6 {
+        let bot = one.service_account(&workspace, &admin, &format!("bot-{round}")).await;
+        for node in nodes {
+            node.get(ME).by(&bot.key).send().await.expect(200);
+        }
+        let by = nodes[round % 3];
+        let account = format!("/api/v1/workspaces/{workspace}/service-accounts/{}", bot.id);
+        let revoked = match round {
+            0 | 1 => by.delete(&format!("{account}/keys/{}", bot.key.id)).by(&admin.key).send().await,
+            2 | 3 => by.patch(&account, &json!({"disabled": true})).by(&admin.key).send().await,
+            _ => by.delete(&account).by(&admin.key).send().await,
+        };
+        assert!(revoked.status.is_success(), "{revoked:?}");
+        assert!(revoked.header("keyward-confirmed").ends_with("nodes=3, expired=0"), "{revoked:?}");
+        for node in nodes {
+            node.get(ME).by(&bot.key).send().await.expect_problem(401, "unauthenticated");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_created_works_on_every_node_when_its_creation_has_returned() {
+    let (one, admin, _) = first().await;
+    let other = join(&one, 8, 0).await;
+    for _ in 0..5 {
+        let key = one.add_key(KeyOwner::User(admin.id.parse().unwrap()), "fresh").await;
+        other.get(ME).by(&key).send().await.expect(200);
+        // A token of one node is good on the other: they share the installation's key.
+        let token = one.bearer_token(&key).await;
+        other.get(ME).bearer(&token).send().await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_is_gone_is_waited_for_as_long_as_its_lease_and_then_forgotten() {
+    let (test, admin, _) = first().await;
+    let store = store_of(&test).await;
+    let key = test.add_unused_key(&admin).await;
+    let gone = ghost(&store, &test, Duration::from_secs(5)).await;
+    let revoke = test.delete(&format!("{ME}/keys/{}", key.id)).by(&admin.key);
+    let waiting = revoke.send();
+    tokio::pin!(waiting);
+    for passed in [Duration::ZERO, Duration::from_secs(2), Duration::from_secs(3)] {
+        test.clock.advance(passed);
+        let early = tokio::time::timeout(Duration::from_millis(150), &mut waiting).await;
+        assert!(early.is_err(), "the ghost's lease lasts longer than {passed:?}, whatever this node's own is");
+    }
+    // What a revoker adds for clocks that run at different paces.
+    test.clock.advance(Duration::from_millis(51));
+    let answer = waiting.await;
+    assert_eq!(answer.status, 204);
+    assert!(answer.header("keyward-confirmed").ends_with("nodes=1, expired=1"), "{answer:?}");
+    assert!(store.list_nodes().await.unwrap().iter().all(|registered| registered.node.id != gone.id));
+}
+
+#[tokio::test]
+async fn a_node_that_was_given_up_for_dead_begins_anew() {
+    let (one, admin, _) = first().await;
+    let other = join(&one, 8, 0).await;
+    let store = store_of(&one).await;
+    for registered in store.list_nodes().await.unwrap() {
+        assert!(store.remove_node(registered.node.id).await.unwrap());
+    }
+    // Both had a lease; neither judges on it once it has heard that it was given up.
+    for node in [&one, &other] {
+        node.app.renew_lease().await.unwrap();
+        node.get(ME).by(&admin.key).send().await.expect(200);
+    }
+    assert_eq!(store.list_nodes().await.unwrap().len(), 2);
+    let key = one.add_key(KeyOwner::User(admin.id.parse().unwrap()), "later").await;
+    other.get(ME).by(&key).send().await.expect(200);
+}
+
+#[tokio::test]
+async fn a_write_that_is_sent_to_every_node_at_once_happens_once() {
+    let (one, admin, workspace) = first().await;
+    let others = [join(&one, 8, 0).await, join(&one, 9, 0).await];
+    let projects = format!("/api/v1/workspaces/{workspace}/projects");
+    for round in 0..10 {
+        let signed = one.post(&projects, &json!({"title": format!("Round {round}")})).by(&admin.key);
+        let (first, second, third) =
+            tokio::join!(signed.clone().send(), signed.clone().send_to(&others[0]), signed.clone().send_to(&others[1]));
+        let (first, second, third) = (first.expect(201), second.expect(201), third.expect(201));
+        assert!(first == second && second == third, "one answer for all");
+    }
+    let listed = one.get(&projects).by(&admin.key).send().await.expect(200);
+    assert_eq!(listed["items"].as_array().unwrap().len(), 10);
+}
+
+#[tokio::test]
+async fn a_first_answer_that_was_lost_is_given_again_only_when_every_node_has_heard() {
+    let (test, admin, _) = first().await;
+    let store = store_of(&test).await;
+    let key = test.add_unused_key(&admin).await;
+    let revoke = test.delete(&format!("{ME}/keys/{}", key.id)).by(&admin.key);
+    revoke.clone().send().await.expect(204);
+    // As if the node that did it had died before it could tell this one, which holds a lease.
+    ghost(&store, &test, Duration::from_secs(2)).await;
+    let again = revoke.send();
+    tokio::pin!(again);
+    assert!(tokio::time::timeout(Duration::from_millis(150), &mut again).await.is_err());
+    test.clock.advance(Duration::from_millis(2051));
+    let answer = again.await;
+    assert_eq!(answer.status, 204);
+    assert!(answer.header("keyward-confirmed").ends_with("expired=1"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn operators_see_every_node_and_what_it_judges_by() {
+    let (one, admin, _) = first().await;
+    let other = join(&one, 8, 0).await;
+    let listed = other.get("/api/v1/admin/nodes").by(&admin.key).send().await.expect(200);
+    let nodes = listed["items"].as_array().unwrap();
+    assert_eq!(nodes.len(), 2, "{listed}");
+    assert_eq!(nodes.iter().filter(|node| node["answers"] == true).count(), 1);
+    for node in nodes {
+        assert_eq!((&node["behind"], &node["lease_seconds"]), (&json!(0), &json!(2)), "{node}");
+        assert!(node["name"].as_str().unwrap().ends_with(&format!(":{}", std::process::id())), "{node}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_without_the_installations_key_does_not_start() {
+    let (test, _, _) = first().await;
+    std::fs::remove_file(test.directory.path().join("installation.key")).unwrap();
+    let parts = test.directory.parts(test.app.settings().clone());
+    let error = server::App::open_for_serving(parts).await.err().expect("no key").to_string();
+    assert!(error.contains("copy `installation.key` from another node"), "{error}");
+}

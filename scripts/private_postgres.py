@@ -1,0 +1,91 @@
+"""A private PostgreSQL for the experiments beside this: a cluster in a temporary directory, reached over a socket in it, and
+gone with the experiment. Run as root, it belongs to `nobody`, because the server refuses to be root."""
+
+import glob
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+NOBODY = 65534
+
+
+def programs():
+    """Where PostgreSQL's programs are. Debian keeps them out of the PATH, by version."""
+    versions = sorted((int(Path(path).parts[-3]), Path(path).parent) for path in glob.glob("/usr/lib/postgresql/*/bin/initdb"))
+    if versions:
+        return versions[-1][1]
+    if found := shutil.which("initdb"):
+        return Path(found).parent
+    raise SystemExit("PostgreSQL 15 or later must be installed: run scripts/setup")
+
+
+class Cluster:
+    """A running server. As a context manager, it is stopped and removed at the end."""
+
+    def __init__(self, settings=(), copy_of=None):
+        self.programs = programs()
+        self.directory = Path(tempfile.mkdtemp(prefix="kw-pg-"))
+        if os.geteuid() == 0:
+            os.chown(self.directory, NOBODY, NOBODY)
+        self.data = self.directory / "data"
+        self.settings = ["listen_addresses=", "max_connections=200", "shared_buffers=64MB", "log_min_messages=error", *settings]
+        if copy_of is None:
+            self.run("initdb", "-D", self.data, "-U", "keyward", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+        else:
+            # -R makes it a standby of the other one.
+            self.run("pg_basebackup", "-D", self.data, "-h", copy_of.directory, "-U", "keyward", "-R", "-X", "stream", "-c", "fast")
+        self.start()
+
+    def run(self, program, *arguments, check=True):
+        """Runs one of PostgreSQL's programs, and tells what it printed."""
+        command = [str(self.programs / program), *map(str, arguments)]
+        if os.geteuid() == 0:
+            command = ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups", "--", *command]
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/", timeout=120
+        )
+        if check and done.returncode != 0:
+            raise SystemExit(f"{program} failed: {done.stderr or done.stdout}")
+        return done.stdout
+
+    def control(self, what, *more, check=True):
+        options = " ".join(f"-c '{setting}'" for setting in self.settings) + f" -k '{self.directory}'"
+        command = ["-D", self.data, "-s", "-w", "-l", self.directory / "log", "-o", options, *more, what]
+        # The server keeps what pg_ctl has open, so that no pipe may be among it.
+        command = [str(self.programs / "pg_ctl"), *map(str, command)]
+        if os.geteuid() == 0:
+            command = ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups", "--", *command]
+        null = subprocess.DEVNULL
+        done = subprocess.run(command, stdin=null, stdout=null, stderr=null, cwd="/", timeout=120)
+        if check and done.returncode != 0:
+            raise SystemExit(f"pg_ctl {what} failed: {(self.directory / 'log').read_text()}")
+
+    def start(self):
+        self.control("start")
+
+    def stop(self, mode="immediate"):
+        self.control("stop", "-m", mode, check=False)
+
+    def promote(self):
+        self.control("promote")
+
+    def query(self, sql):
+        return self.run("psql", "-h", self.directory, "-U", "keyward", "-d", "postgres", "-AtXc", sql).strip()
+
+    @property
+    def socket(self):
+        """The path of the server's socket."""
+        return str(self.directory / ".s.PGSQL.5432")
+
+    @property
+    def url(self):
+        return f"postgres://keyward@{str(self.directory).replace('/', '%2F')}/postgres"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
