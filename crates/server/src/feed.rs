@@ -265,7 +265,8 @@ impl Feed {
                         let id = registered.node.id;
                         if registered.acknowledged >= version || own == Some(id) {
                             nodes += 1;
-                        } else if now <= leases.see(registered, now) {
+                        } else if now <= leases.see(registered, now).min(began + registered.node.lease + EPSILON) {
+                            // A renewal that was sent after the commit reads this version before it counts.
                             is_waiting = true;
                         } else if store.give_up_node(id, version, registered.mark).await? {
                             expired += 1;
