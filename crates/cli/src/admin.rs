@@ -264,7 +264,9 @@ impl CreateWorkspace {
             None => output::line(format!("admin: {}", self.admin))?,
             Some(invitation) => output::line(format!(
                 "{} is no user yet; this link makes them one, and admin of the workspace, once, until {}:\n{}",
-                self.admin, invitation.invitation.expires_at, invitation.url
+                self.admin,
+                output::exact(invitation.invitation.expires_at),
+                invitation.url
             ))?,
         }
         output::line(format!(

@@ -153,6 +153,8 @@ pub(crate) struct Disable {
     /// Print the JSON of the API
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    confirm: ConfirmArguments,
 }
 
 /// Let a paused or expired key work again
@@ -366,6 +368,12 @@ impl Rename {
 impl Disable {
     async fn run(self) -> Outcome {
         let (ring, key) = self.which.find().await?;
+        if ring.api.key_id() == key.fingerprint {
+            self.confirm.confirm(&format!(
+                "{} is the key that signs this very request; only another key, or the pages, can enable it again.",
+                key.title
+            ))?;
+        }
         let key: ApiKey = ring.api.post_nothing(&format!("{}/disable", ring.of(key.id))).await?;
         if self.json {
             return output::json(&key);

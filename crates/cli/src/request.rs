@@ -24,7 +24,7 @@ const MAX_ANSWER_BYTES: usize = 1 << 30;
 
 /// Sign a request and send it; flags mean what they mean in curl
 ///
-/// The exit status is 0 whatever the answer is, and 1 when there is none. Redirects are never followed: a request is
+/// The exit status is 0 whatever the answer is (but see `--fail`), and 1 when there is none. Redirects are never followed: a request is
 /// signed for one address.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -54,6 +54,9 @@ pub(crate) struct Request {
     /// Print status and headers, too
     #[arg(short, long)]
     include: bool,
+    /// Fail where the answer is 400 or above: tell the status on standard error, and nothing else
+    #[arg(short, long, conflicts_with = "include")]
+    fail: bool,
     /// Write to FILE instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -107,6 +110,9 @@ impl Request {
             return print_signed(&request.0, &request.1.base);
         }
         let response = client.send_to(&url, request).await?;
+        if self.fail && response.status.as_u16() >= 400 {
+            return Err(Failure::new(format!("{url} answered {}", response.status)));
+        }
         let bytes = self.format(&response);
         match &self.output {
             None => output::bytes(&bytes),

@@ -83,7 +83,7 @@ impl fmt::Debug for KeyPair {
 #[derive(Debug, thiserror::Error)]
 pub enum WriteKeyPairError {
     /// A file of this name exists.
-    #[error("{} exists already and was left alone: choose another name with `-f`, or move it away first", .0.display())]
+    #[error("{} exists already and was left alone: choose another name, or move it away first", .0.display())]
     Exists(PathBuf),
     /// The file system refused.
     #[error("{} cannot be written ({source}): check that the directory exists and is yours", path.display())]

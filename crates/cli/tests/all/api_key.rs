@@ -22,6 +22,8 @@ fn a_key_is_registered_listed_renamed_paused_and_revoked() {
 
     // A key is named by its title, its fingerprint or its id.
     town.run("bob", &["keys", "rename", "bob@laptop", "old laptop"]).ok();
+    let refused = town.run("laptop", &["keys", "disable", fingerprint]).refused();
+    assert!(refused.contains("signs this very request") && refused.contains("--yes"), "{refused}");
     town.run("bob", &["keys", "disable", fingerprint]).ok();
     let refused = town.run("laptop", &["whoami"]).refused();
     assert!(refused.contains("Key disabled") && refused.contains("keyward keys enable SHA256:"), "{refused}");

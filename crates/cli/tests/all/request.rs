@@ -29,6 +29,12 @@ fn flags_mean_what_they_mean_in_curl() {
     let answer = std::fs::read_to_string(home.file("answer")).expect("the answer");
     assert!(answer.contains("\"invalid_request\""), "{answer}");
 
+    // Unless it is to be one.
+    assert_eq!(run(&["GET", "/api/v1/me", "--fail"]).json()["operator"], true);
+    let refused = run(&["GET", "/api/v1/me/keys/key_none", "--fail"]);
+    assert_eq!(refused.stdout, "");
+    assert!(refused.refused().contains("/api/v1/me/keys/key_none answered 400"));
+
     // -d is the body, from the command line, a file or standard input.
     let workspace =
         |slug: &str| format!("{{\"name\": \"W\",\n\"slug\": \"{slug}\", \"admin_email\": \"ann@example.com\"}}\n");
