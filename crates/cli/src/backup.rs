@@ -94,15 +94,18 @@ impl Restore {
             )));
         }
         let key = directory.path().join("installation.key");
-        match &self.installation_key {
+        let key_is_new = match &self.installation_key {
             Some(copy) if exists(&key)? => {
                 let (key, copy) = (key.display(), copy.display());
                 return Err(Failure::new(format!(
                     "{key} is there: leave `--installation-key` out, or move it away ({copy})"
                 )));
             }
-            Some(copy) => copy_for_owner(copy, &key)?,
-            None if exists(&key)? => {}
+            Some(copy) => {
+                copy_for_owner(copy, &key)?;
+                true
+            }
+            None if exists(&key)? => false,
             None => {
                 return Err(Failure::new(format!(
                     "{} is missing: name your copy with `--installation-key FILE`; without it, checkpoints of the audit log \
@@ -110,16 +113,22 @@ impl Restore {
                     key.display()
                 )));
             }
-        }
+        };
 
         let unfinished = directory.path().join("keyward.db.restoring");
-        copy_for_owner(file, &unfinished)?;
-        let finished = finish(&configuration, &unfinished, key).await;
-        let suspended = match finished {
+        let finished = async {
+            copy_for_owner(file, &unfinished)?;
+            finish(&configuration, &unfinished, key.clone()).await
+        };
+        let suspended = match finished.await {
             Ok(suspended) => suspended,
             Err(failure) => {
                 for name in ["keyward.db.restoring", "keyward.db.restoring-wal", "keyward.db.restoring-shm"] {
                     remove_if_there(&directory.path().join(name))?;
+                }
+                // It may be the key that was wrong: the next try brings its own.
+                if key_is_new {
+                    remove_if_there(&key)?;
                 }
                 return Err(failure);
             }

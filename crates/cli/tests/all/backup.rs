@@ -42,4 +42,18 @@ fn a_backup_that_was_tampered_with_is_not_restored() {
     home.write("torn.db", "SQLite format 3 and then nothing");
     let restore = ["restore", "torn.db", "--data", "other", "--installation-key", "keyward-data/installation.key"];
     assert!(home.run(&restore).refused().contains("restore a backup"));
+    assert!(!home.file("other/installation.key").exists());
+}
+
+#[test]
+fn a_restore_with_a_wrong_key_leaves_nothing_in_the_way_of_the_next() {
+    let home = Home::new();
+    home.create_operator_with_key("id");
+    home.run(&["backup", "backup.db"]).ok();
+    home.write("garbage.key", "no key");
+    home.tool("chmod", &["600", "garbage.key"]);
+    let restore = |key| home.run(&["restore", "backup.db", "--data", "new", "--installation-key", key]);
+    let refused = restore("garbage.key").refused();
+    assert!(refused.contains("32 bytes"), "{refused}");
+    restore("keyward-data/installation.key").ok();
 }
