@@ -74,6 +74,7 @@ export async function furnish(page, browser, keyward, wire) {
       ['set-up', new URL(setUp).pathname],
       ['invitation', new URL(invitation).pathname],
       ['help', '/help'],
+      ['guide', '/help/user-guide'],
       ['not-found', '/w/nowhere'],
     ],
     admin: [
@@ -106,6 +107,7 @@ export async function furnish(page, browser, keyward, wire) {
       ['operator-workspaces', '/operator/workspaces'],
       ['operator-users', '/operator/users'],
       ['operator-system', '/operator/system'],
+      ['operator-suspended-keys', '/operator/suspended-keys'],
       ['api-keys-empty', '/profile/api-keys'],
     ],
   };

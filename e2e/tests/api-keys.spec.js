@@ -136,3 +136,19 @@ test('a key is paused, goes on, and is revoked with care', async ({ ada, keyward
   expect(() => keyward.whoami('id')).toThrow();
   await expect(ada.getByText('No live keys')).toBeVisible();
 });
+
+test('a key that somebody else registered is taken with a proof', async ({ ada, keyward }) => {
+  const line = keyward.sshKeygen('id');
+  keyward.createWorkspace('other', keyward.createUser('Mallory'));
+  keyward.admin('add-key', ['--user', 'mallory@example.com', '--title', 'Found it', '--public-key-file', 'id.pub']);
+  await openNewKey(ada);
+  await ada.getByLabel('Key title').fill('My own');
+  await ada.getByLabel('Public key from ssh-keygen').fill(line);
+  await ada.getByRole('button', { name: 'Create', exact: true }).click();
+  const command = (await ada.locator('#proof-command').innerText()).replace('~/.ssh/id_ed25519', keyward.file('id'));
+  const proof = run('sh', ['-c', command], { stdio: ['pipe', 'pipe', 'ignore'] });
+  await ada.getByLabel('Proof that the private key is yours').fill(proof);
+  await ada.getByRole('button', { name: 'Create', exact: true }).click();
+  await expect(ada.getByRole('row').filter({ hasText: 'My own' })).toContainText('active');
+  expect(keyward.whoami('id')).toContain('ada@example.com');
+});

@@ -135,3 +135,50 @@ test('at the limit the button is off, and who can raise it is said', async ({ ad
   await expect(ada.getByText('1 of 1 keys')).toBeVisible();
   await expect(ada.getByRole('link', { name: 'New API key' })).toHaveCount(0);
 });
+
+test('a key tells when its first request has come, and is tried from the page', async ({ ada, keyward }) => {
+  keyward.createServiceAccount('acme', 'bot');
+  await ada.goto(`${keyward.url}/w/acme/service-accounts`);
+  await ada.getByRole('link', { name: 'bot', exact: true }).click();
+  await ada.getByRole('link', { name: 'New API key' }).click();
+  await ada.getByLabel('Title', { exact: true }).fill('runner');
+  await ada.getByRole('button', { name: 'Generate key pair' }).click();
+  await expect(ada.getByLabel('Public key', { exact: true })).toHaveValue(/^ssh-ed25519 /);
+  const key = await takePrivateKey(ada, keyward, () => ada.getByRole('button', { name: 'Add API key' }).click());
+  await expect(ada.locator('#first-use')).toHaveText('It was not used yet.');
+  // The line that the page tells to run is one that runs.
+  const line = (await ada.locator('#use-request').innerText()).split('\n')[1];
+  expect(line).toBe(`keyward request GET ${keyward.url}/api/v1/me --key runner.txt`);
+  expect(keyward.run(line.split(' ').slice(1))).toContain('bot@acme.sa.keyward.local');
+  await expect(ada.locator('#first-use')).toHaveText('First used just now, from 127.0.0.1.');
+  await ada.getByRole('button', { name: 'Test it here' }).click();
+  await expect(ada.locator('#added-test-result')).toHaveText('Accepted: this key is bot@acme.sa.keyward.local.');
+  expect(key.name).toBe('runner.txt');
+});
+
+test('keys are found, sorted, and the dead ones are behind a filter', async ({ ada, keyward }) => {
+  const account = keyward.createServiceAccount('acme', 'bot');
+  for (const title of ['zebra', 'Apple', 'mango']) {
+    keyward.sshKeygen(title);
+    keyward.admin('add-key', ['--service-account', account, '--title', title, '--public-key-file', `${title}.pub`]);
+  }
+  await ada.goto(`${keyward.url}/w/acme/service-accounts`);
+  await ada.getByRole('link', { name: 'bot', exact: true }).click();
+  const titles = ada.locator('tbody th a');
+  await expect(titles).toHaveText(['mango', 'Apple', 'zebra']);
+  await ada.getByRole('link', { name: 'Title', exact: true }).click();
+  await expect(titles).toHaveText(['Apple', 'mango', 'zebra']);
+  await expect(ada.getByRole('columnheader', { name: 'Title' })).toHaveAttribute('aria-sort', 'ascending');
+  await ada.getByRole('link', { name: 'Title', exact: true }).click();
+  await expect(titles).toHaveText(['zebra', 'mango', 'Apple']);
+  await ada.getByLabel('Find a key by title or fingerprint').fill('APP');
+  await ada.getByRole('button', { name: 'Find' }).click();
+  await expect(titles).toHaveText(['Apple']);
+  await ada.getByRole('link', { name: 'Show all' }).click();
+  await ada.locator('summary[aria-label="Actions for zebra"]').click();
+  await ada.getByRole('link', { name: 'Revoke' }).click();
+  await ada.getByRole('button', { name: 'Revoke' }).click();
+  await expect(titles).toHaveText(['mango', 'Apple']);
+  await ada.getByRole('link', { name: 'Show 1 expired or revoked' }).click();
+  await expect(ada.getByRole('row').filter({ hasText: 'zebra' })).toContainText('revoked');
+});

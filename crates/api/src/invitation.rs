@@ -51,6 +51,24 @@ pub struct IssuedInvitation {
     pub token: String,
     /// The page that accepts it.
     pub url: String,
+    /// Whether it went out by mail.
+    #[serde(default)]
+    pub mail: MailState,
+}
+
+/// Whether something went out by mail. What it tells holds either way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MailState {
+    /// No mail server is set: pass the link on.
+    #[default]
+    NotConfigured,
+    /// The mail server took it.
+    Sent,
+    /// The mail server did not take it: pass the link on, or send it again.
+    Failed,
+    /// This is the answer to the same request again, which does not know.
+    Unknown,
 }
 
 /// People to invite, all with one role.

@@ -17,7 +17,7 @@ pub use api_key::{ApiKey, CreateApiKey, EnableApiKey, KeyState, ProofChallenge, 
 pub use audit::AuditEvent;
 pub use invitation::{
     AcceptInvitation, AcceptedInvitation, CreateInvitations, Invitation, InvitationState, IssuedInvitation,
-    IssuedInvitations,
+    IssuedInvitations, MailState,
 };
 pub use me::{CredentialKey, Me, MyWorkspace, Principal, PrincipalKind};
 pub use member::{Member, UpdateMember};

@@ -14,6 +14,7 @@ use server::{
     Settings,
     app::Parts,
     http::TlsFiles,
+    mail::SmtpSettings,
     settings::{ProxyNetwork, RateLimits, SettingError, WorkspaceCreation},
 };
 
@@ -75,6 +76,7 @@ struct Source {
     trusted_proxies: Option<Vec<ProxyNetwork>>,
     routes: Option<Vec<Route>>,
     rate_limits: Option<RateLimits>,
+    smtp: Option<SmtpSettings>,
     /// In seconds.
     lease: Option<u64>,
 }
@@ -135,6 +137,7 @@ impl Configuration {
             trusted_proxies: source.trusted_proxies.unwrap_or(defaults.trusted_proxies),
             routes: source.routes.unwrap_or(defaults.routes),
             rate_limits: source.rate_limits.unwrap_or(defaults.rate_limits),
+            smtp: source.smtp.or(defaults.smtp),
             lease: source.lease.map_or(defaults.lease, Duration::from_secs),
             public_url: defaults.public_url,
         }
@@ -279,6 +282,7 @@ impl Source {
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             routes: self.routes.or(other.routes),
             rate_limits: self.rate_limits.or(other.rate_limits),
+            smtp: self.smtp.or(other.smtp),
             lease: self.lease.or(other.lease),
         }
     }
@@ -344,6 +348,7 @@ fn read_variables(variable: impl Fn(&str) -> Outcome<Option<String>>) -> Outcome
         // What takes a table to say stands in the file only.
         routes: None,
         rate_limits: None,
+        smtp: None,
         lease,
     })
 }

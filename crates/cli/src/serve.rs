@@ -23,7 +23,8 @@ use crate::{
 Every setting can stand in keyward.toml (`listen = \"127.0.0.1:8080\"`) or in a variable (`KEYWARD_LISTEN`); the flag
 comes first, then the variable, then the file. Besides the flags there are `service_account_domain`,
 `support_contact`, `workspace_creation`, `encord_hosts`, `trusted_proxies`, `tls_certificate` and `tls_key` (PEM files,
-read again when they change), `lease` (seconds) and, in the file, `[rate_limits]` and `[[routes]]`. KEYWARD_LOG sets what is logged: `info`, `warn`, `server=debug`.
+read again when they change), `lease` (seconds) and, in the file, `[smtp]` (`url`,
+`from`), `[rate_limits]` and `[[routes]]`. KEYWARD_LOG sets what is logged: `info`, `warn`, `server=debug`.
 
 Examples:
   keyward serve

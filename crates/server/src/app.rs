@@ -64,6 +64,7 @@ use crate::{
     error::AppError,
     feed::{Confirmation, Feed, Leases},
     journal::Journal,
+    mail::Mailer,
     metrics::Metrics,
     rate_limit::AddressAllowances,
     settings::{SettingError, Settings},
@@ -155,6 +156,7 @@ pub struct App {
     nonces: Nonces,
     address_allowances: AddressAllowances,
     metrics: Metrics,
+    mailer: Option<Mailer>,
     /// Argon2 takes memory on purpose: few at a time.
     hashing: Semaphore,
     sign_in_throttle: throttle::Throttle,
@@ -227,6 +229,7 @@ impl App {
         let Parts { store, installation_key, settings, clock, random } = parts;
         settings.validate()?;
         let public_origin = settings.public_origin()?;
+        let mailer = settings.smtp.as_ref().map(Mailer::new).transpose()?;
         let store = Store::open(&store, clock.now(), random.as_ref()).await?;
         // Each node's own key would make tokens that the others refuse.
         let installation_key = if store.is_shared() && store.current_version().await?.0 > 0 {
@@ -247,6 +250,7 @@ impl App {
             nonces: Nonces::closed(),
             address_allowances,
             metrics: Metrics::new()?,
+            mailer,
             hashing: Semaphore::new(2),
             sign_in_throttle: throttle::Throttle::default(),
             tasks: std::sync::Mutex::default(),

@@ -75,6 +75,12 @@ pub fn router(app: Arc<App>) -> (Router, OpenApi) {
     (router, document)
 }
 
+/// Method and path of every page for people, and of every form on one.
+#[must_use]
+pub fn page_routes() -> Vec<(http::Method, String)> {
+    ui::page_routes()
+}
+
 /// A person is shown a page, a program a problem.
 async fn not_found(headers: http::HeaderMap) -> Response {
     let accepted = headers.get(header::ACCEPT).and_then(|accepted| accepted.to_str().ok()).unwrap_or_default();

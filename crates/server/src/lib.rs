@@ -8,6 +8,7 @@ pub mod feed;
 pub mod http;
 
 mod journal;
+pub mod mail;
 mod metrics;
 mod rate_limit;
 pub mod settings;

@@ -88,6 +88,7 @@ pub(crate) struct Metrics {
     answers: [Counter; 5],
     answer_seconds: Histogram,
     change_seconds: Histogram,
+    password_checks: Counter,
     directory_keys: Gauge,
     directory_version: Gauge,
     audit_events: Gauge,
@@ -117,6 +118,7 @@ impl Metrics {
                 .map(|class| counter("keyward_answers_total", vec![Label::new("status", class)])),
             answer_seconds: histogram("keyward_answer_seconds"),
             change_seconds: histogram("keyward_change_seconds"),
+            password_checks: counter("keyward_password_checks_total", Vec::new()),
             directory_keys: gauge("keyward_directory_keys"),
             directory_version: gauge("keyward_directory_version"),
             audit_events: gauge("keyward_audit_events"),
@@ -142,6 +144,11 @@ impl Metrics {
     /// Times a change, from its begin to its confirmation by all nodes.
     pub(crate) fn time_change(&self, took: Duration) {
         self.change_seconds.record(took.as_secs_f64());
+    }
+
+    /// Counts the work of checking a password, which is the same whether there is such a user or not.
+    pub(crate) fn count_password_check(&self) {
+        self.password_checks.increment(1);
     }
 
     /// The text that Prometheus reads. What is not counted but is so at the moment is told here.
@@ -175,6 +182,7 @@ fn describe(recorder: &PrometheusRecorder) {
     counter("keyward_answers_total", "Answers, by class of status");
     seconds("keyward_answer_seconds", "Time to answer");
     seconds("keyward_change_seconds", "Time of a change, until every node judges by it");
+    counter("keyward_password_checks_total", "Passwords that were checked, of users that are there or not");
     gauge("keyward_directory_keys", "Keys in the directory");
     gauge("keyward_directory_version", "Version of the store that the directory shows");
     gauge("keyward_audit_events", "Events in the audit log");

@@ -10,6 +10,8 @@ use axum::http::Uri;
 use domain::route::Route;
 use ipnet::IpNet;
 
+use crate::mail::SmtpSettings;
+
 /// Who may create workspaces.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -95,6 +97,8 @@ pub struct Settings {
     pub routes: Vec<Route>,
     /// How often somebody may ask.
     pub rate_limits: RateLimits,
+    /// Who sends mail; without it, links are passed on by hand.
+    pub smtp: Option<SmtpSettings>,
     /// For how long a node may judge without having heard from the store: 1 to 60 s.
     pub lease: Duration,
 }
@@ -128,6 +132,7 @@ impl Settings {
             trusted_proxies: Vec::new(),
             routes: Vec::new(),
             rate_limits: RateLimits::default(),
+            smtp: None,
             lease: Duration::from_secs(2),
         }
     }
@@ -166,6 +171,9 @@ impl Settings {
         }
         if !(Duration::from_secs(1)..=Duration::from_mins(1)).contains(&self.lease) {
             return Err(SettingError::new("lease", "choose 1 to 60 seconds"));
+        }
+        if let Some(smtp) = &self.smtp {
+            smtp.validate()?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ mod member;
 mod operator;
 mod page;
 mod project;
+mod routes;
 mod service_account;
 mod session;
 mod set_up;
@@ -20,6 +21,7 @@ mod workspace;
 use std::sync::Arc;
 
 use axum::{Router, middleware};
+use http::Method;
 
 pub(crate) use self::{
     page::not_found,
@@ -27,9 +29,8 @@ pub(crate) use self::{
 };
 use crate::App;
 
-/// The pages and what they load.
-pub(crate) fn router(app: &Arc<App>) -> Router {
-    Router::new()
+fn pages() -> routes::Pages {
+    routes::Pages::default()
         .merge(session::router())
         .merge(api_key::router())
         .merge(audit::router())
@@ -42,7 +43,18 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .merge(set_up::router())
         .merge(user::router())
         .merge(workspace::router())
+}
+
+/// The pages and what they load.
+pub(crate) fn router(app: &Arc<App>) -> Router {
+    let (router, _) = pages().into_parts();
+    router
         .with_state(Arc::clone(app))
         .layer(middleware::from_fn_with_state(Arc::clone(app), visit::receive))
         .merge(static_files::router())
+}
+
+/// Method and path of every page, and of every form on one.
+pub(crate) fn page_routes() -> Vec<(Method, String)> {
+    pages().into_parts().1
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
+use api::MailState;
 use domain::{
     AuditPrincipal, InvitationId, PrincipalId, WorkspaceId,
     invitation::{INVITATION_LIFETIME, Invitation, InvitationState},
@@ -12,7 +13,7 @@ use domain::{
 };
 
 use super::{App, Caller, Paging, Transaction, page, sha256};
-use crate::error::AppError;
+use crate::{error::AppError, mail::Mail};
 
 /// An invitation as its holder sees it.
 #[derive(Clone, Debug)]
@@ -57,7 +58,33 @@ fn closed() -> AppError {
 impl App {
     fn issue(&self, invitation: &Invitation, token: String, now: domain::Timestamp) -> api::IssuedInvitation {
         let url = format!("{}/invitations/{token}", self.settings.public_url);
-        api::IssuedInvitation { invitation: to_wire(invitation, now), token, url }
+        let mail = if self.mailer.is_some() { MailState::Unknown } else { MailState::NotConfigured };
+        api::IssuedInvitation { invitation: to_wire(invitation, now), token, url, mail }
+    }
+
+    /// Sends invitations by mail, where a server is set. They are committed: an outage of the mail loses none, and who
+    /// invited is told which link to pass on by hand.
+    pub(super) async fn mail_invitations(
+        &self,
+        caller: &Caller,
+        workspace: &str,
+        issued: &mut [api::IssuedInvitation],
+    ) {
+        let Some(mailer) = &self.mailer else { return };
+        let inviter = caller.principal.identity().map_or("Somebody", |identity| identity.name.as_str());
+        let mails = issued.iter().map(|one| Mail {
+            to: one.invitation.email.clone(),
+            subject: format!("Join {workspace} on Keyward"),
+            text: format!(
+                "{inviter} invites you to the workspace {workspace} as {}.\n\nOpen this link within seven days to join. It \
+                 works once:\n\n{}\n\nIf you did not expect this, do nothing: without the link nothing happens.\n",
+                one.invitation.role, one.url
+            ),
+        });
+        let sent = mailer.send_all(mails.collect()).await;
+        for (one, sent) in issued.iter_mut().zip(sent) {
+            one.mail = if sent { MailState::Sent } else { MailState::Failed };
+        }
     }
 
     /// Invites one address. An open invitation of the same address gives way.
@@ -143,7 +170,10 @@ impl App {
             }
             items.push(self.invite(&mut transaction, workspace, email, create.role).await?);
         }
-        self.commit(transaction, 201, api::IssuedInvitations { items }).await
+        let name = workspace_name(&mut transaction, workspace).await?;
+        let mut issued = self.commit(transaction, 201, api::IssuedInvitations { items }).await?;
+        self.mail_invitations(caller, &name, &mut issued.items).await;
+        Ok(issued)
     }
 
     /// Gives an invitation a new token and a new end; the token before is dead.
@@ -170,7 +200,10 @@ impl App {
         store::invitation::renew_invitation(&mut transaction.change, id, &sha256(&token), expires_at).await?;
         transaction.note(self, "invitation.resend", Some(workspace), id, &[("email", invitation.email.as_str())]);
         let answer = self.issue(&invitation, token, now);
-        self.commit(transaction, 200, answer).await
+        let name = workspace_name(&mut transaction, workspace).await?;
+        let mut issued = self.commit(transaction, 200, answer).await?;
+        self.mail_invitations(caller, &name, std::slice::from_mut(&mut issued)).await;
+        Ok(issued)
     }
 
     /// Takes an invitation back.
@@ -291,6 +324,11 @@ impl App {
         let answer = api::AcceptedInvitation { user, workspace, role: invitation.role };
         self.commit(transaction, 200, answer).await
     }
+}
+
+async fn workspace_name(transaction: &mut Transaction<'_>, workspace: WorkspaceId) -> Result<String, AppError> {
+    let found = store::workspace::find_workspace(&mut transaction.change, workspace).await?;
+    Ok(found.ok_or(AppError::not_found())?.name)
 }
 
 async fn find(

@@ -58,6 +58,7 @@ impl App {
         let is_there = hash.is_some();
         let hash = hash.unwrap_or_else(|| DUMMY_HASH.to_owned());
         let _few = self.hashing.acquire().await.map_err(|e| AppError::Internal(e.to_string()))?;
+        self.metrics.count_password_check();
         let verified = tokio::task::spawn_blocking(move || {
             argon2().map(|argon2| argon2.verify_password(password.as_bytes(), hash.as_str()).is_ok())
         });

@@ -63,7 +63,8 @@ impl App {
     pub async fn is_set_up_link(&self, token: &str) -> Result<bool, AppError> {
         let mut connection = self.store.read().await?;
         let end = store::set_up::find_set_up_link(&mut connection, &sha256(token)).await?;
-        Ok(end.is_some_and(|end| self.clock.now() < end))
+        let is_first = store::user::count_operators(&mut connection).await? == 0;
+        Ok(is_first && end.is_some_and(|end| self.clock.now() < end))
     }
 
     /// Makes the first operator, who is signed in at once.

@@ -156,7 +156,10 @@ impl App {
         let mut answer = to_wire(&workspace, &transaction.principal);
         answer.role =
             (first.map(PrincipalId::User) == transaction.principal.id() && first.is_some()).then_some(Role::Admin);
-        self.commit(transaction, 201, api::WorkspaceCreated { workspace: answer, invitation }).await
+        let created = api::WorkspaceCreated { workspace: answer, invitation };
+        let mut created = self.commit(transaction, 201, created).await?;
+        self.mail_invitations(caller, &created.workspace.name, created.invitation.as_mut_slice()).await;
+        Ok(created)
     }
 
     /// Renames a workspace.

@@ -5,10 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use askama::Template;
 use axum::{
-    Router,
     extract::{FromRequestParts, Query, State},
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
 use domain::{ApiKeyId, PrincipalId, PublicKey, ServiceAccountId, Timestamp, proof::proof_message};
 use http::{StatusCode, request::Parts};
@@ -16,6 +14,7 @@ use serde::Deserialize;
 
 use super::{
     page::{self, FormErrors, PageError, Shell, When},
+    routes::Pages,
     service_account::contact,
     visit::{Form, Ids, InWorkspace, SignedInVisitor, Visitor},
 };
@@ -25,17 +24,19 @@ use crate::{
     error::Conflict,
 };
 
-pub(super) fn router() -> Router<Arc<App>> {
-    let mut router = Router::new().route("/profile/api-keys", get(list_own).post(create));
+pub(super) fn router() -> Pages {
+    let mut router = Pages::default().get("/profile/api-keys", list_own).post("/profile/api-keys", create);
     for base in ["/profile/api-keys", "/w/{slug}/service-accounts/{sa}/keys"] {
         router = router
-            .route(&format!("{base}/new"), get(show_new))
-            .route(&format!("{base}/{{key}}"), get(show).post(edit))
-            .route(&format!("{base}/{{key}}/disable"), post(disable))
-            .route(&format!("{base}/{{key}}/enable"), post(enable))
-            .route(&format!("{base}/{{key}}/revoke"), get(show_revoke).post(revoke));
+            .get(&format!("{base}/new"), show_new)
+            .get(&format!("{base}/{{key}}"), show)
+            .post(&format!("{base}/{{key}}"), edit)
+            .post(&format!("{base}/{{key}}/disable"), disable)
+            .post(&format!("{base}/{{key}}/enable"), enable)
+            .get(&format!("{base}/{{key}}/revoke"), show_revoke)
+            .post(&format!("{base}/{{key}}/revoke"), revoke);
     }
-    router.route("/w/{slug}/service-accounts/{sa}/keys", post(create))
+    router.post("/w/{slug}/service-accounts/{sa}/keys", create)
 }
 
 /// Whose keys a page is about.

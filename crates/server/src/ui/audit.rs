@@ -4,10 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use askama::Template;
 use axum::{
-    Router,
     extract::{Query, State},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use http::{StatusCode, header};
 use serde::Deserialize;
@@ -15,6 +13,7 @@ use serde::Deserialize;
 use super::{
     api_key::end_of_day,
     page::{self, FormErrors, PageError, Shell},
+    routes::Pages,
     visit::InWorkspace,
 };
 use crate::{
@@ -25,11 +24,11 @@ use crate::{
 /// Events in one file at the most; the filter narrows.
 const MAX_EXPORT: usize = 20_000;
 
-pub(super) fn router() -> Router<Arc<App>> {
-    Router::new()
-        .route("/w/{slug}/activity", get(list))
-        .route("/w/{slug}/activity/export.csv", get(export_csv))
-        .route("/w/{slug}/activity/export.jsonl", get(export_json_lines))
+pub(super) fn router() -> Pages {
+    Pages::default()
+        .get("/w/{slug}/activity", list)
+        .get("/w/{slug}/activity/export.csv", export_csv)
+        .get("/w/{slug}/activity/export.jsonl", export_json_lines)
 }
 
 #[derive(Clone, Default, Deserialize)]

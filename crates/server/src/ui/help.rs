@@ -1,19 +1,28 @@
-//! Help: the few things that people ask first.
+//! Help: the few things that people ask first, and the guides, which are the ones in `docs/`.
 
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{Router, extract::State, response::Response, routing::get};
+use axum::{extract::State, response::Response};
 use http::StatusCode;
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 use super::{
-    page::{self, Shell},
-    visit::Visitor,
+    page::{self, PageError, Shell},
+    routes::Pages,
+    visit::{Ids, Visitor},
 };
-use crate::App;
+use crate::{App, AppError};
 
-pub(super) fn router() -> Router<Arc<App>> {
-    Router::new().route("/help", get(show))
+/// The guides for people who work with keys, by the name of their file.
+const GUIDES: [(&str, &str, &str); 3] = [
+    ("user-guide", "User guide", include_str!("../../../../docs/user-guide.md")),
+    ("terminal-keys", "Keys made in a terminal", include_str!("../../../../docs/terminal-keys.md")),
+    ("sdk", "The Encord SDK", include_str!("../../../../docs/sdk.md")),
+];
+
+pub(super) fn router() -> Pages {
+    Pages::default().get("/help", show).get("/help/{guide}", show_guide)
 }
 
 #[derive(Template)]
@@ -26,4 +35,72 @@ struct Help {
 async fn show(State(app): State<Arc<App>>, visitor: Visitor) -> Response {
     let shell = Shell::new(Some(&visitor), "Help", "");
     page::render(StatusCode::OK, &Help { shell, public_url: app.settings().public_url.clone() })
+}
+
+#[derive(Template)]
+#[template(path = "guide.html")]
+struct Guide {
+    shell: Shell,
+    html: String,
+}
+
+async fn show_guide(visitor: Visitor, ids: Ids) -> Result<Response, PageError> {
+    let found = GUIDES.iter().find(|(name, ..)| *name == ids.text("guide"));
+    let &(_, title, text) = found.ok_or(AppError::not_found())?;
+    let shell = Shell::new(Some(&visitor), title, "");
+    Ok(page::render(StatusCode::OK, &Guide { shell, html: to_html(text) }))
+}
+
+/// A guide as a page: comments and pictures stay behind, and of links those to the other guides lead on.
+fn to_html(text: &str) -> String {
+    let mut follows = Vec::new();
+    let mut in_picture = false;
+    let events = Parser::new_ext(text, Options::ENABLE_TABLES).filter_map(|event| match event {
+        Event::Html(_) | Event::InlineHtml(_) => None,
+        Event::Start(Tag::Image { .. }) => {
+            in_picture = true;
+            None
+        }
+        Event::End(TagEnd::Image) => {
+            in_picture = false;
+            None
+        }
+        _ if in_picture => None,
+        Event::Start(Tag::Link { link_type, dest_url, title, id }) => {
+            let guide = GUIDES.iter().find(|(name, ..)| dest_url.strip_suffix(".md") == Some(*name));
+            follows.push(guide.is_some());
+            guide.map(|(name, ..)| {
+                Event::Start(Tag::Link { link_type, dest_url: format!("/help/{name}").into(), title, id })
+            })
+        }
+        Event::End(TagEnd::Link) => follows.pop().unwrap_or(false).then_some(Event::End(TagEnd::Link)),
+        event => Some(event),
+    });
+    let mut html = String::new();
+    pulldown_cmark::html::push_html(&mut html, events);
+    // A header that says nothing is none.
+    html.replace("<th></th>", "<td></td>")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guide_is_a_page_without_what_belongs_elsewhere() {
+        let html = to_html(
+            "# A\n\n<!-- run: x -->\n\n[b](sdk.md), [c](../README.md), ![d](e.png)\n\n```console\n$ <f>\n```\n",
+        );
+        assert!(html.contains("<h1>A</h1>") && html.contains("<a href=\"/help/sdk\">b</a>, c, "), "{html}");
+        assert!(html.contains("$ &lt;f&gt;") && !html.contains("run") && !html.contains("img"), "{html}");
+    }
+
+    #[test]
+    fn every_guide_has_one_heading_and_words() {
+        for (name, _, text) in GUIDES {
+            let html = to_html(text);
+            assert_eq!(html.matches("<h1>").count(), 1, "{name}");
+            assert!(!html.contains("<!--"), "{name}");
+        }
+    }
 }

@@ -4,10 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use askama::Template;
 use axum::{
-    Router,
     extract::{Query, State},
     response::Response,
-    routing::{get, post},
 };
 use domain::role::Role;
 use http::StatusCode;
@@ -15,6 +13,7 @@ use serde::Deserialize;
 
 use super::{
     page::{self, FormErrors, PageError, Shell},
+    routes::Pages,
     service_account::PageQuery,
     visit::{Form, Ids, InWorkspace, Visitor, welcome},
 };
@@ -23,12 +22,14 @@ use crate::{
     app::{OpenInvitation, Paging, SignIn},
 };
 
-pub(super) fn router() -> Router<Arc<App>> {
-    Router::new()
-        .route("/w/{slug}/invitations", get(list).post(create))
-        .route("/w/{slug}/invitations/{inv}/resend", post(resend))
-        .route("/w/{slug}/invitations/{inv}/revoke", post(revoke))
-        .route("/invitations/{token}", get(show).post(accept))
+pub(super) fn router() -> Pages {
+    Pages::default()
+        .get("/w/{slug}/invitations", list)
+        .post("/w/{slug}/invitations", create)
+        .post("/w/{slug}/invitations/{inv}/resend", resend)
+        .post("/w/{slug}/invitations/{inv}/revoke", revoke)
+        .get("/invitations/{token}", show)
+        .post("/invitations/{token}", accept)
 }
 
 #[derive(Template)]
@@ -53,6 +54,14 @@ impl List {
             api::InvitationState::Revoked => "revoked",
             api::InvitationState::Expired => "expired",
         }
+    }
+
+    fn all_sent(&self) -> bool {
+        self.issued.iter().all(|one| one.mail == api::MailState::Sent)
+    }
+
+    fn any_failed(&self) -> bool {
+        self.issued.iter().any(|one| one.mail == api::MailState::Failed)
     }
 
     fn is_open(invitation: &api::Invitation) -> bool {

@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    Router,
     extract::{Query, State},
     response::Response,
-    routing::{get, post},
 };
 use domain::{PrincipalId, UserId, role::Role};
 use http::StatusCode;
@@ -15,6 +13,7 @@ use serde::Deserialize;
 
 use super::{
     page::{self, FormErrors, PageError, Place, Shell},
+    routes::Pages,
     service_account::{PageQuery, RemoveForm, RemovePage},
     visit::{Form, Ids, InWorkspace},
 };
@@ -23,11 +22,12 @@ use crate::{
     app::{Caller, MAX_PAGE, Paging},
 };
 
-pub(super) fn router() -> Router<Arc<App>> {
-    Router::new()
-        .route("/w/{slug}/members", get(list))
-        .route("/w/{slug}/members/{usr}/role", post(set_role))
-        .route("/w/{slug}/members/{usr}/remove", get(show_remove).post(remove))
+pub(super) fn router() -> Pages {
+    Pages::default()
+        .get("/w/{slug}/members", list)
+        .post("/w/{slug}/members/{usr}/role", set_role)
+        .get("/w/{slug}/members/{usr}/remove", show_remove)
+        .post("/w/{slug}/members/{usr}/remove", remove)
 }
 
 #[derive(Template)]

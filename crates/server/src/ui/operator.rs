@@ -4,28 +4,34 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    Router,
     extract::{Query, State},
     response::Response,
-    routing::{get, post},
 };
 use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
     page::{self, FormErrors, PageError, Shell},
+    routes::Pages,
     service_account::PageQuery,
-    visit::{Form, Ids, SignedInVisitor},
+    visit::{Fields, Form, Ids, SignedInVisitor},
 };
-use crate::{App, app::Paging};
+use crate::{
+    App, AppError,
+    app::{KeysToConfirm, Paging, SuspendedKey},
+};
 
-pub(super) fn router() -> Router<Arc<App>> {
-    Router::new()
-        .route("/operator/workspaces", get(list_workspaces).post(create_workspace))
-        .route("/operator/workspaces/{ws}/quotas", post(set_quotas))
-        .route("/operator/users", get(list_users).post(create_user))
-        .route("/operator/users/{usr}", post(update_user))
-        .route("/operator/system", get(system))
+pub(super) fn router() -> Pages {
+    Pages::default()
+        .get("/operator/workspaces", list_workspaces)
+        .post("/operator/workspaces", create_workspace)
+        .post("/operator/workspaces/{ws}/quotas", set_quotas)
+        .get("/operator/users", list_users)
+        .post("/operator/users", create_user)
+        .post("/operator/users/{usr}", update_user)
+        .get("/operator/system", system)
+        .get("/operator/suspended-keys", list_suspended_keys)
+        .post("/operator/suspended-keys", confirm_keys)
 }
 
 #[derive(Template)]
@@ -207,10 +213,13 @@ struct System {
     is_ready: bool,
     lease_seconds: u64,
     checkpoint: String,
+    /// Whether a restore left keys that wait for an operator.
+    has_suspended_keys: bool,
 }
 
 async fn system(State(app): State<Arc<App>>, visit: SignedInVisitor) -> Result<Response, PageError> {
     let checkpoint = app.sign_checkpoint(&visit.caller).await?;
+    let suspended = app.list_suspended_keys(&visit.caller, &Paging { after: None, limit: Some(1) }).await?;
     let page = System {
         shell: Shell::new(Some(&visit.visitor), "System", "operator-system"),
         version: env!("CARGO_PKG_VERSION"),
@@ -218,6 +227,43 @@ async fn system(State(app): State<Arc<App>>, visit: SignedInVisitor) -> Result<R
         is_ready: app.check_ready().await.is_ok(),
         lease_seconds: app.settings().lease.as_secs(),
         checkpoint,
+        has_suspended_keys: !suspended.items.is_empty(),
     };
     Ok(page::render(StatusCode::OK, &page))
+}
+
+#[derive(Template)]
+#[template(path = "operator_suspended_keys.html")]
+struct SuspendedKeys {
+    shell: Shell,
+    keys: Vec<SuspendedKey>,
+    next: Option<String>,
+}
+
+async fn list_suspended_keys(
+    State(app): State<Arc<App>>,
+    visit: SignedInVisitor,
+    Query(query): Query<PageQuery>,
+) -> Result<Response, PageError> {
+    let page = app.list_suspended_keys(&visit.caller, &Paging { after: query.after, limit: None }).await?;
+    let shell = Shell::new(Some(&visit.visitor), "Suspended keys", "operator-system");
+    Ok(page::render(StatusCode::OK, &SuspendedKeys { shell, keys: page.items, next: page.next }))
+}
+
+/// The keys that were ticked, or all: a form may name a key many times, so it is read as pairs.
+async fn confirm_keys(
+    State(app): State<Arc<App>>,
+    visit: SignedInVisitor,
+    Form(fields): Form<Fields>,
+) -> Result<Response, PageError> {
+    let keys = if fields.iter().any(|(name, _)| name == "all") {
+        KeysToConfirm::All
+    } else {
+        let ticked = fields.iter().filter(|(name, _)| name == "key");
+        KeysToConfirm::These(
+            ticked.map(|(_, id)| id.parse().map_err(|_| AppError::not_found())).collect::<Result<_, _>>()?,
+        )
+    };
+    app.confirm_keys(&visit.caller, &keys).await?;
+    Ok(page::go_to("/operator/suspended-keys?done=confirmed"))
 }

@@ -113,6 +113,7 @@ fn notice(visitor: &Visitor) -> Option<&'static str> {
         "ended" => "The session has ended.",
         "signed-out" => "You are signed out.",
         "quotas" => "The quotas are set.",
+        "confirmed" => "The keys work again. What was signed before now stays refused.",
         _ => return None,
     })
 }

@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    Router,
     extract::{Query, State},
     response::Response,
-    routing::{get, post},
 };
 use domain::{PrincipalId, ProjectId, principal::ProjectPermission, role::ProjectRole};
 use http::StatusCode;
@@ -16,6 +14,7 @@ use serde::Deserialize;
 use super::{
     member::{Candidate, candidates},
     page::{self, FormErrors, PageError, Shell},
+    routes::Pages,
     service_account::{PageQuery, RemoveForm, RemovePage},
     visit::{Form, Ids, InWorkspace},
 };
@@ -24,14 +23,18 @@ use crate::{
     app::{MAX_PAGE, Paging},
 };
 
-pub(super) fn router() -> Router<Arc<App>> {
-    Router::new()
-        .route("/w/{slug}/projects", get(list).post(create))
-        .route("/w/{slug}/projects/new", get(show_new))
-        .route("/w/{slug}/projects/{prj}", get(show).post(edit))
-        .route("/w/{slug}/projects/{prj}/delete", get(show_delete).post(delete))
-        .route("/w/{slug}/projects/{prj}/members", post(set_member))
-        .route("/w/{slug}/projects/{prj}/members/{principal}/remove", get(show_remove).post(remove))
+pub(super) fn router() -> Pages {
+    Pages::default()
+        .get("/w/{slug}/projects", list)
+        .post("/w/{slug}/projects", create)
+        .get("/w/{slug}/projects/new", show_new)
+        .get("/w/{slug}/projects/{prj}", show)
+        .post("/w/{slug}/projects/{prj}", edit)
+        .get("/w/{slug}/projects/{prj}/delete", show_delete)
+        .post("/w/{slug}/projects/{prj}/delete", delete)
+        .post("/w/{slug}/projects/{prj}/members", set_member)
+        .get("/w/{slug}/projects/{prj}/members/{principal}/remove", show_remove)
+        .post("/w/{slug}/projects/{prj}/members/{principal}/remove", remove)
 }
 
 #[derive(Template)]
@@ -200,6 +203,8 @@ async fn set_member(
 
 async fn delete_page(app: &App, at: &InWorkspace, id: ProjectId) -> Result<RemovePage, PageError> {
     let project = app.find_project(&at.caller, at.place.id, id).await?;
+    let principal = at.caller.principal();
+    principal.authorize_project(ProjectPermission::Delete, at.place.id, project.role).map_err(AppError::from)?;
     let back = at.path(&format!("projects/{id}"));
     Ok(RemovePage {
         shell: at.shell(format!("Delete {}", project.title), "projects"),

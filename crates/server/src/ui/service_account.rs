@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    Router,
     extract::{Query, State},
     response::Response,
-    routing::{get, post},
 };
 use domain::{PrincipalId, ServiceAccountId, role::Role};
 use http::StatusCode;
@@ -17,6 +15,7 @@ use super::{
     api_key::{KeyQuery, KeyTable, key_table},
     member::{Candidate, candidates},
     page::{self, FormErrors, PageError, Shell},
+    routes::Pages,
     visit::{Form, Ids, InWorkspace},
 };
 use crate::{
@@ -24,16 +23,19 @@ use crate::{
     app::{KeyOwner, Paging},
 };
 
-pub(super) fn router() -> Router<Arc<App>> {
-    Router::new()
-        .route("/w/{slug}/service-accounts", get(list).post(create))
-        .route("/w/{slug}/service-accounts/new", get(show_new))
-        .route("/w/{slug}/service-accounts/{sa}", get(show))
-        .route("/w/{slug}/service-accounts/{sa}/role", post(set_role))
-        .route("/w/{slug}/service-accounts/{sa}/edit", get(show_edit).post(edit))
-        .route("/w/{slug}/service-accounts/{sa}/disable", post(disable))
-        .route("/w/{slug}/service-accounts/{sa}/enable", post(enable))
-        .route("/w/{slug}/service-accounts/{sa}/delete", get(show_delete).post(delete))
+pub(super) fn router() -> Pages {
+    Pages::default()
+        .get("/w/{slug}/service-accounts", list)
+        .post("/w/{slug}/service-accounts", create)
+        .get("/w/{slug}/service-accounts/new", show_new)
+        .get("/w/{slug}/service-accounts/{sa}", show)
+        .post("/w/{slug}/service-accounts/{sa}/role", set_role)
+        .get("/w/{slug}/service-accounts/{sa}/edit", show_edit)
+        .post("/w/{slug}/service-accounts/{sa}/edit", edit)
+        .post("/w/{slug}/service-accounts/{sa}/disable", disable)
+        .post("/w/{slug}/service-accounts/{sa}/enable", enable)
+        .get("/w/{slug}/service-accounts/{sa}/delete", show_delete)
+        .post("/w/{slug}/service-accounts/{sa}/delete", delete)
 }
 
 #[derive(Template)]

@@ -4,25 +4,21 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    Router,
     extract::{Query, State},
     response::Response,
-    routing::{get, post},
 };
 use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
     page::{self, FormErrors, PageError, Shell},
+    routes::Pages,
     visit::{Form, SignedInVisitor, Visitor, clear_session_cookie, safe_next, welcome},
 };
 use crate::{App, app::SignIn};
 
-pub(super) fn router() -> Router<Arc<App>> {
-    Router::new()
-        .route("/", get(start))
-        .route("/sign-in", get(show_sign_in).post(sign_in))
-        .route("/sign-out", post(sign_out))
+pub(super) fn router() -> Pages {
+    Pages::default().get("/", start).get("/sign-in", show_sign_in).post("/sign-in", sign_in).post("/sign-out", sign_out)
 }
 
 #[derive(Template)]

@@ -4,22 +4,21 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    Router,
     extract::{Path, State},
     response::Response,
-    routing::get,
 };
 use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
     page::{self, FormErrors, PageError, Shell},
+    routes::Pages,
     visit::{Form, Visitor, welcome},
 };
 use crate::{App, app::SetUp};
 
-pub(super) fn router() -> Router<Arc<App>> {
-    Router::new().route("/set-up/{token}", get(show).post(set_up))
+pub(super) fn router() -> Pages {
+    Pages::default().get("/set-up/{token}", show).post("/set-up/{token}", set_up)
 }
 
 #[derive(Template)]

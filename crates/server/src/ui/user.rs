@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    Router,
     extract::{Path, State},
     response::Response,
-    routing::{get, post},
 };
 use domain::SessionId;
 use http::StatusCode;
@@ -15,16 +13,17 @@ use serde::Deserialize;
 
 use super::{
     page::{self, FormErrors, PageError, Shell},
+    routes::Pages,
     visit::{Form, SignedInVisitor, set_session_cookie},
 };
 use crate::{App, AppError, app::ListedSession};
 
-pub(super) fn router() -> Router<Arc<App>> {
-    Router::new()
-        .route("/profile", get(show))
-        .route("/profile/password", post(change_password))
-        .route("/profile/sessions/{session}/end", post(end_session))
-        .route("/profile/sessions/end-others", post(end_other_sessions))
+pub(super) fn router() -> Pages {
+    Pages::default()
+        .get("/profile", show)
+        .post("/profile/password", change_password)
+        .post("/profile/sessions/{session}/end", end_session)
+        .post("/profile/sessions/end-others", end_other_sessions)
 }
 
 #[derive(Template)]

@@ -3,22 +3,26 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{Router, extract::State, response::Response, routing::get};
+use axum::{extract::State, response::Response};
+use domain::principal::WorkspacePermission;
 use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
     page::{self, FormErrors, PageError, Shell},
+    routes::Pages,
     service_account::{RemovePage, contact},
     visit::{Form, InWorkspace, SignedInVisitor},
 };
-use crate::App;
+use crate::{App, AppError};
 
-pub(super) fn router() -> Router<Arc<App>> {
-    Router::new()
-        .route("/workspaces", get(list))
-        .route("/w/{slug}/general", get(show).post(rename))
-        .route("/w/{slug}/delete", get(show_delete).post(delete))
+pub(super) fn router() -> Pages {
+    Pages::default()
+        .get("/workspaces", list)
+        .get("/w/{slug}/general", show)
+        .post("/w/{slug}/general", rename)
+        .get("/w/{slug}/delete", show_delete)
+        .post("/w/{slug}/delete", delete)
 }
 
 #[derive(Template)]
@@ -100,8 +104,9 @@ fn delete_page(at: &InWorkspace) -> RemovePage {
     }
 }
 
-async fn show_delete(at: InWorkspace) -> Response {
-    page::render(StatusCode::OK, &delete_page(&at))
+async fn show_delete(at: InWorkspace) -> Result<Response, PageError> {
+    at.caller.principal().authorize(WorkspacePermission::Delete, at.place.id).map_err(AppError::from)?;
+    Ok(page::render(StatusCode::OK, &delete_page(&at)))
 }
 
 async fn delete(State(app): State<Arc<App>>, at: InWorkspace) -> Result<Response, PageError> {

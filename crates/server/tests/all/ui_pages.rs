@@ -1,7 +1,6 @@
 //! What people do on the pages, without script.
 
 use domain::Clock as _;
-use serde_json::json;
 
 use crate::{
     support::TestApp,
@@ -145,53 +144,6 @@ async fn invited_people_join_and_are_taken_out_again() {
     ada.submit(&remove, &[("successor", &ada_id)]).await.sees("Removed.").sees_not("bob@example.com");
     bob.open("/w/acme/projects").await;
     assert_eq!(bob.path, "/sign-in?next=/w/acme/projects");
-}
-
-#[tokio::test]
-async fn every_page_is_for_whom_it_is_for() {
-    let test = TestApp::new().await;
-    let admin = Browser::admin_of(&test, "acme", "ada").await;
-    let stranger = Browser::admin_of(&test, "other", "sam").await;
-    let operator = Browser::signed_in(&test, "olga", true).await;
-    let caller = server::app::Caller::host();
-    let ws = test.app.find_workspace_by_slug(&caller, "acme").await.unwrap().id;
-    let invite = api::CreateInvitations { emails: vec!["mia@example.com".into()], role: domain::role::Role::Member };
-    let token = test.app.create_invitations(&caller, ws, &invite).await.unwrap().items.remove(0).token;
-    let accept = json!({"token": token, "name": "mia", "password": PASSWORD});
-    test.post("/api/v1/invitations/accept", &accept).send().await.expect(200);
-    let mut member = Browser::new(&test);
-    member.sign_in("mia").await;
-    let nobody = Browser::new(&test);
-
-    // Nobody, a stranger to the workspace, a member, its admin, an operator who is not in it.
-    for (path, expected) in [
-        ("/w/acme/projects", [303, 404, 200, 200, 404]),
-        ("/w/acme/projects/new", [303, 404, 200, 200, 404]),
-        ("/w/acme/members", [303, 404, 200, 200, 404]),
-        ("/w/acme/general", [303, 404, 200, 200, 404]),
-        ("/w/acme/service-accounts", [303, 404, 403, 200, 404]),
-        ("/w/acme/service-accounts/new", [303, 404, 403, 200, 404]),
-        ("/w/acme/invitations", [303, 404, 403, 200, 404]),
-        ("/w/acme/activity", [303, 404, 403, 200, 404]),
-        ("/w/acme/activity/export.csv", [303, 404, 403, 200, 404]),
-        ("/w/acme/activity/export.jsonl", [303, 404, 403, 200, 404]),
-        ("/w/acme/projects/prj_01h455vb4pex5vsknk084sn02q", [303, 404, 404, 404, 404]),
-        ("/w/acme/projects/nonsense", [303, 404, 404, 404, 404]),
-        ("/workspaces", [303, 200, 200, 200, 200]),
-        ("/profile", [303, 200, 200, 200, 200]),
-        ("/profile/api-keys", [303, 200, 200, 200, 200]),
-        ("/profile/api-keys/new", [303, 200, 200, 200, 200]),
-        ("/operator/workspaces", [303, 403, 403, 403, 200]),
-        ("/operator/users", [303, 403, 403, 403, 200]),
-        ("/operator/system", [303, 403, 403, 403, 200]),
-        ("/help", [200, 200, 200, 200, 200]),
-    ] {
-        let mut seen = [0; 5];
-        for (place, browser) in [&nobody, &stranger, &member, &admin, &operator].into_iter().enumerate() {
-            seen[place] = browser.request("GET", path).send().await.status.as_u16();
-        }
-        assert_eq!(seen, expected, "{path}");
-    }
 }
 
 #[tokio::test]
