@@ -15,11 +15,25 @@ test('no page keeps anybody out', async ({ page, browser, keyward, wire }) => {
       await test.step(name, async () => {
         await who.goto(`${keyward.url}${path}`);
         found.push(...await findAxeViolations(who));
+        found.push(...await findOverflow(who, name));
       });
     }
   }
   expect(found).toEqual([]);
 });
+
+/** The widths at which a page has to be scrolled sideways, however long what people wrote on it is. */
+async function findOverflow(page, name) {
+  const before = page.viewportSize();
+  const found = [];
+  for (const width of [390, 768, 1024]) {
+    await page.setViewportSize({ width, height: 800 });
+    const wanted = await page.evaluate(() => document.documentElement.scrollWidth);
+    if (wanted > width) found.push(`${name} is ${wanted} wide at ${width}`);
+  }
+  await page.setViewportSize(before);
+  return found;
+}
 
 test('nor does a page that came back with something wrong, or a menu, or a key that was added', async ({ ada, keyward }) => {
   const found = [];
