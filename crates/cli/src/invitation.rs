@@ -48,7 +48,7 @@ pub(crate) struct List {
 
 /// Invite people, all with one role, for admins of the workspace
 ///
-/// The server sends no mail: each link is printed once, and is yours to pass on. Whoever opens it first joins.
+/// Each link is printed once, and is yours to pass on; a server that has `[smtp]` set sends it by mail, too.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -31,7 +31,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("sudo systemctl", "needs a running systemd; scripts/package-test starts what the unit starts"),
     ("sudo -u keyward keyward", "the same commands are run without sudo further down, and by scripts/package-test"),
     ("docker ", "needs Docker and its registry"),
-    ("ssh-keygen -p", "asks on the terminal; cli's tests run it with its answers as flags"),
+    ("ssh-keygen -p", "asks on the terminal; the client's tests run it with its answers as flags"),
 ];
 
 /// Where Keyward listens, as the guides say it.
