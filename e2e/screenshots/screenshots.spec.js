@@ -3,7 +3,7 @@
 import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { otherPage, signIn, takePrivateKey, test } from '../support/test.js';
-import { furnish } from '../support/tour.js';
+import { furnish, restoreWithKeys } from '../support/tour.js';
 
 const FOLDER = fileURLToPath(new URL('../../target/screenshots/', import.meta.url));
 
@@ -17,6 +17,8 @@ async function picture(page, name) {
   }
   await page.setViewportSize({ width: 1280, height: 800 });
 }
+
+test.describe.configure({ mode: 'serial' });
 
 test('pictures of every page', async ({ page, browser, keyward, wire }) => {
   test.setTimeout(600_000);
@@ -46,4 +48,13 @@ test('pictures of every page', async ({ page, browser, keyward, wire }) => {
   await picture(page, 'key-wrong');
   await page.locator('summary[aria-label="Your account"]').click();
   await picture(page, 'menu');
+});
+
+test('pictures of what a restore leaves', async ({ page, keyward }) => {
+  await restoreWithKeys(keyward);
+  await signIn(page, keyward, 'Olga');
+  for (const [name, path] of [['restored-system', '/operator/system'], ['restored-keys', '/operator/suspended-keys']]) {
+    await page.goto(`${keyward.url}${path}`);
+    await picture(page, name);
+  }
 });

@@ -1,7 +1,7 @@
 // A real Keyward: the binary of this build on a fresh data directory and a free port, and its command line beside it.
 
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -36,10 +36,13 @@ export class Keyward {
     this.directory = directory;
     this.environment = { PATH: process.env.PATH, HOME: directory };
     this.output = '';
+    this.data = 'data';
   }
 
   async serve() {
-    this.process = spawn(BINARY, ['serve', '--listen', '127.0.0.1:0', '--data', 'data'], {
+    // Where there is an operator, no link is printed to wait for.
+    const isNew = !existsSync(this.file(this.data));
+    this.process = spawn(BINARY, ['serve', '--listen', '127.0.0.1:0', '--data', this.data], {
       cwd: this.directory,
       env: this.environment,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -56,8 +59,8 @@ export class Keyward {
         this.setUpLink = line.match(/open (http\S+\/set-up\/\S+)/)?.[1] ?? this.setUpLink;
         const url = line.match(/^keyward listens on (http\S+)/)?.[1];
         if (url) this.url = url;
-        // The link comes after the address, and only where there is no operator yet.
-        if (this.setUpLink) resolve();
+        // The link comes after the address.
+        if (isNew ? this.setUpLink : url) resolve();
       });
     });
     const ended = this.ended.then(({ code, signal }) => {
@@ -69,9 +72,22 @@ export class Keyward {
   }
 
   async stop() {
+    await this.end();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  /** Takes a backup, and goes on with what a restore makes of it. Every session ends, every key is suspended. */
+  async restoreFromBackup() {
+    this.run(['backup', 'backup.db', '--data', this.data]);
+    await this.end();
+    this.run(['restore', 'backup.db', '--data', 'restored', '--installation-key', `${this.data}/installation.key`]);
+    this.data = 'restored';
+    await this.serve();
+  }
+
+  async end() {
     this.process.kill('SIGTERM');
     const { code, signal } = await this.ended;
-    rmSync(this.directory, { recursive: true, force: true });
     if (code !== 0) throw new Error(`keyward serve ended with ${code ?? signal}:\n${this.output}`);
   }
 
@@ -82,7 +98,7 @@ export class Keyward {
 
   /** `keyward admin …`, beside the running server. */
   admin(command, args, options) {
-    return this.run(['admin', command, '--data', 'data', ...args], options);
+    return this.run(['admin', command, '--data', this.data, ...args], options);
   }
 
   file(name) {
@@ -111,6 +127,14 @@ export class Keyward {
   sshKeygen(name) {
     run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', name, '-f', this.file(name)]);
     return run('cat', [this.file(`${name}.pub`)]).trim();
+  }
+
+  /** Registers a fresh key under a title; the name of its file. */
+  addKey(owner, title, ...more) {
+    const name = `key-${title.replace(/\W/g, '')}`.slice(0, 40);
+    this.sshKeygen(name);
+    this.admin('add-key', [...owner, '--title', title, '--public-key-file', `${name}.pub`, ...more]);
+    return name;
   }
 
   /** What `keyward whoami` says of a private key file. */

@@ -78,18 +78,30 @@ export async function takePrivateKey(page, keyward, action) {
   return { name, path, text, comment, check, seed: Buffer.from(both.slice(0, 32)), whole: Buffer.from(both) };
 }
 
-/** What axe finds on a page, in the light and in the dark. In the dark only colours are others. */
+/** What axe finds on a page, in the light and in the dark. */
 export async function findAxeViolations(page) {
   const found = [];
   for (const colorScheme of ['light', 'dark']) {
     // Without motion, or axe would meet colours half way between the two.
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
     // There are no frames, so the one page is all that has to be looked at.
-    const axe = new AxeBuilder({ page }).setLegacyMode();
-    const { violations } = await (colorScheme === 'light' ? axe : axe.withRules(['color-contrast'])).analyze();
+    const { violations } = await new AxeBuilder({ page }).setLegacyMode().analyze();
     for (const { id, help, nodes } of violations) {
       found.push(`${colorScheme} ${page.url()}: ${id}: ${help}: ${nodes.map((node) => node.html).join(' ')}`);
     }
   }
+  return found;
+}
+
+/** The widths at which a page has to be scrolled sideways, however long what people wrote on it is. */
+export async function findOverflow(page, name) {
+  const before = page.viewportSize();
+  const found = [];
+  for (const width of [390, 768, 1024]) {
+    await page.setViewportSize({ width, height: 800 });
+    const wanted = await page.evaluate(() => document.documentElement.scrollWidth);
+    if (wanted > width) found.push(`${name} is ${wanted} wide at ${width}`);
+  }
+  await page.setViewportSize(before);
   return found;
 }

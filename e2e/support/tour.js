@@ -12,20 +12,14 @@ export async function furnish(page, browser, keyward, wire) {
   keyward.admin('set-quota', ['--workspace', 'acme', '--service-accounts', '3', '--keys-per-service-account', '6']);
   const account = keyward.createServiceAccount('acme', 'ci-runner');
   keyward.createServiceAccount('acme', 'label-exporter-for-the-northern-harbour');
-  const addKey = (owner, title, ...more) => {
-    const name = `key-${title.replace(/\W/g, '')}`.slice(0, 40);
-    keyward.sshKeygen(name);
-    keyward.admin('add-key', [...owner, '--title', title, '--public-key-file', `${name}.pub`, ...more]);
-    return name;
-  };
   const ofAccount = ['--service-account', account];
   const soon = new Date(Date.now() + 6 * 86_400_000).toISOString().replace(/\.\d+/, '');
-  keyward.whoami(addKey(ofAccount, 'Build machine, Berlin'));
-  addKey(ofAccount, 'Nightly export', '--expires-at', soon);
-  addKey(ofAccount, `${LONG} (spare)`);
-  addKey(ofAccount, 'Old laptop');
-  keyward.whoami(addKey(['--user', 'ada@example.com'], 'Workstation'));
-  addKey(['--user', 'ada@example.com'], 'Travel laptop', '--expires-at', soon);
+  keyward.whoami(keyward.addKey(ofAccount, 'Build machine, Berlin'));
+  keyward.addKey(ofAccount, 'Nightly export', '--expires-at', soon);
+  keyward.addKey(ofAccount, `${LONG} (spare)`);
+  keyward.addKey(ofAccount, 'Old laptop');
+  keyward.whoami(keyward.addKey(['--user', 'ada@example.com'], 'Workstation'));
+  keyward.addKey(['--user', 'ada@example.com'], 'Travel laptop', '--expires-at', soon);
 
   await signIn(page, keyward, 'Ada');
   const at = (path) => page.goto(`${keyward.url}${path}`);
@@ -111,4 +105,14 @@ export async function furnish(page, browser, keyward, wire) {
       ['api-keys-empty', '/profile/api-keys'],
     ],
   };
+}
+
+/** An installation that came back from a backup: an operator, and keys that wait for them. */
+export async function restoreWithKeys(keyward) {
+  keyward.createWorkspace('acme', keyward.createUser('Olga', '--operator'));
+  const account = keyward.createServiceAccount('acme', 'ci-runner');
+  keyward.addKey(['--user', 'olga@example.com'], 'laptop');
+  keyward.addKey(['--service-account', account], 'build');
+  keyward.addKey(['--service-account', account], `${LONG} (spare)`);
+  await keyward.restoreFromBackup();
 }

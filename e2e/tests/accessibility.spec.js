@@ -1,6 +1,6 @@
 // axe finds nothing on any page, in the light and in the dark.
 
-import { expect, findAxeViolations, otherPage, signIn, takePrivateKey, test } from '../support/test.js';
+import { expect, findAxeViolations, findOverflow, otherPage, signIn, takePrivateKey, test } from '../support/test.js';
 import { furnish } from '../support/tour.js';
 
 test('no page keeps anybody out', async ({ page, browser, keyward, wire }) => {
@@ -21,19 +21,6 @@ test('no page keeps anybody out', async ({ page, browser, keyward, wire }) => {
   }
   expect(found).toEqual([]);
 });
-
-/** The widths at which a page has to be scrolled sideways, however long what people wrote on it is. */
-async function findOverflow(page, name) {
-  const before = page.viewportSize();
-  const found = [];
-  for (const width of [390, 768, 1024]) {
-    await page.setViewportSize({ width, height: 800 });
-    const wanted = await page.evaluate(() => document.documentElement.scrollWidth);
-    if (wanted > width) found.push(`${name} is ${wanted} wide at ${width}`);
-  }
-  await page.setViewportSize(before);
-  return found;
-}
 
 test('nor does a page that came back with something wrong, or a menu, or a key that was added', async ({ ada, keyward }) => {
   const found = [];

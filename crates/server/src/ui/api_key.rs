@@ -427,8 +427,7 @@ async fn refuse(app: &App, at: &KeyPages, form: KeyForm, error: AppError) -> Res
         }
         error => FormErrors::of(error)?,
     };
-    let answer = errors.answer();
-    Ok(page::again(answer, &NewKey { errors, title, public_key, expires, ..page }))
+    Ok(page::again(errors, |errors| NewKey { errors, title, public_key, expires, ..page }))
 }
 
 #[derive(Template)]
@@ -497,14 +496,12 @@ async fn edit(
         }
         Err(error) => Err(error),
     };
-    match saved {
-        Ok(_) => Ok(page::go_to(&format!("{}?done=saved", page.base))),
-        Err(error) => {
-            let errors = FormErrors::of(error)?.at_field("expires_at", "expires");
-            let answer = errors.answer();
-            Ok(page::again(answer, &KeyPage { errors, title, expires, ..page }))
-        }
-    }
+    let next = format!("{}?done=saved", page.base);
+    page::answer(saved, |_| next, async |errors| {
+        let errors = errors.at_field("expires_at", "expires");
+        Ok(KeyPage { errors, title, expires, ..page })
+    })
+    .await
 }
 
 async fn disable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
@@ -515,14 +512,11 @@ async fn disable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<
 
 async fn enable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
     let id: ApiKeyId = ids.parse("key")?;
-    match app.enable_api_key(&at.caller, at.owner, id, &api::EnableApiKey::default()).await {
-        Ok(_) => Ok(page::go_to(&format!("{}/{id}?done=enabled", at.base))),
-        Err(error) => {
-            let errors = FormErrors::of(error)?;
-            let answer = errors.answer();
-            Ok(page::again(answer, &KeyPage { errors, ..key_page(&app, &at, id).await? }))
-        }
-    }
+    let done = app.enable_api_key(&at.caller, at.owner, id, &api::EnableApiKey::default()).await;
+    page::answer(done, |_| format!("{}/{id}?done=enabled", at.base), async |errors| {
+        Ok(KeyPage { errors, ..key_page(&app, &at, id).await? })
+    })
+    .await
 }
 
 #[derive(Template)]

@@ -119,8 +119,8 @@ async fn create(
         }
         Err(error) => {
             let errors = FormErrors::of(error)?;
-            let answer = errors.answer();
-            Ok(page::again(answer, &List { errors, emails, role, ..list_page(&app, &at, None).await? }))
+            let page = list_page(&app, &at, None).await?;
+            Ok(page::again(errors, |errors| List { errors, emails, role, ..page }))
         }
     }
 }
@@ -191,8 +191,7 @@ async fn accept(
         }
         Err(error) => {
             let errors = FormErrors::of(error)?;
-            let answer = errors.answer();
-            Ok(page::again(answer, &Accept { errors, name: typed, ..page }))
+            Ok(page::again(errors, |errors| Accept { errors, name: typed, ..page }))
         }
     }
 }

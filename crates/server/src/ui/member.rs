@@ -75,14 +75,11 @@ async fn set_role(
     Form(form): Form<RoleForm>,
 ) -> Result<Response, PageError> {
     let update = api::UpdateMember { role: form.role };
-    match app.update_member(&at.caller, at.place.id, ids.parse("usr")?, &update).await {
-        Ok(_) => Ok(page::go_to(&at.path("members?done=role"))),
-        Err(error) => {
-            let errors = FormErrors::of(error)?;
-            let answer = errors.answer();
-            Ok(page::again(answer, &List { errors, ..list_page(&app, &at, None).await? }))
-        }
-    }
+    let done = app.update_member(&at.caller, at.place.id, ids.parse("usr")?, &update).await;
+    page::answer(done, |_| at.path("members?done=role"), async |errors| {
+        Ok(List { errors, ..list_page(&app, &at, None).await? })
+    })
+    .await
 }
 
 /// Somebody who could take projects over.
@@ -149,13 +146,11 @@ async fn remove(
     Form(form): Form<RemoveForm>,
 ) -> Result<Response, PageError> {
     let user: UserId = ids.parse("usr")?;
-    match app.delete_member(&at.caller, at.place.id, user, form.successor()).await {
-        Ok(()) if at.caller.principal().id() == Some(user.into()) => Ok(page::go_to("/workspaces?done=left")),
-        Ok(()) => Ok(page::go_to(&at.path("members?done=removed"))),
-        Err(error) => {
-            let errors = FormErrors::of(error)?;
-            let answer = errors.answer();
-            Ok(page::again(answer, &RemovePage { errors, ..remove_page(&app, &at, user).await? }))
-        }
-    }
+    let leaves = at.caller.principal().id() == Some(user.into());
+    let next = if leaves { "/workspaces?done=left".to_owned() } else { at.path("members?done=removed") };
+    let done = app.delete_member(&at.caller, at.place.id, user, form.successor()).await;
+    page::answer(done, |()| next, async |errors| {
+        Ok(RemovePage { errors, ..remove_page(&app, &at, user).await? })
+    })
+    .await
 }

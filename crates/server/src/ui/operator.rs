@@ -93,9 +93,8 @@ async fn create_workspace(
         Ok(_) => Ok(page::go_to("/operator/workspaces?done=created")),
         Err(error) => {
             let errors = FormErrors::of(error)?;
-            let answer = errors.answer();
             let page = workspaces(&app, &visit, None).await?;
-            Ok(page::again(answer, &WorkspaceList { errors, name, slug, admin_email, ..page }))
+            Ok(page::again(errors, |errors| WorkspaceList { errors, name, slug, admin_email, ..page }))
         }
     }
 }
@@ -118,14 +117,11 @@ async fn set_quotas(
         keys_per_service_account: Some(form.keys_per_service_account),
         keys_per_user: Some(form.keys_per_user),
     };
-    match app.update_quotas(&visit.caller, ids.parse("ws")?, update).await {
-        Ok(_) => Ok(page::go_to("/operator/workspaces?done=quotas")),
-        Err(error) => {
-            let errors = FormErrors::of(error)?;
-            let answer = errors.answer();
-            Ok(page::again(answer, &WorkspaceList { errors, ..workspaces(&app, &visit, None).await? }))
-        }
-    }
+    let done = app.update_quotas(&visit.caller, ids.parse("ws")?, update).await;
+    page::answer(done, |_| "/operator/workspaces?done=quotas".to_owned(), async |errors| {
+        Ok(WorkspaceList { errors, ..workspaces(&app, &visit, None).await? })
+    })
+    .await
 }
 
 #[derive(Template)]
@@ -171,14 +167,11 @@ async fn create_user(
     let UserForm { email, name, password, operator } = form;
     let operator = operator == "1";
     let create = api::CreateUser { email: email.clone(), name: name.clone(), password: Some(password), operator };
-    match app.create_user(&visit.caller, create).await {
-        Ok(_) => Ok(page::go_to("/operator/users?done=created")),
-        Err(error) => {
-            let errors = FormErrors::of(error)?;
-            let answer = errors.answer();
-            Ok(page::again(answer, &UserList { errors, email, name, ..users(&app, &visit, None).await? }))
-        }
-    }
+    let done = app.create_user(&visit.caller, create).await;
+    page::answer(done, |_| "/operator/users?done=created".to_owned(), async |errors| {
+        Ok(UserList { errors, email, name, ..users(&app, &visit, None).await? })
+    })
+    .await
 }
 
 #[derive(Deserialize)]
@@ -194,14 +187,11 @@ async fn update_user(
     Form(form): Form<UserUpdateForm>,
 ) -> Result<Response, PageError> {
     let update = api::UpdateUser { name: None, operator: form.operator, disabled: form.disabled };
-    match app.update_user(&visit.caller, ids.parse("usr")?, update).await {
-        Ok(_) => Ok(page::go_to("/operator/users?done=saved")),
-        Err(error) => {
-            let errors = FormErrors::of(error)?;
-            let answer = errors.answer();
-            Ok(page::again(answer, &UserList { errors, ..users(&app, &visit, None).await? }))
-        }
-    }
+    let done = app.update_user(&visit.caller, ids.parse("usr")?, update).await;
+    page::answer(done, |_| "/operator/users?done=saved".to_owned(), async |errors| {
+        Ok(UserList { errors, ..users(&app, &visit, None).await? })
+    })
+    .await
 }
 
 #[derive(Template)]

@@ -123,36 +123,32 @@ fn notice(visitor: &Visitor) -> Option<&'static str> {
 pub(super) struct FormErrors {
     pub(super) fields: Vec<(String, String)>,
     pub(super) general: Option<String>,
-    answer: FormAnswer,
-}
-
-/// How a form that comes back is answered: the status, and how many seconds to wait.
-#[derive(Clone, Copy, Default)]
-pub(super) struct FormAnswer {
     status: u16,
+    /// For how many seconds to wait.
     wait: Option<u64>,
 }
 
 impl FormErrors {
     /// What a person can mend in the form; the error itself where they cannot.
     pub(super) fn of(error: AppError) -> Result<Self, PageError> {
-        let mut answer = FormAnswer { status: error.to_problem().status, wait: None };
+        let status = error.to_problem().status;
+        let mut wait = None;
         let general = match &error {
             AppError::Invalid(errors) => {
                 let fields = errors.iter().map(|e| (e.field.clone(), sentence(&e.detail))).collect();
-                return Ok(Self { fields, general: None, answer });
+                return Ok(Self { fields, general: None, status, wait });
             }
             AppError::Unauthenticated(AuthenticationError::WrongPassword, _) => {
                 "Email or password is wrong. Check both and try again.".to_owned()
             }
             AppError::Conflict(_) | AppError::QuotaExceeded(..) => error.to_problem().detail,
             AppError::RateLimited(seconds) => {
-                answer.wait = Some(*seconds);
+                wait = Some(*seconds);
                 format!("There were too many attempts. Wait {seconds} seconds, then try again.")
             }
             _ => return Err(error.into()),
         };
-        Ok(Self { fields: Vec::new(), general: Some(general), answer })
+        Ok(Self { fields: Vec::new(), general: Some(general), status, wait })
     }
 
     /// The same, with what the operation calls `from` shown at the form's field `to`.
@@ -171,13 +167,7 @@ impl FormErrors {
 
     /// One sentence of our own.
     pub(super) fn say(status: u16, sentence: &str) -> Self {
-        let answer = FormAnswer { status, wait: None };
-        Self { fields: Vec::new(), general: Some(sentence.to_owned()), answer }
-    }
-
-    /// How the form is answered.
-    pub(super) fn answer(&self) -> FormAnswer {
-        self.answer
+        Self { fields: Vec::new(), general: Some(sentence.to_owned()), status, wait: None }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -304,10 +294,31 @@ pub(super) fn render(status: StatusCode, page: &impl Template) -> Response {
     }
 }
 
-/// A form that comes back with what is wrong in it.
-pub(super) fn again(answer: FormAnswer, page: &impl Template) -> Response {
-    let mut response = render(StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_REQUEST), page);
-    if let Some(wait) = answer.wait {
+/// After a form: on to where `next` says, or the form again with what is wrong in it, which `again` makes.
+pub(super) async fn answer<T, P: Template>(
+    done: Result<T, AppError>,
+    next: impl FnOnce(T) -> String,
+    again: impl AsyncFnOnce(FormErrors) -> Result<P, PageError>,
+) -> Result<Response, PageError> {
+    match done {
+        Ok(done) => Ok(go_to(&next(done))),
+        Err(error) => {
+            let errors = FormErrors::of(error)?;
+            let (status, wait) = (errors.status, errors.wait);
+            Ok(come_back(status, wait, &again(errors).await?))
+        }
+    }
+}
+
+/// A form that comes back with what is wrong in it, which `page` shows.
+pub(super) fn again<P: Template>(errors: FormErrors, page: impl FnOnce(FormErrors) -> P) -> Response {
+    let (status, wait) = (errors.status, errors.wait);
+    come_back(status, wait, &page(errors))
+}
+
+fn come_back(status: u16, wait: Option<u64>, page: &impl Template) -> Response {
+    let mut response = render(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), page);
+    if let Some(wait) = wait {
         response.headers_mut().insert(header::RETRY_AFTER, wait.into());
     }
     response

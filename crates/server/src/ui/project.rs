@@ -87,15 +87,12 @@ async fn create(
 ) -> Result<Response, PageError> {
     let ProjectForm { title, description } = form;
     let create = api::CreateProject { title: title.clone(), description: description.clone() };
-    match app.create_project(&at.caller, at.place.id, &create).await {
-        Ok(project) => Ok(page::go_to(&at.path(&format!("projects/{}?done=created", project.id)))),
-        Err(error) => {
-            let errors = FormErrors::of(error)?;
-            let answer = errors.answer();
-            let shell = at.shell("Create project", "projects");
-            Ok(page::again(answer, &NewProject { shell, errors, base: at.path("projects"), title, description }))
-        }
-    }
+    let done = app.create_project(&at.caller, at.place.id, &create).await;
+    page::answer(done, |project| at.path(&format!("projects/{}?done=created", project.id)), async |errors| {
+        let shell = at.shell("Create project", "projects");
+        Ok(NewProject { shell, errors, base: at.path("projects"), title, description })
+    })
+    .await
 }
 
 #[derive(Template)]
@@ -159,15 +156,12 @@ async fn edit(
     let id: ProjectId = ids.parse("prj")?;
     let ProjectForm { title, description } = form;
     let update = api::UpdateProject { title: Some(title.clone()), description: Some(description.clone()) };
-    match app.update_project(&at.caller, at.place.id, id, &update).await {
-        Ok(_) => Ok(page::go_to(&at.path(&format!("projects/{id}?done=saved")))),
-        Err(error) => {
-            let errors = FormErrors::of(error)?;
-            let answer = errors.answer();
-            let page = project_page(&app, &at, id).await?;
-            Ok(page::again(answer, &ProjectPage { errors, title, description, ..page }))
-        }
-    }
+    let done = app.update_project(&at.caller, at.place.id, id, &update).await;
+    page::answer(done, |_| at.path(&format!("projects/{id}?done=saved")), async |errors| {
+        let page = project_page(&app, &at, id).await?;
+        Ok(ProjectPage { errors, title, description, ..page })
+    })
+    .await
 }
 
 #[derive(Deserialize)]
@@ -195,8 +189,8 @@ async fn set_member(
                 }
                 error => FormErrors::of(error)?,
             };
-            let answer = errors.answer();
-            Ok(page::again(answer, &ProjectPage { errors, ..project_page(&app, &at, id).await? }))
+            let page = project_page(&app, &at, id).await?;
+            Ok(page::again(errors, |errors| ProjectPage { errors, ..page }))
         }
     }
 }
@@ -270,13 +264,10 @@ async fn remove(
 ) -> Result<Response, PageError> {
     let (id, member): (ProjectId, PrincipalId) = (ids.parse("prj")?, ids.parse("principal")?);
     let leaves = at.caller.principal().id() == Some(member);
-    match app.delete_project_member(&at.caller, at.place.id, id, member, form.successor()).await {
-        Ok(()) if leaves => Ok(page::go_to(&at.path("projects?done=left"))),
-        Ok(()) => Ok(page::go_to(&at.path(&format!("projects/{id}?done=removed")))),
-        Err(error) => {
-            let errors = FormErrors::of(error)?;
-            let answer = errors.answer();
-            Ok(page::again(answer, &RemovePage { errors, ..remove_page(&app, &at, id, member).await? }))
-        }
-    }
+    let done = app.delete_project_member(&at.caller, at.place.id, id, member, form.successor()).await;
+    let next = if leaves { "projects?done=left".to_owned() } else { format!("projects/{id}?done=removed") };
+    page::answer(done, |()| at.path(&next), async |errors| {
+        Ok(RemovePage { errors, ..remove_page(&app, &at, id, member).await? })
+    })
+    .await
 }

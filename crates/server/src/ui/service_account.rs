@@ -127,15 +127,12 @@ async fn create(
 ) -> Result<Response, PageError> {
     let AccountForm { name, description } = form;
     let create = api::CreateServiceAccount { name: name.clone(), description: description.clone() };
-    match app.create_service_account(&at.caller, at.place.id, &create).await {
-        Ok(account) => Ok(page::go_to(&at.path(&format!("service-accounts/{}?done=created", account.id)))),
-        Err(error) => {
-            let errors = FormErrors::of(error)?;
-            let answer = errors.answer();
-            let page = edit_page(&app, &at, "Create service account", None);
-            Ok(page::again(answer, &EditPage { errors, name, description, ..page }))
-        }
-    }
+    let done = app.create_service_account(&at.caller, at.place.id, &create).await;
+    page::answer(done, |account| at.path(&format!("service-accounts/{}?done=created", account.id)), async |errors| {
+        let page = edit_page(&app, &at, "Create service account", None);
+        Ok(EditPage { errors, name, description, ..page })
+    })
+    .await
 }
 
 #[derive(Template)]
@@ -222,15 +219,12 @@ async fn edit(
         description: Some(description.clone()),
         ..api::UpdateServiceAccount::default()
     };
-    match app.update_service_account(&at.caller, at.place.id, id, &change).await {
-        Ok(_) => Ok(page::go_to(&at.path(&format!("service-accounts/{id}?done=saved")))),
-        Err(error) => {
-            let errors = FormErrors::of(error)?;
-            let answer = errors.answer();
-            let page = edit_page(&app, &at, "Edit service account", Some(&account));
-            Ok(page::again(answer, &EditPage { errors, name, description, ..page }))
-        }
-    }
+    let done = app.update_service_account(&at.caller, at.place.id, id, &change).await;
+    page::answer(done, |_| at.path(&format!("service-accounts/{id}?done=saved")), async |errors| {
+        let page = edit_page(&app, &at, "Edit service account", Some(&account));
+        Ok(EditPage { errors, name, description, ..page })
+    })
+    .await
 }
 
 #[derive(Template)]
@@ -292,12 +286,9 @@ async fn delete(
     Form(form): Form<RemoveForm>,
 ) -> Result<Response, PageError> {
     let id: ServiceAccountId = ids.parse("sa")?;
-    match app.delete_service_account(&at.caller, at.place.id, id, form.successor()).await {
-        Ok(()) => Ok(page::go_to(&at.path("service-accounts?done=deleted"))),
-        Err(error) => {
-            let errors = FormErrors::of(error)?;
-            let answer = errors.answer();
-            Ok(page::again(answer, &RemovePage { errors, ..delete_page(&app, &at, id).await? }))
-        }
-    }
+    let done = app.delete_service_account(&at.caller, at.place.id, id, form.successor()).await;
+    page::answer(done, |()| at.path("service-accounts?done=deleted"), async |errors| {
+        Ok(RemovePage { errors, ..delete_page(&app, &at, id).await? })
+    })
+    .await
 }

@@ -76,9 +76,8 @@ async fn sign_in(
         Ok(signed_in) => Ok(welcome(&app, &visitor, &signed_in, &next).await?),
         Err(error) => {
             let errors = FormErrors::of(error)?;
-            let answer = errors.answer();
             let shell = Shell::new(Some(&visitor), "Sign in", "");
-            Ok(page::again(answer, &SignInPage { shell, errors, email, next }))
+            Ok(page::again(errors, |errors| SignInPage { shell, errors, email, next }))
         }
     }
 }

@@ -60,10 +60,9 @@ async fn set_up(
         Ok(signed_in) => Ok(welcome(&app, &visitor, &signed_in, "/operator/workspaces").await?),
         Err(error) => {
             let errors = FormErrors::of(error)?;
-            let answer = errors.answer();
             let is_open = app.is_set_up_link(&token).await?;
             let shell = Shell::new(Some(&visitor), "Set up Keyward", "");
-            Ok(page::again(answer, &SetUpPage { shell, errors, is_open, token, email, name }))
+            Ok(page::again(errors, |errors| SetUpPage { shell, errors, is_open, token, email, name }))
         }
     }
 }

@@ -34,15 +34,14 @@ struct Profile {
     sessions: Vec<ListedSession>,
 }
 
-async fn profile(app: &App, visit: &SignedInVisitor, errors: FormErrors) -> Result<Profile, PageError> {
+async fn profile(app: &App, visit: &SignedInVisitor) -> Result<Profile, PageError> {
     let shell = Shell::new(Some(&visit.visitor), "Profile settings", "profile");
     let sessions = app.list_sessions(&visit.caller).await?;
-    Ok(Profile { shell, errors, sessions })
+    Ok(Profile { shell, errors: FormErrors::default(), sessions })
 }
 
 async fn show(State(app): State<Arc<App>>, visit: SignedInVisitor) -> Result<Response, PageError> {
-    let page = profile(&app, &visit, FormErrors::default()).await?;
-    Ok(page::render(StatusCode::OK, &page))
+    Ok(page::render(StatusCode::OK, &profile(&app, &visit).await?))
 }
 
 #[derive(Deserialize)]
@@ -64,8 +63,8 @@ async fn change_password(
         }
         Err(error) => {
             let errors = FormErrors::of(error)?;
-            let answer = errors.answer();
-            Ok(page::again(answer, &profile(&app, &visit, errors).await?))
+            let page = profile(&app, &visit).await?;
+            Ok(page::again(errors, |errors| Profile { errors, ..page }))
         }
     }
 }

@@ -77,14 +77,11 @@ async fn rename(
     Form(form): Form<RenameForm>,
 ) -> Result<Response, PageError> {
     let RenameForm { name } = form;
-    match app.update_workspace(&at.caller, at.place.id, api::UpdateWorkspace { name: Some(name.clone()) }).await {
-        Ok(_) => Ok(page::go_to(&at.path("general?done=saved"))),
-        Err(error) => {
-            let errors = FormErrors::of(error)?;
-            let answer = errors.answer();
-            Ok(page::again(answer, &General { errors, name, ..general(&app, &at).await? }))
-        }
-    }
+    let done = app.update_workspace(&at.caller, at.place.id, api::UpdateWorkspace { name: Some(name.clone()) }).await;
+    page::answer(done, |_| at.path("general?done=saved"), async |errors| {
+        Ok(General { errors, name, ..general(&app, &at).await? })
+    })
+    .await
 }
 
 fn delete_page(at: &InWorkspace) -> RemovePage {

@@ -12,32 +12,6 @@ use server::{app::Caller, mail::SmtpSettings};
 
 use crate::{support::TestApp, ui_support::Browser};
 
-/// Prints its port, then each mail as a line of JSON. Refuses mail to refused@example.com.
-const SMTP_SERVER: &str = r#"
-import asyncio, email, email.policy, json, sys
-from aiosmtpd.smtp import SMTP
-
-class Handler:
-    async def handle_RCPT(self, server, session, envelope, address, options):
-        if address == "refused@example.com":
-            return "451 4.3.0 try again later"
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, server, session, envelope):
-        message = email.message_from_bytes(envelope.content, policy=email.policy.default)
-        mail = {"to": envelope.rcpt_tos, "from": message["from"], "subject": message["subject"], "text": message.get_content()}
-        print(json.dumps(mail), flush=True)
-        return "250 OK"
-
-async def main():
-    server = await asyncio.get_running_loop().create_server(lambda: SMTP(Handler()), "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
-
-asyncio.run(main())
-"#;
-
 struct SmtpServer {
     process: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -46,9 +20,9 @@ struct SmtpServer {
 
 impl SmtpServer {
     fn start() -> Self {
-        let python = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.venv/bin/python");
-        let mut process = Command::new(python)
-            .args(["-c", SMTP_SERVER])
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+        let mut process = Command::new(format!("{root}/.venv/bin/python"))
+            .arg(format!("{root}/scripts/mail_server.py"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
