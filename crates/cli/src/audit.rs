@@ -73,11 +73,11 @@ pub(crate) struct List {
     /// Only those of this workspace
     #[arg(short, long, value_name = "SLUG|ID")]
     workspace: Option<String>,
-    /// Only those by this principal: `usr_…`, `sa_…`, `host` or `anonymous`; over the API an email or address, too
+    /// Only those by this principal: an email or address, `usr_…`, `sa_…`, `host` or `anonymous`
     #[arg(long, value_name = "EMAIL|ADDRESS|ID")]
     principal: Option<String>,
-    /// Only those with this key
-    #[arg(long, value_name = "KEY ID")]
+    /// Only those with this key, by its id or fingerprint
+    #[arg(long, value_name = "KEY")]
     with_key: Option<String>,
     /// Only those of this action, such as `api_key.create` or `request.refuse`
     #[arg(long)]

@@ -397,8 +397,7 @@ impl App {
         if let Some(replay) = &caller.replay {
             if let Some(answer) = store::replay::find_replay(&mut change, replay.key).await? {
                 // The first answer may have been lost because its sender died before everybody had heard.
-                let version = change.make_durable().await?;
-                self.confirm(caller, version, leases).await?;
+                self.settle(caller, change, leases).await?;
                 return Err(AppError::Answered(answer));
             }
             if let Some(nonce) = &replay.nonce
@@ -488,6 +487,20 @@ impl App {
         self.confirm(&caller, version, leases).await?;
         self.metrics.time_change(self.clock.since_boot().saturating_sub(began));
         Ok(answer)
+    }
+
+    /// Ends a change that found done what it was to do, and returns once every node judges by that: whoever did it may be
+    /// waiting for a node still, or have died while they waited.
+    async fn settle(&self, caller: &Caller, change: Change, leases: Leases) -> Result<(), AppError> {
+        let version = change.make_durable().await?;
+        self.confirm(caller, version, leases).await
+    }
+
+    /// Says that there is no such thing to remove, once every node judges so: who hears it takes it for removed.
+    async fn refuse_as_gone<T>(&self, transaction: Transaction<'_>) -> Result<T, AppError> {
+        let Transaction { change, caller, leases, .. } = transaction;
+        self.settle(&caller, change, leases).await?;
+        Err(AppError::not_found())
     }
 
     /// Waits until every node judges by `version`, or cannot judge.

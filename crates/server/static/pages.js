@@ -1,6 +1,8 @@
 // Small comforts for pages that work without them: copying, menus that close, the address as it is typed.
 
 for (const button of document.querySelectorAll('[data-copy]')) {
+  // Browsers keep the clipboard from pages that did not come safely.
+  button.hidden = !navigator.clipboard;
   button.addEventListener('click', async () => {
     const source = document.getElementById(button.dataset.copy);
     await navigator.clipboard.writeText(source.value ?? source.textContent);

@@ -94,6 +94,16 @@ pub async fn list_identities(connection: &mut Connection) -> Result<Vec<Identity
     Ok(all)
 }
 
+/// The user of an email, or the service account that has or had an address, deleted ones too.
+pub async fn find_principal_by_email(
+    connection: &mut Connection,
+    email: &str,
+) -> Result<Option<PrincipalId>, StoreError> {
+    let sql = "SELECT id FROM users WHERE email = $1
+               UNION ALL SELECT service_account_id FROM service_account_addresses WHERE address = $1";
+    connection.fetch_optional(sql, params![email]).await?.map(|row| row.parse("id")).transpose()
+}
+
 /// The email of a user or the address of a service account, deleted ones too.
 pub async fn find_email(connection: &mut Connection, id: PrincipalId) -> Result<Option<String>, StoreError> {
     let sql = "SELECT email FROM users WHERE id = $1 UNION ALL SELECT address FROM service_accounts WHERE id = $1";

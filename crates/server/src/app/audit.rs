@@ -1,10 +1,12 @@
 //! Reading the audit log and its signed head.
 
 use domain::{
-    AuditPrincipal, Timestamp, WorkspaceId,
+    ApiKeyId, AuditPrincipal, Fingerprint, Timestamp, WorkspaceId,
+    id::IdError,
     principal::{Denied, WorkspacePermission},
+    user::Email,
 };
-use store::audit::VerifyReport;
+use store::{Connection, audit::VerifyReport};
 
 use super::{App, Caller, Paging, page};
 use crate::error::AppError;
@@ -12,9 +14,9 @@ use crate::error::AppError;
 /// Which events to list.
 #[derive(Clone, Debug, Default)]
 pub struct AuditFilter {
-    /// By whom: `usr_…`, `sa_…`, `host` or `anonymous`.
+    /// By whom: an email or address, `usr_…`, `sa_…`, `host` or `anonymous`.
     pub principal: Option<String>,
-    /// With which key.
+    /// With which key: `key_…` or its fingerprint.
     pub key: Option<String>,
     /// Of which action, such as `api_key.create`.
     pub action: Option<String>,
@@ -61,20 +63,23 @@ impl App {
         paging: &Paging,
     ) -> Result<api::Page<api::AuditEvent>, AppError> {
         let limit = paging.limit()?;
-        let parsed = |field: &str, text: &Option<String>| -> Result<Option<AuditPrincipal>, AppError> {
-            text.as_deref().map(|text| text.parse().map_err(|e| AppError::field(field, "malformed", e))).transpose()
-        };
-        let key = filter
-            .key
-            .as_deref()
-            .map(|key| key.parse().map_err(|e: domain::id::IdError| AppError::field("key", "malformed", e)))
-            .transpose()?;
         let mut connection = self.store.read().await?;
+        let (mut principal, mut key) = (None, None);
+        if let Some(text) = &filter.principal {
+            principal = find_logged_principal(&mut connection, text).await?;
+        }
+        if let Some(text) = &filter.key {
+            key = find_logged_key(&mut connection, text).await?;
+        }
+        // Nobody is told whether somebody they may not see has that email: there are no such events here, either way.
+        if principal.is_some() != filter.principal.is_some() || key.is_some() != filter.key.is_some() {
+            return Ok(api::Page { items: Vec::new(), next: None });
+        }
         let events = store::audit::list_events(
             &mut connection,
             &store::audit::EventFilter {
                 workspace,
-                principal: parsed("principal", &filter.principal)?,
+                principal,
                 key,
                 action: filter.action.clone(),
                 from: filter.from,
@@ -134,6 +139,26 @@ impl App {
         };
         Ok(store::audit::verify_log(&mut connection, checkpoint.as_ref()).await?)
     }
+}
+
+/// Whom the log names, by what people or the log call them. None: nobody is called that.
+async fn find_logged_principal(connection: &mut Connection, text: &str) -> Result<Option<AuditPrincipal>, AppError> {
+    if !text.contains('@') {
+        return Ok(Some(text.parse().map_err(|e| AppError::field("principal", "malformed", e))?));
+    }
+    let email: Email = text.parse().map_err(|e| AppError::field("principal", "malformed", e))?;
+    Ok(store::identity::find_principal_by_email(connection, email.as_str()).await?.map(AuditPrincipal::from))
+}
+
+/// A key by its id or fingerprint. Of several that were registered one after the other, the one that was used.
+async fn find_logged_key(connection: &mut Connection, text: &str) -> Result<Option<ApiKeyId>, AppError> {
+    if !text.starts_with("SHA256:") {
+        return Ok(Some(text.parse().map_err(|e: IdError| AppError::field("key", "malformed", e))?));
+    }
+    let fingerprint: Fingerprint = text.parse().map_err(|e| AppError::field("key", "malformed", e))?;
+    let registered = store::api_key::list_api_keys_by_fingerprint(connection, &fingerprint).await?;
+    let used = registered.iter().find(|key| key.verified_at.is_some());
+    Ok(used.or(registered.last()).map(|key| key.id))
 }
 
 pub(super) fn require_host(caller: &Caller) -> Result<(), Denied> {

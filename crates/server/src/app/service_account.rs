@@ -59,6 +59,17 @@ impl App {
         Ok(super::page(rows, limit, |row| row.id.to_string(), |row| row))
     }
 
+    /// How many service accounts a workspace has.
+    ///
+    /// # Errors
+    /// For its admins only.
+    pub async fn count_service_accounts(&self, caller: &Caller, workspace: WorkspaceId) -> Result<u32, AppError> {
+        caller.principal.authorize(WorkspacePermission::ViewServiceAccounts, workspace)?;
+        let mut connection = self.store.read().await?;
+        let present = store::service_account::count_service_accounts(&mut connection, workspace).await?;
+        Ok(u32::try_from(present).unwrap_or(u32::MAX))
+    }
+
     /// A service account.
     ///
     /// # Errors
@@ -201,7 +212,8 @@ impl App {
     ) -> Result<(), AppError> {
         let mut transaction = self.begin(caller).await?;
         transaction.principal.authorize(WorkspacePermission::ManageServiceAccountKeys, workspace)?;
-        let (_, account) = find(&mut transaction.change, workspace, id).await?;
+        let found = store::service_account::find_service_account(&mut transaction.change, workspace, id).await?;
+        let Some(account) = found else { return self.refuse_as_gone(transaction).await };
         self.hand_over_projects(&mut transaction, workspace, id.into(), successor).await?;
         let now = transaction.now;
         store::api_key::revoke_all_api_keys(&mut transaction.change, id.into(), now).await?;

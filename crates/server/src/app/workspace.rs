@@ -2,7 +2,7 @@
 
 use domain::{
     PrincipalId, WorkspaceId,
-    principal::{Principal, WorkspacePermission},
+    principal::{Denied, Principal, WorkspacePermission},
     quota::Quotas,
     role::Role,
     text::parse_title,
@@ -194,9 +194,13 @@ impl App {
     /// For its admins only.
     pub async fn delete_workspace(&self, caller: &Caller, id: WorkspaceId) -> Result<(), AppError> {
         let mut transaction = self.begin(caller).await?;
-        transaction.principal.authorize(WorkspacePermission::Delete, id)?;
+        match transaction.principal.authorize(WorkspacePermission::Delete, id) {
+            // Its admins are members no more once it is gone.
+            Err(Denied::NotFound) => return self.refuse_as_gone(transaction).await,
+            allowed => allowed?,
+        }
         let found = store::workspace::find_workspace(&mut transaction.change, id).await?;
-        let workspace = found.ok_or(AppError::not_found())?;
+        let Some(workspace) = found else { return self.refuse_as_gone(transaction).await };
         let now = transaction.now;
         let mut members = Vec::new();
         let change = &mut transaction.change;

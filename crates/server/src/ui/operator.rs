@@ -202,6 +202,7 @@ struct System {
     public_url: String,
     is_ready: bool,
     lease_seconds: u64,
+    nodes: Vec<api::Node>,
     checkpoint: String,
     /// Whether a restore left keys that wait for an operator.
     has_suspended_keys: bool,
@@ -216,6 +217,7 @@ async fn system(State(app): State<Arc<App>>, visit: SignedInVisitor) -> Result<R
         public_url: app.settings().public_url.clone(),
         is_ready: app.check_ready().await.is_ok(),
         lease_seconds: app.settings().lease.as_secs(),
+        nodes: app.list_nodes(&visit.caller).await?.items,
         checkpoint,
         has_suspended_keys: !suspended.items.is_empty(),
     };

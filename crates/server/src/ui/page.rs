@@ -8,7 +8,7 @@ use domain::{Timestamp, WorkspaceId, role::Role};
 use http::{StatusCode, header};
 
 use super::visit::{Fields, Visitor, close};
-use crate::{App, AppError, authentication::AuthenticationError};
+use crate::{App, AppError, authentication::AuthenticationError, feed::Confirmation};
 
 /// A workspace in the switcher.
 #[derive(Clone)]
@@ -54,7 +54,7 @@ pub(super) struct Shell {
     pub(super) places: Vec<Place>,
     pub(super) place: Option<Place>,
     pub(super) csrf: String,
-    pub(super) notice: Option<&'static str>,
+    pub(super) notice: Option<String>,
     now: Timestamp,
 }
 
@@ -95,10 +95,10 @@ impl Shell {
 }
 
 /// What was done just now, as the address says: one of our sentences, never a text that a link could bring along.
-fn notice(visitor: &Visitor) -> Option<&'static str> {
+fn notice(visitor: &Visitor) -> Option<String> {
     let (_, query) = visitor.target.split_once('?')?;
-    let done = query.split('&').find_map(|pair| pair.strip_prefix("done="))?;
-    Some(match done {
+    let field = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    let done = match field("done")? {
         "created" => "Created.",
         "saved" => "Saved.",
         "deleted" => "Deleted.",
@@ -115,7 +115,24 @@ fn notice(visitor: &Visitor) -> Option<&'static str> {
         "quotas" => "The quotas are set.",
         "confirmed" => "The keys work again. What was signed before now stays refused.",
         _ => return None,
-    })
+    };
+    let count = |name| field(name).and_then(|count| count.parse::<u64>().ok());
+    let confirmed = match (count("nodes"), count("expired").unwrap_or(0)) {
+        (None, _) => String::new(),
+        (Some(nodes), 0) => format!(" All {nodes} nodes have confirmed it."),
+        (Some(nodes), gone) => format!(
+            " Nodes that have confirmed it: {nodes}. Nodes that did not answer: {gone}; their leases are over, so that they \
+             accept nothing."
+        ),
+    };
+    Some(format!("{done}{confirmed}"))
+}
+
+/// The address of the page that comes after a change, with how the change became known. A single node has nobody to tell.
+pub(super) fn with_confirmation(path: &str, confirmation: Confirmation) -> Option<String> {
+    let Confirmation { nodes, expired, .. } = confirmation;
+    let is_told = path.contains("?done=") && nodes + expired > 1;
+    is_told.then(|| format!("{path}&nodes={nodes}{}", if expired > 0 { format!("&expired={expired}") } else { String::new() }))
 }
 
 /// What is wrong with a form that comes back.

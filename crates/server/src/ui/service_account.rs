@@ -44,8 +44,8 @@ struct List {
     shell: Shell,
     base: String,
     accounts: Vec<api::ServiceAccount>,
+    present: u32,
     limit: u32,
-    is_full: bool,
     contact: String,
     next: Option<String>,
 }
@@ -65,8 +65,8 @@ async fn list(
     let limit = app.find_workspace(&at.caller, at.place.id).await?.quotas.service_accounts;
     let shell = at.shell("Service Accounts", "service-accounts");
     let (contact, base) = (contact(&app), at.path("service-accounts"));
-    let is_full = u32::try_from(accounts.items.len()).is_ok_and(|present| present >= limit);
-    let page = List { shell, base, accounts: accounts.items, limit, is_full, contact, next: accounts.next };
+    let present = app.count_service_accounts(&at.caller, at.place.id).await?;
+    let page = List { shell, base, accounts: accounts.items, present, limit, contact, next: accounts.next };
     Ok(page::render(StatusCode::OK, &page))
 }
 

@@ -273,7 +273,20 @@ async fn answer(app: &Arc<App>, admitted: Admitted, next: Next) -> Response {
     if let Some(token) = renewed {
         set_session_cookie(app, &mut response, &token);
     }
+    tell_confirmation(&mut response, &visitor);
     response
+}
+
+/// Tells on the page that comes next how a change became known to every node.
+fn tell_confirmation(response: &mut Response, visitor: &Visitor) {
+    let confirmation = visitor.visit.as_ref().and_then(|visit| visit.caller.confirmation());
+    let location = response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
+    if let (Some(confirmation), Some(location)) = (confirmation, location)
+        && let Some(told) = page::with_confirmation(location, confirmation)
+        && let Ok(told) = HeaderValue::from_str(&told)
+    {
+        response.headers_mut().insert(header::LOCATION, told);
+    }
 }
 
 /// Whether a request that changes something, or that shows a session to the API, was made by a page of ours.

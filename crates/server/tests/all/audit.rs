@@ -125,10 +125,17 @@ async fn events_are_found_by_who_key_action_and_time() {
     assert_eq!(who(action.to_owned()).await, [ada.id.clone(), max.id.clone()], "the latest first");
     assert_eq!(who(format!("{action}&principal={}", max.id)).await, *slice::from_ref(&max.id));
     assert_eq!(who(format!("{action}&key={}", ada.key.id)).await, *slice::from_ref(&ada.id));
+    // By the names that people know them by, too; a name that nobody has leads to nothing.
+    assert_eq!(who(format!("{action}&principal=Max@example.com")).await, *slice::from_ref(&max.id));
+    assert!(who(format!("{action}&principal=nobody@example.com")).await.is_empty());
+    let me = test.get("/api/v1/me").by(&ada.key).send().await.expect(200);
+    let fingerprint = me["key"]["fingerprint"].as_str().unwrap().replace('+', "%2B");
+    assert_eq!(who(format!("{action}&key={fingerprint}")).await, *slice::from_ref(&ada.id));
+    assert!(who(format!("{action}&key=SHA256:{}", "A".repeat(43))).await.is_empty());
     assert_eq!(who(format!("{action}&from={between}")).await, *slice::from_ref(&ada.id));
     assert_eq!(who(format!("{action}&to={between}")).await, *slice::from_ref(&max.id));
     assert!(who("principal=host".to_owned()).await.iter().all(|who| who == "host"));
-    for bad in ["principal=max", "key=usr_x", "from=yesterday", "colour=red", "after=evt"] {
+    for bad in ["principal=max", "principal=max@", "key=usr_x", "key=SHA256:x", "from=yesterday", "colour=red", "after=evt"] {
         let path = format!("{at}/audit-events?{bad}");
         test.get(&path).by(&ada.key).send().await.expect_problem(400, "invalid_request");
     }

@@ -8,7 +8,10 @@ use serde_json::json;
 use server::app::KeyOwner;
 use store::{Engine, Store, StoreOptions, Version, node::Node};
 
-use crate::support::{Actor, FakeClock, Home, SeededRandom, TestApp};
+use crate::{
+    support::{Actor, FakeClock, Home, SeededRandom, TestApp},
+    ui_support::Browser,
+};
 
 /// Another node of the same installation, whose wall clock is off by so many seconds.
 async fn join(first: &TestApp, seed: u64, clock_off: i64) -> TestApp {
@@ -158,6 +161,60 @@ async fn a_first_answer_that_was_lost_is_given_again_only_when_every_node_has_he
     let answer = again.await;
     assert_eq!(answer.status, 204);
     assert!(answer.header("keyward-confirmed").ends_with("expired=1"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn who_comes_second_is_not_told_that_it_is_gone_before_every_node_has_heard() {
+    let (test, admin, workspace) = first().await;
+    let store = store_of(&test).await;
+    let bot = test.service_account(&workspace, &admin, "bot").await;
+    let own = test.add_unused_key(&admin).await;
+    let account = format!("/api/v1/workspaces/{workspace}/service-accounts/{}", bot.id);
+    let created = test.post(&format!("/api/v1/workspaces/{workspace}/projects"), &json!({"title": "Maps"}));
+    let project = created.by(&admin.key).send().await.expect(201)["id"].as_str().unwrap().to_owned();
+    let project = format!("/api/v1/workspaces/{workspace}/projects/{project}");
+    let removals = [format!("{ME}/keys/{}", own.id), format!("{account}/keys/{}", bot.key.id), project, account];
+    for target in &removals {
+        test.delete(target).by(&admin.key).send().await.expect(204);
+    }
+    for target in &removals {
+        test.app.renew_lease().await.expect("a lease");
+        // As if the node that did it were waiting for this one still, which holds a lease.
+        ghost(&store, &test, Duration::from_secs(2)).await;
+        let again = test.delete(target).by(&admin.key).send();
+        tokio::pin!(again);
+        let early = tokio::time::timeout(Duration::from_millis(150), &mut again).await;
+        assert!(early.is_err(), "{target}: {early:?}");
+        test.clock.advance(Duration::from_millis(2051));
+        let answer = again.await;
+        assert!(answer.status == 204 || answer.status == 404, "{target}: {answer:?}");
+        assert!(answer.header("keyward-confirmed").ends_with("expired=1"), "{target}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_pages_tell_when_every_node_has_confirmed_and_which_nodes_there_are() {
+    let (one, admin, workspace) = first().await;
+    let other = join(&one, 8, 0).await;
+    let mut olga = Browser::signed_in(&one, "olga", true).await;
+    olga.open("/operator/workspaces").await;
+    let quotas = [("service_accounts", "7"), ("keys_per_service_account", "7"), ("keys_per_user", "7")];
+    let form = format!("/operator/workspaces/{workspace}/quotas");
+    olga.submit(&form, &quotas).await.sees("The quotas are set. All 2 nodes have confirmed it.");
+    ghost(&store_of(&one).await, &one, Duration::from_secs(1)).await;
+    {
+        let answer = olga.submit(&form, &quotas);
+        tokio::pin!(answer);
+        assert!(tokio::time::timeout(Duration::from_millis(150), &mut answer).await.is_err());
+        one.clock.advance(Duration::from_millis(1051));
+        answer.await.sees("Nodes that have confirmed it: 2. Nodes that did not answer: 1;");
+    }
+
+    olga.open("/operator/system").await.sees("up to date").sees("this one");
+    let listed = other.get("/api/v1/admin/nodes").by(&admin.key).send().await.expect(200);
+    for node in listed["items"].as_array().unwrap() {
+        olga.sees(node["name"].as_str().unwrap());
+    }
 }
 
 #[tokio::test]

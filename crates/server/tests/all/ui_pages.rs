@@ -173,6 +173,8 @@ async fn activity_is_filtered_and_taken_away() {
     ada.submit("/w/acme/projects", &[("title", "=cmd|' /C calc'!A0"), ("description", "")]).await;
     ada.open("/w/acme/activity").await.sees("project.create").sees("workspace.create").sees("ada@example.com");
     ada.open("/w/acme/activity?action=project.create").await.sees("project.create").sees_not(">workspace.create<");
+    ada.open("/w/acme/activity?principal=ada@example.com").await.sees(">project.create<").sees_not(">workspace.create<");
+    ada.open("/w/acme/activity?principal=who@example.com").await.sees("Nothing matches");
     ada.open("/w/acme/activity?from=nonsense").await;
     assert_eq!(ada.status, 400);
     let csv = ada.request("GET", "/w/acme/activity/export.csv?action=project.create").send().await;

@@ -22,9 +22,9 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct AuditQuery {
-    /// By whom: `usr_…`, `sa_…`, `host` or `anonymous`.
+    /// By whom: an email or address, `usr_…`, `sa_…`, `host` or `anonymous`.
     principal: Option<String>,
-    /// With which key: `key_…`.
+    /// With which key: `key_…` or its fingerprint, `SHA256:…`.
     key: Option<String>,
     /// Of which action, such as `api_key.create`.
     action: Option<String>,
