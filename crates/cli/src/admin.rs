@@ -12,7 +12,7 @@ use crate::{
     configuration::InstallationArguments,
     failure::{Failure, Outcome},
     host::{Missing, on_host},
-    node,
+    installation_key, node,
     output::{self, shell_word},
     recovery,
 };
@@ -43,6 +43,7 @@ pub(crate) enum Admin {
     ListSuspendedKeys(recovery::ListSuspendedKeys),
     ConfirmKeys(recovery::ConfirmKeys),
     ListNodes(node::ListNodes),
+    ReplaceInstallationKey(installation_key::ReplaceInstallationKey),
 }
 
 /// Create a user, who is a member of nothing yet
@@ -209,6 +210,7 @@ impl Admin {
             Self::ListSuspendedKeys(command) => command.run().await,
             Self::ConfirmKeys(command) => command.run().await,
             Self::ListNodes(command) => command.run().await,
+            Self::ReplaceInstallationKey(command) => command.run().await,
         }
     }
 }

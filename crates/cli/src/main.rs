@@ -15,6 +15,7 @@ mod doctor;
 mod expiry;
 mod failure;
 mod host;
+mod installation_key;
 mod invitation;
 mod keygen;
 mod log;

@@ -43,6 +43,12 @@ impl InstallationKey {
         self.0.as_bytes()
     }
 
+    /// The public half (RFC 8032 §5.1.5), by which a database knows the key.
+    #[must_use]
+    pub fn public_key(&self) -> [u8; 32] {
+        self.0.verifying_key().to_bytes()
+    }
+
     /// What others need to check this key's checkpoints of the log called `origin`.
     ///
     /// # Errors

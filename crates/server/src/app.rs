@@ -5,6 +5,7 @@ mod api_key;
 mod audit;
 mod bearer_token;
 mod identity;
+mod installation_key;
 mod integrity;
 mod invitation;
 mod member;
@@ -226,17 +227,20 @@ impl App {
     /// # Errors
     /// A setting or the store is not usable.
     pub async fn open_on_host(parts: Parts) -> Result<Self, OpenError> {
-        let Parts { store, installation_key, settings, clock, random } = parts;
+        let (path, random) = (parts.installation_key.clone(), Arc::clone(&parts.random));
+        Self::open(parts, async |store| store::installation::open_key(store, &path, random.as_ref()).await).await
+    }
+
+    async fn open(
+        parts: Parts,
+        open_key: impl AsyncFnOnce(&Store) -> Result<InstallationKey, StoreError>,
+    ) -> Result<Self, OpenError> {
+        let Parts { store, settings, clock, random, .. } = parts;
         settings.validate()?;
         let public_origin = settings.public_origin()?;
         let mailer = settings.smtp.as_ref().map(Mailer::new).transpose()?;
         let store = Store::open(&store, clock.now(), random.as_ref()).await?;
-        // Each node's own key would make tokens that the others refuse.
-        let installation_key = if store.is_shared() && store.current_version().await?.0 > 0 {
-            store::installation::load_key(&installation_key)?
-        } else {
-            store::installation::load_or_create_key(&installation_key, random.as_ref())?
-        };
+        let installation_key = open_key(&store).await?;
         let address_allowances = AddressAllowances::new(random.as_ref());
         Ok(Self {
             store,
@@ -271,7 +275,8 @@ impl App {
             lease: app.settings.lease,
         };
         let watch = app.store.watch().await?;
-        let feed = Arc::new(Feed::start(app.store.clone(), Arc::clone(&app.clock), node).await?);
+        let public_key = app.installation_key.public_key();
+        let feed = Arc::new(Feed::start(app.store.clone(), Arc::clone(&app.clock), node, public_key).await?);
         app.feed = Some(Arc::clone(&feed));
         let (nonces, write_nonces) = Nonces::start(app.store.clone());
         app.nonces = nonces;

@@ -216,6 +216,7 @@ impl From<StoreError> for AppError {
             StoreError::Unavailable { .. }
             | StoreError::Uncertain { .. }
             | StoreError::Server { .. }
+            | StoreError::ForeignKey
             | StoreError::DiskFull
             | StoreError::ReadOnly => Self::Unavailable(error.to_string()),
             StoreError::Contended { .. } => Self::GaveWay(error.to_string()),

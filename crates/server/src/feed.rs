@@ -14,6 +14,7 @@ use std::{
 use domain::{Clock, NodeId};
 use store::{
     ChangeWatch, Changes, Connection, Store, StoreError, Subject, Version, change,
+    installation::Installation,
     node::{LeaseMark, Node, RegisteredNode},
 };
 use tokio::sync::Mutex;
@@ -44,6 +45,8 @@ pub struct Feed {
     clock: Arc<dyn Clock>,
     directory: Arc<Directory>,
     node: Node,
+    /// The public half of the key that this node signs with. A node with another key than the installation's judges nothing.
+    public_key: [u8; 32],
     /// One catches up at a time; holds the version that was acknowledged.
     acknowledged: Mutex<Version>,
     /// Microseconds since boot until which this node may judge.
@@ -130,12 +133,18 @@ impl Feed {
     ///
     /// # Errors
     /// The store does not answer or is corrupt.
-    pub async fn start(store: Store, clock: Arc<dyn Clock>, node: Node) -> Result<Self, StoreError> {
+    pub async fn start(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        node: Node,
+        public_key: [u8; 32],
+    ) -> Result<Self, StoreError> {
         let feed = Self {
             store,
             clock,
             directory: Arc::default(),
             node,
+            public_key,
             acknowledged: Mutex::default(),
             lease_until: AtomicU64::new(0),
             clock_offset: AtomicI64::new(0),
@@ -183,6 +192,8 @@ impl Feed {
     async fn register(&self) -> Result<(), StoreError> {
         let mut acknowledged = self.acknowledged.lock().await;
         self.lease_until.store(0, Ordering::Release);
+        // Nobody is to wait for a node that cannot judge.
+        self.find_installation(&mut *self.store.read().await?).await?;
         self.store.register_node(&self.node, Version::default(), self.clock.now()).await?;
         *acknowledged = Version::default();
         self.load_all().await.map(|_| ())
@@ -318,7 +329,7 @@ impl Feed {
                 }
                 Err(error) => {
                     if !failing {
-                        tracing::error!(%error, "the store does not answer; this node stops judging when its lease ends");
+                        tracing::error!(%error, "the store cannot be followed; this node stops judging when its lease ends");
                     }
                     failing = true;
                     tokio::time::sleep(FAILURE_PAUSE).await;
@@ -342,6 +353,13 @@ impl Feed {
         self.store.remove_node(self.node.id).await.map(|_| ())
     }
 
+    /// The installation, whose key has to be this node's.
+    async fn find_installation(&self, connection: &mut Connection) -> Result<Installation, StoreError> {
+        let installation = store::installation::find_installation(connection).await?;
+        installation.require_key(&self.public_key)?;
+        Ok(installation)
+    }
+
     async fn load_up_to(&self, version: Version) -> Result<Version, StoreError> {
         let before = Snapshot::clone(&self.directory.load());
         if before.version() >= version {
@@ -362,7 +380,7 @@ impl Feed {
                         Subject::User(id) => load_identity(&mut after, &mut connection, id.into()).await?,
                         Subject::ServiceAccount(id) => load_identity(&mut after, &mut connection, id.into()).await?,
                         Subject::Installation => {
-                            after.put_installation(&store::installation::find_installation(&mut connection).await?);
+                            after.put_installation(&self.find_installation(&mut connection).await?);
                         }
                         Subject::Project(id) => match store::project::find_project_grants(&mut connection, id).await? {
                             Some(grants) => after.put_project(grants),
@@ -387,7 +405,7 @@ impl Feed {
     async fn load_all(&self) -> Result<Version, StoreError> {
         let mut connection = self.store.read().await?;
         let version = change::current_version(&mut connection).await?;
-        let installation = store::installation::find_installation(&mut connection).await?;
+        let installation = self.find_installation(&mut connection).await?;
         let mut snapshot = Snapshot::default();
         for identity in store::identity::list_identities(&mut connection).await? {
             snapshot.put_identity(identity);

@@ -91,6 +91,13 @@ pub enum StoreError {
         /// What is wrong with it and what to do.
         reason: String,
     },
+    /// The key is not the one of the installation in this database.
+    #[error(
+        "this is not the key of the installation in this database, or that key was replaced: copy `installation.key` from \
+         another node, or from where you keep it, and start again; if it is lost, `keyward admin replace-installation-key` \
+         makes another"
+    )]
+    ForeignKey,
     /// A statement of ours is wrong, or breaks a rule of the schema that our code should have checked before.
     #[error("the database refused a statement: {reason}; this is a bug in keyward, please report it")]
     Refused {

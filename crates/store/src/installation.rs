@@ -4,12 +4,12 @@
 use std::{
     fs,
     io::{self, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use domain::{InstallationKey, Random, Timestamp};
 
-use crate::{StoreError, connection::Connection, params};
+use crate::{Change, Store, StoreError, Subject, connection::Connection, params};
 
 /// The installation as its row tells.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,6 +22,8 @@ pub struct Installation {
     pub signatures_from: Timestamp,
     /// When the database was made.
     pub created_at: Timestamp,
+    /// The public half of its key, once it was opened with one.
+    pub public_key: Option<[u8; 32]>,
 }
 
 impl Installation {
@@ -29,6 +31,17 @@ impl Installation {
     #[must_use]
     pub fn log_origin(&self) -> String {
         format!("keyward/{}", self.id)
+    }
+
+    /// Refuses a key that is known not to be this installation's.
+    ///
+    /// # Errors
+    /// [`StoreError::ForeignKey`]
+    pub fn require_key(&self, public_key: &[u8; 32]) -> Result<(), StoreError> {
+        match &self.public_key {
+            Some(own) if own != public_key => Err(StoreError::ForeignKey),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -39,11 +52,14 @@ impl Installation {
 pub async fn find_installation(connection: &mut Connection) -> Result<Installation, StoreError> {
     let row = connection
         .fetch_one(
-            "SELECT installation_id, token_epoch, signatures_from, created_at FROM installation WHERE id = 1",
+            "SELECT installation_id, token_epoch, signatures_from, created_at, public_key
+             FROM installation WHERE id = 1",
             params![],
         )
         .await?;
+    let public_key = row.opt_bytes("public_key")?.map(<[u8; 32]>::try_from).transpose();
     Ok(Installation {
+        public_key: public_key.map_err(|_| StoreError::corrupt("the installation's public key"))?,
         id: row.text("installation_id")?,
         token_epoch: row.count("token_epoch")?,
         signatures_from: row.timestamp("signatures_from")?,
@@ -71,6 +87,64 @@ pub(crate) async fn create_if_missing(
     Ok(())
 }
 
+/// Opens the key in the file at `path`, which is the one of the installation in `store`, or becomes it: a new installation
+/// gets a new key. Whoever comes second brings the key of the first.
+///
+/// # Errors
+/// The file cannot be used, or holds another key than the installation's; the database does not answer.
+pub async fn open_key(store: &Store, path: &Path, random: &dyn Random) -> Result<InstallationKey, StoreError> {
+    let known = find_installation(&mut *store.read().await?).await?.public_key;
+    // Each node's own key would make tokens that the others refuse.
+    let is_elsewhere = known.is_some() || store.is_shared() && store.current_version().await?.0 > 0;
+    let key = if is_elsewhere { load_key(path)? } else { load_or_create_key(path, random)? };
+    if known.is_none() {
+        let mut upkeep = store.begin_upkeep().await?;
+        let sql = "UPDATE installation SET public_key = $1 WHERE id = 1 AND public_key IS NULL";
+        upkeep.execute(sql, params![key.public_key()]).await?;
+        upkeep.commit().await?;
+    }
+    find_installation(&mut *store.read().await?).await?.require_key(&key.public_key())?;
+    Ok(key)
+}
+
+/// Makes another key the installation's, and voids the tokens that were made with the one before.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn replace_public_key(change: &mut Change, public_key: [u8; 32]) -> Result<(), StoreError> {
+    let sql = "UPDATE installation SET public_key = $1, token_epoch = token_epoch + 1 WHERE id = 1";
+    change.execute(sql, params![public_key]).await?;
+    change.touch(Subject::Installation);
+    Ok(())
+}
+
+/// Makes a new key in a file beside the one at `path`, whose place it can take with [`put_new_key_in_place`].
+///
+/// # Errors
+/// The file cannot be written.
+pub fn create_new_key(path: &Path, random: &dyn Random) -> Result<InstallationKey, StoreError> {
+    let key = InstallationKey::generate(random);
+    write_unfinished_key(path, &key).map_err(|error| cannot_write(path, &error))?;
+    Ok(key)
+}
+
+/// Gives the name `path` to the new key of [`create_new_key`]. The one before is beside it, its name ending in `.old`: old
+/// checkpoints are signed with it.
+///
+/// # Errors
+/// The directory cannot be written to.
+pub fn put_new_key_in_place(path: &Path) -> Result<(), StoreError> {
+    let put = || {
+        match fs::rename(path, path.with_extension("key.old")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        fs::rename(unfinished_path(path), path)?;
+        sync_directory_of(path)
+    };
+    put().map_err(|error| cannot_write(path, &error))
+}
+
 /// Reads the installation's key from the file at `path`, which another node has made and somebody has brought here.
 ///
 /// # Errors
@@ -81,7 +155,7 @@ pub fn load_key(path: &Path) -> Result<InstallationKey, StoreError> {
         Ok(true) => read_key(path),
         Ok(false) => Err(refuse(
             "the database holds an installation, and its key is not here: copy `installation.key` from another node, or \
-             from where you keep it"
+             from where you keep it; if it is lost, `keyward admin replace-installation-key` makes another"
                 .to_owned(),
         )),
         Err(error) => Err(refuse(format!("the installation key cannot be looked at ({error})"))),
@@ -94,16 +168,15 @@ pub fn load_key(path: &Path) -> Result<InstallationKey, StoreError> {
 /// # Errors
 /// The file cannot be read or made, holds something else, or others may read it.
 pub fn load_or_create_key(path: &Path, random: &dyn Random) -> Result<InstallationKey, StoreError> {
-    let refuse = |reason: String| StoreError::File { path: path.to_owned(), reason };
     match write_key(path, &InstallationKey::generate(random)) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(refuse(format!(
-                "the installation key cannot be written ({error}): make its directory writable"
-            )));
-        }
-        _ => {}
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(cannot_write(path, &error)),
+        _ => read_key(path),
     }
-    read_key(path)
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> StoreError {
+    let reason = format!("the installation key cannot be written ({error}): make its directory writable");
+    StoreError::File { path: path.to_owned(), reason }
 }
 
 fn read_key(path: &Path) -> Result<InstallationKey, StoreError> {
@@ -123,7 +196,20 @@ fn write_key(path: &Path, key: &InstallationKey) -> io::Result<()> {
     if path.try_exists()? {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    let unfinished = path.with_extension("key.new");
+    write_unfinished_key(path, key)?;
+    let unfinished = unfinished_path(path);
+    // A link refuses where a rename would replace the key of a process that was faster.
+    fs::hard_link(&unfinished, path)?;
+    fs::remove_file(&unfinished)?;
+    sync_directory_of(path)
+}
+
+fn unfinished_path(path: &Path) -> PathBuf {
+    path.with_extension("key.new")
+}
+
+fn write_unfinished_key(path: &Path, key: &InstallationKey) -> io::Result<()> {
+    let unfinished = unfinished_path(path);
     match fs::remove_file(&unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -134,10 +220,10 @@ fn write_key(path: &Path, key: &InstallationKey) -> io::Result<()> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&unfinished)?;
     file.write_all(key.seed())?;
-    file.sync_all()?;
-    // A link refuses where a rename would replace the key of a process that was faster.
-    fs::hard_link(&unfinished, path)?;
-    fs::remove_file(&unfinished)?;
+    file.sync_all()
+}
+
+fn sync_directory_of(path: &Path) -> io::Result<()> {
     path.parent()
         .filter(|parent| !parent.as_os_str().is_empty())
         .map_or(Ok(()), |parent| fs::File::open(parent)?.sync_all())

@@ -28,6 +28,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     1 "0001_foundations";
     2 "0002_features";
     3 "0003_sessions";
+    4 "0004_installation_key";
 };
 
 /// The format that this release writes.

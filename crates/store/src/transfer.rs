@@ -40,6 +40,7 @@ const TABLES: &[Table] = &[
             ("token_epoch", I64),
             ("signatures_from", I64),
             ("created_at", I64),
+            ("public_key", Bytes),
         ],
     },
     Table {

@@ -12,6 +12,7 @@ mod experiments;
 mod faults;
 mod guides;
 mod help;
+mod installation_key;
 mod invitation;
 mod keygen;
 mod member;

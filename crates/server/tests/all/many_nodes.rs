@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use domain::Clock as _;
 use serde_json::json;
-use server::app::KeyOwner;
+use server::app::{Caller, KeyOwner, Parts};
 use store::{Engine, Store, StoreOptions, Version, node::Node};
 
 use crate::{
@@ -238,4 +238,36 @@ async fn a_node_without_the_installations_key_does_not_start() {
     let parts = test.directory.parts(test.app.settings().clone());
     let error = server::App::open_for_serving(parts).await.err().expect("no key").to_string();
     assert!(error.contains("copy `installation.key` from another node"), "{error}");
+}
+
+#[tokio::test]
+async fn a_node_with_another_key_does_not_start_and_one_whose_key_was_replaced_judges_nothing() {
+    let (test, admin, _) = first().await;
+    let settings = test.app.settings().clone();
+    let foreign = tempfile::tempdir().unwrap();
+    let foreign = foreign.path().join("installation.key");
+    store::installation::load_or_create_key(&foreign, &SeededRandom::new(99)).unwrap();
+    let parts = || test.directory.parts(settings.clone());
+    let error = server::App::open_for_serving(Parts { installation_key: foreign, ..parts() }).await.err();
+    let error = error.expect("a foreign key").to_string();
+    assert!(error.contains("not the key of the installation"), "{error}");
+    test.get(ME).by(&admin.key).send().await.expect(200);
+
+    let path = parts().installation_key;
+    let host = server::App::open_to_replace_key(parts()).await.unwrap();
+    let caller = Caller::host();
+    let replacing = host.replace_installation_key(&caller, &path);
+    tokio::pin!(replacing);
+    // It waits for the node until that has no lease any more, on the clock of the host, and the node does not get another.
+    let early = tokio::time::timeout(Duration::from_millis(150), &mut replacing).await;
+    assert!(early.is_err(), "{early:?}");
+    assert!(test.app.renew_lease().await.is_err());
+    replacing.await.unwrap();
+    assert_eq!(caller.confirmation().map(|confirmation| confirmation.expired), Some(1));
+    assert!(test.app.renew_lease().await.is_err());
+    test.clock.advance(Duration::from_secs(3));
+    test.get(ME).by(&admin.key).send().await.expect_problem(503, "unavailable");
+
+    let again = TestApp::open(Arc::clone(&test.directory), Arc::new(FakeClock::new()), Arc::new(SeededRandom::new(8)), |_| {});
+    again.await.get(ME).by(&admin.key).send().await.expect(200);
 }

@@ -5,7 +5,7 @@ use std::fs;
 use domain::InstallationKey;
 use store::{
     StoreError,
-    installation::{find_installation, load_or_create_key},
+    installation::{find_installation, load_or_create_key, open_key},
 };
 use tempfile::TempDir;
 
@@ -13,6 +13,25 @@ use crate::support::{Backend, at, on_every_engine, seeded};
 
 on_every_engine! {
     an_installation_is_made_once
+    an_installation_knows_its_key
+}
+
+async fn an_installation_knows_its_key(database: impl Backend) {
+    let store = database.open().await;
+    let directory = TempDir::new().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let random = seeded();
+    let key = open_key(&store, &path("own.key"), &random).await.unwrap();
+    let known = find_installation(&mut store.read().await.unwrap()).await.unwrap().public_key;
+    assert_eq!(known, Some(key.public_key()));
+    assert_eq!(open_key(&store, &path("own.key"), &random).await.unwrap().seed(), key.seed());
+    // No second key is made beside it, and none that is there is taken for it.
+    let error = open_key(&store, &path("missing.key"), &random).await.unwrap_err();
+    assert!(matches!(error, StoreError::File { .. }), "{error}");
+    assert!(!path("missing.key").exists());
+    load_or_create_key(&path("foreign.key"), &random).unwrap();
+    let error = open_key(&store, &path("foreign.key"), &random).await.unwrap_err();
+    assert!(matches!(error, StoreError::ForeignKey), "{error}");
 }
 
 async fn an_installation_is_made_once(database: impl Backend) {

@@ -1,0 +1,50 @@
+//! `keyward admin replace-installation-key`: the key was lost, or somebody else has seen it.
+
+use server::App;
+
+use crate::{
+    configuration::{Configuration, InstallationArguments, ServerArguments, url_of},
+    confirm::ConfirmArguments,
+    data_directory::DataDirectory,
+    failure::Outcome,
+    host::do_as_host,
+    output,
+};
+
+/// Make another installation key, because the one before is lost or somebody else has seen it
+///
+/// Bearer tokens end. Servers stop judging within their lease, until they were started again with the new key. The one before stays beside it as `installation.key.old`: checkpoints from before are signed with it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward admin replace-installation-key --data /var/lib/keyward
+  systemctl restart keyward
+  scp -p /var/lib/keyward/installation.key node2:/var/lib/keyward/        where several nodes share a PostgreSQL")]
+pub(crate) struct ReplaceInstallationKey {
+    #[command(flatten)]
+    installation: InstallationArguments,
+    #[command(flatten)]
+    confirmation: ConfirmArguments,
+}
+
+impl ReplaceInstallationKey {
+    pub(crate) async fn run(self) -> Outcome {
+        let arguments = ServerArguments { installation: self.installation, ..Default::default() };
+        let configuration = Configuration::read(&arguments)?;
+        // On PostgreSQL the directory holds nothing but the key, and may be lost with it.
+        let directory = match configuration.database_url {
+            None => DataDirectory::open(&configuration.data)?,
+            Some(_) => DataDirectory::create(&configuration.data)?,
+        };
+        self.confirmation.confirm("Every server stops judging until it was started again with the new key. Go on?")?;
+        let parts = configuration.parts(directory.path(), configuration.settings(&url_of(configuration.listen)));
+        let path = parts.installation_key.clone();
+        let app = App::open_to_replace_key(parts).await?;
+        do_as_host(&app, async |app, host| Ok(app.replace_installation_key(host, &path).await?)).await?;
+        output::line(format!(
+            "{} is the installation's key now: start every server again, bring the file to every other node first, and keep \
+             a copy elsewhere",
+            path.display()
+        ))
+    }
+}

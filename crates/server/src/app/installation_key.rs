@@ -1,0 +1,45 @@
+//! Putting another key in the place of the installation's: it was lost, or somebody else has seen it.
+
+use std::{path::Path, sync::Arc};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+
+use super::{App, Caller, OpenError, Parts, audit::require_host};
+use crate::error::AppError;
+
+impl App {
+    /// Opens an installation to replace its key, which need not be there: with a new key, beside the file of the one
+    /// before until [`replace_installation_key`](Self::replace_installation_key).
+    ///
+    /// # Errors
+    /// A setting or the store is not usable; the new key cannot be written.
+    pub async fn open_to_replace_key(parts: Parts) -> Result<Self, OpenError> {
+        let (path, random) = (parts.installation_key.clone(), Arc::clone(&parts.random));
+        Self::open(parts, async |_| store::installation::create_new_key(&path, random.as_ref())).await
+    }
+
+    /// Makes the new key the installation's, and puts it into the file at `path`. Bearer tokens end. Servers that run stop
+    /// judging, because their key is another; they go on once they were started again with this one. Done again where it
+    /// did not come to its end.
+    ///
+    /// # Errors
+    /// On the host only; the file cannot be written, after which this has to be done again.
+    pub async fn replace_installation_key(&self, caller: &Caller, path: &Path) -> Result<(), AppError> {
+        require_host(caller)?;
+        let mut transaction = self.begin(caller).await?;
+        let public_key = self.installation_key.public_key();
+        let before = store::installation::find_installation(&mut transaction.change).await?.public_key;
+        store::installation::replace_public_key(&mut transaction.change, public_key).await?;
+        let before = before.map_or(String::new(), |key| BASE64_STANDARD.encode(key));
+        let after = BASE64_STANDARD.encode(public_key);
+        transaction.note(
+            self,
+            "installation.replace_key",
+            None,
+            "installation",
+            &[("before", &before), ("after", &after)],
+        );
+        self.commit(transaction, 200, ()).await?;
+        Ok(store::installation::put_new_key_in_place(path)?)
+    }
+}
