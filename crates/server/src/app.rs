@@ -33,7 +33,10 @@ use std::{
     fmt::Display,
     net::IpAddr,
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -161,6 +164,8 @@ pub struct App {
     /// Argon2 takes memory on purpose: few at a time.
     hashing: Semaphore,
     sign_in_throttle: throttle::Throttle,
+    replay_epochs: upkeep::ReplayEpochs,
+    is_stopping: AtomicBool,
     tasks: std::sync::Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -257,6 +262,8 @@ impl App {
             mailer,
             hashing: Semaphore::new(2),
             sign_in_throttle: throttle::Throttle::default(),
+            replay_epochs: upkeep::ReplayEpochs::default(),
+            is_stopping: AtomicBool::new(false),
             tasks: std::sync::Mutex::default(),
         })
     }
@@ -330,11 +337,26 @@ impl App {
         self.clock.now()
     }
 
-    /// Whether the store answers.
+    /// From now on this node says that it is not ready, and goes on answering: whoever spreads requests over nodes sends
+    /// them to others before it stops.
+    pub fn announce_stop(&self) {
+        self.is_stopping.store(true, Ordering::Release);
+    }
+
+    /// Whether it was announced that this node stops.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Acquire)
+    }
+
+    /// Whether requests should come here: the store answers, and this node is not about to stop.
     ///
     /// # Errors
-    /// It does not.
+    /// They should not.
     pub async fn check_ready(&self) -> Result<(), AppError> {
+        if self.is_stopping() {
+            return Err(AppError::Unavailable("this node is stopping".to_owned()));
+        }
         let mut connection = self.store.read().await?;
         store::change::current_version(&mut connection).await?;
         match &self.feed {

@@ -29,6 +29,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     2 "0002_features";
     3 "0003_sessions";
     4 "0004_installation_key";
+    5 "0005_replay_epochs";
 };
 
 /// The format that this release writes.

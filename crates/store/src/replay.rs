@@ -93,7 +93,8 @@ pub async fn insert_answer(connection: &mut Connection, answer: &Answer) -> Resu
     let Answer { replay, status, body } = answer;
     connection
         .execute(
-            "INSERT INTO replays (replay_key, key_id, nonce, expires_at, status, body) VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO replays (replay_key, key_id, nonce, expires_at, status, body, epoch)
+             VALUES ($1, $2, $3, $4, $5, $6, (SELECT replay_epoch FROM installation WHERE id = 1))",
             params![&replay.key, replay.api_key, replay.nonce.as_deref(), replay.expires_at, i64::from(*status), body],
         )
         .await?;
@@ -110,8 +111,9 @@ pub async fn insert_nonces(upkeep: &mut Upkeep, requests: &[&ReplayKey]) -> Resu
     for replay in requests {
         let rows = upkeep
             .execute(
-                "INSERT INTO replays (replay_key, key_id, nonce, expires_at, status, body)
-                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+                "INSERT INTO replays (replay_key, key_id, nonce, expires_at, status, body, epoch)
+                 VALUES ($1, $2, $3, $4, $5, $6, (SELECT replay_epoch FROM installation WHERE id = 1))
+                 ON CONFLICT DO NOTHING",
                 params![
                     &replay.key,
                     replay.api_key,
@@ -127,10 +129,29 @@ pub async fn insert_nonces(upkeep: &mut Upkeep, requests: &[&ReplayKey]) -> Resu
     Ok(fresh)
 }
 
-/// Forgets the answers whose signatures ended before `now`, and tells how many there were.
+/// A stretch of time in which replays were kept, counted from 0. Whoever saw one begin knows on their own clock how old
+/// everything from before it is at the least.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Epoch(u64);
+
+/// Begins an epoch. It takes the locked row.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn delete_expired(connection: &mut Connection, now: Timestamp) -> Result<u64, StoreError> {
-    connection.execute("DELETE FROM replays WHERE expires_at < $1", params![now]).await
+pub async fn begin_epoch(upkeep: &mut Upkeep) -> Result<Epoch, StoreError> {
+    let sql = "UPDATE installation SET replay_epoch = replay_epoch + 1 WHERE id = 1 RETURNING replay_epoch";
+    let epoch = upkeep.fetch_one(sql, params![]).await?.count("replay_epoch")?;
+    // What nodes of the release before have kept is no older than this.
+    upkeep.execute("UPDATE replays SET epoch = $1 WHERE epoch IS NULL", params![epoch.cast_signed() - 1]).await?;
+    Ok(Epoch(epoch))
+}
+
+/// Forgets the answers from before an epoch whose signatures have ended by the clock of whoever asks, too. `now` alone would
+/// not do: other nodes' clocks may be behind. Tells how many there were.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn delete_expired(connection: &mut Connection, before: Epoch, now: Timestamp) -> Result<u64, StoreError> {
+    let sql = "DELETE FROM replays WHERE epoch < $1 AND expires_at < $2";
+    connection.execute(sql, params![before.0.cast_signed(), now]).await
 }

@@ -41,6 +41,7 @@ const TABLES: &[Table] = &[
             ("signatures_from", I64),
             ("created_at", I64),
             ("public_key", Bytes),
+            ("replay_epoch", I64),
         ],
     },
     Table {
@@ -71,6 +72,7 @@ const TABLES: &[Table] = &[
             ("expires_at", I64),
             ("status", I64),
             ("body", Bytes),
+            ("epoch", I64),
         ],
     },
     Table {

@@ -1,9 +1,13 @@
 //! What goes on beside requests: writing down uses and refusals, and forgetting what has expired.
 
-use std::{collections::BTreeMap, sync::Weak, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Mutex, Weak},
+    time::Duration,
+};
 
 use domain::{AuditEvent, AuditEventId, AuditPrincipal, PrincipalId, Timestamp, WorkspaceId};
-use store::{StoreError, Version, api_key::KeyUse};
+use store::{StoreError, Version, api_key::KeyUse, replay::Epoch};
 
 use super::App;
 use crate::{error::AppError, journal::RefusalKind};
@@ -12,6 +16,11 @@ use crate::{error::AppError, journal::RefusalKind};
 const INTERVAL: Duration = Duration::from_secs(1);
 /// What has expired is looked for once in so many intervals.
 const EXPIRY_EVERY: u32 = 60;
+/// How long a replay is kept on this node's clock since boot: more than any signature is good for, from the earliest clock
+/// that it may be ahead of to the latest (7 minutes), and the transaction that keeps it.
+const REPLAYS_KEPT: Duration = Duration::from_mins(10);
+/// How long sessions are kept after their end, for nodes whose wall clocks are behind.
+const SESSIONS_KEPT: Duration = Duration::from_hours(24);
 /// Changes that a node may be behind without loading everything.
 const KEPT_CHANGES: u64 = 100_000;
 
@@ -30,7 +39,7 @@ pub(super) async fn keep_up(app: Weak<App>) {
         if round.is_multiple_of(EXPIRY_EVERY)
             && let Err(error) = app.forget_expired().await
         {
-            tracing::error!(%error, "what has expired could not be removed; it is tried again in a minute");
+            tracing::error!(?error, "what has expired could not be removed; it is tried again in a minute");
         }
         round = round.wrapping_add(1);
     }
@@ -117,18 +126,56 @@ impl App {
         (workspace, Some(owner))
     }
 
-    async fn forget_expired(&self) -> Result<(), StoreError> {
+    /// Forgets what has expired for every node, also for one whose wall clock is behind this one's. A server does so by
+    /// itself, once a minute.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn forget_expired(&self) -> Result<(), AppError> {
+        Ok(self.delete_expired().await?)
+    }
+
+    async fn delete_expired(&self) -> Result<(), StoreError> {
         let now: Timestamp = self.clock.now();
         let mut upkeep = self.store.begin_upkeep().await?;
-        store::replay::delete_expired(&mut upkeep, now).await?;
-        store::session::delete_expired_sessions(&mut upkeep, now).await?;
+        if let Some(before) = self.replay_epochs.latest_over(self.clock.since_boot()) {
+            store::replay::delete_expired(&mut upkeep, before, now).await?;
+        }
+        if let Ok(long_ago) = now.checked_sub(SESSIONS_KEPT) {
+            store::session::delete_expired_sessions(&mut upkeep, long_ago).await?;
+        }
         upkeep.commit().await?;
         // Apart from the rest, because this takes the locked row.
         let mut upkeep = self.store.begin_upkeep().await?;
+        let epoch = store::replay::begin_epoch(&mut upkeep).await?;
         let version = store::change::current_version(&mut upkeep).await?;
         if let Some(old) = version.0.checked_sub(KEPT_CHANGES) {
             store::change::prune_changes(&mut upkeep, Version(old)).await?;
         }
-        upkeep.commit().await
+        upkeep.commit().await?;
+        self.replay_epochs.note(epoch, self.clock.since_boot());
+        Ok(())
+    }
+}
+
+/// The epochs that this node began, each with the time since boot, the earliest first.
+#[derive(Debug, Default)]
+pub(super) struct ReplayEpochs(Mutex<VecDeque<(Epoch, Duration)>>);
+
+impl ReplayEpochs {
+    fn note(&self, epoch: Epoch, now: Duration) {
+        if let Ok(mut epochs) = self.0.lock() {
+            epochs.push_back((epoch, now));
+        }
+    }
+
+    /// The latest epoch that began so long ago that every signature from before it is over; earlier ones are forgotten.
+    fn latest_over(&self, now: Duration) -> Option<Epoch> {
+        let mut epochs = self.0.lock().ok()?;
+        let is_over = |&(_, began): &(Epoch, Duration)| began + REPLAYS_KEPT <= now;
+        while epochs.get(1).is_some_and(is_over) {
+            epochs.pop_front();
+        }
+        epochs.front().filter(|first| is_over(first)).map(|(epoch, _)| *epoch)
     }
 }

@@ -268,6 +268,38 @@ async fn a_node_with_another_key_does_not_start_and_one_whose_key_was_replaced_j
     test.clock.advance(Duration::from_secs(3));
     test.get(ME).by(&admin.key).send().await.expect_problem(503, "unavailable");
 
-    let again = TestApp::open(Arc::clone(&test.directory), Arc::new(FakeClock::new()), Arc::new(SeededRandom::new(8)), |_| {});
+    let again =
+        TestApp::open(Arc::clone(&test.directory), Arc::new(FakeClock::new()), Arc::new(SeededRandom::new(8)), |_| {});
     again.await.get(ME).by(&admin.key).send().await.expect(200);
+}
+
+#[tokio::test]
+async fn a_node_whose_clock_is_ahead_does_not_forget_what_others_have_to_remember() {
+    let (one, admin, workspace) = first().await;
+    let ahead = join(&one, 8, 3600).await;
+    let projects = format!("/api/v1/workspaces/{workspace}/projects");
+    let signed = one.post(&projects, &json!({"title": "Once"})).by(&admin.key);
+    let first = signed.clone().send().await.expect(201);
+    for _ in 0..3 {
+        ahead.app.forget_expired().await.unwrap();
+        // Less than it takes until no clock takes the signature any more.
+        ahead.clock.advance(Duration::from_secs(30));
+        ahead.app.renew_lease().await.unwrap();
+    }
+    ahead.app.forget_expired().await.unwrap();
+    assert_eq!(signed.send().await.expect(201), first, "the first answer, and nothing done twice");
+    let listed = one.get(&projects).by(&admin.key).send().await.expect(200);
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1);
+
+    // Later it is forgotten, or the table would grow for ever.
+    let store = store_of(&one).await;
+    let kept = async || {
+        let sql = "SELECT COUNT(*) AS kept FROM replays";
+        store.read().await.unwrap().fetch_one(sql, store::params![]).await.unwrap().i64("kept").unwrap()
+    };
+    assert!(kept().await > 0);
+    ahead.clock.advance(Duration::from_mins(10));
+    ahead.app.renew_lease().await.unwrap();
+    ahead.app.forget_expired().await.unwrap();
+    assert_eq!(kept().await, 0);
 }

@@ -3,7 +3,7 @@
 use domain::Timestamp;
 use store::{Answer, ReplayKey, StoreError, Version, replay};
 
-use crate::support::{Backend, at, event, id, on_every_engine};
+use crate::support::{Backend, at, event, id, on_every_engine, tamper};
 
 on_every_engine! {
     an_answer_outlives_a_restart
@@ -11,6 +11,7 @@ on_every_engine! {
     a_nonce_is_used_once_by_a_key
     writes_without_a_nonce_do_not_clash
     answers_are_forgotten_when_their_signatures_have_ended
+    what_the_release_before_has_kept_is_as_old_as_the_epoch_that_saw_it
     a_change_that_failed_keeps_no_answer
     a_nonce_that_was_noted_is_fresh_once_for_answers_and_for_notes
 }
@@ -78,12 +79,27 @@ async fn answers_are_forgotten_when_their_signatures_have_ended(database: impl B
     let store = database.open().await;
     commit(&store, 1, &answer(1, None, at(300))).await.unwrap();
     commit(&store, 2, &answer(2, None, at(301))).await.unwrap();
-    for (now, forgotten) in [(300, 0), (301, 1), (301, 0)] {
+    let mut upkeep = store.begin_upkeep().await.unwrap();
+    let epoch = replay::begin_epoch(&mut upkeep).await.unwrap();
+    upkeep.commit().await.unwrap();
+    commit(&store, 3, &answer(3, None, at(300))).await.unwrap();
+    for (now, forgotten) in [(300, 0), (301, 1), (301, 0), (302, 1), (999, 0)] {
         let mut upkeep = store.begin_upkeep().await.unwrap();
-        assert_eq!(replay::delete_expired(&mut upkeep, at(now)).await.unwrap(), forgotten);
+        assert_eq!(replay::delete_expired(&mut upkeep, epoch, at(now)).await.unwrap(), forgotten);
         upkeep.commit().await.unwrap();
     }
-    assert!(find(&store, 1).await.is_none() && find(&store, 2).await.is_some());
+    assert!(find(&store, 1).await.is_none() && find(&store, 2).await.is_none());
+    assert!(find(&store, 3).await.is_some(), "it is of the epoch that has begun, however late it is by that clock");
+}
+
+async fn what_the_release_before_has_kept_is_as_old_as_the_epoch_that_saw_it(database: impl Backend) {
+    let store = database.open().await;
+    commit(&store, 0, &answer(1, None, at(300))).await.unwrap();
+    tamper(&store, "UPDATE replays SET epoch = NULL", &[]).await;
+    let mut upkeep = store.begin_upkeep().await.unwrap();
+    let first = replay::begin_epoch(&mut upkeep).await.unwrap();
+    assert_eq!(replay::delete_expired(&mut upkeep, first, at(301)).await.unwrap(), 1);
+    upkeep.commit().await.unwrap();
 }
 
 async fn a_change_that_failed_keeps_no_answer(database: impl Backend) {
