@@ -23,6 +23,10 @@ use crate::failure::{Failure, Outcome};
 /// The file that is read where none is named.
 const DEFAULT_FILE: &str = "keyward.toml";
 const DEFAULT_DATA: &str = "./keyward-data";
+/// Two looks of a balancer that looks once a second.
+const DEFAULT_DRAIN: Duration = Duration::from_secs(2);
+/// Longer than that, and service managers lose their patience.
+const MAX_DRAIN: Duration = Duration::from_mins(1);
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
 /// Which installation is meant.
@@ -79,6 +83,8 @@ struct Source {
     smtp: Option<SmtpSettings>,
     /// In seconds.
     lease: Option<u64>,
+    /// In seconds.
+    drain: Option<u64>,
 }
 
 /// What holds after all sources were read.
@@ -125,6 +131,13 @@ impl Configuration {
         })
     }
 
+    /// For how long a server goes on answering once it was told to stop, and is not ready: what spreads requests over
+    /// several nodes has to see that first. One alone has nobody to leave them to.
+    pub(crate) fn drain(&self) -> Duration {
+        let default = if self.database_url.is_some() { DEFAULT_DRAIN } else { Duration::ZERO };
+        self.source.drain.map_or(default, Duration::from_secs)
+    }
+
     /// The settings of a server that is found at `address`, unless something else is set.
     pub(crate) fn settings(&self, address: &str) -> Settings {
         let defaults = Settings::new(self.public_url.clone().unwrap_or_else(|| address.to_owned()));
@@ -167,6 +180,10 @@ impl Configuration {
         self.tls()?;
         let settings = self.settings(&url_of(DEFAULT_LISTEN));
         settings.validate()?;
+        if self.drain() > MAX_DRAIN {
+            let reason = format!("choose 0 to {} seconds", MAX_DRAIN.as_secs());
+            return Err(SettingError { name: "drain", reason }.into());
+        }
         let (scheme, _) = settings.public_origin()?;
         if !self.listen.ip().is_loopback() && scheme != "https" && self.source.tls_certificate.is_none() {
             let reason = format!(
@@ -284,6 +301,7 @@ impl Source {
             rate_limits: self.rate_limits.or(other.rate_limits),
             smtp: self.smtp.or(other.smtp),
             lease: self.lease.or(other.lease),
+            drain: self.drain.or(other.drain),
         }
     }
 }
@@ -321,11 +339,9 @@ fn read_variables(variable: impl Fn(&str) -> Outcome<Option<String>>) -> Outcome
             Some(parsed.map_err(|_| malformed("KEYWARD_WORKSPACE_CREATION", &text, "`operators` or `anyone`"))?)
         }
     };
-    let lease = match variable("KEYWARD_LEASE")? {
-        None => None,
-        Some(text) => {
-            Some(text.parse().map_err(|_| malformed("KEYWARD_LEASE", &text, "a number of seconds such as 2"))?)
-        }
+    let seconds = |name: &str| -> Outcome<Option<u64>> {
+        let Some(text) = variable(name)? else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| malformed(name, &text, "a number of seconds such as 2"))
     };
     let list = |text: String| text.split(',').map(|item| item.trim().to_owned()).collect::<Vec<_>>();
     let trusted_proxies = match variable("KEYWARD_TRUSTED_PROXIES")? {
@@ -349,7 +365,8 @@ fn read_variables(variable: impl Fn(&str) -> Outcome<Option<String>>) -> Outcome
         routes: None,
         rate_limits: None,
         smtp: None,
-        lease,
+        lease: seconds("KEYWARD_LEASE")?,
+        drain: seconds("KEYWARD_DRAIN")?,
     })
 }
 

@@ -7,7 +7,11 @@ use std::{
 };
 
 use sd_notify::NotifyState;
-use server::{App, app::Caller, http::Server};
+use server::{
+    App,
+    app::Caller,
+    http::{ConnectionLimits, Server},
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
@@ -23,7 +27,7 @@ use crate::{
 Every setting can stand in keyward.toml (`listen = \"127.0.0.1:8080\"`) or in a variable (`KEYWARD_LISTEN`); the flag
 comes first, then the variable, then the file. Besides the flags there are `service_account_domain`,
 `support_contact`, `workspace_creation`, `encord_hosts`, `trusted_proxies`, `tls_certificate` and `tls_key` (PEM files,
-read again when they change), `lease` (seconds) and, in the file, `[smtp]` (`url`,
+read again when they change), `lease` and `drain` (seconds) and, in the file, `[smtp]` (`url`,
 `from`), `[rate_limits]` and `[[routes]]`. KEYWARD_LOG sets what is logged: `info`, `warn`, `server=debug`.
 
 Examples:
@@ -85,7 +89,8 @@ impl Running {
         let public_url = settings.public_url.clone();
         let app = App::open_for_serving(configuration.parts(directory.path(), settings)).await?;
         lock.announce(&public_url)?;
-        let mut server = Server::on_listener(Arc::clone(&app), listener).with_tls(tls);
+        let limits = ConnectionLimits { drain: configuration.drain(), ..ConnectionLimits::default() };
+        let mut server = Server::on_listener(Arc::clone(&app), listener).with_tls(tls).with_limits(limits);
         if let Some(metrics) = configuration.metrics_listen {
             server = server.with_metrics(metrics).map_err(|error| cannot_listen(metrics, &error))?;
         }

@@ -79,6 +79,7 @@ pub(super) async fn finish(State(app): State<Arc<App>>, request: Request, next: 
     // Not the app's clock: a duration for the log, which no test holds still.
     let began = SystemClock.since_boot();
     let method = request.method().clone();
+    let is_kept_alive = request.version() <= http::Version::HTTP_11;
     // The route, not the path: a path may hold an invitation's token.
     let route = request.extensions().get::<MatchedPath>().map_or("-".to_owned(), |path| path.as_str().to_owned());
     let address = client_address(&request);
@@ -105,6 +106,10 @@ pub(super) async fn finish(State(app): State<Arc<App>>, request: Request, next: 
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
+    }
+    if is_kept_alive && app.is_stopping() {
+        // The next request goes to another node, or comes by a connection that is not about to end.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));

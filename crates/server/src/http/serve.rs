@@ -41,13 +41,20 @@ pub struct ConnectionLimits {
     pub connections: usize,
     /// For how long a client may take to send the headers of a request.
     pub header_timeout: Duration,
-    /// For how long requests may take to finish once the server was told to stop.
+    /// For how long the server goes on taking requests once it was told to stop, while it says that it is not ready.
+    pub drain: Duration,
+    /// For how long requests may take to finish after that.
     pub shutdown_timeout: Duration,
 }
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
-        Self { connections: 4096, header_timeout: Duration::from_secs(10), shutdown_timeout: Duration::from_secs(20) }
+        Self {
+            connections: 4096,
+            header_timeout: Duration::from_secs(10),
+            drain: Duration::ZERO,
+            shutdown_timeout: Duration::from_secs(20),
+        }
     }
 }
 
@@ -142,9 +149,14 @@ impl Server {
                 }
             }));
         }
-        let stopping = handle.clone();
+        let (stopping, stopped) = (handle.clone(), Arc::clone(&app));
         beside.push(tokio::spawn(async move {
             stop.await;
+            stopped.announce_stop();
+            if !limits.drain.is_zero() {
+                tracing::info!(seconds = limits.drain.as_secs(), "stopping soon: not ready any more, still answering");
+                tokio::time::sleep(limits.drain).await;
+            }
             tracing::info!("stopping: requests under way may finish");
             stopping.graceful_shutdown(Some(limits.shutdown_timeout));
         }));

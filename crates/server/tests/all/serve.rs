@@ -13,7 +13,7 @@ use tower::ServiceExt as _;
 
 use crate::{
     support::{HOST, TestApp},
-    wire::{Running, assert_status, fixed, read_to_end},
+    wire::{Running, assert_status, fixed, read_answer, read_to_end},
 };
 
 fn short() -> ConnectionLimits {
@@ -161,4 +161,27 @@ async fn a_server_that_stops_does_not_wait_for_ever() {
         200,
     );
     running.stop().await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_is_to_stop_says_so_first_and_answers_meanwhile() {
+    let test = TestApp::new().await;
+    let limits = ConnectionLimits { drain: Duration::from_secs(3600), ..ConnectionLimits::default() };
+    let running = Running::start_with(&test, limits);
+    let address = running.address;
+    let get = async |path: &str| {
+        let mut stream = tokio::net::TcpStream::connect(address).await.expect("the server listens");
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: {HOST}\r\n\r\n").as_bytes()).await.unwrap();
+        read_answer(&mut stream).await
+    };
+    assert_status(&get("/readyz").await, 200);
+    let stopping = running.stop();
+    // Until the task that was told has run.
+    while !get("/readyz").await.starts_with("HTTP/1.1 503") {
+        tokio::task::yield_now().await;
+    }
+    let answer = get("/healthz").await;
+    assert_status(&answer, 200);
+    assert!(answer.contains("connection: close"), "the next request goes elsewhere: {answer}");
+    stopping.abort();
 }
