@@ -17,6 +17,9 @@ pub struct Member {
     /// `admin` or `member`.
     #[schema(value_type = String)]
     pub role: Role,
+    /// Whether an operator has disabled their account.
+    #[serde(default)]
+    pub disabled: bool,
     /// Since when.
     #[schema(value_type = String, format = DateTime)]
     pub joined_at: Timestamp,

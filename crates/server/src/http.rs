@@ -15,12 +15,13 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, State},
+    extract::{DefaultBodyLimit, Request, State},
     middleware,
     response::{IntoResponse, Response},
     routing::get,
 };
 use http::{StatusCode, header};
+use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 
@@ -56,9 +57,12 @@ pub fn router(app: Arc<App>) -> (Router, OpenApi) {
         )
         .merge(encord::router())
         .method_not_allowed_fallback(|| async { AppError::MethodNotAllowed })
-        .fallback(not_found)
         .with_state(Arc::clone(&app))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), authenticate::authenticate));
+    let unknown = Router::new()
+        .fallback(|| async { AppError::not_found() })
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), authenticate::authenticate));
+    let unknown_page = ui::unknown_pages(&app);
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(check_ready).with_state(Arc::clone(&app)))
@@ -66,6 +70,11 @@ pub fn router(app: Arc<App>) -> (Router, OpenApi) {
         .merge(forward_auth::router().with_state(Arc::clone(&app)))
         .merge(ui::router(&app))
         .merge(api)
+        // A person is shown a page, a program a problem.
+        .fallback(move |request: Request| {
+            let router = if is_for_a_page(&request) { unknown_page.clone() } else { unknown.clone() };
+            router.oneshot(request)
+        })
         .layer(CatchPanicLayer::custom(|_| AppError::Internal("a handler panicked".to_owned()).into_response()))
         .layer(middleware::from_fn_with_state(limits, authenticate::limit))
         .layer(middleware::from_fn(forward_auth::answer_nginx))
@@ -81,10 +90,12 @@ pub fn page_routes() -> Vec<(http::Method, String)> {
     ui::page_routes()
 }
 
-/// A person is shown a page, a program a problem.
-async fn not_found(headers: http::HeaderMap) -> Response {
-    let accepted = headers.get(header::ACCEPT).and_then(|accepted| accepted.to_str().ok()).unwrap_or_default();
-    if accepted.contains("text/html") { ui::not_found() } else { AppError::not_found().into_response() }
+/// Whether a browser asks, for something that only its owner can show to it.
+fn is_for_a_page(request: &Request) -> bool {
+    let accepted = request.headers().get(header::ACCEPT).and_then(|accepted| accepted.to_str().ok());
+    let path = request.uri().path();
+    accepted.is_some_and(|accepted| accepted.contains("text/html"))
+        && !["/api/", "/v2/", "/auth/"].iter().any(|start| path.starts_with(start))
 }
 
 fn openapi_json(text: &str) -> Response {

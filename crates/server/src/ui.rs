@@ -23,10 +23,7 @@ use std::sync::Arc;
 use axum::{Router, middleware};
 use http::Method;
 
-pub(crate) use self::{
-    page::not_found,
-    visit::{is_from_our_pages, session_token},
-};
+pub(crate) use self::visit::{is_from_our_pages, session_token};
 use crate::App;
 
 fn pages() -> routes::Pages {
@@ -49,9 +46,15 @@ fn pages() -> routes::Pages {
 pub(crate) fn router(app: &Arc<App>) -> Router {
     let (router, _) = pages().into_parts();
     router
+        .method_not_allowed_fallback(routes::lead_to_form)
         .with_state(Arc::clone(app))
         .layer(middleware::from_fn_with_state(Arc::clone(app), visit::receive))
         .merge(static_files::router())
+}
+
+/// What a browser is shown at an address that leads nowhere.
+pub(crate) fn unknown_pages(app: &Arc<App>) -> Router {
+    Router::new().fallback(routes::lead_to_page).layer(middleware::from_fn_with_state(Arc::clone(app), visit::receive))
 }
 
 /// Method and path of every page, and of every form on one.

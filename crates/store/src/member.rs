@@ -15,6 +15,8 @@ pub struct MemberRow {
     pub name: String,
     /// Their role there.
     pub role: Role,
+    /// Whether they are refused everywhere.
+    pub disabled: bool,
     /// Since when.
     pub joined_at: Timestamp,
 }
@@ -25,6 +27,7 @@ fn member(row: &Row) -> Result<MemberRow, StoreError> {
         email: row.parse("email")?,
         name: row.text("name")?,
         role: row.parse("role")?,
+        disabled: row.bool("disabled")?,
         joined_at: row.timestamp("joined_at")?,
     })
 }
@@ -77,7 +80,8 @@ pub async fn find_member(
     workspace: WorkspaceId,
     user: UserId,
 ) -> Result<Option<MemberRow>, StoreError> {
-    let sql = "SELECT u.id, u.email, u.name, m.role, m.joined_at FROM members m JOIN users u ON u.id = m.user_id
+    let sql =
+        "SELECT u.id, u.email, u.name, u.disabled, m.role, m.joined_at FROM members m JOIN users u ON u.id = m.user_id
                WHERE m.workspace_id = $1 AND m.user_id = $2";
     connection.fetch_optional(sql, params![workspace, user]).await?.as_ref().map(member).transpose()
 }
@@ -89,7 +93,8 @@ pub async fn list_members(
     after: Option<UserId>,
     limit: i64,
 ) -> Result<Vec<MemberRow>, StoreError> {
-    let sql = "SELECT u.id, u.email, u.name, m.role, m.joined_at FROM members m JOIN users u ON u.id = m.user_id
+    let sql =
+        "SELECT u.id, u.email, u.name, u.disabled, m.role, m.joined_at FROM members m JOIN users u ON u.id = m.user_id
                WHERE m.workspace_id = $1 AND u.id > $2 ORDER BY u.id LIMIT $3";
     let after = after.map_or(String::new(), |id| id.to_string());
     connection.fetch_all(sql, params![workspace, after, limit]).await?.iter().map(member).collect()

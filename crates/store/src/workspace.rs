@@ -3,6 +3,7 @@
 use domain::{
     PrincipalId, Timestamp, UserId, WorkspaceId,
     quota::Quotas,
+    role::Role,
     workspace::{Slug, Workspace},
 };
 
@@ -87,6 +88,43 @@ pub async fn find_workspace_by_slug(connection: &mut Connection, slug: &Slug) ->
     let sql = "SELECT id, slug, name, service_account_quota, service_account_key_quota, user_key_quota, created_at
                FROM workspaces WHERE slug = $1 AND deleted_at IS NULL";
     connection.fetch_optional(sql, params![slug.as_str()]).await?.as_ref().map(workspace).transpose()
+}
+
+/// What a workspace holds, in numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WorkspaceCounts {
+    /// People.
+    pub members: u64,
+    /// Projects.
+    pub projects: u64,
+    /// Service accounts.
+    pub service_accounts: u64,
+    /// Their keys that are not revoked.
+    pub service_account_keys: u64,
+}
+
+/// Counts what a workspace holds.
+pub async fn count_in_workspace(connection: &mut Connection, id: WorkspaceId) -> Result<WorkspaceCounts, StoreError> {
+    let sql = "SELECT
+            (SELECT COUNT(*) FROM members WHERE workspace_id = $1) AS members,
+            (SELECT COUNT(*) FROM projects WHERE workspace_id = $1) AS projects,
+            (SELECT COUNT(*) FROM service_accounts WHERE workspace_id = $1 AND deleted_at IS NULL) AS accounts,
+            (SELECT COUNT(*) FROM api_keys JOIN service_accounts ON service_accounts.id = api_keys.owner_id
+             WHERE service_accounts.workspace_id = $1 AND api_keys.revoked_at IS NULL) AS account_keys";
+    let row = connection.fetch_one(sql, params![id]).await?;
+    Ok(WorkspaceCounts {
+        members: row.count("members")?,
+        projects: row.count("projects")?,
+        service_accounts: row.count("accounts")?,
+        service_account_keys: row.count("account_keys")?,
+    })
+}
+
+/// Workspaces that nobody is an admin of.
+pub async fn list_workspaces_without_admin(connection: &mut Connection) -> Result<Vec<WorkspaceId>, StoreError> {
+    let sql = "SELECT id FROM workspaces WHERE deleted_at IS NULL AND NOT EXISTS
+                   (SELECT 1 FROM members WHERE members.workspace_id = workspaces.id AND members.role = $1)";
+    connection.fetch_all(sql, params![Role::Admin.as_str()]).await?.iter().map(|row| row.parse("id")).collect()
 }
 
 /// Whether a slug is or was in use.

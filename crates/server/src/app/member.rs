@@ -16,6 +16,7 @@ fn to_wire(member: MemberRow) -> api::Member {
         email: member.email.to_string(),
         name: member.name,
         role: member.role,
+        disabled: member.disabled,
         joined_at: member.joined_at,
     }
 }

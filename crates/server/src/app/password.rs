@@ -9,6 +9,8 @@ use crate::error::AppError;
 
 /// Characters of a password at the fewest and at the most.
 const LENGTH: std::ops::RangeInclusive<usize> = 12..=256;
+/// Characters of a password at the fewest that are no part of its owner's name or email.
+const UNKNOWN: usize = 8;
 /// The hash of nothing that anybody knows: an account that is not there costs what one that is there costs.
 const DUMMY_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$a2V5d2FyZC1ubyB1c2VyIQ$\
                           Zk1hL0E1c2hQb1h3b0R5R0x2c0p4N3Q5Y0U2bTJrUWE";
@@ -29,6 +31,15 @@ fn check_choice(password: &str, known_of_them: &[&str]) -> Result<(), AppError> 
     }
     let mut known = vec!["keyward"];
     known.extend(known_of_them.iter().flat_map(|text| text.split(['@', '.', ' '])));
+    let mut unknown = password.to_lowercase();
+    for text in known.iter().filter(|text| text.chars().count() >= 3) {
+        unknown = unknown.replace(&text.to_lowercase(), "");
+    }
+    if unknown.chars().count() < UNKNOWN {
+        let detail = "this is little more than your name or email; choose another, such as four words that do not belong \
+                      together";
+        return Err(AppError::field("password", "guessable", detail));
+    }
     // The search is quadratic, and what a hundred characters do not show the rest does not either.
     let start: String = password.chars().take(100).collect();
     if zxcvbn(&start, &known).score() < Score::Three {
@@ -82,6 +93,9 @@ mod tests {
             "Passw0rd2024",
             "ada.lovelace",
             "keywardkeyward",
+            "ada.lovelace@example.com",
+            "Ada Lovelace Ada Lovelace",
+            "lovelace-2026-example",
         ] {
             assert!(check_choice(bad, &["ada.lovelace@example.com", "Ada Lovelace"]).is_err(), "{bad}");
         }

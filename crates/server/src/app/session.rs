@@ -218,7 +218,11 @@ impl App {
     /// # Errors
     /// The current password is wrong, or the new one may not be chosen.
     pub async fn change_password(&self, caller: &Caller, current: String, new: String) -> Result<String, AppError> {
+        let is_same = current == new;
         let session = self.check_own_password(caller, current, "current_password").await?;
+        if is_same {
+            return Err(AppError::field("password", "unchanged", "this is the password that you have; choose another"));
+        }
         let identity = caller.principal.identity().ok_or(AppError::not_found())?;
         let hash = self.hash_password(new, &[&identity.email, &identity.name]).await?;
         let mut transaction = self.begin(caller).await?;

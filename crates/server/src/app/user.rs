@@ -25,7 +25,8 @@ impl App {
     pub(super) fn parse_email(&self, field: &str, text: &str) -> Result<Email, AppError> {
         text.parse::<Email>()
             .and_then(|email| email.outside_of(&self.settings.service_account_domain))
-            .map_err(|e| AppError::field(field, "malformed", e))
+            // Of several addresses, one wants to know which is meant.
+            .map_err(|e| AppError::field(field, "malformed", format!("{e}: {text}")))
     }
 
     /// Users, in the order in which they were created.

@@ -1,15 +1,18 @@
 //! Workspaces: creating, renaming, deleting.
 
 use domain::{
-    PrincipalId, WorkspaceId,
+    PrincipalId, UserId, WorkspaceId,
     principal::{Denied, Principal, WorkspacePermission},
     quota::Quotas,
     role::Role,
     text::parse_title,
+    user::Email,
     workspace::{Slug, Workspace},
 };
 
-use super::{App, Caller, Paging, page, quota};
+use store::workspace::WorkspaceCounts;
+
+use super::{App, Caller, Paging, Transaction, page, quota};
 use crate::{error::AppError, settings::WorkspaceCreation};
 
 fn to_wire(workspace: &Workspace, principal: &Principal) -> api::Workspace {
@@ -145,14 +148,7 @@ impl App {
             (None, Some(PrincipalId::User(user))) => Some(user),
             (None, _) => return Err(AppError::field("admin_email", "missing", "name the workspace's first admin")),
         };
-        let mut invitation = None;
-        if let Some(user) = first {
-            store::member::insert_member(&mut transaction.change, id, user, Role::Admin, now).await?;
-            let role = Role::Admin.as_str();
-            transaction.note(self, "member.add", Some(id), user, &[("role", role)]);
-        } else if let Some(email) = admin {
-            invitation = Some(self.invite(&mut transaction, id, email, Role::Admin).await?);
-        }
+        let invitation = self.seat_first_admin(&mut transaction, id, first, admin).await?;
         let mut answer = to_wire(&workspace, &transaction.principal);
         answer.role =
             (first.map(PrincipalId::User) == transaction.principal.id() && first.is_some()).then_some(Role::Admin);
@@ -160,6 +156,78 @@ impl App {
         let mut created = self.commit(transaction, 201, created).await?;
         self.mail_invitations(caller, &created.workspace.name, created.invitation.as_mut_slice()).await;
         Ok(created)
+    }
+
+    /// Makes a user the first admin, or invites who is none yet.
+    async fn seat_first_admin(
+        &self,
+        transaction: &mut Transaction<'_>,
+        workspace: WorkspaceId,
+        user: Option<UserId>,
+        email: Option<Email>,
+    ) -> Result<Option<api::IssuedInvitation>, AppError> {
+        let now = transaction.now;
+        match (user, email) {
+            (Some(user), _) => {
+                store::member::insert_member(&mut transaction.change, workspace, user, Role::Admin, now).await?;
+                let role = Role::Admin.as_str();
+                transaction.note(self, "member.add", Some(workspace), user, &[("role", role)]);
+                Ok(None)
+            }
+            (None, Some(email)) => self.invite(transaction, workspace, email, Role::Admin).await.map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Names the first admin of a workspace that has none: the link of the one before was lost or is over. They are admin
+    /// at once where they are a user, else by invitation; every link of before is dead.
+    ///
+    /// # Errors
+    /// For operators only; somebody is its admin.
+    pub async fn name_first_admin(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        email: &str,
+    ) -> Result<Option<api::IssuedInvitation>, AppError> {
+        caller.principal.authorize_operator_of(workspace)?;
+        let email = self.parse_email("admin_email", email)?;
+        let mut transaction = self.begin(caller).await?;
+        transaction.principal.authorize_operator_of(workspace)?;
+        transaction.require_recent_password()?;
+        let found = store::workspace::find_workspace(&mut transaction.change, workspace).await?;
+        let name = found.ok_or(AppError::not_found())?.name;
+        if store::member::count_admins(&mut transaction.change, workspace).await? > 0 {
+            let detail = "This workspace has an admin, who invites others.";
+            return Err(AppError::conflict(api::codes::ALREADY_MEMBER, detail));
+        }
+        let now = transaction.now;
+        store::invitation::revoke_open_invitations(&mut transaction.change, workspace, None, now).await?;
+        let user = store::user::find_user_by_email(&mut transaction.change, &email).await?.map(|user| user.id);
+        let invitation = self.seat_first_admin(&mut transaction, workspace, user, Some(email)).await?;
+        let mut invitation = self.commit(transaction, 200, invitation).await?;
+        self.mail_invitations(caller, &name, invitation.as_mut_slice()).await;
+        Ok(invitation)
+    }
+
+    /// The workspaces that nobody is an admin of yet.
+    ///
+    /// # Errors
+    /// For operators only.
+    pub async fn list_workspaces_without_admin(&self, caller: &Caller) -> Result<Vec<WorkspaceId>, AppError> {
+        caller.principal.authorize_operator()?;
+        let mut connection = self.store.read().await?;
+        Ok(store::workspace::list_workspaces_without_admin(&mut connection).await?)
+    }
+
+    /// What dies with a workspace, in numbers.
+    ///
+    /// # Errors
+    /// For who may delete it.
+    pub async fn count_in_workspace(&self, caller: &Caller, id: WorkspaceId) -> Result<WorkspaceCounts, AppError> {
+        caller.principal.authorize(WorkspacePermission::Delete, id)?;
+        let mut connection = self.store.read().await?;
+        Ok(store::workspace::count_in_workspace(&mut connection, id).await?)
     }
 
     /// Renames a workspace.
@@ -199,6 +267,7 @@ impl App {
             Err(Denied::NotFound) => return self.refuse_as_gone(transaction).await,
             allowed => allowed?,
         }
+        transaction.require_recent_password()?;
         let found = store::workspace::find_workspace(&mut transaction.change, id).await?;
         let Some(workspace) = found else { return self.refuse_as_gone(transaction).await };
         let now = transaction.now;

@@ -204,7 +204,9 @@ async fn verify_session(
     };
     let shown = parts.headers.get("keyward-csrf").map_or(&b""[..], |value| value.as_bytes());
     let is_read = is_read(parts.method.as_str());
-    if !ui::is_from_our_pages(app, &parts.headers, false)
+    // What somebody types into the address bar comes from no page at all.
+    let is_typed = is_read && parts.headers.get("sec-fetch-site").is_some_and(|site| site == "none");
+    if !(is_typed || ui::is_from_our_pages(app, &parts.headers, false))
         || !(is_read || bool::from(shown.ct_eq(visit.csrf.as_bytes())))
     {
         return Err(AppError::CrossSite);

@@ -497,10 +497,14 @@ async fn edit(
         Err(error) => Err(error),
     };
     let next = format!("{}?done=saved", page.base);
-    page::answer(saved, |_| next, async |errors| {
-        let errors = errors.at_field("expires_at", "expires");
-        Ok(KeyPage { errors, title, expires, ..page })
-    })
+    page::answer(
+        saved,
+        |_| next,
+        async |errors| {
+            let errors = errors.at_field("expires_at", "expires");
+            Ok(KeyPage { errors, title, expires, ..page })
+        },
+    )
     .await
 }
 
@@ -513,9 +517,11 @@ async fn disable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<
 async fn enable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
     let id: ApiKeyId = ids.parse("key")?;
     let done = app.enable_api_key(&at.caller, at.owner, id, &api::EnableApiKey::default()).await;
-    page::answer(done, |_| format!("{}/{id}?done=enabled", at.base), async |errors| {
-        Ok(KeyPage { errors, ..key_page(&app, &at, id).await? })
-    })
+    page::answer(
+        done,
+        |_| format!("{}/{id}?done=enabled", at.base),
+        async |errors| Ok(KeyPage { errors, ..key_page(&app, &at, id).await? }),
+    )
     .await
 }
 

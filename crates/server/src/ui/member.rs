@@ -39,10 +39,13 @@ struct List {
     members: Vec<api::Member>,
     is_admin: bool,
     own: String,
+    /// The query of this page.
+    here: String,
     next: Option<String>,
 }
 
 async fn list_page(app: &App, at: &InWorkspace, after: Option<String>) -> Result<List, PageError> {
+    let here = page::query(&[("after", after.as_deref().unwrap_or_default())]);
     let members = app.list_members(&at.caller, at.place.id, &Paging { after, limit: None }).await?;
     Ok(List {
         shell: at.shell("Members", "members"),
@@ -51,6 +54,7 @@ async fn list_page(app: &App, at: &InWorkspace, after: Option<String>) -> Result
         members: members.items,
         is_admin: at.place.is_admin(),
         own: at.caller.principal().id().map_or(String::new(), |id| id.to_string()),
+        here,
         next: members.next,
     })
 }
@@ -72,14 +76,14 @@ async fn set_role(
     State(app): State<Arc<App>>,
     at: InWorkspace,
     ids: Ids,
+    Query(query): Query<PageQuery>,
     Form(form): Form<RoleForm>,
 ) -> Result<Response, PageError> {
     let update = api::UpdateMember { role: form.role };
     let done = app.update_member(&at.caller, at.place.id, ids.parse("usr")?, &update).await;
-    page::answer(done, |_| at.path("members?done=role"), async |errors| {
-        Ok(List { errors, ..list_page(&app, &at, None).await? })
-    })
-    .await
+    let next = at.path(&format!("members{}", query.with("role")));
+    page::answer(done, |_| next, async |errors| Ok(List { errors, ..list_page(&app, &at, query.after.clone()).await? }))
+        .await
 }
 
 /// Somebody who could take projects over.
@@ -101,11 +105,13 @@ pub(super) async fn candidates(
     let mut all: Vec<Candidate> = members
         .items
         .into_iter()
+        .filter(|member| !member.disabled)
         .map(|member| Candidate { id: member.id.to_string(), name: format!("{} ({})", member.name, member.email) })
         .collect();
     if place.is_admin() {
         let accounts = app.list_service_accounts(caller, place.id, &paging).await?;
-        all.extend(accounts.items.into_iter().map(|a| Candidate { id: a.id.to_string(), name: a.email }));
+        let accounts = accounts.items.into_iter().filter(|account| !account.disabled);
+        all.extend(accounts.map(|account| Candidate { id: account.id.to_string(), name: account.email }));
     }
     all.retain(|candidate| Some(&candidate.id) != except.as_ref());
     Ok(all)
@@ -128,11 +134,24 @@ async fn remove_page(app: &App, at: &InWorkspace, user: UserId) -> Result<Remove
         what_dies: vec![
             format!("{whose} API keys reach nothing in {} from that moment.", at.place.name),
             format!("{whose} roles in its projects are gone."),
-            "Where this is the last workspace, the keys stop working altogether and every session ends.".to_owned(),
+            last_workspace(at, leaves).to_owned(),
         ],
         led,
         candidates,
+        confirm: None,
     })
+}
+
+/// What comes of it where somebody is in no other workspace. Where else others are is not for its admins to know.
+fn last_workspace(at: &InWorkspace, leaves: bool) -> &'static str {
+    let is_in_others = at.caller.principal().identity().is_some_and(|identity| identity.memberships.len() > 1);
+    match (leaves, is_in_others) {
+        (true, true) => "In your other workspaces nothing changes.",
+        (true, false) => "You are in no other workspace: your keys stop working altogether, and you are signed out.",
+        (false, _) => {
+            "If they are in no other workspace, their keys stop working altogether, and they are signed out everywhere."
+        }
+    }
 }
 
 async fn show_remove(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
@@ -149,8 +168,5 @@ async fn remove(
     let leaves = at.caller.principal().id() == Some(user.into());
     let next = if leaves { "/workspaces?done=left".to_owned() } else { at.path("members?done=removed") };
     let done = app.delete_member(&at.caller, at.place.id, user, form.successor()).await;
-    page::answer(done, |()| next, async |errors| {
-        Ok(RemovePage { errors, ..remove_page(&app, &at, user).await? })
-    })
-    .await
+    page::answer(done, |()| next, async |errors| Ok(RemovePage { errors, ..remove_page(&app, &at, user).await? })).await
 }

@@ -7,6 +7,7 @@ use axum::{
     extract::{Query, State},
     response::Response,
 };
+use domain::{UserId, WorkspaceId};
 use http::StatusCode;
 use serde::Deserialize;
 
@@ -23,12 +24,16 @@ use crate::{
 
 pub(super) fn router() -> Pages {
     Pages::default()
+        .get("/operator", enter)
         .get("/operator/workspaces", list_workspaces)
         .post("/operator/workspaces", create_workspace)
         .post("/operator/workspaces/{ws}/quotas", set_quotas)
+        .post("/operator/workspaces/{ws}/first-admin", name_first_admin)
         .get("/operator/users", list_users)
         .post("/operator/users", create_user)
         .post("/operator/users/{usr}", update_user)
+        .get("/operator/users/{usr}/password", show_password)
+        .post("/operator/users/{usr}/password", set_password)
         .get("/operator/system", system)
         .get("/operator/suspended-keys", list_suspended_keys)
         .post("/operator/suspended-keys", confirm_keys)
@@ -40,6 +45,7 @@ struct WorkspaceList {
     shell: Shell,
     errors: FormErrors,
     workspaces: Vec<api::Workspace>,
+    without_admin: Vec<WorkspaceId>,
     next: Option<String>,
     invitation: Option<api::IssuedInvitation>,
     name: String,
@@ -54,6 +60,7 @@ async fn workspaces(app: &App, visit: &SignedInVisitor, after: Option<String>) -
         shell: Shell::new(Some(&visit.visitor), "Workspaces", "operator-workspaces"),
         errors: FormErrors::default(),
         workspaces: page.items,
+        without_admin: app.list_workspaces_without_admin(&visit.caller).await?,
         next: page.next,
         invitation: None,
         name,
@@ -99,6 +106,38 @@ async fn create_workspace(
     }
 }
 
+/// The short address of the operator's pages.
+async fn enter(_: SignedInVisitor) -> Response {
+    page::go_to("/operator/workspaces")
+}
+
+#[derive(Deserialize)]
+struct FirstAdminForm {
+    admin_email: String,
+}
+
+async fn name_first_admin(
+    State(app): State<Arc<App>>,
+    visit: SignedInVisitor,
+    ids: Ids,
+    Form(form): Form<FirstAdminForm>,
+) -> Result<Response, PageError> {
+    match app.name_first_admin(&visit.caller, ids.parse("ws")?, &form.admin_email).await {
+        Ok(None) => Ok(page::go_to("/operator/workspaces?done=role")),
+        Ok(invitation) => {
+            let page = WorkspaceList { invitation, ..workspaces(&app, &visit, None).await? };
+            Ok(page::render(StatusCode::OK, &page))
+        }
+        Err(error) => {
+            let mut errors = FormErrors::of(error)?;
+            // The form that was filled in is one of many.
+            errors.general = errors.fields.pop().map(|(_, detail)| detail).or(errors.general);
+            let page = workspaces(&app, &visit, None).await?;
+            Ok(page::again(errors, |errors| WorkspaceList { errors, ..page }))
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct QuotaForm {
     service_accounts: u32,
@@ -118,9 +157,11 @@ async fn set_quotas(
         keys_per_user: Some(form.keys_per_user),
     };
     let done = app.update_quotas(&visit.caller, ids.parse("ws")?, update).await;
-    page::answer(done, |_| "/operator/workspaces?done=quotas".to_owned(), async |errors| {
-        Ok(WorkspaceList { errors, ..workspaces(&app, &visit, None).await? })
-    })
+    page::answer(
+        done,
+        |_| "/operator/workspaces?done=quotas".to_owned(),
+        async |errors| Ok(WorkspaceList { errors, ..workspaces(&app, &visit, None).await? }),
+    )
     .await
 }
 
@@ -168,9 +209,11 @@ async fn create_user(
     let operator = operator == "1";
     let create = api::CreateUser { email: email.clone(), name: name.clone(), password: Some(password), operator };
     let done = app.create_user(&visit.caller, create).await;
-    page::answer(done, |_| "/operator/users?done=created".to_owned(), async |errors| {
-        Ok(UserList { errors, email, name, ..users(&app, &visit, None).await? })
-    })
+    page::answer(
+        done,
+        |_| "/operator/users?done=created".to_owned(),
+        async |errors| Ok(UserList { errors, email, name, ..users(&app, &visit, None).await? }),
+    )
     .await
 }
 
@@ -188,9 +231,56 @@ async fn update_user(
 ) -> Result<Response, PageError> {
     let update = api::UpdateUser { name: None, operator: form.operator, disabled: form.disabled };
     let done = app.update_user(&visit.caller, ids.parse("usr")?, update).await;
-    page::answer(done, |_| "/operator/users?done=saved".to_owned(), async |errors| {
-        Ok(UserList { errors, ..users(&app, &visit, None).await? })
+    page::answer(
+        done,
+        |_| "/operator/users?done=saved".to_owned(),
+        async |errors| Ok(UserList { errors, ..users(&app, &visit, None).await? }),
+    )
+    .await
+}
+
+#[derive(Template)]
+#[template(path = "operator_password.html")]
+struct PasswordPage {
+    shell: Shell,
+    errors: FormErrors,
+    action: String,
+    email: String,
+}
+
+async fn password_page(app: &App, visit: &SignedInVisitor, id: UserId) -> Result<PasswordPage, PageError> {
+    visit.caller.principal().authorize_operator().map_err(AppError::from)?;
+    let emails = app.find_emails(&visit.caller, &[id.to_string().as_str()]).await?;
+    Ok(PasswordPage {
+        shell: Shell::new(Some(&visit.visitor), "Set a password", "operator-users"),
+        errors: FormErrors::default(),
+        action: format!("/operator/users/{id}/password"),
+        email: emails.into_values().next().ok_or(AppError::not_found())?,
     })
+}
+
+async fn show_password(State(app): State<Arc<App>>, visit: SignedInVisitor, ids: Ids) -> Result<Response, PageError> {
+    Ok(page::render(StatusCode::OK, &password_page(&app, &visit, ids.parse("usr")?).await?))
+}
+
+#[derive(Deserialize)]
+struct PasswordForm {
+    password: String,
+}
+
+async fn set_password(
+    State(app): State<Arc<App>>,
+    visit: SignedInVisitor,
+    ids: Ids,
+    Form(form): Form<PasswordForm>,
+) -> Result<Response, PageError> {
+    let id: UserId = ids.parse("usr")?;
+    let done = app.set_password(&visit.caller, id, form.password).await;
+    page::answer(
+        done,
+        |()| "/operator/users?done=password-set".to_owned(),
+        async |errors| Ok(PasswordPage { errors, ..password_page(&app, &visit, id).await? }),
+    )
     .await
 }
 

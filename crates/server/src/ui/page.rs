@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use askama::Template;
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use domain::{Timestamp, WorkspaceId, role::Role};
+use domain::{Timestamp, WorkspaceId, principal::Denied, role::Role};
 use http::{StatusCode, header};
 
-use super::visit::{Fields, Visitor, close};
+use super::visit::{Fields, Visitor, safe_next};
 use crate::{App, AppError, authentication::AuthenticationError, feed::Confirmation};
 
 /// A workspace in the switcher.
@@ -110,7 +110,10 @@ fn notice(visitor: &Visitor) -> Option<String> {
         "revoked" => "Revoked. Everything that it signs is refused from now on.",
         "joined" => "Welcome. You have joined the workspace.",
         "password" => "Your password is changed. All your other sessions have ended.",
+        "password-set" => "The password is set, and all their sessions have ended. Tell it to them.",
         "ended" => "The session has ended.",
+        "ended-others" => "All your other sessions have ended.",
+        "session-ended" => "Your session has ended, and nothing was changed. Sign in to go on.",
         "signed-out" => "You are signed out.",
         "quotas" => "The quotas are set.",
         "confirmed" => "The keys work again. What was signed before now stays refused.",
@@ -132,7 +135,9 @@ fn notice(visitor: &Visitor) -> Option<String> {
 pub(super) fn with_confirmation(path: &str, confirmation: Confirmation) -> Option<String> {
     let Confirmation { nodes, expired, .. } = confirmation;
     let is_told = path.contains("?done=") && nodes + expired > 1;
-    is_told.then(|| format!("{path}&nodes={nodes}{}", if expired > 0 { format!("&expired={expired}") } else { String::new() }))
+    is_told.then(|| {
+        format!("{path}&nodes={nodes}{}", if expired > 0 { format!("&expired={expired}") } else { String::new() })
+    })
 }
 
 /// What is wrong with a form that comes back.
@@ -182,6 +187,11 @@ impl FormErrors {
         self
     }
 
+    /// One sentence of our own about a field.
+    pub(super) fn at(field: &str, sentence: &str) -> Self {
+        Self { fields: vec![(field.to_owned(), sentence.to_owned())], general: None, status: 400, wait: None }
+    }
+
     /// One sentence of our own.
     pub(super) fn say(status: u16, sentence: &str) -> Self {
         Self { fields: Vec::new(), general: Some(sentence.to_owned()), status, wait: None }
@@ -210,6 +220,10 @@ pub(super) enum PageError {
     SignInFirst,
     /// The password that was given again is not the right one.
     WrongConfirmation(AppError),
+    /// The address leads nowhere.
+    NoSuchPage,
+    /// The form is one of ours, from before somebody signed in anew: nothing was changed.
+    StaleForm(Fields),
     /// The operation was refused.
     App(AppError),
 }
@@ -252,7 +266,43 @@ struct Confirm {
     shell: Shell,
     errors: FormErrors,
     action: String,
+    back: String,
     fields: Fields,
+}
+
+#[derive(Template)]
+#[template(path = "stale_form.html")]
+struct StaleForm {
+    shell: Shell,
+    action: String,
+    back: String,
+    fields: Fields,
+}
+
+/// A form that was opened before its sender signed in anew, to be sent once more. Passwords do not go back and forth.
+fn stale_form(visitor: Option<&Visitor>, target: &str, fields: Fields) -> Response {
+    let mut fields: Fields = fields.into_iter().filter(|(name, _)| name != "csrf").collect();
+    if fields.iter().any(|(name, _)| name.contains("password")) {
+        fields.clear();
+    }
+    let back = came_from(visitor).unwrap_or("/").to_owned();
+    let shell = failure_shell(visitor, "Send it once more".to_owned());
+    render(StatusCode::FORBIDDEN, &StaleForm { shell, action: target.to_owned(), back, fields })
+}
+
+/// Where the form that was sent is: a page of ours, as the browser says.
+fn came_from(visitor: Option<&Visitor>) -> Option<&str> {
+    visitor.and_then(|visitor| visitor.came_from.as_deref()).map(safe_next)
+}
+
+/// What stands around a page that says no: the workspace it happened in stays around it.
+fn failure_shell(visitor: Option<&Visitor>, title: String) -> Shell {
+    let shell = Shell::new(visitor, title, "");
+    let slug = visitor.and_then(|visitor| visitor.target.strip_prefix("/w/")?.split(['/', '?']).next());
+    match shell.places.iter().find(|place| Some(place.slug.as_str()) == slug).cloned() {
+        Some(place) => Shell { section: "failure", place: Some(place), ..shell },
+        None => shell,
+    }
 }
 
 /// The page, or the answer to a script, that tells of an error.
@@ -260,16 +310,23 @@ pub(super) fn failure(app: &App, error: PageError, visitor: Option<&Visitor>, fi
     let wants_json = visitor.is_some_and(|visitor| visitor.wants_json);
     let target = visitor.map_or("/", |visitor| visitor.target.as_str());
     let (error, needs_password) = match error {
+        PageError::NoSuchPage => {
+            let detail = "There is no such page. Check the address, or start over.".to_owned();
+            let shell = failure_shell(visitor, AppError::not_found().to_problem().title);
+            return render(StatusCode::NOT_FOUND, &Failure { shell, status: 404, detail });
+        }
+        PageError::StaleForm(fields) if !wants_json => return stale_form(visitor, target, fields),
+        PageError::StaleForm(_) => (AppError::CrossSite, false),
         PageError::SignInFirst if wants_json => {
             (AppError::Unauthenticated(AuthenticationError::SessionEnded, app.now()), false)
         }
-        PageError::SignInFirst => return sign_in_first(target, fields.is_some()),
+        PageError::SignInFirst => return sign_in_first(visitor, fields.is_some()),
         PageError::WrongConfirmation(error) => (error, true),
         PageError::App(AppError::Unauthenticated(AuthenticationError::SessionEnded, _)) if !wants_json => {
-            return sign_in_first(target, fields.is_some());
+            return sign_in_first(visitor, fields.is_some());
         }
         PageError::App(error) => {
-            let needed = matches!(error, AppError::Denied(domain::principal::Denied::PasswordNeeded));
+            let needed = matches!(error, AppError::Denied(Denied::PasswordNeeded));
             (error, needed)
         }
     };
@@ -282,25 +339,36 @@ pub(super) fn failure(app: &App, error: PageError, visitor: Option<&Visitor>, fi
         let status = if is_first { StatusCode::OK } else { StatusCode::BAD_REQUEST };
         let errors = if is_first { FormErrors::default() } else { FormErrors::of(error).unwrap_or_default() };
         let fields = fields.into_iter().filter(|(name, _)| name != "csrf" && name != "confirm_password").collect();
-        return render(status, &Confirm { shell, errors, action: target.to_owned(), fields });
+        let back = came_from(visitor).unwrap_or("/").to_owned();
+        return render(status, &Confirm { shell, errors, action: target.to_owned(), back, fields });
     }
     let problem = error.to_problem();
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let detail = match &error {
+        AppError::Denied(Denied::Role(role)) => {
+            let article = if role.starts_with(['a', 'e', 'o']) { "an" } else { "a" };
+            format!("This is for {article} {role}. Ask one, if you need it.")
+        }
+        _ => problem.detail,
+    };
     let bare = error.into_response();
-    let shell = Shell::new(visitor, problem.title, "");
-    let mut response = render(status, &Failure { shell, status: problem.status, detail: problem.detail });
+    let shell = failure_shell(visitor, problem.title);
+    let mut response = render(status, &Failure { shell, status: problem.status, detail });
     if let Some(wait) = bare.headers().get(header::RETRY_AFTER) {
         response.headers_mut().insert(header::RETRY_AFTER, wait.clone());
     }
     response
 }
 
-fn sign_in_first(target: &str, was_form: bool) -> Response {
-    // What a form would have changed is not done behind the sign-in; the person sends it again.
-    if was_form || target == "/" {
-        return Redirect::to("/sign-in").into_response();
-    }
-    Redirect::to(&format!("/sign-in{}", query(&[("next", target)]))).into_response()
+fn sign_in_first(visitor: Option<&Visitor>, was_form: bool) -> Response {
+    // What a form would have changed is not done behind the sign-in: the person comes back to it, and sends it again.
+    let (next, done) = match visitor {
+        Some(_) if was_form => (came_from(visitor).unwrap_or("/"), "session-ended"),
+        Some(visitor) => (visitor.target.as_str(), ""),
+        None => ("/", ""),
+    };
+    let next = if next == "/" { "" } else { next };
+    Redirect::to(&format!("/sign-in{}", query(&[("next", next), ("done", done)]))).into_response()
 }
 
 /// A page.
@@ -366,16 +434,6 @@ pub(super) fn go_to(path: &str) -> Response {
     Redirect::to(path).into_response()
 }
 
-/// The page for an address that leads nowhere.
-pub(crate) fn not_found() -> Response {
-    let problem = AppError::not_found().to_problem();
-    let detail = "There is no such page. Check the address, or start over.".to_owned();
-    let shell = Shell::new(None, problem.title, "");
-    let mut response = render(StatusCode::NOT_FOUND, &Failure { shell, status: problem.status, detail });
-    close(&mut response);
-    response
-}
-
 /// A time as pages tell it: how long ago in words, and exactly where one points at it.
 pub(super) struct When {
     /// RFC 3339, for machines.
@@ -390,13 +448,15 @@ impl When {
     pub(super) fn new(time: Timestamp, now: Timestamp) -> Self {
         let seconds = time.as_second() - now.as_second();
         let distance = seconds.unsigned_abs();
+        // Seven days from now are still seven a second later.
+        let whole = |unit: u64| if seconds < 0 { distance / unit } else { (distance + unit / 2) / unit };
         let (count, unit) = match distance {
             0..60 => (0, ""),
-            60..3600 => (distance / 60, "minute"),
-            3600..86400 => (distance / 3600, "hour"),
-            86400..5_184_000 => (distance / 86400, "day"),
-            5_184_000..63_072_000 => (distance / 2_592_000, "month"),
-            _ => (distance / 31_536_000, "year"),
+            60..3600 => (whole(60), "minute"),
+            3600..86400 => (whole(3600), "hour"),
+            86400..5_184_000 => (whole(86400), "day"),
+            5_184_000..63_072_000 => (whole(2_592_000), "month"),
+            _ => (whole(31_536_000), "year"),
         };
         let plural = if count == 1 { "" } else { "s" };
         let relative = match (count, seconds < 0) {
@@ -424,6 +484,8 @@ mod tests {
             (-7199, "1 hour ago"),
             (-86_400 * 3, "3 days ago"),
             (86_400 * 90, "in 3 months"),
+            (86_400 * 7 - 1, "in 7 days"),
+            (3_599, "in 60 minutes"),
             (-86_400 * 800, "2 years ago"),
         ] {
             assert_eq!(told(seconds), words);

@@ -88,10 +88,14 @@ async fn create(
     let ProjectForm { title, description } = form;
     let create = api::CreateProject { title: title.clone(), description: description.clone() };
     let done = app.create_project(&at.caller, at.place.id, &create).await;
-    page::answer(done, |project| at.path(&format!("projects/{}?done=created", project.id)), async |errors| {
-        let shell = at.shell("Create project", "projects");
-        Ok(NewProject { shell, errors, base: at.path("projects"), title, description })
-    })
+    page::answer(
+        done,
+        |project| at.path(&format!("projects/{}?done=created", project.id)),
+        async |errors| {
+            let shell = at.shell("Create project", "projects");
+            Ok(NewProject { shell, errors, base: at.path("projects"), title, description })
+        },
+    )
     .await
 }
 
@@ -157,10 +161,14 @@ async fn edit(
     let ProjectForm { title, description } = form;
     let update = api::UpdateProject { title: Some(title.clone()), description: Some(description.clone()) };
     let done = app.update_project(&at.caller, at.place.id, id, &update).await;
-    page::answer(done, |_| at.path(&format!("projects/{id}?done=saved")), async |errors| {
-        let page = project_page(&app, &at, id).await?;
-        Ok(ProjectPage { errors, title, description, ..page })
-    })
+    page::answer(
+        done,
+        |_| at.path(&format!("projects/{id}?done=saved")),
+        async |errors| {
+            let page = project_page(&app, &at, id).await?;
+            Ok(ProjectPage { errors, title, description, ..page })
+        },
+    )
     .await
 }
 
@@ -212,6 +220,7 @@ async fn delete_page(app: &App, at: &InWorkspace, id: ProjectId) -> Result<Remov
         ],
         led: Vec::new(),
         candidates: Vec::new(),
+        confirm: None,
     })
 }
 
@@ -248,6 +257,7 @@ async fn remove_page(
         what_dies: vec![format!("{} reaches this project no longer.", member.email)],
         led: if is_last { vec![page.title.clone()] } else { Vec::new() },
         candidates: if is_last { candidates(app, &at.caller, &at.place, Some(principal)).await? } else { Vec::new() },
+        confirm: None,
     })
 }
 
@@ -266,8 +276,10 @@ async fn remove(
     let leaves = at.caller.principal().id() == Some(member);
     let done = app.delete_project_member(&at.caller, at.place.id, id, member, form.successor()).await;
     let next = if leaves { "projects?done=left".to_owned() } else { format!("projects/{id}?done=removed") };
-    page::answer(done, |()| at.path(&next), async |errors| {
-        Ok(RemovePage { errors, ..remove_page(&app, &at, id, member).await? })
-    })
+    page::answer(
+        done,
+        |()| at.path(&next),
+        async |errors| Ok(RemovePage { errors, ..remove_page(&app, &at, id, member).await? }),
+    )
     .await
 }

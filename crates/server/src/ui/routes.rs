@@ -1,16 +1,18 @@
 //! The pages' routes, and the list of them, which the access table of the tests is compared with: a page that nobody
 //! thought about does not come to be.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::{
     Router,
     handler::Handler,
+    response::Response,
     routing::{get, post},
 };
-use http::Method;
+use http::{Method, Uri};
 
-use crate::App;
+use super::page::{self, PageError};
+use crate::{App, AppError};
 
 /// Pages, by method and path.
 #[derive(Default)]
@@ -41,5 +43,62 @@ impl Pages {
     /// The router, and what is in it.
     pub(super) fn into_parts(self) -> (Router<Arc<App>>, Vec<(Method, String)>) {
         (self.router, self.routes)
+    }
+}
+
+/// The pages that can be looked at.
+static LOOKED_AT: LazyLock<Vec<String>> = LazyLock::new(|| {
+    super::page_routes().into_iter().filter(|(method, _)| method == Method::GET).map(|(_, path)| path).collect()
+});
+
+fn is_page(path: &str) -> bool {
+    let segments = || path.split('/');
+    LOOKED_AT.iter().any(|page| {
+        page.split('/').count() == segments().count()
+            && page
+                .split('/')
+                .zip(segments())
+                .all(|(page, segment)| page == segment || page.starts_with('{') && !segment.is_empty())
+    })
+}
+
+/// An address that takes forms only, and stands in the address bar after one came back with an error: on to the page that
+/// the form is on.
+pub(super) async fn lead_to_form(method: Method, uri: Uri) -> Result<Response, PageError> {
+    let mut path = uri.path();
+    while method == Method::GET
+        && let Some((above, _)) = path.rsplit_once('/')
+    {
+        path = above;
+        if is_page(path) {
+            return Ok(page::go_to(path));
+        }
+    }
+    Err(AppError::MethodNotAllowed.into())
+}
+
+/// An address that leads nowhere, unless it ends in a slash too many.
+pub(super) async fn lead_to_page(method: Method, uri: Uri) -> Result<Response, PageError> {
+    match uri.path().strip_suffix('/') {
+        Some(path) if method == Method::GET && is_page(path) => {
+            Ok(page::go_to(&uri.query().map_or(path.to_owned(), |query| format!("{path}?{query}"))))
+        }
+        _ => Err(PageError::NoSuchPage),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_known_by_their_address() {
+        for page in ["/profile", "/w/acme/members", "/operator/workspaces", "/w/acme/service-accounts/sa_1/keys/key_1"]
+        {
+            assert!(is_page(page), "{page}");
+        }
+        for other in ["", "/profile/", "/w//members", "/w/acme/members/usr_1/role", "/api/v1/me"] {
+            assert!(!is_page(other), "{other}");
+        }
     }
 }

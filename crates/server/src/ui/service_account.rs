@@ -47,6 +47,8 @@ struct List {
     present: u32,
     limit: u32,
     contact: String,
+    /// The query of this page.
+    here: String,
     next: Option<String>,
 }
 
@@ -60,13 +62,14 @@ async fn list(
     at: InWorkspace,
     Query(query): Query<PageQuery>,
 ) -> Result<Response, PageError> {
+    let here = page::query(&[("after", query.after.as_deref().unwrap_or_default())]);
     let paging = Paging { after: query.after, limit: None };
     let accounts = app.list_service_accounts(&at.caller, at.place.id, &paging).await?;
     let limit = app.find_workspace(&at.caller, at.place.id).await?.quotas.service_accounts;
     let shell = at.shell("Service Accounts", "service-accounts");
     let (contact, base) = (contact(&app), at.path("service-accounts"));
     let present = app.count_service_accounts(&at.caller, at.place.id).await?;
-    let page = List { shell, base, accounts: accounts.items, present, limit, contact, next: accounts.next };
+    let page = List { shell, base, accounts: accounts.items, present, limit, contact, here, next: accounts.next };
     Ok(page::render(StatusCode::OK, &page))
 }
 
@@ -74,6 +77,13 @@ async fn list(
 #[derive(Deserialize)]
 pub(super) struct PageQuery {
     pub(super) after: Option<String>,
+}
+
+impl PageQuery {
+    /// The query of the same page after something was done on it.
+    pub(super) fn with(&self, done: &str) -> String {
+        page::query(&[("after", self.after.as_deref().unwrap_or_default()), ("done", done)])
+    }
 }
 
 #[derive(Template)]
@@ -128,10 +138,14 @@ async fn create(
     let AccountForm { name, description } = form;
     let create = api::CreateServiceAccount { name: name.clone(), description: description.clone() };
     let done = app.create_service_account(&at.caller, at.place.id, &create).await;
-    page::answer(done, |account| at.path(&format!("service-accounts/{}?done=created", account.id)), async |errors| {
-        let page = edit_page(&app, &at, "Create service account", None);
-        Ok(EditPage { errors, name, description, ..page })
-    })
+    page::answer(
+        done,
+        |account| at.path(&format!("service-accounts/{}?done=created", account.id)),
+        async |errors| {
+            let page = edit_page(&app, &at, "Create service account", None);
+            Ok(EditPage { errors, name, description, ..page })
+        },
+    )
     .await
 }
 
@@ -181,11 +195,12 @@ async fn set_role(
     State(app): State<Arc<App>>,
     at: InWorkspace,
     ids: Ids,
+    Query(query): Query<PageQuery>,
     Form(form): Form<RoleForm>,
 ) -> Result<Response, PageError> {
     let change = api::UpdateServiceAccount { role: Some(form.role), ..api::UpdateServiceAccount::default() };
     update(&app, &at, &ids, change).await?;
-    Ok(page::go_to(&at.path("service-accounts?done=role")))
+    Ok(page::go_to(&at.path(&format!("service-accounts{}", query.with("role")))))
 }
 
 async fn disable(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
@@ -220,10 +235,14 @@ async fn edit(
         ..api::UpdateServiceAccount::default()
     };
     let done = app.update_service_account(&at.caller, at.place.id, id, &change).await;
-    page::answer(done, |_| at.path(&format!("service-accounts/{id}?done=saved")), async |errors| {
-        let page = edit_page(&app, &at, "Edit service account", Some(&account));
-        Ok(EditPage { errors, name, description, ..page })
-    })
+    page::answer(
+        done,
+        |_| at.path(&format!("service-accounts/{id}?done=saved")),
+        async |errors| {
+            let page = edit_page(&app, &at, "Edit service account", Some(&account));
+            Ok(EditPage { errors, name, description, ..page })
+        },
+    )
     .await
 }
 
@@ -238,6 +257,8 @@ pub(super) struct RemovePage {
     pub(super) what_dies: Vec<String>,
     pub(super) led: Vec<String>,
     pub(super) candidates: Vec<Candidate>,
+    /// A word to type first, which nobody types by mistake.
+    pub(super) confirm: Option<String>,
 }
 
 async fn delete_page(app: &App, at: &InWorkspace, id: ServiceAccountId) -> Result<RemovePage, PageError> {
@@ -253,12 +274,17 @@ async fn delete_page(app: &App, at: &InWorkspace, id: ServiceAccountId) -> Resul
         back,
         button: "Delete service account",
         what_dies: vec![
-            format!("{} of its API keys stop working at once and for good.", account.keys.live),
+            match account.keys.live {
+                0 => "It has no live API key.".to_owned(),
+                1 => "Its API key stops working at once and for good.".to_owned(),
+                live => format!("Its {live} live API keys stop working at once and for good."),
+            },
             format!("It leaves every project. The address {} is never used again.", account.email),
             "Its entries in the activity log stay.".to_owned(),
         ],
         led,
         candidates,
+        confirm: None,
     })
 }
 
@@ -287,8 +313,10 @@ async fn delete(
 ) -> Result<Response, PageError> {
     let id: ServiceAccountId = ids.parse("sa")?;
     let done = app.delete_service_account(&at.caller, at.place.id, id, form.successor()).await;
-    page::answer(done, |()| at.path("service-accounts?done=deleted"), async |errors| {
-        Ok(RemovePage { errors, ..delete_page(&app, &at, id).await? })
-    })
+    page::answer(
+        done,
+        |()| at.path("service-accounts?done=deleted"),
+        async |errors| Ok(RemovePage { errors, ..delete_page(&app, &at, id).await? }),
+    )
     .await
 }

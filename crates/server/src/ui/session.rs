@@ -15,7 +15,7 @@ use super::{
     routes::Pages,
     visit::{Form, SignedInVisitor, Visitor, clear_session_cookie, safe_next, welcome},
 };
-use crate::{App, app::SignIn};
+use crate::{App, AppError, app::SignIn};
 
 pub(super) fn router() -> Pages {
     Pages::default().get("/", start).get("/sign-in", show_sign_in).post("/sign-in", sign_in).post("/sign-out", sign_out)
@@ -75,7 +75,11 @@ async fn sign_in(
     match app.sign_in(sign_in).await {
         Ok(signed_in) => Ok(welcome(&app, &visitor, &signed_in, &next).await?),
         Err(error) => {
-            let errors = FormErrors::of(error)?;
+            let is_limited = matches!(error, AppError::RateLimited(_));
+            let mut errors = FormErrors::of(error)?;
+            if let (true, Some(general)) = (is_limited, &mut errors.general) {
+                general.push_str(" A browser in which you signed in before is let in meanwhile.");
+            }
             let shell = Shell::new(Some(&visitor), "Sign in", "");
             Ok(page::again(errors, |errors| SignInPage { shell, errors, email, next }))
         }
@@ -86,7 +90,12 @@ async fn sign_out(State(app): State<Arc<App>>, visitor: Visitor) -> Result<Respo
     if let Some(visit) = &visitor.visit {
         app.end_session(&visit.caller, None).await?;
     }
+    Ok(signed_out(&app))
+}
+
+/// The answer to somebody whose session is over.
+pub(super) fn signed_out(app: &App) -> Response {
     let mut response = page::go_to("/sign-in?done=signed-out");
-    clear_session_cookie(&app, &mut response);
-    Ok(response)
+    clear_session_cookie(app, &mut response);
+    response
 }

@@ -7,13 +7,14 @@ use axum::{
     extract::{Path, State},
     response::Response,
 };
-use domain::SessionId;
+use domain::{SessionId, principal::Credential};
 use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
     page::{self, FormErrors, PageError, Shell},
     routes::Pages,
+    session::signed_out,
     visit::{Form, SignedInVisitor, set_session_cookie},
 };
 use crate::{App, AppError, app::ListedSession};
@@ -75,7 +76,11 @@ async fn end_session(
     Path(session): Path<String>,
 ) -> Result<Response, PageError> {
     let session: SessionId = session.parse().map_err(|_| AppError::not_found())?;
+    let is_own = matches!(caller.principal().credential(), Credential::Session(own, _) if *own == session);
     app.end_session(&caller, Some(session)).await?;
+    if is_own {
+        return Ok(signed_out(&app));
+    }
     Ok(page::go_to("/profile?done=ended"))
 }
 
@@ -84,5 +89,5 @@ async fn end_other_sessions(
     SignedInVisitor { caller, .. }: SignedInVisitor,
 ) -> Result<Response, PageError> {
     app.end_other_sessions(&caller).await?;
-    Ok(page::go_to("/profile?done=ended"))
+    Ok(page::go_to("/profile?done=ended-others"))
 }

@@ -44,6 +44,8 @@ pub(super) struct Visitor {
     pub(super) device: Option<String>,
     /// The path and query that were asked for.
     pub(super) target: String,
+    /// The path and query of the page of ours that a form was on, as the browser says.
+    pub(super) came_from: Option<String>,
     /// A script asks, which takes JSON.
     pub(super) wants_json: bool,
     pub(super) now: Timestamp,
@@ -207,6 +209,7 @@ async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Opti
         browser: Browser { address, user_agent: text(header::USER_AGENT).to_owned() },
         device: cookie(&parts.headers, device_cookie(app)),
         target: target.path_and_query,
+        came_from: came_from(app, &parts.headers),
         wants_json: text(header::ACCEPT).starts_with("application/json"),
         now: app.now(),
     };
@@ -221,10 +224,11 @@ async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Opti
             let detail = format!("The form cannot be read: {}.", error.body_text());
             (AppError::BadRequest(detail).into(), Some(visitor.clone()))
         })?;
-        if let Some(visit) = &visitor.visit {
+        // Whoever signs in shows a password, and was on a page of ours: a session they have besides is another matter.
+        if let Some(visit) = visitor.visit.as_ref().filter(|_| parts.uri.path() != "/sign-in") {
             let shown = sent.iter().find(|(name, _)| name == "csrf").map_or("", |(_, value)| value);
             if !bool::from(shown.as_bytes().ct_eq(visit.csrf.as_bytes())) {
-                return Err((AppError::CrossSite.into(), Some(visitor)));
+                return Err((PageError::StaleForm(sent), Some(visitor)));
             }
         }
         fields = Some(sent);
@@ -305,6 +309,15 @@ pub(crate) fn is_from_our_pages(app: &App, headers: &HeaderMap, must_tell: bool)
         }
         None => site.is_some() || !must_tell,
     }
+}
+
+/// The path and query of the page that a request came from, where that is one of ours.
+fn came_from(app: &App, headers: &HeaderMap) -> Option<String> {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let referer = text(header::REFERER)?;
+    let own = text(header::HOST).filter(|host| is_loopback(host)).map(|host| format!("http://{host}"));
+    let path = referer.strip_prefix(&app.settings().public_url).or_else(|| referer.strip_prefix(&own?))?;
+    path.starts_with('/').then(|| path.to_owned())
 }
 
 /// Over HTTPS the prefix has browsers refuse the cookie from anybody but this very host. Plain HTTP is for loopback

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{extract::State, response::Response};
-use domain::principal::WorkspacePermission;
 use http::StatusCode;
 use serde::Deserialize;
 
@@ -14,11 +13,12 @@ use super::{
     service_account::{RemovePage, contact},
     visit::{Form, InWorkspace, SignedInVisitor},
 };
-use crate::{App, AppError};
+use crate::App;
 
 pub(super) fn router() -> Pages {
     Pages::default()
         .get("/workspaces", list)
+        .get("/w/{slug}", enter)
         .get("/w/{slug}/general", show)
         .post("/w/{slug}/general", rename)
         .get("/w/{slug}/delete", show_delete)
@@ -78,35 +78,67 @@ async fn rename(
 ) -> Result<Response, PageError> {
     let RenameForm { name } = form;
     let done = app.update_workspace(&at.caller, at.place.id, api::UpdateWorkspace { name: Some(name.clone()) }).await;
-    page::answer(done, |_| at.path("general?done=saved"), async |errors| {
-        Ok(General { errors, name, ..general(&app, &at).await? })
-    })
+    page::answer(
+        done,
+        |_| at.path("general?done=saved"),
+        async |errors| Ok(General { errors, name, ..general(&app, &at).await? }),
+    )
     .await
 }
 
-fn delete_page(at: &InWorkspace) -> RemovePage {
-    RemovePage {
+async fn delete_page(app: &App, at: &InWorkspace) -> Result<RemovePage, PageError> {
+    let counts = app.count_in_workspace(&at.caller, at.place.id).await?;
+    let number = |count: u64, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+    Ok(RemovePage {
         shell: at.shell(format!("Delete {}", at.place.name), "general"),
         errors: FormErrors::default(),
         action: at.path("delete"),
         back: at.path("general"),
         button: "Delete workspace",
         what_dies: vec![
-            "Every project in it, every service account and all of their API keys are gone for good.".to_owned(),
-            "Nobody's key reaches anything here any more. Who is in no other workspace is signed out.".to_owned(),
+            format!(
+                "{}, {} and {} of those are gone for good.",
+                number(counts.projects, "project"),
+                number(counts.service_accounts, "service account"),
+                number(counts.service_account_keys, "API key"),
+            ),
+            format!(
+                "The keys of its {} reach nothing here any more. Who is in no other workspace is signed out.",
+                number(counts.members, "member")
+            ),
             format!("The slug {} is never used again.", at.place.slug),
         ],
         led: Vec::new(),
         candidates: Vec::new(),
+        confirm: Some(at.place.slug.clone()),
+    })
+}
+
+async fn show_delete(State(app): State<Arc<App>>, at: InWorkspace) -> Result<Response, PageError> {
+    Ok(page::render(StatusCode::OK, &delete_page(&app, &at).await?))
+}
+
+#[derive(Deserialize)]
+struct DeleteForm {
+    #[serde(default)]
+    confirm: String,
+}
+
+async fn delete(
+    State(app): State<Arc<App>>,
+    at: InWorkspace,
+    Form(form): Form<DeleteForm>,
+) -> Result<Response, PageError> {
+    let page = delete_page(&app, &at).await?;
+    if form.confirm.trim() != at.place.slug {
+        let errors = FormErrors::at("confirm", "This is not the slug of the workspace. Nothing was deleted.");
+        return Ok(page::again(errors, |errors| RemovePage { errors, ..page }));
     }
-}
-
-async fn show_delete(at: InWorkspace) -> Result<Response, PageError> {
-    at.caller.principal().authorize(WorkspacePermission::Delete, at.place.id).map_err(AppError::from)?;
-    Ok(page::render(StatusCode::OK, &delete_page(&at)))
-}
-
-async fn delete(State(app): State<Arc<App>>, at: InWorkspace) -> Result<Response, PageError> {
     app.delete_workspace(&at.caller, at.place.id).await?;
     Ok(page::go_to("/workspaces?done=deleted"))
+}
+
+/// The short address of a workspace.
+async fn enter(at: InWorkspace) -> Response {
+    page::go_to(&at.path("projects"))
 }

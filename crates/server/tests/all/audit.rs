@@ -135,7 +135,9 @@ async fn events_are_found_by_who_key_action_and_time() {
     assert_eq!(who(format!("{action}&from={between}")).await, *slice::from_ref(&ada.id));
     assert_eq!(who(format!("{action}&to={between}")).await, *slice::from_ref(&max.id));
     assert!(who("principal=host".to_owned()).await.iter().all(|who| who == "host"));
-    for bad in ["principal=max", "principal=max@", "key=usr_x", "key=SHA256:x", "from=yesterday", "colour=red", "after=evt"] {
+    for bad in
+        ["principal=max", "principal=max@", "key=usr_x", "key=SHA256:x", "from=yesterday", "colour=red", "after=evt"]
+    {
         let path = format!("{at}/audit-events?{bad}");
         test.get(&path).by(&ada.key).send().await.expect_problem(400, "invalid_request");
     }

@@ -3,7 +3,7 @@
 use domain::Clock as _;
 
 use crate::{
-    support::TestApp,
+    support::{HOST, TestApp},
     ui_support::{Browser, PASSWORD, create_user},
 };
 
@@ -38,7 +38,7 @@ async fn an_admin_makes_a_service_account_gives_it_a_key_and_then_a_role() {
     ada.submit(&format!("{account}/disable"), &[]).await.sees("Disabled.");
     test.get("/api/v1/me").by(&key).send().await.expect_problem(401, "unauthenticated");
     ada.submit(&format!("{account}/enable"), &[]).await;
-    ada.open(&format!("{account}/delete")).await.sees("1 of its API keys stop working");
+    ada.open(&format!("{account}/delete")).await.sees("Its API key stops working");
     ada.submit(&format!("{account}/delete"), &[]).await.sees("No service accounts yet");
 }
 
@@ -50,7 +50,7 @@ async fn a_person_pastes_pauses_and_revokes_a_key_of_their_own() {
     ada.open("/profile/api-keys/new").await.sees("Create");
     let key = test.new_key();
     let fields = [("title", "laptop"), ("public_key", key.openssh.as_str()), ("expires", "2026-01-10")];
-    ada.submit("/profile/api-keys", &fields).await.sees("laptop").sees(&key.fingerprint).sees("in 8 days");
+    ada.submit("/profile/api-keys", &fields).await.sees("laptop").sees(&key.fingerprint).sees("in 9 days");
     let page = ada.link("/profile/api-keys/key_");
     ada.open(&page).await.sees("active");
     ada.submit(&format!("{page}/disable"), &[]).await.sees("state disabled");
@@ -155,13 +155,22 @@ async fn the_operator_creates_workspaces_and_users_and_raises_quotas() {
     let first = [("name", "Acme"), ("slug", "acme"), ("admin_email", "ada@example.com")];
     olga.submit(path, &first).await.sees("Send this link to the first admin").sees("/invitations/");
     olga.submit(path, &first).await.sees("never used again");
-    let ws = olga.link("/operator/workspaces/ws_");
+    let ws = format!("{path}/{}/quotas", olga.link("/operator/workspaces/ws_").split('/').nth(3).expect("an id"));
     let quotas = [("service_accounts", "7"), ("keys_per_service_account", "6"), ("keys_per_user", "30")];
     olga.submit(&ws, &quotas).await.sees("The quotas are set.").sees("value=\"7\"");
 
     olga.open("/operator/users").await;
     let user = [("email", "bob@example.com"), ("name", "Bob"), ("password", PASSWORD)];
     olga.submit("/operator/users", &user).await.sees("bob@example.com");
+    let bob_id = test.app.find_user_by_email(&server::app::Caller::host(), "bob@example.com").await.unwrap().id;
+    let password = format!("/operator/users/{bob_id}/password");
+    olga.open(&password).await.sees("bob@example.com");
+    olga.submit(&password, &[("password", "bob@example.com")]).await.sees("little more than your name or email");
+    olga.submit(&password, &[("password", "seven violet tractors hum")]).await.sees("The password is set");
+    let mut bob = Browser::new(&test);
+    bob.open("/sign-in").await;
+    bob.submit("/sign-in", &[("email", "bob@example.com"), ("password", "seven violet tractors hum")]).await;
+    assert!(bob.has_session());
     olga.open("/operator/system").await.sees("ready").sees("keyward/");
 }
 
@@ -173,7 +182,10 @@ async fn activity_is_filtered_and_taken_away() {
     ada.submit("/w/acme/projects", &[("title", "=cmd|' /C calc'!A0"), ("description", "")]).await;
     ada.open("/w/acme/activity").await.sees("project.create").sees("workspace.create").sees("ada@example.com");
     ada.open("/w/acme/activity?action=project.create").await.sees("project.create").sees_not(">workspace.create<");
-    ada.open("/w/acme/activity?principal=ada@example.com").await.sees(">project.create<").sees_not(">workspace.create<");
+    ada.open("/w/acme/activity?principal=ada@example.com")
+        .await
+        .sees(">project.create<")
+        .sees_not(">workspace.create<");
     ada.open("/w/acme/activity?principal=who@example.com").await.sees("Nothing matches");
     ada.open("/w/acme/activity?from=nonsense").await;
     assert_eq!(ada.status, 400);
@@ -203,4 +215,85 @@ async fn a_workspace_is_renamed_and_a_password_changed() {
     ada.sees("Your password is changed.");
     other.open("/profile").await;
     assert_eq!(other.path, "/sign-in?next=/profile", "the other session has ended");
+}
+
+#[tokio::test]
+async fn a_first_admin_whose_link_was_lost_is_named_again() {
+    let test = TestApp::new().await;
+    let mut olga = Browser::signed_in(&test, "olga", true).await;
+    let create = [("name", "Acme"), ("slug", "acme"), ("admin_email", "ada@example.com")];
+    olga.open("/operator/workspaces").await.submit("/operator/workspaces", &create).await;
+    let lost = olga.link(&format!("http://{HOST}/invitations/"));
+    olga.open("/operator/workspaces").await.sees("Nobody is its admin yet");
+    let form = olga.link("/operator/workspaces/ws_");
+    olga.submit(&form, &[("admin_email", "nonsense")]).await.sees("This is not an email address");
+    olga.submit(&form, &[("admin_email", "ada@example.com")]).await;
+    let again = olga.link(&format!("http://{HOST}/invitations/"));
+    let path = |link: &str| link.strip_prefix(&format!("http://{HOST}")).expect("our own origin").to_owned();
+    Browser::new(&test).open(&path(&lost)).await.sees("This invitation is over");
+    let mut ada = Browser::new(&test);
+    let again = path(&again);
+    ada.open(&again).await.submit(&again, &[("name", "Ada"), ("password", PASSWORD)]).await.sees("Welcome.");
+    olga.open("/operator/workspaces").await.sees_not("Nobody is its admin yet");
+    olga.submit(&form, &[("admin_email", "eve@example.com")]).await.sees("has an admin, who invites others");
+    assert_eq!(olga.status, 409);
+}
+
+#[tokio::test]
+async fn a_workspace_is_deleted_by_who_types_its_slug() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/w/acme/projects/new").await;
+    ada.submit("/w/acme/projects", &[("title", "Maps"), ("description", "")]).await;
+    ada.open("/w/acme/delete").await.sees("1 project, 0 service accounts and 0 API keys").sees("1 member ");
+    ada.submit("/w/acme/delete", &[("confirm", "acne")]).await.sees("Nothing was deleted.");
+    assert_eq!(ada.status, 400);
+    ada.open("/w/acme/projects").await.sees("Maps");
+    ada.open("/w/acme/delete").await.submit("/w/acme/delete", &[("confirm", "acme")]).await;
+    ada.open("/w/acme/projects").await.sees_not("Maps");
+    assert!(ada.path.starts_with("/sign-in"), "who is in no workspace any more is signed out");
+}
+
+#[tokio::test]
+async fn who_is_disabled_is_told_and_takes_nothing_over() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    let caller = server::app::Caller::host();
+    let ws = test.app.find_workspace_by_slug(&caller, "acme").await.unwrap().id;
+    let invite = api::CreateInvitations { emails: vec!["bob@example.com".into()], role: domain::role::Role::Member };
+    let token = test.app.create_invitations(&caller, ws, &invite).await.unwrap().items.remove(0).token;
+    let accept = api::AcceptInvitation { token, name: Some("Bob".into()), password: Some(PASSWORD.into()) };
+    test.app.accept_invitation(None, None, accept).await.unwrap();
+    ada.open("/w/acme/projects/new").await;
+    ada.submit("/w/acme/projects", &[("title", "Maps"), ("description", "")]).await.sees("Bob (bob@example.com)");
+    let project = ada.path.clone();
+    let bob = test.app.find_user_by_email(&caller, "bob@example.com").await.unwrap().id;
+    let update = api::UpdateUser { disabled: Some(true), ..api::UpdateUser::default() };
+    test.app.update_user(&caller, bob, update).await.unwrap();
+    ada.open(&project).await.sees_not("Bob (bob@example.com)");
+    ada.open("/w/acme/members").await.sees("state disabled");
+}
+
+#[tokio::test]
+async fn after_something_on_the_second_page_of_a_list_one_is_on_the_second_page() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    let caller = server::app::Caller::host();
+    let ws = test.app.find_workspace_by_slug(&caller, "acme").await.unwrap().id;
+    let quotas = api::UpdateQuotas { service_accounts: Some(51), ..api::UpdateQuotas::default() };
+    test.app.update_quotas(&caller, ws, quotas).await.unwrap();
+    for number in 0..51 {
+        let create = api::CreateServiceAccount { name: format!("bot-{number}"), description: String::new() };
+        test.app.create_service_account(&caller, ws, &create).await.unwrap();
+    }
+    // The limit is reached by all, not by those of a page.
+    ada.open("/w/acme/service-accounts").await.sees("51 of 51 in use").sees("The limit of 51 is reached.");
+    let next = ada.link("/w/acme/service-accounts?after=");
+    ada.open(&next).await.sees("51 of 51 in use");
+    let last = ada.link("/w/acme/service-accounts/sa_");
+    let (_, query) = next.split_once('?').expect("a query");
+    let form = format!("{last}/role?{query}");
+    ada.sees(&format!("action=\"{form}\""));
+    ada.submit(&form, &[("role", "admin")]).await.sees("The role is applied.").sees(&format!("\"{last}\""));
+    assert_eq!(ada.path, format!("{next}&done=role"));
 }

@@ -274,3 +274,89 @@ async fn a_style_sheet_is_sent_once() {
     let again = browser.request("GET", "/static/app.css").header("if-none-match", &tag).send().await;
     assert_eq!((again.status.as_u16(), again.bytes.len()), (304, 0));
 }
+
+#[tokio::test]
+async fn an_address_that_was_mistyped_or_shortened_leads_to_a_page() {
+    let test = TestApp::new().await;
+    let ada = Browser::admin_of(&test, "acme", "ada").await;
+    let ask = async |path: &str| {
+        let typed = ada.request("GET", path).header("sec-fetch-site", "none");
+        typed.header("accept", "text/html,application/xhtml+xml,*/*;q=0.8").send().await
+    };
+    for path in ["/nonsense", "/w/acme/nonsense", "/w/acme/members/"] {
+        let answer = ask(path).await;
+        let page = String::from_utf8(answer.bytes.clone()).unwrap();
+        if path.ends_with('/') {
+            assert_eq!((answer.status.as_u16(), answer.header("location")), (303, "/w/acme/members"));
+            continue;
+        }
+        assert_eq!(answer.status, 404, "{path}");
+        assert!(page.contains("There is no such page.") && page.contains("aria-label=\"Your account\""), "{page}");
+        assert_eq!(page.contains("aria-label=\"Workspace\""), path.starts_with("/w/acme"), "{page}");
+        assert!(answer.headers.contains_key("content-security-policy"));
+    }
+    for (path, leads_to) in [
+        ("/w/acme", "/w/acme/projects"),
+        ("/operator", "/operator/workspaces"),
+        ("/profile/password", "/profile"),
+        ("/w/acme/members/usr_1/role", "/w/acme/members"),
+    ] {
+        assert_eq!(ask(path).await.header("location"), leads_to, "{path}");
+    }
+    // Of programs, and of what programs read, nothing changes.
+    assert_eq!(ask("/api/v1/openapi.json").await.status, 200);
+    assert_eq!(ask("/api/v1/nothing").await.code(), "not_found");
+    let elsewhere = ada.request("GET", "/api/v1/me").header("sec-fetch-site", "cross-site").send().await;
+    elsewhere.expect_problem(403, "forbidden");
+}
+
+#[tokio::test]
+async fn a_form_from_before_another_sign_in_is_sent_once_more_by_hand() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/w/acme/projects/new").await;
+    let stale = ada.csrf();
+    ada.open("/sign-in").await;
+    let fields = [("csrf", stale.as_str()), ("email", "ada@example.com"), ("password", PASSWORD)];
+    let answer = ada.form("/sign-in", &fields).send().await;
+    assert_eq!(answer.status, 303, "a sign-in page that was open all the while still signs in");
+    ada.keep_cookies(&answer);
+
+    let form = [("csrf", stale.as_str()), ("title", "Maps"), ("description", "<of> Europe")];
+    let back = format!("http://{HOST}/w/acme/projects/new");
+    let answer = ada.form("/w/acme/projects", &form).header("referer", &back).send().await;
+    assert_eq!(answer.status, 403);
+    ada.page = String::from_utf8(answer.bytes).unwrap();
+    ada.sees("nothing was changed")
+        .sees("value=\"Maps\"")
+        .sees("&#60;of&#62; Europe")
+        .sees("href=\"/w/acme/projects/new\"");
+    assert_ne!(ada.csrf(), stale);
+    ada.submit("/w/acme/projects", &form[1..]).await.sees("Created.");
+
+    // A password is not sent back.
+    let form = [("csrf", stale.as_str()), ("current_password", PASSWORD), ("password", "seven violet tractors hum")];
+    let answer = ada.form("/profile/password", &form).send().await;
+    assert_eq!(answer.status, 403);
+    assert!(!String::from_utf8(answer.bytes).unwrap().contains(PASSWORD));
+}
+
+#[tokio::test]
+async fn whoever_is_signed_out_meanwhile_is_told_and_comes_back_to_their_form() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/w/acme/projects/new").await;
+    let token = ada.csrf();
+    ada.submit("/sign-out", &[]).await;
+    let form = [("csrf", token.as_str()), ("title", "Maps"), ("description", "")];
+    for (referer, next) in [
+        (format!("http://{HOST}/w/acme/projects/new"), "next=/w/acme/projects/new&"),
+        ("https://evil.example/x".to_owned(), ""),
+        (format!("http://{HOST}.evil.example/x"), ""),
+        (format!("http://{HOST}//evil.example/x"), ""),
+    ] {
+        let answer = ada.form("/w/acme/projects", &form).header("referer", &referer).send().await;
+        assert_eq!(answer.header("location"), format!("/sign-in?{next}done=session-ended"), "{referer}");
+    }
+    ada.open("/sign-in?done=session-ended").await.sees("Your session has ended, and nothing was changed.");
+}
