@@ -108,7 +108,9 @@ class Proxy:
     def wait_for_commit(self):
         """Returns once the armed commit has come by."""
         while not self.has_committed:
-            self.has_committed |= self.process.stdout.readline().strip() == "commit"
+            if not (line := self.process.stdout.readline()):
+                raise SystemExit("the proxy is gone")
+            self.has_committed |= line.strip() == "commit"
         self.has_committed = False
 
     @property

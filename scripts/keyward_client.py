@@ -18,10 +18,10 @@ def b64(data):
 
 
 class Key:
-    """An Ed25519 key pair."""
+    """An Ed25519 key pair: a new one, or that of these 32 bytes."""
 
-    def __init__(self):
-        self.private = Ed25519PrivateKey.generate()
+    def __init__(self, secret=None):
+        self.private = Ed25519PrivateKey.generate() if secret is None else Ed25519PrivateKey.from_private_bytes(secret)
         raw = self.private.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
         kind = b"ssh-ed25519"
         blob = struct.pack(">I", len(kind)) + kind + struct.pack(">I", len(raw)) + raw
@@ -29,17 +29,23 @@ class Key:
         self.openssh = f"ssh-ed25519 {b64(blob)}"
         self.fingerprint = "SHA256:" + b64(hashlib.sha256(blob).digest()).rstrip("=")
 
+    @property
+    def secret(self):
+        """The 32 bytes of the private half, for another process."""
+        return self.private.private_bytes_raw()
+
 
 class Client:
-    """One connection to a server, and one key. Where several servers answer for one authority, `address` names which."""
+    """One connection to a server, and one key. Where several servers answer for one authority, `address` names which. A server
+    whose wall clock is off takes what was signed so many seconds `ahead` of this machine's."""
 
-    def __init__(self, authority, key, address=None, timeout=15):
-        self.authority, self.key = authority, key
+    def __init__(self, authority, key, address=None, timeout=15, ahead=0):
+        self.authority, self.key, self.ahead = authority, key, ahead
         self.connection = http.client.HTTPConnection(address or authority, timeout=timeout)
 
     def sign(self, method, target, body):
         """The headers of a signed request."""
-        now = int(time.time())
+        now = int(time.time()) + self.ahead
         nonce = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
         covered = '"@method" "@authority" "@target-uri"'
         base = f'"@method": {method}\n"@authority": {self.authority}\n"@target-uri": http://{self.authority}{target}\n'
@@ -67,7 +73,9 @@ class Client:
         self.connection.request(method, target, body=body or None, headers=headers)
         answer = self.connection.getresponse()
         text, self.headers = answer.read(), answer.headers
-        return answer.status, json.loads(text) if text else None
+        # What is between client and server may answer, too, in a language of its own.
+        is_json = "json" in self.headers.get("Content-Type", "")
+        return answer.status, json.loads(text) if text and is_json else None
 
     def list(self, target):
         """All things of a paged list."""

@@ -1,21 +1,34 @@
 """Keyward nodes on one database, for the experiments beside this. All answer for one authority, as behind a load balancer, so
 that what was signed once can be sent to each."""
 
+import os
 import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+from keyward_client import Client
+from wall_clock import WallClock
+
 AUTHORITY = "127.0.0.1:8080"
 
 
-def run(binary, *arguments):
-    """Runs a command on the host to its end."""
+def program(path):
+    """The whole path of a built `keyward`; where there is none, the script ends and says what to do."""
+    found = Path(path).resolve()
+    if not (found.is_file() and os.access(found, os.X_OK)):
+        sys.exit(f"There is no program {path}: build it with `cargo build`, or name one with --binary")
+    return str(found)
+
+
+def run(binary, *arguments, fails=False):
+    """Runs a command on the host to its end, and tells what it printed; where it has to fail, why."""
     done = subprocess.run([binary, *map(str, arguments)], capture_output=True, text=True, timeout=120)
-    if done.returncode != 0:
-        sys.exit(f"keyward {' '.join(map(str, arguments))} failed: {done.stderr or done.stdout}")
-    return done.stdout
+    if (done.returncode != 0) != fails:
+        how = "did not fail" if fails else "failed"
+        sys.exit(f"keyward {' '.join(map(str, arguments))} {how}: {done.stderr or done.stdout}")
+    return done.stdout + done.stderr if fails else done.stdout
 
 
 class Installation:
@@ -23,6 +36,9 @@ class Installation:
 
     def __init__(self, binary, directory, database_url, key):
         self.binary, self.directory, self.database_url = binary, Path(directory), database_url
+        # An experiment asks more often than any client.
+        self.configuration = self.data("keyward.toml")
+        self.configuration.write_text("[rate_limits]\nper_address = 0\nper_key = 0\n")
         home = self.data("host")
         home.mkdir()
         (self.directory / "id.pub").write_text(key.openssh + "\n")
@@ -35,25 +51,39 @@ class Installation:
     def data(self, name):
         return self.directory / name
 
+    def lend_key(self, name):
+        """Makes a data directory with the installation's key in it, which every node and every command needs."""
+        data = self.data(name)
+        data.mkdir()
+        (data / "installation.key").write_bytes((self.data("host") / "installation.key").read_bytes())
+        (data / "installation.key").chmod(0o600)
+        return data
+
 
 class Node:
-    """A server of an installation. It can be killed and started again."""
+    """A server of an installation. It can be killed and started again, by another binary too, and its wall clock be moved.
+    With `serves`, it listens there at each start; without, at a free port of 127.0.0.1."""
 
-    def __init__(self, installation, name, database_url, lease=2):
+    def __init__(self, installation, name, database_url, lease=2, serves="127.0.0.1:0"):
         self.installation, self.name, self.database_url, self.lease = installation, name, database_url, lease
-        data = installation.data(name)
-        data.mkdir()
-        # Every node holds the installation's key.
-        (data / "installation.key").write_bytes((installation.data("host") / "installation.key").read_bytes())
-        (data / "installation.key").chmod(0o600)
-        self.log = open(data / "log", "a")
+        self.binary, self.serves = installation.binary, serves
+        self.log = open(installation.lend_key(name) / "log", "a")
         self.start()
 
     def start(self):
-        command = [self.installation.binary, "serve", "--data", self.installation.data(self.name), "--listen", "127.0.0.1:0"]
+        command = [self.binary, "serve", "--data", self.installation.data(self.name), "--listen", self.serves]
+        # Its wall clock, where that was moved, and the seconds that it is ahead.
+        self.wall_clock, self.ahead = None, 0
         self.process = subprocess.Popen(
             [*command, "--public-url", f"http://{AUTHORITY}"],
-            env={"KEYWARD_DATABASE_URL": self.database_url, "KEYWARD_LEASE": str(self.lease), "PATH": "/usr/bin:/bin"},
+            env={
+                "KEYWARD_CONFIG": str(self.installation.configuration),
+                "KEYWARD_DATABASE_URL": self.database_url,
+                "KEYWARD_LEASE": str(self.lease),
+                # A line for each of a million requests fills a disk.
+                "KEYWARD_LOG": "warn",
+                "PATH": "/usr/bin:/bin",
+            },
             stdout=subprocess.PIPE,
             stderr=self.log,
             text=True,
@@ -63,6 +93,16 @@ class Node:
                 self.address = found[1]
                 return
         sys.exit(f"node {self.name} did not start: {(self.installation.data(self.name) / 'log').read_text()[-2000:]}")
+
+    def client(self, key, timeout=20):
+        """Who signs with this key for this node, by its idea of the time."""
+        return Client(AUTHORITY, key, self.address, timeout, self.ahead)
+
+    def move_wall_clock(self, seconds):
+        """Sets it so many seconds ahead of the true time, or behind."""
+        self.wall_clock = self.wall_clock or WallClock(self.process.pid)
+        self.wall_clock.move(seconds)
+        self.ahead = seconds
 
     def signal(self, number):
         self.process.send_signal(number)

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 NOBODY = 65534
@@ -22,9 +23,11 @@ def programs():
 
 
 class Cluster:
-    """A running server. As a context manager, it is stopped and removed at the end."""
+    """A running server. As a context manager, it is stopped and removed at the end.
 
-    def __init__(self, settings=(), copy_of=None):
+    A copy of another one, made by pg_basebackup while that runs, is its standby; or a `backup`, which is not started yet."""
+
+    def __init__(self, settings=(), copy_of=None, backup=False):
         self.programs = programs()
         self.directory = Path(tempfile.mkdtemp(prefix="kw-pg-"))
         if os.geteuid() == 0:
@@ -35,8 +38,10 @@ class Cluster:
             self.run("initdb", "-D", self.data, "-U", "keyward", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
         else:
             # -R makes it a standby of the other one.
-            self.run("pg_basebackup", "-D", self.data, "-h", copy_of.directory, "-U", "keyward", "-R", "-X", "stream", "-c", "fast")
-        self.start()
+            standby = [] if backup else ["-R"]
+            self.run("pg_basebackup", "-D", self.data, "-h", copy_of.directory, "-U", "keyward", "-X", "stream", "-c", "fast", *standby)
+        if not backup:
+            self.start()
 
     def run(self, program, *arguments, check=True):
         """Runs one of PostgreSQL's programs, and tells what it printed."""
@@ -71,6 +76,16 @@ class Cluster:
     def promote(self):
         self.control("promote")
 
+    def require_standby(self):
+        """From now on a change is one only once a standby has it, too. Returns when there is such a standby."""
+        self.query("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        self.query("SELECT pg_reload_conf()")
+        for _ in range(600):
+            if self.query("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'"):
+                return
+            time.sleep(0.05)
+        raise SystemExit("no standby came up within 30 s")
+
     def query(self, sql):
         return self.run("psql", "-h", self.directory, "-U", "keyward", "-d", "postgres", "-AtXc", sql).strip()
 
@@ -87,5 +102,9 @@ class Cluster:
         return self
 
     def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Stops and removes it; a second time, nothing."""
         self.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
