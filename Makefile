@@ -1,5 +1,5 @@
 # One command a purpose. `make test` is what has to pass; it installs what is missing first.
-.PHONY: test setup lint unit e2e package-test screenshots deny bench
+.PHONY: test setup lint unit upgrade e2e package-test screenshots deny bench
 
 # What servers do, once more on PostgreSQL. Left out are rooms that ask the store little and would take minutes.
 ON_POSTGRES = --skip access --skip model --skip proxies --skip encord --skip threats_secrets --skip ui_
@@ -7,7 +7,7 @@ ON_POSTGRES = --skip access --skip model --skip proxies --skip encord --skip thr
 # One profile for everything that is tested, the server included.
 CARGO ?= cargo
 
-test: setup lint deny unit package-test e2e
+test: setup lint deny unit upgrade package-test e2e
 
 setup:
 	./scripts/setup
@@ -22,6 +22,13 @@ deny:
 unit:
 	$(CARGO) test --workspace --locked
 	KEYWARD_TEST_ENGINE=postgres $(CARGO) test --package server --test all --locked -- $(ON_POSTGRES)
+
+# Nodes of the format before are replaced under load. What is built for it goes by the name of the present program, which the
+# next line puts back.
+upgrade:
+	./scripts/build-before
+	$(CARGO) test --workspace --locked --no-run
+	.venv/bin/python scripts/upgrade --before target/before/keyward --rounds 1
 
 # The pages, in a real browser against the real server. The build is the one of `unit`: others would be a second one.
 e2e:

@@ -62,11 +62,12 @@ class Installation:
 
 class Node:
     """A server of an installation. It can be killed and started again, by another binary too, and its wall clock be moved.
-    With `serves`, it listens there at each start; without, at a free port of 127.0.0.1."""
+    With `serves`, it listens there at each start; without, at a free port of 127.0.0.1. It goes on answering for `drain` seconds
+    once it was told to stop."""
 
-    def __init__(self, installation, name, database_url, lease=2, serves="127.0.0.1:0"):
+    def __init__(self, installation, name, database_url, lease=2, serves="127.0.0.1:0", drain=0):
         self.installation, self.name, self.database_url, self.lease = installation, name, database_url, lease
-        self.binary, self.serves = installation.binary, serves
+        self.binary, self.serves, self.drain = installation.binary, serves, drain
         self.log = open(installation.lend_key(name) / "log", "a")
         self.start()
 
@@ -79,6 +80,7 @@ class Node:
             env={
                 "KEYWARD_CONFIG": str(self.installation.configuration),
                 "KEYWARD_DATABASE_URL": self.database_url,
+                "KEYWARD_DRAIN": str(self.drain),
                 "KEYWARD_LEASE": str(self.lease),
                 # A line for each of a million requests fills a disk.
                 "KEYWARD_LOG": "warn",

@@ -38,6 +38,11 @@ fn a_signed_write_that_is_sent_to_all_nodes_happens_once() {
 }
 
 #[test]
+fn a_backup_of_postgresql_comes_back_without_what_was_revoked_since() {
+    passes("backup-restore-postgres", &[]);
+}
+
+#[test]
 fn reads_outlive_the_database_by_a_lease_and_all_comes_back() {
     passes("outage", &["--rounds", "1"]);
 }
