@@ -12,7 +12,6 @@ use crate::{
     connection::ConnectionArguments,
     failure::{Failure, Outcome},
     host::{Missing, on_host},
-    member::find_principal,
     output,
     workspace::WorkspaceArguments,
 };
@@ -40,13 +39,17 @@ pub(crate) enum Audit {
 #[command(after_help = "\
 Examples:
   keyward audit verify --data /var/lib/keyward
-  keyward audit verify --data /var/lib/keyward --checkpoint checkpoint.txt")]
+  keyward audit verify --data /var/lib/keyward --checkpoint checkpoint.txt
+  keyward audit verify --checkpoint old.txt --installation-key keyward-data/installation.key.old-1a2b3c4d")]
 pub(crate) struct Verify {
     #[command(flatten)]
     installation: InstallationArguments,
     /// A checkpoint of this log, as `keyward audit checkpoint` printed it
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
+    /// The key that signed the checkpoint, where it was replaced since
+    #[arg(long, value_name = "FILE", requires = "checkpoint")]
+    installation_key: Option<PathBuf>,
 }
 
 /// Print size and root of the log as a signed note (C2SP tlog-checkpoint), to be kept elsewhere
@@ -115,7 +118,7 @@ impl Verify {
             })?),
         };
         let report = on_host(&self.installation, Missing::Refuse, async |app, host| {
-            Ok(app.verify_audit_log(host, note.as_deref()).await?)
+            Ok(app.verify_audit_log(host, note.as_deref(), self.installation_key.as_deref()).await?)
         })
         .await?;
         for finding in &report.findings {
@@ -181,12 +184,8 @@ impl List {
     async fn read_from_server(&self) -> Outcome<Page<AuditEvent>> {
         let api = self.connection.api()?;
         let place = WorkspaceArguments { workspace: self.workspace.clone() }.find(&api).await?;
-        let principal = match self.principal.as_deref() {
-            Some(name) if name.contains('@') => Some(find_principal(&api, &place, name).await?.id.to_string()),
-            other => other.map(str::to_owned),
-        };
         let query = query([
-            ("principal", principal),
+            ("principal", self.principal.clone()),
             ("key", self.with_key.clone()),
             ("action", self.action.clone()),
             ("from", self.from.map(|from| from.to_string())),

@@ -21,7 +21,7 @@ use crate::{
 
 /// Write a backup of the database into a new file, also while a server runs
 ///
-/// The installation's key is not in it: it never changes, so keep a copy of `installation.key` elsewhere, once.
+/// The installation's key is not in it: keep a copy of `installation.key` elsewhere, and another one whenever it was replaced.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -182,7 +182,7 @@ async fn finish(configuration: &Configuration, database: &Path, key: PathBuf) ->
 
 async fn verify_and_finish(app: &App) -> Outcome<u64> {
     let host = Caller::host();
-    let report = app.verify_audit_log(&host, None).await?;
+    let report = app.verify_audit_log(&host, None, None).await?;
     if let Some(finding) = report.findings.first() {
         return Err(Failure::new(format!(
             "the backup's audit log does not verify, so nothing was restored: {finding}. Take another backup."

@@ -132,7 +132,7 @@ impl Doctor {
     async fn check_installation(&self, report: &mut Report, is_embedded: bool) {
         let looked = on_host(&self.installation, Missing::Refuse, async |app, host| {
             let findings = show_progress("reading the whole database", app.check_integrity(host)).await?;
-            let audit = show_progress("verifying the audit log", app.verify_audit_log(host, None)).await?;
+            let audit = show_progress("verifying the audit log", app.verify_audit_log(host, None, None)).await?;
             let latest = Paging { after: None, limit: Some(1) };
             let latest = app.list_all_audit_events(host, &AuditFilter::default(), &latest).await?;
             Ok((findings, audit, latest.items.first().map(|event| event.at)))

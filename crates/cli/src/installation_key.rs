@@ -13,13 +13,15 @@ use crate::{
 
 /// Make another installation key, because the one before is lost or somebody else has seen it
 ///
-/// Bearer tokens end. Servers stop judging within their lease, until they were started again with the new key. The one before stays beside it as `installation.key.old`: checkpoints from before are signed with it.
+/// Bearer tokens end. Servers stop judging within their lease, until they were started again with the new key; those of a
+/// release that does not know this go on with the old one, so finish an upgrade first. The key of before stays beside the new one,
+/// as `installation.key.old-…`: checkpoints and backups from before need it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   keyward admin replace-installation-key --data /var/lib/keyward
-  systemctl restart keyward
-  scp -p /var/lib/keyward/installation.key node2:/var/lib/keyward/        where several nodes share a PostgreSQL")]
+  scp -p /var/lib/keyward/installation.key node2:/var/lib/keyward/        where several nodes share a PostgreSQL
+  systemctl restart keyward")]
 pub(crate) struct ReplaceInstallationKey {
     #[command(flatten)]
     installation: InstallationArguments,

@@ -45,6 +45,7 @@ use domain::{
     api_key::KeyState,
     principal::{Credential, IdentityRefusal, Principal},
 };
+use http::StatusCode;
 use serde::Serialize;
 use store::{Answer, Change, ReplayKey, Store, StoreError, StoreOptions, Version, node::Node};
 use tokio::{sync::Semaphore, task::JoinHandle};
@@ -523,11 +524,22 @@ impl App {
         self.confirm(caller, version, leases).await
     }
 
-    /// Says that there is no such thing to remove, once every node judges so: who hears it takes it for removed.
-    async fn refuse_as_gone<T>(&self, transaction: Transaction<'_>) -> Result<T, AppError> {
-        let Transaction { change, caller, leases, .. } = transaction;
-        self.settle(&caller, change, leases).await?;
-        Err(AppError::not_found())
+    /// Looks at the answer to what was to change something. One that changed nothing and tells what is goes out once every
+    /// node judges by that: who hears that a key is revoked or gone takes it for dead, and somebody else may just be
+    /// revoking it.
+    ///
+    /// # Errors
+    /// Nobody can tell who has taken it in.
+    pub(crate) async fn confirm_answer(&self, caller: &Caller, status: StatusCode) -> Result<(), AppError> {
+        let tells_what_is = status.is_success()
+            || status.is_redirection()
+            || matches!(status, StatusCode::NOT_FOUND | StatusCode::CONFLICT);
+        if !tells_what_is || caller.confirmation().is_some() {
+            return Ok(());
+        }
+        let leases = Leases::look(&self.store, self.clock.as_ref()).await?;
+        let change = self.store.begin_change(self.clock.now()).await?;
+        self.settle(caller, change, leases).await
     }
 
     /// Waits until every node judges by `version`, or cannot judge.

@@ -94,8 +94,12 @@ pub(crate) async fn create_if_missing(
 /// The file cannot be used, or holds another key than the installation's; the database does not answer.
 pub async fn open_key(store: &Store, path: &Path, random: &dyn Random) -> Result<InstallationKey, StoreError> {
     let known = find_installation(&mut *store.read().await?).await?.public_key;
-    // Each node's own key would make tokens that the others refuse.
-    let is_elsewhere = known.is_some() || store.is_shared() && store.current_version().await?.0 > 0;
+    // Each node's own key would make tokens that the others refuse, and a new one cannot verify what was signed before.
+    let is_elsewhere = known.is_some() || store.current_version().await?.0 > 0;
+    if known.is_some_and(|known| read_key(&unfinished_path(path)).is_ok_and(|key| key.public_key() == known)) {
+        // Somebody replaced the key, and did not come to this.
+        put_new_key_in_place(path)?;
+    }
     let key = if is_elsewhere { load_key(path)? } else { load_or_create_key(path, random)? };
     if known.is_none() {
         let mut upkeep = store.begin_upkeep().await?;
@@ -128,16 +132,16 @@ pub fn create_new_key(path: &Path, random: &dyn Random) -> Result<InstallationKe
     Ok(key)
 }
 
-/// Gives the name `path` to the new key of [`create_new_key`]. The one before is beside it, its name ending in `.old`: old
-/// checkpoints are signed with it.
+/// Gives the name `path` to the new key of [`create_new_key`]. The one before is beside it, under a name that has the start of
+/// its public half in hex: old checkpoints are signed with it.
 ///
 /// # Errors
 /// The directory cannot be written to.
 pub fn put_new_key_in_place(path: &Path) -> Result<(), StoreError> {
     let put = || {
-        match fs::rename(path, path.with_extension("key.old")) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        if let Ok(before) = read_key(path) {
+            let start: String = before.public_key()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+            fs::rename(path, path.with_extension(format!("key.old-{start}")))?;
         }
         fs::rename(unfinished_path(path), path)?;
         sync_directory_of(path)

@@ -141,7 +141,7 @@ pub struct Epoch(u64);
 pub async fn begin_epoch(upkeep: &mut Upkeep) -> Result<Epoch, StoreError> {
     let sql = "UPDATE installation SET replay_epoch = replay_epoch + 1 WHERE id = 1 RETURNING replay_epoch";
     let epoch = upkeep.fetch_one(sql, params![]).await?.count("replay_epoch")?;
-    // What nodes of the release before have kept is no older than this.
+    // What nodes of the release before have kept by now is at least as old as this epoch.
     upkeep.execute("UPDATE replays SET epoch = $1 WHERE epoch IS NULL", params![epoch.cast_signed() - 1]).await?;
     Ok(Epoch(epoch))
 }

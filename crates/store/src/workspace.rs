@@ -120,11 +120,12 @@ pub async fn count_in_workspace(connection: &mut Connection, id: WorkspaceId) ->
     })
 }
 
-/// Workspaces that nobody is an admin of.
+/// Workspaces that nobody is an admin of who is not disabled.
 pub async fn list_workspaces_without_admin(connection: &mut Connection) -> Result<Vec<WorkspaceId>, StoreError> {
     let sql = "SELECT id FROM workspaces WHERE deleted_at IS NULL AND NOT EXISTS
-                   (SELECT 1 FROM members WHERE members.workspace_id = workspaces.id AND members.role = $1)";
-    connection.fetch_all(sql, params![Role::Admin.as_str()]).await?.iter().map(|row| row.parse("id")).collect()
+                   (SELECT 1 FROM members JOIN users ON users.id = members.user_id
+                    WHERE members.workspace_id = workspaces.id AND members.role = $1 AND users.disabled = $2)";
+    connection.fetch_all(sql, params![Role::Admin.as_str(), false]).await?.iter().map(|row| row.parse("id")).collect()
 }
 
 /// Whether a slug is or was in use.

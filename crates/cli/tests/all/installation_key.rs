@@ -66,7 +66,21 @@ fn a_lost_key_is_replaced_and_what_was_signed_with_it_is_void() {
     // Once more, where there is a key: it stays beside the new one, for old checkpoints.
     let before = std::fs::read(home.file("keyward-data/installation.key")).expect("a key");
     assert_eq!(server.stop(), Some(0));
+    let checkpoint = home.run(&["audit", "checkpoint"]).ok();
+    home.write("checkpoint.txt", &checkpoint);
     home.run(&["admin", "replace-installation-key", "--yes"]).ok();
-    assert_eq!(std::fs::read(home.file("keyward-data/installation.key.old")).expect("the key of before"), before);
+    let old = std::fs::read_dir(home.file("keyward-data"))
+        .expect("the data directory")
+        .map(|entry| entry.expect("a file").path())
+        .find(|path| path.extension().is_some_and(|extension| extension.to_string_lossy().starts_with("old-")))
+        .expect("the key of before");
+    assert_eq!(std::fs::read(&old).expect("a key"), before);
+    let old = old.to_str().expect("UTF-8");
+    home.run(&["audit", "verify", "--checkpoint", "checkpoint.txt"]).refused();
+    home.run(&["audit", "verify", "--checkpoint", "checkpoint.txt", "--installation-key", old]).ok();
+
+    // Whoever is interrupted before the new key has its name finds it there.
+    home.tool("mv", &["keyward-data/installation.key", "keyward-data/installation.key.new"]);
+    home.tool("cp", &["-p", old, "keyward-data/installation.key"]);
     home.run(&["admin", "list-users"]).ok();
 }

@@ -471,12 +471,8 @@ impl App {
         self.write_uses().await?;
         let mut transaction = self.begin(caller).await?;
         let owner = authorize(&transaction.principal, owner, Access::Manage)?;
-        let root = match require_owner(&mut transaction.change, &owner).await {
-            Ok(()) => store::api_key::find_api_key(&mut transaction.change, owner.id, id).await?,
-            Err(AppError::Denied(Denied::NotFound)) => None,
-            Err(error) => return Err(error),
-        };
-        let Some(root) = root else { return self.refuse_as_gone(transaction).await };
+        require_owner(&mut transaction.change, &owner).await?;
+        let root = find(&mut transaction.change, &owner, id).await?;
         let mut waiting = vec![root];
         let mut seen = vec![id];
         while let Some(mut key) = waiting.pop() {
@@ -498,8 +494,7 @@ impl App {
             }
         }
         if transaction.events.is_empty() {
-            let Transaction { change, caller, leases, .. } = transaction;
-            return self.settle(&caller, change, leases).await;
+            return Ok(());
         }
         self.commit(transaction, 204, ()).await
     }

@@ -1,5 +1,7 @@
 //! Reading the audit log and its signed head.
 
+use std::path::Path;
+
 use domain::{
     ApiKeyId, AuditPrincipal, Fingerprint, Timestamp, WorkspaceId,
     id::IdError,
@@ -62,7 +64,8 @@ impl App {
         filter: &AuditFilter,
         paging: &Paging,
     ) -> Result<api::Page<api::AuditEvent>, AppError> {
-        let limit = paging.limit()?;
+        // Before anybody is looked up: what is wrong with a request does not depend on who there is.
+        let (limit, after) = (paging.limit()?, paging.after()?);
         let mut connection = self.store.read().await?;
         let (mut principal, mut key) = (None, None);
         if let Some(text) = &filter.principal {
@@ -84,7 +87,7 @@ impl App {
                 action: filter.action.clone(),
                 from: filter.from,
                 to: filter.to,
-                after: paging.after()?,
+                after,
             },
             u32::try_from(limit + 1).unwrap_or(u32::MAX),
         )
@@ -122,17 +125,27 @@ impl App {
     }
 
     /// Verifies the whole log, against a checkpoint (a signed note of [`sign_checkpoint`](Self::sign_checkpoint)) where
-    /// one is given. What is wrong with the log is in the report.
+    /// one is given, signed by the installation's key, or by the one in the file `old_key`. What is wrong with the log is in the
+    /// report.
     ///
     /// # Errors
     /// On the host only; the checkpoint is not one of this installation; the store does not answer.
-    pub async fn verify_audit_log(&self, caller: &Caller, checkpoint: Option<&str>) -> Result<VerifyReport, AppError> {
+    pub async fn verify_audit_log(
+        &self,
+        caller: &Caller,
+        checkpoint: Option<&str>,
+        old_key: Option<&Path>,
+    ) -> Result<VerifyReport, AppError> {
         require_host(caller)?;
         let mut connection = self.store.read().await?;
         let checkpoint = match checkpoint {
             Some(note) => {
                 let origin = store::installation::find_installation(&mut connection).await?.log_origin();
-                let key = self.installation_key.verifier_key(&origin).map_err(|e| AppError::Internal(e.to_string()))?;
+                let key = match old_key {
+                    Some(file) => store::installation::load_key(file)?,
+                    None => self.installation_key.clone(),
+                };
+                let key = key.verifier_key(&origin).map_err(|e| AppError::Internal(e.to_string()))?;
                 Some(key.open(note).map_err(|e| AppError::field("checkpoint", "malformed", e))?)
             }
             None => None,

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
-use super::{App, Caller, OpenError, Parts, audit::require_host};
+use super::{App, Caller, OpenError, Parts, Transaction, audit::require_host};
 use crate::error::AppError;
 
 impl App {
@@ -19,11 +19,10 @@ impl App {
     }
 
     /// Makes the new key the installation's, and puts it into the file at `path`. Bearer tokens end. Servers that run stop
-    /// judging, because their key is another; they go on once they were started again with this one. Done again where it
-    /// did not come to its end.
+    /// judging, because their key is another; they go on once they were started again with this one.
     ///
     /// # Errors
-    /// On the host only; the file cannot be written, after which this has to be done again.
+    /// On the host only; the file cannot be written, which whoever opens the installation next tries again.
     pub async fn replace_installation_key(&self, caller: &Caller, path: &Path) -> Result<(), AppError> {
         require_host(caller)?;
         let mut transaction = self.begin(caller).await?;
@@ -39,7 +38,11 @@ impl App {
             "installation",
             &[("before", &before), ("after", &after)],
         );
-        self.commit(transaction, 200, ()).await?;
-        Ok(store::installation::put_new_key_in_place(path)?)
+        let Transaction { change, caller, leases, mut events, .. } = transaction;
+        let first = events.remove(0);
+        let version = change.commit((first, events), None).await?;
+        // Before the wait for others, which somebody may cut short: from now on, the database knows no other key.
+        store::installation::put_new_key_in_place(path)?;
+        self.confirm(&caller, version, leases).await
     }
 }

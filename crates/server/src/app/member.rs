@@ -86,7 +86,7 @@ impl App {
             transaction.principal.authorize(WorkspacePermission::ManageMembers, workspace)?;
         }
         let found = store::member::find_member(&mut transaction.change, workspace, user).await?;
-        let Some(member) = found else { return self.refuse_as_gone(transaction).await };
+        let member = found.ok_or(AppError::not_found())?;
         if member.role == Role::Admin {
             require_another_admin(&mut transaction, workspace).await?;
         }

@@ -220,10 +220,6 @@ impl App {
     pub async fn delete_project(&self, caller: &Caller, workspace: WorkspaceId, id: ProjectId) -> Result<(), AppError> {
         let mut transaction = self.begin(caller).await?;
         let principal = transaction.principal.clone();
-        principal.authorize(WorkspacePermission::View, workspace)?;
-        if store::project::find_project(&mut transaction.change, workspace, id).await?.is_none() {
-            return self.refuse_as_gone(transaction).await;
-        }
         let (project, _) =
             authorized(&mut transaction.change, &principal, workspace, id, ProjectPermission::Delete).await?;
         store::project::delete_project(&mut transaction.change, id).await?;
@@ -327,7 +323,7 @@ impl App {
         authorized(&mut transaction.change, &principal, workspace, id, permission).await?;
         principal.require_signature()?;
         if store::project::find_project_role(&mut transaction.change, id, member).await?.is_none() {
-            return self.refuse_as_gone(transaction).await;
+            return Err(AppError::not_found());
         }
         self.keep_an_admin(&mut transaction, workspace, id, member, successor).await?;
         store::project::delete_project_role(&mut transaction.change, id, member).await?;

@@ -212,8 +212,7 @@ impl App {
     ) -> Result<(), AppError> {
         let mut transaction = self.begin(caller).await?;
         transaction.principal.authorize(WorkspacePermission::ManageServiceAccountKeys, workspace)?;
-        let found = store::service_account::find_service_account(&mut transaction.change, workspace, id).await?;
-        let Some(account) = found else { return self.refuse_as_gone(transaction).await };
+        let (_, account) = find(&mut transaction.change, workspace, id).await?;
         self.hand_over_projects(&mut transaction, workspace, id.into(), successor).await?;
         let now = transaction.now;
         store::api_key::revoke_all_api_keys(&mut transaction.change, id.into(), now).await?;

@@ -20,12 +20,14 @@ pub async fn bring_up_to_date(parts: Parts) -> Result<u64, OpenError> {
 /// # Errors
 /// A database cannot be used; servers run on the source, or the target is not new; what arrived is not what was sent.
 pub async fn copy_installation(from: &Parts, to: &Parts) -> Result<Transferred, OpenError> {
-    let from = Store::open(&from.store, from.clock.now(), from.random.as_ref()).await?;
+    let from_store = Store::open(&from.store, from.clock.now(), from.random.as_ref()).await?;
     // Before the target is made.
-    store::transfer::require_quiet(&from).await?;
+    store::transfer::require_quiet(&from_store).await?;
+    // The copy is served with the key that lies there.
+    store::installation::open_key(&from_store, &from.installation_key, from.random.as_ref()).await?;
     let to = Store::open(&to.store, to.clock.now(), to.random.as_ref()).await?;
-    let copied = store::transfer::copy(&from, &to).await;
-    from.close().await;
+    let copied = store::transfer::copy(&from_store, &to).await;
+    from_store.close().await;
     to.close().await;
     Ok(copied?)
 }

@@ -2,7 +2,7 @@
 
 use domain::{
     PrincipalId, UserId, WorkspaceId,
-    principal::{Denied, Principal, WorkspacePermission},
+    principal::{Principal, WorkspacePermission},
     quota::Quotas,
     role::Role,
     text::parse_title,
@@ -169,7 +169,11 @@ impl App {
         let now = transaction.now;
         match (user, email) {
             (Some(user), _) => {
-                store::member::insert_member(&mut transaction.change, workspace, user, Role::Admin, now).await?;
+                let change = &mut transaction.change;
+                match store::member::find_member(change, workspace, user).await? {
+                    Some(_) => store::member::update_member(change, workspace, user, Role::Admin).await?,
+                    None => store::member::insert_member(change, workspace, user, Role::Admin, now).await?,
+                }
                 let role = Role::Admin.as_str();
                 transaction.note(self, "member.add", Some(workspace), user, &[("role", role)]);
                 Ok(None)
@@ -197,13 +201,17 @@ impl App {
         transaction.require_recent_password()?;
         let found = store::workspace::find_workspace(&mut transaction.change, workspace).await?;
         let name = found.ok_or(AppError::not_found())?.name;
-        if store::member::count_admins(&mut transaction.change, workspace).await? > 0 {
+        if !store::workspace::list_workspaces_without_admin(&mut transaction.change).await?.contains(&workspace) {
             let detail = "This workspace has an admin, who invites others.";
             return Err(AppError::conflict(api::codes::ALREADY_MEMBER, detail));
         }
         let now = transaction.now;
         store::invitation::revoke_open_invitations(&mut transaction.change, workspace, None, now).await?;
-        let user = store::user::find_user_by_email(&mut transaction.change, &email).await?.map(|user| user.id);
+        let user = store::user::find_user_by_email(&mut transaction.change, &email).await?;
+        if user.as_ref().is_some_and(|user| user.disabled) {
+            return Err(AppError::field("admin_email", "disabled", "this user is disabled; enable them first"));
+        }
+        let user = user.map(|user| user.id);
         let invitation = self.seat_first_admin(&mut transaction, workspace, user, Some(email)).await?;
         let mut invitation = self.commit(transaction, 200, invitation).await?;
         self.mail_invitations(caller, &name, invitation.as_mut_slice()).await;
@@ -262,14 +270,10 @@ impl App {
     /// For its admins only.
     pub async fn delete_workspace(&self, caller: &Caller, id: WorkspaceId) -> Result<(), AppError> {
         let mut transaction = self.begin(caller).await?;
-        match transaction.principal.authorize(WorkspacePermission::Delete, id) {
-            // Its admins are members no more once it is gone.
-            Err(Denied::NotFound) => return self.refuse_as_gone(transaction).await,
-            allowed => allowed?,
-        }
+        transaction.principal.authorize(WorkspacePermission::Delete, id)?;
         transaction.require_recent_password()?;
         let found = store::workspace::find_workspace(&mut transaction.change, id).await?;
-        let Some(workspace) = found else { return self.refuse_as_gone(transaction).await };
+        let workspace = found.ok_or(AppError::not_found())?;
         let now = transaction.now;
         let mut members = Vec::new();
         let change = &mut transaction.change;

@@ -8,7 +8,7 @@ use std::{
 
 use axum::{
     body::Body,
-    extract::{ConnectInfo, Request, State},
+    extract::{ConnectInfo, MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -106,7 +106,7 @@ pub(super) async fn authenticate(State(app): State<Arc<App>>, request: Request, 
                 next.run(request).await
             } else {
                 // A client that hangs up does not leave a change half confirmed.
-                match tokio::spawn(change(request, next)).await {
+                match tokio::spawn(change(Arc::clone(&app), request, next)).await {
                     Ok(response) => response,
                     Err(error) => AppError::Internal(format!("a change ended early: {error}")).into_response(),
                 }
@@ -119,14 +119,15 @@ pub(super) async fn authenticate(State(app): State<Arc<App>>, request: Request, 
 }
 
 /// Does a change, and does it again where it gave way to another one: nothing of it was committed then.
-async fn change(request: Request, next: Next) -> Response {
+async fn change(app: Arc<App>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     // It was read for the judgement and lies in memory.
     let body = match body.collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) => return AppError::Internal(format!("a body that was read: {error}")).into_response(),
     };
-    let confirmation = parts.extensions.get::<Authentication>().map(Authentication::confirmation);
+    let authentication = parts.extensions.get::<Authentication>().cloned();
+    let confirmation = authentication.as_ref().map(Authentication::confirmation);
     let done = store::retry(|| {
         let answer = next.clone().run(Request::from_parts(parts.clone(), Body::from(body.clone())));
         async move {
@@ -136,6 +137,12 @@ async fn change(request: Request, next: Next) -> Response {
         }
     });
     let mut response = done.await.unwrap_or_else(|AnswerThatGaveWay(response)| response);
+    let is_known = parts.extensions.get::<MatchedPath>().is_some();
+    if let (Some(Authentication::Authenticated(caller)), true) = (&authentication, is_known)
+        && let Err(error) = app.confirm_answer(caller, response.status()).await
+    {
+        response = error.into_response();
+    }
     if let Some(confirmation) = confirmation.flatten().and_then(|slot| slot.get())
         && let Ok(told) = HeaderValue::from_str(&confirmation.to_string())
     {

@@ -94,7 +94,7 @@ impl Shell {
     }
 }
 
-/// What was done just now, as the address says: one of our sentences, never a text that a link could bring along.
+/// What was done just now, as the address says: one of our sentences and numbers, never a text that a link could bring along.
 fn notice(visitor: &Visitor) -> Option<String> {
     let (_, query) = visitor.target.split_once('?')?;
     let field = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
@@ -134,7 +134,8 @@ fn notice(visitor: &Visitor) -> Option<String> {
 /// The address of the page that comes after a change, with how the change became known. A single node has nobody to tell.
 pub(super) fn with_confirmation(path: &str, confirmation: Confirmation) -> Option<String> {
     let Confirmation { nodes, expired, .. } = confirmation;
-    let is_told = path.contains("?done=") && nodes + expired > 1;
+    let (_, query) = path.split_once('?')?;
+    let is_told = query.split('&').any(|pair| pair.starts_with("done=")) && nodes + expired > 1;
     is_told.then(|| {
         format!("{path}&nodes={nodes}{}", if expired > 0 { format!("&expired={expired}") } else { String::new() })
     })

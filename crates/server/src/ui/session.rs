@@ -78,7 +78,7 @@ async fn sign_in(
             let is_limited = matches!(error, AppError::RateLimited(_));
             let mut errors = FormErrors::of(error)?;
             if let (true, Some(general)) = (is_limited, &mut errors.general) {
-                general.push_str(" A browser in which you signed in before is let in meanwhile.");
+                general.push_str(" A browser in which you signed in before may be let in meanwhile.");
             }
             let shell = Shell::new(Some(&visitor), "Sign in", "");
             Ok(page::again(errors, |errors| SignInPage { shell, errors, email, next }))

@@ -262,7 +262,8 @@ async fn answer(app: &Arc<App>, admitted: Admitted, next: Next) -> Response {
         }
         request.extensions_mut().insert(visitor.clone());
     }
-    let mut response = if fields.is_none() {
+    let is_change = fields.is_some();
+    let mut response = if !is_change {
         next.run(request).await
     } else {
         // A browser that hangs up does not leave a change half confirmed.
@@ -273,6 +274,11 @@ async fn answer(app: &Arc<App>, admitted: Admitted, next: Next) -> Response {
     };
     if let Some(error) = response.extensions_mut().remove::<page::Failed>().and_then(page::Failed::take) {
         response = page::failure(app, error, Some(&visitor), fields);
+    }
+    if let (Some(visit), true) = (&visitor.visit, is_change)
+        && let Err(error) = app.confirm_answer(&visit.caller, response.status()).await
+    {
+        response = page::failure(app, error.into(), Some(&visitor), None);
     }
     if let Some(token) = renewed {
         set_session_cookie(app, &mut response, &token);
@@ -317,7 +323,12 @@ fn came_from(app: &App, headers: &HeaderMap) -> Option<String> {
     let referer = text(header::REFERER)?;
     let own = text(header::HOST).filter(|host| is_loopback(host)).map(|host| format!("http://{host}"));
     let path = referer.strip_prefix(&app.settings().public_url).or_else(|| referer.strip_prefix(&own?))?;
-    path.starts_with('/').then(|| path.to_owned())
+    // What that page told of is not to be told again.
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let is_told = |pair: &&str| !["done=", "nodes=", "expired="].iter().any(|told| pair.starts_with(told));
+    let query: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty()).filter(is_told).collect();
+    let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
+    path.starts_with('/').then(|| format!("{path}{query}"))
 }
 
 /// Over HTTPS the prefix has browsers refuse the cookie from anybody but this very host. Plain HTTP is for loopback

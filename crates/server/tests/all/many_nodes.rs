@@ -9,7 +9,7 @@ use server::app::{Caller, KeyOwner, Parts};
 use store::{Engine, Store, StoreOptions, Version, node::Node};
 
 use crate::{
-    support::{Actor, FakeClock, Home, SeededRandom, TestApp},
+    support::{Actor, FakeClock, Home, SeededRandom, TestApp, TestRequest},
     ui_support::Browser,
 };
 
@@ -173,23 +173,49 @@ async fn who_comes_second_is_not_told_that_it_is_gone_before_every_node_has_hear
     let created = test.post(&format!("/api/v1/workspaces/{workspace}/projects"), &json!({"title": "Maps"}));
     let project = created.by(&admin.key).send().await.expect(201)["id"].as_str().unwrap().to_owned();
     let project = format!("/api/v1/workspaces/{workspace}/projects/{project}");
-    let removals = [format!("{ME}/keys/{}", own.id), format!("{account}/keys/{}", bot.key.id), project, account];
-    for target in &removals {
+    let max = test.member(&workspace, &admin, "max", "member").await;
+    let member = format!("/api/v1/workspaces/{workspace}/members/{}", max.id);
+    let (own, of_bot) = (format!("{ME}/keys/{}", own.id), format!("{account}/keys/{}", bot.key.id));
+    for target in [&own, &of_bot, &project, &member] {
         test.delete(target).by(&admin.key).send().await.expect(204);
     }
-    for target in &removals {
-        test.app.renew_lease().await.expect("a lease");
-        // As if the node that did it were waiting for this one still, which holds a lease.
-        ghost(&store, &test, Duration::from_secs(2)).await;
-        let again = test.delete(target).by(&admin.key).send();
-        tokio::pin!(again);
-        let early = tokio::time::timeout(Duration::from_millis(150), &mut again).await;
-        assert!(early.is_err(), "{target}: {early:?}");
-        test.clock.advance(Duration::from_millis(2051));
-        let answer = again.await;
-        assert!(answer.status == 204 || answer.status == 404, "{target}: {answer:?}");
-        assert!(answer.header("keyward-confirmed").ends_with("expired=1"), "{target}: {answer:?}");
+    let none = json!({});
+    let asked_after_keys = [
+        test.delete(&own),
+        test.post(&format!("{own}/disable"), &none),
+        test.patch(&own, &json!({"title": "late"})),
+        test.delete(&of_bot),
+        test.post(&format!("{of_bot}/enable"), &none),
+        test.delete(&project),
+        test.patch(&project, &json!({"title": "late"})),
+        test.delete(&member),
+        test.patch(&member, &json!({"role": "admin"})),
+    ];
+    for (nth, request) in asked_after_keys.into_iter().enumerate() {
+        waits_for_every_node(&test, &store, nth, request.by(&admin.key)).await;
     }
+    test.app.renew_lease().await.expect("a lease");
+    test.delete(&account).by(&admin.key).send().await.expect(204);
+    let asked_after_the_account =
+        [test.delete(&of_bot), test.delete(&account), test.patch(&account, &json!({"disabled": true}))];
+    for (nth, request) in asked_after_the_account.into_iter().enumerate() {
+        waits_for_every_node(&test, &store, nth, request.by(&admin.key)).await;
+    }
+}
+
+/// A request whose answer tells what is: it comes when every node has heard of that, or has no lease any more.
+async fn waits_for_every_node(test: &TestApp, store: &Store, nth: usize, request: TestRequest<'_>) {
+    test.app.renew_lease().await.expect("a lease");
+    // As if the node that did it were waiting for this one still, which holds a lease.
+    ghost(store, test, Duration::from_secs(2)).await;
+    let again = request.send();
+    tokio::pin!(again);
+    let early = tokio::time::timeout(Duration::from_millis(150), &mut again).await;
+    assert!(early.is_err(), "{nth}: {early:?}");
+    test.clock.advance(Duration::from_millis(2051));
+    let answer = again.await;
+    assert!([204, 404, 409].contains(&answer.status.as_u16()), "{nth}: {answer:?}");
+    assert!(answer.header("keyward-confirmed").ends_with("expired=1"), "{nth}: {answer:?}");
 }
 
 #[tokio::test]

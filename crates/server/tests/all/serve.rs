@@ -177,7 +177,11 @@ async fn a_server_that_is_to_stop_says_so_first_and_answers_meanwhile() {
     assert_status(&get("/readyz").await, 200);
     let stopping = running.stop();
     // Until the task that was told has run.
-    while !get("/readyz").await.starts_with("HTTP/1.1 503") {
+    for attempt in 0.. {
+        if get("/readyz").await.starts_with("HTTP/1.1 503") {
+            break;
+        }
+        assert!(attempt < 10_000, "it goes on to say that it is ready");
         tokio::task::yield_now().await;
     }
     let answer = get("/healthz").await;
