@@ -246,3 +246,11 @@ test('a list has its menus, its copies and its order at every width', async ({ a
   await expect(ada.getByRole('status')).toContainText('Disabled.');
   await expect(ada.getByRole('heading', { name: 'zebra' })).toBeVisible();
 });
+
+test('a table of few columns is one until the screen is a phone\'s', async ({ ada, keyward }) => {
+  await ada.goto(`${keyward.url}/w/acme/members`);
+  for (const [width, isTable] of [[1280, true], [1024, true], [768, true], [390, false]]) {
+    await ada.setViewportSize({ width, height: 800 });
+    await expect(ada.getByText('Joined', { exact: true }), `${width}`).toBeVisible({ visible: isTable });
+  }
+});

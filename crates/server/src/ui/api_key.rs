@@ -88,13 +88,14 @@ pub(super) struct KeyRow {
     pub(super) state: &'static str,
     /// It would work, but its owner is disabled.
     pub(super) is_held: bool,
-    pub(super) is_dead: bool,
     pub(super) created_at: When,
     /// Such as `by ada@example.com`.
     pub(super) created_by: String,
     pub(super) last_used_at: Option<When>,
     pub(super) last_used_ip: String,
     pub(super) expires_at: Option<When>,
+    /// The day of its end, as people write it.
+    pub(super) expires_day: String,
     pub(super) expires_on: String,
     pub(super) ends_soon: bool,
     pub(super) used_lately: bool,
@@ -103,6 +104,10 @@ pub(super) struct KeyRow {
 impl KeyRow {
     pub(super) fn is_revoked(&self) -> bool {
         self.state == "revoked"
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        matches!(self.state, "expired" | "revoked")
     }
 
     pub(super) fn works(&self) -> bool {
@@ -157,12 +162,12 @@ fn key_row(key: api::ApiKey, around: &Surroundings<'_>) -> KeyRow {
         algorithm: key.algorithm.trim_start_matches("ssh-").to_owned(),
         state,
         is_held: *owner_disabled && key.state == api::KeyState::Active,
-        is_dead,
         created_at: shell.when(&key.created_at),
         created_by,
         last_used_at: key.last_used_at.as_ref().map(|time| shell.when(time)),
         last_used_ip: key.last_used_ip.unwrap_or_default(),
         expires_at: key.expires_at.as_ref().map(|time| shell.when(time)),
+        expires_day: key.expires_at.map_or(String::new(), |time| time.strftime("%-d %b %Y").to_string()),
         expires_on: key.expires_at.map_or(String::new(), |time| time.strftime("%Y-%m-%d").to_string()),
         ends_soon: !is_dead && within(key.expires_at, WARNED_DAYS),
         used_lately: within(key.last_used_at, 7),
