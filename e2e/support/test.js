@@ -78,10 +78,12 @@ export async function takePrivateKey(page, keyward, action) {
   return { name, path, text, comment, check, seed: Buffer.from(both.slice(0, 32)), whole: Buffer.from(both) };
 }
 
-/** What axe finds on a page, in the light and in the dark. */
+/** What axe finds on a page, wide in the light and narrow in the dark: colours do not depend on widths. */
 export async function findAxeViolations(page) {
+  const before = page.viewportSize();
   const found = [];
-  for (const colorScheme of ['light', 'dark']) {
+  for (const [colorScheme, width] of [['light', 1280], ['dark', 390]]) {
+    await page.setViewportSize({ width, height: 800 });
     // Without motion, or axe would meet colours half way between the two.
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
     // There are no frames, so the one page is all that has to be looked at.
@@ -90,6 +92,7 @@ export async function findAxeViolations(page) {
       found.push(`${colorScheme} ${page.url()}: ${id}: ${help}: ${nodes.map((node) => node.html).join(' ')}`);
     }
   }
+  await page.setViewportSize(before);
   return found;
 }
 
@@ -97,7 +100,7 @@ export async function findAxeViolations(page) {
 export async function findOverflow(page, name) {
   const before = page.viewportSize();
   const found = [];
-  for (const width of [390, 768, 1024]) {
+  for (const width of [320, 390, 768, 1024]) {
     await page.setViewportSize({ width, height: 800 });
     const wanted = await page.evaluate(() => document.documentElement.scrollWidth);
     if (wanted > width) found.push(`${name} is ${wanted} wide at ${width}`);

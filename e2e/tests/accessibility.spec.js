@@ -22,8 +22,11 @@ test('no page keeps anybody out', async ({ page, browser, keyward, wire }) => {
   expect(found).toEqual([]);
 });
 
-test('nor does a page that came back with something wrong, or a menu, or a key that was added', async ({ ada, keyward }) => {
+test('nor does a page that came back with something wrong, or an open menu, or a key that was added', async ({ ada, keyward }) => {
   const found = [];
+  await ada.goto(`${keyward.url}/w/acme/general`);
+  await ada.getByLabel('Name').fill('Annotation of the northern harbour, autumn survey of the third year');
+  await ada.getByRole('button', { name: 'Save' }).click();
   await ada.goto(`${keyward.url}/profile/api-keys/new`);
   await ada.getByLabel('Key title').fill('Workstation');
   await ada.getByLabel('Public key from ssh-keygen').fill('ssh-ed25519 AAAA');
@@ -32,6 +35,9 @@ test('nor does a page that came back with something wrong, or a menu, or a key t
   found.push(...await findAxeViolations(ada));
   await ada.locator('summary[aria-label="Your account"]').click();
   found.push(...await findAxeViolations(ada));
+  await ada.goto(`${keyward.url}/w/acme/projects`);
+  await ada.locator('.switcher summary').click();
+  found.push(...await findAxeViolations(ada), ...await findOverflow(ada, 'the switcher'));
   await ada.goto(`${keyward.url}/profile/api-keys/new`);
   await ada.getByLabel('Name', { exact: true }).fill('Laptop');
   await takePrivateKey(ada, keyward, () => ada.getByRole('button', { name: 'Generate key pair' }).click());

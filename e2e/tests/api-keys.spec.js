@@ -44,7 +44,8 @@ test('a person pastes the public half of a key from ssh-keygen', async ({ ada, k
   await expect(create).toBeDisabled();
   await ada.getByLabel('Public key from ssh-keygen').fill(line);
   await create.click();
-  await expect(ada.getByRole('row').filter({ hasText: 'Workstation' })).toContainText('SHA256:');
+  await expect(ada.getByRole('heading', { name: 'Workstation', level: 1 })).toBeVisible();
+  await expect(ada.getByRole('heading', { name: 'With the Encord SDK' })).toBeVisible();
   expect(keyward.whoami('id')).toContain('ada@example.com');
 });
 
@@ -77,7 +78,7 @@ test('what is wrong with a key stands at its field, and nothing that was typed i
   await openNewKey(ada);
   for (const [line, sentence] of [
     [taken, /registered already/],
-    [file('weak.pub'), /2048/],
+    [file('weak.pub'), /2048.*make a new one with ssh-keygen/],
     [file('unsupported.pub'), /P-521|not supported|unsupported/i],
     ['ssh-ed25519 AAAA', /./],
   ]) {
@@ -149,6 +150,107 @@ test('a key that somebody else registered is taken with a proof', async ({ ada, 
   const proof = run('sh', ['-c', command], { stdio: ['pipe', 'pipe', 'ignore'] });
   await ada.getByLabel('Proof that the private key is yours').fill(proof);
   await ada.getByRole('button', { name: 'Create', exact: true }).click();
-  await expect(ada.getByRole('row').filter({ hasText: 'My own' })).toContainText('active');
+  await expect(ada.getByRole('heading', { name: 'My own', level: 1 })).toBeVisible();
   expect(keyward.whoami('id')).toContain('ada@example.com');
+});
+
+test('a pair outlives the session that made it', async ({ ada, context, keyward }) => {
+  await openNewKey(ada);
+  await ada.getByLabel('Name', { exact: true }).fill('Laptop');
+  const key = await takePrivateKey(ada, keyward, () => ada.getByRole('button', { name: 'Generate key pair' }).click());
+  const tab = await context.newPage();
+  await tab.goto(`${keyward.url}/profile`);
+  await tab.locator('summary[aria-label="Your account"]').click();
+  await tab.getByRole('button', { name: 'Sign out' }).click();
+  await expect(tab).toHaveURL(/sign-in/);
+
+  const add = ada.getByRole('button', { name: 'Add API key' });
+  await add.click();
+  const problem = ada.locator('#generate-problem');
+  await expect(problem).toHaveText('Your session has ended. Sign in in another tab, then press Add again. The key pair is still here.');
+  // Not as somebody else: the key would be theirs.
+  keyward.createUser('Bob', '--operator');
+  await signIn(tab, keyward, 'Bob');
+  await add.click();
+  await expect(problem).toContainText('bob@example.com is signed in now. Sign in as ada@example.com');
+  await tab.locator('summary[aria-label="Your account"]').click();
+  await tab.getByRole('button', { name: 'Sign out' }).click();
+  await signIn(tab, keyward, 'Ada');
+  await add.click();
+  await expect(ada.getByRole('heading', { name: 'The key is added' })).toBeVisible();
+  expect(keyward.whoami(key.path)).toContain('ada@example.com');
+});
+
+test('the page names the file that was downloaded, whatever the key is called by then', async ({ ada, keyward }) => {
+  await openNewKey(ada);
+  const name = ada.getByLabel('Name', { exact: true });
+  const generate = ada.getByRole('button', { name: 'Generate key pair' });
+  await name.fill('Workstation');
+  const first = await takePrivateKey(ada, keyward, () => generate.click());
+  const second = await takePrivateKey(ada, keyward, () => generate.click());
+  expect([first.name, second.name]).toEqual(['Workstation.txt', 'Workstation-2.txt']);
+  await expect(ada.locator('#generate-hint')).toContainText('downloaded as Workstation-2.txt');
+  await expect(ada.locator('#generate-hint')).toContainText('This replaces the pair in Workstation.txt');
+  await name.fill('Desk');
+  await ada.getByRole('button', { name: 'Add API key' }).click();
+  await expect(ada.getByRole('heading', { name: 'The key is added' })).toBeVisible();
+  await expect(ada.locator('#added-title')).toHaveText('Desk');
+  for (const place of await ada.locator('[data-file]').all()) await expect(place).toHaveText('Workstation-2.txt');
+  expect(keyward.whoami(second.path)).toContain('ada@example.com');
+  expect(() => keyward.whoami(first.path)).toThrow();
+});
+
+test('at the limit no pair is made that could not be added', async ({ ada, keyward }) => {
+  keyward.admin('set-quota', ['--workspace', 'acme', '--keys-per-user', '1']);
+  keyward.addKey(['--user', 'ada@example.com'], 'first');
+  await ada.goto(`${keyward.url}/profile/api-keys/new`);
+  await expect(ada.getByText('All 1 keys are in use. Revoke one, or ask the operator')).toBeVisible();
+  for (const button of ['Generate key pair', 'Add API key', 'Create']) {
+    await expect(ada.getByRole('button', { name: button, exact: true })).toBeDisabled();
+  }
+});
+
+test('the first use of a key changes all that the page says of it', async ({ ada, keyward }) => {
+  const file = keyward.addKey(['--user', 'ada@example.com'], 'laptop');
+  await ada.goto(`${keyward.url}/profile/api-keys`);
+  await ada.getByRole('link', { name: 'laptop', exact: true }).click();
+  await expect(ada.locator('#last-used')).toHaveText('never');
+  await expect(ada.getByText('on the server')).toBeVisible();
+  keyward.whoami(file);
+  await expect(ada.locator('#first-use')).toHaveText('First used just now, from 127.0.0.1.');
+  await expect(ada.locator('#last-used')).toHaveText('just now, from 127.0.0.1');
+});
+
+test('a list has its menus, its copies and its order at every width', async ({ ada, context, keyward }) => {
+  await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+  for (const title of ['zebra', 'Apple']) keyward.addKey(['--user', 'ada@example.com'], title);
+  await ada.goto(`${keyward.url}/profile/api-keys`);
+  const row = ada.getByRole('row').filter({ hasText: 'zebra' });
+  await row.getByRole('button', { name: 'Copy the fingerprint of zebra' }).click();
+  const fingerprint = await row.locator('code').textContent();
+  expect(await ada.evaluate(() => navigator.clipboard.readText())).toBe(fingerprint);
+  for (const width of [1280, 1024, 390, 320]) {
+    await ada.setViewportSize({ width, height: 800 });
+    await ada.goto(`${keyward.url}/profile/api-keys`);
+    await ada.getByRole('link', { name: 'Title', exact: true }).click();
+    await expect(ada.locator('tbody th a')).toHaveText(['Apple', 'zebra']);
+    expect(await ada.evaluate(() => document.documentElement.scrollWidth), `${width}`).toBeLessThanOrEqual(width);
+    const menu = ada.locator('tr').filter({ hasText: 'zebra' }).locator('summary');
+    await expect(menu).toHaveAccessibleName('Actions for zebra');
+    await menu.click();
+    const { x, width: wide } = await ada.getByRole('button', { name: 'Disable' }).boundingBox();
+    expect(x >= 0 && x + wide <= width, `the menu at ${width}`).toBe(true);
+    await expect(ada.getByRole('link', { name: 'Keyward' })).toBeVisible();
+  }
+  await ada.getByRole('button', { name: 'Disable' }).click();
+  await expect(ada.getByRole('status')).toContainText('Disabled.');
+  await expect(ada.getByRole('heading', { name: 'zebra' })).toBeVisible();
+});
+
+test('a table of few columns is one until the screen is a phone\'s', async ({ ada, keyward }) => {
+  await ada.goto(`${keyward.url}/w/acme/members`);
+  for (const [width, isTable] of [[1280, true], [1024, true], [768, true], [390, false]]) {
+    await ada.setViewportSize({ width, height: 800 });
+    await expect(ada.getByText('Joined', { exact: true }), `${width}`).toBeVisible({ visible: isTable });
+  }
 });

@@ -174,8 +174,9 @@ test('keys are found, sorted, and the dead ones are behind a filter', async ({ a
   await ada.getByLabel('Find a key by title or fingerprint').fill('APP');
   await ada.getByRole('button', { name: 'Find' }).click();
   await expect(titles).toHaveText(['Apple']);
+  await expect(ada.getByText('1 key matches')).toBeVisible();
   await ada.getByRole('link', { name: 'Show all' }).click();
-  await ada.locator('summary[aria-label="Actions for zebra"]').click();
+  await ada.getByRole('row').filter({ hasText: 'zebra' }).locator('summary').click();
   await ada.getByRole('link', { name: 'Revoke' }).click();
   await ada.getByRole('button', { name: 'Revoke' }).click();
   await expect(titles).toHaveText(['mango', 'Apple']);

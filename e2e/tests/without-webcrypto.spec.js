@@ -2,9 +2,13 @@
 
 import { expect, signIn, test } from '../support/test.js';
 
-async function seesTheTerminalWay(page) {
+async function seesTheTerminalWay(page, why) {
   await expect(page.getByRole('button', { name: 'Generate key pair' })).toBeHidden();
-  await expect(page.getByText('This browser cannot make Ed25519 keys on this page.')).toBeVisible();
+  const reason = page.getByRole('status').filter({ hasText: 'Make the pair with ssh-keygen' });
+  await expect(reason).toContainText(why);
+  // It comes before what it explains.
+  const [above, below] = [await reason.boundingBox(), await page.locator('#paste-card').boundingBox()];
+  expect(above.y + above.height).toBeLessThanOrEqual(below.y);
   for (const words of ['Linux and macOS', 'Windows PowerShell', 'passphrase']) {
     await expect(page.getByText(words).first()).toBeVisible();
   }
@@ -20,7 +24,7 @@ test.describe('on a page that is no secure context', () => {
     await context.addCookies([{ ...cookie, domain: 'keys.keyward.test' }]);
     await ada.goto(`http://keys.keyward.test:${port}/profile/api-keys/new`);
     expect(await ada.evaluate(() => [isSecureContext, typeof crypto.subtle])).toEqual([false, 'undefined']);
-    await seesTheTerminalWay(ada);
+    await seesTheTerminalWay(ada, 'This page did not come over HTTPS');
     await ada.goto(`${keyward.url}/profile/api-keys/new`);
   });
 });
@@ -31,8 +35,13 @@ test('a browser without Ed25519 is told when it is asked to make a pair', async 
   });
   await ada.goto(`${keyward.url}/profile/api-keys/new`);
   await ada.getByLabel('Name', { exact: true }).fill('Laptop');
+  await ada.getByLabel('Expires', { exact: true }).fill('2099-12-31');
   await ada.getByRole('button', { name: 'Generate key pair' }).click();
-  await seesTheTerminalWay(ada);
+  await seesTheTerminalWay(ada, 'This browser is too old');
+  // What was typed goes along.
+  await expect(ada.getByLabel('Key title')).toHaveValue('Laptop');
+  await expect(ada.getByLabel('Key expires')).toHaveValue('2099-12-31');
+  await expect(ada.getByLabel('Public key from ssh-keygen')).toBeFocused();
 });
 
 test.describe('without script', () => {
@@ -47,7 +56,12 @@ test.describe('without script', () => {
     await page.getByLabel('Key title').fill('From a terminal');
     await page.getByLabel('Public key from ssh-keygen').fill(line);
     await page.getByRole('button', { name: 'Create', exact: true }).click();
-    await expect(page.getByRole('row').filter({ hasText: 'From a terminal' })).toContainText('active');
+    await expect(page.getByRole('heading', { name: 'From a terminal', level: 1 })).toBeVisible();
+    await page.goto(`${keyward.url}/profile/api-keys`);
+    await page.getByRole('row').filter({ hasText: 'From a terminal' }).locator('summary').click();
+    await page.getByRole('button', { name: 'Disable' }).click();
+    await expect(page.getByRole('status')).toContainText('Disabled.');
+    await page.getByRole('button', { name: 'Enable' }).click();
     expect(keyward.whoami('id')).toContain('ada@example.com');
   });
 });

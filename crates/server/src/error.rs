@@ -133,7 +133,8 @@ impl AppError {
             }
             Self::QuotaExceeded(exceeded, contact) => {
                 let whom = contact.as_deref().unwrap_or("the operator of this installation");
-                let detail = format!("{exceeded}. Revoke or delete one, or ask {whom} to raise the limit.");
+                let way = if exceeded.what.contains("keys") { "Revoke" } else { "Delete" };
+                let detail = format!("{exceeded}. {way} one, or ask {whom} to raise the limit.");
                 Problem::new(409, codes::QUOTA_EXCEEDED, "A limit is reached", capitalised(&detail))
                     .with("limit", exceeded.limit)
                     .with("support_contact", contact.clone())

@@ -20,6 +20,8 @@ export function awaitFirstUse(place, path, round = 0) {
       const from = key.last_used_ip ? `, from ${key.last_used_ip}` : '';
       place.textContent = `First used just now${from}.`;
       place.classList.add('state', 'active');
+      const fact = document.getElementById('last-used');
+      if (fact) fact.textContent = `just now${from}`;
     } else {
       awaitFirstUse(place, path, round + 1);
     }

@@ -24,8 +24,21 @@ function download(name, content) {
   URL.revokeObjectURL(url);
 }
 
-/** A file name that every system takes, from a title. */
-const fileName = (title) => `${title.trim().replace(/[^A-Za-z0-9._-]+/g, '-').replace(/^[-.]+|[-.]+$/g, '') || 'key'}.txt`;
+/** A file name that every system takes, from a title; another one where this page has used that name. */
+function fileName(title, used = []) {
+  const stem = title.trim().replace(/[^A-Za-z0-9._-]+/g, '-').replace(/^[-.]+|[-.]+$/g, '') || 'key';
+  let name = `${stem}.txt`;
+  for (let count = 2; used.includes(name); count += 1) name = `${stem}-${count}.txt`;
+  return name;
+}
+
+/** A sentence of the server, in which code stands between backticks. */
+const ticked = (sentence) => sentence.split('`').map((part, at) => {
+  if (at % 2 === 0) return part;
+  const code = document.createElement('code');
+  code.textContent = part;
+  return code;
+});
 
 /** Signs GET /api/v1/me as a client would, without the session's cookie, and tells what the server says. */
 async function testKey(signingKey, keyId) {
@@ -63,8 +76,34 @@ const FIELDS = {
 /** Says what is wrong with a field, or that nothing is. */
 function say(id, sentence) {
   by(id).setAttribute('aria-invalid', String(Boolean(sentence)));
-  by(`${id}-wrong`).textContent = sentence;
+  by(`${id}-wrong`).replaceChildren(...ticked(sentence));
   by(`${id}-wrong`).hidden = !sentence;
+}
+
+const ENDED = 'Your session has ended. Sign in in another tab, then press Add again. The key pair is still here.';
+
+const post = (form) => fetch(form.action, {
+  method: 'POST',
+  headers: { accept: 'application/json' },
+  body: new URLSearchParams(new FormData(form)),
+});
+
+/** Takes the token of a session that began after the page was made; why not, if it cannot. */
+async function renewSession(form) {
+  const response = await fetch(`${form.action}/new`, { headers: { accept: 'application/json' } });
+  if (!response.ok) return response.status === 401 ? ENDED : (await response.json()).detail;
+  const { csrf, account, needs_password: needsPassword } = await response.json();
+  if (account !== form.dataset.account) {
+    return `${account} is signed in now. Sign in as ${form.dataset.account} in another tab, then press Add again. The key pair is still here.`;
+  }
+  for (const field of document.querySelectorAll('input[name=csrf]')) field.value = csrf;
+  if (needsPassword) askForPassword();
+  return null;
+}
+
+function askForPassword() {
+  by('generate-password').hidden = false;
+  by('generate-confirm').required = true;
 }
 
 function enableGenerating(form) {
@@ -75,13 +114,15 @@ function enableGenerating(form) {
   const isOwn = form.dataset.own === 'true';
   let pair;
   let file;
+  /** Under which names private keys were downloaded; the last one is this pair's. */
+  const downloaded = [];
 
   /** Says what is wrong: at the field where there is one, else above the form. */
   const refuse = (sentence, errors = []) => {
     for (const id of Object.values(FIELDS)) say(id, '');
     const rest = errors.filter(({ field }) => !FIELDS[field]);
     for (const { field, detail } of errors) if (FIELDS[field]) say(FIELDS[field], `${detail[0].toUpperCase()}${detail.slice(1)}.`);
-    problem.textContent = errors.length ? rest.map(({ detail }) => detail).join(' ') : sentence;
+    problem.replaceChildren(...ticked(errors.length ? rest.map(({ detail }) => detail).join(' ') : sentence));
     problem.hidden = !problem.textContent;
     form.querySelector('[aria-invalid=true]')?.focus();
   };
@@ -95,8 +136,12 @@ function enableGenerating(form) {
     try {
       pair = await makePair();
     } catch {
-      by('generate-card').hidden = true;
-      by('commands-why').hidden = false;
+      const paste = by('paste');
+      by('title').value ||= title.value;
+      by('expires').value ||= by('generate-expires').value;
+      tellTerminal('This browser is too old to make Ed25519 keys.');
+      paste.dispatchEvent(new Event('input'));
+      by(by('title').value ? 'public_key' : 'title').focus();
       return;
     }
     const comment = title.value.trim().replace(/\s+/g, '-').replace(/[^\x21-\x7e]/g, '') || 'keyward';
@@ -104,10 +149,16 @@ function enableGenerating(form) {
     file = privateFile(pair.seed, pair.publicKey, comment, crypto.getRandomValues(new Uint8Array(4)));
     pair.seed.fill(0);
     if (isOwn) {
-      download(fileName(title.value), file);
-      by('generate-hint').textContent = `The private key is downloaded as ${fileName(title.value)}. It cannot be recovered.`;
+      const before = downloaded.at(-1);
+      const name = fileName(title.value, downloaded);
+      downloaded.push(name);
+      download(name, file);
+      by('generate-hint').textContent = `The private key is downloaded as ${name}. It cannot be recovered.`
+        + (before ? ` This replaces the pair in ${before}, which was not added: delete that file.` : '');
     } else {
-      by('generate-hint').textContent = 'The pair is made. The private key downloads when the key is added.';
+      const replaced = by('generate-hint').dataset.made ? ' This replaces the pair that was made before.' : '';
+      by('generate-hint').dataset.made = 'true';
+      by('generate-hint').textContent = `The pair is made. The private key downloads when the key is added.${replaced}`;
     }
     wake();
   });
@@ -117,20 +168,29 @@ function enableGenerating(form) {
     refuse('');
     add.disabled = true;
     try {
-      const response = await fetch(form.action, {
-        method: 'POST',
-        headers: { accept: 'application/json' },
-        body: new URLSearchParams(new FormData(form)),
-      });
-      const answer = await response.json();
+      let response = await post(form);
+      let answer = await response.json();
+      if (response.status === 403 && answer.code === 'forbidden') {
+        // The token is another session's, for instance of one that began in another tab.
+        const why = await renewSession(form);
+        if (why) {
+          refuse(why);
+          wake();
+          return;
+        }
+        response = await post(form);
+        answer = await response.json();
+      }
       if (response.ok) {
-        showAdded(form, answer, pair, file, isOwn);
+        showAdded(form, answer, pair, file, isOwn ? downloaded.at(-1) : null);
         return;
       }
-      if (answer.code === 'password_needed') {
-        by('generate-password').hidden = false;
-        by('generate-confirm').required = true;
+      if (response.status === 401) {
+        refuse(ENDED);
+        wake();
+        return;
       }
+      if (answer.code === 'password_needed') askForPassword();
       const isDuplicate = answer.code === 'duplicate_key';
       refuse(answer.detail, isDuplicate ? [{ field: 'public_key', detail: answer.detail.replace(/\.$/, '') }] : answer.errors);
       if (answer.code === 'password_needed') by('generate-confirm').focus();
@@ -141,9 +201,10 @@ function enableGenerating(form) {
   });
 }
 
-function showAdded(form, key, pair, file, isOwn) {
-  const name = fileName(key.title);
-  if (!isOwn) download(name, file);
+/** `downloaded` is the name of the private key's file, if there is one already. */
+function showAdded(form, key, pair, file, downloaded) {
+  const name = downloaded ?? fileName(key.title);
+  if (!downloaded) download(name, file);
   by('generate-card').hidden = true;
   by('paste-card').hidden = true;
   by('commands').hidden = true;
@@ -184,11 +245,25 @@ function guardPasting(form) {
   wake();
 }
 
-const generate = by('generate');
-if (globalThis.crypto?.subtle) {
-  enableGenerating(generate);
-} else {
+/** Leads to the terminal where the browser makes no keys. */
+function tellTerminal(why) {
   by('generate-card').hidden = true;
-  by('commands-why').hidden = false;
+  const caution = document.createElement('p');
+  caution.className = 'caution';
+  const way = document.createElement('a');
+  way.href = '#commands';
+  way.textContent = 'Make the pair with ssh-keygen';
+  const sentence = document.createElement('span');
+  sentence.append(`${why} `, way, ', and paste its public half here.');
+  caution.append(sentence);
+  by('generate-not').replaceChildren(caution);
+}
+
+if (globalThis.crypto?.subtle) {
+  enableGenerating(by('generate'));
+} else {
+  tellTerminal(globalThis.isSecureContext
+    ? 'This browser is too old to make Ed25519 keys.'
+    : 'This page did not come over HTTPS, and browsers make keys on no other.');
 }
 guardPasting(by('paste'));

@@ -1,10 +1,10 @@
 // Small comforts for pages that work without them: copying, menus that close, the address as it is typed.
 
-for (const button of document.querySelectorAll('[data-copy]')) {
+/** Has a button copy the text of an element. */
+function copies(button, source) {
   // Browsers keep the clipboard from pages that did not come safely.
   button.hidden = !navigator.clipboard;
   button.addEventListener('click', async () => {
-    const source = document.getElementById(button.dataset.copy);
     await navigator.clipboard.writeText(source.value ?? source.textContent);
     const label = button.querySelector('span') ?? button;
     const before = label.textContent;
@@ -17,7 +17,33 @@ for (const button of document.querySelectorAll('[data-copy]')) {
   });
 }
 
-const menus = document.querySelectorAll('details.menu');
+for (const button of document.querySelectorAll('[data-copy]')) copies(button, document.getElementById(button.dataset.copy));
+
+// Rows are many: what each of them has alike is made here.
+for (const fingerprint of document.querySelectorAll('.keys td code')) {
+  const button = document.createElement('button');
+  const label = document.createElement('span');
+  button.type = 'button';
+  button.className = 'copy';
+  button.title = 'Copy the fingerprint';
+  label.textContent = `Copy the fingerprint of ${fingerprint.closest('tr').querySelector('th a').textContent}`;
+  button.append(label);
+  fingerprint.title = fingerprint.textContent;
+  fingerprint.after(button);
+  copies(button, fingerprint);
+}
+
+const exact = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short', timeZone: 'UTC' });
+for (const time of document.querySelectorAll('time')) time.title = `${exact.format(new Date(time.dateTime))} UTC`;
+
+// An address is broken where people would break it.
+for (const heading of document.querySelectorAll('h1')) {
+  if (heading.textContent.includes('@') && heading.childElementCount === 0) {
+    heading.replaceChildren(...heading.textContent.split(/(?<=[@.])/).flatMap((part) => [part, document.createElement('wbr')]));
+  }
+}
+
+const menus = document.querySelectorAll('details.menu, .keys details');
 document.addEventListener('click', (event) => {
   for (const menu of menus) {
     if (!menu.contains(event.target)) menu.open = false;

@@ -51,6 +51,8 @@ pub struct KeySearch {
     pub descending: bool,
     /// How many come on the pages before.
     pub skip: usize,
+    /// A live key that ends before this time ends soon.
+    pub soon: Timestamp,
 }
 
 /// Keys that were found, and how many more there are.
@@ -64,6 +66,8 @@ pub struct FoundKeys {
     pub dead: usize,
     /// How many the owner has, dead ones too.
     pub all: usize,
+    /// How many live keys the owner has that end soon, found or not.
+    pub ending: usize,
 }
 
 /// An owner whose keys the caller may see or manage.
@@ -181,6 +185,8 @@ impl App {
                 || key.public_key.fingerprint().to_string().contains(search.text.trim())
         };
         let is_dead = |key: &ApiKey| matches!(key.state(now), KeyState::Expired | KeyState::Revoked);
+        let ends_soon = |key: &&ApiKey| !is_dead(key) && key.expires_at.is_some_and(|end| end < search.soon);
+        let ending = keys.iter().filter(ends_soon).count();
         let (dead, live): (Vec<ApiKey>, Vec<ApiKey>) = keys.into_iter().filter(matches).partition(is_dead);
         let left_out = if search.with_dead { 0 } else { dead.len() };
         let mut found = live;
@@ -200,7 +206,7 @@ impl App {
         }
         let limit = usize::try_from(super::DEFAULT_PAGE).unwrap_or(usize::MAX);
         let items = found.iter().skip(search.skip).take(limit).map(|key| to_wire(key, now)).collect();
-        Ok(FoundKeys { items, found: found.len(), dead: left_out, all })
+        Ok(FoundKeys { items, found: found.len(), dead: left_out, all, ending })
     }
 
     /// A key of an owner.
@@ -213,6 +219,37 @@ impl App {
         require_owner(&mut connection, &owner).await?;
         let key = find(&mut connection, &owner, id).await?;
         Ok(to_wire(&key, self.clock.now()))
+    }
+
+    /// How many keys a revocation with `cascade` would take along.
+    ///
+    /// # Errors
+    /// The caller may not see the key.
+    pub async fn count_keys_made_with(
+        &self,
+        caller: &Caller,
+        owner: KeyOwner,
+        id: ApiKeyId,
+    ) -> Result<usize, AppError> {
+        let owner = authorize(&caller.principal, owner, Access::View)?;
+        let mut connection = self.store.read().await?;
+        require_owner(&mut connection, &owner).await?;
+        let mut waiting = vec![find(&mut connection, &owner, id).await?.id];
+        let mut seen = waiting.clone();
+        let mut count = 0;
+        while let Some(parent) = waiting.pop() {
+            for made in store::api_key::list_api_keys_made_with(&mut connection, parent).await? {
+                if seen.contains(&made.id) {
+                    continue;
+                }
+                seen.push(made.id);
+                waiting.push(made.id);
+                let place = workspace_of(&mut connection, made.owner).await?;
+                let is_taken = made.revoked_at.is_none() && manages(&caller.principal, &owner, made.owner, place);
+                count += usize::from(is_taken);
+            }
+        }
+        Ok(count)
     }
 
     /// Registers a key. One that exists is an error, unless a proof displaces a registration by somebody else that
@@ -321,9 +358,10 @@ impl App {
             let may_see = principal.id() == Some(other.owner)
                 || principal.identity().is_none()
                 || place.is_some_and(|ws| principal.authorize(WorkspacePermission::ViewServiceAccounts, ws).is_ok());
+            let way_out = if may_see { "" } else { " If somebody else registered your key, register it with a proof." };
             let detail = format!(
-                "The key {fingerprint} is registered already. A key exists once; make a new key pair for this one. If \
-                 somebody else registered your key, register it with a proof."
+                "The key {fingerprint} is registered already. A key exists once; make a new key pair for this \
+                 one.{way_out}"
             );
             return Err(duplicate(&detail, &fingerprint.to_string(), may_see.then_some(&other)));
         }

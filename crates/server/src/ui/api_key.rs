@@ -86,12 +86,16 @@ pub(super) struct KeyRow {
     pub(super) public_key: String,
     pub(super) algorithm: String,
     pub(super) state: &'static str,
-    pub(super) is_dead: bool,
+    /// It would work, but its owner is disabled.
+    pub(super) is_held: bool,
     pub(super) created_at: When,
+    /// Such as `by ada@example.com`.
     pub(super) created_by: String,
     pub(super) last_used_at: Option<When>,
     pub(super) last_used_ip: String,
     pub(super) expires_at: Option<When>,
+    /// The day of its end, as people write it.
+    pub(super) expires_day: String,
     pub(super) expires_on: String,
     pub(super) ends_soon: bool,
     pub(super) used_lately: bool,
@@ -101,13 +105,40 @@ impl KeyRow {
     pub(super) fn is_revoked(&self) -> bool {
         self.state == "revoked"
     }
+
+    pub(super) fn is_dead(&self) -> bool {
+        matches!(self.state, "expired" | "revoked")
+    }
+
+    pub(super) fn works(&self) -> bool {
+        self.state == "active" && !self.is_held
+    }
+
+    /// The kind of its status, for the style.
+    pub(super) fn status(&self) -> &'static str {
+        if self.is_held { "disabled" } else { self.state }
+    }
+
+    /// Its status, in words.
+    pub(super) fn status_words(&self) -> &'static str {
+        if self.is_held { "account disabled" } else { self.state }
+    }
 }
 
 const DAY: i64 = 86_400;
 /// For how long before its end a key is warned of.
 const WARNED_DAYS: i64 = 14;
 
-fn key_row(key: api::ApiKey, shell: &Shell, emails: &BTreeMap<String, String>, now: Timestamp) -> KeyRow {
+/// What a row tells beside the key itself.
+struct Surroundings<'a> {
+    shell: &'a Shell,
+    emails: BTreeMap<String, String>,
+    now: Timestamp,
+    owner_disabled: bool,
+}
+
+fn key_row(key: api::ApiKey, around: &Surroundings<'_>) -> KeyRow {
+    let Surroundings { shell, emails, now, owner_disabled } = around;
     let state = match key.state {
         api::KeyState::Active => "active",
         api::KeyState::Disabled => "disabled",
@@ -119,6 +150,10 @@ fn key_row(key: api::ApiKey, shell: &Shell, emails: &BTreeMap<String, String>, n
         time.is_some_and(|time| (time.as_second() - now.as_second()).abs() < days * DAY)
     };
     let is_dead = matches!(key.state, api::KeyState::Expired | api::KeyState::Revoked);
+    let created_by = match key.created_by.as_str() {
+        "host" => "on the server".to_owned(),
+        id => format!("by {}", emails.get(id).map_or(id, String::as_str)),
+    };
     KeyRow {
         id: key.id,
         title: key.title,
@@ -126,12 +161,13 @@ fn key_row(key: api::ApiKey, shell: &Shell, emails: &BTreeMap<String, String>, n
         public_key: key.public_key,
         algorithm: key.algorithm.trim_start_matches("ssh-").to_owned(),
         state,
-        is_dead,
+        is_held: *owner_disabled && key.state == api::KeyState::Active,
         created_at: shell.when(&key.created_at),
-        created_by: emails.get(&key.created_by).cloned().unwrap_or(key.created_by),
+        created_by,
         last_used_at: key.last_used_at.as_ref().map(|time| shell.when(time)),
         last_used_ip: key.last_used_ip.unwrap_or_default(),
         expires_at: key.expires_at.as_ref().map(|time| shell.when(time)),
+        expires_day: key.expires_at.map_or(String::new(), |time| time.strftime("%-d %b %Y").to_string()),
         expires_on: key.expires_at.map_or(String::new(), |time| time.strftime("%Y-%m-%d").to_string()),
         ends_soon: !is_dead && within(key.expires_at, WARNED_DAYS),
         used_lately: within(key.last_used_at, 7),
@@ -144,8 +180,9 @@ pub(super) struct KeyTable {
     pub(super) found: usize,
     pub(super) hidden: usize,
     pub(super) all: usize,
-    /// How many of the rows end within [`WARNED_DAYS`].
+    /// How many keys of the owner end within [`WARNED_DAYS`], on all pages.
     pub(super) ending: usize,
+    pub(super) owner_disabled: bool,
     pub(super) count: api::KeyCount,
     pub(super) is_full: bool,
     pub(super) contact: String,
@@ -170,7 +207,7 @@ pub(super) struct KeyQuery {
 }
 
 impl KeyQuery {
-    fn search(&self) -> KeySearch {
+    fn search(&self, now: Timestamp) -> KeySearch {
         let (column, descending) = match self.sort.strip_prefix('-') {
             Some(column) => (column, true),
             None => (self.sort.as_str(), false),
@@ -183,8 +220,12 @@ impl KeyQuery {
             // The one that was just made comes first.
             _ => (KeyOrder::Created, true),
         };
-        let skip = self.skip.parse().unwrap_or(0);
-        KeySearch { text: self.q.clone(), with_dead: self.all == "1", order, descending, skip }
+        let soon = Timestamp::from_second(now.as_second() + WARNED_DAYS * DAY).unwrap_or(Timestamp::MAX);
+        KeySearch { text: self.q.clone(), with_dead: self.all == "1", order, descending, skip: self.skipped(), soon }
+    }
+
+    fn skipped(&self) -> usize {
+        self.skip.parse().unwrap_or(0)
     }
 }
 
@@ -215,21 +256,41 @@ impl KeyTable {
         }
     }
 
+    /// The part of the address that leads from the list to the pages of its keys. It stands three times in each row.
+    pub(super) fn way(&self) -> &str {
+        let folder = self.list.rfind('/').map_or(0, |slash| slash + 1);
+        self.base.get(folder..).unwrap_or(&self.base)
+    }
+
     pub(super) fn shows_all(&self) -> bool {
         self.query.all == "1"
     }
 
     /// The page after this one.
     pub(super) fn next_link(&self) -> Option<String> {
-        let seen = self.query.search().skip + self.rows.len();
+        let seen = self.query.skipped() + self.rows.len();
         (!self.rows.is_empty() && seen < self.found).then(|| self.link("skip", &seen.to_string()))
     }
 
     /// The page before this one.
     pub(super) fn previous_link(&self) -> Option<String> {
-        let skipped = self.query.search().skip;
-        let before = skipped.saturating_sub(usize::try_from(DEFAULT_PAGE).unwrap_or(usize::MAX));
+        let skipped = self.query.skipped();
+        let before = skipped.saturating_sub(page_length());
         (skipped > 0).then(|| self.link("skip", &before.to_string()))
+    }
+}
+
+fn page_length() -> usize {
+    usize::try_from(DEFAULT_PAGE).unwrap_or(usize::MAX)
+}
+
+/// Whether the owner of keys is a service account that is disabled: then none of them works.
+async fn is_owner_disabled(app: &App, caller: &Caller, owner: KeyOwner) -> Result<bool, AppError> {
+    match owner {
+        KeyOwner::ServiceAccount(workspace, account) => {
+            Ok(app.find_service_account(caller, workspace, account).await?.disabled)
+        }
+        KeyOwner::Own | KeyOwner::User(_) => Ok(false),
     }
 }
 
@@ -240,17 +301,24 @@ pub(super) async fn key_table(
     shell: &Shell,
     list: String,
     base: String,
-    query: KeyQuery,
+    mut query: KeyQuery,
 ) -> Result<KeyTable, AppError> {
-    let found = app.search_api_keys(caller, owner, &query.search()).await?;
+    let now = app.now();
+    let mut found = app.search_api_keys(caller, owner, &query.search(now)).await?;
+    if let (true, Some(last)) = (found.items.is_empty(), found.found.checked_sub(1)) {
+        // Past the end, for instance where the keys of the last page were revoked: the last page there is.
+        query.skip = (last / page_length() * page_length()).to_string();
+        found = app.search_api_keys(caller, owner, &query.search(now)).await?;
+    }
+    let owner_disabled = is_owner_disabled(app, caller, owner).await?;
     let count = app.count_api_keys(caller, owner).await?;
     let creators: Vec<&str> = found.items.iter().map(|key| key.created_by.as_str()).collect();
     let emails = app.find_emails(caller, &creators).await?;
-    let now = app.now();
-    let rows: Vec<KeyRow> = found.items.into_iter().map(|key| key_row(key, shell, &emails, now)).collect();
+    let around = Surroundings { shell, emails, now, owner_disabled };
     Ok(KeyTable {
-        ending: rows.iter().filter(|row| row.ends_soon).count(),
-        rows,
+        rows: found.items.into_iter().map(|key| key_row(key, &around)).collect(),
+        ending: found.ending,
+        owner_disabled,
         found: found.found,
         hidden: found.dead,
         all: found.all,
@@ -290,6 +358,9 @@ struct NewKey {
     base: String,
     /// One's own key downloads when it is made, a service account's when it is added.
     is_own: bool,
+    count: api::KeyCount,
+    contact: String,
+    owner_disabled: bool,
     needs_password: bool,
     public_url: String,
     title: String,
@@ -299,6 +370,17 @@ struct NewKey {
     challenge: Option<Challenge>,
     /// Where the key is that stands in the way, if this is for the person to know.
     existing: Option<String>,
+}
+
+impl NewKey {
+    fn is_full(&self) -> bool {
+        self.count.live >= u64::from(self.count.limit)
+    }
+
+    /// Who makes the key: somebody else may be signed in by the time it is added.
+    fn account(&self) -> &str {
+        self.shell.account.as_ref().map_or("", |account| &account.email)
+    }
 }
 
 /// What a proof signs, and how.
@@ -336,14 +418,17 @@ fn place_of(conflict: &Conflict, at: &KeyPages) -> Option<String> {
     at.within.as_ref().map(|within| within.path(&format!("service-accounts/{account}/keys/{key}")))
 }
 
-fn new_key(app: &App, at: &KeyPages) -> NewKey {
+async fn new_key(app: &App, at: &KeyPages) -> Result<NewKey, PageError> {
     let needs_password = at.caller.principal().require_recent_password(app.now()).is_err();
-    NewKey {
+    Ok(NewKey {
         shell: at.shell(if at.owner == KeyOwner::Own { "New Key" } else { "New API key" }),
         errors: FormErrors::default(),
         list: at.list.clone(),
         base: at.base.clone(),
         is_own: at.owner == KeyOwner::Own,
+        count: app.count_api_keys(&at.caller, at.owner).await?,
+        contact: contact(app),
+        owner_disabled: is_owner_disabled(app, &at.caller, at.owner).await?,
         needs_password,
         public_url: app.settings().public_url.clone(),
         title: String::new(),
@@ -351,12 +436,21 @@ fn new_key(app: &App, at: &KeyPages) -> NewKey {
         expires: String::new(),
         challenge: None,
         existing: None,
-    }
+    })
 }
 
+/// The page; for a script on one that is older than the session, what has changed with it.
 async fn show_new(State(app): State<Arc<App>>, at: KeyPages) -> Result<Response, PageError> {
-    app.count_api_keys(&at.caller, at.owner).await?;
-    Ok(page::render(StatusCode::OK, &new_key(&app, &at)))
+    let page = new_key(&app, &at).await?;
+    if at.visitor.wants_json {
+        let fresh = serde_json::json!({
+            "csrf": page.shell.csrf,
+            "account": page.account(),
+            "needs_password": page.needs_password,
+        });
+        return Ok(axum::Json(fresh).into_response());
+    }
+    Ok(page::render(StatusCode::OK, &page))
 }
 
 #[derive(Deserialize)]
@@ -390,7 +484,7 @@ async fn create(State(app): State<Arc<App>>, at: KeyPages, Form(form): Form<KeyF
     };
     match created {
         Ok(key) if at.visitor.wants_json => Ok((StatusCode::CREATED, axum::Json(key)).into_response()),
-        Ok(_) => Ok(page::go_to(&format!("{}?done=created", at.list))),
+        Ok(key) => Ok(page::go_to(&format!("{}/{}?done=created", at.base, key.id))),
         Err(error) if at.visitor.wants_json => Err(error.into()),
         Err(error) => refuse(&app, &at, form, error).await,
     }
@@ -400,7 +494,7 @@ async fn create(State(app): State<Arc<App>>, at: KeyPages, Form(form): Form<KeyF
 async fn refuse(app: &App, at: &KeyPages, form: KeyForm, error: AppError) -> Result<Response, PageError> {
     // A proof is not shown again: it answers a challenge that is over.
     let KeyForm { title, mut public_key, expires, .. } = form;
-    let mut page = new_key(app, at);
+    let mut page = new_key(app, at).await?;
     let errors = match error {
         AppError::Conflict(conflict) if conflict.code == api::codes::DUPLICATE_KEY => {
             page.existing = place_of(&conflict, at);
@@ -438,6 +532,7 @@ struct KeyPage {
     list: String,
     base: String,
     key: KeyRow,
+    owner_disabled: bool,
     public_url: String,
     title: String,
     expires: String,
@@ -447,7 +542,8 @@ async fn key_page(app: &App, at: &KeyPages, id: ApiKeyId) -> Result<KeyPage, Pag
     let key = app.find_api_key(&at.caller, at.owner, id).await?;
     let emails = app.find_emails(&at.caller, &[key.created_by.as_str()]).await?;
     let shell = at.shell(key.title.clone());
-    let key = key_row(key, &shell, &emails, app.now());
+    let owner_disabled = is_owner_disabled(app, &at.caller, at.owner).await?;
+    let key = key_row(key, &Surroundings { shell: &shell, emails, now: app.now(), owner_disabled });
     let (title, expires) = (key.title.clone(), key.expires_on.clone());
     let errors = FormErrors::default();
     Ok(KeyPage {
@@ -456,6 +552,7 @@ async fn key_page(app: &App, at: &KeyPages, id: ApiKeyId) -> Result<KeyPage, Pag
         list: at.list.clone(),
         base: format!("{}/{id}", at.base),
         key,
+        owner_disabled,
         public_url: app.settings().public_url.clone(),
         title,
         expires,
@@ -529,21 +626,30 @@ async fn enable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<R
 #[template(path = "api_key_revoke.html")]
 struct RevokePage {
     shell: Shell,
-    wrong_title: bool,
+    errors: FormErrors,
     base: String,
     key: KeyRow,
+    /// How many keys can be revoked along with it.
+    made: usize,
+    typed: RevokeForm,
 }
 
-async fn revoke_page(app: &App, at: &KeyPages, id: ApiKeyId, wrong_title: bool) -> Result<RevokePage, PageError> {
-    let KeyPage { base, key, .. } = key_page(app, at, id).await?;
-    Ok(RevokePage { shell: at.shell(format!("Revoke {}", key.title)), wrong_title, base, key })
+async fn revoke_page(app: &App, at: &KeyPages, id: ApiKeyId, typed: RevokeForm) -> Result<RevokePage, PageError> {
+    let KeyPage { base, key, errors, .. } = key_page(app, at, id).await?;
+    let made = app.count_keys_made_with(&at.caller, at.owner, id).await?;
+    Ok(RevokePage { shell: at.shell(format!("Revoke {}", key.title)), errors, base, key, made, typed })
 }
 
 async fn show_revoke(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
-    Ok(page::render(StatusCode::OK, &revoke_page(&app, &at, ids.parse("key")?, false).await?))
+    let page = revoke_page(&app, &at, ids.parse("key")?, RevokeForm::default()).await?;
+    // With keys that it made there is still something to revoke.
+    if page.key.is_revoked() && page.made == 0 {
+        return Ok(page::go_to(&page.base));
+    }
+    Ok(page::render(StatusCode::OK, &page))
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct RevokeForm {
     #[serde(default)]
     confirm_title: String,
@@ -558,10 +664,13 @@ async fn revoke(
     Form(form): Form<RevokeForm>,
 ) -> Result<Response, PageError> {
     let id: ApiKeyId = ids.parse("key")?;
-    let page = revoke_page(&app, &at, id, true).await?;
-    if page.key.used_lately && form.confirm_title.trim() != page.key.title {
-        return Ok(page::render(StatusCode::BAD_REQUEST, &page));
+    let cascade = form.cascade == "1";
+    let page = revoke_page(&app, &at, id, form).await?;
+    if page.key.used_lately && page.typed.confirm_title.trim() != page.key.title {
+        let detail = format!("That is not the title of the key. Write it as it stands: {}", page.key.title);
+        let errors = FormErrors::say(400, &detail).all_at_field("confirm_title");
+        return Ok(page::again(errors, |errors| RevokePage { errors, ..page }));
     }
-    app.revoke_api_key(&at.caller, at.owner, id, form.cascade == "1").await?;
+    app.revoke_api_key(&at.caller, at.owner, id, cascade).await?;
     Ok(page::go_to(&format!("{}?done=revoked", at.list)))
 }

@@ -1,5 +1,7 @@
 //! What pages load: style, scripts, the mark. Part of the binary, and kept by browsers until it changes.
 
+use std::io::Write as _;
+
 use axum::{
     Router,
     extract::Request,
@@ -7,43 +9,74 @@ use axum::{
     routing::get,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use http::{HeaderValue, StatusCode, header};
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 
-const FILES: [(&str, &str, &[u8]); 7] = [
+const FILES: [(&str, &str, &[u8]); 8] = [
     ("/static/app.css", "text/css; charset=utf-8", include_bytes!("../../static/app.css")),
     ("/static/first-use.js", "text/javascript; charset=utf-8", include_bytes!("../../static/first-use.js")),
     ("/static/keys.js", "text/javascript; charset=utf-8", include_bytes!("../../static/keys.js")),
     ("/static/openssh.js", "text/javascript; charset=utf-8", include_bytes!("../../static/openssh.js")),
     ("/static/pages.js", "text/javascript; charset=utf-8", include_bytes!("../../static/pages.js")),
+    ("/static/copy.svg", "image/svg+xml", include_bytes!("../../static/copy.svg")),
     ("/static/mark.svg", "image/svg+xml", include_bytes!("../../static/mark.svg")),
     ("/favicon.ico", "image/svg+xml", include_bytes!("../../static/mark.svg")),
 ];
 
+/// A file as it is sent, in one coding.
+#[derive(Clone)]
+struct Sent {
+    bytes: Bytes,
+    tag: String,
+}
+
+impl Sent {
+    fn new(bytes: Bytes) -> Self {
+        let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&Sha256::digest(&bytes)[..12]));
+        Self { bytes, tag }
+    }
+
+    /// The same file by gzip, where that is less.
+    fn compress(bytes: &[u8]) -> Option<Self> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).ok()?;
+        let compressed = encoder.finish().ok()?;
+        (compressed.len() < bytes.len()).then(|| Self::new(compressed.into()))
+    }
+}
+
 pub(super) fn router() -> Router {
     FILES.into_iter().fold(Router::new(), |router, (path, content_type, bytes)| {
-        let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&Sha256::digest(bytes)[..12]));
+        // Once at the start. Pages are never compressed: they hold tokens beside what strangers can write.
+        let (plain, gzip) = (Sent::new(Bytes::from_static(bytes)), Sent::compress(bytes));
         router.route(
             path,
             get(move |request: Request| {
-                let answer = serve(&request, &tag, content_type, bytes);
+                let answer = serve(request.headers(), content_type, &plain, gzip.as_ref());
                 async { answer }
             }),
         )
     })
 }
 
-fn serve(request: &Request, tag: &str, content_type: &'static str, bytes: &'static [u8]) -> Response {
-    let is_known = request
-        .headers()
+fn serve(asked: &HeaderMap, content_type: &'static str, plain: &Sent, gzip: Option<&Sent>) -> Response {
+    let gzip = gzip.filter(|_| takes_gzip(asked));
+    let Sent { bytes, tag } = gzip.unwrap_or(plain);
+    let is_known = asked
         .get(header::IF_NONE_MATCH)
         .and_then(|tags| tags.to_str().ok())
         .is_some_and(|tags| tags.split(',').any(|known| known.trim().trim_start_matches("W/") == tag));
-    let mut response = if is_known { StatusCode::NOT_MODIFIED.into_response() } else { bytes.into_response() };
+    let mut response = if is_known { StatusCode::NOT_MODIFIED.into_response() } else { bytes.clone().into_response() };
     let headers = response.headers_mut();
     if let Ok(tag) = HeaderValue::from_str(tag) {
         headers.insert(header::ETAG, tag);
     }
+    if gzip.is_some() && !is_known {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     // Asked for each time, so that a page never meets the script of another release.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, no-cache"));
@@ -53,4 +86,14 @@ fn serve(request: &Request, tag: &str, content_type: &'static str, bytes: &'stat
         HeaderValue::from_static("same-origin"),
     );
     response
+}
+
+/// Whether a client takes gzip (RFC 9110 §12.5.3).
+fn takes_gzip(asked: &HeaderMap) -> bool {
+    let codings = asked.get_all(header::ACCEPT_ENCODING).iter().filter_map(|codings| codings.to_str().ok());
+    codings.flat_map(|codings| codings.split(',')).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = weight.trim().strip_prefix("q=").and_then(|weight| weight.parse().ok()).unwrap_or(1.0_f32);
+        name.trim().eq_ignore_ascii_case("gzip") && weight > 0.0
+    })
 }

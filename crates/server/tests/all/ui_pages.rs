@@ -1,6 +1,7 @@
 //! What people do on the pages, without script.
 
-use domain::Clock as _;
+use domain::{Clock as _, Timestamp};
+use server::app::{Caller, KeyOwner, Paging};
 
 use crate::{
     support::{HOST, TestApp},
@@ -25,7 +26,10 @@ async fn an_admin_makes_a_service_account_gives_it_a_key_and_then_a_role() {
     ada.open(&format!("{account}/keys/new")).await.sees("Generate key pair").sees("Add API key").sees("ssh-keygen");
     let fields = [("title", "build <b>machine</b>"), ("public_key", key.openssh.as_str()), ("expires", "")];
     ada.submit(&format!("{account}/keys"), &fields).await;
-    ada.sees(key.fingerprint.as_str()).sees("1 of 5 keys").sees("never");
+    // On to the key itself, where the lines are that programs need.
+    assert!(ada.path.starts_with(&format!("{account}/keys/key_")), "{}", ada.path);
+    ada.sees("Created.").sees("KEYWARD_KEY_FILE").sees("create_with_ssh_private_key").sees("It was not used yet.");
+    ada.open(&account).await.sees(key.fingerprint.as_str()).sees("1 of 5 keys").sees("never");
     ada.sees("build &#60;b&#62;machine").sees_not("<b>machine");
 
     ada.submit(&format!("{account}/keys"), &fields).await.sees("is registered already");
@@ -51,7 +55,8 @@ async fn a_person_pastes_pauses_and_revokes_a_key_of_their_own() {
     let key = test.new_key();
     let fields = [("title", "laptop"), ("public_key", key.openssh.as_str()), ("expires", "2026-01-10")];
     ada.submit("/profile/api-keys", &fields).await.sees("laptop").sees(&key.fingerprint).sees("in 9 days");
-    let page = ada.link("/profile/api-keys/key_");
+    let page = ada.path.split('?').next().unwrap().to_owned();
+    ada.open("/profile/api-keys").await.sees(&format!("\"{}\"", page.trim_start_matches("/profile/")));
     ada.open(&page).await.sees("active");
     ada.submit(&format!("{page}/disable"), &[]).await.sees("state disabled");
     test.get("/api/v1/me").by(&key).send().await.expect_problem(401, "unauthenticated");
@@ -296,4 +301,148 @@ async fn after_something_on_the_second_page_of_a_list_one_is_on_the_second_page(
     ada.sees(&format!("action=\"{form}\""));
     ada.submit(&form, &[("role", "admin")]).await.sees("The role is applied.").sees(&format!("\"{last}\""));
     assert_eq!(ada.path, format!("{next}&done=role"));
+}
+
+/// Registers keys of a user past the pages, and tells where each has its page.
+async fn add_keys(test: &TestApp, user: &str, titles: &[&str], expires_at: Option<Timestamp>) -> Vec<String> {
+    let host = Caller::host();
+    let user = test.app.find_user_by_email(&host, user).await.unwrap().id;
+    let mut pages = Vec::new();
+    for &title in titles {
+        let public_key = test.new_key().openssh;
+        let create = api::CreateApiKey { title: title.to_owned(), public_key, expires_at, proof: None };
+        let key = test.app.create_api_key(&host, KeyOwner::User(user), &create).await.unwrap();
+        pages.push(format!("/profile/api-keys/{}", key.id));
+    }
+    pages
+}
+
+#[tokio::test]
+async fn the_keys_of_a_disabled_account_are_shown_as_what_they_are() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/w/acme/service-accounts/new").await;
+    ada.submit("/w/acme/service-accounts", &[("name", "bot"), ("description", "")]).await;
+    let account = ada.path.split('?').next().unwrap().to_owned();
+    let key = test.new_key().openssh;
+    ada.submit(&format!("{account}/keys"), &[("title", "runner"), ("public_key", &key)]).await.sees("Test this key");
+    let page = ada.path.split('?').next().unwrap().to_owned();
+    let caution = "This account is disabled: none of its keys works.";
+    ada.open(&account).await.sees("<td><span class=\"state active\">").sees_not(caution);
+    ada.submit(&format!("{account}/disable"), &[]).await;
+    ada.open(&account).await.sees(caution).sees("account disabled").sees_not("<td><span class=\"state active\">");
+    ada.open(&page).await.sees(caution).sees("account disabled").sees_not("this key</h2>").sees_not("first-use.js");
+    ada.open(&format!("{account}/keys/new")).await.sees(caution);
+    ada.submit(&format!("{account}/enable"), &[]).await;
+    ada.open(&page).await.sees("state active").sees_not(caution);
+}
+
+#[tokio::test]
+async fn at_the_limit_the_page_for_a_new_key_says_whom_to_ask_and_takes_none() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/profile/api-keys/new").await.sees_not("<fieldset disabled>").sees_not("to raise the limit");
+    add_keys(&test, "ada@example.com", &["key"; 25], None).await;
+    ada.open("/profile/api-keys/new").await.sees("All 25 keys are in use. Revoke one, or ask the operator");
+    assert_eq!(ada.page.matches("<fieldset disabled>").count(), 2, "both forms are off");
+    let key = test.new_key().openssh;
+    ada.submit("/profile/api-keys", &[("title", "one more"), ("public_key", &key)])
+        .await
+        .sees("is reached. Revoke one");
+    assert_eq!(ada.status, 409);
+    ada.open("/w/acme/service-accounts/new").await;
+    ada.submit("/w/acme/service-accounts", &[("name", "first"), ("description", "")]).await;
+    ada.submit("/w/acme/service-accounts", &[("name", "second"), ("description", "")]).await;
+    ada.sees("is reached. Delete one").sees_not("Revoke");
+}
+
+#[tokio::test]
+async fn a_revocation_that_is_refused_keeps_what_was_typed() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    let key = test.new_key();
+    ada.open("/profile/api-keys/new").await;
+    ada.submit("/profile/api-keys", &[("title", "laptop"), ("public_key", &key.openssh)]).await;
+    let page = ada.path.split('?').next().unwrap().to_owned();
+    let revoke = format!("{page}/revoke");
+    ada.open(&revoke).await.sees_not("id=\"cascade\"");
+
+    let made = serde_json::json!({"title": "made with it", "public_key": test.new_key().openssh});
+    test.post("/api/v1/me/keys", &made).by(&key).send().await.expect(201);
+    test.app.write_journal().await.unwrap();
+    ada.open(&revoke).await.sees("Revoke the key that was made with this key, too");
+    ada.submit(&revoke, &[("confirm_title", "desktop"), ("cascade", "1")]).await;
+    assert_eq!(ada.status, 400);
+    ada.sees("value=\"desktop\"").sees("name=\"cascade\" value=\"1\" checked");
+    ada.sees("aria-invalid=\"true\" aria-describedby=\"confirm_title-wrong\"").sees("id=\"confirm_title-wrong\"");
+    ada.submit(&revoke, &[("confirm_title", "laptop"), ("cascade", "1")]).await.sees("No live keys");
+    // What is revoked already has nothing to confirm.
+    ada.open(&revoke).await.sees("state revoked");
+    assert_eq!(ada.path, page);
+}
+
+#[tokio::test]
+async fn what_ends_soon_is_told_wherever_it_is_in_the_list() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    let workspaces = test.app.list_workspaces(&Caller::host(), &Paging::default()).await.unwrap();
+    test.raise_quotas(&workspaces.items[0].id.to_string(), 60).await;
+    let soon = Timestamp::from_second(test.clock.now().as_second() + 6 * 86_400).unwrap();
+    add_keys(&test, "ada@example.com", &["ends"; 2], Some(soon)).await;
+    let titles: Vec<String> = (0..53).map(|nth| format!("key {nth}")).collect();
+    let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
+    add_keys(&test, "ada@example.com", &titles, None).await;
+    ada.open("/profile/api-keys").await.sees("2 keys end within 14 days").sees("55 of 60 keys").sees("Next page");
+    ada.open("/profile/api-keys?skip=50").await.sees("2 keys end within 14 days");
+    ada.open("/profile/api-keys?q=key+52").await.sees("2 keys end within 14 days").sees("1 key matches");
+    ada.open("/profile/api-keys?q=ends").await.sees("2 keys match").sees("55 of 60 keys in use");
+    ada.open("/profile/api-keys?skip=9999").await.sees("Previous page").sees("id=\"k5\"").sees_not("id=\"k6\"");
+}
+
+#[tokio::test]
+async fn code_in_an_error_is_shown_as_code() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/profile/api-keys/new").await;
+    let damaged = "{\"kty\": 1}";
+    ada.submit("/profile/api-keys", &[("title", "x"), ("public_key", damaged)]).await;
+    let said = ada.page.split("id=\"public_key-wrong\">").nth(1).expect("an error").split("</p>").next().unwrap();
+    assert!(said.contains("<code>") && !said.contains('`'), "{said}");
+}
+
+#[tokio::test]
+async fn a_key_of_ones_own_that_is_there_already_is_told_once_and_shortly() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    let key = test.new_key().openssh;
+    let fields = [("title", "laptop"), ("public_key", key.as_str())];
+    ada.open("/profile/api-keys/new").await;
+    ada.submit("/profile/api-keys", &fields).await;
+    ada.submit("/profile/api-keys", &fields).await.sees("Open the key that is there").sees_not("somebody else");
+    assert_eq!(ada.page.matches("is registered already").count(), 2, "in the summary and at the field");
+    assert_eq!(ada.page.matches("A key exists once").count(), 1, "at the field alone");
+    ada.open("/profile/api-keys").await.sees("by ada@example.com").sees_not("by host");
+    add_keys(&test, "ada@example.com", &["of the host"], None).await;
+    ada.open("/profile/api-keys").await.sees("on the server");
+}
+
+#[tokio::test]
+async fn a_page_that_outlived_its_session_takes_up_the_next_one() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/profile/api-keys/new").await;
+    let before = ada.csrf();
+    ada.submit("/sign-out", &[]).await;
+    let ended = ada.request("GET", "/profile/api-keys/new").header("accept", "application/json").send().await;
+    ended.expect_problem(401, "unauthenticated");
+    ada.sign_in("ada").await;
+    let key = test.new_key().openssh;
+    let fields = [("csrf", before.as_str()), ("title", "laptop"), ("public_key", key.as_str())];
+    let stale = ada.form("/profile/api-keys", &fields).header("accept", "application/json").send().await;
+    stale.expect_problem(403, "forbidden");
+    let fresh = ada.request("GET", "/profile/api-keys/new").header("accept", "application/json").send().await;
+    let fresh = fresh.expect(200);
+    assert_eq!((&fresh["account"], &fresh["needs_password"]), (&"ada@example.com".into(), &false.into()));
+    let fields = [("csrf", fresh["csrf"].as_str().unwrap()), fields[1], fields[2]];
+    ada.form("/profile/api-keys", &fields).header("accept", "application/json").send().await.expect(201);
 }

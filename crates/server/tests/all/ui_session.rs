@@ -360,3 +360,25 @@ async fn whoever_is_signed_out_meanwhile_is_told_and_comes_back_to_their_form() 
     }
     ada.open("/sign-in?done=session-ended").await.sees("Your session has ended, and nothing was changed.");
 }
+
+#[tokio::test]
+async fn what_pages_load_is_compressed_for_who_takes_it_and_pages_never_are() {
+    let test = TestApp::new().await;
+    let browser = Browser::new(&test);
+    let plain = browser.request("GET", "/static/app.css").send().await;
+    assert!(!plain.headers.contains_key("content-encoding"));
+    assert_eq!(plain.header("vary"), "accept-encoding");
+    for (accepted, is_compressed) in
+        [("gzip, deflate, br", true), ("br;q=1, GZIP; q=0.5", true), ("gzip;q=0, br", false)]
+    {
+        let ask = |path| browser.request("GET", path).header("accept-encoding", accepted);
+        let sent = ask("/static/app.css").send().await;
+        assert_eq!(sent.headers.get("content-encoding").is_some(), is_compressed, "{accepted}");
+        assert_eq!(sent.bytes.len() * 3 < plain.bytes.len(), is_compressed, "{accepted}");
+        // One name for one row of bytes (RFC 9110 §8.8.3).
+        assert_eq!(sent.headers["etag"] != plain.headers["etag"], is_compressed, "{accepted}");
+        let again = ask("/static/app.css").header("if-none-match", sent.header("etag")).send().await;
+        assert_eq!((again.status.as_u16(), again.bytes.len()), (304, 0));
+        assert!(!ask("/sign-in").send().await.headers.contains_key("content-encoding"), "it holds a token");
+    }
+}
