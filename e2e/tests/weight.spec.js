@@ -1,7 +1,7 @@
 // A list stays under 60 kB with all that it loads, as a browser that was never here receives it.
 
 import { generateKeyPairSync } from 'node:crypto';
-import { expect, test } from '../support/test.js';
+import { expect, PASSWORD, signIn, test } from '../support/test.js';
 
 const LIMIT = 60_000;
 /** One page of rows, and some more. */
@@ -49,9 +49,19 @@ test('a list with a full page of rows is light', async ({ ada, keyward }) => {
     await send(ada, times((nth) => [path, { title: `Build machine ${nth}, Berlin`, public_key: publicLine(), expires }]));
   }
   const weights = {};
-  for (const path of [account, `${account}?skip=2`, '/profile/api-keys', '/w/acme/projects', '/w/acme/activity']) {
+  for (const path of [account, `${account}?skip=2`, '/w/acme/service-accounts', '/profile/api-keys', '/w/acme/projects', '/w/acme/activity']) {
     weights[path] = await weigh(ada, `${keyward.url}${path}`);
   }
   expect(Object.entries(weights).filter(([, weight]) => weight >= LIMIT)).toEqual([]);
   expect(Math.min(...Object.values(weights)), 'the rows are there').toBeGreaterThan(20_000);
+});
+
+test('and so is the list of users', async ({ page, keyward }) => {
+  keyward.createUser('Olga', '--operator');
+  await signIn(page, keyward, 'Olga');
+  await page.goto(`${keyward.url}/operator/users`);
+  await send(page, times((nth) => ['/operator/users', { email: `annotator.${nth}@research.example.com`, name: `Annotator ${nth}`, password: PASSWORD }]));
+  const weight = await weigh(page, `${keyward.url}/operator/users`);
+  expect(weight).toBeLessThan(LIMIT);
+  expect(weight, 'the rows are there').toBeGreaterThan(30_000);
 });
