@@ -140,8 +140,8 @@ pub fn create_new_key(path: &Path, random: &dyn Random) -> Result<InstallationKe
 pub fn put_new_key_in_place(path: &Path) -> Result<(), StoreError> {
     let put = || {
         if let Ok(before) = read_key(path) {
-            let start: String = before.public_key()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-            fs::rename(path, path.with_extension(format!("key.old-{start}")))?;
+            let [a, b, c, d, ..] = before.public_key();
+            fs::rename(path, path.with_extension(format!("key.old-{a:02x}{b:02x}{c:02x}{d:02x}")))?;
         }
         fs::rename(unfinished_path(path), path)?;
         sync_directory_of(path)

@@ -263,14 +263,14 @@ async fn answer(app: &Arc<App>, admitted: Admitted, next: Next) -> Response {
         request.extensions_mut().insert(visitor.clone());
     }
     let is_change = fields.is_some();
-    let mut response = if !is_change {
-        next.run(request).await
-    } else {
+    let mut response = if is_change {
         // A browser that hangs up does not leave a change half confirmed.
         match tokio::spawn(next.run(request)).await {
             Ok(response) => response,
             Err(error) => AppError::Internal(format!("a change ended early: {error}")).into_response(),
         }
+    } else {
+        next.run(request).await
     };
     if let Some(error) = response.extensions_mut().remove::<page::Failed>().and_then(page::Failed::take) {
         response = page::failure(app, error, Some(&visitor), fields);
@@ -325,8 +325,8 @@ fn came_from(app: &App, headers: &HeaderMap) -> Option<String> {
     let path = referer.strip_prefix(&app.settings().public_url).or_else(|| referer.strip_prefix(&own?))?;
     // What that page told of is not to be told again.
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let is_told = |pair: &&str| !["done=", "nodes=", "expired="].iter().any(|told| pair.starts_with(told));
-    let query: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty()).filter(is_told).collect();
+    let is_kept = |pair: &&str| !["done=", "nodes=", "expired="].iter().any(|told| pair.starts_with(told));
+    let query: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty()).filter(is_kept).collect();
     let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
     path.starts_with('/').then(|| format!("{path}{query}"))
 }

@@ -166,7 +166,7 @@ async fn a_server_that_stops_does_not_wait_for_ever() {
 #[tokio::test]
 async fn a_server_that_is_to_stop_says_so_first_and_answers_meanwhile() {
     let test = TestApp::new().await;
-    let limits = ConnectionLimits { drain: Duration::from_secs(3600), ..ConnectionLimits::default() };
+    let limits = ConnectionLimits { drain: Duration::from_hours(1), ..ConnectionLimits::default() };
     let running = Running::start_with(&test, limits);
     let address = running.address;
     let get = async |path: &str| {
