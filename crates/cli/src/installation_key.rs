@@ -19,9 +19,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  keyward admin replace-installation-key --data /var/lib/keyward
-  scp -p /var/lib/keyward/installation.key node2:/var/lib/keyward/        where several nodes share a PostgreSQL
-  systemctl restart keyward")]
+  keyward admin replace-installation-key --data /var/lib/keyward")]
 pub(crate) struct ReplaceInstallationKey {
     #[command(flatten)]
     installation: InstallationArguments,
