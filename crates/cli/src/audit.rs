@@ -40,7 +40,7 @@ pub(crate) enum Audit {
 Examples:
   keyward audit verify --data /var/lib/keyward
   keyward audit verify --data /var/lib/keyward --checkpoint checkpoint.txt
-  keyward audit verify --checkpoint old.txt --installation-key keyward-data/installation.key.old-1a2b3c4d")]
+  keyward audit verify --checkpoint old.txt --installation-key installation.key.old-1a2b3c4d")]
 pub(crate) struct Verify {
     #[command(flatten)]
     installation: InstallationArguments,

@@ -19,7 +19,9 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  keyward admin replace-installation-key --data /var/lib/keyward")]
+  keyward admin replace-installation-key --data /var/lib/keyward
+  scp -p /var/lib/keyward/installation.key node2:/var/lib/keyward/      to every other node
+  systemctl restart keyward")]
 pub(crate) struct ReplaceInstallationKey {
     #[command(flatten)]
     installation: InstallationArguments,
