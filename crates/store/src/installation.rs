@@ -139,9 +139,16 @@ pub fn create_new_key(path: &Path, random: &dyn Random) -> Result<InstallationKe
 /// The directory cannot be written to.
 pub fn put_new_key_in_place(path: &Path) -> Result<(), StoreError> {
     let put = || {
-        if let Ok(before) = read_key(path) {
-            let [a, b, c, d, ..] = before.public_key();
-            fs::rename(path, path.with_extension(format!("key.old-{a:02x}{b:02x}{c:02x}{d:02x}")))?;
+        let old = match read_key(path) {
+            Ok(before) => {
+                let [a, b, c, d, ..] = before.public_key();
+                format!("key.old-{a:02x}{b:02x}{c:02x}{d:02x}")
+            }
+            // Whatever it is, it is not thrown away.
+            Err(_) => "key.old-unreadable".to_owned(),
+        };
+        if path.try_exists()? {
+            fs::rename(path, path.with_extension(old))?;
         }
         fs::rename(unfinished_path(path), path)?;
         sync_directory_of(path)

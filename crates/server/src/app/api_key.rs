@@ -234,22 +234,9 @@ impl App {
         let owner = authorize(&caller.principal, owner, Access::View)?;
         let mut connection = self.store.read().await?;
         require_owner(&mut connection, &owner).await?;
-        let mut waiting = vec![find(&mut connection, &owner, id).await?.id];
-        let mut seen = waiting.clone();
-        let mut count = 0;
-        while let Some(parent) = waiting.pop() {
-            for made in store::api_key::list_api_keys_made_with(&mut connection, parent).await? {
-                if seen.contains(&made.id) {
-                    continue;
-                }
-                seen.push(made.id);
-                waiting.push(made.id);
-                let place = workspace_of(&mut connection, made.owner).await?;
-                let is_taken = made.revoked_at.is_none() && manages(&caller.principal, &owner, made.owner, place);
-                count += usize::from(is_taken);
-            }
-        }
-        Ok(count)
+        let root = find(&mut connection, &owner, id).await?;
+        let taken = list_keys_to_revoke(&mut connection, &caller.principal, &owner, root, true).await?;
+        Ok(taken.iter().filter(|(key, _)| key.id != id).count())
     }
 
     /// Registers a key. One that exists is an error, unless a proof displaces a registration by somebody else that
@@ -511,31 +498,49 @@ impl App {
         let owner = authorize(&transaction.principal, owner, Access::Manage)?;
         require_owner(&mut transaction.change, &owner).await?;
         let root = find(&mut transaction.change, &owner, id).await?;
-        let mut waiting = vec![root];
-        let mut seen = vec![id];
-        while let Some(mut key) = waiting.pop() {
-            if cascade {
-                // Also through keys that are dead already or another's: what they made is not safer for it.
-                for made in store::api_key::list_api_keys_made_with(&mut transaction.change, key.id).await? {
-                    if !seen.contains(&made.id) {
-                        seen.push(made.id);
-                        waiting.push(made);
-                    }
-                }
-            }
-            let place = workspace_of(&mut transaction.change, key.owner).await?;
-            if key.revoked_at.is_none() && manages(&transaction.principal, &owner, key.owner, place) {
-                key.revoked_at = Some(transaction.now);
-                store::api_key::update_api_key(&mut transaction.change, &key).await?;
-                let fingerprint = key.public_key.fingerprint().to_string();
-                transaction.note(self, "api_key.revoke", place, key.id, &[("fingerprint", &fingerprint)]);
-            }
+        let principal = transaction.principal.clone();
+        let taken = list_keys_to_revoke(&mut transaction.change, &principal, &owner, root, cascade).await?;
+        for (mut key, place) in taken {
+            key.revoked_at = Some(transaction.now);
+            store::api_key::update_api_key(&mut transaction.change, &key).await?;
+            let fingerprint = key.public_key.fingerprint().to_string();
+            transaction.note(self, "api_key.revoke", place, key.id, &[("fingerprint", &fingerprint)]);
         }
         if transaction.events.is_empty() {
             return Ok(());
         }
         self.commit(transaction, 204, ()).await
     }
+}
+
+/// The keys that a revocation of `root` takes along, as far as the caller manages them, each with its workspace: itself, and
+/// with `cascade` those that it made.
+async fn list_keys_to_revoke(
+    connection: &mut Connection,
+    principal: &Principal,
+    owner: &AuthorizedOwner,
+    root: ApiKey,
+    cascade: bool,
+) -> Result<Vec<(ApiKey, Option<WorkspaceId>)>, AppError> {
+    let mut seen = vec![root.id];
+    let mut waiting = vec![root];
+    let mut taken = Vec::new();
+    while let Some(key) = waiting.pop() {
+        if cascade {
+            // Also through keys that are dead already or another's: what they made is not safer for it.
+            for made in store::api_key::list_api_keys_made_with(connection, key.id).await? {
+                if !seen.contains(&made.id) {
+                    seen.push(made.id);
+                    waiting.push(made);
+                }
+            }
+        }
+        let place = workspace_of(connection, key.owner).await?;
+        if key.revoked_at.is_none() && manages(principal, owner, key.owner, place) {
+            taken.push((key, place));
+        }
+    }
+    Ok(taken)
 }
 
 /// Whether the keys of `whose`, in `place`, are the caller's to revoke, who manages those of `owner`.
