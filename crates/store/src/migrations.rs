@@ -30,6 +30,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     3 "0003_sessions";
     4 "0004_installation_key";
     5 "0005_replay_epochs";
+    6 "0006_defences";
 };
 
 /// The format that this release writes.

@@ -86,6 +86,8 @@ const TABLES: &[Table] = &[
             ("operator", Bool),
             ("disabled", Bool),
             ("created_at", I64),
+            ("sign_in_suspended", Bool),
+            ("email_verified_at", I64),
         ],
     },
     Table {
@@ -121,6 +123,7 @@ const TABLES: &[Table] = &[
             ("expires_at", I64),
             ("accepted_at", I64),
             ("revoked_at", I64),
+            ("mailed_at", I64),
         ],
     },
     Table {
@@ -172,6 +175,7 @@ const TABLES: &[Table] = &[
             ("created_at", I64),
             ("last_used_at", I64),
             ("last_used_ip", Text),
+            ("proven_at", I64),
         ],
     },
     Table {

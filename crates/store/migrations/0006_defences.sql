@@ -1,0 +1,17 @@
+-- Additive only: nodes of the previous release go on writing while they are replaced.
+
+-- When the private key signed a proof of this registration. Before this migration, a proof was the only thing that verified a
+-- key at the very moment of its creation.
+ALTER TABLE api_keys ADD COLUMN proven_at BIGINT;
+UPDATE api_keys SET proven_at = created_at WHERE verified_at = created_at;
+
+-- After a restore nobody signs in until an operator has confirmed them.
+ALTER TABLE users ADD COLUMN sign_in_suspended BOOLEAN NOT NULL DEFAULT FALSE;
+-- When the holder of the address followed a link that was mailed to it. NULL: never.
+ALTER TABLE users ADD COLUMN email_verified_at BIGINT;
+
+-- When the link was mailed to the invited address. NULL: it was given to the inviter to pass on.
+ALTER TABLE invitations ADD COLUMN mailed_at BIGINT;
+
+-- A hash of the settings that have to be the same on every node. NULL: a node of the previous release.
+ALTER TABLE nodes ADD COLUMN settings_hash TEXT;
