@@ -179,13 +179,3 @@ pub async fn record_key_uses(upkeep: &mut Upkeep, uses: &[KeyUse]) -> Result<(),
     }
     Ok(())
 }
-
-/// Revokes every key of an owner who is going, and tells how many there were.
-pub async fn revoke_all_api_keys(change: &mut Change, owner: PrincipalId, now: Timestamp) -> Result<usize, StoreError> {
-    let sql = "UPDATE api_keys SET revoked_at = $2 WHERE owner_id = $1 AND revoked_at IS NULL RETURNING id";
-    let rows = change.fetch_all(sql, params![owner, now]).await?;
-    for row in &rows {
-        change.touch(Subject::ApiKey(row.parse("id")?));
-    }
-    Ok(rows.len())
-}

@@ -235,7 +235,7 @@ impl App {
         let mut connection = self.store.read().await?;
         require_owner(&mut connection, &owner).await?;
         let root = find(&mut connection, &owner, id).await?;
-        let taken = list_keys_to_revoke(&mut connection, &caller.principal, &owner, root, true).await?;
+        let taken = list_keys_to_revoke(&mut connection, &caller.principal, vec![root], true).await?;
         Ok(taken.iter().filter(|(key, _)| key.id != id).count())
     }
 
@@ -498,36 +498,61 @@ impl App {
         let owner = authorize(&transaction.principal, owner, Access::Manage)?;
         require_owner(&mut transaction.change, &owner).await?;
         let root = find(&mut transaction.change, &owner, id).await?;
-        let principal = transaction.principal.clone();
-        let taken = list_keys_to_revoke(&mut transaction.change, &principal, &owner, root, cascade).await?;
-        for (mut key, place) in taken {
-            key.revoked_at = Some(transaction.now);
-            store::api_key::update_api_key(&mut transaction.change, &key).await?;
-            let fingerprint = key.public_key.fingerprint().to_string();
-            transaction.note(self, "api_key.revoke", place, key.id, &[("fingerprint", &fingerprint)]);
-        }
+        self.revoke_keys(&mut transaction, vec![root], cascade).await?;
         if transaction.events.is_empty() {
             return Ok(());
         }
         self.commit(transaction, 204, ()).await
     }
+
+    /// Revokes keys within a change that was authorized, each with its own event in its owner's workspace; with `cascade` also
+    /// the keys that they registered, as far as the caller manages those. What is revoked already stays as it is. Tells how
+    /// many were revoked.
+    pub(super) async fn revoke_keys(
+        &self,
+        transaction: &mut Transaction<'_>,
+        keys: Vec<ApiKey>,
+        cascade: bool,
+    ) -> Result<usize, AppError> {
+        let principal = transaction.principal.clone();
+        let taken = list_keys_to_revoke(&mut transaction.change, &principal, keys, cascade).await?;
+        let count = taken.len();
+        for (mut key, place) in taken {
+            key.revoked_at = Some(transaction.now);
+            store::api_key::update_api_key(&mut transaction.change, &key).await?;
+            let (owner, fingerprint) = (key.owner.to_string(), key.public_key.fingerprint().to_string());
+            let detail = [("owner", owner.as_str()), ("title", &key.title), ("fingerprint", &fingerprint)];
+            transaction.note(self, "api_key.revoke", place, key.id, &detail);
+        }
+        Ok(count)
+    }
+
+    /// Revokes all keys of an owner who is about to be deleted, as [`revoke_keys`](Self::revoke_keys) does.
+    pub(super) async fn revoke_keys_of(
+        &self,
+        transaction: &mut Transaction<'_>,
+        owner: PrincipalId,
+    ) -> Result<usize, AppError> {
+        let keys = store::api_key::list_api_keys(&mut transaction.change, owner, None, i64::MAX).await?;
+        self.revoke_keys(transaction, keys, false).await
+    }
 }
 
-/// The keys that a revocation of `root` takes along, as far as the caller manages them, each with its workspace: itself, and
-/// with `cascade` those that it made.
+/// The keys that a revocation of `roots` takes along, each with its workspace: themselves, and with `cascade` those that they
+/// registered, as far as the caller manages them.
 async fn list_keys_to_revoke(
     connection: &mut Connection,
     principal: &Principal,
-    owner: &AuthorizedOwner,
-    root: ApiKey,
+    roots: Vec<ApiKey>,
     cascade: bool,
 ) -> Result<Vec<(ApiKey, Option<WorkspaceId>)>, AppError> {
-    let mut seen = vec![root.id];
-    let mut waiting = vec![root];
+    let owners: Vec<PrincipalId> = roots.iter().map(|key| key.owner).collect();
+    let mut seen: Vec<ApiKeyId> = roots.iter().map(|key| key.id).collect();
+    let mut waiting = roots;
     let mut taken = Vec::new();
     while let Some(key) = waiting.pop() {
         if cascade {
-            // Also through keys that are dead already or another's: what they made is not safer for it.
+            // Also through keys that are revoked already or another's: what they registered is not safer for it.
             for made in store::api_key::list_api_keys_made_with(connection, key.id).await? {
                 if !seen.contains(&made.id) {
                     seen.push(made.id);
@@ -536,17 +561,16 @@ async fn list_keys_to_revoke(
             }
         }
         let place = workspace_of(connection, key.owner).await?;
-        if key.revoked_at.is_none() && manages(principal, owner, key.owner, place) {
+        if key.revoked_at.is_none() && (owners.contains(&key.owner) || manages(principal, key.owner, place)) {
             taken.push((key, place));
         }
     }
     Ok(taken)
 }
 
-/// Whether the keys of `whose`, in `place`, are the caller's to revoke, who manages those of `owner`.
-fn manages(principal: &Principal, owner: &AuthorizedOwner, whose: PrincipalId, place: Option<WorkspaceId>) -> bool {
+/// Whether the keys of `whose`, in `place`, are the caller's to revoke.
+fn manages(principal: &Principal, whose: PrincipalId, place: Option<WorkspaceId>) -> bool {
     let keys = match (whose, place) {
-        _ if whose == owner.id => return true,
         (PrincipalId::ServiceAccount(account), Some(workspace)) => KeyOwner::ServiceAccount(workspace, account),
         _ if principal.id() == Some(whose) => KeyOwner::Own,
         _ => return false,

@@ -215,7 +215,7 @@ impl App {
         let (_, account) = find(&mut transaction.change, workspace, id).await?;
         self.hand_over_projects(&mut transaction, workspace, id.into(), successor).await?;
         let now = transaction.now;
-        store::api_key::revoke_all_api_keys(&mut transaction.change, id.into(), now).await?;
+        self.revoke_keys_of(&mut transaction, id.into()).await?;
         store::service_account::delete_service_account(&mut transaction.change, id, now).await?;
         transaction.note(self, "service_account.delete", Some(workspace), id, &[("address", &account.address)]);
         self.commit(transaction, 204, ()).await

@@ -276,22 +276,22 @@ impl App {
         let workspace = found.ok_or(AppError::not_found())?;
         let now = transaction.now;
         let mut members = Vec::new();
-        let change = &mut transaction.change;
-        for project in store::project::list_project_ids(change, id).await? {
-            store::project::delete_project(change, project).await?;
+        for project in store::project::list_project_ids(&mut transaction.change, id).await? {
+            store::project::delete_project(&mut transaction.change, project).await?;
         }
-        for principal in store::workspace::list_principals(change, id).await? {
+        for principal in store::workspace::list_principals(&mut transaction.change, id).await? {
             match principal {
                 PrincipalId::User(user) => {
-                    store::member::delete_member(change, id, user).await?;
+                    store::member::delete_member(&mut transaction.change, id, user).await?;
                     members.push(user);
                 }
                 PrincipalId::ServiceAccount(account) => {
-                    store::api_key::revoke_all_api_keys(change, principal, now).await?;
-                    store::service_account::delete_service_account(change, account, now).await?;
+                    self.revoke_keys_of(&mut transaction, principal).await?;
+                    store::service_account::delete_service_account(&mut transaction.change, account, now).await?;
                 }
             }
         }
+        let change = &mut transaction.change;
         store::invitation::revoke_open_invitations(change, id, None, now).await?;
         store::workspace::delete_workspace(change, id, now).await?;
         for user in members {

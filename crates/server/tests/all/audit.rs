@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, slice, time::Duration};
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use server::app::{AuditFilter, Caller, Paging};
+use server::app::{AuditFilter, Caller, KeyOwner, Paging};
 
 use crate::support::{Actor, Key, TestApp};
 
@@ -227,5 +227,54 @@ async fn a_checkpoint_verifies_and_what_is_none_is_refused() {
     for bad in [note.trim_end(), ""] {
         let refused = test.app.verify_audit_log(&host, Some(bad), None).await.expect_err("no note").to_problem();
         assert_eq!((refused.status, refused.errors[0].field.as_str()), (400, "checkpoint"));
+    }
+}
+
+#[tokio::test]
+async fn each_revoked_key_has_its_own_event_however_it_ended() {
+    let Acme { test, ada, ws, at } = &acme().await;
+    test.raise_quotas(ws, 9).await;
+    let revoked = async || {
+        let filter = AuditFilter { action: Some("api_key.revoke".to_owned()), ..AuditFilter::default() };
+        let paging = Paging { after: None, limit: Some(200) };
+        let page = test.app.list_all_audit_events(&Caller::host(), &filter, &paging).await.unwrap();
+        let targets = page.items.into_iter().map(|event| {
+            assert!(event.detail["fingerprint"].starts_with("SHA256:"), "{event:?}");
+            (event.target.unwrap(), event.detail["owner"].clone())
+        });
+        targets.collect::<BTreeSet<_>>()
+    };
+    let account = async |name: &str| {
+        let account = test.service_account(ws, ada, name).await;
+        let owner = KeyOwner::ServiceAccount(ws.parse().unwrap(), account.id.parse().unwrap());
+        let second = test.add_key(owner, "second").await;
+        let keys = [(account.key.id.clone(), account.id.clone()), (second.id, account.id.clone())];
+        (account, keys)
+    };
+    let mut expected = BTreeSet::new();
+    for way in ["one by one", "with what it registered", "account deleted", "workspace deleted"] {
+        let (bot, keys) = account(&format!("bot-{}", expected.len())).await;
+        let path = format!("{at}/service-accounts/{}", bot.id);
+        match way {
+            "one by one" => {
+                for (key, _) in &keys {
+                    test.delete(&format!("{path}/keys/{key}")).by(&ada.key).send().await.expect(204);
+                }
+            }
+            "with what it registered" => {
+                let parent = test.add_key(KeyOwner::User(ada.id.parse().unwrap()), "parent").await;
+                let body = json!({"title": "child", "public_key": test.new_key().openssh});
+                let child = test.post(&format!("{path}/keys"), &body).by(&parent).send().await.expect(201);
+                let parent = format!("/api/v1/me/keys/{}?cascade=true", parent.id);
+                test.delete(&parent).by(&ada.key).send().await.expect(204);
+                expected.insert((id(&child).to_owned(), bot.id.clone()));
+                expected.insert((parent.split(['/', '?']).nth(5).unwrap().to_owned(), ada.id.clone()));
+                test.delete(&path).by(&ada.key).send().await.expect(204);
+            }
+            "account deleted" => drop(test.delete(&path).by(&ada.key).send().await.expect(204)),
+            _ => drop(test.delete(at).by(&ada.key).send().await.expect(204)),
+        }
+        expected.extend(keys);
+        assert_eq!(revoked().await, expected, "{way}");
     }
 }
