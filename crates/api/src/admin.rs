@@ -38,6 +38,9 @@ pub struct User {
     pub id: UserId,
     /// Their email.
     pub email: String,
+    /// Whether they followed a link that was mailed to this email.
+    #[serde(default)]
+    pub email_verified: bool,
     /// Their name.
     pub name: String,
     /// Whether they run the installation.

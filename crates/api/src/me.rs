@@ -26,6 +26,9 @@ pub struct Principal {
     pub kind: PrincipalKind,
     /// The email, or the service account's address.
     pub email: String,
+    /// Whether the person followed a link that was mailed to this email; false for a service account.
+    #[serde(default)]
+    pub email_verified: bool,
     /// A name for people.
     pub name: String,
 }

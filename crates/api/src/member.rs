@@ -12,6 +12,9 @@ pub struct Member {
     pub id: UserId,
     /// Their email.
     pub email: String,
+    /// Whether they followed a link that was mailed to this email.
+    #[serde(default)]
+    pub email_verified: bool,
     /// Their name.
     pub name: String,
     /// `admin` or `member`.

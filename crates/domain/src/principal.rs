@@ -31,6 +31,8 @@ pub struct Identity {
     pub id: PrincipalId,
     /// A person's email, or a service account's address.
     pub email: String,
+    /// Whether the person followed a link that was mailed to this email; never for a service account.
+    pub email_verified: bool,
     /// A name for people.
     pub name: String,
     /// Whether a user runs the installation.
@@ -391,6 +393,7 @@ mod tests {
         let identity = Identity {
             id: id.into(),
             email: "ada@example.com".into(),
+            email_verified: false,
             name: "Ada".into(),
             operator,
             disabled: false,

@@ -13,6 +13,8 @@ pub struct User {
     pub id: UserId,
     /// Where mail reaches them; unique.
     pub email: Email,
+    /// When they followed a link that was mailed to this address.
+    pub email_verified_at: Option<Timestamp>,
     /// Their name.
     pub name: String,
     /// Whether they run the installation.

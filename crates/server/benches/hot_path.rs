@@ -103,6 +103,7 @@ async fn fill(options: &StoreOptions, count: u32) {
     let user = User {
         id: UserId::generate(now, random),
         email: "ada@example.com".parse().expect("an address"),
+        email_verified_at: None,
         name: "Ada".to_owned(),
         operator: false,
         disabled: false,

@@ -11,6 +11,8 @@ pub struct MemberRow {
     pub user: UserId,
     /// Their email.
     pub email: Email,
+    /// Whether they proved that mail to it reaches them.
+    pub email_verified: bool,
     /// Their name.
     pub name: String,
     /// Their role there.
@@ -25,6 +27,7 @@ fn member(row: &Row) -> Result<MemberRow, StoreError> {
     Ok(MemberRow {
         user: row.parse("id")?,
         email: row.parse("email")?,
+        email_verified: row.bool("email_verified")?,
         name: row.text("name")?,
         role: row.parse("role")?,
         disabled: row.bool("disabled")?,
@@ -80,8 +83,9 @@ pub async fn find_member(
     workspace: WorkspaceId,
     user: UserId,
 ) -> Result<Option<MemberRow>, StoreError> {
-    let sql =
-        "SELECT u.id, u.email, u.name, u.disabled, m.role, m.joined_at FROM members m JOIN users u ON u.id = m.user_id
+    let sql = "SELECT u.id, u.email, u.email_verified_at IS NOT NULL AS email_verified, u.name, u.disabled, m.role,
+                      m.joined_at
+               FROM members m JOIN users u ON u.id = m.user_id
                WHERE m.workspace_id = $1 AND m.user_id = $2";
     connection.fetch_optional(sql, params![workspace, user]).await?.as_ref().map(member).transpose()
 }
@@ -93,8 +97,9 @@ pub async fn list_members(
     after: Option<UserId>,
     limit: i64,
 ) -> Result<Vec<MemberRow>, StoreError> {
-    let sql =
-        "SELECT u.id, u.email, u.name, u.disabled, m.role, m.joined_at FROM members m JOIN users u ON u.id = m.user_id
+    let sql = "SELECT u.id, u.email, u.email_verified_at IS NOT NULL AS email_verified, u.name, u.disabled, m.role,
+                      m.joined_at
+               FROM members m JOIN users u ON u.id = m.user_id
                WHERE m.workspace_id = $1 AND u.id > $2 ORDER BY u.id LIMIT $3";
     let after = after.map_or(String::new(), |id| id.to_string());
     connection.fetch_all(sql, params![workspace, after, limit]).await?.iter().map(member).collect()

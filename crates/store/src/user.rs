@@ -11,6 +11,7 @@ fn user(row: &Row) -> Result<User, StoreError> {
     Ok(User {
         id: row.parse("id")?,
         email: row.parse("email")?,
+        email_verified_at: row.opt_timestamp("email_verified_at")?,
         name: row.text("name")?,
         operator: row.bool("operator")?,
         disabled: row.bool("disabled")?,
@@ -22,8 +23,8 @@ fn user(row: &Row) -> Result<User, StoreError> {
 pub async fn insert_user(change: &mut Change, user: &User, password_hash: Option<&str>) -> Result<(), StoreError> {
     change
         .execute(
-            "INSERT INTO users (id, email, name, password_hash, operator, disabled, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO users (id, email, name, password_hash, operator, disabled, created_at, email_verified_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             params![
                 user.id,
                 user.email.as_str(),
@@ -31,7 +32,8 @@ pub async fn insert_user(change: &mut Change, user: &User, password_hash: Option
                 password_hash,
                 user.operator,
                 user.disabled,
-                user.created_at
+                user.created_at,
+                user.email_verified_at
             ],
         )
         .await?;
@@ -43,8 +45,9 @@ pub async fn insert_user(change: &mut Change, user: &User, password_hash: Option
 pub async fn update_user(change: &mut Change, user: &User) -> Result<(), StoreError> {
     change
         .execute(
-            "UPDATE users SET name = $2, operator = $3, disabled = $4 WHERE id = $1",
-            params![user.id, &user.name, user.operator, user.disabled],
+            "UPDATE users SET email = $2, email_verified_at = $3, name = $4, operator = $5, disabled = $6
+             WHERE id = $1",
+            params![user.id, user.email.as_str(), user.email_verified_at, &user.name, user.operator, user.disabled],
         )
         .await?;
     change.touch(Subject::User(user.id));
@@ -53,13 +56,13 @@ pub async fn update_user(change: &mut Change, user: &User) -> Result<(), StoreEr
 
 /// The user of that id.
 pub async fn find_user(connection: &mut Connection, id: UserId) -> Result<Option<User>, StoreError> {
-    let sql = "SELECT id, email, name, operator, disabled, created_at FROM users WHERE id = $1";
+    let sql = "SELECT id, email, email_verified_at, name, operator, disabled, created_at FROM users WHERE id = $1";
     connection.fetch_optional(sql, params![id]).await?.as_ref().map(user).transpose()
 }
 
 /// The user of that email.
 pub async fn find_user_by_email(connection: &mut Connection, email: &Email) -> Result<Option<User>, StoreError> {
-    let sql = "SELECT id, email, name, operator, disabled, created_at FROM users WHERE email = $1";
+    let sql = "SELECT id, email, email_verified_at, name, operator, disabled, created_at FROM users WHERE email = $1";
     connection.fetch_optional(sql, params![email.as_str()]).await?.as_ref().map(user).transpose()
 }
 
@@ -68,7 +71,8 @@ pub async fn find_user_with_password(
     connection: &mut Connection,
     email: &Email,
 ) -> Result<Option<(User, Option<String>)>, StoreError> {
-    let sql = "SELECT id, email, name, operator, disabled, created_at, password_hash FROM users WHERE email = $1";
+    let sql = "SELECT id, email, email_verified_at, name, operator, disabled, created_at, password_hash
+               FROM users WHERE email = $1";
     let row = connection.fetch_optional(sql, params![email.as_str()]).await?;
     row.map(|row| Ok((user(&row)?, row.opt_text("password_hash")?))).transpose()
 }
@@ -85,7 +89,7 @@ pub async fn list_users(
     after: Option<UserId>,
     limit: i64,
 ) -> Result<Vec<User>, StoreError> {
-    let sql = "SELECT id, email, name, operator, disabled, created_at FROM users
+    let sql = "SELECT id, email, email_verified_at, name, operator, disabled, created_at FROM users
                WHERE id > $1 ORDER BY id LIMIT $2";
     let after = after.map_or(String::new(), |id| id.to_string());
     connection.fetch_all(sql, params![after, limit]).await?.iter().map(user).collect()

@@ -31,6 +31,7 @@ impl App {
                 id: identity.id.to_string(),
                 kind: kind(identity.id),
                 email: identity.email.clone(),
+                email_verified: identity.email_verified,
                 name: identity.name.clone(),
             },
             key,

@@ -296,7 +296,15 @@ impl App {
                 }
                 let id = self.generate_id(now);
                 let email = invitation.email.clone();
-                let user = User { id, email, name, operator: false, disabled: false, created_at: now };
+                let user = User {
+                    id,
+                    email,
+                    email_verified_at: None,
+                    name,
+                    operator: false,
+                    disabled: false,
+                    created_at: now,
+                };
                 store::user::insert_user(&mut transaction.change, &user, Some(&password_hash)).await?;
                 transaction.by = AuditPrincipal::User(id);
                 transaction.note(self, "user.create", None, id, &[("email", user.email.as_str())]);

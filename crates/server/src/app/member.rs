@@ -14,6 +14,7 @@ fn to_wire(member: MemberRow) -> api::Member {
     api::Member {
         id: member.user,
         email: member.email.to_string(),
+        email_verified: member.email_verified,
         name: member.name,
         role: member.role,
         disabled: member.disabled,

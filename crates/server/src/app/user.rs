@@ -13,6 +13,7 @@ fn to_wire(user: User) -> api::User {
     api::User {
         id: user.id,
         email: user.email.to_string(),
+        email_verified: user.email_verified_at.is_some(),
         name: user.name,
         operator: user.operator,
         disabled: user.disabled,
@@ -66,7 +67,15 @@ impl App {
         }
         let now = transaction.now;
         let id = self.generate_id(now);
-        let user = User { id, email, name, operator: create.operator, disabled: false, created_at: now };
+        let user = User {
+            id,
+            email,
+            email_verified_at: None,
+            name,
+            operator: create.operator,
+            disabled: false,
+            created_at: now,
+        };
         store::user::insert_user(&mut transaction.change, &user, password_hash.as_deref()).await?;
         let operator = user.operator.to_string();
         transaction.note(self, "user.create", None, id, &[("email", user.email.as_str()), ("operator", &operator)]);
