@@ -303,7 +303,7 @@ impl App {
         for task in &tasks {
             task.abort();
         }
-        if let Err(error) = self.write_journal().await {
+        if let Err(error) = self.write_whole_journal().await {
             tracing::error!(?error, "the last uses and refusals could not be written");
         }
         if let Some(feed) = &self.feed

@@ -1,23 +1,31 @@
-//! What judging notes down without waiting: which keys were used, and which requests were refused. Kept in memory,
-//! bounded, and written in batches by `App::write_journal`, at most some seconds late.
+//! What request verification notes without waiting: which keys were used, and which requests were refused. Kept in
+//! memory, bounded, and written in batches by `App::write_journal`, at most some seconds late.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::{Mutex, PoisonError},
 };
 
 use crossbeam_queue::ArrayQueue;
-use domain::{ApiKeyId, Timestamp};
+use domain::{ApiKeyId, Timestamp, WorkspaceId};
 
-use crate::directory::DirectoryKey;
+use crate::{address::network_of, directory::DirectoryKey};
 
 /// Uses that wait to be written at the most. A key notes one a second, so this many keys a batch.
 const MAX_USES: usize = 65_536;
-/// Kinds of refusal that are told apart at a time; the rest is counted together.
+/// Kinds of refusal that are told apart at a time, of those that verified and of those that did not each; the rest is
+/// counted together.
 const MAX_REFUSALS: usize = 1024;
 /// How often one kind of refusal is written at the most.
 const REFUSAL_INTERVAL_SECONDS: i64 = 60;
+/// Rows of one budget in an hour; further refusals are counted together.
+const ROWS_PER_HOUR: u32 = 240;
+/// How often a row is written that counts refusals together.
+const MERGED_INTERVAL_SECONDS: i64 = 600;
+/// Characters of a reason that are kept.
+const MAX_REASON: usize = 300;
+const HOUR_SECONDS: i64 = 3600;
 
 /// A use of a key.
 #[derive(Clone, Copy, Debug)]
@@ -28,29 +36,95 @@ pub(crate) struct Use {
 }
 
 /// What refusals are counted by.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct RefusalKind {
+    /// Whether the credential verified, so that whoever sent it holds it. Anybody can name a key.
+    pub(crate) verified: bool,
     /// The key, where one was found.
     pub(crate) key: Option<ApiKeyId>,
-    /// Where the request came from; none where too many different ones come.
+    /// Where the request came from, of IPv6 the /64; none where too many different ones come.
     pub(crate) address: Option<IpAddr>,
     /// The reason's code.
     pub(crate) code: &'static str,
 }
 
 /// Refusals of one kind that were not written yet.
-#[derive(Clone, Debug)]
+#[derive(Clone, Default, Debug)]
 pub(crate) struct Refusals {
     pub(crate) count: u64,
     /// The reason of the last one, in words.
     pub(crate) reason: String,
+    /// The full address of the last one.
+    pub(crate) address: Option<IpAddr>,
+    /// They came from more than one address.
+    pub(crate) from_several_addresses: bool,
     written_at: Option<Timestamp>,
+}
+
+/// Whose log a row of refusals is in. Each has a budget of rows, so that nobody fills the log of somebody else.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) enum Budget {
+    /// All that did not verify, whatever key it named.
+    Unverified,
+    /// What verified, by a key that one workspace reads about.
+    Workspace(WorkspaceId),
+    /// What verified, by any other key.
+    Installation,
+}
+
+/// A row to be written: refusals of one kind, or, where the budget is used up, of several kinds counted together.
+#[derive(Clone, Debug)]
+pub(crate) struct RefusalRow {
+    pub(crate) budget: Budget,
+    pub(crate) refusals: Vec<(RefusalKind, Refusals)>,
+    /// It is written because the budget is used up.
+    is_beyond: bool,
+}
+
+/// The rows of one budget in the hour under way.
+#[derive(Clone, Copy, Default, Debug)]
+struct Spent {
+    hour: i64,
+    rows: u32,
+    beyond_at: Option<Timestamp>,
+}
+
+impl Spent {
+    fn rows_left(self, now: Timestamp) -> u32 {
+        if self.hour == hour_of(now) { ROWS_PER_HOUR.saturating_sub(self.rows) } else { ROWS_PER_HOUR }
+    }
+
+    fn add(&mut self, now: Timestamp, is_beyond: bool) {
+        if is_beyond {
+            self.beyond_at = Some(now);
+            return;
+        }
+        if self.hour != hour_of(now) {
+            (self.hour, self.rows) = (hour_of(now), 0);
+        }
+        self.rows += 1;
+    }
+}
+
+fn hour_of(now: Timestamp) -> i64 {
+    now.as_second().div_euclid(HOUR_SECONDS)
+}
+
+fn is_over(since: Option<Timestamp>, interval_seconds: i64, now: Timestamp) -> bool {
+    since.is_none_or(|since| now.as_second() - since.as_second() >= interval_seconds)
+}
+
+#[derive(Default)]
+struct RefusalCounts {
+    verified: HashMap<RefusalKind, Refusals>,
+    unverified: HashMap<RefusalKind, Refusals>,
+    spent: HashMap<Budget, Spent>,
 }
 
 /// What waits to be written.
 pub(crate) struct Journal {
     uses: ArrayQueue<Use>,
-    refusals: Mutex<HashMap<RefusalKind, Refusals>>,
+    refusals: Mutex<RefusalCounts>,
     /// One writes refusals at a time: two would write the same ones, and count them down twice.
     pub(crate) writing: tokio::sync::Mutex<()>,
 }
@@ -63,20 +137,28 @@ impl Journal {
     /// Notes that a key was used. Takes no lock and no memory; one use a key and second is kept.
     pub(crate) fn note_use(&self, key: &DirectoryKey, now: Timestamp, address: Option<IpAddr>) {
         if key.is_first_use_of(now.as_second()) {
-            // Full only when more keys are used within seconds than fit: the oldest use gives way.
+            // Full only when more keys are used within seconds than fit: the oldest use is dropped.
             self.uses.force_push(Use { key: key.id, at: now, address });
         }
     }
 
     /// Notes that a request was refused.
-    pub(crate) fn note_refusal(&self, mut kind: RefusalKind, reason: String) {
-        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        if refusals.len() >= MAX_REFUSALS && !refusals.contains_key(&kind) {
-            kind = RefusalKind { key: None, address: None, code: kind.code };
+    pub(crate) fn note_refusal(&self, mut kind: RefusalKind, mut reason: String) {
+        if let Some((end, _)) = reason.char_indices().nth(MAX_REASON) {
+            reason.truncate(end);
         }
-        let refusal = refusals.entry(kind).or_insert(Refusals { count: 0, reason: String::new(), written_at: None });
+        let address = kind.address;
+        kind.address = address.map(network_of);
+        let mut counts = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = if kind.verified { &mut counts.verified } else { &mut counts.unverified };
+        if counts.len() >= MAX_REFUSALS && !counts.contains_key(&kind) {
+            kind = RefusalKind { key: None, address: None, ..kind };
+        }
+        let refusal = counts.entry(kind).or_default();
+        refusal.from_several_addresses |= refusal.count > 0 && refusal.address != address;
         refusal.count += 1;
         refusal.reason = reason;
+        refusal.address = address;
     }
 
     /// The uses that wait, the latest of each key.
@@ -101,28 +183,65 @@ impl Journal {
         }
     }
 
-    /// The refusals that are due: each kind at once when it is new, then once a minute.
-    pub(crate) fn due_refusals(&self, now: Timestamp) -> Vec<(RefusalKind, Refusals)> {
-        let refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The rows that are due: each kind at once when it is new, then once a minute, as long as its budget lasts; what is
+    /// beyond the budget in one row every ten minutes. With `all`, whatever waits.
+    pub(crate) fn due_refusals(
+        &self,
+        now: Timestamp,
+        all: bool,
+        budget_of: impl Fn(&RefusalKind) -> Budget,
+    ) -> Vec<RefusalRow> {
+        let counts = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = |refusal: &Refusals| {
-            refusal.count > 0
-                && refusal.written_at.is_none_or(|at| now.as_second() - at.as_second() >= REFUSAL_INTERVAL_SECONDS)
+            refusal.count > 0 && (all || is_over(refusal.written_at, REFUSAL_INTERVAL_SECONDS, now))
         };
-        refusals.iter().filter(|(_, r)| is_due(r)).map(|(kind, r)| (kind.clone(), r.clone())).collect()
-    }
-
-    /// Counts down what was written, and forgets kinds that have been quiet.
-    pub(crate) fn refusals_written(&self, written: &[(RefusalKind, Refusals)], now: Timestamp) {
-        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        for (kind, refusal) in written {
-            if let Some(kept) = refusals.get_mut(kind) {
-                kept.count -= refusal.count;
-                kept.written_at = Some(now);
+        let waiting = counts.verified.iter().chain(&counts.unverified);
+        let mut due: Vec<(RefusalKind, Refusals)> =
+            waiting.filter(|(_, refusal)| is_due(refusal)).map(|(kind, r)| (kind.clone(), r.clone())).collect();
+        // Those that name a key first, then the most frequent.
+        due.sort_unstable_by(|(a, of_a), (b, of_b)| {
+            (b.key.is_some(), of_b.count, a).cmp(&(a.key.is_some(), of_a.count, b))
+        });
+        let mut rows = Vec::new();
+        let mut left: BTreeMap<Budget, u32> = BTreeMap::new();
+        let mut beyond: BTreeMap<Budget, Vec<(RefusalKind, Refusals)>> = BTreeMap::new();
+        for refusals in due {
+            let budget = budget_of(&refusals.0);
+            let spent = counts.spent.get(&budget).copied().unwrap_or_default();
+            let left = left.entry(budget).or_insert_with(|| spent.rows_left(now));
+            if *left > 0 {
+                *left -= 1;
+                rows.push(RefusalRow { budget, refusals: vec![refusals], is_beyond: false });
+            } else if all || is_over(spent.beyond_at, MERGED_INTERVAL_SECONDS, now) {
+                beyond.entry(budget).or_default().push(refusals);
             }
         }
-        refusals.retain(|_, refusal| {
-            refusal.count > 0
-                || refusal.written_at.is_some_and(|at| now.as_second() - at.as_second() < REFUSAL_INTERVAL_SECONDS)
+        let beyond = beyond.into_iter();
+        rows.extend(beyond.map(|(budget, refusals)| RefusalRow { budget, refusals, is_beyond: true }));
+        rows
+    }
+
+    /// Counts down what was written, and forgets kinds and budgets that have been quiet.
+    pub(crate) fn refusals_written(&self, written: &[RefusalRow], now: Timestamp) {
+        let mut counts = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let RefusalCounts { verified, unverified, spent } = &mut *counts;
+        for row in written {
+            spent.entry(row.budget).or_default().add(now, row.is_beyond);
+            for (kind, refusal) in &row.refusals {
+                let kept = if kind.verified { verified.get_mut(kind) } else { unverified.get_mut(kind) };
+                if let Some(kept) = kept {
+                    kept.count -= refusal.count;
+                    kept.written_at = Some(now);
+                    kept.from_several_addresses &= kept.count > 0;
+                }
+            }
+        }
+        for counts in [verified, unverified] {
+            counts
+                .retain(|_, refusal| refusal.count > 0 || !is_over(refusal.written_at, REFUSAL_INTERVAL_SECONDS, now));
+        }
+        spent.retain(|_, spent| {
+            spent.hour == hour_of(now) || spent.beyond_at.is_some() && !is_over(spent.beyond_at, HOUR_SECONDS, now)
         });
     }
 }
@@ -135,37 +254,102 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn refuse(journal: &Journal, address: u32, code: &'static str) {
-        let address = Some(IpAddr::from(address.to_be_bytes()));
-        journal.note_refusal(RefusalKind { key: None, address, code }, "why".into());
+    fn refuse(journal: &Journal, address: IpAddr, code: &'static str) {
+        journal
+            .note_refusal(RefusalKind { verified: false, key: None, address: Some(address), code }, "a reason".into());
+    }
+
+    fn ipv4(address: u32) -> IpAddr {
+        IpAddr::from(address.to_be_bytes())
+    }
+
+    /// Writes what is due, and answers how many rows that took and how many refusals they count.
+    fn write(journal: &Journal, now: Timestamp, all: bool) -> (usize, u64) {
+        let rows = journal.due_refusals(now, all, |_| Budget::Unverified);
+        journal.refusals_written(&rows, now);
+        (rows.len(), rows.iter().flat_map(|row| &row.refusals).map(|(_, refusal)| refusal.count).sum())
     }
 
     #[test]
     fn a_refusal_is_written_at_once_and_then_once_a_minute_with_its_count() {
         let journal = Journal::new();
-        refuse(&journal, 1, "stale");
-        let due = journal.due_refusals(at(0));
-        assert_eq!(due.len(), 1);
-        journal.refusals_written(&due, at(0));
+        refuse(&journal, ipv4(1), "stale");
+        assert_eq!(write(&journal, at(0), false), (1, 1));
         for _ in 0..1000 {
-            refuse(&journal, 1, "stale");
+            refuse(&journal, ipv4(1), "stale");
         }
-        assert!(journal.due_refusals(at(59)).is_empty());
-        let due = journal.due_refusals(at(60));
-        assert_eq!(due[0].1.count, 1000);
-        journal.refusals_written(&due, at(60));
-        journal.refusals_written(&[], at(120));
-        assert!(journal.refusals.lock().unwrap().is_empty(), "a quiet kind must be forgotten");
+        assert_eq!(write(&journal, at(59), false), (0, 0));
+        assert_eq!(write(&journal, at(60), false), (1, 1000));
+        assert_eq!(write(&journal, at(120), false), (0, 0));
+        assert!(journal.refusals.lock().unwrap().unverified.is_empty(), "a quiet kind must be forgotten");
     }
 
     #[test]
     fn a_flood_from_many_addresses_takes_bounded_memory_and_loses_no_count() {
         let journal = Journal::new();
         for address in 0..10_000 {
-            refuse(&journal, address, "unknown_key");
+            refuse(&journal, ipv4(address), "unknown_key");
         }
-        let due = journal.due_refusals(at(0));
-        assert_eq!(due.len(), MAX_REFUSALS + 1);
-        assert_eq!(due.iter().map(|(_, r)| r.count).sum::<u64>(), 10_000);
+        assert_eq!(journal.refusals.lock().unwrap().unverified.len(), MAX_REFUSALS + 1);
+        let (rows, count) = write(&journal, at(0), false);
+        assert_eq!((rows, count), (ROWS_PER_HOUR as usize + 1, 10_000));
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_network_are_counted_as_one() {
+        let journal = Journal::new();
+        for host in 0..1024_u128 {
+            refuse(&journal, IpAddr::from((0x2001_0db8_u128 << 96 | host).to_be_bytes()), "bad_signature");
+        }
+        let rows = journal.due_refusals(at(0), false, |_| Budget::Unverified);
+        let [RefusalRow { refusals, .. }] = rows.as_slice() else { panic!("one row: {rows:?}") };
+        let (kind, refusal) = &refusals[0];
+        assert_eq!(kind.address, Some("2001:db8::".parse().unwrap()));
+        assert_eq!((refusal.count, refusal.from_several_addresses), (1024, true));
+        assert_eq!(refusal.address, Some("2001:db8::3ff".parse().unwrap()), "the last one in full");
+    }
+
+    #[test]
+    fn a_day_of_refusals_from_changing_addresses_takes_a_bounded_number_of_rows_and_loses_no_count() {
+        let journal = Journal::new();
+        let (mut rows, mut count) = (0, 0);
+        for minute in 0..24 * 60_u32 {
+            // Many at first, later one at a time.
+            let addresses = if minute < 60 { 1024 } else { 5 };
+            for address in 0..addresses {
+                refuse(&journal, ipv4(minute << 16 | address), "bad_signature");
+            }
+            let written = write(&journal, at(i64::from(minute) * 60), false);
+            (rows, count) = (rows + written.0, count + written.1);
+        }
+        let (last, rest) = write(&journal, at(24 * 3600), true);
+        assert_eq!(count + rest, 60 * 1024 + 23 * 60 * 5);
+        assert!(rows + last <= 25 * (ROWS_PER_HOUR as usize + 6), "{rows} rows");
+    }
+
+    #[test]
+    fn what_did_not_verify_takes_nothing_from_what_did() {
+        let journal = Journal::new();
+        for address in 0..10_000 {
+            refuse(&journal, ipv4(address), "unknown_key");
+        }
+        let random = crate::system::SystemRandom;
+        let key = ApiKeyId::generate(at(0), &random);
+        let kind = RefusalKind { verified: true, key: Some(key), address: Some(ipv4(7)), code: "key_expired" };
+        journal.note_refusal(kind.clone(), "key expired".into());
+        let budget_of = |kind: &RefusalKind| if kind.verified { Budget::Installation } else { Budget::Unverified };
+        let rows = journal.due_refusals(at(0), false, budget_of);
+        let own: Vec<_> = rows.iter().filter(|row| row.budget == Budget::Installation).collect();
+        assert_eq!(own.len(), 1);
+        assert_eq!(own[0].refusals[0].0, kind, "it has a row of its own, with key and address");
+    }
+
+    #[test]
+    fn a_reason_is_cut_where_it_is_longer_than_anybody_reads() {
+        let journal = Journal::new();
+        let kind = RefusalKind { verified: false, key: None, address: None, code: "malformed" };
+        journal.note_refusal(kind, "ä".repeat(16_000));
+        let rows = journal.due_refusals(at(0), false, |_| Budget::Unverified);
+        assert_eq!(rows[0].refusals[0].1.reason.chars().count(), MAX_REASON);
     }
 }

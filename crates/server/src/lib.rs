@@ -1,5 +1,6 @@
 //! The server: the operations of Keyward (`App`), and what they are asked through.
 
+mod address;
 pub mod app;
 pub mod authentication;
 pub mod directory;

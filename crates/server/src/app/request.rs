@@ -142,7 +142,7 @@ impl App {
                 let RefusedByRoutes { key, asked, error } = *refused;
                 let problem = error.to_problem();
                 let code = if problem.status == 404 { codes::NOT_FOUND } else { codes::FORBIDDEN };
-                let kind = RefusalKind { key: Some(key), address, code };
+                let kind = RefusalKind { verified: true, key: Some(key), address, code };
                 self.journal.note_refusal(kind, format!("{asked}: {}", problem.detail));
                 error
             }
@@ -250,7 +250,8 @@ impl App {
 
     /// Notes a refusal for the audit log.
     pub(super) fn note_refusal(&self, key: Option<ApiKeyId>, address: Option<IpAddr>, error: &Error) {
-        self.journal.note_refusal(RefusalKind { key, address, code: error.code() }, error.to_string());
+        let kind = RefusalKind { verified: error.is_for_holder(), key, address, code: error.code() };
+        self.journal.note_refusal(kind, error.to_string());
     }
 }
 

@@ -3,10 +3,12 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
+
+use crate::address::network_of;
 
 /// What failures are counted by.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -21,13 +23,7 @@ pub(super) enum Source {
 
 impl Source {
     pub(super) fn of_address(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V6(v6) => {
-                let [a, b, c, d, ..] = v6.segments();
-                Self::Address(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into())
-            }
-            v4 @ IpAddr::V4(_) => Self::Address(v4),
-        }
+        Self::Address(network_of(address))
     }
 
     /// Failures at once, and how long one takes to be forgotten.

@@ -10,7 +10,10 @@ use domain::{AuditEvent, AuditEventId, AuditPrincipal, PrincipalId, Timestamp, W
 use store::{StoreError, Version, api_key::KeyUse, replay::Epoch};
 
 use super::App;
-use crate::{error::AppError, journal::RefusalKind};
+use crate::{
+    error::AppError,
+    journal::{Budget, RefusalKind, RefusalRow},
+};
 
 /// How late a use or a refusal is written at the most, while the store answers.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -46,13 +49,22 @@ pub(super) async fn keep_up(app: Weak<App>) {
 }
 
 impl App {
-    /// Writes the uses and refusals that wait.
+    /// Writes the uses that wait, and the refusals that are due.
     ///
     /// # Errors
     /// The store does not answer; they go on waiting.
     pub async fn write_journal(&self) -> Result<(), AppError> {
         self.write_uses().await?;
-        self.write_refusals().await
+        self.write_refusals(false).await
+    }
+
+    /// Writes all uses and refusals that wait, due or not, because this process ends.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub(super) async fn write_whole_journal(&self) -> Result<(), AppError> {
+        self.write_uses().await?;
+        self.write_refusals(true).await
     }
 
     /// Writes the uses that wait.
@@ -78,40 +90,73 @@ impl App {
         Ok(written?)
     }
 
-    async fn write_refusals(&self) -> Result<(), AppError> {
+    async fn write_refusals(&self, all: bool) -> Result<(), AppError> {
         let _one_at_a_time = self.journal.writing.lock().await;
         let now = self.clock.now();
-        let due = self.journal.due_refusals(now);
+        let due = self.journal.due_refusals(now, all, |kind| self.budget_of(kind));
         if due.is_empty() {
             return Ok(());
         }
-        let mut events: Vec<AuditEvent> = due
-            .iter()
-            .map(|(kind, refusals)| {
-                let mut detail = BTreeMap::new();
-                detail.insert("count".to_owned(), refusals.count.to_string());
-                detail.insert("code".to_owned(), kind.code.to_owned());
-                detail.insert("reason".to_owned(), refusals.reason.clone());
-                let (workspace, principal) = self.owner_of(kind);
-                AuditEvent {
-                    id: AuditEventId::generate(now, self.random.as_ref()),
-                    at: now,
-                    workspace,
-                    // Who failed to show that they are somebody is nobody; the key that was named stands beside.
-                    principal: AuditPrincipal::Anonymous,
-                    key: kind.key,
-                    address: kind.address,
-                    action: "request.refuse".into(),
-                    target: principal.map(|id| id.to_string()),
-                    detail,
-                }
-            })
-            .collect();
+        let mut events: Vec<AuditEvent> = due.iter().map(|row| self.refusal_event(row, now)).collect();
         let change = self.store.begin_change(now).await?;
         let first = events.remove(0);
         change.commit((first, events), None).await?;
         self.journal.refusals_written(&due, now);
         Ok(())
+    }
+
+    /// Whose rows a refusal counts towards.
+    fn budget_of(&self, kind: &RefusalKind) -> Budget {
+        if !kind.verified {
+            return Budget::Unverified;
+        }
+        self.owner_of(kind).0.map_or(Budget::Installation, Budget::Workspace)
+    }
+
+    fn refusal_event(&self, row: &RefusalRow, now: Timestamp) -> AuditEvent {
+        let mut event = AuditEvent {
+            id: AuditEventId::generate(now, self.random.as_ref()),
+            at: now,
+            workspace: None,
+            // Who failed to show that they are somebody is nobody; the key that was named stands beside.
+            principal: AuditPrincipal::Anonymous,
+            key: None,
+            address: None,
+            action: "request.refuse".into(),
+            target: None,
+            detail: BTreeMap::new(),
+        };
+        let count: u64 = row.refusals.iter().map(|(_, refusals)| refusals.count).sum();
+        let mut detail = |name: &str, value: String| event.detail.insert(name.to_owned(), value);
+        detail("count", count.to_string());
+        if let [(kind, refusals)] = row.refusals.as_slice() {
+            detail("code", kind.code.to_owned());
+            detail("reason", refusals.reason.clone());
+            if let (true, Some(network)) = (refusals.from_several_addresses, kind.address) {
+                detail("addresses", format!("several of {network}/64"));
+            }
+            let (workspace, principal) = self.owner_of(kind);
+            event.workspace = workspace;
+            event.key = kind.key;
+            event.address = kind.address.and(refusals.address);
+            event.target = principal.map(|id| id.to_string());
+        } else {
+            let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+            for (kind, refusals) in &row.refusals {
+                *counts.entry(kind.code).or_default() += refusals.count;
+            }
+            let counts: Vec<String> = counts.into_iter().map(|(code, count)| format!("{code} {count}")).collect();
+            detail("code", "several".to_owned());
+            detail("codes", counts.join(", "));
+            detail("kinds", row.refusals.len().to_string());
+            let reason = "more different refusals than get a row of their own in an hour, counted together";
+            detail("reason", reason.to_owned());
+            event.workspace = match row.budget {
+                Budget::Workspace(workspace) => Some(workspace),
+                Budget::Unverified | Budget::Installation => None,
+            };
+        }
+        event
     }
 
     /// The owner of the key that was named, and the workspace that may read of it.

@@ -215,6 +215,65 @@ async fn a_refusal_is_written_once_whoever_writes_the_journal_at_that_moment() {
     assert_eq!(events.items[0].detail["code"], "bad_signature");
 }
 
+/// All refusals in the log: how many rows they take, and how many refusals those count.
+async fn refusal_rows(test: &TestApp) -> (Vec<api::AuditEvent>, u64) {
+    let filter = AuditFilter { action: Some("request.refuse".to_owned()), ..Default::default() };
+    let (mut rows, mut paging) = (Vec::new(), Paging { after: None, limit: Some(200) });
+    loop {
+        let page = test.app.list_all_audit_events(&Caller::host(), &filter, &paging).await.expect("events");
+        rows.extend(page.items);
+        match page.next {
+            Some(next) => paging.after = Some(next),
+            None => break,
+        }
+    }
+    let count = rows.iter().map(|event| event.detail["count"].parse::<u64>().expect("a number")).sum();
+    (rows, count)
+}
+
+#[tokio::test]
+async fn refusals_from_one_ipv6_network_are_one_row_a_minute() {
+    let test = TestApp::new().await;
+    let ann = test.user("ann", true).await;
+    for minute in 0..3_u64 {
+        for host in 0..64_u128 {
+            let mut altered = test.get("/api/v1/me").by(&ann.key);
+            altered.target = "/api/v1/workspaces".to_owned();
+            altered.address = std::net::Ipv6Addr::from(0x2001_0db8_u128 << 96 | host).into();
+            assert_eq!(altered.send().await.status, StatusCode::UNAUTHORIZED);
+        }
+        test.app.write_journal().await.expect("the store answers");
+        test.advance(Duration::from_mins(1)).await;
+        let (rows, count) = refusal_rows(&test).await;
+        assert_eq!((rows.len() as u64, count), (minute + 1, 64 * (minute + 1)), "{rows:?}");
+    }
+    let (rows, _) = refusal_rows(&test).await;
+    assert_eq!(rows[0].detail["addresses"], "several of 2001:db8::/64");
+}
+
+#[tokio::test]
+async fn refusals_from_ever_new_addresses_take_a_bounded_number_of_rows_and_all_are_counted() {
+    let test = TestApp::new().await;
+    let refused = test.get("/api/v1/me").header("authorization", "Bearer kwt_nobody");
+    for round in 0..3_u32 {
+        for address in 0..200_u32 {
+            let mut request = refused.clone();
+            request.address = std::net::Ipv4Addr::from(0x0a00_0000 + (round << 16 | address)).into();
+            assert_eq!(request.send().await.status, StatusCode::UNAUTHORIZED);
+        }
+        test.app.write_journal().await.expect("the store answers");
+        test.advance(Duration::from_mins(1)).await;
+    }
+    let (rows, _) = refusal_rows(&test).await;
+    assert!(rows.len() <= 241, "{} rows within an hour", rows.len());
+    let test = test.restart().await;
+    let (rows, count) = refusal_rows(&test).await;
+    assert_eq!(count, 600, "what was not written yet is written when the server stops");
+    assert!(rows.len() <= 242, "{} rows", rows.len());
+    let merged = rows.iter().find(|event| event.detail["code"] == "several").expect("a row that counts several");
+    assert!(merged.detail["codes"].starts_with("unknown_token "), "{merged:?}");
+}
+
 #[tokio::test]
 async fn a_checkpoint_verifies_and_what_is_none_is_refused() {
     let test = TestApp::new().await;
