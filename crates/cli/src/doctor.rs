@@ -114,7 +114,7 @@ impl Doctor {
                 check_files(&mut report, &directory, is_embedded);
                 check_disk(&mut report, directory.path());
                 let running = check_server(&mut report, &directory);
-                self.check_installation(&mut report, is_embedded).await;
+                Box::pin(self.check_installation(&mut report, is_embedded)).await;
                 self.compare_clocks(&mut report, running).await?;
             }
         }
