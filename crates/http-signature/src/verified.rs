@@ -239,6 +239,21 @@ impl VerifiedSignature {
         self.covered_value(CONTENT_DIGEST).is_some()
     }
 
+    /// Checks again that the signature's time is not over, where its body came later than its headers.
+    ///
+    /// # Errors
+    /// [`VerifyError::Stale`] or [`VerifyError::Expired`].
+    pub fn check_not_over(&self, now_unix_seconds: i64) -> Result<(), VerifyError> {
+        let age = now_unix_seconds.saturating_sub(self.created);
+        if age > self.profile.past_window_seconds() {
+            return Err(VerifyError::Stale { seconds_late: age });
+        }
+        if self.profile == Profile::Native && self.expires_at <= now_unix_seconds {
+            return Err(VerifyError::Expired { seconds_ago: now_unix_seconds.saturating_sub(self.expires_at) });
+        }
+        Ok(())
+    }
+
     /// Checks the body, as it came over the wire, against the covered `Content-Digest`.
     ///
     /// # Errors

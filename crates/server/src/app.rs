@@ -48,7 +48,7 @@ use domain::{
 use http::StatusCode;
 use serde::Serialize;
 use store::{Answer, Change, ReplayKey, Store, StoreError, StoreOptions, Version, node::Node};
-use tokio::{sync::Semaphore, task::JoinHandle};
+use tokio::task::JoinHandle;
 
 use self::nonce::Nonces;
 pub(crate) use self::request::is_read;
@@ -59,7 +59,7 @@ pub use self::{
     project::{ListedProject, ProjectQuery},
     proxied_request::Admission,
     recovery::{KeysToConfirm, SuspendedKey},
-    request::{OriginalRequest, Verified},
+    request::{OriginalRequest, Verified, VerifiedHeaders},
     session::{Browser, ListedSession, SignIn, SignedIn, Visit},
     set_up::SetUp,
     transfer::{Transferred, bring_up_to_date, copy_installation},
@@ -162,8 +162,7 @@ pub struct App {
     address_allowances: AddressAllowances,
     metrics: Metrics,
     mailer: Option<Mailer>,
-    /// Argon2 takes memory on purpose: few at a time.
-    hashing: Semaphore,
+    password_work: password::PasswordWork,
     sign_in_throttle: throttle::Throttle,
     replay_epochs: upkeep::ReplayEpochs,
     is_stopping: AtomicBool,
@@ -261,7 +260,7 @@ impl App {
             address_allowances,
             metrics: Metrics::new()?,
             mailer,
-            hashing: Semaphore::new(2),
+            password_work: password::PasswordWork::new(),
             sign_in_throttle: throttle::Throttle::default(),
             replay_epochs: upkeep::ReplayEpochs::default(),
             is_stopping: AtomicBool::new(false),
@@ -350,16 +349,14 @@ impl App {
         self.is_stopping.load(Ordering::Acquire)
     }
 
-    /// Whether requests should come here: the store answers, and this node is not about to stop.
+    /// Whether requests should come here: this node holds its lease, and is not about to stop.
     ///
     /// # Errors
     /// They should not.
-    pub async fn check_ready(&self) -> Result<(), AppError> {
+    pub fn check_ready(&self) -> Result<(), AppError> {
         if self.is_stopping() {
             return Err(AppError::Unavailable("this node is stopping".to_owned()));
         }
-        let mut connection = self.store.read().await?;
-        store::change::current_version(&mut connection).await?;
         match &self.feed {
             Some(feed) => feed.require_lease(),
             None => Ok(()),

@@ -2,6 +2,8 @@
 
 mod answer;
 mod authenticate;
+mod body;
+mod connections;
 mod encord;
 mod extract;
 mod forward_auth;
@@ -20,33 +22,43 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use bytes::Bytes;
 use http::{StatusCode, header};
 use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 
+use self::connections::Connections;
 pub(crate) use self::{
     answer::LoggedPrincipal,
-    authenticate::{client_address, read_body},
+    authenticate::client_address,
+    body::{discard, read_body},
     forward_auth::forwarded_client,
 };
 pub use self::{
-    serve::{ConnectionLimits, Server, ServerOptions},
+    connections::ConnectionLimits,
+    serve::{Server, ServerOptions},
     tls::TlsFiles,
 };
 use crate::{App, AppError, ui};
 
 /// Bytes of a body at the most.
 pub const MAX_BODY: usize = 1024 * 1024;
+/// Bytes of a body at the most where no credential was verified, and of a form.
+pub const MAX_UNAUTHENTICATED_BODY: usize = 64 * 1024;
 /// Bytes of all headers at the most.
 pub const MAX_HEADERS: usize = 16 * 1024;
 
 /// The routes, all of them, and the OpenAPI document that is made from them.
 pub fn router(app: Arc<App>) -> (Router, OpenApi) {
-    let limits = Arc::new(authenticate::Limits::default());
+    router_of(app, Arc::default())
+}
+
+/// The routes, for requests that come by these connections.
+fn router_of(app: Arc<App>, connections: Arc<Connections>) -> (Router, OpenApi) {
     let (api, document) = v1::router().split_for_parts();
     let document = v1::complete(document);
-    let text: Arc<str> = document.to_json().unwrap_or_default().into();
+    let text = Bytes::from(document.to_json().unwrap_or_default());
     let api = api
         .route(
             "/api/v1/openapi.json",
@@ -76,10 +88,10 @@ pub fn router(app: Arc<App>) -> (Router, OpenApi) {
             router.oneshot(request)
         })
         .layer(CatchPanicLayer::custom(|_| AppError::Internal("a handler panicked".to_owned()).into_response()))
-        .layer(middleware::from_fn_with_state(limits, authenticate::limit))
+        .layer(middleware::from_fn_with_state(connections, authenticate::limit))
         .layer(middleware::from_fn(forward_auth::answer_nginx))
         .layer(middleware::from_fn_with_state(app, answer::finish))
-        // The one limit is in `authenticate`, which has the whole body in hand.
+        // The limits are where bodies are read.
         .layer(DefaultBodyLimit::disable());
     (router, document)
 }
@@ -98,13 +110,14 @@ fn is_for_a_page(request: &Request) -> bool {
         && !["/api/", "/v2/", "/auth/"].iter().any(|start| path.starts_with(start))
 }
 
-fn openapi_json(text: &str) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], text.to_owned()).into_response()
+fn openapi_json(text: &Bytes) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], text.clone()).into_response()
 }
 
-/// 200 as soon as the store answers, users or not.
+/// 200 while this node holds its lease, which it renews by writing to the store, and is not about to stop. It asks nobody,
+/// so that it answers whatever else goes on.
 async fn check_ready(State(app): State<Arc<App>>) -> Response {
-    match app.check_ready().await {
+    match app.check_ready() {
         Ok(()) => (StatusCode::OK, "ready\n").into_response(),
         Err(error) => error.into_response(),
     }

@@ -3,6 +3,7 @@
 
 mod api_key;
 mod audit;
+mod form;
 mod help;
 mod invitation;
 mod member;

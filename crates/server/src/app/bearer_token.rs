@@ -7,7 +7,10 @@ use domain::{ApiKeyId, Timestamp, principal::Credential};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use super::{App, Caller, ConfirmationSlot, OriginalRequest, Verified};
+use super::{
+    App, Caller,
+    request::{Evidence, VerifiedHeaders, check_token},
+};
 use crate::{authentication::AuthenticationError as Error, directory::Snapshot, error::AppError};
 
 /// How long a bearer token is good, in seconds.
@@ -52,13 +55,12 @@ impl App {
         Ok(mac)
     }
 
-    pub(super) fn judge_bearer_token(
+    pub(super) fn verify_bearer_token(
         &self,
         authorization: &HeaderValue,
-        request: &OriginalRequest<'_>,
         directory: &Snapshot,
         now: Timestamp,
-    ) -> Result<Verified, (Option<ApiKeyId>, Error)> {
+    ) -> Result<VerifiedHeaders, (Option<ApiKeyId>, Error)> {
         let malformed = |why: &str| (None, Error::Malformed(why.to_owned()));
         let (scheme, token) = authorization
             .to_str()
@@ -82,18 +84,14 @@ impl App {
         let (epoch, end) = rest.split_first_chunk::<8>().ok_or((None, Error::UnknownToken))?;
         let end = i64::from_be_bytes(end.try_into().map_err(|_| (None, Error::UnknownToken))?);
         let id = ApiKeyId::from_uuid(uuid::Uuid::from_bytes(*id));
-        if u64::from_be_bytes(*epoch) != directory.token_epoch() {
-            return Err((Some(id), Error::UnknownToken));
+        let epoch = u64::from_be_bytes(*epoch);
+        let refuse = |error| (Some(id), error);
+        if epoch != directory.token_epoch() {
+            return Err(refuse(Error::UnknownToken));
         }
-        let key = directory.key(id).ok_or((Some(id), Error::UnknownToken))?;
-        if now.as_second() >= end {
-            return Err((Some(id), Error::TokenExpired));
-        }
-        let principal =
-            Self::principal(key, Credential::BearerToken(id), directory, now).map_err(|error| (Some(id), error))?;
-        self.journal.note_use(key, now, request.address);
-        let caller =
-            Caller { principal, address: request.address, replay: None, confirmation: ConfirmationSlot::default() };
-        Ok(Verified { caller, body_verified: false, workspace_signed: false })
+        let key = directory.key(id).ok_or_else(|| refuse(Error::UnknownToken))?;
+        check_token(epoch, end, directory, now).map_err(refuse)?;
+        Self::principal(key, Credential::BearerToken(id), directory, now).map_err(refuse)?;
+        Ok(VerifiedHeaders::new(id, Evidence::BearerToken { epoch, end }))
     }
 }

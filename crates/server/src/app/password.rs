@@ -1,7 +1,10 @@
 //! Passwords: which may be chosen, how they are kept (Argon2id, RFC 9106 §4, second recommendation, at OWASP's memory),
 //! and how they are compared.
 
+use std::sync::Arc;
+
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
+use tokio::sync::Semaphore;
 use zxcvbn::{Score, zxcvbn};
 
 use super::App;
@@ -15,6 +18,40 @@ const UNKNOWN: usize = 8;
 const DUMMY_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$a2V5d2FyZC1ubyB1c2VyIQ$\
                           Zk1hL0E1c2hQb1h3b0R5R0x2c0p4N3Q5Y0U2bTJrUWE";
 
+/// Passwords that are worked on at a time: each takes 19 MiB and a thread.
+const MAX_AT_WORK: usize = 2;
+/// Passwords that wait for that or are worked on; more are told to come again.
+const MAX_WAITING: usize = 64;
+
+/// Work on passwords, which costs time and memory on purpose: few at a time, on threads of their own.
+pub(super) struct PasswordWork {
+    at_work: Arc<Semaphore>,
+    waiting: Semaphore,
+}
+
+impl PasswordWork {
+    pub(super) fn new() -> Self {
+        Self { at_work: Arc::new(Semaphore::new(MAX_AT_WORK)), waiting: Semaphore::new(MAX_WAITING) }
+    }
+
+    /// Does it, when its turn comes.
+    ///
+    /// # Errors
+    /// Too many wait already.
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, AppError> {
+        let busy = |_| AppError::Unavailable("too many passwords are being checked".to_owned());
+        let _waiting = self.waiting.try_acquire().map_err(busy)?;
+        let permit = Arc::clone(&self.at_work).acquire_owned().await;
+        let permit = permit.map_err(|error| AppError::Internal(error.to_string()))?;
+        let done = tokio::task::spawn_blocking(move || {
+            // Kept to the end of the work, also where nobody waits for it any more.
+            let _permit = permit;
+            work()
+        });
+        done.await.map_err(|error| AppError::Internal(error.to_string()))
+    }
+}
+
 fn argon2() -> Result<Argon2<'static>, String> {
     let params = Params::new(19 * 1024, 2, 1, None).map_err(|e| e.to_string())?;
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
@@ -22,7 +59,7 @@ fn argon2() -> Result<Argon2<'static>, String> {
 
 /// Refuses a password that is short, or that guessers try early: breached ones, words, dates, keyboard rows, and what
 /// they know of the person.
-fn check_choice(password: &str, known_of_them: &[&str]) -> Result<(), AppError> {
+fn check_choice(password: &str, known_of_them: &[impl AsRef<str>]) -> Result<(), AppError> {
     let length = password.chars().count();
     if !LENGTH.contains(&length) {
         let (least, most) = LENGTH.into_inner();
@@ -30,7 +67,7 @@ fn check_choice(password: &str, known_of_them: &[&str]) -> Result<(), AppError> 
         return Err(AppError::field("password", "length", detail));
     }
     let mut known = vec!["keyward"];
-    known.extend(known_of_them.iter().flat_map(|text| text.split(['@', '.', ' '])));
+    known.extend(known_of_them.iter().flat_map(|text| text.as_ref().split(['@', '.', ' '])));
     let mut unknown = password.to_lowercase();
     for text in known.iter().filter(|text| text.chars().count() >= 3) {
         unknown = unknown.replace(&text.to_lowercase(), "");
@@ -51,30 +88,30 @@ fn check_choice(password: &str, known_of_them: &[&str]) -> Result<(), AppError> 
 }
 
 impl App {
-    /// The hash of a password that may be chosen. Few at a time: each takes 19 MiB.
+    /// The hash of a password that may be chosen.
     pub(super) async fn hash_password(&self, password: String, known_of_them: &[&str]) -> Result<String, AppError> {
-        check_choice(&password, known_of_them)?;
+        let known: Vec<String> = known_of_them.iter().map(|&text| text.to_owned()).collect();
         let mut salt = [0; 16];
         self.random.fill(&mut salt);
-        let _few = self.hashing.acquire().await.map_err(|e| AppError::Internal(e.to_string()))?;
-        let hash = tokio::task::spawn_blocking(move || {
-            let hash = argon2()?.hash_password_with_salt(password.as_bytes(), &salt);
-            hash.map(|h| h.to_string()).map_err(|e| e.to_string())
+        let hash = self.password_work.run(move || {
+            check_choice(&password, &known)?;
+            let hash = argon2().and_then(|argon2| {
+                argon2.hash_password_with_salt(password.as_bytes(), &salt).map_err(|error| error.to_string())
+            });
+            hash.map(|hash| hash.to_string()).map_err(AppError::Internal)
         });
-        hash.await.map_err(|e| AppError::Internal(e.to_string()))?.map_err(AppError::Internal)
+        hash.await?
     }
 
     /// Whether a password is the one of this hash. Without a hash it is not, after the same work.
     pub(super) async fn verify_password(&self, password: String, hash: Option<String>) -> Result<bool, AppError> {
         let is_there = hash.is_some();
         let hash = hash.unwrap_or_else(|| DUMMY_HASH.to_owned());
-        let _few = self.hashing.acquire().await.map_err(|e| AppError::Internal(e.to_string()))?;
         self.metrics.count_password_check();
-        let verified = tokio::task::spawn_blocking(move || {
-            argon2().map(|argon2| argon2.verify_password(password.as_bytes(), hash.as_str()).is_ok())
-        });
-        let verified = verified.await.map_err(|e| AppError::Internal(e.to_string()))?.map_err(AppError::Internal)?;
-        Ok(verified && is_there)
+        let verified = self
+            .password_work
+            .run(move || argon2().map(|argon2| argon2.verify_password(password.as_bytes(), hash.as_str()).is_ok()));
+        Ok(verified.await?.map_err(AppError::Internal)? && is_there)
     }
 }
 
@@ -112,5 +149,45 @@ mod tests {
         assert_eq!(DUMMY_HASH.len(), real.len());
         let error = argon2().unwrap().verify_password(b"any", DUMMY_HASH).unwrap_err();
         assert_eq!(error, argon2::password_hash::Error::PasswordInvalid, "it parses, and matches nothing");
+    }
+
+    #[tokio::test]
+    async fn two_passwords_are_worked_on_at_a_time_and_a_bounded_number_waits() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+
+        use futures_util::{FutureExt as _, future::join_all};
+
+        let work = PasswordWork::new();
+        let (at_work, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let released = Arc::new(std::sync::Mutex::new(released));
+        let (start, mut started) = tokio::sync::mpsc::unbounded_channel();
+        let run = || {
+            let (at_work, most) = (Arc::clone(&at_work), Arc::clone(&most));
+            let (start, released) = (start.clone(), Arc::clone(&released));
+            work.run(move || {
+                most.fetch_max(at_work.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                start.send(()).unwrap();
+                released.lock().unwrap().recv().unwrap();
+                at_work.fetch_sub(1, Ordering::SeqCst);
+            })
+        };
+        let mut waiting: Vec<_> = (0..MAX_WAITING).map(|_| Box::pin(run())).collect();
+        for work in &mut waiting {
+            assert!(work.now_or_never().is_none());
+        }
+        assert!(matches!(run().await, Err(AppError::Unavailable(_))), "one more does not wait");
+        for _ in 0..MAX_AT_WORK {
+            started.recv().await.unwrap();
+        }
+        // Whoever hangs up leaves the queue, but the work that was begun for them goes on and counts.
+        drop(waiting.split_off(MAX_WAITING - 10));
+        drop(waiting.remove(0));
+        assert_eq!(work.at_work.available_permits(), 0);
+        for _ in 0..MAX_WAITING {
+            release.send(()).unwrap();
+        }
+        assert!(join_all(waiting).await.iter().all(Result::is_ok));
+        assert_eq!(most.load(Ordering::SeqCst), MAX_AT_WORK);
     }
 }

@@ -10,7 +10,7 @@ use domain::{
 };
 
 use super::{
-    App, OriginalRequest, Verified,
+    App, OriginalRequest, Verified, VerifiedHeaders,
     request::{Refusal, RefusedByRoutes, WORKSPACE_HEADER},
 };
 use crate::{
@@ -34,19 +34,35 @@ pub struct Admission {
 }
 
 impl App {
-    /// Whether a request may pass, and who sent it.
+    /// Verifies the credential that a client shows to a proxy, before the proxy's copy of the body is kept.
+    ///
+    /// # Errors
+    /// 401 without a credential that is accepted, 429 for too many, 503 where this node may not authenticate anybody.
+    pub fn verify_proxied_headers(&self, request: &OriginalRequest<'_>) -> Result<VerifiedHeaders, AppError> {
+        self.limit_address(request.address)?;
+        if let Some(verified) = self.verify_headers(request)? {
+            return Ok(verified);
+        }
+        self.require_feed()?.require_lease()?;
+        let missing = Refusal::Credential(None, AuthenticationError::Missing);
+        Err(self.refuse(missing, request.address, self.clock.now()))
+    }
+
+    /// Whether a request whose headers verified may pass, and who sent it.
     ///
     /// # Errors
     /// 401 without a credential that is accepted, 403 or 404 where the routes do not let them, 429 for too many, 503
-    /// where this node may not judge.
-    pub async fn admit_proxied_request(&self, request: &OriginalRequest<'_>) -> Result<Admission, AppError> {
+    /// where this node may not authenticate anybody.
+    pub async fn admit_proxied_request(
+        &self,
+        headers: VerifiedHeaders,
+        request: &OriginalRequest<'_>,
+    ) -> Result<Admission, AppError> {
         let feed = self.require_feed()?;
-        self.limit_address(request.address)?;
         let now = self.clock.now();
         let (mut verdict, version) = {
             let directory = feed.directory().load();
-            let verdict = self.judge_allowed(request, &directory, now).and_then(|verified| {
-                let verified = verified.ok_or(Refusal::Credential(None, AuthenticationError::Missing))?;
+            let verdict = self.authenticate(headers, request, &directory, now).and_then(|verified| {
                 let admission = self.admit(verified.caller.principal.clone(), &verified, request, &directory);
                 let admission = admission.map_err(|refusal| by_routes(refusal, &verified, request))?;
                 Ok((verified, admission))

@@ -1,6 +1,7 @@
-//! Judging a signed request: from the bytes that came to the principal that sent them. No database, no lock.
+//! Verifying a signed request: from the bytes that came to the principal that sent them. No database, no lock. The
+//! credential is verified on the headers, before a body is kept; then the body is compared with the signed digest.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use api::codes;
 use axum::http::{HeaderMap, HeaderName, header};
@@ -45,6 +46,35 @@ pub struct OriginalRequest<'a> {
     pub address: Option<IpAddr>,
 }
 
+/// A request whose credential verified by its headers. Nobody is authenticated yet: the body, and what changed while it
+/// came, are still to be looked at by [`App::verify_body`].
+#[derive(Clone, Debug)]
+pub struct VerifiedHeaders {
+    key: ApiKeyId,
+    evidence: Evidence,
+    shown: Option<Shown>,
+    took: Duration,
+}
+
+impl VerifiedHeaders {
+    pub(super) const fn new(key: ApiKeyId, evidence: Evidence) -> Self {
+        Self { key, evidence, shown: None, took: Duration::ZERO }
+    }
+}
+
+/// What verified under a key.
+#[derive(Clone, Debug)]
+pub(super) enum Evidence {
+    Signature(VerifiedSignature),
+    /// A bearer token, which signs nothing.
+    BearerToken {
+        /// The token epoch that it belongs to.
+        epoch: u64,
+        /// When it ends, in Unix seconds.
+        end: i64,
+    },
+}
+
 /// A request whose credential was accepted.
 #[derive(Clone, Debug)]
 pub struct Verified {
@@ -60,16 +90,47 @@ pub struct Verified {
 pub(super) const WORKSPACE_HEADER: HeaderName = HeaderName::from_static("keyward-workspace");
 
 impl App {
-    /// Who sent a request. `Ok(None)` where it shows no credential at all.
+    /// Who sent a request whose body is there, or was kept back. `Ok(None)` where it shows no credential at all.
     ///
     /// # Errors
     /// 401 for a credential that is not accepted, 429 for a key that is used too often, 503 where this node may not
-    /// judge.
+    /// authenticate anybody.
     pub fn verify_request(&self, request: &OriginalRequest<'_>) -> Result<Option<Verified>, AppError> {
+        self.verify_headers(request)?.map(|headers| self.verify_body(headers, request)).transpose()
+    }
+
+    /// Verifies the credential that a request shows in its headers, whatever its body is. `Ok(None)` where it shows none.
+    ///
+    /// # Errors
+    /// 401 for a credential that is not accepted, 503 where this node may not authenticate anybody.
+    pub fn verify_headers(&self, request: &OriginalRequest<'_>) -> Result<Option<VerifiedHeaders>, AppError> {
         let feed = self.require_feed()?;
         let now = self.clock.now();
-        let directory = feed.directory().load();
-        let verdict = self.judge_allowed(request, &directory, now);
+        let began = self.clock.since_boot();
+        let verdict = self.verify_credential(request, &feed.directory().load(), now);
+        let took = self.clock.since_boot().saturating_sub(began);
+        let shown = Shown::in_headers(request.headers);
+        match verdict {
+            Ok(verified) => Ok(verified.map(|headers| VerifiedHeaders { shown, took, ..headers })),
+            Err(refusal) => {
+                self.count_verdict(shown, Verdict::Refused, took);
+                // The lease is looked at last: until here the directory may have grown old.
+                feed.require_lease()?;
+                Err(self.refuse(refusal, request.address, now))
+            }
+        }
+    }
+
+    /// Who sent a request whose headers verified: compares its body with the signed digest, and looks again at what may
+    /// have changed while the body came.
+    ///
+    /// # Errors
+    /// 401 for a body that is not the signed one or a credential that ended meanwhile, 429 for a key that is used too
+    /// often, 503 where this node may not authenticate anybody.
+    pub fn verify_body(&self, headers: VerifiedHeaders, request: &OriginalRequest<'_>) -> Result<Verified, AppError> {
+        let feed = self.require_feed()?;
+        let now = self.clock.now();
+        let verdict = self.authenticate(headers, request, &feed.directory().load(), now);
         // The lease is looked at last: until here the directory may have grown old.
         feed.require_lease()?;
         verdict.map_err(|refusal| self.refuse(refusal, request.address, now))
@@ -94,42 +155,71 @@ impl App {
         }
     }
 
-    /// Judges a request, and counts what came of it.
-    pub(super) fn judge_allowed(
+    fn count_verdict(&self, shown: Option<Shown>, verdict: Verdict, took: Duration) {
+        let Some(shown) = shown else { return };
+        let holds_lease = self.feed.as_ref().is_some_and(|feed| feed.holds_lease());
+        self.metrics.count_judged(shown, if holds_lease { verdict } else { Verdict::Unavailable }, took);
+    }
+
+    /// From verified headers to the principal, and counts what came of it.
+    pub(super) fn authenticate(
         &self,
+        headers: VerifiedHeaders,
         request: &OriginalRequest<'_>,
         directory: &Snapshot,
         now: Timestamp,
-    ) -> Result<Option<Verified>, Refusal> {
+    ) -> Result<Verified, Refusal> {
         let began = self.clock.since_boot();
-        let verdict = self.judge_within_rate(request, directory, now);
-        if let Some(shown) = Shown::in_headers(request.headers) {
-            let outcome = match &verdict {
-                _ if self.feed.as_ref().is_none_or(|feed| !feed.holds_lease()) => Verdict::Unavailable,
-                Ok(_) => Verdict::Accepted,
-                Err(_) => Verdict::Refused,
-            };
-            self.metrics.count_judged(shown, outcome, self.clock.since_boot().saturating_sub(began));
-        }
+        let (shown, before) = (headers.shown, headers.took);
+        let verdict = self.authenticate_within_rate(headers, request, directory, now);
+        let took = before + self.clock.since_boot().saturating_sub(began);
+        self.count_verdict(shown, if verdict.is_ok() { Verdict::Accepted } else { Verdict::Refused }, took);
         verdict
     }
 
-    /// Judges a request; counts it towards its key's rate once it is known to be the holder's.
-    fn judge_within_rate(
+    /// Counts a request towards its key's rate once it is known to be the holder's.
+    fn authenticate_within_rate(
         &self,
+        headers: VerifiedHeaders,
         request: &OriginalRequest<'_>,
         directory: &Snapshot,
         now: Timestamp,
-    ) -> Result<Option<Verified>, Refusal> {
-        let verified = self.judge(request, directory, now)?;
-        let key = verified.as_ref().and_then(|verified| verified.caller.principal.credential().key());
-        if let Some(key) = key.and_then(|id| directory.key(id))
-            && let Some(rate) = Rate::per_second(self.settings.rate_limits.per_key)
-        {
+    ) -> Result<Verified, Refusal> {
+        let VerifiedHeaders { key: id, evidence, .. } = headers;
+        let refuse = |error| Refusal::Credential(Some(id), error);
+        let key = directory.key(id).ok_or_else(|| refuse(Error::UnknownKey))?;
+        let credential = match &evidence {
+            Evidence::Signature(_) => Credential::Signature(id),
+            Evidence::BearerToken { .. } => Credential::BearerToken(id),
+        };
+        let principal = Self::principal(key, credential, directory, now).map_err(refuse)?;
+        let signature = match evidence {
+            Evidence::BearerToken { epoch, end } => {
+                check_token(epoch, end, directory, now).map_err(refuse)?;
+                None
+            }
+            Evidence::Signature(signature) => {
+                check_signature_time(&signature, directory, now).map_err(refuse)?;
+                if let Some(body) = request.body {
+                    signature.verify_body(body).map_err(|_| refuse(Error::DigestMismatch))?;
+                }
+                Some(signature)
+            }
+        };
+        self.journal.note_use(key, now, request.address);
+        if let Some(rate) = Rate::per_second(self.settings.rate_limits.per_key) {
             let limited = |RetryAfter(seconds)| AppError::RateLimited(seconds);
             key.allowance().take(rate, self.clock.since_boot()).map_err(limited)?;
         }
-        Ok(verified)
+        let is_write = !is_read(request.method);
+        let replay = signature.as_ref().filter(|_| is_write).map(|signature| replay_key(key, signature));
+        let workspace_signed = request.headers.contains_key(WORKSPACE_HEADER)
+            && signature.as_ref().is_some_and(|signature| signature.covers_header(WORKSPACE_HEADER.as_str()));
+        Ok(Verified {
+            caller: Caller { principal, address: request.address, replay, confirmation: ConfirmationSlot::default() },
+            body_verified: signature.is_some() && request.body.is_some(),
+            workspace_signed,
+        })
     }
 
     pub(super) fn refuse(&self, refusal: Refusal, address: Option<IpAddr>, now: Timestamp) -> AppError {
@@ -152,12 +242,12 @@ impl App {
         }
     }
 
-    fn judge(
+    fn verify_credential(
         &self,
         request: &OriginalRequest<'_>,
         directory: &Snapshot,
         now: Timestamp,
-    ) -> Result<Option<Verified>, Refusal> {
+    ) -> Result<Option<VerifiedHeaders>, Refusal> {
         let view = RequestView {
             method: request.method,
             scheme: request.scheme,
@@ -176,23 +266,23 @@ impl App {
             (Some(_), Some(_)) => Err(Refusal::Credential(None, Error::Several)),
             (None, Some(_)) if authorizations.next().is_some() => Err(Refusal::Credential(None, Error::Several)),
             (None, Some(authorization)) => {
-                let verified = self.judge_bearer_token(authorization, request, directory, now);
+                let verified = self.verify_bearer_token(authorization, directory, now);
                 verified.map(Some).map_err(|(key, error)| Refusal::Credential(key, error))
             }
             (Some(signature), None) => {
-                let verified = self.judge_signature(signature, request, directory, now);
+                let verified = self.verify_signature(signature, request, directory, now);
                 verified.map(Some).map_err(|(key, error)| Refusal::Credential(key, error))
             }
         }
     }
 
-    fn judge_signature(
+    fn verify_signature(
         &self,
         signature: UnverifiedSignature,
         request: &OriginalRequest<'_>,
         directory: &Snapshot,
         now: Timestamp,
-    ) -> Result<Verified, (Option<ApiKeyId>, Error)> {
+    ) -> Result<VerifiedHeaders, (Option<ApiKeyId>, Error)> {
         let Some(key) = find_key(directory, signature.profile(), signature.key_id()) else {
             // An unknown key costs what a known one costs.
             let _ = signature.verify(&VerificationKey::dummy(), now.as_second());
@@ -200,24 +290,12 @@ impl App {
         };
         let refuse = |error| (Some(key.id), error);
         let verified = signature.verify(&key.verification_key, now.as_second()).map_err(|e| refuse(verify_error(e)))?;
-        let principal = Self::principal(key, Credential::Signature(key.id), directory, now).map_err(refuse)?;
-        if verified.created() < directory.signatures_from().as_second() {
-            return Err(refuse(Error::Stale(now.as_second() - verified.created())));
-        }
+        Self::principal(key, Credential::Signature(key.id), directory, now).map_err(refuse)?;
+        check_signature_time(&verified, directory, now).map_err(refuse)?;
         if verified.profile() == Profile::Encord && !self.is_encord_host(request) {
             return Err(refuse(Error::HostNotListed));
         }
-        if let Some(body) = request.body {
-            verified.verify_body(body).map_err(|_| refuse(Error::DigestMismatch))?;
-        }
-        self.journal.note_use(key, now, request.address);
-        let replay = (!is_read(request.method)).then(|| replay_key(key, &verified));
-        Ok(Verified {
-            caller: Caller { principal, address: request.address, replay, confirmation: ConfirmationSlot::default() },
-            body_verified: request.body.is_some(),
-            workspace_signed: request.headers.contains_key(WORKSPACE_HEADER)
-                && verified.covers_header(WORKSPACE_HEADER.as_str()),
-        })
+        Ok(VerifiedHeaders::new(key.id, Evidence::Signature(verified)))
     }
 
     /// The principal behind a key, unless key or owner is refused.
@@ -253,6 +331,25 @@ impl App {
         let kind = RefusalKind { verified: error.is_for_holder(), key, address, code: error.code() };
         self.journal.note_refusal(kind, error.to_string());
     }
+}
+
+fn check_signature_time(signature: &VerifiedSignature, directory: &Snapshot, now: Timestamp) -> Result<(), Error> {
+    signature.check_not_over(now.as_second()).map_err(verify_error)?;
+    if signature.created() < directory.signatures_from().as_second() {
+        return Err(Error::Stale(now.as_second() - signature.created()));
+    }
+    Ok(())
+}
+
+/// Whether a bearer token of an epoch, which ends at `end`, is good now.
+pub(super) fn check_token(epoch: u64, end: i64, directory: &Snapshot, now: Timestamp) -> Result<(), Error> {
+    if epoch != directory.token_epoch() {
+        return Err(Error::UnknownToken);
+    }
+    if now.as_second() >= end {
+        return Err(Error::TokenExpired);
+    }
+    Ok(())
 }
 
 /// Why a request is not taken.

@@ -1,8 +1,10 @@
-//! From a received request to a caller: limits, the body, the judgement. After this, handlers only ask who it is.
+//! From a received request to a caller: limits, the credential, the body. After this, handlers only ask who it is.
 
 use std::{
     net::{IpAddr, SocketAddr},
+    pin::Pin,
     sync::Arc,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -13,41 +15,30 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http::{HeaderName, HeaderValue, Version, request::Parts};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
 use store::GivesWay;
 use subtle::ConstantTimeEq as _;
-use tokio::sync::Semaphore;
 
 use super::{
-    MAX_BODY, MAX_HEADERS,
+    MAX_BODY, MAX_HEADERS, MAX_UNAUTHENTICATED_BODY,
     answer::{GaveWay, LoggedPrincipal},
-    hygiene,
+    body::{discard, read_body},
+    connections::{Connection, Connections, Memory},
+    hygiene::{self, Target},
 };
 use crate::{
     App, AppError,
-    app::{Caller, ConfirmationSlot, OriginalRequest, is_read},
+    app::{Caller, ConfirmationSlot, OriginalRequest, VerifiedHeaders, is_read},
     authentication::AuthenticationError,
     ui,
 };
 
-/// Requests that are worked on at a time; what comes beyond is told to come again.
-const MAX_REQUESTS: usize = 1024;
-/// For how long a body may come in.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// For how long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
-
-/// How much goes on at a time.
-pub(super) struct Limits {
-    requests: Semaphore,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { requests: Semaphore::new(MAX_REQUESTS) }
-    }
-}
+/// For how long an answer over HTTP/2 may wait for memory, where many clients do not read theirs.
+const MEMORY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Tells which version of the installation a change made, and how many nodes judge by it: every one that can judge.
 const CONFIRMED: HeaderName = HeaderName::from_static("keyward-confirmed");
@@ -75,6 +66,10 @@ impl Authentication {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ConnectionScheme(pub(super) &'static str);
 
+/// The connection that a request came by.
+#[derive(Clone, Debug)]
+pub(super) struct OnConnection(pub(super) Arc<Connection>);
+
 /// Where a request came from, where that is known.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientAddress(pub(super) Option<IpAddr>);
@@ -84,23 +79,94 @@ pub(crate) fn client_address(request: &Request) -> Option<IpAddr> {
 }
 
 /// Refuses what is too much: too many requests at a time, too large headers, too slow an answer.
-pub(super) async fn limit(State(limits): State<Arc<Limits>>, request: Request, next: Next) -> Response {
+pub(super) async fn limit(State(connections): State<Arc<Connections>>, request: Request, next: Next) -> Response {
     let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if headers + request.uri().path_and_query().map_or(0, |target| target.as_str().len()) > MAX_HEADERS {
         return AppError::HeadersTooLarge.into_response();
     }
-    let Ok(_one) = limits.requests.try_acquire() else {
+    let connection = request.extensions().get::<OnConnection>().map(|on| Arc::clone(&on.0));
+    let is_http2 = request.version() == Version::HTTP_2;
+    let response = if is_health_check(&request) {
+        if let Some(connection) = &connection {
+            connection.note_request();
+        }
+        next.run(request).await
+    } else {
+        run_in_slot(&connections, connection.clone(), request, next).await
+    };
+    // A client of HTTP/1 has one answer at a time that it may leave unread.
+    if is_http2 { with_memory(&connections, connection, response).await } else { response }
+}
+
+/// Whether somebody asks how this server is, which is answered however much else goes on.
+fn is_health_check(request: &Request) -> bool {
+    matches!(request.uri().path(), "/healthz" | "/readyz")
+}
+
+async fn run_in_slot(
+    connections: &Arc<Connections>,
+    connection: Option<Arc<Connection>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Some(slot) = connections.begin_request(connection) else {
         return AppError::Unavailable("too many requests at a time".to_owned()).into_response();
     };
-    match tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await {
+    let (alone, shared) = if is_read(request.method().as_str()) && request.body().is_end_stream() {
+        (Some(slot), None)
+    } else {
+        // It goes along: it is given back while the body is awaited, and kept by a change whose client hangs up.
+        let slot = Arc::new(slot);
+        request.extensions_mut().insert(Arc::clone(&slot));
+        (None, Some(slot))
+    };
+    let response = match tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
         Err(_) => AppError::Unavailable("the answer took too long".to_owned()).into_response(),
+    };
+    drop((alone, shared));
+    response
+}
+
+/// An answer whose memory is counted until its client has read it.
+async fn with_memory(connections: &Connections, connection: Option<Arc<Connection>>, response: Response) -> Response {
+    let size = response.body().size_hint().upper().and_then(|size| usize::try_from(size).ok()).unwrap_or(MAX_BODY);
+    match tokio::time::timeout(MEMORY_TIMEOUT, connections.reserve(connection, size)).await {
+        Ok(memory) => response.map(|body| Body::new(CountedBody { body, _memory: memory })),
+        Err(_) => AppError::Unavailable("too many answers wait for their clients".to_owned()).into_response(),
     }
 }
 
-/// Judges a request, and passes it on with who sent it. A credential that is not accepted ends here, whatever the route.
+/// A body with the memory that it takes.
+struct CountedBody {
+    body: Body,
+    _memory: Memory,
+}
+
+impl http_body::Body for CountedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Authenticates a request, and passes it on with who sent it. A credential that is not accepted ends here, whatever the
+/// route.
 pub(super) async fn authenticate(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match judge(&app, request).await {
+    match find_caller(&app, request).await {
         Ok((request, principal)) => {
             let mut response = if is_read(request.method().as_str()) {
                 next.run(request).await
@@ -121,7 +187,7 @@ pub(super) async fn authenticate(State(app): State<Arc<App>>, request: Request, 
 /// Does a change, and does it again where it gave way to another one: nothing of it was committed then.
 async fn change(app: Arc<App>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    // It was read for the judgement and lies in memory.
+    // It was read for its digest and lies in memory.
     let body = match body.collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) => return AppError::Internal(format!("a body that was read: {error}")).into_response(),
@@ -160,7 +226,60 @@ impl GivesWay for AnswerThatGaveWay {
     }
 }
 
-async fn judge(app: &App, request: Request) -> Result<(Request, String), AppError> {
+/// A request as it was sent to Keyward itself.
+struct Received<'a> {
+    target: Target,
+    scheme: &'a str,
+    address: Option<IpAddr>,
+}
+
+impl Received<'_> {
+    fn original<'a>(&'a self, parts: &'a Parts, body: Option<&'a [u8]>) -> OriginalRequest<'a> {
+        OriginalRequest {
+            method: parts.method.as_str(),
+            scheme: self.scheme,
+            authority: &self.target.authority,
+            target: &self.target.path_and_query,
+            headers: &parts.headers,
+            body,
+            address: self.address,
+        }
+    }
+}
+
+/// The caller of a request, which is passed on with its body. The credential is verified on the headers, before more than
+/// anybody may send is kept of the body.
+async fn find_caller(app: &App, request: Request) -> Result<(Request, String), AppError> {
+    let received = receive(app, &request);
+    let (parts, body) = request.into_parts();
+    let shown = match received {
+        Ok(received) => verify_credential(app, &parts, &received).await.map(|shown| (received, shown)),
+        Err(error) => Err(error),
+    };
+    let (received, shown) = match shown {
+        Ok(shown) => shown,
+        Err(error) => {
+            discard(&parts, body).await;
+            return Err(error);
+        }
+    };
+    let is_anybody = shown.headers.is_none() && shown.session.is_none();
+    let most = if is_anybody { MAX_UNAUTHENTICATED_BODY } else { MAX_BODY };
+    let body = read_body(&parts, body, most).await?;
+    let caller = match shown.headers {
+        Some(headers) => Some(app.verify_body(headers, &received.original(&parts, Some(&body)))?.caller),
+        None => shown.session,
+    };
+    let principal = caller.as_ref().map_or("-".to_owned(), |c| c.principal().audit_principal().to_string());
+    let authentication =
+        caller.map_or(Authentication::NotRequested, |caller| Authentication::Authenticated(Box::new(caller)));
+    let mut request = Request::from_parts(parts, Body::from(body));
+    request.extensions_mut().insert(authentication);
+    request.extensions_mut().insert(ClientAddress(received.address));
+    Ok((request, principal))
+}
+
+fn receive<'a>(app: &'a App, request: &Request) -> Result<Received<'a>, AppError> {
     let (public_scheme, public_authority) = app.public_origin();
     let connection = request.extensions().get::<ConnectionScheme>().map_or("http", |scheme| scheme.0);
     // A proxy in front may end TLS: under the public authority, the scheme is the public one.
@@ -168,44 +287,32 @@ async fn judge(app: &App, request: Request) -> Result<(Request, String), AppErro
         let is_public = crate::settings::normal_authority(public_scheme, authority) == public_authority;
         if is_public { public_scheme } else { connection }
     };
-    let target = hygiene::check(&request, scheme_of)?;
+    let target = hygiene::check(request, scheme_of)?;
     let scheme = if target.authority == public_authority { public_scheme } else { connection };
-    let address = client_address(&request);
+    let address = client_address(request);
     // Behind a proxy of ours, this is the proxy's address: everybody's.
     app.limit_address(address.filter(|address| !app.settings().is_trusted_proxy(*address)))?;
-    let (parts, body) = request.into_parts();
-    let body = read_body(body).await?;
-    let verified = app.verify_request(&OriginalRequest {
-        method: parts.method.as_str(),
-        scheme,
-        authority: &target.authority,
-        target: &target.path_and_query,
-        headers: &parts.headers,
-        body: Some(&body),
-        address,
-    })?;
-    let caller = match (verified, ui::session_token(app, &parts.headers)) {
+    Ok(Received { target, scheme, address })
+}
+
+/// What was shown, as far as it is verified without the body: at most one of these.
+struct Shown {
+    headers: Option<VerifiedHeaders>,
+    session: Option<Caller>,
+}
+
+async fn verify_credential(app: &App, parts: &Parts, received: &Received<'_>) -> Result<Shown, AppError> {
+    let headers = app.verify_headers(&received.original(parts, None))?;
+    let session = match (ui::session_token(app, &parts.headers), &headers) {
         (Some(_), Some(_)) => return Err(AppError::Unauthenticated(AuthenticationError::Several, app.now())),
-        (Some(verified), None) => Some(verified.caller),
-        (None, Some(token)) => Some(verify_session(app, &token, &parts, address).await?),
-        (None, None) => None,
+        (Some(token), None) => Some(verify_session(app, &token, parts, received.address).await?),
+        (None, _) => None,
     };
-    let principal = caller.as_ref().map_or("-".to_owned(), |c| c.principal().audit_principal().to_string());
-    let authentication =
-        caller.map_or(Authentication::NotRequested, |caller| Authentication::Authenticated(Box::new(caller)));
-    let mut request = Request::from_parts(parts, Body::from(body));
-    request.extensions_mut().insert(authentication);
-    request.extensions_mut().insert(ClientAddress(address));
-    Ok((request, principal))
+    Ok(Shown { headers, session })
 }
 
 /// A page of ours that asks in its session. Reads need no token: no other site can read the answer.
-async fn verify_session(
-    app: &App,
-    token: &str,
-    parts: &http::request::Parts,
-    address: Option<IpAddr>,
-) -> Result<Caller, AppError> {
+async fn verify_session(app: &App, token: &str, parts: &Parts, address: Option<IpAddr>) -> Result<Caller, AppError> {
     let Some(visit) = app.verify_session(token, address).await? else {
         return Err(AppError::Unauthenticated(AuthenticationError::SessionEnded, app.now()));
     };
@@ -219,14 +326,4 @@ async fn verify_session(
         return Err(AppError::CrossSite);
     }
     Ok(visit.caller)
-}
-
-pub(crate) async fn read_body(body: Body) -> Result<Bytes, AppError> {
-    let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect());
-    match read.await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(AppError::TooLarge(MAX_BODY)),
-        Ok(Err(_)) => Err(AppError::BadRequest("The body broke off or is malformed.".to_owned())),
-        Err(_) => Err(AppError::Timeout),
-    }
 }

@@ -9,7 +9,6 @@ use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Router,
-    body::Body,
     extract::{Request, State},
     response::{IntoResponse, Response},
     routing::any,
@@ -21,13 +20,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Part
 pub(crate) use self::forwarded::client as forwarded_client;
 pub(super) use self::nginx::answer_nginx;
 use super::{
+    MAX_BODY,
     answer::LoggedPrincipal,
-    authenticate::{client_address, read_body},
+    authenticate::client_address,
+    body::{discard, read_body},
     hygiene,
 };
 use crate::{
     App, AppError, Settings,
-    app::{Admission, OriginalRequest},
+    app::{Admission, OriginalRequest, VerifiedHeaders},
     settings::normal_authority,
 };
 
@@ -68,17 +69,13 @@ impl Dialect {
         }
     }
 
-    /// The body, where the proxy passed it whole. An empty one says nothing: it may have been kept back.
-    async fn read_body(self, headers: &HeaderMap, body: Body) -> Result<Option<Bytes>, AppError> {
-        let may_come = match self {
-            Self::Nginx | Self::Caddy => false,
-            Self::Traefik => true,
-            Self::Envoy => !envoy::is_partial(headers)?,
-        };
-        if !may_come {
-            return Ok(None);
+    /// Whether the proxy passes the body, and all of it.
+    fn passes_body(self, headers: &HeaderMap) -> Result<bool, AppError> {
+        match self {
+            Self::Nginx | Self::Caddy => Ok(false),
+            Self::Traefik => Ok(true),
+            Self::Envoy => envoy::is_partial(headers).map(|is_partial| !is_partial),
         }
-        read_body(body).await.map(|body| Some(body).filter(|body| !body.is_empty()))
     }
 }
 
@@ -92,35 +89,69 @@ struct Told<'a> {
 }
 
 async fn admit(app: &App, request: Request, dialect: Dialect) -> Result<Response, AppError> {
+    let peer = client_address(&request);
+    let (parts, body) = request.into_parts();
+    let (original, headers, passes_body) = match verify_headers(app, peer, &parts, dialect) {
+        Ok(verified) => verified,
+        Err(error) => {
+            discard(&parts, body).await;
+            return Err(error);
+        }
+    };
+    let body = if passes_body { read_body(&parts, body, MAX_BODY).await? } else { Bytes::new() };
+    // An empty one says nothing: it may have been kept back.
+    let body = Some(&body[..]).filter(|body| !body.is_empty());
+    let admission = app.admit_proxied_request(headers, &OriginalRequest { body, ..original.view(&parts) }).await?;
+    let mut response = (StatusCode::OK, identity_headers(&admission)?).into_response();
+    response.extensions_mut().insert(LoggedPrincipal(admission.principal.audit_principal().to_string()));
+    Ok(response)
+}
+
+/// What a proxy told, with the authority as it is signed.
+struct Original<'a> {
+    told: Told<'a>,
+    authority: String,
+}
+
+impl Original<'_> {
+    /// The client's request, as far as its headers tell.
+    fn view<'a>(&'a self, parts: &'a Parts) -> OriginalRequest<'a> {
+        OriginalRequest {
+            method: self.told.method,
+            scheme: self.told.scheme,
+            authority: &self.authority,
+            target: self.told.target,
+            headers: &parts.headers,
+            body: None,
+            address: self.told.address,
+        }
+    }
+}
+
+/// Reads what the proxy tells, and verifies the client's credential, before a body is kept.
+fn verify_headers<'a>(
+    app: &App,
+    peer: Option<IpAddr>,
+    parts: &'a Parts,
+    dialect: Dialect,
+) -> Result<(Original<'a>, VerifiedHeaders, bool), AppError> {
     let settings = app.settings();
-    if !client_address(&request).is_some_and(|peer| settings.is_trusted_proxy(peer)) {
+    if !peer.is_some_and(|peer| settings.is_trusted_proxy(peer)) {
         return Err(AppError::Refused(
             "this address is no trusted proxy; the operator lists those in `trusted_proxies`",
         ));
     }
-    let (parts, body) = request.into_parts();
     hygiene::check_singletons(&parts.headers)?;
     refuse_aliases(&parts.headers)?;
-    let told = dialect.read(&parts, settings).inspect_err(|error| {
+    let told = dialect.read(parts, settings).inspect_err(|error| {
         // Whoever sets a proxy up looks here first.
         tracing::warn!(reason = error.to_problem().detail, "a proxy does not pass what it has to");
     })?;
     let authority = told.check()?;
-    let body = dialect.read_body(&parts.headers, body).await?;
-    let admission = app
-        .admit_proxied_request(&OriginalRequest {
-            method: told.method,
-            scheme: told.scheme,
-            authority: &authority,
-            target: told.target,
-            headers: &parts.headers,
-            body: body.as_deref(),
-            address: told.address,
-        })
-        .await?;
-    let mut response = (StatusCode::OK, identity_headers(&admission)?).into_response();
-    response.extensions_mut().insert(LoggedPrincipal(admission.principal.audit_principal().to_string()));
-    Ok(response)
+    let passes_body = dialect.passes_body(&parts.headers)?;
+    let original = Original { told, authority };
+    let headers = app.verify_proxied_headers(&original.view(parts))?;
+    Ok((original, headers, passes_body))
 }
 
 impl Told<'_> {

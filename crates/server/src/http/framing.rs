@@ -8,10 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::OwnedSemaphorePermit,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What an HTTP/2 connection begins with (RFC 9113 §3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -20,16 +17,15 @@ const KEPT: usize = 64;
 /// Digits of a chunk's size at the most.
 const MAX_SIZE_DIGITS: u8 = 15;
 
-/// A connection whose requests are watched, and its place among those that are open at a time.
+/// A connection whose requests are watched.
 pub(super) struct Watched<S> {
     stream: S,
     framing: Framing,
-    _place: OwnedSemaphorePermit,
 }
 
 impl<S> Watched<S> {
-    pub(super) fn new(stream: S, place: OwnedSemaphorePermit) -> Self {
-        Self { stream, framing: Framing::default(), _place: place }
+    pub(super) fn new(stream: S) -> Self {
+        Self { stream, framing: Framing::default() }
     }
 }
 

@@ -1,19 +1,52 @@
-//! Listening: one address, bounded connections, and a shutdown that lets requests finish.
+//! Listening: connections are accepted, served within the bounds of `connections`, and let finish when the server stops.
 
-use std::{future::ready, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Extension, Router, extract::State, routing::get};
-use axum_server::{
-    Handle,
-    accept::{Accept, DefaultAcceptor},
-    tls_rustls::RustlsAcceptor,
+use arc_swap::ArcSwap;
+use axum::{
+    Router,
+    body::Body,
+    extract::{ConnectInfo, State},
+    routing::get,
 };
-use http::header;
-use hyper_util::rt::TokioTimer;
-use tokio::{net::TcpStream, sync::Semaphore};
+use http::{Request, header};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use rustls::ServerConfig;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, watch},
+    time::{Instant, sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
 
-use super::{MAX_HEADERS, authenticate::ConnectionScheme, framing::Watched, router, tls::TlsFiles};
+use super::{
+    MAX_HEADERS,
+    authenticate::{ConnectionScheme, OnConnection},
+    connections::{ConnectionLimits, Connections, Due, Place},
+    framing::Watched,
+    router_of,
+    tls::TlsFiles,
+};
 use crate::App;
+
+/// Connections that the system keeps until they are accepted: a burst of them must not cost others a second.
+const BACKLOG: i32 = 4096;
+/// How long accepting rests after the system refused.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
+/// Streams of one HTTP/2 connection at a time.
+const MAX_STREAMS: u32 = 32;
+/// Those of a trusted proxy, which speaks for many.
+const MAX_STREAMS_OF_PROXY: u32 = 128;
+/// Bytes that an HTTP/2 client may send of a body, and on a connection, before they are read.
+const RECEIVE_WINDOW: u32 = 64 * 1024;
+/// Bytes of answers that are buffered for an HTTP/2 stream.
+const SEND_BUFFER: usize = 64 * 1024;
 
 /// Where to listen.
 #[derive(Clone, Debug)]
@@ -34,35 +67,10 @@ impl ServerOptions {
     }
 }
 
-/// What connections may take.
-#[derive(Clone, Copy, Debug)]
-pub struct ConnectionLimits {
-    /// Connections at a time; one more is closed at once.
-    pub connections: usize,
-    /// For how long a client may take to send the headers of a request.
-    pub header_timeout: Duration,
-    /// For how long the server goes on taking requests once it was told to stop, while it says that it is not ready.
-    pub drain: Duration,
-    /// For how long requests may take to finish after that.
-    pub shutdown_timeout: Duration,
-}
-
-impl Default for ConnectionLimits {
-    fn default() -> Self {
-        Self {
-            connections: 4096,
-            header_timeout: Duration::from_secs(10),
-            drain: Duration::ZERO,
-            shutdown_timeout: Duration::from_secs(20),
-        }
-    }
-}
-
 /// A server that listens.
 pub struct Server {
     app: Arc<App>,
     listener: std::net::TcpListener,
-    handle: Handle<SocketAddr>,
     limits: ConnectionLimits,
     metrics_listener: Option<std::net::TcpListener>,
     tls: Option<TlsFiles>,
@@ -100,14 +108,7 @@ impl Server {
     /// Takes a listener that somebody else opened.
     #[must_use]
     pub fn on_listener(app: Arc<App>, listener: std::net::TcpListener) -> Self {
-        Self {
-            app,
-            listener,
-            handle: Handle::new(),
-            limits: ConnectionLimits::default(),
-            metrics_listener: None,
-            tls: None,
-        }
+        Self { app, listener, limits: ConnectionLimits::default(), metrics_listener: None, tls: None }
     }
 
     /// Sets other limits.
@@ -138,60 +139,208 @@ impl Server {
     /// # Errors
     /// Listening failed.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
-        let Self { app, listener, handle, limits, metrics_listener, tls } = self;
-        let (router, _) = router(Arc::clone(&app));
+        let Self { app, listener, limits, metrics_listener, tls } = self;
         let mut beside = Vec::new();
+        let (phase, phases) = watch::channel(Phase::Serving);
         if let Some(listener) = metrics_listener {
-            let metrics = axum_server::from_tcp(listener)?.serve(metrics_router(Arc::clone(&app)).into_make_service());
-            beside.push(tokio::spawn(async move {
-                if let Err(error) = metrics.await {
-                    tracing::error!(%error, "metrics are not served any more");
-                }
-            }));
+            let connections = Arc::new(Connections::new(limits));
+            let metrics = Front::new(Arc::clone(&app), metrics_router(Arc::clone(&app)), connections, None);
+            beside.push(tokio::spawn(metrics.serve(listen(listener)?, phases.clone())));
         }
-        let (stopping, stopped) = (handle.clone(), Arc::clone(&app));
-        beside.push(tokio::spawn(async move {
-            stop.await;
-            stopped.announce_stop();
-            if !limits.drain.is_zero() {
-                tracing::info!(seconds = limits.drain.as_secs(), "stopping soon: not ready any more, still answering");
-                tokio::time::sleep(limits.drain).await;
-            }
-            tracing::info!("stopping: requests under way may finish");
-            stopping.graceful_shutdown(Some(limits.shutdown_timeout));
-        }));
-        let server = axum_server::from_tcp(listener)?.handle(handle);
-        let places = Arc::new(Semaphore::new(limits.connections));
-        let result = match tls {
-            None => {
-                let server = server.acceptor(WatchingAcceptor { inner: DefaultAcceptor, places });
-                configure(server, limits).serve(router.into_make_service_with_connect_info::<SocketAddr>()).await
-            }
+        let tls = match tls {
+            None => None,
             Some(files) => {
                 let (config, follow) = files.load().await?;
                 beside.push(tokio::spawn(follow));
-                let acceptor = RustlsAcceptor::new(config).handshake_timeout(limits.header_timeout);
-                let router = router.layer(Extension(ConnectionScheme("https")));
-                let server = server.acceptor(WatchingAcceptor { inner: acceptor, places });
-                configure(server, limits).serve(router.into_make_service_with_connect_info::<SocketAddr>()).await
+                Some(config)
             }
         };
+        let connections = Arc::new(Connections::new(limits));
+        let (router, _) = router_of(Arc::clone(&app), Arc::clone(&connections));
+        let serving = Front::new(Arc::clone(&app), router, connections, tls).serve(listen(listener)?, phases);
+        let stopping = async {
+            stop.await;
+            app.announce_stop();
+            if !limits.drain.is_zero() {
+                tracing::info!(seconds = limits.drain.as_secs(), "stopping soon: not ready any more, still answering");
+                sleep(limits.drain).await;
+            }
+            tracing::info!("stopping: requests under way may finish");
+            phase.send_replace(Phase::Stopping);
+            sleep(limits.shutdown_timeout).await;
+            phase.send_replace(Phase::Stopped);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = serving => {}
+            () = stopping => {}
+        }
         for task in beside {
             task.abort();
         }
         app.close().await;
-        result
+        Ok(())
+    }
+}
+
+/// How far a server is with stopping.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Phase {
+    Serving,
+    /// No connection is accepted; requests under way finish.
+    Stopping,
+    /// Nothing is waited for any more.
+    Stopped,
+}
+
+fn listen(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    socket2::SockRef::from(&listener).listen(BACKLOG)?;
+    TcpListener::from_std(listener)
+}
+
+/// What answers the connections of a listener.
+struct Front {
+    app: Arc<App>,
+    router: Router,
+    connections: Arc<Connections>,
+    tls: Option<Arc<ArcSwap<ServerConfig>>>,
+    for_clients: auto::Builder<TokioExecutor>,
+    for_proxies: auto::Builder<TokioExecutor>,
+}
+
+impl Front {
+    fn new(
+        app: Arc<App>,
+        router: Router,
+        connections: Arc<Connections>,
+        tls: Option<Arc<ArcSwap<ServerConfig>>>,
+    ) -> Arc<Self> {
+        let for_clients = builder(connections.limits(), MAX_STREAMS);
+        let for_proxies = builder(connections.limits(), MAX_STREAMS_OF_PROXY);
+        Arc::new(Self { app, router, connections, tls, for_clients, for_proxies })
+    }
+
+    /// Accepts connections until the server stops, and then waits until all have ended.
+    async fn serve(self: Arc<Self>, listener: TcpListener, mut phases: watch::Receiver<Phase>) {
+        // Each connection holds a sender: when all are gone, nothing is received.
+        let (alive, mut ended) = mpsc::channel::<()>(1);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = phases.wait_for(|phase| *phase >= Phase::Stopping) => break,
+                accepted = listener.accept() => accepted,
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        // Out of file descriptors or memory: one that is idle makes room for the next.
+                        self.connections.close_longest_waiting();
+                        sleep(ACCEPT_REST).await;
+                    }
+                    continue;
+                }
+            };
+            let address = peer.ip().to_canonical();
+            let is_trusted = self.app.settings().is_trusted_proxy(address);
+            let Some(place) = self.connections.place(address, is_trusted) else { continue };
+            let (front, phases, alive) = (Arc::clone(&self), phases.clone(), alive.clone());
+            tokio::spawn(async move {
+                tokio::select! {
+                    biased;
+                    () = place.connection.closed() => {}
+                    () = front.serve_connection(stream, peer, &place, phases) => {}
+                }
+                drop(alive);
+            });
+        }
+        // From here on connections are refused rather than left waiting.
+        drop(listener);
+        drop(alive);
+        ended.recv().await;
+    }
+
+    async fn serve_connection(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        place: &Place,
+        mut phases: watch::Receiver<Phase>,
+    ) {
+        // Answers are small and complete: waiting for more to send with them only delays them.
+        if stream.set_nodelay(true).is_err() {
+            return;
+        }
+        let Some(tls) = &self.tls else {
+            return self.serve_stream(stream, peer, "http", place, phases).await;
+        };
+        let acceptor = TlsAcceptor::from(tls.load_full());
+        let handshake = timeout(self.connections.limits().header_timeout, acceptor.accept(stream));
+        let stream = tokio::select! {
+            biased;
+            _ = phases.wait_for(|phase| *phase >= Phase::Stopping) => return,
+            stream = handshake => stream,
+        };
+        if let Ok(Ok(stream)) = stream {
+            self.serve_stream(stream, peer, "https", place, phases).await;
+        }
+    }
+
+    /// Serves the requests of a connection until it ends, or one of its timeouts is over.
+    async fn serve_stream(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: SocketAddr,
+        scheme: &'static str,
+        place: &Place,
+        mut phases: watch::Receiver<Phase>,
+    ) {
+        let limits = self.connections.limits();
+        let (router, connection) = (self.router.clone(), Arc::clone(&place.connection));
+        let builder = if connection.is_of_trusted_proxy() { &self.for_proxies } else { &self.for_clients };
+        let service = service_fn(move |request: Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            let extensions = request.extensions_mut();
+            extensions.insert(ConnectInfo(peer));
+            extensions.insert(ConnectionScheme(scheme));
+            extensions.insert(OnConnection(Arc::clone(&connection)));
+            router.clone().oneshot(request)
+        });
+        let mut serving = std::pin::pin!(builder.serve_connection(TokioIo::new(Watched::new(stream)), service));
+        let mut timer = std::pin::pin!(sleep(limits.header_timeout));
+        let (mut is_ending, mut next) = (false, Phase::Stopping);
+        loop {
+            tokio::select! {
+                biased;
+                // Whatever ends a connection early is its client's affair.
+                _ = serving.as_mut() => return,
+                () = timer.as_mut() => match place.connection.due(limits) {
+                    _ if is_ending => return,
+                    Due::Close => return,
+                    Due::In(time) => timer.as_mut().reset(Instant::now() + time),
+                    Due::Retire => {
+                        serving.as_mut().graceful_shutdown();
+                        is_ending = true;
+                        timer.as_mut().reset(Instant::now() + limits.header_timeout);
+                    }
+                },
+                changed = phases.wait_for(|phase| *phase >= next) => {
+                    if changed.is_err() || next == Phase::Stopped {
+                        return;
+                    }
+                    next = Phase::Stopped;
+                    serving.as_mut().graceful_shutdown();
+                }
+            }
+        }
     }
 }
 
 /// The limits of what a client may send, and how slowly.
-fn configure<A>(
-    server: axum_server::Server<SocketAddr, A>,
-    limits: ConnectionLimits,
-) -> axum_server::Server<SocketAddr, A> {
-    // Covers the time before hyper knows which HTTP it is, which its own timeout does not.
-    let mut server = server.first_request_timeout(limits.header_timeout);
-    let builder = server.http_builder();
+fn builder(limits: &ConnectionLimits, streams: u32) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -202,9 +351,12 @@ fn configure<A>(
         .http2()
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(MAX_HEADERS).unwrap_or(u32::MAX))
-        .max_concurrent_streams(128)
+        .max_concurrent_streams(streams)
+        .initial_stream_window_size(RECEIVE_WINDOW)
+        .initial_connection_window_size(RECEIVE_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(Some(Duration::from_secs(20)));
-    server
+    builder
 }
 
 fn metrics_router(app: Arc<App>) -> Router {
@@ -212,32 +364,4 @@ fn metrics_router(app: Arc<App>) -> Router {
         ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.render_metrics().await)
     };
     Router::new().route("/metrics", get(render)).with_state(app)
-}
-
-/// Gives a connection its place, and watches how its requests are framed, inside of TLS where there is TLS.
-#[derive(Clone)]
-struct WatchingAcceptor<A> {
-    inner: A,
-    places: Arc<Semaphore>,
-}
-
-impl<A, S> Accept<TcpStream, S> for WatchingAcceptor<A>
-where
-    A: Accept<TcpStream, S, Future: Send + 'static, Stream: Send + 'static, Service: Send + 'static>,
-{
-    type Stream = Watched<A::Stream>;
-    type Service = A::Service;
-    type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
-
-    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            return Box::pin(ready(Err(io::Error::other("too many connections at a time"))));
-        };
-        // Answers are small and complete: waiting for more to send with them only delays them.
-        if let Err(error) = stream.set_nodelay(true) {
-            return Box::pin(ready(Err(error)));
-        }
-        let accepted = self.inner.accept(stream, service);
-        Box::pin(async move { accepted.await.map(|(stream, service)| (Watched::new(stream, place), service)) })
-    }
 }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use axum_server::tls_rustls::RustlsConfig;
+use arc_swap::ArcSwap;
 use rustls::{
     ServerConfig,
     crypto::aws_lc_rs,
@@ -62,10 +62,12 @@ impl TlsFiles {
 
     /// Reads both files, and goes on looking at them in the task that is returned: a new pair is taken up for new
     /// connections, half a pair or a wrong one is logged and the one before stays.
-    pub(super) async fn load(self) -> io::Result<(RustlsConfig, impl Future<Output = ()> + Send + 'static)> {
+    pub(super) async fn load(
+        self,
+    ) -> io::Result<(Arc<ArcSwap<ServerConfig>>, impl Future<Output = ()> + Send + 'static)> {
         let mut loaded = self.read().await?;
-        let config = RustlsConfig::from_config(self.configure(&loaded)?);
-        let current = config.clone();
+        let config = Arc::new(ArcSwap::new(self.configure(&loaded)?));
+        let current = Arc::clone(&config);
         let follow = async move {
             loop {
                 tokio::time::sleep(LOOK_EVERY).await;
@@ -79,7 +81,7 @@ impl TlsFiles {
                 };
                 match self.configure(&found) {
                     Ok(config) => {
-                        current.reload_from_config(config);
+                        current.store(config);
                         tracing::info!("the TLS certificate was read again");
                     }
                     Err(error) => {

@@ -15,7 +15,7 @@ use super::{
     page::{self, FormErrors, PageError, Shell},
     routes::Pages,
     service_account::PageQuery,
-    visit::{Fields, Form, Ids, SignedInVisitor},
+    visit::{AllFields, Form, Ids, SignedInVisitor},
 };
 use crate::{
     App, AppError,
@@ -305,7 +305,7 @@ async fn system(State(app): State<Arc<App>>, visit: SignedInVisitor) -> Result<R
         shell: Shell::new(Some(&visit.visitor), "System", "operator-system"),
         version: env!("CARGO_PKG_VERSION"),
         public_url: app.settings().public_url.clone(),
-        is_ready: app.check_ready().await.is_ok(),
+        is_ready: app.check_ready().is_ok(),
         lease_seconds: app.settings().lease.as_secs(),
         nodes: app.list_nodes(&visit.caller).await?.items,
         checkpoint,
@@ -336,7 +336,7 @@ async fn list_suspended_keys(
 async fn confirm_keys(
     State(app): State<Arc<App>>,
     visit: SignedInVisitor,
-    Form(fields): Form<Fields>,
+    AllFields(fields): AllFields,
 ) -> Result<Response, PageError> {
     let keys = if fields.iter().any(|(name, _)| name == "all") {
         KeysToConfirm::All

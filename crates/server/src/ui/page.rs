@@ -7,7 +7,10 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use domain::{Timestamp, WorkspaceId, principal::Denied, role::Role};
 use http::{StatusCode, header};
 
-use super::visit::{Fields, Visitor, safe_next};
+use super::{
+    form::Fields,
+    visit::{Visitor, safe_next},
+};
 use crate::{App, AppError, authentication::AuthenticationError, feed::Confirmation};
 
 /// A workspace in the switcher.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{FromRequest as _, FromRequestParts, RawPathParams, Request, State},
+    extract::{FromRequestParts, RawPathParams, Request, State},
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
 };
@@ -13,11 +13,14 @@ use domain::Timestamp;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use subtle::ConstantTimeEq as _;
 
-use super::page::{self, PageError, Place, Shell};
+use super::{
+    form::{self, Fields},
+    page::{self, PageError, Place, Shell},
+};
 use crate::{
     App, AppError,
     app::{Browser, Caller, SignedIn, Visit, is_read},
-    http::{LoggedPrincipal, client_address, forwarded_client, hygiene, read_body},
+    http::{LoggedPrincipal, MAX_UNAUTHENTICATED_BODY, client_address, discard, forwarded_client, hygiene, read_body},
     settings::is_loopback,
 };
 
@@ -141,15 +144,28 @@ impl<S: Send + Sync> FromRequestParts<S> for Ids {
 /// The fields of a form, checked to come from a page of ours before the handler runs.
 pub(super) struct Form<T>(pub(super) T);
 
-impl<T: serde::de::DeserializeOwned, S: Send + Sync> axum::extract::FromRequest<S> for Form<T> {
+impl<T: serde::de::DeserializeOwned, S: Sync> axum::extract::FromRequestParts<S> for Form<T> {
     type Rejection = PageError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, PageError> {
-        match axum::extract::Form::<T>::from_request(request, state).await {
-            Ok(axum::extract::Form(fields)) => Ok(Self(fields)),
-            Err(error) => Err(AppError::BadRequest(format!("The form cannot be read: {}.", error.body_text())).into()),
-        }
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, PageError> {
+        form::deserialize(sent(parts)?).map(Self).map_err(PageError::from)
     }
+}
+
+/// All fields of a form, where one may stand many times.
+pub(super) struct AllFields(pub(super) Arc<Fields>);
+
+impl<S: Sync> FromRequestParts<S> for AllFields {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, PageError> {
+        sent(parts).map(|fields| Self(Arc::clone(fields)))
+    }
+}
+
+fn sent(parts: &Parts) -> Result<&Arc<Fields>, PageError> {
+    let sent = parts.extensions.get::<Arc<Fields>>();
+    sent.ok_or_else(|| AppError::Internal("a form that nobody received".to_owned()).into())
 }
 
 /// Receives a request to a page, and sends the page.
@@ -179,13 +195,10 @@ pub(super) fn close(response: &mut Response) {
     }
 }
 
-/// The fields of a form, as they were sent.
-pub(super) type Fields = Vec<(String, String)>;
-
 struct Admitted {
     request: Request,
     visitor: Visitor,
-    fields: Option<Fields>,
+    fields: Option<Arc<Fields>>,
 }
 
 async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Option<Visitor>)> {
@@ -197,15 +210,11 @@ async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Opti
         if settings.is_trusted_proxy(peer) { forwarded_client(request.headers(), settings) } else { Some(peer) }
     });
     app.limit_address(address).map_err(alone)?;
-    let (parts, body) = request.into_parts();
-    let body = read_body(body).await.map_err(alone)?;
-    let visit = match session_token(app, &parts.headers) {
-        Some(token) => app.verify_session(&token, address).await.map_err(alone)?,
-        None => None,
-    };
+    let is_form = !is_read(request.method().as_str());
+    let (mut parts, body) = request.into_parts();
     let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let visitor = Visitor {
-        visit,
+    let mut visitor = Visitor {
+        visit: None,
         browser: Browser { address, user_agent: text(header::USER_AGENT).to_owned() },
         device: cookie(&parts.headers, device_cookie(app)),
         target: target.path_and_query,
@@ -213,35 +222,43 @@ async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Opti
         wants_json: text(header::ACCEPT).starts_with("application/json"),
         now: app.now(),
     };
-    let mut fields = None;
-    if !is_read(parts.method.as_str()) {
-        if !is_from_our_pages(app, &parts.headers, true) {
-            return Err((AppError::CrossSite.into(), Some(visitor)));
-        }
-        let copy = Request::from_parts(parts.clone(), Body::from(body.clone()));
-        let sent = axum::extract::Form::<Fields>::from_request(copy, &()).await;
-        let axum::extract::Form(sent) = sent.map_err(|error| {
-            let detail = format!("The form cannot be read: {}.", error.body_text());
-            (AppError::BadRequest(detail).into(), Some(visitor.clone()))
-        })?;
-        // Whoever signs in shows a password, and was on a page of ours: a session they have besides is another matter.
-        if let Some(visit) = visitor.visit.as_ref().filter(|_| parts.uri.path() != "/sign-in") {
-            let shown = sent.iter().find(|(name, _)| name == "csrf").map_or("", |(_, value)| value);
-            if !bool::from(shown.as_bytes().ct_eq(visit.csrf.as_bytes())) {
-                return Err((PageError::StaleForm(sent), Some(visitor)));
-            }
-        }
-        fields = Some(sent);
+    // What no page of ours sent is refused before anything of it is kept or looked up.
+    if is_form && !is_from_our_pages(app, &parts.headers, true) {
+        discard(&parts, body).await;
+        return Err((AppError::CrossSite.into(), Some(visitor)));
     }
-    let mut request = Request::from_parts(parts, Body::from(body));
-    request.extensions_mut().insert(visitor.clone());
-    Ok(Admitted { request, visitor, fields })
+    let mut fields = None;
+    if is_form {
+        let sent = read_body(&parts, body, MAX_UNAUTHENTICATED_BODY).await;
+        match sent.and_then(|sent| form::parse(&parts.headers, &sent)) {
+            Ok(sent) => fields = Some(Arc::new(sent)),
+            Err(error) => return Err((error.into(), Some(visitor))),
+        }
+    }
+    if let Some(token) = session_token(app, &parts.headers) {
+        visitor.visit = app.verify_session(&token, address).await.map_err(alone)?;
+    }
+    // Whoever signs in shows a password, and was on a page of ours: a session they have besides is another matter.
+    if let (Some(fields), Some(visit)) = (&fields, visitor.visit.as_ref().filter(|_| parts.uri.path() != "/sign-in")) {
+        let shown = fields.iter().find(|(name, _)| name == "csrf").map_or("", |(_, value)| value);
+        if !bool::from(shown.as_bytes().ct_eq(visit.csrf.as_bytes())) {
+            return Err((PageError::StaleForm(Fields::clone(fields)), Some(visitor)));
+        }
+    }
+    if let Some(fields) = &fields {
+        parts.extensions.insert(Arc::clone(fields));
+    }
+    parts.extensions.insert(visitor.clone());
+    Ok(Admitted { request: Request::from_parts(parts, Body::empty()), visitor, fields })
 }
 
 async fn answer(app: &Arc<App>, admitted: Admitted, next: Next) -> Response {
     let Admitted { mut request, mut visitor, fields } = admitted;
     // A form that needed the password comes again with it.
-    let password = fields.iter().flatten().find(|(name, value)| name == "confirm_password" && !value.is_empty());
+    let password = fields
+        .iter()
+        .flat_map(|fields| fields.iter())
+        .find(|(name, value)| name == "confirm_password" && !value.is_empty());
     let mut renewed = None;
     if let (Some((_, password)), Some(visit)) = (password, &visitor.visit) {
         let confirmed = app.confirm_password(&visit.caller, password.clone()).await;
@@ -252,7 +269,12 @@ async fn answer(app: &Arc<App>, admitted: Admitted, next: Next) -> Response {
                 again
             }
             Err(error @ (AppError::Invalid(_) | AppError::RateLimited(_))) => {
-                return page::failure(app, PageError::WrongConfirmation(error), Some(&visitor), fields);
+                return page::failure(
+                    app,
+                    PageError::WrongConfirmation(error),
+                    Some(&visitor),
+                    fields.as_deref().cloned(),
+                );
             }
             Err(error) => return page::failure(app, error.into(), Some(&visitor), None),
         };
@@ -273,7 +295,7 @@ async fn answer(app: &Arc<App>, admitted: Admitted, next: Next) -> Response {
         next.run(request).await
     };
     if let Some(error) = response.extensions_mut().remove::<page::Failed>().and_then(page::Failed::take) {
-        response = page::failure(app, error, Some(&visitor), fields);
+        response = page::failure(app, error, Some(&visitor), fields.as_deref().cloned());
     }
     if let (Some(visit), true) = (&visitor.visit, is_change)
         && let Err(error) = app.confirm_answer(&visit.caller, response.status()).await

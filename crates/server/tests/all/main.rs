@@ -16,6 +16,7 @@ mod mail;
 mod many_nodes;
 mod member;
 mod model;
+mod overload;
 mod paging;
 mod problem;
 mod project;

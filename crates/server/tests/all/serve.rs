@@ -88,37 +88,6 @@ fn futures_of(
 }
 
 #[tokio::test]
-async fn more_connections_than_there_are_places_are_closed_and_places_come_free_again() {
-    let test = TestApp::new().await;
-    let running = Running::start_with(&test, ConnectionLimits { connections: 2, ..ConnectionLimits::default() });
-    let healthy = format!("GET /healthz HTTP/1.1\r\nhost: {HOST}\r\n\r\n");
-    let mut held = Vec::new();
-    for _ in 0..2 {
-        let mut stream = running.connect().await;
-        stream.write_all(healthy.as_bytes()).await.unwrap();
-        assert_status(&crate::wire::read_answer(&mut stream).await, 200);
-        held.push(stream);
-    }
-    let mut third = running.connect().await;
-    let mut nothing = Vec::new();
-    assert_eq!(third.read_to_end(&mut nothing).await.unwrap_or(0), 0, "the third is closed at once");
-    drop(held);
-    // The place comes free when the server has seen the end of a connection.
-    loop {
-        let mut stream = running.connect().await;
-        let close = healthy.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n");
-        let mut answer = Vec::new();
-        if stream.write_all(close.as_bytes()).await.is_ok()
-            && stream.read_to_end(&mut answer).await.is_ok()
-            && !answer.is_empty()
-        {
-            assert_status(&String::from_utf8(answer).unwrap(), 200);
-            break;
-        }
-    }
-}
-
-#[tokio::test]
 async fn a_server_that_stops_lets_a_request_under_way_finish_and_takes_no_other() {
     let test = TestApp::new().await;
     let admin = test.user("ada", false).await;

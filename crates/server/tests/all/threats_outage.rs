@@ -96,7 +96,6 @@ async fn what_needs_the_store_is_503_and_never_401() {
         test.delete(&format!("/api/v1/me/keys/{}", admin.key.id)).by(&admin.key),
         test.get("/v2/public/projects").by_encord(&admin.key),
         test.post("/api/v1/invitations/accept", &json!({"token": "t", "name": "n", "password": "correct horse"})),
-        test.get("/readyz"),
     ] {
         let what = format!("{} {}", request.method, request.target);
         assert_unavailable(request.send().await, &what);
@@ -108,4 +107,7 @@ async fn what_needs_the_store_is_503_and_never_401() {
     assert_refused_without_a_reason(test.get(&projects).by(&test.new_key()).send().await, "an unknown key");
     assert_refused_without_a_reason(test.post(&projects, &Value::Null).send().await, "no credential");
     assert_eq!(test.get("/healthz").send().await.status, 200);
+    // A node that can write to the store no more is not ready once its lease is over.
+    test.clock.advance(test.app.settings().lease);
+    assert_unavailable(test.get("/readyz").send().await, "/readyz");
 }

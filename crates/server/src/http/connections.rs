@@ -1,0 +1,567 @@
+//! The connections that are open, and what each client may take of the server: connections, requests under work, and
+//! memory that waits for its client.
+//!
+//! A client is an address, of IPv6 its /64; `trusted_proxies` speak for many and have no share. Where a client has as many
+//! connections as it may, or all clients together have, the connection that waited longest for its client is closed: an
+//! idle or slow one ends rather than a new one being refused. The lock is taken when a connection opens or closes, and
+//! where something has run out; requests touch counters only.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use domain::Clock as _;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use crate::{address::network_of, system::SystemClock};
+
+/// How much goes on at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionLimits {
+    /// Connections at a time, those of `trusted_proxies` not counted.
+    pub connections: usize,
+    /// Connections of one client at a time.
+    pub connections_per_client: usize,
+    /// For how long a client may take to send the headers of a request.
+    pub header_timeout: Duration,
+    /// For how long a connection may wait for its client: for the next request, or until an answer is read.
+    pub idle_timeout: Duration,
+    /// For how long the server goes on taking requests once it was told to stop, while it says that it is not ready.
+    pub drain: Duration,
+    /// For how long requests may take to finish after that.
+    pub shutdown_timeout: Duration,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            connections_per_client: 512,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_mins(1),
+            drain: Duration::ZERO,
+            shutdown_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Requests that are worked on at a time; what comes beyond is told to come again.
+const MAX_REQUESTS: usize = 1024;
+/// Those of one client. Fewer than its connections, so that one of these always waits.
+const MAX_REQUESTS_PER_CLIENT: usize = 256;
+/// Memory of requests whose bodies are awaited, and of answers that HTTP/2 clients have not read, in KiB.
+const MEMORY_KIB: usize = 128 * 1024;
+/// What a request takes that waits, beside its body: its task and its headers.
+const REQUEST_KIB: usize = 16;
+/// A connection that waited for its client this long is closed where others need its memory.
+const SLOW: Duration = Duration::from_secs(1);
+/// How often somebody who waits for memory looks for a slow connection.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+fn now_micros() -> u64 {
+    u64::try_from(SystemClock.since_boot().as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Whoever is at the other end of connections.
+#[derive(Debug, Default)]
+struct Client {
+    /// Requests that are worked on.
+    requests: AtomicUsize,
+    /// Memory that waits for it, in KiB.
+    memory: AtomicUsize,
+}
+
+/// A connection, as far as its state decides whether it is closed.
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// None for a trusted proxy.
+    client: Option<Arc<Client>>,
+    /// Whether a request has come.
+    has_begun: AtomicBool,
+    /// Requests on it that are worked on.
+    requests: AtomicUsize,
+    /// While no request is worked on: since when it waits for its client.
+    waiting_since: AtomicU64,
+    held: Mutex<Held>,
+    is_closed: Notify,
+}
+
+/// What memory waits for the client of a connection.
+#[derive(Debug, Default)]
+struct Held {
+    next: u64,
+    /// Since when each of them waits; the first entry is the oldest.
+    since: BTreeMap<u64, u64>,
+}
+
+/// What has to happen to a connection that was looked at.
+pub(super) enum Due {
+    /// Nothing before so long.
+    In(Duration),
+    /// Its first request has not come in time.
+    Close,
+    /// It has waited for its client as long as it may.
+    Retire,
+}
+
+impl Connection {
+    fn new(client: Option<Arc<Client>>) -> Self {
+        Self {
+            client,
+            has_begun: AtomicBool::new(false),
+            requests: AtomicUsize::new(0),
+            waiting_since: AtomicU64::new(now_micros()),
+            held: Mutex::default(),
+            is_closed: Notify::new(),
+        }
+    }
+
+    pub(super) const fn is_of_trusted_proxy(&self) -> bool {
+        self.client.is_none()
+    }
+
+    /// Returns once it has to be closed because something has run out.
+    pub(super) async fn closed(&self) {
+        self.is_closed.notified().await;
+    }
+
+    /// How long it has waited for its client; none while a request is worked on.
+    fn waited(&self) -> Option<Duration> {
+        let since = self.waiting_since.load(Ordering::Relaxed);
+        (self.requests.load(Ordering::Relaxed) == 0).then(|| Duration::from_micros(now_micros().saturating_sub(since)))
+    }
+
+    /// How long memory has waited for its client.
+    fn held(&self) -> Option<Duration> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.since.first_key_value().map(|(_, since)| Duration::from_micros(now_micros().saturating_sub(*since)))
+    }
+
+    /// What its timeouts ask for.
+    pub(super) fn due(&self, limits: &ConnectionLimits) -> Due {
+        let has_begun = self.has_begun.load(Ordering::Relaxed);
+        let most = if has_begun { limits.idle_timeout } else { limits.header_timeout };
+        let waited = self.waited().max(self.held()).unwrap_or_default();
+        if waited < most {
+            Due::In(most.saturating_sub(waited).max(Duration::from_millis(1)))
+        } else if has_begun {
+            Due::Retire
+        } else {
+            Due::Close
+        }
+    }
+
+    /// Notes a request that needs no slot.
+    pub(super) fn note_request(&self) {
+        self.has_begun.store(true, Ordering::Relaxed);
+        self.waiting_since.store(now_micros(), Ordering::Relaxed);
+    }
+
+    fn begin_request(&self) {
+        self.has_begun.store(true, Ordering::Relaxed);
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        if let Some(client) = &self.client {
+            client.requests.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn hold(&self, kib: usize) -> u64 {
+        if let Some(client) = &self.client {
+            client.memory.fetch_add(kib, Ordering::Relaxed);
+        }
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = held.next;
+        held.next += 1;
+        held.since.insert(entry, now_micros());
+        entry
+    }
+
+    fn let_go(&self, entry: u64, kib: usize) {
+        if let Some(client) = &self.client {
+            client.memory.fetch_sub(kib, Ordering::Relaxed);
+        }
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).since.remove(&entry);
+    }
+
+    fn end_request(&self) {
+        self.waiting_since.store(now_micros(), Ordering::Relaxed);
+        self.requests.fetch_sub(1, Ordering::Relaxed);
+        if let Some(client) = &self.client {
+            client.requests.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    clients: HashMap<IpAddr, OpenClient>,
+    total: usize,
+}
+
+#[derive(Debug, Default)]
+struct OpenClient {
+    client: Arc<Client>,
+    connections: Vec<Arc<Connection>>,
+}
+
+impl OpenClient {
+    /// The connection for which `waited` is longest.
+    fn longest(&self, waited: impl Fn(&Connection) -> Option<Duration>) -> Option<(Duration, usize)> {
+        let waiting = self.connections.iter().enumerate();
+        waiting.filter_map(|(at, connection)| Some((waited(connection)?, at))).max()
+    }
+}
+
+/// The connections of a server.
+#[derive(Debug)]
+pub(super) struct Connections {
+    limits: ConnectionLimits,
+    open: Mutex<Open>,
+    requests: AtomicUsize,
+    memory: Arc<Semaphore>,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self::new(ConnectionLimits::default())
+    }
+}
+
+/// A connection's place among those that are open.
+#[derive(Debug)]
+pub(super) struct Place {
+    connections: Arc<Connections>,
+    network: Option<IpAddr>,
+    pub(super) connection: Arc<Connection>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(network) = self.network {
+            self.connections.open().remove(network, &self.connection);
+        }
+    }
+}
+
+impl Open {
+    fn remove(&mut self, network: IpAddr, connection: &Arc<Connection>) {
+        let Some(of_client) = self.clients.get_mut(&network) else { return };
+        if let Some(at) = of_client.connections.iter().position(|other| Arc::ptr_eq(other, connection)) {
+            of_client.connections.swap_remove(at);
+            self.total -= 1;
+        }
+        if of_client.connections.is_empty() {
+            self.clients.remove(&network);
+        }
+    }
+
+    fn close(&mut self, network: IpAddr, at: usize) {
+        let Some(of_client) = self.clients.get_mut(&network) else { return };
+        let connection = of_client.connections.swap_remove(at);
+        self.total -= 1;
+        if of_client.connections.is_empty() {
+            self.clients.remove(&network);
+        }
+        connection.is_closed.notify_one();
+    }
+
+    /// Closes the connection that waited longest, of the client with most connections.
+    fn close_longest_waiting(&mut self) -> bool {
+        let of_client = |(network, client): (&IpAddr, &OpenClient)| {
+            let (waited, at) = client.longest(Connection::waited)?;
+            Some((client.connections.len(), waited, *network, at))
+        };
+        let longest = self.clients.iter().filter_map(of_client).max();
+        longest.map(|(_, _, network, at)| self.close(network, at)).is_some()
+    }
+
+    /// Closes the connection on which memory waited longest, of the client for which most memory waits.
+    fn close_slow(&mut self) {
+        let of_client = |(network, open): (&IpAddr, &OpenClient)| {
+            let (waited, at) = open.longest(Connection::held).filter(|(waited, _)| *waited >= SLOW)?;
+            Some((open.client.memory.load(Ordering::Relaxed), waited, *network, at))
+        };
+        if let Some((_, _, network, at)) = self.clients.iter().filter_map(of_client).max() {
+            self.close(network, at);
+        }
+    }
+}
+
+impl Connections {
+    pub(super) fn new(limits: ConnectionLimits) -> Self {
+        Self {
+            limits,
+            open: Mutex::default(),
+            requests: AtomicUsize::new(0),
+            memory: Arc::new(Semaphore::new(MEMORY_KIB)),
+        }
+    }
+
+    pub(super) const fn limits(&self) -> &ConnectionLimits {
+        &self.limits
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for a connection from this address: a trusted proxy's, or a client's, which may cost another connection its
+    /// place. None where no connection waits for its client, so that none can be closed.
+    pub(super) fn place(self: &Arc<Self>, address: IpAddr, is_trusted: bool) -> Option<Place> {
+        if is_trusted {
+            let connection = Arc::new(Connection::new(None));
+            return Some(Place { connections: Arc::clone(self), network: None, connection });
+        }
+        let network = network_of(address);
+        let mut open = self.open();
+        let of_client = open.clients.get(&network);
+        let own = of_client.map_or(0, |client| client.connections.len());
+        let has_room = if own >= self.limits.connections_per_client {
+            let longest = of_client.and_then(|client| client.longest(Connection::waited));
+            longest.map(|(_, at)| open.close(network, at)).is_some()
+        } else {
+            open.total < self.limits.connections || open.close_longest_waiting()
+        };
+        if !has_room {
+            return None;
+        }
+        let of_client = open.clients.entry(network).or_default();
+        let connection = Arc::new(Connection::new(Some(Arc::clone(&of_client.client))));
+        of_client.connections.push(Arc::clone(&connection));
+        open.total += 1;
+        Some(Place { connections: Arc::clone(self), network: Some(network), connection })
+    }
+
+    /// Closes the connection that waited longest for its client, because the system has run out of something.
+    pub(super) fn close_longest_waiting(&self) {
+        self.open().close_longest_waiting();
+    }
+
+    /// A slot for a request that is to be worked on; none where too many are.
+    pub(super) fn begin_request(self: &Arc<Self>, connection: Option<Arc<Connection>>) -> Option<Slot> {
+        let slot = Slot { connections: Arc::clone(self), connection, is_held: AtomicBool::new(false) };
+        slot.take().then_some(slot)
+    }
+
+    /// Memory for `bytes` that wait for the client of a connection. Where there is none, it waits until some comes free,
+    /// and slow connections are closed.
+    pub(super) async fn reserve(&self, connection: Option<Arc<Connection>>, bytes: usize) -> Memory {
+        let kib = REQUEST_KIB + bytes.div_ceil(1024);
+        let acquiring = Arc::clone(&self.memory).acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX));
+        let mut acquiring = std::pin::pin!(acquiring);
+        let permit = loop {
+            match tokio::time::timeout(LOOK_EVERY, acquiring.as_mut()).await {
+                // It fails only where the semaphore is closed, which nobody does.
+                Ok(permit) => break permit.ok(),
+                Err(_) => self.open().close_slow(),
+            }
+        };
+        let entry = connection.as_ref().map_or(0, |connection| connection.hold(kib));
+        Memory { connection, entry, kib, _permit: permit }
+    }
+}
+
+/// The right to have a request worked on. It is given back while the request waits for its client's bytes.
+#[derive(Debug)]
+pub(super) struct Slot {
+    connections: Arc<Connections>,
+    connection: Option<Arc<Connection>>,
+    is_held: AtomicBool,
+}
+
+impl Slot {
+    /// Takes the slot, or takes it again. False where too many requests are worked on.
+    pub(super) fn take(&self) -> bool {
+        if let Some(connection) = &self.connection {
+            connection.begin_request();
+        }
+        let of_client = self.connection.as_ref().and_then(|connection| connection.client.as_ref());
+        let others = self.connections.requests.fetch_add(1, Ordering::Relaxed);
+        self.is_held.store(true, Ordering::Relaxed);
+        let is_free = others < MAX_REQUESTS
+            && of_client.is_none_or(|client| client.requests.load(Ordering::Relaxed) <= MAX_REQUESTS_PER_CLIENT);
+        if !is_free {
+            self.give_back();
+        }
+        is_free
+    }
+
+    /// Gives the slot back: from now on the request waits for its client.
+    pub(super) fn give_back(&self) {
+        if self.is_held.swap(false, Ordering::Relaxed) {
+            self.connections.requests.fetch_sub(1, Ordering::Relaxed);
+            if let Some(connection) = &self.connection {
+                connection.end_request();
+            }
+        }
+    }
+
+    /// Memory for `bytes` that wait for the client.
+    pub(super) async fn reserve(&self, bytes: usize) -> Memory {
+        self.connections.reserve(self.connection.clone(), bytes).await
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+/// Memory that is taken while something waits for a client.
+#[derive(Debug)]
+pub(super) struct Memory {
+    connection: Option<Arc<Connection>>,
+    entry: u64,
+    kib: usize,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if let Some(connection) = &self.connection {
+            connection.let_go(self.entry, self.kib);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connections(connections: usize, connections_per_client: usize) -> Arc<Connections> {
+        Arc::new(Connections::new(ConnectionLimits {
+            connections,
+            connections_per_client,
+            ..ConnectionLimits::default()
+        }))
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn is_closed(place: &Place) -> bool {
+        use futures_util::FutureExt as _;
+        place.connection.closed().now_or_never().is_some()
+    }
+
+    /// As if it had begun to wait so long ago.
+    fn wait(place: &Place, millis: u64) {
+        place.connection.waiting_since.store(now_micros() - millis * 1000, Ordering::Relaxed);
+    }
+
+    #[test]
+    fn at_its_cap_a_client_loses_the_connection_that_waited_longest() {
+        let connections = connections(100, 3);
+        let client = address("192.0.2.1");
+        let other = connections.place(address("192.0.2.2"), false).unwrap();
+        wait(&other, 5000);
+        let places: Vec<Place> = (0..3).map(|_| connections.place(client, false).unwrap()).collect();
+        for (place, millis) in places.iter().zip([100, 300, 200]) {
+            wait(place, millis);
+        }
+        let _fourth = connections.place(client, false).unwrap();
+        assert_eq!(places.iter().map(is_closed).collect::<Vec<_>>(), [false, true, false]);
+        assert!(!is_closed(&other), "another client has lost nothing");
+    }
+
+    #[test]
+    fn a_connection_whose_request_is_worked_on_is_not_closed() {
+        let connections = connections(100, 2);
+        let client = address("192.0.2.1");
+        let (one, two) = (connections.place(client, false).unwrap(), connections.place(client, false).unwrap());
+        let slot = |place: &Place| connections.begin_request(Some(Arc::clone(&place.connection))).unwrap();
+        let of_one = slot(&one);
+        wait(&one, 5000);
+        let three = connections.place(client, false).unwrap();
+        assert!(!is_closed(&one) && is_closed(&two));
+        let _of_three = slot(&three);
+        assert!(connections.place(client, false).is_none(), "neither waits for its client");
+        drop(of_one);
+        assert!(connections.place(client, false).is_some());
+        assert!(is_closed(&one));
+    }
+
+    #[test]
+    fn where_all_clients_have_too_many_the_one_with_most_loses_one() {
+        let connections = connections(5, 4);
+        let quiet = connections.place(address("192.0.2.1"), false).unwrap();
+        wait(&quiet, 50_000);
+        let many: Vec<Place> = (0..4).map(|_| connections.place(address("2001:db8::1"), false).unwrap()).collect();
+        wait(&many[2], 100);
+        let _newcomer = connections.place(address("192.0.2.3"), false).unwrap();
+        assert!(!is_closed(&quiet));
+        assert_eq!(many.iter().map(is_closed).collect::<Vec<_>>(), [false, false, true, false]);
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_client_and_a_trusted_proxy_has_no_cap() {
+        let connections = connections(3, 1);
+        let one = connections.place(address("2001:db8::1"), false).unwrap();
+        let _two = connections.place(address("2001:db8::2"), false).unwrap();
+        assert!(is_closed(&one));
+        let proxied: Vec<Place> = (0..100).map(|_| connections.place(address("10.0.0.1"), true).unwrap()).collect();
+        assert!(!proxied.iter().any(is_closed));
+    }
+
+    #[test]
+    fn places_come_free_when_connections_end() {
+        let connections = connections(2, 1);
+        for _ in 0..10 {
+            let one = connections.place(address("192.0.2.1"), false).unwrap();
+            let two = connections.place(address("192.0.2.2"), false).unwrap();
+            assert!(!is_closed(&one) && !is_closed(&two));
+        }
+        assert!(connections.open().clients.is_empty());
+        assert_eq!(connections.open().total, 0);
+    }
+
+    #[test]
+    fn a_client_has_fewer_slots_than_there_are_and_gets_them_back() {
+        let connections = connections(100, 100);
+        let place = |text: &str| connections.place(address(text), false).unwrap();
+        let (greedy, modest) = (place("192.0.2.1"), place("192.0.2.2"));
+        let begin = |place: &Place| connections.begin_request(Some(Arc::clone(&place.connection)));
+        let slots: Vec<Slot> = std::iter::from_fn(|| begin(&greedy)).collect();
+        assert_eq!(slots.len(), MAX_REQUESTS_PER_CLIENT);
+        assert!(begin(&modest).is_some());
+        slots[0].give_back();
+        assert!(slots[0].take());
+        slots[0].give_back();
+        assert!(begin(&greedy).is_some(), "one that waits for its client holds no slot");
+        drop(slots);
+        assert_eq!(connections.requests.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_memory_runs_out_the_connection_on_which_it_waited_longest_is_closed() {
+        let connections = connections(100, 100);
+        let (slow, other) = (address("192.0.2.1"), address("192.0.2.2"));
+        let slow: Vec<Place> = (0..2).map(|_| connections.place(slow, false).unwrap()).collect();
+        let other = connections.place(other, false).unwrap();
+        let of_other = connections.reserve(Some(Arc::clone(&other.connection)), 0).await;
+        let half = MEMORY_KIB * 1024 / 2 - 32 * 1024;
+        let mut held = Vec::new();
+        for place in &slow {
+            held.push(Some(connections.reserve(Some(Arc::clone(&place.connection)), half).await));
+        }
+        for (place, millis) in slow.iter().zip([1500, 2500]).chain([(&other, 9000)]) {
+            place.connection.held.lock().unwrap().since.values_mut().for_each(|since| *since -= millis * 1000);
+        }
+        let reserve = connections.reserve(Some(Arc::clone(&other.connection)), half);
+        let close = async {
+            slow[1].connection.closed().await;
+            held[1] = None;
+        };
+        let (_memory, ()) = tokio::join!(reserve, close);
+        assert!(!is_closed(&slow[0]) && !is_closed(&other));
+        drop(of_other);
+    }
+}

@@ -1,0 +1,146 @@
+//! Forms as browsers send them (`application/x-www-form-urlencoded`), within small bounds, and parsed once.
+
+use http::{HeaderMap, header};
+use serde::{
+    Deserializer,
+    de::{DeserializeOwned, IntoDeserializer, Visitor, value::MapDeserializer},
+    forward_to_deserialize_any,
+};
+
+use crate::AppError;
+
+/// Fields of a form at the most: a page of a list that has a box to tick in each row, and what stands beside it.
+const MAX_FIELDS: usize = 256;
+
+/// The fields of a form, as they were sent.
+pub(super) type Fields = Vec<(String, String)>;
+
+/// Reads a form. How many fields there are is counted before any of them takes memory.
+pub(super) fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Fields, AppError> {
+    let essence = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = essence.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") && !body.is_empty() {
+        return Err(AppError::BadRequest(
+            "The form cannot be read: its type is not application/x-www-form-urlencoded.".to_owned(),
+        ));
+    }
+    let count = body.split(|byte| *byte == b'&').filter(|field| !field.is_empty()).count();
+    if count > MAX_FIELDS {
+        return Err(AppError::BadRequest(format!("The form cannot be read: it has more than {MAX_FIELDS} fields.")));
+    }
+    Ok(form_urlencoded::parse(body).into_owned().collect())
+}
+
+/// Takes the fields that a page expects out of those that were sent.
+pub(super) fn deserialize<T: DeserializeOwned>(fields: &Fields) -> Result<T, AppError> {
+    let pairs = fields.iter().map(|(name, value)| (name.as_str(), Value(value)));
+    T::deserialize(MapDeserializer::<_, serde::de::value::Error>::new(pairs))
+        .map_err(|error| AppError::BadRequest(format!("The form cannot be read: {error}.")))
+}
+
+/// What stands in a field.
+#[derive(Clone, Copy)]
+struct Value<'a>(&'a str);
+
+impl<'de> IntoDeserializer<'de> for Value<'_> {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+macro_rules! parsed {
+    ($($method:ident => $visit:ident,)*) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+            match self.0.parse() {
+                Ok(value) => visitor.$visit(value),
+                Err(_) => visitor.visit_str(self.0),
+            }
+        })*
+    };
+}
+
+impl<'de> Deserializer<'de> for Value<'_> {
+    type Error = serde::de::value::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_str(self.0)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        visitor.visit_enum(self.0.into_deserializer())
+    }
+
+    parsed! {
+        deserialize_bool => visit_bool,
+        deserialize_u32 => visit_u32,
+        deserialize_u64 => visit_u64,
+        deserialize_i64 => visit_i64,
+    }
+
+    forward_to_deserialize_any! {
+        i8 i16 i32 i128 u8 u16 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map
+        struct identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn read(body: &str) -> Result<Fields, AppError> {
+        let form = HeaderValue::from_static("application/x-www-form-urlencoded; charset=utf-8");
+        parse(&HeaderMap::from_iter([(header::CONTENT_TYPE, form)]), body.as_bytes())
+    }
+
+    #[derive(serde::Deserialize, PartialEq, Debug)]
+    struct Sent {
+        title: String,
+        limit: u32,
+        disabled: Option<bool>,
+        role: Option<domain::role::Role>,
+        #[serde(default)]
+        expires: String,
+    }
+
+    #[test]
+    fn fields_become_what_a_page_expects() {
+        let fields = read("title=a+b%C3%A4&limit=7&disabled=true&role=admin&csrf=x").unwrap();
+        let sent: Sent = deserialize(&fields).unwrap();
+        let role = Some(domain::role::Role::Admin);
+        let expected = Sent { title: "a b\u{e4}".into(), limit: 7, disabled: Some(true), role, expires: String::new() };
+        assert_eq!(sent, expected);
+        for bad in ["limit=7", "title=a&limit=-1", "title=a&limit=7&limit=8", "title=a&limit=7&role=owner"] {
+            assert!(matches!(deserialize::<Sent>(&read(bad).unwrap()), Err(AppError::BadRequest(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_form_has_a_bounded_number_of_fields() {
+        assert_eq!(read(&"a&".repeat(MAX_FIELDS)).unwrap().len(), MAX_FIELDS);
+        assert!(read(&"a&".repeat(MAX_FIELDS + 1)).is_err());
+        assert!(read(&"&".repeat(10_000)).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_no_form_is_refused() {
+        assert!(parse(&HeaderMap::new(), b"a=b").is_err());
+        assert!(parse(&HeaderMap::new(), b"").unwrap().is_empty());
+    }
+}
