@@ -54,6 +54,35 @@ pub enum KeyState {
     Revoked,
 }
 
+/// What a revocation with `cascade=true` revokes besides the key itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Cascade {
+    /// The keys that it registered, those that these registered, and so on, as far as the caller manages them. Revoked ones
+    /// are not among them.
+    pub keys: Vec<CascadedKey>,
+}
+
+/// A key that a revocation of another one would revoke, too.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct CascadedKey {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: ApiKeyId,
+    /// Its title.
+    pub title: String,
+    /// Its fingerprint.
+    pub fingerprint: String,
+    /// Where it stands.
+    pub state: KeyState,
+    /// Whose it is: `usr_…` or `sa_…`.
+    pub owner: String,
+    /// The owner's email or address.
+    pub owner_email: Option<String>,
+    /// The key that registered it.
+    #[schema(value_type = Option<String>)]
+    pub created_with: Option<ApiKeyId>,
+}
+
 /// A key to register.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -13,7 +13,7 @@ mod service_account;
 mod workspace;
 
 pub use admin::{CreateUser, Node, Quotas, UpdateQuotas, UpdateUser, User};
-pub use api_key::{ApiKey, CreateApiKey, EnableApiKey, KeyState, ProofChallenge, UpdateApiKey};
+pub use api_key::{ApiKey, Cascade, CascadedKey, CreateApiKey, EnableApiKey, KeyState, ProofChallenge, UpdateApiKey};
 pub use audit::AuditEvent;
 pub use invitation::{
     AcceptInvitation, AcceptedInvitation, CreateInvitations, Invitation, InvitationState, IssuedInvitation,

@@ -98,6 +98,8 @@ pub mod codes {
     pub const ALREADY_MEMBER: &str = "already_member";
     /// 409: the invitation was accepted or taken back.
     pub const INVITATION_CLOSED: &str = "invitation_closed";
+    /// 409: this signed request was done before, and its stored answer cannot be decrypted any more.
+    pub const ANSWER_UNREADABLE: &str = "answer_unreadable";
     /// 413: the body is over 1 MiB.
     pub const TOO_LARGE: &str = "too_large";
     /// 415: the body is not JSON.

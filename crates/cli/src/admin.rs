@@ -220,7 +220,7 @@ impl CreateUser {
         let password = self.password_stdin.then(read_password).transpose()?;
         let create = api::CreateUser { email: self.email, name: self.name, password, operator: self.operator };
         let user = on_host(&self.common.installation, Missing::Create, async |app, host| {
-            Ok(app.create_user(host, create).await?)
+            Ok(app.change(host, || app.create_user(host, create.clone())).await?)
         })
         .await?;
         if self.common.json {
@@ -242,7 +242,7 @@ impl SetPassword {
         let password = read_password()?;
         let user = on_host(&self.installation, Missing::Refuse, async |app, host| {
             let user = app.find_user_by_email(host, &self.email).await?;
-            app.set_password(host, user.id, password).await?;
+            app.change(host, || app.set_password(host, user.id, password.clone())).await?;
             Ok(user)
         })
         .await?;
@@ -254,7 +254,7 @@ impl CreateWorkspace {
     async fn run(self) -> Outcome {
         let create = api::CreateWorkspace { name: self.name, slug: self.slug, admin_email: Some(self.admin.clone()) };
         let created = on_host(&self.common.installation, Missing::Refuse, async |app, host| {
-            Ok(app.create_workspace(host, create).await?)
+            Ok(app.change(host, || app.create_workspace(host, create.clone())).await?)
         })
         .await?;
         if self.common.json {
@@ -284,12 +284,12 @@ impl CreateServiceAccount {
         let create = api::CreateServiceAccount { name: self.name, description: self.description };
         let account = on_host(&self.common.installation, Missing::Refuse, async |app, host| {
             let workspace = find_workspace(app, host, &self.workspace).await?;
-            let account = app.create_service_account(host, workspace, &create).await?;
+            let account = app.change(host, || app.create_service_account(host, workspace, &create)).await?;
             if account.role == self.role {
                 return Ok(account);
             }
             let update = api::UpdateServiceAccount { role: Some(self.role), ..Default::default() };
-            Ok(app.update_service_account(host, workspace, account.id, &update).await?)
+            Ok(app.change(host, || app.update_service_account(host, workspace, account.id, &update)).await?)
         })
         .await?;
         if self.common.json {
@@ -322,7 +322,7 @@ impl AddKey {
                     KeyOwner::ServiceAccount(workspace, account)
                 }
             };
-            Ok(app.create_api_key(host, owner, &create).await?)
+            Ok(app.change(host, || app.create_api_key(host, owner, &create)).await?)
         })
         .await?;
         if self.common.json {
@@ -343,7 +343,7 @@ impl SetQuota {
         };
         let quotas = on_host(&self.common.installation, Missing::Refuse, async |app, host| {
             let workspace = find_workspace(app, host, &self.workspace).await?;
-            Ok(app.update_quotas(host, workspace, update).await?)
+            Ok(app.change(host, || app.update_quotas(host, workspace, update)).await?)
         })
         .await?;
         if self.common.json {

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use api::{ApiKey, CreateApiKey, EnableApiKey, KeyState, UpdateApiKey};
+use api::{ApiKey, Cascade, CascadedKey, CreateApiKey, EnableApiKey, KeyState, UpdateApiKey};
 use client::{SystemRandom, generate_key_pair};
 use domain::{ApiKeyId, PublicKey};
 use serde::Serialize;
@@ -183,7 +183,7 @@ Examples:
 pub(crate) struct Revoke {
     #[command(flatten)]
     which: Which,
-    /// Revoke the keys that this key registered, too
+    /// Revoke the keys that this key registered, too, and those that these registered
     #[arg(long)]
     cascade: bool,
     #[command(flatten)]
@@ -410,31 +410,42 @@ impl Enable {
 impl Revoke {
     async fn run(self) -> Outcome {
         let (ring, key) = self.which.find().await?;
-        if key.state == KeyState::Revoked {
-            return output::line(format!("{} ({}) is revoked already", key.title, key.fingerprint));
+        let made = ring.cascade(key.id).await?;
+        let was_revoked = key.state == KeyState::Revoked;
+        if was_revoked {
+            if self.cascade && !made.is_empty() {
+                self.confirm.confirm(&format!("Revoke what {} registered, for good: {}?", key.title, titles(&made)))?;
+            }
+        } else {
+            let used = match key.last_used_at {
+                Some(at) => format!("last used {}", output::full_moment(at)),
+                None => "never used".to_owned(),
+            };
+            let own =
+                if ring.api.key_id() == key.fingerprint { " It is the key that signs this very request." } else { "" };
+            self.confirm.confirm(&format!("Revoke {} ({}, {used}) for good?{own}", key.title, key.fingerprint))?;
         }
-        let made = ring.made_with(key.id).await?;
-        let used = match key.last_used_at {
-            Some(at) => format!("last used {}", output::full_moment(at)),
-            None => "never used".to_owned(),
-        };
-        let own =
-            if ring.api.key_id() == key.fingerprint { " It is the key that signs this very request." } else { "" };
-        self.confirm.confirm(&format!("Revoke {} ({}, {used}) for good?{own}", key.title, key.fingerprint))?;
         let cascade = self.cascade
             || !made.is_empty()
+                && !was_revoked
                 && !self.confirm.yes
                 && can_ask()
                 && ask(&format!("It registered {}. Revoke that, too?", titles(&made)))?;
         let query = if cascade { "?cascade=true" } else { "" };
+        // Also where it is revoked already: the answer comes when no server accepts it any more.
         ring.api.delete(&format!("{}{query}", ring.of(key.id))).await?;
-        output::line(format!("revoked {} ({}): no server accepts it any more", key.title, key.fingerprint))?;
+        let what = format!("{} ({})", key.title, key.fingerprint);
+        output::line(match was_revoked {
+            true => format!("{what} is revoked already: no server accepts it any more"),
+            false => format!("revoked {what}: no server accepts it any more"),
+        })?;
         if made.is_empty() {
             Ok(())
         } else if cascade {
             output::line(format!("and what it registered: {}", titles(&made)))
         } else {
-            output::line(format!("what it registered still works: {}", titles(&made)))
+            output::line(format!("what it registered still works: {}", titles(&made)))?;
+            output::line(format!("`keyward keys revoke {}{} --cascade` revokes that", key.id, ring.flags))
         }
     }
 }
@@ -479,16 +490,17 @@ impl Ring {
         the_one("key", name, all, is_meant, describe)
     }
 
-    /// The live keys of this owner that a key registered.
-    async fn made_with(&self, key: ApiKeyId) -> Outcome<Vec<ApiKey>> {
-        let mut keys = self.api.list::<ApiKey>(&self.path, None).await?.items;
-        keys.retain(|other| other.created_with == Some(key) && other.state != KeyState::Revoked);
-        Ok(keys)
+    /// The keys that a revocation with `--cascade` revokes besides the key itself.
+    async fn cascade(&self, key: ApiKeyId) -> Outcome<Vec<CascadedKey>> {
+        let cascade: Cascade = self.api.get(&format!("{}/cascade", self.of(key))).await?;
+        Ok(cascade.keys)
     }
 }
 
-fn titles(keys: &[ApiKey]) -> String {
-    keys.iter().map(|key| format!("{} ({})", key.title, key.fingerprint)).collect::<Vec<_>>().join(", ")
+fn titles(keys: &[CascadedKey]) -> String {
+    let owner = |key: &CascadedKey| key.owner_email.clone().unwrap_or_else(|| key.owner.clone());
+    let title = |key: &CascadedKey| format!("{} ({}) of {}", key.title, key.fingerprint, owner(key));
+    keys.iter().map(title).collect::<Vec<_>>().join(", ")
 }
 
 fn state(key: &ApiKey) -> &'static str {

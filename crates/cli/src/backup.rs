@@ -188,7 +188,7 @@ async fn verify_and_finish(app: &App) -> Outcome<u64> {
             "the backup's audit log does not verify, so nothing was restored: {finding}. Take another backup."
         )));
     }
-    Ok(app.finish_restore(&host).await?)
+    Ok(app.change(&host, || app.finish_restore(&host)).await?)
 }
 
 fn exists(path: &Path) -> Outcome<bool> {

@@ -158,7 +158,7 @@ async fn set_up(app: &App, host: &Caller, data: &Path) -> Outcome<Stage> {
             // There is nobody else, and every page is to be seen.
             operator: true,
         };
-        app.create_user(host, create).await?;
+        app.change(host, || app.create_user(host, create.clone())).await?;
     }
     let workspace = match or_none(app.find_workspace_by_slug(host, WORKSPACE).await)? {
         Some(workspace) => workspace.id,
@@ -168,7 +168,7 @@ async fn set_up(app: &App, host: &Caller, data: &Path) -> Outcome<Stage> {
                 slug: WORKSPACE.to_owned(),
                 admin_email: Some(ADMIN.to_owned()),
             };
-            app.create_workspace(host, create).await?.workspace.id
+            app.change(host, || app.create_workspace(host, create.clone())).await?.workspace.id
         }
     };
     let accounts =
@@ -180,7 +180,7 @@ async fn set_up(app: &App, host: &Caller, data: &Path) -> Outcome<Stage> {
                 name: ACCOUNT.to_owned(),
                 description: "Signs the requests of `keyward demo`".to_owned(),
             };
-            app.create_service_account(host, workspace, &create).await?
+            app.change(host, || app.create_service_account(host, workspace, &create)).await?
         }
     };
     let (key_file, key) = find_or_make_key(app, host, workspace, account.id, data).await?;
@@ -239,7 +239,7 @@ async fn find_or_make_key(
             expires_at: None,
             proof: None,
         };
-        match app.create_api_key(host, owner, &create).await {
+        match app.change(host, || app.create_api_key(host, owner, &create)).await {
             Ok(_) => return Ok((file, key)),
             Err(AppError::Conflict(conflict)) if conflict.code == codes::DUPLICATE_KEY => {}
             Err(error) => return Err(error.into()),

@@ -74,7 +74,7 @@ impl From<AppError> for Failure {
     /// On the host, a person who may read the database may read what is wrong with it.
     fn from(error: AppError) -> Self {
         match error {
-            AppError::Internal(reason) | AppError::Unavailable(reason) | AppError::GaveWay(reason) => {
+            AppError::Internal(reason) | AppError::Unavailable(reason) | AppError::Contended(reason) => {
                 Self::Told(reason)
             }
             other => Self::Told(other.to_problem().detail),

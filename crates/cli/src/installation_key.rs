@@ -42,7 +42,8 @@ impl ReplaceInstallationKey {
         let parts = configuration.parts(directory.path(), configuration.settings(&url_of(configuration.listen)));
         let path = parts.installation_key.clone();
         let app = App::open_to_replace_key(parts).await?;
-        do_as_host(&app, async |app, host| Ok(app.replace_installation_key(host, &path).await?)).await?;
+        do_as_host(&app, async |app, host| Ok(app.change(host, || app.replace_installation_key(host, &path)).await?))
+            .await?;
         output::line(format!(
             "{} is the installation's key now: start every server again, bring the file to every other node first, and keep \
              a copy elsewhere",

@@ -71,9 +71,10 @@ impl ConfirmKeys {
     pub(crate) async fn run(self) -> Outcome {
         let asked = self.keys.len();
         let which = if self.all { KeysToConfirm::All } else { KeysToConfirm::These(self.keys) };
-        let confirmed =
-            on_host(&self.installation, Missing::Refuse, async |app, host| Ok(app.confirm_keys(host, &which).await?))
-                .await?;
+        let confirmed = on_host(&self.installation, Missing::Refuse, async |app, host| {
+            Ok(app.change(host, || app.confirm_keys(host, &which)).await?)
+        })
+        .await?;
         for key in &confirmed {
             output::line(format!("confirmed {key}"))?;
         }

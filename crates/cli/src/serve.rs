@@ -51,7 +51,8 @@ impl Serve {
         let stop = stop_signal()?;
         running.print_line()?;
         // Whoever reads this output is whoever runs the machine.
-        if let Some(link) = running.app.create_set_up_link(&Caller::host()).await? {
+        let host = Caller::host();
+        if let Some(link) = running.app.change(&host, || running.app.create_set_up_link(&host)).await? {
             output::line(format!("there is no operator yet: open {link} within a day to become it"))?;
         }
         tell_service_manager(&NotifyState::Ready);

@@ -107,14 +107,22 @@ pub enum Denied {
     #[error("this needs the role {0}")]
     Role(&'static str),
     /// A bearer token was shown for what needs a signature.
-    #[error("a bearer token manages neither keys nor roles; sign this request with the key itself")]
+    #[error(
+        "a bearer token changes no key, role, membership, invitation or enabled state; sign this request with the key itself"
+    )]
     BearerToken,
+    /// A session was shown for what belongs to a key.
+    #[error("this belongs to a key; sign the request with one")]
+    Session,
     /// A session whose password was given too long ago asked for what adds keys or admins.
     #[error("you gave your password more than 15 minutes ago; give it again to go on")]
     PasswordNeeded,
-    /// A service account asked for what only people have.
-    #[error("service accounts do not manage their own keys; an admin of the workspace does")]
+    /// A service account asked for a change to itself or to its own keys.
+    #[error("a service account changes neither itself nor its own keys; an admin of its workspace does")]
     ServiceAccount,
+    /// A service account asked for something that would give somebody the role `admin`.
+    #[error("a service account gives nobody the role admin; a person who has it does")]
+    ServiceAccountGrantsAdmin,
 }
 
 /// What can be done in a workspace.
@@ -136,8 +144,10 @@ pub enum WorkspacePermission {
     ManageInvitations,
     /// See its service accounts and their keys.
     ViewServiceAccounts,
-    /// Create, describe, disable and delete them.
+    /// Create, describe and rename them.
     ManageServiceAccounts,
+    /// Disable and enable them.
+    DisableServiceAccounts,
     /// Give them a role.
     GrantServiceAccountRole,
     /// Register, disable and revoke their keys.
@@ -159,18 +169,20 @@ impl WorkspacePermission {
             | Self::ManageInvitations
             | Self::ViewServiceAccounts
             | Self::ManageServiceAccounts
+            | Self::DisableServiceAccounts
             | Self::GrantServiceAccountRole
             | Self::ManageServiceAccountKeys
             | Self::ViewAuditEvents => Role::Admin,
         }
     }
 
-    /// Whether it hands out keys or roles, which no bearer token may.
-    const fn hands_out_rights(self) -> bool {
+    /// Whether it changes keys, roles, memberships, invitations or whether somebody is enabled, which no bearer token may.
+    const fn needs_signature(self) -> bool {
         matches!(
             self,
             Self::ManageMembers
                 | Self::ManageInvitations
+                | Self::DisableServiceAccounts
                 | Self::GrantServiceAccountRole
                 | Self::ManageServiceAccountKeys
                 | Self::Delete
@@ -266,7 +278,7 @@ impl Principal {
         if role < permission.needs() {
             return Err(Denied::Role("admin of the workspace"));
         }
-        if permission.hands_out_rights() { self.require_signature() } else { Ok(()) }
+        if permission.needs_signature() { self.require_signature() } else { Ok(()) }
     }
 
     /// Whether they may do this in a project of `workspace`, where `role` is their own role in the project.
@@ -330,7 +342,41 @@ impl Principal {
         }
     }
 
-    /// Refuses a bearer token, which manages neither keys nor roles.
+    /// Refuses a service account that would change itself, or its own place in a project.
+    ///
+    /// # Errors
+    /// [`Denied::ServiceAccount`]
+    pub fn require_another(&self, target: PrincipalId) -> Result<(), Denied> {
+        let is_itself = matches!(target, PrincipalId::ServiceAccount(_)) && self.id() == Some(target);
+        if is_itself { Err(Denied::ServiceAccount) } else { Ok(()) }
+    }
+
+    /// Whether they may give somebody a role in a workspace: nobody by a bearer token, no service account that of an admin.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn authorize_grant(&self, role: Role) -> Result<(), Denied> {
+        self.require_signature()?;
+        if role == Role::Admin { self.require_person() } else { Ok(()) }
+    }
+
+    /// As [`authorize_grant`](Self::authorize_grant), of a role in a project.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn authorize_project_grant(&self, role: ProjectRole) -> Result<(), Denied> {
+        self.require_signature()?;
+        if role == ProjectRole::Admin { self.require_person() } else { Ok(()) }
+    }
+
+    fn require_person(&self) -> Result<(), Denied> {
+        match self.id() {
+            Some(PrincipalId::ServiceAccount(_)) => Err(Denied::ServiceAccountGrantsAdmin),
+            Some(PrincipalId::User(_)) | None => Ok(()),
+        }
+    }
+
+    /// Refuses a bearer token, which changes no key, role, membership, invitation or enabled state.
     ///
     /// # Errors
     /// [`Denied::BearerToken`]
@@ -406,7 +452,7 @@ mod tests {
         match result {
             Ok(()) => 200,
             Err(Denied::NotFound) => 404,
-            Err(Denied::Role(_) | Denied::BearerToken | Denied::ServiceAccount | Denied::PasswordNeeded) => 403,
+            Err(_) => 403,
         }
     }
 
@@ -434,6 +480,7 @@ mod tests {
             (P::ManageInvitations,        [403,   200,  403,   403,    200,          404,     200]),
             (P::ViewServiceAccounts,      [403,   200,  200,   403,    200,          404,     200]),
             (P::ManageServiceAccounts,    [403,   200,  200,   403,    200,          404,     200]),
+            (P::DisableServiceAccounts,   [403,   200,  403,   403,    200,          404,     200]),
             (P::GrantServiceAccountRole,  [403,   200,  403,   403,    200,          404,     200]),
             (P::ManageServiceAccountKeys, [403,   200,  403,   403,    200,          404,     200]),
             (P::CreateProject,            [200,   200,  200,   200,    200,          404,     200]),
@@ -472,6 +519,26 @@ mod tests {
         let bearer = principal(user(), Some(Role::Admin), false, bearer());
         assert_eq!(bearer.authorize_project(P::ManageMembers, here(), lead), Err(Denied::BearerToken));
         assert_eq!(bearer.authorize_project(P::Delete, here(), lead), Ok(()));
+    }
+
+    #[test]
+    fn a_service_account_changes_nothing_about_itself_and_gives_nobody_the_role_admin() {
+        let itself = principal(account(), Some(Role::Admin), false, signature());
+        let other: ServiceAccountId = "sa_01h455vb4pex5vsknk084sn02r".parse().unwrap();
+        assert_eq!(itself.require_another(account().into()), Err(Denied::ServiceAccount));
+        assert_eq!(itself.require_another(other.into()), Ok(()));
+        assert_eq!(itself.authorize_grant(Role::Member), Ok(()));
+        assert_eq!(itself.authorize_grant(Role::Admin), Err(Denied::ServiceAccountGrantsAdmin));
+        assert_eq!(itself.authorize_project_grant(ProjectRole::Editor), Ok(()));
+        assert_eq!(itself.authorize_project_grant(ProjectRole::Admin), Err(Denied::ServiceAccountGrantsAdmin));
+
+        let person = principal(user(), Some(Role::Admin), false, signature());
+        assert_eq!(person.require_another(user().into()), Ok(()));
+        assert_eq!(person.authorize_grant(Role::Admin), Ok(()));
+        assert_eq!(person.authorize_project_grant(ProjectRole::Admin), Ok(()));
+        let token = principal(user(), Some(Role::Admin), false, bearer());
+        assert_eq!(token.authorize_grant(Role::Member), Err(Denied::BearerToken));
+        assert_eq!(token.authorize_project_grant(ProjectRole::Viewer), Err(Denied::BearerToken));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod api_key;
 mod audit;
 mod bearer_token;
+mod change;
 mod identity;
 mod installation_key;
 mod integrity;
@@ -21,6 +22,7 @@ mod request;
 mod service_account;
 mod session;
 mod set_up;
+mod stored_answer;
 mod throttle;
 mod transfer;
 mod upkeep;
@@ -45,13 +47,11 @@ use domain::{
     api_key::KeyState,
     principal::{Credential, IdentityRefusal, Principal},
 };
-use http::StatusCode;
 use serde::Serialize;
-use store::{Answer, Change, ReplayKey, Store, StoreError, StoreOptions, Version, node::Node};
+use store::{Change, ReplayKey, Store, StoreError, StoreOptions, Version, node::Node};
 use tokio::task::JoinHandle;
 
 use self::nonce::Nonces;
-pub(crate) use self::request::is_read;
 pub use self::{
     api_key::{FoundKeys, KeyOrder, KeyOwner, KeySearch},
     audit::AuditFilter,
@@ -64,6 +64,7 @@ pub use self::{
     set_up::SetUp,
     transfer::{Transferred, bring_up_to_date, copy_installation},
 };
+pub(crate) use self::{change::Attempt, request::is_read};
 use crate::{
     authentication::AuthenticationError,
     error::AppError,
@@ -133,6 +134,11 @@ impl Caller {
     #[must_use]
     pub fn confirmation(&self) -> Option<Confirmation> {
         self.confirmation.get()
+    }
+
+    fn note(&self, confirmation: Confirmation) {
+        // The last change of a caller is the one that is answered; there is one.
+        let _ = self.confirmation.0.set(confirmation);
     }
 
     pub(crate) fn confirmation_slot(&self) -> ConfirmationSlot {
@@ -420,10 +426,11 @@ impl App {
         let mut change = self.store.begin_change(now).await?;
         let principal = self.read_again(&mut change, &caller.principal, now).await?;
         if let Some(replay) = &caller.replay {
-            if let Some(answer) = store::replay::find_replay(&mut change, replay.key).await? {
-                // The first answer may have been lost because its sender died before everybody had heard.
-                self.settle(caller, change, leases).await?;
-                return Err(AppError::Answered(answer));
+            if let Some(stored) = store::replay::find_replay(&mut change, replay.key).await? {
+                // Whoever did it may have died before every node had acknowledged it.
+                drop(change);
+                self.confirm_unchanged(caller).await?;
+                return Err(AppError::Answered(self.open_stored_answer(stored)?));
             }
             if let Some(nonce) = &replay.nonce
                 && store::replay::find_nonce(&mut change, replay.api_key, nonce).await?.is_some()
@@ -499,47 +506,30 @@ impl App {
     async fn commit<T: Serialize>(&self, transaction: Transaction<'_>, status: u16, answer: T) -> Result<T, AppError> {
         let Transaction { change, caller, began, leases, mut events, .. } = transaction;
         let body = serde_json::to_vec(&answer).map_err(|e| AppError::Internal(format!("an answer: {e}")))?;
-        let first_answer = caller.replay.clone().map(|replay| Answer {
-            replay,
-            status,
-            body: if status == 204 { Vec::new() } else { body },
-        });
+        let first_answer = match caller.replay.clone() {
+            Some(replay) => Some(self.seal_answer(replay, status, if status == 204 { Vec::new() } else { body })?),
+            None => None,
+        };
         if events.is_empty() {
             return Err(AppError::Internal("a change without an audit event".to_owned()));
         }
         let first = events.remove(0);
-        let version = change.commit((first, events), first_answer.as_ref()).await?;
+        let committed = change.commit((first, events), first_answer.as_ref()).await;
+        let version = committed.map_err(|error| {
+            let constraints = [store::replay::REPLAY_KEY_CONSTRAINT, store::replay::NONCE_CONSTRAINT];
+            // A write that is answered elsewhere used the same nonce meanwhile; the next attempt finds it.
+            let is_raced = constraints.iter().any(|constraint| error.is_conflict(constraint));
+            if is_raced { AppError::Contended(error.to_string()) } else { error.into() }
+        })?;
+        if let Some(feed) = &self.feed {
+            feed.note_durable(version);
+        }
         self.confirm(&caller, version, leases).await?;
         self.metrics.time_change(self.clock.since_boot().saturating_sub(began));
         Ok(answer)
     }
 
-    /// Ends a change that found done what it was to do, and returns once every node judges by that: whoever did it may be
-    /// waiting for a node still, or have died while they waited.
-    async fn settle(&self, caller: &Caller, change: Change, leases: Leases) -> Result<(), AppError> {
-        let version = change.make_durable().await?;
-        self.confirm(caller, version, leases).await
-    }
-
-    /// Looks at the answer to what was to change something. One that changed nothing and tells what is goes out once every
-    /// node judges by that: who hears that a key is revoked or gone takes it for dead, and somebody else may just be
-    /// revoking it.
-    ///
-    /// # Errors
-    /// Nobody can tell who has taken it in.
-    pub(crate) async fn confirm_answer(&self, caller: &Caller, status: StatusCode) -> Result<(), AppError> {
-        let tells_what_is = status.is_success()
-            || status.is_redirection()
-            || matches!(status, StatusCode::NOT_FOUND | StatusCode::CONFLICT);
-        if !tells_what_is || caller.confirmation().is_some() {
-            return Ok(());
-        }
-        let leases = Leases::look(&self.store, self.clock.as_ref()).await?;
-        let change = self.store.begin_change(self.clock.now()).await?;
-        self.settle(caller, change, leases).await
-    }
-
-    /// Waits until every node judges by `version`, or cannot judge.
+    /// Waits until every node has acknowledged `version`, or its lease has ended.
     async fn confirm(&self, caller: &Caller, version: Version, leases: Leases) -> Result<(), AppError> {
         let own = match &self.feed {
             None => None,
@@ -563,8 +553,7 @@ impl App {
                 "nodes did not take a change in; they were given up after their leases had run out"
             );
         }
-        // The last change of a caller is the one that is answered; there is one.
-        let _ = caller.confirmation.0.set(confirmation);
+        caller.note(confirmation);
         Ok(())
     }
 }

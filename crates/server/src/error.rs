@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use api::{FieldError, Problem, codes};
 use domain::{Timestamp, principal::Denied, quota::QuotaExceeded};
 use serde_json::Value;
-use store::{Answer, StoreError};
+use store::StoreError;
 
 use crate::authentication::AuthenticationError;
 
@@ -43,17 +43,26 @@ pub enum AppError {
     MethodNotAllowed,
 
     /// The same signed request was done before; this was the answer.
-    Answered(Answer),
+    Answered(StoredAnswer),
 
     // The operator must act.
     /// The store does not answer, or there is no lease.
     Unavailable(String),
-    /// It gave way to another change; doing it again helps.
-    GaveWay(String),
+    /// It conflicted with another change, and nothing was changed; another attempt helps.
+    Contended(String),
 
     // We must act.
     /// A fault of ours. The text goes to the log, not to the caller.
     Internal(String),
+}
+
+/// What a signed request was answered the first time.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body: JSON, or nothing.
+    pub body: Vec<u8>,
 }
 
 /// Something that contradicts what is there.
@@ -183,7 +192,7 @@ impl AppError {
                 "A fault of the server",
                 "This is our fault, not yours. Nothing was changed. Tell the operator the request id.",
             ),
-            Self::Unavailable(_) | Self::GaveWay(_) => Problem::new(
+            Self::Unavailable(_) | Self::Contended(_) => Problem::new(
                 503,
                 codes::UNAVAILABLE,
                 "Not available at the moment",
@@ -220,7 +229,7 @@ impl From<StoreError> for AppError {
             | StoreError::ForeignKey
             | StoreError::DiskFull
             | StoreError::ReadOnly => Self::Unavailable(error.to_string()),
-            StoreError::Contended { .. } => Self::GaveWay(error.to_string()),
+            StoreError::Contended { .. } => Self::Contended(error.to_string()),
             _ => Self::Internal(error.to_string()),
         }
     }

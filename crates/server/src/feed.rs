@@ -47,6 +47,10 @@ pub struct Feed {
     node: Node,
     /// The public half of the key that this node signs with. A node with another key than the installation's judges nothing.
     public_key: [u8; 32],
+    /// The latest version that is known to be on every synchronous standby.
+    durable: AtomicU64,
+    /// One renewal at a time shows to everybody who waits for it what is durable.
+    proving: Mutex<()>,
     /// One catches up at a time; holds the version that was acknowledged.
     acknowledged: Mutex<Version>,
     /// Microseconds since boot until which this node may judge.
@@ -145,6 +149,8 @@ impl Feed {
             directory: Arc::default(),
             node,
             public_key,
+            durable: AtomicU64::new(0),
+            proving: Mutex::default(),
             acknowledged: Mutex::default(),
             lease_until: AtomicU64::new(0),
             clock_offset: AtomicI64::new(0),
@@ -207,9 +213,10 @@ impl Feed {
         // Whoever is given up for dead again and again is not heard in time: that is an outage.
         for _ in 0..3 {
             let (asked_at, offset) = (self.clock.since_boot(), self.measure_clock_offset());
-            if let Some(version) = self.store.renew_lease(self.node.id, self.clock.now()).await?
-                && self.take_in(version).await?
+            if let Some(renewal) = self.store.renew_lease(self.node.id, self.clock.now()).await?
+                && self.take_in(renewal.version).await?
             {
+                self.note_durable(renewal.durable);
                 self.clock_offset.store(offset, Ordering::Relaxed);
                 // Of two renewals at a time, the one that asked first may end last.
                 self.lease_until.fetch_max(micros(asked_at + self.node.lease), Ordering::AcqRel);
@@ -220,6 +227,40 @@ impl Feed {
         }
         Err(StoreError::Unavailable {
             reason: "the other nodes give this one up for dead: it hears too late".to_owned(),
+        })
+    }
+
+    /// Notes that `version` is on every synchronous standby: it was committed, or read by a transaction that has committed
+    /// since, and that commit was waited for.
+    pub fn note_durable(&self, version: Version) {
+        self.durable.fetch_max(version.0, Ordering::AcqRel);
+    }
+
+    fn is_durable(&self, version: Version) -> bool {
+        // What an embedded database shows to readers is on the disk.
+        !self.store.is_shared() || version.0 <= self.durable.load(Ordering::Acquire)
+    }
+
+    /// Returns once `version`, which was read, is known to be on every synchronous standby: whoever committed it may have
+    /// failed to wait for one. Where it is not known yet, this node renews its lease, a write of its own row that takes no
+    /// lock of others; all that wait share one renewal.
+    ///
+    /// # Errors
+    /// No standby has it, or the database does not answer.
+    pub async fn require_durable(&self, version: Version) -> Result<(), StoreError> {
+        if self.is_durable(version) {
+            return Ok(());
+        }
+        let _one_at_a_time = self.proving.lock().await;
+        if self.is_durable(version) {
+            return Ok(());
+        }
+        self.renew().await?;
+        if self.is_durable(version) {
+            return Ok(());
+        }
+        Err(StoreError::Uncertain {
+            reason: format!("version {version} was read, and the primary that answers now does not have it"),
         })
     }
 
@@ -279,10 +320,13 @@ impl Feed {
                         } else if now <= leases.see(registered, now).min(began + registered.node.lease + EPSILON) {
                             // A renewal that was sent after the commit reads this version before it counts.
                             is_waiting = true;
-                        } else if store.give_up_node(id, version, registered.mark).await? {
-                            expired += 1;
                         } else {
-                            is_waiting = true;
+                            match store.give_up_node(id, version, registered.mark).await {
+                                Ok(true) => expired += 1,
+                                // It came back, or somebody else is giving it up.
+                                Ok(false) | Err(StoreError::Contended { .. }) => is_waiting = true,
+                                Err(error) => return Err(error),
+                            }
                         }
                     }
                     if !is_waiting {

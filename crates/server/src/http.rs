@@ -30,7 +30,7 @@ use utoipa::openapi::OpenApi;
 
 use self::connections::Connections;
 pub(crate) use self::{
-    answer::LoggedPrincipal,
+    answer::{Contended, LoggedPrincipal, run_change},
     authenticate::client_address,
     body::{discard, read_body},
     forward_auth::forwarded_client,

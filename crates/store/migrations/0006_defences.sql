@@ -15,3 +15,7 @@ ALTER TABLE invitations ADD COLUMN mailed_at BIGINT;
 
 -- A hash of the settings that have to be the same on every node. NULL: a node of the previous release.
 ALTER TABLE nodes ADD COLUMN settings_hash TEXT;
+
+-- The stored answer to a signed write, encrypted under a key that is not in the database. NULL: a node of the previous release
+-- wrote the row, and the answer is in `body`.
+ALTER TABLE replays ADD COLUMN sealed_body BYTEA;

@@ -22,8 +22,9 @@ pub enum StoreError {
         /// What the engine said.
         reason: String,
     },
-    /// Several changes stood in each other's way, and this one gave way. Doing it again helps, see [`crate::retry`].
-    #[error("the database gave way to another change ({reason}): try again")]
+    /// This transaction conflicted with others: a deadlock, a serialization failure, or a lock that was not released in
+    /// time. Another attempt helps, see [`crate::retry`].
+    #[error("the transaction conflicted with another one ({reason}): try again")]
     Contended {
         /// What the engine said.
         reason: String,

@@ -34,7 +34,7 @@ pub use connection::{Connection, ReadConnection, Row, Value};
 pub use engine::{Engine, PostgresUrl};
 pub use error::StoreError;
 pub use migrations::latest as latest_format;
-pub use replay::{Answer, ReplayKey};
+pub use replay::{Answer, ReplayKey, StoredBody};
 
 /// Which database to open.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -121,24 +121,26 @@ impl Store {
     }
 }
 
-/// How often something that gave way is done again, and how long the first pause is; each is twice the one before.
-const ATTEMPTS: u32 = 6;
+/// How often something that conflicted is attempted, and how long the pauses are; each is twice the one before, up to the
+/// last.
+const ATTEMPTS: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LAST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Does something again when it gave way to another change, a few times.
+/// Attempts something again when it conflicted with another transaction, a few times.
 ///
 /// # Errors
 /// Those of the last attempt.
-pub async fn retry<T, E: GivesWay, F>(mut attempt: impl FnMut() -> F) -> Result<T, E>
+pub async fn retry<T, E: MayConflict, F>(mut attempt: impl FnMut() -> F) -> Result<T, E>
 where
     F: Future<Output = Result<T, E>>,
 {
     let mut pause = FIRST_PAUSE;
     for _ in 1..ATTEMPTS {
         match attempt().await {
-            Err(error) if error.gave_way() => {
+            Err(error) if error.is_contention() => {
                 tokio::time::sleep(pause).await;
-                pause *= 2;
+                pause = LAST_PAUSE.min(pause * 2);
             }
             result => return result,
         }
@@ -146,14 +148,14 @@ where
     attempt().await
 }
 
-/// Errors that tell whether doing it again helps.
-pub trait GivesWay {
-    /// Whether it gave way to another change.
-    fn gave_way(&self) -> bool;
+/// Errors that tell whether another attempt helps.
+pub trait MayConflict {
+    /// Whether it conflicted with another transaction, so that nothing was changed and another attempt may succeed.
+    fn is_contention(&self) -> bool;
 }
 
-impl GivesWay for StoreError {
-    fn gave_way(&self) -> bool {
+impl MayConflict for StoreError {
+    fn is_contention(&self) -> bool {
         matches!(self, Self::Contended { .. })
     }
 }

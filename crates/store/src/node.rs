@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use domain::{NodeId, Timestamp};
 
-use crate::{Row, Store, StoreError, Upkeep, Version, params};
+use crate::{Row, Store, StoreError, Upkeep, Version, change, params};
 
 /// A running server.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,6 +45,26 @@ pub struct RegisteredNode {
     /// Grows with every renewal. While it stays, no lease has begun since it was first seen. None: renewals leave no
     /// mark in this database.
     pub mark: Option<LeaseMark>,
+}
+
+/// What a renewal of a node's lease showed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Renewal {
+    /// What the node must have taken in and acknowledged before it uses the lease.
+    pub version: Version,
+    /// What was committed before the renewal, and so is on every synchronous standby now that the renewal is.
+    pub durable: Version,
+}
+
+/// Which version is committed, and how many of the nodes have acknowledged it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Acknowledgements {
+    /// The version.
+    pub version: Version,
+    /// Registered nodes.
+    pub nodes: u64,
+    /// Those of them that have acknowledged the version.
+    pub acknowledged: u64,
 }
 
 /// Tells one renewal of a node's lease from the next.
@@ -96,13 +116,16 @@ impl Store {
     }
 
     /// Renews a node's lease, and tells the version that it must have taken in and acknowledged to use it. None: it was
-    /// given up for dead, and must register and load anew. The lease runs from before this was called.
+    /// evicted, and must register and load anew. The lease runs from before this was called.
     ///
     /// # Errors
     /// The database does not answer, or no standby has the renewal; the lease was not renewed.
-    pub async fn renew_lease(&self, node: NodeId, now: Timestamp) -> Result<Option<Version>, StoreError> {
+    pub async fn renew_lease(&self, node: NodeId, now: Timestamp) -> Result<Option<Renewal>, StoreError> {
+        let mut durable = None;
         if self.database.can_be_deposed() {
             let mut lease_change = self.begin_lease().await?;
+            // In the same transaction, because what is read over another connection may be another server's.
+            durable = Some(change::current_version(&mut lease_change).await?);
             let rows = lease_change
                 .execute(
                     "UPDATE nodes SET renewed_at = CASE WHEN renewed_at < $2 THEN $2 ELSE renewed_at + 1 END
@@ -125,7 +148,33 @@ impl Store {
                 params![node],
             )
             .await?;
-        row.map(|row| row.count("version").map(Version)).transpose()
+        let version = row.map(|row| row.count("version").map(Version)).transpose()?;
+        // What an embedded database shows to readers is on the disk.
+        Ok(version.map(|version| Renewal { version, durable: durable.unwrap_or(version) }))
+    }
+
+    /// Which version is committed and how many nodes have acknowledged it, both at one moment. It waits for no change, and
+    /// not in front of a lease.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn count_acknowledgements(&self) -> Result<Acknowledgements, StoreError> {
+        let row = self
+            .read()
+            .await?
+            .fetch_one(
+                "SELECT installation.version, COUNT(nodes.id) AS nodes,
+                     COUNT(CASE WHEN nodes.acknowledged_version >= installation.version THEN nodes.id END) AS acknowledged
+                 FROM installation LEFT JOIN nodes ON nodes.id IS NOT NULL
+                 WHERE installation.id = 1 GROUP BY installation.version",
+                params![],
+            )
+            .await?;
+        Ok(Acknowledgements {
+            version: Version(row.count("version")?),
+            nodes: row.count("nodes")?,
+            acknowledged: row.count("acknowledged")?,
+        })
     }
 
     /// All nodes, in the order of their ids, which is the order in which they started.

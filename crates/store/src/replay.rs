@@ -35,7 +35,16 @@ pub struct Answer {
     /// The HTTP status.
     pub status: u16,
     /// The body.
-    pub body: Vec<u8>,
+    pub body: StoredBody,
+}
+
+/// A stored body: it may hold secrets, such as the token of an invitation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StoredBody {
+    /// Encrypted by whoever stored it.
+    Sealed(Vec<u8>),
+    /// As a node of the previous release stored it.
+    Plain(Vec<u8>),
 }
 
 /// The first answer to the signed request of this replay key.
@@ -45,7 +54,7 @@ pub struct Answer {
 pub async fn find_replay(connection: &mut Connection, key: [u8; 32]) -> Result<Option<Answer>, StoreError> {
     let row = connection
         .fetch_optional(
-            "SELECT key_id, nonce, expires_at, status, body FROM replays WHERE replay_key = $1 AND status <> $2",
+            "SELECT key_id, nonce, expires_at, status, body, sealed_body FROM replays WHERE replay_key = $1 AND status <> $2",
             params![key, NO_ANSWER],
         )
         .await?;
@@ -60,7 +69,10 @@ pub async fn find_replay(connection: &mut Connection, key: [u8; 32]) -> Result<O
             },
             status: u16::try_from(status)
                 .map_err(|_| StoreError::corrupt(format!("column `status`: {status} is no HTTP status")))?,
-            body: row.bytes("body")?,
+            body: match row.opt_bytes("sealed_body")? {
+                Some(sealed) => StoredBody::Sealed(sealed),
+                None => StoredBody::Plain(row.bytes("body")?),
+            },
         })
     })
     .transpose()
@@ -91,11 +103,23 @@ pub async fn find_nonce(
 /// nothing but to be dropped.
 pub async fn insert_answer(connection: &mut Connection, answer: &Answer) -> Result<(), StoreError> {
     let Answer { replay, status, body } = answer;
+    let (plain, sealed) = match body {
+        StoredBody::Plain(plain) => (plain.as_slice(), None),
+        StoredBody::Sealed(sealed) => (&[][..], Some(sealed.as_slice())),
+    };
     connection
         .execute(
-            "INSERT INTO replays (replay_key, key_id, nonce, expires_at, status, body, epoch)
-             VALUES ($1, $2, $3, $4, $5, $6, (SELECT replay_epoch FROM installation WHERE id = 1))",
-            params![&replay.key, replay.api_key, replay.nonce.as_deref(), replay.expires_at, i64::from(*status), body],
+            "INSERT INTO replays (replay_key, key_id, nonce, expires_at, status, body, sealed_body, epoch)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, (SELECT replay_epoch FROM installation WHERE id = 1))",
+            params![
+                &replay.key,
+                replay.api_key,
+                replay.nonce.as_deref(),
+                replay.expires_at,
+                i64::from(*status),
+                plain,
+                sealed
+            ],
         )
         .await?;
     Ok(())

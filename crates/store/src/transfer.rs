@@ -73,6 +73,7 @@ const TABLES: &[Table] = &[
             ("status", I64),
             ("body", Bytes),
             ("epoch", I64),
+            ("sealed_body", Bytes),
         ],
     },
     Table {

@@ -154,6 +154,36 @@ fn nothing_is_revoked_without_a_yes() {
 }
 
 #[test]
+fn what_a_revocation_takes_along_is_shown_across_owners_also_for_a_key_that_is_revoked() {
+    let town = Town::new();
+    town.run("ann", &["service-accounts", "create", "ci-bot"]).ok();
+    town.run("ann", &["keys", "add", "-g", "spare"]).ok();
+    town.run("spare", &["keys", "add", "-g", "made"]).ok();
+    town.run("made", &["keys", "add", "-g", "ci.key", "-s", "ci-bot"]).ok();
+
+    let told = town.run("ann", &["keys", "revoke", "spare", "--yes"]).ok();
+    assert!(told.contains("revoked spare (SHA256:"), "{told}");
+    let (_, left) = told.split_once("what it registered still works: ").expect("what is left");
+    assert!(left.contains("made (SHA256:") && left.contains(") of ann@example.com"), "{told}");
+    assert!(left.contains("ci (SHA256:") && left.contains(") of ci-bot@acme.sa.keyward.local"), "{told}");
+    town.run("made", &["whoami"]).ok();
+
+    // It is revoked already, and so is it on every server; what it registered is not.
+    let again = town.run("ann", &["keys", "revoke", "spare", "--yes"]).ok();
+    assert!(again.contains("is revoked already: no server accepts it any more"), "{again}");
+    let refused = town.run("ann", &["keys", "revoke", "spare", "--cascade"]).refused();
+    assert!(refused.contains("pass `--yes`"), "{refused}");
+    town.run("ci.key", &["whoami"]).ok();
+    let told = town.run("ann", &["keys", "revoke", "spare", "--cascade", "--yes"]).ok();
+    assert!(told.contains("and what it registered: ") && told.contains("ci (SHA256:"), "{told}");
+    for key in ["made", "ci.key"] {
+        town.run(key, &["whoami"]).refused();
+    }
+    let told = town.run("ann", &["keys", "revoke", "spare", "--cascade"]).ok();
+    assert!(told.contains("is revoked already") && !told.contains("registered"), "{told}");
+}
+
+#[test]
 fn a_person_sees_a_table_with_colours_unless_they_want_none() {
     let town = Town::new();
     let seen = town.run_at_terminal("bob", &["keys", "list"], "").ok();

@@ -97,8 +97,8 @@ fn authorize(principal: &Principal, owner: KeyOwner, access: Access) -> Result<A
                 Access::Manage => WorkspacePermission::ManageServiceAccountKeys,
             };
             principal.authorize(permission, workspace)?;
-            if access == Access::Manage && principal.id() == Some(account.into()) {
-                return Err(Denied::ServiceAccount.into());
+            if access == Access::Manage {
+                principal.require_another(account.into())?;
             }
             Ok(AuthorizedOwner { id: account.into(), workspace: Some(workspace) })
         }
@@ -109,6 +109,16 @@ fn authorize(principal: &Principal, owner: KeyOwner, access: Access) -> Result<A
     }
 }
 
+const fn state_to_wire(state: KeyState) -> api::KeyState {
+    match state {
+        KeyState::Active => api::KeyState::Active,
+        KeyState::Disabled => api::KeyState::Disabled,
+        KeyState::Suspended => api::KeyState::Suspended,
+        KeyState::Expired => api::KeyState::Expired,
+        KeyState::Revoked => api::KeyState::Revoked,
+    }
+}
+
 fn to_wire(key: &ApiKey, now: Timestamp) -> api::ApiKey {
     api::ApiKey {
         id: key.id,
@@ -116,13 +126,7 @@ fn to_wire(key: &ApiKey, now: Timestamp) -> api::ApiKey {
         algorithm: key.public_key.algorithm().to_string(),
         fingerprint: key.public_key.fingerprint().to_string(),
         public_key: key.public_key.to_openssh(),
-        state: match key.state(now) {
-            KeyState::Active => api::KeyState::Active,
-            KeyState::Disabled => api::KeyState::Disabled,
-            KeyState::Suspended => api::KeyState::Suspended,
-            KeyState::Expired => api::KeyState::Expired,
-            KeyState::Revoked => api::KeyState::Revoked,
-        },
+        state: state_to_wire(key.state(now)),
         created_at: key.created_at,
         created_by: key.created_by.clone(),
         created_with: key.created_with,
@@ -221,22 +225,32 @@ impl App {
         Ok(to_wire(&key, self.clock.now()))
     }
 
-    /// How many keys a revocation with `cascade` would take along.
+    /// The keys that a revocation with `cascade` revokes besides the key itself, at this moment: what the API, the pages and
+    /// the command line show before.
     ///
     /// # Errors
-    /// The caller may not see the key.
-    pub async fn count_keys_made_with(
-        &self,
-        caller: &Caller,
-        owner: KeyOwner,
-        id: ApiKeyId,
-    ) -> Result<usize, AppError> {
-        let owner = authorize(&caller.principal, owner, Access::View)?;
+    /// The caller may not revoke the key.
+    pub async fn list_cascade(&self, caller: &Caller, owner: KeyOwner, id: ApiKeyId) -> Result<api::Cascade, AppError> {
+        let owner = authorize(&caller.principal, owner, Access::Manage)?;
+        let now = self.clock.now();
         let mut connection = self.store.read().await?;
-        require_owner(&mut connection, &owner).await?;
-        let root = find(&mut connection, &owner, id).await?;
-        let taken = list_keys_to_revoke(&mut connection, &caller.principal, vec![root], true).await?;
-        Ok(taken.iter().filter(|(key, _)| key.id != id).count())
+        let root = find_of_owner(&mut connection, &owner, id).await?;
+        let mut keys = Vec::new();
+        for (key, _) in list_keys_to_revoke(&mut connection, &caller.principal, vec![root], true).await? {
+            if key.id != id {
+                keys.push(api::CascadedKey {
+                    id: key.id,
+                    title: key.title.clone(),
+                    fingerprint: key.public_key.fingerprint().to_string(),
+                    state: state_to_wire(key.state(now)),
+                    owner: key.owner.to_string(),
+                    owner_email: store::identity::find_email(&mut connection, key.owner).await?,
+                    created_with: key.created_with,
+                });
+            }
+        }
+        keys.sort_by_key(|key| key.id);
+        Ok(api::Cascade { keys })
     }
 
     /// Registers a key. One that exists is an error, unless a proof displaces a registration by somebody else that
@@ -391,6 +405,7 @@ impl App {
         id: ApiKeyId,
         update: &api::UpdateApiKey,
     ) -> Result<api::ApiKey, AppError> {
+        self.require_unrevoked(caller, owner, id).await?;
         let mut transaction = self.begin(caller).await?;
         let owner = authorize(&transaction.principal, owner, Access::Manage)?;
         let mut key = find_unrevoked(&mut transaction.change, &owner, id).await?;
@@ -405,6 +420,14 @@ impl App {
         transaction.note(self, "api_key.update", owner.workspace, id, &[("title", &key.title), ("expires_at", &end)]);
         let answer = to_wire(&key, transaction.now);
         self.commit(transaction, 200, answer).await
+    }
+
+    /// Refuses a key that is not there or is revoked, before a lock is taken for it.
+    async fn require_unrevoked(&self, caller: &Caller, owner: KeyOwner, id: ApiKeyId) -> Result<(), AppError> {
+        let owner = authorize(&caller.principal, owner, Access::Manage)?;
+        let mut connection = self.store.read().await?;
+        let found = find_unrevoked(&mut connection, &owner, id).await;
+        self.refuse_early(caller, connection, found).await
     }
 
     /// Sets when a key ends. A key that had expired counts against the quota again.
@@ -434,6 +457,7 @@ impl App {
         owner: KeyOwner,
         id: ApiKeyId,
     ) -> Result<api::ApiKey, AppError> {
+        self.require_unrevoked(caller, owner, id).await?;
         let mut transaction = self.begin(caller).await?;
         let owner = authorize(&transaction.principal, owner, Access::Manage)?;
         let mut key = find_unrevoked(&mut transaction.change, &owner, id).await?;
@@ -452,6 +476,7 @@ impl App {
         id: ApiKeyId,
         enable: &api::EnableApiKey,
     ) -> Result<api::ApiKey, AppError> {
+        self.require_unrevoked(caller, owner, id).await?;
         let mut transaction = self.begin(caller).await?;
         let owner = authorize(&transaction.principal, owner, Access::Manage)?;
         let mut key = find_unrevoked(&mut transaction.change, &owner, id).await?;
@@ -493,6 +518,17 @@ impl App {
         id: ApiKeyId,
         cascade: bool,
     ) -> Result<(), AppError> {
+        let authorized = authorize(&caller.principal, owner, Access::Manage)?;
+        let mut connection = self.store.read().await?;
+        let found = find_of_owner(&mut connection, &authorized, id).await;
+        if let Ok(root) = &found {
+            let roots = vec![root.clone()];
+            let left = list_keys_to_revoke(&mut connection, &caller.principal, roots, cascade).await?;
+            if left.is_empty() && !self.was_done_before(caller, &mut connection).await? {
+                return Ok(());
+            }
+        }
+        self.refuse_early(caller, connection, found).await?;
         self.write_uses().await?;
         let mut transaction = self.begin(caller).await?;
         let owner = authorize(&transaction.principal, owner, Access::Manage)?;
@@ -614,13 +650,17 @@ async fn find(connection: &mut Connection, owner: &AuthorizedOwner, id: ApiKeyId
     store::api_key::find_api_key(connection, owner.id, id).await?.ok_or(AppError::not_found())
 }
 
+async fn find_of_owner(connection: &mut Connection, owner: &AuthorizedOwner, id: ApiKeyId) -> Result<ApiKey, AppError> {
+    require_owner(connection, owner).await?;
+    find(connection, owner, id).await
+}
+
 async fn find_unrevoked(
     connection: &mut Connection,
     owner: &AuthorizedOwner,
     id: ApiKeyId,
 ) -> Result<ApiKey, AppError> {
-    require_owner(connection, owner).await?;
-    let key = find(connection, owner, id).await?;
+    let key = find_of_owner(connection, owner, id).await?;
     if key.revoked_at.is_some() { Err(revoked()) } else { Ok(key) }
 }
 

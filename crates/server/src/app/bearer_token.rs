@@ -3,7 +3,10 @@
 
 use axum::http::HeaderValue;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use domain::{ApiKeyId, Timestamp, principal::Credential};
+use domain::{
+    ApiKeyId, Timestamp,
+    principal::{Credential, Denied},
+};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
@@ -24,12 +27,11 @@ impl App {
     /// A bearer token for the caller's key, and when it ends: within an hour, and never after the key.
     ///
     /// # Errors
-    /// The caller did not sign: a token does not beget tokens.
+    /// The caller did not sign: neither a token nor a session gets one.
     pub fn create_bearer_token(&self, caller: &Caller) -> Result<(String, Timestamp), AppError> {
         caller.principal.require_signature()?;
-        let (Some(feed), Some(key)) = (&self.feed, caller.principal.credential().key()) else {
-            return Err(AppError::Internal("a token without a key".to_owned()));
-        };
+        let Some(key) = caller.principal.credential().key() else { return Err(Denied::Session.into()) };
+        let feed = self.require_feed()?;
         let directory = feed.directory().load();
         let now = self.clock.now();
         let Some(entry) = directory.key(key) else { return Err(AppError::Unauthenticated(Error::UnknownKey, now)) };

@@ -149,6 +149,7 @@ impl App {
         create: &api::CreateInvitations,
     ) -> Result<api::IssuedInvitations, AppError> {
         caller.principal.authorize(WorkspacePermission::ManageInvitations, workspace)?;
+        caller.principal.authorize_grant(create.role)?;
         if create.emails.is_empty() || create.emails.len() > MAX_EMAILS {
             return Err(AppError::field("emails", "out_of_range", format!("write 1 to {MAX_EMAILS} addresses")));
         }
@@ -156,6 +157,7 @@ impl App {
             create.emails.iter().map(|text| self.parse_email("emails", text)).collect::<Result<_, _>>()?;
         let mut transaction = self.begin(caller).await?;
         transaction.principal.authorize(WorkspacePermission::ManageInvitations, workspace)?;
+        transaction.principal.authorize_grant(create.role)?;
         if create.role == Role::Admin {
             transaction.require_recent_password()?;
         }
@@ -194,6 +196,7 @@ impl App {
             InvitationState::Pending | InvitationState::Expired => {}
             InvitationState::Accepted | InvitationState::Revoked => return Err(closed()),
         }
+        transaction.principal.authorize_grant(invitation.role)?;
         let token = self.random_text::<32>();
         invitation.expires_at = now + INVITATION_LIFETIME;
         let expires_at = invitation.expires_at;

@@ -53,6 +53,7 @@ impl App {
     ) -> Result<api::Member, AppError> {
         let mut transaction = self.begin(caller).await?;
         transaction.principal.authorize(WorkspacePermission::ManageMembers, workspace)?;
+        transaction.principal.authorize_grant(update.role)?;
         if update.role == Role::Admin {
             transaction.require_recent_password()?;
         }
@@ -101,7 +102,7 @@ impl App {
     /// The projects of a workspace that have nobody else as admin: whoever removes this principal names a successor.
     ///
     /// # Errors
-    /// For the workspace's admins, and for the principal.
+    /// For the workspace's admins, and for the principal, who is in the workspace.
     pub async fn list_projects_led_only_by(
         &self,
         caller: &Caller,
@@ -114,6 +115,9 @@ impl App {
             caller.principal.authorize(WorkspacePermission::ManageMembers, workspace)?;
         }
         let mut connection = self.store.read().await?;
+        if store::project::find_workspace_role(&mut connection, workspace, principal).await?.is_none() {
+            return Err(AppError::not_found());
+        }
         let mut titles = Vec::new();
         for id in store::project::list_projects_led_only_by(&mut connection, workspace, principal).await? {
             let project = store::project::find_project(&mut connection, workspace, id).await?;
@@ -159,6 +163,7 @@ impl App {
         let Some(successor) = successor else {
             return Err(successor_required(projects));
         };
+        transaction.principal.authorize_project_grant(ProjectRole::Admin)?;
         let role = store::project::find_workspace_role(&mut transaction.change, workspace, successor).await?;
         if role.is_none() || successor == leaving {
             let detail = "name another user or service account of this workspace";

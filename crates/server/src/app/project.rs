@@ -196,6 +196,7 @@ impl App {
         id: ProjectId,
         update: &api::UpdateProject,
     ) -> Result<api::Project, AppError> {
+        self.refuse_project_early(caller, workspace, id, ProjectPermission::Edit).await?;
         let mut transaction = self.begin(caller).await?;
         let principal = transaction.principal.clone();
         let (mut project, role) =
@@ -218,6 +219,7 @@ impl App {
     /// # Errors
     /// For the project's admins only.
     pub async fn delete_project(&self, caller: &Caller, workspace: WorkspaceId, id: ProjectId) -> Result<(), AppError> {
+        self.refuse_project_early(caller, workspace, id, ProjectPermission::Delete).await?;
         let mut transaction = self.begin(caller).await?;
         let principal = transaction.principal.clone();
         let (project, _) =
@@ -259,7 +261,8 @@ impl App {
     /// Gives somebody of the workspace a role in a project. An admin of the workspace may make themselves its admin.
     ///
     /// # Errors
-    /// For the project's admins only; the principal is not in the workspace; the last admin must name a successor.
+    /// For the project's admins only; the principal is not in the workspace; the last admin must name a successor; a service
+    /// account neither changes its own role nor makes anybody an admin.
     pub async fn set_project_member(
         &self,
         caller: &Caller,
@@ -269,14 +272,20 @@ impl App {
         set: &api::SetProjectMember,
         successor: Option<PrincipalId>,
     ) -> Result<api::ProjectMember, AppError> {
+        let authorize = |principal: &Principal| {
+            principal.require_another(member)?;
+            principal.authorize_project_grant(set.role)
+        };
+        let permission_of = |principal: &Principal| {
+            let joins = principal.id() == Some(member) && principal.role_in(workspace) == Some(Role::Admin);
+            if joins { ProjectPermission::View } else { ProjectPermission::ManageMembers }
+        };
+        self.refuse_project_early(caller, workspace, id, permission_of(&caller.principal)).await?;
+        authorize(&caller.principal)?;
         let mut transaction = self.begin(caller).await?;
         let principal = transaction.principal.clone();
-        let joins_as_admin_of_workspace =
-            principal.id() == Some(member) && principal.role_in(workspace) == Some(Role::Admin);
-        let permission =
-            if joins_as_admin_of_workspace { ProjectPermission::View } else { ProjectPermission::ManageMembers };
-        authorized(&mut transaction.change, &principal, workspace, id, permission).await?;
-        principal.require_signature()?;
+        authorized(&mut transaction.change, &principal, workspace, id, permission_of(&principal)).await?;
+        authorize(&principal)?;
         let in_workspace = store::project::find_workspace_role(&mut transaction.change, workspace, member).await?;
         if in_workspace.is_none() {
             return Err(AppError::not_found());
@@ -304,7 +313,7 @@ impl App {
         self.commit(transaction, 200, answer).await
     }
 
-    /// Takes somebody out of a project. Everybody may leave.
+    /// Takes somebody out of a project. People may leave.
     ///
     /// # Errors
     /// For the project's admins only; the last admin must name a successor.
@@ -316,10 +325,12 @@ impl App {
         member: PrincipalId,
         successor: Option<PrincipalId>,
     ) -> Result<(), AppError> {
+        let leaves = caller.principal.id() == Some(member);
+        let permission = if leaves { ProjectPermission::View } else { ProjectPermission::ManageMembers };
+        self.refuse_project_early(caller, workspace, id, permission).await?;
+        caller.principal.require_another(member)?;
         let mut transaction = self.begin(caller).await?;
         let principal = transaction.principal.clone();
-        let leaves = principal.id() == Some(member);
-        let permission = if leaves { ProjectPermission::View } else { ProjectPermission::ManageMembers };
         authorized(&mut transaction.change, &principal, workspace, id, permission).await?;
         principal.require_signature()?;
         if store::project::find_project_role(&mut transaction.change, id, member).await?.is_none() {
@@ -329,6 +340,19 @@ impl App {
         store::project::delete_project_role(&mut transaction.change, id, member).await?;
         transaction.note(self, "project.member.remove", Some(workspace), id, &[("principal", &member.to_string())]);
         self.commit(transaction, 204, ()).await
+    }
+
+    /// Refuses who may not do this in a project, or cannot see it, before a lock is taken for it.
+    async fn refuse_project_early(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        id: ProjectId,
+        permission: ProjectPermission,
+    ) -> Result<(), AppError> {
+        let mut connection = self.store.read().await?;
+        let found = authorized(&mut connection, &caller.principal, workspace, id, permission).await;
+        self.refuse_early(caller, connection, found).await
     }
 
     /// Hands a project to `successor` where `leaving` is its only admin.

@@ -2,7 +2,7 @@
 
 use domain::{
     PrincipalId, ServiceAccountId, WorkspaceId,
-    principal::WorkspacePermission,
+    principal::{Principal, WorkspacePermission},
     quota::require_room,
     role::Role,
     service_account::{ServiceAccount, service_account_address},
@@ -158,7 +158,8 @@ impl App {
     /// Changes name, description, role, or whether the account is refused.
     ///
     /// # Errors
-    /// For the workspace's admins only; the name is or was in use; a bearer token gives no roles.
+    /// For the workspace's admins only, and never for itself; the name is or was in use; a bearer token neither gives a role
+    /// nor disables; a service account makes nobody an admin.
     pub async fn update_service_account(
         &self,
         caller: &Caller,
@@ -166,8 +167,12 @@ impl App {
         id: ServiceAccountId,
         update: &api::UpdateServiceAccount,
     ) -> Result<api::ServiceAccount, AppError> {
+        authorize_update(&caller.principal, workspace, id, update)?;
+        let mut connection = self.store.read().await?;
+        let found = find(&mut connection, workspace, id).await;
+        self.refuse_early(caller, connection, found).await?;
         let mut transaction = self.begin(caller).await?;
-        transaction.principal.authorize(WorkspacePermission::ManageServiceAccounts, workspace)?;
+        authorize_update(&transaction.principal, workspace, id, update)?;
         let (found, mut account) = find(&mut transaction.change, workspace, id).await?;
         if let Some(name) = &update.name {
             account.name = name.parse().map_err(|e| AppError::field("name", "malformed", e))?;
@@ -178,7 +183,6 @@ impl App {
                 parse_description(description).map_err(|e| AppError::field("description", "malformed", e))?;
         }
         if let Some(role) = update.role {
-            transaction.principal.authorize(WorkspacePermission::GrantServiceAccountRole, workspace)?;
             if role == Role::Admin {
                 transaction.require_recent_password()?;
             }
@@ -202,7 +206,7 @@ impl App {
     /// without an admin go to `successor`.
     ///
     /// # Errors
-    /// For the workspace's admins only; a successor is asked for where one is needed.
+    /// For the workspace's admins only, and never for itself; a successor is asked for where one is needed.
     pub async fn delete_service_account(
         &self,
         caller: &Caller,
@@ -210,8 +214,16 @@ impl App {
         id: ServiceAccountId,
         successor: Option<PrincipalId>,
     ) -> Result<(), AppError> {
+        let authorize = |principal: &Principal| {
+            principal.authorize(WorkspacePermission::ManageServiceAccountKeys, workspace)?;
+            principal.require_another(id.into())
+        };
+        authorize(&caller.principal)?;
+        let mut connection = self.store.read().await?;
+        let found = find(&mut connection, workspace, id).await;
+        self.refuse_early(caller, connection, found).await?;
         let mut transaction = self.begin(caller).await?;
-        transaction.principal.authorize(WorkspacePermission::ManageServiceAccountKeys, workspace)?;
+        authorize(&transaction.principal)?;
         let (_, account) = find(&mut transaction.change, workspace, id).await?;
         self.hand_over_projects(&mut transaction, workspace, id.into(), successor).await?;
         let now = transaction.now;
@@ -220,6 +232,25 @@ impl App {
         transaction.note(self, "service_account.delete", Some(workspace), id, &[("address", &account.address)]);
         self.commit(transaction, 204, ()).await
     }
+}
+
+/// Whether they may change these of an account's properties.
+fn authorize_update(
+    principal: &Principal,
+    workspace: WorkspaceId,
+    id: ServiceAccountId,
+    update: &api::UpdateServiceAccount,
+) -> Result<(), AppError> {
+    principal.authorize(WorkspacePermission::ManageServiceAccounts, workspace)?;
+    principal.require_another(id.into())?;
+    if let Some(role) = update.role {
+        principal.authorize(WorkspacePermission::GrantServiceAccountRole, workspace)?;
+        principal.authorize_grant(role)?;
+    }
+    if update.disabled.is_some() {
+        principal.authorize(WorkspacePermission::DisableServiceAccounts, workspace)?;
+    }
+    Ok(())
 }
 
 pub(super) async fn find(

@@ -11,7 +11,7 @@ use domain::{
 };
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
-use store::Connection;
+use store::{Connection, StoreError};
 
 use super::{App, Caller, ConfirmationSlot, Transaction, sha256, throttle::Source};
 use crate::{authentication::AuthenticationError, error::AppError};
@@ -184,9 +184,11 @@ impl App {
             Some(IdentityRefusal::NoWorkspace) | None => {}
         }
         if now >= session.last_seen_at + USE_INTERVAL {
-            let mut upkeep = self.store.begin_upkeep().await?;
-            store::session::record_session_use(&mut upkeep, session.id, now).await?;
-            upkeep.commit().await?;
+            match self.record_session_use(session.id, now).await {
+                // The next request in the session writes it down; nobody waits for that.
+                Err(StoreError::Contended { reason }) => tracing::debug!(reason, "a session's use was not written"),
+                recorded => recorded?,
+            }
         }
         let csrf = self.csrf_token(session.id)?;
         let credential = Credential::Session(session.id, session.authenticated_at);
@@ -196,6 +198,12 @@ impl App {
             session,
             csrf,
         }))
+    }
+
+    async fn record_session_use(&self, session: SessionId, now: Timestamp) -> Result<(), StoreError> {
+        let mut upkeep = self.store.begin_upkeep().await?;
+        store::session::record_session_use(&mut upkeep, session, now).await?;
+        upkeep.commit().await
     }
 
     /// Gives the password again in a session, which gets a new token.
@@ -346,7 +354,7 @@ impl App {
     }
 
     /// A hash under a key of the installation's that is used for nothing else.
-    fn keyed_hash(&self, purpose: &[u8]) -> Result<Hmac<Sha256>, AppError> {
+    pub(super) fn keyed_hash(&self, purpose: &[u8]) -> Result<Hmac<Sha256>, AppError> {
         let fault = |_| AppError::Internal("an HMAC key of 32 bytes".to_owned());
         let mut derive = Hmac::<Sha256>::new_from_slice(self.installation_key.seed()).map_err(fault)?;
         derive.update(purpose);

@@ -248,6 +248,7 @@ impl App {
         id: WorkspaceId,
         update: api::UpdateWorkspace,
     ) -> Result<api::Workspace, AppError> {
+        caller.principal.authorize(WorkspacePermission::Update, id)?;
         let mut transaction = self.begin(caller).await?;
         transaction.principal.authorize(WorkspacePermission::Update, id)?;
         let found = store::workspace::find_workspace(&mut transaction.change, id).await?;
@@ -269,6 +270,7 @@ impl App {
     /// # Errors
     /// For its admins only.
     pub async fn delete_workspace(&self, caller: &Caller, id: WorkspaceId) -> Result<(), AppError> {
+        caller.principal.authorize(WorkspacePermission::Delete, id)?;
         let mut transaction = self.begin(caller).await?;
         transaction.principal.authorize(WorkspacePermission::Delete, id)?;
         transaction.require_recent_password()?;

@@ -3,15 +3,22 @@
 use std::sync::Arc;
 
 use axum::{
+    body::Body,
     extract::{MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use domain::Clock as _;
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use http_body_util::BodyExt as _;
 
 use super::authenticate::client_address;
-use crate::{App, AppError, authentication::AuthenticationError, system::SystemClock};
+use crate::{
+    App, AppError,
+    app::{Attempt, Caller},
+    authentication::AuthenticationError,
+    system::SystemClock,
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ACCEPT_SIGNATURE: HeaderName = HeaderName::from_static("accept-signature");
@@ -21,9 +28,46 @@ const WANT_CONTENT_DIGEST: HeaderName = HeaderName::from_static("want-content-di
 #[derive(Clone, Debug)]
 pub(crate) struct LoggedPrincipal(pub(crate) String);
 
-/// Marks the answer of a change that gave way to another one: doing it again helps.
+/// Marks the answer of a change that conflicted with another one: another attempt helps.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct GaveWay;
+pub(crate) struct Contended;
+
+impl Attempt for Response {
+    fn is_contended(&self) -> bool {
+        self.extensions().get::<Contended>().is_some()
+    }
+
+    fn tells_state(&self) -> bool {
+        let status = self.status();
+        status.is_success()
+            || status.is_redirection()
+            || matches!(status, StatusCode::NOT_FOUND | StatusCode::CONFLICT | StatusCode::GONE)
+    }
+}
+
+/// Runs a request that may change something: to its end also where its client hangs up, and again where it conflicted with
+/// another change. An answer that tells what is there comes once no node accepts less, see [`App::attempt`].
+///
+/// # Errors
+/// It is not known which nodes have acknowledged what the answer tells.
+pub(crate) async fn run_change(
+    app: &Arc<App>,
+    caller: Option<Caller>,
+    request: Request,
+    next: Next,
+) -> Result<Response, AppError> {
+    let app = Arc::clone(app);
+    let running = tokio::spawn(async move {
+        let (parts, body) = request.into_parts();
+        // It was read before and lies in memory.
+        let body =
+            body.collect().await.map_err(|error| AppError::Internal(format!("a body that was read: {error}")))?;
+        let body = body.to_bytes();
+        let attempt = || next.clone().run(Request::from_parts(parts.clone(), Body::from(body.clone())));
+        app.attempt(caller.as_ref(), attempt).await
+    });
+    running.await.map_err(|error| AppError::Internal(format!("a change ended early: {error}")))?
+}
 
 impl IntoResponse for AppError {
     fn into_response(self) -> Response {
@@ -36,7 +80,7 @@ impl IntoResponse for AppError {
         }
         match &self {
             Self::Internal(reason) => tracing::error!(reason, "a fault of ours"),
-            Self::Unavailable(reason) | Self::GaveWay(reason) => tracing::warn!(reason, "not available"),
+            Self::Unavailable(reason) | Self::Contended(reason) => tracing::warn!(reason, "not available"),
             Self::Unauthenticated(reason, _) => tracing::info!(code = reason.code(), %reason, "not authenticated"),
             _ => {}
         }
@@ -63,9 +107,9 @@ impl IntoResponse for AppError {
             Self::Unavailable(_) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
-            Self::GaveWay(_) => {
+            Self::Contended(_) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-                response.extensions_mut().insert(GaveWay);
+                response.extensions_mut().insert(Contended);
             }
             _ => {}
         }

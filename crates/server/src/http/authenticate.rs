@@ -17,13 +17,11 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Version, request::Parts};
 use http_body::Body as _;
-use http_body_util::BodyExt as _;
-use store::GivesWay;
 use subtle::ConstantTimeEq as _;
 
 use super::{
     MAX_BODY, MAX_HEADERS, MAX_UNAUTHENTICATED_BODY,
-    answer::{GaveWay, LoggedPrincipal},
+    answer::{LoggedPrincipal, run_change},
     body::{discard, read_body},
     connections::{Connection, Connections, Memory},
     hygiene::{self, Target},
@@ -171,11 +169,7 @@ pub(super) async fn authenticate(State(app): State<Arc<App>>, request: Request, 
             let mut response = if is_read(request.method().as_str()) {
                 next.run(request).await
             } else {
-                // A client that hangs up does not leave a change half confirmed.
-                match tokio::spawn(change(Arc::clone(&app), request, next)).await {
-                    Ok(response) => response,
-                    Err(error) => AppError::Internal(format!("a change ended early: {error}")).into_response(),
-                }
+                change(&app, request, next).await
             };
             response.extensions_mut().insert(LoggedPrincipal(principal));
             response
@@ -184,46 +178,22 @@ pub(super) async fn authenticate(State(app): State<Arc<App>>, request: Request, 
     }
 }
 
-/// Does a change, and does it again where it gave way to another one: nothing of it was committed then.
-async fn change(app: Arc<App>, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    // It was read for its digest and lies in memory.
-    let body = match body.collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) => return AppError::Internal(format!("a body that was read: {error}")).into_response(),
+/// Does a change, and tells which nodes have acknowledged it.
+async fn change(app: &Arc<App>, request: Request, next: Next) -> Response {
+    let authentication = request.extensions().get::<Authentication>().cloned();
+    let confirmation = authentication.as_ref().and_then(Authentication::confirmation);
+    let is_known = request.extensions().get::<MatchedPath>().is_some();
+    let caller = match authentication {
+        Some(Authentication::Authenticated(caller)) if is_known => Some(*caller),
+        _ => None,
     };
-    let authentication = parts.extensions.get::<Authentication>().cloned();
-    let confirmation = authentication.as_ref().map(Authentication::confirmation);
-    let done = store::retry(|| {
-        let answer = next.clone().run(Request::from_parts(parts.clone(), Body::from(body.clone())));
-        async move {
-            let response = answer.await;
-            let gave_way = response.extensions().get::<GaveWay>().is_some();
-            if gave_way { Err(AnswerThatGaveWay(response)) } else { Ok(response) }
-        }
-    });
-    let mut response = done.await.unwrap_or_else(|AnswerThatGaveWay(response)| response);
-    let is_known = parts.extensions.get::<MatchedPath>().is_some();
-    if let (Some(Authentication::Authenticated(caller)), true) = (&authentication, is_known)
-        && let Err(error) = app.confirm_answer(caller, response.status()).await
+    let mut response = run_change(app, caller, request, next).await.unwrap_or_else(IntoResponse::into_response);
+    if let Some(confirmation) = confirmation.and_then(|slot| slot.get())
+        && let Ok(confirmation) = HeaderValue::from_str(&confirmation.to_string())
     {
-        response = error.into_response();
-    }
-    if let Some(confirmation) = confirmation.flatten().and_then(|slot| slot.get())
-        && let Ok(told) = HeaderValue::from_str(&confirmation.to_string())
-    {
-        response.headers_mut().insert(CONFIRMED, told);
+        response.headers_mut().insert(CONFIRMED, confirmation);
     }
     response
-}
-
-/// The 503 of a change that gave way.
-struct AnswerThatGaveWay(Response);
-
-impl GivesWay for AnswerThatGaveWay {
-    fn gave_way(&self) -> bool {
-        true
-    }
 }
 
 /// A request as it was sent to Keyward itself.

@@ -629,21 +629,21 @@ struct RevokePage {
     errors: FormErrors,
     base: String,
     key: KeyRow,
-    /// How many keys can be revoked along with it.
-    made: usize,
+    /// The keys that can be revoked along with it.
+    cascade: Vec<api::CascadedKey>,
     typed: RevokeForm,
 }
 
 async fn revoke_page(app: &App, at: &KeyPages, id: ApiKeyId, typed: RevokeForm) -> Result<RevokePage, PageError> {
     let KeyPage { base, key, errors, .. } = key_page(app, at, id).await?;
-    let made = app.count_keys_made_with(&at.caller, at.owner, id).await?;
-    Ok(RevokePage { shell: at.shell(format!("Revoke {}", key.title)), errors, base, key, made, typed })
+    let cascade = app.list_cascade(&at.caller, at.owner, id).await?.keys;
+    Ok(RevokePage { shell: at.shell(format!("Revoke {}", key.title)), errors, base, key, cascade, typed })
 }
 
 async fn show_revoke(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
     let page = revoke_page(&app, &at, ids.parse("key")?, RevokeForm::default()).await?;
     // With keys that it made there is still something to revoke.
-    if page.key.is_revoked() && page.made == 0 {
+    if page.key.is_revoked() && page.cascade.is_empty() {
         return Ok(page::go_to(&page.base));
     }
     Ok(page::render(StatusCode::OK, &page))

@@ -11,7 +11,7 @@ use super::{
     form::Fields,
     visit::{Visitor, safe_next},
 };
-use crate::{App, AppError, authentication::AuthenticationError, feed::Confirmation};
+use crate::{App, AppError, authentication::AuthenticationError, feed::Confirmation, http::Contended};
 
 /// A workspace in the switcher.
 #[derive(Clone)]
@@ -250,7 +250,16 @@ impl Failed {
 
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
-        let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        let status = match &self {
+            Self::App(error) => error.to_problem().status,
+            Self::NoSuchPage => 404,
+            Self::SignInFirst | Self::WrongConfirmation(_) | Self::StaleForm(_) => 500,
+        };
+        let is_contended = matches!(&self, Self::App(AppError::Contended(_)));
+        let mut response = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR).into_response();
+        if is_contended {
+            response.extensions_mut().insert(Contended);
+        }
         response.extensions_mut().insert(Failed(Arc::new(Mutex::new(Some(self)))));
         response
     }

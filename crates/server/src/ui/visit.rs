@@ -20,7 +20,10 @@ use super::{
 use crate::{
     App, AppError,
     app::{Browser, Caller, SignedIn, Visit, is_read},
-    http::{LoggedPrincipal, MAX_UNAUTHENTICATED_BODY, client_address, discard, forwarded_client, hygiene, read_body},
+    http::{
+        LoggedPrincipal, MAX_UNAUTHENTICATED_BODY, client_address, discard, forwarded_client, hygiene, read_body,
+        run_change,
+    },
     settings::is_loopback,
 };
 
@@ -261,7 +264,7 @@ async fn answer(app: &Arc<App>, admitted: Admitted, next: Next) -> Response {
         .find(|(name, value)| name == "confirm_password" && !value.is_empty());
     let mut renewed = None;
     if let (Some((_, password)), Some(visit)) = (password, &visitor.visit) {
-        let confirmed = app.confirm_password(&visit.caller, password.clone()).await;
+        let confirmed = app.change(&visit.caller, || app.confirm_password(&visit.caller, password.clone())).await;
         let again = match confirmed {
             Ok(token) => {
                 let again = app.verify_session(&token, visitor.browser.address).await;
@@ -286,21 +289,16 @@ async fn answer(app: &Arc<App>, admitted: Admitted, next: Next) -> Response {
     }
     let is_change = fields.is_some();
     let mut response = if is_change {
-        // A browser that hangs up does not leave a change half confirmed.
-        match tokio::spawn(next.run(request)).await {
+        let caller = visitor.visit.as_ref().map(|visit| visit.caller.clone());
+        match run_change(app, caller, request, next).await {
             Ok(response) => response,
-            Err(error) => AppError::Internal(format!("a change ended early: {error}")).into_response(),
+            Err(error) => page::failure(app, error.into(), Some(&visitor), None),
         }
     } else {
         next.run(request).await
     };
     if let Some(error) = response.extensions_mut().remove::<page::Failed>().and_then(page::Failed::take) {
         response = page::failure(app, error, Some(&visitor), fields.as_deref().cloned());
-    }
-    if let (Some(visit), true) = (&visitor.visit, is_change)
-        && let Err(error) = app.confirm_answer(&visit.caller, response.status()).await
-    {
-        response = page::failure(app, error.into(), Some(&visitor), None);
     }
     if let Some(token) = renewed {
         set_session_cookie(app, &mut response, &token);
@@ -416,7 +414,8 @@ pub(super) async fn welcome(
     next: &str,
 ) -> Result<Response, AppError> {
     if let Some(before) = &visitor.visit {
-        app.end_session(&before.caller, None).await?;
+        // A conflict here is resolved here: the session that begins must not begin twice.
+        app.change(&before.caller, || app.end_session(&before.caller, None)).await?;
     }
     let mut response = Redirect::to(next).into_response();
     *response.status_mut() = StatusCode::SEE_OTHER;

@@ -3,9 +3,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
-use server::{App, app::Parts};
+use server::{
+    App,
+    app::{Caller, Parts},
+};
 
-use crate::support::{Actor, Answer, Home, TestApp};
+use crate::{
+    support::{Actor, Answer, Home, TestApp},
+    ui_support::{Browser, PASSWORD},
+};
 
 const NOBODY: usize = 0;
 /// The admin of another workspace.
@@ -30,6 +36,7 @@ const TABLE: &[(&str, &str, [u16; 8])] = &[
     ("GET",    "/api/v1/me/keys/{key}",                                                [401, 404, 404, 200, 404, 404, 404, 200]),
     ("PATCH",  "/api/v1/me/keys/{key}",                                                [401, 404, 404, 200, 404, 403, 403, 403]),
     ("DELETE", "/api/v1/me/keys/{key}",                                                [401, 404, 404, 204, 404, 403, 403, 403]),
+    ("GET",    "/api/v1/me/keys/{key}/cascade",                                        [401, 404, 404, 200, 404, 403, 403, 403]),
     ("POST",   "/api/v1/me/keys/{key}/disable",                                        [401, 404, 404, 200, 404, 403, 403, 403]),
     ("POST",   "/api/v1/me/keys/{key}/enable",                                         [401, 404, 404, 200, 404, 403, 403, 403]),
     ("POST",   "/api/v1/me/proof-challenges",                                          [401, 201, 201, 201, 201, 201, 201, 403]),
@@ -60,6 +67,7 @@ const TABLE: &[(&str, &str, [u16; 8])] = &[
     ("GET",    "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}",             [401, 404, 403, 200, 404, 403, 200, 200]),
     ("PATCH",  "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}",             [401, 404, 403, 200, 404, 403, 200, 403]),
     ("DELETE", "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}",             [401, 404, 403, 204, 404, 403, 204, 403]),
+    ("GET",    "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/cascade",     [401, 404, 403, 200, 404, 403, 200, 403]),
     ("POST",   "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/disable",     [401, 404, 403, 200, 404, 403, 200, 403]),
     ("POST",   "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/enable",      [401, 404, 403, 200, 404, 403, 200, 403]),
 
@@ -113,6 +121,8 @@ struct World {
     snapshot: std::path::PathBuf,
     actors: [Option<Actor>; 8],
     token: String,
+    /// The admin's session: the cookie, and what its scripts send beside it.
+    session: (String, String),
     invitation_token: String,
     acme: Tenant,
     other: Tenant,
@@ -179,6 +189,12 @@ impl World {
         test.patch(&path, &json!({"role": "admin"})).by(&admin.key).send().await.expect(200);
         let neighbour_key = admin_account.key.id.clone();
         let token = test.bearer_token(&admin.key).await;
+        let (host, id) = (Caller::host(), admin.id.parse().expect("usr_"));
+        test.app.set_password(&host, id, PASSWORD.to_owned()).await.expect("a password");
+        let mut browser = Browser::new(&test);
+        browser.sign_in("ada").await;
+        browser.open("/profile").await;
+        let session = (browser.cookies["keyward"].clone(), browser.csrf());
         test.app.close().await;
         let parts = Parts {
             clock: test.clock.clone(),
@@ -191,7 +207,7 @@ impl World {
         let People { member, account, invitation_token } = people;
         let actors =
             [None, Some(stranger), Some(member), Some(admin), Some(operator), Some(account), Some(admin_account), None];
-        Self { closed: test, snapshot, actors, token, invitation_token, acme, other, neighbour_key }
+        Self { closed: test, snapshot, actors, token, session, invitation_token, acme, other, neighbour_key }
     }
 
     /// The same world again, as if nothing had been asked yet.
@@ -208,7 +224,8 @@ impl World {
             ("POST", "workspaces") => json!({"name": "New", "slug": "new"}),
             ("PATCH", "{ws}") => json!({"name": "Another"}),
             ("PATCH", "{usr}") if path.contains("/admin/") => json!({"name": "Another"}),
-            ("PATCH", "{usr}" | "{sa}") => json!({"role": "admin"}),
+            // What nobody but a person gives, the role `admin`, is in `grants`.
+            ("PATCH", "{usr}" | "{sa}") => json!({"role": "member"}),
             ("POST", "invitations") => json!({"emails": ["somebody@example.com"], "role": "member"}),
             ("POST", "accept") => {
                 json!({"token": self.invitation_token, "name": "Ned", "password": "correct horse battery"})
@@ -370,4 +387,112 @@ async fn a_member_of_two_workspaces_reaches_each_with_the_role_of_each() {
     test.get(&hidden).by(&admin_of_acme.key).send().await.expect_problem(404, "not_found");
     let crossed = format!("/api/v1/workspaces/{}/projects/{}", world.other["{ws}"], world.acme["{prj}"]);
     test.get(&crossed).by(&admin_of_acme.key).send().await.expect_problem(404, "not_found");
+}
+
+/// The credentials that a request may show.
+const CREDENTIALS: [&str; 10] = [
+    "none",
+    "session",
+    "session of another site",
+    "bearer token",
+    "signature",
+    "signature of the SDK",
+    "bearer token that is none",
+    "bearer token and signature",
+    "session and signature",
+    "session and bearer token",
+];
+
+#[tokio::test]
+async fn no_credential_makes_any_route_fail_and_two_are_refused() {
+    let world = World::build().await;
+    let mut test = world.open().await;
+    let (cookie, csrf) = &world.session;
+    let admin = world.actors[ADMIN].as_ref().expect("the admin");
+    for &(method, path, expected) in TABLE {
+        for credential in CREDENTIALS {
+            let body = world.body(&test, method, path);
+            let plain = test.request(method, &fill(path, &world.acme), &body);
+            let with_session = plain.clone().header("cookie", &format!("keyward={cookie}"));
+            let request = match credential {
+                "none" => plain,
+                "session" => with_session.header("sec-fetch-site", "same-origin").header("keyward-csrf", csrf),
+                "session of another site" => with_session.header("sec-fetch-site", "cross-site"),
+                // What succeeds is in the other tables; here each write is done once.
+                "bearer token" | "signature" | "signature of the SDK" if method != "GET" => continue,
+                "bearer token" => plain.bearer(&world.token),
+                "signature" => plain.by(&admin.key),
+                "signature of the SDK" => plain.by_encord(&admin.key),
+                "bearer token that is none" => plain.bearer("kwt_x"),
+                "bearer token and signature" => plain.by(&admin.key).bearer(&world.token),
+                "session and signature" => with_session.by(&admin.key),
+                _ => with_session.bearer(&world.token),
+            };
+            let answer = request.send().await;
+            let what = format!("{method} {path} with {credential}: {}", String::from_utf8_lossy(&answer.bytes));
+            let status = answer.status.as_u16();
+            assert!(status < 500, "{what}");
+            if status >= 400 {
+                assert_eq!(answer.header("content-type"), "application/problem+json", "{what}");
+            }
+            let is_judged = expected[NOBODY] == 401 || path.starts_with("/api/") || path.starts_with("/v2/");
+            if is_judged && (credential.contains(" and ") || credential == "bearer token that is none") {
+                assert_eq!(status, 401, "{what}");
+            }
+            if credential == "session of another site" && is_judged {
+                assert_eq!(status, 403, "{what}");
+            }
+            if status < 300 && method != "GET" {
+                test.app.close().await;
+                test = world.open().await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_token_route_gives_a_token_to_a_signature_only() {
+    let world = World::build().await;
+    let test = world.open().await;
+    let (cookie, csrf) = &world.session;
+    let ask = || test.get("/v2/public/user/bearer-token");
+    let in_session = ask().header("cookie", &format!("keyward={cookie}")).header("sec-fetch-site", "same-origin");
+    let problem = in_session.header("keyward-csrf", csrf).send().await.expect_problem(403, "forbidden");
+    assert!(problem["detail"].as_str().expect("a text").contains("sign the request with"), "{problem}");
+    ask().bearer(&world.token).send().await.expect_problem(403, "forbidden");
+    ask().send().await.expect_problem(401, "unauthenticated");
+    ask().by(&world.actors[ADMIN].as_ref().expect("the admin").key).send().await.expect(200);
+}
+
+#[tokio::test]
+async fn a_field_that_is_not_the_callers_to_set_is_a_bad_request_on_every_route() {
+    let world = World::build().await;
+    let test = world.open().await;
+    let admin = world.actors[ADMIN].as_ref().expect("the admin");
+    for &(method, path, _) in TABLE.iter().filter(|(method, ..)| *method != "GET") {
+        let body = match world.body(&test, method, path) {
+            Value::Null if path.ends_with("/enable") => json!({}),
+            Value::Null => continue,
+            body => body,
+        };
+        let who = if path.contains("/admin/") || path == "/api/v1/workspaces" { OPERATOR } else { ADMIN };
+        let key = &world.actors[who].as_ref().expect("somebody").key;
+        for (field, value) in [
+            ("owner", json!(admin.id)),
+            ("id", json!("key_01h455vb4pex5vsknk084sn02q")),
+            ("created_by", json!("host")),
+            ("verified_at", json!("2026-01-01T00:00:00Z")),
+            ("state", json!("active")),
+            ("is_admin", json!(true)),
+        ] {
+            let mut body = body.clone();
+            body[field] = value;
+            let answer = test.request(method, &fill(path, &world.acme), &body).by(key).send().await;
+            let problem = answer.expect_problem(400, "invalid_request");
+            assert!(problem["detail"].as_str().expect("a text").contains(field), "{method} {path}: {problem}");
+        }
+        let list = json!([body]);
+        let answer = test.request(method, &fill(path, &world.acme), &list).by(key).send().await;
+        answer.expect_problem(400, "invalid_request");
+    }
 }

@@ -227,6 +227,16 @@ impl Home {
         }
     }
 
+    /// All that lies in the database: the bytes of its files, or every row as text with bytes in hexadecimal digits.
+    pub fn everything_stored(&self) -> String {
+        let Some(database) = &self.database else {
+            let read = |name: &str| std::fs::read(self.path().join(name)).expect("a file");
+            return String::from_utf8_lossy(&[read("keyward.db"), read("keyward.db-wal")].concat()).into_owned();
+        };
+        let cluster = test_postgres::Cluster::shared();
+        cluster.run("pg_dump", &["-h", cluster.socket_directory(), "-U", "keyward", "--inserts"], &[database.name()])
+    }
+
     /// Writes a backup as an operator would: beside a running server.
     pub async fn back_up(&self, app: &App) -> std::path::PathBuf {
         let file = self.path().join("backup");

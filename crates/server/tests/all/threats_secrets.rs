@@ -10,7 +10,7 @@ use serde_json::json;
 use tracing_subscriber::{Layer as _, filter::dynamic_filter_fn, fmt, layer::SubscriberExt as _, registry};
 
 use crate::{
-    support::TestApp,
+    support::{FakeClock, Home, SeededRandom, TestApp},
     wire::{Running, fixed},
 };
 
@@ -97,5 +97,65 @@ async fn canaries_are_in_no_log_no_audit_event_and_no_file() {
     }
     for canary in ["CANARYPRIVATEKEY", &token, password] {
         assert!(!files.contains(canary), "{canary} is in the database");
+    }
+}
+
+#[tokio::test]
+async fn what_a_signed_write_was_answered_lies_in_no_table_in_clear() {
+    for home in [Home::embedded(), Home::on_postgres()] {
+        let (clock, random) = (Arc::new(FakeClock::new()), Arc::new(SeededRandom::new(7)));
+        let test = TestApp::open(home, clock, random, |_| {}).await;
+        let admin = test.user("ada", true).await;
+        let workspace = test.workspace("acme", &admin).await;
+        let invitations = format!("/api/v1/workspaces/{workspace}/invitations");
+        let invite = json!({"emails": ["eve@example.com", "ned@example.com"], "role": "member"});
+        let issued = test.post(&invitations, &invite).by(&admin.key).send().await.expect(201);
+        let first = issued["items"][0]["id"].as_str().expect("an id");
+        let create = json!({"name": "New", "slug": "new", "admin_email": "new@example.com"});
+        let writes = [
+            test.post(&invitations, &json!({"emails": ["max@example.com"], "role": "member"})).by(&admin.key),
+            test.post(&format!("{invitations}/{first}/resend"), &json!({})).by(&admin.key),
+            test.post("/api/v1/workspaces", &create).by_encord(&admin.key),
+        ];
+        let mut secrets = Vec::new();
+        collect(&issued, "token", &mut secrets);
+        for write in &writes {
+            let answer = write.clone().send().await;
+            assert!(answer.status.is_success(), "{answer:?}");
+            collect(&answer.json(), "token", &mut secrets);
+        }
+        assert_eq!(secrets.len(), 5, "{secrets:?}");
+
+        let stored = test.directory.everything_stored();
+        for known in ["max@example.com", "new@example.com"] {
+            assert!(stored.contains(known), "the database is read");
+        }
+        let hexadecimal = |text: &str| text.bytes().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+        for secret in &secrets {
+            assert!(!stored.contains(secret) && !stored.contains(&hexadecimal(secret)), "{secret} is in the database");
+        }
+
+        // The same request again is answered as the first time.
+        for write in &writes {
+            let mut found = Vec::new();
+            collect(&write.clone().send().await.json(), "token", &mut found);
+            assert!(!found.is_empty() && found.iter().all(|token| secrets.contains(token)), "{found:?}");
+        }
+    }
+}
+
+/// The texts of every field of this name.
+fn collect(value: &serde_json::Value, name: &str, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (field, value) in fields {
+                match value.as_str() {
+                    Some(text) if field == name => found.push(text.to_owned()),
+                    _ => collect(value, name, found),
+                }
+            }
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| collect(item, name, found)),
+        _ => {}
     }
 }

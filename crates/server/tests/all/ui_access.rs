@@ -12,6 +12,8 @@ use crate::{
     ui_support::{Browser, PASSWORD},
 };
 
+/// The admin of another workspace, `other`.
+const STRANGER: usize = 1;
 const ADMIN: usize = 3;
 const WHO: [&str; 5] = ["nobody", "stranger", "member", "admin", "operator"];
 
@@ -295,6 +297,62 @@ async fn every_page_and_form_answers_everybody_as_the_table_says() {
         }
     }
     assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+/// One of everything that the stranger has, by its placeholder.
+async fn furnish_stranger(world: &World, test: &TestApp) -> BTreeMap<&'static str, String> {
+    let mut eve = Browser::new(test);
+    eve.cookies = world.cookies[STRANGER].clone();
+    let user = test.app.find_user_by_email(&Caller::host(), "eve@example.com").await.expect("a user").id.to_string();
+    let mut ids = BTreeMap::from([("{usr}", user.clone()), ("{principal}", user)]);
+    eve.open("/w/other/invitations").await;
+    eve.submit("/w/other/invitations", &[("emails", "ned@example.com"), ("role", "member")]).await;
+    eve.open("/w/other/invitations").await;
+    let pending = eve.link("/w/other/invitations/inv_");
+    ids.insert("{inv}", pending.split('/').nth_back(1).expect("an id").to_owned());
+    eve.open("/w/other/service-accounts/new").await;
+    eve.submit("/w/other/service-accounts", &[("name", "bot"), ("description", "")]).await;
+    let account = eve.path.split('?').next().expect("a path").to_owned();
+    ids.insert("{sa}", id_in(&account));
+    for (base, place) in
+        [(format!("{account}/keys"), "{sa}/keys/{key}"), ("/profile/api-keys".to_owned(), "/profile/api-keys/{key}")]
+    {
+        let key = test.new_key().openssh;
+        eve.open(&format!("{base}/new")).await;
+        eve.submit(&base, &[("title", "spare"), ("public_key", &key)]).await;
+        ids.insert(place, id_in(&eve.path));
+    }
+    eve.open("/w/other/projects/new").await;
+    eve.submit("/w/other/projects", &[("title", "Maps"), ("description", "")]).await;
+    ids.insert("{prj}", id_in(&eve.path));
+    eve.open("/profile").await;
+    ids.insert("{session}", eve.link("/profile/sessions/ses").split('/').nth_back(1).expect("an id").to_owned());
+    ids
+}
+
+#[tokio::test]
+async fn what_another_tenant_has_is_found_by_no_page_and_no_form() {
+    let mut world = World::build().await;
+    let test = world.open().await;
+    let foreign = furnish_stranger(&world, &test).await;
+    let own = world.ids.clone();
+    let mut asked = 0;
+    for &(method, path, _) in TABLE.iter().filter(|(_, path, _)| !path.starts_with("/operator")) {
+        for (place, id) in foreign.iter().filter(|(place, _)| path.contains(**place)) {
+            world.ids = own.clone();
+            world.ids.insert(place, id.clone());
+            let answer = world.ask(&test, method, path, ADMIN, true).await;
+            assert_eq!(answer.status.as_u16(), 404, "{method} {path} with another tenant's {place}");
+            asked += 1;
+        }
+    }
+    assert!(asked > 40, "{asked}");
+    world.ids = own;
+    let mut admin = Browser::new(&test);
+    admin.cookies = world.cookies[ADMIN].clone();
+    let members = format!("{}/members", world.path("/w/{slug}/projects/{prj}"));
+    let fields = [("principal", foreign["{principal}"].as_str()), ("role", "viewer"), ("csrf", &world.csrf[ADMIN])];
+    assert_eq!(admin.form(&members, &fields).send().await.status.as_u16(), 404);
 }
 
 #[tokio::test]

@@ -538,12 +538,14 @@ fn translate_code(error: PgDatabaseError) -> StoreError {
         // Two made the same table at once.
         "23505" if error.schema() == Some("pg_catalog") => StoreError::Contended { reason: message },
         "23505" => StoreError::Conflict { constraint: error.constraint().unwrap_or(&message).to_owned() },
-        "40001" | "40P01" | "42P07" | "42701" => StoreError::Contended { reason: message },
+        // A serialization failure, a deadlock, the same table or column made by two at once, a lock that was not released
+        // in time.
+        "40001" | "40P01" | "42P07" | "42701" | "55P03" => StoreError::Contended { reason: message },
         "25006" => StoreError::ReadOnly,
         "53100" => StoreError::DiskFull,
         "XX001" | "XX002" => StoreError::corrupt(message),
-        // A lock, a statement or an idle transaction took too long, or the wait was cancelled.
-        "55P03" | "57014" | "25P03" => StoreError::Unavailable { reason: message },
+        // A statement or an idle transaction took too long, or the wait was cancelled.
+        "57014" | "25P03" => StoreError::Unavailable { reason: message },
         // The connection, resources, the operator's doing, the system, its configuration, who we are.
         code if ["08", "53", "57", "58", "F0", "28", "3D"].iter().any(|class| code.starts_with(class)) => {
             StoreError::Unavailable { reason: message }

@@ -346,7 +346,9 @@ fn translate(error: sqlx::Error) -> StoreError {
                 (SHORT_READ, _) | (_, CORRUPT | NOT_A_DATABASE) => StoreError::corrupt(message),
                 (_, FULL) => StoreError::DiskFull,
                 (_, READ_ONLY) => StoreError::ReadOnly,
-                (_, BUSY | LOCKED | NO_MEMORY | IO | CANNOT_OPEN | PROTOCOL) => unavailable(message.to_owned()),
+                // Another process held the write lock for longer than the busy timeout.
+                (_, BUSY | LOCKED) => StoreError::Contended { reason: message.to_owned() },
+                (_, NO_MEMORY | IO | CANNOT_OPEN | PROTOCOL) => unavailable(message.to_owned()),
                 _ => StoreError::Refused { reason: message.to_owned(), source: Some(error.into()) },
             }
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use store::{
     Store, Version,
-    node::{Node, RegisteredNode},
+    node::{Acknowledgements, Node, RegisteredNode, Renewal},
 };
 
 use crate::support::{Backend, at, event, id, log, on_every_engine};
@@ -13,6 +13,7 @@ on_every_engine! {
     a_node_is_listed_with_what_it_has_taken_in
     an_acknowledgement_is_never_taken_back
     a_lease_is_renewed_up_to_what_must_be_taken_in
+    nodes_that_have_acknowledged_the_committed_version_are_counted
     a_renewal_shows_unless_it_leaves_no_mark
     a_node_that_was_given_up_for_dead_learns_of_it
     a_node_that_came_back_is_not_given_up
@@ -62,9 +63,23 @@ async fn an_acknowledgement_is_never_taken_back(database: impl Backend) {
 async fn a_lease_is_renewed_up_to_what_must_be_taken_in(database: impl Backend) {
     let store = database.open().await;
     store.register_node(&node(1), Version(0), at(1)).await.unwrap();
-    assert_eq!(store.renew_lease(node(1).id, at(1)).await.unwrap(), Some(Version(0)));
+    let shown = |version| Some(Renewal { version: Version(version), durable: Version(version) });
+    assert_eq!(store.renew_lease(node(1).id, at(1)).await.unwrap(), shown(0));
     log(&store, event(1)).await;
-    assert_eq!(store.renew_lease(node(1).id, at(2)).await.unwrap(), Some(Version(1)));
+    assert_eq!(store.renew_lease(node(1).id, at(2)).await.unwrap(), shown(1));
+}
+
+async fn nodes_that_have_acknowledged_the_committed_version_are_counted(database: impl Backend) {
+    let store = database.open().await;
+    let counted = |version, nodes, acknowledged| Acknowledgements { version: Version(version), nodes, acknowledged };
+    assert_eq!(store.count_acknowledgements().await.unwrap(), counted(0, 0, 0));
+    store.register_node(&node(1), Version(0), at(1)).await.unwrap();
+    store.register_node(&node(2), Version(0), at(1)).await.unwrap();
+    assert_eq!(store.count_acknowledgements().await.unwrap(), counted(0, 2, 2));
+    log(&store, event(1)).await;
+    assert_eq!(store.count_acknowledgements().await.unwrap(), counted(1, 2, 0));
+    store.acknowledge(node(2).id, Version(1)).await.unwrap();
+    assert_eq!(store.count_acknowledgements().await.unwrap(), counted(1, 2, 1));
 }
 
 async fn a_renewal_shows_unless_it_leaves_no_mark(database: impl Backend) {

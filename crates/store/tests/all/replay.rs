@@ -1,12 +1,13 @@
 //! The same signed write happens once, and is answered as the first time.
 
 use domain::Timestamp;
-use store::{Answer, ReplayKey, StoreError, Version, replay};
+use store::{Answer, ReplayKey, StoreError, StoredBody, Version, replay};
 
 use crate::support::{Backend, at, event, id, on_every_engine, tamper};
 
 on_every_engine! {
     an_answer_outlives_a_restart
+    a_body_that_the_release_before_stored_is_told_from_an_encrypted_one
     the_same_write_happens_once
     a_nonce_is_used_once_by_a_key
     writes_without_a_nonce_do_not_clash
@@ -20,7 +21,7 @@ fn answer(key: u8, nonce: Option<&str>, expires_at: Timestamp) -> Answer {
     Answer {
         replay: ReplayKey { key: [key; 32], api_key: id(1), nonce: nonce.map(str::to_owned), expires_at },
         status: 201,
-        body: format!("{{\"id\":{key}}}").into_bytes(),
+        body: StoredBody::Sealed(format!("{{\"id\":{key}}}").into_bytes()),
     }
 }
 
@@ -45,6 +46,15 @@ async fn an_answer_outlives_a_restart(database: impl Backend) {
     assert_eq!(replay::find_nonce(&mut connection, id(1), "nonce").await.unwrap(), Some([1; 32]));
     assert_eq!(replay::find_nonce(&mut connection, id(1), "Nonce").await.unwrap(), None);
     assert_eq!(replay::find_nonce(&mut connection, id(2), "nonce").await.unwrap(), None);
+}
+
+async fn a_body_that_the_release_before_stored_is_told_from_an_encrypted_one(database: impl Backend) {
+    let store = database.open().await;
+    let plain = Answer { body: StoredBody::Plain(b"{}".to_vec()), ..answer(1, None, at(300)) };
+    let sealed = Answer { body: StoredBody::Sealed(b"{}".to_vec()), ..answer(2, None, at(300)) };
+    commit(&store, 1, &plain).await.unwrap();
+    commit(&store, 2, &sealed).await.unwrap();
+    assert_eq!((find(&store, 1).await, find(&store, 2).await), (Some(plain), Some(sealed)));
 }
 
 async fn the_same_write_happens_once(database: impl Backend) {

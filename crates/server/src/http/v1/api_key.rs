@@ -19,10 +19,12 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(list_own, create_own))
         .routes(routes!(find_own, update_own, revoke_own))
+        .routes(routes!(list_cascade_of_own))
         .routes(routes!(disable_own))
         .routes(routes!(enable_own))
         .routes(routes!(list_of_service_account, create_of_service_account))
         .routes(routes!(find_of_service_account, update_of_service_account, revoke_of_service_account))
+        .routes(routes!(list_cascade_of_service_account))
         .routes(routes!(disable_of_service_account))
         .routes(routes!(enable_of_service_account))
 }
@@ -32,7 +34,8 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct RevokeQuery {
-    /// Whether to revoke the keys that this key made, too.
+    /// Whether to revoke the keys that this key registered, too, and those that these registered, as `GET …/cascade` lists
+    /// them.
     #[serde(default)]
     cascade: bool,
 }
@@ -138,6 +141,17 @@ async fn revoke_own(
     app.revoke_api_key(&caller, owner, key, query.cascade).await.map(|()| Done)
 }
 
+/// One's own: lists what a revocation with `cascade=true` revokes besides the key itself.
+#[utoipa::path(get, path = "/api/v1/me/keys/{key}/cascade", tag = "me",
+    params(("key" = String, Path)), responses((status = 200, body = api::Cascade)))]
+async fn list_cascade_of_own(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    OwnedKey(owner, key): OwnedKey,
+) -> Result<Json<api::Cascade>, AppError> {
+    app.list_cascade(&caller, owner, key).await.map(Json)
+}
+
 /// One's own: pauses a key.
 #[utoipa::path(post, path = "/api/v1/me/keys/{key}/disable", tag = "me",
     params(("key" = String, Path)), responses((status = 200, body = api::ApiKey)))]
@@ -220,6 +234,17 @@ async fn revoke_of_service_account(
     Query(query): Query<RevokeQuery>,
 ) -> Result<Done, AppError> {
     app.revoke_api_key(&caller, owner, key, query.cascade).await.map(|()| Done)
+}
+
+/// Of a service account: lists what a revocation with `cascade=true` revokes besides the key itself.
+#[utoipa::path(get, path = "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/cascade", tag = "service accounts",
+    params(("ws" = String, Path), ("sa" = String, Path), ("key" = String, Path)), responses((status = 200, body = api::Cascade)))]
+async fn list_cascade_of_service_account(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    OwnedKey(owner, key): OwnedKey,
+) -> Result<Json<api::Cascade>, AppError> {
+    app.list_cascade(&caller, owner, key).await.map(Json)
 }
 
 /// Of a service account: pauses a key.

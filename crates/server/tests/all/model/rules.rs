@@ -219,6 +219,11 @@ impl Model {
         require(!caller.bearer, FORBIDDEN)
     }
 
+    /// No service account gives anybody the role `admin`.
+    pub fn require_grant(caller: Caller, admin: bool) -> Verdict<()> {
+        require(!(admin && matches!(caller.who, Who::Account(_))), FORBIDDEN)
+    }
+
     fn is_operator(&self, caller: Caller) -> bool {
         matches!(caller.who, Who::User(user) if self.users[user].operator)
     }
@@ -294,6 +299,7 @@ impl Model {
 
     pub fn set_member(&mut self, caller: Caller, ws: usize, user: usize, admin: bool) -> Verdict<()> {
         self.require_signing_admin(caller, ws)?;
+        Self::require_grant(caller, admin)?;
         require(self.workspaces[ws].members.contains_key(&user), NOT_FOUND)?;
         if !admin {
             self.require_another_admin(ws, user)?;
@@ -311,16 +317,16 @@ impl Model {
         }
         require(self.workspaces[ws].members.contains_key(&user), NOT_FOUND)?;
         self.require_another_admin(ws, user)?;
-        self.hand_over(ws, Who::User(user), successor)?;
+        self.hand_over(caller, ws, Who::User(user), successor)?;
         self.workspaces[ws].members.remove(&user);
         Ok(())
     }
 
     /// Takes somebody out of all projects of a workspace; those they alone lead go to the successor.
-    fn hand_over(&mut self, ws: usize, leaving: Who, successor: Option<Who>) -> Verdict<()> {
+    fn hand_over(&mut self, caller: Caller, ws: usize, leaving: Who, successor: Option<Who>) -> Verdict<()> {
         let here = |project: &Project| project.workspace == ws && !project.deleted;
         if self.projects.iter().any(|project| here(project) && project.is_led_only_by(leaving)) {
-            let successor = self.require_successor(ws, leaving, successor)?;
+            let successor = self.require_successor(caller, ws, leaving, successor)?;
             for project in self.projects.iter_mut().filter(|p| here(p) && p.is_led_only_by(leaving)) {
                 project.members.insert(successor, ProjectRole::Admin);
             }
@@ -331,8 +337,9 @@ impl Model {
         Ok(())
     }
 
-    fn require_successor(&self, ws: usize, leaving: Who, successor: Option<Who>) -> Verdict<Who> {
+    fn require_successor(&self, caller: Caller, ws: usize, leaving: Who, successor: Option<Who>) -> Verdict<Who> {
         let successor = successor.ok_or(SUCCESSOR_REQUIRED)?;
+        Self::require_grant(caller, true)?;
         require(successor != leaving && self.is_admin(successor, ws).is_some(), INVALID)?;
         Ok(successor)
     }
@@ -341,6 +348,7 @@ impl Model {
 
     pub fn invite(&mut self, caller: Caller, ws: usize, email: &str, admin: bool) -> Verdict<()> {
         self.require_signing_admin(caller, ws)?;
+        Self::require_grant(caller, admin)?;
         let is_member = self.workspaces[ws].members.keys().any(|&user| self.users[user].email == email);
         require(!is_member, (409, "already_member"))?;
         // The newer invitation of an address counts.
@@ -382,6 +390,7 @@ impl Model {
         self.require_signing_admin(caller, ws)?;
         require(self.invitations[invitation].workspace == ws, NOT_FOUND)?;
         self.require_unclosed(invitation)?;
+        Self::require_grant(caller, self.invitations[invitation].admin)?;
         self.invitations[invitation].expires_at = self.now + INVITATION_LIFETIME;
         Ok(())
     }
@@ -440,9 +449,11 @@ impl Model {
         admin: Option<bool>,
         disabled: bool,
     ) -> Verdict<()> {
-        self.require_admin(caller, ws)?;
+        // The request says whether it is disabled, which no bearer token does.
+        self.require_signing_admin(caller, ws)?;
+        require(caller.who != Who::Account(account), FORBIDDEN)?;
+        Self::require_grant(caller, admin == Some(true))?;
         self.require_account(ws, account)?;
-        require(admin.is_none() || !caller.bearer, FORBIDDEN)?;
         let account = &mut self.accounts[account];
         account.admin = admin.unwrap_or(account.admin);
         account.disabled = disabled;
@@ -451,8 +462,9 @@ impl Model {
 
     pub fn delete_account(&mut self, caller: Caller, ws: usize, account: usize, successor: Option<Who>) -> Verdict<()> {
         self.require_signing_admin(caller, ws)?;
+        require(caller.who != Who::Account(account), FORBIDDEN)?;
         self.require_account(ws, account)?;
-        self.hand_over(ws, Who::Account(account), successor)?;
+        self.hand_over(caller, ws, Who::Account(account), successor)?;
         self.bury_account(account);
         Ok(())
     }

@@ -38,10 +38,11 @@ impl Model {
         let joins = caller.who == member && self.is_admin(member, ws) == Some(true);
         let least = if joins { ProjectRole::Viewer } else { ProjectRole::Admin };
         self.require_project(caller, ws, project, least)?;
-        require(!caller.bearer, FORBIDDEN)?;
+        Self::require_changes_another(caller, member)?;
+        Self::require_grant(caller, role == ProjectRole::Admin)?;
         require(self.is_admin(member, ws).is_some(), NOT_FOUND)?;
         if role != ProjectRole::Admin {
-            self.keep_an_admin(ws, project, member, successor)?;
+            self.keep_an_admin(caller, ws, project, member, successor)?;
         }
         self.projects[project].members.insert(member, role);
         Ok(())
@@ -56,16 +57,29 @@ impl Model {
     ) -> Verdict<()> {
         let least = if caller.who == member { ProjectRole::Viewer } else { ProjectRole::Admin };
         self.require_project(caller, ws, project, least)?;
-        require(!caller.bearer, FORBIDDEN)?;
+        Self::require_changes_another(caller, member)?;
         require(self.projects[project].members.contains_key(&member), NOT_FOUND)?;
-        self.keep_an_admin(ws, project, member, successor)?;
+        self.keep_an_admin(caller, ws, project, member, successor)?;
         self.projects[project].members.remove(&member);
         Ok(())
     }
 
-    fn keep_an_admin(&mut self, ws: usize, project: usize, leaving: Who, successor: Option<Who>) -> Verdict<()> {
+    /// By a signature, and never by a service account about itself.
+    fn require_changes_another(caller: Caller, member: Who) -> Verdict<()> {
+        let is_itself = matches!(caller.who, Who::Account(_)) && caller.who == member;
+        require(!caller.bearer && !is_itself, FORBIDDEN)
+    }
+
+    fn keep_an_admin(
+        &mut self,
+        caller: Caller,
+        ws: usize,
+        project: usize,
+        leaving: Who,
+        successor: Option<Who>,
+    ) -> Verdict<()> {
         if self.projects[project].is_led_only_by(leaving) {
-            let successor = self.require_successor(ws, leaving, successor)?;
+            let successor = self.require_successor(caller, ws, leaving, successor)?;
             self.projects[project].members.insert(successor, ProjectRole::Admin);
         }
         Ok(())
