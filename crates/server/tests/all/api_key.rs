@@ -304,3 +304,55 @@ async fn a_listed_key_tells_when_and_from_where_it_was_used() {
     assert_eq!(key["last_used_at"], end_in(&test, Duration::ZERO));
     assert_eq!(key["last_used_ip"], "192.0.2.7");
 }
+
+#[tokio::test]
+async fn a_revocation_takes_along_what_its_cascade_lists_across_owners_and_nothing_else() {
+    let test = TestApp::new().await;
+    let (ada, eve) = (test.user("ada", false).await, test.user("eve", false).await);
+    let (acme, other) = (test.workspace("acme", &ada).await, test.workspace("other", &eve).await);
+    test.raise_quotas(&acme, 9).await;
+    test.join(&other, &eve, &ada, "admin").await;
+    let (boss, bot) = (test.service_account(&acme, &ada, "boss").await, test.service_account(&acme, &ada, "bot").await);
+    let abroad = test.service_account(&other, &eve, "bot").await;
+    let account = |ws: &str, of: &Actor| format!("/api/v1/workspaces/{ws}/service-accounts/{}", of.id);
+    test.patch(&account(&acme, &boss), &json!({"role": "admin"})).by(&ada.key).send().await.expect(200);
+    let register_for = async |by: &Key, path: &str| {
+        let mut key = test.new_key();
+        let made = register(&test, by, path, &key).await.expect(201);
+        made["id"].as_str().expect("an id").clone_into(&mut key.id);
+        key
+    };
+    // Ada's key registers one more of hers, that one a key of the service account `boss`, which registers one of `bot`.
+    let root = register_for(&ada.key, "/api/v1/me/keys").await;
+    let of_boss = register_for(&root, &format!("{}/keys", account(&acme, &boss))).await;
+    let of_bot = register_for(&of_boss, &format!("{}/keys", account(&acme, &bot))).await;
+    let of_abroad = register_for(&root, &format!("{}/keys", account(&other, &abroad))).await;
+    // Where she is no admin any more, its keys are not hers to revoke.
+    let member = format!("/api/v1/workspaces/{other}/members/{}", ada.id);
+    test.patch(&member, &json!({"role": "member"})).by(&eve.key).send().await.expect(200);
+
+    let path = format!("/api/v1/me/keys/{}", root.id);
+    let listed = test.get(&format!("{path}/cascade")).by(&ada.key).send().await.expect(200);
+    let cascade: Vec<(&str, &str)> = listed["keys"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|key| (key["fingerprint"].as_str().expect("a text"), key["owner_email"].as_str().expect("a text")))
+        .collect();
+    let mut expected = vec![
+        (of_boss.fingerprint.as_str(), "boss@acme.sa.keyward.local"),
+        (of_bot.fingerprint.as_str(), "bot@acme.sa.keyward.local"),
+    ];
+    expected.sort_by_key(|(fingerprint, _)| cascade.iter().position(|(listed, _)| listed == fingerprint));
+    assert_eq!(cascade, expected, "{listed}");
+    assert_eq!(listed["keys"][0]["state"], "active");
+
+    test.delete(&format!("{path}?cascade=true")).by(&ada.key).send().await.expect(204);
+    for key in [&root, &of_boss, &of_bot] {
+        test.get("/api/v1/me").by(key).send().await.expect_problem(401, "unauthenticated");
+    }
+    test.get("/api/v1/me").by(&of_abroad).send().await.expect(200);
+    let left = test.get(&format!("{path}/cascade")).by(&ada.key).send().await.expect(200);
+    assert_eq!(left, json!({"keys": []}));
+    test.get(&format!("{path}/cascade")).by(&eve.key).send().await.expect_problem(404, "not_found");
+}

@@ -3,6 +3,10 @@
 use futures_util::future::join_all;
 use http_signature::Profile;
 use serde_json::{Value, json};
+use server::{
+    App,
+    app::{Caller, Parts},
+};
 
 use crate::{
     support::{Actor, TestApp, TestRequest},
@@ -178,5 +182,28 @@ async fn a_write_that_comes_again_is_judged_again() {
     let now = domain::Clock::now(test.clock.as_ref()).as_second();
     test.set_wall(now + 61).await;
     assert_refused_with(create.send().await, "stale");
+    assert_eq!(titles(&test, &admin, &workspace).await, ["Once"]);
+}
+
+#[tokio::test]
+async fn a_write_whose_stored_answer_the_new_installation_key_does_not_open_is_not_done_again() {
+    let (test, admin, workspace) = acme().await;
+    let create = test.post(&format!("{workspace}/projects"), &json!({"title": "Once"})).by(&admin.key);
+    let (target, headers, body) = (create.target.clone(), create.headers.clone(), create.body.clone());
+    create.send().await.expect(201);
+
+    test.app.close().await;
+    let settings = test.app.settings().clone();
+    let TestApp { directory, clock, random, .. } = test;
+    let parts = Parts { clock: clock.clone(), random: random.clone(), ..directory.parts(settings.clone()) };
+    let (path, caller) = (parts.installation_key.clone(), Caller::host());
+    let host = App::open_to_replace_key(parts).await.expect("opened");
+    host.replace_installation_key(&caller, &path).await.expect("replaced");
+    host.close().await;
+
+    let test = TestApp::open(directory, clock, random, |s| *s = settings).await;
+    let mut again = test.post(&target, &Value::Null);
+    (again.headers, again.body) = (headers, body);
+    again.send().await.expect_problem(409, "answer_unreadable");
     assert_eq!(titles(&test, &admin, &workspace).await, ["Once"]);
 }
