@@ -435,10 +435,8 @@ impl Revoke {
         // Also where it is revoked already: the answer comes when no server accepts it any more.
         ring.api.delete(&format!("{}{query}", ring.of(key.id))).await?;
         let what = format!("{} ({})", key.title, key.fingerprint);
-        output::line(match was_revoked {
-            true => format!("{what} is revoked already: no server accepts it any more"),
-            false => format!("revoked {what}: no server accepts it any more"),
-        })?;
+        let done = if was_revoked { format!("{what} is revoked already") } else { format!("revoked {what}") };
+        output::line(format!("{done}: no server accepts it any more"))?;
         if made.is_empty() {
             Ok(())
         } else if cascade {

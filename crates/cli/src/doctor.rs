@@ -137,7 +137,7 @@ impl Doctor {
             let latest = app.list_all_audit_events(host, &AuditFilter::default(), &latest).await?;
             Ok((findings, audit, latest.items.first().map(|event| event.at)))
         });
-        let (findings, audit, latest) = match looked.await {
+        let (findings, audit, latest) = match Box::pin(looked).await {
             Ok(looked) => looked,
             Err(failure) => {
                 return report.fail(

@@ -64,7 +64,8 @@ impl App {
         F: Future<Output = A>,
     {
         let done = store::retry(|| {
-            let attempt = operation();
+            // An operation is a large future, and a retry would hold it twice.
+            let attempt = Box::pin(operation());
             async move {
                 let answer = attempt.await;
                 if answer.is_contended() { Err(ContendedAttempt(answer)) } else { Ok(answer) }

@@ -42,7 +42,7 @@ pub(super) fn deserialize<T: DeserializeOwned>(fields: &Fields) -> Result<T, App
 #[derive(Clone, Copy)]
 struct Value<'a>(&'a str);
 
-impl<'de> IntoDeserializer<'de> for Value<'_> {
+impl IntoDeserializer<'_> for Value<'_> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {

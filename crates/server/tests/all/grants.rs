@@ -80,7 +80,7 @@ impl Acme {
 }
 
 #[track_caller]
-fn said(answer: crate::support::Answer, what: &str, why: &str) {
+fn said(answer: &crate::support::Answer, what: &str, why: &str) {
     let text = String::from_utf8_lossy(&answer.bytes).into_owned();
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (403, "forbidden"), "{what}: {text}");
     assert!(text.contains(why), "{what}: {text}");
@@ -174,7 +174,7 @@ async fn a_bearer_token_changes_no_key_role_membership_invitation_or_enabled_sta
     for (method, route, path, body) in writes {
         covered.insert(format!("{method} {route}"));
         let answer = test.request(method, &path, &body).bearer(&token).send().await;
-        said(answer, &format!("{method} {path} {body}"), "sign this request with the key itself");
+        said(&answer, &format!("{method} {path} {body}"), "sign this request with the key itself");
     }
     assert_eq!(acme.events().await, before, "nothing was done");
 
@@ -222,7 +222,7 @@ async fn a_service_account_changes_neither_itself_nor_its_own_keys() {
         ("DELETE", format!("{}/members/{}", Acme::add_project(test, &acme.path, boss).await, boss.id), none),
     ] {
         let answer = test.request(method, &path, &body).by(&boss.key).send().await;
-        said(answer, &format!("{method} {path} {body}"), "changes neither itself nor its own keys");
+        said(&answer, &format!("{method} {path} {body}"), "changes neither itself nor its own keys");
     }
     let made = |events: &Value| events["items"].as_array().expect("a list").len();
     assert_eq!(made(&acme.events().await), made(&before) + 1, "nothing but the project was made");
@@ -253,7 +253,7 @@ async fn a_service_account_gives_nobody_the_role_admin() {
         ("DELETE", format!("{}{successor}", acme.account(&acme.bot)), none.clone()),
     ] {
         let answer = test.request(method, &path, &body).by(&boss.key).send().await;
-        said(answer, &format!("{method} {path} {body}"), "gives nobody the role admin");
+        said(&answer, &format!("{method} {path} {body}"), "gives nobody the role admin");
     }
     assert_eq!(acme.events().await, before, "nothing was done");
 
