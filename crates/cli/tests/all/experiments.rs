@@ -46,3 +46,8 @@ fn a_backup_of_postgresql_comes_back_without_what_was_revoked_since() {
 fn reads_outlive_the_database_by_a_lease_and_all_comes_back() {
     passes("outage", &["--rounds", "1"]);
 }
+
+#[test]
+fn others_are_served_while_somebody_without_a_credential_attacks() {
+    passes("overload", &["--connections", "600", "--seconds", "1", "--any-time"]);
+}

@@ -130,8 +130,10 @@ async fn run_in_slot(
 async fn with_memory(connections: &Connections, connection: Option<Arc<Connection>>, response: Response) -> Response {
     let size = response.body().size_hint().upper().and_then(|size| usize::try_from(size).ok()).unwrap_or(MAX_BODY);
     match tokio::time::timeout(MEMORY_TIMEOUT, connections.reserve(connection, size)).await {
-        Ok(memory) => response.map(|body| Body::new(CountedBody { body, _memory: memory })),
-        Err(_) => AppError::Unavailable("too many answers wait for their clients".to_owned()).into_response(),
+        Ok(Some(memory)) => response.map(|body| Body::new(CountedBody { body, _memory: memory })),
+        Ok(None) | Err(_) => {
+            AppError::Unavailable("too many answers wait for their clients".to_owned()).into_response()
+        }
     }
 }
 

@@ -107,8 +107,8 @@ async fn wait_for_client<T>(
     slot.give_back();
     let unavailable = |what: &str| AppError::Unavailable(what.to_owned());
     let waited = match timeout_at(end, slot.reserve(bytes)).await {
-        Ok(_memory) => timeout_at(end, reading).await.map_err(|_| AppError::Timeout),
-        Err(_) => Err(unavailable("too many requests wait for their clients")),
+        Ok(Some(_memory)) => timeout_at(end, reading).await.map_err(|_| AppError::Timeout),
+        Ok(None) | Err(_) => Err(unavailable("too many requests wait for their clients")),
     };
     if slot.take() { waited } else { Err(unavailable("too many requests at a time")) }
 }

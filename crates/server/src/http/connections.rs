@@ -7,7 +7,9 @@
 //! where something has run out; requests touch counters only.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, HashMap},
+    convert::Infallible,
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -56,25 +58,46 @@ const MAX_REQUESTS: usize = 1024;
 /// Those of one client. Fewer than its connections, so that one of these always waits.
 const MAX_REQUESTS_PER_CLIENT: usize = 256;
 /// Memory of requests whose bodies are awaited, and of answers that HTTP/2 clients have not read, in KiB.
-const MEMORY_KIB: usize = 128 * 1024;
+const MEMORY_KIB: usize = 192 * 1024;
+/// That of one client.
+const MEMORY_KIB_PER_CLIENT: usize = 16 * 1024;
 /// What a request takes that waits, beside its body: its task and its headers.
 const REQUEST_KIB: usize = 16;
+/// Connections that were closed and have not ended yet; beyond, none is accepted until some have.
+const MAX_ENDING: usize = 256;
 /// A connection that waited for its client this long is closed where others need its memory.
-const SLOW: Duration = Duration::from_secs(1);
-/// How often somebody who waits for memory looks for a slow connection.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const SLOW_MICROS: u64 = 1_000_000;
+/// How often a slow connection is looked for where memory has run out.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 fn now_micros() -> u64 {
     u64::try_from(SystemClock.since_boot().as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Whoever is at the other end of connections.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Client {
+    network: IpAddr,
     /// Requests that are worked on.
     requests: AtomicUsize,
     /// Memory that waits for it, in KiB.
     memory: AtomicUsize,
+    /// When a slow connection of it was last looked for.
+    looked_at: AtomicU64,
+}
+
+impl Client {
+    fn new(network: IpAddr) -> Self {
+        let (requests, memory) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { network, requests, memory, looked_at: AtomicU64::new(0) }
+    }
+
+    /// Whether it is time to look for a slow connection of this client again.
+    fn is_to_look(&self) -> bool {
+        let (now, last) = (now_micros(), self.looked_at.load(Ordering::Relaxed));
+        Duration::from_micros(now.saturating_sub(last)) >= LOOK_EVERY
+            && self.looked_at.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
 }
 
 /// A connection, as far as its state decides whether it is closed.
@@ -131,23 +154,24 @@ impl Connection {
         self.is_closed.notified().await;
     }
 
-    /// How long it has waited for its client; none while a request is worked on.
-    fn waited(&self) -> Option<Duration> {
-        let since = self.waiting_since.load(Ordering::Relaxed);
-        (self.requests.load(Ordering::Relaxed) == 0).then(|| Duration::from_micros(now_micros().saturating_sub(since)))
+    /// Since when it waits for its client; none while a request is worked on.
+    fn waiting_since(&self) -> Option<u64> {
+        (self.requests.load(Ordering::Relaxed) == 0).then(|| self.waiting_since.load(Ordering::Relaxed))
     }
 
-    /// How long memory has waited for its client.
-    fn held(&self) -> Option<Duration> {
+    /// Since when memory waits for its client.
+    fn held_since(&self) -> Option<u64> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.since.first_key_value().map(|(_, since)| Duration::from_micros(now_micros().saturating_sub(*since)))
+        held.since.first_key_value().map(|(_, since)| *since)
     }
 
     /// What its timeouts ask for.
     pub(super) fn due(&self, limits: &ConnectionLimits) -> Due {
         let has_begun = self.has_begun.load(Ordering::Relaxed);
         let most = if has_begun { limits.idle_timeout } else { limits.header_timeout };
-        let waited = self.waited().max(self.held()).unwrap_or_default();
+        let since = self.waiting_since().into_iter().chain(self.held_since()).min();
+        let waited = since.map_or(0, |since| now_micros().saturating_sub(since));
+        let waited = Duration::from_micros(waited);
         if waited < most {
             Due::In(most.saturating_sub(waited).max(Duration::from_millis(1)))
         } else if has_begun {
@@ -204,17 +228,17 @@ struct Open {
     total: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct OpenClient {
     client: Arc<Client>,
     connections: Vec<Arc<Connection>>,
 }
 
 impl OpenClient {
-    /// The connection for which `waited` is longest.
-    fn longest(&self, waited: impl Fn(&Connection) -> Option<Duration>) -> Option<(Duration, usize)> {
+    /// The connection that waits longest, by this measure: since when, and where it is.
+    fn longest(&self, since: impl Fn(&Connection) -> Option<u64>) -> Option<(u64, usize)> {
         let waiting = self.connections.iter().enumerate();
-        waiting.filter_map(|(at, connection)| Some((waited(connection)?, at))).max()
+        waiting.filter_map(|(at, connection)| Some((since(connection)?, at))).min()
     }
 }
 
@@ -225,6 +249,9 @@ pub(super) struct Connections {
     open: Mutex<Open>,
     requests: AtomicUsize,
     memory: Arc<Semaphore>,
+    looking: tokio::sync::Mutex<()>,
+    /// One for each connection of a client, until it has really ended.
+    alive: Arc<Semaphore>,
 }
 
 impl Default for Connections {
@@ -239,6 +266,7 @@ pub(super) struct Place {
     connections: Arc<Connections>,
     network: Option<IpAddr>,
     pub(super) connection: Arc<Connection>,
+    _alive: Option<OwnedSemaphorePermit>,
 }
 
 impl Drop for Place {
@@ -274,20 +302,30 @@ impl Open {
     /// Closes the connection that waited longest, of the client with most connections.
     fn close_longest_waiting(&mut self) -> bool {
         let of_client = |(network, client): (&IpAddr, &OpenClient)| {
-            let (waited, at) = client.longest(Connection::waited)?;
-            Some((client.connections.len(), waited, *network, at))
+            let (since, at) = client.longest(Connection::waiting_since)?;
+            Some((client.connections.len(), Reverse(since), *network, at))
         };
         let longest = self.clients.iter().filter_map(of_client).max();
         longest.map(|(_, _, network, at)| self.close(network, at)).is_some()
     }
 
-    /// Closes the connection on which memory waited longest, of the client for which most memory waits.
+    /// Closes the slow connection on which memory waited longest, of the client for which most memory waits.
     fn close_slow(&mut self) {
+        let slow = now_micros().saturating_sub(SLOW_MICROS);
         let of_client = |(network, open): (&IpAddr, &OpenClient)| {
-            let (waited, at) = open.longest(Connection::held).filter(|(waited, _)| *waited >= SLOW)?;
-            Some((open.client.memory.load(Ordering::Relaxed), waited, *network, at))
+            let (since, at) = open.longest(Connection::held_since).filter(|(since, _)| *since <= slow)?;
+            Some((open.client.memory.load(Ordering::Relaxed), Reverse(since), *network, at))
         };
         if let Some((_, _, network, at)) = self.clients.iter().filter_map(of_client).max() {
+            self.close(network, at);
+        }
+    }
+
+    /// Closes the slow connection of a client on which memory waited longest.
+    fn close_slow_of(&mut self, network: IpAddr) {
+        let slow = now_micros().saturating_sub(SLOW_MICROS);
+        let longest = self.clients.get(&network).and_then(|open| open.longest(Connection::held_since));
+        if let Some((_, at)) = longest.filter(|(since, _)| *since <= slow) {
             self.close(network, at);
         }
     }
@@ -300,6 +338,8 @@ impl Connections {
             open: Mutex::default(),
             requests: AtomicUsize::new(0),
             memory: Arc::new(Semaphore::new(MEMORY_KIB)),
+            looking: tokio::sync::Mutex::default(),
+            alive: Arc::new(Semaphore::new(limits.connections + MAX_ENDING)),
         }
     }
 
@@ -313,17 +353,18 @@ impl Connections {
 
     /// A place for a connection from this address: a trusted proxy's, or a client's, which may cost another connection its
     /// place. None where no connection waits for its client, so that none can be closed.
-    pub(super) fn place(self: &Arc<Self>, address: IpAddr, is_trusted: bool) -> Option<Place> {
+    pub(super) async fn place(self: &Arc<Self>, address: IpAddr, is_trusted: bool) -> Option<Place> {
         if is_trusted {
             let connection = Arc::new(Connection::new(None));
-            return Some(Place { connections: Arc::clone(self), network: None, connection });
+            return Some(Place { connections: Arc::clone(self), network: None, connection, _alive: None });
         }
+        let alive = Arc::clone(&self.alive).acquire_owned().await.ok()?;
         let network = network_of(address);
         let mut open = self.open();
         let of_client = open.clients.get(&network);
         let own = of_client.map_or(0, |client| client.connections.len());
         let has_room = if own >= self.limits.connections_per_client {
-            let longest = of_client.and_then(|client| client.longest(Connection::waited));
+            let longest = of_client.and_then(|client| client.longest(Connection::waiting_since));
             longest.map(|(_, at)| open.close(network, at)).is_some()
         } else {
             open.total < self.limits.connections || open.close_longest_waiting()
@@ -331,11 +372,14 @@ impl Connections {
         if !has_room {
             return None;
         }
-        let of_client = open.clients.entry(network).or_default();
+        let of_client = open
+            .clients
+            .entry(network)
+            .or_insert_with(|| OpenClient { client: Arc::new(Client::new(network)), connections: Vec::new() });
         let connection = Arc::new(Connection::new(Some(Arc::clone(&of_client.client))));
         of_client.connections.push(Arc::clone(&connection));
         open.total += 1;
-        Some(Place { connections: Arc::clone(self), network: Some(network), connection })
+        Some(Place { connections: Arc::clone(self), network: Some(network), connection, _alive: Some(alive) })
     }
 
     /// Closes the connection that waited longest for its client, because the system has run out of something.
@@ -349,21 +393,36 @@ impl Connections {
         slot.take().then_some(slot)
     }
 
-    /// Memory for `bytes` that wait for the client of a connection. Where there is none, it waits until some comes free,
-    /// and slow connections are closed.
-    pub(super) async fn reserve(&self, connection: Option<Arc<Connection>>, bytes: usize) -> Memory {
+    /// Memory for `bytes` that wait for the client of a connection; none where the client has its share already. Where
+    /// nothing is left for anybody, it waits until some comes free, and slow connections are closed meanwhile.
+    pub(super) async fn reserve(&self, connection: Option<Arc<Connection>>, bytes: usize) -> Option<Memory> {
         let kib = REQUEST_KIB + bytes.div_ceil(1024);
-        let acquiring = Arc::clone(&self.memory).acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX));
-        let mut acquiring = std::pin::pin!(acquiring);
-        let permit = loop {
-            match tokio::time::timeout(LOOK_EVERY, acquiring.as_mut()).await {
-                // It fails only where the semaphore is closed, which nobody does.
-                Ok(permit) => break permit.ok(),
-                Err(_) => self.open().close_slow(),
+        if let Some(client) = connection.as_ref().and_then(|connection| connection.client.as_ref())
+            && client.memory.load(Ordering::Relaxed) + kib > MEMORY_KIB_PER_CLIENT
+        {
+            if client.is_to_look() {
+                self.open().close_slow_of(client.network);
             }
+            return None;
+        }
+        let acquiring = Arc::clone(&self.memory).acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX));
+        let permit = tokio::select! {
+            biased;
+            // It fails only where the semaphore is closed, which nobody does.
+            permit = acquiring => permit.ok()?,
+            never = self.close_slow_ones() => match never {},
         };
         let entry = connection.as_ref().map_or(0, |connection| connection.hold(kib));
-        Memory { connection, entry, kib, _permit: permit }
+        Some(Memory { connection, entry, kib, _permit: permit })
+    }
+
+    /// Closes one slow connection after the other. Of all who wait for memory, one does.
+    async fn close_slow_ones(&self) -> Infallible {
+        let _looking = self.looking.lock().await;
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            self.open().close_slow();
+        }
     }
 }
 
@@ -402,8 +461,8 @@ impl Slot {
         }
     }
 
-    /// Memory for `bytes` that wait for the client.
-    pub(super) async fn reserve(&self, bytes: usize) -> Memory {
+    /// Memory for `bytes` that wait for the client; none where it has its share already.
+    pub(super) async fn reserve(&self, bytes: usize) -> Option<Memory> {
         self.connections.reserve(self.connection.clone(), bytes).await
     }
 }
@@ -420,7 +479,7 @@ pub(super) struct Memory {
     connection: Option<Arc<Connection>>,
     entry: u64,
     kib: usize,
-    _permit: Option<OwnedSemaphorePermit>,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Drop for Memory {
@@ -443,6 +502,12 @@ mod tests {
         }))
     }
 
+    /// A place of a client, or of a trusted proxy; there is always room for another one to end.
+    fn place(connections: &Arc<Connections>, address: IpAddr, is_trusted: bool) -> Option<Place> {
+        use futures_util::FutureExt as _;
+        connections.place(address, is_trusted).now_or_never().expect("it need not wait")
+    }
+
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
@@ -461,13 +526,13 @@ mod tests {
     fn at_its_cap_a_client_loses_the_connection_that_waited_longest() {
         let connections = connections(100, 3);
         let client = address("192.0.2.1");
-        let other = connections.place(address("192.0.2.2"), false).unwrap();
+        let other = place(&connections, address("192.0.2.2"), false).unwrap();
         wait(&other, 5000);
-        let places: Vec<Place> = (0..3).map(|_| connections.place(client, false).unwrap()).collect();
+        let places: Vec<Place> = (0..3).map(|_| place(&connections, client, false).unwrap()).collect();
         for (place, millis) in places.iter().zip([100, 300, 200]) {
             wait(place, millis);
         }
-        let _fourth = connections.place(client, false).unwrap();
+        let _fourth = place(&connections, client, false).unwrap();
         assert_eq!(places.iter().map(is_closed).collect::<Vec<_>>(), [false, true, false]);
         assert!(!is_closed(&other), "another client has lost nothing");
     }
@@ -476,27 +541,27 @@ mod tests {
     fn a_connection_whose_request_is_worked_on_is_not_closed() {
         let connections = connections(100, 2);
         let client = address("192.0.2.1");
-        let (one, two) = (connections.place(client, false).unwrap(), connections.place(client, false).unwrap());
+        let (one, two) = (place(&connections, client, false).unwrap(), place(&connections, client, false).unwrap());
         let slot = |place: &Place| connections.begin_request(Some(Arc::clone(&place.connection))).unwrap();
         let of_one = slot(&one);
         wait(&one, 5000);
-        let three = connections.place(client, false).unwrap();
+        let three = place(&connections, client, false).unwrap();
         assert!(!is_closed(&one) && is_closed(&two));
         let _of_three = slot(&three);
-        assert!(connections.place(client, false).is_none(), "neither waits for its client");
+        assert!(place(&connections, client, false).is_none(), "neither waits for its client");
         drop(of_one);
-        assert!(connections.place(client, false).is_some());
+        assert!(place(&connections, client, false).is_some());
         assert!(is_closed(&one));
     }
 
     #[test]
     fn where_all_clients_have_too_many_the_one_with_most_loses_one() {
         let connections = connections(5, 4);
-        let quiet = connections.place(address("192.0.2.1"), false).unwrap();
+        let quiet = place(&connections, address("192.0.2.1"), false).unwrap();
         wait(&quiet, 50_000);
-        let many: Vec<Place> = (0..4).map(|_| connections.place(address("2001:db8::1"), false).unwrap()).collect();
+        let many: Vec<Place> = (0..4).map(|_| place(&connections, address("2001:db8::1"), false).unwrap()).collect();
         wait(&many[2], 100);
-        let _newcomer = connections.place(address("192.0.2.3"), false).unwrap();
+        let _newcomer = place(&connections, address("192.0.2.3"), false).unwrap();
         assert!(!is_closed(&quiet));
         assert_eq!(many.iter().map(is_closed).collect::<Vec<_>>(), [false, false, true, false]);
     }
@@ -504,10 +569,10 @@ mod tests {
     #[test]
     fn an_ipv6_network_is_one_client_and_a_trusted_proxy_has_no_cap() {
         let connections = connections(3, 1);
-        let one = connections.place(address("2001:db8::1"), false).unwrap();
-        let _two = connections.place(address("2001:db8::2"), false).unwrap();
+        let one = place(&connections, address("2001:db8::1"), false).unwrap();
+        let _two = place(&connections, address("2001:db8::2"), false).unwrap();
         assert!(is_closed(&one));
-        let proxied: Vec<Place> = (0..100).map(|_| connections.place(address("10.0.0.1"), true).unwrap()).collect();
+        let proxied: Vec<Place> = (0..100).map(|_| place(&connections, address("10.0.0.1"), true).unwrap()).collect();
         assert!(!proxied.iter().any(is_closed));
     }
 
@@ -515,8 +580,8 @@ mod tests {
     fn places_come_free_when_connections_end() {
         let connections = connections(2, 1);
         for _ in 0..10 {
-            let one = connections.place(address("192.0.2.1"), false).unwrap();
-            let two = connections.place(address("192.0.2.2"), false).unwrap();
+            let one = place(&connections, address("192.0.2.1"), false).unwrap();
+            let two = place(&connections, address("192.0.2.2"), false).unwrap();
             assert!(!is_closed(&one) && !is_closed(&two));
         }
         assert!(connections.open().clients.is_empty());
@@ -526,8 +591,8 @@ mod tests {
     #[test]
     fn a_client_has_fewer_slots_than_there_are_and_gets_them_back() {
         let connections = connections(100, 100);
-        let place = |text: &str| connections.place(address(text), false).unwrap();
-        let (greedy, modest) = (place("192.0.2.1"), place("192.0.2.2"));
+        let (greedy, modest) = (address("192.0.2.1"), address("192.0.2.2"));
+        let [greedy, modest] = [greedy, modest].map(|client| place(&connections, client, false).unwrap());
         let begin = |place: &Place| connections.begin_request(Some(Arc::clone(&place.connection)));
         let slots: Vec<Slot> = std::iter::from_fn(|| begin(&greedy)).collect();
         assert_eq!(slots.len(), MAX_REQUESTS_PER_CLIENT);
@@ -540,28 +605,59 @@ mod tests {
         assert_eq!(connections.requests.load(Ordering::Relaxed), 0);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn where_memory_runs_out_the_connection_on_which_it_waited_longest_is_closed() {
+    #[tokio::test]
+    async fn a_client_has_a_share_of_memory_and_loses_a_slow_connection_where_it_wants_more() {
         let connections = connections(100, 100);
-        let (slow, other) = (address("192.0.2.1"), address("192.0.2.2"));
-        let slow: Vec<Place> = (0..2).map(|_| connections.place(slow, false).unwrap()).collect();
-        let other = connections.place(other, false).unwrap();
-        let of_other = connections.reserve(Some(Arc::clone(&other.connection)), 0).await;
-        let half = MEMORY_KIB * 1024 / 2 - 32 * 1024;
+        let [greedy, modest] = [address("192.0.2.1"), address("192.0.2.2")];
+        let greedy: Vec<Place> = (0..2).map(|_| place(&connections, greedy, false).unwrap()).collect();
+        let modest = place(&connections, modest, false).unwrap();
+        let half = (MEMORY_KIB_PER_CLIENT / 2 - REQUEST_KIB) * 1024;
+        let reserve = |place: &Place| connections.reserve(Some(Arc::clone(&place.connection)), half);
+        let held = [reserve(&greedy[0]).await.unwrap(), reserve(&greedy[1]).await.unwrap()];
+        assert!(reserve(&greedy[0]).await.is_none());
+        assert!(!greedy.iter().any(is_closed), "none is slow yet");
+        let _other = reserve(&modest).await.unwrap();
+
+        greedy[1].connection.held.lock().unwrap().since.values_mut().for_each(|since| *since -= SLOW_MICROS);
+        greedy[0].connection.client.as_ref().unwrap().looked_at.store(0, Ordering::Relaxed);
+        assert!(reserve(&greedy[0]).await.is_none());
+        assert_eq!(greedy.iter().map(is_closed).collect::<Vec<_>>(), [false, true]);
+        drop(held);
+        assert!(reserve(&greedy[0]).await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_memory_runs_out_for_all_the_slowest_connection_of_who_has_most_is_closed() {
+        let connections = connections(100, 100);
+        let share = (MEMORY_KIB_PER_CLIENT - REQUEST_KIB) * 1024;
         let mut held = Vec::new();
-        for place in &slow {
-            held.push(Some(connections.reserve(Some(Arc::clone(&place.connection)), half).await));
+        for client in 0..MEMORY_KIB / MEMORY_KIB_PER_CLIENT {
+            let client = IpAddr::from([192, 0, 2, u8::try_from(client).unwrap()]);
+            let place = place(&connections, client, false).unwrap();
+            let memory = connections.reserve(Some(Arc::clone(&place.connection)), share).await.unwrap();
+            held.push((place, Some(memory)));
         }
-        for (place, millis) in slow.iter().zip([1500, 2500]).chain([(&other, 9000)]) {
-            place.connection.held.lock().unwrap().since.values_mut().for_each(|since| *since -= millis * 1000);
-        }
-        let reserve = connections.reserve(Some(Arc::clone(&other.connection)), half);
+        held[3].0.connection.held.lock().unwrap().since.values_mut().for_each(|since| *since -= 2 * SLOW_MICROS);
+        let other = place(&connections, address("198.51.100.1"), false).unwrap();
+        let reserve = connections.reserve(Some(Arc::clone(&other.connection)), 1000);
         let close = async {
-            slow[1].connection.closed().await;
-            held[1] = None;
+            held[3].0.connection.closed().await;
+            held[3].1 = None;
         };
-        let (_memory, ()) = tokio::join!(reserve, close);
-        assert!(!is_closed(&slow[0]) && !is_closed(&other));
-        drop(of_other);
+        let (memory, ()) = tokio::join!(reserve, close);
+        assert!(memory.is_some());
+        assert!(!held.iter().any(|(place, _)| is_closed(place)), "no other");
+    }
+
+    #[tokio::test]
+    async fn none_is_accepted_while_too_many_that_were_closed_have_not_ended() {
+        use futures_util::FutureExt as _;
+        let connections = connections(1, 1);
+        let mut places: Vec<Place> =
+            (0..=MAX_ENDING).map(|_| place(&connections, address("192.0.2.1"), false).unwrap()).collect();
+        assert!(connections.place(address("192.0.2.1"), false).now_or_never().is_none());
+        assert!(place(&connections, address("10.0.0.1"), true).is_some(), "a trusted proxy does not wait");
+        places.pop();
+        assert!(connections.place(address("192.0.2.1"), false).now_or_never().is_some());
     }
 }

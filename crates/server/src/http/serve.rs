@@ -40,11 +40,13 @@ const BACKLOG: i32 = 4096;
 /// How long accepting rests after the system refused.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// Streams of one HTTP/2 connection at a time.
-const MAX_STREAMS: u32 = 32;
+const MAX_STREAMS: u32 = 16;
 /// Those of a trusted proxy, which speaks for many.
 const MAX_STREAMS_OF_PROXY: u32 = 128;
 /// Bytes that an HTTP/2 client may send of a body, and on a connection, before they are read.
 const RECEIVE_WINDOW: u32 = 64 * 1024;
+/// Bytes of answers that the system buffers for a connection: a client that does not read costs no more.
+const SOCKET_SEND_BUFFER: usize = 256 * 1024;
 /// Bytes of answers that are buffered for an HTTP/2 stream.
 const SEND_BUFFER: usize = 64 * 1024;
 
@@ -195,7 +197,10 @@ enum Phase {
 
 fn listen(listener: std::net::TcpListener) -> io::Result<TcpListener> {
     listener.set_nonblocking(true)?;
-    socket2::SockRef::from(&listener).listen(BACKLOG)?;
+    let socket = socket2::SockRef::from(&listener);
+    // Connections have what their listener has.
+    socket.set_send_buffer_size(SOCKET_SEND_BUFFER)?;
+    socket.listen(BACKLOG)?;
     TcpListener::from_std(listener)
 }
 
@@ -245,7 +250,7 @@ impl Front {
             };
             let address = peer.ip().to_canonical();
             let is_trusted = self.app.settings().is_trusted_proxy(address);
-            let Some(place) = self.connections.place(address, is_trusted) else { continue };
+            let Some(place) = self.connections.place(address, is_trusted).await else { continue };
             let (front, phases, alive) = (Arc::clone(&self), phases.clone(), alive.clone());
             tokio::spawn(async move {
                 tokio::select! {
