@@ -649,8 +649,8 @@ mod tests {
         assert!(!held.iter().any(|(place, _)| is_closed(place)), "no other");
     }
 
-    #[tokio::test]
-    async fn none_is_accepted_while_too_many_that_were_closed_have_not_ended() {
+    #[test]
+    fn none_is_accepted_while_too_many_that_were_closed_have_not_ended() {
         use futures_util::FutureExt as _;
         let connections = connections(1, 1);
         let mut places: Vec<Place> =
