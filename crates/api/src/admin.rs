@@ -81,6 +81,9 @@ pub struct UpdateUser {
     /// Whether to refuse all their credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled: Option<bool>,
+    /// With `"disabled": true`: whether to revoke the keys that they registered for service accounts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub revoke_keys: bool,
 }
 
 /// A server of the installation.

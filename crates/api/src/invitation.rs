@@ -41,16 +41,18 @@ pub enum InvitationState {
     Expired,
 }
 
-/// An invitation with its token, which is told this once.
+/// An invitation that was written. Where it was mailed, only its address has the link; else its token is told this once.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct IssuedInvitation {
     /// The invitation.
     #[serde(flatten)]
     pub invitation: Invitation,
-    /// What accepts it; good once.
-    pub token: String,
-    /// The page that accepts it.
-    pub url: String,
+    /// What accepts it; good once. Absent where the link was mailed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// The page that accepts it. Absent where the link was mailed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     /// Whether it went out by mail.
     #[serde(default)]
     pub mail: MailState,
@@ -63,11 +65,11 @@ pub enum MailState {
     /// No mail server is set: pass the link on.
     #[default]
     NotConfigured,
-    /// The mail server took it.
+    /// The mail server took it: whoever has the address has the link.
     Sent,
     /// The mail server did not take it: pass the link on, or send it again.
     Failed,
-    /// This is the answer to the same request again, which does not know.
+    /// This is the answer to the same request again, which does not know: if it does not arrive, send it again.
     Unknown,
 }
 

@@ -9,6 +9,7 @@ mod me;
 mod member;
 mod problem;
 mod project;
+mod removal;
 mod service_account;
 mod workspace;
 
@@ -23,6 +24,7 @@ pub use me::{CredentialKey, Me, MyWorkspace, Principal, PrincipalKind};
 pub use member::{Member, UpdateMember};
 pub use problem::{FieldError, Problem, codes};
 pub use project::{CreateProject, Project, ProjectMember, SetProjectMember, UpdateProject};
+pub use removal::{LedProject, MemberRemoval, RegisteredKey, UserRemoval, WorkspaceOfUser};
 pub use service_account::{CreateServiceAccount, KeyCount, ServiceAccount, UpdateServiceAccount};
 pub use workspace::{CreateWorkspace, UpdateWorkspace, Workspace, WorkspaceCreated};
 

@@ -35,4 +35,7 @@ pub struct UpdateMember {
     /// `admin` or `member`.
     #[schema(value_type = String)]
     pub role: Role,
+    /// With the role `member`: whether to revoke the keys that they registered for service accounts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub revoke_keys: bool,
 }

@@ -15,6 +15,7 @@ use crate::{
     installation_key, node,
     output::{self, shell_word},
     recovery,
+    workspace::tell_first_admin,
 };
 
 /// Users, workspaces, keys and quotas, on the machine that holds the data
@@ -264,12 +265,7 @@ impl CreateWorkspace {
         output::line(format!("created workspace {} ({})", workspace.slug, workspace.id))?;
         match &created.invitation {
             None => output::line(format!("admin: {}", self.admin))?,
-            Some(invitation) => output::line(format!(
-                "{} is no user yet; this link makes them one, and admin of the workspace, once, until {}:\n{}",
-                self.admin,
-                output::exact(invitation.invitation.expires_at),
-                invitation.url
-            ))?,
+            Some(invitation) => tell_first_admin(invitation)?,
         }
         output::line(format!(
             "next: keyward admin create-service-account{} --workspace {} --name NAME",
@@ -378,8 +374,9 @@ impl List {
     }
 
     async fn workspaces(self) -> Outcome {
-        let workspaces = on_host(&self.common.installation, Missing::Refuse, async |app, host| {
-            all_pages(async |paging| Ok(app.list_all_workspaces(host, &paging).await?)).await
+        let (workspaces, without_admin) = on_host(&self.common.installation, Missing::Refuse, async |app, host| {
+            let all = all_pages(async |paging| Ok(app.list_all_workspaces(host, &paging).await?)).await?;
+            Ok((all, app.list_workspaces_without_admin(host).await?))
         })
         .await?;
         if self.common.json {
@@ -396,11 +393,12 @@ impl List {
                     quotas.service_accounts.to_string(),
                     quotas.keys_per_service_account.to_string(),
                     quotas.keys_per_user.to_string(),
+                    if without_admin.contains(&workspace.id) { "none enabled" } else { "yes" }.to_owned(),
                     workspace.id.to_string(),
                 ]
             })
             .collect();
-        output::table(["SLUG", "NAME", "SERVICE ACCOUNTS", "KEYS EACH", "KEYS A USER", "ID"], &rows)
+        output::table(["SLUG", "NAME", "SERVICE ACCOUNTS", "KEYS EACH", "KEYS A USER", "ADMIN", "ID"], &rows)
     }
 }
 

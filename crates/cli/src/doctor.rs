@@ -135,9 +135,10 @@ impl Doctor {
             let audit = show_progress("verifying the audit log", app.verify_audit_log(host, None, None)).await?;
             let latest = Paging { after: None, limit: Some(1) };
             let latest = app.list_all_audit_events(host, &AuditFilter::default(), &latest).await?;
-            Ok((findings, audit, latest.items.first().map(|event| event.at)))
+            let without_admin = app.list_workspaces_without_admin(host).await?.len();
+            Ok((findings, audit, latest.items.first().map(|event| event.at), without_admin))
         });
-        let (findings, audit, latest) = match Box::pin(looked).await {
+        let (findings, audit, latest, without_admin) = match Box::pin(looked).await {
             Ok(looked) => looked,
             Err(failure) => {
                 return report.fail(
@@ -161,6 +162,14 @@ impl Doctor {
                 "audit log",
                 finding.to_string(),
                 "`keyward audit verify` lists all findings; keep the database as it is, and compare it with a backup",
+            ),
+        }
+        match without_admin {
+            0 => report.ok("admins", "every workspace has one who is enabled"),
+            count => report.warn(
+                "admins",
+                format!("workspaces without an admin who is enabled: {count}"),
+                "`keyward admin list-workspaces` tells which; enable one, or name a first admin on the operator's pages",
             ),
         }
         let now = SystemClock.now();

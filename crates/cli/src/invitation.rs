@@ -4,7 +4,7 @@ use std::io::Read as _;
 
 use api::{
     AcceptInvitation, AcceptedInvitation, CreateInvitations, Invitation, InvitationState, IssuedInvitation,
-    IssuedInvitations,
+    IssuedInvitations, MailState,
 };
 use domain::role::Role;
 
@@ -48,7 +48,8 @@ pub(crate) struct List {
 
 /// Invite people, all with one role, for admins of the workspace
 ///
-/// Each link is printed once, and is yours to pass on; a server that has `[smtp]` set sends it by mail, too.
+/// A server that has `[smtp]` set sends the links by mail, which prove the addresses. Else each link is printed once, and is
+/// yours to pass on.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -71,7 +72,7 @@ pub(crate) struct Create {
     connection: ConnectionArguments,
 }
 
-/// Give an invitation a new link and a new end; the link before is dead
+/// Give an invitation a new link and a new end; the link before opens nothing
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -238,10 +239,18 @@ impl Which {
 }
 
 fn tell_issued(issued: &IssuedInvitation) -> Outcome {
-    let invitation = &issued.invitation;
-    let end = output::full_moment(invitation.expires_at);
-    output::line(format!("{} joins as {} by this link, once, until {end}:", invitation.email, invitation.role))?;
-    output::line(format!("  {}", issued.url))
+    let Invitation { email, role, expires_at, .. } = &issued.invitation;
+    let end = output::full_moment(*expires_at);
+    match (&issued.url, issued.mail) {
+        (Some(url), _) => output::line(format!("{email} joins as {role} by this link, once, until {end}:\n  {url}")),
+        (None, MailState::Failed) => output::line(format!(
+            "{email} is invited as {role}, but the mail was not sent: keyward invitations resend {email}"
+        )),
+        (None, MailState::Unknown) => output::line(format!(
+            "{email} is invited as {role}; if no mail arrives: keyward invitations resend {email}"
+        )),
+        (None, _) => output::line(format!("{email} is invited by mail, and joins as {role} by its link, until {end}")),
+    }
 }
 
 fn state(invitation: &Invitation) -> &'static str {

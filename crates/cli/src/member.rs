@@ -1,6 +1,6 @@
 //! `keyward members`, and how every command finds the user or service account that is meant.
 
-use api::{Member, ServiceAccount, UpdateMember, codes};
+use api::{Member, MemberRemoval, ServiceAccount, UpdateMember, codes};
 use domain::{PrincipalId, role::Role};
 
 use crate::{
@@ -54,6 +54,11 @@ pub(crate) struct SetRole {
     member: String,
     /// `member` or `admin`
     role: Role,
+    /// With `member`: also revoke the keys that they registered for service accounts
+    #[arg(long)]
+    revoke_keys: bool,
+    #[command(flatten)]
+    confirm: ConfirmArguments,
     #[command(flatten)]
     workspace: WorkspaceArguments,
     /// Print the JSON of the API
@@ -79,6 +84,9 @@ pub(crate) struct Remove {
     /// Who takes over the projects that they alone lead: an email, an address or an id
     #[arg(long, value_name = "EMAIL|ADDRESS|ID")]
     successor: Option<String>,
+    /// Also revoke the keys that they registered for service accounts
+    #[arg(long)]
+    revoke_keys: bool,
     #[command(flatten)]
     confirm: ConfirmArguments,
     #[command(flatten)]
@@ -111,6 +119,7 @@ impl List {
             .map(|member| {
                 [
                     member.email.clone(),
+                    if member.email_verified { "yes" } else { "no" }.to_owned(),
                     member.name.clone(),
                     member.role.to_string(),
                     output::moment(member.joined_at),
@@ -118,7 +127,7 @@ impl List {
                 ]
             })
             .collect();
-        output::table(["EMAIL", "NAME", "ROLE", "JOINED", "ID"], &rows)
+        output::table(["EMAIL", "VERIFIED", "NAME", "ROLE", "JOINED", "ID"], &rows)
     }
 }
 
@@ -128,7 +137,15 @@ impl SetRole {
         let place = self.workspace.find(&api).await?;
         let member = find_member(&api, &place, &self.member).await?;
         let path = place.path(&format!("/members/{}", member.id));
-        let member: Member = api.patch(&path, &UpdateMember { role: self.role }).await?;
+        if self.role == Role::Member && member.role == Role::Admin {
+            let removal: MemberRemoval = api.get(&format!("{path}/removal")).await?;
+            let told = tell_removal(&removal, self.revoke_keys);
+            if !told.is_empty() {
+                self.confirm.confirm(&format!("{told}Make {} a member of {}?", member.email, place.name))?;
+            }
+        }
+        let update = UpdateMember { role: self.role, revoke_keys: self.revoke_keys };
+        let member: Member = api.patch(&path, &update).await?;
         if self.json {
             return output::json(&member);
         }
@@ -145,10 +162,31 @@ impl Remove {
             Some(name) => Some(find_principal(&api, &place, name).await?.id.to_string()),
             None => None,
         };
-        self.confirm.confirm(&format!("Remove {} from {}?", member.email, place.name))?;
-        api.delete(&place.path(&format!("/members/{}{}", member.id, query([("successor", successor)])))).await?;
+        let path = place.path(&format!("/members/{}", member.id));
+        let removal: MemberRemoval = api.get(&format!("{path}/removal")).await?;
+        let told = tell_removal(&removal, self.revoke_keys);
+        self.confirm.confirm(&format!("{told}Remove {} from {}?", member.email, place.name))?;
+        let revoke_keys = self.revoke_keys.then(|| "true".to_owned());
+        api.delete(&format!("{path}{}", query([("successor", successor), ("revoke_keys", revoke_keys)]))).await?;
         output::line(format!("removed {}: their keys reach nothing in {} any more", member.email, place.name))
     }
+}
+
+/// What ends with somebody's rights, and what goes on, in lines.
+fn tell_removal(removal: &MemberRemoval, revoke_keys: bool) -> String {
+    let mut told = String::new();
+    for invitation in &removal.invitations {
+        told.push_str(&format!("This ends the invitation of {}, as {}.\n", invitation.email, invitation.role));
+    }
+    for registered in &removal.keys {
+        let key = format!("{} of {} ({})", registered.key.title, registered.email, registered.key.fingerprint);
+        told.push_str(&if revoke_keys {
+            format!("This revokes the key {key}, which they registered.\n")
+        } else {
+            format!("The key {key}, which they registered, goes on working: `--revoke-keys` ends it.\n")
+        });
+    }
+    told
 }
 
 /// A user or a service account that was found.

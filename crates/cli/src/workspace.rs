@@ -1,6 +1,9 @@
 //! `keyward workspaces`, and how every command finds the workspace that is meant.
 
-use api::{CreateWorkspace, MyWorkspace, UpdateQuotas, UpdateWorkspace, Workspace, WorkspaceCreated};
+use api::{
+    CreateWorkspace, IssuedInvitation, MailState, MyWorkspace, UpdateQuotas, UpdateWorkspace, Workspace,
+    WorkspaceCreated,
+};
 use domain::WorkspaceId;
 
 use crate::{
@@ -279,15 +282,24 @@ impl Create {
         let workspace = &created.workspace;
         output::line(format!("created workspace {} ({})", workspace.slug, workspace.id))?;
         if let Some(invitation) = &created.invitation {
-            output::line(format!(
-                "{} is no user yet; this link makes them one, and admin of the workspace, once, until {}:\n{}",
-                invitation.invitation.email,
-                output::exact(invitation.invitation.expires_at),
-                invitation.url
-            ))?;
+            tell_first_admin(invitation)?;
         }
         output::line(format!("next: keyward service-accounts create NAME --workspace {}", workspace.slug))
     }
+}
+
+/// Tells how the first admin of a workspace, who was invited, gets in.
+pub(crate) fn tell_first_admin(issued: &IssuedInvitation) -> Outcome {
+    let (email, end) = (&issued.invitation.email, output::exact(issued.invitation.expires_at));
+    output::line(match (&issued.url, issued.mail) {
+        (Some(url), _) => {
+            format!("{email} is invited; by this link they become admin of the workspace, once, until {end}:\n{url}")
+        }
+        (None, MailState::Failed) => {
+            format!("{email} is invited, but the mail was not sent: name the first admin again")
+        }
+        (None, _) => format!("{email} is invited by mail, and becomes admin of the workspace by its link, until {end}"),
+    })
 }
 
 impl Show {

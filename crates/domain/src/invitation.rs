@@ -26,10 +26,12 @@ pub struct Invitation {
     pub revoked_at: Option<Timestamp>,
     /// Until when it can be accepted.
     pub expires_at: Timestamp,
-    /// Who invited: `usr_…`, `sa_…` or `host`.
+    /// Who invited, or sent it again last: `usr_…`, `sa_…` or `host`.
     pub created_by: String,
     /// When.
     pub created_at: Timestamp,
+    /// When its link was mailed to the address. None where whoever invited was shown the link: it proves no address then.
+    pub mailed_at: Option<Timestamp>,
 }
 
 /// Where an invitation stands.
@@ -58,5 +60,11 @@ impl Invitation {
         } else {
             InvitationState::Pending
         }
+    }
+
+    /// Whether it is neither accepted nor taken back: it can be accepted, or sent again.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.accepted_at.is_none() && self.revoked_at.is_none()
     }
 }

@@ -17,7 +17,9 @@ mod project;
 mod proof;
 mod proxied_request;
 mod quota;
+mod recent_password;
 mod recovery;
+mod removal;
 mod request;
 mod service_account;
 mod session;
@@ -504,7 +506,7 @@ impl App {
 
     /// Commits a change with its events and its answer, and returns once every node judges by it.
     async fn commit<T: Serialize>(&self, transaction: Transaction<'_>, status: u16, answer: T) -> Result<T, AppError> {
-        let Transaction { change, caller, began, leases, mut events, .. } = transaction;
+        let Transaction { change, principal, caller, now, began, leases, mut events, .. } = transaction;
         let body = serde_json::to_vec(&answer).map_err(|e| AppError::Internal(format!("an answer: {e}")))?;
         let first_answer = match caller.replay.clone() {
             Some(replay) => Some(self.seal_answer(replay, status, if status == 204 { Vec::new() } else { body })?),
@@ -512,6 +514,9 @@ impl App {
         };
         if events.is_empty() {
             return Err(AppError::Internal("a change without an audit event".to_owned()));
+        }
+        if events.iter().any(recent_password::wants_recent_password) {
+            principal.require_recent_password(now)?;
         }
         let first = events.remove(0);
         let committed = change.commit((first, events), first_answer.as_ref()).await;
@@ -607,11 +612,6 @@ impl Transaction<'_> {
             target: Some(target.to_string()),
             detail,
         });
-    }
-
-    /// Refuses a session in which the password was not given lately.
-    fn require_recent_password(&self) -> Result<(), AppError> {
-        Ok(self.principal.require_recent_password(self.now)?)
     }
 
     /// Who did it, as `created_by` says it.

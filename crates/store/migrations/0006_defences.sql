@@ -19,3 +19,7 @@ ALTER TABLE nodes ADD COLUMN settings_hash TEXT;
 -- The stored answer to a signed write, encrypted under a key that is not in the database. NULL: a node of the previous release
 -- wrote the row, and the answer is in `body`.
 ALTER TABLE replays ADD COLUMN sealed_body BYTEA;
+
+-- What somebody set in motion is looked for when their rights end.
+CREATE INDEX invitations_by_writer ON invitations (created_by);
+CREATE INDEX api_keys_by_registrar ON api_keys (created_by);

@@ -1,6 +1,6 @@
 //! Invitations. The token is kept as its SHA-256 only.
 
-use domain::{InvitationId, Timestamp, WorkspaceId, invitation::Invitation, user::Email};
+use domain::{InvitationId, PrincipalId, Timestamp, WorkspaceId, invitation::Invitation, user::Email};
 
 use crate::{Change, Connection, Row, StoreError, params};
 
@@ -15,7 +15,19 @@ fn invitation(row: &Row) -> Result<Invitation, StoreError> {
         expires_at: row.timestamp("expires_at")?,
         created_by: row.text("created_by")?,
         created_at: row.timestamp("created_at")?,
+        mailed_at: row.opt_timestamp("mailed_at")?,
     })
+}
+
+/// A query for whole invitations.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, workspace_id, email, role, created_by, created_at, expires_at, accepted_at, revoked_at, mailed_at
+             FROM invitations ",
+            $rest
+        )
+    };
 }
 
 /// Adds an invitation.
@@ -26,8 +38,9 @@ pub async fn insert_invitation(
 ) -> Result<(), StoreError> {
     change
         .execute(
-            "INSERT INTO invitations (id, workspace_id, email, role, token_hash, created_by, created_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO invitations (id, workspace_id, email, role, token_hash, created_by, created_at, expires_at,
+                                      mailed_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             params![
                 invitation.id,
                 invitation.workspace,
@@ -36,27 +49,33 @@ pub async fn insert_invitation(
                 token_hash,
                 &invitation.created_by,
                 invitation.created_at,
-                invitation.expires_at
+                invitation.expires_at,
+                invitation.mailed_at
             ],
         )
         .await?;
     Ok(())
 }
 
-/// Gives an invitation another token and another end; the token before is dead.
+/// Gives an invitation another token and what else changes when it is sent again; the token before opens nothing.
 pub async fn renew_invitation(
     change: &mut Change,
-    id: InvitationId,
+    invitation: &Invitation,
     token_hash: &[u8],
-    expires_at: Timestamp,
 ) -> Result<(), StoreError> {
     change
         .execute(
-            "UPDATE invitations SET token_hash = $2, expires_at = $3 WHERE id = $1",
-            params![id, token_hash, expires_at],
+            "UPDATE invitations SET token_hash = $2, expires_at = $3, created_by = $4, mailed_at = $5 WHERE id = $1",
+            params![invitation.id, token_hash, invitation.expires_at, &invitation.created_by, invitation.mailed_at],
         )
         .await?;
     Ok(())
+}
+
+/// Notes that the link was not mailed: whoever invited passes it on. Tells whether the token is still the invitation's.
+pub async fn unmark_mailed(change: &mut Change, id: InvitationId, token_hash: &[u8]) -> Result<bool, StoreError> {
+    let sql = "UPDATE invitations SET mailed_at = $3 WHERE id = $1 AND token_hash = $2";
+    Ok(change.execute(sql, params![id, token_hash, None::<Timestamp>]).await? == 1)
 }
 
 /// Marks an invitation as accepted.
@@ -71,26 +90,27 @@ pub async fn revoke_invitation(change: &mut Change, id: InvitationId, now: Times
     Ok(())
 }
 
-/// Takes back every open invitation of a workspace, of one address or of all.
-pub async fn revoke_open_invitations(
-    change: &mut Change,
+/// Every open invitation of a workspace, expired ones too, of one address or of all.
+pub async fn list_open_invitations(
+    connection: &mut Connection,
     workspace: WorkspaceId,
     email: Option<&Email>,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    match email {
-        Some(email) => {
-            let sql = "UPDATE invitations SET revoked_at = $3
-                       WHERE workspace_id = $1 AND email = $2 AND accepted_at IS NULL AND revoked_at IS NULL";
-            change.execute(sql, params![workspace, email.as_str(), now]).await?;
-        }
-        None => {
-            let sql = "UPDATE invitations SET revoked_at = $2
-                       WHERE workspace_id = $1 AND accepted_at IS NULL AND revoked_at IS NULL";
-            change.execute(sql, params![workspace, now]).await?;
-        }
-    }
-    Ok(())
+) -> Result<Vec<Invitation>, StoreError> {
+    let sql = select!(
+        "WHERE workspace_id = $1 AND ($2 IS NULL OR email = $2) AND accepted_at IS NULL AND revoked_at IS NULL
+         ORDER BY id"
+    );
+    let rows = connection.fetch_all(sql, params![workspace, email.map(Email::as_str)]).await?;
+    rows.iter().map(invitation).collect()
+}
+
+/// Every open invitation that a principal wrote, expired ones too, in whatever workspace.
+pub async fn list_open_invitations_of(
+    connection: &mut Connection,
+    writer: PrincipalId,
+) -> Result<Vec<Invitation>, StoreError> {
+    let sql = select!("WHERE created_by = $1 AND accepted_at IS NULL AND revoked_at IS NULL ORDER BY id");
+    connection.fetch_all(sql, params![writer]).await?.iter().map(invitation).collect()
 }
 
 /// An invitation of a workspace.
@@ -99,8 +119,7 @@ pub async fn find_invitation(
     workspace: WorkspaceId,
     id: InvitationId,
 ) -> Result<Option<Invitation>, StoreError> {
-    let sql = "SELECT id, workspace_id, email, role, created_by, created_at, expires_at, accepted_at, revoked_at
-               FROM invitations WHERE workspace_id = $1 AND id = $2";
+    let sql = select!("WHERE workspace_id = $1 AND id = $2");
     connection.fetch_optional(sql, params![workspace, id]).await?.as_ref().map(invitation).transpose()
 }
 
@@ -109,8 +128,7 @@ pub async fn find_invitation_by_token(
     connection: &mut Connection,
     token_hash: &[u8],
 ) -> Result<Option<Invitation>, StoreError> {
-    let sql = "SELECT id, workspace_id, email, role, created_by, created_at, expires_at, accepted_at, revoked_at
-               FROM invitations WHERE token_hash = $1";
+    let sql = select!("WHERE token_hash = $1");
     connection.fetch_optional(sql, params![token_hash]).await?.as_ref().map(invitation).transpose()
 }
 
@@ -121,8 +139,7 @@ pub async fn list_invitations(
     after: Option<InvitationId>,
     limit: i64,
 ) -> Result<Vec<Invitation>, StoreError> {
-    let sql = "SELECT id, workspace_id, email, role, created_by, created_at, expires_at, accepted_at, revoked_at
-               FROM invitations WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+    let sql = select!("WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3");
     let after = after.map_or(String::new(), |id| id.to_string());
     connection.fetch_all(sql, params![workspace, after, limit]).await?.iter().map(invitation).collect()
 }

@@ -105,8 +105,14 @@ pub async fn list_members(
     connection.fetch_all(sql, params![workspace, after, limit]).await?.iter().map(member).collect()
 }
 
-/// How many admins a workspace has.
-pub async fn count_admins(connection: &mut Connection, workspace: WorkspaceId) -> Result<i64, StoreError> {
-    let sql = "SELECT COUNT(*) AS admins FROM members WHERE workspace_id = $1 AND role = $2";
-    connection.fetch_one(sql, params![workspace, Role::Admin.as_str()]).await?.i64("admins")
+/// Whether a workspace has an admin beside `user` who is not disabled.
+pub async fn has_enabled_admin_beside(
+    connection: &mut Connection,
+    workspace: WorkspaceId,
+    user: UserId,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT m.user_id FROM members m JOIN users u ON u.id = m.user_id
+               WHERE m.workspace_id = $1 AND m.user_id <> $2 AND m.role = $3 AND u.disabled = $4 LIMIT 1";
+    let found = connection.fetch_optional(sql, params![workspace, user, Role::Admin.as_str(), false]).await?;
+    Ok(found.is_some())
 }

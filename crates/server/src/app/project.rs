@@ -355,7 +355,7 @@ impl App {
         self.refuse_early(caller, connection, found).await
     }
 
-    /// Hands a project to `successor` where `leaving` is its only admin.
+    /// Hands a project to `successor` where no admin beside `leaving` is enabled.
     async fn keep_an_admin(
         &self,
         transaction: &mut super::Transaction<'_>,
@@ -366,7 +366,7 @@ impl App {
     ) -> Result<(), AppError> {
         let is_admin =
             store::project::find_project_role(&mut transaction.change, id, leaving).await? == Some(ProjectRole::Admin);
-        if !is_admin || store::project::count_project_admins(&mut transaction.change, id).await? > 1 {
+        if !is_admin || store::project::has_enabled_admin_beside(&mut transaction.change, id, leaving).await? {
             return Ok(());
         }
         let successor = self.require_successor(transaction, workspace, leaving, successor, &[id]).await?;

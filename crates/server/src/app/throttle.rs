@@ -13,11 +13,11 @@ use crate::address::network_of;
 /// What failures are counted by.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Source {
-    /// An address; of IPv6 the /64, which one household has.
+    /// An address, where the browser never signed in to the account; of IPv6 the /64, which one household has.
     Address(IpAddr),
     /// An account, tried from browsers that never signed in to it.
     Account(String),
-    /// A browser that signed in to the account before: its owner is not locked out by what others try.
+    /// A browser that signed in to the account before, at whatever address: its owner is not locked out by what others try.
     Device([u8; 16]),
 }
 

@@ -6,7 +6,7 @@ use domain::{
     user::{Email, User},
 };
 
-use super::{App, Caller, Paging, page};
+use super::{App, Caller, Paging, Transaction, page};
 use crate::error::AppError;
 
 fn to_wire(user: User) -> api::User {
@@ -56,9 +56,6 @@ impl App {
         };
         let mut transaction = self.begin(caller).await?;
         transaction.principal.authorize_operator()?;
-        if create.operator {
-            transaction.require_recent_password()?;
-        }
         if store::user::find_user_by_email(&mut transaction.change, &email).await?.is_some() {
             return Err(AppError::conflict(
                 api::codes::EMAIL_TAKEN,
@@ -82,7 +79,9 @@ impl App {
         self.commit(transaction, 201, to_wire(user)).await
     }
 
-    /// Changes a user's name, or whether they run the installation, or whether they are refused.
+    /// Changes a user's name, or whether they run the installation, or whether they are refused; the latter is in the log of
+    /// each of their workspaces. What they may not write any more of their open invitations ends, and with `revoke_keys`
+    /// the keys that they registered for service accounts.
     ///
     /// # Errors
     /// For operators only; one operator must be left.
@@ -92,10 +91,18 @@ impl App {
         id: UserId,
         update: api::UpdateUser,
     ) -> Result<api::User, AppError> {
+        if update.revoke_keys && update.disabled != Some(true) {
+            let detail = "keys that somebody registered are revoked when they are disabled; leave it out";
+            return Err(AppError::field("revoke_keys", "contradictory", detail));
+        }
+        if update.revoke_keys {
+            self.write_uses().await?;
+        }
         let mut transaction = self.begin(caller).await?;
         transaction.principal.authorize_operator()?;
         let found = store::user::find_user(&mut transaction.change, id).await?;
         let mut user = found.ok_or(AppError::not_found())?;
+        let before = user.clone();
         let was_running = user.operator && !user.disabled;
         if let Some(name) = update.name {
             user.name = parse_title(&name).map_err(|e| AppError::field("name", "malformed", e))?;
@@ -107,22 +114,37 @@ impl App {
             let detail = "This is the last operator. Make somebody else an operator first.";
             return Err(AppError::conflict(api::codes::LAST_ADMIN, detail));
         }
-        if user.operator && update.operator == Some(true) {
-            transaction.require_recent_password()?;
-        }
         store::user::update_user(&mut transaction.change, &user).await?;
         if user.disabled {
             store::session::delete_sessions_of(&mut transaction.change, id, None).await?;
         }
-        let (operator, disabled) = (user.operator.to_string(), user.disabled.to_string());
-        transaction.note(
-            self,
-            "user.update",
-            None,
-            id,
-            &[("name", &user.name), ("operator", &operator), ("disabled", &disabled)],
-        );
+        self.note_update(&mut transaction, &before, &user).await?;
+        self.end_invitations_of(&mut transaction, id.into(), None).await?;
+        if update.revoke_keys {
+            self.revoke_registered_keys(&mut transaction, id, None).await?;
+        }
         self.commit(transaction, 200, to_wire(user)).await
+    }
+
+    /// Notes what was changed of a user, and in each of their workspaces whether they are refused from now on.
+    async fn note_update(&self, transaction: &mut Transaction<'_>, before: &User, user: &User) -> Result<(), AppError> {
+        let texts = [user.operator, user.disabled, before.operator, before.disabled].map(|flag| flag.to_string());
+        let [operator, disabled, operator_before, disabled_before] = texts.each_ref().map(String::as_str);
+        let mut detail = vec![("name", user.name.as_str()), ("operator", operator), ("disabled", disabled)];
+        if before.operator != user.operator {
+            detail.push(("operator_before", operator_before));
+        }
+        if before.disabled != user.disabled {
+            detail.push(("disabled_before", disabled_before));
+        }
+        transaction.note(self, "user.update", None, user.id, &detail);
+        if before.disabled != user.disabled {
+            let action = if user.disabled { "member.disable" } else { "member.enable" };
+            for workspace in store::user::list_workspaces_of_user(&mut transaction.change, user.id).await? {
+                transaction.note(self, action, Some(workspace), user.id, &[("email", user.email.as_str())]);
+            }
+        }
+        Ok(())
     }
 
     /// Sets the password of somebody who has none or has forgotten it, and ends their sessions.
@@ -139,7 +161,6 @@ impl App {
         let hash = self.hash_password(password, &[user.email.as_str(), &user.name]).await?;
         let mut transaction = self.begin(caller).await?;
         transaction.principal.authorize_operator()?;
-        transaction.require_recent_password()?;
         store::user::update_password(&mut transaction.change, id, &hash).await?;
         store::session::delete_sessions_of(&mut transaction.change, id, None).await?;
         transaction.note(self, "user.set_password", None, id, &[]);

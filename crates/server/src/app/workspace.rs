@@ -12,7 +12,7 @@ use domain::{
 
 use store::workspace::WorkspaceCounts;
 
-use super::{App, Caller, Paging, Transaction, page, quota};
+use super::{App, Caller, Paging, Transaction, invitation::Issued, page, quota};
 use crate::{error::AppError, settings::WorkspaceCreation};
 
 fn to_wire(workspace: &Workspace, principal: &Principal) -> api::Workspace {
@@ -103,8 +103,7 @@ impl App {
         Ok(principal.authorize_operator()?)
     }
 
-    /// Creates a workspace. Its first admin is the caller, or who is named: at once where they are a user, else by
-    /// invitation.
+    /// Creates a workspace. Its first admin is the caller, or who is named: by invitation, unless the host names a user.
     ///
     /// # Errors
     /// The slug is or was in use; or the caller may not.
@@ -144,28 +143,29 @@ impl App {
         );
 
         let first = match (&admin, transaction.principal.id()) {
-            (Some(email), _) => store::user::find_user_by_email(&mut transaction.change, email).await?.map(|u| u.id),
+            (Some(email), _) => find_user_to_seat(&mut transaction, email).await?,
             (None, Some(PrincipalId::User(user))) => Some(user),
             (None, _) => return Err(AppError::field("admin_email", "missing", "name the workspace's first admin")),
         };
-        let invitation = self.seat_first_admin(&mut transaction, id, first, admin).await?;
+        let issued = self.seat_first_admin(&mut transaction, id, first, admin).await?;
         let mut answer = to_wire(&workspace, &transaction.principal);
         answer.role =
             (first.map(PrincipalId::User) == transaction.principal.id() && first.is_some()).then_some(Role::Admin);
+        let invitation = issued.as_ref().map(|issued| self.tell_before_mail(issued, now));
         let created = api::WorkspaceCreated { workspace: answer, invitation };
-        let mut created = self.commit(transaction, 201, created).await?;
-        self.mail_invitations(caller, &created.workspace.name, created.invitation.as_mut_slice()).await;
-        Ok(created)
+        let created = self.commit(transaction, 201, created).await?;
+        let invitation = self.mail_invitations(caller, &created.workspace.name, issued.as_slice()).await.pop();
+        Ok(api::WorkspaceCreated { invitation, ..created })
     }
 
-    /// Makes a user the first admin, or invites who is none yet.
+    /// Makes a user the first admin, or invites them.
     async fn seat_first_admin(
         &self,
         transaction: &mut Transaction<'_>,
         workspace: WorkspaceId,
         user: Option<UserId>,
         email: Option<Email>,
-    ) -> Result<Option<api::IssuedInvitation>, AppError> {
+    ) -> Result<Option<Issued>, AppError> {
         let now = transaction.now;
         match (user, email) {
             (Some(user), _) => {
@@ -183,8 +183,8 @@ impl App {
         }
     }
 
-    /// Names the first admin of a workspace that has none: the link of the one before was lost or is over. They are admin
-    /// at once where they are a user, else by invitation; every link of before is dead.
+    /// Names another first admin of a workspace that has none who is enabled: they are invited, unless the caller names
+    /// themselves or the host names a user. Every link of before ends.
     ///
     /// # Errors
     /// For operators only; somebody is its admin.
@@ -198,24 +198,23 @@ impl App {
         let email = self.parse_email("admin_email", email)?;
         let mut transaction = self.begin(caller).await?;
         transaction.principal.authorize_operator_of(workspace)?;
-        transaction.require_recent_password()?;
         let found = store::workspace::find_workspace(&mut transaction.change, workspace).await?;
         let name = found.ok_or(AppError::not_found())?.name;
         if !store::workspace::list_workspaces_without_admin(&mut transaction.change).await?.contains(&workspace) {
             let detail = "This workspace has an admin, who invites others.";
             return Err(AppError::conflict(api::codes::ALREADY_MEMBER, detail));
         }
-        let now = transaction.now;
-        store::invitation::revoke_open_invitations(&mut transaction.change, workspace, None, now).await?;
+        self.end_open_invitations(&mut transaction, workspace, None).await?;
         let user = store::user::find_user_by_email(&mut transaction.change, &email).await?;
         if user.as_ref().is_some_and(|user| user.disabled) {
             return Err(AppError::field("admin_email", "disabled", "this user is disabled; enable them first"));
         }
-        let user = user.map(|user| user.id);
-        let invitation = self.seat_first_admin(&mut transaction, workspace, user, Some(email)).await?;
-        let mut invitation = self.commit(transaction, 200, invitation).await?;
-        self.mail_invitations(caller, &name, invitation.as_mut_slice()).await;
-        Ok(invitation)
+        let user = find_user_to_seat(&mut transaction, &email).await?;
+        let now = transaction.now;
+        let issued = self.seat_first_admin(&mut transaction, workspace, user, Some(email)).await?;
+        let answer = issued.as_ref().map(|issued| self.tell_before_mail(issued, now));
+        self.commit(transaction, 200, answer).await?;
+        Ok(self.mail_invitations(caller, &name, issued.as_slice()).await.pop())
     }
 
     /// The workspaces that nobody is an admin of yet.
@@ -273,7 +272,6 @@ impl App {
         caller.principal.authorize(WorkspacePermission::Delete, id)?;
         let mut transaction = self.begin(caller).await?;
         transaction.principal.authorize(WorkspacePermission::Delete, id)?;
-        transaction.require_recent_password()?;
         let found = store::workspace::find_workspace(&mut transaction.change, id).await?;
         let workspace = found.ok_or(AppError::not_found())?;
         let now = transaction.now;
@@ -293,13 +291,21 @@ impl App {
                 }
             }
         }
-        let change = &mut transaction.change;
-        store::invitation::revoke_open_invitations(change, id, None, now).await?;
-        store::workspace::delete_workspace(change, id, now).await?;
+        self.end_open_invitations(&mut transaction, id, None).await?;
+        store::workspace::delete_workspace(&mut transaction.change, id, now).await?;
         for user in members {
             self.end_sessions_without_workspace(&mut transaction, user).await?;
         }
         transaction.note(self, "workspace.delete", Some(id), id, &[("slug", workspace.slug.as_str())]);
         self.commit(transaction, 204, ()).await
     }
+}
+
+/// The user of an email whom the caller may seat without asking them: on the host any, else the caller alone. Everybody else
+/// is invited: an address finds nobody who has not accepted.
+async fn find_user_to_seat(transaction: &mut Transaction<'_>, email: &Email) -> Result<Option<UserId>, AppError> {
+    let found = store::user::find_user_by_email(&mut transaction.change, email).await?.map(|user| user.id);
+    let is_host = transaction.principal.identity().is_none();
+    let own = transaction.principal.id();
+    Ok(found.filter(|&user| is_host || own == Some(user.into())))
 }

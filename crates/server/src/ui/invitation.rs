@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     App, AppError,
-    app::{OpenInvitation, Paging, SignIn},
+    app::{OpenInvitation, Paging},
 };
 
 pub(super) fn router() -> Pages {
@@ -62,6 +62,11 @@ impl List {
 
     fn any_failed(&self) -> bool {
         self.issued.iter().any(|one| one.mail == api::MailState::Failed)
+    }
+
+    /// Those that whoever invited passes on.
+    fn links(&self) -> Vec<(&api::IssuedInvitation, &str)> {
+        self.issued.iter().filter_map(|one| Some((one, one.url.as_deref()?))).collect()
     }
 
     fn is_open(invitation: &api::Invitation) -> bool {
@@ -180,15 +185,14 @@ async fn accept(
     let caller = visitor.visit.as_ref().map(|visit| &visit.caller);
     let AcceptForm { name, password } = form;
     let typed = name.clone().unwrap_or_default();
-    let accept = api::AcceptInvitation { token: token.to_owned(), name, password: password.clone() };
-    match app.accept_invitation(caller, visitor.browser.address, accept).await {
-        Ok(_) if caller.is_some() => Ok(page::go_to(&next)),
-        Ok(_) => {
-            let (email, password) = (invitation.email.clone(), password.unwrap_or_default());
-            let sign_in = SignIn { email, password, device: None, browser: visitor.browser.clone() };
-            let signed_in = app.sign_in(sign_in).await?;
-            Ok(welcome(&app, &visitor, &signed_in, &next).await?)
-        }
+    let accept = api::AcceptInvitation { token: token.to_owned(), name, password };
+    let done = match caller {
+        Some(caller) => app.accept_invitation(Some(caller), visitor.browser.address, accept).await.map(|_| None),
+        None => app.accept_invitation_and_sign_in(&visitor.browser, accept).await.map(Some),
+    };
+    match done {
+        Ok(None) => Ok(page::go_to(&next)),
+        Ok(Some(signed_in)) => Ok(welcome(&app, &visitor, &signed_in, &next).await?),
         Err(error) => {
             let errors = FormErrors::of(error)?;
             Ok(page::again(errors, |errors| Accept { errors, name: typed, ..page }))

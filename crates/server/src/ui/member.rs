@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::{
     page::{self, FormErrors, PageError, Place, Shell},
     routes::Pages,
-    service_account::{PageQuery, RemoveForm, RemovePage},
+    service_account::{PageQuery, Registered, RemoveForm, RemovePage},
     visit::{Form, Ids, InWorkspace},
 };
 use crate::{
@@ -70,6 +70,11 @@ async fn list(
 #[derive(Deserialize)]
 struct RoleForm {
     role: Role,
+    /// What the demotion ends was shown.
+    #[serde(default)]
+    shown: String,
+    #[serde(default)]
+    revoke_keys: String,
 }
 
 async fn set_role(
@@ -79,11 +84,66 @@ async fn set_role(
     Query(query): Query<PageQuery>,
     Form(form): Form<RoleForm>,
 ) -> Result<Response, PageError> {
-    let update = api::UpdateMember { role: form.role };
-    let done = app.update_member(&at.caller, at.place.id, ids.parse("usr")?, &update).await;
+    let user: UserId = ids.parse("usr")?;
+    if form.role == Role::Member && form.shown.is_empty() && at.place.is_admin() {
+        let removal = app.preview_removal(&at.caller, at.place.id, user).await?;
+        if !removal.invitations.is_empty() || !removal.keys.is_empty() {
+            return Ok(page::render(StatusCode::OK, &demotion_page(&app, &at, user, &removal, &query).await?));
+        }
+    }
+    let update = api::UpdateMember { role: form.role, revoke_keys: form.revoke_keys == "1" };
+    let done = app.update_member(&at.caller, at.place.id, user, &update).await;
     let next = at.path(&format!("members{}", query.with("role")));
     page::answer(done, |_| next, async |errors| Ok(List { errors, ..list_page(&app, &at, query.after.clone()).await? }))
         .await
+}
+
+/// What a demotion ends, before it is done.
+async fn demotion_page(
+    app: &App,
+    at: &InWorkspace,
+    user: UserId,
+    removal: &api::MemberRemoval,
+    query: &PageQuery,
+) -> Result<RemovePage, PageError> {
+    let emails = app.find_emails(&at.caller, &[user.to_string().as_str()]).await?;
+    let email = emails.into_values().next().ok_or(AppError::not_found())?;
+    let here = page::query(&[("after", query.after.as_deref().unwrap_or_default())]);
+    Ok(RemovePage {
+        shell: at.shell(format!("Make {email} a member"), "members"),
+        errors: FormErrors::default(),
+        action: at.path(&format!("members/{user}/role{here}")),
+        back: at.path(&format!("members{here}")),
+        button: "Apply role",
+        what_dies: [vec!["They manage nothing in this workspace any more.".to_owned()], ended_invitations(removal)]
+            .concat(),
+        led: Vec::new(),
+        candidates: Vec::new(),
+        confirm: None,
+        registered: registered(removal),
+        fields: vec![("role", Role::Member.to_string()), ("shown", "1".to_owned())],
+    })
+}
+
+/// The open invitations that end, in words.
+fn ended_invitations(removal: &api::MemberRemoval) -> Vec<String> {
+    if removal.invitations.is_empty() {
+        return Vec::new();
+    }
+    let emails: Vec<&str> = removal.invitations.iter().map(|invitation| invitation.email.as_str()).collect();
+    vec![format!("The open invitations that they wrote end: {}.", emails.join(", "))]
+}
+
+/// The keys that they registered for service accounts, with the choice to revoke them.
+fn registered(removal: &api::MemberRemoval) -> Option<Registered> {
+    let line = |registered: &api::RegisteredKey| {
+        format!("{}: {} ({})", registered.email, registered.key.title, registered.key.fingerprint)
+    };
+    (!removal.keys.is_empty()).then(|| Registered {
+        label: "Also revoke these keys, which they registered for service accounts. Left alone, they go on working."
+            .to_owned(),
+        keys: removal.keys.iter().map(line).collect(),
+    })
 }
 
 /// Somebody who could take projects over.
@@ -119,7 +179,8 @@ pub(super) async fn candidates(
 
 async fn remove_page(app: &App, at: &InWorkspace, user: UserId) -> Result<RemovePage, PageError> {
     let leaves = at.caller.principal().id() == Some(user.into());
-    let led = app.list_projects_led_only_by(&at.caller, at.place.id, user.into()).await?;
+    let removal = app.preview_removal(&at.caller, at.place.id, user).await?;
+    let led: Vec<String> = removal.projects.iter().map(|project| project.title.clone()).collect();
     let candidates =
         if led.is_empty() { Vec::new() } else { candidates(app, &at.caller, &at.place, Some(user.into())).await? };
     let emails = app.find_emails(&at.caller, &[user.to_string().as_str()]).await?;
@@ -131,14 +192,20 @@ async fn remove_page(app: &App, at: &InWorkspace, user: UserId) -> Result<Remove
         action: at.path(&format!("members/{user}/remove")),
         back: at.path("members"),
         button: if leaves { "Leave the workspace" } else { "Remove from the workspace" },
-        what_dies: vec![
-            format!("{whose} API keys reach nothing in {} from that moment.", at.place.name),
-            format!("{whose} roles in its projects are gone."),
-            last_workspace(at, leaves).to_owned(),
-        ],
+        what_dies: [
+            vec![
+                format!("{whose} API keys reach nothing in {} from that moment.", at.place.name),
+                format!("{whose} roles in its projects are gone."),
+                last_workspace(at, leaves).to_owned(),
+            ],
+            ended_invitations(&removal),
+        ]
+        .concat(),
         led,
         candidates,
         confirm: None,
+        registered: registered(&removal),
+        fields: Vec::new(),
     })
 }
 
@@ -167,6 +234,6 @@ async fn remove(
     let user: UserId = ids.parse("usr")?;
     let leaves = at.caller.principal().id() == Some(user.into());
     let next = if leaves { "/workspaces?done=left".to_owned() } else { at.path("members?done=removed") };
-    let done = app.delete_member(&at.caller, at.place.id, user, form.successor()).await;
+    let done = app.delete_member(&at.caller, at.place.id, user, form.successor(), form.revoke_keys()).await;
     page::answer(done, |()| next, async |errors| Ok(RemovePage { errors, ..remove_page(&app, &at, user).await? })).await
 }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::{
     page::{self, FormErrors, PageError, Shell},
     routes::Pages,
-    service_account::PageQuery,
+    service_account::{PageQuery, Registered, RemovePage},
     visit::{AllFields, Form, Ids, SignedInVisitor},
 };
 use crate::{
@@ -32,6 +32,8 @@ pub(super) fn router() -> Pages {
         .get("/operator/users", list_users)
         .post("/operator/users", create_user)
         .post("/operator/users/{usr}", update_user)
+        .get("/operator/users/{usr}/disable", show_disable)
+        .post("/operator/users/{usr}/disable", disable)
         .get("/operator/users/{usr}/password", show_password)
         .post("/operator/users/{usr}/password", set_password)
         .get("/operator/system", system)
@@ -229,12 +231,78 @@ async fn update_user(
     ids: Ids,
     Form(form): Form<UserUpdateForm>,
 ) -> Result<Response, PageError> {
-    let update = api::UpdateUser { name: None, operator: form.operator, disabled: form.disabled };
+    let update = api::UpdateUser { operator: form.operator, disabled: form.disabled, ..api::UpdateUser::default() };
     let done = app.update_user(&visit.caller, ids.parse("usr")?, update).await;
     page::answer(
         done,
         |_| "/operator/users?done=saved".to_owned(),
         async |errors| Ok(UserList { errors, ..users(&app, &visit, None).await? }),
+    )
+    .await
+}
+
+async fn disable_page(app: &App, visit: &SignedInVisitor, id: UserId) -> Result<RemovePage, PageError> {
+    let removal = app.preview_disabling(&visit.caller, id).await?;
+    let number = |count: u64, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+    let mut what_dies = vec!["Their sessions end, and all their keys are refused, until you enable them.".to_owned()];
+    if removal.invitations > 0 {
+        what_dies.push(format!(
+            "{} that they wrote for good.",
+            match removal.invitations {
+                1 => "1 open invitation ends".to_owned(),
+                count => format!("{count} open invitations end"),
+            }
+        ));
+    }
+    let left = removal.workspaces.iter().filter(|workspace| workspace.is_last_admin);
+    what_dies.extend(left.map(|workspace| format!("{} is left without an admin who is enabled.", workspace.name)));
+    let registered = (removal.keys > 0).then(|| Registered {
+        label: format!(
+            "Also revoke {} that they registered for service accounts. Left alone, they go on working.",
+            number(removal.keys, "key")
+        ),
+        keys: Vec::new(),
+    });
+    Ok(RemovePage {
+        shell: Shell::new(Some(&visit.visitor), format!("Disable {}", removal.email), "operator-users"),
+        errors: FormErrors::default(),
+        action: format!("/operator/users/{id}/disable"),
+        back: "/operator/users".to_owned(),
+        button: "Disable",
+        what_dies,
+        led: Vec::new(),
+        candidates: Vec::new(),
+        confirm: None,
+        registered,
+        fields: Vec::new(),
+    })
+}
+
+/// What ends with somebody's being disabled, before it is done.
+async fn show_disable(State(app): State<Arc<App>>, visit: SignedInVisitor, ids: Ids) -> Result<Response, PageError> {
+    Ok(page::render(StatusCode::OK, &disable_page(&app, &visit, ids.parse("usr")?).await?))
+}
+
+#[derive(Deserialize)]
+struct DisableForm {
+    #[serde(default)]
+    revoke_keys: String,
+}
+
+async fn disable(
+    State(app): State<Arc<App>>,
+    visit: SignedInVisitor,
+    ids: Ids,
+    Form(form): Form<DisableForm>,
+) -> Result<Response, PageError> {
+    let id: UserId = ids.parse("usr")?;
+    let update =
+        api::UpdateUser { disabled: Some(true), revoke_keys: form.revoke_keys == "1", ..api::UpdateUser::default() };
+    let done = app.update_user(&visit.caller, id, update).await;
+    page::answer(
+        done,
+        |_| "/operator/users?done=saved".to_owned(),
+        async |errors| Ok(RemovePage { errors, ..disable_page(&app, &visit, id).await? }),
     )
     .await
 }
@@ -296,6 +364,8 @@ struct System {
     checkpoint: String,
     /// Whether a restore left keys that wait for an operator.
     has_suspended_keys: bool,
+    /// How many workspaces have no admin who is enabled.
+    without_admin: usize,
 }
 
 async fn system(State(app): State<Arc<App>>, visit: SignedInVisitor) -> Result<Response, PageError> {
@@ -310,6 +380,7 @@ async fn system(State(app): State<Arc<App>>, visit: SignedInVisitor) -> Result<R
         nodes: app.list_nodes(&visit.caller).await?.items,
         checkpoint,
         has_suspended_keys: !suspended.items.is_empty(),
+        without_admin: app.list_workspaces_without_admin(&visit.caller).await?.len(),
     };
     Ok(page::render(StatusCode::OK, &page))
 }

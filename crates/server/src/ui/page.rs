@@ -38,6 +38,7 @@ impl Place {
 pub(super) struct Account {
     pub(super) name: String,
     pub(super) email: String,
+    pub(super) email_verified: bool,
     pub(super) operator: bool,
 }
 
@@ -72,6 +73,7 @@ impl Shell {
             account: identity.map(|identity| Account {
                 name: identity.name.clone(),
                 email: identity.email.clone(),
+                email_verified: identity.email_verified,
                 operator: identity.operator,
             }),
             places: memberships
@@ -281,6 +283,13 @@ struct Confirm {
     action: String,
     back: String,
     fields: Fields,
+    /// What has to be typed again, because it is not sent back: the names of the fields.
+    secrets: Vec<String>,
+}
+
+/// Whether what a field holds never goes back to the browser.
+fn is_secret(name: &str) -> bool {
+    ["password", "secret", "token", "code"].iter().any(|word| name.contains(word))
 }
 
 #[derive(Template)]
@@ -295,7 +304,8 @@ struct StaleForm {
 /// A form that was opened before its sender signed in anew, to be sent once more. Passwords do not go back and forth.
 fn stale_form(visitor: Option<&Visitor>, target: &str, fields: Fields) -> Response {
     let mut fields: Fields = fields.into_iter().filter(|(name, _)| name != "csrf").collect();
-    if fields.iter().any(|(name, _)| name.contains("password")) {
+    // Without its secrets a form says something else.
+    if fields.iter().any(|(name, _)| is_secret(name)) {
         fields.clear();
     }
     let back = came_from(visitor).unwrap_or("/").to_owned();
@@ -351,9 +361,11 @@ pub(super) fn failure(app: &App, error: PageError, visitor: Option<&Visitor>, fi
         let is_first = matches!(error, AppError::Denied(_));
         let status = if is_first { StatusCode::OK } else { StatusCode::BAD_REQUEST };
         let errors = if is_first { FormErrors::default() } else { FormErrors::of(error).unwrap_or_default() };
-        let fields = fields.into_iter().filter(|(name, _)| name != "csrf" && name != "confirm_password").collect();
+        let fields = fields.into_iter().filter(|(name, _)| name != "csrf" && name != "confirm_password");
+        let (secrets, fields): (Fields, Fields) = fields.partition(|(name, _)| is_secret(name));
+        let secrets = secrets.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name).collect();
         let back = came_from(visitor).unwrap_or("/").to_owned();
-        return render(status, &Confirm { shell, errors, action: target.to_owned(), back, fields });
+        return render(status, &Confirm { shell, errors, action: target.to_owned(), back, fields, secrets });
     }
     let problem = error.to_problem();
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -221,6 +221,8 @@ async fn delete_page(app: &App, at: &InWorkspace, id: ProjectId) -> Result<Remov
         led: Vec::new(),
         candidates: Vec::new(),
         confirm: None,
+        registered: None,
+        fields: Vec::new(),
     })
 }
 
@@ -258,6 +260,8 @@ async fn remove_page(
         led: if is_last { vec![page.title.clone()] } else { Vec::new() },
         candidates: if is_last { candidates(app, &at.caller, &at.place, Some(principal)).await? } else { Vec::new() },
         confirm: None,
+        registered: None,
+        fields: Vec::new(),
     })
 }
 

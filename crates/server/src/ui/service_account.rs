@@ -259,6 +259,18 @@ pub(super) struct RemovePage {
     pub(super) candidates: Vec<Candidate>,
     /// A word to type first, which nobody types by mistake.
     pub(super) confirm: Option<String>,
+    /// Keys that somebody registered for others, which may be revoked with it: what they are called, each.
+    pub(super) registered: Option<Registered>,
+    /// What the form sends along.
+    pub(super) fields: Vec<(&'static str, String)>,
+}
+
+/// Keys that somebody registered for service accounts.
+pub(super) struct Registered {
+    /// What the choice to revoke them is called.
+    pub(super) label: String,
+    /// One line each.
+    pub(super) keys: Vec<String>,
 }
 
 async fn delete_page(app: &App, at: &InWorkspace, id: ServiceAccountId) -> Result<RemovePage, PageError> {
@@ -285,6 +297,8 @@ async fn delete_page(app: &App, at: &InWorkspace, id: ServiceAccountId) -> Resul
         led,
         candidates,
         confirm: None,
+        registered: None,
+        fields: Vec::new(),
     })
 }
 
@@ -297,9 +311,15 @@ async fn show_delete(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> 
 pub(super) struct RemoveForm {
     #[serde(default)]
     successor: String,
+    #[serde(default)]
+    revoke_keys: String,
 }
 
 impl RemoveForm {
+    pub(super) fn revoke_keys(&self) -> bool {
+        self.revoke_keys == "1"
+    }
+
     pub(super) fn successor(&self) -> Option<PrincipalId> {
         self.successor.parse().ok()
     }

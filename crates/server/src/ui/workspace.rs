@@ -111,6 +111,8 @@ async fn delete_page(app: &App, at: &InWorkspace) -> Result<RemovePage, PageErro
         led: Vec::new(),
         candidates: Vec::new(),
         confirm: Some(at.place.slug.clone()),
+        registered: None,
+        fields: Vec::new(),
     })
 }
 

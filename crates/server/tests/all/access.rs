@@ -28,7 +28,7 @@ const WHO: [&str; 8] =
 /// Status by status, in the order of [`WHO`]. The project is the admin's; the member views it, the service account edits
 /// it, the admin service account is not in it. `/me/keys/{key}` is the admin's key.
 #[rustfmt::skip]
-const TABLE: &[(&str, &str, [u16; 8])] = &[
+pub const TABLE: &[(&str, &str, [u16; 8])] = &[
     //                                                                               nobody stranger member admin operator account admin_account bearer
     ("GET",    "/api/v1/me",                                                           [401, 200, 200, 200, 200, 200, 200, 200]),
     ("GET",    "/api/v1/me/keys",                                                      [401, 200, 200, 200, 200, 200, 200, 200]),
@@ -50,6 +50,7 @@ const TABLE: &[(&str, &str, [u16; 8])] = &[
     ("GET",    "/api/v1/workspaces/{ws}/members",                                      [401, 404, 200, 200, 404, 200, 200, 200]),
     ("PATCH",  "/api/v1/workspaces/{ws}/members/{usr}",                                [401, 404, 403, 200, 404, 403, 200, 403]),
     ("DELETE", "/api/v1/workspaces/{ws}/members/{usr}",                                [401, 404, 403, 204, 404, 403, 204, 403]),
+    ("GET",    "/api/v1/workspaces/{ws}/members/{usr}/removal",                        [401, 404, 403, 200, 404, 403, 200, 200]),
 
     ("GET",    "/api/v1/workspaces/{ws}/invitations",                                  [401, 404, 403, 200, 404, 403, 200, 200]),
     ("POST",   "/api/v1/workspaces/{ws}/invitations",                                  [401, 404, 403, 201, 404, 403, 201, 403]),
@@ -88,6 +89,7 @@ const TABLE: &[(&str, &str, [u16; 8])] = &[
     ("GET",    "/api/v1/admin/users",                                                  [401, 403, 403, 403, 200, 403, 403, 403]),
     ("POST",   "/api/v1/admin/users",                                                  [401, 403, 403, 403, 201, 403, 403, 403]),
     ("PATCH",  "/api/v1/admin/users/{usr}",                                            [401, 403, 403, 403, 200, 403, 403, 403]),
+    ("GET",    "/api/v1/admin/users/{usr}/removal",                                    [401, 403, 403, 403, 200, 403, 403, 403]),
     ("GET",    "/api/v1/admin/nodes",                                                  [401, 403, 403, 403, 200, 403, 403, 403]),
     ("GET",    "/api/v1/admin/audit-checkpoint",                                       [401, 403, 403, 403, 200, 403, 403, 403]),
 
@@ -217,37 +219,38 @@ impl World {
         TestApp::open(directory, clock, random, |_| {}).await
     }
 
-    fn body(&self, test: &TestApp, method: &str, path: &str) -> Value {
-        match (method, path.rsplit('/').next().unwrap_or_default()) {
-            ("POST", "keys") => json!({"title": "laptop", "public_key": test.new_key().openssh}),
-            ("PATCH", "{key}") => json!({"title": "another"}),
-            ("POST", "workspaces") => json!({"name": "New", "slug": "new"}),
-            ("PATCH", "{ws}") => json!({"name": "Another"}),
-            ("PATCH", "{usr}") if path.contains("/admin/") => json!({"name": "Another"}),
-            // What nobody but a person gives, the role `admin`, is in `grants`.
-            ("PATCH", "{usr}" | "{sa}") => json!({"role": "member"}),
-            ("POST", "invitations") => json!({"emails": ["somebody@example.com"], "role": "member"}),
-            ("POST", "accept") => {
-                json!({"token": self.invitation_token, "name": "Ned", "password": "correct horse battery"})
-            }
-            ("POST", "service-accounts") => json!({"name": "another", "description": ""}),
-            ("POST", "projects") => json!({"title": "Another"}),
-            ("PATCH", "{prj}") => json!({"description": "another"}),
-            ("PUT", "{principal}") => json!({"role": "editor"}),
-            ("PATCH", "quotas") => json!({"service_accounts": 3}),
-            ("POST", "users") => json!({"email": "new@example.com", "name": "Nina"}),
-            _ => Value::Null,
-        }
-    }
-
     async fn ask(&self, test: &TestApp, method: &str, path: &str, ids: &Tenant, who: usize) -> Answer {
-        let request = test.request(method, &fill(path, ids), &self.body(test, method, path));
+        let request = test.request(method, &fill(path, ids), &body(test, method, path, &self.invitation_token));
         let request = match (who, &self.actors[who]) {
             (BEARER, _) => request.bearer(&self.token),
             (_, Some(actor)) => request.by(&actor.key),
             (_, None) => request,
         };
         request.send().await
+    }
+}
+
+/// The body of a request that would do something.
+pub fn body(test: &TestApp, method: &str, path: &str, invitation_token: &str) -> Value {
+    match (method, path.rsplit('/').next().unwrap_or_default()) {
+        ("POST", "keys") => json!({"title": "laptop", "public_key": test.new_key().openssh}),
+        ("PATCH", "{key}") => json!({"title": "another"}),
+        ("POST", "workspaces") => json!({"name": "New", "slug": "new"}),
+        ("PATCH", "{ws}") => json!({"name": "Another"}),
+        ("PATCH", "{usr}") if path.contains("/admin/") => json!({"name": "Another"}),
+        // What nobody but a person gives, the role `admin`, is in `grants`.
+        ("PATCH", "{usr}" | "{sa}") => json!({"role": "member"}),
+        ("POST", "invitations") => json!({"emails": ["somebody@example.com"], "role": "member"}),
+        ("POST", "accept") => {
+            json!({"token": invitation_token, "name": "Ned", "password": "correct horse battery"})
+        }
+        ("POST", "service-accounts") => json!({"name": "another", "description": ""}),
+        ("POST", "projects") => json!({"title": "Another"}),
+        ("PATCH", "{prj}") => json!({"description": "another"}),
+        ("PUT", "{principal}") => json!({"role": "editor"}),
+        ("PATCH", "quotas") => json!({"service_accounts": 3}),
+        ("POST", "users") => json!({"email": "new@example.com", "name": "Nina"}),
+        _ => Value::Null,
     }
 }
 

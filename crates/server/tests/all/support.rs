@@ -25,6 +25,7 @@ use server::{
     App, Settings,
     app::{Caller, KeyOwner, Parts},
 };
+use store::{Engine, Store, StoreOptions};
 use tower::ServiceExt as _;
 
 /// Where the test server is found.
@@ -313,6 +314,16 @@ impl TestApp {
         on_host.finish_restore(&Caller::host()).await.expect("the restore ends");
         on_host.close().await;
         Self::open(restored, self.clock, self.random, |s| *s = settings).await
+    }
+
+    /// A way to the database beside the server.
+    pub async fn store(&self) -> Store {
+        let engine = match self.directory.database_url() {
+            Some(url) => Engine::Postgres { url: url.into() },
+            None => Engine::Sqlite { path: self.directory.path().join("keyward.db") },
+        };
+        let options = StoreOptions { engine };
+        Store::open(&options, self.clock.now(), self.random.as_ref()).await.expect("the database opens")
     }
 
     /// Lets time pass for a server that hears from its store all the while.

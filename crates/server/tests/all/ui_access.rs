@@ -14,7 +14,8 @@ use crate::{
 
 /// The admin of another workspace, `other`.
 const STRANGER: usize = 1;
-const ADMIN: usize = 3;
+pub const ADMIN: usize = 3;
+pub const OPERATOR: usize = 4;
 const WHO: [&str; 5] = ["nobody", "stranger", "member", "admin", "operator"];
 
 /// Who is sent to sign in, in the table.
@@ -23,7 +24,7 @@ const SIGN: u16 = 1;
 /// Status by status, in the order of [`WHO`]: 1 is the way to the sign-in page. The workspace, the service account and
 /// the key in `/profile/api-keys/{key}` are the admin's; the member is in the project and in nothing else.
 #[rustfmt::skip]
-const TABLE: &[(&str, &str, [u16; 5])] = &[
+pub const TABLE: &[(&str, &str, [u16; 5])] = &[
     //                                                                         nobody stranger member admin operator
     ("GET",  "/",                                                              [SIGN, 303, 303, 303, 303]),
     ("GET",  "/sign-in",                                                       [200,  303, 303, 303, 303]),
@@ -109,19 +110,21 @@ const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("POST", "/operator/users/{usr}",                                          [SIGN, 403, 403, 403, 303]),
     ("GET",  "/operator/users/{usr}/password",                                 [SIGN, 403, 403, 403, 200]),
     ("POST", "/operator/users/{usr}/password",                                 [SIGN, 403, 403, 403, 303]),
+    ("GET",  "/operator/users/{usr}/disable",                                  [SIGN, 403, 403, 403, 200]),
+    ("POST", "/operator/users/{usr}/disable",                                  [SIGN, 403, 403, 403, 303]),
     ("GET",  "/operator/system",                                               [SIGN, 403, 403, 403, 200]),
     ("GET",  "/operator/suspended-keys",                                       [SIGN, 403, 403, 403, 200]),
     ("POST", "/operator/suspended-keys",                                       [SIGN, 403, 403, 403, 303]),
 ];
 
 /// A workspace with one of everything and somebody of each kind, signed in: as they lie on the disk.
-struct World {
-    closed: TestApp,
+pub struct World {
+    pub closed: TestApp,
     /// As a backup has it.
     snapshot: std::path::PathBuf,
-    cookies: [BTreeMap<String, String>; 5],
-    csrf: [String; 5],
-    ids: BTreeMap<&'static str, String>,
+    pub cookies: [BTreeMap<String, String>; 5],
+    pub csrf: [String; 5],
+    pub ids: BTreeMap<&'static str, String>,
 }
 
 fn id_in(path: &str) -> String {
@@ -129,7 +132,7 @@ fn id_in(path: &str) -> String {
 }
 
 impl World {
-    async fn build() -> Self {
+    pub async fn build() -> Self {
         let test = TestApp::new().await;
         let set_up = test.app.create_set_up_link(&Caller::host()).await.unwrap().expect("a link");
         let (cookies, csrf, mut ids) = furnish(&test).await;
@@ -147,13 +150,13 @@ impl World {
     }
 
     /// The same world again, as if nothing had been asked yet.
-    async fn open(&self) -> TestApp {
+    pub async fn open(&self) -> TestApp {
         let directory = Home::restored_from(&self.closed.directory, &self.snapshot);
         let (clock, random) = (Arc::clone(&self.closed.clock), Arc::clone(&self.closed.random));
         TestApp::open(directory, clock, random, |_| {}).await
     }
 
-    fn path(&self, path: &str) -> String {
+    pub fn path(&self, path: &str) -> String {
         let mut filled = path.to_owned();
         // An id means what stands before it.
         for (place, id) in self.ids.iter().rev().filter(|(place, _)| path.contains(*place)) {
@@ -191,7 +194,7 @@ impl World {
         }
     }
 
-    async fn ask(&self, test: &TestApp, method: &str, path: &str, who: usize, csrf: bool) -> Answer {
+    pub async fn ask(&self, test: &TestApp, method: &str, path: &str, who: usize, csrf: bool) -> Answer {
         let mut browser = Browser::new(test);
         browser.cookies = self.cookies[who].clone();
         if method == "GET" {
@@ -254,7 +257,11 @@ async fn furnish(test: &TestApp) -> Furnished {
         let key = test.new_key().openssh;
         admin.open(&format!("{base}/new")).await;
         admin.submit(&base, &[("title", "spare"), ("public_key", &key)]).await;
-        ids.insert(place, id_in(admin.path.split('?').next().expect("a path")));
+        let id = id_in(admin.path.split('?').next().expect("a path"));
+        if list != account {
+            ids.insert("/me/keys/{key}", id.clone());
+        }
+        ids.insert(place, id);
     }
     admin.open("/w/acme/projects/new").await;
     admin.submit("/w/acme/projects", &[("title", "Maps"), ("description", "")]).await;

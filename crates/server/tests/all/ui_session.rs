@@ -382,3 +382,111 @@ async fn what_pages_load_is_compressed_for_who_takes_it_and_pages_never_are() {
         assert!(!ask("/sign-in").send().await.headers.contains_key("content-encoding"), "it holds a token");
     }
 }
+
+/// Signs in from an address, and tells the status.
+async fn sign_in_from(browser: &Browser<'_>, address: std::net::Ipv4Addr, email: &str, password: &str) -> u16 {
+    let mut request = browser.form("/sign-in", &[("email", email), ("password", password)]);
+    request.address = address.into();
+    request.send().await.status.as_u16()
+}
+
+#[tokio::test]
+async fn wrong_passwords_from_a_shared_address_keep_no_known_browser_out() {
+    let test = TestApp::new().await;
+    let mut owner = Browser::signed_in(&test, "ada", true).await;
+    owner.open("/").await;
+    owner.submit("/sign-out", &[]).await;
+    create_user(&test, "max", false).await;
+    let office = std::net::Ipv4Addr::new(192, 0, 2, 7);
+    for number in 0..20 {
+        let email = format!("nobody-{number}@example.com");
+        assert_eq!(sign_in_from(&Browser::new(&test), office, &email, "a wrong guess").await, 401);
+    }
+    // A browser that never signed in here waits, whatever it knows.
+    assert_eq!(sign_in_from(&Browser::new(&test), office, "max@example.com", PASSWORD).await, 429);
+    assert_eq!(sign_in_from(&owner, office, "ada@example.com", PASSWORD).await, 303);
+    // It knows one account, and for any other it is like all the others.
+    assert_eq!(sign_in_from(&owner, office, "max@example.com", PASSWORD).await, 429);
+    // It has its own limit.
+    for _ in 0..10 {
+        assert_eq!(sign_in_from(&owner, office, "ada@example.com", "a wrong guess").await, 401);
+    }
+    assert_eq!(sign_in_from(&owner, office, "ada@example.com", PASSWORD).await, 429);
+}
+
+#[tokio::test]
+async fn ten_thousand_guesses_are_throttled_without_locking_the_owner_out() {
+    let test = TestApp::new().await;
+    let mut owner = Browser::signed_in(&test, "ada", true).await;
+    owner.open("/").await;
+    owner.submit("/sign-out", &[]).await;
+    let home = std::net::Ipv4Addr::new(198, 51, 100, 1);
+    let (mut checked, mut hour) = (0, 0);
+    for guess in 0..10_000_u32 {
+        // From a thousand addresses, one guess a second.
+        let address = std::net::Ipv4Addr::from(u32::from(std::net::Ipv4Addr::new(10, 0, 0, 0)) + guess % 1000);
+        let status = sign_in_from(&Browser::new(&test), address, "ada@example.com", "a wrong guess").await;
+        assert!(matches!(status, 401 | 429), "{status}");
+        checked += u32::from(status == 401);
+        test.clock.advance(std::time::Duration::from_secs(1));
+        if guess / 3600 > hour {
+            hour = guess / 3600;
+            test.app.renew_lease().await.unwrap();
+            assert_eq!(sign_in_from(&owner, home, "ada@example.com", PASSWORD).await, 303, "in the middle of it");
+        }
+    }
+    // Ten at once, then one a minute.
+    assert!((150..=10 + 10_000 / 60).contains(&checked), "{checked}");
+    test.app.renew_lease().await.unwrap();
+    assert_eq!(sign_in_from(&owner, home, "ada@example.com", PASSWORD).await, 303);
+}
+
+#[tokio::test]
+async fn a_password_that_was_typed_never_comes_back() {
+    let test = TestApp::new().await;
+    let canary = "canary violet tractors hum";
+    let mut olga = Browser::signed_in(&test, "olga", true).await;
+    create_user(&test, "max", false).await;
+    let max = test.app.find_user_by_email(&server::app::Caller::host(), "max@example.com").await.unwrap().id;
+    let set_password = format!("/operator/users/{max}/password");
+    let user = [("email", "zoe@example.com"), ("name", "Zoe"), ("password", canary), ("operator", "1")];
+    let mut bad_user = user;
+    bad_user[1].1 = "";
+    olga.open("/profile").await;
+    let link = test.app.create_set_up_link(&server::app::Caller::host()).await.unwrap();
+    assert_eq!(link, None, "there is an operator");
+    let stale = "no token of ours";
+
+    // In a session that is fresh, that is old, and that is another one.
+    for (wait, csrf) in [(0, None), (15 * 60, None), (0, Some(stale))] {
+        test.advance(std::time::Duration::from_secs(wait)).await;
+        for (path, fields) in [
+            (set_password.as_str(), &[("password", canary)][..]),
+            ("/operator/users", &user),
+            ("/operator/users", &bad_user),
+            ("/profile/password", &[("current_password", canary), ("password", canary)]),
+            ("/sign-in", &[("email", "olga@example.com"), ("password", canary)]),
+            ("/invitations/no-such-token", &[("name", "Ned"), ("password", canary)]),
+            ("/set-up/no-such-token", &[("email", "a@example.com"), ("name", "Ned"), ("password", canary)]),
+            (&set_password, &[("password", canary), ("confirm_password", canary)]),
+        ] {
+            let token = csrf.map_or_else(|| olga.csrf(), str::to_owned);
+            let mut sent = fields.to_vec();
+            sent.push(("csrf", &token));
+            let answer = olga.form(path, &sent).send().await;
+            let page = String::from_utf8(answer.bytes).unwrap();
+            assert!(!page.contains("canary"), "{path} after {wait} s: {page}");
+        }
+    }
+    // What the confirmation asks for again is then taken.
+    test.advance(std::time::Duration::from_mins(15)).await;
+    let again = "seven violet tractors hum";
+    olga.open("/profile").await.submit(&set_password, &[("password", again)]).await;
+    olga.sees("Confirm your password").sees("name=\"password\"").sees_not(again);
+    let both = [("password", again), ("confirm_password", PASSWORD)];
+    olga.submit(&set_password, &both).await.sees("The password is set");
+    let mut browser = Browser::new(&test);
+    browser.open("/sign-in").await;
+    browser.submit("/sign-in", &[("email", "max@example.com"), ("password", again)]).await;
+    assert!(browser.has_session());
+}

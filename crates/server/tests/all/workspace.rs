@@ -12,12 +12,17 @@ async fn an_operator_creates_a_workspace_for_somebody_who_is_or_becomes_its_admi
     let test = TestApp::new().await;
     let olga = test.user("olga", true).await;
     let ada = test.user("ada", false).await;
+    test.workspace("elsewhere", &ada).await;
     let create = async |body: &Value| test.post(WORKSPACES, body).by(&olga.key).send().await;
     let own = create(&json!({"name": "Own", "slug": "own"})).await.expect(201);
     assert_eq!(own["role"], "admin");
     let hers = create(&json!({"name": "Hers", "slug": "hers", "admin_email": ada.email})).await.expect(201);
     assert_eq!(hers["role"], Value::Null);
     let inside = format!("{WORKSPACES}/{}", hers["id"].as_str().unwrap());
+    // Nobody is seated without accepting, whoever they are.
+    test.get(&inside).by(&ada.key).send().await.expect_problem(404, "not_found");
+    let accept = json!({"token": hers["invitation"]["token"]});
+    test.post("/api/v1/invitations/accept", &accept).by(&ada.key).send().await.expect(200);
     assert_eq!(test.get(&inside).by(&ada.key).send().await.expect(200)["role"], "admin");
     test.get(&inside).by(&olga.key).send().await.expect_problem(404, "not_found");
 

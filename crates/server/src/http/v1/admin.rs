@@ -17,6 +17,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(list_all_workspaces))
         .routes(routes!(list_users, create_user))
         .routes(routes!(update_user))
+        .routes(routes!(preview_disabling))
         .routes(routes!(list_nodes))
 }
 
@@ -88,6 +89,17 @@ async fn update_user(
     Json(update): Json<api::UpdateUser>,
 ) -> Result<Json<api::User>, AppError> {
     app.update_user(&caller, user, update).await.map(Json)
+}
+
+/// What disabling a user ends, in numbers, and what it leaves unless it is asked for.
+#[utoipa::path(get, path = "/api/v1/admin/users/{usr}/removal", tag = "operators",
+    params(("usr" = String, Path)), responses((status = 200, body = api::UserRemoval)))]
+async fn preview_disabling(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    Path(user): Path<UserId>,
+) -> Result<Json<api::UserRemoval>, AppError> {
+    app.preview_disabling(&caller, user).await.map(Json)
 }
 
 /// The servers of this installation: what each judges by, and its lease.

@@ -13,7 +13,10 @@ use crate::{
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(list_members)).routes(routes!(update_member, delete_member))
+    OpenApiRouter::new()
+        .routes(routes!(list_members))
+        .routes(routes!(update_member, delete_member))
+        .routes(routes!(preview_removal))
 }
 
 /// Who takes over what would be left without an admin.
@@ -24,6 +27,19 @@ pub(super) struct SuccessorQuery {
     /// `usr_…` or `sa_…`.
     #[param(value_type = Option<String>)]
     pub(super) successor: Option<PrincipalId>,
+}
+
+/// What a removal does beside.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct RemovalQuery {
+    /// Who takes over the projects that would be left without an admin: `usr_…` or `sa_…`.
+    #[param(value_type = Option<String>)]
+    successor: Option<PrincipalId>,
+    /// Whether to revoke the keys that they registered for service accounts.
+    #[serde(default)]
+    revoke_keys: bool,
 }
 
 /// Who is in a workspace.
@@ -38,7 +54,7 @@ async fn list_members(
     app.list_members(&caller, ws, &page.into()).await.map(Json)
 }
 
-/// Gives a member another role.
+/// Gives a member another role. The open invitations of who is an admin no longer end.
 #[utoipa::path(patch, path = "/api/v1/workspaces/{ws}/members/{usr}", tag = "members",
     params(("ws" = String, Path), ("usr" = String, Path)), request_body = api::UpdateMember,
     responses((status = 200, body = api::Member)))]
@@ -51,14 +67,25 @@ async fn update_member(
     app.update_member(&caller, ws, user, &update).await.map(Json)
 }
 
-/// Removes a member; members may leave by themselves.
+/// Removes a member; members may leave by themselves. Their open invitations end.
 #[utoipa::path(delete, path = "/api/v1/workspaces/{ws}/members/{usr}", tag = "members",
-    params(("ws" = String, Path), ("usr" = String, Path), SuccessorQuery), responses((status = 204)))]
+    params(("ws" = String, Path), ("usr" = String, Path), RemovalQuery), responses((status = 204)))]
 async fn delete_member(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     Path((ws, user)): Path<(WorkspaceId, UserId)>,
-    Query(query): Query<SuccessorQuery>,
+    Query(query): Query<RemovalQuery>,
 ) -> Result<Done, AppError> {
-    app.delete_member(&caller, ws, user, query.successor).await.map(|()| Done)
+    app.delete_member(&caller, ws, user, query.successor, query.revoke_keys).await.map(|()| Done)
+}
+
+/// What the removal or the demotion of a member ends, and what it leaves unless it is asked for.
+#[utoipa::path(get, path = "/api/v1/workspaces/{ws}/members/{usr}/removal", tag = "members",
+    params(("ws" = String, Path), ("usr" = String, Path)), responses((status = 200, body = api::MemberRemoval)))]
+async fn preview_removal(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    Path((ws, user)): Path<(WorkspaceId, UserId)>,
+) -> Result<Json<api::MemberRemoval>, AppError> {
+    app.preview_removal(&caller, ws, user).await.map(Json)
 }

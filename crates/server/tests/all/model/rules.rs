@@ -104,6 +104,8 @@ pub struct Invitation {
     pub expires_at: i64,
     pub accepted: bool,
     pub revoked: bool,
+    /// Who wrote it, or sent it again last.
+    pub by: Who,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -289,12 +291,15 @@ impl Model {
         let others = self.users.iter().enumerate().any(|(i, other)| i != user && runs(other));
         require(!runs(&self.users[user]) || others || (operator && !disabled), LAST_ADMIN)?;
         (self.users[user].operator, self.users[user].disabled) = (operator, disabled);
+        self.end_invitations_of(Who::User(user), None);
         Ok(())
     }
 
     fn require_another_admin(&self, ws: usize, user: usize) -> Verdict<()> {
         let members = &self.workspaces[ws].members;
-        require(!members[&user] || members.iter().any(|(&other, &admin)| admin && other != user), LAST_ADMIN)
+        let is_enabled_admin = |user: usize| members[&user] && !self.users[user].disabled;
+        let is_left = members.keys().any(|&other| other != user && is_enabled_admin(other));
+        require(!is_enabled_admin(user) || is_left, LAST_ADMIN)
     }
 
     pub fn set_member(&mut self, caller: Caller, ws: usize, user: usize, admin: bool) -> Verdict<()> {
@@ -305,6 +310,9 @@ impl Model {
             self.require_another_admin(ws, user)?;
         }
         self.workspaces[ws].members.insert(user, admin);
+        if !admin {
+            self.end_invitations_of(Who::User(user), Some(ws));
+        }
         Ok(())
     }
 
@@ -319,16 +327,20 @@ impl Model {
         self.require_another_admin(ws, user)?;
         self.hand_over(caller, ws, Who::User(user), successor)?;
         self.workspaces[ws].members.remove(&user);
+        self.end_invitations_of(Who::User(user), Some(ws));
         Ok(())
     }
 
     /// Takes somebody out of all projects of a workspace; those they alone lead go to the successor.
     fn hand_over(&mut self, caller: Caller, ws: usize, leaving: Who, successor: Option<Who>) -> Verdict<()> {
         let here = |project: &Project| project.workspace == ws && !project.deleted;
-        if self.projects.iter().any(|project| here(project) && project.is_led_only_by(leaving)) {
+        let led: Vec<usize> = (0..self.projects.len())
+            .filter(|&index| here(&self.projects[index]) && self.is_led_only_by(index, leaving))
+            .collect();
+        if !led.is_empty() {
             let successor = self.require_successor(caller, ws, leaving, successor)?;
-            for project in self.projects.iter_mut().filter(|p| here(p) && p.is_led_only_by(leaving)) {
-                project.members.insert(successor, ProjectRole::Admin);
+            for project in led {
+                self.projects[project].members.insert(successor, ProjectRole::Admin);
             }
         }
         for project in self.projects.iter_mut().filter(|project| here(project)) {
@@ -337,10 +349,18 @@ impl Model {
         Ok(())
     }
 
+    pub(super) fn is_enabled(&self, who: Who) -> bool {
+        match who {
+            Who::User(user) => !self.users[user].disabled,
+            Who::Account(account) => !self.accounts[account].disabled && !self.accounts[account].deleted,
+        }
+    }
+
     fn require_successor(&self, caller: Caller, ws: usize, leaving: Who, successor: Option<Who>) -> Verdict<Who> {
         let successor = successor.ok_or(SUCCESSOR_REQUIRED)?;
         Self::require_grant(caller, true)?;
-        require(successor != leaving && self.is_admin(successor, ws).is_some(), INVALID)?;
+        let is_here = successor != leaving && self.is_admin(successor, ws).is_some();
+        require(is_here && self.is_enabled(successor), INVALID)?;
         Ok(successor)
     }
 
@@ -364,8 +384,30 @@ impl Model {
             expires_at: self.now + INVITATION_LIFETIME,
             accepted: false,
             revoked: false,
+            by: caller.who,
         });
         Ok(())
+    }
+
+    /// Whether whoever wrote an invitation may still write it.
+    fn may_invite(&self, invitation: usize) -> bool {
+        let Invitation { by, workspace, admin, .. } = self.invitations[invitation];
+        let is_admin = self.is_admin(by, workspace) == Some(true);
+        match by {
+            Who::User(user) => !self.users[user].disabled && (is_admin || self.users[user].operator),
+            Who::Account(account) => !self.accounts[account].disabled && is_admin && !admin,
+        }
+    }
+
+    /// Rule 8: the open invitations of whoever lost a role in `lost`, or may not write them any more, end.
+    fn end_invitations_of(&mut self, by: Who, lost: Option<usize>) {
+        for index in 0..self.invitations.len() {
+            let invitation = &self.invitations[index];
+            let is_open = invitation.by == by && !invitation.accepted && !invitation.revoked;
+            if is_open && (lost == Some(invitation.workspace) || !self.may_invite(index)) {
+                self.invitations[index].revoked = true;
+            }
+        }
     }
 
     pub fn invitation_state(&self, invitation: usize) -> &'static str {
@@ -392,6 +434,7 @@ impl Model {
         self.require_unclosed(invitation)?;
         Self::require_grant(caller, self.invitations[invitation].admin)?;
         self.invitations[invitation].expires_at = self.now + INVITATION_LIFETIME;
+        self.invitations[invitation].by = caller.who;
         Ok(())
     }
 
@@ -405,7 +448,8 @@ impl Model {
 
     /// By somebody who is authenticated, or by a newcomer, who becomes a user.
     pub fn accept(&mut self, caller: Option<Caller>, invitation: usize) -> Verdict<()> {
-        require(self.invitation_state(invitation) == "pending", (409, "invitation_closed"))?;
+        let is_good = self.invitation_state(invitation) == "pending" && self.may_invite(invitation);
+        require(is_good, (409, "invitation_closed"))?;
         let (ws, email) = (self.invitations[invitation].workspace, self.invitations[invitation].email.clone());
         let user = match caller {
             Some(Caller { who: Who::User(user), bearer: false, .. }) => user,
@@ -454,9 +498,12 @@ impl Model {
         require(caller.who != Who::Account(account), FORBIDDEN)?;
         Self::require_grant(caller, admin == Some(true))?;
         self.require_account(ws, account)?;
+        let index = account;
         let account = &mut self.accounts[account];
         account.admin = admin.unwrap_or(account.admin);
         account.disabled = disabled;
+        let lost = (!account.admin).then_some(ws);
+        self.end_invitations_of(Who::Account(index), lost);
         Ok(())
     }
 
@@ -466,6 +513,7 @@ impl Model {
         self.require_account(ws, account)?;
         self.hand_over(caller, ws, Who::Account(account), successor)?;
         self.bury_account(account);
+        self.end_invitations_of(Who::Account(account), Some(ws));
         Ok(())
     }
 

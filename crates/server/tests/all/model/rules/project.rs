@@ -78,17 +78,17 @@ impl Model {
         leaving: Who,
         successor: Option<Who>,
     ) -> Verdict<()> {
-        if self.projects[project].is_led_only_by(leaving) {
+        if self.is_led_only_by(project, leaving) {
             let successor = self.require_successor(caller, ws, leaving, successor)?;
             self.projects[project].members.insert(successor, ProjectRole::Admin);
         }
         Ok(())
     }
-}
 
-impl Project {
-    pub(super) fn is_led_only_by(&self, who: Who) -> bool {
-        let mut admins = self.members.iter().filter(|(_, role)| **role == ProjectRole::Admin).map(|(who, _)| *who);
-        admins.next() == Some(who) && admins.next().is_none()
+    /// Whether a project has no other admin who is enabled.
+    pub(super) fn is_led_only_by(&self, project: usize, who: Who) -> bool {
+        let leads = |who: &Who| self.projects[project].members.get(who) == Some(&ProjectRole::Admin);
+        let mut others = self.projects[project].members.keys().filter(|&&other| other != who);
+        leads(&who) && !others.any(|other| leads(other) && self.is_enabled(*other))
     }
 }

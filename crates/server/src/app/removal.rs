@@ -1,0 +1,193 @@
+//! What ends when somebody is removed, demoted or disabled: the open invitations that they wrote; and the keys that they
+//! registered for service accounts, where whoever decides on it says so.
+
+use std::collections::BTreeSet;
+
+use domain::{
+    ApiKeyId, AuditPrincipal, InvitationId, PrincipalId, UserId, WorkspaceId,
+    api_key::ApiKey,
+    invitation::Invitation,
+    principal::{Identity, WorkspacePermission},
+    role::Role,
+};
+use store::Connection;
+
+use super::{App, Caller, Transaction, api_key, invitation};
+use crate::error::AppError;
+
+/// Whether a principal, as they are now, may write this invitation.
+fn may_write(writer: Option<&Identity>, invitation: &Invitation) -> bool {
+    let Some(writer) = writer.filter(|writer| !writer.disabled) else { return false };
+    let is_admin = writer.memberships.iter().any(|m| m.workspace == invitation.workspace && m.role == Role::Admin);
+    match writer.id {
+        // An operator names the first admin of a workspace from outside.
+        PrincipalId::User(_) => is_admin || writer.operator,
+        PrincipalId::ServiceAccount(_) => is_admin && invitation.role != Role::Admin,
+    }
+}
+
+/// Whether whoever wrote an invitation may still write it. The host may always.
+pub(super) async fn writer_may_still_invite(
+    connection: &mut Connection,
+    invitation: &Invitation,
+) -> Result<bool, AppError> {
+    let writer = match invitation.created_by.parse::<AuditPrincipal>() {
+        Ok(AuditPrincipal::Host) => return Ok(true),
+        Ok(AuditPrincipal::User(user)) => user.into(),
+        Ok(AuditPrincipal::ServiceAccount(account)) => account.into(),
+        Ok(AuditPrincipal::Anonymous) | Err(_) => return Ok(false),
+    };
+    let writer = store::identity::find_identity(connection, writer).await?;
+    Ok(may_write(writer.as_ref(), invitation))
+}
+
+/// The keys of service accounts of a workspace, or of all, that a principal registered, and those that these keys registered
+/// in turn, each with its workspace; without those that are revoked.
+async fn list_registered_keys(
+    connection: &mut Connection,
+    registrar: PrincipalId,
+    workspace: Option<WorkspaceId>,
+) -> Result<Vec<ApiKey>, AppError> {
+    let mut waiting = store::api_key::list_api_keys_registered_by(connection, registrar).await?;
+    let mut seen: BTreeSet<ApiKeyId> = waiting.iter().map(|key| key.id).collect();
+    let mut found = Vec::new();
+    while let Some(key) = waiting.pop() {
+        // Also through keys that are revoked already: what they registered is not safer for it.
+        for made in store::api_key::list_api_keys_made_with(connection, key.id).await? {
+            if seen.insert(made.id) {
+                waiting.push(made);
+            }
+        }
+        let place = match key.owner {
+            PrincipalId::ServiceAccount(account) => {
+                store::service_account::find_workspace_of(connection, account).await?
+            }
+            PrincipalId::User(_) => None,
+        };
+        if key.revoked_at.is_none() && place.is_some_and(|place| workspace.is_none_or(|only| only == place)) {
+            found.push(key);
+        }
+    }
+    found.sort_by_key(|key| key.id);
+    Ok(found)
+}
+
+impl App {
+    /// What the removal, the demotion or the disabling of a member would end or offer to end in a workspace: the open
+    /// invitations that they wrote, the keys that they registered for its service accounts, and the projects that have
+    /// no other admin. A member who is not an admin sees the projects alone, before they leave.
+    ///
+    /// # Errors
+    /// For the workspace's admins, and for the member; there is no such member.
+    pub async fn preview_removal(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        user: UserId,
+    ) -> Result<api::MemberRemoval, AppError> {
+        let is_own = caller.principal.id() == Some(user.into());
+        let is_admin = caller.principal.authorize(WorkspacePermission::ViewServiceAccounts, workspace);
+        match is_admin {
+            Err(_) if is_own => caller.principal.authorize(WorkspacePermission::View, workspace)?,
+            other => other?,
+        }
+        let mut connection = self.store.read().await?;
+        store::member::find_member(&mut connection, workspace, user).await?.ok_or(AppError::not_found())?;
+        let now = self.clock.now();
+        let mut removal = api::MemberRemoval::default();
+        for id in store::project::list_projects_led_only_by(&mut connection, workspace, user.into()).await? {
+            let project = store::project::find_project(&mut connection, workspace, id).await?;
+            removal.projects.extend(project.map(|project| api::LedProject { id: project.id, title: project.title }));
+        }
+        if is_admin.is_err() {
+            return Ok(removal);
+        }
+        let invitations = store::invitation::list_open_invitations_of(&mut connection, user.into()).await?;
+        let here = invitations.iter().filter(|invitation| invitation.workspace == workspace);
+        removal.invitations = here.map(|invitation| invitation::to_wire(invitation, now)).collect();
+        for key in list_registered_keys(&mut connection, user.into(), Some(workspace)).await? {
+            let email = store::identity::find_email(&mut connection, key.owner).await?;
+            removal.keys.push(api::RegisteredKey {
+                service_account: key.owner.to_string(),
+                email: email.unwrap_or_default(),
+                key: api_key::to_wire(&key, now),
+            });
+        }
+        Ok(removal)
+    }
+
+    /// What disabling a user would end or offer to end, in numbers: operators see nothing inside of workspaces.
+    ///
+    /// # Errors
+    /// For operators only; there is no such user.
+    pub async fn preview_disabling(&self, caller: &Caller, user: UserId) -> Result<api::UserRemoval, AppError> {
+        caller.principal.authorize_operator()?;
+        let mut connection = self.store.read().await?;
+        let identity = store::identity::find_identity(&mut connection, user.into()).await?;
+        let identity = identity.ok_or(AppError::not_found())?;
+        let invitations = store::invitation::list_open_invitations_of(&mut connection, user.into()).await?;
+        let keys = list_registered_keys(&mut connection, user.into(), None).await?;
+        let mut removal = api::UserRemoval {
+            email: identity.email.clone(),
+            invitations: invitations.len() as u64,
+            keys: keys.len() as u64,
+            workspaces: Vec::new(),
+        };
+        for membership in &identity.memberships {
+            let is_last_admin = membership.role == Role::Admin
+                && !store::member::has_enabled_admin_beside(&mut connection, membership.workspace, user).await?;
+            removal.workspaces.push(api::WorkspaceOfUser {
+                id: membership.workspace,
+                slug: membership.slug.to_string(),
+                name: membership.name.to_string(),
+                role: membership.role,
+                is_last_admin,
+            });
+        }
+        Ok(removal)
+    }
+
+    /// Ends the open invitations that `writer` wrote and, as the transaction leaves their rights, may not write any more,
+    /// each with its event; and all that they wrote in the workspace whose role they lost.
+    pub(super) async fn end_invitations_of(
+        &self,
+        transaction: &mut Transaction<'_>,
+        writer: PrincipalId,
+        lost: Option<WorkspaceId>,
+    ) -> Result<(), AppError> {
+        let identity = store::identity::find_identity(&mut transaction.change, writer).await?;
+        for open in store::invitation::list_open_invitations_of(&mut transaction.change, writer).await? {
+            if lost == Some(open.workspace) || !may_write(identity.as_ref(), &open) {
+                self.end_invitation(transaction, &open, &[("written_by", &open.created_by)]).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends an open invitation, with its event.
+    pub(super) async fn end_invitation(
+        &self,
+        transaction: &mut Transaction<'_>,
+        open: &Invitation,
+        detail: &[(&str, &str)],
+    ) -> Result<(), AppError> {
+        let (id, now): (InvitationId, _) = (open.id, transaction.now);
+        store::invitation::revoke_invitation(&mut transaction.change, id, now).await?;
+        let detail = [&[("email", open.email.as_str())], detail].concat();
+        transaction.note(self, "invitation.revoke", Some(open.workspace), id, &detail);
+        Ok(())
+    }
+
+    /// Revokes the keys that a user registered for service accounts of a workspace, or of all, and those that these keys
+    /// registered in turn; each with its event.
+    pub(super) async fn revoke_registered_keys(
+        &self,
+        transaction: &mut Transaction<'_>,
+        registrar: UserId,
+        workspace: Option<WorkspaceId>,
+    ) -> Result<(), AppError> {
+        let keys = list_registered_keys(&mut transaction.change, registrar.into(), workspace).await?;
+        self.revoke_keys(transaction, keys, false).await?;
+        Ok(())
+    }
+}
