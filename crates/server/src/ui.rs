@@ -7,6 +7,7 @@ mod form;
 mod help;
 mod invitation;
 mod member;
+mod notice;
 mod operator;
 mod page;
 mod project;

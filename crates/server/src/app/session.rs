@@ -355,6 +355,16 @@ impl App {
         mac.verify_slice(tag).ok().map(|()| *nonce)
     }
 
+    /// Signs what a notice says, for the page that shows it.
+    pub(crate) fn sign_notice(&self, parts: &[&str]) -> Result<String, AppError> {
+        let mut mac = self.keyed_hash(b"keyward notice v1")?;
+        for part in parts {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part.as_bytes());
+        }
+        Ok(URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+    }
+
     /// A hash under a key of the installation's that is used for nothing else.
     pub(super) fn keyed_hash(&self, purpose: &[u8]) -> Result<Hmac<Sha256>, AppError> {
         let fault = |_| AppError::Internal("an HMAC key of 32 bytes".to_owned());

@@ -11,7 +11,7 @@ use super::{
     form::Fields,
     visit::{Visitor, safe_next},
 };
-use crate::{App, AppError, authentication::AuthenticationError, feed::Confirmation, http::Contended};
+use crate::{App, AppError, authentication::AuthenticationError, http::Contended};
 
 /// A workspace in the switcher.
 #[derive(Clone)]
@@ -82,7 +82,7 @@ impl Shell {
                 .collect(),
             place: None,
             csrf: visit.map_or(String::new(), |visit| visit.csrf.clone()),
-            notice: visitor.and_then(notice),
+            notice: visitor.and_then(|visitor| visitor.notice.clone()),
             now: visitor.map_or(Timestamp::UNIX_EPOCH, |visitor| visitor.now),
         }
     }
@@ -97,53 +97,6 @@ impl Shell {
         self.place = Some(place.clone());
         self
     }
-}
-
-/// What was done just now, as the address says: one of our sentences and numbers, never a text that a link could bring along.
-fn notice(visitor: &Visitor) -> Option<String> {
-    let (_, query) = visitor.target.split_once('?')?;
-    let field = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-    let done = match field("done")? {
-        "created" => "Created.",
-        "saved" => "Saved.",
-        "deleted" => "Deleted.",
-        "removed" => "Removed.",
-        "left" => "You have left.",
-        "role" => "The role is applied.",
-        "disabled" => "Disabled. Everything that it signs is refused from now on.",
-        "enabled" => "Enabled.",
-        "revoked" => "Revoked. Everything that it signs is refused from now on.",
-        "joined" => "Welcome. You have joined the workspace.",
-        "password" => "Your password is changed. All your other sessions have ended.",
-        "password-set" => "The password is set, and all their sessions have ended. Tell it to them.",
-        "ended" => "The session has ended.",
-        "ended-others" => "All your other sessions have ended.",
-        "session-ended" => "Your session has ended, and nothing was changed. Sign in to go on.",
-        "signed-out" => "You are signed out.",
-        "quotas" => "The quotas are set.",
-        "confirmed" => "The keys work again. What was signed before now stays refused.",
-        _ => return None,
-    };
-    let count = |name| field(name).and_then(|count| count.parse::<u64>().ok());
-    let confirmed = match (count("nodes"), count("expired").unwrap_or(0)) {
-        (None, _) => String::new(),
-        (Some(nodes), 0) => format!(" All {nodes} nodes have confirmed it."),
-        (Some(nodes), gone) => format!(
-            " Nodes that have confirmed it: {nodes}. Nodes that did not answer: {gone}; their leases are over, so that they \
-             accept nothing."
-        ),
-    };
-    Some(format!("{done}{confirmed}"))
-}
-
-/// The address of the page that comes after a change, with how the change became known. A single node has nobody to tell.
-pub(super) fn with_confirmation(path: &str, confirmation: Confirmation) -> Option<String> {
-    let Confirmation { nodes, expired, .. } = confirmation;
-    let (_, query) = path.split_once('?')?;
-    let is_told = query.split('&').any(|pair| pair.starts_with("done=")) && nodes + expired > 1;
-    is_told.then(|| {
-        format!("{path}&nodes={nodes}{}", if expired > 0 { format!("&expired={expired}") } else { String::new() })
-    })
 }
 
 /// What is wrong with a form that comes back.

@@ -15,11 +15,13 @@ use subtle::ConstantTimeEq as _;
 
 use super::{
     form::{self, Fields},
+    notice,
     page::{self, PageError, Place, Shell},
 };
 use crate::{
     App, AppError,
     app::{Browser, Caller, SignedIn, Visit, is_read},
+    feed::Confirmation,
     http::{
         LoggedPrincipal, MAX_UNAUTHENTICATED_BODY, client_address, discard, forwarded_client, hygiene, read_body,
         run_change,
@@ -52,6 +54,8 @@ pub(super) struct Visitor {
     pub(super) target: String,
     /// The path and query of the page of ours that a form was on, as the browser says.
     pub(super) came_from: Option<String>,
+    /// What was done just now, where this is the page that says so.
+    pub(super) notice: Option<String>,
     /// A script asks, which takes JSON.
     pub(super) wants_json: bool,
     pub(super) now: Timestamp,
@@ -173,16 +177,27 @@ fn sent(parts: &Parts) -> Result<&Arc<Fields>, PageError> {
 
 /// Receives a request to a page, and sends the page.
 pub(super) async fn receive(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let (mut response, who) = match admit(&app, request).await {
+    let session = session_token(&app, request.headers()).unwrap_or_default();
+    let (mut response, who, is_shown) = match admit(&app, request).await {
         Ok(admitted) => {
-            let who = admitted.visitor.principal();
-            (answer(&app, admitted, next).await, who)
+            let (who, is_shown) = (admitted.visitor.principal(), admitted.visitor.notice.is_some());
+            (answer(&app, admitted, next).await, who, is_shown)
         }
         Err((error, visitor)) => {
             let who = visitor.as_ref().and_then(Visitor::principal);
-            (page::failure(&app, error, visitor.as_ref(), None), who)
+            (page::failure(&app, error, visitor.as_ref(), None), who, false)
         }
     };
+    if is_shown {
+        set_notice_cookie(&app, &mut response, "", 0);
+    }
+    let session = new_session_token(&app, &response).unwrap_or(session);
+    let confirmation = response.extensions_mut().remove::<Confirmation>();
+    match notice::take(&app, &mut response, &session, confirmation, app.now()) {
+        Ok(Some(value)) => set_notice_cookie(&app, &mut response, &value, notice::LIFETIME_SECONDS),
+        Ok(None) => {}
+        Err(error) => response = error.into_response(),
+    }
     if let Some(who) = who {
         response.extensions_mut().insert(LoggedPrincipal(who));
     }
@@ -220,6 +235,10 @@ async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Opti
         visit: None,
         browser: Browser { address, user_agent: text(header::USER_AGENT).to_owned() },
         device: cookie(&parts.headers, device_cookie(app)),
+        notice: cookie(&parts.headers, notice_cookie(app)).and_then(|shown| {
+            let session = session_token(app, &parts.headers).unwrap_or_default();
+            notice::read(app, &shown, &session, &target.path_and_query, app.now())
+        }),
         target: target.path_and_query,
         came_from: came_from(app, &parts.headers),
         wants_json: text(header::ACCEPT).starts_with("application/json"),
@@ -303,20 +322,10 @@ async fn answer(app: &Arc<App>, admitted: Admitted, next: Next) -> Response {
     if let Some(token) = renewed {
         set_session_cookie(app, &mut response, &token);
     }
-    tell_confirmation(&mut response, &visitor);
-    response
-}
-
-/// Tells on the page that comes next how a change became known to every node.
-fn tell_confirmation(response: &mut Response, visitor: &Visitor) {
-    let confirmation = visitor.visit.as_ref().and_then(|visit| visit.caller.confirmation());
-    let location = response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
-    if let (Some(confirmation), Some(location)) = (confirmation, location)
-        && let Some(told) = page::with_confirmation(location, confirmation)
-        && let Ok(told) = HeaderValue::from_str(&told)
-    {
-        response.headers_mut().insert(header::LOCATION, told);
+    if let Some(confirmation) = visitor.visit.as_ref().and_then(|visit| visit.caller.confirmation()) {
+        response.extensions_mut().insert(confirmation);
     }
+    response
 }
 
 /// Whether a request that changes something, or that shows a session to the API, was made by a page of ours.
@@ -343,12 +352,7 @@ fn came_from(app: &App, headers: &HeaderMap) -> Option<String> {
     let referer = text(header::REFERER)?;
     let own = text(header::HOST).filter(|host| is_loopback(host)).map(|host| format!("http://{host}"));
     let path = referer.strip_prefix(&app.settings().public_url).or_else(|| referer.strip_prefix(&own?))?;
-    // What that page told of is not to be told again.
-    let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let is_kept = |pair: &&str| !["done=", "nodes=", "expired="].iter().any(|told| pair.starts_with(told));
-    let query: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty()).filter(is_kept).collect();
-    let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
-    path.starts_with('/').then(|| format!("{path}{query}"))
+    path.starts_with('/').then(|| path.to_owned())
 }
 
 /// Over HTTPS the prefix has browsers refuse the cookie from anybody but this very host. Plain HTTP is for loopback
@@ -397,6 +401,23 @@ fn set_cookie(response: &mut Response, cookie: &str) {
 pub(super) fn set_session_cookie(app: &App, response: &mut Response, token: &str) {
     let secure = if is_https(app) { "; Secure" } else { "" };
     set_cookie(response, &format!("{}={token}; Path=/; HttpOnly; SameSite=Lax{secure}", session_cookie(app)));
+}
+
+/// The token of the session that a response begins, renews or ends; empty where it ends.
+fn new_session_token(app: &App, response: &Response) -> Option<String> {
+    let cookies = response.headers().get_all(header::SET_COOKIE).iter().filter_map(|cookie| cookie.to_str().ok());
+    let pairs = cookies.filter_map(|cookie| cookie.split(';').next()?.split_once('='));
+    pairs.filter(|(name, _)| *name == session_cookie(app)).last().map(|(_, token)| token.to_owned())
+}
+
+fn notice_cookie(app: &App) -> &'static str {
+    if is_https(app) { "__Host-keyward-notice" } else { "keyward-notice" }
+}
+
+/// Has the browser show what was done on the page that comes next; an empty value takes the cookie back.
+fn set_notice_cookie(app: &App, response: &mut Response, value: &str, seconds: i64) {
+    let (name, secure) = (notice_cookie(app), if is_https(app) { "; Secure" } else { "" });
+    set_cookie(response, &format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}; Max-Age={seconds}"));
 }
 
 /// Takes the session cookie back.

@@ -114,10 +114,10 @@ const BY_HAND: [(&str, &str); 7] = [
 ];
 
 /// One workspace with one of everything, by its placeholder in a path.
-type Tenant = BTreeMap<&'static str, String>;
+pub type Tenant = BTreeMap<&'static str, String>;
 
 /// Two workspaces and everybody who may ask, as they lie on the disk: each copy starts from the same facts.
-struct World {
+pub struct World {
     closed: TestApp,
     /// As a backup has it.
     snapshot: std::path::PathBuf,
@@ -126,7 +126,7 @@ struct World {
     /// The admin's session: the cookie, and what its scripts send beside it.
     session: (String, String),
     invitation_token: String,
-    acme: Tenant,
+    pub acme: Tenant,
     other: Tenant,
     /// A key of another service account of acme.
     neighbour_key: String,
@@ -179,7 +179,7 @@ fn id_of(thing: &Value) -> String {
 }
 
 impl World {
-    async fn build() -> Self {
+    pub async fn build() -> Self {
         let test = TestApp::new().await;
         let operator = test.user("olga", true).await;
         let admin = test.user("ada", false).await;
@@ -213,13 +213,13 @@ impl World {
     }
 
     /// The same world again, as if nothing had been asked yet.
-    async fn open(&self) -> TestApp {
+    pub async fn open(&self) -> TestApp {
         let directory = Home::restored_from(&self.closed.directory, &self.snapshot);
         let (clock, random) = (Arc::clone(&self.closed.clock), Arc::clone(&self.closed.random));
         TestApp::open(directory, clock, random, |_| {}).await
     }
 
-    async fn ask(&self, test: &TestApp, method: &str, path: &str, ids: &Tenant, who: usize) -> Answer {
+    pub async fn ask(&self, test: &TestApp, method: &str, path: &str, ids: &Tenant, who: usize) -> Answer {
         let request = test.request(method, &fill(path, ids), &body(test, method, path, &self.invitation_token));
         let request = match (who, &self.actors[who]) {
             (BEARER, _) => request.bearer(&self.token),

@@ -25,6 +25,7 @@ mod project;
 mod proxied_write;
 mod proxies;
 mod rate_limit;
+mod reads;
 mod recent_password;
 mod recovery;
 mod removal;

@@ -156,6 +156,18 @@ impl World {
         TestApp::open(directory, clock, random, |_| {}).await
     }
 
+    /// The backup that each copy begins with.
+    pub fn snapshot(&self) -> &std::path::Path {
+        &self.snapshot
+    }
+
+    /// Reads a page or a route in somebody's session.
+    pub async fn read(&self, test: &TestApp, method: &str, path: &str, who: usize) -> Answer {
+        let mut browser = Browser::new(test);
+        browser.cookies = self.cookies[who].clone();
+        browser.request(method, &self.path(path)).send().await
+    }
+
     pub fn path(&self, path: &str) -> String {
         let mut filled = path.to_owned();
         // An id means what stands before it.

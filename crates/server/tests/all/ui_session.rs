@@ -350,15 +350,16 @@ async fn whoever_is_signed_out_meanwhile_is_told_and_comes_back_to_their_form() 
     ada.submit("/sign-out", &[]).await;
     let form = [("csrf", token.as_str()), ("title", "Maps"), ("description", "")];
     for (referer, next) in [
-        (format!("http://{HOST}/w/acme/projects/new"), "next=/w/acme/projects/new&"),
+        (format!("http://{HOST}/w/acme/projects/new"), "?next=/w/acme/projects/new"),
         ("https://evil.example/x".to_owned(), ""),
         (format!("http://{HOST}.evil.example/x"), ""),
         (format!("http://{HOST}//evil.example/x"), ""),
     ] {
         let answer = ada.form("/w/acme/projects", &form).header("referer", &referer).send().await;
-        assert_eq!(answer.header("location"), format!("/sign-in?{next}done=session-ended"), "{referer}");
+        assert_eq!(answer.header("location"), format!("/sign-in{next}"), "{referer}");
     }
-    ada.open("/sign-in?done=session-ended").await.sees("Your session has ended, and nothing was changed.");
+    ada.open("/w/acme/projects").await;
+    ada.submit("/w/acme/projects", &form[1..]).await.sees("Your session has ended, and nothing was changed.");
 }
 
 #[tokio::test]
@@ -489,4 +490,41 @@ async fn a_password_that_was_typed_never_comes_back() {
     browser.open("/sign-in").await;
     browser.submit("/sign-in", &[("email", "max@example.com"), ("password", again)]).await;
     assert!(browser.has_session());
+}
+
+#[tokio::test]
+async fn what_was_done_is_said_once_and_no_link_says_it() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/w/acme/general").await;
+    let said = "Saved.";
+    let csrf = ada.csrf();
+    let answer = ada.form("/w/acme/general", &[("name", "Renamed"), ("csrf", &csrf)]).send().await;
+    assert_eq!(answer.header("location"), "/w/acme/general", "nothing of it is in the address");
+    ada.keep_cookies(&answer);
+    let notice = ada.cookies["keyward-notice"].clone();
+    // Not on another page, once on its own, and not again.
+    ada.open("/w/acme/members").await.sees_not(said);
+    ada.open("/w/acme/general").await.sees(said);
+    assert!(!ada.cookies.contains_key("keyward-notice"), "it is taken back");
+    ada.open("/w/acme/general").await.sees_not(said);
+    // A link makes none up.
+    for link in [
+        "/w/acme/general?done=saved",
+        "/profile/api-keys?done=revoked&nodes=3",
+        "/profile/api-keys?done=revoked&nodes=3&expired=1",
+        "/workspaces?done=deleted",
+    ] {
+        ada.open(link).await.sees_not(said).sees_not("Revoked.").sees_not("confirmed").sees_not("Deleted.");
+    }
+    Browser::new(&test).open("/sign-in?done=session-ended").await.sees_not("Your session has ended");
+    // Nor does the cookie in another session, or with other words in it, or a minute later.
+    let mut max = Browser::signed_in(&test, "max", true).await;
+    max.cookies.insert("keyward-notice".to_owned(), notice.clone());
+    max.open("/w/acme/general").await.sees_not(said);
+    ada.cookies.insert("keyward-notice".to_owned(), notice.replace("saved", "deleted"));
+    ada.open("/w/acme/general").await.sees_not("Deleted.");
+    test.advance(std::time::Duration::from_secs(61)).await;
+    ada.cookies.insert("keyward-notice".to_owned(), notice);
+    ada.open("/w/acme/general").await.sees_not(said);
 }
