@@ -22,6 +22,8 @@ test('people are invited by mail, and the link in it leads in', async ({ ada, br
   await ada.getByLabel('Email addresses').fill('bob@example.com, refused@example.com');
   await ada.getByRole('button', { name: 'Invite', exact: true }).click();
   await expect(ada.getByText('The mail server did not take every mail.')).toBeVisible();
+  await expect(ada.getByLabel('bob@example.com', { exact: true })).toHaveCount(0);
+  await expect(ada.getByLabel('refused@example.com', { exact: true })).toHaveCount(1);
   const { to, subject, text } = await mail.mail();
   expect([to, subject]).toEqual([['bob@example.com'], 'Join Acme on Keyward']);
 

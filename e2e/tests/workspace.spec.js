@@ -153,7 +153,9 @@ test('an operator sets quotas, makes a user and disables one', async ({ page, br
   await expect(row(page, 'new@example.com')).toContainText('active');
   const ada = await otherPage(browser, wire, { javaScriptEnabled: false });
   await signIn(ada, keyward, 'Ada');
-  await row(page, 'ada@example.com').getByRole('button', { name: 'Disable Ada' }).click();
+  await row(page, 'ada@example.com').getByRole('link', { name: 'Disable Ada' }).click();
+  await expect(page.getByText('Acme is left without an admin who is enabled.')).toBeVisible();
+  await page.getByRole('button', { name: 'Disable', exact: true }).click();
   await expect(row(page, 'ada@example.com')).toContainText('disabled');
   await ada.reload();
   await expect(ada.getByRole('heading', { name: 'Sign in' })).toBeVisible();

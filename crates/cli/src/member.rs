@@ -119,15 +119,15 @@ impl List {
             .map(|member| {
                 [
                     member.email.clone(),
-                    if member.email_verified { "yes" } else { "no" }.to_owned(),
                     member.name.clone(),
                     member.role.to_string(),
                     output::moment(member.joined_at),
+                    if member.email_verified { "yes" } else { "no" }.to_owned(),
                     member.id.to_string(),
                 ]
             })
             .collect();
-        output::table(["EMAIL", "VERIFIED", "NAME", "ROLE", "JOINED", "ID"], &rows)
+        output::table(["EMAIL", "NAME", "ROLE", "JOINED", "VERIFIED", "ID"], &rows)
     }
 }
 

@@ -34,3 +34,26 @@ fn projects_of_who_leaves_need_a_successor() {
     town.run("ann", &[&remove[..], &["--successor", "ann@example.com"]].concat()).ok();
     assert_eq!(town.run("ann", &["projects", "show", id, "--json"]).json()["role"], "admin");
 }
+
+#[test]
+fn what_somebody_set_in_motion_is_shown_before_and_their_keys_are_revoked_on_request() {
+    let town = Town::new();
+    town.run("ann", &["members", "set-role", "bob@example.com", "admin"]).ok();
+    town.create_service_account("ci-bot");
+    town.run("bob", &["invitations", "create", "dan@example.com", "--role", "admin"]).ok();
+    let add = ["keys", "add", "--generate", "runner", "--title", "of bob", "--service-account", "ci-bot"];
+    town.run("bob", &add).ok();
+
+    let demote = ["members", "set-role", "bob@example.com", "member"];
+    let shown = town.run("ann", &demote).refused();
+    assert!(shown.contains("This ends the invitation of dan@example.com, as admin."), "{shown}");
+    assert!(shown.contains("The key of bob of ci-bot@") && shown.contains("--revoke-keys"), "{shown}");
+    let declined = town.run_at_terminal("ann", &["members", "remove", "bob@example.com"], "n\n");
+    assert!(declined.stdout.contains("The key of bob of ci-bot@"), "{}", declined.stdout);
+    town.run("runner", &["whoami"]).ok();
+
+    town.run("ann", &[&demote[..], &["--revoke-keys", "--yes"]].concat()).ok();
+    town.run("runner", &["whoami"]).refused();
+    town.run("ci-bot", &["whoami"]).ok();
+    assert!(town.run("ann", &["invitations", "list"]).ok().contains("\ndan@example.com\tadmin\trevoked\t"));
+}

@@ -45,5 +45,9 @@ fn an_admin_who_is_no_user_yet_gets_a_link() {
     let town = Town::new();
     let create = ["workspaces", "create", "--name", "New", "--slug", "new-one", "--admin", "new@example.com"];
     let created = town.run("ann", &create).ok();
-    assert!(created.contains("new@example.com is no user yet") && created.contains(&town.server.url), "{created}");
+    assert!(
+        created.contains("new@example.com is invited; by this link they become admin")
+            && created.contains(&town.server.url),
+        "{created}"
+    );
 }

@@ -299,7 +299,7 @@ async fn operators_are_shown_what_disabling_somebody_ends_and_which_workspaces_a
     olga.open(&page).await.sees("1 open invitation ends").sees("The acme is left without an admin who is enabled.");
     olga.submit(&page, &[]).await.sees("disabled");
     olga.open("/operator/system").await.sees("1 workspace has no admin who is enabled.");
-    olga.open("/operator/workspaces").await.sees("Nobody who is enabled is its admin");
+    olga.open("/operator/workspaces").await.sees("Nobody is its admin yet, or none who is enabled");
 }
 
 #[tokio::test]
@@ -344,4 +344,65 @@ async fn a_project_whose_other_admins_are_disabled_asks_for_a_successor_who_is_n
     }
     let to_zoe = format!("{}?successor={}", member(&ws, &ada), zoe.id);
     test.delete(&to_zoe).by(&ada.key).send().await.expect(204);
+}
+
+#[tokio::test]
+async fn nothing_that_somebody_has_opens_a_door_once_they_are_gone() {
+    for how in ["removed", "disabled", "workspace deleted"] {
+        let test = TestApp::new().await;
+        let olga = test.user("olga", true).await;
+        let ada = test.user("ada", false).await;
+        let ws = test.workspace("acme", &ada).await;
+        let token = test.invite(&ws, &ada, "max@example.com", "admin").await;
+        let mut browser = Browser::new(&test);
+        let link = format!("/invitations/{token}");
+        browser.open(&link).await.submit(&link, &[("name", "Max"), ("password", PASSWORD)]).await;
+        let host = server::app::Caller::host();
+        let id = test.app.find_user_by_email(&host, "max@example.com").await.unwrap().id;
+        let key = test.add_key(server::app::KeyOwner::User(id), "laptop").await;
+        let max = Actor { key: key.clone(), id: id.to_string(), email: "max@example.com".to_owned() };
+        let bearer = test.bearer_token(&key).await;
+        let back_door = test.invite(&ws, &max, "ned@example.com", "admin").await;
+        let session = browser.cookies.clone();
+        browser.open("/w/acme/members").await;
+        assert_eq!(browser.path, "/w/acme/members");
+
+        match how {
+            "removed" => test.delete(&member(&ws, &max)).by(&ada.key).send().await.expect(204),
+            "disabled" => {
+                let path = format!("/api/v1/admin/users/{id}");
+                test.patch(&path, &json!({"disabled": true})).by(&olga.key).send().await.expect(200)
+            }
+            _ => test.delete(&format!("/api/v1/workspaces/{ws}")).by(&ada.key).send().await.expect(204),
+        };
+        let me = "/api/v1/me";
+        for request in [test.get(me).by(&key), test.get(me).by_encord(&key), test.get(me).bearer(&bearer)] {
+            assert_eq!(request.send().await.status, 401, "{how}");
+        }
+        let exchanged = test.get("/v2/public/user/bearer-token").by(&key).send().await;
+        assert_eq!(exchanged.status, 401, "{how}: no fresh token either");
+        let mut again = Browser::new(&test);
+        again.cookies = session;
+        assert_eq!(again.request("GET", me).send().await.status, 401, "{how}");
+        again.open("/w/acme/members").await;
+        assert!(again.path.starts_with("/sign-in"), "{how}: {}", again.path);
+        accept(&test, &back_door).await.expect_problem(409, "invitation_closed");
+        accept(&test, &token).await.expect_problem(409, "invitation_closed");
+    }
+}
+
+#[tokio::test]
+async fn nothing_that_a_service_account_has_opens_a_door_once_it_is_deleted() {
+    let (test, ada, _, ws) = acme().await;
+    let bot = test.service_account(&ws, &ada, "bot").await;
+    let path = format!("/api/v1/workspaces/{ws}/service-accounts/{}", bot.id);
+    test.patch(&path, &json!({"role": "admin"})).by(&ada.key).send().await.expect(200);
+    let bearer = test.bearer_token(&bot.key).await;
+    let back_door = test.invite(&ws, &bot, "ned@example.com", "member").await;
+    test.delete(&path).by(&ada.key).send().await.expect(204);
+    let me = "/api/v1/me";
+    for request in [test.get(me).by(&bot.key), test.get(me).by_encord(&bot.key), test.get(me).bearer(&bearer)] {
+        assert_eq!(request.send().await.status, 401);
+    }
+    accept(&test, &back_door).await.expect_problem(409, "invitation_closed");
 }
