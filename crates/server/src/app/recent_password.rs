@@ -10,8 +10,7 @@ pub(super) fn wants_recent_password(event: &AuditEvent) -> bool {
     let was = |name: &str, value: &str| is(&format!("{name}_before"), value);
     match &*event.action {
         // Who becomes an admin or an operator, or is let in again.
-        "invitation.create" | "invitation.resend" => is("role", "admin"),
-        "member.update" => is("role", "admin"),
+        "invitation.create" | "invitation.resend" | "member.update" => is("role", "admin"),
         "user.create" => is("operator", "true"),
         "user.update" => was("operator", "false") || was("disabled", "true"),
         "service_account.update" => was("role", "member") || was("disabled", "true"),
@@ -24,9 +23,9 @@ pub(super) fn wants_recent_password(event: &AuditEvent) -> bool {
         | "member.disable"
         | "member.remove"
         | "project.member.remove"
-        | "service_account.delete" => false,
+        | "service_account.delete"
         // What gives nobody more than they have.
-        "invitation.accept"
+        | "invitation.accept"
         | "invitation.mail_failed"
         | "member.enable"
         | "project.create"
@@ -34,10 +33,15 @@ pub(super) fn wants_recent_password(event: &AuditEvent) -> bool {
         | "project.update"
         | "proof_challenge.create"
         | "service_account.create"
+        | "user.verify_email"
         | "workspace.create"
-        | "workspace.update" => false,
+        | "workspace.update"
         // What a session does with itself, and what asks for the current password by itself.
-        "session.confirm" | "session.create" | "session.end" | "session.end_others" | "user.change_password" => false,
+        | "session.confirm"
+        | "session.create"
+        | "session.end"
+        | "session.end_others"
+        | "user.change_password" => false,
 
         _ => true,
     }

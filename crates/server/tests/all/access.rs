@@ -414,7 +414,7 @@ async fn no_credential_makes_any_route_fail_and_two_are_refused() {
     let admin = world.actors[ADMIN].as_ref().expect("the admin");
     for &(method, path, expected) in TABLE {
         for credential in CREDENTIALS {
-            let body = world.body(&test, method, path);
+            let body = body(&test, method, path, &world.invitation_token);
             let plain = test.request(method, &fill(path, &world.acme), &body);
             let with_session = plain.clone().header("cookie", &format!("keyward={cookie}"));
             let request = match credential {
@@ -473,7 +473,7 @@ async fn a_field_that_is_not_the_callers_to_set_is_a_bad_request_on_every_route(
     let test = world.open().await;
     let admin = world.actors[ADMIN].as_ref().expect("the admin");
     for &(method, path, _) in TABLE.iter().filter(|(method, ..)| *method != "GET") {
-        let body = match world.body(&test, method, path) {
+        let body = match body(&test, method, path, &world.invitation_token) {
             Value::Null if path.ends_with("/enable") => json!({}),
             Value::Null => continue,
             body => body,
