@@ -174,19 +174,19 @@ impl Remove {
 
 /// What ends with somebody's rights, and what goes on, in lines.
 fn tell_removal(removal: &MemberRemoval, revoke_keys: bool) -> String {
-    let mut told = String::new();
-    for invitation in &removal.invitations {
-        told.push_str(&format!("This ends the invitation of {}, as {}.\n", invitation.email, invitation.role));
-    }
-    for registered in &removal.keys {
+    let invitations = removal
+        .invitations
+        .iter()
+        .map(|invitation| format!("This ends the invitation of {}, as {}.\n", invitation.email, invitation.role));
+    let keys = removal.keys.iter().map(|registered| {
         let key = format!("{} of {} ({})", registered.key.title, registered.email, registered.key.fingerprint);
-        told.push_str(&if revoke_keys {
+        if revoke_keys {
             format!("This revokes the key {key}, which they registered.\n")
         } else {
             format!("The key {key}, which they registered, goes on working: `--revoke-keys` ends it.\n")
-        });
-    }
-    told
+        }
+    });
+    invitations.chain(keys).collect()
 }
 
 /// A user or a service account that was found.
