@@ -1,5 +1,5 @@
 # One command a purpose. `make test` is what has to pass; it installs what is missing first.
-.PHONY: test setup lint unit upgrade e2e package-test screenshots deny bench
+.PHONY: test setup lint unit upgrade e2e package-test screenshots deny advisories bench
 
 # What servers do, once more on PostgreSQL. Left out are rooms that ask the store little and would take minutes.
 ON_POSTGRES = --skip access --skip model --skip proxies --skip encord --skip threats_secrets --skip ui_
@@ -18,6 +18,11 @@ lint:
 
 deny:
 	.tools/bin/cargo-deny --log-level error check bans licenses sources
+	./scripts/advisories --if-there
+
+# Fails unless Cargo.lock was compared with a database of security advisories of the last 30 days.
+advisories:
+	./scripts/advisories
 
 unit:
 	$(CARGO) test --workspace --locked
