@@ -1,5 +1,7 @@
 //! What only operators exchange.
 
+use std::fmt;
+
 use domain::{NodeId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -53,7 +55,7 @@ pub struct User {
 }
 
 /// A user to create.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateUser {
     /// Their email.
@@ -66,6 +68,17 @@ pub struct CreateUser {
     /// Whether they run the installation.
     #[serde(default)]
     pub operator: bool,
+}
+
+/// Without the password.
+impl fmt::Debug for CreateUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreateUser")
+            .field("email", &self.email)
+            .field("name", &self.name)
+            .field("operator", &self.operator)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What to change of a user.

@@ -1,5 +1,7 @@
 //! Invitations on the wire.
 
+use std::fmt;
+
 use domain::{InvitationId, Timestamp, UserId, WorkspaceId, role::Role};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -42,7 +44,7 @@ pub enum InvitationState {
 }
 
 /// An invitation that was written. Where it was mailed, only its address has the link; else its token is told this once.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct IssuedInvitation {
     /// The invitation.
     #[serde(flatten)]
@@ -56,6 +58,16 @@ pub struct IssuedInvitation {
     /// Whether it went out by mail.
     #[serde(default)]
     pub mail: MailState,
+}
+
+/// Without the token, also where it is in the link.
+impl fmt::Debug for IssuedInvitation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IssuedInvitation")
+            .field("invitation", &self.invitation)
+            .field("mail", &self.mail)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Whether something went out by mail. What it tells holds either way.
@@ -92,7 +104,7 @@ pub struct IssuedInvitations {
 }
 
 /// How to accept an invitation. A caller who is authenticated joins as who they are; anybody else becomes a user.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AcceptInvitation {
     /// The token of the invitation.
@@ -103,6 +115,13 @@ pub struct AcceptInvitation {
     /// A password of 12 characters or more, for a new user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
+}
+
+/// Without the token and the password.
+impl fmt::Debug for AcceptInvitation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AcceptInvitation").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// Where the invitation led.

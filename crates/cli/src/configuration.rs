@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use domain::route::Route;
+use domain::{
+    route::Route,
+    secret::{Secret, parser_message, quoted, recognise, shown},
+};
 use serde::{Deserialize, de::value::StrDeserializer};
 use server::{
     Settings,
@@ -108,7 +111,9 @@ impl Configuration {
     pub(crate) fn read(arguments: &ServerArguments) -> Outcome<Self> {
         let variable = |name: &str| {
             let Some(value) = std::env::var_os(name).filter(|value| !value.is_empty()) else { return Ok(None) };
-            value.into_string().map(Some).map_err(|_| Failure::new(format!("{name} is not UTF-8: write it as text")))
+            let value =
+                value.into_string().map_err(|_| Failure::new(format!("{name} is not UTF-8: write it as text")))?;
+            check_variable(name, &value).map(|()| Some(value))
         };
         Self::read_with(arguments, variable)
     }
@@ -219,9 +224,9 @@ pub(crate) fn setting_origins(arguments: &ServerArguments) -> Outcome<Vec<Settin
     let named = named.or_else(|| std::env::var_os("KEYWARD_CONFIG").filter(|file| !file.is_empty()).map(PathBuf::from));
     let file = named.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
     let in_file = match std::fs::read_to_string(&file) {
-        Ok(text) => toml::from_str::<toml::Table>(&text).map_err(|error| Failure::new(error.to_string()))?,
+        Ok(text) => toml::from_str::<toml::Table>(&text).map_err(|error| malformed_file(&file, &text, &error))?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => toml::Table::new(),
-        Err(error) => return Err(Failure::new(format!("{} cannot be read ({error})", file.display()))),
+        Err(error) => return Err(Failure::new(format!("{} cannot be read ({error})", shown(&file.to_string_lossy())))),
     };
     let is_variable = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let by_flag = |name: &str| name == "data" && arguments.installation.data.is_some();
@@ -313,19 +318,58 @@ fn read_file(named: Option<&Path>) -> Outcome<Source> {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => return Ok(Source::default()),
         Err(error) => {
-            let path = path.display();
+            let path = path.to_string_lossy();
+            let path = shown(&path);
             return Err(Failure::new(format!("the settings in {path} cannot be read ({error}): check `--config`")));
         }
     };
-    toml::from_str(&text).map_err(|error| {
-        let error = error.to_string();
-        Failure::new(format!("the settings in {} cannot be taken: {}", path.display(), error.trim_end()))
-    })
+    toml::from_str(&text).map_err(|error| malformed_file(path, &text, &error))
+}
+
+/// Says where a settings file cannot be read, and at which setting. What stands there is left out: it may be a password.
+fn malformed_file(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
+    let at = error.span().map_or(0, |span| span.start.min(text.len()));
+    let before = &text.as_bytes()[..at];
+    let line = before.split(|c| *c == b'\n').count();
+    let line_start = before.iter().rposition(|c| *c == b'\n').map_or(0, |end| end + 1);
+    let column = String::from_utf8_lossy(&before[line_start..]).chars().count() + 1;
+    let name = |text: &str| {
+        let text = text.trim().trim_matches(['[', ']']).trim();
+        let is_name = text.len() <= 40 && text.bytes().all(|c| c.is_ascii_lowercase() || b"_.".contains(&c));
+        (is_name && !text.is_empty()).then(|| text.to_owned())
+    };
+    let lines: Vec<&str> = text.lines().take(line).collect();
+    let setting = lines.last().and_then(|line| name(line.split_once('=')?.0));
+    let table = lines.iter().rev().find(|line| line.trim_start().starts_with('[')).and_then(|line| name(line));
+    let place = match (table, setting) {
+        (Some(table), Some(setting)) => format!(", at `{setting}` of `[{table}]`"),
+        (Some(table), None) => format!(", in `[{table}]`"),
+        (None, Some(setting)) => format!(", at `{setting}`"),
+        (None, None) => String::new(),
+    };
+    Failure::new(format!(
+        "the settings in {} cannot be taken: line {line}, column {column}{place}: {}",
+        shown(&path.to_string_lossy()),
+        parser_message(error.message())
+    ))
+}
+
+/// Refuses a secret in a variable that holds something else, before a directory or a log line is made of it.
+fn check_variable(name: &str, value: &str) -> Outcome {
+    match recognise(value) {
+        Some(Secret::Password) if name == "KEYWARD_DATABASE_URL" => Ok(()),
+        Some(secret) if secret.is_certain() => Err(Failure::new(format!(
+            "{name} holds {}, which was not used: `keyward serve --help` tells what belongs there; the text of a private key \
+             belongs into KEYWARD_KEY",
+            quoted(value)
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn read_variables(variable: impl Fn(&str) -> Outcome<Option<String>>) -> Outcome<Source> {
     let malformed = |name: &str, value: &str, what: &str| {
-        Failure::new(format!("{name} is `{value}`, which cannot be taken: write {what}"))
+        Failure::new(format!("{name} is {}, which cannot be taken: write {what}", quoted(value)))
     };
     let address = |name: &str| -> Outcome<Option<SocketAddr>> {
         let Some(text) = variable(name)? else { return Ok(None) };

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use client::{Agent, Client, ClientOptions, KeySource, PrivateKey, Profile, Signer, SystemRandom, generate_key_pair};
-use domain::{PublicKey, Timestamp};
+use domain::{PublicKey, Timestamp, secret::quoted};
 
 use crate::{
     api_client::ApiClient,
@@ -123,7 +123,7 @@ pub(crate) async fn probe(url: &str, trusted_certificates: Option<Vec<u8>>) -> O
     };
     let mut request = http::Request::new(Vec::new());
     let address = format!("{}/readyz", url.trim_end_matches('/'));
-    *request.uri_mut() = address.parse().map_err(|_| Failure::new(format!("`{url}` is no URL")))?;
+    *request.uri_mut() = address.parse().map_err(|_| Failure::new(format!("{} is no URL", quoted(url))))?;
     let response = Client::new(options)?.send_as_is(&request).await?;
     Ok(Probe { is_ready: response.status.is_success(), date: response.date() })
 }
@@ -137,7 +137,7 @@ fn asks_for_agent() -> Outcome<bool> {
     match variable("KEYWARD_AGENT").unwrap_or_default().as_str() {
         "" | "0" | "false" => Ok(false),
         "1" | "true" => Ok(true),
-        other => Err(Failure::new(format!("KEYWARD_AGENT is `{other}`, which cannot be taken: write 1 or 0"))),
+        other => Err(Failure::new(format!("KEYWARD_AGENT is {}, which cannot be taken: write 1 or 0", quoted(other)))),
     }
 }
 

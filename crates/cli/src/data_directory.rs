@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use domain::secret::{recognise, shown};
+
 use crate::failure::{Failure, Outcome};
 
 /// Locked while a server runs; holds the URL of the server that runs, or of the last one.
@@ -27,6 +29,7 @@ pub(crate) struct ServeLock {
 impl DataDirectory {
     /// Makes the directory if it is not there.
     pub(crate) fn create(path: &Path) -> Outcome<Self> {
+        refuse_secret(path)?;
         let mut builder = fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
@@ -102,6 +105,18 @@ impl ServeLock {
     pub(crate) fn announce(&mut self, url: &str) -> Outcome {
         let written = self.file.set_len(0).and_then(|()| writeln!(self.file, "{url}"));
         written.map_err(|error| Failure::new(format!("{LOCK} cannot be written ({error}): check the disk")))
+    }
+}
+
+/// A directory that is named by a secret would be read by everybody.
+fn refuse_secret(path: &Path) -> Outcome {
+    let name = path.to_string_lossy();
+    match recognise(&name) {
+        Some(secret) if secret.is_certain() => Err(Failure::new(format!(
+            "the data directory was given as {}, and nothing was made of it: name a directory with `--data`",
+            shown(&name)
+        ))),
+        _ => Ok(()),
     }
 }
 

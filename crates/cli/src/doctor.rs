@@ -19,6 +19,7 @@ use crate::{
     data_directory::DataDirectory,
     failure::{Failure, Outcome},
     host::{Missing, on_host},
+    message::clean,
     output,
     progress::show_progress,
 };
@@ -86,15 +87,20 @@ struct Report {
 
 impl Report {
     fn ok(&mut self, name: &'static str, detail: impl Into<String>) {
-        self.checks.push(Check { name, status: Status::Ok, detail: detail.into(), next: None });
+        self.push(name, Status::Ok, &detail.into(), None);
     }
 
     fn warn(&mut self, name: &'static str, detail: impl Into<String>, next: impl Into<String>) {
-        self.checks.push(Check { name, status: Status::Warn, detail: detail.into(), next: Some(next.into()) });
+        self.push(name, Status::Warn, &detail.into(), Some(&next.into()));
     }
 
     fn fail(&mut self, name: &'static str, detail: impl Into<String>, next: impl Into<String>) {
-        self.checks.push(Check { name, status: Status::Fail, detail: detail.into(), next: Some(next.into()) });
+        self.push(name, Status::Fail, &detail.into(), Some(&next.into()));
+    }
+
+    /// Notes a check. What was seen may repeat what was given.
+    fn push(&mut self, name: &'static str, status: Status, detail: &str, next: Option<&str>) {
+        self.checks.push(Check { name, status, detail: clean(detail), next: next.map(clean) });
     }
 
     fn status(&self) -> Status {

@@ -6,6 +6,8 @@ use api::Problem;
 use client::{AgentError, ClientError, PrivateKeyError, SignError, WriteKeyPairError};
 use server::{AppError, app::OpenError, settings::SettingError};
 
+use crate::message::clean;
+
 /// What a command comes back with.
 pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 
@@ -54,7 +56,7 @@ impl Failure {
             // The reader had enough, as in `keyward audit list | head`.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
             Self::Printed => {}
-            Self::Told(_) | Self::Refused { .. } | Self::Output(_) => eprintln!("error: {self}"),
+            Self::Told(_) | Self::Refused { .. } | Self::Output(_) => eprintln!("error: {}", clean(&self.to_string())),
         }
         ExitCode::FAILURE
     }

@@ -4,7 +4,10 @@ use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::{EnvFilter, fmt};
 
-use crate::failure::{Failure, Outcome};
+use crate::{
+    failure::{Failure, Outcome},
+    message::CleanStderr,
+};
 
 /// Starts the log. `KEYWARD_LOG` says what is in it, else `default` does.
 pub(crate) fn start(default: &str) -> Outcome {
@@ -12,7 +15,7 @@ pub(crate) fn start(default: &str) -> Outcome {
     let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or(default)).map_err(|error| {
         Failure::new(format!("KEYWARD_LOG cannot be taken ({error}): write for example `info` or `server=debug`"))
     })?;
-    let builder = fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder = fmt().with_env_filter(filter).with_writer(|| CleanStderr);
     let started = if io::stderr().is_terminal() {
         builder.with_target(false).try_init()
     } else {

@@ -5,6 +5,7 @@ mod api_client;
 mod api_key;
 mod audit;
 mod backup;
+mod command_line;
 mod completions;
 mod configuration;
 mod confirm;
@@ -20,6 +21,7 @@ mod invitation;
 mod keygen;
 mod log;
 mod member;
+mod message;
 mod migrate;
 mod node;
 mod output;
@@ -146,9 +148,12 @@ Examples:
 ";
 
 fn main() -> ExitCode {
-    match run(Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+    message::withhold_inputs();
+    message::clean_panics();
+    match command_line::read().map(run) {
+        Err(status) => status,
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => failure.report(),
     }
 }
 

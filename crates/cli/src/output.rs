@@ -12,7 +12,10 @@ use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, 
 use domain::Timestamp;
 use serde::Serialize;
 
-use crate::failure::{Failure, Outcome};
+use crate::{
+    failure::{Failure, Outcome},
+    message::clean,
+};
 
 /// Blanks between columns.
 const GAP: u16 = 2;
@@ -57,15 +60,16 @@ pub(crate) fn bytes(bytes: &[u8]) -> Outcome {
     out.write_all(bytes).and_then(|()| out.flush()).map_err(Failure::Output)
 }
 
-/// Writes text and a line end. Control characters, which may come from a server, become blanks.
+/// Writes text and a line end. Control characters, which may come from a server, become blanks; what was given and may be a
+/// secret is described.
 pub(crate) fn line(text: impl Display) -> Outcome {
-    let text = text.to_string().replace(|c: char| c.is_control() && c != '\n', " ");
+    let text = clean(&text.to_string()).replace(|c: char| c.is_control() && c != '\n', " ");
     bytes(format!("{text}\n").as_bytes())
 }
 
 /// Writes a line for people to standard error, where it is in no program's way.
 pub(crate) fn note(text: impl Display) -> Outcome {
-    writeln!(io::stderr(), "{text}").map_err(Failure::Output)
+    writeln!(io::stderr(), "{}", clean(&text.to_string())).map_err(Failure::Output)
 }
 
 /// Writes what goes over the wire.

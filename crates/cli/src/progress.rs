@@ -8,6 +8,8 @@ use std::{
 
 use indicatif::ProgressBar;
 
+use crate::message::clean;
+
 /// What is done sooner needs no sign.
 const DELAY: Duration = Duration::from_millis(400);
 
@@ -20,7 +22,7 @@ pub(crate) async fn show_progress<T>(message: &str, work: impl Future<Output = T
     if let Ok(done) = tokio::time::timeout(DELAY, &mut work).await {
         return done;
     }
-    let bar = ProgressBar::new_spinner().with_message(message.to_owned());
+    let bar = ProgressBar::new_spinner().with_message(clean(message));
     bar.enable_steady_tick(Duration::from_millis(100));
     let done = work.await;
     bar.finish_and_clear();

@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use domain::secret::{quoted, shown};
 use http_signature::{Algorithm, SigningKey, SigningKeyError};
 
 use crate::ssh_wire::{self, Malformed, Reader, put_string};
@@ -46,7 +47,10 @@ pub enum AgentError {
     )]
     NotRunning,
     /// It does not answer, or not as agents do.
-    #[error("the ssh-agent at {} cannot be asked ({reason}): see that it runs, and that SSH_AUTH_SOCK is its socket", socket.display())]
+    #[error(
+        "the ssh-agent at {} cannot be asked ({reason}): see that it runs, and that SSH_AUTH_SOCK is its socket",
+        shown(&socket.to_string_lossy())
+    )]
     Unreachable {
         /// Its socket.
         socket: PathBuf,
@@ -65,9 +69,9 @@ pub enum AgentError {
         known: Vec<String>,
     },
     /// It has no key of that name, or several.
-    #[error("not exactly one key of the ssh-agent is called `{name}`: name one by its fingerprint{}", list(known))]
+    #[error("not exactly one key of the ssh-agent is called {name}: name one by its fingerprint{}", list(known))]
     NotFound {
-        /// What was asked for.
+        /// What was asked for, in backticks; a description of it where it may be a secret.
         name: String,
         /// Fingerprint and comment of each that is there.
         known: Vec<String>,
@@ -122,7 +126,7 @@ impl Agent {
             (Some(only), true, _) => Ok(only),
             (None, _, None) => Err(AgentError::NoKey),
             (_, _, None) => Err(AgentError::Several { known }),
-            (_, _, Some(name)) => Err(AgentError::NotFound { name: name.to_owned(), known }),
+            (_, _, Some(name)) => Err(AgentError::NotFound { name: quoted(name).to_string(), known }),
         }
     }
 

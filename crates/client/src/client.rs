@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use api::Problem;
+use domain::secret::parser_message;
 use http::{
     HeaderMap, HeaderValue, Method, Request, StatusCode, Version,
     header::{ACCEPT, CONTENT_TYPE, DATE, LOCATION},
@@ -146,7 +147,7 @@ impl Client {
         let prefix = self.base.as_str().trim_end_matches('/');
         if !path.starts_with('/') {
             // It would become part of the host's name.
-            return Err(ClientError::Url { url: path.to_owned(), reason: "a path starts with `/`".to_owned() });
+            return Err(ClientError::url(path, "a path starts with `/`"));
         }
         let has_body = body.is_some();
         let mut request = Request::new(body.unwrap_or_default());
@@ -196,8 +197,7 @@ impl Client {
     ) -> Result<(Request<Vec<u8>>, SignedHeaders), ClientError> {
         let url = parse_url(url)?;
         // Written as it will be sent, since that is what is signed.
-        let invalid =
-            |error: http::uri::InvalidUri| ClientError::Url { url: url.to_string(), reason: error.to_string() };
+        let invalid = |error: http::uri::InvalidUri| ClientError::url(url.as_str(), error);
         *request.uri_mut() = url.as_str().parse().map_err(invalid)?;
         let signature = self.options.signer.sign(&mut request)?;
         Ok((request, signature))
@@ -215,7 +215,7 @@ impl Client {
     async fn attempt(&self, url: &Url, request: &Request<Vec<u8>>) -> Result<Response, ClientError> {
         let origin = || url.origin().ascii_serialization();
         let request = reqwest::Request::try_from(request.clone())
-            .map_err(|error| ClientError::Url { url: url.to_string(), reason: error.to_string() })?;
+            .map_err(|error| ClientError::url(url.as_str(), parser_message(&error.to_string())))?;
         let mut response =
             self.http.execute(request).await.map_err(|error| ClientError::transport(&error, origin()))?;
         let limit = self.options.max_answer_bytes;
@@ -299,14 +299,13 @@ fn to_json(body: &impl Serialize) -> Result<Vec<u8>, ClientError> {
 }
 
 fn parse_url(text: &str) -> Result<Url, ClientError> {
-    let fail = |reason: String| ClientError::Url { url: text.to_owned(), reason };
-    let mut url = Url::parse(text.trim()).map_err(|error| fail(error.to_string()))?;
+    let mut url = Url::parse(text.trim()).map_err(|error| ClientError::url(text, error))?;
     if !url.username().is_empty() || url.password().is_some() {
         // The message must not repeat a password.
         return Err(ClientError::Sign(crate::signer::SignError::UserInfo));
     }
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(fail("another scheme".to_owned()));
+        return Err(ClientError::url(text, "another scheme"));
     }
     url.set_fragment(None);
     Ok(url)

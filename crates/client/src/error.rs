@@ -3,6 +3,7 @@
 use std::{error::Error, fmt, io};
 
 use api::Problem;
+use domain::secret::{quoted, redact, shown};
 use http::StatusCode;
 
 use crate::signer::SignError;
@@ -12,9 +13,9 @@ use crate::signer::SignError;
 #[non_exhaustive]
 pub enum ClientError {
     /// The URL is none.
-    #[error("`{url}` is no URL to send requests to ({reason}): it starts with `https://` or `http://` and a host")]
+    #[error("{url} is no URL to send requests to ({reason}): it starts with `https://` or `http://` and a host")]
     Url {
-        /// What was given.
+        /// What was given, in backticks; a description of it where it may be a secret.
         url: String,
         /// What is wrong with it.
         reason: String,
@@ -73,7 +74,7 @@ pub enum ClientError {
     /// The answer is a redirect, which is never followed: it would carry the signature to another address.
     #[error(
         "the server answers {} and points to {}: requests are signed for one address and follow no redirects, so use \
-         that one if it is yours", status.as_u16(), printable(location)
+         that one if it is yours", status.as_u16(), shown(&printable(location))
     )]
     Redirect {
         /// The status.
@@ -111,6 +112,11 @@ impl ClientError {
             Self::Problem(problem) | Self::Clock { problem, .. } => Some(problem),
             _ => None,
         }
+    }
+
+    /// Of a URL that is none.
+    pub(crate) fn url(url: &str, reason: impl fmt::Display) -> Self {
+        Self::Url { url: quoted(url).to_string(), reason: reason.to_string() }
     }
 
     pub(crate) fn transport(error: &reqwest::Error, origin: String) -> Self {
@@ -232,7 +238,7 @@ fn printable_problem(problem: &Problem) -> String {
     printable(&std::iter::once(what.clone()).chain(fields).collect::<Vec<_>>().join("; "))
 }
 
-/// What a server says ends up in terminals, where control characters could do harm.
+/// What a server says ends up in terminals, where control characters could do harm, and may repeat what it was sent.
 fn printable(text: &str) -> String {
-    text.replace(char::is_control, " ")
+    redact(text).replace(char::is_control, " ")
 }

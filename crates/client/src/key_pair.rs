@@ -8,6 +8,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use domain::secret::shown;
 use ed25519_dalek::SigningKey;
 use zeroize::Zeroizing;
 
@@ -83,10 +84,13 @@ impl fmt::Debug for KeyPair {
 #[derive(Debug, thiserror::Error)]
 pub enum WriteKeyPairError {
     /// A file of this name exists.
-    #[error("{} exists already and was left alone: choose another name, or move it away first", .0.display())]
+    #[error("{} exists already and was left alone: choose another name, or move it away first", shown(&.0.to_string_lossy()))]
     Exists(PathBuf),
     /// The file system refused.
-    #[error("{} cannot be written ({source}): check that the directory exists and is yours", path.display())]
+    #[error(
+        "{} cannot be written ({source}): check that the directory exists and is yours",
+        shown(&path.to_string_lossy())
+    )]
     Io {
         /// The file.
         path: PathBuf,

@@ -15,6 +15,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use domain::secret::{Secret, recognise, shown};
 use http_signature::SigningKey;
 use zeroize::Zeroizing;
 
@@ -61,7 +62,7 @@ impl KeySource {
 impl fmt::Debug for KeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) => write!(f, "File({})", path.display()),
+            Self::File(path) => write!(f, "File({})", shown(&path.to_string_lossy())),
             Self::Text(_) => f.write_str("Text(…)"),
         }
     }
@@ -84,8 +85,12 @@ impl PrivateKey {
     ///
     /// # Errors
     /// [`PrivateKeyError`], which tells what to do; among others for a file that other users of the machine may read
-    /// (on Unix), and for one that has another key in the `.pub` file beside it.
+    /// (on Unix), and for one that has another key in the `.pub` file beside it. No error repeats the text of a key that was
+    /// given in place of the file's name.
     pub fn from_file(path: &Path) -> Result<Self, PrivateKeyError> {
+        if recognise(&path.to_string_lossy()).is_some_and(Secret::is_certain) {
+            return Err(PrivateKeyError::in_text(PrivateKeyErrorKind::TextInPlaceOfFile));
+        }
         let path = expand_home(path);
         let fail = |kind| PrivateKeyError::in_file(kind, &path);
         let bytes = read_private_file(&path).map_err(|kind| match kind {

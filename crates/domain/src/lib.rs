@@ -14,6 +14,7 @@ pub mod public_key;
 pub mod quota;
 pub mod role;
 pub mod route;
+pub mod secret;
 pub mod service_account;
 pub mod session;
 pub mod text;

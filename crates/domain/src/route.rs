@@ -10,6 +10,7 @@ use crate::{
     ProjectId,
     principal::{Membership, ProjectPermission},
     role::Role,
+    secret::quoted,
 };
 
 /// What a request that falls under a route needs.
@@ -95,20 +96,21 @@ impl TryFrom<RouteText> for Route {
 pub enum RouteError {
     /// Not a method, a blank and a path.
     #[error(
-        "`{0}` is no pattern; write a method (or *), a blank and a path, such as `GET /v2/projects/{{project}}/**`"
+        "{} is no pattern; write a method (or *), a blank and a path, such as `GET /v2/projects/{{project}}/**`", quoted(.0)
     )]
     Malformed(String),
     /// A segment that means nothing.
     #[error(
-        "`{0}` cannot stand between slashes; write plain text, {{project}}, {{workspace}}, * for one segment, or ** at \
-         the end for any number"
+        "{} cannot stand between slashes; write plain text, {{project}}, {{workspace}}, * for one segment, or ** at the end \
+         for any number",
+        quoted(.0)
     )]
     Segment(String),
     /// A place that stands twice.
     #[error("{0} stands twice in one pattern; write it once")]
     Twice(&'static str),
     /// A project's role is required where the path names none.
-    #[error("`{0}` needs {{project}} in its pattern, or nobody knows which project is meant")]
+    #[error("{} needs {{project}} in its pattern, or nobody knows which project is meant", quoted(.0))]
     NoProject(String),
     /// What is required is unknown.
     #[error(transparent)]

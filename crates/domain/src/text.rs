@@ -1,5 +1,7 @@
 //! Texts that people give to things: titles, names, descriptions. Stored as given, less the blanks around them.
 
+use crate::secret::{Secret, recognise};
+
 /// A text that cannot be taken.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum TextError {
@@ -12,6 +14,9 @@ pub enum TextError {
     /// A control or direction-changing character, which could forge what a reader sees.
     #[error("it holds a control character (such as a line break); leave it out")]
     Control,
+    /// A private key or a bearer token, which everybody who reads the title or description would have.
+    #[error("it holds {0}, which was not stored; leave it out, and make a new one if others have seen it")]
+    Secret(Secret),
 }
 
 /// Characters that a title or a name may have.
@@ -48,10 +53,16 @@ fn check(text: &str, most: usize, forbidden: fn(char) -> bool) -> Result<String,
     if text.chars().count() > most {
         Err(TextError::TooLong(most))
     } else if text.contains(forbidden) {
-        Err(TextError::Control)
+        // A private key in several lines is called one.
+        Err(secret_in(text).map_or(TextError::Control, TextError::Secret))
     } else {
-        Ok(text.to_owned())
+        secret_in(text).map_or_else(|| Ok(text.to_owned()), |secret| Err(TextError::Secret(secret)))
     }
+}
+
+/// What gives its reader access: an address with a password may be an example.
+fn secret_in(text: &str) -> Option<Secret> {
+    recognise(text).filter(|secret| matches!(secret, Secret::PrivateKey | Secret::BearerToken))
 }
 
 #[cfg(test)]
@@ -67,6 +78,16 @@ mod tests {
         for text in ["a\nb", "a\0b", "a\u{202e}b", "a\u{85}b"] {
             assert_eq!(parse_title(text), Err(TextError::Control), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_private_key_and_a_bearer_token_are_refused() {
+        let key = "-----BEGIN OPENSSH PRIVATE KEY----- b3BlbnNzaC1rZXktdjEAAAAA";
+        assert_eq!(parse_title(key), Err(TextError::Secret(Secret::PrivateKey)));
+        assert_eq!(parse_title(&key.replace(' ', "\n")), Err(TextError::Secret(Secret::PrivateKey)));
+        assert_eq!(parse_description(&format!("for CI:\n{key}")), Err(TextError::Secret(Secret::PrivateKey)));
+        assert_eq!(parse_title("kwt_0123456789abcdef"), Err(TextError::Secret(Secret::BearerToken)));
+        assert!(parse_description("Rotates the private key of postgres://keyward:PASSWORD@db/keyward").is_ok());
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Why a credential was not accepted. Who may be told is decided here; the reason is always in the audit log.
 
-/// Why a credential was not accepted.
+use domain::secret::redact;
+
+/// Why a credential was not accepted. `Display` repeats no secret that was sent in place of a name.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum AuthenticationError {
     // These look alike to whoever sends the request.
@@ -11,7 +13,7 @@ pub enum AuthenticationError {
     #[error("more than one credential")]
     Several,
     /// It is none that this server takes.
-    #[error("malformed credential: {0}")]
+    #[error("malformed credential: {}", redact(.0))]
     Malformed(String),
     /// No such key, or a revoked one.
     #[error("unknown or revoked key")]
@@ -37,7 +39,7 @@ pub enum AuthenticationError {
     #[error("signed {0} s in the future: this machine's clock is ahead")]
     Early(i64),
     /// The signature's own rules are not kept.
-    #[error("{0}")]
+    #[error("{}", redact(.0))]
     Unacceptable(String),
     /// The body is not the one that was signed.
     #[error("digest does not match body")]

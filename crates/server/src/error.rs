@@ -1,9 +1,9 @@
 //! Why an operation was not done, grouped by who must act, and the one map from there to a problem on the wire.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use api::{FieldError, Problem, codes};
-use domain::{Timestamp, principal::Denied, quota::QuotaExceeded};
+use domain::{Timestamp, principal::Denied, quota::QuotaExceeded, secret::redact};
 use serde_json::Value;
 use store::StoreError;
 
@@ -96,9 +96,22 @@ impl AppError {
         Self::Denied(Denied::NotFound)
     }
 
-    /// What goes over the wire.
+    /// What goes over the wire. What was sent is not repeated where it may be a secret in the wrong place.
     #[must_use]
     pub fn to_problem(&self) -> Problem {
+        let mut problem = self.problem();
+        if matches!(self, Self::Invalid(_) | Self::BadRequest(_) | Self::Conflict(_)) {
+            let fields = problem.errors.iter_mut().map(|error| &mut error.detail);
+            for detail in fields.chain([&mut problem.detail]) {
+                if let Cow::Owned(redacted) = redact(detail) {
+                    *detail = redacted;
+                }
+            }
+        }
+        problem
+    }
+
+    fn problem(&self) -> Problem {
         match self {
             Self::Invalid(errors) => {
                 let detail = errors.iter().map(|e| format!("{}: {}", e.field, e.detail)).collect::<Vec<_>>().join("; ");

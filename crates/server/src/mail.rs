@@ -3,6 +3,7 @@
 
 use std::{fmt, time::Duration};
 
+use domain::secret::redact;
 use futures_util::{StreamExt as _, stream};
 use lettre::{
     AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
@@ -83,7 +84,7 @@ impl Mailer {
             match tokio::time::timeout_at(deadline, self.send(mail)).await {
                 Ok(Ok(())) => true,
                 Ok(Err(error)) => {
-                    tracing::error!(error, "a mail was not sent");
+                    tracing::error!(error = %redact(&error), "a mail was not sent");
                     false
                 }
                 Err(_) => {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::http::Uri;
-use domain::route::Route;
+use domain::{route::Route, secret::quoted};
 use ipnet::IpNet;
 
 use crate::mail::SmtpSettings;
@@ -41,7 +41,10 @@ impl FromStr for ProxyNetwork {
     fn from_str(text: &str) -> Result<Self, SettingError> {
         let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         let network = network.map_err(|_| {
-            SettingError::new("trusted_proxies", format!("`{text}` is no network such as 10.1.0.0/16 or 127.0.0.1"))
+            SettingError::new(
+                "trusted_proxies",
+                format!("{} is no network such as 10.1.0.0/16 or 127.0.0.1", quoted(text)),
+            )
         })?;
         if network.prefix_len() == 0 {
             let reason =
@@ -166,7 +169,7 @@ impl Settings {
         if let Some(host) = self.encord_hosts.iter().find(|host| host.parse::<axum::http::uri::Authority>().is_err()) {
             return Err(SettingError::new(
                 "encord_hosts",
-                format!("`{host}` is no host such as api.example.com or 127.0.0.1:8080"),
+                format!("{} is no host such as api.example.com or 127.0.0.1:8080", quoted(host)),
             ));
         }
         if !(Duration::from_secs(1)..=Duration::from_mins(1)).contains(&self.lease) {

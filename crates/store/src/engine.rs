@@ -42,10 +42,12 @@ impl From<String> for PostgresUrl {
 
 impl fmt::Display for PostgresUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (url, _) = self.0.split_once('?').unwrap_or((&self.0, ""));
-        match (url.split_once("://"), url.rsplit_once('@')) {
-            (Some((scheme, _)), Some((_, place))) => write!(f, "{scheme}://{place}"),
-            (Some(_), None) => f.write_str(url),
+        // A password may hold any character, so that the place comes after the last `@`. A parameter may be a password, too.
+        let (user, place) = self.0.rsplit_once('@').unwrap_or(("", &self.0));
+        let place = place.split_once('?').map_or(place, |(place, _)| place);
+        match (user.split_once("://"), place.contains("://")) {
+            (Some((scheme, _)), _) => write!(f, "{scheme}://{place}"),
+            (None, true) if user.is_empty() => f.write_str(place),
             // Whatever it is, it may be a password.
             (None, _) => f.write_str("the address of the database"),
         }

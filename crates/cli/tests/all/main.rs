@@ -20,6 +20,7 @@ mod postgres;
 mod project;
 mod refusals;
 mod request;
+mod secrets;
 mod serve;
 mod service_account;
 mod support;

@@ -5,8 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use domain::secret::{describe, shown};
+
 /// Why a private key is not taken. `Display` names the file, if it came from one, and tells what to do next.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PrivateKeyError {
     kind: PrivateKeyErrorKind,
     file: Option<PathBuf>,
@@ -16,6 +18,8 @@ pub struct PrivateKeyError {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum PrivateKeyErrorKind {
+    /// What was given as the file's name is no name, but the text of a key or another secret.
+    TextInPlaceOfFile,
     /// There is no such file.
     NotFound,
     /// The file cannot be read; the operating system's reason.
@@ -67,15 +71,28 @@ impl PrivateKeyError {
 
 impl std::error::Error for PrivateKeyError {}
 
+/// The name of a file may be a secret that was given in its place.
+impl fmt::Debug for PrivateKeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PrivateKeyError({self})")
+    }
+}
+
 impl fmt::Display for PrivateKeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use PrivateKeyErrorKind as Kind;
-        let file = self.file.as_ref().map_or_else(|| "FILE".to_owned(), |file| file.display().to_string());
-        match &self.file {
-            Some(_) => write!(f, "{file}: ")?,
+        let name = self.file.as_ref().map(|file| file.display().to_string());
+        match &name {
+            Some(name) => write!(f, "{}: ", shown(name))?,
             None => f.write_str("the private key: ")?,
         }
+        // In a command that people copy, a name or nothing.
+        let file = name.filter(|name| describe(name).is_none()).unwrap_or_else(|| "FILE".to_owned());
         match &self.kind {
+            Kind::TextInPlaceOfFile => f.write_str(
+                "its text, or another secret, was given where the name of its file belongs, and is not shown: name the file, \
+                 or put the text into KEYWARD_KEY",
+            ),
             Kind::NotFound => write!(f, "there is no such file: make a key with `keyward keygen -f {file}`"),
             Kind::Unreadable(reason) => write!(f, "cannot be read ({reason}): check the path and its permissions"),
             Kind::Permissions { mode } => write!(
@@ -99,10 +116,8 @@ impl fmt::Display for PrivateKeyError {
             ),
             Kind::PublicFileDiffers(public) => write!(
                 f,
-                "{} beside it holds another key or none: if {file} is the right one, run `ssh-keygen -y -f {file} > \
-                 {}`",
-                public.display(),
-                public.display()
+                "{0} beside it holds another key or none: if {file} is the right one, run `ssh-keygen -y -f {file} > {0}`",
+                shown(&public.to_string_lossy())
             ),
             Kind::SeveralKeys => f.write_str("there is more than one key: keep one"),
             Kind::Damaged => f.write_str(

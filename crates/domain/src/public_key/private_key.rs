@@ -9,7 +9,7 @@ use super::error::PrivateKeyFormat;
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// The format of a private key anywhere in `text`.
-pub(super) fn detect(text: &str) -> Option<PrivateKeyFormat> {
+pub(crate) fn detect(text: &str) -> Option<PrivateKeyFormat> {
     let upper = text.to_ascii_uppercase();
     if upper.contains("PUTTY-USER-KEY-FILE") || upper.contains("PRIVATE-LINES:") {
         return Some(PrivateKeyFormat::Putty);
@@ -50,7 +50,7 @@ pub(super) fn detect(text: &str) -> Option<PrivateKeyFormat> {
 
 /// Whether these bytes begin as PKCS#1, PKCS#8 and SEC 1 private keys do, and public keys never: a SEQUENCE whose first
 /// member is the version 0 or 1.
-pub(super) fn is_private_der(der: &[u8]) -> bool {
+pub(crate) fn is_private_der(der: &[u8]) -> bool {
     let ([0x30, 0..=0x7f, content @ ..]
     | [0x30, 0x81, _, content @ ..]
     | [0x30, 0x82, _, _, content @ ..]

@@ -7,6 +7,7 @@ use super::{
     error::{PrivateKeyFormat, PublicKeyError, UnsupportedKeyType},
     jwk, private_key, spki,
 };
+use crate::secret::find_private_key;
 
 const TAKEN_NAMES: [&str; 4] = ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384"];
 
@@ -15,7 +16,7 @@ pub(super) fn parse(text: &str) -> Result<ParsedPublicKey, PublicKeyError> {
         return Err(PublicKeyError::TooLong { bytes: text.len() });
     }
     // Before anything else, so that a private key is called one however damaged it is.
-    if let Some(format) = private_key::detect(text) {
+    if let Some(format) = find_private_key(text) {
         return Err(PublicKeyError::PrivateKey(format));
     }
     let text = text.trim_matches([' ', '\t', '\r', '\n']);

@@ -50,7 +50,8 @@ impl App {
     where
         F: Future<Output = Result<T, AppError>>,
     {
-        self.attempt(Some(caller), operation).await?
+        // What it holds of an operation is large.
+        Box::pin(self.attempt(Some(caller), operation)).await?
     }
 
     /// As [`change`](Self::change), for a caller who may be nobody and an operation that ends with an answer of its own.

@@ -7,6 +7,7 @@ use domain::{
     Timestamp,
     principal::{Identity, Membership, Principal},
     route::{Places, Requirement, find_route, names_workspace, parse_project},
+    secret::redact,
 };
 
 use super::{
@@ -152,8 +153,8 @@ fn by_routes(refusal: Refusal, verified: &Verified, request: &OriginalRequest<'_
     let key = verified.caller.principal.credential().key();
     match (refusal, key) {
         (Refusal::Other(error @ (AppError::Denied(_) | AppError::Refused(_))), Some(key)) => {
-            // Queries carry what is nobody's business.
-            let path = request.target.split('?').next().unwrap_or_default();
+            // Queries carry what is nobody's business, and paths may.
+            let path = redact(request.target.split('?').next().unwrap_or_default());
             let asked = format!("{} {}", request.method, path.chars().take(MAX_PATH_IN_LOG).collect::<String>());
             Refusal::Routes(Box::new(RefusedByRoutes { key, asked, error }))
         }

@@ -1,6 +1,6 @@
 //! Sessions: signing in with a password, who a cookie belongs to, and every way in which a session ends.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::{
@@ -20,7 +20,7 @@ use crate::{authentication::AuthenticationError, error::AppError};
 const USE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// What a browser shows to sign in.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct SignIn {
     /// The email.
     pub email: String,
@@ -30,6 +30,13 @@ pub struct SignIn {
     pub device: Option<String>,
     /// The browser's address and name.
     pub browser: Browser,
+}
+
+/// Without the password.
+impl fmt::Debug for SignIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignIn").field("email", &self.email).field("browser", &self.browser).finish_non_exhaustive()
+    }
 }
 
 /// Where a session is.
@@ -42,7 +49,7 @@ pub struct Browser {
 }
 
 /// A session that begins.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SignedIn {
     /// What the browser shows from now on; told this once.
     pub token: String,
@@ -50,8 +57,15 @@ pub struct SignedIn {
     pub device: String,
 }
 
+/// Without the tokens.
+impl fmt::Debug for SignedIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignedIn").finish_non_exhaustive()
+    }
+}
+
 /// A request in a session.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Visit {
     /// Who sent it.
     pub caller: Caller,
@@ -59,6 +73,13 @@ pub struct Visit {
     pub session: Session,
     /// What forms and scripts of this session send back, so that no other site can send them.
     pub csrf: String,
+}
+
+/// Without what forms send back.
+impl fmt::Debug for Visit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Visit").field("caller", &self.caller).field("session", &self.session).finish_non_exhaustive()
+    }
 }
 
 /// A session in the list of its user.

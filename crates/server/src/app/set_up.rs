@@ -1,7 +1,7 @@
 //! The first start: a link, printed where the server runs, that makes the first operator. Good once, and only while
 //! there is no operator.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use domain::{AuditPrincipal, text::parse_title, user::User};
 
@@ -16,7 +16,7 @@ use crate::error::AppError;
 const LIFETIME: Duration = Duration::from_hours(24);
 
 /// Who the first operator is.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SetUp {
     /// What the link ends with.
     pub token: String,
@@ -28,6 +28,17 @@ pub struct SetUp {
     pub password: String,
     /// Where they are.
     pub browser: Browser,
+}
+
+/// Without the token and the password.
+impl fmt::Debug for SetUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SetUp")
+            .field("email", &self.email)
+            .field("name", &self.name)
+            .field("browser", &self.browser)
+            .finish_non_exhaustive()
+    }
 }
 
 fn closed() -> AppError {

@@ -8,7 +8,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use domain::Clock as _;
+use domain::{Clock as _, secret::redact};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::BodyExt as _;
 
@@ -79,8 +79,10 @@ impl IntoResponse for AppError {
             return (status, [(header::CONTENT_TYPE, "application/json")], answer.body).into_response();
         }
         match &self {
-            Self::Internal(reason) => tracing::error!(reason, "a fault of ours"),
-            Self::Unavailable(reason) | Self::Contended(reason) => tracing::warn!(reason, "not available"),
+            Self::Internal(reason) => tracing::error!(reason = %redact(reason), "a fault of ours"),
+            Self::Unavailable(reason) | Self::Contended(reason) => {
+                tracing::warn!(reason = %redact(reason), "not available");
+            }
             Self::Unauthenticated(reason, _) => tracing::info!(code = reason.code(), %reason, "not authenticated"),
             _ => {}
         }

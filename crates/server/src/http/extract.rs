@@ -5,7 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use domain::ProjectId;
+use domain::{ProjectId, secret::parser_message};
 use http::{StatusCode, header, request::Parts};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -90,7 +90,12 @@ async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, AppE
 }
 
 fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, AppError> {
-    serde_json::from_slice(body).map_err(|error| AppError::BadRequest(format!("The body cannot be read: {error}.")))
+    serde_json::from_slice(body).map_err(|error| unreadable("body", &error.to_string()))
+}
+
+/// Says what a parser could not take, without the values that it quotes.
+fn unreadable(what: &str, message: &str) -> AppError {
+    AppError::BadRequest(format!("The {what} cannot be read: {}.", parser_message(message)))
 }
 
 impl<T: Serialize> IntoResponse for Json<T> {
@@ -129,7 +134,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, AppError> {
         match axum::extract::Path::<T>::from_request_parts(parts, state).await {
             Ok(axum::extract::Path(value)) => Ok(Self(value)),
-            Err(error) => Err(AppError::BadRequest(format!("The path cannot be read: {}.", error.body_text()))),
+            Err(error) => Err(unreadable("path", &error.body_text())),
         }
     }
 }
@@ -143,7 +148,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, AppError> {
         match axum::extract::Query::<T>::from_request_parts(parts, state).await {
             Ok(axum::extract::Query(value)) => Ok(Self(value)),
-            Err(error) => Err(AppError::BadRequest(format!("The query cannot be read: {}.", error.body_text()))),
+            Err(error) => Err(unreadable("query", &error.body_text())),
         }
     }
 }

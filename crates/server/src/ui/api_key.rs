@@ -8,7 +8,9 @@ use axum::{
     extract::{FromRequestParts, Query, State},
     response::{IntoResponse, Response},
 };
-use domain::{ApiKeyId, PrincipalId, PublicKey, ServiceAccountId, Timestamp, proof::proof_message};
+use domain::{
+    ApiKeyId, PrincipalId, PublicKey, ServiceAccountId, Timestamp, proof::proof_message, secret::is_private_key,
+};
 use http::{StatusCode, request::Parts};
 use serde::Deserialize;
 
@@ -494,6 +496,10 @@ async fn create(State(app): State<Arc<App>>, at: KeyPages, Form(form): Form<KeyF
 async fn refuse(app: &App, at: &KeyPages, form: KeyForm, error: AppError) -> Result<Response, PageError> {
     // A proof is not shown again: it answers a challenge that is over.
     let KeyForm { title, mut public_key, expires, .. } = form;
+    // A private key that came this far is not sent back, whatever else is wrong with the form.
+    if is_private_key(&public_key) {
+        public_key.clear();
+    }
     let mut page = new_key(app, at).await?;
     let errors = match error {
         AppError::Conflict(conflict) if conflict.code == api::codes::DUPLICATE_KEY => {
@@ -507,10 +513,6 @@ async fn refuse(app: &App, at: &KeyPages, form: KeyForm, error: AppError) -> Res
             FormErrors::of(AppError::Conflict(conflict))?.all_at_field("public_key")
         }
         AppError::Invalid(errors) => {
-            // A private key that came this far is not sent back either.
-            if errors.iter().any(|e| e.code == "private_key_pasted") {
-                public_key.clear();
-            }
             if errors.iter().any(|e| e.field == "proof") {
                 let key = PublicKey::parse(&public_key).ok();
                 if let Some(key) = key {

@@ -1,5 +1,6 @@
 //! Forms as browsers send them (`application/x-www-form-urlencoded`), within small bounds, and parsed once.
 
+use domain::secret::parser_message;
 use http::{HeaderMap, header};
 use serde::{
     Deserializer,
@@ -34,8 +35,10 @@ pub(super) fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Fields, AppError
 /// Takes the fields that a page expects out of those that were sent.
 pub(super) fn deserialize<T: DeserializeOwned>(fields: &Fields) -> Result<T, AppError> {
     let pairs = fields.iter().map(|(name, value)| (name.as_str(), Value(value)));
-    T::deserialize(MapDeserializer::<_, serde::de::value::Error>::new(pairs))
-        .map_err(|error| AppError::BadRequest(format!("The form cannot be read: {error}.")))
+    T::deserialize(MapDeserializer::<_, serde::de::value::Error>::new(pairs)).map_err(|error| {
+        let why = parser_message(&error.to_string());
+        AppError::BadRequest(format!("The form cannot be read: {why}."))
+    })
 }
 
 /// What stands in a field.

@@ -9,7 +9,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
 };
-use domain::Timestamp;
+use domain::{Timestamp, secret::is_private_key};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use subtle::ConstantTimeEq as _;
 
@@ -43,6 +43,11 @@ const HEADERS: [(&str, &str); 6] = [
     ("cross-origin-resource-policy", "same-origin"),
     ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 ];
+
+/// Bytes of a form that are searched for private keys, which takes less than a millisecond: several of the largest keys.
+const MAX_SEARCHED: usize = 32 * 1024;
+/// The field of a public key, whose page says itself what is wrong with a private one.
+const PUBLIC_KEY: &str = "public_key";
 
 /// Whoever sent a request to a page, signed in or not.
 #[derive(Clone)]
@@ -222,6 +227,12 @@ struct Admitted {
 async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Option<Visitor>)> {
     let alone = |error: AppError| (PageError::from(error), None);
     let target = hygiene::check(&request, |_| "http").map_err(alone)?;
+    // Pages show again what was looked for, and where to go on after signing in.
+    if let Ok(axum::extract::Query(mut asked)) = axum::extract::Query::<Fields>::try_from_uri(request.uri())
+        && let Some(field) = take_private_keys(&mut asked)
+    {
+        return Err(alone(private_key_in(&field)));
+    }
     let settings = app.settings();
     let address = client_address(&request).and_then(|peer| {
         // What a proxy of ours says of a client is all there is to count guesses by.
@@ -250,10 +261,16 @@ async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Opti
         return Err((AppError::CrossSite.into(), Some(visitor)));
     }
     let mut fields = None;
+    let mut misplaced = None;
     if is_form {
         let sent = read_body(&parts, body, MAX_UNAUTHENTICATED_BODY).await;
         match sent.and_then(|sent| form::parse(&parts.headers, &sent)) {
-            Ok(sent) => fields = Some(Arc::new(sent)),
+            Ok(mut sent) => {
+                // What a page may show again holds no private key; the handler sees what was sent.
+                parts.extensions.insert(Arc::new(sent.clone()));
+                misplaced = take_private_keys(&mut sent);
+                fields = Some(Arc::new(sent));
+            }
             Err(error) => return Err((error.into(), Some(visitor))),
         }
     }
@@ -267,11 +284,39 @@ async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Opti
             return Err((PageError::StaleForm(Fields::clone(fields)), Some(visitor)));
         }
     }
-    if let Some(fields) = &fields {
-        parts.extensions.insert(Arc::clone(fields));
+    if let Some(field) = misplaced {
+        return Err((private_key_in(&field).into(), Some(visitor)));
     }
     parts.extensions.insert(visitor.clone());
     Ok(Admitted { request: Request::from_parts(parts, Body::empty()), visitor, fields })
+}
+
+/// Empties the fields that hold private keys, and names the first one other than [`PUBLIC_KEY`]. What is too long to be
+/// searched is emptied, too.
+fn take_private_keys(fields: &mut Fields) -> Option<String> {
+    let mut misplaced = None;
+    let mut searched = 0;
+    for (name, value) in fields {
+        searched += name.len() + value.len();
+        if searched > MAX_SEARCHED {
+            value.clear();
+        } else if is_private_key(name) {
+            name.clear();
+            misplaced.get_or_insert_with(|| "form".to_owned());
+        } else if is_private_key(value) {
+            value.clear();
+            if name != PUBLIC_KEY {
+                misplaced.get_or_insert_with(|| name.clone());
+            }
+        }
+    }
+    misplaced
+}
+
+fn private_key_in(field: &str) -> AppError {
+    let detail = "this is a private key, which belongs to nobody but you and was not stored; if this page was seen by others, \
+                  make a new key";
+    AppError::field(field, "private_key_pasted", detail)
 }
 
 async fn answer(app: &Arc<App>, admitted: Admitted, next: Next) -> Response {

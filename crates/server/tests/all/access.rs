@@ -121,11 +121,11 @@ pub struct World {
     closed: TestApp,
     /// As a backup has it.
     snapshot: std::path::PathBuf,
-    actors: [Option<Actor>; 8],
+    pub actors: [Option<Actor>; 8],
     token: String,
     /// The admin's session: the cookie, and what its scripts send beside it.
     session: (String, String),
-    invitation_token: String,
+    pub invitation_token: String,
     pub acme: Tenant,
     other: Tenant,
     /// A key of another service account of acme.
@@ -261,7 +261,7 @@ fn placeholders(path: &str) -> impl Iterator<Item = &'static str> {
     ALL.into_iter().filter(move |placeholder| path.contains(placeholder))
 }
 
-fn fill(path: &str, ids: &Tenant) -> String {
+pub fn fill(path: &str, ids: &Tenant) -> String {
     placeholders(path).fold(path.to_owned(), |path, placeholder| {
         let (before, last) = placeholder.rsplit_once('/').map_or(("", placeholder), |(before, last)| (before, last));
         if before.is_empty() {

@@ -3,6 +3,7 @@
 
 use std::{cell::Cell, future::Future, sync::LazyLock, time::Duration};
 
+use domain::secret::redact;
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres, Row as _,
     pool::PoolConnection,
@@ -121,12 +122,31 @@ async fn begin(pool: &PgPool, answer_timeout: Duration) -> Result<Link, StoreErr
 
 fn connect_options(url: &PostgresUrl) -> Result<PgConnectOptions, StoreError> {
     let unreadable = |why: &str| StoreError::Server {
-        reason: format!("its address cannot be read ({why}): write postgres://USER:PASSWORD@HOST:PORT/DATABASE"),
+        reason: format!(
+            "its address cannot be read ({why}): write postgres://USER@HOST:PORT/DATABASE, with the password in PGPASSWORD or \
+             ~/.pgpass; in the address, a user name or password has # as %23, / as %2F, ? as %3F, % as %25, @ as %40, : as %3A, \
+             [ as %5B, ] as %5D and a blank as %20"
+        ),
     };
-    if !url.0.starts_with("postgres://") && !url.0.starts_with("postgresql://") {
-        return Err(unreadable("it begins otherwise"));
+    let Some((_, rest)) = url.0.split_once("://").filter(|(scheme, _)| matches!(*scheme, "postgres" | "postgresql"))
+    else {
+        return Err(unreadable("it does not begin with postgres://"));
+    };
+    // The rest of a password with a bare `/`, `?` or `#` would be taken for a database, and be named by errors.
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if rest[authority.len()..].contains('@') || authority.matches('@').count() > 1 {
+        return Err(unreadable("a character of the user name or password is not percent-encoded"));
     }
-    let options: PgConnectOptions = url.0.parse().map_err(|error: sqlx::Error| unreadable(&error.to_string()))?;
+    // What the parser says may quote a value.
+    let options: PgConnectOptions = url.0.parse().map_err(|_: sqlx::Error| {
+        let is_parameter = rest.contains('?') && format!("postgres://{authority}").parse::<PgConnectOptions>().is_ok();
+        unreadable(if is_parameter {
+            "a parameter after the `?` has a value that is not known, such as another `sslmode` than disable, prefer, require, \
+             verify-ca or verify-full"
+        } else {
+            "a character of it is not percent-encoded, or the port is no number"
+        })
+    })?;
     let is_local = options.get_socket().is_some() || is_loopback(options.get_host());
     // `prefer` would fall back to plain text in front of anybody who is in the way.
     let options = match options.get_ssl_mode() {
@@ -499,7 +519,7 @@ fn unusable(url: &PostgresUrl, error: sqlx::Error) -> StoreError {
             let is_ours = ["28", "3D", "42"].iter().any(|class| code.starts_with(class));
             is_ours.then(|| format!("{}: see that the user, its password and the database exist", database.message()))
         }
-        sqlx::Error::Configuration(reason) => Some(reason.to_string()),
+        sqlx::Error::Configuration(reason) => Some(redact(&reason.to_string()).into_owned()),
         sqlx::Error::Tls(reason) => Some(format!(
             "its certificate is not trusted ({reason}): name the authority that signed it with `sslrootcert=FILE`"
         )),
@@ -577,5 +597,34 @@ mod tests {
         assert!(matches!(mode("postgres://u@db.example.com/d?sslmode=verify-ca"), Ok(PgSslMode::VerifyCa)));
         let refused = mode("postgres://u@db.example.com/d?sslmode=disable").expect_err("plain text").to_string();
         assert!(refused.contains("sslrootcert"), "{refused}");
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_read_is_refused_without_its_password() {
+        for url in [
+            "postgres://keyward:p#ss/w?rd%@127.0.0.1/keyward",
+            "postgres://keyward:p#ssw?rd@127.0.0.1/keyward",
+            "postgres://keyward:1234/w?rd@127.0.0.1/keyward",
+            "postgres://keyward:12#ssw?rd@127.0.0.1/keyward",
+            "postgres://keyward:w?rd@127.0.0.1/keyward",
+            "postgres://keyward:p@ssw@rd@127.0.0.1/keyward",
+            "postgres://keyward:w%rd@127.0.0.1:port/keyward",
+            "postgres://keyward:p[ss:w]rd@127.0.0.1:5432x/keyward",
+            "keyward:p#ssw?rd@127.0.0.1/keyward",
+            "mysql://keyward:p#ssw?rd@127.0.0.1/keyward",
+        ] {
+            let refused = connect_options(&PostgresUrl(url.to_owned())).expect_err(url).to_string();
+            for piece in ["p#ss", "w?rd", "p@ss", "p[ss", "ss:w", "w%rd", "1234", "ssw"] {
+                assert!(!refused.contains(piece), "{url}: {refused}");
+            }
+            for way_out in ["# as %23", "/ as %2F", "% as %25", "PGPASSWORD", "~/.pgpass"] {
+                assert!(refused.contains(way_out), "{url}: {refused}");
+            }
+        }
+        let parameter = PostgresUrl("postgres://keyward:hunter2@127.0.0.1/keyward?sslmode=hunter2".to_owned());
+        let refused = connect_options(&parameter).expect_err("no such mode").to_string();
+        assert!(refused.contains("sslmode") && !refused.contains("hunter2"), "{refused}");
+        let encoded = PostgresUrl("postgres://keyward:p%23ss%2Fw%3Frd%25@127.0.0.1/keyward".to_owned());
+        assert!(connect_options(&encoded).is_ok());
     }
 }

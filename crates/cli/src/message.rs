@@ -1,0 +1,155 @@
+//! What every message passes through on its way to a person, a log or a report: no secret that was given on the command
+//! line or in a variable is in it, wherever it was given and whoever wrote the message.
+
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    io::{self, Write},
+    sync::OnceLock,
+};
+
+use domain::secret::{Secret, describe, recognise, redact};
+
+/// What stands where a part of a secret was.
+const HIDDEN: &str = "[hidden]";
+/// A run of characters of a secret that is not found in a message by chance.
+const MIN_PART: usize = 16;
+/// A password of this length or less is found in many words.
+const MIN_PASSWORD: usize = 3;
+/// Variables whose values may be repeated by a message.
+const VARIABLES: [&str; 2] = ["KEYWARD_", "SSH_AUTH_SOCK"];
+
+/// What this process was given and no message repeats: values with their descriptions, and parts of secrets.
+#[derive(Default)]
+pub(crate) struct Withheld {
+    values: Vec<(String, String)>,
+    /// In lower case: URLs write hosts so.
+    parts: Vec<String>,
+}
+
+static WITHHELD: OnceLock<Withheld> = OnceLock::new();
+
+/// Notes what the command line and the variables hold that no message may repeat. Called once, before anything else.
+pub(crate) fn withhold_inputs() {
+    let text = |value: OsString| value.to_string_lossy().into_owned();
+    let is_ours = |name: &OsStr| VARIABLES.iter().any(|start| name.to_string_lossy().starts_with(start));
+    let variables = env::vars_os().filter(|(name, _)| is_ours(name)).map(|(_, value)| text(value));
+    // Only who calls it twice is refused, and has the same inputs.
+    let _ = WITHHELD.set(Withheld::of(&env::args_os().skip(1).map(text).collect::<Vec<_>>(), variables));
+}
+
+impl Withheld {
+    /// Of the words after the program's name, and the values of variables.
+    pub(crate) fn of(words: &[String], variables: impl Iterator<Item = String>) -> Self {
+        let mut withheld = Self::default();
+        let mut is_after_password = false;
+        for word in words {
+            withheld.add(word);
+            let assigned = word.split_once('=');
+            if let Some((before, value)) = assigned {
+                withheld.add(before);
+                withheld.add(value);
+            }
+            if let Some(attached) = word.get(2..).filter(|_| word.starts_with('-') && !word.starts_with("--")) {
+                withheld.add(attached);
+            }
+            // Passwords are read from standard input. Who gives one on the command line is told so without it.
+            match assigned.filter(|(name, _)| name.starts_with("--password")) {
+                Some((_, password)) => withheld.add_password(password),
+                None if is_after_password && !word.starts_with('-') => withheld.add_password(word),
+                None => {}
+            }
+            is_after_password = word.starts_with("--password");
+        }
+        for value in variables {
+            withheld.add(&value);
+        }
+        // The longest first, so that one in another leaves nothing of it.
+        withheld.values.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
+        withheld
+    }
+
+    fn add(&mut self, value: &str) {
+        for value in [value, value.trim()].into_iter().filter(|value| value.trim().len() > MIN_PASSWORD) {
+            if let Some(description) = describe(value) {
+                self.values.push((value.to_owned(), description));
+            }
+        }
+        match recognise(value) {
+            Some(Secret::Password) => {
+                let userinfo = value.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
+                let password =
+                    userinfo.and_then(|(userinfo, _)| userinfo.split_once(':')).map(|(_, password)| password);
+                self.parts.extend(password.filter(|text| text.len() > MIN_PASSWORD).map(str::to_ascii_lowercase));
+            }
+            Some(_) => {
+                let is_part = |c: char| c.is_ascii_alphanumeric() || "+/_=-".contains(c);
+                let runs = value.split(|c| !is_part(c)).filter(|run| run.len() >= MIN_PART);
+                self.parts.extend(runs.map(str::to_ascii_lowercase));
+            }
+            None => {}
+        }
+    }
+
+    fn add_password(&mut self, password: &str) {
+        if password.len() > MIN_PASSWORD {
+            let described = format!("a value of {} characters", password.chars().count());
+            self.values.push((password.to_owned(), described));
+        }
+    }
+
+    /// A message without what is withheld.
+    pub(crate) fn clean(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for (value, description) in &self.values {
+            for marked in [format!("`{value}`"), value.clone()] {
+                if text.contains(&marked) {
+                    text = text.replace(&marked, description);
+                }
+            }
+        }
+        for part in &self.parts {
+            // Lower case of ASCII has the same length, and so the same places.
+            let lower = text.to_ascii_lowercase();
+            for (at, _) in lower.rmatch_indices(part) {
+                text.replace_range(at..at + part.len(), HIDDEN);
+            }
+        }
+        redact(&text).into_owned()
+    }
+}
+
+/// A message without secrets, in which what was given is described where it may be one.
+pub(crate) fn clean(text: &str) -> String {
+    match WITHHELD.get() {
+        Some(withheld) => withheld.clean(text),
+        None => redact(text).into_owned(),
+    }
+}
+
+/// Has panics tell where they were, and their message without secrets.
+pub(crate) fn clean_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        let payload = panic.payload();
+        let message = payload.downcast_ref::<String>().map(String::as_str);
+        let message = message.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        let told = clean(&format!("this is a bug in keyward, please report it: a panic at {place}: {message}"));
+        // Where standard error is closed, there is nobody left to tell.
+        let _ = writeln!(io::stderr(), "{told}");
+    }));
+}
+
+/// Standard error for the log, whose lines are cleaned.
+pub(crate) struct CleanStderr;
+
+impl Write for CleanStderr {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        io::stderr().write_all(clean(&String::from_utf8_lossy(line)).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
