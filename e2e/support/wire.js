@@ -46,6 +46,8 @@ export class Wire {
       }
       const headers = { ...incoming.headers };
       delete headers['proxy-connection'];
+      // As a proxy with names of its own does.
+      if (url.hostname !== '127.0.0.1') headers.host = `127.0.0.1:${url.port}`;
       const onward = request({ host: '127.0.0.1', port: url.port, method: incoming.method, path: url.pathname + url.search, headers });
       onward.on('response', (response) => {
         answer.writeHead(response.statusCode, response.rawHeaders);

@@ -123,4 +123,23 @@ pub struct Node {
     pub renewed_at: Timestamp,
     /// Whether it is the one that answers this.
     pub answers: bool,
+    /// A hash of the settings that have to be the same on every node: hosts, routes, trusted proxies. Null for a node of a
+    /// release before this one.
+    #[serde(default)]
+    pub settings_hash: Option<String>,
+}
+
+impl Node {
+    /// The beginning of the hash of its settings, for people to compare.
+    #[must_use]
+    pub fn settings_mark(&self) -> &str {
+        self.settings_hash.as_deref().map_or("unknown", |hash| hash.get(..8).unwrap_or(hash))
+    }
+}
+
+/// Whether nodes run with settings that have to be the same and are not.
+#[must_use]
+pub fn settings_differ(nodes: &[Node]) -> bool {
+    let mut hashes = nodes.iter().filter_map(|node| node.settings_hash.as_deref());
+    hashes.next().is_some_and(|first| hashes.any(|other| other != first))
 }

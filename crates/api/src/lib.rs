@@ -13,7 +13,7 @@ mod removal;
 mod service_account;
 mod workspace;
 
-pub use admin::{CreateUser, Node, Quotas, UpdateQuotas, UpdateUser, User};
+pub use admin::{CreateUser, Node, Quotas, UpdateQuotas, UpdateUser, User, settings_differ};
 pub use api_key::{ApiKey, Cascade, CascadedKey, CreateApiKey, EnableApiKey, KeyState, ProofChallenge, UpdateApiKey};
 pub use audit::AuditEvent;
 pub use invitation::{

@@ -68,6 +68,8 @@ pub mod codes {
     pub const UNAUTHENTICATED: &str = "unauthenticated";
     /// 403: known, but not allowed.
     pub const FORBIDDEN: &str = "forbidden";
+    /// 421, 403: the request is for a host that the installation does not answer for.
+    pub const HOST_NOT_LISTED: &str = "host_not_listed";
     /// 403: in a session, the password must be given again first.
     pub const PASSWORD_NEEDED: &str = "password_needed";
     /// 404: no such thing, or not for this caller to know.

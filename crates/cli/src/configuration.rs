@@ -16,6 +16,7 @@ use serde::{Deserialize, de::value::StrDeserializer};
 use server::{
     Settings,
     app::Parts,
+    hosts::Scheme,
     http::TlsFiles,
     mail::SmtpSettings,
     settings::{ProxyNetwork, RateLimits, SettingError, WorkspaceCreation},
@@ -79,6 +80,8 @@ struct Source {
     service_account_domain: Option<String>,
     support_contact: Option<String>,
     workspace_creation: Option<WorkspaceCreation>,
+    hosts: Option<Vec<String>>,
+    proxied_hosts: Option<Vec<String>>,
     encord_hosts: Option<Vec<String>>,
     trusted_proxies: Option<Vec<ProxyNetwork>>,
     routes: Option<Vec<Route>>,
@@ -151,12 +154,15 @@ impl Configuration {
             service_account_domain: source.service_account_domain.unwrap_or(defaults.service_account_domain),
             support_contact: source.support_contact.or(defaults.support_contact),
             workspace_creation: source.workspace_creation.unwrap_or(defaults.workspace_creation),
+            hosts: source.hosts.unwrap_or(defaults.hosts),
+            proxied_hosts: source.proxied_hosts.unwrap_or(defaults.proxied_hosts),
             encord_hosts: source.encord_hosts.unwrap_or(defaults.encord_hosts),
             trusted_proxies: source.trusted_proxies.unwrap_or(defaults.trusted_proxies),
             routes: source.routes.unwrap_or(defaults.routes),
             rate_limits: source.rate_limits.unwrap_or(defaults.rate_limits),
             smtp: source.smtp.or(defaults.smtp),
             lease: source.lease.map_or(defaults.lease, Duration::from_secs),
+            tls: source.tls_certificate.is_some(),
             public_url: defaults.public_url,
         }
     }
@@ -189,8 +195,8 @@ impl Configuration {
             let reason = format!("choose 0 to {} seconds", MAX_DRAIN.as_secs());
             return Err(SettingError { name: "drain", reason }.into());
         }
-        let (scheme, _) = settings.public_origin()?;
-        if !self.listen.ip().is_loopback() && scheme != "https" && self.source.tls_certificate.is_none() {
+        let scheme = settings.public_origin()?.scheme();
+        if !self.listen.ip().is_loopback() && scheme != Scheme::Https && self.source.tls_certificate.is_none() {
             let reason = format!(
                 "{} is reached from other machines, where plain HTTP is unsafe; listen on 127.0.0.1, set \
                  `tls_certificate` and `tls_key`, or put a proxy that ends TLS in front and set `public_url` to its https:// address",
@@ -300,6 +306,8 @@ impl Source {
             service_account_domain: self.service_account_domain.or(other.service_account_domain),
             support_contact: self.support_contact.or(other.support_contact),
             workspace_creation: self.workspace_creation.or(other.workspace_creation),
+            hosts: self.hosts.or(other.hosts),
+            proxied_hosts: self.proxied_hosts.or(other.proxied_hosts),
             encord_hosts: self.encord_hosts.or(other.encord_hosts),
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             routes: self.routes.or(other.routes),
@@ -403,6 +411,8 @@ fn read_variables(variable: impl Fn(&str) -> Outcome<Option<String>>) -> Outcome
         service_account_domain: variable("KEYWARD_SERVICE_ACCOUNT_DOMAIN")?,
         support_contact: variable("KEYWARD_SUPPORT_CONTACT")?,
         workspace_creation,
+        hosts: variable("KEYWARD_HOSTS")?.map(list),
+        proxied_hosts: variable("KEYWARD_PROXIED_HOSTS")?.map(list),
         encord_hosts: variable("KEYWARD_ENCORD_HOSTS")?.map(list),
         trusted_proxies,
         // What takes a table to say stands in the file only.

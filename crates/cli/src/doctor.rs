@@ -14,7 +14,7 @@ use serde::Serialize;
 use server::app::{AuditFilter, Paging};
 
 use crate::{
-    configuration::{Configuration, InstallationArguments, ServerArguments, setting_origins},
+    configuration::{Configuration, InstallationArguments, ServerArguments, setting_origins, url_of},
     connection::probe,
     data_directory::DataDirectory,
     failure::{Failure, Outcome},
@@ -114,6 +114,7 @@ impl Doctor {
         let mut report = Report::default();
         let arguments = ServerArguments { installation: self.installation.clone(), ..Default::default() };
         if let Some(configuration) = check_settings(&mut report, &arguments) {
+            check_warnings(&mut report, &configuration);
             check_tls_files(&mut report, &configuration);
             let is_embedded = configuration.database_url.is_none();
             if let Some(directory) = check_data_directory(&mut report, &configuration.data, is_embedded) {
@@ -142,9 +143,10 @@ impl Doctor {
             let latest = Paging { after: None, limit: Some(1) };
             let latest = app.list_all_audit_events(host, &AuditFilter::default(), &latest).await?;
             let without_admin = app.list_workspaces_without_admin(host).await?.len();
-            Ok((findings, audit, latest.items.first().map(|event| event.at), without_admin))
+            let nodes = app.list_nodes(host).await?.items;
+            Ok((findings, audit, latest.items.first().map(|event| event.at), without_admin, nodes))
         });
-        let (findings, audit, latest, without_admin) = match Box::pin(looked).await {
+        let (findings, audit, latest, without_admin, nodes) = match Box::pin(looked).await {
             Ok(looked) => looked,
             Err(failure) => {
                 return report.fail(
@@ -162,6 +164,7 @@ impl Doctor {
                 "stop the server, keep a copy of the files as they are, and restore a backup (`keyward restore`)",
             ),
         }
+        check_nodes(report, &nodes);
         match audit.findings.first() {
             None => report.ok("audit log", format!("intact in itself, {} events", audit.size)),
             Some(finding) => report.fail(
@@ -256,6 +259,28 @@ fn check_settings(report: &mut Report, arguments: &ServerArguments) -> Option<Co
             None
         }
     }
+}
+
+/// What is allowed and hardly meant so.
+fn check_warnings(report: &mut Report, configuration: &Configuration) {
+    // Without a public URL it is an address of this machine, of which nothing is to be warned.
+    for warning in configuration.settings(&url_of(configuration.listen)).warnings() {
+        report.warn(warning.name, warning.reason, warning.next);
+    }
+}
+
+/// Whether all nodes verify the same requests.
+fn check_nodes(report: &mut Report, nodes: &[api::Node]) {
+    if !api::settings_differ(nodes) {
+        return;
+    }
+    let shown =
+        nodes.iter().map(|node| format!("{} {}", node.name, node.settings_mark())).collect::<Vec<_>>().join(", ");
+    report.warn(
+        "nodes",
+        format!("they run with different hosts, routes or trusted proxies: {shown}"),
+        "give all of them the same keyward.toml and variables, and restart them",
+    );
 }
 
 fn check_tls_files(report: &mut Report, configuration: &Configuration) {

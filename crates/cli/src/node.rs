@@ -11,7 +11,8 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 BEHIND counts the changes that a server has not taken in yet: 0, but for a moment. A server that ended without a word stays
-in the list until the next change, which waits for its lease once and then forgets it.
+in the list until the next change, which waits for its lease once and then forgets it. SETTINGS is the beginning of a hash of
+hosts, routes and trusted proxies, which have to be the same on every server.
 
 Examples:
   keyward admin list-nodes --data /var/lib/keyward
@@ -42,10 +43,11 @@ impl ListNodes {
                     node.version.to_string(),
                     node.behind.to_string(),
                     format!("{} s", node.lease_seconds),
+                    node.settings_mark().to_owned(),
                     format!("{:.0}", node.renewed_at),
                 ]
             })
             .collect();
-        output::table(["ID", "HOST:PROCESS", "RELEASE", "VERSION", "BEHIND", "LEASE", "RENEWED"], &rows)
+        output::table(["ID", "HOST:PROCESS", "RELEASE", "VERSION", "BEHIND", "LEASE", "SETTINGS", "RENEWED"], &rows)
     }
 }

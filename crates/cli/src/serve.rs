@@ -26,7 +26,8 @@ use crate::{
 #[command(after_help = "\
 Every setting can stand in keyward.toml (`listen = \"127.0.0.1:8080\"`) or in a variable (`KEYWARD_LISTEN`); the flag
 comes first, then the variable, then the file. Besides the flags there are `service_account_domain`,
-`support_contact`, `workspace_creation`, `encord_hosts`, `trusted_proxies`, `tls_certificate` and `tls_key` (PEM files,
+`support_contact`, `workspace_creation`, `hosts` (further origins of this server's API and pages), `proxied_hosts` (the
+hosts of APIs behind proxies), `encord_hosts`, `trusted_proxies`, `tls_certificate` and `tls_key` (PEM files,
 read again when they change), `lease` and `drain` (seconds) and, in the file, `[smtp]` (`url`,
 `from`), `[rate_limits]` and `[[routes]]`. KEYWARD_LOG sets what is logged: `info`, `warn`, `server=debug`.
 
@@ -87,9 +88,8 @@ impl Running {
         let plain_url = url_of(address);
         let url = if tls.is_some() { plain_url.replacen("http://", "https://", 1) } else { plain_url };
         let settings = configuration.settings(&url);
-        let public_url = settings.public_url.clone();
         let app = App::open_for_serving(configuration.parts(directory.path(), settings)).await?;
-        lock.announce(&public_url)?;
+        lock.announce(&app.settings().public_url)?;
         let limits = ConnectionLimits { drain: configuration.drain(), ..ConnectionLimits::default() };
         let mut server = Server::on_listener(Arc::clone(&app), listener).with_tls(tls).with_limits(limits);
         if let Some(metrics) = configuration.metrics_listen {

@@ -1,7 +1,7 @@
 //! Routes: which requests to a platform's own API need what. The patterns an operator writes, and which of them a
 //! request falls under. Who may pass is `principal`'s.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use serde::Deserialize;
 use uuid::Uuid;
@@ -185,6 +185,41 @@ impl Route {
             }
         }
         (self.open_ended || theirs.next().is_none()).then_some(places)
+    }
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Authenticated => "authenticated",
+            Self::Workspace(Role::Member) => "workspace:member",
+            Self::Workspace(Role::Admin) => "workspace:admin",
+            Self::Project(ProjectPermission::View) => "project:view",
+            Self::Project(ProjectPermission::Edit) => "project:edit",
+            Self::Project(_) => "project:admin",
+        })
+    }
+}
+
+/// As an operator writes it: `GET /v2/projects/{project}/** project:view`.
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", self.method.as_deref().unwrap_or("*"))?;
+        for segment in &self.segments {
+            let text = match segment {
+                Segment::Literal(text) => text.as_str(),
+                Segment::Any => "*",
+                Segment::Project => "{project}",
+                Segment::Workspace => "{workspace}",
+            };
+            write!(f, "/{text}")?;
+        }
+        let end = match (self.open_ended, self.segments.is_empty()) {
+            (true, _) => "/**",
+            (false, true) => "/",
+            (false, false) => "",
+        };
+        write!(f, "{end} {}", self.require)
     }
 }
 

@@ -171,7 +171,13 @@ fn signed_get(number: u32, profile: Profile) -> HeaderMap {
         key_id: &key_id,
         covered_headers: &[],
     };
-    let view = RequestView { method: "GET", scheme: "http", authority: HOST, target: TARGET, headers: &headers };
+    let view = RequestView {
+        method: "GET",
+        scheme: "http",
+        authority: HOST,
+        target: TARGET,
+        headers: &headers,
+    };
     let signed = sign_request(&view, b"", profile, &parameters, &key).expect("signed");
     let digest = signed.content_digest.map(|digest| ("content-digest", digest));
     for (name, value) in
@@ -190,7 +196,7 @@ fn judge(bencher: Bencher<'_, '_>, keys: u32, profile: Profile) {
         let turn = usize::try_from(turn.fetch_add(1, Ordering::Relaxed)).expect("few");
         let verified = installation.app.verify_request(black_box(&OriginalRequest {
             method: "GET",
-            scheme: "http",
+            scheme: server::hosts::Scheme::Http,
             authority: HOST,
             target: TARGET,
             headers: &requests[turn % requests.len()],

@@ -71,6 +71,7 @@ use crate::{
     authentication::AuthenticationError,
     error::AppError,
     feed::{Confirmation, Feed, Leases},
+    hosts::Hosts,
     journal::Journal,
     mail::Mailer,
     metrics::Metrics,
@@ -121,6 +122,8 @@ fn page<T, U>(mut rows: Vec<T>, limit: i64, cursor: impl Fn(&T) -> String, map: 
 pub struct Caller {
     principal: Principal,
     address: Option<IpAddr>,
+    /// When the signature says that it was made, where the caller signed.
+    signed_at: Option<Timestamp>,
     replay: Option<ReplayKey>,
     confirmation: ConfirmationSlot,
 }
@@ -129,7 +132,13 @@ impl Caller {
     /// Whoever has a shell on the machine that holds the data.
     #[must_use]
     pub fn host() -> Self {
-        Self { principal: Principal::host(), address: None, replay: None, confirmation: ConfirmationSlot::default() }
+        Self {
+            principal: Principal::host(),
+            address: None,
+            signed_at: None,
+            replay: None,
+            confirmation: ConfirmationSlot::default(),
+        }
     }
 
     /// How the change that this caller asked for became known to every node, once it has.
@@ -160,8 +169,7 @@ pub struct App {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     settings: Settings,
-    /// Scheme and authority of the public URL.
-    public_origin: (String, String),
+    hosts: Hosts,
     installation_key: InstallationKey,
     /// Of a server; a command on the host judges nothing.
     feed: Option<Arc<Feed>>,
@@ -248,9 +256,11 @@ impl App {
         parts: Parts,
         open_key: impl AsyncFnOnce(&Store) -> Result<InstallationKey, StoreError>,
     ) -> Result<Self, OpenError> {
-        let Parts { store, settings, clock, random, .. } = parts;
+        let Parts { store, mut settings, clock, random, .. } = parts;
         settings.validate()?;
-        let public_origin = settings.public_origin()?;
+        let hosts = Hosts::of(&settings)?;
+        // Browsers and clients write it so, whatever the operator did.
+        hosts.public().as_str().clone_into(&mut settings.public_url);
         let mailer = settings.smtp.as_ref().map(Mailer::new).transpose()?;
         let store = Store::open(&store, clock.now(), random.as_ref()).await?;
         let installation_key = open_key(&store).await?;
@@ -260,7 +270,7 @@ impl App {
             clock,
             random,
             settings,
-            public_origin,
+            hosts,
             installation_key,
             feed: None,
             journal: Journal::new(),
@@ -283,11 +293,15 @@ impl App {
     /// A setting or the store is not usable.
     pub async fn open_for_serving(parts: Parts) -> Result<Arc<Self>, OpenError> {
         let mut app = Self::open_on_host(parts).await?;
+        for warning in app.settings.warnings() {
+            tracing::warn!(setting = warning.name, next = warning.next, "{}", warning.reason);
+        }
         let node = Node {
             id: NodeId::generate(app.clock.now(), app.random.as_ref()),
             name: format!("{}:{}", rustix::system::uname().nodename().to_string_lossy(), std::process::id()),
             software_version: env!("CARGO_PKG_VERSION").to_owned(),
             lease: app.settings.lease,
+            settings_hash: Some(app.settings.shared_hash()?),
         };
         let watch = app.store.watch().await?;
         let public_key = app.installation_key.public_key();
@@ -333,10 +347,10 @@ impl App {
         &self.settings
     }
 
-    /// Scheme and authority of the public URL.
+    /// The hosts that this installation answers for.
     #[must_use]
-    pub fn public_origin(&self) -> (&str, &str) {
-        (&self.public_origin.0, &self.public_origin.1)
+    pub const fn hosts(&self) -> &Hosts {
+        &self.hosts
     }
 
     /// The wall clock.

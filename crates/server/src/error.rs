@@ -29,6 +29,10 @@ pub enum AppError {
     Conflict(Conflict),
     /// A quota is reached.
     QuotaExceeded(QuotaExceeded, Option<String>),
+    /// It was sent to a host that is none of ours; the authority it names.
+    HostNotOurs(String),
+    /// A proxy asks about a request to a host whose requests are not verified here; the authority it names.
+    HostNotProxied(String),
     /// The request of a session was not made by our own pages.
     CrossSite,
     /// The body is over the limit, in bytes.
@@ -139,12 +143,7 @@ impl AppError {
             Self::Refused(why) => {
                 Problem::new(403, codes::FORBIDDEN, "Not allowed", format!("This is not allowed: {why}."))
             }
-            Self::RateLimited(seconds) => Problem::new(
-                429,
-                codes::RATE_LIMITED,
-                "Too many requests",
-                format!("This key or address asks too often; try again in {seconds} s."),
-            ),
+            Self::RateLimited(seconds) => rate_limited(*seconds),
             Self::Conflict(conflict) => {
                 let title = "It contradicts what is there";
                 let mut problem = Problem::new(409, conflict.code, title, conflict.detail.clone());
@@ -161,6 +160,8 @@ impl AppError {
                     .with("limit", exceeded.limit)
                     .with("support_contact", contact.clone())
             }
+            Self::HostNotOurs(authority) => host_not_listed(421, authority),
+            Self::HostNotProxied(authority) => host_not_listed(403, authority),
             Self::CrossSite => Problem::new(
                 403,
                 codes::FORBIDDEN,
@@ -226,6 +227,40 @@ fn unauthenticated(error: &AuthenticationError, now: Timestamp) -> Problem {
     Problem::new(401, codes::UNAUTHENTICATED, title, capitalised(&format!("{error}; server time {now:.0}.")))
         .with("reason", error.code())
         .with("server_time", format!("{now:.0}"))
+}
+
+fn rate_limited(seconds: u64) -> Problem {
+    Problem::new(
+        429,
+        codes::RATE_LIMITED,
+        "Too many requests",
+        format!("This key or address asks too often; try again in {seconds} s."),
+    )
+}
+
+/// A request to a host that is none of ours: at Keyward itself, or at a proxy, which understands no 421.
+fn host_not_listed(status: u16, authority: &str) -> Problem {
+    let authority = shortened(authority);
+    let detail = if status == 421 {
+        format!(
+            "This server does not answer for `{authority}`. Use its public address, or have the operator list this one in \
+             `hosts`."
+        )
+    } else {
+        format!(
+            "Requests to `{authority}` are not verified here; the operator lists the hosts of an API behind a proxy in \
+             `proxied_hosts`."
+        )
+    };
+    Problem::new(status, codes::HOST_NOT_LISTED, "Another host", detail)
+}
+
+/// So much of what a client sent as helps to recognise it.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(100) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
 }
 
 fn capitalised(text: &str) -> String {

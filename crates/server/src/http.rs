@@ -3,12 +3,15 @@
 mod answer;
 mod authenticate;
 mod body;
+mod client_address;
 mod connections;
 mod encord;
 mod extract;
 mod forward_auth;
 mod framing;
-pub(crate) mod hygiene;
+mod http2_path;
+mod hygiene;
+mod own_host;
 mod serve;
 mod tls;
 mod v1;
@@ -31,9 +34,8 @@ use utoipa::openapi::OpenApi;
 use self::connections::Connections;
 pub(crate) use self::{
     answer::{Contended, LoggedPrincipal, run_change},
-    authenticate::client_address,
     body::{discard, read_body},
-    forward_auth::forwarded_client,
+    client_address::client_address,
 };
 pub use self::{
     connections::ConnectionLimits,
@@ -75,18 +77,21 @@ fn router_of(app: Arc<App>, connections: Arc<Connections>) -> (Router, OpenApi) 
         .fallback(|| async { AppError::not_found() })
         .layer(middleware::from_fn_with_state(Arc::clone(&app), authenticate::authenticate));
     let unknown_page = ui::unknown_pages(&app);
-    let router = Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(check_ready).with_state(Arc::clone(&app)))
-        .method_not_allowed_fallback(|| async { AppError::MethodNotAllowed })
-        .merge(forward_auth::router().with_state(Arc::clone(&app)))
-        .merge(ui::router(&app))
+    let own = ui::router(&app)
         .merge(api)
         // A person is shown a page, a program a problem.
         .fallback(move |request: Request| {
             let router = if is_for_a_page(&request) { unknown_page.clone() } else { unknown.clone() };
             router.oneshot(request)
         })
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), own_host::require));
+    let router = Router::new()
+        // These two answer whatever host is asked for: who asks for them knows an address and no name.
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(check_ready).with_state(Arc::clone(&app)))
+        .method_not_allowed_fallback(|| async { AppError::MethodNotAllowed })
+        .merge(forward_auth::router().with_state(Arc::clone(&app)))
+        .merge(own)
         .layer(CatchPanicLayer::custom(|_| AppError::Internal("a handler panicked".to_owned()).into_response()))
         .layer(middleware::from_fn_with_state(connections, authenticate::limit))
         .layer(middleware::from_fn(forward_auth::answer_nginx))

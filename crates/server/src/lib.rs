@@ -6,6 +6,7 @@ pub mod authentication;
 pub mod directory;
 pub mod error;
 pub mod feed;
+pub mod hosts;
 pub mod http;
 
 mod journal;

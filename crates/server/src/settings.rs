@@ -6,11 +6,14 @@ use std::{
     time::Duration,
 };
 
-use axum::http::Uri;
 use domain::{route::Route, secret::quoted};
 use ipnet::IpNet;
+use sha2::{Digest as _, Sha256};
 
-use crate::mail::SmtpSettings;
+use crate::{
+    hosts::{Hosts, Origin, Scheme},
+    mail::SmtpSettings,
+};
 
 /// Who may create workspaces.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Deserialize)]
@@ -90,8 +93,14 @@ pub struct Settings {
     pub support_contact: Option<String>,
     /// Who may create workspaces.
     pub workspace_creation: WorkspaceCreation,
-    /// Authorities, beside the one of `public_url`, on which signatures of the Encord SDK are accepted. They do not
-    /// cover the host, so a host that is listed here must be ours.
+    /// Further origins of Keyward's own API and pages: `https://keys.internal:8443`. The scheme is the one that clients
+    /// use, and sign.
+    pub hosts: Vec<String>,
+    /// The hosts of the APIs behind proxies: `api.example.com`, `127.0.0.1:8000`, or `*.example.com` for one label on the
+    /// default port. Empty: no request is verified for a proxy.
+    pub proxied_hosts: Vec<String>,
+    /// Where, beside `public_url`, signatures of the Encord SDK are accepted, which do not cover the host. Each is a host
+    /// of `public_url`, `hosts` or `proxied_hosts`.
     pub encord_hosts: Vec<String>,
     /// Whom to believe what they say of other people's requests, by the address of the connection. Empty: nobody.
     pub trusted_proxies: Vec<ProxyNetwork>,
@@ -104,6 +113,8 @@ pub struct Settings {
     pub smtp: Option<SmtpSettings>,
     /// For how long a node may judge without having heard from the store: 1 to 60 s.
     pub lease: Duration,
+    /// Whether this server ends TLS itself.
+    pub tls: bool,
 }
 
 /// A setting that is unsafe or contradicts another.
@@ -114,6 +125,17 @@ pub struct SettingError {
     pub name: &'static str,
     /// What is wrong with it, and what to do.
     pub reason: String,
+}
+
+/// Settings that are allowed together, and hardly meant so.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SettingWarning {
+    /// The setting's name.
+    pub name: &'static str,
+    /// What follows from it.
+    pub reason: &'static str,
+    /// What to do.
+    pub next: &'static str,
 }
 
 impl SettingError {
@@ -131,12 +153,15 @@ impl Settings {
             service_account_domain: "sa.keyward.local".to_owned(),
             support_contact: None,
             workspace_creation: WorkspaceCreation::Operators,
+            hosts: Vec::new(),
+            proxied_hosts: Vec::new(),
             encord_hosts: Vec::new(),
             trusted_proxies: Vec::new(),
             routes: Vec::new(),
             rate_limits: RateLimits::default(),
             smtp: None,
             lease: Duration::from_secs(2),
+            tls: false,
         }
     }
 
@@ -145,13 +170,17 @@ impl Settings {
     /// # Errors
     /// The first setting that cannot be.
     pub fn validate(&self) -> Result<(), SettingError> {
-        let (scheme, authority) = self.public_origin()?;
-        if scheme == "http" && !is_loopback(&authority) {
+        let public = self.public_origin()?;
+        if public.scheme() == Scheme::Http && !is_loopback(public.authority()) {
             return Err(SettingError::new(
                 "public_url",
-                format!("plain HTTP is safe on this machine only, and {authority} is elsewhere; use https://"),
+                format!(
+                    "plain HTTP is safe on this machine only, and {} is elsewhere; use https://",
+                    public.authority()
+                ),
             ));
         }
+        Hosts::of(self)?;
         let is_domain = |domain: &str| {
             !domain.is_empty()
                 && domain.len() <= 150
@@ -164,12 +193,6 @@ impl Settings {
             return Err(SettingError::new(
                 "service_account_domain",
                 "write a domain in lower case, such as sa.example.com",
-            ));
-        }
-        if let Some(host) = self.encord_hosts.iter().find(|host| host.parse::<axum::http::uri::Authority>().is_err()) {
-            return Err(SettingError::new(
-                "encord_hosts",
-                format!("{} is no host such as api.example.com or 127.0.0.1:8080", quoted(host)),
             ));
         }
         if !(Duration::from_secs(1)..=Duration::from_mins(1)).contains(&self.lease) {
@@ -187,35 +210,77 @@ impl Settings {
         self.trusted_proxies.iter().any(|network| network.contains(address))
     }
 
-    /// Scheme and authority of `public_url`, as RFC 9421 §2.2.3 writes an authority.
+    /// `public_url`, in one spelling.
     ///
     /// # Errors
     /// It is no URL, or has more than scheme and authority.
-    pub fn public_origin(&self) -> Result<(String, String), SettingError> {
-        let error = |reason| Err(SettingError::new("public_url", reason));
-        let Ok(url) = self.public_url.parse::<Uri>() else {
-            return error("this is no URL such as https://keys.example.com");
-        };
-        let (Some(scheme @ ("http" | "https")), Some(authority)) = (url.scheme_str(), url.authority()) else {
-            return error("start it with https:// (or http:// on this machine only)");
-        };
-        if authority.as_str().contains('@')
-            || self.public_url.ends_with('/')
-            || url.path() != "/"
-            || url.query().is_some()
-        {
-            return error("write it without a path, without a slash at the end and without a user name");
+    pub fn public_origin(&self) -> Result<Origin, SettingError> {
+        self.public_url
+            .parse()
+            .map_err(|error: crate::hosts::HostError| SettingError::new("public_url", error.to_string()))
+    }
+
+    /// What is allowed and hardly meant so, for the log, `keyward doctor` and the operator's page.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<SettingWarning> {
+        let mut warnings = Vec::new();
+        let is_https = self.public_origin().is_ok_and(|public| public.scheme() == Scheme::Https);
+        if is_https && !self.tls && self.trusted_proxies.is_empty() {
+            warnings.push(SettingWarning {
+                name: "trusted_proxies",
+                reason: "TLS ends at a proxy and no proxy is trusted, so all clients have the proxy's address: they share \
+                         one limit of requests and one of guessed passwords, and the audit log cannot tell them apart",
+                next: "list the addresses that the proxy connects from in `trusted_proxies`, and have it set \
+                       X-Forwarded-For",
+            });
         }
-        Ok((scheme.to_owned(), normal_authority(scheme, authority.as_str())))
+        if !self.routes.is_empty() && self.proxied_hosts.is_empty() {
+            warnings.push(SettingWarning {
+                name: "proxied_hosts",
+                reason: "there are `[[routes]]`, and every request that a proxy asks about is refused, because no host of \
+                         an API is listed",
+                next: "list the hosts that clients of the API sign in `proxied_hosts`",
+            });
+        }
+        warnings
+    }
+
+    /// A hash of what has to be the same on every node: hosts, routes, trusted proxies and what else decides who is
+    /// verified. Secrets are not in it.
+    ///
+    /// # Errors
+    /// `public_url` is no URL.
+    pub fn shared_hash(&self) -> Result<String, SettingError> {
+        let mut hash = Sha256::new();
+        let mut add = |name: &str, values: &[String]| {
+            hash.update(format!("{name} {}\n", values.len()));
+            for value in values {
+                hash.update(format!("{} {value}\n", value.len()));
+            }
+        };
+        let sorted = |values: &[String]| {
+            let mut values: Vec<_> = values.iter().map(|value| value.to_ascii_lowercase()).collect();
+            values.sort_unstable();
+            values
+        };
+        let proxies: Vec<_> = self.trusted_proxies.iter().map(|network| network.0.to_string()).collect();
+        add("public_url", &[self.public_origin()?.to_string()]);
+        add("hosts", &sorted(&self.hosts));
+        add("proxied_hosts", &sorted(&self.proxied_hosts));
+        add("encord_hosts", &sorted(&self.encord_hosts));
+        add("trusted_proxies", &sorted(&proxies));
+        // The first that matches decides: their order counts.
+        add("routes", &self.routes.iter().map(ToString::to_string).collect::<Vec<_>>());
+        add("service_account_domain", std::slice::from_ref(&self.service_account_domain));
+        add("workspace_creation", &[format!("{:?}", self.workspace_creation)]);
+        Ok(hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")))
     }
 }
 
 /// An authority as it is signed: lower case, without the scheme's default port (RFC 9421 §2.2.3).
 #[must_use]
-pub fn normal_authority(scheme: &str, authority: &str) -> String {
-    let default_port = if scheme == "https" { ":443" } else { ":80" };
-    let authority = authority.to_ascii_lowercase();
-    authority.strip_suffix(default_port).map(str::to_owned).unwrap_or(authority)
+pub fn normal_authority(scheme: Scheme, authority: &str) -> String {
+    scheme.without_default_port(authority).to_ascii_lowercase()
 }
 
 /// Whether an authority names this machine.
@@ -262,8 +327,54 @@ mod tests {
         }
         assert_eq!(refused(|s| s.service_account_domain = "SA.example".to_owned()), "service_account_domain");
         assert_eq!(refused(|s| s.encord_hosts = vec!["a b".to_owned()]), "encord_hosts");
+        assert_eq!(refused(|s| s.hosts = vec!["http://10.0.0.1".to_owned()]), "hosts");
         assert_eq!(refused(|s| s.lease = Duration::from_millis(999)), "lease");
         assert_eq!(refused(|s| s.lease = Duration::from_secs(61)), "lease");
+    }
+
+    #[test]
+    fn settings_that_are_hardly_meant_so_are_warned_of() {
+        let names = |change: fn(&mut Settings)| {
+            let mut settings = Settings::new("https://keys.example.com");
+            change(&mut settings);
+            settings.warnings().iter().map(|warning| warning.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(|_| {}), ["trusted_proxies"]);
+        assert!(names(|s| s.tls = true).is_empty(), "it knows its clients' addresses");
+        assert!(names(|s| s.trusted_proxies = vec!["10.0.0.1".parse().unwrap()]).is_empty(), "so do its proxies");
+        assert!(names(|s| s.public_url = "http://127.0.0.1:8080".to_owned()).is_empty(), "nobody is elsewhere");
+        let routes: fn(&mut Settings) = |s| {
+            s.tls = true;
+            s.routes = vec![Route::parse("GET /**", "authenticated").unwrap()];
+        };
+        assert_eq!(names(routes), ["proxied_hosts"]);
+    }
+
+    #[test]
+    fn nodes_with_other_hosts_routes_or_proxies_have_another_hash() {
+        let hash = |change: fn(&mut Settings)| {
+            let mut settings = Settings::new("https://keys.example.com");
+            settings.proxied_hosts = vec!["a.example.com".to_owned(), "b.example.com".to_owned()];
+            change(&mut settings);
+            settings.shared_hash().expect("a hash")
+        };
+        let usual = hash(|_| {});
+        assert_eq!(hash(|s| s.public_url = "https://Keys.example.com:443".to_owned()), usual);
+        assert_eq!(hash(|s| s.proxied_hosts.reverse()), usual, "a list without an order");
+        assert_eq!(hash(|s| s.lease = Duration::from_secs(9)), usual, "each node has its own");
+        let changes: [fn(&mut Settings); 7] = [
+            |s| s.public_url = "https://keys.example.org".to_owned(),
+            |s| s.hosts = vec!["https://keys.internal".to_owned()],
+            |s| s.proxied_hosts.truncate(1),
+            |s| s.encord_hosts = vec!["a.example.com".to_owned()],
+            |s| s.trusted_proxies = vec!["10.0.0.1".parse().unwrap()],
+            |s| s.routes = vec![Route::parse("GET /a", "authenticated").unwrap()],
+            |s| s.routes = vec![Route::parse("GET /a", "workspace:member").unwrap()],
+        ];
+        let mut hashes: Vec<_> = changes.iter().map(|change| hash(*change)).chain([usual]).collect();
+        hashes.sort_unstable();
+        hashes.dedup();
+        assert_eq!(hashes.len(), 8);
     }
 
     #[test]
@@ -281,8 +392,8 @@ mod tests {
 
     #[test]
     fn an_authority_is_lower_case_without_the_default_port() {
-        assert_eq!(normal_authority("https", "Keys.Example.COM:443"), "keys.example.com");
-        assert_eq!(normal_authority("http", "keys.example.com:443"), "keys.example.com:443");
-        assert_eq!(normal_authority("http", "[::1]:80"), "[::1]");
+        assert_eq!(normal_authority(Scheme::Https, "Keys.Example.COM:443"), "keys.example.com");
+        assert_eq!(normal_authority(Scheme::Http, "keys.example.com:443"), "keys.example.com:443");
+        assert_eq!(normal_authority(Scheme::Http, "[::1]:80"), "[::1]");
     }
 }

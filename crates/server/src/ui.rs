@@ -22,11 +22,11 @@ mod workspace;
 
 use std::sync::Arc;
 
-use axum::{Router, middleware};
+use axum::{Router, middleware, response::Response};
 use http::Method;
 
 pub(crate) use self::visit::{is_from_our_pages, session_token};
-use crate::App;
+use crate::{App, AppError};
 
 fn pages() -> routes::Pages {
     routes::Pages::default()
@@ -57,6 +57,13 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
 /// What a browser is shown at an address that leads nowhere.
 pub(crate) fn unknown_pages(app: &Arc<App>) -> Router {
     Router::new().fallback(routes::lead_to_page).layer(middleware::from_fn_with_state(Arc::clone(app), visit::receive))
+}
+
+/// The page that tells a person of an error before anybody knows who it is.
+pub(crate) fn refuse(app: &App, error: AppError) -> Response {
+    let mut response = page::failure(app, error.into(), None, None);
+    visit::close(&mut response);
+    response
 }
 
 /// Method and path of every page, and of every form on one.

@@ -18,6 +18,8 @@ pub struct Node {
     pub software_version: String,
     /// How long it may go on accepting credentials without hearing from the database. Whole milliseconds.
     pub lease: Duration,
+    /// A hash of the settings that have to be the same on every node. None: a node of a release before these.
+    pub settings_hash: Option<String>,
 }
 
 impl Node {
@@ -27,6 +29,7 @@ impl Node {
             name: row.text("name")?,
             software_version: row.text("software_version")?,
             lease: Duration::from_millis(row.count("lease_ms")?),
+            settings_hash: row.opt_text("settings_hash")?,
         })
     }
 }
@@ -82,14 +85,15 @@ impl Store {
         let mut lease_change = self.begin_lease().await?;
         lease_change
             .execute(
-                "INSERT INTO nodes (id, name, software_version, lease_ms, acknowledged_version, registered_at, renewed_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $6)
+                "INSERT INTO nodes (id, name, software_version, lease_ms, acknowledged_version, registered_at, renewed_at,
+                     settings_hash)
+                 VALUES ($1, $2, $3, $4, $5, $6, $6, $7)
                  ON CONFLICT (id) DO UPDATE SET name = excluded.name, software_version = excluded.software_version,
                      lease_ms = excluded.lease_ms, acknowledged_version = excluded.acknowledged_version,
-                     registered_at = excluded.registered_at,
+                     registered_at = excluded.registered_at, settings_hash = excluded.settings_hash,
                      renewed_at = CASE WHEN nodes.renewed_at < excluded.renewed_at THEN excluded.renewed_at
                          ELSE nodes.renewed_at + 1 END",
-                params![node.id, &node.name, &node.software_version, lease, version, now],
+                params![node.id, &node.name, &node.software_version, lease, version, now, node.settings_hash.as_deref()],
             )
             .await?;
         lease_change.commit().await
@@ -187,7 +191,8 @@ impl Store {
             .read_for_lease()
             .await?
             .fetch_all(
-                "SELECT id, name, software_version, lease_ms, acknowledged_version, registered_at, renewed_at
+                "SELECT id, name, software_version, lease_ms, acknowledged_version, registered_at, renewed_at,
+                     settings_hash
                  FROM nodes ORDER BY id",
                 params![],
             )

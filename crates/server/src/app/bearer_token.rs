@@ -1,5 +1,6 @@
 //! Bearer tokens: short-lived, bound to a key and its owner, good on all nodes at once because they are checked with
-//! the installation's key and the directory, and so die with the key.
+//! the installation's key and the directory, and so die with the key. They are for this installation under its public
+//! URL and nothing else: not for a copy of it elsewhere.
 
 use axum::http::HeaderValue;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{authentication::AuthenticationError as Error, directory::Snapshot, error::AppError};
 
-/// How long a bearer token is good, in seconds.
+/// How long after the signature that asked for it a bearer token is good, in seconds.
 const LIFETIME_SECONDS: i64 = 3600;
 const PREFIX: &str = "kwt_";
 /// Key id, token epoch, end in seconds.
@@ -24,18 +25,21 @@ const PAYLOAD_LENGTH: usize = 16 + 8 + 8;
 const TAG_LENGTH: usize = 32;
 
 impl App {
-    /// A bearer token for the caller's key, and when it ends: within an hour, and never after the key.
+    /// A bearer token for the caller's key, and when it ends: an hour after the caller signed, so that the same request
+    /// again prolongs nothing, and never after the key.
     ///
     /// # Errors
     /// The caller did not sign: neither a token nor a session gets one.
     pub fn create_bearer_token(&self, caller: &Caller) -> Result<(String, Timestamp), AppError> {
         caller.principal.require_signature()?;
-        let Some(key) = caller.principal.credential().key() else { return Err(Denied::Session.into()) };
+        let (Some(key), Some(signed_at)) = (caller.principal.credential().key(), caller.signed_at) else {
+            return Err(Denied::Session.into());
+        };
         let feed = self.require_feed()?;
         let directory = feed.directory().load();
         let now = self.clock.now();
         let Some(entry) = directory.key(key) else { return Err(AppError::Unauthenticated(Error::UnknownKey, now)) };
-        let end = now.as_second() + LIFETIME_SECONDS;
+        let end = signed_at.as_second() + LIFETIME_SECONDS;
         let end = entry.expires_at().map_or(end, |key_end| end.min(key_end.as_second()));
         let mut token = Vec::with_capacity(PAYLOAD_LENGTH + TAG_LENGTH);
         token.extend(key.uuid().as_bytes());
@@ -51,8 +55,11 @@ impl App {
     fn token_mac(&self, payload: &[u8]) -> Result<Hmac<Sha256>, AppError> {
         let fault = |_| AppError::Internal("an HMAC key of 32 bytes".to_owned());
         let mut derive = Hmac::<Sha256>::new_from_slice(self.installation_key.seed()).map_err(fault)?;
-        derive.update(b"keyward bearer token v1");
+        derive.update(b"keyward bearer token v2");
         let mut mac = Hmac::<Sha256>::new_from_slice(&derive.finalize().into_bytes()).map_err(fault)?;
+        // Whom it is for, as long as it may be; what follows is of one length.
+        mac.update(self.hosts.public().as_str().as_bytes());
+        mac.update(b"\n");
         mac.update(payload);
         Ok(mac)
     }

@@ -25,6 +25,7 @@ impl App {
                 registered_at,
                 renewed_at,
                 answers: own == Some(node.id),
+                settings_hash: node.settings_hash,
             };
         Ok(api::Page { items: self.store.list_nodes().await?.into_iter().map(to_wire).collect(), next: None })
     }

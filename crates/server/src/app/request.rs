@@ -21,10 +21,10 @@ use crate::{
     directory::{DirectoryKey, Snapshot},
     error::AppError,
     feed::Feed,
+    hosts::Scheme,
     journal::RefusalKind,
     metrics::{Shown, Verdict},
     rate_limit::{Rate, RetryAfter},
-    settings::normal_authority,
 };
 
 /// A request as its client sent it.
@@ -32,8 +32,8 @@ use crate::{
 pub struct OriginalRequest<'a> {
     /// The method.
     pub method: &'a str,
-    /// `http` or `https`.
-    pub scheme: &'a str,
+    /// The scheme.
+    pub scheme: Scheme,
     /// The authority, in lower case and without the scheme's default port.
     pub authority: &'a str,
     /// The raw target: path and query.
@@ -216,7 +216,13 @@ impl App {
         let workspace_signed = request.headers.contains_key(WORKSPACE_HEADER)
             && signature.as_ref().is_some_and(|signature| signature.covers_header(WORKSPACE_HEADER.as_str()));
         Ok(Verified {
-            caller: Caller { principal, address: request.address, replay, confirmation: ConfirmationSlot::default() },
+            caller: Caller {
+                principal,
+                address: request.address,
+                signed_at: signature.as_ref().and_then(|signature| Timestamp::from_second(signature.created()).ok()),
+                replay,
+                confirmation: ConfirmationSlot::default(),
+            },
             body_verified: signature.is_some() && request.body.is_some(),
             workspace_signed,
         })
@@ -250,7 +256,7 @@ impl App {
     ) -> Result<Option<VerifiedHeaders>, Refusal> {
         let view = RequestView {
             method: request.method,
-            scheme: request.scheme,
+            scheme: request.scheme.as_str(),
             authority: request.authority,
             target: request.target,
             headers: request.headers,
@@ -292,7 +298,7 @@ impl App {
         let verified = signature.verify(&key.verification_key, now.as_second()).map_err(|e| refuse(verify_error(e)))?;
         Self::principal(key, Credential::Signature(key.id), directory, now).map_err(refuse)?;
         check_signature_time(&verified, directory, now).map_err(refuse)?;
-        if verified.profile() == Profile::Encord && !self.is_encord_host(request) {
+        if verified.profile() == Profile::Encord && !self.hosts.takes_encord(request.scheme, request.authority) {
             return Err(refuse(Error::HostNotListed));
         }
         Ok(VerifiedHeaders::new(key.id, Evidence::Signature(verified)))
@@ -319,11 +325,6 @@ impl App {
             Some(IdentityRefusal::Disabled) => Err(Error::OwnerDisabled),
             Some(IdentityRefusal::NoWorkspace) => Err(Error::OwnerWithoutWorkspace),
         }
-    }
-
-    fn is_encord_host(&self, request: &OriginalRequest<'_>) -> bool {
-        let own = self.public_origin().1 == request.authority;
-        own || self.settings.encord_hosts.iter().any(|host| normal_authority(request.scheme, host) == request.authority)
     }
 
     /// Notes a refusal for the audit log.

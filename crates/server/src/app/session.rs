@@ -217,7 +217,13 @@ impl App {
         let credential = Credential::Session(session.id, session.authenticated_at);
         let principal = Principal::new(Arc::new(identity), credential);
         Ok(Some(Visit {
-            caller: Caller { principal, address, replay: None, confirmation: ConfirmationSlot::default() },
+            caller: Caller {
+                principal,
+                address,
+                signed_at: None,
+                replay: None,
+                confirmation: ConfirmationSlot::default(),
+            },
             session,
             csrf,
         }))

@@ -12,7 +12,7 @@ use domain::{Clock as _, secret::redact};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::BodyExt as _;
 
-use super::authenticate::client_address;
+use super::client_address::client_address;
 use crate::{
     App, AppError,
     app::{Attempt, Caller},
@@ -128,7 +128,7 @@ pub(super) async fn finish(State(app): State<Arc<App>>, request: Request, next: 
     let is_kept_alive = request.version() <= http::Version::HTTP_11;
     // The route, not the path: a path may hold an invitation's token.
     let route = request.extensions().get::<MatchedPath>().map_or("-".to_owned(), |path| path.as_str().to_owned());
-    let address = client_address(&request);
+    let address = client_address(app.settings(), &request);
     let span = tracing::info_span!("request", id);
     let mut response = {
         use tracing::Instrument as _;

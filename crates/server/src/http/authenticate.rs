@@ -1,7 +1,7 @@
 //! From a received request to a caller: limits, the credential, the body. After this, handlers only ask who it is.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -10,7 +10,7 @@ use std::{
 
 use axum::{
     body::Body,
-    extract::{ConnectInfo, MatchedPath, Request, State},
+    extract::{MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -23,13 +23,15 @@ use super::{
     MAX_BODY, MAX_HEADERS, MAX_UNAUTHENTICATED_BODY,
     answer::{LoggedPrincipal, run_change},
     body::{discard, read_body},
+    client_address::client_address,
     connections::{Connection, Connections, Memory},
-    hygiene::{self, Target},
+    own_host::OwnOrigin,
 };
 use crate::{
     App, AppError,
     app::{Caller, ConfirmationSlot, OriginalRequest, VerifiedHeaders, is_read},
     authentication::AuthenticationError,
+    hosts::Origin,
     ui,
 };
 
@@ -60,10 +62,6 @@ impl Authentication {
     }
 }
 
-/// The scheme of the connection that a request came by, where it is not `http`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ConnectionScheme(pub(super) &'static str);
-
 /// The connection that a request came by.
 #[derive(Clone, Debug)]
 pub(super) struct OnConnection(pub(super) Arc<Connection>);
@@ -71,10 +69,6 @@ pub(super) struct OnConnection(pub(super) Arc<Connection>);
 /// Where a request came from, where that is known.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientAddress(pub(super) Option<IpAddr>);
-
-pub(crate) fn client_address(request: &Request) -> Option<IpAddr> {
-    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical())
-}
 
 /// Refuses what is too much: too many requests at a time, too large headers, too slow an answer.
 pub(super) async fn limit(State(connections): State<Arc<Connections>>, request: Request, next: Next) -> Response {
@@ -199,19 +193,19 @@ async fn change(app: &Arc<App>, request: Request, next: Next) -> Response {
 }
 
 /// A request as it was sent to Keyward itself.
-struct Received<'a> {
-    target: Target,
-    scheme: &'a str,
+struct Received {
+    origin: Arc<Origin>,
     address: Option<IpAddr>,
 }
 
-impl Received<'_> {
+impl Received {
     fn original<'a>(&'a self, parts: &'a Parts, body: Option<&'a [u8]>) -> OriginalRequest<'a> {
         OriginalRequest {
             method: parts.method.as_str(),
-            scheme: self.scheme,
-            authority: &self.target.authority,
-            target: &self.target.path_and_query,
+            // A proxy in front may end TLS: the scheme is the one that clients use, whatever the connection has.
+            scheme: self.origin.scheme(),
+            authority: self.origin.authority(),
+            target: parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str),
             headers: &parts.headers,
             body,
             address: self.address,
@@ -251,20 +245,15 @@ async fn find_caller(app: &App, request: Request) -> Result<(Request, String), A
     Ok((request, principal))
 }
 
-fn receive<'a>(app: &'a App, request: &Request) -> Result<Received<'a>, AppError> {
-    let (public_scheme, public_authority) = app.public_origin();
-    let connection = request.extensions().get::<ConnectionScheme>().map_or("http", |scheme| scheme.0);
-    // A proxy in front may end TLS: under the public authority, the scheme is the public one.
-    let scheme_of = |authority: &str| {
-        let is_public = crate::settings::normal_authority(public_scheme, authority) == public_authority;
-        if is_public { public_scheme } else { connection }
-    };
-    let target = hygiene::check(request, scheme_of)?;
-    let scheme = if target.authority == public_authority { public_scheme } else { connection };
-    let address = client_address(request);
-    // Behind a proxy of ours, this is the proxy's address: everybody's.
-    app.limit_address(address.filter(|address| !app.settings().is_trusted_proxy(*address)))?;
-    Ok(Received { target, scheme, address })
+fn receive(app: &App, request: &Request) -> Result<Received, AppError> {
+    let OwnOrigin(origin) = request
+        .extensions()
+        .get()
+        .cloned()
+        .ok_or_else(|| AppError::Internal("a route that answers for any host".to_owned()))?;
+    let address = client_address(app.settings(), request);
+    app.limit_address(address)?;
+    Ok(Received { origin, address })
 }
 
 /// What was shown, as far as it is verified without the body: at most one of these.
@@ -273,7 +262,7 @@ struct Shown {
     session: Option<Caller>,
 }
 
-async fn verify_credential(app: &App, parts: &Parts, received: &Received<'_>) -> Result<Shown, AppError> {
+async fn verify_credential(app: &App, parts: &Parts, received: &Received) -> Result<Shown, AppError> {
     let headers = app.verify_headers(&received.original(parts, None))?;
     let session = match (ui::session_token(app, &parts.headers), &headers) {
         (Some(_), Some(_)) => return Err(AppError::Unauthenticated(AuthenticationError::Several, app.now())),

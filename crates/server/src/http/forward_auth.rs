@@ -17,20 +17,24 @@ use bytes::Bytes;
 use domain::PrincipalId;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts, uri::Authority};
 
-pub(crate) use self::forwarded::client as forwarded_client;
 pub(super) use self::nginx::answer_nginx;
 use super::{
     MAX_BODY,
     answer::LoggedPrincipal,
-    authenticate::client_address,
     body::{discard, read_body},
+    client_address::peer_address,
     hygiene,
 };
 use crate::{
     App, AppError, Settings,
     app::{Admission, OriginalRequest, VerifiedHeaders},
+    hosts::Scheme,
     settings::normal_authority,
 };
+
+/// Identity headers of this release. Proxies that were set up for an earlier one pass a client's own on to the API.
+const NEW_HEADERS: [HeaderName; 2] =
+    [HeaderName::from_static("keyward-scopes"), HeaderName::from_static("keyward-email-verified")];
 
 pub(super) fn router() -> Router<Arc<App>> {
     let envoy = any(async |State(app): State<Arc<App>>, request: Request| admit(&app, request, Dialect::Envoy).await);
@@ -61,11 +65,11 @@ enum Dialect {
 }
 
 impl Dialect {
-    fn read<'a>(self, parts: &'a Parts, settings: &Settings) -> Result<Told<'a>, AppError> {
+    fn read<'a>(self, parts: &'a Parts, settings: &Settings, peer: IpAddr) -> Result<Told<'a>, AppError> {
         match self {
-            Self::Nginx => nginx::read(&parts.headers),
-            Self::Caddy | Self::Traefik => forwarded::read(&parts.headers, settings),
-            Self::Envoy => envoy::read(parts, settings),
+            Self::Nginx => nginx::read(&parts.headers, peer),
+            Self::Caddy | Self::Traefik => forwarded::read(&parts.headers, settings, peer),
+            Self::Envoy => envoy::read(parts, settings, peer),
         }
     }
 
@@ -85,11 +89,12 @@ struct Told<'a> {
     scheme: &'a str,
     host: &'a str,
     target: &'a str,
-    address: Option<IpAddr>,
+    /// The client's, or the proxy's where it tells of none that can be read.
+    address: IpAddr,
 }
 
 async fn admit(app: &App, request: Request, dialect: Dialect) -> Result<Response, AppError> {
-    let peer = client_address(&request);
+    let peer = peer_address(&request);
     let (parts, body) = request.into_parts();
     let (original, headers, passes_body) = match verify_headers(app, peer, &parts, dialect) {
         Ok(verified) => verified,
@@ -107,9 +112,10 @@ async fn admit(app: &App, request: Request, dialect: Dialect) -> Result<Response
     Ok(response)
 }
 
-/// What a proxy told, with the authority as it is signed.
+/// What a proxy told, with scheme and authority as they are signed.
 struct Original<'a> {
     told: Told<'a>,
+    scheme: Scheme,
     authority: String,
 }
 
@@ -118,12 +124,12 @@ impl Original<'_> {
     fn view<'a>(&'a self, parts: &'a Parts) -> OriginalRequest<'a> {
         OriginalRequest {
             method: self.told.method,
-            scheme: self.told.scheme,
+            scheme: self.scheme,
             authority: &self.authority,
             target: self.told.target,
             headers: &parts.headers,
             body: None,
-            address: self.told.address,
+            address: Some(self.told.address),
         }
     }
 }
@@ -136,34 +142,39 @@ fn verify_headers<'a>(
     dialect: Dialect,
 ) -> Result<(Original<'a>, VerifiedHeaders, bool), AppError> {
     let settings = app.settings();
-    if !peer.is_some_and(|peer| settings.is_trusted_proxy(peer)) {
+    let Some(peer) = peer.filter(|peer| settings.is_trusted_proxy(*peer)) else {
         return Err(AppError::Refused(
             "this address is no trusted proxy; the operator lists those in `trusted_proxies`",
         ));
-    }
+    };
     hygiene::check_singletons(&parts.headers)?;
     refuse_aliases(&parts.headers)?;
-    let told = dialect.read(parts, settings).inspect_err(|error| {
+    let told = dialect.read(parts, settings, peer).inspect_err(|error| {
         // Whoever sets a proxy up looks here first.
         tracing::warn!(reason = error.to_problem().detail, "a proxy does not pass what it has to");
     })?;
-    let authority = told.check()?;
+    let (scheme, authority) = told.check()?;
+    require_proxied(app, scheme, &authority)?;
+    refuse_new_headers(&parts.headers)?;
     let passes_body = dialect.passes_body(&parts.headers)?;
-    let original = Original { told, authority };
+    let original = Original { told, scheme, authority };
     let headers = app.verify_proxied_headers(&original.view(parts))?;
     Ok((original, headers, passes_body))
 }
 
 impl Told<'_> {
-    /// Refuses what two readers may take for two things, and tells the authority as it is signed.
-    fn check(&self) -> Result<String, AppError> {
+    /// Refuses what two readers may take for two things, and tells scheme and authority as they are signed.
+    fn check(&self) -> Result<(Scheme, String), AppError> {
         let refuse = |detail: &str| Err(AppError::BadRequest(detail.to_owned()));
         if Method::from_bytes(self.method.as_bytes()).is_err() {
             return refuse("The request's method is malformed.");
         }
-        if !matches!(self.scheme, "http" | "https") {
-            return refuse("The proxy passed a scheme that is neither http nor https.");
-        }
+        // A WebSocket begins with an HTTP request (RFC 6455 §4.1), which is what is signed.
+        let scheme = match self.scheme {
+            "http" | "ws" => Scheme::Http,
+            "https" | "wss" => Scheme::Https,
+            _ => return refuse("The proxy passed a scheme that is neither http nor https."),
+        };
         if self.host.parse::<Authority>().is_err() || self.host.contains('@') {
             return refuse("The request's Host is malformed.");
         }
@@ -171,7 +182,32 @@ impl Told<'_> {
             return refuse("The request's target has bytes that no target has.");
         }
         hygiene::check_path(self.target.split('?').next().unwrap_or_default())?;
-        Ok(normal_authority(self.scheme, self.host))
+        Ok((scheme, normal_authority(scheme, self.host)))
+    }
+}
+
+/// Refuses a request to a host whose requests are not ours to verify: what somebody signed for a host of their own, or
+/// for Keyward itself, is not for this API.
+fn require_proxied(app: &App, scheme: Scheme, authority: &str) -> Result<(), AppError> {
+    if app.hosts().is_proxied(scheme, authority) {
+        return Ok(());
+    }
+    let next = if app.hosts().has_proxied() { "add it to the list" } else { "no host is listed yet" };
+    tracing::warn!(
+        host = authority,
+        "a proxy asks about a request to a host that is not in `proxied_hosts`; {next} if the host is yours: \
+         proxied_hosts = [{authority:?}]"
+    );
+    Err(AppError::HostNotProxied(authority.to_owned()))
+}
+
+fn refuse_new_headers(headers: &HeaderMap) -> Result<(), AppError> {
+    match NEW_HEADERS.iter().find(|name| headers.contains_key(*name)) {
+        Some(name) => Err(AppError::BadRequest(format!(
+            "The request has a {name} header, which Keyward alone may set. If the client did not send it, the proxy's \
+             configuration is of an earlier release: docs/proxies.md has the lines that are new."
+        ))),
+        None => Ok(()),
     }
 }
 
@@ -197,7 +233,13 @@ fn one<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, AppErr
         (Some(value), None) => value.to_str().map_err(|_| AppError::BadRequest(format!("{name} is not plain ASCII."))),
         (Some(_), Some(_)) => Err(AppError::BadRequest(format!("{name} stands more than once."))),
         (None, _) => Err(AppError::BadRequest(format!(
-            "The proxy did not pass {name}; the operator finds its configuration in docs/proxies.md."
+            "The proxy did not pass {name}; the operator finds its configuration in docs/proxies.md.{}",
+            // nginx sends no header for a variable without a value.
+            if name == "x-original-host" {
+                " Over HTTP/3, nginx has no $http_host: the example passes the host that clients sign."
+            } else {
+                ""
+            }
         ))),
     }
 }
@@ -230,6 +272,8 @@ fn identity_headers(admission: &Admission) -> Result<HeaderMap, AppError> {
         ("keyward-workspace", workspace.map_or_else(String::new, |membership| membership.workspace.to_string())),
         ("keyward-role", workspace.map_or_else(String::new, |membership| membership.role.to_string())),
         ("keyward-key", key.map_or_else(String::new, |key| key.to_string())),
+        ("keyward-scopes", String::new()),
+        ("keyward-email-verified", identity.email_verified.to_string()),
         ("keyward-content-digest-verified", admission.body_verified.to_string()),
     ];
     let mut headers = HeaderMap::with_capacity(values.len());

@@ -10,6 +10,8 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::http2_path::Http2;
+
 /// What an HTTP/2 connection begins with (RFC 9113 §3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Of a line, only so much is kept: enough for the two fields that frame a message.
@@ -77,7 +79,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 enum Framing {
     /// So many bytes of the preface have come, and nothing else.
     Preface(usize),
-    Http2,
+    Http2(Box<Http2>),
     Head(Head),
     /// So many bytes of a body are still to come.
     Body(u64),
@@ -101,7 +103,13 @@ impl Framing {
         let mut at = 0;
         while at < received.len() {
             match self {
-                Self::Http2 => return received.len(),
+                Self::Http2(http2) => {
+                    if http2.watch(received.get_mut(at..).unwrap_or_default()).is_err() {
+                        *self = Self::Refused { left: b"" };
+                        return at;
+                    }
+                    return received.len();
+                }
                 Self::Refused { .. } => return at,
                 Self::Body(left) => {
                     let step = usize::try_from(*left).unwrap_or(usize::MAX).min(received.len() - at);
@@ -132,7 +140,7 @@ impl Framing {
             Self::Preface(matched) if byte == PREFACE[*matched] => {
                 *matched += 1;
                 if *matched == PREFACE.len() {
-                    *self = Self::Http2;
+                    *self = Self::Http2(Box::default());
                 }
             }
             Self::Preface(matched) => {
@@ -154,7 +162,7 @@ impl Framing {
                 Ok(true) => *self = Self::Head(Head::default()),
                 Err(Ambiguous) => *self = Self::Refused { left: b"" },
             },
-            Self::Http2 | Self::Body(_) | Self::Refused { .. } => {}
+            Self::Http2(_) | Self::Body(_) | Self::Refused { .. } => {}
         }
     }
 }
@@ -194,6 +202,8 @@ impl Head {
     /// Answers the length of the body once the head is over.
     fn take(&mut self, byte: u8) -> Option<Result<u64, Ambiguous>> {
         if byte != b'\n' {
+            // A target has no fragment (RFC 9112 §3.2). hyper drops one, so that the signature of another target verifies.
+            self.is_ambiguous |= byte == b'#' && !self.in_headers;
             if let Some(place) = self.line.get_mut(self.length) {
                 *place = byte;
             }
@@ -371,6 +381,16 @@ mod tests {
                 assert_refused(before, &format!("POST / HTTP/1.1\r\nHost: a\r\n{headers}\r\nabc"));
             }
         }
+    }
+
+    #[test]
+    fn a_fragment_in_the_request_line_is_refused_and_elsewhere_a_hash_is_nothing() {
+        for before in ["", "\r\n", "GET / HTTP/1.1\r\n\r\n"] {
+            assert_refused(before, "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert_refused(before, "GET # HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert_refused(before, &format!("GET /{}?q#b HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(2 * KEPT)));
+        }
+        assert_passes("POST /%23 HTTP/1.1\r\nX: #\r\nContent-Length: 1\r\n\r\n#GET / HTTP/1.1\r\n\r\n");
     }
 
     #[test]

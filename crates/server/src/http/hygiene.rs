@@ -3,7 +3,7 @@
 use axum::extract::Request;
 use http::{HeaderMap, HeaderName, Version, header};
 
-use crate::{AppError, settings::normal_authority};
+use crate::AppError;
 
 /// Fields that may stand once only (RFC 9110 §5.3); a second one means that somebody reads another than we do.
 const SINGLETONS: [HeaderName; 6] = [
@@ -15,21 +15,12 @@ const SINGLETONS: [HeaderName; 6] = [
     HeaderName::from_static("keyward-workspace"),
 ];
 
-/// A request line that can be judged.
-#[derive(Clone, Debug)]
-pub(crate) struct Target {
-    /// The authority, in lower case and without default port.
-    pub(crate) authority: String,
-    /// The raw path and query.
-    pub(crate) path_and_query: String,
-}
-
 fn refuse<T>(detail: &str) -> Result<T, AppError> {
     Err(AppError::BadRequest(detail.to_owned()))
 }
 
-/// Checks what does not depend on who asks. `scheme_of` tells the scheme under which an authority is reached.
-pub(crate) fn check<'a>(request: &Request, scheme_of: impl Fn(&str) -> &'a str) -> Result<Target, AppError> {
+/// Checks what does not depend on who asks, and answers the authority that the request names, as it stands there.
+pub(super) fn check(request: &Request) -> Result<&str, AppError> {
     check_singletons(request.headers())?;
     let uri = request.uri();
     let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or_default());
@@ -45,10 +36,8 @@ pub(crate) fn check<'a>(request: &Request, scheme_of: impl Fn(&str) -> &'a str) 
     if authority.parse::<http::uri::Authority>().is_err() || authority.contains('@') {
         return refuse("Host is malformed.");
     }
-    let path_and_query = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     check_path(uri.path())?;
-    let authority = normal_authority(scheme_of(authority), authority);
-    Ok(Target { authority, path_and_query: path_and_query.to_owned() })
+    Ok(authority)
 }
 
 pub(super) fn check_singletons(headers: &HeaderMap) -> Result<(), AppError> {

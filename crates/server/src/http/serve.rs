@@ -27,7 +27,7 @@ use tower::ServiceExt as _;
 
 use super::{
     MAX_HEADERS,
-    authenticate::{ConnectionScheme, OnConnection},
+    authenticate::OnConnection,
     connections::{ConnectionLimits, Connections, Due, Place},
     framing::Watched,
     router_of,
@@ -279,7 +279,7 @@ impl Front {
             return;
         }
         let Some(tls) = &self.tls else {
-            return self.serve_stream(stream, peer, "http", place, phases).await;
+            return self.serve_stream(stream, peer, place, phases).await;
         };
         let acceptor = TlsAcceptor::from(tls.load_full());
         let handshake = timeout(self.connections.limits().header_timeout, acceptor.accept(stream));
@@ -289,7 +289,7 @@ impl Front {
             stream = handshake => stream,
         };
         if let Ok(Ok(stream)) = stream {
-            self.serve_stream(stream, peer, "https", place, phases).await;
+            self.serve_stream(stream, peer, place, phases).await;
         }
     }
 
@@ -298,7 +298,6 @@ impl Front {
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         peer: SocketAddr,
-        scheme: &'static str,
         place: &Place,
         mut phases: watch::Receiver<Phase>,
     ) {
@@ -309,7 +308,6 @@ impl Front {
             let mut request = request.map(Body::new);
             let extensions = request.extensions_mut();
             extensions.insert(ConnectInfo(peer));
-            extensions.insert(ConnectionScheme(scheme));
             extensions.insert(OnConnection(Arc::clone(&connection)));
             router.clone().oneshot(request)
         });

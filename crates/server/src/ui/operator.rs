@@ -20,6 +20,7 @@ use super::{
 use crate::{
     App, AppError,
     app::{KeysToConfirm, Paging, SuspendedKey},
+    settings::SettingWarning,
 };
 
 pub(super) fn router() -> Pages {
@@ -366,21 +367,26 @@ struct System {
     has_suspended_keys: bool,
     /// How many workspaces have no admin who is enabled.
     without_admin: usize,
+    warnings: Vec<SettingWarning>,
+    settings_differ: bool,
 }
 
 async fn system(State(app): State<Arc<App>>, visit: SignedInVisitor) -> Result<Response, PageError> {
     let checkpoint = app.sign_checkpoint(&visit.caller).await?;
     let suspended = app.list_suspended_keys(&visit.caller, &Paging { after: None, limit: Some(1) }).await?;
+    let nodes = app.list_nodes(&visit.caller).await?.items;
     let page = System {
         shell: Shell::new(Some(&visit.visitor), "System", "operator-system"),
         version: env!("CARGO_PKG_VERSION"),
         public_url: app.settings().public_url.clone(),
         is_ready: app.check_ready().is_ok(),
         lease_seconds: app.settings().lease.as_secs(),
-        nodes: app.list_nodes(&visit.caller).await?.items,
+        settings_differ: api::settings_differ(&nodes),
+        nodes,
         checkpoint,
         has_suspended_keys: !suspended.items.is_empty(),
         without_admin: app.list_workspaces_without_admin(&visit.caller).await?.len(),
+        warnings: app.settings().warnings(),
     };
     Ok(page::render(StatusCode::OK, &page))
 }

@@ -22,11 +22,7 @@ use crate::{
     App, AppError,
     app::{Browser, Caller, SignedIn, Visit, is_read},
     feed::Confirmation,
-    http::{
-        LoggedPrincipal, MAX_UNAUTHENTICATED_BODY, client_address, discard, forwarded_client, hygiene, read_body,
-        run_change,
-    },
-    settings::is_loopback,
+    http::{LoggedPrincipal, MAX_UNAUTHENTICATED_BODY, client_address, discard, read_body, run_change},
 };
 
 const HEADERS: [(&str, &str); 6] = [
@@ -226,31 +222,27 @@ struct Admitted {
 
 async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Option<Visitor>)> {
     let alone = |error: AppError| (PageError::from(error), None);
-    let target = hygiene::check(&request, |_| "http").map_err(alone)?;
+    let address = client_address(app.settings(), &request);
     // Pages show again what was looked for, and where to go on after signing in.
     if let Ok(axum::extract::Query(mut asked)) = axum::extract::Query::<Fields>::try_from_uri(request.uri())
         && let Some(field) = take_private_keys(&mut asked)
     {
         return Err(alone(private_key_in(&field)));
     }
-    let settings = app.settings();
-    let address = client_address(&request).and_then(|peer| {
-        // What a proxy of ours says of a client is all there is to count guesses by.
-        if settings.is_trusted_proxy(peer) { forwarded_client(request.headers(), settings) } else { Some(peer) }
-    });
     app.limit_address(address).map_err(alone)?;
     let is_form = !is_read(request.method().as_str());
     let (mut parts, body) = request.into_parts();
     let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let mut visitor = Visitor {
         visit: None,
         browser: Browser { address, user_agent: text(header::USER_AGENT).to_owned() },
         device: cookie(&parts.headers, device_cookie(app)),
         notice: cookie(&parts.headers, notice_cookie(app)).and_then(|shown| {
             let session = session_token(app, &parts.headers).unwrap_or_default();
-            notice::read(app, &shown, &session, &target.path_and_query, app.now())
+            notice::read(app, &shown, &session, target, app.now())
         }),
-        target: target.path_and_query,
+        target: target.to_owned(),
         came_from: came_from(app, &parts.headers),
         wants_json: text(header::ACCEPT).starts_with("application/json"),
         now: app.now(),
@@ -382,11 +374,7 @@ pub(crate) fn is_from_our_pages(app: &App, headers: &HeaderMap, must_tell: bool)
         return false;
     }
     match text(header::ORIGIN) {
-        Some(origin) => {
-            let host = text(header::HOST).unwrap_or_default();
-            let is_own_loopback = is_loopback(host) && origin.strip_prefix("http://") == Some(host);
-            origin == app.settings().public_url || is_own_loopback
-        }
+        Some(origin) => app.hosts().is_own_origin(origin),
         None => site.is_some() || !must_tell,
     }
 }
@@ -395,9 +383,7 @@ pub(crate) fn is_from_our_pages(app: &App, headers: &HeaderMap, must_tell: bool)
 fn came_from(app: &App, headers: &HeaderMap) -> Option<String> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let referer = text(header::REFERER)?;
-    let own = text(header::HOST).filter(|host| is_loopback(host)).map(|host| format!("http://{host}"));
-    let path = referer.strip_prefix(&app.settings().public_url).or_else(|| referer.strip_prefix(&own?))?;
-    path.starts_with('/').then(|| path.to_owned())
+    app.hosts().path_of_own_page(referer).map(str::to_owned)
 }
 
 /// Over HTTPS the prefix has browsers refuse the cookie from anybody but this very host. Plain HTTP is for loopback

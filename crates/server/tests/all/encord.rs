@@ -81,7 +81,9 @@ impl Sdk {
         let authority = |address: std::io::Result<std::net::SocketAddr>| address.expect("an address").to_string();
         let (own, proxy_authority) = (authority(listener.local_addr()), authority(proxy.local_addr()));
         let hosts = vec![own, proxy_authority.clone()];
+        let origins = hosts.iter().map(|host| format!("http://{host}")).collect();
         let test = TestApp::with_settings(|settings| {
+            settings.hosts = origins;
             settings.encord_hosts = hosts;
             settings.rate_limits = rate_limits;
         })

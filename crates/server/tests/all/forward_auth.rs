@@ -7,7 +7,7 @@ use server::Settings;
 use crate::support::{Answer, HOST, TestApp, TestRequest};
 
 pub const DIALECTS: [&str; 4] = ["nginx", "caddy", "traefik", "envoy"];
-const IDENTITY_HEADERS: [&str; 9] = [
+pub const IDENTITY_HEADERS: [&str; 11] = [
     "remote-user",
     "remote-email",
     "remote-name",
@@ -16,12 +16,15 @@ const IDENTITY_HEADERS: [&str; 9] = [
     "keyward-workspace",
     "keyward-role",
     "keyward-key",
+    "keyward-scopes",
+    "keyward-email-verified",
     "keyward-content-digest-verified",
 ];
 
-/// Believes proxies on this machine.
+/// Believes proxies on this machine, in front of an API on the host that requests are made for by themselves.
 pub fn trust_local_proxies(settings: &mut Settings) {
     settings.trusted_proxies = vec!["127.0.0.1".parse().expect("an address")];
+    settings.proxied_hosts = vec![HOST.to_owned()];
 }
 
 /// The question that a proxy asks about a request of its client.
@@ -99,6 +102,8 @@ async fn a_signed_request_passes_with_every_identity_header_in_every_dialect() {
                 ws.as_str(),
                 "admin",
                 admin.key.id.as_str(),
+                "",
+                "false",
                 "false"
             ],
             "{dialect}"
@@ -144,7 +149,11 @@ async fn a_bearer_token_is_good_and_a_cookie_never_counts() {
 
 #[tokio::test]
 async fn what_was_not_signed_so_is_refused_in_every_dialect() {
-    let test = TestApp::with_settings(trust_local_proxies).await;
+    let test = TestApp::with_settings(|settings| {
+        trust_local_proxies(settings);
+        settings.proxied_hosts.push("api.example.com".to_owned());
+    })
+    .await;
     let admin = test.user("ada", false).await;
     test.workspace("acme", &admin).await;
     let signed = || test.get("/v2/things?a=1&b=2").by(&admin.key);
@@ -153,7 +162,7 @@ async fn what_was_not_signed_so_is_refused_in_every_dialect() {
         ("query", |request| "/v2/things?b=2&a=1".clone_into(&mut request.target)),
         ("escape", |request| "/v2/%74hings?a=1&b=2".clone_into(&mut request.target)),
         ("method", |request| "DELETE".clone_into(&mut request.method)),
-        ("host", |request| _ = request.headers.insert("host", "127.0.0.1:8081".parse().unwrap())),
+        ("host", |request| _ = request.headers.insert("host", "api.example.com".parse().unwrap())),
         ("no signature", |request| _ = request.headers.remove("signature")),
         ("nothing", |request| {
             request.headers.remove("signature");
@@ -187,7 +196,10 @@ async fn only_listed_proxies_are_believed_and_an_empty_list_believes_nobody() {
         expect_refused(dialect, &ask(&nobody, dialect, &client).send().await, 403);
     }
 
-    let network = |settings: &mut Settings| settings.trusted_proxies = vec!["10.1.0.0/16".parse().unwrap()];
+    let network = |settings: &mut Settings| {
+        trust_local_proxies(settings);
+        settings.trusted_proxies = vec!["10.1.0.0/16".parse().unwrap()];
+    };
     let test = TestApp::with_settings(network).await;
     let admin = test.user("ada", false).await;
     test.workspace("acme", &admin).await;
@@ -371,6 +383,7 @@ async fn what_is_taken_away_is_gone_at_the_proxy_too() {
 async fn a_signature_of_the_encord_sdk_is_good_on_listed_hosts_only() {
     let test = TestApp::with_settings(|settings| {
         trust_local_proxies(settings);
+        settings.proxied_hosts = vec![HOST.to_owned(), "api.example.com".to_owned(), "other.example.com".to_owned()];
         settings.encord_hosts = vec!["api.example.com".to_owned()];
     })
     .await;

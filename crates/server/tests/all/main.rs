@@ -13,6 +13,7 @@ mod encord;
 mod forward_auth;
 mod forward_auth_routes;
 mod grants;
+mod hosts;
 mod invitation;
 mod mail;
 mod many_nodes;

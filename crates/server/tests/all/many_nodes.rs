@@ -42,6 +42,7 @@ async fn ghost(store: &Store, test: &TestApp, lease: Duration) -> Node {
         name: "ghost:1".to_owned(),
         software_version: "0.1.0".to_owned(),
         lease,
+        settings_hash: None,
     };
     store.register_node(&node, Version(0), test.clock.now()).await.expect("registered");
     node
@@ -255,6 +256,28 @@ async fn operators_see_every_node_and_what_it_judges_by() {
         assert_eq!((&node["behind"], &node["lease_seconds"]), (&json!(0), &json!(2)), "{node}");
         assert!(node["name"].as_str().unwrap().ends_with(&format!(":{}", std::process::id())), "{node}");
     }
+}
+
+#[tokio::test]
+async fn operators_are_told_of_nodes_with_other_hosts() {
+    let (one, admin, _) = first().await;
+    let _same = join(&one, 8, 0).await;
+    let mut olga = Browser::signed_in(&one, "olga", true).await;
+    // Of a node of the release before, nobody knows.
+    ghost(&store_of(&one).await, &one, Duration::from_secs(1)).await;
+    olga.open("/operator/system").await.sees_not("different hosts");
+    let clock = Arc::new(FakeClock::new());
+    let _other = TestApp::open(Arc::clone(&one.directory), clock, Arc::new(SeededRandom::new(9)), |settings| {
+        settings.proxied_hosts = vec!["api.example.com".to_owned()];
+    })
+    .await;
+    olga.open("/operator/system").await.sees("Nodes run with different hosts");
+    let listed = one.get("/api/v1/admin/nodes").by(&admin.key).send().await.expect(200);
+    let nodes = listed["items"].as_array().unwrap();
+    assert_eq!(nodes.len(), 4);
+    let hashes: std::collections::BTreeSet<_> =
+        nodes.iter().filter_map(|node| node["settings_hash"].as_str()).collect();
+    assert_eq!(hashes.len(), 2, "{listed}");
 }
 
 #[tokio::test]

@@ -6,7 +6,10 @@ use http_signature::Profile;
 use serde_json::{Value, json};
 
 use self::stack::{Kind, Stack};
-use crate::support::TestRequest;
+use crate::{
+    forward_auth::IDENTITY_HEADERS,
+    support::{HOST, TestRequest},
+};
 
 /// What happens to a request on its way.
 type Change = fn(&mut TestRequest<'_>);
@@ -41,19 +44,13 @@ with_every_proxy! {
     ambiguous_paths_do_not_arrive
     repeated_headers_do_not_arrive
     the_true_status_reaches_the_client
+    a_request_for_another_host_does_not_arrive
+    a_request_line_with_another_host_does_not_arrive
+    what_is_behind_a_hash_does_not_hide
+    tokens_and_cookies_of_keyward_do_not_arrive
+    a_websocket_is_opened_and_no_other_upgrade
+    a_client_does_not_choose_the_address_that_is_counted
 }
-
-const IDENTITY_HEADERS: [&str; 9] = [
-    "remote-user",
-    "remote-email",
-    "remote-name",
-    "remote-groups",
-    "keyward-principal",
-    "keyward-workspace",
-    "keyward-role",
-    "keyward-key",
-    "keyward-content-digest-verified",
-];
 
 async fn a_signed_request_arrives_as_it_was_signed_with_every_identity_header(kind: Kind) {
     let stack = Stack::start(kind, |_| {}).await;
@@ -77,6 +74,8 @@ async fn a_signed_request_arrives_as_it_was_signed_with_every_identity_header(ki
                 stack.workspace.as_str(),
                 "admin",
                 stack.admin.key.id.as_str(),
+                "",
+                "false",
                 "false"
             ]
         );
@@ -103,7 +102,7 @@ async fn nobody_but_keyward_says_who_it_is(kind: Kind) {
     assert_eq!(answer.status, 200, "{}", answer.body);
     let [seen] = stack.take_seen().try_into().expect("one request");
     assert_eq!(seen.header("remote-user"), "olga@example.com");
-    for name in ["remote-groups", "keyward-workspace", "keyward-role"] {
+    for name in ["remote-groups", "keyward-workspace", "keyward-role", "keyward-scopes"] {
         assert_eq!(seen.header(name), "", "{name}");
     }
     let forged: Vec<_> = seen.headers.iter().filter(|(_, value)| *value == "forged").collect();
@@ -115,7 +114,7 @@ async fn nobody_but_keyward_says_who_it_is(kind: Kind) {
         let answer = stack.send_with(&client, "", &format!("close, {name}")).await;
         let seen = stack.take_seen();
         match seen.first() {
-            Some(seen) => assert!(!seen.header(name).is_empty(), "{name} was stripped"),
+            Some(seen) => assert!(name == "keyward-scopes" || !seen.header(name).is_empty(), "{name} was stripped"),
             None => assert_eq!(answer.status, 400),
         }
     }
@@ -243,4 +242,141 @@ async fn the_true_status_reaches_the_client(kind: Kind) {
     assert!(stack.take_seen().is_empty());
     let anonymous = stack.request("POST", "/acme/things", &Value::Null);
     assert_eq!(stack.send(&anonymous).await.status, 503, "nobody is judged");
+}
+
+async fn a_request_for_another_host_does_not_arrive(kind: Kind) {
+    let stack = Stack::start(kind, |settings| {
+        // The host of Keyward itself, where signatures count that do not cover the host.
+        settings.encord_hosts = settings.proxied_hosts.clone();
+    })
+    .await;
+    let token = stack.test.bearer_token(&stack.admin.key).await;
+    let own = stack.get("/v2/things");
+    for good in [own.clone().by(&stack.admin.key), own.clone().by_encord(&stack.admin.key), own.clone().bearer(&token)]
+    {
+        let answer = stack.send(&good).await;
+        assert_eq!((answer.status, answer.body.contains("seen")), (200, true), "{}", answer.head);
+    }
+    assert_eq!(stack.take_seen().len(), 3);
+    for host in ["evil.example", HOST, "127.0.0.1", "127.0.0.1:1", "localhost", ""] {
+        let mut other = own.clone();
+        other.headers.insert("host", host.parse().unwrap());
+        let encord = own.clone().by_encord(&stack.admin.key).header("host", host);
+        let signed = if host.is_empty() { encord.clone() } else { other.clone().by(&stack.admin.key) };
+        for client in [signed, encord, other.bearer(&token)] {
+            let answer = stack.send(&client).await;
+            assert!(!answer.body.contains("seen"), "{host}: {}", answer.head);
+            // Caddy has an empty answer for hosts that it does not serve.
+            assert!(matches!(answer.status, 400 | 403 | 421) || kind == Kind::Caddy, "{host}: {}", answer.status);
+        }
+    }
+    assert!(stack.take_seen().is_empty());
+}
+
+async fn a_request_line_with_another_host_does_not_arrive(kind: Kind) {
+    let stack = Stack::start(kind, |settings| settings.encord_hosts = settings.proxied_hosts.clone()).await;
+    let own = stack.get("/v2/things");
+    let mut elsewhere = own.clone();
+    elsewhere.headers.insert("host", "evil.example".parse().unwrap());
+    let through = async |client: &TestRequest<'_>, line: &str, host: &str| {
+        let mut client = client.clone();
+        line.clone_into(&mut client.target);
+        client.headers.insert("host", host.parse().unwrap());
+        stack.send(&client).await
+    };
+    let evil = "http://evil.example/v2/things";
+    let ours = format!("http://{}/v2/things", stack.host());
+    for client in [own.clone().by(&stack.admin.key), own.by_encord(&stack.admin.key), elsewhere.by(&stack.admin.key)] {
+        for (line, host) in [(evil, stack.host().as_str()), (evil, "evil.example"), (&ours, "evil.example")] {
+            let answer = through(&client, line, host).await;
+            match stack.take_seen().as_slice() {
+                [] => assert!(!answer.body.contains("seen")),
+                // Caddy takes the host of the request line for the one that counts, as RFC 9112 §3.2.2 has it.
+                [seen] => {
+                    let arrived = (kind, line, seen.header("host"), seen.target.as_str());
+                    assert_eq!(arrived, (Kind::Caddy, ours.as_str(), stack.host().as_str(), "/v2/things"));
+                }
+                several => panic!("{several:?}"),
+            }
+        }
+        let mut options = client.clone();
+        "OPTIONS".clone_into(&mut options.method);
+        let answer = through(&options, "*", &stack.host()).await;
+        assert!(!answer.body.contains("seen") && stack.take_seen().is_empty(), "{}", answer.head);
+    }
+}
+
+async fn what_is_behind_a_hash_does_not_hide(kind: Kind) {
+    let stack = Stack::start(kind, |_| {}).await;
+    let client = stack.get("/v2/things").by(&stack.admin.key);
+    for target in ["/v2/things#x", "/v2/things#", "/v2/things?#x", "/v2/things#/../secrets"] {
+        let mut client = client.clone();
+        target.clone_into(&mut client.target);
+        let answer = stack.send(&client).await;
+        assert!(matches!(answer.status, 400 | 401), "{target}: {}", answer.head);
+        assert!(stack.take_seen().is_empty(), "{target}");
+    }
+}
+
+async fn tokens_and_cookies_of_keyward_do_not_arrive(kind: Kind) {
+    let stack = Stack::start(kind, |_| {}).await;
+    let token = stack.test.bearer_token(&stack.admin.key).await;
+    for scheme in ["Bearer", "bearer", "BEARER"] {
+        let client = stack.get("/v2/things").header("authorization", &format!("{scheme} {token}"));
+        assert_eq!(stack.send(&client).await.status, 200);
+        let [seen] = stack.take_seen().try_into().expect("one request");
+        assert_eq!(seen.header("remote-user"), "ada@example.com", "Keyward itself got it");
+        let carried = seen.headers.iter().any(|(_, value)| value.to_str().is_ok_and(|value| value.contains("kwt_")));
+        assert!(!carried && !seen.headers.contains_key("authorization"), "{:?}", seen.headers);
+    }
+    for (sent, arrived) in [
+        ("keyward=s3cret", ""),
+        ("keyward=s3cret; theme=dark", "theme=dark"),
+        ("theme=dark; keyward=s3cret", "theme=dark"),
+        ("a=1; __Host-keyward=s3cret; b=2; __Host-keyward-device=s3cret; c=3", "a=1; b=2; c=3"),
+        ("keyward-device=s3cret;keyward=s3cret;a=1", "a=1"),
+        ("a=1; keyward-device=s3cret; keyward=s3cret; keyward-notice=s3cret; b=2", "a=1; b=2"),
+        ("mykeyward=1; keyward-theme=2; keywards=3", "mykeyward=1; keyward-theme=2; keywards=3"),
+        ("a=keyward=1; b=2", "a=keyward=1; b=2"),
+        ("keyward=s3cret; keyward=s3cret; keyward=s3cret; keyward=s3cret", ""),
+    ] {
+        let client = stack.get("/v2/things").by(&stack.admin.key);
+        let answer = stack.send_with(&client, &format!("Cookie: {sent}\r\n"), "close").await;
+        assert_eq!(answer.status, 200, "{sent}");
+        let [seen] = stack.take_seen().try_into().expect("one request");
+        assert_eq!(seen.header("cookie").trim_end_matches([';', ' ']), arrived, "{sent}");
+    }
+}
+
+async fn a_websocket_is_opened_and_no_other_upgrade(kind: Kind) {
+    let stack = Stack::start(kind, |_| {}).await;
+    let client = stack.get("/v2/live").by(&stack.admin.key);
+    let handshake = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
+    let answer = stack.send_with(&client, &format!("Upgrade: websocket\r\n{handshake}"), "Upgrade, close").await;
+    assert_eq!(answer.status, 200, "this API does not switch: {}", answer.head);
+    let [seen] = stack.take_seen().try_into().expect("one request");
+    assert_eq!((seen.header("upgrade"), seen.header("connection").to_lowercase().as_str()), ("websocket", "upgrade"));
+    // A connection that goes on in another protocol is one that nobody looks into any more.
+    let client = stack.get("/v2/live").by(&stack.admin.key);
+    let answer =
+        stack.send_with(&client, "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n", "close").await;
+    assert_eq!(answer.status, 200);
+    assert!(stack.take_seen().iter().all(|seen| seen.header("upgrade") != "h2c"));
+}
+
+async fn a_client_does_not_choose_the_address_that_is_counted(kind: Kind) {
+    let stack = Stack::start(kind, |settings| {
+        settings.rate_limits = server::settings::RateLimits { per_address: 1, per_key: 0 };
+    })
+    .await;
+    let mut statuses = Vec::new();
+    for number in 0..11 {
+        let told = format!(
+            "X-Forwarded-For: 192.0.2.{number}\r\nX-Real-IP: 192.0.2.{number}\r\nX-Original-Address: 192.0.2.{number}\r\n"
+        );
+        let client = stack.get("/v2/things").by(&stack.test.new_key());
+        statuses.push(stack.send_with(&client, &told, "close").await.status);
+    }
+    // By the wall clock, with which nothing moves here.
+    assert_eq!(statuses, [401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 429]);
 }

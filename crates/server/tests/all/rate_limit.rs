@@ -56,16 +56,20 @@ async fn an_address_that_guesses_is_limited_before_anything_is_judged() {
     // Written by the client itself in front of what the proxy saw.
     expect_limited(&guess("198.51.100.7, 192.0.2.1").send().await);
     guess("192.0.2.2").send().await.expect(401);
-    // Where the proxy passes no address, keys alone are counted.
-    for _ in 0..20 {
+    // Where the proxy passes no address, its own is counted.
+    let without_address = || {
         let mut question = guess("192.0.2.1");
         question.headers.remove("x-forwarded-for");
-        question.send().await.expect(401);
+        question
+    };
+    for _ in 0..10 {
+        without_address().send().await.expect(401);
     }
+    expect_limited(&without_address().send().await);
 }
 
 #[tokio::test]
-async fn keywards_own_api_counts_addresses_too_but_not_its_proxies() {
+async fn keywards_own_api_counts_its_clients_addresses_behind_a_proxy_too() {
     let test = TestApp::with_settings(limits(1, 0)).await;
     let admin = test.user("ada", false).await;
     test.workspace("acme", &admin).await;
@@ -78,7 +82,14 @@ async fn keywards_own_api_counts_addresses_too_but_not_its_proxies() {
         from("192.0.2.1").send().await.expect(200);
     }
     expect_limited(&from("192.0.2.1").send().await);
-    for _ in 0..20 {
-        from("127.0.0.1").send().await.expect(200);
+    // A proxy in front tells whose request it is; what it sends for nobody is its own.
+    let by_proxy = |address: &str| from("127.0.0.1").header("x-forwarded-for", address);
+    expect_limited(&by_proxy("192.0.2.1").send().await);
+    for _ in 0..10 {
+        by_proxy("192.0.2.2").send().await.expect(200);
     }
+    expect_limited(&by_proxy("192.0.2.2").send().await);
+    from("127.0.0.1").send().await.expect(200);
+    // Nobody else is believed.
+    expect_limited(&from("192.0.2.1").header("x-forwarded-for", "192.0.2.3").send().await);
 }

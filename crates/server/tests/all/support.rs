@@ -479,6 +479,7 @@ impl TestApp {
             headers,
             body,
             address: Ipv4Addr::LOCALHOST.into(),
+            scheme: "http",
         }
     }
 }
@@ -492,6 +493,8 @@ pub struct TestRequest<'a> {
     pub headers: HeaderMap,
     pub body: Vec<u8>,
     pub address: IpAddr,
+    /// The scheme that the client signs.
+    pub scheme: &'static str,
 }
 
 impl TestRequest<'_> {
@@ -525,7 +528,7 @@ impl TestRequest<'_> {
         };
         let view = RequestView {
             method: &self.method,
-            scheme: "http",
+            scheme: self.scheme,
             authority: self.headers["host"].to_str().expect("a host"),
             target: &self.target,
             headers: &self.headers,

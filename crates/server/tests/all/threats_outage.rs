@@ -34,7 +34,7 @@ async fn reads_are_judged_without_the_store_for_as_long_as_the_lease_lasts() {
     let judged = |request: crate::support::TestRequest<'_>| {
         let verified = test.app.verify_request(&OriginalRequest {
             method: &request.method,
-            scheme: "http",
+            scheme: server::hosts::Scheme::Http,
             authority: HOST,
             target: &request.target,
             headers: &request.headers,

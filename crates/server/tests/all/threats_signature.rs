@@ -364,21 +364,29 @@ async fn whatever_of_the_request_is_changed_after_signing_is_noticed() {
 
 #[tokio::test]
 async fn a_request_for_one_host_is_none_for_another() {
-    let test = TestApp::with_settings(|settings| settings.encord_hosts = vec!["api.example.com".to_owned()]).await;
+    let test = TestApp::with_settings(|settings| {
+        settings.hosts = vec!["http://127.0.0.1:8081".to_owned(), "http://127.0.0.1".to_owned()];
+        settings.encord_hosts = vec!["127.0.0.1".to_owned()];
+    })
+    .await;
     let admin = test.user("ada", false).await;
     test.workspace("acme", &admin).await;
     let signed = test.get(ME).by(&admin.key);
     signed.clone().send().await.expect(200);
-    for host in ["127.0.0.1:8081", "127.0.0.1", "localhost:8080", "api.example.com", "evil.example"] {
+    for host in ["127.0.0.1:8081", "127.0.0.1", "localhost:8080"] {
         assert_refused_without_a_reason(signed.clone().header("host", host).send().await, host);
     }
+    for host in ["api.example.com", "evil.example"] {
+        signed.clone().header("host", host).send().await.expect_problem(421, "host_not_listed");
+    }
     let signed = test.get(ME).by_encord(&admin.key);
-    for host in [HOST, "api.example.com", "API.example.com", "api.example.com:80"] {
+    for host in [HOST, "LOCALHOST:8080", "127.0.0.1", "127.0.0.1:80"] {
         signed.clone().header("host", host).send().await.expect(200);
     }
-    for host in ["127.0.0.1:8081", "api.example.com:8080", "api.example.com.evil.example", "example.com"] {
-        let told = assert_refused_with(signed.clone().header("host", host).send().await, "host_not_listed");
-        assert!(told.contains("encord_hosts"), "{told}");
+    let told = assert_refused_with(signed.clone().header("host", "127.0.0.1:8081").send().await, "host_not_listed");
+    assert!(told.contains("encord_hosts"), "{told}");
+    for host in ["api.example.com:8080", "api.example.com.evil.example", "example.com"] {
+        signed.clone().header("host", host).send().await.expect_problem(421, "host_not_listed");
     }
 }
 

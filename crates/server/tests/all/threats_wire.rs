@@ -142,6 +142,9 @@ async fn what_is_no_plain_request_is_400() {
         ("no colon", replace(&host, &format!("{host}nothing\r\n"))),
         ("space before the first header", replace(&host, &format!(" {host}"))),
         ("two content types", replace(&host, &format!("{host}content-type: a/b\r\ncontent-type: a/b\r\n"))),
+        ("fragment", replace(&line, &format!("GET {ME}#x HTTP/1.1\r\n"))),
+        ("empty fragment", replace(&line, &format!("GET {ME}# HTTP/1.1\r\n"))),
+        ("fragment behind a query", replace(&line, &format!("GET {ME}?#x HTTP/1.1\r\n"))),
         ("two spaces in the line", replace(&line, &format!("GET  {ME} HTTP/1.1\r\n"))),
         ("HTTP/3.0", replace(&line, &format!("GET {ME} HTTP/3.0\r\n"))),
         ("no version", replace(&line, &format!("GET {ME}\r\n"))),
@@ -235,10 +238,39 @@ async fn over_http_2_the_authority_is_what_was_signed_and_host_does_not_contradi
     assert_eq!(h2_status(&mut send, HOST, &headers).await.unwrap(), 400, "Host contradicts");
     headers.remove("host");
     assert_eq!(h2_status(&mut send, HOST, &headers).await.unwrap(), 200, "no Host");
-    assert_eq!(h2_status(&mut send, "evil.example", &headers).await.unwrap(), 401, "another authority");
+    assert_eq!(h2_status(&mut send, "localhost:8080", &headers).await.unwrap(), 401, "another authority of ours");
+    assert_eq!(h2_status(&mut send, "evil.example", &headers).await.unwrap(), 421, "another authority");
     headers.insert("x", "p".repeat(17_000).parse().unwrap());
     let large = h2_status(&mut send, HOST, &headers).await;
     assert!(large.as_ref().is_ok_and(|status| *status == 431), "{large:?}");
+}
+
+#[tokio::test]
+async fn over_http_2_a_fragment_ends_its_request_and_no_other() {
+    let (test, running, admin, _) = acme().await;
+    let signed = test.get(ME).by(&admin.key);
+    let ask = |target: String| {
+        let mut command = std::process::Command::new("curl");
+        command.args(["--silent", "--show-error", "--max-time", "20", "--http2-prior-knowledge"]);
+        for (name, value) in &signed.headers {
+            command.args(["--header", &format!("{name}: {}", value.to_str().expect("ASCII"))]);
+        }
+        let url = format!("http://{}/", running.address);
+        command.args(["--output", "/dev/null", "--write-out", "%{http_version} %{http_code}\n"]);
+        command.args(["--request-target", &target, &url]);
+        async move {
+            let run = tokio::task::spawn_blocking(move || command.output());
+            let output = run.await.expect("no panic").expect("curl runs");
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+            (text(&output.stdout), text(&output.stderr))
+        }
+    };
+    assert_eq!(ask(ME.to_owned()).await, ("2 200".to_owned(), String::new()));
+    for target in [format!("{ME}#x"), format!("{ME}#"), format!("{ME}?#x"), format!("{ME}?a#{}", "x".repeat(300))] {
+        let (status, error) = ask(target.clone()).await;
+        assert!(!status.ends_with(" 200") && error.contains("PROTOCOL_ERROR"), "{target}: {status} {error}");
+    }
+    assert_eq!(ask(format!("{ME}?%23")).await.0, "2 401", "an escaped one is part of another target");
 }
 
 #[tokio::test]

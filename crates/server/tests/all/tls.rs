@@ -125,9 +125,9 @@ async fn metrics_are_told_on_their_own_listener_and_nowhere_else() {
         assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
     }
     assert!(metrics.contains("# HELP keyward_judging_seconds"), "{metrics}");
-    let (_, status) =
-        curl(&["--output", "/dev/null", "--write-out", "%{http_code}", &format!("http://{}/metrics", running.address)])
-            .await;
+    let url = format!("http://{}/metrics", running.address);
+    let host = format!("Host: {}", crate::support::HOST);
+    let (_, status) = curl(&["--output", "/dev/null", "--write-out", "%{http_code}", "--header", &host, &url]).await;
     assert_eq!(status, "404", "metrics are not for everybody who reaches the API");
     running.stop().await;
 }

@@ -26,6 +26,7 @@ fn node(number: u128) -> Node {
         name: format!("host-{number}:4711"),
         software_version: "0.1.0".into(),
         lease: Duration::from_millis(2000 + u64::try_from(number).unwrap()),
+        settings_hash: Some(format!("hash-{number}")),
     }
 }
 

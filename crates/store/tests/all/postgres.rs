@@ -104,6 +104,7 @@ async fn two_that_wait_for_each_other_are_told_apart_and_the_retry_goes_through(
             name: String::new(),
             software_version: String::new(),
             lease: Duration::from_secs(2),
+            settings_hash: None,
         };
         store.register_node(&node, Version(0), at(0)).await.unwrap();
     }

@@ -112,6 +112,7 @@ async fn a_source_that_is_served_is_refused<B: Backend>(database: B) {
         name: String::new(),
         software_version: String::new(),
         lease: std::time::Duration::from_secs(2),
+        settings_hash: None,
     };
     from.register_node(&node, store::Version(0), at(0)).await.unwrap();
     let error = transfer::copy(&from, &to).await.unwrap_err();

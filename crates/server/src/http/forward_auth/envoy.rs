@@ -1,14 +1,16 @@
 //! Envoy's HTTP ext_authz: the original method, Host and target, the latter behind the `path_prefix` `/auth/envoy`, and
 //! of the client's headers those that its configuration lists.
 
+use std::net::IpAddr;
+
 use http::{HeaderMap, request::Parts};
 
-use super::{Told, forwarded, one};
-use crate::{AppError, Settings};
+use super::{Told, one};
+use crate::{AppError, Settings, http::client_address::forwarded_for};
 
 const PREFIX: &str = "/auth/envoy";
 
-pub(super) fn read<'a>(parts: &'a Parts, settings: &Settings) -> Result<Told<'a>, AppError> {
+pub(super) fn read<'a>(parts: &'a Parts, settings: &Settings, peer: IpAddr) -> Result<Told<'a>, AppError> {
     let target = parts.uri.path_and_query().and_then(|target| target.as_str().strip_prefix(PREFIX));
     let authority = parts.uri.authority().map(http::uri::Authority::as_str);
     Ok(Told {
@@ -16,7 +18,7 @@ pub(super) fn read<'a>(parts: &'a Parts, settings: &Settings) -> Result<Told<'a>
         scheme: one(&parts.headers, "x-forwarded-proto")?,
         host: authority.map_or_else(|| one(&parts.headers, "host"), Ok)?,
         target: target.unwrap_or_default(),
-        address: forwarded::client(&parts.headers, settings),
+        address: forwarded_for(&parts.headers, settings, peer),
     })
 }
 

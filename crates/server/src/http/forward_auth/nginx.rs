@@ -1,22 +1,21 @@
 //! nginx: `auth_request` passes what its configuration sets, never the body, and understands 2xx, 401 and 403 only.
 
+use std::net::IpAddr;
+
 use axum::{extract::Request, middleware::Next, response::Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::{Told, one};
-use crate::AppError;
+use crate::{AppError, http::client_address::parse_address};
 
 pub(super) const PATH: &str = "/auth/nginx";
 const STATUS: HeaderName = HeaderName::from_static("keyward-status");
 
-pub(super) fn read(headers: &HeaderMap) -> Result<Told<'_>, AppError> {
+pub(super) fn read(headers: &HeaderMap, peer: IpAddr) -> Result<Told<'_>, AppError> {
     let address = match headers.get("x-original-address") {
-        None => None,
-        Some(_) => {
-            let address = one(headers, "x-original-address")?.parse::<std::net::IpAddr>();
-            let malformed = |_| AppError::BadRequest("X-Original-Address is no address.".to_owned());
-            Some(address.map_err(malformed)?.to_canonical())
-        }
+        None => peer,
+        // Behind a Unix socket, nginx knows no address.
+        Some(_) => parse_address(one(headers, "x-original-address")?).unwrap_or(peer),
     };
     Ok(Told {
         method: one(headers, "x-original-method")?,

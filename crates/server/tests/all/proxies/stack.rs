@@ -74,15 +74,20 @@ pub struct Stack {
 impl Stack {
     /// All of it, with an admin of a workspace `acme`.
     pub async fn start(kind: Kind, change: impl FnOnce(&mut Settings)) -> Self {
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let address = {
+            let free = std::net::TcpListener::bind(any_port).expect("a free port");
+            free.local_addr().expect("an address")
+        };
         let test = TestApp::with_settings(|settings| {
             trust_local_proxies(settings);
+            settings.proxied_hosts = vec![address.to_string()];
             change(settings);
         })
         .await;
         let admin = test.user("ada", false).await;
         let workspace = test.workspace("acme", &admin).await;
 
-        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let keyward = Server::bind(Arc::clone(&test.app), &ServerOptions::plain(any_port)).expect("a free port");
         let keyward_address = keyward.address().expect("an address");
         tokio::spawn(keyward.run(std::future::pending()));
@@ -93,10 +98,6 @@ impl Stack {
         let api_address = listener.local_addr().expect("an address");
         tokio::spawn(async move { axum::serve(listener, api).await });
 
-        let address = {
-            let free = std::net::TcpListener::bind(any_port).expect("a free port");
-            free.local_addr().expect("an address")
-        };
         let proxy = Proxy::start(kind, address, keyward_address, api_address);
         Self { test, admin, workspace, address, seen, _proxy: proxy }
     }

@@ -1,0 +1,117 @@
+//! Whose address a request comes from: that of the connection, or, where that is a trusted proxy's, the one that the
+//! proxy tells. What a proxy tells and nobody can read counts as the proxy's own: there is always somebody to limit.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{ConnectInfo, Request};
+use http::HeaderMap;
+
+use crate::Settings;
+
+/// The address of the connection.
+pub(super) fn peer_address(request: &Request) -> Option<IpAddr> {
+    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical())
+}
+
+/// The address of the client, as far as the connection and trusted proxies tell.
+pub(crate) fn client_address(settings: &Settings, request: &Request) -> Option<IpAddr> {
+    let peer = peer_address(request)?;
+    Some(if settings.is_trusted_proxy(peer) { forwarded_for(request.headers(), settings, peer) } else { peer })
+}
+
+/// The last address of `X-Forwarded-For` that is no trusted proxy: what stands before it, a client may have written.
+/// Where there is none, the trusted proxy that is nearest to the client, which is `peer` if no other is told of.
+pub(super) fn forwarded_for(headers: &HeaderMap, settings: &Settings, peer: IpAddr) -> IpAddr {
+    let lines = headers.get_all("x-forwarded-for").iter().rev();
+    let entries = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
+    let mut nearest = peer;
+    for entry in entries {
+        let Some(address) = parse_address(entry) else { break };
+        nearest = address;
+        if !settings.is_trusted_proxy(address) {
+            break;
+        }
+    }
+    nearest
+}
+
+/// An address as proxies write it: alone, with a port, in brackets, with a zone.
+pub(super) fn parse_address(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let is_port = |port: &str| !port.is_empty() && port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit());
+    let address = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']')?;
+            let is_v6 = address.contains(':') && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port));
+            is_v6.then_some(address)?
+        }
+        // One colon: an IPv4 address and a port.
+        None => match text.split_once(':') {
+            Some((address, port)) if is_port(port) => address,
+            _ => text,
+        },
+    };
+    let (address, _zone) = address.split_once('%').unwrap_or((address, ""));
+    address.parse().ok().map(|address: IpAddr| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(lines: &[&'static str]) -> String {
+        let mut settings = Settings::new("https://keys.example.com");
+        settings.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append("x-forwarded-for", http::HeaderValue::from_static(line));
+        }
+        forwarded_for(&headers, &settings, IpAddr::from([10, 9, 9, 9])).to_string()
+    }
+
+    #[test]
+    fn the_client_is_the_last_address_that_is_no_proxy_of_ours() {
+        assert_eq!(client(&["192.0.2.1"]), "192.0.2.1");
+        assert_eq!(client(&["203.0.113.9, 192.0.2.1, 10.0.0.7"]), "192.0.2.1");
+        assert_eq!(client(&["203.0.113.9", "192.0.2.1,10.0.0.7"]), "192.0.2.1");
+        assert_eq!(client(&["10.0.0.7"]), "10.0.0.7");
+    }
+
+    #[test]
+    fn ports_brackets_and_zones_are_dropped() {
+        assert_eq!(client(&["192.0.2.1:51008"]), "192.0.2.1");
+        assert_eq!(client(&["[2001:db8::7]:51008"]), "2001:db8::7");
+        assert_eq!(client(&["[2001:db8::7]"]), "2001:db8::7");
+        assert_eq!(client(&["2001:db8::7"]), "2001:db8::7");
+        assert_eq!(client(&["[fe80::1%eth0]:443"]), "fe80::1");
+        assert_eq!(client(&["[::ffff:192.0.2.1]:443"]), "192.0.2.1");
+        assert_eq!(client(&["192.0.2.1:51008, 10.0.0.7:80"]), "192.0.2.1");
+    }
+
+    #[test]
+    fn what_nobody_can_read_counts_as_the_proxys() {
+        for text in [
+            "unknown",
+            "_hidden",
+            "unix:",
+            "",
+            "192.0.2.1:",
+            "192.0.2.1:x",
+            "[192.0.2.1]",
+            "[2001:db8::7",
+            "[2001:db8::7]x",
+            "192.0.2.1:123456",
+            "2001:db8::7:51008",
+            "\"192.0.2.1\"",
+            "192.0.2.1 192.0.2.2",
+            "[]",
+        ] {
+            assert_eq!(client(&[text]), "10.9.9.9", "{text:?}");
+        }
+        assert_eq!(client(&[]), "10.9.9.9");
+        // A client writes what it likes in front of that.
+        assert_eq!(client(&["203.0.113.9, unknown"]), "10.9.9.9");
+        assert_eq!(client(&["203.0.113.9,"]), "10.9.9.9");
+        assert_eq!(client(&["unknown, 10.0.0.7"]), "10.0.0.7");
+    }
+}

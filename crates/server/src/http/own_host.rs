@@ -1,0 +1,37 @@
+//! Keyward's own API and pages answer for the hosts of the installation only, before anybody is authenticated: what was
+//! signed, shown or opened for another host is not for us.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+
+use super::{body::discard, hygiene, is_for_a_page};
+use crate::{App, AppError, hosts::Origin, ui};
+
+/// The origin of ours that a request named.
+#[derive(Clone, Debug)]
+pub(super) struct OwnOrigin(pub(super) Arc<Origin>);
+
+/// Refuses a request that names another host, or none that can be told.
+pub(super) async fn require(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let origin = hygiene::check(&request).and_then(|authority| {
+        let found = app.hosts().find_own(authority).map(Arc::clone);
+        found.ok_or_else(|| AppError::HostNotOurs(authority.to_owned()))
+    });
+    match origin {
+        Ok(origin) => {
+            request.extensions_mut().insert(OwnOrigin(origin));
+            next.run(request).await
+        }
+        Err(error) => {
+            let is_page = is_for_a_page(&request);
+            let (parts, body) = request.into_parts();
+            discard(&parts, body).await;
+            if is_page { ui::refuse(&app, error) } else { error.into_response() }
+        }
+    }
+}
