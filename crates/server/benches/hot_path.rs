@@ -171,13 +171,7 @@ fn signed_get(number: u32, profile: Profile) -> HeaderMap {
         key_id: &key_id,
         covered_headers: &[],
     };
-    let view = RequestView {
-        method: "GET",
-        scheme: "http",
-        authority: HOST,
-        target: TARGET,
-        headers: &headers,
-    };
+    let view = RequestView { method: "GET", scheme: "http", authority: HOST, target: TARGET, headers: &headers };
     let signed = sign_request(&view, b"", profile, &parameters, &key).expect("signed");
     let digest = signed.content_digest.map(|digest| ("content-digest", digest));
     for (name, value) in

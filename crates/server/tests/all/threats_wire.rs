@@ -261,8 +261,8 @@ async fn over_http_2_a_fragment_ends_its_request_and_no_other() {
         async move {
             let run = tokio::task::spawn_blocking(move || command.output());
             let output = run.await.expect("no panic").expect("curl runs");
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-            (text(&output.stdout), text(&output.stderr))
+            let trimmed = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+            (trimmed(&output.stdout), trimmed(&output.stderr))
         }
     };
     assert_eq!(ask(ME.to_owned()).await, ("2 200".to_owned(), String::new()));
