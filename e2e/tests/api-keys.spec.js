@@ -33,6 +33,9 @@ test('a person makes a key pair, which downloads at once and signs as them', asy
   const row = ada.getByRole('row').filter({ hasText: 'Laptop' });
   await expect(row).toContainText(run('ssh-keygen', ['-l', '-f', key.path]).split(' ')[1]);
   await expect(row).toContainText('active');
+  // It came with a proof, so that nobody who registered its public half before could keep it.
+  await row.getByRole('link', { name: 'Laptop', exact: true }).click();
+  await expect(ada.locator('dt:text-is("Proof") + dd')).not.toContainText('none');
 });
 
 test('a person pastes the public half of a key from ssh-keygen', async ({ ada, keyward }) => {
@@ -46,6 +49,7 @@ test('a person pastes the public half of a key from ssh-keygen', async ({ ada, k
   await create.click();
   await expect(ada.getByRole('heading', { name: 'Workstation', level: 1 })).toBeVisible();
   await expect(ada.getByRole('heading', { name: 'With the Encord SDK' })).toBeVisible();
+  await expect(ada.locator('dt:text-is("Proof") + dd')).toContainText('keyward keys prove');
   expect(keyward.whoami('id')).toContain('ada@example.com');
 });
 
@@ -142,6 +146,8 @@ test('a key that somebody else registered is taken with a proof', async ({ ada, 
   const line = keyward.sshKeygen('id');
   keyward.createWorkspace('other', keyward.createUser('Mallory'));
   keyward.admin('add-key', ['--user', 'mallory@example.com', '--title', 'Found it', '--public-key-file', 'id.pub']);
+  // Used meanwhile, which makes whoever tries it Mallory.
+  expect(keyward.whoami('id')).toContain('mallory@example.com');
   await openNewKey(ada);
   await ada.getByLabel('Key title').fill('My own');
   await ada.getByLabel('Public key from ssh-keygen').fill(line);

@@ -36,6 +36,14 @@ pub struct ApiKey {
     pub last_used_at: Option<Timestamp>,
     /// From where.
     pub last_used_ip: Option<String>,
+    /// When a proof showed that its owner holds the private key. None: anybody may have registered the public key.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub proven_at: Option<Timestamp>,
+    /// When somebody else registered the key with a proof, which revoked this registration.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub displaced_at: Option<Timestamp>,
 }
 
 /// Where a key stands.
@@ -121,6 +129,14 @@ pub struct EnableApiKey {
     #[serde(default, deserialize_with = "crate::present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Option<Timestamp>>,
+}
+
+/// A proof for a key that was registered without one.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProveApiKey {
+    /// An armoured SSHSIG by the private key; see `POST /me/proof-challenges`.
+    pub proof: String,
 }
 
 /// What to sign for a proof: the lines `namespace`, `public_url`, the owner's id, the fingerprint and `challenge`,

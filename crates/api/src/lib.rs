@@ -14,7 +14,9 @@ mod service_account;
 mod workspace;
 
 pub use admin::{CreateUser, Node, Quotas, UpdateQuotas, UpdateUser, User, settings_differ};
-pub use api_key::{ApiKey, Cascade, CascadedKey, CreateApiKey, EnableApiKey, KeyState, ProofChallenge, UpdateApiKey};
+pub use api_key::{
+    ApiKey, Cascade, CascadedKey, CreateApiKey, EnableApiKey, KeyState, ProofChallenge, ProveApiKey, UpdateApiKey,
+};
 pub use audit::AuditEvent;
 pub use invitation::{
     AcceptInvitation, AcceptedInvitation, CreateInvitations, Invitation, InvitationState, IssuedInvitation,

@@ -158,7 +158,7 @@ fn next_step(problem: &Problem) -> Option<String> {
         codes::DUPLICATE_KEY => Some(match member("key") {
             Some(key) => format!("it is {key} of {}", member("owner").unwrap_or("somebody else")),
             None => "`keyward keys add --generate FILE` makes and registers a new pair; if somebody else registered \
-                         your key, your keys page takes it with a proof"
+                         your key, `keyward keys add FILE` with the private key takes it over"
                 .to_owned(),
         }),
         codes::LAST_ADMIN => Some("`keyward members set-role EMAIL admin` makes another".to_owned()),

@@ -6,10 +6,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use api::{ApiKey, Cascade, CascadedKey, CreateApiKey, EnableApiKey, KeyState, UpdateApiKey};
-use client::{SystemRandom, generate_key_pair};
-use domain::{ApiKeyId, PublicKey};
+use api::{
+    ApiKey, Cascade, CascadedKey, CreateApiKey, EnableApiKey, KeyState, ProofChallenge, ProveApiKey, UpdateApiKey,
+};
+use client::{PrivateKey, SystemRandom, generate_key_pair};
+use domain::{
+    ApiKeyId, PublicKey,
+    proof::{PROOF_NAMESPACE, proof_message},
+};
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::{
     api_client::{ApiClient, ListArguments, the_one},
@@ -32,11 +38,13 @@ Examples:
   keyward keys list
   keyward keys add ~/.ssh/id_ed25519.pub --title laptop
   keyward keys add --generate ci.key --service-account ci-bot --expires-at 90d
+  keyward keys prove ~/.ssh/id_ed25519
   keyward keys revoke laptop")]
 pub(crate) enum Keys {
     List(List),
     Add(Add),
     Show(Show),
+    Prove(Prove),
     Rename(Rename),
     Disable(Disable),
     Enable(Enable),
@@ -86,14 +94,16 @@ pub(crate) struct List {
 /// Register a public key, or make a key pair and register its public half
 ///
 /// The private key never leaves this machine. Public keys are taken as an OpenSSH line, an RFC 4716 or PEM block, or a JWK.
+/// Given a private key, its public half is registered with a proof that you hold it: a key with a proof cannot be lost to
+/// somebody else who registers its public half.
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("source").required(true).args(["file", "generate"])), after_help = "\
 Examples:
-  keyward keys add ~/.ssh/id_ed25519.pub --title laptop
+  keyward keys add ~/.ssh/id_ed25519 --title laptop
   ssh-add -L | head -1 | keyward keys add - --title 'from my agent'
   keyward keys add --generate ci.key --title runner --service-account ci-bot --expires-at 90d")]
 pub(crate) struct Add {
-    /// The file with the public key; `-` is standard input
+    /// The file with the private or the public key; `-` is standard input
     file: Option<PathBuf>,
     /// Make a key pair: the private key into FILE, readable by you alone, and the public key into FILE.pub
     #[arg(short, long, value_name = "FILE")]
@@ -123,6 +133,24 @@ pub(crate) struct Show {
     /// Print the JSON of the API
     #[arg(long)]
     json: bool,
+}
+
+/// Show that you hold the private key of a key that was registered without a proof
+///
+/// Nobody who holds the private key, too, can take the key over from then on.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward keys prove ~/.ssh/id_ed25519
+  keyward keys prove ci.key --service-account ci-bot")]
+pub(crate) struct Prove {
+    /// The file with the private key
+    file: PathBuf,
+    /// Print the JSON of the API
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    owner: Owner,
 }
 
 /// Give a key another title
@@ -194,6 +222,8 @@ pub(crate) struct Revoke {
 struct Ring {
     api: ApiClient,
     path: String,
+    /// The id of the service account; none where the keys are the caller's own.
+    account: Option<String>,
     /// What follows a command about these keys, so that a line that is printed works when it is pasted.
     flags: String,
 }
@@ -204,6 +234,7 @@ impl Keys {
             Self::List(command) => command.run().await,
             Self::Add(command) => command.run().await,
             Self::Show(command) => command.run().await,
+            Self::Prove(command) => command.run().await,
             Self::Rename(command) => command.run().await,
             Self::Disable(command) => command.run().await,
             Self::Enable(command) => command.run().await,
@@ -261,25 +292,39 @@ impl Add {
             return self.generate(&ring, file).await;
         }
         let file = self.file.clone().unwrap_or_else(|| PathBuf::from("-"));
-        let (text, comment) = read_public_key(&file)?;
+        let (text, comment, private_key) = match read_key(&file)? {
+            Given::Public { text, comment } => (text, comment, None),
+            Given::Private(key) => {
+                let comment = Some(key.comment().to_owned()).filter(|comment| !comment.trim().is_empty());
+                (key.public_openssh(), comment, Some(key))
+            }
+        };
         let Some(title) = self.title.clone().or(comment) else {
             return Err(Failure::new("the key has no comment to take its title from: pass `--title TITLE`"));
         };
-        let key = self.register(&ring, title, text).await?;
+        let key = self.register(&ring, title, text, private_key.as_ref()).await?;
         if self.json {
             return output::json(&key);
         }
         told_registered(&key)?;
-        output::line("next: keyward whoami --key FILE, with the private key's file, tries it")
+        if private_key.is_some() {
+            return output::line("its public half was sent, with a proof that you hold the private key");
+        }
+        output::line("next: keyward whoami --key FILE, with the private key's file, tries it")?;
+        output::line(format!(
+            "      keyward keys prove FILE{} shows that it is yours, so that nobody else can take it over",
+            ring.flags
+        ))
     }
 
     async fn generate(&self, ring: &Ring, file: &Path) -> Outcome {
         let named = || file.file_stem().map(|name| name.to_string_lossy().into_owned());
         let title = self.title.clone().or_else(named).unwrap_or_default();
         let pair = generate_key_pair(&SystemRandom, &title);
+        let private_key = PrivateKey::from_text(&pair.private_openssh)?;
         // On the disk first: a key that is registered and lost would stand in the list for nothing.
         pair.write_key_pair(file)?;
-        let key = match self.register(ring, title, pair.public_openssh).await {
+        let key = match self.register(ring, title, pair.public_openssh, Some(&private_key)).await {
             Ok(key) => key,
             Err(failure) => return Err(take_back(file, failure)),
         };
@@ -294,9 +339,19 @@ impl Add {
         output::line(format!("next: keyward whoami --key {} tries it", shell_word(&private_key_file)))
     }
 
-    async fn register(&self, ring: &Ring, title: String, public_key: String) -> Outcome<ApiKey> {
+    async fn register(
+        &self,
+        ring: &Ring,
+        title: String,
+        public_key: String,
+        private_key: Option<&PrivateKey>,
+    ) -> Outcome<ApiKey> {
         let expires_at = self.expires_at.and_then(Expiry::end);
-        ring.api.post(&ring.path, &CreateApiKey { title, public_key, expires_at, proof: None }).await
+        let proof = match private_key {
+            Some(key) => Some(ring.prove(key).await?),
+            None => None,
+        };
+        ring.api.post(&ring.path, &CreateApiKey { title, public_key, expires_at, proof }).await
     }
 }
 
@@ -348,8 +403,23 @@ impl Show {
             ("created", format!("{} by {}{created_with}", output::full_moment(key.created_at), key.created_by)),
             ("last used", last_used),
             ("expires", key.expires_at.map_or_else(|| "never".to_owned(), output::full_moment)),
+            ("proof", proof(&key)),
             ("public key", key.public_key.clone()),
         ])
+    }
+}
+
+impl Prove {
+    async fn run(self) -> Outcome {
+        let private_key = PrivateKey::from_file(&self.file)?;
+        let ring = self.owner.ring().await?;
+        let key = ring.find(&private_key.fingerprint()).await?;
+        let prove = ProveApiKey { proof: ring.prove(&private_key).await? };
+        let proven: ApiKey = ring.api.post(&format!("{}/proof", ring.of(key.id)), &prove).await?;
+        if self.json {
+            return output::json(&proven);
+        }
+        output::line(format!("{} ({}) is proven: nobody else can take it over", proven.title, proven.fingerprint))
     }
 }
 
@@ -452,12 +522,13 @@ impl Owner {
     async fn ring(&self) -> Outcome<Ring> {
         let api = self.connection.api()?;
         let Some(name) = &self.service_account else {
-            return Ok(Ring { api, path: "/api/v1/me/keys".to_owned(), flags: String::new() });
+            return Ok(Ring { api, path: "/api/v1/me/keys".to_owned(), account: None, flags: String::new() });
         };
         let workspace = WorkspaceArguments { workspace: self.workspace.clone() };
         let (place, account) = find_service_account(&api, &workspace, name).await?;
         let flags = format!(" --service-account {}", account.email);
-        Ok(Ring { api, path: service_account::path(&place, account.id, "/keys"), flags })
+        let path = service_account::path(&place, account.id, "/keys");
+        Ok(Ring { api, path, account: Some(account.id.to_string()), flags })
     }
 }
 
@@ -472,6 +543,16 @@ impl Which {
 impl Ring {
     fn of(&self, key: ApiKeyId) -> String {
         format!("{}/{key}", self.path)
+    }
+
+    /// A proof for a key of this owner, by its private half, against a fresh challenge.
+    async fn prove(&self, key: &PrivateKey) -> Outcome<String> {
+        let owner = match &self.account {
+            Some(account) => account.clone(),
+            None => self.api.me().await?.principal.id,
+        };
+        let challenge: ProofChallenge = self.api.post_nothing("/api/v1/me/proof-challenges").await?;
+        sign_proof(key, &owner, &challenge)
     }
 
     async fn find(&self, name: &str) -> Outcome<ApiKey> {
@@ -495,6 +576,14 @@ impl Ring {
     }
 }
 
+fn proof(key: &ApiKey) -> String {
+    match (key.displaced_at, key.proven_at) {
+        (Some(at), _) => format!("none; somebody else took the key over with one, {}", output::full_moment(at)),
+        (None, Some(at)) => output::full_moment(at),
+        (None, None) => "none: `keyward keys prove FILE` adds one".to_owned(),
+    }
+}
+
 fn titles(keys: &[CascadedKey]) -> String {
     let owner = |key: &CascadedKey| key.owner_email.clone().unwrap_or_else(|| key.owner.clone());
     let title = |key: &CascadedKey| format!("{} ({}) of {}", key.title, key.fingerprint, owner(key));
@@ -511,25 +600,41 @@ fn state(key: &ApiKey) -> &'static str {
     }
 }
 
-/// Reads a public key and its comment, and sees that it is one before anything is sent.
-fn read_public_key(file: &Path) -> Outcome<(String, Option<String>)> {
+/// Signs a challenge for a key of `owner`.
+pub(crate) fn sign_proof(key: &PrivateKey, owner: &str, challenge: &ProofChallenge) -> Outcome<String> {
+    let public_key = PublicKey::parse(&key.public_openssh()).map_err(|error| Failure::new(error.to_string()))?.key;
+    let message = proof_message(&challenge.public_url, owner, &public_key.fingerprint(), &challenge.challenge);
+    key.sign_message(PROOF_NAMESPACE, message.as_bytes()).map_err(|error| Failure::new(error.to_string()))
+}
+
+/// A key that somebody named, which was looked at before anything is sent.
+enum Given {
+    Public { text: String, comment: Option<String> },
+    Private(PrivateKey),
+}
+
+/// Reads a public or a private key.
+fn read_key(file: &Path) -> Outcome<Given> {
     let from_input = file == Path::new("-");
     let read = if from_input {
-        let mut text = String::new();
+        let mut text = Zeroizing::new(String::new());
         std::io::stdin().read_to_string(&mut text).map(|_| text)
     } else {
-        fs::read_to_string(file)
+        fs::read_to_string(file).map(Zeroizing::new)
     };
     let place = if from_input { "standard input".to_owned() } else { file.display().to_string() };
     let text = read.map_err(|error| {
-        Failure::new(format!("{place} cannot be read ({error}): name the file with the public key, which ends in .pub"))
+        Failure::new(format!("{place} cannot be read ({error}): name the file with the private or the public key"))
     })?;
     match PublicKey::parse(&text) {
-        Ok(parsed) => Ok((text, parsed.comment.filter(|comment| !comment.trim().is_empty()))),
-        Err(error) if error.code() == "private_key_pasted" => Err(Failure::new(format!(
-            "{place} holds a private key; nothing was sent. Pass the public key: the file of the same name with .pub, or \
-             what `ssh-keygen -y -f FILE` prints"
-        ))),
+        Ok(parsed) => {
+            let comment = parsed.comment.filter(|comment| !comment.trim().is_empty());
+            Ok(Given::Public { text: text.to_string(), comment })
+        }
+        Err(error) if error.code() == "private_key_pasted" => {
+            let key = if from_input { PrivateKey::from_text(&text) } else { PrivateKey::from_file(file) };
+            Ok(Given::Private(key?))
+        }
         Err(error) => Err(Failure::new(format!("{place}: {error}"))),
     }
 }

@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 
 use crate::{
     admin::all_pages,
+    api_key::sign_proof,
     configuration::{Configuration, ServerArguments},
     failure::{Failure, Outcome},
     log,
@@ -233,11 +234,12 @@ async fn find_or_make_key(
             Some(_) => continue,
             None => {}
         }
+        let (id, challenge) = app.create_proof_challenge_for(host, owner).await?;
         let create = api::CreateApiKey {
             title: "keyward demo".to_owned(),
             public_key: key.public_openssh(),
             expires_at: None,
-            proof: None,
+            proof: Some(sign_proof(&key, &id.to_string(), &challenge)?),
         };
         match app.change(host, || app.create_api_key(host, owner, &create)).await {
             Ok(_) => return Ok((file, key)),

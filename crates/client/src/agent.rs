@@ -10,7 +10,10 @@ use std::{
 use domain::secret::{quoted, shown};
 use http_signature::{Algorithm, SigningKey, SigningKeyError};
 
-use crate::ssh_wire::{self, Malformed, Reader, put_string};
+use crate::{
+    ssh_signature::sign_message,
+    ssh_wire::{self, Malformed, Reader, put_string},
+};
 
 const REQUEST_IDENTITIES: u8 = 11;
 const IDENTITIES_ANSWER: u8 = 12;
@@ -163,6 +166,14 @@ impl AgentKey {
     #[must_use]
     pub fn signing_key(&self) -> Arc<dyn SigningKey> {
         Arc::new(self.clone())
+    }
+
+    /// Signs a message for a purpose, as `ssh-keygen -Y sign -n NAMESPACE` does; answers the armoured signature.
+    ///
+    /// # Errors
+    /// The agent does not sign.
+    pub fn sign_message(&self, namespace: &str, message: &[u8]) -> Result<String, SigningKeyError> {
+        sign_message(self, &self.blob, namespace, message)
     }
 
     /// The fingerprint: `SHA256:` and unpadded base64, as `ssh-add -l` prints it.

@@ -22,6 +22,7 @@ mod key_pair;
 mod private_key;
 mod retry;
 mod signer;
+mod ssh_signature;
 mod ssh_wire;
 mod system;
 

@@ -16,12 +16,12 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use domain::secret::{Secret, recognise, shown};
-use http_signature::SigningKey;
+use http_signature::{SigningKey, SigningKeyError};
 use zeroize::Zeroizing;
 
 use self::armour::Armoured;
 pub use self::error::{PrivateKeyError, PrivateKeyErrorKind};
-use crate::ssh_wire;
+use crate::{ssh_signature::sign_message, ssh_wire};
 
 /// More than an RSA 4096 file has, by far.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
@@ -30,6 +30,8 @@ const MAX_FILE_BYTES: u64 = 64 * 1024;
 #[derive(Clone)]
 pub struct PrivateKey {
     signing_key: Arc<dyn SigningKey>,
+    /// The same key with the padding that SSH signatures have, which matters for RSA.
+    ssh_signing_key: Arc<dyn SigningKey>,
     public_blob: Vec<u8>,
     ed25519: Option<[u8; 32]>,
     comment: String,
@@ -125,6 +127,15 @@ impl PrivateKey {
     #[must_use]
     pub fn signing_key(&self) -> Arc<dyn SigningKey> {
         Arc::clone(&self.signing_key)
+    }
+
+    /// Signs a message for a purpose, as `ssh-keygen -Y sign -n NAMESPACE` does; answers the armoured signature. What is signed
+    /// for one namespace is good for no other, and never for a request.
+    ///
+    /// # Errors
+    /// The key does not sign.
+    pub fn sign_message(&self, namespace: &str, message: &[u8]) -> Result<String, SigningKeyError> {
+        sign_message(self.ssh_signing_key.as_ref(), &self.public_blob, namespace, message)
     }
 
     /// The fingerprint of the public half: `SHA256:` and unpadded base64, as `ssh-keygen -l` prints it.

@@ -13,6 +13,14 @@ pub(crate) fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// Appends a positive `mpint`, whatever zeros the bytes begin with.
+pub(crate) fn put_positive(out: &mut Vec<u8>, bytes: &[u8]) {
+    let start = bytes.iter().position(|&byte| byte != 0).unwrap_or(bytes.len());
+    let magnitude = &bytes[start..];
+    let sign: &[u8] = if magnitude.first().is_some_and(|&byte| byte >= 0x80) { &[0] } else { &[] };
+    put_string(out, &[sign, magnitude].concat());
+}
+
 /// The public key blob of an Ed25519 key (RFC 8709 §4).
 pub(crate) fn ed25519_blob(point: &[u8; 32]) -> Vec<u8> {
     let mut blob = Vec::with_capacity(51);

@@ -23,8 +23,12 @@ pub struct ApiKey {
     pub expires_at: Option<Timestamp>,
     /// When it was revoked, for good.
     pub revoked_at: Option<Timestamp>,
-    /// When it first verified a request or a proof; a fingerprint that did is burnt by its revocation.
+    /// When it first verified a request or a proof, as far as that was written down.
     pub verified_at: Option<Timestamp>,
+    /// When a proof first showed that whoever registered it holds the private key.
+    pub proven_at: Option<Timestamp>,
+    /// When a proof by somebody else ended this registration.
+    pub displaced_at: Option<Timestamp>,
     /// Who registered it: `usr_…`, `sa_…` or `host`.
     pub created_by: String,
     /// The key that signed the registration, if one did.
@@ -101,10 +105,12 @@ impl ApiKey {
         key_state(self.disabled, self.suspended, self.expires_at, self.revoked_at.is_some(), now)
     }
 
-    /// Whether its fingerprint can never be registered again: it was revoked, and it had been used.
+    /// Whether it is known to have verified something before it was revoked, so that its fingerprint can never be registered
+    /// again. A registration that was displaced does not count: the fingerprint went to whoever holds the private key.
     #[must_use]
-    pub fn is_burnt(&self) -> bool {
-        self.revoked_at.is_some() && self.verified_at.is_some()
+    pub fn was_revoked_after_use(&self) -> bool {
+        let was_used = self.verified_at.is_some() || self.proven_at.is_some();
+        self.revoked_at.is_some() && self.displaced_at.is_none() && was_used
     }
 }
 

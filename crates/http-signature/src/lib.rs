@@ -42,6 +42,7 @@ mod content_digest;
 mod message;
 mod parameters;
 mod profile;
+mod pss;
 mod signing;
 mod signing_key;
 mod structured;

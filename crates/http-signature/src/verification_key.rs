@@ -1,5 +1,7 @@
 //! Public keys that verify strictly. Reading key files and weak-key lists is somebody else's; here come raw parts.
 
+use std::{borrow::Cow, sync::LazyLock};
+
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
@@ -8,6 +10,7 @@ use aws_lc_rs::signature::{
 use ed25519_dalek::{Signature, VerifyingKey};
 
 use crate::algorithm::Algorithm;
+use crate::pss;
 
 /// Smallest RSA modulus that is taken, in bits.
 pub const RSA_MIN_BITS: usize = 2048;
@@ -25,13 +28,14 @@ enum Material {
     EcdsaP384(ParsedPublicKey),
     Rsa(Box<RsaKey>),
     HmacSha256(Box<hmac::Key>),
-    Dummy(VerifyingKey),
+    Dummy,
 }
 
 /// The same key once for each padding: the library binds them together when it parses.
 #[derive(Clone)]
 struct RsaKey {
     modulus_bytes: usize,
+    modulus: Box<[u8]>,
     pss_sha512: ParsedPublicKey,
     v1_5_sha256: ParsedPublicKey,
     v1_5_sha512: ParsedPublicKey,
@@ -46,7 +50,7 @@ impl std::fmt::Debug for Material {
             Self::EcdsaP384(_) => "EcdsaP384",
             Self::Rsa(_) => "Rsa",
             Self::HmacSha256(_) => "HmacSha256",
-            Self::Dummy(_) => "Dummy",
+            Self::Dummy => "Dummy",
         })
     }
 }
@@ -144,6 +148,7 @@ impl VerificationKey {
         };
         Ok(Self(Material::Rsa(Box::new(RsaKey {
             modulus_bytes: modulus.len(),
+            modulus: modulus.into(),
             pss_sha512: parse(&RSA_PSS_2048_8192_SHA512)?,
             v1_5_sha256: parse(&RSA_PKCS1_2048_8192_SHA256)?,
             v1_5_sha512: parse(&RSA_PKCS1_2048_8192_SHA512)?,
@@ -156,13 +161,11 @@ impl VerificationKey {
         Self(Material::HmacSha256(Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret))))
     }
 
-    /// A key that refuses every signature after the work of an Ed25519 verification, for key ids that nobody has.
+    /// A key that refuses every signature after the work of one verification, for key ids that nobody has. Which kind of
+    /// verification that is depends on what is claimed: on `alg`, else on the length of the signature.
     #[must_use]
-    pub fn dummy() -> Self {
-        // The compressed base point: any valid point does, since the outcome is thrown away.
-        let mut bytes = [0x66; 32];
-        bytes[0] = 0x58;
-        Self(Material::Dummy(VerifyingKey::from_bytes(&bytes).unwrap_or_default()))
+    pub const fn dummy() -> Self {
+        Self(Material::Dummy)
     }
 
     /// The 32 bytes of an Ed25519 key.
@@ -183,9 +186,7 @@ impl VerificationKey {
             Material::EcdsaP384(_) => Algorithm::EcdsaP384Sha384,
             Material::Rsa(_) if named == Some(Algorithm::RsaV1_5Sha256) => Algorithm::RsaV1_5Sha256,
             Material::Rsa(_) => Algorithm::RsaPssSha512,
-            // Whatever is claimed is tried, so that an unknown key costs what a known one does.
-            Material::Dummy(_) => return named.or(Some(Algorithm::Ed25519)),
-            Material::HmacSha256(_) => return None,
+            Material::Dummy | Material::HmacSha256(_) => return None,
         };
         (named.is_none_or(|named| named == own)).then_some(own)
     }
@@ -211,14 +212,185 @@ impl VerificationKey {
             (Material::HmacSha256(key), Algorithm::HmacSha256) => {
                 hmac::verify(key, message, signature).map_err(|_| InvalidSignature)
             }
-            (Material::Dummy(key), _) => {
-                // The answer is the same whatever comes out; black_box keeps the work from being optimised away.
-                _ = std::hint::black_box(verify_ed25519(key, message, signature));
+            (Material::Dummy, _) => {
+                verify_by_nobody(Some(algorithm), message, signature);
                 Err(InvalidSignature)
             }
             _ => Err(InvalidSignature),
         }
     }
+
+    /// Tries a signature that comes with a request, whose sender names the algorithm or not. A refusal takes the work of one
+    /// verification, with PSS of two, of a kind that the request decides and not whether there is such a key.
+    pub(crate) fn attempt(&self, named: Option<Algorithm>, message: &[u8], signature: &[u8]) -> Attempt {
+        let Some(algorithm) = self.algorithm(named) else {
+            verify_by_nobody(named, message, signature);
+            return Attempt::Invalid;
+        };
+        let bytes = fixed_width(algorithm, signature);
+        if bytes.len() != self.signature_length() {
+            verify_by_nobody(named, message, signature);
+            return Attempt::Invalid;
+        }
+        match (self.verify(algorithm, message, &bytes), bytes) {
+            (Err(InvalidSignature), bytes) => match (&self.0, algorithm) {
+                (Material::Rsa(key), Algorithm::RsaPssSha512) => {
+                    key.other_salt(message, &bytes).map_or(Attempt::Invalid, Attempt::ValidWithSaltOf)
+                }
+                _ => Attempt::Invalid,
+            },
+            (Ok(()), Cow::Borrowed(_)) => Attempt::Valid,
+            (Ok(()), Cow::Owned(_)) => Attempt::ValidInDer,
+        }
+    }
+
+    fn signature_length(&self) -> usize {
+        match &self.0 {
+            Material::Ed25519(_) | Material::EcdsaP256(_) => 64,
+            Material::EcdsaP384(_) => 96,
+            Material::Rsa(key) => key.modulus_bytes,
+            Material::HmacSha256(_) | Material::Dummy => 0,
+        }
+    }
+}
+
+/// What came of trying a signature.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Attempt {
+    Valid,
+    /// It is one in DER, which RFC 9421 does not take.
+    ValidInDer,
+    /// Its salt has so many bytes, of which RFC 9421 takes 64 only.
+    ValidWithSaltOf(usize),
+    Invalid,
+}
+
+impl RsaKey {
+    /// The length of the salt of a signature that is refused for it alone.
+    fn other_salt(&self, message: &[u8], signature: &[u8]) -> Option<usize> {
+        #[cfg(test)]
+        tests::count("salt of any length", signature.len());
+        pss::salt_length(&self.modulus, message, signature)
+    }
+}
+
+/// Keys that nobody holds, one of each kind.
+struct DummyKeys {
+    ed25519: VerifyingKey,
+    p256: ParsedPublicKey,
+    p384: ParsedPublicKey,
+    /// Of 2048, 3072 and 4096 bits.
+    rsa: [RsaKey; 3],
+}
+
+// The base points of the curves, and moduli that nobody has factors of: what comes out is thrown away.
+static DUMMY_KEYS: LazyLock<Option<DummyKeys>> = LazyLock::new(|| {
+    let mut ed25519 = [0x66; 32];
+    ed25519[0] = 0x58;
+    let p256 = b"\x04\x6b\x17\xd1\xf2\xe1\x2c\x42\x47\xf8\xbc\xe6\xe5\x63\xa4\x40\xf2\x77\x03\x7d\x81\x2d\xeb\x33\xa0\
+        \xf4\xa1\x39\x45\xd8\x98\xc2\x96\x4f\xe3\x42\xe2\xfe\x1a\x7f\x9b\x8e\xe7\xeb\x4a\x7c\x0f\x9e\x16\x2b\xce\x33\
+        \x57\x6b\x31\x5e\xce\xcb\xb6\x40\x68\x37\xbf\x51\xf5";
+    let p384 = b"\x04\xaa\x87\xca\x22\xbe\x8b\x05\x37\x8e\xb1\xc7\x1e\xf3\x20\xad\x74\x6e\x1d\x3b\x62\x8b\xa7\x9b\x98\
+        \x59\xf7\x41\xe0\x82\x54\x2a\x38\x55\x02\xf2\x5d\xbf\x55\x29\x6c\x3a\x54\x5e\x38\x72\x76\x0a\xb7\x36\x17\xde\
+        \x4a\x96\x26\x2c\x6f\x5d\x9e\x98\xbf\x92\x92\xdc\x29\xf8\xf4\x1d\xbd\x28\x9a\x14\x7c\xe9\xda\x31\x13\xb5\xf0\
+        \xb8\xc0\x0a\x60\xb1\xce\x1d\x7e\x81\x9d\x7a\x43\x1d\x7c\x90\xea\x0e\x5f";
+    let rsa = |bytes: usize| {
+        let mut modulus = vec![0xff; bytes];
+        *modulus.last_mut()? = 0xfd;
+        match VerificationKey::rsa_from_components(&modulus, &[1, 0, 1]).ok()?.0 {
+            Material::Rsa(key) => Some(*key),
+            _ => None,
+        }
+    };
+    Some(DummyKeys {
+        ed25519: VerifyingKey::from_bytes(&ed25519).ok()?,
+        p256: parse_uncompressed_point(&ECDSA_P256_SHA256_FIXED, p256, 65).ok()?,
+        p384: parse_uncompressed_point(&ECDSA_P384_SHA384_FIXED, p384, 97).ok()?,
+        rsa: [rsa(256)?, rsa(384)?, rsa(512)?],
+    })
+});
+
+/// Does the work of one verification and throws away what comes out: of the algorithm that is named, else of the one that has
+/// signatures of this length.
+fn verify_by_nobody(named: Option<Algorithm>, message: &[u8], signature: &[u8]) {
+    let Some(keys) = DUMMY_KEYS.as_ref() else { return };
+    let algorithm = named.unwrap_or_else(|| usual_algorithm(signature));
+    let bytes = fixed_width(algorithm, signature);
+    // A signature of a wrong length is cut or filled up, so that it costs what one of the right length does.
+    let of_length = |length: usize| {
+        let mut bytes = bytes.to_vec();
+        bytes.resize(length, 0);
+        bytes
+    };
+    // black_box keeps the work from being optimised away.
+    _ = std::hint::black_box(match algorithm {
+        Algorithm::Ed25519 | Algorithm::HmacSha256 => verify_ed25519(&keys.ed25519, message, &of_length(64)),
+        Algorithm::EcdsaP256Sha256 => verify_sized(&keys.p256, 64, message, &of_length(64)),
+        Algorithm::EcdsaP384Sha384 => verify_sized(&keys.p384, 96, message, &of_length(96)),
+        Algorithm::RsaPssSha512 | Algorithm::RsaV1_5Sha256 | Algorithm::RsaV1_5Sha512 => {
+            let [small, middle, large] = &keys.rsa;
+            let fits = |key: &&RsaKey| bytes.len() <= key.modulus_bytes;
+            let key = [small, middle].into_iter().find(fits).unwrap_or(large);
+            let parsed = match algorithm {
+                Algorithm::RsaV1_5Sha256 => &key.v1_5_sha256,
+                Algorithm::RsaV1_5Sha512 => &key.v1_5_sha512,
+                _ => &key.pss_sha512,
+            };
+            let bytes = of_length(key.modulus_bytes);
+            let outcome = verify_sized(parsed, key.modulus_bytes, message, &bytes);
+            if algorithm == Algorithm::RsaPssSha512 {
+                _ = std::hint::black_box(key.other_salt(message, &bytes));
+            }
+            outcome
+        }
+    });
+}
+
+/// The algorithm that signatures like this one are usually of, where none is named.
+fn usual_algorithm(signature: &[u8]) -> Algorithm {
+    match signature.len() {
+        64 => Algorithm::Ed25519,
+        96 => Algorithm::EcdsaP384Sha384,
+        256.. => Algorithm::RsaPssSha512,
+        _ if from_der(signature, 32).is_some() => Algorithm::EcdsaP256Sha256,
+        _ if from_der(signature, 48).is_some() => Algorithm::EcdsaP384Sha384,
+        _ => Algorithm::Ed25519,
+    }
+}
+
+/// An ECDSA signature that came in DER, in the form that RFC 9421 has; every other one as it came.
+fn fixed_width(algorithm: Algorithm, signature: &[u8]) -> Cow<'_, [u8]> {
+    let width = match algorithm {
+        Algorithm::EcdsaP256Sha256 => 32,
+        Algorithm::EcdsaP384Sha384 => 48,
+        _ => return Cow::Borrowed(signature),
+    };
+    if signature.len() == 2 * width {
+        return Cow::Borrowed(signature);
+    }
+    from_der(signature, width).map_or(Cow::Borrowed(signature), Cow::Owned)
+}
+
+/// `SEQUENCE { r INTEGER, s INTEGER }` (RFC 3279 §2.2.3) as r ‖ s, each of `width` bytes. Lengths are below 128 on these
+/// curves.
+fn from_der(signature: &[u8], width: usize) -> Option<Vec<u8>> {
+    let (0x30, rest) = signature.split_first().map(|(tag, rest)| (*tag, rest))? else { return None };
+    let (&length, mut rest) = rest.split_first()?;
+    if usize::from(length) != rest.len() || length >= 0x80 {
+        return None;
+    }
+    let mut fixed = Vec::with_capacity(2 * width);
+    for _ in 0..2 {
+        let (0x02, after_tag) = rest.split_first().map(|(tag, rest)| (*tag, rest))? else { return None };
+        let (&length, after_length) = after_tag.split_first()?;
+        let (number, after) = after_length.split_at_checked(usize::from(length))?;
+        let number = without_leading_zeros(number);
+        let zeros = width.checked_sub(number.len())?;
+        fixed.resize(fixed.len() + zeros, 0);
+        fixed.extend_from_slice(number);
+        rest = after;
+    }
+    rest.is_empty().then_some(fixed)
 }
 
 fn parse_uncompressed_point(
@@ -239,6 +411,8 @@ fn without_leading_zeros(bytes: &[u8]) -> &[u8] {
 
 fn verify_ed25519(key: &VerifyingKey, message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
     let signature = Signature::from_slice(signature).map_err(|_| InvalidSignature)?;
+    #[cfg(test)]
+    tests::count("Ed25519", 64);
     key.verify_strict(message, &signature).map_err(|_| InvalidSignature)
 }
 
@@ -251,5 +425,127 @@ fn verify_sized(
     if signature.len() != length {
         return Err(InvalidSignature);
     }
+    #[cfg(test)]
+    tests::count("of that length", length);
     key.verify_sig(message, signature).map_err(|_| InvalidSignature)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use aws_lc_rs::{
+        rand::SystemRandom,
+        signature::{ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _},
+    };
+
+    use super::*;
+
+    thread_local! {
+        /// The verifications that this thread did: of which kind, and how long the signature was.
+        static DONE: RefCell<Vec<(&'static str, usize)>> = const { RefCell::new(Vec::new()) };
+    }
+
+    pub(super) fn count(kind: &'static str, length: usize) {
+        DONE.with_borrow_mut(|done| done.push((kind, length)));
+    }
+
+    fn work_of(key: &VerificationKey, named: Option<Algorithm>, signature: &[u8]) -> Vec<(&'static str, usize)> {
+        DONE.take();
+        assert_eq!(key.attempt(named, b"a signature base", signature), Attempt::Invalid);
+        DONE.take()
+    }
+
+    fn known_keys() -> Vec<(&'static str, VerificationKey)> {
+        let keys = DUMMY_KEYS.as_ref().expect("a key of each kind");
+        let rsa = |bits: usize, key: &RsaKey| {
+            (["2048", "3072", "4096"][bits], VerificationKey(Material::Rsa(Box::new(key.clone()))))
+        };
+        let mut known = vec![
+            ("Ed25519", VerificationKey(Material::Ed25519(keys.ed25519))),
+            ("P-256", VerificationKey(Material::EcdsaP256(keys.p256.clone()))),
+            ("P-384", VerificationKey(Material::EcdsaP384(keys.p384.clone()))),
+        ];
+        known.extend(keys.rsa.iter().enumerate().map(|(bits, key)| rsa(bits, key)));
+        known
+    }
+
+    /// A signature in DER whose numbers have so many bytes.
+    fn der(bytes: u8) -> Vec<u8> {
+        let number = [vec![2, bytes], vec![0x11; usize::from(bytes)]].concat();
+        [vec![0x30, 2 * (bytes + 2)], number.clone(), number].concat()
+    }
+
+    #[test]
+    fn a_key_that_nobody_has_costs_one_verification_of_the_kind_that_a_known_key_costs() {
+        let named = [
+            None,
+            Some(Algorithm::Ed25519),
+            Some(Algorithm::EcdsaP256Sha256),
+            Some(Algorithm::EcdsaP384Sha384),
+            Some(Algorithm::RsaPssSha512),
+            Some(Algorithm::RsaV1_5Sha256),
+        ];
+        let mut signatures: Vec<Vec<u8>> =
+            [0, 1, 63, 64, 65, 96, 97, 255, 256, 257, 384, 512, 513].map(|length| vec![0x11; length]).into();
+        signatures.extend([der(32), der(31), der(48), der(40)]);
+        for named in named {
+            for signature in &signatures {
+                let unknown = work_of(&VerificationKey::dummy(), named, signature);
+                let is_pss = unknown.iter().any(|(kind, _)| *kind == "salt of any length");
+                assert_eq!(unknown.len(), 1 + usize::from(is_pss), "{named:?}, {} bytes", signature.len());
+                for (name, key) in known_keys() {
+                    let known = work_of(&key, named, signature);
+                    // 64 bytes without `alg` may be either curve's; in DER, small numbers too.
+                    let is_ambiguous = named.is_none()
+                        && (signature.len() == 64 && name == "P-256"
+                            || signature.first() == Some(&0x30) && name == "P-384");
+                    if is_ambiguous {
+                        assert_eq!(known.len(), 1, "{name}");
+                    } else {
+                        assert_eq!(known, unknown, "{name}, {named:?}, {} bytes", signature.len());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_algorithm_that_is_named_is_the_one_that_is_worked_on() {
+        let unknown = |named, length: usize| work_of(&VerificationKey::dummy(), Some(named), &vec![0x11; length]);
+        assert_eq!(unknown(Algorithm::Ed25519, 64), [("Ed25519", 64)]);
+        assert_eq!(unknown(Algorithm::EcdsaP256Sha256, 64), [("of that length", 64)]);
+        assert_eq!(unknown(Algorithm::EcdsaP384Sha384, 96), [("of that length", 96)]);
+        for length in [256, 384, 512] {
+            assert_eq!(unknown(Algorithm::RsaV1_5Sha256, length), [("of that length", length)]);
+            let twice = [("of that length", length), ("salt of any length", length)];
+            assert_eq!(unknown(Algorithm::RsaPssSha512, length), twice);
+        }
+    }
+
+    #[test]
+    fn an_ecdsa_signature_in_der_is_known_for_one_and_not_taken() {
+        for (signing, algorithm) in [
+            (&ECDSA_P256_SHA256_ASN1_SIGNING, Algorithm::EcdsaP256Sha256),
+            (&ECDSA_P384_SHA384_ASN1_SIGNING, Algorithm::EcdsaP384Sha384),
+        ] {
+            let pair = EcdsaKeyPair::generate(signing).expect("a pair");
+            let point = pair.public_key().as_ref();
+            let key = match algorithm {
+                Algorithm::EcdsaP256Sha256 => VerificationKey::ecdsa_p256_from_sec1(point),
+                _ => VerificationKey::ecdsa_p384_from_sec1(point),
+            };
+            let key = key.expect("a key");
+            // About one in 128 has a number that begins with a zero byte.
+            for message in 0..=255_u8 {
+                let signature = pair.sign(&SystemRandom::new(), &[message]).expect("a signature");
+                let signature = signature.as_ref();
+                assert_eq!(key.attempt(None, &[message], signature), Attempt::ValidInDer);
+                assert_eq!(key.attempt(None, b"another", signature), Attempt::Invalid);
+                assert_eq!(key.attempt(Some(Algorithm::Ed25519), &[message], signature), Attempt::Invalid);
+                let longer = [signature, &[0]].concat();
+                assert_eq!(key.attempt(None, &[message], &longer), Attempt::Invalid);
+            }
+        }
+    }
 }

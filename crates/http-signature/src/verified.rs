@@ -11,7 +11,7 @@ use crate::profile::{
     CONTENT_DIGEST, NATIVE_MAX_LIFETIME_SECONDS, NONCE_MAX_CHARACTERS, NONCE_MIN_CHARACTERS, Profile,
     UnverifiedSignature,
 };
-use crate::verification_key::VerificationKey;
+use crate::verification_key::{Attempt, VerificationKey};
 
 /// Why a signature is refused once its key is known.
 ///
@@ -22,6 +22,20 @@ pub enum VerifyError {
     /// The signature was not made with this key over this request.
     #[error("the signature does not verify")]
     Invalid,
+    /// An ECDSA signature that is right but for its encoding (RFC 9421 §3.3.4).
+    #[error(
+        "the signature verifies, but it is in DER; send r and s one after the other, each as long as the curve's order (in \
+         Node.js: dsaEncoding 'ieee-p1363')"
+    )]
+    DerEncoded,
+    /// An RSASSA-PSS signature that is right but for the length of its salt (RFC 9421 §3.3.1).
+    #[error(
+        "the signature verifies, but its salt has {bytes} bytes; sign with a salt of 64 (in Node.js: saltLength: 64)"
+    )]
+    OtherSalt {
+        /// The length of its salt.
+        bytes: usize,
+    },
     /// The native profile needs this component to be covered.
     #[error("the signature does not cover {0}; cover it and sign again")]
     MissingComponent(&'static str),
@@ -105,11 +119,8 @@ impl UnverifiedSignature {
     }
 
     fn check_signature(&self, key: &VerificationKey) -> Result<(), VerifyError> {
-        // A contradicting `alg` costs a verification too, or its answer would come sooner for a key that exists.
-        let agreed = key.algorithm(self.algorithm);
-        let algorithm = agreed.or_else(|| key.algorithm(None)).ok_or(VerifyError::Invalid)?;
-        let verdict = key.verify(algorithm, self.base.as_bytes(), &self.signature);
-        if agreed.is_none() || verdict.is_err() {
+        let attempt = key.attempt(self.algorithm, self.base.as_bytes(), &self.signature);
+        if attempt == Attempt::Invalid {
             return Err(VerifyError::Invalid);
         }
         // The key id of this profile is the key: a wrong look-up must not pass.
@@ -117,7 +128,12 @@ impl UnverifiedSignature {
             Profile::Encord if !key.as_ed25519_bytes().is_some_and(|bytes| is_hex_of(self.key_id(), bytes)) => {
                 Err(VerifyError::Invalid)
             }
-            _ => Ok(()),
+            _ => match attempt {
+                Attempt::Valid => Ok(()),
+                Attempt::ValidInDer => Err(VerifyError::DerEncoded),
+                Attempt::ValidWithSaltOf(bytes) => Err(VerifyError::OtherSalt { bytes }),
+                Attempt::Invalid => Err(VerifyError::Invalid),
+            },
         }
     }
 

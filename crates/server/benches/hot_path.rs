@@ -130,6 +130,8 @@ async fn fill(options: &StoreOptions, count: u32) {
             expires_at: None,
             revoked_at: None,
             verified_at: None,
+            proven_at: None,
+            displaced_at: None,
             created_by: "host".to_owned(),
             created_with: None,
             created_at: now,

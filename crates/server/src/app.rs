@@ -33,7 +33,6 @@ mod workspace;
 
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
     fmt::Display,
     net::IpAddr,
     path::{Path, PathBuf},
@@ -613,19 +612,47 @@ impl Transaction<'_> {
         target: impl Display,
         detail: &[(&str, &str)],
     ) {
-        let detail: BTreeMap<String, String> =
-            detail.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         self.events.push(AuditEvent {
-            id: AuditEventId::generate(self.now, app.random.as_ref()),
-            at: self.now,
-            workspace,
             principal: self.by,
             key: self.principal.credential().key(),
             address: self.caller.address,
+            ..self.event(app, action, workspace, target, detail)
+        });
+    }
+
+    /// Notes what the server does to somebody who is not told who brought it about.
+    fn note_by_server(
+        &mut self,
+        app: &App,
+        action: &'static str,
+        workspace: Option<WorkspaceId>,
+        target: impl Display,
+        detail: &[(&str, &str)],
+    ) {
+        let event = self.event(app, action, workspace, target, detail);
+        self.events.push(event);
+    }
+
+    /// An event by the server itself.
+    fn event(
+        &self,
+        app: &App,
+        action: &'static str,
+        workspace: Option<WorkspaceId>,
+        target: impl Display,
+        detail: &[(&str, &str)],
+    ) -> AuditEvent {
+        AuditEvent {
+            id: AuditEventId::generate(self.now, app.random.as_ref()),
+            at: self.now,
+            workspace,
+            principal: AuditPrincipal::Host,
+            key: None,
+            address: None,
             action: Cow::Borrowed(action),
             target: Some(target.to_string()),
-            detail,
-        });
+            detail: detail.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        }
     }
 
     /// Who did it, as `created_by` says it.

@@ -15,9 +15,15 @@ pub enum AuthenticationError {
     /// It is none that this server takes.
     #[error("malformed credential: {}", redact(.0))]
     Malformed(String),
-    /// No such key, or a revoked one.
-    #[error("unknown or revoked key")]
+    /// No such key, or one that was revoked long ago.
+    #[error("unknown key")]
     UnknownKey,
+    /// The key is revoked.
+    #[error("{}", if *verified { "key revoked" } else { "key revoked, and the signature does not verify under it" })]
+    KeyRevoked {
+        /// Whether the credential verified, so that whoever sent it holds the key.
+        verified: bool,
+    },
     /// The signature does not verify, so it was not the key's holder, or the request was changed on its way.
     #[error("the signature does not verify under this key")]
     BadSignature,
@@ -79,6 +85,7 @@ impl AuthenticationError {
             Self::Several => "several",
             Self::Malformed(_) => "malformed",
             Self::UnknownKey => "unknown_key",
+            Self::KeyRevoked { .. } => "key_revoked",
             Self::BadSignature => "bad_signature",
             Self::UnknownToken => "unknown_token",
             Self::WrongPassword => "wrong_password",
@@ -106,6 +113,7 @@ impl AuthenticationError {
             | Self::Several
             | Self::Malformed(_)
             | Self::UnknownKey
+            | Self::KeyRevoked { .. }
             | Self::BadSignature
             | Self::UnknownToken
             | Self::WrongPassword
@@ -123,5 +131,11 @@ impl AuthenticationError {
             | Self::OwnerWithoutWorkspace
             | Self::TokenExpired => true,
         }
+    }
+
+    /// Whether the credential verified, under a revoked key too. Anybody can name a key.
+    #[must_use]
+    pub const fn is_verified(&self) -> bool {
+        matches!(self, Self::KeyRevoked { verified: true }) || self.is_for_holder()
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicI64, Ordering},
+    atomic::{AtomicI64, AtomicU8, Ordering},
 };
 
 use arc_swap::{ArcSwap, Guard};
@@ -14,9 +14,12 @@ use domain::{
     role::ProjectRole,
 };
 use http_signature::VerificationKey;
-use store::{Version, installation::Installation, project::ProjectGrants};
+use store::{Version, api_key::RevokedApiKey, installation::Installation, project::ProjectGrants};
 
 use crate::rate_limit::Allowance;
+
+/// Revoked keys that are kept, the latest ones, so that whoever still uses them is seen.
+pub(crate) const MAX_REVOKED_KEYS: i64 = 10_000;
 
 /// A key that is not revoked.
 #[derive(Debug)]
@@ -40,7 +43,27 @@ pub struct DirectoryKey {
 struct KeyUsage {
     /// The second in which a use was last written down.
     noted_second: AtomicI64,
+    /// [`UNUSED`], [`VERIFIED`] or [`RETIRED`].
+    verification: AtomicU8,
     allowance: Allowance,
+}
+
+/// This node verified nothing with the key.
+const UNUSED: u8 = 0;
+/// This node verified something with the key.
+const VERIFIED: u8 = 1;
+/// The key was revoked before this node verified anything with it, and no request may verify with it any more.
+const RETIRED: u8 = 2;
+
+/// What a verification means for what this node says about the key once it is revoked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Verification {
+    /// It is the first one on this node.
+    First,
+    /// There were others.
+    Further,
+    /// The key was revoked meanwhile, and this node has said, or is about to say, that it never verified with it.
+    TooLate,
 }
 
 impl DirectoryKey {
@@ -63,10 +86,46 @@ impl DirectoryKey {
             && self.usage.noted_second.compare_exchange(noted, second, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
+    /// Notes that something verified under this key, accepted or not.
+    pub(crate) fn note_verification(&self) -> Verification {
+        if self.usage.verification.load(Ordering::Relaxed) == VERIFIED {
+            return Verification::Further;
+        }
+        let state = &self.usage.verification;
+        match state.compare_exchange(UNUSED, VERIFIED, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => Verification::First,
+            Err(VERIFIED) => Verification::Further,
+            Err(_) => Verification::TooLate,
+        }
+    }
+
+    /// Ends a key that was revoked. True where this node verified something with it; if not, it never will, whatever
+    /// snapshot a request still looks at.
+    pub(crate) fn retire(&self) -> bool {
+        let state = &self.usage.verification;
+        state.compare_exchange(UNUSED, RETIRED, Ordering::Relaxed, Ordering::Relaxed) == Err(VERIFIED)
+    }
+
     /// What it may still be used for in this moment.
     pub(crate) fn allowance(&self) -> &Allowance {
         &self.usage.allowance
     }
+}
+
+/// A key that was revoked lately.
+#[derive(Debug)]
+pub struct RevokedKey {
+    /// Its id.
+    pub id: ApiKeyId,
+    /// Whose it was.
+    pub owner: PrincipalId,
+    /// Its fingerprint.
+    pub fingerprint: Fingerprint,
+    /// What shows whether a request was signed with it.
+    pub verification_key: VerificationKey,
+    /// The workspaces that its owner was in when it was revoked.
+    pub workspaces: Box<[WorkspaceId]>,
+    revoked_at: Timestamp,
 }
 
 /// Who may do what in a project.
@@ -107,6 +166,10 @@ pub struct Snapshot {
     signatures_from: Timestamp,
     keys: imbl::HashMap<ApiKeyId, Arc<DirectoryKey>>,
     by_fingerprint: imbl::HashMap<Fingerprint, Arc<DirectoryKey>>,
+    revoked: imbl::HashMap<ApiKeyId, Arc<RevokedKey>>,
+    revoked_by_fingerprint: imbl::HashMap<Fingerprint, Arc<RevokedKey>>,
+    /// The revoked ones in the order of their revocation.
+    revoked_order: imbl::OrdSet<(Timestamp, ApiKeyId)>,
     identities: imbl::HashMap<PrincipalId, Arc<Identity>>,
     projects: imbl::HashMap<ProjectId, Arc<DirectoryProject>>,
 }
@@ -148,6 +211,18 @@ impl Snapshot {
         self.by_fingerprint.get(fingerprint)
     }
 
+    /// The key of that id, if it was revoked lately.
+    #[must_use]
+    pub fn revoked_key(&self, id: ApiKeyId) -> Option<&Arc<RevokedKey>> {
+        self.revoked.get(&id)
+    }
+
+    /// The key of that fingerprint, if it was revoked lately; of several registrations the one that was revoked last.
+    #[must_use]
+    pub fn revoked_key_by_fingerprint(&self, fingerprint: &Fingerprint) -> Option<&Arc<RevokedKey>> {
+        self.revoked_by_fingerprint.get(fingerprint)
+    }
+
     /// The identity of that id.
     #[must_use]
     pub fn identity(&self, id: PrincipalId) -> Option<&Arc<Identity>> {
@@ -169,11 +244,20 @@ impl Snapshot {
         self.signatures_from = installation.signatures_from;
     }
 
-    /// Takes in a key as it now is.
+    /// Takes in a key as it now is, which is not revoked.
     pub(crate) fn put_key(&mut self, key: &ApiKey) {
-        let before = self.keys.get(&key.id).cloned();
-        let verification_key = verification_key(&key.public_key);
-        let (None, Some(verification_key)) = (key.revoked_at, verification_key) else {
+        let usage = self.keys.get(&key.id).map(|before| Arc::clone(&before.usage)).unwrap_or_default();
+        self.put_key_with_usage(key, usage);
+    }
+
+    /// As [`put_key`](Self::put_key), with what `before` remembers of its use.
+    pub(crate) fn put_key_as_used_in(&mut self, key: &ApiKey, before: &Self) {
+        let usage = before.keys.get(&key.id).map(|before| Arc::clone(&before.usage)).unwrap_or_default();
+        self.put_key_with_usage(key, usage);
+    }
+
+    fn put_key_with_usage(&mut self, key: &ApiKey, usage: Arc<KeyUsage>) {
+        let (None, Some(verification_key)) = (key.revoked_at, verification_key(&key.public_key)) else {
             self.remove_key(key.id);
             return;
         };
@@ -185,17 +269,58 @@ impl Snapshot {
             disabled: key.disabled,
             suspended: key.suspended,
             expires_at: key.expires_at,
-            usage: before.map_or_else(Arc::default, |before| Arc::clone(&before.usage)),
+            usage,
         });
         self.by_fingerprint.insert(entry.fingerprint, Arc::clone(&entry));
         self.keys.insert(key.id, entry);
     }
 
-    pub(crate) fn remove_key(&mut self, id: ApiKeyId) {
-        let Some(key) = self.keys.remove(&id) else { return };
+    /// Takes a key out, and answers it.
+    pub(crate) fn remove_key(&mut self, id: ApiKeyId) -> Option<Arc<DirectoryKey>> {
+        let key = self.keys.remove(&id)?;
         // The fingerprint may be another registration's by now.
         if self.by_fingerprint.get(&key.fingerprint).is_some_and(|other| other.id == id) {
             self.by_fingerprint.remove(&key.fingerprint);
+        }
+        Some(key)
+    }
+
+    /// The keys that this snapshot holds and the other one does not.
+    pub(crate) fn keys_that_are_not_in(&self, other: &Self) -> Vec<Arc<DirectoryKey>> {
+        self.keys.iter().filter(|(id, _)| !other.keys.contains_key(*id)).map(|(_, key)| Arc::clone(key)).collect()
+    }
+
+    /// Takes in a key that was revoked, in place of the one whose revocation is longest ago where there are many.
+    pub(crate) fn put_revoked_key(&mut self, revoked: RevokedApiKey) {
+        self.put_revoked_key_of(revoked, usize::try_from(MAX_REVOKED_KEYS).unwrap_or(usize::MAX));
+    }
+
+    fn put_revoked_key_of(&mut self, revoked: RevokedApiKey, most: usize) {
+        let RevokedApiKey { key, workspaces } = revoked;
+        let (Some(revoked_at), Some(verification_key)) = (key.revoked_at, verification_key(&key.public_key)) else {
+            return;
+        };
+        let entry = Arc::new(RevokedKey {
+            id: key.id,
+            owner: key.owner,
+            fingerprint: key.public_key.fingerprint(),
+            verification_key,
+            workspaces: workspaces.into(),
+            revoked_at,
+        });
+        let is_earlier = |other: &Arc<RevokedKey>| (other.revoked_at, other.id) <= (entry.revoked_at, entry.id);
+        if self.revoked_by_fingerprint.get(&entry.fingerprint).is_none_or(is_earlier) {
+            self.revoked_by_fingerprint.insert(entry.fingerprint, Arc::clone(&entry));
+        }
+        self.revoked_order.insert((revoked_at, key.id));
+        self.revoked.insert(key.id, entry);
+        while self.revoked_order.len() > most {
+            let Some(first) = self.revoked_order.get_min().copied() else { break };
+            self.revoked_order.remove(&first);
+            let Some(gone) = self.revoked.remove(&first.1) else { continue };
+            if self.revoked_by_fingerprint.get(&gone.fingerprint).is_some_and(|other| other.id == gone.id) {
+                self.revoked_by_fingerprint.remove(&gone.fingerprint);
+            }
         }
     }
 
@@ -233,5 +358,86 @@ impl Directory {
 
     pub(crate) fn swap(&self, snapshot: Snapshot) {
         self.snapshot.store(Arc::new(snapshot));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{Random as _, UserId};
+
+    use super::*;
+
+    fn key(number: i64, revoked: bool) -> ApiKey {
+        let random = crate::system::SystemRandom;
+        let at = Timestamp::from_second(number).unwrap();
+        // The public half of some pair; the tests look at no signature.
+        let mut seed = [0; 32];
+        random.fill(&mut seed);
+        let point = http_signature::Ed25519SigningKey::from_seed(&seed).public_key();
+        let mut blob = Vec::new();
+        for part in [b"ssh-ed25519".as_slice(), &point] {
+            blob.extend(u32::try_from(part.len()).unwrap().to_be_bytes());
+            blob.extend(part);
+        }
+        ApiKey {
+            id: ApiKeyId::generate(at, &random),
+            owner: UserId::generate(at, &random).into(),
+            title: String::new(),
+            public_key: PublicKey::from_stored_blob(&blob).unwrap(),
+            disabled: false,
+            suspended: false,
+            expires_at: None,
+            revoked_at: revoked.then_some(at),
+            verified_at: None,
+            proven_at: None,
+            displaced_at: None,
+            created_by: "host".to_owned(),
+            created_with: None,
+            created_at: at,
+            last_used_at: None,
+            last_used_ip: None,
+        }
+    }
+
+    #[test]
+    fn a_request_under_way_verifies_nothing_once_the_node_has_said_that_the_key_was_never_used() {
+        let key = key(1, false);
+        let mut before = Snapshot::default();
+        before.put_key(&key);
+        let under_way = Arc::clone(before.key(key.id).unwrap());
+        let mut after = before.clone();
+        assert!(!after.remove_key(key.id).unwrap().retire(), "it was never used");
+        assert_eq!(under_way.note_verification(), Verification::TooLate);
+        assert!(!under_way.retire(), "what was said stays true");
+    }
+
+    #[test]
+    fn a_use_is_remembered_through_changes_of_the_key_and_a_load_of_everything() {
+        let key = key(1, false);
+        let mut before = Snapshot::default();
+        before.put_key(&key);
+        assert_eq!(before.key(key.id).unwrap().note_verification(), Verification::First);
+        let mut after = before.clone();
+        after.put_key(&ApiKey { disabled: true, ..key.clone() });
+        assert_eq!(after.key(key.id).unwrap().note_verification(), Verification::Further);
+        let mut loaded = Snapshot::default();
+        loaded.put_key_as_used_in(&key, &after);
+        assert_eq!(loaded.key(key.id).unwrap().note_verification(), Verification::Further);
+        let ended = loaded.keys_that_are_not_in(&Snapshot::default());
+        assert!(ended.len() == 1 && ended[0].retire(), "it was used");
+    }
+
+    #[test]
+    fn of_many_revoked_keys_the_latest_are_kept() {
+        let mut snapshot = Snapshot::default();
+        let keys: Vec<ApiKey> = (1..=3).map(|number| key(number, true)).collect();
+        // As a load has them, the latest first, and as changes bring them.
+        for key in keys.iter().rev() {
+            snapshot.put_revoked_key_of(RevokedApiKey { key: key.clone(), workspaces: Vec::new() }, 2);
+        }
+        let kept: Vec<bool> = keys.iter().map(|key| snapshot.revoked_key(key.id).is_some()).collect();
+        assert_eq!(kept, [false, true, true]);
+        let gone = keys[0].public_key.fingerprint();
+        assert!(snapshot.revoked_key_by_fingerprint(&gone).is_none());
     }
 }

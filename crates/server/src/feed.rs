@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{Clock, NodeId};
+use domain::{ApiKeyId, Clock, NodeId};
 use store::{
     ChangeWatch, Changes, Connection, Store, StoreError, Subject, Version, change,
     installation::Installation,
@@ -20,7 +20,7 @@ use store::{
 use tokio::sync::Mutex;
 
 use crate::{
-    directory::{Directory, Snapshot},
+    directory::{Directory, MAX_REVOKED_KEYS, Snapshot},
     error::AppError,
 };
 
@@ -51,12 +51,23 @@ pub struct Feed {
     durable: AtomicU64,
     /// One renewal at a time shows to everybody who waits for it what is durable.
     proving: Mutex<()>,
-    /// One catches up at a time; holds the version that was acknowledged.
-    acknowledged: Mutex<Version>,
+    /// One catches up at a time.
+    progress: Mutex<Progress>,
+    /// The version up to which uses of keys that were revoked are written down.
+    reported: AtomicU64,
     /// Microseconds since boot until which this node may judge.
     lease_until: AtomicU64,
     /// How far the wall clock was ahead of the clock since boot, in microseconds, when the lease began.
     clock_offset: AtomicI64,
+}
+
+/// What has been done about changes that were loaded.
+#[derive(Debug, Default)]
+struct Progress {
+    /// The version that was acknowledged.
+    acknowledged: Version,
+    /// Keys that were revoked after this node had verified with them, which is not written down yet.
+    verified: Vec<ApiKeyId>,
 }
 
 /// The leases that were seen before a change began, and since when each was seen. No lease that is older than its mark
@@ -151,7 +162,8 @@ impl Feed {
             public_key,
             durable: AtomicU64::new(0),
             proving: Mutex::default(),
-            acknowledged: Mutex::default(),
+            progress: Mutex::default(),
+            reported: AtomicU64::new(0),
             lease_until: AtomicU64::new(0),
             clock_offset: AtomicI64::new(0),
         };
@@ -196,13 +208,14 @@ impl Feed {
     /// Registers before the first load: from then on, whoever revokes waits for this node. It judges nothing until its
     /// next renewal.
     async fn register(&self) -> Result<(), StoreError> {
-        let mut acknowledged = self.acknowledged.lock().await;
+        let mut progress = self.progress.lock().await;
         self.lease_until.store(0, Ordering::Release);
         // Nobody is to wait for a node that cannot judge.
         self.find_installation(&mut *self.store.read().await?).await?;
         self.store.register_node(&self.node, Version::default(), self.clock.now()).await?;
-        *acknowledged = Version::default();
-        self.load_all().await.map(|_| ())
+        progress.acknowledged = Version::default();
+        let loaded = self.load_all(&mut progress).await?;
+        self.report_verifications(&mut progress, loaded).await
     }
 
     /// Renews the lease: it runs from before the store was asked. Takes in what changed first.
@@ -266,28 +279,48 @@ impl Feed {
 
     /// Brings the directory to `version` or later, and acknowledges it. False: this node was given up for dead.
     async fn take_in(&self, version: Version) -> Result<bool, StoreError> {
-        let mut acknowledged = self.acknowledged.lock().await;
-        let loaded = self.load_up_to(version).await?;
+        let mut progress = self.progress.lock().await;
+        let loaded = self.load_up_to(version, &mut progress).await?;
+        self.report_verifications(&mut progress, loaded).await?;
         // Whoever waits for this node must not be told before the directory was swapped.
-        if loaded > *acknowledged {
+        if loaded > progress.acknowledged {
             if !self.store.acknowledge(self.node.id, loaded).await? {
                 return Ok(false);
             }
-            *acknowledged = loaded;
+            progress.acknowledged = loaded;
         }
         Ok(true)
     }
 
-    /// Brings the directory to `version` or later.
+    /// Brings the directory to `version` or later, without acknowledging it.
     ///
     /// # Errors
     /// The store does not answer.
     pub async fn catch_up(&self, version: Version) -> Result<(), StoreError> {
-        if self.directory.load().version() >= version {
+        if self.reported() >= version {
             return Ok(());
         }
-        let _one_at_a_time = self.acknowledged.lock().await;
-        self.load_up_to(version).await.map(|_| ())
+        let mut progress = self.progress.lock().await;
+        let loaded = self.load_up_to(version, &mut progress).await?;
+        self.report_verifications(&mut progress, loaded).await
+    }
+
+    /// The version up to which it is written down which revoked keys this node had verified with.
+    #[must_use]
+    pub fn reported(&self) -> Version {
+        Version(self.reported.load(Ordering::Acquire))
+    }
+
+    /// Writes down which of the keys that were revoked up to `loaded` this node had verified with. An acknowledgement comes
+    /// after it, and so says that no other of them was used here.
+    async fn report_verifications(&self, progress: &mut Progress, loaded: Version) -> Result<(), StoreError> {
+        if !progress.verified.is_empty() {
+            let (keys, now) = (progress.verified.as_slice(), self.clock.now());
+            store::retry(|| self.store.record_verifications(keys, now)).await?;
+            progress.verified.clear();
+        }
+        self.reported.fetch_max(loaded.0, Ordering::AcqRel);
+        Ok(())
     }
 
     /// Waits until no node can be found that would still judge by what was before `version`: each has acknowledged it,
@@ -394,7 +427,7 @@ impl Feed {
     /// The store does not answer.
     pub async fn stop(&self) -> Result<(), StoreError> {
         self.lease_until.store(0, Ordering::Release);
-        self.store.remove_node(self.node.id).await.map(|_| ())
+        self.store.remove_node(self.node.id, self.reported()).await.map(|_| ())
     }
 
     /// The installation, whose key has to be this node's.
@@ -404,7 +437,7 @@ impl Feed {
         Ok(installation)
     }
 
-    async fn load_up_to(&self, version: Version) -> Result<Version, StoreError> {
+    async fn load_up_to(&self, version: Version, progress: &mut Progress) -> Result<Version, StoreError> {
         let before = Snapshot::clone(&self.directory.load());
         if before.version() >= version {
             return Ok(before.version());
@@ -413,12 +446,16 @@ impl Feed {
         match change::changes_since(&mut connection, before.version()).await? {
             Changes::Subjects { subjects, up_to } => {
                 let mut after = before;
+                let mut revoked = Vec::new();
                 for subject in subjects {
                     match subject {
                         Subject::ApiKey(id) => {
                             match store::api_key::find_api_key_anywhere(&mut connection, id).await? {
-                                Some(key) => after.put_key(&key),
-                                None => after.remove_key(id),
+                                Some(key) if key.revoked_at.is_none() => after.put_key(&key),
+                                _ => revoked.extend(after.remove_key(id)),
+                            }
+                            if let Some(key) = store::api_key::find_revoked_api_key(&mut connection, id).await? {
+                                after.put_revoked_key(key);
                             }
                         }
                         Subject::User(id) => load_identity(&mut after, &mut connection, id.into()).await?,
@@ -436,17 +473,20 @@ impl Feed {
                 }
                 after.set_version(up_to);
                 self.directory.swap(after);
+                // Requests that still look at the snapshot before verify nothing more with these.
+                progress.verified.extend(revoked.iter().filter(|key| key.retire()).map(|key| key.id));
                 Ok(up_to)
             }
             Changes::TooOld => {
                 drop(connection);
-                self.load_all().await
+                self.load_all(progress).await
             }
         }
     }
 
     /// Loads everything. What changes meanwhile is in a version later than the one read first, and is loaded again.
-    async fn load_all(&self) -> Result<Version, StoreError> {
+    async fn load_all(&self, progress: &mut Progress) -> Result<Version, StoreError> {
+        let before = Snapshot::clone(&self.directory.load());
         let mut connection = self.store.read().await?;
         let version = change::current_version(&mut connection).await?;
         let installation = self.find_installation(&mut connection).await?;
@@ -458,10 +498,13 @@ impl Feed {
         loop {
             let keys = store::api_key::list_unrevoked_api_keys(&mut connection, after, LOAD_CHUNK).await?;
             for key in &keys {
-                snapshot.put_key(key);
+                snapshot.put_key_as_used_in(key, &before);
             }
             let Some(last) = keys.last() else { break };
             after = Some(last.id);
+        }
+        for key in store::api_key::list_revoked_api_keys(&mut connection, MAX_REVOKED_KEYS).await? {
+            snapshot.put_revoked_key(key);
         }
         let mut after = None;
         loop {
@@ -474,7 +517,9 @@ impl Feed {
         }
         snapshot.put_installation(&installation);
         snapshot.set_version(version);
+        let revoked = before.keys_that_are_not_in(&snapshot);
         self.directory.swap(snapshot);
+        progress.verified.extend(revoked.iter().filter(|key| key.retire()).map(|key| key.id));
         Ok(version)
     }
 }

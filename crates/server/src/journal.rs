@@ -33,6 +33,8 @@ pub(crate) struct Use {
     pub(crate) key: ApiKeyId,
     pub(crate) at: Timestamp,
     pub(crate) address: Option<IpAddr>,
+    /// Whether the request was accepted; if not, it verified and was refused for another reason.
+    pub(crate) accepted: bool,
 }
 
 /// What refusals are counted by.
@@ -72,10 +74,35 @@ pub(crate) enum Budget {
     Installation,
 }
 
-/// A row to be written: refusals of one kind, or, where the budget is used up, of several kinds counted together.
+impl Budget {
+    /// The workspace whose it is.
+    pub(crate) const fn workspace(&self) -> Option<WorkspaceId> {
+        match self {
+            Self::Workspace(workspace) => Some(*workspace),
+            Self::Unverified | Self::Installation => None,
+        }
+    }
+}
+
+/// Whose budgets the rows of a refusal are taken from. A user's key is read about in every workspace that they are in.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Charge {
+    /// At least one, each once.
+    pub(crate) budgets: Vec<Budget>,
+    /// How many rows are taken from each.
+    pub(crate) rows: u32,
+}
+
+impl From<Budget> for Charge {
+    fn from(budget: Budget) -> Self {
+        Self { budgets: vec![budget], rows: 1 }
+    }
+}
+
+/// A row to be written, in each workspace that reads of it: refusals of one kind, or, where the budget is used up, of several kinds counted together.
 #[derive(Clone, Debug)]
 pub(crate) struct RefusalRow {
-    pub(crate) budget: Budget,
+    pub(crate) charge: Charge,
     pub(crate) refusals: Vec<(RefusalKind, Refusals)>,
     /// It is written because the budget is used up.
     is_beyond: bool,
@@ -94,7 +121,7 @@ impl Spent {
         if self.hour == hour_of(now) { ROWS_PER_HOUR.saturating_sub(self.rows) } else { ROWS_PER_HOUR }
     }
 
-    fn add(&mut self, now: Timestamp, is_beyond: bool) {
+    fn add(&mut self, now: Timestamp, rows: u32, is_beyond: bool) {
         if is_beyond {
             self.beyond_at = Some(now);
             return;
@@ -102,7 +129,7 @@ impl Spent {
         if self.hour != hour_of(now) {
             (self.hour, self.rows) = (hour_of(now), 0);
         }
-        self.rows += 1;
+        self.rows = self.rows.saturating_add(rows);
     }
 }
 
@@ -138,8 +165,13 @@ impl Journal {
     pub(crate) fn note_use(&self, key: &DirectoryKey, now: Timestamp, address: Option<IpAddr>) {
         if key.is_first_use_of(now.as_second()) {
             // Full only when more keys are used within seconds than fit: the oldest use is dropped.
-            self.uses.force_push(Use { key: key.id, at: now, address });
+            self.uses.force_push(Use { key: key.id, at: now, address, accepted: true });
         }
+    }
+
+    /// Notes that something verified under a key for the first time on this node, whatever comes of it.
+    pub(crate) fn note_first_verification(&self, key: &DirectoryKey, now: Timestamp) {
+        self.uses.force_push(Use { key: key.id, at: now, address: None, accepted: false });
     }
 
     /// Notes that a request was refused.
@@ -161,13 +193,13 @@ impl Journal {
         refusal.address = address;
     }
 
-    /// The uses that wait, the latest of each key.
+    /// The uses that wait, the latest of each key that was accepted, else one that was not.
     pub(crate) fn take_uses(&self) -> Vec<Use> {
         let mut latest: HashMap<ApiKeyId, Use> = HashMap::new();
         for _ in 0..self.uses.len() {
             let Some(used) = self.uses.pop() else { break };
             let kept = latest.entry(used.key).or_insert(used);
-            if used.at >= kept.at {
+            if used.accepted && (!kept.accepted || used.at >= kept.at) {
                 *kept = used;
             }
         }
@@ -189,7 +221,7 @@ impl Journal {
         &self,
         now: Timestamp,
         all: bool,
-        budget_of: impl Fn(&RefusalKind) -> Budget,
+        charge_of: impl Fn(&RefusalKind) -> Charge,
     ) -> Vec<RefusalRow> {
         let counts = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = |refusal: &Refusals| {
@@ -204,20 +236,25 @@ impl Journal {
         });
         let mut rows = Vec::new();
         let mut left: BTreeMap<Budget, u32> = BTreeMap::new();
-        let mut beyond: BTreeMap<Budget, Vec<(RefusalKind, Refusals)>> = BTreeMap::new();
+        let mut beyond: BTreeMap<Charge, Vec<(RefusalKind, Refusals)>> = BTreeMap::new();
+        let spent = |budget: &Budget| counts.spent.get(budget).copied().unwrap_or_default();
         for refusals in due {
-            let budget = budget_of(&refusals.0);
-            let spent = counts.spent.get(&budget).copied().unwrap_or_default();
-            let left = left.entry(budget).or_insert_with(|| spent.rows_left(now));
-            if *left > 0 {
-                *left -= 1;
-                rows.push(RefusalRow { budget, refusals: vec![refusals], is_beyond: false });
-            } else if all || is_over(spent.beyond_at, MERGED_INTERVAL_SECONDS, now) {
-                beyond.entry(budget).or_default().push(refusals);
+            let charge = charge_of(&refusals.0);
+            for budget in &charge.budgets {
+                left.entry(*budget).or_insert_with(|| spent(budget).rows_left(now));
+            }
+            // A row that costs more than a budget has left is the last one.
+            if charge.budgets.iter().all(|budget| left.get(budget).is_some_and(|left| *left > 0)) {
+                for budget in &charge.budgets {
+                    left.entry(*budget).and_modify(|left| *left = left.saturating_sub(charge.rows));
+                }
+                rows.push(RefusalRow { charge, refusals: vec![refusals], is_beyond: false });
+            } else if all || charge.budgets.iter().all(|b| is_over(spent(b).beyond_at, MERGED_INTERVAL_SECONDS, now)) {
+                beyond.entry(charge).or_default().push(refusals);
             }
         }
         let beyond = beyond.into_iter();
-        rows.extend(beyond.map(|(budget, refusals)| RefusalRow { budget, refusals, is_beyond: true }));
+        rows.extend(beyond.map(|(charge, refusals)| RefusalRow { charge, refusals, is_beyond: true }));
         rows
     }
 
@@ -226,7 +263,9 @@ impl Journal {
         let mut counts = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         let RefusalCounts { verified, unverified, spent } = &mut *counts;
         for row in written {
-            spent.entry(row.budget).or_default().add(now, row.is_beyond);
+            for budget in &row.charge.budgets {
+                spent.entry(*budget).or_default().add(now, row.charge.rows, row.is_beyond);
+            }
             for (kind, refusal) in &row.refusals {
                 let kept = if kind.verified { verified.get_mut(kind) } else { unverified.get_mut(kind) };
                 if let Some(kept) = kept {
@@ -265,7 +304,7 @@ mod tests {
 
     /// Writes what is due, and answers how many rows that took and how many refusals they count.
     fn write(journal: &Journal, now: Timestamp, all: bool) -> (usize, u64) {
-        let rows = journal.due_refusals(now, all, |_| Budget::Unverified);
+        let rows = journal.due_refusals(now, all, |_| Budget::Unverified.into());
         journal.refusals_written(&rows, now);
         (rows.len(), rows.iter().flat_map(|row| &row.refusals).map(|(_, refusal)| refusal.count).sum())
     }
@@ -301,7 +340,7 @@ mod tests {
         for host in 0..1024_u128 {
             refuse(&journal, IpAddr::from((0x2001_0db8_u128 << 96 | host).to_be_bytes()), "bad_signature");
         }
-        let rows = journal.due_refusals(at(0), false, |_| Budget::Unverified);
+        let rows = journal.due_refusals(at(0), false, |_| Budget::Unverified.into());
         let [RefusalRow { refusals, .. }] = rows.as_slice() else { panic!("one row: {rows:?}") };
         let (kind, refusal) = &refusals[0];
         assert_eq!(kind.address, Some("2001:db8::".parse().unwrap()));
@@ -337,11 +376,45 @@ mod tests {
         let key = ApiKeyId::generate(at(0), &random);
         let kind = RefusalKind { verified: true, key: Some(key), address: Some(ipv4(7)), code: "key_expired" };
         journal.note_refusal(kind.clone(), "key expired".into());
-        let budget_of = |kind: &RefusalKind| if kind.verified { Budget::Installation } else { Budget::Unverified };
-        let rows = journal.due_refusals(at(0), false, budget_of);
-        let own: Vec<_> = rows.iter().filter(|row| row.budget == Budget::Installation).collect();
+        let charge_of = |kind: &RefusalKind| {
+            if kind.verified { Budget::Installation.into() } else { Budget::Unverified.into() }
+        };
+        let rows = journal.due_refusals(at(0), false, charge_of);
+        let own: Vec<_> = rows.iter().filter(|row| row.charge == Budget::Installation.into()).collect();
         assert_eq!(own.len(), 1);
         assert_eq!(own[0].refusals[0].0, kind, "it has a row of its own, with key and address");
+    }
+
+    #[test]
+    fn a_row_that_several_workspaces_read_is_taken_from_the_budget_of_each() {
+        let journal = Journal::new();
+        let random = crate::system::SystemRandom;
+        let places = [(); 3].map(|()| Budget::Workspace(WorkspaceId::generate(at(0), &random)));
+        let refuse_and_write = |rows: u32, budgets: &[Budget]| {
+            for address in 0..rows {
+                let kind = RefusalKind { verified: true, key: None, address: Some(ipv4(address)), code: "key_revoked" };
+                journal.note_refusal(kind, "key revoked".into());
+            }
+            let charge = Charge { budgets: budgets.to_vec(), rows: 1 };
+            let rows = journal.due_refusals(at(0), false, |_| charge.clone());
+            journal.refusals_written(&rows, at(0));
+            rows.len()
+        };
+        assert_eq!(refuse_and_write(100, &places[..2]), 100);
+        assert_eq!(refuse_and_write(100, &places[2..]), 0, "within a minute each kind is written once");
+        let journal_rows = ROWS_PER_HOUR as usize;
+        let write_others = |first: u32, budgets: &[Budget]| {
+            for address in 0..1000 {
+                let address = Some(ipv4(first << 16 | address));
+                let kind = RefusalKind { verified: true, key: None, address, code: "key_revoked" };
+                journal.note_refusal(kind, "key revoked".into());
+            }
+            let charge = Charge { budgets: budgets.to_vec(), rows: 1 };
+            let rows = journal.due_refusals(at(0), false, |_| charge.clone());
+            journal.refusals_written(&rows, at(0));
+            rows.iter().filter(|row| !row.is_beyond).count()
+        };
+        assert_eq!(write_others(1, &places[1..]), journal_rows - 100, "the second has 100 rows already");
     }
 
     #[test]
@@ -349,7 +422,7 @@ mod tests {
         let journal = Journal::new();
         let kind = RefusalKind { verified: false, key: None, address: None, code: "malformed" };
         journal.note_refusal(kind, "ä".repeat(16_000));
-        let rows = journal.due_refusals(at(0), false, |_| Budget::Unverified);
+        let rows = journal.due_refusals(at(0), false, |_| Budget::Unverified.into());
         assert_eq!(rows[0].refusals[0].1.reason.chars().count(), MAX_REASON);
     }
 }

@@ -1,7 +1,7 @@
 // Makes a key pair in the browser and registers its public half. The private half is downloaded and never sent.
 
 import { awaitFirstUse } from './first-use.js';
-import { isPrivateKey, privateFile, publicLine } from './openssh.js';
+import { isPrivateKey, privateFile, proofMessage, publicLine, sshSignature } from './openssh.js';
 
 const by = (id) => document.getElementById(id);
 
@@ -82,11 +82,29 @@ function say(id, sentence) {
 
 const ENDED = 'Your session has ended. Sign in in another tab, then press Add again. The key pair is still here.';
 
-const post = (form) => fetch(form.action, {
-  method: 'POST',
-  headers: { accept: 'application/json' },
-  body: new URLSearchParams(new FormData(form)),
-});
+/** Adds the key with a proof; what the server refuses first is the answer. */
+async function post(form, pair) {
+  const challenged = await addProof(form, pair);
+  if (!challenged.ok) return challenged;
+  return fetch(form.action, {
+    method: 'POST',
+    headers: { accept: 'application/json' },
+    body: new URLSearchParams(new FormData(form)),
+  });
+}
+
+/** Signs a fresh challenge with the pair, so that nobody who registered its public half before can keep it. */
+async function addProof(form, pair) {
+  const response = await fetch(`${form.action}/proof-challenge`, {
+    method: 'POST',
+    headers: { accept: 'application/json' },
+    body: new URLSearchParams({ csrf: form.elements.csrf.value }),
+  });
+  if (!response.ok) return response;
+  const message = await proofMessage(await response.json(), pair.publicKey);
+  by('generate-proof').value = await sshSignature(pair, 'keyward-proof', message);
+  return response;
+}
 
 /** Takes the token of a session that began after the page was made; why not, if it cannot. */
 async function renewSession(form) {
@@ -168,7 +186,7 @@ function enableGenerating(form) {
     refuse('');
     add.disabled = true;
     try {
-      let response = await post(form);
+      let response = await post(form, pair);
       let answer = await response.json();
       if (response.status === 403 && answer.code === 'forbidden') {
         // The token is another session's, for instance of one that began in another tab.
@@ -178,7 +196,7 @@ function enableGenerating(form) {
           wake();
           return;
         }
-        response = await post(form);
+        response = await post(form, pair);
         answer = await response.json();
       }
       if (response.ok) {

@@ -39,6 +39,27 @@ export function privateFile(seed, publicKey, comment, check) {
   return `-----BEGIN OPENSSH PRIVATE KEY-----\n${lines}\n-----END OPENSSH PRIVATE KEY-----\n`;
 }
 
+const sha = async (algorithm, bytes) => new Uint8Array(await crypto.subtle.digest(algorithm, bytes));
+
+/** What a proof signs: five lines, with the fingerprint as `ssh-keygen -l` prints it. */
+export async function proofMessage({ namespace, public_url: publicUrl, owner, challenge }, publicKey) {
+  const fingerprint = `SHA256:${base64(await sha('SHA-256', publicBlob(publicKey))).replace(/=+$/, '')}`;
+  return `${[namespace, publicUrl, owner, fingerprint, challenge].join('\n')}\n`;
+}
+
+/** An armoured SSHSIG (PROTOCOL.sshsig of OpenSSH), as `ssh-keygen -Y sign` makes it. */
+export async function sshSignature({ publicKey, signingKey }, namespace, message) {
+  const context = join(field(text(namespace)), uint32(0), field(text('sha512')));
+  const signed = join(text('SSHSIG'), context, field(await sha('SHA-512', text(message))));
+  const signature = new Uint8Array(await crypto.subtle.sign('Ed25519', signingKey, signed));
+  const blob = join(
+    text('SSHSIG'), uint32(1), field(publicBlob(publicKey)), context,
+    field(join(field(text('ssh-ed25519')), field(signature))),
+  );
+  const lines = base64(blob).match(/.{1,70}/g).join('\n');
+  return `-----BEGIN SSH SIGNATURE-----\n${lines}\n-----END SSH SIGNATURE-----\n`;
+}
+
 /** Whether a text holds a private key in a form that people paste. */
 export const isPrivateKey = (pasted) =>
   /PRIVATE KEY|PuTTY-User-Key-File|Private-Lines:/i.test(pasted)

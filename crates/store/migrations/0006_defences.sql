@@ -4,6 +4,15 @@
 -- key at the very moment of its creation.
 ALTER TABLE api_keys ADD COLUMN proven_at BIGINT;
 UPDATE api_keys SET proven_at = created_at WHERE verified_at = created_at;
+-- When a proof by somebody else ended this registration.
+ALTER TABLE api_keys ADD COLUMN displaced_at BIGINT;
+-- The versions that registered and revoked a key. NULL: before this migration, by a node of the previous release, or while
+-- one was running, which does not report what it verified.
+ALTER TABLE api_keys ADD COLUMN registered_version BIGINT;
+ALTER TABLE api_keys ADD COLUMN revoked_version BIGINT;
+-- The workspaces that the owner was in when the key was revoked, with spaces between.
+ALTER TABLE api_keys ADD COLUMN revoked_in TEXT;
+CREATE INDEX api_keys_by_revocation ON api_keys (revoked_at, id);
 
 -- After a restore nobody signs in until an operator has confirmed them.
 ALTER TABLE users ADD COLUMN sign_in_suspended BOOLEAN NOT NULL DEFAULT FALSE;
@@ -23,3 +32,12 @@ ALTER TABLE replays ADD COLUMN sealed_body BYTEA;
 -- What somebody set in motion is looked for when their rights end.
 CREATE INDEX invitations_by_writer ON invitations (created_by);
 CREATE INDEX api_keys_by_registrar ON api_keys (created_by);
+
+-- Whether the node writes down, before it acknowledges a revocation, that it verified with the revoked key.
+ALTER TABLE nodes ADD COLUMN reports_use BOOLEAN NOT NULL DEFAULT FALSE;
+-- Nodes that are gone and cannot be asked any more: the version at that time, and what each had acknowledged.
+CREATE TABLE lost_nodes (
+    version BIGINT NOT NULL,
+    acknowledged_version BIGINT NOT NULL,
+    PRIMARY KEY (version, acknowledged_version)
+);

@@ -116,3 +116,11 @@ pub async fn has_enabled_admin_beside(
     let found = connection.fetch_optional(sql, params![workspace, user, Role::Admin.as_str(), false]).await?;
     Ok(found.is_some())
 }
+
+/// The emails of the admins of a workspace who are not disabled.
+pub async fn list_admin_emails(connection: &mut Connection, workspace: WorkspaceId) -> Result<Vec<String>, StoreError> {
+    let sql = "SELECT users.email FROM members JOIN users ON users.id = members.user_id
+               WHERE members.workspace_id = $1 AND members.role = $2 AND users.disabled = FALSE ORDER BY users.email";
+    let rows = connection.fetch_all(sql, params![workspace, Role::Admin.as_str()]).await?;
+    rows.iter().map(|row| row.text("email")).collect()
+}

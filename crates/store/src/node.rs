@@ -86,9 +86,10 @@ impl Store {
         lease_change
             .execute(
                 "INSERT INTO nodes (id, name, software_version, lease_ms, acknowledged_version, registered_at, renewed_at,
-                     settings_hash)
-                 VALUES ($1, $2, $3, $4, $5, $6, $6, $7)
+                     settings_hash, reports_use)
+                 VALUES ($1, $2, $3, $4, $5, $6, $6, $7, TRUE)
                  ON CONFLICT (id) DO UPDATE SET name = excluded.name, software_version = excluded.software_version,
+                     reports_use = excluded.reports_use,
                      lease_ms = excluded.lease_ms, acknowledged_version = excluded.acknowledged_version,
                      registered_at = excluded.registered_at, settings_hash = excluded.settings_hash,
                      renewed_at = CASE WHEN nodes.renewed_at < excluded.renewed_at THEN excluded.renewed_at
@@ -210,15 +211,17 @@ impl Store {
             .collect()
     }
 
-    /// Takes a node out because it stops. False: it was not there.
+    /// Takes a node out because it stops, and has written down what it verified with keys that were revoked up to `reported`.
+    /// False: it was not there.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn remove_node(&self, node: NodeId) -> Result<bool, StoreError> {
+    pub async fn remove_node(&self, node: NodeId, reported: Version) -> Result<bool, StoreError> {
         let mut lease_change = self.begin_lease().await?;
-        let rows = lease_change.execute("DELETE FROM nodes WHERE id = $1", params![node]).await?;
-        lease_change.commit().await?;
-        Ok(rows == 1)
+        let removed = lease_change
+            .fetch_optional("DELETE FROM nodes WHERE id = $1 RETURNING acknowledged_version", params![node])
+            .await?;
+        end_removal(lease_change, removed, reported).await
     }
 
     /// Gives a node up for dead whose lease has run out, unless it came back: it has acknowledged `version`, or its
@@ -233,18 +236,35 @@ impl Store {
         mark: Option<LeaseMark>,
     ) -> Result<bool, StoreError> {
         let mut lease_change = self.begin_lease().await?;
-        let rows = lease_change
-            .execute(
+        let removed = lease_change
+            .fetch_optional(
                 "DELETE FROM nodes WHERE id = $1 AND acknowledged_version < $2
-                     AND (CAST($3 AS BIGINT) IS NULL OR renewed_at = $3)",
+                     AND (CAST($3 AS BIGINT) IS NULL OR renewed_at = $3)
+                 RETURNING acknowledged_version",
                 params![node, version, mark.map(|mark| mark.0)],
             )
             .await?;
-        lease_change.commit().await?;
-        Ok(rows == 1)
+        end_removal(lease_change, removed, Version::default()).await
     }
 
     async fn begin_lease(&self) -> Result<Upkeep, StoreError> {
         self.database.begin_lease().await.map(Upkeep::new)
     }
+}
+
+/// Writes down up to where a node that is gone can answer for what it verified, and commits. False: it was not there.
+async fn end_removal(mut lease_change: Upkeep, removed: Option<Row>, reported: Version) -> Result<bool, StoreError> {
+    if let Some(row) = &removed {
+        let acknowledged = Version(row.count("acknowledged_version")?).max(reported);
+        lease_change
+            .execute(
+                "INSERT INTO lost_nodes (version, acknowledged_version)
+                 SELECT version, CAST($1 AS BIGINT) FROM installation WHERE id = 1
+                 ON CONFLICT (version, acknowledged_version) DO NOTHING",
+                params![acknowledged],
+            )
+            .await?;
+    }
+    lease_change.commit().await?;
+    Ok(removed.is_some())
 }

@@ -16,6 +16,13 @@ pub async fn end_credentials(change: &mut Change) -> Result<u64, StoreError> {
         .await?;
     let sql = "UPDATE invitations SET revoked_at = $1 WHERE accepted_at IS NULL AND revoked_at IS NULL";
     change.execute(sql, params![now]).await?;
+    // Nodes that served after the backup was made cannot be asked what they verified.
+    let version = change.version();
+    let sql = "INSERT INTO lost_nodes (version, acknowledged_version)
+               SELECT CAST($1 AS BIGINT), acknowledged_version FROM nodes WHERE acknowledged_version <= $1
+               UNION SELECT CAST($1 AS BIGINT), CAST($1 AS BIGINT) - 1 FROM installation WHERE id = 1
+               ON CONFLICT (version, acknowledged_version) DO NOTHING";
+    change.execute(sql, params![version]).await?;
     for sql in [
         "DELETE FROM sessions",
         "DELETE FROM set_up_links",
@@ -35,9 +42,7 @@ pub async fn list_suspended_keys(
     after: Option<ApiKeyId>,
     limit: i64,
 ) -> Result<Vec<ApiKey>, StoreError> {
-    let sql = "SELECT id, owner_id, title, public_key, disabled, suspended, expires_at, revoked_at, verified_at,
-                      created_by, created_with, created_at, last_used_at, last_used_ip
-               FROM api_keys WHERE suspended = $1 AND revoked_at IS NULL AND id > $2 ORDER BY id LIMIT $3";
+    let sql = api_key::select_api_keys!("WHERE suspended = $1 AND revoked_at IS NULL AND id > $2 ORDER BY id LIMIT $3");
     let after = after.map_or(String::new(), |id| id.to_string());
     connection.fetch_all(sql, params![true, after, limit]).await?.iter().map(api_key::api_key).collect()
 }

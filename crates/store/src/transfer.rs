@@ -177,8 +177,13 @@ const TABLES: &[Table] = &[
             ("last_used_at", I64),
             ("last_used_ip", Text),
             ("proven_at", I64),
+            ("displaced_at", I64),
+            ("registered_version", I64),
+            ("revoked_version", I64),
+            ("revoked_in", Text),
         ],
     },
+    Table { name: "lost_nodes", key: 2, columns: &[("version", I64), ("acknowledged_version", I64)] },
     Table {
         name: "proof_challenges",
         key: 1,

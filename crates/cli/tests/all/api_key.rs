@@ -65,7 +65,7 @@ fn a_pair_is_made_and_registered_in_one_go_and_taken_back_if_it_is_refused() {
 }
 
 #[test]
-fn a_public_key_comes_by_standard_input_and_a_private_one_is_not_sent() {
+fn a_public_key_comes_by_standard_input() {
     let town = Town::new();
     town.home.ssh_keygen("other");
     let public = std::fs::read_to_string(town.home.file("other.pub")).expect("a file");
@@ -73,8 +73,6 @@ fn a_public_key_comes_by_standard_input_and_a_private_one_is_not_sent() {
     let add = ["keys", "add", "-", "--title", "piped", "--url", &url, "--key", "bob"];
     assert!(town.home.run_with_input(&add, &public).ok().starts_with("registered key piped"));
 
-    let refused = town.run("bob", &["keys", "add", "other", "--title", "t"]).refused();
-    assert!(refused.contains("other holds a private key; nothing was sent"), "{refused}");
     assert!(town.run("bob", &["keys", "add", "nowhere.pub"]).refused().contains("nowhere.pub cannot be read"));
     let twice = town.run("bob", &["keys", "add", "other.pub", "--title", "t"]).refused();
     assert!(twice.contains("registered already") && twice.contains("next: it is key_"), "{twice}");
@@ -82,6 +80,62 @@ fn a_public_key_comes_by_standard_input_and_a_private_one_is_not_sent() {
     let elsewhere = town.run("eve", &["keys", "add", "other.pub", "--title", "t"]).refused();
     assert!(elsewhere.contains("registered already") && !elsewhere.contains("key_"), "{elsewhere}");
     assert!(elsewhere.contains("with a proof"), "{elsewhere}");
+}
+
+#[test]
+fn whoever_holds_the_private_key_registers_it_with_a_proof() {
+    let town = Town::new();
+    let proven_at = |title: &str| town.run("bob", &["keys", "show", title, "--json"]).json()["proven_at"].clone();
+    // Made here, or named by its private half, from a file or standard input, of whichever kind.
+    town.run("bob", &["keys", "add", "-g", "made"]).ok();
+    assert!(proven_at("made").is_string());
+    for (file, kind) in [("one", &["-t", "rsa", "-b", "2048"][..]), ("two", &["-t", "ecdsa", "-b", "384"])] {
+        let arguments = [&["-q", "-N", "", "-C", file, "-f", file], kind].concat();
+        town.home.tool("ssh-keygen", &arguments);
+        let added = town.run("bob", &["keys", "add", file]).ok();
+        assert!(added.contains("with a proof that you hold the private key"), "{added}");
+        assert!(proven_at(file).is_string());
+    }
+    town.home.ssh_keygen("piped");
+    let private = std::fs::read_to_string(town.home.file("piped")).expect("a file");
+    let url = town.server.url.clone();
+    let add = ["keys", "add", "-", "--title", "piped", "--url", &url, "--key", "bob"];
+    town.home.run_with_input(&add, &private).ok();
+    assert!(proven_at("piped").is_string());
+    let protected = ["-q", "-t", "ed25519", "-N", "a passphrase", "-f", "locked"];
+    town.home.tool("ssh-keygen", &protected);
+    let refused = town.run("bob", &["keys", "add", "locked"]).refused();
+    assert!(refused.contains("ssh-keygen -p"), "{refused}");
+
+    // By its public half alone it has no proof, until one is added.
+    town.home.ssh_keygen("late");
+    let added = town.run("bob", &["keys", "add", "late.pub", "--title", "late"]).ok();
+    assert!(added.contains("keyward keys prove FILE"), "{added}");
+    assert_eq!(proven_at("late"), serde_json::Value::Null);
+    town.run("bob", &["keys", "prove", "late"]).ok();
+    assert!(proven_at("late").is_string());
+    assert!(town.run("bob", &["keys", "prove", "ann"]).refused().contains("there is no key"), "Ann's is not Bob's");
+}
+
+#[test]
+fn a_key_that_somebody_else_registered_is_taken_back_with_its_private_half() {
+    let town = Town::new();
+    town.home.ssh_keygen("taken");
+    town.run("eve", &["keys", "add", "taken.pub", "--title", "not hers"]).ok();
+    assert!(town.run("taken", &["whoami"]).ok().starts_with("eve@example.com"));
+    let refused = town.run("bob", &["keys", "add", "taken.pub", "--title", "mine"]).refused();
+    assert!(refused.contains("keyward keys add FILE") && refused.contains("private key"), "{refused}");
+    town.run("bob", &["keys", "add", "taken", "--title", "mine"]).ok();
+    assert!(town.run("taken", &["whoami"]).ok().starts_with("bob@example.com"));
+    let shown = town.run("eve", &["keys", "show", "not hers"]).ok();
+    assert!(shown.contains("somebody else took the key over"), "{shown}");
+
+    town.run("ann", &["service-accounts", "create", "ci-bot"]).ok();
+    town.home.ssh_keygen("bot");
+    town.run("eve", &["keys", "add", "bot.pub", "--title", "not hers either"]).ok();
+    town.run("ann", &["keys", "add", "bot", "--title", "bot", "-s", "ci-bot"]).ok();
+    town.run("ann", &["keys", "prove", "bot", "-s", "ci-bot"]).ok();
+    assert!(town.run("bot", &["whoami"]).ok().starts_with("ci-bot@acme"));
 }
 
 #[test]

@@ -93,7 +93,14 @@ fn read_ecdsa(
     }
     let signing_key = signing_key(&parts.scalar, parts.point).map_err(|_| PrivateKeyErrorKind::HalvesDiffer)?;
     let comment = String::from_utf8_lossy(parts.comment).chars().filter(|character| !character.is_control()).collect();
-    Ok(PrivateKey { signing_key: Arc::new(signing_key), public_blob: parts.public_blob, ed25519: None, comment })
+    let signing_key = Arc::new(signing_key);
+    Ok(PrivateKey {
+        signing_key: signing_key.clone(),
+        ssh_signing_key: signing_key,
+        public_blob: parts.public_blob,
+        ed25519: None,
+        comment,
+    })
 }
 
 fn read_by_crate(bytes: &[u8]) -> Result<PrivateKey, PrivateKeyErrorKind> {
@@ -105,6 +112,7 @@ fn read_by_crate(bytes: &[u8]) -> Result<PrivateKey, PrivateKeyErrorKind> {
         _ => PrivateKeyErrorKind::Damaged,
     })?;
     let mut ed25519 = None;
+    let mut ssh_signing_key: Option<Arc<dyn SigningKey>> = None;
     let signing_key: Arc<dyn SigningKey> = match key.key_data() {
         KeypairData::Encrypted(_) => return Err(PrivateKeyErrorKind::PassphraseProtected),
         KeypairData::Ed25519(pair) => {
@@ -116,12 +124,16 @@ fn read_by_crate(bytes: &[u8]) -> Result<PrivateKey, PrivateKeyErrorKind> {
             ed25519 = Some(pair.public.0);
             Arc::new(signing_key)
         }
-        KeypairData::Rsa(pair) => Arc::new(read_rsa(pair)?),
+        KeypairData::Rsa(pair) => {
+            ssh_signing_key = Some(Arc::new(read_rsa(pair)?.with_v1_5_padding()));
+            Arc::new(read_rsa(pair)?)
+        }
         _ => return Err(PrivateKeyErrorKind::UnsupportedKeyType),
     };
     let public_blob = key.public_key().to_bytes().map_err(|_| PrivateKeyErrorKind::Damaged)?;
     let comment = key.comment().chars().filter(|character| !character.is_control()).collect();
-    Ok(PrivateKey { signing_key, public_blob, ed25519, comment })
+    let ssh_signing_key = ssh_signing_key.unwrap_or_else(|| Arc::clone(&signing_key));
+    Ok(PrivateKey { signing_key, ssh_signing_key, public_blob, ed25519, comment })
 }
 
 /// Through PKCS#1, which is what the signer reads and checks: that the primes make the modulus, and the exponents fit.

@@ -20,8 +20,10 @@ pub(super) fn read(der: &[u8]) -> Result<PrivateKey, PrivateKeyErrorKind> {
     if pair.public_key.is_some_and(|claimed| claimed.0 != point) {
         return Err(PrivateKeyErrorKind::HalvesDiffer);
     }
+    let signing_key = Arc::new(signing_key);
     Ok(PrivateKey {
-        signing_key: Arc::new(signing_key),
+        signing_key: signing_key.clone(),
+        ssh_signing_key: signing_key,
         public_blob: ssh_wire::ed25519_blob(&point),
         ed25519: Some(point),
         comment: String::new(),

@@ -7,4 +7,5 @@ mod private_key;
 mod scripted_server;
 mod signer;
 mod ssh_keygen;
+mod ssh_signature;
 mod still;

@@ -229,7 +229,9 @@ fn ecdsa_in_der_is_refused() {
     let fixed = Request::post().digest().sign_with("sig1", &member, &key);
     assert!(fixed.verify_with(&public, NOW).is_ok());
     let der = Request::post().digest().sign_with("sig1", &member, &Der(key));
-    assert_eq!(der.verify_with(&public, NOW).expect_err("refused"), INVALID);
+    assert_eq!(der.verify_with(&public, NOW).expect_err("refused"), Refused::Verify(VerifyError::DerEncoded));
+    // Of a signature by somebody else nothing is told.
+    assert_eq!(der.verify_with(&VerificationKey::dummy(), NOW).expect_err("refused"), INVALID);
 }
 
 #[test]

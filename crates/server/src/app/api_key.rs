@@ -1,5 +1,7 @@
 //! API keys: registering, pausing, revoking.
 
+use std::collections::BTreeSet;
+
 use domain::{
     ApiKeyId, PrincipalId, ServiceAccountId, Timestamp, UserId, WorkspaceId,
     api_key::{ApiKey, KeyState},
@@ -8,10 +10,13 @@ use domain::{
     quota::{Quotas, require_room},
     text::parse_title,
 };
-use store::{Change, Connection};
+use store::{
+    Change, Connection,
+    api_key::{Revocation, UseBeforeRevocation},
+};
 
 use super::{App, Caller, Paging, Transaction, page, service_account};
-use crate::error::AppError;
+use crate::{error::AppError, mail::Mail};
 
 /// Whose keys are meant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,6 +73,20 @@ pub struct FoundKeys {
     pub all: usize,
     /// How many live keys the owner has that end soon, found or not.
     pub ending: usize,
+    /// Keys that somebody else took over with a proof in the last [`DISPLACED_DAYS`] days, found or not.
+    pub displaced: Vec<api::ApiKey>,
+}
+
+/// For how many days a displaced registration is pointed out.
+const DISPLACED_DAYS: i64 = 30;
+
+/// A registration that a proof displaced, and who is told of it.
+struct Displaced {
+    addresses: BTreeSet<String>,
+    /// The owner's email or address.
+    owner: String,
+    title: String,
+    fingerprint: String,
 }
 
 /// An owner whose keys the caller may see or manage.
@@ -133,6 +152,8 @@ pub(super) fn to_wire(key: &ApiKey, now: Timestamp) -> api::ApiKey {
         expires_at: key.expires_at,
         last_used_at: key.last_used_at,
         last_used_ip: key.last_used_ip.clone(),
+        proven_at: key.proven_at,
+        displaced_at: key.displaced_at,
     }
 }
 
@@ -183,6 +204,9 @@ impl App {
             store::api_key::list_api_keys(&mut connection, owner.id, None, i64::MAX).await?
         };
         let all = keys.len();
+        let is_recent = |at: Timestamp| now.as_second() - at.as_second() < DISPLACED_DAYS * 86_400;
+        let displaced = keys.iter().filter(|key| key.displaced_at.is_some_and(is_recent));
+        let displaced = displaced.map(|key| to_wire(key, now)).collect();
         let text = search.text.trim().to_lowercase();
         let matches = |key: &ApiKey| {
             key.title.to_lowercase().contains(&text)
@@ -210,7 +234,7 @@ impl App {
         }
         let limit = usize::try_from(super::DEFAULT_PAGE).unwrap_or(usize::MAX);
         let items = found.iter().skip(search.skip).take(limit).map(|key| to_wire(key, now)).collect();
-        Ok(FoundKeys { items, found: found.len(), dead: left_out, all, ending })
+        Ok(FoundKeys { items, found: found.len(), dead: left_out, all, ending, displaced })
     }
 
     /// A key of an owner.
@@ -253,11 +277,12 @@ impl App {
         Ok(api::Cascade { keys })
     }
 
-    /// Registers a key. One that exists is an error, unless a proof displaces a registration by somebody else that
-    /// never verified anything.
+    /// Registers a key. One that exists is an error, unless a proof displaces a registration by somebody else that never
+    /// carried one.
     ///
     /// # Errors
-    /// The key is malformed, weak or of another kind; it exists or is burnt; the quota is reached; the proof is wrong.
+    /// The key is malformed, weak or of another kind; it exists, or was revoked after a use; the quota is reached; the proof
+    /// is wrong.
     pub async fn create_api_key(
         &self,
         caller: &Caller,
@@ -275,13 +300,12 @@ impl App {
         let owner = authorize(&transaction.principal, owner, Access::Manage)?;
         require_owner(&mut transaction.change, &owner).await?;
         let expires_at = create.expires_at.map(|end| parse_end(end, now)).transpose()?;
-        let mut proved = false;
+        let mut proven_at = None;
         if let Some(proof) = &create.proof {
-            let signer = transaction.principal.id().ok_or(Denied::NotFound)?;
-            self.check_proof(&mut transaction.change, signer, owner.id, &public_key, proof, now).await?;
-            proved = true;
+            self.check_proof(&mut transaction, owner.id, &public_key, proof).await?;
+            proven_at = Some(now);
         }
-        self.make_way(&mut transaction, &owner, &public_key, proved).await?;
+        let displaced = self.claim_fingerprint(&mut transaction, &owner, &public_key, proven_at.is_some()).await?;
         self.require_room_for_key(&mut transaction.change, &owner, now).await?;
         let key = ApiKey {
             id: self.generate_id(now),
@@ -292,7 +316,10 @@ impl App {
             suspended: false,
             expires_at,
             revoked_at: None,
-            verified_at: proved.then_some(now),
+            // Nodes of the previous release take this moment for a proof.
+            verified_at: proven_at,
+            proven_at,
+            displaced_at: None,
             created_by: transaction.created_by(),
             created_with: transaction.signed_with(),
             created_at: now,
@@ -311,46 +338,69 @@ impl App {
                 ("fingerprint", &key.public_key.fingerprint().to_string()),
             ],
         );
-        let answer = to_wire(&key, now);
-        self.commit(transaction, 201, answer).await
+        let answer = self.commit(transaction, 201, to_wire(&key, now)).await?;
+        self.mail_displaced(displaced).await;
+        Ok(answer)
     }
 
-    /// Sees that a key is registered nowhere; a proof displaces what somebody else registered and never used.
-    async fn make_way(
+    /// A fresh challenge for a proof of a key of `owner`, whose id is part of what is signed; on the host too.
+    ///
+    /// # Errors
+    /// The caller may not register keys for them.
+    pub async fn create_proof_challenge_for(
+        &self,
+        caller: &Caller,
+        owner: KeyOwner,
+    ) -> Result<(PrincipalId, api::ProofChallenge), AppError> {
+        let mut transaction = self.begin(caller).await?;
+        let owner = authorize(&transaction.principal, owner, Access::Manage)?;
+        require_owner(&mut transaction.change, &owner).await?;
+        let sender = transaction.principal.id().unwrap_or(owner.id);
+        let challenge = self.insert_challenge(&mut transaction, sender).await?;
+        self.commit(transaction, 201, (owner.id, challenge)).await
+    }
+
+    /// Takes in a proof that the owner of a key holds its private half; one that had none cannot be displaced from then on.
+    ///
+    /// # Errors
+    /// The caller may not; the key is revoked; the proof is wrong.
+    pub async fn prove_api_key(
+        &self,
+        caller: &Caller,
+        owner: KeyOwner,
+        id: ApiKeyId,
+        prove: &api::ProveApiKey,
+    ) -> Result<api::ApiKey, AppError> {
+        let mut transaction = self.begin(caller).await?;
+        let owner = authorize(&transaction.principal, owner, Access::Manage)?;
+        // As the commit does, but before the proof is looked at.
+        transaction.principal.require_recent_password(transaction.now)?;
+        let mut key = find_unrevoked(&mut transaction.change, &owner, id).await?;
+        self.check_proof(&mut transaction, owner.id, &key.public_key, &prove.proof).await?;
+        store::api_key::prove_api_key(&mut transaction.change, id).await?;
+        key.proven_at = key.proven_at.or(Some(transaction.now));
+        self.write_state(transaction, &owner, key, "api_key.prove").await
+    }
+
+    /// Sees that no other registration stands in the way of this one. A proof displaces what somebody else registered without
+    /// one, used or not; whom to tell of it is answered.
+    async fn claim_fingerprint(
         &self,
         transaction: &mut Transaction<'_>,
         owner: &AuthorizedOwner,
         public_key: &PublicKey,
-        proved: bool,
-    ) -> Result<(), AppError> {
+        is_proven: bool,
+    ) -> Result<Vec<Displaced>, AppError> {
         let fingerprint = public_key.fingerprint();
+        let mut displaced = Vec::new();
         let registered = store::api_key::list_api_keys_by_fingerprint(&mut transaction.change, &fingerprint).await?;
-        for mut other in registered {
-            if other.is_burnt() {
-                let detail = format!(
-                    "The key {fingerprint} was used here and then revoked. It stays dead; make a new key pair."
-                );
-                let mut error = duplicate(&detail, &fingerprint.to_string(), None);
-                if let AppError::Conflict(conflict) = &mut error {
-                    conflict.members.insert("burnt", true.into());
-                }
-                return Err(error);
-            }
+        for other in registered {
             if other.revoked_at.is_some() {
+                self.require_unused(&mut transaction.change, &other).await?;
                 continue;
             }
-            let is_squatted = other.owner != owner.id && other.verified_at.is_none();
-            if proved && is_squatted {
-                other.revoked_at = Some(transaction.now);
-                store::api_key::update_api_key(&mut transaction.change, &other).await?;
-                let place = workspace_of(&mut transaction.change, other.owner).await?;
-                transaction.note(
-                    self,
-                    "api_key.displace",
-                    place,
-                    other.id,
-                    &[("owner", &other.owner.to_string()), ("fingerprint", &fingerprint.to_string())],
-                );
+            if is_proven && other.owner != owner.id && other.proven_at.is_none() {
+                displaced.push(self.displace(transaction, &other).await?);
                 continue;
             }
             let place = workspace_of(&mut transaction.change, other.owner).await?;
@@ -365,7 +415,87 @@ impl App {
             );
             return Err(duplicate(&detail, &fingerprint.to_string(), may_see.then_some(&other)));
         }
-        Ok(())
+        Ok(displaced)
+    }
+
+    /// Refuses a fingerprint whose revoked registration was used, or may have been.
+    async fn require_unused(&self, change: &mut Change, revoked: &ApiKey) -> Result<(), AppError> {
+        // Whoever holds the private key has taken it over with a proof, and that registration decides.
+        if revoked.displaced_at.is_some() {
+            return Ok(());
+        }
+        let own = self.feed.as_ref().map(|feed| (feed.node(), feed.reported()));
+        let fingerprint = revoked.public_key.fingerprint().to_string();
+        let is_final = match store::api_key::find_use_before_revocation(change, revoked.id, own).await? {
+            UseBeforeRevocation::Never => return Ok(()),
+            UseBeforeRevocation::Possible => true,
+            UseBeforeRevocation::Unconfirmed => false,
+        };
+        let detail = match (is_final, revoked.was_revoked_after_use()) {
+            (true, true) => format!(
+                "The key {fingerprint} was used here and then revoked. It can never be registered again; make a new key \
+                 pair."
+            ),
+            (true, false) => format!(
+                "The key {fingerprint} was registered here and then revoked, and a server that may have seen its use has \
+                 stopped since. It can never be registered again; make a new key pair."
+            ),
+            (false, _) => format!(
+                "The key {fingerprint} was revoked a moment ago, and not every server has said yet that it was never used. \
+                 Try again in some seconds, or make a new key pair."
+            ),
+        };
+        let mut error = duplicate(&detail, &fingerprint, None);
+        if let AppError::Conflict(conflict) = &mut error {
+            conflict.members.insert("burnt", is_final.into());
+        }
+        Err(error)
+    }
+
+    /// Revokes a registration because somebody else registers the key with a proof, and answers whom to tell. Its owner and
+    /// their admins read what happened to them, and nothing of who holds the key.
+    async fn displace(&self, transaction: &mut Transaction<'_>, key: &ApiKey) -> Result<Displaced, AppError> {
+        let change = &mut transaction.change;
+        store::api_key::revoke_api_key(change, key, Revocation::Displaced).await?;
+        let owner = store::identity::find_identity(change, key.owner).await?;
+        let memberships = owner.as_ref().map(|owner| owner.memberships.as_slice()).unwrap_or_default();
+        let mut addresses = BTreeSet::new();
+        if let (PrincipalId::User(_), Some(owner)) = (key.owner, &owner) {
+            addresses.insert(owner.email.clone());
+        }
+        for membership in memberships {
+            addresses.extend(store::member::list_admin_emails(change, membership.workspace).await?);
+        }
+        let (owner_id, fingerprint) = (key.owner.to_string(), key.public_key.fingerprint().to_string());
+        let reason = "somebody else registered this key with a proof that they hold the private key";
+        let detail =
+            [("owner", owner_id.as_str()), ("title", &key.title), ("fingerprint", &fingerprint), ("reason", reason)];
+        let places: Vec<_> = memberships.iter().map(|membership| Some(membership.workspace)).collect();
+        for place in if places.is_empty() { vec![None] } else { places } {
+            transaction.note_by_server(self, "api_key.displace", place, key.id, &detail);
+        }
+        let owner = owner.map_or(owner_id, |owner| owner.email);
+        Ok(Displaced { addresses, owner, title: key.title.clone(), fingerprint })
+    }
+
+    /// Tells by mail, where a server is set, who lost a registration, and their admins. The change is committed: an outage of
+    /// the mail loses nothing else.
+    async fn mail_displaced(&self, displaced: Vec<Displaced>) {
+        let Some(mailer) = &self.mailer else { return };
+        let url = &self.settings.public_url;
+        let mails = displaced.iter().flat_map(|Displaced { addresses, owner, title, fingerprint }| {
+            addresses.iter().map(move |address| Mail {
+                to: address.clone(),
+                subject: "An API key was taken over by its holder".to_owned(),
+                text: format!(
+                    "The API key {title} of {owner} was revoked:\n\n{fingerprint}\n\nSomebody else showed by a proof that they \
+                     hold its private key, which was never shown when it was registered here. It is theirs now.\n\nIf it \
+                     should be the key of {owner}, somebody else has a copy of the private key: make a new key pair, and \
+                     look at what was done with the old one:\n\n{url}\n"
+                ),
+            })
+        });
+        mailer.send_all(mails.collect()).await;
     }
 
     async fn require_room_for_key(
@@ -556,9 +686,8 @@ impl App {
         let principal = transaction.principal.clone();
         let taken = list_keys_to_revoke(&mut transaction.change, &principal, keys, cascade).await?;
         let count = taken.len();
-        for (mut key, place) in taken {
-            key.revoked_at = Some(transaction.now);
-            store::api_key::update_api_key(&mut transaction.change, &key).await?;
+        for (key, place) in taken {
+            store::api_key::revoke_api_key(&mut transaction.change, &key, Revocation::Ordinary).await?;
             let (owner, fingerprint) = (key.owner.to_string(), key.public_key.fingerprint().to_string());
             let detail = [("owner", owner.as_str()), ("title", &key.title), ("fingerprint", &fingerprint)];
             transaction.note(self, "api_key.revoke", place, key.id, &detail);

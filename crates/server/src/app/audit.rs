@@ -163,15 +163,17 @@ async fn find_logged_principal(connection: &mut Connection, text: &str) -> Resul
     Ok(store::identity::find_principal_by_email(connection, email.as_str()).await?.map(AuditPrincipal::from))
 }
 
-/// A key by its id or fingerprint. Of several that were registered one after the other, the one that was used.
+/// A key by its id or fingerprint. Of several that were registered one after the other, the one that is registered now, else
+/// one that was used.
 async fn find_logged_key(connection: &mut Connection, text: &str) -> Result<Option<ApiKeyId>, AppError> {
     if !text.starts_with("SHA256:") {
         return Ok(Some(text.parse().map_err(|e: IdError| AppError::field("key", "malformed", e))?));
     }
     let fingerprint: Fingerprint = text.parse().map_err(|e| AppError::field("key", "malformed", e))?;
     let registered = store::api_key::list_api_keys_by_fingerprint(connection, &fingerprint).await?;
+    let now = registered.iter().find(|key| key.revoked_at.is_none());
     let used = registered.iter().find(|key| key.verified_at.is_some());
-    Ok(used.or(registered.last()).map(|key| key.id))
+    Ok(now.or(used).or(registered.last()).map(|key| key.id))
 }
 
 pub(super) fn require_host(caller: &Caller) -> Result<(), Denied> {

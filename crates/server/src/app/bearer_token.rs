@@ -15,7 +15,11 @@ use super::{
     App, Caller,
     request::{Evidence, VerifiedHeaders, check_token},
 };
-use crate::{authentication::AuthenticationError as Error, directory::Snapshot, error::AppError};
+use crate::{
+    authentication::AuthenticationError as Error,
+    directory::{Snapshot, Verification},
+    error::AppError,
+};
 
 /// How long after the signature that asked for it a bearer token is good, in seconds.
 const LIFETIME_SECONDS: i64 = 3600;
@@ -98,7 +102,13 @@ impl App {
         if epoch != directory.token_epoch() {
             return Err(refuse(Error::UnknownToken));
         }
-        let key = directory.key(id).ok_or_else(|| refuse(Error::UnknownToken))?;
+        let key = directory.key(id).ok_or_else(|| match directory.revoked_key(id) {
+            Some(_) => refuse(Error::KeyRevoked { verified: true }),
+            None => refuse(Error::UnknownToken),
+        })?;
+        if key.note_verification() == Verification::TooLate {
+            return Err(refuse(Error::KeyRevoked { verified: true }));
+        }
         check_token(epoch, end, directory, now).map_err(refuse)?;
         Self::principal(key, Credential::BearerToken(id), directory, now).map_err(refuse)?;
         Ok(VerifiedHeaders::new(id, Evidence::BearerToken { epoch, end }))

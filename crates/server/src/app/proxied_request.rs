@@ -12,7 +12,7 @@ use domain::{
 
 use super::{
     App, OriginalRequest, Verified, VerifiedHeaders,
-    request::{Refusal, RefusedByRoutes, WORKSPACE_HEADER},
+    request::{Refusal, RefusedByRoutes, WORKSPACE_HEADER, key_is_gone},
 };
 use crate::{
     authentication::AuthenticationError,
@@ -99,8 +99,9 @@ impl App {
         now: Timestamp,
     ) -> Result<Admission, Refusal> {
         let credential = *verified.caller.principal.credential();
-        let unknown = || Refusal::Credential(credential.key(), AuthenticationError::UnknownKey);
-        let key = credential.key().and_then(|id| directory.key(id)).ok_or_else(unknown)?;
+        let id = credential.key().ok_or(Refusal::Credential(None, AuthenticationError::UnknownKey))?;
+        let gone = || Refusal::Credential(Some(id), key_is_gone(directory, id));
+        let key = directory.key(id).ok_or_else(gone)?;
         let principal = Self::principal(key, credential, directory, now)
             .map_err(|error| Refusal::Credential(credential.key(), error))?;
         self.admit(principal, verified, request, directory).map_err(|refusal| by_routes(refusal, verified, request))

@@ -18,7 +18,7 @@ use store::ReplayKey;
 use super::{App, Caller, ConfirmationSlot};
 use crate::{
     authentication::AuthenticationError as Error,
-    directory::{DirectoryKey, Snapshot},
+    directory::{DirectoryKey, RevokedKey, Snapshot, Verification},
     error::AppError,
     feed::Feed,
     hosts::Scheme,
@@ -187,7 +187,7 @@ impl App {
     ) -> Result<Verified, Refusal> {
         let VerifiedHeaders { key: id, evidence, .. } = headers;
         let refuse = |error| Refusal::Credential(Some(id), error);
-        let key = directory.key(id).ok_or_else(|| refuse(Error::UnknownKey))?;
+        let key = directory.key(id).ok_or_else(|| refuse(key_is_gone(directory, id)))?;
         let credential = match &evidence {
             Evidence::Signature(_) => Credential::Signature(id),
             Evidence::BearerToken { .. } => Credential::BearerToken(id),
@@ -289,13 +289,29 @@ impl App {
         directory: &Snapshot,
         now: Timestamp,
     ) -> Result<VerifiedHeaders, (Option<ApiKeyId>, Error)> {
-        let Some(key) = find_key(directory, signature.profile(), signature.key_id()) else {
-            // An unknown key costs what a known one costs.
-            let _ = signature.verify(&VerificationKey::dummy(), now.as_second());
-            return Err((None, Error::UnknownKey));
+        let key = match find_key(directory, signature.profile(), signature.key_id()) {
+            Some(NamedKey::Registered(key)) => key,
+            // Neither costs more or less than a key that is registered.
+            Some(NamedKey::Revoked(key)) => {
+                let outcome = signature.verify(&key.verification_key, now.as_second());
+                let verified = !matches!(outcome, Err(VerifyError::Invalid));
+                return Err((Some(key.id), Error::KeyRevoked { verified }));
+            }
+            None => {
+                let _ = signature.verify(&VerificationKey::dummy(), now.as_second());
+                return Err((None, Error::UnknownKey));
+            }
         };
         let refuse = |error| (Some(key.id), error);
-        let verified = signature.verify(&key.verification_key, now.as_second()).map_err(|e| refuse(verify_error(e)))?;
+        let outcome = signature.verify(&key.verification_key, now.as_second());
+        if !matches!(outcome, Err(VerifyError::Invalid)) {
+            match key.note_verification() {
+                Verification::First => self.journal.note_first_verification(key, now),
+                Verification::Further => {}
+                Verification::TooLate => return Err(refuse(Error::KeyRevoked { verified: true })),
+            }
+        }
+        let verified = outcome.map_err(|e| refuse(verify_error(e)))?;
         Self::principal(key, Credential::Signature(key.id), directory, now).map_err(refuse)?;
         check_signature_time(&verified, directory, now).map_err(refuse)?;
         if verified.profile() == Profile::Encord && !self.hosts.takes_encord(request.scheme, request.authority) {
@@ -329,7 +345,7 @@ impl App {
 
     /// Notes a refusal for the audit log.
     pub(super) fn note_refusal(&self, key: Option<ApiKeyId>, address: Option<IpAddr>, error: &Error) {
-        let kind = RefusalKind { verified: error.is_for_holder(), key, address, code: error.code() };
+        let kind = RefusalKind { verified: error.is_verified(), key, address, code: error.code() };
         self.journal.note_refusal(kind, error.to_string());
     }
 }
@@ -386,15 +402,31 @@ pub(crate) fn is_read(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "OPTIONS")
 }
 
-fn find_key<'a>(directory: &'a Snapshot, profile: Profile, key_id: &str) -> Option<&'a Arc<DirectoryKey>> {
+/// Why a key under which something verified is not registered any more.
+pub(super) fn key_is_gone(directory: &Snapshot, id: ApiKeyId) -> Error {
+    if directory.revoked_key(id).is_some() { Error::KeyRevoked { verified: true } } else { Error::UnknownKey }
+}
+
+/// A key that a signature names.
+enum NamedKey<'a> {
+    Registered(&'a DirectoryKey),
+    Revoked(&'a RevokedKey),
+}
+
+fn find_key<'a>(directory: &'a Snapshot, profile: Profile, key_id: &str) -> Option<NamedKey<'a>> {
+    let by_fingerprint = |fingerprint: &Fingerprint| {
+        let registered = directory.key_by_fingerprint(fingerprint).map(|key| NamedKey::Registered(key));
+        registered.or_else(|| directory.revoked_key_by_fingerprint(fingerprint).map(|key| NamedKey::Revoked(key)))
+    };
     match profile {
-        Profile::Encord => {
-            let fingerprint = Fingerprint::of_ed25519(&decode_hex(key_id)?);
-            directory.key_by_fingerprint(&fingerprint)
-        }
+        Profile::Encord => by_fingerprint(&Fingerprint::of_ed25519(&decode_hex(key_id)?)),
         Profile::Native => match key_id.parse::<Fingerprint>() {
-            Ok(fingerprint) => directory.key_by_fingerprint(&fingerprint),
-            Err(_) => directory.key(key_id.parse().ok()?),
+            Ok(fingerprint) => by_fingerprint(&fingerprint),
+            Err(_) => {
+                let id = key_id.parse().ok()?;
+                let registered = directory.key(id).map(|key| NamedKey::Registered(key));
+                registered.or_else(|| directory.revoked_key(id).map(|key| NamedKey::Revoked(key)))
+            }
         },
     }
 }

@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
-use domain::{AuditEvent, AuditEventId, AuditPrincipal, PrincipalId, Timestamp, WorkspaceId};
+use domain::{AuditEvent, AuditEventId, AuditPrincipal, Fingerprint, PrincipalId, Timestamp, WorkspaceId};
 use store::{StoreError, Version, api_key::KeyUse, replay::Epoch};
 
 use super::App;
 use crate::{
     error::AppError,
-    journal::{Budget, RefusalKind, RefusalRow},
+    journal::{Budget, Charge, RefusalKind, RefusalRow},
 };
 
 /// How late a use or a refusal is written at the most, while the store answers.
@@ -75,7 +75,12 @@ impl App {
         }
         let rows: Vec<KeyUse> = uses
             .iter()
-            .map(|used| KeyUse { key: used.key, at: used.at, address: used.address.map(|address| address.to_string()) })
+            .map(|used| KeyUse {
+                key: used.key,
+                at: used.at,
+                address: used.address.map(|address| address.to_string()),
+                accepted: used.accepted,
+            })
             .collect();
         let rows = rows.as_slice();
         let written: Result<(), StoreError> = store::retry(|| async move {
@@ -93,11 +98,11 @@ impl App {
     async fn write_refusals(&self, all: bool) -> Result<(), AppError> {
         let _one_at_a_time = self.journal.writing.lock().await;
         let now = self.clock.now();
-        let due = self.journal.due_refusals(now, all, |kind| self.budget_of(kind));
+        let due = self.journal.due_refusals(now, all, |kind| self.charge_of(kind));
         if due.is_empty() {
             return Ok(());
         }
-        let mut events: Vec<AuditEvent> = due.iter().map(|row| self.refusal_event(row, now)).collect();
+        let mut events: Vec<AuditEvent> = due.iter().flat_map(|row| self.refusal_events(row, now)).collect();
         let change = self.store.begin_change(now).await?;
         let first = events.remove(0);
         change.commit((first, events), None).await?;
@@ -106,11 +111,31 @@ impl App {
     }
 
     /// Whose rows a refusal counts towards.
-    fn budget_of(&self, kind: &RefusalKind) -> Budget {
-        if !kind.verified {
-            return Budget::Unverified;
+    fn charge_of(&self, kind: &RefusalKind) -> Charge {
+        let places = self.readers_of(kind).map_or(Vec::new(), |readers| readers.workspaces);
+        match (kind.verified, places.is_empty()) {
+            (false, _) => {
+                let rows = u32::try_from(places.len()).unwrap_or(u32::MAX).max(1);
+                Charge { budgets: vec![Budget::Unverified], rows }
+            }
+            (true, true) => Budget::Installation.into(),
+            (true, false) => Charge { budgets: places.into_iter().map(Budget::Workspace).collect(), rows: 1 },
         }
-        self.owner_of(kind).0.map_or(Budget::Installation, Budget::Workspace)
+    }
+
+    /// The event of a row, once for each workspace that reads of it.
+    fn refusal_events(&self, row: &RefusalRow, now: Timestamp) -> Vec<AuditEvent> {
+        let places: Vec<WorkspaceId> = match row.refusals.as_slice() {
+            [(kind, _)] => self.readers_of(kind).map_or(Vec::new(), |readers| readers.workspaces),
+            _ => row.charge.budgets.iter().filter_map(Budget::workspace).collect(),
+        };
+        let event = self.refusal_event(row, now);
+        let in_place = |place| AuditEvent {
+            id: AuditEventId::generate(now, self.random.as_ref()),
+            workspace: Some(place),
+            ..event.clone()
+        };
+        if places.is_empty() { vec![event] } else { places.into_iter().map(in_place).collect() }
     }
 
     fn refusal_event(&self, row: &RefusalRow, now: Timestamp) -> AuditEvent {
@@ -129,17 +154,21 @@ impl App {
         let count: u64 = row.refusals.iter().map(|(_, refusals)| refusals.count).sum();
         let mut detail = |name: &str, value: String| event.detail.insert(name.to_owned(), value);
         detail("count", count.to_string());
+        // Anybody can name a key; only who holds it makes a credential that verifies.
+        let verified = !row.charge.budgets.contains(&Budget::Unverified);
+        detail("verified", verified.to_string());
         if let [(kind, refusals)] = row.refusals.as_slice() {
             detail("code", kind.code.to_owned());
             detail("reason", refusals.reason.clone());
             if let (true, Some(network)) = (refusals.from_several_addresses, kind.address) {
                 detail("addresses", format!("several of {network}/64"));
             }
-            let (workspace, principal) = self.owner_of(kind);
-            event.workspace = workspace;
+            if let Some(readers) = self.readers_of(kind) {
+                detail("fingerprint", readers.fingerprint.to_string());
+                event.target = Some(readers.owner.to_string());
+            }
             event.key = kind.key;
             event.address = kind.address.and(refusals.address);
-            event.target = principal.map(|id| id.to_string());
         } else {
             let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
             for (kind, refusals) in &row.refusals {
@@ -151,24 +180,24 @@ impl App {
             detail("kinds", row.refusals.len().to_string());
             let reason = "more different refusals than get a row of their own in an hour, counted together";
             detail("reason", reason.to_owned());
-            event.workspace = match row.budget {
-                Budget::Workspace(workspace) => Some(workspace),
-                Budget::Unverified | Budget::Installation => None,
-            };
         }
         event
     }
 
-    /// The owner of the key that was named, and the workspace that may read of it.
-    fn owner_of(&self, kind: &RefusalKind) -> (Option<WorkspaceId>, Option<PrincipalId>) {
-        let Some((feed, key)) = self.feed.as_ref().zip(kind.key) else { return (None, None) };
+    /// Who reads of a refusal that names a key, revoked or not: none for one that is not known.
+    fn readers_of(&self, kind: &RefusalKind) -> Option<Readers> {
+        let (feed, id) = self.feed.as_ref().zip(kind.key)?;
         let directory = feed.directory().load();
-        let Some(owner) = directory.key(key).map(|key| key.owner) else { return (None, None) };
-        let workspace = match (owner, directory.identity(owner)) {
-            (PrincipalId::ServiceAccount(_), Some(identity)) => identity.memberships.first().map(|m| m.workspace),
-            _ => None,
+        let (owner, fingerprint, mut workspaces) = match (directory.key(id), directory.revoked_key(id)) {
+            (Some(key), _) => (key.owner, key.fingerprint, Vec::new()),
+            (None, Some(key)) => (key.owner, key.fingerprint, key.workspaces.to_vec()),
+            (None, None) => return None,
         };
-        (workspace, Some(owner))
+        let memberships = directory.identity(owner).map(|owner| owner.memberships.as_slice()).unwrap_or_default();
+        workspaces.extend(memberships.iter().map(|membership| membership.workspace));
+        workspaces.sort_unstable();
+        workspaces.dedup();
+        Some(Readers { owner, fingerprint, workspaces })
     }
 
     /// Forgets what has expired for every node, also for one whose wall clock is behind this one's. A server does so by
@@ -201,6 +230,14 @@ impl App {
         self.replay_epochs.note(epoch, self.clock.since_boot());
         Ok(())
     }
+}
+
+/// Whose key a refused request named, and who reads of it.
+struct Readers {
+    owner: PrincipalId,
+    fingerprint: Fingerprint,
+    /// Where its owner is now, or was when the key was revoked; in order, each once.
+    workspaces: Vec<WorkspaceId>,
 }
 
 /// The epochs that this node began, each with the time since boot, the earliest first.

@@ -8,9 +8,7 @@ use axum::{
     extract::{FromRequestParts, Query, State},
     response::{IntoResponse, Response},
 };
-use domain::{
-    ApiKeyId, PrincipalId, PublicKey, ServiceAccountId, Timestamp, proof::proof_message, secret::is_private_key,
-};
+use domain::{ApiKeyId, PublicKey, ServiceAccountId, Timestamp, proof::proof_message, secret::is_private_key};
 use http::{StatusCode, request::Parts};
 use serde::Deserialize;
 
@@ -31,6 +29,7 @@ pub(super) fn router() -> Pages {
     for base in ["/profile/api-keys", "/w/{slug}/service-accounts/{sa}/keys"] {
         router = router
             .get(&format!("{base}/new"), show_new)
+            .post(&format!("{base}/proof-challenge"), create_challenge)
             .get(&format!("{base}/{{key}}"), show)
             .post(&format!("{base}/{{key}}"), edit)
             .post(&format!("{base}/{{key}}/disable"), disable)
@@ -101,6 +100,8 @@ pub(super) struct KeyRow {
     pub(super) expires_on: String,
     pub(super) ends_soon: bool,
     pub(super) used_lately: bool,
+    pub(super) proven_at: Option<When>,
+    pub(super) displaced_at: Option<When>,
 }
 
 impl KeyRow {
@@ -173,6 +174,8 @@ fn key_row(key: api::ApiKey, around: &Surroundings<'_>) -> KeyRow {
         expires_on: key.expires_at.map_or(String::new(), |time| time.strftime("%Y-%m-%d").to_string()),
         ends_soon: !is_dead && within(key.expires_at, WARNED_DAYS),
         used_lately: within(key.last_used_at, 7),
+        proven_at: key.proven_at.as_ref().map(|time| shell.when(time)),
+        displaced_at: key.displaced_at.as_ref().map(|time| shell.when(time)),
     }
 }
 
@@ -184,6 +187,8 @@ pub(super) struct KeyTable {
     pub(super) all: usize,
     /// How many keys of the owner end within [`WARNED_DAYS`], on all pages.
     pub(super) ending: usize,
+    /// Keys that somebody else took over lately.
+    pub(super) displaced: Vec<api::ApiKey>,
     pub(super) owner_disabled: bool,
     pub(super) count: api::KeyCount,
     pub(super) is_full: bool,
@@ -320,6 +325,7 @@ pub(super) async fn key_table(
     Ok(KeyTable {
         rows: found.items.into_iter().map(|key| key_row(key, &around)).collect(),
         ending: found.ending,
+        displaced: found.displaced,
         owner_disabled,
         found: found.found,
         hidden: found.dead,
@@ -391,15 +397,23 @@ struct Challenge {
     command: String,
 }
 
+/// A challenge for the script that makes a key pair, which signs a proof with it before the key is added.
+async fn create_challenge(State(app): State<Arc<App>>, at: KeyPages) -> Result<Response, PageError> {
+    let (owner, challenge) = app.create_proof_challenge_for(&at.caller, at.owner).await?;
+    let parts = serde_json::json!({
+        "namespace": challenge.namespace,
+        "public_url": challenge.public_url,
+        "owner": owner.to_string(),
+        "challenge": challenge.challenge,
+    });
+    Ok((StatusCode::CREATED, axum::Json(parts)).into_response())
+}
+
 impl Challenge {
     /// A fresh challenge, good for five minutes.
     async fn create(app: &App, at: &KeyPages, fingerprint: &str) -> Result<Option<Self>, AppError> {
-        let owner = match at.owner {
-            KeyOwner::ServiceAccount(_, account) => Some(PrincipalId::from(account)),
-            KeyOwner::Own | KeyOwner::User(_) => at.caller.principal().id(),
-        };
-        let Some((owner, fingerprint)) = owner.zip(fingerprint.parse().ok()) else { return Ok(None) };
-        let challenge = app.create_proof_challenge(&at.caller).await?;
+        let Ok(fingerprint) = fingerprint.parse() else { return Ok(None) };
+        let (owner, challenge) = app.create_proof_challenge_for(&at.caller, at.owner).await?;
         let message = proof_message(&challenge.public_url, &owner.to_string(), &fingerprint, &challenge.challenge);
         let message = message.replace('\n', "\\n");
         let namespace = challenge.namespace;

@@ -182,7 +182,7 @@ pub(super) async fn receive(State(app): State<Arc<App>>, request: Request, next:
     let (mut response, who, is_shown) = match admit(&app, request).await {
         Ok(admitted) => {
             let (who, is_shown) = (admitted.visitor.principal(), admitted.visitor.notice.is_some());
-            (answer(&app, admitted, next).await, who, is_shown)
+            (Box::pin(answer(&app, admitted, next)).await, who, is_shown)
         }
         Err((error, visitor)) => {
             let who = visitor.as_ref().and_then(Visitor::principal);

@@ -39,6 +39,8 @@ pub const TABLE: &[(&str, &str, [u16; 8])] = &[
     ("GET",    "/api/v1/me/keys/{key}/cascade",                                        [401, 404, 404, 200, 404, 403, 403, 403]),
     ("POST",   "/api/v1/me/keys/{key}/disable",                                        [401, 404, 404, 200, 404, 403, 403, 403]),
     ("POST",   "/api/v1/me/keys/{key}/enable",                                         [401, 404, 404, 200, 404, 403, 403, 403]),
+    // Who may add a proof is told that this one is none.
+    ("POST",   "/api/v1/me/keys/{key}/proof",                                          [401, 404, 404, 400, 404, 403, 403, 403]),
     ("POST",   "/api/v1/me/proof-challenges",                                          [401, 201, 201, 201, 201, 201, 201, 403]),
 
     ("GET",    "/api/v1/workspaces",                                                   [401, 200, 200, 200, 200, 200, 200, 200]),
@@ -71,6 +73,7 @@ pub const TABLE: &[(&str, &str, [u16; 8])] = &[
     ("GET",    "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/cascade",     [401, 404, 403, 200, 404, 403, 200, 403]),
     ("POST",   "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/disable",     [401, 404, 403, 200, 404, 403, 200, 403]),
     ("POST",   "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/enable",      [401, 404, 403, 200, 404, 403, 200, 403]),
+    ("POST",   "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/proof",       [401, 404, 403, 400, 404, 403, 400, 403]),
 
     ("GET",    "/api/v1/workspaces/{ws}/projects",                                     [401, 404, 200, 200, 404, 200, 200, 200]),
     ("POST",   "/api/v1/workspaces/{ws}/projects",                                     [401, 404, 201, 201, 404, 201, 201, 201]),
@@ -233,6 +236,7 @@ impl World {
 /// The body of a request that would do something.
 pub fn body(test: &TestApp, method: &str, path: &str, invitation_token: &str) -> Value {
     match (method, path.rsplit('/').next().unwrap_or_default()) {
+        ("POST", "proof") => json!({"proof": "no proof"}),
         ("POST", "keys") => json!({"title": "laptop", "public_key": test.new_key().openssh}),
         ("PATCH", "{key}") => json!({"title": "another"}),
         ("POST", "workspaces") => json!({"name": "New", "slug": "new"}),

@@ -59,7 +59,7 @@ async fn one_key_in_another_format_is_the_same_key() {
 }
 
 #[tokio::test]
-async fn a_key_that_was_used_stays_burnt_and_one_that_was_not_comes_back() {
+async fn a_revoked_key_that_was_used_is_never_registered_again_and_one_that_was_not_is() {
     let (test, ada, ..) = acme().await;
     for (used, status) in [(true, 409), (false, 201)] {
         let key = test.new_key();
@@ -75,7 +75,7 @@ async fn a_key_that_was_used_stays_burnt_and_one_that_was_not_comes_back() {
 }
 
 #[tokio::test]
-async fn a_squatter_gives_way_to_a_proof_made_with_ssh_keygen() {
+async fn a_proof_made_with_ssh_keygen_displaces_a_registration_by_somebody_else() {
     let (test, ada, ..) = acme().await;
     let eve = test.user("eve", false).await;
     test.workspace("evil", &eve).await;
@@ -127,6 +127,47 @@ async fn a_squatter_gives_way_to_a_proof_made_with_ssh_keygen() {
     test.advance(Duration::from_mins(5)).await;
     let late = test.post(keys, &body(Some(proof))).by(&eve.key).send().await;
     assert_eq!(late.expect_problem(400, "invalid_request")["errors"][0]["code"], "no_challenge");
+}
+
+#[tokio::test]
+async fn a_signature_that_verified_counts_as_a_use_although_the_request_was_refused() {
+    let (test, ada, ..) = acme().await;
+    let key = test.new_key();
+    let made = register(&test, &ada.key, "/api/v1/me/keys", &key).await.expect(201);
+    let path = format!("/api/v1/me/keys/{}", made["id"].as_str().unwrap());
+    test.post(&format!("{path}/disable"), &Value::Null).by(&ada.key).send().await.expect(200);
+    // Anybody can name a key: what does not verify is no use of it.
+    let mut forged = test.get("/api/v1/me").by(&key);
+    forged.target = "/api/v1/workspaces".to_owned();
+    forged.send().await.expect_problem(401, "unauthenticated");
+    test.delete(&path).by(&ada.key).send().await.expect(204);
+    let made = register(&test, &ada.key, "/api/v1/me/keys", &key).await.expect(201);
+    let path = format!("/api/v1/me/keys/{}", made["id"].as_str().unwrap());
+    test.post(&format!("{path}/disable"), &Value::Null).by(&ada.key).send().await.expect(200);
+    let refused = test.get("/api/v1/me").by(&key).send().await.expect_problem(401, "unauthenticated");
+    assert_eq!(refused["reason"], "key_disabled");
+    test.delete(&path).by(&ada.key).send().await.expect(204);
+    let problem = register(&test, &ada.key, "/api/v1/me/keys", &key).await.expect_problem(409, "duplicate_key");
+    assert_eq!(problem["burnt"], true);
+}
+
+#[tokio::test]
+async fn a_server_that_restarted_since_a_registration_may_have_used_the_key() {
+    let (test, ada, ..) = acme().await;
+    let before = test.new_key();
+    let made = register(&test, &ada.key, "/api/v1/me/keys", &before).await.expect(201);
+    let test = test.restart().await;
+    let after = test.new_key();
+    let also = register(&test, &ada.key, "/api/v1/me/keys", &after).await.expect(201);
+    for key in [&made, &also] {
+        let path = format!("/api/v1/me/keys/{}", key["id"].as_str().unwrap());
+        test.delete(&path).by(&ada.key).send().await.expect(204);
+    }
+    let problem = register(&test, &ada.key, "/api/v1/me/keys", &before).await.expect_problem(409, "duplicate_key");
+    assert_eq!(problem["burnt"], true);
+    // One that stopped only after it had taken in a revocation has said what it knows.
+    let test = test.restart().await;
+    register(&test, &ada.key, "/api/v1/me/keys", &after).await.expect(201);
 }
 
 #[tokio::test]

@@ -289,6 +289,94 @@ async fn a_checkpoint_verifies_and_what_is_none_is_refused() {
     }
 }
 
+/// The refusals that a workspace reads of, the latest first, as its admin sees them.
+async fn refusals(test: &TestApp, ws: &str, admin: &Actor) -> Vec<Value> {
+    test.app.write_journal().await.unwrap();
+    let path = format!("/api/v1/workspaces/{ws}/audit-events?action=request.refuse&limit=200");
+    test.get(&path).by(&admin.key).send().await.expect(200)["items"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn the_use_of_a_revoked_key_is_seen_with_its_owner_and_whether_it_verified() {
+    let Acme { test, ada, ws, at } = &acme().await;
+    let bot = test.service_account(ws, ada, "bot").await;
+    let token = test.bearer_token(&bot.key).await;
+    let key = format!("{at}/service-accounts/{}/keys/{}", bot.id, bot.key.id);
+    test.delete(&key).by(&ada.key).send().await.expect(204);
+    let unknown = test.get("/api/v1/me").by(&test.new_key()).send().await;
+    let forge = || {
+        let mut request = test.get("/api/v1/me").by(&bot.key);
+        request.target = "/api/v1/workspaces".to_owned();
+        request
+    };
+    let mut by_id = bot.key.clone();
+    by_id.fingerprint.clone_from(&bot.key.id);
+    for (request, verified) in [
+        (test.get("/api/v1/me").by(&bot.key), "true"),
+        (test.get("/api/v1/me").by(&by_id), "true"),
+        (test.get("/api/v1/me").by_encord(&bot.key), "true"),
+        (test.get("/api/v1/me").bearer(&token), "true"),
+        // Stale, and yet by the holder.
+        (test.get("/api/v1/me").signed(&bot.key, http_signature::Profile::Native, -3600), "true"),
+        (forge(), "false"),
+    ] {
+        let seen = refusals(test, ws, ada).await.len();
+        let answer = request.send().await;
+        assert_eq!((answer.status, &answer.bytes), (unknown.status, &unknown.bytes), "like a key that nobody knows");
+        let told = refusals(test, ws, ada).await;
+        assert_eq!(told.len(), seen + 1, "{told:?}");
+        assert_eq!((&told[0]["key"], &told[0]["target"]), (&json!(bot.key.id), &json!(bot.id)));
+        let detail = &told[0]["detail"];
+        assert_eq!((&detail["code"], &detail["verified"]), (&json!("key_revoked"), &json!(verified)), "{detail}");
+        assert_eq!(detail["fingerprint"], bot.key.fingerprint.as_str());
+        // Each kind is written once a minute.
+        test.advance(Duration::from_secs(61)).await;
+    }
+    // A server that starts anew knows revoked keys, too.
+    let acme = acme().await;
+    let bot = acme.test.service_account(&acme.ws, &acme.ada, "bot").await;
+    let key = format!("{}/service-accounts/{}/keys/{}", acme.at, bot.id, bot.key.id);
+    acme.test.delete(&key).by(&acme.ada.key).send().await.expect(204);
+    let test = acme.test.restart().await;
+    test.get("/api/v1/me").by(&bot.key).send().await.expect_problem(401, "unauthenticated");
+    let told = refusals(&test, &acme.ws, &acme.ada).await;
+    assert_eq!((&told[0]["key"], &told[0]["detail"]["verified"]), (&json!(bot.key.id), &json!("true")), "{told:?}");
+}
+
+#[tokio::test]
+async fn refusals_of_a_users_key_reach_every_workspace_they_are_in_or_were_in_when_it_was_revoked() {
+    let Acme { test, ada, ws, .. } = &acme().await;
+    let bob = test.member(ws, ada, "bob", "member").await;
+    let zoe = test.user("zoe", false).await;
+    let (beta, other) = (test.workspace("beta", &zoe).await, test.workspace("other", &zoe).await);
+    test.join(&beta, &zoe, &bob, "member").await;
+    let spare = test.add_unused_key(&bob).await;
+    let keys = "/api/v1/me/keys";
+    let seen = async || {
+        let mut seen = Vec::new();
+        for (ws, admin) in [(ws, ada), (&beta, &zoe), (&other, &zoe)] {
+            let told = refusals(test, ws, admin).await;
+            let of_bob = told.iter().filter(|event| event["target"] == bob.id.as_str());
+            seen.push(of_bob.map(|event| event["detail"]["code"].as_str().unwrap().to_owned()).collect::<Vec<_>>());
+        }
+        seen
+    };
+    // A key that is only paused, in both.
+    test.post(&format!("{keys}/{}/disable", spare.id), &Value::Null).by(&bob.key).send().await.expect(200);
+    test.get("/api/v1/me").by(&spare).send().await.expect_problem(401, "unauthenticated");
+    assert_eq!(seen().await, [vec!["key_disabled"], vec!["key_disabled"], vec![]]);
+
+    test.delete(&format!("{keys}/{}", spare.id)).by(&bob.key).send().await.expect(204);
+    test.delete(&format!("/api/v1/workspaces/{beta}/members/{}", bob.id)).by(&zoe.key).send().await.expect(204);
+    test.get("/api/v1/me").by(&spare).send().await.expect_problem(401, "unauthenticated");
+    assert_eq!(seen().await, [vec!["key_revoked", "key_disabled"], vec!["key_revoked", "key_disabled"], vec![]]);
+    // Who was removed before a revocation has nothing of it there.
+    test.delete(&format!("{keys}/{}", bob.key.id)).by(&bob.key).send().await.expect(204);
+    test.get("/api/v1/me").by(&bob.key).send().await.expect_problem(401, "unauthenticated");
+    let told = seen().await;
+    assert_eq!(told.iter().map(Vec::len).collect::<Vec<_>>(), [3, 2, 0], "{told:?}");
+}
+
 #[tokio::test]
 async fn each_revoked_key_has_its_own_event_however_it_ended() {
     let Acme { test, ada, ws, at } = &acme().await;

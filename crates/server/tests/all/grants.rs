@@ -104,6 +104,7 @@ async fn a_bearer_token_changes_no_key_role_membership_invitation_or_enabled_sta
         ("DELETE", "/api/v1/me/keys/{key}", own.clone(), none.clone()),
         ("POST", "/api/v1/me/keys/{key}/disable", format!("{own}/disable"), none.clone()),
         ("POST", "/api/v1/me/keys/{key}/enable", format!("{own}/enable"), none.clone()),
+        ("POST", "/api/v1/me/keys/{key}/proof", format!("{own}/proof"), json!({"proof": "x"})),
         ("POST", "/api/v1/me/proof-challenges", "/api/v1/me/proof-challenges".to_owned(), none.clone()),
         ("POST", "/api/v1/workspaces", "/api/v1/workspaces".to_owned(), json!({"name": "New", "slug": "new"})),
         ("DELETE", "/api/v1/workspaces/{ws}", path.clone(), none.clone()),
@@ -142,6 +143,12 @@ async fn a_bearer_token_changes_no_key_role_membership_invitation_or_enabled_sta
             "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/enable",
             format!("{of_bot}/enable"),
             none.clone(),
+        ),
+        (
+            "POST",
+            "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/proof",
+            format!("{of_bot}/proof"),
+            json!({"proof": "x"}),
         ),
         (
             "PUT",

@@ -9,7 +9,10 @@ use std::{
 use api::MailState;
 use domain::role::Role;
 use serde_json::{Value, json};
-use server::{app::Caller, mail::SmtpSettings};
+use server::{
+    app::{Caller, KeyOwner},
+    mail::SmtpSettings,
+};
 
 use crate::{
     support::{Actor, TestApp},
@@ -70,7 +73,7 @@ async fn an_invitation_comes_by_mail_and_its_link_leads_in() {
     assert_eq!(shown, 1, "of the mail that went out, nobody but its address has the link");
 
     let mail = smtp.mail();
-    assert_eq!(mail["to"], serde_json::json!(["bob@example.com"]));
+    assert_eq!(mail["to"], json!(["bob@example.com"]));
     assert_eq!(mail["from"], "Keyward <keyward@example.com>");
     assert_eq!(mail["subject"], "Join The acme on Keyward");
     let body = mail["text"].as_str().unwrap();
@@ -81,7 +84,7 @@ async fn an_invitation_comes_by_mail_and_its_link_leads_in() {
     let again = [("emails", "carol@example.com"), ("role", "member")];
     ada.submit("/w/acme/invitations", &again).await.sees("The invitations are sent by mail");
     ada.sees_not("http://127.0.0.1:8080/invitations/");
-    assert_eq!(smtp.mail()["to"], serde_json::json!(["carol@example.com"]));
+    assert_eq!(smtp.mail()["to"], json!(["carol@example.com"]));
     // A new first admin is written to as well.
     let create =
         api::CreateWorkspace { name: "New".into(), slug: "new".into(), admin_email: Some("zoe@example.com".into()) };
@@ -154,7 +157,7 @@ async fn a_mailed_link_proves_the_address_and_one_that_was_passed_on_proves_noth
     Browser::new(&test).open(&first).await.sees("This invitation is over");
     let user = accept(&test, link.strip_prefix("/invitations/").unwrap()).await["user"].as_str().unwrap().to_owned();
     assert!(is_verified(&test, &ws, &ada, "bob@example.com").await);
-    let bob = test.add_key(server::app::KeyOwner::User(user.parse().unwrap()), "laptop").await;
+    let bob = test.add_key(KeyOwner::User(user.parse().unwrap()), "laptop").await;
     let me = test.get("/api/v1/me").by(&bob).send().await.expect(200);
     assert_eq!(me["principal"]["email_verified"], true);
 
@@ -193,7 +196,7 @@ async fn whoever_reads_the_mail_gets_in_where_somebody_else_took_the_address_and
     let ws = test.workspace("acme", &ada).await;
     create_user(&test, "bob", false).await;
     let squatter = test.app.find_user_by_email(&Caller::host(), "bob@example.com").await.unwrap().id;
-    let key = test.add_key(server::app::KeyOwner::User(squatter), "of the squatter").await;
+    let key = test.add_key(KeyOwner::User(squatter), "of the squatter").await;
     let create =
         api::CreateWorkspace { name: "Evil".into(), slug: "evil".into(), admin_email: Some("bob@example.com".into()) };
     test.app.create_workspace(&Caller::host(), create).await.unwrap();
@@ -275,4 +278,45 @@ async fn a_link_for_one_address_proves_nothing_of_another() {
     let body = json!({"token": link_in(&smtp.mail()).strip_prefix("/invitations/").unwrap()});
     test.post("/api/v1/invitations/accept", &body).by(&eve.key).send().await.expect(200);
     assert!(!is_verified(&test, &ws, &ada, &eve.email).await);
+}
+
+#[tokio::test]
+async fn who_lost_a_registration_to_a_proof_is_told_by_mail_with_their_admins() {
+    let mut smtp = SmtpServer::start();
+    let test = app_with_mail(smtp.port).await;
+    let mallory = test.user("mallory", false).await;
+    let evil = test.workspace("evil", &mallory).await;
+    invite(&test, &evil, &mallory, "eve@example.com", "member").await;
+    let eve = accept(&test, link_in(&smtp.mail()).strip_prefix("/invitations/").unwrap()).await;
+    let eve = eve["user"].as_str().unwrap().parse().unwrap();
+    let ada = test.user("ada", false).await;
+    test.workspace("acme", &ada).await;
+    let key = test.add_key(KeyOwner::User(eve), "taken").await;
+
+    let challenge = test.post("/api/v1/me/proof-challenges", &Value::Null).by(&ada.key).send().await;
+    let proof = key.prove(&ada.id, challenge.expect(201)["challenge"].as_str().unwrap());
+    let body = json!({"title": "mine", "public_key": key.openssh, "proof": proof});
+    test.post("/api/v1/me/keys", &body).by(&ada.key).send().await.expect(201);
+    let mails = [smtp.mail(), smtp.mail()];
+    let to: std::collections::BTreeSet<_> = mails.iter().map(|mail| mail["to"][0].as_str().unwrap()).collect();
+    assert_eq!(to, ["eve@example.com", "mallory@example.com"].into());
+    for mail in &mails {
+        assert_eq!(mail["subject"], "An API key was taken over by its holder");
+        let body = mail["text"].as_str().unwrap();
+        assert!(body.contains("The API key taken of eve@example.com was revoked"), "{body}");
+        assert!(body.contains(&key.fingerprint) && !body.contains("ada"), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn an_outage_of_the_mail_leaves_a_key_with_whoever_proved_it() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let test = app_with_mail(port).await;
+    let (eve, ada) = (test.user("eve", true).await, test.user("ada", true).await);
+    let key = test.add_key(KeyOwner::User(eve.id.parse().unwrap()), "taken").await;
+    let challenge = test.post("/api/v1/me/proof-challenges", &Value::Null).by(&ada.key).send().await;
+    let proof = key.prove(&ada.id, challenge.expect(201)["challenge"].as_str().unwrap());
+    let body = json!({"title": "mine", "public_key": key.openssh, "proof": proof});
+    test.post("/api/v1/me/keys", &body).by(&ada.key).send().await.expect(201);
+    assert_eq!(test.get("/api/v1/me").by(&key).send().await.expect(200)["principal"]["id"], ada.id.as_str());
 }

@@ -4,12 +4,12 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::Clock as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use server::app::{Caller, KeyOwner, Parts};
-use store::{Engine, Store, StoreOptions, Version, node::Node};
+use store::{Store, Version, node::Node};
 
 use crate::{
-    support::{Actor, FakeClock, Home, SeededRandom, TestApp, TestRequest},
+    support::{Actor, Answer, FakeClock, Home, Key, SeededRandom, TestApp, TestRequest},
     ui_support::Browser,
 };
 
@@ -28,11 +28,30 @@ async fn first() -> (TestApp, Actor, String) {
     (test, admin, workspace)
 }
 
-/// A way to the database beside all nodes.
-async fn store_of(test: &TestApp) -> Store {
-    let url = test.directory.database_url().expect("a database on PostgreSQL");
-    let options = StoreOptions { engine: Engine::Postgres { url: url.into() } };
-    Store::open(&options, test.clock.now(), test.random.as_ref()).await.expect("the database opens")
+/// On each engine: an installation with its first node, and somebody who registers keys.
+async fn first_on_each_engine() -> [(TestApp, Actor); 2] {
+    let open = async |home| {
+        let test = TestApp::open(home, Arc::new(FakeClock::new()), Arc::new(SeededRandom::new(7)), |_| {}).await;
+        let ada = test.user("ada", true).await;
+        (test, ada)
+    };
+    [open(Home::embedded()).await, open(Home::on_postgres()).await]
+}
+
+async fn register(node: &TestApp, by: &Actor, key: &Key) -> Answer {
+    node.post(KEYS, &json!({"title": "k", "public_key": key.openssh})).by(&by.key).send().await
+}
+
+async fn revoke(node: &TestApp, by: &Actor, made: &Value) {
+    node.delete(&format!("{KEYS}/{}", made["id"].as_str().unwrap())).by(&by.key).send().await.expect(204);
+}
+
+/// It can never be registered again, on whichever node.
+async fn is_refused_for_good(nodes: &[&TestApp], by: &Actor, key: &Key) {
+    for node in nodes {
+        let problem = register(node, by, key).await.expect_problem(409, "duplicate_key");
+        assert_eq!(problem["burnt"], true, "{problem}");
+    }
 }
 
 /// A node that has registered, took a lease, and was never heard of again.
@@ -49,6 +68,7 @@ async fn ghost(store: &Store, test: &TestApp, lease: Duration) -> Node {
 }
 
 const ME: &str = "/api/v1/me";
+const KEYS: &str = "/api/v1/me/keys";
 
 #[tokio::test]
 async fn what_one_node_revokes_no_node_accepts_when_the_answer_is_out() {
@@ -93,7 +113,7 @@ async fn what_is_created_works_on_every_node_when_its_creation_has_returned() {
 #[tokio::test]
 async fn a_node_that_is_gone_is_waited_for_as_long_as_its_lease_and_then_forgotten() {
     let (test, admin, _) = first().await;
-    let store = store_of(&test).await;
+    let store = test.store().await;
     let key = test.add_unused_key(&admin).await;
     let gone = ghost(&store, &test, Duration::from_secs(5)).await;
     let revoke = test.delete(&format!("{ME}/keys/{}", key.id)).by(&admin.key);
@@ -116,9 +136,9 @@ async fn a_node_that_is_gone_is_waited_for_as_long_as_its_lease_and_then_forgott
 async fn a_node_that_was_given_up_for_dead_begins_anew() {
     let (one, admin, _) = first().await;
     let other = join(&one, 8, 0).await;
-    let store = store_of(&one).await;
+    let store = one.store().await;
     for registered in store.list_nodes().await.unwrap() {
-        assert!(store.remove_node(registered.node.id).await.unwrap());
+        assert!(store.remove_node(registered.node.id, Version(0)).await.unwrap());
     }
     // Both had a lease; neither judges on it once it has heard that it was given up.
     for node in [&one, &other] {
@@ -149,7 +169,7 @@ async fn a_write_that_is_sent_to_every_node_at_once_happens_once() {
 #[tokio::test]
 async fn a_first_answer_that_was_lost_is_given_again_only_when_every_node_has_heard() {
     let (test, admin, _) = first().await;
-    let store = store_of(&test).await;
+    let store = test.store().await;
     let key = test.add_unused_key(&admin).await;
     let revoke = test.delete(&format!("{ME}/keys/{}", key.id)).by(&admin.key);
     revoke.clone().send().await.expect(204);
@@ -167,7 +187,7 @@ async fn a_first_answer_that_was_lost_is_given_again_only_when_every_node_has_he
 #[tokio::test]
 async fn who_comes_second_is_not_told_that_it_is_gone_before_every_node_has_heard() {
     let (test, admin, workspace) = first().await;
-    let store = store_of(&test).await;
+    let store = test.store().await;
     let bot = test.service_account(&workspace, &admin, "bot").await;
     let own = test.add_unused_key(&admin).await;
     let account = format!("/api/v1/workspaces/{workspace}/service-accounts/{}", bot.id);
@@ -228,7 +248,7 @@ async fn the_pages_tell_when_every_node_has_confirmed_and_which_nodes_there_are(
     let quotas = [("service_accounts", "7"), ("keys_per_service_account", "7"), ("keys_per_user", "7")];
     let form = format!("/operator/workspaces/{workspace}/quotas");
     olga.submit(&form, &quotas).await.sees("The quotas are set. All 2 nodes have confirmed it.");
-    ghost(&store_of(&one).await, &one, Duration::from_secs(1)).await;
+    ghost(&one.store().await, &one, Duration::from_secs(1)).await;
     {
         let answer = olga.submit(&form, &quotas);
         tokio::pin!(answer);
@@ -341,7 +361,7 @@ async fn a_node_whose_clock_is_ahead_does_not_forget_what_others_have_to_remembe
     assert_eq!(listed["items"].as_array().unwrap().len(), 1);
 
     // Later it is forgotten, or the table would grow for ever.
-    let store = store_of(&one).await;
+    let store = one.store().await;
     let kept = async || {
         let sql = "SELECT COUNT(*) AS kept FROM replays";
         store.read().await.unwrap().fetch_one(sql, store::params![]).await.unwrap().i64("kept").unwrap()
@@ -351,4 +371,90 @@ async fn a_node_whose_clock_is_ahead_does_not_forget_what_others_have_to_remembe
     ahead.app.renew_lease().await.unwrap();
     ahead.app.forget_expired().await.unwrap();
     assert_eq!(kept().await, 0);
+}
+
+#[tokio::test]
+async fn a_key_that_one_node_verified_and_another_revoked_at_once_is_never_registered_again() {
+    for (one, ada) in first_on_each_engine().await {
+        let other = join(&one, 8, 0).await;
+        for (uses, revokes) in [(&one, &other), (&other, &one)] {
+            let key = one.new_key();
+            let made = register(revokes, &ada, &key).await.expect(201);
+            uses.get(ME).by(&key).send().await.expect(200);
+            revoke(revokes, &ada, &made).await;
+            is_refused_for_good(&[revokes, uses], &ada, &key).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_no_node_verified_is_registered_again_after_its_revocation() {
+    for (one, ada) in first_on_each_engine().await {
+        let key = one.new_key();
+        let made = register(&one, &ada, &key).await.expect(201);
+        // A node that comes later has seen all of its own time, and one that goes has said what it knew.
+        let other = join(&one, 8, 0).await;
+        revoke(&one, &ada, &made).await;
+        let made = register(&one, &ada, &key).await.expect(201);
+        revoke(&other, &ada, &made).await;
+        other.app.renew_lease().await.unwrap();
+        other.app.close().await;
+        let made = register(&one, &ada, &key).await.expect(201);
+        revoke(&one, &ada, &made).await;
+        register(&one, &ada, &key).await.expect(201);
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_be_asked_any_more_counts_as_having_used_the_key() {
+    for (one, ada) in first_on_each_engine().await {
+        // One that stopped.
+        let other = join(&one, 8, 0).await;
+        let key = one.new_key();
+        let made = register(&one, &ada, &key).await.expect(201);
+        other.app.close().await;
+        revoke(&one, &ada, &made).await;
+        is_refused_for_good(&[&one], &ada, &key).await;
+
+        // One that was given up when its lease had run out.
+        let key = one.new_key();
+        let made = register(&one, &ada, &key).await.expect(201);
+        let store = one.store().await;
+        ghost(&store, &one, Duration::from_secs(1)).await;
+        let revoking = revoke(&one, &ada, &made);
+        tokio::pin!(revoking);
+        assert!(tokio::time::timeout(Duration::from_millis(150), &mut revoking).await.is_err());
+        one.clock.advance(Duration::from_millis(1051));
+        revoking.await;
+        is_refused_for_good(&[&one], &ada, &key).await;
+    }
+}
+
+#[tokio::test]
+async fn a_node_of_the_previous_release_counts_as_having_used_the_key() {
+    for (one, ada) in first_on_each_engine().await {
+        let other = join(&one, 8, 0).await;
+        let store = one.store().await;
+        let says = async |reports: bool| {
+            let mut upkeep = store.begin_upkeep().await.unwrap();
+            let nodes = store.list_nodes().await.unwrap();
+            let id = nodes.last().unwrap().node.id;
+            let sql = "UPDATE nodes SET reports_use = $2 WHERE id = $1";
+            assert_eq!(upkeep.execute(sql, store::params![id, reports]).await.unwrap(), 1);
+            upkeep.commit().await.unwrap();
+        };
+        // It is there when the key is registered, and gone before anybody asks.
+        says(false).await;
+        let early = one.new_key();
+        let made = register(&one, &ada, &early).await.expect(201);
+        says(true).await;
+        revoke(&one, &ada, &made).await;
+        is_refused_for_good(&[&one, &other], &ada, &early).await;
+        // It comes after the registration.
+        let late = one.new_key();
+        let made = register(&one, &ada, &late).await.expect(201);
+        says(false).await;
+        revoke(&one, &ada, &made).await;
+        is_refused_for_good(&[&one, &other], &ada, &late).await;
+    }
 }

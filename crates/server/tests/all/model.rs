@@ -515,6 +515,8 @@ fn host_key(key: &Key, user: usize, pair: usize) -> ApiKey {
         expires_at: None,
         revoked: false,
         verified: false,
+        proven: false,
+        displaced: false,
         created_with: None,
     }
 }

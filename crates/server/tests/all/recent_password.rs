@@ -33,6 +33,7 @@ const PAGES_THAT_DO_NOT: &[&str] = &[
     "/profile/api-keys/{key}",
     "/profile/api-keys/{key}/disable",
     "/profile/api-keys/{key}/revoke",
+    "/profile/api-keys/proof-challenge",
     "/profile/password",
     "/profile/sessions/end-others",
     "/profile/sessions/{session}/end",
@@ -56,6 +57,7 @@ const PAGES_THAT_DO_NOT: &[&str] = &[
     "/w/{slug}/service-accounts/{sa}/keys/{key}",
     "/w/{slug}/service-accounts/{sa}/keys/{key}/disable",
     "/w/{slug}/service-accounts/{sa}/keys/{key}/revoke",
+    "/w/{slug}/service-accounts/{sa}/keys/proof-challenge",
 ];
 
 /// Routes that ask, as [`access`] fills them in.
@@ -66,9 +68,11 @@ const ROUTES_THAT_ASK: &[(&str, &str)] = &[
     ("PATCH", "/api/v1/workspaces/{ws}/service-accounts/{sa}"),
     ("POST", "/api/v1/me/keys"),
     ("POST", "/api/v1/me/keys/{key}/enable"),
+    ("POST", "/api/v1/me/keys/{key}/proof"),
     ("POST", "/api/v1/workspaces"),
     ("POST", "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys"),
     ("POST", "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/enable"),
+    ("POST", "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/proof"),
     ("PUT", "/api/v1/workspaces/{ws}/projects/{prj}/members/{principal}"),
 ];
 

@@ -48,8 +48,8 @@ async fn a_node_is_listed_with_what_it_has_taken_in(database: impl Backend) {
     assert_eq!(listed(&store).await, [(node(1), Version(0)), (node(2), Version(0))]);
     assert!(store.acknowledge(node(2).id, Version(3)).await.unwrap());
     assert_eq!(listed(&store).await, [(node(1), Version(0)), (node(2), Version(3))]);
-    assert!(store.remove_node(node(1).id).await.unwrap());
-    assert!(!store.remove_node(node(1).id).await.unwrap());
+    assert!(store.remove_node(node(1).id, Version(0)).await.unwrap());
+    assert!(!store.remove_node(node(1).id, Version(0)).await.unwrap());
     assert_eq!(listed(&store).await, [(node(2), Version(3))]);
 }
 

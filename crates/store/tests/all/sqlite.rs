@@ -93,7 +93,8 @@ async fn a_change_that_sqlite_rolled_back_by_itself_does_not_stop_the_next() {
     log(&store, event(1)).await;
     let mut change = store.begin_change(at(2)).await.unwrap();
     // What a failing disk does, too: the whole transaction is gone, not only the statement.
-    let sql = "INSERT OR ROLLBACK INTO nodes SELECT NULL, '', '', 0, 0, 0, 0";
+    let sql = "INSERT OR ROLLBACK INTO nodes (id, name, software_version, lease_ms, acknowledged_version,
+               registered_at, renewed_at) SELECT NULL, '', '', 0, 0, 0, 0";
     assert!(change.execute(sql, params![]).await.is_err());
     drop(change);
     assert_eq!(log(&store, event(3)).await, Version(2));
@@ -104,7 +105,8 @@ async fn a_change_that_lost_its_transaction_commits_nothing() {
     let database = Sqlite::fresh();
     let store = database.open().await;
     let mut change = store.begin_change(at(1)).await.unwrap();
-    let sql = "INSERT OR ROLLBACK INTO nodes SELECT NULL, '', '', 0, 0, 0, 0";
+    let sql = "INSERT OR ROLLBACK INTO nodes (id, name, software_version, lease_ms, acknowledged_version,
+               registered_at, renewed_at) SELECT NULL, '', '', 0, 0, 0, 0";
     assert!(change.execute(sql, params![]).await.is_err());
     assert!(change.commit(event(1), None).await.is_err());
     assert_eq!(store.current_version().await.unwrap(), Version(0));

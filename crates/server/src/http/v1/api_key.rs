@@ -22,11 +22,13 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(list_cascade_of_own))
         .routes(routes!(disable_own))
         .routes(routes!(enable_own))
+        .routes(routes!(prove_own))
         .routes(routes!(list_of_service_account, create_of_service_account))
         .routes(routes!(find_of_service_account, update_of_service_account, revoke_of_service_account))
         .routes(routes!(list_cascade_of_service_account))
         .routes(routes!(disable_of_service_account))
         .routes(routes!(enable_of_service_account))
+        .routes(routes!(prove_of_service_account))
 }
 
 /// How to revoke a key.
@@ -176,6 +178,18 @@ async fn enable_own(
     app.enable_api_key(&caller, owner, key, &enable).await.map(Json)
 }
 
+/// One's own: shows by a proof that the private key is at hand.
+#[utoipa::path(post, path = "/api/v1/me/keys/{key}/proof", tag = "me",
+    params(("key" = String, Path)), request_body = api::ProveApiKey, responses((status = 200, body = api::ApiKey)))]
+async fn prove_own(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    OwnedKey(owner, key): OwnedKey,
+    Json(prove): Json<api::ProveApiKey>,
+) -> Result<Json<api::ApiKey>, AppError> {
+    app.prove_api_key(&caller, owner, key, &prove).await.map(Json)
+}
+
 /// Of a service account: keys, dead ones too.
 #[utoipa::path(get, path = "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys", tag = "service accounts",
     params(("ws" = String, Path), ("sa" = String, Path), PageQuery), responses((status = 200, body = api::Page<api::ApiKey>)))]
@@ -269,4 +283,17 @@ async fn enable_of_service_account(
     OptionalJson(enable): OptionalJson<api::EnableApiKey>,
 ) -> Result<Json<api::ApiKey>, AppError> {
     app.enable_api_key(&caller, owner, key, &enable).await.map(Json)
+}
+
+/// Of a service account: shows by a proof that the private key is at hand.
+#[utoipa::path(post, path = "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/proof", tag = "service accounts",
+    params(("ws" = String, Path), ("sa" = String, Path), ("key" = String, Path)), request_body = api::ProveApiKey,
+    responses((status = 200, body = api::ApiKey)))]
+async fn prove_of_service_account(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    OwnedKey(owner, key): OwnedKey,
+    Json(prove): Json<api::ProveApiKey>,
+) -> Result<Json<api::ApiKey>, AppError> {
+    app.prove_api_key(&caller, owner, key, &prove).await.map(Json)
 }

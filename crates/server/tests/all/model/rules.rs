@@ -82,6 +82,7 @@ pub struct Account {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct ApiKey {
     pub id: String,
     pub owner: Who,
@@ -91,6 +92,10 @@ pub struct ApiKey {
     pub revoked: bool,
     /// Whether it ever verified a request or a proof.
     pub verified: bool,
+    /// Whether a proof ever showed that its owner holds the private key.
+    pub proven: bool,
+    /// Whether a proof by somebody else revoked it.
+    pub displaced: bool,
     pub created_with: Option<usize>,
 }
 
@@ -191,10 +196,12 @@ impl Model {
         Ok(Caller { who, key, bearer: matches!(credential, Credential::Token(_)) })
     }
 
+    /// A signature that verifies counts as a use, whatever comes of the request.
     pub fn authenticate(&mut self, credential: Credential) -> Verdict<Caller> {
-        let caller = self.caller(credential)?;
-        self.keys[caller.key].verified = true;
-        Ok(caller)
+        if let (Credential::Pair(_), Some(key)) = (credential, self.key_of(credential)) {
+            self.keys[key].verified = true;
+        }
+        self.caller(credential)
     }
 
     /// Whether they are an admin of a workspace; none for who is not in it.

@@ -49,7 +49,7 @@ impl Model {
 
     /// The key that stands in the way, where the caller may see its place.
     pub fn visible_duplicate(&self, caller: Caller, pair: usize) -> Option<usize> {
-        let burnt = self.keys.iter().any(|key| key.pair == pair && key.revoked && key.verified);
+        let burnt = self.keys.iter().any(|key| key.pair == pair && key.revoked && key.verified && !key.displaced);
         let key = self.keys.iter().position(|key| key.pair == pair && !key.revoked).filter(|_| !burnt)?;
         let visible = match self.keys[key].owner {
             owner if owner == caller.who => true,
@@ -69,15 +69,17 @@ impl Model {
     ) -> Verdict<()> {
         let owner = self.manage_keys(caller, owner)?;
         let same = |key: &&ApiKey| key.pair == pair;
-        require(!self.keys.iter().filter(same).any(|key| key.revoked && key.verified), (409, "duplicate_key"))?;
+        let ended_after_use = |key: &ApiKey| key.revoked && key.verified && !key.displaced;
+        require(!self.keys.iter().filter(same).any(ended_after_use), (409, "duplicate_key"))?;
         let standing = self.keys.iter().position(|key| key.pair == pair && !key.revoked);
         if let Some(standing) = standing {
-            let squatted = self.keys[standing].owner != owner && !self.keys[standing].verified;
-            require(proved && squatted, (409, "duplicate_key"))?;
+            let is_unproven = self.keys[standing].owner != owner && !self.keys[standing].proven;
+            require(proved && is_unproven, (409, "duplicate_key"))?;
         }
         self.require_room(owner)?;
         if let Some(displaced) = standing {
             self.keys[displaced].revoked = true;
+            self.keys[displaced].displaced = true;
         }
         self.keys.push(ApiKey {
             id: String::new(),
@@ -87,6 +89,8 @@ impl Model {
             expires_at,
             revoked: false,
             verified: proved,
+            proven: proved,
+            displaced: false,
             created_with: Some(caller.key),
         });
         Ok(())
