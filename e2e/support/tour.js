@@ -115,4 +115,5 @@ export async function restoreWithKeys(keyward) {
   keyward.addKey(['--service-account', account], 'build');
   keyward.addKey(['--service-account', account], `${LONG} (spare)`);
   await keyward.restoreFromBackup();
+  keyward.admin('confirm-users', ['--all']);
 }

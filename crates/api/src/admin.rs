@@ -34,6 +34,7 @@ pub struct UpdateQuotas {
 
 /// A user, as operators see them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of its own on the wire")]
 pub struct User {
     /// Their id.
     #[schema(value_type = String)]
@@ -49,6 +50,9 @@ pub struct User {
     pub operator: bool,
     /// Whether all their credentials are refused.
     pub disabled: bool,
+    /// Whether all their credentials are refused since a restore, until an operator at the host confirms them.
+    #[serde(default)]
+    pub suspended: bool,
     /// When they were created.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,

@@ -41,6 +41,11 @@ pub(crate) enum Admin {
     /// List all workspaces, with their quotas
     #[command(after_help = "Examples:\n  keyward admin list-workspaces --json")]
     ListWorkspaces(List),
+    DisableUser(recovery::DisableUser),
+    EnableUser(recovery::EnableUser),
+    RevokeKey(recovery::RevokeKey),
+    ListSuspendedUsers(recovery::ListSuspendedUsers),
+    ConfirmUsers(recovery::ConfirmUsers),
     ListSuspendedKeys(recovery::ListSuspendedKeys),
     ConfirmKeys(recovery::ConfirmKeys),
     ListNodes(node::ListNodes),
@@ -208,6 +213,11 @@ impl Admin {
             Self::SetQuota(command) => command.run().await,
             Self::ListUsers(command) => command.users().await,
             Self::ListWorkspaces(command) => command.workspaces().await,
+            Self::DisableUser(command) => command.run().await,
+            Self::EnableUser(command) => command.run().await,
+            Self::RevokeKey(command) => command.run().await,
+            Self::ListSuspendedUsers(command) => command.run().await,
+            Self::ConfirmUsers(command) => command.run().await,
             Self::ListSuspendedKeys(command) => command.run().await,
             Self::ConfirmKeys(command) => command.run().await,
             Self::ListNodes(command) => command.run().await,
@@ -365,7 +375,11 @@ impl List {
             .items
             .iter()
             .map(|user| {
-                let state = if user.disabled { "disabled" } else { "active" };
+                let state = match user {
+                    user if user.disabled => "disabled",
+                    user if user.suspended => "suspended",
+                    _ => "active",
+                };
                 let what = if user.operator { "operator" } else { "user" };
                 [user.email.clone(), user.name.clone(), what.to_owned(), state.to_owned(), user.id.to_string()]
             })
@@ -433,7 +447,7 @@ pub(crate) async fn find_workspace(app: &App, host: &Caller, workspace: &str) ->
 }
 
 /// Says what is not there; every other error tells that by itself.
-fn missing(error: server::AppError, message: String) -> Failure {
+pub(crate) fn missing(error: server::AppError, message: String) -> Failure {
     match error {
         server::AppError::Denied(domain::principal::Denied::NotFound) => Failure::new(message),
         other => other.into(),

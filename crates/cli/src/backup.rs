@@ -1,19 +1,25 @@
-//! `keyward backup` and `keyward restore`. What a restore must not bring back to life is the server's to know.
+//! `keyward backup` and `keyward restore`. What a restore ends and suspends is the server's to know; that it happened is read
+//! from the database that is in place in the end.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io,
     path::{Path, PathBuf},
 };
 
+use rustix::{
+    fs::{CWD, RenameFlags, renameat_with},
+    io::Errno,
+};
 use server::{
     App,
-    app::{Caller, Parts},
+    app::{Caller, Parts, RestoreReport, holds_installation},
+    data_file::find_database_files,
 };
 
 use crate::{
     configuration::{Configuration, InstallationArguments, ServerArguments, url_of},
-    data_directory::DataDirectory,
+    data_directory::{DATABASE, DataDirectory, INSTALLATION_KEY},
     failure::{Failure, Outcome},
     host::{Missing, on_host},
     output::{self, program, shell_word},
@@ -34,18 +40,21 @@ pub(crate) struct Backup {
     file: PathBuf,
 }
 
-/// Put a backup into a data directory, with every key suspended
+/// Put a backup into a data directory, with every person and every key suspended
 ///
 /// Where the database is a PostgreSQL server, its own programs put the backup back; this does the rest, and takes no file.
 ///
-/// Nobody can know what was revoked since the backup was made. So a restore ends all bearer tokens, sessions, open
-/// invitations and replay state, and suspends every key until `keyward admin confirm-keys`.
+/// Nobody can know who was disabled or removed and what was revoked since the backup was made. So a restore ends all bearer
+/// tokens, sessions, open invitations and replay state, and suspends every person until `keyward admin confirm-users` and every
+/// key until `keyward admin confirm-keys`. If it fails, the directory is as it was.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   keyward restore /var/backups/keyward-2026-11-23.db --data /var/lib/keyward
+  keyward admin list-suspended-users --data /var/lib/keyward
+  keyward admin confirm-users --data /var/lib/keyward --user ann@example.com
   keyward admin list-suspended-keys --data /var/lib/keyward
-  keyward admin confirm-keys --data /var/lib/keyward --all")]
+  keyward admin confirm-keys --data /var/lib/keyward --key key_…")]
 pub(crate) struct Restore {
     #[command(flatten)]
     installation: InstallationArguments,
@@ -76,9 +85,14 @@ impl Restore {
         let directory = DataDirectory::create(&configuration.data)?;
         // Held to the end: no server may start on what is half restored.
         let _lock = directory.lock()?;
-        let file = match (&self.file, &configuration.database_url) {
-            (Some(file), None) => file,
-            (None, Some(_)) => return finish_on_postgres(&configuration, &directory).await,
+        let report = match (&self.file, &configuration.database_url) {
+            (Some(file), None) => {
+                refuse_leftovers(&directory)?;
+                require_backup(file)?;
+                let new_key = choose_key(&directory, self.installation_key.as_deref())?;
+                restore_file(&configuration, &directory, file, new_key).await?
+            }
+            (None, Some(_)) => finish_on_postgres(&configuration, &directory).await?,
             (Some(_), Some(_)) => {
                 return Err(Failure::new(
                     "the database is a PostgreSQL server: put the backup back with pg_restore, then run this without a file",
@@ -86,78 +100,191 @@ impl Restore {
             }
             (None, None) => return Err(Failure::new("no backup is named: pass its file")),
         };
-        let database = directory.path().join("keyward.db");
-        if exists(&database)? {
-            return Err(Failure::new(format!(
-                "{} is there: move it and its -wal and -shm files away, or restore into an empty directory with `--data`",
-                database.display()
-            )));
-        }
-        let key = directory.path().join("installation.key");
-        let key_is_new = match &self.installation_key {
-            Some(copy) if exists(&key)? => {
-                let (key, copy) = (key.display(), copy.display());
-                return Err(Failure::new(format!(
-                    "{key} is there: leave `--installation-key` out, or move it away ({copy})"
-                )));
-            }
-            Some(copy) => {
-                copy_for_owner(copy, &key)?;
-                true
-            }
-            None if exists(&key)? => false,
-            None => {
-                return Err(Failure::new(format!(
-                    "{} is missing: name your copy with `--installation-key FILE`; without it, checkpoints of the audit log \
-                     that you keep cannot be compared",
-                    key.display()
-                )));
-            }
-        };
-
-        let unfinished = directory.path().join("keyward.db.restoring");
-        let finished = async {
-            copy_for_owner(file, &unfinished)?;
-            finish(&configuration, &unfinished, key.clone()).await
-        };
-        let suspended = match finished.await {
-            Ok(suspended) => suspended,
-            Err(failure) => {
-                for name in ["keyward.db.restoring", "keyward.db.restoring-wal", "keyward.db.restoring-shm"] {
-                    remove_if_there(&directory.path().join(name))?;
-                }
-                // It may be the key that was wrong: the next try brings its own.
-                if key_is_new {
-                    remove_if_there(&key)?;
-                }
-                return Err(failure);
-            }
-        };
-        fs::rename(&unfinished, &database).map_err(|error| cannot_write(&database, &error))?;
-        File::open(directory.path())
-            .and_then(|directory| directory.sync_all())
-            .map_err(|error| cannot_write(directory.path(), &error))?;
-        tell_what_next(&directory, suspended)
+        print_what_next(&directory, &report)
     }
 }
 
-/// Ends what must not come back in a database that pg_restore has filled.
-async fn finish_on_postgres(configuration: &Configuration, directory: &DataDirectory) -> Outcome {
-    let settings = configuration.settings(&url_of(configuration.listen));
-    let app = App::open_on_host(configuration.parts(directory.path(), settings)).await?;
-    let suspended = verify_and_finish(&app).await;
-    app.close().await;
-    tell_what_next(directory, suspended?)
+/// Refuses a directory in which something of a database is: SQLite would take what was left beside an earlier one for changes
+/// of the one that is restored.
+fn refuse_leftovers(directory: &DataDirectory) -> Outcome {
+    let leftovers = find_database_files(&directory.path().join(DATABASE))?;
+    if leftovers.is_empty() {
+        return Ok(());
+    }
+    let (are, them) = if leftovers.len() == 1 { ("is", "it") } else { ("are", "them") };
+    let names = leftovers.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+    Err(Failure::new(format!(
+        "{names} {are} there, of a database that was here before: move {them} away, or restore into an empty directory with \
+         `--data`; nothing was changed"
+    )))
 }
 
-fn tell_what_next(directory: &DataDirectory, suspended: u64) -> Outcome {
+/// Refuses a file beside which SQLite keeps changes of it: it is a database that is open or was not closed, and what is beside
+/// it, revocations perhaps, would be lost.
+fn require_backup(file: &Path) -> Outcome {
+    match find_database_files(file)?.iter().find(|found| *found != file) {
+        None => Ok(()),
+        Some(beside) => Err(Failure::new(format!(
+            "{} is no finished backup: {} is beside it and may hold changes of it. Make a backup with `keyward backup`, and \
+             restore that; nothing was changed",
+            file.display(),
+            beside.display()
+        ))),
+    }
+}
+
+/// The copy of the installation's key that is to be put into the directory; none where the directory has it.
+fn choose_key<'a>(directory: &DataDirectory, copy: Option<&'a Path>) -> Outcome<Option<&'a Path>> {
+    let key = directory.file(INSTALLATION_KEY)?;
+    match copy {
+        Some(copy) if exists(&key)? => Err(Failure::new(format!(
+            "{} is there: leave `--installation-key` out, or move it away ({})",
+            key.display(),
+            copy.display()
+        ))),
+        Some(copy) => Ok(Some(copy)),
+        None if exists(&key)? => Ok(None),
+        None => Err(Failure::new(format!(
+            "{} is missing: name your copy with `--installation-key FILE`; without it, checkpoints of the audit log that you \
+             keep cannot be compared",
+            key.display()
+        ))),
+    }
+}
+
+/// Restores in a directory of its own, puts the result in place, and reads it again there. A failure takes all of it back.
+async fn restore_file(
+    configuration: &Configuration,
+    directory: &DataDirectory,
+    file: &Path,
+    new_key: Option<&Path>,
+) -> Outcome<RestoreReport> {
+    let unfinished = Unfinished::create(directory)?;
+    let mut placed = Vec::new();
+    let restored = async {
+        let key = match new_key {
+            Some(copy) => {
+                copy_for_owner(copy, &unfinished.file(INSTALLATION_KEY))?;
+                unfinished.file(INSTALLATION_KEY)
+            }
+            None => directory.path().join(INSTALLATION_KEY),
+        };
+        let database = unfinished.file(DATABASE);
+        copy_for_owner(file, &database)?;
+        let settings = configuration.settings(&url_of(configuration.listen));
+        finish(Parts::embedded_at(database.clone(), key, settings), file).await?;
+        if find_database_files(&database)?.len() != 1 {
+            return Err(Failure::new(format!(
+                "{} could not be closed, and nothing was restored: see that no other program has it open, and try again",
+                database.display()
+            )));
+        }
+        for name in [INSTALLATION_KEY, DATABASE] {
+            if name == DATABASE {
+                refuse_leftovers(directory)?;
+            } else if new_key.is_none() {
+                continue;
+            }
+            let place = directory.path().join(name);
+            rename_new(&unfinished.file(name), &place).map_err(|error| cannot_write(&place, &error))?;
+            placed.push(place);
+        }
+        sync_directory(directory.path())?;
+        let settings = configuration.settings(&url_of(configuration.listen));
+        check(configuration.parts(directory.path(), settings)).await
+    }
+    .await;
+    let removed = unfinished.remove();
+    let failure = match (restored, removed) {
+        (Ok(report), Ok(())) => return Ok(report),
+        (Ok(_), Err(failure)) | (Err(failure), Ok(())) => failure,
+        (Err(failure), Err(remains)) => Failure::new(format!("{failure}. Besides, {remains}")),
+    };
+    for place in placed {
+        let there = if place.ends_with(DATABASE) { find_database_files(&place)? } else { vec![place] };
+        for path in there {
+            fs::remove_file(&path).map_err(|error| {
+                Failure::new(format!("{failure}. {} cannot be removed ({error}): remove it", path.display()))
+            })?;
+        }
+    }
+    Err(failure)
+}
+
+/// Ends what must not come back in a database that pg_restore has filled, and reads it again.
+async fn finish_on_postgres(configuration: &Configuration, directory: &DataDirectory) -> Outcome<RestoreReport> {
+    let parts = || configuration.parts(directory.path(), configuration.settings(&url_of(configuration.listen)));
+    if !holds_installation(&parts()).await? {
+        return Err(Failure::new(
+            "the database holds no installation, and nothing was changed in it: put the backup back with pg_restore first, \
+             or name the database that it is in with `--database-url`",
+        ));
+    }
+    finish_app(&App::open_on_host(parts()).await?).await?;
+    check(parts()).await
+}
+
+/// Verifies the audit log of a copy of the backup `file`, and ends in the copy what must not come back.
+async fn finish(parts: Parts, file: &Path) -> Outcome {
+    if !holds_installation(&parts).await? {
+        return Err(Failure::new(format!(
+            "{} holds no installation, and nothing was restored: name a file that `keyward backup` has written",
+            file.display()
+        )));
+    }
+    finish_app(&App::open_on_host(parts).await?).await
+}
+
+async fn finish_app(app: &App) -> Outcome {
+    let host = Caller::host();
+    let finished = async {
+        let log = app.verify_audit_log(&host, None, None).await?;
+        if let Some(finding) = log.findings.first() {
+            return Err(Failure::new(format!(
+                "the backup's audit log does not verify, so nothing was restored: {finding}. Take another backup."
+            )));
+        }
+        app.change(&host, || app.finish_restore(&host)).await?;
+        Ok(())
+    }
+    .await;
+    app.close().await;
+    finished
+}
+
+/// Opens a database that was restored as a server would, and sees that it is whole and that nobody gets in.
+async fn check(parts: Parts) -> Outcome<RestoreReport> {
+    let app = App::open_on_host(parts).await?;
+    let checked = app.check_restore(&Caller::host()).await;
+    app.close().await;
+    let report = checked?;
+    if report.problems.is_empty() {
+        return Ok(report);
+    }
+    Err(Failure::new(format!(
+        "the restored database is not as it was left ({}): see that no other program uses it and that the disk is in order, \
+         and restore again",
+        report.problems.join("; ")
+    )))
+}
+
+fn print_what_next(directory: &DataDirectory, report: &RestoreReport) -> Outcome {
     let (program, data) = (program(), shell_word(&directory.path().display().to_string()));
+    let suspended = report.suspended;
     output::line(format!(
-        "restored into {data}: all {suspended} keys are suspended; bearer tokens, sessions and open invitations are ended\n\
-             Look at the keys, confirm those that may work again, and revoke the rest:\n  \
+        "restored into {data}: all {} people are suspended, and all {} keys are suspended; bearer tokens, sessions and open \
+         invitations are ended\n\
+         Look at the people, disable those who have left since the backup, and confirm the others:\n  \
+             {program} admin list-suspended-users --data {data}\n  \
+             {program} admin disable-user --data {data} --user EMAIL\n  \
+             {program} admin confirm-users --data {data} --user EMAIL --user EMAIL\n  \
+             {program} admin confirm-users --data {data} --all\n\
+         Look at the keys, revoke what was revoked since, and confirm the others:\n  \
              {program} admin list-suspended-keys --data {data}\n  \
+             {program} admin revoke-key --data {data} --key key_…\n  \
              {program} admin confirm-keys --data {data} --key key_… --key key_…\n  \
-             {program} admin confirm-keys --data {data} --all"
+             {program} admin confirm-keys --data {data} --all",
+        suspended.users, suspended.keys
     ))
 }
 
@@ -171,24 +298,38 @@ fn refuse_postgres(configuration: &Configuration) -> Outcome {
     }
 }
 
-/// Verifies the audit log of the copy, and ends in it what must not come back.
-async fn finish(configuration: &Configuration, database: &Path, key: PathBuf) -> Outcome<u64> {
-    let settings = configuration.settings(&url_of(configuration.listen));
-    let app = App::open_on_host(Parts::embedded_at(database.to_owned(), key, settings)).await?;
-    let suspended = verify_and_finish(&app).await;
-    app.close().await;
-    suspended
+/// A directory inside the data directory, for what is not finished. What a restore that was killed left in it is removed: SQLite
+/// would take it for changes of the next.
+struct Unfinished {
+    path: PathBuf,
 }
 
-async fn verify_and_finish(app: &App) -> Outcome<u64> {
-    let host = Caller::host();
-    let report = app.verify_audit_log(&host, None, None).await?;
-    if let Some(finding) = report.findings.first() {
-        return Err(Failure::new(format!(
-            "the backup's audit log does not verify, so nothing was restored: {finding}. Take another backup."
-        )));
+impl Unfinished {
+    /// The data directory is locked, so nobody else is in there.
+    fn create(directory: &DataDirectory) -> Outcome<Self> {
+        let this = Self { path: directory.path().join("restoring") };
+        if fs::symlink_metadata(&this.path).is_ok() {
+            this.remove_all()?;
+        }
+        let mut builder = DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&this.path).map_err(|error| cannot_write(&this.path, &error))?;
+        Ok(this)
     }
-    Ok(app.change(&host, || app.finish_restore(&host)).await?)
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    fn remove(self) -> Outcome {
+        self.remove_all()
+    }
+
+    fn remove_all(&self) -> Outcome {
+        fs::remove_dir_all(&self.path)
+            .map_err(|error| Failure::new(format!("{} cannot be removed ({error}): remove it", self.path.display())))
+    }
 }
 
 fn exists(path: &Path) -> Outcome<bool> {
@@ -200,7 +341,7 @@ fn copy_for_owner(from: &Path, to: &Path) -> Outcome {
     let mut source =
         File::open(from).map_err(|error| Failure::new(format!("{} cannot be read ({error})", from.display())))?;
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let written = options.open(to).and_then(|mut target| {
@@ -210,11 +351,16 @@ fn copy_for_owner(from: &Path, to: &Path) -> Outcome {
     written.map_err(|error| cannot_write(to, &error))
 }
 
-fn remove_if_there(path: &Path) -> Outcome {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(cannot_write(path, &error)),
-        _ => Ok(()),
+/// Renames, and never replaces what is there, where the file system can promise that.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS) if fs::symlink_metadata(to).is_err() => fs::rename(from, to),
+        renamed => Ok(renamed?),
     }
+}
+
+fn sync_directory(path: &Path) -> Outcome {
+    File::open(path).and_then(|directory| directory.sync_all()).map_err(|error| cannot_write(path, &error))
 }
 
 fn cannot_write(path: &Path, error: &io::Error) -> Failure {

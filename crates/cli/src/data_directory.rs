@@ -1,18 +1,21 @@
-//! The data directory: made for its owner only, and served by one process at a time.
+//! The data directory: made for its owner only, taken only where nobody else could have put or changed something, and served by
+//! one process at a time.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
 };
 
 use domain::secret::{recognise, shown};
+use server::data_file::{open_own_file, require_own_directory, require_own_file};
 
 use crate::failure::{Failure, Outcome};
 
 /// Locked while a server runs; holds the URL of the server that runs, or of the last one.
 const LOCK: &str = "serve.lock";
-const DATABASE: &str = "keyward.db";
+pub(crate) const DATABASE: &str = "keyward.db";
+pub(crate) const INSTALLATION_KEY: &str = "installation.key";
 
 /// A directory that holds an installation.
 #[derive(Clone, Debug)]
@@ -27,21 +30,25 @@ pub(crate) struct ServeLock {
 }
 
 impl DataDirectory {
-    /// Makes the directory if it is not there.
+    /// Makes the directory if it is not there. One that is there must be ours: see [`require_own_directory`].
     pub(crate) fn create(path: &Path) -> Outcome<Self> {
         refuse_secret(path)?;
         let mut builder = fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.recursive(true).create(path).map_err(|error| unusable(path, &error))?;
+        require_own_directory(path)?;
         Ok(Self { path: path.to_owned() })
     }
 
-    /// The directory of an installation that is there already.
+    /// The directory of an installation that is there already, and must be ours.
     pub(crate) fn open(path: &Path) -> Outcome<Self> {
-        match path.join(DATABASE).try_exists() {
-            Ok(true) => Ok(Self { path: path.to_owned() }),
-            Ok(false) => Err(Failure::new(format!(
+        match fs::symlink_metadata(path.join(DATABASE)) {
+            Ok(_) => {
+                require_own_directory(path)?;
+                Ok(Self { path: path.to_owned() })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Failure::new(format!(
                 "there is no installation in {}: name its directory with `--data`, or begin one with `keyward serve` or \
                  `keyward admin create-user`",
                 path.display()
@@ -55,6 +62,13 @@ impl DataDirectory {
         &self.path
     }
 
+    /// Where a file of it is, which must be ours and no link if it is there.
+    pub(crate) fn file(&self, name: &str) -> Outcome<PathBuf> {
+        let path = self.path.join(name);
+        require_own_file(&path)?;
+        Ok(path)
+    }
+
     /// Takes the right to serve it.
     pub(crate) fn lock(&self) -> Outcome<ServeLock> {
         let path = self.path.join(LOCK);
@@ -62,11 +76,11 @@ impl DataDirectory {
         options.read(true).write(true).create(true).truncate(false);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&path).map_err(|error| unusable(&self.path, &error))?;
+        let file = open_own_file(&path, options)?.map_err(|error| unusable(&self.path, &error))?;
         match file.try_lock() {
             Ok(()) => Ok(ServeLock { file }),
             Err(TryLockError::WouldBlock) => {
-                let at = self.server_url().map_or(String::new(), |url| format!(", at {url}"));
+                let at = self.server_url()?.map_or(String::new(), |url| format!(", at {url}"));
                 Err(Failure::new(format!(
                     "a server runs on {} already{at}: stop it first, or choose another directory with `--data`",
                     self.path.display()
@@ -78,25 +92,32 @@ impl DataDirectory {
 
     /// Whether a server runs here.
     pub(crate) fn is_served(&self) -> Outcome<bool> {
-        let path = self.path.join(LOCK);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(unusable(&path, &error)),
-        };
+        let Some(file) = self.open_lock()? else { return Ok(false) };
         // Shared, and let go at once: whoever looks does not serve.
         match file.try_lock_shared() {
             Ok(()) => Ok(false),
             Err(TryLockError::WouldBlock) => Ok(true),
-            Err(TryLockError::Error(error)) => Err(unusable(&path, &error)),
+            Err(TryLockError::Error(error)) => Err(unusable(&self.path.join(LOCK), &error)),
         }
     }
 
     /// Where the server that runs here, or the last one, was found.
-    pub(crate) fn server_url(&self) -> Option<String> {
-        // A missing or unreadable file tells nothing, which is what `None` says.
-        let text = fs::read_to_string(self.path.join(LOCK)).ok()?;
-        Some(text.trim().to_owned()).filter(|url| !url.is_empty())
+    pub(crate) fn server_url(&self) -> Outcome<Option<String>> {
+        let Some(mut file) = self.open_lock()? else { return Ok(None) };
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(|error| unusable(&self.path.join(LOCK), &error))?;
+        Ok(Some(text.trim().to_owned()).filter(|url| !url.is_empty()))
+    }
+
+    fn open_lock(&self) -> Outcome<Option<File>> {
+        let path = self.path.join(LOCK);
+        let mut options = OpenOptions::new();
+        options.read(true);
+        match open_own_file(&path, options)? {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unusable(&path, &error)),
+        }
     }
 }
 

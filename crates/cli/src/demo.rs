@@ -21,6 +21,7 @@ use crate::{
     admin::all_pages,
     api_key::sign_proof,
     configuration::{Configuration, ServerArguments},
+    data_directory::DataDirectory,
     failure::{Failure, Outcome},
     log,
     output::{self, program, shell_word},
@@ -61,7 +62,7 @@ impl Demo {
         let stop = stop_signal()?;
         running.print_line()?;
         let (app, url) = (Arc::clone(&running.app), running.url.clone());
-        let data = running.directory.path().to_owned();
+        let directory = running.directory.clone();
         let failed = Arc::new(Notify::new());
         let give_up = Arc::clone(&failed);
         let server = tokio::spawn(running.serve(async move {
@@ -70,7 +71,7 @@ impl Demo {
                 () = give_up.notified() => {}
             }
         }));
-        let shown = demonstrate(&app, &url, &data).await;
+        let shown = demonstrate(&app, &url, &directory).await;
         if shown.is_err() {
             failed.notify_one();
         }
@@ -79,8 +80,8 @@ impl Demo {
     }
 }
 
-async fn demonstrate(app: &App, url: &str, data: &Path) -> Outcome {
-    let stage = set_up(app, &Caller::host(), data).await?;
+async fn demonstrate(app: &App, url: &str, directory: &DataDirectory) -> Outcome {
+    let stage = set_up(app, &Caller::host(), directory).await?;
     let key_file = shell_word(&stage.key_file.display().to_string());
     output::line(format!(
         "workspace {WORKSPACE}, its admin {ADMIN}, its service account {}\nthe account's private key is in {key_file}; the \
@@ -95,7 +96,7 @@ async fn demonstrate(app: &App, url: &str, data: &Path) -> Outcome {
 
     let reason = send_tampered(app, &client, url, &stage).await?;
     output::line(format!("refused: POST /api/v1/workspaces/…/projects, its body changed after signing: {reason}"))?;
-    print_what_next(url, data, &stage.key_file)
+    print_what_next(url, directory, &stage.key_file)
 }
 
 /// Sends a signed request whose body was changed on its way, and reads the reason for its refusal from the audit log.
@@ -118,17 +119,17 @@ async fn send_tampered(app: &App, client: &Client, url: &str, stage: &Stage) -> 
     event.ok_or_else(|| Failure::new("the audit log does not tell of the refusal: please report this"))
 }
 
-fn print_what_next(url: &str, data: &Path, key_file: &Path) -> Outcome {
+fn print_what_next(url: &str, directory: &DataDirectory, key_file: &Path) -> Outcome {
     let program = program();
     let python_path = key_file.display().to_string();
     let key_file = shell_word(&python_path);
-    let password = match fs::read_to_string(data.join(PASSWORD_FILE)) {
+    let password = match fs::read_to_string(directory.file(PASSWORD_FILE)?) {
         Ok(password) => format!("\n  {url}   the pages; sign in as {ADMIN} with the password {}", password.trim()),
         // Somebody who has chosen another password may well remove the file.
         Err(error) if error.kind() == ErrorKind::NotFound => format!("\n  {url}   the pages"),
         Err(error) => return Err(Failure::new(format!("{PASSWORD_FILE} cannot be read ({error})"))),
     };
-    let data = shell_word(&data.display().to_string());
+    let data = shell_word(&directory.path().display().to_string());
     output::line(format!(
         "
 Look:{password}
@@ -150,12 +151,12 @@ Ctrl-C stops the server; `{program} demo --data {data}` goes on with the same da
 }
 
 /// Makes what is not there yet.
-async fn set_up(app: &App, host: &Caller, data: &Path) -> Outcome<Stage> {
+async fn set_up(app: &App, host: &Caller, directory: &DataDirectory) -> Outcome<Stage> {
     if or_none(app.find_user_by_email(host, ADMIN).await)?.is_none() {
         let create = api::CreateUser {
             email: ADMIN.to_owned(),
             name: "Demo Admin".to_owned(),
-            password: Some(find_or_make_password(&data.join(PASSWORD_FILE))?),
+            password: Some(find_or_make_password(&directory.file(PASSWORD_FILE)?)?),
             // There is nobody else, and every page is to be seen.
             operator: true,
         };
@@ -184,7 +185,7 @@ async fn set_up(app: &App, host: &Caller, data: &Path) -> Outcome<Stage> {
             app.change(host, || app.create_service_account(host, workspace, &create)).await?
         }
     };
-    let (key_file, key) = find_or_make_key(app, host, workspace, account.id, data).await?;
+    let (key_file, key) = find_or_make_key(app, host, workspace, account.id, directory).await?;
     Ok(Stage { workspace, address: account.email, key_file, key })
 }
 
@@ -215,14 +216,14 @@ async fn find_or_make_key(
     host: &Caller,
     workspace: WorkspaceId,
     account: ServiceAccountId,
-    data: &Path,
+    directory: &DataDirectory,
 ) -> Outcome<(PathBuf, PrivateKey)> {
     let owner = KeyOwner::ServiceAccount(workspace, account);
     let registered = all_pages(async |paging| Ok(app.list_api_keys(host, owner, &paging).await?)).await?.items;
     let mut number = 1;
     loop {
         let name = if number == 1 { format!("{ACCOUNT}.key") } else { format!("{ACCOUNT}-{number}.key") };
-        let file = data.join(name);
+        let file = directory.file(&name)?;
         number += 1;
         let is_there = file.try_exists().map_err(|e| Failure::new(format!("{}: {e}", file.display())))?;
         if !is_there {

@@ -11,7 +11,10 @@ use client::{Clock as _, KeySource, PrivateKey, SystemClock};
 use domain::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
-use server::app::{AuditFilter, Paging};
+use server::{
+    app::{AuditFilter, Paging},
+    data_file::{require_local_disk, require_own_directory, require_secret},
+};
 
 use crate::{
     configuration::{Configuration, InstallationArguments, ServerArguments, setting_origins, url_of},
@@ -316,14 +319,23 @@ fn check_data_directory(report: &mut Report, path: &Path, is_embedded: bool) -> 
     if let Err(error) = access {
         let next = "run this as the user that runs keyward, and see that the file system is mounted for writing";
         report.fail("data directory", format!("{shown} cannot be written to ({error})"), next);
-    } else if mode & 0o077 != 0 {
+    } else if let Err(error) = require_own_directory(path) {
+        report.fail("data directory", error.to_string(), "until then, no command takes what is in it");
+        return None;
+    } else if mode & 0o007 != 0 && own_user() == Some(owner) {
         let next = format!("chmod 700 {}", output::shell_word(&shown.to_string()));
         report.fail("data directory", format!("others can look into {shown} (mode {mode:03o})"), next);
-    } else if let Some(own) = own_user().filter(|own| *own != owner) {
-        let detail = format!("{shown} belongs to user {owner}, and this is user {own}");
-        report.warn("data directory", detail, "run keyward as one user, always: what root writes, others cannot");
+    } else if mode & 0o007 != 0 {
+        // A volume that belongs to root, which this process cannot change; its files are for their owner and group alone.
+        let next = "have whoever mounts it take the rights of others away";
+        report.warn("data directory", format!("others can look into {shown} (mode {mode:03o})"), next);
+    } else if mode & 0o070 != 0 {
+        report.ok("data directory", format!("{shown}, for its owner and a group of this user"));
     } else {
         report.ok("data directory", format!("{shown}, for its owner alone"));
+    }
+    if is_embedded && !check_file_system(report, path) {
+        return None;
     }
     match if is_embedded { DataDirectory::open(path) } else { DataDirectory::create(path) } {
         Ok(directory) => Some(directory),
@@ -357,12 +369,26 @@ fn check_file(report: &mut Report, name: &'static str, path: &Path, is_secret: b
         ),
         Ok(metadata) => {
             let mode = metadata.permissions().mode() & 0o777;
-            if is_secret && mode & 0o077 != 0 {
+            if is_secret && require_secret(path, &metadata).is_err() {
                 let next = format!("chmod 600 {}", output::shell_word(&shown.to_string()));
                 report.fail(name, format!("others can read {shown} (mode {mode:03o})"), next);
             } else {
                 report.ok(name, shown.to_string());
             }
+        }
+    }
+}
+
+/// Whether the database may be opened there.
+fn check_file_system(report: &mut Report, path: &Path) -> bool {
+    match require_local_disk(path) {
+        Ok(()) => {
+            report.ok("file system", "a local disk");
+            true
+        }
+        Err(error) => {
+            report.fail("file system", error.to_string(), "no command opens the database there");
+            false
         }
     }
 }
@@ -392,7 +418,13 @@ fn check_disk(report: &mut Report, path: &Path) {
 fn check_server(report: &mut Report, directory: &DataDirectory) -> Option<String> {
     match directory.is_served() {
         Ok(true) => {
-            let url = directory.server_url();
+            let url = match directory.server_url() {
+                Ok(url) => url,
+                Err(failure) => {
+                    report.warn("server", failure.to_string(), "run this as the user that runs keyward");
+                    return None;
+                }
+            };
             let at = url.as_ref().map_or_else(String::new, |url| format!(", at {url}"));
             report.ok("server", format!("runs on this data directory{at}"));
             url

@@ -4,7 +4,7 @@ use std::{fmt, io, process::ExitCode};
 
 use api::Problem;
 use client::{AgentError, ClientError, PrivateKeyError, SignError, WriteKeyPairError};
-use server::{AppError, app::OpenError, settings::SettingError};
+use server::{AppError, StoreError, app::OpenError, settings::SettingError};
 
 use crate::message::clean;
 
@@ -93,4 +93,4 @@ macro_rules! told {
         }
     )*};
 }
-told!(AgentError, ClientError, OpenError, PrivateKeyError, SettingError, SignError, WriteKeyPairError);
+told!(AgentError, ClientError, OpenError, PrivateKeyError, SettingError, SignError, StoreError, WriteKeyPairError);

@@ -32,7 +32,7 @@ pub(crate) async fn on_host<T>(
         Missing::Create | Missing::Refuse => DataDirectory::create(&configuration.data)?,
     };
     // Links that are printed lead to the server that runs here, unless its public address is set.
-    let url = directory.server_url().unwrap_or_else(|| url_of(configuration.listen));
+    let url = directory.server_url()?.unwrap_or_else(|| url_of(configuration.listen));
     let app = App::open_on_host(configuration.parts(directory.path(), configuration.settings(&url))).await?;
     do_as_host(&app, operation).await
 }
@@ -40,7 +40,8 @@ pub(crate) async fn on_host<T>(
 /// Does something as the host in an installation that is open, closes it, and tells how the change became known.
 pub(crate) async fn do_as_host<T>(app: &App, operation: impl AsyncFnOnce(&App, &Caller) -> Outcome<T>) -> Outcome<T> {
     let host = Caller::host();
-    let result = operation(app, &host).await;
+    // On the heap: what commands do is large.
+    let result = Box::pin(operation(app, &host)).await;
     app.close().await;
     // On standard error: what a command prints may be read by a program.
     if let (Ok(_), Some(confirmation)) = (&result, host.confirmation())

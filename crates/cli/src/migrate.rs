@@ -4,7 +4,7 @@ use server::app::{Parts, bring_up_to_date, copy_installation};
 
 use crate::{
     configuration::{Configuration, InstallationArguments, ServerArguments, url_of},
-    data_directory::DataDirectory,
+    data_directory::{DataDirectory, INSTALLATION_KEY},
     failure::{Failure, Outcome},
     output,
 };
@@ -40,7 +40,7 @@ impl Migrate {
         let configuration = Configuration::read(&arguments)?;
         let settings = configuration.settings(&url_of(configuration.listen));
         let postgres = |directory: &DataDirectory, url: &String| {
-            Parts::on_postgres(url.clone(), directory.path().join("installation.key"), settings.clone())
+            Parts::on_postgres(url.clone(), directory.path().join(INSTALLATION_KEY), settings.clone())
         };
         let embedded = |directory: &DataDirectory| Parts::embedded(directory.path(), settings.clone());
         let copied = match (&self.to_postgres, &self.from_postgres) {
@@ -52,7 +52,7 @@ impl Migrate {
             (None, Some(url)) => {
                 let directory = DataDirectory::create(&configuration.data)?;
                 let _lock = directory.lock()?;
-                if !directory.path().join("installation.key").exists() {
+                if !directory.file(INSTALLATION_KEY)?.exists() {
                     return Err(Failure::new(format!(
                         "{} has no `installation.key`: copy a node's there first, because it belongs to the installation",
                         directory.path().display()

@@ -1,15 +1,84 @@
-//! `keyward admin list-suspended-keys` and `confirm-keys`: after a restore.
+//! `keyward admin`, after a restore: the people and keys that it suspended are listed and confirmed, others are disabled and
+//! revoked. Without a server or beside one.
 
-use domain::ApiKeyId;
-use server::app::KeysToConfirm;
+use std::collections::BTreeSet;
+
+use domain::{ApiKeyId, UserId};
+use server::{
+    App,
+    app::{Caller, KeysToConfirm, SuspendedUser, UsersToConfirm},
+};
 
 use crate::{
-    admin::all_pages,
+    admin::{all_pages, missing},
     configuration::InstallationArguments,
     failure::{Failure, Outcome},
     host::{Missing, on_host},
     output,
 };
+
+/// List the people whom a restore suspended: their roles, keys and last activity as far as the backup knows
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward admin list-suspended-users --data /var/lib/keyward
+  keyward admin list-suspended-users --json")]
+pub(crate) struct ListSuspendedUsers {
+    #[command(flatten)]
+    installation: InstallationArguments,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Let people whom a restore suspended sign in again, and use those of their keys that are confirmed
+///
+/// Who was disabled or left after the backup was made is among them: look at the list first, and disable these with `keyward
+/// admin disable-user`.
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("which").required(true).args(["all", "users"])), after_help = "\
+Examples:
+  keyward admin confirm-users --data /var/lib/keyward --user ann@example.com --user bob@example.com
+  keyward admin confirm-users --data /var/lib/keyward --all")]
+pub(crate) struct ConfirmUsers {
+    #[command(flatten)]
+    installation: InstallationArguments,
+    /// Confirm all of them
+    #[arg(long)]
+    all: bool,
+    /// Confirm this one; may stand several times
+    #[arg(long = "user", value_name = "EMAIL|ID")]
+    users: Vec<String>,
+}
+
+/// Disable people: no password, session or key of theirs is accepted until they are enabled
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward admin disable-user --data /var/lib/keyward --user eve@example.com")]
+pub(crate) struct DisableUser {
+    #[command(flatten)]
+    choice: ChosenUsers,
+}
+
+/// Enable people who were disabled
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward admin enable-user --data /var/lib/keyward --user eve@example.com")]
+pub(crate) struct EnableUser {
+    #[command(flatten)]
+    choice: ChosenUsers,
+}
+
+#[derive(Debug, clap::Args)]
+struct ChosenUsers {
+    #[command(flatten)]
+    installation: InstallationArguments,
+    /// This one; may stand several times
+    #[arg(long = "user", value_name = "EMAIL|ID", required = true)]
+    users: Vec<String>,
+}
 
 /// List the keys that a restore suspended, with their last use as far as the backup knows
 #[derive(Debug, clap::Args)]
@@ -24,7 +93,7 @@ pub(crate) struct ListSuspendedKeys {
     json: bool,
 }
 
-/// Let keys that a restore suspended work again
+/// Let keys that a restore suspended work again; a person's key does once the person is confirmed, too
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("which").required(true).args(["all", "keys"])), after_help = "\
 Examples:
@@ -39,6 +108,105 @@ pub(crate) struct ConfirmKeys {
     /// Confirm this one; may stand several times
     #[arg(long = "key", value_name = "ID")]
     keys: Vec<ApiKeyId>,
+}
+
+/// Revoke keys for good, suspended ones too
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward admin revoke-key --data /var/lib/keyward --key key_… --key key_…")]
+pub(crate) struct RevokeKey {
+    #[command(flatten)]
+    installation: InstallationArguments,
+    /// This one; may stand several times
+    #[arg(long = "key", value_name = "ID", required = true)]
+    keys: Vec<ApiKeyId>,
+}
+
+impl ListSuspendedUsers {
+    pub(crate) async fn run(self) -> Outcome {
+        let users = on_host(&self.installation, Missing::Refuse, async |app, host| {
+            all_pages(async |paging| Ok(app.list_suspended_users(host, &paging).await?)).await
+        })
+        .await?;
+        if self.json {
+            return output::json(&users);
+        }
+        let rows: Vec<[String; 8]> = users
+            .items
+            .iter()
+            .map(|user| {
+                [
+                    user.email.clone(),
+                    user.name.clone(),
+                    if user.operator { "operator" } else { "user" }.to_owned(),
+                    if user.disabled { "disabled" } else { "suspended" }.to_owned(),
+                    workspaces_of(user),
+                    user.last_active_at.map_or_else(|| "never".to_owned(), |at| format!("{at:.0}")),
+                    user.keys.len().to_string(),
+                    user.id.to_string(),
+                ]
+            })
+            .collect();
+        output::table(["EMAIL", "NAME", "KIND", "STATE", "WORKSPACES", "LAST ACTIVE", "KEYS", "ID"], &rows)
+    }
+}
+
+impl ConfirmUsers {
+    pub(crate) async fn run(self) -> Outcome {
+        let asked = self.users.iter().collect::<BTreeSet<_>>().len();
+        let confirmed = on_host(&self.installation, Missing::Refuse, async |app, host| {
+            let which = if self.all {
+                UsersToConfirm::All
+            } else {
+                UsersToConfirm::These(find_users(app, host, &self.users).await?)
+            };
+            Ok(app.change(host, || app.confirm_users(host, &which)).await?)
+        })
+        .await?;
+        for user in &confirmed {
+            output::line(format!("confirmed {}", describe(user)))?;
+        }
+        if confirmed.len() < asked {
+            return Err(Failure::new(format!(
+                "{} of {asked} users were not suspended: see `keyward admin list-suspended-users`",
+                asked - confirmed.len()
+            )));
+        }
+        if confirmed.is_empty() {
+            output::line("no user is suspended")?;
+        }
+        Ok(())
+    }
+}
+
+impl DisableUser {
+    pub(crate) async fn run(self) -> Outcome {
+        self.choice.set(true).await
+    }
+}
+
+impl EnableUser {
+    pub(crate) async fn run(self) -> Outcome {
+        self.choice.set(false).await
+    }
+}
+
+impl ChosenUsers {
+    /// Each is a change of its own: an error says who was changed before it.
+    async fn set(self, disabled: bool) -> Outcome {
+        on_host(&self.installation, Missing::Refuse, async |app, host| {
+            for id in find_users(app, host, &self.users).await? {
+                let update = api::UpdateUser { disabled: Some(disabled), ..api::UpdateUser::default() };
+                let user = app.change(host, || app.update_user(host, id, update.clone())).await?;
+                let what = if disabled { "disabled" } else { "enabled" };
+                let waits = if user.suspended { "; suspended since a restore, see `confirm-users`" } else { "" };
+                output::line(format!("{what} {} ({}){waits}", user.email, user.id))?;
+            }
+            Ok(())
+        })
+        .await
+    }
 }
 
 impl ListSuspendedKeys {
@@ -69,14 +237,23 @@ impl ListSuspendedKeys {
 
 impl ConfirmKeys {
     pub(crate) async fn run(self) -> Outcome {
-        let asked = self.keys.len();
+        let asked = self.keys.iter().collect::<BTreeSet<_>>().len();
         let which = if self.all { KeysToConfirm::All } else { KeysToConfirm::These(self.keys) };
-        let confirmed = on_host(&self.installation, Missing::Refuse, async |app, host| {
-            Ok(app.change(host, || app.confirm_keys(host, &which)).await?)
+        let (confirmed, waiting) = on_host(&self.installation, Missing::Refuse, async |app, host| {
+            let confirmed = app.change(host, || app.confirm_keys(host, &which)).await?;
+            let waiting = all_pages(async |paging| Ok(app.list_suspended_users(host, &paging).await?)).await?;
+            Ok((confirmed, waiting.items))
         })
         .await?;
         for key in &confirmed {
             output::line(format!("confirmed {key}"))?;
+        }
+        let has_confirmed = |user: &&SuspendedUser| user.keys.iter().any(|key| confirmed.contains(&key.id));
+        for user in waiting.iter().filter(has_confirmed) {
+            output::line(format!(
+                "keys of {} stay refused until the person is confirmed: keyward admin confirm-users --user {}",
+                user.email, user.email
+            ))?;
         }
         if confirmed.len() < asked {
             return Err(Failure::new(format!(
@@ -89,4 +266,57 @@ impl ConfirmKeys {
         }
         Ok(())
     }
+}
+
+impl RevokeKey {
+    pub(crate) async fn run(self) -> Outcome {
+        on_host(&self.installation, Missing::Refuse, async |app, host| {
+            // All are looked up before the first is revoked.
+            let mut found = Vec::with_capacity(self.keys.len());
+            for &key in &self.keys {
+                let missing = |e| missing(e, format!("there is no key {key}; nothing was revoked"));
+                found.push((key, app.find_key_owner(host, key).await.map_err(missing)?));
+            }
+            for (key, owner) in found {
+                app.change(host, || app.revoke_api_key(host, owner, key, false)).await?;
+                output::line(format!("revoked {key}"))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Users by email or id; all of them must be there.
+async fn find_users(app: &App, host: &Caller, users: &[String]) -> Outcome<Vec<UserId>> {
+    let mut found = Vec::with_capacity(users.len());
+    for text in users {
+        let missing =
+            |e| missing(e, format!("there is no user {text}, and nothing was changed: see `admin list-users`"));
+        found.push(match text.parse::<UserId>() {
+            Ok(id) => app.find_user(host, id).await.map_err(missing)?.id,
+            Err(_) => app.find_user_by_email(host, text).await.map_err(missing)?.id,
+        });
+    }
+    Ok(found)
+}
+
+/// What a user is, in a line.
+fn describe(user: &SuspendedUser) -> String {
+    let mut facts = vec![];
+    if user.disabled {
+        facts.push("still disabled".to_owned());
+    }
+    if user.operator {
+        facts.push("operator".to_owned());
+    }
+    facts.push(if user.workspaces.is_empty() { "in no workspace".to_owned() } else { workspaces_of(user) });
+    let suspended = user.keys.iter().filter(|key| key.suspended).count();
+    facts.push(format!("{} keys, {suspended} of them suspended", user.keys.len()));
+    format!("{} ({}): {}", user.email, user.id, facts.join("; "))
+}
+
+/// `SLUG:ROLE, …`
+fn workspaces_of(user: &SuspendedUser) -> String {
+    user.workspaces.iter().map(|place| format!("{}:{}", place.slug, place.role)).collect::<Vec<_>>().join(", ")
 }

@@ -103,22 +103,31 @@ pub struct Checkpoint {
     pub size: u64,
     /// The root of the Merkle tree over them.
     pub root: Hash,
+    /// The number of the event of the latest restore in the log: an extension line, `restore NUMBER`. Of events that a restore
+    /// lost, a checkpoint does not name that restore.
+    pub restored_at: Option<u64>,
 }
 
+/// The word of the extension line.
+const RESTORE: &str = "restore ";
+
 impl Checkpoint {
-    /// The signed note to print or ship away: three lines, an empty one, the signature's.
+    /// The signed note to print or ship away: three lines, after a restore a fourth, an empty one, the signature's.
     ///
     /// # Errors
     /// The origin cannot be the name of a log.
     pub fn sign(&self, key: &InstallationKey) -> Result<String, CheckpointError> {
         let verifier = key.verifier_key(&self.origin)?;
-        let body = format!("{}\n{}\n{}\n", self.origin, self.size, BASE64_STANDARD.encode(self.root.0));
+        let mut body = format!("{}\n{}\n{}\n", self.origin, self.size, BASE64_STANDARD.encode(self.root.0));
+        if let Some(number) = self.restored_at {
+            body = format!("{body}{RESTORE}{number}\n");
+        }
         let mut signature = verifier.key_id().to_vec();
         signature.extend(key.0.sign(body.as_bytes()).to_bytes());
         Ok(format!("{body}\n— {} {}\n", self.origin, BASE64_STANDARD.encode(signature)))
     }
 
-    /// Reads the text above the signatures. Lines behind the third are extensions, which tell us nothing.
+    /// Reads the text above the signatures. Lines behind the third are extensions; those that are not ours tell us nothing.
     fn parse_body(body: &str) -> Result<Self, CheckpointError> {
         let mut lines = body.split_terminator('\n');
         let origin =
@@ -131,10 +140,17 @@ impl Checkpoint {
             .next()
             .and_then(|line| BASE64_STANDARD.decode(line).ok()?.try_into().ok())
             .ok_or(CheckpointError::Malformed("its third line is no root hash"))?;
-        if lines.any(str::is_empty) {
-            return Err(CheckpointError::Malformed("an extension line is empty"));
+        let mut restored_at = None;
+        for line in lines {
+            if line.is_empty() {
+                return Err(CheckpointError::Malformed("an extension line is empty"));
+            }
+            if let Some(number) = line.strip_prefix(RESTORE) {
+                let number = number.parse().map_err(|_| CheckpointError::Malformed("its restore has no number"))?;
+                restored_at = Some(number);
+            }
         }
-        Ok(Self { origin: origin.to_owned(), size, root: Hash(root) })
+        Ok(Self { origin: origin.to_owned(), size, root: Hash(root), restored_at })
     }
 }
 
@@ -257,7 +273,7 @@ mod tests {
     }
 
     fn checkpoint() -> Checkpoint {
-        Checkpoint { origin: "keyward/test".into(), size: 8, root: Hash::leaf(b"root") }
+        Checkpoint { origin: "keyward/test".into(), size: 8, root: Hash::leaf(b"root"), restored_at: None }
     }
 
     fn verifier() -> VerifierKey {
@@ -288,6 +304,20 @@ mod tests {
         assert!(note.starts_with("keyward/test\n8\n") && note.contains("\n\n— keyward/test "), "{note}");
         let printed: VerifierKey = verifier().to_string().parse().unwrap();
         assert_eq!(printed.open(&note), Ok(checkpoint()));
+    }
+
+    #[test]
+    fn a_checkpoint_after_a_restore_names_it_in_a_line_that_is_signed() {
+        let after = Checkpoint { restored_at: Some(5), ..checkpoint() };
+        let note = after.sign(&key()).unwrap();
+        assert!(note.contains("\nrestore 5\n\n— "), "{note}");
+        assert_eq!(verifier().open(&note), Ok(after));
+        for changed in [note.replace("restore 5", "restore 4"), note.replace("restore 5\n", "")] {
+            assert_eq!(verifier().open(&changed), Err(CheckpointError::WrongSignature("keyward/test".into())));
+        }
+        let body = format!("keyward/test\n8\n{}\n", BASE64_STANDARD.encode([0; 32]));
+        assert!(Checkpoint::parse_body(&format!("{body}restore x\n")).is_err());
+        assert_eq!(Checkpoint::parse_body(&format!("{body}others' words\n")).unwrap().restored_at, None);
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub struct Membership {
 
 /// A user or a service account, as far as judging needs to know.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a column of its own, and all combinations exist")]
 pub struct Identity {
     /// Who.
     pub id: PrincipalId,
@@ -39,6 +40,8 @@ pub struct Identity {
     pub operator: bool,
     /// Whether every credential is refused.
     pub disabled: bool,
+    /// Whether every credential of a user is refused since a restore, until an operator at the host confirms the user.
+    pub suspended: bool,
     /// Where they are a member; a service account is in exactly one place, or, its workspace gone, in none.
     pub memberships: Vec<Membership>,
 }
@@ -48,6 +51,8 @@ pub struct Identity {
 pub enum IdentityRefusal {
     /// It is disabled.
     Disabled,
+    /// It came back with a backup, and nobody has confirmed it yet.
+    Suspended,
     /// It is a member of no workspace (and no operator, who must be able to start).
     NoWorkspace,
 }
@@ -58,6 +63,8 @@ impl Identity {
     pub fn refusal(&self) -> Option<IdentityRefusal> {
         if self.disabled {
             Some(IdentityRefusal::Disabled)
+        } else if self.suspended {
+            Some(IdentityRefusal::Suspended)
         } else if self.memberships.is_empty() && !self.operator {
             Some(IdentityRefusal::NoWorkspace)
         } else {
@@ -443,6 +450,7 @@ mod tests {
             name: "Ada".into(),
             operator,
             disabled: false,
+            suspended: false,
             memberships: role.map(membership).into_iter().collect(),
         };
         Principal::new(Arc::new(identity), credential)
@@ -576,5 +584,17 @@ mod tests {
         assert_eq!(refusal(None, false, false), Some(IdentityRefusal::NoWorkspace));
         assert_eq!(refusal(None, true, false), None);
         assert_eq!(refusal(Some(Role::Admin), true, true), Some(IdentityRefusal::Disabled));
+    }
+
+    #[test]
+    fn who_came_back_with_a_backup_is_refused_operators_and_admins_too() {
+        for (role, operator) in [(Some(Role::Admin), true), (Some(Role::Member), false), (None, false)] {
+            let principal = principal(user(), role, operator, signature());
+            let mut identity = Identity::clone(principal.identity().unwrap());
+            identity.suspended = true;
+            assert_eq!(identity.refusal(), Some(IdentityRefusal::Suspended));
+            identity.disabled = true;
+            assert_eq!(identity.refusal(), Some(IdentityRefusal::Disabled), "to confirm them would not help");
+        }
     }
 }

@@ -21,6 +21,8 @@ pub struct User {
     pub operator: bool,
     /// Whether all their credentials are refused.
     pub disabled: bool,
+    /// Whether all their credentials are refused since a restore, until an operator at the host confirms them.
+    pub suspended: bool,
     /// When they were created.
     pub created_at: Timestamp,
 }

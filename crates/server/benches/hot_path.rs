@@ -107,6 +107,7 @@ async fn fill(options: &StoreOptions, count: u32) {
         name: "Ada".to_owned(),
         operator: false,
         disabled: false,
+        suspended: false,
         created_at: now,
     };
     store::user::insert_user(&mut change, &user, None).await.expect("a user");

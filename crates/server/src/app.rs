@@ -59,7 +59,10 @@ pub use self::{
     invitation::OpenInvitation,
     project::{ListedProject, ProjectQuery},
     proxied_request::Admission,
-    recovery::{KeysToConfirm, SuspendedKey},
+    recovery::{
+        KeyOfSuspendedUser, KeysToConfirm, RestoreReport, SuspendedKey, SuspendedMembership, SuspendedUser,
+        UsersToConfirm, holds_installation,
+    },
     request::{OriginalRequest, Verified, VerifiedHeaders},
     session::{Browser, ListedSession, SignIn, SignedIn, Visit},
     set_up::SetUp,
@@ -513,6 +516,7 @@ impl App {
                 Ok(Principal::new(Arc::new(identity), credential))
             }
             Some(IdentityRefusal::Disabled) => refuse(AuthenticationError::OwnerDisabled),
+            Some(IdentityRefusal::Suspended) => refuse(AuthenticationError::OwnerSuspended),
             Some(IdentityRefusal::NoWorkspace) => refuse(AuthenticationError::OwnerWithoutWorkspace),
         }
     }

@@ -68,6 +68,15 @@ pub enum AuthenticationError {
     /// The key's owner is disabled.
     #[error("the key's owner is disabled")]
     OwnerDisabled,
+    /// The key's owner came back with a backup.
+    #[error(
+        "the key's owner is suspended since a restore; an operator confirms people at the host, with \
+         `keyward admin confirm-users`"
+    )]
+    OwnerSuspended,
+    /// The right password of a person who came back with a backup.
+    #[error("your sign-in is suspended since this server was restored from a backup; ask its operator to confirm you")]
+    SignInSuspended,
     /// The key's owner was removed from every workspace.
     #[error("the key's owner is a member of no workspace")]
     OwnerWithoutWorkspace,
@@ -100,6 +109,8 @@ impl AuthenticationError {
             Self::KeySuspended => "key_suspended",
             Self::KeyExpired => "key_expired",
             Self::OwnerDisabled => "owner_disabled",
+            Self::OwnerSuspended => "owner_suspended",
+            Self::SignInSuspended => "sign_in_suspended",
             Self::OwnerWithoutWorkspace => "owner_without_workspace",
             Self::TokenExpired => "token_expired",
         }
@@ -128,6 +139,8 @@ impl AuthenticationError {
             | Self::KeySuspended
             | Self::KeyExpired
             | Self::OwnerDisabled
+            | Self::OwnerSuspended
+            | Self::SignInSuspended
             | Self::OwnerWithoutWorkspace
             | Self::TokenExpired => true,
         }

@@ -20,3 +20,4 @@ mod ui;
 pub use app::App;
 pub use error::AppError;
 pub use settings::Settings;
+pub use store::{StoreError, file as data_file};

@@ -10,7 +10,7 @@ use domain::{
     merkle::{CompactRange, Hash},
 };
 
-pub use verify::{Finding, VerifyReport, verify_log};
+pub use verify::{Finding, MissedCheckpoint, VerifyReport, verify_log, verify_log_against};
 
 use crate::{Row, StoreError, connection::Connection, installation::find_installation, params};
 
@@ -202,7 +202,29 @@ pub async fn head_checkpoint(connection: &mut Connection) -> Result<Checkpoint, 
     let row = connection.fetch_one("SELECT audit_size, audit_range FROM installation WHERE id = 1", params![]).await?;
     let log = CompactRange::from_bytes(row.count("audit_size")?, &row.bytes("audit_range")?)
         .map_err(|error| StoreError::corrupt(format!("the head of the audit log: {error}")))?;
-    Ok(Checkpoint { origin, size: log.size(), root: log.root() })
+    let sql = "SELECT seq FROM audit_events WHERE action = $1 ORDER BY seq DESC LIMIT 1";
+    let restore = connection.fetch_optional(sql, params![RESTORE_ACTION]).await?;
+    let restored_at = restore.map(|row| row.count("seq")).transpose()?;
+    Ok(Checkpoint { origin, size: log.size(), root: log.root(), restored_at })
+}
+
+/// What the event of a restore is called.
+pub const RESTORE_ACTION: &str = "installation.restore";
+
+/// The detail of a restore's event that holds its [statement](restore_statement).
+pub const RESTORE_STATEMENT: &str = "statement";
+
+/// What is to be signed for a restore that is the event right behind `head`: whoever can write to the database, but does not
+/// have the installation's key, cannot make a change of history look like a restore.
+#[must_use]
+pub fn restore_statement(head: &Checkpoint) -> Checkpoint {
+    Checkpoint { origin: restore_origin(&head.origin), restored_at: None, ..head.clone() }
+}
+
+/// The name under which restores of the log `origin` are signed.
+#[must_use]
+pub fn restore_origin(origin: &str) -> String {
+    format!("{origin}/restore")
 }
 
 fn hash_from(bytes: &[u8]) -> Option<Hash> {

@@ -4,6 +4,7 @@ mod postgres;
 mod sqlite;
 
 use std::{
+    borrow::Cow,
     fmt,
     path::{Path, PathBuf},
     time::Duration,
@@ -198,6 +199,19 @@ impl Link {
             Self::Sqlite(link) => link.execute_schema(sql).await,
             Self::Postgres(link) => link.execute_schema(sql).await,
         }
+    }
+
+    /// Whether there is a table of that name.
+    pub(crate) async fn has_table(&mut self, name: &'static str) -> Result<bool, StoreError> {
+        let sql = match self {
+            Self::Sqlite(_) => "SELECT name FROM sqlite_schema WHERE type = 'table' AND name = $1",
+            Self::Postgres(_) => {
+                "SELECT CAST(table_name AS TEXT) AS name FROM information_schema.tables
+                 WHERE table_schema = current_schema() AND CAST(table_name AS TEXT) = CAST($1 AS TEXT)"
+            }
+        };
+        let name = [Value::Text(Some(Cow::Borrowed(name)))];
+        Ok(self.fetch_optional(sql, &name).await?.is_some())
     }
 
     /// What the engine finds wrong with its files.

@@ -26,6 +26,7 @@ fn identity(row: &Row, id: PrincipalId) -> Result<Identity, StoreError> {
         name: row.text("name")?,
         operator: row.bool("operator")?,
         disabled: row.bool("disabled")?,
+        suspended: row.bool("suspended")?,
         memberships: Vec::new(),
     })
 }
@@ -39,7 +40,8 @@ pub async fn find_identity(connection: &mut Connection, id: PrincipalId) -> Resu
 }
 
 async fn find_user_identity(connection: &mut Connection, id: UserId) -> Result<Option<Identity>, StoreError> {
-    let sql = "SELECT email, email_verified_at IS NOT NULL AS email_verified, name, operator, disabled
+    let sql = "SELECT email, email_verified_at IS NOT NULL AS email_verified, name, operator, disabled,
+                      sign_in_suspended AS suspended
                FROM users WHERE id = $1";
     let Some(row) = connection.fetch_optional(sql, params![id]).await? else { return Ok(None) };
     let mut found = identity(&row, id.into())?;
@@ -57,7 +59,7 @@ async fn find_service_account_identity(
     id: ServiceAccountId,
 ) -> Result<Option<Identity>, StoreError> {
     let sql = "SELECT s.address AS email, s.name, s.disabled, s.role, s.workspace_id, w.slug AS workspace_slug,
-                      w.name AS workspace_name, $2 AS operator, $2 AS email_verified
+                      w.name AS workspace_name, $2 AS operator, $2 AS email_verified, $2 AS suspended
                FROM service_accounts s JOIN workspaces w ON w.id = s.workspace_id
                WHERE s.id = $1 AND s.deleted_at IS NULL AND w.deleted_at IS NULL";
     let Some(row) = connection.fetch_optional(sql, params![id, false]).await? else { return Ok(None) };
@@ -69,7 +71,9 @@ async fn find_service_account_identity(
 /// Every principal, for the first load of a directory.
 pub async fn list_identities(connection: &mut Connection) -> Result<Vec<Identity>, StoreError> {
     let mut users = BTreeMap::new();
-    let sql = "SELECT id, email, email_verified_at IS NOT NULL AS email_verified, name, operator, disabled FROM users";
+    let sql = "SELECT id, email, email_verified_at IS NOT NULL AS email_verified, name, operator, disabled,
+                      sign_in_suspended AS suspended
+               FROM users";
     for row in &connection.fetch_all(sql, params![]).await? {
         let id: UserId = row.parse("id")?;
         users.insert(id, identity(row, id.into())?);
@@ -84,7 +88,7 @@ pub async fn list_identities(connection: &mut Connection) -> Result<Vec<Identity
     }
     let mut all: Vec<Identity> = users.into_values().collect();
     let sql = "SELECT s.id, s.address AS email, s.name, s.disabled, s.role, s.workspace_id,
-                      w.slug AS workspace_slug, w.name AS workspace_name, $1 AS operator, $1 AS email_verified
+                      w.slug AS workspace_slug, w.name AS workspace_name, $1 AS operator, $1 AS email_verified, $1 AS suspended
                FROM service_accounts s JOIN workspaces w ON w.id = s.workspace_id
                WHERE s.deleted_at IS NULL AND w.deleted_at IS NULL";
     for row in &connection.fetch_all(sql, params![false]).await? {

@@ -3,13 +3,18 @@
 
 use std::{
     fs,
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
 };
 
 use domain::{InstallationKey, Random, Timestamp};
 
-use crate::{Change, Store, StoreError, Subject, connection::Connection, params};
+use crate::{
+    Change, Store, StoreError, Subject,
+    connection::Connection,
+    file::{open_own_file, require_secret},
+    params,
+};
 
 /// The installation as its row tells.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -162,7 +167,7 @@ pub fn put_new_key_in_place(path: &Path) -> Result<(), StoreError> {
 /// The file is missing, cannot be read, holds something else, or others may read it.
 pub fn load_key(path: &Path) -> Result<InstallationKey, StoreError> {
     let refuse = |reason: String| StoreError::File { path: path.to_owned(), reason };
-    match path.try_exists() {
+    match fs::symlink_metadata(path).map(|_| true).or_else(none_if_missing) {
         Ok(true) => read_key(path),
         Ok(false) => Err(refuse(
             "the database holds an installation, and its key is not here: copy `installation.key` from another node, or \
@@ -185,6 +190,10 @@ pub fn load_or_create_key(path: &Path, random: &dyn Random) -> Result<Installati
     }
 }
 
+fn none_if_missing(error: io::Error) -> io::Result<bool> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(false) } else { Err(error) }
+}
+
 fn cannot_write(path: &Path, error: &io::Error) -> StoreError {
     let reason = format!("the installation key cannot be written ({error}): make its directory writable");
     StoreError::File { path: path.to_owned(), reason }
@@ -192,8 +201,14 @@ fn cannot_write(path: &Path, error: &io::Error) -> StoreError {
 
 fn read_key(path: &Path) -> Result<InstallationKey, StoreError> {
     let refuse = |reason: String| StoreError::File { path: path.to_owned(), reason };
-    refuse_shared_file(path)?;
-    let seed = fs::read(path).map_err(|error| refuse(format!("the installation key cannot be read ({error})")))?;
+    let mut options = fs::OpenOptions::new();
+    options.read(true);
+    let cannot_read = |error: io::Error| refuse(format!("the installation key cannot be read ({error})"));
+    let file = open_own_file(path, options)?.map_err(cannot_read)?;
+    require_secret(path, &file.metadata().map_err(cannot_read)?)?;
+    let mut seed = Vec::new();
+    // A byte more than there should be shows that there are more.
+    file.take(33).read_to_end(&mut seed).map_err(cannot_read)?;
     let seed: &[u8; 32] = seed
         .as_slice()
         .try_into()
@@ -238,22 +253,4 @@ fn sync_directory_of(path: &Path) -> io::Result<()> {
     path.parent()
         .filter(|parent| !parent.as_os_str().is_empty())
         .map_or(Ok(()), |parent| fs::File::open(parent)?.sync_all())
-}
-
-#[cfg(unix)]
-fn refuse_shared_file(path: &Path) -> Result<(), StoreError> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let refuse = |reason: String| StoreError::File { path: path.to_owned(), reason };
-    let mode = fs::metadata(path).map_err(|error| refuse(error.to_string()))?.permissions().mode();
-    let shared = mode & 0o077 != 0;
-    if shared {
-        let mode = mode & 0o777;
-        return Err(refuse(format!("others may read the installation key (mode {mode:03o}): run `chmod 600` on it")));
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn refuse_shared_file(_: &Path) -> Result<(), StoreError> {
-    Ok(())
 }

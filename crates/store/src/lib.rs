@@ -7,6 +7,7 @@ pub mod change;
 pub mod connection;
 mod engine;
 mod error;
+pub mod file;
 pub mod identity;
 pub mod installation;
 pub mod integrity;
@@ -119,6 +120,25 @@ impl Store {
     pub async fn close(&self) {
         self.database.close().await;
     }
+}
+
+/// Whether a database holds an installation in which something was done. Neither its format nor its content is changed.
+///
+/// # Errors
+/// The file or server cannot be used, or the file is no database.
+pub async fn holds_installation(options: &StoreOptions) -> Result<bool, StoreError> {
+    let database = engine::Database::open(&options.engine).await?;
+    let looked = async {
+        let mut connection = database.read().await?;
+        if !connection.link.has_table("installation").await? {
+            return Ok(false);
+        }
+        let row = connection.fetch_optional("SELECT version FROM installation WHERE id = 1", params![]).await?;
+        Ok(row.map(|row| row.count("version")).transpose()?.is_some_and(|version| version > 0))
+    }
+    .await;
+    database.close().await;
+    looked
 }
 
 /// How often something that conflicted is attempted, and how long the pauses are; each is twice the one before, up to the

@@ -7,7 +7,7 @@ use domain::{
 
 use crate::{Change, Connection, Row, StoreError, Subject, params};
 
-fn user(row: &Row) -> Result<User, StoreError> {
+pub(crate) fn user(row: &Row) -> Result<User, StoreError> {
     Ok(User {
         id: row.parse("id")?,
         email: row.parse("email")?,
@@ -15,6 +15,7 @@ fn user(row: &Row) -> Result<User, StoreError> {
         name: row.text("name")?,
         operator: row.bool("operator")?,
         disabled: row.bool("disabled")?,
+        suspended: row.bool("sign_in_suspended")?,
         created_at: row.timestamp("created_at")?,
     })
 }
@@ -56,13 +57,15 @@ pub async fn update_user(change: &mut Change, user: &User) -> Result<(), StoreEr
 
 /// The user of that id.
 pub async fn find_user(connection: &mut Connection, id: UserId) -> Result<Option<User>, StoreError> {
-    let sql = "SELECT id, email, email_verified_at, name, operator, disabled, created_at FROM users WHERE id = $1";
+    let sql = "SELECT id, email, email_verified_at, name, operator, disabled, sign_in_suspended, created_at
+               FROM users WHERE id = $1";
     connection.fetch_optional(sql, params![id]).await?.as_ref().map(user).transpose()
 }
 
 /// The user of that email.
 pub async fn find_user_by_email(connection: &mut Connection, email: &Email) -> Result<Option<User>, StoreError> {
-    let sql = "SELECT id, email, email_verified_at, name, operator, disabled, created_at FROM users WHERE email = $1";
+    let sql = "SELECT id, email, email_verified_at, name, operator, disabled, sign_in_suspended, created_at
+               FROM users WHERE email = $1";
     connection.fetch_optional(sql, params![email.as_str()]).await?.as_ref().map(user).transpose()
 }
 
@@ -71,7 +74,8 @@ pub async fn find_user_with_password(
     connection: &mut Connection,
     email: &Email,
 ) -> Result<Option<(User, Option<String>)>, StoreError> {
-    let sql = "SELECT id, email, email_verified_at, name, operator, disabled, created_at, password_hash
+    let sql =
+        "SELECT id, email, email_verified_at, name, operator, disabled, sign_in_suspended, created_at, password_hash
                FROM users WHERE email = $1";
     let row = connection.fetch_optional(sql, params![email.as_str()]).await?;
     row.map(|row| Ok((user(&row)?, row.opt_text("password_hash")?))).transpose()
@@ -89,15 +93,22 @@ pub async fn list_users(
     after: Option<UserId>,
     limit: i64,
 ) -> Result<Vec<User>, StoreError> {
-    let sql = "SELECT id, email, email_verified_at, name, operator, disabled, created_at FROM users
+    let sql = "SELECT id, email, email_verified_at, name, operator, disabled, sign_in_suspended, created_at FROM users
                WHERE id > $1 ORDER BY id LIMIT $2";
     let after = after.map_or(String::new(), |id| id.to_string());
     connection.fetch_all(sql, params![after, limit]).await?.iter().map(user).collect()
 }
 
-/// How many users are operators and not disabled.
+/// How many users are operators and not disabled, those whom a restore suspended included.
 pub async fn count_operators(connection: &mut Connection) -> Result<i64, StoreError> {
     let sql = "SELECT COUNT(*) AS operators FROM users WHERE operator = $1 AND disabled = $2";
+    connection.fetch_one(sql, params![true, false]).await?.i64("operators")
+}
+
+/// How many users are operators, not disabled, and not suspended since a restore.
+pub async fn count_confirmed_operators(connection: &mut Connection) -> Result<i64, StoreError> {
+    let sql = "SELECT COUNT(*) AS operators FROM users
+               WHERE operator = $1 AND disabled = $2 AND sign_in_suspended = $2";
     connection.fetch_one(sql, params![true, false]).await?.i64("operators")
 }
 

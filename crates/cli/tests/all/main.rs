@@ -6,6 +6,7 @@ mod api_key;
 mod audit;
 mod backup;
 mod completions;
+mod data_directory;
 mod demo;
 mod doctor;
 mod experiments;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use domain::{
-    ApiKeyId, AuditPrincipal, Fingerprint, Timestamp, WorkspaceId,
+    ApiKeyId, AuditPrincipal, Fingerprint, InstallationKey, Timestamp, WorkspaceId,
     id::IdError,
     principal::{Denied, WorkspacePermission},
     user::Email,
@@ -138,19 +138,19 @@ impl App {
     ) -> Result<VerifyReport, AppError> {
         require_host(caller)?;
         let mut connection = self.store.read().await?;
-        let checkpoint = match checkpoint {
-            Some(note) => {
-                let origin = store::installation::find_installation(&mut connection).await?.log_origin();
-                let key = match old_key {
-                    Some(file) => store::installation::load_key(file)?,
-                    None => self.installation_key.clone(),
-                };
-                let key = key.verifier_key(&origin).map_err(|e| AppError::Internal(e.to_string()))?;
-                Some(key.open(note).map_err(|e| AppError::field("checkpoint", "malformed", e))?)
-            }
-            None => None,
-        };
-        Ok(store::audit::verify_log(&mut connection, checkpoint.as_ref()).await?)
+        let Some(note) = checkpoint else { return Ok(store::audit::verify_log(&mut connection, None).await?) };
+        let origin = store::installation::find_installation(&mut connection).await?.log_origin();
+        let old_key = old_key.map(store::installation::load_key).transpose()?;
+        let verifier =
+            |key: &InstallationKey, name: &str| key.verifier_key(name).map_err(|e| AppError::Internal(e.to_string()));
+        let key = verifier(old_key.as_ref().unwrap_or(&self.installation_key), &origin)?;
+        let checkpoint = key.open(note).map_err(|e| AppError::field("checkpoint", "malformed", e))?;
+        let restores = store::audit::restore_origin(&origin);
+        let mut restore_keys = vec![verifier(&self.installation_key, &restores)?];
+        if let Some(old_key) = &old_key {
+            restore_keys.push(verifier(old_key, &restores)?);
+        }
+        Ok(store::audit::verify_log_against(&mut connection, Some(&checkpoint), &restore_keys).await?)
     }
 }
 

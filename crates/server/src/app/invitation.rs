@@ -462,6 +462,7 @@ impl App {
             name,
             operator: false,
             disabled: false,
+            suspended: false,
             created_at: now,
         };
         store::user::insert_user(&mut transaction.change, &user, Some(password_hash)).await?;

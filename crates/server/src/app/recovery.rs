@@ -1,11 +1,16 @@
-//! After a restore. Nobody can know what was revoked since the backup was made, so a restore ends everything that opens
-//! a door, and an operator confirms the keys that may work again.
+//! Backup, and what follows a restore. Nobody can know who was disabled or removed and which keys were revoked since the backup
+//! was made, so a restore ends every credential, and an operator confirms the people and keys that may go on.
 
 use std::path::Path;
 
-use domain::{ApiKeyId, PrincipalId, Timestamp, api_key::ApiKey};
+use domain::{ApiKeyId, PrincipalId, Timestamp, UserId, api_key::ApiKey, role::Role, user::User};
+use store::{
+    Connection,
+    audit::{RESTORE_ACTION, RESTORE_STATEMENT, restore_statement},
+    recovery::Suspended,
+};
 
-use super::{App, Caller, Paging, page};
+use super::{App, Caller, KeyOwner, OpenError, Paging, Parts, audit::require_host, page};
 use crate::error::AppError;
 
 /// A key that waits to be confirmed.
@@ -17,6 +22,8 @@ pub struct SuspendedKey {
     pub owner: PrincipalId,
     /// The owner's email or address.
     pub email: Option<String>,
+    /// Whether the owner is a user who waits to be confirmed, too: until then the key stays refused.
+    pub owner_suspended: bool,
     /// Its title.
     pub title: String,
     /// Its fingerprint.
@@ -27,6 +34,51 @@ pub struct SuspendedKey {
     pub last_used_ip: Option<String>,
 }
 
+/// A user who waits to be confirmed.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+pub struct SuspendedUser {
+    /// The user.
+    pub id: UserId,
+    /// Their email.
+    pub email: String,
+    /// Their name.
+    pub name: String,
+    /// Whether they run the installation.
+    pub operator: bool,
+    /// Whether they are disabled, which confirming does not change.
+    pub disabled: bool,
+    /// The workspaces that they are in.
+    pub workspaces: Vec<SuspendedMembership>,
+    /// When they did something for the last time, as far as the backup knows.
+    pub last_active_at: Option<Timestamp>,
+    /// Their keys that are not revoked.
+    pub keys: Vec<KeyOfSuspendedUser>,
+}
+
+/// A workspace of a user who waits to be confirmed.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+pub struct SuspendedMembership {
+    /// Its slug.
+    pub slug: String,
+    /// The user's role there.
+    pub role: Role,
+}
+
+/// A key of a user who waits to be confirmed.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+pub struct KeyOfSuspendedUser {
+    /// The key.
+    pub id: ApiKeyId,
+    /// Its title.
+    pub title: String,
+    /// Its fingerprint.
+    pub fingerprint: String,
+    /// Whether it waits to be confirmed, too.
+    pub suspended: bool,
+    /// When a request was last accepted with it, as far as the backup knows.
+    pub last_used_at: Option<Timestamp>,
+}
+
 /// Which keys to confirm.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum KeysToConfirm {
@@ -34,6 +86,32 @@ pub enum KeysToConfirm {
     All,
     /// These.
     These(Vec<ApiKeyId>),
+}
+
+/// Which users to confirm.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum UsersToConfirm {
+    /// All who wait.
+    All,
+    /// These.
+    These(Vec<UserId>),
+}
+
+/// What a database is that was restored, as it was read again afterwards.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RestoreReport {
+    /// How much is suspended.
+    pub suspended: Suspended,
+    /// What is wrong with it; nothing, where the restore succeeded.
+    pub problems: Vec<String>,
+}
+
+/// Whether a database holds an installation in which something was done. Changes nothing in it.
+///
+/// # Errors
+/// It cannot be opened, or is none.
+pub async fn holds_installation(parts: &Parts) -> Result<bool, OpenError> {
+    Ok(store::holds_installation(&parts.store).await?)
 }
 
 impl App {
@@ -46,17 +124,69 @@ impl App {
         Ok(self.store.back_up(file).await?)
     }
 
-    /// Ends, in a database that was restored, all tokens, invitations and replay state, and suspends every key. Tells how
-    /// many keys.
+    /// Ends, in a database that was restored, all sessions, tokens, invitations and replay state, and suspends every user and
+    /// every key. The event of it holds size and root of the log that was restored, signed with the installation's key.
     ///
     /// # Errors
-    /// For operators only.
-    pub async fn finish_restore(&self, caller: &Caller) -> Result<u64, AppError> {
+    /// On the host only.
+    pub async fn finish_restore(&self, caller: &Caller) -> Result<Suspended, AppError> {
+        require_host(caller)?;
         let mut transaction = self.begin(caller).await?;
-        transaction.principal.authorize_operator()?;
+        let head = store::audit::head_checkpoint(&mut transaction.change).await?;
+        let statement = restore_statement(&head).sign(&self.installation_key);
+        let statement = statement.map_err(|e| AppError::Internal(e.to_string()))?;
         let suspended = store::recovery::end_credentials(&mut transaction.change).await?;
-        transaction.note(self, "installation.restore", None, "installation", &[("keys", &suspended.to_string())]);
-        self.commit(transaction, 200, suspended).await
+        transaction.note(
+            self,
+            RESTORE_ACTION,
+            None,
+            "installation",
+            &[
+                ("keys", &suspended.keys.to_string()),
+                ("users", &suspended.users.to_string()),
+                ("size", &head.size.to_string()),
+                ("root", &head.root.to_string()),
+                (RESTORE_STATEMENT, &statement),
+            ],
+        );
+        self.commit(transaction, 200, ()).await?;
+        Ok(suspended)
+    }
+
+    /// Reads a database again after [`finish_restore`](Self::finish_restore): whether it is whole, its audit log is intact and
+    /// ends with the restore, and nothing is left that the restore ends.
+    ///
+    /// # Errors
+    /// On the host only; the database does not answer.
+    pub async fn check_restore(&self, caller: &Caller) -> Result<RestoreReport, AppError> {
+        let mut problems = self.check_integrity(caller).await?;
+        let log = self.verify_audit_log(caller, None, None).await?;
+        problems.extend(log.findings.iter().map(ToString::to_string));
+        let mut connection = self.store.read().await?;
+        let head = store::audit::head_checkpoint(&mut connection).await?;
+        if head.size == 0 || head.restored_at != Some(head.size - 1) {
+            problems.push("the last event of its audit log is not the restore".to_owned());
+        }
+        problems.extend(store::recovery::find_remaining_credentials(&mut connection).await?);
+        let suspended = store::recovery::count_suspended(&mut connection).await?;
+        Ok(RestoreReport { suspended, problems })
+    }
+
+    /// Whose a key is, revoked ones too.
+    ///
+    /// # Errors
+    /// There is none; on the host only.
+    pub async fn find_key_owner(&self, caller: &Caller, id: ApiKeyId) -> Result<KeyOwner, AppError> {
+        require_host(caller)?;
+        let mut connection = self.store.read().await?;
+        let found = store::api_key::find_api_key_anywhere(&mut connection, id).await?;
+        match found.ok_or(AppError::not_found())?.owner {
+            PrincipalId::User(user) => Ok(KeyOwner::User(user)),
+            PrincipalId::ServiceAccount(account) => {
+                let workspace = store::service_account::find_workspace_of(&mut connection, account).await?;
+                Ok(KeyOwner::ServiceAccount(workspace.ok_or(AppError::not_found())?, account))
+            }
+        }
     }
 
     /// Keys that wait to be confirmed.
@@ -75,15 +205,42 @@ impl App {
         let mut rows = Vec::with_capacity(keys.len());
         for key in keys {
             let email = store::identity::find_email(&mut connection, key.owner).await?;
-            rows.push((key, email));
+            let owner_suspended = match key.owner {
+                PrincipalId::User(user) => {
+                    let user = store::user::find_user(&mut connection, user).await?;
+                    user.is_some_and(|user| user.suspended)
+                }
+                PrincipalId::ServiceAccount(_) => false,
+            };
+            rows.push((key, email, owner_suspended));
         }
-        Ok(page(rows, limit, |(key, _)| key.id.to_string(), |(key, email)| to_wire(&key, email)))
+        Ok(page(rows, limit, |(key, ..)| key.id.to_string(), |(key, email, owner)| to_wire(&key, email, owner)))
+    }
+
+    /// Users who wait to be confirmed.
+    ///
+    /// # Errors
+    /// On the host only.
+    pub async fn list_suspended_users(
+        &self,
+        caller: &Caller,
+        paging: &Paging,
+    ) -> Result<api::Page<SuspendedUser>, AppError> {
+        require_host(caller)?;
+        let limit = paging.limit()?;
+        let mut connection = self.store.read().await?;
+        let users = store::recovery::list_suspended_users(&mut connection, paging.after()?, limit + 1).await?;
+        let mut rows = Vec::with_capacity(users.len());
+        for user in users {
+            rows.push(describe(&mut connection, user).await?);
+        }
+        Ok(page(rows, limit, |user| user.id.to_string(), |user| user))
     }
 
     /// Lets suspended keys work again, and tells which. What was signed before stays void.
     ///
     /// # Errors
-    /// For operators only.
+    /// For operators only, and in a session only with a password that was given lately.
     pub async fn confirm_keys(&self, caller: &Caller, keys: &KeysToConfirm) -> Result<Vec<ApiKeyId>, AppError> {
         let mut transaction = self.begin(caller).await?;
         transaction.principal.authorize_operator()?;
@@ -100,13 +257,68 @@ impl App {
         }
         self.commit(transaction, 200, confirmed).await
     }
+
+    /// Lets suspended users sign in again, and use those of their keys that are confirmed; tells which users, as they were
+    /// before. What was signed before stays void.
+    ///
+    /// # Errors
+    /// On the host only.
+    pub async fn confirm_users(&self, caller: &Caller, users: &UsersToConfirm) -> Result<Vec<SuspendedUser>, AppError> {
+        require_host(caller)?;
+        let mut transaction = self.begin(caller).await?;
+        let users = match users {
+            UsersToConfirm::All => None,
+            UsersToConfirm::These(users) => Some(users.as_slice()),
+        };
+        let mut confirmed = Vec::new();
+        for id in store::recovery::confirm_users(&mut transaction.change, users).await? {
+            let found = store::user::find_user(&mut transaction.change, id).await?;
+            let user = found.ok_or_else(|| AppError::Internal("a user who was confirmed is gone".to_owned()))?;
+            transaction.note(self, "user.confirm", None, id, &[("email", user.email.as_str())]);
+            confirmed.push(describe(&mut transaction.change, user).await?);
+        }
+        if confirmed.is_empty() {
+            return Ok(confirmed);
+        }
+        self.commit(transaction, 200, confirmed).await
+    }
 }
 
-fn to_wire(key: &ApiKey, email: Option<String>) -> SuspendedKey {
+/// What an operator has to know to decide about a user.
+async fn describe(connection: &mut Connection, user: User) -> Result<SuspendedUser, AppError> {
+    let identity = store::identity::find_identity(connection, user.id.into()).await?;
+    let workspaces = identity.map_or_else(Vec::new, |identity| {
+        let memberships = identity.memberships.iter();
+        memberships.map(|m| SuspendedMembership { slug: m.slug.to_string(), role: m.role }).collect()
+    });
+    let keys = store::recovery::list_unrevoked_api_keys_of(connection, user.id).await?;
+    Ok(SuspendedUser {
+        id: user.id,
+        email: user.email.to_string(),
+        name: user.name,
+        operator: user.operator,
+        disabled: user.disabled,
+        workspaces,
+        last_active_at: store::recovery::find_last_activity(connection, user.id).await?,
+        keys: keys
+            .iter()
+            .map(|key| KeyOfSuspendedUser {
+                id: key.id,
+                title: key.title.clone(),
+                fingerprint: key.public_key.fingerprint().to_string(),
+                suspended: key.suspended,
+                last_used_at: key.last_used_at,
+            })
+            .collect(),
+    })
+}
+
+fn to_wire(key: &ApiKey, email: Option<String>, owner_suspended: bool) -> SuspendedKey {
     SuspendedKey {
         id: key.id,
         owner: key.owner,
         email,
+        owner_suspended,
         title: key.title.clone(),
         fingerprint: key.public_key.fingerprint().to_string(),
         last_used_at: key.last_used_at,

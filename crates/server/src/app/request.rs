@@ -339,6 +339,7 @@ impl App {
         match identity.refusal() {
             None => Ok(Principal::new(Arc::clone(identity), credential)),
             Some(IdentityRefusal::Disabled) => Err(Error::OwnerDisabled),
+            Some(IdentityRefusal::Suspended) => Err(Error::OwnerSuspended),
             Some(IdentityRefusal::NoWorkspace) => Err(Error::OwnerWithoutWorkspace),
         }
     }

@@ -14,7 +14,7 @@ use sha2::Sha256;
 use store::{Connection, StoreError};
 
 use super::{App, Caller, ConfirmationSlot, Transaction, sha256, throttle::Source};
-use crate::{authentication::AuthenticationError, error::AppError};
+use crate::{authentication::AuthenticationError, error::AppError, journal::RefusalKind};
 
 /// A use of a session is written down once in so long.
 const USE_INTERVAL: Duration = Duration::from_mins(1);
@@ -92,7 +92,8 @@ pub struct ListedSession {
 }
 
 impl App {
-    /// Signs a person in. An email that is not there, a wrong password and a disabled user look and cost alike.
+    /// Signs a person in. An email that is not there, a wrong password and a disabled user look and cost alike. Who knows the
+    /// right password of a user whom a restore suspended is told so: to everybody else that looks like a wrong password.
     ///
     /// # Errors
     /// 401 for all of these; 429 where there were too many failures before.
@@ -101,8 +102,11 @@ impl App {
         let user = self.verify_sign_in(&email, password, device.as_deref(), &browser).await?;
         let mut transaction = self.begin_anonymous(browser.address).await?;
         let again = store::user::find_user(&mut transaction.change, user.id).await?;
-        if again.is_none_or(|user| user.disabled) {
-            return Err(self.wrong_password(browser.address));
+        match again {
+            Some(user) if user.disabled => return Err(self.wrong_password(browser.address)),
+            Some(user) if user.suspended => return Err(self.refuse_suspended(user.id, browser.address)),
+            Some(_) => {}
+            None => return Err(self.wrong_password(browser.address)),
         }
         let signed_in = self.start_session(&mut transaction, user.id, &browser).await?;
         self.commit(transaction, 201, ()).await?;
@@ -139,7 +143,7 @@ impl App {
         match user {
             Some(user) if is_right && !user.disabled => {
                 self.sign_in_throttle.give_back(&sources);
-                Ok(user)
+                if user.suspended { Err(self.refuse_suspended(user.id, browser.address)) } else { Ok(user) }
             }
             _ => Err(self.wrong_password(browser.address)),
         }
@@ -154,6 +158,15 @@ impl App {
     fn wrong_password(&self, address: Option<IpAddr>) -> AppError {
         let error = AuthenticationError::WrongPassword;
         self.note_refusal(None, address, &error);
+        AppError::Unauthenticated(error, self.clock.now())
+    }
+
+    /// Refuses the right password of a user whom a restore suspended. Refusals of one kind are counted together in the audit log,
+    /// with the reason of the last one, which names the user.
+    fn refuse_suspended(&self, user: UserId, address: Option<IpAddr>) -> AppError {
+        let error = AuthenticationError::SignInSuspended;
+        let kind = RefusalKind { verified: true, key: None, address, code: error.code() };
+        self.journal.note_refusal(kind, format!("{user}: the password is right, and the sign-in is suspended"));
         AppError::Unauthenticated(error, self.clock.now())
     }
 
@@ -202,7 +215,7 @@ impl App {
         }
         let Some((session, identity)) = found else { return Ok(None) };
         match identity.refusal() {
-            Some(IdentityRefusal::Disabled) => return Ok(None),
+            Some(IdentityRefusal::Disabled | IdentityRefusal::Suspended) => return Ok(None),
             // They reach nothing, and can accept an invitation.
             Some(IdentityRefusal::NoWorkspace) | None => {}
         }

@@ -103,7 +103,16 @@ impl App {
         }
         store::set_up::delete_set_up_links(&mut transaction.change).await?;
         let id = self.generate_id(now);
-        let user = User { id, email, email_verified_at: None, name, operator: true, disabled: false, created_at: now };
+        let user = User {
+            id,
+            email,
+            email_verified_at: None,
+            name,
+            operator: true,
+            disabled: false,
+            suspended: false,
+            created_at: now,
+        };
         store::user::insert_user(&mut transaction.change, &user, Some(&hash)).await?;
         transaction.by = AuditPrincipal::User(id);
         let email = user.email.as_str();

@@ -17,6 +17,7 @@ fn to_wire(user: User) -> api::User {
         name: user.name,
         operator: user.operator,
         disabled: user.disabled,
+        suspended: user.suspended,
         created_at: user.created_at,
     }
 }
@@ -71,6 +72,7 @@ impl App {
             name,
             operator: create.operator,
             disabled: false,
+            suspended: false,
             created_at: now,
         };
         store::user::insert_user(&mut transaction.change, &user, password_hash.as_deref()).await?;
@@ -103,14 +105,15 @@ impl App {
         let found = store::user::find_user(&mut transaction.change, id).await?;
         let mut user = found.ok_or(AppError::not_found())?;
         let before = user.clone();
-        let was_running = user.operator && !user.disabled;
+        // Who waits to be confirmed after a restore cannot help anybody.
+        let can_run = |user: &User| user.operator && !user.disabled && !user.suspended;
+        let could_run = can_run(&user);
         if let Some(name) = update.name {
             user.name = parse_title(&name).map_err(|e| AppError::field("name", "malformed", e))?;
         }
         user.operator = update.operator.unwrap_or(user.operator);
         user.disabled = update.disabled.unwrap_or(user.disabled);
-        let is_running = user.operator && !user.disabled;
-        if was_running && !is_running && store::user::count_operators(&mut transaction.change).await? == 1 {
+        if could_run && !can_run(&user) && store::user::count_confirmed_operators(&mut transaction.change).await? == 1 {
             let detail = "This is the last operator. Make somebody else an operator first.";
             return Err(AppError::conflict(api::codes::LAST_ADMIN, detail));
         }
@@ -165,6 +168,16 @@ impl App {
         store::session::delete_sessions_of(&mut transaction.change, id, None).await?;
         transaction.note(self, "user.set_password", None, id, &[]);
         self.commit(transaction, 200, ()).await
+    }
+
+    /// The user of an id, for commands on the host.
+    ///
+    /// # Errors
+    /// There is none; for operators only.
+    pub async fn find_user(&self, caller: &Caller, id: UserId) -> Result<api::User, AppError> {
+        caller.principal.authorize_operator()?;
+        let mut connection = self.store.read().await?;
+        store::user::find_user(&mut connection, id).await?.map(to_wire).ok_or(AppError::not_found())
     }
 
     /// The user of an email, for commands on the host.

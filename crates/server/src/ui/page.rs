@@ -122,6 +122,7 @@ impl FormErrors {
             AppError::Unauthenticated(AuthenticationError::WrongPassword, _) => {
                 "Email or password is wrong. Check both and try again.".to_owned()
             }
+            AppError::Unauthenticated(error @ AuthenticationError::SignInSuspended, _) => sentence(&error.to_string()),
             AppError::Conflict(_) | AppError::QuotaExceeded(..) => error.to_problem().detail,
             AppError::RateLimited(seconds) => {
                 wait = Some(*seconds);

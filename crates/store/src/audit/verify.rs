@@ -4,11 +4,12 @@
 use std::fmt;
 
 use domain::{
-    AuditEvent, Checkpoint,
+    AuditEvent, Checkpoint, Timestamp,
+    checkpoint::VerifierKey,
     merkle::{CompactRange, Hash},
 };
 
-use super::{Columns, event_from_row, hash_from};
+use super::{Columns, RESTORE_ACTION, RESTORE_STATEMENT, event_from_row, hash_from};
 use crate::{Row, StoreError, connection::Connection, params};
 
 /// How many events are read at a time.
@@ -97,6 +98,30 @@ impl fmt::Display for Finding {
     }
 }
 
+/// A checkpoint that the log was not compared with: it was signed over events that came after a backup, and that backup was
+/// restored later, which lost them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MissedCheckpoint {
+    /// How many events the checkpoint was signed over.
+    pub checkpoint_size: u64,
+    /// The number of the restore's event, which is how many events the backup had.
+    pub restored_at: u64,
+    /// When it was restored.
+    pub at: Timestamp,
+}
+
+impl fmt::Display for MissedCheckpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { checkpoint_size, restored_at, at } = self;
+        write!(
+            f,
+            "the checkpoint is from after the restore of a backup of {restored_at} events, which was done at {at:.0}: it was \
+             signed over {checkpoint_size} events, of which the restore lost those from {restored_at} on, so nothing can be \
+             compared with it. Sign a new one, and keep it elsewhere"
+        )
+    }
+}
+
 /// What verifying found.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VerifyReport {
@@ -108,6 +133,8 @@ pub struct VerifyReport {
     pub findings: Vec<Finding>,
     /// How many findings there are beyond those.
     pub more_findings: u64,
+    /// Why the log was not compared with the checkpoint, where it was not.
+    pub missed_checkpoint: Option<MissedCheckpoint>,
 }
 
 impl VerifyReport {
@@ -136,9 +163,25 @@ pub async fn verify_log(
     connection: &mut Connection,
     checkpoint: Option<&Checkpoint>,
 ) -> Result<VerifyReport, StoreError> {
-    let mut report = VerifyReport { size: 0, root: None, findings: Vec::new(), more_findings: 0 };
+    verify_log_against(connection, checkpoint, &[]).await
+}
+
+/// As [`verify_log`], with the keys that sign [restores](super::restore_statement). A checkpoint of events that a restore lost
+/// is not taken for a fork: it is in the report that it was not compared. A restore that none of the keys has signed excuses
+/// nothing.
+///
+/// # Errors
+/// As those of [`verify_log`].
+pub async fn verify_log_against(
+    connection: &mut Connection,
+    checkpoint: Option<&Checkpoint>,
+    restore_keys: &[VerifierKey],
+) -> Result<VerifyReport, StoreError> {
+    let mut report =
+        VerifyReport { size: 0, root: None, findings: Vec::new(), more_findings: 0, missed_checkpoint: None };
     let head = read_head(connection, &mut report).await?;
-    let mut scan = Scan { next: 0, log: Some(CompactRange::new()), altered: Vec::new(), checkpoint };
+    let mut scan =
+        Scan { next: 0, log: Some(CompactRange::new()), altered: Vec::new(), checkpoint, restore_keys, restore: None };
     scan.compare_checkpoint(&mut report);
     while scan.next < report.size {
         // A number that is no integer is told with the rows that the log never reached.
@@ -162,7 +205,8 @@ pub async fn verify_log(
         scan.compare_head(&head, &mut report);
     }
     if let Some(checkpoint) = checkpoint.filter(|checkpoint| checkpoint.size > report.size) {
-        report.find(Finding::Truncated { size: report.size, checkpoint_size: checkpoint.size });
+        let finding = Finding::Truncated { size: report.size, checkpoint_size: checkpoint.size };
+        scan.contradict(checkpoint, finding, &mut report);
     }
     Ok(report)
 }
@@ -214,6 +258,9 @@ struct Scan<'a> {
     /// The events that were found altered.
     altered: Vec<u64>,
     checkpoint: Option<&'a Checkpoint>,
+    restore_keys: &'a [VerifierKey],
+    /// The latest restore that was signed: its number and time.
+    restore: Option<(u64, Timestamp)>,
 }
 
 impl Scan<'_> {
@@ -228,6 +275,9 @@ impl Scan<'_> {
     fn pass_event(&mut self, seq: u64, row: &Row, report: &mut VerifyReport) {
         let stored = row.bytes("leaf_hash").ok().and_then(|bytes| hash_from(&bytes));
         let event = read_event(row);
+        if let Ok(event) = &event {
+            self.pass_restore(seq, event);
+        }
         let computed = event.as_ref().ok().map(|event| event.leaf_hash(seq));
         let what = match event {
             Err(what) => Some(what),
@@ -252,7 +302,34 @@ impl Scan<'_> {
             && log.size() == checkpoint.size
             && log.root() != checkpoint.root
         {
-            report.find(Finding::Forked { checkpoint_size: checkpoint.size });
+            self.contradict(checkpoint, Finding::Forked { checkpoint_size: checkpoint.size }, report);
+        }
+    }
+
+    /// Notes a restore whose statement is of the log as it is before it.
+    fn pass_restore(&mut self, seq: u64, event: &AuditEvent) {
+        let (true, Some(statement)) = (event.action == RESTORE_ACTION, event.detail.get(RESTORE_STATEMENT)) else {
+            return;
+        };
+        let signed = self.restore_keys.iter().find_map(|key| key.open(statement).ok());
+        if let (Some(signed), Some(log)) = (signed, &self.log)
+            && (signed.size, signed.root) == (seq, log.root())
+        {
+            self.restore = Some((seq, event.at));
+        }
+    }
+
+    /// The checkpoint and the log contradict each other: a finding, unless the checkpoint is of events that a restore lost. One
+    /// that was signed since names that restore.
+    fn contradict(&self, checkpoint: &Checkpoint, finding: Finding, report: &mut VerifyReport) {
+        match self.restore {
+            Some((restored_at, at))
+                if restored_at < checkpoint.size && checkpoint.restored_at.is_none_or(|known| known < restored_at) =>
+            {
+                let checkpoint_size = checkpoint.size;
+                report.missed_checkpoint = Some(MissedCheckpoint { checkpoint_size, restored_at, at });
+            }
+            _ => report.find(finding),
         }
     }
 

@@ -13,7 +13,11 @@ use sqlx::{
     },
 };
 
-use crate::{StoreError, connection::Value};
+use crate::{
+    StoreError,
+    connection::Value,
+    file::{beside_database, find_database_files, require_local_disk, require_own_file},
+};
 
 const READERS: u32 = 4;
 
@@ -38,7 +42,7 @@ pub(crate) struct Database {
 
 impl Database {
     pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
-        create_file(path)?;
+        take_files(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
@@ -73,6 +77,12 @@ impl Database {
     pub(super) async fn back_up(&self, file: &Path) -> Result<(), StoreError> {
         let refuse = |reason: String| StoreError::File { path: file.to_owned(), reason };
         let name = file.to_str().ok_or_else(|| refuse("a backup's name must be UTF-8: choose another".to_owned()))?;
+        // SQLite would take these for the backup's own.
+        let leftovers = find_database_files(file)?;
+        if let Some(leftover) = leftovers.first() {
+            let leftover = leftover.display();
+            return Err(refuse(format!("{leftover} is there: choose a new name, or move it away")));
+        }
         // SQLite fills a file that is there and empty; this one is ours alone.
         create_new_file(file).map_err(|error| {
             refuse(format!("the backup cannot be written ({error}): choose a new file in a directory that is writable"))
@@ -128,6 +138,28 @@ fn pool(connections: u32) -> SqlitePoolOptions {
                 Ok(!connection.is_in_transaction())
             })
         })
+}
+
+/// Sees that the database and what lies beside it are ours and on a local disk, and makes a database that is not there.
+fn take_files(path: &Path) -> Result<(), StoreError> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if directory.exists() {
+        require_local_disk(directory)?;
+    }
+    let is_there = require_own_file(path)?;
+    for leftover in beside_database(path) {
+        if require_own_file(&leftover)? && !is_there {
+            return Err(StoreError::File {
+                path: path.to_owned(),
+                reason: format!(
+                    "the database is not there, and {} is, which may hold changes of it: put the database back beside it, \
+                     or move that file away",
+                    leftover.display()
+                ),
+            });
+        }
+    }
+    create_file(path)
 }
 
 /// SQLite would create the file for everybody to read; its `-wal` and `-shm` files follow its mode.

@@ -6,11 +6,14 @@ use domain::{
 };
 use store::{
     Store, Value,
-    audit::{Finding, VerifyReport, head_checkpoint, verify_log},
+    audit::{
+        Finding, RESTORE_ACTION, RESTORE_STATEMENT, VerifyReport, head_checkpoint, restore_origin, restore_statement,
+        verify_log, verify_log_against,
+    },
     params,
 };
 
-use crate::support::{Backend, event, log, on_every_engine, tamper};
+use crate::support::{Backend, Sqlite, event, log, on_every_engine, tamper};
 
 on_every_engine! {
     a_log_that_nobody_touched_is_intact
@@ -25,6 +28,7 @@ on_every_engine! {
     a_log_that_was_cut_off_is_found_against_a_checkpoint
     a_history_that_was_rewritten_is_found_against_a_checkpoint
     a_checkpoint_that_was_shipped_away_vouches_for_the_log
+    a_restore_excuses_a_checkpoint_only_where_the_installations_key_has_signed_it_there
 }
 
 /// A log of the events 0 to 7.
@@ -267,4 +271,48 @@ async fn a_checkpoint_that_was_shipped_away_vouches_for_the_log(database: impl B
     assert!(verify(&store, Some(&opened)).await.is_intact());
     tamper(&store, "UPDATE audit_events SET target = $1 WHERE seq = 8", &[Value::from("x")]).await;
     assert_eq!(verify(&store, Some(&opened)).await.findings.len(), 1, "what came later is verified, too");
+}
+
+async fn a_restore_excuses_a_checkpoint_only_where_the_installations_key_has_signed_it_there(database: impl Backend) {
+    // Of a history that this database does not have from its sixth event on.
+    let shipped = checkpoint(&open_with_log(&Sqlite::fresh()).await).await;
+    let store = database.open().await;
+    for number in 0..5 {
+        log(&store, event(number)).await;
+    }
+    let (key, other) = (InstallationKey::from_seed(&[7; 32]), InstallationKey::from_seed(&[8; 32]));
+    let restore_keys = [key.verifier_key(&restore_origin(&shipped.origin)).unwrap()];
+    let restore = |number, statement: String| AuditEvent {
+        action: RESTORE_ACTION.into(),
+        detail: [(RESTORE_STATEMENT.to_owned(), statement)].into(),
+        ..event(number)
+    };
+    let verify =
+        async || verify_log_against(&mut store.read().await.unwrap(), Some(&shipped), &restore_keys).await.unwrap();
+    let statement = restore_statement(&checkpoint(&store).await);
+    // Whoever changes the database can write an event; signed by another key it says nothing, nor does one from elsewhere in the
+    // log, nor a checkpoint.
+    log(&store, restore(5, statement.sign(&other).unwrap())).await;
+    log(&store, restore(6, statement.sign(&key).unwrap())).await;
+    let truncated = Finding::Truncated { size: 7, checkpoint_size: 8 };
+    assert_eq!(verify().await.findings, [truncated]);
+    log(&store, restore(7, checkpoint(&store).await.sign(&key).unwrap())).await;
+    assert_eq!(verify().await.findings, [Finding::Forked { checkpoint_size: 8 }]);
+
+    // Signed, and in its place: a checkpoint of more events than that is from after the restore.
+    let statement = restore_statement(&checkpoint(&store).await).sign(&key).unwrap();
+    log(&store, restore(8, statement)).await;
+    assert_eq!(verify().await.findings, [Finding::Forked { checkpoint_size: 8 }], "the backup had these eight events");
+    let longer = Checkpoint { size: 9, ..shipped.clone() };
+    let verify_longer = async |checkpoint: &Checkpoint| {
+        verify_log_against(&mut store.read().await.unwrap(), Some(checkpoint), &restore_keys).await.unwrap()
+    };
+    let report = verify_longer(&longer).await;
+    assert!(report.is_intact(), "{report:?}");
+    let missed = report.missed_checkpoint.expect("a checkpoint that was not compared");
+    assert_eq!((missed.checkpoint_size, missed.restored_at), (9, 8));
+    // One that was signed since knows of the restore.
+    let since = Checkpoint { restored_at: Some(8), ..longer };
+    assert_eq!(verify_longer(&since).await.findings, [Finding::Forked { checkpoint_size: 9 }]);
+    assert_eq!(checkpoint(&store).await.restored_at, Some(8));
 }

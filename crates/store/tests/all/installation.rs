@@ -63,7 +63,10 @@ fn the_key_is_made_once_and_is_its_owners_only() {
     {
         use std::os::unix::fs::PermissionsExt as _;
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        // A group of this process may read it: volumes that Kubernetes hands over with `fsGroup` are so.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o660)).unwrap();
+        assert_eq!(load_or_create_key(&path, &random).unwrap().seed(), key.seed());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o604)).unwrap();
         let error = load_or_create_key(&path, &random).unwrap_err().to_string();
         assert!(error.contains("installation.key") && error.contains("chmod 600"), "{error}");
     }

@@ -63,7 +63,7 @@ async fn a_directory_in_the_files_place_is_said_to_be_no_file() {
     let database = Sqlite::fresh();
     fs::create_dir(database.path()).unwrap();
     let error = refusal(&database).await;
-    assert!(error.contains("keyward.db") && error.contains("cannot be opened"), "{error}");
+    assert!(error.contains("keyward.db") && error.contains("no regular file"), "{error}");
 }
 
 #[tokio::test]

@@ -1,0 +1,171 @@
+//! The data directory: taken only where nobody else could have put something there, and only on a local disk.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt as _, symlink},
+    process::Command,
+};
+
+use serde_json::Value;
+
+use crate::support::{Home, Ran, Running};
+
+const SERVE: [&str; 3] = ["serve", "--listen", "127.0.0.1:0"];
+
+/// Every file that a command opens in the data directory, with a command that opens it.
+const FILES: [(&str, &[&str]); 6] = [
+    ("keyward.db", &SERVE),
+    ("keyward.db-wal", &SERVE),
+    ("keyward.db-shm", &SERVE),
+    ("installation.key", &SERVE),
+    ("serve.lock", &SERVE),
+    ("demo-admin.password", &["demo", "--listen", "127.0.0.1:0"]),
+];
+
+fn set_mode(home: &Home, name: &str, mode: u32) {
+    fs::set_permissions(home.file(name), fs::Permissions::from_mode(mode)).expect("a mode");
+}
+
+#[test]
+fn a_symbolic_link_in_the_data_directory_is_not_followed() {
+    for (name, command) in FILES {
+        // To a file of somebody's, and to where none is yet.
+        for is_there in [true, false] {
+            let home = Home::new();
+            fs::create_dir(home.file("keyward-data")).unwrap();
+            set_mode(&home, "keyward-data", 0o700);
+            if is_there {
+                home.write("elsewhere", "somebody else's\n");
+                set_mode(&home, "elsewhere", 0o600);
+            }
+            if name.contains('-') && name.starts_with("keyward.db") {
+                home.create_operator();
+            }
+            symlink(home.file("elsewhere"), home.file(&format!("keyward-data/{name}"))).unwrap();
+            let refused = home.run(command).refused();
+            assert!(refused.contains(name) && refused.contains("symbolic link"), "{name}: {refused}");
+            match fs::read_to_string(home.file("elsewhere")) {
+                Ok(text) => assert!(is_there && text == "somebody else's\n", "{name}: {text}"),
+                Err(_) => assert!(!is_there, "{name} was removed"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_directory_that_others_can_write_to_is_refused_before_anything_in_it_is_opened() {
+    let home = Home::new();
+    fs::create_dir(home.file("keyward-data")).unwrap();
+    // A key that somebody has planted would make them the signer of every token.
+    fs::write(home.file("keyward-data/installation.key"), [7; 32]).unwrap();
+    set_mode(&home, "keyward-data/installation.key", 0o600);
+    for mode in [0o777, 0o1777, 0o702] {
+        set_mode(&home, "keyward-data", mode);
+        for command in [&SERVE[..], &["admin", "create-user", "--email", "a@example.com", "--name", "A"], &["demo"]] {
+            let refused = home.run(command).refused();
+            assert!(refused.contains("everybody may write to it"), "{mode:o}: {refused}");
+        }
+        assert!(!home.file("keyward-data/keyward.db").exists() && !home.file("keyward-data/serve.lock").exists());
+    }
+    let doctor = home.run(&["doctor", "--json"]);
+    assert!(doctor.code == Some(1) && doctor.stdout.contains("everybody may write to it"), "{}", doctor.stdout);
+}
+
+#[test]
+fn what_somebody_else_has_put_there_is_refused() {
+    if !is_root() {
+        // Only root can give a file to somebody else.
+        return;
+    }
+    let home = Home::new();
+    home.create_operator();
+    for name in ["keyward-data", "keyward-data/installation.key", "keyward-data/keyward.db", "keyward-data/serve.lock"]
+    {
+        let path = home.file(name);
+        if !path.exists() {
+            home.write(name, "");
+        }
+        let path = path.to_str().unwrap().to_owned();
+        home.tool("chown", &["4321:4321", &path]);
+        let refused = home.run(&SERVE).refused();
+        assert!(refused.contains("belongs to user 4321") && refused.contains(name), "{name}: {refused}");
+        home.tool("chown", &["0:0", &path]);
+    }
+    // A group that is not one of this user may not write, either.
+    home.tool("chown", &["0:4321", "keyward-data/installation.key"]);
+    set_mode(&home, "keyward-data/installation.key", 0o620);
+    assert!(home.run(&SERVE).refused().contains("group 4321, which is not one of user 0"));
+    set_mode(&home, "keyward-data/installation.key", 0o640);
+    assert!(home.run(&SERVE).refused().contains("others may read it"));
+}
+
+fn is_root() -> bool {
+    std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self").expect("a process")) == 0
+}
+
+#[test]
+fn a_volume_that_kubernetes_hands_over_with_fs_group_starts_again_and_again() {
+    let home = Home::new();
+    for _ in 0..2 {
+        let server = home.serve();
+        assert_eq!(server.stop(), Some(0));
+        // What `fsGroup` does before each start.
+        home.tool("chmod", &["-R", "g+rwX,g+s", "keyward-data"]);
+        set_mode(&home, "keyward-data", 0o2775);
+    }
+    let report: Value = serde_json::from_str(&home.run(&["doctor", "--json"]).stdout).expect("JSON");
+    let checks = report["checks"].as_array().expect("checks");
+    let key = checks.iter().find(|check| check["name"] == "installation key").expect("a check");
+    assert_eq!(key["status"], "ok", "{report}");
+}
+
+/// Answers the kernel for a file system in user space with an empty directory: an `sshfs` without another machine.
+const FILE_SYSTEM: &str = r"
+import os, struct
+while True:
+    request = os.read(3, 1 << 17)
+    length, operation, unique, node = struct.unpack_from('<IIQQ', request)
+    def answer(error, body=b''):
+        os.write(3, struct.pack('<IiQ', 16 + len(body), error, unique) + body)
+    if operation == 26:  # FUSE_INIT
+        answer(0, struct.pack('<IIIIHHIIHHI', 7, 31, 65536, 0, 12, 10, 65536, 1, 32, 0, 0) + bytes(24))
+    elif operation == 3:  # FUSE_GETATTR: a directory of root's, 0700
+        times = struct.pack('<QQQQQQIII', 1, 0, 0, 0, 0, 0, 0, 0, 0)
+        answer(0, struct.pack('<QII', 1, 0, 0) + times + struct.pack('<IIIIIII', 0o40700, 2, 0, 0, 0, 4096, 0))
+    elif operation == 17:  # FUSE_STATFS
+        answer(0, struct.pack('<QQQQQIIII', 1 << 20, 1 << 20, 1 << 20, 1000, 1000, 4096, 255, 4096, 0) + bytes(24))
+    elif operation not in (2, 42):  # FUSE_FORGET and FUSE_BATCH_FORGET want no answer
+        answer(-2 if operation == 1 else -38)
+";
+
+#[test]
+fn a_network_share_is_refused_by_the_type_of_its_file_system() {
+    if fs::File::options().read(true).write(true).open("/dev/fuse").is_err() {
+        // Not every machine lets tests mount; the decision by type is tested in `store::file::share`.
+        return;
+    }
+    let home = Home::new();
+    home.write("file-system.py", FILE_SYSTEM);
+    let script = "set -e; mkdir -p keyward-data; exec 3<>/dev/fuse
+        mount -i -t fuse.sshfs -o fd=3,rootmode=40000,user_id=0,group_id=0 ann@host:/data keyward-data
+        python3 file-system.py & server=$!; status=0; \"$@\" || status=$?; kill $server; exit $status";
+    let on_share = |arguments: &[&str]| {
+        let keyward = home.keyward(arguments);
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "sh", "-c", script, "sh"]);
+        command.arg(keyward.get_program()).args(keyward.get_args()).current_dir(home.path());
+        Ran::from(command.output().expect("unshare starts"))
+    };
+    // The lock is looked at first, and cannot be made on this one; a database is refused by what it would lie on.
+    let doctor = on_share(&["doctor", "--json"]);
+    assert!(doctor.stdout.contains("fuse.sshfs"), "{}{}", doctor.stdout, doctor.stderr);
+    let told = on_share(&["admin", "create-user", "--email", "ann@example.com", "--name", "Ann"]).refused();
+    assert!(told.contains("network share") && told.contains("fuse.sshfs") && told.contains("PostgreSQL"), "{told}");
+}
+
+#[test]
+fn a_server_starts_on_a_local_disk() {
+    let home = Home::new();
+    let server: Running = home.serve();
+    assert_eq!(server.stop(), Some(0));
+}
