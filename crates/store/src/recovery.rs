@@ -128,9 +128,7 @@ pub async fn list_suspended_users(
 /// # Errors
 /// The database does not answer, or a key cannot be read.
 pub async fn list_unrevoked_api_keys_of(connection: &mut Connection, user: UserId) -> Result<Vec<ApiKey>, StoreError> {
-    let sql = "SELECT id, owner_id, title, public_key, disabled, suspended, expires_at, revoked_at, verified_at,
-                      created_by, created_with, created_at, last_used_at, last_used_ip
-               FROM api_keys WHERE owner_id = $1 AND revoked_at IS NULL ORDER BY id";
+    let sql = api_key::select_api_keys!("WHERE owner_id = $1 AND revoked_at IS NULL ORDER BY id");
     connection.fetch_all(sql, params![user]).await?.iter().map(api_key::api_key).collect()
 }
 

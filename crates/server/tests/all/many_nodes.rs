@@ -284,7 +284,7 @@ async fn operators_are_told_of_nodes_with_other_hosts() {
     let _same = join(&one, 8, 0).await;
     let mut olga = Browser::signed_in(&one, "olga", true).await;
     // Of a node of the release before, nobody knows.
-    ghost(&store_of(&one).await, &one, Duration::from_secs(1)).await;
+    ghost(&one.store().await, &one, Duration::from_secs(1)).await;
     olga.open("/operator/system").await.sees_not("different hosts");
     let clock = Arc::new(FakeClock::new());
     let _other = TestApp::open(Arc::clone(&one.directory), clock, Arc::new(SeededRandom::new(9)), |settings| {
