@@ -273,10 +273,7 @@ pub async fn list_api_keys_registered_by(
     connection: &mut Connection,
     registrar: PrincipalId,
 ) -> Result<Vec<ApiKey>, StoreError> {
-    let sql =
-        "SELECT id, owner_id, title, public_key, disabled, suspended, expires_at, revoked_at, verified_at, created_by,
-                      created_with, created_at, last_used_at, last_used_ip
-               FROM api_keys WHERE created_by = $1 ORDER BY id";
+    let sql = select_api_keys!("WHERE created_by = $1 ORDER BY id");
     connection.fetch_all(sql, params![registrar]).await?.iter().map(api_key).collect()
 }
 
