@@ -205,7 +205,7 @@ fn a_settings_file_that_cannot_be_read_is_told_by_position_and_field_only() {
             "unknown field `pasword`, expected",
         ),
         ("lease = \"hunter2\"\n", "line 1, column 9, at `lease`: ", "invalid type: a string, expected u64"),
-        ("trusted_proxies = [\"hunter2\nhunter2\"]\n", "line 1, column ", ""),
+        ("trusted_proxies = [\"hunter2\nhunter2\"]\n", "line 2, column 1", ""),
         ("database_url = postgres://keyward:hunter2@db/keyward\n", "line 1, column ", "at `database_url`"),
     ] {
         home.write("keyward.toml", text);
