@@ -289,7 +289,12 @@ pub(crate) fn url_of(address: SocketAddr) -> String {
         std::net::IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
         std::net::IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
     };
-    format!("http://{}", SocketAddr::new(ip, address.port()))
+    match SocketAddr::new(ip, address.port()) {
+        // Which port it takes, nobody knows before it listens; none has the number 0.
+        SocketAddr::V4(address) if address.port() == 0 => format!("http://{}", address.ip()),
+        SocketAddr::V6(address) if address.port() == 0 => format!("http://[{}]", address.ip()),
+        address => format!("http://{address}"),
+    }
 }
 
 impl Source {
@@ -495,6 +500,21 @@ mod tests {
             let (_directory, arguments) = with_file("");
             let refused = read(&arguments, &[(name, value)]).expect_err(name).to_string();
             assert!(refused.contains(name) && refused.contains(value), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_not_known_yet_is_left_out() {
+        for (listen, url) in [
+            ("127.0.0.1:0", "http://127.0.0.1"),
+            ("[::]:0", "http://[::1]"),
+            ("0.0.0.0:8080", "http://127.0.0.1:8080"),
+            ("[::1]:8080", "http://[::1]:8080"),
+        ] {
+            let (_directory, arguments) = with_file(&format!("listen = \"{listen}\"\n"));
+            let configuration = read(&arguments, &[]).expect("settings");
+            let settings = configuration.settings(&url_of(configuration.listen));
+            assert_eq!((settings.public_url.as_str(), settings.validate()), (url, Ok(())));
         }
     }
 
