@@ -86,6 +86,7 @@ fn said(answer: &crate::support::Answer, what: &str, why: &str) {
     assert!(text.contains(why), "{what}: {text}");
 }
 
+#[expect(clippy::too_many_lines, reason = "a list of routes")]
 #[tokio::test]
 async fn a_bearer_token_changes_no_key_role_membership_invitation_or_enabled_state() {
     let acme = Acme::build().await;

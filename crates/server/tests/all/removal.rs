@@ -34,7 +34,7 @@ async fn register(test: &TestApp, ws: &str, account: &Actor, by: &Key) -> Key {
     let path = format!("/api/v1/workspaces/{ws}/service-accounts/{}/keys", account.id);
     let body = json!({"title": "registered", "public_key": key.openssh});
     let made = test.post(&path, &body).by(by).send().await.expect(201);
-    key.id = made["id"].as_str().unwrap().to_owned();
+    made["id"].as_str().unwrap().clone_into(&mut key.id);
     key
 }
 
