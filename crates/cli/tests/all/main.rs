@@ -22,6 +22,7 @@ mod project;
 mod refusals;
 mod request;
 mod secrets;
+mod security_doc;
 mod serve;
 mod service_account;
 mod support;
