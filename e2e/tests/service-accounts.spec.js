@@ -171,7 +171,7 @@ test('keys are found, sorted, and the dead ones are behind a filter', async ({ a
   await expect(ada.getByRole('columnheader', { name: 'Title' })).toHaveAttribute('aria-sort', 'ascending');
   await ada.getByRole('link', { name: 'Title', exact: true }).click();
   await expect(titles).toHaveText(['zebra', 'mango', 'Apple']);
-  await ada.getByLabel('Find a key by title or fingerprint').fill('APP');
+  await ada.getByLabel('Find a key by title or fingerprint').fill('APPLE');
   await ada.getByRole('button', { name: 'Find' }).click();
   await expect(titles).toHaveText(['Apple']);
   await expect(ada.getByText('1 key matches')).toBeVisible();
