@@ -56,14 +56,14 @@ fn has_test(text: &str, name: &str) -> bool {
 fn refuse(test: &str) -> Option<String> {
     if test.contains('/') {
         let (file, title) = test.split_once(": ").unwrap_or((test, ""));
-        let text = fs::read_to_string(repository().join(file)).unwrap_or_default();
-        return (text.is_empty() || !text.contains(title)).then(|| format!("`{test}` is not there"));
+        let content = fs::read_to_string(repository().join(file)).unwrap_or_default();
+        return (content.is_empty() || !content.contains(title)).then(|| format!("`{test}` is not there"));
     }
     let parts: Vec<&str> = test.split("::").collect();
     let Some((name, modules)) = parts.split_last() else { return Some("an empty name".to_owned()) };
     let Some(file) = file_of(modules) else { return Some(format!("`{test}`: there is no such file")) };
-    let text = fs::read_to_string(file).expect("a source file");
-    (!has_test(&text, name)).then(|| format!("`{test}` is no test"))
+    let content = fs::read_to_string(file).expect("a source file");
+    (!has_test(&content, name)).then(|| format!("`{test}` is no test"))
 }
 
 #[test]
