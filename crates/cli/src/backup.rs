@@ -122,7 +122,11 @@ fn refuse_leftovers(directory: &DataDirectory) -> Outcome {
 /// Refuses a file beside which SQLite keeps changes of it: it is a database that is open or was not closed, and what is beside
 /// it, revocations perhaps, would be lost.
 fn require_backup(file: &Path) -> Outcome {
-    match find_database_files(file)?.iter().find(|found| *found != file) {
+    // SQLite keeps them beside the file that a symbolic link leads to.
+    let target = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    let mut found = find_database_files(file)?;
+    found.extend(find_database_files(&target)?);
+    match found.iter().find(|found| *found != file && **found != target) {
         None => Ok(()),
         Some(beside) => Err(Failure::new(format!(
             "{} is no finished backup: {} is beside it and may hold changes of it. Make a backup with `keyward backup`, and \

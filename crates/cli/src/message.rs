@@ -50,6 +50,10 @@ impl Withheld {
                 withheld.add(before);
                 withheld.add(value);
             }
+            // `--data @FILE` names the file without the sign.
+            if let Some(file) = word.strip_prefix('@') {
+                withheld.add(file);
+            }
             if let Some(attached) = word.get(2..).filter(|_| word.starts_with('-') && !word.starts_with("--")) {
                 withheld.add(attached);
             }

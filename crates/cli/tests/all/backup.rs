@@ -128,6 +128,11 @@ fn a_database_with_changes_beside_it_is_no_backup() {
     let refused = restore(&home).refused();
     assert!(refused.contains("backup.db-wal is beside it") && refused.contains("keyward backup"), "{refused}");
     assert_eq!(files(&home, "new"), [""; 0]);
+    // A link to it has nothing beside itself, and all of it beside what it leads to.
+    home.tool("ln", &["-s", "backup.db", "link.db"]);
+    let refused = home.run(&["restore", "link.db", "--data", "new", "--installation-key", KEY]).refused();
+    assert!(refused.contains("backup.db-wal is beside it"), "{refused}");
+    assert_eq!(files(&home, "new"), [""; 0]);
     // Nor is one written to where something is left of another.
     fs::rename(home.file("backup.db-wal"), home.file("other.db-wal")).unwrap();
     let refused = home.run(&["backup", "other.db"]).refused();

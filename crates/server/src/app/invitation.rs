@@ -12,7 +12,10 @@ use domain::{
     user::{Email, User},
 };
 
-use super::{App, Browser, Caller, ConfirmationSlot, Paging, SignedIn, Transaction, page, removal, sha256};
+use super::{
+    App, Browser, Caller, ConfirmationSlot, Paging, SignedIn, Transaction, page, removal, sha256,
+    user::PLACEHOLDER_DOMAIN,
+};
 use crate::{error::AppError, mail::Mail};
 
 /// An invitation as its holder sees it.
@@ -476,8 +479,7 @@ impl App {
     /// workspaces.
     async fn take_email_from(&self, transaction: &mut Transaction<'_>, mut account: User) -> Result<(), AppError> {
         let before = account.email.to_string();
-        // RFC 2606 §2: an address that no mail can ever reach.
-        let placeholder = format!("{}@unverified.invalid", account.id);
+        let placeholder = format!("{}@{PLACEHOLDER_DOMAIN}", account.id);
         account.email = placeholder.parse().map_err(|error| AppError::Internal(format!("{placeholder}: {error}")))?;
         store::user::update_user(&mut transaction.change, &account).await?;
         let detail = [("email_before", before.as_str()), ("email", account.email.as_str())];
@@ -509,9 +511,12 @@ impl App {
 }
 
 /// Whether whoever holds an invitation may become a user of its address, which an account has: the link reached the address,
-/// which the account never proved. Operators are named by the host or by other operators, who answer for them.
+/// which the account never proved. Operators are named by the host or by other operators, who answer for them. Whoever is
+/// disabled, or waits to be confirmed after a restore, does not come back as somebody new.
 fn may_take_email(invitation: &Invitation, account: &User) -> bool {
-    invitation.mailed_at.is_some() && account.email_verified_at.is_none() && !account.operator
+    invitation.mailed_at.is_some()
+        && account.email_verified_at.is_none()
+        && !(account.operator || account.disabled || account.suspended)
 }
 
 async fn workspace_name(transaction: &mut Transaction<'_>, workspace: WorkspaceId) -> Result<String, AppError> {

@@ -22,13 +22,22 @@ fn to_wire(user: User) -> api::User {
     }
 }
 
+/// The domain of the addresses that accounts get which lost theirs (RFC 2606 §2: no mail ever reaches it). Nobody else has one.
+pub(super) const PLACEHOLDER_DOMAIN: &str = "unverified.invalid";
+
 impl App {
     /// An email that a user can have.
     pub(super) fn parse_email(&self, field: &str, text: &str) -> Result<Email, AppError> {
-        text.parse::<Email>()
+        let email = text
+            .parse::<Email>()
             .and_then(|email| email.outside_of(&self.settings.service_account_domain))
             // Of several addresses, one wants to know which is meant.
-            .map_err(|e| AppError::field(field, "malformed", format!("{e}: {text}")))
+            .map_err(|e| AppError::field(field, "malformed", format!("{e}: {text}")))?;
+        email.outside_of(PLACEHOLDER_DOMAIN).map_err(|_| {
+            let why =
+                format!("addresses in {PLACEHOLDER_DOMAIN} stand for addresses that were lost; write another one");
+            AppError::field(field, "malformed", why)
+        })
     }
 
     /// Users, in the order in which they were created.

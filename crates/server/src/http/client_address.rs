@@ -23,10 +23,11 @@ pub(crate) fn client_address(settings: &Settings, request: &Request) -> Option<I
 /// Where there is none, the trusted proxy that is nearest to the client, which is `peer` if no other is told of.
 pub(super) fn forwarded_for(headers: &HeaderMap, settings: &Settings, peer: IpAddr) -> IpAddr {
     let lines = headers.get_all("x-forwarded-for").iter().rev();
-    let entries = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
+    // By entry: what a client wrote in front, in whatever bytes, does not hide what the proxy appended.
+    let entries = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
     let mut nearest = peer;
     for entry in entries {
-        let Some(address) = parse_address(entry) else { break };
+        let Some(address) = str::from_utf8(entry).ok().and_then(parse_address) else { break };
         nearest = address;
         if !settings.is_trusted_proxy(address) {
             break;
@@ -86,6 +87,16 @@ mod tests {
         assert_eq!(client(&["[fe80::1%eth0]:443"]), "fe80::1");
         assert_eq!(client(&["[::ffff:192.0.2.1]:443"]), "192.0.2.1");
         assert_eq!(client(&["192.0.2.1:51008, 10.0.0.7:80"]), "192.0.2.1");
+    }
+
+    #[test]
+    fn bytes_that_a_client_wrote_in_front_do_not_hide_its_address() {
+        let mut headers = HeaderMap::new();
+        let line = http::HeaderValue::from_bytes(b"\xe9\xff, 192.0.2.1").unwrap();
+        headers.append("x-forwarded-for", line);
+        let settings = Settings::new("https://keys.example.com");
+        let peer = IpAddr::from([10, 9, 9, 9]);
+        assert_eq!(forwarded_for(&headers, &settings, peer), IpAddr::from([192, 0, 2, 1]));
     }
 
     #[test]

@@ -486,7 +486,12 @@ pub(super) fn safe_next(next: &str) -> &str {
         && !next.starts_with("//")
         && next.bytes().all(|c| c.is_ascii_graphic() && c != b'\\')
         && next.parse::<http::uri::PathAndQuery>().is_ok();
-    if is_path { next } else { "/" }
+    match next.split_once('?') {
+        _ if !is_path => "/",
+        // What was done is said by whoever did it, not by a link.
+        Some((path, query)) if query.contains("done=") => path,
+        _ => next,
+    }
 }
 
 #[cfg(test)]
@@ -495,9 +500,10 @@ mod tests {
 
     #[test]
     fn signing_in_leads_to_our_own_pages_only() {
-        for good in ["/", "/w/acme/projects?done=created", "/invitations/abc-DEF_1"] {
+        for good in ["/", "/w/acme/projects?after=prj_1", "/invitations/abc-DEF_1"] {
             assert_eq!(safe_next(good), good);
         }
+        assert_eq!(safe_next("/profile?a=1&done=revoked"), "/profile");
         for bad in
             ["", "//evil.example", "/\\evil.example", "https://evil.example", "evil", "/a\r\nb", "/\t/evil", "/ä"]
         {

@@ -249,6 +249,35 @@ async fn an_address_that_was_proved_and_an_operators_stay_with_their_account() {
 }
 
 #[tokio::test]
+async fn whoever_is_disabled_does_not_come_back_as_somebody_new_under_their_address() {
+    let mut smtp = SmtpServer::start();
+    let test = app_with_mail(smtp.port).await;
+    let ada = test.user("ada", false).await;
+    let ws = test.workspace("acme", &ada).await;
+    create_user(&test, "fred", false).await;
+    let fred = test.app.find_user_by_email(&Caller::host(), "fred@example.com").await.unwrap().id;
+    let disable = api::UpdateUser { name: None, operator: None, disabled: Some(true), revoke_keys: false };
+    test.app.update_user(&Caller::host(), fred, disable).await.unwrap();
+    invite(&test, &ws, &ada, "fred@example.com", "member").await;
+    let link = link_in(&smtp.mail());
+    let body = json!({"token": link.strip_prefix("/invitations/").unwrap(), "name": "Fred", "password": PASSWORD});
+    test.post("/api/v1/invitations/accept", &body).send().await.expect_problem(409, "email_taken");
+    let found = test.app.find_user_by_email(&Caller::host(), "fred@example.com").await.unwrap();
+    assert!(found.id == fred && found.disabled);
+}
+
+#[tokio::test]
+async fn nobody_gets_an_address_that_stands_for_one_that_was_lost() {
+    let test = TestApp::new().await;
+    let ada = test.user("ada", false).await;
+    let ws = test.workspace("acme", &ada).await;
+    for email in [&format!("{}@unverified.invalid", ada.id), "x@UNVERIFIED.invalid", "x@sub.unverified.invalid"] {
+        let body = json!({"emails": [email], "role": "member"});
+        test.post(&format!("/api/v1/workspaces/{ws}/invitations"), &body).by(&ada.key).send().await.expect(400);
+    }
+}
+
+#[tokio::test]
 async fn a_member_proves_their_address_by_a_mailed_invitation_and_keeps_their_role() {
     let mut smtp = SmtpServer::start();
     let test = app_with_mail(smtp.port).await;

@@ -10,6 +10,7 @@ use crate::{access, support::TestApp, ui_access, ui_support::Browser};
 /// Forms that ask, as [`ui_access`] fills them in.
 const PAGES_THAT_ASK: &[&str] = &[
     "/operator/suspended-keys",
+    "/operator/users",
     "/operator/users/{usr}/password",
     "/operator/workspaces",
     "/operator/workspaces/{ws}/first-admin",
@@ -27,7 +28,6 @@ const PAGES_THAT_ASK: &[&str] = &[
 /// Forms that do not: they take rights away, or give nobody more than they have, or ask for the password by themselves.
 const PAGES_THAT_DO_NOT: &[&str] = &[
     "/invitations/{token}",
-    "/operator/users",
     "/operator/users/{usr}",
     "/operator/users/{usr}/disable",
     "/profile/api-keys/{key}",
@@ -66,6 +66,7 @@ const ROUTES_THAT_ASK: &[(&str, &str)] = &[
     ("PATCH", "/api/v1/admin/workspaces/{ws}/quotas"),
     ("PATCH", "/api/v1/workspaces/{ws}/members/{usr}"),
     ("PATCH", "/api/v1/workspaces/{ws}/service-accounts/{sa}"),
+    ("POST", "/api/v1/admin/users"),
     ("POST", "/api/v1/me/keys"),
     ("POST", "/api/v1/me/keys/{key}/enable"),
     ("POST", "/api/v1/me/keys/{key}/proof"),
@@ -89,7 +90,6 @@ const ROUTES_THAT_DO_NOT: &[(&str, &str)] = &[
     ("PATCH", "/api/v1/workspaces/{ws}"),
     ("PATCH", "/api/v1/workspaces/{ws}/projects/{prj}"),
     ("PATCH", "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}"),
-    ("POST", "/api/v1/admin/users"),
     ("POST", "/api/v1/invitations/accept"),
     ("POST", "/api/v1/me/keys/{key}/disable"),
     ("POST", "/api/v1/me/proof-challenges"),

@@ -516,6 +516,7 @@ async fn what_was_done_is_said_once_and_no_link_says_it() {
         "/profile/api-keys?done=revoked&nodes=3",
         "/profile/api-keys?done=revoked&nodes=3&expired=1",
         "/workspaces?done=deleted",
+        "/sign-in?next=/profile/api-keys?done=revoked",
     ] {
         ada.open(link).await.sees_not(said).sees_not("Revoked.").sees_not("confirmed").sees_not("Deleted.");
     }
