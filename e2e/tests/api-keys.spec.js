@@ -134,7 +134,11 @@ test('a key is paused, goes on, and is revoked with care', async ({ ada, keyward
   await ada.getByRole('button', { name: 'Enable' }).click();
   expect(keyward.whoami('id')).toContain('ada@example.com');
   await ada.getByRole('link', { name: 'Revoke' }).click();
-  await expect(ada.getByText('Last used:')).toContainText('127.0.0.1');
+  // A use is written down a moment after the request that it was.
+  await expect(async () => {
+    await ada.reload();
+    await expect(ada.getByText('Last used:')).toContainText('127.0.0.1', { timeout: 500 });
+  }).toPass({ timeout: 15_000 });
   await ada.getByLabel('This key is in use').fill('laptop');
   await ada.getByRole('button', { name: 'Revoke' }).click();
   await expect(ada.getByRole('status')).toContainText('Revoked.');
