@@ -11,7 +11,6 @@ pub(super) fn wants_recent_password(event: &AuditEvent) -> bool {
     match &*event.action {
         // Who becomes an admin or an operator, or is let in again.
         "invitation.create" | "invitation.resend" | "member.update" => is("role", "admin"),
-        "user.create" => true,
         "user.update" => was("operator", "false") || was("disabled", "true"),
         "service_account.update" => was("role", "member") || was("disabled", "true"),
         "api_key.update" => is_extended(event),
