@@ -29,7 +29,7 @@ pub enum AppError {
     Conflict(Conflict),
     /// A quota is reached.
     QuotaExceeded(QuotaExceeded, Option<String>),
-    /// It was sent to a host that is none of ours; the authority it names.
+    /// It was sent to a host that is neither `public_url` nor in `hosts`; the authority it names.
     HostNotOurs(String),
     /// A proxy asks about a request to a host whose requests are not verified here; the authority it names.
     HostNotProxied(String),
@@ -199,7 +199,7 @@ impl AppError {
                 "No such method here",
                 "The path exists, but not with this method; see /api/v1/openapi.json.",
             ),
-            // Its holder gets the first answer; as a problem it would be a fault of ours.
+            // Its holder gets the first answer; as a problem it would be an internal error.
             Self::Answered(_) | Self::Internal(_) => Problem::new(
                 500,
                 codes::INTERNAL,
@@ -238,7 +238,7 @@ fn rate_limited(seconds: u64) -> Problem {
     )
 }
 
-/// A request to a host that is none of ours: at Keyward itself, or at a proxy, which understands no 421.
+/// A request to a host that is not listed: 421 at Keyward itself, 403 through a proxy, which does not pass a 421 on.
 fn host_not_listed(status: u16, authority: &str) -> Problem {
     let authority = shortened(authority);
     let detail = if status == 421 {

@@ -79,7 +79,7 @@ impl IntoResponse for AppError {
             return (status, [(header::CONTENT_TYPE, "application/json")], answer.body).into_response();
         }
         match &self {
-            Self::Internal(reason) => tracing::error!(reason = %redact(reason), "a fault of ours"),
+            Self::Internal(reason) => tracing::error!(reason = %redact(reason), "internal error"),
             Self::Unavailable(reason) | Self::Contended(reason) => {
                 tracing::warn!(reason = %redact(reason), "not available");
             }

@@ -123,7 +123,7 @@ fn begin(header: [u8; FRAME_HEADER]) -> Result<Frame, Malformed> {
 const MAX_TABLE: u32 = 4096;
 /// What an entry takes beside its name and value (RFC 7541 §4.1).
 const ENTRY: u32 = 32;
-/// Longer than any field of ours.
+/// Longer than any header field that Keyward accepts.
 const MAX_INTEGER: u32 = 1 << 24;
 
 /// The fields of the header blocks, in the coding of RFC 7541.

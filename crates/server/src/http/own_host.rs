@@ -12,7 +12,7 @@ use axum::{
 use super::{body::discard, hygiene, is_for_a_page};
 use crate::{App, AppError, hosts::Origin, ui};
 
-/// The origin of ours that a request named.
+/// The origin of this installation that a request named.
 #[derive(Clone, Debug)]
 pub(super) struct OwnOrigin(pub(super) Arc<Origin>);
 

@@ -247,7 +247,7 @@ async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Opti
         wants_json: text(header::ACCEPT).starts_with("application/json"),
         now: app.now(),
     };
-    // What no page of ours sent is refused before anything of it is kept or looked up.
+    // A form from another site is refused before its body is kept and before anything is looked up.
     if is_form && !is_from_our_pages(app, &parts.headers, true) {
         discard(&parts, body).await;
         return Err((AppError::CrossSite.into(), Some(visitor)));
