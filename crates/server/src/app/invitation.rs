@@ -269,6 +269,7 @@ impl App {
         workspace: WorkspaceId,
         id: InvitationId,
     ) -> Result<api::IssuedInvitation, AppError> {
+        self.refuse_invitation_early(caller, workspace, id).await?;
         let mut transaction = self.begin(caller).await?;
         transaction.principal.authorize(WorkspacePermission::ManageInvitations, workspace)?;
         let mut invitation = find(&mut transaction, workspace, id).await?;
@@ -303,6 +304,7 @@ impl App {
         workspace: WorkspaceId,
         id: InvitationId,
     ) -> Result<(), AppError> {
+        self.refuse_invitation_early(caller, workspace, id).await?;
         let mut transaction = self.begin(caller).await?;
         transaction.principal.authorize(WorkspacePermission::ManageInvitations, workspace)?;
         let invitation = find(&mut transaction, workspace, id).await?;
@@ -313,6 +315,25 @@ impl App {
         }
         self.end_invitation(&mut transaction, &invitation, &[]).await?;
         self.commit(transaction, 204, ()).await
+    }
+
+    /// Refuses who may not manage invitations, and one that is not there or was accepted, before a lock is taken for it.
+    async fn refuse_invitation_early(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        id: InvitationId,
+    ) -> Result<(), AppError> {
+        let mut connection = self.store.read().await?;
+        let found = match caller.principal.authorize(WorkspacePermission::ManageInvitations, workspace) {
+            Ok(()) => match store::invitation::find_invitation(&mut connection, workspace, id).await? {
+                Some(found) if found.accepted_at.is_none() => Ok(()),
+                Some(_) => Err(closed()),
+                None => Err(AppError::not_found()),
+            },
+            Err(denied) => Err(denied.into()),
+        };
+        self.refuse_early(caller, connection, found).await
     }
 
     /// What an invitation's token opens, for the page that accepts it.

@@ -2,7 +2,7 @@
 
 use domain::{
     PrincipalId, ProjectId, UserId, WorkspaceId,
-    principal::{Denied, WorkspacePermission},
+    principal::{Denied, Principal, WorkspacePermission},
     role::{ProjectRole, Role},
 };
 use store::member::MemberRow;
@@ -59,6 +59,7 @@ impl App {
         if update.revoke_keys {
             self.write_uses().await?;
         }
+        self.refuse_member_early(caller, workspace, user).await?;
         let mut transaction = self.begin(caller).await?;
         transaction.principal.authorize(WorkspacePermission::ManageMembers, workspace)?;
         transaction.principal.authorize_grant(update.role)?;
@@ -97,13 +98,9 @@ impl App {
         if revoke_keys {
             self.write_uses().await?;
         }
+        self.refuse_member_early(caller, workspace, user).await?;
         let mut transaction = self.begin(caller).await?;
-        if transaction.principal.id() == Some(user.into()) {
-            transaction.principal.role_in(workspace).ok_or(Denied::NotFound)?;
-            transaction.principal.require_signature()?;
-        } else {
-            transaction.principal.authorize(WorkspacePermission::ManageMembers, workspace)?;
-        }
+        authorize_removal(&transaction.principal, workspace, user)?;
         let found = store::member::find_member(&mut transaction.change, workspace, user).await?;
         let member = found.ok_or(AppError::not_found())?;
         if member.role == Role::Admin {
@@ -119,6 +116,16 @@ impl App {
         self.end_sessions_without_workspace(&mut transaction, user).await?;
         transaction.note(self, "member.remove", Some(workspace), user, &[("email", member.email.as_str())]);
         self.commit(transaction, 204, ()).await
+    }
+
+    /// Refuses who may not manage a member, and a member who is not there, before a lock is taken for it.
+    async fn refuse_member_early(&self, caller: &Caller, workspace: WorkspaceId, user: UserId) -> Result<(), AppError> {
+        let mut connection = self.store.read().await?;
+        let found = match authorize_removal(&caller.principal, workspace, user) {
+            Ok(()) => store::member::find_member(&mut connection, workspace, user).await?.ok_or(AppError::not_found()),
+            Err(error) => Err(error),
+        };
+        self.refuse_early(caller, connection, found).await
     }
 
     /// The projects of a workspace that have nobody else as admin: whoever removes this principal names a successor.
@@ -221,4 +228,13 @@ async fn require_another_admin(
     }
     let detail = "This is the workspace's last admin who is not disabled. Make somebody else an admin first.";
     Err(AppError::conflict(api::codes::LAST_ADMIN, detail))
+}
+
+/// Members leave by themselves; admins of the workspace remove others.
+fn authorize_removal(principal: &Principal, workspace: WorkspaceId, user: UserId) -> Result<(), AppError> {
+    if principal.id() == Some(user.into()) {
+        principal.role_in(workspace).ok_or(Denied::NotFound)?;
+        return Ok(principal.require_signature()?);
+    }
+    Ok(principal.authorize(WorkspacePermission::ManageMembers, workspace)?)
 }

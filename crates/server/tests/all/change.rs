@@ -76,6 +76,7 @@ async fn who_asks_after_what_is_not_there_or_is_revoked_waits_for_no_lock() {
             test.delete(target).by(&admin.key).send().await.expect(204);
         }
         let unknown = "/api/v1/me/keys/key_01h455vb4pex5vsknk084sn02q";
+        let invitation = format!("{place}/invitations/inv_01h455vb4pex5vsknk084sn02q");
 
         let other = another_store(&test).await;
         let mut held = hold_the_lock(&test, &other).await;
@@ -97,6 +98,12 @@ async fn who_asks_after_what_is_not_there_or_is_revoked_waits_for_no_lock() {
             (test.delete(&format!("{place}/{account}")).by(&stranger.key), 404),
             (test.patch(&format!("{place}/{account}"), &json!({"name": "xyz"})).by(&stranger.key), 404),
             (test.delete(&of_bot).by(&stranger.key), 404),
+            (test.delete(&format!("{place}/members/{}", stranger.id)).by(&admin.key), 404),
+            (test.patch(&format!("{place}/members/{}", stranger.id), &json!({"role": "member"})).by(&admin.key), 404),
+            (test.delete(&format!("{place}/members/{}", admin.id)).by(&stranger.key), 404),
+            (test.delete(&invitation).by(&admin.key), 404),
+            (test.post(&format!("{invitation}/resend"), &none).by(&admin.key), 404),
+            (test.delete(&invitation).by(&stranger.key), 404),
         ] {
             let what = format!("{} {}", request.method, request.target);
             let answer = request.send().await;
