@@ -1,8 +1,8 @@
 # One command a purpose. `make test` is what has to pass; it installs what is missing first.
 .PHONY: test setup lint unit upgrade e2e package-test screenshots deny advisories bench
 
-# What servers do, once more on PostgreSQL. Left out are rooms that ask the store little and would take minutes.
-ON_POSTGRES = --skip access --skip model --skip proxies --skip encord --skip threats_secrets --skip ui_
+# The modules of the server's tests that run once more on PostgreSQL. `model`, `proxies` and `serve` ask the store little.
+ON_POSTGRES = api:: cluster:: threats:: ui::
 
 # One profile for everything that is tested, the server included.
 CARGO ?= cargo

@@ -1,52 +1,12 @@
-//! What users of a server see: the real router, the real store.
+//! What users of a server see: the real router, the real store. One folder a subject.
 
-#![expect(unreachable_pub, reason = "one binary: its own rooms are all there is to reach")]
+#![expect(unreachable_pub, reason = "one binary: nothing outside can reach its modules")]
 
-mod access;
-mod admin;
-mod api_key;
-mod audit;
-mod bearer_token;
-mod body_digest;
-mod change;
-mod encord;
-mod forward_auth;
-mod forward_auth_routes;
-mod grants;
-mod hosts;
-mod invitation;
-mod key_proof;
-mod mail;
-mod many_nodes;
-mod member;
+mod api;
+mod cluster;
 mod model;
-mod overload;
-mod paging;
-mod problem;
-mod project;
-mod proxied_write;
 mod proxies;
-mod rate_limit;
-mod reads;
-mod recent_password;
-mod recovery;
-mod removal;
 mod serve;
-mod service_account;
-mod start;
 mod support;
-mod threats_clock;
-mod threats_keys;
-mod threats_outage;
-mod threats_replay;
-mod threats_secrets;
-mod threats_signature;
-mod threats_support;
-mod threats_wire;
-mod tls;
-mod ui_access;
-mod ui_pages;
-mod ui_session;
-mod ui_support;
-mod wire;
-mod workspace;
+mod threats;
+mod ui;

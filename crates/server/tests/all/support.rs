@@ -1,6 +1,10 @@
 //! A whole server without a socket: the real router, the real store in a temporary directory, a clock that stands still
 //! until it is told to move, and chance that is the same every time.
 
+pub mod browser;
+pub mod signing;
+pub mod wire;
+
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,

@@ -1,0 +1,24 @@
+//! The API: every operation as clients see it.
+
+pub mod access;
+mod admin;
+mod api_key;
+mod audit;
+mod bearer_token;
+mod change;
+mod encord;
+mod grants;
+mod invitation;
+mod key_proof;
+mod mail;
+mod member;
+mod paging;
+mod problem;
+mod project;
+mod reads;
+mod recent_password;
+mod recovery;
+mod removal;
+mod service_account;
+mod start;
+mod workspace;

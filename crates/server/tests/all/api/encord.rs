@@ -1,0 +1,504 @@
+//! The unmodified Encord SDK from PyPI against a real server, with keys of ssh-keygen.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Arc, LazyLock, Mutex},
+    time::Duration,
+};
+
+use domain::Clock as _;
+use serde_json::{Value, json};
+use server::{
+    app::{Caller, KeyOwner},
+    http::ConnectionLimits,
+    settings::RateLimits,
+    system::SystemClock,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::{
+    support::wire::Running,
+    support::{Actor, TestApp},
+};
+
+/// What every script begins with; it ends with `answer(...)`.
+const PRELUDE: &str = r#"
+import json, os
+import encord.exceptions, requests
+from encord import EncordUserClient
+from encord.http.constants import RequestsSettings
+from encord.http.querier import create_new_session
+
+DOMAIN = os.environ["DOMAIN"]
+SETTINGS = RequestsSettings(backoff_factor=0)
+
+def client(key="KEY"):
+    return EncordUserClient.create_with_ssh_private_key(
+        ssh_private_key_path=os.environ[key], domain=DOMAIN, requests_settings=SETTINGS)
+
+def titles(projects):
+    return sorted(project.title for project in projects)
+
+def refusal(call):
+    try:
+        call()
+    except encord.exceptions.EncordException as error:
+        return [type(error).__name__, error.message, getattr(error, "retry_after", None)]
+    return ["nothing", "", None]
+
+def send(client, method, path, body=None):
+    """A request of Keyward's own API, signed and retried by the SDK."""
+    request = requests.Request(method, DOMAIN + path, json=body).prepare()
+    request = client._config.config.define_headers_v2(request)
+    with create_new_session(max_retries=3, backoff_factor=0, connect_retries=3) as session:
+        return session.send(request)
+
+def answer(value):
+    print(json.dumps(value, default=str))
+"#;
+
+struct Sdk {
+    test: TestApp,
+    running: Running,
+    admin: Actor,
+    workspace: String,
+    keys: tempfile::TempDir,
+    proxy: Option<(TcpListener, String)>,
+}
+
+impl Sdk {
+    async fn start() -> Self {
+        Self::start_with(RateLimits::default()).await
+    }
+
+    async fn start_with(rate_limits: RateLimits) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let proxy = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let authority = |address: std::io::Result<std::net::SocketAddr>| address.expect("an address").to_string();
+        let (own, proxy_authority) = (authority(listener.local_addr()), authority(proxy.local_addr()));
+        let hosts = vec![own, proxy_authority.clone()];
+        let origins = hosts.iter().map(|host| format!("http://{host}")).collect();
+        let test = TestApp::with_settings(|settings| {
+            settings.hosts = origins;
+            settings.encord_hosts = hosts;
+            settings.rate_limits = rate_limits;
+        })
+        .await;
+        let running = Running::start_on(&test, listener, ConnectionLimits::default());
+        let admin = test.user("ada", false).await;
+        let workspace = test.workspace("acme", &admin).await;
+        let keys = tempfile::tempdir().expect("a directory");
+        Self { test, running, admin, workspace, keys, proxy: Some((proxy, proxy_authority)) }
+    }
+
+    /// A private key file of ssh-keygen, and the public key.
+    fn key_file(&self, name: &str) -> (PathBuf, String) {
+        let path = self.keys.path().join(name);
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+            .arg(&path)
+            .status()
+            .expect("ssh-keygen is needed: install openssh-client");
+        assert!(made.success());
+        let public = std::fs::read_to_string(path.with_extension("pub")).expect("the public key");
+        (path, public.trim().to_owned())
+    }
+
+    /// A key file that is registered for somebody, and the key's id.
+    async fn registered(&self, owner: &Actor, name: &str) -> (PathBuf, String) {
+        let (path, public_key) = self.key_file(name);
+        let owner = match owner.id.parse() {
+            Ok(user) => KeyOwner::User(user),
+            Err(_) => KeyOwner::ServiceAccount(self.workspace.parse().expect("ws_"), owner.id.parse().expect("sa_")),
+        };
+        let create = api::CreateApiKey { title: name.to_owned(), public_key, expires_at: None, proof: None };
+        let key = self.test.app.create_api_key(&Caller::host(), owner, &create).await.expect("a key");
+        (path, key.id.to_string())
+    }
+
+    /// Creates a project as somebody, and answers its id.
+    async fn project(&self, owner: &Actor, title: &str, description: &str) -> String {
+        let path = format!("/api/v1/workspaces/{}/projects", self.workspace);
+        let create = json!({"title": title, "description": description});
+        let created = self.test.post(&path, &create).by(&owner.key).send().await.expect(201);
+        created["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Runs a script with the machine's own time on both sides.
+    async fn run(&self, key: &Path, script: &str) -> Value {
+        self.run_at(&format!("http://{}", self.running.address), &[("KEY", key)], script).await
+    }
+
+    async fn run_at(&self, domain: &str, keys: &[(&str, &Path)], script: &str) -> Value {
+        let mut command = Command::new(PYTHON.as_path());
+        command.arg("-c").arg(format!("{PRELUDE}\n{script}")).env("DOMAIN", domain).env("NO_PROXY", "*");
+        command.envs(keys.iter().copied());
+        let (clock, app) = (Arc::clone(&self.test.clock), Arc::clone(&self.test.app));
+        let follow = tokio::spawn(async move {
+            let mut seconds = tokio::time::interval(Duration::from_secs(1));
+            loop {
+                seconds.tick().await;
+                clock.set_wall(SystemClock.now().as_second());
+                app.renew_lease().await.expect("the store answers");
+            }
+        });
+        let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("python");
+        follow.abort();
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{err}");
+        serde_json::from_str(out.lines().last().unwrap_or_default()).unwrap_or_else(|_| panic!("{out}{err}"))
+    }
+}
+
+/// An interpreter that has the SDK.
+static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {
+    let python = std::env::var_os("KEYWARD_PYTHON")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin/python"), PathBuf::from);
+    let has_sdk = Command::new(&python).args(["-c", "import encord"]).output().is_ok_and(|run| run.status.success());
+    assert!(
+        has_sdk,
+        "{} has no Encord SDK: python3 -m venv .venv && .venv/bin/pip install encord, or set KEYWARD_PYTHON",
+        python.display()
+    );
+    python
+});
+
+#[tokio::test]
+async fn a_service_account_lists_what_it_created_or_was_invited_to_and_nothing_more() {
+    let sdk = Sdk::start().await;
+    let bot = sdk.test.service_account(&sdk.workspace, &sdk.admin, "ci-runner").await;
+    let (bot_key, _) = sdk.registered(&bot, "bot").await;
+    let (admin_key, _) = sdk.registered(&sdk.admin, "ada").await;
+    sdk.project(&bot, "Own", "made by the account").await;
+    let invited = sdk.project(&sdk.admin, "Invited", "").await;
+    sdk.project(&sdk.admin, "Hidden", "").await;
+    let member = format!("/api/v1/workspaces/{}/projects/{invited}/members/{}", sdk.workspace, bot.id);
+    sdk.test.put(&member, &json!({"role": "viewer"})).by(&sdk.admin.key).send().await.expect(200);
+    sdk.test.user("eve", false).await;
+
+    let script = r#"
+c = client()
+projects = list(c.list_projects())
+answer({
+    "mine": titles(projects),
+    "with_access": titles(c.list_projects(include_org_access=True)),
+    "groups": list(c.list_groups()),
+    "roles": {p.title: p.user_role.name for p in projects},
+    "types": sorted({p.project_type.name for p in projects}),
+    "status": sorted({p.status.name for p in projects}),
+    "hashes": {p.title: p.project_hash for p in projects},
+    "created": [p.created_at.year for p in projects],
+    "descriptions": {p.title: p.description for p in projects},
+})
+"#;
+    let seen = sdk.run(&bot_key, script).await;
+    assert_eq!(seen["mine"], json!(["Invited", "Own"]));
+    assert_eq!(seen["with_access"], json!(["Invited", "Own"]), "a member gains nothing by asking for more");
+    assert_eq!(seen["groups"], json!([]));
+    assert_eq!(seen["roles"], json!({"Invited": "REVIEWER", "Own": "ADMIN"}));
+    assert_eq!((&seen["types"], &seen["status"]), (&json!(["MANUAL_QA"]), &json!(["IN_PROGRESS"])));
+    assert_eq!(seen["descriptions"]["Own"], "made by the account");
+    let hash = seen["hashes"]["Invited"].as_str().expect("a hash");
+    assert_eq!(invited, domain::ProjectId::from_uuid(hash.parse().expect("a UUID")).to_string());
+
+    let seen = sdk.run(&admin_key, script).await;
+    assert_eq!(seen["mine"], json!(["Hidden", "Invited"]));
+    assert_eq!(seen["with_access"], json!(["Hidden", "Invited", "Own"]), "an admin sees all of the workspace");
+
+    let role = format!("/api/v1/workspaces/{}/service-accounts/{}", sdk.workspace, bot.id);
+    sdk.test.patch(&role, &json!({"role": "admin"})).by(&sdk.admin.key).send().await.expect(200);
+    let seen = sdk.run(&bot_key, "answer(titles(client().list_projects(include_org_access=True)))").await;
+    assert_eq!(seen, json!(["Hidden", "Invited", "Own"]), "the role applies to the account, whatever its key");
+}
+
+#[tokio::test]
+async fn every_filter_of_the_sdk_filters_and_pages_follow_one_another() {
+    let sdk = Sdk::start().await;
+    let (key, _) = sdk.registered(&sdk.admin, "ada").await;
+    // 2026-01-02T03:04:05Z, and an hour later each.
+    let began = sdk.test.clock.now().as_second();
+    for (hour, (title, description)) in
+        [("Cats", "of Berlin"), ("Dogs", "of Bonn"), ("cat food", "100% meat")].into_iter().enumerate()
+    {
+        sdk.test.set_wall(began + 3600 * i64::try_from(hour).expect("few")).await;
+        sdk.project(&sdk.admin, title, description).await;
+    }
+    let seen = sdk
+        .run(
+            &key,
+            r#"
+from datetime import datetime, timezone
+c = client()
+at = datetime(2026, 1, 2, 4, 4, 5, tzinfo=timezone.utc)
+answer({name: titles(c.list_projects(**filter)) for name, filter in {
+    "title_eq": {"title_eq": "Cats"},
+    "title_eq other case": {"title_eq": "cats"},
+    "title_like": {"title_like": "cat%"},
+    "desc_eq": {"desc_eq": "of Bonn"},
+    "desc_like": {"desc_like": "%of b%"},
+    "desc_like escaped": {"desc_like": "100\\% m_at"},
+    "two": {"title_like": "cat%", "desc_like": "of%"},
+    "created_before": {"created_before": at},
+    "created_after": {"created_after": at},
+    "created_after text": {"created_after": "2026-01-02 04:04:04"},
+    "created_before naive": {"created_before": datetime(2026, 1, 2, 4, 4, 6)},
+    "edited_before": {"edited_before": at},
+    "edited_after": {"edited_after": at},
+    "plus and ampersand": {"title_eq": "a+b & c"},
+    "tags": {"tags_anyof": ["a", "b"]},
+}.items()})
+"#,
+        )
+        .await;
+    for (filter, titles) in [
+        ("title_eq", vec!["Cats"]),
+        ("title_eq other case", vec![]),
+        ("title_like", vec!["Cats", "cat food"]),
+        ("desc_eq", vec!["Dogs"]),
+        ("desc_like", vec!["Cats", "Dogs"]),
+        ("desc_like escaped", vec!["cat food"]),
+        ("two", vec!["Cats"]),
+        ("created_before", vec!["Cats"]),
+        ("created_after", vec!["cat food"]),
+        ("created_after text", vec!["Dogs", "cat food"]),
+        ("created_before naive", vec!["Cats", "Dogs"]),
+        ("edited_before", vec!["Cats"]),
+        ("edited_after", vec!["cat food"]),
+        ("plus and ampersand", vec![]),
+        ("tags", vec![]),
+    ] {
+        assert_eq!(seen[filter], json!(titles), "{filter}");
+    }
+
+    for number in 0..117 {
+        sdk.project(&sdk.admin, &format!("Many {number:03}"), "").await;
+    }
+    let many = sdk.run(&key, "answer(titles(client().list_projects(title_like='many%')))").await;
+    let expected: Vec<String> = (0..117).map(|number| format!("Many {number:03}")).collect();
+    assert_eq!(many, json!(expected), "each once, over all pages");
+}
+
+#[tokio::test]
+async fn what_is_refused_arrives_as_the_sdks_own_exception_with_words_that_help() {
+    let sdk = Sdk::start().await;
+    let eve = sdk.test.member(&sdk.workspace, &sdk.admin, "eve", "member").await;
+    let (good, _) = sdk.registered(&sdk.admin, "good").await;
+    let (unknown, _) = sdk.key_file("unknown");
+    let (disabled, disabled_id) = sdk.registered(&sdk.admin, "disabled").await;
+    let (revoked, revoked_id) = sdk.registered(&sdk.admin, "revoked").await;
+    let (removed, _) = sdk.registered(&eve, "removed").await;
+    let hidden = sdk.project(&eve, "Of Eve", "").await;
+    let other = sdk.test.user("mallory", false).await;
+    let foreign = sdk.test.workspace("other", &other).await;
+    let path = format!("/api/v1/workspaces/{foreign}/projects");
+    let foreign = sdk.test.post(&path, &json!({"title": "Foreign"})).by(&other.key).send().await.expect(201);
+    let key = |id: &str, then: &str| format!("/api/v1/me/keys/{id}{then}");
+    sdk.test.post(&key(&disabled_id, "/disable"), &Value::Null).by(&sdk.admin.key).send().await.expect(200);
+    sdk.test.delete(&key(&revoked_id, "")).by(&sdk.admin.key).send().await.expect(204);
+    let member = format!("/api/v1/workspaces/{}/members/{}?successor={}", sdk.workspace, eve.id, sdk.admin.id);
+    sdk.test.delete(&member).by(&sdk.admin.key).send().await.expect(204);
+
+    let uuid = |id: &str| id.parse::<domain::ProjectId>().expect("prj_").uuid().to_string();
+    let script = r#"
+token = client().get_bearer_token()
+bearer = EncordUserClient.create_with_bearer_token(token, domain=DOMAIN, requests_settings=SETTINGS)
+answer({
+    "unknown": refusal(client("UNKNOWN").get_bearer_token),
+    "disabled": refusal(client("DISABLED").get_bearer_token),
+    "revoked": refusal(client("REVOKED").get_bearer_token),
+    "removed": refusal(lambda: list(client("REMOVED").list_projects())),
+    "forbidden": refusal(bearer.get_bearer_token),
+    "foreign": refusal(lambda: client().get_project("FOREIGN_ID")),
+    "malformed": refusal(lambda: client().get_project("no-uuid")),
+    "by token": titles(bearer.list_projects(include_org_access=True)),
+    "wrong token": refusal(lambda: list(EncordUserClient.create_with_bearer_token(
+        token + "x", domain=DOMAIN, requests_settings=SETTINGS).list_groups())),
+})
+"#
+    .replace("FOREIGN_ID", &uuid(foreign["id"].as_str().expect("an id")));
+    let keys: [(&str, &Path); 5] =
+        [("KEY", &good), ("UNKNOWN", &unknown), ("DISABLED", &disabled), ("REVOKED", &revoked), ("REMOVED", &removed)];
+    let seen = sdk.run_at(&format!("http://{}", sdk.running.address), &keys, &script).await;
+    for (case, exception, words) in [
+        ("unknown", "AuthenticationError", "Sign it with a registered key"),
+        ("revoked", "AuthenticationError", "Sign it with a registered key"),
+        ("disabled", "AuthenticationError", "Key disabled"),
+        ("removed", "AuthenticationError", "member of no workspace"),
+        ("wrong token", "AuthenticationError", "no credential that is accepted"),
+        ("forbidden", "AuthorisationError", "not allowed"),
+        ("foreign", "ResourceNotFoundError", ""),
+        ("malformed", "InvalidArgumentsError", "path cannot be read"),
+    ] {
+        assert_eq!(seen[case][0], exception, "{case}: {}", seen[case]);
+        assert!(seen[case][1].as_str().expect("a text").contains(words), "{case}: {}", seen[case]);
+    }
+    assert_eq!(seen["by token"], json!(["Of Eve"]), "{hidden} is the workspace's still");
+
+    sdk.test.app.close_store().await;
+    let outage = "SETTINGS.max_retries = 0\nanswer(refusal(lambda: list(client().list_projects())))";
+    let seen = sdk.run(&good, outage).await;
+    assert_eq!(seen[0], "UnknownException");
+    assert!(seen[1].as_str().expect("a text").contains("Your credential was not judged"), "{seen}");
+}
+
+#[tokio::test]
+async fn a_bearer_token_of_the_sdk_lives_as_long_as_its_key_and_no_longer() {
+    let sdk = Sdk::start().await;
+    let eve = sdk.test.member(&sdk.workspace, &sdk.admin, "eve", "member").await;
+    let (first, first_id) = sdk.registered(&eve, "first").await;
+    let (second, _) = sdk.registered(&eve, "second").await;
+    let script = "answer([client(k).get_bearer_token() for k in ['FIRST', 'SECOND']])";
+    let keys: [(&str, &Path); 2] = [("FIRST", &first), ("SECOND", &second)];
+    let tokens = sdk.run_at(&format!("http://{}", sdk.running.address), &keys, script).await;
+    let status = async |token: &Value| {
+        let me = sdk.test.get("/api/v1/me").bearer(token.as_str().expect("a token"));
+        me.send().await.status.as_u16()
+    };
+    assert_eq!((status(&tokens[0]).await, status(&tokens[1]).await), (200, 200));
+    let revoke = sdk.test.delete(&format!("/api/v1/me/keys/{first_id}")).by(&eve.key);
+    revoke.send().await.expect(204);
+    assert_eq!((status(&tokens[0]).await, status(&tokens[1]).await), (401, 200), "one key, one token");
+    let member = format!("/api/v1/workspaces/{}/members/{}", sdk.workspace, eve.id);
+    sdk.test.delete(&member).by(&sdk.admin.key).send().await.expect(204);
+    assert_eq!(status(&tokens[1]).await, 401, "removed from the workspace");
+}
+
+#[tokio::test]
+async fn too_many_requests_arrive_with_the_time_to_wait() {
+    let sdk = Sdk::start_with(RateLimits { per_address: 0, per_key: 1 }).await;
+    let (key, _) = sdk.registered(&sdk.admin, "ada").await;
+    let seen = sdk
+        .run(
+            &key,
+            r"
+SETTINGS.max_retries = 1
+c = client()
+for _ in range(10):
+    list(c.list_groups())
+answer(refusal(lambda: list(c.list_groups())))
+",
+        )
+        .await;
+    assert_eq!(seen, json!(["RateLimitExceededError", "Rate limit exceeded. Retry after 1 second.", 1]));
+}
+
+/// What the proxy does to a request.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    /// Answers this, and forwards nothing.
+    Before(u16),
+    /// Forwards, and answers this in place of what came back.
+    After(u16),
+    /// Forwards, and hangs up.
+    HangUp,
+}
+
+/// A proxy that does this to one request after the other, and forwards where nothing is said. Tells what it saw.
+fn inject(proxy: TcpListener, server: std::net::SocketAddr, faults: Vec<Option<Fault>>) -> Arc<Mutex<Vec<Vec<u8>>>> {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&seen);
+    tokio::spawn(async move {
+        let mut faults = faults.into_iter();
+        while let Ok((mut client, _)) = proxy.accept().await {
+            let request = read_message(&mut client).await;
+            noted.lock().expect("no panic").push(request.clone());
+            let fault = faults.next().flatten();
+            let mut answer = None;
+            if !matches!(fault, Some(Fault::Before(_))) {
+                let mut server = TcpStream::connect(server).await.expect("the server listens");
+                server.write_all(&request).await.expect("the server reads");
+                answer = Some(read_message(&mut server).await);
+            }
+            let bytes = match (fault, answer) {
+                (Some(Fault::Before(status) | Fault::After(status)), _) => {
+                    format!("HTTP/1.1 {status} Injected\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").into_bytes()
+                }
+                (Some(Fault::HangUp), _) | (None, None) => Vec::new(),
+                (None, Some(answer)) => answer,
+            };
+            // The client may have gone.
+            let _ = client.write_all(&bytes).await;
+        }
+    });
+    seen
+}
+
+/// A request or an answer, as it came.
+async fn read_message(stream: &mut TcpStream) -> Vec<u8> {
+    let mut message = Vec::new();
+    let mut wanted = None;
+    while wanted.is_none_or(|length| message.len() < length) {
+        let mut buffer = [0; 4096];
+        let read = stream.read(&mut buffer).await.expect("a message");
+        assert!(read > 0, "a message broke off");
+        message.extend_from_slice(&buffer[..read]);
+        let text = String::from_utf8_lossy(&message).to_ascii_lowercase();
+        if let Some(head) = text.find("\r\n\r\n") {
+            let length = text[..head].lines().find_map(|line| line.strip_prefix("content-length:"));
+            wanted = Some(head + 4 + length.map_or(0, |length| length.trim().parse::<usize>().expect("a length")));
+        }
+    }
+    message
+}
+
+#[tokio::test]
+async fn the_sdks_retries_never_write_twice_and_never_end_in_401() {
+    use Fault::{After, Before, HangUp};
+    let mut sdk = Sdk::start().await;
+    let (key, _) = sdk.registered(&sdk.admin, "ada").await;
+    let (proxy, authority) = sdk.proxy.take().expect("a proxy");
+    let faults: [&[Fault]; 5] = [
+        &[Before(503)],
+        &[After(503)],
+        &[After(503), After(502), After(500)],
+        &[Before(429), After(503), HangUp],
+        &[HangUp],
+    ];
+    // After the faults of a write, the write itself and a list go through.
+    let in_order = faults.iter().flat_map(|faults| faults.iter().copied().map(Some).chain([None, None])).collect();
+    let seen = inject(proxy, sdk.running.address, in_order);
+    let answers = sdk
+        .run_at(
+            &format!("http://{authority}"),
+            &[("KEY", &key)],
+            &r#"
+c = client()
+answers = []
+for number in range(5):
+    created = send(c, "POST", "/api/v1/workspaces/WS/projects", {"title": f"Project {number}"})
+    answers.append([created.status_code, created.json().get("title"), titles(c.list_projects())])
+answer(answers)
+"#
+            .replace("WS", &sdk.workspace),
+        )
+        .await;
+    for number in 0..5 {
+        let all: Vec<String> = (0..=number).map(|n| format!("Project {n}")).collect();
+        assert_eq!(answers[number], json!([201, format!("Project {number}"), all]));
+    }
+    let requests = seen.lock().expect("no panic");
+    assert_eq!(requests.len(), 9 + 2 * 5, "each fault was met, and each request went through once more");
+    let posts: Vec<_> = requests.iter().filter(|request| request.starts_with(b"POST")).collect();
+    let distinct: std::collections::BTreeSet<_> = posts.iter().collect();
+    assert_eq!((posts.len(), distinct.len()), (14, 5), "what is sent again is the same request, signature and all");
+}
+
+#[tokio::test]
+async fn a_read_is_retried_with_the_same_signature() {
+    let mut sdk = Sdk::start().await;
+    let (key, _) = sdk.registered(&sdk.admin, "ada").await;
+    sdk.project(&sdk.admin, "One", "").await;
+    let (proxy, authority) = sdk.proxy.take().expect("a proxy");
+    let faults = [Fault::After(503), Fault::Before(429), Fault::After(500)].map(Some).to_vec();
+    let seen = inject(proxy, sdk.running.address, faults);
+    let script = "answer(titles(client().list_projects()))";
+    let answer = sdk.run_at(&format!("http://{authority}"), &[("KEY", &key)], script).await;
+    assert_eq!(answer, json!(["One"]));
+    let requests = seen.lock().expect("no panic");
+    assert_eq!(requests.len(), 4);
+    assert!(requests.iter().all(|request| *request == requests[0]));
+}

@@ -1,0 +1,224 @@
+//! Which changes want the password again in a session in which it was given long ago: every form of the pages and every
+//! route of the API that changes something stands in one of two lists.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde_json::json;
+
+use crate::{api::access, support::TestApp, support::browser::Browser, ui::access as ui_access};
+
+/// Forms that ask, as [`ui_access`] fills them in.
+const PAGES_THAT_ASK: &[&str] = &[
+    "/operator/suspended-keys",
+    "/operator/users",
+    "/operator/users/{usr}/password",
+    "/operator/workspaces",
+    "/operator/workspaces/{ws}/first-admin",
+    "/operator/workspaces/{ws}/quotas",
+    "/profile/api-keys",
+    "/profile/api-keys/{key}/enable",
+    "/w/{slug}/delete",
+    "/w/{slug}/members/{usr}/role",
+    "/w/{slug}/projects/{prj}/members",
+    "/w/{slug}/service-accounts/{sa}/keys",
+    "/w/{slug}/service-accounts/{sa}/keys/{key}/enable",
+    "/w/{slug}/service-accounts/{sa}/role",
+];
+
+/// Forms that do not: they take rights away, or give nobody more than they have, or ask for the password by themselves.
+const PAGES_THAT_DO_NOT: &[&str] = &[
+    "/invitations/{token}",
+    "/operator/users/{usr}",
+    "/operator/users/{usr}/disable",
+    "/profile/api-keys/{key}",
+    "/profile/api-keys/{key}/disable",
+    "/profile/api-keys/{key}/revoke",
+    "/profile/api-keys/proof-challenge",
+    "/profile/password",
+    "/profile/sessions/end-others",
+    "/profile/sessions/{session}/end",
+    "/set-up/{token}",
+    "/sign-in",
+    "/sign-out",
+    "/w/{slug}/general",
+    "/w/{slug}/invitations",
+    "/w/{slug}/invitations/{inv}/resend",
+    "/w/{slug}/invitations/{inv}/revoke",
+    "/w/{slug}/members/{usr}/remove",
+    "/w/{slug}/projects",
+    "/w/{slug}/projects/{prj}",
+    "/w/{slug}/projects/{prj}/delete",
+    "/w/{slug}/projects/{prj}/members/{principal}/remove",
+    "/w/{slug}/service-accounts",
+    "/w/{slug}/service-accounts/{sa}/delete",
+    "/w/{slug}/service-accounts/{sa}/disable",
+    "/w/{slug}/service-accounts/{sa}/edit",
+    "/w/{slug}/service-accounts/{sa}/enable",
+    "/w/{slug}/service-accounts/{sa}/keys/{key}",
+    "/w/{slug}/service-accounts/{sa}/keys/{key}/disable",
+    "/w/{slug}/service-accounts/{sa}/keys/{key}/revoke",
+    "/w/{slug}/service-accounts/{sa}/keys/proof-challenge",
+];
+
+/// Routes that ask, as [`access`] fills them in.
+const ROUTES_THAT_ASK: &[(&str, &str)] = &[
+    ("DELETE", "/api/v1/workspaces/{ws}"),
+    ("PATCH", "/api/v1/admin/workspaces/{ws}/quotas"),
+    ("PATCH", "/api/v1/workspaces/{ws}/members/{usr}"),
+    ("PATCH", "/api/v1/workspaces/{ws}/service-accounts/{sa}"),
+    ("POST", "/api/v1/admin/users"),
+    ("POST", "/api/v1/me/keys"),
+    ("POST", "/api/v1/me/keys/{key}/enable"),
+    ("POST", "/api/v1/me/keys/{key}/proof"),
+    ("POST", "/api/v1/workspaces"),
+    ("POST", "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys"),
+    ("POST", "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/enable"),
+    ("POST", "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/proof"),
+    ("PUT", "/api/v1/workspaces/{ws}/projects/{prj}/members/{principal}"),
+];
+
+const ROUTES_THAT_DO_NOT: &[(&str, &str)] = &[
+    ("DELETE", "/api/v1/me/keys/{key}"),
+    ("DELETE", "/api/v1/workspaces/{ws}/invitations/{inv}"),
+    ("DELETE", "/api/v1/workspaces/{ws}/members/{usr}"),
+    ("DELETE", "/api/v1/workspaces/{ws}/projects/{prj}"),
+    ("DELETE", "/api/v1/workspaces/{ws}/projects/{prj}/members/{principal}"),
+    ("DELETE", "/api/v1/workspaces/{ws}/service-accounts/{sa}"),
+    ("DELETE", "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}"),
+    ("PATCH", "/api/v1/admin/users/{usr}"),
+    ("PATCH", "/api/v1/me/keys/{key}"),
+    ("PATCH", "/api/v1/workspaces/{ws}"),
+    ("PATCH", "/api/v1/workspaces/{ws}/projects/{prj}"),
+    ("PATCH", "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}"),
+    ("POST", "/api/v1/invitations/accept"),
+    ("POST", "/api/v1/me/keys/{key}/disable"),
+    ("POST", "/api/v1/me/proof-challenges"),
+    ("POST", "/api/v1/workspaces/{ws}/invitations"),
+    ("POST", "/api/v1/workspaces/{ws}/invitations/{inv}/resend"),
+    ("POST", "/api/v1/workspaces/{ws}/projects"),
+    ("POST", "/api/v1/workspaces/{ws}/service-accounts"),
+    ("POST", "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/disable"),
+];
+
+/// The installation of the pages' access table, a quarter of an hour after everybody signed in.
+async fn build() -> ui_access::World {
+    let world = ui_access::World::build().await;
+    world.closed.clock.advance(Duration::from_mins(15));
+    world
+}
+
+#[tokio::test]
+async fn every_form_that_gives_rights_asks_an_old_session_for_the_password() {
+    let world = build().await;
+    let mut differences = Vec::new();
+    let mut seen = BTreeSet::new();
+    for &(method, path, expected) in ui_access::TABLE {
+        if method != "POST" {
+            continue;
+        }
+        seen.insert(path);
+        // Somebody for whom it is.
+        let who = [ui_access::ADMIN, ui_access::OPERATOR].into_iter().find(|&who| matches!(expected[who], 200 | 303));
+        // No key waits to be confirmed here; the next test has one.
+        let Some(who) = who.filter(|_| path != "/operator/suspended-keys") else { continue };
+        let test = world.open().await;
+        let answer = world.ask(&test, method, path, who, true).await;
+        let page = String::from_utf8(answer.bytes).unwrap();
+        let asks = page.contains("Confirm your password");
+        if asks != PAGES_THAT_ASK.contains(&path) {
+            differences.push(format!("{path}: {} {asks}", answer.status));
+        }
+        test.app.close().await;
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    let listed: BTreeSet<&str> = PAGES_THAT_ASK.iter().chain(PAGES_THAT_DO_NOT).copied().collect();
+    assert_eq!(listed, seen, "each form is in one list");
+    assert_eq!(listed.len(), PAGES_THAT_ASK.len() + PAGES_THAT_DO_NOT.len(), "and in one only");
+}
+
+#[tokio::test]
+async fn every_route_that_gives_rights_asks_an_old_session_for_the_password() {
+    let world = build().await;
+    let mut differences = Vec::new();
+    let mut seen = BTreeSet::new();
+    for &(method, path, _) in access::TABLE.iter().filter(|(method, ..)| *method != "GET") {
+        seen.insert((method, path));
+        let who = if path.contains("/admin/") || path == "/api/v1/workspaces" {
+            ui_access::OPERATOR
+        } else {
+            ui_access::ADMIN
+        };
+        let test = world.open().await;
+        let body = match path.rsplit('/').next() {
+            // There it is about what everybody may give.
+            Some("{usr}" | "{sa}") if method == "PATCH" && !path.contains("/admin/") => json!({"role": "admin"}),
+            _ => access::body(&test, method, path, &world.ids["/invitations/{token}"]),
+        };
+        let cookies: Vec<String> = world.cookies[who].iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let request = test.request(method, &world.path(path), &body).header("cookie", &cookies.join("; "));
+        let answer = request.header("keyward-csrf", &world.csrf[who]).send().await;
+        let asks = answer.code() == api::codes::PASSWORD_NEEDED;
+        if asks != ROUTES_THAT_ASK.contains(&(method, path)) || (!asks && answer.status.as_u16() >= 500) {
+            differences.push(format!("{method} {path}: {} {}", answer.status, answer.json()));
+        }
+        test.app.close().await;
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    let listed: BTreeSet<(&str, &str)> = ROUTES_THAT_ASK.iter().chain(ROUTES_THAT_DO_NOT).copied().collect();
+    assert_eq!(listed, seen, "each route is in one list");
+}
+
+#[tokio::test]
+async fn what_gives_more_than_it_must_asks_too() {
+    let test = TestApp::new().await;
+    let mut olga = Browser::signed_in(&test, "olga", true).await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/w/acme/invitations").await;
+    ada.submit("/w/acme/invitations", &[("emails", "new@example.com"), ("role", "admin")]).await;
+    let resend = ada.link("/w/acme/invitations/inv_");
+    ada.open("/w/acme/service-accounts/new").await;
+    ada.submit("/w/acme/service-accounts", &[("name", "bot"), ("description", "")]).await;
+    let account = ada.path.split('?').next().unwrap().to_owned();
+    let key = test.new_key().openssh;
+    let fields = [("title", "spare"), ("public_key", key.as_str()), ("expires", "2026-02-01")];
+    ada.submit(&format!("{account}/keys"), &fields).await;
+    let of_account = ada.path.split('?').next().unwrap().to_owned();
+    ada.submit(&format!("{account}/disable"), &[]).await;
+    let max = crate::support::browser::create_user(&test, "max", false).await;
+    let max = test.app.find_user_by_email(&server::app::Caller::host(), &max).await.unwrap().id;
+    let user = format!("/operator/users/{max}");
+    ada.open("/profile").await;
+    olga.open("/profile").await;
+
+    test.advance(Duration::from_mins(15)).await;
+    let renamed = [("title", "renamed"), ("expires", "2026-02-01")];
+    ada.submit(&of_account, &renamed).await.sees_not("Confirm your password");
+    for (path, fields) in [
+        (resend.as_str(), &[][..]),
+        ("/w/acme/invitations", &[("emails", "zoe@example.com"), ("role", "admin")]),
+        (&format!("{account}/enable"), &[]),
+        (&of_account, &[("title", "spare"), ("expires", "2026-03-01")]),
+        (&of_account, &[("title", "spare"), ("expires", "")]),
+    ] {
+        ada.open("/profile").await.submit(path, fields).await.sees("Confirm your password");
+    }
+    let operator =
+        [("email", "zoe@example.com"), ("name", "Zoe"), ("password", "tidal oboe lantern fig"), ("operator", "1")];
+    for (path, fields) in [(user.as_str(), &[("operator", "true")][..]), ("/operator/users", &operator)] {
+        olga.open("/profile").await.submit(path, fields).await.sees("Confirm your password");
+    }
+    olga.open("/profile").await.submit(&user, &[("disabled", "true")]).await.sees_not("Confirm your password");
+    olga.open("/profile").await.submit(&user, &[("disabled", "false")]).await.sees("Confirm your password");
+    let suspended = test.user("sam", false).await.key;
+    let mut upkeep = test.store().await.begin_upkeep().await.unwrap();
+    let sql = "UPDATE api_keys SET suspended = $2 WHERE id = $1";
+    upkeep.execute(sql, store::params![suspended.id.as_str(), true]).await.unwrap();
+    upkeep.commit().await.unwrap();
+    for fields in [&[("all", "1")][..], &[("key", suspended.id.as_str())]] {
+        olga.open("/profile").await.submit("/operator/suspended-keys", fields).await.sees("Confirm your password");
+    }
+    // A signature is no session: nothing is asked of it.
+    let by_key = test.user("eve", true).await;
+    let body = json!({"name": "New", "slug": "new"});
+    test.post("/api/v1/workspaces", &body).by(&by_key.key).send().await.expect(201);
+}

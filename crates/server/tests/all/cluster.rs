@@ -1,0 +1,3 @@
+//! Several nodes.
+
+mod many_nodes;

@@ -1,0 +1,382 @@
+//! The example configurations in real proxies, between a client that signs (or lies) and an API that shows what it got.
+
+mod stack;
+
+use http_signature::Profile;
+use serde_json::{Value, json};
+
+use self::stack::{Kind, Stack};
+use crate::{
+    proxies::forward_auth::IDENTITY_HEADERS,
+    support::{HOST, TestRequest},
+};
+
+/// What happens to a request on its way.
+type Change = fn(&mut TestRequest<'_>);
+
+/// Runs a test with each proxy.
+macro_rules! with_every_proxy {
+    ($($test:ident)*) => {
+        mod nginx {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test(super::Kind::Nginx).await;
+                }
+            )*
+        }
+        mod caddy {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test(super::Kind::Caddy).await;
+                }
+            )*
+        }
+    };
+}
+
+with_every_proxy! {
+    a_signed_request_arrives_as_it_was_signed_with_every_identity_header
+    nobody_but_keyward_says_who_it_is
+    what_was_not_signed_so_does_not_arrive
+    headers_of_the_client_do_not_tell_of_another_request
+    ambiguous_paths_do_not_arrive
+    repeated_headers_do_not_arrive
+    the_true_status_reaches_the_client
+    a_request_for_another_host_does_not_arrive
+    a_request_line_with_another_host_does_not_arrive
+    what_is_behind_a_hash_does_not_hide
+    tokens_and_cookies_of_keyward_do_not_arrive
+    a_websocket_is_opened_and_no_other_upgrade
+    a_client_does_not_choose_the_address_that_is_counted
+}
+
+async fn a_signed_request_arrives_as_it_was_signed_with_every_identity_header(kind: Kind) {
+    let stack = Stack::start(kind, |_| {}).await;
+    let target = "/v2/things/a%20b?b=2&a=%7e1&empty=";
+    let read = stack.get(target).by(&stack.admin.key);
+    let write = stack.request("POST", target, &json!({"title": "Ä"})).by(&stack.admin.key);
+    for client in [read, write] {
+        assert_eq!(stack.send(&client).await.status, 200);
+        let [seen] = stack.take_seen().try_into().expect("one request");
+        assert_eq!((seen.method.as_str(), seen.target.as_str()), (client.method.as_str(), target));
+        assert_eq!(seen.body, client.body);
+        let told: Vec<_> = IDENTITY_HEADERS.iter().map(|name| seen.header(name)).collect();
+        assert_eq!(
+            told,
+            [
+                "ada@example.com",
+                "ada@example.com",
+                "ada",
+                "acme:admin",
+                stack.admin.id.as_str(),
+                stack.workspace.as_str(),
+                "admin",
+                stack.admin.key.id.as_str(),
+                "",
+                "false",
+                "false"
+            ]
+        );
+    }
+    // Where a signed header says where, the id replaces what the client wrote.
+    let named = stack.get("/v2/things").header("keyward-workspace", "acme").by(&stack.admin.key);
+    assert_eq!(stack.send(&named).await.status, 200);
+    assert_eq!(stack.take_seen()[0].header("keyward-workspace"), stack.workspace);
+}
+
+async fn nobody_but_keyward_says_who_it_is(kind: Kind) {
+    let stack = Stack::start(kind, |_| {}).await;
+    // An operator of no workspace: three identity headers have no value.
+    let nobody = stack.test.user("olga", true).await;
+    let client = stack.get("/v2/things").by(&nobody.key);
+    let mut forged = String::new();
+    for name in IDENTITY_HEADERS.iter().filter(|name| **name != "keyward-workspace") {
+        for name in [(*name).to_owned(), name.replace('-', "_"), name.replacen('-', ".", 1), name.to_uppercase()] {
+            forged.extend([name.as_str(), ": forged\r\n"]);
+        }
+    }
+    forged += "Keyward_Workspace: forged\r\n";
+    let answer = stack.send_with(&client, &forged, "close").await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let [seen] = stack.take_seen().try_into().expect("one request");
+    assert_eq!(seen.header("remote-user"), "olga@example.com");
+    for name in ["remote-groups", "keyward-workspace", "keyward-role", "keyward-scopes"] {
+        assert_eq!(seen.header(name), "", "{name}");
+    }
+    let forged: Vec<_> = seen.headers.iter().filter(|(_, value)| *value == "forged").collect();
+    assert!(forged.is_empty(), "{forged:?}");
+
+    // A header that Connection names is dropped on the way, if a proxy lets it: ours must arrive or nothing.
+    for name in IDENTITY_HEADERS {
+        let client = stack.get("/v2/things").by(&stack.admin.key);
+        let answer = stack.send_with(&client, "", &format!("close, {name}")).await;
+        let seen = stack.take_seen();
+        match seen.first() {
+            Some(seen) => assert!(name == "keyward-scopes" || !seen.header(name).is_empty(), "{name} was stripped"),
+            None => assert_eq!(answer.status, 400),
+        }
+    }
+}
+
+async fn what_was_not_signed_so_does_not_arrive(kind: Kind) {
+    let stack = Stack::start(kind, |_| {}).await;
+    let signed = || stack.get("/v2/things?a=1&b=2").by(&stack.admin.key);
+    let changes: [(&str, Change); 6] = [
+        ("path", |request| "/v2/others?a=1&b=2".clone_into(&mut request.target)),
+        ("query", |request| "/v2/things?b=2&a=1".clone_into(&mut request.target)),
+        ("escape", |request| "/v2/%74hings?a=1&b=2".clone_into(&mut request.target)),
+        ("method", |request| "DELETE".clone_into(&mut request.method)),
+        ("signature", |request| {
+            request.headers.insert("signature", "keyward=:AAAA:".parse().unwrap());
+        }),
+        ("nothing", |request| {
+            request.headers.remove("signature");
+            request.headers.remove("signature-input");
+        }),
+    ];
+    for (what, change) in changes {
+        let mut client = signed();
+        change(&mut client);
+        let answer = stack.send(&client).await;
+        assert_eq!(answer.status, 401, "{what}");
+        assert!(answer.head.contains("Signature realm="), "{}", answer.head);
+    }
+    let old = stack.get("/v2/things").signed(&stack.admin.key, Profile::Native, -61);
+    assert_eq!(stack.send(&old).await.status, 401);
+    let elsewhere = stack.test.get("/v2/things").by(&stack.admin.key);
+    let mut replayed = elsewhere.clone();
+    replayed.headers.insert("host", stack.host().parse().unwrap());
+    assert_eq!(stack.send(&replayed).await.status, 401, "signed for another host");
+    assert!(stack.take_seen().is_empty());
+
+    let write = stack.request("POST", "/v2/things", &json!({})).by(&stack.admin.key);
+    assert_eq!(stack.send(&write).await.status, 200);
+    assert_eq!(stack.send(&write).await.status, 401, "a write passes once");
+    assert_eq!(stack.take_seen().len(), 1);
+}
+
+async fn headers_of_the_client_do_not_tell_of_another_request(kind: Kind) {
+    let stack = Stack::start(kind, |settings| {
+        settings.routes = vec![domain::route::Route::parse("GET /v2/things", "authenticated").unwrap()];
+    })
+    .await;
+    let told = "X-Forwarded-Uri: /v2/things\r\nX-Forwarded-Method: GET\r\nX-Original-URI: /v2/things\r\n\
+                X-Original-Method: GET\r\nX-Original-URL: /v2/things\r\nX-Rewrite-URL: /v2/things\r\n\
+                X-HTTP-Method-Override: DELETE\r\nX-Method-Override: DELETE\r\nX-HTTP-Method: DELETE\r\n";
+    // What was signed was /v2/things, by a client that may.
+    let mut client = stack.get("/v2/things").by(&stack.admin.key);
+    "/v2/secrets".clone_into(&mut client.target);
+    assert_eq!(stack.send_with(&client, told, "close").await.status, 401);
+    "DELETE".clone_into(&mut client.method);
+    assert_eq!(stack.send_with(&client, told, "close").await.status, 401);
+    // What was signed is what no route takes.
+    let client = stack.get("/v2/secrets").by(&stack.admin.key);
+    assert_eq!(stack.send_with(&client, told, "close").await.status, 403);
+    let host = "X-Forwarded-Host: 127.0.0.1:8080\r\nX-Original-Host: 127.0.0.1:8080\r\n";
+    let mut elsewhere = stack.test.get("/v2/things").by(&stack.admin.key);
+    elsewhere.headers.insert("host", stack.host().parse().unwrap());
+    assert_eq!(stack.send_with(&elsewhere, host, "close").await.status, 401);
+    assert!(stack.take_seen().is_empty());
+
+    // The request that was judged arrives without them.
+    let client = stack.get("/v2/things").by(&stack.admin.key);
+    assert_eq!(stack.send_with(&client, told, "close").await.status, 200);
+    let [seen] = stack.take_seen().try_into().expect("one request");
+    for name in ["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"] {
+        assert_eq!(seen.header(name), "", "{name}");
+    }
+}
+
+async fn ambiguous_paths_do_not_arrive(kind: Kind) {
+    let stack = Stack::start(kind, |_| {}).await;
+    for path in
+        ["/a/../b", "/a/./b", "/a/%2e%2e/b", "/a%2fb", "/a%2Fb", "/a//b", "/a;b", "/a%5cb", "/a%3bb", "/a%252fb"]
+    {
+        let client = stack.get(path).by(&stack.admin.key);
+        let answer = stack.send(&client).await;
+        assert_eq!(answer.status, 400, "{path}");
+        assert!(stack.take_seen().is_empty(), "{path}");
+    }
+}
+
+async fn repeated_headers_do_not_arrive(kind: Kind) {
+    let stack = Stack::start(kind, |_| {}).await;
+    let token = stack.test.bearer_token(&stack.admin.key).await;
+    let signed = stack.get("/v2/things").by(&stack.admin.key);
+    let unsigned = stack.get("/v2/things").bearer(&token);
+    for (client, more) in [
+        (&signed, format!("Signature: {}\r\n", signed.headers["signature"].to_str().unwrap())),
+        (&signed, format!("Signature-Input: {}\r\n", signed.headers["signature-input"].to_str().unwrap())),
+        (&signed, format!("Authorization: Bearer {token}\r\n")),
+        (&signed, format!("Host: {}\r\n", stack.host())),
+        (&unsigned, format!("Authorization: Bearer {token}\r\n")),
+        (&signed, "Keyward-Workspace: acme\r\n".to_owned()),
+    ] {
+        let answer = stack.send_with(client, &more, "close").await;
+        assert!(matches!(answer.status, 400 | 401), "{} for {more}", answer.status);
+    }
+    assert!(stack.take_seen().is_empty());
+    assert_eq!(stack.send(&unsigned).await.status, 200);
+}
+
+async fn the_true_status_reaches_the_client(kind: Kind) {
+    let stack = Stack::start(kind, |settings| {
+        settings.routes = vec![domain::route::Route::parse("* /{workspace}/**", "workspace:admin").unwrap()];
+        settings.rate_limits.per_key = 1;
+    })
+    .await;
+    let bot = stack.test.service_account(&stack.workspace, &stack.admin, "ci-runner").await;
+    let ask = |target: &str| stack.get(target).by(&bot.key);
+    assert_eq!(stack.send(&ask("/acme/things")).await.status, 403);
+    assert_eq!(stack.send(&ask("/other/things")).await.status, 404);
+    for _ in 0..8 {
+        assert_eq!(stack.send(&ask("/acme/things")).await.status, 403);
+    }
+    let answer = stack.send(&ask("/acme/things")).await;
+    assert_eq!(answer.status, 429);
+    assert!(answer.head.to_lowercase().contains("\r\nretry-after: 1\r\n"), "{}", answer.head);
+    stack.test.app.close().await;
+    assert_eq!(stack.send(&ask("/acme/things")).await.status, 503);
+    assert!(stack.take_seen().is_empty());
+    let anonymous = stack.request("POST", "/acme/things", &Value::Null);
+    assert_eq!(stack.send(&anonymous).await.status, 503, "nobody is judged");
+}
+
+async fn a_request_for_another_host_does_not_arrive(kind: Kind) {
+    let stack = Stack::start(kind, |settings| {
+        // The host of Keyward itself, where signatures count that do not cover the host.
+        settings.encord_hosts = settings.proxied_hosts.clone();
+    })
+    .await;
+    let token = stack.test.bearer_token(&stack.admin.key).await;
+    let own = stack.get("/v2/things");
+    for good in [own.clone().by(&stack.admin.key), own.clone().by_encord(&stack.admin.key), own.clone().bearer(&token)]
+    {
+        let answer = stack.send(&good).await;
+        assert_eq!((answer.status, answer.body.contains("seen")), (200, true), "{}", answer.head);
+    }
+    assert_eq!(stack.take_seen().len(), 3);
+    for host in ["evil.example", HOST, "127.0.0.1", "127.0.0.1:1", "localhost", ""] {
+        let mut other = own.clone();
+        other.headers.insert("host", host.parse().unwrap());
+        let encord = own.clone().by_encord(&stack.admin.key).header("host", host);
+        let signed = if host.is_empty() { encord.clone() } else { other.clone().by(&stack.admin.key) };
+        for client in [signed, encord, other.bearer(&token)] {
+            let answer = stack.send(&client).await;
+            assert!(!answer.body.contains("seen"), "{host}: {}", answer.head);
+            // Caddy has an empty answer for hosts that it does not serve.
+            assert!(matches!(answer.status, 400 | 403 | 421) || kind == Kind::Caddy, "{host}: {}", answer.status);
+        }
+    }
+    assert!(stack.take_seen().is_empty());
+}
+
+async fn a_request_line_with_another_host_does_not_arrive(kind: Kind) {
+    let stack = Stack::start(kind, |settings| settings.encord_hosts = settings.proxied_hosts.clone()).await;
+    let own = stack.get("/v2/things");
+    let mut elsewhere = own.clone();
+    elsewhere.headers.insert("host", "evil.example".parse().unwrap());
+    let through = async |client: &TestRequest<'_>, line: &str, host: &str| {
+        let mut client = client.clone();
+        line.clone_into(&mut client.target);
+        client.headers.insert("host", host.parse().unwrap());
+        stack.send(&client).await
+    };
+    let evil = "http://evil.example/v2/things";
+    let ours = format!("http://{}/v2/things", stack.host());
+    for client in [own.clone().by(&stack.admin.key), own.by_encord(&stack.admin.key), elsewhere.by(&stack.admin.key)] {
+        for (line, host) in [(evil, stack.host().as_str()), (evil, "evil.example"), (&ours, "evil.example")] {
+            let answer = through(&client, line, host).await;
+            match stack.take_seen().as_slice() {
+                [] => assert!(!answer.body.contains("seen")),
+                // Caddy takes the host of the request line for the one that counts, as RFC 9112 §3.2.2 has it.
+                [seen] => {
+                    let arrived = (kind, line, seen.header("host"), seen.target.as_str());
+                    assert_eq!(arrived, (Kind::Caddy, ours.as_str(), stack.host().as_str(), "/v2/things"));
+                }
+                several => panic!("{several:?}"),
+            }
+        }
+        let mut options = client.clone();
+        "OPTIONS".clone_into(&mut options.method);
+        let answer = through(&options, "*", &stack.host()).await;
+        assert!(!answer.body.contains("seen") && stack.take_seen().is_empty(), "{}", answer.head);
+    }
+}
+
+async fn what_is_behind_a_hash_does_not_hide(kind: Kind) {
+    let stack = Stack::start(kind, |_| {}).await;
+    let client = stack.get("/v2/things").by(&stack.admin.key);
+    for target in ["/v2/things#x", "/v2/things#", "/v2/things?#x", "/v2/things#/../secrets"] {
+        let mut client = client.clone();
+        target.clone_into(&mut client.target);
+        let answer = stack.send(&client).await;
+        assert!(matches!(answer.status, 400 | 401), "{target}: {}", answer.head);
+        assert!(stack.take_seen().is_empty(), "{target}");
+    }
+}
+
+async fn tokens_and_cookies_of_keyward_do_not_arrive(kind: Kind) {
+    let stack = Stack::start(kind, |_| {}).await;
+    let token = stack.test.bearer_token(&stack.admin.key).await;
+    for scheme in ["Bearer", "bearer", "BEARER"] {
+        let client = stack.get("/v2/things").header("authorization", &format!("{scheme} {token}"));
+        assert_eq!(stack.send(&client).await.status, 200);
+        let [seen] = stack.take_seen().try_into().expect("one request");
+        assert_eq!(seen.header("remote-user"), "ada@example.com", "Keyward itself got it");
+        let carried = seen.headers.iter().any(|(_, value)| value.to_str().is_ok_and(|value| value.contains("kwt_")));
+        assert!(!carried && !seen.headers.contains_key("authorization"), "{:?}", seen.headers);
+    }
+    for (sent, arrived) in [
+        ("keyward=s3cret", ""),
+        ("keyward=s3cret; theme=dark", "theme=dark"),
+        ("theme=dark; keyward=s3cret", "theme=dark"),
+        ("a=1; __Host-keyward=s3cret; b=2; __Host-keyward-device=s3cret; c=3", "a=1; b=2; c=3"),
+        ("keyward-device=s3cret;keyward=s3cret;a=1", "a=1"),
+        ("a=1; keyward-device=s3cret; keyward=s3cret; keyward-notice=s3cret; b=2", "a=1; b=2"),
+        ("mykeyward=1; keyward-theme=2; keywards=3", "mykeyward=1; keyward-theme=2; keywards=3"),
+        ("a=keyward=1; b=2", "a=keyward=1; b=2"),
+        ("keyward=s3cret; keyward=s3cret; keyward=s3cret; keyward=s3cret", ""),
+    ] {
+        let client = stack.get("/v2/things").by(&stack.admin.key);
+        let answer = stack.send_with(&client, &format!("Cookie: {sent}\r\n"), "close").await;
+        assert_eq!(answer.status, 200, "{sent}");
+        let [seen] = stack.take_seen().try_into().expect("one request");
+        assert_eq!(seen.header("cookie").trim_end_matches([';', ' ']), arrived, "{sent}");
+    }
+}
+
+async fn a_websocket_is_opened_and_no_other_upgrade(kind: Kind) {
+    let stack = Stack::start(kind, |_| {}).await;
+    let client = stack.get("/v2/live").by(&stack.admin.key);
+    let handshake = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
+    let answer = stack.send_with(&client, &format!("Upgrade: websocket\r\n{handshake}"), "Upgrade, close").await;
+    assert_eq!(answer.status, 200, "this API does not switch: {}", answer.head);
+    let [seen] = stack.take_seen().try_into().expect("one request");
+    assert_eq!((seen.header("upgrade"), seen.header("connection").to_lowercase().as_str()), ("websocket", "upgrade"));
+    // A connection that goes on in another protocol is one that nobody looks into any more.
+    let client = stack.get("/v2/live").by(&stack.admin.key);
+    let answer =
+        stack.send_with(&client, "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n", "close").await;
+    assert_eq!(answer.status, 200);
+    assert!(stack.take_seen().iter().all(|seen| seen.header("upgrade") != "h2c"));
+}
+
+async fn a_client_does_not_choose_the_address_that_is_counted(kind: Kind) {
+    let stack = Stack::start(kind, |settings| {
+        settings.rate_limits = server::settings::RateLimits { per_address: 1, per_key: 0 };
+    })
+    .await;
+    let mut statuses = Vec::new();
+    for number in 0..11 {
+        let told = format!(
+            "X-Forwarded-For: 192.0.2.{number}\r\nX-Real-IP: 192.0.2.{number}\r\nX-Original-Address: 192.0.2.{number}\r\n"
+        );
+        let client = stack.get("/v2/things").by(&stack.test.new_key());
+        statuses.push(stack.send_with(&client, &told, "close").await.status);
+    }
+    // By the wall clock, with which nothing moves here.
+    assert_eq!(statuses, [401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 429]);
+}

@@ -1,0 +1,238 @@
+//! A client, a real proxy with its example configuration, Keyward and an API, each on a port of its own.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+};
+
+use axum::{Router, body::Bytes, extract::State};
+use http::{HeaderMap, Method, Uri};
+use serde_json::Value;
+use server::{
+    Settings,
+    http::{Server, ServerOptions},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::{
+    proxies::forward_auth::trust_local_proxies,
+    support::{Actor, TestApp, TestRequest},
+};
+
+/// Which proxy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    Nginx,
+    Caddy,
+}
+
+/// A request as the API got it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub method: String,
+    pub target: String,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Seen {
+    /// The one value of a header; nothing where there is none.
+    #[track_caller]
+    pub fn header(&self, name: &str) -> &str {
+        let values: Vec<_> = self.headers.get_all(name).iter().collect();
+        match values.as_slice() {
+            [] => "",
+            [value] => value.to_str().expect("ASCII"),
+            several => panic!("{name} arrived more than once: {several:?}"),
+        }
+    }
+}
+
+/// An answer as the client got it.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+pub struct Stack {
+    pub test: TestApp,
+    pub admin: Actor,
+    pub workspace: String,
+    address: SocketAddr,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    _proxy: Proxy,
+}
+
+impl Stack {
+    /// All of it, with an admin of a workspace `acme`.
+    pub async fn start(kind: Kind, change: impl FnOnce(&mut Settings)) -> Self {
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let address = {
+            let free = std::net::TcpListener::bind(any_port).expect("a free port");
+            free.local_addr().expect("an address")
+        };
+        let test = TestApp::with_settings(|settings| {
+            trust_local_proxies(settings);
+            settings.proxied_hosts = vec![address.to_string()];
+            change(settings);
+        })
+        .await;
+        let admin = test.user("ada", false).await;
+        let workspace = test.workspace("acme", &admin).await;
+
+        let keyward = Server::bind(Arc::clone(&test.app), &ServerOptions::plain(any_port)).expect("a free port");
+        let keyward_address = keyward.address().expect("an address");
+        tokio::spawn(keyward.run(std::future::pending()));
+
+        let seen = Arc::default();
+        let api = Router::new().fallback(show).with_state(Arc::clone(&seen));
+        let listener = TcpListener::bind(any_port).await.expect("a free port");
+        let api_address = listener.local_addr().expect("an address");
+        tokio::spawn(async move { axum::serve(listener, api).await });
+
+        let proxy = Proxy::start(kind, address, keyward_address, api_address);
+        Self { test, admin, workspace, address, seen, _proxy: proxy }
+    }
+
+    /// The authority that clients sign.
+    pub fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    pub fn get(&self, target: &str) -> TestRequest<'_> {
+        self.request("GET", target, &Value::Null)
+    }
+
+    pub fn request(&self, method: &str, target: &str, body: &Value) -> TestRequest<'_> {
+        let mut request = self.test.request(method, target, body);
+        request.headers.insert("host", self.host().parse().expect("a host"));
+        request
+    }
+
+    pub async fn send(&self, request: &TestRequest<'_>) -> Answer {
+        self.send_with(request, "", "close").await
+    }
+
+    /// Sends a request over the wire as it is, with more header lines and this `Connection`.
+    pub async fn send_with(&self, request: &TestRequest<'_>, more: &str, connection: &str) -> Answer {
+        let mut head = format!("{} {} HTTP/1.1\r\n", request.method, request.target);
+        for (name, value) in &request.headers {
+            head.extend([name.as_str(), ": ", value.to_str().expect("ASCII"), "\r\n"]);
+        }
+        if !request.body.is_empty() || request.method != "GET" {
+            head.extend(["content-length: ", &request.body.len().to_string(), "\r\n"]);
+        }
+        head.extend([more, "Connection: ", connection, "\r\n\r\n"]);
+        let mut stream = TcpStream::connect(self.address).await.expect("the proxy listens");
+        stream.write_all(&[head.as_bytes(), &request.body].concat()).await.expect("the proxy reads");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.expect("the proxy answers");
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let status = status.unwrap_or_else(|| panic!("no answer: {answer:?}"));
+        Answer { status, head: format!("{head}\r\n"), body: body.to_owned() }
+    }
+
+    /// What the API got since the last time.
+    pub fn take_seen(&self) -> Vec<Seen> {
+        std::mem::take(&mut *self.seen.lock().expect("no test panics in here"))
+    }
+}
+
+async fn show(
+    State(seen): State<Arc<Mutex<Vec<Seen>>>>,
+    method: Method,
+    target: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> &'static str {
+    let target = target.path_and_query().map_or(String::new(), ToString::to_string);
+    let request = Seen { method: method.to_string(), target, headers, body: body.to_vec() };
+    seen.lock().expect("no test panics in here").push(request);
+    "seen\n"
+}
+
+/// A proxy that runs until it is dropped.
+struct Proxy {
+    child: Child,
+    _directory: tempfile::TempDir,
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let stopped = self.child.kill().and_then(|()| self.child.wait());
+        stopped.expect("the proxy stops");
+    }
+}
+
+impl Proxy {
+    fn start(kind: Kind, own: SocketAddr, keyward: SocketAddr, api: SocketAddr) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let here = directory.path();
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+        let (mut command, ready) = match kind {
+            Kind::Nginx => {
+                let places = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+                    .map(|name| format!("{name}_temp_path {};\n", here.join(name).display()));
+                let http = format!("http {{\naccess_log off;\n{}", places.concat());
+                let text =
+                    configuration(&examples.join("nginx/nginx.conf"), own, keyward, api).replace("http {", &http);
+                let file = here.join("nginx.conf");
+                std::fs::write(&file, text).expect("a file");
+                let mut command = Command::new(find_program("nginx", "nginx-light"));
+                // One process, so that it ends with the test.
+                let pid = here.join("pid");
+                let global = format!("daemon off; master_process off; error_log stderr notice; pid {};", pid.display());
+                command.args(["-e", "stderr", "-p"]).arg(here).arg("-c").arg(file).args(["-g", &global]);
+                // Said once it listens.
+                (command, "getrlimit(RLIMIT_NOFILE)")
+            }
+            Kind::Caddy => {
+                let file = here.join("Caddyfile");
+                let text = configuration(&examples.join("caddy/Caddyfile"), own, keyward, api);
+                std::fs::write(&file, text).expect("a file");
+                let mut command = Command::new(find_program("caddy", "caddy"));
+                command.env("HOME", here).env("XDG_DATA_HOME", here).env("XDG_CONFIG_HOME", here);
+                command.args(["run", "--adapter", "caddyfile", "--config"]).arg(file);
+                (command, "serving initial configuration")
+            }
+        };
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a start");
+        let mut log = BufReader::new(child.stderr.take().expect("it is piped"));
+        let mut said = String::new();
+        while !said.lines().last().is_some_and(|line| line.contains(ready)) {
+            let read = log.read_line(&mut said).expect("text");
+            assert!(read > 0, "{kind:?} does not start:\n{said}");
+        }
+        // What it says later must not fill the pipe.
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        Self { child, _directory: directory }
+    }
+}
+
+/// An example as it is, on other ports.
+fn configuration(file: &Path, own: SocketAddr, keyward: SocketAddr, api: SocketAddr) -> String {
+    let mut text = std::fs::read_to_string(file).expect("the example is there");
+    for (port, address) in [("127.0.0.1:8000", own), ("127.0.0.1:8080", keyward), ("127.0.0.1:9000", api)] {
+        assert!(text.contains(port), "{} does not speak of {port}", file.display());
+        text = text.replace(port, &address.to_string());
+    }
+    text
+}
+
+fn find_program(name: &str, package: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/bin".into()]);
+    let found = directories.map(|directory| directory.join(name)).find(|file| file.is_file());
+    found.unwrap_or_else(|| panic!("{name} is missing: apt-get install --no-install-recommends {package}"))
+}

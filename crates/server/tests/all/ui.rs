@@ -1,0 +1,5 @@
+//! The pages, without script.
+
+pub mod access;
+mod pages;
+mod session;

@@ -1,0 +1,449 @@
+//! What people do on the pages, without script.
+
+use domain::{Clock as _, Timestamp};
+use server::app::{Caller, KeyOwner, Paging};
+
+use crate::{
+    support::browser::{Browser, PASSWORD, create_user},
+    support::{HOST, TestApp},
+};
+
+#[tokio::test]
+async fn an_admin_makes_a_service_account_gives_it_a_key_and_then_a_role() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/").await.sees("Create project");
+    assert_eq!(ada.path, "/w/acme/projects");
+    ada.open("/w/acme/service-accounts").await.sees("No service accounts yet").sees("Create service account");
+    ada.open("/w/acme/service-accounts/new").await.sees("@acme.sa.keyward.local");
+    let path = "/w/acme/service-accounts";
+    ada.submit(path, &[("name", "CI Runner"), ("description", "")]).await.sees("aria-invalid").sees("CI Runner");
+    ada.submit(path, &[("name", "ci-runner"), ("description", "Builds")]).await;
+    ada.sees("ci-runner@acme.sa.keyward.local").sees("0 of 5 keys").sees("New API key");
+
+    let account = ada.path.split('?').next().unwrap().to_owned();
+    let key = test.new_key();
+    ada.open(&format!("{account}/keys/new")).await.sees("Generate key pair").sees("Add API key").sees("ssh-keygen");
+    let fields = [("title", "build <b>machine</b>"), ("public_key", key.openssh.as_str()), ("expires", "")];
+    ada.submit(&format!("{account}/keys"), &fields).await;
+    // On to the key itself, where the lines are that programs need.
+    assert!(ada.path.starts_with(&format!("{account}/keys/key_")), "{}", ada.path);
+    ada.sees("Created.").sees("KEYWARD_KEY_FILE").sees("create_with_ssh_private_key").sees("It was not used yet.");
+    ada.open(&account).await.sees(key.fingerprint.as_str()).sees("1 of 5 keys").sees("never");
+    ada.sees("build &#60;b&#62;machine").sees_not("<b>machine");
+
+    ada.submit(&format!("{account}/keys"), &fields).await.sees("is registered already");
+    assert_eq!(ada.status, 409);
+    ada.submit(&format!("{account}/role"), &[("role", "admin")]).await.sees("The role is applied.");
+    assert_eq!(ada.path, "/w/acme/service-accounts");
+    let me = test.get("/api/v1/me").by(&key).send().await.expect(200);
+    assert_eq!(me["workspaces"][0]["role"], "admin");
+
+    ada.submit(&format!("{account}/disable"), &[]).await.sees("Disabled.");
+    test.get("/api/v1/me").by(&key).send().await.expect_problem(401, "unauthenticated");
+    ada.submit(&format!("{account}/enable"), &[]).await;
+    ada.open(&format!("{account}/delete")).await.sees("Its API key stops working");
+    ada.submit(&format!("{account}/delete"), &[]).await.sees("No service accounts yet");
+}
+
+#[tokio::test]
+async fn a_person_pastes_pauses_and_revokes_a_key_of_their_own() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/profile/api-keys").await.sees("New Key").sees("0 of 25 keys");
+    ada.open("/profile/api-keys/new").await.sees("Create");
+    let key = test.new_key();
+    let fields = [("title", "laptop"), ("public_key", key.openssh.as_str()), ("expires", "2026-01-10")];
+    ada.submit("/profile/api-keys", &fields).await.sees("laptop").sees(&key.fingerprint).sees("in 9 days");
+    let page = ada.path.split('?').next().unwrap().to_owned();
+    ada.open("/profile/api-keys").await.sees(&format!("\"{}\"", page.trim_start_matches("/profile/")));
+    ada.open(&page).await.sees("active");
+    ada.submit(&format!("{page}/disable"), &[]).await.sees("state disabled");
+    test.get("/api/v1/me").by(&key).send().await.expect_problem(401, "unauthenticated");
+    ada.submit(&format!("{page}/enable"), &[]).await.sees("state active");
+    test.get("/api/v1/me").by(&key).send().await.expect(200);
+    test.app.write_journal().await.unwrap();
+
+    ada.open(&format!("{page}/revoke")).await.sees("This key is in use");
+    ada.submit(&format!("{page}/revoke"), &[("confirm_title", "another")]).await.sees("not the title");
+    test.get("/api/v1/me").by(&key).send().await.expect(200);
+    ada.submit(&format!("{page}/revoke"), &[("confirm_title", "laptop")]).await.sees("Revoked.").sees("Show 1 expired");
+    test.get("/api/v1/me").by(&key).send().await.expect_problem(401, "unauthenticated");
+    ada.open("/profile/api-keys?all=1").await.sees("state revoked");
+}
+
+#[tokio::test]
+async fn a_private_key_is_refused_and_not_sent_back() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/profile/api-keys/new").await;
+    let secret = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n-----END OPENSSH PRIVATE KEY-----";
+    ada.submit("/profile/api-keys", &[("title", "mistake"), ("public_key", secret)]).await;
+    assert_eq!(ada.status, 400);
+    ada.sees("private key").sees_not("b3BlbnNz");
+}
+
+#[tokio::test]
+async fn an_old_session_gives_the_password_again_before_it_adds_keys_or_admins() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/profile/api-keys/new").await.sees_not("id=\"confirm_password\"");
+    let before = ada.cookies["keyward"].clone();
+    test.set_wall(test.clock.now().as_second() + 15 * 60).await;
+
+    let key = test.new_key();
+    let fields = [("title", "laptop"), ("public_key", key.openssh.as_str())];
+    ada.submit("/profile/api-keys", &fields).await.sees("Confirm your password").sees("value=\"laptop\"");
+    let mut wrong = fields.to_vec();
+    wrong.push(("confirm_password", "a wrong password"));
+    ada.submit("/profile/api-keys", &wrong).await.sees("not your password");
+    let mut right = fields.to_vec();
+    right.push(("confirm_password", PASSWORD));
+    ada.submit("/profile/api-keys", &right).await.sees(&key.fingerprint);
+    assert_ne!(ada.cookies["keyward"], before, "the session has a new token");
+
+    test.set_wall(test.clock.now().as_second() + 15 * 60).await;
+    ada.open("/w/acme/invitations").await;
+    let admins = [("emails", "eve@example.com"), ("role", "admin")];
+    ada.submit("/w/acme/invitations", &admins).await.sees("Confirm your password");
+    let members = [("emails", "eve@example.com"), ("role", "member")];
+    ada.submit("/w/acme/invitations", &members).await.sees("Send these links");
+}
+
+#[tokio::test]
+async fn invited_people_join_and_are_taken_out_again() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    create_user(&test, "bob", false).await;
+    ada.open("/w/acme/invitations").await;
+    let both = [("emails", "bob@example.com, eve@example.com"), ("role", "member")];
+    ada.submit("/w/acme/invitations", &both).await.sees("Send these links").sees("pending");
+    let link = |page: &str, nth: usize| {
+        let after = page.split("http://127.0.0.1:8080/invitations/").nth(nth).expect("a link");
+        format!("/invitations/{}", after.split('"').next().unwrap())
+    };
+    let (bobs, eves) = (link(&ada.page, 1), link(&ada.page, 2));
+
+    let mut eve = Browser::new(&test);
+    eve.open(&eves).await.sees("Join The acme").sees("eve@example.com");
+    eve.submit(&eves, &[("name", "Eve"), ("password", PASSWORD)]).await.sees("Welcome.");
+    assert_eq!(eve.path, "/w/acme/projects");
+    eve.open(&eves).await.sees("This invitation is over");
+
+    let mut bob = Browser::new(&test);
+    bob.open(&bobs).await.sees("Sign in to accept");
+    bob.sign_in("bob").await;
+    bob.open(&bobs).await.sees("signed in as bob@example.com");
+    bob.submit(&bobs, &[]).await.sees("Welcome.");
+
+    bob.open("/w/acme/projects/new").await;
+    bob.submit("/w/acme/projects", &[("title", "Of Bob"), ("description", "")]).await.sees("Of Bob");
+    ada.open("/w/acme/members").await.sees("bob@example.com").sees("eve@example.com");
+    let caller = server::app::Caller::host();
+    let bob_id = test.app.find_user_by_email(&caller, "bob@example.com").await.unwrap().id;
+    let remove = format!("/w/acme/members/{bob_id}/remove");
+    ada.open(&remove).await.sees("Who takes over").sees("Of Bob");
+    ada.submit(&remove, &[]).await;
+    assert_eq!(ada.status, 409);
+    let ada_id = test.app.find_user_by_email(&caller, "ada@example.com").await.unwrap().id.to_string();
+    ada.submit(&remove, &[("successor", &ada_id)]).await.sees("Removed.").sees_not("bob@example.com");
+    bob.open("/w/acme/projects").await;
+    assert_eq!(bob.path, "/sign-in?next=/w/acme/projects");
+}
+
+#[tokio::test]
+async fn the_operator_creates_workspaces_and_users_and_raises_quotas() {
+    let test = TestApp::new().await;
+    let mut olga = Browser::signed_in(&test, "olga", true).await;
+    olga.open("/").await.sees("No workspaces yet");
+    let path = "/operator/workspaces";
+    let first = [("name", "Acme"), ("slug", "acme"), ("admin_email", "ada@example.com")];
+    olga.submit(path, &first).await.sees("Send this link to the first admin").sees("/invitations/");
+    olga.submit(path, &first).await.sees("never used again");
+    let ws = format!("{path}/{}/quotas", olga.link("/operator/workspaces/ws_").split('/').nth(3).expect("an id"));
+    let quotas = [("service_accounts", "7"), ("keys_per_service_account", "6"), ("keys_per_user", "30")];
+    olga.submit(&ws, &quotas).await.sees("The quotas are set.").sees("value=\"7\"");
+
+    olga.open("/operator/users").await;
+    let user = [("email", "bob@example.com"), ("name", "Bob"), ("password", PASSWORD)];
+    olga.submit("/operator/users", &user).await.sees("bob@example.com");
+    let bob_id = test.app.find_user_by_email(&server::app::Caller::host(), "bob@example.com").await.unwrap().id;
+    let password = format!("/operator/users/{bob_id}/password");
+    olga.open(&password).await.sees("bob@example.com");
+    olga.submit(&password, &[("password", "bob@example.com")]).await.sees("little more than your name or email");
+    olga.submit(&password, &[("password", "seven violet tractors hum")]).await.sees("The password is set");
+    let mut bob = Browser::new(&test);
+    bob.open("/sign-in").await;
+    bob.submit("/sign-in", &[("email", "bob@example.com"), ("password", "seven violet tractors hum")]).await;
+    assert!(bob.has_session());
+    olga.open("/operator/system").await.sees("ready").sees("keyward/");
+}
+
+#[tokio::test]
+async fn activity_is_filtered_and_taken_away() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/w/acme/projects/new").await;
+    ada.submit("/w/acme/projects", &[("title", "=cmd|' /C calc'!A0"), ("description", "")]).await;
+    ada.open("/w/acme/activity").await.sees("project.create").sees("workspace.create").sees("ada@example.com");
+    ada.open("/w/acme/activity?action=project.create").await.sees("project.create").sees_not(">workspace.create<");
+    ada.open("/w/acme/activity?principal=ada@example.com")
+        .await
+        .sees(">project.create<")
+        .sees_not(">workspace.create<");
+    ada.open("/w/acme/activity?principal=who@example.com").await.sees("Nothing matches");
+    ada.open("/w/acme/activity?from=nonsense").await;
+    assert_eq!(ada.status, 400);
+    let csv = ada.request("GET", "/w/acme/activity/export.csv?action=project.create").send().await;
+    assert_eq!(csv.headers["content-disposition"], "attachment; filename=\"activity.csv\"");
+    assert_eq!(String::from_utf8(csv.bytes).unwrap().lines().count(), 2);
+    let lines = ada.request("GET", "/w/acme/activity/export.jsonl").send().await;
+    for line in String::from_utf8(lines.bytes).unwrap().lines() {
+        serde_json::from_str::<api::AuditEvent>(line).expect("an event a line");
+    }
+}
+
+#[tokio::test]
+async fn a_workspace_is_renamed_and_a_password_changed() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/w/acme/general").await.sees("Keys of each service account");
+    ada.submit("/w/acme/general", &[("name", "Acme Robotics")]).await.sees("Saved.").sees("Acme Robotics");
+    let mut other = Browser::new(&test);
+    other.sign_in("ada").await;
+    ada.open("/profile").await.sees("this one");
+    let new = "lantern fig oboe tidal";
+    ada.submit("/profile/password", &[("current_password", "wrong"), ("password", new)])
+        .await
+        .sees("not your password");
+    ada.submit("/profile/password", &[("current_password", PASSWORD), ("password", new)]).await;
+    ada.sees("Your password is changed.");
+    other.open("/profile").await;
+    assert_eq!(other.path, "/sign-in?next=/profile", "the other session has ended");
+}
+
+#[tokio::test]
+async fn a_first_admin_whose_link_was_lost_is_named_again() {
+    let test = TestApp::new().await;
+    let mut olga = Browser::signed_in(&test, "olga", true).await;
+    let create = [("name", "Acme"), ("slug", "acme"), ("admin_email", "ada@example.com")];
+    olga.open("/operator/workspaces").await.submit("/operator/workspaces", &create).await;
+    let lost = olga.link(&format!("http://{HOST}/invitations/"));
+    olga.open("/operator/workspaces").await.sees("Nobody is its admin yet");
+    let form = olga.link("/operator/workspaces/ws_");
+    olga.submit(&form, &[("admin_email", "nonsense")]).await.sees("This is not an email address");
+    olga.submit(&form, &[("admin_email", "ada@example.com")]).await;
+    let again = olga.link(&format!("http://{HOST}/invitations/"));
+    let path = |link: &str| link.strip_prefix(&format!("http://{HOST}")).expect("our own origin").to_owned();
+    Browser::new(&test).open(&path(&lost)).await.sees("This invitation is over");
+    let mut ada = Browser::new(&test);
+    let again = path(&again);
+    ada.open(&again).await.submit(&again, &[("name", "Ada"), ("password", PASSWORD)]).await.sees("Welcome.");
+    olga.open("/operator/workspaces").await.sees_not("Nobody is its admin yet");
+    olga.submit(&form, &[("admin_email", "eve@example.com")]).await.sees("has an admin, who invites others");
+    assert_eq!(olga.status, 409);
+}
+
+#[tokio::test]
+async fn a_workspace_is_deleted_by_who_types_its_slug() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/w/acme/projects/new").await;
+    ada.submit("/w/acme/projects", &[("title", "Maps"), ("description", "")]).await;
+    ada.open("/w/acme/delete").await.sees("1 project, 0 service accounts and 0 API keys").sees("1 member ");
+    ada.submit("/w/acme/delete", &[("confirm", "acne")]).await.sees("Nothing was deleted.");
+    assert_eq!(ada.status, 400);
+    ada.open("/w/acme/projects").await.sees("Maps");
+    ada.open("/w/acme/delete").await.submit("/w/acme/delete", &[("confirm", "acme")]).await;
+    ada.open("/w/acme/projects").await.sees_not("Maps");
+    assert!(ada.path.starts_with("/sign-in"), "who is in no workspace any more is signed out");
+}
+
+#[tokio::test]
+async fn who_is_disabled_is_told_and_takes_nothing_over() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    let caller = server::app::Caller::host();
+    let ws = test.app.find_workspace_by_slug(&caller, "acme").await.unwrap().id;
+    let invite = api::CreateInvitations { emails: vec!["bob@example.com".into()], role: domain::role::Role::Member };
+    let token =
+        test.app.create_invitations(&caller, ws, &invite).await.unwrap().items.remove(0).token.expect("a token");
+    let accept = api::AcceptInvitation { token, name: Some("Bob".into()), password: Some(PASSWORD.into()) };
+    test.app.accept_invitation(None, None, accept).await.unwrap();
+    ada.open("/w/acme/projects/new").await;
+    ada.submit("/w/acme/projects", &[("title", "Maps"), ("description", "")]).await.sees("Bob (bob@example.com)");
+    let project = ada.path.clone();
+    let bob = test.app.find_user_by_email(&caller, "bob@example.com").await.unwrap().id;
+    let update = api::UpdateUser { disabled: Some(true), ..api::UpdateUser::default() };
+    test.app.update_user(&caller, bob, update).await.unwrap();
+    ada.open(&project).await.sees_not("Bob (bob@example.com)");
+    ada.open("/w/acme/members").await.sees("state disabled");
+}
+
+#[tokio::test]
+async fn after_something_on_the_second_page_of_a_list_one_is_on_the_second_page() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    let caller = server::app::Caller::host();
+    let ws = test.app.find_workspace_by_slug(&caller, "acme").await.unwrap().id;
+    let quotas = api::UpdateQuotas { service_accounts: Some(51), ..api::UpdateQuotas::default() };
+    test.app.update_quotas(&caller, ws, quotas).await.unwrap();
+    for number in 0..51 {
+        let create = api::CreateServiceAccount { name: format!("bot-{number}"), description: String::new() };
+        test.app.create_service_account(&caller, ws, &create).await.unwrap();
+    }
+    // The limit is reached by all, not by those of a page.
+    ada.open("/w/acme/service-accounts").await.sees("51 of 51 in use").sees("The limit of 51 is reached.");
+    let next = ada.link("/w/acme/service-accounts?after=");
+    ada.open(&next).await.sees("51 of 51 in use");
+    let last = ada.link("/w/acme/service-accounts/sa_");
+    let (_, query) = next.split_once('?').expect("a query");
+    let form = format!("{last}/role?{query}");
+    ada.sees(&format!("action=\"{form}\""));
+    ada.submit(&form, &[("role", "admin")]).await.sees("The role is applied.").sees(&format!("\"{last}\""));
+    assert_eq!(ada.path, next);
+}
+
+/// Registers keys of a user past the pages, and tells where each has its page.
+async fn add_keys(test: &TestApp, user: &str, titles: &[&str], expires_at: Option<Timestamp>) -> Vec<String> {
+    let host = Caller::host();
+    let user = test.app.find_user_by_email(&host, user).await.unwrap().id;
+    let mut pages = Vec::new();
+    for &title in titles {
+        let public_key = test.new_key().openssh;
+        let create = api::CreateApiKey { title: title.to_owned(), public_key, expires_at, proof: None };
+        let key = test.app.create_api_key(&host, KeyOwner::User(user), &create).await.unwrap();
+        pages.push(format!("/profile/api-keys/{}", key.id));
+    }
+    pages
+}
+
+#[tokio::test]
+async fn the_keys_of_a_disabled_account_are_shown_as_what_they_are() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/w/acme/service-accounts/new").await;
+    ada.submit("/w/acme/service-accounts", &[("name", "bot"), ("description", "")]).await;
+    let account = ada.path.split('?').next().unwrap().to_owned();
+    let key = test.new_key().openssh;
+    ada.submit(&format!("{account}/keys"), &[("title", "runner"), ("public_key", &key)]).await.sees("Test this key");
+    let page = ada.path.split('?').next().unwrap().to_owned();
+    let caution = "This account is disabled: none of its keys works.";
+    ada.open(&account).await.sees("<td><span class=\"state active\">").sees_not(caution);
+    ada.submit(&format!("{account}/disable"), &[]).await;
+    ada.open(&account).await.sees(caution).sees("account disabled").sees_not("<td><span class=\"state active\">");
+    ada.open(&page).await.sees(caution).sees("account disabled").sees_not("this key</h2>").sees_not("first-use.js");
+    ada.open(&format!("{account}/keys/new")).await.sees(caution);
+    ada.submit(&format!("{account}/enable"), &[]).await;
+    ada.open(&page).await.sees("state active").sees_not(caution);
+}
+
+#[tokio::test]
+async fn at_the_limit_the_page_for_a_new_key_says_whom_to_ask_and_takes_none() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/profile/api-keys/new").await.sees_not("<fieldset disabled>").sees_not("to raise the limit");
+    add_keys(&test, "ada@example.com", &["key"; 25], None).await;
+    ada.open("/profile/api-keys/new").await.sees("All 25 keys are in use. Revoke one, or ask the operator");
+    assert_eq!(ada.page.matches("<fieldset disabled>").count(), 2, "both forms are off");
+    let key = test.new_key().openssh;
+    ada.submit("/profile/api-keys", &[("title", "one more"), ("public_key", &key)])
+        .await
+        .sees("is reached. Revoke one");
+    assert_eq!(ada.status, 409);
+    ada.open("/w/acme/service-accounts/new").await;
+    ada.submit("/w/acme/service-accounts", &[("name", "first"), ("description", "")]).await;
+    ada.submit("/w/acme/service-accounts", &[("name", "second"), ("description", "")]).await;
+    ada.sees("is reached. Delete one").sees_not("Revoke");
+}
+
+#[tokio::test]
+async fn a_revocation_that_is_refused_keeps_what_was_typed() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    let key = test.new_key();
+    ada.open("/profile/api-keys/new").await;
+    ada.submit("/profile/api-keys", &[("title", "laptop"), ("public_key", &key.openssh)]).await;
+    let page = ada.path.split('?').next().unwrap().to_owned();
+    let revoke = format!("{page}/revoke");
+    ada.open(&revoke).await.sees_not("id=\"cascade\"");
+
+    let made = serde_json::json!({"title": "made with it", "public_key": test.new_key().openssh});
+    test.post("/api/v1/me/keys", &made).by(&key).send().await.expect(201);
+    test.app.write_journal().await.unwrap();
+    ada.open(&revoke).await.sees("Revoke the key that was made with this key, too");
+    ada.submit(&revoke, &[("confirm_title", "desktop"), ("cascade", "1")]).await;
+    assert_eq!(ada.status, 400);
+    ada.sees("value=\"desktop\"").sees("name=\"cascade\" value=\"1\" checked");
+    ada.sees("aria-invalid=\"true\" aria-describedby=\"confirm_title-wrong\"").sees("id=\"confirm_title-wrong\"");
+    ada.submit(&revoke, &[("confirm_title", "laptop"), ("cascade", "1")]).await.sees("No live keys");
+    // What is revoked already has nothing to confirm.
+    ada.open(&revoke).await.sees("state revoked");
+    assert_eq!(ada.path, page);
+}
+
+#[tokio::test]
+async fn what_ends_soon_is_told_wherever_it_is_in_the_list() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    let workspaces = test.app.list_workspaces(&Caller::host(), &Paging::default()).await.unwrap();
+    test.raise_quotas(&workspaces.items[0].id.to_string(), 60).await;
+    let soon = Timestamp::from_second(test.clock.now().as_second() + 6 * 86_400).unwrap();
+    add_keys(&test, "ada@example.com", &["ends"; 2], Some(soon)).await;
+    let titles: Vec<String> = (0..53).map(|nth| format!("key {nth}")).collect();
+    let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
+    add_keys(&test, "ada@example.com", &titles, None).await;
+    ada.open("/profile/api-keys").await.sees("2 keys end within 14 days").sees("55 of 60 keys").sees("Next page");
+    ada.open("/profile/api-keys?skip=50").await.sees("2 keys end within 14 days");
+    ada.open("/profile/api-keys?q=key+52").await.sees("2 keys end within 14 days").sees("1 key matches");
+    ada.open("/profile/api-keys?q=ends").await.sees("2 keys match").sees("55 of 60 keys in use");
+    ada.open("/profile/api-keys?skip=9999").await.sees("Previous page").sees("id=\"k5\"").sees_not("id=\"k6\"");
+}
+
+#[tokio::test]
+async fn code_in_an_error_is_shown_as_code() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/profile/api-keys/new").await;
+    let damaged = "{\"kty\": 1}";
+    ada.submit("/profile/api-keys", &[("title", "x"), ("public_key", damaged)]).await;
+    let said = ada.page.split("id=\"public_key-wrong\">").nth(1).expect("an error").split("</p>").next().unwrap();
+    assert!(said.contains("<code>") && !said.contains('`'), "{said}");
+}
+
+#[tokio::test]
+async fn a_key_of_ones_own_that_is_there_already_is_told_once_and_shortly() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    let key = test.new_key().openssh;
+    let fields = [("title", "laptop"), ("public_key", key.as_str())];
+    ada.open("/profile/api-keys/new").await;
+    ada.submit("/profile/api-keys", &fields).await;
+    ada.submit("/profile/api-keys", &fields).await.sees("Open the key that is there").sees_not("somebody else");
+    assert_eq!(ada.page.matches("is registered already").count(), 2, "in the summary and at the field");
+    assert_eq!(ada.page.matches("A key exists once").count(), 1, "at the field alone");
+    ada.open("/profile/api-keys").await.sees("by ada@example.com").sees_not("by host");
+    add_keys(&test, "ada@example.com", &["of the host"], None).await;
+    ada.open("/profile/api-keys").await.sees("on the server");
+}
+
+#[tokio::test]
+async fn a_page_that_outlived_its_session_takes_up_the_next_one() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/profile/api-keys/new").await;
+    let before = ada.csrf();
+    ada.submit("/sign-out", &[]).await;
+    let ended = ada.request("GET", "/profile/api-keys/new").header("accept", "application/json").send().await;
+    ended.expect_problem(401, "unauthenticated");
+    ada.sign_in("ada").await;
+    let key = test.new_key().openssh;
+    let fields = [("csrf", before.as_str()), ("title", "laptop"), ("public_key", key.as_str())];
+    let stale = ada.form("/profile/api-keys", &fields).header("accept", "application/json").send().await;
+    stale.expect_problem(403, "forbidden");
+    let fresh = ada.request("GET", "/profile/api-keys/new").header("accept", "application/json").send().await;
+    let fresh = fresh.expect(200);
+    assert_eq!((&fresh["account"], &fresh["needs_password"]), (&"ada@example.com".into(), &false.into()));
+    let fields = [("csrf", fresh["csrf"].as_str().unwrap()), fields[1], fields[2]];
+    ada.form("/profile/api-keys", &fields).header("accept", "application/json").send().await.expect(201);
+}
