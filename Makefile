@@ -1,5 +1,5 @@
 # One command a purpose. `make test` is what has to pass; it installs what is missing first.
-.PHONY: test setup lint unit upgrade e2e package-test screenshots deny advisories bench
+.PHONY: test setup lint imports unit upgrade e2e package-test screenshots deny advisories bench
 
 # The modules of the server's tests that run once more on PostgreSQL. `model`, `proxies` and `serve` ask the store little.
 ON_POSTGRES = api:: cluster:: threats:: ui::
@@ -15,6 +15,10 @@ setup:
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+# Reports circles between modules, arrows from a lower to an upper layer, and crates that use what they may not.
+imports:
+	./scripts/imports --report
 
 deny:
 	.tools/bin/cargo-deny --log-level error check bans licenses sources
