@@ -45,8 +45,9 @@ const MAX_STREAMS: u32 = 16;
 const MAX_STREAMS_OF_PROXY: u32 = 128;
 /// Bytes that an HTTP/2 client may send of a body, and on a connection, before they are read.
 const RECEIVE_WINDOW: u32 = 64 * 1024;
-/// Bytes of answers that the system buffers for a connection: a client that does not read costs no more.
-const SOCKET_SEND_BUFFER: usize = 256 * 1024;
+/// Bytes of responses that the system buffers for a connection. A client that does not read costs no more, and filling the
+/// buffer at once does not keep others waiting.
+const SOCKET_SEND_BUFFER: usize = 64 * 1024;
 /// Bytes of answers that are buffered for an HTTP/2 stream.
 const SEND_BUFFER: usize = 64 * 1024;
 
