@@ -236,7 +236,7 @@ pub(crate) fn setting_origins(arguments: &ServerArguments) -> Outcome<Vec<Settin
     };
     let is_variable = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let by_flag = |name: &str| name == "data" && arguments.installation.data.is_some();
-    let origins = SourceNames::of_source().iter().filter_map(|&name| {
+    let origins = FieldNames::of::<Source>().iter().filter_map(|&name| {
         let variable = format!("KEYWARD_{}", name.to_ascii_uppercase());
         let flag = by_flag(name).then(|| format!("--{}", name.replace('_', "-")));
         let variable = is_variable(&variable).then_some(variable);
@@ -248,18 +248,18 @@ pub(crate) fn setting_origins(arguments: &ServerArguments) -> Outcome<Vec<Settin
 }
 
 /// Asks serde for the names of a struct's fields, so that no setting is forgotten.
-struct SourceNames<'a>(&'a mut &'static [&'static str]);
+struct FieldNames<'a>(&'a mut &'static [&'static str]);
 
-impl SourceNames<'_> {
-    fn of_source() -> &'static [&'static str] {
+impl FieldNames<'_> {
+    fn of<T: for<'de> Deserialize<'de>>() -> &'static [&'static str] {
         let mut names: &'static [&'static str] = &[];
-        // It gives no value, so there is nothing but the error that says so.
-        let _ = Source::deserialize(SourceNames(&mut names));
+        // The deserializer has no value to give. It only records the names, so the error means nothing.
+        let _ = T::deserialize(FieldNames(&mut names));
         names
     }
 }
 
-impl<'de> serde::Deserializer<'de> for SourceNames<'_> {
+impl<'de> serde::Deserializer<'de> for FieldNames<'_> {
     type Error = serde::de::value::Error;
 
     fn deserialize_any<V: serde::de::Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
@@ -430,6 +430,9 @@ fn read_variables(variable: impl Fn(&str) -> Outcome<Option<String>>) -> Outcome
 }
 
 #[cfg(test)]
+mod settings_doc;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -466,7 +469,7 @@ mod tests {
 
     #[test]
     fn every_setting_has_a_name_to_ask_for() {
-        let names = SourceNames::of_source();
+        let names = FieldNames::of::<Source>();
         assert!(names.contains(&"listen") && names.contains(&"rate_limits") && names.len() > 10, "{names:?}");
     }
 
