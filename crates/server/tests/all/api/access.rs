@@ -323,7 +323,7 @@ async fn every_route_has_a_row_and_every_row_a_route() {
 }
 
 #[tokio::test]
-async fn what_another_tenant_has_is_told_from_nothing_by_no_route() {
+async fn every_route_answers_404_for_objects_of_another_tenant() {
     let world = World::build().await;
     let test = world.open().await;
     for &(method, path, expected) in TABLE.iter().filter(|(_, path, _)| !path.contains("/admin/")) {
@@ -411,7 +411,7 @@ const CREDENTIALS: [&str; 10] = [
 ];
 
 #[tokio::test]
-async fn no_credential_makes_any_route_fail_and_two_are_refused() {
+async fn no_credential_causes_500_and_two_credentials_are_refused() {
     let world = World::build().await;
     let mut test = world.open().await;
     let (cookie, csrf) = &world.session;
@@ -472,7 +472,7 @@ async fn the_token_route_gives_a_token_to_a_signature_only() {
 }
 
 #[tokio::test]
-async fn a_field_that_is_not_the_callers_to_set_is_a_bad_request_on_every_route() {
+async fn unknown_or_foreign_fields_are_400_on_every_route() {
     let world = World::build().await;
     let test = world.open().await;
     let admin = world.actors[ADMIN].as_ref().expect("the admin");

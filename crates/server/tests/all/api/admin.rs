@@ -11,7 +11,7 @@ use crate::{
 const USERS: &str = "/api/v1/admin/users";
 
 #[tokio::test]
-async fn an_operator_starts_without_a_workspace_and_creates_users() {
+async fn an_operator_without_a_workspace_creates_users() {
     let test = TestApp::new().await;
     let olga = test.user("olga", true).await;
     assert_eq!(test.get("/api/v1/me").by(&olga.key).send().await.expect(200)["operator"], true);
@@ -52,7 +52,7 @@ async fn a_disabled_user_is_refused_on_every_credential_until_enabled() {
 }
 
 #[tokio::test]
-async fn the_last_operator_stays() {
+async fn the_last_operator_cannot_be_removed() {
     let test = TestApp::new().await;
     let olga = test.user("olga", true).await;
     let zoe = test.user("zoe", false).await;
@@ -68,7 +68,7 @@ async fn the_last_operator_stays() {
 }
 
 #[tokio::test]
-async fn quotas_are_raised_by_operators_and_keep_what_is_there() {
+async fn operators_raise_quotas_and_a_lower_quota_removes_nothing() {
     let test = TestApp::new().await;
     let olga = test.user("olga", true).await;
     let ada = test.user("ada", false).await;
@@ -91,7 +91,7 @@ async fn quotas_are_raised_by_operators_and_keep_what_is_there() {
 }
 
 #[tokio::test]
-async fn a_password_that_the_host_sets_ends_all_sessions() {
+async fn a_password_set_on_the_host_ends_all_sessions() {
     let test = TestApp::new().await;
     let mut browser = Browser::signed_in(&test, "ned", false).await;
     browser.open("/profile").await.sees("Profile settings");

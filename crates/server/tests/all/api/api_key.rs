@@ -27,7 +27,7 @@ fn end_in(test: &TestApp, time: Duration) -> String {
 }
 
 #[tokio::test]
-async fn titles_repeat_and_a_key_exists_once() {
+async fn titles_may_repeat_and_keys_may_not() {
     let (test, ada, bot, ws) = acme().await;
     let max = test.member(&ws, &ada, "max", "member").await;
     let of_bot = format!("/api/v1/workspaces/{ws}/service-accounts/{}/keys", bot.id);
@@ -59,7 +59,7 @@ async fn one_key_in_another_format_is_the_same_key() {
 }
 
 #[tokio::test]
-async fn a_revoked_key_that_was_used_is_never_registered_again_and_one_that_was_not_is() {
+async fn only_a_revoked_key_that_was_never_used_can_be_registered_again() {
     let (test, ada, ..) = acme().await;
     for (used, status) in [(true, 409), (false, 201)] {
         let key = test.new_key();
@@ -75,7 +75,7 @@ async fn a_revoked_key_that_was_used_is_never_registered_again_and_one_that_was_
 }
 
 #[tokio::test]
-async fn a_proof_made_with_ssh_keygen_displaces_a_registration_by_somebody_else() {
+async fn a_proof_made_with_ssh_keygen_reclaims_a_key_registered_by_another_user() {
     let (test, ada, ..) = acme().await;
     let eve = test.user("eve", false).await;
     test.workspace("evil", &eve).await;
@@ -152,7 +152,7 @@ async fn a_signature_that_verified_counts_as_a_use_although_the_request_was_refu
 }
 
 #[tokio::test]
-async fn a_server_that_restarted_since_a_registration_may_have_used_the_key() {
+async fn a_restart_since_registration_counts_as_use_of_the_key() {
     let (test, ada, ..) = acme().await;
     let before = test.new_key();
     let made = register(&test, &ada.key, "/api/v1/me/keys", &before).await.expect(201);
@@ -171,7 +171,7 @@ async fn a_server_that_restarted_since_a_registration_may_have_used_the_key() {
 }
 
 #[tokio::test]
-async fn revoking_with_what_it_made_reaches_a_grandchild_behind_a_revoked_child() {
+async fn a_cascading_revocation_reaches_keys_created_by_a_revoked_key() {
     let (test, ada, bot, ws) = acme().await;
     let of_bot = format!("/api/v1/workspaces/{ws}/service-accounts/{}/keys", bot.id);
     let (child, grandchild, bystander) = (test.new_key(), test.new_key(), test.new_key());
@@ -191,7 +191,7 @@ async fn revoking_with_what_it_made_reaches_a_grandchild_behind_a_revoked_child(
 }
 
 #[tokio::test]
-async fn the_sixth_live_key_of_a_service_account_is_one_too_many() {
+async fn a_service_account_has_at_most_five_active_keys() {
     let (test, ada, bot, ws) = acme().await;
     let keys = format!("/api/v1/workspaces/{ws}/service-accounts/{}/keys", bot.id);
     let mut made = Vec::new();
@@ -222,7 +222,7 @@ async fn the_sixth_live_key_of_a_service_account_is_one_too_many() {
 }
 
 #[tokio::test]
-async fn a_user_has_the_largest_quota_of_their_workspaces() {
+async fn a_users_key_quota_is_the_largest_of_their_workspaces() {
     let (test, ada, _, ws) = acme().await;
     let small = test.workspace("small", &ada).await;
     for (ws, limit) in [(&ws, 1), (&small, 2)] {
@@ -234,7 +234,7 @@ async fn a_user_has_the_largest_quota_of_their_workspaces() {
 }
 
 #[tokio::test]
-async fn a_key_ends_on_its_second_and_its_holder_is_told_why() {
+async fn a_key_expires_to_the_second_and_its_holder_is_told() {
     let (test, ada, ..) = acme().await;
     let key = test.new_key();
     let body = json!({"title": "k", "public_key": key.openssh, "expires_at": end_in(&test, HOUR)});
@@ -265,7 +265,7 @@ async fn a_key_ends_on_its_second_and_its_holder_is_told_why() {
 }
 
 #[tokio::test]
-async fn an_end_lies_in_the_time_to_come() {
+async fn an_expiry_date_must_be_in_the_future() {
     let (test, ada, ..) = acme().await;
     let body = json!({"title": "k", "public_key": test.new_key().openssh, "expires_at": end_in(&test, Duration::ZERO)});
     let problem = test.post("/api/v1/me/keys", &body).by(&ada.key).send().await;
@@ -273,7 +273,7 @@ async fn an_end_lies_in_the_time_to_come() {
 }
 
 #[tokio::test]
-async fn a_field_that_is_not_asked_for_is_refused() {
+async fn an_unknown_field_is_refused() {
     let (test, ada, bot, _) = acme().await;
     for (field, value) in [
         ("owner", bot.id.as_str()),
@@ -293,7 +293,7 @@ async fn a_field_that_is_not_asked_for_is_refused() {
 }
 
 #[tokio::test]
-async fn a_private_key_is_refused_by_name_and_not_echoed() {
+async fn a_private_key_is_refused_and_not_echoed() {
     let (test, ada, ..) = acme().await;
     let secret = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUCANARY";
     let jwk =
@@ -333,7 +333,7 @@ async fn a_service_account_sees_its_keys_and_manages_none() {
 }
 
 #[tokio::test]
-async fn a_listed_key_tells_when_and_from_where_it_was_used() {
+async fn a_listed_key_shows_when_and_from_where_it_was_used() {
     let (test, ada, ..) = acme().await;
     let path = format!("/api/v1/me/keys/{}", ada.key.id);
     test.advance(HOUR).await;
@@ -347,7 +347,7 @@ async fn a_listed_key_tells_when_and_from_where_it_was_used() {
 }
 
 #[tokio::test]
-async fn a_revocation_takes_along_what_its_cascade_lists_across_owners_and_nothing_else() {
+async fn a_cascading_revocation_revokes_exactly_the_keys_in_its_preview() {
     let test = TestApp::new().await;
     let (ada, eve) = (test.user("ada", false).await, test.user("eve", false).await);
     let (acme, other) = (test.workspace("acme", &ada).await, test.workspace("other", &eve).await);

@@ -56,7 +56,7 @@ fn id(thing: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn every_change_leaves_its_event_and_a_refusal_to_change_leaves_none() {
+async fn every_change_has_an_event_and_a_refused_change_has_none() {
     let acme = acme().await;
     let Acme { test, ada, ws, .. } = &acme;
     let max = test.member(ws, ada, "max", "member").await;
@@ -97,7 +97,7 @@ async fn every_change_leaves_its_event_and_a_refusal_to_change_leaves_none() {
 }
 
 #[tokio::test]
-async fn a_bearer_token_is_told_by_the_key_behind_it() {
+async fn events_name_the_key_behind_a_bearer_token() {
     let acme = acme().await;
     let token = acme.test.bearer_token(&acme.ada.key).await;
     let path = format!("{}/projects", acme.at);
@@ -107,7 +107,7 @@ async fn a_bearer_token_is_told_by_the_key_behind_it() {
 }
 
 #[tokio::test]
-async fn events_are_found_by_who_key_action_and_time() {
+async fn events_are_filtered_by_principal_key_action_and_time() {
     let acme = acme().await;
     let Acme { test, ada, ws, at } = &acme;
     let max = test.member(ws, ada, "max", "member").await;
@@ -151,7 +151,7 @@ async fn events_are_found_by_who_key_action_and_time() {
 }
 
 #[tokio::test]
-async fn a_workspace_reads_of_itself_only() {
+async fn a_workspace_sees_only_its_own_events() {
     let acme = acme().await;
     let eve = acme.test.user("eve", false).await;
     let other = acme.test.workspace("other", &eve).await;
@@ -162,7 +162,7 @@ async fn a_workspace_reads_of_itself_only() {
 }
 
 #[tokio::test]
-async fn refusals_are_told_with_their_reason_and_counted_instead_of_repeated() {
+async fn refusals_are_recorded_with_their_reason_and_repeats_are_counted() {
     let acme = acme().await;
     let bot = acme.test.service_account(&acme.ws, &acme.ada, "bot").await;
     let path = format!("/service-accounts/{}", bot.id);
@@ -200,7 +200,7 @@ async fn refusals_are_told_with_their_reason_and_counted_instead_of_repeated() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_written_once_whoever_writes_the_journal_at_that_moment() {
+async fn a_refusal_is_written_once_when_two_writers_flush_at_the_same_time() {
     let test = TestApp::new().await;
     let ann = test.user("ann", true).await;
     let mut altered = test.get("/api/v1/me").by(&ann.key);
@@ -252,7 +252,7 @@ async fn refusals_from_one_ipv6_network_are_one_row_a_minute() {
 }
 
 #[tokio::test]
-async fn refusals_from_ever_new_addresses_take_a_bounded_number_of_rows_and_all_are_counted() {
+async fn refusals_from_many_addresses_are_all_counted_in_a_bounded_number_of_rows() {
     let test = TestApp::new().await;
     let refused = test.get("/api/v1/me").header("authorization", "Bearer kwt_nobody");
     for round in 0..3_u32 {
@@ -275,7 +275,7 @@ async fn refusals_from_ever_new_addresses_take_a_bounded_number_of_rows_and_all_
 }
 
 #[tokio::test]
-async fn a_checkpoint_verifies_and_what_is_none_is_refused() {
+async fn a_checkpoint_verifies_and_other_text_is_refused() {
     let test = TestApp::new().await;
     test.user("ann", true).await;
     let host = Caller::host();
@@ -297,7 +297,7 @@ async fn refusals(test: &TestApp, ws: &str, admin: &Actor) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn the_use_of_a_revoked_key_is_seen_with_its_owner_and_whether_it_verified() {
+async fn use_of_a_revoked_key_is_recorded_with_its_owner_and_whether_it_verified() {
     let Acme { test, ada, ws, at } = &acme().await;
     let bot = test.service_account(ws, ada, "bot").await;
     let token = test.bearer_token(&bot.key).await;
@@ -344,7 +344,7 @@ async fn the_use_of_a_revoked_key_is_seen_with_its_owner_and_whether_it_verified
 }
 
 #[tokio::test]
-async fn refusals_of_a_users_key_reach_every_workspace_they_are_in_or_were_in_when_it_was_revoked() {
+async fn refusals_of_a_users_key_are_shown_in_every_workspace_of_the_user() {
     let Acme { test, ada, ws, .. } = &acme().await;
     let bob = test.member(ws, ada, "bob", "member").await;
     let zoe = test.user("zoe", false).await;
@@ -378,7 +378,7 @@ async fn refusals_of_a_users_key_reach_every_workspace_they_are_in_or_were_in_wh
 }
 
 #[tokio::test]
-async fn each_revoked_key_has_its_own_event_however_it_ended() {
+async fn each_revoked_key_has_its_own_event() {
     let Acme { test, ada, ws, at } = &acme().await;
     test.raise_quotas(ws, 9).await;
     let revoked = async || {

@@ -20,7 +20,7 @@ async fn me(test: &TestApp, token: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn it_is_good_for_an_hour_to_the_second() {
+async fn a_token_is_valid_for_one_hour_to_the_second() {
     let (test, ada, _) = acme().await;
     let token = test.bearer_token(&ada.key).await;
     assert_eq!(me(&test, &token).await.expect(200)["principal"]["id"], ada.id.as_str());
@@ -31,7 +31,7 @@ async fn it_is_good_for_an_hour_to_the_second() {
 }
 
 #[tokio::test]
-async fn it_never_outlives_its_key() {
+async fn a_token_never_outlives_its_key() {
     let (test, ada, _) = acme().await;
     let key = test.new_key();
     let end = domain::Clock::now(test.clock.as_ref()) + Duration::from_mins(10);
@@ -49,7 +49,7 @@ async fn it_never_outlives_its_key() {
 }
 
 #[tokio::test]
-async fn it_rests_while_its_key_is_disabled_and_dies_when_it_is_revoked() {
+async fn a_token_is_refused_while_its_key_is_disabled_or_revoked() {
     let (test, ada, _) = acme().await;
     let spare = test.add_key(server::app::KeyOwner::User(ada.id.parse().unwrap()), "spare").await;
     let token = test.bearer_token(&spare).await;
@@ -63,7 +63,7 @@ async fn it_rests_while_its_key_is_disabled_and_dies_when_it_is_revoked() {
 }
 
 #[tokio::test]
-async fn it_lasts_over_a_restart() {
+async fn a_token_survives_a_restart() {
     let (test, ada, _) = acme().await;
     let token = test.bearer_token(&ada.key).await;
     let test = test.restart().await;
@@ -71,7 +71,7 @@ async fn it_lasts_over_a_restart() {
 }
 
 #[tokio::test]
-async fn it_is_good_here_only_and_only_as_it_was_made() {
+async fn an_altered_token_or_one_of_another_installation_is_refused() {
     let (test, ada, _) = acme().await;
     let token = test.bearer_token(&ada.key).await;
     let mut bytes = token.clone().into_bytes();
@@ -104,7 +104,7 @@ async fn a_request_has_one_credential() {
 }
 
 #[tokio::test]
-async fn it_manages_neither_keys_nor_roles_and_makes_no_other() {
+async fn a_token_manages_no_keys_or_roles_and_creates_no_token() {
     let (test, ada, ws) = acme().await;
     let token = test.bearer_token(&ada.key).await;
     let body = json!({"title": "k", "public_key": test.new_key().openssh});

@@ -59,7 +59,7 @@ async fn blocked(store: &Store, statement: &str) {
 }
 
 #[tokio::test]
-async fn who_asks_after_what_is_not_there_or_is_revoked_waits_for_no_lock() {
+async fn a_refused_change_waits_for_no_lock() {
     for home in [Home::embedded(), Home::on_postgres()] {
         let test = open(home).await;
         let admin = test.user("ada", false).await;
@@ -116,7 +116,7 @@ async fn who_asks_after_what_is_not_there_or_is_revoked_waits_for_no_lock() {
 }
 
 #[tokio::test]
-async fn what_no_standby_has_is_not_told_as_done() {
+async fn a_change_missing_on_the_standby_is_not_reported_as_done() {
     let cluster = Box::leak(Box::new(Cluster::start(&[])));
     let home = Home::embedded();
     let settings = server::Settings::new(format!("http://{}", crate::support::HOST));
@@ -169,7 +169,7 @@ async fn what_no_standby_has_is_not_told_as_done() {
 }
 
 #[tokio::test]
-async fn a_node_acknowledges_only_after_its_directory_was_swapped() {
+async fn a_node_acknowledges_only_after_its_snapshot_was_swapped() {
     let one = open(Home::on_postgres()).await;
     let two = open(Arc::clone(&one.directory)).await;
     let admin = one.user("ada", false).await;
@@ -197,7 +197,7 @@ async fn a_node_acknowledges_only_after_its_directory_was_swapped() {
 }
 
 #[tokio::test]
-async fn the_api_the_pages_and_the_host_attempt_a_change_again_that_waited_too_long_for_a_lock() {
+async fn api_pages_and_host_commands_retry_a_change_after_a_lock_timeout() {
     for home in [Home::embedded(), Home::on_postgres()] {
         let test = open(home).await;
         let admin = test.user("ada", false).await;
@@ -247,7 +247,7 @@ async fn host_of(test: &TestApp) -> App {
 }
 
 #[tokio::test]
-async fn a_change_that_a_deadlock_ended_is_attempted_again_by_the_api_the_pages_and_the_host() {
+async fn api_pages_and_host_commands_retry_a_change_after_a_deadlock() {
     let test = open(Home::on_postgres()).await;
     let mut page = Browser::admin_of(&test, "acme", "ada").await;
     let admin = test.user("max", false).await;
@@ -297,7 +297,7 @@ async fn a_change_that_a_deadlock_ended_is_attempted_again_by_the_api_the_pages_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_writers_at_once_none_is_told_to_come_again() {
+async fn concurrent_writers_all_succeed_without_a_retry_by_the_client() {
     for home in [Home::embedded(), Home::on_postgres()] {
         let test = open(home).await;
         let admin = test.user("ada", false).await;
@@ -327,7 +327,7 @@ async fn of_many_writers_at_once_none_is_told_to_come_again() {
 }
 
 #[tokio::test]
-async fn a_nonce_that_a_proxied_write_uses_at_the_same_moment_is_refused_and_not_a_fault() {
+async fn a_nonce_used_concurrently_by_a_proxied_write_is_401_and_not_500() {
     let home = Home::on_postgres();
     let (clock, random) = (Arc::new(FakeClock::new()), Arc::new(SeededRandom::new(7)));
     let test = TestApp::open(home, clock, random, trust_local_proxies).await;
@@ -360,7 +360,7 @@ async fn a_nonce_that_a_proxied_write_uses_at_the_same_moment_is_refused_and_not
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_a_proxied_write_and_one_of_our_own_with_one_nonce_at_once_one_passes() {
+async fn of_two_concurrent_writes_with_one_nonce_one_is_accepted() {
     let test = TestApp::with_settings(trust_local_proxies).await;
     let admin: Actor = test.user("ada", false).await;
     let ws = test.workspace("acme", &admin).await;

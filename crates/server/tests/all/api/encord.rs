@@ -283,7 +283,7 @@ answer({name: titles(c.list_projects(**filter)) for name, filter in {
 }
 
 #[tokio::test]
-async fn what_is_refused_arrives_as_the_sdks_own_exception_with_words_that_help() {
+async fn refusals_arrive_as_exceptions_of_the_sdk_with_advice() {
     let sdk = Sdk::start().await;
     let eve = sdk.test.member(&sdk.workspace, &sdk.admin, "eve", "member").await;
     let (good, _) = sdk.registered(&sdk.admin, "good").await;
@@ -368,7 +368,7 @@ async fn a_bearer_token_of_the_sdk_lives_as_long_as_its_key_and_no_longer() {
 }
 
 #[tokio::test]
-async fn too_many_requests_arrive_with_the_time_to_wait() {
+async fn a_rate_limited_request_names_the_time_to_wait() {
     let sdk = Sdk::start_with(RateLimits { per_address: 0, per_key: 1 }).await;
     let (key, _) = sdk.registered(&sdk.admin, "ada").await;
     let seen = sdk

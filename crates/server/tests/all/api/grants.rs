@@ -240,7 +240,7 @@ async fn a_service_account_changes_neither_itself_nor_its_own_keys() {
 }
 
 #[tokio::test]
-async fn a_service_account_gives_nobody_the_role_admin() {
+async fn a_service_account_cannot_grant_admin() {
     let acme = Acme::build().await;
     let (test, boss) = (&acme.test, &acme.boss);
     let of_admin = acme.invitation("new@example.com", "admin").await;
@@ -292,7 +292,7 @@ async fn a_service_account_gives_nobody_the_role_admin() {
 }
 
 #[tokio::test]
-async fn a_member_neither_invites_an_admin_nor_becomes_one() {
+async fn a_member_cannot_grant_admin() {
     let acme = Acme::build().await;
     let test = &acme.test;
     let send = async |request: TestRequest<'_>, by: &Key| request.by(by).send().await;

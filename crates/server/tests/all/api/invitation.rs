@@ -21,7 +21,7 @@ async fn accept(test: &TestApp, token: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn of_two_who_accept_at_once_one_wins() {
+async fn an_invitation_accepted_twice_concurrently_is_used_once() {
     let (test, ada, ws) = acme().await;
     let token = test.invite(&ws, &ada, "ned@example.com", "admin").await;
     let eve = test.user("eve", false).await;
@@ -36,7 +36,7 @@ async fn of_two_who_accept_at_once_one_wins() {
 }
 
 #[tokio::test]
-async fn an_invitation_is_good_for_a_week_to_the_second() {
+async fn an_invitation_is_valid_for_a_week_to_the_second() {
     let (test, ada, ws) = acme().await;
     let in_time = test.invite(&ws, &ada, "ned@example.com", "member").await;
     let late = test.invite(&ws, &ada, "zoe@example.com", "member").await;
@@ -47,7 +47,7 @@ async fn an_invitation_is_good_for_a_week_to_the_second() {
 }
 
 #[tokio::test]
-async fn a_token_ends_when_its_invitation_is_taken_back_sent_again_or_replaced() {
+async fn a_token_ends_when_its_invitation_is_revoked_resent_or_replaced() {
     let (test, ada, ws) = acme().await;
     let list = format!("/api/v1/workspaces/{ws}/invitations");
     let invite_ned = async || {
@@ -74,7 +74,7 @@ async fn a_token_ends_when_its_invitation_is_taken_back_sent_again_or_replaced()
 }
 
 #[tokio::test]
-async fn several_addresses_are_invited_all_or_none() {
+async fn several_people_are_invited_all_or_none() {
     let (test, ada, ws) = acme().await;
     let path = format!("/api/v1/workspaces/{ws}/invitations");
     let invite = async |emails: &[&str]| {
@@ -92,7 +92,7 @@ async fn several_addresses_are_invited_all_or_none() {
 }
 
 #[tokio::test]
-async fn who_has_an_account_signs_in_to_accept() {
+async fn a_person_with_an_account_signs_in_to_accept() {
     let (test, ada, ws) = acme().await;
     let eve = test.user("eve", false).await;
     test.workspace("evil", &eve).await;

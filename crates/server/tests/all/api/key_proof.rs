@@ -56,7 +56,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn a_proof_takes_a_key_back_that_its_holder_has_used_under_somebody_elses_registration() {
+async fn a_proof_reclaims_a_key_that_was_used_while_registered_by_another_user() {
     let world = world().await;
     let World { test, ada, mallory, eve, evil } = &world;
     let bot = test.service_account(evil, mallory, "bot").await;
@@ -95,7 +95,7 @@ async fn a_proof_takes_a_key_back_that_its_holder_has_used_under_somebody_elses_
 }
 
 #[tokio::test]
-async fn a_registration_with_a_proof_is_displaced_by_nobody() {
+async fn a_proven_registration_cannot_be_reclaimed() {
     let world = world().await;
     let World { test, ada, eve, .. } = &world;
     let key = test.new_key();
@@ -110,7 +110,7 @@ async fn a_registration_with_a_proof_is_displaced_by_nobody() {
 }
 
 #[tokio::test]
-async fn a_proof_is_added_later_by_whoever_may_register_keys() {
+async fn a_proof_can_be_added_later_by_anyone_who_may_register_keys() {
     let world = world().await;
     let World { test, mallory, eve, evil, .. } = &world;
     let bot = test.service_account(evil, mallory, "bot").await;
@@ -150,7 +150,7 @@ async fn a_proof_is_added_later_by_whoever_may_register_keys() {
 }
 
 #[tokio::test]
-async fn a_proof_that_a_node_of_the_previous_release_wrote_counts_and_a_use_does_not() {
+async fn a_proof_recorded_by_the_previous_release_counts_and_a_use_does_not() {
     let world = world().await;
     let World { test, ada, eve, .. } = &world;
     for (expected, sql) in [
@@ -167,7 +167,7 @@ async fn a_proof_that_a_node_of_the_previous_release_wrote_counts_and_a_use_does
 }
 
 #[tokio::test]
-async fn a_key_that_is_registered_on_the_host_is_proven_there() {
+async fn a_host_command_registers_a_key_with_a_proof() {
     let world = world().await;
     let World { test, eve, .. } = &world;
     let host = Caller::host();
@@ -186,7 +186,7 @@ async fn a_key_that_is_registered_on_the_host_is_proven_there() {
 }
 
 #[tokio::test]
-async fn who_lost_a_registration_is_told_on_their_pages() {
+async fn pages_tell_a_user_that_their_registration_was_reclaimed() {
     let world = world().await;
     let World { test, ada, .. } = &world;
     let mut eve = Browser::admin_of(test, "elsewhere", "edith").await;

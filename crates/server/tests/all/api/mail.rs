@@ -61,7 +61,7 @@ async fn app_with_mail(port: u16) -> TestApp {
 }
 
 #[tokio::test]
-async fn an_invitation_comes_by_mail_and_its_link_leads_in() {
+async fn the_link_in_an_invitation_mail_works() {
     let mut smtp = SmtpServer::start();
     let test = app_with_mail(smtp.port).await;
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
@@ -95,7 +95,7 @@ async fn an_invitation_comes_by_mail_and_its_link_leads_in() {
 }
 
 #[tokio::test]
-async fn an_outage_of_the_mail_loses_no_invitation() {
+async fn a_mail_outage_loses_no_invitation() {
     // A port on which nobody listens any more.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let test = app_with_mail(port).await;
@@ -141,7 +141,7 @@ async fn accept(test: &TestApp, token: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_mailed_link_proves_the_address_and_one_that_was_passed_on_proves_nothing() {
+async fn only_a_mailed_link_verifies_the_email_address() {
     let mut smtp = SmtpServer::start();
     let test = app_with_mail(smtp.port).await;
     let ada = test.user("ada", false).await;
@@ -176,7 +176,7 @@ async fn a_mailed_link_proves_the_address_and_one_that_was_passed_on_proves_noth
 }
 
 #[tokio::test]
-async fn the_same_signed_invitation_again_tells_no_link_either() {
+async fn a_repeated_signed_invitation_reveals_no_link() {
     let smtp = SmtpServer::start();
     let test = app_with_mail(smtp.port).await;
     let ada = test.user("ada", false).await;
@@ -189,7 +189,7 @@ async fn the_same_signed_invitation_again_tells_no_link_either() {
 }
 
 #[tokio::test]
-async fn whoever_reads_the_mail_gets_in_where_somebody_else_took_the_address_and_takes_it_back() {
+async fn the_holder_of_an_email_address_reclaims_it_from_an_unverified_account() {
     let mut smtp = SmtpServer::start();
     let test = app_with_mail(smtp.port).await;
     let ada = test.user("ada", false).await;
@@ -228,7 +228,7 @@ async fn whoever_reads_the_mail_gets_in_where_somebody_else_took_the_address_and
 }
 
 #[tokio::test]
-async fn an_address_that_was_proved_and_an_operators_stay_with_their_account() {
+async fn verified_addresses_and_operators_addresses_cannot_be_reclaimed() {
     let mut smtp = SmtpServer::start();
     let test = app_with_mail(smtp.port).await;
     let ada = test.user("ada", false).await;
@@ -249,7 +249,7 @@ async fn an_address_that_was_proved_and_an_operators_stay_with_their_account() {
 }
 
 #[tokio::test]
-async fn whoever_is_disabled_does_not_come_back_as_somebody_new_under_their_address() {
+async fn a_disabled_user_cannot_return_as_a_new_account_with_the_same_address() {
     let mut smtp = SmtpServer::start();
     let test = app_with_mail(smtp.port).await;
     let ada = test.user("ada", false).await;
@@ -267,7 +267,7 @@ async fn whoever_is_disabled_does_not_come_back_as_somebody_new_under_their_addr
 }
 
 #[tokio::test]
-async fn nobody_gets_an_address_that_stands_for_one_that_was_lost() {
+async fn a_placeholder_for_a_reclaimed_address_cannot_be_registered() {
     let test = TestApp::new().await;
     let ada = test.user("ada", false).await;
     let ws = test.workspace("acme", &ada).await;
@@ -278,7 +278,7 @@ async fn nobody_gets_an_address_that_stands_for_one_that_was_lost() {
 }
 
 #[tokio::test]
-async fn a_member_proves_their_address_by_a_mailed_invitation_and_keeps_their_role() {
+async fn a_member_verifies_their_address_by_a_mailed_invitation_and_keeps_their_role() {
     let mut smtp = SmtpServer::start();
     let test = app_with_mail(smtp.port).await;
     let ada = test.user("ada", false).await;
@@ -296,7 +296,7 @@ async fn a_member_proves_their_address_by_a_mailed_invitation_and_keeps_their_ro
 }
 
 #[tokio::test]
-async fn a_link_for_one_address_proves_nothing_of_another() {
+async fn a_link_for_one_address_does_not_verify_another() {
     let mut smtp = SmtpServer::start();
     let test = app_with_mail(smtp.port).await;
     let ada = test.user("ada", false).await;
@@ -310,7 +310,7 @@ async fn a_link_for_one_address_proves_nothing_of_another() {
 }
 
 #[tokio::test]
-async fn who_lost_a_registration_to_a_proof_is_told_by_mail_with_their_admins() {
+async fn a_reclaimed_key_is_reported_by_mail_to_its_former_owner_and_their_admins() {
     let mut smtp = SmtpServer::start();
     let test = app_with_mail(smtp.port).await;
     let mallory = test.user("mallory", false).await;
@@ -338,7 +338,7 @@ async fn who_lost_a_registration_to_a_proof_is_told_by_mail_with_their_admins() 
 }
 
 #[tokio::test]
-async fn an_outage_of_the_mail_leaves_a_key_with_whoever_proved_it() {
+async fn a_mail_outage_does_not_undo_a_reclaimed_key() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let test = app_with_mail(port).await;
     let (eve, ada) = (test.user("eve", true).await, test.user("ada", true).await);

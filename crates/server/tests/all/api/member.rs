@@ -32,7 +32,7 @@ async fn the_last_admin_cannot_leave_be_demoted_or_be_removed() {
 }
 
 #[tokio::test]
-async fn who_is_removed_reaches_nothing_there_from_that_moment() {
+async fn a_removed_member_loses_access_at_once() {
     let (test, ada, max, ws) = acme().await;
     let eve = test.user("eve", false).await;
     let other = test.workspace("other", &eve).await;
@@ -52,7 +52,7 @@ async fn who_is_removed_reaches_nothing_there_from_that_moment() {
 }
 
 #[tokio::test]
-async fn projects_that_would_be_left_alone_ask_for_a_successor() {
+async fn removing_a_projects_only_admin_requires_a_successor() {
     let (test, ada, max, ws) = acme().await;
     let stranger = test.user("eve", false).await;
     let projects = format!("/api/v1/workspaces/{ws}/projects");

@@ -22,7 +22,7 @@ async fn walk(test: &TestApp, by: &Actor, path: &str, limit: usize) -> Vec<Strin
 }
 
 #[tokio::test]
-async fn every_list_is_walked_without_a_gap_or_a_repetition() {
+async fn every_list_pages_without_gaps_or_repeats() {
     let test = TestApp::new().await;
     let olga = test.user("olga", true).await;
     let ada = test.user("ada", false).await;

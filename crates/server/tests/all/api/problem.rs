@@ -24,7 +24,7 @@ fn is_problem(answer: Answer, status: u16, code: &str) {
 }
 
 #[tokio::test]
-async fn a_path_that_is_not_there_and_a_method_that_is_not() {
+async fn unknown_paths_are_404_and_unknown_methods_405() {
     let (test, ada, projects) = acme().await;
     is_problem(test.get("/api/v1/nothing").by(&ada.key).send().await, 404, "not_found");
     is_problem(test.get("/api/v1/me/").by(&ada.key).send().await, 404, "not_found");
@@ -36,7 +36,7 @@ async fn a_path_that_is_not_there_and_a_method_that_is_not() {
 }
 
 #[tokio::test]
-async fn a_body_is_json_and_says_so() {
+async fn a_body_must_be_json_with_its_content_type() {
     let (test, ada, projects) = acme().await;
     let body = json!({"title": "Work"});
     for kind in ["text/plain", "application/x-www-form-urlencoded", "application/jsonp"] {
@@ -60,7 +60,7 @@ async fn a_body_is_json_and_says_so() {
 }
 
 #[tokio::test]
-async fn what_nobody_asked_for_is_refused_in_bodies_and_lists() {
+async fn unknown_fields_and_query_parameters_are_refused() {
     let (test, ada, projects) = acme().await;
     let body = json!({"title": "Work", "role": "admin"});
     is_problem(test.post(&projects, &body).by(&ada.key).send().await, 400, "invalid_request");
@@ -68,7 +68,7 @@ async fn what_nobody_asked_for_is_refused_in_bodies_and_lists() {
 }
 
 #[tokio::test]
-async fn too_much_is_refused_before_it_is_judged() {
+async fn oversize_requests_are_refused_before_verification() {
     let (test, _, projects) = acme().await;
     let mut request = test.post(&projects, &json!({}));
     request.body = vec![b' '; 1024 * 1024 + 1];
@@ -80,7 +80,7 @@ async fn too_much_is_refused_before_it_is_judged() {
 }
 
 #[tokio::test]
-async fn a_401_tells_how_to_ask() {
+async fn a_401_names_the_accepted_authentication_schemes() {
     let test = TestApp::new().await;
     let answer = test.get("/api/v1/me").send().await;
     assert!(answer.header("www-authenticate").contains("Signature"));

@@ -59,7 +59,7 @@ async fn a_member_sees_what_they_created_or_were_invited_to() {
 }
 
 #[tokio::test]
-async fn an_admin_of_the_workspace_sees_it_and_changes_it_after_joining() {
+async fn a_workspace_admin_sees_a_project_and_changes_it_after_joining() {
     let acme = acme().await;
     let Acme { test, ada, mia, project, .. } = &acme;
     assert_eq!(test.get(project).by(&ada.key).send().await.expect(200)["role"], json!(null));
@@ -72,7 +72,7 @@ async fn an_admin_of_the_workspace_sees_it_and_changes_it_after_joining() {
 }
 
 #[tokio::test]
-async fn the_only_admin_goes_when_there_is_a_successor() {
+async fn a_projects_only_admin_leaves_only_with_a_successor() {
     let acme = acme().await;
     let Acme { test, max, mia, project, .. } = &acme;
     let stranger = test.user("eve", false).await;
@@ -90,7 +90,7 @@ async fn the_only_admin_goes_when_there_is_a_successor() {
 }
 
 #[tokio::test]
-async fn only_who_is_in_the_workspace_gets_a_role() {
+async fn only_members_of_the_workspace_get_a_project_role() {
     let acme = acme().await;
     let Acme { test, ada, max, ws, .. } = &acme;
     let eve = test.user("eve", false).await;
@@ -101,7 +101,7 @@ async fn only_who_is_in_the_workspace_gets_a_role() {
 }
 
 #[tokio::test]
-async fn a_project_is_found_by_its_uuid_too_and_tells_when_it_changed() {
+async fn a_project_is_found_by_its_uuid_and_shows_when_it_changed() {
     let acme = acme().await;
     let Acme { test, max, project, .. } = &acme;
     let (before, id) = project.rsplit_once('/').unwrap();

@@ -19,7 +19,7 @@ async fn database(home: &Home, test: &TestApp) -> Store {
 }
 
 #[tokio::test]
-async fn no_page_and_no_route_that_is_read_in_a_session_changes_a_row() {
+async fn no_get_request_in_a_session_changes_a_row() {
     let world = ui_access::World::build().await;
     let test = world.open().await;
     let mut read = 0;
@@ -58,7 +58,7 @@ async fn no_page_and_no_route_that_is_read_in_a_session_changes_a_row() {
 }
 
 #[tokio::test]
-async fn no_route_that_is_read_by_a_key_makes_a_change() {
+async fn no_signed_get_request_changes_a_row() {
     let world = access::World::build().await;
     let test = world.open().await;
     let store = test.store().await;

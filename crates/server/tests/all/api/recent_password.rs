@@ -108,7 +108,7 @@ async fn build() -> ui_access::World {
 }
 
 #[tokio::test]
-async fn every_form_that_gives_rights_asks_an_old_session_for_the_password() {
+async fn every_form_that_grants_rights_requires_a_recent_password() {
     let world = build().await;
     let mut differences = Vec::new();
     let mut seen = BTreeSet::new();
@@ -137,7 +137,7 @@ async fn every_form_that_gives_rights_asks_an_old_session_for_the_password() {
 }
 
 #[tokio::test]
-async fn every_route_that_gives_rights_asks_an_old_session_for_the_password() {
+async fn every_route_that_grants_rights_requires_a_recent_password() {
     let world = build().await;
     let mut differences = Vec::new();
     let mut seen = BTreeSet::new();
@@ -169,7 +169,7 @@ async fn every_route_that_gives_rights_asks_an_old_session_for_the_password() {
 }
 
 #[tokio::test]
-async fn what_gives_more_than_it_must_asks_too() {
+async fn granting_more_rights_than_before_requires_a_recent_password() {
     let test = TestApp::new().await;
     let mut olga = Browser::signed_in(&test, "olga", true).await;
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;

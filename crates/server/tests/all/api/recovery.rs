@@ -60,7 +60,7 @@ async fn a_restore_suspends_every_key_and_ends_tokens_and_invitations_until_an_o
 }
 
 #[tokio::test]
-async fn a_backup_does_not_overwrite_and_is_for_its_owner_only() {
+async fn a_backup_overwrites_nothing_and_is_readable_by_its_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
     let (clock, random) = (Arc::new(FakeClock::new()), Arc::new(SeededRandom::new(7)));
     let test = TestApp::open(Home::embedded(), clock, random, |_| {}).await;
@@ -99,7 +99,7 @@ async fn sign_in(test: &TestApp, name: &str, password: &str) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn after_a_restore_nobody_signs_in_until_the_host_has_confirmed_them() {
+async fn after_a_restore_no_user_signs_in_until_confirmed_on_the_host() {
     let test = TestApp::new().await;
     for (name, operator) in [("olga", true), ("ned", false), ("eve", false)] {
         create_user(&test, name, operator).await;
@@ -148,7 +148,7 @@ async fn after_a_restore_nobody_signs_in_until_the_host_has_confirmed_them() {
 }
 
 #[tokio::test]
-async fn who_joins_after_a_restore_is_not_suspended_and_operators_alone_confirm_nobody() {
+async fn users_created_after_a_restore_are_not_suspended_and_operators_cannot_confirm_users() {
     let test = TestApp::new().await;
     let (olga, ada) = (test.user("olga", true).await, test.user("ada", false).await);
     let ws = test.workspace("acme", &ada).await;
@@ -168,7 +168,7 @@ async fn who_joins_after_a_restore_is_not_suspended_and_operators_alone_confirm_
 }
 
 #[tokio::test]
-async fn keys_are_confirmed_in_a_session_only_after_the_password_was_given_lately() {
+async fn confirming_keys_in_a_session_requires_a_recent_password() {
     let test = TestApp::new().await;
     let ada = test.user("ada", false).await;
     test.workspace("acme", &ada).await;
@@ -189,7 +189,7 @@ async fn keys_are_confirmed_in_a_session_only_after_the_password_was_given_latel
 }
 
 #[tokio::test]
-async fn an_operator_who_waits_to_be_confirmed_does_not_count_as_one_who_is_left() {
+async fn a_suspended_operator_does_not_count_as_the_remaining_operator() {
     let test = TestApp::new().await;
     let (olga, otto) = (test.user("olga", true).await, test.user("otto", true).await);
     let backup = test.directory.back_up(&test.app).await;
@@ -307,7 +307,7 @@ impl Shown {
 }
 
 #[tokio::test]
-async fn an_active_person_with_an_active_key_is_accepted_by_every_grant() {
+async fn an_active_user_with_an_active_key_is_accepted_by_every_grant() {
     let (test, ned) = with_everything().await;
     assert_eq!(ned.accepted(&test).await, GRANTS);
 }
@@ -332,7 +332,7 @@ async fn a_key_that_is_disabled_expired_or_revoked_is_refused_and_its_owner_stil
 }
 
 #[tokio::test]
-async fn no_credential_of_a_disabled_person_is_accepted_and_one_who_was_removed_only_signs_in() {
+async fn no_credential_of_a_disabled_user_is_accepted_and_a_removed_user_can_only_sign_in() {
     let (test, ned) = with_everything().await;
     ned.set_disabled(&test).await;
     assert_eq!(ned.accepted(&test).await, [""; 0], "disabled");
@@ -345,7 +345,7 @@ async fn no_credential_of_a_disabled_person_is_accepted_and_one_who_was_removed_
 }
 
 #[tokio::test]
-async fn after_a_restore_each_grant_is_accepted_once_person_and_key_are_confirmed() {
+async fn after_a_restore_each_grant_is_accepted_once_user_and_key_are_confirmed() {
     let (test, ned) = with_everything().await;
     let test = ned.restore(test).await;
     assert_eq!(ned.accepted(&test).await, [""; 0], "both are suspended");
@@ -378,7 +378,7 @@ async fn after_a_restore_each_grant_is_accepted_once_person_and_key_are_confirme
 }
 
 #[tokio::test]
-async fn confirming_a_person_does_not_enable_them_and_confirming_a_key_does_not_bring_back_a_revoked_one() {
+async fn confirmation_enables_no_disabled_user_and_restores_no_revoked_key() {
     let (test, ned) = with_everything().await;
     ned.set_disabled(&test).await;
     let test = ned.restore(test).await;

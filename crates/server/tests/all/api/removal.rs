@@ -53,7 +53,7 @@ async fn state_of(test: &TestApp, ws: &str, by: &Key, email: &str) -> Value {
 }
 
 #[tokio::test]
-async fn who_is_removed_demoted_disabled_or_leaves_takes_the_open_invitations_that_they_wrote_along() {
+async fn open_invitations_end_when_their_writer_is_removed_demoted_disabled_or_leaves() {
     for how in ["removed", "left", "demoted", "demotes themselves", "disabled"] {
         let (test, ada, max, ws) = acme().await;
         let olga = test.user("olga", true).await;
@@ -79,7 +79,7 @@ async fn who_is_removed_demoted_disabled_or_leaves_takes_the_open_invitations_th
 }
 
 #[tokio::test]
-async fn an_operator_who_is_one_no_longer_names_no_admin() {
+async fn first_admin_invitations_end_when_their_operator_loses_the_flag() {
     let test = TestApp::new().await;
     let (olga, zoe) = (test.user("olga", true).await, test.user("zoe", true).await);
     let body = json!({"name": "New", "slug": "new", "admin_email": "ned@example.com"});
@@ -90,7 +90,7 @@ async fn an_operator_who_is_one_no_longer_names_no_admin() {
 }
 
 #[tokio::test]
-async fn a_service_account_takes_its_invitations_along() {
+async fn invitations_of_a_service_account_end_with_it() {
     for how in ["disabled", "demoted", "deleted"] {
         let (test, ada, _, ws) = acme().await;
         let bot = test.service_account(&ws, &ada, "bot").await;
@@ -108,7 +108,7 @@ async fn a_service_account_takes_its_invitations_along() {
 }
 
 #[tokio::test]
-async fn whoever_sends_an_invitation_again_answers_for_it() {
+async fn resending_an_invitation_makes_the_sender_its_writer() {
     let (test, ada, max, ws) = acme().await;
     let list = format!("/api/v1/workspaces/{ws}/invitations");
     let body = json!({"emails": ["ned@example.com"], "role": "member"});
@@ -121,7 +121,7 @@ async fn whoever_sends_an_invitation_again_answers_for_it() {
 }
 
 #[tokio::test]
-async fn an_invitation_whose_writer_lost_their_rights_on_an_older_release_is_closed_at_acceptance() {
+async fn acceptance_refuses_an_invitation_whose_writer_lost_their_rights_on_the_previous_release() {
     let (test, ada, max, ws) = acme().await;
     let token = test.invite(&ws, &max, "ned@example.com", "admin").await;
     // The release before removed people and left their invitations open.
@@ -149,7 +149,7 @@ async fn an_invitation_whose_writer_lost_their_rights_on_an_older_release_is_clo
 }
 
 #[tokio::test]
-async fn an_admin_is_shown_what_a_removal_ends_and_may_revoke_the_keys_that_they_registered() {
+async fn a_removal_preview_lists_invitations_and_keys_and_can_revoke_the_keys() {
     for (how, revokes) in [("remove", true), ("remove", false), ("demote", true), ("demote", false)] {
         let (test, ada, max, ws) = acme().await;
         test.raise_quotas(&ws, 9).await;
@@ -192,7 +192,7 @@ async fn an_admin_is_shown_what_a_removal_ends_and_may_revoke_the_keys_that_they
 }
 
 #[tokio::test]
-async fn only_admins_see_and_revoke_what_somebody_registered() {
+async fn only_admins_see_and_revoke_keys_that_a_member_registered() {
     let (test, ada, max, ws) = acme().await;
     let bot = test.service_account(&ws, &ada, "bot").await;
     let key = register(&test, &ws, &bot, &max.key).await;
@@ -211,7 +211,7 @@ async fn only_admins_see_and_revoke_what_somebody_registered() {
 }
 
 #[tokio::test]
-async fn an_operator_who_disables_somebody_is_told_in_numbers_and_may_revoke_their_keys_everywhere() {
+async fn disabling_a_user_shows_counts_and_can_revoke_their_keys_everywhere() {
     let (test, ada, max, ws) = acme().await;
     let olga = test.user("olga", true).await;
     let eve = test.user("eve", false).await;
@@ -249,7 +249,7 @@ async fn an_operator_who_disables_somebody_is_told_in_numbers_and_may_revoke_the
 }
 
 #[tokio::test]
-async fn the_pages_show_what_a_removal_or_a_demotion_ends_before_it_is_done() {
+async fn pages_preview_what_a_removal_or_demotion_ends() {
     for how in ["remove", "role"] {
         let test = TestApp::new().await;
         let mut ada = Browser::admin_of(&test, "acme", "ada").await;
@@ -290,7 +290,7 @@ async fn the_pages_show_what_a_removal_or_a_demotion_ends_before_it_is_done() {
 }
 
 #[tokio::test]
-async fn operators_are_shown_what_disabling_somebody_ends_and_which_workspaces_are_left_without_an_admin() {
+async fn pages_preview_what_disabling_a_user_ends_and_name_workspaces_left_without_an_admin() {
     let test = TestApp::new().await;
     let mut olga = Browser::signed_in(&test, "olga", true).await;
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
@@ -307,7 +307,7 @@ async fn operators_are_shown_what_disabling_somebody_ends_and_which_workspaces_a
 }
 
 #[tokio::test]
-async fn the_last_admin_who_is_enabled_stays_whatever_others_there_are() {
+async fn the_last_enabled_admin_cannot_be_removed() {
     let (test, ada, max, ws) = acme().await;
     let olga = test.user("olga", true).await;
     let bot = test.service_account(&ws, &ada, "bot").await;
@@ -331,7 +331,7 @@ async fn the_last_admin_who_is_enabled_stays_whatever_others_there_are() {
 }
 
 #[tokio::test]
-async fn a_project_whose_other_admins_are_disabled_asks_for_a_successor_who_is_not() {
+async fn a_project_whose_other_admins_are_disabled_requires_an_enabled_successor() {
     let (test, ada, max, ws) = acme().await;
     let olga = test.user("olga", true).await;
     let projects = format!("/api/v1/workspaces/{ws}/projects");
@@ -351,7 +351,7 @@ async fn a_project_whose_other_admins_are_disabled_asks_for_a_successor_who_is_n
 }
 
 #[tokio::test]
-async fn nothing_that_somebody_has_opens_a_door_once_they_are_gone() {
+async fn no_credential_or_invitation_of_a_removed_user_works() {
     for how in ["removed", "disabled", "workspace deleted"] {
         let test = TestApp::new().await;
         let olga = test.user("olga", true).await;
@@ -396,7 +396,7 @@ async fn nothing_that_somebody_has_opens_a_door_once_they_are_gone() {
 }
 
 #[tokio::test]
-async fn nothing_that_a_service_account_has_opens_a_door_once_it_is_deleted() {
+async fn no_credential_or_invitation_of_a_deleted_service_account_works() {
     let (test, ada, _, ws) = acme().await;
     let bot = test.service_account(&ws, &ada, "bot").await;
     let path = format!("/api/v1/workspaces/{ws}/service-accounts/{}", bot.id);

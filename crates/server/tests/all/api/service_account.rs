@@ -13,7 +13,7 @@ async fn acme() -> (TestApp, Actor, String, String) {
 }
 
 #[tokio::test]
-async fn it_starts_as_a_member_with_an_address_and_no_keys() {
+async fn a_service_account_starts_as_a_member_with_an_address_and_no_keys() {
     let (test, ada, _, accounts) = acme().await;
     let body = json!({"name": "ci-runner", "description": "Nightly\nbuilds"});
     let made = test.post(&accounts, &body).by(&ada.key).send().await.expect(201);
@@ -30,7 +30,7 @@ async fn it_starts_as_a_member_with_an_address_and_no_keys() {
 }
 
 #[tokio::test]
-async fn an_address_is_never_used_by_another() {
+async fn a_service_account_address_is_never_reused() {
     let (test, ada, ws, accounts) = acme().await;
     test.raise_quotas(&ws, 5).await;
     let create = async |name: &str| test.post(&accounts, &json!({"name": name})).by(&ada.key).send().await;
@@ -48,7 +48,7 @@ async fn an_address_is_never_used_by_another() {
 }
 
 #[tokio::test]
-async fn its_keys_reach_what_it_reaches_and_die_with_it() {
+async fn keys_of_a_service_account_reach_what_it_reaches_and_end_with_it() {
     let (test, ada, ws, accounts) = acme().await;
     let bot = test.service_account(&ws, &ada, "bot").await;
     let projects = format!("/api/v1/workspaces/{ws}/projects");
@@ -78,7 +78,7 @@ async fn its_keys_reach_what_it_reaches_and_die_with_it() {
 }
 
 #[tokio::test]
-async fn who_leads_a_project_alone_is_not_deleted_without_a_successor() {
+async fn deleting_a_projects_only_admin_requires_a_successor() {
     let (test, ada, ws, accounts) = acme().await;
     let bot = test.service_account(&ws, &ada, "bot").await;
     let projects = format!("/api/v1/workspaces/{ws}/projects");

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::TestApp;
 
 #[tokio::test]
-async fn an_admin_makes_a_service_account_whose_key_reaches_just_what_it_may() {
+async fn a_service_account_key_reaches_exactly_what_its_account_may() {
     let test = TestApp::new().await;
     let admin = test.user("ada", false).await;
     let ws = test.workspace("acme", &admin).await;
@@ -33,7 +33,7 @@ async fn an_admin_makes_a_service_account_whose_key_reaches_just_what_it_may() {
 }
 
 #[tokio::test]
-async fn the_same_signed_write_happens_once_and_gets_the_first_answer_also_after_a_restart() {
+async fn a_repeated_signed_write_happens_once_and_gets_the_stored_response_after_a_restart() {
     let test = TestApp::new().await;
     let admin = test.user("ada", false).await;
     let ws = test.workspace("acme", &admin).await;

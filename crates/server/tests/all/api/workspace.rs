@@ -8,7 +8,7 @@ use crate::support::TestApp;
 const WORKSPACES: &str = "/api/v1/workspaces";
 
 #[tokio::test]
-async fn an_operator_creates_a_workspace_for_somebody_who_is_or_becomes_its_admin() {
+async fn an_operator_creates_a_workspace_for_its_first_admin() {
     let test = TestApp::new().await;
     let olga = test.user("olga", true).await;
     let ada = test.user("ada", false).await;
@@ -34,7 +34,7 @@ async fn an_operator_creates_a_workspace_for_somebody_who_is_or_becomes_its_admi
 }
 
 #[tokio::test]
-async fn where_anyone_may_create_workspaces_nobody_is_put_into_one_unasked() {
+async fn creating_a_workspace_adds_no_other_user_without_their_consent() {
     let test = TestApp::with_settings(|s| s.workspace_creation = WorkspaceCreation::Anyone).await;
     let ada = test.user("ada", false).await;
     let ws = test.workspace("acme", &ada).await;
@@ -55,7 +55,7 @@ async fn where_anyone_may_create_workspaces_nobody_is_put_into_one_unasked() {
 }
 
 #[tokio::test]
-async fn a_deleted_workspace_takes_all_with_it_but_its_slug() {
+async fn deleting_a_workspace_deletes_its_content_and_keeps_its_slug_reserved() {
     let test = TestApp::new().await;
     let olga = test.user("olga", true).await;
     let ada = test.user("ada", false).await;

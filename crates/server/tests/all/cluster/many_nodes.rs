@@ -71,7 +71,7 @@ const ME: &str = "/api/v1/me";
 const KEYS: &str = "/api/v1/me/keys";
 
 #[tokio::test]
-async fn what_one_node_revokes_no_node_accepts_when_the_answer_is_out() {
+async fn a_key_revoked_on_one_node_is_refused_on_all_when_the_call_returns() {
     let (one, admin, workspace) = first().await;
     // Wall clocks that are an hour off, both ways, change nothing but who is told to set their clock.
     let others = [join(&one, 8, 3600).await, join(&one, 9, -3600).await];
@@ -98,7 +98,7 @@ async fn what_one_node_revokes_no_node_accepts_when_the_answer_is_out() {
 }
 
 #[tokio::test]
-async fn what_is_created_works_on_every_node_when_its_creation_has_returned() {
+async fn a_key_created_on_one_node_works_on_all_when_the_call_returns() {
     let (one, admin, _) = first().await;
     let other = join(&one, 8, 0).await;
     for _ in 0..5 {
@@ -111,7 +111,7 @@ async fn what_is_created_works_on_every_node_when_its_creation_has_returned() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_gone_is_waited_for_as_long_as_its_lease_and_then_forgotten() {
+async fn a_change_waits_for_the_lease_of_a_lost_node_and_then_evicts_it() {
     let (test, admin, _) = first().await;
     let store = test.store().await;
     let key = test.add_unused_key(&admin).await;
@@ -133,7 +133,7 @@ async fn a_node_that_is_gone_is_waited_for_as_long_as_its_lease_and_then_forgott
 }
 
 #[tokio::test]
-async fn a_node_that_was_given_up_for_dead_begins_anew() {
+async fn an_evicted_node_registers_and_loads_again() {
     let (one, admin, _) = first().await;
     let other = join(&one, 8, 0).await;
     let store = one.store().await;
@@ -151,7 +151,7 @@ async fn a_node_that_was_given_up_for_dead_begins_anew() {
 }
 
 #[tokio::test]
-async fn a_write_that_is_sent_to_every_node_at_once_happens_once() {
+async fn a_write_sent_to_every_node_at_once_happens_once() {
     let (one, admin, workspace) = first().await;
     let others = [join(&one, 8, 0).await, join(&one, 9, 0).await];
     let projects = format!("/api/v1/workspaces/{workspace}/projects");
@@ -167,7 +167,7 @@ async fn a_write_that_is_sent_to_every_node_at_once_happens_once() {
 }
 
 #[tokio::test]
-async fn a_first_answer_that_was_lost_is_given_again_only_when_every_node_has_heard() {
+async fn a_stored_response_is_returned_only_after_every_node_acknowledged() {
     let (test, admin, _) = first().await;
     let store = test.store().await;
     let key = test.add_unused_key(&admin).await;
@@ -185,7 +185,7 @@ async fn a_first_answer_that_was_lost_is_given_again_only_when_every_node_has_he
 }
 
 #[tokio::test]
-async fn who_comes_second_is_not_told_that_it_is_gone_before_every_node_has_heard() {
+async fn a_concurrent_request_is_told_of_a_revocation_only_after_every_node_acknowledged() {
     let (test, admin, workspace) = first().await;
     let store = test.store().await;
     let bot = test.service_account(&workspace, &admin, "bot").await;
@@ -240,7 +240,7 @@ async fn waits_for_every_node(test: &TestApp, store: &Store, nth: usize, request
 }
 
 #[tokio::test]
-async fn the_pages_tell_when_every_node_has_confirmed_and_which_nodes_there_are() {
+async fn pages_show_when_every_node_has_confirmed_and_list_the_nodes() {
     let (one, admin, workspace) = first().await;
     let other = join(&one, 8, 0).await;
     let mut olga = Browser::signed_in(&one, "olga", true).await;
@@ -265,7 +265,7 @@ async fn the_pages_tell_when_every_node_has_confirmed_and_which_nodes_there_are(
 }
 
 #[tokio::test]
-async fn operators_see_every_node_and_what_it_judges_by() {
+async fn operators_see_every_node_with_its_lease_and_version() {
     let (one, admin, _) = first().await;
     let other = join(&one, 8, 0).await;
     let listed = other.get("/api/v1/admin/nodes").by(&admin.key).send().await.expect(200);
@@ -279,7 +279,7 @@ async fn operators_see_every_node_and_what_it_judges_by() {
 }
 
 #[tokio::test]
-async fn operators_are_told_of_nodes_with_other_hosts() {
+async fn operators_are_warned_of_nodes_with_other_settings() {
     let (one, admin, _) = first().await;
     let _same = join(&one, 8, 0).await;
     let mut olga = Browser::signed_in(&one, "olga", true).await;
@@ -310,7 +310,7 @@ async fn a_node_without_the_installations_key_does_not_start() {
 }
 
 #[tokio::test]
-async fn a_node_with_another_key_does_not_start_and_one_whose_key_was_replaced_judges_nothing() {
+async fn a_node_with_another_installation_key_does_not_start_or_verify_requests() {
     let (test, admin, _) = first().await;
     let settings = test.app.settings().clone();
     let foreign = tempfile::tempdir().unwrap();
@@ -343,7 +343,7 @@ async fn a_node_with_another_key_does_not_start_and_one_whose_key_was_replaced_j
 }
 
 #[tokio::test]
-async fn a_node_whose_clock_is_ahead_does_not_forget_what_others_have_to_remember() {
+async fn a_node_with_a_fast_clock_does_not_delete_replay_records_early() {
     let (one, admin, workspace) = first().await;
     let ahead = join(&one, 8, 3600).await;
     let projects = format!("/api/v1/workspaces/{workspace}/projects");
@@ -406,7 +406,7 @@ async fn a_key_that_no_node_verified_is_registered_again_after_its_revocation() 
 }
 
 #[tokio::test]
-async fn a_node_that_cannot_be_asked_any_more_counts_as_having_used_the_key() {
+async fn a_lost_node_counts_as_having_used_the_key() {
     for (one, ada) in first_on_each_engine().await {
         // One that stopped.
         let other = join(&one, 8, 0).await;

@@ -52,20 +52,20 @@ fn expect_verdicts(program: &str, arguments: &[&str]) {
 }
 
 #[test]
-fn the_lines_in_rust() {
+fn the_example_in_rust_compares_bodies_correctly() {
     for (header, body, expected) in cases() {
         assert_eq!(in_rust::body_matches(&header, body.as_bytes()), expected, "{header} and {body}");
     }
 }
 
 #[test]
-fn the_lines_in_python() {
+fn the_example_in_python_compares_bodies_correctly() {
     let ask = "import json, sys\nprint(json.dumps([body_matches(h, b.encode()) for h, b in json.loads(sys.argv[1])]))";
     expect_verdicts("python3", &["-c", &format!("{}\n{ask}", example("body_digest.py"))]);
 }
 
 #[test]
-fn the_lines_in_typescript() {
+fn the_example_in_typescript_compares_bodies_correctly() {
     // Node takes the code as soon as the types are gone.
     let mut code = example("body_digest.ts");
     for types in [": string | undefined", ": Uint8Array", ": boolean"] {
@@ -81,7 +81,7 @@ fn the_lines_in_typescript() {
 }
 
 #[test]
-fn the_documentation_shows_the_lines_that_were_tried() {
+fn the_documentation_shows_the_tested_examples() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/proxies.md");
     let page = std::fs::read_to_string(page).expect("the page is there");
     for name in ["body_digest.py", "body_digest.ts", "body_digest.rs", "body_digest.go"] {

@@ -38,18 +38,18 @@ macro_rules! with_every_proxy {
 
 with_every_proxy! {
     a_signed_request_arrives_as_it_was_signed_with_every_identity_header
-    nobody_but_keyward_says_who_it_is
-    what_was_not_signed_so_does_not_arrive
-    headers_of_the_client_do_not_tell_of_another_request
+    only_keyward_sets_identity_headers
+    altered_requests_do_not_arrive
+    forwarded_headers_of_the_client_do_not_change_the_verified_request
     ambiguous_paths_do_not_arrive
     repeated_headers_do_not_arrive
     the_true_status_reaches_the_client
     a_request_for_another_host_does_not_arrive
     a_request_line_with_another_host_does_not_arrive
-    what_is_behind_a_hash_does_not_hide
+    a_fragment_does_not_hide_part_of_the_path
     tokens_and_cookies_of_keyward_do_not_arrive
-    a_websocket_is_opened_and_no_other_upgrade
-    a_client_does_not_choose_the_address_that_is_counted
+    only_websocket_upgrades_are_opened
+    a_client_cannot_choose_its_rate_limited_address
 }
 
 async fn a_signed_request_arrives_as_it_was_signed_with_every_identity_header(kind: Kind) {
@@ -86,7 +86,7 @@ async fn a_signed_request_arrives_as_it_was_signed_with_every_identity_header(ki
     assert_eq!(stack.take_seen()[0].header("keyward-workspace"), stack.workspace);
 }
 
-async fn nobody_but_keyward_says_who_it_is(kind: Kind) {
+async fn only_keyward_sets_identity_headers(kind: Kind) {
     let stack = Stack::start(kind, |_| {}).await;
     // An operator of no workspace: three identity headers have no value.
     let nobody = stack.test.user("olga", true).await;
@@ -120,7 +120,7 @@ async fn nobody_but_keyward_says_who_it_is(kind: Kind) {
     }
 }
 
-async fn what_was_not_signed_so_does_not_arrive(kind: Kind) {
+async fn altered_requests_do_not_arrive(kind: Kind) {
     let stack = Stack::start(kind, |_| {}).await;
     let signed = || stack.get("/v2/things?a=1&b=2").by(&stack.admin.key);
     let changes: [(&str, Change); 6] = [
@@ -157,7 +157,7 @@ async fn what_was_not_signed_so_does_not_arrive(kind: Kind) {
     assert_eq!(stack.take_seen().len(), 1);
 }
 
-async fn headers_of_the_client_do_not_tell_of_another_request(kind: Kind) {
+async fn forwarded_headers_of_the_client_do_not_change_the_verified_request(kind: Kind) {
     let stack = Stack::start(kind, |settings| {
         settings.routes = vec![domain::route::Route::parse("GET /v2/things", "authenticated").unwrap()];
     })
@@ -306,7 +306,7 @@ async fn a_request_line_with_another_host_does_not_arrive(kind: Kind) {
     }
 }
 
-async fn what_is_behind_a_hash_does_not_hide(kind: Kind) {
+async fn a_fragment_does_not_hide_part_of_the_path(kind: Kind) {
     let stack = Stack::start(kind, |_| {}).await;
     let client = stack.get("/v2/things").by(&stack.admin.key);
     for target in ["/v2/things#x", "/v2/things#", "/v2/things?#x", "/v2/things#/../secrets"] {
@@ -348,7 +348,7 @@ async fn tokens_and_cookies_of_keyward_do_not_arrive(kind: Kind) {
     }
 }
 
-async fn a_websocket_is_opened_and_no_other_upgrade(kind: Kind) {
+async fn only_websocket_upgrades_are_opened(kind: Kind) {
     let stack = Stack::start(kind, |_| {}).await;
     let client = stack.get("/v2/live").by(&stack.admin.key);
     let handshake = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
@@ -364,7 +364,7 @@ async fn a_websocket_is_opened_and_no_other_upgrade(kind: Kind) {
     assert!(stack.take_seen().iter().all(|seen| seen.header("upgrade") != "h2c"));
 }
 
-async fn a_client_does_not_choose_the_address_that_is_counted(kind: Kind) {
+async fn a_client_cannot_choose_its_rate_limited_address(kind: Kind) {
     let stack = Stack::start(kind, |settings| {
         settings.rate_limits = server::settings::RateLimits { per_address: 1, per_key: 0 };
     })

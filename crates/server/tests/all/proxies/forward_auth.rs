@@ -130,7 +130,7 @@ async fn an_identity_header_without_a_value_is_empty_and_not_left_out() {
 }
 
 #[tokio::test]
-async fn a_bearer_token_is_good_and_a_cookie_never_counts() {
+async fn a_bearer_token_is_accepted_and_a_cookie_never() {
     let test = TestApp::with_settings(trust_local_proxies).await;
     let admin = test.user("ada", false).await;
     test.workspace("acme", &admin).await;
@@ -148,7 +148,7 @@ async fn a_bearer_token_is_good_and_a_cookie_never_counts() {
 }
 
 #[tokio::test]
-async fn what_was_not_signed_so_is_refused_in_every_dialect() {
+async fn altered_requests_are_refused_in_every_dialect() {
     let test = TestApp::with_settings(|settings| {
         trust_local_proxies(settings);
         settings.proxied_hosts.push("api.example.com".to_owned());
@@ -187,7 +187,7 @@ async fn what_was_not_signed_so_is_refused_in_every_dialect() {
 }
 
 #[tokio::test]
-async fn only_listed_proxies_are_believed_and_an_empty_list_believes_nobody() {
+async fn forwarded_headers_are_accepted_from_listed_proxies_only() {
     let nobody = TestApp::new().await;
     let admin = nobody.user("ada", false).await;
     nobody.workspace("acme", &admin).await;
@@ -254,7 +254,7 @@ async fn no_dialect_falls_back_to_the_headers_of_another() {
 }
 
 #[tokio::test]
-async fn a_path_that_two_readers_take_for_two_things_is_refused_however_well_it_is_signed() {
+async fn an_ambiguous_path_is_refused_even_when_signed() {
     let test = TestApp::with_settings(trust_local_proxies).await;
     let admin = test.user("ada", false).await;
     test.workspace("acme", &admin).await;
@@ -290,7 +290,7 @@ async fn a_path_that_two_readers_take_for_two_things_is_refused_however_well_it_
 }
 
 #[tokio::test]
-async fn what_looks_like_an_identity_header_to_others_is_refused() {
+async fn aliases_of_identity_headers_are_refused() {
     let test = TestApp::with_settings(trust_local_proxies).await;
     let admin = test.user("ada", false).await;
     test.workspace("acme", &admin).await;
@@ -345,7 +345,7 @@ async fn the_body_is_checked_where_the_dialect_passes_it() {
 }
 
 #[tokio::test]
-async fn nginx_hears_nothing_but_what_it_understands() {
+async fn nginx_gets_only_status_codes_that_it_understands() {
     let test = TestApp::with_settings(trust_local_proxies).await;
     let admin = test.user("ada", false).await;
     test.workspace("acme", &admin).await;
@@ -360,7 +360,7 @@ async fn nginx_hears_nothing_but_what_it_understands() {
 }
 
 #[tokio::test]
-async fn what_is_taken_away_is_gone_at_the_proxy_too() {
+async fn revoked_access_is_refused_at_the_proxy_too() {
     let test = TestApp::with_settings(trust_local_proxies).await;
     let admin = test.user("ada", false).await;
     let ws = test.workspace("acme", &admin).await;
@@ -380,7 +380,7 @@ async fn what_is_taken_away_is_gone_at_the_proxy_too() {
 }
 
 #[tokio::test]
-async fn a_signature_of_the_encord_sdk_is_good_on_listed_hosts_only() {
+async fn an_encord_signature_is_accepted_on_listed_hosts_only() {
     let test = TestApp::with_settings(|settings| {
         trust_local_proxies(settings);
         settings.proxied_hosts = vec![HOST.to_owned(), "api.example.com".to_owned(), "other.example.com".to_owned()];

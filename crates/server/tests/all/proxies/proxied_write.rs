@@ -27,7 +27,7 @@ async fn a_native_write_passes_once_whatever_the_dialect_and_after_a_restart() {
 }
 
 #[tokio::test]
-async fn of_many_copies_at_a_time_one_passes_and_all_fresh_writes_do() {
+async fn of_concurrent_copies_of_a_write_one_is_accepted() {
     let test = TestApp::with_settings(trust_local_proxies).await;
     let admin = test.user("ada", false).await;
     test.workspace("acme", &admin).await;
@@ -64,7 +64,7 @@ async fn reads_and_the_sdks_retries_may_repeat() {
 }
 
 #[tokio::test]
-async fn a_nonce_that_passed_a_proxy_is_used_for_keywards_own_api_too() {
+async fn a_nonce_used_at_a_proxy_is_refused_by_the_api() {
     let test = TestApp::with_settings(trust_local_proxies).await;
     let admin = test.user("ada", false).await;
     let ws = test.workspace("acme", &admin).await;

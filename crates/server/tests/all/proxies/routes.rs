@@ -20,7 +20,7 @@ async fn verdict(test: &TestApp, client: &TestRequest<'_>) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn a_project_route_asks_for_the_role_that_the_api_would_ask_for() {
+async fn a_project_route_requires_the_same_role_as_the_api() {
     let test = TestApp::with_settings(|settings| {
         routes(
             settings,
@@ -82,7 +82,7 @@ async fn a_project_route_asks_for_the_role_that_the_api_would_ask_for() {
 }
 
 #[tokio::test]
-async fn once_there_are_routes_what_matches_none_is_refused() {
+async fn a_request_that_matches_no_route_is_refused() {
     let test = TestApp::with_settings(|settings| routes(settings, &[("GET /v2/things", "authenticated")])).await;
     let admin = test.user("ada", false).await;
     test.workspace("acme", &admin).await;
@@ -105,7 +105,7 @@ async fn once_there_are_routes_what_matches_none_is_refused() {
 }
 
 #[tokio::test]
-async fn the_workspace_is_the_one_that_the_route_names_or_a_signed_header_or_the_only_one() {
+async fn the_workspace_comes_from_the_route_a_signed_header_or_the_only_membership() {
     let test = TestApp::with_settings(|settings| {
         routes(
             settings,
@@ -154,7 +154,7 @@ async fn the_workspace_is_the_one_that_the_route_names_or_a_signed_header_or_the
 }
 
 #[tokio::test]
-async fn a_service_account_is_where_it_is() {
+async fn a_service_account_acts_in_its_own_workspace() {
     let test = TestApp::with_settings(|settings| {
         routes(settings, &[("* /w/{workspace}/**", "workspace:member"), ("* /**", "authenticated")]);
     })
@@ -171,7 +171,7 @@ async fn a_service_account_is_where_it_is() {
 }
 
 #[tokio::test]
-async fn what_the_routes_refuse_is_in_the_audit_log_without_the_query() {
+async fn route_refusals_are_audited_without_the_query() {
     let test = TestApp::with_settings(|settings| {
         routes(settings, &[("GET /hello", "authenticated"), ("GET /settings", "workspace:admin")]);
     })

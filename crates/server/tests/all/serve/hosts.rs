@@ -35,7 +35,7 @@ async fn acme() -> (TestApp, Actor, String) {
 }
 
 #[tokio::test]
-async fn a_signature_for_another_host_is_refused_there_too() {
+async fn a_signature_for_an_unlisted_host_is_refused() {
     let (test, admin, workspace) = acme().await;
     let token = test.bearer_token(&admin.key).await;
     let projects = format!("/api/v1/workspaces/{workspace}/projects");
@@ -62,7 +62,7 @@ async fn a_signature_for_another_host_is_refused_there_too() {
 }
 
 #[tokio::test]
-async fn every_route_and_page_refuses_another_host_before_it_looks_at_anything() {
+async fn every_route_and_page_refuses_an_unlisted_host_before_authentication() {
     let (test, admin, _) = acme().await;
     let document = test.get("/api/v1/openapi.json").send().await.expect(200);
     let mut routes: Vec<(String, String)> =
@@ -142,7 +142,7 @@ async fn a_listed_host_is_verified_under_the_scheme_that_it_is_listed_with() {
 }
 
 #[tokio::test]
-async fn what_is_no_single_host_is_400_directly_and_over_http_2() {
+async fn missing_or_repeated_hosts_are_400_over_http_1_and_http_2() {
     let (test, admin, _) = acme().await;
     let running = Running::start(&test);
     let signed = String::from_utf8(fixed(&test.get(ME).header("host", "evil.example").by(&admin.key))).unwrap();
@@ -177,7 +177,7 @@ async fn what_is_no_single_host_is_400_directly_and_over_http_2() {
 }
 
 #[tokio::test]
-async fn a_name_that_was_rebound_to_this_server_shows_none_of_its_pages() {
+async fn dns_rebinding_reaches_no_page() {
     let test = TestApp::new().await;
     let ada = Browser::signed_in(&test, "ada", true).await;
     for path in ["/", "/sign-in", "/operator/system", "/static/style.css"] {
@@ -227,7 +227,7 @@ async fn forms_come_from_the_listed_origins_however_the_operator_wrote_them() {
 }
 
 #[tokio::test]
-async fn links_come_from_the_configured_origin_whatever_a_request_says() {
+async fn links_have_the_configured_origin_whatever_the_request_says() {
     let test = TestApp::with_settings(trust_local_proxies).await;
     let admin = test.user("ada", false).await;
     let workspace = test.workspace("acme", &admin).await;
@@ -267,7 +267,7 @@ async fn links_come_from_the_configured_origin_whatever_a_request_says() {
 }
 
 #[tokio::test]
-async fn a_proxy_asks_about_listed_hosts_only() {
+async fn forward_auth_accepts_listed_hosts_only() {
     let test = TestApp::with_settings(|settings| {
         trust_local_proxies(settings);
         settings.proxied_hosts = vec!["api.example.com:8000".to_owned(), "*.example.org".to_owned()];
@@ -306,7 +306,7 @@ async fn a_proxy_asks_about_listed_hosts_only() {
 }
 
 #[tokio::test]
-async fn a_websocket_begins_with_a_request_like_any_other() {
+async fn a_websocket_handshake_is_verified_like_any_request() {
     let test = TestApp::with_settings(|settings| {
         trust_local_proxies(settings);
         settings.proxied_hosts.push("api.example.com".to_owned());
@@ -330,7 +330,7 @@ async fn a_websocket_begins_with_a_request_like_any_other() {
 }
 
 #[tokio::test]
-async fn a_header_that_came_with_this_release_is_refused_where_a_proxy_lets_it_through() {
+async fn new_identity_headers_are_refused_when_a_proxy_passes_them() {
     let test = TestApp::with_settings(trust_local_proxies).await;
     let admin = test.user("ada", false).await;
     test.workspace("acme", &admin).await;
@@ -354,7 +354,7 @@ async fn a_header_that_came_with_this_release_is_refused_where_a_proxy_lets_it_t
 }
 
 #[tokio::test]
-async fn what_a_proxy_tells_of_the_client_is_limited_even_where_nobody_can_read_it() {
+async fn an_unreadable_client_address_is_rate_limited() {
     let test = TestApp::with_settings(|settings| {
         trust_local_proxies(settings);
         settings.rate_limits = RateLimits { per_address: 1, per_key: 0 };
@@ -393,7 +393,7 @@ async fn what_a_proxy_tells_of_the_client_is_limited_even_where_nobody_can_read_
 }
 
 #[tokio::test]
-async fn an_address_that_nobody_can_read_is_logged_as_the_proxys() {
+async fn an_unreadable_client_address_is_logged_as_the_proxys() {
     let test = TestApp::with_settings(trust_local_proxies).await;
     let admin = test.user("ada", false).await;
     let workspace = test.workspace("acme", &admin).await;
@@ -412,7 +412,7 @@ async fn an_address_that_nobody_can_read_is_logged_as_the_proxys() {
 }
 
 #[tokio::test]
-async fn a_token_ends_an_hour_after_its_signature_and_a_request_again_prolongs_nothing() {
+async fn a_token_expires_an_hour_after_its_signature_and_a_repeat_prolongs_nothing() {
     let (test, admin, _) = acme().await;
     let asked = test.get("/v2/public/user/bearer-token").by_encord(&admin.key);
     let token = |answer: Value| answer["token"].as_str().expect("a token").to_owned();
@@ -428,7 +428,7 @@ async fn a_token_ends_an_hour_after_its_signature_and_a_request_again_prolongs_n
 }
 
 #[tokio::test]
-async fn a_token_does_nothing_at_a_copy_of_the_installation_elsewhere() {
+async fn a_token_is_refused_by_a_copy_with_another_public_url() {
     let (test, admin, _) = acme().await;
     let token = test.bearer_token(&admin.key).await;
     test.get(ME).bearer(&token).send().await.expect(200);
@@ -450,7 +450,7 @@ async fn a_token_does_nothing_at_a_copy_of_the_installation_elsewhere() {
 }
 
 #[tokio::test]
-async fn operators_are_warned_where_all_clients_have_the_proxys_address() {
+async fn operators_are_warned_when_all_clients_share_the_proxys_address() {
     let warned = async |change: fn(&mut Settings)| {
         let test = TestApp::with_settings(change).await;
         crate::support::browser::create_user(&test, "olga", true).await;

@@ -21,7 +21,7 @@ fn short() -> ConnectionLimits {
 }
 
 #[tokio::test]
-async fn a_client_that_never_ends_its_headers_is_cut_off() {
+async fn a_connection_with_unfinished_headers_is_closed() {
     let test = TestApp::new().await;
     let running = Running::start_with(&test, short());
     for begin in
@@ -38,7 +38,7 @@ async fn a_client_that_never_ends_its_headers_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_silent_after_its_first_request_is_cut_off() {
+async fn an_idle_connection_is_closed() {
     let test = TestApp::new().await;
     let running = Running::start_with(&test, short());
     let mut stream = running.connect().await;
@@ -48,7 +48,7 @@ async fn a_client_that_is_silent_after_its_first_request_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_body_that_comes_too_slowly_is_408() {
+async fn a_slow_body_is_408() {
     let test = TestApp::new().await;
     let admin = test.user("ada", false).await;
     let workspace = test.workspace("acme", &admin).await;
@@ -88,7 +88,7 @@ fn futures_of(
 }
 
 #[tokio::test]
-async fn a_server_that_stops_lets_a_request_under_way_finish_and_takes_no_other() {
+async fn a_stopping_server_finishes_open_requests_and_accepts_no_more() {
     let test = TestApp::new().await;
     let admin = test.user("ada", false).await;
     let workspace = test.workspace("acme", &admin).await;
@@ -116,7 +116,7 @@ async fn a_server_that_stops_lets_a_request_under_way_finish_and_takes_no_other(
 }
 
 #[tokio::test]
-async fn a_server_that_stops_does_not_wait_for_ever() {
+async fn a_stopping_server_stops_within_its_timeout() {
     let test = TestApp::new().await;
     let limits = ConnectionLimits { shutdown_timeout: Duration::from_millis(100), ..ConnectionLimits::default() };
     let running = Running::start_with(&test, limits);
@@ -133,7 +133,7 @@ async fn a_server_that_stops_does_not_wait_for_ever() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_to_stop_says_so_first_and_answers_meanwhile() {
+async fn a_draining_server_is_not_ready_and_still_answers() {
     let test = TestApp::new().await;
     let limits = ConnectionLimits { drain: Duration::from_hours(1), ..ConnectionLimits::default() };
     let running = Running::start_with(&test, limits);

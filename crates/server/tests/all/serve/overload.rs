@@ -62,7 +62,7 @@ async fn await_body(running: &Running, request: &TestRequest<'_>) -> TcpStream {
 }
 
 #[tokio::test]
-async fn bodies_that_are_awaited_stop_nobody_else() {
+async fn unfinished_bodies_do_not_block_other_clients() {
     let (test, admin, projects) = acme().await;
     let running = Running::start(&test);
     let accept = test.post("/api/v1/invitations/accept", &json!({"token": "t", "name": "n", "password": "p"}));
@@ -84,7 +84,7 @@ async fn bodies_that_are_awaited_stop_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_client_with_too_many_connections_loses_the_one_that_waited_longest() {
+async fn a_client_over_its_limit_loses_its_longest_idle_connection() {
     let (test, admin, _) = acme().await;
     let limits = ConnectionLimits { connections_per_client: 3, ..ConnectionLimits::default() };
     let running = Running::start_with(&test, limits);
@@ -107,7 +107,7 @@ async fn a_client_with_too_many_connections_loses_the_one_that_waited_longest() 
 }
 
 #[tokio::test]
-async fn where_one_address_has_taken_all_connections_another_still_gets_one() {
+async fn a_client_gets_a_connection_when_another_has_taken_all() {
     let (test, admin, _) = acme().await;
     let limits = ConnectionLimits { connections: 6, connections_per_client: 5, ..ConnectionLimits::default() };
     let running = Running::start_with(&test, limits);
@@ -128,7 +128,7 @@ async fn where_one_address_has_taken_all_connections_another_still_gets_one() {
 }
 
 #[tokio::test]
-async fn a_trusted_proxy_has_as_many_connections_as_it_likes() {
+async fn a_trusted_proxy_has_no_connection_limit() {
     let test = TestApp::with_settings(|settings| {
         settings.trusted_proxies = vec!["127.0.0.9".parse().expect("an address")];
     })
@@ -171,7 +171,7 @@ fn preface() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn an_http_2_connection_that_asks_nothing_or_never_ends_its_headers_is_closed() {
+async fn an_http_2_connection_without_a_complete_request_is_closed() {
     let (test, ..) = acme().await;
     let running = Running::start_with(&test, short());
     for begin in [vec![], frame(HEADERS, 0, 1, GET)] {
@@ -182,7 +182,7 @@ async fn an_http_2_connection_that_asks_nothing_or_never_ends_its_headers_is_clo
 }
 
 #[tokio::test]
-async fn an_http_2_connection_that_is_idle_after_a_request_is_told_to_go_away() {
+async fn an_idle_http_2_connection_gets_goaway() {
     let (test, ..) = acme().await;
     let running = Running::start_with(&test, short());
     let (send, connection) = h2::client::handshake(running.connect().await).await.expect("HTTP/2");
@@ -195,7 +195,7 @@ async fn an_http_2_connection_that_is_idle_after_a_request_is_told_to_go_away() 
 }
 
 #[tokio::test]
-async fn an_answer_that_is_never_read_ends_its_connection() {
+async fn a_connection_with_an_unread_response_is_closed() {
     let (test, ..) = acme().await;
     let running = Running::start_with(&test, short());
     let mut builder = h2::client::Builder::new();
@@ -253,7 +253,7 @@ fn form<'a>(test: &'a TestApp, path: &str, body: &str) -> TestRequest<'a> {
 }
 
 #[tokio::test]
-async fn a_form_has_few_fields_and_few_bytes() {
+async fn forms_are_limited_in_fields_and_bytes() {
     let (test, ..) = acme().await;
     let running = Running::start(&test);
     let many = format!("email=ada%40example.com&password=p&{}", "a&".repeat(MAX_UNAUTHENTICATED_BODY / 2 - 100));
@@ -265,7 +265,7 @@ async fn a_form_has_few_fields_and_few_bytes() {
 }
 
 #[tokio::test]
-async fn what_no_page_of_ours_sent_is_refused_before_its_body_is_looked_at() {
+async fn a_form_of_another_origin_is_refused_before_its_body_is_read() {
     let (test, ..) = acme().await;
     let running = Running::start(&test);
     for length in [100, MAX_UNAUTHENTICATED_BODY + 1, MAX_BODY] {
@@ -307,7 +307,7 @@ async fn the_credential_is_verified_before_the_body_is_read() {
 }
 
 #[tokio::test]
-async fn a_refused_request_is_answered_without_leave_to_send_its_body() {
+async fn a_refused_request_gets_no_100_continue() {
     let (test, _, projects) = acme().await;
     let running = Running::start(&test);
     let refused = sized(&test, &projects, &test.new_key(), 1000);
@@ -316,7 +316,7 @@ async fn a_refused_request_is_answered_without_leave_to_send_its_body() {
 }
 
 #[tokio::test]
-async fn what_ends_while_a_body_is_awaited_is_refused_and_leaves_no_use() {
+async fn a_key_revoked_while_the_body_arrives_is_refused_and_records_no_use() {
     let (test, admin, projects) = acme().await;
     let running = Running::start(&test);
     let spare = test.add_unused_key(&admin).await;

@@ -23,7 +23,7 @@ fn expect_limited(answer: &Answer) {
 }
 
 #[tokio::test]
-async fn a_key_that_asks_too_often_is_told_when_to_come_again() {
+async fn a_rate_limited_key_gets_retry_after() {
     let test = TestApp::with_settings(limits(0, 2)).await;
     let admin = test.user("ada", false).await;
     let ws = test.workspace("acme", &admin).await;
@@ -43,7 +43,7 @@ async fn a_key_that_asks_too_often_is_told_when_to_come_again() {
 }
 
 #[tokio::test]
-async fn an_address_that_guesses_is_limited_before_anything_is_judged() {
+async fn an_address_is_rate_limited_before_verification() {
     let test = TestApp::with_settings(limits(1, 0)).await;
     let admin = test.user("ada", false).await;
     test.workspace("acme", &admin).await;
@@ -69,7 +69,7 @@ async fn an_address_that_guesses_is_limited_before_anything_is_judged() {
 }
 
 #[tokio::test]
-async fn keywards_own_api_counts_its_clients_addresses_behind_a_proxy_too() {
+async fn the_api_rate_limits_client_addresses_behind_a_proxy() {
     let test = TestApp::with_settings(limits(1, 0)).await;
     let admin = test.user("ada", false).await;
     test.workspace("acme", &admin).await;

@@ -53,7 +53,7 @@ async fn curl(arguments: &[&str]) -> (bool, String) {
 }
 
 #[tokio::test]
-async fn a_certificate_from_files_serves_http_2_and_is_read_again_when_it_changes() {
+async fn a_certificate_is_reloaded_when_its_file_changes() {
     let test = TestApp::new().await;
     let files = make_certificate(test.directory.path(), "first");
     let second = make_certificate(test.directory.path(), "second");
@@ -87,7 +87,7 @@ async fn a_certificate_from_files_serves_http_2_and_is_read_again_when_it_change
 }
 
 #[tokio::test]
-async fn a_certificate_that_cannot_be_used_stops_the_start_and_is_named() {
+async fn an_unusable_certificate_stops_the_start_and_is_named() {
     let test = TestApp::new().await;
     let (one, other) =
         (make_certificate(test.directory.path(), "one"), make_certificate(test.directory.path(), "other"));
@@ -103,7 +103,7 @@ async fn a_certificate_that_cannot_be_used_stops_the_start_and_is_named() {
 }
 
 #[tokio::test]
-async fn metrics_are_told_on_their_own_listener_and_nowhere_else() {
+async fn metrics_are_served_on_their_own_listener_only() {
     let test = TestApp::new().await;
     let admin = test.user("ada", false).await;
     test.workspace("acme", &admin).await;

@@ -19,7 +19,7 @@ async fn acme() -> (TestApp, Actor) {
 }
 
 #[tokio::test]
-async fn a_signature_is_good_within_its_window_to_the_second() {
+async fn a_signature_is_valid_within_its_window_to_the_second() {
     let (test, admin) = acme().await;
     let cases = [
         (Profile::Native, -61, Some("stale")),
@@ -56,7 +56,7 @@ async fn a_signature_is_good_within_its_window_to_the_second() {
 }
 
 #[tokio::test]
-async fn a_signature_made_once_is_good_until_its_end_and_no_longer() {
+async fn a_signature_is_refused_after_it_expires() {
     let (test, admin) = acme().await;
     let signed_at = test.clock.now().as_second();
     for (profile, last) in [(Profile::Native, 59), (Profile::Encord, 300)] {
@@ -101,7 +101,7 @@ async fn expires_is_after_now_and_at_most_a_minute_after_created() {
 }
 
 #[tokio::test]
-async fn a_key_ends_in_the_second_that_was_said_and_so_does_its_token() {
+async fn a_key_and_its_token_expire_to_the_second() {
     let (test, admin) = acme().await;
     let began = test.clock.now().as_second();
     let mut key = test.new_key();
@@ -123,7 +123,7 @@ async fn a_key_ends_in_the_second_that_was_said_and_so_does_its_token() {
 }
 
 #[tokio::test]
-async fn a_bearer_token_is_good_for_an_hour_and_no_longer() {
+async fn a_bearer_token_is_refused_after_an_hour() {
     let (test, admin) = acme().await;
     let began = test.clock.now().as_second();
     let token = test.bearer_token(&admin.key).await;
@@ -134,7 +134,7 @@ async fn a_bearer_token_is_good_for_an_hour_and_no_longer() {
 }
 
 #[tokio::test]
-async fn a_holder_is_told_what_is_the_matter_and_a_stranger_sees_one_answer_for_all() {
+async fn the_key_holder_gets_a_reason_and_others_get_one_uniform_response() {
     let (test, admin) = acme().await;
     let mut keys = Vec::new();
     for title in ["disabled", "revoked"] {
@@ -183,7 +183,7 @@ async fn a_holder_is_told_what_is_the_matter_and_a_stranger_sees_one_answer_for_
 }
 
 #[tokio::test]
-async fn a_clock_that_was_set_costs_the_lease_until_the_store_is_heard_again() {
+async fn a_changed_wall_clock_drops_the_lease_until_the_store_was_read() {
     let (test, admin) = acme().await;
     let request = test.get(ME).by(&admin.key);
     let now = test.clock.now().as_second();

@@ -65,7 +65,7 @@ impl Bob<'_> {
 }
 
 #[tokio::test]
-async fn whatever_is_cut_off_first_nothing_is_reached_until_all_of_it_is_given_back() {
+async fn access_needs_workspace_user_and_key_in_whatever_order_they_are_disabled() {
     let test = TestApp::new().await;
     let bob = test.user("bob", false).await;
     let mut access = Bob {
@@ -126,7 +126,7 @@ fn node(script: &str, arguments: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn a_signature_as_node_makes_it_by_default_is_refused_and_its_holder_told_why() {
+async fn a_der_encoded_ecdsa_signature_is_refused_with_advice() {
     let test = TestApp::new().await;
     let ada = test.user("ada", true).await;
     for (curve, hash, alg) in [("P-256", "sha256", "ecdsa-p256-sha256"), ("P-384", "sha384", "ecdsa-p384-sha384")] {
@@ -169,7 +169,7 @@ async fn a_signature_as_node_makes_it_by_default_is_refused_and_its_holder_told_
 }
 
 #[tokio::test]
-async fn a_pss_signature_with_a_salt_of_another_length_is_refused_and_its_holder_told_why() {
+async fn a_pss_signature_with_another_salt_length_is_refused_with_advice() {
     let test = TestApp::new().await;
     let ada = test.user("ada", true).await;
     for bits in ["2048", "2056", "3072"] {
@@ -213,7 +213,7 @@ async fn a_pss_signature_with_a_salt_of_another_length_is_refused_and_its_holder
 }
 
 #[tokio::test]
-async fn what_is_not_exactly_one_strong_public_key_is_refused_and_only_its_bytes_are_kept() {
+async fn only_one_strong_public_key_is_accepted_and_only_its_bytes_are_stored() {
     let test = TestApp::new().await;
     let ada = test.user("ada", true).await;
     let (one, two): (Key, Key) = (test.new_key(), test.new_key());

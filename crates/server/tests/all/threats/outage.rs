@@ -27,7 +27,7 @@ async fn acme() -> (TestApp, Actor, String) {
 }
 
 #[tokio::test]
-async fn reads_are_judged_without_the_store_for_as_long_as_the_lease_lasts() {
+async fn reads_are_verified_without_the_store_while_the_lease_lasts() {
     let (test, admin, _) = acme().await;
     let token = test.bearer_token(&admin.key).await;
     test.app.close_store().await;
@@ -85,7 +85,7 @@ async fn reads_are_judged_without_the_store_for_as_long_as_the_lease_lasts() {
 }
 
 #[tokio::test]
-async fn what_needs_the_store_is_503_and_never_401() {
+async fn requests_that_need_the_store_are_503_and_never_401() {
     let (test, admin, projects) = acme().await;
     test.app.close_store().await;
     for request in [

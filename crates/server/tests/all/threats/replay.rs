@@ -32,7 +32,7 @@ async fn titles(test: &TestApp, admin: &Actor, workspace: &str) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_fifty_at_once_one_is_done_and_all_get_its_answer() {
+async fn of_fifty_concurrent_copies_one_is_done_and_all_get_its_response() {
     let (test, admin, workspace) = acme().await;
     for profile in BOTH {
         let create = test.post(&format!("{workspace}/projects"), &json!({"title": format!("{profile:?}")}));
@@ -47,7 +47,7 @@ async fn of_fifty_at_once_one_is_done_and_all_get_its_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_requests_with_one_nonce_one_is_done() {
+async fn of_concurrent_requests_with_one_nonce_one_is_done() {
     let (test, admin, workspace) = acme().await;
     let nonce = quoted(&fresh_nonce(&test));
     let requests = (0..20).map(|number| {
@@ -95,7 +95,7 @@ async fn a_nonce_belongs_to_one_request_of_one_key_also_after_a_restart() {
 }
 
 #[tokio::test]
-async fn what_failed_is_not_kept_and_may_succeed_later() {
+async fn a_failed_write_is_not_stored_and_may_succeed_later() {
     let (test, admin, workspace) = acme().await;
     let accounts = format!("{workspace}/service-accounts");
     let id = &workspace["/api/v1/workspaces/".len()..];
@@ -114,7 +114,7 @@ async fn what_failed_is_not_kept_and_may_succeed_later() {
 }
 
 #[tokio::test]
-async fn each_kind_of_write_gets_its_first_answer_again() {
+async fn each_kind_of_write_gets_its_stored_response() {
     let (test, admin, workspace) = acme().await;
     for profile in BOTH {
         let twice = async |request: TestRequest<'_>, status: u16| {
@@ -159,7 +159,7 @@ async fn each_kind_of_write_gets_its_first_answer_again() {
 }
 
 #[tokio::test]
-async fn a_write_that_comes_again_is_judged_again() {
+async fn a_repeated_write_is_verified_again() {
     let (test, admin, workspace) = acme().await;
     let id = &workspace["/api/v1/workspaces/".len()..];
     let eve = test.member(id, &admin, "eve", "member").await;
@@ -186,7 +186,7 @@ async fn a_write_that_comes_again_is_judged_again() {
 }
 
 #[tokio::test]
-async fn a_write_whose_stored_answer_the_new_installation_key_does_not_open_is_not_done_again() {
+async fn a_write_with_an_unreadable_stored_response_is_not_repeated() {
     let (test, admin, workspace) = acme().await;
     let create = test.post(&format!("{workspace}/projects"), &json!({"title": "Once"})).by(&admin.key);
     let (target, headers, body) = (create.target.clone(), create.headers.clone(), create.body.clone());

@@ -120,7 +120,7 @@ async fn canaries_are_in_no_log_no_audit_event_and_no_file() {
 }
 
 #[tokio::test]
-async fn what_a_signed_write_was_answered_lies_in_no_table_in_clear() {
+async fn stored_responses_are_encrypted_in_the_database() {
     for home in [Home::embedded(), Home::on_postgres()] {
         let (clock, random) = (Arc::new(FakeClock::new()), Arc::new(SeededRandom::new(7)));
         let test = TestApp::open(home, clock, random, |_| {}).await;
@@ -213,7 +213,7 @@ fn text_fields<'a>(document: &'a Value, operation: &'a Value) -> Vec<&'a str> {
 }
 
 #[tokio::test]
-async fn a_private_key_in_any_field_of_the_api_is_repeated_nowhere() {
+async fn no_api_field_echoes_a_private_key() {
     let log = Log::of_this_thread();
     let world = access::World::build().await;
     let test = world.open().await;
@@ -304,7 +304,7 @@ fn forms(page: &str, path: &str) -> Vec<PageForm> {
 }
 
 #[tokio::test]
-async fn a_private_key_in_any_field_of_any_form_is_repeated_nowhere() {
+async fn no_form_field_echoes_a_private_key() {
     let log = Log::of_this_thread();
     let world = ui_access::World::build().await;
     let test = world.open().await;
@@ -347,7 +347,7 @@ async fn a_private_key_in_any_field_of_any_form_is_repeated_nowhere() {
 }
 
 #[tokio::test]
-async fn a_private_key_in_a_form_of_an_old_session_does_not_come_back_with_it() {
+async fn the_password_prompt_does_not_echo_a_private_key() {
     let test = TestApp::new().await;
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
     ada.open("/profile/api-keys/new").await;

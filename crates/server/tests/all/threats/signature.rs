@@ -93,7 +93,7 @@ async fn components_twice_or_beyond_the_profile_are_refused() {
 }
 
 #[tokio::test]
-async fn parameters_that_the_profile_does_not_take_are_refused() {
+async fn parameters_outside_the_profile_are_refused() {
     let Acme { test, admin, .. } = acme().await;
     let key = &admin.key;
     let long = format!("\"{}\"", "k".repeat(129));
@@ -158,7 +158,7 @@ async fn a_nonce_is_neither_short_nor_long() {
 }
 
 #[tokio::test]
-async fn a_key_id_is_taken_as_it_was_given_out_and_in_no_other_spelling() {
+async fn a_key_id_has_one_spelling() {
     let Acme { test, admin, .. } = acme().await;
     let key = &admin.key;
     let fingerprint = &key.fingerprint;
@@ -196,7 +196,7 @@ async fn a_key_id_is_taken_as_it_was_given_out_and_in_no_other_spelling() {
 }
 
 #[tokio::test]
-async fn labels_stand_in_both_headers_once_and_name_one_signature() {
+async fn a_label_occurs_once_in_both_headers() {
     let Acme { test, admin, .. } = acme().await;
     let key = &admin.key;
     let signed = || Draft::native(&test, key, "GET").sign(test.get(ME), key);
@@ -224,7 +224,7 @@ async fn labels_stand_in_both_headers_once_and_name_one_signature() {
 }
 
 #[tokio::test]
-async fn of_several_signatures_the_one_that_is_for_us_counts_and_never_another() {
+async fn of_several_signatures_the_one_with_our_tag_is_verified() {
     let Acme { test, admin, .. } = acme().await;
     let stranger = test.new_key();
     let other = |label: &str| Draft::native(&test, &admin.key, "GET").label(label).set("tag", "\"other\"");
@@ -247,7 +247,7 @@ async fn of_several_signatures_the_one_that_is_for_us_counts_and_never_another()
 }
 
 #[tokio::test]
-async fn too_many_labels_and_components_are_too_much_rather_than_cut_off() {
+async fn too_many_labels_or_components_are_431() {
     let Acme { test, admin, .. } = acme().await;
     let key = &admin.key;
     let others = |count: usize| {
@@ -327,7 +327,7 @@ async fn another_s_of_the_same_signature_is_refused() {
 }
 
 #[tokio::test]
-async fn whatever_of_the_request_is_changed_after_signing_is_noticed() {
+async fn a_request_changed_after_signing_is_refused() {
     let Acme { test, admin, .. } = acme().await;
     let key = &admin.key;
     let target = "/api/v1/me?a=1&b=x%20y&c=~";
@@ -363,7 +363,7 @@ async fn whatever_of_the_request_is_changed_after_signing_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_request_for_one_host_is_none_for_another() {
+async fn a_request_signed_for_one_host_is_refused_on_another() {
     let test = TestApp::with_settings(|settings| {
         settings.hosts = vec!["http://127.0.0.1:8081".to_owned(), "http://127.0.0.1".to_owned()];
         settings.encord_hosts = vec!["127.0.0.1".to_owned()];
@@ -408,7 +408,7 @@ async fn headers_that_ask_for_another_method_or_path_change_nothing() {
 }
 
 #[tokio::test]
-async fn two_credentials_are_none() {
+async fn two_credentials_are_refused() {
     let Acme { test, admin, .. } = acme().await;
     let token = test.get("/v2/public/user/bearer-token").by_encord(&admin.key).send().await.expect(200);
     let token = token["token"].as_str().unwrap();
@@ -438,7 +438,7 @@ async fn two_credentials_are_none() {
 }
 
 #[tokio::test]
-async fn a_digest_must_be_there_be_strong_and_be_right() {
+async fn a_digest_must_be_present_strong_and_correct() {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     let Acme { test, admin, projects } = acme().await;
     let key = &admin.key;
@@ -475,7 +475,7 @@ async fn a_digest_must_be_there_be_strong_and_be_right() {
 }
 
 #[tokio::test]
-async fn each_byte_of_a_body_counts_on_every_profile() {
+async fn a_flipped_byte_of_a_body_is_refused_on_every_profile() {
     let Acme { test, admin, projects } = acme().await;
     for profile in [Profile::Native, Profile::Encord] {
         let signed = test.post(&projects, &json!({"title": "T"})).signed(&admin.key, profile, 0);
@@ -502,7 +502,7 @@ async fn each_byte_of_a_body_counts_on_every_profile() {
 }
 
 #[tokio::test]
-async fn the_nonce_of_a_read_may_come_again() {
+async fn the_nonce_of_a_read_may_be_repeated() {
     let Acme { test, admin, .. } = acme().await;
     let nonce = quoted(&fresh_nonce(&test));
     for target in [ME, "/api/v1/me/keys"] {

@@ -26,7 +26,7 @@ async fn project_count(test: &TestApp, admin: &Actor, projects: &str) -> usize {
 }
 
 #[tokio::test]
-async fn a_chunked_body_gets_the_verdict_of_the_fixed_one() {
+async fn a_chunked_body_is_verified_like_one_of_fixed_length() {
     let (test, running, admin, projects) = acme().await;
     for size in [1, 7, 1000] {
         let request = test.post(&projects, &json!({"title": "Chunked"})).by(&admin.key);
@@ -47,7 +47,7 @@ async fn a_chunked_body_gets_the_verdict_of_the_fixed_one() {
 }
 
 #[tokio::test]
-async fn two_lengths_are_400_and_end_the_connection_before_anything_is_done() {
+async fn two_content_lengths_are_400_and_close_the_connection() {
     let (test, running, admin, projects) = acme().await;
     let request = test.post(&projects, &json!({"title": "Smuggled"})).by(&admin.key);
     let length = request.body.len();
@@ -84,7 +84,7 @@ async fn two_lengths_are_400_and_end_the_connection_before_anything_is_done() {
 }
 
 #[tokio::test]
-async fn a_connection_carries_one_request_after_another_and_a_bad_one_ends_it() {
+async fn a_malformed_request_closes_a_kept_alive_connection() {
     let (test, running, admin, projects) = acme().await;
     let mut stream = running.connect().await;
     for title in ["One", "Two"] {
@@ -102,7 +102,7 @@ async fn a_connection_carries_one_request_after_another_and_a_bad_one_ends_it() 
 }
 
 #[tokio::test]
-async fn what_is_no_plain_request_is_400() {
+async fn malformed_request_lines_and_headers_are_400() {
     let (test, running, admin, _) = acme().await;
     let signed = String::from_utf8(fixed(&test.get(ME).by(&admin.key))).unwrap();
     assert_status(&running.exchange(signed.as_bytes()).await, 200);
@@ -155,7 +155,7 @@ async fn what_is_no_plain_request_is_400() {
 }
 
 #[tokio::test]
-async fn a_line_break_cannot_be_carried_into_a_signed_value() {
+async fn a_signed_value_cannot_contain_a_line_break() {
     let (test, running, admin, _) = acme().await;
     let draft = Draft::native(&test, &admin.key, "GET").with("\"x\"");
     let signed = draft.sign(test.get(ME).header("x", "a"), &admin.key);
@@ -196,7 +196,7 @@ async fn headers_over_16_kib_are_431_and_bodies_over_1_mib_413() {
 }
 
 #[tokio::test]
-async fn what_needs_no_credential_obeys_the_same_rules() {
+async fn requests_without_a_credential_obey_the_same_parsing_rules() {
     let (_test, running, ..) = acme().await;
     let plain = format!("GET /healthz HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\n");
     assert_status(&running.exchange(format!("{plain}\r\n").as_bytes()).await, 200);
@@ -229,7 +229,7 @@ async fn h2_status(
 }
 
 #[tokio::test]
-async fn over_http_2_the_authority_is_what_was_signed_and_host_does_not_contradict_it() {
+async fn over_http_2_authority_is_the_signed_host_and_must_equal_host() {
     let (test, running, admin, _) = acme().await;
     let mut send = connect_h2(&running).await;
     let mut headers = test.get(ME).by(&admin.key).headers;

@@ -56,7 +56,7 @@ async fn an_unknown_user_a_wrong_password_and_a_disabled_user_look_alike() {
 }
 
 #[tokio::test]
-async fn guessing_is_slowed_down_and_the_owner_is_not_locked_out() {
+async fn guessing_is_rate_limited_and_does_not_lock_the_owner_out() {
     let test = TestApp::new().await;
     let mut owner = Browser::signed_in(&test, "ada", true).await;
     owner.open("/").await;
