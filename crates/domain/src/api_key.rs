@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::{ApiKeyId, PrincipalId, public_key::PublicKey};
+use crate::{ApiKeyId, PrincipalId, WorkspaceId, public_key::PublicKey};
 
 /// A public key with a title, owned by one principal.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,6 +39,15 @@ pub struct ApiKey {
     pub last_used_at: Option<Timestamp>,
     /// From where.
     pub last_used_ip: Option<String>,
+}
+
+/// A revoked key, and who is told when it is still used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RevokedApiKey {
+    /// The key.
+    pub key: ApiKey,
+    /// The workspaces that its owner was in when it was revoked; none where a node of the previous release revoked it.
+    pub workspaces: Vec<WorkspaceId>,
 }
 
 /// Where a key stands.

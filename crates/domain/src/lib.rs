@@ -12,6 +12,7 @@ pub mod project;
 pub mod proof;
 pub mod public_key;
 pub mod quota;
+pub mod replay;
 pub mod role;
 pub mod route;
 pub mod secret;
@@ -19,6 +20,7 @@ pub mod service_account;
 pub mod session;
 pub mod text;
 pub mod user;
+pub mod version;
 pub mod workspace;
 
 pub use audit::{AuditEvent, AuditPrincipal};
@@ -30,3 +32,5 @@ pub use id::{
 };
 pub use jiff::Timestamp;
 pub use public_key::{Fingerprint, KeyAlgorithm, KeyMaterial, PublicKey};
+pub use replay::ReplayKey;
+pub use version::Version;

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::{ProjectId, WorkspaceId};
+use crate::{PrincipalId, ProjectId, WorkspaceId, role::ProjectRole};
 
 /// A project.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,4 +21,15 @@ pub struct Project {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+}
+
+/// Who has which role in a project.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProjectGrants {
+    /// The project.
+    pub id: ProjectId,
+    /// The workspace it belongs to.
+    pub workspace: WorkspaceId,
+    /// The roles, in the order of the principals' ids.
+    pub roles: Vec<(PrincipalId, ProjectRole)>,
 }

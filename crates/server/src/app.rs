@@ -51,6 +51,7 @@ use domain::{
 use serde::Serialize;
 use store::{Change, ReplayKey, Store, StoreError, StoreOptions, Version, node::Node};
 use tokio::task::JoinHandle;
+use verifier::{AuthenticationError, Hosts, rate_limit::AddressAllowances};
 
 use self::nonce::Nonces;
 pub use self::{
@@ -70,14 +71,11 @@ pub use self::{
 };
 pub(crate) use self::{change::Attempt, request::is_read};
 use crate::{
-    authentication::AuthenticationError,
     error::AppError,
     feed::{Confirmation, Feed, Leases},
-    hosts::Hosts,
     journal::Journal,
     mail::Mailer,
     metrics::Metrics,
-    rate_limit::AddressAllowances,
     settings::{SettingError, Settings},
 };
 
@@ -260,7 +258,7 @@ impl App {
     ) -> Result<Self, OpenError> {
         let Parts { store, mut settings, clock, random, .. } = parts;
         settings.validate()?;
-        let hosts = Hosts::of(&settings)?;
+        let hosts = settings.read_hosts()?;
         // Browsers and clients write it so, whatever the operator did.
         hosts.public().as_str().clone_into(&mut settings.public_url);
         let mailer = settings.smtp.as_ref().map(Mailer::new).transpose()?;

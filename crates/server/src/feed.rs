@@ -19,10 +19,9 @@ use store::{
 };
 use tokio::sync::Mutex;
 
-use crate::{
-    directory::{Directory, MAX_REVOKED_KEYS, Snapshot},
-    error::AppError,
-};
+use verifier::directory::{Directory, MAX_REVOKED_KEYS, Snapshot};
+
+use crate::error::AppError;
 
 /// Keys or projects that are loaded at a time.
 const LOAD_CHUNK: i64 = 10_000;
@@ -461,7 +460,8 @@ impl Feed {
                         Subject::User(id) => load_identity(&mut after, &mut connection, id.into()).await?,
                         Subject::ServiceAccount(id) => load_identity(&mut after, &mut connection, id.into()).await?,
                         Subject::Installation => {
-                            after.put_installation(&self.find_installation(&mut connection).await?);
+                            let installation = self.find_installation(&mut connection).await?;
+                            after.set_epochs(installation.token_epoch, installation.signatures_from);
                         }
                         Subject::Project(id) => match store::project::find_project_grants(&mut connection, id).await? {
                             Some(grants) => after.put_project(grants),
@@ -515,7 +515,7 @@ impl Feed {
                 snapshot.put_project(grants);
             }
         }
-        snapshot.put_installation(&installation);
+        snapshot.set_epochs(installation.token_epoch, installation.signatures_from);
         snapshot.set_version(version);
         let revoked = before.keys_that_are_not_in(&snapshot);
         self.directory.swap(snapshot);

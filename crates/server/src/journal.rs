@@ -10,7 +10,7 @@ use std::{
 use crossbeam_queue::ArrayQueue;
 use domain::{ApiKeyId, Timestamp, WorkspaceId};
 
-use crate::{address::network_of, directory::DirectoryKey};
+use verifier::{directory::DirectoryKey, network::network_of};
 
 /// Uses that wait to be written at the most. A key notes one a second, so this many keys a batch.
 const MAX_USES: usize = 65_536;

@@ -9,8 +9,9 @@ use lettre::{
     AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
     message::{Mailbox, header::ContentType},
 };
+use verifier::hosts::is_loopback;
 
-use crate::settings::{SettingError, is_loopback};
+use crate::settings::SettingError;
 
 /// For how long an answer waits for mails to go out.
 const PATIENCE: Duration = Duration::from_secs(10);

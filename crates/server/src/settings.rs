@@ -1,19 +1,15 @@
 //! What an operator can set about a server. Where a value comes from (flag, variable, file) is the command line's.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    str::FromStr,
-    time::Duration,
-};
+use std::{net::IpAddr, str::FromStr, time::Duration};
 
 use domain::{route::Route, secret::quoted};
 use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
 
-use crate::{
-    hosts::{Hosts, Origin, Scheme},
-    mail::SmtpSettings,
-};
+pub use verifier::RateLimits;
+use verifier::hosts::{HostError, HostListError, HostLists, Hosts, Origin, Scheme, is_loopback};
+
+use crate::mail::SmtpSettings;
 
 /// Who may create workspaces.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Deserialize)]
@@ -63,22 +59,6 @@ impl TryFrom<String> for ProxyNetwork {
 
     fn try_from(text: String) -> Result<Self, SettingError> {
         text.parse()
-    }
-}
-
-/// How many requests a second are judged; ten seconds' worth may come at once. 0: as many as come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RateLimits {
-    /// From one address, whether their credentials are good or not. Of an IPv6 address, its /64 counts.
-    pub per_address: u32,
-    /// By one key.
-    pub per_key: u32,
-}
-
-impl Default for RateLimits {
-    fn default() -> Self {
-        Self { per_address: 1000, per_key: 1000 }
     }
 }
 
@@ -180,7 +160,7 @@ impl Settings {
                 ),
             ));
         }
-        Hosts::of(self)?;
+        self.read_hosts()?;
         let is_domain = |domain: &str| {
             !domain.is_empty()
                 && domain.len() <= 150
@@ -215,9 +195,18 @@ impl Settings {
     /// # Errors
     /// It is no URL, or has more than scheme and authority.
     pub fn public_origin(&self) -> Result<Origin, SettingError> {
-        self.public_url
-            .parse()
-            .map_err(|error: crate::hosts::HostError| SettingError::new("public_url", error.to_string()))
+        self.public_url.parse().map_err(|error: HostError| SettingError::new("public_url", error.to_string()))
+    }
+
+    /// The hosts that this installation answers for.
+    ///
+    /// # Errors
+    /// The first list that is malformed, unsafe or contradicts another.
+    pub fn read_hosts(&self) -> Result<Hosts, SettingError> {
+        let public = &self.public_origin()?;
+        let Self { hosts, proxied_hosts, encord_hosts, .. } = self;
+        let read = Hosts::new(HostLists { public, hosts, proxied_hosts, encord_hosts });
+        read.map_err(|HostListError { list, reason }| SettingError { name: list, reason })
     }
 
     /// What is allowed and hardly meant so, for the log, `keyward doctor` and the operator's page.
@@ -275,25 +264,6 @@ impl Settings {
         add("workspace_creation", &[format!("{:?}", self.workspace_creation)]);
         Ok(hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")))
     }
-}
-
-/// An authority as it is signed: lower case, without the scheme's default port (RFC 9421 §2.2.3).
-#[must_use]
-pub fn normal_authority(scheme: Scheme, authority: &str) -> String {
-    scheme.without_default_port(authority).to_ascii_lowercase()
-}
-
-/// Whether an authority names this machine.
-#[must_use]
-pub fn is_loopback(authority: &str) -> bool {
-    if let Ok(address) = authority.parse::<SocketAddr>() {
-        return address.ip().is_loopback();
-    }
-    let host = authority
-        .rsplit_once(':')
-        .map_or(authority, |(host, port)| if port.bytes().all(|c| c.is_ascii_digit()) { host } else { authority });
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]
@@ -388,12 +358,5 @@ mod tests {
         for text in ["", "10.1.0.0/33", "proxy.internal", "0.0.0.0/0", "::/0", "10.0.0.1, 10.0.0.2"] {
             assert_eq!(text.parse::<ProxyNetwork>().expect_err(text).name, "trusted_proxies");
         }
-    }
-
-    #[test]
-    fn an_authority_is_lower_case_without_the_default_port() {
-        assert_eq!(normal_authority(Scheme::Https, "Keys.Example.COM:443"), "keys.example.com");
-        assert_eq!(normal_authority(Scheme::Http, "keys.example.com:443"), "keys.example.com:443");
-        assert_eq!(normal_authority(Scheme::Http, "[::1]:80"), "[::1]");
     }
 }

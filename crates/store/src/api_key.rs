@@ -1,8 +1,8 @@
 //! API keys, and when they were last used.
 
 use domain::{
-    ApiKeyId, NodeId, PrincipalId, Timestamp, WorkspaceId,
-    api_key::ApiKey,
+    ApiKeyId, NodeId, PrincipalId, Timestamp,
+    api_key::{ApiKey, RevokedApiKey},
     public_key::{Fingerprint, PublicKey},
 };
 
@@ -174,15 +174,6 @@ pub async fn find_use_before_revocation(
     } else {
         UseBeforeRevocation::Never
     })
-}
-
-/// A revoked key, and the workspaces that its owner was in when it was revoked.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RevokedApiKey {
-    /// The key.
-    pub key: ApiKey,
-    /// The workspaces; none where a node of the previous release revoked it.
-    pub workspaces: Vec<WorkspaceId>,
 }
 
 fn revoked_api_key(row: &Row) -> Result<RevokedApiKey, StoreError> {

@@ -4,21 +4,11 @@
 use std::{collections::BTreeSet, fmt, ops, str::FromStr, time::Duration};
 
 use domain::{
-    ApiKeyId, AuditEvent, PrincipalId, ProjectId, ServiceAccountId, Timestamp, UserId, WorkspaceId,
+    ApiKeyId, AuditEvent, PrincipalId, ProjectId, ServiceAccountId, Timestamp, UserId, Version, WorkspaceId,
     merkle::CompactRange,
 };
 
 use crate::{Answer, Store, StoreError, Value, audit, connection::Connection, engine::Watch, params, replay};
-
-/// Counts the changes of an installation, from 0. Every change has one of its own, in the order of commits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct Version(pub u64);
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 impl From<Version> for Value<'_> {
     fn from(version: Version) -> Self {

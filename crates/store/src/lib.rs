@@ -29,13 +29,14 @@ pub mod workspace;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use domain::{Random, Timestamp};
+pub use domain::{ReplayKey, Version};
 
-pub use change::{Change, ChangeWatch, Changes, Events, Subject, Upkeep, Version};
+pub use change::{Change, ChangeWatch, Changes, Events, Subject, Upkeep};
 pub use connection::{Connection, ReadConnection, Row, Value};
 pub use engine::{Engine, PostgresUrl};
 pub use error::StoreError;
 pub use migrations::latest as latest_format;
-pub use replay::{Answer, ReplayKey, StoredBody};
+pub use replay::{Answer, StoredBody};
 
 /// Which database to open.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -2,7 +2,7 @@
 
 use domain::{
     PrincipalId, ProjectId, Timestamp, WorkspaceId,
-    project::Project,
+    project::{Project, ProjectGrants},
     role::{ProjectRole, Role},
 };
 
@@ -42,17 +42,6 @@ pub struct ProjectMemberRow {
     pub name: String,
     /// The role there.
     pub role: ProjectRole,
-}
-
-/// Who may do what in a project, as judging needs it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ProjectGrants {
-    /// The project.
-    pub id: ProjectId,
-    /// The workspace it belongs to.
-    pub workspace: WorkspaceId,
-    /// Who has which role in it, in the order of their ids.
-    pub roles: Vec<(PrincipalId, ProjectRole)>,
 }
 
 /// Adds a project.

@@ -1,7 +1,7 @@
 //! First answers to signed writes, kept until their signatures end, so that the same write happens once on all nodes;
 //! and the nonces of writes that somebody else answers. When a request is such a write is the server's to know.
 
-use domain::{ApiKeyId, Timestamp};
+use domain::{ApiKeyId, ReplayKey, Timestamp};
 
 use crate::{StoreError, Upkeep, connection::Connection, params};
 
@@ -13,19 +13,6 @@ pub const NONCE_CONSTRAINT: &str = "replays_key_id_nonce_key";
 
 /// The status of a row that keeps a nonce only: the answer was somebody else's.
 const NO_ANSWER: i64 = 0;
-
-/// What a signed request is known by when it comes again.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ReplayKey {
-    /// SHA-256(key id ‖ signature base).
-    pub key: [u8; 32],
-    /// The key that signed.
-    pub api_key: ApiKeyId,
-    /// The nonce, where the profile has one.
-    pub nonce: Option<String>,
-    /// When the signature cannot be accepted any more, skew included.
-    pub expires_at: Timestamp,
-}
 
 /// What was answered the first time.
 #[derive(Clone, PartialEq, Eq, Debug)]

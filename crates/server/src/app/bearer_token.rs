@@ -10,16 +10,16 @@ use domain::{
 };
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
+use verifier::{
+    AuthenticationError as Error,
+    directory::{Snapshot, Verification},
+};
 
 use super::{
     App, Caller,
     request::{Evidence, VerifiedHeaders, check_token},
 };
-use crate::{
-    authentication::AuthenticationError as Error,
-    directory::{Snapshot, Verification},
-    error::AppError,
-};
+use crate::error::AppError;
 
 /// How long after the signature that asked for it a bearer token is good, in seconds.
 const LIFETIME_SECONDS: i64 = 3600;

@@ -5,9 +5,10 @@ use domain::{
     proof::{PROOF_NAMESPACE, Proof, ProofAlgorithm, proof_message},
 };
 use http_signature::Algorithm;
+use verifier::directory::verification_key;
 
 use super::{App, CHALLENGE_LIFETIME, Caller, Transaction};
-use crate::{directory::verification_key, error::AppError};
+use crate::error::AppError;
 
 /// Open challenges of one principal that a proof is tried against.
 const MAX_OPEN: i64 = 16;

@@ -9,16 +9,16 @@ use domain::{
     route::{Places, Requirement, find_route, names_workspace, parse_project},
     secret::redact,
 };
+use verifier::{
+    AuthenticationError,
+    directory::{DirectoryProject, Snapshot},
+};
 
 use super::{
     App, OriginalRequest, Verified, VerifiedHeaders,
     request::{Refusal, RefusedByRoutes, WORKSPACE_HEADER, key_is_gone},
 };
-use crate::{
-    authentication::AuthenticationError,
-    directory::{DirectoryProject, Snapshot},
-    error::AppError,
-};
+use crate::error::AppError;
 
 /// Characters of a path that the audit log keeps.
 const MAX_PATH_IN_LOG: usize = 200;

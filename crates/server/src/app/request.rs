@@ -14,17 +14,18 @@ use http_signature::{
     Profile, RequestView, SignatureError, UnverifiedSignature, VerificationKey, VerifiedSignature, VerifyError,
 };
 use store::ReplayKey;
+use verifier::{
+    AuthenticationError as Error, Scheme,
+    directory::{DirectoryKey, RevokedKey, Snapshot, Verification},
+    rate_limit::{Rate, RetryAfter},
+};
 
 use super::{App, Caller, ConfirmationSlot};
 use crate::{
-    authentication::AuthenticationError as Error,
-    directory::{DirectoryKey, RevokedKey, Snapshot, Verification},
     error::AppError,
     feed::Feed,
-    hosts::Scheme,
     journal::RefusalKind,
     metrics::{Shown, Verdict},
-    rate_limit::{Rate, RetryAfter},
 };
 
 /// A request as its client sent it.

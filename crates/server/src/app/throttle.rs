@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::address::network_of;
+use verifier::network::network_of;
 
 /// What failures are counted by.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

@@ -21,7 +21,9 @@ use std::{
 use domain::Clock as _;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use crate::{address::network_of, system::SystemClock};
+use verifier::network::network_of;
+
+use crate::system::SystemClock;
 
 /// How much goes on at a time.
 #[derive(Clone, Copy, Debug)]

@@ -28,8 +28,7 @@ use super::{
 use crate::{
     App, AppError, Settings,
     app::{Admission, OriginalRequest, VerifiedHeaders},
-    hosts::Scheme,
-    settings::normal_authority,
+    hosts::{Scheme, normal_authority},
 };
 
 /// Identity headers of this release. Proxies that were set up for an earlier one pass a client's own on to the API.

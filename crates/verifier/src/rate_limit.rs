@@ -1,5 +1,4 @@
-//! How often somebody may ask: by key, exactly, and by address, in a fixed amount of memory. No locks. What is limited,
-//! and how the refusal reads, is said where requests are judged.
+//! Rate limits: by key, exactly, and by client address, in a fixed amount of memory. No locks.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -14,13 +13,29 @@ use domain::Random;
 const NANOS: u64 = 1_000_000_000;
 /// How many seconds' worth of requests may come at once.
 const BURST_SECONDS: u64 = 10;
-/// Places in a row of the address table. Two addresses share an allowance only where they meet in both rows: of 1000
+/// Counters in a row of the address table. Two addresses share an allowance only where they meet in both rows: of 1000
 /// addresses at a time, one in four thousand does.
 const ROW: usize = 1 << 16;
 
+/// How many requests a second are verified; ten seconds' worth may come at once. 0: no limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RateLimits {
+    /// From one address, whether their credentials are good or not. Of an IPv6 address, its /64 counts.
+    pub per_address: u32,
+    /// By one key.
+    pub per_key: u32,
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        Self { per_address: 1000, per_key: 1000 }
+    }
+}
+
 /// So many requests a second, and ten seconds' worth of them at once.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rate {
+pub struct Rate {
     /// Nanoseconds that one request takes.
     interval: u64,
     /// Nanoseconds that requests may be ahead.
@@ -28,8 +43,9 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
-    /// None for 0: no limit.
-    pub(crate) fn per_second(requests: u32) -> Option<Self> {
+    /// A rate of so many requests a second; none for 0, which is no limit.
+    #[must_use]
+    pub fn per_second(requests: u32) -> Option<Self> {
         let interval = NANOS / u64::from(NonZeroU32::new(requests)?.get());
         Some(Self { interval, burst: interval * u64::from(requests) * BURST_SECONDS })
     }
@@ -44,21 +60,24 @@ impl Rate {
     }
 }
 
-/// Too many; the seconds after which to try again.
+/// Too many requests; the seconds after which to try again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct RetryAfter(pub(crate) u64);
+pub struct RetryAfter(pub u64);
 
 fn nanos(since_boot: Duration) -> u64 {
     u64::try_from(since_boot.as_nanos()).unwrap_or(u64::MAX / 2)
 }
 
-/// What one somebody may still do: the time up to which their requests have used up their share (GCRA).
+/// What one key may still do: the time up to which its requests have used up their share (GCRA).
 #[derive(Debug, Default)]
-pub(crate) struct Allowance(AtomicU64);
+pub struct Allowance(AtomicU64);
 
 impl Allowance {
     /// Takes one request out of it.
-    pub(crate) fn take(&self, rate: Rate, since_boot: Duration) -> Result<(), RetryAfter> {
+    ///
+    /// # Errors
+    /// The rate is exceeded.
+    pub fn take(&self, rate: Rate, since_boot: Duration) -> Result<(), RetryAfter> {
         let now = nanos(since_boot);
         let mut taken_until = self.0.load(Ordering::Relaxed);
         loop {
@@ -71,26 +90,31 @@ impl Allowance {
     }
 }
 
-/// The allowances of all addresses there are, in two rows of places. Of an address's two places the emptier one counts,
-/// so that a busy stranger has to share both to be in its way.
-pub(crate) struct AddressAllowances {
-    places: Box<[AtomicU64]>,
-    /// Unknown outside, so that nobody can choose whom to meet.
+/// The allowances of all client addresses, in two rows of counters. Of an address's two counters the lower one applies, so
+/// that another address affects it only where it shares both.
+pub struct AddressAllowances {
+    counters: Box<[AtomicU64]>,
+    /// Secret, so that a client cannot choose an address that shares counters with another one.
     seed: [u8; 16],
 }
 
 impl AddressAllowances {
-    pub(crate) fn new(random: &dyn Random) -> Self {
+    /// Unused allowances.
+    #[must_use]
+    pub fn new(random: &dyn Random) -> Self {
         let mut seed = [0; 16];
         random.fill(&mut seed);
-        Self { places: (0..2 * ROW).map(|_| AtomicU64::new(0)).collect(), seed }
+        Self { counters: (0..2 * ROW).map(|_| AtomicU64::new(0)).collect(), seed }
     }
 
     /// Takes one request out of an address's allowance; of an IPv6 address, its /64 counts, which is one customer.
-    pub(crate) fn take(&self, address: IpAddr, rate: Rate, since_boot: Duration) -> Result<(), RetryAfter> {
+    ///
+    /// # Errors
+    /// The rate is exceeded.
+    pub fn take(&self, address: IpAddr, rate: Rate, since_boot: Duration) -> Result<(), RetryAfter> {
         let now = nanos(since_boot);
-        let [first, second] = self.places_of(address);
-        let (Some(first), Some(second)) = (self.places.get(first), self.places.get(second)) else { return Ok(()) };
+        let [first, second] = self.counters_of(address);
+        let (Some(first), Some(second)) = (self.counters.get(first), self.counters.get(second)) else { return Ok(()) };
         loop {
             let (one, other) = (first.load(Ordering::Relaxed), second.load(Ordering::Relaxed));
             let (emptier, fuller, taken_until) =
@@ -103,7 +127,7 @@ impl AddressAllowances {
         }
     }
 
-    fn places_of(&self, address: IpAddr) -> [usize; 2] {
+    fn counters_of(&self, address: IpAddr) -> [usize; 2] {
         let mut hasher = DefaultHasher::new();
         hasher.write(&self.seed);
         match address {
@@ -132,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_seconds_worth_may_come_at_once_and_then_as_many_as_were_said() {
+    fn a_burst_of_ten_seconds_passes_and_then_the_rate_applies() {
         let rate = Rate::per_second(5).unwrap();
         let allowance = Allowance::default();
         for request in 0..50 {
@@ -150,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_address_stands_in_nobody_elses_way() {
+    fn a_busy_address_does_not_limit_other_addresses() {
         let allowances = AddressAllowances::new(&Zeros);
         let rate = Rate::per_second(1).unwrap();
         let busy = IpAddr::from([10, 0, 0, 1]);
@@ -175,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_at_the_same_time_do_not_slip_past_each_other() {
+    fn concurrent_requests_do_not_exceed_the_rate() {
         let allowances = AddressAllowances::new(&Zeros);
         let rate = Rate::per_second(100).unwrap();
         let address = IpAddr::from([10, 0, 0, 1]);
@@ -184,7 +208,7 @@ mod tests {
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
-        // Two threads that find the places in another order may each take the same moment.
+        // Two threads that read the counters in another order may each take the same moment.
         assert!((1000..1010).contains(&admitted), "{admitted}");
     }
 }

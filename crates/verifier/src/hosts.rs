@@ -3,12 +3,10 @@
 
 use std::{
     fmt,
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     str::FromStr,
     sync::Arc,
 };
-
-use crate::settings::{SettingError, Settings, is_loopback};
 
 /// Names of this machine under which a server with a loopback `public_url` is found, too.
 const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
@@ -40,7 +38,7 @@ impl Scheme {
     }
 
     /// An authority without this scheme's default port.
-    pub(crate) fn without_default_port(self, authority: &str) -> &str {
+    fn without_default_port(self, authority: &str) -> &str {
         let port = match self {
             Self::Http => ":80",
             Self::Https => ":443",
@@ -272,6 +270,29 @@ fn is_label(label: &str) -> bool {
     (1..=63).contains(&label.len()) && label.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
 }
 
+/// The lists that an operator writes.
+#[derive(Clone, Copy, Debug)]
+pub struct HostLists<'a> {
+    /// Where clients find this installation.
+    pub public: &'a Origin,
+    /// Further origins of Keyward's own API and pages.
+    pub hosts: &'a [String],
+    /// The hosts of the APIs behind proxies.
+    pub proxied_hosts: &'a [String],
+    /// Where, beside the public origin, signatures count that do not cover the host.
+    pub encord_hosts: &'a [String],
+}
+
+/// A list that has a malformed or unsafe entry, or contradicts another list.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{list}: {reason}")]
+pub struct HostListError {
+    /// `hosts`, `proxied_hosts` or `encord_hosts`.
+    pub list: &'static str,
+    /// What is wrong with it, and what to do.
+    pub reason: String,
+}
+
 /// The hosts of an installation.
 #[derive(Clone, Debug)]
 pub struct Hosts {
@@ -285,12 +306,12 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// Reads the settings.
+    /// Reads the lists.
     ///
     /// # Errors
-    /// The first one that is malformed, unsafe or contradicts another.
-    pub fn of(settings: &Settings) -> Result<Self, SettingError> {
-        let public = settings.public_origin()?;
+    /// The first entry that is malformed, unsafe or contradicts another.
+    pub fn new(lists: HostLists<'_>) -> Result<Self, HostListError> {
+        let public = lists.public.clone();
         let mut own = vec![Arc::new(public.clone())];
         if is_loopback(public.authority()) {
             let port = public.authority().rsplit_once(':').and_then(|(_, port)| port.parse().ok());
@@ -302,36 +323,36 @@ impl Hosts {
             }
         }
         let of_public = own.len();
-        for text in &settings.hosts {
-            let origin: Origin = text.parse().map_err(|error| refused("hosts", text, error))?;
+        for text in lists.hosts {
+            let origin: Origin = text.parse().map_err(|error| invalid_entry("hosts", text, error))?;
             if origin.scheme() == Scheme::Http && !is_loopback(origin.authority()) {
                 let reason =
                     format!("plain HTTP is safe on this machine only, and {origin} is elsewhere; use https://");
-                return Err(SettingError { name: "hosts", reason });
+                return Err(HostListError { list: "hosts", reason });
             }
             if let Some(other) = own.iter().find(|other| other.scheme() != origin.scheme() && other.overlaps(&origin)) {
                 let reason = format!("a request for {origin} cannot be told from one for {other}; choose one of them");
-                return Err(SettingError { name: "hosts", reason });
+                return Err(HostListError { list: "hosts", reason });
             }
             if own.iter().all(|other| **other != origin) {
                 own.push(Arc::new(origin));
             }
         }
         let patterns = |name, texts: &[String]| {
-            let parse = |text: &String| text.parse().map_err(|error| refused(name, text, error));
+            let parse = |text: &String| text.parse().map_err(|error| invalid_entry(name, text, error));
             texts.iter().map(parse).collect::<Result<Vec<HostPattern>, _>>()
         };
-        let proxied = patterns("proxied_hosts", &settings.proxied_hosts)?;
-        let encord = patterns("encord_hosts", &settings.encord_hosts)?;
-        for (pattern, text) in encord.iter().zip(&settings.encord_hosts) {
+        let proxied = patterns("proxied_hosts", lists.proxied_hosts)?;
+        let encord = patterns("encord_hosts", lists.encord_hosts)?;
+        for (pattern, text) in encord.iter().zip(lists.encord_hosts) {
             let is_listed =
                 own.iter().any(|own| pattern.is_own(own)) || proxied.iter().any(|proxied| pattern.is_within(proxied));
             if !is_listed {
                 let reason = format!(
-                    "{text} is no host of this installation; list it in `proxied_hosts` (an API behind a proxy) or in \
+                    "{text} is not a host of this installation; list it in `proxied_hosts` (an API behind a proxy) or in \
                      `hosts` (Keyward itself), too"
                 );
-                return Err(SettingError { name: "encord_hosts", reason });
+                return Err(HostListError { list: "encord_hosts", reason });
             }
         }
         Ok(Self { public, own, of_public, proxied, encord })
@@ -384,21 +405,49 @@ impl Hosts {
     }
 }
 
-/// An entry of a list that cannot be taken, named where it holds nothing that may be a secret.
-fn refused(name: &'static str, text: &str, error: HostError) -> SettingError {
+/// An invalid entry, which is repeated where it holds nothing that may be a secret.
+fn invalid_entry(list: &'static str, text: &str, error: HostError) -> HostListError {
     let is_plain = text.len() <= 100 && !text.contains('@') && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
     let entry = if is_plain { format!("`{text}`") } else { "an entry".to_owned() };
-    SettingError { name, reason: format!("{entry} cannot be taken: {error}") }
+    HostListError { list, reason: format!("{entry} is invalid: {error}") }
+}
+
+/// An authority as it is signed: lower case, without the scheme's default port (RFC 9421 §2.2.3).
+#[must_use]
+pub fn normal_authority(scheme: Scheme, authority: &str) -> String {
+    scheme.without_default_port(authority).to_ascii_lowercase()
+}
+
+/// Whether an authority names this machine.
+#[must_use]
+pub fn is_loopback(authority: &str) -> bool {
+    if let Ok(address) = authority.parse::<SocketAddr>() {
+        return address.ip().is_loopback();
+    }
+    let host = authority
+        .rsplit_once(':')
+        .map_or(authority, |(host, port)| if port.bytes().all(|c| c.is_ascii_digit()) { host } else { authority });
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn hosts(public_url: &str, change: impl FnOnce(&mut Settings)) -> Result<Hosts, SettingError> {
-        let mut settings = Settings::new(public_url);
-        change(&mut settings);
-        Hosts::of(&settings)
+    #[derive(Default)]
+    struct Lists {
+        hosts: Vec<String>,
+        proxied_hosts: Vec<String>,
+        encord_hosts: Vec<String>,
+    }
+
+    fn hosts(public_url: &str, change: impl FnOnce(&mut Lists)) -> Result<Hosts, HostListError> {
+        let mut lists = Lists::default();
+        change(&mut lists);
+        let Lists { hosts, proxied_hosts, encord_hosts } = &lists;
+        let public = &public_url.parse().expect("an origin");
+        Hosts::new(HostLists { public, hosts, proxied_hosts, encord_hosts })
     }
 
     fn list(texts: &[&str]) -> Vec<String> {
@@ -484,7 +533,7 @@ mod tests {
 
     #[test]
     fn a_list_that_is_unsafe_or_contradicts_another_is_refused_by_name() {
-        let refused = |change: fn(&mut Settings)| hosts("https://keys.example.com", change).expect_err("refused").name;
+        let refused = |change: fn(&mut Lists)| hosts("https://keys.example.com", change).expect_err("refused").list;
         assert_eq!(refused(|s| s.hosts = list(&["keys.internal"])), "hosts");
         assert_eq!(refused(|s| s.hosts = list(&["http://keys.internal"])), "hosts");
         assert_eq!(refused(|s| s.hosts = list(&["https://127.0.0.1:8080", "http://127.0.0.1:8080"])), "hosts");
@@ -492,7 +541,7 @@ mod tests {
         assert_eq!(refused(|s| s.proxied_hosts = list(&["https://api.example.com"])), "proxied_hosts");
         assert_eq!(refused(|s| s.proxied_hosts = list(&["a b"])), "proxied_hosts");
         assert_eq!(refused(|s| s.encord_hosts = list(&["api.example.com"])), "encord_hosts");
-        let wildcard: fn(&mut Settings) = |s| {
+        let wildcard: fn(&mut Lists) = |s| {
             s.proxied_hosts = list(&["api.example.com"]);
             s.encord_hosts = list(&["*.example.com"]);
         };
@@ -543,5 +592,12 @@ mod tests {
         assert_eq!(hosts.path_of_own_page("https://keys.example.com/w/acme?a=1"), Some("/w/acme?a=1"));
         assert_eq!(hosts.path_of_own_page("https://keys.example.com.evil.example/w"), None);
         assert_eq!(hosts.path_of_own_page("https://keys.example.com:8443/w"), None);
+    }
+
+    #[test]
+    fn an_authority_is_lower_case_without_the_default_port() {
+        assert_eq!(normal_authority(Scheme::Https, "Keys.Example.COM:443"), "keys.example.com");
+        assert_eq!(normal_authority(Scheme::Http, "keys.example.com:443"), "keys.example.com:443");
+        assert_eq!(normal_authority(Scheme::Http, "[::1]:80"), "[::1]");
     }
 }

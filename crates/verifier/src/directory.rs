@@ -1,5 +1,5 @@
-//! Keys, identities and projects in memory, as judging needs them. A snapshot is swapped as a whole; readers take no lock.
-//! What goes into it, and when, is the feed's.
+//! The directory: keys, identities and projects in memory. A snapshot is swapped as a whole; readers take no lock. Whoever
+//! follows the database's changes decides what is put into it, and when.
 
 use std::sync::{
     Arc,
@@ -8,18 +8,18 @@ use std::sync::{
 
 use arc_swap::{ArcSwap, Guard};
 use domain::{
-    ApiKeyId, Fingerprint, KeyMaterial, PrincipalId, ProjectId, PublicKey, Timestamp, WorkspaceId,
-    api_key::{ApiKey, KeyState, key_state},
+    ApiKeyId, Fingerprint, KeyMaterial, PrincipalId, ProjectId, PublicKey, Timestamp, Version, WorkspaceId,
+    api_key::{ApiKey, KeyState, RevokedApiKey, key_state},
     principal::Identity,
+    project::ProjectGrants,
     role::ProjectRole,
 };
 use http_signature::VerificationKey;
-use store::{Version, api_key::RevokedApiKey, installation::Installation, project::ProjectGrants};
 
 use crate::rate_limit::Allowance;
 
-/// Revoked keys that are kept, the latest ones, so that whoever still uses them is seen.
-pub(crate) const MAX_REVOKED_KEYS: i64 = 10_000;
+/// How many revoked keys are kept, the latest ones, so that their further use is recorded.
+pub const MAX_REVOKED_KEYS: i64 = 10_000;
 
 /// A key that is not revoked.
 #[derive(Debug)]
@@ -55,39 +55,41 @@ const VERIFIED: u8 = 1;
 /// The key was revoked before this node verified anything with it, and no request may verify with it any more.
 const RETIRED: u8 = 2;
 
-/// What a verification means for what this node says about the key once it is revoked.
+/// What a verification means for the report about the key's use once it is revoked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Verification {
+pub enum Verification {
     /// It is the first one on this node.
     First,
     /// There were others.
     Further,
-    /// The key was revoked meanwhile, and this node has said, or is about to say, that it never verified with it.
+    /// The key was revoked meanwhile, and this node reports, or has reported, that it never verified with it.
     TooLate,
 }
 
 impl DirectoryKey {
-    /// Where it stands at `now`.
+    /// Its state at `now`.
     #[must_use]
     pub fn state(&self, now: Timestamp) -> KeyState {
         key_state(self.disabled, self.suspended, self.expires_at, false, now)
     }
 
-    /// When it ends, if ever.
+    /// When it expires, if ever.
     #[must_use]
     pub const fn expires_at(&self) -> Option<Timestamp> {
         self.expires_at
     }
 
     /// Whether this is the first use of its second, which is the one that is written down.
-    pub(crate) fn is_first_use_of(&self, second: i64) -> bool {
+    #[must_use]
+    pub fn is_first_use_of(&self, second: i64) -> bool {
         let noted = self.usage.noted_second.load(Ordering::Relaxed);
         noted < second
             && self.usage.noted_second.compare_exchange(noted, second, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Notes that something verified under this key, accepted or not.
-    pub(crate) fn note_verification(&self) -> Verification {
+    #[must_use]
+    pub fn note_verification(&self) -> Verification {
         if self.usage.verification.load(Ordering::Relaxed) == VERIFIED {
             return Verification::Further;
         }
@@ -99,15 +101,17 @@ impl DirectoryKey {
         }
     }
 
-    /// Ends a key that was revoked. True where this node verified something with it; if not, it never will, whatever
-    /// snapshot a request still looks at.
-    pub(crate) fn retire(&self) -> bool {
+    /// Retires a key that was revoked. True where this node verified something with it; if not, it never will, whatever
+    /// snapshot a request still reads.
+    #[must_use]
+    pub fn retire(&self) -> bool {
         let state = &self.usage.verification;
         state.compare_exchange(UNUSED, RETIRED, Ordering::Relaxed, Ordering::Relaxed) == Err(VERIFIED)
     }
 
-    /// What it may still be used for in this moment.
-    pub(crate) fn allowance(&self) -> &Allowance {
+    /// How often it may still be used now.
+    #[must_use]
+    pub fn allowance(&self) -> &Allowance {
         &self.usage.allowance
     }
 }
@@ -181,7 +185,7 @@ impl Snapshot {
         self.version
     }
 
-    /// Bearer tokens of another epoch are dead.
+    /// Bearer tokens of another epoch are void.
     #[must_use]
     pub const fn token_epoch(&self) -> u64 {
         self.token_epoch
@@ -235,23 +239,25 @@ impl Snapshot {
         self.projects.get(&id).map(Arc::as_ref)
     }
 
-    pub(crate) fn set_version(&mut self, version: Version) {
+    /// Notes the version that the snapshot now shows.
+    pub fn set_version(&mut self, version: Version) {
         self.version = version;
     }
 
-    pub(crate) fn put_installation(&mut self, installation: &Installation) {
-        self.token_epoch = installation.token_epoch;
-        self.signatures_from = installation.signatures_from;
+    /// Voids bearer tokens of another epoch than `token_epoch`, and signatures made before `signatures_from`.
+    pub fn set_epochs(&mut self, token_epoch: u64, signatures_from: Timestamp) {
+        self.token_epoch = token_epoch;
+        self.signatures_from = signatures_from;
     }
 
-    /// Takes in a key as it now is, which is not revoked.
-    pub(crate) fn put_key(&mut self, key: &ApiKey) {
+    /// Adds or replaces a key that is not revoked.
+    pub fn put_key(&mut self, key: &ApiKey) {
         let usage = self.keys.get(&key.id).map(|before| Arc::clone(&before.usage)).unwrap_or_default();
         self.put_key_with_usage(key, usage);
     }
 
-    /// As [`put_key`](Self::put_key), with what `before` remembers of its use.
-    pub(crate) fn put_key_as_used_in(&mut self, key: &ApiKey, before: &Self) {
+    /// As [`put_key`](Self::put_key), with the use that `before` has recorded for it.
+    pub fn put_key_as_used_in(&mut self, key: &ApiKey, before: &Self) {
         let usage = before.keys.get(&key.id).map(|before| Arc::clone(&before.usage)).unwrap_or_default();
         self.put_key_with_usage(key, usage);
     }
@@ -275,8 +281,8 @@ impl Snapshot {
         self.keys.insert(key.id, entry);
     }
 
-    /// Takes a key out, and answers it.
-    pub(crate) fn remove_key(&mut self, id: ApiKeyId) -> Option<Arc<DirectoryKey>> {
+    /// Removes a key and returns it.
+    pub fn remove_key(&mut self, id: ApiKeyId) -> Option<Arc<DirectoryKey>> {
         let key = self.keys.remove(&id)?;
         // The fingerprint may be another registration's by now.
         if self.by_fingerprint.get(&key.fingerprint).is_some_and(|other| other.id == id) {
@@ -286,12 +292,13 @@ impl Snapshot {
     }
 
     /// The keys that this snapshot holds and the other one does not.
-    pub(crate) fn keys_that_are_not_in(&self, other: &Self) -> Vec<Arc<DirectoryKey>> {
+    #[must_use]
+    pub fn keys_that_are_not_in(&self, other: &Self) -> Vec<Arc<DirectoryKey>> {
         self.keys.iter().filter(|(id, _)| !other.keys.contains_key(*id)).map(|(_, key)| Arc::clone(key)).collect()
     }
 
-    /// Takes in a key that was revoked, in place of the one whose revocation is longest ago where there are many.
-    pub(crate) fn put_revoked_key(&mut self, revoked: RevokedApiKey) {
+    /// Adds a revoked key. The one whose revocation is longest ago is dropped where there are too many.
+    pub fn put_revoked_key(&mut self, revoked: RevokedApiKey) {
         self.put_revoked_key_of(revoked, usize::try_from(MAX_REVOKED_KEYS).unwrap_or(usize::MAX));
     }
 
@@ -324,21 +331,25 @@ impl Snapshot {
         }
     }
 
-    pub(crate) fn put_identity(&mut self, identity: Identity) {
+    /// Adds or replaces an identity.
+    pub fn put_identity(&mut self, identity: Identity) {
         self.identities.insert(identity.id, Arc::new(identity));
     }
 
-    pub(crate) fn remove_identity(&mut self, id: PrincipalId) {
+    /// Removes an identity.
+    pub fn remove_identity(&mut self, id: PrincipalId) {
         self.identities.remove(&id);
     }
 
-    pub(crate) fn put_project(&mut self, grants: ProjectGrants) {
+    /// Adds or replaces a project.
+    pub fn put_project(&mut self, grants: ProjectGrants) {
         let ProjectGrants { id, workspace, mut roles } = grants;
         roles.sort_unstable_by_key(|(principal, _)| *principal);
         self.projects.insert(id, Arc::new(DirectoryProject { workspace, roles: roles.into() }));
     }
 
-    pub(crate) fn remove_project(&mut self, id: ProjectId) {
+    /// Removes a project.
+    pub fn remove_project(&mut self, id: ProjectId) {
         self.projects.remove(&id);
     }
 }
@@ -356,21 +367,31 @@ impl Directory {
         self.snapshot.load()
     }
 
-    pub(crate) fn swap(&self, snapshot: Snapshot) {
+    /// Replaces the snapshot.
+    pub fn swap(&self, snapshot: Snapshot) {
         self.snapshot.store(Arc::new(snapshot));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use domain::{Random as _, UserId};
+    use domain::{Random, UserId};
 
     use super::*;
 
+    /// Each number makes another stream of bytes.
+    struct Numbered(AtomicU8);
+
+    impl Random for Numbered {
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.fill(self.0.fetch_add(1, Ordering::Relaxed));
+        }
+    }
+
     fn key(number: i64, revoked: bool) -> ApiKey {
-        let random = crate::system::SystemRandom;
+        let random = Numbered(AtomicU8::new(u8::try_from(number).unwrap() * 10));
         let at = Timestamp::from_second(number).unwrap();
-        // The public half of some pair; the tests look at no signature.
+        // The tests verify no signature.
         let mut seed = [0; 32];
         random.fill(&mut seed);
         let point = http_signature::Ed25519SigningKey::from_seed(&seed).public_key();
@@ -400,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_under_way_verifies_nothing_once_the_node_has_said_that_the_key_was_never_used() {
+    fn a_request_under_way_cannot_verify_once_the_node_has_reported_the_key_as_unused() {
         let key = key(1, false);
         let mut before = Snapshot::default();
         before.put_key(&key);
@@ -408,7 +429,7 @@ mod tests {
         let mut after = before.clone();
         assert!(!after.remove_key(key.id).unwrap().retire(), "it was never used");
         assert_eq!(under_way.note_verification(), Verification::TooLate);
-        assert!(!under_way.retire(), "what was said stays true");
+        assert!(!under_way.retire(), "the report stays true");
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! Addresses of clients, as far as limits and counts tell them apart.
+//! Client networks, which limits and counts tell apart.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 /// What counts as one client: an IPv4 address, or the /64 of an IPv6 address, all of which one customer has.
-pub(crate) fn network_of(address: IpAddr) -> IpAddr {
+#[must_use]
+pub fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();
