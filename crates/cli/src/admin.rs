@@ -2,20 +2,21 @@
 
 use std::{io::Read as _, path::PathBuf};
 
-use domain::{Timestamp, WorkspaceId, role::Role};
-use server::{
-    App,
-    app::{Caller, KeyOwner, MAX_PAGE, Paging},
-};
+use api::{User, Workspace};
+use domain::PublicKey;
+use server::app::KeyOwner;
 
 use crate::{
+    api_key::NewKeyArguments,
     configuration::InstallationArguments,
     failure::{Failure, Outcome},
-    host::{Missing, on_host},
+    host::{Missing, all_pages, explain_not_found, find_workspace, on_host},
     installation_key, node,
-    output::{self, shell_word},
+    output::{self, Column, shell_word},
     recovery,
-    workspace::tell_first_admin,
+    service_account::{NewServiceAccountArguments, tell_created},
+    user,
+    workspace::{self, NewWorkspaceArguments, QuotaArguments, tell_first_admin, tell_quotas},
 };
 
 /// Users, workspaces, keys and quotas, on the machine that holds the data
@@ -101,12 +102,8 @@ Examples:
 pub(crate) struct CreateWorkspace {
     #[command(flatten)]
     common: Common,
-    /// Its name
-    #[arg(long)]
-    name: String,
-    /// Its slug, such as `acme`: 3 to 40 of a-z, 0-9 and `-`; never changes, never used again
-    #[arg(long)]
-    slug: String,
+    #[command(flatten)]
+    new: NewWorkspaceArguments,
     /// The email of its first admin
     #[arg(long, value_name = "EMAIL")]
     admin: String,
@@ -126,12 +123,8 @@ pub(crate) struct CreateServiceAccount {
     /// Its name, such as `ci-bot`: 3 to 40 of a-z, 0-9 and `-`
     #[arg(long)]
     name: String,
-    /// What it is for
-    #[arg(long, default_value = "", hide_default_value = true)]
-    description: String,
-    /// Its role in the workspace: `member` or `admin`
-    #[arg(long, default_value = "member")]
-    role: Role,
+    #[command(flatten)]
+    new: NewServiceAccountArguments,
 }
 
 /// Register a public key for a user or a service account
@@ -153,21 +146,16 @@ pub(crate) struct AddKey {
     /// Whose key it is: a service account's address
     #[arg(long, value_name = "ADDRESS")]
     service_account: Option<String>,
-    /// Its title
-    #[arg(long)]
-    title: String,
+    #[command(flatten)]
+    new: NewKeyArguments,
     /// The public key: an OpenSSH, RFC 4716, PEM or JWK file; `-` is standard input
     #[arg(long, value_name = "FILE")]
     public_key_file: PathBuf,
-    /// When it ends, such as 2027-01-31T12:00:00Z; left out, it does not
-    #[arg(long, value_name = "TIME")]
-    expires_at: Option<Timestamp>,
 }
 
 /// Set what a workspace may have
 #[derive(Debug, clap::Args)]
-#[command(group(clap::ArgGroup::new("quota").required(true).multiple(true)
-    .args(["service_accounts", "keys_per_service_account", "keys_per_user"])), after_help = "\
+#[command(after_help = "\
 Examples:
   keyward admin set-quota --workspace acme --service-accounts 5 --keys-per-user 50")]
 pub(crate) struct SetQuota {
@@ -176,15 +164,8 @@ pub(crate) struct SetQuota {
     /// The workspace
     #[arg(long, value_name = "SLUG|ID")]
     workspace: String,
-    /// Service accounts in it
-    #[arg(long, value_name = "N")]
-    service_accounts: Option<u32>,
-    /// Live keys of each service account
-    #[arg(long, value_name = "N")]
-    keys_per_service_account: Option<u32>,
-    /// Live keys of each user
-    #[arg(long, value_name = "N")]
-    keys_per_user: Option<u32>,
+    #[command(flatten)]
+    quotas: QuotaArguments,
 }
 
 #[derive(Debug, clap::Args)]
@@ -201,6 +182,14 @@ struct Common {
     #[arg(long)]
     json: bool,
 }
+
+const USER_COLUMNS: &[Column<'_, User>] = &[
+    Column::word("EMAIL", &|user| user.email.clone()),
+    Column::text("NAME", &|user| user.name.clone()),
+    Column::word("KIND", &|user| user::kind(user.operator)),
+    Column::word("STATE", &|user| user::state(user.disabled, user.suspended)),
+    Column::id(&|user| user.id.to_string()),
+];
 
 impl Admin {
     pub(crate) async fn run(self) -> Outcome {
@@ -263,7 +252,7 @@ impl SetPassword {
 
 impl CreateWorkspace {
     async fn run(self) -> Outcome {
-        let create = api::CreateWorkspace { name: self.name, slug: self.slug, admin_email: Some(self.admin.clone()) };
+        let create = self.new.create(Some(self.admin.clone()));
         let created = on_host(&self.common.installation, Missing::Refuse, async |app, host| {
             Ok(app.change(host, || app.create_workspace(host, create.clone())).await?)
         })
@@ -287,21 +276,21 @@ impl CreateWorkspace {
 
 impl CreateServiceAccount {
     async fn run(self) -> Outcome {
-        let create = api::CreateServiceAccount { name: self.name, description: self.description };
+        let create = self.new.create(self.name);
         let account = on_host(&self.common.installation, Missing::Refuse, async |app, host| {
             let workspace = find_workspace(app, host, &self.workspace).await?;
             let account = app.change(host, || app.create_service_account(host, workspace, &create)).await?;
-            if account.role == self.role {
+            if account.role == self.new.role {
                 return Ok(account);
             }
-            let update = api::UpdateServiceAccount { role: Some(self.role), ..Default::default() };
+            let update = api::UpdateServiceAccount { role: Some(self.new.role), ..Default::default() };
             Ok(app.change(host, || app.update_service_account(host, workspace, account.id, &update)).await?)
         })
         .await?;
         if self.common.json {
             return output::json(&account);
         }
-        output::line(format!("created service account {} ({}), {}", account.email, account.id, account.role))?;
+        tell_created(&account)?;
         output::line(format!(
             "next: keyward admin add-key{} --service-account {} --title TITLE --public-key-file FILE",
             self.common.data_flag(),
@@ -313,16 +302,19 @@ impl CreateServiceAccount {
 impl AddKey {
     async fn run(self) -> Outcome {
         let public_key = read_file(&self.public_key_file)?;
-        let create = api::CreateApiKey { title: self.title, public_key, expires_at: self.expires_at, proof: None };
+        // What is no key is refused by the server, with the reason.
+        let comment = PublicKey::parse(&public_key).ok().and_then(|parsed| parsed.comment);
+        let create = self.new.create(self.new.title(comment)?, public_key, None);
         let key = on_host(&self.common.installation, Missing::Refuse, async |app, host| {
             let owner = match (&self.user, &self.service_account) {
                 (Some(email), _) => {
-                    let missing = |e| missing(e, format!("no user has the email {email}: see `admin list-users`"));
+                    let missing =
+                        |e| explain_not_found(e, format!("no user has the email {email}: see `admin list-users`"));
                     KeyOwner::User(app.find_user_by_email(host, email).await.map_err(missing)?.id)
                 }
                 (None, address) => {
                     let address = address.as_deref().unwrap_or_default();
-                    let missing = |e| missing(e, format!("no service account has the address {address}"));
+                    let missing = |e| explain_not_found(e, format!("no service account has the address {address}"));
                     let (workspace, account) =
                         app.find_service_account_by_address(host, address).await.map_err(missing)?;
                     KeyOwner::ServiceAccount(workspace, account)
@@ -342,11 +334,7 @@ impl AddKey {
 
 impl SetQuota {
     async fn run(self) -> Outcome {
-        let update = api::UpdateQuotas {
-            service_accounts: self.service_accounts,
-            keys_per_service_account: self.keys_per_service_account,
-            keys_per_user: self.keys_per_user,
-        };
+        let update = self.quotas.update();
         let quotas = on_host(&self.common.installation, Missing::Refuse, async |app, host| {
             let workspace = find_workspace(app, host, &self.workspace).await?;
             Ok(app.change(host, || app.update_quotas(host, workspace, update)).await?)
@@ -355,10 +343,7 @@ impl SetQuota {
         if self.common.json {
             return output::json(&quotas);
         }
-        output::line(format!(
-            "{} may have {} service accounts, {} live keys each, and {} live keys a user",
-            self.workspace, quotas.service_accounts, quotas.keys_per_service_account, quotas.keys_per_user
-        ))
+        tell_quotas(&self.workspace, &quotas)
     }
 }
 
@@ -371,20 +356,7 @@ impl List {
         if self.common.json {
             return output::json(&users);
         }
-        let rows: Vec<_> = users
-            .items
-            .iter()
-            .map(|user| {
-                let state = match user {
-                    user if user.disabled => "disabled",
-                    user if user.suspended => "suspended",
-                    _ => "active",
-                };
-                let what = if user.operator { "operator" } else { "user" };
-                [user.email.clone(), user.name.clone(), what.to_owned(), state.to_owned(), user.id.to_string()]
-            })
-            .collect();
-        output::table(["EMAIL", "NAME", "KIND", "STATE", "ID"], &rows)
+        output::table(USER_COLUMNS, &users.items)
     }
 
     async fn workspaces(self) -> Outcome {
@@ -396,23 +368,19 @@ impl List {
         if self.common.json {
             return output::json(&workspaces);
         }
-        let rows: Vec<_> = workspaces
-            .items
-            .iter()
-            .map(|workspace| {
-                let quotas = &workspace.quotas;
-                [
-                    workspace.slug.clone(),
-                    workspace.name.clone(),
-                    quotas.service_accounts.to_string(),
-                    quotas.keys_per_service_account.to_string(),
-                    quotas.keys_per_user.to_string(),
-                    if without_admin.contains(&workspace.id) { "none enabled" } else { "yes" }.to_owned(),
-                    workspace.id.to_string(),
-                ]
-            })
-            .collect();
-        output::table(["SLUG", "NAME", "SERVICE ACCOUNTS", "KEYS EACH", "KEYS A USER", "ADMIN", "ID"], &rows)
+        let has_admin = |workspace: &Workspace| {
+            if without_admin.contains(&workspace.id) { "none enabled" } else { "yes" }.to_owned()
+        };
+        let columns = [
+            workspace::SLUG,
+            workspace::NAME,
+            Column::word("SERVICE ACCOUNTS", &|workspace| workspace.quotas.service_accounts.to_string()),
+            Column::word("KEYS EACH", &|workspace| workspace.quotas.keys_per_service_account.to_string()),
+            Column::word("KEYS A USER", &|workspace| workspace.quotas.keys_per_user.to_string()),
+            Column::word("ADMIN", &has_admin),
+            workspace::ID,
+        ];
+        output::table(&columns, &workspaces.items)
     }
 }
 
@@ -421,36 +389,6 @@ impl Common {
     fn data_flag(&self) -> String {
         let data = self.installation.data.as_ref();
         data.map_or(String::new(), |data| format!(" --data {}", shell_word(&data.display().to_string())))
-    }
-}
-
-/// Reads page after page, and gives all as the last one.
-pub(crate) async fn all_pages<T>(read: impl AsyncFn(Paging) -> Outcome<api::Page<T>>) -> Outcome<api::Page<T>> {
-    let mut all = api::Page { items: Vec::new(), next: None };
-    loop {
-        let page = read(Paging { after: all.next.take(), limit: Some(MAX_PAGE) }).await?;
-        all.items.extend(page.items);
-        all.next = page.next;
-        if all.next.is_none() {
-            return Ok(all);
-        }
-    }
-}
-
-/// The workspace of an id or a slug.
-pub(crate) async fn find_workspace(app: &App, host: &Caller, workspace: &str) -> Outcome<WorkspaceId> {
-    if let Ok(id) = workspace.parse() {
-        return Ok(id);
-    }
-    let missing = |e| missing(e, format!("no workspace has the slug {workspace}: see `keyward admin list-workspaces`"));
-    Ok(app.find_workspace_by_slug(host, workspace).await.map_err(missing)?.id)
-}
-
-/// Says what is not there; every other error tells that by itself.
-pub(crate) fn missing(error: server::AppError, message: String) -> Failure {
-    match error {
-        server::AppError::Denied(domain::principal::Denied::NotFound) => Failure::new(message),
-        other => other.into(),
     }
 }
 

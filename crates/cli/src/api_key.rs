@@ -23,7 +23,7 @@ use crate::{
     connection::ConnectionArguments,
     expiry::Expiry,
     failure::{Failure, Outcome},
-    output::{self, can_ask, shell_word},
+    output::{self, Column, can_ask, shell_word},
     service_account::{self, find_service_account},
     workspace::WorkspaceArguments,
 };
@@ -49,6 +49,33 @@ pub(crate) enum Keys {
     Disable(Disable),
     Enable(Enable),
     Revoke(Revoke),
+}
+
+/// What a new key gets. Also of `keyward admin add-key`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct NewKeyArguments {
+    /// Its title [default: the key's comment, or the name of the file that is generated]
+    #[arg(short, long)]
+    title: Option<String>,
+    /// When it expires: a time such as 2027-01-31T12:00:00Z, or a span such as 12h, 90d or 8w [default: never]
+    #[arg(long, value_name = "WHEN")]
+    expires_at: Option<Expiry>,
+}
+
+impl NewKeyArguments {
+    /// Its title: the one that was given, else `name`.
+    pub(crate) fn title(&self, name: Option<String>) -> Outcome<String> {
+        let name = name.filter(|name| !name.trim().is_empty());
+        self.title
+            .clone()
+            .or(name)
+            .ok_or_else(|| Failure::new("the key has no comment to take its title from: pass `--title TITLE`"))
+    }
+
+    /// The key to register.
+    pub(crate) fn create(&self, title: String, public_key: String, proof: Option<String>) -> CreateApiKey {
+        CreateApiKey { title, public_key, expires_at: self.expires_at.and_then(Expiry::end), proof }
+    }
 }
 
 /// Whose keys.
@@ -108,12 +135,8 @@ pub(crate) struct Add {
     /// Make a key pair: the private key into FILE, readable by you alone, and the public key into FILE.pub
     #[arg(short, long, value_name = "FILE")]
     generate: Option<PathBuf>,
-    /// Its title [default: the key's comment; with --generate, the file's name]
-    #[arg(short, long)]
-    title: Option<String>,
-    /// When it ends: a time such as 2027-01-31T12:00:00Z, or a span such as 12h, 90d or 8w [default: never]
-    #[arg(long, value_name = "WHEN")]
-    expires_at: Option<Expiry>,
+    #[command(flatten)]
+    new: NewKeyArguments,
     /// Print the JSON of the API
     #[arg(long)]
     json: bool,
@@ -228,6 +251,16 @@ struct Ring {
     flags: String,
 }
 
+const COLUMNS: &[Column<'_, ApiKey>] = &[
+    Column::text("TITLE", &|key| key.title.clone()),
+    Column::word("FINGERPRINT", &|key| key.fingerprint.clone()),
+    Column::word("STATE", &|key| state(key).to_owned()),
+    Column::word("CREATED", &|key| output::moment(key.created_at)),
+    Column::word("LAST USED", &|key| output::moment_or(key.last_used_at, "never")),
+    Column::word("EXPIRES", &|key| output::moment_or(key.expires_at, "never")),
+    Column::id(&|key| key.id.to_string()),
+];
+
 impl Keys {
     pub(crate) async fn run(self) -> Outcome {
         match self {
@@ -257,23 +290,8 @@ impl List {
         if self.paging.json {
             return output::json(&keys);
         }
-        let rows: Vec<_> = keys
-            .items
-            .iter()
-            .map(|key| {
-                [
-                    key.title.clone(),
-                    key.fingerprint.clone(),
-                    state(key).to_owned(),
-                    output::moment(key.created_at),
-                    output::moment_or(key.last_used_at, "never"),
-                    output::moment_or(key.expires_at, "never"),
-                    key.id.to_string(),
-                ]
-            })
-            .collect();
         let empty = format!("no keys: `keyward keys add --generate FILE{}` makes and registers one", ring.flags);
-        output::list(["TITLE", "FINGERPRINT", "STATE", "CREATED", "LAST USED", "EXPIRES", "ID"], &rows, &empty)
+        output::list(COLUMNS, &keys.items, &empty)
     }
 }
 
@@ -294,14 +312,9 @@ impl Add {
         let file = self.file.clone().unwrap_or_else(|| PathBuf::from("-"));
         let (text, comment, private_key) = match read_key(&file)? {
             Given::Public { text, comment } => (text, comment, None),
-            Given::Private(key) => {
-                let comment = Some(key.comment().to_owned()).filter(|comment| !comment.trim().is_empty());
-                (key.public_openssh(), comment, Some(key))
-            }
+            Given::Private(key) => (key.public_openssh(), Some(key.comment().to_owned()), Some(key)),
         };
-        let Some(title) = self.title.clone().or(comment) else {
-            return Err(Failure::new("the key has no comment to take its title from: pass `--title TITLE`"));
-        };
+        let title = self.new.title(comment)?;
         let key = self.register(&ring, title, text, private_key.as_ref()).await?;
         if self.json {
             return output::json(&key);
@@ -318,8 +331,7 @@ impl Add {
     }
 
     async fn generate(&self, ring: &Ring, file: &Path) -> Outcome {
-        let named = || file.file_stem().map(|name| name.to_string_lossy().into_owned());
-        let title = self.title.clone().or_else(named).unwrap_or_default();
+        let title = self.new.title(file.file_stem().map(|name| name.to_string_lossy().into_owned()))?;
         let pair = generate_key_pair(&SystemRandom, &title);
         let private_key = PrivateKey::from_text(&pair.private_openssh)?;
         // On the disk first: a key that is registered and lost would stand in the list for nothing.
@@ -346,12 +358,11 @@ impl Add {
         public_key: String,
         private_key: Option<&PrivateKey>,
     ) -> Outcome<ApiKey> {
-        let expires_at = self.expires_at.and_then(Expiry::end);
         let proof = match private_key {
             Some(key) => Some(ring.prove(key).await?),
             None => None,
         };
-        ring.api.post(&ring.path, &CreateApiKey { title, public_key, expires_at, proof }).await
+        ring.api.post(&ring.path, &self.new.create(title, public_key, proof)).await
     }
 }
 
@@ -627,10 +638,7 @@ fn read_key(file: &Path) -> Outcome<Given> {
         Failure::new(format!("{place} cannot be read ({error}): name the file with the private or the public key"))
     })?;
     match PublicKey::parse(&text) {
-        Ok(parsed) => {
-            let comment = parsed.comment.filter(|comment| !comment.trim().is_empty());
-            Ok(Given::Public { text: text.to_string(), comment })
-        }
+        Ok(parsed) => Ok(Given::Public { text: text.to_string(), comment: parsed.comment }),
         Err(error) if error.code() == "private_key_pasted" => {
             let key = if from_input { PrivateKey::from_text(&text) } else { PrivateKey::from_file(file) };
             Ok(Given::Private(key?))

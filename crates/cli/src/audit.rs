@@ -3,16 +3,15 @@
 use std::path::PathBuf;
 
 use api::{AuditEvent, Page};
-use server::app::{AuditFilter, MAX_PAGE, Paging};
+use server::app::AuditFilter;
 
 use crate::{
-    admin::find_workspace,
     api_client::{ListArguments, query},
     configuration::InstallationArguments,
     connection::ConnectionArguments,
     failure::{Failure, Outcome},
-    host::{Missing, on_host},
-    output,
+    host::{Missing, find_workspace, on_host, pages_up_to},
+    output::{self, Column},
     workspace::WorkspaceArguments,
 };
 
@@ -99,6 +98,18 @@ pub(crate) struct List {
     connection: ConnectionArguments,
 }
 
+const COLUMNS: &[Column<'_, AuditEvent>] = &[
+    Column::word("NUMBER", &|event| event.sequence.to_string()),
+    Column::word("AT", &|event| output::exact(event.at)),
+    Column::word("BY", &|event| event.principal.clone()),
+    Column::word("ACTION", &|event| event.action.clone()),
+    Column::word("TARGET", &|event| event.target.clone().unwrap_or_default()),
+    Column::text("DETAIL", &|event| {
+        let details = event.detail.iter().map(|(name, value)| format!("{name}={value}"));
+        details.collect::<Vec<_>>().join(" ")
+    }),
+];
+
 impl Audit {
     pub(crate) async fn run(self) -> Outcome {
         match self {
@@ -166,22 +177,7 @@ impl List {
         if self.paging.json {
             return output::json(&events);
         }
-        let rows: Vec<_> = events
-            .items
-            .iter()
-            .map(|event| {
-                let detail = event.detail.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
-                [
-                    event.sequence.to_string(),
-                    output::exact(event.at),
-                    event.principal.clone(),
-                    event.action.clone(),
-                    event.target.clone().unwrap_or_default(),
-                    detail.join(" "),
-                ]
-            })
-            .collect();
-        output::list(["NUMBER", "AT", "BY", "ACTION", "TARGET", "DETAIL"], &rows, "no such events")
+        output::list(COLUMNS, &events.items, "no such events")
     }
 
     async fn read_from_server(&self) -> Outcome<Page<AuditEvent>> {
@@ -205,27 +201,18 @@ impl List {
             from: self.from,
             to: self.to,
         };
-        let limit = self.paging.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         on_host(&self.installation, Missing::Refuse, async |app, host| {
             let workspace = match &self.workspace {
                 Some(workspace) => Some(find_workspace(app, host, workspace).await?),
                 None => None,
             };
-            let mut all = Page { items: Vec::new(), next: None };
-            loop {
-                // No more is read than is asked for: a log may have millions of events.
-                let wanted = i64::try_from(limit - all.items.len()).unwrap_or(i64::MAX).min(MAX_PAGE);
-                let paging = Paging { after: all.next.take(), limit: Some(wanted) };
-                let page = match workspace {
+            pages_up_to(self.paging.limit, async |paging| {
+                Ok(match workspace {
                     Some(workspace) => app.list_audit_events(host, workspace, &filter, &paging).await?,
                     None => app.list_all_audit_events(host, &filter, &paging).await?,
-                };
-                all.items.extend(page.items);
-                all.next = page.next;
-                if all.next.is_none() || all.items.len() >= limit {
-                    return Ok(all);
-                }
-            }
+                })
+            })
+            .await
         })
         .await
     }

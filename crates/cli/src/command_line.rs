@@ -3,10 +3,10 @@
 
 use std::{ffi::OsStr, process::ExitCode};
 
-use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
+use clap::{ArgMatches, Parser};
 use domain::secret::{Secret, describe, recognise};
 
-use crate::{Arguments, message::clean};
+use crate::message::clean;
 
 /// The exit status of a command line that cannot be carried out.
 const USAGE: u8 = 2;
@@ -21,14 +21,14 @@ const NOT_SHOWN: &str = "what is not shown looks like a secret: give keys by the
 
 /// Reads the command line; what it asks for, or the status to exit with after an error, a help text or the version was
 /// printed.
-pub(crate) fn read() -> Result<Arguments, ExitCode> {
-    let command = Arguments::command();
+pub(crate) fn read<A: Parser>() -> Result<A, ExitCode> {
+    let command = A::command();
     let matches = command.clone().try_get_matches().map_err(|error| report(&error))?;
     if let Some(told) = find_misplaced(&command, &matches) {
         eprintln!("error: {}", clean(&told));
         return Err(ExitCode::from(USAGE));
     }
-    Arguments::from_arg_matches(&matches).map_err(|error| report(&error))
+    A::from_arg_matches(&matches).map_err(|error| report(&error))
 }
 
 /// Prints what clap says: a help text, the version, or an error without the secrets that it repeats.
@@ -93,8 +93,10 @@ fn refusal(argument: &clap::Arg, value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
-    use crate::message::Withheld;
+    use crate::{Arguments, message::Withheld};
 
     /// Secrets in every form that people have them in, with the pieces that must be nowhere.
     fn canaries() -> Vec<(&'static str, String, Vec<&'static str>)> {

@@ -1,9 +1,8 @@
 //! `keyward completions`: what a shell completes.
 
-use clap::CommandFactory as _;
 use clap_complete::{Shell, generate};
 
-use crate::{Arguments, failure::Outcome, output};
+use crate::{failure::Outcome, output};
 
 /// Print what lets a shell complete commands and flags
 #[derive(Debug, clap::Args)]
@@ -21,9 +20,10 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    pub(crate) fn run(self) -> Outcome {
+    /// Prints the completions of `program`.
+    pub(crate) fn run(self, mut program: clap::Command) -> Outcome {
         let mut script = Vec::new();
-        generate(self.shell, &mut Arguments::command(), "keyward", &mut script);
+        generate(self.shell, &mut program, "keyward", &mut script);
         output::bytes(&script)
     }
 }

@@ -18,11 +18,11 @@ use server::{
 use tokio::sync::Notify;
 
 use crate::{
-    admin::all_pages,
     api_key::sign_proof,
     configuration::{Configuration, ServerArguments},
     data_directory::DataDirectory,
     failure::{Failure, Outcome},
+    host::all_pages,
     log,
     output::{self, program, shell_word},
     serve::{Running, stop_signal},

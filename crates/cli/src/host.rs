@@ -1,11 +1,15 @@
 //! Commands on the host open the installation itself, beside a running server or not.
 
-use server::{App, app::Caller};
+use domain::{WorkspaceId, principal::Denied};
+use server::{
+    App, AppError,
+    app::{Caller, MAX_PAGE, Paging},
+};
 
 use crate::{
     configuration::{Configuration, InstallationArguments, ServerArguments, url_of},
     data_directory::DataDirectory,
-    failure::Outcome,
+    failure::{Failure, Outcome},
     output,
 };
 
@@ -56,4 +60,47 @@ pub(crate) async fn do_as_host<T>(app: &App, operation: impl AsyncFnOnce(&App, &
         }
     }
     result
+}
+
+/// Reads a list page after page, to its end, and gives it as one page.
+pub(crate) async fn all_pages<T>(read: impl AsyncFn(Paging) -> Outcome<api::Page<T>>) -> Outcome<api::Page<T>> {
+    pages_up_to(None, read).await
+}
+
+/// Reads a list page after page, to its end or to `limit`, and gives it as one page. No more is read than that: an audit log
+/// may have millions of events.
+pub(crate) async fn pages_up_to<T>(
+    limit: Option<u32>,
+    read: impl AsyncFn(Paging) -> Outcome<api::Page<T>>,
+) -> Outcome<api::Page<T>> {
+    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let mut all = api::Page { items: Vec::new(), next: None };
+    loop {
+        let wanted = i64::try_from(limit - all.items.len()).unwrap_or(i64::MAX).min(MAX_PAGE);
+        let page = read(Paging { after: all.next.take(), limit: Some(wanted) }).await?;
+        all.items.extend(page.items);
+        all.next = page.next;
+        if all.next.is_none() || all.items.len() >= limit {
+            return Ok(all);
+        }
+    }
+}
+
+/// The workspace of an id or a slug.
+pub(crate) async fn find_workspace(app: &App, host: &Caller, workspace: &str) -> Outcome<WorkspaceId> {
+    if let Ok(id) = workspace.parse() {
+        return Ok(id);
+    }
+    let missing = |error| {
+        explain_not_found(error, format!("no workspace has the slug {workspace}: see `keyward admin list-workspaces`"))
+    };
+    Ok(app.find_workspace_by_slug(host, workspace).await.map_err(missing)?.id)
+}
+
+/// A message that names what was not found. Every other error has a message of its own.
+pub(crate) fn explain_not_found(error: AppError, message: String) -> Failure {
+    match error {
+        AppError::Denied(Denied::NotFound) => Failure::new(message),
+        other => other.into(),
+    }
 }

@@ -12,7 +12,7 @@ use crate::{
     api_client::{ApiClient, ListArguments, the_one},
     connection::ConnectionArguments,
     failure::{Failure, Outcome},
-    output,
+    output::{self, Column},
     workspace::{Place, WorkspaceArguments},
 };
 
@@ -126,6 +126,15 @@ struct Which {
     connection: ConnectionArguments,
 }
 
+const COLUMNS: &[Column<'_, Invitation>] = &[
+    Column::word("EMAIL", &|invitation| invitation.email.clone()),
+    Column::word("ROLE", &|invitation| invitation.role.to_string()),
+    Column::word("STATE", &|invitation| state(invitation).to_owned()),
+    Column::word("EXPIRES", &|invitation| output::moment(invitation.expires_at)),
+    Column::word("INVITED BY", &|invitation| invitation.created_by.clone()),
+    Column::id(&|invitation| invitation.id.to_string()),
+];
+
 impl Invitations {
     pub(crate) async fn run(self) -> Outcome {
         match self {
@@ -146,22 +155,8 @@ impl List {
         if self.paging.json {
             return output::json(&invitations);
         }
-        let rows: Vec<_> = invitations
-            .items
-            .iter()
-            .map(|invitation| {
-                [
-                    invitation.email.clone(),
-                    invitation.role.to_string(),
-                    state(invitation).to_owned(),
-                    output::moment(invitation.expires_at),
-                    invitation.created_by.clone(),
-                    invitation.id.to_string(),
-                ]
-            })
-            .collect();
         let empty = format!("nobody is invited to {}: `keyward invitations create EMAIL` does", place.name);
-        output::list(["EMAIL", "ROLE", "STATE", "EXPIRES", "INVITED BY", "ID"], &rows, &empty)
+        output::list(COLUMNS, &invitations.items, &empty)
     }
 }
 

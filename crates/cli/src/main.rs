@@ -31,12 +31,13 @@ mod recovery;
 mod request;
 mod serve;
 mod service_account;
+mod user;
 mod whoami;
 mod workspace;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 
 use crate::{
     failure::{Failure, Outcome},
@@ -150,7 +151,7 @@ Examples:
 fn main() -> ExitCode {
     message::withhold_inputs();
     message::clean_panics();
-    match command_line::read().map(run) {
+    match command_line::read::<Arguments>().map(run) {
         Err(status) => status,
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => failure.report(),
@@ -184,15 +185,13 @@ fn run(arguments: Arguments) -> Outcome {
             Command::Members(command) => command.run().await,
             Command::Invitations(command) => command.run().await,
             Command::Workspaces(command) => command.run().await,
-            Command::Completions(command) => command.run(),
+            Command::Completions(command) => command.run(Arguments::command()),
         }
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -8,7 +8,7 @@ use crate::{
     confirm::ConfirmArguments,
     connection::ConnectionArguments,
     failure::Outcome,
-    output,
+    output::{self, Column},
     workspace::{Place, WorkspaceArguments},
 };
 
@@ -95,6 +95,15 @@ pub(crate) struct Remove {
     connection: ConnectionArguments,
 }
 
+const COLUMNS: &[Column<'_, Member>] = &[
+    Column::word("EMAIL", &|member| member.email.clone()),
+    Column::text("NAME", &|member| member.name.clone()),
+    Column::word("ROLE", &|member| member.role.to_string()),
+    Column::word("JOINED", &|member| output::moment(member.joined_at)),
+    Column::word("VERIFIED", &|member| output::yes_or_no(member.email_verified)),
+    Column::id(&|member| member.id.to_string()),
+];
+
 impl Members {
     pub(crate) async fn run(self) -> Outcome {
         match self {
@@ -113,21 +122,7 @@ impl List {
         if self.paging.json {
             return output::json(&members);
         }
-        let rows: Vec<_> = members
-            .items
-            .iter()
-            .map(|member| {
-                [
-                    member.email.clone(),
-                    member.name.clone(),
-                    member.role.to_string(),
-                    output::moment(member.joined_at),
-                    if member.email_verified { "yes" } else { "no" }.to_owned(),
-                    member.id.to_string(),
-                ]
-            })
-            .collect();
-        output::table(["EMAIL", "NAME", "ROLE", "JOINED", "VERIFIED", "ID"], &rows)
+        output::table(COLUMNS, &members.items)
     }
 }
 

@@ -1,10 +1,12 @@
 //! `keyward admin list-nodes`: the servers of an installation.
 
+use api::Node;
+
 use crate::{
     configuration::InstallationArguments,
     failure::Outcome,
     host::{Missing, on_host},
-    output,
+    output::{self, Column},
 };
 
 /// List the servers of this installation: what each judges by, and its lease
@@ -25,6 +27,17 @@ pub(crate) struct ListNodes {
     json: bool,
 }
 
+const COLUMNS: &[Column<'_, Node>] = &[
+    Column::id(&|node| node.id.to_string()),
+    Column::word("HOST:PROCESS", &|node| node.name.clone()),
+    Column::word("RELEASE", &|node| node.software_version.clone()),
+    Column::word("VERSION", &|node| node.version.to_string()),
+    Column::word("BEHIND", &|node| node.behind.to_string()),
+    Column::word("LEASE", &|node| format!("{} s", node.lease_seconds)),
+    Column::word("SETTINGS", &|node| node.settings_mark().to_owned()),
+    Column::word("RENEWED", &|node| output::exact(node.renewed_at)),
+];
+
 impl ListNodes {
     pub(crate) async fn run(self) -> Outcome {
         let nodes =
@@ -32,22 +45,6 @@ impl ListNodes {
         if self.json {
             return output::json(&nodes);
         }
-        let rows: Vec<_> = nodes
-            .items
-            .iter()
-            .map(|node| {
-                [
-                    node.id.to_string(),
-                    node.name.clone(),
-                    node.software_version.clone(),
-                    node.version.to_string(),
-                    node.behind.to_string(),
-                    format!("{} s", node.lease_seconds),
-                    node.settings_mark().to_owned(),
-                    format!("{:.0}", node.renewed_at),
-                ]
-            })
-            .collect();
-        output::table(["ID", "HOST:PROCESS", "RELEASE", "VERSION", "BEHIND", "LEASE", "SETTINGS", "RENEWED"], &rows)
+        output::table(COLUMNS, &nodes.items)
     }
 }

@@ -19,10 +19,43 @@ use crate::{
 
 /// Blanks between columns.
 const GAP: u16 = 2;
-/// Columns that may be broken into lines. What is copied from the others, such as a fingerprint, stays in one piece.
-const PROSE: [&str; 4] = ["TITLE", "NAME", "DESCRIPTION", "DETAIL"];
-/// With less, prose is not worth breaking.
-const PROSE_WIDTH: usize = 20;
+/// With less, text is not worth breaking.
+const TEXT_WIDTH: usize = 20;
+
+/// A column of a table of `T`: its header, and its cell for one `T`.
+pub(crate) struct Column<'a, T> {
+    header: &'static str,
+    kind: ColumnKind,
+    cell: &'a dyn Fn(&T) -> String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum ColumnKind {
+    /// An id for programs. It is left out where the terminal is too narrow: things have names, `show` and `--json` have the
+    /// rest.
+    Id,
+    /// What is copied, such as a fingerprint: it stays in one piece.
+    Word,
+    /// A text, which may be broken into lines.
+    Text,
+}
+
+impl<'a, T> Column<'a, T> {
+    /// The column `ID`.
+    pub(crate) const fn id(cell: &'a dyn Fn(&T) -> String) -> Self {
+        Self { header: "ID", kind: ColumnKind::Id, cell }
+    }
+
+    /// A column whose cells stay in one piece.
+    pub(crate) const fn word(header: &'static str, cell: &'a dyn Fn(&T) -> String) -> Self {
+        Self { header, kind: ColumnKind::Word, cell }
+    }
+
+    /// A column whose cells may be broken into lines.
+    pub(crate) const fn text(header: &'static str, cell: &'a dyn Fn(&T) -> String) -> Self {
+        Self { header, kind: ColumnKind::Text, cell }
+    }
+}
 
 /// When to colour.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
@@ -78,45 +111,50 @@ pub(crate) fn json(value: &impl Serialize) -> Outcome {
     bytes(format!("{text}\n").as_bytes())
 }
 
-/// Writes columns under a header: for a pipe separated by tabs, for a person as wide as the terminal. Where that is too
-/// narrow, ids give way: things have names, `show` and `--json` have the rest.
-pub(crate) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> Outcome {
-    let clean = |cell: &String| cell.replace(char::is_control, " ");
+/// Writes a row for each of `items` under a header: for a pipe separated by tabs, for a person as wide as the terminal.
+pub(crate) fn table<T>(columns: &[Column<'_, T>], items: &[T]) -> Outcome {
+    let cell = |column: &Column<'_, T>, item: &T| (column.cell)(item).replace(char::is_control, " ");
     if !is_seen() {
+        let header: Vec<_> = columns.iter().map(|column| column.header).collect();
         let mut text = format!("{}\n", header.join("\t"));
-        for row in rows {
-            text.push_str(&row.each_ref().map(|cell| paint(&clean(cell))).join("\t"));
+        for item in items {
+            let cells: Vec<_> = columns.iter().map(|column| paint(&cell(column, item))).collect();
+            text.push_str(&cells.join("\t"));
             text.push('\n');
         }
         return bytes(text.as_bytes());
     }
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(header.map(|name| {
-        let cell = Cell::new(name);
+    table.set_header(columns.iter().map(|column| {
+        let cell = Cell::new(column.header);
         if is_colourful() { cell.add_attribute(Attribute::Bold) } else { cell }
     }));
-    for row in rows {
-        table.add_row(row.each_ref().map(|cell| coloured(clean(cell))));
+    for item in items {
+        table.add_row(columns.iter().map(|column| coloured(cell(column, item))));
     }
     let widths = table.column_max_content_widths();
-    let visible_width = |is_counted: &dyn Fn(&str) -> bool| -> usize {
-        let counted = header.iter().zip(&widths).filter(|(name, _)| is_counted(name));
+    let width_of = |is_counted: &dyn Fn(ColumnKind) -> bool| -> usize {
+        let counted = columns.iter().zip(&widths).filter(|(column, _)| is_counted(column.kind));
         counted.map(|(_, width)| usize::from(width + GAP)).sum()
     };
-    let room = table.width().map_or(usize::MAX, usize::from);
-    let is_narrow = visible_width(&|_| true) > room;
-    let prose = header.iter().filter(|name| PROSE.contains(name)).count();
-    if is_narrow && visible_width(&|name| name != "ID" && !PROSE.contains(&name)) + prose * PROSE_WIDTH > room {
+    let available = table.width().map_or(usize::MAX, usize::from);
+    let is_narrow = width_of(&|_| true) > available;
+    let texts = columns.iter().filter(|column| column.kind == ColumnKind::Text).count();
+    if is_narrow && width_of(&|kind| kind == ColumnKind::Word) + texts * TEXT_WIDTH > available {
         // A line a row, which the terminal breaks as it likes, reads better than columns of single letters.
         table.set_content_arrangement(ContentArrangement::Disabled);
     }
-    for (column, name) in table.column_iter_mut().zip(header) {
-        column.set_padding((0, GAP));
-        if is_narrow && name == "ID" {
-            column.set_constraint(ColumnConstraint::Hidden);
-        } else if !PROSE.contains(&name) {
-            column.set_constraint(ColumnConstraint::ContentWidth);
+    for (shown, column) in table.column_iter_mut().zip(columns) {
+        shown.set_padding((0, GAP));
+        match column.kind {
+            ColumnKind::Id if is_narrow => {
+                shown.set_constraint(ColumnConstraint::Hidden);
+            }
+            ColumnKind::Id | ColumnKind::Word => {
+                shown.set_constraint(ColumnConstraint::ContentWidth);
+            }
+            ColumnKind::Text => {}
         }
     }
     bytes(format!("{}\n", table.trim_fmt()).as_bytes())
@@ -130,8 +168,8 @@ pub(crate) fn painted_line(word: &str, rest: &str) -> Outcome {
 }
 
 /// Writes a table, or what to do while there is nothing to show.
-pub(crate) fn list<const N: usize>(header: [&str; N], rows: &[[String; N]], empty: &str) -> Outcome {
-    if rows.is_empty() && is_seen() { line(empty) } else { table(header, rows) }
+pub(crate) fn list<T>(columns: &[Column<'_, T>], items: &[T], empty: &str) -> Outcome {
+    if items.is_empty() && is_seen() { line(empty) } else { table(columns, items) }
 }
 
 /// Writes one thing, a line a field.
@@ -145,6 +183,11 @@ pub(crate) fn fields(fields: &[(&str, String)]) -> Outcome {
         text.push('\n');
     }
     bytes(text.as_bytes())
+}
+
+/// `yes` or `no`.
+pub(crate) fn yes_or_no(is_so: bool) -> String {
+    if is_so { "yes" } else { "no" }.to_owned()
 }
 
 /// A moment: for a person how long ago or ahead, for a pipe exactly.

@@ -9,7 +9,7 @@ use crate::{
     connection::ConnectionArguments,
     failure::Outcome,
     member::{Found, find_principal},
-    output,
+    output::{self, Column},
     workspace::{Place, WorkspaceArguments},
 };
 
@@ -198,6 +198,21 @@ pub(crate) struct RemoveMember {
     successor: Option<String>,
 }
 
+const COLUMNS: &[Column<'_, Project>] = &[
+    Column::text("TITLE", &|project| project.title.clone()),
+    Column::word("YOUR ROLE", &role),
+    Column::word("UPDATED", &|project| output::moment(project.updated_at)),
+    Column::text("DESCRIPTION", &|project| project.description.clone()),
+    Column::id(&|project| project.id.to_string()),
+];
+
+const MEMBER_COLUMNS: &[Column<'_, ProjectMember>] = &[
+    Column::word("EMAIL", &|member| member.email.clone()),
+    Column::text("NAME", &|member| member.name.clone()),
+    Column::word("ROLE", &|member| member.role.to_string()),
+    Column::id(&|member| member.id.clone()),
+];
+
 impl Projects {
     pub(crate) async fn run(self) -> Outcome {
         match self {
@@ -220,22 +235,9 @@ impl List {
         if self.paging.json {
             return output::json(&projects);
         }
-        let rows: Vec<_> = projects
-            .items
-            .iter()
-            .map(|project| {
-                [
-                    project.title.clone(),
-                    role(project),
-                    output::moment(project.updated_at),
-                    project.description.clone(),
-                    project.id.to_string(),
-                ]
-            })
-            .collect();
         let empty =
             format!("no projects that you can see in {}: `keyward projects create TITLE` makes one", place.name);
-        output::list(["TITLE", "YOUR ROLE", "UPDATED", "DESCRIPTION", "ID"], &rows, &empty)
+        output::list(COLUMNS, &projects.items, &empty)
     }
 }
 
@@ -298,14 +300,9 @@ impl ListMembers {
         if self.paging.json {
             return output::json(&members);
         }
-        let rows: Vec<_> = members
-            .items
-            .iter()
-            .map(|member| [member.email.clone(), member.name.clone(), member.role.to_string(), member.id.clone()])
-            .collect();
         let empty = "nobody is in it: an admin of the workspace may make themselves its admin with `keyward projects \
                      members set`";
-        output::list(["EMAIL", "NAME", "ROLE", "ID"], &rows, empty)
+        output::list(MEMBER_COLUMNS, &members.items, empty)
     }
 }
 

@@ -6,15 +6,15 @@ use std::collections::BTreeSet;
 use domain::{ApiKeyId, UserId};
 use server::{
     App,
-    app::{Caller, KeysToConfirm, SuspendedUser, UsersToConfirm},
+    app::{Caller, KeysToConfirm, SuspendedKey, SuspendedUser, UsersToConfirm},
 };
 
 use crate::{
-    admin::{all_pages, missing},
     configuration::InstallationArguments,
     failure::{Failure, Outcome},
-    host::{Missing, on_host},
-    output,
+    host::{Missing, all_pages, explain_not_found, on_host},
+    output::{self, Column},
+    user,
 };
 
 /// List the people whom a restore suspended: their roles, keys and last activity as far as the backup knows
@@ -123,6 +123,25 @@ pub(crate) struct RevokeKey {
     keys: Vec<ApiKeyId>,
 }
 
+const USER_COLUMNS: &[Column<'_, SuspendedUser>] = &[
+    Column::word("EMAIL", &|user| user.email.clone()),
+    Column::text("NAME", &|user| user.name.clone()),
+    Column::word("KIND", &|user| user::kind(user.operator)),
+    Column::word("STATE", &|user| user::state(user.disabled, true)),
+    Column::word("WORKSPACES", &workspaces_of),
+    Column::word("LAST ACTIVE", &|user| user.last_active_at.map_or_else(|| "never".to_owned(), output::exact)),
+    Column::word("KEYS", &|user| user.keys.len().to_string()),
+    Column::id(&|user| user.id.to_string()),
+];
+
+const KEY_COLUMNS: &[Column<'_, SuspendedKey>] = &[
+    Column::id(&|key| key.id.to_string()),
+    Column::word("OWNER", &|key| key.email.clone().unwrap_or_else(|| key.owner.to_string())),
+    Column::text("TITLE", &|key| key.title.clone()),
+    Column::word("FINGERPRINT", &|key| key.fingerprint.clone()),
+    Column::word("LAST USED", &|key| key.last_used_at.map_or_else(|| "never".to_owned(), output::exact)),
+];
+
 impl ListSuspendedUsers {
     pub(crate) async fn run(self) -> Outcome {
         let users = on_host(&self.installation, Missing::Refuse, async |app, host| {
@@ -132,23 +151,7 @@ impl ListSuspendedUsers {
         if self.json {
             return output::json(&users);
         }
-        let rows: Vec<[String; 8]> = users
-            .items
-            .iter()
-            .map(|user| {
-                [
-                    user.email.clone(),
-                    user.name.clone(),
-                    if user.operator { "operator" } else { "user" }.to_owned(),
-                    if user.disabled { "disabled" } else { "suspended" }.to_owned(),
-                    workspaces_of(user),
-                    user.last_active_at.map_or_else(|| "never".to_owned(), |at| format!("{at:.0}")),
-                    user.keys.len().to_string(),
-                    user.id.to_string(),
-                ]
-            })
-            .collect();
-        output::table(["EMAIL", "NAME", "KIND", "STATE", "WORKSPACES", "LAST ACTIVE", "KEYS", "ID"], &rows)
+        output::table(USER_COLUMNS, &users.items)
     }
 }
 
@@ -218,20 +221,7 @@ impl ListSuspendedKeys {
         if self.json {
             return output::json(&keys);
         }
-        let rows: Vec<[String; 5]> = keys
-            .items
-            .iter()
-            .map(|key| {
-                [
-                    key.id.to_string(),
-                    key.email.clone().unwrap_or_else(|| key.owner.to_string()),
-                    key.title.clone(),
-                    key.fingerprint.clone(),
-                    key.last_used_at.map_or_else(|| "never".to_owned(), |at| format!("{at:.0}")),
-                ]
-            })
-            .collect();
-        output::table(["ID", "OWNER", "TITLE", "FINGERPRINT", "LAST USED"], &rows)
+        output::table(KEY_COLUMNS, &keys.items)
     }
 }
 
@@ -274,7 +264,7 @@ impl RevokeKey {
             // All are looked up before the first is revoked.
             let mut found = Vec::with_capacity(self.keys.len());
             for &key in &self.keys {
-                let missing = |e| missing(e, format!("there is no key {key}; nothing was revoked"));
+                let missing = |e| explain_not_found(e, format!("there is no key {key}; nothing was revoked"));
                 found.push((key, app.find_key_owner(host, key).await.map_err(missing)?));
             }
             for (key, owner) in found {
@@ -291,8 +281,9 @@ impl RevokeKey {
 async fn find_users(app: &App, host: &Caller, users: &[String]) -> Outcome<Vec<UserId>> {
     let mut found = Vec::with_capacity(users.len());
     for text in users {
-        let missing =
-            |e| missing(e, format!("there is no user {text}, and nothing was changed: see `admin list-users`"));
+        let missing = |e| {
+            explain_not_found(e, format!("there is no user {text}, and nothing was changed: see `admin list-users`"))
+        };
         found.push(match text.parse::<UserId>() {
             Ok(id) => app.find_user(host, id).await.map_err(missing)?.id,
             Err(_) => app.find_user_by_email(host, text).await.map_err(missing)?.id,

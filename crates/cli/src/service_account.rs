@@ -9,7 +9,7 @@ use crate::{
     connection::ConnectionArguments,
     failure::Outcome,
     member::find_principal,
-    output,
+    output::{self, Column},
     workspace::{Place, WorkspaceArguments},
 };
 
@@ -33,6 +33,29 @@ pub(crate) enum ServiceAccounts {
     Disable(Disable),
     Enable(Enable),
     Delete(Delete),
+}
+
+/// What a new service account is, besides its name. Also of `keyward admin create-service-account`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct NewServiceAccountArguments {
+    /// What it is for
+    #[arg(long, default_value = "", hide_default_value = true)]
+    description: String,
+    /// Its role in the workspace: `member` or `admin`
+    #[arg(long, default_value = "member")]
+    pub(crate) role: Role,
+}
+
+impl NewServiceAccountArguments {
+    /// The service account to create under this name.
+    pub(crate) fn create(&self, name: String) -> CreateServiceAccount {
+        CreateServiceAccount { name, description: self.description.clone() }
+    }
+}
+
+/// Tells that a service account was created.
+pub(crate) fn tell_created(account: &ServiceAccount) -> Outcome {
+    output::line(format!("created service account {} ({}), {}", account.email, account.id, account.role))
 }
 
 /// Which service account, and where.
@@ -74,12 +97,8 @@ Examples:
 pub(crate) struct Create {
     /// Its name, such as `ci-bot`: 3 to 40 of a-z, 0-9 and `-`
     name: String,
-    /// What it is for
-    #[arg(long, default_value = "", hide_default_value = true)]
-    description: String,
-    /// Its role in the workspace: `member` or `admin`
-    #[arg(long, default_value = "member")]
-    role: Role,
+    #[command(flatten)]
+    new: NewServiceAccountArguments,
     #[command(flatten)]
     workspace: WorkspaceArguments,
     /// Print the JSON of the API
@@ -171,6 +190,16 @@ pub(crate) struct Delete {
     confirm: ConfirmArguments,
 }
 
+const COLUMNS: &[Column<'_, ServiceAccount>] = &[
+    Column::text("NAME", &|account| account.name.clone()),
+    Column::word("ADDRESS", &|account| account.email.clone()),
+    Column::word("ROLE", &|account| account.role.to_string()),
+    Column::word("STATE", &|account| state(account).to_owned()),
+    Column::word("KEYS", &|account| format!("{} of {}", account.keys.live, account.keys.limit)),
+    Column::text("DESCRIPTION", &|account| account.description.clone()),
+    Column::id(&|account| account.id.to_string()),
+];
+
 impl ServiceAccounts {
     pub(crate) async fn run(self) -> Outcome {
         match self {
@@ -210,26 +239,11 @@ impl List {
         if self.paging.json {
             return output::json(&accounts);
         }
-        let rows: Vec<_> = accounts
-            .items
-            .iter()
-            .map(|account| {
-                [
-                    account.name.clone(),
-                    account.email.clone(),
-                    account.role.to_string(),
-                    state(account).to_owned(),
-                    format!("{} of {}", account.keys.live, account.keys.limit),
-                    account.description.clone(),
-                    account.id.to_string(),
-                ]
-            })
-            .collect();
         let empty = format!(
             "{} has no service account: `keyward service-accounts create NAME --workspace {}` makes one",
             place.name, place.name
         );
-        output::list(["NAME", "ADDRESS", "ROLE", "STATE", "KEYS", "DESCRIPTION", "ID"], &rows, &empty)
+        output::list(COLUMNS, &accounts.items, &empty)
     }
 }
 
@@ -237,16 +251,16 @@ impl Create {
     async fn run(self) -> Outcome {
         let api = self.connection.api()?;
         let place = self.workspace.find(&api).await?;
-        let create = CreateServiceAccount { name: self.name, description: self.description };
+        let create = self.new.create(self.name);
         let mut account: ServiceAccount = api.post(&place.path("/service-accounts"), &create).await?;
-        if account.role != self.role {
-            let update = UpdateServiceAccount { role: Some(self.role), ..Default::default() };
+        if account.role != self.new.role {
+            let update = UpdateServiceAccount { role: Some(self.new.role), ..Default::default() };
             account = api.patch(&path(&place, account.id, ""), &update).await?;
         }
         if self.json {
             return output::json(&account);
         }
-        output::line(format!("created service account {} ({}), {}", account.email, account.id, account.role))?;
+        tell_created(&account)?;
         output::line(format!(
             "next: keyward keys add --service-account {} --generate {}.key",
             account.email, account.name

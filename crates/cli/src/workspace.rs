@@ -1,7 +1,7 @@
 //! `keyward workspaces`, and how every command finds the workspace that is meant.
 
 use api::{
-    CreateWorkspace, IssuedInvitation, MailState, MyWorkspace, UpdateQuotas, UpdateWorkspace, Workspace,
+    CreateWorkspace, IssuedInvitation, MailState, MyWorkspace, Quotas, UpdateQuotas, UpdateWorkspace, Workspace,
     WorkspaceCreated,
 };
 use domain::WorkspaceId;
@@ -11,7 +11,7 @@ use crate::{
     confirm::ConfirmArguments,
     connection::ConnectionArguments,
     failure::{Failure, Outcome},
-    output,
+    output::{self, Column},
 };
 
 /// Which workspace is meant.
@@ -132,12 +132,8 @@ Examples:
   keyward workspaces create --name Acme --slug acme
   keyward workspaces create --name Acme --slug acme --admin ann@example.com")]
 pub(crate) struct Create {
-    /// Its name
-    #[arg(long)]
-    name: String,
-    /// Its slug, such as `acme`: 3 to 40 of a-z, 0-9 and `-`; never changes, never used again
-    #[arg(long)]
-    slug: String,
+    #[command(flatten)]
+    new: NewWorkspaceArguments,
     /// The email of its first admin, who joins at once or is invited
     #[arg(long, value_name = "EMAIL")]
     admin: Option<String>,
@@ -184,9 +180,7 @@ pub(crate) struct Rename {
 
 /// Set what a workspace may have; for operators
 #[derive(Debug, clap::Args)]
-#[command(group(clap::ArgGroup::new("quota").required(true).multiple(true)
-    .args(["service_accounts", "keys_per_service_account", "keys_per_user"])),
-    after_help = "\
+#[command(after_help = "\
 Examples:
   keyward workspaces set-quotas acme --service-accounts 5
   keyward workspaces set-quotas acme --keys-per-service-account 10 --keys-per-user 50")]
@@ -194,15 +188,8 @@ pub(crate) struct SetQuotas {
     /// The workspace
     #[arg(value_name = "SLUG|ID")]
     workspace: String,
-    /// Service accounts in it
-    #[arg(long, value_name = "N")]
-    service_accounts: Option<u32>,
-    /// Live keys of each service account
-    #[arg(long, value_name = "N")]
-    keys_per_service_account: Option<u32>,
-    /// Live keys of each user
-    #[arg(long, value_name = "N")]
-    keys_per_user: Option<u32>,
+    #[command(flatten)]
+    quotas: QuotaArguments,
     /// Print the JSON of the API
     #[arg(long)]
     json: bool,
@@ -226,6 +213,58 @@ pub(crate) struct Delete {
     connection: ConnectionArguments,
 }
 
+/// What a new workspace is, besides its first admin. Also of `keyward admin create-workspace`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct NewWorkspaceArguments {
+    /// Its name
+    #[arg(long)]
+    name: String,
+    /// Its slug, such as `acme`: 3 to 40 of a-z, 0-9 and `-`; never changes, never used again
+    #[arg(long)]
+    slug: String,
+}
+
+impl NewWorkspaceArguments {
+    /// The workspace to create, with this first admin.
+    pub(crate) fn create(self, admin_email: Option<String>) -> CreateWorkspace {
+        CreateWorkspace { name: self.name, slug: self.slug, admin_email }
+    }
+}
+
+/// The limits to set; one at least. Also of `keyward admin set-quota`.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct QuotaArguments {
+    /// Service accounts in it
+    #[arg(long, value_name = "N")]
+    service_accounts: Option<u32>,
+    /// Live keys of each service account
+    #[arg(long, value_name = "N")]
+    keys_per_service_account: Option<u32>,
+    /// Live keys of each user
+    #[arg(long, value_name = "N")]
+    keys_per_user: Option<u32>,
+}
+
+impl QuotaArguments {
+    /// The change of the quotas.
+    pub(crate) fn update(&self) -> UpdateQuotas {
+        UpdateQuotas {
+            service_accounts: self.service_accounts,
+            keys_per_service_account: self.keys_per_service_account,
+            keys_per_user: self.keys_per_user,
+        }
+    }
+}
+
+/// Tells what a workspace may have.
+pub(crate) fn tell_quotas(workspace: &str, quotas: &Quotas) -> Outcome {
+    output::line(format!(
+        "{workspace} may have {} service accounts, {} live keys each, and {} live keys a user",
+        quotas.service_accounts, quotas.keys_per_service_account, quotas.keys_per_user
+    ))
+}
+
 /// The workspace as the subject of a command.
 #[derive(Debug, clap::Args)]
 struct Which {
@@ -233,6 +272,11 @@ struct Which {
     #[arg(value_name = "SLUG|ID")]
     workspace: Option<String>,
 }
+
+// Also of `keyward admin list-workspaces`.
+pub(crate) const SLUG: Column<'_, Workspace> = Column::word("SLUG", &|workspace| workspace.slug.clone());
+pub(crate) const NAME: Column<'_, Workspace> = Column::text("NAME", &|workspace| workspace.name.clone());
+pub(crate) const ID: Column<'_, Workspace> = Column::id(&|workspace| workspace.id.to_string());
 
 impl Workspaces {
     pub(crate) async fn run(self) -> Outcome {
@@ -254,27 +298,24 @@ impl List {
         if self.paging.json {
             return output::json(&workspaces);
         }
-        let rows: Vec<_> = workspaces
-            .items
-            .iter()
-            .map(|workspace| {
-                [
-                    workspace.slug.clone(),
-                    workspace.name.clone(),
-                    role(workspace),
-                    output::moment(workspace.created_at),
-                    workspace.id.to_string(),
-                ]
-            })
-            .collect();
         let empty = "you are in no workspace: ask an admin of one to invite you";
-        output::list(["SLUG", "NAME", "YOUR ROLE", "CREATED", "ID"], &rows, empty)
+        output::list(
+            &[
+                SLUG,
+                NAME,
+                Column::word("YOUR ROLE", &role),
+                Column::word("CREATED", &|w| output::moment(w.created_at)),
+                ID,
+            ],
+            &workspaces.items,
+            empty,
+        )
     }
 }
 
 impl Create {
     async fn run(self) -> Outcome {
-        let create = CreateWorkspace { name: self.name, slug: self.slug, admin_email: self.admin };
+        let create = self.new.create(self.admin);
         let created: WorkspaceCreated = self.connection.api()?.post("/api/v1/workspaces", &create).await?;
         if self.json {
             return output::json(&created);
@@ -342,20 +383,13 @@ impl SetQuotas {
     async fn run(self) -> Outcome {
         let api = self.connection.api()?;
         let place = find_place(&api, &self.workspace).await?;
-        let update = UpdateQuotas {
-            service_accounts: self.service_accounts,
-            keys_per_service_account: self.keys_per_service_account,
-            keys_per_user: self.keys_per_user,
-        };
+        let update = self.quotas.update();
         let path = format!("/api/v1/admin/workspaces/{}/quotas", place.id);
-        let quotas: api::Quotas = api.patch(&path, &update).await?;
+        let quotas: Quotas = api.patch(&path, &update).await?;
         if self.json {
             return output::json(&quotas);
         }
-        output::line(format!(
-            "{} may have {} service accounts, {} live keys each, and {} live keys a user",
-            place.name, quotas.service_accounts, quotas.keys_per_service_account, quotas.keys_per_user
-        ))
+        tell_quotas(&place.name, &quotas)
     }
 }
 
