@@ -14,7 +14,6 @@ mod node;
 mod nonce;
 mod password;
 mod project;
-mod proof;
 mod proxied_request;
 mod quota;
 mod recent_password;
@@ -44,7 +43,7 @@ use std::{
 };
 
 use domain::{
-    ApiKeyId, AuditEvent, AuditEventId, AuditPrincipal, Clock, InstallationKey, NodeId, Random, Timestamp, WorkspaceId,
+    AuditEvent, AuditEventId, AuditPrincipal, Clock, InstallationKey, NodeId, Random, Timestamp, WorkspaceId,
     api_key::KeyState,
     principal::{Credential, IdentityRefusal, Principal},
 };
@@ -53,6 +52,7 @@ use store::{Change, ReplayKey, Store, StoreError, StoreOptions, Version, node::N
 use tokio::task::JoinHandle;
 use verifier::{AuthenticationError, Hosts, rate_limit::AddressAllowances};
 
+use self::change::{Operation, Scope};
 use self::nonce::Nonces;
 pub use self::{
     api_key::{FoundKeys, KeyOrder, KeyOwner, KeySearch},
@@ -457,7 +457,17 @@ impl App {
             }
         }
         let by = principal.audit_principal();
-        Ok(Transaction { change, principal, by, caller: Cow::Borrowed(caller), now, began, leases, events: Vec::new() })
+        Ok(Transaction {
+            change,
+            principal,
+            by,
+            caller: Cow::Borrowed(caller),
+            now,
+            began,
+            leases,
+            events: Vec::new(),
+            mail: UnsentMail::default(),
+        })
     }
 
     /// Begins a change of somebody who has no credential yet, such as a person who accepts an invitation.
@@ -475,6 +485,7 @@ impl App {
             began,
             leases,
             events: Vec::new(),
+            mail: UnsentMail::default(),
         })
     }
 
@@ -602,9 +613,24 @@ struct Transaction<'a> {
     /// The nodes' leases, seen before it began.
     leases: Leases,
     events: Vec<AuditEvent>,
+    mail: UnsentMail,
+}
+
+/// Mail that is sent once the change it tells of has committed.
+#[derive(Default)]
+struct UnsentMail {
+    invitations: Vec<invitation::Issued>,
+    /// The name of the workspace that they are for.
+    workspace: String,
+    displaced: Vec<api_key::Displaced>,
 }
 
 impl Transaction<'_> {
+    /// What a check sees of it.
+    fn scope(&mut self) -> Scope<'_> {
+        Scope { principal: &self.principal, now: self.now, connection: &mut self.change }
+    }
+
     /// Notes what is done, for the audit log.
     fn note(
         &mut self,
@@ -660,14 +686,6 @@ impl Transaction<'_> {
     /// Who did it, as `created_by` says it.
     fn created_by(&self) -> String {
         self.by.to_string()
-    }
-
-    /// The key that signed for it, if one did.
-    fn signed_with(&self) -> Option<ApiKeyId> {
-        match self.principal.credential() {
-            Credential::Signature(key) => Some(*key),
-            Credential::BearerToken(_) | Credential::Session(..) | Credential::Host => None,
-        }
     }
 }
 

@@ -1,13 +1,83 @@
-//! What every change has in common, whether the API, a page or a command on the host asked for it: it is attempted again where
-//! it conflicted with another one, and an answer that changed nothing waits for the nodes all the same.
+//! What every change has in common, whether the API, a page or a command on the host asked for it: its check runs first without
+//! a lock, it is attempted again where it conflicted with another one, and a response that changed nothing waits for the nodes
+//! all the same.
 
-use store::{Connection, MayConflict, ReadConnection, StoreError};
+use domain::{
+    ApiKeyId, Timestamp,
+    principal::{Credential, Principal},
+};
+use serde::Serialize;
+use store::{Connection, MayConflict, StoreError};
 
-use super::{App, Caller};
+use super::{App, Caller, Transaction, UnsentMail};
 use crate::{
     error::AppError,
     feed::{Confirmation, Leases},
 };
+
+/// One change: what has to hold for it, and what it does then.
+///
+/// [`App::run`] runs [`check`](Self::check) twice: on a plain read, so that a refused change takes no lock and commits nothing,
+/// and again in the transaction, where what it found cannot change any more.
+pub(super) trait Operation: Send + Sync {
+    /// What the check found, and the change needs.
+    type Checked: Send;
+    /// What the caller is told; kept for the same signed request.
+    type Response: Serialize + Send;
+
+    /// The HTTP status of the response.
+    const STATUS: u16;
+
+    /// Whether the caller may do this, and whether it can be done. Reads only.
+    fn check(&self, app: &App, scope: &mut Scope<'_>) -> impl Future<Output = Result<Self::Checked, AppError>> + Send;
+
+    /// The response where nothing is left to change.
+    fn unchanged(&self, _checked: &Self::Checked) -> Option<Self::Response> {
+        None
+    }
+
+    /// What has to be written before the transaction begins, once the first check has passed.
+    fn prepare(&self, _app: &App) -> impl Future<Output = Result<(), AppError>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Makes the change, and notes at least one audit event.
+    fn apply(
+        &self,
+        app: &App,
+        transaction: &mut Transaction<'_>,
+        checked: Self::Checked,
+    ) -> impl Future<Output = Result<Self::Response, AppError>> + Send;
+
+    /// What is done once the change is committed and every node has acknowledged it, such as sending mail.
+    fn finish(
+        &self,
+        _app: &App,
+        _caller: &Caller,
+        response: Self::Response,
+        _mail: UnsentMail,
+    ) -> impl Future<Output = Self::Response> + Send {
+        async { response }
+    }
+}
+
+/// What a check sees: the caller, the time, and the database.
+pub(super) struct Scope<'a> {
+    /// On a plain read as authenticated; in the transaction as read again there.
+    pub(super) principal: &'a Principal,
+    pub(super) now: Timestamp,
+    pub(super) connection: &'a mut Connection,
+}
+
+impl Scope<'_> {
+    /// The key that the request is signed with.
+    pub(super) fn signed_with(&self) -> Option<ApiKeyId> {
+        match self.principal.credential() {
+            Credential::Signature(key) => Some(*key),
+            Credential::BearerToken(_) | Credential::Session(..) | Credential::Host => None,
+        }
+    }
+}
 
 /// How an attempt at a change ended.
 pub(crate) trait Attempt {
@@ -82,30 +152,48 @@ impl App {
         Ok(answer)
     }
 
-    /// Ends an operation early whose caller asks after something that a plain read does not find, or finds revoked: whoever
-    /// repeats such requests holds no lock. What passes is checked again in the operation's transaction. A request that was
-    /// done before passes too, because its stored answer is looked for there.
+    /// Runs one operation: checks it on a plain read, and ends there where it is refused or changes nothing, so that whoever
+    /// repeats such requests takes no lock. What passes is checked again in the transaction, applied and committed. A request
+    /// that was done before goes on to the transaction, too, because its stored response is looked for there.
     ///
     /// # Errors
     /// What the check found; the store does not answer.
-    pub(super) async fn refuse_early<T>(
+    pub(super) async fn run<O: Operation>(&self, caller: &Caller, operation: O) -> Result<O::Response, AppError> {
+        if let Some(end) = self.check_early(caller, &operation).await? {
+            return end;
+        }
+        operation.prepare(self).await?;
+        let mut transaction = self.begin(caller).await?;
+        let checked = operation.check(self, &mut transaction.scope()).await?;
+        if let Some(response) = operation.unchanged(&checked) {
+            return Ok(response);
+        }
+        let response = operation.apply(self, &mut transaction, checked).await?;
+        let mail = std::mem::take(&mut transaction.mail);
+        let response = self.commit(transaction, O::STATUS, response).await?;
+        Ok(operation.finish(self, caller, response, mail).await)
+    }
+
+    /// How the operation ends without a transaction, if it does.
+    async fn check_early<O: Operation>(
         &self,
         caller: &Caller,
-        mut connection: ReadConnection,
-        checked: Result<T, AppError>,
-    ) -> Result<(), AppError> {
-        match checked {
-            Err(_) if self.was_done_before(caller, &mut connection).await? => Ok(()),
-            checked => checked.map(|_| ()),
+        operation: &O,
+    ) -> Result<Option<Result<O::Response, AppError>>, AppError> {
+        let mut connection = self.store.read().await?;
+        let mut scope = Scope { principal: &caller.principal, now: self.clock.now(), connection: &mut connection };
+        let end = match operation.check(self, &mut scope).await {
+            Ok(checked) => operation.unchanged(&checked).map(Ok),
+            Err(error) => Some(Err(error)),
+        };
+        if end.is_some() && self.was_done_before(caller, &mut connection).await? {
+            return Ok(None);
         }
+        Ok(end)
     }
 
     /// Whether the caller's signed request was done before, or its nonce was used by another one.
-    pub(super) async fn was_done_before(
-        &self,
-        caller: &Caller,
-        connection: &mut Connection,
-    ) -> Result<bool, StoreError> {
+    async fn was_done_before(&self, caller: &Caller, connection: &mut Connection) -> Result<bool, StoreError> {
         let Some(replay) = &caller.replay else { return Ok(false) };
         if store::replay::find_replay(connection, replay.key).await?.is_some() {
             return Ok(true);

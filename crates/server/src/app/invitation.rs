@@ -1,6 +1,6 @@
 //! Invitations: sending, taking back, accepting.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, net::IpAddr, pin::Pin};
 
 use api::MailState;
 use domain::{
@@ -13,8 +13,8 @@ use domain::{
 };
 
 use super::{
-    App, Browser, Caller, ConfirmationSlot, Paging, SignedIn, Transaction, page, removal, sha256,
-    user::PLACEHOLDER_DOMAIN,
+    App, Browser, Caller, ConfirmationSlot, Operation, Paging, Scope, SignedIn, Transaction, UnsentMail, page, removal,
+    sha256, user::PLACEHOLDER_DOMAIN,
 };
 use crate::{error::AppError, mail::Mail};
 
@@ -83,20 +83,16 @@ impl App {
     }
 
     /// What is answered, and kept for the same signed request, before any mail has gone out.
-    pub(super) fn tell_before_mail(&self, issued: &Issued, now: Timestamp) -> api::IssuedInvitation {
+    pub(super) fn tell_before_mail(&self, transaction: &Transaction<'_>) -> Vec<api::IssuedInvitation> {
         let mail = if self.mailer.is_some() { MailState::Unknown } else { MailState::NotConfigured };
-        self.tell(issued, mail, now)
+        transaction.mail.invitations.iter().map(|issued| self.tell(issued, mail, transaction.now)).collect()
     }
 
     /// Sends invitations by mail, where a server is set, and tells what whoever invited is told. They are committed: an outage
     /// of the mail loses none. A link that the mail server did not take is theirs to pass on, after it is written down that it
     /// proves no address.
-    pub(super) async fn mail_invitations(
-        &self,
-        caller: &Caller,
-        workspace: &str,
-        issued: &[Issued],
-    ) -> Vec<api::IssuedInvitation> {
+    pub(super) async fn mail_invitations(&self, caller: &Caller, mail: &UnsentMail) -> Vec<api::IssuedInvitation> {
+        let (workspace, issued) = (&mail.workspace, &mail.invitations);
         let now = self.clock.now();
         let Some(mailer) = &self.mailer else {
             return issued.iter().map(|one| self.tell(one, MailState::NotConfigured, now)).collect();
@@ -134,21 +130,20 @@ impl App {
         issued.iter().zip(&sent).map(tell).collect()
     }
 
-    /// Writes down that links were not mailed, so that whoever invited may see them and they prove no address.
+    /// Notes which links were not mailed.
     async fn note_failed_mails(&self, caller: &Caller, failed: &[&Issued]) -> Result<(), AppError> {
         if failed.is_empty() {
             return Ok(());
         }
         // The signed request was answered with the invitations themselves.
         let caller = Caller { replay: None, confirmation: ConfirmationSlot::default(), ..caller.clone() };
-        let mut transaction = self.begin(&caller).await?;
-        for one in failed {
-            let (id, workspace) = (one.invitation.id, one.invitation.workspace);
-            store::invitation::unmark_mailed(&mut transaction.change, id, &sha256(&one.token)).await?;
-            let email = one.invitation.email.as_str();
-            transaction.note(self, "invitation.mail_failed", Some(workspace), id, &[("email", email)]);
-        }
-        self.commit(transaction, 200, ()).await
+        let failed = failed.iter().map(|Issued { invitation, token }| {
+            (invitation.workspace, invitation.id, invitation.email.clone(), sha256(token))
+        });
+        // Sending mail is itself what is done after a change: the two must not contain each other.
+        let noting: Pin<Box<dyn Future<Output = _> + Send + '_>> =
+            Box::pin(self.run(&caller, NoteFailedMails { failed: failed.collect() }));
+        noting.await
     }
 
     /// Ends every open invitation of a workspace, of one address or of all, each with its event.
@@ -165,14 +160,14 @@ impl App {
         Ok(())
     }
 
-    /// Invites one address. An open invitation of the same address ends.
+    /// Invites one address, and leaves the mail to be sent. An open invitation of the same address ends.
     pub(super) async fn invite(
         &self,
         transaction: &mut Transaction<'_>,
         workspace: WorkspaceId,
         email: Email,
         role: Role,
-    ) -> Result<Issued, AppError> {
+    ) -> Result<(), AppError> {
         let now = transaction.now;
         let token = self.random_text::<32>();
         self.end_open_invitations(transaction, workspace, Some(&email)).await?;
@@ -196,7 +191,8 @@ impl App {
             invitation.id,
             &[("email", invitation.email.as_str()), ("role", role.as_str())],
         );
-        Ok(Issued { invitation, token })
+        transaction.mail.invitations.push(Issued { invitation, token });
+        Ok(())
     }
 
     /// Invitations of a workspace, open and closed.
@@ -227,35 +223,7 @@ impl App {
         workspace: WorkspaceId,
         create: &api::CreateInvitations,
     ) -> Result<api::IssuedInvitations, AppError> {
-        caller.principal.authorize(WorkspacePermission::ManageInvitations, workspace)?;
-        caller.principal.authorize_grant(create.role)?;
-        if create.emails.is_empty() || create.emails.len() > MAX_EMAILS {
-            return Err(AppError::field("emails", "out_of_range", format!("write 1 to {MAX_EMAILS} addresses")));
-        }
-        let emails: BTreeSet<Email> =
-            create.emails.iter().map(|text| self.parse_email("emails", text)).collect::<Result<_, _>>()?;
-        let mut transaction = self.begin(caller).await?;
-        transaction.principal.authorize(WorkspacePermission::ManageInvitations, workspace)?;
-        transaction.principal.authorize_grant(create.role)?;
-        let mut issued = Vec::new();
-        for email in emails {
-            if let Some(user) = store::user::find_user_by_email(&mut transaction.change, &email).await?
-                && store::member::find_member(&mut transaction.change, workspace, user.id).await?.is_some()
-                // A mailed link lets a member prove their address, and its owner where that is somebody else.
-                && (self.mailer.is_none() || user.email_verified_at.is_some())
-            {
-                let detail =
-                    format!("{email} is a member of this workspace already. Leave them out; nobody was invited.");
-                return Err(AppError::conflict(api::codes::ALREADY_MEMBER, detail));
-            }
-            issued.push(self.invite(&mut transaction, workspace, email, create.role).await?);
-        }
-        let name = workspace_name(&mut transaction, workspace).await?;
-        let now = transaction.now;
-        let items = issued.iter().map(|one| self.tell_before_mail(one, now)).collect();
-        self.commit(transaction, 201, api::IssuedInvitations { items }).await?;
-        let items = self.mail_invitations(caller, &name, &issued).await;
-        Ok(api::IssuedInvitations { items })
+        self.run(caller, CreateInvitations { workspace, create: create.clone() }).await
     }
 
     /// Gives an invitation a new token and a new end; the token before opens nothing. Whoever sends it again answers for it
@@ -269,29 +237,7 @@ impl App {
         workspace: WorkspaceId,
         id: InvitationId,
     ) -> Result<api::IssuedInvitation, AppError> {
-        self.refuse_invitation_early(caller, workspace, id).await?;
-        let mut transaction = self.begin(caller).await?;
-        transaction.principal.authorize(WorkspacePermission::ManageInvitations, workspace)?;
-        let mut invitation = find(&mut transaction, workspace, id).await?;
-        let now = transaction.now;
-        match invitation.state(now) {
-            InvitationState::Pending | InvitationState::Expired => {}
-            InvitationState::Accepted | InvitationState::Revoked => return Err(closed()),
-        }
-        transaction.principal.authorize_grant(invitation.role)?;
-        let token = self.random_text::<32>();
-        invitation.expires_at = now + INVITATION_LIFETIME;
-        invitation.created_by = transaction.created_by();
-        invitation.mailed_at = self.mailer.is_some().then_some(now);
-        store::invitation::renew_invitation(&mut transaction.change, &invitation, &sha256(&token)).await?;
-        let detail = [("email", invitation.email.as_str()), ("role", invitation.role.as_str())];
-        transaction.note(self, "invitation.resend", Some(workspace), id, &detail);
-        let name = workspace_name(&mut transaction, workspace).await?;
-        let issued = Issued { invitation, token };
-        let answer = self.tell_before_mail(&issued, now);
-        let answer = self.commit(transaction, 200, answer).await?;
-        let mailed = self.mail_invitations(caller, &name, std::slice::from_ref(&issued)).await;
-        Ok(mailed.into_iter().next().unwrap_or(answer))
+        self.run(caller, ResendInvitation { workspace, id }).await
     }
 
     /// Takes an invitation back.
@@ -304,36 +250,7 @@ impl App {
         workspace: WorkspaceId,
         id: InvitationId,
     ) -> Result<(), AppError> {
-        self.refuse_invitation_early(caller, workspace, id).await?;
-        let mut transaction = self.begin(caller).await?;
-        transaction.principal.authorize(WorkspacePermission::ManageInvitations, workspace)?;
-        let invitation = find(&mut transaction, workspace, id).await?;
-        match invitation.state(transaction.now) {
-            InvitationState::Pending | InvitationState::Expired => {}
-            InvitationState::Revoked => return Ok(()),
-            InvitationState::Accepted => return Err(closed()),
-        }
-        self.end_invitation(&mut transaction, &invitation, &[]).await?;
-        self.commit(transaction, 204, ()).await
-    }
-
-    /// Refuses who may not manage invitations, and one that is not there or was accepted, before a lock is taken for it.
-    async fn refuse_invitation_early(
-        &self,
-        caller: &Caller,
-        workspace: WorkspaceId,
-        id: InvitationId,
-    ) -> Result<(), AppError> {
-        let mut connection = self.store.read().await?;
-        let found = match caller.principal.authorize(WorkspacePermission::ManageInvitations, workspace) {
-            Ok(()) => match store::invitation::find_invitation(&mut connection, workspace, id).await? {
-                Some(found) if found.accepted_at.is_none() => Ok(()),
-                Some(_) => Err(closed()),
-                None => Err(AppError::not_found()),
-            },
-            Err(denied) => Err(denied.into()),
-        };
-        self.refuse_early(caller, connection, found).await
+        self.run(caller, RevokeInvitation { workspace, id }).await
     }
 
     /// What an invitation's token opens, for the page that accepts it.
@@ -540,15 +457,178 @@ fn may_take_email(invitation: &Invitation, account: &User) -> bool {
         && !(account.operator || account.disabled || account.suspended)
 }
 
-async fn workspace_name(transaction: &mut Transaction<'_>, workspace: WorkspaceId) -> Result<String, AppError> {
-    let found = store::workspace::find_workspace(&mut transaction.change, workspace).await?;
-    Ok(found.ok_or(AppError::not_found())?.name)
+/// An invitation of a workspace whose invitations the caller manages.
+async fn find_managed(scope: &mut Scope<'_>, workspace: WorkspaceId, id: InvitationId) -> Result<Invitation, AppError> {
+    scope.principal.authorize(WorkspacePermission::ManageInvitations, workspace)?;
+    let found = store::invitation::find_invitation(scope.connection, workspace, id).await?;
+    found.ok_or(AppError::not_found())
 }
 
-async fn find(
-    transaction: &mut Transaction<'_>,
+struct CreateInvitations {
+    workspace: WorkspaceId,
+    create: api::CreateInvitations,
+}
+
+impl Operation for CreateInvitations {
+    /// The name of the workspace, and the addresses.
+    type Checked = (String, BTreeSet<Email>);
+    type Response = api::IssuedInvitations;
+    const STATUS: u16 = 201;
+
+    async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
+        let (workspace, create) = (self.workspace, &self.create);
+        scope.principal.authorize(WorkspacePermission::ManageInvitations, workspace)?;
+        scope.principal.authorize_grant(create.role)?;
+        if create.emails.is_empty() || create.emails.len() > MAX_EMAILS {
+            return Err(AppError::field("emails", "out_of_range", format!("write 1 to {MAX_EMAILS} addresses")));
+        }
+        let emails: BTreeSet<Email> =
+            create.emails.iter().map(|text| app.parse_email("emails", text)).collect::<Result<_, _>>()?;
+        for email in &emails {
+            if let Some(user) = store::user::find_user_by_email(scope.connection, email).await?
+                && store::member::find_member(scope.connection, workspace, user.id).await?.is_some()
+                // A mailed link lets a member prove their address, and its owner where that is somebody else.
+                && (app.mailer.is_none() || user.email_verified_at.is_some())
+            {
+                let detail =
+                    format!("{email} is a member of this workspace already. Leave them out; nobody was invited.");
+                return Err(AppError::conflict(api::codes::ALREADY_MEMBER, detail));
+            }
+        }
+        let found = store::workspace::find_workspace(scope.connection, workspace).await?;
+        Ok((found.ok_or(AppError::not_found())?.name, emails))
+    }
+
+    async fn apply(
+        &self,
+        app: &App,
+        transaction: &mut Transaction<'_>,
+        (name, emails): Self::Checked,
+    ) -> Result<api::IssuedInvitations, AppError> {
+        for email in emails {
+            app.invite(transaction, self.workspace, email, self.create.role).await?;
+        }
+        transaction.mail.workspace = name;
+        Ok(api::IssuedInvitations { items: app.tell_before_mail(transaction) })
+    }
+
+    async fn finish(
+        &self,
+        app: &App,
+        caller: &Caller,
+        _: api::IssuedInvitations,
+        mail: UnsentMail,
+    ) -> api::IssuedInvitations {
+        api::IssuedInvitations { items: app.mail_invitations(caller, &mail).await }
+    }
+}
+
+struct ResendInvitation {
     workspace: WorkspaceId,
     id: InvitationId,
-) -> Result<Invitation, AppError> {
-    store::invitation::find_invitation(&mut transaction.change, workspace, id).await?.ok_or(AppError::not_found())
+}
+
+impl Operation for ResendInvitation {
+    /// The name of the workspace, and the invitation.
+    type Checked = (String, Invitation);
+    type Response = api::IssuedInvitation;
+    const STATUS: u16 = 200;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
+        let invitation = find_managed(scope, self.workspace, self.id).await?;
+        match invitation.state(scope.now) {
+            InvitationState::Pending | InvitationState::Expired => {}
+            InvitationState::Accepted | InvitationState::Revoked => return Err(closed()),
+        }
+        scope.principal.authorize_grant(invitation.role)?;
+        let found = store::workspace::find_workspace(scope.connection, self.workspace).await?;
+        Ok((found.ok_or(AppError::not_found())?.name, invitation))
+    }
+
+    async fn apply(
+        &self,
+        app: &App,
+        transaction: &mut Transaction<'_>,
+        (name, mut invitation): Self::Checked,
+    ) -> Result<api::IssuedInvitation, AppError> {
+        let now = transaction.now;
+        let token = app.random_text::<32>();
+        invitation.expires_at = now + INVITATION_LIFETIME;
+        invitation.created_by = transaction.created_by();
+        invitation.mailed_at = app.mailer.is_some().then_some(now);
+        store::invitation::renew_invitation(&mut transaction.change, &invitation, &sha256(&token)).await?;
+        let detail = [("email", invitation.email.as_str()), ("role", invitation.role.as_str())];
+        transaction.note(app, "invitation.resend", Some(self.workspace), self.id, &detail);
+        transaction.mail.invitations.push(Issued { invitation, token });
+        transaction.mail.workspace = name;
+        let issued = app.tell_before_mail(transaction).pop();
+        issued.ok_or_else(|| AppError::Internal("no invitation was issued".to_owned()))
+    }
+
+    async fn finish(
+        &self,
+        app: &App,
+        caller: &Caller,
+        response: api::IssuedInvitation,
+        mail: UnsentMail,
+    ) -> api::IssuedInvitation {
+        app.mail_invitations(caller, &mail).await.pop().unwrap_or(response)
+    }
+}
+
+struct RevokeInvitation {
+    workspace: WorkspaceId,
+    id: InvitationId,
+}
+
+impl Operation for RevokeInvitation {
+    type Checked = Invitation;
+    type Response = ();
+    const STATUS: u16 = 204;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Invitation, AppError> {
+        let invitation = find_managed(scope, self.workspace, self.id).await?;
+        if invitation.accepted_at.is_some() { Err(closed()) } else { Ok(invitation) }
+    }
+
+    fn unchanged(&self, invitation: &Invitation) -> Option<()> {
+        invitation.revoked_at.map(|_| ())
+    }
+
+    async fn apply(
+        &self,
+        app: &App,
+        transaction: &mut Transaction<'_>,
+        invitation: Invitation,
+    ) -> Result<(), AppError> {
+        app.end_invitation(transaction, &invitation, &[]).await
+    }
+}
+
+/// Notes that links were not mailed, so that the caller may see them and they prove no address.
+struct NoteFailedMails {
+    /// The workspace, the invitation, its email, and the hash of its token.
+    failed: Vec<(WorkspaceId, InvitationId, Email, [u8; 32])>,
+}
+
+impl Operation for NoteFailedMails {
+    type Checked = ();
+    type Response = ();
+    const STATUS: u16 = 200;
+
+    async fn check(&self, _: &App, _: &mut Scope<'_>) -> Result<(), AppError> {
+        Ok(())
+    }
+
+    fn unchanged(&self, (): &()) -> Option<()> {
+        self.failed.is_empty().then_some(())
+    }
+
+    async fn apply(&self, app: &App, transaction: &mut Transaction<'_>, (): ()) -> Result<(), AppError> {
+        for (workspace, id, email, token_hash) in &self.failed {
+            store::invitation::unmark_mailed(&mut transaction.change, *id, token_hash).await?;
+            transaction.note(app, "invitation.mail_failed", Some(*workspace), id, &[("email", email.as_str())]);
+        }
+        Ok(())
+    }
 }

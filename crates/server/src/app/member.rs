@@ -7,7 +7,7 @@ use domain::{
 };
 use store::member::MemberRow;
 
-use super::{App, Caller, Paging, Transaction, page};
+use super::{App, Caller, Operation, Paging, Scope, Transaction, page};
 use crate::error::AppError;
 
 fn to_wire(member: MemberRow) -> api::Member {
@@ -52,33 +52,7 @@ impl App {
         user: UserId,
         update: &api::UpdateMember,
     ) -> Result<api::Member, AppError> {
-        if update.revoke_keys && update.role == Role::Admin {
-            let detail = "an admin's keys stay; leave it out, or give the role member";
-            return Err(AppError::field("revoke_keys", "contradictory", detail));
-        }
-        if update.revoke_keys {
-            self.write_uses().await?;
-        }
-        self.refuse_member_early(caller, workspace, user).await?;
-        let mut transaction = self.begin(caller).await?;
-        transaction.principal.authorize(WorkspacePermission::ManageMembers, workspace)?;
-        transaction.principal.authorize_grant(update.role)?;
-        let found = store::member::find_member(&mut transaction.change, workspace, user).await?;
-        let mut member = found.ok_or(AppError::not_found())?;
-        if member.role == Role::Admin && update.role != Role::Admin {
-            require_another_admin(&mut transaction, workspace, user).await?;
-        }
-        member.role = update.role;
-        store::member::update_member(&mut transaction.change, workspace, user, update.role).await?;
-        transaction.note(self, "member.update", Some(workspace), user, &[("role", update.role.as_str())]);
-        if update.role != Role::Admin {
-            self.end_invitations_of(&mut transaction, user.into(), Some(workspace)).await?;
-        }
-        if update.revoke_keys {
-            transaction.principal.authorize(WorkspacePermission::ManageServiceAccountKeys, workspace)?;
-            self.revoke_registered_keys(&mut transaction, user, Some(workspace)).await?;
-        }
-        self.commit(transaction, 200, to_wire(member)).await
+        self.run(caller, UpdateMember { workspace, user, update: update.clone() }).await
     }
 
     /// Removes a member; from then on their keys reach nothing here. Members may leave by themselves.
@@ -95,37 +69,7 @@ impl App {
         successor: Option<PrincipalId>,
         revoke_keys: bool,
     ) -> Result<(), AppError> {
-        if revoke_keys {
-            self.write_uses().await?;
-        }
-        self.refuse_member_early(caller, workspace, user).await?;
-        let mut transaction = self.begin(caller).await?;
-        authorize_removal(&transaction.principal, workspace, user)?;
-        let found = store::member::find_member(&mut transaction.change, workspace, user).await?;
-        let member = found.ok_or(AppError::not_found())?;
-        if member.role == Role::Admin {
-            require_another_admin(&mut transaction, workspace, user).await?;
-        }
-        if revoke_keys {
-            transaction.principal.authorize(WorkspacePermission::ManageServiceAccountKeys, workspace)?;
-            self.revoke_registered_keys(&mut transaction, user, Some(workspace)).await?;
-        }
-        self.hand_over_projects(&mut transaction, workspace, user.into(), successor).await?;
-        store::member::delete_member(&mut transaction.change, workspace, user).await?;
-        self.end_invitations_of(&mut transaction, user.into(), Some(workspace)).await?;
-        self.end_sessions_without_workspace(&mut transaction, user).await?;
-        transaction.note(self, "member.remove", Some(workspace), user, &[("email", member.email.as_str())]);
-        self.commit(transaction, 204, ()).await
-    }
-
-    /// Refuses who may not manage a member, and a member who is not there, before a lock is taken for it.
-    async fn refuse_member_early(&self, caller: &Caller, workspace: WorkspaceId, user: UserId) -> Result<(), AppError> {
-        let mut connection = self.store.read().await?;
-        let found = match authorize_removal(&caller.principal, workspace, user) {
-            Ok(()) => store::member::find_member(&mut connection, workspace, user).await?.ok_or(AppError::not_found()),
-            Err(error) => Err(error),
-        };
-        self.refuse_early(caller, connection, found).await
+        self.run(caller, DeleteMember { workspace, user, successor, revoke_keys }).await
     }
 
     /// The projects of a workspace that have nobody else as admin: whoever removes this principal names a successor.
@@ -155,52 +99,169 @@ impl App {
         Ok(titles)
     }
 
-    /// Takes a principal out of all projects of a workspace. Those they alone lead go to `successor`.
+    /// Takes a principal out of all projects of a workspace, and gives those that they alone lead to the successor.
     pub(super) async fn hand_over_projects(
         &self,
         transaction: &mut Transaction<'_>,
         workspace: WorkspaceId,
         leaving: PrincipalId,
-        successor: Option<PrincipalId>,
+        handover: Handover,
     ) -> Result<(), AppError> {
-        let led = store::project::list_projects_led_only_by(&mut transaction.change, workspace, leaving).await?;
-        if !led.is_empty() {
-            let successor = self.require_successor(transaction, workspace, leaving, successor, &led).await?;
-            for &project in &led {
-                let role = ProjectRole::Admin;
-                store::project::set_project_role(&mut transaction.change, project, successor, role).await?;
-                let detail = [("principal", successor.to_string()), ("role", role.to_string())];
-                let detail = detail.each_ref().map(|(name, value)| (*name, value.as_str()));
-                transaction.note(self, "project.member.set", Some(workspace), project, &detail);
-            }
+        for project in handover.projects {
+            let role = ProjectRole::Admin;
+            self.set_project_role(transaction, workspace, project, handover.successor, role).await?;
         }
         for project in store::project::list_projects_of(&mut transaction.change, workspace, leaving).await? {
             store::project::delete_project_role(&mut transaction.change, project, leaving).await?;
         }
         Ok(())
     }
+}
 
-    /// The successor that was named, who must be in the workspace and not be the one who leaves.
-    pub(super) async fn require_successor(
-        &self,
-        transaction: &mut Transaction<'_>,
-        workspace: WorkspaceId,
-        leaving: PrincipalId,
-        successor: Option<PrincipalId>,
-        projects: &[ProjectId],
-    ) -> Result<PrincipalId, AppError> {
-        let Some(successor) = successor else {
-            return Err(successor_required(projects));
-        };
-        transaction.principal.authorize_project_grant(ProjectRole::Admin)?;
-        let role = store::project::find_workspace_role(&mut transaction.change, workspace, successor).await?;
-        let identity = store::identity::find_identity(&mut transaction.change, successor).await?;
-        if role.is_none() || successor == leaving || identity.is_none_or(|identity| identity.disabled) {
-            let detail = "name another user or service account of this workspace, who is not disabled";
-            return Err(AppError::field("successor", "not_a_member", detail));
+struct UpdateMember {
+    workspace: WorkspaceId,
+    user: UserId,
+    update: api::UpdateMember,
+}
+
+impl Operation for UpdateMember {
+    type Checked = MemberRow;
+    type Response = api::Member;
+    const STATUS: u16 = 200;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<MemberRow, AppError> {
+        if self.update.revoke_keys && self.update.role == Role::Admin {
+            let detail = "an admin's keys stay; leave it out, or give the role member";
+            return Err(AppError::field("revoke_keys", "contradictory", detail));
         }
-        Ok(successor)
+        scope.principal.authorize(WorkspacePermission::ManageMembers, self.workspace)?;
+        scope.principal.authorize_grant(self.update.role)?;
+        let found = store::member::find_member(scope.connection, self.workspace, self.user).await?;
+        let member = found.ok_or(AppError::not_found())?;
+        if member.role == Role::Admin && self.update.role != Role::Admin {
+            require_another_admin(scope, self.workspace, self.user).await?;
+        }
+        if self.update.revoke_keys {
+            scope.principal.authorize(WorkspacePermission::ManageServiceAccountKeys, self.workspace)?;
+        }
+        Ok(member)
     }
+
+    async fn prepare(&self, app: &App) -> Result<(), AppError> {
+        if self.update.revoke_keys { app.write_uses().await } else { Ok(()) }
+    }
+
+    async fn apply(
+        &self,
+        app: &App,
+        transaction: &mut Transaction<'_>,
+        mut member: MemberRow,
+    ) -> Result<api::Member, AppError> {
+        let (workspace, user, role) = (self.workspace, self.user, self.update.role);
+        member.role = role;
+        store::member::update_member(&mut transaction.change, workspace, user, role).await?;
+        transaction.note(app, "member.update", Some(workspace), user, &[("role", role.as_str())]);
+        if role != Role::Admin {
+            app.end_invitations_of(transaction, user.into(), Some(workspace)).await?;
+        }
+        if self.update.revoke_keys {
+            app.revoke_registered_keys(transaction, user, Some(workspace)).await?;
+        }
+        Ok(to_wire(member))
+    }
+}
+
+struct DeleteMember {
+    workspace: WorkspaceId,
+    user: UserId,
+    successor: Option<PrincipalId>,
+    revoke_keys: bool,
+}
+
+impl Operation for DeleteMember {
+    type Checked = (MemberRow, Handover);
+    type Response = ();
+    const STATUS: u16 = 204;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
+        let (workspace, user) = (self.workspace, self.user);
+        authorize_removal(scope.principal, workspace, user)?;
+        let found = store::member::find_member(scope.connection, workspace, user).await?;
+        let member = found.ok_or(AppError::not_found())?;
+        if member.role == Role::Admin {
+            require_another_admin(scope, workspace, user).await?;
+        }
+        if self.revoke_keys {
+            scope.principal.authorize(WorkspacePermission::ManageServiceAccountKeys, workspace)?;
+        }
+        let handover = check_handover(scope, workspace, user.into(), self.successor).await?;
+        Ok((member, handover))
+    }
+
+    async fn prepare(&self, app: &App) -> Result<(), AppError> {
+        if self.revoke_keys { app.write_uses().await } else { Ok(()) }
+    }
+
+    async fn apply(
+        &self,
+        app: &App,
+        transaction: &mut Transaction<'_>,
+        (member, handover): Self::Checked,
+    ) -> Result<(), AppError> {
+        let (workspace, user) = (self.workspace, self.user);
+        if self.revoke_keys {
+            app.revoke_registered_keys(transaction, user, Some(workspace)).await?;
+        }
+        app.hand_over_projects(transaction, workspace, user.into(), handover).await?;
+        store::member::delete_member(&mut transaction.change, workspace, user).await?;
+        app.end_invitations_of(transaction, user.into(), Some(workspace)).await?;
+        app.end_sessions_without_workspace(transaction, user).await?;
+        transaction.note(app, "member.remove", Some(workspace), user, &[("email", member.email.as_str())]);
+        Ok(())
+    }
+}
+
+/// The projects that a principal who leaves a workspace is the only admin of, and who takes them over.
+pub(super) struct Handover {
+    projects: Vec<ProjectId>,
+    successor: Option<PrincipalId>,
+}
+
+/// Finds what a principal who leaves a workspace hands over; a successor is asked for where one is needed.
+pub(super) async fn check_handover(
+    scope: &mut Scope<'_>,
+    workspace: WorkspaceId,
+    leaving: PrincipalId,
+    successor: Option<PrincipalId>,
+) -> Result<Handover, AppError> {
+    let projects = store::project::list_projects_led_only_by(scope.connection, workspace, leaving).await?;
+    let successor = if projects.is_empty() {
+        None
+    } else {
+        Some(require_successor(scope, workspace, leaving, successor, &projects).await?)
+    };
+    Ok(Handover { projects, successor })
+}
+
+/// The successor that was named, who must be in the workspace and not be the one who leaves.
+pub(super) async fn require_successor(
+    scope: &mut Scope<'_>,
+    workspace: WorkspaceId,
+    leaving: PrincipalId,
+    successor: Option<PrincipalId>,
+    projects: &[ProjectId],
+) -> Result<PrincipalId, AppError> {
+    let Some(successor) = successor else {
+        return Err(successor_required(projects));
+    };
+    scope.principal.authorize_project_grant(ProjectRole::Admin)?;
+    let role = store::project::find_workspace_role(scope.connection, workspace, successor).await?;
+    let identity = store::identity::find_identity(scope.connection, successor).await?;
+    if role.is_none() || successor == leaving || identity.is_none_or(|identity| identity.disabled) {
+        let detail = "name another user or service account of this workspace, who is not disabled";
+        return Err(AppError::field("successor", "not_a_member", detail));
+    }
+    Ok(successor)
 }
 
 fn successor_required(projects: &[ProjectId]) -> AppError {
@@ -216,14 +277,10 @@ fn successor_required(projects: &[ProjectId]) -> AppError {
 }
 
 /// Refuses to take away the last admin who is enabled. One who is disabled is none that the workspace would miss.
-async fn require_another_admin(
-    transaction: &mut Transaction<'_>,
-    workspace: WorkspaceId,
-    user: UserId,
-) -> Result<(), AppError> {
-    let change = &mut transaction.change;
-    let is_disabled = store::user::find_user(change, user).await?.is_none_or(|user| user.disabled);
-    if is_disabled || store::member::has_enabled_admin_beside(change, workspace, user).await? {
+async fn require_another_admin(scope: &mut Scope<'_>, workspace: WorkspaceId, user: UserId) -> Result<(), AppError> {
+    let connection = &mut *scope.connection;
+    let is_disabled = store::user::find_user(connection, user).await?.is_none_or(|user| user.disabled);
+    if is_disabled || store::member::has_enabled_admin_beside(connection, workspace, user).await? {
         return Ok(());
     }
     let detail = "This is the workspace's last admin who is not disabled. Make somebody else an admin first.";

@@ -2,14 +2,14 @@
 
 use domain::{
     PrincipalId, ProjectId, Timestamp, WorkspaceId,
-    principal::{Principal, ProjectPermission, WorkspacePermission},
+    principal::{Identity, Principal, ProjectPermission, WorkspacePermission},
     project::Project,
     role::{ProjectRole, Role},
     text::{parse_description, parse_title},
 };
 use store::{Connection, project::ProjectFilter};
 
-use super::{App, Caller, Paging, identity, page};
+use super::{App, Caller, Operation, Paging, Scope, Transaction, identity, member, page};
 use crate::error::AppError;
 
 fn to_wire(project: Project, role: Option<ProjectRole>) -> api::Project {
@@ -159,30 +159,7 @@ impl App {
         workspace: WorkspaceId,
         create: &api::CreateProject,
     ) -> Result<api::Project, AppError> {
-        let mut transaction = self.begin(caller).await?;
-        transaction.principal.authorize(WorkspacePermission::CreateProject, workspace)?;
-        let title = parse_title(&create.title).map_err(|e| AppError::field("title", "malformed", e))?;
-        let description =
-            parse_description(&create.description).map_err(|e| AppError::field("description", "malformed", e))?;
-        if store::workspace::find_workspace(&mut transaction.change, workspace).await?.is_none() {
-            return Err(AppError::not_found());
-        }
-        let creator = transaction.principal.id().ok_or(AppError::not_found())?;
-        let now = transaction.now;
-        let project = Project {
-            id: self.generate_id(now),
-            workspace,
-            title,
-            description,
-            created_by: transaction.created_by(),
-            created_at: now,
-            updated_at: now,
-        };
-        store::project::insert_project(&mut transaction.change, &project).await?;
-        let role = ProjectRole::Admin;
-        store::project::set_project_role(&mut transaction.change, project.id, creator, role).await?;
-        transaction.note(self, "project.create", Some(workspace), project.id, &[("title", &project.title)]);
-        self.commit(transaction, 201, to_wire(project, Some(role))).await
+        self.run(caller, CreateProject { workspace, create: create.clone() }).await
     }
 
     /// Changes title or description.
@@ -196,22 +173,7 @@ impl App {
         id: ProjectId,
         update: &api::UpdateProject,
     ) -> Result<api::Project, AppError> {
-        self.refuse_project_early(caller, workspace, id, ProjectPermission::Edit).await?;
-        let mut transaction = self.begin(caller).await?;
-        let principal = transaction.principal.clone();
-        let (mut project, role) =
-            authorized(&mut transaction.change, &principal, workspace, id, ProjectPermission::Edit).await?;
-        if let Some(title) = &update.title {
-            project.title = parse_title(title).map_err(|e| AppError::field("title", "malformed", e))?;
-        }
-        if let Some(description) = &update.description {
-            project.description =
-                parse_description(description).map_err(|e| AppError::field("description", "malformed", e))?;
-        }
-        project.updated_at = transaction.now;
-        store::project::update_project(&mut transaction.change, &project).await?;
-        transaction.note(self, "project.update", Some(workspace), id, &[("title", &project.title)]);
-        self.commit(transaction, 200, to_wire(project, role)).await
+        self.run(caller, UpdateProject { workspace, id, update: update.clone() }).await
     }
 
     /// Deletes a project.
@@ -219,14 +181,7 @@ impl App {
     /// # Errors
     /// For the project's admins only.
     pub async fn delete_project(&self, caller: &Caller, workspace: WorkspaceId, id: ProjectId) -> Result<(), AppError> {
-        self.refuse_project_early(caller, workspace, id, ProjectPermission::Delete).await?;
-        let mut transaction = self.begin(caller).await?;
-        let principal = transaction.principal.clone();
-        let (project, _) =
-            authorized(&mut transaction.change, &principal, workspace, id, ProjectPermission::Delete).await?;
-        store::project::delete_project(&mut transaction.change, id).await?;
-        transaction.note(self, "project.delete", Some(workspace), id, &[("title", &project.title)]);
-        self.commit(transaction, 204, ()).await
+        self.run(caller, DeleteProject { workspace, id }).await
     }
 
     /// Who is in a project.
@@ -272,45 +227,7 @@ impl App {
         set: &api::SetProjectMember,
         successor: Option<PrincipalId>,
     ) -> Result<api::ProjectMember, AppError> {
-        let authorize = |principal: &Principal| {
-            principal.require_another(member)?;
-            principal.authorize_project_grant(set.role)
-        };
-        let permission_of = |principal: &Principal| {
-            let joins = principal.id() == Some(member) && principal.role_in(workspace) == Some(Role::Admin);
-            if joins { ProjectPermission::View } else { ProjectPermission::ManageMembers }
-        };
-        self.refuse_project_early(caller, workspace, id, permission_of(&caller.principal)).await?;
-        authorize(&caller.principal)?;
-        let mut transaction = self.begin(caller).await?;
-        let principal = transaction.principal.clone();
-        authorized(&mut transaction.change, &principal, workspace, id, permission_of(&principal)).await?;
-        authorize(&principal)?;
-        let in_workspace = store::project::find_workspace_role(&mut transaction.change, workspace, member).await?;
-        if in_workspace.is_none() {
-            return Err(AppError::not_found());
-        }
-        let identity = store::identity::find_identity(&mut transaction.change, member).await?;
-        let identity = identity.ok_or(AppError::not_found())?;
-        if set.role != ProjectRole::Admin {
-            self.keep_an_admin(&mut transaction, workspace, id, member, successor).await?;
-        }
-        store::project::set_project_role(&mut transaction.change, id, member, set.role).await?;
-        transaction.note(
-            self,
-            "project.member.set",
-            Some(workspace),
-            id,
-            &[("principal", &member.to_string()), ("role", set.role.as_str())],
-        );
-        let answer = api::ProjectMember {
-            id: member.to_string(),
-            kind: identity::kind(member),
-            email: identity.email,
-            name: identity.name,
-            role: set.role,
-        };
-        self.commit(transaction, 200, answer).await
+        self.run(caller, SetProjectMember { workspace, id, member, role: set.role, successor }).await
     }
 
     /// Takes somebody out of a project. People may leave.
@@ -325,59 +242,243 @@ impl App {
         member: PrincipalId,
         successor: Option<PrincipalId>,
     ) -> Result<(), AppError> {
-        let leaves = caller.principal.id() == Some(member);
-        let permission = if leaves { ProjectPermission::View } else { ProjectPermission::ManageMembers };
-        self.refuse_project_early(caller, workspace, id, permission).await?;
-        caller.principal.require_another(member)?;
-        let mut transaction = self.begin(caller).await?;
-        let principal = transaction.principal.clone();
-        authorized(&mut transaction.change, &principal, workspace, id, permission).await?;
-        principal.require_signature()?;
-        if store::project::find_project_role(&mut transaction.change, id, member).await?.is_none() {
+        self.run(caller, DeleteProjectMember { workspace, id, member, successor }).await
+    }
+}
+
+struct CreateProject {
+    workspace: WorkspaceId,
+    create: api::CreateProject,
+}
+
+impl Operation for CreateProject {
+    /// The title, the description, and who creates it.
+    type Checked = (String, String, PrincipalId);
+    type Response = api::Project;
+    const STATUS: u16 = 201;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
+        scope.principal.authorize(WorkspacePermission::CreateProject, self.workspace)?;
+        let title = parse_title(&self.create.title).map_err(|e| AppError::field("title", "malformed", e))?;
+        let description =
+            parse_description(&self.create.description).map_err(|e| AppError::field("description", "malformed", e))?;
+        if store::workspace::find_workspace(scope.connection, self.workspace).await?.is_none() {
             return Err(AppError::not_found());
         }
-        self.keep_an_admin(&mut transaction, workspace, id, member, successor).await?;
-        store::project::delete_project_role(&mut transaction.change, id, member).await?;
-        transaction.note(self, "project.member.remove", Some(workspace), id, &[("principal", &member.to_string())]);
-        self.commit(transaction, 204, ()).await
+        let creator = scope.principal.id().ok_or(AppError::not_found())?;
+        Ok((title, description, creator))
     }
 
-    /// Refuses who may not do this in a project, or cannot see it, before a lock is taken for it.
-    async fn refuse_project_early(
+    async fn apply(
         &self,
-        caller: &Caller,
-        workspace: WorkspaceId,
-        id: ProjectId,
-        permission: ProjectPermission,
-    ) -> Result<(), AppError> {
-        let mut connection = self.store.read().await?;
-        let found = authorized(&mut connection, &caller.principal, workspace, id, permission).await;
-        self.refuse_early(caller, connection, found).await
+        app: &App,
+        transaction: &mut Transaction<'_>,
+        (title, description, creator): Self::Checked,
+    ) -> Result<api::Project, AppError> {
+        let (now, workspace) = (transaction.now, self.workspace);
+        let project = Project {
+            id: app.generate_id(now),
+            workspace,
+            title,
+            description,
+            created_by: transaction.created_by(),
+            created_at: now,
+            updated_at: now,
+        };
+        store::project::insert_project(&mut transaction.change, &project).await?;
+        let role = ProjectRole::Admin;
+        store::project::set_project_role(&mut transaction.change, project.id, creator, role).await?;
+        transaction.note(app, "project.create", Some(workspace), project.id, &[("title", &project.title)]);
+        Ok(to_wire(project, Some(role)))
+    }
+}
+
+struct UpdateProject {
+    workspace: WorkspaceId,
+    id: ProjectId,
+    update: api::UpdateProject,
+}
+
+impl Operation for UpdateProject {
+    /// The project as it becomes, and the caller's role in it.
+    type Checked = (Project, Option<ProjectRole>);
+    type Response = api::Project;
+    const STATUS: u16 = 200;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
+        let (mut project, role) =
+            authorized(scope.connection, scope.principal, self.workspace, self.id, ProjectPermission::Edit).await?;
+        if let Some(title) = &self.update.title {
+            project.title = parse_title(title).map_err(|e| AppError::field("title", "malformed", e))?;
+        }
+        if let Some(description) = &self.update.description {
+            project.description =
+                parse_description(description).map_err(|e| AppError::field("description", "malformed", e))?;
+        }
+        project.updated_at = scope.now;
+        Ok((project, role))
     }
 
-    /// Hands a project to `successor` where no admin beside `leaving` is enabled.
-    async fn keep_an_admin(
+    async fn apply(
         &self,
-        transaction: &mut super::Transaction<'_>,
-        workspace: WorkspaceId,
-        id: ProjectId,
-        leaving: PrincipalId,
+        app: &App,
+        transaction: &mut Transaction<'_>,
+        (project, role): Self::Checked,
+    ) -> Result<api::Project, AppError> {
+        store::project::update_project(&mut transaction.change, &project).await?;
+        transaction.note(app, "project.update", Some(self.workspace), self.id, &[("title", &project.title)]);
+        Ok(to_wire(project, role))
+    }
+}
+
+struct DeleteProject {
+    workspace: WorkspaceId,
+    id: ProjectId,
+}
+
+impl Operation for DeleteProject {
+    type Checked = Project;
+    type Response = ();
+    const STATUS: u16 = 204;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Project, AppError> {
+        let permission = ProjectPermission::Delete;
+        let found = authorized(scope.connection, scope.principal, self.workspace, self.id, permission).await?;
+        Ok(found.0)
+    }
+
+    async fn apply(&self, app: &App, transaction: &mut Transaction<'_>, project: Project) -> Result<(), AppError> {
+        store::project::delete_project(&mut transaction.change, self.id).await?;
+        transaction.note(app, "project.delete", Some(self.workspace), self.id, &[("title", &project.title)]);
+        Ok(())
+    }
+}
+
+struct SetProjectMember {
+    workspace: WorkspaceId,
+    id: ProjectId,
+    member: PrincipalId,
+    role: ProjectRole,
+    successor: Option<PrincipalId>,
+}
+
+impl Operation for SetProjectMember {
+    /// Who gets the role, and who becomes admin in the place of the last one.
+    type Checked = (Identity, Option<PrincipalId>);
+    type Response = api::ProjectMember;
+    const STATUS: u16 = 200;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
+        let (workspace, principal) = (self.workspace, scope.principal);
+        let joins = principal.id() == Some(self.member) && principal.role_in(workspace) == Some(Role::Admin);
+        let permission = if joins { ProjectPermission::View } else { ProjectPermission::ManageMembers };
+        authorized(scope.connection, principal, workspace, self.id, permission).await?;
+        principal.require_another(self.member)?;
+        principal.authorize_project_grant(self.role)?;
+        let in_workspace = store::project::find_workspace_role(scope.connection, workspace, self.member).await?;
+        if in_workspace.is_none() {
+            return Err(AppError::not_found());
+        }
+        let identity = store::identity::find_identity(scope.connection, self.member).await?;
+        let identity = identity.ok_or(AppError::not_found())?;
+        let successor = match self.role {
+            ProjectRole::Admin => None,
+            _ => find_needed_successor(scope, workspace, self.id, self.member, self.successor).await?,
+        };
+        Ok((identity, successor))
+    }
+
+    async fn apply(
+        &self,
+        app: &App,
+        transaction: &mut Transaction<'_>,
+        (identity, successor): Self::Checked,
+    ) -> Result<api::ProjectMember, AppError> {
+        let (workspace, id, member) = (self.workspace, self.id, self.member);
+        app.set_project_role(transaction, workspace, id, successor, ProjectRole::Admin).await?;
+        app.set_project_role(transaction, workspace, id, Some(member), self.role).await?;
+        Ok(api::ProjectMember {
+            id: member.to_string(),
+            kind: identity::kind(member),
+            email: identity.email,
+            name: identity.name,
+            role: self.role,
+        })
+    }
+}
+
+struct DeleteProjectMember {
+    workspace: WorkspaceId,
+    id: ProjectId,
+    member: PrincipalId,
+    successor: Option<PrincipalId>,
+}
+
+impl Operation for DeleteProjectMember {
+    /// Who becomes admin in the place of the last one.
+    type Checked = Option<PrincipalId>;
+    type Response = ();
+    const STATUS: u16 = 204;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Option<PrincipalId>, AppError> {
+        let principal = scope.principal;
+        let leaves = principal.id() == Some(self.member);
+        let permission = if leaves { ProjectPermission::View } else { ProjectPermission::ManageMembers };
+        authorized(scope.connection, principal, self.workspace, self.id, permission).await?;
+        principal.require_another(self.member)?;
+        principal.require_signature()?;
+        if store::project::find_project_role(scope.connection, self.id, self.member).await?.is_none() {
+            return Err(AppError::not_found());
+        }
+        find_needed_successor(scope, self.workspace, self.id, self.member, self.successor).await
+    }
+
+    async fn apply(
+        &self,
+        app: &App,
+        transaction: &mut Transaction<'_>,
         successor: Option<PrincipalId>,
     ) -> Result<(), AppError> {
-        let is_admin =
-            store::project::find_project_role(&mut transaction.change, id, leaving).await? == Some(ProjectRole::Admin);
-        if !is_admin || store::project::has_enabled_admin_beside(&mut transaction.change, id, leaving).await? {
-            return Ok(());
-        }
-        let successor = self.require_successor(transaction, workspace, leaving, successor, &[id]).await?;
-        store::project::set_project_role(&mut transaction.change, id, successor, ProjectRole::Admin).await?;
-        transaction.note(
-            self,
-            "project.member.set",
-            Some(workspace),
-            id,
-            &[("principal", &successor.to_string()), ("role", ProjectRole::Admin.as_str())],
-        );
+        let (workspace, id, member) = (self.workspace, self.id, self.member);
+        app.set_project_role(transaction, workspace, id, successor, ProjectRole::Admin).await?;
+        store::project::delete_project_role(&mut transaction.change, id, member).await?;
+        transaction.note(app, "project.member.remove", Some(workspace), id, &[("principal", &member.to_string())]);
+        Ok(())
+    }
+}
+
+/// Who takes a project over where no admin beside `leaving` is enabled.
+async fn find_needed_successor(
+    scope: &mut Scope<'_>,
+    workspace: WorkspaceId,
+    id: ProjectId,
+    leaving: PrincipalId,
+    successor: Option<PrincipalId>,
+) -> Result<Option<PrincipalId>, AppError> {
+    let role = store::project::find_project_role(scope.connection, id, leaving).await?;
+    if role != Some(ProjectRole::Admin)
+        || store::project::has_enabled_admin_beside(scope.connection, id, leaving).await?
+    {
+        return Ok(None);
+    }
+    member::require_successor(scope, workspace, leaving, successor, &[id]).await.map(Some)
+}
+
+impl App {
+    /// Gives a principal, where there is one, a role in a project, with its event.
+    pub(super) async fn set_project_role(
+        &self,
+        transaction: &mut Transaction<'_>,
+        workspace: WorkspaceId,
+        id: ProjectId,
+        principal: Option<PrincipalId>,
+        role: ProjectRole,
+    ) -> Result<(), AppError> {
+        let Some(principal) = principal else { return Ok(()) };
+        store::project::set_project_role(&mut transaction.change, id, principal, role).await?;
+        let detail = [("principal", principal.to_string()), ("role", role.to_string())];
+        let detail = detail.each_ref().map(|(name, value)| (*name, value.as_str()));
+        transaction.note(self, "project.member.set", Some(workspace), id, &detail);
         Ok(())
     }
 }

@@ -1,8 +1,8 @@
 //! Quotas, which operators raise.
 
-use domain::{WorkspaceId, quota::MAX_QUOTA};
+use domain::{WorkspaceId, quota::MAX_QUOTA, workspace::Workspace};
 
-use super::{App, Caller};
+use super::{App, Caller, Operation, Scope, Transaction};
 use crate::error::AppError;
 
 impl App {
@@ -27,14 +27,30 @@ impl App {
         workspace: WorkspaceId,
         update: api::UpdateQuotas,
     ) -> Result<api::Quotas, AppError> {
-        let mut transaction = self.begin(caller).await?;
-        transaction.principal.authorize_operator_of(workspace)?;
-        let found = store::workspace::find_workspace(&mut transaction.change, workspace).await?;
+        self.run(caller, UpdateQuotas { workspace, update }).await
+    }
+}
+
+struct UpdateQuotas {
+    workspace: WorkspaceId,
+    update: api::UpdateQuotas,
+}
+
+impl Operation for UpdateQuotas {
+    /// The workspace with its new quotas.
+    type Checked = Workspace;
+    type Response = api::Quotas;
+    const STATUS: u16 = 200;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Workspace, AppError> {
+        scope.principal.authorize_operator_of(self.workspace)?;
+        let found = store::workspace::find_workspace(scope.connection, self.workspace).await?;
         let mut found = found.ok_or(AppError::not_found())?;
+        let (quotas, update) = (&mut found.quotas, &self.update);
         for (field, new, place) in [
-            ("service_accounts", update.service_accounts, &mut found.quotas.service_accounts),
-            ("keys_per_service_account", update.keys_per_service_account, &mut found.quotas.keys_per_service_account),
-            ("keys_per_user", update.keys_per_user, &mut found.quotas.keys_per_user),
+            ("service_accounts", update.service_accounts, &mut quotas.service_accounts),
+            ("keys_per_service_account", update.keys_per_service_account, &mut quotas.keys_per_service_account),
+            ("keys_per_user", update.keys_per_user, &mut quotas.keys_per_user),
         ] {
             match new {
                 Some(new) if new > MAX_QUOTA => {
@@ -44,20 +60,29 @@ impl App {
                 None => {}
             }
         }
-        store::workspace::update_workspace(&mut transaction.change, &found).await?;
-        let quotas = to_wire(&found.quotas);
+        Ok(found)
+    }
+
+    async fn apply(
+        &self,
+        app: &App,
+        transaction: &mut Transaction<'_>,
+        workspace: Workspace,
+    ) -> Result<api::Quotas, AppError> {
+        store::workspace::update_workspace(&mut transaction.change, &workspace).await?;
+        let quotas = to_wire(&workspace.quotas);
         transaction.note(
-            self,
+            app,
             "quota.update",
-            Some(workspace),
-            workspace,
+            Some(workspace.id),
+            workspace.id,
             &[
                 ("service_accounts", &quotas.service_accounts.to_string()),
                 ("keys_per_service_account", &quotas.keys_per_service_account.to_string()),
                 ("keys_per_user", &quotas.keys_per_user.to_string()),
             ],
         );
-        self.commit(transaction, 200, quotas).await
+        Ok(quotas)
     }
 }
 

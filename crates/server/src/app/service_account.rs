@@ -11,7 +11,10 @@ use domain::{
 };
 use store::Connection;
 
-use super::{App, Caller, Paging, Transaction};
+use super::{
+    App, Caller, Operation, Paging, Scope, Transaction,
+    member::{Handover, check_handover},
+};
 use crate::error::AppError;
 
 impl App {
@@ -111,48 +114,7 @@ impl App {
         workspace: WorkspaceId,
         create: &api::CreateServiceAccount,
     ) -> Result<api::ServiceAccount, AppError> {
-        let mut transaction = self.begin(caller).await?;
-        transaction.principal.authorize(WorkspacePermission::ManageServiceAccounts, workspace)?;
-        let name: Slug = create.name.parse().map_err(|e| AppError::field("name", "malformed", e))?;
-        let description =
-            parse_description(&create.description).map_err(|e| AppError::field("description", "malformed", e))?;
-        let found = store::workspace::find_workspace(&mut transaction.change, workspace).await?;
-        let found = found.ok_or(AppError::not_found())?;
-        let address = self.free_address(&mut transaction, &found, &name, None).await?;
-        let present = store::service_account::count_service_accounts(&mut transaction.change, workspace).await?;
-        require_room("service accounts in this workspace", present.unsigned_abs(), found.quotas.service_accounts)
-            .map_err(|e| AppError::QuotaExceeded(e, self.settings.support_contact.clone()))?;
-        let now = transaction.now;
-        let account = ServiceAccount {
-            id: self.generate_id(now),
-            workspace,
-            name,
-            description,
-            address,
-            role: Role::Member,
-            disabled: false,
-            created_at: now,
-        };
-        store::service_account::insert_service_account(&mut transaction.change, &account).await?;
-        transaction.note(self, "service_account.create", Some(workspace), account.id, &[("address", &account.address)]);
-        let answer = self.service_account_to_wire(&mut transaction.change, &found, account).await?;
-        self.commit(transaction, 201, answer).await
-    }
-
-    async fn free_address(
-        &self,
-        transaction: &mut Transaction<'_>,
-        workspace: &Workspace,
-        name: &Slug,
-        own: Option<ServiceAccountId>,
-    ) -> Result<String, AppError> {
-        let address = service_account_address(name, &workspace.slug, &self.settings.service_account_domain);
-        if store::service_account::address_is_taken(&mut transaction.change, &address, own).await? {
-            let detail =
-                format!("The address {address} is or was in use; addresses are never used again. Choose another name.");
-            return Err(AppError::conflict(api::codes::NAME_TAKEN, detail));
-        }
-        Ok(address)
+        self.run(caller, CreateServiceAccount { workspace, create: create.clone() }).await
     }
 
     /// Changes name, description, role, or whether the account is refused.
@@ -167,41 +129,7 @@ impl App {
         id: ServiceAccountId,
         update: &api::UpdateServiceAccount,
     ) -> Result<api::ServiceAccount, AppError> {
-        authorize_update(&caller.principal, workspace, id, update)?;
-        let mut connection = self.store.read().await?;
-        let found = find(&mut connection, workspace, id).await;
-        self.refuse_early(caller, connection, found).await?;
-        let mut transaction = self.begin(caller).await?;
-        authorize_update(&transaction.principal, workspace, id, update)?;
-        let (found, mut account) = find(&mut transaction.change, workspace, id).await?;
-        let (role_before, disabled_before) = (account.role, account.disabled.to_string());
-        if let Some(name) = &update.name {
-            account.name = name.parse().map_err(|e| AppError::field("name", "malformed", e))?;
-            account.address = self.free_address(&mut transaction, &found, &account.name, Some(id)).await?;
-        }
-        if let Some(description) = &update.description {
-            account.description =
-                parse_description(description).map_err(|e| AppError::field("description", "malformed", e))?;
-        }
-        if let Some(role) = update.role {
-            account.role = role;
-        }
-        account.disabled = update.disabled.unwrap_or(account.disabled);
-        store::service_account::update_service_account(&mut transaction.change, &account).await?;
-        let disabled = account.disabled.to_string();
-        let mut detail =
-            vec![("address", account.address.as_str()), ("role", account.role.as_str()), ("disabled", &disabled)];
-        if role_before != account.role {
-            detail.push(("role_before", role_before.as_str()));
-        }
-        if disabled_before != disabled {
-            detail.push(("disabled_before", &disabled_before));
-        }
-        transaction.note(self, "service_account.update", Some(workspace), id, &detail);
-        let lost = (account.role != Role::Admin).then_some(workspace);
-        self.end_invitations_of(&mut transaction, id.into(), lost).await?;
-        let answer = self.service_account_to_wire(&mut transaction.change, &found, account).await?;
-        self.commit(transaction, 200, answer).await
+        self.run(caller, UpdateServiceAccount { workspace, id, update: update.clone() }).await
     }
 
     /// Deletes a service account and revokes its keys. Its address is never used again. Projects that would be left
@@ -216,24 +144,165 @@ impl App {
         id: ServiceAccountId,
         successor: Option<PrincipalId>,
     ) -> Result<(), AppError> {
-        let authorize = |principal: &Principal| {
-            principal.authorize(WorkspacePermission::ManageServiceAccountKeys, workspace)?;
-            principal.require_another(id.into())
+        self.run(caller, DeleteServiceAccount { workspace, id, successor }).await
+    }
+}
+
+struct CreateServiceAccount {
+    workspace: WorkspaceId,
+    create: api::CreateServiceAccount,
+}
+
+impl Operation for CreateServiceAccount {
+    /// The workspace, and the account that is to be in it.
+    type Checked = (Workspace, ServiceAccount);
+    type Response = api::ServiceAccount;
+    const STATUS: u16 = 201;
+
+    async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
+        let workspace = self.workspace;
+        scope.principal.authorize(WorkspacePermission::ManageServiceAccounts, workspace)?;
+        let name: Slug = self.create.name.parse().map_err(|e| AppError::field("name", "malformed", e))?;
+        let description =
+            parse_description(&self.create.description).map_err(|e| AppError::field("description", "malformed", e))?;
+        let found = store::workspace::find_workspace(scope.connection, workspace).await?;
+        let found = found.ok_or(AppError::not_found())?;
+        let address = app.free_address(scope.connection, &found, &name, None).await?;
+        let present = store::service_account::count_service_accounts(scope.connection, workspace).await?;
+        require_room("service accounts in this workspace", present.unsigned_abs(), found.quotas.service_accounts)
+            .map_err(|e| AppError::QuotaExceeded(e, app.settings.support_contact.clone()))?;
+        let account = ServiceAccount {
+            id: app.generate_id(scope.now),
+            workspace,
+            name,
+            description,
+            address,
+            role: Role::Member,
+            disabled: false,
+            created_at: scope.now,
         };
-        authorize(&caller.principal)?;
-        let mut connection = self.store.read().await?;
-        let found = find(&mut connection, workspace, id).await;
-        self.refuse_early(caller, connection, found).await?;
-        let mut transaction = self.begin(caller).await?;
-        authorize(&transaction.principal)?;
-        let (_, account) = find(&mut transaction.change, workspace, id).await?;
-        self.hand_over_projects(&mut transaction, workspace, id.into(), successor).await?;
-        let now = transaction.now;
-        self.revoke_keys_of(&mut transaction, id.into()).await?;
+        Ok((found, account))
+    }
+
+    async fn apply(
+        &self,
+        app: &App,
+        transaction: &mut Transaction<'_>,
+        (workspace, account): Self::Checked,
+    ) -> Result<api::ServiceAccount, AppError> {
+        store::service_account::insert_service_account(&mut transaction.change, &account).await?;
+        let detail = [("address", account.address.as_str())];
+        transaction.note(app, "service_account.create", Some(workspace.id), account.id, &detail);
+        app.service_account_to_wire(&mut transaction.change, &workspace, account).await
+    }
+}
+
+struct UpdateServiceAccount {
+    workspace: WorkspaceId,
+    id: ServiceAccountId,
+    update: api::UpdateServiceAccount,
+}
+
+impl Operation for UpdateServiceAccount {
+    /// The workspace, the account as it is, and as it becomes.
+    type Checked = (Workspace, ServiceAccount, ServiceAccount);
+    type Response = api::ServiceAccount;
+    const STATUS: u16 = 200;
+
+    async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
+        authorize_update(scope.principal, self.workspace, self.id, &self.update)?;
+        let (workspace, before) = find(scope.connection, self.workspace, self.id).await?;
+        let mut account = before.clone();
+        if let Some(name) = &self.update.name {
+            account.name = name.parse().map_err(|e| AppError::field("name", "malformed", e))?;
+            account.address = app.free_address(scope.connection, &workspace, &account.name, Some(self.id)).await?;
+        }
+        if let Some(description) = &self.update.description {
+            account.description =
+                parse_description(description).map_err(|e| AppError::field("description", "malformed", e))?;
+        }
+        if let Some(role) = self.update.role {
+            account.role = role;
+        }
+        account.disabled = self.update.disabled.unwrap_or(account.disabled);
+        Ok((workspace, before, account))
+    }
+
+    async fn apply(
+        &self,
+        app: &App,
+        transaction: &mut Transaction<'_>,
+        (workspace, before, account): Self::Checked,
+    ) -> Result<api::ServiceAccount, AppError> {
+        store::service_account::update_service_account(&mut transaction.change, &account).await?;
+        let [disabled, disabled_before] = [account.disabled, before.disabled].map(|flag| flag.to_string());
+        let mut detail =
+            vec![("address", account.address.as_str()), ("role", account.role.as_str()), ("disabled", &disabled)];
+        if before.role != account.role {
+            detail.push(("role_before", before.role.as_str()));
+        }
+        if before.disabled != account.disabled {
+            detail.push(("disabled_before", &disabled_before));
+        }
+        transaction.note(app, "service_account.update", Some(workspace.id), self.id, &detail);
+        let lost = (account.role != Role::Admin).then_some(workspace.id);
+        app.end_invitations_of(transaction, self.id.into(), lost).await?;
+        app.service_account_to_wire(&mut transaction.change, &workspace, account).await
+    }
+}
+
+struct DeleteServiceAccount {
+    workspace: WorkspaceId,
+    id: ServiceAccountId,
+    successor: Option<PrincipalId>,
+}
+
+impl Operation for DeleteServiceAccount {
+    type Checked = (ServiceAccount, Handover);
+    type Response = ();
+    const STATUS: u16 = 204;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
+        scope.principal.authorize(WorkspacePermission::ManageServiceAccountKeys, self.workspace)?;
+        scope.principal.require_another(self.id.into())?;
+        let (_, account) = find(scope.connection, self.workspace, self.id).await?;
+        let handover = check_handover(scope, self.workspace, self.id.into(), self.successor).await?;
+        Ok((account, handover))
+    }
+
+    async fn apply(
+        &self,
+        app: &App,
+        transaction: &mut Transaction<'_>,
+        (account, handover): Self::Checked,
+    ) -> Result<(), AppError> {
+        let (workspace, id, now) = (self.workspace, self.id, transaction.now);
+        app.hand_over_projects(transaction, workspace, id.into(), handover).await?;
+        app.revoke_keys_of(transaction, id.into()).await?;
         store::service_account::delete_service_account(&mut transaction.change, id, now).await?;
-        self.end_invitations_of(&mut transaction, id.into(), Some(workspace)).await?;
-        transaction.note(self, "service_account.delete", Some(workspace), id, &[("address", &account.address)]);
-        self.commit(transaction, 204, ()).await
+        app.end_invitations_of(transaction, id.into(), Some(workspace)).await?;
+        let detail = [("address", account.address.as_str())];
+        transaction.note(app, "service_account.delete", Some(workspace), id, &detail);
+        Ok(())
+    }
+}
+
+impl App {
+    /// The address of a name, which is not and was never in use.
+    async fn free_address(
+        &self,
+        connection: &mut Connection,
+        workspace: &Workspace,
+        name: &Slug,
+        own: Option<ServiceAccountId>,
+    ) -> Result<String, AppError> {
+        let address = service_account_address(name, &workspace.slug, &self.settings.service_account_domain);
+        if store::service_account::address_is_taken(connection, &address, own).await? {
+            let detail =
+                format!("The address {address} is or was in use; addresses are never used again. Choose another name.");
+            return Err(AppError::conflict(api::codes::NAME_TAKEN, detail));
+        }
+        Ok(address)
     }
 }
 

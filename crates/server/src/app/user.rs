@@ -6,7 +6,9 @@ use domain::{
     user::{Email, User},
 };
 
-use super::{App, Caller, Paging, Transaction, page};
+use store::Connection;
+
+use super::{App, Caller, Operation, Paging, Scope, Transaction, page};
 use crate::error::AppError;
 
 fn to_wire(user: User) -> api::User {
@@ -64,30 +66,8 @@ impl App {
             Some(password) => Some(self.hash_password(password, &[email.as_str(), &name]).await?),
             None => None,
         };
-        let mut transaction = self.begin(caller).await?;
-        transaction.principal.authorize_operator()?;
-        if store::user::find_user_by_email(&mut transaction.change, &email).await?.is_some() {
-            return Err(AppError::conflict(
-                api::codes::EMAIL_TAKEN,
-                format!("There is a user with the email {email}."),
-            ));
-        }
-        let now = transaction.now;
-        let id = self.generate_id(now);
-        let user = User {
-            id,
-            email,
-            email_verified_at: None,
-            name,
-            operator: create.operator,
-            disabled: false,
-            suspended: false,
-            created_at: now,
-        };
-        store::user::insert_user(&mut transaction.change, &user, password_hash.as_deref()).await?;
-        let operator = user.operator.to_string();
-        transaction.note(self, "user.create", None, id, &[("email", user.email.as_str()), ("operator", &operator)]);
-        self.commit(transaction, 201, to_wire(user)).await
+        let operation = CreateUser { email, name, password_hash, operator: create.operator };
+        self.run(caller, operation).await
     }
 
     /// Changes a user's name, or whether they run the installation, or whether they are refused; the latter is in the log of
@@ -102,40 +82,7 @@ impl App {
         id: UserId,
         update: api::UpdateUser,
     ) -> Result<api::User, AppError> {
-        if update.revoke_keys && update.disabled != Some(true) {
-            let detail = "keys that somebody registered are revoked when they are disabled; leave it out";
-            return Err(AppError::field("revoke_keys", "contradictory", detail));
-        }
-        if update.revoke_keys {
-            self.write_uses().await?;
-        }
-        let mut transaction = self.begin(caller).await?;
-        transaction.principal.authorize_operator()?;
-        let found = store::user::find_user(&mut transaction.change, id).await?;
-        let mut user = found.ok_or(AppError::not_found())?;
-        let before = user.clone();
-        // Who waits to be confirmed after a restore cannot help anybody.
-        let can_run = |user: &User| user.operator && !user.disabled && !user.suspended;
-        let could_run = can_run(&user);
-        if let Some(name) = update.name {
-            user.name = parse_title(&name).map_err(|e| AppError::field("name", "malformed", e))?;
-        }
-        user.operator = update.operator.unwrap_or(user.operator);
-        user.disabled = update.disabled.unwrap_or(user.disabled);
-        if could_run && !can_run(&user) && store::user::count_confirmed_operators(&mut transaction.change).await? == 1 {
-            let detail = "This is the last operator. Make somebody else an operator first.";
-            return Err(AppError::conflict(api::codes::LAST_ADMIN, detail));
-        }
-        store::user::update_user(&mut transaction.change, &user).await?;
-        if user.disabled {
-            store::session::delete_sessions_of(&mut transaction.change, id, None).await?;
-        }
-        self.note_update(&mut transaction, &before, &user).await?;
-        self.end_invitations_of(&mut transaction, id.into(), None).await?;
-        if update.revoke_keys {
-            self.revoke_registered_keys(&mut transaction, id, None).await?;
-        }
-        self.commit(transaction, 200, to_wire(user)).await
+        self.run(caller, UpdateUser { id, update }).await
     }
 
     /// Notes what was changed of a user, and in each of their workspaces whether they are refused from now on.
@@ -171,12 +118,7 @@ impl App {
         };
         let user = found.ok_or(AppError::not_found())?;
         let hash = self.hash_password(password, &[user.email.as_str(), &user.name]).await?;
-        let mut transaction = self.begin(caller).await?;
-        transaction.principal.authorize_operator()?;
-        store::user::update_password(&mut transaction.change, id, &hash).await?;
-        store::session::delete_sessions_of(&mut transaction.change, id, None).await?;
-        transaction.note(self, "user.set_password", None, id, &[]);
-        self.commit(transaction, 200, ()).await
+        self.run(caller, SetPassword { id, password_hash: hash }).await
     }
 
     /// The user of an id, for commands on the host.
@@ -198,5 +140,133 @@ impl App {
         let email = self.parse_email("email", email)?;
         let mut connection = self.store.read().await?;
         store::user::find_user_by_email(&mut connection, &email).await?.map(to_wire).ok_or(AppError::not_found())
+    }
+}
+
+struct CreateUser {
+    email: Email,
+    name: String,
+    password_hash: Option<String>,
+    operator: bool,
+}
+
+impl Operation for CreateUser {
+    type Checked = ();
+    type Response = api::User;
+    const STATUS: u16 = 201;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<(), AppError> {
+        scope.principal.authorize_operator()?;
+        require_free_email(scope.connection, &self.email).await
+    }
+
+    async fn apply(&self, app: &App, transaction: &mut Transaction<'_>, (): ()) -> Result<api::User, AppError> {
+        let now = transaction.now;
+        let user = User {
+            id: app.generate_id(now),
+            email: self.email.clone(),
+            email_verified_at: None,
+            name: self.name.clone(),
+            operator: self.operator,
+            disabled: false,
+            suspended: false,
+            created_at: now,
+        };
+        store::user::insert_user(&mut transaction.change, &user, self.password_hash.as_deref()).await?;
+        let operator = user.operator.to_string();
+        let detail = [("email", user.email.as_str()), ("operator", &operator)];
+        transaction.note(app, "user.create", None, user.id, &detail);
+        Ok(to_wire(user))
+    }
+}
+
+/// Refuses an email that a user has.
+async fn require_free_email(connection: &mut Connection, email: &Email) -> Result<(), AppError> {
+    if store::user::find_user_by_email(connection, email).await?.is_some() {
+        let detail = format!("There is a user with the email {email}.");
+        return Err(AppError::conflict(api::codes::EMAIL_TAKEN, detail));
+    }
+    Ok(())
+}
+
+struct UpdateUser {
+    id: UserId,
+    update: api::UpdateUser,
+}
+
+impl Operation for UpdateUser {
+    /// The user as they are, and as they become.
+    type Checked = (User, User);
+    type Response = api::User;
+    const STATUS: u16 = 200;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<(User, User), AppError> {
+        let update = &self.update;
+        if update.revoke_keys && update.disabled != Some(true) {
+            let detail = "keys that somebody registered are revoked when they are disabled; leave it out";
+            return Err(AppError::field("revoke_keys", "contradictory", detail));
+        }
+        scope.principal.authorize_operator()?;
+        let found = store::user::find_user(scope.connection, self.id).await?;
+        let before = found.ok_or(AppError::not_found())?;
+        let mut user = before.clone();
+        if let Some(name) = &update.name {
+            user.name = parse_title(name).map_err(|e| AppError::field("name", "malformed", e))?;
+        }
+        user.operator = update.operator.unwrap_or(user.operator);
+        user.disabled = update.disabled.unwrap_or(user.disabled);
+        // A user who waits to be confirmed after a restore cannot help anybody.
+        let can_run = |user: &User| user.operator && !user.disabled && !user.suspended;
+        if can_run(&before) && !can_run(&user) && store::user::count_confirmed_operators(scope.connection).await? == 1 {
+            let detail = "This is the last operator. Make somebody else an operator first.";
+            return Err(AppError::conflict(api::codes::LAST_ADMIN, detail));
+        }
+        Ok((before, user))
+    }
+
+    async fn prepare(&self, app: &App) -> Result<(), AppError> {
+        if self.update.revoke_keys { app.write_uses().await } else { Ok(()) }
+    }
+
+    async fn apply(
+        &self,
+        app: &App,
+        transaction: &mut Transaction<'_>,
+        (before, user): (User, User),
+    ) -> Result<api::User, AppError> {
+        store::user::update_user(&mut transaction.change, &user).await?;
+        if user.disabled {
+            store::session::delete_sessions_of(&mut transaction.change, self.id, None).await?;
+        }
+        app.note_update(transaction, &before, &user).await?;
+        app.end_invitations_of(transaction, self.id.into(), None).await?;
+        if self.update.revoke_keys {
+            app.revoke_registered_keys(transaction, self.id, None).await?;
+        }
+        Ok(to_wire(user))
+    }
+}
+
+struct SetPassword {
+    id: UserId,
+    password_hash: String,
+}
+
+impl Operation for SetPassword {
+    type Checked = ();
+    type Response = ();
+    const STATUS: u16 = 200;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<(), AppError> {
+        scope.principal.authorize_operator()?;
+        let found = store::user::find_user(scope.connection, self.id).await?;
+        found.map(|_| ()).ok_or(AppError::not_found())
+    }
+
+    async fn apply(&self, app: &App, transaction: &mut Transaction<'_>, (): ()) -> Result<(), AppError> {
+        store::user::update_password(&mut transaction.change, self.id, &self.password_hash).await?;
+        store::session::delete_sessions_of(&mut transaction.change, self.id, None).await?;
+        transaction.note(app, "user.set_password", None, self.id, &[]);
+        Ok(())
     }
 }

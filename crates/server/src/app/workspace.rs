@@ -12,7 +12,7 @@ use domain::{
 
 use store::workspace::WorkspaceCounts;
 
-use super::{App, Caller, Paging, Transaction, invitation::Issued, page, quota};
+use super::{App, Caller, Operation, Paging, Scope, Transaction, UnsentMail, page, quota};
 use crate::{error::AppError, settings::WorkspaceCreation};
 
 fn to_wire(workspace: &Workspace, principal: &Principal) -> api::Workspace {
@@ -112,50 +112,7 @@ impl App {
         caller: &Caller,
         create: api::CreateWorkspace,
     ) -> Result<api::WorkspaceCreated, AppError> {
-        self.authorize_workspace_creation(&caller.principal)?;
-        let name = parse_title(&create.name).map_err(|e| AppError::field("name", "malformed", e))?;
-        let slug: Slug = create.slug.parse().map_err(|e| AppError::field("slug", "malformed", e))?;
-        let admin = create.admin_email.as_deref().map(|text| self.parse_email("admin_email", text)).transpose()?;
-        let mut transaction = self.begin(caller).await?;
-        self.authorize_workspace_creation(&transaction.principal)?;
-        if let (Some(email), Some(identity), false) =
-            (&admin, transaction.principal.identity(), transaction.principal.is_operator())
-            && email.as_str() != identity.email
-        {
-            // People join by invitation only; and the answer would tell who has an account.
-            let detail = "leave it out to become the first admin yourself, and invite others then";
-            return Err(AppError::field("admin_email", "operators_only", detail));
-        }
-        if store::workspace::slug_is_taken(&mut transaction.change, &slug).await? {
-            let detail = format!("The slug {slug} is or was in use; slugs are never used again. Choose another.");
-            return Err(AppError::conflict(api::codes::SLUG_TAKEN, detail));
-        }
-        let now = transaction.now;
-        let id = self.generate_id(now);
-        let workspace = Workspace { id, slug, name, quotas: Quotas::default(), created_at: now };
-        store::workspace::insert_workspace(&mut transaction.change, &workspace).await?;
-        transaction.note(
-            self,
-            "workspace.create",
-            Some(id),
-            id,
-            &[("slug", workspace.slug.as_str()), ("name", &workspace.name)],
-        );
-
-        let first = match (&admin, transaction.principal.id()) {
-            (Some(email), _) => find_user_to_seat(&mut transaction, email).await?,
-            (None, Some(PrincipalId::User(user))) => Some(user),
-            (None, _) => return Err(AppError::field("admin_email", "missing", "name the workspace's first admin")),
-        };
-        let issued = self.seat_first_admin(&mut transaction, id, first, admin).await?;
-        let mut answer = to_wire(&workspace, &transaction.principal);
-        answer.role =
-            (first.map(PrincipalId::User) == transaction.principal.id() && first.is_some()).then_some(Role::Admin);
-        let invitation = issued.as_ref().map(|issued| self.tell_before_mail(issued, now));
-        let created = api::WorkspaceCreated { workspace: answer, invitation };
-        let created = self.commit(transaction, 201, created).await?;
-        let invitation = self.mail_invitations(caller, &created.workspace.name, issued.as_slice()).await.pop();
-        Ok(api::WorkspaceCreated { invitation, ..created })
+        self.run(caller, CreateWorkspace { create }).await
     }
 
     /// Makes a user the first admin, or invites them.
@@ -165,7 +122,7 @@ impl App {
         workspace: WorkspaceId,
         user: Option<UserId>,
         email: Option<Email>,
-    ) -> Result<Option<Issued>, AppError> {
+    ) -> Result<(), AppError> {
         let now = transaction.now;
         match (user, email) {
             (Some(user), _) => {
@@ -176,11 +133,11 @@ impl App {
                 }
                 let role = Role::Admin.as_str();
                 transaction.note(self, "member.add", Some(workspace), user, &[("role", role)]);
-                Ok(None)
             }
-            (None, Some(email)) => self.invite(transaction, workspace, email, Role::Admin).await.map(Some),
-            (None, None) => Ok(None),
+            (None, Some(email)) => self.invite(transaction, workspace, email, Role::Admin).await?,
+            (None, None) => {}
         }
+        Ok(())
     }
 
     /// Names another first admin of a workspace that has none who is enabled: they are invited, unless the caller names
@@ -194,27 +151,8 @@ impl App {
         workspace: WorkspaceId,
         email: &str,
     ) -> Result<Option<api::IssuedInvitation>, AppError> {
-        caller.principal.authorize_operator_of(workspace)?;
         let email = self.parse_email("admin_email", email)?;
-        let mut transaction = self.begin(caller).await?;
-        transaction.principal.authorize_operator_of(workspace)?;
-        let found = store::workspace::find_workspace(&mut transaction.change, workspace).await?;
-        let name = found.ok_or(AppError::not_found())?.name;
-        if !store::workspace::list_workspaces_without_admin(&mut transaction.change).await?.contains(&workspace) {
-            let detail = "This workspace has an admin, who invites others.";
-            return Err(AppError::conflict(api::codes::ALREADY_MEMBER, detail));
-        }
-        self.end_open_invitations(&mut transaction, workspace, None).await?;
-        let user = store::user::find_user_by_email(&mut transaction.change, &email).await?;
-        if user.as_ref().is_some_and(|user| user.disabled) {
-            return Err(AppError::field("admin_email", "disabled", "this user is disabled; enable them first"));
-        }
-        let user = find_user_to_seat(&mut transaction, &email).await?;
-        let now = transaction.now;
-        let issued = self.seat_first_admin(&mut transaction, workspace, user, Some(email)).await?;
-        let answer = issued.as_ref().map(|issued| self.tell_before_mail(issued, now));
-        self.commit(transaction, 200, answer).await?;
-        Ok(self.mail_invitations(caller, &name, issued.as_slice()).await.pop())
+        self.run(caller, NameFirstAdmin { workspace, email }).await
     }
 
     /// The workspaces that nobody is an admin of yet.
@@ -247,21 +185,7 @@ impl App {
         id: WorkspaceId,
         update: api::UpdateWorkspace,
     ) -> Result<api::Workspace, AppError> {
-        caller.principal.authorize(WorkspacePermission::Update, id)?;
-        let mut transaction = self.begin(caller).await?;
-        transaction.principal.authorize(WorkspacePermission::Update, id)?;
-        let found = store::workspace::find_workspace(&mut transaction.change, id).await?;
-        let mut workspace = found.ok_or(AppError::not_found())?;
-        if let Some(name) = update.name {
-            workspace.name = parse_title(&name).map_err(|e| AppError::field("name", "malformed", e))?;
-        }
-        store::workspace::update_workspace(&mut transaction.change, &workspace).await?;
-        for principal in store::workspace::list_principals(&mut transaction.change, id).await? {
-            transaction.change.touch(principal);
-        }
-        transaction.note(self, "workspace.update", Some(id), id, &[("name", &workspace.name)]);
-        let answer = to_wire(&workspace, &transaction.principal);
-        self.commit(transaction, 200, answer).await
+        self.run(caller, UpdateWorkspace { id, update }).await
     }
 
     /// Deletes a workspace with all that is in it. Its slug is never used again.
@@ -269,12 +193,184 @@ impl App {
     /// # Errors
     /// For its admins only.
     pub async fn delete_workspace(&self, caller: &Caller, id: WorkspaceId) -> Result<(), AppError> {
-        caller.principal.authorize(WorkspacePermission::Delete, id)?;
-        let mut transaction = self.begin(caller).await?;
-        transaction.principal.authorize(WorkspacePermission::Delete, id)?;
-        let found = store::workspace::find_workspace(&mut transaction.change, id).await?;
-        let workspace = found.ok_or(AppError::not_found())?;
+        self.run(caller, DeleteWorkspace { id }).await
+    }
+}
+
+struct CreateWorkspace {
+    create: api::CreateWorkspace,
+}
+
+/// What a new workspace is to be.
+struct NewWorkspace {
+    slug: Slug,
+    name: String,
+    /// Who becomes its first admin without being asked.
+    first_admin: Option<UserId>,
+    /// The email that was given for the first admin.
+    email: Option<Email>,
+}
+
+impl Operation for CreateWorkspace {
+    type Checked = NewWorkspace;
+    type Response = api::WorkspaceCreated;
+    const STATUS: u16 = 201;
+
+    async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<NewWorkspace, AppError> {
+        let (create, principal) = (&self.create, scope.principal);
+        app.authorize_workspace_creation(principal)?;
+        let name = parse_title(&create.name).map_err(|e| AppError::field("name", "malformed", e))?;
+        let slug: Slug = create.slug.parse().map_err(|e| AppError::field("slug", "malformed", e))?;
+        let email = create.admin_email.as_deref().map(|text| app.parse_email("admin_email", text)).transpose()?;
+        if let (Some(email), Some(identity), false) = (&email, principal.identity(), principal.is_operator())
+            && email.as_str() != identity.email
+        {
+            // People join by invitation only; and the answer would tell who has an account.
+            let detail = "leave it out to become the first admin yourself, and invite others then";
+            return Err(AppError::field("admin_email", "operators_only", detail));
+        }
+        if store::workspace::slug_is_taken(scope.connection, &slug).await? {
+            let detail = format!("The slug {slug} is or was in use; slugs are never used again. Choose another.");
+            return Err(AppError::conflict(api::codes::SLUG_TAKEN, detail));
+        }
+        let first_admin = match (&email, principal.id()) {
+            (Some(email), _) => find_user_to_seat(scope, email).await?,
+            (None, Some(PrincipalId::User(user))) => Some(user),
+            (None, _) => return Err(AppError::field("admin_email", "missing", "name the workspace's first admin")),
+        };
+        Ok(NewWorkspace { slug, name, first_admin, email })
+    }
+
+    async fn apply(
+        &self,
+        app: &App,
+        transaction: &mut Transaction<'_>,
+        new: NewWorkspace,
+    ) -> Result<api::WorkspaceCreated, AppError> {
+        let NewWorkspace { slug, name, first_admin, email } = new;
         let now = transaction.now;
+        let id = app.generate_id(now);
+        let workspace = Workspace { id, slug, name, quotas: Quotas::default(), created_at: now };
+        store::workspace::insert_workspace(&mut transaction.change, &workspace).await?;
+        let detail = [("slug", workspace.slug.as_str()), ("name", &workspace.name)];
+        transaction.note(app, "workspace.create", Some(id), id, &detail);
+        app.seat_first_admin(transaction, id, first_admin, email).await?;
+        let mut created = to_wire(&workspace, &transaction.principal);
+        let is_caller = first_admin.is_some() && first_admin.map(PrincipalId::User) == transaction.principal.id();
+        created.role = is_caller.then_some(Role::Admin);
+        transaction.mail.workspace = workspace.name;
+        let invitation = app.tell_before_mail(transaction).pop();
+        Ok(api::WorkspaceCreated { workspace: created, invitation })
+    }
+
+    async fn finish(
+        &self,
+        app: &App,
+        caller: &Caller,
+        response: api::WorkspaceCreated,
+        mail: UnsentMail,
+    ) -> api::WorkspaceCreated {
+        api::WorkspaceCreated { invitation: app.mail_invitations(caller, &mail).await.pop(), ..response }
+    }
+}
+
+struct NameFirstAdmin {
+    workspace: WorkspaceId,
+    email: Email,
+}
+
+impl Operation for NameFirstAdmin {
+    /// The workspace, and who becomes its admin without being asked.
+    type Checked = (Workspace, Option<UserId>);
+    type Response = Option<api::IssuedInvitation>;
+    const STATUS: u16 = 200;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
+        scope.principal.authorize_operator_of(self.workspace)?;
+        let found = store::workspace::find_workspace(scope.connection, self.workspace).await?;
+        let found = found.ok_or(AppError::not_found())?;
+        if !store::workspace::list_workspaces_without_admin(scope.connection).await?.contains(&self.workspace) {
+            let detail = "This workspace has an admin, who invites others.";
+            return Err(AppError::conflict(api::codes::ALREADY_MEMBER, detail));
+        }
+        let user = store::user::find_user_by_email(scope.connection, &self.email).await?;
+        if user.as_ref().is_some_and(|user| user.disabled) {
+            return Err(AppError::field("admin_email", "disabled", "this user is disabled; enable them first"));
+        }
+        let user = find_user_to_seat(scope, &self.email).await?;
+        Ok((found, user))
+    }
+
+    async fn apply(
+        &self,
+        app: &App,
+        transaction: &mut Transaction<'_>,
+        (workspace, user): Self::Checked,
+    ) -> Result<Self::Response, AppError> {
+        app.end_open_invitations(transaction, workspace.id, None).await?;
+        app.seat_first_admin(transaction, workspace.id, user, Some(self.email.clone())).await?;
+        transaction.mail.workspace = workspace.name;
+        Ok(app.tell_before_mail(transaction).pop())
+    }
+
+    async fn finish(&self, app: &App, caller: &Caller, _: Self::Response, mail: UnsentMail) -> Self::Response {
+        app.mail_invitations(caller, &mail).await.pop()
+    }
+}
+
+struct UpdateWorkspace {
+    id: WorkspaceId,
+    update: api::UpdateWorkspace,
+}
+
+impl Operation for UpdateWorkspace {
+    /// The workspace as it becomes.
+    type Checked = Workspace;
+    type Response = api::Workspace;
+    const STATUS: u16 = 200;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Workspace, AppError> {
+        scope.principal.authorize(WorkspacePermission::Update, self.id)?;
+        let found = store::workspace::find_workspace(scope.connection, self.id).await?;
+        let mut workspace = found.ok_or(AppError::not_found())?;
+        if let Some(name) = &self.update.name {
+            workspace.name = parse_title(name).map_err(|e| AppError::field("name", "malformed", e))?;
+        }
+        Ok(workspace)
+    }
+
+    async fn apply(
+        &self,
+        app: &App,
+        transaction: &mut Transaction<'_>,
+        workspace: Workspace,
+    ) -> Result<api::Workspace, AppError> {
+        store::workspace::update_workspace(&mut transaction.change, &workspace).await?;
+        for principal in store::workspace::list_principals(&mut transaction.change, self.id).await? {
+            transaction.change.touch(principal);
+        }
+        transaction.note(app, "workspace.update", Some(self.id), self.id, &[("name", &workspace.name)]);
+        Ok(to_wire(&workspace, &transaction.principal))
+    }
+}
+
+struct DeleteWorkspace {
+    id: WorkspaceId,
+}
+
+impl Operation for DeleteWorkspace {
+    type Checked = Workspace;
+    type Response = ();
+    const STATUS: u16 = 204;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Workspace, AppError> {
+        scope.principal.authorize(WorkspacePermission::Delete, self.id)?;
+        let found = store::workspace::find_workspace(scope.connection, self.id).await?;
+        found.ok_or(AppError::not_found())
+    }
+
+    async fn apply(&self, app: &App, transaction: &mut Transaction<'_>, workspace: Workspace) -> Result<(), AppError> {
+        let (id, now) = (self.id, transaction.now);
         let mut members = Vec::new();
         for project in store::project::list_project_ids(&mut transaction.change, id).await? {
             store::project::delete_project(&mut transaction.change, project).await?;
@@ -286,26 +382,26 @@ impl App {
                     members.push(user);
                 }
                 PrincipalId::ServiceAccount(account) => {
-                    self.revoke_keys_of(&mut transaction, principal).await?;
+                    app.revoke_keys_of(transaction, principal).await?;
                     store::service_account::delete_service_account(&mut transaction.change, account, now).await?;
                 }
             }
         }
-        self.end_open_invitations(&mut transaction, id, None).await?;
+        app.end_open_invitations(transaction, id, None).await?;
         store::workspace::delete_workspace(&mut transaction.change, id, now).await?;
         for user in members {
-            self.end_sessions_without_workspace(&mut transaction, user).await?;
+            app.end_sessions_without_workspace(transaction, user).await?;
         }
-        transaction.note(self, "workspace.delete", Some(id), id, &[("slug", workspace.slug.as_str())]);
-        self.commit(transaction, 204, ()).await
+        transaction.note(app, "workspace.delete", Some(id), id, &[("slug", workspace.slug.as_str())]);
+        Ok(())
     }
 }
 
 /// The user of an email whom the caller may seat without asking them: on the host any, else the caller alone. Everybody else
 /// is invited: an address finds nobody who has not accepted.
-async fn find_user_to_seat(transaction: &mut Transaction<'_>, email: &Email) -> Result<Option<UserId>, AppError> {
-    let found = store::user::find_user_by_email(&mut transaction.change, email).await?.map(|user| user.id);
-    let is_host = transaction.principal.identity().is_none();
-    let own = transaction.principal.id();
+async fn find_user_to_seat(scope: &mut Scope<'_>, email: &Email) -> Result<Option<UserId>, AppError> {
+    let found = store::user::find_user_by_email(scope.connection, email).await?.map(|user| user.id);
+    let is_host = scope.principal.identity().is_none();
+    let own = scope.principal.id();
     Ok(found.filter(|&user| is_host || own == Some(user.into())))
 }

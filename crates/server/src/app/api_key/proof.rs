@@ -1,0 +1,164 @@
+//! Proofs that the private key of a registration is at hand.
+
+use domain::{
+    ApiKeyId, PrincipalId, PublicKey,
+    api_key::ApiKey,
+    proof::{PROOF_NAMESPACE, Proof, ProofAlgorithm, proof_message},
+};
+use http_signature::Algorithm;
+use verifier::directory::verification_key;
+
+use super::{Access, AuthorizedOwner, KeyOwner, authorize, find_unrevoked, require_owner};
+use crate::{
+    app::{App, CHALLENGE_LIFETIME, Caller, Operation, Scope, Transaction},
+    error::AppError,
+};
+
+/// Open challenges of one principal that a proof is tried against.
+const MAX_OPEN: i64 = 16;
+
+impl App {
+    /// A fresh challenge to sign for a key of one's own or of a service account, good once and for five minutes.
+    ///
+    /// # Errors
+    /// For users and service accounts that signed, only.
+    pub async fn create_proof_challenge(&self, caller: &Caller) -> Result<api::ProofChallenge, AppError> {
+        self.run(caller, CreateProofChallenge { owner: None }).await
+    }
+
+    /// A fresh challenge for a proof of a key of `owner`, whose id is part of what is signed; on the host too.
+    ///
+    /// # Errors
+    /// The caller may not register keys for them.
+    pub async fn create_proof_challenge_for(
+        &self,
+        caller: &Caller,
+        owner: KeyOwner,
+    ) -> Result<(PrincipalId, api::ProofChallenge), AppError> {
+        let id = authorize(&caller.principal, owner, Access::Manage)?.id;
+        let challenge = self.run(caller, CreateProofChallenge { owner: Some(owner) }).await?;
+        Ok((id, challenge))
+    }
+
+    /// Accepts a proof that the owner of a key holds its private half; one that had none cannot be displaced from then on.
+    ///
+    /// # Errors
+    /// The caller may not; the key is revoked; the proof is wrong.
+    pub async fn prove_api_key(
+        &self,
+        caller: &Caller,
+        owner: KeyOwner,
+        id: ApiKeyId,
+        prove: &api::ProveApiKey,
+    ) -> Result<api::ApiKey, AppError> {
+        self.run(caller, ProveApiKey { owner, id, prove: prove.clone() }).await
+    }
+}
+
+struct CreateProofChallenge {
+    /// Whose key is proven, where that matters to the caller.
+    owner: Option<KeyOwner>,
+}
+
+impl Operation for CreateProofChallenge {
+    /// Who sends the proof.
+    type Checked = PrincipalId;
+    type Response = api::ProofChallenge;
+    const STATUS: u16 = 201;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<PrincipalId, AppError> {
+        let Some(owner) = self.owner else {
+            scope.principal.require_signature()?;
+            return scope.principal.id().ok_or(AppError::not_found());
+        };
+        let owner = authorize(scope.principal, owner, Access::Manage)?;
+        require_owner(scope.connection, &owner).await?;
+        Ok(scope.principal.id().unwrap_or(owner.id))
+    }
+
+    async fn apply(
+        &self,
+        app: &App,
+        transaction: &mut Transaction<'_>,
+        sender: PrincipalId,
+    ) -> Result<api::ProofChallenge, AppError> {
+        let (now, challenge) = (transaction.now, app.random_text::<24>());
+        let expires_at = now + CHALLENGE_LIFETIME;
+        store::proof::insert_challenge(&mut transaction.change, &challenge, sender, now, expires_at).await?;
+        transaction.note(app, "proof_challenge.create", None, sender, &[]);
+        let namespace = PROOF_NAMESPACE.to_owned();
+        let public_url = app.settings.public_url.clone();
+        Ok(api::ProofChallenge { namespace, public_url, challenge, expires_at })
+    }
+}
+
+struct ProveApiKey {
+    owner: KeyOwner,
+    id: ApiKeyId,
+    prove: api::ProveApiKey,
+}
+
+impl Operation for ProveApiKey {
+    /// The owner, the key as it becomes, and the challenge that the proof answers.
+    type Checked = (AuthorizedOwner, ApiKey, String);
+    type Response = api::ApiKey;
+    const STATUS: u16 = 200;
+
+    async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
+        let owner = authorize(scope.principal, self.owner, Access::Manage)?;
+        // As the commit does, but before the proof is verified.
+        scope.principal.require_recent_password(scope.now)?;
+        let mut key = find_unrevoked(scope.connection, &owner, self.id).await?;
+        let challenge = check_proof(app, scope, owner.id, &key.public_key, &self.prove.proof).await?;
+        key.proven_at = key.proven_at.or(Some(scope.now));
+        Ok((owner, key, challenge))
+    }
+
+    async fn apply(
+        &self,
+        app: &App,
+        transaction: &mut Transaction<'_>,
+        (owner, key, challenge): Self::Checked,
+    ) -> Result<api::ApiKey, AppError> {
+        store::proof::delete_challenge(&mut transaction.change, &challenge).await?;
+        store::api_key::prove_api_key(&mut transaction.change, self.id).await?;
+        app.update_key_state(transaction, &owner, &key, "api_key.prove").await
+    }
+}
+
+/// Verifies a proof of `key` for `owner` against the open challenges of the sender, on the host of the owner, and finds the
+/// one that it answers, which is deleted with the change.
+pub(super) async fn check_proof(
+    app: &App,
+    scope: &mut Scope<'_>,
+    owner: PrincipalId,
+    key: &PublicKey,
+    text: &str,
+) -> Result<String, AppError> {
+    let sender = scope.principal.id().unwrap_or(owner);
+    let refuse = |code, detail: &dyn ToString| AppError::field("proof", code, detail.to_string());
+    let proof = Proof::parse(text).map_err(|e| refuse("malformed", &e))?;
+    if proof.public_key() != key {
+        return Err(refuse("other_key", &"it was made with another key than the one that it is for"));
+    }
+    let verification_key = verification_key(key).ok_or_else(|| refuse("weak_key", &"the key does not verify"))?;
+    let signature = proof.signature();
+    let algorithm = match signature.algorithm {
+        ProofAlgorithm::Ed25519 => Algorithm::Ed25519,
+        ProofAlgorithm::EcdsaP256 => Algorithm::EcdsaP256Sha256,
+        ProofAlgorithm::EcdsaP384 => Algorithm::EcdsaP384Sha384,
+        ProofAlgorithm::RsaSha256 => Algorithm::RsaV1_5Sha256,
+        ProofAlgorithm::RsaSha512 => Algorithm::RsaV1_5Sha512,
+    };
+    for challenge in store::proof::list_challenges(scope.connection, sender, scope.now, MAX_OPEN).await? {
+        let url = &app.settings.public_url;
+        let message = proof_message(url, &owner.to_string(), &key.fingerprint(), &challenge);
+        let signed_bytes = proof.signed_bytes(message.as_bytes());
+        if verification_key.verify(algorithm, &signed_bytes, &signature.bytes).is_ok() {
+            return Ok(challenge);
+        }
+    }
+    let detail = "it answers none of your open challenges; get one from POST /api/v1/me/proof-challenges, sign the \
+                  five lines with ssh-keygen -Y sign -n keyward-proof, and send it within five minutes";
+    Err(refuse("no_challenge", &detail))
+}

@@ -1,0 +1,262 @@
+//! Registering a key, and what stands in its way.
+
+use std::collections::BTreeSet;
+
+use domain::{PrincipalId, api_key::ApiKey, principal::WorkspacePermission, public_key::PublicKey, text::parse_title};
+use store::api_key::{Revocation, UseBeforeRevocation};
+
+use super::{Access, AuthorizedOwner, KeyOwner, authorize, parse_end, proof, require_owner, to_wire, workspace_of};
+use crate::{
+    app::{App, Caller, Operation, Scope, Transaction, UnsentMail},
+    error::AppError,
+    mail::Mail,
+};
+
+/// A registration that a proof displaced, and who is told of it.
+pub(in crate::app) struct Displaced {
+    addresses: BTreeSet<String>,
+    /// The owner's email or address.
+    owner: String,
+    title: String,
+    fingerprint: String,
+}
+
+impl App {
+    /// Registers a key. One that exists is an error, unless a proof displaces a registration by somebody else that never
+    /// carried one.
+    ///
+    /// # Errors
+    /// The key is malformed, weak or of another kind; it exists, or was revoked after a use; the quota is reached; the proof
+    /// is wrong.
+    pub async fn create_api_key(
+        &self,
+        caller: &Caller,
+        owner: KeyOwner,
+        create: &api::CreateApiKey,
+    ) -> Result<api::ApiKey, AppError> {
+        self.run(caller, CreateApiKey { owner, create: create.clone() }).await
+    }
+
+    /// Revokes a registration because somebody else registers the key with a proof, and answers whom to tell. Its owner and
+    /// their admins read what happened to them, and nothing of who holds the key.
+    async fn displace(&self, transaction: &mut Transaction<'_>, key: &ApiKey) -> Result<Displaced, AppError> {
+        let change = &mut transaction.change;
+        store::api_key::revoke_api_key(change, key, Revocation::Displaced).await?;
+        let owner = store::identity::find_identity(change, key.owner).await?;
+        let memberships = owner.as_ref().map(|owner| owner.memberships.as_slice()).unwrap_or_default();
+        let mut addresses = BTreeSet::new();
+        if let (PrincipalId::User(_), Some(owner)) = (key.owner, &owner) {
+            addresses.insert(owner.email.clone());
+        }
+        for membership in memberships {
+            addresses.extend(store::member::list_admin_emails(change, membership.workspace).await?);
+        }
+        let (owner_id, fingerprint) = (key.owner.to_string(), key.public_key.fingerprint().to_string());
+        let reason = "somebody else registered this key with a proof that they hold the private key";
+        let detail =
+            [("owner", owner_id.as_str()), ("title", &key.title), ("fingerprint", &fingerprint), ("reason", reason)];
+        let places: Vec<_> = memberships.iter().map(|membership| Some(membership.workspace)).collect();
+        for place in if places.is_empty() { vec![None] } else { places } {
+            transaction.note_by_server(self, "api_key.displace", place, key.id, &detail);
+        }
+        let owner = owner.map_or(owner_id, |owner| owner.email);
+        Ok(Displaced { addresses, owner, title: key.title.clone(), fingerprint })
+    }
+
+    /// Tells by mail, where a server is set, who lost a registration, and their admins. The change is committed: an outage of
+    /// the mail loses nothing else.
+    async fn mail_displaced(&self, displaced: Vec<Displaced>) {
+        let Some(mailer) = &self.mailer else { return };
+        let url = &self.settings.public_url;
+        let mails = displaced.iter().flat_map(|Displaced { addresses, owner, title, fingerprint }| {
+            addresses.iter().map(move |address| Mail {
+                to: address.clone(),
+                subject: "An API key was taken over by its holder".to_owned(),
+                text: format!(
+                    "The API key {title} of {owner} was revoked:\n\n{fingerprint}\n\nSomebody else showed by a proof that they \
+                     hold its private key, which was never shown when it was registered here. It is theirs now.\n\nIf it \
+                     should be the key of {owner}, somebody else has a copy of the private key: make a new key pair, and \
+                     look at what was done with the old one:\n\n{url}\n"
+                ),
+            })
+        });
+        mailer.send_all(mails.collect()).await;
+    }
+}
+
+struct CreateApiKey {
+    owner: KeyOwner,
+    create: api::CreateApiKey,
+}
+
+/// A key that nothing stands in the way of.
+struct NewApiKey {
+    owner: AuthorizedOwner,
+    key: ApiKey,
+    /// The challenge that its proof answers.
+    challenge: Option<String>,
+    /// Registrations by others that it displaces.
+    displaced: Vec<ApiKey>,
+}
+
+impl Operation for CreateApiKey {
+    type Checked = NewApiKey;
+    type Response = api::ApiKey;
+    const STATUS: u16 = 201;
+
+    async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<NewApiKey, AppError> {
+        let (create, now) = (&self.create, scope.now);
+        let owner = authorize(scope.principal, self.owner, Access::Manage)?;
+        let title = parse_title(&create.title).map_err(|e| AppError::field("title", "malformed", e))?;
+        let public_key =
+            PublicKey::parse(&create.public_key).map_err(|e| AppError::field("public_key", e.code(), e))?.key;
+        require_owner(scope.connection, &owner).await?;
+        let expires_at = create.expires_at.map(|end| parse_end(end, now)).transpose()?;
+        let challenge = match &create.proof {
+            Some(text) => Some(proof::check_proof(app, scope, owner.id, &public_key, text).await?),
+            None => None,
+        };
+        let displaced = claim_fingerprint(app, scope, &owner, &public_key, challenge.is_some()).await?;
+        app.require_room_for_key(scope, &owner).await?;
+        let proven_at = challenge.is_some().then_some(now);
+        let key = ApiKey {
+            id: app.generate_id(now),
+            owner: owner.id,
+            title,
+            public_key,
+            disabled: false,
+            suspended: false,
+            expires_at,
+            revoked_at: None,
+            // Nodes of the previous release take this moment for a proof.
+            verified_at: proven_at,
+            proven_at,
+            displaced_at: None,
+            created_by: scope.principal.audit_principal().to_string(),
+            created_with: scope.signed_with(),
+            created_at: now,
+            last_used_at: None,
+            last_used_ip: None,
+        };
+        Ok(NewApiKey { owner, key, challenge, displaced })
+    }
+
+    /// Whether a key was ever used decides in the transaction, so what this node knows of that is written first.
+    async fn prepare(&self, app: &App) -> Result<(), AppError> {
+        app.write_uses().await
+    }
+
+    async fn apply(
+        &self,
+        app: &App,
+        transaction: &mut Transaction<'_>,
+        new: NewApiKey,
+    ) -> Result<api::ApiKey, AppError> {
+        let NewApiKey { owner, key, challenge, displaced } = new;
+        if let Some(challenge) = challenge {
+            store::proof::delete_challenge(&mut transaction.change, &challenge).await?;
+        }
+        for other in &displaced {
+            let displaced = app.displace(transaction, other).await?;
+            transaction.mail.displaced.push(displaced);
+        }
+        store::api_key::insert_api_key(&mut transaction.change, &key).await?;
+        transaction.note(
+            app,
+            "api_key.create",
+            owner.workspace,
+            key.id,
+            &[
+                ("owner", &key.owner.to_string()),
+                ("title", &key.title),
+                ("fingerprint", &key.public_key.fingerprint().to_string()),
+            ],
+        );
+        Ok(to_wire(&key, transaction.now))
+    }
+
+    async fn finish(&self, app: &App, _: &Caller, response: api::ApiKey, mail: UnsentMail) -> api::ApiKey {
+        app.mail_displaced(mail.displaced).await;
+        response
+    }
+}
+
+/// Sees that no other registration stands in the way of this one, and finds those that it displaces: with a proof, what
+/// somebody else registered without one, used or not.
+async fn claim_fingerprint(
+    app: &App,
+    scope: &mut Scope<'_>,
+    owner: &AuthorizedOwner,
+    public_key: &PublicKey,
+    is_proven: bool,
+) -> Result<Vec<ApiKey>, AppError> {
+    let fingerprint = public_key.fingerprint();
+    let mut displaced = Vec::new();
+    for other in store::api_key::list_api_keys_by_fingerprint(scope.connection, &fingerprint).await? {
+        if other.revoked_at.is_some() {
+            require_unused(app, scope, &other).await?;
+            continue;
+        }
+        if is_proven && other.owner != owner.id && other.proven_at.is_none() {
+            displaced.push(other);
+            continue;
+        }
+        let place = workspace_of(scope.connection, other.owner).await?;
+        let principal = scope.principal;
+        let may_see = principal.id() == Some(other.owner)
+            || principal.identity().is_none()
+            || place.is_some_and(|ws| principal.authorize(WorkspacePermission::ViewServiceAccounts, ws).is_ok());
+        let way_out = if may_see { "" } else { " If somebody else registered your key, register it with a proof." };
+        let detail = format!(
+            "The key {fingerprint} is registered already. A key exists once; make a new key pair for this one.{way_out}"
+        );
+        return Err(duplicate(&detail, &fingerprint.to_string(), may_see.then_some(&other)));
+    }
+    Ok(displaced)
+}
+
+/// Refuses a fingerprint whose revoked registration was used, or may have been.
+async fn require_unused(app: &App, scope: &mut Scope<'_>, revoked: &ApiKey) -> Result<(), AppError> {
+    // Whoever holds the private key has taken it over with a proof, and that registration decides.
+    if revoked.displaced_at.is_some() {
+        return Ok(());
+    }
+    let own = app.feed.as_ref().map(|feed| (feed.node(), feed.reported()));
+    let fingerprint = revoked.public_key.fingerprint().to_string();
+    let is_final = match store::api_key::find_use_before_revocation(scope.connection, revoked.id, own).await? {
+        UseBeforeRevocation::Never => return Ok(()),
+        UseBeforeRevocation::Possible => true,
+        UseBeforeRevocation::Unconfirmed => false,
+    };
+    let detail = match (is_final, revoked.was_revoked_after_use()) {
+        (true, true) => format!(
+            "The key {fingerprint} was used here and then revoked. It can never be registered again; make a new key \
+                 pair."
+        ),
+        (true, false) => format!(
+            "The key {fingerprint} was registered here and then revoked, and a server that may have seen its use has \
+                 stopped since. It can never be registered again; make a new key pair."
+        ),
+        (false, _) => format!(
+            "The key {fingerprint} was revoked a moment ago, and not every server has said yet that it was never used. \
+                 Try again in some seconds, or make a new key pair."
+        ),
+    };
+    let mut error = duplicate(&detail, &fingerprint, None);
+    if let AppError::Conflict(conflict) = &mut error {
+        conflict.members.insert("burnt", is_final.into());
+    }
+    Err(error)
+}
+
+fn duplicate(detail: &str, fingerprint: &str, visible: Option<&ApiKey>) -> AppError {
+    let mut error = AppError::conflict(api::codes::DUPLICATE_KEY, detail);
+    if let AppError::Conflict(conflict) = &mut error {
+        conflict.members.insert("fingerprint", fingerprint.into());
+        if let Some(key) = visible {
+            conflict.members.insert("key", key.id.to_string().into());
+            conflict.members.insert("owner", key.owner.to_string().into());
+        }
+    }
+    error
+}
