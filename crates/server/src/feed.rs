@@ -353,7 +353,7 @@ impl Feed {
                             // A renewal that was sent after the commit reads this version before it counts.
                             is_waiting = true;
                         } else {
-                            match store.give_up_node(id, version, registered.mark).await {
+                            match store.evict_node(id, version, registered.mark).await {
                                 Ok(true) => expired += 1,
                                 // It came back, or somebody else is giving it up.
                                 Ok(false) | Err(StoreError::Contended { .. }) => is_waiting = true,

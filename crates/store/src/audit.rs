@@ -1,4 +1,4 @@
-//! The audit log in the database: appending with a change, listing, and verifying that nobody changed it since. What an
+//! The audit log in the database: appending with a change, listing, and verifying that it was not changed since. What an
 //! event is and how it is hashed is in `domain::audit`.
 
 mod verify;
@@ -12,47 +12,39 @@ use domain::{
 
 pub use verify::{Finding, MissedCheckpoint, VerifyReport, verify_log, verify_log_against};
 
-use crate::{Row, StoreError, connection::Connection, installation::find_installation, params};
+use crate::{
+    Row, StoreError,
+    connection::{Connection, FromRow, Statement, WriteConnection},
+    installation::find_installation,
+    params,
+    table::{
+        Column,
+        ColumnType::{Bytes, I64, Text},
+        Table,
+    },
+};
 
-/// Appends events behind the others, in order. The caller keeps `log` in the locked row.
-pub(crate) async fn append(
-    connection: &mut Connection,
-    log: &mut CompactRange,
-    events: &[AuditEvent],
-) -> Result<(), StoreError> {
-    for event in events {
-        let seq = log.size();
-        let leaf_hash = event.leaf_hash(seq);
-        let columns = Columns::of(event)?;
-        connection
-            .execute(
-                "INSERT INTO audit_events
-                    (seq, id, at, workspace_id, principal, key_id, action, target, address, detail, leaf_hash)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-                params![
-                    seq.cast_signed(),
-                    columns.id,
-                    columns.at,
-                    columns.workspace_id,
-                    columns.principal,
-                    columns.key_id,
-                    columns.action,
-                    columns.target,
-                    columns.address,
-                    columns.detail,
-                    leaf_hash.0
-                ],
-            )
-            .await?;
-        log.append(leaf_hash);
-    }
-    Ok(())
-}
+pub(crate) static AUDIT_EVENTS: Table<EventRow> = Table {
+    name: "audit_events",
+    columns: &[
+        Column::separate_key("seq", I64),
+        Column::fixed("id", Text, |row| (&row.id).into()),
+        Column::fixed("at", I64, |row| row.at.into()),
+        Column::fixed("workspace_id", Text, |row| row.workspace_id.as_ref().into()),
+        Column::fixed("principal", Text, |row| (&row.principal).into()),
+        Column::fixed("key_id", Text, |row| row.key_id.as_ref().into()),
+        Column::fixed("action", Text, |row| (&row.action).into()),
+        Column::fixed("target", Text, |row| row.target.as_ref().into()),
+        Column::fixed("address", Text, |row| row.address.as_ref().into()),
+        Column::fixed("detail", Text, |row| (&row.detail).into()),
+        Column::separate("leaf_hash", Bytes),
+    ],
+};
 
-/// An event as its columns hold it. One event has one such form, so that a column that reads the same and is written
-/// otherwise shows, too.
+/// An event as its columns hold it. An event has one such form only, so that a column that reads the same but is written in
+/// another way is found, too.
 #[derive(PartialEq, Eq)]
-struct Columns {
+pub(crate) struct EventRow {
     id: String,
     at: i64,
     workspace_id: Option<String>,
@@ -64,8 +56,8 @@ struct Columns {
     detail: String,
 }
 
-impl Columns {
-    fn of(event: &AuditEvent) -> Result<Self, StoreError> {
+impl EventRow {
+    fn encode(event: &AuditEvent) -> Result<Self, StoreError> {
         Ok(Self {
             id: event.id.to_string(),
             at: event.at.as_microsecond(),
@@ -81,7 +73,9 @@ impl Columns {
             })?,
         })
     }
+}
 
+impl FromRow for EventRow {
     fn from_row(row: &Row) -> Result<Self, StoreError> {
         Ok(Self {
             id: row.text("id")?,
@@ -97,23 +91,42 @@ impl Columns {
     }
 }
 
-fn event_from_row(row: &Row) -> Result<AuditEvent, StoreError> {
-    let detail: BTreeMap<String, String> = serde_json::from_str(&row.text("detail")?)
-        .map_err(|error| StoreError::corrupt(format!("column `detail`: {error}")))?;
-    Ok(AuditEvent {
-        id: row.parse("id")?,
-        at: row.timestamp("at")?,
-        workspace: row.opt_parse("workspace_id")?,
-        principal: row.parse("principal")?,
-        key: row.opt_parse("key_id")?,
-        address: row.opt_parse("address")?,
-        action: row.text("action")?.into(),
-        target: row.opt_text("target")?,
-        detail,
-    })
+impl FromRow for AuditEvent {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        let detail: BTreeMap<String, String> = serde_json::from_str(&row.text("detail")?)
+            .map_err(|error| StoreError::corrupt(format!("column `detail`: {error}")))?;
+        Ok(Self {
+            id: row.parse("id")?,
+            at: row.timestamp("at")?,
+            workspace: row.opt_parse("workspace_id")?,
+            principal: row.parse("principal")?,
+            key: row.opt_parse("key_id")?,
+            address: row.opt_parse("address")?,
+            action: row.text("action")?.into(),
+            target: row.opt_text("target")?,
+            detail,
+        })
+    }
 }
 
-/// Which events to list. What is `None` is not asked for.
+/// Appends events behind the others, in order. The caller keeps `log` in the locked row.
+pub(crate) async fn append(
+    connection: &mut WriteConnection,
+    log: &mut CompactRange,
+    events: &[AuditEvent],
+) -> Result<(), StoreError> {
+    for event in events {
+        let seq = log.size();
+        let leaf_hash = event.leaf_hash(seq);
+        let row = EventRow::encode(event)?;
+        let insert = AUDIT_EVENTS.insert(&row).value("seq", seq.cast_signed()).value("leaf_hash", leaf_hash.0);
+        insert.run(connection).await?;
+        log.append(leaf_hash);
+    }
+    Ok(())
+}
+
+/// Which events to list. A field that is `None` does not restrict the list.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct EventFilter {
     /// Events in this workspace.
@@ -141,24 +154,32 @@ pub struct LoggedEvent {
     pub event: AuditEvent,
 }
 
-// The first condition picks the index; the others hold for whatever else is asked for.
-macro_rules! list_sql {
+impl FromRow for LoggedEvent {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self { seq: row.count("seq")?, event: AuditEvent::from_row(row)? })
+    }
+}
+
+/// The statement that lists events. The first condition picks the index; the others restrict the list.
+macro_rules! select_events {
     ($first:literal) => {
-        concat!(
-            "SELECT seq, id, at, workspace_id, principal, key_id, action, target, address, detail FROM audit_events
-             WHERE ",
-            $first,
-            " AND seq < $1 AND at >= $2 AND at < $3
-                AND (CAST($4 AS TEXT) IS NULL OR workspace_id = $4)
-                AND (CAST($5 AS TEXT) IS NULL OR principal = $5)
-                AND (CAST($6 AS TEXT) IS NULL OR key_id = $6)
-                AND (CAST($7 AS TEXT) IS NULL OR action = $7)
-             ORDER BY seq DESC LIMIT $8"
+        AUDIT_EVENTS.select_with(
+            "audit_events.seq",
+            concat!(
+                "WHERE ",
+                $first,
+                " AND seq < $1 AND at >= $2 AND at < $3
+                    AND (CAST($4 AS TEXT) IS NULL OR workspace_id = $4)
+                    AND (CAST($5 AS TEXT) IS NULL OR principal = $5)
+                    AND (CAST($6 AS TEXT) IS NULL OR key_id = $6)
+                    AND (CAST($7 AS TEXT) IS NULL OR action = $7)
+                 ORDER BY seq DESC LIMIT $8"
+            ),
         )
     };
 }
 
-/// Lists at most `limit` events, the latest first. Events that are added meanwhile do not shift the pages.
+/// Lists at most `limit` events, the latest first. Events that are added between two pages do not shift them.
 ///
 /// # Errors
 /// The database does not answer, or an event cannot be read.
@@ -167,30 +188,25 @@ pub async fn list_events(
     filter: &EventFilter,
     limit: u32,
 ) -> Result<Vec<LoggedEvent>, StoreError> {
-    let sql = match filter {
-        EventFilter { key: Some(_), .. } => list_sql!("key_id = $6"),
-        EventFilter { principal: Some(_), .. } => list_sql!("principal = $5"),
-        EventFilter { workspace: Some(_), .. } => list_sql!("workspace_id = $4"),
-        EventFilter { action: Some(_), .. } => list_sql!("action = $7"),
-        _ => list_sql!("TRUE"),
+    let sql: Statement = match filter {
+        EventFilter { key: Some(_), .. } => select_events!("key_id = $6"),
+        EventFilter { principal: Some(_), .. } => select_events!("principal = $5"),
+        EventFilter { workspace: Some(_), .. } => select_events!("workspace_id = $4"),
+        EventFilter { action: Some(_), .. } => select_events!("action = $7"),
+        _ => select_events!("TRUE"),
     };
-    let rows = connection
-        .fetch_all(
-            sql,
-            params![
-                filter.after.map_or(i64::MAX, |seq| i64::try_from(seq).unwrap_or(i64::MAX)),
-                filter.from.unwrap_or(Timestamp::MIN),
-                // The last microsecond of time is no event's.
-                filter.to.unwrap_or(Timestamp::MAX),
-                filter.workspace,
-                filter.principal.map(|principal| principal.to_string()),
-                filter.key,
-                filter.action.as_ref(),
-                i64::from(limit)
-            ],
-        )
-        .await?;
-    rows.iter().map(|row| Ok(LoggedEvent { seq: row.count("seq")?, event: event_from_row(row)? })).collect()
+    let values = params![
+        filter.after.map_or(i64::MAX, |seq| i64::try_from(seq).unwrap_or(i64::MAX)),
+        filter.from.unwrap_or(Timestamp::MIN),
+        // No event has the last microsecond of time.
+        filter.to.unwrap_or(Timestamp::MAX),
+        filter.workspace,
+        filter.principal.map(|principal| principal.to_string()),
+        filter.key,
+        filter.action.as_ref(),
+        i64::from(limit)
+    ];
+    connection.list(sql, values).await
 }
 
 /// Size and root of the log now, under its name: ready to be signed.
@@ -214,8 +230,8 @@ pub const RESTORE_ACTION: &str = "installation.restore";
 /// The detail of a restore's event that holds its [statement](restore_statement).
 pub const RESTORE_STATEMENT: &str = "statement";
 
-/// What is to be signed for a restore that is the event right behind `head`: whoever can write to the database, but does not
-/// have the installation's key, cannot make a change of history look like a restore.
+/// The statement that is signed for a restore that is the event right behind `head`. Without the installation's key, a party
+/// that can write to the database cannot make a change of history look like a restore.
 #[must_use]
 pub fn restore_statement(head: &Checkpoint) -> Checkpoint {
     Checkpoint { origin: restore_origin(&head.origin), restored_at: None, ..head.clone() }

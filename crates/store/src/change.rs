@@ -1,5 +1,5 @@
-//! Transactions that change something, and the feed that tells others what did. What is written to the audit log with
-//! them is in `audit`; the first answers to signed writes are in `replay`.
+//! Transactions that change something, and the feed that tells other nodes what changed. The audit events that are committed
+//! with them are in `audit`; the stored responses to signed writes are in `replay`.
 
 use std::{collections::BTreeSet, fmt, ops, str::FromStr, time::Duration};
 
@@ -8,7 +8,31 @@ use domain::{
     merkle::CompactRange,
 };
 
-use crate::{Answer, Store, StoreError, Value, audit, connection::Connection, engine::Watch, params, replay};
+use crate::{
+    Store, StoreError, StoredResponse, Value, audit,
+    connection::{Connection, WriteConnection},
+    engine::Watch,
+    params, replay,
+    table::{
+        Column,
+        ColumnType::{I64, Text},
+        Table,
+    },
+};
+
+/// A row of the feed: what a version changed.
+pub(crate) struct Touched {
+    version: Version,
+    subject: Subject,
+}
+
+pub(crate) static CHANGES: Table<Touched> = Table {
+    name: "changes",
+    columns: &[
+        Column::key("version", I64, |row| row.version.into()),
+        Column::key("subject", Text, |row| row.subject.to_string().into()),
+    ],
+};
 
 impl From<Version> for Value<'_> {
     fn from(version: Version) -> Self {
@@ -56,9 +80,9 @@ impl fmt::Display for Subject {
     }
 }
 
-/// A text that names nothing that the directory holds.
+/// A text that is not the name of a subject.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("`{0}` names nothing that changes are about")]
+#[error("`{0}` is not the subject of a change")]
 pub struct SubjectError(String);
 
 impl FromStr for Subject {
@@ -96,11 +120,11 @@ impl From<(AuditEvent, Vec<AuditEvent>)> for Events {
     }
 }
 
-/// A transaction that holds the locked row. It ends with [`commit`](Self::commit), which wants the audit events that it
-/// belongs to; dropped, it leaves nothing behind.
+/// A transaction that holds the locked row. It ends with [`commit`](Self::commit), which takes the audit events of the change;
+/// dropped, it is rolled back.
 #[must_use = "a change that is dropped is rolled back"]
 pub struct Change {
-    connection: Connection,
+    connection: WriteConnection,
     now: Timestamp,
     version: Version,
     log: CompactRange,
@@ -108,7 +132,7 @@ pub struct Change {
 }
 
 impl Change {
-    pub(crate) async fn begin(mut connection: Connection, now: Timestamp) -> Result<Self, StoreError> {
+    pub(crate) async fn begin(mut connection: WriteConnection, now: Timestamp) -> Result<Self, StoreError> {
         let row = connection
             .fetch_one(
                 "UPDATE installation SET version = version + 1 WHERE id = 1 RETURNING version, audit_size, audit_range",
@@ -127,24 +151,29 @@ impl Change {
         self.version
     }
 
-    /// What this change calls now.
+    /// The time of this change.
     #[must_use]
     pub const fn now(&self) -> Timestamp {
         self.now
     }
 
-    /// Notes that `subject` must be loaded again once this change has committed.
+    /// Adds `subject` to what nodes must load again once this change has committed.
     pub fn touch(&mut self, subject: impl Into<Subject>) {
         self.subjects.insert(subject.into());
     }
 
-    /// Appends `events` to the audit log, keeps `answer` for whoever sends the same signed request again, tells the
-    /// feed, and commits all of it with the change.
+    /// Appends `events` to the audit log, stores `response` for a client that sends the same signed request again, adds what
+    /// changed to the feed, and commits all of it with the change.
     ///
     /// # Errors
-    /// [`StoreError::Uncertain`]: it may have been changed. All others: nothing was changed. [`StoreError::Conflict`] over [`replay::REPLAY_KEY_CONSTRAINT`]: the same signed request was
-    /// answered meanwhile, see [`replay::find_replay`]; over [`replay::NONCE_CONSTRAINT`]: another one used its nonce.
-    pub async fn commit(mut self, events: impl Into<Events>, answer: Option<&Answer>) -> Result<Version, StoreError> {
+    /// [`StoreError::Uncertain`]: it may have been changed. All others: nothing was changed. [`StoreError::Conflict`] over
+    /// [`replay::REPLAY_KEY_CONSTRAINT`]: a concurrent request with the same signature has a stored response, see
+    /// [`replay::find_replay`]; over [`replay::NONCE_CONSTRAINT`]: another request used the nonce.
+    pub async fn commit(
+        mut self,
+        events: impl Into<Events>,
+        response: Option<&StoredResponse>,
+    ) -> Result<Version, StoreError> {
         let Events(events) = events.into();
         audit::append(&mut self.connection, &mut self.log, &events).await?;
         self.connection
@@ -153,59 +182,55 @@ impl Change {
                 params![self.log.size().cast_signed(), self.log.to_bytes()],
             )
             .await?;
-        for subject in &self.subjects {
-            self.connection
-                .execute(
-                    "INSERT INTO changes (version, subject) VALUES ($1, $2)",
-                    params![self.version, subject.to_string()],
-                )
-                .await?;
+        for &subject in &self.subjects {
+            CHANGES.insert(&Touched { version: self.version, subject }).run(&mut self.connection).await?;
         }
-        if let Some(answer) = answer {
-            replay::insert_answer(&mut self.connection, answer).await?;
+        if let Some(response) = response {
+            replay::insert_response(&mut self.connection, response).await?;
         }
-        self.connection.link.notify_on_commit();
-        self.connection.link.commit().await?;
+        self.connection.notify_on_commit();
+        self.connection.commit().await?;
         Ok(self.version)
     }
 }
 
 impl Change {
-    /// Ends a change that changes nothing, and tells the version of what is committed, which is on every synchronous
-    /// standby once this returns: what was read may have been committed by somebody who did not live to hear that.
+    /// Ends a change that changes nothing, and returns the committed version, which is on every synchronous standby once this
+    /// returns. Without that, what was read may come from a commit whose wait for the standby was cut off.
     ///
     /// # Errors
     /// The database does not answer, or no standby has what is committed.
     pub async fn make_durable(mut self) -> Result<Version, StoreError> {
         let sql = "UPDATE installation SET version = version - 1 WHERE id = 1 RETURNING version";
         let version = self.connection.fetch_one(sql, params![]).await?.count("version")?;
-        self.connection.link.commit().await?;
+        self.connection.commit().await?;
         Ok(Version(version))
     }
 }
 
 impl ops::Deref for Change {
-    type Target = Connection;
+    type Target = WriteConnection;
 
-    fn deref(&self) -> &Connection {
+    fn deref(&self) -> &WriteConnection {
         &self.connection
     }
 }
 
 impl ops::DerefMut for Change {
-    fn deref_mut(&mut self) -> &mut Connection {
+    fn deref_mut(&mut self) -> &mut WriteConnection {
         &mut self.connection
     }
 }
 
-/// A transaction for what changes no meaning. It has no version and no audit event, and nobody's directory hears of it.
-#[must_use = "upkeep that is dropped is rolled back"]
-pub struct Upkeep {
-    connection: Connection,
+/// A transaction for upkeep: last uses, leases, the deletion of what expired. It has no version and no audit event, and no
+/// directory loads anything after it.
+#[must_use = "maintenance that is dropped is rolled back"]
+pub struct Maintenance {
+    connection: WriteConnection,
 }
 
-impl Upkeep {
-    pub(crate) const fn new(connection: Connection) -> Self {
+impl Maintenance {
+    pub(crate) const fn new(connection: WriteConnection) -> Self {
         Self { connection }
     }
 
@@ -214,25 +239,25 @@ impl Upkeep {
     /// # Errors
     /// Nothing was changed.
     pub async fn commit(self) -> Result<(), StoreError> {
-        self.connection.link.commit().await
+        self.connection.commit().await
     }
 }
 
-impl ops::Deref for Upkeep {
-    type Target = Connection;
+impl ops::Deref for Maintenance {
+    type Target = WriteConnection;
 
-    fn deref(&self) -> &Connection {
+    fn deref(&self) -> &WriteConnection {
         &self.connection
     }
 }
 
-impl ops::DerefMut for Upkeep {
-    fn deref_mut(&mut self) -> &mut Connection {
+impl ops::DerefMut for Maintenance {
+    fn deref_mut(&mut self) -> &mut WriteConnection {
         &mut self.connection
     }
 }
 
-/// What the feed knows since some version.
+/// What the feed holds since some version.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Changes {
     /// What changed, each once. Loading these brings a directory to `up_to`.
@@ -242,7 +267,7 @@ pub enum Changes {
         /// The version that the directory then has.
         up_to: Version,
     },
-    /// The feed does not reach back so far, or the version is of the future of a database that was restored: load
+    /// The feed does not reach back to the version, or the version is later than the database's, which was restored: load
     /// everything.
     TooOld,
 }
@@ -286,19 +311,19 @@ pub async fn changes_since(connection: &mut Connection, version: Version) -> Res
     Ok(Changes::Subjects { subjects, up_to })
 }
 
-/// Forgets the changes up to `version`, and tells how many there were. Who asks for them later is told
+/// Deletes the changes up to `version` from the feed, and returns how many there were. A later look for them returns
 /// [`Changes::TooOld`].
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn prune_changes(upkeep: &mut Upkeep, version: Version) -> Result<u64, StoreError> {
-    upkeep
+pub async fn prune_changes(maintenance: &mut Maintenance, version: Version) -> Result<u64, StoreError> {
+    maintenance
         .execute(
             "UPDATE installation SET feed_start = $1 WHERE id = 1 AND feed_start < $1 AND version >= $1",
             params![version],
         )
         .await?;
-    upkeep
+    maintenance
         .execute("DELETE FROM changes WHERE version <= (SELECT feed_start FROM installation WHERE id = 1)", params![])
         .await
 }
@@ -311,9 +336,9 @@ impl ChangeWatch {
         Self(watch)
     }
 
-    /// Waits until anybody, in this process or another, may have committed a change since the last call, at most for
-    /// `limit`; true the first time. Where it says true there may be nothing new, and what it says nothing of shows in
-    /// [`changes_since`] all the same: a wake-up, not a promise.
+    /// Waits until this process or another one may have committed a change since the last call, at most for `limit`; returns
+    /// true the first time. It is a wake-up only: there may be nothing new after true, and a change that it misses is in
+    /// [`changes_since`] all the same.
     ///
     /// # Errors
     /// The database does not answer.

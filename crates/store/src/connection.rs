@@ -1,5 +1,5 @@
-//! The thin connection that all statements go through: five value types (text, i64, bool, bytes, null), `$1` places,
-//! the same on every engine. No SQL lives here, and nothing of an engine: that is `engine`.
+//! The thin connection that all statements go through: five value types (text, i64, bool, bytes, null), `$1` placeholders,
+//! the same on every engine. This file holds no SQL and nothing that differs between engines; that is in `engine`.
 
 use std::{borrow::Cow, fmt::Display, ops, str::FromStr};
 
@@ -13,7 +13,40 @@ use crate::{
     engine::{Cells, Link},
 };
 
-/// A value for a `$n` place of a statement.
+/// The text of a statement, put together from text in the code only: a value that came with a request cannot become a part of
+/// it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Statement(Cow<'static, str>);
+
+impl From<&'static str> for Statement {
+    fn from(sql: &'static str) -> Self {
+        Self(Cow::Borrowed(sql))
+    }
+}
+
+impl Statement {
+    /// The parts one after the other, with a blank between them.
+    pub(crate) fn concat(parts: &[&'static str]) -> Self {
+        Self(Cow::Owned(parts.join(" ")))
+    }
+
+    /// What a [`Table`](crate::table::Table) built from its list of columns and from text in the code.
+    pub(crate) fn built(sql: String) -> Self {
+        Self(Cow::Owned(sql))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn into_text(self) -> Cow<'static, str> {
+        self.0
+    }
+}
+
+/// A value for a `$n` placeholder of a statement.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Value<'a> {
     /// TEXT.
@@ -26,7 +59,7 @@ pub enum Value<'a> {
     Bytes(Option<Cow<'a, [u8]>>),
 }
 
-/// The values for the places of a statement, in order: `params![id, now, None::<&str>]`.
+/// The values for the placeholders of a statement, in order: `params![id, now, None::<&str>]`.
 #[macro_export]
 macro_rules! params {
     ($($value:expr),* $(,)?) => {
@@ -70,48 +103,71 @@ values! {
     [] &'a PrincipalId => Text, id, Cow::Owned(id.to_string());
 }
 
-/// A connection to the database, inside a transaction or not. A statement that fails inside a transaction is its last:
-/// what can fail and should not end it asks first, or says `ON CONFLICT`.
+/// A connection to the database, inside a transaction or not, that reads. A statement that fails inside a transaction is its
+/// last: a statement that may conflict and should not end the transaction says `ON CONFLICT`.
 pub struct Connection {
     pub(crate) link: Link,
 }
 
 impl Connection {
-    /// Runs a statement and tells how many rows it changed.
-    ///
-    /// # Errors
-    /// The database does not answer, or refuses.
-    pub async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, StoreError> {
-        self.link.execute(sql, values).await
-    }
-
     /// All rows of a query.
     ///
     /// # Errors
     /// The database does not answer, or refuses.
-    pub async fn fetch_all(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
-        Ok(self.link.fetch_all(sql, values).await?.into_iter().map(Row).collect())
+    pub async fn fetch_all(&mut self, sql: impl Into<Statement>, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+        Ok(self.link.fetch_all(sql.into(), values).await?.into_iter().map(Row).collect())
     }
 
     /// The first row of a query, if it has one.
     ///
     /// # Errors
     /// The database does not answer, or refuses.
-    pub async fn fetch_optional(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Option<Row>, StoreError> {
-        Ok(self.link.fetch_optional(sql, values).await?.map(Row))
+    pub async fn fetch_optional(
+        &mut self,
+        sql: impl Into<Statement>,
+        values: &[Value<'_>],
+    ) -> Result<Option<Row>, StoreError> {
+        Ok(self.link.fetch_optional(sql.into(), values).await?.map(Row))
     }
 
     /// The first row of a query that always has one.
     ///
     /// # Errors
     /// The database does not answer, refuses, or has no such row: [`StoreError::Corrupt`].
-    pub async fn fetch_one(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Row, StoreError> {
-        let row = self.fetch_optional(sql, values).await?;
-        row.ok_or_else(|| StoreError::corrupt(format!("no row where there is always one, in `{sql}`")))
+    pub async fn fetch_one(&mut self, sql: impl Into<Statement>, values: &[Value<'_>]) -> Result<Row, StoreError> {
+        let sql = sql.into();
+        let row = self.link.fetch_optional(sql.clone(), values).await?.map(Row);
+        row.ok_or_else(|| StoreError::corrupt(format!("no row where there is always one, in `{}`", sql.as_str())))
+    }
+
+    /// The first row of a query, decoded, if it has one.
+    pub(crate) async fn find<R: FromRow>(
+        &mut self,
+        sql: impl Into<Statement>,
+        values: &[Value<'_>],
+    ) -> Result<Option<R>, StoreError> {
+        self.fetch_optional(sql, values).await?.as_ref().map(R::from_row).transpose()
+    }
+
+    /// All rows of a query, decoded.
+    pub(crate) async fn list<R: FromRow>(
+        &mut self,
+        sql: impl Into<Statement>,
+        values: &[Value<'_>],
+    ) -> Result<Vec<R>, StoreError> {
+        self.fetch_all(sql, values).await?.iter().map(R::from_row).collect()
     }
 }
 
-/// A connection for reading. Every statement sees what was committed when it began.
+/// A connection outside of a transaction, for reading. Every statement sees what was committed when it began.
+///
+/// It has no way to write:
+///
+/// ```compile_fail,E0599
+/// async fn delete_all(connection: &mut store::ReadConnection) {
+///     let _ = connection.execute("DELETE FROM users", store::params![]).await;
+/// }
+/// ```
 pub struct ReadConnection(pub(crate) Connection);
 
 impl ops::Deref for ReadConnection {
@@ -128,7 +184,63 @@ impl ops::DerefMut for ReadConnection {
     }
 }
 
-/// A row of an answer. Columns are named; a value of the wrong type, a missing one or one that does not parse is
+/// A connection inside a transaction that may write. [`Change`](crate::Change) and [`Maintenance`](crate::Maintenance) are
+/// such.
+pub struct WriteConnection(pub(crate) Connection);
+
+impl WriteConnection {
+    /// Runs a statement and returns how many rows it changed.
+    ///
+    /// # Errors
+    /// The database does not answer, or refuses.
+    pub async fn execute(&mut self, sql: impl Into<Statement>, values: &[Value<'_>]) -> Result<u64, StoreError> {
+        self.0.link.execute(sql.into(), values).await
+    }
+
+    /// Runs several statements that create or change tables.
+    pub(crate) async fn execute_schema(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        self.0.link.execute_schema(sql).await
+    }
+
+    /// Wakes up the watching nodes once this transaction has committed.
+    pub(crate) const fn notify_on_commit(&mut self) {
+        self.0.link.notify_on_commit();
+    }
+
+    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+        self.0.link.commit().await
+    }
+}
+
+impl ops::Deref for WriteConnection {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.0
+    }
+}
+
+impl ops::DerefMut for WriteConnection {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.0
+    }
+}
+
+/// A type that a row of a query decodes to.
+pub(crate) trait FromRow: Sized {
+    /// Decodes a row.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] names a column that is missing or holds what the type cannot.
+    fn from_row(row: &Row) -> Result<Self, StoreError>;
+}
+
+/// Where the page after `after` begins: every id is greater than the empty text.
+pub(crate) fn page_start(after: Option<impl Display>) -> String {
+    after.map_or_else(String::new, |id| id.to_string())
+}
+
+/// A row of a result. Columns are named; a value of the wrong type, a missing one or one that does not parse is
 /// [`StoreError::Corrupt`], which names the column.
 pub struct Row(Cells);
 

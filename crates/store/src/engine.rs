@@ -1,4 +1,4 @@
-//! The engines, behind one face. All that differs between them is in the files below this one.
+//! The engines behind one interface. All that differs between them is in the files below this one.
 
 mod postgres;
 mod sqlite;
@@ -10,9 +10,11 @@ use std::{
     time::Duration,
 };
 
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+
 use crate::{
     StoreError,
-    connection::{Connection, Value},
+    connection::{Connection, Statement, Value, WriteConnection},
 };
 
 /// Which database, and where.
@@ -84,30 +86,27 @@ impl Database {
     }
 
     /// A connection in a transaction that may write. Dropping it rolls back.
-    pub(crate) async fn begin(&self) -> Result<Connection, StoreError> {
+    pub(crate) async fn begin(&self) -> Result<WriteConnection, StoreError> {
         match self {
-            Self::Sqlite(database) => database.begin().await.map(|link| Connection { link: Link::Sqlite(link) }),
-            Self::Postgres(database) => database.begin().await.map(|link| Connection { link: Link::Postgres(link) }),
+            Self::Sqlite(database) => database.begin().await.map(Link::Sqlite),
+            Self::Postgres(database) => database.begin().await.map(Link::Postgres),
         }
+        .map(write_connection)
     }
 
     /// A connection in a transaction for leases, which do not wait behind changes.
-    pub(crate) async fn begin_lease(&self) -> Result<Connection, StoreError> {
+    pub(crate) async fn begin_lease(&self) -> Result<WriteConnection, StoreError> {
         match self {
             Self::Sqlite(_) => self.begin().await,
-            Self::Postgres(database) => {
-                database.begin_lease().await.map(|link| Connection { link: Link::Postgres(link) })
-            }
+            Self::Postgres(database) => database.begin_lease().await.map(Link::Postgres).map(write_connection),
         }
     }
 
-    /// As [`begin_lease`](Self::begin_lease), for what a crash of the database may forget and a wait for the disk would delay.
-    pub(crate) async fn begin_fleeting(&self) -> Result<Connection, StoreError> {
+    /// As [`begin_lease`](Self::begin_lease), for what a crash of the database may lose and a wait for its disk would delay.
+    pub(crate) async fn begin_unsynced(&self) -> Result<WriteConnection, StoreError> {
         match self {
             Self::Sqlite(_) => self.begin().await,
-            Self::Postgres(database) => {
-                database.begin_fleeting().await.map(|link| Connection { link: Link::Postgres(link) })
-            }
+            Self::Postgres(database) => database.begin_unsynced().await.map(Link::Postgres).map(write_connection),
         }
     }
 
@@ -121,9 +120,9 @@ impl Database {
         }
     }
 
-    /// Whether another database may take over from this one while it still answers: then only a write that was
-    /// replicated shows that it did not.
-    pub(crate) const fn can_be_deposed(&self) -> bool {
+    /// Whether a standby may be promoted while this database still answers. Then only a write that was replicated shows that
+    /// this one is the primary.
+    pub(crate) const fn can_be_demoted(&self) -> bool {
         match self {
             Self::Sqlite(_) => false,
             Self::Postgres(_) => true,
@@ -156,6 +155,10 @@ impl Database {
     }
 }
 
+const fn write_connection(link: Link) -> WriteConnection {
+    WriteConnection(Connection { link })
+}
+
 /// A connection of some engine.
 pub(crate) enum Link {
     Sqlite(sqlite::Link),
@@ -163,18 +166,14 @@ pub(crate) enum Link {
 }
 
 impl Link {
-    pub(crate) async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, StoreError> {
+    pub(crate) async fn execute(&mut self, sql: Statement, values: &[Value<'_>]) -> Result<u64, StoreError> {
         match self {
             Self::Sqlite(link) => link.execute(sql, values).await,
             Self::Postgres(link) => link.execute(sql, values).await,
         }
     }
 
-    pub(crate) async fn fetch_all(
-        &mut self,
-        sql: &'static str,
-        values: &[Value<'_>],
-    ) -> Result<Vec<Cells>, StoreError> {
+    pub(crate) async fn fetch_all(&mut self, sql: Statement, values: &[Value<'_>]) -> Result<Vec<Cells>, StoreError> {
         match self {
             Self::Sqlite(link) => Ok(link.fetch_all(sql, values).await?.into_iter().map(Cells::Sqlite).collect()),
             Self::Postgres(link) => Ok(link.fetch_all(sql, values).await?.into_iter().map(Cells::Postgres).collect()),
@@ -183,7 +182,7 @@ impl Link {
 
     pub(crate) async fn fetch_optional(
         &mut self,
-        sql: &'static str,
+        sql: Statement,
         values: &[Value<'_>],
     ) -> Result<Option<Cells>, StoreError> {
         match self {
@@ -211,7 +210,7 @@ impl Link {
             }
         };
         let name = [Value::Text(Some(Cow::Borrowed(name)))];
-        Ok(self.fetch_optional(sql, &name).await?.is_some())
+        Ok(self.fetch_optional(sql.into(), &name).await?.is_some())
     }
 
     /// What the engine finds wrong with its files.
@@ -236,6 +235,16 @@ impl Link {
         match self {
             Self::Sqlite(link) => link.commit().await,
             Self::Postgres(link) => link.commit().await,
+        }
+    }
+}
+
+impl SqlSafeStr for Statement {
+    fn into_sql_str(self) -> SqlStr {
+        match self.into_text() {
+            Cow::Borrowed(sql) => sql.into_sql_str(),
+            // It was put together from text in the code only, see `Statement`.
+            Cow::Owned(sql) => AssertSqlSafe(sql).into_sql_str(),
         }
     }
 }

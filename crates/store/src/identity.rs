@@ -1,4 +1,4 @@
-//! Identities as judging needs them: a principal with its memberships in workspaces that are not deleted.
+//! Identities as request verification needs them: a principal with its memberships in workspaces that are not deleted.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -68,7 +68,7 @@ async fn find_service_account_identity(
     Ok(Some(found))
 }
 
-/// Every principal, for the first load of a directory.
+/// All principals, for the first load of a directory.
 pub async fn list_identities(connection: &mut Connection) -> Result<Vec<Identity>, StoreError> {
     let mut users = BTreeMap::new();
     let sql = "SELECT id, email, email_verified_at IS NOT NULL AS email_verified, name, operator, disabled,

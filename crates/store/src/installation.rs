@@ -11,9 +11,32 @@ use domain::{InstallationKey, Random, Timestamp};
 
 use crate::{
     Change, Store, StoreError, Subject,
-    connection::Connection,
+    connection::{Connection, WriteConnection},
     file::{open_own_file, require_secret},
     params,
+    table::{
+        Column,
+        ColumnType::{Bytes, I64, Text},
+        Table,
+    },
+};
+
+/// The one row has many writers; each writes columns of its own.
+pub(crate) static INSTALLATION: Table<()> = Table {
+    name: "installation",
+    columns: &[
+        Column::separate_key("id", I64),
+        Column::separate("installation_id", Text),
+        Column::separate("version", I64),
+        Column::separate("feed_start", I64),
+        Column::separate("audit_size", I64),
+        Column::separate("audit_range", Bytes),
+        Column::separate("token_epoch", I64),
+        Column::separate("signatures_from", I64),
+        Column::separate("created_at", I64),
+        Column::separate("public_key", Bytes),
+        Column::separate("replay_epoch", I64),
+    ],
 };
 
 /// The installation as its row tells.
@@ -73,7 +96,7 @@ pub async fn find_installation(connection: &mut Connection) -> Result<Installati
 }
 
 pub(crate) async fn create_if_missing(
-    connection: &mut Connection,
+    connection: &mut WriteConnection,
     now: Timestamp,
     random: &dyn Random,
 ) -> Result<(), StoreError> {
@@ -107,10 +130,10 @@ pub async fn open_key(store: &Store, path: &Path, random: &dyn Random) -> Result
     }
     let key = if is_elsewhere { load_key(path)? } else { load_or_create_key(path, random)? };
     if known.is_none() {
-        let mut upkeep = store.begin_upkeep().await?;
+        let mut maintenance = store.begin_maintenance().await?;
         let sql = "UPDATE installation SET public_key = $1 WHERE id = 1 AND public_key IS NULL";
-        upkeep.execute(sql, params![key.public_key()]).await?;
-        upkeep.commit().await?;
+        maintenance.execute(sql, params![key.public_key()]).await?;
+        maintenance.commit().await?;
     }
     find_installation(&mut *store.read().await?).await?.require_key(&key.public_key())?;
     Ok(key)

@@ -2,32 +2,49 @@
 
 use domain::{InvitationId, PrincipalId, Timestamp, WorkspaceId, invitation::Invitation, user::Email};
 
-use crate::{Change, Connection, Row, StoreError, params};
+use crate::{
+    Change, Connection, Row, StoreError,
+    connection::{FromRow, page_start},
+    params,
+    table::{
+        Column,
+        ColumnType::{Bytes, I64, Text},
+        Table,
+    },
+};
 
-fn invitation(row: &Row) -> Result<Invitation, StoreError> {
-    Ok(Invitation {
-        id: row.parse("id")?,
-        workspace: row.parse("workspace_id")?,
-        email: row.parse("email")?,
-        role: row.parse("role")?,
-        accepted_at: row.opt_timestamp("accepted_at")?,
-        revoked_at: row.opt_timestamp("revoked_at")?,
-        expires_at: row.timestamp("expires_at")?,
-        created_by: row.text("created_by")?,
-        created_at: row.timestamp("created_at")?,
-        mailed_at: row.opt_timestamp("mailed_at")?,
-    })
-}
+pub(crate) static INVITATIONS: Table<Invitation> = Table {
+    name: "invitations",
+    columns: &[
+        Column::key("id", Text, |invitation| invitation.id.into()),
+        Column::fixed("workspace_id", Text, |invitation| invitation.workspace.into()),
+        Column::fixed("email", Text, |invitation| invitation.email.as_str().into()),
+        Column::fixed("role", Text, |invitation| invitation.role.as_str().into()),
+        Column::separate("token_hash", Bytes),
+        Column::mutable("created_by", Text, |invitation| (&invitation.created_by).into()),
+        Column::fixed("created_at", I64, |invitation| invitation.created_at.into()),
+        Column::mutable("expires_at", I64, |invitation| invitation.expires_at.into()),
+        Column::fixed("accepted_at", I64, |invitation| invitation.accepted_at.into()),
+        Column::fixed("revoked_at", I64, |invitation| invitation.revoked_at.into()),
+        Column::mutable("mailed_at", I64, |invitation| invitation.mailed_at.into()),
+    ],
+};
 
-/// A query for whole invitations.
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, workspace_id, email, role, created_by, created_at, expires_at, accepted_at, revoked_at, mailed_at
-             FROM invitations ",
-            $rest
-        )
-    };
+impl FromRow for Invitation {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.parse("id")?,
+            workspace: row.parse("workspace_id")?,
+            email: row.parse("email")?,
+            role: row.parse("role")?,
+            accepted_at: row.opt_timestamp("accepted_at")?,
+            revoked_at: row.opt_timestamp("revoked_at")?,
+            expires_at: row.timestamp("expires_at")?,
+            created_by: row.text("created_by")?,
+            created_at: row.timestamp("created_at")?,
+            mailed_at: row.opt_timestamp("mailed_at")?,
+        })
+    }
 }
 
 /// Adds an invitation.
@@ -36,43 +53,22 @@ pub async fn insert_invitation(
     invitation: &Invitation,
     token_hash: &[u8],
 ) -> Result<(), StoreError> {
-    change
-        .execute(
-            "INSERT INTO invitations (id, workspace_id, email, role, token_hash, created_by, created_at, expires_at,
-                                      mailed_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-            params![
-                invitation.id,
-                invitation.workspace,
-                invitation.email.as_str(),
-                invitation.role.as_str(),
-                token_hash,
-                &invitation.created_by,
-                invitation.created_at,
-                invitation.expires_at,
-                invitation.mailed_at
-            ],
-        )
-        .await?;
+    INVITATIONS.insert(invitation).value("token_hash", token_hash).run(change).await?;
     Ok(())
 }
 
-/// Gives an invitation another token and what else changes when it is sent again; the token before opens nothing.
+/// Gives an invitation another token and writes what else changes when it is sent again. The previous token is void.
 pub async fn renew_invitation(
     change: &mut Change,
     invitation: &Invitation,
     token_hash: &[u8],
 ) -> Result<(), StoreError> {
-    change
-        .execute(
-            "UPDATE invitations SET token_hash = $2, expires_at = $3, created_by = $4, mailed_at = $5 WHERE id = $1",
-            params![invitation.id, token_hash, invitation.expires_at, &invitation.created_by, invitation.mailed_at],
-        )
-        .await?;
+    INVITATIONS.update(change, invitation).await?;
+    change.execute("UPDATE invitations SET token_hash = $2 WHERE id = $1", params![invitation.id, token_hash]).await?;
     Ok(())
 }
 
-/// Notes that the link was not mailed: whoever invited passes it on. Tells whether the token is still the invitation's.
+/// Records that the link was not mailed: the inviter passes it on. Returns whether the token is still the invitation's.
 pub async fn unmark_mailed(change: &mut Change, id: InvitationId, token_hash: &[u8]) -> Result<bool, StoreError> {
     let sql = "UPDATE invitations SET mailed_at = $3 WHERE id = $1 AND token_hash = $2";
     Ok(change.execute(sql, params![id, token_hash, None::<Timestamp>]).await? == 1)
@@ -84,33 +80,32 @@ pub async fn accept_invitation(change: &mut Change, id: InvitationId, now: Times
     Ok(())
 }
 
-/// Takes an invitation back.
+/// Revokes an invitation.
 pub async fn revoke_invitation(change: &mut Change, id: InvitationId, now: Timestamp) -> Result<(), StoreError> {
     change.execute("UPDATE invitations SET revoked_at = $2 WHERE id = $1", params![id, now]).await?;
     Ok(())
 }
 
-/// Every open invitation of a workspace, expired ones too, of one address or of all.
+/// Every open invitation of a workspace, expired ones too, for one email or for all.
 pub async fn list_open_invitations(
     connection: &mut Connection,
     workspace: WorkspaceId,
     email: Option<&Email>,
 ) -> Result<Vec<Invitation>, StoreError> {
-    let sql = select!(
+    let sql = INVITATIONS.select(
         "WHERE workspace_id = $1 AND ($2 IS NULL OR email = $2) AND accepted_at IS NULL AND revoked_at IS NULL
-         ORDER BY id"
+         ORDER BY id",
     );
-    let rows = connection.fetch_all(sql, params![workspace, email.map(Email::as_str)]).await?;
-    rows.iter().map(invitation).collect()
+    connection.list(sql, params![workspace, email.map(Email::as_str)]).await
 }
 
-/// Every open invitation that a principal wrote, expired ones too, in whatever workspace.
+/// Every open invitation that a principal wrote, expired ones too, in any workspace.
 pub async fn list_open_invitations_of(
     connection: &mut Connection,
     writer: PrincipalId,
 ) -> Result<Vec<Invitation>, StoreError> {
-    let sql = select!("WHERE created_by = $1 AND accepted_at IS NULL AND revoked_at IS NULL ORDER BY id");
-    connection.fetch_all(sql, params![writer]).await?.iter().map(invitation).collect()
+    let sql = INVITATIONS.select("WHERE created_by = $1 AND accepted_at IS NULL AND revoked_at IS NULL ORDER BY id");
+    connection.list(sql, params![writer]).await
 }
 
 /// An invitation of a workspace.
@@ -119,8 +114,8 @@ pub async fn find_invitation(
     workspace: WorkspaceId,
     id: InvitationId,
 ) -> Result<Option<Invitation>, StoreError> {
-    let sql = select!("WHERE workspace_id = $1 AND id = $2");
-    connection.fetch_optional(sql, params![workspace, id]).await?.as_ref().map(invitation).transpose()
+    let sql = INVITATIONS.select("WHERE workspace_id = $1 AND id = $2");
+    connection.find(sql, params![workspace, id]).await
 }
 
 /// The invitation that a token opens.
@@ -128,8 +123,8 @@ pub async fn find_invitation_by_token(
     connection: &mut Connection,
     token_hash: &[u8],
 ) -> Result<Option<Invitation>, StoreError> {
-    let sql = select!("WHERE token_hash = $1");
-    connection.fetch_optional(sql, params![token_hash]).await?.as_ref().map(invitation).transpose()
+    let sql = INVITATIONS.select("WHERE token_hash = $1");
+    connection.find(sql, params![token_hash]).await
 }
 
 /// Invitations of a workspace in the order of their ids, after `after`.
@@ -139,7 +134,6 @@ pub async fn list_invitations(
     after: Option<InvitationId>,
     limit: i64,
 ) -> Result<Vec<Invitation>, StoreError> {
-    let sql = select!("WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3");
-    let after = after.map_or(String::new(), |id| id.to_string());
-    connection.fetch_all(sql, params![workspace, after, limit]).await?.iter().map(invitation).collect()
+    let sql = INVITATIONS.select("WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3");
+    connection.list(sql, params![workspace, page_start(after), limit]).await
 }

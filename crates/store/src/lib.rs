@@ -1,5 +1,8 @@
-//! The one place with SQL: what is kept, how it changes, and who is told. Rules are in `domain`; whoever calls this
-//! has authenticated and authorised already.
+//! The one place with SQL: what is stored, how it changes, and the feed of changes. Rules are in `domain`; the caller has
+//! authenticated and authorized already.
+//!
+//! Each feature's file begins with the list of the columns of its tables, see [`schema`]. Where a function does not say
+//! more, its errors are those of the database: it does not answer, or a row cannot be decoded.
 
 pub mod api_key;
 pub mod audit;
@@ -19,9 +22,11 @@ pub mod project;
 pub mod proof;
 pub mod recovery;
 pub mod replay;
+pub mod schema;
 pub mod service_account;
 pub mod session;
 pub mod set_up;
+mod table;
 pub mod transfer;
 pub mod user;
 pub mod workspace;
@@ -31,12 +36,13 @@ use std::{path::Path, sync::Arc, time::Duration};
 use domain::{Random, Timestamp};
 pub use domain::{ReplayKey, Version};
 
-pub use change::{Change, ChangeWatch, Changes, Events, Subject, Upkeep};
-pub use connection::{Connection, ReadConnection, Row, Value};
+pub use change::{Change, ChangeWatch, Changes, Events, Maintenance, Subject};
+pub use connection::{Connection, ReadConnection, Row, Statement, Value, WriteConnection};
 pub use engine::{Engine, PostgresUrl};
 pub use error::StoreError;
 pub use migrations::latest as latest_format;
-pub use replay::{Answer, StoredBody};
+pub use replay::{StoredBody, StoredResponse};
+pub use table::ColumnType;
 
 /// Which database to open.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -58,13 +64,13 @@ impl Store {
     /// The file cannot be used, belongs to a later release, or does not hold what was applied to it.
     pub async fn open(options: &StoreOptions, now: Timestamp, random: &dyn Random) -> Result<Self, StoreError> {
         let database = engine::Database::open(&options.engine).await?;
-        // Several may find a database new, or old, at once.
+        // Several processes may create or migrate the database at once.
         let new = &database;
         retry(|| async move {
             let mut connection = new.begin().await?;
             migrations::migrate(&mut connection, now).await?;
             installation::create_if_missing(&mut connection, now, random).await?;
-            connection.link.commit().await
+            connection.commit().await
         })
         .await?;
         Ok(Self { database: Arc::new(database) })
@@ -79,23 +85,23 @@ impl Store {
     }
 
     /// Begins a change: takes the locked row before anything is read, so that changes happen one after the other.
-    /// What it is about has to be read again through it. `now` is what the change calls now.
+    /// What was read before has to be read again through it. `now` is the time of the change.
     ///
     /// # Errors
-    /// The lock was not to be had in time, or the installation's row is corrupt.
+    /// The lock was not released in time, or the installation's row is corrupt.
     pub async fn begin_change(&self, now: Timestamp) -> Result<Change, StoreError> {
         Change::begin(self.database.begin().await?, now).await
     }
 
-    /// Begins a transaction for what changes no meaning and so has no audit event: last uses, leases, what expired.
+    /// Begins a transaction for upkeep, which has no audit event: last uses, leases, the deletion of what expired.
     ///
     /// # Errors
-    /// The lock was not to be had in time.
-    pub async fn begin_upkeep(&self) -> Result<Upkeep, StoreError> {
-        self.database.begin().await.map(Upkeep::new)
+    /// The lock was not released in time.
+    pub async fn begin_maintenance(&self) -> Result<Maintenance, StoreError> {
+        self.database.begin().await.map(Maintenance::new)
     }
 
-    /// A watch on what anybody commits, over a connection of its own.
+    /// A watch on the commits of all processes, over a connection of its own.
     ///
     /// # Errors
     /// The database cannot be reached.
@@ -103,10 +109,10 @@ impl Store {
         self.database.watch().await.map(ChangeWatch::new)
     }
 
-    /// Writes all of the database, as of one moment, into a new file for its owner only. Others go on reading and writing.
+    /// Writes all of the database, as of one moment, into a new file for its owner only. Reads and writes go on.
     ///
     /// # Errors
-    /// The file exists or cannot be written; it is then not left behind half.
+    /// The file exists or cannot be written; no incomplete file is left behind.
     pub async fn back_up(&self, file: &Path) -> Result<(), StoreError> {
         self.database.back_up(file).await
     }
@@ -114,22 +120,23 @@ impl Store {
     /// Whether nodes on several machines may share this database.
     #[must_use]
     pub fn is_shared(&self) -> bool {
-        self.database.can_be_deposed()
+        self.database.can_be_demoted()
     }
 
-    /// Closes all connections, after which every use is [`StoreError::Unavailable`]. Changes under way are waited for.
+    /// Waits for the changes under way and closes all connections. Every later use is [`StoreError::Unavailable`].
     pub async fn close(&self) {
         self.database.close().await;
     }
 }
 
-/// Whether a database holds an installation in which something was done. Neither its format nor its content is changed.
+/// Whether a database holds an installation that has changed since it was created. Neither its format nor its content is
+/// changed.
 ///
 /// # Errors
 /// The file or server cannot be used, or the file is no database.
 pub async fn holds_installation(options: &StoreOptions) -> Result<bool, StoreError> {
     let database = engine::Database::open(&options.engine).await?;
-    let looked = async {
+    let found = async {
         let mut connection = database.read().await?;
         if !connection.link.has_table("installation").await? {
             return Ok(false);
@@ -139,16 +146,15 @@ pub async fn holds_installation(options: &StoreOptions) -> Result<bool, StoreErr
     }
     .await;
     database.close().await;
-    looked
+    found
 }
 
-/// How often something that conflicted is attempted, and how long the pauses are; each is twice the one before, up to the
-/// last.
+/// How often an operation that conflicted is attempted, and the pauses between: each is twice the previous one, up to the last.
 const ATTEMPTS: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LAST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Attempts something again when it conflicted with another transaction, a few times.
+/// Attempts an operation again when it conflicted with another transaction, a few times.
 ///
 /// # Errors
 /// Those of the last attempt.
@@ -169,7 +175,7 @@ where
     attempt().await
 }
 
-/// Errors that tell whether another attempt helps.
+/// An error after which another attempt may succeed.
 pub trait MayConflict {
     /// Whether it conflicted with another transaction, so that nothing was changed and another attempt may succeed.
     fn is_contention(&self) -> bool;

@@ -2,7 +2,34 @@
 
 use domain::{Timestamp, UserId, WorkspaceId, role::Role, user::Email};
 
-use crate::{Change, Connection, Row, StoreError, Subject, params};
+use crate::{
+    Change, Connection, Row, StoreError, Subject,
+    connection::{FromRow, Statement, page_start},
+    params,
+    table::{
+        Column,
+        ColumnType::{I64, Text},
+        Table,
+    },
+};
+
+/// A row of `members`.
+pub(crate) struct Membership {
+    workspace: WorkspaceId,
+    user: UserId,
+    role: Role,
+    joined_at: Timestamp,
+}
+
+pub(crate) static MEMBERS: Table<Membership> = Table {
+    name: "members",
+    columns: &[
+        Column::key("workspace_id", Text, |membership| membership.workspace.into()),
+        Column::key("user_id", Text, |membership| membership.user.into()),
+        Column::mutable("role", Text, |membership| membership.role.as_str().into()),
+        Column::fixed("joined_at", I64, |membership| membership.joined_at.into()),
+    ],
+};
 
 /// A user in a workspace.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,16 +50,24 @@ pub struct MemberRow {
     pub joined_at: Timestamp,
 }
 
-fn member(row: &Row) -> Result<MemberRow, StoreError> {
-    Ok(MemberRow {
-        user: row.parse("id")?,
-        email: row.parse("email")?,
-        email_verified: row.bool("email_verified")?,
-        name: row.text("name")?,
-        role: row.parse("role")?,
-        disabled: row.bool("disabled")?,
-        joined_at: row.timestamp("joined_at")?,
-    })
+/// Selects what a [`MemberRow`] has; the conditions follow.
+const MEMBER_ROWS: &str =
+    "SELECT u.id, u.email, u.email_verified_at IS NOT NULL AS email_verified, u.name, u.disabled, m.role,
+        m.joined_at
+     FROM members m JOIN users u ON u.id = m.user_id";
+
+impl FromRow for MemberRow {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            user: row.parse("id")?,
+            email: row.parse("email")?,
+            email_verified: row.bool("email_verified")?,
+            name: row.text("name")?,
+            role: row.parse("role")?,
+            disabled: row.bool("disabled")?,
+            joined_at: row.timestamp("joined_at")?,
+        })
+    }
 }
 
 /// Adds a user to a workspace.
@@ -43,12 +78,7 @@ pub async fn insert_member(
     role: Role,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    change
-        .execute(
-            "INSERT INTO members (workspace_id, user_id, role, joined_at) VALUES ($1, $2, $3, $4)",
-            params![workspace, user, role.as_str(), now],
-        )
-        .await?;
+    MEMBERS.insert(&Membership { workspace, user, role, joined_at: now }).run(change).await?;
     change.touch(Subject::User(user));
     Ok(())
 }
@@ -83,11 +113,8 @@ pub async fn find_member(
     workspace: WorkspaceId,
     user: UserId,
 ) -> Result<Option<MemberRow>, StoreError> {
-    let sql = "SELECT u.id, u.email, u.email_verified_at IS NOT NULL AS email_verified, u.name, u.disabled, m.role,
-                      m.joined_at
-               FROM members m JOIN users u ON u.id = m.user_id
-               WHERE m.workspace_id = $1 AND m.user_id = $2";
-    connection.fetch_optional(sql, params![workspace, user]).await?.as_ref().map(member).transpose()
+    let sql = Statement::concat(&[MEMBER_ROWS, "WHERE m.workspace_id = $1 AND m.user_id = $2"]);
+    connection.find(sql, params![workspace, user]).await
 }
 
 /// Members in the order of their ids, after `after`.
@@ -97,12 +124,8 @@ pub async fn list_members(
     after: Option<UserId>,
     limit: i64,
 ) -> Result<Vec<MemberRow>, StoreError> {
-    let sql = "SELECT u.id, u.email, u.email_verified_at IS NOT NULL AS email_verified, u.name, u.disabled, m.role,
-                      m.joined_at
-               FROM members m JOIN users u ON u.id = m.user_id
-               WHERE m.workspace_id = $1 AND u.id > $2 ORDER BY u.id LIMIT $3";
-    let after = after.map_or(String::new(), |id| id.to_string());
-    connection.fetch_all(sql, params![workspace, after, limit]).await?.iter().map(member).collect()
+    let sql = Statement::concat(&[MEMBER_ROWS, "WHERE m.workspace_id = $1 AND u.id > $2 ORDER BY u.id LIMIT $3"]);
+    connection.list(sql, params![workspace, page_start(after), limit]).await
 }
 
 /// Whether a workspace has an admin beside `user` who is not disabled.

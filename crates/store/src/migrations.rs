@@ -4,7 +4,11 @@
 use domain::Timestamp;
 use sha2::{Digest, Sha256};
 
-use crate::{StoreError, connection::Connection, params};
+use crate::{
+    StoreError,
+    connection::{Connection, WriteConnection},
+    params,
+};
 
 struct Migration {
     version: u64,
@@ -40,7 +44,7 @@ pub fn latest() -> u64 {
 }
 
 /// Applies what is missing, inside the transaction that `connection` is in.
-pub(crate) async fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(), StoreError> {
+pub(crate) async fn migrate(connection: &mut WriteConnection, now: Timestamp) -> Result<(), StoreError> {
     connection
         .execute(
             "CREATE TABLE IF NOT EXISTS migrations (
@@ -61,7 +65,7 @@ pub(crate) async fn migrate(connection: &mut Connection, now: Timestamp) -> Resu
                 return Err(StoreError::MigrationChanged { version: *version, name: migration.name.to_owned() });
             }
             None => {
-                connection.link.execute_schema(migration.sql).await?;
+                connection.execute_schema(migration.sql).await?;
                 connection
                     .execute(
                         "INSERT INTO migrations (version, name, checksum, applied_at) VALUES ($1, $2, $3, $4)",

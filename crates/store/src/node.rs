@@ -1,11 +1,46 @@
-//! The registry of running servers: who they are, how long their leases are, and which version each has taken in.
-//! Timing and waiting are the server's.
+//! The registry of running servers: their leases, and the version that each has applied. Timing and waiting are in `server`.
 
 use std::time::Duration;
 
 use domain::{NodeId, Timestamp};
 
-use crate::{Row, Store, StoreError, Upkeep, Version, change, params};
+use crate::{
+    Maintenance, Row, Store, StoreError, Version, change,
+    connection::FromRow,
+    params,
+    table::{
+        Column,
+        ColumnType::{Bool, I64, Text},
+        Table,
+    },
+};
+
+/// A node and what it has applied when it registers.
+pub(crate) struct Registration {
+    node: Node,
+    acknowledged: Version,
+    now: Timestamp,
+}
+
+pub(crate) static NODES: Table<Registration> = Table {
+    name: "nodes",
+    columns: &[
+        Column::key("id", Text, |row| row.node.id.into()),
+        Column::mutable("name", Text, |row| (&row.node.name).into()),
+        Column::mutable("software_version", Text, |row| (&row.node.software_version).into()),
+        Column::mutable("lease_ms", I64, |row| i64::try_from(row.node.lease.as_millis()).unwrap_or(i64::MAX).into()),
+        Column::mutable("acknowledged_version", I64, |row| row.acknowledged.into()),
+        Column::mutable("registered_at", I64, |row| row.now.into()),
+        Column::fixed("renewed_at", I64, |row| row.now.into()),
+        Column::mutable("settings_hash", Text, |row| row.node.settings_hash.as_ref().into()),
+        Column::mutable("reports_use", Bool, |_| true.into()),
+    ],
+};
+
+pub(crate) static LOST_NODES: Table<()> = Table {
+    name: "lost_nodes",
+    columns: &[Column::separate_key("version", I64), Column::separate_key("acknowledged_version", I64)],
+};
 
 /// A running server.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,13 +51,13 @@ pub struct Node {
     pub name: String,
     /// The release that it runs.
     pub software_version: String,
-    /// How long it may go on accepting credentials without hearing from the database. Whole milliseconds.
+    /// How long it may accept credentials without an answer from the database. Whole milliseconds.
     pub lease: Duration,
-    /// A hash of the settings that have to be the same on every node. None: a node of a release before these.
+    /// A hash of the settings that have to be the same on every node. None: a node of an earlier release.
     pub settings_hash: Option<String>,
 }
 
-impl Node {
+impl FromRow for Node {
     fn from_row(row: &Row) -> Result<Self, StoreError> {
         Ok(Self {
             id: row.parse("id")?,
@@ -39,23 +74,23 @@ impl Node {
 pub struct RegisteredNode {
     /// The node.
     pub node: Node,
-    /// What it has taken in.
+    /// What it has applied.
     pub acknowledged: Version,
     /// When it registered, by its own clock.
     pub registered_at: Timestamp,
     /// When it last renewed its lease, by its own clock: for people to read.
     pub renewed_at: Timestamp,
-    /// Grows with every renewal. While it stays, no lease has begun since it was first seen. None: renewals leave no
-    /// mark in this database.
+    /// Grows with every renewal. While it does not change, no lease has begun since it was first read. None: this database does
+    /// not record renewals.
     pub mark: Option<LeaseMark>,
 }
 
 /// What a renewal of a node's lease showed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Renewal {
-    /// What the node must have taken in and acknowledged before it uses the lease.
+    /// What the node must have applied and acknowledged before it uses the lease.
     pub version: Version,
-    /// What was committed before the renewal, and so is on every synchronous standby now that the renewal is.
+    /// What was committed before the renewal, and so is on every synchronous standby, as the renewal is.
     pub durable: Version,
 }
 
@@ -75,39 +110,28 @@ pub struct Acknowledgements {
 pub struct LeaseMark(i64);
 
 impl Store {
-    /// Enters a node, before it loads anything: from then on, whoever revokes waits for it. One that is there already
-    /// begins anew. `version` is what it has taken in: 0 before its first load.
+    /// Registers a node, before it loads anything: from then on, a revocation waits for it. A node that is registered already is
+    /// registered anew. `version` is what it has applied: 0 before its first load.
     ///
     /// # Errors
     /// The database does not answer.
     pub async fn register_node(&self, node: &Node, version: Version, now: Timestamp) -> Result<(), StoreError> {
-        let lease = i64::try_from(node.lease.as_millis()).unwrap_or(i64::MAX);
+        let registration = Registration { node: node.clone(), acknowledged: version, now };
+        let renewed_at = "renewed_at = CASE WHEN nodes.renewed_at < excluded.renewed_at THEN excluded.renewed_at
+            ELSE nodes.renewed_at + 1 END";
         let mut lease_change = self.begin_lease().await?;
-        lease_change
-            .execute(
-                "INSERT INTO nodes (id, name, software_version, lease_ms, acknowledged_version, registered_at, renewed_at,
-                     settings_hash, reports_use)
-                 VALUES ($1, $2, $3, $4, $5, $6, $6, $7, TRUE)
-                 ON CONFLICT (id) DO UPDATE SET name = excluded.name, software_version = excluded.software_version,
-                     reports_use = excluded.reports_use,
-                     lease_ms = excluded.lease_ms, acknowledged_version = excluded.acknowledged_version,
-                     registered_at = excluded.registered_at, settings_hash = excluded.settings_hash,
-                     renewed_at = CASE WHEN nodes.renewed_at < excluded.renewed_at THEN excluded.renewed_at
-                         ELSE nodes.renewed_at + 1 END",
-                params![node.id, &node.name, &node.software_version, lease, version, now, node.settings_hash.as_deref()],
-            )
-            .await?;
+        NODES.insert(&registration).run_or_update(&[renewed_at], &mut lease_change).await?;
         lease_change.commit().await
     }
 
-    /// Notes that a node answers from `version` or a later one. False: it was given up for dead, and must register and
-    /// load anew before it judges again.
+    /// Records that a node has applied `version`. False: the node was evicted, and must register and load anew before it verifies
+    /// requests again.
     ///
     /// # Errors
     /// The database does not answer.
     pub async fn acknowledge(&self, node: NodeId, version: Version) -> Result<bool, StoreError> {
-        // It is true whether or not it is kept: where it gets lost, whoever revokes waits for the lease.
-        let mut lease_change = self.database.begin_fleeting().await.map(Upkeep::new)?;
+        // A crash of the database may lose it: the revocation then waits for the lease.
+        let mut lease_change = self.database.begin_unsynced().await.map(Maintenance::new)?;
         let rows = lease_change
             .execute(
                 "UPDATE nodes SET
@@ -120,16 +144,16 @@ impl Store {
         Ok(rows == 1)
     }
 
-    /// Renews a node's lease, and tells the version that it must have taken in and acknowledged to use it. None: it was
-    /// evicted, and must register and load anew. The lease runs from before this was called.
+    /// Renews a node's lease, and returns the version that the node must have applied and acknowledged to use it. None: the node
+    /// was evicted, and must register and load anew. The lease starts before this is called.
     ///
     /// # Errors
     /// The database does not answer, or no standby has the renewal; the lease was not renewed.
     pub async fn renew_lease(&self, node: NodeId, now: Timestamp) -> Result<Option<Renewal>, StoreError> {
         let mut durable = None;
-        if self.database.can_be_deposed() {
+        if self.database.can_be_demoted() {
             let mut lease_change = self.begin_lease().await?;
-            // In the same transaction, because what is read over another connection may be another server's.
+            // In the same transaction: another connection may lead to another server.
             durable = Some(change::current_version(&mut lease_change).await?);
             let rows = lease_change
                 .execute(
@@ -143,7 +167,7 @@ impl Store {
                 return Ok(None);
             }
         }
-        // After the renewal has committed: whoever revokes and does not see the renewal is seen here.
+        // After the renewal has committed: a revocation that did not see the renewal is seen here.
         let row = self
             .database
             .read_for_lease()
@@ -154,12 +178,12 @@ impl Store {
             )
             .await?;
         let version = row.map(|row| row.count("version").map(Version)).transpose()?;
-        // What an embedded database shows to readers is on the disk.
+        // In an embedded database, what readers see is on the disk.
         Ok(version.map(|version| Renewal { version, durable: durable.unwrap_or(version) }))
     }
 
-    /// Which version is committed and how many nodes have acknowledged it, both at one moment. It waits for no change, and
-    /// not in front of a lease.
+    /// Which version is committed and how many nodes have acknowledged it, both at one moment. It waits for no change, and no
+    /// lease waits for it.
     ///
     /// # Errors
     /// The database does not answer.
@@ -187,17 +211,7 @@ impl Store {
     /// # Errors
     /// The database does not answer.
     pub async fn list_nodes(&self) -> Result<Vec<RegisteredNode>, StoreError> {
-        let rows = self
-            .database
-            .read_for_lease()
-            .await?
-            .fetch_all(
-                "SELECT id, name, software_version, lease_ms, acknowledged_version, registered_at, renewed_at,
-                     settings_hash
-                 FROM nodes ORDER BY id",
-                params![],
-            )
-            .await?;
+        let rows = self.database.read_for_lease().await?.fetch_all(NODES.select("ORDER BY id"), params![]).await?;
         rows.iter()
             .map(|row| {
                 Ok(RegisteredNode {
@@ -205,14 +219,14 @@ impl Store {
                     acknowledged: Version(row.count("acknowledged_version")?),
                     registered_at: row.timestamp("registered_at")?,
                     renewed_at: row.timestamp("renewed_at")?,
-                    mark: self.database.can_be_deposed().then_some(LeaseMark(row.i64("renewed_at")?)),
+                    mark: self.database.can_be_demoted().then_some(LeaseMark(row.i64("renewed_at")?)),
                 })
             })
             .collect()
     }
 
-    /// Takes a node out because it stops, and has written down what it verified with keys that were revoked up to `reported`.
-    /// False: it was not there.
+    /// Removes a node that stops, and that has recorded what it verified with keys that were revoked up to `reported`. False: it
+    /// was not registered.
     ///
     /// # Errors
     /// The database does not answer.
@@ -224,12 +238,12 @@ impl Store {
         end_removal(lease_change, removed, reported).await
     }
 
-    /// Gives a node up for dead whose lease has run out, unless it came back: it has acknowledged `version`, or its
-    /// lease has another mark.
+    /// Evicts a node whose lease has expired, unless it has acknowledged `version`, or renewed its lease since: the lease has
+    /// another mark then.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn give_up_node(
+    pub async fn evict_node(
         &self,
         node: NodeId,
         version: Version,
@@ -247,13 +261,17 @@ impl Store {
         end_removal(lease_change, removed, Version::default()).await
     }
 
-    async fn begin_lease(&self) -> Result<Upkeep, StoreError> {
-        self.database.begin_lease().await.map(Upkeep::new)
+    async fn begin_lease(&self) -> Result<Maintenance, StoreError> {
+        self.database.begin_lease().await.map(Maintenance::new)
     }
 }
 
-/// Writes down up to where a node that is gone can answer for what it verified, and commits. False: it was not there.
-async fn end_removal(mut lease_change: Upkeep, removed: Option<Row>, reported: Version) -> Result<bool, StoreError> {
+/// Records up to which version a node that is gone has reported what it verified, and commits. False: it was not registered.
+async fn end_removal(
+    mut lease_change: Maintenance,
+    removed: Option<Row>,
+    reported: Version,
+) -> Result<bool, StoreError> {
     if let Some(row) = &removed {
         let acknowledged = Version(row.count("acknowledged_version")?).max(reported);
         lease_change

@@ -6,19 +6,59 @@ use domain::{
     role::{ProjectRole, Role},
 };
 
-use crate::{Change, Connection, Row, StoreError, Subject, Value, params};
+use crate::{
+    Change, Connection, Row, StoreError, Subject,
+    connection::{FromRow, page_start},
+    params,
+    table::{
+        Column,
+        ColumnType::{I64, Text},
+        Table,
+    },
+};
 
-fn project(row: &Row) -> Result<Project, StoreError> {
-    Ok(Project {
-        id: row.parse("id")?,
-        workspace: row.parse("workspace_id")?,
-        title: row.text("title")?,
-        description: row.text("description")?,
-        created_by: row.text("created_by")?,
-        created_at: row.timestamp("created_at")?,
-        updated_at: row.timestamp("updated_at")?,
-    })
+pub(crate) static PROJECTS: Table<Project> = Table {
+    name: "projects",
+    columns: &[
+        Column::key("id", Text, |project| project.id.into()),
+        Column::fixed("workspace_id", Text, |project| project.workspace.into()),
+        Column::mutable("title", Text, |project| (&project.title).into()),
+        Column::mutable("description", Text, |project| (&project.description).into()),
+        Column::fixed("created_by", Text, |project| (&project.created_by).into()),
+        Column::fixed("created_at", I64, |project| project.created_at.into()),
+        Column::mutable("updated_at", I64, |project| project.updated_at.into()),
+    ],
+};
+
+impl FromRow for Project {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.parse("id")?,
+            workspace: row.parse("workspace_id")?,
+            title: row.text("title")?,
+            description: row.text("description")?,
+            created_by: row.text("created_by")?,
+            created_at: row.timestamp("created_at")?,
+            updated_at: row.timestamp("updated_at")?,
+        })
+    }
 }
+
+/// A row of `project_members`.
+pub(crate) struct Grant {
+    project: ProjectId,
+    principal: PrincipalId,
+    role: ProjectRole,
+}
+
+pub(crate) static PROJECT_MEMBERS: Table<Grant> = Table {
+    name: "project_members",
+    columns: &[
+        Column::key("project_id", Text, |grant| grant.project.into()),
+        Column::key("principal_id", Text, |grant| grant.principal.into()),
+        Column::mutable("role", Text, |grant| grant.role.as_str().into()),
+    ],
+};
 
 /// A project in a list.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,6 +69,16 @@ pub struct ProjectRow {
     pub role: Option<ProjectRole>,
     /// The email or address of who created it.
     pub creator_email: Option<String>,
+}
+
+impl FromRow for ProjectRow {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            project: Project::from_row(row)?,
+            role: row.opt_parse("role")?,
+            creator_email: row.opt_text("creator_email")?,
+        })
+    }
 }
 
 /// A principal in a project.
@@ -44,35 +94,27 @@ pub struct ProjectMemberRow {
     pub role: ProjectRole,
 }
 
+impl FromRow for ProjectMemberRow {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.parse("principal_id")?,
+            email: row.text("email")?,
+            name: row.text("name")?,
+            role: row.parse("role")?,
+        })
+    }
+}
+
 /// Adds a project.
 pub async fn insert_project(change: &mut Change, project: &Project) -> Result<(), StoreError> {
-    change
-        .execute(
-            "INSERT INTO projects (id, workspace_id, title, description, created_by, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
-            params![
-                project.id,
-                project.workspace,
-                &project.title,
-                &project.description,
-                &project.created_by,
-                project.created_at,
-                project.updated_at
-            ],
-        )
-        .await?;
+    PROJECTS.insert(project).run(change).await?;
     change.touch(Subject::Project(project.id));
     Ok(())
 }
 
 /// Writes what can change of a project.
 pub async fn update_project(change: &mut Change, project: &Project) -> Result<(), StoreError> {
-    change
-        .execute(
-            "UPDATE projects SET title = $2, description = $3, updated_at = $4 WHERE id = $1",
-            params![project.id, &project.title, &project.description, project.updated_at],
-        )
-        .await?;
+    PROJECTS.update(change, project).await?;
     change.touch(Subject::Project(project.id));
     Ok(())
 }
@@ -91,9 +133,7 @@ pub async fn find_project(
     workspace: WorkspaceId,
     id: ProjectId,
 ) -> Result<Option<Project>, StoreError> {
-    let sql = "SELECT id, workspace_id, title, description, created_by, created_at, updated_at
-               FROM projects WHERE workspace_id = $1 AND id = $2";
-    connection.fetch_optional(sql, params![workspace, id]).await?.as_ref().map(project).transpose()
+    connection.find(PROJECTS.select("WHERE workspace_id = $1 AND id = $2"), params![workspace, id]).await
 }
 
 /// Which projects to list.
@@ -154,28 +194,31 @@ pub async fn list_projects(
     connection: &mut Connection,
     filter: &ProjectFilter<'_>,
 ) -> Result<Vec<ProjectRow>, StoreError> {
-    let sql = "SELECT p.id, p.workspace_id, p.title, p.description, p.created_by, p.created_at, p.updated_at, m.role,
-                      COALESCE(u.email, s.address) AS creator_email
-               FROM projects p LEFT JOIN project_members m ON m.project_id = p.id AND m.principal_id = $2
-               LEFT JOIN users u ON u.id = p.created_by
-               LEFT JOIN service_accounts s ON s.id = p.created_by
-               WHERE p.workspace_id = $1
-                 AND (m.role IS NOT NULL OR $3)
-                 AND ($4 IS NULL OR p.title = $4)
-                 AND ($5 IS NULL OR LOWER(p.title) LIKE LOWER($5) ESCAPE '\\')
-                 AND ($6 IS NULL OR p.description = $6)
-                 AND ($7 IS NULL OR LOWER(p.description) LIKE LOWER($7) ESCAPE '\\')
-                 AND ($8 IS NULL OR p.created_at < $8)
-                 AND ($9 IS NULL OR p.created_at > $9)
-                 AND ($10 IS NULL OR p.updated_at < $10)
-                 AND ($11 IS NULL OR p.updated_at > $11)
-                 AND p.id > $12
-               ORDER BY p.id LIMIT $13";
-    let after = filter.after.map_or(String::new(), |id| id.to_string());
-    let values: &[Value<'_>] = params![
+    // A filter that is added comes last, so that no placeholder changes its number.
+    let sql = PROJECTS.select_with(
+        "m.role, COALESCE(u.email, s.address) AS creator_email",
+        "LEFT JOIN project_members m ON m.project_id = projects.id AND m.principal_id = $2
+         LEFT JOIN users u ON u.id = projects.created_by
+         LEFT JOIN service_accounts s ON s.id = projects.created_by
+         WHERE projects.workspace_id = $1
+           AND (m.role IS NOT NULL OR $3)
+           AND projects.id > $4
+           AND ($6 IS NULL OR projects.title = $6)
+           AND ($7 IS NULL OR LOWER(projects.title) LIKE LOWER($7) ESCAPE '\\')
+           AND ($8 IS NULL OR projects.description = $8)
+           AND ($9 IS NULL OR LOWER(projects.description) LIKE LOWER($9) ESCAPE '\\')
+           AND ($10 IS NULL OR projects.created_at < $10)
+           AND ($11 IS NULL OR projects.created_at > $11)
+           AND ($12 IS NULL OR projects.updated_at < $12)
+           AND ($13 IS NULL OR projects.updated_at > $13)
+         ORDER BY projects.id LIMIT $5",
+    );
+    let values = params![
         filter.workspace,
         filter.principal,
         filter.all,
+        page_start(filter.after),
+        filter.limit,
         filter.title,
         filter.title_like,
         filter.description,
@@ -183,20 +226,9 @@ pub async fn list_projects(
         filter.created_before,
         filter.created_after,
         filter.updated_before,
-        filter.updated_after,
-        after,
-        filter.limit
+        filter.updated_after
     ];
-    let rows = connection.fetch_all(sql, values).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(ProjectRow {
-                project: project(row)?,
-                role: row.opt_parse("role")?,
-                creator_email: row.opt_text("creator_email")?,
-            })
-        })
-        .collect()
+    connection.list(sql, values).await
 }
 
 /// Every project of a workspace.
@@ -210,12 +242,10 @@ pub async fn list_project_ids(
 
 /// A project, whatever its workspace. The caller must still ask whether it may be seen.
 pub async fn find_project_anywhere(connection: &mut Connection, id: ProjectId) -> Result<Option<Project>, StoreError> {
-    let sql = "SELECT id, workspace_id, title, description, created_by, created_at, updated_at
-               FROM projects WHERE id = $1";
-    connection.fetch_optional(sql, params![id]).await?.as_ref().map(project).transpose()
+    connection.find(PROJECTS.select("WHERE id = $1"), params![id]).await
 }
 
-/// Who may do what in a project; none for one that does not exist.
+/// The roles in a project; none where it does not exist.
 pub async fn find_project_grants(
     connection: &mut Connection,
     id: ProjectId,
@@ -226,7 +256,7 @@ pub async fn find_project_grants(
     grants(&connection.fetch_all(sql, params![id]).await?).map(|mut found| found.pop())
 }
 
-/// Who may do what in `limit` projects, in the order of their ids, after `after`.
+/// The roles in `limit` projects, in the order of their ids, after `after`.
 pub async fn list_project_grants(
     connection: &mut Connection,
     after: Option<ProjectId>,
@@ -235,8 +265,7 @@ pub async fn list_project_grants(
     let sql = "SELECT p.id, p.workspace_id, m.principal_id, m.role
                FROM (SELECT id, workspace_id FROM projects WHERE id > $1 ORDER BY id LIMIT $2) p
                LEFT JOIN project_members m ON m.project_id = p.id ORDER BY p.id, m.principal_id";
-    let after = after.map_or(String::new(), |id| id.to_string());
-    grants(&connection.fetch_all(sql, params![after, limit]).await?)
+    grants(&connection.fetch_all(sql, params![page_start(after), limit]).await?)
 }
 
 /// Rows of one project follow each other.
@@ -272,13 +301,7 @@ pub async fn set_project_role(
     principal: PrincipalId,
     role: ProjectRole,
 ) -> Result<(), StoreError> {
-    change
-        .execute(
-            "INSERT INTO project_members (project_id, principal_id, role) VALUES ($1, $2, $3)
-             ON CONFLICT (project_id, principal_id) DO UPDATE SET role = excluded.role",
-            params![project, principal, role.as_str()],
-        )
-        .await?;
+    PROJECT_MEMBERS.insert(&Grant { project, principal, role }).run_or_update(&[], change).await?;
     change.touch(Subject::Project(project));
     Ok(())
 }
@@ -352,18 +375,7 @@ pub async fn list_project_members(
                LEFT JOIN users u ON u.id = m.principal_id
                LEFT JOIN service_accounts s ON s.id = m.principal_id
                WHERE m.project_id = $1 AND m.principal_id > $2 ORDER BY m.principal_id LIMIT $3";
-    let after = after.map_or(String::new(), |id| id.to_string());
-    let rows = connection.fetch_all(sql, params![project, after, limit]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(ProjectMemberRow {
-                id: row.parse("principal_id")?,
-                email: row.text("email")?,
-                name: row.text("name")?,
-                role: row.parse("role")?,
-            })
-        })
-        .collect()
+    connection.list(sql, params![project, page_start(after), limit]).await
 }
 
 /// The role that a principal has in a workspace, be it a user or a service account of it.

@@ -1,10 +1,32 @@
-//! Challenges for proofs that a private key is at hand. No secrets, good once.
+//! Challenges for proofs of possession of a private key. They are no secrets; each can be used once.
 
 use domain::{PrincipalId, Timestamp};
 
-use crate::{Change, Connection, StoreError, params};
+use crate::{
+    Change, Connection, StoreError, params,
+    table::{
+        Column,
+        ColumnType::{I64, Text},
+        Table,
+    },
+};
 
-/// Remembers a challenge, and forgets those whose time is over.
+pub(crate) struct Challenge {
+    text: String,
+    principal: PrincipalId,
+    expires_at: Timestamp,
+}
+
+pub(crate) static PROOF_CHALLENGES: Table<Challenge> = Table {
+    name: "proof_challenges",
+    columns: &[
+        Column::key("challenge", Text, |row| (&row.text).into()),
+        Column::fixed("principal_id", Text, |row| row.principal.into()),
+        Column::fixed("expires_at", I64, |row| row.expires_at.into()),
+    ],
+};
+
+/// Keeps a challenge, and deletes those that have expired.
 pub async fn insert_challenge(
     change: &mut Change,
     challenge: &str,
@@ -13,12 +35,8 @@ pub async fn insert_challenge(
     expires_at: Timestamp,
 ) -> Result<(), StoreError> {
     change.execute("DELETE FROM proof_challenges WHERE expires_at <= $1", params![now]).await?;
-    change
-        .execute(
-            "INSERT INTO proof_challenges (challenge, principal_id, expires_at) VALUES ($1, $2, $3)",
-            params![challenge, principal, expires_at],
-        )
-        .await?;
+    let row = Challenge { text: challenge.to_owned(), principal, expires_at };
+    PROOF_CHALLENGES.insert(&row).run(change).await?;
     Ok(())
 }
 
@@ -35,7 +53,7 @@ pub async fn list_challenges(
     rows.iter().map(|row| row.text("challenge")).collect()
 }
 
-/// Uses a challenge up.
+/// Deletes a challenge, which was used.
 pub async fn delete_challenge(change: &mut Change, challenge: &str) -> Result<(), StoreError> {
     change.execute("DELETE FROM proof_challenges WHERE challenge = $1", params![challenge]).await?;
     Ok(())

@@ -2,7 +2,7 @@
 
 use domain::{ApiKeyId, AuditPrincipal, Timestamp, UserId, api_key::ApiKey, user::User};
 
-use crate::{Change, Connection, StoreError, Subject, api_key, params, user};
+use crate::{Change, Connection, StoreError, Subject, api_key::API_KEYS, connection::page_start, params, user::USERS};
 
 /// How much is suspended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,9 +103,8 @@ pub async fn list_suspended_keys(
     after: Option<ApiKeyId>,
     limit: i64,
 ) -> Result<Vec<ApiKey>, StoreError> {
-    let sql = api_key::select_api_keys!("WHERE suspended = $1 AND revoked_at IS NULL AND id > $2 ORDER BY id LIMIT $3");
-    let after = after.map_or(String::new(), |id| id.to_string());
-    connection.fetch_all(sql, params![true, after, limit]).await?.iter().map(api_key::api_key).collect()
+    let sql = API_KEYS.select("WHERE suspended = $1 AND revoked_at IS NULL AND id > $2 ORDER BY id LIMIT $3");
+    connection.list(sql, params![true, page_start(after), limit]).await
 }
 
 /// Users who wait to be confirmed, in the order of their ids, after `after`.
@@ -117,10 +116,8 @@ pub async fn list_suspended_users(
     after: Option<UserId>,
     limit: i64,
 ) -> Result<Vec<User>, StoreError> {
-    let sql = "SELECT id, email, email_verified_at, name, operator, disabled, sign_in_suspended, created_at FROM users
-               WHERE sign_in_suspended = $1 AND id > $2 ORDER BY id LIMIT $3";
-    let after = after.map_or(String::new(), |id| id.to_string());
-    connection.fetch_all(sql, params![true, after, limit]).await?.iter().map(user::user).collect()
+    let sql = USERS.select("WHERE sign_in_suspended = $1 AND id > $2 ORDER BY id LIMIT $3");
+    connection.list(sql, params![true, page_start(after), limit]).await
 }
 
 /// The keys of a user that are not revoked, in the order of their ids.
@@ -128,8 +125,8 @@ pub async fn list_suspended_users(
 /// # Errors
 /// The database does not answer, or a key cannot be read.
 pub async fn list_unrevoked_api_keys_of(connection: &mut Connection, user: UserId) -> Result<Vec<ApiKey>, StoreError> {
-    let sql = api_key::select_api_keys!("WHERE owner_id = $1 AND revoked_at IS NULL ORDER BY id");
-    connection.fetch_all(sql, params![user]).await?.iter().map(api_key::api_key).collect()
+    let sql = API_KEYS.select("WHERE owner_id = $1 AND revoked_at IS NULL ORDER BY id");
+    connection.list(sql, params![user]).await
 }
 
 /// When a user did something for the last time, as far as this database knows: by the audit log, and by the use of keys.

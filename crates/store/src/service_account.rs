@@ -1,73 +1,70 @@
 //! Service accounts and the addresses they ever had.
 
-use domain::{ServiceAccountId, Timestamp, WorkspaceId, service_account::ServiceAccount, workspace::Slug};
+use domain::{ServiceAccountId, Timestamp, WorkspaceId, service_account::ServiceAccount};
 
-use crate::{Change, Connection, Row, StoreError, Subject, params};
+use crate::{
+    Change, Connection, Row, StoreError, Subject,
+    connection::{FromRow, page_start},
+    params,
+    table::{
+        Column,
+        ColumnType::{Bool, I64, Text},
+        Table,
+    },
+};
 
-fn service_account(row: &Row) -> Result<ServiceAccount, StoreError> {
-    Ok(ServiceAccount {
-        id: row.parse("id")?,
-        workspace: row.parse("workspace_id")?,
-        name: row.parse("name")?,
-        description: row.text("description")?,
-        address: row.text("address")?,
-        role: row.parse("role")?,
-        disabled: row.bool("disabled")?,
-        created_at: row.timestamp("created_at")?,
-    })
+pub(crate) static SERVICE_ACCOUNTS: Table<ServiceAccount> = Table {
+    name: "service_accounts",
+    columns: &[
+        Column::key("id", Text, |account| account.id.into()),
+        Column::fixed("workspace_id", Text, |account| account.workspace.into()),
+        Column::mutable("name", Text, |account| account.name.as_str().into()),
+        Column::mutable("description", Text, |account| (&account.description).into()),
+        Column::mutable("address", Text, |account| (&account.address).into()),
+        Column::mutable("role", Text, |account| account.role.as_str().into()),
+        Column::mutable("disabled", Bool, |account| account.disabled.into()),
+        Column::fixed("created_at", I64, |account| account.created_at.into()),
+        Column::separate("deleted_at", I64),
+    ],
+};
+
+impl FromRow for ServiceAccount {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.parse("id")?,
+            workspace: row.parse("workspace_id")?,
+            name: row.parse("name")?,
+            description: row.text("description")?,
+            address: row.text("address")?,
+            role: row.parse("role")?,
+            disabled: row.bool("disabled")?,
+            created_at: row.timestamp("created_at")?,
+        })
+    }
 }
 
-/// Adds a service account and takes its address for good.
+pub(crate) static SERVICE_ACCOUNT_ADDRESSES: Table<ServiceAccount> = Table {
+    name: "service_account_addresses",
+    columns: &[
+        Column::key("address", Text, |account| (&account.address).into()),
+        Column::fixed("service_account_id", Text, |account| account.id.into()),
+    ],
+};
+
+/// Adds a service account and reserves its address for good.
 pub async fn insert_service_account(change: &mut Change, account: &ServiceAccount) -> Result<(), StoreError> {
-    change
-        .execute(
-            "INSERT INTO service_accounts (id, workspace_id, name, description, address, role, disabled, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-            params![
-                account.id,
-                account.workspace,
-                account.name.as_str(),
-                &account.description,
-                &account.address,
-                account.role.as_str(),
-                account.disabled,
-                account.created_at
-            ],
-        )
-        .await?;
-    take_address(change, account).await?;
-    change.touch(Subject::ServiceAccount(account.id));
-    Ok(())
-}
-
-async fn take_address(change: &mut Change, account: &ServiceAccount) -> Result<(), StoreError> {
-    change
-        .execute(
-            "INSERT INTO service_account_addresses (address, service_account_id) VALUES ($1, $2)
-             ON CONFLICT (address) DO NOTHING",
-            params![&account.address, account.id],
-        )
-        .await?;
-    Ok(())
+    SERVICE_ACCOUNTS.insert(account).run(change).await?;
+    reserve_address(change, account).await
 }
 
 /// Writes what can change of a service account.
 pub async fn update_service_account(change: &mut Change, account: &ServiceAccount) -> Result<(), StoreError> {
-    change
-        .execute(
-            "UPDATE service_accounts SET name = $2, description = $3, address = $4, role = $5, disabled = $6
-             WHERE id = $1",
-            params![
-                account.id,
-                account.name.as_str(),
-                &account.description,
-                &account.address,
-                account.role.as_str(),
-                account.disabled
-            ],
-        )
-        .await?;
-    take_address(change, account).await?;
+    SERVICE_ACCOUNTS.update(change, account).await?;
+    reserve_address(change, account).await
+}
+
+async fn reserve_address(change: &mut Change, account: &ServiceAccount) -> Result<(), StoreError> {
+    SERVICE_ACCOUNT_ADDRESSES.insert(account).or_ignore().run(change).await?;
     change.touch(Subject::ServiceAccount(account.id));
     Ok(())
 }
@@ -100,9 +97,8 @@ pub async fn find_service_account(
     workspace: WorkspaceId,
     id: ServiceAccountId,
 ) -> Result<Option<ServiceAccount>, StoreError> {
-    let sql = "SELECT id, workspace_id, name, description, address, role, disabled, created_at
-               FROM service_accounts WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL";
-    connection.fetch_optional(sql, params![workspace, id]).await?.as_ref().map(service_account).transpose()
+    let sql = SERVICE_ACCOUNTS.select("WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL");
+    connection.find(sql, params![workspace, id]).await
 }
 
 /// The service account of that address, unless it is deleted.
@@ -110,40 +106,45 @@ pub async fn find_service_account_by_address(
     connection: &mut Connection,
     address: &str,
 ) -> Result<Option<ServiceAccount>, StoreError> {
-    let sql = "SELECT id, workspace_id, name, description, address, role, disabled, created_at
-               FROM service_accounts WHERE address = $1 AND deleted_at IS NULL";
-    connection.fetch_optional(sql, params![address]).await?.as_ref().map(service_account).transpose()
+    let sql = SERVICE_ACCOUNTS.select("WHERE address = $1 AND deleted_at IS NULL");
+    connection.find(sql, params![address]).await
 }
 
-/// The service account of that name in a workspace, unless it is deleted.
-pub async fn find_service_account_by_name(
-    connection: &mut Connection,
-    workspace: WorkspaceId,
-    name: &Slug,
-) -> Result<Option<ServiceAccount>, StoreError> {
-    let sql = "SELECT id, workspace_id, name, description, address, role, disabled, created_at
-               FROM service_accounts WHERE workspace_id = $1 AND name = $2 AND deleted_at IS NULL";
-    connection.fetch_optional(sql, params![workspace, name.as_str()]).await?.as_ref().map(service_account).transpose()
+/// A service account in a list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ServiceAccountRow {
+    /// The account.
+    pub account: ServiceAccount,
+    /// How many keys it has that are neither revoked nor expired.
+    pub live_keys: u64,
 }
 
-/// Service accounts of a workspace in the order of their ids, after `after`.
+impl FromRow for ServiceAccountRow {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self { account: ServiceAccount::from_row(row)?, live_keys: row.count("live_keys")? })
+    }
+}
+
+/// Service accounts of a workspace in the order of their ids, after `after`, each with how many keys it has at `now`.
 pub async fn list_service_accounts(
     connection: &mut Connection,
     workspace: WorkspaceId,
     after: Option<ServiceAccountId>,
     limit: i64,
-) -> Result<Vec<ServiceAccount>, StoreError> {
-    let sql = "SELECT id, workspace_id, name, description, address, role, disabled, created_at
-               FROM service_accounts WHERE workspace_id = $1 AND id > $2 AND deleted_at IS NULL
-               ORDER BY id LIMIT $3";
-    let after = after.map_or(String::new(), |id| id.to_string());
-    connection.fetch_all(sql, params![workspace, after, limit]).await?.iter().map(service_account).collect()
+    now: Timestamp,
+) -> Result<Vec<ServiceAccountRow>, StoreError> {
+    let sql = SERVICE_ACCOUNTS.select_with(
+        "(SELECT COUNT(*) FROM api_keys WHERE owner_id = service_accounts.id AND revoked_at IS NULL
+          AND (expires_at IS NULL OR expires_at > $4)) AS live_keys",
+        "WHERE workspace_id = $1 AND id > $2 AND deleted_at IS NULL ORDER BY id LIMIT $3",
+    );
+    connection.list(sql, params![workspace, page_start(after), limit, now]).await
 }
 
 /// How many service accounts a workspace has.
-pub async fn count_service_accounts(connection: &mut Connection, workspace: WorkspaceId) -> Result<i64, StoreError> {
+pub async fn count_service_accounts(connection: &mut Connection, workspace: WorkspaceId) -> Result<u64, StoreError> {
     let sql = "SELECT COUNT(*) AS accounts FROM service_accounts WHERE workspace_id = $1 AND deleted_at IS NULL";
-    connection.fetch_one(sql, params![workspace]).await?.i64("accounts")
+    connection.fetch_one(sql, params![workspace]).await?.count("accounts")
 }
 
 /// The workspace that a service account belongs or belonged to.

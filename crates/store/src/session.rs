@@ -5,39 +5,48 @@ use domain::{
     session::{SESSION_IDLE_LIFETIME, SESSION_LIFETIME, Session},
 };
 
-use crate::{Change, Connection, Row, StoreError, Upkeep, params};
+use crate::{
+    Change, Connection, Maintenance, Row, StoreError,
+    connection::FromRow,
+    params,
+    table::{
+        Column,
+        ColumnType::{Bytes, I64, Text},
+        Table,
+    },
+};
 
-fn session(row: &Row) -> Result<Session, StoreError> {
-    Ok(Session {
-        id: row.parse("id")?,
-        user: row.parse("user_id")?,
-        created_at: row.timestamp("created_at")?,
-        authenticated_at: row.timestamp("authenticated_at")?,
-        last_seen_at: row.timestamp("last_seen_at")?,
-        address: row.opt_text("address")?,
-        user_agent: row.text("user_agent")?,
-    })
+pub(crate) static SESSIONS: Table<Session> = Table {
+    name: "sessions",
+    columns: &[
+        Column::key("id", Text, |session| session.id.into()),
+        Column::separate("token_hash", Bytes),
+        Column::fixed("user_id", Text, |session| session.user.into()),
+        Column::fixed("created_at", I64, |session| session.created_at.into()),
+        Column::fixed("authenticated_at", I64, |session| session.authenticated_at.into()),
+        Column::fixed("last_seen_at", I64, |session| session.last_seen_at.into()),
+        Column::fixed("address", Text, |session| session.address.as_ref().into()),
+        Column::fixed("user_agent", Text, |session| (&session.user_agent).into()),
+    ],
+};
+
+impl FromRow for Session {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.parse("id")?,
+            user: row.parse("user_id")?,
+            created_at: row.timestamp("created_at")?,
+            authenticated_at: row.timestamp("authenticated_at")?,
+            last_seen_at: row.timestamp("last_seen_at")?,
+            address: row.opt_text("address")?,
+            user_agent: row.text("user_agent")?,
+        })
+    }
 }
 
 /// Adds a session.
 pub async fn insert_session(change: &mut Change, session: &Session, token_hash: &[u8]) -> Result<(), StoreError> {
-    change
-        .execute(
-            "INSERT INTO sessions (id, token_hash, user_id, created_at, authenticated_at, last_seen_at, address,
-                                   user_agent)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-            params![
-                session.id,
-                token_hash,
-                session.user,
-                session.created_at,
-                session.authenticated_at,
-                session.last_seen_at,
-                session.address.as_ref(),
-                &session.user_agent
-            ],
-        )
-        .await?;
+    SESSIONS.insert(session).value("token_hash", token_hash).run(change).await?;
     Ok(())
 }
 
@@ -46,34 +55,32 @@ pub async fn find_session_by_token(
     connection: &mut Connection,
     token_hash: &[u8],
 ) -> Result<Option<Session>, StoreError> {
-    let sql = "SELECT id, user_id, created_at, authenticated_at, last_seen_at, address, user_agent
-               FROM sessions WHERE token_hash = $1";
-    connection.fetch_optional(sql, params![token_hash]).await?.as_ref().map(session).transpose()
+    connection.find(SESSIONS.select("WHERE token_hash = $1"), params![token_hash]).await
 }
 
 /// The session of that id.
 pub async fn find_session(connection: &mut Connection, id: SessionId) -> Result<Option<Session>, StoreError> {
-    let sql = "SELECT id, user_id, created_at, authenticated_at, last_seen_at, address, user_agent
-               FROM sessions WHERE id = $1";
-    connection.fetch_optional(sql, params![id]).await?.as_ref().map(session).transpose()
+    connection.find(SESSIONS.select("WHERE id = $1"), params![id]).await
 }
 
 /// The sessions of a user, the latest first.
 pub async fn list_sessions(connection: &mut Connection, user: UserId) -> Result<Vec<Session>, StoreError> {
-    let sql = "SELECT id, user_id, created_at, authenticated_at, last_seen_at, address, user_agent
-               FROM sessions WHERE user_id = $1 ORDER BY id DESC";
-    connection.fetch_all(sql, params![user]).await?.iter().map(session).collect()
+    connection.list(SESSIONS.select("WHERE user_id = $1 ORDER BY id DESC"), params![user]).await
 }
 
-/// Notes that a session is in use.
-pub async fn record_session_use(upkeep: &mut Upkeep, id: SessionId, now: Timestamp) -> Result<(), StoreError> {
-    upkeep
+/// Records that a session is in use.
+pub async fn record_session_use(
+    maintenance: &mut Maintenance,
+    id: SessionId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    maintenance
         .execute("UPDATE sessions SET last_seen_at = $2 WHERE id = $1 AND last_seen_at < $2", params![id, now])
         .await?;
     Ok(())
 }
 
-/// Notes that the password was given again, and gives the session another token; the one before is dead.
+/// Records that the password was given again, and gives the session another token. The previous token is void.
 pub async fn renew_session(
     change: &mut Change,
     id: SessionId,
@@ -95,7 +102,7 @@ pub async fn delete_session(change: &mut Change, id: SessionId) -> Result<(), St
     Ok(())
 }
 
-/// Ends the sessions of a user, all or all but one, and tells how many there were.
+/// Ends the sessions of a user, all or all but one, and returns how many there were.
 pub async fn delete_sessions_of(
     change: &mut Change,
     user: UserId,
@@ -105,10 +112,12 @@ pub async fn delete_sessions_of(
     change.execute("DELETE FROM sessions WHERE user_id = $1 AND id <> $2", params![user, except]).await
 }
 
-/// Forgets the sessions whose time is over.
-pub async fn delete_expired_sessions(upkeep: &mut Upkeep, now: Timestamp) -> Result<u64, StoreError> {
+/// Deletes the sessions that have expired.
+pub async fn delete_expired_sessions(maintenance: &mut Maintenance, now: Timestamp) -> Result<u64, StoreError> {
     let (Ok(oldest), Ok(idle)) = (now.checked_sub(SESSION_LIFETIME), now.checked_sub(SESSION_IDLE_LIFETIME)) else {
         return Ok(0);
     };
-    upkeep.execute("DELETE FROM sessions WHERE created_at <= $1 OR last_seen_at <= $2", params![oldest, idle]).await
+    maintenance
+        .execute("DELETE FROM sessions WHERE created_at <= $1 OR last_seen_at <= $2", params![oldest, idle])
+        .await
 }

@@ -2,27 +2,47 @@
 
 use domain::Timestamp;
 
-use crate::{Change, Connection, StoreError, params};
+use crate::{
+    Change, Connection, StoreError, params,
+    table::{
+        Column,
+        ColumnType::{Bytes, I64},
+        Table,
+    },
+};
 
-/// Puts a link in place of the one before, which is dead.
+pub(crate) struct SetUpLink {
+    token_hash: Vec<u8>,
+    expires_at: Timestamp,
+}
+
+pub(crate) static SET_UP_LINKS: Table<SetUpLink> = Table {
+    name: "set_up_links",
+    columns: &[
+        Column::key("token_hash", Bytes, |link| (&link.token_hash).into()),
+        Column::fixed("expires_at", I64, |link| link.expires_at.into()),
+    ],
+};
+
+/// Replaces the link. The previous one is void.
 pub async fn replace_set_up_link(
     change: &mut Change,
     token_hash: &[u8],
     expires_at: Timestamp,
 ) -> Result<(), StoreError> {
     delete_set_up_links(change).await?;
-    let sql = "INSERT INTO set_up_links (token_hash, expires_at) VALUES ($1, $2)";
-    change.execute(sql, params![token_hash, expires_at]).await?;
+    let link = SetUpLink { token_hash: token_hash.to_vec(), expires_at };
+    SET_UP_LINKS.insert(&link).run(change).await?;
     Ok(())
 }
 
-/// Until when the link of a token is good.
+/// When the link of this token expires.
 pub async fn find_set_up_link(connection: &mut Connection, token_hash: &[u8]) -> Result<Option<Timestamp>, StoreError> {
     let sql = "SELECT expires_at FROM set_up_links WHERE token_hash = $1";
     connection.fetch_optional(sql, params![token_hash]).await?.map(|row| row.timestamp("expires_at")).transpose()
 }
 
-/// Forgets the link.
+/// Deletes the link.
 pub async fn delete_set_up_links(change: &mut Change) -> Result<(), StoreError> {
     change.execute("DELETE FROM set_up_links", params![]).await?;
     Ok(())

@@ -5,68 +5,70 @@ use domain::{
     user::{Email, User},
 };
 
-use crate::{Change, Connection, Row, StoreError, Subject, params};
+use crate::{
+    Change, Connection, Row, StoreError, Subject,
+    connection::{FromRow, page_start},
+    params,
+    table::{
+        Column,
+        ColumnType::{Bool, I64, Text},
+        Table,
+    },
+};
 
-pub(crate) fn user(row: &Row) -> Result<User, StoreError> {
-    Ok(User {
-        id: row.parse("id")?,
-        email: row.parse("email")?,
-        email_verified_at: row.opt_timestamp("email_verified_at")?,
-        name: row.text("name")?,
-        operator: row.bool("operator")?,
-        disabled: row.bool("disabled")?,
-        suspended: row.bool("sign_in_suspended")?,
-        created_at: row.timestamp("created_at")?,
-    })
+pub(crate) static USERS: Table<User> = Table {
+    name: "users",
+    columns: &[
+        Column::key("id", Text, |user| user.id.into()),
+        Column::mutable("email", Text, |user| user.email.as_str().into()),
+        Column::mutable("name", Text, |user| (&user.name).into()),
+        Column::separate("password_hash", Text),
+        Column::mutable("operator", Bool, |user| user.operator.into()),
+        Column::mutable("disabled", Bool, |user| user.disabled.into()),
+        Column::fixed("created_at", I64, |user| user.created_at.into()),
+        // An update writes all of `User` but this: only a restore and its confirmation do.
+        Column::fixed("sign_in_suspended", Bool, |user| user.suspended.into()),
+        Column::mutable("email_verified_at", I64, |user| user.email_verified_at.into()),
+    ],
+};
+
+impl FromRow for User {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.parse("id")?,
+            email: row.parse("email")?,
+            email_verified_at: row.opt_timestamp("email_verified_at")?,
+            name: row.text("name")?,
+            operator: row.bool("operator")?,
+            disabled: row.bool("disabled")?,
+            suspended: row.bool("sign_in_suspended")?,
+            created_at: row.timestamp("created_at")?,
+        })
+    }
 }
 
 /// Adds a user.
 pub async fn insert_user(change: &mut Change, user: &User, password_hash: Option<&str>) -> Result<(), StoreError> {
-    change
-        .execute(
-            "INSERT INTO users (id, email, name, password_hash, operator, disabled, created_at, email_verified_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-            params![
-                user.id,
-                user.email.as_str(),
-                &user.name,
-                password_hash,
-                user.operator,
-                user.disabled,
-                user.created_at,
-                user.email_verified_at
-            ],
-        )
-        .await?;
+    USERS.insert(user).value("password_hash", password_hash).run(change).await?;
     change.touch(Subject::User(user.id));
     Ok(())
 }
 
 /// Writes what can change of a user.
 pub async fn update_user(change: &mut Change, user: &User) -> Result<(), StoreError> {
-    change
-        .execute(
-            "UPDATE users SET email = $2, email_verified_at = $3, name = $4, operator = $5, disabled = $6
-             WHERE id = $1",
-            params![user.id, user.email.as_str(), user.email_verified_at, &user.name, user.operator, user.disabled],
-        )
-        .await?;
+    USERS.update(change, user).await?;
     change.touch(Subject::User(user.id));
     Ok(())
 }
 
 /// The user of that id.
 pub async fn find_user(connection: &mut Connection, id: UserId) -> Result<Option<User>, StoreError> {
-    let sql = "SELECT id, email, email_verified_at, name, operator, disabled, sign_in_suspended, created_at
-               FROM users WHERE id = $1";
-    connection.fetch_optional(sql, params![id]).await?.as_ref().map(user).transpose()
+    connection.find(USERS.select("WHERE id = $1"), params![id]).await
 }
 
 /// The user of that email.
 pub async fn find_user_by_email(connection: &mut Connection, email: &Email) -> Result<Option<User>, StoreError> {
-    let sql = "SELECT id, email, email_verified_at, name, operator, disabled, sign_in_suspended, created_at
-               FROM users WHERE email = $1";
-    connection.fetch_optional(sql, params![email.as_str()]).await?.as_ref().map(user).transpose()
+    connection.find(USERS.select("WHERE email = $1"), params![email.as_str()]).await
 }
 
 /// The user of that email with the hash of their password, where they have one.
@@ -74,11 +76,9 @@ pub async fn find_user_with_password(
     connection: &mut Connection,
     email: &Email,
 ) -> Result<Option<(User, Option<String>)>, StoreError> {
-    let sql =
-        "SELECT id, email, email_verified_at, name, operator, disabled, sign_in_suspended, created_at, password_hash
-               FROM users WHERE email = $1";
+    let sql = USERS.select_with("users.password_hash", "WHERE email = $1");
     let row = connection.fetch_optional(sql, params![email.as_str()]).await?;
-    row.map(|row| Ok((user(&row)?, row.opt_text("password_hash")?))).transpose()
+    row.map(|row| Ok((User::from_row(&row)?, row.opt_text("password_hash")?))).transpose()
 }
 
 /// Gives a user another password.
@@ -93,10 +93,8 @@ pub async fn list_users(
     after: Option<UserId>,
     limit: i64,
 ) -> Result<Vec<User>, StoreError> {
-    let sql = "SELECT id, email, email_verified_at, name, operator, disabled, sign_in_suspended, created_at FROM users
-               WHERE id > $1 ORDER BY id LIMIT $2";
-    let after = after.map_or(String::new(), |id| id.to_string());
-    connection.fetch_all(sql, params![after, limit]).await?.iter().map(user).collect()
+    let sql = USERS.select("WHERE id > $1 ORDER BY id LIMIT $2");
+    connection.list(sql, params![page_start(after), limit]).await
 }
 
 /// How many users are operators and not disabled, those whom a restore suspended included.

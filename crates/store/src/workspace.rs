@@ -7,64 +7,60 @@ use domain::{
     workspace::{Slug, Workspace},
 };
 
-use crate::{Change, Connection, Row, StoreError, Subject, params};
+use crate::{
+    Change, Connection, Row, StoreError, Subject,
+    connection::{FromRow, page_start},
+    params,
+    table::{
+        Column,
+        ColumnType::{I64, Text},
+        Table,
+    },
+};
 
-fn quota(row: &Row, column: &str) -> Result<u32, StoreError> {
-    u32::try_from(row.i64(column)?).map_err(|_| StoreError::corrupt(format!("workspaces.{column} is no quota")))
-}
+pub(crate) static WORKSPACES: Table<Workspace> = Table {
+    name: "workspaces",
+    columns: &[
+        Column::key("id", Text, |workspace| workspace.id.into()),
+        Column::fixed("slug", Text, |workspace| workspace.slug.as_str().into()),
+        Column::mutable("name", Text, |workspace| (&workspace.name).into()),
+        Column::mutable("service_account_quota", I64, |w| i64::from(w.quotas.service_accounts).into()),
+        Column::mutable("service_account_key_quota", I64, |w| i64::from(w.quotas.keys_per_service_account).into()),
+        Column::mutable("user_key_quota", I64, |workspace| i64::from(workspace.quotas.keys_per_user).into()),
+        Column::fixed("created_at", I64, |workspace| workspace.created_at.into()),
+        Column::separate("deleted_at", I64),
+    ],
+};
 
-fn workspace(row: &Row) -> Result<Workspace, StoreError> {
-    Ok(Workspace {
-        id: row.parse("id")?,
-        slug: row.parse("slug")?,
-        name: row.text("name")?,
-        quotas: Quotas {
-            service_accounts: quota(row, "service_account_quota")?,
-            keys_per_service_account: quota(row, "service_account_key_quota")?,
-            keys_per_user: quota(row, "user_key_quota")?,
-        },
-        created_at: row.timestamp("created_at")?,
-    })
+impl FromRow for Workspace {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        let quota = |column| {
+            u32::try_from(row.i64(column)?).map_err(|_| StoreError::corrupt(format!("workspaces.{column} is no quota")))
+        };
+        Ok(Self {
+            id: row.parse("id")?,
+            slug: row.parse("slug")?,
+            name: row.text("name")?,
+            quotas: Quotas {
+                service_accounts: quota("service_account_quota")?,
+                keys_per_service_account: quota("service_account_key_quota")?,
+                keys_per_user: quota("user_key_quota")?,
+            },
+            created_at: row.timestamp("created_at")?,
+        })
+    }
 }
 
 /// Adds a workspace.
 pub async fn insert_workspace(change: &mut Change, workspace: &Workspace) -> Result<(), StoreError> {
-    change
-        .execute(
-            "INSERT INTO workspaces (id, slug, name, service_account_quota, service_account_key_quota,
-                                     user_key_quota, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
-            params![
-                workspace.id,
-                workspace.slug.as_str(),
-                &workspace.name,
-                i64::from(workspace.quotas.service_accounts),
-                i64::from(workspace.quotas.keys_per_service_account),
-                i64::from(workspace.quotas.keys_per_user),
-                workspace.created_at
-            ],
-        )
-        .await?;
+    WORKSPACES.insert(workspace).run(change).await?;
     change.touch(Subject::Workspace(workspace.id));
     Ok(())
 }
 
 /// Writes what can change of a workspace.
 pub async fn update_workspace(change: &mut Change, workspace: &Workspace) -> Result<(), StoreError> {
-    change
-        .execute(
-            "UPDATE workspaces SET name = $2, service_account_quota = $3, service_account_key_quota = $4,
-                    user_key_quota = $5
-             WHERE id = $1",
-            params![
-                workspace.id,
-                &workspace.name,
-                i64::from(workspace.quotas.service_accounts),
-                i64::from(workspace.quotas.keys_per_service_account),
-                i64::from(workspace.quotas.keys_per_user)
-            ],
-        )
-        .await?;
+    WORKSPACES.update(change, workspace).await?;
     change.touch(Subject::Workspace(workspace.id));
     Ok(())
 }
@@ -78,16 +74,12 @@ pub async fn delete_workspace(change: &mut Change, id: WorkspaceId, now: Timesta
 
 /// The workspace of that id, unless it is deleted.
 pub async fn find_workspace(connection: &mut Connection, id: WorkspaceId) -> Result<Option<Workspace>, StoreError> {
-    let sql = "SELECT id, slug, name, service_account_quota, service_account_key_quota, user_key_quota, created_at
-               FROM workspaces WHERE id = $1 AND deleted_at IS NULL";
-    connection.fetch_optional(sql, params![id]).await?.as_ref().map(workspace).transpose()
+    connection.find(WORKSPACES.select("WHERE id = $1 AND deleted_at IS NULL"), params![id]).await
 }
 
 /// The workspace of that slug, unless it is deleted.
 pub async fn find_workspace_by_slug(connection: &mut Connection, slug: &Slug) -> Result<Option<Workspace>, StoreError> {
-    let sql = "SELECT id, slug, name, service_account_quota, service_account_key_quota, user_key_quota, created_at
-               FROM workspaces WHERE slug = $1 AND deleted_at IS NULL";
-    connection.fetch_optional(sql, params![slug.as_str()]).await?.as_ref().map(workspace).transpose()
+    connection.find(WORKSPACES.select("WHERE slug = $1 AND deleted_at IS NULL"), params![slug.as_str()]).await
 }
 
 /// What a workspace holds, in numbers.
@@ -120,7 +112,7 @@ pub async fn count_in_workspace(connection: &mut Connection, id: WorkspaceId) ->
     })
 }
 
-/// Workspaces that nobody is an admin of who is not disabled.
+/// Workspaces that have no admin who is not disabled.
 pub async fn list_workspaces_without_admin(connection: &mut Connection) -> Result<Vec<WorkspaceId>, StoreError> {
     let sql = "SELECT id FROM workspaces WHERE deleted_at IS NULL AND NOT EXISTS
                    (SELECT 1 FROM members JOIN users ON users.id = members.user_id
@@ -141,26 +133,23 @@ pub async fn list_workspaces(
     after: Option<WorkspaceId>,
     limit: i64,
 ) -> Result<Vec<Workspace>, StoreError> {
-    let after = after.map_or(String::new(), |id| id.to_string());
-    let rows = match member {
+    let after = page_start(after);
+    match member {
         Some(user) => {
-            let sql = "SELECT w.id, w.slug, w.name, w.service_account_quota, w.service_account_key_quota,
-                              w.user_key_quota, w.created_at
-                       FROM members m JOIN workspaces w ON w.id = m.workspace_id
-                       WHERE m.user_id = $1 AND w.id > $2 AND w.deleted_at IS NULL ORDER BY w.id LIMIT $3";
-            connection.fetch_all(sql, params![user, after, limit]).await?
+            let sql = WORKSPACES.select(
+                "JOIN members ON members.workspace_id = workspaces.id
+                 WHERE members.user_id = $3 AND id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2",
+            );
+            connection.list(sql, params![after, limit, user]).await
         }
         None => {
-            let sql = "SELECT id, slug, name, service_account_quota, service_account_key_quota, user_key_quota,
-                              created_at
-                       FROM workspaces WHERE id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2";
-            connection.fetch_all(sql, params![after, limit]).await?
+            let sql = WORKSPACES.select("WHERE id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2");
+            connection.list(sql, params![after, limit]).await
         }
-    };
-    rows.iter().map(workspace).collect()
+    }
 }
 
-/// Everybody in a workspace: its members and its service accounts.
+/// The principals of a workspace: its members and its service accounts.
 pub async fn list_principals(connection: &mut Connection, id: WorkspaceId) -> Result<Vec<PrincipalId>, StoreError> {
     let sql = "SELECT user_id AS id FROM members WHERE workspace_id = $1
                UNION ALL

@@ -65,7 +65,7 @@ async fn write_down(store: Store, mut queue: mpsc::Receiver<Waiting>) {
 }
 
 async fn insert(store: &Store, batch: &[Waiting]) -> Result<Vec<bool>, StoreError> {
-    let mut upkeep = store.begin_upkeep().await?;
+    let mut upkeep = store.begin_maintenance().await?;
     let requests: Vec<_> = batch.iter().map(|waiting| &waiting.replay).collect();
     let fresh = store::replay::insert_nonces(&mut upkeep, &requests).await?;
     upkeep.commit().await?;

@@ -9,13 +9,26 @@ use domain::{
     text::parse_description,
     workspace::{Slug, Workspace},
 };
-use store::Connection;
+use store::{Connection, service_account::ServiceAccountRow};
 
 use super::{
     App, Caller, Operation, Paging, Scope, Transaction,
     member::{Handover, check_handover},
 };
 use crate::error::AppError;
+
+fn to_wire(workspace: &Workspace, ServiceAccountRow { account, live_keys }: ServiceAccountRow) -> api::ServiceAccount {
+    api::ServiceAccount {
+        id: account.id,
+        name: account.name.to_string(),
+        description: account.description,
+        email: account.address,
+        role: account.role,
+        disabled: account.disabled,
+        created_at: account.created_at,
+        keys: api::KeyCount { live: live_keys, limit: workspace.quotas.keys_per_service_account },
+    }
+}
 
 impl App {
     async fn service_account_to_wire(
@@ -24,17 +37,8 @@ impl App {
         workspace: &Workspace,
         account: ServiceAccount,
     ) -> Result<api::ServiceAccount, AppError> {
-        let live = store::api_key::count_live_api_keys(connection, account.id.into(), self.clock.now()).await?;
-        Ok(api::ServiceAccount {
-            id: account.id,
-            name: account.name.to_string(),
-            description: account.description,
-            email: account.address,
-            role: account.role,
-            disabled: account.disabled,
-            created_at: account.created_at,
-            keys: api::KeyCount { live, limit: workspace.quotas.keys_per_service_account },
-        })
+        let live_keys = store::api_key::count_live_api_keys(connection, account.id.into(), self.clock.now()).await?;
+        Ok(to_wire(workspace, ServiceAccountRow { account, live_keys }))
     }
 
     /// Service accounts of a workspace.
@@ -52,14 +56,10 @@ impl App {
         let mut connection = self.store.read().await?;
         let found = store::workspace::find_workspace(&mut connection, workspace).await?;
         let found = found.ok_or(AppError::not_found())?;
-        let accounts =
-            store::service_account::list_service_accounts(&mut connection, workspace, paging.after()?, limit + 1)
-                .await?;
-        let mut rows = Vec::with_capacity(accounts.len());
-        for account in accounts {
-            rows.push(self.service_account_to_wire(&mut connection, &found, account).await?);
-        }
-        Ok(super::page(rows, limit, |row| row.id.to_string(), |row| row))
+        let (after, now) = (paging.after()?, self.clock.now());
+        let rows =
+            store::service_account::list_service_accounts(&mut connection, workspace, after, limit + 1, now).await?;
+        Ok(super::page(rows, limit, |row| row.account.id.to_string(), |row| to_wire(&found, row)))
     }
 
     /// How many service accounts a workspace has.
@@ -169,7 +169,7 @@ impl Operation for CreateServiceAccount {
         let found = found.ok_or(AppError::not_found())?;
         let address = app.free_address(scope.connection, &found, &name, None).await?;
         let present = store::service_account::count_service_accounts(scope.connection, workspace).await?;
-        require_room("service accounts in this workspace", present.unsigned_abs(), found.quotas.service_accounts)
+        require_room("service accounts in this workspace", present, found.quotas.service_accounts)
             .map_err(|e| AppError::QuotaExceeded(e, app.settings.support_contact.clone()))?;
         let account = ServiceAccount {
             id: app.generate_id(scope.now),

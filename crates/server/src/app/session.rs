@@ -243,7 +243,7 @@ impl App {
     }
 
     async fn record_session_use(&self, session: SessionId, now: Timestamp) -> Result<(), StoreError> {
-        let mut upkeep = self.store.begin_upkeep().await?;
+        let mut upkeep = self.store.begin_maintenance().await?;
         store::session::record_session_use(&mut upkeep, session, now).await?;
         upkeep.commit().await
     }

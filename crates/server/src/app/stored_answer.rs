@@ -3,7 +3,7 @@
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use hmac::Mac as _;
-use store::{Answer, ReplayKey, StoredBody};
+use store::{ReplayKey, StoredBody, StoredResponse};
 
 use super::App;
 use crate::error::{AppError, StoredAnswer};
@@ -16,7 +16,12 @@ impl App {
     }
 
     /// Encrypts an answer: a random nonce, the ciphertext, the tag. Only the request that it answers opens it.
-    pub(super) fn seal_answer(&self, replay: ReplayKey, status: u16, body: Vec<u8>) -> Result<Answer, AppError> {
+    pub(super) fn seal_answer(
+        &self,
+        replay: ReplayKey,
+        status: u16,
+        body: Vec<u8>,
+    ) -> Result<StoredResponse, AppError> {
         let mut nonce = [0; NONCE_LEN];
         self.random.fill(&mut nonce);
         let mut ciphertext = body;
@@ -25,15 +30,15 @@ impl App {
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut ciphertext)
             .map_err(|_| AppError::Internal("an answer could not be encrypted".to_owned()))?;
         let sealed = [nonce.as_slice(), &ciphertext].concat();
-        Ok(Answer { replay, status, body: StoredBody::Sealed(sealed) })
+        Ok(StoredResponse { replay, status, body: StoredBody::Sealed(sealed) })
     }
 
     /// Decrypts a stored answer.
     ///
     /// # Errors
     /// 409 where the installation's key was replaced since, so that nobody can read it any more.
-    pub(super) fn open_stored_answer(&self, stored: Answer) -> Result<StoredAnswer, AppError> {
-        let Answer { replay, status, body } = stored;
+    pub(super) fn open_stored_answer(&self, stored: StoredResponse) -> Result<StoredAnswer, AppError> {
+        let StoredResponse { replay, status, body } = stored;
         let sealed = match body {
             StoredBody::Plain(body) => return Ok(StoredAnswer { status, body }),
             StoredBody::Sealed(sealed) => sealed,

@@ -84,7 +84,7 @@ impl App {
             .collect();
         let rows = rows.as_slice();
         let written: Result<(), StoreError> = store::retry(|| async move {
-            let mut upkeep = self.store.begin_upkeep().await?;
+            let mut upkeep = self.store.begin_maintenance().await?;
             store::api_key::record_key_uses(&mut upkeep, rows).await?;
             upkeep.commit().await
         })
@@ -211,7 +211,7 @@ impl App {
 
     async fn delete_expired(&self) -> Result<(), StoreError> {
         let now: Timestamp = self.clock.now();
-        let mut upkeep = self.store.begin_upkeep().await?;
+        let mut upkeep = self.store.begin_maintenance().await?;
         if let Some(before) = self.replay_epochs.latest_over(self.clock.since_boot()) {
             store::replay::delete_expired(&mut upkeep, before, now).await?;
         }
@@ -220,7 +220,7 @@ impl App {
         }
         upkeep.commit().await?;
         // Apart from the rest, because this takes the locked row.
-        let mut upkeep = self.store.begin_upkeep().await?;
+        let mut upkeep = self.store.begin_maintenance().await?;
         let epoch = store::replay::begin_epoch(&mut upkeep).await?;
         let version = store::change::current_version(&mut upkeep).await?;
         if let Some(old) = version.0.checked_sub(KEPT_CHANGES) {

@@ -9,8 +9,12 @@ use domain::{
     merkle::{CompactRange, Hash},
 };
 
-use super::{Columns, RESTORE_ACTION, RESTORE_STATEMENT, event_from_row, hash_from};
-use crate::{Row, StoreError, connection::Connection, params};
+use super::{AUDIT_EVENTS, EventRow, RESTORE_ACTION, RESTORE_STATEMENT, hash_from};
+use crate::{
+    Row, StoreError,
+    connection::{Connection, FromRow as _},
+    params,
+};
 
 /// How many events are read at a time.
 const CHUNK: i64 = 512;
@@ -187,8 +191,10 @@ pub async fn verify_log_against(
         // A number that is no integer is told with the rows that the log never reached.
         let rows = connection
             .fetch_all(
-                "SELECT seq, id, at, workspace_id, principal, key_id, action, target, address, detail, leaf_hash
-                 FROM audit_events WHERE seq >= $1 AND seq < $2 AND seq = CAST(seq AS BIGINT) ORDER BY seq LIMIT $3",
+                AUDIT_EVENTS.select_with(
+                    "audit_events.seq, audit_events.leaf_hash",
+                    "WHERE seq >= $1 AND seq < $2 AND seq = CAST(seq AS BIGINT) ORDER BY seq LIMIT $3",
+                ),
                 params![scan.next.cast_signed(), report.size.cast_signed(), CHUNK],
             )
             .await?;
@@ -348,8 +354,8 @@ impl Scan<'_> {
 /// Reads an event whose columns are written as we write them, or tells what is odd.
 fn read_event(row: &Row) -> Result<AuditEvent, String> {
     let read = || {
-        let event = event_from_row(row)?;
-        Ok((Columns::of(&event)? == Columns::from_row(row)?).then_some(event))
+        let event = AuditEvent::from_row(row)?;
+        Ok((EventRow::encode(&event)? == EventRow::from_row(row)?).then_some(event))
     };
     read()
         .map_err(|error: StoreError| match error {

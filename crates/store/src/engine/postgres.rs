@@ -15,7 +15,10 @@ use tracing::{
 };
 
 use super::PostgresUrl;
-use crate::{StoreError, connection::Value};
+use crate::{
+    StoreError,
+    connection::{Statement, Value},
+};
 
 /// Changes happen one after the other, so that few connections are enough; the rest is for nonces and uses of keys.
 const WRITERS: u32 = 8;
@@ -89,7 +92,7 @@ impl Database {
         begin(&self.leases, LEASE_ANSWER_TIMEOUT).await
     }
 
-    pub(super) async fn begin_fleeting(&self) -> Result<Link, StoreError> {
+    pub(super) async fn begin_unsynced(&self) -> Result<Link, StoreError> {
         let mut link = self.begin_lease().await?;
         link.execute_script("SET LOCAL synchronous_commit = off").await?;
         Ok(link)
@@ -271,23 +274,19 @@ impl Link {
         result
     }
 
-    pub(super) async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, StoreError> {
+    pub(super) async fn execute(&mut self, sql: Statement, values: &[Value<'_>]) -> Result<u64, StoreError> {
         let query = query(sql, values);
         Ok(self.run(|connection| query.execute(&mut **connection)).await?.rows_affected())
     }
 
-    pub(super) async fn fetch_all(
-        &mut self,
-        sql: &'static str,
-        values: &[Value<'_>],
-    ) -> Result<Vec<Cells>, StoreError> {
+    pub(super) async fn fetch_all(&mut self, sql: Statement, values: &[Value<'_>]) -> Result<Vec<Cells>, StoreError> {
         let query = query(sql, values);
         Ok(self.run(|connection| query.fetch_all(&mut **connection)).await?.into_iter().map(Cells).collect())
     }
 
     pub(super) async fn fetch_optional(
         &mut self,
-        sql: &'static str,
+        sql: Statement,
         values: &[Value<'_>],
     ) -> Result<Option<Cells>, StoreError> {
         let query = query(sql, values);
@@ -388,7 +387,7 @@ fn with_byte_order(sql: &str) -> String {
     ordered
 }
 
-fn query(sql: &'static str, values: &[Value<'_>]) -> Query<'static, Postgres, PgArguments> {
+fn query(sql: Statement, values: &[Value<'_>]) -> Query<'static, Postgres, PgArguments> {
     values.iter().fold(sqlx::query(sql), |query, value| match value {
         Value::Text(text) => query.bind(text.as_deref().map(str::to_owned)),
         Value::I64(number) => query.bind(*number),

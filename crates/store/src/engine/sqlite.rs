@@ -15,7 +15,7 @@ use sqlx::{
 
 use crate::{
     StoreError,
-    connection::Value,
+    connection::{Statement, Value},
     file::{beside_database, find_database_files, require_local_disk, require_own_file},
 };
 
@@ -232,23 +232,19 @@ impl Link {
         result.map_err(translate)
     }
 
-    pub(super) async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, StoreError> {
+    pub(super) async fn execute(&mut self, sql: Statement, values: &[Value<'_>]) -> Result<u64, StoreError> {
         let result = query(sql, values).execute(self.connection()?).await;
         Ok(self.outcome(result)?.rows_affected())
     }
 
-    pub(super) async fn fetch_all(
-        &mut self,
-        sql: &'static str,
-        values: &[Value<'_>],
-    ) -> Result<Vec<Cells>, StoreError> {
+    pub(super) async fn fetch_all(&mut self, sql: Statement, values: &[Value<'_>]) -> Result<Vec<Cells>, StoreError> {
         let result = query(sql, values).fetch_all(self.connection()?).await;
         Ok(self.outcome(result)?.into_iter().map(Cells).collect())
     }
 
     pub(super) async fn fetch_optional(
         &mut self,
-        sql: &'static str,
+        sql: Statement,
         values: &[Value<'_>],
     ) -> Result<Option<Cells>, StoreError> {
         let result = query(sql, values).fetch_optional(self.connection()?).await;
@@ -256,7 +252,7 @@ impl Link {
     }
 
     pub(super) async fn check_integrity(&mut self) -> Result<Vec<String>, StoreError> {
-        let rows = self.fetch_all("PRAGMA quick_check", &[]).await?;
+        let rows = self.fetch_all("PRAGMA quick_check".into(), &[]).await?;
         let findings = rows.iter().map(|row| Ok(row.text("quick_check")?.unwrap_or_default()));
         findings.filter(|finding| !matches!(finding.as_deref(), Ok("ok"))).collect()
     }
@@ -280,7 +276,7 @@ fn failed_before() -> StoreError {
     StoreError::Refused { reason: "a statement of this transaction failed before".into(), source: None }
 }
 
-fn query(sql: &'static str, values: &[Value<'_>]) -> Query<'static, Sqlite, SqliteArguments> {
+fn query(sql: Statement, values: &[Value<'_>]) -> Query<'static, Sqlite, SqliteArguments> {
     values.iter().fold(sqlx::query(sql), |query, value| match value {
         Value::Text(text) => query.bind(text.as_deref().map(str::to_owned)),
         Value::I64(number) => query.bind(*number),

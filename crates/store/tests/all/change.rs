@@ -21,7 +21,7 @@ on_every_engine! {
     a_watch_sees_what_another_store_commits
 }
 
-async fn add_row(change: &mut store::Connection) {
+async fn add_row(change: &mut store::WriteConnection) {
     let sql =
         "INSERT INTO nodes (id, name, software_version, lease_ms, acknowledged_version, registered_at, renewed_at)
                VALUES ('node', '', '', 0, 0, 0, 0)";
@@ -143,7 +143,7 @@ async fn the_feed_says_when_it_does_not_reach_back(database: impl Backend) {
     for number in 1..=4 {
         touch(&store, number, &[Subject::Installation]).await;
     }
-    let mut upkeep = store.begin_upkeep().await.unwrap();
+    let mut upkeep = store.begin_maintenance().await.unwrap();
     assert_eq!(change::prune_changes(&mut upkeep, Version(2)).await.unwrap(), 2);
     upkeep.commit().await.unwrap();
 
@@ -160,13 +160,13 @@ async fn a_version_of_the_future_means_loading_everything(database: impl Backend
 
 async fn upkeep_has_neither_version_nor_event(database: impl Backend) {
     let store = database.open().await;
-    let mut upkeep = store.begin_upkeep().await.unwrap();
+    let mut upkeep = store.begin_maintenance().await.unwrap();
     add_row(&mut upkeep).await;
     upkeep.commit().await.unwrap();
     assert_eq!((rows(&store).await, events(&store).await), (1, 0));
     assert_eq!(store.current_version().await.unwrap(), Version(0));
 
-    let mut dropped = store.begin_upkeep().await.unwrap();
+    let mut dropped = store.begin_maintenance().await.unwrap();
     dropped.execute("DELETE FROM nodes", params![]).await.unwrap();
     drop(dropped);
     assert_eq!(rows(&store).await, 1);

@@ -12,5 +12,6 @@ mod migrations;
 mod node;
 mod postgres;
 mod replay;
+mod schema;
 mod sqlite;
 mod transfer;

@@ -105,8 +105,8 @@ async fn a_node_that_was_given_up_for_dead_learns_of_it(database: impl Backend) 
     let store = database.open().await;
     store.register_node(&node(1), Version(0), at(1)).await.unwrap();
     let mark = only(&store).await.mark;
-    assert!(store.give_up_node(node(1).id, Version(1), mark).await.unwrap());
-    assert!(!store.give_up_node(node(1).id, Version(1), mark).await.unwrap());
+    assert!(store.evict_node(node(1).id, Version(1), mark).await.unwrap());
+    assert!(!store.evict_node(node(1).id, Version(1), mark).await.unwrap());
     assert_eq!(store.renew_lease(node(1).id, at(2)).await.unwrap(), None);
     assert!(!store.acknowledge(node(1).id, Version(1)).await.unwrap());
     assert_eq!(listed(&store).await, []);
@@ -117,16 +117,13 @@ async fn a_node_that_came_back_is_not_given_up(database: impl Backend) {
     store.register_node(&node(1), Version(0), at(1)).await.unwrap();
     let mark = only(&store).await.mark;
     assert!(store.acknowledge(node(1).id, Version(3)).await.unwrap());
-    assert!(!store.give_up_node(node(1).id, Version(3), mark).await.unwrap());
+    assert!(!store.evict_node(node(1).id, Version(3), mark).await.unwrap());
     store.renew_lease(node(1).id, at(2)).await.unwrap();
     let renewed = only(&store).await.mark;
     if renewed.is_some() {
-        assert!(
-            !store.give_up_node(node(1).id, Version(4), mark).await.unwrap(),
-            "it has a lease that nobody looked at"
-        );
+        assert!(!store.evict_node(node(1).id, Version(4), mark).await.unwrap(), "it has a lease that nobody looked at");
     }
-    assert!(store.give_up_node(node(1).id, Version(4), renewed).await.unwrap());
+    assert!(store.evict_node(node(1).id, Version(4), renewed).await.unwrap());
 }
 
 async fn registering_again_begins_anew(database: impl Backend) {

@@ -29,7 +29,7 @@ async fn what_is_wrong_with_the_address_is_said_without_its_password() {
 async fn text_sorts_by_its_bytes_whatever_the_language_of_the_database() {
     let database = Postgres::fresh();
     let store = database.open().await;
-    let mut upkeep = store.begin_upkeep().await.unwrap();
+    let mut upkeep = store.begin_maintenance().await.unwrap();
     for slug in ["a", "B", "a-z", "aa", "\u{e9}"] {
         let sql = "INSERT INTO workspaces (id, slug, name, service_account_quota, service_account_key_quota, \
                    user_key_quota, created_at) VALUES ($1, $1, '', 0, 0, 0, 0)";
@@ -113,7 +113,7 @@ async fn two_that_wait_for_each_other_are_told_apart_and_the_retry_goes_through(
         let attempts = Cell::new(0);
         store::retry(|| async {
             attempts.set(attempts.get() + 1);
-            let mut upkeep = store.begin_upkeep().await?;
+            let mut upkeep = store.begin_maintenance().await?;
             let sql = "UPDATE nodes SET name = name || 'x' WHERE id = $1";
             upkeep.execute(sql, params![id::<domain::id::NodeKind>(first)]).await?;
             if attempts.get() == 1 {

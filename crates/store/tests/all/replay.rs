@@ -1,7 +1,7 @@
 //! The same signed write happens once, and is answered as the first time.
 
 use domain::Timestamp;
-use store::{Answer, ReplayKey, StoreError, StoredBody, Version, replay};
+use store::{ReplayKey, StoreError, StoredBody, StoredResponse, Version, replay};
 
 use crate::support::{Backend, at, event, id, on_every_engine, tamper};
 
@@ -17,19 +17,19 @@ on_every_engine! {
     a_nonce_that_was_noted_is_fresh_once_for_answers_and_for_notes
 }
 
-fn answer(key: u8, nonce: Option<&str>, expires_at: Timestamp) -> Answer {
-    Answer {
+fn answer(key: u8, nonce: Option<&str>, expires_at: Timestamp) -> StoredResponse {
+    StoredResponse {
         replay: ReplayKey { key: [key; 32], api_key: id(1), nonce: nonce.map(str::to_owned), expires_at },
         status: 201,
         body: StoredBody::Sealed(format!("{{\"id\":{key}}}").into_bytes()),
     }
 }
 
-async fn commit(store: &store::Store, number: u8, answer: &Answer) -> Result<Version, StoreError> {
+async fn commit(store: &store::Store, number: u8, answer: &StoredResponse) -> Result<Version, StoreError> {
     store.begin_change(at(number.into())).await.unwrap().commit(event(number), Some(answer)).await
 }
 
-async fn find(store: &store::Store, key: u8) -> Option<Answer> {
+async fn find(store: &store::Store, key: u8) -> Option<StoredResponse> {
     replay::find_replay(&mut store.read().await.unwrap(), [key; 32]).await.unwrap()
 }
 
@@ -50,8 +50,8 @@ async fn an_answer_outlives_a_restart(database: impl Backend) {
 
 async fn a_body_that_the_release_before_stored_is_told_from_an_encrypted_one(database: impl Backend) {
     let store = database.open().await;
-    let plain = Answer { body: StoredBody::Plain(b"{}".to_vec()), ..answer(1, None, at(300)) };
-    let sealed = Answer { body: StoredBody::Sealed(b"{}".to_vec()), ..answer(2, None, at(300)) };
+    let plain = StoredResponse { body: StoredBody::Plain(b"{}".to_vec()), ..answer(1, None, at(300)) };
+    let sealed = StoredResponse { body: StoredBody::Sealed(b"{}".to_vec()), ..answer(2, None, at(300)) };
     commit(&store, 1, &plain).await.unwrap();
     commit(&store, 2, &sealed).await.unwrap();
     assert_eq!((find(&store, 1).await, find(&store, 2).await), (Some(plain), Some(sealed)));
@@ -61,7 +61,7 @@ async fn the_same_write_happens_once(database: impl Backend) {
     let store = database.open().await;
     let first = answer(1, None, at(300));
     commit(&store, 1, &first).await.unwrap();
-    let again = Answer { status: 200, ..first.clone() };
+    let again = StoredResponse { status: 200, ..first.clone() };
     let error = commit(&store, 2, &again).await.unwrap_err();
     assert!(error.is_conflict(replay::REPLAY_KEY_CONSTRAINT), "{error}");
     assert_eq!(find(&store, 1).await, Some(first));
@@ -89,12 +89,12 @@ async fn answers_are_forgotten_when_their_signatures_have_ended(database: impl B
     let store = database.open().await;
     commit(&store, 1, &answer(1, None, at(300))).await.unwrap();
     commit(&store, 2, &answer(2, None, at(301))).await.unwrap();
-    let mut upkeep = store.begin_upkeep().await.unwrap();
+    let mut upkeep = store.begin_maintenance().await.unwrap();
     let epoch = replay::begin_epoch(&mut upkeep).await.unwrap();
     upkeep.commit().await.unwrap();
     commit(&store, 3, &answer(3, None, at(300))).await.unwrap();
     for (now, forgotten) in [(300, 0), (301, 1), (301, 0), (302, 1), (999, 0)] {
-        let mut upkeep = store.begin_upkeep().await.unwrap();
+        let mut upkeep = store.begin_maintenance().await.unwrap();
         assert_eq!(replay::delete_expired(&mut upkeep, epoch, at(now)).await.unwrap(), forgotten);
         upkeep.commit().await.unwrap();
     }
@@ -106,7 +106,7 @@ async fn what_the_release_before_has_kept_is_as_old_as_the_epoch_that_saw_it(dat
     let store = database.open().await;
     commit(&store, 0, &answer(1, None, at(300))).await.unwrap();
     tamper(&store, "UPDATE replays SET epoch = NULL", &[]).await;
-    let mut upkeep = store.begin_upkeep().await.unwrap();
+    let mut upkeep = store.begin_maintenance().await.unwrap();
     let first = replay::begin_epoch(&mut upkeep).await.unwrap();
     assert_eq!(replay::delete_expired(&mut upkeep, first, at(301)).await.unwrap(), 1);
     upkeep.commit().await.unwrap();
@@ -122,9 +122,9 @@ async fn a_change_that_failed_keeps_no_answer(database: impl Backend) {
 
 async fn a_nonce_that_was_noted_is_fresh_once_for_answers_and_for_notes(database: impl Backend) {
     let store = database.open().await;
-    let note = async |answers: &[&Answer]| {
+    let note = async |answers: &[&StoredResponse]| {
         let requests: Vec<_> = answers.iter().map(|answer| &answer.replay).collect();
-        let mut upkeep = store.begin_upkeep().await.unwrap();
+        let mut upkeep = store.begin_maintenance().await.unwrap();
         let fresh = replay::insert_nonces(&mut upkeep, &requests).await.unwrap();
         upkeep.commit().await.unwrap();
         fresh

@@ -138,7 +138,7 @@ pub(crate) async fn log(store: &Store, event: AuditEvent) -> Version {
 
 /// Changes the database behind the store's back, as somebody with the database's file or password would.
 pub(crate) async fn tamper(store: &Store, sql: &'static str, values: &[Value<'_>]) {
-    let mut upkeep = store.begin_upkeep().await.expect("a transaction begins");
+    let mut upkeep = store.begin_maintenance().await.expect("a transaction begins");
     assert!(upkeep.execute(sql, values).await.expect("the statement is right") > 0, "nothing was tampered with: {sql}");
     upkeep.commit().await.expect("a transaction commits");
 }

@@ -41,7 +41,7 @@ impl App {
     /// their admins read what happened to them, and nothing of who holds the key.
     async fn displace(&self, transaction: &mut Transaction<'_>, key: &ApiKey) -> Result<Displaced, AppError> {
         let change = &mut transaction.change;
-        store::api_key::revoke_api_key(change, key, Revocation::Displaced).await?;
+        store::api_key::revoke_api_key(change, key, Revocation::Reclaimed).await?;
         let owner = store::identity::find_identity(change, key.owner).await?;
         let memberships = owner.as_ref().map(|owner| owner.memberships.as_slice()).unwrap_or_default();
         let mut addresses = BTreeSet::new();

@@ -228,7 +228,7 @@ async fn a_node_acknowledges_only_after_its_snapshot_was_swapped() {
     let store = another_store(&one).await;
     let nodes = store.list_nodes().await.expect("nodes");
     let (_, later) = (nodes[0].node.id, nodes[1].node.id);
-    let mut held = store.begin_upkeep().await.expect("a transaction");
+    let mut held = store.begin_maintenance().await.expect("a transaction");
     held.execute("SET LOCAL idle_in_transaction_session_timeout = 0", params![]).await.expect("set");
     held.execute("UPDATE nodes SET name = name WHERE id = $1", params![later]).await.expect("locked");
     let revoking = one.delete(&format!("/api/v1/me/keys/{}", key.id)).by(&admin.key).send();
@@ -311,7 +311,7 @@ async fn api_pages_and_host_commands_retry_a_change_after_a_deadlock() {
     let store = another_store(&test).await;
     for (kind, key) in ["api", "page", "host"].into_iter().zip(&keys) {
         // Uses of keys are written beside changes: here in the order that ends in a deadlock.
-        let mut uses = store.begin_upkeep().await.expect("a transaction");
+        let mut uses = store.begin_maintenance().await.expect("a transaction");
         for sql in ["SET LOCAL idle_in_transaction_session_timeout = 0", "SET LOCAL deadlock_timeout = '60s'"] {
             uses.execute(sql, params![]).await.expect("set");
         }
@@ -387,7 +387,7 @@ async fn a_nonce_used_concurrently_by_a_proxied_write_is_401_and_not_500() {
 
     // As the proxied write's transaction does it, before its commit.
     let store = another_store(&test).await;
-    let mut noting = store.begin_upkeep().await.expect("a transaction");
+    let mut noting = store.begin_maintenance().await.expect("a transaction");
     noting.execute("SET LOCAL idle_in_transaction_session_timeout = 0", params![]).await.expect("set");
     let proxied = store::ReplayKey {
         key: [1; 32],

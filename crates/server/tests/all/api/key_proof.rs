@@ -159,7 +159,7 @@ async fn a_proof_recorded_by_the_previous_release_counts_and_a_use_does_not() {
     ] {
         let key = test.new_key();
         let made = world.register_with_proof(eve, &key).await.expect(201);
-        let mut upkeep = test.store().await.begin_upkeep().await.unwrap();
+        let mut upkeep = test.store().await.begin_maintenance().await.unwrap();
         assert_eq!(upkeep.execute(sql, store::params![made["id"].as_str().unwrap()]).await.unwrap(), 1);
         upkeep.commit().await.unwrap();
         world.register_with_proof(ada, &key).await.expect(expected);

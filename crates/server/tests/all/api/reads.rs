@@ -50,7 +50,7 @@ async fn no_get_request_in_a_session_changes_a_row() {
     // A server ages what it remembers of signed writes by itself, read or not.
     let sql = "SELECT replay_epoch FROM installation WHERE id = 1";
     let row = before.read().await.unwrap().fetch_one(sql, store::params![]).await.unwrap();
-    let mut upkeep = after.begin_upkeep().await.unwrap();
+    let mut upkeep = after.begin_maintenance().await.unwrap();
     let sql = "UPDATE installation SET replay_epoch = $1 WHERE id = 1";
     upkeep.execute(sql, store::params![row.i64("replay_epoch").unwrap()]).await.unwrap();
     upkeep.commit().await.unwrap();

@@ -210,7 +210,7 @@ async fn granting_more_rights_than_before_requires_a_recent_password() {
     olga.open("/profile").await.submit(&user, &[("disabled", "true")]).await.sees_not("Confirm your password");
     olga.open("/profile").await.submit(&user, &[("disabled", "false")]).await.sees("Confirm your password");
     let suspended = test.user("sam", false).await.key;
-    let mut upkeep = test.store().await.begin_upkeep().await.unwrap();
+    let mut upkeep = test.store().await.begin_maintenance().await.unwrap();
     let sql = "UPDATE api_keys SET suspended = $2 WHERE id = $1";
     upkeep.execute(sql, store::params![suspended.id.as_str(), true]).await.unwrap();
     upkeep.commit().await.unwrap();

@@ -436,7 +436,7 @@ async fn a_node_of_the_previous_release_counts_as_having_used_the_key() {
         let other = join(&one, 8, 0).await;
         let store = one.store().await;
         let says = async |reports: bool| {
-            let mut upkeep = store.begin_upkeep().await.unwrap();
+            let mut upkeep = store.begin_maintenance().await.unwrap();
             let nodes = store.list_nodes().await.unwrap();
             let id = nodes.last().unwrap().node.id;
             let sql = "UPDATE nodes SET reports_use = $2 WHERE id = $1";

@@ -1,0 +1,293 @@
+//! One list of columns for each table. SELECT, INSERT and UPDATE are built from it, the transfer of an installation copies
+//! what it lists, and a test compares it with the schema of both engines. Each list is a constant at the top of the
+//! feature's file, beside the code that decodes a row.
+
+use std::borrow::Cow;
+
+use crate::{
+    StoreError,
+    connection::{Row, Statement, Value, WriteConnection},
+};
+
+/// The type of a column.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum ColumnType {
+    /// TEXT.
+    Text,
+    /// BIGINT.
+    I64,
+    /// BOOLEAN.
+    Bool,
+    /// BYTEA.
+    Bytes,
+}
+
+/// Gets a column's value from the row's Rust type.
+type Encode<T> = for<'a> fn(&'a T) -> Value<'a>;
+
+/// What the statements built from the list do with a column.
+enum Access<T: 'static> {
+    /// Written when the row is inserted. Read.
+    Fixed(Encode<T>),
+    /// Written when the row is inserted and when it is updated. Read.
+    Mutable(Encode<T>),
+    /// Written when the row is inserted. Not read, because other columns or the code imply it.
+    Implied(Encode<T>),
+    /// Written and read by statements of its own only.
+    Separate,
+}
+
+/// A column of a table whose rows have the Rust type `T`.
+pub(crate) struct Column<T: 'static> {
+    name: &'static str,
+    kind: ColumnType,
+    is_key: bool,
+    access: Access<T>,
+}
+
+impl<T> Column<T> {
+    /// A column of the primary key. These come first in the list.
+    pub(crate) const fn key(name: &'static str, kind: ColumnType, encode: Encode<T>) -> Self {
+        Self { name, kind, is_key: true, access: Access::Fixed(encode) }
+    }
+
+    /// A column that is written when the row is inserted and never changes with an update of the row.
+    pub(crate) const fn fixed(name: &'static str, kind: ColumnType, encode: Encode<T>) -> Self {
+        Self { name, kind, is_key: false, access: Access::Fixed(encode) }
+    }
+
+    /// A column that an update of the row writes again.
+    pub(crate) const fn mutable(name: &'static str, kind: ColumnType, encode: Encode<T>) -> Self {
+        Self { name, kind, is_key: false, access: Access::Mutable(encode) }
+    }
+
+    /// A column that is written when the row is inserted, and not read with it.
+    pub(crate) const fn implied(name: &'static str, kind: ColumnType, encode: Encode<T>) -> Self {
+        Self { name, kind, is_key: false, access: Access::Implied(encode) }
+    }
+
+    /// A column that has statements of its own.
+    pub(crate) const fn separate(name: &'static str, kind: ColumnType) -> Self {
+        Self { name, kind, is_key: false, access: Access::Separate }
+    }
+
+    /// A column of the primary key of a table that has statements of its own.
+    pub(crate) const fn separate_key(name: &'static str, kind: ColumnType) -> Self {
+        Self { name, kind, is_key: true, access: Access::Separate }
+    }
+}
+
+/// A table whose rows have the Rust type `T`; `()` where all statements about it are written out.
+pub(crate) struct Table<T: 'static> {
+    pub(crate) name: &'static str,
+    pub(crate) columns: &'static [Column<T>],
+}
+
+impl<T> Table<T> {
+    /// Selects the columns that [`FromRow`] decodes. `rest` is what follows `FROM TABLE`.
+    pub(crate) fn select(&self, rest: &'static str) -> Statement {
+        self.select_with("", rest)
+    }
+
+    /// As [`select`](Self::select), with `more` expressions in the list.
+    pub(crate) fn select_with(&self, more: &'static str, rest: &'static str) -> Statement {
+        let read = self.columns.iter().filter(|column| matches!(column.access, Access::Fixed(_) | Access::Mutable(_)));
+        let mut columns: Vec<String> = read.map(|column| format!("{}.{}", self.name, column.name)).collect();
+        if !more.is_empty() {
+            columns.push(more.to_owned());
+        }
+        Statement::built(format!("SELECT {} FROM {} {rest}", columns.join(", "), self.name))
+    }
+
+    /// Inserts `row`; it takes effect with [`Insert::run`].
+    pub(crate) fn insert<'a>(&'static self, row: &'a T) -> Insert<'a, T> {
+        let mut insert =
+            Insert { table: self, columns: Vec::new(), expressions: Vec::new(), values: Vec::new(), end: "" };
+        for column in self.columns {
+            match column.access {
+                Access::Fixed(encode) | Access::Mutable(encode) | Access::Implied(encode) => {
+                    insert = insert.value(column.name, encode(row));
+                }
+                Access::Separate => {}
+            }
+        }
+        insert
+    }
+
+    /// Writes the mutable columns of `row`, which its primary key finds, and tells how many rows there were.
+    ///
+    /// # Errors
+    /// The database does not answer, or refuses.
+    pub(crate) async fn update(&self, connection: &mut WriteConnection, row: &T) -> Result<u64, StoreError> {
+        let (sql, values) = self.update_statement(row);
+        connection.execute(sql, &values).await
+    }
+
+    fn update_statement<'a>(&self, row: &'a T) -> (Statement, Vec<Value<'a>>) {
+        let (mut changes, mut conditions, mut values) = (Vec::new(), Vec::new(), Vec::new());
+        for column in self.columns {
+            let (encode, list) = match column.access {
+                Access::Mutable(encode) => (encode, &mut changes),
+                Access::Fixed(encode) if column.is_key => (encode, &mut conditions),
+                _ => continue,
+            };
+            values.push(encode(row));
+            list.push(format!("{} = ${}", column.name, values.len()));
+        }
+        let (changes, conditions) = (changes.join(", "), conditions.join(" AND "));
+        (Statement::built(format!("UPDATE {} SET {changes} WHERE {conditions}", self.name)), values)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &'static str> {
+        self.columns.iter().filter(|column| column.is_key).map(|column| column.name)
+    }
+}
+
+/// An INSERT that is being put together.
+pub(crate) struct Insert<'a, T: 'static> {
+    table: &'static Table<T>,
+    columns: Vec<&'static str>,
+    expressions: Vec<Cow<'static, str>>,
+    values: Vec<Value<'a>>,
+    end: &'static str,
+}
+
+impl<'a, T> Insert<'a, T> {
+    /// Also writes a column that the row's type does not hold.
+    pub(crate) fn value(mut self, column: &'static str, value: impl Into<Value<'a>>) -> Self {
+        self.values.push(value.into());
+        let place = format!("${}", self.values.len());
+        self.columns.push(column);
+        self.expressions.push(place.into());
+        self
+    }
+
+    /// Also writes a column that the database computes.
+    pub(crate) fn expression(mut self, column: &'static str, sql: &'static str) -> Self {
+        self.columns.push(column);
+        self.expressions.push(sql.into());
+        self
+    }
+
+    /// Inserts nothing where such a row exists.
+    pub(crate) fn or_ignore(mut self) -> Self {
+        self.end = " ON CONFLICT DO NOTHING";
+        self
+    }
+
+    /// Inserts the row.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`]: such a row exists. The database does not answer.
+    pub(crate) async fn run(self, connection: &mut WriteConnection) -> Result<u64, StoreError> {
+        let end = self.end;
+        self.end_with(end.to_owned(), connection).await
+    }
+
+    /// Inserts the row, or writes the mutable columns of the one that has the same primary key, and what `more` assigns.
+    ///
+    /// # Errors
+    /// The database does not answer, or refuses.
+    pub(crate) async fn run_or_update(
+        self,
+        more: &[&'static str],
+        connection: &mut WriteConnection,
+    ) -> Result<u64, StoreError> {
+        let mutable = self.table.columns.iter().filter(|column| matches!(column.access, Access::Mutable(_)));
+        let mut changes: Vec<_> = mutable.map(|column| format!("{0} = excluded.{0}", column.name)).collect();
+        changes.extend(more.iter().map(|&more| more.to_owned()));
+        let keys = self.table.keys().collect::<Vec<_>>().join(", ");
+        let end = format!(" ON CONFLICT ({keys}) DO UPDATE SET {}", changes.join(", "));
+        self.end_with(end, connection).await
+    }
+
+    async fn end_with(self, end: String, connection: &mut WriteConnection) -> Result<u64, StoreError> {
+        let (name, columns, expressions) = (self.table.name, self.columns.join(", "), self.expressions.join(", "));
+        let sql = Statement::built(format!("INSERT INTO {name} ({columns}) VALUES ({expressions}){end}"));
+        connection.execute(sql, &self.values).await
+    }
+}
+
+/// A table without the Rust type of its rows: its name and columns.
+pub(crate) trait Layout: Sync {
+    /// The name of the table.
+    fn name(&self) -> &'static str;
+
+    /// The columns, those of the primary key first.
+    fn columns(&self) -> Vec<ColumnLayout>;
+}
+
+/// A column as the schema declares it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) struct ColumnLayout {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// Its type.
+    pub(crate) kind: ColumnType,
+    /// Whether it belongs to the primary key.
+    pub(crate) is_key: bool,
+}
+
+impl<T> Layout for Table<T> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn columns(&self) -> Vec<ColumnLayout> {
+        self.columns.iter().map(|&Column { name, kind, is_key, .. }| ColumnLayout { name, kind, is_key }).collect()
+    }
+}
+
+impl ColumnLayout {
+    /// The value in this column of a row.
+    pub(crate) fn decode(&self, row: &Row) -> Result<Value<'static>, StoreError> {
+        Ok(match self.kind {
+            ColumnType::Text => Value::Text(row.opt_text(self.name)?.map(Cow::Owned)),
+            ColumnType::I64 => Value::I64(row.opt_i64(self.name)?),
+            ColumnType::Bool => Value::Bool(row.opt_bool(self.name)?),
+            ColumnType::Bytes => Value::Bytes(row.opt_bytes(self.name)?.map(Cow::Owned)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::ColumnType::{Bool, Text};
+
+    struct Sample {
+        id: String,
+        title: String,
+        disabled: bool,
+    }
+
+    static SAMPLES: Table<Sample> = Table {
+        name: "samples",
+        columns: &[
+            Column::key("id", Text, |sample| (&sample.id).into()),
+            Column::mutable("title", Text, |sample| (&sample.title).into()),
+            Column::separate("secret", Text),
+            Column::mutable("disabled", Bool, |sample| sample.disabled.into()),
+        ],
+    };
+
+    #[test]
+    fn select_lists_the_columns_that_a_row_decodes() {
+        assert_eq!(
+            SAMPLES.select("WHERE id = $1").as_str(),
+            "SELECT samples.id, samples.title, samples.disabled FROM samples WHERE id = $1"
+        );
+        assert_eq!(
+            SAMPLES.select_with("samples.secret", "ORDER BY id").as_str(),
+            "SELECT samples.id, samples.title, samples.disabled, samples.secret FROM samples ORDER BY id"
+        );
+    }
+
+    #[test]
+    fn update_writes_the_mutable_columns_of_the_row_with_that_key() {
+        let sample = Sample { id: "x".into(), title: "t".into(), disabled: true };
+        let (sql, values) = SAMPLES.update_statement(&sample);
+        assert_eq!(sql.as_str(), "UPDATE samples SET title = $2, disabled = $3 WHERE id = $1");
+        assert_eq!(values, [Value::from("x"), Value::from("t"), Value::from(true)]);
+    }
+}
