@@ -16,10 +16,9 @@ use serde::{Deserialize, de::value::StrDeserializer};
 use server::{
     Settings,
     app::Parts,
-    hosts::Scheme,
     http::TlsFiles,
     mail::SmtpSettings,
-    settings::{ProxyNetwork, RateLimits, SettingError, WorkspaceCreation},
+    settings::{ProxyNetwork, RateLimits, Scheme, SettingError, WorkspaceCreation},
 };
 
 use crate::failure::{Failure, Outcome};

@@ -111,7 +111,7 @@ async fn send_tampered(app: &App, client: &Client, url: &str, stage: &Stage) -> 
     if response.status != http::StatusCode::UNAUTHORIZED {
         return Err(Failure::new(format!("a tampered request was answered {}: please report this", response.status)));
     }
-    app.write_journal().await?;
+    app.write_records().await?;
     let filter = AuditFilter { action: Some("request.refuse".to_owned()), ..Default::default() };
     let latest = Paging { after: None, limit: Some(1) };
     let events = app.list_audit_events(&Caller::host(), stage.workspace, &filter, &latest).await?;

@@ -8,6 +8,7 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, StatusCode, Version,
     header::{ACCEPT, CONTENT_TYPE, DATE, LOCATION},
 };
+use http_signature::is_safe_method;
 use reqwest::{Url, redirect};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -168,7 +169,7 @@ impl Client {
     pub async fn send_to(&self, url: &str, request: Request<Vec<u8>>) -> Result<Response, ClientError> {
         let (mut request, mut signature) = self.sign(url, request)?;
         let signer = &self.options.signer;
-        let is_read = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        let is_read = is_safe_method(request.method().as_str());
         let mut attempt = 0;
         loop {
             let response = self.send_as_is(&request).await?;

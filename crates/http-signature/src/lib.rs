@@ -56,7 +56,7 @@ pub use message::{Message, RequestView, ResponseView, StructuredFieldType};
 pub use parameters::{Component, MAX_COMPONENTS, ParametersError, SignatureParameters};
 pub use profile::{
     ACCEPT_SIGNATURE, ENCORD_LABEL, KEY_ID_MAX_CHARACTERS, MAX_LABELS, NATIVE_MAX_LIFETIME_SECONDS, NATIVE_TAG,
-    NONCE_MAX_CHARACTERS, NONCE_MIN_CHARACTERS, Profile, SignatureError, UnverifiedSignature,
+    NONCE_MAX_CHARACTERS, NONCE_MIN_CHARACTERS, Profile, SignatureError, UnverifiedSignature, is_safe_method,
 };
 pub use signing::{SignedHeaders, SigningError, SigningParameters, sign_request};
 pub use signing_key::{EcdsaSigningKey, Ed25519SigningKey, RsaSigningKey, SigningKey, SigningKeyError};

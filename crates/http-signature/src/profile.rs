@@ -63,7 +63,7 @@ impl Profile {
     }
 
     pub(crate) fn required_components(self, method: &str, covers_target_uri: bool) -> &'static [&'static str] {
-        match (self, covers_target_uri, is_bodyless(method)) {
+        match (self, covers_target_uri, is_safe_method(method)) {
             (Self::Native, true, true) => &["@method", "@authority"],
             (Self::Native, true, false) => &["@method", "@authority", CONTENT_DIGEST],
             (Self::Native, false, true) => &["@method", "@authority", "@path", "@query"],
@@ -75,8 +75,10 @@ impl Profile {
 
 pub(crate) const CONTENT_DIGEST: &str = "content-digest";
 
-/// The methods whose requests may go without a digest. Methods are case-sensitive (RFC 9110 §9.1).
-pub(crate) fn is_bodyless(method: &str) -> bool {
+/// Whether a method only reads (RFC 9110 §9.2.1): its requests may be repeated, and need no digest. Methods are
+/// case-sensitive (RFC 9110 §9.1).
+#[must_use]
+pub fn is_safe_method(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "OPTIONS")
 }
 

@@ -9,7 +9,7 @@ use crate::component::ComponentError;
 use crate::content_digest::content_digest;
 use crate::message::{Message, RequestView};
 use crate::parameters::{Component, SignatureParameters};
-use crate::profile::{CONTENT_DIGEST, ENCORD_LABEL, NATIVE_TAG, Profile, is_bodyless};
+use crate::profile::{CONTENT_DIGEST, ENCORD_LABEL, NATIVE_TAG, Profile, is_safe_method};
 use crate::signing_key::{SigningKey, SigningKeyError};
 use crate::structured::{BareItem, Parameter};
 
@@ -66,8 +66,8 @@ pub fn sign_request(
     parameters: &SigningParameters<'_>,
     key: &dyn SigningKey,
 ) -> Result<SignedHeaders, SigningError> {
-    let content_digest =
-        (profile == Profile::Encord || !is_bodyless(request.method) || !body.is_empty()).then(|| content_digest(body));
+    let content_digest = (profile == Profile::Encord || !is_safe_method(request.method) || !body.is_empty())
+        .then(|| content_digest(body));
     let input = match profile {
         Profile::Native => native_input(parameters, key.algorithm(), content_digest.is_some())?,
         Profile::Encord => encord_input(parameters, key.algorithm())?,

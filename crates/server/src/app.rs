@@ -14,12 +14,10 @@ mod node;
 mod nonce;
 mod password;
 mod project;
-mod proxied_request;
 mod quota;
 mod recent_password;
 mod recovery;
 mod removal;
-mod request;
 mod service_account;
 mod session;
 mod set_up;
@@ -50,8 +48,12 @@ use domain::{
 use serde::Serialize;
 use store::{Change, ReplayKey, Store, StoreError, StoreOptions, Version, node::Node};
 use tokio::task::JoinHandle;
-use verifier::{AuthenticationError, Hosts, rate_limit::AddressAllowances};
+use verifier::{
+    AuthenticationError, Directory, Hosts, Outside, TokenKey, VerifiedRequest, Verifier, VerifierConfig,
+    outside::{Lease, Observer},
+};
 
+pub(crate) use self::change::Attempt;
 use self::change::{Operation, Scope};
 use self::nonce::Nonces;
 pub use self::{
@@ -59,21 +61,17 @@ pub use self::{
     audit::AuditFilter,
     invitation::OpenInvitation,
     project::{ListedProject, ProjectQuery},
-    proxied_request::Admission,
     recovery::{
         KeyOfSuspendedUser, KeysToConfirm, RestoreReport, SuspendedKey, SuspendedMembership, SuspendedUser,
         UsersToConfirm, holds_installation,
     },
-    request::{OriginalRequest, Verified, VerifiedHeaders},
     session::{Browser, ListedSession, SignIn, SignedIn, Visit},
     set_up::SetUp,
     transfer::{Transferred, bring_up_to_date, copy_installation},
 };
-pub(crate) use self::{change::Attempt, request::is_read};
 use crate::{
+    cluster::{Cluster, ClusterMember, Confirmation, Leases, NoLease},
     error::AppError,
-    feed::{Confirmation, Feed, Leases},
-    journal::Journal,
     mail::Mailer,
     metrics::Metrics,
     settings::{SettingError, Settings},
@@ -163,20 +161,26 @@ impl Caller {
     }
 }
 
+impl From<VerifiedRequest> for Caller {
+    fn from(verified: VerifiedRequest) -> Self {
+        let VerifiedRequest { principal, address, signed_at, replay, .. } = verified;
+        Self { principal, address, signed_at, replay, confirmation: ConfirmationSlot::default() }
+    }
+}
+
 /// A running installation.
 pub struct App {
     store: Store,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     settings: Settings,
-    hosts: Hosts,
     installation_key: InstallationKey,
-    /// Of a server; a command on the host judges nothing.
-    feed: Option<Arc<Feed>>,
-    journal: Journal,
-    nonces: Nonces,
-    address_allowances: AddressAllowances,
-    metrics: Metrics,
+    /// Of a command on the host, it has an empty directory and no lease, and so accepts nothing.
+    verifier: Verifier,
+    cluster: Cluster,
+    /// Held while refusals are written: two writers would write the same ones.
+    refusal_writes: tokio::sync::Mutex<()>,
+    metrics: Arc<Metrics>,
     mailer: Option<Mailer>,
     password_work: password::PasswordWork,
     sign_in_throttle: throttle::Throttle,
@@ -242,16 +246,18 @@ impl Parts {
     }
 }
 
-impl App {
-    /// Opens an installation for commands on its host, beside a running server or not.
-    ///
-    /// # Errors
-    /// A setting or the store is not usable.
-    pub async fn open_on_host(parts: Parts) -> Result<Self, OpenError> {
-        let (path, random) = (parts.installation_key.clone(), Arc::clone(&parts.random));
-        Self::open(parts, async |store| store::installation::open_key(store, &path, random.as_ref()).await).await
-    }
+/// What every process needs of an installation, before it is known what the process is for.
+struct Opened {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    settings: Settings,
+    hosts: Hosts,
+    installation_key: InstallationKey,
+    mailer: Option<Mailer>,
+}
 
+impl Opened {
     async fn open(
         parts: Parts,
         open_key: impl AsyncFnOnce(&Store) -> Result<InstallationKey, StoreError>,
@@ -264,19 +270,48 @@ impl App {
         let mailer = settings.smtp.as_ref().map(Mailer::new).transpose()?;
         let store = Store::open(&store, clock.now(), random.as_ref()).await?;
         let installation_key = open_key(&store).await?;
-        let address_allowances = AddressAllowances::new(random.as_ref());
-        Ok(Self {
+        Ok(Self { store, clock, random, settings, hosts, installation_key, mailer })
+    }
+
+    /// The app of a command on the host, which verifies no requests.
+    fn into_host_app(self) -> Result<App, OpenError> {
+        let cluster = Cluster::of_host_command(self.store.clone(), Arc::clone(&self.clock));
+        self.into_app(cluster, Arc::default(), Arc::new(NoLease), Nonces::closed())
+    }
+
+    fn into_app(
+        self,
+        cluster: Cluster,
+        directory: Arc<Directory>,
+        lease: Arc<dyn Lease>,
+        nonces: Nonces,
+    ) -> Result<App, OpenError> {
+        let Self { store, clock, random, settings, hosts, installation_key, mailer } = self;
+        let metrics = Arc::new(Metrics::new()?);
+        let config = VerifierConfig {
+            token_key: TokenKey::new(&installation_key, hosts.public()),
+            hosts,
+            routes: settings.routes.clone(),
+            rate_limits: settings.rate_limits,
+        };
+        let outside = Outside {
+            directory,
+            clock: Arc::clone(&clock),
+            lease,
+            nonces: Arc::new(nonces),
+            observer: Arc::clone(&metrics) as Arc<dyn Observer>,
+        };
+        let verifier = Verifier::new(config, outside, random.as_ref());
+        Ok(App {
             store,
             clock,
             random,
             settings,
-            hosts,
             installation_key,
-            feed: None,
-            journal: Journal::new(),
-            nonces: Nonces::closed(),
-            address_allowances,
-            metrics: Metrics::new()?,
+            verifier,
+            cluster,
+            refusal_writes: tokio::sync::Mutex::default(),
+            metrics,
             mailer,
             password_work: password::PasswordWork::new(),
             sign_in_throttle: throttle::Throttle::default(),
@@ -285,6 +320,19 @@ impl App {
             tasks: std::sync::Mutex::default(),
         })
     }
+}
+
+impl App {
+    /// Opens an installation for commands on its host, beside a running server or not.
+    ///
+    /// # Errors
+    /// A setting or the store is not usable.
+    pub async fn open_on_host(parts: Parts) -> Result<Self, OpenError> {
+        let (path, random) = (parts.installation_key.clone(), Arc::clone(&parts.random));
+        Opened::open(parts, async |store| store::installation::open_key(store, &path, random.as_ref()).await)
+            .await?
+            .into_host_app()
+    }
 
     /// Opens an installation for serving: registers this node, loads the directory, and keeps both true until
     /// [`close`](Self::close).
@@ -292,50 +340,52 @@ impl App {
     /// # Errors
     /// A setting or the store is not usable.
     pub async fn open_for_serving(parts: Parts) -> Result<Arc<Self>, OpenError> {
-        let mut app = Self::open_on_host(parts).await?;
-        for warning in app.settings.warnings() {
+        let (path, random) = (parts.installation_key.clone(), Arc::clone(&parts.random));
+        let open_key = async |store: &Store| store::installation::open_key(store, &path, random.as_ref()).await;
+        let opened = Opened::open(parts, open_key).await?;
+        for warning in opened.settings.warnings() {
             tracing::warn!(setting = warning.name, next = warning.next, "{}", warning.reason);
         }
+        let (store, clock) = (opened.store.clone(), Arc::clone(&opened.clock));
         let node = Node {
-            id: NodeId::generate(app.clock.now(), app.random.as_ref()),
+            id: NodeId::generate(clock.now(), random.as_ref()),
             name: format!("{}:{}", rustix::system::uname().nodename().to_string_lossy(), std::process::id()),
             software_version: env!("CARGO_PKG_VERSION").to_owned(),
-            lease: app.settings.lease,
-            settings_hash: Some(app.settings.shared_hash()?),
+            lease: opened.settings.lease,
+            settings_hash: Some(opened.settings.shared_hash()?),
         };
-        let watch = app.store.watch().await?;
-        let public_key = app.installation_key.public_key();
-        let feed = Arc::new(Feed::start(app.store.clone(), Arc::clone(&app.clock), node, public_key).await?);
-        app.feed = Some(Arc::clone(&feed));
-        let (nonces, write_nonces) = Nonces::start(app.store.clone());
-        app.nonces = nonces;
-        let app = Arc::new(app);
-        let follow = tokio::spawn(feed.follow(watch));
+        let watch = store.watch().await?;
+        let public_key = opened.installation_key.public_key();
+        let member = ClusterMember::join(store.clone(), Arc::clone(&clock), node, public_key).await?;
+        let member = Arc::new(member);
+        let (nonces, record_nonces) = Nonces::start(store.clone());
+        let (directory, lease) = (Arc::clone(member.directory()), Arc::clone(member.lease()));
+        let app = opened.into_app(Cluster::of_member(store, clock, Arc::clone(&member)), directory, lease, nonces);
+        let app = Arc::new(app?);
+        let follow = tokio::spawn(member.follow(watch));
         let write = tokio::spawn(upkeep::keep_up(Arc::downgrade(&app)));
         if let Ok(mut tasks) = app.tasks.lock() {
-            tasks.extend([follow, write, write_nonces]);
+            tasks.extend([follow, write, record_nonces]);
         }
         Ok(app)
     }
 
-    /// Writes what waits, gives up the lease, and closes the store.
+    /// Writes what waits, ends the lease, and closes the store.
     pub async fn close(&self) {
         let tasks = self.tasks.lock().map(|mut tasks| std::mem::take(&mut *tasks)).unwrap_or_default();
         for task in &tasks {
             task.abort();
         }
-        if let Err(error) = self.write_whole_journal().await {
+        if let Err(error) = self.write_all_records().await {
             tracing::error!(?error, "the last uses and refusals could not be written");
         }
-        if let Some(feed) = &self.feed
-            && let Err(error) = feed.stop().await
-        {
+        if let Err(error) = self.cluster.leave().await {
             tracing::error!(%error, "this node could not be taken out of the registry; others wait for its lease once");
         }
         self.store.close().await;
     }
 
-    /// Closes the store and nothing else, as an outage would: this node judges on until its lease ends, and changes
+    /// Closes the store and nothing else, as an outage would: this node verifies requests until its lease ends, and changes
     /// nothing.
     pub async fn close_store(&self) {
         self.store.close().await;
@@ -350,7 +400,13 @@ impl App {
     /// The hosts that this installation answers for.
     #[must_use]
     pub const fn hosts(&self) -> &Hosts {
-        &self.hosts
+        self.verifier.hosts()
+    }
+
+    /// What verifies requests.
+    #[must_use]
+    pub const fn verifier(&self) -> &Verifier {
+        &self.verifier
     }
 
     /// The wall clock.
@@ -379,40 +435,32 @@ impl App {
         if self.is_stopping() {
             return Err(AppError::Unavailable("this node is stopping".to_owned()));
         }
-        match &self.feed {
-            Some(feed) => feed.require_lease(),
-            None => Ok(()),
-        }
+        Ok(self.verifier.require_lease()?)
     }
 
-    /// Hears from the store now: takes in what changed, and renews the lease. A server does so by itself, many times a
-    /// second.
+    /// Applies what changed, and renews the lease. A server does so by itself, several times a second.
     ///
     /// # Errors
     /// The store does not answer.
     pub async fn renew_lease(&self) -> Result<(), AppError> {
-        match &self.feed {
-            Some(feed) => Ok(feed.renew().await?),
-            None => Ok(()),
-        }
+        Ok(self.cluster.renew_lease().await?)
     }
 
     /// What this server counts and times, as Prometheus reads it.
     pub async fn render_metrics(&self) -> String {
-        let (keys, version) = self.feed.as_ref().map_or((0, 0), |feed| {
-            let directory = feed.directory().load();
+        let (keys, version) = {
+            let directory = self.verifier.directory().load();
             (directory.key_count(), directory.version().0)
-        });
-        // A store that does not answer is what somebody looks at metrics for: the rest is told all the same.
+        };
+        // Metrics are read to find out why a store does not answer: the rest is there all the same.
         let audit_events = match self.store.read().await {
             Ok(mut connection) => store::audit::head_checkpoint(&mut connection).await.ok().map(|head| head.size),
             Err(_) => None,
         };
-        let holds_lease = self.feed.as_ref().is_some_and(|feed| feed.holds_lease());
-        self.metrics.render(keys, version, audit_events, holds_lease)
+        self.metrics.render(keys, version, audit_events, self.verifier.holds_lease())
     }
 
-    pub(crate) const fn metrics(&self) -> &Metrics {
+    pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
@@ -437,8 +485,8 @@ impl App {
     /// signed request was done before, ends with its first answer.
     async fn begin<'a>(&self, caller: &'a Caller) -> Result<Transaction<'a>, AppError> {
         let (now, began) = (self.clock.now(), self.clock.since_boot());
-        // Seen before the wait for the locked row, which then counts as time that leases have run.
-        let leases = Leases::look(&self.store, self.clock.as_ref()).await?;
+        // Observed before the wait for the locked row, which then counts as time that leases have run.
+        let leases = self.cluster.observe_leases().await?;
         let mut change = self.store.begin_change(now).await?;
         let principal = self.read_again(&mut change, &caller.principal, now).await?;
         if let Some(replay) = &caller.replay {
@@ -452,7 +500,7 @@ impl App {
                 && store::replay::find_nonce(&mut change, replay.api_key, nonce).await?.is_some()
             {
                 let error = AuthenticationError::NonceReused;
-                self.note_refusal(Some(replay.api_key), caller.address, &error);
+                self.verifier.record_refusal(Some(replay.api_key), caller.address, &error);
                 return Err(AppError::Unauthenticated(error, now));
             }
         }
@@ -473,7 +521,7 @@ impl App {
     /// Begins a change of somebody who has no credential yet, such as a person who accepts an invitation.
     async fn begin_anonymous(&self, address: Option<IpAddr>) -> Result<Transaction<'static>, AppError> {
         let (now, began) = (self.clock.now(), self.clock.since_boot());
-        let leases = Leases::look(&self.store, self.clock.as_ref()).await?;
+        let leases = self.cluster.observe_leases().await?;
         let change = self.store.begin_change(now).await?;
         let caller = Cow::Owned(Caller { address, ..Caller::host() });
         Ok(Transaction {
@@ -552,38 +600,19 @@ impl App {
             let is_raced = constraints.iter().any(|constraint| error.is_conflict(constraint));
             if is_raced { AppError::Contended(error.to_string()) } else { error.into() }
         })?;
-        if let Some(feed) = &self.feed {
-            feed.note_durable(version);
-        }
         self.confirm(&caller, version, leases).await?;
         self.metrics.time_change(self.clock.since_boot().saturating_sub(began));
         Ok(answer)
     }
 
-    /// Waits until every node has acknowledged `version`, or its lease has ended.
+    /// Waits until the change that was committed as `version` is effective on every node.
     async fn confirm(&self, caller: &Caller, version: Version, leases: Leases) -> Result<(), AppError> {
-        let own = match &self.feed {
-            None => None,
-            Some(feed) => match feed.catch_up(version).await {
-                Ok(()) => Some(feed.node()),
-                Err(error) => {
-                    tracing::error!(%error, "a change was committed that this node cannot read yet");
-                    // Like any other node that has not acknowledged it, this one is waited for.
-                    None
-                }
-            },
-        };
-        let confirmed = Feed::confirm(&self.store, self.clock.as_ref(), version, own, leases).await;
+        let confirmed = self.cluster.confirm(version, leases).await;
         let confirmation = confirmed.map_err(|error| {
-            AppError::Unavailable(format!("a change was committed, and nobody can tell who has taken it in: {error}"))
+            AppError::Unavailable(format!(
+                "a change was committed, and it is unknown which nodes have applied it: {error}"
+            ))
         })?;
-        if confirmation.expired > 0 {
-            tracing::warn!(
-                version = version.0,
-                nodes = confirmation.expired,
-                "nodes did not take a change in; they were given up after their leases had run out"
-            );
-        }
         caller.note(confirmation);
         Ok(())
     }

@@ -6,8 +6,7 @@ use api::{FieldError, Problem, codes};
 use domain::{Timestamp, principal::Denied, quota::QuotaExceeded, secret::redact};
 use serde_json::Value;
 use store::StoreError;
-
-use crate::authentication::AuthenticationError;
+use verifier::{AuthenticationError, RouteError, VerificationError, rate_limit::RetryAfter};
 
 /// Why an operation was not done. Nothing was changed, except for `Answered`.
 #[derive(Debug)]
@@ -23,6 +22,8 @@ pub enum AppError {
     Denied(Denied),
     /// Known, but not allowed, for this reason.
     Refused(&'static str),
+    /// The routes do not let a proxied request through.
+    Route(RouteError),
     /// Too many requests; the seconds after which to come again.
     RateLimited(u64),
     /// It contradicts what is there.
@@ -142,6 +143,9 @@ impl AppError {
             }
             Self::Refused(why) => {
                 Problem::new(403, codes::FORBIDDEN, "Not allowed", format!("This is not allowed: {why}."))
+            }
+            Self::Route(error) => {
+                Problem::new(403, codes::FORBIDDEN, "Not allowed", format!("This is not allowed: {error}."))
             }
             Self::RateLimited(seconds) => rate_limited(*seconds),
             Self::Conflict(conflict) => {
@@ -279,6 +283,20 @@ impl From<StoreError> for AppError {
             | StoreError::ReadOnly => Self::Unavailable(error.to_string()),
             StoreError::Contended { .. } => Self::Contended(error.to_string()),
             _ => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<VerificationError> for AppError {
+    fn from(error: VerificationError) -> Self {
+        match error {
+            VerificationError::Unauthenticated(error, now) => Self::Unauthenticated(error, now),
+            VerificationError::Route(RouteError::Denied(denied)) => Self::Denied(denied),
+            VerificationError::Route(error) => Self::Route(error),
+            VerificationError::RateLimited(RetryAfter(seconds)) => Self::RateLimited(seconds),
+            VerificationError::TooManySignatures => Self::HeadersTooLarge,
+            VerificationError::Unsignable(part) => Self::BadRequest(format!("The request's {part} cannot be signed.")),
+            VerificationError::NoLease | VerificationError::NonceNotRecorded(_) => Self::Unavailable(error.to_string()),
         }
     }
 }

@@ -1,11 +1,9 @@
 //! The server: the operations of Keyward (`App`), and what they are asked through.
 
 pub mod app;
+pub mod cluster;
 pub mod error;
-pub mod feed;
 pub mod http;
-
-mod journal;
 pub mod mail;
 mod metrics;
 pub mod settings;
@@ -16,4 +14,3 @@ pub use app::App;
 pub use error::AppError;
 pub use settings::Settings;
 pub use store::{StoreError, file as data_file};
-pub use verifier::{authentication, hosts};

@@ -3,88 +3,50 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, header};
 use http_signature::Profile;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder as _, Unit};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use verifier::outside::{CredentialType, Observer, Outcome};
 
-/// Buckets of durations, in seconds: from a judgement (tens of microseconds) to a change that waits for a lease.
+/// Buckets of durations, in seconds: from a verification (tens of microseconds) to a change that waits for a lease.
 const SECONDS: [f64; 14] =
     [0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
 
 const METADATA: Metadata<'static> = Metadata::new("keyward", Level::INFO, None);
 
-/// What a request showed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Shown {
-    /// A signature of this profile, or one that could not be read as any.
-    Signature(Profile),
-    /// A bearer token.
-    BearerToken,
-    /// Something that cannot be read.
-    Unreadable,
-}
+const CREDENTIALS: [CredentialType; 4] = [
+    CredentialType::Signature(Profile::Native),
+    CredentialType::Signature(Profile::Encord),
+    CredentialType::BearerToken,
+    CredentialType::Unreadable,
+];
 
-/// What came of judging it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Verdict {
-    Accepted,
-    Refused,
-    /// There was no lease.
-    Unavailable,
-}
+const OUTCOMES: [Outcome; 3] = [Outcome::Accepted, Outcome::Refused, Outcome::Unavailable];
 
-impl Shown {
-    const ALL: [Self; 4] =
-        [Self::Signature(Profile::Native), Self::Signature(Profile::Encord), Self::BearerToken, Self::Unreadable];
-
-    const fn index(self) -> usize {
-        match self {
-            Self::Signature(Profile::Native) => 0,
-            Self::Signature(Profile::Encord) => 1,
-            Self::BearerToken => 2,
-            Self::Unreadable => 3,
-        }
-    }
-
-    const fn as_str(self) -> &'static str {
-        ["native", "encord", "bearer", "unreadable"][self.index()]
-    }
-
-    /// What the headers show, if anything.
-    pub(crate) fn in_headers(headers: &HeaderMap) -> Option<Self> {
-        // The label is the SDK's own and stands first; anything else is judged as native.
-        match headers.get("signature-input").map(HeaderValue::as_bytes) {
-            Some(input) if input.starts_with(b"encord-sig=") => Some(Self::Signature(Profile::Encord)),
-            Some(_) => Some(Self::Signature(Profile::Native)),
-            None if headers.contains_key(header::AUTHORIZATION) => Some(Self::BearerToken),
-            None if headers.contains_key("signature") => Some(Self::Unreadable),
-            None => None,
-        }
+/// The place of a credential in [`CREDENTIALS`], and its label.
+const fn credential_label(credential: CredentialType) -> (usize, &'static str) {
+    match credential {
+        CredentialType::Signature(Profile::Native) => (0, "native"),
+        CredentialType::Signature(Profile::Encord) => (1, "encord"),
+        CredentialType::BearerToken => (2, "bearer"),
+        CredentialType::Unreadable => (3, "unreadable"),
     }
 }
 
-impl Verdict {
-    const ALL: [Self; 3] = [Self::Accepted, Self::Refused, Self::Unavailable];
-
-    const fn index(self) -> usize {
-        match self {
-            Self::Accepted => 0,
-            Self::Refused => 1,
-            Self::Unavailable => 2,
-        }
-    }
-
-    const fn as_str(self) -> &'static str {
-        ["accepted", "refused", "unavailable"][self.index()]
+/// The place of an outcome in [`OUTCOMES`], and its label.
+const fn outcome_label(outcome: Outcome) -> (usize, &'static str) {
+    match outcome {
+        Outcome::Accepted => (0, "accepted"),
+        Outcome::Refused => (1, "refused"),
+        Outcome::Unavailable => (2, "unavailable"),
     }
 }
 
 /// The counters of one server.
 pub(crate) struct Metrics {
     handle: PrometheusHandle,
-    judged: [[Counter; 3]; 4],
-    judging_seconds: Histogram,
+    verifications: [[Counter; 3]; 4],
+    verification_seconds: Histogram,
     answers: [Counter; 5],
     answer_seconds: Histogram,
     change_seconds: Histogram,
@@ -105,15 +67,18 @@ impl Metrics {
         let histogram = |name: &'static str| recorder.register_histogram(&Key::from_static_name(name), &METADATA);
         describe(&recorder);
         Ok(Self {
-            judged: Shown::ALL.map(|shown| {
-                Verdict::ALL.map(|verdict| {
+            verifications: CREDENTIALS.map(|credential| {
+                OUTCOMES.map(|outcome| {
                     counter(
                         "keyward_judged_requests_total",
-                        vec![Label::new("profile", shown.as_str()), Label::new("verdict", verdict.as_str())],
+                        vec![
+                            Label::new("profile", credential_label(credential).1),
+                            Label::new("verdict", outcome_label(outcome).1),
+                        ],
                     )
                 })
             }),
-            judging_seconds: histogram("keyward_judging_seconds"),
+            verification_seconds: histogram("keyward_judging_seconds"),
             answers: ["1xx", "2xx", "3xx", "4xx", "5xx"]
                 .map(|class| counter("keyward_answers_total", vec![Label::new("status", class)])),
             answer_seconds: histogram("keyward_answer_seconds"),
@@ -125,12 +90,6 @@ impl Metrics {
             holds_lease: gauge("keyward_holds_lease"),
             handle: recorder.handle(),
         })
-    }
-
-    /// Counts a judgement.
-    pub(crate) fn count_judged(&self, shown: Shown, verdict: Verdict, took: Duration) {
-        self.judged[shown.index()][verdict.index()].increment(1);
-        self.judging_seconds.record(took.as_secs_f64());
     }
 
     /// Counts an answer.
@@ -170,6 +129,13 @@ impl Metrics {
     }
 }
 
+impl Observer for Metrics {
+    fn observe_verification(&self, credential: CredentialType, outcome: Outcome, duration: Duration) {
+        self.verifications[credential_label(credential).0][outcome_label(outcome).0].increment(1);
+        self.verification_seconds.record(duration.as_secs_f64());
+    }
+}
+
 fn describe(recorder: &PrometheusRecorder) {
     let counter =
         |name, text: &'static str| recorder.describe_counter(KeyName::from_const_str(name), None, text.into());
@@ -177,14 +143,14 @@ fn describe(recorder: &PrometheusRecorder) {
     let seconds = |name, text: &'static str| {
         recorder.describe_histogram(KeyName::from_const_str(name), Some(Unit::Seconds), text.into());
     };
-    counter("keyward_judged_requests_total", "Requests with a credential, by what they showed and what came of it");
-    seconds("keyward_judging_seconds", "Time to judge a credential");
+    counter("keyward_judged_requests_total", "Requests with a credential, by credential and outcome");
+    seconds("keyward_judging_seconds", "Time to verify a credential");
     counter("keyward_answers_total", "Answers, by class of status");
     seconds("keyward_answer_seconds", "Time to answer");
-    seconds("keyward_change_seconds", "Time of a change, until every node judges by it");
+    seconds("keyward_change_seconds", "Time of a change, until every node has applied it");
     counter("keyward_password_checks_total", "Passwords that were checked, of users that are there or not");
     gauge("keyward_directory_keys", "Keys in the directory");
     gauge("keyward_directory_version", "Version of the store that the directory shows");
     gauge("keyward_audit_events", "Events in the audit log");
-    gauge("keyward_holds_lease", "1 while this node may judge");
+    gauge("keyward_holds_lease", "1 while this node may verify requests");
 }

@@ -6,8 +6,8 @@ use domain::{route::Route, secret::quoted};
 use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
 
-pub use verifier::RateLimits;
-use verifier::hosts::{HostError, HostListError, HostLists, Hosts, Origin, Scheme, is_loopback};
+use verifier::hosts::{HostError, HostListError, HostLists, Hosts, Origin, is_loopback};
+pub use verifier::{RateLimits, Scheme};
 
 use crate::mail::SmtpSettings;
 

@@ -57,7 +57,7 @@ const RETIRED: u8 = 2;
 
 /// What a verification means for the report about the key's use once it is revoked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verification {
+pub(crate) enum Verification {
     /// It is the first one on this node.
     First,
     /// There were others.
@@ -80,16 +80,14 @@ impl DirectoryKey {
     }
 
     /// Whether this is the first use of its second, which is the one that is written down.
-    #[must_use]
-    pub fn is_first_use_of(&self, second: i64) -> bool {
+    pub(crate) fn is_first_use_of(&self, second: i64) -> bool {
         let noted = self.usage.noted_second.load(Ordering::Relaxed);
         noted < second
             && self.usage.noted_second.compare_exchange(noted, second, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Notes that something verified under this key, accepted or not.
-    #[must_use]
-    pub fn note_verification(&self) -> Verification {
+    pub(crate) fn note_verification(&self) -> Verification {
         if self.usage.verification.load(Ordering::Relaxed) == VERIFIED {
             return Verification::Further;
         }
@@ -110,8 +108,7 @@ impl DirectoryKey {
     }
 
     /// How often it may still be used now.
-    #[must_use]
-    pub fn allowance(&self) -> &Allowance {
+    pub(crate) fn allowance(&self) -> &Allowance {
         &self.usage.allowance
     }
 }

@@ -1,13 +1,27 @@
 //! Request verification: from a received request to the principal that sent it, and whether that principal may send it. It
-//! reads a snapshot in memory and reaches neither a database nor a file nor the network.
+//! reads a snapshot in memory and reaches neither a database nor a file nor the network: the crate knows none.
 
 pub mod authentication;
+mod bearer_token;
 pub mod directory;
+pub mod error;
 pub mod hosts;
 pub mod network;
+pub mod outside;
+pub mod proxied_request;
 pub mod rate_limit;
+pub mod refusal_records;
+pub mod request;
+mod token;
+pub mod use_records;
+mod verifier;
 
 pub use authentication::AuthenticationError;
 pub use directory::{Directory, Snapshot};
+pub use error::{RouteError, VerificationError};
 pub use hosts::{Hosts, Origin, Scheme};
+pub use proxied_request::AuthorizedRequest;
 pub use rate_limit::RateLimits;
+pub use request::{OriginalRequest, VerifiedHeaders, VerifiedRequest};
+pub use token::TokenKey;
+pub use verifier::{Outside, RefusalReaders, Verifier, VerifierConfig};

@@ -10,10 +10,7 @@ use serde::Serialize;
 use store::{Connection, MayConflict, StoreError};
 
 use super::{App, Caller, Transaction, UnsentMail};
-use crate::{
-    error::AppError,
-    feed::{Confirmation, Leases},
-};
+use crate::error::AppError;
 
 /// One change: what has to hold for it, and what it does then.
 ///
@@ -211,20 +208,7 @@ impl App {
     /// # Errors
     /// Nobody knows which nodes have acknowledged it, or whether it would survive the loss of the primary.
     pub(super) async fn confirm_unchanged(&self, caller: &Caller) -> Result<(), AppError> {
-        let Some(feed) = &self.feed else {
-            // A command on the host renews no lease by which it would know what is durable.
-            let leases = Leases::look(&self.store, self.clock.as_ref()).await?;
-            let version = self.store.begin_change(self.clock.now()).await?.make_durable().await?;
-            return self.confirm(caller, version, leases).await;
-        };
-        // At least the version that the operation has read.
-        let counted = self.store.count_acknowledgements().await?;
-        feed.require_durable(counted.version).await?;
-        if counted.acknowledged < counted.nodes {
-            let leases = Leases::look(&self.store, self.clock.as_ref()).await?;
-            return self.confirm(caller, counted.version, leases).await;
-        }
-        caller.note(Confirmation { version: counted.version, nodes: counted.nodes, expired: 0 });
+        caller.note(self.cluster.confirm_current().await?);
         Ok(())
     }
 }

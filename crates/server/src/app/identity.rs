@@ -22,7 +22,7 @@ impl App {
     pub fn me(&self, caller: &Caller) -> Result<api::Me, AppError> {
         let identity = caller.principal.identity().ok_or(AppError::not_found())?;
         let key = caller.principal.credential().key().and_then(|id| {
-            let directory = self.feed.as_ref()?.directory().load();
+            let directory = self.verifier.directory().load();
             let fingerprint = directory.key(id)?.fingerprint.to_string();
             Some(api::CredentialKey { id, fingerprint })
         });

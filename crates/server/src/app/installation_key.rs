@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
-use super::{App, Caller, OpenError, Parts, Transaction, audit::require_host};
+use super::{App, Caller, OpenError, Opened, Parts, Transaction, audit::require_host};
 use crate::error::AppError;
 
 impl App {
@@ -15,11 +15,13 @@ impl App {
     /// A setting or the store is not usable; the new key cannot be written.
     pub async fn open_to_replace_key(parts: Parts) -> Result<Self, OpenError> {
         let (path, random) = (parts.installation_key.clone(), Arc::clone(&parts.random));
-        Self::open(parts, async |_| store::installation::create_new_key(&path, random.as_ref())).await
+        Opened::open(parts, async |_| store::installation::create_new_key(&path, random.as_ref()))
+            .await?
+            .into_host_app()
     }
 
     /// Makes the new key the installation's, and puts it into the file at `path`. Bearer tokens end. Servers that run stop
-    /// judging, because their key is another; they go on once they were started again with this one.
+    /// verifying requests, because their key is another; they go on once they were started again with this one.
     ///
     /// # Errors
     /// On the host only; the file cannot be written, which whoever opens the installation next tries again.

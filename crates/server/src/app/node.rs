@@ -1,4 +1,4 @@
-//! The nodes of an installation, for whoever runs it.
+//! The nodes of an installation, for operators.
 
 use store::node::RegisteredNode;
 
@@ -6,14 +6,14 @@ use super::{App, Caller};
 use crate::error::AppError;
 
 impl App {
-    /// The nodes that judge by this database, the oldest first.
+    /// The nodes on this database, the oldest first.
     ///
     /// # Errors
     /// For operators only.
     pub async fn list_nodes(&self, caller: &Caller) -> Result<api::Page<api::Node>, AppError> {
         caller.principal.authorize_operator()?;
         let version = self.store.current_version().await?;
-        let own = self.feed.as_ref().map(|feed| feed.node());
+        let own = self.cluster.own_report().map(|(node, _)| node);
         let to_wire =
             |RegisteredNode { node, acknowledged, registered_at, renewed_at, .. }: RegisteredNode| api::Node {
                 id: node.id,

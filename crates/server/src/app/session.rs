@@ -12,9 +12,10 @@ use domain::{
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use store::{Connection, StoreError};
+use verifier::{AuthenticationError, refusal_records::RefusalKind};
 
 use super::{App, Caller, ConfirmationSlot, Transaction, sha256, throttle::Source};
-use crate::{authentication::AuthenticationError, error::AppError, journal::RefusalKind};
+use crate::error::AppError;
 
 /// A use of a session is written down once in so long.
 const USE_INTERVAL: Duration = Duration::from_mins(1);
@@ -157,7 +158,7 @@ impl App {
 
     fn wrong_password(&self, address: Option<IpAddr>) -> AppError {
         let error = AuthenticationError::WrongPassword;
-        self.note_refusal(None, address, &error);
+        self.verifier.record_refusal(None, address, &error);
         AppError::Unauthenticated(error, self.clock.now())
     }
 
@@ -166,7 +167,8 @@ impl App {
     fn refuse_suspended(&self, user: UserId, address: Option<IpAddr>) -> AppError {
         let error = AuthenticationError::SignInSuspended;
         let kind = RefusalKind { verified: true, key: None, address, code: error.code() };
-        self.journal.note_refusal(kind, format!("{user}: the password is right, and the sign-in is suspended"));
+        let reason = format!("{user}: the password is right, and the sign-in is suspended");
+        self.verifier.refusals().record(kind, reason);
         AppError::Unauthenticated(error, self.clock.now())
     }
 
@@ -197,7 +199,7 @@ impl App {
     /// Who the holder of a session's token is; nobody where it ended.
     ///
     /// # Errors
-    /// 503 where the store does not answer or this node may not judge.
+    /// 503 where the store does not answer or this node holds no lease.
     pub async fn verify_session(&self, token: &str, address: Option<IpAddr>) -> Result<Option<Visit>, AppError> {
         let now = self.clock.now();
         let found = {
@@ -210,9 +212,7 @@ impl App {
                 _ => None,
             }
         };
-        if self.feed.as_ref().is_none_or(|feed| !feed.holds_lease()) {
-            return Err(AppError::Unavailable("this node holds no lease".to_owned()));
-        }
+        self.verifier.require_lease()?;
         let Some((session, identity)) = found else { return Ok(None) };
         match identity.refusal() {
             Some(IdentityRefusal::Disabled | IdentityRefusal::Suspended) => return Ok(None),
@@ -302,7 +302,7 @@ impl App {
             store::user::find_user_with_password(&mut connection, &email).await?
         };
         if !self.verify_password(password, found.and_then(|(_, hash)| hash)).await? {
-            self.note_refusal(None, caller.address, &AuthenticationError::WrongPassword);
+            self.verifier.record_refusal(None, caller.address, &AuthenticationError::WrongPassword);
             return Err(AppError::field(field, "wrong_password", "this is not your password; try again"));
         }
         self.sign_in_throttle.give_back(&sources);

@@ -6,14 +6,12 @@ use std::{
     time::Duration,
 };
 
-use domain::{AuditEvent, AuditEventId, AuditPrincipal, Fingerprint, PrincipalId, Timestamp, WorkspaceId};
+use domain::{AuditEvent, AuditEventId, AuditPrincipal, Timestamp, WorkspaceId};
 use store::{StoreError, Version, api_key::KeyUse, replay::Epoch};
+use verifier::refusal_records::{Budget, RefusalRow};
 
 use super::App;
-use crate::{
-    error::AppError,
-    journal::{Budget, Charge, RefusalKind, RefusalRow},
-};
+use crate::error::AppError;
 
 /// How late a use or a refusal is written at the most, while the store answers.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -27,7 +25,7 @@ const SESSIONS_KEPT: Duration = Duration::from_hours(24);
 /// Changes that a node may be behind without loading everything.
 const KEPT_CHANGES: u64 = 100_000;
 
-/// Writes the journal, and forgets what has expired, until the app is gone or the task is aborted.
+/// Writes the records of uses and refusals, and forgets what has expired, until the app is gone or the task is aborted.
 pub(super) async fn keep_up(app: Weak<App>) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -36,7 +34,7 @@ pub(super) async fn keep_up(app: Weak<App>) {
         ticks.tick().await;
         let Some(app) = app.upgrade() else { return };
         app.metrics.keep_up();
-        if let Err(error) = app.write_journal().await {
+        if let Err(error) = app.write_records().await {
             tracing::error!(?error, "uses and refusals could not be written; they are kept and tried again");
         }
         if round.is_multiple_of(EXPIRY_EVERY)
@@ -53,7 +51,7 @@ impl App {
     ///
     /// # Errors
     /// The store does not answer; they go on waiting.
-    pub async fn write_journal(&self) -> Result<(), AppError> {
+    pub async fn write_records(&self) -> Result<(), AppError> {
         self.write_uses().await?;
         self.write_refusals(false).await
     }
@@ -62,14 +60,14 @@ impl App {
     ///
     /// # Errors
     /// The store does not answer.
-    pub(super) async fn write_whole_journal(&self) -> Result<(), AppError> {
+    pub(super) async fn write_all_records(&self) -> Result<(), AppError> {
         self.write_uses().await?;
         self.write_refusals(true).await
     }
 
     /// Writes the uses that wait.
     pub(super) async fn write_uses(&self) -> Result<(), AppError> {
-        let uses = self.journal.take_uses();
+        let uses = self.verifier.uses().take();
         if uses.is_empty() {
             return Ok(());
         }
@@ -90,15 +88,15 @@ impl App {
         })
         .await;
         if written.is_err() {
-            self.journal.return_uses(uses);
+            self.verifier.uses().put_back(uses);
         }
         Ok(written?)
     }
 
     async fn write_refusals(&self, all: bool) -> Result<(), AppError> {
-        let _one_at_a_time = self.journal.writing.lock().await;
+        let _one_at_a_time = self.refusal_writes.lock().await;
         let now = self.clock.now();
-        let due = self.journal.due_refusals(now, all, |kind| self.charge_of(kind));
+        let due = self.verifier.due_refusals(now, all);
         if due.is_empty() {
             return Ok(());
         }
@@ -106,27 +104,14 @@ impl App {
         let change = self.store.begin_change(now).await?;
         let first = events.remove(0);
         change.commit((first, events), None).await?;
-        self.journal.refusals_written(&due, now);
+        self.verifier.refusals().mark_written(&due, now);
         Ok(())
-    }
-
-    /// Whose rows a refusal counts towards.
-    fn charge_of(&self, kind: &RefusalKind) -> Charge {
-        let places = self.readers_of(kind).map_or(Vec::new(), |readers| readers.workspaces);
-        match (kind.verified, places.is_empty()) {
-            (false, _) => {
-                let rows = u32::try_from(places.len()).unwrap_or(u32::MAX).max(1);
-                Charge { budgets: vec![Budget::Unverified], rows }
-            }
-            (true, true) => Budget::Installation.into(),
-            (true, false) => Charge { budgets: places.into_iter().map(Budget::Workspace).collect(), rows: 1 },
-        }
     }
 
     /// The event of a row, once for each workspace that reads of it.
     fn refusal_events(&self, row: &RefusalRow, now: Timestamp) -> Vec<AuditEvent> {
         let places: Vec<WorkspaceId> = match row.refusals.as_slice() {
-            [(kind, _)] => self.readers_of(kind).map_or(Vec::new(), |readers| readers.workspaces),
+            [(kind, _)] => self.verifier.find_readers(kind).map_or(Vec::new(), |readers| readers.workspaces),
             _ => row.charge.budgets.iter().filter_map(Budget::workspace).collect(),
         };
         let event = self.refusal_event(row, now);
@@ -143,7 +128,7 @@ impl App {
             id: AuditEventId::generate(now, self.random.as_ref()),
             at: now,
             workspace: None,
-            // Who failed to show that they are somebody is nobody; the key that was named stands beside.
+            // The client was not authenticated; the key that it named is a field of its own.
             principal: AuditPrincipal::Anonymous,
             key: None,
             address: None,
@@ -154,7 +139,7 @@ impl App {
         let count: u64 = row.refusals.iter().map(|(_, refusals)| refusals.count).sum();
         let mut detail = |name: &str, value: String| event.detail.insert(name.to_owned(), value);
         detail("count", count.to_string());
-        // Anybody can name a key; only who holds it makes a credential that verifies.
+        // Every client can name any key; only its holder makes a credential that verifies.
         let verified = !row.charge.budgets.contains(&Budget::Unverified);
         detail("verified", verified.to_string());
         if let [(kind, refusals)] = row.refusals.as_slice() {
@@ -163,7 +148,7 @@ impl App {
             if let (true, Some(network)) = (refusals.from_several_addresses, kind.address) {
                 detail("addresses", format!("several of {network}/64"));
             }
-            if let Some(readers) = self.readers_of(kind) {
+            if let Some(readers) = self.verifier.find_readers(kind) {
                 detail("fingerprint", readers.fingerprint.to_string());
                 event.target = Some(readers.owner.to_string());
             }
@@ -182,22 +167,6 @@ impl App {
             detail("reason", reason.to_owned());
         }
         event
-    }
-
-    /// Who reads of a refusal that names a key, revoked or not: none for one that is not known.
-    fn readers_of(&self, kind: &RefusalKind) -> Option<Readers> {
-        let (feed, id) = self.feed.as_ref().zip(kind.key)?;
-        let directory = feed.directory().load();
-        let (owner, fingerprint, mut workspaces) = match (directory.key(id), directory.revoked_key(id)) {
-            (Some(key), _) => (key.owner, key.fingerprint, Vec::new()),
-            (None, Some(key)) => (key.owner, key.fingerprint, key.workspaces.to_vec()),
-            (None, None) => return None,
-        };
-        let memberships = directory.identity(owner).map(|owner| owner.memberships.as_slice()).unwrap_or_default();
-        workspaces.extend(memberships.iter().map(|membership| membership.workspace));
-        workspaces.sort_unstable();
-        workspaces.dedup();
-        Some(Readers { owner, fingerprint, workspaces })
     }
 
     /// Forgets what has expired for every node, also for one whose wall clock is behind this one's. A server does so by
@@ -230,14 +199,6 @@ impl App {
         self.replay_epochs.note(epoch, self.clock.since_boot());
         Ok(())
     }
-}
-
-/// Whose key a refused request named, and who reads of it.
-struct Readers {
-    owner: PrincipalId,
-    fingerprint: Fingerprint,
-    /// Where its owner is now, or was when the key was revoked; in order, each once.
-    workspaces: Vec<WorkspaceId>,
 }
 
 /// The epochs that this node began, each with the time since boot, the earliest first.

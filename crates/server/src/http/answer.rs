@@ -11,12 +11,12 @@ use axum::{
 use domain::{Clock as _, secret::redact};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::BodyExt as _;
+use verifier::AuthenticationError;
 
 use super::client_address::client_address;
 use crate::{
     App, AppError,
     app::{Attempt, Caller},
-    authentication::AuthenticationError,
     system::SystemClock,
 };
 

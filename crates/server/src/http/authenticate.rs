@@ -17,7 +17,9 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Version, request::Parts};
 use http_body::Body as _;
+use http_signature::is_safe_method;
 use subtle::ConstantTimeEq as _;
+use verifier::{AuthenticationError, Origin, OriginalRequest, VerifiedHeaders};
 
 use super::{
     MAX_BODY, MAX_HEADERS, MAX_UNAUTHENTICATED_BODY,
@@ -29,9 +31,7 @@ use super::{
 };
 use crate::{
     App, AppError,
-    app::{Caller, ConfirmationSlot, OriginalRequest, VerifiedHeaders, is_read},
-    authentication::AuthenticationError,
-    hosts::Origin,
+    app::{Caller, ConfirmationSlot},
     ui,
 };
 
@@ -104,7 +104,7 @@ async fn run_in_slot(
     let Some(slot) = connections.begin_request(connection) else {
         return AppError::Unavailable("too many requests at a time".to_owned()).into_response();
     };
-    let (alone, shared) = if is_read(request.method().as_str()) && request.body().is_end_stream() {
+    let (alone, shared) = if is_safe_method(request.method().as_str()) && request.body().is_end_stream() {
         (Some(slot), None)
     } else {
         // It goes along: it is given back while the body is awaited, and kept by a change whose client hangs up.
@@ -162,7 +162,7 @@ impl http_body::Body for CountedBody {
 pub(super) async fn authenticate(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     match find_caller(&app, request).await {
         Ok((request, principal)) => {
-            let mut response = if is_read(request.method().as_str()) {
+            let mut response = if is_safe_method(request.method().as_str()) {
                 next.run(request).await
             } else {
                 change(&app, request, next).await
@@ -233,7 +233,7 @@ async fn find_caller(app: &App, request: Request) -> Result<(Request, String), A
     let most = if is_anybody { MAX_UNAUTHENTICATED_BODY } else { MAX_BODY };
     let body = read_body(&parts, body, most).await?;
     let caller = match shown.headers {
-        Some(headers) => Some(app.verify_body(headers, &received.original(&parts, Some(&body)))?.caller),
+        Some(headers) => Some(app.verifier().verify_body(headers, &received.original(&parts, Some(&body)))?.into()),
         None => shown.session,
     };
     let principal = caller.as_ref().map_or("-".to_owned(), |c| c.principal().audit_principal().to_string());
@@ -252,7 +252,7 @@ fn receive(app: &App, request: &Request) -> Result<Received, AppError> {
         .cloned()
         .ok_or_else(|| AppError::Internal("a route that answers for any host".to_owned()))?;
     let address = client_address(app.settings(), request);
-    app.limit_address(address)?;
+    app.verifier().limit_address(address)?;
     Ok(Received { origin, address })
 }
 
@@ -263,7 +263,7 @@ struct Shown {
 }
 
 async fn verify_credential(app: &App, parts: &Parts, received: &Received) -> Result<Shown, AppError> {
-    let headers = app.verify_headers(&received.original(parts, None))?;
+    let headers = app.verifier().verify_headers(&received.original(parts, None))?;
     let session = match (ui::session_token(app, &parts.headers), &headers) {
         (Some(_), Some(_)) => return Err(AppError::Unauthenticated(AuthenticationError::Several, app.now())),
         (Some(token), None) => Some(verify_session(app, &token, parts, received.address).await?),
@@ -278,7 +278,7 @@ async fn verify_session(app: &App, token: &str, parts: &Parts, address: Option<I
         return Err(AppError::Unauthenticated(AuthenticationError::SessionEnded, app.now()));
     };
     let shown = parts.headers.get("keyward-csrf").map_or(&b""[..], |value| value.as_bytes());
-    let is_read = is_read(parts.method.as_str());
+    let is_read = is_safe_method(parts.method.as_str());
     // What somebody types into the address bar comes from no page at all.
     let is_typed = is_read && parts.headers.get("sec-fetch-site").is_some_and(|site| site == "none");
     if !(is_typed || ui::is_from_our_pages(app, &parts.headers, false))

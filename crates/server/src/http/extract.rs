@@ -8,12 +8,12 @@ use bytes::Bytes;
 use domain::{ProjectId, secret::parser_message};
 use http::{StatusCode, header, request::Parts};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use verifier::AuthenticationError;
 
 use super::authenticate::{Authentication, ClientAddress};
 use crate::{
     AppError,
     app::{Caller, Paging},
-    authentication::AuthenticationError,
     system::SystemClock,
 };
 

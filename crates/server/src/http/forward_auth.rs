@@ -16,6 +16,7 @@ use axum::{
 use bytes::Bytes;
 use domain::PrincipalId;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts, uri::Authority};
+use verifier::{AuthorizedRequest, OriginalRequest, Scheme, VerifiedHeaders, hosts::normal_authority};
 
 pub(super) use self::nginx::answer_nginx;
 use super::{
@@ -25,11 +26,7 @@ use super::{
     client_address::peer_address,
     hygiene,
 };
-use crate::{
-    App, AppError, Settings,
-    app::{Admission, OriginalRequest, VerifiedHeaders},
-    hosts::{Scheme, normal_authority},
-};
+use crate::{App, AppError, Settings};
 
 /// Identity headers of this release. Proxies that were set up for an earlier one pass a client's own on to the API.
 const NEW_HEADERS: [HeaderName; 2] =
@@ -105,9 +102,10 @@ async fn admit(app: &App, request: Request, dialect: Dialect) -> Result<Response
     let body = if passes_body { read_body(&parts, body, MAX_BODY).await? } else { Bytes::new() };
     // An empty one says nothing: it may have been kept back.
     let body = Some(&body[..]).filter(|body| !body.is_empty());
-    let admission = app.admit_proxied_request(headers, &OriginalRequest { body, ..original.view(&parts) }).await?;
-    let mut response = (StatusCode::OK, identity_headers(&admission)?).into_response();
-    response.extensions_mut().insert(LoggedPrincipal(admission.principal.audit_principal().to_string()));
+    let authorized =
+        app.verifier().authorize_proxied_request(headers, &OriginalRequest { body, ..original.view(&parts) }).await?;
+    let mut response = (StatusCode::OK, identity_headers(&authorized)?).into_response();
+    response.extensions_mut().insert(LoggedPrincipal(authorized.principal.audit_principal().to_string()));
     Ok(response)
 }
 
@@ -157,7 +155,7 @@ fn verify_headers<'a>(
     refuse_new_headers(&parts.headers)?;
     let passes_body = dialect.passes_body(&parts.headers)?;
     let original = Original { told, scheme, authority };
-    let headers = app.verify_proxied_headers(&original.view(parts))?;
+    let headers = app.verifier().verify_proxied_headers(&original.view(parts))?;
     Ok((original, headers, passes_body))
 }
 
@@ -244,8 +242,8 @@ fn one<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, AppErr
 }
 
 /// Every identity header, always: one that were left out would let the client's own through.
-fn identity_headers(admission: &Admission) -> Result<HeaderMap, AppError> {
-    let identity = admission.principal.identity();
+fn identity_headers(authorized: &AuthorizedRequest) -> Result<HeaderMap, AppError> {
+    let identity = authorized.principal.identity();
     let identity = identity.ok_or_else(|| AppError::Internal("a proxied request of nobody".to_owned()))?;
     let mut groups = String::new();
     for membership in &identity.memberships {
@@ -256,12 +254,12 @@ fn identity_headers(admission: &Admission) -> Result<HeaderMap, AppError> {
         groups.push(':');
         groups.push_str(membership.role.as_str());
     }
-    let workspace = admission.workspace.as_ref();
+    let workspace = authorized.workspace.as_ref();
     let principal = match identity.id {
         PrincipalId::User(id) => id.to_string(),
         PrincipalId::ServiceAccount(id) => id.to_string(),
     };
-    let key = admission.principal.credential().key();
+    let key = authorized.principal.credential().key();
     let values = [
         ("remote-user", identity.email.clone()),
         ("remote-email", identity.email.clone()),
@@ -273,7 +271,7 @@ fn identity_headers(admission: &Admission) -> Result<HeaderMap, AppError> {
         ("keyward-key", key.map_or_else(String::new, |key| key.to_string())),
         ("keyward-scopes", String::new()),
         ("keyward-email-verified", identity.email_verified.to_string()),
-        ("keyward-content-digest-verified", admission.body_verified.to_string()),
+        ("keyward-content-digest-verified", authorized.body_verified.to_string()),
     ];
     let mut headers = HeaderMap::with_capacity(values.len());
     for (name, value) in values {

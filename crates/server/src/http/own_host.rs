@@ -8,9 +8,10 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
+use verifier::Origin;
 
 use super::{body::discard, hygiene, is_for_a_page};
-use crate::{App, AppError, hosts::Origin, ui};
+use crate::{App, AppError, ui};
 
 /// The origin of this installation that a request named.
 #[derive(Clone, Debug)]

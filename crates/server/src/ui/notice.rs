@@ -7,7 +7,7 @@ use domain::Timestamp;
 use http::{HeaderValue, header};
 use subtle::ConstantTimeEq as _;
 
-use crate::{App, AppError, feed::Confirmation};
+use crate::{App, AppError, cluster::Confirmation};
 
 /// For how many seconds a notice waits for its page.
 pub(super) const LIFETIME_SECONDS: i64 = 60;

@@ -6,12 +6,13 @@ use askama::Template;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use domain::{Timestamp, WorkspaceId, principal::Denied, role::Role};
 use http::{StatusCode, header};
+use verifier::AuthenticationError;
 
 use super::{
     form::Fields,
     visit::{Visitor, safe_next},
 };
-use crate::{App, AppError, authentication::AuthenticationError, http::Contended};
+use crate::{App, AppError, http::Contended};
 
 /// A workspace in the switcher.
 #[derive(Clone)]

@@ -11,6 +11,7 @@ use axum::{
 };
 use domain::{Timestamp, secret::is_private_key};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
+use http_signature::is_safe_method;
 use subtle::ConstantTimeEq as _;
 
 use super::{
@@ -20,8 +21,8 @@ use super::{
 };
 use crate::{
     App, AppError,
-    app::{Browser, Caller, SignedIn, Visit, is_read},
-    feed::Confirmation,
+    app::{Browser, Caller, SignedIn, Visit},
+    cluster::Confirmation,
     http::{LoggedPrincipal, MAX_UNAUTHENTICATED_BODY, client_address, discard, read_body, run_change},
 };
 
@@ -229,8 +230,8 @@ async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Opti
     {
         return Err(alone(private_key_in(&field)));
     }
-    app.limit_address(address).map_err(alone)?;
-    let is_form = !is_read(request.method().as_str());
+    app.verifier().limit_address(address).map_err(|error| alone(error.into()))?;
+    let is_form = !is_safe_method(request.method().as_str());
     let (mut parts, body) = request.into_parts();
     let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);

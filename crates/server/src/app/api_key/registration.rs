@@ -221,7 +221,7 @@ async fn require_unused(app: &App, scope: &mut Scope<'_>, revoked: &ApiKey) -> R
     if revoked.displaced_at.is_some() {
         return Ok(());
     }
-    let own = app.feed.as_ref().map(|feed| (feed.node(), feed.reported()));
+    let own = app.cluster.own_report();
     let fingerprint = revoked.public_key.fingerprint().to_string();
     let is_final = match store::api_key::find_use_before_revocation(scope.connection, revoked.id, own).await? {
         UseBeforeRevocation::Never => return Ok(()),

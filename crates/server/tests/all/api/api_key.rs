@@ -311,7 +311,7 @@ async fn a_private_key_is_refused_and_not_echoed() {
         assert_eq!(problem["errors"][0]["field"], "public_key");
         assert_eq!(problem["errors"][0]["code"], "private_key_pasted", "{pasted}");
     }
-    test.app.write_journal().await.unwrap();
+    test.app.write_records().await.unwrap();
     for file in std::fs::read_dir(test.directory.path()).unwrap() {
         let path = file.unwrap().path();
         let bytes = std::fs::read(&path).unwrap();
@@ -340,7 +340,7 @@ async fn a_listed_key_shows_when_and_from_where_it_was_used() {
     let mut request = test.get("/api/v1/me").by(&ada.key);
     request.address = "192.0.2.7".parse().unwrap();
     request.send().await.expect(200);
-    test.app.write_journal().await.unwrap();
+    test.app.write_records().await.unwrap();
     let key = test.get(&path).by(&ada.key).send().await.expect(200);
     assert_eq!(key["last_used_at"], end_in(&test, Duration::ZERO));
     assert_eq!(key["last_used_ip"], "192.0.2.7");

@@ -176,14 +176,14 @@ async fn refusals_are_recorded_with_their_reason_and_repeats_are_counted() {
         for _ in 0..times {
             acme.test.get("/api/v1/me").by(&bot.key).send().await.expect_problem(401, "unauthenticated");
         }
-        acme.test.app.write_journal().await.unwrap();
+        acme.test.app.write_records().await.unwrap();
     };
     refuse(1).await;
     refuse(40).await;
     let told = acme.events("action=request.refuse").await;
     assert!(told.len() <= 2, "{told:?}");
     acme.test.advance(Duration::from_mins(1)).await;
-    acme.test.app.write_journal().await.unwrap();
+    acme.test.app.write_records().await.unwrap();
     let told = acme.events("action=request.refuse").await;
     let counts: Vec<u32> =
         told.iter().map(|event| event["detail"]["count"].as_str().unwrap().parse().unwrap()).collect();
@@ -207,7 +207,7 @@ async fn a_refusal_is_written_once_when_two_writers_flush_at_the_same_time() {
     altered.target = "/api/v1/workspaces".to_owned();
     assert_eq!(altered.send().await.status, StatusCode::UNAUTHORIZED);
 
-    let (first, second) = tokio::join!(test.app.write_journal(), test.app.write_journal());
+    let (first, second) = tokio::join!(test.app.write_records(), test.app.write_records());
     first.and(second).expect("both succeed");
     let filter = AuditFilter { action: Some("request.refuse".to_owned()), ..Default::default() };
     let events = test.app.list_all_audit_events(&Caller::host(), &filter, &Paging::default()).await.expect("events");
@@ -242,7 +242,7 @@ async fn refusals_from_one_ipv6_network_are_one_row_a_minute() {
             altered.address = std::net::Ipv6Addr::from(0x2001_0db8_u128 << 96 | host).into();
             assert_eq!(altered.send().await.status, StatusCode::UNAUTHORIZED);
         }
-        test.app.write_journal().await.expect("the store answers");
+        test.app.write_records().await.expect("the store answers");
         test.advance(Duration::from_mins(1)).await;
         let (rows, count) = refusal_rows(&test).await;
         assert_eq!((rows.len() as u64, count), (minute + 1, 64 * (minute + 1)), "{rows:?}");
@@ -261,7 +261,7 @@ async fn refusals_from_many_addresses_are_all_counted_in_a_bounded_number_of_row
             request.address = std::net::Ipv4Addr::from(0x0a00_0000 + (round << 16 | address)).into();
             assert_eq!(request.send().await.status, StatusCode::UNAUTHORIZED);
         }
-        test.app.write_journal().await.expect("the store answers");
+        test.app.write_records().await.expect("the store answers");
         test.advance(Duration::from_mins(1)).await;
     }
     let (rows, _) = refusal_rows(&test).await;
@@ -291,7 +291,7 @@ async fn a_checkpoint_verifies_and_other_text_is_refused() {
 
 /// The refusals that a workspace reads of, the latest first, as its admin sees them.
 async fn refusals(test: &TestApp, ws: &str, admin: &Actor) -> Vec<Value> {
-    test.app.write_journal().await.unwrap();
+    test.app.write_records().await.unwrap();
     let path = format!("/api/v1/workspaces/{ws}/audit-events?action=request.refuse&limit=200");
     test.get(&path).by(&admin.key).send().await.expect(200)["items"].as_array().unwrap().clone()
 }

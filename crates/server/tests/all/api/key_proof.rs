@@ -67,7 +67,7 @@ async fn a_proof_reclaims_a_key_that_was_used_while_registered_by_another_user()
         assert_eq!((&taken["proven_at"], &taken["displaced_at"]), (&Value::Null, &Value::Null));
         // Whoever holds the private key tries it, and is somebody else.
         assert_eq!(test.get(ME).by(&key).send().await.expect(200)["principal"]["id"], owner.as_str());
-        test.app.write_journal().await.unwrap();
+        test.app.write_records().await.unwrap();
         world.register(&ada.key, KEYS, &key).await.expect_problem(409, "duplicate_key");
 
         let made = world.register_with_proof(ada, &key).await.expect(201);

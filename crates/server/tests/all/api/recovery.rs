@@ -123,7 +123,7 @@ async fn after_a_restore_no_user_signs_in_until_confirmed_on_the_host() {
     }
     // An operator is there, who waits to be confirmed: nobody else becomes the first one.
     assert_eq!(test.app.create_set_up_link(&host).await.unwrap(), None);
-    test.app.write_journal().await.unwrap();
+    test.app.write_records().await.unwrap();
     let filter = AuditFilter { action: Some("request.refuse".to_owned()), ..AuditFilter::default() };
     let refused = test.app.list_all_audit_events(&host, &filter, &Paging::default()).await.unwrap().items;
     // Counted as all refusals are; the reason names the last person of each row.

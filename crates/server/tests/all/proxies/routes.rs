@@ -183,7 +183,7 @@ async fn route_refusals_are_audited_without_the_query() {
         assert_eq!(verdict(&test, &test.get(path).by(&bot.key)).await.0, 403);
     }
     assert_eq!(verdict(&test, &test.get("/hello").by(&bot.key)).await.0, 200);
-    test.app.write_journal().await.unwrap();
+    test.app.write_records().await.unwrap();
     let list = format!("/api/v1/workspaces/{ws}/audit-events?action=request.refuse");
     let told = test.get(&list).by(&admin.key).send().await.expect(200);
     let events = told["items"].as_array().unwrap();

@@ -335,7 +335,7 @@ async fn a_key_revoked_while_the_body_arrives_is_refused_and_records_no_use() {
     stream.write_all(&request.body).await.expect("the server reads");
     assert_status(&read_to_end(&mut stream).await, 401);
 
-    test.app.write_journal().await.expect("the store answers");
+    test.app.write_records().await.expect("the store answers");
     let keys = test.get("/api/v1/me/keys").by(&admin.key).send().await.expect(200);
     for key in keys["items"].as_array().expect("a list") {
         if key["id"] == second.id.as_str() || key["id"] == spare.id.as_str() {

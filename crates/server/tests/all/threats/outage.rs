@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use server::app::OriginalRequest;
+use verifier::{OriginalRequest, Scheme};
 
 use crate::{
     proxies::forward_auth::{DIALECTS, ask, trust_local_proxies},
@@ -32,16 +32,16 @@ async fn reads_are_verified_without_the_store_while_the_lease_lasts() {
     let token = test.bearer_token(&admin.key).await;
     test.app.close_store().await;
     let judged = |request: crate::support::TestRequest<'_>| {
-        let verified = test.app.verify_request(&OriginalRequest {
+        let verified = test.app.verifier().verify_request(&OriginalRequest {
             method: &request.method,
-            scheme: server::hosts::Scheme::Http,
+            scheme: Scheme::Http,
             authority: HOST,
             target: &request.target,
             headers: &request.headers,
             body: Some(&request.body),
             address: Some(request.address),
         });
-        verified.map(|verified| verified.map(|verified| verified.caller.principal().id().unwrap().to_string()))
+        verified.map(|verified| verified.map(|verified| verified.principal.id().unwrap().to_string()))
     };
     let lease = test.app.settings().lease;
     for passed in [Duration::ZERO, lease / 2, (lease / 2).saturating_sub(Duration::from_micros(1))] {

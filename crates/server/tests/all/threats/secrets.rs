@@ -101,7 +101,7 @@ async fn canaries_are_in_no_log_no_audit_event_and_no_file() {
         let over_the_wire = running.exchange(&fixed(&request)).await;
         assert!(over_the_wire.starts_with(&format!("HTTP/1.1 {status} ")), "{what}: {over_the_wire}");
     }
-    test.app.write_journal().await.expect("the store answers");
+    test.app.write_records().await.expect("the store answers");
 
     let told = log.text();
     assert!(told.contains("answered") && told.contains("unknown_token"), "the log is captured: {told}");
@@ -257,7 +257,7 @@ async fn no_api_field_echoes_a_private_key() {
         }
     }
     assert!(asked.len() > 25, "{asked:?}");
-    test.app.write_journal().await.expect("the store answers");
+    test.app.write_records().await.expect("the store answers");
     is_nowhere(&test, &log).await;
 }
 

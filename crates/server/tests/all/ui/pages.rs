@@ -62,7 +62,7 @@ async fn a_person_pastes_pauses_and_revokes_a_key_of_their_own() {
     test.get("/api/v1/me").by(&key).send().await.expect_problem(401, "unauthenticated");
     ada.submit(&format!("{page}/enable"), &[]).await.sees("state active");
     test.get("/api/v1/me").by(&key).send().await.expect(200);
-    test.app.write_journal().await.unwrap();
+    test.app.write_records().await.unwrap();
 
     ada.open(&format!("{page}/revoke")).await.sees("This key is in use");
     ada.submit(&format!("{page}/revoke"), &[("confirm_title", "another")]).await.sees("not the title");
@@ -370,7 +370,7 @@ async fn a_revocation_that_is_refused_keeps_what_was_typed() {
 
     let made = serde_json::json!({"title": "made with it", "public_key": test.new_key().openssh});
     test.post("/api/v1/me/keys", &made).by(&key).send().await.expect(201);
-    test.app.write_journal().await.unwrap();
+    test.app.write_records().await.unwrap();
     ada.open(&revoke).await.sees("Revoke the key that was made with this key, too");
     ada.submit(&revoke, &[("confirm_title", "desktop"), ("cascade", "1")]).await;
     assert_eq!(ada.status, 400);

@@ -1,5 +1,5 @@
-//! What judging a signed read costs beside the bare verification of its signature, in time and allocations, on one
-//! core. `cargo bench -p server --bench hot_path`
+//! What verifying a signed read costs beside the bare verification of its signature, in time and allocations, on one
+//! core. `cargo bench -p verifier --bench hot_path`
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -12,20 +12,21 @@ use std::{
 
 use divan::{AllocProfiler, Bencher, black_box, counter::ItemsCount};
 use domain::{
-    ApiKeyId, AuditEvent, AuditEventId, AuditPrincipal, Clock, PublicKey, Random, Timestamp, UserId, WorkspaceId,
-    api_key::ApiKey, role::Role, user::User, workspace::Workspace,
+    ApiKeyId, Clock, InstallationKey, PublicKey, Random, ReplayKey, Timestamp, UserId, Version, WorkspaceId,
+    api_key::ApiKey,
+    principal::{Identity, Membership},
+    role::Role,
 };
 use http::{HeaderMap, HeaderValue};
 use http_signature::{
     Algorithm, Ed25519SigningKey, Profile, RequestView, SigningKey as _, SigningParameters, VerificationKey,
     sign_request,
 };
-use server::{
-    App, Settings,
-    app::{OriginalRequest, Parts},
-    system::SystemRandom,
+use verifier::{
+    Directory, Hosts, OriginalRequest, Outside, RateLimits, Scheme, Snapshot, TokenKey, Verifier, VerifierConfig,
+    hosts::HostLists,
+    outside::{CredentialType, Lease, NonceFuture, NonceStore, Observer, Outcome},
 };
-use store::{Engine, Store, StoreOptions};
 
 #[global_allocator]
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();
@@ -70,60 +71,95 @@ fn public_key(number: u32) -> PublicKey {
     PublicKey::parse(&format!("ssh-ed25519 {}", STANDARD.encode(blob))).expect("a good key").key
 }
 
-/// A server whose one user has so many keys.
-struct Installation {
-    app: Arc<App>,
-    _runtime: tokio::runtime::Runtime,
-    _directory: tempfile::TempDir,
-}
+/// Ids that count up, so that a run is the same every time.
+#[derive(Default)]
+struct Counter(AtomicU64);
 
-impl Installation {
-    fn with_keys(count: u32) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = runtime.expect("a runtime");
-        let directory = tempfile::tempdir().expect("a directory");
-        let app = runtime.block_on(async {
-            let engine = Engine::Sqlite { path: directory.path().join("keyward.db") };
-            fill(&StoreOptions { engine }, count).await;
-            let mut settings = Settings::new(format!("http://{HOST}"));
-            // The clock stands still, and so would a limit.
-            settings.rate_limits.per_key = u32::MAX;
-            let parts = Parts { clock: Arc::new(StoppedClock), ..Parts::embedded(directory.path(), settings) };
-            App::open_for_serving(parts).await.expect("an installation")
-        });
-        Self { app, _runtime: runtime, _directory: directory }
+impl Random for Counter {
+    fn fill(&self, bytes: &mut [u8]) {
+        let number = self.0.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        for (byte, value) in bytes.iter_mut().rev().zip(number.into_iter().rev().chain(std::iter::repeat(0))) {
+            *byte = value;
+        }
     }
 }
 
-async fn fill(options: &StoreOptions, count: u32) {
-    let now = StoppedClock.now();
-    let random: &dyn Random = &SystemRandom;
-    let store = Store::open(options, now, random).await.expect("a store");
-    let mut change = store.begin_change(now).await.expect("a change");
-    let user = User {
-        id: UserId::generate(now, random),
-        email: "ada@example.com".parse().expect("an address"),
-        email_verified_at: None,
+/// A lease that does not end.
+struct Held;
+
+impl Lease for Held {
+    fn is_held(&self) -> bool {
+        true
+    }
+}
+
+/// Every nonce is fresh; reads have none.
+struct AllFresh;
+
+impl NonceStore for AllFresh {
+    fn record_nonce(&self, _request: ReplayKey) -> NonceFuture<'_> {
+        Box::pin(async { Ok(true) })
+    }
+}
+
+/// Counts as a server does, with one addition.
+#[derive(Default)]
+struct Observed(AtomicU64);
+
+impl Observer for Observed {
+    fn observe_verification(&self, _credential: CredentialType, _outcome: Outcome, _duration: Duration) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A verifier for an installation whose one user has so many keys.
+fn verifier_with_keys(count: u32) -> Verifier {
+    let (now, random) = (StoppedClock.now(), Counter::default());
+    let public = &format!("http://{HOST}").parse().expect("an origin");
+    let lists = HostLists { public, hosts: &[], proxied_hosts: &[], encord_hosts: &[] };
+    let config = VerifierConfig {
+        hosts: Hosts::new(lists).expect("hosts"),
+        routes: Vec::new(),
+        // The clock stands still, and so would a limit.
+        rate_limits: RateLimits { per_key: u32::MAX, ..RateLimits::default() },
+        token_key: TokenKey::new(&InstallationKey::generate(&random), public),
+    };
+    let directory = Arc::new(Directory::default());
+    directory.swap(snapshot(count, now, &random));
+    let outside = Outside {
+        directory,
+        clock: Arc::new(StoppedClock),
+        lease: Arc::new(Held),
+        nonces: Arc::new(AllFresh),
+        observer: Arc::new(Observed::default()),
+    };
+    Verifier::new(config, outside, &random)
+}
+
+fn snapshot(keys: u32, now: Timestamp, random: &dyn Random) -> Snapshot {
+    let user = UserId::generate(now, random);
+    let mut snapshot = Snapshot::default();
+    snapshot.set_version(Version(1));
+    let membership = Membership {
+        workspace: WorkspaceId::generate(now, random),
+        slug: "acme".into(),
+        name: "Acme".into(),
+        role: Role::Member,
+    };
+    snapshot.put_identity(Identity {
+        id: user.into(),
+        email: "ada@example.com".to_owned(),
+        email_verified: false,
         name: "Ada".to_owned(),
         operator: false,
         disabled: false,
         suspended: false,
-        created_at: now,
-    };
-    store::user::insert_user(&mut change, &user, None).await.expect("a user");
-    let workspace = Workspace {
-        id: WorkspaceId::generate(now, random),
-        slug: "acme".parse().expect("a slug"),
-        name: "Acme".to_owned(),
-        quotas: domain::quota::Quotas::default(),
-        created_at: now,
-    };
-    store::workspace::insert_workspace(&mut change, &workspace).await.expect("a workspace");
-    store::member::insert_member(&mut change, workspace.id, user.id, Role::Member, now).await.expect("a member");
-    for number in 0..count {
-        let key = ApiKey {
+        memberships: vec![membership],
+    });
+    for number in 0..keys {
+        snapshot.put_key(&ApiKey {
             id: ApiKeyId::generate(now, random),
-            owner: user.id.into(),
+            owner: user.into(),
             title: number.to_string(),
             public_key: public_key(number),
             disabled: false,
@@ -138,22 +174,9 @@ async fn fill(options: &StoreOptions, count: u32) {
             created_at: now,
             last_used_at: None,
             last_used_ip: None,
-        };
-        store::api_key::insert_api_key(&mut change, &key).await.expect("a key");
+        });
     }
-    let event = AuditEvent {
-        id: AuditEventId::generate(now, random),
-        at: now,
-        workspace: None,
-        principal: AuditPrincipal::Host,
-        key: None,
-        address: None,
-        action: "benchmark.fill".into(),
-        target: None,
-        detail: std::collections::BTreeMap::new(),
-    };
-    change.commit((event, Vec::new()), None).await.expect("a commit");
-    store.close().await;
+    snapshot
 }
 
 /// A signed GET as it arrives.
@@ -185,26 +208,26 @@ fn signed_get(number: u32, profile: Profile) -> HeaderMap {
     headers
 }
 
-fn judge(bencher: Bencher<'_, '_>, keys: u32, profile: Profile) {
-    let installation = Installation::with_keys(keys);
+fn verify(bencher: Bencher<'_, '_>, keys: u32, profile: Profile) {
+    let verifier = verifier_with_keys(keys);
     let requests: Vec<HeaderMap> = (0..CALLERS).map(|caller| signed_get(caller * (keys / CALLERS), profile)).collect();
     let turn = AtomicU64::new(0);
     bencher.counter(ItemsCount::new(1_usize)).bench_local(|| {
         let turn = usize::try_from(turn.fetch_add(1, Ordering::Relaxed)).expect("few");
-        let verified = installation.app.verify_request(black_box(&OriginalRequest {
+        let answer = verifier.verify_request(black_box(&OriginalRequest {
             method: "GET",
-            scheme: server::hosts::Scheme::Http,
+            scheme: Scheme::Http,
             authority: HOST,
             target: TARGET,
             headers: &requests[turn % requests.len()],
             body: Some(b""),
             address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         }));
-        verified.expect("accepted").expect("a credential")
+        answer.expect("accepted").expect("a credential")
     });
 }
 
-/// The floor: the bare verification, over as many bytes as the base of the judged GET has.
+/// The floor: the bare verification, over as many bytes as the base of the verified GET has.
 #[divan::bench]
 fn raw_verification(bencher: Bencher<'_, '_>) {
     let pairs: Vec<_> = (0..CALLERS)
@@ -223,11 +246,11 @@ fn raw_verification(bencher: Bencher<'_, '_>) {
 }
 
 #[divan::bench(args = [1_000, 100_000])]
-fn judged_native_get(bencher: Bencher<'_, '_>, keys: u32) {
-    judge(bencher, keys, Profile::Native);
+fn verified_native_get(bencher: Bencher<'_, '_>, keys: u32) {
+    verify(bencher, keys, Profile::Native);
 }
 
 #[divan::bench(args = [1_000, 100_000])]
-fn judged_encord_get(bencher: Bencher<'_, '_>, keys: u32) {
-    judge(bencher, keys, Profile::Encord);
+fn verified_encord_get(bencher: Bencher<'_, '_>, keys: u32) {
+    verify(bencher, keys, Profile::Encord);
 }

@@ -1,160 +1,75 @@
-//! Keeps the directory true: loads it, follows the store's changes, acknowledges them, and holds the lease without
-//! which a node does not judge.
+//! A node of the cluster: it loads the directory, applies the changes that the store reports, acknowledges them, and renews its
+//! lease.
 
 use std::{
-    collections::BTreeMap,
-    fmt,
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use domain::{ApiKeyId, Clock, NodeId};
+use domain::{ApiKeyId, Clock, NodeId, Version};
 use store::{
-    ChangeWatch, Changes, Connection, Store, StoreError, Subject, Version, change,
-    installation::Installation,
-    node::{LeaseMark, Node, RegisteredNode},
+    ChangeWatch, Changes, Connection, Store, StoreError, Subject, change, installation::Installation, node::Node,
 };
 use tokio::sync::Mutex;
-
 use verifier::directory::{Directory, MAX_REVOKED_KEYS, Snapshot};
 
-use crate::error::AppError;
+use super::lease::NodeLease;
 
 /// Keys or projects that are loaded at a time.
 const LOAD_CHUNK: i64 = 10_000;
-/// What a revoker waits beyond a lease, because no two clocks run at the same pace.
-const EPSILON: Duration = Duration::from_millis(50);
-/// A lease is renewed so many times before it would end.
+/// How often a lease is renewed before it would end.
 const RENEWALS: u32 = 4;
-/// How often a revoker looks who has acknowledged: soon at first, then not so soon.
-const FIRST_LOOK: Duration = Duration::from_millis(2);
-const LAST_LOOK: Duration = Duration::from_millis(10);
 /// How long a node that cannot reach the store waits before it tries again.
 const FAILURE_PAUSE: Duration = Duration::from_millis(100);
-/// How far the wall clock and the clock since boot may part before the lease is dropped, in microseconds: the machine
-/// may have been put to sleep or brought back from a snapshot in a way that the latter does not show.
-const CLOCKS_PART: u64 = 1_000_000;
+/// How often a node that was evicted registers anew before that counts as an outage.
+const REGISTRATIONS: u32 = 3;
 
-/// A node's view of the store's changes.
-pub struct Feed {
+/// A running node.
+pub struct ClusterMember {
     store: Store,
     clock: Arc<dyn Clock>,
     directory: Arc<Directory>,
     node: Node,
-    /// The public half of the key that this node signs with. A node with another key than the installation's judges nothing.
+    /// The public half of the installation key that this node has. With another key than the installation's, it verifies
+    /// nothing.
     public_key: [u8; 32],
+    lease: Arc<NodeLease>,
     /// The latest version that is known to be on every synchronous standby.
     durable: AtomicU64,
-    /// One renewal at a time shows to everybody who waits for it what is durable.
+    /// Held during a renewal that shows what is durable to all that wait for it.
     proving: Mutex<()>,
-    /// One catches up at a time.
+    /// Held while changes are applied.
     progress: Mutex<Progress>,
-    /// The version up to which uses of keys that were revoked are written down.
+    /// The version up to which uses of keys that were revoked are reported.
     reported: AtomicU64,
-    /// Microseconds since boot until which this node may judge.
-    lease_until: AtomicU64,
-    /// How far the wall clock was ahead of the clock since boot, in microseconds, when the lease began.
-    clock_offset: AtomicI64,
 }
 
-/// What has been done about changes that were loaded.
+/// What was done about the changes that were loaded.
 #[derive(Debug, Default)]
 struct Progress {
     /// The version that was acknowledged.
     acknowledged: Version,
-    /// Keys that were revoked after this node had verified with them, which is not written down yet.
+    /// Keys that were revoked after this node had verified with them, which is not reported yet.
     verified: Vec<ApiKeyId>,
 }
 
-/// The leases that were seen before a change began, and since when each was seen. No lease that is older than its mark
-/// outlives the time it was first seen by more than its length, so that time that a change spent waiting counts.
-#[derive(Debug, Default)]
-pub struct Leases(BTreeMap<NodeId, SeenLease>);
-
-#[derive(Debug)]
-struct SeenLease {
-    mark: Option<LeaseMark>,
-    /// Time since boot.
-    since: Duration,
-    length: Duration,
-}
-
-impl Leases {
-    /// Looks at them now.
-    ///
-    /// # Errors
-    /// The store does not answer.
-    pub async fn look(store: &Store, clock: &dyn Clock) -> Result<Self, StoreError> {
-        let nodes = store.list_nodes().await?;
-        let mut leases = Self::default();
-        let now = clock.since_boot();
-        for node in &nodes {
-            leases.see(node, now);
-        }
-        Ok(leases)
-    }
-
-    /// When the lease that a node has by now is over at the latest.
-    fn see(&mut self, registered: &RegisteredNode, now: Duration) -> Duration {
-        let length = registered.node.lease;
-        let fresh = SeenLease { mark: registered.mark, since: now, length };
-        let seen = self.0.entry(registered.node.id).or_insert_with(|| SeenLease { ..fresh });
-        if seen.mark != registered.mark {
-            *seen = fresh;
-        }
-        seen.length = seen.length.max(length);
-        seen.since + seen.length + EPSILON
-    }
-
-    /// Renewals that leave no mark may have happened until the change committed.
-    fn forget_unmarked(&mut self) {
-        self.0.retain(|_, seen| seen.mark.is_some());
-    }
-
-    fn longest(&self) -> Duration {
-        self.0.values().map(|seen| seen.length).max().unwrap_or_default()
-    }
-}
-
-/// How a change became known everywhere.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Confirmation {
-    /// The version that the change made.
-    pub version: Version,
-    /// Nodes that judge by it.
-    pub nodes: u64,
-    /// Nodes that did not answer, and whose leases have run out instead: they judge nothing.
-    pub expired: u64,
-}
-
-impl fmt::Display for Confirmation {
-    /// A dictionary of structured fields (RFC 9651), as it stands in the `Keyward-Confirmed` header.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { version, nodes, expired } = self;
-        write!(f, "version={version}, nodes={nodes}, expired={expired}")
-    }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
-impl Feed {
+impl ClusterMember {
     /// Registers this node, loads the directory, and takes the first lease.
     ///
     /// # Errors
     /// The store does not answer or is corrupt.
-    pub async fn start(
+    pub async fn join(
         store: Store,
         clock: Arc<dyn Clock>,
         node: Node,
         public_key: [u8; 32],
     ) -> Result<Self, StoreError> {
-        let feed = Self {
+        let member = Self {
             store,
+            lease: Arc::new(NodeLease::new(Arc::clone(&clock))),
             clock,
             directory: Arc::default(),
             node,
@@ -163,18 +78,22 @@ impl Feed {
             proving: Mutex::default(),
             progress: Mutex::default(),
             reported: AtomicU64::new(0),
-            lease_until: AtomicU64::new(0),
-            clock_offset: AtomicI64::new(0),
         };
-        feed.register().await?;
-        feed.renew().await?;
-        Ok(feed)
+        member.register().await?;
+        member.renew().await?;
+        Ok(member)
     }
 
-    /// The directory that this feed keeps true.
+    /// The directory that this node keeps up to date.
     #[must_use]
     pub fn directory(&self) -> &Arc<Directory> {
         &self.directory
+    }
+
+    /// This node's permission to verify requests.
+    #[must_use]
+    pub fn lease(&self) -> &Arc<NodeLease> {
+        &self.lease
     }
 
     /// This node's id.
@@ -183,33 +102,12 @@ impl Feed {
         self.node.id
     }
 
-    /// Whether this node may judge now: it heard from the store less than a lease ago, and its clocks agree on that.
-    #[must_use]
-    pub fn holds_lease(&self) -> bool {
-        let offset = self.measure_clock_offset();
-        micros(self.clock.since_boot()) < self.lease_until.load(Ordering::Acquire)
-            && offset.abs_diff(self.clock_offset.load(Ordering::Relaxed)) <= CLOCKS_PART
-    }
-
-    fn measure_clock_offset(&self) -> i64 {
-        let since_boot = micros(self.clock.since_boot()).cast_signed();
-        self.clock.now().as_microsecond().saturating_sub(since_boot)
-    }
-
-    /// Refuses where this node may not judge.
-    ///
-    /// # Errors
-    /// 503
-    pub fn require_lease(&self) -> Result<(), AppError> {
-        if self.holds_lease() { Ok(()) } else { Err(AppError::Unavailable("this node holds no lease".to_owned())) }
-    }
-
-    /// Registers before the first load: from then on, whoever revokes waits for this node. It judges nothing until its
-    /// next renewal.
+    /// Registers before the first load: from then on, changes wait for this node. It verifies nothing until its next
+    /// renewal.
     async fn register(&self) -> Result<(), StoreError> {
         let mut progress = self.progress.lock().await;
-        self.lease_until.store(0, Ordering::Release);
-        // Nobody is to wait for a node that cannot judge.
+        self.lease.end();
+        // No change is to wait for a node that cannot verify.
         self.find_installation(&mut *self.store.read().await?).await?;
         self.store.register_node(&self.node, Version::default(), self.clock.now()).await?;
         progress.acknowledged = Version::default();
@@ -217,28 +115,25 @@ impl Feed {
         self.report_verifications(&mut progress, loaded).await
     }
 
-    /// Renews the lease: it runs from before the store was asked. Takes in what changed first.
+    /// Renews the lease, which runs from before the store was asked. Applies what changed first.
     ///
     /// # Errors
-    /// The store does not answer; the lease runs out unless a later call succeeds.
+    /// The store does not answer; the lease ends unless a later call succeeds.
     pub async fn renew(&self) -> Result<(), StoreError> {
-        // Whoever is given up for dead again and again is not heard in time: that is an outage.
-        for _ in 0..3 {
-            let (asked_at, offset) = (self.clock.since_boot(), self.measure_clock_offset());
+        for _ in 0..REGISTRATIONS {
+            let start = self.lease.start_renewal();
             if let Some(renewal) = self.store.renew_lease(self.node.id, self.clock.now()).await?
-                && self.take_in(renewal.version).await?
+                && self.apply(renewal.version).await?
             {
                 self.note_durable(renewal.durable);
-                self.clock_offset.store(offset, Ordering::Relaxed);
-                // Of two renewals at a time, the one that asked first may end last.
-                self.lease_until.fetch_max(micros(asked_at + self.node.lease), Ordering::AcqRel);
+                self.lease.extend(start, self.node.lease);
                 return Ok(());
             }
-            // Given up for dead: what was loaded may be anything.
+            // It was evicted: what was loaded may have missed any change.
             self.register().await?;
         }
         Err(StoreError::Unavailable {
-            reason: "the other nodes give this one up for dead: it hears too late".to_owned(),
+            reason: "the other nodes evict this one again and again: its acknowledgements come too late".to_owned(),
         })
     }
 
@@ -253,9 +148,9 @@ impl Feed {
         !self.store.is_shared() || version.0 <= self.durable.load(Ordering::Acquire)
     }
 
-    /// Returns once `version`, which was read, is known to be on every synchronous standby: whoever committed it may have
-    /// failed to wait for one. Where it is not known yet, this node renews its lease, a write of its own row that takes no
-    /// lock of others; all that wait share one renewal.
+    /// Returns once `version`, which was read, is known to be on every synchronous standby: the process that committed it may
+    /// have failed to wait for one. Where it is not known yet, this node renews its lease, a write of its own row that takes
+    /// no lock of others; all that wait share one renewal.
     ///
     /// # Errors
     /// No standby has it, or the database does not answer.
@@ -276,12 +171,12 @@ impl Feed {
         })
     }
 
-    /// Brings the directory to `version` or later, and acknowledges it. False: this node was given up for dead.
-    async fn take_in(&self, version: Version) -> Result<bool, StoreError> {
+    /// Applies the changes up to `version` or later to the directory, and acknowledges them. False: this node was evicted.
+    async fn apply(&self, version: Version) -> Result<bool, StoreError> {
         let mut progress = self.progress.lock().await;
         let loaded = self.load_up_to(version, &mut progress).await?;
         self.report_verifications(&mut progress, loaded).await?;
-        // Whoever waits for this node must not be told before the directory was swapped.
+        // A change that waits for this node must not be confirmed before the directory was swapped.
         if loaded > progress.acknowledged {
             if !self.store.acknowledge(self.node.id, loaded).await? {
                 return Ok(false);
@@ -291,7 +186,7 @@ impl Feed {
         Ok(true)
     }
 
-    /// Brings the directory to `version` or later, without acknowledging it.
+    /// Applies the changes up to `version` or later to the directory, without acknowledging them.
     ///
     /// # Errors
     /// The store does not answer.
@@ -304,14 +199,14 @@ impl Feed {
         self.report_verifications(&mut progress, loaded).await
     }
 
-    /// The version up to which it is written down which revoked keys this node had verified with.
+    /// The version up to which this node has reported which revoked keys it had verified with.
     #[must_use]
     pub fn reported(&self) -> Version {
         Version(self.reported.load(Ordering::Acquire))
     }
 
-    /// Writes down which of the keys that were revoked up to `loaded` this node had verified with. An acknowledgement comes
-    /// after it, and so says that no other of them was used here.
+    /// Reports which of the keys that were revoked up to `loaded` this node had verified with. An acknowledgement comes after
+    /// the report, and so says that no other of them was used here.
     async fn report_verifications(&self, progress: &mut Progress, loaded: Version) -> Result<(), StoreError> {
         if !progress.verified.is_empty() {
             let (keys, now) = (progress.verified.as_slice(), self.clock.now());
@@ -320,57 +215,6 @@ impl Feed {
         }
         self.reported.fetch_max(loaded.0, Ordering::AcqRel);
         Ok(())
-    }
-
-    /// Waits until no node can be found that would still judge by what was before `version`: each has acknowledged it,
-    /// or its lease has run out. `own` has taken it in and need not be asked; `leases` were seen before the change began.
-    ///
-    /// # Errors
-    /// The store did not answer for so long that nobody can tell.
-    pub async fn confirm(
-        store: &Store,
-        clock: &dyn Clock,
-        version: Version,
-        own: Option<NodeId>,
-        mut leases: Leases,
-    ) -> Result<Confirmation, StoreError> {
-        leases.forget_unmarked();
-        let began = clock.since_boot();
-        let mut expired = 0;
-        let mut pause = FIRST_LOOK;
-        loop {
-            let answer = store.list_nodes().await;
-            let now = clock.since_boot();
-            match answer {
-                Ok(registered) => {
-                    let mut nodes = 0;
-                    let mut is_waiting = false;
-                    for registered in &registered {
-                        let id = registered.node.id;
-                        if registered.acknowledged >= version || own == Some(id) {
-                            nodes += 1;
-                        } else if now <= leases.see(registered, now).min(began + registered.node.lease + EPSILON) {
-                            // A renewal that was sent after the commit reads this version before it counts.
-                            is_waiting = true;
-                        } else {
-                            match store.evict_node(id, version, registered.mark).await {
-                                Ok(true) => expired += 1,
-                                // It came back, or somebody else is giving it up.
-                                Ok(false) | Err(StoreError::Contended { .. }) => is_waiting = true,
-                                Err(error) => return Err(error),
-                            }
-                        }
-                    }
-                    if !is_waiting {
-                        return Ok(Confirmation { version, nodes, expired });
-                    }
-                }
-                Err(error) if now.saturating_sub(began) > leases.longest() + EPSILON => return Err(error),
-                Err(_) => {}
-            }
-            tokio::time::sleep(pause).await;
-            pause = LAST_LOOK.min(pause * 2);
-        }
     }
 
     /// Follows the store until the task that runs this is dropped.
@@ -383,16 +227,16 @@ impl Feed {
             let changed = if failing { Ok(true) } else { watch.changed(left).await };
             let is_due = failing || self.clock.since_boot().saturating_sub(renewed_at) >= interval;
             let result = match changed {
-                // The watch is made anew at its next turn; the lease does not hang on it.
+                // The watch is made anew at its next turn; the lease does not depend on it.
                 Ok(_) | Err(_) if is_due => {
-                    let asked_at = self.clock.since_boot();
+                    let started_at = self.clock.since_boot();
                     let renewed = self.renew().await;
                     if renewed.is_ok() {
-                        renewed_at = asked_at;
+                        renewed_at = started_at;
                     }
                     renewed
                 }
-                Ok(true) => self.look().await,
+                Ok(true) => self.apply_current().await,
                 Ok(false) => Ok(()),
                 Err(error) => Err(error),
             };
@@ -405,7 +249,7 @@ impl Feed {
                 }
                 Err(error) => {
                     if !failing {
-                        tracing::error!(%error, "the store cannot be followed; this node stops judging when its lease ends");
+                        tracing::error!(%error, "the store cannot be followed; this node stops verifying requests when its lease ends");
                     }
                     failing = true;
                     tokio::time::sleep(FAILURE_PAUSE).await;
@@ -414,18 +258,18 @@ impl Feed {
         }
     }
 
-    /// Takes in what changed, without a renewal.
-    async fn look(&self) -> Result<(), StoreError> {
+    /// Applies what changed, without a renewal.
+    async fn apply_current(&self) -> Result<(), StoreError> {
         let version = self.store.current_version().await?;
-        if self.take_in(version).await? { Ok(()) } else { self.renew().await }
+        if self.apply(version).await? { Ok(()) } else { self.renew().await }
     }
 
-    /// Takes this node out of the registry, so that nobody waits for it.
+    /// Takes this node out of the registry, so that no change waits for it.
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn stop(&self) -> Result<(), StoreError> {
-        self.lease_until.store(0, Ordering::Release);
+    pub async fn leave(&self) -> Result<(), StoreError> {
+        self.lease.end();
         self.store.remove_node(self.node.id, self.reported()).await.map(|_| ())
     }
 
@@ -467,13 +311,13 @@ impl Feed {
                             Some(grants) => after.put_project(grants),
                             None => after.remove_project(id),
                         },
-                        // Nothing of it is held; its members, accounts and projects are touched with it.
+                        // Nothing of it is in the directory; its members, accounts and projects are touched with it.
                         Subject::Workspace(_) => {}
                     }
                 }
                 after.set_version(up_to);
                 self.directory.swap(after);
-                // Requests that still look at the snapshot before verify nothing more with these.
+                // Requests that still read the previous snapshot verify nothing more with these.
                 progress.verified.extend(revoked.iter().filter(|key| key.retire()).map(|key| key.id));
                 Ok(up_to)
             }

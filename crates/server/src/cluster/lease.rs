@@ -1,0 +1,83 @@
+//! A node's lease: its permission to verify requests, which ends unless the database keeps confirming it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use domain::Clock;
+use verifier::outside::Lease;
+
+/// How far the wall clock and the clock since boot may part before the lease is dropped, in microseconds: the machine
+/// may have been suspended or brought back from a snapshot in a way that the latter does not show.
+const MAX_CLOCK_DRIFT: u64 = 1_000_000;
+
+/// The lease of a running node.
+pub struct NodeLease {
+    clock: Arc<dyn Clock>,
+    /// Microseconds since boot until which it is valid.
+    until: AtomicU64,
+    /// How far the wall clock was ahead of the clock since boot, in microseconds, when it was last renewed.
+    clock_offset: AtomicI64,
+}
+
+/// The clocks at the moment before a renewal was sent, from which the renewed lease runs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RenewalStart {
+    at: Duration,
+    clock_offset: i64,
+}
+
+impl NodeLease {
+    /// A lease that has ended.
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, until: AtomicU64::new(0), clock_offset: AtomicI64::new(0) }
+    }
+
+    /// The moment from which a renewal that is sent next counts.
+    pub(super) fn start_renewal(&self) -> RenewalStart {
+        RenewalStart { at: self.clock.since_boot(), clock_offset: self.measure_clock_offset() }
+    }
+
+    /// Extends the lease by a renewal that has committed.
+    pub(super) fn extend(&self, start: RenewalStart, length: Duration) {
+        self.clock_offset.store(start.clock_offset, Ordering::Relaxed);
+        // Of two renewals at a time, the one that started first may end last.
+        self.until.fetch_max(micros(start.at + length), Ordering::AcqRel);
+    }
+
+    /// Ends the lease.
+    pub(super) fn end(&self) {
+        self.until.store(0, Ordering::Release);
+    }
+
+    fn measure_clock_offset(&self) -> i64 {
+        let since_boot = micros(self.clock.since_boot()).cast_signed();
+        self.clock.now().as_microsecond().saturating_sub(since_boot)
+    }
+}
+
+impl Lease for NodeLease {
+    /// Whether the last renewal started less than a lease ago, and the clocks agree on that.
+    fn is_held(&self) -> bool {
+        let offset = self.measure_clock_offset();
+        micros(self.clock.since_boot()) < self.until.load(Ordering::Acquire)
+            && offset.abs_diff(self.clock_offset.load(Ordering::Relaxed)) <= MAX_CLOCK_DRIFT
+    }
+}
+
+/// The lease of a process that is not a node: it verifies no requests.
+pub struct NoLease;
+
+impl Lease for NoLease {
+    fn is_held(&self) -> bool {
+        false
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,223 @@
+//! Requests to a platform's own API, which the proxy in front of it asks about: who sent one, and may they? Reads touch no
+//! database; a native write records its nonce there first.
+
+use std::sync::Arc;
+
+use domain::{
+    Timestamp,
+    principal::{Denied, Identity, Membership, Principal},
+    route::{Places, Requirement, find_route, names_workspace, parse_project},
+    secret::redact,
+};
+
+use crate::{
+    authentication::AuthenticationError,
+    directory::{DirectoryProject, Snapshot},
+    error::{RouteError, VerificationError},
+    request::{
+        OriginalRequest, Refusal, VerifiedHeaders, VerifiedRequest, WORKSPACE_HEADER, find_principal, missing_key,
+    },
+    verifier::Verifier,
+};
+
+/// Characters of a path that the audit log keeps.
+const MAX_PATH_IN_LOG: usize = 200;
+
+/// A proxied request that may pass, and who sent it.
+#[derive(Clone, Debug)]
+pub struct AuthorizedRequest {
+    /// Who sent it.
+    pub principal: Principal,
+    /// Where they act: none where they are in several workspaces and nothing names one.
+    pub workspace: Option<Membership>,
+    /// Whether the body was seen and is the one that was signed.
+    pub body_verified: bool,
+}
+
+impl Verifier {
+    /// Verifies the credential that a client shows to a proxy, before the proxy's copy of the body is kept.
+    ///
+    /// # Errors
+    /// No credential, or none that is accepted; too many requests from the client's address; this node holds no lease.
+    pub fn verify_proxied_headers(&self, request: &OriginalRequest<'_>) -> Result<VerifiedHeaders, VerificationError> {
+        self.limit_address(request.address)?;
+        if let Some(verified) = self.verify_headers(request)? {
+            return Ok(verified);
+        }
+        self.require_lease()?;
+        let missing = Refusal::Credential(None, AuthenticationError::Missing);
+        Err(self.refuse(missing, request.address, self.clock.now()))
+    }
+
+    /// Authorizes a request whose headers verified.
+    ///
+    /// # Errors
+    /// The credential is not accepted, the routes do not let the principal through, the key is used too often, the nonce of
+    /// a write was used before or cannot be recorded, or this node holds no lease.
+    pub async fn authorize_proxied_request(
+        &self,
+        headers: VerifiedHeaders,
+        request: &OriginalRequest<'_>,
+    ) -> Result<AuthorizedRequest, VerificationError> {
+        let now = self.clock.now();
+        let (mut outcome, version) = {
+            let directory = self.directory.load();
+            let outcome = self.authenticate(headers, request, &directory, now).and_then(|verified| {
+                let authorized = self.authorize(verified.principal.clone(), &verified, request, &directory)?;
+                Ok((verified, authorized))
+            });
+            (outcome, directory.version())
+        };
+        if let Ok((verified, _)) = &outcome
+            && let Some(replay) = verified.replay.clone().filter(|replay| replay.nonce.is_some())
+        {
+            let key = replay.api_key;
+            let recorded = self.nonces.record_nonce(replay).await;
+            let directory = self.directory.load();
+            outcome = match (recorded, outcome) {
+                (Err(error), _) => Err(VerificationError::from(error).into()),
+                (Ok(false), _) => Err(Refusal::Credential(Some(key), AuthenticationError::NonceReused)),
+                // What was revoked while the nonce was recorded is revoked.
+                (Ok(true), Ok((verified, _))) if directory.version() != version => {
+                    let authorized = self.authorize_again(&verified, request, &directory, now);
+                    authorized.map(|authorized| (verified, authorized))
+                }
+                (Ok(true), outcome) => outcome,
+            };
+        }
+        self.require_lease()?;
+        let (_, authorized) = outcome.map_err(|refusal| self.refuse(refusal, request.address, now))?;
+        Ok(authorized)
+    }
+
+    fn authorize_again(
+        &self,
+        verified: &VerifiedRequest,
+        request: &OriginalRequest<'_>,
+        directory: &Snapshot,
+        now: Timestamp,
+    ) -> Result<AuthorizedRequest, Refusal> {
+        let credential = *verified.principal.credential();
+        let id = credential.key().ok_or(Refusal::Credential(None, AuthenticationError::UnknownKey))?;
+        let missing = || Refusal::Credential(Some(id), missing_key(directory, id));
+        let key = directory.key(id).ok_or_else(missing)?;
+        let principal = find_principal(key, credential, directory, now)
+            .map_err(|error| Refusal::Credential(credential.key(), error))?;
+        self.authorize(principal, verified, request, directory)
+    }
+
+    /// What the routes say.
+    fn authorize(
+        &self,
+        principal: Principal,
+        verified: &VerifiedRequest,
+        request: &OriginalRequest<'_>,
+        directory: &Snapshot,
+    ) -> Result<AuthorizedRequest, Refusal> {
+        let refuse = |error: RouteError| {
+            // Queries carry what is private, and paths may.
+            let path = redact(path_of(request));
+            let shortened: String = path.chars().take(MAX_PATH_IN_LOG).collect();
+            let key = verified.principal.credential().key();
+            Refusal::Route { key, request: format!("{} {shortened}", request.method), error }
+        };
+        let (requirement, places) = self.find_requirement(request).map_err(refuse)?;
+        let header = signed_workspace(verified, request)?;
+        let workspace = authorize_route(&principal, requirement, places, header, directory).map_err(refuse)?;
+        Ok(AuthorizedRequest { principal, workspace, body_verified: verified.body_verified })
+    }
+
+    fn find_requirement<'a>(&'a self, request: &OriginalRequest<'a>) -> Result<(Requirement, Places<'a>), RouteError> {
+        match find_route(&self.routes, request.method, path_of(request)) {
+            Some((route, places)) => Ok((route.requirement(), places)),
+            None if self.routes.is_empty() => Ok((Requirement::Authenticated, Places::default())),
+            None => Err(RouteError::NoRoute),
+        }
+    }
+}
+
+fn path_of<'a>(request: &OriginalRequest<'a>) -> &'a str {
+    request.target.split('?').next().unwrap_or_default()
+}
+
+/// The workspace in which a principal acts who has what a route requires.
+fn authorize_route(
+    principal: &Principal,
+    requirement: Requirement,
+    places: Places<'_>,
+    header: Option<&str>,
+    directory: &Snapshot,
+) -> Result<Option<Membership>, RouteError> {
+    let identity = principal.identity().ok_or(Denied::NotFound)?;
+    let place = find_place(identity, places, header, directory)?;
+    match requirement {
+        Requirement::Authenticated => {}
+        Requirement::Workspace(role) => match place.workspace {
+            Some(membership) if membership.role >= role => {}
+            Some(_) => return Err(Denied::Role("admin of the workspace").into()),
+            None => return Err(RouteError::SeveralWorkspaces),
+        },
+        Requirement::Project(permission) => {
+            let project = place.project.ok_or(Denied::NotFound)?;
+            principal.authorize_project(permission, project.workspace, project.role_of(identity.id))?;
+        }
+    }
+    Ok(place.workspace.cloned())
+}
+
+/// Where a request goes.
+struct Place<'a> {
+    workspace: Option<&'a Membership>,
+    project: Option<&'a DirectoryProject>,
+}
+
+/// What the client's Keyward-Workspace header names. It is an instruction, so only the signer may give it.
+fn signed_workspace<'a>(verified: &VerifiedRequest, request: &OriginalRequest<'a>) -> Result<Option<&'a str>, Refusal> {
+    let Some(value) = request.headers.get(WORKSPACE_HEADER) else { return Ok(None) };
+    let unacceptable = |why: &str| {
+        Refusal::Credential(verified.principal.credential().key(), AuthenticationError::Unacceptable(why.to_owned()))
+    };
+    if !verified.workspace_signed {
+        return Err(unacceptable("Keyward-Workspace is not covered by a signature; sign it, or leave it out"));
+    }
+    value.to_str().map(|text| Some(text.trim())).map_err(|_| unacceptable("Keyward-Workspace is not plain ASCII"))
+}
+
+/// The workspace and project that path and header name; they must name the same, and one that the principal is in.
+fn find_place<'a>(
+    identity: &'a Arc<Identity>,
+    places: Places<'_>,
+    header: Option<&str>,
+    directory: &'a Snapshot,
+) -> Result<Place<'a>, RouteError> {
+    let named = |text: &str| identity.memberships.iter().find(|m| names_workspace(text, m)).ok_or(Denied::NotFound);
+    let by_path = places.workspace.map(named).transpose()?;
+    let project = match places.project {
+        None => None,
+        Some(text) => Some(parse_project(text).and_then(|id| directory.project(id)).ok_or(Denied::NotFound)?),
+    };
+    let of_project = match project {
+        None => None,
+        Some(project) => {
+            let membership = identity.memberships.iter().find(|m| m.workspace == project.workspace);
+            Some(membership.ok_or(Denied::NotFound)?)
+        }
+    };
+    if let (Some(by_path), Some(of_project)) = (by_path, of_project)
+        && by_path.workspace != of_project.workspace
+    {
+        return Err(Denied::NotFound.into());
+    }
+    let by_header = header.map(named).transpose()?;
+    let by_path = by_path.or(of_project);
+    if let (Some(by_path), Some(by_header)) = (by_path, by_header)
+        && by_path.workspace != by_header.workspace
+    {
+        return Err(RouteError::OtherWorkspace);
+    }
+    let only = match identity.memberships.as_slice() {
+        [only] => Some(only),
+        _ => None,
+    };
+    Ok(Place { workspace: by_path.or(by_header).or(only), project })
+}

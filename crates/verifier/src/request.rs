@@ -1,0 +1,424 @@
+//! Verifying a signed request: from the bytes as they were received to the principal that sent them. No database, no lock.
+//! The credential is verified on the headers, before a body is kept; then the body is compared with the signed digest.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use domain::{
+    ApiKeyId, Fingerprint, ReplayKey, Timestamp,
+    api_key::KeyState,
+    principal::{Credential, IdentityRefusal, Principal},
+};
+use http::{HeaderMap, HeaderName, header};
+use http_signature::{
+    Profile, RequestView, SignatureError, UnverifiedSignature, VerificationKey, VerifiedSignature, VerifyError,
+    is_safe_method,
+};
+
+use crate::{
+    authentication::AuthenticationError as Error,
+    directory::{DirectoryKey, RevokedKey, Snapshot, Verification},
+    error::{RouteError, VerificationError},
+    hosts::Scheme,
+    outside::{CredentialType, Outcome},
+    refusal_records::RefusalKind,
+    token::Token,
+    verifier::Verifier,
+};
+
+/// A request as its client sent it.
+#[derive(Clone, Copy, Debug)]
+pub struct OriginalRequest<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The scheme.
+    pub scheme: Scheme,
+    /// The authority, in lower case and without the scheme's default port.
+    pub authority: &'a str,
+    /// The raw target: path and query.
+    pub target: &'a str,
+    /// All headers.
+    pub headers: &'a HeaderMap,
+    /// The body, where it was seen.
+    pub body: Option<&'a [u8]>,
+    /// Where it came from.
+    pub address: Option<IpAddr>,
+}
+
+/// A request whose credential verified by its headers. It is not authenticated yet: the body, and what changed while it was
+/// received, are still to be checked by [`Verifier::verify_body`].
+#[derive(Clone, Debug)]
+pub struct VerifiedHeaders {
+    key: ApiKeyId,
+    evidence: Evidence,
+    shown: Option<CredentialType>,
+    duration: Duration,
+}
+
+impl VerifiedHeaders {
+    pub(crate) const fn new(key: ApiKeyId, evidence: Evidence) -> Self {
+        Self { key, evidence, shown: None, duration: Duration::ZERO }
+    }
+}
+
+/// What verified under a key.
+#[derive(Clone, Debug)]
+pub(crate) enum Evidence {
+    Signature(VerifiedSignature),
+    /// A bearer token, which signs nothing.
+    BearerToken(Token),
+}
+
+/// A request whose credential was accepted.
+#[derive(Clone, Debug)]
+pub struct VerifiedRequest {
+    /// Who sent it.
+    pub principal: Principal,
+    /// Where it came from.
+    pub address: Option<IpAddr>,
+    /// When the signature says that it was made, where the client signed.
+    pub signed_at: Option<Timestamp>,
+    /// What a signed write is known by when it is sent again.
+    pub replay: Option<ReplayKey>,
+    /// Whether the body was seen and is the one that was signed.
+    pub body_verified: bool,
+    /// Whether there is a Keyward-Workspace header, and the signature covers it.
+    pub(crate) workspace_signed: bool,
+}
+
+/// The header by which a principal of several workspaces names one.
+pub(crate) const WORKSPACE_HEADER: HeaderName = HeaderName::from_static("keyward-workspace");
+
+impl Verifier {
+    /// Verifies a request whose body is there, or was kept back. `Ok(None)` where it shows no credential at all.
+    ///
+    /// # Errors
+    /// The credential is not accepted, the key is used too often, or this node holds no lease.
+    pub fn verify_request(&self, request: &OriginalRequest<'_>) -> Result<Option<VerifiedRequest>, VerificationError> {
+        self.verify_headers(request)?.map(|headers| self.verify_body(headers, request)).transpose()
+    }
+
+    /// Verifies the credential that a request shows in its headers, whatever its body is. `Ok(None)` where it shows none.
+    ///
+    /// # Errors
+    /// The credential is not accepted, or this node holds no lease.
+    pub fn verify_headers(&self, request: &OriginalRequest<'_>) -> Result<Option<VerifiedHeaders>, VerificationError> {
+        let now = self.clock.now();
+        let began = self.clock.since_boot();
+        let verified = self.verify_credential(request, &self.directory.load(), now);
+        let duration = self.clock.since_boot().saturating_sub(began);
+        let shown = CredentialType::of(request.headers);
+        match verified {
+            Ok(verified) => Ok(verified.map(|headers| VerifiedHeaders { shown, duration, ..headers })),
+            Err(refusal) => {
+                self.observe(shown, Outcome::Refused, duration);
+                // The lease is checked last: until here the directory may have grown old.
+                self.require_lease()?;
+                Err(self.refuse(refusal, request.address, now))
+            }
+        }
+    }
+
+    /// Authenticates a request whose headers verified: compares its body with the signed digest, and checks again what may
+    /// have changed while the body was received.
+    ///
+    /// # Errors
+    /// The body is not the signed one, the credential ended meanwhile, the key is used too often, or this node holds no
+    /// lease.
+    pub fn verify_body(
+        &self,
+        headers: VerifiedHeaders,
+        request: &OriginalRequest<'_>,
+    ) -> Result<VerifiedRequest, VerificationError> {
+        let now = self.clock.now();
+        let authenticated = self.authenticate(headers, request, &self.directory.load(), now);
+        // The lease is checked last: until here the directory may have grown old.
+        self.require_lease()?;
+        authenticated.map_err(|refusal| self.refuse(refusal, request.address, now))
+    }
+
+    fn observe(&self, shown: Option<CredentialType>, outcome: Outcome, duration: Duration) {
+        let Some(shown) = shown else { return };
+        let outcome = if self.holds_lease() { outcome } else { Outcome::Unavailable };
+        self.observer.observe_verification(shown, outcome, duration);
+    }
+
+    /// From verified headers to the principal. Observes the outcome.
+    pub(crate) fn authenticate(
+        &self,
+        headers: VerifiedHeaders,
+        request: &OriginalRequest<'_>,
+        directory: &Snapshot,
+        now: Timestamp,
+    ) -> Result<VerifiedRequest, Refusal> {
+        let began = self.clock.since_boot();
+        let (shown, before) = (headers.shown, headers.duration);
+        let authenticated = self.authenticate_within_rate(headers, request, directory, now);
+        let duration = before + self.clock.since_boot().saturating_sub(began);
+        let outcome = if authenticated.is_ok() { Outcome::Accepted } else { Outcome::Refused };
+        self.observe(shown, outcome, duration);
+        authenticated
+    }
+
+    /// Counts a request towards its key's rate once it is known to be the holder's.
+    fn authenticate_within_rate(
+        &self,
+        headers: VerifiedHeaders,
+        request: &OriginalRequest<'_>,
+        directory: &Snapshot,
+        now: Timestamp,
+    ) -> Result<VerifiedRequest, Refusal> {
+        let VerifiedHeaders { key: id, evidence, .. } = headers;
+        let refuse = |error| Refusal::Credential(Some(id), error);
+        let key = directory.key(id).ok_or_else(|| refuse(missing_key(directory, id)))?;
+        let credential = match &evidence {
+            Evidence::Signature(_) => Credential::Signature(id),
+            Evidence::BearerToken(_) => Credential::BearerToken(id),
+        };
+        let principal = find_principal(key, credential, directory, now).map_err(refuse)?;
+        let signature = match evidence {
+            Evidence::BearerToken(token) => {
+                token.check(directory, now).map_err(refuse)?;
+                None
+            }
+            Evidence::Signature(signature) => {
+                check_signature_time(&signature, directory, now).map_err(refuse)?;
+                if let Some(body) = request.body {
+                    signature.verify_body(body).map_err(|_| refuse(Error::DigestMismatch))?;
+                }
+                Some(signature)
+            }
+        };
+        self.uses.record_use(key, now, request.address);
+        if let Some(rate) = self.key_rate {
+            key.allowance().take(rate, self.clock.since_boot()).map_err(VerificationError::RateLimited)?;
+        }
+        let is_write = !is_safe_method(request.method);
+        let replay = signature.as_ref().filter(|_| is_write).map(|signature| replay_key(key, signature));
+        let workspace_signed = request.headers.contains_key(WORKSPACE_HEADER)
+            && signature.as_ref().is_some_and(|signature| signature.covers_header(WORKSPACE_HEADER.as_str()));
+        Ok(VerifiedRequest {
+            principal,
+            address: request.address,
+            signed_at: signature.as_ref().and_then(|signature| Timestamp::from_second(signature.created()).ok()),
+            replay,
+            body_verified: signature.is_some() && request.body.is_some(),
+            workspace_signed,
+        })
+    }
+
+    /// Records a refusal, and what the client is told of it.
+    pub(crate) fn refuse(&self, refusal: Refusal, address: Option<IpAddr>, now: Timestamp) -> VerificationError {
+        match refusal {
+            Refusal::Credential(key, error) => {
+                self.record_refusal(key, address, &error);
+                VerificationError::Unauthenticated(error, now)
+            }
+            Refusal::Route { key, request, error } => {
+                let kind = RefusalKind { verified: true, key, address, code: error.code() };
+                self.refusals.record(kind, format!("{request}: {error}"));
+                error.into()
+            }
+            Refusal::Other(error) => error,
+        }
+    }
+
+    fn verify_credential(
+        &self,
+        request: &OriginalRequest<'_>,
+        directory: &Snapshot,
+        now: Timestamp,
+    ) -> Result<Option<VerifiedHeaders>, Refusal> {
+        let view = RequestView {
+            method: request.method,
+            scheme: request.scheme.as_str(),
+            authority: request.authority,
+            target: request.target,
+            headers: request.headers,
+        };
+        let signature = UnverifiedSignature::parse(&view).map_err(|error| match error {
+            SignatureError::TooManyLabels | SignatureError::TooManyComponents => {
+                Refusal::Other(VerificationError::TooManySignatures)
+            }
+            SignatureError::BadRequest(part) => Refusal::Other(VerificationError::Unsignable(part)),
+            other => Refusal::Credential(None, Error::Malformed(other.to_string())),
+        })?;
+        let mut authorizations = request.headers.get_all(header::AUTHORIZATION).iter();
+        match (signature, authorizations.next()) {
+            (None, None) => Ok(None),
+            (Some(_), Some(_)) => Err(Refusal::Credential(None, Error::Several)),
+            (None, Some(_)) if authorizations.next().is_some() => Err(Refusal::Credential(None, Error::Several)),
+            (None, Some(authorization)) => {
+                let verified = self.verify_bearer_token(authorization, directory, now);
+                verified.map(Some).map_err(|(key, error)| Refusal::Credential(key, error))
+            }
+            (Some(signature), None) => {
+                let verified = self.verify_signature(signature, request, directory, now);
+                verified.map(Some).map_err(|(key, error)| Refusal::Credential(key, error))
+            }
+        }
+    }
+
+    fn verify_signature(
+        &self,
+        signature: UnverifiedSignature,
+        request: &OriginalRequest<'_>,
+        directory: &Snapshot,
+        now: Timestamp,
+    ) -> Result<VerifiedHeaders, (Option<ApiKeyId>, Error)> {
+        let key = match find_key(directory, signature.profile(), signature.key_id()) {
+            Some(NamedKey::Registered(key)) => key,
+            // Neither costs more or less than a key that is registered.
+            Some(NamedKey::Revoked(key)) => {
+                let outcome = signature.verify(&key.verification_key, now.as_second());
+                let verified = !matches!(outcome, Err(VerifyError::Invalid));
+                return Err((Some(key.id), Error::KeyRevoked { verified }));
+            }
+            None => {
+                let _ = signature.verify(&VerificationKey::dummy(), now.as_second());
+                return Err((None, Error::UnknownKey));
+            }
+        };
+        let refuse = |error| (Some(key.id), error);
+        let outcome = signature.verify(&key.verification_key, now.as_second());
+        if !matches!(outcome, Err(VerifyError::Invalid)) {
+            match key.note_verification() {
+                Verification::First => self.uses.record_first_verification(key, now),
+                Verification::Further => {}
+                Verification::TooLate => return Err(refuse(Error::KeyRevoked { verified: true })),
+            }
+        }
+        let verified = outcome.map_err(|e| refuse(verify_error(e)))?;
+        find_principal(key, Credential::Signature(key.id), directory, now).map_err(refuse)?;
+        check_signature_time(&verified, directory, now).map_err(refuse)?;
+        if verified.profile() == Profile::Encord && !self.hosts.takes_encord(request.scheme, request.authority) {
+            return Err(refuse(Error::HostNotListed));
+        }
+        Ok(VerifiedHeaders::new(key.id, Evidence::Signature(verified)))
+    }
+
+    /// Records for the audit log that a credential was refused.
+    pub fn record_refusal(&self, key: Option<ApiKeyId>, address: Option<IpAddr>, error: &Error) {
+        let kind = RefusalKind { verified: error.is_verified(), key, address, code: error.code() };
+        self.refusals.record(kind, error.to_string());
+    }
+}
+
+/// The principal behind a key, unless key or owner is refused.
+pub(crate) fn find_principal(
+    key: &DirectoryKey,
+    credential: Credential,
+    directory: &Snapshot,
+    now: Timestamp,
+) -> Result<Principal, Error> {
+    match key.state(now) {
+        KeyState::Active => {}
+        KeyState::Disabled => return Err(Error::KeyDisabled),
+        KeyState::Suspended => return Err(Error::KeySuspended),
+        KeyState::Expired => return Err(Error::KeyExpired),
+        KeyState::Revoked => return Err(Error::UnknownKey),
+    }
+    // An owner who is not there was deleted: that revokes the key.
+    let identity = directory.identity(key.owner).ok_or(Error::UnknownKey)?;
+    match identity.refusal() {
+        None => Ok(Principal::new(Arc::clone(identity), credential)),
+        Some(IdentityRefusal::Disabled) => Err(Error::OwnerDisabled),
+        Some(IdentityRefusal::Suspended) => Err(Error::OwnerSuspended),
+        Some(IdentityRefusal::NoWorkspace) => Err(Error::OwnerWithoutWorkspace),
+    }
+}
+
+fn check_signature_time(signature: &VerifiedSignature, directory: &Snapshot, now: Timestamp) -> Result<(), Error> {
+    signature.check_not_over(now.as_second()).map_err(verify_error)?;
+    if signature.created() < directory.signatures_from().as_second() {
+        return Err(Error::Stale(now.as_second() - signature.created()));
+    }
+    Ok(())
+}
+
+/// Why a request is refused.
+pub(crate) enum Refusal {
+    /// Its credential is not accepted; the key is the one it names, where there is such a key.
+    Credential(Option<ApiKeyId>, Error),
+    /// Its credential is accepted, and the routes do not let it through.
+    Route {
+        key: Option<ApiKeyId>,
+        /// Method and path.
+        request: String,
+        error: RouteError,
+    },
+    /// It is not in the audit log.
+    Other(VerificationError),
+}
+
+impl From<VerificationError> for Refusal {
+    fn from(error: VerificationError) -> Self {
+        Self::Other(error)
+    }
+}
+
+/// Why a key under which a request verified is not in the directory.
+pub(crate) fn missing_key(directory: &Snapshot, id: ApiKeyId) -> Error {
+    if directory.revoked_key(id).is_some() { Error::KeyRevoked { verified: true } } else { Error::UnknownKey }
+}
+
+/// A key that a signature names.
+enum NamedKey<'a> {
+    Registered(&'a DirectoryKey),
+    Revoked(&'a RevokedKey),
+}
+
+fn find_key<'a>(directory: &'a Snapshot, profile: Profile, key_id: &str) -> Option<NamedKey<'a>> {
+    let by_fingerprint = |fingerprint: &Fingerprint| {
+        let registered = directory.key_by_fingerprint(fingerprint).map(|key| NamedKey::Registered(key));
+        registered.or_else(|| directory.revoked_key_by_fingerprint(fingerprint).map(|key| NamedKey::Revoked(key)))
+    };
+    match profile {
+        Profile::Encord => by_fingerprint(&Fingerprint::of_ed25519(&decode_hex(key_id)?)),
+        Profile::Native => match key_id.parse::<Fingerprint>() {
+            Ok(fingerprint) => by_fingerprint(&fingerprint),
+            Err(_) => {
+                let id = key_id.parse().ok()?;
+                let registered = directory.key(id).map(|key| NamedKey::Registered(key));
+                registered.or_else(|| directory.revoked_key(id).map(|key| NamedKey::Revoked(key)))
+            }
+        },
+    }
+}
+
+/// 64 lower-case hexadecimal digits.
+fn decode_hex(text: &str) -> Option<[u8; 32]> {
+    let digit = |c: u8| match c {
+        b'0'..=b'9' => Some(c - b'0'),
+        b'a'..=b'f' => Some(c - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    let mut bytes = [0; 32];
+    if pairs.len() != bytes.len() {
+        return None;
+    }
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = digit(*high)? << 4 | digit(*low)?;
+    }
+    Some(bytes)
+}
+
+fn verify_error(error: VerifyError) -> Error {
+    match error {
+        VerifyError::Invalid => Error::BadSignature,
+        VerifyError::Stale { seconds_late } => Error::Stale(seconds_late),
+        VerifyError::Early { seconds } => Error::Early(seconds),
+        other => Error::Unacceptable(other.to_string()),
+    }
+}
+
+/// What a signed write is known by: kept until its signature can no longer be accepted on any clock.
+fn replay_key(key: &DirectoryKey, verified: &VerifiedSignature) -> ReplayKey {
+    let end = verified.expires_at() + verified.profile().future_window_seconds();
+    ReplayKey {
+        key: verified.base_hash(key.id.to_string().as_bytes()),
+        api_key: key.id,
+        nonce: verified.nonce().map(str::to_owned),
+        expires_at: Timestamp::from_second(end).unwrap_or(Timestamp::MAX),
+    }
+}
