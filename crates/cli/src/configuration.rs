@@ -17,8 +17,7 @@ use server::{
     Settings,
     app::Parts,
     http::TlsFiles,
-    mail::SmtpSettings,
-    settings::{ProxyNetwork, RateLimits, Scheme, SettingError, WorkspaceCreation},
+    settings::{ProxyNetwork, RateLimits, Scheme, SettingError, SmtpSettings, WorkspaceCreation},
 };
 
 use crate::failure::{Failure, Outcome};

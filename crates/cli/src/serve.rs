@@ -7,11 +7,7 @@ use std::{
 };
 
 use sd_notify::NotifyState;
-use server::{
-    App,
-    app::Caller,
-    http::{ConnectionLimits, Server},
-};
+use server::{App, Server, app::Caller, http::ConnectionLimits};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{

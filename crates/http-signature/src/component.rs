@@ -6,8 +6,38 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName};
 
 use crate::message::{Head, Message, RequestView, StructuredFieldType};
-use crate::parameters::Component;
-use crate::structured::BareItem;
+use crate::structured::{BareItem, Parameter};
+
+/// A component identifier: a field name in lower case or a derived component such as `@method`, and its parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Component<'a> {
+    /// The component name.
+    pub name: &'a str,
+    /// `sf`, `key`, `bs`, `tr`, `req`, `name`, in the order received.
+    pub parameters: Vec<Parameter<'a>>,
+}
+
+impl<'a> Component<'a> {
+    /// A component without parameters.
+    #[must_use]
+    pub fn new(name: &'a str) -> Self {
+        Self { name, parameters: Vec::new() }
+    }
+
+    /// The same component: parameters count as a set (RFC 9421 §2).
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.parameters.len() == other.parameters.len()
+            && self.parameters.iter().all(|parameter| other.parameters.contains(parameter))
+    }
+
+    pub(crate) fn serialize(&self, out: &mut String) {
+        BareItem::String(self.name).serialize(out);
+        for parameter in &self.parameters {
+            parameter.serialize(out);
+        }
+    }
+}
 
 /// Why a covered component has no value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

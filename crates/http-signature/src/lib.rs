@@ -50,10 +50,10 @@ mod verification_key;
 mod verified;
 
 pub use algorithm::Algorithm;
-pub use component::ComponentError;
+pub use component::{Component, ComponentError};
 pub use content_digest::{ContentDigest, DigestError, WANT_CONTENT_DIGEST, content_digest};
 pub use message::{Message, RequestView, ResponseView, StructuredFieldType};
-pub use parameters::{Component, MAX_COMPONENTS, ParametersError, SignatureParameters};
+pub use parameters::{MAX_COMPONENTS, ParametersError, SignatureParameters};
 pub use profile::{
     ACCEPT_SIGNATURE, ENCORD_LABEL, KEY_ID_MAX_CHARACTERS, MAX_LABELS, NATIVE_MAX_LIFETIME_SECONDS, NATIVE_TAG,
     NONCE_MAX_CHARACTERS, NONCE_MIN_CHARACTERS, Profile, SignatureError, UnverifiedSignature, is_safe_method,

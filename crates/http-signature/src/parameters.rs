@@ -3,43 +3,12 @@
 
 use std::ops::Range;
 
-use crate::component::{self, ComponentError};
+use crate::component::{self, Component, ComponentError};
 use crate::message::Message;
 use crate::structured::{BareItem, Parameter, Parser, SyntaxError};
 
 /// Most components that one signature may cover.
 pub const MAX_COMPONENTS: usize = 32;
-
-/// A component identifier: a field name in lower case or a derived component such as `@method`, and its parameters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Component<'a> {
-    /// The component name.
-    pub name: &'a str,
-    /// `sf`, `key`, `bs`, `tr`, `req`, `name`, in the order received.
-    pub parameters: Vec<Parameter<'a>>,
-}
-
-impl<'a> Component<'a> {
-    /// A component without parameters.
-    #[must_use]
-    pub fn new(name: &'a str) -> Self {
-        Self { name, parameters: Vec::new() }
-    }
-
-    /// The same component: parameters count as a set (RFC 9421 §2).
-    fn is_same(&self, other: &Self) -> bool {
-        self.name == other.name
-            && self.parameters.len() == other.parameters.len()
-            && self.parameters.iter().all(|parameter| other.parameters.contains(parameter))
-    }
-
-    fn serialize(&self, out: &mut String) {
-        BareItem::String(self.name).serialize(out);
-        for parameter in &self.parameters {
-            parameter.serialize(out);
-        }
-    }
-}
 
 /// What one member of `Signature-Input` says: the covered components and the signature parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]

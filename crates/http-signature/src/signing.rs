@@ -5,10 +5,10 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderName;
 
 use crate::algorithm::Algorithm;
-use crate::component::ComponentError;
+use crate::component::{Component, ComponentError};
 use crate::content_digest::content_digest;
 use crate::message::{Message, RequestView};
-use crate::parameters::{Component, SignatureParameters};
+use crate::parameters::SignatureParameters;
 use crate::profile::{CONTENT_DIGEST, ENCORD_LABEL, NATIVE_TAG, Profile, is_safe_method};
 use crate::signing_key::{SigningKey, SigningKeyError};
 use crate::structured::{BareItem, Parameter};

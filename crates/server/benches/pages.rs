@@ -60,7 +60,7 @@ impl Served {
             let create = api::CreateServiceAccount { name: format!("bot-{number}"), description: String::new() };
             app.create_service_account(&host, workspace, &create).await.expect("a service account");
         }
-        let (router, _) = server::http::router(Arc::clone(&app));
+        let (router, _) = server::build_router(Arc::clone(&app));
         let mut served = Self { _directory: directory, app, router, cookie: String::new() };
         let form = format!("email=ada%40example.com&password={}", PASSWORD.replace(' ', "+"));
         let sign_in = served.request("POST", "/sign-in", form);

@@ -1,4 +1,4 @@
-//! The server: the operations of Keyward (`App`), and what they are asked through.
+//! The server: the operations of Keyward (`App`), the API and the pages that call them, and the listener in front.
 
 pub mod app;
 pub mod cluster;
@@ -6,11 +6,15 @@ pub mod error;
 pub mod http;
 pub mod mail;
 mod metrics;
+pub mod router;
+pub mod serve;
 pub mod settings;
 pub mod system;
 mod ui;
 
 pub use app::App;
 pub use error::AppError;
+pub use router::{build_router, list_page_routes};
+pub use serve::{Server, ServerOptions};
 pub use settings::Settings;
 pub use store::{StoreError, file as data_file};

@@ -1,7 +1,7 @@
 //! Mail, where an SMTP server is set. It carries links and decides nothing: a mail that cannot be sent changes nothing
 //! of what it tells.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use domain::secret::redact;
 use futures_util::{StreamExt as _, stream};
@@ -9,38 +9,13 @@ use lettre::{
     AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
     message::{Mailbox, header::ContentType},
 };
-use verifier::hosts::is_loopback;
 
-use crate::settings::SettingError;
+use crate::settings::{SettingError, SmtpSettings};
 
 /// For how long an answer waits for mails to go out.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Connections to the SMTP server at a time.
 const AT_A_TIME: usize = 8;
-
-/// Which SMTP server sends mail, and in whose name.
-#[derive(Clone, PartialEq, Eq, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SmtpSettings {
-    /// `smtps://user:password@mail.example.com`; `smtp://…?tls=required` for STARTTLS; without TLS on this machine only.
-    pub url: String,
-    /// The sender: `Keyward <keyward@example.com>`.
-    pub from: String,
-}
-
-/// The URL holds a password.
-impl fmt::Debug for SmtpSettings {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("SmtpSettings").field("from", &self.from).finish_non_exhaustive()
-    }
-}
-
-impl SmtpSettings {
-    /// Refuses what is malformed, and what would send links in the clear.
-    pub(crate) fn validate(&self) -> Result<(), SettingError> {
-        Mailer::new(self).map(drop)
-    }
-}
 
 /// A mail to one address.
 pub(crate) struct Mail {
@@ -57,23 +32,7 @@ pub(crate) struct Mailer {
 
 impl Mailer {
     pub(crate) fn new(settings: &SmtpSettings) -> Result<Self, SettingError> {
-        let refuse = |reason: &str| SettingError { name: "smtp", reason: reason.to_owned() };
-        let malformed = || refuse("write `url` like smtps://user:password@mail.example.com");
-        // Parsed by hand, because an error of a URL's parser may quote the password.
-        let (scheme, rest) = settings.url.split_once("://").ok_or_else(malformed)?;
-        let authority = rest.split(['/', '?']).next().unwrap_or_default();
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        let is_safe = match scheme {
-            "smtps" => true,
-            "smtp" => is_loopback(host) || rest.ends_with("?tls=required"),
-            _ => return Err(malformed()),
-        };
-        if !is_safe {
-            return Err(refuse("links must not travel in the clear: write smtps://, or add ?tls=required to `url`"));
-        }
-        let from = settings.from.parse();
-        let from = from.map_err(|_| refuse("write `from` like Keyward <keyward@example.com>"))?;
-        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(&settings.url).map_err(|_| malformed())?;
+        let (transport, from) = settings.parse()?;
         Ok(Self { transport: transport.timeout(Some(PATIENCE)).build(), from })
     }
 
@@ -107,41 +66,5 @@ impl Mailer {
             .body(mail.text)
             .map_err(|error| error.to_string())?;
         self.transport.send(message).await.map(drop).map_err(|error| error.to_string())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refused(url: &str, from: &str) -> Option<String> {
-        SmtpSettings { url: url.to_owned(), from: from.to_owned() }.validate().err().map(|error| error.to_string())
-    }
-
-    #[test]
-    fn mail_goes_encrypted_or_stays_on_this_machine() {
-        let from = "Keyward <keyward@example.com>";
-        for good in [
-            "smtps://user:secret@mail.example.com",
-            "smtp://user:secret@mail.example.com:587?tls=required",
-            "smtp://127.0.0.1:2525",
-            "smtp://localhost",
-        ] {
-            assert_eq!(refused(good, from), None, "{good}");
-        }
-        for bad in [
-            "smtp://user:secret@mail.example.com",
-            "smtp://mail.example.com?tls=opportunistic",
-            "smtp://127.0.0.1@mail.example.com",
-            "https://user:secret@mail.example.com",
-            "mail.example.com",
-            "",
-        ] {
-            let reason = refused(bad, from).expect(bad);
-            assert!(!reason.contains("secret"), "{reason}");
-        }
-        assert!(refused("smtp://localhost", "nobody").is_some());
-        let settings = SmtpSettings { url: "smtps://user:secret@mail.example.com".to_owned(), from: from.to_owned() };
-        assert!(!format!("{settings:?}").contains("secret"));
     }
 }

@@ -1,15 +1,14 @@
 //! What an operator can set about a server. Where a value comes from (flag, variable, file) is the command line's.
 
-use std::{net::IpAddr, str::FromStr, time::Duration};
+use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
 
 use domain::{route::Route, secret::quoted};
 use ipnet::IpNet;
+use lettre::{AsyncSmtpTransport, Tokio1Executor, message::Mailbox, transport::smtp::AsyncSmtpTransportBuilder};
 use sha2::{Digest as _, Sha256};
 
 use verifier::hosts::{HostError, HostListError, HostLists, Hosts, Origin, is_loopback};
 pub use verifier::{RateLimits, Scheme};
-
-use crate::mail::SmtpSettings;
 
 /// Who may create workspaces.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Deserialize)]
@@ -59,6 +58,47 @@ impl TryFrom<String> for ProxyNetwork {
 
     fn try_from(text: String) -> Result<Self, SettingError> {
         text.parse()
+    }
+}
+
+/// The SMTP server that sends mail, and the sender.
+#[derive(Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SmtpSettings {
+    /// `smtps://user:password@mail.example.com`; `smtp://…?tls=required` for STARTTLS; without TLS on this machine only.
+    pub url: String,
+    /// The sender: `Keyward <keyward@example.com>`.
+    pub from: String,
+}
+
+/// The URL holds a password.
+impl fmt::Debug for SmtpSettings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("SmtpSettings").field("from", &self.from).finish_non_exhaustive()
+    }
+}
+
+impl SmtpSettings {
+    /// The transport and the sender that these settings describe. Refuses what would send links without encryption.
+    pub(crate) fn parse(&self) -> Result<(AsyncSmtpTransportBuilder, Mailbox), SettingError> {
+        let refuse = |reason: &str| SettingError::new("smtp", reason);
+        let malformed = || refuse("write `url` like smtps://user:password@mail.example.com");
+        // Parsed by hand, because an error of a URL's parser may quote the password.
+        let (scheme, rest) = self.url.split_once("://").ok_or_else(malformed)?;
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        let is_encrypted_or_local = match scheme {
+            "smtps" => true,
+            "smtp" => is_loopback(host) || rest.ends_with("?tls=required"),
+            _ => return Err(malformed()),
+        };
+        if !is_encrypted_or_local {
+            return Err(refuse("mail must be encrypted on its way: write smtps://, or add ?tls=required to `url`"));
+        }
+        let from = self.from.parse();
+        let from = from.map_err(|_| refuse("write `from` like Keyward <keyward@example.com>"))?;
+        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(&self.url).map_err(|_| malformed())?;
+        Ok((transport, from))
     }
 }
 
@@ -179,7 +219,7 @@ impl Settings {
             return Err(SettingError::new("lease", "choose 1 to 60 seconds"));
         }
         if let Some(smtp) = &self.smtp {
-            smtp.validate()?;
+            smtp.parse()?;
         }
         Ok(())
     }
@@ -358,5 +398,36 @@ mod tests {
         for text in ["", "10.1.0.0/33", "proxy.internal", "0.0.0.0/0", "::/0", "10.0.0.1, 10.0.0.2"] {
             assert_eq!(text.parse::<ProxyNetwork>().expect_err(text).name, "trusted_proxies");
         }
+    }
+
+    fn refused_smtp(url: &str, from: &str) -> Option<String> {
+        SmtpSettings { url: url.to_owned(), from: from.to_owned() }.parse().err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn mail_is_sent_encrypted_or_to_this_machine() {
+        let from = "Keyward <keyward@example.com>";
+        for good in [
+            "smtps://user:secret@mail.example.com",
+            "smtp://user:secret@mail.example.com:587?tls=required",
+            "smtp://127.0.0.1:2525",
+            "smtp://localhost",
+        ] {
+            assert_eq!(refused_smtp(good, from), None, "{good}");
+        }
+        for bad in [
+            "smtp://user:secret@mail.example.com",
+            "smtp://mail.example.com?tls=opportunistic",
+            "smtp://127.0.0.1@mail.example.com",
+            "https://user:secret@mail.example.com",
+            "mail.example.com",
+            "",
+        ] {
+            let reason = refused_smtp(bad, from).expect(bad);
+            assert!(!reason.contains("secret"), "{reason}");
+        }
+        assert!(refused_smtp("smtp://localhost", "nobody").is_some());
+        let settings = SmtpSettings { url: "smtps://user:secret@mail.example.com".to_owned(), from: from.to_owned() };
+        assert!(!format!("{settings:?}").contains("secret"));
     }
 }

@@ -22,11 +22,15 @@ mod workspace;
 
 use std::sync::Arc;
 
-use axum::{Router, middleware, response::Response};
-use http::Method;
+use axum::{
+    Router,
+    extract::Request,
+    middleware::{self, Next},
+    response::Response,
+};
+use http::{Method, header};
 
-pub(crate) use self::visit::{is_from_our_pages, session_token};
-use crate::{App, AppError};
+use crate::{App, http::RefusedWith};
 
 fn pages() -> routes::Pages {
     routes::Pages::default()
@@ -59,14 +63,26 @@ pub(crate) fn unknown_pages(app: &Arc<App>) -> Router {
     Router::new().fallback(routes::lead_to_page).layer(middleware::from_fn_with_state(Arc::clone(app), visit::receive))
 }
 
-/// The page that tells a person of an error before anybody knows who it is.
-pub(crate) fn refuse(app: &App, error: AppError) -> Response {
-    let mut response = page::failure(app, error.into(), None, None);
-    visit::close(&mut response);
-    response
+/// Whether a browser asks for a page. The API, forward-auth and the health checks answer programs, whatever they accept.
+pub(crate) fn is_for_page(request: &Request) -> bool {
+    let accepted = request.headers().get(header::ACCEPT).and_then(|accepted| accepted.to_str().ok());
+    let path = request.uri().path();
+    accepted.is_some_and(|accepted| accepted.contains("text/html"))
+        && !["/api/", "/v2/", "/auth/"].iter().any(|start| path.starts_with(start))
+        && !["/healthz", "/readyz"].contains(&path)
+}
+
+/// Shows a browser a page in place of a problem in JSON: of a limit, of another host, of a handler that panicked.
+pub(crate) async fn show_problem_as_page(request: Request, next: Next) -> Response {
+    let is_for_page = is_for_page(&request);
+    let mut response = next.run(request).await;
+    match response.extensions_mut().remove::<RefusedWith>() {
+        Some(RefusedWith(problem)) if is_for_page => page::replace_by_page(response, &problem),
+        _ => response,
+    }
 }
 
 /// Method and path of every page, and of every form on one.
-pub(crate) fn page_routes() -> Vec<(Method, String)> {
+pub(crate) fn list_page_routes() -> Vec<(Method, String)> {
     pages().into_parts().1
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::Problem;
 use axum::{
     body::Body,
     extract::{MatchedPath, Request, State},
@@ -31,6 +32,10 @@ pub(crate) struct LoggedPrincipal(pub(crate) String);
 /// Marks the answer of a change that conflicted with another one: another attempt helps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Contended;
+
+/// The problem that a response tells, for a browser that is shown a page instead.
+#[derive(Clone, Debug)]
+pub(crate) struct RefusedWith(pub(crate) Arc<Problem>);
 
 impl Attempt for Response {
     fn is_contended(&self) -> bool {
@@ -115,12 +120,13 @@ impl IntoResponse for AppError {
             }
             _ => {}
         }
+        response.extensions_mut().insert(RefusedWith(Arc::new(problem)));
         response
     }
 }
 
 /// Gives every answer a request id, the headers that keep it out of caches, and a line in the log.
-pub(super) async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(crate) async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let id = app.random_request_id();
     // Not the app's clock: a duration for the log, which no test holds still.
     let began = SystemClock.since_boot();

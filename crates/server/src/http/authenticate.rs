@@ -27,12 +27,13 @@ use super::{
     body::{discard, read_body},
     client_address::client_address,
     connections::{Connection, Connections, Memory},
+    cookie::Cookie,
     own_host::OwnOrigin,
+    same_origin::is_same_origin,
 };
 use crate::{
     App, AppError,
     app::{Caller, ConfirmationSlot},
-    ui,
 };
 
 /// For how long an answer may take.
@@ -64,14 +65,14 @@ impl Authentication {
 
 /// The connection that a request came by.
 #[derive(Clone, Debug)]
-pub(super) struct OnConnection(pub(super) Arc<Connection>);
+pub(crate) struct OnConnection(pub(crate) Arc<Connection>);
 
 /// Where a request came from, where that is known.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientAddress(pub(super) Option<IpAddr>);
 
 /// Refuses what is too much: too many requests at a time, too large headers, too slow an answer.
-pub(super) async fn limit(State(connections): State<Arc<Connections>>, request: Request, next: Next) -> Response {
+pub(crate) async fn limit(State(connections): State<Arc<Connections>>, request: Request, next: Next) -> Response {
     let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if headers + request.uri().path_and_query().map_or(0, |target| target.as_str().len()) > MAX_HEADERS {
         return AppError::HeadersTooLarge.into_response();
@@ -264,7 +265,7 @@ struct Shown {
 
 async fn verify_credential(app: &App, parts: &Parts, received: &Received) -> Result<Shown, AppError> {
     let headers = app.verifier().verify_headers(&received.original(parts, None))?;
-    let session = match (ui::session_token(app, &parts.headers), &headers) {
+    let session = match (Cookie::Session.find(app, &parts.headers), &headers) {
         (Some(_), Some(_)) => return Err(AppError::Unauthenticated(AuthenticationError::Several, app.now())),
         (Some(token), None) => Some(verify_session(app, &token, parts, received.address).await?),
         (None, _) => None,
@@ -281,7 +282,7 @@ async fn verify_session(app: &App, token: &str, parts: &Parts, address: Option<I
     let is_read = is_safe_method(parts.method.as_str());
     // What somebody types into the address bar comes from no page at all.
     let is_typed = is_read && parts.headers.get("sec-fetch-site").is_some_and(|site| site == "none");
-    if !(is_typed || ui::is_from_our_pages(app, &parts.headers, false))
+    if !(is_typed || is_same_origin(app, &parts.headers, false))
         || !(is_read || bool::from(shown.ct_eq(visit.csrf.as_bytes())))
     {
         return Err(AppError::CrossSite);

@@ -104,7 +104,7 @@ impl Client {
 
 /// A connection, as far as its state decides whether it is closed.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     /// None for a trusted proxy.
     client: Option<Arc<Client>>,
     /// Whether a request has come.
@@ -126,7 +126,7 @@ struct Held {
 }
 
 /// What has to happen to a connection that was looked at.
-pub(super) enum Due {
+pub(crate) enum Due {
     /// Nothing before so long.
     In(Duration),
     /// Its first request has not come in time.
@@ -147,12 +147,12 @@ impl Connection {
         }
     }
 
-    pub(super) const fn is_of_trusted_proxy(&self) -> bool {
+    pub(crate) const fn is_of_trusted_proxy(&self) -> bool {
         self.client.is_none()
     }
 
     /// Returns once it has to be closed because something has run out.
-    pub(super) async fn closed(&self) {
+    pub(crate) async fn closed(&self) {
         self.is_closed.notified().await;
     }
 
@@ -168,7 +168,7 @@ impl Connection {
     }
 
     /// What its timeouts ask for.
-    pub(super) fn due(&self, limits: &ConnectionLimits) -> Due {
+    pub(crate) fn due(&self, limits: &ConnectionLimits) -> Due {
         let has_begun = self.has_begun.load(Ordering::Relaxed);
         let most = if has_begun { limits.idle_timeout } else { limits.header_timeout };
         let since = self.waiting_since().into_iter().chain(self.held_since()).min();
@@ -184,7 +184,7 @@ impl Connection {
     }
 
     /// Notes a request that needs no slot.
-    pub(super) fn note_request(&self) {
+    pub(crate) fn note_request(&self) {
         self.has_begun.store(true, Ordering::Relaxed);
         self.waiting_since.store(now_micros(), Ordering::Relaxed);
     }
@@ -246,7 +246,7 @@ impl OpenClient {
 
 /// The connections of a server.
 #[derive(Debug)]
-pub(super) struct Connections {
+pub(crate) struct Connections {
     limits: ConnectionLimits,
     open: Mutex<Open>,
     requests: AtomicUsize,
@@ -264,10 +264,10 @@ impl Default for Connections {
 
 /// A connection's place among those that are open.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     connections: Arc<Connections>,
     network: Option<IpAddr>,
-    pub(super) connection: Arc<Connection>,
+    pub(crate) connection: Arc<Connection>,
     _alive: Option<OwnedSemaphorePermit>,
 }
 
@@ -334,7 +334,7 @@ impl Open {
 }
 
 impl Connections {
-    pub(super) fn new(limits: ConnectionLimits) -> Self {
+    pub(crate) fn new(limits: ConnectionLimits) -> Self {
         Self {
             limits,
             open: Mutex::default(),
@@ -345,7 +345,7 @@ impl Connections {
         }
     }
 
-    pub(super) const fn limits(&self) -> &ConnectionLimits {
+    pub(crate) const fn limits(&self) -> &ConnectionLimits {
         &self.limits
     }
 
@@ -355,7 +355,7 @@ impl Connections {
 
     /// A place for a connection from this address: a trusted proxy's, or a client's, which may cost another connection its
     /// place. None where no connection waits for its client, so that none can be closed.
-    pub(super) async fn place(self: &Arc<Self>, address: IpAddr, is_trusted: bool) -> Option<Place> {
+    pub(crate) async fn place(self: &Arc<Self>, address: IpAddr, is_trusted: bool) -> Option<Place> {
         if is_trusted {
             let connection = Arc::new(Connection::new(None));
             return Some(Place { connections: Arc::clone(self), network: None, connection, _alive: None });
@@ -385,7 +385,7 @@ impl Connections {
     }
 
     /// Closes the connection that waited longest for its client, because the system has run out of something.
-    pub(super) fn close_longest_waiting(&self) {
+    pub(crate) fn close_longest_waiting(&self) {
         self.open().close_longest_waiting();
     }
 

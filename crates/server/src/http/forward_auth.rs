@@ -18,7 +18,7 @@ use domain::PrincipalId;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts, uri::Authority};
 use verifier::{AuthorizedRequest, OriginalRequest, Scheme, VerifiedHeaders, hosts::normal_authority};
 
-pub(super) use self::nginx::answer_nginx;
+pub(crate) use self::nginx::answer_nginx;
 use super::{
     MAX_BODY,
     answer::LoggedPrincipal,
@@ -32,7 +32,7 @@ use crate::{App, AppError, Settings};
 const NEW_HEADERS: [HeaderName; 2] =
     [HeaderName::from_static("keyward-scopes"), HeaderName::from_static("keyward-email-verified")];
 
-pub(super) fn router() -> Router<Arc<App>> {
+pub(crate) fn router() -> Router<Arc<App>> {
     let envoy = any(async |State(app): State<Arc<App>>, request: Request| admit(&app, request, Dialect::Envoy).await);
     Router::new()
         .route(

@@ -20,13 +20,13 @@ const KEPT: usize = 64;
 const MAX_SIZE_DIGITS: u8 = 15;
 
 /// A connection whose requests are watched.
-pub(super) struct Watched<S> {
+pub(crate) struct Watched<S> {
     stream: S,
     framing: Framing,
 }
 
 impl<S> Watched<S> {
-    pub(super) fn new(stream: S) -> Self {
+    pub(crate) fn new(stream: S) -> Self {
         Self { stream, framing: Framing::default() }
     }
 }

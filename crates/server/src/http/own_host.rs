@@ -10,15 +10,15 @@ use axum::{
 };
 use verifier::Origin;
 
-use super::{body::discard, hygiene, is_for_a_page};
-use crate::{App, AppError, ui};
+use super::{body::discard, hygiene};
+use crate::{App, AppError};
 
 /// The origin of this installation that a request named.
 #[derive(Clone, Debug)]
 pub(super) struct OwnOrigin(pub(super) Arc<Origin>);
 
 /// Refuses a request that names another host, or none that can be told.
-pub(super) async fn require(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn require(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let origin = hygiene::check(&request).and_then(|authority| {
         let found = app.hosts().find_own(authority).map(Arc::clone);
         found.ok_or_else(|| AppError::HostNotOurs(authority.to_owned()))
@@ -29,10 +29,9 @@ pub(super) async fn require(State(app): State<Arc<App>>, mut request: Request, n
             next.run(request).await
         }
         Err(error) => {
-            let is_page = is_for_a_page(&request);
             let (parts, body) = request.into_parts();
             discard(&parts, body).await;
-            if is_page { ui::refuse(&app, error) } else { error.into_response() }
+            error.into_response()
         }
     }
 }

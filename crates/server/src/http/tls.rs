@@ -62,7 +62,7 @@ impl TlsFiles {
 
     /// Reads both files, and goes on looking at them in the task that is returned: a new pair is taken up for new
     /// connections, half a pair or a wrong one is logged and the one before stays.
-    pub(super) async fn load(
+    pub(crate) async fn load(
         self,
     ) -> io::Result<(Arc<ArcSwap<ServerConfig>>, impl Future<Output = ()> + Send + 'static)> {
         let mut loaded = self.read().await?;

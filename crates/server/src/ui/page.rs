@@ -2,15 +2,19 @@
 
 use std::sync::{Arc, Mutex};
 
+use api::Problem;
 use askama::Template;
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::{
+    body::Body,
+    response::{Html, IntoResponse, Redirect, Response},
+};
 use domain::{Timestamp, WorkspaceId, principal::Denied, role::Role};
-use http::{StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use verifier::AuthenticationError;
 
 use super::{
     form::Fields,
-    visit::{Visitor, safe_next},
+    visit::{Visitor, close, safe_next},
 };
 use crate::{App, AppError, http::Contended};
 
@@ -337,6 +341,18 @@ pub(super) fn failure(app: &App, error: PageError, visitor: Option<&Visitor>, fi
     if let Some(wait) = bare.headers().get(header::RETRY_AFTER) {
         response.headers_mut().insert(header::RETRY_AFTER, wait.clone());
     }
+    response
+}
+
+/// The page in place of a response that tells of a problem in JSON; its headers stay.
+pub(super) fn replace_by_page(response: Response, problem: &Problem) -> Response {
+    let shell = Shell::new(None, problem.title.clone(), "");
+    let page = Failure { shell, status: problem.status, detail: problem.detail.clone() };
+    let Ok(html) = page.render() else { return response };
+    let mut response = response.map(|_| Body::from(html));
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    close(&mut response);
     response
 }
 

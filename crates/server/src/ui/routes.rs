@@ -48,7 +48,7 @@ impl Pages {
 
 /// The pages that can be looked at.
 static LOOKED_AT: LazyLock<Vec<String>> = LazyLock::new(|| {
-    super::page_routes().into_iter().filter(|(method, _)| method == Method::GET).map(|(_, path)| path).collect()
+    super::list_page_routes().into_iter().filter(|(method, _)| method == Method::GET).map(|(_, path)| path).collect()
 });
 
 fn is_page(path: &str) -> bool {

@@ -13,9 +13,9 @@ use serde::Deserialize;
 use super::{
     page::{self, FormErrors, PageError, Shell},
     routes::Pages,
-    visit::{Form, SignedInVisitor, Visitor, clear_session_cookie, safe_next, welcome},
+    visit::{Form, SignedInVisitor, Visitor, safe_next, welcome},
 };
-use crate::{App, AppError, app::SignIn};
+use crate::{App, AppError, app::SignIn, http::Cookie};
 
 pub(super) fn router() -> Pages {
     Pages::default().get("/", start).get("/sign-in", show_sign_in).post("/sign-in", sign_in).post("/sign-out", sign_out)
@@ -96,6 +96,6 @@ async fn sign_out(State(app): State<Arc<App>>, visitor: Visitor) -> Result<Respo
 /// The answer to somebody whose session is over.
 pub(super) fn signed_out(app: &App) -> Response {
     let mut response = page::go_to("/sign-in?done=signed-out");
-    clear_session_cookie(app, &mut response);
+    Cookie::Session.remove(app, &mut response);
     response
 }

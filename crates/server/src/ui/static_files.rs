@@ -14,6 +14,8 @@ use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 
+use crate::AppError;
+
 const FILES: [(&str, &str, &[u8]); 8] = [
     ("/static/app.css", "text/css; charset=utf-8", include_bytes!("../../static/app.css")),
     ("/static/first-use.js", "text/javascript; charset=utf-8", include_bytes!("../../static/first-use.js")),
@@ -48,7 +50,7 @@ impl Sent {
 }
 
 pub(super) fn router() -> Router {
-    FILES.into_iter().fold(Router::new(), |router, (path, content_type, bytes)| {
+    let router = FILES.into_iter().fold(Router::new(), |router, (path, content_type, bytes)| {
         // Once at the start. Pages are never compressed: they hold tokens beside what strangers can write.
         let (plain, gzip) = (Sent::new(Bytes::from_static(bytes)), Sent::compress(bytes));
         router.route(
@@ -58,7 +60,8 @@ pub(super) fn router() -> Router {
                 async { answer }
             }),
         )
-    })
+    });
+    router.method_not_allowed_fallback(|| async { AppError::MethodNotAllowed })
 }
 
 fn serve(asked: &HeaderMap, content_type: &'static str, plain: &Sent, gzip: Option<&Sent>) -> Response {

@@ -15,9 +15,9 @@ use super::{
     page::{self, FormErrors, PageError, Shell},
     routes::Pages,
     session::signed_out,
-    visit::{Form, SignedInVisitor, set_session_cookie},
+    visit::{Form, SignedInVisitor},
 };
-use crate::{App, AppError, app::ListedSession};
+use crate::{App, AppError, app::ListedSession, http::Cookie};
 
 pub(super) fn router() -> Pages {
     Pages::default()
@@ -59,7 +59,7 @@ async fn change_password(
     match app.change_password(&visit.caller, form.current_password, form.password).await {
         Ok(token) => {
             let mut response = page::go_to("/profile?done=password");
-            set_session_cookie(&app, &mut response, &token);
+            Cookie::Session.set(&app, &mut response, &token, None);
             Ok(response)
         }
         Err(error) => {

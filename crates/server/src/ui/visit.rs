@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use domain::{Timestamp, secret::is_private_key};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
+use http::{HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use http_signature::is_safe_method;
 use subtle::ConstantTimeEq as _;
 
@@ -23,7 +23,10 @@ use crate::{
     App, AppError,
     app::{Browser, Caller, SignedIn, Visit},
     cluster::Confirmation,
-    http::{LoggedPrincipal, MAX_UNAUTHENTICATED_BODY, client_address, discard, read_body, run_change},
+    http::{
+        Cookie, LoggedPrincipal, MAX_UNAUTHENTICATED_BODY, client_address, discard, find_own_referer, is_same_origin,
+        read_body, run_change,
+    },
 };
 
 const HEADERS: [(&str, &str); 6] = [
@@ -41,6 +44,8 @@ const HEADERS: [(&str, &str); 6] = [
     ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 ];
 
+/// For how long a browser keeps the cookie that names it: 400 days, the most that browsers allow.
+const DEVICE_SECONDS: i64 = 400 * 86_400;
 /// Bytes of a form that are searched for private keys, which takes less than a millisecond: several of the largest keys.
 const MAX_SEARCHED: usize = 32 * 1024;
 /// The field of a public key, whose page says itself what is wrong with a private one.
@@ -179,7 +184,7 @@ fn sent(parts: &Parts) -> Result<&Arc<Fields>, PageError> {
 
 /// Receives a request to a page, and sends the page.
 pub(super) async fn receive(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let session = session_token(&app, request.headers()).unwrap_or_default();
+    let session = Cookie::Session.find(&app, request.headers()).unwrap_or_default();
     let (mut response, who, is_shown) = match admit(&app, request).await {
         Ok(admitted) => {
             let (who, is_shown) = (admitted.visitor.principal(), admitted.visitor.notice.is_some());
@@ -191,12 +196,12 @@ pub(super) async fn receive(State(app): State<Arc<App>>, request: Request, next:
         }
     };
     if is_shown {
-        set_notice_cookie(&app, &mut response, "", 0);
+        Cookie::Notice.remove(&app, &mut response);
     }
-    let session = new_session_token(&app, &response).unwrap_or(session);
+    let session = Cookie::Session.find_new(&app, &response).unwrap_or(session);
     let confirmation = response.extensions_mut().remove::<Confirmation>();
     match notice::take(&app, &mut response, &session, confirmation, app.now()) {
-        Ok(Some(value)) => set_notice_cookie(&app, &mut response, &value, notice::LIFETIME_SECONDS),
+        Ok(Some(value)) => Cookie::Notice.set(&app, &mut response, &value, Some(notice::LIFETIME_SECONDS)),
         Ok(None) => {}
         Err(error) => response = error.into_response(),
     }
@@ -238,18 +243,18 @@ async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Opti
     let mut visitor = Visitor {
         visit: None,
         browser: Browser { address, user_agent: text(header::USER_AGENT).to_owned() },
-        device: cookie(&parts.headers, device_cookie(app)),
-        notice: cookie(&parts.headers, notice_cookie(app)).and_then(|shown| {
-            let session = session_token(app, &parts.headers).unwrap_or_default();
+        device: Cookie::Device.find(app, &parts.headers),
+        notice: Cookie::Notice.find(app, &parts.headers).and_then(|shown| {
+            let session = Cookie::Session.find(app, &parts.headers).unwrap_or_default();
             notice::read(app, &shown, &session, target, app.now())
         }),
         target: target.to_owned(),
-        came_from: came_from(app, &parts.headers),
+        came_from: find_own_referer(app, &parts.headers),
         wants_json: text(header::ACCEPT).starts_with("application/json"),
         now: app.now(),
     };
     // A form from another site is refused before its body is kept and before anything is looked up.
-    if is_form && !is_from_our_pages(app, &parts.headers, true) {
+    if is_form && !is_same_origin(app, &parts.headers, true) {
         discard(&parts, body).await;
         return Err((AppError::CrossSite.into(), Some(visitor)));
     }
@@ -267,7 +272,7 @@ async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Opti
             Err(error) => return Err((error.into(), Some(visitor))),
         }
     }
-    if let Some(token) = session_token(app, &parts.headers) {
+    if let Some(token) = Cookie::Session.find(app, &parts.headers) {
         visitor.visit = app.verify_session(&token, address).await.map_err(alone)?;
     }
     // Whoever signs in shows a password, and was on a page of ours: a session they have besides is another matter.
@@ -358,104 +363,12 @@ async fn answer(app: &Arc<App>, admitted: Admitted, next: Next) -> Response {
         response = page::failure(app, error, Some(&visitor), fields.as_deref().cloned());
     }
     if let Some(token) = renewed {
-        set_session_cookie(app, &mut response, &token);
+        Cookie::Session.set(app, &mut response, &token, None);
     }
     if let Some(confirmation) = visitor.visit.as_ref().and_then(|visit| visit.caller.confirmation()) {
         response.extensions_mut().insert(confirmation);
     }
     response
-}
-
-/// Whether a request that changes something, or that shows a session to the API, was made by a page of ours.
-/// `must_tell` asks for a browser that says so; a session's own CSRF token is checked beside.
-pub(crate) fn is_from_our_pages(app: &App, headers: &HeaderMap, must_tell: bool) -> bool {
-    let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    let site = text(HeaderName::from_static("sec-fetch-site"));
-    if site.is_some_and(|site| site != "same-origin") {
-        return false;
-    }
-    match text(header::ORIGIN) {
-        Some(origin) => app.hosts().is_own_origin(origin),
-        None => site.is_some() || !must_tell,
-    }
-}
-
-/// The path and query of the page that a request came from, where that is one of ours.
-fn came_from(app: &App, headers: &HeaderMap) -> Option<String> {
-    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let referer = text(header::REFERER)?;
-    app.hosts().path_of_own_page(referer).map(str::to_owned)
-}
-
-/// Over HTTPS the prefix has browsers refuse the cookie from anybody but this very host. Plain HTTP is for loopback
-/// only, and there browsers refuse the prefix and `Secure` themselves.
-fn is_https(app: &App) -> bool {
-    app.settings().public_url.starts_with("https://")
-}
-
-fn session_cookie(app: &App) -> &'static str {
-    if is_https(app) { "__Host-keyward" } else { "keyward" }
-}
-
-fn device_cookie(app: &App) -> &'static str {
-    if is_https(app) { "__Host-keyward-device" } else { "keyward-device" }
-}
-
-/// The token in the session cookie.
-pub(crate) fn session_token(app: &App, headers: &HeaderMap) -> Option<String> {
-    cookie(headers, session_cookie(app))
-}
-
-/// The cookie of that name; none where there are two, one of which somebody else set.
-fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
-    let mut found = headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .filter(|(found, _)| *found == name)
-        .map(|(_, value)| value.to_owned());
-    match (found.next(), found.next()) {
-        (Some(value), None) if !value.is_empty() => Some(value),
-        _ => None,
-    }
-}
-
-fn set_cookie(response: &mut Response, cookie: &str) {
-    if let Ok(value) = HeaderValue::from_str(cookie) {
-        response.headers_mut().append(header::SET_COOKIE, value);
-    }
-}
-
-/// `Lax`, because an invitation is opened from mail, where a `Strict` cookie would not come along. What changes
-/// anything is a form with a CSRF token, whatever the cookie says.
-pub(super) fn set_session_cookie(app: &App, response: &mut Response, token: &str) {
-    let secure = if is_https(app) { "; Secure" } else { "" };
-    set_cookie(response, &format!("{}={token}; Path=/; HttpOnly; SameSite=Lax{secure}", session_cookie(app)));
-}
-
-/// The token of the session that a response begins, renews or ends; empty where it ends.
-fn new_session_token(app: &App, response: &Response) -> Option<String> {
-    let cookies = response.headers().get_all(header::SET_COOKIE).iter().filter_map(|cookie| cookie.to_str().ok());
-    let pairs = cookies.filter_map(|cookie| cookie.split(';').next()?.split_once('='));
-    pairs.filter(|(name, _)| *name == session_cookie(app)).last().map(|(_, token)| token.to_owned())
-}
-
-fn notice_cookie(app: &App) -> &'static str {
-    if is_https(app) { "__Host-keyward-notice" } else { "keyward-notice" }
-}
-
-/// Has the browser show what was done on the page that comes next; an empty value takes the cookie back.
-fn set_notice_cookie(app: &App, response: &mut Response, value: &str, seconds: i64) {
-    let (name, secure) = (notice_cookie(app), if is_https(app) { "; Secure" } else { "" });
-    set_cookie(response, &format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}; Max-Age={seconds}"));
-}
-
-/// Takes the session cookie back.
-pub(super) fn clear_session_cookie(app: &App, response: &mut Response) {
-    let secure = if is_https(app) { "; Secure" } else { "" };
-    set_cookie(response, &format!("{}=; Path=/; HttpOnly; SameSite=Lax{secure}; Max-Age=0", session_cookie(app)));
 }
 
 /// Sends somebody who has just signed in on their way. The session they came with, if any, ends: a cookie that was
@@ -472,12 +385,8 @@ pub(super) async fn welcome(
     }
     let mut response = Redirect::to(next).into_response();
     *response.status_mut() = StatusCode::SEE_OTHER;
-    set_session_cookie(app, &mut response, &signed_in.token);
-    let secure = if is_https(app) { "; Secure" } else { "" };
-    let name = device_cookie(app);
-    let device = &signed_in.device;
-    // 400 days is what browsers keep at the most.
-    set_cookie(&mut response, &format!("{name}={device}; Path=/; HttpOnly; SameSite=Strict{secure}; Max-Age=34560000"));
+    Cookie::Session.set(app, &mut response, &signed_in.token, None);
+    Cookie::Device.set(app, &mut response, &signed_in.device, Some(DEVICE_SECONDS));
     Ok(response)
 }
 
@@ -510,13 +419,5 @@ mod tests {
         {
             assert_eq!(safe_next(bad), "/", "{bad:?}");
         }
-    }
-
-    #[test]
-    fn a_cookie_that_stands_twice_is_nobodys() {
-        let headers = |value: &'static str| HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_static(value))]);
-        assert_eq!(cookie(&headers("a=1; keyward=x; b=2"), "keyward").as_deref(), Some("x"));
-        assert_eq!(cookie(&headers("keyward=x; keyward=y"), "keyward"), None);
-        assert_eq!(cookie(&headers("xkeyward=x; keyward="), "keyward"), None);
     }
 }

@@ -296,7 +296,7 @@ impl TestApp {
         change(&mut settings);
         let parts = Parts { clock: clock.clone(), random: random.clone(), ..directory.parts(settings) };
         let app = App::open_for_serving(parts).await.expect("an installation");
-        let (router, _) = server::http::router(Arc::clone(&app));
+        let (router, _) = server::build_router(Arc::clone(&app));
         Self { app, router, clock, random, directory }
     }
 

@@ -27,7 +27,7 @@ pub(super) fn read(headers: &HeaderMap, peer: IpAddr) -> Result<Told<'_>, AppErr
 }
 
 /// Turns every other refusal into a 403, which nginx would turn into a 500, and tells the true status beside.
-pub(in crate::http) async fn answer_nginx(request: Request, next: Next) -> Response {
+pub(crate) async fn answer_nginx(request: Request, next: Next) -> Response {
     let is_ours = request.uri().path() == PATH;
     let mut response = next.run(request).await;
     let status = response.status();

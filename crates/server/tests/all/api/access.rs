@@ -307,7 +307,7 @@ async fn every_route_answers_everybody_as_the_table_says() {
 #[tokio::test]
 async fn every_route_has_a_row_and_every_row_a_route() {
     let test = TestApp::new().await;
-    let (_, document) = server::http::router(Arc::clone(&test.app));
+    let (_, document) = server::build_router(Arc::clone(&test.app));
     let document: Value = serde_json::to_value(&document).unwrap();
     let mut routes: Vec<(String, String)> =
         BY_HAND.iter().map(|(method, path)| ((*method).to_owned(), (*path).to_owned())).collect();

@@ -171,7 +171,7 @@ async fn a_change_missing_on_the_standby_is_not_reported_as_done() {
     let (clock, random) = (Arc::new(FakeClock::new()), Arc::new(SeededRandom::new(7)));
     let app = App::open_for_serving(Parts { clock: clock.clone(), random: random.clone(), ..parts }).await;
     let app = app.expect("an installation");
-    let (router, _) = server::http::router(Arc::clone(&app));
+    let (router, _) = server::build_router(Arc::clone(&app));
     let test = TestApp { app, router, clock, random, directory: home };
     let admin = test.user("ada", false).await;
     let path = format!("/api/v1/workspaces/{}/projects", test.workspace("acme", &admin).await);

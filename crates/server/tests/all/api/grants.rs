@@ -187,7 +187,7 @@ async fn a_bearer_token_changes_no_key_role_membership_invitation_or_enabled_sta
     assert_eq!(acme.events().await, before, "nothing was done");
 
     // Whoever adds a write says here what a bearer token may.
-    let (_, document) = server::http::router(Arc::clone(&test.app));
+    let (_, document) = server::build_router(Arc::clone(&test.app));
     let document = serde_json::to_value(&document).expect("JSON");
     let paths = document["paths"].as_object().expect("paths");
     for (path, item) in paths {

@@ -11,7 +11,7 @@ use domain::role::Role;
 use serde_json::{Value, json};
 use server::{
     app::{Caller, KeyOwner},
-    mail::SmtpSettings,
+    settings::SmtpSettings,
 };
 
 use crate::{

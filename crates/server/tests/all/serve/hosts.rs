@@ -66,7 +66,7 @@ async fn every_route_and_page_refuses_an_unlisted_host_before_authentication() {
     let (test, admin, _) = acme().await;
     let document = test.get("/api/v1/openapi.json").send().await.expect(200);
     let mut routes: Vec<(String, String)> =
-        server::http::page_routes().into_iter().map(|(method, path)| (method.to_string(), path)).collect();
+        server::list_page_routes().into_iter().map(|(method, path)| (method.to_string(), path)).collect();
     for (path, operations) in document["paths"].as_object().expect("paths") {
         let methods = operations.as_object().expect("operations").keys();
         routes.extend(methods.map(|method| (method.to_uppercase(), path.clone())));

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::Path, process::Command, time::Duration};
 
-use server::http::{Server, ServerOptions, TlsFiles};
+use server::{Server, ServerOptions, http::TlsFiles};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::support::TestApp;

@@ -217,7 +217,7 @@ async fn no_api_field_echoes_a_private_key() {
     let log = Log::of_this_thread();
     let world = access::World::build().await;
     let test = world.open().await;
-    let (_, document) = server::http::router(Arc::clone(&test.app));
+    let (_, document) = server::build_router(Arc::clone(&test.app));
     let document: Value = serde_json::to_value(&document).expect("JSON");
     let mut asked = BTreeSet::new();
     let admin = world.actors[3].as_ref().expect("an admin");
@@ -312,7 +312,7 @@ async fn no_form_field_echoes_a_private_key() {
     for who in [0, ADMIN, 4] {
         let mut browser = Browser::new(&test);
         browser.cookies = world.cookies[who].clone();
-        for (_, path) in server::http::page_routes().into_iter().filter(|(method, _)| method == "GET") {
+        for (_, path) in server::list_page_routes().into_iter().filter(|(method, _)| method == "GET") {
             let path = world.path(&path);
             let answer = browser.request("GET", &path).send().await;
             if answer.status != 200 {

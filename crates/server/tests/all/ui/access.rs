@@ -379,7 +379,7 @@ async fn what_another_tenant_has_is_found_by_no_page_and_no_form() {
 #[tokio::test]
 async fn every_page_has_a_row_and_every_row_a_page() {
     let mut pages: Vec<(String, String)> =
-        server::http::page_routes().into_iter().map(|(method, path)| (method.to_string(), path)).collect();
+        server::list_page_routes().into_iter().map(|(method, path)| (method.to_string(), path)).collect();
     let mut rows: Vec<(String, String)> =
         TABLE.iter().map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned())).collect();
     pages.sort();

@@ -11,10 +11,7 @@ use std::{
 use axum::{Router, body::Bytes, extract::State};
 use http::{HeaderMap, Method, Uri};
 use serde_json::Value;
-use server::{
-    Settings,
-    http::{Server, ServerOptions},
-};
+use server::{Server, ServerOptions, Settings};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},

@@ -1,4 +1,4 @@
-//! Listening: connections are accepted, served within the bounds of `connections`, and let finish when the server stops.
+//! Listening: connections are accepted, served within the limits of `http/connections.rs`, and let finish when the server stops.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -25,15 +25,11 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
-use super::{
-    MAX_HEADERS,
-    authenticate::OnConnection,
-    connections::{ConnectionLimits, Connections, Due, Place},
-    framing::Watched,
-    router_of,
-    tls::TlsFiles,
+use crate::{
+    App,
+    http::{ConnectionLimits, Connections, Due, MAX_HEADERS, OnConnection, Place, TlsFiles, Watched},
+    router::build_router_on,
 };
-use crate::App;
 
 /// Connections that the system keeps until they are accepted: a burst of them must not cost others a second.
 const BACKLOG: i32 = 4096;
@@ -159,7 +155,7 @@ impl Server {
             }
         };
         let connections = Arc::new(Connections::new(limits));
-        let (router, _) = router_of(Arc::clone(&app), Arc::clone(&connections));
+        let router = build_router_on(Arc::clone(&app), Arc::clone(&connections));
         let serving = Front::new(Arc::clone(&app), router, connections, tls).serve(listen(listener)?, phases);
         let stopping = async {
             stop.await;

@@ -1,0 +1,60 @@
+//! All routes of a server, and what every request passes before and after them. It is above `http` and `ui`: neither knows
+//! the other's routes.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request},
+    middleware,
+    response::IntoResponse as _,
+};
+use tower::ServiceExt as _;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::OpenApi;
+
+use crate::{
+    App, AppError,
+    http::{self, Connections},
+    ui,
+};
+
+/// The routes, and the OpenAPI document that is made from those of the API.
+pub fn build_router(app: Arc<App>) -> (Router, OpenApi) {
+    let (api, document) = http::api_router(&app);
+    (compose(app, api, Arc::default()), document)
+}
+
+/// The routes, for requests that come by these connections.
+pub(crate) fn build_router_on(app: Arc<App>, connections: Arc<Connections>) -> Router {
+    let (api, _) = http::api_router(&app);
+    compose(app, api, connections)
+}
+
+/// Method and path of every page, and of every form on one.
+#[must_use]
+pub fn list_page_routes() -> Vec<(::http::Method, String)> {
+    ui::list_page_routes()
+}
+
+fn compose(app: Arc<App>, api: Router, connections: Arc<Connections>) -> Router {
+    let (unknown, unknown_page) = (http::unknown_route(&app), ui::unknown_pages(&app));
+    let own = ui::router(&app)
+        .merge(api)
+        .fallback(move |request: Request| {
+            let router = if ui::is_for_page(&request) { unknown_page.clone() } else { unknown.clone() };
+            router.oneshot(request)
+        })
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), http::require_own_host));
+    http::health_router(&app)
+        .merge(http::forward_auth_router().with_state(Arc::clone(&app)))
+        .merge(own)
+        .layer(CatchPanicLayer::custom(|_| AppError::Internal("a handler panicked".to_owned()).into_response()))
+        .layer(middleware::from_fn_with_state(connections, http::limit))
+        .layer(middleware::from_fn(http::answer_nginx))
+        // A browser is shown a page, whatever refused its request.
+        .layer(middleware::from_fn(ui::show_problem_as_page))
+        .layer(middleware::from_fn_with_state(app, http::finish))
+        // The limits are where bodies are read.
+        .layer(DefaultBodyLimit::disable())
+}
