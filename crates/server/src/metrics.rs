@@ -123,7 +123,7 @@ impl Metrics {
         self.handle.render()
     }
 
-    /// Moves what histograms have gathered into their buckets, so that it does not pile up where nobody reads.
+    /// Moves what histograms have gathered into their buckets, so that it does not grow where nothing reads the metrics.
     pub(crate) fn keep_up(&self) {
         self.handle.run_upkeep();
     }

@@ -122,16 +122,16 @@ pub struct Settings {
     /// Where, beside `public_url`, signatures of the Encord SDK are accepted, which do not cover the host. Each is a host
     /// of `public_url`, `hosts` or `proxied_hosts`.
     pub encord_hosts: Vec<String>,
-    /// Whom to believe what they say of other people's requests, by the address of the connection. Empty: nobody.
+    /// The proxies whose forwarding headers are believed, by the address of the connection. Empty: none.
     pub trusted_proxies: Vec<ProxyNetwork>,
     /// What requests need that a proxy asks about; the first that matches decides. Empty: any accepted credential.
     /// Where there are any, what matches none is refused.
     pub routes: Vec<Route>,
-    /// How often somebody may ask.
+    /// How many requests are verified.
     pub rate_limits: RateLimits,
-    /// Who sends mail; without it, links are passed on by hand.
+    /// The SMTP server; without one, links are passed on by hand.
     pub smtp: Option<SmtpSettings>,
-    /// For how long a node may judge without having heard from the store: 1 to 60 s.
+    /// How long a node may verify requests after its last renewal: 1 to 60 s.
     pub lease: Duration,
     /// Whether this server ends TLS itself.
     pub tls: bool,
@@ -352,7 +352,10 @@ mod tests {
         assert_eq!(names(|_| {}), ["trusted_proxies"]);
         assert!(names(|s| s.tls = true).is_empty(), "it knows its clients' addresses");
         assert!(names(|s| s.trusted_proxies = vec!["10.0.0.1".parse().unwrap()]).is_empty(), "so do its proxies");
-        assert!(names(|s| s.public_url = "http://127.0.0.1:8080".to_owned()).is_empty(), "nobody is elsewhere");
+        assert!(
+            names(|s| s.public_url = "http://127.0.0.1:8080".to_owned()).is_empty(),
+            "all clients are on this machine"
+        );
         let routes: fn(&mut Settings) = |s| {
             s.tls = true;
             s.routes = vec![Route::parse("GET /**", "authenticated").unwrap()];

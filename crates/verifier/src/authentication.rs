@@ -1,18 +1,18 @@
-//! Why a credential was not accepted. Who may be told is decided here; the reason is always in the audit log.
+//! Why a credential was not accepted. What a client is told is decided here; the precise reason is in the audit log.
 
 use domain::secret::redact;
 
 /// Why a credential was not accepted. `Display` repeats no secret that was sent in place of a name.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum AuthenticationError {
-    // These look alike to whoever sends the request.
+    // Clients cannot tell these apart.
     /// None was shown.
     #[error("no credential")]
     Missing,
     /// More than one was shown.
     #[error("more than one credential")]
     Several,
-    /// It is none that this server takes.
+    /// It is none that this server accepts.
     #[error("malformed credential: {}", redact(.0))]
     Malformed(String),
     /// No such key, or one that was revoked long ago.
@@ -21,30 +21,30 @@ pub enum AuthenticationError {
     /// The key is revoked.
     #[error("{}", if *verified { "key revoked" } else { "key revoked, and the signature does not verify under it" })]
     KeyRevoked {
-        /// Whether the credential verified, so that whoever sent it holds the key.
+        /// Whether the credential verified, so that the client holds the key.
         verified: bool,
     },
     /// The signature does not verify, so it was not the key's holder, or the request was changed on its way.
     #[error("the signature does not verify under this key")]
     BadSignature,
-    /// The bearer token was not made here, or was ended.
+    /// The bearer token was not made here, or was voided.
     #[error("unknown bearer token")]
     UnknownToken,
     /// Email and password are not those of a user who may sign in.
     #[error("email or password is wrong")]
     WrongPassword,
-    /// The session was ended, or its time is over.
+    /// The session was ended, or has expired.
     #[error("the session has ended; sign in again")]
     SessionEnded,
 
-    // From here on the signature (or the token) verified: its holder is told.
+    // From here on the signature (or the token) verified: its holder is told the reason.
     /// Signed too long ago.
     #[error("stale by {0} s: this machine's clock is behind, or the request took too long")]
     Stale(i64),
     /// Signed in the future.
     #[error("signed {0} s in the future: this machine's clock is ahead")]
     Early(i64),
-    /// The signature's own rules are not kept.
+    /// The signature breaks a rule of its profile.
     #[error("{}", redact(.0))]
     Unacceptable(String),
     /// The body is not the one that was signed.
@@ -56,31 +56,31 @@ pub enum AuthenticationError {
     /// An `encord` signature on a host that is not listed.
     #[error("signatures of the Encord SDK are not accepted on this host; the operator lists hosts in `encord_hosts`")]
     HostNotListed,
-    /// The key is paused.
+    /// The key is disabled.
     #[error("key disabled")]
     KeyDisabled,
-    /// The key came back with a backup.
+    /// The key is suspended since a restore.
     #[error("key suspended since a restore; an operator confirms it with `keyward admin confirm-keys`")]
     KeySuspended,
-    /// The key's time is over.
+    /// The key has expired.
     #[error("key expired")]
     KeyExpired,
     /// The key's owner is disabled.
     #[error("the key's owner is disabled")]
     OwnerDisabled,
-    /// The key's owner came back with a backup.
+    /// The key's owner is suspended since a restore.
     #[error(
         "the key's owner is suspended since a restore; an operator confirms people at the host, with \
          `keyward admin confirm-users`"
     )]
     OwnerSuspended,
-    /// The right password of a person who came back with a backup.
+    /// The right password of a user who is suspended since a restore.
     #[error("your sign-in is suspended since this server was restored from a backup; ask its operator to confirm you")]
     SignInSuspended,
     /// The key's owner was removed from every workspace.
     #[error("the key's owner is a member of no workspace")]
     OwnerWithoutWorkspace,
-    /// The bearer token's time is over.
+    /// The bearer token has expired.
     #[error("bearer token expired; get a new one")]
     TokenExpired,
 }
@@ -116,7 +116,7 @@ impl AuthenticationError {
         }
     }
 
-    /// Whether the signature verified under a key that is not revoked, so that whoever sent it holds the key.
+    /// Whether the signature verified under a key that is not revoked, so that the client holds the key.
     #[must_use]
     pub const fn is_for_holder(&self) -> bool {
         match self {
@@ -146,7 +146,7 @@ impl AuthenticationError {
         }
     }
 
-    /// Whether the credential verified, under a revoked key too. Anybody can name a key.
+    /// Whether the credential verified, under a revoked key too. Every client can name any key.
     #[must_use]
     pub const fn is_verified(&self) -> bool {
         matches!(self, Self::KeyRevoked { verified: true }) || self.is_for_holder()

@@ -1,4 +1,4 @@
-//! The directory: keys, identities and projects in memory. A snapshot is swapped as a whole; readers take no lock. Whoever
+//! The directory: keys, identities and projects in memory. A snapshot is swapped as a whole; readers take no lock. What
 //! follows the database's changes decides what is put into it, and when.
 
 use std::sync::{

@@ -51,12 +51,12 @@ pub struct Refusals {
     written_at: Option<Timestamp>,
 }
 
-/// Whose log a row of refusals is in. Each has a budget of rows, so that no client fills the log of another workspace.
+/// Whose audit log a row of refusals is in. Each has a budget of rows, so that no client fills the log of another workspace.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Budget {
     /// All that did not verify, whatever key it named.
     Unverified,
-    /// What verified, by a key that one workspace reads about.
+    /// What verified, by a key that this workspace reads about.
     Workspace(WorkspaceId),
     /// What verified, by any other key.
     Installation,
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_cut_where_it_is_longer_than_anybody_reads() {
+    fn a_long_reason_is_cut() {
         let records = RefusalRecords::default();
         let kind = RefusalKind { verified: false, key: None, address: None, code: "malformed" };
         records.record(kind, "ä".repeat(16_000));

@@ -29,7 +29,7 @@ pub struct VerifierConfig {
 
 /// What the outside gives to verification.
 pub struct Outside {
-    /// The keys, identities and projects, which somebody else keeps up to date.
+    /// The keys, identities and projects, which are kept up to date elsewhere.
     pub directory: Arc<Directory>,
     /// Time.
     pub clock: Arc<dyn Clock>,
@@ -41,7 +41,7 @@ pub struct Outside {
     pub observer: Arc<dyn Observer>,
 }
 
-/// Verifies requests against the directory, and records what became of them.
+/// Verifies requests against the directory, and records uses and refusals.
 pub struct Verifier {
     pub(crate) directory: Arc<Directory>,
     pub(crate) clock: Arc<dyn Clock>,

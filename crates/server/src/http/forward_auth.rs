@@ -61,7 +61,7 @@ enum Dialect {
 }
 
 impl Dialect {
-    fn read<'a>(self, parts: &'a Parts, settings: &Settings, peer: IpAddr) -> Result<Told<'a>, AppError> {
+    fn read<'a>(self, parts: &'a Parts, settings: &Settings, peer: IpAddr) -> Result<ForwardedRequest<'a>, AppError> {
         match self {
             Self::Nginx => nginx::read(&parts.headers, peer),
             Self::Caddy | Self::Traefik => forwarded::read(&parts.headers, settings, peer),
@@ -79,13 +79,13 @@ impl Dialect {
     }
 }
 
-/// What a proxy tells of a request, as it stands in its headers.
-struct Told<'a> {
+/// A client's request as the proxy's headers describe it.
+struct ForwardedRequest<'a> {
     method: &'a str,
     scheme: &'a str,
     host: &'a str,
     target: &'a str,
-    /// The client's, or the proxy's where it tells of none that can be read.
+    /// The client's address, or the proxy's where it forwards none that can be read.
     address: IpAddr,
 }
 
@@ -109,9 +109,9 @@ async fn admit(app: &App, request: Request, dialect: Dialect) -> Result<Response
     Ok(response)
 }
 
-/// What a proxy told, with scheme and authority as they are signed.
+/// A request that a proxy forwarded, with scheme and authority as they are signed.
 struct Original<'a> {
-    told: Told<'a>,
+    forwarded: ForwardedRequest<'a>,
     scheme: Scheme,
     authority: String,
 }
@@ -120,13 +120,13 @@ impl Original<'_> {
     /// The client's request, as far as its headers tell.
     fn view<'a>(&'a self, parts: &'a Parts) -> OriginalRequest<'a> {
         OriginalRequest {
-            method: self.told.method,
+            method: self.forwarded.method,
             scheme: self.scheme,
             authority: &self.authority,
-            target: self.told.target,
+            target: self.forwarded.target,
             headers: &parts.headers,
             body: None,
-            address: Some(self.told.address),
+            address: Some(self.forwarded.address),
         }
     }
 }
@@ -146,20 +146,20 @@ fn verify_headers<'a>(
     };
     hygiene::check_singletons(&parts.headers)?;
     refuse_aliases(&parts.headers)?;
-    let told = dialect.read(parts, settings, peer).inspect_err(|error| {
-        // Whoever sets a proxy up looks here first.
+    let forwarded = dialect.read(parts, settings, peer).inspect_err(|error| {
+        // An operator who sets up a proxy reads the log first.
         tracing::warn!(reason = error.to_problem().detail, "a proxy does not pass what it has to");
     })?;
-    let (scheme, authority) = told.check()?;
+    let (scheme, authority) = forwarded.check()?;
     require_proxied(app, scheme, &authority)?;
     refuse_new_headers(&parts.headers)?;
     let passes_body = dialect.passes_body(&parts.headers)?;
-    let original = Original { told, scheme, authority };
+    let original = Original { forwarded, scheme, authority };
     let headers = app.verifier().verify_proxied_headers(&original.view(parts))?;
     Ok((original, headers, passes_body))
 }
 
-impl Told<'_> {
+impl ForwardedRequest<'_> {
     /// Refuses what two readers may take for two things, and tells scheme and authority as they are signed.
     fn check(&self) -> Result<(Scheme, String), AppError> {
         let refuse = |detail: &str| Err(AppError::BadRequest(detail.to_owned()));
@@ -183,8 +183,8 @@ impl Told<'_> {
     }
 }
 
-/// Refuses a request to a host whose requests are not ours to verify: what somebody signed for a host of their own, or
-/// for Keyward itself, is not for this API.
+/// Refuses a request to a host that is not listed: a request that was signed for another host, or for Keyward itself, is not
+/// for this API.
 fn require_proxied(app: &App, scheme: Scheme, authority: &str) -> Result<(), AppError> {
     if app.hosts().is_proxied(scheme, authority) {
         return Ok(());
@@ -244,7 +244,7 @@ fn one<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, AppErr
 /// Every identity header, always: one that were left out would let the client's own through.
 fn identity_headers(authorized: &AuthorizedRequest) -> Result<HeaderMap, AppError> {
     let identity = authorized.principal.identity();
-    let identity = identity.ok_or_else(|| AppError::Internal("a proxied request of nobody".to_owned()))?;
+    let identity = identity.ok_or_else(|| AppError::Internal("a proxied request without an identity".to_owned()))?;
     let mut groups = String::new();
     for membership in &identity.memberships {
         if !groups.is_empty() {

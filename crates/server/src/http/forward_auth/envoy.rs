@@ -5,15 +5,15 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, request::Parts};
 
-use super::{Told, one};
+use super::{ForwardedRequest, one};
 use crate::{AppError, Settings, http::client_address::forwarded_for};
 
 const PREFIX: &str = "/auth/envoy";
 
-pub(super) fn read<'a>(parts: &'a Parts, settings: &Settings, peer: IpAddr) -> Result<Told<'a>, AppError> {
+pub(super) fn read<'a>(parts: &'a Parts, settings: &Settings, peer: IpAddr) -> Result<ForwardedRequest<'a>, AppError> {
     let target = parts.uri.path_and_query().and_then(|target| target.as_str().strip_prefix(PREFIX));
     let authority = parts.uri.authority().map(http::uri::Authority::as_str);
-    Ok(Told {
+    Ok(ForwardedRequest {
         method: parts.method.as_str(),
         scheme: one(&parts.headers, "x-forwarded-proto")?,
         host: authority.map_or_else(|| one(&parts.headers, "host"), Ok)?,

@@ -4,11 +4,15 @@ use std::net::IpAddr;
 
 use http::HeaderMap;
 
-use super::{Told, one};
+use super::{ForwardedRequest, one};
 use crate::{AppError, Settings, http::client_address::forwarded_for};
 
-pub(super) fn read<'a>(headers: &'a HeaderMap, settings: &Settings, peer: IpAddr) -> Result<Told<'a>, AppError> {
-    Ok(Told {
+pub(super) fn read<'a>(
+    headers: &'a HeaderMap,
+    settings: &Settings,
+    peer: IpAddr,
+) -> Result<ForwardedRequest<'a>, AppError> {
+    Ok(ForwardedRequest {
         method: one(headers, "x-forwarded-method")?,
         scheme: one(headers, "x-forwarded-proto")?,
         host: one(headers, "x-forwarded-host")?,

@@ -5,19 +5,19 @@ use std::net::IpAddr;
 use axum::{extract::Request, middleware::Next, response::Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::{Told, one};
+use super::{ForwardedRequest, one};
 use crate::{AppError, http::client_address::parse_address};
 
 pub(super) const PATH: &str = "/auth/nginx";
 const STATUS: HeaderName = HeaderName::from_static("keyward-status");
 
-pub(super) fn read(headers: &HeaderMap, peer: IpAddr) -> Result<Told<'_>, AppError> {
+pub(super) fn read(headers: &HeaderMap, peer: IpAddr) -> Result<ForwardedRequest<'_>, AppError> {
     let address = match headers.get("x-original-address") {
         None => peer,
         // Behind a Unix socket, nginx knows no address.
         Some(_) => parse_address(one(headers, "x-original-address")?).unwrap_or(peer),
     };
-    Ok(Told {
+    Ok(ForwardedRequest {
         method: one(headers, "x-original-method")?,
         scheme: one(headers, "x-original-scheme")?,
         host: one(headers, "x-original-host")?,

@@ -1,0 +1,6 @@
+//! Request verification from outside of the crate, with a directory that is filled by hand.
+
+mod dependencies;
+mod proxied_write;
+mod support;
+mod verification;

@@ -1,0 +1,297 @@
+//! A verifier with a clock, a lease and a nonce store that tests control, and one user with one key.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use domain::{
+    ApiKeyId, Clock, InstallationKey, PublicKey, Random, ReplayKey, Timestamp, UserId, Version, WorkspaceId,
+    api_key::{ApiKey, RevokedApiKey},
+    principal::{Identity, Membership},
+    role::Role,
+    route::Route,
+};
+use http::{HeaderMap, HeaderValue};
+use http_signature::{Ed25519SigningKey, Profile, RequestView, SigningParameters, sign_request};
+use verifier::{
+    Directory, Hosts, OriginalRequest, Outside, RateLimits, Scheme, Snapshot, TokenKey, Verifier, VerifierConfig,
+    hosts::HostLists,
+    outside::{CredentialType, Lease, NonceFuture, NonceStore, Observer, Outcome},
+};
+
+/// The host of Keyward itself; the tests ask about an API on the same one.
+pub(crate) const HOST: &str = "127.0.0.1:8080";
+/// 2026-01-02T03:04:05Z
+pub(crate) const NOW: i64 = 1_767_323_045;
+
+/// Time and randomness of a test.
+#[derive(Default)]
+pub(crate) struct World {
+    /// Milliseconds since [`NOW`].
+    elapsed: AtomicU64,
+    drawn: AtomicU64,
+}
+
+impl World {
+    pub(crate) fn advance(&self, by: Duration) {
+        self.elapsed.fetch_add(u64::try_from(by.as_millis()).expect("short"), Ordering::Relaxed);
+    }
+}
+
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(NOW).expect("a time") + Duration::from_millis(self.elapsed.load(Ordering::Relaxed))
+    }
+
+    fn since_boot(&self) -> Duration {
+        Duration::from_hours(1) + Duration::from_millis(self.elapsed.load(Ordering::Relaxed))
+    }
+}
+
+impl Random for World {
+    fn fill(&self, bytes: &mut [u8]) {
+        let number = self.drawn.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        bytes.fill(7);
+        for (byte, value) in bytes.iter_mut().rev().zip(number.into_iter().rev()) {
+            *byte = value;
+        }
+    }
+}
+
+/// A lease that a test ends.
+pub(crate) struct TestLease(AtomicBool);
+
+impl TestLease {
+    pub(crate) fn end(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Lease for TestLease {
+    fn is_held(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Something that happens while a nonce is recorded.
+type During = Box<dyn FnOnce() + Send>;
+
+/// Remembers nonces, and lets something happen while one is recorded.
+#[derive(Default)]
+pub(crate) struct TestNonces {
+    recorded: Mutex<Vec<ReplayKey>>,
+    during: Mutex<Option<During>>,
+}
+
+impl TestNonces {
+    /// Has `action` done while the next nonce is recorded.
+    pub(crate) fn during_next(&self, action: impl FnOnce() + Send + 'static) {
+        *self.during.lock().unwrap() = Some(Box::new(action));
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.recorded.lock().unwrap().len()
+    }
+}
+
+impl NonceStore for TestNonces {
+    fn record_nonce(&self, request: ReplayKey) -> NonceFuture<'_> {
+        Box::pin(async move {
+            if let Some(action) = self.during.lock().unwrap().take() {
+                action();
+            }
+            let mut recorded = self.recorded.lock().unwrap();
+            let is_fresh = recorded.iter().all(|other| other.nonce != request.nonce);
+            recorded.push(request);
+            Ok(is_fresh)
+        })
+    }
+}
+
+/// Remembers what was observed.
+#[derive(Default)]
+pub(crate) struct Observations(Mutex<Vec<(CredentialType, Outcome)>>);
+
+impl Observations {
+    pub(crate) fn take(&self) -> Vec<(CredentialType, Outcome)> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Observer for Observations {
+    fn observe_verification(&self, credential: CredentialType, outcome: Outcome, _duration: Duration) {
+        self.0.lock().unwrap().push((credential, outcome));
+    }
+}
+
+/// A verifier and what the test holds of its outside.
+pub(crate) struct Test {
+    pub(crate) verifier: Verifier,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) world: Arc<World>,
+    pub(crate) lease: Arc<TestLease>,
+    pub(crate) nonces: Arc<TestNonces>,
+    pub(crate) observations: Arc<Observations>,
+    pub(crate) key: ApiKey,
+}
+
+impl Test {
+    pub(crate) fn new() -> Self {
+        Self::with(RateLimits::default(), &[])
+    }
+
+    pub(crate) fn with(rate_limits: RateLimits, routes: &[(&str, &str)]) -> Self {
+        let world = Arc::new(World::default());
+        let public = &format!("http://{HOST}").parse().unwrap();
+        let lists = HostLists { public, hosts: &[], proxied_hosts: &[], encord_hosts: &[] };
+        let routes = routes.iter().map(|(matching, require)| Route::parse(matching, require).unwrap()).collect();
+        let config = VerifierConfig {
+            hosts: Hosts::new(lists).unwrap(),
+            routes,
+            rate_limits,
+            token_key: TokenKey::new(&InstallationKey::from_seed(&[1; 32]), public),
+        };
+        let (lease, nonces) = (Arc::new(TestLease(AtomicBool::new(true))), Arc::new(TestNonces::default()));
+        let (directory, observations) = (Arc::new(Directory::default()), Arc::new(Observations::default()));
+        let outside = Outside {
+            directory: Arc::clone(&directory),
+            clock: Arc::clone(&world) as Arc<dyn Clock>,
+            lease: Arc::clone(&lease) as Arc<dyn Lease>,
+            nonces: Arc::clone(&nonces) as Arc<dyn NonceStore>,
+            observer: Arc::clone(&observations) as Arc<dyn Observer>,
+        };
+        let verifier = Verifier::new(config, outside, world.as_ref());
+        let key = fill(&directory, &world);
+        Self { verifier, directory, world, lease, nonces, observations, key }
+    }
+
+    /// The key as revoked at this moment.
+    pub(crate) fn revoked(&self) -> RevokedApiKey {
+        RevokedApiKey { key: ApiKey { revoked_at: Some(self.world.now()), ..self.key.clone() }, workspaces: Vec::new() }
+    }
+}
+
+/// Puts a user with one key and one workspace into the directory.
+fn fill(directory: &Directory, world: &World) -> ApiKey {
+    let now = world.now();
+    let user = UserId::generate(now, world);
+    let mut snapshot = Snapshot::default();
+    snapshot.set_version(Version(1));
+    let workspace = WorkspaceId::generate(now, world);
+    snapshot.put_identity(Identity {
+        id: user.into(),
+        email: "ada@example.com".to_owned(),
+        email_verified: false,
+        name: "Ada".to_owned(),
+        operator: false,
+        disabled: false,
+        suspended: false,
+        memberships: vec![Membership { workspace, slug: "acme".into(), name: "Acme".into(), role: Role::Member }],
+    });
+    let key = ApiKey {
+        id: ApiKeyId::generate(now, world),
+        owner: user.into(),
+        title: "laptop".to_owned(),
+        public_key: public_key(&signing_key()),
+        disabled: false,
+        suspended: false,
+        expires_at: None,
+        revoked_at: None,
+        verified_at: None,
+        proven_at: None,
+        displaced_at: None,
+        created_by: "host".to_owned(),
+        created_with: None,
+        created_at: now,
+        last_used_at: None,
+        last_used_ip: None,
+    };
+    snapshot.put_key(&key);
+    directory.swap(snapshot);
+    key
+}
+
+/// Removes the key from the directory, as a node does that applies a revocation.
+pub(crate) fn revoke(directory: &Directory, revoked: RevokedApiKey) {
+    let mut snapshot = Snapshot::clone(&directory.load());
+    let removed = snapshot.remove_key(revoked.key.id);
+    snapshot.put_revoked_key(revoked);
+    snapshot.set_version(Version(snapshot.version().0 + 1));
+    directory.swap(snapshot);
+    let _was_used = removed.expect("the key is there").retire();
+}
+
+pub(crate) fn signing_key() -> Ed25519SigningKey {
+    Ed25519SigningKey::from_seed(&[3; 32])
+}
+
+fn public_key(key: &Ed25519SigningKey) -> PublicKey {
+    let mut blob = Vec::new();
+    for part in [b"ssh-ed25519".as_slice(), key.public_key().as_slice()] {
+        blob.extend(u32::try_from(part.len()).unwrap().to_be_bytes());
+        blob.extend(part);
+    }
+    PublicKey::from_stored_blob(&blob).unwrap()
+}
+
+/// A request with its headers.
+pub(crate) struct TestRequest {
+    method: &'static str,
+    target: &'static str,
+    pub(crate) headers: HeaderMap,
+}
+
+impl TestRequest {
+    /// A request that [`signing_key`] signed at `created`.
+    pub(crate) fn signed(method: &'static str, target: &'static str, created: i64, nonce: &str) -> Self {
+        let (mut headers, key) = (HeaderMap::new(), signing_key());
+        headers.insert("host", HeaderValue::from_static(HOST));
+        let parameters = SigningParameters {
+            created,
+            lifetime_seconds: 60,
+            nonce,
+            key_id: &public_key(&key).fingerprint().to_string(),
+            covered_headers: &[],
+        };
+        let view = RequestView { method, scheme: "http", authority: HOST, target, headers: &headers };
+        let signed = sign_request(&view, b"", Profile::Native, &parameters, &key).unwrap();
+        let digest = signed.content_digest.map(|digest| ("content-digest", digest));
+        for (name, value) in
+            [("signature-input", signed.signature_input), ("signature", signed.signature)].into_iter().chain(digest)
+        {
+            headers.insert(name, HeaderValue::from_str(&value).unwrap());
+        }
+        Self { method, target, headers }
+    }
+
+    /// A request with a bearer token.
+    pub(crate) fn with_token(target: &'static str, token: &str) -> Self {
+        let authorization = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
+        Self { method: "GET", target, headers: HeaderMap::from_iter([(http::header::AUTHORIZATION, authorization)]) }
+    }
+
+    pub(crate) fn view(&self) -> OriginalRequest<'_> {
+        OriginalRequest {
+            method: self.method,
+            scheme: Scheme::Http,
+            authority: HOST,
+            target: self.target,
+            headers: &self.headers,
+            body: Some(b""),
+            address: None,
+        }
+    }
+}
+
+/// Runs a future that nothing outside of it holds up.
+pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
+    match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("nothing to wait for"),
+    }
+}

@@ -1,0 +1,94 @@
+//! Who sent a request, as long as the lease lasts.
+
+use std::time::Duration;
+
+use domain::Clock as _;
+use http_signature::Profile;
+use verifier::{
+    AuthenticationError, RateLimits, VerificationError,
+    outside::{CredentialType, Outcome},
+    rate_limit::RetryAfter,
+};
+
+use crate::support::{NOW, Test, TestRequest, revoke};
+
+const NONCE: &str = "GRzlUfiGwvXsQRr4cSsoYg";
+
+#[test]
+fn a_signed_request_is_verified_while_the_lease_is_held_and_unavailable_after() {
+    let test = Test::new();
+    let request = TestRequest::signed("GET", "/v1/projects", NOW, NONCE);
+    let verified = test.verifier.verify_request(&request.view()).unwrap().expect("a credential");
+    assert_eq!(verified.principal.credential().key(), Some(test.key.id));
+    assert_eq!(verified.signed_at, Some(test.world.now()));
+    assert_eq!((verified.body_verified, verified.replay), (true, None));
+    let native = CredentialType::Signature(Profile::Native);
+    assert_eq!(test.observations.take(), [(native, Outcome::Accepted)]);
+
+    test.lease.end();
+    assert_eq!(test.verifier.verify_request(&request.view()).unwrap_err(), VerificationError::NoLease);
+    assert_eq!(test.observations.take(), [(native, Outcome::Unavailable)]);
+}
+
+#[test]
+fn a_refusal_without_a_lease_is_unavailable_and_not_recorded() {
+    let test = Test::new();
+    let late = TestRequest::signed("GET", "/v1/projects", NOW - 600, NONCE);
+    let refused = test.verifier.verify_request(&late.view()).unwrap_err();
+    let is_stale = matches!(refused, VerificationError::Unauthenticated(AuthenticationError::Stale(_), _));
+    assert!(is_stale, "{refused:?}");
+    let rows = test.verifier.due_refusals(test.world.now(), true);
+    assert_eq!(rows.len(), 1);
+    test.verifier.refusals().mark_written(&rows, test.world.now());
+
+    test.lease.end();
+    assert_eq!(test.verifier.verify_request(&late.view()).unwrap_err(), VerificationError::NoLease);
+    assert!(test.verifier.due_refusals(test.world.now(), true).is_empty());
+}
+
+#[test]
+fn a_key_that_is_revoked_while_the_body_is_received_is_refused() {
+    let test = Test::new();
+    let request = TestRequest::signed("POST", "/v1/projects", NOW, NONCE);
+    let headers = test.verifier.verify_headers(&request.view()).unwrap().expect("a credential");
+    revoke(&test.directory, test.revoked());
+    let refused = test.verifier.verify_body(headers, &request.view()).unwrap_err();
+    let expected = AuthenticationError::KeyRevoked { verified: true };
+    assert!(matches!(&refused, VerificationError::Unauthenticated(error, _) if *error == expected), "{refused:?}");
+}
+
+#[test]
+fn a_bearer_token_ends_with_its_key_and_an_hour_after_the_signature() {
+    let test = Test::new();
+    let (token, expires_at) = test.verifier.create_bearer_token(test.key.id, test.world.now()).unwrap();
+    assert_eq!(expires_at, test.world.now() + Duration::from_hours(1));
+    let request = TestRequest::with_token("/v1/projects", &token);
+    let refusal = |test: &Test| match test.verifier.verify_request(&request.view()) {
+        Ok(verified) => {
+            assert_eq!(verified.expect("a credential").principal.credential().key(), Some(test.key.id));
+            None
+        }
+        Err(VerificationError::Unauthenticated(error, _)) => Some(error),
+        Err(other) => panic!("{other}"),
+    };
+    assert_eq!(refusal(&test), None);
+    test.world.advance(Duration::from_secs(3599));
+    assert_eq!(refusal(&test), None);
+    test.world.advance(Duration::from_secs(1));
+    assert_eq!(refusal(&test), Some(AuthenticationError::TokenExpired));
+
+    let test = Test::new();
+    revoke(&test.directory, test.revoked());
+    assert_eq!(refusal(&test), Some(AuthenticationError::KeyRevoked { verified: true }));
+}
+
+#[test]
+fn a_key_is_limited_to_its_rate() {
+    let test = Test::with(RateLimits { per_key: 1, ..RateLimits::default() }, &[]);
+    let request = TestRequest::signed("GET", "/v1/projects", NOW, NONCE);
+    for _ in 0..10 {
+        assert!(test.verifier.verify_request(&request.view()).is_ok());
+    }
+    let refused = test.verifier.verify_request(&request.view()).unwrap_err();
+    assert_eq!(refused, VerificationError::RateLimited(RetryAfter(1)));
+}
