@@ -70,15 +70,15 @@ impl Metrics {
             verifications: CREDENTIALS.map(|credential| {
                 OUTCOMES.map(|outcome| {
                     counter(
-                        "keyward_judged_requests_total",
+                        "keyward_verifications_total",
                         vec![
                             Label::new("profile", credential_label(credential).1),
-                            Label::new("verdict", outcome_label(outcome).1),
+                            Label::new("outcome", outcome_label(outcome).1),
                         ],
                     )
                 })
             }),
-            verification_seconds: histogram("keyward_judging_seconds"),
+            verification_seconds: histogram("keyward_verification_seconds"),
             answers: ["1xx", "2xx", "3xx", "4xx", "5xx"]
                 .map(|class| counter("keyward_answers_total", vec![Label::new("status", class)])),
             answer_seconds: histogram("keyward_answer_seconds"),
@@ -143,8 +143,8 @@ fn describe(recorder: &PrometheusRecorder) {
     let seconds = |name, text: &'static str| {
         recorder.describe_histogram(KeyName::from_const_str(name), Some(Unit::Seconds), text.into());
     };
-    counter("keyward_judged_requests_total", "Requests with a credential, by credential and outcome");
-    seconds("keyward_judging_seconds", "Time to verify a credential");
+    counter("keyward_verifications_total", "Requests with a credential, by credential and outcome");
+    seconds("keyward_verification_seconds", "Time to verify a credential");
     counter("keyward_answers_total", "Answers, by class of status");
     seconds("keyward_answer_seconds", "Time to answer");
     seconds("keyward_change_seconds", "Time of a change, until every node has applied it");

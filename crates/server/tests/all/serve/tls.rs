@@ -115,16 +115,16 @@ async fn metrics_are_served_on_their_own_listener_only() {
     let running = start(&test, None);
     let (_, metrics) = curl(&[&format!("http://{}/metrics", running.metrics)]).await;
     for line in [
-        "keyward_judged_requests_total{profile=\"native\",verdict=\"accepted\"} 3",
-        "keyward_judged_requests_total{profile=\"native\",verdict=\"refused\"} 1",
-        "keyward_judged_requests_total{profile=\"encord\",verdict=\"accepted\"} 1",
+        "keyward_verifications_total{profile=\"native\",outcome=\"accepted\"} 3",
+        "keyward_verifications_total{profile=\"native\",outcome=\"refused\"} 1",
+        "keyward_verifications_total{profile=\"encord\",outcome=\"accepted\"} 1",
         "keyward_answers_total{status=\"4xx\"} 1",
         "keyward_directory_keys 1",
         "keyward_holds_lease 1",
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
     }
-    assert!(metrics.contains("# HELP keyward_judging_seconds"), "{metrics}");
+    assert!(metrics.contains("# HELP keyward_verification_seconds"), "{metrics}");
     let url = format!("http://{}/metrics", running.address);
     let host = format!("Host: {}", crate::support::HOST);
     let (_, status) = curl(&["--output", "/dev/null", "--write-out", "%{http_code}", "--header", &host, &url]).await;
