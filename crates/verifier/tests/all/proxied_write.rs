@@ -16,8 +16,8 @@ fn authorize(test: &Test, request: &TestRequest) -> Result<(), VerificationError
     Ok(())
 }
 
-fn is_refused(result: Result<(), VerificationError>, expected: &AuthenticationError) -> bool {
-    matches!(&result, Err(VerificationError::Unauthenticated(error, _)) if error == expected)
+fn is_refused(result: &Result<(), VerificationError>, expected: &AuthenticationError) -> bool {
+    matches!(result, Err(VerificationError::Unauthenticated(error, _)) if error == expected)
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn a_write_passes_once_and_a_read_records_no_nonce() {
     assert_eq!((authorize(&test, &read), authorize(&test, &read), test.nonces.count()), (Ok(()), Ok(()), 0));
     let write = TestRequest::signed("POST", "/v2/x", NOW, NONCE);
     assert_eq!(authorize(&test, &write), Ok(()));
-    assert!(is_refused(authorize(&test, &write), &AuthenticationError::NonceReused));
+    assert!(is_refused(&authorize(&test, &write), &AuthenticationError::NonceReused));
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn a_key_that_is_revoked_while_the_nonce_is_recorded_is_refused() {
     let write = TestRequest::signed("POST", "/v2/x", NOW, NONCE);
     let (directory, revoked) = (Arc::clone(&test.directory), test.revoked());
     test.nonces.during_next(move || revoke(&directory, revoked));
-    assert!(is_refused(authorize(&test, &write), &AuthenticationError::KeyRevoked { verified: true }));
+    assert!(is_refused(&authorize(&test, &write), &AuthenticationError::KeyRevoked { verified: true }));
 }
 
 #[test]
@@ -64,5 +64,5 @@ fn a_request_without_a_credential_is_refused() {
     let test = Test::new();
     let mut anonymous = TestRequest::signed("GET", "/v2/x", NOW, NONCE);
     anonymous.headers.clear();
-    assert!(is_refused(authorize(&test, &anonymous), &AuthenticationError::Missing));
+    assert!(is_refused(&authorize(&test, &anonymous), &AuthenticationError::Missing));
 }
