@@ -1,9 +1,10 @@
-//! The nodes of an installation: the lease without which a node verifies no requests (`lease`), how a node applies what others
-//! changed (`follow`), and how a change waits until every node has applied it (`acknowledge`).
+//! The nodes of an installation: the lease without which a node verifies no requests (`lease`), how a node loads the directory
+//! (`load`) and applies what others changed (`follow`), and how a change waits until every node has applied it (`acknowledge`).
 
 mod acknowledge;
 mod follow;
 mod lease;
+mod load;
 
 use std::sync::Arc;
 

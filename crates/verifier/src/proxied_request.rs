@@ -25,6 +25,7 @@ const MAX_PATH_IN_LOG: usize = 200;
 
 /// A proxied request that may pass, and who sent it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct AuthorizedRequest {
     /// Who sent it.
     pub principal: Principal,

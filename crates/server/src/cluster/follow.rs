@@ -10,16 +10,15 @@ use std::{
 };
 
 use domain::{ApiKeyId, Clock, NodeId, Version};
-use store::{
-    ChangeWatch, Changes, Connection, Store, StoreError, Subject, change, installation::Installation, node::Node,
-};
+use store::{ChangeWatch, Store, StoreError, node::Node};
 use tokio::sync::Mutex;
-use verifier::directory::{Directory, MAX_REVOKED_KEYS, Snapshot};
+use verifier::{Directory, Snapshot};
 
-use super::lease::NodeLease;
+use super::{
+    lease::NodeLease,
+    load::{self, Loaded},
+};
 
-/// Keys or projects that are loaded at a time.
-const LOAD_CHUNK: i64 = 10_000;
 /// How often a lease is renewed before it would end.
 const RENEWALS: u32 = 4;
 /// How long a node that cannot reach the store waits before it tries again.
@@ -108,7 +107,7 @@ impl ClusterMember {
         let mut progress = self.progress.lock().await;
         self.lease.end();
         // No change is to wait for a node that cannot verify.
-        self.find_installation(&mut *self.store.read().await?).await?;
+        load::find_installation(&mut *self.store.read().await?, &self.public_key).await?;
         self.store.register_node(&self.node, Version::default(), self.clock.now()).await?;
         progress.acknowledged = Version::default();
         let loaded = self.load_all(&mut progress).await?;
@@ -273,109 +272,32 @@ impl ClusterMember {
         self.store.remove_node(self.node.id, self.reported()).await.map(|_| ())
     }
 
-    /// The installation, whose key has to be this node's.
-    async fn find_installation(&self, connection: &mut Connection) -> Result<Installation, StoreError> {
-        let installation = store::installation::find_installation(connection).await?;
-        installation.require_key(&self.public_key)?;
-        Ok(installation)
-    }
-
     async fn load_up_to(&self, version: Version, progress: &mut Progress) -> Result<Version, StoreError> {
         let before = Snapshot::clone(&self.directory.load());
         if before.version() >= version {
             return Ok(before.version());
         }
         let mut connection = self.store.read().await?;
-        match change::changes_since(&mut connection, before.version()).await? {
-            Changes::Subjects { subjects, up_to } => {
-                let mut after = before;
-                let mut revoked = Vec::new();
-                for subject in subjects {
-                    match subject {
-                        Subject::ApiKey(id) => {
-                            match store::api_key::find_api_key_anywhere(&mut connection, id).await? {
-                                Some(key) if key.revoked_at.is_none() => after.put_key(&key),
-                                _ => revoked.extend(after.remove_key(id)),
-                            }
-                            if let Some(key) = store::api_key::find_revoked_api_key(&mut connection, id).await? {
-                                after.put_revoked_key(key);
-                            }
-                        }
-                        Subject::User(id) => load_identity(&mut after, &mut connection, id.into()).await?,
-                        Subject::ServiceAccount(id) => load_identity(&mut after, &mut connection, id.into()).await?,
-                        Subject::Installation => {
-                            let installation = self.find_installation(&mut connection).await?;
-                            after.set_epochs(installation.token_epoch, installation.signatures_from);
-                        }
-                        Subject::Project(id) => match store::project::find_project_grants(&mut connection, id).await? {
-                            Some(grants) => after.put_project(grants),
-                            None => after.remove_project(id),
-                        },
-                        // Nothing of it is in the directory; its members, accounts and projects are touched with it.
-                        Subject::Workspace(_) => {}
-                    }
-                }
-                after.set_version(up_to);
-                self.directory.swap(after);
-                // Requests that still read the previous snapshot verify nothing more with these.
-                progress.verified.extend(revoked.iter().filter(|key| key.retire()).map(|key| key.id));
-                Ok(up_to)
-            }
-            Changes::TooOld => {
-                drop(connection);
-                self.load_all(progress).await
-            }
-        }
+        let loaded = match load::load_changes(&mut connection, &self.public_key, &before).await? {
+            Some(loaded) => loaded,
+            None => load::load_all(&mut connection, &self.public_key, &before).await?,
+        };
+        Ok(self.swap(loaded, progress))
     }
 
-    /// Loads everything. What changes meanwhile is in a version later than the one read first, and is loaded again.
     async fn load_all(&self, progress: &mut Progress) -> Result<Version, StoreError> {
         let before = Snapshot::clone(&self.directory.load());
-        let mut connection = self.store.read().await?;
-        let version = change::current_version(&mut connection).await?;
-        let installation = self.find_installation(&mut connection).await?;
-        let mut snapshot = Snapshot::default();
-        for identity in store::identity::list_identities(&mut connection).await? {
-            snapshot.put_identity(identity);
-        }
-        let mut after = None;
-        loop {
-            let keys = store::api_key::list_unrevoked_api_keys(&mut connection, after, LOAD_CHUNK).await?;
-            for key in &keys {
-                snapshot.put_key_as_used_in(key, &before);
-            }
-            let Some(last) = keys.last() else { break };
-            after = Some(last.id);
-        }
-        for key in store::api_key::list_revoked_api_keys(&mut connection, MAX_REVOKED_KEYS).await? {
-            snapshot.put_revoked_key(key);
-        }
-        let mut after = None;
-        loop {
-            let projects = store::project::list_project_grants(&mut connection, after, LOAD_CHUNK).await?;
-            let Some(last) = projects.last() else { break };
-            after = Some(last.id);
-            for grants in projects {
-                snapshot.put_project(grants);
-            }
-        }
-        snapshot.set_epochs(installation.token_epoch, installation.signatures_from);
-        snapshot.set_version(version);
-        let revoked = before.keys_that_are_not_in(&snapshot);
-        self.directory.swap(snapshot);
-        progress.verified.extend(revoked.iter().filter(|key| key.retire()).map(|key| key.id));
-        Ok(version)
+        let loaded = load::load_all(&mut *self.store.read().await?, &self.public_key, &before).await?;
+        Ok(self.swap(loaded, progress))
     }
-}
 
-async fn load_identity(
-    snapshot: &mut Snapshot,
-    connection: &mut Connection,
-    id: domain::PrincipalId,
-) -> Result<(), StoreError> {
-    match store::identity::find_identity(connection, id).await? {
-        Some(identity) => snapshot.put_identity(identity),
-        None => snapshot.remove_identity(id),
+    /// Replaces the snapshot, and returns the version of the new one.
+    fn swap(&self, loaded: Loaded, progress: &mut Progress) -> Version {
+        let Loaded { snapshot, revoked } = loaded;
+        let version = snapshot.version();
+        self.directory.swap(snapshot);
+        // Requests that still read the previous snapshot verify nothing more with these.
+        progress.verified.extend(revoked.iter().filter(|key| key.retire()).map(|key| key.id));
+        version
     }
-    Ok(())
 }
