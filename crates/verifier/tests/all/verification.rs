@@ -92,3 +92,36 @@ fn a_key_is_limited_to_its_rate() {
     let refused = test.verifier.verify_request(&request.view()).unwrap_err();
     assert_eq!(refused, VerificationError::RateLimited(RetryAfter(1)));
 }
+
+#[test]
+fn a_key_has_one_use_a_second_and_what_could_not_be_written_is_taken_again() {
+    let test = Test::new();
+    let request = TestRequest::signed("GET", "/v1/projects", NOW, NONCE);
+    for _ in 0..3 {
+        assert!(test.verifier.verify_request(&request.view()).is_ok());
+    }
+    let taken = test.verifier.uses().take();
+    let [used] = taken.as_slice() else { panic!("one use: {taken:?}") };
+    assert_eq!((used.key, used.at, used.accepted), (test.key.id, test.world.now(), true));
+    assert!(test.verifier.verify_request(&request.view()).is_ok());
+    assert!(test.verifier.uses().take().is_empty(), "it was in the same second");
+
+    test.verifier.uses().put_back(taken.clone());
+    assert_eq!(test.verifier.uses().take(), taken);
+    test.verifier.uses().put_back(taken);
+    test.world.advance(Duration::from_secs(1));
+    assert!(test.verifier.verify_request(&request.view()).is_ok());
+    let later = test.verifier.uses().take();
+    let [used] = later.as_slice() else { panic!("the latest use of the key: {later:?}") };
+    assert_eq!(used.at, test.world.now());
+}
+
+#[test]
+fn a_request_that_verified_and_was_refused_is_a_use_that_was_not_accepted() {
+    let test = Test::new();
+    let late = TestRequest::signed("GET", "/v1/projects", NOW - 600, NONCE);
+    assert!(test.verifier.verify_request(&late.view()).is_err());
+    let taken = test.verifier.uses().take();
+    let [used] = taken.as_slice() else { panic!("one use: {taken:?}") };
+    assert_eq!((used.key, used.accepted), (test.key.id, false));
+}
