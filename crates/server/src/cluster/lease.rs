@@ -81,3 +81,80 @@ impl Lease for NoLease {
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::Timestamp;
+
+    use super::*;
+
+    /// Seconds of the wall clock and since boot.
+    #[derive(Default)]
+    struct Clocks {
+        wall: AtomicI64,
+        boot: AtomicU64,
+    }
+
+    impl Clocks {
+        fn advance(&self, wall: i64, boot: u64) {
+            self.wall.fetch_add(wall, Ordering::Relaxed);
+            self.boot.fetch_add(boot, Ordering::Relaxed);
+        }
+    }
+
+    impl Clock for Clocks {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_second(self.wall.load(Ordering::Relaxed)).unwrap()
+        }
+
+        fn since_boot(&self) -> Duration {
+            Duration::from_secs(self.boot.load(Ordering::Relaxed))
+        }
+    }
+
+    const LENGTH: Duration = Duration::from_secs(10);
+
+    fn lease() -> (Arc<Clocks>, NodeLease) {
+        let clocks = Arc::new(Clocks::default());
+        clocks.advance(1_767_323_045, 100);
+        (Arc::clone(&clocks), NodeLease::new(clocks))
+    }
+
+    #[test]
+    fn a_lease_runs_from_before_its_renewal_was_sent() {
+        let (clocks, lease) = lease();
+        assert!(!lease.is_held(), "it was never renewed");
+        let start = lease.start_renewal();
+        clocks.advance(4, 4);
+        lease.extend(start, LENGTH);
+        clocks.advance(5, 5);
+        assert!(lease.is_held());
+        clocks.advance(1, 1);
+        assert!(!lease.is_held());
+    }
+
+    #[test]
+    fn a_renewal_that_started_earlier_does_not_shorten_the_lease() {
+        let (clocks, lease) = lease();
+        let first = lease.start_renewal();
+        clocks.advance(5, 5);
+        lease.extend(lease.start_renewal(), LENGTH);
+        lease.extend(first, LENGTH);
+        clocks.advance(9, 9);
+        assert!(lease.is_held());
+    }
+
+    #[test]
+    fn a_lease_ends_when_the_clocks_part() {
+        let (clocks, lease) = lease();
+        lease.extend(lease.start_renewal(), LENGTH);
+        clocks.advance(2, 1);
+        assert!(lease.is_held(), "a second is tolerated");
+        clocks.advance(2, 1);
+        assert!(!lease.is_held());
+        lease.extend(lease.start_renewal(), LENGTH);
+        assert!(lease.is_held());
+        lease.end();
+        assert!(!lease.is_held());
+    }
+}
