@@ -25,6 +25,6 @@ test('after a restore no key works until an operator has confirmed it', async ({
   expect(() => keyward.whoami('key-build')).toThrow();
 
   await page.getByRole('button', { name: 'Confirm all keys' }).click();
-  await expect(page.getByRole('heading', { name: 'No key waits' })).toBeVisible();
+  await expect(page.getByRole('heading', { name: 'No key is suspended' })).toBeVisible();
   expect(keyward.whoami('key-build')).toContain('ci-runner@acme.sa.keyward.local');
 });

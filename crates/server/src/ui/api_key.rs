@@ -13,10 +13,11 @@ use http::{StatusCode, request::Parts};
 use serde::Deserialize;
 
 use super::{
-    page::{self, FormErrors, PageError, Shell, When},
+    list::columns,
+    page::{self, FormErrors, PageError, Shell, When, support_contact},
     routes::Pages,
-    service_account::contact,
-    visit::{Form, Ids, InWorkspace, SignedInVisitor, Visitor},
+    visit::{Form, Ids, InWorkspace, SignedInVisitor},
+    visitor::Visitor,
 };
 use crate::{
     App, AppError,
@@ -79,57 +80,127 @@ impl<S: Send + Sync> FromRequestParts<S> for KeyPages {
     }
 }
 
-/// A key as the table and its own page tell of it.
+/// What the status of a key is shown as.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum KeyStatus {
+    Active,
+    /// The key is active, and its owner is disabled.
+    OwnerDisabled,
+    Disabled,
+    Suspended,
+    Expired,
+    Revoked,
+}
+
+impl KeyStatus {
+    const fn new(state: api::KeyState, owner_disabled: bool) -> Self {
+        match state {
+            api::KeyState::Active if owner_disabled => Self::OwnerDisabled,
+            api::KeyState::Active => Self::Active,
+            api::KeyState::Disabled => Self::Disabled,
+            api::KeyState::Suspended => Self::Suspended,
+            api::KeyState::Expired => Self::Expired,
+            api::KeyState::Revoked => Self::Revoked,
+        }
+    }
+
+    /// The class in the style sheet.
+    pub(super) const fn class(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::OwnerDisabled | Self::Disabled => "disabled",
+            Self::Suspended => "suspended",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::OwnerDisabled => "account disabled",
+            Self::Active | Self::Disabled | Self::Suspended | Self::Expired | Self::Revoked => self.class(),
+        }
+    }
+
+    /// Whether the key can be used now.
+    pub(super) const fn is_usable(self) -> bool {
+        matches!(self, Self::Active)
+    }
+
+    pub(super) const fn may_be_disabled(self) -> bool {
+        matches!(self, Self::Active | Self::OwnerDisabled)
+    }
+
+    pub(super) const fn may_be_enabled(self) -> bool {
+        matches!(self, Self::Disabled)
+    }
+
+    pub(super) const fn is_suspended(self) -> bool {
+        matches!(self, Self::Suspended)
+    }
+
+    pub(super) const fn is_revoked(self) -> bool {
+        matches!(self, Self::Revoked)
+    }
+
+    /// Whether the key has expired or was revoked.
+    pub(super) const fn has_ended(self) -> bool {
+        matches!(self, Self::Expired | Self::Revoked)
+    }
+}
+
+columns! {
+    /// The table of keys.
+    KeyColumn {
+        Title: "Title",
+        Fingerprint: "Fingerprint",
+        Created: "Created",
+        LastUsed: "Last used",
+        Expires: "Expires",
+        Status: "Status",
+        Actions: "Actions",
+    }
+}
+
+impl KeyColumn {
+    /// The name in the address of the list that is sorted by it.
+    pub(super) const fn sort(self) -> Option<&'static str> {
+        match self {
+            Self::Title => Some("title"),
+            Self::Created => Some("created"),
+            Self::LastUsed => Some("used"),
+            Self::Expires => Some("expires"),
+            Self::Fingerprint | Self::Status | Self::Actions => None,
+        }
+    }
+}
+
+/// A key as the table and its own page show it.
 pub(super) struct KeyRow {
     pub(super) id: ApiKeyId,
     pub(super) title: String,
     pub(super) fingerprint: String,
     pub(super) public_key: String,
     pub(super) algorithm: String,
-    pub(super) state: &'static str,
-    /// It would work, but its owner is disabled.
-    pub(super) is_held: bool,
+    pub(super) status: KeyStatus,
     pub(super) created_at: When,
     /// Such as `by ada@example.com`.
     pub(super) created_by: String,
     pub(super) last_used_at: Option<When>,
     pub(super) last_used_ip: String,
     pub(super) expires_at: Option<When>,
-    /// The day of its end, as people write it.
+    /// The day on which it expires, as people write it.
     pub(super) expires_day: String,
+    /// The same day, as a date field holds it.
     pub(super) expires_on: String,
-    pub(super) ends_soon: bool,
-    pub(super) used_lately: bool,
+    pub(super) expires_soon: bool,
+    pub(super) used_recently: bool,
     pub(super) proven_at: Option<When>,
     pub(super) displaced_at: Option<When>,
 }
 
-impl KeyRow {
-    pub(super) fn is_revoked(&self) -> bool {
-        self.state == "revoked"
-    }
-
-    pub(super) fn is_dead(&self) -> bool {
-        matches!(self.state, "expired" | "revoked")
-    }
-
-    pub(super) fn works(&self) -> bool {
-        self.state == "active" && !self.is_held
-    }
-
-    /// The kind of its status, for the style.
-    pub(super) fn status(&self) -> &'static str {
-        if self.is_held { "disabled" } else { self.state }
-    }
-
-    /// Its status, in words.
-    pub(super) fn status_words(&self) -> &'static str {
-        if self.is_held { "account disabled" } else { self.state }
-    }
-}
-
 const DAY: i64 = 86_400;
-/// For how long before its end a key is warned of.
+/// How many days before a key expires its list warns of it.
 const WARNED_DAYS: i64 = 14;
 
 /// What a row tells beside the key itself.
@@ -142,17 +213,10 @@ struct Surroundings<'a> {
 
 fn key_row(key: api::ApiKey, around: &Surroundings<'_>) -> KeyRow {
     let Surroundings { shell, emails, now, owner_disabled } = around;
-    let state = match key.state {
-        api::KeyState::Active => "active",
-        api::KeyState::Disabled => "disabled",
-        api::KeyState::Expired => "expired",
-        api::KeyState::Suspended => "suspended",
-        api::KeyState::Revoked => "revoked",
-    };
+    let status = KeyStatus::new(key.state, *owner_disabled);
     let within = |time: Option<Timestamp>, days: i64| {
         time.is_some_and(|time| (time.as_second() - now.as_second()).abs() < days * DAY)
     };
-    let is_dead = matches!(key.state, api::KeyState::Expired | api::KeyState::Revoked);
     let created_by = match key.created_by.as_str() {
         "host" => "on the server".to_owned(),
         id => format!("by {}", emails.get(id).map_or(id, String::as_str)),
@@ -163,8 +227,7 @@ fn key_row(key: api::ApiKey, around: &Surroundings<'_>) -> KeyRow {
         fingerprint: key.fingerprint,
         public_key: key.public_key,
         algorithm: key.algorithm.trim_start_matches("ssh-").to_owned(),
-        state,
-        is_held: *owner_disabled && key.state == api::KeyState::Active,
+        status,
         created_at: shell.when(&key.created_at),
         created_by,
         last_used_at: key.last_used_at.as_ref().map(|time| shell.when(time)),
@@ -172,8 +235,8 @@ fn key_row(key: api::ApiKey, around: &Surroundings<'_>) -> KeyRow {
         expires_at: key.expires_at.as_ref().map(|time| shell.when(time)),
         expires_day: key.expires_at.map_or(String::new(), |time| time.strftime("%-d %b %Y").to_string()),
         expires_on: key.expires_at.map_or(String::new(), |time| time.strftime("%Y-%m-%d").to_string()),
-        ends_soon: !is_dead && within(key.expires_at, WARNED_DAYS),
-        used_lately: within(key.last_used_at, 7),
+        expires_soon: !status.has_ended() && within(key.expires_at, WARNED_DAYS),
+        used_recently: within(key.last_used_at, 7),
         proven_at: key.proven_at.as_ref().map(|time| shell.when(time)),
         displaced_at: key.displaced_at.as_ref().map(|time| shell.when(time)),
     }
@@ -332,7 +395,7 @@ pub(super) async fn key_table(
         all: found.all,
         is_full: count.live >= u64::from(count.limit),
         count,
-        contact: contact(app),
+        contact: support_contact(app),
         list,
         base,
         new: if owner == KeyOwner::Own { "New Key" } else { "New API key" },
@@ -443,7 +506,7 @@ async fn new_key(app: &App, at: &KeyPages) -> Result<NewKey, PageError> {
         base: at.base.clone(),
         is_own: at.owner == KeyOwner::Own,
         count: app.count_api_keys(&at.caller, at.owner).await?,
-        contact: contact(app),
+        contact: support_contact(app),
         owner_disabled: is_owner_disabled(app, &at.caller, at.owner).await?,
         needs_password,
         public_url: app.settings().public_url.clone(),
@@ -659,7 +722,7 @@ async fn revoke_page(app: &App, at: &KeyPages, id: ApiKeyId, typed: RevokeForm) 
 async fn show_revoke(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
     let page = revoke_page(&app, &at, ids.parse("key")?, RevokeForm::default()).await?;
     // With keys that it made there is still something to revoke.
-    if page.key.is_revoked() && page.cascade.is_empty() {
+    if page.key.status.is_revoked() && page.cascade.is_empty() {
         return Ok(page::go_to(&page.base));
     }
     Ok(page::render(StatusCode::OK, &page))
@@ -682,7 +745,7 @@ async fn revoke(
     let id: ApiKeyId = ids.parse("key")?;
     let cascade = form.cascade == "1";
     let page = revoke_page(&app, &at, id, form).await?;
-    if page.key.used_lately && page.typed.confirm_title.trim() != page.key.title {
+    if page.key.used_recently && page.typed.confirm_title.trim() != page.key.title {
         let detail = format!("That is not the title of the key. Write it as it stands: {}", page.key.title);
         let errors = FormErrors::say(400, &detail).all_at_field("confirm_title");
         return Ok(page::again(errors, |errors| RevokePage { errors, ..page }));

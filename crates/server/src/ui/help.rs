@@ -10,7 +10,8 @@ use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use super::{
     page::{self, PageError, Shell},
     routes::Pages,
-    visit::{Ids, Visitor},
+    visit::Ids,
+    visitor::Visitor,
 };
 use crate::{App, AppError};
 

@@ -12,10 +12,11 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
+    list::{PageQuery, columns},
     page::{self, FormErrors, PageError, Shell},
     routes::Pages,
-    service_account::PageQuery,
-    visit::{Form, Ids, InWorkspace, Visitor, welcome},
+    visit::{Form, Ids, InWorkspace, welcome},
+    visitor::Visitor,
 };
 use crate::{
     App, AppError,
@@ -30,6 +31,18 @@ pub(super) fn router() -> Pages {
         .post("/w/{slug}/invitations/{inv}/revoke", revoke)
         .get("/invitations/{token}", show)
         .post("/invitations/{token}", accept)
+}
+
+columns! {
+    /// The table of invitations.
+    InvitationColumn {
+        Email: "Email",
+        Role: "Role",
+        Sent: "Sent",
+        Expires: "Expires",
+        Status: "Status",
+        Actions: "Actions",
+    }
 }
 
 #[derive(Template)]

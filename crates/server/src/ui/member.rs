@@ -7,20 +7,18 @@ use axum::{
     extract::{Query, State},
     response::Response,
 };
-use domain::{PrincipalId, UserId, role::Role};
+use domain::{UserId, role::Role};
 use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
-    page::{self, FormErrors, PageError, Place, Shell},
+    list::{PageQuery, columns},
+    page::{self, FormErrors, PageError, Shell},
+    remove::{Registered, RemoveForm, RemovePage, list_candidates},
     routes::Pages,
-    service_account::{PageQuery, Registered, RemoveForm, RemovePage},
     visit::{Form, Ids, InWorkspace},
 };
-use crate::{
-    App, AppError,
-    app::{Caller, MAX_PAGE, Paging},
-};
+use crate::{App, AppError, app::Paging};
 
 pub(super) fn router() -> Pages {
     Pages::default()
@@ -28,6 +26,16 @@ pub(super) fn router() -> Pages {
         .post("/w/{slug}/members/{usr}/role", set_role)
         .get("/w/{slug}/members/{usr}/remove", show_remove)
         .post("/w/{slug}/members/{usr}/remove", remove)
+}
+
+columns! {
+    /// The table of members.
+    MemberColumn {
+        Name: "Name",
+        Joined: "Joined",
+        Role: "Role",
+        Actions: "Actions",
+    }
 }
 
 #[derive(Template)]
@@ -146,43 +154,15 @@ fn registered(removal: &api::MemberRemoval) -> Option<Registered> {
     })
 }
 
-/// Somebody who could take projects over.
-pub(super) struct Candidate {
-    pub(super) id: String,
-    pub(super) name: String,
-}
-
-/// Who could be given a role in a project of the workspace, or take one over: as far as the caller can see.
-pub(super) async fn candidates(
-    app: &App,
-    caller: &Caller,
-    place: &Place,
-    except: Option<PrincipalId>,
-) -> Result<Vec<Candidate>, AppError> {
-    let paging = Paging { after: None, limit: Some(MAX_PAGE) };
-    let except = except.map(|id| id.to_string());
-    let members = app.list_members(caller, place.id, &paging).await?;
-    let mut all: Vec<Candidate> = members
-        .items
-        .into_iter()
-        .filter(|member| !member.disabled)
-        .map(|member| Candidate { id: member.id.to_string(), name: format!("{} ({})", member.name, member.email) })
-        .collect();
-    if place.is_admin() {
-        let accounts = app.list_service_accounts(caller, place.id, &paging).await?;
-        let accounts = accounts.items.into_iter().filter(|account| !account.disabled);
-        all.extend(accounts.map(|account| Candidate { id: account.id.to_string(), name: account.email }));
-    }
-    all.retain(|candidate| Some(&candidate.id) != except.as_ref());
-    Ok(all)
-}
-
 async fn remove_page(app: &App, at: &InWorkspace, user: UserId) -> Result<RemovePage, PageError> {
     let leaves = at.caller.principal().id() == Some(user.into());
     let removal = app.preview_removal(&at.caller, at.place.id, user).await?;
     let led: Vec<String> = removal.projects.iter().map(|project| project.title.clone()).collect();
-    let candidates =
-        if led.is_empty() { Vec::new() } else { candidates(app, &at.caller, &at.place, Some(user.into())).await? };
+    let candidates = if led.is_empty() {
+        Vec::new()
+    } else {
+        list_candidates(app, &at.caller, &at.place, Some(user.into())).await?
+    };
     let emails = app.find_emails(&at.caller, &[user.to_string().as_str()]).await?;
     let email = emails.into_values().next().ok_or(AppError::not_found())?;
     let whose = if leaves { "Your" } else { "Their" };

@@ -12,9 +12,10 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
+    list::PageQuery,
     page::{self, FormErrors, PageError, Shell},
+    remove::{Registered, RemovePage},
     routes::Pages,
-    service_account::{PageQuery, Registered, RemovePage},
     visit::{AllFields, Form, Ids, SignedInVisitor},
 };
 use crate::{
@@ -395,8 +396,18 @@ async fn system(State(app): State<Arc<App>>, visit: SignedInVisitor) -> Result<R
 #[template(path = "operator_suspended_keys.html")]
 struct SuspendedKeys {
     shell: Shell,
+    errors: FormErrors,
     keys: Vec<SuspendedKey>,
+    /// The query of this page.
+    here: String,
     next: Option<String>,
+}
+
+async fn suspended_keys(app: &App, visit: &SignedInVisitor, after: Option<String>) -> Result<SuspendedKeys, PageError> {
+    let here = page::query(&[("after", after.as_deref().unwrap_or_default())]);
+    let page = app.list_suspended_keys(&visit.caller, &Paging { after, limit: None }).await?;
+    let shell = Shell::new(Some(&visit.visitor), "Suspended keys", "operator-system");
+    Ok(SuspendedKeys { shell, errors: FormErrors::default(), keys: page.items, here, next: page.next })
 }
 
 async fn list_suspended_keys(
@@ -404,24 +415,28 @@ async fn list_suspended_keys(
     visit: SignedInVisitor,
     Query(query): Query<PageQuery>,
 ) -> Result<Response, PageError> {
-    let page = app.list_suspended_keys(&visit.caller, &Paging { after: query.after, limit: None }).await?;
-    let shell = Shell::new(Some(&visit.visitor), "Suspended keys", "operator-system");
-    Ok(page::render(StatusCode::OK, &SuspendedKeys { shell, keys: page.items, next: page.next }))
+    Ok(page::render(StatusCode::OK, &suspended_keys(&app, &visit, query.after).await?))
 }
 
 /// The keys that were ticked, or all: a form may name a key many times, so it is read as pairs.
 async fn confirm_keys(
     State(app): State<Arc<App>>,
     visit: SignedInVisitor,
+    Query(query): Query<PageQuery>,
     AllFields(fields): AllFields,
 ) -> Result<Response, PageError> {
     let keys = if fields.iter().any(|(name, _)| name == "all") {
         KeysToConfirm::All
     } else {
         let ticked = fields.iter().filter(|(name, _)| name == "key");
-        KeysToConfirm::These(
-            ticked.map(|(_, id)| id.parse().map_err(|_| AppError::not_found())).collect::<Result<_, _>>()?,
-        )
+        let keys =
+            ticked.map(|(_, id)| id.parse().map_err(|_| AppError::not_found())).collect::<Result<Vec<_>, _>>()?;
+        if keys.is_empty() {
+            let page = suspended_keys(&app, &visit, query.after).await?;
+            let errors = FormErrors::at("keys", "No key is ticked, and nothing was changed. Tick the keys to confirm.");
+            return Ok(page::again(errors, |errors| SuspendedKeys { errors, ..page }));
+        }
+        KeysToConfirm::These(keys)
     };
     app.confirm_keys(&visit.caller, &keys).await?;
     Ok(page::go_to("/operator/suspended-keys?done=confirmed"))

@@ -14,7 +14,7 @@ use verifier::AuthenticationError;
 
 use super::{
     form::Fields,
-    visit::{Visitor, close, safe_next},
+    visitor::{Visitor, safe_next, set_page_headers},
 };
 use crate::{App, AppError, http::Contended};
 
@@ -102,6 +102,11 @@ impl Shell {
         self.place = Some(place.clone());
         self
     }
+}
+
+/// Who raises a limit, in words.
+pub(super) fn support_contact(app: &App) -> String {
+    app.settings().support_contact.clone().unwrap_or_else(|| "the operator of this installation".to_owned())
 }
 
 /// What is wrong with a form that comes back.
@@ -352,7 +357,7 @@ pub(super) fn replace_by_page(response: Response, problem: &Problem) -> Response
     let mut response = response.map(|_| Body::from(html));
     response.headers_mut().remove(header::CONTENT_LENGTH);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    close(&mut response);
+    set_page_headers(&mut response);
     response
 }
 

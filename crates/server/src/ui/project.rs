@@ -12,10 +12,10 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
-    member::{Candidate, candidates},
+    list::{PageQuery, columns},
     page::{self, FormErrors, PageError, Shell},
+    remove::{Candidate, RemoveForm, RemovePage, list_candidates},
     routes::Pages,
-    service_account::{PageQuery, RemoveForm, RemovePage},
     visit::{Form, Ids, InWorkspace},
 };
 use crate::{
@@ -35,6 +35,24 @@ pub(super) fn router() -> Pages {
         .post("/w/{slug}/projects/{prj}/members", set_member)
         .get("/w/{slug}/projects/{prj}/members/{principal}/remove", show_remove)
         .post("/w/{slug}/projects/{prj}/members/{principal}/remove", remove)
+}
+
+columns! {
+    /// The table of projects.
+    ProjectColumn {
+        Title: "Title",
+        Role: "Your role",
+        Changed: "Changed",
+    }
+}
+
+columns! {
+    /// The table of a project's members.
+    ProjectMemberColumn {
+        Name: "Name",
+        Role: "Role",
+        Actions: "Actions",
+    }
 }
 
 #[derive(Template)]
@@ -125,7 +143,7 @@ async fn project_page(app: &App, at: &InWorkspace, id: ProjectId) -> Result<Proj
     let principal = at.caller.principal();
     let may = |permission| principal.authorize_project(permission, at.place.id, project.role).is_ok();
     let may_manage = may(ProjectPermission::ManageMembers);
-    let mut others = if may_manage { candidates(app, &at.caller, &at.place, None).await? } else { Vec::new() };
+    let mut others = if may_manage { list_candidates(app, &at.caller, &at.place, None).await? } else { Vec::new() };
     others.retain(|candidate| members.iter().all(|member| member.id != candidate.id));
     let emails = app.find_emails(&at.caller, &[project.created_by.as_str()]).await?;
     let list = at.path("projects");
@@ -258,7 +276,11 @@ async fn remove_page(
         button: if leaves { "Leave the project" } else { "Remove from the project" },
         what_dies: vec![format!("{} reaches this project no longer.", member.email)],
         led: if is_last { vec![page.title.clone()] } else { Vec::new() },
-        candidates: if is_last { candidates(app, &at.caller, &at.place, Some(principal)).await? } else { Vec::new() },
+        candidates: if is_last {
+            list_candidates(app, &at.caller, &at.place, Some(principal)).await?
+        } else {
+            Vec::new()
+        },
         confirm: None,
         registered: None,
         fields: Vec::new(),

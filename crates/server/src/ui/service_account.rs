@@ -7,14 +7,15 @@ use axum::{
     extract::{Query, State},
     response::Response,
 };
-use domain::{PrincipalId, ServiceAccountId, role::Role};
+use domain::{ServiceAccountId, role::Role};
 use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
-    api_key::{KeyQuery, KeyTable, key_table},
-    member::{Candidate, candidates},
-    page::{self, FormErrors, PageError, Shell},
+    api_key::{KeyColumn, KeyQuery, KeyTable, key_table},
+    list::{PageQuery, columns},
+    page::{self, FormErrors, PageError, Shell, support_contact},
+    remove::{RemoveForm, RemovePage, list_candidates},
     routes::Pages,
     visit::{Form, Ids, InWorkspace},
 };
@@ -38,6 +39,17 @@ pub(super) fn router() -> Pages {
         .post("/w/{slug}/service-accounts/{sa}/delete", delete)
 }
 
+columns! {
+    /// The table of service accounts.
+    AccountColumn {
+        Name: "Name",
+        Keys: "Keys",
+        Status: "Status",
+        Created: "Created",
+        Role: "Role",
+    }
+}
+
 #[derive(Template)]
 #[template(path = "service_accounts.html")]
 struct List {
@@ -52,11 +64,6 @@ struct List {
     next: Option<String>,
 }
 
-/// Whom to ask for more, in words.
-pub(super) fn contact(app: &App) -> String {
-    app.settings().support_contact.clone().unwrap_or_else(|| "the operator of this installation".to_owned())
-}
-
 async fn list(
     State(app): State<Arc<App>>,
     at: InWorkspace,
@@ -67,23 +74,10 @@ async fn list(
     let accounts = app.list_service_accounts(&at.caller, at.place.id, &paging).await?;
     let limit = app.find_workspace(&at.caller, at.place.id).await?.quotas.service_accounts;
     let shell = at.shell("Service Accounts", "service-accounts");
-    let (contact, base) = (contact(&app), at.path("service-accounts"));
+    let (contact, base) = (support_contact(&app), at.path("service-accounts"));
     let present = app.count_service_accounts(&at.caller, at.place.id).await?;
     let page = List { shell, base, accounts: accounts.items, present, limit, contact, here, next: accounts.next };
     Ok(page::render(StatusCode::OK, &page))
-}
-
-/// Where a list goes on.
-#[derive(Deserialize)]
-pub(super) struct PageQuery {
-    pub(super) after: Option<String>,
-}
-
-impl PageQuery {
-    /// The query of the same page after something was done on it.
-    pub(super) fn with(&self, done: &str) -> String {
-        page::query(&[("after", self.after.as_deref().unwrap_or_default()), ("done", done)])
-    }
 }
 
 #[derive(Template)]
@@ -246,38 +240,11 @@ async fn edit(
     .await
 }
 
-#[derive(Template)]
-#[template(path = "remove.html")]
-pub(super) struct RemovePage {
-    pub(super) shell: Shell,
-    pub(super) errors: FormErrors,
-    pub(super) action: String,
-    pub(super) back: String,
-    pub(super) button: &'static str,
-    pub(super) what_dies: Vec<String>,
-    pub(super) led: Vec<String>,
-    pub(super) candidates: Vec<Candidate>,
-    /// A word to type first, which nobody types by mistake.
-    pub(super) confirm: Option<String>,
-    /// Keys that somebody registered for others, which may be revoked with it: what they are called, each.
-    pub(super) registered: Option<Registered>,
-    /// What the form sends along.
-    pub(super) fields: Vec<(&'static str, String)>,
-}
-
-/// Keys that somebody registered for service accounts.
-pub(super) struct Registered {
-    /// What the choice to revoke them is called.
-    pub(super) label: String,
-    /// One line each.
-    pub(super) keys: Vec<String>,
-}
-
 async fn delete_page(app: &App, at: &InWorkspace, id: ServiceAccountId) -> Result<RemovePage, PageError> {
     let account = app.find_service_account(&at.caller, at.place.id, id).await?;
     let led = app.list_projects_led_only_by(&at.caller, at.place.id, id.into()).await?;
     let candidates =
-        if led.is_empty() { Vec::new() } else { candidates(app, &at.caller, &at.place, Some(id.into())).await? };
+        if led.is_empty() { Vec::new() } else { list_candidates(app, &at.caller, &at.place, Some(id.into())).await? };
     let back = at.path(&format!("service-accounts/{id}"));
     Ok(RemovePage {
         shell: at.shell(format!("Delete {}", account.name), "service-accounts"),
@@ -304,25 +271,6 @@ async fn delete_page(app: &App, at: &InWorkspace, id: ServiceAccountId) -> Resul
 
 async fn show_delete(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
     Ok(page::render(StatusCode::OK, &delete_page(&app, &at, ids.parse("sa")?).await?))
-}
-
-/// Who takes over, where somebody must.
-#[derive(Deserialize)]
-pub(super) struct RemoveForm {
-    #[serde(default)]
-    successor: String,
-    #[serde(default)]
-    revoke_keys: String,
-}
-
-impl RemoveForm {
-    pub(super) fn revoke_keys(&self) -> bool {
-        self.revoke_keys == "1"
-    }
-
-    pub(super) fn successor(&self) -> Option<PrincipalId> {
-        self.successor.parse().ok()
-    }
 }
 
 async fn delete(

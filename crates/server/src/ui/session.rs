@@ -13,7 +13,8 @@ use serde::Deserialize;
 use super::{
     page::{self, FormErrors, PageError, Shell},
     routes::Pages,
-    visit::{Form, SignedInVisitor, Visitor, safe_next, welcome},
+    visit::{Form, SignedInVisitor, welcome},
+    visitor::{Visitor, safe_next},
 };
 use crate::{App, AppError, app::SignIn, http::Cookie};
 

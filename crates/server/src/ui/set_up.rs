@@ -13,7 +13,8 @@ use serde::Deserialize;
 use super::{
     page::{self, FormErrors, PageError, Shell},
     routes::Pages,
-    visit::{Form, Visitor, welcome},
+    visit::{Form, welcome},
+    visitor::Visitor,
 };
 use crate::{App, app::SetUp};
 

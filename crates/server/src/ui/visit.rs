@@ -9,8 +9,8 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
 };
-use domain::{Timestamp, secret::is_private_key};
-use http::{HeaderName, HeaderValue, StatusCode, header, request::Parts};
+use domain::secret::is_private_key;
+use http::{StatusCode, header, request::Parts};
 use http_signature::is_safe_method;
 use subtle::ConstantTimeEq as _;
 
@@ -18,10 +18,11 @@ use super::{
     form::{self, Fields},
     notice,
     page::{self, PageError, Place, Shell},
+    visitor::{Visitor, set_page_headers},
 };
 use crate::{
     App, AppError,
-    app::{Browser, Caller, SignedIn, Visit},
+    app::{Browser, Caller, SignedIn},
     cluster::Confirmation,
     http::{
         Cookie, LoggedPrincipal, MAX_UNAUTHENTICATED_BODY, client_address, discard, find_own_referer, is_same_origin,
@@ -29,51 +30,12 @@ use crate::{
     },
 };
 
-const HEADERS: [(&str, &str); 6] = [
-    (
-        "content-security-policy",
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-         form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
-         trusted-types 'none'",
-    ),
-    ("x-frame-options", "DENY"),
-    // `no-referrer` would make browsers send forms with `Origin: null`.
-    ("referrer-policy", "same-origin"),
-    ("cross-origin-opener-policy", "same-origin"),
-    ("cross-origin-resource-policy", "same-origin"),
-    ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
-];
-
 /// For how long a browser keeps the cookie that names it: 400 days, the most that browsers allow.
 const DEVICE_SECONDS: i64 = 400 * 86_400;
 /// Bytes of a form that are searched for private keys, which takes less than a millisecond: several of the largest keys.
 const MAX_SEARCHED: usize = 32 * 1024;
 /// The field of a public key, whose page says itself what is wrong with a private one.
 const PUBLIC_KEY: &str = "public_key";
-
-/// Whoever sent a request to a page, signed in or not.
-#[derive(Clone)]
-pub(super) struct Visitor {
-    pub(super) visit: Option<Visit>,
-    pub(super) browser: Browser,
-    pub(super) device: Option<String>,
-    /// The path and query that were asked for.
-    pub(super) target: String,
-    /// The path and query of the page of ours that a form was on, as the browser says.
-    pub(super) came_from: Option<String>,
-    /// What was done just now, where this is the page that says so.
-    pub(super) notice: Option<String>,
-    /// A script asks, which takes JSON.
-    pub(super) wants_json: bool,
-    pub(super) now: Timestamp,
-}
-
-impl Visitor {
-    /// Who is signed in, as the log names them.
-    fn principal(&self) -> Option<String> {
-        self.visit.as_ref().map(|visit| visit.caller.principal().audit_principal().to_string())
-    }
-}
 
 impl<S: Sync> FromRequestParts<S> for Visitor {
     type Rejection = PageError;
@@ -208,16 +170,8 @@ pub(super) async fn receive(State(app): State<Arc<App>>, request: Request, next:
     if let Some(who) = who {
         response.extensions_mut().insert(LoggedPrincipal(who));
     }
-    close(&mut response);
+    set_page_headers(&mut response);
     response
-}
-
-/// Closes a page to frames, strange scripts and other sites.
-pub(super) fn close(response: &mut Response) {
-    for (name, value) in HEADERS {
-        let (name, value) = (HeaderName::from_static(name), HeaderValue::from_static(value));
-        response.headers_mut().entry(name).or_insert(value);
-    }
 }
 
 struct Admitted {
@@ -388,36 +342,4 @@ pub(super) async fn welcome(
     Cookie::Session.set(app, &mut response, &signed_in.token, None);
     Cookie::Device.set(app, &mut response, &signed_in.device, Some(DEVICE_SECONDS));
     Ok(response)
-}
-
-/// Where to go on after signing in: a path of ours and nothing that a browser could read as another host.
-pub(super) fn safe_next(next: &str) -> &str {
-    let is_path = next.starts_with('/')
-        && !next.starts_with("//")
-        && next.bytes().all(|c| c.is_ascii_graphic() && c != b'\\')
-        && next.parse::<http::uri::PathAndQuery>().is_ok();
-    match next.split_once('?') {
-        _ if !is_path => "/",
-        // What was done is said by whoever did it, not by a link.
-        Some((path, query)) if query.contains("done=") => path,
-        _ => next,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn signing_in_leads_to_our_own_pages_only() {
-        for good in ["/", "/w/acme/projects?after=prj_1", "/invitations/abc-DEF_1"] {
-            assert_eq!(safe_next(good), good);
-        }
-        assert_eq!(safe_next("/profile?a=1&done=revoked"), "/profile");
-        for bad in
-            ["", "//evil.example", "/\\evil.example", "https://evil.example", "evil", "/a\r\nb", "/\t/evil", "/ä"]
-        {
-            assert_eq!(safe_next(bad), "/", "{bad:?}");
-        }
-    }
 }

@@ -8,9 +8,9 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
-    page::{self, FormErrors, PageError, Shell},
+    page::{self, FormErrors, PageError, Shell, support_contact},
+    remove::RemovePage,
     routes::Pages,
-    service_account::{RemovePage, contact},
     visit::{Form, InWorkspace, SignedInVisitor},
 };
 use crate::App;
@@ -57,7 +57,7 @@ async fn general(app: &App, at: &InWorkspace) -> Result<General, PageError> {
         delete: at.path("delete"),
         name: workspace.name.clone(),
         workspace,
-        contact: contact(app),
+        contact: support_contact(app),
         is_admin: at.place.is_admin(),
     })
 }

@@ -119,7 +119,7 @@ async fn every_form_that_grants_rights_requires_a_recent_password() {
         seen.insert(path);
         // Somebody for whom it is.
         let who = [ui_access::ADMIN, ui_access::OPERATOR].into_iter().find(|&who| matches!(expected[who], 200 | 303));
-        // No key waits to be confirmed here; the next test has one.
+        // No key is suspended here; another test has one.
         let Some(who) = who.filter(|_| path != "/operator/suspended-keys") else { continue };
         let test = world.open().await;
         let answer = world.ask(&test, method, path, who, true).await;

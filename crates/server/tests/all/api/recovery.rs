@@ -189,6 +189,26 @@ async fn confirming_keys_in_a_session_requires_a_recent_password() {
 }
 
 #[tokio::test]
+async fn confirming_keys_with_none_ticked_is_an_error_and_changes_nothing() {
+    let test = TestApp::new().await;
+    let ada = test.user("ada", false).await;
+    test.workspace("acme", &ada).await;
+    create_user(&test, "olga", true).await;
+    let backup = test.directory.back_up(&test.app).await;
+    let test = test.restore_from(&backup).await;
+    confirm_everybody(&test).await;
+    let mut browser = Browser::new(&test);
+    browser.sign_in("olga").await;
+    browser.open("/operator/suspended-keys").await.submit("/operator/suspended-keys", &[]).await;
+    assert_eq!(browser.status, 400);
+    browser.sees("No key is ticked").sees(&ada.key.fingerprint).sees_not("work again");
+    test.get("/api/v1/me").by(&ada.key).send().await.expect_problem(401, "unauthenticated");
+    let id = ada.key.id.clone();
+    browser.submit("/operator/suspended-keys", &[("key", &id)]).await.sees("The keys work again");
+    test.get("/api/v1/me").by(&ada.key).send().await.expect(200);
+}
+
+#[tokio::test]
 async fn a_suspended_operator_does_not_count_as_the_remaining_operator() {
     let test = TestApp::new().await;
     let (olga, otto) = (test.user("olga", true).await, test.user("otto", true).await);

@@ -329,9 +329,13 @@ async fn the_keys_of_a_disabled_account_are_shown_as_what_they_are() {
     ada.submit(&format!("{account}/keys"), &[("title", "runner"), ("public_key", &key)]).await.sees("Test this key");
     let page = ada.path.split('?').next().unwrap().to_owned();
     let caution = "This account is disabled: none of its keys works.";
-    ada.open(&account).await.sees("<td><span class=\"state active\">").sees_not(caution);
+    ada.open(&account).await.sees("<td data-label=\"Status\"><span class=\"state active\">").sees_not(caution);
     ada.submit(&format!("{account}/disable"), &[]).await;
-    ada.open(&account).await.sees(caution).sees("account disabled").sees_not("<td><span class=\"state active\">");
+    ada.open(&account)
+        .await
+        .sees(caution)
+        .sees("account disabled")
+        .sees_not("<td data-label=\"Status\"><span class=\"state active\">");
     ada.open(&page).await.sees(caution).sees("account disabled").sees_not("this key</h2>").sees_not("first-use.js");
     ada.open(&format!("{account}/keys/new")).await.sees(caution);
     ada.submit(&format!("{account}/enable"), &[]).await;

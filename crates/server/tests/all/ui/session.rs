@@ -531,3 +531,42 @@ async fn what_was_done_is_said_once_and_no_link_says_it() {
     ada.cookies.insert("keyward-notice".to_owned(), notice);
     ada.open("/w/acme/general").await.sees_not(said);
 }
+
+#[tokio::test]
+async fn a_browser_is_shown_a_page_for_every_refusal_and_a_program_a_problem() {
+    let test = TestApp::with_settings(|settings| settings.rate_limits.per_address = 1).await;
+    let long = "a".repeat(server::http::MAX_HEADERS);
+    let large = "a".repeat(server::http::MAX_UNAUTHENTICATED_BODY + 1);
+    let ask = |method: &str, path: &str| test.request(method, path, &serde_json::Value::Null);
+    let limited = || {
+        let mut request = ask("GET", "/sign-in");
+        request.address = std::net::Ipv4Addr::new(192, 0, 2, 1).into();
+        request
+    };
+    let mut put = Browser::new(&test).form("/sign-in", &[]);
+    put.method = "PUT".to_owned();
+    for _ in 0..10 {
+        assert_eq!(limited().send().await.status, 200);
+    }
+    for (what, status, request) in [
+        ("a page that does not exist", 404, ask("GET", "/nowhere")),
+        ("a method that a page does not have", 405, put),
+        ("a method that a file does not have", 405, ask("DELETE", "/static/app.css")),
+        ("a form that is too large", 413, Browser::new(&test).form("/sign-in", &[("email", &large)])),
+        ("another host", 421, ask("GET", "/sign-in").header("host", "other.example")),
+        ("too many requests", 429, limited()),
+        ("headers that are too large", 431, ask("GET", "/sign-in").header("x-long", &long)),
+    ] {
+        let page = request.header("accept", "text/html,application/xhtml+xml,*/*;q=0.8").send().await;
+        assert_eq!(page.status.as_u16(), status, "{what}");
+        assert!(page.header("content-type").starts_with("text/html"), "{what}: {}", page.header("content-type"));
+        assert_eq!(page.header("x-frame-options"), "DENY", "{what}");
+        assert_eq!(page.headers.contains_key("retry-after"), status == 429, "{what}");
+        let html = String::from_utf8(page.bytes).expect("UTF-8");
+        assert!(html.contains("<h1>") && html.contains(&format!("Status {status}")), "{what}: {html}");
+    }
+    ask("GET", "/nowhere").header("accept", "*/*").send().await.expect_problem(404, "not_found");
+    ask("GET", "/sign-in").header("host", "other.example").send().await.expect_problem(421, "host_not_listed");
+    let api = ask("DELETE", "/api/v1/me").header("accept", "text/html").send().await;
+    api.expect_problem(405, "method_not_allowed");
+}
