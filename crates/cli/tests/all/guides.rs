@@ -29,6 +29,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("pip install encord", "scripts/setup does"),
     ("sudo apt install ./keyward", "scripts/package-test installs the package"),
     ("sudo systemctl", "needs a running systemd; scripts/package-test starts what the unit starts"),
+    ("sudo install -D -m 644 keyward.debug", "the line tables of a release; scripts/package-test looks for their link"),
     ("sudo -u keyward keyward", "the same commands are run without sudo further down, and by scripts/package-test"),
     ("docker ", "needs Docker and its registry"),
     ("ssh-keygen -p", "asks on the terminal; the client's tests run it with its answers as flags"),
