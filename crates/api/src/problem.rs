@@ -1,6 +1,7 @@
 //! RFC 9457 problem details, with a stable `code` for programs.
 
-use serde::{Deserialize, Serialize};
+use domain::role::RequiredRole;
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
@@ -21,6 +22,11 @@ pub struct Problem {
     /// The fields that cannot be taken, for `invalid_request`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// The role that the caller lacks, for `forbidden`: `user`, `operator`, `workspace:admin`, `project:viewer`,
+    /// `project:editor` or `project:admin`.
+    #[serde(default, deserialize_with = "known", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub required_role: Option<RequiredRole>,
     /// What belongs to the code: `fingerprint`, `limit`, `support_contact`, `projects`, …
     #[serde(flatten)]
     pub members: Map<String, Value>,
@@ -48,6 +54,7 @@ impl Problem {
             detail: detail.into(),
             code: code.to_owned(),
             errors: Vec::new(),
+            required_role: None,
             members: Map::new(),
         }
     }
@@ -58,6 +65,12 @@ impl Problem {
         self.members.insert(member.to_owned(), value.into());
         self
     }
+}
+
+/// A value that this release knows. A later release may send others, which are no reason to drop the problem.
+fn known<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    Ok(T::deserialize(value).ok())
 }
 
 /// The codes. One is added, none is ever given another meaning.
@@ -114,4 +127,20 @@ pub mod codes {
     pub const INTERNAL: &str = "internal";
     /// 503: the store does not answer, or too much is going on; try again.
     pub const UNAVAILABLE: &str = "unavailable";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_required_role_of_a_later_release_does_not_hide_the_problem() {
+        let mut problem = serde_json::to_value(Problem::new(403, codes::FORBIDDEN, "Not allowed", "…")).unwrap();
+        for (role, read) in [("project:editor", Some(RequiredRole::ProjectEditor)), ("project:owner", None)] {
+            problem["required_role"] = role.into();
+            let problem: Problem = serde_json::from_value(problem.clone()).unwrap();
+            assert_eq!((problem.required_role, problem.code.as_str()), (read, codes::FORBIDDEN));
+            assert!(problem.members.is_empty());
+        }
+    }
 }

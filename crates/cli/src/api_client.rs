@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use api::{Page, Problem, codes};
 use client::{Client, ClientError, Clock as _, SystemClock};
+use domain::role::RequiredRole;
 use http::Method;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -145,15 +146,16 @@ impl ApiClient {
 fn next_step(problem: &Problem) -> Option<String> {
     let member = |name: &str| problem.members.get(name).and_then(|value| value.as_str());
     match problem.code.as_str() {
-        codes::FORBIDDEN if problem.detail.contains("admin of the workspace") => {
-            Some("ask an admin of the workspace (`keyward members list` shows them)".to_owned())
-        }
-        codes::FORBIDDEN if problem.detail.contains("of the project") => {
-            Some("ask an admin of the project (`keyward projects members list` shows them)".to_owned())
-        }
-        codes::FORBIDDEN if problem.detail.contains("role operator") => {
-            Some("ask whoever runs this installation".to_owned())
-        }
+        codes::FORBIDDEN => Some(match problem.required_role? {
+            RequiredRole::WorkspaceAdmin => {
+                "ask an admin of the workspace (`keyward members list` shows them)".to_owned()
+            }
+            RequiredRole::ProjectViewer | RequiredRole::ProjectEditor | RequiredRole::ProjectAdmin => {
+                "ask an admin of the project (`keyward projects members list` shows them)".to_owned()
+            }
+            RequiredRole::Operator => "ask the operator of this installation".to_owned(),
+            RequiredRole::User => "sign with the key of a user".to_owned(),
+        }),
         codes::NOT_FOUND => Some("`keyward whoami` shows who you are here, and your workspaces".to_owned()),
         codes::DUPLICATE_KEY => Some(match member("key") {
             Some(key) => format!("it is {key} of {}", member("owner").unwrap_or("somebody else")),

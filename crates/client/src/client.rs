@@ -14,6 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     error::{ClientError, ClockSkew},
+    resolver::SystemResolver,
     retry,
     signer::{SignedHeaders, Signer},
 };
@@ -92,6 +93,7 @@ impl Client {
         let http = reqwest::Client::builder()
             .tls_certs_merge(trusted.unwrap_or_default())
             .redirect(redirect::Policy::none())
+            .dns_resolver(SystemResolver)
             .connect_timeout(options.connect_timeout)
             .timeout(options.timeout)
             .user_agent(&options.user_agent)

@@ -2,11 +2,11 @@
 
 use std::{error::Error, fmt, io};
 
-use api::Problem;
+use api::{Problem, codes};
 use domain::secret::{quoted, redact, shown};
 use http::StatusCode;
 
-use crate::signer::SignError;
+use crate::{resolver::ResolveError, signer::SignError};
 
 /// Why there is no answer to use.
 #[derive(Debug, thiserror::Error)]
@@ -132,7 +132,7 @@ impl ClientError {
         }
         let reason = if reasons.is_empty() { error.to_string() } else { reasons.join(": ") };
         if error.is_connect() {
-            let cause = ConnectCause::of(error, &reason);
+            let cause = ConnectCause::of(error);
             Self::Connect { origin, reason, cause }
         } else {
             Self::Broken { origin, reason }
@@ -157,9 +157,12 @@ pub enum ConnectCause {
 }
 
 impl ConnectCause {
-    fn of(error: &reqwest::Error, reason: &str) -> Self {
+    fn of(error: &reqwest::Error) -> Self {
         let mut next: Option<&(dyn Error + 'static)> = Some(error);
         while let Some(error) = next {
+            if error.is::<ResolveError>() {
+                return Self::UnknownHost;
+            }
             if let Some(mut error) = error.downcast_ref::<io::Error>() {
                 // Wrapped once by each layer that carries it.
                 while let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>()) {
@@ -174,8 +177,7 @@ impl ConnectCause {
             }
             next = error.source();
         }
-        // The resolver's error has no type of its own.
-        if reason.contains("dns error") { Self::UnknownHost } else { Self::Other }
+        Self::Other
     }
 }
 
@@ -231,11 +233,12 @@ impl fmt::Display for ClockSkew {
 }
 
 fn printable_problem(problem: &Problem) -> String {
-    let what = if problem.detail.is_empty() { &problem.title } else { &problem.detail };
     let fields = problem.errors.iter().map(|error| format!("{}: {}", error.field, error.detail));
-    // Keyward's sentence names the fields already.
-    let fields = fields.filter(|field| !what.contains(field));
-    printable(&std::iter::once(what.clone()).chain(fields).collect::<Vec<_>>().join("; "))
+    let what = if problem.detail.is_empty() { &problem.title } else { &problem.detail };
+    // The detail of an invalid request is the list of its fields.
+    let is_list = problem.code == codes::INVALID_REQUEST && !problem.errors.is_empty();
+    let what = Some(what.clone()).filter(|_| !is_list);
+    printable(&what.into_iter().chain(fields).collect::<Vec<_>>().join("; "))
 }
 
 /// What a server says ends up in terminals, where control characters could do harm, and may repeat what it was sent.

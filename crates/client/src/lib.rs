@@ -20,6 +20,7 @@ mod client;
 mod error;
 mod key_pair;
 mod private_key;
+mod resolver;
 mod retry;
 mod signer;
 mod ssh_signature;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::{
     ApiKeyId, PrincipalId, SessionId, UserId, WorkspaceId,
     audit::AuditPrincipal,
-    role::{ProjectRole, Role},
+    role::{ProjectRole, RequiredRole, Role},
     session::PASSWORD_LIFETIME,
 };
 
@@ -112,7 +112,7 @@ pub enum Denied {
     NotFound,
     /// The role does not reach that far.
     #[error("this needs the role {0}")]
-    Role(&'static str),
+    Role(RequiredRole),
     /// A bearer token was shown for what needs a signature.
     #[error(
         "a bearer token changes no key, role, membership, invitation or enabled state; sign this request with the key itself"
@@ -130,6 +130,22 @@ pub enum Denied {
     /// A service account asked for something that would give somebody the role `admin`.
     #[error("a service account gives nobody the role admin; a person who has it does")]
     ServiceAccountGrantsAdmin,
+}
+
+impl Denied {
+    /// The role that is missing, where a role is what is missing.
+    #[must_use]
+    pub const fn required_role(self) -> Option<RequiredRole> {
+        match self {
+            Self::Role(role) => Some(role),
+            Self::NotFound
+            | Self::BearerToken
+            | Self::Session
+            | Self::PasswordNeeded
+            | Self::ServiceAccount
+            | Self::ServiceAccountGrantsAdmin => None,
+        }
+    }
 }
 
 /// What can be done in a workspace.
@@ -283,7 +299,7 @@ impl Principal {
     pub fn authorize(&self, permission: WorkspacePermission, workspace: WorkspaceId) -> Result<(), Denied> {
         let role = self.role_in(workspace).ok_or(Denied::NotFound)?;
         if role < permission.needs() {
-            return Err(Denied::Role("admin of the workspace"));
+            return Err(Denied::Role(RequiredRole::WorkspaceAdmin));
         }
         if permission.needs_signature() { self.require_signature() } else { Ok(()) }
     }
@@ -307,9 +323,9 @@ impl Principal {
         };
         if role < permission.needs() {
             return Err(Denied::Role(match permission.needs() {
-                ProjectRole::Viewer => "viewer of the project",
-                ProjectRole::Editor => "editor of the project",
-                ProjectRole::Admin => "admin of the project",
+                ProjectRole::Viewer => RequiredRole::ProjectViewer,
+                ProjectRole::Editor => RequiredRole::ProjectEditor,
+                ProjectRole::Admin => RequiredRole::ProjectAdmin,
             }));
         }
         if permission == ProjectPermission::ManageMembers { self.require_signature() } else { Ok(()) }
@@ -321,7 +337,7 @@ impl Principal {
     /// What is missing.
     pub fn authorize_operator(&self) -> Result<(), Denied> {
         if !self.is_operator() {
-            return Err(Denied::Role("operator"));
+            return Err(Denied::Role(RequiredRole::Operator));
         }
         self.require_signature()
     }
@@ -345,7 +361,7 @@ impl Principal {
         match self.id() {
             Some(PrincipalId::User(user)) => self.require_signature().map(|()| user),
             Some(PrincipalId::ServiceAccount(_)) => Err(Denied::ServiceAccount),
-            None => Err(Denied::Role("user")),
+            None => Err(Denied::Role(RequiredRole::User)),
         }
     }
 

@@ -57,6 +57,52 @@ role! {
     }
 }
 
+/// The role that an operation needs, where the caller does not have it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum RequiredRole {
+    /// A person; not a service account and not the host.
+    #[serde(rename = "user")]
+    User,
+    /// Who runs the installation.
+    #[serde(rename = "operator")]
+    Operator,
+    /// An admin of the workspace.
+    #[serde(rename = "workspace:admin")]
+    WorkspaceAdmin,
+    /// At least a viewer of the project.
+    #[serde(rename = "project:viewer")]
+    ProjectViewer,
+    /// At least an editor of the project.
+    #[serde(rename = "project:editor")]
+    ProjectEditor,
+    /// An admin of the project.
+    #[serde(rename = "project:admin")]
+    ProjectAdmin,
+}
+
+impl RequiredRole {
+    /// The role with its article, such as `an admin of the workspace`.
+    #[must_use]
+    pub const fn with_article(self) -> &'static str {
+        match self {
+            Self::User => "a user",
+            Self::Operator => "an operator",
+            Self::WorkspaceAdmin => "an admin of the workspace",
+            Self::ProjectViewer => "a viewer of the project",
+            Self::ProjectEditor => "an editor of the project",
+            Self::ProjectAdmin => "an admin of the project",
+        }
+    }
+}
+
+/// For people, such as `admin of the workspace`.
+impl fmt::Display for RequiredRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.with_article();
+        f.write_str(text.split_once(' ').map_or(text, |(_, role)| role))
+    }
+}
+
 /// A word that names no role.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("a role here is one of: {}", .0.join(", "))]

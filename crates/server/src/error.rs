@@ -139,7 +139,10 @@ impl AppError {
                 Problem::new(403, codes::PASSWORD_NEEDED, "Your password is needed", detail)
             }
             Self::Denied(denied) => {
-                Problem::new(403, codes::FORBIDDEN, "Not allowed", format!("This is not allowed: {denied}."))
+                let mut problem =
+                    Problem::new(403, codes::FORBIDDEN, "Not allowed", format!("This is not allowed: {denied}."));
+                problem.required_role = denied.required_role();
+                problem
             }
             Self::Refused(why) => {
                 Problem::new(403, codes::FORBIDDEN, "Not allowed", format!("This is not allowed: {why}."))

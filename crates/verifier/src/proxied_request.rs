@@ -6,6 +6,7 @@ use std::sync::Arc;
 use domain::{
     Timestamp,
     principal::{Denied, Identity, Membership, Principal},
+    role::RequiredRole,
     route::{Places, Requirement, find_route, names_workspace, parse_project},
     secret::redact,
 };
@@ -155,7 +156,7 @@ fn authorize_route(
         Requirement::Authenticated => {}
         Requirement::Workspace(role) => match place.workspace {
             Some(membership) if membership.role >= role => {}
-            Some(_) => return Err(Denied::Role("admin of the workspace").into()),
+            Some(_) => return Err(Denied::Role(RequiredRole::WorkspaceAdmin).into()),
             None => return Err(RouteError::SeveralWorkspaces),
         },
         Requirement::Project(permission) => {

@@ -351,7 +351,9 @@ impl App {
                 transaction.principal.require_signature()?;
                 (user, self.verify_email_by(&mut transaction, &invitation, user).await?)
             }
-            (None, Some(PrincipalId::ServiceAccount(_)) | None) => return Err(Denied::Role("user").into()),
+            (None, Some(PrincipalId::ServiceAccount(_)) | None) => {
+                return Err(Denied::Role(domain::role::RequiredRole::User).into());
+            }
         };
         let member = store::member::find_member(&mut transaction.change, workspace, user).await?;
         if member.is_some() && !is_verified_by_it {

@@ -335,8 +335,7 @@ pub(super) fn failure(app: &App, error: PageError, visitor: Option<&Visitor>, fi
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let detail = match &error {
         AppError::Denied(Denied::Role(role)) => {
-            let article = if role.starts_with(['a', 'e', 'o']) { "an" } else { "a" };
-            format!("This is for {article} {role}. Ask one, if you need it.")
+            format!("This is for {}. Ask one, if you need it.", role.with_article())
         }
         _ => problem.detail,
     };

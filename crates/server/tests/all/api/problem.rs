@@ -88,3 +88,17 @@ async fn a_401_names_the_accepted_authentication_schemes() {
     assert!(answer.header("want-content-digest").contains("sha-256"));
     is_problem(answer, 401, "unauthenticated");
 }
+
+#[tokio::test]
+async fn a_refusal_names_the_role_that_is_missing() {
+    let test = TestApp::new().await;
+    let ada = test.user("ada", false).await;
+    let ws = test.workspace("acme", &ada).await;
+    let bob = test.member(&ws, &ada, "bob", "member").await;
+    let accounts = format!("/api/v1/workspaces/{ws}/service-accounts");
+    let body = json!({"name": "ci-bot"});
+    let problem = test.post(&accounts, &body).by(&bob.key).send().await.expect_problem(403, "forbidden");
+    assert_eq!(problem["required_role"], "workspace:admin");
+    let workspaces = test.get("/api/v1/admin/workspaces").by(&ada.key).send().await;
+    assert_eq!(workspaces.expect_problem(403, "forbidden")["required_role"], "operator");
+}

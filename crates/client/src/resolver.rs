@@ -1,0 +1,26 @@
+//! Looks up the addresses of a host by the system's resolver, with an error of its own: a name that is not known is told
+//! apart from a server that does not listen by type.
+
+use std::{io, net::SocketAddr};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+/// A host whose name leads nowhere.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) struct ResolveError(io::Error);
+
+/// The system's resolver.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SystemResolver;
+
+impl Resolve for SystemResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            // Port 0 is replaced by the port of the URL.
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(ResolveError)?;
+            let addresses: Addrs = Box::new(found.collect::<Vec<SocketAddr>>().into_iter());
+            Ok(addresses)
+        })
+    }
+}
