@@ -10,7 +10,7 @@ use crate::{
     api_key::NewKeyArguments,
     configuration::InstallationArguments,
     failure::{Failure, Outcome},
-    host::{Missing, all_pages, explain_not_found, find_workspace, on_host},
+    host::{Missing, all_pages, explain_not_found, find_workspace, on_host, tell_confirmed},
     installation_key, node,
     output::{self, Column, shell_word},
     recovery,
@@ -220,7 +220,7 @@ impl CreateUser {
         let password = self.password_stdin.then(read_password).transpose()?;
         let create = api::CreateUser { email: self.email, name: self.name, password, operator: self.operator };
         let user = on_host(&self.common.installation, Missing::Create, async |app, host| {
-            Ok(app.change(host, || app.create_user(host, create.clone())).await?)
+            tell_confirmed(app.create_user(host, create).await?)
         })
         .await?;
         if self.common.json {
@@ -242,7 +242,7 @@ impl SetPassword {
         let password = read_password()?;
         let user = on_host(&self.installation, Missing::Refuse, async |app, host| {
             let user = app.find_user_by_email(host, &self.email).await?;
-            app.change(host, || app.set_password(host, user.id, password.clone())).await?;
+            tell_confirmed(app.set_password(host, user.id, password).await?)?;
             Ok(user)
         })
         .await?;
@@ -254,7 +254,7 @@ impl CreateWorkspace {
     async fn run(self) -> Outcome {
         let create = self.new.create(Some(self.admin.clone()));
         let created = on_host(&self.common.installation, Missing::Refuse, async |app, host| {
-            Ok(app.change(host, || app.create_workspace(host, create.clone())).await?)
+            tell_confirmed(app.create_workspace(host, create).await?)
         })
         .await?;
         if self.common.json {
@@ -279,12 +279,12 @@ impl CreateServiceAccount {
         let create = self.new.create(self.name);
         let account = on_host(&self.common.installation, Missing::Refuse, async |app, host| {
             let workspace = find_workspace(app, host, &self.workspace).await?;
-            let account = app.change(host, || app.create_service_account(host, workspace, &create)).await?;
+            let account = tell_confirmed(app.create_service_account(host, workspace, &create).await?)?;
             if account.role == self.new.role {
                 return Ok(account);
             }
             let update = api::UpdateServiceAccount { role: Some(self.new.role), ..Default::default() };
-            Ok(app.change(host, || app.update_service_account(host, workspace, account.id, &update)).await?)
+            tell_confirmed(app.update_service_account(host, workspace, account.id, &update).await?)
         })
         .await?;
         if self.common.json {
@@ -320,7 +320,7 @@ impl AddKey {
                     KeyOwner::ServiceAccount(workspace, account)
                 }
             };
-            Ok(app.change(host, || app.create_api_key(host, owner, &create)).await?)
+            tell_confirmed(app.create_api_key(host, owner, &create).await?)
         })
         .await?;
         if self.common.json {
@@ -337,7 +337,7 @@ impl SetQuota {
         let update = self.quotas.update();
         let quotas = on_host(&self.common.installation, Missing::Refuse, async |app, host| {
             let workspace = find_workspace(app, host, &self.workspace).await?;
-            Ok(app.change(host, || app.update_quotas(host, workspace, update)).await?)
+            tell_confirmed(app.update_quotas(host, workspace, update).await?)
         })
         .await?;
         if self.common.json {

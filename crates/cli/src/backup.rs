@@ -5,6 +5,7 @@ use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use rustix::{
@@ -239,7 +240,7 @@ async fn finish(parts: Parts, file: &Path) -> Outcome {
     finish_app(&App::open_on_host(parts).await?).await
 }
 
-async fn finish_app(app: &App) -> Outcome {
+async fn finish_app(app: &Arc<App>) -> Outcome {
     let host = Caller::host();
     let finished = async {
         let log = app.verify_audit_log(&host, None, None).await?;
@@ -248,7 +249,7 @@ async fn finish_app(app: &App) -> Outcome {
                 "the backup's audit log does not verify, so nothing was restored: {finding}. Take another backup."
             )));
         }
-        app.change(&host, || app.finish_restore(&host)).await?;
+        app.finish_restore(&host).await?;
         Ok(())
     }
     .await;

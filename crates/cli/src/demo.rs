@@ -7,13 +7,12 @@ use std::{
     sync::Arc,
 };
 
-use api::codes;
 use client::{Client, ClientOptions, PrivateKey, Profile, Random as _, Signer, SystemRandom, generate_key_pair};
 use domain::{ServiceAccountId, WorkspaceId, principal::Denied};
 use http::{HeaderValue, Method, Request, header::CONTENT_TYPE};
 use server::{
-    App, AppError,
-    app::{AuditFilter, Caller, KeyOwner, Paging},
+    App, AppError, Conflict,
+    app::{AuditFilter, Caller, ChangeError, KeyOwner, Paging},
 };
 use tokio::sync::Notify;
 
@@ -80,7 +79,7 @@ impl Demo {
     }
 }
 
-async fn demonstrate(app: &App, url: &str, directory: &DataDirectory) -> Outcome {
+async fn demonstrate(app: &Arc<App>, url: &str, directory: &DataDirectory) -> Outcome {
     let stage = set_up(app, &Caller::host(), directory).await?;
     let key_file = shell_word(&stage.key_file.display().to_string());
     output::line(format!(
@@ -151,7 +150,7 @@ Ctrl-C stops the server; `{program} demo --data {data}` goes on with the same da
 }
 
 /// Makes what is not there yet.
-async fn set_up(app: &App, host: &Caller, directory: &DataDirectory) -> Outcome<Stage> {
+async fn set_up(app: &Arc<App>, host: &Caller, directory: &DataDirectory) -> Outcome<Stage> {
     if or_none(app.find_user_by_email(host, ADMIN).await)?.is_none() {
         let create = api::CreateUser {
             email: ADMIN.to_owned(),
@@ -160,7 +159,7 @@ async fn set_up(app: &App, host: &Caller, directory: &DataDirectory) -> Outcome<
             // There is nobody else, and every page is to be seen.
             operator: true,
         };
-        app.change(host, || app.create_user(host, create.clone())).await?;
+        app.create_user(host, create).await?;
     }
     let workspace = match or_none(app.find_workspace_by_slug(host, WORKSPACE).await)? {
         Some(workspace) => workspace.id,
@@ -170,7 +169,7 @@ async fn set_up(app: &App, host: &Caller, directory: &DataDirectory) -> Outcome<
                 slug: WORKSPACE.to_owned(),
                 admin_email: Some(ADMIN.to_owned()),
             };
-            app.change(host, || app.create_workspace(host, create.clone())).await?.workspace.id
+            app.create_workspace(host, create).await?.workspace.id
         }
     };
     let accounts =
@@ -182,7 +181,7 @@ async fn set_up(app: &App, host: &Caller, directory: &DataDirectory) -> Outcome<
                 name: ACCOUNT.to_owned(),
                 description: "Signs the requests of `keyward demo`".to_owned(),
             };
-            app.change(host, || app.create_service_account(host, workspace, &create)).await?
+            app.create_service_account(host, workspace, &create).await?.into_inner()
         }
     };
     let (key_file, key) = find_or_make_key(app, host, workspace, account.id, directory).await?;
@@ -212,7 +211,7 @@ fn find_or_make_password(file: &Path) -> Outcome<String> {
 
 /// The first key file that works, or a new one. Files of keys that were revoked since are left alone.
 async fn find_or_make_key(
-    app: &App,
+    app: &Arc<App>,
     host: &Caller,
     workspace: WorkspaceId,
     account: ServiceAccountId,
@@ -235,16 +234,24 @@ async fn find_or_make_key(
             Some(_) => continue,
             None => {}
         }
-        let (id, challenge) = app.create_proof_challenge_for(host, owner).await?;
+        let (id, challenge) = app.create_proof_challenge_for(host, owner).await?.into_inner();
         let create = api::CreateApiKey {
             title: "keyward demo".to_owned(),
             public_key: key.public_openssh(),
             expires_at: None,
             proof: Some(sign_proof(&key, &id.to_string(), &challenge)?),
         };
-        match app.change(host, || app.create_api_key(host, owner, &create)).await {
+        match app.create_api_key(host, owner, &create).await {
             Ok(_) => return Ok((file, key)),
-            Err(AppError::Conflict(conflict)) if conflict.code == codes::DUPLICATE_KEY => {}
+            Err(ChangeError {
+                error:
+                    AppError::Conflict(
+                        Conflict::DuplicateKey { .. }
+                        | Conflict::BlockedKey { .. }
+                        | Conflict::KeyUseUnconfirmed { .. },
+                    ),
+                ..
+            }) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -4,7 +4,11 @@ use std::{fmt, io, process::ExitCode};
 
 use api::Problem;
 use client::{AgentError, ClientError, PrivateKeyError, SignError, WriteKeyPairError};
-use server::{AppError, StoreError, app::OpenError, settings::SettingError};
+use server::{
+    AppError, StoreError,
+    app::{ChangeError, OpenError},
+    settings::SettingError,
+};
 
 use crate::message::clean;
 
@@ -69,6 +73,12 @@ impl fmt::Display for Failure {
             Self::Printed => Ok(()),
             Self::Output(error) => write!(f, "cannot write to standard output ({error})"),
         }
+    }
+}
+
+impl From<ChangeError> for Failure {
+    fn from(error: ChangeError) -> Self {
+        error.error.into()
     }
 }
 

@@ -1,9 +1,11 @@
 //! Commands on the host open the installation itself, beside a running server or not.
 
+use std::sync::Arc;
+
 use domain::{WorkspaceId, principal::Denied};
 use server::{
     App, AppError,
-    app::{Caller, MAX_PAGE, Paging},
+    app::{Caller, Confirmed, MAX_PAGE, Paging},
 };
 
 use crate::{
@@ -27,7 +29,7 @@ pub(crate) enum Missing {
 pub(crate) async fn on_host<T>(
     installation: &InstallationArguments,
     missing: Missing,
-    operation: impl AsyncFnOnce(&App, &Caller) -> Outcome<T>,
+    operation: impl AsyncFnOnce(&Arc<App>, &Caller) -> Outcome<T>,
 ) -> Outcome<T> {
     let arguments = ServerArguments { installation: installation.clone(), ..Default::default() };
     let configuration = Configuration::read(&arguments)?;
@@ -41,25 +43,30 @@ pub(crate) async fn on_host<T>(
     do_as_host(&app, operation).await
 }
 
-/// Does something as the host in an installation that is open, closes it, and tells how the change became known.
-pub(crate) async fn do_as_host<T>(app: &App, operation: impl AsyncFnOnce(&App, &Caller) -> Outcome<T>) -> Outcome<T> {
+/// Does something as the host in an installation that is open, and closes it.
+pub(crate) async fn do_as_host<T>(
+    app: &Arc<App>,
+    operation: impl AsyncFnOnce(&Arc<App>, &Caller) -> Outcome<T>,
+) -> Outcome<T> {
     let host = Caller::host();
     // On the heap: what commands do is large.
     let result = Box::pin(operation(app, &host)).await;
     app.close().await;
-    // On standard error: what a command prints may be read by a program.
-    if let (Ok(_), Some(confirmation)) = (&result, host.confirmation())
-        && (confirmation.nodes > 0 || confirmation.expired > 0)
-    {
-        match confirmation.expired {
-            0 => output::note(format!("every node has taken it in: {}", confirmation.nodes))?,
-            expired => output::note(format!(
-                "{} nodes have taken it in; {expired} did not answer and were waited out: they judge nothing",
-                confirmation.nodes
-            ))?,
-        }
-    }
     result
+}
+
+/// Says how a change became known to the servers that run, and gives what it returned.
+pub(crate) fn tell_confirmed<T>(done: Confirmed<T>) -> Outcome<T> {
+    let confirmation = done.confirmation();
+    // On standard error: what a command prints may be read by a program.
+    match (confirmation.nodes, confirmation.expired) {
+        (0, 0) => {}
+        (nodes, 0) => output::note(format!("every node has acknowledged it: {nodes}"))?,
+        (nodes, expired) => output::note(format!(
+            "{nodes} nodes have acknowledged it; {expired} did not answer, and their leases have expired: they accept nothing"
+        ))?,
+    }
+    Ok(done.into_inner())
 }
 
 /// Reads a list page after page, to its end, and gives it as one page.

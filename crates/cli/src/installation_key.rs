@@ -7,7 +7,7 @@ use crate::{
     confirm::ConfirmArguments,
     data_directory::DataDirectory,
     failure::Outcome,
-    host::do_as_host,
+    host::{do_as_host, tell_confirmed},
     output,
 };
 
@@ -42,8 +42,7 @@ impl ReplaceInstallationKey {
         let parts = configuration.parts(directory.path(), configuration.settings(&url_of(configuration.listen)));
         let path = parts.installation_key.clone();
         let app = App::open_to_replace_key(parts).await?;
-        do_as_host(&app, async |app, host| Ok(app.change(host, || app.replace_installation_key(host, &path)).await?))
-            .await?;
+        do_as_host(&app, async |app, host| tell_confirmed(app.replace_installation_key(host, &path).await?)).await?;
         output::line(format!(
             "{} is the installation's key now: start every server again, bring the file to every other node first, and keep \
              a copy elsewhere",

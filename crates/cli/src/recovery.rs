@@ -12,7 +12,7 @@ use server::{
 use crate::{
     configuration::InstallationArguments,
     failure::{Failure, Outcome},
-    host::{Missing, all_pages, explain_not_found, on_host},
+    host::{Missing, all_pages, explain_not_found, on_host, tell_confirmed},
     output::{self, Column},
     user,
 };
@@ -164,7 +164,7 @@ impl ConfirmUsers {
             } else {
                 UsersToConfirm::These(find_users(app, host, &self.users).await?)
             };
-            Ok(app.change(host, || app.confirm_users(host, &which)).await?)
+            tell_confirmed(app.confirm_users(host, &which).await?)
         })
         .await?;
         for user in &confirmed {
@@ -201,7 +201,7 @@ impl ChosenUsers {
         on_host(&self.installation, Missing::Refuse, async |app, host| {
             for id in find_users(app, host, &self.users).await? {
                 let update = api::UpdateUser { disabled: Some(disabled), ..api::UpdateUser::default() };
-                let user = app.change(host, || app.update_user(host, id, update.clone())).await?;
+                let user = tell_confirmed(app.update_user(host, id, update).await?)?;
                 let what = if disabled { "disabled" } else { "enabled" };
                 let waits = if user.suspended { "; suspended since a restore, see `confirm-users`" } else { "" };
                 output::line(format!("{what} {} ({}){waits}", user.email, user.id))?;
@@ -230,7 +230,7 @@ impl ConfirmKeys {
         let asked = self.keys.iter().collect::<BTreeSet<_>>().len();
         let which = if self.all { KeysToConfirm::All } else { KeysToConfirm::These(self.keys) };
         let (confirmed, waiting) = on_host(&self.installation, Missing::Refuse, async |app, host| {
-            let confirmed = app.change(host, || app.confirm_keys(host, &which)).await?;
+            let confirmed = tell_confirmed(app.confirm_keys(host, &which).await?)?;
             let waiting = all_pages(async |paging| Ok(app.list_suspended_users(host, &paging).await?)).await?;
             Ok((confirmed, waiting.items))
         })
@@ -268,7 +268,7 @@ impl RevokeKey {
                 found.push((key, app.find_key_owner(host, key).await.map_err(missing)?));
             }
             for (key, owner) in found {
-                app.change(host, || app.revoke_api_key(host, owner, key, false)).await?;
+                tell_confirmed(app.revoke_api_key(host, owner, key, false).await?)?;
                 output::line(format!("revoked {key}"))?;
             }
             Ok(())

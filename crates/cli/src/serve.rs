@@ -49,7 +49,7 @@ impl Serve {
         running.print_line()?;
         // Whoever reads this output is whoever runs the machine.
         let host = Caller::host();
-        if let Some(link) = running.app.change(&host, || running.app.create_set_up_link(&host)).await? {
+        if let Some(link) = running.app.create_set_up_link(&host).await?.into_inner() {
             output::line(format!("there is no operator yet: open {link} within a day to become it"))?;
         }
         tell_service_manager(&NotifyState::Ready);

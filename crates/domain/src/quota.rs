@@ -1,5 +1,7 @@
 //! How many of a thing there may be. The operator raises a quota per workspace.
 
+use std::fmt;
+
 /// What a workspace may have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Quotas {
@@ -20,12 +22,34 @@ impl Default for Quotas {
 /// The largest quota that can be set: a limit that an attacker cannot be given by a slip of the finger.
 pub const MAX_QUOTA: u32 = 100_000;
 
+/// What a quota limits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum QuotaSubject {
+    /// Service accounts of a workspace.
+    ServiceAccounts,
+    /// Live keys of a service account.
+    ServiceAccountKeys,
+    /// Live keys of a user.
+    UserKeys,
+}
+
+impl fmt::Display for QuotaSubject {
+    /// As people say it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ServiceAccounts => "service accounts in this workspace",
+            Self::ServiceAccountKeys => "live keys of this service account",
+            Self::UserKeys => "live keys of this user",
+        })
+    }
+}
+
 /// A quota that is reached.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the limit of {limit} {what} is reached")]
 pub struct QuotaExceeded {
-    /// What there are too many of, in words.
-    pub what: &'static str,
+    /// What there are too many of.
+    pub what: QuotaSubject,
     /// How many there may be.
     pub limit: u32,
 }
@@ -34,7 +58,7 @@ pub struct QuotaExceeded {
 ///
 /// # Errors
 /// [`QuotaExceeded`] where the limit is reached.
-pub fn require_room(what: &'static str, present: u64, limit: u32) -> Result<(), QuotaExceeded> {
+pub fn require_room(what: QuotaSubject, present: u64, limit: u32) -> Result<(), QuotaExceeded> {
     if present < u64::from(limit) { Ok(()) } else { Err(QuotaExceeded { what, limit }) }
 }
 
@@ -50,9 +74,10 @@ mod tests {
 
     #[test]
     fn the_fifth_fits_and_the_sixth_does_not() {
-        assert_eq!(require_room("keys", 4, 5), Ok(()));
-        assert_eq!(require_room("keys", 5, 5), Err(QuotaExceeded { what: "keys", limit: 5 }));
+        let what = QuotaSubject::UserKeys;
+        assert_eq!(require_room(what, 4, 5), Ok(()));
+        assert_eq!(require_room(what, 5, 5), Err(QuotaExceeded { what, limit: 5 }));
         // A quota that was lowered below what is there lets nothing new in.
-        assert!(require_room("keys", 9, 5).is_err());
+        assert!(require_room(what, 9, 5).is_err());
     }
 }

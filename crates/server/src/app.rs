@@ -21,7 +21,7 @@ mod removal;
 mod service_account;
 mod session;
 mod set_up;
-mod stored_answer;
+mod stored_response;
 mod throttle;
 mod transfer;
 mod upkeep;
@@ -29,36 +29,28 @@ mod user;
 mod workspace;
 
 use std::{
-    borrow::Cow,
-    fmt::Display,
+    any::Any,
     net::IpAddr,
     path::{Path, PathBuf},
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
-use domain::{
-    AuditEvent, AuditEventId, AuditPrincipal, Clock, InstallationKey, NodeId, Random, Timestamp, WorkspaceId,
-    api_key::KeyState,
-    principal::{Credential, IdentityRefusal, Principal},
-};
-use serde::Serialize;
-use store::{Change, ReplayKey, Store, StoreError, StoreOptions, Version, node::Node};
+use domain::{Clock, InstallationKey, NodeId, Random, Timestamp, principal::Principal};
+use store::{ReplayKey, Store, StoreError, StoreOptions, node::Node};
 use tokio::task::JoinHandle;
 use verifier::{
-    AuthenticationError, Directory, Hosts, Outside, TokenKey, VerifiedRequest, Verifier, VerifierConfig,
+    Directory, Hosts, Outside, TokenKey, VerifiedRequest, Verifier, VerifierConfig,
     outside::{Lease, Observer},
 };
 
-pub(crate) use self::change::Attempt;
-use self::change::{Operation, Scope};
-use self::nonce::Nonces;
 pub use self::{
     api_key::{FoundKeys, KeyOrder, KeyOwner, KeySearch},
     audit::AuditFilter,
+    change::{ChangeError, Confirmed},
     invitation::OpenInvitation,
     project::{ListedProject, ProjectQuery},
     recovery::{
@@ -69,8 +61,12 @@ pub use self::{
     set_up::SetUp,
     transfer::{Transferred, bring_up_to_date, copy_installation},
 };
+use self::{
+    change::{Held, Operation, Scope, Transaction},
+    nonce::Nonces,
+};
 use crate::{
-    cluster::{Cluster, ClusterMember, Confirmation, Leases, NoLease},
+    cluster::{Cluster, ClusterMember, NoLease},
     error::AppError,
     mail::Mailer,
     metrics::Metrics,
@@ -115,7 +111,7 @@ fn page<T, U>(mut rows: Vec<T>, limit: i64, cursor: impl Fn(&T) -> String, map: 
     api::Page { items: rows.into_iter().map(map).collect(), next }
 }
 
-/// Somebody who was authenticated, with the request they came with.
+/// An authenticated principal, with the request that it sent.
 #[derive(Clone, Debug)]
 pub struct Caller {
     principal: Principal,
@@ -123,35 +119,21 @@ pub struct Caller {
     /// When the signature says that it was made, where the caller signed.
     signed_at: Option<Timestamp>,
     replay: Option<ReplayKey>,
-    confirmation: ConfirmationSlot,
+    held: Held,
 }
 
 impl Caller {
-    /// Whoever has a shell on the machine that holds the data.
+    /// A command on the machine that holds the data.
     #[must_use]
     pub fn host() -> Self {
-        Self {
-            principal: Principal::host(),
-            address: None,
-            signed_at: None,
-            replay: None,
-            confirmation: ConfirmationSlot::default(),
-        }
+        Self { principal: Principal::host(), address: None, signed_at: None, replay: None, held: Held::default() }
     }
 
-    /// How the change that this caller asked for became known to every node, once it has.
+    /// Keeps `resource` until the change that the caller asks for has ended, also if the client hangs up before.
     #[must_use]
-    pub fn confirmation(&self) -> Option<Confirmation> {
-        self.confirmation.get()
-    }
-
-    fn note(&self, confirmation: Confirmation) {
-        // The last change of a caller is the one that is answered; there is one.
-        let _ = self.confirmation.0.set(confirmation);
-    }
-
-    pub(crate) fn confirmation_slot(&self) -> ConfirmationSlot {
-        self.confirmation.clone()
+    pub(crate) fn holding(mut self, resource: Arc<dyn Any + Send + Sync>) -> Self {
+        self.held = Held::new(resource);
+        self
     }
 
     /// Who it is.
@@ -164,7 +146,7 @@ impl Caller {
 impl From<VerifiedRequest> for Caller {
     fn from(verified: VerifiedRequest) -> Self {
         let VerifiedRequest { principal, address, signed_at, replay, .. } = verified;
-        Self { principal, address, signed_at, replay, confirmation: ConfirmationSlot::default() }
+        Self { principal, address, signed_at, replay, held: Held::default() }
     }
 }
 
@@ -327,11 +309,10 @@ impl App {
     ///
     /// # Errors
     /// A setting or the store is not usable.
-    pub async fn open_on_host(parts: Parts) -> Result<Self, OpenError> {
+    pub async fn open_on_host(parts: Parts) -> Result<Arc<Self>, OpenError> {
         let (path, random) = (parts.installation_key.clone(), Arc::clone(&parts.random));
-        Opened::open(parts, async |store| store::installation::open_key(store, &path, random.as_ref()).await)
-            .await?
-            .into_host_app()
+        let open_key = async |store: &Store| store::installation::open_key(store, &path, random.as_ref()).await;
+        Ok(Arc::new(Opened::open(parts, open_key).await?.into_host_app()?))
     }
 
     /// Opens an installation for serving: registers this node, loads the directory, and keeps both true until
@@ -480,169 +461,6 @@ impl App {
     fn generate_id<K: domain::id::Kind>(&self, now: Timestamp) -> domain::id::Id<K> {
         domain::id::Id::generate(now, self.random.as_ref())
     }
-
-    /// Begins a change: takes the locked row, reads the caller's key, owner and memberships again, and, where the same
-    /// signed request was done before, ends with its first answer.
-    async fn begin<'a>(&self, caller: &'a Caller) -> Result<Transaction<'a>, AppError> {
-        let (now, began) = (self.clock.now(), self.clock.since_boot());
-        // Observed before the wait for the locked row, which then counts as time that leases have run.
-        let leases = self.cluster.observe_leases().await?;
-        let mut change = self.store.begin_change(now).await?;
-        let principal = self.read_again(&mut change, &caller.principal, now).await?;
-        if let Some(replay) = &caller.replay {
-            if let Some(stored) = store::replay::find_replay(&mut change, replay.key).await? {
-                // Whoever did it may have died before every node had acknowledged it.
-                drop(change);
-                self.confirm_unchanged(caller).await?;
-                return Err(AppError::Answered(self.open_stored_answer(stored)?));
-            }
-            if let Some(nonce) = &replay.nonce
-                && store::replay::find_nonce(&mut change, replay.api_key, nonce).await?.is_some()
-            {
-                let error = AuthenticationError::NonceReused;
-                self.verifier.record_refusal(Some(replay.api_key), caller.address, &error);
-                return Err(AppError::Unauthenticated(error, now));
-            }
-        }
-        let by = principal.audit_principal();
-        Ok(Transaction {
-            change,
-            principal,
-            by,
-            caller: Cow::Borrowed(caller),
-            now,
-            began,
-            leases,
-            events: Vec::new(),
-            mail: UnsentMail::default(),
-        })
-    }
-
-    /// Begins a change of somebody who has no credential yet, such as a person who accepts an invitation.
-    async fn begin_anonymous(&self, address: Option<IpAddr>) -> Result<Transaction<'static>, AppError> {
-        let (now, began) = (self.clock.now(), self.clock.since_boot());
-        let leases = self.cluster.observe_leases().await?;
-        let change = self.store.begin_change(now).await?;
-        let caller = Cow::Owned(Caller { address, ..Caller::host() });
-        Ok(Transaction {
-            change,
-            principal: Principal::host(),
-            by: AuditPrincipal::Anonymous,
-            caller,
-            now,
-            began,
-            leases,
-            events: Vec::new(),
-            mail: UnsentMail::default(),
-        })
-    }
-
-    async fn read_again(
-        &self,
-        change: &mut Change,
-        principal: &Principal,
-        now: Timestamp,
-    ) -> Result<Principal, AppError> {
-        let Some(id) = principal.id() else { return Ok(principal.clone()) };
-        let refuse = |error| Err(AppError::Unauthenticated(error, now));
-        if let Some(key) = principal.credential().key() {
-            let state = store::api_key::find_api_key_anywhere(change, key)
-                .await?
-                .filter(|key| key.owner == id)
-                .map_or(KeyState::Revoked, |key| key.state(now));
-            match state {
-                KeyState::Active => {}
-                KeyState::Disabled => return refuse(AuthenticationError::KeyDisabled),
-                KeyState::Suspended => return refuse(AuthenticationError::KeySuspended),
-                KeyState::Expired => return refuse(AuthenticationError::KeyExpired),
-                KeyState::Revoked => return refuse(AuthenticationError::UnknownKey),
-            }
-        }
-        let mut credential = *principal.credential();
-        if let Credential::Session(session, _) = credential {
-            let session = session::require_session(change, session, id, now).await?;
-            credential = Credential::Session(session.id, session.authenticated_at);
-        }
-        let Some(identity) = store::identity::find_identity(change, id).await? else {
-            return refuse(AuthenticationError::UnknownKey);
-        };
-        match identity.refusal() {
-            None => Ok(Principal::new(Arc::new(identity), credential)),
-            // A person who is invited again accepts it in a session that reaches nothing else.
-            Some(IdentityRefusal::NoWorkspace) if matches!(credential, Credential::Session(..)) => {
-                Ok(Principal::new(Arc::new(identity), credential))
-            }
-            Some(IdentityRefusal::Disabled) => refuse(AuthenticationError::OwnerDisabled),
-            Some(IdentityRefusal::Suspended) => refuse(AuthenticationError::OwnerSuspended),
-            Some(IdentityRefusal::NoWorkspace) => refuse(AuthenticationError::OwnerWithoutWorkspace),
-        }
-    }
-
-    /// Commits a change with its events and its answer, and returns once every node judges by it.
-    async fn commit<T: Serialize>(&self, transaction: Transaction<'_>, status: u16, answer: T) -> Result<T, AppError> {
-        let Transaction { change, principal, caller, now, began, leases, mut events, .. } = transaction;
-        let body = serde_json::to_vec(&answer).map_err(|e| AppError::Internal(format!("an answer: {e}")))?;
-        let first_answer = match caller.replay.clone() {
-            Some(replay) => Some(self.seal_answer(replay, status, if status == 204 { Vec::new() } else { body })?),
-            None => None,
-        };
-        if events.is_empty() {
-            return Err(AppError::Internal("a change without an audit event".to_owned()));
-        }
-        if events.iter().any(recent_password::wants_recent_password) {
-            principal.require_recent_password(now)?;
-        }
-        let first = events.remove(0);
-        let committed = change.commit((first, events), first_answer.as_ref()).await;
-        let version = committed.map_err(|error| {
-            let constraints = [store::replay::REPLAY_KEY_CONSTRAINT, store::replay::NONCE_CONSTRAINT];
-            // A write that is answered elsewhere used the same nonce meanwhile; the next attempt finds it.
-            let is_raced = constraints.iter().any(|constraint| error.is_conflict(constraint));
-            if is_raced { AppError::Contended(error.to_string()) } else { error.into() }
-        })?;
-        self.confirm(&caller, version, leases).await?;
-        self.metrics.time_change(self.clock.since_boot().saturating_sub(began));
-        Ok(answer)
-    }
-
-    /// Waits until the change that was committed as `version` is effective on every node.
-    async fn confirm(&self, caller: &Caller, version: Version, leases: Leases) -> Result<(), AppError> {
-        let confirmed = self.cluster.confirm(version, leases).await;
-        let confirmation = confirmed.map_err(|error| {
-            AppError::Unavailable(format!(
-                "a change was committed, and it is unknown which nodes have applied it: {error}"
-            ))
-        })?;
-        caller.note(confirmation);
-        Ok(())
-    }
-}
-
-/// Where the confirmation of a caller's change is noted, for whoever answers them.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ConfirmationSlot(Arc<OnceLock<Confirmation>>);
-
-impl ConfirmationSlot {
-    /// The confirmation, once there is one.
-    pub(crate) fn get(&self) -> Option<Confirmation> {
-        self.0.get().copied()
-    }
-}
-
-/// A change under way, by somebody who was read again inside it.
-struct Transaction<'a> {
-    change: Change,
-    principal: Principal,
-    /// Whom the audit log names.
-    by: AuditPrincipal,
-    caller: Cow<'a, Caller>,
-    now: Timestamp,
-    /// When it began, since the machine started.
-    began: Duration,
-    /// The nodes' leases, seen before it began.
-    leases: Leases,
-    events: Vec<AuditEvent>,
-    mail: UnsentMail,
 }
 
 /// Mail that is sent once the change it tells of has committed.
@@ -652,70 +470,6 @@ struct UnsentMail {
     /// The name of the workspace that they are for.
     workspace: String,
     displaced: Vec<api_key::Displaced>,
-}
-
-impl Transaction<'_> {
-    /// What a check sees of it.
-    fn scope(&mut self) -> Scope<'_> {
-        Scope { principal: &self.principal, now: self.now, connection: &mut self.change }
-    }
-
-    /// Notes what is done, for the audit log.
-    fn note(
-        &mut self,
-        app: &App,
-        action: &'static str,
-        workspace: Option<WorkspaceId>,
-        target: impl Display,
-        detail: &[(&str, &str)],
-    ) {
-        self.events.push(AuditEvent {
-            principal: self.by,
-            key: self.principal.credential().key(),
-            address: self.caller.address,
-            ..self.event(app, action, workspace, target, detail)
-        });
-    }
-
-    /// Notes what the server does to somebody who is not told who brought it about.
-    fn note_by_server(
-        &mut self,
-        app: &App,
-        action: &'static str,
-        workspace: Option<WorkspaceId>,
-        target: impl Display,
-        detail: &[(&str, &str)],
-    ) {
-        let event = self.event(app, action, workspace, target, detail);
-        self.events.push(event);
-    }
-
-    /// An event by the server itself.
-    fn event(
-        &self,
-        app: &App,
-        action: &'static str,
-        workspace: Option<WorkspaceId>,
-        target: impl Display,
-        detail: &[(&str, &str)],
-    ) -> AuditEvent {
-        AuditEvent {
-            id: AuditEventId::generate(self.now, app.random.as_ref()),
-            at: self.now,
-            workspace,
-            principal: AuditPrincipal::Host,
-            key: None,
-            address: None,
-            action: Cow::Borrowed(action),
-            target: Some(target.to_string()),
-            detail: detail.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-        }
-    }
-
-    /// Who did it, as `created_by` says it.
-    fn created_by(&self) -> String {
-        self.by.to_string()
-    }
 }
 
 /// How long a proof's challenge is good.

@@ -1,14 +1,20 @@
 //! Why an operation was not done, grouped by who must act, and the one map from there to a problem on the wire.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::borrow::Cow;
 
 use api::{FieldError, Problem, codes};
-use domain::{Timestamp, principal::Denied, quota::QuotaExceeded, secret::redact};
-use serde_json::Value;
+use domain::{
+    ApiKeyId, Fingerprint, PrincipalId, ProjectId, Timestamp,
+    principal::Denied,
+    quota::{QuotaExceeded, QuotaSubject},
+    secret::redact,
+    user::Email,
+    workspace::Slug,
+};
 use store::StoreError;
 use verifier::{AuthenticationError, RouteError, VerificationError, rate_limit::RetryAfter};
 
-/// Why an operation was not done. Nothing was changed, except for `Answered`.
+/// Why an operation was not done. Nothing was changed.
 #[derive(Debug)]
 pub enum AppError {
     // The caller must act.
@@ -26,7 +32,7 @@ pub enum AppError {
     Route(RouteError),
     /// Too many requests; the seconds after which to come again.
     RateLimited(u64),
-    /// It contradicts what is there.
+    /// It conflicts with the current state.
     Conflict(Conflict),
     /// A quota is reached.
     QuotaExceeded(QuotaExceeded, Option<String>),
@@ -47,9 +53,6 @@ pub enum AppError {
     /// The path is there, the method is not.
     MethodNotAllowed,
 
-    /// The same signed request was done before; this was the answer.
-    Answered(StoredAnswer),
-
     // The operator must act.
     /// The store does not answer, or there is no lease.
     Unavailable(String),
@@ -61,32 +64,178 @@ pub enum AppError {
     Internal(String),
 }
 
-/// What a signed request was answered the first time.
+/// A conflict with the current state.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct StoredAnswer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The body: JSON, or nothing.
-    pub body: Vec<u8>,
+pub enum Conflict {
+    /// The key is registered.
+    DuplicateKey {
+        /// Its fingerprint.
+        fingerprint: Fingerprint,
+        /// The registration and its owner, for a caller who may see them.
+        registration: Option<(ApiKeyId, PrincipalId)>,
+    },
+    /// The key is revoked, and was used before that or may have been: it is permanently blocked.
+    BlockedKey {
+        /// Its fingerprint.
+        fingerprint: Fingerprint,
+        /// Whether a use is known; else a node that may have seen one has stopped since.
+        was_used: bool,
+    },
+    /// The key was revoked a moment ago, and not every node has said yet whether it was used.
+    KeyUseUnconfirmed {
+        /// Its fingerprint.
+        fingerprint: Fingerprint,
+    },
+    /// The key is revoked.
+    KeyRevoked,
+    /// The key has expired and gets no new expiry date.
+    KeyExpired,
+    /// The slug is or was in use.
+    SlugTaken(Slug),
+    /// The address of a service account is or was in use.
+    AddressTaken(String),
+    /// A user has the email.
+    EmailTaken(Email),
+    /// The invited email belongs to a user, who has to sign in to accept.
+    InvitedUserExists(Email),
+    /// The caller is a member of the workspace.
+    AlreadyMember,
+    /// The user who is to be invited is a member of the workspace.
+    InvitedMember(Email),
+    /// The workspace has an admin.
+    HasAdmin,
+    /// The last enabled admin of a workspace stays.
+    LastAdmin,
+    /// The last operator stays.
+    LastOperator,
+    /// These projects would be left without an admin.
+    SuccessorRequired(Vec<ProjectId>),
+    /// The invitation was accepted, was revoked or has expired.
+    InvitationClosed,
+    /// The link to set up the installation was used or has expired.
+    SetUpLinkClosed,
+    /// The signed request was done before, and its stored response cannot be read any more.
+    ResponseUnreadable,
 }
 
-/// Something that contradicts what is there.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Conflict {
-    /// One of [`codes`].
-    pub code: &'static str,
-    /// What happened and what to do next.
-    pub detail: String,
-    /// What belongs to the code.
-    pub members: BTreeMap<&'static str, Value>,
+impl From<Conflict> for AppError {
+    fn from(conflict: Conflict) -> Self {
+        Self::Conflict(conflict)
+    }
+}
+
+impl Conflict {
+    /// The problem on the wire.
+    fn problem(&self) -> Problem {
+        let (code, detail) = match self {
+            Self::DuplicateKey { fingerprint, registration } => return duplicate_key(fingerprint, *registration),
+            Self::BlockedKey { fingerprint, was_used } => return blocked_key(fingerprint, *was_used),
+            Self::KeyUseUnconfirmed { fingerprint } => return key_use_unconfirmed(fingerprint),
+            Self::SuccessorRequired(projects) => return successor_required(projects),
+            Self::KeyRevoked => (codes::KEY_REVOKED, "This key is revoked for good. Register another one.".to_owned()),
+            Self::KeyExpired => {
+                let detail = "This key has expired. Give it a new expiry date with \"expires_at\", or null for none.";
+                (codes::KEY_EXPIRED, detail.to_owned())
+            }
+            Self::SlugTaken(slug) => {
+                let detail = format!("The slug {slug} is or was in use; slugs are never used again. Choose another.");
+                (codes::SLUG_TAKEN, detail)
+            }
+            Self::AddressTaken(address) => {
+                let detail = format!(
+                    "The address {address} is or was in use; addresses are never used again. Choose another name."
+                );
+                (codes::NAME_TAKEN, detail)
+            }
+            Self::EmailTaken(email) => {
+                (codes::EMAIL_TAKEN, format!("There is a user with the email {email}. Choose another email."))
+            }
+            Self::InvitedUserExists(email) => {
+                (codes::EMAIL_TAKEN, format!("{email} has an account here. Sign in and accept again."))
+            }
+            Self::AlreadyMember => (codes::ALREADY_MEMBER, "You are a member of this workspace already.".to_owned()),
+            Self::InvitedMember(email) => {
+                let detail =
+                    format!("{email} is a member of this workspace already. Leave them out; nobody was invited.");
+                (codes::ALREADY_MEMBER, detail)
+            }
+            Self::HasAdmin => (codes::ALREADY_MEMBER, "This workspace has an admin, who invites others.".to_owned()),
+            Self::LastAdmin => {
+                let detail =
+                    "This is the workspace's last admin who is not disabled. Make somebody else an admin first.";
+                (codes::LAST_ADMIN, detail.to_owned())
+            }
+            Self::LastOperator => {
+                let detail = "This is the last operator. Make somebody else an operator first.";
+                (codes::LAST_ADMIN, detail.to_owned())
+            }
+            Self::InvitationClosed => {
+                let detail = "This invitation was accepted or revoked, or has expired. Ask for a new one.";
+                (codes::INVITATION_CLOSED, detail.to_owned())
+            }
+            Self::SetUpLinkClosed => {
+                let detail = "This link was used or has expired. Sign in, or restart the server for a new link.";
+                (codes::INVITATION_CLOSED, detail.to_owned())
+            }
+            Self::ResponseUnreadable => {
+                let detail = "This signed request was done before, and its response cannot be read any more, because the \
+                              key of this installation was replaced. Look at what it did; sign a new request to do more.";
+                (codes::ANSWER_UNREADABLE, detail.to_owned())
+            }
+        };
+        conflict(code, detail)
+    }
+}
+
+fn conflict(code: &str, detail: impl Into<String>) -> Problem {
+    Problem::new(409, code, "The request conflicts with the current state", detail)
+}
+
+fn duplicate_key(fingerprint: &Fingerprint, registration: Option<(ApiKeyId, PrincipalId)>) -> Problem {
+    let proof = match registration {
+        Some(_) => "",
+        None => " If somebody else registered your key, register it with a proof.",
+    };
+    let detail = format!(
+        "The key {fingerprint} is registered already. A key exists once; make a new key pair for this one.{proof}"
+    );
+    let problem = conflict(codes::DUPLICATE_KEY, detail).with("fingerprint", fingerprint.to_string());
+    match registration {
+        Some((key, owner)) => problem.with("key", key.to_string()).with("owner", owner.to_string()),
+        None => problem,
+    }
+}
+
+fn blocked_key(fingerprint: &Fingerprint, was_used: bool) -> Problem {
+    let reason = if was_used {
+        format!("The key {fingerprint} was used here and then revoked.")
+    } else {
+        format!(
+            "The key {fingerprint} was registered here and then revoked, and a server that may have seen its use has \
+             stopped since."
+        )
+    };
+    let detail = format!("{reason} It can never be registered again; make a new key pair.");
+    let problem = conflict(codes::DUPLICATE_KEY, detail).with("fingerprint", fingerprint.to_string());
+    // The name of the member on the wire since the first release: permanently blocked.
+    problem.with("burnt", true)
+}
+
+fn key_use_unconfirmed(fingerprint: &Fingerprint) -> Problem {
+    let detail = format!(
+        "The key {fingerprint} was revoked a moment ago, and not every server has said yet that it was never used. Try \
+         again in some seconds, or make a new key pair."
+    );
+    conflict(codes::DUPLICATE_KEY, detail).with("fingerprint", fingerprint.to_string()).with("burnt", false)
+}
+
+fn successor_required(projects: &[ProjectId]) -> Problem {
+    let detail = "This would leave projects without an admin. Name who takes them over with ?successor=usr_… or sa_….";
+    let projects: Vec<String> = projects.iter().map(ToString::to_string).collect();
+    conflict(codes::SUCCESSOR_REQUIRED, detail).with("projects", projects)
 }
 
 impl AppError {
-    /// A conflict of that code.
-    pub(crate) fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
-        Self::Conflict(Conflict { code, detail: detail.into(), members: BTreeMap::new() })
-    }
-
     /// One field that cannot be taken.
     #[expect(
         clippy::needless_pass_by_value,
@@ -120,13 +269,11 @@ impl AppError {
         match self {
             Self::Invalid(errors) => {
                 let detail = errors.iter().map(|e| format!("{}: {}", e.field, e.detail)).collect::<Vec<_>>().join("; ");
-                let mut problem = Problem::new(400, codes::INVALID_REQUEST, "The request cannot be taken", detail);
+                let mut problem = Problem::new(400, codes::INVALID_REQUEST, "Invalid request", detail);
                 problem.errors.clone_from(errors);
                 problem
             }
-            Self::BadRequest(detail) => {
-                Problem::new(400, codes::INVALID_REQUEST, "The request cannot be taken", detail.clone())
-            }
+            Self::BadRequest(detail) => Problem::new(400, codes::INVALID_REQUEST, "Invalid request", detail.clone()),
             Self::Unauthenticated(error, now) => unauthenticated(error, *now),
             Self::Denied(Denied::NotFound) => Problem::new(
                 404,
@@ -151,17 +298,13 @@ impl AppError {
                 Problem::new(403, codes::FORBIDDEN, "Not allowed", format!("This is not allowed: {error}."))
             }
             Self::RateLimited(seconds) => rate_limited(*seconds),
-            Self::Conflict(conflict) => {
-                let title = "It contradicts what is there";
-                let mut problem = Problem::new(409, conflict.code, title, conflict.detail.clone());
-                for (name, value) in &conflict.members {
-                    problem = problem.with(name, value.clone());
-                }
-                problem
-            }
+            Self::Conflict(conflict) => conflict.problem(),
             Self::QuotaExceeded(exceeded, contact) => {
                 let whom = contact.as_deref().unwrap_or("the operator of this installation");
-                let way = if exceeded.what.contains("keys") { "Revoke" } else { "Delete" };
+                let way = match exceeded.what {
+                    QuotaSubject::ServiceAccountKeys | QuotaSubject::UserKeys => "Revoke",
+                    QuotaSubject::ServiceAccounts => "Delete",
+                };
                 let detail = format!("{exceeded}. {way} one, or ask {whom} to raise the limit.");
                 Problem::new(409, codes::QUOTA_EXCEEDED, "A limit is reached", capitalised(&detail))
                     .with("limit", exceeded.limit)
@@ -206,12 +349,11 @@ impl AppError {
                 "No such method here",
                 "The path exists, but not with this method; see /api/v1/openapi.json.",
             ),
-            // Its holder gets the first answer; as a problem it would be an internal error.
-            Self::Answered(_) | Self::Internal(_) => Problem::new(
+            Self::Internal(_) => Problem::new(
                 500,
                 codes::INTERNAL,
-                "A fault of the server",
-                "This is our fault, not yours. Nothing was changed. Tell the operator the request id.",
+                "Internal error",
+                "The server failed to handle the request. Nothing was changed. Tell the operator the request id.",
             ),
             Self::Unavailable(_) | Self::Contended(_) => Problem::new(
                 503,

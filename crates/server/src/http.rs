@@ -31,9 +31,9 @@ use http::{StatusCode, header};
 use utoipa::openapi::OpenApi;
 
 pub(crate) use self::{
-    answer::{Contended, LoggedPrincipal, RefusedWith, finish, run_change},
+    answer::{LoggedPrincipal, RefusedWith, finish},
     authenticate::{OnConnection, limit},
-    body::{discard, read_body},
+    body::{discard, held_slot, read_body},
     client_address::client_address,
     connections::{Connections, Due, Place},
     cookie::Cookie,

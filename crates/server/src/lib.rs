@@ -13,7 +13,7 @@ pub mod system;
 mod ui;
 
 pub use app::App;
-pub use error::AppError;
+pub use error::{AppError, Conflict};
 pub use router::{build_router, list_page_routes};
 pub use serve::{Server, ServerOptions};
 pub use settings::Settings;

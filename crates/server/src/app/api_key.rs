@@ -9,13 +9,13 @@ use domain::{
     ApiKeyId, PrincipalId, ServiceAccountId, Timestamp, UserId, WorkspaceId,
     api_key::{ApiKey, KeyState},
     principal::{Denied, Principal, WorkspacePermission},
-    quota::{Quotas, require_room},
+    quota::{QuotaSubject, Quotas, require_room},
 };
 use store::Connection;
 
 pub(super) use self::registration::Displaced;
 use super::{App, Caller, Paging, Scope, page, service_account};
-use crate::error::AppError;
+use crate::error::{AppError, Conflict};
 
 /// Whose keys are meant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -152,7 +152,7 @@ fn parse_end(end: Timestamp, now: Timestamp) -> Result<Timestamp, AppError> {
 }
 
 fn revoked() -> AppError {
-    AppError::conflict(api::codes::KEY_REVOKED, "This key is revoked for good. Register another one.")
+    Conflict::KeyRevoked.into()
 }
 
 impl App {
@@ -260,18 +260,18 @@ impl App {
     }
 }
 
-/// How many live keys an owner may have, and what they are called.
-async fn find_limit(connection: &mut Connection, owner: &AuthorizedOwner) -> Result<(&'static str, u32), AppError> {
+/// How many live keys an owner may have, and by which quota.
+async fn find_limit(connection: &mut Connection, owner: &AuthorizedOwner) -> Result<(QuotaSubject, u32), AppError> {
     match (owner.id, owner.workspace) {
         (PrincipalId::ServiceAccount(_), Some(workspace)) => {
             let found = store::workspace::find_workspace(connection, workspace).await?;
             let quotas = found.ok_or(AppError::not_found())?.quotas;
-            Ok(("live keys of this service account", quotas.keys_per_service_account))
+            Ok((QuotaSubject::ServiceAccountKeys, quotas.keys_per_service_account))
         }
         (PrincipalId::User(user), _) => {
             let largest = store::user::find_user_key_quota(connection, user).await?;
             let limit = largest.and_then(|quota| u32::try_from(quota).ok());
-            Ok(("live keys of this user", limit.unwrap_or(Quotas::default().keys_per_user)))
+            Ok((QuotaSubject::UserKeys, limit.unwrap_or(Quotas::default().keys_per_user)))
         }
         (PrincipalId::ServiceAccount(_), None) => {
             Err(AppError::Internal("a service account without a workspace".to_owned()))

@@ -5,7 +5,7 @@ use std::path::Path;
 use domain::{
     ApiKeyId, AuditPrincipal, Fingerprint, InstallationKey, Timestamp, WorkspaceId,
     id::IdError,
-    principal::{Denied, WorkspacePermission},
+    principal::{Denied, Principal, WorkspacePermission},
     user::Email,
 };
 use store::{Connection, audit::VerifyReport};
@@ -54,7 +54,7 @@ impl App {
         filter: &AuditFilter,
         paging: &Paging,
     ) -> Result<api::Page<api::AuditEvent>, AppError> {
-        require_host(caller)?;
+        require_host(&caller.principal)?;
         self.read_audit_events(None, filter, paging).await
     }
 
@@ -136,7 +136,7 @@ impl App {
         checkpoint: Option<&str>,
         old_key: Option<&Path>,
     ) -> Result<VerifyReport, AppError> {
-        require_host(caller)?;
+        require_host(&caller.principal)?;
         let mut connection = self.store.read().await?;
         let Some(note) = checkpoint else { return Ok(store::audit::verify_log(&mut connection, None).await?) };
         let origin = store::installation::find_installation(&mut connection).await?.log_origin();
@@ -176,6 +176,6 @@ async fn find_logged_key(connection: &mut Connection, text: &str) -> Result<Opti
     Ok(now.or(used).or(registered.last()).map(|key| key.id))
 }
 
-pub(super) fn require_host(caller: &Caller) -> Result<(), Denied> {
-    if caller.principal.identity().is_none() { Ok(()) } else { Err(Denied::NotFound) }
+pub(super) fn require_host(principal: &Principal) -> Result<(), Denied> {
+    if principal.identity().is_none() { Ok(()) } else { Err(Denied::NotFound) }
 }

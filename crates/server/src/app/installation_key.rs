@@ -1,10 +1,15 @@
 //! Putting another key in the place of the installation's: it was lost, or somebody else has seen it.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
-use super::{App, Caller, OpenError, Opened, Parts, Transaction, audit::require_host};
+use super::{
+    App, Caller, ChangeError, Confirmed, OpenError, Opened, Operation, Parts, Scope, Transaction, audit::require_host,
+};
 use crate::error::AppError;
 
 impl App {
@@ -13,11 +18,10 @@ impl App {
     ///
     /// # Errors
     /// A setting or the store is not usable; the new key cannot be written.
-    pub async fn open_to_replace_key(parts: Parts) -> Result<Self, OpenError> {
+    pub async fn open_to_replace_key(parts: Parts) -> Result<Arc<Self>, OpenError> {
         let (path, random) = (parts.installation_key.clone(), Arc::clone(&parts.random));
-        Opened::open(parts, async |_| store::installation::create_new_key(&path, random.as_ref()))
-            .await?
-            .into_host_app()
+        let opened = Opened::open(parts, async |_| store::installation::create_new_key(&path, random.as_ref()));
+        Ok(Arc::new(opened.await?.into_host_app()?))
     }
 
     /// Makes the new key the installation's, and puts it into the file at `path`. Bearer tokens end. Servers that run stop
@@ -25,26 +29,41 @@ impl App {
     ///
     /// # Errors
     /// On the host only; the file cannot be written, which whoever opens the installation next tries again.
-    pub async fn replace_installation_key(&self, caller: &Caller, path: &Path) -> Result<(), AppError> {
-        require_host(caller)?;
-        let mut transaction = self.begin(caller).await?;
-        let public_key = self.installation_key.public_key();
+    pub async fn replace_installation_key(
+        self: &Arc<Self>,
+        caller: &Caller,
+        path: &Path,
+    ) -> Result<Confirmed<()>, ChangeError> {
+        self.change(caller, ReplaceInstallationKey { path: path.to_owned() }).await
+    }
+}
+
+struct ReplaceInstallationKey {
+    path: PathBuf,
+}
+
+impl Operation for ReplaceInstallationKey {
+    type Checked = ();
+    type Response = ();
+    const STATUS: u16 = 200;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<(), AppError> {
+        Ok(require_host(scope.principal)?)
+    }
+
+    async fn apply(&self, app: &App, transaction: &mut Transaction, (): ()) -> Result<(), AppError> {
+        let public_key = app.installation_key.public_key();
         let before = store::installation::find_installation(&mut transaction.change).await?.public_key;
         store::installation::replace_public_key(&mut transaction.change, public_key).await?;
         let before = before.map_or(String::new(), |key| BASE64_STANDARD.encode(key));
         let after = BASE64_STANDARD.encode(public_key);
-        transaction.note(
-            self,
-            "installation.replace_key",
-            None,
-            "installation",
-            &[("before", &before), ("after", &after)],
-        );
-        let Transaction { change, caller, leases, mut events, .. } = transaction;
-        let first = events.remove(0);
-        let version = change.commit((first, events), None).await?;
-        // Before the wait for others, which somebody may cut short: from now on, the database knows no other key.
-        store::installation::put_new_key_in_place(path)?;
-        self.confirm(&caller, version, leases).await
+        let detail = [("before", before.as_str()), ("after", &after)];
+        transaction.note(app, "installation.replace_key", None, "installation", &detail);
+        Ok(())
+    }
+
+    /// From now on, the database knows no other key.
+    fn committed(&self) -> Result<(), AppError> {
+        Ok(store::installation::put_new_key_in_place(&self.path)?)
     }
 }

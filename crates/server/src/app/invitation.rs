@@ -1,22 +1,27 @@
 //! Invitations: sending, taking back, accepting.
 
-use std::{collections::BTreeSet, net::IpAddr, pin::Pin};
+use std::{collections::BTreeSet, net::IpAddr, pin::Pin, sync::Arc};
 
 use api::MailState;
 use domain::{
     AuditPrincipal, InvitationId, PrincipalId, Timestamp, UserId, WorkspaceId,
     invitation::{INVITATION_LIFETIME, Invitation, InvitationState},
     principal::{Denied, WorkspacePermission},
-    role::Role,
+    role::{RequiredRole, Role},
     text::parse_title,
     user::{Email, User},
 };
 
+use store::Connection;
+
 use super::{
-    App, Browser, Caller, ConfirmationSlot, Operation, Paging, Scope, SignedIn, Transaction, UnsentMail, page, removal,
-    sha256, user::PLACEHOLDER_DOMAIN,
+    App, Browser, Caller, ChangeError, Confirmed, Operation, Paging, Scope, SignedIn, Transaction, UnsentMail, page,
+    removal, sha256, user::PLACEHOLDER_DOMAIN,
 };
-use crate::{error::AppError, mail::Mail};
+use crate::{
+    error::{AppError, Conflict},
+    mail::Mail,
+};
 
 /// An invitation as its holder sees it.
 #[derive(Clone, Debug)]
@@ -63,8 +68,7 @@ pub(super) fn to_wire(invitation: &Invitation, now: Timestamp) -> api::Invitatio
 }
 
 fn closed() -> AppError {
-    let detail = "This invitation was accepted, taken back, or is over. Ask for a new one.";
-    AppError::conflict(api::codes::INVITATION_CLOSED, detail)
+    Conflict::InvitationClosed.into()
 }
 
 impl App {
@@ -83,7 +87,7 @@ impl App {
     }
 
     /// What is answered, and kept for the same signed request, before any mail has gone out.
-    pub(super) fn tell_before_mail(&self, transaction: &Transaction<'_>) -> Vec<api::IssuedInvitation> {
+    pub(super) fn tell_before_mail(&self, transaction: &Transaction) -> Vec<api::IssuedInvitation> {
         let mail = if self.mailer.is_some() { MailState::Unknown } else { MailState::NotConfigured };
         transaction.mail.invitations.iter().map(|issued| self.tell(issued, mail, transaction.now)).collect()
     }
@@ -91,7 +95,11 @@ impl App {
     /// Sends invitations by mail, where a server is set, and tells what whoever invited is told. They are committed: an outage
     /// of the mail loses none. A link that the mail server did not take is theirs to pass on, after it is written down that it
     /// proves no address.
-    pub(super) async fn mail_invitations(&self, caller: &Caller, mail: &UnsentMail) -> Vec<api::IssuedInvitation> {
+    pub(super) async fn mail_invitations(
+        self: &Arc<Self>,
+        caller: &Caller,
+        mail: &UnsentMail,
+    ) -> Vec<api::IssuedInvitation> {
         let (workspace, issued) = (&mail.workspace, &mail.invitations);
         let now = self.clock.now();
         let Some(mailer) = &self.mailer else {
@@ -131,25 +139,26 @@ impl App {
     }
 
     /// Notes which links were not mailed.
-    async fn note_failed_mails(&self, caller: &Caller, failed: &[&Issued]) -> Result<(), AppError> {
+    async fn note_failed_mails(self: &Arc<Self>, caller: &Caller, failed: &[&Issued]) -> Result<(), AppError> {
         if failed.is_empty() {
             return Ok(());
         }
         // The signed request was answered with the invitations themselves.
-        let caller = Caller { replay: None, confirmation: ConfirmationSlot::default(), ..caller.clone() };
+        let caller = Caller { replay: None, ..caller.clone() };
         let failed = failed.iter().map(|Issued { invitation, token }| {
             (invitation.workspace, invitation.id, invitation.email.clone(), sha256(token))
         });
-        // Sending mail is itself what is done after a change: the two must not contain each other.
+        // Sending mail is itself a part of a change: the two futures must not contain each other.
         let noting: Pin<Box<dyn Future<Output = _> + Send + '_>> =
-            Box::pin(self.run(&caller, NoteFailedMails { failed: failed.collect() }));
-        noting.await
+            Box::pin(self.change(&caller, NoteFailedMails { failed: failed.collect() }));
+        noting.await?;
+        Ok(())
     }
 
     /// Ends every open invitation of a workspace, of one address or of all, each with its event.
     pub(super) async fn end_open_invitations(
         &self,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         workspace: WorkspaceId,
         email: Option<&Email>,
     ) -> Result<(), AppError> {
@@ -163,7 +172,7 @@ impl App {
     /// Invites one address, and leaves the mail to be sent. An open invitation of the same address ends.
     pub(super) async fn invite(
         &self,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         workspace: WorkspaceId,
         email: Email,
         role: Role,
@@ -218,12 +227,12 @@ impl App {
     /// # Errors
     /// For the workspace's admins only; an address is malformed, or a member's.
     pub async fn create_invitations(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         workspace: WorkspaceId,
         create: &api::CreateInvitations,
-    ) -> Result<api::IssuedInvitations, AppError> {
-        self.run(caller, CreateInvitations { workspace, create: create.clone() }).await
+    ) -> Result<Confirmed<api::IssuedInvitations>, ChangeError> {
+        self.change(caller, CreateInvitations { workspace, create: create.clone() }).await
     }
 
     /// Gives an invitation a new token and a new end; the token before opens nothing. Whoever sends it again answers for it
@@ -232,12 +241,12 @@ impl App {
     /// # Errors
     /// For the workspace's admins only; it must not be accepted or taken back.
     pub async fn resend_invitation(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         workspace: WorkspaceId,
         id: InvitationId,
-    ) -> Result<api::IssuedInvitation, AppError> {
-        self.run(caller, ResendInvitation { workspace, id }).await
+    ) -> Result<Confirmed<api::IssuedInvitation>, ChangeError> {
+        self.change(caller, ResendInvitation { workspace, id }).await
     }
 
     /// Takes an invitation back.
@@ -245,12 +254,12 @@ impl App {
     /// # Errors
     /// For the workspace's admins only; it must not be accepted.
     pub async fn revoke_invitation(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         workspace: WorkspaceId,
         id: InvitationId,
-    ) -> Result<(), AppError> {
-        self.run(caller, RevokeInvitation { workspace, id }).await
+    ) -> Result<Confirmed<()>, ChangeError> {
+        self.change(caller, RevokeInvitation { workspace, id }).await
     }
 
     /// What an invitation's token opens, for the page that accepts it.
@@ -277,147 +286,97 @@ impl App {
         })
     }
 
-    /// Accepts an invitation, once: a user who is authenticated joins, anybody else becomes a user.
+    /// Accepts an invitation, once: a user who is authenticated joins, any other client becomes a user.
     ///
     /// # Errors
-    /// The token is unknown, used, taken back or over, or whoever wrote it may not invite any more; or the invited address is
-    /// a user's, who must sign in.
+    /// The token is unknown, used, revoked or expired, or its writer may not invite any more; or the invited email belongs to
+    /// a user, who must sign in.
     pub async fn accept_invitation(
-        &self,
+        self: &Arc<Self>,
         caller: Option<&Caller>,
         address: Option<IpAddr>,
         accept: api::AcceptInvitation,
-    ) -> Result<api::AcceptedInvitation, AppError> {
-        let browser = Browser { address, user_agent: String::new() };
-        self.accept(caller, &browser, accept, false).await.map(|(accepted, _)| accepted)
+    ) -> Result<Confirmed<api::AcceptedInvitation>, ChangeError> {
+        let token_hash = sha256(&accept.token);
+        match caller {
+            Some(caller) => self.change(caller, AcceptInvitation { token_hash, newcomer: None }).await,
+            None => {
+                let newcomer = Some(self.prepare_newcomer(&token_hash, accept, None).await?);
+                self.change_anonymously(address, AcceptInvitation { token_hash, newcomer }).await
+            }
+        }
     }
 
-    /// Accepts an invitation, once, as somebody who becomes a user, and signs them in.
+    /// Accepts an invitation, once, as a client who becomes a user, and signs them in.
     ///
     /// # Errors
     /// As [`accept_invitation`](Self::accept_invitation).
     pub async fn accept_invitation_and_sign_in(
-        &self,
+        self: &Arc<Self>,
         browser: &Browser,
         accept: api::AcceptInvitation,
-    ) -> Result<SignedIn, AppError> {
-        let (_, signed_in) = self.accept(None, browser, accept, true).await?;
-        signed_in.ok_or_else(|| AppError::Internal("nobody was signed in".to_owned()))
+    ) -> Result<Confirmed<SignedIn>, ChangeError> {
+        let token_hash = sha256(&accept.token);
+        let newcomer = self.prepare_newcomer(&token_hash, accept, Some(browser.clone())).await?;
+        let signed_in = self.new_sign_in(newcomer.id, newcomer.session_token.clone())?;
+        let operation = AcceptInvitation { token_hash, newcomer: Some(newcomer) };
+        Ok(self.change_anonymously(browser.address, operation).await?.map(|_| signed_in))
     }
 
-    async fn accept(
+    /// What a client gives who becomes a user by an invitation.
+    async fn prepare_newcomer(
         &self,
-        caller: Option<&Caller>,
-        browser: &Browser,
+        token_hash: &[u8; 32],
         accept: api::AcceptInvitation,
-        signs_in: bool,
-    ) -> Result<(api::AcceptedInvitation, Option<SignedIn>), AppError> {
-        let token_hash = sha256(&accept.token);
-        // Looked at before a password is hashed, so that guessing tokens costs us little.
+        browser: Option<Browser>,
+    ) -> Result<Newcomer, AppError> {
+        // Read before a password is hashed, so that guessing tokens costs the server little.
         let open = {
             let mut connection = self.store.read().await?;
-            store::invitation::find_invitation_by_token(&mut connection, &token_hash).await?
+            find_pending(&mut connection, token_hash, self.clock.now()).await?
         };
-        let now = self.clock.now();
-        let open = open.filter(|open| open.state(now) == InvitationState::Pending).ok_or_else(closed)?;
-        let newcomer = match caller {
-            Some(_) => None,
-            None => {
-                let name = accept.name.ok_or_else(|| AppError::field("name", "missing", "tell your name"))?;
-                let name = parse_title(&name).map_err(|e| AppError::field("name", "malformed", e))?;
-                let password =
-                    accept.password.ok_or_else(|| AppError::field("password", "missing", "choose a password"))?;
-                let known = open.email.as_str();
-                let hash = self.hash_password(password, &[known, &name]).await?;
-                Some((name, hash))
-            }
-        };
-        let mut transaction = match caller {
-            Some(caller) => self.begin(caller).await?,
-            None => self.begin_anonymous(browser.address).await?,
-        };
-        let now = transaction.now;
-        let found = store::invitation::find_invitation_by_token(&mut transaction.change, &token_hash).await?;
-        let invitation = found.filter(|found| found.state(now) == InvitationState::Pending).ok_or_else(closed)?;
-        if !removal::writer_may_still_invite(&mut transaction.change, &invitation).await? {
-            return Err(closed());
-        }
-        let workspace = invitation.workspace;
-        let (user, is_verified_by_it) = match (newcomer, transaction.principal.id()) {
-            (Some((name, password_hash)), _) => {
-                (self.create_invited_user(&mut transaction, &invitation, name, &password_hash).await?, false)
-            }
-            (None, Some(PrincipalId::User(user))) => {
-                transaction.principal.require_signature()?;
-                (user, self.verify_email_by(&mut transaction, &invitation, user).await?)
-            }
-            (None, Some(PrincipalId::ServiceAccount(_)) | None) => {
-                return Err(Denied::Role(domain::role::RequiredRole::User).into());
-            }
-        };
-        let member = store::member::find_member(&mut transaction.change, workspace, user).await?;
-        if member.is_some() && !is_verified_by_it {
-            let detail = "You are a member of this workspace already.";
-            return Err(AppError::conflict(api::codes::ALREADY_MEMBER, detail));
-        }
-        // A member who proves their address keeps their role.
-        let role = member.as_ref().map_or(invitation.role, |member| member.role);
-        store::invitation::accept_invitation(&mut transaction.change, invitation.id, now).await?;
-        if member.is_none() {
-            store::member::insert_member(&mut transaction.change, workspace, user, role, now).await?;
-        }
-        transaction.note(
-            self,
-            "invitation.accept",
-            Some(workspace),
-            invitation.id,
-            &[("user", &user.to_string()), ("role", role.as_str())],
-        );
-        let signed_in = if signs_in { Some(self.start_session(&mut transaction, user, browser).await?) } else { None };
-        let answer = api::AcceptedInvitation { user, workspace, role };
-        let answer = self.commit(transaction, 200, answer).await?;
-        Ok((answer, signed_in))
+        let name = accept.name.ok_or_else(|| AppError::field("name", "missing", "tell your name"))?;
+        let name = parse_title(&name).map_err(|e| AppError::field("name", "malformed", e))?;
+        let password = accept.password.ok_or_else(|| AppError::field("password", "missing", "choose a password"))?;
+        let password_hash = self.hash_password(password, &[open.email.as_str(), &name]).await?;
+        let id = self.generate_id(self.clock.now());
+        Ok(Newcomer { id, name, password_hash, browser, session_token: self.random_text::<32>() })
     }
 
-    /// Makes whoever holds an invitation a user. Where the link was mailed, the address is theirs, and an account that only
+    /// Makes the holder of an invitation a user. Where the link was mailed, the address is theirs, and an account that only
     /// claimed it loses it.
     async fn create_invited_user(
         &self,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         invitation: &Invitation,
-        name: String,
-        password_hash: &str,
-    ) -> Result<UserId, AppError> {
-        let email = invitation.email.clone();
-        let (id, now) = (self.generate_id(transaction.now), transaction.now);
-        transaction.by = AuditPrincipal::User(id);
-        if let Some(account) = store::user::find_user_by_email(&mut transaction.change, &email).await? {
-            if !may_take_email(invitation, &account) {
-                let detail = format!("{email} has an account here. Sign in and accept again.");
-                return Err(AppError::conflict(api::codes::EMAIL_TAKEN, detail));
-            }
+        newcomer: &Newcomer,
+        account: Option<User>,
+    ) -> Result<(), AppError> {
+        let now = transaction.now;
+        transaction.by = AuditPrincipal::User(newcomer.id);
+        if let Some(account) = account {
             self.take_email_from(transaction, account).await?;
         }
         let user = User {
-            id,
-            email,
+            id: newcomer.id,
+            email: invitation.email.clone(),
             email_verified_at: invitation.mailed_at.map(|_| now),
-            name,
+            name: newcomer.name.clone(),
             operator: false,
             disabled: false,
             suspended: false,
             created_at: now,
         };
-        store::user::insert_user(&mut transaction.change, &user, Some(password_hash)).await?;
+        store::user::insert_user(&mut transaction.change, &user, Some(&newcomer.password_hash)).await?;
         let verified = user.email_verified_at.is_some().to_string();
         let detail = [("email", user.email.as_str()), ("email_verified", &verified)];
-        transaction.note(self, "user.create", None, id, &detail);
-        Ok(id)
+        transaction.note(self, "user.create", None, user.id, &detail);
+        Ok(())
     }
 
     /// Gives an account that never proved its address another one, under which it goes on; in the log of each of its
     /// workspaces.
-    async fn take_email_from(&self, transaction: &mut Transaction<'_>, mut account: User) -> Result<(), AppError> {
+    async fn take_email_from(&self, transaction: &mut Transaction, mut account: User) -> Result<(), AppError> {
         let before = account.email.to_string();
         let placeholder = format!("{}@{PLACEHOLDER_DOMAIN}", account.id);
         account.email = placeholder.parse().map_err(|error| AppError::Internal(format!("{placeholder}: {error}")))?;
@@ -429,25 +388,121 @@ impl App {
         }
         Ok(())
     }
+}
 
-    /// Marks the address of a user as verified where they accept a link that was mailed to it. Tells whether it is by this
-    /// link.
-    async fn verify_email_by(
-        &self,
-        transaction: &mut Transaction<'_>,
-        invitation: &Invitation,
-        user: UserId,
-    ) -> Result<bool, AppError> {
-        let found = store::user::find_user(&mut transaction.change, user).await?;
-        let mut user = found.ok_or(AppError::not_found())?;
-        if invitation.mailed_at.is_none() || user.email != invitation.email || user.email_verified_at.is_some() {
-            return Ok(false);
+/// A pending invitation of a token.
+async fn find_pending(
+    connection: &mut Connection,
+    token_hash: &[u8; 32],
+    now: Timestamp,
+) -> Result<Invitation, AppError> {
+    let found = store::invitation::find_invitation_by_token(connection, token_hash).await?;
+    found.filter(|found| found.state(now) == InvitationState::Pending).ok_or_else(closed)
+}
+
+/// A client who becomes a user by an invitation.
+struct Newcomer {
+    id: UserId,
+    name: String,
+    password_hash: String,
+    /// The browser that is signed in at once, if one is.
+    browser: Option<Browser>,
+    session_token: String,
+}
+
+struct AcceptInvitation {
+    token_hash: [u8; 32],
+    newcomer: Option<Newcomer>,
+}
+
+/// An invitation that may be accepted.
+struct Acceptance {
+    invitation: Invitation,
+    user: UserId,
+    /// The account that loses the email to a newcomer.
+    account: Option<User>,
+    /// The user whose email the invitation verifies.
+    verified: Option<User>,
+    /// The role of a user who is a member already.
+    role: Option<Role>,
+}
+
+impl Operation for AcceptInvitation {
+    type Checked = Acceptance;
+    type Response = api::AcceptedInvitation;
+    const STATUS: u16 = 200;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Acceptance, AppError> {
+        let invitation = find_pending(scope.connection, &self.token_hash, scope.now).await?;
+        if !removal::writer_may_still_invite(scope.connection, &invitation).await? {
+            return Err(closed());
         }
-        user.email_verified_at = Some(transaction.now);
-        store::user::update_user(&mut transaction.change, &user).await?;
-        transaction.note(self, "user.verify_email", None, user.id, &[("email", user.email.as_str())]);
-        Ok(true)
+        let (mut account, mut verified) = (None, None);
+        let user = match (&self.newcomer, scope.principal.id()) {
+            (Some(newcomer), _) => {
+                account = store::user::find_user_by_email(scope.connection, &invitation.email).await?;
+                if account.as_ref().is_some_and(|account| !may_take_email(&invitation, account)) {
+                    return Err(Conflict::InvitedUserExists(invitation.email).into());
+                }
+                newcomer.id
+            }
+            (None, Some(PrincipalId::User(user))) => {
+                scope.principal.require_signature()?;
+                verified = find_user_to_verify(scope.connection, &invitation, user).await?;
+                user
+            }
+            (None, Some(PrincipalId::ServiceAccount(_)) | None) => return Err(Denied::Role(RequiredRole::User).into()),
+        };
+        let member = store::member::find_member(scope.connection, invitation.workspace, user).await?;
+        if member.is_some() && verified.is_none() {
+            return Err(Conflict::AlreadyMember.into());
+        }
+        Ok(Acceptance { invitation, user, account, verified, role: member.map(|member| member.role) })
     }
+
+    async fn apply(
+        &self,
+        app: &App,
+        transaction: &mut Transaction,
+        acceptance: Acceptance,
+    ) -> Result<api::AcceptedInvitation, AppError> {
+        let Acceptance { invitation, user, account, verified, role } = acceptance;
+        let (workspace, now) = (invitation.workspace, transaction.now);
+        if let Some(newcomer) = &self.newcomer {
+            app.create_invited_user(transaction, &invitation, newcomer, account).await?;
+        }
+        if let Some(mut user) = verified {
+            user.email_verified_at = Some(now);
+            store::user::update_user(&mut transaction.change, &user).await?;
+            transaction.note(app, "user.verify_email", None, user.id, &[("email", user.email.as_str())]);
+        }
+        store::invitation::accept_invitation(&mut transaction.change, invitation.id, now).await?;
+        if role.is_none() {
+            let change = &mut transaction.change;
+            store::member::insert_member(change, workspace, user, invitation.role, now).await?;
+        }
+        // A member who proves their address keeps their role.
+        let role = role.unwrap_or(invitation.role);
+        let detail = [("user", user.to_string()), ("role", role.to_string())];
+        let detail = detail.each_ref().map(|(name, value)| (*name, value.as_str()));
+        transaction.note(app, "invitation.accept", Some(workspace), invitation.id, &detail);
+        if let Some(Newcomer { browser: Some(browser), session_token, .. }) = &self.newcomer {
+            app.start_session(transaction, user, browser, session_token).await?;
+        }
+        Ok(api::AcceptedInvitation { user, workspace, role })
+    }
+}
+
+/// The user who proves an email that is not verified yet by accepting a link that was mailed to it.
+async fn find_user_to_verify(
+    connection: &mut Connection,
+    invitation: &Invitation,
+    user: UserId,
+) -> Result<Option<User>, AppError> {
+    let user = store::user::find_user(connection, user).await?.ok_or(AppError::not_found())?;
+    let is_proven_by_it =
+        invitation.mailed_at.is_some() && user.email == invitation.email && user.email_verified_at.is_none();
+    Ok(is_proven_by_it.then_some(user))
 }
 
 /// Whether whoever holds an invitation may become a user of its address, which an account has: the link reached the address,
@@ -492,9 +547,7 @@ impl Operation for CreateInvitations {
                 // A mailed link lets a member prove their address, and its owner where that is somebody else.
                 && (app.mailer.is_none() || user.email_verified_at.is_some())
             {
-                let detail =
-                    format!("{email} is a member of this workspace already. Leave them out; nobody was invited.");
-                return Err(AppError::conflict(api::codes::ALREADY_MEMBER, detail));
+                return Err(Conflict::InvitedMember(email.clone()).into());
             }
         }
         let found = store::workspace::find_workspace(scope.connection, workspace).await?;
@@ -504,7 +557,7 @@ impl Operation for CreateInvitations {
     async fn apply(
         &self,
         app: &App,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         (name, emails): Self::Checked,
     ) -> Result<api::IssuedInvitations, AppError> {
         for email in emails {
@@ -516,7 +569,7 @@ impl Operation for CreateInvitations {
 
     async fn finish(
         &self,
-        app: &App,
+        app: &Arc<App>,
         caller: &Caller,
         _: api::IssuedInvitations,
         mail: UnsentMail,
@@ -550,7 +603,7 @@ impl Operation for ResendInvitation {
     async fn apply(
         &self,
         app: &App,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         (name, mut invitation): Self::Checked,
     ) -> Result<api::IssuedInvitation, AppError> {
         let now = transaction.now;
@@ -569,7 +622,7 @@ impl Operation for ResendInvitation {
 
     async fn finish(
         &self,
-        app: &App,
+        app: &Arc<App>,
         caller: &Caller,
         response: api::IssuedInvitation,
         mail: UnsentMail,
@@ -597,12 +650,7 @@ impl Operation for RevokeInvitation {
         invitation.revoked_at.map(|_| ())
     }
 
-    async fn apply(
-        &self,
-        app: &App,
-        transaction: &mut Transaction<'_>,
-        invitation: Invitation,
-    ) -> Result<(), AppError> {
+    async fn apply(&self, app: &App, transaction: &mut Transaction, invitation: Invitation) -> Result<(), AppError> {
         app.end_invitation(transaction, &invitation, &[]).await
     }
 }
@@ -626,7 +674,7 @@ impl Operation for NoteFailedMails {
         self.failed.is_empty().then_some(())
     }
 
-    async fn apply(&self, app: &App, transaction: &mut Transaction<'_>, (): ()) -> Result<(), AppError> {
+    async fn apply(&self, app: &App, transaction: &mut Transaction, (): ()) -> Result<(), AppError> {
         for (workspace, id, email, token_hash) in &self.failed {
             store::invitation::unmark_mailed(&mut transaction.change, *id, token_hash).await?;
             transaction.note(app, "invitation.mail_failed", Some(*workspace), id, &[("email", email.as_str())]);

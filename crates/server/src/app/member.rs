@@ -1,5 +1,7 @@
 //! Members of a workspace: roles and removal.
 
+use std::sync::Arc;
+
 use domain::{
     PrincipalId, ProjectId, UserId, WorkspaceId,
     principal::{Denied, Principal, WorkspacePermission},
@@ -7,8 +9,8 @@ use domain::{
 };
 use store::member::MemberRow;
 
-use super::{App, Caller, Operation, Paging, Scope, Transaction, page};
-use crate::error::AppError;
+use super::{App, Caller, ChangeError, Confirmed, Operation, Paging, Scope, Transaction, page};
+use crate::error::{AppError, Conflict};
 
 fn to_wire(member: MemberRow) -> api::Member {
     api::Member {
@@ -46,13 +48,13 @@ impl App {
     /// # Errors
     /// For the workspace's admins only; its last admin who is enabled stays.
     pub async fn update_member(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         workspace: WorkspaceId,
         user: UserId,
         update: &api::UpdateMember,
-    ) -> Result<api::Member, AppError> {
-        self.run(caller, UpdateMember { workspace, user, update: update.clone() }).await
+    ) -> Result<Confirmed<api::Member>, ChangeError> {
+        self.change(caller, UpdateMember { workspace, user, update: update.clone() }).await
     }
 
     /// Removes a member; from then on their keys reach nothing here. Members may leave by themselves.
@@ -62,14 +64,14 @@ impl App {
     /// # Errors
     /// For the workspace's admins only; its last admin who is enabled stays; a successor is asked for where one is needed.
     pub async fn delete_member(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         workspace: WorkspaceId,
         user: UserId,
         successor: Option<PrincipalId>,
         revoke_keys: bool,
-    ) -> Result<(), AppError> {
-        self.run(caller, DeleteMember { workspace, user, successor, revoke_keys }).await
+    ) -> Result<Confirmed<()>, ChangeError> {
+        self.change(caller, DeleteMember { workspace, user, successor, revoke_keys }).await
     }
 
     /// The projects of a workspace that have nobody else as admin: whoever removes this principal names a successor.
@@ -102,7 +104,7 @@ impl App {
     /// Takes a principal out of all projects of a workspace, and gives those that they alone lead to the successor.
     pub(super) async fn hand_over_projects(
         &self,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         workspace: WorkspaceId,
         leaving: PrincipalId,
         handover: Handover,
@@ -154,7 +156,7 @@ impl Operation for UpdateMember {
     async fn apply(
         &self,
         app: &App,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         mut member: MemberRow,
     ) -> Result<api::Member, AppError> {
         let (workspace, user, role) = (self.workspace, self.user, self.update.role);
@@ -205,7 +207,7 @@ impl Operation for DeleteMember {
     async fn apply(
         &self,
         app: &App,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         (member, handover): Self::Checked,
     ) -> Result<(), AppError> {
         let (workspace, user) = (self.workspace, self.user);
@@ -252,7 +254,7 @@ pub(super) async fn require_successor(
     projects: &[ProjectId],
 ) -> Result<PrincipalId, AppError> {
     let Some(successor) = successor else {
-        return Err(successor_required(projects));
+        return Err(Conflict::SuccessorRequired(projects.to_vec()).into());
     };
     scope.principal.authorize_project_grant(ProjectRole::Admin)?;
     let role = store::project::find_workspace_role(scope.connection, workspace, successor).await?;
@@ -264,18 +266,6 @@ pub(super) async fn require_successor(
     Ok(successor)
 }
 
-fn successor_required(projects: &[ProjectId]) -> AppError {
-    let mut error = AppError::conflict(
-        api::codes::SUCCESSOR_REQUIRED,
-        "This would leave projects without an admin. Name who takes them over with ?successor=usr_… or sa_….",
-    );
-    if let AppError::Conflict(conflict) = &mut error {
-        let ids: Vec<String> = projects.iter().map(ToString::to_string).collect();
-        conflict.members.insert("projects", ids.into());
-    }
-    error
-}
-
 /// Refuses to take away the last admin who is enabled. One who is disabled is none that the workspace would miss.
 async fn require_another_admin(scope: &mut Scope<'_>, workspace: WorkspaceId, user: UserId) -> Result<(), AppError> {
     let connection = &mut *scope.connection;
@@ -283,8 +273,7 @@ async fn require_another_admin(scope: &mut Scope<'_>, workspace: WorkspaceId, us
     if is_disabled || store::member::has_enabled_admin_beside(connection, workspace, user).await? {
         return Ok(());
     }
-    let detail = "This is the workspace's last admin who is not disabled. Make somebody else an admin first.";
-    Err(AppError::conflict(api::codes::LAST_ADMIN, detail))
+    Err(Conflict::LastAdmin.into())
 }
 
 /// Members leave by themselves; admins of the workspace remove others.

@@ -1,5 +1,7 @@
 //! Projects and who is in them.
 
+use std::sync::Arc;
+
 use domain::{
     PrincipalId, ProjectId, Timestamp, WorkspaceId,
     principal::{Identity, Principal, ProjectPermission, WorkspacePermission},
@@ -9,7 +11,7 @@ use domain::{
 };
 use store::{Connection, project::ProjectFilter};
 
-use super::{App, Caller, Operation, Paging, Scope, Transaction, identity, member, page};
+use super::{App, Caller, ChangeError, Confirmed, Operation, Paging, Scope, Transaction, identity, member, page};
 use crate::error::AppError;
 
 fn to_wire(project: Project, role: Option<ProjectRole>) -> api::Project {
@@ -154,12 +156,12 @@ impl App {
     /// # Errors
     /// The caller is not in the workspace.
     pub async fn create_project(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         workspace: WorkspaceId,
         create: &api::CreateProject,
-    ) -> Result<api::Project, AppError> {
-        self.run(caller, CreateProject { workspace, create: create.clone() }).await
+    ) -> Result<Confirmed<api::Project>, ChangeError> {
+        self.change(caller, CreateProject { workspace, create: create.clone() }).await
     }
 
     /// Changes title or description.
@@ -167,21 +169,26 @@ impl App {
     /// # Errors
     /// For the project's editors and admins only.
     pub async fn update_project(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         workspace: WorkspaceId,
         id: ProjectId,
         update: &api::UpdateProject,
-    ) -> Result<api::Project, AppError> {
-        self.run(caller, UpdateProject { workspace, id, update: update.clone() }).await
+    ) -> Result<Confirmed<api::Project>, ChangeError> {
+        self.change(caller, UpdateProject { workspace, id, update: update.clone() }).await
     }
 
     /// Deletes a project.
     ///
     /// # Errors
     /// For the project's admins only.
-    pub async fn delete_project(&self, caller: &Caller, workspace: WorkspaceId, id: ProjectId) -> Result<(), AppError> {
-        self.run(caller, DeleteProject { workspace, id }).await
+    pub async fn delete_project(
+        self: &Arc<Self>,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        id: ProjectId,
+    ) -> Result<Confirmed<()>, ChangeError> {
+        self.change(caller, DeleteProject { workspace, id }).await
     }
 
     /// Who is in a project.
@@ -219,15 +226,15 @@ impl App {
     /// For the project's admins only; the principal is not in the workspace; the last admin must name a successor; a service
     /// account neither changes its own role nor makes anybody an admin.
     pub async fn set_project_member(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         workspace: WorkspaceId,
         id: ProjectId,
         member: PrincipalId,
         set: &api::SetProjectMember,
         successor: Option<PrincipalId>,
-    ) -> Result<api::ProjectMember, AppError> {
-        self.run(caller, SetProjectMember { workspace, id, member, role: set.role, successor }).await
+    ) -> Result<Confirmed<api::ProjectMember>, ChangeError> {
+        self.change(caller, SetProjectMember { workspace, id, member, role: set.role, successor }).await
     }
 
     /// Takes somebody out of a project. People may leave.
@@ -235,14 +242,14 @@ impl App {
     /// # Errors
     /// For the project's admins only; the last admin must name a successor.
     pub async fn delete_project_member(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         workspace: WorkspaceId,
         id: ProjectId,
         member: PrincipalId,
         successor: Option<PrincipalId>,
-    ) -> Result<(), AppError> {
-        self.run(caller, DeleteProjectMember { workspace, id, member, successor }).await
+    ) -> Result<Confirmed<()>, ChangeError> {
+        self.change(caller, DeleteProjectMember { workspace, id, member, successor }).await
     }
 }
 
@@ -272,7 +279,7 @@ impl Operation for CreateProject {
     async fn apply(
         &self,
         app: &App,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         (title, description, creator): Self::Checked,
     ) -> Result<api::Project, AppError> {
         let (now, workspace) = (transaction.now, self.workspace);
@@ -322,7 +329,7 @@ impl Operation for UpdateProject {
     async fn apply(
         &self,
         app: &App,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         (project, role): Self::Checked,
     ) -> Result<api::Project, AppError> {
         store::project::update_project(&mut transaction.change, &project).await?;
@@ -347,7 +354,7 @@ impl Operation for DeleteProject {
         Ok(found.0)
     }
 
-    async fn apply(&self, app: &App, transaction: &mut Transaction<'_>, project: Project) -> Result<(), AppError> {
+    async fn apply(&self, app: &App, transaction: &mut Transaction, project: Project) -> Result<(), AppError> {
         store::project::delete_project(&mut transaction.change, self.id).await?;
         transaction.note(app, "project.delete", Some(self.workspace), self.id, &[("title", &project.title)]);
         Ok(())
@@ -391,7 +398,7 @@ impl Operation for SetProjectMember {
     async fn apply(
         &self,
         app: &App,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         (identity, successor): Self::Checked,
     ) -> Result<api::ProjectMember, AppError> {
         let (workspace, id, member) = (self.workspace, self.id, self.member);
@@ -436,7 +443,7 @@ impl Operation for DeleteProjectMember {
     async fn apply(
         &self,
         app: &App,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         successor: Option<PrincipalId>,
     ) -> Result<(), AppError> {
         let (workspace, id, member) = (self.workspace, self.id, self.member);
@@ -468,7 +475,7 @@ impl App {
     /// Gives a principal, where there is one, a role in a project, with its event.
     pub(super) async fn set_project_role(
         &self,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         workspace: WorkspaceId,
         id: ProjectId,
         principal: Option<PrincipalId>,

@@ -1,8 +1,10 @@
 //! Quotas, which operators raise.
 
+use std::sync::Arc;
+
 use domain::{WorkspaceId, quota::MAX_QUOTA, workspace::Workspace};
 
-use super::{App, Caller, Operation, Scope, Transaction};
+use super::{App, Caller, ChangeError, Confirmed, Operation, Scope, Transaction};
 use crate::error::AppError;
 
 impl App {
@@ -22,12 +24,12 @@ impl App {
     /// # Errors
     /// For operators only.
     pub async fn update_quotas(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         workspace: WorkspaceId,
         update: api::UpdateQuotas,
-    ) -> Result<api::Quotas, AppError> {
-        self.run(caller, UpdateQuotas { workspace, update }).await
+    ) -> Result<Confirmed<api::Quotas>, ChangeError> {
+        self.change(caller, UpdateQuotas { workspace, update }).await
     }
 }
 
@@ -66,7 +68,7 @@ impl Operation for UpdateQuotas {
     async fn apply(
         &self,
         app: &App,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         workspace: Workspace,
     ) -> Result<api::Quotas, AppError> {
         store::workspace::update_workspace(&mut transaction.change, &workspace).await?;

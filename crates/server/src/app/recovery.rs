@@ -1,7 +1,7 @@
 //! Backup, and what follows a restore. Nobody can know who was disabled or removed and which keys were revoked since the backup
 //! was made, so a restore ends every credential, and an operator confirms the people and keys that may go on.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use domain::{ApiKeyId, PrincipalId, Timestamp, UserId, api_key::ApiKey, role::Role, user::User};
 use store::{
@@ -10,7 +10,10 @@ use store::{
     recovery::Suspended,
 };
 
-use super::{App, Caller, KeyOwner, OpenError, Paging, Parts, audit::require_host, page};
+use super::{
+    App, Caller, ChangeError, Confirmed, KeyOwner, OpenError, Operation, Paging, Parts, Scope, Transaction,
+    audit::require_host, page,
+};
 use crate::error::AppError;
 
 /// A key that waits to be confirmed.
@@ -35,7 +38,7 @@ pub struct SuspendedKey {
 }
 
 /// A user who waits to be confirmed.
-#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct SuspendedUser {
     /// The user.
     pub id: UserId,
@@ -56,7 +59,7 @@ pub struct SuspendedUser {
 }
 
 /// A workspace of a user who waits to be confirmed.
-#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct SuspendedMembership {
     /// Its slug.
     pub slug: String,
@@ -65,7 +68,7 @@ pub struct SuspendedMembership {
 }
 
 /// A key of a user who waits to be confirmed.
-#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct KeyOfSuspendedUser {
     /// The key.
     pub id: ApiKeyId,
@@ -129,28 +132,9 @@ impl App {
     ///
     /// # Errors
     /// On the host only.
-    pub async fn finish_restore(&self, caller: &Caller) -> Result<Suspended, AppError> {
-        require_host(caller)?;
-        let mut transaction = self.begin(caller).await?;
-        let head = store::audit::head_checkpoint(&mut transaction.change).await?;
-        let statement = restore_statement(&head).sign(&self.installation_key);
-        let statement = statement.map_err(|e| AppError::Internal(e.to_string()))?;
-        let suspended = store::recovery::end_credentials(&mut transaction.change).await?;
-        transaction.note(
-            self,
-            RESTORE_ACTION,
-            None,
-            "installation",
-            &[
-                ("keys", &suspended.keys.to_string()),
-                ("users", &suspended.users.to_string()),
-                ("size", &head.size.to_string()),
-                ("root", &head.root.to_string()),
-                (RESTORE_STATEMENT, &statement),
-            ],
-        );
-        self.commit(transaction, 200, ()).await?;
-        Ok(suspended)
+    pub async fn finish_restore(self: &Arc<Self>, caller: &Caller) -> Result<Confirmed<Suspended>, ChangeError> {
+        let done = self.change(caller, FinishRestore).await?;
+        Ok(done.map(|(keys, users)| Suspended { keys, users }))
     }
 
     /// Reads a database again after [`finish_restore`](Self::finish_restore): whether it is whole, its audit log is intact and
@@ -177,7 +161,7 @@ impl App {
     /// # Errors
     /// There is none; on the host only.
     pub async fn find_key_owner(&self, caller: &Caller, id: ApiKeyId) -> Result<KeyOwner, AppError> {
-        require_host(caller)?;
+        require_host(&caller.principal)?;
         let mut connection = self.store.read().await?;
         let found = store::api_key::find_api_key_anywhere(&mut connection, id).await?;
         match found.ok_or(AppError::not_found())?.owner {
@@ -226,7 +210,7 @@ impl App {
         caller: &Caller,
         paging: &Paging,
     ) -> Result<api::Page<SuspendedUser>, AppError> {
-        require_host(caller)?;
+        require_host(&caller.principal)?;
         let limit = paging.limit()?;
         let mut connection = self.store.read().await?;
         let users = store::recovery::list_suspended_users(&mut connection, paging.after()?, limit + 1).await?;
@@ -241,21 +225,12 @@ impl App {
     ///
     /// # Errors
     /// For operators only, and in a session only with a password that was given lately.
-    pub async fn confirm_keys(&self, caller: &Caller, keys: &KeysToConfirm) -> Result<Vec<ApiKeyId>, AppError> {
-        let mut transaction = self.begin(caller).await?;
-        transaction.principal.authorize_operator()?;
-        let keys = match keys {
-            KeysToConfirm::All => None,
-            KeysToConfirm::These(keys) => Some(keys.as_slice()),
-        };
-        let confirmed = store::recovery::confirm_keys(&mut transaction.change, keys).await?;
-        for key in &confirmed {
-            transaction.note(self, "api_key.confirm", None, key, &[]);
-        }
-        if confirmed.is_empty() {
-            return Ok(confirmed);
-        }
-        self.commit(transaction, 200, confirmed).await
+    pub async fn confirm_keys(
+        self: &Arc<Self>,
+        caller: &Caller,
+        keys: &KeysToConfirm,
+    ) -> Result<Confirmed<Vec<ApiKeyId>>, ChangeError> {
+        self.change(caller, ConfirmKeys { keys: keys.clone() }).await
     }
 
     /// Lets suspended users sign in again, and use those of their keys that are confirmed; tells which users, as they were
@@ -263,10 +238,119 @@ impl App {
     ///
     /// # Errors
     /// On the host only.
-    pub async fn confirm_users(&self, caller: &Caller, users: &UsersToConfirm) -> Result<Vec<SuspendedUser>, AppError> {
-        require_host(caller)?;
-        let mut transaction = self.begin(caller).await?;
-        let users = match users {
+    pub async fn confirm_users(
+        self: &Arc<Self>,
+        caller: &Caller,
+        users: &UsersToConfirm,
+    ) -> Result<Confirmed<Vec<SuspendedUser>>, ChangeError> {
+        self.change(caller, ConfirmUsers { users: users.clone() }).await
+    }
+}
+
+struct FinishRestore;
+
+impl Operation for FinishRestore {
+    type Checked = ();
+    /// How many keys and users are suspended.
+    type Response = (u64, u64);
+    const STATUS: u16 = 200;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<(), AppError> {
+        Ok(require_host(scope.principal)?)
+    }
+
+    async fn apply(&self, app: &App, transaction: &mut Transaction, (): ()) -> Result<(u64, u64), AppError> {
+        let head = store::audit::head_checkpoint(&mut transaction.change).await?;
+        let statement = restore_statement(&head).sign(&app.installation_key);
+        let statement = statement.map_err(|e| AppError::Internal(e.to_string()))?;
+        let suspended = store::recovery::end_credentials(&mut transaction.change).await?;
+        transaction.note(
+            app,
+            RESTORE_ACTION,
+            None,
+            "installation",
+            &[
+                ("keys", &suspended.keys.to_string()),
+                ("users", &suspended.users.to_string()),
+                ("size", &head.size.to_string()),
+                ("root", &head.root.to_string()),
+                (RESTORE_STATEMENT, &statement),
+            ],
+        );
+        Ok((suspended.keys, suspended.users))
+    }
+}
+
+struct ConfirmKeys {
+    keys: KeysToConfirm,
+}
+
+impl Operation for ConfirmKeys {
+    /// Whether there is a key to confirm.
+    type Checked = bool;
+    type Response = Vec<ApiKeyId>;
+    const STATUS: u16 = 200;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<bool, AppError> {
+        scope.principal.authorize_operator()?;
+        let KeysToConfirm::These(keys) = &self.keys else {
+            return Ok(store::recovery::count_suspended(scope.connection).await?.keys > 0);
+        };
+        for &id in keys {
+            let key = store::api_key::find_api_key_anywhere(scope.connection, id).await?;
+            if key.is_some_and(|key| key.suspended && key.revoked_at.is_none()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn unchanged(&self, is_any_suspended: &bool) -> Option<Vec<ApiKeyId>> {
+        (!is_any_suspended).then(Vec::new)
+    }
+
+    async fn apply(&self, app: &App, transaction: &mut Transaction, _: bool) -> Result<Vec<ApiKeyId>, AppError> {
+        let keys = match &self.keys {
+            KeysToConfirm::All => None,
+            KeysToConfirm::These(keys) => Some(keys.as_slice()),
+        };
+        let confirmed = store::recovery::confirm_keys(&mut transaction.change, keys).await?;
+        for key in &confirmed {
+            transaction.note(app, "api_key.confirm", None, key, &[]);
+        }
+        Ok(confirmed)
+    }
+}
+
+struct ConfirmUsers {
+    users: UsersToConfirm,
+}
+
+impl Operation for ConfirmUsers {
+    /// Whether there is a user to confirm.
+    type Checked = bool;
+    type Response = Vec<SuspendedUser>;
+    const STATUS: u16 = 200;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<bool, AppError> {
+        require_host(scope.principal)?;
+        let UsersToConfirm::These(users) = &self.users else {
+            return Ok(store::recovery::count_suspended(scope.connection).await?.users > 0);
+        };
+        for &id in users {
+            if store::user::find_user(scope.connection, id).await?.is_some_and(|user| user.suspended) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn unchanged(&self, is_any_suspended: &bool) -> Option<Vec<SuspendedUser>> {
+        (!is_any_suspended).then(Vec::new)
+    }
+
+    async fn apply(&self, app: &App, transaction: &mut Transaction, _: bool) -> Result<Vec<SuspendedUser>, AppError> {
+        let users = match &self.users {
             UsersToConfirm::All => None,
             UsersToConfirm::These(users) => Some(users.as_slice()),
         };
@@ -274,13 +358,10 @@ impl App {
         for id in store::recovery::confirm_users(&mut transaction.change, users).await? {
             let found = store::user::find_user(&mut transaction.change, id).await?;
             let user = found.ok_or_else(|| AppError::Internal("a user who was confirmed is gone".to_owned()))?;
-            transaction.note(self, "user.confirm", None, id, &[("email", user.email.as_str())]);
+            transaction.note(app, "user.confirm", None, id, &[("email", user.email.as_str())]);
             confirmed.push(describe(&mut transaction.change, user).await?);
         }
-        if confirmed.is_empty() {
-            return Ok(confirmed);
-        }
-        self.commit(transaction, 200, confirmed).await
+        Ok(confirmed)
     }
 }
 

@@ -151,7 +151,7 @@ impl App {
     /// each with its event; and all that they wrote in the workspace whose role they lost.
     pub(super) async fn end_invitations_of(
         &self,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         writer: PrincipalId,
         lost: Option<WorkspaceId>,
     ) -> Result<(), AppError> {
@@ -167,7 +167,7 @@ impl App {
     /// Ends an open invitation, with its event.
     pub(super) async fn end_invitation(
         &self,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         open: &Invitation,
         detail: &[(&str, &str)],
     ) -> Result<(), AppError> {
@@ -182,7 +182,7 @@ impl App {
     /// registered in turn; each with its event.
     pub(super) async fn revoke_registered_keys(
         &self,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         registrar: UserId,
         workspace: Option<WorkspaceId>,
     ) -> Result<(), AppError> {

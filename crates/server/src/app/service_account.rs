@@ -1,9 +1,11 @@
 //! Service accounts of a workspace.
 
+use std::sync::Arc;
+
 use domain::{
     PrincipalId, ServiceAccountId, WorkspaceId,
     principal::{Principal, WorkspacePermission},
-    quota::require_room,
+    quota::{QuotaSubject, require_room},
     role::Role,
     service_account::{ServiceAccount, service_account_address},
     text::parse_description,
@@ -12,10 +14,10 @@ use domain::{
 use store::{Connection, service_account::ServiceAccountRow};
 
 use super::{
-    App, Caller, Operation, Paging, Scope, Transaction,
+    App, Caller, ChangeError, Confirmed, Operation, Paging, Scope, Transaction,
     member::{Handover, check_handover},
 };
-use crate::error::AppError;
+use crate::error::{AppError, Conflict};
 
 fn to_wire(workspace: &Workspace, ServiceAccountRow { account, live_keys }: ServiceAccountRow) -> api::ServiceAccount {
     api::ServiceAccount {
@@ -109,12 +111,12 @@ impl App {
     /// # Errors
     /// For the workspace's admins only; the name is or was in use; the quota is reached.
     pub async fn create_service_account(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         workspace: WorkspaceId,
         create: &api::CreateServiceAccount,
-    ) -> Result<api::ServiceAccount, AppError> {
-        self.run(caller, CreateServiceAccount { workspace, create: create.clone() }).await
+    ) -> Result<Confirmed<api::ServiceAccount>, ChangeError> {
+        self.change(caller, CreateServiceAccount { workspace, create: create.clone() }).await
     }
 
     /// Changes name, description, role, or whether the account is refused.
@@ -123,13 +125,13 @@ impl App {
     /// For the workspace's admins only, and never for itself; the name is or was in use; a bearer token neither gives a role
     /// nor disables; a service account makes nobody an admin.
     pub async fn update_service_account(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         workspace: WorkspaceId,
         id: ServiceAccountId,
         update: &api::UpdateServiceAccount,
-    ) -> Result<api::ServiceAccount, AppError> {
-        self.run(caller, UpdateServiceAccount { workspace, id, update: update.clone() }).await
+    ) -> Result<Confirmed<api::ServiceAccount>, ChangeError> {
+        self.change(caller, UpdateServiceAccount { workspace, id, update: update.clone() }).await
     }
 
     /// Deletes a service account and revokes its keys. Its address is never used again. Projects that would be left
@@ -138,13 +140,13 @@ impl App {
     /// # Errors
     /// For the workspace's admins only, and never for itself; a successor is asked for where one is needed.
     pub async fn delete_service_account(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         workspace: WorkspaceId,
         id: ServiceAccountId,
         successor: Option<PrincipalId>,
-    ) -> Result<(), AppError> {
-        self.run(caller, DeleteServiceAccount { workspace, id, successor }).await
+    ) -> Result<Confirmed<()>, ChangeError> {
+        self.change(caller, DeleteServiceAccount { workspace, id, successor }).await
     }
 }
 
@@ -169,7 +171,7 @@ impl Operation for CreateServiceAccount {
         let found = found.ok_or(AppError::not_found())?;
         let address = app.free_address(scope.connection, &found, &name, None).await?;
         let present = store::service_account::count_service_accounts(scope.connection, workspace).await?;
-        require_room("service accounts in this workspace", present, found.quotas.service_accounts)
+        require_room(QuotaSubject::ServiceAccounts, present, found.quotas.service_accounts)
             .map_err(|e| AppError::QuotaExceeded(e, app.settings.support_contact.clone()))?;
         let account = ServiceAccount {
             id: app.generate_id(scope.now),
@@ -187,7 +189,7 @@ impl Operation for CreateServiceAccount {
     async fn apply(
         &self,
         app: &App,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         (workspace, account): Self::Checked,
     ) -> Result<api::ServiceAccount, AppError> {
         store::service_account::insert_service_account(&mut transaction.change, &account).await?;
@@ -231,7 +233,7 @@ impl Operation for UpdateServiceAccount {
     async fn apply(
         &self,
         app: &App,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         (workspace, before, account): Self::Checked,
     ) -> Result<api::ServiceAccount, AppError> {
         store::service_account::update_service_account(&mut transaction.change, &account).await?;
@@ -273,7 +275,7 @@ impl Operation for DeleteServiceAccount {
     async fn apply(
         &self,
         app: &App,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         (account, handover): Self::Checked,
     ) -> Result<(), AppError> {
         let (workspace, id, now) = (self.workspace, self.id, transaction.now);
@@ -298,9 +300,7 @@ impl App {
     ) -> Result<String, AppError> {
         let address = service_account_address(name, &workspace.slug, &self.settings.service_account_domain);
         if store::service_account::address_is_taken(connection, &address, own).await? {
-            let detail =
-                format!("The address {address} is or was in use; addresses are never used again. Choose another name.");
-            return Err(AppError::conflict(api::codes::NAME_TAKEN, detail));
+            return Err(Conflict::AddressTaken(address).into());
         }
         Ok(address)
     }

@@ -14,7 +14,7 @@ use sha2::Sha256;
 use store::{Connection, StoreError};
 use verifier::{AuthenticationError, refusal_records::RefusalKind};
 
-use super::{App, Caller, ConfirmationSlot, Transaction, sha256, throttle::Source};
+use super::{App, Caller, ChangeError, Confirmed, Held, Operation, Scope, Transaction, sha256, throttle::Source};
 use crate::error::AppError;
 
 /// A use of a session is written down once in so long.
@@ -98,20 +98,18 @@ impl App {
     ///
     /// # Errors
     /// 401 for all of these; 429 where there were too many failures before.
-    pub async fn sign_in(&self, sign_in: SignIn) -> Result<SignedIn, AppError> {
+    pub async fn sign_in(self: &Arc<Self>, sign_in: SignIn) -> Result<Confirmed<SignedIn>, ChangeError> {
         let SignIn { email, password, device, browser } = sign_in;
-        let user = self.verify_sign_in(&email, password, device.as_deref(), &browser).await?;
-        let mut transaction = self.begin_anonymous(browser.address).await?;
-        let again = store::user::find_user(&mut transaction.change, user.id).await?;
-        match again {
-            Some(user) if user.disabled => return Err(self.wrong_password(browser.address)),
-            Some(user) if user.suspended => return Err(self.refuse_suspended(user.id, browser.address)),
-            Some(_) => {}
-            None => return Err(self.wrong_password(browser.address)),
-        }
-        let signed_in = self.start_session(&mut transaction, user.id, &browser).await?;
-        self.commit(transaction, 201, ()).await?;
-        Ok(signed_in)
+        let user = self.verify_sign_in(&email, password, device.as_deref(), &browser).await?.id;
+        let token = self.random_text::<32>();
+        let signed_in = self.new_sign_in(user, token.clone())?;
+        let address = browser.address;
+        Ok(self.change_anonymously(address, StartSession { user, browser, token }).await?.map(|()| signed_in))
+    }
+
+    /// What a browser is given that signs in as `user`.
+    pub(super) fn new_sign_in(&self, user: UserId, token: String) -> Result<SignedIn, AppError> {
+        Ok(SignedIn { token, device: self.create_device(user)? })
     }
 
     async fn verify_sign_in(
@@ -175,12 +173,12 @@ impl App {
     /// Begins a session of `user`, who becomes the one whom the audit log names.
     pub(super) async fn start_session(
         &self,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         user: UserId,
         browser: &Browser,
-    ) -> Result<SignedIn, AppError> {
+        token: &str,
+    ) -> Result<(), AppError> {
         let now = transaction.now;
-        let token = self.random_text::<32>();
         let session = Session {
             id: self.generate_id(now),
             user,
@@ -190,10 +188,10 @@ impl App {
             address: browser.address.map(|address| address.to_string()),
             user_agent: browser.user_agent.chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT).collect(),
         };
-        store::session::insert_session(&mut transaction.change, &session, &sha256(&token)).await?;
+        store::session::insert_session(&mut transaction.change, &session, &sha256(token)).await?;
         transaction.by = AuditPrincipal::User(user);
         transaction.note(self, "session.create", None, session.id, &[("user_agent", &session.user_agent)]);
-        Ok(SignedIn { token, device: self.create_device(user)? })
+        Ok(())
     }
 
     /// Who the holder of a session's token is; nobody where it ended.
@@ -230,13 +228,7 @@ impl App {
         let credential = Credential::Session(session.id, session.authenticated_at);
         let principal = Principal::new(Arc::new(identity), credential);
         Ok(Some(Visit {
-            caller: Caller {
-                principal,
-                address,
-                signed_at: None,
-                replay: None,
-                confirmation: ConfirmationSlot::default(),
-            },
+            caller: Caller { principal, address, signed_at: None, replay: None, held: Held::default() },
             session,
             csrf,
         }))
@@ -252,39 +244,37 @@ impl App {
     ///
     /// # Errors
     /// The password is wrong, or there were too many failures before.
-    pub async fn confirm_password(&self, caller: &Caller, password: String) -> Result<String, AppError> {
+    pub async fn confirm_password(
+        self: &Arc<Self>,
+        caller: &Caller,
+        password: String,
+    ) -> Result<Confirmed<String>, ChangeError> {
         let session = self.check_own_password(caller, password, "confirm_password").await?;
-        let mut transaction = self.begin(caller).await?;
         let token = self.random_text::<32>();
-        let now = transaction.now;
-        store::session::renew_session(&mut transaction.change, session, &sha256(&token), now).await?;
-        transaction.note(self, "session.confirm", None, session, &[]);
-        self.commit(transaction, 200, ()).await?;
-        Ok(token)
+        Ok(self.change(caller, ConfirmSession { session, token: token.clone() }).await?.map(|()| token))
     }
 
     /// Gives the caller another password. Their other sessions end, and this one gets a new token.
     ///
     /// # Errors
     /// The current password is wrong, or the new one may not be chosen.
-    pub async fn change_password(&self, caller: &Caller, current: String, new: String) -> Result<String, AppError> {
+    pub async fn change_password(
+        self: &Arc<Self>,
+        caller: &Caller,
+        current: String,
+        new: String,
+    ) -> Result<Confirmed<String>, ChangeError> {
         let is_same = current == new;
         let session = self.check_own_password(caller, current, "current_password").await?;
         if is_same {
-            return Err(AppError::field("password", "unchanged", "this is the password that you have; choose another"));
+            let detail = "this is the password that you have; choose another";
+            return Err(AppError::field("password", "unchanged", detail).into());
         }
         let identity = caller.principal.identity().ok_or(AppError::not_found())?;
-        let hash = self.hash_password(new, &[&identity.email, &identity.name]).await?;
-        let mut transaction = self.begin(caller).await?;
-        let user = require_user(&transaction.principal)?;
+        let password_hash = self.hash_password(new, &[&identity.email, &identity.name]).await?;
         let token = self.random_text::<32>();
-        let now = transaction.now;
-        store::user::update_password(&mut transaction.change, user, &hash).await?;
-        store::session::delete_sessions_of(&mut transaction.change, user, Some(session)).await?;
-        store::session::renew_session(&mut transaction.change, session, &sha256(&token), now).await?;
-        transaction.note(self, "user.change_password", None, user, &[]);
-        self.commit(transaction, 200, ()).await?;
-        Ok(token)
+        let operation = ChangePassword { session, password_hash, token: token.clone() };
+        Ok(self.change(caller, operation).await?.map(|()| token))
     }
 
     async fn check_own_password(&self, caller: &Caller, password: String, field: &str) -> Result<SessionId, AppError> {
@@ -330,36 +320,26 @@ impl App {
     ///
     /// # Errors
     /// It is not theirs.
-    pub async fn end_session(&self, caller: &Caller, id: Option<SessionId>) -> Result<(), AppError> {
-        let mut transaction = self.begin(caller).await?;
-        let user = require_user(&transaction.principal)?;
-        let id = id.or(current_session(&transaction.principal)).ok_or(AppError::not_found())?;
-        let found = store::session::find_session(&mut transaction.change, id).await?;
-        if found.is_none_or(|session| session.user != user) {
-            return Err(AppError::not_found());
-        }
-        store::session::delete_session(&mut transaction.change, id).await?;
-        transaction.note(self, "session.end", None, id, &[]);
-        self.commit(transaction, 204, ()).await
+    pub async fn end_session(
+        self: &Arc<Self>,
+        caller: &Caller,
+        id: Option<SessionId>,
+    ) -> Result<Confirmed<()>, ChangeError> {
+        self.change(caller, EndSession { id }).await
     }
 
     /// Ends the caller's sessions but the one that asks.
     ///
     /// # Errors
     /// The caller is no person.
-    pub async fn end_other_sessions(&self, caller: &Caller) -> Result<(), AppError> {
-        let mut transaction = self.begin(caller).await?;
-        let user = require_user(&transaction.principal)?;
-        let current = current_session(&transaction.principal);
-        let ended = store::session::delete_sessions_of(&mut transaction.change, user, current).await?;
-        transaction.note(self, "session.end_others", None, user, &[("ended", &ended.to_string())]);
-        self.commit(transaction, 204, ()).await
+    pub async fn end_other_sessions(self: &Arc<Self>, caller: &Caller) -> Result<Confirmed<()>, ChangeError> {
+        self.change(caller, EndOtherSessions).await
     }
 
     /// Ends the sessions of a user who was taken out of their last workspace.
     pub(super) async fn end_sessions_without_workspace(
         &self,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         user: UserId,
     ) -> Result<(), AppError> {
         let identity = store::identity::find_identity(&mut transaction.change, user.into()).await?;
@@ -411,6 +391,124 @@ impl App {
         let mut derive = Hmac::<Sha256>::new_from_slice(self.installation_key.seed()).map_err(fault)?;
         derive.update(purpose);
         Hmac::<Sha256>::new_from_slice(&derive.finalize().into_bytes()).map_err(fault)
+    }
+}
+
+struct StartSession {
+    user: UserId,
+    browser: Browser,
+    token: String,
+}
+
+impl Operation for StartSession {
+    type Checked = ();
+    type Response = ();
+    const STATUS: u16 = 201;
+
+    async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<(), AppError> {
+        match store::user::find_user(scope.connection, self.user).await? {
+            Some(user) if user.disabled => Err(app.wrong_password(self.browser.address)),
+            Some(user) if user.suspended => Err(app.refuse_suspended(user.id, self.browser.address)),
+            Some(_) => Ok(()),
+            None => Err(app.wrong_password(self.browser.address)),
+        }
+    }
+
+    async fn apply(&self, app: &App, transaction: &mut Transaction, (): ()) -> Result<(), AppError> {
+        app.start_session(transaction, self.user, &self.browser, &self.token).await
+    }
+}
+
+struct ConfirmSession {
+    session: SessionId,
+    token: String,
+}
+
+impl Operation for ConfirmSession {
+    type Checked = ();
+    type Response = ();
+    const STATUS: u16 = 200;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<(), AppError> {
+        require_user(scope.principal).map(|_| ())
+    }
+
+    async fn apply(&self, app: &App, transaction: &mut Transaction, (): ()) -> Result<(), AppError> {
+        let (hash, now) = (sha256(&self.token), transaction.now);
+        store::session::renew_session(&mut transaction.change, self.session, &hash, now).await?;
+        transaction.note(app, "session.confirm", None, self.session, &[]);
+        Ok(())
+    }
+}
+
+struct ChangePassword {
+    session: SessionId,
+    password_hash: String,
+    token: String,
+}
+
+impl Operation for ChangePassword {
+    type Checked = UserId;
+    type Response = ();
+    const STATUS: u16 = 200;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<UserId, AppError> {
+        require_user(scope.principal)
+    }
+
+    async fn apply(&self, app: &App, transaction: &mut Transaction, user: UserId) -> Result<(), AppError> {
+        let (hash, now, change) = (sha256(&self.token), transaction.now, &mut transaction.change);
+        store::user::update_password(change, user, &self.password_hash).await?;
+        store::session::delete_sessions_of(change, user, Some(self.session)).await?;
+        store::session::renew_session(change, self.session, &hash, now).await?;
+        transaction.note(app, "user.change_password", None, user, &[]);
+        Ok(())
+    }
+}
+
+struct EndSession {
+    /// The session; the one that asks, if none is given.
+    id: Option<SessionId>,
+}
+
+impl Operation for EndSession {
+    type Checked = SessionId;
+    type Response = ();
+    const STATUS: u16 = 204;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<SessionId, AppError> {
+        let user = require_user(scope.principal)?;
+        let id = self.id.or(current_session(scope.principal)).ok_or(AppError::not_found())?;
+        let found = store::session::find_session(scope.connection, id).await?;
+        if found.is_none_or(|session| session.user != user) {
+            return Err(AppError::not_found());
+        }
+        Ok(id)
+    }
+
+    async fn apply(&self, app: &App, transaction: &mut Transaction, id: SessionId) -> Result<(), AppError> {
+        store::session::delete_session(&mut transaction.change, id).await?;
+        transaction.note(app, "session.end", None, id, &[]);
+        Ok(())
+    }
+}
+
+struct EndOtherSessions;
+
+impl Operation for EndOtherSessions {
+    type Checked = UserId;
+    type Response = ();
+    const STATUS: u16 = 204;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<UserId, AppError> {
+        require_user(scope.principal)
+    }
+
+    async fn apply(&self, app: &App, transaction: &mut Transaction, user: UserId) -> Result<(), AppError> {
+        let current = current_session(&transaction.principal);
+        let ended = store::session::delete_sessions_of(&mut transaction.change, user, current).await?;
+        transaction.note(app, "session.end_others", None, user, &[("ended", &ended.to_string())]);
+        Ok(())
     }
 }
 

@@ -1,16 +1,20 @@
 //! The first start: a link, printed where the server runs, that makes the first operator. Good once, and only while
 //! there is no operator.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use domain::{AuditPrincipal, text::parse_title, user::User};
+use domain::{
+    AuditPrincipal, UserId,
+    text::parse_title,
+    user::{Email, User},
+};
 
 use super::{
-    App, Caller,
+    App, Caller, ChangeError, Confirmed, Operation, Scope, Transaction,
     session::{Browser, SignedIn},
     sha256,
 };
-use crate::error::AppError;
+use crate::error::{AppError, Conflict};
 
 /// How long the link is good. A restart makes another.
 const LIFETIME: Duration = Duration::from_hours(24);
@@ -41,30 +45,18 @@ impl fmt::Debug for SetUp {
     }
 }
 
-fn closed() -> AppError {
-    let detail = "This link was used or is over. Sign in, or restart the server for a new link.";
-    AppError::conflict(api::codes::INVITATION_CLOSED, detail)
-}
-
 impl App {
     /// A fresh link to set up an installation without operators, in place of the one before; none where there is one.
     ///
     /// # Errors
     /// On the host only.
-    pub async fn create_set_up_link(&self, caller: &Caller) -> Result<Option<String>, AppError> {
-        if caller.principal.identity().is_some() {
-            return Err(AppError::not_found());
-        }
-        let mut transaction = self.begin(caller).await?;
-        if store::user::count_operators(&mut transaction.change).await? > 0 {
-            return Ok(None);
-        }
-        let token = self.random_text::<32>();
-        let expires_at = transaction.now + LIFETIME;
-        store::set_up::replace_set_up_link(&mut transaction.change, &sha256(&token), expires_at).await?;
-        transaction.note(self, "set_up_link.create", None, "set_up_link", &[]);
-        self.commit(transaction, 201, ()).await?;
-        Ok(Some(format!("{}/set-up/{token}", self.settings.public_url)))
+    pub async fn create_set_up_link(
+        self: &Arc<Self>,
+        caller: &Caller,
+    ) -> Result<Confirmed<Option<String>>, ChangeError> {
+        let operation = CreateSetUpLink { token: self.random_text::<32>() };
+        let url = format!("{}/set-up/{}", self.settings.public_url, operation.token);
+        Ok(self.change(caller, operation).await?.map(|is_created| is_created.then_some(url)))
     }
 
     /// Whether a link still makes the first operator.
@@ -82,43 +74,98 @@ impl App {
     ///
     /// # Errors
     /// The link was used or is over; email, name or password cannot be taken.
-    pub async fn set_up(&self, set_up: SetUp) -> Result<SignedIn, AppError> {
+    pub async fn set_up(self: &Arc<Self>, set_up: SetUp) -> Result<Confirmed<SignedIn>, ChangeError> {
         let SetUp { token, email, name, password, browser } = set_up;
         if !self.is_set_up_link(&token).await? {
-            return Err(closed());
+            return Err(AppError::from(Conflict::SetUpLinkClosed).into());
         }
         let email = self.parse_email("email", &email)?;
         let name = parse_title(&name).map_err(|e| AppError::field("name", "malformed", e))?;
-        let hash = self.hash_password(password, &[email.as_str(), &name]).await?;
-        let mut transaction = self.begin_anonymous(browser.address).await?;
-        let now = transaction.now;
-        let end = store::set_up::find_set_up_link(&mut transaction.change, &sha256(&token)).await?;
-        let operators = store::user::count_operators(&mut transaction.change).await?;
-        if end.is_none_or(|end| now >= end) || operators > 0 {
-            return Err(closed());
+        let password_hash = self.hash_password(password, &[email.as_str(), &name]).await?;
+        let user = self.generate_id(self.clock.now());
+        let session_token = self.random_text::<32>();
+        let signed_in = self.new_sign_in(user, session_token.clone())?;
+        let address = browser.address;
+        let operation =
+            CreateFirstOperator { link: sha256(&token), user, email, name, password_hash, browser, session_token };
+        Ok(self.change_anonymously(address, operation).await?.map(|()| signed_in))
+    }
+}
+
+struct CreateSetUpLink {
+    token: String,
+}
+
+impl Operation for CreateSetUpLink {
+    /// Whether there is an operator already.
+    type Checked = bool;
+    /// Whether the link was created.
+    type Response = bool;
+    const STATUS: u16 = 201;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<bool, AppError> {
+        if scope.principal.identity().is_some() {
+            return Err(AppError::not_found());
         }
-        if store::user::find_user_by_email(&mut transaction.change, &email).await?.is_some() {
-            let detail = format!("There is a user with the email {email}. Choose another address.");
-            return Err(AppError::conflict(api::codes::EMAIL_TAKEN, detail));
+        Ok(store::user::count_operators(scope.connection).await? > 0)
+    }
+
+    fn unchanged(&self, has_operator: &bool) -> Option<bool> {
+        has_operator.then_some(false)
+    }
+
+    async fn apply(&self, app: &App, transaction: &mut Transaction, _: bool) -> Result<bool, AppError> {
+        let expires_at = transaction.now + LIFETIME;
+        store::set_up::replace_set_up_link(&mut transaction.change, &sha256(&self.token), expires_at).await?;
+        transaction.note(app, "set_up_link.create", None, "set_up_link", &[]);
+        Ok(true)
+    }
+}
+
+struct CreateFirstOperator {
+    /// The hash of the link's token.
+    link: [u8; 32],
+    user: UserId,
+    email: Email,
+    name: String,
+    password_hash: String,
+    browser: Browser,
+    session_token: String,
+}
+
+impl Operation for CreateFirstOperator {
+    type Checked = ();
+    type Response = ();
+    const STATUS: u16 = 201;
+
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<(), AppError> {
+        let expires_at = store::set_up::find_set_up_link(scope.connection, &self.link).await?;
+        let operators = store::user::count_operators(scope.connection).await?;
+        if expires_at.is_none_or(|end| scope.now >= end) || operators > 0 {
+            return Err(Conflict::SetUpLinkClosed.into());
         }
+        if store::user::find_user_by_email(scope.connection, &self.email).await?.is_some() {
+            return Err(Conflict::EmailTaken(self.email.clone()).into());
+        }
+        Ok(())
+    }
+
+    async fn apply(&self, app: &App, transaction: &mut Transaction, (): ()) -> Result<(), AppError> {
         store::set_up::delete_set_up_links(&mut transaction.change).await?;
-        let id = self.generate_id(now);
         let user = User {
-            id,
-            email,
+            id: self.user,
+            email: self.email.clone(),
             email_verified_at: None,
-            name,
+            name: self.name.clone(),
             operator: true,
             disabled: false,
             suspended: false,
-            created_at: now,
+            created_at: transaction.now,
         };
-        store::user::insert_user(&mut transaction.change, &user, Some(&hash)).await?;
-        transaction.by = AuditPrincipal::User(id);
-        let email = user.email.as_str();
-        transaction.note(self, "user.create", None, id, &[("email", email), ("operator", "true")]);
-        let signed_in = self.start_session(&mut transaction, id, &browser).await?;
-        self.commit(transaction, 201, ()).await?;
-        Ok(signed_in)
+        store::user::insert_user(&mut transaction.change, &user, Some(&self.password_hash)).await?;
+        transaction.by = AuditPrincipal::User(user.id);
+        let detail = [("email", user.email.as_str()), ("operator", "true")];
+        transaction.note(app, "user.create", None, user.id, &detail);
+        app.start_session(transaction, user.id, &self.browser, &self.session_token).await
     }
 }

@@ -1,5 +1,7 @@
 //! Users, as operators manage them.
 
+use std::sync::Arc;
+
 use domain::{
     UserId,
     text::parse_title,
@@ -8,8 +10,8 @@ use domain::{
 
 use store::Connection;
 
-use super::{App, Caller, Operation, Paging, Scope, Transaction, page};
-use crate::error::AppError;
+use super::{App, Caller, ChangeError, Confirmed, Operation, Paging, Scope, Transaction, page};
+use crate::error::{AppError, Conflict};
 
 fn to_wire(user: User) -> api::User {
     api::User {
@@ -58,7 +60,11 @@ impl App {
     ///
     /// # Errors
     /// For operators only; the email must be free.
-    pub async fn create_user(&self, caller: &Caller, create: api::CreateUser) -> Result<api::User, AppError> {
+    pub async fn create_user(
+        self: &Arc<Self>,
+        caller: &Caller,
+        create: api::CreateUser,
+    ) -> Result<Confirmed<api::User>, ChangeError> {
         caller.principal.authorize_operator()?;
         let email = self.parse_email("email", &create.email)?;
         let name = parse_title(&create.name).map_err(|e| AppError::field("name", "malformed", e))?;
@@ -67,7 +73,7 @@ impl App {
             None => None,
         };
         let operation = CreateUser { email, name, password_hash, operator: create.operator };
-        self.run(caller, operation).await
+        self.change(caller, operation).await
     }
 
     /// Changes a user's name, or whether they run the installation, or whether they are refused; the latter is in the log of
@@ -77,16 +83,16 @@ impl App {
     /// # Errors
     /// For operators only; one operator must be left.
     pub async fn update_user(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         id: UserId,
         update: api::UpdateUser,
-    ) -> Result<api::User, AppError> {
-        self.run(caller, UpdateUser { id, update }).await
+    ) -> Result<Confirmed<api::User>, ChangeError> {
+        self.change(caller, UpdateUser { id, update }).await
     }
 
     /// Notes what was changed of a user, and in each of their workspaces whether they are refused from now on.
-    async fn note_update(&self, transaction: &mut Transaction<'_>, before: &User, user: &User) -> Result<(), AppError> {
+    async fn note_update(&self, transaction: &mut Transaction, before: &User, user: &User) -> Result<(), AppError> {
         let texts = [user.operator, user.disabled, before.operator, before.disabled].map(|flag| flag.to_string());
         let [operator, disabled, operator_before, disabled_before] = texts.each_ref().map(String::as_str);
         let mut detail = vec![("name", user.name.as_str()), ("operator", operator), ("disabled", disabled)];
@@ -110,7 +116,12 @@ impl App {
     ///
     /// # Errors
     /// There is no such user, the password may not be chosen; for operators only.
-    pub async fn set_password(&self, caller: &Caller, id: UserId, password: String) -> Result<(), AppError> {
+    pub async fn set_password(
+        self: &Arc<Self>,
+        caller: &Caller,
+        id: UserId,
+        password: String,
+    ) -> Result<Confirmed<()>, ChangeError> {
         caller.principal.authorize_operator()?;
         let found = {
             let mut connection = self.store.read().await?;
@@ -118,7 +129,7 @@ impl App {
         };
         let user = found.ok_or(AppError::not_found())?;
         let hash = self.hash_password(password, &[user.email.as_str(), &user.name]).await?;
-        self.run(caller, SetPassword { id, password_hash: hash }).await
+        self.change(caller, SetPassword { id, password_hash: hash }).await
     }
 
     /// The user of an id, for commands on the host.
@@ -160,7 +171,7 @@ impl Operation for CreateUser {
         require_free_email(scope.connection, &self.email).await
     }
 
-    async fn apply(&self, app: &App, transaction: &mut Transaction<'_>, (): ()) -> Result<api::User, AppError> {
+    async fn apply(&self, app: &App, transaction: &mut Transaction, (): ()) -> Result<api::User, AppError> {
         let now = transaction.now;
         let user = User {
             id: app.generate_id(now),
@@ -183,8 +194,7 @@ impl Operation for CreateUser {
 /// Refuses an email that a user has.
 async fn require_free_email(connection: &mut Connection, email: &Email) -> Result<(), AppError> {
     if store::user::find_user_by_email(connection, email).await?.is_some() {
-        let detail = format!("There is a user with the email {email}.");
-        return Err(AppError::conflict(api::codes::EMAIL_TAKEN, detail));
+        return Err(Conflict::EmailTaken(email.clone()).into());
     }
     Ok(())
 }
@@ -218,8 +228,7 @@ impl Operation for UpdateUser {
         // A user who waits to be confirmed after a restore cannot help anybody.
         let can_run = |user: &User| user.operator && !user.disabled && !user.suspended;
         if can_run(&before) && !can_run(&user) && store::user::count_confirmed_operators(scope.connection).await? == 1 {
-            let detail = "This is the last operator. Make somebody else an operator first.";
-            return Err(AppError::conflict(api::codes::LAST_ADMIN, detail));
+            return Err(Conflict::LastOperator.into());
         }
         Ok((before, user))
     }
@@ -231,7 +240,7 @@ impl Operation for UpdateUser {
     async fn apply(
         &self,
         app: &App,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         (before, user): (User, User),
     ) -> Result<api::User, AppError> {
         store::user::update_user(&mut transaction.change, &user).await?;
@@ -263,7 +272,7 @@ impl Operation for SetPassword {
         found.map(|_| ()).ok_or(AppError::not_found())
     }
 
-    async fn apply(&self, app: &App, transaction: &mut Transaction<'_>, (): ()) -> Result<(), AppError> {
+    async fn apply(&self, app: &App, transaction: &mut Transaction, (): ()) -> Result<(), AppError> {
         store::user::update_password(&mut transaction.change, self.id, &self.password_hash).await?;
         store::session::delete_sessions_of(&mut transaction.change, self.id, None).await?;
         transaction.note(app, "user.set_password", None, self.id, &[]);

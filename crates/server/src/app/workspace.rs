@@ -1,5 +1,7 @@
 //! Workspaces: creating, renaming, deleting.
 
+use std::sync::Arc;
+
 use domain::{
     PrincipalId, UserId, WorkspaceId,
     principal::{Principal, WorkspacePermission},
@@ -12,8 +14,11 @@ use domain::{
 
 use store::workspace::WorkspaceCounts;
 
-use super::{App, Caller, Operation, Paging, Scope, Transaction, UnsentMail, page, quota};
-use crate::{error::AppError, settings::WorkspaceCreation};
+use super::{App, Caller, ChangeError, Confirmed, Operation, Paging, Scope, Transaction, UnsentMail, page, quota};
+use crate::{
+    error::{AppError, Conflict},
+    settings::WorkspaceCreation,
+};
 
 fn to_wire(workspace: &Workspace, principal: &Principal) -> api::Workspace {
     api::Workspace {
@@ -108,17 +113,17 @@ impl App {
     /// # Errors
     /// The slug is or was in use; or the caller may not.
     pub async fn create_workspace(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         create: api::CreateWorkspace,
-    ) -> Result<api::WorkspaceCreated, AppError> {
-        self.run(caller, CreateWorkspace { create }).await
+    ) -> Result<Confirmed<api::WorkspaceCreated>, ChangeError> {
+        self.change(caller, CreateWorkspace { create }).await
     }
 
     /// Makes a user the first admin, or invites them.
     async fn seat_first_admin(
         &self,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         workspace: WorkspaceId,
         user: Option<UserId>,
         email: Option<Email>,
@@ -146,13 +151,13 @@ impl App {
     /// # Errors
     /// For operators only; somebody is its admin.
     pub async fn name_first_admin(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         workspace: WorkspaceId,
         email: &str,
-    ) -> Result<Option<api::IssuedInvitation>, AppError> {
+    ) -> Result<Confirmed<Option<api::IssuedInvitation>>, ChangeError> {
         let email = self.parse_email("admin_email", email)?;
-        self.run(caller, NameFirstAdmin { workspace, email }).await
+        self.change(caller, NameFirstAdmin { workspace, email }).await
     }
 
     /// The workspaces that nobody is an admin of yet.
@@ -180,20 +185,24 @@ impl App {
     /// # Errors
     /// For its admins only.
     pub async fn update_workspace(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         id: WorkspaceId,
         update: api::UpdateWorkspace,
-    ) -> Result<api::Workspace, AppError> {
-        self.run(caller, UpdateWorkspace { id, update }).await
+    ) -> Result<Confirmed<api::Workspace>, ChangeError> {
+        self.change(caller, UpdateWorkspace { id, update }).await
     }
 
     /// Deletes a workspace with all that is in it. Its slug is never used again.
     ///
     /// # Errors
     /// For its admins only.
-    pub async fn delete_workspace(&self, caller: &Caller, id: WorkspaceId) -> Result<(), AppError> {
-        self.run(caller, DeleteWorkspace { id }).await
+    pub async fn delete_workspace(
+        self: &Arc<Self>,
+        caller: &Caller,
+        id: WorkspaceId,
+    ) -> Result<Confirmed<()>, ChangeError> {
+        self.change(caller, DeleteWorkspace { id }).await
     }
 }
 
@@ -230,8 +239,7 @@ impl Operation for CreateWorkspace {
             return Err(AppError::field("admin_email", "operators_only", detail));
         }
         if store::workspace::slug_is_taken(scope.connection, &slug).await? {
-            let detail = format!("The slug {slug} is or was in use; slugs are never used again. Choose another.");
-            return Err(AppError::conflict(api::codes::SLUG_TAKEN, detail));
+            return Err(Conflict::SlugTaken(slug).into());
         }
         let first_admin = match (&email, principal.id()) {
             (Some(email), _) => find_user_to_seat(scope, email).await?,
@@ -244,7 +252,7 @@ impl Operation for CreateWorkspace {
     async fn apply(
         &self,
         app: &App,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         new: NewWorkspace,
     ) -> Result<api::WorkspaceCreated, AppError> {
         let NewWorkspace { slug, name, first_admin, email } = new;
@@ -265,7 +273,7 @@ impl Operation for CreateWorkspace {
 
     async fn finish(
         &self,
-        app: &App,
+        app: &Arc<App>,
         caller: &Caller,
         response: api::WorkspaceCreated,
         mail: UnsentMail,
@@ -290,8 +298,7 @@ impl Operation for NameFirstAdmin {
         let found = store::workspace::find_workspace(scope.connection, self.workspace).await?;
         let found = found.ok_or(AppError::not_found())?;
         if !store::workspace::list_workspaces_without_admin(scope.connection).await?.contains(&self.workspace) {
-            let detail = "This workspace has an admin, who invites others.";
-            return Err(AppError::conflict(api::codes::ALREADY_MEMBER, detail));
+            return Err(Conflict::HasAdmin.into());
         }
         let user = store::user::find_user_by_email(scope.connection, &self.email).await?;
         if user.as_ref().is_some_and(|user| user.disabled) {
@@ -304,7 +311,7 @@ impl Operation for NameFirstAdmin {
     async fn apply(
         &self,
         app: &App,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         (workspace, user): Self::Checked,
     ) -> Result<Self::Response, AppError> {
         app.end_open_invitations(transaction, workspace.id, None).await?;
@@ -313,7 +320,7 @@ impl Operation for NameFirstAdmin {
         Ok(app.tell_before_mail(transaction).pop())
     }
 
-    async fn finish(&self, app: &App, caller: &Caller, _: Self::Response, mail: UnsentMail) -> Self::Response {
+    async fn finish(&self, app: &Arc<App>, caller: &Caller, _: Self::Response, mail: UnsentMail) -> Self::Response {
         app.mail_invitations(caller, &mail).await.pop()
     }
 }
@@ -342,7 +349,7 @@ impl Operation for UpdateWorkspace {
     async fn apply(
         &self,
         app: &App,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         workspace: Workspace,
     ) -> Result<api::Workspace, AppError> {
         store::workspace::update_workspace(&mut transaction.change, &workspace).await?;
@@ -369,7 +376,7 @@ impl Operation for DeleteWorkspace {
         found.ok_or(AppError::not_found())
     }
 
-    async fn apply(&self, app: &App, transaction: &mut Transaction<'_>, workspace: Workspace) -> Result<(), AppError> {
+    async fn apply(&self, app: &App, transaction: &mut Transaction, workspace: Workspace) -> Result<(), AppError> {
         let (id, now) = (self.id, transaction.now);
         let mut members = Vec::new();
         for project in store::project::list_project_ids(&mut transaction.change, id).await? {

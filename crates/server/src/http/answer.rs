@@ -4,85 +4,62 @@ use std::sync::Arc;
 
 use api::Problem;
 use axum::{
-    body::Body,
     extract::{MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use domain::{Clock as _, secret::redact};
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use http_body_util::BodyExt as _;
 use verifier::AuthenticationError;
 
 use super::client_address::client_address;
 use crate::{
     App, AppError,
-    app::{Attempt, Caller},
+    app::{ChangeError, Confirmed},
+    cluster::Confirmation,
     system::SystemClock,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ACCEPT_SIGNATURE: HeaderName = HeaderName::from_static("accept-signature");
+/// Tells which version of the installation a change made, and how many nodes have acknowledged it.
+const CONFIRMED: HeaderName = HeaderName::from_static("keyward-confirmed");
 const WANT_CONTENT_DIGEST: HeaderName = HeaderName::from_static("want-content-digest");
 
 /// Who sent a request, for the log line.
 #[derive(Clone, Debug)]
 pub(crate) struct LoggedPrincipal(pub(crate) String);
 
-/// Marks the answer of a change that conflicted with another one: another attempt helps.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Contended;
-
 /// The problem that a response tells, for a browser that is shown a page instead.
 #[derive(Clone, Debug)]
 pub(crate) struct RefusedWith(pub(crate) Arc<Problem>);
 
-impl Attempt for Response {
-    fn is_contended(&self) -> bool {
-        self.extensions().get::<Contended>().is_some()
-    }
-
-    fn tells_state(&self) -> bool {
-        let status = self.status();
-        status.is_success()
-            || status.is_redirection()
-            || matches!(status, StatusCode::NOT_FOUND | StatusCode::CONFLICT | StatusCode::GONE)
+impl<T: IntoResponse> IntoResponse for Confirmed<T> {
+    fn into_response(self) -> Response {
+        let confirmation = self.confirmation();
+        with_confirmation(self.into_inner().into_response(), confirmation)
     }
 }
 
-/// Runs a request that may change something: to its end also where its client hangs up, and again where it conflicted with
-/// another change. An answer that tells what is there comes once no node accepts less, see [`App::attempt`].
-///
-/// # Errors
-/// It is not known which nodes have acknowledged what the answer tells.
-pub(crate) async fn run_change(
-    app: &Arc<App>,
-    caller: Option<Caller>,
-    request: Request,
-    next: Next,
-) -> Result<Response, AppError> {
-    let app = Arc::clone(app);
-    let running = tokio::spawn(async move {
-        let (parts, body) = request.into_parts();
-        // It was read before and lies in memory.
-        let body =
-            body.collect().await.map_err(|error| AppError::Internal(format!("a body that was read: {error}")))?;
-        let body = body.to_bytes();
-        let attempt = || next.clone().run(Request::from_parts(parts.clone(), Body::from(body.clone())));
-        app.attempt(caller.as_ref(), attempt).await
-    });
-    running.await.map_err(|error| AppError::Internal(format!("a change ended early: {error}")))?
+impl IntoResponse for ChangeError {
+    fn into_response(self) -> Response {
+        let response = self.error.into_response();
+        match self.confirmation {
+            Some(confirmation) => with_confirmation(response, confirmation),
+            None => response,
+        }
+    }
+}
+
+fn with_confirmation(mut response: Response, confirmation: Confirmation) -> Response {
+    if let Ok(confirmation) = HeaderValue::from_str(&confirmation.to_string()) {
+        response.headers_mut().insert(CONFIRMED, confirmation);
+    }
+    response
 }
 
 impl IntoResponse for AppError {
     fn into_response(self) -> Response {
-        if let Self::Answered(answer) = self {
-            let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
-            if answer.body.is_empty() {
-                return status.into_response();
-            }
-            return (status, [(header::CONTENT_TYPE, "application/json")], answer.body).into_response();
-        }
         match &self {
             Self::Internal(reason) => tracing::error!(reason = %redact(reason), "internal error"),
             Self::Unavailable(reason) | Self::Contended(reason) => {
@@ -111,12 +88,8 @@ impl IntoResponse for AppError {
             Self::RateLimited(seconds) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             }
-            Self::Unavailable(_) => {
+            Self::Unavailable(_) | Self::Contended(_) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            Self::Contended(_) => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-                response.extensions_mut().insert(Contended);
             }
             _ => {}
         }

@@ -10,12 +10,12 @@ use std::{
 
 use axum::{
     body::Body,
-    extract::{MatchedPath, Request, State},
+    extract::{Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Version, request::Parts};
+use http::{Version, request::Parts};
 use http_body::Body as _;
 use http_signature::is_safe_method;
 use subtle::ConstantTimeEq as _;
@@ -23,26 +23,20 @@ use verifier::{AuthenticationError, Origin, OriginalRequest, VerifiedHeaders};
 
 use super::{
     MAX_BODY, MAX_HEADERS, MAX_UNAUTHENTICATED_BODY,
-    answer::{LoggedPrincipal, run_change},
-    body::{discard, read_body},
+    answer::LoggedPrincipal,
+    body::{discard, held_slot, read_body},
     client_address::client_address,
     connections::{Connection, Connections, Memory},
     cookie::Cookie,
     own_host::OwnOrigin,
     same_origin::is_same_origin,
 };
-use crate::{
-    App, AppError,
-    app::{Caller, ConfirmationSlot},
-};
+use crate::{App, AppError, app::Caller};
 
 /// For how long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
 /// For how long an answer over HTTP/2 may wait for memory, where many clients do not read theirs.
 const MEMORY_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Tells which version of the installation a change made, and how many nodes judge by it: every one that can judge.
-const CONFIRMED: HeaderName = HeaderName::from_static("keyward-confirmed");
 
 /// Who sent a request, as far as it told.
 #[derive(Clone, Debug)]
@@ -51,16 +45,6 @@ pub(super) enum Authentication {
     NotRequested,
     /// It was, and it was accepted. (One that was not accepted never comes this far.)
     Authenticated(Box<Caller>),
-}
-
-impl Authentication {
-    /// Where the confirmation of the caller's change will be noted.
-    fn confirmation(&self) -> Option<ConfirmationSlot> {
-        match self {
-            Self::NotRequested => None,
-            Self::Authenticated(caller) => Some(caller.confirmation_slot()),
-        }
-    }
 }
 
 /// The connection that a request came by.
@@ -163,34 +147,12 @@ impl http_body::Body for CountedBody {
 pub(super) async fn authenticate(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     match find_caller(&app, request).await {
         Ok((request, principal)) => {
-            let mut response = if is_safe_method(request.method().as_str()) {
-                next.run(request).await
-            } else {
-                change(&app, request, next).await
-            };
+            let mut response = next.run(request).await;
             response.extensions_mut().insert(LoggedPrincipal(principal));
             response
         }
         Err(error) => error.into_response(),
     }
-}
-
-/// Does a change, and tells which nodes have acknowledged it.
-async fn change(app: &Arc<App>, request: Request, next: Next) -> Response {
-    let authentication = request.extensions().get::<Authentication>().cloned();
-    let confirmation = authentication.as_ref().and_then(Authentication::confirmation);
-    let is_known = request.extensions().get::<MatchedPath>().is_some();
-    let caller = match authentication {
-        Some(Authentication::Authenticated(caller)) if is_known => Some(*caller),
-        _ => None,
-    };
-    let mut response = run_change(app, caller, request, next).await.unwrap_or_else(IntoResponse::into_response);
-    if let Some(confirmation) = confirmation.and_then(|slot| slot.get())
-        && let Ok(confirmation) = HeaderValue::from_str(&confirmation.to_string())
-    {
-        response.headers_mut().insert(CONFIRMED, confirmation);
-    }
-    response
 }
 
 /// A request as it was sent to Keyward itself.
@@ -236,6 +198,11 @@ async fn find_caller(app: &App, request: Request) -> Result<(Request, String), A
     let caller = match shown.headers {
         Some(headers) => Some(app.verifier().verify_body(headers, &received.original(&parts, Some(&body)))?.into()),
         None => shown.session,
+    };
+    // A change whose client hangs up keeps its slot to the end.
+    let caller = match held_slot(&parts.extensions) {
+        Some(slot) => caller.map(|caller| caller.holding(slot)),
+        None => caller,
     };
     let principal = caller.as_ref().map_or("-".to_owned(), |c| c.principal().audit_principal().to_string());
     let authentication =

@@ -1,7 +1,7 @@
 //! Reading the bodies of requests. What has come already is taken at once; while bytes are still awaited, the request
 //! holds no slot, and its memory is counted. Bodies of refused requests are drained up to a bound and not kept.
 
-use std::{sync::Arc, time::Duration};
+use std::{any::Any, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -13,6 +13,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{MAX_BODY, connections::Slot};
 use crate::AppError;
+
+/// The slot of a request, which a change keeps to its end.
+pub(crate) fn held_slot(extensions: &Extensions) -> Option<Arc<dyn Any + Send + Sync>> {
+    extensions.get::<Arc<Slot>>().map(|slot| Arc::clone(slot) as Arc<dyn Any + Send + Sync>)
+}
 
 /// For how long a body may come in.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);

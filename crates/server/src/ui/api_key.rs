@@ -8,7 +8,9 @@ use axum::{
     extract::{FromRequestParts, Query, State},
     response::{IntoResponse, Response},
 };
-use domain::{ApiKeyId, PublicKey, ServiceAccountId, Timestamp, proof::proof_message, secret::is_private_key};
+use domain::{
+    ApiKeyId, PrincipalId, PublicKey, ServiceAccountId, Timestamp, proof::proof_message, secret::is_private_key,
+};
 use http::{StatusCode, request::Parts};
 use serde::Deserialize;
 
@@ -462,7 +464,7 @@ struct Challenge {
 
 /// A challenge for the script that makes a key pair, which signs a proof with it before the key is added.
 async fn create_challenge(State(app): State<Arc<App>>, at: KeyPages) -> Result<Response, PageError> {
-    let (owner, challenge) = app.create_proof_challenge_for(&at.caller, at.owner).await?;
+    let (owner, challenge) = app.create_proof_challenge_for(&at.caller, at.owner).await?.into_inner();
     let parts = serde_json::json!({
         "namespace": challenge.namespace,
         "public_url": challenge.public_url,
@@ -474,9 +476,9 @@ async fn create_challenge(State(app): State<Arc<App>>, at: KeyPages) -> Result<R
 
 impl Challenge {
     /// A fresh challenge, good for five minutes.
-    async fn create(app: &App, at: &KeyPages, fingerprint: &str) -> Result<Option<Self>, AppError> {
+    async fn create(app: &Arc<App>, at: &KeyPages, fingerprint: &str) -> Result<Option<Self>, AppError> {
         let Ok(fingerprint) = fingerprint.parse() else { return Ok(None) };
-        let (owner, challenge) = app.create_proof_challenge_for(&at.caller, at.owner).await?;
+        let (owner, challenge) = app.create_proof_challenge_for(&at.caller, at.owner).await?.into_inner();
         let message = proof_message(&challenge.public_url, &owner.to_string(), &fingerprint, &challenge.challenge);
         let message = message.replace('\n', "\\n");
         let namespace = challenge.namespace;
@@ -487,17 +489,15 @@ impl Challenge {
 }
 
 /// Where a key is that is registered already, if the caller was told and has a page of it.
-fn place_of(conflict: &Conflict, at: &KeyPages) -> Option<String> {
-    let told = |name| conflict.members.get(name).and_then(|value| value.as_str());
-    let (key, owner) = (told("key")?, told("owner")?);
-    if at.caller.principal().id().is_some_and(|own| own.to_string() == owner) {
+fn place_of((key, owner): (ApiKeyId, PrincipalId), at: &KeyPages) -> Option<String> {
+    if at.caller.principal().id() == Some(owner) {
         return Some(format!("/profile/api-keys/{key}"));
     }
-    let account: ServiceAccountId = owner.parse().ok()?;
+    let PrincipalId::ServiceAccount(account) = owner else { return None };
     at.within.as_ref().map(|within| within.path(&format!("service-accounts/{account}/keys/{key}")))
 }
 
-async fn new_key(app: &App, at: &KeyPages) -> Result<NewKey, PageError> {
+async fn new_key(app: &Arc<App>, at: &KeyPages) -> Result<NewKey, PageError> {
     let needs_password = at.caller.principal().require_recent_password(app.now()).is_err();
     Ok(NewKey {
         shell: at.shell(if at.owner == KeyOwner::Own { "New Key" } else { "New API key" }),
@@ -559,18 +559,18 @@ async fn create(State(app): State<Arc<App>>, at: KeyPages, Form(form): Form<KeyF
             let create = api::CreateApiKey { title, public_key, expires_at, proof };
             app.create_api_key(&at.caller, at.owner, &create).await
         }
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     };
     match created {
-        Ok(key) if at.visitor.wants_json => Ok((StatusCode::CREATED, axum::Json(key)).into_response()),
-        Ok(key) => Ok(page::go_to(&format!("{}/{}?done=created", at.base, key.id))),
+        Ok(key) if at.visitor.wants_json => Ok((StatusCode::CREATED, axum::Json(key.into_inner())).into_response()),
+        Ok(key) => Ok(page::go_on(&key, &format!("{}/{}?done=created", at.base, key.id))),
         Err(error) if at.visitor.wants_json => Err(error.into()),
-        Err(error) => refuse(&app, &at, form, error).await,
+        Err(error) => refuse(&app, &at, form, error.into()).await,
     }
 }
 
 /// The form again, with what is wrong at its fields and all that was typed.
-async fn refuse(app: &App, at: &KeyPages, form: KeyForm, error: AppError) -> Result<Response, PageError> {
+async fn refuse(app: &Arc<App>, at: &KeyPages, form: KeyForm, error: AppError) -> Result<Response, PageError> {
     // A proof is not shown again: it answers a challenge that is over.
     let KeyForm { title, mut public_key, expires, .. } = form;
     // A private key that came this far is not sent back, whatever else is wrong with the form.
@@ -579,14 +579,15 @@ async fn refuse(app: &App, at: &KeyPages, form: KeyForm, error: AppError) -> Res
     }
     let mut page = new_key(app, at).await?;
     let errors = match error {
-        AppError::Conflict(conflict) if conflict.code == api::codes::DUPLICATE_KEY => {
-            page.existing = place_of(&conflict, at);
-            let fingerprint = conflict.members.get("fingerprint").and_then(|value| value.as_str());
-            if let (None, Some(fingerprint), false) =
-                (&page.existing, fingerprint, conflict.members.contains_key("burnt"))
-            {
-                page.challenge = Challenge::create(app, at, fingerprint).await?;
+        AppError::Conflict(Conflict::DuplicateKey { fingerprint, registration }) => {
+            page.existing = registration.and_then(|registration| place_of(registration, at));
+            if page.existing.is_none() {
+                page.challenge = Challenge::create(app, at, &fingerprint.to_string()).await?;
             }
+            let error = Conflict::DuplicateKey { fingerprint, registration };
+            FormErrors::of(AppError::Conflict(error))?.all_at_field("public_key")
+        }
+        AppError::Conflict(conflict @ (Conflict::BlockedKey { .. } | Conflict::KeyUseUnconfirmed { .. })) => {
             FormErrors::of(AppError::Conflict(conflict))?.all_at_field("public_key")
         }
         AppError::Invalid(errors) => {
@@ -670,7 +671,7 @@ async fn edit(
             let update = api::UpdateApiKey { title: Some(title.clone()), expires_at };
             app.update_api_key(&at.caller, at.owner, id, &update).await
         }
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     };
     let next = format!("{}?done=saved", page.base);
     page::answer(
@@ -686,8 +687,8 @@ async fn edit(
 
 async fn disable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
     let id: ApiKeyId = ids.parse("key")?;
-    app.disable_api_key(&at.caller, at.owner, id).await?;
-    Ok(page::go_to(&format!("{}/{id}?done=disabled", at.base)))
+    let done = app.disable_api_key(&at.caller, at.owner, id).await?;
+    Ok(page::go_on(&done, &format!("{}/{id}?done=disabled", at.base)))
 }
 
 async fn enable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
@@ -750,6 +751,6 @@ async fn revoke(
         let errors = FormErrors::say(400, &detail).all_at_field("confirm_title");
         return Ok(page::again(errors, |errors| RevokePage { errors, ..page }));
     }
-    app.revoke_api_key(&at.caller, at.owner, id, cascade).await?;
-    Ok(page::go_to(&format!("{}?done=revoked", at.list)))
+    let done = app.revoke_api_key(&at.caller, at.owner, id, cascade).await?;
+    Ok(page::go_on(&done, &format!("{}?done=revoked", at.list)))
 }

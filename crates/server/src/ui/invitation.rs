@@ -132,9 +132,10 @@ async fn create(
     let separate = |c: char| c.is_whitespace() || matches!(c, ',' | ';');
     let list = emails.split(separate).filter(|email| !email.is_empty()).map(str::to_owned).collect();
     match app.create_invitations(&at.caller, at.place.id, &api::CreateInvitations { emails: list, role }).await {
-        Ok(issued) => {
-            Ok(page::render(StatusCode::OK, &List { issued: issued.items, ..list_page(&app, &at, None).await? }))
-        }
+        Ok(issued) => Ok(page::render(
+            StatusCode::OK,
+            &List { issued: issued.into_inner().items, ..list_page(&app, &at, None).await? },
+        )),
         Err(error) => {
             let errors = FormErrors::of(error)?;
             let page = list_page(&app, &at, None).await?;
@@ -145,12 +146,12 @@ async fn create(
 
 async fn resend(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
     let issued = app.resend_invitation(&at.caller, at.place.id, ids.parse("inv")?).await?;
-    Ok(page::render(StatusCode::OK, &List { issued: vec![issued], ..list_page(&app, &at, None).await? }))
+    Ok(page::render(StatusCode::OK, &List { issued: vec![issued.into_inner()], ..list_page(&app, &at, None).await? }))
 }
 
 async fn revoke(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
-    app.revoke_invitation(&at.caller, at.place.id, ids.parse("inv")?).await?;
-    Ok(page::go_to(&at.path("invitations?done=removed")))
+    let done = app.revoke_invitation(&at.caller, at.place.id, ids.parse("inv")?).await?;
+    Ok(page::go_on(&done, &at.path("invitations?done=removed")))
 }
 
 #[derive(Template)]
@@ -200,12 +201,20 @@ async fn accept(
     let typed = name.clone().unwrap_or_default();
     let accept = api::AcceptInvitation { token: token.to_owned(), name, password };
     let done = match caller {
-        Some(caller) => app.accept_invitation(Some(caller), visitor.browser.address, accept).await.map(|_| None),
-        None => app.accept_invitation_and_sign_in(&visitor.browser, accept).await.map(Some),
+        Some(caller) => {
+            let done = app.accept_invitation(Some(caller), visitor.browser.address, accept).await;
+            done.map(|done| done.map(|_| None))
+        }
+        None => {
+            let done = app.accept_invitation_and_sign_in(&visitor.browser, accept).await;
+            done.map(|done| done.map(Some))
+        }
     };
     match done {
-        Ok(None) => Ok(page::go_to(&next)),
-        Ok(Some(signed_in)) => Ok(welcome(&app, &visitor, &signed_in, &next).await?),
+        Ok(done) => match &*done {
+            None => Ok(page::go_on(&done, &next)),
+            Some(signed_in) => Ok(welcome(&app, &visitor, signed_in, &next).await?),
+        },
         Err(error) => {
             let errors = FormErrors::of(error)?;
             Ok(page::again(errors, |errors| Accept { errors, name: typed, ..page }))

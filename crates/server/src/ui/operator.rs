@@ -97,11 +97,12 @@ async fn create_workspace(
     let admin = (!admin_email.trim().is_empty()).then(|| admin_email.clone());
     let create = api::CreateWorkspace { name: name.clone(), slug: slug.clone(), admin_email: admin };
     match app.create_workspace(&visit.caller, create).await {
-        Ok(api::WorkspaceCreated { invitation: invitation @ Some(_), .. }) => {
+        Ok(done) if done.invitation.is_none() => Ok(page::go_on(&done, "/operator/workspaces?done=created")),
+        Ok(done) => {
+            let invitation = done.into_inner().invitation;
             let page = WorkspaceList { invitation, ..workspaces(&app, &visit, None).await? };
             Ok(page::render(StatusCode::OK, &page))
         }
-        Ok(_) => Ok(page::go_to("/operator/workspaces?done=created")),
         Err(error) => {
             let errors = FormErrors::of(error)?;
             let page = workspaces(&app, &visit, None).await?;
@@ -127,8 +128,9 @@ async fn name_first_admin(
     Form(form): Form<FirstAdminForm>,
 ) -> Result<Response, PageError> {
     match app.name_first_admin(&visit.caller, ids.parse("ws")?, &form.admin_email).await {
-        Ok(None) => Ok(page::go_to("/operator/workspaces?done=role")),
-        Ok(invitation) => {
+        Ok(done) if done.is_none() => Ok(page::go_on(&done, "/operator/workspaces?done=role")),
+        Ok(done) => {
+            let invitation = done.into_inner();
             let page = WorkspaceList { invitation, ..workspaces(&app, &visit, None).await? };
             Ok(page::render(StatusCode::OK, &page))
         }
@@ -438,6 +440,6 @@ async fn confirm_keys(
         }
         KeysToConfirm::These(keys)
     };
-    app.confirm_keys(&visit.caller, &keys).await?;
-    Ok(page::go_to("/operator/suspended-keys?done=confirmed"))
+    let done = app.confirm_keys(&visit.caller, &keys).await?;
+    Ok(page::go_on(&done, "/operator/suspended-keys?done=confirmed"))
 }

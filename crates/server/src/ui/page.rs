@@ -16,7 +16,10 @@ use super::{
     form::Fields,
     visitor::{Visitor, safe_next, set_page_headers},
 };
-use crate::{App, AppError, http::Contended};
+use crate::{
+    App, AppError,
+    app::{ChangeError, Confirmed},
+};
 
 /// A workspace in the switcher.
 #[derive(Clone)]
@@ -121,7 +124,8 @@ pub(super) struct FormErrors {
 
 impl FormErrors {
     /// What a person can mend in the form; the error itself where they cannot.
-    pub(super) fn of(error: AppError) -> Result<Self, PageError> {
+    pub(super) fn of(error: impl Into<AppError>) -> Result<Self, PageError> {
+        let error = error.into();
         let status = error.to_problem().status;
         let mut wait = None;
         let general = match &error {
@@ -198,6 +202,12 @@ pub(super) enum PageError {
     App(AppError),
 }
 
+impl From<ChangeError> for PageError {
+    fn from(error: ChangeError) -> Self {
+        Self::App(error.error)
+    }
+}
+
 impl From<AppError> for PageError {
     fn from(error: AppError) -> Self {
         Self::App(error)
@@ -221,11 +231,7 @@ impl IntoResponse for PageError {
             Self::NoSuchPage => 404,
             Self::SignInFirst | Self::WrongConfirmation(_) | Self::StaleForm(_) => 500,
         };
-        let is_contended = matches!(&self, Self::App(AppError::Contended(_)));
         let mut response = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR).into_response();
-        if is_contended {
-            response.extensions_mut().insert(Contended);
-        }
         response.extensions_mut().insert(Failed(Arc::new(Mutex::new(Some(self)))));
         response
     }
@@ -381,12 +387,12 @@ pub(super) fn render(status: StatusCode, page: &impl Template) -> Response {
 
 /// After a form: on to where `next` says, or the form again with what is wrong in it, which `again` makes.
 pub(super) async fn answer<T, P: Template>(
-    done: Result<T, AppError>,
-    next: impl FnOnce(T) -> String,
+    done: Result<Confirmed<T>, ChangeError>,
+    next: impl FnOnce(&T) -> String,
     again: impl AsyncFnOnce(FormErrors) -> Result<P, PageError>,
 ) -> Result<Response, PageError> {
     match done {
-        Ok(done) => Ok(go_to(&next(done))),
+        Ok(done) => Ok(go_on(&done, &next(&done))),
         Err(error) => {
             let errors = FormErrors::of(error)?;
             let (status, wait) = (errors.status, errors.wait);
@@ -432,6 +438,13 @@ fn escape(byte: u8) -> String {
 /// On to another page after a form was taken.
 pub(super) fn go_to(path: &str) -> Response {
     Redirect::to(path).into_response()
+}
+
+/// Leads to the page that says what was changed, and how it became known to every node.
+pub(super) fn go_on<T>(done: &Confirmed<T>, path: &str) -> Response {
+    let mut response = go_to(path);
+    response.extensions_mut().insert(done.confirmation());
+    response
 }
 
 /// A time as pages tell it: how long ago in words, and exactly where one points at it.

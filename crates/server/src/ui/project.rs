@@ -21,6 +21,7 @@ use super::{
 use crate::{
     App, AppError,
     app::{MAX_PAGE, Paging},
+    error::Conflict,
 };
 
 pub(super) fn router() -> Pages {
@@ -207,10 +208,10 @@ async fn set_member(
     let id: ProjectId = ids.parse("prj")?;
     let set = api::SetProjectMember { role: form.role };
     match app.set_project_member(&at.caller, at.place.id, id, form.principal, &set, form.successor).await {
-        Ok(_) => Ok(page::go_to(&at.path(&format!("projects/{id}?done=role")))),
+        Ok(done) => Ok(page::go_on(&done, &at.path(&format!("projects/{id}?done=role")))),
         Err(error) => {
-            let errors = match error {
-                AppError::Conflict(conflict) if conflict.code == api::codes::SUCCESSOR_REQUIRED => {
+            let errors = match error.error {
+                AppError::Conflict(Conflict::SuccessorRequired(_)) => {
                     FormErrors::say(409, "This is the project's only admin. Make somebody else an admin first.")
                 }
                 error => FormErrors::of(error)?,
@@ -249,8 +250,8 @@ async fn show_delete(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> 
 }
 
 async fn delete(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
-    app.delete_project(&at.caller, at.place.id, ids.parse("prj")?).await?;
-    Ok(page::go_to(&at.path("projects?done=deleted")))
+    let done = app.delete_project(&at.caller, at.place.id, ids.parse("prj")?).await?;
+    Ok(page::go_on(&done, &at.path("projects?done=deleted")))
 }
 
 async fn remove_page(

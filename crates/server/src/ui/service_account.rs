@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     App,
-    app::{KeyOwner, Paging},
+    app::{Confirmed, KeyOwner, Paging},
 };
 
 pub(super) fn router() -> Pages {
@@ -175,14 +175,13 @@ struct RoleForm {
 }
 
 async fn update(
-    app: &App,
+    app: &Arc<App>,
     at: &InWorkspace,
     ids: &Ids,
     update: api::UpdateServiceAccount,
-) -> Result<ServiceAccountId, PageError> {
+) -> Result<Confirmed<ServiceAccountId>, PageError> {
     let id: ServiceAccountId = ids.parse("sa")?;
-    app.update_service_account(&at.caller, at.place.id, id, &update).await?;
-    Ok(id)
+    Ok(app.update_service_account(&at.caller, at.place.id, id, &update).await?.map(|_| id))
 }
 
 async fn set_role(
@@ -193,20 +192,20 @@ async fn set_role(
     Form(form): Form<RoleForm>,
 ) -> Result<Response, PageError> {
     let change = api::UpdateServiceAccount { role: Some(form.role), ..api::UpdateServiceAccount::default() };
-    update(&app, &at, &ids, change).await?;
-    Ok(page::go_to(&at.path(&format!("service-accounts{}", query.with("role")))))
+    let done = update(&app, &at, &ids, change).await?;
+    Ok(page::go_on(&done, &at.path(&format!("service-accounts{}", query.with("role")))))
 }
 
 async fn disable(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
     let change = api::UpdateServiceAccount { disabled: Some(true), ..api::UpdateServiceAccount::default() };
     let id = update(&app, &at, &ids, change).await?;
-    Ok(page::go_to(&at.path(&format!("service-accounts/{id}?done=disabled"))))
+    Ok(page::go_on(&id, &at.path(&format!("service-accounts/{}?done=disabled", *id))))
 }
 
 async fn enable(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
     let change = api::UpdateServiceAccount { disabled: Some(false), ..api::UpdateServiceAccount::default() };
     let id = update(&app, &at, &ids, change).await?;
-    Ok(page::go_to(&at.path(&format!("service-accounts/{id}?done=enabled"))))
+    Ok(page::go_on(&id, &at.path(&format!("service-accounts/{}?done=enabled", *id))))
 }
 
 async fn show_edit(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {

@@ -76,7 +76,7 @@ async fn sign_in(
     match app.sign_in(sign_in).await {
         Ok(signed_in) => Ok(welcome(&app, &visitor, &signed_in, &next).await?),
         Err(error) => {
-            let is_limited = matches!(error, AppError::RateLimited(_));
+            let is_limited = matches!(error.error, AppError::RateLimited(_));
             let mut errors = FormErrors::of(error)?;
             if let (true, Some(general)) = (is_limited, &mut errors.general) {
                 general.push_str(" A browser in which you signed in before may be let in meanwhile.");

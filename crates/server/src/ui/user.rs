@@ -58,7 +58,7 @@ async fn change_password(
 ) -> Result<Response, PageError> {
     match app.change_password(&visit.caller, form.current_password, form.password).await {
         Ok(token) => {
-            let mut response = page::go_to("/profile?done=password");
+            let mut response = page::go_on(&token, "/profile?done=password");
             Cookie::Session.set(&app, &mut response, &token, None);
             Ok(response)
         }
@@ -77,17 +77,17 @@ async fn end_session(
 ) -> Result<Response, PageError> {
     let session: SessionId = session.parse().map_err(|_| AppError::not_found())?;
     let is_own = matches!(caller.principal().credential(), Credential::Session(own, _) if *own == session);
-    app.end_session(&caller, Some(session)).await?;
+    let done = app.end_session(&caller, Some(session)).await?;
     if is_own {
         return Ok(signed_out(&app));
     }
-    Ok(page::go_to("/profile?done=ended"))
+    Ok(page::go_on(&done, "/profile?done=ended"))
 }
 
 async fn end_other_sessions(
     State(app): State<Arc<App>>,
     SignedInVisitor { caller, .. }: SignedInVisitor,
 ) -> Result<Response, PageError> {
-    app.end_other_sessions(&caller).await?;
-    Ok(page::go_to("/profile?done=ended-others"))
+    let done = app.end_other_sessions(&caller).await?;
+    Ok(page::go_on(&done, "/profile?done=ended-others"))
 }

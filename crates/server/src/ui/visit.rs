@@ -25,8 +25,8 @@ use crate::{
     app::{Browser, Caller, SignedIn},
     cluster::Confirmation,
     http::{
-        Cookie, LoggedPrincipal, MAX_UNAUTHENTICATED_BODY, client_address, discard, find_own_referer, is_same_origin,
-        read_body, run_change,
+        Cookie, LoggedPrincipal, MAX_UNAUTHENTICATED_BODY, client_address, discard, find_own_referer, held_slot,
+        is_same_origin, read_body,
     },
 };
 
@@ -228,6 +228,10 @@ async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Opti
     }
     if let Some(token) = Cookie::Session.find(app, &parts.headers) {
         visitor.visit = app.verify_session(&token, address).await.map_err(alone)?;
+        // A change whose client hangs up keeps its slot to the end.
+        if let (Some(visit), Some(slot)) = (&mut visitor.visit, held_slot(&parts.extensions)) {
+            visit.caller = visit.caller.clone().holding(slot);
+        }
     }
     // Whoever signs in shows a password, and was on a page of ours: a session they have besides is another matter.
     if let (Some(fields), Some(visit)) = (&fields, visitor.visit.as_ref().filter(|_| parts.uri.path() != "/sign-in")) {
@@ -280,11 +284,11 @@ async fn answer(app: &Arc<App>, admitted: Admitted, next: Next) -> Response {
         .find(|(name, value)| name == "confirm_password" && !value.is_empty());
     let mut renewed = None;
     if let (Some((_, password)), Some(visit)) = (password, &visitor.visit) {
-        let confirmed = app.change(&visit.caller, || app.confirm_password(&visit.caller, password.clone())).await;
-        let again = match confirmed {
+        let confirmed = app.confirm_password(&visit.caller, password.clone()).await;
+        let again = match confirmed.map_err(AppError::from) {
             Ok(token) => {
                 let again = app.verify_session(&token, visitor.browser.address).await;
-                renewed = Some(token);
+                renewed = Some(token.into_inner());
                 again
             }
             Err(error @ (AppError::Invalid(_) | AppError::RateLimited(_))) => {
@@ -303,24 +307,12 @@ async fn answer(app: &Arc<App>, admitted: Admitted, next: Next) -> Response {
         }
         request.extensions_mut().insert(visitor.clone());
     }
-    let is_change = fields.is_some();
-    let mut response = if is_change {
-        let caller = visitor.visit.as_ref().map(|visit| visit.caller.clone());
-        match run_change(app, caller, request, next).await {
-            Ok(response) => response,
-            Err(error) => page::failure(app, error.into(), Some(&visitor), None),
-        }
-    } else {
-        next.run(request).await
-    };
+    let mut response = next.run(request).await;
     if let Some(error) = response.extensions_mut().remove::<page::Failed>().and_then(page::Failed::take) {
         response = page::failure(app, error, Some(&visitor), fields.as_deref().cloned());
     }
     if let Some(token) = renewed {
         Cookie::Session.set(app, &mut response, &token, None);
-    }
-    if let Some(confirmation) = visitor.visit.as_ref().and_then(|visit| visit.caller.confirmation()) {
-        response.extensions_mut().insert(confirmation);
     }
     response
 }
@@ -328,14 +320,13 @@ async fn answer(app: &Arc<App>, admitted: Admitted, next: Next) -> Response {
 /// Sends somebody who has just signed in on their way. The session they came with, if any, ends: a cookie that was
 /// there before is not one to go on with.
 pub(super) async fn welcome(
-    app: &App,
+    app: &Arc<App>,
     visitor: &Visitor,
     signed_in: &SignedIn,
     next: &str,
 ) -> Result<Response, AppError> {
     if let Some(before) = &visitor.visit {
-        // A conflict here is resolved here: the session that begins must not begin twice.
-        app.change(&before.caller, || app.end_session(&before.caller, None)).await?;
+        app.end_session(&before.caller, None).await?;
     }
     let mut response = Redirect::to(next).into_response();
     *response.status_mut() = StatusCode::SEE_OTHER;

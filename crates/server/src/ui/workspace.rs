@@ -136,8 +136,8 @@ async fn delete(
         let errors = FormErrors::at("confirm", "This is not the slug of the workspace. Nothing was deleted.");
         return Ok(page::again(errors, |errors| RemovePage { errors, ..page }));
     }
-    app.delete_workspace(&at.caller, at.place.id).await?;
-    Ok(page::go_to("/workspaces?done=deleted"))
+    let done = app.delete_workspace(&at.caller, at.place.id).await?;
+    Ok(page::go_on(&done, "/workspaces?done=deleted"))
 }
 
 /// The short address of a workspace.

@@ -1,5 +1,7 @@
 //! Proofs that the private key of a registration is at hand.
 
+use std::sync::Arc;
+
 use domain::{
     ApiKeyId, PrincipalId, PublicKey,
     api_key::ApiKey,
@@ -10,7 +12,7 @@ use verifier::directory::verification_key;
 
 use super::{Access, AuthorizedOwner, KeyOwner, authorize, find_unrevoked, require_owner};
 use crate::{
-    app::{App, CHALLENGE_LIFETIME, Caller, Operation, Scope, Transaction},
+    app::{App, CHALLENGE_LIFETIME, Caller, ChangeError, Confirmed, Operation, Scope, Transaction},
     error::AppError,
 };
 
@@ -22,8 +24,11 @@ impl App {
     ///
     /// # Errors
     /// For users and service accounts that signed, only.
-    pub async fn create_proof_challenge(&self, caller: &Caller) -> Result<api::ProofChallenge, AppError> {
-        self.run(caller, CreateProofChallenge { owner: None }).await
+    pub async fn create_proof_challenge(
+        self: &Arc<Self>,
+        caller: &Caller,
+    ) -> Result<Confirmed<api::ProofChallenge>, ChangeError> {
+        self.change(caller, CreateProofChallenge { owner: None }).await
     }
 
     /// A fresh challenge for a proof of a key of `owner`, whose id is part of what is signed; on the host too.
@@ -31,13 +36,13 @@ impl App {
     /// # Errors
     /// The caller may not register keys for them.
     pub async fn create_proof_challenge_for(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         owner: KeyOwner,
-    ) -> Result<(PrincipalId, api::ProofChallenge), AppError> {
+    ) -> Result<Confirmed<(PrincipalId, api::ProofChallenge)>, ChangeError> {
         let id = authorize(&caller.principal, owner, Access::Manage)?.id;
-        let challenge = self.run(caller, CreateProofChallenge { owner: Some(owner) }).await?;
-        Ok((id, challenge))
+        let challenge = self.change(caller, CreateProofChallenge { owner: Some(owner) }).await?;
+        Ok(challenge.map(|challenge| (id, challenge)))
     }
 
     /// Accepts a proof that the owner of a key holds its private half; one that had none cannot be displaced from then on.
@@ -45,13 +50,13 @@ impl App {
     /// # Errors
     /// The caller may not; the key is revoked; the proof is wrong.
     pub async fn prove_api_key(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         owner: KeyOwner,
         id: ApiKeyId,
         prove: &api::ProveApiKey,
-    ) -> Result<api::ApiKey, AppError> {
-        self.run(caller, ProveApiKey { owner, id, prove: prove.clone() }).await
+    ) -> Result<Confirmed<api::ApiKey>, ChangeError> {
+        self.change(caller, ProveApiKey { owner, id, prove: prove.clone() }).await
     }
 }
 
@@ -79,7 +84,7 @@ impl Operation for CreateProofChallenge {
     async fn apply(
         &self,
         app: &App,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         sender: PrincipalId,
     ) -> Result<api::ProofChallenge, AppError> {
         let (now, challenge) = (transaction.now, app.random_text::<24>());
@@ -117,7 +122,7 @@ impl Operation for ProveApiKey {
     async fn apply(
         &self,
         app: &App,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         (owner, key, challenge): Self::Checked,
     ) -> Result<api::ApiKey, AppError> {
         store::proof::delete_challenge(&mut transaction.change, &challenge).await?;

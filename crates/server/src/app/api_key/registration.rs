@@ -1,14 +1,14 @@
 //! Registering a key, and what stands in its way.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use domain::{PrincipalId, api_key::ApiKey, principal::WorkspacePermission, public_key::PublicKey, text::parse_title};
 use store::api_key::{Revocation, UseBeforeRevocation};
 
 use super::{Access, AuthorizedOwner, KeyOwner, authorize, parse_end, proof, require_owner, to_wire, workspace_of};
 use crate::{
-    app::{App, Caller, Operation, Scope, Transaction, UnsentMail},
-    error::AppError,
+    app::{App, Caller, ChangeError, Confirmed, Operation, Scope, Transaction, UnsentMail},
+    error::{AppError, Conflict},
     mail::Mail,
 };
 
@@ -29,17 +29,17 @@ impl App {
     /// The key is malformed, weak or of another kind; it exists, or was revoked after a use; the quota is reached; the proof
     /// is wrong.
     pub async fn create_api_key(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         owner: KeyOwner,
         create: &api::CreateApiKey,
-    ) -> Result<api::ApiKey, AppError> {
-        self.run(caller, CreateApiKey { owner, create: create.clone() }).await
+    ) -> Result<Confirmed<api::ApiKey>, ChangeError> {
+        self.change(caller, CreateApiKey { owner, create: create.clone() }).await
     }
 
     /// Revokes a registration because somebody else registers the key with a proof, and answers whom to tell. Its owner and
     /// their admins read what happened to them, and nothing of who holds the key.
-    async fn displace(&self, transaction: &mut Transaction<'_>, key: &ApiKey) -> Result<Displaced, AppError> {
+    async fn displace(&self, transaction: &mut Transaction, key: &ApiKey) -> Result<Displaced, AppError> {
         let change = &mut transaction.change;
         store::api_key::revoke_api_key(change, key, Revocation::Reclaimed).await?;
         let owner = store::identity::find_identity(change, key.owner).await?;
@@ -146,12 +146,7 @@ impl Operation for CreateApiKey {
         app.write_uses().await
     }
 
-    async fn apply(
-        &self,
-        app: &App,
-        transaction: &mut Transaction<'_>,
-        new: NewApiKey,
-    ) -> Result<api::ApiKey, AppError> {
+    async fn apply(&self, app: &App, transaction: &mut Transaction, new: NewApiKey) -> Result<api::ApiKey, AppError> {
         let NewApiKey { owner, key, challenge, displaced } = new;
         if let Some(challenge) = challenge {
             store::proof::delete_challenge(&mut transaction.change, &challenge).await?;
@@ -175,7 +170,7 @@ impl Operation for CreateApiKey {
         Ok(to_wire(&key, transaction.now))
     }
 
-    async fn finish(&self, app: &App, _: &Caller, response: api::ApiKey, mail: UnsentMail) -> api::ApiKey {
+    async fn finish(&self, app: &Arc<App>, _: &Caller, response: api::ApiKey, mail: UnsentMail) -> api::ApiKey {
         app.mail_displaced(mail.displaced).await;
         response
     }
@@ -206,11 +201,8 @@ async fn claim_fingerprint(
         let may_see = principal.id() == Some(other.owner)
             || principal.identity().is_none()
             || place.is_some_and(|ws| principal.authorize(WorkspacePermission::ViewServiceAccounts, ws).is_ok());
-        let way_out = if may_see { "" } else { " If somebody else registered your key, register it with a proof." };
-        let detail = format!(
-            "The key {fingerprint} is registered already. A key exists once; make a new key pair for this one.{way_out}"
-        );
-        return Err(duplicate(&detail, &fingerprint.to_string(), may_see.then_some(&other)));
+        let registration = may_see.then_some((other.id, other.owner));
+        return Err(Conflict::DuplicateKey { fingerprint, registration }.into());
     }
     Ok(displaced)
 }
@@ -222,41 +214,12 @@ async fn require_unused(app: &App, scope: &mut Scope<'_>, revoked: &ApiKey) -> R
         return Ok(());
     }
     let own = app.cluster.own_report();
-    let fingerprint = revoked.public_key.fingerprint().to_string();
-    let is_final = match store::api_key::find_use_before_revocation(scope.connection, revoked.id, own).await? {
-        UseBeforeRevocation::Never => return Ok(()),
-        UseBeforeRevocation::Possible => true,
-        UseBeforeRevocation::Unconfirmed => false,
-    };
-    let detail = match (is_final, revoked.was_revoked_after_use()) {
-        (true, true) => format!(
-            "The key {fingerprint} was used here and then revoked. It can never be registered again; make a new key \
-                 pair."
-        ),
-        (true, false) => format!(
-            "The key {fingerprint} was registered here and then revoked, and a server that may have seen its use has \
-                 stopped since. It can never be registered again; make a new key pair."
-        ),
-        (false, _) => format!(
-            "The key {fingerprint} was revoked a moment ago, and not every server has said yet that it was never used. \
-                 Try again in some seconds, or make a new key pair."
-        ),
-    };
-    let mut error = duplicate(&detail, &fingerprint, None);
-    if let AppError::Conflict(conflict) = &mut error {
-        conflict.members.insert("burnt", is_final.into());
-    }
-    Err(error)
-}
-
-fn duplicate(detail: &str, fingerprint: &str, visible: Option<&ApiKey>) -> AppError {
-    let mut error = AppError::conflict(api::codes::DUPLICATE_KEY, detail);
-    if let AppError::Conflict(conflict) = &mut error {
-        conflict.members.insert("fingerprint", fingerprint.into());
-        if let Some(key) = visible {
-            conflict.members.insert("key", key.id.to_string().into());
-            conflict.members.insert("owner", key.owner.to_string().into());
+    let fingerprint = revoked.public_key.fingerprint();
+    match store::api_key::find_use_before_revocation(scope.connection, revoked.id, own).await? {
+        UseBeforeRevocation::Never => Ok(()),
+        UseBeforeRevocation::Possible => {
+            Err(Conflict::BlockedKey { fingerprint, was_used: revoked.was_revoked_after_use() }.into())
         }
+        UseBeforeRevocation::Unconfirmed => Err(Conflict::KeyUseUnconfirmed { fingerprint }.into()),
     }
-    error
 }

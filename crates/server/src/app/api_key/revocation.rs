@@ -1,11 +1,13 @@
 //! Revoking keys, with the keys that they registered.
 
+use std::sync::Arc;
+
 use domain::{ApiKeyId, PrincipalId, WorkspaceId, api_key::ApiKey, principal::Principal};
 use store::{Connection, api_key::Revocation};
 
 use super::{Access, KeyOwner, authorize, find_of_owner, state_to_wire, workspace_of};
 use crate::{
-    app::{App, Caller, Operation, Scope, Transaction},
+    app::{App, Caller, ChangeError, Confirmed, Operation, Scope, Transaction},
     error::AppError,
 };
 
@@ -44,13 +46,13 @@ impl App {
     /// # Errors
     /// The caller may not.
     pub async fn revoke_api_key(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         owner: KeyOwner,
         id: ApiKeyId,
         cascade: bool,
-    ) -> Result<(), AppError> {
-        self.run(caller, RevokeApiKey { owner, id, cascade }).await
+    ) -> Result<Confirmed<()>, ChangeError> {
+        self.change(caller, RevokeApiKey { owner, id, cascade }).await
     }
 
     /// Revokes keys within a change that was authorized, each with its own event in its owner's workspace; with `cascade` also
@@ -58,7 +60,7 @@ impl App {
     /// many were revoked.
     pub(in crate::app) async fn revoke_keys(
         &self,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         keys: Vec<ApiKey>,
         cascade: bool,
     ) -> Result<usize, AppError> {
@@ -71,7 +73,7 @@ impl App {
 
     async fn revoke_listed_keys(
         &self,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         keys: Vec<(ApiKey, Option<WorkspaceId>)>,
     ) -> Result<(), AppError> {
         for (key, place) in keys {
@@ -86,7 +88,7 @@ impl App {
     /// Revokes all keys of an owner who is about to be deleted, as [`revoke_keys`](Self::revoke_keys) does.
     pub(in crate::app) async fn revoke_keys_of(
         &self,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         owner: PrincipalId,
     ) -> Result<usize, AppError> {
         let keys = store::api_key::list_api_keys(&mut transaction.change, owner, None, i64::MAX).await?;
@@ -121,7 +123,7 @@ impl Operation for RevokeApiKey {
         app.write_uses().await
     }
 
-    async fn apply(&self, app: &App, transaction: &mut Transaction<'_>, keys: Self::Checked) -> Result<(), AppError> {
+    async fn apply(&self, app: &App, transaction: &mut Transaction, keys: Self::Checked) -> Result<(), AppError> {
         app.revoke_listed_keys(transaction, keys).await
     }
 }

@@ -1,5 +1,7 @@
 //! Changing, disabling and enabling a key.
 
+use std::sync::Arc;
+
 use domain::{
     ApiKeyId, Timestamp,
     api_key::{ApiKey, KeyState},
@@ -7,8 +9,8 @@ use domain::{
 
 use super::{Access, AuthorizedOwner, KeyOwner, authorize, find_unrevoked, parse_end, to_wire};
 use crate::{
-    app::{App, Caller, Operation, Scope, Transaction},
-    error::AppError,
+    app::{App, Caller, ChangeError, Confirmed, Operation, Scope, Transaction},
+    error::{AppError, Conflict},
 };
 
 impl App {
@@ -17,13 +19,13 @@ impl App {
     /// # Errors
     /// The caller may not; the key is revoked; an expired key would come back over the quota.
     pub async fn update_api_key(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         owner: KeyOwner,
         id: ApiKeyId,
         update: &api::UpdateApiKey,
-    ) -> Result<api::ApiKey, AppError> {
-        self.run(caller, UpdateApiKey { owner, id, update: update.clone() }).await
+    ) -> Result<Confirmed<api::ApiKey>, ChangeError> {
+        self.change(caller, UpdateApiKey { owner, id, update: update.clone() }).await
     }
 
     /// Disables a key.
@@ -31,12 +33,12 @@ impl App {
     /// # Errors
     /// The caller may not; the key is revoked.
     pub async fn disable_api_key(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         owner: KeyOwner,
         id: ApiKeyId,
-    ) -> Result<api::ApiKey, AppError> {
-        self.run(caller, DisableApiKey { owner, id }).await
+    ) -> Result<Confirmed<api::ApiKey>, ChangeError> {
+        self.change(caller, DisableApiKey { owner, id }).await
     }
 
     /// Lets a disabled key work again; one that has expired gets a new expiry with it.
@@ -44,13 +46,13 @@ impl App {
     /// # Errors
     /// The caller may not; the key is revoked, or has expired and gets no new expiry; the quota is reached.
     pub async fn enable_api_key(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         owner: KeyOwner,
         id: ApiKeyId,
         enable: &api::EnableApiKey,
-    ) -> Result<api::ApiKey, AppError> {
-        self.run(caller, EnableApiKey { owner, id, enable: enable.clone() }).await
+    ) -> Result<Confirmed<api::ApiKey>, ChangeError> {
+        self.change(caller, EnableApiKey { owner, id, enable: enable.clone() }).await
     }
 
     /// When a key expires from now on. One that has expired counts against the quota again.
@@ -97,7 +99,7 @@ impl Operation for UpdateApiKey {
     async fn apply(
         &self,
         app: &App,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         (owner, key, before): Self::Checked,
     ) -> Result<api::ApiKey, AppError> {
         store::api_key::update_api_key(&mut transaction.change, &key).await?;
@@ -129,7 +131,7 @@ impl Operation for DisableApiKey {
     async fn apply(
         &self,
         app: &App,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         (owner, mut key): Self::Checked,
     ) -> Result<api::ApiKey, AppError> {
         key.disabled = true;
@@ -154,8 +156,7 @@ impl Operation for EnableApiKey {
         match self.enable.expires_at {
             Some(expires_at) => key.expires_at = app.check_expiry(scope, &owner, &key, expires_at).await?,
             None if key.state(scope.now) == KeyState::Expired => {
-                let detail = "This key has expired. Give it a new expiry date with \"expires_at\", or null for none.";
-                return Err(AppError::conflict(api::codes::KEY_EXPIRED, detail));
+                return Err(Conflict::KeyExpired.into());
             }
             None => {}
         }
@@ -165,7 +166,7 @@ impl Operation for EnableApiKey {
     async fn apply(
         &self,
         app: &App,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         (owner, mut key): Self::Checked,
     ) -> Result<api::ApiKey, AppError> {
         key.disabled = false;
@@ -177,7 +178,7 @@ impl App {
     /// Writes a key whose state changed, with its event.
     pub(super) async fn update_key_state(
         &self,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction,
         owner: &AuthorizedOwner,
         key: &ApiKey,
         action: &'static str,

@@ -8,6 +8,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     App, AppError,
+    app::{ChangeError, Confirmed},
     http::extract::{Authenticated, Created, Json, PageQuery, Path, Query},
 };
 
@@ -41,8 +42,8 @@ async fn update_quotas(
     Authenticated(caller): Authenticated,
     Path(ws): Path<WorkspaceId>,
     Json(update): Json<api::UpdateQuotas>,
-) -> Result<Json<api::Quotas>, AppError> {
-    app.update_quotas(&caller, ws, update).await.map(Json)
+) -> Result<Confirmed<Json<api::Quotas>>, ChangeError> {
+    app.update_quotas(&caller, ws, update).await.map(|done| done.map(Json))
 }
 
 /// Every workspace: names and quotas, nothing inside.
@@ -74,8 +75,8 @@ async fn create_user(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     Json(create): Json<api::CreateUser>,
-) -> Result<Created<api::User>, AppError> {
-    app.create_user(&caller, create).await.map(Created)
+) -> Result<Confirmed<Created<api::User>>, ChangeError> {
+    app.create_user(&caller, create).await.map(|done| done.map(Created))
 }
 
 /// Changes a user's name, or whether they run the installation, or whether they are refused.
@@ -87,8 +88,8 @@ async fn update_user(
     Authenticated(caller): Authenticated,
     Path(user): Path<UserId>,
     Json(update): Json<api::UpdateUser>,
-) -> Result<Json<api::User>, AppError> {
-    app.update_user(&caller, user, update).await.map(Json)
+) -> Result<Confirmed<Json<api::User>>, ChangeError> {
+    app.update_user(&caller, user, update).await.map(|done| done.map(Json))
 }
 
 /// What disabling a user ends, in numbers, and what it leaves unless it is asked for.

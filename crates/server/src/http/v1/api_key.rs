@@ -11,7 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     App, AppError,
-    app::KeyOwner,
+    app::{ChangeError, Confirmed, KeyOwner},
     http::extract::{Authenticated, Created, Done, Json, OptionalJson, PageQuery, Path, Query},
 };
 
@@ -103,8 +103,8 @@ async fn create_own(
     Authenticated(caller): Authenticated,
     Owner(owner): Owner,
     Json(create): Json<api::CreateApiKey>,
-) -> Result<Created<api::ApiKey>, AppError> {
-    app.create_api_key(&caller, owner, &create).await.map(Created)
+) -> Result<Confirmed<Created<api::ApiKey>>, ChangeError> {
+    app.create_api_key(&caller, owner, &create).await.map(|done| done.map(Created))
 }
 
 /// One's own: a key.
@@ -127,8 +127,8 @@ async fn update_own(
     Authenticated(caller): Authenticated,
     OwnedKey(owner, key): OwnedKey,
     Json(update): Json<api::UpdateApiKey>,
-) -> Result<Json<api::ApiKey>, AppError> {
-    app.update_api_key(&caller, owner, key, &update).await.map(Json)
+) -> Result<Confirmed<Json<api::ApiKey>>, ChangeError> {
+    app.update_api_key(&caller, owner, key, &update).await.map(|done| done.map(Json))
 }
 
 /// One's own: revokes a key, for good.
@@ -139,8 +139,8 @@ async fn revoke_own(
     Authenticated(caller): Authenticated,
     OwnedKey(owner, key): OwnedKey,
     Query(query): Query<RevokeQuery>,
-) -> Result<Done, AppError> {
-    app.revoke_api_key(&caller, owner, key, query.cascade).await.map(|()| Done)
+) -> Result<Confirmed<Done>, ChangeError> {
+    app.revoke_api_key(&caller, owner, key, query.cascade).await.map(|done| done.map(|()| Done))
 }
 
 /// One's own: lists what a revocation with `cascade=true` revokes besides the key itself.
@@ -161,8 +161,8 @@ async fn disable_own(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     OwnedKey(owner, key): OwnedKey,
-) -> Result<Json<api::ApiKey>, AppError> {
-    app.disable_api_key(&caller, owner, key).await.map(Json)
+) -> Result<Confirmed<Json<api::ApiKey>>, ChangeError> {
+    app.disable_api_key(&caller, owner, key).await.map(|done| done.map(Json))
 }
 
 /// One's own: lets a paused key work again.
@@ -174,8 +174,8 @@ async fn enable_own(
     Authenticated(caller): Authenticated,
     OwnedKey(owner, key): OwnedKey,
     OptionalJson(enable): OptionalJson<api::EnableApiKey>,
-) -> Result<Json<api::ApiKey>, AppError> {
-    app.enable_api_key(&caller, owner, key, &enable).await.map(Json)
+) -> Result<Confirmed<Json<api::ApiKey>>, ChangeError> {
+    app.enable_api_key(&caller, owner, key, &enable).await.map(|done| done.map(Json))
 }
 
 /// One's own: shows by a proof that the private key is at hand.
@@ -186,8 +186,8 @@ async fn prove_own(
     Authenticated(caller): Authenticated,
     OwnedKey(owner, key): OwnedKey,
     Json(prove): Json<api::ProveApiKey>,
-) -> Result<Json<api::ApiKey>, AppError> {
-    app.prove_api_key(&caller, owner, key, &prove).await.map(Json)
+) -> Result<Confirmed<Json<api::ApiKey>>, ChangeError> {
+    app.prove_api_key(&caller, owner, key, &prove).await.map(|done| done.map(Json))
 }
 
 /// Of a service account: keys, dead ones too.
@@ -210,8 +210,8 @@ async fn create_of_service_account(
     Authenticated(caller): Authenticated,
     Owner(owner): Owner,
     Json(create): Json<api::CreateApiKey>,
-) -> Result<Created<api::ApiKey>, AppError> {
-    app.create_api_key(&caller, owner, &create).await.map(Created)
+) -> Result<Confirmed<Created<api::ApiKey>>, ChangeError> {
+    app.create_api_key(&caller, owner, &create).await.map(|done| done.map(Created))
 }
 
 /// Of a service account: a key.
@@ -234,8 +234,8 @@ async fn update_of_service_account(
     Authenticated(caller): Authenticated,
     OwnedKey(owner, key): OwnedKey,
     Json(update): Json<api::UpdateApiKey>,
-) -> Result<Json<api::ApiKey>, AppError> {
-    app.update_api_key(&caller, owner, key, &update).await.map(Json)
+) -> Result<Confirmed<Json<api::ApiKey>>, ChangeError> {
+    app.update_api_key(&caller, owner, key, &update).await.map(|done| done.map(Json))
 }
 
 /// Of a service account: revokes a key, for good.
@@ -246,8 +246,8 @@ async fn revoke_of_service_account(
     Authenticated(caller): Authenticated,
     OwnedKey(owner, key): OwnedKey,
     Query(query): Query<RevokeQuery>,
-) -> Result<Done, AppError> {
-    app.revoke_api_key(&caller, owner, key, query.cascade).await.map(|()| Done)
+) -> Result<Confirmed<Done>, ChangeError> {
+    app.revoke_api_key(&caller, owner, key, query.cascade).await.map(|done| done.map(|()| Done))
 }
 
 /// Of a service account: lists what a revocation with `cascade=true` revokes besides the key itself.
@@ -268,8 +268,8 @@ async fn disable_of_service_account(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     OwnedKey(owner, key): OwnedKey,
-) -> Result<Json<api::ApiKey>, AppError> {
-    app.disable_api_key(&caller, owner, key).await.map(Json)
+) -> Result<Confirmed<Json<api::ApiKey>>, ChangeError> {
+    app.disable_api_key(&caller, owner, key).await.map(|done| done.map(Json))
 }
 
 /// Of a service account: lets a paused key work again.
@@ -281,8 +281,8 @@ async fn enable_of_service_account(
     Authenticated(caller): Authenticated,
     OwnedKey(owner, key): OwnedKey,
     OptionalJson(enable): OptionalJson<api::EnableApiKey>,
-) -> Result<Json<api::ApiKey>, AppError> {
-    app.enable_api_key(&caller, owner, key, &enable).await.map(Json)
+) -> Result<Confirmed<Json<api::ApiKey>>, ChangeError> {
+    app.enable_api_key(&caller, owner, key, &enable).await.map(|done| done.map(Json))
 }
 
 /// Of a service account: shows by a proof that the private key is at hand.
@@ -294,6 +294,6 @@ async fn prove_of_service_account(
     Authenticated(caller): Authenticated,
     OwnedKey(owner, key): OwnedKey,
     Json(prove): Json<api::ProveApiKey>,
-) -> Result<Json<api::ApiKey>, AppError> {
-    app.prove_api_key(&caller, owner, key, &prove).await.map(Json)
+) -> Result<Confirmed<Json<api::ApiKey>>, ChangeError> {
+    app.prove_api_key(&caller, owner, key, &prove).await.map(|done| done.map(Json))
 }

@@ -8,6 +8,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     App, AppError,
+    app::{ChangeError, Confirmed},
     http::extract::{Authenticated, Created, Done, Json, MaybeAuthenticated, PageQuery, Path, Query},
 };
 
@@ -40,8 +41,8 @@ async fn create_invitations(
     Authenticated(caller): Authenticated,
     Path(ws): Path<WorkspaceId>,
     Json(create): Json<api::CreateInvitations>,
-) -> Result<Created<api::IssuedInvitations>, AppError> {
-    app.create_invitations(&caller, ws, &create).await.map(Created)
+) -> Result<Confirmed<Created<api::IssuedInvitations>>, ChangeError> {
+    app.create_invitations(&caller, ws, &create).await.map(|done| done.map(Created))
 }
 
 /// Takes an invitation back.
@@ -51,8 +52,8 @@ async fn revoke_invitation(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     Path((ws, invitation)): Path<(WorkspaceId, InvitationId)>,
-) -> Result<Done, AppError> {
-    app.revoke_invitation(&caller, ws, invitation).await.map(|()| Done)
+) -> Result<Confirmed<Done>, ChangeError> {
+    app.revoke_invitation(&caller, ws, invitation).await.map(|done| done.map(|()| Done))
 }
 
 /// Gives an invitation a new token and a new end.
@@ -62,8 +63,8 @@ async fn resend_invitation(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     Path((ws, invitation)): Path<(WorkspaceId, InvitationId)>,
-) -> Result<Json<api::IssuedInvitation>, AppError> {
-    app.resend_invitation(&caller, ws, invitation).await.map(Json)
+) -> Result<Confirmed<Json<api::IssuedInvitation>>, ChangeError> {
+    app.resend_invitation(&caller, ws, invitation).await.map(|done| done.map(Json))
 }
 
 /// Accepts an invitation, once. The token is the credential; who is authenticated joins as who they are.
@@ -73,6 +74,6 @@ async fn accept_invitation(
     State(app): State<Arc<App>>,
     MaybeAuthenticated(caller, address): MaybeAuthenticated,
     Json(accept): Json<api::AcceptInvitation>,
-) -> Result<Json<api::AcceptedInvitation>, AppError> {
-    app.accept_invitation(caller.as_ref(), address.0, accept).await.map(Json)
+) -> Result<Confirmed<Json<api::AcceptedInvitation>>, ChangeError> {
+    app.accept_invitation(caller.as_ref(), address.0, accept).await.map(|done| done.map(Json))
 }

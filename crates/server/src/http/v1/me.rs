@@ -7,6 +7,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     App, AppError,
+    app::{ChangeError, Confirmed},
     http::extract::{Authenticated, Created, Json},
 };
 
@@ -26,6 +27,6 @@ async fn me(State(app): State<Arc<App>>, Authenticated(caller): Authenticated) -
 async fn create_proof_challenge(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
-) -> Result<Created<api::ProofChallenge>, AppError> {
-    app.create_proof_challenge(&caller).await.map(Created)
+) -> Result<Confirmed<Created<api::ProofChallenge>>, ChangeError> {
+    app.create_proof_challenge(&caller).await.map(|done| done.map(Created))
 }

@@ -9,6 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     App, AppError,
+    app::{ChangeError, Confirmed},
     http::extract::{Authenticated, Done, Json, PageQuery, Path, Query},
 };
 
@@ -63,8 +64,8 @@ async fn update_member(
     Authenticated(caller): Authenticated,
     Path((ws, user)): Path<(WorkspaceId, UserId)>,
     Json(update): Json<api::UpdateMember>,
-) -> Result<Json<api::Member>, AppError> {
-    app.update_member(&caller, ws, user, &update).await.map(Json)
+) -> Result<Confirmed<Json<api::Member>>, ChangeError> {
+    app.update_member(&caller, ws, user, &update).await.map(|done| done.map(Json))
 }
 
 /// Removes a member; members may leave by themselves. Their open invitations end.
@@ -75,8 +76,8 @@ async fn delete_member(
     Authenticated(caller): Authenticated,
     Path((ws, user)): Path<(WorkspaceId, UserId)>,
     Query(query): Query<RemovalQuery>,
-) -> Result<Done, AppError> {
-    app.delete_member(&caller, ws, user, query.successor, query.revoke_keys).await.map(|()| Done)
+) -> Result<Confirmed<Done>, ChangeError> {
+    app.delete_member(&caller, ws, user, query.successor, query.revoke_keys).await.map(|done| done.map(|()| Done))
 }
 
 /// What the removal or the demotion of a member ends, and what it leaves unless it is asked for.

@@ -9,6 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::member::SuccessorQuery;
 use crate::{
     App, AppError,
+    app::{ChangeError, Confirmed},
     http::extract::{Authenticated, Created, Done, Json, PageQuery, Path, ProjectRef, Query},
 };
 
@@ -40,8 +41,8 @@ async fn create_project(
     Authenticated(caller): Authenticated,
     Path(ws): Path<WorkspaceId>,
     Json(create): Json<api::CreateProject>,
-) -> Result<Created<api::Project>, AppError> {
-    app.create_project(&caller, ws, &create).await.map(Created)
+) -> Result<Confirmed<Created<api::Project>>, ChangeError> {
+    app.create_project(&caller, ws, &create).await.map(|done| done.map(Created))
 }
 
 /// A project.
@@ -64,8 +65,8 @@ async fn update_project(
     Authenticated(caller): Authenticated,
     Path((ws, project)): Path<(WorkspaceId, ProjectRef)>,
     Json(update): Json<api::UpdateProject>,
-) -> Result<Json<api::Project>, AppError> {
-    app.update_project(&caller, ws, project.0, &update).await.map(Json)
+) -> Result<Confirmed<Json<api::Project>>, ChangeError> {
+    app.update_project(&caller, ws, project.0, &update).await.map(|done| done.map(Json))
 }
 
 /// Deletes a project.
@@ -75,8 +76,8 @@ async fn delete_project(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     Path((ws, project)): Path<(WorkspaceId, ProjectRef)>,
-) -> Result<Done, AppError> {
-    app.delete_project(&caller, ws, project.0).await.map(|()| Done)
+) -> Result<Confirmed<Done>, ChangeError> {
+    app.delete_project(&caller, ws, project.0).await.map(|done| done.map(|()| Done))
 }
 
 /// Who is in a project.
@@ -101,8 +102,8 @@ async fn set_project_member(
     Path((ws, project, member)): Path<(WorkspaceId, ProjectRef, PrincipalId)>,
     Query(query): Query<SuccessorQuery>,
     Json(set): Json<api::SetProjectMember>,
-) -> Result<Json<api::ProjectMember>, AppError> {
-    app.set_project_member(&caller, ws, project.0, member, &set, query.successor).await.map(Json)
+) -> Result<Confirmed<Json<api::ProjectMember>>, ChangeError> {
+    app.set_project_member(&caller, ws, project.0, member, &set, query.successor).await.map(|done| done.map(Json))
 }
 
 /// Takes somebody out of a project; everybody may leave.
@@ -113,6 +114,6 @@ async fn delete_project_member(
     Authenticated(caller): Authenticated,
     Path((ws, project, member)): Path<(WorkspaceId, ProjectRef, PrincipalId)>,
     Query(query): Query<SuccessorQuery>,
-) -> Result<Done, AppError> {
-    app.delete_project_member(&caller, ws, project.0, member, query.successor).await.map(|()| Done)
+) -> Result<Confirmed<Done>, ChangeError> {
+    app.delete_project_member(&caller, ws, project.0, member, query.successor).await.map(|done| done.map(|()| Done))
 }

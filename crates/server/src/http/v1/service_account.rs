@@ -9,6 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::member::SuccessorQuery;
 use crate::{
     App, AppError,
+    app::{ChangeError, Confirmed},
     http::extract::{Authenticated, Created, Done, Json, PageQuery, Path, Query},
 };
 
@@ -41,8 +42,8 @@ async fn create_service_account(
     Authenticated(caller): Authenticated,
     Path(ws): Path<WorkspaceId>,
     Json(create): Json<api::CreateServiceAccount>,
-) -> Result<Created<api::ServiceAccount>, AppError> {
-    app.create_service_account(&caller, ws, &create).await.map(Created)
+) -> Result<Confirmed<Created<api::ServiceAccount>>, ChangeError> {
+    app.create_service_account(&caller, ws, &create).await.map(|done| done.map(Created))
 }
 
 /// A service account.
@@ -65,8 +66,8 @@ async fn update_service_account(
     Authenticated(caller): Authenticated,
     Path((ws, account)): Path<(WorkspaceId, ServiceAccountId)>,
     Json(update): Json<api::UpdateServiceAccount>,
-) -> Result<Json<api::ServiceAccount>, AppError> {
-    app.update_service_account(&caller, ws, account, &update).await.map(Json)
+) -> Result<Confirmed<Json<api::ServiceAccount>>, ChangeError> {
+    app.update_service_account(&caller, ws, account, &update).await.map(|done| done.map(Json))
 }
 
 /// Deletes a service account and revokes its keys.
@@ -77,6 +78,6 @@ async fn delete_service_account(
     Authenticated(caller): Authenticated,
     Path((ws, account)): Path<(WorkspaceId, ServiceAccountId)>,
     Query(query): Query<SuccessorQuery>,
-) -> Result<Done, AppError> {
-    app.delete_service_account(&caller, ws, account, query.successor).await.map(|()| Done)
+) -> Result<Confirmed<Done>, ChangeError> {
+    app.delete_service_account(&caller, ws, account, query.successor).await.map(|done| done.map(|()| Done))
 }

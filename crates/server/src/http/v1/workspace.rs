@@ -8,6 +8,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     App, AppError,
+    app::{ChangeError, Confirmed},
     http::extract::{Authenticated, Created, Done, Json, PageQuery, Path, Query},
 };
 
@@ -37,8 +38,8 @@ async fn create_workspace(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     Json(create): Json<api::CreateWorkspace>,
-) -> Result<Created<api::WorkspaceCreated>, AppError> {
-    app.create_workspace(&caller, create).await.map(Created)
+) -> Result<Confirmed<Created<api::WorkspaceCreated>>, ChangeError> {
+    app.create_workspace(&caller, create).await.map(|done| done.map(Created))
 }
 
 /// A workspace.
@@ -61,8 +62,8 @@ async fn update_workspace(
     Authenticated(caller): Authenticated,
     Path(ws): Path<WorkspaceId>,
     Json(update): Json<api::UpdateWorkspace>,
-) -> Result<Json<api::Workspace>, AppError> {
-    app.update_workspace(&caller, ws, update).await.map(Json)
+) -> Result<Confirmed<Json<api::Workspace>>, ChangeError> {
+    app.update_workspace(&caller, ws, update).await.map(|done| done.map(Json))
 }
 
 /// Deletes a workspace with all that is in it.
@@ -72,6 +73,6 @@ async fn delete_workspace(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     Path(ws): Path<WorkspaceId>,
-) -> Result<Done, AppError> {
-    app.delete_workspace(&caller, ws).await.map(|()| Done)
+) -> Result<Confirmed<Done>, ChangeError> {
+    app.delete_workspace(&caller, ws).await.map(|done| done.map(|()| Done))
 }

@@ -103,6 +103,6 @@ async fn a_password_set_on_the_host_ends_all_sessions() {
 
     create_user(&test, "olga", false).await;
     let olga = test.app.find_user_by_email(&host, "olga@example.com").await.unwrap();
-    let refused = test.app.set_password(&host, olga.id, "short".to_owned()).await.unwrap_err().to_problem();
+    let refused = test.app.set_password(&host, olga.id, "short".to_owned()).await.unwrap_err().error.to_problem();
     assert_eq!((refused.status, refused.errors[0].field.as_str()), (400, "password"));
 }

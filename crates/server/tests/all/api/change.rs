@@ -268,7 +268,7 @@ async fn api_pages_and_host_commands_retry_a_change_after_a_lock_timeout() {
             tokio::join!(
                 api.send(),
                 page.submit("/w/pages/projects", &[("title", "By a page"), ("description", "")]),
-                host.change(&caller, || host.create_user(&caller, create.clone())),
+                host.create_user(&caller, create),
             )
         };
         tokio::pin!(all);
@@ -278,17 +278,14 @@ async fn api_pages_and_host_commands_retry_a_change_after_a_lock_timeout() {
         api.expect(201);
         assert!(page.status < 400, "{} {}", page.status, page.page);
         page.sees("By a page");
-        assert_eq!(user.expect("a user").email, "max@example.com");
-        assert!(
-            caller.confirmation().is_some_and(|confirmation| confirmation.nodes == 1),
-            "{:?}",
-            caller.confirmation()
-        );
+        let user = user.expect("a user");
+        assert_eq!(user.email, "max@example.com");
+        assert_eq!(user.confirmation().nodes, 1);
     }
 }
 
 /// The installation as a command on its host opens it, beside the running server.
-async fn host_of(test: &TestApp) -> App {
+async fn host_of(test: &TestApp) -> Arc<App> {
     let parts = test.directory.parts(test.app.settings().clone());
     App::open_on_host(Parts { clock: test.clock.clone(), random: test.random.clone(), ..parts }).await.expect("opened")
 }
@@ -328,7 +325,7 @@ async fn api_pages_and_host_commands_retry_a_change_after_a_deadlock() {
                 }
                 _ => {
                     let id = key.id.parse().expect("key_");
-                    host.change(&caller, || host.disable_api_key(&caller, owner, id)).await.expect("disabled");
+                    host.disable_api_key(&caller, owner, id).await.expect("disabled");
                 }
             }
         };
@@ -364,7 +361,7 @@ async fn concurrent_writers_all_succeed_without_a_retry_by_the_client() {
             let create =
                 api::CreateUser { email: format!("{name}@example.com"), name, password: None, operator: false };
             let (host, caller) = (&host, &caller);
-            hosts.push(async move { host.change(caller, || host.create_user(caller, create.clone())).await });
+            hosts.push(async move { host.create_user(caller, create).await });
         }
         let (answers, users) = tokio::join!(join_all(requests.into_iter().map(TestRequest::send)), join_all(hosts));
         let statuses: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();

@@ -172,7 +172,7 @@ async fn a_host_command_registers_a_key_with_a_proof() {
     let World { test, eve, .. } = &world;
     let host = Caller::host();
     let owner = KeyOwner::User(eve.id.parse().unwrap());
-    let (id, challenge) = test.app.create_proof_challenge_for(&host, owner).await.unwrap();
+    let (id, challenge) = test.app.create_proof_challenge_for(&host, owner).await.unwrap().into_inner();
     assert_eq!(id.to_string(), eve.id);
     let key = test.new_key();
     let create = api::CreateApiKey {

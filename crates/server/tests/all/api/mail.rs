@@ -89,7 +89,7 @@ async fn the_link_in_an_invitation_mail_works() {
     let create =
         api::CreateWorkspace { name: "New".into(), slug: "new".into(), admin_email: Some("zoe@example.com".into()) };
     let created = test.app.create_workspace(&Caller::host(), create).await.unwrap();
-    let invitation = created.invitation.unwrap();
+    let invitation = created.into_inner().invitation.unwrap();
     assert_eq!((invitation.mail, invitation.token, invitation.url), (MailState::Sent, None, None));
     assert_eq!(smtp.mail()["subject"], "Join New on Keyward");
 }

@@ -122,7 +122,7 @@ async fn after_a_restore_no_user_signs_in_until_confirmed_on_the_host() {
         assert!(status == 401 && page.contains("Email or password is wrong"), "{name}: {status} {page}");
     }
     // An operator is there, who waits to be confirmed: nobody else becomes the first one.
-    assert_eq!(test.app.create_set_up_link(&host).await.unwrap(), None);
+    assert_eq!(*test.app.create_set_up_link(&host).await.unwrap(), None);
     test.app.write_records().await.unwrap();
     let filter = AuditFilter { action: Some("request.refuse".to_owned()), ..AuditFilter::default() };
     let refused = test.app.list_all_audit_events(&host, &filter, &Paging::default()).await.unwrap().items;
@@ -219,7 +219,7 @@ async fn a_suspended_operator_does_not_count_as_the_remaining_operator() {
     let confirm = UsersToConfirm::These(vec![otto.id.parse().unwrap()]);
     test.app.confirm_users(&host, &confirm).await.unwrap();
     let (id, update) = disable(&otto);
-    assert_eq!(test.app.update_user(&host, id, update).await.unwrap_err().to_problem().code, "last_admin");
+    assert_eq!(test.app.update_user(&host, id, update).await.unwrap_err().error.to_problem().code, "last_admin");
     let (id, update) = disable(&olga);
     assert!(test.app.update_user(&host, id, update).await.unwrap().disabled, "who left is disabled before the others");
 }

@@ -34,7 +34,7 @@ impl Bob<'_> {
         match what {
             0 => drop(app.disable_api_key(&host, KeyOwner::User(self.id), self.key).await.unwrap()),
             1 => self.set_disabled(true).await,
-            _ => app.delete_workspace(&host, self.workspace).await.unwrap(),
+            _ => app.delete_workspace(&host, self.workspace).await.unwrap().into_inner(),
         }
     }
 

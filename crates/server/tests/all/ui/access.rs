@@ -136,7 +136,7 @@ fn id_in(path: &str) -> String {
 impl World {
     pub async fn build() -> Self {
         let test = TestApp::new().await;
-        let set_up = test.app.create_set_up_link(&Caller::host()).await.unwrap().expect("a link");
+        let set_up = test.app.create_set_up_link(&Caller::host()).await.unwrap().into_inner().expect("a link");
         let (cookies, csrf, mut ids) = furnish(&test).await;
         ids.insert("/set-up/{token}", id_in(&set_up));
         test.app.close().await;

@@ -266,8 +266,16 @@ async fn who_is_disabled_is_told_and_takes_nothing_over() {
     let caller = server::app::Caller::host();
     let ws = test.app.find_workspace_by_slug(&caller, "acme").await.unwrap().id;
     let invite = api::CreateInvitations { emails: vec!["bob@example.com".into()], role: domain::role::Role::Member };
-    let token =
-        test.app.create_invitations(&caller, ws, &invite).await.unwrap().items.remove(0).token.expect("a token");
+    let token = test
+        .app
+        .create_invitations(&caller, ws, &invite)
+        .await
+        .unwrap()
+        .into_inner()
+        .items
+        .remove(0)
+        .token
+        .expect("a token");
     let accept = api::AcceptInvitation { token, name: Some("Bob".into()), password: Some(PASSWORD.into()) };
     test.app.accept_invitation(None, None, accept).await.unwrap();
     ada.open("/w/acme/projects/new").await;

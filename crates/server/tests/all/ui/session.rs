@@ -10,7 +10,7 @@ use crate::{
 #[tokio::test]
 async fn the_first_operator_comes_by_the_link_and_the_link_works_once() {
     let test = TestApp::new().await;
-    let link = test.app.create_set_up_link(&server::app::Caller::host()).await.unwrap().expect("a link");
+    let link = test.app.create_set_up_link(&server::app::Caller::host()).await.unwrap().into_inner().expect("a link");
     let path = link.strip_prefix(&format!("http://{HOST}")).expect("our own origin");
 
     let mut browser = Browser::new(&test);
@@ -26,7 +26,7 @@ async fn the_first_operator_comes_by_the_link_and_the_link_works_once() {
     other.open(path).await.sees("was used or is over");
     other.submit(path, &good).await.sees("was used or is over");
     assert!(!other.has_session());
-    assert_eq!(test.app.create_set_up_link(&server::app::Caller::host()).await.unwrap(), None);
+    assert_eq!(*test.app.create_set_up_link(&server::app::Caller::host()).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -457,7 +457,7 @@ async fn a_password_that_was_typed_never_comes_back() {
     bad_user[1].1 = "";
     olga.open("/profile").await;
     let link = test.app.create_set_up_link(&server::app::Caller::host()).await.unwrap();
-    assert_eq!(link, None, "there is an operator");
+    assert_eq!(*link, None, "there is an operator");
     let stale = "no token of ours";
 
     // In a session that is fresh, that is old, and that is another one.
