@@ -92,7 +92,7 @@ pub struct CascadedKey {
 }
 
 /// A key to register.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateApiKey {
     /// Its title: 1 to 100 characters.

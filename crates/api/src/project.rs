@@ -30,7 +30,7 @@ pub struct Project {
 }
 
 /// A project to create. Its creator becomes its admin.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateProject {
     /// Its title: 1 to 100 characters.

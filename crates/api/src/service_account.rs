@@ -38,7 +38,7 @@ pub struct KeyCount {
 }
 
 /// A service account to create. It starts as a member.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateServiceAccount {
     /// `[a-z][a-z0-9-]{1,38}[a-z0-9]`, unique in the workspace.

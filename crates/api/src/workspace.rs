@@ -27,7 +27,7 @@ pub struct Workspace {
 }
 
 /// A workspace to create.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateWorkspace {
     /// Its name: 1 to 100 characters.

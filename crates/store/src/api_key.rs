@@ -1,5 +1,7 @@
 //! API keys, and when they were last used.
 
+use std::collections::BTreeSet;
+
 use domain::{
     ApiKeyId, NodeId, PrincipalId, Timestamp,
     api_key::{ApiKey, RevokedApiKey},
@@ -253,10 +255,30 @@ pub async fn list_unrevoked_api_keys(
     connection.list(sql, params![page_start(after), limit]).await
 }
 
-/// Keys that another key made, revoked ones too.
-pub async fn list_api_keys_made_with(connection: &mut Connection, parent: ApiKeyId) -> Result<Vec<ApiKey>, StoreError> {
-    let sql = API_KEYS.select("WHERE created_with = $1 ORDER BY id");
-    connection.list(sql, params![parent]).await
+/// Keys that any of these keys registered, revoked ones too, in the order of their ids.
+pub async fn list_api_keys_made_with(
+    connection: &mut Connection,
+    parents: &[ApiKeyId],
+) -> Result<Vec<ApiKey>, StoreError> {
+    let rows = connection.fetch_in(API_KEYS.select("WHERE created_with"), parents, "").await?;
+    let mut keys = rows.iter().map(ApiKey::from_row).collect::<Result<Vec<_>, _>>()?;
+    keys.sort_unstable_by_key(|key| key.id);
+    Ok(keys)
+}
+
+/// These keys, then the keys that they registered, the keys that those registered, and so on, each once. Revoked keys are
+/// followed too: what they registered is no safer for it.
+pub async fn list_with_descendants(connection: &mut Connection, roots: Vec<ApiKey>) -> Result<Vec<ApiKey>, StoreError> {
+    let mut seen: BTreeSet<ApiKeyId> = roots.iter().map(|key| key.id).collect();
+    let mut parents: Vec<ApiKeyId> = seen.iter().copied().collect();
+    let mut keys = roots;
+    while !parents.is_empty() {
+        let mut made = list_api_keys_made_with(connection, &parents).await?;
+        made.retain(|key| seen.insert(key.id));
+        parents = made.iter().map(|key| key.id).collect();
+        keys.append(&mut made);
+    }
+    Ok(keys)
 }
 
 /// Keys that a principal registered, for itself or for others, revoked ones too.

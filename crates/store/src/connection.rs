@@ -159,6 +159,38 @@ impl Connection {
     }
 }
 
+/// How many values one statement takes in a list.
+const LIST_MAX: usize = 256;
+
+impl Connection {
+    /// All rows of a query about several ids: `before` ends with the column, `IN (…)` follows, then `after`. Each row comes
+    /// once where the ids differ; the order is not defined.
+    ///
+    /// # Errors
+    /// The database does not answer, or refuses.
+    pub(crate) async fn fetch_in<I: Display>(
+        &mut self,
+        before: impl Into<Statement>,
+        ids: &[I],
+        after: &'static str,
+    ) -> Result<Vec<Row>, StoreError> {
+        let before = before.into();
+        let mut rows = Vec::new();
+        for ids in ids.chunks(LIST_MAX) {
+            // The last value fills up the list, so that few statements have to be prepared: one for each power of two.
+            let places = ids.len().next_power_of_two();
+            let list: Vec<_> = (1..=places).map(|place| format!("${place}")).collect();
+            let sql = Statement::built(format!("{} IN ({}) {after}", before.as_str(), list.join(", ")));
+            let mut values: Vec<_> = ids.iter().map(|id| Value::from(id.to_string())).collect();
+            if let Some(last) = values.last().cloned() {
+                values.resize(places, last);
+            }
+            rows.extend(self.fetch_all(sql, &values).await?);
+        }
+        Ok(rows)
+    }
+}
+
 /// A connection outside of a transaction, for reading. Every statement sees what was committed when it began.
 ///
 /// It has no way to write:

@@ -110,6 +110,39 @@ pub async fn find_principal_by_email(
     connection.fetch_optional(sql, params![email]).await?.map(|row| row.parse("id")).transpose()
 }
 
+/// The emails of users and the addresses of service accounts, deleted ones too.
+pub async fn find_emails(
+    connection: &mut Connection,
+    ids: &[PrincipalId],
+) -> Result<BTreeMap<PrincipalId, String>, StoreError> {
+    let (mut users, mut accounts) = (Vec::new(), Vec::new());
+    for &id in ids {
+        match id {
+            PrincipalId::User(user) => users.push(user),
+            PrincipalId::ServiceAccount(account) => accounts.push(account),
+        }
+    }
+    let mut rows = connection.fetch_in("SELECT id, email FROM users WHERE id", &users, "").await?;
+    let sql = "SELECT id, address AS email FROM service_accounts WHERE id";
+    rows.extend(connection.fetch_in(sql, &accounts, "").await?);
+    rows.iter().map(|row| Ok((row.parse("id")?, row.text("email")?))).collect()
+}
+
+/// The memberships of users in workspaces that are not deleted, in the order of the workspaces' ids.
+pub async fn list_memberships(
+    connection: &mut Connection,
+    users: &[UserId],
+) -> Result<BTreeMap<UserId, Vec<Membership>>, StoreError> {
+    let sql = "SELECT m.user_id, m.workspace_id, w.slug AS workspace_slug, w.name AS workspace_name, m.role
+               FROM members m JOIN workspaces w ON w.id = m.workspace_id
+               WHERE w.deleted_at IS NULL AND m.user_id";
+    let mut memberships: BTreeMap<UserId, Vec<Membership>> = BTreeMap::new();
+    for row in &connection.fetch_in(sql, users, "ORDER BY m.workspace_id").await? {
+        memberships.entry(row.parse("user_id")?).or_default().push(membership(row)?);
+    }
+    Ok(memberships)
+}
+
 /// The email of a user or the address of a service account, deleted ones too.
 pub async fn find_email(connection: &mut Connection, id: PrincipalId) -> Result<Option<String>, StoreError> {
     let sql = "SELECT email FROM users WHERE id = $1 UNION ALL SELECT address FROM service_accounts WHERE id = $1";

@@ -345,22 +345,23 @@ pub async fn list_projects_of(
     connection.fetch_all(sql, params![workspace, principal]).await?.iter().map(|row| row.parse("id")).collect()
 }
 
-/// The projects of a workspace whose only admin, of those who are not disabled, is this principal.
+/// The projects of a workspace whose only admin, of those who are not disabled, is this principal, in the order of their ids.
 pub async fn list_projects_led_only_by(
     connection: &mut Connection,
     workspace: WorkspaceId,
     principal: PrincipalId,
-) -> Result<Vec<ProjectId>, StoreError> {
-    let sql = "SELECT p.id FROM project_members m JOIN projects p ON p.id = m.project_id
-               WHERE p.workspace_id = $1 AND m.principal_id = $2 AND m.role = $3
-                 AND NOT EXISTS (SELECT 1 FROM project_members o
-                                 LEFT JOIN users u ON u.id = o.principal_id
-                                 LEFT JOIN service_accounts s ON s.id = o.principal_id
-                                 WHERE o.project_id = p.id AND o.role = $3 AND o.principal_id <> $2
-                                   AND (u.disabled = $4 OR (s.disabled = $4 AND s.deleted_at IS NULL)))
-               ORDER BY p.id";
-    let values = params![workspace, principal, ProjectRole::Admin.as_str(), false];
-    connection.fetch_all(sql, values).await?.iter().map(|row| row.parse("id")).collect()
+) -> Result<Vec<Project>, StoreError> {
+    let sql = PROJECTS.select(
+        "JOIN project_members m ON m.project_id = projects.id
+         WHERE projects.workspace_id = $1 AND m.principal_id = $2 AND m.role = $3
+           AND NOT EXISTS (SELECT 1 FROM project_members o
+                           LEFT JOIN users u ON u.id = o.principal_id
+                           LEFT JOIN service_accounts s ON s.id = o.principal_id
+                           WHERE o.project_id = projects.id AND o.role = $3 AND o.principal_id <> $2
+                             AND (u.disabled = $4 OR (s.disabled = $4 AND s.deleted_at IS NULL)))
+         ORDER BY projects.id",
+    );
+    connection.list(sql, params![workspace, principal, ProjectRole::Admin.as_str(), false]).await
 }
 
 /// Members of a project in the order of their ids, after `after`.

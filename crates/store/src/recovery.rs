@@ -1,8 +1,16 @@
-//! What ends with a restore, and the people and keys that are suspended until they are confirmed after one.
+//! What a restore ends, and the users and keys that are suspended after it until an operator confirms them.
 
-use domain::{ApiKeyId, AuditPrincipal, Timestamp, UserId, api_key::ApiKey, user::User};
+use std::collections::BTreeMap;
 
-use crate::{Change, Connection, StoreError, Subject, api_key::API_KEYS, connection::page_start, params, user::USERS};
+use domain::{ApiKeyId, Timestamp, UserId, api_key::ApiKey, user::User};
+
+use crate::{
+    Change, Connection, Row, StoreError, Subject,
+    api_key::API_KEYS,
+    connection::{FromRow, page_start},
+    params,
+    user::USERS,
+};
 
 /// How much is suspended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,7 +91,7 @@ pub async fn find_remaining_credentials(connection: &mut Connection) -> Result<V
         ("sessions", "sessions"),
         ("set_up_links", "set-up links"),
         ("proof_challenges", "challenges of proofs"),
-        ("replays", "kept answers to signed requests"),
+        ("replays", "stored responses to signed requests"),
         ("invitations", "open invitations"),
     ] {
         let count = row.count(column)?;
@@ -94,6 +102,27 @@ pub async fn find_remaining_credentials(connection: &mut Connection) -> Result<V
     Ok(remaining)
 }
 
+/// A suspended key in a list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SuspendedKeyRow {
+    /// The key.
+    pub key: ApiKey,
+    /// The owner's email or address.
+    pub owner_email: Option<String>,
+    /// Whether the owner is a user who is suspended, too.
+    pub owner_suspended: bool,
+}
+
+impl FromRow for SuspendedKeyRow {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            key: ApiKey::from_row(row)?,
+            owner_email: row.opt_text("owner_email")?,
+            owner_suspended: row.opt_bool("owner_suspended")?.unwrap_or(false),
+        })
+    }
+}
+
 /// Keys that wait to be confirmed, in the order of their ids, after `after`.
 ///
 /// # Errors
@@ -102,8 +131,14 @@ pub async fn list_suspended_keys(
     connection: &mut Connection,
     after: Option<ApiKeyId>,
     limit: i64,
-) -> Result<Vec<ApiKey>, StoreError> {
-    let sql = API_KEYS.select("WHERE suspended = $1 AND revoked_at IS NULL AND id > $2 ORDER BY id LIMIT $3");
+) -> Result<Vec<SuspendedKeyRow>, StoreError> {
+    let sql = API_KEYS.select_with(
+        "COALESCE(users.email, service_accounts.address) AS owner_email, users.sign_in_suspended AS owner_suspended",
+        "LEFT JOIN users ON users.id = api_keys.owner_id
+         LEFT JOIN service_accounts ON service_accounts.id = api_keys.owner_id
+         WHERE api_keys.suspended = $1 AND api_keys.revoked_at IS NULL AND api_keys.id > $2
+         ORDER BY api_keys.id LIMIT $3",
+    );
     connection.list(sql, params![true, page_start(after), limit]).await
 }
 
@@ -120,51 +155,61 @@ pub async fn list_suspended_users(
     connection.list(sql, params![true, page_start(after), limit]).await
 }
 
-/// The keys of a user that are not revoked, in the order of their ids.
+/// The keys of users that are not revoked, in the order of their ids.
 ///
 /// # Errors
 /// The database does not answer, or a key cannot be read.
-pub async fn list_unrevoked_api_keys_of(connection: &mut Connection, user: UserId) -> Result<Vec<ApiKey>, StoreError> {
-    let sql = API_KEYS.select("WHERE owner_id = $1 AND revoked_at IS NULL ORDER BY id");
-    connection.list(sql, params![user]).await
+pub async fn list_unrevoked_api_keys_of(
+    connection: &mut Connection,
+    users: &[UserId],
+) -> Result<Vec<ApiKey>, StoreError> {
+    let rows = connection.fetch_in(API_KEYS.select("WHERE revoked_at IS NULL AND owner_id"), users, "").await?;
+    let mut keys = rows.iter().map(ApiKey::from_row).collect::<Result<Vec<_>, _>>()?;
+    keys.sort_unstable_by_key(|key| key.id);
+    Ok(keys)
 }
 
-/// When a user did something for the last time, as far as this database knows: by the audit log, and by the use of keys.
+/// When users were last active, as far as this database knows: by the audit log, and by the use of keys. A user who never was
+/// is not in the map.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn find_last_activity(connection: &mut Connection, user: UserId) -> Result<Option<Timestamp>, StoreError> {
-    let sql = "SELECT MAX(last_used_at) AS at FROM api_keys WHERE owner_id = $1";
-    let key_use = connection.fetch_one(sql, params![user]).await?.opt_timestamp("at")?;
-    let sql = "SELECT at FROM audit_events WHERE principal = $1 ORDER BY seq DESC LIMIT 1";
-    let principal = AuditPrincipal::User(user).to_string();
-    let logged = connection.fetch_optional(sql, params![principal]).await?;
-    let logged = logged.map(|row| row.timestamp("at")).transpose()?;
-    Ok(key_use.max(logged))
+pub async fn find_last_activity(
+    connection: &mut Connection,
+    users: &[UserId],
+) -> Result<BTreeMap<UserId, Timestamp>, StoreError> {
+    let sql = "SELECT id, (SELECT MAX(last_used_at) FROM api_keys WHERE owner_id = users.id) AS key_used_at,
+                      (SELECT at FROM audit_events WHERE principal = users.id ORDER BY seq DESC LIMIT 1) AS logged_at
+               FROM users WHERE id";
+    let mut active = BTreeMap::new();
+    for row in &connection.fetch_in(sql, users, "").await? {
+        let last = row.opt_timestamp("key_used_at")?.max(row.opt_timestamp("logged_at")?);
+        if let Some(last) = last {
+            active.insert(row.parse("id")?, last);
+        }
+    }
+    Ok(active)
 }
 
-/// Lets keys work again: those of the list, or all. Signatures made before now stay void. Tells which keys.
+/// Ends the suspension of keys: those of the list, or all. Signatures made before now stay void. Returns the keys that were
+/// suspended.
 ///
 /// # Errors
 /// The database does not answer.
 pub async fn confirm_keys(change: &mut Change, keys: Option<&[ApiKeyId]>) -> Result<Vec<ApiKeyId>, StoreError> {
-    let mut confirmed = Vec::new();
-    match keys {
+    let rows = match keys {
         Some(keys) => {
-            let sql = "UPDATE api_keys SET suspended = $2 WHERE id = $1 AND suspended = $3 AND revoked_at IS NULL";
-            for &key in keys {
-                if change.execute(sql, params![key, false, true]).await? == 1 {
-                    confirmed.push(key);
-                }
-            }
+            let sql = "UPDATE api_keys SET suspended = FALSE WHERE suspended = TRUE AND revoked_at IS NULL AND id";
+            change.fetch_in(sql, keys, "RETURNING id").await?
         }
         None => {
-            let sql = "UPDATE api_keys SET suspended = $1 WHERE suspended = $2 AND revoked_at IS NULL RETURNING id";
-            for row in &change.fetch_all(sql, params![false, true]).await? {
-                confirmed.push(row.parse("id")?);
-            }
+            let sql =
+                "UPDATE api_keys SET suspended = FALSE WHERE suspended = TRUE AND revoked_at IS NULL RETURNING id";
+            change.fetch_all(sql, params![]).await?
         }
-    }
+    };
+    let mut confirmed = rows.iter().map(|row| row.parse("id")).collect::<Result<Vec<ApiKeyId>, _>>()?;
+    confirmed.sort_unstable();
     void_earlier_signatures(change).await?;
     for &key in &confirmed {
         change.touch(Subject::ApiKey(key));
@@ -172,36 +217,34 @@ pub async fn confirm_keys(change: &mut Change, keys: Option<&[ApiKeyId]>) -> Res
     Ok(confirmed)
 }
 
-/// Ends the suspension of users: those of the list, or all. Signatures made before now stay void. Tells which users.
+/// Ends the suspension of users: those of the list, or all. Signatures made before now stay void. Returns the users who were
+/// suspended, in the order of their ids.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn confirm_users(change: &mut Change, users: Option<&[UserId]>) -> Result<Vec<UserId>, StoreError> {
-    let mut confirmed = Vec::new();
-    match users {
+pub async fn confirm_users(change: &mut Change, users: Option<&[UserId]>) -> Result<Vec<User>, StoreError> {
+    let rows = match users {
         Some(users) => {
-            let sql = "UPDATE users SET sign_in_suspended = $2 WHERE id = $1 AND sign_in_suspended = $3";
-            for &user in users {
-                if change.execute(sql, params![user, false, true]).await? == 1 {
-                    confirmed.push(user);
-                }
-            }
+            let sql = "UPDATE users SET sign_in_suspended = FALSE WHERE sign_in_suspended = TRUE AND id";
+            change.fetch_in(sql, users, "RETURNING id").await?
         }
         None => {
-            let sql = "UPDATE users SET sign_in_suspended = $1 WHERE sign_in_suspended = $2 RETURNING id";
-            for row in &change.fetch_all(sql, params![false, true]).await? {
-                confirmed.push(row.parse("id")?);
-            }
+            let sql = "UPDATE users SET sign_in_suspended = FALSE WHERE sign_in_suspended = TRUE RETURNING id";
+            change.fetch_all(sql, params![]).await?
         }
-    }
+    };
+    let confirmed = rows.iter().map(|row| row.parse("id")).collect::<Result<Vec<UserId>, _>>()?;
     void_earlier_signatures(change).await?;
     for &user in &confirmed {
         change.touch(Subject::User(user));
     }
-    Ok(confirmed)
+    let rows = change.fetch_in(USERS.select("WHERE id"), &confirmed, "").await?;
+    let mut users = rows.iter().map(User::from_row).collect::<Result<Vec<_>, _>>()?;
+    users.sort_unstable_by_key(|user| user.id);
+    Ok(users)
 }
 
-/// Which signed writes were done before the restore is not known any more: what was signed until now is not done again.
+/// The restore lost which signed writes were done: a write that was signed before now is refused.
 async fn void_earlier_signatures(change: &mut Change) -> Result<(), StoreError> {
     let now: Timestamp = change.now();
     change.execute("UPDATE installation SET signatures_from = $1 WHERE id = 1", params![now]).await?;

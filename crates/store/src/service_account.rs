@@ -1,5 +1,7 @@
 //! Service accounts and the addresses they ever had.
 
+use std::collections::BTreeMap;
+
 use domain::{ServiceAccountId, Timestamp, WorkspaceId, service_account::ServiceAccount};
 
 use crate::{
@@ -145,6 +147,15 @@ pub async fn list_service_accounts(
 pub async fn count_service_accounts(connection: &mut Connection, workspace: WorkspaceId) -> Result<u64, StoreError> {
     let sql = "SELECT COUNT(*) AS accounts FROM service_accounts WHERE workspace_id = $1 AND deleted_at IS NULL";
     connection.fetch_one(sql, params![workspace]).await?.count("accounts")
+}
+
+/// The workspaces that service accounts belong or belonged to.
+pub async fn find_workspaces_of(
+    connection: &mut Connection,
+    ids: &[ServiceAccountId],
+) -> Result<BTreeMap<ServiceAccountId, WorkspaceId>, StoreError> {
+    let rows = connection.fetch_in("SELECT id, workspace_id FROM service_accounts WHERE id", ids, "").await?;
+    rows.iter().map(|row| Ok((row.parse("id")?, row.parse("workspace_id")?))).collect()
 }
 
 /// The workspace that a service account belongs or belonged to.

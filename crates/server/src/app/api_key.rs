@@ -5,6 +5,8 @@ mod registration;
 mod revocation;
 mod update;
 
+pub(super) use revocation::workspaces_of_owners;
+
 use domain::{
     ApiKeyId, PrincipalId, ServiceAccountId, Timestamp, UserId, WorkspaceId,
     api_key::{ApiKey, KeyState},

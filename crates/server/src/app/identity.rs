@@ -1,6 +1,6 @@
 //! Who is asking.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::PrincipalId;
 
@@ -56,15 +56,9 @@ impl App {
     /// The caller is nobody in particular; the store does not answer.
     pub async fn find_emails(&self, caller: &Caller, ids: &[&str]) -> Result<BTreeMap<String, String>, AppError> {
         caller.principal.identity().ok_or(AppError::not_found())?;
-        let mut emails = BTreeMap::new();
-        let mut connection = self.store.read().await?;
-        for &text in ids {
-            if let (false, Ok(id)) = (emails.contains_key(text), text.parse::<PrincipalId>())
-                && let Some(email) = store::identity::find_email(&mut connection, id).await?
-            {
-                emails.insert(text.to_owned(), email);
-            }
-        }
-        Ok(emails)
+        let ids: BTreeSet<PrincipalId> = ids.iter().filter_map(|text| text.parse().ok()).collect();
+        let ids: Vec<PrincipalId> = ids.into_iter().collect();
+        let emails = store::identity::find_emails(&mut *self.store.read().await?, &ids).await?;
+        Ok(emails.into_iter().map(|(id, email)| (id.to_string(), email)).collect())
     }
 }

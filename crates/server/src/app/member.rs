@@ -93,12 +93,8 @@ impl App {
         if store::project::find_workspace_role(&mut connection, workspace, principal).await?.is_none() {
             return Err(AppError::not_found());
         }
-        let mut titles = Vec::new();
-        for id in store::project::list_projects_led_only_by(&mut connection, workspace, principal).await? {
-            let project = store::project::find_project(&mut connection, workspace, id).await?;
-            titles.extend(project.map(|project| project.title));
-        }
-        Ok(titles)
+        let led = store::project::list_projects_led_only_by(&mut connection, workspace, principal).await?;
+        Ok(led.into_iter().map(|project| project.title).collect())
     }
 
     /// Takes a principal out of all projects of a workspace, and gives those that they alone lead to the successor.
@@ -237,6 +233,7 @@ pub(super) async fn check_handover(
     successor: Option<PrincipalId>,
 ) -> Result<Handover, AppError> {
     let projects = store::project::list_projects_led_only_by(scope.connection, workspace, leaving).await?;
+    let projects: Vec<ProjectId> = projects.into_iter().map(|project| project.id).collect();
     let successor = if projects.is_empty() {
         None
     } else {

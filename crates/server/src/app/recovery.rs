@@ -3,11 +3,11 @@
 
 use std::{path::Path, sync::Arc};
 
-use domain::{ApiKeyId, PrincipalId, Timestamp, UserId, api_key::ApiKey, role::Role, user::User};
+use domain::{ApiKeyId, PrincipalId, Timestamp, UserId, role::Role, user::User};
 use store::{
     Connection,
     audit::{RESTORE_ACTION, RESTORE_STATEMENT, restore_statement},
-    recovery::Suspended,
+    recovery::{Suspended, SuspendedKeyRow},
 };
 
 use super::{
@@ -186,19 +186,7 @@ impl App {
         let limit = paging.limit()?;
         let mut connection = self.store.read().await?;
         let keys = store::recovery::list_suspended_keys(&mut connection, paging.after()?, limit + 1).await?;
-        let mut rows = Vec::with_capacity(keys.len());
-        for key in keys {
-            let email = store::identity::find_email(&mut connection, key.owner).await?;
-            let owner_suspended = match key.owner {
-                PrincipalId::User(user) => {
-                    let user = store::user::find_user(&mut connection, user).await?;
-                    user.is_some_and(|user| user.suspended)
-                }
-                PrincipalId::ServiceAccount(_) => false,
-            };
-            rows.push((key, email, owner_suspended));
-        }
-        Ok(page(rows, limit, |(key, ..)| key.id.to_string(), |(key, email, owner)| to_wire(&key, email, owner)))
+        Ok(page(keys, limit, |row| row.key.id.to_string(), |row| to_wire(&row)))
     }
 
     /// Users who wait to be confirmed.
@@ -214,10 +202,7 @@ impl App {
         let limit = paging.limit()?;
         let mut connection = self.store.read().await?;
         let users = store::recovery::list_suspended_users(&mut connection, paging.after()?, limit + 1).await?;
-        let mut rows = Vec::with_capacity(users.len());
-        for user in users {
-            rows.push(describe(&mut connection, user).await?);
-        }
+        let rows = describe(&mut connection, users).await?;
         Ok(page(rows, limit, |user| user.id.to_string(), |user| user))
     }
 
@@ -354,52 +339,51 @@ impl Operation for ConfirmUsers {
             UsersToConfirm::All => None,
             UsersToConfirm::These(users) => Some(users.as_slice()),
         };
-        let mut confirmed = Vec::new();
-        for id in store::recovery::confirm_users(&mut transaction.change, users).await? {
-            let found = store::user::find_user(&mut transaction.change, id).await?;
-            let user = found.ok_or_else(|| AppError::Internal("a user who was confirmed is gone".to_owned()))?;
-            transaction.note(app, "user.confirm", None, id, &[("email", user.email.as_str())]);
-            confirmed.push(describe(&mut transaction.change, user).await?);
+        let confirmed = store::recovery::confirm_users(&mut transaction.change, users).await?;
+        for user in &confirmed {
+            transaction.note(app, "user.confirm", None, user.id, &[("email", user.email.as_str())]);
         }
-        Ok(confirmed)
+        describe(&mut transaction.change, confirmed).await
     }
 }
 
-/// What an operator has to know to decide about a user.
-async fn describe(connection: &mut Connection, user: User) -> Result<SuspendedUser, AppError> {
-    let identity = store::identity::find_identity(connection, user.id.into()).await?;
-    let workspaces = identity.map_or_else(Vec::new, |identity| {
-        let memberships = identity.memberships.iter();
-        memberships.map(|m| SuspendedMembership { slug: m.slug.to_string(), role: m.role }).collect()
-    });
-    let keys = store::recovery::list_unrevoked_api_keys_of(connection, user.id).await?;
-    Ok(SuspendedUser {
-        id: user.id,
-        email: user.email.to_string(),
-        name: user.name,
-        operator: user.operator,
-        disabled: user.disabled,
-        workspaces,
-        last_active_at: store::recovery::find_last_activity(connection, user.id).await?,
-        keys: keys
-            .iter()
-            .map(|key| KeyOfSuspendedUser {
-                id: key.id,
-                title: key.title.clone(),
-                fingerprint: key.public_key.fingerprint().to_string(),
-                suspended: key.suspended,
-                last_used_at: key.last_used_at,
-            })
-            .collect(),
-    })
+/// What an operator has to know to decide about users.
+async fn describe(connection: &mut Connection, users: Vec<User>) -> Result<Vec<SuspendedUser>, AppError> {
+    let ids: Vec<UserId> = users.iter().map(|user| user.id).collect();
+    let memberships = store::identity::list_memberships(connection, &ids).await?;
+    let keys = store::recovery::list_unrevoked_api_keys_of(connection, &ids).await?;
+    let last_active_at = store::recovery::find_last_activity(connection, &ids).await?;
+    let describe = |user: User| {
+        let memberships = memberships.get(&user.id).into_iter().flatten();
+        let keys = keys.iter().filter(|key| key.owner == PrincipalId::User(user.id));
+        SuspendedUser {
+            id: user.id,
+            email: user.email.to_string(),
+            name: user.name,
+            operator: user.operator,
+            disabled: user.disabled,
+            workspaces: memberships.map(|m| SuspendedMembership { slug: m.slug.to_string(), role: m.role }).collect(),
+            last_active_at: last_active_at.get(&user.id).copied(),
+            keys: keys
+                .map(|key| KeyOfSuspendedUser {
+                    id: key.id,
+                    title: key.title.clone(),
+                    fingerprint: key.public_key.fingerprint().to_string(),
+                    suspended: key.suspended,
+                    last_used_at: key.last_used_at,
+                })
+                .collect(),
+        }
+    };
+    Ok(users.into_iter().map(describe).collect())
 }
 
-fn to_wire(key: &ApiKey, email: Option<String>, owner_suspended: bool) -> SuspendedKey {
+fn to_wire(SuspendedKeyRow { key, owner_email, owner_suspended }: &SuspendedKeyRow) -> SuspendedKey {
     SuspendedKey {
         id: key.id,
         owner: key.owner,
-        email,
-        owner_suspended,
+        email: owner_email.clone(),
+        owner_suspended: *owner_suspended,
         title: key.title.clone(),
         fingerprint: key.public_key.fingerprint().to_string(),
         last_used_at: key.last_used_at,

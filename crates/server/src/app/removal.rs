@@ -1,10 +1,8 @@
 //! What ends when somebody is removed, demoted or disabled: the open invitations that they wrote; and the keys that they
 //! registered for service accounts, where whoever decides on it says so.
 
-use std::collections::BTreeSet;
-
 use domain::{
-    ApiKeyId, AuditPrincipal, InvitationId, PrincipalId, UserId, WorkspaceId,
+    AuditPrincipal, InvitationId, PrincipalId, UserId, WorkspaceId,
     api_key::ApiKey,
     invitation::Invitation,
     principal::{Identity, WorkspacePermission},
@@ -48,28 +46,15 @@ async fn list_registered_keys(
     registrar: PrincipalId,
     workspace: Option<WorkspaceId>,
 ) -> Result<Vec<ApiKey>, AppError> {
-    let mut waiting = store::api_key::list_api_keys_registered_by(connection, registrar).await?;
-    let mut seen: BTreeSet<ApiKeyId> = waiting.iter().map(|key| key.id).collect();
-    let mut found = Vec::new();
-    while let Some(key) = waiting.pop() {
-        // Also through keys that are revoked already: what they registered is not safer for it.
-        for made in store::api_key::list_api_keys_made_with(connection, key.id).await? {
-            if seen.insert(made.id) {
-                waiting.push(made);
-            }
-        }
-        let place = match key.owner {
-            PrincipalId::ServiceAccount(account) => {
-                store::service_account::find_workspace_of(connection, account).await?
-            }
-            PrincipalId::User(_) => None,
-        };
-        if key.revoked_at.is_none() && place.is_some_and(|place| workspace.is_none_or(|only| only == place)) {
-            found.push(key);
-        }
-    }
-    found.sort_by_key(|key| key.id);
-    Ok(found)
+    let registered = store::api_key::list_api_keys_registered_by(connection, registrar).await?;
+    let mut keys = store::api_key::list_with_descendants(connection, registered).await?;
+    let workspaces = api_key::workspaces_of_owners(connection, &keys).await?;
+    keys.retain(|key| {
+        let place = workspaces.get(&key.owner).copied();
+        key.revoked_at.is_none() && place.is_some() && (workspace.is_none() || workspace == place)
+    });
+    keys.sort_by_key(|key| key.id);
+    Ok(keys)
 }
 
 impl App {
@@ -95,24 +80,24 @@ impl App {
         store::member::find_member(&mut connection, workspace, user).await?.ok_or(AppError::not_found())?;
         let now = self.clock.now();
         let mut removal = api::MemberRemoval::default();
-        for id in store::project::list_projects_led_only_by(&mut connection, workspace, user.into()).await? {
-            let project = store::project::find_project(&mut connection, workspace, id).await?;
-            removal.projects.extend(project.map(|project| api::LedProject { id: project.id, title: project.title }));
-        }
+        let led = store::project::list_projects_led_only_by(&mut connection, workspace, user.into()).await?;
+        removal.projects =
+            led.into_iter().map(|project| api::LedProject { id: project.id, title: project.title }).collect();
         if is_admin.is_err() {
             return Ok(removal);
         }
         let invitations = store::invitation::list_open_invitations_of(&mut connection, user.into()).await?;
         let here = invitations.iter().filter(|invitation| invitation.workspace == workspace);
         removal.invitations = here.map(|invitation| invitation::to_wire(invitation, now)).collect();
-        for key in list_registered_keys(&mut connection, user.into(), Some(workspace)).await? {
-            let email = store::identity::find_email(&mut connection, key.owner).await?;
-            removal.keys.push(api::RegisteredKey {
-                service_account: key.owner.to_string(),
-                email: email.unwrap_or_default(),
-                key: api_key::to_wire(&key, now),
-            });
-        }
+        let keys = list_registered_keys(&mut connection, user.into(), Some(workspace)).await?;
+        let owners: Vec<PrincipalId> = keys.iter().map(|key| key.owner).collect();
+        let emails = store::identity::find_emails(&mut connection, &owners).await?;
+        let to_wire = |key: &ApiKey| api::RegisteredKey {
+            service_account: key.owner.to_string(),
+            email: emails.get(&key.owner).cloned().unwrap_or_default(),
+            key: api_key::to_wire(key, now),
+        };
+        removal.keys = keys.iter().map(to_wire).collect();
         Ok(removal)
     }
 

@@ -1,11 +1,14 @@
 //! Revoking keys, with the keys that they registered.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use domain::{ApiKeyId, PrincipalId, WorkspaceId, api_key::ApiKey, principal::Principal};
+use domain::{ApiKeyId, PrincipalId, ServiceAccountId, WorkspaceId, api_key::ApiKey, principal::Principal};
 use store::{Connection, api_key::Revocation};
 
-use super::{Access, KeyOwner, authorize, find_of_owner, state_to_wire, workspace_of};
+use super::{Access, KeyOwner, authorize, find_of_owner, state_to_wire};
 use crate::{
     app::{App, Caller, ChangeError, Confirmed, Operation, Scope, Transaction},
     error::AppError,
@@ -22,20 +25,20 @@ impl App {
         let now = self.clock.now();
         let mut connection = self.store.read().await?;
         let root = find_of_owner(&mut connection, &owner, id).await?;
-        let mut keys = Vec::new();
-        for (key, _) in list_keys_to_revoke(&mut connection, &caller.principal, vec![root], true).await? {
-            if key.id != id {
-                keys.push(api::CascadedKey {
-                    id: key.id,
-                    title: key.title.clone(),
-                    fingerprint: key.public_key.fingerprint().to_string(),
-                    state: state_to_wire(key.state(now)),
-                    owner: key.owner.to_string(),
-                    owner_email: store::identity::find_email(&mut connection, key.owner).await?,
-                    created_with: key.created_with,
-                });
-            }
-        }
+        let mut keys = list_keys_to_revoke(&mut connection, &caller.principal, vec![root], true).await?;
+        keys.retain(|(key, _)| key.id != id);
+        let owners: Vec<PrincipalId> = keys.iter().map(|(key, _)| key.owner).collect();
+        let emails = store::identity::find_emails(&mut connection, &owners).await?;
+        let to_wire = |(key, _): &(ApiKey, _)| api::CascadedKey {
+            id: key.id,
+            title: key.title.clone(),
+            fingerprint: key.public_key.fingerprint().to_string(),
+            state: state_to_wire(key.state(now)),
+            owner: key.owner.to_string(),
+            owner_email: emails.get(&key.owner).cloned(),
+            created_with: key.created_with,
+        };
+        let mut keys: Vec<_> = keys.iter().map(to_wire).collect();
         keys.sort_by_key(|key| key.id);
         Ok(api::Cascade { keys })
     }
@@ -137,25 +140,33 @@ async fn list_keys_to_revoke(
     cascade: bool,
 ) -> Result<Vec<(ApiKey, Option<WorkspaceId>)>, AppError> {
     let owners: Vec<PrincipalId> = roots.iter().map(|key| key.owner).collect();
-    let mut seen: Vec<ApiKeyId> = roots.iter().map(|key| key.id).collect();
-    let mut waiting = roots;
-    let mut taken = Vec::new();
-    while let Some(key) = waiting.pop() {
-        if cascade {
-            // Also through keys that are revoked already or another's: what they registered is not safer for it.
-            for made in store::api_key::list_api_keys_made_with(connection, key.id).await? {
-                if !seen.contains(&made.id) {
-                    seen.push(made.id);
-                    waiting.push(made);
-                }
-            }
-        }
-        let place = workspace_of(connection, key.owner).await?;
-        if key.revoked_at.is_none() && (owners.contains(&key.owner) || manages(principal, key.owner, place)) {
-            taken.push((key, place));
-        }
+    let mut keys = roots;
+    if cascade {
+        keys = store::api_key::list_with_descendants(connection, keys).await?;
     }
-    Ok(taken)
+    let workspaces = workspaces_of_owners(connection, &keys).await?;
+    let with_workspace = |key: ApiKey| {
+        let workspace = workspaces.get(&key.owner).copied();
+        (key, workspace)
+    };
+    let mut keys: Vec<_> = keys.into_iter().filter(|key| key.revoked_at.is_none()).map(with_workspace).collect();
+    keys.retain(|(key, workspace)| owners.contains(&key.owner) || manages(principal, key.owner, *workspace));
+    Ok(keys)
+}
+
+/// The workspaces of the service accounts that own these keys.
+pub(in crate::app) async fn workspaces_of_owners(
+    connection: &mut Connection,
+    keys: &[ApiKey],
+) -> Result<BTreeMap<PrincipalId, WorkspaceId>, AppError> {
+    let accounts = keys.iter().filter_map(|key| match key.owner {
+        PrincipalId::ServiceAccount(account) => Some(account),
+        PrincipalId::User(_) => None,
+    });
+    let accounts: BTreeSet<ServiceAccountId> = accounts.collect();
+    let accounts: Vec<ServiceAccountId> = accounts.into_iter().collect();
+    let workspaces = store::service_account::find_workspaces_of(connection, &accounts).await?;
+    Ok(workspaces.into_iter().map(|(account, workspace)| (account.into(), workspace)).collect())
 }
 
 /// Whether the keys of `whose`, in `place`, are the caller's to revoke.
