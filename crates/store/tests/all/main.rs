@@ -3,15 +3,22 @@
 
 mod support;
 
+mod api_key;
 mod audit;
 mod audit_tampering;
 mod change;
 mod connection;
 mod installation;
+mod invitation;
 mod migrations;
 mod node;
 mod postgres;
+mod project;
 mod replay;
 mod schema;
+mod service_account;
+mod session;
 mod sqlite;
 mod transfer;
+mod user;
+mod workspace;

@@ -1,4 +1,4 @@
-//! Fresh databases, time and chance that hold still, and examples of events.
+//! Fresh databases, a fixed clock and repeatable randomness, and examples of what is stored.
 
 use std::{
     collections::BTreeMap,
@@ -6,8 +6,18 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use domain::{AuditEvent, AuditPrincipal, Random, Timestamp, id::Id, id::Kind};
-use store::{Engine, Store, StoreOptions, Value, Version};
+use domain::{
+    AuditEvent, AuditPrincipal, PrincipalId, Random, Timestamp,
+    api_key::ApiKey,
+    id::{Id, Kind},
+    public_key::PublicKey,
+    quota::Quotas,
+    role::Role,
+    service_account::ServiceAccount,
+    user::User,
+    workspace::Workspace,
+};
+use store::{Change, Engine, Store, StoreError, StoreOptions, Value, Version};
 use tempfile::TempDir;
 
 /// A database that a test has for itself, gone with the test.
@@ -147,4 +157,103 @@ pub(crate) async fn tamper(store: &Store, sql: &'static str, values: &[Value<'_>
 pub(crate) async fn count(store: &Store, sql: &'static str) -> i64 {
     let mut connection = store.read().await.expect("a connection");
     connection.fetch_one(sql, &[]).await.expect("the query is right").i64("n").expect("a number")
+}
+
+/// Runs one change and commits it with its event, whose number is the change's.
+pub(crate) async fn change<T>(
+    store: &Store,
+    number: u8,
+    run: impl AsyncFnOnce(&mut Change) -> Result<T, StoreError>,
+) -> T {
+    let mut change = store.begin_change(at(number.into())).await.expect("a change begins");
+    let result = run(&mut change).await.expect("the change is possible");
+    change.commit(event(number), None).await.expect("a change commits");
+    result
+}
+
+/// A workspace with the default quotas.
+pub(crate) fn workspace(number: u8) -> Workspace {
+    Workspace {
+        id: id(number.into()),
+        slug: format!("acme-{number}").parse().expect("a slug"),
+        name: format!("Acme {number}"),
+        quotas: Quotas::default(),
+        created_at: at(number.into()),
+    }
+}
+
+/// A user without privileges.
+pub(crate) fn user(number: u8) -> User {
+    User {
+        id: id(number.into()),
+        email: format!("user-{number}@example.com").parse().expect("an email"),
+        email_verified_at: None,
+        name: format!("User {number}"),
+        operator: false,
+        disabled: false,
+        suspended: false,
+        created_at: at(number.into()),
+    }
+}
+
+/// A member of the first workspace.
+pub(crate) fn service_account(number: u8) -> ServiceAccount {
+    ServiceAccount {
+        id: id(number.into()),
+        workspace: id(1),
+        name: format!("bot-{number}").parse().expect("a name"),
+        description: String::new(),
+        address: format!("bot-{number}@acme-1.sa.keyward.local"),
+        role: Role::Member,
+        disabled: false,
+        created_at: at(number.into()),
+    }
+}
+
+/// An active key that its owner registered.
+pub(crate) fn api_key(number: u8, owner: impl Into<PrincipalId>) -> ApiKey {
+    let owner = owner.into();
+    ApiKey {
+        id: id(number.into()),
+        owner,
+        title: format!("key {number}"),
+        public_key: public_key(number),
+        disabled: false,
+        suspended: false,
+        expires_at: None,
+        revoked_at: None,
+        verified_at: None,
+        proven_at: None,
+        displaced_at: None,
+        created_by: owner.to_string(),
+        created_with: None,
+        created_at: at(number.into()),
+        last_used_at: None,
+        last_used_ip: None,
+    }
+}
+
+/// The Ed25519 key whose every byte is `number`.
+pub(crate) fn public_key(number: u8) -> PublicKey {
+    let mut blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20".to_vec();
+    blob.extend([number; 32]);
+    PublicKey::from_stored_blob(&blob).expect("a key")
+}
+
+/// Adds workspaces 1 and 2, and the users 1 to 3: user 1 is an admin of the first workspace, user 2 a member of both, user 3
+/// of none.
+pub(crate) async fn add_workspaces_and_users(store: &Store) {
+    change(store, 1, async |change| {
+        for number in [1, 2] {
+            store::workspace::insert_workspace(change, &workspace(number)).await?;
+        }
+        for number in [1, 2, 3] {
+            store::user::insert_user(change, &user(number), None).await?;
+        }
+        for (place, member, role) in [(1, 1, Role::Admin), (1, 2, Role::Member), (2, 2, Role::Member)] {
+            store::member::insert_member(change, id(place), id(member), role, at(1)).await?;
+        }
+        Ok(())
+    })
+    .await;
 }

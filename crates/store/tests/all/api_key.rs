@@ -1,0 +1,230 @@
+//! API keys: what is written is read back, a key exists once, and the latest use is kept.
+
+use domain::{PrincipalId, api_key::ApiKey};
+use store::{
+    Store, StoreError,
+    api_key::{self, KeyUse, Revocation, UseBeforeRevocation},
+};
+
+use crate::support::{
+    Backend, add_workspaces_and_users, api_key as sample, at, change, event, id, on_every_engine, public_key,
+    service_account, user,
+};
+
+on_every_engine! {
+    an_update_writes_every_field
+    a_key_that_is_not_revoked_exists_once
+    a_revoked_key_keeps_the_workspaces_of_its_owner
+    keys_are_listed_by_owner_fingerprint_and_registrar
+    the_latest_use_is_kept
+    a_use_that_was_refused_counts_as_a_verification
+    a_key_that_no_node_used_is_known_to_be_unused
+    a_proof_is_recorded_once
+}
+
+fn owner(number: u8) -> PrincipalId {
+    user(number).id.into()
+}
+
+async fn insert(store: &Store, number: u8, keys: &[ApiKey]) {
+    change(store, number, async |change| {
+        for key in keys {
+            api_key::insert_api_key(change, key).await?;
+        }
+        Ok::<_, StoreError>(())
+    })
+    .await;
+}
+
+async fn revoke(store: &Store, number: u8, key: &ApiKey, why: Revocation) {
+    change(store, number, async |change| api_key::revoke_api_key(change, key, why).await).await;
+}
+
+async fn find(store: &Store, number: u128) -> ApiKey {
+    api_key::find_api_key_anywhere(&mut store.read().await.unwrap(), id(number)).await.unwrap().expect("the key exists")
+}
+
+async fn an_update_writes_every_field(database: impl Backend) {
+    let store = database.open().await;
+    let before = ApiKey {
+        id: id(1),
+        owner: owner(1),
+        title: "laptop".to_owned(),
+        public_key: public_key(1),
+        disabled: false,
+        suspended: false,
+        expires_at: None,
+        revoked_at: None,
+        verified_at: Some(at(3)),
+        proven_at: Some(at(4)),
+        displaced_at: None,
+        created_by: "host".to_owned(),
+        created_with: Some(id(7)),
+        created_at: at(1),
+        last_used_at: Some(at(5)),
+        last_used_ip: Some("192.0.2.1".to_owned()),
+    };
+    insert(&store, 1, std::slice::from_ref(&before)).await;
+    assert_eq!(find(&store, 1).await, before);
+
+    let after = ApiKey {
+        id: id(1),
+        owner: owner(2),
+        title: "desktop".to_owned(),
+        public_key: public_key(2),
+        disabled: true,
+        suspended: true,
+        expires_at: Some(at(100)),
+        revoked_at: Some(at(9)),
+        verified_at: Some(at(9)),
+        proven_at: Some(at(9)),
+        displaced_at: Some(at(9)),
+        created_by: "usr_x".to_owned(),
+        created_with: Some(id(8)),
+        created_at: at(9),
+        last_used_at: Some(at(9)),
+        last_used_ip: Some("192.0.2.2".to_owned()),
+    };
+    change(&store, 2, async |change| api_key::update_api_key(change, &after).await).await;
+    // All else has functions of its own, or never changes.
+    let ApiKey { title, disabled, expires_at, .. } = after;
+    assert_eq!(find(&store, 1).await, ApiKey { title, disabled, expires_at, ..before });
+}
+
+async fn a_key_that_is_not_revoked_exists_once(database: impl Backend) {
+    let store = database.open().await;
+    add_workspaces_and_users(&store).await;
+    let first = sample(1, user(1).id);
+    let second = ApiKey { public_key: first.public_key.clone(), ..sample(2, user(2).id) };
+    insert(&store, 2, std::slice::from_ref(&first)).await;
+    let mut change = store.begin_change(at(3)).await.unwrap();
+    let error = api_key::insert_api_key(&mut change, &second).await.unwrap_err();
+    assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
+    drop(change);
+    revoke(&store, 3, &first, Revocation::Reclaimed).await;
+    insert(&store, 4, std::slice::from_ref(&second)).await;
+    let mut connection = store.read().await.unwrap();
+    let fingerprint = first.public_key.fingerprint();
+    let registrations = api_key::list_api_keys_by_fingerprint(&mut connection, &fingerprint).await.unwrap();
+    let revoked = ApiKey { revoked_at: Some(at(3)), displaced_at: Some(at(3)), ..first };
+    assert_eq!(registrations, [revoked, second]);
+}
+
+async fn a_revoked_key_keeps_the_workspaces_of_its_owner(database: impl Backend) {
+    let store = database.open().await;
+    add_workspaces_and_users(&store).await;
+    let keys = [sample(1, user(2).id), sample(2, user(1).id)];
+    insert(&store, 2, &keys).await;
+    for (number, key) in (3..).zip(&keys) {
+        revoke(&store, number, key, Revocation::Ordinary).await;
+    }
+    // A second revocation changes nothing.
+    revoke(&store, 5, &keys[0], Revocation::Reclaimed).await;
+    change(&store, 6, async |change| store::member::delete_member(change, id(1), id(2)).await).await;
+    let mut connection = store.read().await.unwrap();
+    let revoked = api_key::find_revoked_api_key(&mut connection, id(1)).await.unwrap().unwrap();
+    assert_eq!(revoked.key, ApiKey { revoked_at: Some(at(3)), ..keys[0].clone() });
+    assert_eq!(revoked.workspaces, [id(1), id(2)]);
+    let listed = api_key::list_revoked_api_keys(&mut connection, 9).await.unwrap();
+    assert_eq!(listed.iter().map(|revoked| revoked.key.id).collect::<Vec<_>>(), [id(2), id(1)]);
+    assert_eq!(api_key::list_revoked_api_keys(&mut connection, 1).await.unwrap().len(), 1);
+    assert_eq!(api_key::list_unrevoked_api_keys(&mut connection, None, 9).await.unwrap(), []);
+}
+
+async fn keys_are_listed_by_owner_fingerprint_and_registrar(database: impl Backend) {
+    let store = database.open().await;
+    add_workspaces_and_users(&store).await;
+    let made = ApiKey { created_with: Some(id(1)), created_by: owner(1).to_string(), ..sample(3, user(2).id) };
+    let keys = [sample(1, user(1).id), sample(2, user(1).id), made];
+    insert(&store, 2, &keys).await;
+    let mut connection = store.read().await.unwrap();
+    let list = api_key::list_api_keys(&mut connection, owner(1), None, 9).await.unwrap();
+    assert_eq!(list, keys[..2]);
+    let list = api_key::list_api_keys(&mut connection, owner(1), Some(id(1)), 9).await.unwrap();
+    assert_eq!(list, keys[1..2]);
+    let list = api_key::list_unrevoked_api_keys(&mut connection, Some(id(1)), 1).await.unwrap();
+    assert_eq!(list, keys[1..2]);
+    let list = api_key::list_api_keys_made_with(&mut connection, &[id(1), id(2), id(9)]).await.unwrap();
+    assert_eq!(list, keys[2..]);
+    assert_eq!(api_key::list_api_keys_made_with(&mut connection, &[]).await.unwrap(), []);
+    let list = api_key::list_api_keys_registered_by(&mut connection, owner(1)).await.unwrap();
+    assert_eq!(list, keys);
+    let found = api_key::find_api_key(&mut connection, owner(2), id(3)).await.unwrap();
+    assert_eq!(found, Some(keys[2].clone()));
+    assert_eq!(api_key::find_api_key(&mut connection, owner(1), id(3)).await.unwrap(), None);
+    assert_eq!(api_key::count_live_api_keys(&mut connection, owner(1), at(9)).await.unwrap(), 2);
+}
+
+async fn record(store: &Store, uses: &[KeyUse]) {
+    let mut maintenance = store.begin_maintenance().await.unwrap();
+    api_key::record_key_uses(&mut maintenance, uses).await.unwrap();
+    maintenance.commit().await.unwrap();
+}
+
+fn used(second: i64, accepted: bool) -> KeyUse {
+    KeyUse { key: id(1), at: at(second), address: Some(format!("192.0.2.{second}")), accepted }
+}
+
+async fn the_latest_use_is_kept(database: impl Backend) {
+    let store = database.open().await;
+    insert(&store, 1, &[sample(1, user(1).id)]).await;
+    record(&store, &[used(20, true), used(10, true)]).await;
+    record(&store, &[used(15, true)]).await;
+    let key = find(&store, 1).await;
+    assert_eq!((key.last_used_at, key.last_used_ip.as_deref()), (Some(at(20)), Some("192.0.2.20")));
+    assert!(key.verified_at.is_some() && key.proven_at.is_none(), "{key:?}");
+}
+
+async fn a_use_that_was_refused_counts_as_a_verification(database: impl Backend) {
+    let store = database.open().await;
+    insert(&store, 1, &[sample(1, user(1).id)]).await;
+    // At the moment of its registration: that moment stands for a proof, so the next microsecond is written.
+    record(&store, &[used(1, false)]).await;
+    let key = find(&store, 1).await;
+    assert_eq!((key.last_used_at, key.proven_at), (None, None));
+    assert_eq!(key.verified_at.map(domain::Timestamp::as_microsecond), Some(at(1).as_microsecond() + 1));
+}
+
+async fn a_key_that_no_node_used_is_known_to_be_unused(database: impl Backend) {
+    let store = database.open().await;
+    let keys = [sample(1, user(1).id), sample(2, user(1).id)];
+    insert(&store, 1, &keys).await;
+    store.record_verifications(&[id(2)], at(2)).await.unwrap();
+    for (number, key) in (3..).zip(&keys) {
+        revoke(&store, number, key, Revocation::Ordinary).await;
+    }
+    let was_used = async |number| {
+        let mut connection = store.read().await.unwrap();
+        api_key::find_use_before_revocation(&mut connection, id(number), None).await.unwrap()
+    };
+    assert_eq!(was_used(1).await, UseBeforeRevocation::Never);
+    assert_eq!(was_used(2).await, UseBeforeRevocation::Possible);
+    let node = store::node::Node {
+        id: id(1),
+        name: String::new(),
+        software_version: String::new(),
+        lease: std::time::Duration::from_secs(2),
+        settings_hash: None,
+    };
+    store.register_node(&node, store::Version(1), at(5)).await.unwrap();
+    assert_eq!(was_used(1).await, UseBeforeRevocation::Unconfirmed);
+    let version = store.current_version().await.unwrap();
+    let mut connection = store.read().await.unwrap();
+    let own = api_key::find_use_before_revocation(&mut connection, id(1), Some((id(1), version))).await.unwrap();
+    assert_eq!(own, UseBeforeRevocation::Never);
+    drop(connection);
+    store.acknowledge(id(1), version).await.unwrap();
+    assert_eq!(was_used(1).await, UseBeforeRevocation::Never);
+}
+
+async fn a_proof_is_recorded_once(database: impl Backend) {
+    let store = database.open().await;
+    insert(&store, 1, &[sample(1, service_account(1).id)]).await;
+    for number in [2, 3] {
+        let mut change = store.begin_change(at(number)).await.unwrap();
+        api_key::prove_api_key(&mut change, id(1)).await.unwrap();
+        change.commit(event(u8::try_from(number).unwrap()), None).await.unwrap();
+    }
+    let key = find(&store, 1).await;
+    assert_eq!((key.proven_at, key.verified_at), (Some(at(2)), Some(at(2))));
+}

@@ -1,0 +1,214 @@
+//! Projects and the roles in them: what is written is read back.
+
+use domain::{PrincipalId, project::Project, role::ProjectRole};
+use store::{
+    Store, StoreError,
+    project::{self, ProjectFilter, ProjectMemberRow},
+};
+
+use crate::support::{Backend, add_workspaces_and_users, at, change, id, on_every_engine, service_account, user};
+
+on_every_engine! {
+    an_update_writes_every_field
+    each_filter_restricts_the_list
+    roles_are_granted_changed_and_removed
+    the_only_enabled_admin_is_found
+    a_deleted_project_takes_its_roles_along
+}
+
+fn sample(number: u8) -> Project {
+    Project {
+        id: id(number.into()),
+        workspace: id(1),
+        title: format!("Project {number}"),
+        description: String::new(),
+        created_by: user(1).id.to_string(),
+        created_at: at(number.into()),
+        updated_at: at(number.into()),
+    }
+}
+
+fn user_id(number: u8) -> PrincipalId {
+    user(number).id.into()
+}
+
+async fn insert(store: &Store, number: u8, projects: &[Project]) {
+    change(store, number, async |change| {
+        for project in projects {
+            project::insert_project(change, project).await?;
+        }
+        Ok(())
+    })
+    .await;
+}
+
+async fn grant(store: &Store, number: u8, grants: &[(u128, PrincipalId, ProjectRole)]) {
+    change(store, number, async |change| {
+        for &(project, principal, role) in grants {
+            project::set_project_role(change, id(project), principal, role).await?;
+        }
+        Ok::<_, StoreError>(())
+    })
+    .await;
+}
+
+async fn an_update_writes_every_field(database: impl Backend) {
+    let store = database.open().await;
+    add_workspaces_and_users(&store).await;
+    let before = Project {
+        id: id(1),
+        workspace: id(1),
+        title: "Images".to_owned(),
+        description: "of cats".to_owned(),
+        created_by: "host".to_owned(),
+        created_at: at(1),
+        updated_at: at(1),
+    };
+    insert(&store, 2, std::slice::from_ref(&before)).await;
+    let read = async || project::find_project(&mut store.read().await.unwrap(), id(1), id(1)).await.unwrap();
+    assert_eq!(read().await, Some(before.clone()));
+
+    let after = Project {
+        id: id(1),
+        workspace: id(2),
+        title: "Pictures".to_owned(),
+        description: "of dogs".to_owned(),
+        created_by: "usr_x".to_owned(),
+        created_at: at(9),
+        updated_at: at(8),
+    };
+    change(&store, 3, async |change| project::update_project(change, &after).await).await;
+    let Project { workspace, created_by, created_at, .. } = before;
+    let expected = Project { workspace, created_by, created_at, ..after };
+    assert_eq!(read().await, Some(expected.clone()));
+    let mut connection = store.read().await.unwrap();
+    assert_eq!(project::find_project_anywhere(&mut connection, id(1)).await.unwrap(), Some(expected));
+    assert_eq!(project::find_project(&mut connection, id(2), id(1)).await.unwrap(), None);
+}
+
+async fn each_filter_restricts_the_list(database: impl Backend) {
+    let store = database.open().await;
+    add_workspaces_and_users(&store).await;
+    let projects: Vec<_> = [(1, "Alpha", "one"), (2, "Beta 100%", "two"), (3, "alphabet", "one_two")]
+        .map(|(number, title, description)| Project {
+            title: title.to_owned(),
+            description: description.to_owned(),
+            updated_at: at(10 + i64::from(number)),
+            ..sample(number)
+        })
+        .into();
+    insert(&store, 2, &projects).await;
+    insert(&store, 3, &[Project { workspace: id(2), ..sample(4) }]).await;
+    grant(&store, 4, &[(1, user_id(2), ProjectRole::Editor)]).await;
+    let all = ProjectFilter::of(id(1), Some(user_id(2)), true, 9);
+    let list = async |filter: ProjectFilter<'_>| {
+        let rows = project::list_projects(&mut store.read().await.unwrap(), &filter).await.unwrap();
+        rows.iter().map(|row| row.project.title.clone()).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(list(all.clone()).await, "Alpha, Beta 100%, alphabet");
+    assert_eq!(list(ProjectFilter { all: false, ..all.clone() }).await, "Alpha");
+    assert_eq!(list(ProjectFilter { after: Some(id(1)), limit: 1, ..all.clone() }).await, "Beta 100%");
+    assert_eq!(list(ProjectFilter { title: Some("Alpha"), ..all.clone() }).await, "Alpha");
+    assert_eq!(list(ProjectFilter { title_like: Some("ALPHA%"), ..all.clone() }).await, "Alpha, alphabet");
+    assert_eq!(list(ProjectFilter { title_like: Some("%100\\%"), ..all.clone() }).await, "Beta 100%");
+    assert_eq!(list(ProjectFilter { description: Some("two"), ..all.clone() }).await, "Beta 100%");
+    assert_eq!(list(ProjectFilter { description_like: Some("%_two"), ..all.clone() }).await, "alphabet");
+    assert_eq!(list(ProjectFilter { created_before: Some(at(2)), ..all.clone() }).await, "Alpha");
+    assert_eq!(list(ProjectFilter { created_after: Some(at(2)), ..all.clone() }).await, "alphabet");
+    assert_eq!(list(ProjectFilter { updated_before: Some(at(12)), ..all.clone() }).await, "Alpha");
+    assert_eq!(list(ProjectFilter { updated_after: Some(at(12)), ..all.clone() }).await, "alphabet");
+
+    let rows = project::list_projects(&mut store.read().await.unwrap(), &all).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.role).collect::<Vec<_>>(), [Some(ProjectRole::Editor), None, None]);
+    assert_eq!(rows[0].project, projects[0]);
+    assert_eq!(rows[0].creator_email.as_deref(), Some("user-1@example.com"));
+    let ids = project::list_project_ids(&mut store.read().await.unwrap(), id(1)).await.unwrap();
+    assert_eq!(ids, [id(1), id(2), id(3)]);
+}
+
+async fn roles_are_granted_changed_and_removed(database: impl Backend) {
+    let store = database.open().await;
+    add_workspaces_and_users(&store).await;
+    insert(&store, 2, &[sample(1), sample(2)]).await;
+    change(&store, 3, async |change| store::service_account::insert_service_account(change, &service_account(1)).await)
+        .await;
+    let bot: PrincipalId = service_account(1).id.into();
+    grant(&store, 4, &[(1, user_id(1), ProjectRole::Admin), (1, bot, ProjectRole::Viewer)]).await;
+    grant(&store, 5, &[(1, bot, ProjectRole::Editor)]).await;
+    let mut connection = store.read().await.unwrap();
+    let members = project::list_project_members(&mut connection, id(1), None, 9).await.unwrap();
+    let bot_row = ProjectMemberRow {
+        id: bot,
+        email: service_account(1).address,
+        name: "bot-1".to_owned(),
+        role: ProjectRole::Editor,
+    };
+    let user_row = ProjectMemberRow {
+        id: user_id(1),
+        email: "user-1@example.com".to_owned(),
+        name: "User 1".to_owned(),
+        role: ProjectRole::Admin,
+    };
+    assert_eq!(members, [bot_row.clone(), user_row.clone()]);
+    let rest = project::list_project_members(&mut connection, id(1), Some(bot), 9).await.unwrap();
+    assert_eq!(rest, [user_row]);
+    assert_eq!(project::find_project_role(&mut connection, id(1), bot).await.unwrap(), Some(ProjectRole::Editor));
+    let grants = project::find_project_grants(&mut connection, id(1)).await.unwrap().unwrap();
+    assert_eq!((grants.id, grants.workspace), (id(1), id(1)));
+    assert_eq!(grants.roles, [(bot, ProjectRole::Editor), (user_id(1), ProjectRole::Admin)]);
+    let all = project::list_project_grants(&mut connection, None, 9).await.unwrap();
+    assert_eq!(all.iter().map(|grants| grants.roles.len()).collect::<Vec<_>>(), [2, 0]);
+    assert_eq!(all[0], grants);
+    drop(connection);
+    change(&store, 6, async |change| project::delete_project_role(change, id(1), bot).await).await;
+    let mut connection = store.read().await.unwrap();
+    assert_eq!(project::find_project_role(&mut connection, id(1), bot).await.unwrap(), None);
+    assert_eq!(project::list_projects_of(&mut connection, id(1), user_id(1)).await.unwrap(), [id(1)]);
+}
+
+async fn the_only_enabled_admin_is_found(database: impl Backend) {
+    let store = database.open().await;
+    add_workspaces_and_users(&store).await;
+    insert(&store, 2, &[sample(1), sample(2), sample(3)]).await;
+    grant(
+        &store,
+        3,
+        &[
+            (1, user_id(1), ProjectRole::Admin),
+            (1, user_id(2), ProjectRole::Editor),
+            (2, user_id(1), ProjectRole::Admin),
+            (2, user_id(2), ProjectRole::Admin),
+            (3, user_id(1), ProjectRole::Viewer),
+        ],
+    )
+    .await;
+    let led = async || {
+        let mut connection = store.read().await.unwrap();
+        let led = project::list_projects_led_only_by(&mut connection, id(1), user_id(1)).await.unwrap();
+        led.into_iter().map(|project| project.title).collect::<Vec<_>>()
+    };
+    assert_eq!(led().await, ["Project 1"]);
+    let beside = async |number| {
+        let mut connection = store.read().await.unwrap();
+        project::has_enabled_admin_beside(&mut connection, id(number), user_id(1)).await.unwrap()
+    };
+    assert!(!beside(1).await && beside(2).await);
+    change(&store, 4, async |change| {
+        store::user::update_user(change, &domain::user::User { disabled: true, ..user(2) }).await
+    })
+    .await;
+    assert_eq!(led().await, ["Project 1", "Project 2"]);
+    assert!(!beside(2).await);
+}
+
+async fn a_deleted_project_takes_its_roles_along(database: impl Backend) {
+    let store = database.open().await;
+    add_workspaces_and_users(&store).await;
+    insert(&store, 2, &[sample(1)]).await;
+    grant(&store, 3, &[(1, user_id(1), ProjectRole::Admin)]).await;
+    change(&store, 4, async |change| project::delete_project(change, id(1)).await).await;
+    let mut connection = store.read().await.unwrap();
+    assert_eq!(project::find_project_anywhere(&mut connection, id(1)).await.unwrap(), None);
+    assert_eq!(project::find_project_role(&mut connection, id(1), user_id(1)).await.unwrap(), None);
+    assert_eq!(project::find_project_grants(&mut connection, id(1)).await.unwrap(), None);
+}

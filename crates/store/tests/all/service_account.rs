@@ -1,0 +1,127 @@
+//! Service accounts: what is written is read back, and addresses are never used again.
+
+use domain::{role::Role, service_account::ServiceAccount};
+use store::{Store, service_account};
+
+use crate::support::{
+    Backend, add_workspaces_and_users, api_key, at, change, id, on_every_engine, service_account as account,
+};
+
+on_every_engine! {
+    an_update_writes_every_field
+    accounts_are_listed_by_page_with_their_number_of_keys
+    an_address_is_never_free_again
+    a_deleted_account_is_not_found
+}
+
+async fn insert(store: &Store, number: u8, account: &ServiceAccount) {
+    change(store, number, async |change| service_account::insert_service_account(change, account).await).await;
+}
+
+async fn an_update_writes_every_field(database: impl Backend) {
+    let store = database.open().await;
+    add_workspaces_and_users(&store).await;
+    let before = ServiceAccount {
+        id: id(1),
+        workspace: id(1),
+        name: "ci-runner".parse().unwrap(),
+        description: "builds".to_owned(),
+        address: "ci-runner@acme-1.sa.keyward.local".to_owned(),
+        role: Role::Member,
+        disabled: false,
+        created_at: at(1),
+    };
+    insert(&store, 2, &before).await;
+    let read = async || {
+        let mut connection = store.read().await.unwrap();
+        service_account::find_service_account(&mut connection, id(1), id(1)).await.unwrap()
+    };
+    assert_eq!(read().await, Some(before.clone()));
+
+    let after = ServiceAccount {
+        id: id(1),
+        workspace: id(2),
+        name: "deploy-bot".parse().unwrap(),
+        description: "deploys".to_owned(),
+        address: "deploy-bot@acme-1.sa.keyward.local".to_owned(),
+        role: Role::Admin,
+        disabled: true,
+        created_at: at(9),
+    };
+    change(&store, 3, async |change| service_account::update_service_account(change, &after).await).await;
+    // An update never moves an account or changes when it was created.
+    let expected = ServiceAccount { workspace: before.workspace, created_at: before.created_at, ..after };
+    assert_eq!(read().await, Some(expected));
+}
+
+async fn accounts_are_listed_by_page_with_their_number_of_keys(database: impl Backend) {
+    let store = database.open().await;
+    add_workspaces_and_users(&store).await;
+    for number in 1..=3 {
+        insert(&store, number + 1, &account(number)).await;
+    }
+    insert(&store, 5, &ServiceAccount { workspace: id(2), ..account(4) }).await;
+    change(&store, 6, async |change| {
+        let owner = account(2).id;
+        for number in 1..=4 {
+            let mut key = api_key(number, owner);
+            key.disabled = number == 2;
+            key.expires_at = (number == 3).then_some(at(20));
+            store::api_key::insert_api_key(change, &key).await?;
+            if number == 4 {
+                store::api_key::revoke_api_key(change, &key, store::api_key::Revocation::Ordinary).await?;
+            }
+        }
+        store::api_key::insert_api_key(change, &api_key(5, account(3).id)).await
+    })
+    .await;
+    let list = async |after: Option<u128>, limit, now| {
+        let mut connection = store.read().await.unwrap();
+        let after = after.map(id);
+        let rows = service_account::list_service_accounts(&mut connection, id(1), after, limit, at(now)).await.unwrap();
+        rows.into_iter().map(|row| (row.account, row.live_keys)).collect::<Vec<_>>()
+    };
+    assert_eq!(list(None, 10, 19).await, [(account(1), 0), (account(2), 3), (account(3), 1)]);
+    assert_eq!(list(None, 2, 20).await, [(account(1), 0), (account(2), 2)], "a key that has expired does not count");
+    assert_eq!(list(Some(2), 2, 20).await, [(account(3), 1)]);
+    let mut connection = store.read().await.unwrap();
+    assert_eq!(service_account::count_service_accounts(&mut connection, id(1)).await.unwrap(), 3);
+}
+
+async fn an_address_is_never_free_again(database: impl Backend) {
+    let store = database.open().await;
+    add_workspaces_and_users(&store).await;
+    insert(&store, 2, &account(1)).await;
+    let renamed = ServiceAccount { address: "new@acme-1.sa.keyward.local".to_owned(), ..account(1) };
+    change(&store, 3, async |change| service_account::update_service_account(change, &renamed).await).await;
+    change(&store, 4, async |change| service_account::delete_service_account(change, id(1), at(4)).await).await;
+    let mut connection = store.read().await.unwrap();
+    for address in [&account(1).address, &renamed.address] {
+        assert!(service_account::address_is_taken(&mut connection, address, None).await.unwrap(), "{address}");
+        assert!(service_account::address_is_taken(&mut connection, address, Some(id(2))).await.unwrap(), "{address}");
+        assert!(!service_account::address_is_taken(&mut connection, address, Some(id(1))).await.unwrap(), "{address}");
+    }
+    assert!(!service_account::address_is_taken(&mut connection, "free@acme-1.sa.keyward.local", None).await.unwrap());
+}
+
+async fn a_deleted_account_is_not_found(database: impl Backend) {
+    let store = database.open().await;
+    add_workspaces_and_users(&store).await;
+    insert(&store, 2, &account(1)).await;
+    let address = account(1).address;
+    let find = async || {
+        let mut connection = store.read().await.unwrap();
+        let by_id = service_account::find_service_account(&mut connection, id(1), id(1)).await.unwrap();
+        let by_address = service_account::find_service_account_by_address(&mut connection, &address).await.unwrap();
+        assert_eq!(by_id, by_address);
+        by_id
+    };
+    assert_eq!(find().await, Some(account(1)));
+    let mut connection = store.read().await.unwrap();
+    assert_eq!(service_account::find_service_account(&mut connection, id(2), id(1)).await.unwrap(), None);
+    drop(connection);
+    change(&store, 3, async |change| service_account::delete_service_account(change, id(1), at(3)).await).await;
+    assert_eq!(find().await, None);
+    let mut connection = store.read().await.unwrap();
+    assert_eq!(service_account::find_workspace_of(&mut connection, id(1)).await.unwrap(), Some(id(1)));
+}
