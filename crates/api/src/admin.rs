@@ -113,9 +113,9 @@ pub struct Node {
     pub name: String,
     /// The release that it runs.
     pub software_version: String,
-    /// For how long it judges without having heard from the database.
+    /// How long it verifies requests without an answer from the database.
     pub lease_seconds: u64,
-    /// The version of the installation that it judges by, or a later one.
+    /// The version of the installation that it has applied, or a later one.
     pub version: u64,
     /// How many versions there are that it has not acknowledged.
     pub behind: u64,

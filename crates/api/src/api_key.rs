@@ -36,11 +36,11 @@ pub struct ApiKey {
     pub last_used_at: Option<Timestamp>,
     /// From where.
     pub last_used_ip: Option<String>,
-    /// When a proof showed that its owner holds the private key. None: anybody may have registered the public key.
+    /// When a proof showed that its owner holds the private key. None: the registration is unproven.
     #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub proven_at: Option<Timestamp>,
-    /// When somebody else registered the key with a proof, which revoked this registration.
+    /// When another principal reclaimed the key with a proof, which revoked this registration.
     #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub displaced_at: Option<Timestamp>,
@@ -58,7 +58,7 @@ pub enum KeyState {
     Suspended,
     /// Its time is over.
     Expired,
-    /// It is dead.
+    /// It was revoked, for good.
     Revoked,
 }
 
@@ -103,7 +103,7 @@ pub struct CreateApiKey {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
-    /// An armoured SSHSIG that shows that the private key is at hand; see `POST /me/proof-challenges`.
+    /// An armoured SSHSIG that proves possession of the private key; see `POST /me/proof-challenges`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<String>,
 }

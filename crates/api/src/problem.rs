@@ -91,7 +91,7 @@ pub mod codes {
     pub const METHOD_NOT_ALLOWED: &str = "method_not_allowed";
     /// 408: the body came too slowly.
     pub const TIMEOUT: &str = "timeout";
-    /// 409: the key is registered, or burnt.
+    /// 409: the key is registered, or permanently blocked.
     pub const DUPLICATE_KEY: &str = "duplicate_key";
     /// 409: a quota is reached.
     pub const QUOTA_EXCEEDED: &str = "quota_exceeded";

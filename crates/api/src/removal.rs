@@ -1,4 +1,4 @@
-//! What ends when somebody is removed, demoted or disabled, on the wire.
+//! What ends when a member is removed, demoted or disabled, on the wire.
 
 use domain::{ProjectId, WorkspaceId, role::Role};
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ pub struct MemberRemoval {
     pub projects: Vec<LedProject>,
 }
 
-/// A key of a service account that somebody registered.
+/// A key of a service account that the member registered.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct RegisteredKey {
     /// The service account.

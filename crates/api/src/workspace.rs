@@ -34,7 +34,7 @@ pub struct CreateWorkspace {
     pub name: String,
     /// `[a-z][a-z0-9-]{1,38}[a-z0-9]`, never used before.
     pub slug: String,
-    /// Its first admin. A user becomes it at once, anybody else is invited; left out, it is the caller.
+    /// Its first admin. An existing user is added at once, any other email is invited; left out, it is the caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin_email: Option<String>,
 }

@@ -9,7 +9,7 @@ use crate::{ApiKeyId, PrincipalId, WorkspaceId, public_key::PublicKey};
 pub struct ApiKey {
     /// Its id, for programs.
     pub id: ApiKeyId,
-    /// Whose it is.
+    /// Its owner.
     pub owner: PrincipalId,
     /// Its title; titles repeat.
     pub title: String,
@@ -19,15 +19,15 @@ pub struct ApiKey {
     pub disabled: bool,
     /// Whether it waits for an operator to confirm it after a restore.
     pub suspended: bool,
-    /// When it ends, if ever.
+    /// When it expires. None: never.
     pub expires_at: Option<Timestamp>,
     /// When it was revoked, for good.
     pub revoked_at: Option<Timestamp>,
-    /// When it first verified a request or a proof, as far as that was written down.
+    /// When it first verified a request or a proof, as far as that is recorded.
     pub verified_at: Option<Timestamp>,
-    /// When a proof first showed that whoever registered it holds the private key.
+    /// When a proof first showed that its owner holds the private key.
     pub proven_at: Option<Timestamp>,
-    /// When a proof by somebody else ended this registration.
+    /// When another principal reclaimed the key with a proof, which revoked this registration.
     pub displaced_at: Option<Timestamp>,
     /// Who registered it: `usr_…`, `sa_…` or `host`.
     pub created_by: String,
@@ -41,7 +41,7 @@ pub struct ApiKey {
     pub last_used_ip: Option<String>,
 }
 
-/// A revoked key, and who is told when it is still used.
+/// A revoked key, and the workspaces whose audit log records its later use.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RevokedApiKey {
     /// The key.
@@ -50,18 +50,18 @@ pub struct RevokedApiKey {
     pub workspaces: Vec<WorkspaceId>,
 }
 
-/// Where a key stands.
+/// The state of a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum KeyState {
-    /// It works.
+    /// It is accepted.
     Active,
     /// It is paused and can be enabled again.
     Disabled,
-    /// It came back with a backup, and nobody can know whether it was revoked since: an operator confirms it.
+    /// It was restored from a backup, and may have been revoked since the backup was made: an operator confirms it.
     Suspended,
-    /// Its time is over.
+    /// It has expired.
     Expired,
-    /// It is dead.
+    /// It was revoked, for good.
     Revoked,
 }
 
@@ -85,7 +85,7 @@ impl KeyState {
     }
 }
 
-/// The state that these facts make. What cannot be undone goes first.
+/// The state that follows from these facts. What cannot be undone takes precedence.
 #[must_use]
 pub fn key_state(
     disabled: bool,
@@ -108,14 +108,14 @@ pub fn key_state(
 }
 
 impl ApiKey {
-    /// Where it stands at `now`.
+    /// Its state at `now`.
     #[must_use]
     pub fn state(&self, now: Timestamp) -> KeyState {
         key_state(self.disabled, self.suspended, self.expires_at, self.revoked_at.is_some(), now)
     }
 
-    /// Whether it is known to have verified something before it was revoked, so that its fingerprint can never be registered
-    /// again. A registration that was displaced does not count: the fingerprint went to whoever holds the private key.
+    /// Whether it is known to have verified something before it was revoked, so that its fingerprint is permanently blocked. A
+    /// registration that was reclaimed does not count: the fingerprint belongs to the holder of the private key.
     #[must_use]
     pub fn was_revoked_after_use(&self) -> bool {
         let was_used = self.verified_at.is_some() || self.proven_at.is_some();
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_revoked_before_it_is_expired_before_it_is_suspended_before_it_is_disabled() {
+    fn revoked_precedes_expired_precedes_suspended_precedes_disabled() {
         let now = Timestamp::from_second(1000).unwrap();
         let end = |second| Some(Timestamp::from_second(second).unwrap());
         assert_eq!(key_state(false, false, None, false, now), KeyState::Active);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_work_or_may_work_again_count_against_the_quota() {
+    fn active_disabled_and_suspended_keys_count_against_the_quota() {
         use KeyState::{Active, Disabled, Expired, Revoked, Suspended};
         let live = [Active, Disabled, Suspended, Expired, Revoked].map(KeyState::is_live);
         assert_eq!(live, [true, true, true, false, false]);

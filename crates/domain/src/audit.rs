@@ -17,9 +17,9 @@ pub enum AuditPrincipal {
     User(UserId),
     /// A program.
     ServiceAccount(ServiceAccountId),
-    /// Somebody with a shell on the host (`keyward admin …`), or the server itself.
+    /// A command on the host (`keyward admin …`), or the server itself.
     Host,
-    /// Nobody whose signature or session verified.
+    /// A request without a signature or session that verified.
     Anonymous,
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for AuditPrincipal {
     }
 }
 
-/// A text that names nobody who can do something.
+/// A text that is not the name of an audit principal.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("who did something is a `usr_` or `sa_` id, `host` or `anonymous`")]
 pub struct AuditPrincipalError;
@@ -73,7 +73,7 @@ impl From<ServiceAccountId> for AuditPrincipal {
     }
 }
 
-/// What was done, by whom, with which key, from where.
+/// What was done, by which principal, with which key, from which IP address.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuditEvent {
     /// Names the event.
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn who_did_it_reads_back_as_it_prints() {
+    fn an_audit_principal_is_parsed_from_its_text() {
         for text in ["host", "anonymous", "usr_01h455vb4pex5vsknk084sn02q", "sa_01h455vb4pex5vsknk084sn02q"] {
             assert_eq!(text.parse::<AuditPrincipal>().unwrap().to_string(), text);
         }
@@ -238,7 +238,7 @@ mod tests {
         }
 
         #[test]
-        fn text_that_moves_between_neighbours_shows(first in small_text(), second in small_text(), third in small_text()) {
+        fn text_moved_between_fields_changes_the_bytes(first in small_text(), second in small_text(), third in small_text()) {
             let with = |action: String, target: String| AuditEvent { action: action.into(), target: Some(target), ..event() };
             let one = with(format!("{first}{second}"), third.clone());
             let other = with(first, format!("{second}{third}"));

@@ -17,7 +17,7 @@ const ED25519: u8 = 0x01;
 /// A note holds as many signatures as witnesses care to add; reading stops short of what nobody signs by hand.
 const SIGNATURES_MAX: usize = 100;
 
-/// The Ed25519 key that speaks for one installation. It lives outside the database, so that whoever can rewrite the log
+/// The Ed25519 key of one installation. It is stored outside the database, so that a party that can rewrite the log
 /// cannot sign for it.
 #[derive(Clone)]
 pub struct InstallationKey(SigningKey);
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn another_key_or_another_log_is_told_apart() {
+    fn another_key_or_another_log_is_refused() {
         let other = InstallationKey::from_seed(&[8; 32]);
         let note = checkpoint().sign(&other).unwrap();
         assert_eq!(verifier().open(&note), Err(CheckpointError::NotSigned("keyward/test".into())));

@@ -14,41 +14,42 @@ pub const INVITATION_LIFETIME: Duration = Duration::from_hours(7 * 24);
 pub struct Invitation {
     /// Its id.
     pub id: InvitationId,
-    /// Where it leads.
+    /// The workspace that it leads to.
     pub workspace: WorkspaceId,
-    /// Whom it is for.
+    /// The invited email.
     pub email: Email,
     /// The role it gives.
     pub role: Role,
-    /// Whether it was accepted.
+    /// When it was accepted.
     pub accepted_at: Option<Timestamp>,
-    /// Whether it was taken back.
+    /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
-    /// Until when it can be accepted.
+    /// When it expires.
     pub expires_at: Timestamp,
     /// Who invited, or sent it again last: `usr_…`, `sa_…` or `host`.
     pub created_by: String,
     /// When.
     pub created_at: Timestamp,
-    /// When its link was mailed to the address. None where whoever invited was shown the link: it proves no address then.
+    /// When its link was mailed to the email. None where the inviter was shown the link: accepting it does not verify the email
+    /// then.
     pub mailed_at: Option<Timestamp>,
 }
 
-/// Where an invitation stands.
+/// The state of an invitation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum InvitationState {
     /// It can be accepted.
     Pending,
-    /// It was.
+    /// It was accepted.
     Accepted,
-    /// It was taken back.
+    /// It was revoked.
     Revoked,
-    /// Its time is over.
+    /// It has expired.
     Expired,
 }
 
 impl Invitation {
-    /// Where it stands at `now`.
+    /// Its state at `now`.
     #[must_use]
     pub fn state(&self, now: Timestamp) -> InvitationState {
         if self.accepted_at.is_some() {
@@ -62,7 +63,7 @@ impl Invitation {
         }
     }
 
-    /// Whether it is neither accepted nor taken back: it can be accepted, or sent again.
+    /// Whether it is neither accepted nor revoked: it can be accepted, or sent again.
     #[must_use]
     pub const fn is_open(&self) -> bool {
         self.accepted_at.is_none() && self.revoked_at.is_none()

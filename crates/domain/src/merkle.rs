@@ -218,7 +218,7 @@ mod tests {
         }
 
         #[test]
-        fn a_range_that_was_kept_goes_on_as_if_it_had_not_been(before in 0..70_u64, after in 0..20_u64) {
+        fn a_stored_range_continues_where_it_ended(before in 0..70_u64, after in 0..20_u64) {
             let mut straight = CompactRange::new();
             (0..before).for_each(|leaf| straight.append(Hash::leaf(&leaf.to_be_bytes())));
             let mut kept = CompactRange::from_bytes(before, &straight.to_bytes()).unwrap();

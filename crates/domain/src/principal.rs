@@ -24,7 +24,7 @@ pub struct Membership {
     pub role: Role,
 }
 
-/// A user or a service account, as far as judging needs to know.
+/// A user or a service account, as request verification needs it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a column of its own, and all combinations exist")]
 pub struct Identity {
@@ -42,7 +42,7 @@ pub struct Identity {
     pub disabled: bool,
     /// Whether every credential of a user is refused since a restore, until an operator at the host confirms the user.
     pub suspended: bool,
-    /// Where they are a member; a service account is in exactly one place, or, its workspace gone, in none.
+    /// Their workspaces. A service account has exactly one, or none where its workspace was deleted.
     pub memberships: Vec<Membership>,
 }
 
@@ -51,7 +51,7 @@ pub struct Identity {
 pub enum IdentityRefusal {
     /// It is disabled.
     Disabled,
-    /// It came back with a backup, and nobody has confirmed it yet.
+    /// It was restored from a backup and is not confirmed yet.
     Suspended,
     /// It is a member of no workspace (and no operator, who must be able to start).
     NoWorkspace,
@@ -97,7 +97,7 @@ impl Credential {
     }
 }
 
-/// Somebody who was authenticated.
+/// An authenticated principal.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Principal {
     identity: Option<Arc<Identity>>,
@@ -127,7 +127,7 @@ pub enum Denied {
     /// A service account asked for a change to itself or to its own keys.
     #[error("a service account changes neither itself nor its own keys; an admin of its workspace does")]
     ServiceAccount,
-    /// A service account asked for something that would give somebody the role `admin`.
+    /// A service account asked for something that would grant the role `admin`.
     #[error("a service account gives nobody the role admin; a person who has it does")]
     ServiceAccountGrantsAdmin,
 }
@@ -199,7 +199,7 @@ impl WorkspacePermission {
         }
     }
 
-    /// Whether it changes keys, roles, memberships, invitations or whether somebody is enabled, which no bearer token may.
+    /// Whether it changes keys, roles, memberships, invitations or an enabled state, which no bearer token may.
     const fn needs_signature(self) -> bool {
         matches!(
             self,
@@ -243,13 +243,13 @@ impl Principal {
         Self { identity: Some(identity), credential }
     }
 
-    /// Whoever has a shell on the machine that holds the data: they could edit the database file itself.
+    /// A shell on the machine that holds the data, which could edit the database file itself.
     #[must_use]
     pub const fn host() -> Self {
         Self { identity: None, credential: Credential::Host }
     }
 
-    /// Who it is; nobody in particular on the host.
+    /// The id of the principal; none on the host.
     #[must_use]
     pub fn identity(&self) -> Option<&Arc<Identity>> {
         self.identity.as_ref()
@@ -374,7 +374,7 @@ impl Principal {
         if is_itself { Err(Denied::ServiceAccount) } else { Ok(()) }
     }
 
-    /// Whether they may give somebody a role in a workspace: nobody by a bearer token, no service account that of an admin.
+    /// Whether they may grant a role in a workspace. A bearer token may grant none, and a service account not `admin`.
     ///
     /// # Errors
     /// What is missing.
@@ -546,7 +546,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_account_changes_nothing_about_itself_and_gives_nobody_the_role_admin() {
+    fn a_service_account_cannot_change_itself_or_grant_admin() {
         let itself = principal(account(), Some(Role::Admin), false, signature());
         let other: ServiceAccountId = "sa_01h455vb4pex5vsknk084sn02r".parse().unwrap();
         assert_eq!(itself.require_another(account().into()), Err(Denied::ServiceAccount));
@@ -566,7 +566,7 @@ mod tests {
     }
 
     #[test]
-    fn operators_manage_workspaces_from_outside_and_who_is_not_in_them_is_told_nothing() {
+    fn operators_manage_workspaces_and_outsiders_get_not_found() {
         let operator = principal(user(), None, true, signature());
         let admin = principal(user(), Some(Role::Admin), false, signature());
         assert_eq!(operator.authorize_operator(), Ok(()));
@@ -589,7 +589,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_disabled_or_in_no_workspace_is_refused_and_operators_must_be_able_to_start() {
+    fn users_who_are_disabled_or_in_no_workspace_are_refused_except_operators() {
         let refusal = |role, operator, disabled| {
             let principal = principal(user(), role, operator, signature());
             let mut identity = Identity::clone(principal.identity().unwrap());
@@ -603,7 +603,7 @@ mod tests {
     }
 
     #[test]
-    fn who_came_back_with_a_backup_is_refused_operators_and_admins_too() {
+    fn suspended_users_are_refused_including_operators_and_admins() {
         for (role, operator) in [(Some(Role::Admin), true), (Some(Role::Member), false), (None, false)] {
             let principal = principal(user(), role, operator, signature());
             let mut identity = Identity::clone(principal.identity().unwrap());

@@ -1,4 +1,4 @@
-//! Projects: titled things inside a workspace, seen by those who created them or were invited.
+//! Projects: titled objects inside a workspace, visible to their members and to the workspace's admins.
 
 use jiff::Timestamp;
 

@@ -1,4 +1,4 @@
-//! The proof that somebody holds a private key: an armoured SSHSIG (OpenSSH's PROTOCOL.sshsig), as
+//! The proof of possession of a private key: an armoured SSHSIG (OpenSSH's PROTOCOL.sshsig), as
 //! `ssh-keygen -Y sign -n keyward-proof` prints it. Read here; verifying the signature is for who holds a verifier.
 
 use sha2::{Digest, Sha256, Sha512};
@@ -97,7 +97,7 @@ impl From<ArmourError> for ProofError {
 }
 
 /// The text that a proof signs: five lines, each ended by a line feed. The URL and the principal keep a proof from
-/// being used elsewhere or by somebody else, the challenge keeps it from being used later.
+/// being used elsewhere or by another principal, the challenge keeps it from being used later.
 #[must_use]
 pub fn proof_message(public_url: &str, principal_id: &str, fingerprint: &Fingerprint, challenge: &str) -> String {
     format!("{PROOF_NAMESPACE}\n{public_url}\n{principal_id}\n{fingerprint}\n{challenge}\n")

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fifth_fits_and_the_sixth_does_not() {
+    fn a_quota_of_five_admits_the_fifth_and_refuses_the_sixth() {
         let what = QuotaSubject::UserKeys;
         assert_eq!(require_room(what, 4, 5), Ok(()));
         assert_eq!(require_room(what, 5, 5), Err(QuotaExceeded { what, limit: 5 }));

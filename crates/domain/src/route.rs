@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_servers_take_for_the_same_falls_under_the_same_route() {
+    fn equivalent_paths_match_the_same_route() {
         for path in ["/admin", "/admin/", "/%61dmin", "/%61%64min/"] {
             assert!(places("GET /admin", "GET", path).is_some(), "{path}");
         }
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn what_means_nothing_is_refused_with_a_way_out() {
+    fn meaningless_routes_are_refused_with_advice() {
         for pattern in ["", "/v1", "GET", "GET v1", "get /v1", "GET  /v1", "G T /v1", "/v1 GET"] {
             assert!(matches!(Route::parse(pattern, "authenticated"), Err(RouteError::Malformed(_))), "{pattern:?}");
         }
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_project_goes_by_its_id_or_the_uuid_inside() {
+    fn a_project_is_named_by_its_id_or_its_uuid() {
         let id = ProjectId::from_uuid("01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap());
         assert_eq!(parse_project("01890a5d-ac96-774b-bcce-b302099a8057"), Some(id));
         assert_eq!(parse_project(&id.to_string()), Some(id));

@@ -1,10 +1,10 @@
-//! Service accounts: principals that are no person, in one workspace.
+//! Service accounts: principals that are not persons, each in one workspace.
 
 use jiff::Timestamp;
 
 use crate::{ServiceAccountId, WorkspaceId, role::Role, workspace::Slug};
 
-/// A principal that is no person.
+/// A principal that is not a person.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ServiceAccount {
     /// Its id.

@@ -1,4 +1,4 @@
-//! Sessions of people at the web pages: how long they live, and for how long a password that was given counts.
+//! Sessions in the web UI: how long they last, and for how long a password that was given counts.
 
 use std::time::Duration;
 
@@ -6,37 +6,37 @@ use jiff::Timestamp;
 
 use crate::{SessionId, UserId};
 
-/// How long a session lives, used or not.
+/// How long a session lasts, used or not.
 pub const SESSION_LIFETIME: Duration = Duration::from_hours(7 * 24);
-/// How long a session lives without being used.
+/// How long a session lasts without being used.
 pub const SESSION_IDLE_LIFETIME: Duration = Duration::from_hours(12);
 /// For how long a password that was given is enough to add keys or admins.
 pub const PASSWORD_LIFETIME: Duration = Duration::from_mins(15);
 
-/// A person who is signed in at a browser.
+/// A user who is signed in at a browser.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Session {
     /// Its id.
     pub id: SessionId,
-    /// Who.
+    /// The user.
     pub user: UserId,
     /// When they signed in.
     pub created_at: Timestamp,
     /// When they last gave their password.
     pub authenticated_at: Timestamp,
-    /// When a request last came in it, a minute late at the most.
+    /// When it was last used, at most a minute late.
     pub last_seen_at: Timestamp,
-    /// From where they signed in.
+    /// The IP address at sign-in.
     pub address: Option<String>,
-    /// What their browser called itself, cut to [`MAX_USER_AGENT`] characters.
+    /// The browser's User-Agent, cut to [`MAX_USER_AGENT`] characters.
     pub user_agent: String,
 }
 
-/// Characters that are kept of what a browser calls itself.
+/// Characters that are kept of a User-Agent.
 pub const MAX_USER_AGENT: usize = 200;
 
 impl Session {
-    /// Whether it still counts at `now`.
+    /// Whether it has not expired at `now`.
     #[must_use]
     pub fn is_live(&self, now: Timestamp) -> bool {
         now < self.created_at + SESSION_LIFETIME && now < self.last_seen_at + SESSION_IDLE_LIFETIME
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_ends_after_twelve_hours_of_silence_and_after_seven_days_of_use() {
+    fn a_session_expires_after_twelve_idle_hours_and_after_seven_days() {
         let start = Timestamp::from_second(1_700_000_000).unwrap();
         let mut session = Session {
             id: SessionId::from_uuid(uuid::Uuid::from_u128(1)),

@@ -31,7 +31,7 @@ pub struct User {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Email(String);
 
-/// A text that is no email address that a user can have.
+/// A text that cannot be the email of a user.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum EmailError {
     /// No `name@example.com`.
@@ -49,7 +49,7 @@ impl Email {
         &self.0
     }
 
-    /// Refuses an address that could be taken for a service account's.
+    /// Refuses an email that could be mistaken for the address of a service account.
     ///
     /// # Errors
     /// [`EmailError::ServiceAccountDomain`] where the address lies in `domain` or below it.
@@ -72,7 +72,7 @@ impl FromStr for Email {
     fn from_str(text: &str) -> Result<Self, EmailError> {
         let text = text.trim();
         let Some((local, host)) = text.rsplit_once('@') else { return Err(EmailError::Malformed) };
-        // The characters of an RFC 5321 dot-string; quoted local parts serve nobody and confuse much.
+        // The characters of an RFC 5321 dot-string; quoted local parts are not accepted.
         let is_atom = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&c);
         let is_label = |label: &str| {
             (1..=63).contains(&label.len())
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn a_malformed_email_is_refused() {
         for bad in [
             "",
             "ada",
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_cannot_pose_as_a_service_account() {
+    fn an_email_inside_the_service_account_domain_is_refused() {
         let email = |text: &str| text.parse::<Email>().unwrap().outside_of("sa.keyward.local");
         assert!(email("bot@acme.sa.keyward.local").is_err());
         assert!(email("bot@SA.keyward.local").is_err());

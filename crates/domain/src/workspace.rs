@@ -11,7 +11,7 @@ use crate::{WorkspaceId, quota::Quotas};
 pub struct Workspace {
     /// Its id.
     pub id: WorkspaceId,
-    /// Its name in addresses; never changes, never used again.
+    /// Its name in URLs and in addresses of service accounts. It never changes and is never used again.
     pub slug: Slug,
     /// Its name for people.
     pub name: String,
@@ -25,7 +25,7 @@ pub struct Workspace {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Slug(String);
 
-/// A text that is no slug.
+/// A text that is not a slug.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("use 3 to 40 lower-case letters, digits and hyphens, starting with a letter and not ending in a hyphen")]
 pub struct SlugError;

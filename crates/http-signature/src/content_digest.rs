@@ -22,7 +22,7 @@ pub enum DigestError {
     /// One algorithm twice.
     #[error("Content-Digest names an algorithm twice")]
     Duplicate,
-    /// Something beside `sha-256` and `sha-512`: a digest that is not checked here must not reach somebody who believes it.
+    /// Something beside `sha-256` and `sha-512`: a digest that is not checked here must not reach a recipient that trusts it.
     #[error("Content-Digest has an algorithm other than sha-256 and sha-512; leave it out")]
     UnsupportedAlgorithm,
     /// A digest of a length that its algorithm does not have.

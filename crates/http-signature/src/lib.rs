@@ -1,7 +1,7 @@
 //! HTTP Message Signatures (RFC 9421) and Digest Fields (RFC 9530): parse, verify, sign. No I/O, no clock, no key store.
 //!
 //! The way of a request is [`UnverifiedSignature::parse`], a look-up of its key by the caller,
-//! [`UnverifiedSignature::verify`], and, where the body is at hand, [`VerifiedSignature::verify_body`].
+//! [`UnverifiedSignature::verify`], and, where the body is available, [`VerifiedSignature::verify_body`].
 //! [`sign_request`] is the other end. Beneath lies the general engine ([`SignatureParameters`], [`Message`]), which knows
 //! every component of the RFC; the [`Profile`]s refuse what they do not name.
 //!

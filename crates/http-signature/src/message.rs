@@ -28,7 +28,7 @@ pub struct ResponseView<'a> {
     pub request: Option<RequestView<'a>>,
 }
 
-/// A type of structured field, which `;sf` must be told (RFC 9421 §2.1.1).
+/// A type of structured field, which `;sf` needs (RFC 9421 §2.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StructuredFieldType {
     /// A dictionary (RFC 8941 §3.2).
@@ -92,12 +92,12 @@ impl<'a> Message<'a> {
     }
 
     pub(crate) fn field_type(&self, name: &str) -> Option<StructuredFieldType> {
-        let told = self.field_types.iter().find(|(known, _)| *known == name);
-        told.map(|(_, field_type)| *field_type).or_else(|| registered_field_type(name))
+        let declared = self.field_types.iter().find(|(known, _)| *known == name);
+        declared.map(|(_, field_type)| *field_type).or_else(|| registered_field_type(name))
     }
 }
 
-/// The structured fields a signature is likely to cover; others are told with [`Message::with_field_types`].
+/// The structured fields that a signature is likely to cover; [`Message::with_field_types`] declares others.
 fn registered_field_type(name: &str) -> Option<StructuredFieldType> {
     match name {
         "accept-signature"

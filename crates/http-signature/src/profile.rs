@@ -336,7 +336,7 @@ fn profile_of(label: &str, input: &SignatureParameters<'_>) -> Option<Profile> {
     }
 }
 
-/// A method that is no token, or a target that is not in origin-form, would be another request to somebody else.
+/// A method that is no token, or a target that is not in origin-form, would be another request to another recipient.
 fn check_request_line(request: &RequestView<'_>) -> Result<(), SignatureError> {
     if request.method.is_empty() || !request.method.bytes().all(is_token_byte) {
         return Err(SignatureError::BadRequest("method"));

@@ -1,4 +1,4 @@
-//! Signing a request under a profile. Private keys are in `signing_key`; sending is somebody else's.
+//! Signing a request under a profile. Private keys are in `signing_key`; sending the request is the caller's part.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -37,7 +37,7 @@ pub struct SignedHeaders {
     pub signature: String,
     /// The value of `Content-Digest`, where the signature covers it.
     pub content_digest: Option<String>,
-    /// What was signed (RFC 9421 §2.5), to be shown to somebody who compares.
+    /// What was signed (RFC 9421 §2.5), for diagnosis.
     pub base: String,
 }
 
@@ -112,7 +112,7 @@ fn native_input<'a>(
         Algorithm::HmacSha256 | Algorithm::RsaV1_5Sha512 => {
             return Err(SigningError::Parameter("no profile takes signatures of this key's algorithm"));
         }
-        // An RSA key has two, and a verifier that is told none takes PSS.
+        // An RSA key has two algorithms, and a verifier assumes PSS where none is named.
         Algorithm::RsaV1_5Sha256 => true,
         _ => false,
     };

@@ -1,4 +1,5 @@
-//! Private keys that sign, and the trait by which others (an ssh-agent, a hardware key) do. Reading key files is somebody else's.
+//! Private keys that sign, and the trait for other signers (an ssh-agent, a hardware key). Parsing key files is the caller's
+//! part.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{

@@ -1,4 +1,4 @@
-//! Public keys that verify strictly. Reading key files and weak-key lists is somebody else's; here come raw parts.
+//! Public keys that verify strictly, from their raw parts. Parsing key files and rejecting weak keys is the caller's part.
 
 use std::{borrow::Cow, sync::LazyLock};
 
@@ -161,7 +161,7 @@ impl VerificationKey {
         Self(Material::HmacSha256(Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret))))
     }
 
-    /// A key that refuses every signature after the work of one verification, for key ids that nobody has. Which kind of
+    /// A key that refuses every signature after the work of one verification, for key ids that are not registered. Which kind of
     /// verification that is depends on what is claimed: on `alg`, else on the length of the signature.
     #[must_use]
     pub const fn dummy() -> Self {
@@ -274,7 +274,7 @@ impl RsaKey {
     }
 }
 
-/// Keys that nobody holds, one of each kind.
+/// Keys without a known private key, one of each kind.
 struct DummyKeys {
     ed25519: VerifyingKey,
     p256: ParsedPublicKey,
@@ -283,7 +283,7 @@ struct DummyKeys {
     rsa: [RsaKey; 3],
 }
 
-// The base points of the curves, and moduli that nobody has factors of: what comes out is thrown away.
+// The base points of the curves, and moduli without known factors. The result is discarded.
 static DUMMY_KEYS: LazyLock<Option<DummyKeys>> = LazyLock::new(|| {
     let mut ed25519 = [0x66; 32];
     ed25519[0] = 0x58;
@@ -477,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_nobody_has_costs_one_verification_of_the_kind_that_a_known_key_costs() {
+    fn an_unknown_key_costs_as_much_as_a_known_key() {
         let named = [
             None,
             Some(Algorithm::Ed25519),
@@ -524,7 +524,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ecdsa_signature_in_der_is_known_for_one_and_not_taken() {
+    fn an_ecdsa_signature_in_der_is_named_and_refused() {
         for (signing, algorithm) in [
             (&ECDSA_P256_SHA256_ASN1_SIGNING, Algorithm::EcdsaP256Sha256),
             (&ECDSA_P384_SHA384_ASN1_SIGNING, Algorithm::EcdsaP384Sha384),

@@ -15,8 +15,8 @@ use crate::verification_key::{Attempt, VerificationKey};
 
 /// Why a signature is refused once its key is known.
 ///
-/// Of [`Invalid`](Self::Invalid) nothing may be told to the sender. Every other reason is found only after the signature
-/// itself verified, so that the sender holds the private key and may be told.
+/// The sender must not learn more about [`Invalid`](Self::Invalid). Every other reason is found only after the signature
+/// verified, so the sender holds the private key and may learn the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
     /// The signature was not made with this key over this request.

@@ -187,7 +187,7 @@ impl FromRow for RevokedApiKey {
     }
 }
 
-/// A key that was revoked, whoever owned it.
+/// A revoked key, of any owner.
 ///
 /// # Errors
 /// The database does not answer.
@@ -219,7 +219,7 @@ pub async fn find_api_key(
     connection.find(sql, params![owner, id]).await
 }
 
-/// A key, whoever owns it. For request verification, and for checks whose result the caller does not see.
+/// A key of any owner. For request verification, and for checks whose result the caller does not see.
 pub async fn find_api_key_anywhere(connection: &mut Connection, id: ApiKeyId) -> Result<Option<ApiKey>, StoreError> {
     let sql = API_KEYS.select("WHERE id = $1");
     connection.find(sql, params![id]).await

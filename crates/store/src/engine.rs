@@ -28,12 +28,12 @@ pub enum Engine {
     },
     /// A PostgreSQL server, which any number of nodes share.
     Postgres {
-        /// Its address.
+        /// Its URL.
         url: PostgresUrl,
     },
 }
 
-/// `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with `?sslrootcert=FILE` and the like. Shown, it has no secret in it.
+/// `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with `?sslrootcert=FILE` and the like. It is shown without its secrets.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostgresUrl(String);
 
@@ -45,13 +45,13 @@ impl From<String> for PostgresUrl {
 
 impl fmt::Display for PostgresUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A password may hold any character, so that the place comes after the last `@`. A parameter may be a password, too.
+        // A password may hold any character, so the host comes after the last `@`. A parameter may hold a password, too.
         let (user, place) = self.0.rsplit_once('@').unwrap_or(("", &self.0));
         let place = place.split_once('?').map_or(place, |(place, _)| place);
         match (user.split_once("://"), place.contains("://")) {
             (Some((scheme, _)), _) => write!(f, "{scheme}://{place}"),
             (None, true) if user.is_empty() => f.write_str(place),
-            // Whatever it is, it may be a password.
+            // Any part of it may be a password.
             (None, _) => f.write_str("the address of the database"),
         }
     }
@@ -63,7 +63,7 @@ impl fmt::Debug for PostgresUrl {
     }
 }
 
-/// A database that was opened: one way in for writers, who queue, and several for readers.
+/// An open database. Writers queue; readers have several connections.
 pub(crate) enum Database {
     Sqlite(sqlite::Database),
     Postgres(postgres::Database),
@@ -146,7 +146,7 @@ impl Database {
         }
     }
 
-    /// Waits until all connections are closed and the file is whole on its own.
+    /// Waits until all connections are closed and the file needs no other one beside it.
     pub(crate) async fn close(&self) {
         match self {
             Self::Sqlite(database) => database.close().await,
@@ -217,15 +217,15 @@ impl Link {
     pub(crate) async fn check_integrity(&mut self) -> Result<Vec<String>, StoreError> {
         match self {
             Self::Sqlite(link) => link.check_integrity().await,
-            // Only its own programs can tell, on its own machine.
+            // Only its own programs can check its files, on its own machine.
             Self::Postgres(_) => Ok(Vec::new()),
         }
     }
 
-    /// Has whoever watches woken up once this transaction has committed.
+    /// Wakes up the watching nodes once this transaction has committed.
     pub(crate) const fn notify_on_commit(&mut self) {
         match self {
-            // Watchers see it in the file.
+            // They read it in the file.
             Self::Sqlite(_) => {}
             Self::Postgres(link) => link.notify_on_commit(),
         }
@@ -275,7 +275,7 @@ cells! {
     bytes -> Vec<u8>;
 }
 
-/// Tells when something may have been committed, by whomever.
+/// Waits for the commits of all processes.
 pub(crate) enum Watch {
     Sqlite(sqlite::Watch),
     Postgres(Box<postgres::Watch>),

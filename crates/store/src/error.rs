@@ -1,4 +1,4 @@
-//! What goes wrong between us and the database, grouped by who must act. Turning it into an HTTP answer is the server's.
+//! Errors of the database, grouped by who has to act. The server maps them to HTTP responses.
 
 use std::{error::Error, path::PathBuf};
 
@@ -12,7 +12,7 @@ pub enum StoreError {
         /// What the engine said.
         reason: String,
     },
-    /// Nobody knows whether a change was committed: the connection was lost meanwhile, or no standby has it. Callers
+    /// Whether a change was committed is unknown: the connection was lost during the commit, or no standby has it. Callers
     /// answer 503; the same signed request sent again happens once.
     #[error(
         "the database did not say whether it committed ({reason}): look whether it did, or send the same signed request \
@@ -99,7 +99,7 @@ pub enum StoreError {
          makes another"
     )]
     ForeignKey,
-    /// A statement of ours is wrong, or breaks a rule of the schema that our code should have checked before.
+    /// A statement is wrong, or breaks a constraint of the schema that the code has to check first: an internal error.
     #[error("the database refused a statement: {reason}; this is a bug in keyward, please report it")]
     Refused {
         /// What the engine said.

@@ -1,5 +1,5 @@
-//! The files of an installation: taken only where nobody else could have put them there or can change them, and never through
-//! a symbolic link. The embedded database's are taken from a local disk only.
+//! The files of an installation. They are opened only where no other user could have put them there or can change them, and
+//! never through a symbolic link. The files of the embedded database have to be on a local disk.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
@@ -12,11 +12,11 @@ use crate::StoreError;
 #[cfg(target_os = "linux")]
 mod share;
 
-/// Refuses a directory in which somebody else could put files, because what lies in it may be theirs: it must belong to the user
-/// of this process or to root, and be writable for nobody else but a group of this process.
+/// Refuses a directory in which another user could put files. It has to belong to the user of this process or to root, and
+/// only they and a group of this process may write to it.
 ///
 /// # Errors
-/// It is such a directory, or none, or cannot be looked at.
+/// It is such a directory, or no directory, or its metadata cannot be read.
 pub fn require_own_directory(path: &Path) -> Result<(), StoreError> {
     let metadata = fs::metadata(path).map_err(|error| cannot_look(path, &error))?;
     if !metadata.is_dir() {
@@ -25,11 +25,11 @@ pub fn require_own_directory(path: &Path) -> Result<(), StoreError> {
     require_own(path, &metadata)
 }
 
-/// Refuses a file that somebody else could have put there or can change, as [`require_own_directory`] does, and one that is no
-/// regular file: a symbolic link (one that leads nowhere, too) or a FIFO. Tells whether there is one.
+/// Refuses a file that another user could have put there or can change, as [`require_own_directory`] does, and one that is no
+/// regular file: a symbolic link (a dangling one, too) or a FIFO. Returns whether the file exists.
 ///
 /// # Errors
-/// It is such a file, or cannot be looked at.
+/// It is such a file, or its metadata cannot be read.
 pub fn require_own_file(path: &Path) -> Result<bool, StoreError> {
     match fs::symlink_metadata(path) {
         Ok(metadata) => {
@@ -42,7 +42,7 @@ pub fn require_own_file(path: &Path) -> Result<bool, StoreError> {
     }
 }
 
-/// Opens a file and refuses it as [`require_own_file`] does: what is looked at is what was opened.
+/// Opens a file and refuses it as [`require_own_file`] does. The check is of the file that was opened.
 ///
 /// # Errors
 /// [`StoreError::File`] for a file that is refused; the inner error where it cannot be opened.
@@ -65,7 +65,7 @@ pub fn open_own_file(path: &Path, mut options: OpenOptions) -> Result<io::Result
     Ok(Ok(file))
 }
 
-/// Refuses what others than the user of this process, root and the groups of this process may read.
+/// Refuses a file that others than the user of this process, root and the groups of this process may read.
 ///
 /// # Errors
 /// They may.
@@ -91,10 +91,10 @@ pub fn beside_database(database: &Path) -> [PathBuf; 3] {
     })
 }
 
-/// What is there of a database at this path: the file itself, and what lies beside it. Links that lead nowhere are there, too.
+/// The files of a database at this path that exist: the file itself, and those beside it. A dangling link exists, too.
 ///
 /// # Errors
-/// The directory cannot be looked at.
+/// The directory cannot be read.
 pub fn find_database_files(database: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let mut found = Vec::new();
     for path in [database.to_owned()].into_iter().chain(beside_database(database)) {
@@ -111,7 +111,7 @@ pub fn find_database_files(database: &Path) -> Result<Vec<PathBuf>, StoreError> 
 /// and its shared memory do not reach there, and two servers would damage the database.
 ///
 /// # Errors
-/// It is such a directory, or cannot be looked at.
+/// It is such a directory, or its metadata cannot be read.
 pub fn require_local_disk(directory: &Path) -> Result<(), StoreError> {
     #[cfg(target_os = "linux")]
     if let Some(name) = share::find_share(directory).map_err(|error| cannot_look(directory, &error))? {
@@ -132,7 +132,7 @@ fn require_regular(path: &Path, metadata: &Metadata) -> Result<(), StoreError> {
         return Ok(());
     }
     let reason = if metadata.is_symlink() {
-        "it is a symbolic link, which may lead to what is somebody else's: put the file itself there"
+        "it is a symbolic link, which may lead to a file of another user: put the file itself there"
     } else {
         "it is no regular file: move it away, or name another directory"
     };
@@ -154,7 +154,7 @@ fn require_own(_: &Path, _: &Metadata) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Who runs this process.
+/// The user and the groups of this process.
 #[cfg(unix)]
 struct Own {
     user: u32,
@@ -170,13 +170,13 @@ impl Own {
         Self { user: rustix::process::geteuid().as_raw(), groups }
     }
 
-    /// Who else could have written to something, and what to do about it.
+    /// Which other users could have written to a file, and what to do about it.
     fn find_stranger(&self, owner: u32, group: u32, mode: u32) -> Option<String> {
         let (user, permissions) = (self.user, mode & 0o777);
         if owner != user && owner != 0 {
             return Some(format!(
                 "it belongs to user {owner}, and this is user {user}: run keyward as the user that owns it, or give it to user \
-                 {user} with `chown` if nobody else put it there"
+                 {user} with `chown` if no other user put it there"
             ));
         }
         if mode & 0o002 != 0 {
@@ -229,7 +229,7 @@ mod tests {
             let stranger = own.find_stranger(owner, group, mode);
             assert_eq!(stranger.is_none(), is_own, "{owner}:{group} {mode:o}: {stranger:?}");
         }
-        // What root runs does not trust what a user has prepared.
+        // A process of root does not trust what a user has prepared.
         assert!(Own { user: 0, groups: vec![0] }.find_stranger(1000, 0, 0o700).is_some());
     }
 }

@@ -1,5 +1,5 @@
-//! What is there once in an installation: its row, which every change locks, and its signing key, which lives in a file
-//! outside the database.
+//! The installation itself: its one row, which every change locks, and its signing key, which is in a file outside the
+//! database.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// The one row has many writers; each writes columns of its own.
+/// Several features write to the one row, each to columns of its own.
 pub(crate) static INSTALLATION: Table<()> = Table {
     name: "installation",
     columns: &[
@@ -39,18 +39,18 @@ pub(crate) static INSTALLATION: Table<()> = Table {
     ],
 };
 
-/// The installation as its row tells.
+/// The installation, as its row describes it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Installation {
-    /// 32 lower-case hex digits, made when the database was.
+    /// 32 lower-case hex digits, generated with the database.
     pub id: String,
     /// Bearer tokens of an earlier epoch are void.
     pub token_epoch: u64,
-    /// Signatures that were made before are void: what was seen of them before a restore is not known.
+    /// Signatures made before are void: a restore loses which of them were used.
     pub signatures_from: Timestamp,
-    /// When the database was made.
+    /// When the database was created.
     pub created_at: Timestamp,
-    /// The public half of its key, once it was opened with one.
+    /// The public half of its key, once it was opened with a key.
     pub public_key: Option<[u8; 32]>,
 }
 
@@ -115,17 +115,17 @@ pub(crate) async fn create_if_missing(
     Ok(())
 }
 
-/// Opens the key in the file at `path`, which is the one of the installation in `store`, or becomes it: a new installation
-/// gets a new key. Whoever comes second brings the key of the first.
+/// Opens the key in the file at `path`, which has to be the key of the installation in `store`. A new installation takes the
+/// key in the file, which is generated where there is none; every later node needs a copy of that file.
 ///
 /// # Errors
 /// The file cannot be used, or holds another key than the installation's; the database does not answer.
 pub async fn open_key(store: &Store, path: &Path, random: &dyn Random) -> Result<InstallationKey, StoreError> {
     let known = find_installation(&mut *store.read().await?).await?.public_key;
-    // Each node's own key would make tokens that the others refuse, and a new one cannot verify what was signed before.
+    // The other nodes would refuse tokens made with another key, and another key does not verify earlier signatures.
     let is_elsewhere = known.is_some() || store.current_version().await?.0 > 0;
     if known.is_some_and(|known| read_key(&unfinished_path(path)).is_ok_and(|key| key.public_key() == known)) {
-        // Somebody replaced the key, and did not come to this.
+        // A replacement of the key was interrupted before this step.
         put_new_key_in_place(path)?;
     }
     let key = if is_elsewhere { load_key(path)? } else { load_or_create_key(path, random)? };
@@ -139,7 +139,7 @@ pub async fn open_key(store: &Store, path: &Path, random: &dyn Random) -> Result
     Ok(key)
 }
 
-/// Makes another key the installation's, and voids the tokens that were made with the one before.
+/// Replaces the installation's key, and voids the tokens that were made with the previous one.
 ///
 /// # Errors
 /// The database does not answer.
@@ -150,7 +150,7 @@ pub async fn replace_public_key(change: &mut Change, public_key: [u8; 32]) -> Re
     Ok(())
 }
 
-/// Makes a new key in a file beside the one at `path`, whose place it can take with [`put_new_key_in_place`].
+/// Generates a key in a file beside the one at `path`, which it replaces with [`put_new_key_in_place`].
 ///
 /// # Errors
 /// The file cannot be written.
@@ -160,8 +160,8 @@ pub fn create_new_key(path: &Path, random: &dyn Random) -> Result<InstallationKe
     Ok(key)
 }
 
-/// Gives the name `path` to the new key of [`create_new_key`]. The one before is beside it, under a name that has the start of
-/// its public half in hex: old checkpoints are signed with it.
+/// Moves the new key of [`create_new_key`] to `path`. The previous key stays beside it, under a name with the start of its
+/// public half in hex: old checkpoints are signed with it.
 ///
 /// # Errors
 /// The directory cannot be written to.
@@ -172,7 +172,7 @@ pub fn put_new_key_in_place(path: &Path) -> Result<(), StoreError> {
                 let [a, b, c, d, ..] = before.public_key();
                 format!("key.old-{a:02x}{b:02x}{c:02x}{d:02x}")
             }
-            // Whatever it is, it is not thrown away.
+            // The file is kept, whatever it holds.
             Err(_) => "key.old-unreadable".to_owned(),
         };
         if path.try_exists()? {
@@ -184,7 +184,7 @@ pub fn put_new_key_in_place(path: &Path) -> Result<(), StoreError> {
     put().map_err(|error| cannot_write(path, &error))
 }
 
-/// Reads the installation's key from the file at `path`, which another node has made and somebody has brought here.
+/// Reads the installation's key from the file at `path`, a copy of another node's.
 ///
 /// # Errors
 /// The file is missing, cannot be read, holds something else, or others may read it.
@@ -197,15 +197,15 @@ pub fn load_key(path: &Path) -> Result<InstallationKey, StoreError> {
              from where you keep it; if it is lost, `keyward admin replace-installation-key` makes another"
                 .to_owned(),
         )),
-        Err(error) => Err(refuse(format!("the installation key cannot be looked at ({error})"))),
+        Err(error) => Err(refuse(format!("the installation key cannot be read ({error})"))),
     }
 }
 
-/// Reads the installation's key from the file at `path`, or makes one there. The file holds the 32 bytes of the seed
-/// and is for its owner only.
+/// Reads the installation's key from the file at `path`, or generates one there. The file holds the 32 bytes of the seed, and
+/// only its owner may read it.
 ///
 /// # Errors
-/// The file cannot be read or made, holds something else, or others may read it.
+/// The file cannot be read or written, holds something else, or others may read it.
 pub fn load_or_create_key(path: &Path, random: &dyn Random) -> Result<InstallationKey, StoreError> {
     match write_key(path, &InstallationKey::generate(random)) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(cannot_write(path, &error)),
@@ -230,7 +230,7 @@ fn read_key(path: &Path) -> Result<InstallationKey, StoreError> {
     let file = open_own_file(path, options)?.map_err(cannot_read)?;
     require_secret(path, &file.metadata().map_err(cannot_read)?)?;
     let mut seed = Vec::new();
-    // A byte more than there should be shows that there are more.
+    // One byte more, to notice a file that is too long.
     file.take(33).read_to_end(&mut seed).map_err(cannot_read)?;
     let seed: &[u8; 32] = seed
         .as_slice()
@@ -239,15 +239,15 @@ fn read_key(path: &Path) -> Result<InstallationKey, StoreError> {
     Ok(InstallationKey::from_seed(seed))
 }
 
-/// The key appears under its name only when it is whole and on the disk: half a key would stop every later start.
-/// Where there is one, it stays, and the error is `AlreadyExists`.
+/// Writes the key. It appears under its name only when it is complete and on the disk: an incomplete key would stop every
+/// later start. An existing key stays, and the error is `AlreadyExists`.
 fn write_key(path: &Path, key: &InstallationKey) -> io::Result<()> {
     if path.try_exists()? {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
     write_unfinished_key(path, key)?;
     let unfinished = unfinished_path(path);
-    // A link refuses where a rename would replace the key of a process that was faster.
+    // Linking fails where another process has written a key; a rename would replace that key.
     fs::hard_link(&unfinished, path)?;
     fs::remove_file(&unfinished)?;
     sync_directory_of(path)

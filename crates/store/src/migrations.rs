@@ -26,8 +26,7 @@ macro_rules! migrations {
     };
 }
 
-/// A migration that was released is never edited: its checksum is in every database. What is wrong in one is put right
-/// in the next.
+/// A released migration is never edited: its checksum is in every database. A mistake is corrected in the next migration.
 const MIGRATIONS: &[Migration] = migrations! {
     1 "0001_foundations";
     2 "0002_features";
@@ -43,7 +42,7 @@ pub fn latest() -> u64 {
     MIGRATIONS.last().map_or(0, |migration| migration.version)
 }
 
-/// Applies what is missing, inside the transaction that `connection` is in.
+/// Applies the migrations that are missing, inside the transaction of `connection`.
 pub(crate) async fn migrate(connection: &mut WriteConnection, now: Timestamp) -> Result<(), StoreError> {
     connection
         .execute(
@@ -79,7 +78,7 @@ pub(crate) async fn migrate(connection: &mut WriteConnection, now: Timestamp) ->
     Ok(())
 }
 
-/// What was applied, by version. Refuses what a later release wrote before anything is compared.
+/// The applied migrations, by version. Refuses a database of a later release before anything is compared.
 async fn applied(connection: &mut Connection) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
     let rows = connection.fetch_all("SELECT version, checksum FROM migrations ORDER BY version", params![]).await?;
     let applied: Vec<_> = rows

@@ -22,7 +22,7 @@ pub enum ColumnType {
     Bytes,
 }
 
-/// Gets a column's value from the row's Rust type.
+/// Encodes a column's value from the row's Rust type.
 type Encode<T> = for<'a> fn(&'a T) -> Value<'a>;
 
 /// What the statements built from the list do with a column.

@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::error::PrivateKeyFormat;
 
-/// The members of a JWK that are nobody's business (RFC 7518 §6.2.2, §6.3.2, §6.4.1; RFC 8037 §2).
+/// The members of a JWK that are private (RFC 7518 §6.2.2, §6.3.2, §6.4.1; RFC 8037 §2).
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// The format of a private key anywhere in `text`.

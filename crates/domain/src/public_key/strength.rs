@@ -1,4 +1,4 @@
-//! Which keys are good enough to register: points in the right subgroup, moduli that nobody is known to factor.
+//! Which keys are strong enough to register: points in the right subgroup, moduli without known factors.
 
 use std::sync::LazyLock;
 

@@ -89,7 +89,7 @@ fn a_secret_is_recognised_in_every_form() {
 }
 
 #[test]
-fn what_people_write_every_day_is_no_secret() {
+fn ordinary_text_is_not_a_secret() {
     for text in [
         "",
         "laptop",
@@ -130,7 +130,7 @@ fn a_value_is_shown_where_it_is_short_and_otherwise_described() {
 }
 
 #[test]
-fn a_text_is_told_without_the_secrets_in_it() {
+fn secrets_in_a_text_are_hidden() {
     for (name, key, piece) in private_keys() {
         let debug = format!("failed on {key:?} at last");
         for text in [key.clone(), format!("no file {key}: check it"), debug, format!("{{\"message\":\"`{key}`\"}}")] {

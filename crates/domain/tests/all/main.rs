@@ -1,4 +1,4 @@
-//! The tests of `domain` that need more than one room, or real tools beside it. One module a feature.
+//! The tests of `domain` that need several modules or external programs. One module a feature.
 
 mod proof;
 mod public_key;

@@ -165,7 +165,7 @@ fn sha_1_signatures_by_rsa_keys_are_refused() {
 }
 
 #[test]
-fn what_is_no_armoured_signature_is_told_so() {
+fn a_malformed_armour_is_refused() {
     let pair = KeyPair::generate(&["-t", "ed25519"]);
     let text = pair.sign("keyward-proof", &[], "any");
     assert!(Proof::parse(&text.replace('\n', "\r\n")).is_ok());

@@ -110,7 +110,7 @@ fn a_compressed_point_in_pem_is_the_same_key() {
 }
 
 #[test]
-fn windows_line_ends_and_blank_lines_around_a_key_are_fine() {
+fn windows_line_ends_and_blank_lines_around_a_key_are_accepted() {
     let key = PublicKey::parse(&ed25519_line()).unwrap().key;
     let spki = pem("PUBLIC KEY", &[&hex("302a300506032b6570032100")[..], &POINT[..]].concat());
     for text in [ed25519_line(), spki, jwk(&key)] {
@@ -122,7 +122,7 @@ fn windows_line_ends_and_blank_lines_around_a_key_are_fine() {
 }
 
 #[test]
-fn a_header_of_an_rfc_4716_block_may_go_on_in_the_next_line() {
+fn an_rfc_4716_header_may_continue_on_the_next_line() {
     let body = STANDARD.encode(blob(&[b"ssh-ed25519", &POINT]));
     let text = format!(
         "---- BEGIN SSH2 PUBLIC KEY ----\nSubject: me\nx-command: /home/me/bin/\\\nlock.sh\nCOMMENT: \"the long \
@@ -191,7 +191,7 @@ fn a_private_key_is_refused_by_its_format_and_never_echoed() {
 }
 
 #[test]
-fn a_comment_that_speaks_of_private_keys_is_only_a_comment() {
+fn a_comment_about_private_keys_is_accepted() {
     let text = format!("{} begin here: my private key", ed25519_line());
     assert!(PublicKey::parse(&text).is_ok());
 }
@@ -316,7 +316,7 @@ fn what_is_not_exactly_one_key_is_refused() {
 }
 
 #[test]
-fn only_one_spelling_of_the_base64_is_taken() {
+fn only_one_spelling_of_the_base64_is_accepted() {
     // 104 bytes end in two bits that belong to no byte, and one character of padding.
     let text = KeyPair::generate(&["-t", "ecdsa", "-b", "256"]).public_line();
     let encoded = text.split(' ').nth(1).unwrap();
@@ -350,7 +350,7 @@ fn numbers_are_written_in_their_shortest_form() {
 }
 
 #[test]
-fn whatever_is_taken_has_the_fingerprint_that_ssh_keygen_prints() {
+fn accepted_keys_have_the_fingerprint_of_ssh_keygen() {
     let directory = tempfile::tempdir().unwrap();
     let mut taken = Vec::new();
     for arguments in [&["-t", "ed25519"][..], &["-t", "ecdsa"], &["-t", "rsa", "-b", "2048"]] {

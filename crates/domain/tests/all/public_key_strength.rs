@@ -24,7 +24,7 @@ fn rsa(n: &BigUint, e: u32) -> Result<PublicKey, PublicKeyError> {
 }
 
 /// The first number from `start` on, in steps of `step`, that no prime below 2^16 divides. As good as a prime here,
-/// where only the shape of a modulus is judged.
+/// where only the form of a modulus is checked.
 fn rough_number(start: BigUint, step: &BigUint) -> BigUint {
     let is_prime = |n: &u32| (2..=n.isqrt()).all(|d| !n.is_multiple_of(d));
     let primes: Vec<u32> = (2..1 << 16).filter(is_prime).collect();
@@ -72,7 +72,7 @@ fn ed25519_points_of_small_order_are_refused_in_every_encoding() {
         assert_eq!(error, PublicKeyError::Weak(Weakness::SmallOrder), "{hex}");
         assert_eq!(error.code(), "weak_key");
         let stored = blob(&[b"ssh-ed25519", &point(hex)]);
-        assert!(PublicKey::from_stored_blob(&stored).is_ok(), "was judged when it was registered");
+        assert!(PublicKey::from_stored_blob(&stored).is_ok(), "was checked when it was registered");
     }
 }
 

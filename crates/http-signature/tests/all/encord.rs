@@ -15,7 +15,7 @@ fn member() -> String {
 }
 
 #[test]
-fn a_signed_request_is_taken() {
+fn a_signed_request_is_accepted() {
     let request = Request::post().sign(Profile::Encord);
     assert_eq!(request.field("signature-input"), format!("encord-sig={}", member()));
     let verified = request.verify().expect("taken");
@@ -104,7 +104,7 @@ fn key_id_is_64_lower_case_hex_digits() {
 
 #[test]
 fn the_key_that_verifies_must_be_the_one_that_is_named() {
-    // Truly signed by our key, but under the name of somebody else's.
+    // Signed by this key, but with the keyid of another one.
     let request = Request::get().digest().sign_as("encord-sig", &member().replace(&key_id(), &"0a".repeat(32)));
     assert_eq!(request.refusal(), INVALID);
 }

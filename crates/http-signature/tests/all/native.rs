@@ -8,7 +8,7 @@ use http_signature::{
 use crate::support::{GET_COMPONENTS, INVALID, KEY_ID, NONCE, NOW, POST_COMPONENTS, Refused, Request, native_member};
 
 #[test]
-fn a_signed_get_is_taken() {
+fn a_signed_get_is_accepted() {
     let verified = Request::get().sign(Profile::Native).verify().expect("taken");
     assert_eq!(verified.profile(), Profile::Native);
     assert_eq!(verified.key_id(), KEY_ID);
@@ -32,7 +32,7 @@ fn a_signed_get_is_taken() {
 }
 
 #[test]
-fn a_signed_post_is_taken_with_its_body_only() {
+fn a_signed_post_is_accepted_with_its_body_only() {
     let request = Request::post().sign(Profile::Native);
     let verified = request.verify().expect("taken");
     assert!(verified.covers_content_digest());
@@ -68,7 +68,7 @@ fn each_required_component_is_required() {
     for (components, missing) in cases {
         let request = Request::get().sign_as("sig1", &native_member(components));
         assert_eq!(request.refusal(), Refused::Verify(VerifyError::MissingComponent(missing)), "{components}");
-        // Nothing of this is told to somebody who does not hold the key.
+        // A sender without the key learns nothing of this.
         let strange = request.verify_with(&VerificationKey::dummy(), NOW).expect_err("refused");
         assert_eq!(strange, INVALID);
     }
@@ -173,7 +173,7 @@ fn parameters_are_required_by_name() {
 }
 
 #[test]
-fn parameters_of_another_type_are_refused_and_never_taken_as_absent() {
+fn parameters_of_another_type_are_refused_and_never_treated_as_absent() {
     let member = native_member(GET_COMPONENTS);
     let created = format!("created={NOW}");
     let expires = format!("expires={}", NOW + 60);

@@ -51,7 +51,7 @@ fn structured_fields_are_serialized_strictly() {
         request_line(&request, r#""example-dict";key="e""#),
         Err(ComponentError::Missing(r#""example-dict";key="e""#.to_owned()))
     );
-    // Without being told a type, nobody knows what strict serialisation is.
+    // Strict serialization needs to know the type of the field.
     assert_eq!(
         request_line(&request, r#""example-dict";sf"#),
         Err(ComponentError::Unknown(r#""example-dict";sf"#.to_owned()))

@@ -13,7 +13,7 @@ fn verify(field: &str, body: &[u8]) -> Result<(), DigestError> {
 }
 
 #[test]
-fn appendix_d_digests_that_are_taken() {
+fn appendix_d_digests_that_are_accepted() {
     assert_eq!(verify(SHA_512, BODY), Ok(()));
     assert_eq!(verify(SHA_256, BODY), Ok(()));
     assert_eq!(verify(&format!("{SHA_256}, {SHA_512}"), BODY), Ok(()));
@@ -32,13 +32,13 @@ fn appendix_d_digests_that_are_refused_as_weak() {
     ];
     for field in weak {
         assert_eq!(verify(field, BODY), Err(DigestError::UnsupportedAlgorithm), "{field}");
-        // Also beside a good one: somebody further on may believe the weak one.
+        // Also beside a good one: a later recipient may trust the weak one.
         assert_eq!(verify(&format!("{SHA_256}, {field}"), BODY), Err(DigestError::UnsupportedAlgorithm), "{field}");
     }
 }
 
 #[test]
-fn each_flipped_byte_of_a_body_is_seen() {
+fn each_flipped_byte_of_a_body_is_detected() {
     for field in [SHA_256, SHA_512] {
         for at in 0..BODY.len() {
             let mut body = BODY.to_vec();
@@ -66,7 +66,7 @@ fn a_truncated_digest_is_no_digest() {
 }
 
 #[test]
-fn spellings_of_base64_that_lenient_parsers_take_are_refused() {
+fn spellings_of_base64_that_lenient_parsers_accept_are_refused() {
     let variants = [
         "sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE:",
         "sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPF=:",

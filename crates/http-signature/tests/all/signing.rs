@@ -76,7 +76,7 @@ impl SigningKey for Pretender {
 }
 
 #[test]
-fn keys_that_no_profile_takes_do_not_sign() {
+fn keys_that_no_profile_accepts_do_not_sign() {
     let sign = |profile, algorithm| {
         let error = sign_request(&Request::get().view(), b"", profile, &parameters(), &Pretender(algorithm));
         error.expect_err("refused").to_string()

@@ -1,4 +1,4 @@
-//! The strict parser, seen through `SignatureParameters`: spellings that are taken, those that are not, and `sfv` as judge.
+//! The strict parser, seen through `SignatureParameters`: spellings that are accepted, those that are refused, and a comparison with `sfv`.
 
 use http_signature::{BareItem, ParametersError, SignatureParameters};
 use proptest::prelude::*;
@@ -29,7 +29,7 @@ fn spaces_are_the_only_freedom() {
 }
 
 #[test]
-fn spellings_that_other_parsers_take_are_refused() {
+fn spellings_that_other_parsers_accept_are_refused() {
     let refused = [
         "",
         "(",
@@ -96,7 +96,7 @@ fn components_are_a_set_and_their_parameters_too() {
 }
 
 #[test]
-fn sixteen_parameters_are_taken_and_seventeen_are_not() {
+fn sixteen_parameters_are_accepted_and_seventeen_are_not() {
     let member = |count: usize| (0..count).fold("()".to_owned(), |text, number| format!("{text};p{number}"));
     assert_serializes(&member(16), &member(16));
     assert_syntax_error(&member(17));
@@ -144,7 +144,7 @@ proptest! {
 
     /// Whatever is taken here, `sfv` takes, and serialises to the same text.
     #[test]
-    fn sfv_agrees_with_everything_that_is_taken(text in nearly_a_member()) {
+    fn sfv_agrees_with_everything_that_is_accepted(text in nearly_a_member()) {
         if let Ok(parsed) = SignatureParameters::parse(&text) {
             let canonical = parsed.serialize();
             let list = sfv::Parser::new(&text).parse::<sfv::List>();
@@ -156,7 +156,7 @@ proptest! {
 
     /// Whatever `sfv` serialises as an inner list of strings with plain parameters, is taken here.
     #[test]
-    fn everything_canonical_is_taken(
+    fn canonical_fields_are_accepted(
         names in proptest::collection::btree_set("[a-z@ \"\\\\-]{1,6}", 0..5),
         integers in proptest::collection::btree_map("[a-z*][a-z0-9_.*-]{0,3}", -999_999_999_999_999_i64..=999_999_999_999_999, 0..4),
         bytes in proptest::collection::vec(any::<u8>(), 0..6),

@@ -68,7 +68,7 @@ fn a_native_request_belongs_to_its_host_and_scheme() {
 }
 
 #[test]
-fn method_override_headers_are_not_looked_at() {
+fn method_override_headers_are_ignored() {
     let request = Request::get().sign(Profile::Native).header("x-http-method-override", "DELETE");
     assert!(request.verify().expect("taken").base().starts_with("\"@method\": GET\n"));
 }
@@ -92,7 +92,7 @@ fn a_body_cannot_be_added_to_or_stripped_from_a_write() {
 }
 
 #[test]
-fn a_get_with_a_signed_body_is_held_to_it() {
+fn a_signed_body_of_a_get_is_verified() {
     let request = Request::new("GET", "/search", "{\"q\":1}").sign(Profile::Native);
     let verified = request.verify().expect("taken");
     assert!(verified.covers_content_digest());
@@ -124,7 +124,7 @@ fn spaces_between_parameters_do_not_count() {
 }
 
 #[test]
-fn each_flipped_bit_of_a_signature_is_seen() {
+fn each_flipped_bit_of_a_signature_is_detected() {
     struct Flipped(usize);
     impl SigningKey for Flipped {
         fn algorithm(&self) -> Algorithm {
@@ -230,7 +230,7 @@ fn ecdsa_in_der_is_refused() {
     assert!(fixed.verify_with(&public, NOW).is_ok());
     let der = Request::post().digest().sign_with("sig1", &member, &Der(key));
     assert_eq!(der.verify_with(&public, NOW).expect_err("refused"), Refused::Verify(VerifyError::DerEncoded));
-    // Of a signature by somebody else nothing is told.
+    // A signature by another key is refused without a reason.
     assert_eq!(der.verify_with(&VerificationKey::dummy(), NOW).expect_err("refused"), INVALID);
 }
 

@@ -5,8 +5,6 @@ mod registration;
 mod revocation;
 mod update;
 
-pub(super) use revocation::workspaces_of_owners;
-
 use domain::{
     ApiKeyId, PrincipalId, ServiceAccountId, Timestamp, UserId, WorkspaceId,
     api_key::{ApiKey, KeyState},
@@ -15,7 +13,7 @@ use domain::{
 };
 use store::Connection;
 
-pub(super) use self::registration::Displaced;
+pub(super) use self::{registration::Displaced, revocation::workspaces_of_owners};
 use super::{App, Caller, Paging, Scope, page, service_account};
 use crate::error::{AppError, Conflict};
 

@@ -19,7 +19,7 @@ use crate::{
 /// How many events are read at a time.
 const CHUNK: i64 = 512;
 
-/// How many findings are told one by one. A renumbered log would have one for every event.
+/// How many findings are listed. A renumbered log would have one for every event.
 const FINDINGS_MAX: usize = 100;
 
 /// Something that shows that the log is not what was written.
@@ -188,7 +188,7 @@ pub async fn verify_log_against(
         Scan { next: 0, log: Some(CompactRange::new()), altered: Vec::new(), checkpoint, restore_keys, restore: None };
     scan.compare_checkpoint(&mut report);
     while scan.next < report.size {
-        // A number that is no integer is told with the rows that the log never reached.
+        // A number that is no integer is reported with the rows that the log never reached.
         let rows = connection
             .fetch_all(
                 AUDIT_EVENTS.select_with(

@@ -1,5 +1,5 @@
-//! PostgreSQL 15 or later over the network: one primary that all nodes write to and read from. What differs from SQLite
-//! and can be seen from outside is nothing.
+//! PostgreSQL 15 or later over the network: one primary that all nodes write to and read from. To its callers it behaves as
+//! SQLite does.
 
 use std::{cell::Cell, future::Future, sync::LazyLock, time::Duration};
 
@@ -20,31 +20,32 @@ use crate::{
     connection::{Statement, Value},
 };
 
-/// Changes happen one after the other, so that few connections are enough; the rest is for nonces and uses of keys.
+/// Changes happen one after the other, so few connections are enough; the others are for nonces and uses of keys.
 const WRITERS: u32 = 8;
 const READERS: u32 = 4;
 /// A lease must not wait behind changes that wait for each other.
 const LEASES: u32 = 2;
 
-/// How long a task waits for a connection, its making included.
+/// How long a task waits for a connection, including the time to open it.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the server works on a statement, how long it waits for a lock, and how long a transaction may do nothing:
-/// a node that was stopped while it held the locked row is cut off so that the others go on.
+/// How long the server works on a statement, how long it waits for a lock, and how long a transaction may be idle: the server
+/// disconnects a node that was paused while it held the locked row, so that the others go on.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(1);
-/// After this, nobody is there to answer: longer than the server would work on anything.
+/// After this time no response will come: the server would have ended every statement by then.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(12);
-/// A lease is about to run out by then; a fresh connection may be better.
+/// A lease is about to expire by then; another connection may respond sooner.
 const LEASE_ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a connection may lie idle, and how long it may live: a server that came back at another address is found.
+/// How long a connection may be idle, and how long it is used: a server that moved to another IP address is found.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 const MAX_LIFETIME: Duration = Duration::from_mins(30);
 
-/// What a change tells the others, after it has committed. A wake-up only: whoever misses it sees the change anyway.
+/// The channel on which a change notifies the other nodes after its commit. A wake-up only: a node that misses it reads the
+/// change anyway.
 const CHANNEL: &str = "keyward_changes";
 const NOTIFY: &str = "NOTIFY keyward_changes";
-/// How often a node looks where the server cannot wake it up.
+/// How often a node polls where the server has no NOTIFY.
 const POLL: Duration = Duration::from_millis(100);
 
 pub(crate) struct Database {
@@ -67,7 +68,7 @@ impl Database {
             leases: pool(LEASES).connect_lazy_with(leases),
             listener: options,
         };
-        // What is wrong with the address, the user or the database is told; a pool would try again and again.
+        // A connection of its own reports what is wrong with the URL, the user or the database; a pool would only retry.
         let first = async {
             let mut connection = database.listener.connect().await?;
             require_primary(&mut connection).await?;
@@ -117,7 +118,7 @@ impl Database {
 
 async fn begin(pool: &PgPool, answer_timeout: Duration) -> Result<Link, StoreError> {
     let mut link = Link::new(pool.acquire().await.map_err(translate)?, answer_timeout);
-    // Said with every transaction: the operator may have set another default for the role or the database.
+    // Set with every transaction: the operator may have set another default for the role or the database.
     link.execute_script("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?;
     link.transaction = Transaction::Open;
     Ok(link)
@@ -135,12 +136,12 @@ fn connect_options(url: &PostgresUrl) -> Result<PgConnectOptions, StoreError> {
     else {
         return Err(unreadable("it does not begin with postgres://"));
     };
-    // The rest of a password with a bare `/`, `?` or `#` would be taken for a database, and be named by errors.
+    // The rest of a password with a bare `/`, `?` or `#` would be parsed as the database, and errors would show it.
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if rest[authority.len()..].contains('@') || authority.matches('@').count() > 1 {
         return Err(unreadable("a character of the user name or password is not percent-encoded"));
     }
-    // What the parser says may quote a value.
+    // The parser's message may quote a value.
     let options: PgConnectOptions = url.0.parse().map_err(|_: sqlx::Error| {
         let is_parameter = rest.contains('?') && format!("postgres://{authority}").parse::<PgConnectOptions>().is_ok();
         unreadable(if is_parameter {
@@ -151,7 +152,7 @@ fn connect_options(url: &PostgresUrl) -> Result<PgConnectOptions, StoreError> {
         })
     })?;
     let is_local = options.get_socket().is_some() || is_loopback(options.get_host());
-    // `prefer` would fall back to plain text in front of anybody who is in the way.
+    // `prefer` falls back to plain text, which an attacker in the network can cause.
     let options = match options.get_ssl_mode() {
         PgSslMode::Allow | PgSslMode::Prefer if !is_local => options.ssl_mode(PgSslMode::VerifyFull),
         PgSslMode::Disable if !is_local => {
@@ -170,7 +171,7 @@ fn connect_options(url: &PostgresUrl) -> Result<PgConnectOptions, StoreError> {
             ("statement_timeout", milliseconds(STATEMENT_TIMEOUT)),
             ("lock_timeout", milliseconds(LOCK_TIMEOUT)),
             ("idle_in_transaction_session_timeout", milliseconds(IDLE_IN_TRANSACTION_TIMEOUT)),
-            // The least that a standby must have done; what a role's settings say may be less.
+            // The least that a standby must have done; the settings of the role may ask for less.
             ("synchronous_commit", "on".to_owned()),
         ])
         .disable_statement_logging())
@@ -191,13 +192,12 @@ fn pool(connections: u32) -> PgPoolOptions {
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .idle_timeout(IDLE_TIMEOUT)
         .max_lifetime(MAX_LIFETIME)
-        // After a restart of the server, what lies in the pool is dead.
+        // After a restart of the server, the connections in the pool are closed.
         .test_before_acquire(true)
         .after_connect(|connection, _| Box::pin(require_primary(connection)))
 }
 
-/// Key state is read from the primary only: a standby may be behind. Where there is no such setting, there is no such
-/// standby.
+/// Key state is read from the primary only: a standby may be behind. A server without this setting is no standby.
 async fn require_primary(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let sql = "SELECT COALESCE(current_setting('in_hot_standby', true), 'off') = 'on'";
     let is_standby: bool = sqlx::query_scalar(sql).fetch_one(connection).await?;
@@ -212,7 +212,7 @@ enum Transaction {
     None,
     /// It neither committed nor was rolled back.
     Open,
-    /// A statement of it failed; the server takes no other one.
+    /// A statement of it failed; the server accepts no other one.
     Failed,
 }
 
@@ -221,9 +221,9 @@ pub(crate) struct Link {
     connection: Option<PoolConnection<Postgres>>,
     answer_timeout: Duration,
     transaction: Transaction,
-    /// An answer is outstanding: the connection is good for nothing but to be closed.
+    /// A response is outstanding: the connection can only be closed.
     is_waiting: bool,
-    /// Tell the others after the commit.
+    /// Notify the other nodes after the commit.
     notifies: bool,
 }
 
@@ -238,12 +238,12 @@ impl Link {
         }
     }
 
-    /// Has the others told once this transaction has committed.
+    /// Notifies the other nodes once this transaction has committed.
     pub(super) const fn notify_on_commit(&mut self) {
         self.notifies = true;
     }
 
-    /// Runs one statement. Whoever drops it before its answer came leaves a connection that is closed.
+    /// Runs one statement. Where the future is dropped before the response, the connection is closed.
     async fn run<'a, T, F>(
         &'a mut self,
         statement: impl FnOnce(&'a mut PoolConnection<Postgres>) -> F,
@@ -298,7 +298,7 @@ impl Link {
         Ok(())
     }
 
-    /// Runs statements that make tables. Text is compared and sorted by its bytes, as SQLite does it; the server's
+    /// Runs statements that create tables. Text is compared and sorted by its bytes, as SQLite does it; the server's
     /// default would sort by a language, and differently after an update of its C library.
     pub(super) async fn execute_schema(&mut self, sql: &'static str) -> Result<(), StoreError> {
         let sql = with_byte_order(sql);
@@ -330,10 +330,10 @@ impl Link {
                 });
             }
             Err(error) => {
-                // Whatever state it is in: the next one begins anew.
+                // The state of the connection is unknown, so it is closed.
                 self.is_waiting = true;
                 return Err(match error {
-                    // These say for certain that nothing was committed.
+                    // After these, nothing was committed for certain.
                     StoreError::Contended { .. } | StoreError::Conflict { .. } | StoreError::Refused { .. } => error,
                     _ => StoreError::Uncertain { reason: error.to_string() },
                 });
@@ -342,7 +342,7 @@ impl Link {
         if self.notifies
             && let Err(error) = self.execute_script(NOTIFY).await
         {
-            tracing::debug!(%error, "the other nodes could not be woken up; they look by themselves");
+            tracing::debug!(%error, "the other nodes could not be notified; they poll");
         }
         Ok(())
     }
@@ -359,7 +359,7 @@ impl Drop for Link {
                 let rollback = sqlx::raw_sql("ROLLBACK").execute(&mut *connection);
                 match tokio::time::timeout(answer_timeout, rollback).await {
                     Ok(Ok(_)) => {}
-                    // The server rolls back what it has lost the client of.
+                    // The server rolls back when the connection closes.
                     Ok(Err(_)) | Err(_) => connection.close_on_drop(),
                 }
             });
@@ -419,22 +419,22 @@ impl Cells {
 /// A connection that the server wakes up.
 pub(crate) struct Watch {
     options: PgConnectOptions,
-    /// None: to be made anew.
+    /// None: to be opened again.
     listener: Option<PgListener>,
-    /// The server has no NOTIFY, as some that speak PostgreSQL's protocol have none.
+    /// The server has no NOTIFY, as some servers with PostgreSQL's protocol.
     polls: bool,
     is_first: bool,
 }
 
 impl Watch {
     async fn listen(&mut self) -> Result<(), StoreError> {
-        // A pool of its own: who closes the database need not wait for whoever watches it.
+        // A pool of its own: closing the database does not wait for the watch.
         let pool = pool(1).max_lifetime(None).idle_timeout(None).connect_lazy_with(self.options.clone());
         let mut listener = PgListener::connect_with(&pool).await.map_err(translate)?;
         match listener.listen(CHANNEL).await {
             Ok(()) => self.listener = Some(listener),
             Err(sqlx::Error::Database(error)) if matches!(error.code().as_deref(), Some("0A000" | "42601")) => {
-                tracing::info!("the database cannot wake this node up; it looks every {} ms", POLL.as_millis());
+                tracing::info!("the database has no NOTIFY; this node polls every {} ms", POLL.as_millis());
                 self.polls = true;
             }
             Err(error) => return Err(translate(error)),
@@ -452,7 +452,7 @@ impl Watch {
         }
         let Some(listener) = &mut self.listener else {
             self.listen().await?;
-            // Whatever was told meanwhile was told to nobody.
+            // A notification in the meantime was lost.
             return Ok(true);
         };
         match tokio::time::timeout(limit, listener.try_recv()).await {
@@ -461,7 +461,7 @@ impl Watch {
                 while listener.next_buffered().is_some() {}
                 Ok(true)
             }
-            // It was lost and made anew.
+            // The connection was lost and opened again.
             Ok(Ok(None)) => Ok(true),
             Ok(Err(error)) => {
                 self.listener = None;
@@ -476,8 +476,8 @@ tokio::task_local! {
     static WARNED: Cell<bool>;
 }
 
-/// Hears what the server says beside its answer to a COMMIT. A wait for a synchronous standby that somebody cancels ends
-/// with success and this warning alone, and sqlx tells it to the log only.
+/// Receives the warnings of the server during a COMMIT. A wait for a synchronous standby that is cancelled ends with success
+/// and a warning only, which sqlx writes to the log only.
 static WARNINGS: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Warnings));
 
 struct Warnings;
@@ -501,7 +501,7 @@ impl Subscriber for Warnings {
 
     fn event(&self, event: &tracing::Event<'_>) {
         if self.enabled(event.metadata()) {
-            // Outside of a COMMIT there is nobody to tell.
+            // Outside of a COMMIT no task waits for it.
             let _ = WARNED.try_with(|warned| warned.set(true));
         }
     }
@@ -537,7 +537,7 @@ fn translate(error: sqlx::Error) -> StoreError {
             Ok(database) => translate_code(*database),
             Err(database) => StoreError::Refused { reason: database.message().to_owned(), source: None },
         },
-        sqlx::Error::PoolTimedOut => unavailable("no connection to be had in 5 seconds".into()),
+        sqlx::Error::PoolTimedOut => unavailable("no connection became free in 5 seconds".into()),
         sqlx::Error::ColumnDecode { index, source } => StoreError::corrupt(format!("column {index}: {source}")),
         error @ (sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
@@ -554,18 +554,18 @@ fn translate(error: sqlx::Error) -> StoreError {
 fn translate_code(error: PgDatabaseError) -> StoreError {
     let message = error.message().to_owned();
     match error.code() {
-        // Two made the same table at once.
+        // Two processes created the same table at once.
         "23505" if error.schema() == Some("pg_catalog") => StoreError::Contended { reason: message },
         "23505" => StoreError::Conflict { constraint: error.constraint().unwrap_or(&message).to_owned() },
-        // A serialization failure, a deadlock, the same table or column made by two at once, a lock that was not released
-        // in time.
+        // A serialization failure, a deadlock, the same table or column created twice at once, a lock that was not released in
+        // time.
         "40001" | "40P01" | "42P07" | "42701" | "55P03" => StoreError::Contended { reason: message },
         "25006" => StoreError::ReadOnly,
         "53100" => StoreError::DiskFull,
         "XX001" | "XX002" => StoreError::corrupt(message),
         // A statement or an idle transaction took too long, or the wait was cancelled.
         "57014" | "25P03" => StoreError::Unavailable { reason: message },
-        // The connection, resources, the operator's doing, the system, its configuration, who we are.
+        // The connection, resources, an operator's intervention, the system, its configuration, the credentials.
         code if ["08", "53", "57", "58", "F0", "28", "3D"].iter().any(|class| code.starts_with(class)) => {
             StoreError::Unavailable { reason: message }
         }
@@ -578,7 +578,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_columns_are_sorted_by_their_bytes_and_nothing_else_of_a_migration_changes() {
+    fn text_columns_of_a_migration_sort_by_bytes_and_nothing_else_changes() {
         let sql = "CREATE TABLE t (\n    id TEXT PRIMARY KEY,\n    a TEXT,\n    my_TEXT BIGINT,\n    b TEXT\n);";
         let expected = "CREATE TABLE t (\n    id TEXT COLLATE \"C\" PRIMARY KEY,\n    a TEXT COLLATE \"C\",\n    \
                         my_TEXT BIGINT,\n    b TEXT COLLATE \"C\"\n);";
@@ -586,7 +586,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_elsewhere_is_spoken_to_over_tls_that_is_verified() {
+    fn a_remote_server_needs_verified_tls() {
         let mode = |url: &str| connect_options(&PostgresUrl(url.to_owned())).map(|options| options.get_ssl_mode());
         for local in ["postgres://u@localhost/d", "postgres://u@127.0.0.1:5433/d", "postgres://u@%2Ftmp/d"] {
             assert!(matches!(mode(local), Ok(PgSslMode::Prefer)), "{local}");
@@ -599,7 +599,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_cannot_be_read_is_refused_without_its_password() {
+    fn a_malformed_url_is_refused_without_showing_its_password() {
         for url in [
             "postgres://keyward:p#ss/w?rd%@127.0.0.1/keyward",
             "postgres://keyward:p#ssw?rd@127.0.0.1/keyward",

@@ -1,4 +1,4 @@
-//! The embedded engine: SQLite in one file, one writer and several readers, other processes beside us.
+//! The embedded engine: SQLite in one file, with one writer and several readers. Other processes may use the file, too.
 
 use std::{fs, io, path::Path, time::Duration};
 
@@ -27,15 +27,15 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait for a lock that SQLite itself does not wait for.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
-/// How long a task waits for a connection of ours: longer than a writer may wait for another process's.
+/// How long a task waits for a connection of this process: longer than a writer waits for one of another process.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often a watch looks; SQLite wakes nobody up.
+/// How often a watch polls: SQLite has no notifications.
 const WATCH_PAUSE: Duration = Duration::from_millis(20);
 
 pub(crate) struct Database {
     options: SqliteConnectOptions,
-    /// One connection, so that writers queue here in order of arrival; SQLite's own waiting is a lottery.
+    /// One connection, so that writers queue in order of arrival; SQLite's own wait has no order.
     writer: SqlitePool,
     readers: SqlitePool,
 }
@@ -77,13 +77,13 @@ impl Database {
     pub(super) async fn back_up(&self, file: &Path) -> Result<(), StoreError> {
         let refuse = |reason: String| StoreError::File { path: file.to_owned(), reason };
         let name = file.to_str().ok_or_else(|| refuse("a backup's name must be UTF-8: choose another".to_owned()))?;
-        // SQLite would take these for the backup's own.
+        // SQLite would read these as files of the backup.
         let leftovers = find_database_files(file)?;
         if let Some(leftover) = leftovers.first() {
             let leftover = leftover.display();
             return Err(refuse(format!("{leftover} is there: choose a new name, or move it away")));
         }
-        // SQLite fills a file that is there and empty; this one is ours alone.
+        // SQLite writes into an empty file; this one was created for its owner only.
         create_new_file(file).map_err(|error| {
             refuse(format!("the backup cannot be written ({error}): choose a new file in a directory that is writable"))
         })?;
@@ -108,8 +108,8 @@ impl Database {
     }
 }
 
-/// A new file is switched to write-ahead logging once, under a lock that SQLite does not wait for: where two processes
-/// start on it at once, one of them has to come again.
+/// A new file is switched to write-ahead logging once, under a lock that SQLite does not wait for: where two processes open it
+/// at once, one of them has to try again.
 async fn connect_writer(options: &SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
     let mut attempts = BUSY_TIMEOUT.as_millis() / RETRY_PAUSE.as_millis();
     loop {
@@ -132,15 +132,15 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         .test_before_acquire(false)
         .after_release(|connection, _| {
             Box::pin(async move {
-                // A full disk makes SQLite roll back by itself, after which sqlx believes that the transaction goes on
-                // and would begin no other one, ever. The ping lets a rollback that is under way finish.
+                // SQLite rolls back by itself when the disk is full. sqlx then assumes that the transaction is still open, and
+                // could not begin another one. The ping lets a rollback that is under way finish.
                 connection.ping().await?;
                 Ok(!connection.is_in_transaction())
             })
         })
 }
 
-/// Sees that the database and what lies beside it are ours and on a local disk, and makes a database that is not there.
+/// Checks that the files of the database belong to this user and are on a local disk, and creates a database that is missing.
 fn take_files(path: &Path) -> Result<(), StoreError> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if directory.exists() {
@@ -162,7 +162,7 @@ fn take_files(path: &Path) -> Result<(), StoreError> {
     create_file(path)
 }
 
-/// SQLite would create the file for everybody to read; its `-wal` and `-shm` files follow its mode.
+/// SQLite would create the file so that every user may read it; its `-wal` and `-shm` files have the same mode.
 fn create_file(path: &Path) -> Result<(), StoreError> {
     match create_new_file(path) {
         Ok(()) => Ok(()),
@@ -189,7 +189,7 @@ fn unusable(path: &Path, error: sqlx::Error) -> StoreError {
             format!("it cannot be used as a database ({what}): name another file, or restore a backup")
         }
         StoreError::Unavailable { reason } if no_access => {
-            // SQLite says no more than that; the operating system may.
+            // SQLite reports no more than that; the operating system may.
             let reason = match fs::OpenOptions::new().append(true).open(path) {
                 Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => return StoreError::ReadOnly,
                 Err(error) => error.to_string(),
@@ -209,8 +209,8 @@ pub(crate) enum Link {
     Reader(PoolConnection<Sqlite>),
     Writer {
         transaction: Transaction<'static, Sqlite>,
-        /// A statement failed. SQLite may have rolled all of it back by itself, after which every further statement
-        /// would commit alone; PostgreSQL takes no further one either.
+        /// A statement failed. SQLite may have rolled the transaction back by itself, after which every further statement would
+        /// commit alone; PostgreSQL accepts no further one either.
         failed: bool,
     },
 }
@@ -302,7 +302,7 @@ impl Cells {
 
     pub(super) fn bytes(&self, column: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let value = self.0.try_get_raw(column).map_err(translate)?;
-        // sqlx would take a text's bytes, too.
+        // sqlx would return the bytes of a text, too.
         if !value.is_null() && value.type_info().name() == "TEXT" {
             return Err(StoreError::corrupt(format!("column `{column}` holds a text instead of bytes")));
         }
@@ -407,7 +407,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn constraints_have_the_names_that_postgresql_gives_them() {
+    fn constraints_have_the_names_that_postgresql_generates() {
         for (message, primary_key, name) in [
             ("UNIQUE constraint failed: replays.replay_key", true, "replays_pkey"),
             ("UNIQUE constraint failed: changes.version, changes.subject", true, "changes_pkey"),

@@ -51,7 +51,7 @@ pub(super) fn find_share(directory: &Path) -> io::Result<Option<String>> {
 
 fn name_of_shared(magic: u32, mount_type: Option<&str>) -> Option<String> {
     if magic == FUSE {
-        // Whatever is not known to be local may be anything.
+        // A file system that is not known to be local may be shared.
         let name = mount_type.unwrap_or("fuse");
         return (!LOCAL_FUSE.contains(&name)).then(|| name.to_owned());
     }
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_are_told_from_local_disks() {
+    fn network_shares_are_distinguished_from_local_disks() {
         for (magic, mount_type, name) in [
             (0x6969, None, Some("NFS")),
             (0xFF53_4D42, None, Some("CIFS")),

@@ -11,7 +11,7 @@ use crate::support::{Backend, at, event, id, log, on_every_engine};
 on_every_engine! {
     an_event_reads_back_as_it_was_written
     the_latest_come_first_and_pages_do_not_shift
-    events_are_found_by_what_they_tell
+    events_are_found_by_each_filter
     times_include_their_start_and_not_their_end
 }
 
@@ -54,7 +54,7 @@ async fn the_latest_come_first_and_pages_do_not_shift(database: impl Backend) {
     assert!(page(Some(0)).await.is_empty());
 }
 
-async fn events_are_found_by_what_they_tell(database: impl Backend) {
+async fn events_are_found_by_each_filter(database: impl Backend) {
     let store = database.open().await;
     log(&store, event(0)).await;
     log(&store, AuditEvent { workspace: Some(id(2)), ..event(1) }).await;

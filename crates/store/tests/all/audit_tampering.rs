@@ -16,7 +16,7 @@ use store::{
 use crate::support::{Backend, Sqlite, event, log, on_every_engine, tamper};
 
 on_every_engine! {
-    a_log_that_nobody_touched_is_intact
+    an_unchanged_log_is_intact
     a_log_is_intact_while_it_grows
     a_flip_in_any_column_is_found
     an_event_that_was_deleted_is_found
@@ -24,10 +24,10 @@ on_every_engine! {
     an_event_that_was_added_is_found
     an_event_that_was_inserted_between_others_is_found
     an_event_that_was_changed_with_its_leaf_hash_is_found
-    a_head_that_was_changed_is_found
+    a_changed_head_is_found
     a_log_that_was_cut_off_is_found_against_a_checkpoint
     a_history_that_was_rewritten_is_found_against_a_checkpoint
-    a_checkpoint_that_was_shipped_away_vouches_for_the_log
+    a_matching_checkpoint_verifies_the_log
     a_restore_excuses_a_checkpoint_only_where_the_installations_key_has_signed_it_there
 }
 
@@ -72,7 +72,7 @@ async fn forge_event_3(store: &Store) -> AuditEvent {
     forged
 }
 
-async fn a_log_that_nobody_touched_is_intact(database: impl Backend) {
+async fn an_unchanged_log_is_intact(database: impl Backend) {
     let store = database.open().await;
     let empty = verify(&store, None).await;
     assert_eq!((empty.is_intact(), empty.size, empty.root), (true, 0, Some(Hash::EMPTY_ROOT)));
@@ -208,7 +208,7 @@ async fn an_event_that_was_changed_with_its_leaf_hash_is_found(database: impl Ba
     assert_eq!(messages(&store).await, ["at least one of the events 0 to 7 was changed together with its leaf hash"]);
 }
 
-async fn a_head_that_was_changed_is_found<B: Backend>(_: B) {
+async fn a_changed_head_is_found<B: Backend>(_: B) {
     for (sql, values) in [
         ("UPDATE installation SET audit_range = $1", params![[7_u8; 32]]),
         ("UPDATE installation SET audit_range = $1", params![[7_u8; 31]]),
@@ -258,7 +258,7 @@ async fn a_history_that_was_rewritten_is_found_against_a_checkpoint(database: im
     assert_eq!(verify(&store, Some(&empty_that_was_not)).await.findings, [Finding::Forked { checkpoint_size: 0 }]);
 }
 
-async fn a_checkpoint_that_was_shipped_away_vouches_for_the_log(database: impl Backend) {
+async fn a_matching_checkpoint_verifies_the_log(database: impl Backend) {
     let store = open_with_log(&database).await;
     let key = InstallationKey::from_seed(&[1; 32]);
     let head = checkpoint(&store).await;

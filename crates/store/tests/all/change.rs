@@ -9,15 +9,15 @@ use crate::support::{Backend, at, count, event, id, log, on_every_engine};
 
 on_every_engine! {
     a_change_has_the_next_version_and_leaves_its_event
-    a_change_that_is_dropped_leaves_nothing
-    an_event_that_cannot_be_written_takes_its_change_with_it
-    a_statement_that_failed_is_the_last_of_its_change
+    a_dropped_change_leaves_nothing
+    an_event_that_cannot_be_written_rolls_its_change_back
+    a_failed_statement_ends_its_change
     several_events_of_one_change_are_logged_in_order
     changes_of_two_stores_at_once_have_versions_of_their_own
-    the_feed_tells_what_changed_since
-    the_feed_says_when_it_does_not_reach_back
-    a_version_of_the_future_means_loading_everything
-    upkeep_has_neither_version_nor_event
+    the_feed_lists_what_changed_since
+    the_feed_reports_when_it_does_not_reach_back
+    a_version_later_than_the_databases_means_a_full_load
+    maintenance_has_neither_version_nor_event
     a_watch_sees_what_another_store_commits
 }
 
@@ -47,7 +47,7 @@ async fn a_change_has_the_next_version_and_leaves_its_event(database: impl Backe
     assert_eq!(log(&store, event(2)).await, Version(2));
 }
 
-async fn a_change_that_is_dropped_leaves_nothing(database: impl Backend) {
+async fn a_dropped_change_leaves_nothing(database: impl Backend) {
     let store = database.open().await;
     let mut change = store.begin_change(at(1)).await.unwrap();
     add_row(&mut change).await;
@@ -58,7 +58,7 @@ async fn a_change_that_is_dropped_leaves_nothing(database: impl Backend) {
     assert_eq!(log(&store, event(1)).await, Version(1));
 }
 
-async fn an_event_that_cannot_be_written_takes_its_change_with_it(database: impl Backend) {
+async fn an_event_that_cannot_be_written_rolls_its_change_back(database: impl Backend) {
     let store = database.open().await;
     log(&store, event(1)).await;
     let mut change = store.begin_change(at(2)).await.unwrap();
@@ -70,7 +70,7 @@ async fn an_event_that_cannot_be_written_takes_its_change_with_it(database: impl
     assert_eq!(store.current_version().await.unwrap(), Version(1));
 }
 
-async fn a_statement_that_failed_is_the_last_of_its_change(database: impl Backend) {
+async fn a_failed_statement_ends_its_change(database: impl Backend) {
     let store = database.open().await;
     let mut change = store.begin_change(at(1)).await.unwrap();
     add_row(&mut change).await;
@@ -121,7 +121,7 @@ async fn touch(store: &Store, number: u8, subjects: &[Subject]) -> Version {
     change.commit(event(number), None).await.unwrap()
 }
 
-async fn the_feed_tells_what_changed_since(database: impl Backend) {
+async fn the_feed_lists_what_changed_since(database: impl Backend) {
     let store = database.open().await;
     let user = Subject::User(id::<UserKind>(1));
     let workspace = Subject::Workspace(WorkspaceId::from(id(1)));
@@ -138,7 +138,7 @@ async fn the_feed_tells_what_changed_since(database: impl Backend) {
     assert_eq!(store.changes_since(Version(3)).await.unwrap(), none);
 }
 
-async fn the_feed_says_when_it_does_not_reach_back(database: impl Backend) {
+async fn the_feed_reports_when_it_does_not_reach_back(database: impl Backend) {
     let store = database.open().await;
     for number in 1..=4 {
         touch(&store, number, &[Subject::Installation]).await;
@@ -152,13 +152,13 @@ async fn the_feed_says_when_it_does_not_reach_back(database: impl Backend) {
     assert_eq!(store.changes_since(Version(2)).await.unwrap(), rest);
 }
 
-async fn a_version_of_the_future_means_loading_everything(database: impl Backend) {
+async fn a_version_later_than_the_databases_means_a_full_load(database: impl Backend) {
     let store = database.open().await;
     log(&store, event(1)).await;
     assert_eq!(store.changes_since(Version(2)).await.unwrap(), Changes::TooOld);
 }
 
-async fn upkeep_has_neither_version_nor_event(database: impl Backend) {
+async fn maintenance_has_neither_version_nor_event(database: impl Backend) {
     let store = database.open().await;
     let mut upkeep = store.begin_maintenance().await.unwrap();
     add_row(&mut upkeep).await;

@@ -6,14 +6,14 @@ use store::{Store, StoreError, params};
 use crate::support::{Backend, at, id, on_every_engine};
 
 on_every_engine! {
-    every_kind_of_value_comes_back_as_it_went_in
-    nothing_comes_back_as_nothing
+    every_kind_of_value_is_read_back
+    null_is_read_back_as_none
     a_column_of_another_type_is_named
     a_text_that_does_not_parse_is_named
-    a_row_that_must_be_there_and_is_not_is_corruption
+    a_missing_required_row_is_corruption
     text_is_compared_by_its_bytes
-    what_must_be_unique_is_named_as_postgresql_names_it
-    a_wrong_statement_is_our_fault
+    a_unique_conflict_names_the_constraint_as_postgresql_does
+    a_wrong_statement_is_an_internal_error
     a_reader_cannot_write
 }
 
@@ -30,7 +30,7 @@ async fn open_with_table(database: &impl Backend) -> Store {
 
 const INSERT: &str = "INSERT INTO samples (id, t, n, b, y) VALUES ($1, $2, $3, $4, $5)";
 
-async fn every_kind_of_value_comes_back_as_it_went_in(database: impl Backend) {
+async fn every_kind_of_value_is_read_back(database: impl Backend) {
     let store = open_with_table(&database).await;
     let mut upkeep = store.begin_maintenance().await.unwrap();
     let every_byte: Vec<u8> = (0..=255).collect();
@@ -57,7 +57,7 @@ async fn every_kind_of_value_comes_back_as_it_went_in(database: impl Backend) {
     assert_eq!(upkeep.fetch_all("SELECT * FROM samples", params![]).await.unwrap().len(), 4);
 }
 
-async fn nothing_comes_back_as_nothing(database: impl Backend) {
+async fn null_is_read_back_as_none(database: impl Backend) {
     let store = open_with_table(&database).await;
     let mut upkeep = store.begin_maintenance().await.unwrap();
     let nothing = params!["x", None::<&str>, None::<i64>, None::<bool>, None::<Vec<u8>>];
@@ -104,7 +104,7 @@ async fn a_text_that_does_not_parse_is_named(database: impl Backend) {
     assert_names_column(row.timestamp("n"), "`n`");
 }
 
-async fn a_row_that_must_be_there_and_is_not_is_corruption(database: impl Backend) {
+async fn a_missing_required_row_is_corruption(database: impl Backend) {
     let store = open_with_table(&database).await;
     let mut connection = store.read().await.unwrap();
     assert_names_column(connection.fetch_one("SELECT * FROM samples", params![]).await, "samples");
@@ -124,7 +124,7 @@ async fn text_is_compared_by_its_bytes(database: impl Backend) {
     }
 }
 
-async fn what_must_be_unique_is_named_as_postgresql_names_it(database: impl Backend) {
+async fn a_unique_conflict_names_the_constraint_as_postgresql_does(database: impl Backend) {
     let store = open_with_table(&database).await;
     let mut upkeep = store.begin_maintenance().await.unwrap();
     upkeep.execute(INSERT, params!["x", "t", 1, true, None::<&[u8]>]).await.unwrap();
@@ -136,7 +136,7 @@ async fn what_must_be_unique_is_named_as_postgresql_names_it(database: impl Back
     }
 }
 
-async fn a_wrong_statement_is_our_fault(database: impl Backend) {
+async fn a_wrong_statement_is_an_internal_error(database: impl Backend) {
     let store = open_with_table(&database).await;
     for sql in ["SELECT nonsense FROM samples", "INSERT INTO samples (id) VALUES (NULL)"] {
         let mut upkeep = store.begin_maintenance().await.unwrap();

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::support::{Backend, at, on_every_engine, seeded};
 
 on_every_engine! {
-    an_installation_is_made_once
+    an_installation_is_created_once
     an_installation_knows_its_key
 }
 
@@ -34,7 +34,7 @@ async fn an_installation_knows_its_key(database: impl Backend) {
     assert!(matches!(error, StoreError::ForeignKey), "{error}");
 }
 
-async fn an_installation_is_made_once(database: impl Backend) {
+async fn an_installation_is_created_once(database: impl Backend) {
     let first = database.open().await;
     let made = find_installation(&mut first.read().await.unwrap()).await.unwrap();
     assert_eq!((made.token_epoch, made.created_at), (0, at(0)));
@@ -49,7 +49,7 @@ async fn an_installation_is_made_once(database: impl Backend) {
 }
 
 #[test]
-fn the_key_is_made_once_and_is_its_owners_only() {
+fn the_key_is_created_once_for_its_owner_only() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("installation.key");
     let random = seeded();
@@ -73,7 +73,7 @@ fn the_key_is_made_once_and_is_its_owners_only() {
 }
 
 #[test]
-fn half_a_key_is_not_a_key() {
+fn an_incomplete_key_file_is_refused() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("installation.key");
     let key = load_or_create_key(&path, &seeded()).unwrap();
@@ -84,7 +84,7 @@ fn half_a_key_is_not_a_key() {
 }
 
 #[test]
-fn a_start_that_was_interrupted_does_not_stop_the_next_one() {
+fn an_interrupted_start_does_not_block_the_next() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("installation.key");
     fs::write(directory.path().join("installation.key.new"), [1; 7]).unwrap();
@@ -93,7 +93,7 @@ fn a_start_that_was_interrupted_does_not_stop_the_next_one() {
 }
 
 #[test]
-fn a_directory_that_is_not_there_is_said_to_be_missing() {
+fn a_missing_directory_is_reported() {
     let directory = TempDir::new().unwrap();
     let error = load_or_create_key(&directory.path().join("none/installation.key"), &seeded()).unwrap_err();
     assert!(error.to_string().contains("make its directory writable"), "{error}");

@@ -10,14 +10,14 @@ use store::{
 use crate::support::{Backend, at, event, id, log, on_every_engine};
 
 on_every_engine! {
-    a_node_is_listed_with_what_it_has_taken_in
+    a_node_is_listed_with_its_applied_version
     an_acknowledgement_is_never_taken_back
-    a_lease_is_renewed_up_to_what_must_be_taken_in
+    a_lease_renewal_returns_the_version_to_apply
     nodes_that_have_acknowledged_the_committed_version_are_counted
-    a_renewal_shows_unless_it_leaves_no_mark
-    a_node_that_was_given_up_for_dead_learns_of_it
-    a_node_that_came_back_is_not_given_up
-    registering_again_begins_anew
+    a_renewal_changes_the_lease_mark
+    an_evicted_node_learns_of_it
+    a_node_that_renewed_is_not_evicted
+    a_second_registration_replaces_the_first
 }
 
 fn node(number: u128) -> Node {
@@ -41,7 +41,7 @@ async fn only(store: &Store) -> RegisteredNode {
     nodes.remove(0)
 }
 
-async fn a_node_is_listed_with_what_it_has_taken_in(database: impl Backend) {
+async fn a_node_is_listed_with_its_applied_version(database: impl Backend) {
     let store = database.open().await;
     store.register_node(&node(2), Version(0), at(1)).await.unwrap();
     store.register_node(&node(1), Version(0), at(1)).await.unwrap();
@@ -61,7 +61,7 @@ async fn an_acknowledgement_is_never_taken_back(database: impl Backend) {
     assert_eq!(only(&store).await.acknowledged, Version(5));
 }
 
-async fn a_lease_is_renewed_up_to_what_must_be_taken_in(database: impl Backend) {
+async fn a_lease_renewal_returns_the_version_to_apply(database: impl Backend) {
     let store = database.open().await;
     store.register_node(&node(1), Version(0), at(1)).await.unwrap();
     let shown = |version| Some(Renewal { version: Version(version), durable: Version(version) });
@@ -83,7 +83,7 @@ async fn nodes_that_have_acknowledged_the_committed_version_are_counted(database
     assert_eq!(store.count_acknowledgements().await.unwrap(), counted(1, 2, 1));
 }
 
-async fn a_renewal_shows_unless_it_leaves_no_mark(database: impl Backend) {
+async fn a_renewal_changes_the_lease_mark(database: impl Backend) {
     let store = database.open().await;
     store.register_node(&node(1), Version(0), at(5)).await.unwrap();
     let mut last = only(&store).await.mark;
@@ -101,7 +101,7 @@ async fn a_renewal_shows_unless_it_leaves_no_mark(database: impl Backend) {
     assert!(next > last || next.is_none(), "{next:?}");
 }
 
-async fn a_node_that_was_given_up_for_dead_learns_of_it(database: impl Backend) {
+async fn an_evicted_node_learns_of_it(database: impl Backend) {
     let store = database.open().await;
     store.register_node(&node(1), Version(0), at(1)).await.unwrap();
     let mark = only(&store).await.mark;
@@ -112,7 +112,7 @@ async fn a_node_that_was_given_up_for_dead_learns_of_it(database: impl Backend) 
     assert_eq!(listed(&store).await, []);
 }
 
-async fn a_node_that_came_back_is_not_given_up(database: impl Backend) {
+async fn a_node_that_renewed_is_not_evicted(database: impl Backend) {
     let store = database.open().await;
     store.register_node(&node(1), Version(0), at(1)).await.unwrap();
     let mark = only(&store).await.mark;
@@ -126,7 +126,7 @@ async fn a_node_that_came_back_is_not_given_up(database: impl Backend) {
     assert!(store.evict_node(node(1).id, Version(4), renewed).await.unwrap());
 }
 
-async fn registering_again_begins_anew(database: impl Backend) {
+async fn a_second_registration_replaces_the_first(database: impl Backend) {
     let store = database.open().await;
     store.register_node(&node(1), Version(7), at(1)).await.unwrap();
     let slower = Node { lease: Duration::from_secs(9), ..node(1) };

@@ -12,7 +12,7 @@ async fn refusal(options: &StoreOptions) -> String {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_the_address_is_said_without_its_password() {
+async fn url_errors_do_not_show_the_password() {
     let cluster = Cluster::shared();
     let url = cluster.url("none").replace("keyward@", "keyward:hunter2@");
     let error = refusal(&postgres_at(url.clone())).await;
@@ -41,7 +41,7 @@ async fn text_sorts_by_its_bytes_whatever_the_language_of_the_database() {
 }
 
 #[tokio::test]
-async fn a_server_that_restarts_is_found_again() {
+async fn connections_recover_after_a_server_restart() {
     let cluster = Cluster::start(&[]);
     let store = Store::open(&postgres_at(cluster.url("postgres")), at(0), &seeded()).await.unwrap();
     let mut watch = store.watch().await.unwrap();
@@ -64,7 +64,7 @@ async fn a_server_that_restarts_is_found_again() {
 }
 
 #[tokio::test]
-async fn a_commit_that_no_standby_has_is_not_taken_for_one() {
+async fn a_commit_without_a_standby_is_reported_as_uncertain() {
     let cluster = Cluster::start(&[]);
     let store = Store::open(&postgres_at(cluster.url("postgres")), at(0), &seeded()).await.unwrap();
     let _ = cluster.query("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
@@ -95,7 +95,7 @@ async fn a_commit_that_no_standby_has_is_not_taken_for_one() {
 }
 
 #[tokio::test]
-async fn two_that_wait_for_each_other_are_told_apart_and_the_retry_goes_through() {
+async fn a_deadlock_is_retried_and_succeeds() {
     let database = Postgres::fresh();
     let store = database.open().await;
     for number in [1, 2] {
@@ -132,7 +132,7 @@ async fn two_that_wait_for_each_other_are_told_apart_and_the_retry_goes_through(
 }
 
 #[tokio::test]
-async fn a_change_that_stands_still_is_given_up_so_that_others_go_on() {
+async fn an_idle_change_is_cancelled_so_that_others_go_on() {
     let database = Postgres::fresh();
     let (stopped, other) = (database.open().await, database.open().await);
     let mut change = stopped.begin_change(at(1)).await.unwrap();

@@ -6,15 +6,15 @@ use store::{ReplayKey, StoreError, StoredBody, StoredResponse, Version, replay};
 use crate::support::{Backend, at, event, id, on_every_engine, tamper};
 
 on_every_engine! {
-    an_answer_outlives_a_restart
-    a_body_that_the_release_before_stored_is_told_from_an_encrypted_one
+    a_stored_response_survives_a_restart
+    a_plain_body_of_the_previous_release_is_read_as_plain
     the_same_write_happens_once
     a_nonce_is_used_once_by_a_key
-    writes_without_a_nonce_do_not_clash
-    answers_are_forgotten_when_their_signatures_have_ended
-    what_the_release_before_has_kept_is_as_old_as_the_epoch_that_saw_it
-    a_change_that_failed_keeps_no_answer
-    a_nonce_that_was_noted_is_fresh_once_for_answers_and_for_notes
+    writes_without_a_nonce_do_not_conflict
+    stored_responses_are_deleted_after_their_signatures_expire
+    rows_of_the_previous_release_get_the_epoch_that_finds_them
+    a_failed_change_stores_no_response
+    a_recorded_nonce_is_fresh_once
 }
 
 fn answer(key: u8, nonce: Option<&str>, expires_at: Timestamp) -> StoredResponse {
@@ -33,7 +33,7 @@ async fn find(store: &store::Store, key: u8) -> Option<StoredResponse> {
     replay::find_replay(&mut store.read().await.unwrap(), [key; 32]).await.unwrap()
 }
 
-async fn an_answer_outlives_a_restart(database: impl Backend) {
+async fn a_stored_response_survives_a_restart(database: impl Backend) {
     let store = database.open().await;
     let first = answer(1, Some("nonce"), at(300));
     commit(&store, 1, &first).await.unwrap();
@@ -48,7 +48,7 @@ async fn an_answer_outlives_a_restart(database: impl Backend) {
     assert_eq!(replay::find_nonce(&mut connection, id(2), "nonce").await.unwrap(), None);
 }
 
-async fn a_body_that_the_release_before_stored_is_told_from_an_encrypted_one(database: impl Backend) {
+async fn a_plain_body_of_the_previous_release_is_read_as_plain(database: impl Backend) {
     let store = database.open().await;
     let plain = StoredResponse { body: StoredBody::Plain(b"{}".to_vec()), ..answer(1, None, at(300)) };
     let sealed = StoredResponse { body: StoredBody::Sealed(b"{}".to_vec()), ..answer(2, None, at(300)) };
@@ -78,14 +78,14 @@ async fn a_nonce_is_used_once_by_a_key(database: impl Backend) {
     assert_eq!(commit(&store, 3, &of_another_key).await.unwrap(), Version(2));
 }
 
-async fn writes_without_a_nonce_do_not_clash(database: impl Backend) {
+async fn writes_without_a_nonce_do_not_conflict(database: impl Backend) {
     let store = database.open().await;
     commit(&store, 1, &answer(1, None, at(300))).await.unwrap();
     commit(&store, 2, &answer(2, None, at(300))).await.unwrap();
     assert!(find(&store, 1).await.is_some() && find(&store, 2).await.is_some());
 }
 
-async fn answers_are_forgotten_when_their_signatures_have_ended(database: impl Backend) {
+async fn stored_responses_are_deleted_after_their_signatures_expire(database: impl Backend) {
     let store = database.open().await;
     commit(&store, 1, &answer(1, None, at(300))).await.unwrap();
     commit(&store, 2, &answer(2, None, at(301))).await.unwrap();
@@ -102,7 +102,7 @@ async fn answers_are_forgotten_when_their_signatures_have_ended(database: impl B
     assert!(find(&store, 3).await.is_some(), "it is of the epoch that has begun, however late it is by that clock");
 }
 
-async fn what_the_release_before_has_kept_is_as_old_as_the_epoch_that_saw_it(database: impl Backend) {
+async fn rows_of_the_previous_release_get_the_epoch_that_finds_them(database: impl Backend) {
     let store = database.open().await;
     commit(&store, 0, &answer(1, None, at(300))).await.unwrap();
     tamper(&store, "UPDATE replays SET epoch = NULL", &[]).await;
@@ -112,7 +112,7 @@ async fn what_the_release_before_has_kept_is_as_old_as_the_epoch_that_saw_it(dat
     upkeep.commit().await.unwrap();
 }
 
-async fn a_change_that_failed_keeps_no_answer(database: impl Backend) {
+async fn a_failed_change_stores_no_response(database: impl Backend) {
     let store = database.open().await;
     commit(&store, 1, &answer(1, None, at(300))).await.unwrap();
     // The event's id is taken, so that nothing of the change is kept.
@@ -120,7 +120,7 @@ async fn a_change_that_failed_keeps_no_answer(database: impl Backend) {
     assert_eq!(find(&store, 2).await, None);
 }
 
-async fn a_nonce_that_was_noted_is_fresh_once_for_answers_and_for_notes(database: impl Backend) {
+async fn a_recorded_nonce_is_fresh_once(database: impl Backend) {
     let store = database.open().await;
     let note = async |answers: &[&StoredResponse]| {
         let requests: Vec<_> = answers.iter().map(|answer| &answer.replay).collect();

@@ -51,7 +51,7 @@ async fn a_file_that_is_no_database_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_directory_that_is_not_there_is_said_to_be_missing() {
+async fn a_missing_directory_is_reported() {
     let database = Sqlite::fresh();
     let options = StoreOptions { engine: Engine::Sqlite { path: database.path().join("none.db") } };
     let error = Store::open(&options, at(0), &seeded()).await.err().unwrap().to_string();
@@ -59,7 +59,7 @@ async fn a_directory_that_is_not_there_is_said_to_be_missing() {
 }
 
 #[tokio::test]
-async fn a_directory_in_the_files_place_is_said_to_be_no_file() {
+async fn a_directory_in_place_of_the_file_is_reported() {
     let database = Sqlite::fresh();
     fs::create_dir(database.path()).unwrap();
     let error = refusal(&database).await;
@@ -67,7 +67,7 @@ async fn a_directory_in_the_files_place_is_said_to_be_no_file() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_named_and_gets_well() {
+async fn a_full_disk_is_reported_and_recovers() {
     let database = Sqlite::fresh();
     let store = database.open().await;
     log(&store, event(1)).await;

@@ -5,7 +5,7 @@ use store::{Store, StoreError, Subject, params, transfer};
 use crate::support::{Backend, Postgres, Sqlite, at, event, id, log, on_every_engine, tamper};
 
 on_every_engine! {
-    what_is_copied_is_the_same_row_by_row
+    a_copy_is_equal_row_by_row
     a_difference_is_found_and_named
     a_target_that_is_in_use_is_refused
     a_source_that_is_served_is_refused
@@ -51,7 +51,7 @@ async fn there_and_back<Other: Backend>(from: &Store) {
     assert!(store::audit::verify_log(&mut back.read().await.unwrap(), None).await.unwrap().is_intact());
 }
 
-async fn what_is_copied_is_the_same_row_by_row(database: impl Backend) {
+async fn a_copy_is_equal_row_by_row(database: impl Backend) {
     let store = database.open().await;
     fill(&store).await;
     there_and_back::<Postgres>(&store).await;
