@@ -14,7 +14,7 @@ use rustix::{
 };
 use server::{
     App,
-    app::{Caller, Parts, RestoreReport, holds_installation},
+    app::{AppConfig, Caller, RestoreReport, holds_installation},
     data_file::find_database_files,
 };
 
@@ -177,7 +177,7 @@ async fn restore_file(
         let database = unfinished.file(DATABASE);
         copy_for_owner(file, &database)?;
         let settings = configuration.settings(&url_of(configuration.listen));
-        finish(Parts::embedded_at(database.clone(), key, settings), file).await?;
+        finish(AppConfig::embedded_at(database.clone(), key, settings), file).await?;
         if find_database_files(&database)?.len() != 1 {
             return Err(Failure::new(format!(
                 "{} could not be closed, and nothing was restored: see that no other program has it open, and try again",
@@ -196,7 +196,7 @@ async fn restore_file(
         }
         sync_directory(directory.path())?;
         let settings = configuration.settings(&url_of(configuration.listen));
-        check(configuration.parts(directory.path(), settings)).await
+        check(configuration.app_config(directory.path(), settings)).await
     }
     .await;
     let removed = unfinished.remove();
@@ -218,26 +218,26 @@ async fn restore_file(
 
 /// Ends what must not come back in a database that pg_restore has filled, and reads it again.
 async fn finish_on_postgres(configuration: &Configuration, directory: &DataDirectory) -> Outcome<RestoreReport> {
-    let parts = || configuration.parts(directory.path(), configuration.settings(&url_of(configuration.listen)));
-    if !holds_installation(&parts()).await? {
+    let config = || configuration.app_config(directory.path(), configuration.settings(&url_of(configuration.listen)));
+    if !holds_installation(&config()).await? {
         return Err(Failure::new(
             "the database holds no installation, and nothing was changed in it: put the backup back with pg_restore first, \
              or name the database that it is in with `--database-url`",
         ));
     }
-    finish_app(&App::open_on_host(parts()).await?).await?;
-    check(parts()).await
+    finish_app(&App::open_on_host(config()).await?).await?;
+    check(config()).await
 }
 
 /// Verifies the audit log of a copy of the backup `file`, and ends in the copy what must not come back.
-async fn finish(parts: Parts, file: &Path) -> Outcome {
-    if !holds_installation(&parts).await? {
+async fn finish(config: AppConfig, file: &Path) -> Outcome {
+    if !holds_installation(&config).await? {
         return Err(Failure::new(format!(
             "{} holds no installation, and nothing was restored: name a file that `keyward backup` has written",
             file.display()
         )));
     }
-    finish_app(&App::open_on_host(parts).await?).await
+    finish_app(&App::open_on_host(config).await?).await
 }
 
 async fn finish_app(app: &Arc<App>) -> Outcome {
@@ -258,8 +258,8 @@ async fn finish_app(app: &Arc<App>) -> Outcome {
 }
 
 /// Opens a database that was restored as a server would, and sees that it is whole and that nobody gets in.
-async fn check(parts: Parts) -> Outcome<RestoreReport> {
-    let app = App::open_on_host(parts).await?;
+async fn check(config: AppConfig) -> Outcome<RestoreReport> {
+    let app = App::open_on_host(config).await?;
     let checked = app.check_restore(&Caller::host()).await;
     app.close().await;
     let report = checked?;

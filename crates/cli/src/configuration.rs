@@ -15,7 +15,7 @@ use domain::{
 use serde::{Deserialize, de::value::StrDeserializer};
 use server::{
     Settings,
-    app::Parts,
+    app::AppConfig,
     http::TlsFiles,
     settings::{ProxyNetwork, RateLimits, Scheme, SettingError, SmtpSettings, WorkspaceCreation},
 };
@@ -166,10 +166,10 @@ impl Configuration {
     }
 
     /// What an installation is opened with, whose data directory is at `directory`.
-    pub(crate) fn parts(&self, directory: &Path, settings: Settings) -> Parts {
+    pub(crate) fn app_config(&self, directory: &Path, settings: Settings) -> AppConfig {
         match &self.database_url {
-            Some(url) => Parts::on_postgres(url.clone(), directory.join("installation.key"), settings),
-            None => Parts::embedded(directory, settings),
+            Some(url) => AppConfig::on_postgres(url.clone(), directory.join("installation.key"), settings),
+            None => AppConfig::embedded(directory, settings),
         }
     }
 

@@ -39,7 +39,7 @@ pub(crate) async fn on_host<T>(
     };
     // Links that are printed lead to the server that runs here, unless its public address is set.
     let url = directory.server_url()?.unwrap_or_else(|| url_of(configuration.listen));
-    let app = App::open_on_host(configuration.parts(directory.path(), configuration.settings(&url))).await?;
+    let app = App::open_on_host(configuration.app_config(directory.path(), configuration.settings(&url))).await?;
     do_as_host(&app, operation).await
 }
 

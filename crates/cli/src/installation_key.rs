@@ -39,9 +39,9 @@ impl ReplaceInstallationKey {
             Some(_) => DataDirectory::create(&configuration.data)?,
         };
         self.confirmation.confirm("Every server stops judging until it was started again with the new key. Go on?")?;
-        let parts = configuration.parts(directory.path(), configuration.settings(&url_of(configuration.listen)));
-        let path = parts.installation_key.clone();
-        let app = App::open_to_replace_key(parts).await?;
+        let config = configuration.app_config(directory.path(), configuration.settings(&url_of(configuration.listen)));
+        let path = config.installation_key.clone();
+        let app = App::open_to_replace_key(config).await?;
         do_as_host(&app, async |app, host| tell_confirmed(app.replace_installation_key(host, &path).await?)).await?;
         output::line(format!(
             "{} is the installation's key now: start every server again, bring the file to every other node first, and keep \

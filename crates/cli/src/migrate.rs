@@ -1,6 +1,6 @@
 //! `keyward migrate`: the format of a database, and the way from the embedded one to PostgreSQL and back.
 
-use server::app::{Parts, bring_up_to_date, copy_installation};
+use server::app::{AppConfig, bring_up_to_date, copy_installation};
 
 use crate::{
     configuration::{Configuration, InstallationArguments, ServerArguments, url_of},
@@ -40,9 +40,9 @@ impl Migrate {
         let configuration = Configuration::read(&arguments)?;
         let settings = configuration.settings(&url_of(configuration.listen));
         let postgres = |directory: &DataDirectory, url: &String| {
-            Parts::on_postgres(url.clone(), directory.path().join(INSTALLATION_KEY), settings.clone())
+            AppConfig::on_postgres(url.clone(), directory.path().join(INSTALLATION_KEY), settings.clone())
         };
-        let embedded = |directory: &DataDirectory| Parts::embedded(directory.path(), settings.clone());
+        let embedded = |directory: &DataDirectory| AppConfig::embedded(directory.path(), settings.clone());
         let copied = match (&self.to_postgres, &self.from_postgres) {
             (Some(url), _) => {
                 let directory = DataDirectory::open(&configuration.data)?;
@@ -62,7 +62,7 @@ impl Migrate {
             }
             (None, None) => {
                 let directory = DataDirectory::create(&configuration.data)?;
-                let format = bring_up_to_date(configuration.parts(directory.path(), settings.clone())).await?;
+                let format = bring_up_to_date(configuration.app_config(directory.path(), settings.clone())).await?;
                 return output::line(format!("the database has format {format}, which is this release's"));
             }
         };

@@ -84,7 +84,7 @@ impl Running {
         let plain_url = url_of(address);
         let url = if tls.is_some() { plain_url.replacen("http://", "https://", 1) } else { plain_url };
         let settings = configuration.settings(&url);
-        let app = App::open_for_serving(configuration.parts(directory.path(), settings)).await?;
+        let app = App::open_for_serving(configuration.app_config(directory.path(), settings)).await?;
         lock.announce(&app.settings().public_url)?;
         let limits = ConnectionLimits { drain: configuration.drain(), ..ConnectionLimits::default() };
         let mut server = Server::on_listener(Arc::clone(&app), listener).with_tls(tls).with_limits(limits);

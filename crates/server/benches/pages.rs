@@ -9,7 +9,7 @@ use http::{Request, header};
 use http_body_util::BodyExt as _;
 use server::{
     App, Settings,
-    app::{Caller, Parts},
+    app::{AppConfig, Caller},
 };
 use tower::ServiceExt as _;
 
@@ -41,7 +41,7 @@ impl Served {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mut settings = Settings::new(format!("http://{HOST}"));
         settings.rate_limits.per_address = 0;
-        let app = App::open_for_serving(Parts::embedded(directory.path(), settings)).await.expect("a fresh store");
+        let app = App::open_for_serving(AppConfig::embedded(directory.path(), settings)).await.expect("a fresh store");
         let host = Caller::host();
         let email = "ada@example.com".to_owned();
         let create = api::CreateUser {

@@ -186,7 +186,7 @@ pub enum OpenError {
 }
 
 /// What an installation is opened with.
-pub struct Parts {
+pub struct AppConfig {
     /// The database.
     pub store: StoreOptions,
     /// The file of the installation's key; made when it is missing.
@@ -195,11 +195,11 @@ pub struct Parts {
     pub settings: Settings,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// Chance.
+    /// Randomness.
     pub random: Arc<dyn Random>,
 }
 
-impl Parts {
+impl AppConfig {
     /// An embedded database in a data directory, on the machine's own clock and randomness.
     #[must_use]
     pub fn embedded(data: &Path, settings: Settings) -> Self {
@@ -241,10 +241,10 @@ struct Opened {
 
 impl Opened {
     async fn open(
-        parts: Parts,
+        config: AppConfig,
         open_key: impl AsyncFnOnce(&Store) -> Result<InstallationKey, StoreError>,
     ) -> Result<Self, OpenError> {
-        let Parts { store, mut settings, clock, random, .. } = parts;
+        let AppConfig { store, mut settings, clock, random, .. } = config;
         settings.validate()?;
         let hosts = settings.read_hosts()?;
         // Browsers and clients write it so, whatever the operator did.
@@ -309,10 +309,10 @@ impl App {
     ///
     /// # Errors
     /// A setting or the store is not usable.
-    pub async fn open_on_host(parts: Parts) -> Result<Arc<Self>, OpenError> {
-        let (path, random) = (parts.installation_key.clone(), Arc::clone(&parts.random));
+    pub async fn open_on_host(config: AppConfig) -> Result<Arc<Self>, OpenError> {
+        let (path, random) = (config.installation_key.clone(), Arc::clone(&config.random));
         let open_key = async |store: &Store| store::installation::open_key(store, &path, random.as_ref()).await;
-        Ok(Arc::new(Opened::open(parts, open_key).await?.into_host_app()?))
+        Ok(Arc::new(Opened::open(config, open_key).await?.into_host_app()?))
     }
 
     /// Opens an installation for serving: registers this node, loads the directory, and keeps both true until
@@ -320,10 +320,10 @@ impl App {
     ///
     /// # Errors
     /// A setting or the store is not usable.
-    pub async fn open_for_serving(parts: Parts) -> Result<Arc<Self>, OpenError> {
-        let (path, random) = (parts.installation_key.clone(), Arc::clone(&parts.random));
+    pub async fn open_for_serving(config: AppConfig) -> Result<Arc<Self>, OpenError> {
+        let (path, random) = (config.installation_key.clone(), Arc::clone(&config.random));
         let open_key = async |store: &Store| store::installation::open_key(store, &path, random.as_ref()).await;
-        let opened = Opened::open(parts, open_key).await?;
+        let opened = Opened::open(config, open_key).await?;
         for warning in opened.settings.warnings() {
             tracing::warn!(setting = warning.name, next = warning.next, "{}", warning.reason);
         }

@@ -8,7 +8,8 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use super::{
-    App, Caller, ChangeError, Confirmed, OpenError, Opened, Operation, Parts, Scope, Transaction, audit::require_host,
+    App, AppConfig, Caller, ChangeError, Confirmed, OpenError, Opened, Operation, Scope, Transaction,
+    audit::require_host,
 };
 use crate::error::AppError;
 
@@ -18,9 +19,9 @@ impl App {
     ///
     /// # Errors
     /// A setting or the store is not usable; the new key cannot be written.
-    pub async fn open_to_replace_key(parts: Parts) -> Result<Arc<Self>, OpenError> {
-        let (path, random) = (parts.installation_key.clone(), Arc::clone(&parts.random));
-        let opened = Opened::open(parts, async |_| store::installation::create_new_key(&path, random.as_ref()));
+    pub async fn open_to_replace_key(config: AppConfig) -> Result<Arc<Self>, OpenError> {
+        let (path, random) = (config.installation_key.clone(), Arc::clone(&config.random));
+        let opened = Opened::open(config, async |_| store::installation::create_new_key(&path, random.as_ref()));
         Ok(Arc::new(opened.await?.into_host_app()?))
     }
 

@@ -11,7 +11,7 @@ use store::{
 };
 
 use super::{
-    App, Caller, ChangeError, Confirmed, KeyOwner, OpenError, Operation, Paging, Parts, Scope, Transaction,
+    App, AppConfig, Caller, ChangeError, Confirmed, KeyOwner, OpenError, Operation, Paging, Scope, Transaction,
     audit::require_host, page,
 };
 use crate::error::AppError;
@@ -113,8 +113,8 @@ pub struct RestoreReport {
 ///
 /// # Errors
 /// It cannot be opened, or is none.
-pub async fn holds_installation(parts: &Parts) -> Result<bool, OpenError> {
-    Ok(store::holds_installation(&parts.store).await?)
+pub async fn holds_installation(config: &AppConfig) -> Result<bool, OpenError> {
+    Ok(store::holds_installation(&config.store).await?)
 }
 
 impl App {

@@ -3,14 +3,14 @@
 use store::Store;
 pub use store::transfer::Transferred;
 
-use super::{OpenError, Parts};
+use super::{AppConfig, OpenError};
 
 /// Brings a database to the format of this release, making it where it is not there, and tells that format.
 ///
 /// # Errors
 /// It cannot be used, or belongs to a later release.
-pub async fn bring_up_to_date(parts: Parts) -> Result<u64, OpenError> {
-    let store = Store::open(&parts.store, parts.clock.now(), parts.random.as_ref()).await?;
+pub async fn bring_up_to_date(config: AppConfig) -> Result<u64, OpenError> {
+    let store = Store::open(&config.store, config.clock.now(), config.random.as_ref()).await?;
     store.close().await;
     Ok(store::latest_format())
 }
@@ -19,7 +19,7 @@ pub async fn bring_up_to_date(parts: Parts) -> Result<u64, OpenError> {
 ///
 /// # Errors
 /// A database cannot be used; servers run on the source, or the target is not new; what arrived is not what was sent.
-pub async fn copy_installation(from: &Parts, to: &Parts) -> Result<Transferred, OpenError> {
+pub async fn copy_installation(from: &AppConfig, to: &AppConfig) -> Result<Transferred, OpenError> {
     let from_store = Store::open(&from.store, from.clock.now(), from.random.as_ref()).await?;
     // Before the target is made.
     store::transfer::require_quiet(&from_store).await?;

@@ -27,7 +27,7 @@ use http_signature::{Ed25519SigningKey, Profile, RequestView, SigningParameters,
 use serde_json::{Value, json};
 use server::{
     App, Settings,
-    app::{Caller, KeyOwner, Parts},
+    app::{AppConfig, Caller, KeyOwner},
 };
 use store::{Engine, Store, StoreOptions};
 use tower::ServiceExt as _;
@@ -225,10 +225,10 @@ impl Home {
     }
 
     /// What opens it.
-    pub fn parts(&self, settings: Settings) -> Parts {
+    pub fn app_config(&self, settings: Settings) -> AppConfig {
         match self.database_url() {
-            Some(url) => Parts::on_postgres(url, self.path().join("installation.key"), settings),
-            None => Parts::embedded(self.path(), settings),
+            Some(url) => AppConfig::on_postgres(url, self.path().join("installation.key"), settings),
+            None => AppConfig::embedded(self.path(), settings),
         }
     }
 
@@ -294,8 +294,8 @@ impl TestApp {
     ) -> Self {
         let mut settings = Settings::new(format!("http://{HOST}"));
         change(&mut settings);
-        let parts = Parts { clock: clock.clone(), random: random.clone(), ..directory.parts(settings) };
-        let app = App::open_for_serving(parts).await.expect("an installation");
+        let config = AppConfig { clock: clock.clone(), random: random.clone(), ..directory.app_config(settings) };
+        let app = App::open_for_serving(config).await.expect("an installation");
         let (router, _) = server::build_router(Arc::clone(&app));
         Self { app, router, clock, random, directory }
     }
@@ -312,8 +312,11 @@ impl TestApp {
         self.app.close().await;
         let settings = self.app.settings().clone();
         let restored = Home::restored_from(&self.directory, backup);
-        let on_host =
-            Parts { clock: self.clock.clone(), random: self.random.clone(), ..restored.parts(settings.clone()) };
+        let on_host = AppConfig {
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            ..restored.app_config(settings.clone())
+        };
         let on_host = App::open_on_host(on_host).await.expect("the backup opens");
         on_host.finish_restore(&Caller::host()).await.expect("the restore ends");
         on_host.close().await;

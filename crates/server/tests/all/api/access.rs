@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::{Value, json};
 use server::{
     App,
-    app::{Caller, Parts},
+    app::{AppConfig, Caller},
 };
 
 use crate::{
@@ -201,12 +201,12 @@ impl World {
         browser.open("/profile").await;
         let session = (browser.cookies["keyward"].clone(), browser.csrf());
         test.app.close().await;
-        let parts = Parts {
+        let config = AppConfig {
             clock: test.clock.clone(),
             random: test.random.clone(),
-            ..test.directory.parts(test.app.settings().clone())
+            ..test.directory.app_config(test.app.settings().clone())
         };
-        let on_host = App::open_on_host(parts).await.expect("what was closed opens again");
+        let on_host = App::open_on_host(config).await.expect("what was closed opens again");
         let snapshot = test.directory.back_up(&on_host).await;
         on_host.close().await;
         let People { member, account, invitation_token } = people;

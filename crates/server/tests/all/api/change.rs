@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use server::{
     App,
-    app::{Caller, KeyOwner, Parts},
+    app::{AppConfig, Caller, KeyOwner},
 };
 use store::{Change, Engine, Store, StoreOptions, params, replay};
 use test_postgres::Cluster;
@@ -167,9 +167,9 @@ async fn a_change_missing_on_the_standby_is_not_reported_as_done() {
     let cluster = Box::leak(Box::new(Cluster::start(&[])));
     let home = Home::embedded();
     let settings = server::Settings::new(format!("http://{}", crate::support::HOST));
-    let parts = Parts::on_postgres(cluster.url("postgres"), home.path().join("installation.key"), settings);
+    let config = AppConfig::on_postgres(cluster.url("postgres"), home.path().join("installation.key"), settings);
     let (clock, random) = (Arc::new(FakeClock::new()), Arc::new(SeededRandom::new(7)));
-    let app = App::open_for_serving(Parts { clock: clock.clone(), random: random.clone(), ..parts }).await;
+    let app = App::open_for_serving(AppConfig { clock: clock.clone(), random: random.clone(), ..config }).await;
     let app = app.expect("an installation");
     let (router, _) = server::build_router(Arc::clone(&app));
     let test = TestApp { app, router, clock, random, directory: home };
@@ -286,8 +286,10 @@ async fn api_pages_and_host_commands_retry_a_change_after_a_lock_timeout() {
 
 /// The installation as a command on its host opens it, beside the running server.
 async fn host_of(test: &TestApp) -> Arc<App> {
-    let parts = test.directory.parts(test.app.settings().clone());
-    App::open_on_host(Parts { clock: test.clock.clone(), random: test.random.clone(), ..parts }).await.expect("opened")
+    let config = test.directory.app_config(test.app.settings().clone());
+    App::open_on_host(AppConfig { clock: test.clock.clone(), random: test.random.clone(), ..config })
+        .await
+        .expect("opened")
 }
 
 #[tokio::test]

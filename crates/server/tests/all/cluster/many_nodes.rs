@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use domain::Clock as _;
 use serde_json::{Value, json};
-use server::app::{Caller, KeyOwner, Parts};
+use server::app::{AppConfig, Caller, KeyOwner};
 use store::{Store, Version, node::Node};
 
 use crate::{
@@ -304,8 +304,8 @@ async fn operators_are_warned_of_nodes_with_other_settings() {
 async fn a_node_without_the_installations_key_does_not_start() {
     let (test, _, _) = first().await;
     std::fs::remove_file(test.directory.path().join("installation.key")).unwrap();
-    let parts = test.directory.parts(test.app.settings().clone());
-    let error = server::App::open_for_serving(parts).await.err().expect("no key").to_string();
+    let config = test.directory.app_config(test.app.settings().clone());
+    let error = server::App::open_for_serving(config).await.err().expect("no key").to_string();
     assert!(error.contains("copy `installation.key` from another node"), "{error}");
 }
 
@@ -316,14 +316,14 @@ async fn a_node_with_another_installation_key_does_not_start_or_verify_requests(
     let foreign = tempfile::tempdir().unwrap();
     let foreign = foreign.path().join("installation.key");
     store::installation::load_or_create_key(&foreign, &SeededRandom::new(99)).unwrap();
-    let parts = || test.directory.parts(settings.clone());
-    let error = server::App::open_for_serving(Parts { installation_key: foreign, ..parts() }).await.err();
+    let config = || test.directory.app_config(settings.clone());
+    let error = server::App::open_for_serving(AppConfig { installation_key: foreign, ..config() }).await.err();
     let error = error.expect("a foreign key").to_string();
     assert!(error.contains("not the key of the installation"), "{error}");
     test.get(ME).by(&admin.key).send().await.expect(200);
 
-    let path = parts().installation_key;
-    let host = server::App::open_to_replace_key(parts()).await.unwrap();
+    let path = config().installation_key;
+    let host = server::App::open_to_replace_key(config()).await.unwrap();
     let caller = Caller::host();
     let replacing = host.replace_installation_key(&caller, &path);
     tokio::pin!(replacing);

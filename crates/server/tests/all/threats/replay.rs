@@ -5,7 +5,7 @@ use http_signature::Profile;
 use serde_json::{Value, json};
 use server::{
     App,
-    app::{Caller, Parts},
+    app::{AppConfig, Caller},
 };
 
 use crate::{
@@ -195,9 +195,9 @@ async fn a_write_with_an_unreadable_stored_response_is_not_repeated() {
     test.app.close().await;
     let settings = test.app.settings().clone();
     let TestApp { directory, clock, random, .. } = test;
-    let parts = Parts { clock: clock.clone(), random: random.clone(), ..directory.parts(settings.clone()) };
-    let (path, caller) = (parts.installation_key.clone(), Caller::host());
-    let host = App::open_to_replace_key(parts).await.expect("opened");
+    let config = AppConfig { clock: clock.clone(), random: random.clone(), ..directory.app_config(settings.clone()) };
+    let (path, caller) = (config.installation_key.clone(), Caller::host());
+    let host = App::open_to_replace_key(config).await.expect("opened");
     host.replace_installation_key(&caller, &path).await.expect("replaced");
     host.close().await;
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use server::{
     App,
-    app::{Caller, Parts},
+    app::{AppConfig, Caller},
 };
 
 use crate::{
@@ -140,12 +140,12 @@ impl World {
         let (cookies, csrf, mut ids) = furnish(&test).await;
         ids.insert("/set-up/{token}", id_in(&set_up));
         test.app.close().await;
-        let parts = Parts {
+        let config = AppConfig {
             clock: test.clock.clone(),
             random: test.random.clone(),
-            ..test.directory.parts(test.app.settings().clone())
+            ..test.directory.app_config(test.app.settings().clone())
         };
-        let on_host = App::open_on_host(parts).await.expect("what was closed opens again");
+        let on_host = App::open_on_host(config).await.expect("what was closed opens again");
         let snapshot = test.directory.back_up(&on_host).await;
         on_host.close().await;
         Self { closed: test, snapshot, cookies, csrf, ids }
