@@ -297,7 +297,7 @@ async fn after_something_on_the_second_page_of_a_list_one_is_on_the_second_page(
     let quotas = api::UpdateQuotas { service_accounts: Some(51), ..api::UpdateQuotas::default() };
     test.app.update_quotas(&caller, ws, quotas).await.unwrap();
     for number in 0..51 {
-        let create = api::CreateServiceAccount { name: format!("bot-{number}"), description: String::new() };
+        let create = api::CreateServiceAccount { name: format!("bot-{number}"), ..Default::default() };
         test.app.create_service_account(&caller, ws, &create).await.unwrap();
     }
     // The limit is reached by all, not by those of a page.
