@@ -37,7 +37,7 @@ pub struct KeyCount {
     pub limit: u32,
 }
 
-/// A service account to create. It starts as a member.
+/// A service account to create.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateServiceAccount {
@@ -46,6 +46,10 @@ pub struct CreateServiceAccount {
     /// What it is for; may be empty.
     #[serde(default)]
     pub description: String,
+    /// Its role in the workspace, `member` or `admin`; `member` if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub role: Option<Role>,
 }
 
 /// What to change of a service account.

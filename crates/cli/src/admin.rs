@@ -279,12 +279,7 @@ impl CreateServiceAccount {
         let create = self.new.create(self.name);
         let account = on_host(&self.common.installation, Missing::Refuse, async |app, host| {
             let workspace = find_workspace(app, host, &self.workspace).await?;
-            let account = tell_confirmed(app.create_service_account(host, workspace, &create).await?)?;
-            if account.role == self.new.role {
-                return Ok(account);
-            }
-            let update = api::UpdateServiceAccount { role: Some(self.new.role), ..Default::default() };
-            tell_confirmed(app.update_service_account(host, workspace, account.id, &update).await?)
+            tell_confirmed(app.create_service_account(host, workspace, &create).await?)
         })
         .await?;
         if self.common.json {

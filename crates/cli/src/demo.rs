@@ -180,6 +180,7 @@ async fn set_up(app: &Arc<App>, host: &Caller, directory: &DataDirectory) -> Out
             let create = api::CreateServiceAccount {
                 name: ACCOUNT.to_owned(),
                 description: "Signs the requests of `keyward demo`".to_owned(),
+                role: None,
             };
             app.create_service_account(host, workspace, &create).await?.into_inner()
         }

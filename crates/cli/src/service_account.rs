@@ -43,13 +43,14 @@ pub(crate) struct NewServiceAccountArguments {
     description: String,
     /// Its role in the workspace: `member` or `admin`
     #[arg(long, default_value = "member")]
-    pub(crate) role: Role,
+    role: Role,
 }
 
 impl NewServiceAccountArguments {
     /// The service account to create under this name.
     pub(crate) fn create(&self, name: String) -> CreateServiceAccount {
-        CreateServiceAccount { name, description: self.description.clone() }
+        let role = (self.role != Role::Member).then_some(self.role);
+        CreateServiceAccount { name, description: self.description.clone(), role }
     }
 }
 
@@ -252,11 +253,7 @@ impl Create {
         let api = self.connection.api()?;
         let place = self.workspace.find(&api).await?;
         let create = self.new.create(self.name);
-        let mut account: ServiceAccount = api.post(&place.path("/service-accounts"), &create).await?;
-        if account.role != self.new.role {
-            let update = UpdateServiceAccount { role: Some(self.new.role), ..Default::default() };
-            account = api.patch(&path(&place, account.id, ""), &update).await?;
-        }
+        let account: ServiceAccount = api.post(&place.path("/service-accounts"), &create).await?;
         if self.json {
             return output::json(&account);
         }

@@ -73,6 +73,128 @@ impl From<ServiceAccountId> for AuditPrincipal {
     }
 }
 
+macro_rules! audit_actions {
+    ($($(#[$doc:meta])* $action:ident = $text:literal,)*) => {
+        /// What an audit event tells. The names are stored, and part of what the log's root covers: none ever changes.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum AuditAction { $($(#[$doc])* $action,)* }
+
+        impl AuditAction {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$action,)*];
+
+            /// The name that is stored.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$action => $text,)* }
+            }
+        }
+    };
+}
+
+audit_actions! {
+    /// A key that a restore suspended was confirmed.
+    ApiKeyConfirm = "api_key.confirm",
+    /// A key was registered.
+    ApiKeyCreate = "api_key.create",
+    /// A key was disabled.
+    ApiKeyDisable = "api_key.disable",
+    /// A registration without a proof was revoked, because the holder of the private key registered the key.
+    ApiKeyDisplace = "api_key.displace",
+    /// A disabled key was enabled.
+    ApiKeyEnable = "api_key.enable",
+    /// The owner of a key proved that they hold its private half.
+    ApiKeyProve = "api_key.prove",
+    /// A key was revoked.
+    ApiKeyRevoke = "api_key.revoke",
+    /// The title or the expiry date of a key was changed.
+    ApiKeyUpdate = "api_key.update",
+    /// The key of the installation was replaced.
+    InstallationReplaceKey = "installation.replace_key",
+    /// A backup was restored.
+    InstallationRestore = "installation.restore",
+    /// An invitation was accepted.
+    InvitationAccept = "invitation.accept",
+    /// An invitation was created.
+    InvitationCreate = "invitation.create",
+    /// The mail server did not accept an invitation.
+    InvitationMailFailed = "invitation.mail_failed",
+    /// An invitation was sent again.
+    InvitationResend = "invitation.resend",
+    /// An invitation was revoked.
+    InvitationRevoke = "invitation.revoke",
+    /// An operator or the host made a user an admin of a workspace.
+    MemberAdd = "member.add",
+    /// A member of a workspace was disabled.
+    MemberDisable = "member.disable",
+    /// A member of a workspace was enabled.
+    MemberEnable = "member.enable",
+    /// A member's unverified email went to the user who proved it.
+    MemberLoseEmail = "member.lose_email",
+    /// A member left a workspace or was removed.
+    MemberRemove = "member.remove",
+    /// A member got another role.
+    MemberUpdate = "member.update",
+    /// A project was created.
+    ProjectCreate = "project.create",
+    /// A project was deleted.
+    ProjectDelete = "project.delete",
+    /// A principal left a project or was removed.
+    ProjectMemberRemove = "project.member.remove",
+    /// A principal got a role in a project.
+    ProjectMemberSet = "project.member.set",
+    /// The title or the description of a project was changed.
+    ProjectUpdate = "project.update",
+    /// A challenge for a proof was created.
+    ProofChallengeCreate = "proof_challenge.create",
+    /// The quotas of a workspace were changed.
+    QuotaUpdate = "quota.update",
+    /// Requests were refused; equal refusals are counted together.
+    RequestRefuse = "request.refuse",
+    /// A service account was created.
+    ServiceAccountCreate = "service_account.create",
+    /// A service account was deleted.
+    ServiceAccountDelete = "service_account.delete",
+    /// A service account was changed.
+    ServiceAccountUpdate = "service_account.update",
+    /// The password was given again in a session.
+    SessionConfirm = "session.confirm",
+    /// A user signed in.
+    SessionCreate = "session.create",
+    /// A session ended.
+    SessionEnd = "session.end",
+    /// All other sessions of a user ended.
+    SessionEndOthers = "session.end_others",
+    /// A link to set up the installation was created.
+    SetUpLinkCreate = "set_up_link.create",
+    /// A user changed their password.
+    UserChangePassword = "user.change_password",
+    /// A user whom a restore suspended was confirmed.
+    UserConfirm = "user.confirm",
+    /// A user was created.
+    UserCreate = "user.create",
+    /// A user's unverified email went to the user who proved it.
+    UserLoseEmail = "user.lose_email",
+    /// An operator set the password of a user.
+    UserSetPassword = "user.set_password",
+    /// A user was changed.
+    UserUpdate = "user.update",
+    /// A user proved their email.
+    UserVerifyEmail = "user.verify_email",
+    /// A workspace was created.
+    WorkspaceCreate = "workspace.create",
+    /// A workspace was deleted.
+    WorkspaceDelete = "workspace.delete",
+    /// A workspace was renamed.
+    WorkspaceUpdate = "workspace.update",
+}
+
+impl fmt::Display for AuditAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// What was done, by which principal, with which key, from which IP address.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuditEvent {

@@ -6,7 +6,7 @@ mod verify;
 use std::collections::BTreeMap;
 
 use domain::{
-    ApiKeyId, AuditEvent, AuditPrincipal, Checkpoint, Timestamp, WorkspaceId,
+    ApiKeyId, AuditAction, AuditEvent, AuditPrincipal, Checkpoint, Timestamp, WorkspaceId,
     merkle::{CompactRange, Hash},
 };
 
@@ -225,7 +225,7 @@ pub async fn head_checkpoint(connection: &mut Connection) -> Result<Checkpoint, 
 }
 
 /// What the event of a restore is called.
-pub const RESTORE_ACTION: &str = "installation.restore";
+pub const RESTORE_ACTION: &str = AuditAction::InstallationRestore.as_str();
 
 /// The detail of a restore's event that holds its [statement](restore_statement).
 pub const RESTORE_STATEMENT: &str = "statement";

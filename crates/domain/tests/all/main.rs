@@ -1,5 +1,6 @@
 //! The tests of `domain` that need several modules or external programs. One module a feature.
 
+mod audit;
 mod proof;
 mod public_key;
 mod public_key_strength;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use domain::{
-    ApiKeyId, AuditEvent, AuditEventId, AuditPrincipal, Timestamp, WorkspaceId,
+    ApiKeyId, AuditAction, AuditEvent, AuditEventId, AuditPrincipal, Timestamp, WorkspaceId,
     api_key::KeyState,
     principal::{Credential, Denied, IdentityRefusal, Principal},
 };
@@ -394,19 +394,19 @@ impl App {
         operation: &O,
         response: &O::Response,
     ) -> Result<Confirmation, AppError> {
-        let Transaction { change, principal, caller, now, began, leases, mut events, .. } = transaction;
+        let Transaction { change, principal, caller, now, began, leases, events, .. } = transaction;
         let stored = match caller.replay {
             Some(replay) => Some(self.seal_response(replay, O::STATUS, response)?),
             None => None,
         };
-        if events.is_empty() {
-            return Err(AppError::Internal("a change without an audit event".to_owned()));
-        }
-        if events.iter().any(recent_password::wants_recent_password) {
+        if events.iter().any(|(action, event)| recent_password::wants_recent_password(*action, event)) {
             principal.require_recent_password(now)?;
         }
-        let first = events.remove(0);
-        let committed = change.commit((first, events), stored.as_ref()).await;
+        let mut events = events.into_iter().map(|(_, event)| event);
+        let Some(first) = events.next() else {
+            return Err(AppError::Internal("a change without an audit event".to_owned()));
+        };
+        let committed = change.commit((first, events.collect()), stored.as_ref()).await;
         let version = committed.map_err(|error| {
             let constraints = [store::replay::REPLAY_KEY_CONSTRAINT, store::replay::NONCE_CONSTRAINT];
             // A write that is answered elsewhere used the same nonce meanwhile; the next attempt finds it.
@@ -464,7 +464,7 @@ pub(super) struct Transaction {
     began: Duration,
     /// The nodes' leases, seen before it began.
     leases: Leases,
-    pub(super) events: Vec<AuditEvent>,
+    pub(super) events: Vec<(AuditAction, AuditEvent)>,
     pub(super) mail: UnsentMail,
 }
 
@@ -478,37 +478,38 @@ impl Transaction {
     pub(super) fn note(
         &mut self,
         app: &App,
-        action: &'static str,
+        action: AuditAction,
         workspace: Option<WorkspaceId>,
         target: impl Display,
         detail: &[(&str, &str)],
     ) {
-        self.events.push(AuditEvent {
+        let event = AuditEvent {
             principal: self.by,
             key: self.principal.credential().key(),
             address: self.caller.address,
             ..self.event(app, action, workspace, target, detail)
-        });
+        };
+        self.events.push((action, event));
     }
 
     /// Notes what the server does to an owner who is not told which caller caused it.
     pub(super) fn note_by_server(
         &mut self,
         app: &App,
-        action: &'static str,
+        action: AuditAction,
         workspace: Option<WorkspaceId>,
         target: impl Display,
         detail: &[(&str, &str)],
     ) {
         let event = self.event(app, action, workspace, target, detail);
-        self.events.push(event);
+        self.events.push((action, event));
     }
 
     /// An event by the server itself.
     fn event(
         &self,
         app: &App,
-        action: &'static str,
+        action: AuditAction,
         workspace: Option<WorkspaceId>,
         target: impl Display,
         detail: &[(&str, &str)],
@@ -520,7 +521,7 @@ impl Transaction {
             principal: AuditPrincipal::Host,
             key: None,
             address: None,
-            action: Cow::Borrowed(action),
+            action: Cow::Borrowed(action.as_str()),
             target: Some(target.to_string()),
             detail: detail.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use domain::AuditAction;
 
 use super::{
     App, AppConfig, Caller, ChangeError, Confirmed, OpenError, Opened, Operation, Scope, Transaction,
@@ -59,7 +60,7 @@ impl Operation for ReplaceInstallationKey {
         let before = before.map_or(String::new(), |key| BASE64_STANDARD.encode(key));
         let after = BASE64_STANDARD.encode(public_key);
         let detail = [("before", before.as_str()), ("after", &after)];
-        transaction.note(app, "installation.replace_key", None, "installation", &detail);
+        transaction.note(app, AuditAction::InstallationReplaceKey, None, "installation", &detail);
         Ok(())
     }
 

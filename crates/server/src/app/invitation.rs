@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr, pin::Pin, sync::Arc};
 
 use api::MailState;
 use domain::{
-    AuditPrincipal, InvitationId, PrincipalId, Timestamp, UserId, WorkspaceId,
+    AuditAction, AuditPrincipal, InvitationId, PrincipalId, Timestamp, UserId, WorkspaceId,
     invitation::{INVITATION_LIFETIME, Invitation, InvitationState},
     principal::{Denied, WorkspacePermission},
     role::{RequiredRole, Role},
@@ -195,7 +195,7 @@ impl App {
         store::invitation::insert_invitation(&mut transaction.change, &invitation, &sha256(&token)).await?;
         transaction.note(
             self,
-            "invitation.create",
+            AuditAction::InvitationCreate,
             Some(workspace),
             invitation.id,
             &[("email", invitation.email.as_str()), ("role", role.as_str())],
@@ -370,7 +370,7 @@ impl App {
         store::user::insert_user(&mut transaction.change, &user, Some(&newcomer.password_hash)).await?;
         let verified = user.email_verified_at.is_some().to_string();
         let detail = [("email", user.email.as_str()), ("email_verified", &verified)];
-        transaction.note(self, "user.create", None, user.id, &detail);
+        transaction.note(self, AuditAction::UserCreate, None, user.id, &detail);
         Ok(())
     }
 
@@ -382,9 +382,9 @@ impl App {
         account.email = placeholder.parse().map_err(|error| AppError::Internal(format!("{placeholder}: {error}")))?;
         store::user::update_user(&mut transaction.change, &account).await?;
         let detail = [("email_before", before.as_str()), ("email", account.email.as_str())];
-        transaction.note(self, "user.lose_email", None, account.id, &detail);
+        transaction.note(self, AuditAction::UserLoseEmail, None, account.id, &detail);
         for workspace in store::user::list_workspaces_of_user(&mut transaction.change, account.id).await? {
-            transaction.note(self, "member.lose_email", Some(workspace), account.id, &detail);
+            transaction.note(self, AuditAction::MemberLoseEmail, Some(workspace), account.id, &detail);
         }
         Ok(())
     }
@@ -474,7 +474,7 @@ impl Operation for AcceptInvitation {
         if let Some(mut user) = verified {
             user.email_verified_at = Some(now);
             store::user::update_user(&mut transaction.change, &user).await?;
-            transaction.note(app, "user.verify_email", None, user.id, &[("email", user.email.as_str())]);
+            transaction.note(app, AuditAction::UserVerifyEmail, None, user.id, &[("email", user.email.as_str())]);
         }
         store::invitation::accept_invitation(&mut transaction.change, invitation.id, now).await?;
         if role.is_none() {
@@ -485,7 +485,7 @@ impl Operation for AcceptInvitation {
         let role = role.unwrap_or(invitation.role);
         let detail = [("user", user.to_string()), ("role", role.to_string())];
         let detail = detail.each_ref().map(|(name, value)| (*name, value.as_str()));
-        transaction.note(app, "invitation.accept", Some(workspace), invitation.id, &detail);
+        transaction.note(app, AuditAction::InvitationAccept, Some(workspace), invitation.id, &detail);
         if let Some(Newcomer { browser: Some(browser), session_token, .. }) = &self.newcomer {
             app.start_session(transaction, user, browser, session_token).await?;
         }
@@ -613,7 +613,7 @@ impl Operation for ResendInvitation {
         invitation.mailed_at = app.mailer.is_some().then_some(now);
         store::invitation::renew_invitation(&mut transaction.change, &invitation, &sha256(&token)).await?;
         let detail = [("email", invitation.email.as_str()), ("role", invitation.role.as_str())];
-        transaction.note(app, "invitation.resend", Some(self.workspace), self.id, &detail);
+        transaction.note(app, AuditAction::InvitationResend, Some(self.workspace), self.id, &detail);
         transaction.mail.invitations.push(Issued { invitation, token });
         transaction.mail.workspace = name;
         let issued = app.tell_before_mail(transaction).pop();
@@ -677,7 +677,13 @@ impl Operation for NoteFailedMails {
     async fn apply(&self, app: &App, transaction: &mut Transaction, (): ()) -> Result<(), AppError> {
         for (workspace, id, email, token_hash) in &self.failed {
             store::invitation::unmark_mailed(&mut transaction.change, *id, token_hash).await?;
-            transaction.note(app, "invitation.mail_failed", Some(*workspace), id, &[("email", email.as_str())]);
+            transaction.note(
+                app,
+                AuditAction::InvitationMailFailed,
+                Some(*workspace),
+                id,
+                &[("email", email.as_str())],
+            );
         }
         Ok(())
     }

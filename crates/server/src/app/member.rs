@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::{
-    PrincipalId, ProjectId, UserId, WorkspaceId,
+    AuditAction, PrincipalId, ProjectId, UserId, WorkspaceId,
     principal::{Denied, Principal, WorkspacePermission},
     role::{ProjectRole, Role},
 };
@@ -158,7 +158,7 @@ impl Operation for UpdateMember {
         let (workspace, user, role) = (self.workspace, self.user, self.update.role);
         member.role = role;
         store::member::update_member(&mut transaction.change, workspace, user, role).await?;
-        transaction.note(app, "member.update", Some(workspace), user, &[("role", role.as_str())]);
+        transaction.note(app, AuditAction::MemberUpdate, Some(workspace), user, &[("role", role.as_str())]);
         if role != Role::Admin {
             app.end_invitations_of(transaction, user.into(), Some(workspace)).await?;
         }
@@ -214,7 +214,7 @@ impl Operation for DeleteMember {
         store::member::delete_member(&mut transaction.change, workspace, user).await?;
         app.end_invitations_of(transaction, user.into(), Some(workspace)).await?;
         app.end_sessions_without_workspace(transaction, user).await?;
-        transaction.note(app, "member.remove", Some(workspace), user, &[("email", member.email.as_str())]);
+        transaction.note(app, AuditAction::MemberRemove, Some(workspace), user, &[("email", member.email.as_str())]);
         Ok(())
     }
 }

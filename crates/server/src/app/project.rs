@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::{
-    PrincipalId, ProjectId, Timestamp, WorkspaceId,
+    AuditAction, PrincipalId, ProjectId, Timestamp, WorkspaceId,
     principal::{Identity, Principal, ProjectPermission, WorkspacePermission},
     project::Project,
     role::{ProjectRole, Role},
@@ -295,7 +295,7 @@ impl Operation for CreateProject {
         store::project::insert_project(&mut transaction.change, &project).await?;
         let role = ProjectRole::Admin;
         store::project::set_project_role(&mut transaction.change, project.id, creator, role).await?;
-        transaction.note(app, "project.create", Some(workspace), project.id, &[("title", &project.title)]);
+        transaction.note(app, AuditAction::ProjectCreate, Some(workspace), project.id, &[("title", &project.title)]);
         Ok(to_wire(project, Some(role)))
     }
 }
@@ -333,7 +333,7 @@ impl Operation for UpdateProject {
         (project, role): Self::Checked,
     ) -> Result<api::Project, AppError> {
         store::project::update_project(&mut transaction.change, &project).await?;
-        transaction.note(app, "project.update", Some(self.workspace), self.id, &[("title", &project.title)]);
+        transaction.note(app, AuditAction::ProjectUpdate, Some(self.workspace), self.id, &[("title", &project.title)]);
         Ok(to_wire(project, role))
     }
 }
@@ -356,7 +356,7 @@ impl Operation for DeleteProject {
 
     async fn apply(&self, app: &App, transaction: &mut Transaction, project: Project) -> Result<(), AppError> {
         store::project::delete_project(&mut transaction.change, self.id).await?;
-        transaction.note(app, "project.delete", Some(self.workspace), self.id, &[("title", &project.title)]);
+        transaction.note(app, AuditAction::ProjectDelete, Some(self.workspace), self.id, &[("title", &project.title)]);
         Ok(())
     }
 }
@@ -449,7 +449,13 @@ impl Operation for DeleteProjectMember {
         let (workspace, id, member) = (self.workspace, self.id, self.member);
         app.set_project_role(transaction, workspace, id, successor, ProjectRole::Admin).await?;
         store::project::delete_project_role(&mut transaction.change, id, member).await?;
-        transaction.note(app, "project.member.remove", Some(workspace), id, &[("principal", &member.to_string())]);
+        transaction.note(
+            app,
+            AuditAction::ProjectMemberRemove,
+            Some(workspace),
+            id,
+            &[("principal", &member.to_string())],
+        );
         Ok(())
     }
 }
@@ -485,7 +491,7 @@ impl App {
         store::project::set_project_role(&mut transaction.change, id, principal, role).await?;
         let detail = [("principal", principal.to_string()), ("role", role.to_string())];
         let detail = detail.each_ref().map(|(name, value)| (*name, value.as_str()));
-        transaction.note(self, "project.member.set", Some(workspace), id, &detail);
+        transaction.note(self, AuditAction::ProjectMemberSet, Some(workspace), id, &detail);
         Ok(())
     }
 }

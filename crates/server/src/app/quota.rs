@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{WorkspaceId, quota::MAX_QUOTA, workspace::Workspace};
+use domain::{AuditAction, WorkspaceId, quota::MAX_QUOTA, workspace::Workspace};
 
 use super::{App, Caller, ChangeError, Confirmed, Operation, Scope, Transaction};
 use crate::error::AppError;
@@ -75,7 +75,7 @@ impl Operation for UpdateQuotas {
         let quotas = to_wire(&workspace.quotas);
         transaction.note(
             app,
-            "quota.update",
+            AuditAction::QuotaUpdate,
             Some(workspace.id),
             workspace.id,
             &[

@@ -1,48 +1,65 @@
 //! Which changes want a session in which the password was given lately: those that give somebody rights, or the means to
 //! use them. Whoever finds a browser open does none of these. The one place that says so, by the events that a change
-//! commits; an event that nobody has thought of here wants the password.
+//! commits. A new action has to be added here, or this does not compile.
 
-use domain::{AuditEvent, Timestamp};
+use domain::{AuditAction as Action, AuditEvent, Timestamp};
 
 /// Whether a change that this event tells of wants a password that was given lately.
-pub(super) fn wants_recent_password(event: &AuditEvent) -> bool {
+pub(super) fn wants_recent_password(action: Action, event: &AuditEvent) -> bool {
     let is = |name: &str, value: &str| event.detail.get(name).is_some_and(|found| found == value);
     let was = |name: &str, value: &str| is(&format!("{name}_before"), value);
-    match &*event.action {
+    match action {
         // Who becomes an admin or an operator, or is let in again.
-        "invitation.create" | "invitation.resend" | "member.update" => is("role", "admin"),
-        "user.update" => was("operator", "false") || was("disabled", "true"),
-        "service_account.update" => was("role", "member") || was("disabled", "true"),
-        "api_key.update" => is_extended(event),
+        Action::InvitationCreate | Action::InvitationResend | Action::MemberUpdate | Action::ServiceAccountCreate => {
+            is("role", "admin")
+        }
+        Action::UserUpdate => was("operator", "false") || was("disabled", "true"),
+        Action::ServiceAccountUpdate => was("role", "member") || was("disabled", "true"),
+        Action::ApiKeyUpdate => is_extended(event),
+        Action::ApiKeyConfirm
+        | Action::ApiKeyCreate
+        | Action::ApiKeyDisplace
+        | Action::ApiKeyEnable
+        | Action::ApiKeyProve
+        | Action::InstallationReplaceKey
+        | Action::InstallationRestore
+        | Action::MemberAdd
+        | Action::MemberLoseEmail
+        | Action::ProjectMemberSet
+        | Action::QuotaUpdate
+        | Action::RequestRefuse
+        | Action::SetUpLinkCreate
+        | Action::UserConfirm
+        | Action::UserCreate
+        | Action::UserLoseEmail
+        | Action::UserSetPassword
+        | Action::WorkspaceDelete => true,
 
         // What takes rights away, so that nothing delays it.
-        "api_key.disable"
-        | "api_key.revoke"
-        | "invitation.revoke"
-        | "member.disable"
-        | "member.remove"
-        | "project.member.remove"
-        | "service_account.delete"
-        // What gives nobody more than they have.
-        | "invitation.accept"
-        | "invitation.mail_failed"
-        | "member.enable"
-        | "project.create"
-        | "project.delete"
-        | "project.update"
-        | "proof_challenge.create"
-        | "service_account.create"
-        | "user.verify_email"
-        | "workspace.create"
-        | "workspace.update"
+        Action::ApiKeyDisable
+        | Action::ApiKeyRevoke
+        | Action::InvitationRevoke
+        | Action::MemberDisable
+        | Action::MemberRemove
+        | Action::ProjectMemberRemove
+        | Action::ServiceAccountDelete
+        // What gives no principal more than it has.
+        | Action::InvitationAccept
+        | Action::InvitationMailFailed
+        | Action::MemberEnable
+        | Action::ProjectCreate
+        | Action::ProjectDelete
+        | Action::ProjectUpdate
+        | Action::ProofChallengeCreate
+        | Action::UserVerifyEmail
+        | Action::WorkspaceCreate
+        | Action::WorkspaceUpdate
         // What a session does with itself, and what asks for the current password by itself.
-        | "session.confirm"
-        | "session.create"
-        | "session.end"
-        | "session.end_others"
-        | "user.change_password" => false,
-
-        _ => true,
+        | Action::SessionConfirm
+        | Action::SessionCreate
+        | Action::SessionEnd
+        | Action::SessionEndOthers
+        | Action::UserChangePassword => false,
     }
 }
 

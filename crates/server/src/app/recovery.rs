@@ -3,10 +3,10 @@
 
 use std::{path::Path, sync::Arc};
 
-use domain::{ApiKeyId, PrincipalId, Timestamp, UserId, role::Role, user::User};
+use domain::{ApiKeyId, AuditAction, PrincipalId, Timestamp, UserId, role::Role, user::User};
 use store::{
     Connection,
-    audit::{RESTORE_ACTION, RESTORE_STATEMENT, restore_statement},
+    audit::{RESTORE_STATEMENT, restore_statement},
     recovery::{Suspended, SuspendedKeyRow},
 };
 
@@ -251,7 +251,7 @@ impl Operation for FinishRestore {
         let suspended = store::recovery::end_credentials(&mut transaction.change).await?;
         transaction.note(
             app,
-            RESTORE_ACTION,
+            AuditAction::InstallationRestore,
             None,
             "installation",
             &[
@@ -301,7 +301,7 @@ impl Operation for ConfirmKeys {
         };
         let confirmed = store::recovery::confirm_keys(&mut transaction.change, keys).await?;
         for key in &confirmed {
-            transaction.note(app, "api_key.confirm", None, key, &[]);
+            transaction.note(app, AuditAction::ApiKeyConfirm, None, key, &[]);
         }
         Ok(confirmed)
     }
@@ -341,7 +341,7 @@ impl Operation for ConfirmUsers {
         };
         let confirmed = store::recovery::confirm_users(&mut transaction.change, users).await?;
         for user in &confirmed {
-            transaction.note(app, "user.confirm", None, user.id, &[("email", user.email.as_str())]);
+            transaction.note(app, AuditAction::UserConfirm, None, user.id, &[("email", user.email.as_str())]);
         }
         describe(&mut transaction.change, confirmed).await
     }

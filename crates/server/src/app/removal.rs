@@ -2,7 +2,7 @@
 //! registered for service accounts, where whoever decides on it says so.
 
 use domain::{
-    AuditPrincipal, InvitationId, PrincipalId, UserId, WorkspaceId,
+    AuditAction, AuditPrincipal, InvitationId, PrincipalId, UserId, WorkspaceId,
     api_key::ApiKey,
     invitation::Invitation,
     principal::{Identity, WorkspacePermission},
@@ -159,7 +159,7 @@ impl App {
         let (id, now): (InvitationId, _) = (open.id, transaction.now);
         store::invitation::revoke_invitation(&mut transaction.change, id, now).await?;
         let detail = [&[("email", open.email.as_str())], detail].concat();
-        transaction.note(self, "invitation.revoke", Some(open.workspace), id, &detail);
+        transaction.note(self, AuditAction::InvitationRevoke, Some(open.workspace), id, &detail);
         Ok(())
     }
 

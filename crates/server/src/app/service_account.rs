@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::{
-    PrincipalId, ServiceAccountId, WorkspaceId,
+    AuditAction, PrincipalId, ServiceAccountId, WorkspaceId,
     principal::{Principal, WorkspacePermission},
     quota::{QuotaSubject, require_room},
     role::Role,
@@ -106,10 +106,11 @@ impl App {
         found.map(|account| (account.workspace, account.id)).ok_or(AppError::not_found())
     }
 
-    /// Creates a service account. It is a member until somebody says otherwise.
+    /// Creates a service account, a member unless another role is given.
     ///
     /// # Errors
-    /// For the workspace's admins only; the name is or was in use; the quota is reached.
+    /// For the workspace's admins only; the name is or was in use; the quota is reached; neither a bearer token nor a service
+    /// account makes it an admin.
     pub async fn create_service_account(
         self: &Arc<Self>,
         caller: &Caller,
@@ -164,6 +165,11 @@ impl Operation for CreateServiceAccount {
     async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
         let workspace = self.workspace;
         scope.principal.authorize(WorkspacePermission::ManageServiceAccounts, workspace)?;
+        let role = self.create.role.unwrap_or(Role::Member);
+        if role != Role::Member {
+            scope.principal.authorize(WorkspacePermission::GrantServiceAccountRole, workspace)?;
+            scope.principal.authorize_grant(role)?;
+        }
         let name: Slug = self.create.name.parse().map_err(|e| AppError::field("name", "malformed", e))?;
         let description =
             parse_description(&self.create.description).map_err(|e| AppError::field("description", "malformed", e))?;
@@ -179,7 +185,7 @@ impl Operation for CreateServiceAccount {
             name,
             description,
             address,
-            role: Role::Member,
+            role,
             disabled: false,
             created_at: scope.now,
         };
@@ -193,8 +199,8 @@ impl Operation for CreateServiceAccount {
         (workspace, account): Self::Checked,
     ) -> Result<api::ServiceAccount, AppError> {
         store::service_account::insert_service_account(&mut transaction.change, &account).await?;
-        let detail = [("address", account.address.as_str())];
-        transaction.note(app, "service_account.create", Some(workspace.id), account.id, &detail);
+        let detail = [("address", account.address.as_str()), ("role", account.role.as_str())];
+        transaction.note(app, AuditAction::ServiceAccountCreate, Some(workspace.id), account.id, &detail);
         app.service_account_to_wire(&mut transaction.change, &workspace, account).await
     }
 }
@@ -246,7 +252,7 @@ impl Operation for UpdateServiceAccount {
         if before.disabled != account.disabled {
             detail.push(("disabled_before", &disabled_before));
         }
-        transaction.note(app, "service_account.update", Some(workspace.id), self.id, &detail);
+        transaction.note(app, AuditAction::ServiceAccountUpdate, Some(workspace.id), self.id, &detail);
         let lost = (account.role != Role::Admin).then_some(workspace.id);
         app.end_invitations_of(transaction, self.id.into(), lost).await?;
         app.service_account_to_wire(&mut transaction.change, &workspace, account).await
@@ -284,7 +290,7 @@ impl Operation for DeleteServiceAccount {
         store::service_account::delete_service_account(&mut transaction.change, id, now).await?;
         app.end_invitations_of(transaction, id.into(), Some(workspace)).await?;
         let detail = [("address", account.address.as_str())];
-        transaction.note(app, "service_account.delete", Some(workspace), id, &detail);
+        transaction.note(app, AuditAction::ServiceAccountDelete, Some(workspace), id, &detail);
         Ok(())
     }
 }

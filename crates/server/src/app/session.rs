@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::{
-    AuditPrincipal, PrincipalId, SessionId, Timestamp, UserId,
+    AuditAction, AuditPrincipal, PrincipalId, SessionId, Timestamp, UserId,
     principal::{Credential, IdentityRefusal, Principal},
     session::{MAX_USER_AGENT, Session},
     user::{Email, User},
@@ -190,7 +190,7 @@ impl App {
         };
         store::session::insert_session(&mut transaction.change, &session, &sha256(token)).await?;
         transaction.by = AuditPrincipal::User(user);
-        transaction.note(self, "session.create", None, session.id, &[("user_agent", &session.user_agent)]);
+        transaction.note(self, AuditAction::SessionCreate, None, session.id, &[("user_agent", &session.user_agent)]);
         Ok(())
     }
 
@@ -436,7 +436,7 @@ impl Operation for ConfirmSession {
     async fn apply(&self, app: &App, transaction: &mut Transaction, (): ()) -> Result<(), AppError> {
         let (hash, now) = (sha256(&self.token), transaction.now);
         store::session::renew_session(&mut transaction.change, self.session, &hash, now).await?;
-        transaction.note(app, "session.confirm", None, self.session, &[]);
+        transaction.note(app, AuditAction::SessionConfirm, None, self.session, &[]);
         Ok(())
     }
 }
@@ -461,7 +461,7 @@ impl Operation for ChangePassword {
         store::user::update_password(change, user, &self.password_hash).await?;
         store::session::delete_sessions_of(change, user, Some(self.session)).await?;
         store::session::renew_session(change, self.session, &hash, now).await?;
-        transaction.note(app, "user.change_password", None, user, &[]);
+        transaction.note(app, AuditAction::UserChangePassword, None, user, &[]);
         Ok(())
     }
 }
@@ -488,7 +488,7 @@ impl Operation for EndSession {
 
     async fn apply(&self, app: &App, transaction: &mut Transaction, id: SessionId) -> Result<(), AppError> {
         store::session::delete_session(&mut transaction.change, id).await?;
-        transaction.note(app, "session.end", None, id, &[]);
+        transaction.note(app, AuditAction::SessionEnd, None, id, &[]);
         Ok(())
     }
 }
@@ -507,7 +507,7 @@ impl Operation for EndOtherSessions {
     async fn apply(&self, app: &App, transaction: &mut Transaction, user: UserId) -> Result<(), AppError> {
         let current = current_session(&transaction.principal);
         let ended = store::session::delete_sessions_of(&mut transaction.change, user, current).await?;
-        transaction.note(app, "session.end_others", None, user, &[("ended", &ended.to_string())]);
+        transaction.note(app, AuditAction::SessionEndOthers, None, user, &[("ended", &ended.to_string())]);
         Ok(())
     }
 }

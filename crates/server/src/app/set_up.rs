@@ -4,7 +4,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use domain::{
-    AuditPrincipal, UserId,
+    AuditAction, AuditPrincipal, UserId,
     text::parse_title,
     user::{Email, User},
 };
@@ -117,7 +117,7 @@ impl Operation for CreateSetUpLink {
     async fn apply(&self, app: &App, transaction: &mut Transaction, _: bool) -> Result<bool, AppError> {
         let expires_at = transaction.now + LIFETIME;
         store::set_up::replace_set_up_link(&mut transaction.change, &sha256(&self.token), expires_at).await?;
-        transaction.note(app, "set_up_link.create", None, "set_up_link", &[]);
+        transaction.note(app, AuditAction::SetUpLinkCreate, None, "set_up_link", &[]);
         Ok(true)
     }
 }
@@ -165,7 +165,7 @@ impl Operation for CreateFirstOperator {
         store::user::insert_user(&mut transaction.change, &user, Some(&self.password_hash)).await?;
         transaction.by = AuditPrincipal::User(user.id);
         let detail = [("email", user.email.as_str()), ("operator", "true")];
-        transaction.note(app, "user.create", None, user.id, &detail);
+        transaction.note(app, AuditAction::UserCreate, None, user.id, &detail);
         app.start_session(transaction, user.id, &self.browser, &self.session_token).await
     }
 }

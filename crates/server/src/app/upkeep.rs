@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{AuditEvent, AuditEventId, AuditPrincipal, Timestamp, WorkspaceId};
+use domain::{AuditAction, AuditEvent, AuditEventId, AuditPrincipal, Timestamp, WorkspaceId};
 use store::{StoreError, Version, api_key::KeyUse, replay::Epoch};
 use verifier::refusal_records::{Budget, RefusalRow};
 
@@ -132,7 +132,7 @@ impl App {
             principal: AuditPrincipal::Anonymous,
             key: None,
             address: None,
-            action: "request.refuse".into(),
+            action: AuditAction::RequestRefuse.as_str().into(),
             target: None,
             detail: BTreeMap::new(),
         };

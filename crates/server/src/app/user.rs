@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::{
-    UserId,
+    AuditAction, UserId,
     text::parse_title,
     user::{Email, User},
 };
@@ -102,9 +102,9 @@ impl App {
         if before.disabled != user.disabled {
             detail.push(("disabled_before", disabled_before));
         }
-        transaction.note(self, "user.update", None, user.id, &detail);
+        transaction.note(self, AuditAction::UserUpdate, None, user.id, &detail);
         if before.disabled != user.disabled {
-            let action = if user.disabled { "member.disable" } else { "member.enable" };
+            let action = if user.disabled { AuditAction::MemberDisable } else { AuditAction::MemberEnable };
             for workspace in store::user::list_workspaces_of_user(&mut transaction.change, user.id).await? {
                 transaction.note(self, action, Some(workspace), user.id, &[("email", user.email.as_str())]);
             }
@@ -186,7 +186,7 @@ impl Operation for CreateUser {
         store::user::insert_user(&mut transaction.change, &user, self.password_hash.as_deref()).await?;
         let operator = user.operator.to_string();
         let detail = [("email", user.email.as_str()), ("operator", &operator)];
-        transaction.note(app, "user.create", None, user.id, &detail);
+        transaction.note(app, AuditAction::UserCreate, None, user.id, &detail);
         Ok(to_wire(user))
     }
 }
@@ -275,7 +275,7 @@ impl Operation for SetPassword {
     async fn apply(&self, app: &App, transaction: &mut Transaction, (): ()) -> Result<(), AppError> {
         store::user::update_password(&mut transaction.change, self.id, &self.password_hash).await?;
         store::session::delete_sessions_of(&mut transaction.change, self.id, None).await?;
-        transaction.note(app, "user.set_password", None, self.id, &[]);
+        transaction.note(app, AuditAction::UserSetPassword, None, self.id, &[]);
         Ok(())
     }
 }

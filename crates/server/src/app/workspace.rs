@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::{
-    PrincipalId, UserId, WorkspaceId,
+    AuditAction, PrincipalId, UserId, WorkspaceId,
     principal::{Principal, WorkspacePermission},
     quota::Quotas,
     role::Role,
@@ -137,7 +137,7 @@ impl App {
                     None => store::member::insert_member(change, workspace, user, Role::Admin, now).await?,
                 }
                 let role = Role::Admin.as_str();
-                transaction.note(self, "member.add", Some(workspace), user, &[("role", role)]);
+                transaction.note(self, AuditAction::MemberAdd, Some(workspace), user, &[("role", role)]);
             }
             (None, Some(email)) => self.invite(transaction, workspace, email, Role::Admin).await?,
             (None, None) => {}
@@ -261,7 +261,7 @@ impl Operation for CreateWorkspace {
         let workspace = Workspace { id, slug, name, quotas: Quotas::default(), created_at: now };
         store::workspace::insert_workspace(&mut transaction.change, &workspace).await?;
         let detail = [("slug", workspace.slug.as_str()), ("name", &workspace.name)];
-        transaction.note(app, "workspace.create", Some(id), id, &detail);
+        transaction.note(app, AuditAction::WorkspaceCreate, Some(id), id, &detail);
         app.seat_first_admin(transaction, id, first_admin, email).await?;
         let mut created = to_wire(&workspace, &transaction.principal);
         let is_caller = first_admin.is_some() && first_admin.map(PrincipalId::User) == transaction.principal.id();
@@ -356,7 +356,7 @@ impl Operation for UpdateWorkspace {
         for principal in store::workspace::list_principals(&mut transaction.change, self.id).await? {
             transaction.change.touch(principal);
         }
-        transaction.note(app, "workspace.update", Some(self.id), self.id, &[("name", &workspace.name)]);
+        transaction.note(app, AuditAction::WorkspaceUpdate, Some(self.id), self.id, &[("name", &workspace.name)]);
         Ok(to_wire(&workspace, &transaction.principal))
     }
 }
@@ -399,7 +399,7 @@ impl Operation for DeleteWorkspace {
         for user in members {
             app.end_sessions_without_workspace(transaction, user).await?;
         }
-        transaction.note(app, "workspace.delete", Some(id), id, &[("slug", workspace.slug.as_str())]);
+        transaction.note(app, AuditAction::WorkspaceDelete, Some(id), id, &[("slug", workspace.slug.as_str())]);
         Ok(())
     }
 }

@@ -130,7 +130,7 @@ async fn create(
     Form(form): Form<AccountForm>,
 ) -> Result<Response, PageError> {
     let AccountForm { name, description } = form;
-    let create = api::CreateServiceAccount { name: name.clone(), description: description.clone() };
+    let create = api::CreateServiceAccount { name: name.clone(), description: description.clone(), role: None };
     let done = app.create_service_account(&at.caller, at.place.id, &create).await;
     page::answer(
         done,

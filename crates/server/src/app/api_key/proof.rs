@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::{
-    ApiKeyId, PrincipalId, PublicKey,
+    ApiKeyId, AuditAction, PrincipalId, PublicKey,
     api_key::ApiKey,
     proof::{PROOF_NAMESPACE, Proof, ProofAlgorithm, proof_message},
 };
@@ -90,7 +90,7 @@ impl Operation for CreateProofChallenge {
         let (now, challenge) = (transaction.now, app.random_text::<24>());
         let expires_at = now + CHALLENGE_LIFETIME;
         store::proof::insert_challenge(&mut transaction.change, &challenge, sender, now, expires_at).await?;
-        transaction.note(app, "proof_challenge.create", None, sender, &[]);
+        transaction.note(app, AuditAction::ProofChallengeCreate, None, sender, &[]);
         let namespace = PROOF_NAMESPACE.to_owned();
         let public_url = app.settings.public_url.clone();
         Ok(api::ProofChallenge { namespace, public_url, challenge, expires_at })
@@ -127,7 +127,7 @@ impl Operation for ProveApiKey {
     ) -> Result<api::ApiKey, AppError> {
         store::proof::delete_challenge(&mut transaction.change, &challenge).await?;
         store::api_key::prove_api_key(&mut transaction.change, self.id).await?;
-        app.update_key_state(transaction, &owner, &key, "api_key.prove").await
+        app.update_key_state(transaction, &owner, &key, AuditAction::ApiKeyProve).await
     }
 }
 

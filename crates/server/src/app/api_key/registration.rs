@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use domain::{PrincipalId, api_key::ApiKey, principal::WorkspacePermission, public_key::PublicKey, text::parse_title};
+use domain::{
+    AuditAction, PrincipalId, api_key::ApiKey, principal::WorkspacePermission, public_key::PublicKey, text::parse_title,
+};
 use store::api_key::{Revocation, UseBeforeRevocation};
 
 use super::{Access, AuthorizedOwner, KeyOwner, authorize, parse_end, proof, require_owner, to_wire, workspace_of};
@@ -57,7 +59,7 @@ impl App {
             [("owner", owner_id.as_str()), ("title", &key.title), ("fingerprint", &fingerprint), ("reason", reason)];
         let places: Vec<_> = memberships.iter().map(|membership| Some(membership.workspace)).collect();
         for place in if places.is_empty() { vec![None] } else { places } {
-            transaction.note_by_server(self, "api_key.displace", place, key.id, &detail);
+            transaction.note_by_server(self, AuditAction::ApiKeyDisplace, place, key.id, &detail);
         }
         let owner = owner.map_or(owner_id, |owner| owner.email);
         Ok(Displaced { addresses, owner, title: key.title.clone(), fingerprint })
@@ -158,7 +160,7 @@ impl Operation for CreateApiKey {
         store::api_key::insert_api_key(&mut transaction.change, &key).await?;
         transaction.note(
             app,
-            "api_key.create",
+            AuditAction::ApiKeyCreate,
             owner.workspace,
             key.id,
             &[

@@ -5,7 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use domain::{ApiKeyId, PrincipalId, ServiceAccountId, WorkspaceId, api_key::ApiKey, principal::Principal};
+use domain::{
+    ApiKeyId, AuditAction, PrincipalId, ServiceAccountId, WorkspaceId, api_key::ApiKey, principal::Principal,
+};
 use store::{Connection, api_key::Revocation};
 
 use super::{Access, KeyOwner, authorize, find_of_owner, state_to_wire};
@@ -83,7 +85,7 @@ impl App {
             store::api_key::revoke_api_key(&mut transaction.change, &key, Revocation::Ordinary).await?;
             let (owner, fingerprint) = (key.owner.to_string(), key.public_key.fingerprint().to_string());
             let detail = [("owner", owner.as_str()), ("title", &key.title), ("fingerprint", &fingerprint)];
-            transaction.note(self, "api_key.revoke", place, key.id, &detail);
+            transaction.note(self, AuditAction::ApiKeyRevoke, place, key.id, &detail);
         }
         Ok(())
     }

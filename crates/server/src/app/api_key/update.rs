@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::{
-    ApiKeyId, Timestamp,
+    ApiKeyId, AuditAction, Timestamp,
     api_key::{ApiKey, KeyState},
 };
 
@@ -107,7 +107,7 @@ impl Operation for UpdateApiKey {
         let before = before.filter(|end| Some(*end) != key.expires_at).map(|end| end.to_string());
         let mut detail = vec![("title", key.title.as_str()), ("expires_at", end.as_str())];
         detail.extend(before.as_deref().map(|end| ("expires_at_before", end)));
-        transaction.note(app, "api_key.update", owner.workspace, self.id, &detail);
+        transaction.note(app, AuditAction::ApiKeyUpdate, owner.workspace, self.id, &detail);
         Ok(to_wire(&key, transaction.now))
     }
 }
@@ -135,7 +135,7 @@ impl Operation for DisableApiKey {
         (owner, mut key): Self::Checked,
     ) -> Result<api::ApiKey, AppError> {
         key.disabled = true;
-        app.update_key_state(transaction, &owner, &key, "api_key.disable").await
+        app.update_key_state(transaction, &owner, &key, AuditAction::ApiKeyDisable).await
     }
 }
 
@@ -170,7 +170,7 @@ impl Operation for EnableApiKey {
         (owner, mut key): Self::Checked,
     ) -> Result<api::ApiKey, AppError> {
         key.disabled = false;
-        app.update_key_state(transaction, &owner, &key, "api_key.enable").await
+        app.update_key_state(transaction, &owner, &key, AuditAction::ApiKeyEnable).await
     }
 }
 
@@ -181,7 +181,7 @@ impl App {
         transaction: &mut Transaction,
         owner: &AuthorizedOwner,
         key: &ApiKey,
-        action: &'static str,
+        action: AuditAction,
     ) -> Result<api::ApiKey, AppError> {
         store::api_key::update_api_key(&mut transaction.change, key).await?;
         let fingerprint = key.public_key.fingerprint().to_string();

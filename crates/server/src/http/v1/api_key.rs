@@ -1,5 +1,5 @@
-//! API keys: one's own under `/me/keys`, and those of service accounts. The operations are the same; only whose keys
-//! are meant differs, and that is the path.
+//! API keys: one's own under `/me/keys`, and those of service accounts. The operations are the same and stand here once; only
+//! whose keys are meant differs, and that is the path they are mounted at.
 
 use std::sync::Arc;
 
@@ -7,28 +7,83 @@ use axum::extract::{FromRequestParts, State};
 use domain::{ApiKeyId, ServiceAccountId, WorkspaceId};
 use http::request::Parts;
 use serde::Deserialize;
+use utoipa::openapi::{
+    ObjectBuilder, RefOr, Required, Type,
+    path::{Parameter, ParameterBuilder, ParameterIn, PathItem},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::operations;
 use crate::{
     App, AppError,
     app::{ChangeError, Confirmed, KeyOwner},
     http::extract::{Authenticated, Created, Done, Json, OptionalJson, PageQuery, Path, Query},
 };
 
+/// Where the operations are mounted, and how the document tells them apart.
+struct Mount {
+    path: &'static str,
+    tag: &'static str,
+    /// What is added to the id of each operation.
+    suffix: &'static str,
+    /// What each summary begins with.
+    whose: &'static str,
+    /// The ids in the path that name the owner.
+    owner: &'static [&'static str],
+}
+
+const MOUNTS: [Mount; 2] = [
+    Mount { path: "/api/v1/me/keys", tag: "me", suffix: "own", whose: "One's own", owner: &[] },
+    Mount {
+        path: "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys",
+        tag: "service accounts",
+        suffix: "of_service_account",
+        whose: "Of a service account",
+        owner: &["ws", "sa"],
+    },
+];
+
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new()
-        .routes(routes!(list_own, create_own))
-        .routes(routes!(find_own, update_own, revoke_own))
-        .routes(routes!(list_cascade_of_own))
-        .routes(routes!(disable_own))
-        .routes(routes!(enable_own))
-        .routes(routes!(prove_own))
-        .routes(routes!(list_of_service_account, create_of_service_account))
-        .routes(routes!(find_of_service_account, update_of_service_account, revoke_of_service_account))
-        .routes(routes!(list_cascade_of_service_account))
-        .routes(routes!(disable_of_service_account))
-        .routes(routes!(enable_of_service_account))
-        .routes(routes!(prove_of_service_account))
+    MOUNTS.iter().fold(OpenApiRouter::new(), |router, mount| {
+        let mut keys = OpenApiRouter::new()
+            .routes(routes!(list, create))
+            .routes(routes!(find, update, revoke))
+            .routes(routes!(list_cascade))
+            .routes(routes!(disable))
+            .routes(routes!(enable))
+            .routes(routes!(prove));
+        for item in keys.get_openapi_mut().paths.paths.values_mut() {
+            mount.describe(item);
+        }
+        router.nest(mount.path, keys)
+    })
+}
+
+impl Mount {
+    fn describe(&self, item: &mut PathItem) {
+        for operation in operations(item) {
+            operation.tags = Some(vec![self.tag.to_owned()]);
+            operation.operation_id = operation.operation_id.take().map(|id| format!("{id}_{}", self.suffix));
+            operation.summary = operation.summary.take().map(|summary| {
+                let mut chars = summary.chars();
+                let first = chars.next().map(|first| first.to_lowercase().to_string()).unwrap_or_default();
+                format!("{}: {first}{}", self.whose, chars.as_str())
+            });
+            let owner = self.owner.iter().copied().map(id_in_path);
+            let parameters = operation.parameters.get_or_insert_default();
+            parameters.splice(0..0, owner);
+        }
+    }
+}
+
+fn id_in_path(name: &str) -> RefOr<Parameter> {
+    let parameter = ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .build();
+    RefOr::T(parameter)
 }
 
 /// How to revoke a key.
@@ -83,10 +138,10 @@ impl<S: Send + Sync> FromRequestParts<S> for OwnedKey {
     }
 }
 
-/// One's own: keys, dead ones too.
-#[utoipa::path(get, path = "/api/v1/me/keys", tag = "me",
+/// Keys, expired and revoked ones too.
+#[utoipa::path(get, path = "/",
     params(PageQuery), responses((status = 200, body = api::Page<api::ApiKey>)))]
-async fn list_own(
+async fn list(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     Owner(owner): Owner,
@@ -95,10 +150,10 @@ async fn list_own(
     app.list_api_keys(&caller, owner, &page.into()).await.map(Json)
 }
 
-/// One's own: registers a public key.
-#[utoipa::path(post, path = "/api/v1/me/keys", tag = "me",
+/// Registers a public key.
+#[utoipa::path(post, path = "/",
     request_body = api::CreateApiKey, responses((status = 201, body = api::ApiKey)))]
-async fn create_own(
+async fn create(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     Owner(owner): Owner,
@@ -107,10 +162,10 @@ async fn create_own(
     app.create_api_key(&caller, owner, &create).await.map(|done| done.map(Created))
 }
 
-/// One's own: a key.
-#[utoipa::path(get, path = "/api/v1/me/keys/{key}", tag = "me",
+/// A key.
+#[utoipa::path(get, path = "/{key}",
     params(("key" = String, Path)), responses((status = 200, body = api::ApiKey)))]
-async fn find_own(
+async fn find(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     OwnedKey(owner, key): OwnedKey,
@@ -118,11 +173,11 @@ async fn find_own(
     app.find_api_key(&caller, owner, key).await.map(Json)
 }
 
-/// One's own: changes a key's title or end.
-#[utoipa::path(patch, path = "/api/v1/me/keys/{key}", tag = "me",
+/// Changes a key's title or expiry date.
+#[utoipa::path(patch, path = "/{key}",
     params(("key" = String, Path)), request_body = api::UpdateApiKey,
     responses((status = 200, body = api::ApiKey)))]
-async fn update_own(
+async fn update(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     OwnedKey(owner, key): OwnedKey,
@@ -131,10 +186,10 @@ async fn update_own(
     app.update_api_key(&caller, owner, key, &update).await.map(|done| done.map(Json))
 }
 
-/// One's own: revokes a key, for good.
-#[utoipa::path(delete, path = "/api/v1/me/keys/{key}", tag = "me",
+/// Revokes a key, for good.
+#[utoipa::path(delete, path = "/{key}",
     params(("key" = String, Path), RevokeQuery), responses((status = 204)))]
-async fn revoke_own(
+async fn revoke(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     OwnedKey(owner, key): OwnedKey,
@@ -143,10 +198,10 @@ async fn revoke_own(
     app.revoke_api_key(&caller, owner, key, query.cascade).await.map(|done| done.map(|()| Done))
 }
 
-/// One's own: lists what a revocation with `cascade=true` revokes besides the key itself.
-#[utoipa::path(get, path = "/api/v1/me/keys/{key}/cascade", tag = "me",
+/// Lists what a revocation with `cascade=true` revokes besides the key itself.
+#[utoipa::path(get, path = "/{key}/cascade",
     params(("key" = String, Path)), responses((status = 200, body = api::Cascade)))]
-async fn list_cascade_of_own(
+async fn list_cascade(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     OwnedKey(owner, key): OwnedKey,
@@ -154,10 +209,10 @@ async fn list_cascade_of_own(
     app.list_cascade(&caller, owner, key).await.map(Json)
 }
 
-/// One's own: pauses a key.
-#[utoipa::path(post, path = "/api/v1/me/keys/{key}/disable", tag = "me",
+/// Disables a key.
+#[utoipa::path(post, path = "/{key}/disable",
     params(("key" = String, Path)), responses((status = 200, body = api::ApiKey)))]
-async fn disable_own(
+async fn disable(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     OwnedKey(owner, key): OwnedKey,
@@ -165,11 +220,11 @@ async fn disable_own(
     app.disable_api_key(&caller, owner, key).await.map(|done| done.map(Json))
 }
 
-/// One's own: lets a paused key work again.
-#[utoipa::path(post, path = "/api/v1/me/keys/{key}/enable", tag = "me",
+/// Lets a disabled key work again.
+#[utoipa::path(post, path = "/{key}/enable",
     params(("key" = String, Path)),
     request_body(content = Option<api::EnableApiKey>), responses((status = 200, body = api::ApiKey)))]
-async fn enable_own(
+async fn enable(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     OwnedKey(owner, key): OwnedKey,
@@ -178,118 +233,10 @@ async fn enable_own(
     app.enable_api_key(&caller, owner, key, &enable).await.map(|done| done.map(Json))
 }
 
-/// One's own: shows by a proof that the private key is at hand.
-#[utoipa::path(post, path = "/api/v1/me/keys/{key}/proof", tag = "me",
+/// Shows by a proof that the private key is at hand.
+#[utoipa::path(post, path = "/{key}/proof",
     params(("key" = String, Path)), request_body = api::ProveApiKey, responses((status = 200, body = api::ApiKey)))]
-async fn prove_own(
-    State(app): State<Arc<App>>,
-    Authenticated(caller): Authenticated,
-    OwnedKey(owner, key): OwnedKey,
-    Json(prove): Json<api::ProveApiKey>,
-) -> Result<Confirmed<Json<api::ApiKey>>, ChangeError> {
-    app.prove_api_key(&caller, owner, key, &prove).await.map(|done| done.map(Json))
-}
-
-/// Of a service account: keys, dead ones too.
-#[utoipa::path(get, path = "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys", tag = "service accounts",
-    params(("ws" = String, Path), ("sa" = String, Path), PageQuery), responses((status = 200, body = api::Page<api::ApiKey>)))]
-async fn list_of_service_account(
-    State(app): State<Arc<App>>,
-    Authenticated(caller): Authenticated,
-    Owner(owner): Owner,
-    Query(page): Query<PageQuery>,
-) -> Result<Json<api::Page<api::ApiKey>>, AppError> {
-    app.list_api_keys(&caller, owner, &page.into()).await.map(Json)
-}
-
-/// Of a service account: registers a public key.
-#[utoipa::path(post, path = "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys", tag = "service accounts",
-    params(("ws" = String, Path), ("sa" = String, Path)), request_body = api::CreateApiKey, responses((status = 201, body = api::ApiKey)))]
-async fn create_of_service_account(
-    State(app): State<Arc<App>>,
-    Authenticated(caller): Authenticated,
-    Owner(owner): Owner,
-    Json(create): Json<api::CreateApiKey>,
-) -> Result<Confirmed<Created<api::ApiKey>>, ChangeError> {
-    app.create_api_key(&caller, owner, &create).await.map(|done| done.map(Created))
-}
-
-/// Of a service account: a key.
-#[utoipa::path(get, path = "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}", tag = "service accounts",
-    params(("ws" = String, Path), ("sa" = String, Path), ("key" = String, Path)), responses((status = 200, body = api::ApiKey)))]
-async fn find_of_service_account(
-    State(app): State<Arc<App>>,
-    Authenticated(caller): Authenticated,
-    OwnedKey(owner, key): OwnedKey,
-) -> Result<Json<api::ApiKey>, AppError> {
-    app.find_api_key(&caller, owner, key).await.map(Json)
-}
-
-/// Of a service account: changes a key's title or end.
-#[utoipa::path(patch, path = "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}", tag = "service accounts",
-    params(("ws" = String, Path), ("sa" = String, Path), ("key" = String, Path)), request_body = api::UpdateApiKey,
-    responses((status = 200, body = api::ApiKey)))]
-async fn update_of_service_account(
-    State(app): State<Arc<App>>,
-    Authenticated(caller): Authenticated,
-    OwnedKey(owner, key): OwnedKey,
-    Json(update): Json<api::UpdateApiKey>,
-) -> Result<Confirmed<Json<api::ApiKey>>, ChangeError> {
-    app.update_api_key(&caller, owner, key, &update).await.map(|done| done.map(Json))
-}
-
-/// Of a service account: revokes a key, for good.
-#[utoipa::path(delete, path = "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}", tag = "service accounts",
-    params(("ws" = String, Path), ("sa" = String, Path), ("key" = String, Path), RevokeQuery), responses((status = 204)))]
-async fn revoke_of_service_account(
-    State(app): State<Arc<App>>,
-    Authenticated(caller): Authenticated,
-    OwnedKey(owner, key): OwnedKey,
-    Query(query): Query<RevokeQuery>,
-) -> Result<Confirmed<Done>, ChangeError> {
-    app.revoke_api_key(&caller, owner, key, query.cascade).await.map(|done| done.map(|()| Done))
-}
-
-/// Of a service account: lists what a revocation with `cascade=true` revokes besides the key itself.
-#[utoipa::path(get, path = "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/cascade", tag = "service accounts",
-    params(("ws" = String, Path), ("sa" = String, Path), ("key" = String, Path)), responses((status = 200, body = api::Cascade)))]
-async fn list_cascade_of_service_account(
-    State(app): State<Arc<App>>,
-    Authenticated(caller): Authenticated,
-    OwnedKey(owner, key): OwnedKey,
-) -> Result<Json<api::Cascade>, AppError> {
-    app.list_cascade(&caller, owner, key).await.map(Json)
-}
-
-/// Of a service account: pauses a key.
-#[utoipa::path(post, path = "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/disable", tag = "service accounts",
-    params(("ws" = String, Path), ("sa" = String, Path), ("key" = String, Path)), responses((status = 200, body = api::ApiKey)))]
-async fn disable_of_service_account(
-    State(app): State<Arc<App>>,
-    Authenticated(caller): Authenticated,
-    OwnedKey(owner, key): OwnedKey,
-) -> Result<Confirmed<Json<api::ApiKey>>, ChangeError> {
-    app.disable_api_key(&caller, owner, key).await.map(|done| done.map(Json))
-}
-
-/// Of a service account: lets a paused key work again.
-#[utoipa::path(post, path = "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/enable", tag = "service accounts",
-    params(("ws" = String, Path), ("sa" = String, Path), ("key" = String, Path)),
-    request_body(content = Option<api::EnableApiKey>), responses((status = 200, body = api::ApiKey)))]
-async fn enable_of_service_account(
-    State(app): State<Arc<App>>,
-    Authenticated(caller): Authenticated,
-    OwnedKey(owner, key): OwnedKey,
-    OptionalJson(enable): OptionalJson<api::EnableApiKey>,
-) -> Result<Confirmed<Json<api::ApiKey>>, ChangeError> {
-    app.enable_api_key(&caller, owner, key, &enable).await.map(|done| done.map(Json))
-}
-
-/// Of a service account: shows by a proof that the private key is at hand.
-#[utoipa::path(post, path = "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/proof", tag = "service accounts",
-    params(("ws" = String, Path), ("sa" = String, Path), ("key" = String, Path)), request_body = api::ProveApiKey,
-    responses((status = 200, body = api::ApiKey)))]
-async fn prove_of_service_account(
+async fn prove(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     OwnedKey(owner, key): OwnedKey,

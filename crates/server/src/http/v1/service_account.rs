@@ -33,7 +33,7 @@ async fn list_service_accounts(
     app.list_service_accounts(&caller, ws, &page.into()).await.map(Json)
 }
 
-/// Creates a service account, which starts as a member.
+/// Creates a service account, a member unless another role is given.
 #[utoipa::path(post, path = "/api/v1/workspaces/{ws}/service-accounts", tag = "service accounts",
     params(("ws" = String, Path)), request_body = api::CreateServiceAccount,
     responses((status = 201, body = api::ServiceAccount)))]

@@ -1,6 +1,7 @@
 //! Service accounts: names and addresses, roles, ends.
 
 use serde_json::{Value, json};
+use server::app::KeyOwner;
 
 use crate::support::{Actor, TestApp};
 
@@ -88,4 +89,28 @@ async fn deleting_a_projects_only_admin_requires_a_successor() {
     test.delete(&format!("{path}?successor={}", ada.id)).by(&ada.key).send().await.expect(204);
     let led = format!("{projects}/{}", led["id"].as_str().unwrap());
     assert_eq!(test.get(&led).by(&ada.key).send().await.expect(200)["role"], "admin");
+}
+
+#[tokio::test]
+async fn a_service_account_is_created_with_its_role_in_one_change() {
+    let (test, ada, ws, accounts) = acme().await;
+    test.raise_quotas(&ws, 5).await;
+    let admin = |name: &str| json!({"name": name, "role": "admin"});
+    let made = test.post(&accounts, &admin("deployer")).by(&ada.key).send().await.expect(201);
+    assert_eq!(made["role"], "admin");
+    let events = test.get(&format!("/api/v1/workspaces/{ws}/audit-events")).by(&ada.key).send().await.expect(200);
+    let events = events["items"].as_array().unwrap();
+    let of_account: Vec<&Value> = events.iter().filter(|event| event["target"] == made["id"]).collect();
+    assert_eq!(of_account.len(), 1, "{of_account:?}");
+    assert_eq!(of_account[0]["action"], "service_account.create");
+    assert_eq!(of_account[0]["detail"]["role"], "admin");
+
+    // No bearer token gives a role, and no service account makes another one an admin.
+    let token = test.bearer_token(&ada.key).await;
+    test.post(&accounts, &admin("second")).bearer(&token).send().await.expect_problem(403, "forbidden");
+    test.post(&accounts, &json!({"name": "second", "role": "member"})).bearer(&token).send().await.expect(201);
+    let owner = KeyOwner::ServiceAccount(ws.parse().unwrap(), made["id"].as_str().unwrap().parse().unwrap());
+    let deployer = test.add_key(owner, "deployer").await;
+    test.post(&accounts, &admin("third")).by(&deployer).send().await.expect_problem(403, "forbidden");
+    test.post(&accounts, &json!({"name": "third", "role": "member"})).by(&deployer).send().await.expect(201);
 }
