@@ -15,6 +15,7 @@ setup:
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	./scripts/workspace-hack --check
 
 # Reports circles between modules, arrows from a lower to an upper layer, and crates that use what they may not.
 imports:

@@ -1,0 +1,3 @@
+//! Cargo considers the build dependencies of a crate that has a build script only.
+
+fn main() {}
