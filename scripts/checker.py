@@ -1,6 +1,6 @@
-"""Asks one Keyward node with several keys without a pause, for the experiments beside this. Each checker is a process of its
-own, so that it neither waits for the experiment nor makes it wait. All times are of CLOCK_MONOTONIC, which is one clock for
-all processes."""
+"""Sends requests with several keys to one Keyward node without a pause, for the experiments in this directory. Each checker is a
+process of its own, so that it and the experiment do not wait for each other. All times come from CLOCK_MONOTONIC, which all
+processes share."""
 
 import collections
 import http.client
@@ -13,26 +13,26 @@ import time
 from keyward_client import Client, Key
 from keyward_nodes import AUTHORITY
 
-# What became of a request. Other outcomes are called by their status, and by the reason where a 401 tells one: only the holder
-# of a key that is not revoked is told.
+# The outcome of a request. Any other outcome is named by its status, and by the reason if a 401 states one: only the holder of
+# a key that is not revoked is told a reason.
 ACCEPTED, REFUSED, UNAVAILABLE, SILENT = "accepted", "refused", "unavailable", "no answer"
 
 ME = "/api/v1/me"
 PAUSE = 0.001
-# A request that has no answer by then is put aside, and the next one sent on a connection of its own: what a node finds waiting
-# when it goes on after a stop was asked at all times of that stop.
+# A request without an answer by then is put aside, and the next one is sent on a new connection. So a paused node that resumes
+# finds requests from the whole time of its pause.
 SLOW = 0.05
 ASIDE = 40
-# One request in so many is with a key that is not in the focus.
+# One request in so many uses a key that is not in the focus.
 OTHERS = 4
-# For how long keys are asked with after the last revocation, at least.
+# The least time for which requests continue after the last revocation.
 AFTERWARDS = 0.15
-# What was signed is used so long: it ends after a minute.
+# A signed request is reused for so long: its signature expires after a minute.
 SIGNED_FOR = 20
 
 
 class Asking:
-    """The process."""
+    """The side of the checker that runs in its process."""
 
     def __init__(self, pipe):
         self.pipe, self.parent = pipe, os.getppid()
@@ -57,7 +57,7 @@ class Asking:
         self.connection = None
 
     def run(self):
-        # Whoever starts it may be killed.
+        # The parent process may be killed.
         while os.getppid() == self.parent:
             while self.pipe.poll(0 if self.keys else 0.5):
                 name, *arguments = self.pipe.recv()
@@ -114,7 +114,7 @@ class Asking:
             self.disconnect()
 
     def read(self, connection, name, asked_at):
-        """Takes the answer that is there. False where the connection is good for nothing more."""
+        """Reads the answer that has arrived. Returns False if the connection cannot be used any more."""
         try:
             answer = connection.getresponse()
             status, body = answer.status, answer.read()
@@ -161,7 +161,7 @@ class Asking:
 
 
 class Checker:
-    """The process, from outside."""
+    """The side of the checker that the experiment uses."""
 
     def __init__(self, node):
         self.node = node
@@ -171,11 +171,11 @@ class Checker:
         self.process.start()
 
     def follow(self):
-        """Tells it where the node is now, and what time it is there."""
+        """Tells it where the node listens now, and what time it is there."""
         self.pipe.send(("follow", self.node.address, self.node.ahead))
 
     def begin(self, keys):
-        """Begins to ask with these keys, by the names that they are given."""
+        """Begins to send requests with these keys, which are given by name."""
         self.follow()
         self.pipe.send(("begin", {name: key.secret for name, key in keys.items()}))
 
@@ -186,18 +186,18 @@ class Checker:
         self.pipe.recv()
 
     def focus(self, names):
-        """Asks with these more often than with the others."""
+        """Uses these keys more often than the others."""
         self.pipe.send(("focus", list(names)))
 
     def end(self, returned, deadline):
-        """Goes on until each key was refused that was asked with after its revocation had returned, until the deadline at the
-        most. `wait` tells what came of it."""
+        """Continues until each key was refused in a request that was sent after its revocation had returned, at most until the
+                deadline. `wait` returns the result."""
         self.pipe.send(("end", returned, deadline))
 
     def wait(self, seconds):
-        """Every request, as name, time before it was sent, and outcome; and the keys that were never seen to be refused."""
+        """Every request as name, time before it was sent, and outcome; and the keys that were never refused."""
         if not self.pipe.poll(seconds):
-            raise SystemExit(f"the checker of {self.node.name} is gone")
+            raise SystemExit(f"the checker of {self.node.name} has ended")
         return self.pipe.recv()
 
     def close(self):
@@ -206,5 +206,5 @@ class Checker:
 
 
 def tally(history):
-    """How often there was each outcome."""
+    """How often each outcome occurred."""
     return collections.Counter(outcome for _, _, outcome in history)

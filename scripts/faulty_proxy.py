@@ -1,9 +1,9 @@
-"""A TCP proxy between a Keyward node and its database that can go wrong: drop one direction, cut connections, stop at a
-commit. Runs as a process of its own, so that it costs the experiment's clock nothing.
+"""A TCP proxy between a Keyward node and its database that can fail on demand: drop one direction, cut connections, stop at a
+commit. It runs in a process of its own, so that it does not slow the experiment.
 
 On its standard input: `to SOCKET` (the database's), `drop up`, `drop down`, `heal`, `cut`, `arm before`, `arm after`, `disarm`.
-On its standard output: `listens PORT`, then `commit` whenever an armed commit came by: `before` holds it back, `after` passes
-it on and holds back what the server says."""
+On its standard output: `listens PORT`, then `commit` whenever an armed commit arrived: `before` holds it back, `after` passes
+it on and holds back the server's answer."""
 
 import asyncio
 import subprocess
@@ -15,15 +15,15 @@ COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"
 
 
 class State:
-    """What the proxy does wrong at the moment."""
+    """The present fault of the proxy."""
 
     def __init__(self):
         self.socket, self.dropped, self.armed, self.writers = None, set(), None, set()
 
 
 async def pass_on(state, direction, reader, writer):
-    """Passes bytes on. What comes while a direction is dropped is lost, and the connection with it once that is over: no
-    stream goes on with a hole in it."""
+    """Passes bytes on. Bytes that arrive while a direction is dropped are lost. The connection is closed when the fault ends,
+        because no stream continues with a gap in it."""
     broken = False
     try:
         while data := await reader.read(65536):
@@ -86,7 +86,7 @@ async def main():
 
 
 class Proxy:
-    """The proxy, from outside."""
+    """The side of the proxy that the experiment uses."""
 
     def __init__(self, socket):
         self.process = subprocess.Popen(
@@ -97,19 +97,19 @@ class Proxy:
         self.tell(f"to {socket}")
 
     def tell(self, command):
-        """Gives a command, and returns when it is in force."""
+        """Sends a command, and returns once it is in force."""
         self.process.stdin.write(command + "\n")
         self.process.stdin.flush()
         while (line := self.process.stdout.readline().strip()) != "done":
             if not line:
-                raise SystemExit("the proxy is gone")
+                raise SystemExit("the proxy has ended")
             self.has_committed |= line == "commit"
 
     def wait_for_commit(self):
-        """Returns once the armed commit has come by."""
+        """Returns once the armed commit has arrived."""
         while not self.has_committed:
             if not (line := self.process.stdout.readline()):
-                raise SystemExit("the proxy is gone")
+                raise SystemExit("the proxy has ended")
             self.has_committed |= line.strip() == "commit"
         self.has_committed = False
 

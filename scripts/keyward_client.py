@@ -1,5 +1,5 @@
-"""Signs requests with the native profile, for the experiments beside it. Nothing of Keyward's own code is in it, so that
-an experiment does not share a mistake with what it tests."""
+"""Signs requests with the native profile, for the experiments in this directory. It contains none of Keyward's own code, so that
+an experiment and the tested code do not share a mistake."""
 
 import base64
 import hashlib
@@ -18,7 +18,7 @@ def b64(data):
 
 
 class Key:
-    """An Ed25519 key pair: a new one, or that of these 32 bytes."""
+    """An Ed25519 key pair: a new one, or the one of these 32 bytes."""
 
     def __init__(self, secret=None):
         self.private = Ed25519PrivateKey.generate() if secret is None else Ed25519PrivateKey.from_private_bytes(secret)
@@ -31,13 +31,13 @@ class Key:
 
     @property
     def secret(self):
-        """The 32 bytes of the private half, for another process."""
+        """The 32 bytes of the private key, for another process."""
         return self.private.private_bytes_raw()
 
 
 class Client:
-    """One connection to a server, and one key. Where several servers answer for one authority, `address` names which. A server
-    whose wall clock is off takes what was signed so many seconds `ahead` of this machine's."""
+    """A connection to a server, with one key. If several servers answer for one authority, `address` names the server. For a server
+    whose wall clock is wrong, signatures are made so many seconds `ahead` of this machine's clock."""
 
     def __init__(self, authority, key, address=None, timeout=15, ahead=0):
         self.authority, self.key, self.ahead = authority, key, ahead
@@ -64,21 +64,21 @@ class Client:
         return headers | {"Signature-Input": f"k={parameters}", "Signature": f"k=:{b64(signature)}:"}
 
     def request(self, method, target, value=None):
-        """Status and body of one signed request. Raises OSError or HTTPException where no answer came."""
+        """Status and body of one signed request. Raises OSError or HTTPException without an answer."""
         body = b"" if value is None else json.dumps(value).encode()
         return self.send(method, target, body, self.sign(method, target, body))
 
     def send(self, method, target, body, headers):
-        """Sends what was signed, perhaps again."""
+        """Sends a signed request, which may be a repeated one."""
         self.connection.request(method, target, body=body or None, headers=headers)
         answer = self.connection.getresponse()
         text, self.headers = answer.read(), answer.headers
-        # What is between client and server may answer, too, in a language of its own.
+        # A load balancer in between may answer too, in another format.
         is_json = "json" in self.headers.get("Content-Type", "")
         return answer.status, json.loads(text) if text and is_json else None
 
     def list(self, target):
-        """All things of a paged list."""
+        """All items of a paged list."""
         items, after = [], ""
         while True:
             status, page = self.request("GET", f"{target}?limit=200{after}")

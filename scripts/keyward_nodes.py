@@ -1,5 +1,5 @@
-"""Keyward nodes on one database, for the experiments beside this. All answer for one authority, as behind a load balancer, so
-that what was signed once can be sent to each."""
+"""Keyward nodes on one database, for the experiments in this directory. All answer for one authority, as behind a load balancer,
+so that one signed request can be sent to each."""
 
 import os
 import re
@@ -15,7 +15,7 @@ AUTHORITY = "127.0.0.1:8080"
 
 
 def program(path):
-    """The whole path of a built `keyward`; where there is none, the script ends and says what to do."""
+    """The absolute path of a built `keyward`. If there is none, the script exits and says what to do."""
     found = Path(path).resolve()
     if not (found.is_file() and os.access(found, os.X_OK)):
         sys.exit(f"There is no program {path}: build it with `cargo build`, or name one with --binary")
@@ -23,7 +23,7 @@ def program(path):
 
 
 def run(binary, *arguments, fails=False):
-    """Runs a command on the host to its end, and tells what it printed; where it has to fail, why."""
+    """Runs a command on the host to its end. Returns its output, or, if it has to fail, its error."""
     done = subprocess.run([binary, *map(str, arguments)], capture_output=True, text=True, timeout=120)
     if (done.returncode != 0) != fails:
         how = "did not fail" if fails else "failed"
@@ -36,7 +36,7 @@ class Installation:
 
     def __init__(self, binary, directory, database_url, key):
         self.binary, self.directory, self.database_url = binary, Path(directory), database_url
-        # An experiment asks more often than any client.
+        # An experiment sends more requests than any client.
         self.configuration = self.data("keyward.toml")
         self.configuration.write_text("[rate_limits]\nper_address = 0\nper_key = 0\n")
         home = self.data("host")
@@ -51,8 +51,8 @@ class Installation:
     def data(self, name):
         return self.directory / name
 
-    def lend_key(self, name):
-        """Makes a data directory with the installation's key in it, which every node and every command needs."""
+    def copy_key(self, name):
+        """Makes a data directory with the installation key, which every node and every command needs."""
         data = self.data(name)
         data.mkdir()
         (data / "installation.key").write_bytes((self.data("host") / "installation.key").read_bytes())
@@ -61,19 +61,19 @@ class Installation:
 
 
 class Node:
-    """A server of an installation. It can be killed and started again, by another binary too, and its wall clock be moved.
-    With `serves`, it listens there at each start; without, at a free port of 127.0.0.1. It goes on answering for `drain` seconds
-    once it was told to stop."""
+    """A server of an installation. It can be killed and started again, also with another binary, and its wall clock can be moved.
+    With `serves`, it always listens there; without, at a free port of 127.0.0.1. It keeps answering for `drain` seconds after it
+    was told to stop."""
 
     def __init__(self, installation, name, database_url, lease=2, serves="127.0.0.1:0", drain=0):
         self.installation, self.name, self.database_url, self.lease = installation, name, database_url, lease
         self.binary, self.serves, self.drain = installation.binary, serves, drain
-        self.log = open(installation.lend_key(name) / "log", "a")
+        self.log = open(installation.copy_key(name) / "log", "a")
         self.start()
 
     def start(self):
         command = [self.binary, "serve", "--data", self.installation.data(self.name), "--listen", self.serves]
-        # Its wall clock, where that was moved, and the seconds that it is ahead.
+        # Its wall clock, if that was moved, and the seconds that it is ahead.
         self.wall_clock, self.ahead = None, 0
         self.process = subprocess.Popen(
             [*command, "--public-url", f"http://{AUTHORITY}"],
@@ -82,7 +82,7 @@ class Node:
                 "KEYWARD_DATABASE_URL": self.database_url,
                 "KEYWARD_DRAIN": str(self.drain),
                 "KEYWARD_LEASE": str(self.lease),
-                # A line for each of a million requests fills a disk.
+                # A log line for each of a million requests would fill the disk.
                 "KEYWARD_LOG": "warn",
                 "PATH": "/usr/bin:/bin",
             },
@@ -97,11 +97,11 @@ class Node:
         sys.exit(f"node {self.name} did not start: {(self.installation.data(self.name) / 'log').read_text()[-2000:]}")
 
     def client(self, key, timeout=20):
-        """Who signs with this key for this node, by its idea of the time."""
+        """A client that signs with this key for this node, by the node's clock."""
         return Client(AUTHORITY, key, self.address, timeout, self.ahead)
 
     def move_wall_clock(self, seconds):
-        """Sets it so many seconds ahead of the true time, or behind."""
+        """Moves it so many seconds ahead of the true time, or behind it."""
         self.wall_clock = self.wall_clock or WallClock(self.process.pid)
         self.wall_clock.move(seconds)
         self.ahead = seconds
@@ -114,7 +114,7 @@ class Node:
         self.process.wait()
 
     def stop(self):
-        """Ends it as a service manager does; resumes it first where it was stopped."""
+        """Stops it as a service manager does. Resumes it first if it was paused."""
         if self.process.poll() is None:
             self.signal(signal.SIGCONT)
             self.signal(signal.SIGTERM)

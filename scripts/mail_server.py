@@ -1,4 +1,4 @@
-"""An SMTP server for tests: prints its port, then each mail that it takes as a line of JSON. It refuses mail to
+"""An SMTP server for tests. It prints its port, then each accepted mail as a line of JSON. It refuses mail to
 refused@example.com."""
 
 import asyncio

@@ -1,5 +1,5 @@
-"""A private PostgreSQL for the experiments beside this: a cluster in a temporary directory, reached over a socket in it, and
-gone with the experiment. Run as root, it belongs to `nobody`, because the server refuses to be root."""
+"""A private PostgreSQL for the experiments in this directory: a cluster in a temporary directory, reached over a socket there, and
+removed with the experiment. Under root, it runs as the user `nobody`, because the server refuses to run as root."""
 
 import glob
 import os
@@ -13,7 +13,7 @@ NOBODY = 65534
 
 
 def programs():
-    """Where PostgreSQL's programs are. Debian keeps them out of the PATH, by version."""
+    """The directory of PostgreSQL's programs. Debian keeps them outside the PATH, by version."""
     versions = sorted((int(Path(path).parts[-3]), Path(path).parent) for path in glob.glob("/usr/lib/postgresql/*/bin/initdb"))
     if versions:
         return versions[-1][1]
@@ -25,7 +25,7 @@ def programs():
 class Cluster:
     """A running server. As a context manager, it is stopped and removed at the end.
 
-    A copy of another one, made by pg_basebackup while that runs, is its standby; or a `backup`, which is not started yet."""
+    A copy of another cluster, made by pg_basebackup while that one runs, is its standby, or a `backup` that is not started yet."""
 
     def __init__(self, settings=(), copy_of=None, backup=False):
         self.programs = programs()
@@ -44,7 +44,7 @@ class Cluster:
             self.start()
 
     def run(self, program, *arguments, check=True):
-        """Runs one of PostgreSQL's programs, and tells what it printed."""
+        """Runs one of PostgreSQL's programs, and returns what it printed."""
         command = [str(self.programs / program), *map(str, arguments)]
         if os.geteuid() == 0:
             command = ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups", "--", *command]
@@ -58,7 +58,7 @@ class Cluster:
     def control(self, what, *more, check=True):
         options = " ".join(f"-c '{setting}'" for setting in self.settings) + f" -k '{self.directory}'"
         command = ["-D", self.data, "-s", "-w", "-l", self.directory / "log", "-o", options, *more, what]
-        # The server keeps what pg_ctl has open, so that no pipe may be among it.
+        # The server inherits what pg_ctl has open, so none of it may be a pipe.
         command = [str(self.programs / "pg_ctl"), *map(str, command)]
         if os.geteuid() == 0:
             command = ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups", "--", *command]
@@ -77,7 +77,7 @@ class Cluster:
         self.control("promote")
 
     def require_standby(self):
-        """From now on a change is one only once a standby has it, too. Returns when there is such a standby."""
+        """From now on, a commit waits until a standby has it. Returns once there is such a standby."""
         self.query("ALTER SYSTEM SET synchronous_standby_names = '*'")
         self.query("SELECT pg_reload_conf()")
         for _ in range(600):
@@ -105,6 +105,6 @@ class Cluster:
         self.close()
 
     def close(self):
-        """Stops and removes it; a second time, nothing."""
+        """Stops and removes it. A second call does nothing."""
         self.stop()
         shutil.rmtree(self.directory, ignore_errors=True)

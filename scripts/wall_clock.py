@@ -1,9 +1,9 @@
-"""Moves the wall clock of one running process, for the experiments beside this; every other clock of it stays true.
+"""Moves the wall clock of one running process, for the experiments in this directory. Its other clocks stay true.
 
-Keyward reads its clocks where the kernel has put them into the process (the vDSO), which what hooks the C library, such as
-libfaketime, never sees. So the process is stopped for a moment, and the entry of the vDSO's function is written over with a
-few instructions that ask the kernel instead and add seconds to CLOCK_REALTIME. The pages are the process's own, and gone with
-it. To the process it looks as if somebody had set the clock of its machine.
+Keyward reads its clocks through the vDSO, which the kernel maps into the process. Tools that hook the C library, such as
+libfaketime, do not affect it. So the script stops the process for a moment and overwrites the entry of the vDSO's function with
+a few instructions that call the kernel instead and add seconds to CLOCK_REALTIME. The pages belong to this process only, and end
+with it. For the process, it is as if the clock of its machine had been set.
 """
 
 import os
@@ -14,7 +14,7 @@ import struct
 import time
 from pathlib import Path
 
-# For how long a process may take to stop, or to be outside of the few bytes that are written.
+# How long a process may take to stop, or to leave the few bytes that are overwritten.
 PATIENCE = 5.0
 
 
@@ -50,9 +50,9 @@ MACHINES = {"x86_64": (x86_64, b"__vdso_clock_gettime"), "aarch64": (aarch64, b"
 
 
 def function_in(image, name):
-    """Where in an ELF image a function of its dynamic symbols begins."""
+    """The offset in an ELF image at which a function of its dynamic symbols begins."""
     (sections,), (size, count) = struct.unpack_from("<Q", image, 40), struct.unpack_from("<HH", image, 58)
-    # Of a section: its kind, where it is, its length, and the number of the section that has its names.
+    # A section's type, offset, length, and the number of the section with its names.
     read = [struct.unpack_from("<4xI16xQQI", image, sections + number * size) for number in range(count)]
     for kind, offset, length, link in read:
         if kind != 11:  # SHT_DYNSYM
@@ -73,13 +73,13 @@ def is_stopped(thread):
 
 
 def instruction(thread):
-    """Where a stopped thread goes on."""
+    """The address at which a stopped thread continues."""
     told = (thread / "syscall").read_text().split()
     return int(told[-1], 16) if told[0] != "running" else None
 
 
 class WallClock:
-    """The wall clock of a process of the same user, who must have started it."""
+    """The wall clock of a child process of the same user."""
 
     def __init__(self, pid):
         if platform.machine() not in MACHINES:
@@ -97,7 +97,7 @@ class WallClock:
         self.original = image[function : function + len(self.code(0))]
 
     def move(self, seconds):
-        """Sets it so many seconds ahead of the true time: behind for negative ones, right for 0."""
+        """Moves it so many seconds ahead of the true time; a negative number moves it behind, 0 corrects it."""
         self.write(self.code(seconds) if seconds else self.original)
 
     def write(self, code):
@@ -107,7 +107,7 @@ class WallClock:
             try:
                 while not all(is_stopped(thread) for thread in threads(self.pid)) and time.monotonic() < end:
                     time.sleep(0.0005)
-                # A thread in the middle of what is written would go on in the middle of something else.
+                # A thread inside the overwritten bytes would continue in the middle of another instruction.
                 where = [instruction(thread) for thread in threads(self.pid)]
                 if not any(at is None or self.at < at < self.at + len(code) for at in where):
                     with open(f"/proc/{self.pid}/mem", "r+b", buffering=0) as memory:
@@ -116,4 +116,4 @@ class WallClock:
             finally:
                 os.kill(self.pid, signal.SIGCONT)
             time.sleep(0.001)
-        raise SystemExit("the process never stood still where its clock can be moved")
+        raise SystemExit("the process never stopped at a point where its clock can be moved")
