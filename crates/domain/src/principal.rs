@@ -148,6 +148,21 @@ impl Denied {
     }
 }
 
+/// Proof that a principal may do something in a workspace. What is looked up or changed there takes it, and only
+/// [`Principal::authorize`] and [`Principal::authorize_project`] make one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WorkspaceAccess {
+    workspace: WorkspaceId,
+}
+
+impl WorkspaceAccess {
+    /// The workspace.
+    #[must_use]
+    pub const fn workspace(self) -> WorkspaceId {
+        self.workspace
+    }
+}
+
 /// What can be done in a workspace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WorkspacePermission {
@@ -296,12 +311,19 @@ impl Principal {
     ///
     /// # Errors
     /// [`Denied::NotFound`] for a stranger to the workspace, else what is missing.
-    pub fn authorize(&self, permission: WorkspacePermission, workspace: WorkspaceId) -> Result<(), Denied> {
+    pub fn authorize(
+        &self,
+        permission: WorkspacePermission,
+        workspace: WorkspaceId,
+    ) -> Result<WorkspaceAccess, Denied> {
         let role = self.role_in(workspace).ok_or(Denied::NotFound)?;
         if role < permission.needs() {
             return Err(Denied::Role(RequiredRole::WorkspaceAdmin));
         }
-        if permission.needs_signature() { self.require_signature() } else { Ok(()) }
+        if permission.needs_signature() {
+            self.require_signature()?;
+        }
+        Ok(WorkspaceAccess { workspace })
     }
 
     /// Whether they may do this in a project of `workspace`, where `role` is their own role in the project.
@@ -314,7 +336,7 @@ impl Principal {
         permission: ProjectPermission,
         workspace: WorkspaceId,
         role: Option<ProjectRole>,
-    ) -> Result<(), Denied> {
+    ) -> Result<WorkspaceAccess, Denied> {
         let in_workspace = self.role_in(workspace).ok_or(Denied::NotFound)?;
         let role = match (role, in_workspace) {
             (Some(role), _) => role,
@@ -328,7 +350,10 @@ impl Principal {
                 ProjectRole::Admin => RequiredRole::ProjectAdmin,
             }));
         }
-        if permission == ProjectPermission::ManageMembers { self.require_signature() } else { Ok(()) }
+        if permission == ProjectPermission::ManageMembers {
+            self.require_signature()?;
+        }
+        Ok(WorkspaceAccess { workspace })
     }
 
     /// Whether they run the installation, and showed more than a bearer token.
@@ -510,7 +535,7 @@ mod tests {
             (P::CreateProject,            [200,   200,  200,   200,    200,          404,     200]),
             (P::ViewAuditEvents,          [403,   200,  200,   403,    200,          404,     200]),
         ] {
-            let got = who.each_ref().map(|who| status(who.authorize(permission, here())));
+            let got = who.each_ref().map(|who| status(who.authorize(permission, here()).map(|_| ())));
             assert_eq!(got, expected, "{permission:?}");
             let abroad = who[..6].iter().all(|who| who.authorize(permission, elsewhere()) == Err(Denied::NotFound));
             assert!(abroad, "{permission:?} in a workspace that they are not in");
@@ -535,14 +560,14 @@ mod tests {
                 (&member, None), (&member, viewer), (&member, editor), (&member, lead),
                 (&admin, None), (&admin, viewer), (&admin, lead),
             ];
-            let got = cases.map(|(who, role)| status(who.authorize_project(permission, here(), role)));
+            let got = cases.map(|(who, role)| status(who.authorize_project(permission, here(), role).map(|_| ())));
             assert_eq!(got, expected, "{permission:?}");
             // A role in the project is nothing without a place in its workspace.
             assert_eq!(member.authorize_project(permission, elsewhere(), lead), Err(Denied::NotFound));
         }
         let bearer = principal(user(), Some(Role::Admin), false, bearer());
         assert_eq!(bearer.authorize_project(P::ManageMembers, here(), lead), Err(Denied::BearerToken));
-        assert_eq!(bearer.authorize_project(P::Delete, here(), lead), Ok(()));
+        assert!(bearer.authorize_project(P::Delete, here(), lead).is_ok());
     }
 
     #[test]

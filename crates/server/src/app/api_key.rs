@@ -8,7 +8,7 @@ mod update;
 use domain::{
     ApiKeyId, PrincipalId, ServiceAccountId, Timestamp, UserId, WorkspaceId,
     api_key::{ApiKey, KeyState},
-    principal::{Denied, Principal, WorkspacePermission},
+    principal::{Denied, Principal, WorkspaceAccess, WorkspacePermission},
     quota::{QuotaSubject, Quotas, require_room},
 };
 use store::Connection;
@@ -82,7 +82,14 @@ const DISPLACED_DAYS: i64 = 30;
 /// An owner whose keys the caller may see or manage.
 struct AuthorizedOwner {
     id: PrincipalId,
-    workspace: Option<WorkspaceId>,
+    workspace: Option<WorkspaceAccess>,
+}
+
+impl AuthorizedOwner {
+    /// The workspace of a service account.
+    fn workspace(&self) -> Option<WorkspaceId> {
+        self.workspace.map(WorkspaceAccess::workspace)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -105,7 +112,7 @@ fn authorize(principal: &Principal, owner: KeyOwner, access: Access) -> Result<A
                 Access::View => WorkspacePermission::ViewServiceAccounts,
                 Access::Manage => WorkspacePermission::ManageServiceAccountKeys,
             };
-            principal.authorize(permission, workspace)?;
+            let workspace = principal.authorize(permission, workspace)?;
             if access == Access::Manage {
                 principal.require_another(account.into())?;
             }
@@ -264,7 +271,7 @@ impl App {
 async fn find_limit(connection: &mut Connection, owner: &AuthorizedOwner) -> Result<(QuotaSubject, u32), AppError> {
     match (owner.id, owner.workspace) {
         (PrincipalId::ServiceAccount(_), Some(workspace)) => {
-            let found = store::workspace::find_workspace(connection, workspace).await?;
+            let found = store::workspace::find_workspace(connection, workspace.workspace()).await?;
             let quotas = found.ok_or(AppError::not_found())?.quotas;
             Ok((QuotaSubject::ServiceAccountKeys, quotas.keys_per_service_account))
         }

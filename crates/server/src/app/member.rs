@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::{
     AuditAction, PrincipalId, ProjectId, UserId, WorkspaceId,
-    principal::{Denied, Principal, WorkspacePermission},
+    principal::{Principal, WorkspaceAccess, WorkspacePermission},
     role::{ProjectRole, Role},
 };
 use store::member::MemberRow;
@@ -132,12 +132,12 @@ impl Operation for UpdateMember {
             let detail = "an admin's keys stay; leave it out, or give the role member";
             return Err(AppError::field("revoke_keys", "contradictory", detail));
         }
-        scope.principal.authorize(WorkspacePermission::ManageMembers, self.workspace)?;
+        let access = scope.principal.authorize(WorkspacePermission::ManageMembers, self.workspace)?;
         scope.principal.authorize_grant(self.update.role)?;
         let found = store::member::find_member(scope.connection, self.workspace, self.user).await?;
         let member = found.ok_or(AppError::not_found())?;
         if member.role == Role::Admin && self.update.role != Role::Admin {
-            require_another_admin(scope, self.workspace, self.user).await?;
+            require_another_admin(scope, access, self.user).await?;
         }
         if self.update.revoke_keys {
             scope.principal.authorize(WorkspacePermission::ManageServiceAccountKeys, self.workspace)?;
@@ -183,16 +183,16 @@ impl Operation for DeleteMember {
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
         let (workspace, user) = (self.workspace, self.user);
-        authorize_removal(scope.principal, workspace, user)?;
+        let access = authorize_removal(scope.principal, workspace, user)?;
         let found = store::member::find_member(scope.connection, workspace, user).await?;
         let member = found.ok_or(AppError::not_found())?;
         if member.role == Role::Admin {
-            require_another_admin(scope, workspace, user).await?;
+            require_another_admin(scope, access, user).await?;
         }
         if self.revoke_keys {
             scope.principal.authorize(WorkspacePermission::ManageServiceAccountKeys, workspace)?;
         }
-        let handover = check_handover(scope, workspace, user.into(), self.successor).await?;
+        let handover = check_handover(scope, access, user.into(), self.successor).await?;
         Ok((member, handover))
     }
 
@@ -228,16 +228,17 @@ pub(super) struct Handover {
 /// Finds what a principal who leaves a workspace hands over; a successor is asked for where one is needed.
 pub(super) async fn check_handover(
     scope: &mut Scope<'_>,
-    workspace: WorkspaceId,
+    access: WorkspaceAccess,
     leaving: PrincipalId,
     successor: Option<PrincipalId>,
 ) -> Result<Handover, AppError> {
+    let workspace = access.workspace();
     let projects = store::project::list_projects_led_only_by(scope.connection, workspace, leaving).await?;
     let projects: Vec<ProjectId> = projects.into_iter().map(|project| project.id).collect();
     let successor = if projects.is_empty() {
         None
     } else {
-        Some(require_successor(scope, workspace, leaving, successor, &projects).await?)
+        Some(require_successor(scope, access, leaving, successor, &projects).await?)
     };
     Ok(Handover { projects, successor })
 }
@@ -245,7 +246,7 @@ pub(super) async fn check_handover(
 /// The successor that was named, who must be in the workspace and not be the one who leaves.
 pub(super) async fn require_successor(
     scope: &mut Scope<'_>,
-    workspace: WorkspaceId,
+    access: WorkspaceAccess,
     leaving: PrincipalId,
     successor: Option<PrincipalId>,
     projects: &[ProjectId],
@@ -254,7 +255,7 @@ pub(super) async fn require_successor(
         return Err(Conflict::SuccessorRequired(projects.to_vec()).into());
     };
     scope.principal.authorize_project_grant(ProjectRole::Admin)?;
-    let role = store::project::find_workspace_role(scope.connection, workspace, successor).await?;
+    let role = store::project::find_workspace_role(scope.connection, access.workspace(), successor).await?;
     let identity = store::identity::find_identity(scope.connection, successor).await?;
     if role.is_none() || successor == leaving || identity.is_none_or(|identity| identity.disabled) {
         let detail = "name another user or service account of this workspace, who is not disabled";
@@ -264,20 +265,21 @@ pub(super) async fn require_successor(
 }
 
 /// Refuses to take away the last admin who is enabled. One who is disabled is none that the workspace would miss.
-async fn require_another_admin(scope: &mut Scope<'_>, workspace: WorkspaceId, user: UserId) -> Result<(), AppError> {
+async fn require_another_admin(scope: &mut Scope<'_>, access: WorkspaceAccess, user: UserId) -> Result<(), AppError> {
     let connection = &mut *scope.connection;
     let is_disabled = store::user::find_user(connection, user).await?.is_none_or(|user| user.disabled);
-    if is_disabled || store::member::has_enabled_admin_beside(connection, workspace, user).await? {
+    if is_disabled || store::member::has_enabled_admin_beside(connection, access.workspace(), user).await? {
         return Ok(());
     }
     Err(Conflict::LastAdmin.into())
 }
 
 /// Members leave by themselves; admins of the workspace remove others.
-fn authorize_removal(principal: &Principal, workspace: WorkspaceId, user: UserId) -> Result<(), AppError> {
+fn authorize_removal(principal: &Principal, workspace: WorkspaceId, user: UserId) -> Result<WorkspaceAccess, AppError> {
     if principal.id() == Some(user.into()) {
-        principal.role_in(workspace).ok_or(Denied::NotFound)?;
-        return Ok(principal.require_signature()?);
+        let access = principal.authorize(WorkspacePermission::View, workspace)?;
+        principal.require_signature()?;
+        return Ok(access);
     }
     Ok(principal.authorize(WorkspacePermission::ManageMembers, workspace)?)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::{
     AuditAction, PrincipalId, ProjectId, Timestamp, WorkspaceId,
-    principal::{Identity, Principal, ProjectPermission, WorkspacePermission},
+    principal::{Identity, Principal, ProjectPermission, WorkspaceAccess, WorkspacePermission},
     project::Project,
     role::{ProjectRole, Role},
     text::{parse_description, parse_title},
@@ -130,8 +130,8 @@ impl App {
         id: ProjectId,
     ) -> Result<api::Project, AppError> {
         let mut connection = self.store.read().await?;
-        let (project, role) =
-            authorized(&mut connection, &caller.principal, workspace, id, ProjectPermission::View).await?;
+        let ProjectAccess { project, role, .. } =
+            authorize(&mut connection, &caller.principal, workspace, id, ProjectPermission::View).await?;
         Ok(to_wire(project, role))
     }
 
@@ -142,8 +142,8 @@ impl App {
     pub async fn find_project_anywhere(&self, caller: &Caller, id: ProjectId) -> Result<ListedProject, AppError> {
         let mut connection = self.store.read().await?;
         let found = store::project::find_project_anywhere(&mut connection, id).await?.ok_or(AppError::not_found())?;
-        let (project, role) =
-            authorized(&mut connection, &caller.principal, found.workspace, id, ProjectPermission::View).await?;
+        let ProjectAccess { project, role, .. } =
+            authorize(&mut connection, &caller.principal, found.workspace, id, ProjectPermission::View).await?;
         let creator_email = match project.created_by.parse::<PrincipalId>() {
             Ok(creator) => store::identity::find_email(&mut connection, creator).await?,
             Err(_) => None,
@@ -204,7 +204,7 @@ impl App {
     ) -> Result<api::Page<api::ProjectMember>, AppError> {
         let limit = paging.limit()?;
         let mut connection = self.store.read().await?;
-        authorized(&mut connection, &caller.principal, workspace, id, ProjectPermission::View).await?;
+        authorize(&mut connection, &caller.principal, workspace, id, ProjectPermission::View).await?;
         let rows = store::project::list_project_members(&mut connection, id, paging.after()?, limit + 1).await?;
         Ok(page(
             rows,
@@ -313,8 +313,8 @@ impl Operation for UpdateProject {
     const STATUS: u16 = 200;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
-        let (mut project, role) =
-            authorized(scope.connection, scope.principal, self.workspace, self.id, ProjectPermission::Edit).await?;
+        let ProjectAccess { mut project, role, .. } =
+            authorize(scope.connection, scope.principal, self.workspace, self.id, ProjectPermission::Edit).await?;
         if let Some(title) = &self.update.title {
             project.title = parse_title(title).map_err(|e| AppError::field("title", "malformed", e))?;
         }
@@ -350,8 +350,8 @@ impl Operation for DeleteProject {
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Project, AppError> {
         let permission = ProjectPermission::Delete;
-        let found = authorized(scope.connection, scope.principal, self.workspace, self.id, permission).await?;
-        Ok(found.0)
+        let access = authorize(scope.connection, scope.principal, self.workspace, self.id, permission).await?;
+        Ok(access.project)
     }
 
     async fn apply(&self, app: &App, transaction: &mut Transaction, project: Project) -> Result<(), AppError> {
@@ -379,7 +379,7 @@ impl Operation for SetProjectMember {
         let (workspace, principal) = (self.workspace, scope.principal);
         let joins = principal.id() == Some(self.member) && principal.role_in(workspace) == Some(Role::Admin);
         let permission = if joins { ProjectPermission::View } else { ProjectPermission::ManageMembers };
-        authorized(scope.connection, principal, workspace, self.id, permission).await?;
+        let access = authorize(scope.connection, principal, workspace, self.id, permission).await?;
         principal.require_another(self.member)?;
         principal.authorize_project_grant(self.role)?;
         let in_workspace = store::project::find_workspace_role(scope.connection, workspace, self.member).await?;
@@ -390,7 +390,7 @@ impl Operation for SetProjectMember {
         let identity = identity.ok_or(AppError::not_found())?;
         let successor = match self.role {
             ProjectRole::Admin => None,
-            _ => find_needed_successor(scope, workspace, self.id, self.member, self.successor).await?,
+            _ => find_needed_successor(scope, &access, self.member, self.successor).await?,
         };
         Ok((identity, successor))
     }
@@ -431,13 +431,13 @@ impl Operation for DeleteProjectMember {
         let principal = scope.principal;
         let leaves = principal.id() == Some(self.member);
         let permission = if leaves { ProjectPermission::View } else { ProjectPermission::ManageMembers };
-        authorized(scope.connection, principal, self.workspace, self.id, permission).await?;
+        let access = authorize(scope.connection, principal, self.workspace, self.id, permission).await?;
         principal.require_another(self.member)?;
         principal.require_signature()?;
         if store::project::find_project_role(scope.connection, self.id, self.member).await?.is_none() {
             return Err(AppError::not_found());
         }
-        find_needed_successor(scope, self.workspace, self.id, self.member, self.successor).await
+        find_needed_successor(scope, &access, self.member, self.successor).await
     }
 
     async fn apply(
@@ -463,18 +463,18 @@ impl Operation for DeleteProjectMember {
 /// Who takes a project over where no admin beside `leaving` is enabled.
 async fn find_needed_successor(
     scope: &mut Scope<'_>,
-    workspace: WorkspaceId,
-    id: ProjectId,
+    access: &ProjectAccess,
     leaving: PrincipalId,
     successor: Option<PrincipalId>,
 ) -> Result<Option<PrincipalId>, AppError> {
+    let id = access.project.id;
     let role = store::project::find_project_role(scope.connection, id, leaving).await?;
     if role != Some(ProjectRole::Admin)
         || store::project::has_enabled_admin_beside(scope.connection, id, leaving).await?
     {
         return Ok(None);
     }
-    member::require_successor(scope, workspace, leaving, successor, &[id]).await.map(Some)
+    member::require_successor(scope, access.workspace, leaving, successor, &[id]).await.map(Some)
 }
 
 impl App {
@@ -496,19 +496,27 @@ impl App {
     }
 }
 
-/// The project and the principal's role in it, where they may do this.
-async fn authorized(
+/// Proof that a principal may do something in a project, with the project as it is. Only [`authorize`] makes one.
+struct ProjectAccess {
+    workspace: WorkspaceAccess,
+    project: Project,
+    /// The principal's own role in the project.
+    role: Option<ProjectRole>,
+}
+
+/// The project, if the principal may do this in it.
+async fn authorize(
     connection: &mut Connection,
     principal: &Principal,
     workspace: WorkspaceId,
     id: ProjectId,
     permission: ProjectPermission,
-) -> Result<(Project, Option<ProjectRole>), AppError> {
+) -> Result<ProjectAccess, AppError> {
     let project = store::project::find_project(connection, workspace, id).await?.ok_or(AppError::not_found())?;
     let role = match principal.id() {
         Some(who) => store::project::find_project_role(connection, id, who).await?,
         None => None,
     };
-    principal.authorize_project(permission, workspace, role)?;
-    Ok((project, role))
+    let workspace = principal.authorize_project(permission, workspace, role)?;
+    Ok(ProjectAccess { workspace, project, role })
 }

@@ -72,10 +72,11 @@ impl App {
     ) -> Result<api::MemberRemoval, AppError> {
         let is_own = caller.principal.id() == Some(user.into());
         let is_admin = caller.principal.authorize(WorkspacePermission::ViewServiceAccounts, workspace);
-        match is_admin {
+        let access = match is_admin {
             Err(_) if is_own => caller.principal.authorize(WorkspacePermission::View, workspace)?,
             other => other?,
-        }
+        };
+        let workspace = access.workspace();
         let mut connection = self.store.read().await?;
         store::member::find_member(&mut connection, workspace, user).await?.ok_or(AppError::not_found())?;
         let now = self.clock.now();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::{
     AuditAction, PrincipalId, ServiceAccountId, WorkspaceId,
-    principal::{Principal, WorkspacePermission},
+    principal::{Principal, WorkspaceAccess, WorkspacePermission},
     quota::{QuotaSubject, require_room},
     role::Role,
     service_account::{ServiceAccount, service_account_address},
@@ -85,9 +85,9 @@ impl App {
         workspace: WorkspaceId,
         id: ServiceAccountId,
     ) -> Result<api::ServiceAccount, AppError> {
-        caller.principal.authorize(WorkspacePermission::ViewServiceAccounts, workspace)?;
+        let access = caller.principal.authorize(WorkspacePermission::ViewServiceAccounts, workspace)?;
         let mut connection = self.store.read().await?;
-        let (found, account) = find(&mut connection, workspace, id).await?;
+        let (found, account) = find(&mut connection, access, id).await?;
         self.service_account_to_wire(&mut connection, &found, account).await
     }
 
@@ -218,8 +218,8 @@ impl Operation for UpdateServiceAccount {
     const STATUS: u16 = 200;
 
     async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
-        authorize_update(scope.principal, self.workspace, self.id, &self.update)?;
-        let (workspace, before) = find(scope.connection, self.workspace, self.id).await?;
+        let access = authorize_update(scope.principal, self.workspace, self.id, &self.update)?;
+        let (workspace, before) = find(scope.connection, access, self.id).await?;
         let mut account = before.clone();
         if let Some(name) = &self.update.name {
             account.name = name.parse().map_err(|e| AppError::field("name", "malformed", e))?;
@@ -271,10 +271,10 @@ impl Operation for DeleteServiceAccount {
     const STATUS: u16 = 204;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
-        scope.principal.authorize(WorkspacePermission::ManageServiceAccountKeys, self.workspace)?;
+        let access = scope.principal.authorize(WorkspacePermission::ManageServiceAccountKeys, self.workspace)?;
         scope.principal.require_another(self.id.into())?;
-        let (_, account) = find(scope.connection, self.workspace, self.id).await?;
-        let handover = check_handover(scope, self.workspace, self.id.into(), self.successor).await?;
+        let (_, account) = find(scope.connection, access, self.id).await?;
+        let handover = check_handover(scope, access, self.id.into(), self.successor).await?;
         Ok((account, handover))
     }
 
@@ -318,8 +318,8 @@ fn authorize_update(
     workspace: WorkspaceId,
     id: ServiceAccountId,
     update: &api::UpdateServiceAccount,
-) -> Result<(), AppError> {
-    principal.authorize(WorkspacePermission::ManageServiceAccounts, workspace)?;
+) -> Result<WorkspaceAccess, AppError> {
+    let access = principal.authorize(WorkspacePermission::ManageServiceAccounts, workspace)?;
     principal.require_another(id.into())?;
     if let Some(role) = update.role {
         principal.authorize(WorkspacePermission::GrantServiceAccountRole, workspace)?;
@@ -328,14 +328,15 @@ fn authorize_update(
     if update.disabled.is_some() {
         principal.authorize(WorkspacePermission::DisableServiceAccounts, workspace)?;
     }
-    Ok(())
+    Ok(access)
 }
 
 pub(super) async fn find(
     connection: &mut Connection,
-    workspace: WorkspaceId,
+    access: WorkspaceAccess,
     id: ServiceAccountId,
 ) -> Result<(Workspace, ServiceAccount), AppError> {
+    let workspace = access.workspace();
     let found = store::workspace::find_workspace(connection, workspace).await?.ok_or(AppError::not_found())?;
     let account = store::service_account::find_service_account(connection, workspace, id).await?;
     Ok((found, account.ok_or(AppError::not_found())?))

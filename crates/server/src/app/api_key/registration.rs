@@ -161,7 +161,7 @@ impl Operation for CreateApiKey {
         transaction.note(
             app,
             AuditAction::ApiKeyCreate,
-            owner.workspace,
+            owner.workspace(),
             key.id,
             &[
                 ("owner", &key.owner.to_string()),

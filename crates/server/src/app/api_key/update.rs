@@ -107,7 +107,7 @@ impl Operation for UpdateApiKey {
         let before = before.filter(|end| Some(*end) != key.expires_at).map(|end| end.to_string());
         let mut detail = vec![("title", key.title.as_str()), ("expires_at", end.as_str())];
         detail.extend(before.as_deref().map(|end| ("expires_at_before", end)));
-        transaction.note(app, AuditAction::ApiKeyUpdate, owner.workspace, self.id, &detail);
+        transaction.note(app, AuditAction::ApiKeyUpdate, owner.workspace(), self.id, &detail);
         Ok(to_wire(&key, transaction.now))
     }
 }
@@ -185,7 +185,7 @@ impl App {
     ) -> Result<api::ApiKey, AppError> {
         store::api_key::update_api_key(&mut transaction.change, key).await?;
         let fingerprint = key.public_key.fingerprint().to_string();
-        transaction.note(self, action, owner.workspace, key.id, &[("fingerprint", &fingerprint)]);
+        transaction.note(self, action, owner.workspace(), key.id, &[("fingerprint", &fingerprint)]);
         Ok(to_wire(key, transaction.now))
     }
 }
