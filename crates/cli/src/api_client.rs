@@ -5,6 +5,7 @@ use std::fmt::Display;
 use api::{Page, Problem, codes};
 use client::{Client, ClientError, Clock as _, SystemClock};
 use domain::role::RequiredRole;
+use domain::text::percent_encode;
 use http::Method;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -182,19 +183,9 @@ pub(crate) fn query<const N: usize>(parameters: [(&str, Option<String>); N]) -> 
         query.push(if query.is_empty() { '?' } else { '&' });
         query.push_str(name);
         query.push('=');
-        for byte in value.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                query.push(char::from(byte));
-            } else {
-                query.extend(['%', hex_digit(byte >> 4), hex_digit(byte & 15)]);
-            }
-        }
+        query.push_str(&percent_encode(&value, b""));
     }
     query
-}
-
-fn hex_digit(value: u8) -> char {
-    char::from_digit(value.into(), 16).unwrap_or_default().to_ascii_uppercase()
 }
 
 /// The one thing of a list that a person means by `name`.

@@ -65,6 +65,21 @@ fn secret_in(text: &str) -> Option<Secret> {
     recognise(text).filter(|secret| matches!(secret, Secret::PrivateKey | Secret::BearerToken))
 }
 
+/// Percent-encodes text as UTF-8 (RFC 3986 §2.1): every byte except unreserved characters and those in `kept`.
+#[must_use]
+pub fn percent_encode(text: &str, kept: &[u8]) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or_default().to_ascii_uppercase();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || kept.contains(&byte) {
+            encoded.push(byte.into());
+        } else {
+            encoded.extend(['%', digit(byte >> 4), digit(byte & 15)]);
+        }
+    }
+    encoded
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +111,12 @@ mod tests {
         assert_eq!(parse_description("one\r\ntwo"), Ok("one\r\ntwo".into()));
         assert_eq!(parse_description("one\u{1b}[31m"), Err(TextError::Control));
         assert_eq!(parse_description(&"x".repeat(1001)), Err(TextError::TooLong(1000)));
+    }
+
+    #[test]
+    fn text_is_percent_encoded_as_utf_8() {
+        assert_eq!(percent_encode("Zoë O'Neil-2", b""), "Zo%C3%AB%20O%27Neil-2");
+        assert_eq!(percent_encode("a%0d\n", b""), "a%250d%0A");
+        assert_eq!(percent_encode("/a b/", b"/"), "/a%20b/");
     }
 }

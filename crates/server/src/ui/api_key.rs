@@ -648,11 +648,11 @@ async fn show(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Res
     Ok(page::render(StatusCode::OK, &key_page(&app, &at, ids.parse("key")?).await?))
 }
 
+/// A field that the form does not have is `None` and changes nothing; an empty date removes the expiry.
 #[derive(Deserialize)]
 struct EditForm {
-    title: String,
-    #[serde(default)]
-    expires: String,
+    title: Option<String>,
+    expires: Option<String>,
 }
 
 async fn edit(
@@ -663,12 +663,11 @@ async fn edit(
 ) -> Result<Response, PageError> {
     let id: ApiKeyId = ids.parse("key")?;
     let page = key_page(&app, &at, id).await?;
-    let EditForm { title, expires } = form;
-    let saved = match end_of_day("expires", &expires) {
-        Ok(end) => {
-            // A date that was not touched keeps its hour.
-            let expires_at = (expires != page.key.expires_on).then_some(end);
-            let update = api::UpdateApiKey { title: Some(title.clone()), expires_at };
+    // A date that was not changed keeps its hour.
+    let changed = form.expires.as_deref().filter(|date| *date != page.key.expires_on);
+    let saved = match changed.map(|date| end_of_day("expires", date)).transpose() {
+        Ok(expires_at) => {
+            let update = api::UpdateApiKey { title: form.title.clone(), expires_at };
             app.update_api_key(&at.caller, at.owner, id, &update).await
         }
         Err(error) => Err(error.into()),
@@ -679,6 +678,7 @@ async fn edit(
         |_| next,
         async |errors| {
             let errors = errors.at_field("expires_at", "expires");
+            let (title, expires) = (form.title.unwrap_or(page.title), form.expires.unwrap_or(page.expires));
             Ok(KeyPage { errors, title, expires, ..page })
         },
     )

@@ -52,14 +52,11 @@ struct WorkspaceList {
     without_admin: Vec<WorkspaceId>,
     next: Option<String>,
     invitation: Option<api::IssuedInvitation>,
-    name: String,
-    slug: String,
-    admin_email: String,
+    typed: WorkspaceForm,
 }
 
 async fn workspaces(app: &App, visit: &SignedInVisitor, after: Option<String>) -> Result<WorkspaceList, PageError> {
     let page = app.list_all_workspaces(&visit.caller, &Paging { after, limit: None }).await?;
-    let (name, slug, admin_email) = Default::default();
     Ok(WorkspaceList {
         shell: Shell::new(Some(&visit.visitor), "Workspaces", "operator-workspaces"),
         errors: FormErrors::default(),
@@ -67,9 +64,7 @@ async fn workspaces(app: &App, visit: &SignedInVisitor, after: Option<String>) -
         without_admin: app.list_workspaces_without_admin(&visit.caller).await?,
         next: page.next,
         invitation: None,
-        name,
-        slug,
-        admin_email,
+        typed: WorkspaceForm::default(),
     })
 }
 
@@ -81,7 +76,7 @@ async fn list_workspaces(
     Ok(page::render(StatusCode::OK, &workspaces(&app, &visit, query.after).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct WorkspaceForm {
     name: String,
     slug: String,
@@ -93,9 +88,8 @@ async fn create_workspace(
     visit: SignedInVisitor,
     Form(form): Form<WorkspaceForm>,
 ) -> Result<Response, PageError> {
-    let WorkspaceForm { name, slug, admin_email } = form;
-    let admin = (!admin_email.trim().is_empty()).then(|| admin_email.clone());
-    let create = api::CreateWorkspace { name: name.clone(), slug: slug.clone(), admin_email: admin };
+    let admin_email = Some(form.admin_email.clone()).filter(|email| !email.trim().is_empty());
+    let create = api::CreateWorkspace { name: form.name.clone(), slug: form.slug.clone(), admin_email };
     match app.create_workspace(&visit.caller, create).await {
         Ok(done) if done.invitation.is_none() => Ok(page::go_on(&done, "/operator/workspaces?done=created")),
         Ok(done) => {
@@ -106,7 +100,7 @@ async fn create_workspace(
         Err(error) => {
             let errors = FormErrors::of(error)?;
             let page = workspaces(&app, &visit, None).await?;
-            Ok(page::again(errors, |errors| WorkspaceList { errors, name, slug, admin_email, ..page }))
+            Ok(page::again(errors, |errors| WorkspaceList { errors, typed: form, ..page }))
         }
     }
 }
@@ -144,11 +138,12 @@ async fn name_first_admin(
     }
 }
 
+/// A field that the form does not have is `None` and changes nothing.
 #[derive(Deserialize)]
 struct QuotaForm {
-    service_accounts: u32,
-    keys_per_service_account: u32,
-    keys_per_user: u32,
+    service_accounts: Option<u32>,
+    keys_per_service_account: Option<u32>,
+    keys_per_user: Option<u32>,
 }
 
 async fn set_quotas(
@@ -158,9 +153,9 @@ async fn set_quotas(
     Form(form): Form<QuotaForm>,
 ) -> Result<Response, PageError> {
     let update = api::UpdateQuotas {
-        service_accounts: Some(form.service_accounts),
-        keys_per_service_account: Some(form.keys_per_service_account),
-        keys_per_user: Some(form.keys_per_user),
+        service_accounts: form.service_accounts,
+        keys_per_service_account: form.keys_per_service_account,
+        keys_per_user: form.keys_per_user,
     };
     let done = app.update_quotas(&visit.caller, ids.parse("ws")?, update).await;
     page::answer(
@@ -178,15 +173,14 @@ struct UserList {
     errors: FormErrors,
     users: Vec<api::User>,
     next: Option<String>,
-    email: String,
-    name: String,
+    typed: UserForm,
 }
 
 async fn users(app: &App, visit: &SignedInVisitor, after: Option<String>) -> Result<UserList, PageError> {
     let page = app.list_users(&visit.caller, &Paging { after, limit: None }).await?;
-    let (email, name) = Default::default();
     let shell = Shell::new(Some(&visit.visitor), "Users", "operator-users");
-    Ok(UserList { shell, errors: FormErrors::default(), users: page.items, next: page.next, email, name })
+    let typed = UserForm::default();
+    Ok(UserList { shell, errors: FormErrors::default(), users: page.items, next: page.next, typed })
 }
 
 async fn list_users(
@@ -197,7 +191,7 @@ async fn list_users(
     Ok(page::render(StatusCode::OK, &users(&app, &visit, query.after).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct UserForm {
     email: String,
     name: String,
@@ -209,16 +203,21 @@ struct UserForm {
 async fn create_user(
     State(app): State<Arc<App>>,
     visit: SignedInVisitor,
-    Form(form): Form<UserForm>,
+    Form(mut form): Form<UserForm>,
 ) -> Result<Response, PageError> {
-    let UserForm { email, name, password, operator } = form;
-    let operator = operator == "1";
-    let create = api::CreateUser { email: email.clone(), name: name.clone(), password: Some(password), operator };
+    // A password is not sent back.
+    let password = std::mem::take(&mut form.password);
+    let create = api::CreateUser {
+        email: form.email.clone(),
+        name: form.name.clone(),
+        password: Some(password),
+        operator: form.operator == "1",
+    };
     let done = app.create_user(&visit.caller, create).await;
     page::answer(
         done,
         |_| "/operator/users?done=created".to_owned(),
-        async |errors| Ok(UserList { errors, email, name, ..users(&app, &visit, None).await? }),
+        async |errors| Ok(UserList { errors, typed: form, ..users(&app, &visit, None).await? }),
     )
     .await
 }

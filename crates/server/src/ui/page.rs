@@ -8,7 +8,7 @@ use axum::{
     body::Body,
     response::{Html, IntoResponse, Redirect, Response},
 };
-use domain::{Timestamp, WorkspaceId, principal::Denied, role::Role};
+use domain::{Timestamp, WorkspaceId, principal::Denied, role::Role, text::percent_encode};
 use http::{HeaderValue, StatusCode, header};
 use verifier::AuthenticationError;
 
@@ -422,17 +422,9 @@ pub(super) fn query(fields: &[(&str, &str)]) -> String {
         query.push(if query.is_empty() { '?' } else { '&' });
         query.push_str(name);
         query.push('=');
-        query.extend(value.bytes().map(escape));
+        query.push_str(&percent_encode(value, b"/"));
     }
     query
-}
-
-/// A byte of a value in a query.
-fn escape(byte: u8) -> String {
-    match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => char::from(byte).to_string(),
-        _ => format!("%{byte:02X}"),
-    }
 }
 
 /// On to another page after a form was taken.

@@ -83,20 +83,29 @@ struct NewProject {
     shell: Shell,
     errors: FormErrors,
     base: String,
-    title: String,
-    description: String,
+    typed: ProjectForm,
+}
+
+fn new_page(at: &InWorkspace, errors: FormErrors, typed: ProjectForm) -> NewProject {
+    NewProject { shell: at.shell("Create project", "projects"), errors, base: at.path("projects"), typed }
 }
 
 async fn show_new(at: InWorkspace) -> Response {
-    let (errors, title, description) = Default::default();
-    let shell = at.shell("Create project", "projects");
-    page::render(StatusCode::OK, &NewProject { shell, errors, base: at.path("projects"), title, description })
+    page::render(StatusCode::OK, &new_page(&at, FormErrors::default(), ProjectForm::default()))
 }
 
-#[derive(Deserialize)]
+/// The form of a project. A field that the form does not have is `None` and changes nothing.
+#[derive(Default, Deserialize)]
 struct ProjectForm {
-    title: String,
-    description: String,
+    title: Option<String>,
+    description: Option<String>,
+}
+
+impl ProjectForm {
+    /// What is shown in the fields: what was typed, else what `saved` has.
+    fn or(self, saved: Self) -> Self {
+        Self { title: self.title.or(saved.title), description: self.description.or(saved.description) }
+    }
 }
 
 async fn create(
@@ -104,16 +113,15 @@ async fn create(
     at: InWorkspace,
     Form(form): Form<ProjectForm>,
 ) -> Result<Response, PageError> {
-    let ProjectForm { title, description } = form;
-    let create = api::CreateProject { title: title.clone(), description: description.clone() };
+    let create = api::CreateProject {
+        title: form.title.clone().unwrap_or_default(),
+        description: form.description.clone().unwrap_or_default(),
+    };
     let done = app.create_project(&at.caller, at.place.id, &create).await;
     page::answer(
         done,
         |project| at.path(&format!("projects/{}?done=created", project.id)),
-        async |errors| {
-            let shell = at.shell("Create project", "projects");
-            Ok(NewProject { shell, errors, base: at.path("projects"), title, description })
-        },
+        async |errors| Ok(new_page(&at, errors, form)),
     )
     .await
 }
@@ -127,8 +135,7 @@ struct ProjectPage {
     base: String,
     project: api::Project,
     creator: String,
-    title: String,
-    description: String,
+    typed: ProjectForm,
     members: Vec<api::ProjectMember>,
     candidates: Vec<Candidate>,
     own: String,
@@ -154,8 +161,7 @@ async fn project_page(app: &App, at: &InWorkspace, id: ProjectId) -> Result<Proj
         base: format!("{list}/{id}"),
         list,
         creator: emails.get(&project.created_by).cloned().unwrap_or_else(|| project.created_by.clone()),
-        title: project.title.clone(),
-        description: project.description.clone(),
+        typed: ProjectForm { title: Some(project.title.clone()), description: Some(project.description.clone()) },
         members,
         candidates: others,
         own: principal.id().map_or(String::new(), |id| id.to_string()),
@@ -177,15 +183,14 @@ async fn edit(
     Form(form): Form<ProjectForm>,
 ) -> Result<Response, PageError> {
     let id: ProjectId = ids.parse("prj")?;
-    let ProjectForm { title, description } = form;
-    let update = api::UpdateProject { title: Some(title.clone()), description: Some(description.clone()) };
+    let update = api::UpdateProject { title: form.title.clone(), description: form.description.clone() };
     let done = app.update_project(&at.caller, at.place.id, id, &update).await;
     page::answer(
         done,
         |_| at.path(&format!("projects/{id}?done=saved")),
         async |errors| {
             let page = project_page(&app, &at, id).await?;
-            Ok(ProjectPage { errors, title, description, ..page })
+            Ok(ProjectPage { errors, typed: form.or(page.typed), ..page })
         },
     )
     .await
@@ -268,7 +273,7 @@ async fn remove_page(
     let leaves = page.own == own;
     Ok(RemovePage {
         shell: at.shell(
-            if leaves { format!("Leave {}", page.title) } else { format!("Remove {}", member.email) },
+            if leaves { format!("Leave {}", page.project.title) } else { format!("Remove {}", member.email) },
             "projects",
         ),
         errors: FormErrors::default(),
@@ -276,7 +281,7 @@ async fn remove_page(
         back: page.base.clone(),
         button: if leaves { "Leave the project" } else { "Remove from the project" },
         what_dies: vec![format!("{} reaches this project no longer.", member.email)],
-        led: if is_last { vec![page.title.clone()] } else { Vec::new() },
+        led: if is_last { vec![page.project.title.clone()] } else { Vec::new() },
         candidates: if is_last {
             list_candidates(app, &at.caller, &at.place, Some(principal)).await?
         } else {

@@ -90,14 +90,26 @@ struct EditPage {
     address: String,
     domain: String,
     is_new: bool,
-    name: String,
-    description: String,
+    typed: AccountForm,
 }
 
-#[derive(Deserialize)]
+/// The form of a service account. A field that the form does not have, because the page is of an earlier release, is `None`
+/// and changes nothing; an empty one is `Some`.
+#[derive(Default, Deserialize)]
 struct AccountForm {
-    name: String,
-    description: String,
+    name: Option<String>,
+    description: Option<String>,
+}
+
+impl AccountForm {
+    fn new(account: &api::ServiceAccount) -> Self {
+        Self { name: Some(account.name.clone()), description: Some(account.description.clone()) }
+    }
+
+    /// What is shown in the fields: what was typed, else what `saved` has.
+    fn or(self, saved: Self) -> Self {
+        Self { name: self.name.or(saved.name), description: self.description.or(saved.description) }
+    }
 }
 
 fn edit_page(app: &App, at: &InWorkspace, title: &str, account: Option<&api::ServiceAccount>) -> EditPage {
@@ -113,8 +125,7 @@ fn edit_page(app: &App, at: &InWorkspace, title: &str, account: Option<&api::Ser
         address: account.map_or(String::new(), |account| account.email.clone()),
         domain: format!("{}.{}", at.place.slug, app.settings().service_account_domain),
         is_new: account.is_none(),
-        name: account.map_or(String::new(), |account| account.name.clone()),
-        description: account.map_or(String::new(), |account| account.description.clone()),
+        typed: account.map_or_else(AccountForm::default, AccountForm::new),
     }
 }
 
@@ -129,15 +140,18 @@ async fn create(
     at: InWorkspace,
     Form(form): Form<AccountForm>,
 ) -> Result<Response, PageError> {
-    let AccountForm { name, description } = form;
-    let create = api::CreateServiceAccount { name: name.clone(), description: description.clone(), role: None };
+    let create = api::CreateServiceAccount {
+        name: form.name.clone().unwrap_or_default(),
+        description: form.description.clone().unwrap_or_default(),
+        role: None,
+    };
     let done = app.create_service_account(&at.caller, at.place.id, &create).await;
     page::answer(
         done,
         |account| at.path(&format!("service-accounts/{}?done=created", account.id)),
         async |errors| {
             let page = edit_page(&app, &at, "Create service account", None);
-            Ok(EditPage { errors, name, description, ..page })
+            Ok(EditPage { errors, typed: form.or(AccountForm::default()), ..page })
         },
     )
     .await
@@ -221,10 +235,9 @@ async fn edit(
 ) -> Result<Response, PageError> {
     let id: ServiceAccountId = ids.parse("sa")?;
     let account = app.find_service_account(&at.caller, at.place.id, id).await?;
-    let AccountForm { name, description } = form;
     let change = api::UpdateServiceAccount {
-        name: (name != account.name).then(|| name.clone()),
-        description: Some(description.clone()),
+        name: form.name.clone().filter(|name| *name != account.name),
+        description: form.description.clone(),
         ..api::UpdateServiceAccount::default()
     };
     let done = app.update_service_account(&at.caller, at.place.id, id, &change).await;
@@ -233,7 +246,7 @@ async fn edit(
         |_| at.path(&format!("service-accounts/{id}?done=saved")),
         async |errors| {
             let page = edit_page(&app, &at, "Edit service account", Some(&account));
-            Ok(EditPage { errors, name, description, ..page })
+            Ok(EditPage { errors, typed: form.or(page.typed), ..page })
         },
     )
     .await

@@ -66,9 +66,10 @@ async fn show(State(app): State<Arc<App>>, at: InWorkspace) -> Result<Response, 
     Ok(page::render(StatusCode::OK, &general(&app, &at).await?))
 }
 
+/// A field that the form does not have is `None` and changes nothing.
 #[derive(Deserialize)]
 struct RenameForm {
-    name: String,
+    name: Option<String>,
 }
 
 async fn rename(
@@ -77,11 +78,14 @@ async fn rename(
     Form(form): Form<RenameForm>,
 ) -> Result<Response, PageError> {
     let RenameForm { name } = form;
-    let done = app.update_workspace(&at.caller, at.place.id, api::UpdateWorkspace { name: Some(name.clone()) }).await;
+    let done = app.update_workspace(&at.caller, at.place.id, api::UpdateWorkspace { name: name.clone() }).await;
     page::answer(
         done,
         |_| at.path("general?done=saved"),
-        async |errors| Ok(General { errors, name, ..general(&app, &at).await? }),
+        async |errors| {
+            let page = general(&app, &at).await?;
+            Ok(General { errors, name: name.unwrap_or(page.name), ..page })
+        },
     )
     .await
 }

@@ -459,3 +459,31 @@ async fn a_page_that_outlived_its_session_takes_up_the_next_one() {
     let fields = [("csrf", fresh["csrf"].as_str().unwrap()), fields[1], fields[2]];
     ada.form("/profile/api-keys", &fields).header("accept", "application/json").send().await.expect(201);
 }
+
+/// A page that was opened before an upgrade has a form without the fields that are new.
+#[tokio::test]
+async fn a_field_that_a_form_does_not_have_keeps_its_value() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/w/acme/service-accounts/new").await;
+    ada.submit("/w/acme/service-accounts", &[("name", "bot"), ("description", "Builds maps")]).await;
+    let account = ada.path.split('?').next().unwrap().to_owned();
+    ada.submit(&format!("{account}/edit"), &[("name", "robot")]).await.sees("robot@acme").sees("Builds maps");
+    ada.submit(&format!("{account}/edit"), &[]).await.sees("robot@acme").sees("Builds maps");
+    let wrong = [("name", "NOT A NAME")];
+    ada.submit(&format!("{account}/edit"), &wrong).await.sees("NOT A NAME").sees("Builds maps");
+    assert_eq!(ada.status, 400);
+    ada.submit(&format!("{account}/edit"), &[("description", "")]).await.sees("robot@acme").sees_not("Builds maps");
+
+    ada.submit("/w/acme/projects", &[("title", "Maps"), ("description", "Of streets")]).await;
+    let project = ada.path.split('?').next().unwrap().to_owned();
+    ada.submit(&project, &[("title", "Atlas")]).await.sees("Atlas").sees("Of streets");
+    ada.submit(&project, &[("description", "")]).await.sees("Atlas").sees_not("Of streets");
+    ada.submit("/w/acme/general", &[]).await.sees("The acme");
+
+    let expires = Timestamp::from_second(test.app.now().as_second() + 30 * 86_400).unwrap();
+    let key = add_keys(&test, "ada@example.com", &["laptop"], Some(expires)).await.remove(0);
+    let day = expires.strftime("%-d %b %Y").to_string();
+    ada.open(&key).await.submit(&key, &[("title", "desk")]).await.sees("desk").sees(&day);
+    ada.submit(&key, &[("expires", "")]).await.sees("desk").sees_not(&day);
+}
