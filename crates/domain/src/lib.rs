@@ -8,6 +8,7 @@ pub mod id;
 pub mod invitation;
 pub mod merkle;
 pub mod principal;
+pub mod private_key;
 pub mod project;
 pub mod proof;
 pub mod public_key;

@@ -5,7 +5,6 @@ mod armour;
 mod error;
 mod fingerprint;
 mod jwk;
-mod private_key;
 mod spki;
 mod strength;
 mod text;
@@ -16,9 +15,8 @@ use std::fmt;
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 pub(crate) use self::armour::{ArmourError, read_pem};
-pub(crate) use self::private_key::{detect as detect_private_key, is_private_der};
 pub use self::{
-    error::{PrivateKeyFormat, PublicKeyError, UnsupportedKeyType, Weakness},
+    error::{PublicKeyError, UnsupportedKeyType, Weakness},
     fingerprint::{Fingerprint, FingerprintError},
 };
 

@@ -12,7 +12,7 @@ use base64::{
 };
 
 pub use self::redaction::redact;
-use crate::public_key::{PrivateKeyFormat, detect_private_key, is_private_der};
+use crate::private_key::{PrivateKeyFormat, detect as detect_private_key, is_private_der};
 
 /// Characters of a value that a message shows at the most.
 const MAX_SHOWN: usize = 200;

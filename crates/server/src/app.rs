@@ -311,7 +311,7 @@ impl App {
     /// A setting or the store is not usable.
     pub async fn open_on_host(config: AppConfig) -> Result<Arc<Self>, OpenError> {
         let (path, random) = (config.installation_key.clone(), Arc::clone(&config.random));
-        let open_key = async |store: &Store| store::installation::open_key(store, &path, random.as_ref()).await;
+        let open_key = async |store: &Store| store::installation_key::open_key(store, &path, random.as_ref()).await;
         Ok(Arc::new(Opened::open(config, open_key).await?.into_host_app()?))
     }
 
@@ -322,7 +322,7 @@ impl App {
     /// A setting or the store is not usable.
     pub async fn open_for_serving(config: AppConfig) -> Result<Arc<Self>, OpenError> {
         let (path, random) = (config.installation_key.clone(), Arc::clone(&config.random));
-        let open_key = async |store: &Store| store::installation::open_key(store, &path, random.as_ref()).await;
+        let open_key = async |store: &Store| store::installation_key::open_key(store, &path, random.as_ref()).await;
         let opened = Opened::open(config, open_key).await?;
         for warning in opened.settings.warnings() {
             tracing::warn!(setting = warning.name, next = warning.next, "{}", warning.reason);

@@ -14,7 +14,7 @@ pub use verify::{Finding, MissedCheckpoint, VerifyReport, verify_log, verify_log
 
 use crate::{
     Row, StoreError,
-    connection::{Connection, FromRow, Statement, WriteConnection},
+    connection::{Connection, FromRow, WriteConnection},
     installation::find_installation,
     params,
     table::{
@@ -22,6 +22,7 @@ use crate::{
         ColumnType::{Bytes, I64, Text},
         Table,
     },
+    value::Statement,
 };
 
 pub(crate) static AUDIT_EVENTS: Table<EventRow> = Table {

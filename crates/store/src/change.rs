@@ -9,7 +9,7 @@ use domain::{
 };
 
 use crate::{
-    Store, StoreError, StoredResponse, Value, audit,
+    Maintenance, Store, StoreError, StoredResponse, Value, audit,
     connection::{Connection, WriteConnection},
     engine::Watch,
     params, replay,
@@ -217,41 +217,6 @@ impl ops::Deref for Change {
 }
 
 impl ops::DerefMut for Change {
-    fn deref_mut(&mut self) -> &mut WriteConnection {
-        &mut self.connection
-    }
-}
-
-/// A transaction for upkeep: last uses, leases, the deletion of what expired. It has no version and no audit event, and no
-/// directory loads anything after it.
-#[must_use = "maintenance that is dropped is rolled back"]
-pub struct Maintenance {
-    connection: WriteConnection,
-}
-
-impl Maintenance {
-    pub(crate) const fn new(connection: WriteConnection) -> Self {
-        Self { connection }
-    }
-
-    /// Commits.
-    ///
-    /// # Errors
-    /// Nothing was changed.
-    pub async fn commit(self) -> Result<(), StoreError> {
-        self.connection.commit().await
-    }
-}
-
-impl ops::Deref for Maintenance {
-    type Target = WriteConnection;
-
-    fn deref(&self) -> &WriteConnection {
-        &self.connection
-    }
-}
-
-impl ops::DerefMut for Maintenance {
     fn deref_mut(&mut self) -> &mut WriteConnection {
         &mut self.connection
     }

@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use crate::{
     StoreError,
-    connection::{Connection, Statement, Value, WriteConnection},
+    value::{Statement, Value},
 };
 
 /// Which database, and where.
@@ -78,45 +78,42 @@ impl Database {
     }
 
     /// A connection that only reads.
-    pub(crate) async fn read(&self) -> Result<Connection, StoreError> {
+    pub(crate) async fn read(&self) -> Result<Link, StoreError> {
         match self {
-            Self::Sqlite(database) => database.read().await.map(|link| Connection { link: Link::Sqlite(link) }),
-            Self::Postgres(database) => database.read().await.map(|link| Connection { link: Link::Postgres(link) }),
+            Self::Sqlite(database) => database.read().await.map(Link::Sqlite),
+            Self::Postgres(database) => database.read().await.map(Link::Postgres),
         }
     }
 
     /// A connection in a transaction that may write. Dropping it rolls back.
-    pub(crate) async fn begin(&self) -> Result<WriteConnection, StoreError> {
+    pub(crate) async fn begin(&self) -> Result<Link, StoreError> {
         match self {
             Self::Sqlite(database) => database.begin().await.map(Link::Sqlite),
             Self::Postgres(database) => database.begin().await.map(Link::Postgres),
         }
-        .map(write_connection)
     }
 
     /// A connection in a transaction for leases, which do not wait behind changes.
-    pub(crate) async fn begin_lease(&self) -> Result<WriteConnection, StoreError> {
+    pub(crate) async fn begin_lease(&self) -> Result<Link, StoreError> {
         match self {
             Self::Sqlite(_) => self.begin().await,
-            Self::Postgres(database) => database.begin_lease().await.map(Link::Postgres).map(write_connection),
+            Self::Postgres(database) => database.begin_lease().await.map(Link::Postgres),
         }
     }
 
     /// As [`begin_lease`](Self::begin_lease), for what a crash of the database may lose and a wait for its disk would delay.
-    pub(crate) async fn begin_unsynced(&self) -> Result<WriteConnection, StoreError> {
+    pub(crate) async fn begin_unsynced(&self) -> Result<Link, StoreError> {
         match self {
             Self::Sqlite(_) => self.begin().await,
-            Self::Postgres(database) => database.begin_unsynced().await.map(Link::Postgres).map(write_connection),
+            Self::Postgres(database) => database.begin_unsynced().await.map(Link::Postgres),
         }
     }
 
     /// A connection that reads about leases, which does not wait behind other readers.
-    pub(crate) async fn read_for_lease(&self) -> Result<Connection, StoreError> {
+    pub(crate) async fn read_for_lease(&self) -> Result<Link, StoreError> {
         match self {
             Self::Sqlite(_) => self.read().await,
-            Self::Postgres(database) => {
-                database.read_for_lease().await.map(|link| Connection { link: Link::Postgres(link) })
-            }
+            Self::Postgres(database) => database.read_for_lease().await.map(Link::Postgres),
         }
     }
 
@@ -153,10 +150,6 @@ impl Database {
             Self::Postgres(database) => database.close().await,
         }
     }
-}
-
-const fn write_connection(link: Link) -> WriteConnection {
-    WriteConnection(Connection { link })
 }
 
 /// A connection of some engine.

@@ -13,8 +13,10 @@ mod error;
 pub mod file;
 pub mod identity;
 pub mod installation;
+pub mod installation_key;
 pub mod integrity;
 pub mod invitation;
+mod maintenance;
 pub mod member;
 mod migrations;
 pub mod node;
@@ -29,6 +31,7 @@ pub mod set_up;
 mod table;
 pub mod transfer;
 pub mod user;
+mod value;
 pub mod workspace;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -36,13 +39,15 @@ use std::{path::Path, sync::Arc, time::Duration};
 use domain::{Random, Timestamp};
 pub use domain::{ReplayKey, Version};
 
-pub use change::{Change, ChangeWatch, Changes, Events, Maintenance, Subject};
-pub use connection::{Connection, ReadConnection, Row, Statement, Value, WriteConnection};
+pub use change::{Change, ChangeWatch, Changes, Events, Subject};
+pub use connection::{Connection, ReadConnection, Row, WriteConnection};
 pub use engine::{Engine, PostgresUrl};
 pub use error::StoreError;
+pub use maintenance::Maintenance;
 pub use migrations::latest as latest_format;
 pub use replay::{StoredBody, StoredResponse};
 pub use table::ColumnType;
+pub use value::{Statement, Value};
 
 /// Which database to open.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -67,7 +72,7 @@ impl Store {
         // Several processes may create or migrate the database at once.
         let new = &database;
         retry(|| async move {
-            let mut connection = new.begin().await?;
+            let mut connection = WriteConnection::from(new.begin().await?);
             migrations::migrate(&mut connection, now).await?;
             installation::create_if_missing(&mut connection, now, random).await?;
             connection.commit().await
@@ -81,7 +86,7 @@ impl Store {
     /// # Errors
     /// None became free in time.
     pub async fn read(&self) -> Result<ReadConnection, StoreError> {
-        self.database.read().await.map(ReadConnection)
+        self.database.read().await.map(ReadConnection::from)
     }
 
     /// Begins a change: takes the locked row before anything is read, so that changes happen one after the other.
@@ -90,7 +95,7 @@ impl Store {
     /// # Errors
     /// The lock was not released in time, or the installation's row is corrupt.
     pub async fn begin_change(&self, now: Timestamp) -> Result<Change, StoreError> {
-        Change::begin(self.database.begin().await?, now).await
+        Change::begin(self.database.begin().await?.into(), now).await
     }
 
     /// Begins a transaction for upkeep, which has no audit event: last uses, leases, the deletion of what expired.
@@ -98,7 +103,7 @@ impl Store {
     /// # Errors
     /// The lock was not released in time.
     pub async fn begin_maintenance(&self) -> Result<Maintenance, StoreError> {
-        self.database.begin().await.map(Maintenance::new)
+        self.database.begin().await.map(Maintenance::from)
     }
 
     /// A watch on the commits of all processes, over a connection of its own.
@@ -137,7 +142,7 @@ impl Store {
 pub async fn holds_installation(options: &StoreOptions) -> Result<bool, StoreError> {
     let database = engine::Database::open(&options.engine).await?;
     let found = async {
-        let mut connection = database.read().await?;
+        let mut connection = ReadConnection::from(database.read().await?);
         if !connection.link.has_table("installation").await? {
             return Ok(false);
         }

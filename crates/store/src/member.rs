@@ -4,13 +4,14 @@ use domain::{Timestamp, UserId, WorkspaceId, role::Role, user::Email};
 
 use crate::{
     Change, Connection, Row, StoreError, Subject,
-    connection::{FromRow, Statement, page_start},
+    connection::{FromRow, page_start},
     params,
     table::{
         Column,
         ColumnType::{I64, Text},
         Table,
     },
+    value::Statement,
 };
 
 /// A row of `members`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{NodeId, Timestamp};
 
 use crate::{
-    Maintenance, Row, Store, StoreError, Version, change,
+    Maintenance, ReadConnection, Row, Store, StoreError, Version, change,
     connection::FromRow,
     params,
     table::{
@@ -131,7 +131,7 @@ impl Store {
     /// The database does not answer.
     pub async fn acknowledge(&self, node: NodeId, version: Version) -> Result<bool, StoreError> {
         // A crash of the database may lose it: the revocation then waits for the lease.
-        let mut lease_change = self.database.begin_unsynced().await.map(Maintenance::new)?;
+        let mut lease_change = self.database.begin_unsynced().await.map(Maintenance::from)?;
         let rows = lease_change
             .execute(
                 "UPDATE nodes SET
@@ -168,10 +168,7 @@ impl Store {
             }
         }
         // After the renewal has committed: a revocation that did not see the renewal is seen here.
-        let row = self
-            .database
-            .read_for_lease()
-            .await?
+        let row = ReadConnection::from(self.database.read_for_lease().await?)
             .fetch_optional(
                 "SELECT installation.version FROM installation, nodes WHERE installation.id = 1 AND nodes.id = $1",
                 params![node],
@@ -211,7 +208,9 @@ impl Store {
     /// # Errors
     /// The database does not answer.
     pub async fn list_nodes(&self) -> Result<Vec<RegisteredNode>, StoreError> {
-        let rows = self.database.read_for_lease().await?.fetch_all(NODES.select("ORDER BY id"), params![]).await?;
+        let rows = ReadConnection::from(self.database.read_for_lease().await?)
+            .fetch_all(NODES.select("ORDER BY id"), params![])
+            .await?;
         rows.iter()
             .map(|row| {
                 Ok(RegisteredNode {
@@ -262,7 +261,7 @@ impl Store {
     }
 
     async fn begin_lease(&self) -> Result<Maintenance, StoreError> {
-        self.database.begin_lease().await.map(Maintenance::new)
+        self.database.begin_lease().await.map(Maintenance::from)
     }
 }
 

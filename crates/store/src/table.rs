@@ -6,7 +6,8 @@ use std::borrow::Cow;
 
 use crate::{
     StoreError,
-    connection::{Row, Statement, Value, WriteConnection},
+    connection::{Row, WriteConnection},
+    value::{Statement, Value},
 };
 
 /// The type of a column.

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::{MAX_TEXT_BYTES, wire::WireError};
+use crate::private_key::PrivateKeyFormat;
 
 /// What is wrong with what was given as a public key. `Display` tells the person who pasted it what to do next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -139,55 +140,6 @@ impl From<WireError> for PublicKeyError {
             WireError::NonMinimalInteger => Self::NonMinimalInteger,
             WireError::NotPositive => Self::NotPositive,
         }
-    }
-}
-
-/// Which file a pasted private key came from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum PrivateKeyFormat {
-    /// `BEGIN OPENSSH PRIVATE KEY`.
-    OpenSsh,
-    /// `BEGIN RSA PRIVATE KEY`.
-    Pkcs1,
-    /// `BEGIN PRIVATE KEY`.
-    Pkcs8,
-    /// `BEGIN ENCRYPTED PRIVATE KEY`.
-    EncryptedPkcs8,
-    /// `BEGIN EC PRIVATE KEY`.
-    Sec1,
-    /// `BEGIN DSA PRIVATE KEY`.
-    Dsa,
-    /// `BEGIN SSH2 ENCRYPTED PRIVATE KEY`.
-    Ssh2,
-    /// `SSH PRIVATE KEY FILE FORMAT`.
-    Ssh1,
-    /// A `.ppk` file.
-    Putty,
-    /// A JWK with private members, or a symmetric one.
-    Jwk,
-    /// `BEGIN PGP PRIVATE KEY BLOCK`.
-    Pgp,
-    /// Any other block that calls itself a private key.
-    Other,
-}
-
-impl fmt::Display for PrivateKeyFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::OpenSsh => "OpenSSH format",
-            Self::Pkcs1 => "PKCS#1, RSA",
-            Self::Pkcs8 => "PKCS#8",
-            Self::EncryptedPkcs8 => "encrypted PKCS#8",
-            Self::Sec1 => "SEC 1, elliptic curve",
-            Self::Dsa => "DSA",
-            Self::Ssh2 => "SSH2",
-            Self::Ssh1 => "SSH protocol 1",
-            Self::Putty => "PuTTY .ppk file",
-            Self::Jwk => "JWK with private members",
-            Self::Pgp => "PGP",
-            Self::Other => "PEM",
-        })
     }
 }
 

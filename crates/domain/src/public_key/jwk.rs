@@ -5,9 +5,9 @@ use serde::Deserialize;
 
 use super::{
     KeyMaterial, PublicKey,
-    error::{PrivateKeyFormat, PublicKeyError, UnsupportedKeyType},
-    private_key,
+    error::{PublicKeyError, UnsupportedKeyType},
 };
+use crate::private_key::{self, PrivateKeyFormat};
 
 /// What is read of a JWK; a member given twice is an error, and others are ignored as RFC 7517 §4 asks.
 #[derive(Deserialize)]

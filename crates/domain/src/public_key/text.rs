@@ -4,10 +4,13 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{
     MAX_TEXT_BYTES, ParsedPublicKey, PublicKey, armour,
-    error::{PrivateKeyFormat, PublicKeyError, UnsupportedKeyType},
-    jwk, private_key, spki,
+    error::{PublicKeyError, UnsupportedKeyType},
+    jwk, spki,
 };
-use crate::secret::find_private_key;
+use crate::{
+    private_key::{self, PrivateKeyFormat},
+    secret::find_private_key,
+};
 
 const TAKEN_NAMES: [&str; 4] = ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384"];
 

@@ -6,7 +6,8 @@ use base64::{
 };
 use domain::{
     Fingerprint, KeyAlgorithm, KeyMaterial, PublicKey,
-    public_key::{PrivateKeyFormat, PublicKeyError, UnsupportedKeyType},
+    private_key::PrivateKeyFormat,
+    public_key::{PublicKeyError, UnsupportedKeyType},
 };
 use proptest::prelude::*;
 

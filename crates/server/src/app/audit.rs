@@ -140,7 +140,7 @@ impl App {
         let mut connection = self.store.read().await?;
         let Some(note) = checkpoint else { return Ok(store::audit::verify_log(&mut connection, None).await?) };
         let origin = store::installation::find_installation(&mut connection).await?.log_origin();
-        let old_key = old_key.map(store::installation::load_key).transpose()?;
+        let old_key = old_key.map(store::installation_key::load_key).transpose()?;
         let verifier =
             |key: &InstallationKey, name: &str| key.verifier_key(name).map_err(|e| AppError::Internal(e.to_string()));
         let key = verifier(old_key.as_ref().unwrap_or(&self.installation_key), &origin)?;

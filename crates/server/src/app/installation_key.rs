@@ -22,7 +22,7 @@ impl App {
     /// A setting or the store is not usable; the new key cannot be written.
     pub async fn open_to_replace_key(config: AppConfig) -> Result<Arc<Self>, OpenError> {
         let (path, random) = (config.installation_key.clone(), Arc::clone(&config.random));
-        let opened = Opened::open(config, async |_| store::installation::create_new_key(&path, random.as_ref()));
+        let opened = Opened::open(config, async |_| store::installation_key::create_new_key(&path, random.as_ref()));
         Ok(Arc::new(opened.await?.into_host_app()?))
     }
 
@@ -56,7 +56,7 @@ impl Operation for ReplaceInstallationKey {
     async fn apply(&self, app: &App, transaction: &mut Transaction, (): ()) -> Result<(), AppError> {
         let public_key = app.installation_key.public_key();
         let before = store::installation::find_installation(&mut transaction.change).await?.public_key;
-        store::installation::replace_public_key(&mut transaction.change, public_key).await?;
+        store::installation_key::replace_public_key(&mut transaction.change, public_key).await?;
         let before = before.map_or(String::new(), |key| BASE64_STANDARD.encode(key));
         let after = BASE64_STANDARD.encode(public_key);
         let detail = [("before", before.as_str()), ("after", &after)];
@@ -66,6 +66,6 @@ impl Operation for ReplaceInstallationKey {
 
     /// From now on, the database knows no other key.
     fn committed(&self) -> Result<(), AppError> {
-        Ok(store::installation::put_new_key_in_place(&self.path)?)
+        Ok(store::installation_key::put_new_key_in_place(&self.path)?)
     }
 }

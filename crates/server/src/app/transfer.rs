@@ -24,7 +24,7 @@ pub async fn copy_installation(from: &AppConfig, to: &AppConfig) -> Result<Trans
     // Before the target is made.
     store::transfer::require_quiet(&from_store).await?;
     // The copy is served with the key that lies there.
-    store::installation::open_key(&from_store, &from.installation_key, from.random.as_ref()).await?;
+    store::installation_key::open_key(&from_store, &from.installation_key, from.random.as_ref()).await?;
     let to = Store::open(&to.store, to.clock.now(), to.random.as_ref()).await?;
     let copied = store::transfer::copy(&from_store, &to).await;
     from_store.close().await;

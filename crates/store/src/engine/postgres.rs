@@ -17,7 +17,7 @@ use tracing::{
 use super::PostgresUrl;
 use crate::{
     StoreError,
-    connection::{Statement, Value},
+    value::{Statement, Value},
 };
 
 /// Changes happen one after the other, so few connections are enough; the others are for nonces and uses of keys.

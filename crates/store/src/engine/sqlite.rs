@@ -15,8 +15,8 @@ use sqlx::{
 
 use crate::{
     StoreError,
-    connection::{Statement, Value},
     file::{beside_database, find_database_files, require_local_disk, require_own_file},
+    value::{Statement, Value},
 };
 
 const READERS: u32 = 4;

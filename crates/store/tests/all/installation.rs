@@ -5,7 +5,8 @@ use std::fs;
 use domain::InstallationKey;
 use store::{
     StoreError,
-    installation::{find_installation, load_or_create_key, open_key},
+    installation::find_installation,
+    installation_key::{load_or_create_key, open_key},
 };
 use tempfile::TempDir;
 

@@ -315,7 +315,7 @@ async fn a_node_with_another_installation_key_does_not_start_or_verify_requests(
     let settings = test.app.settings().clone();
     let foreign = tempfile::tempdir().unwrap();
     let foreign = foreign.path().join("installation.key");
-    store::installation::load_or_create_key(&foreign, &SeededRandom::new(99)).unwrap();
+    store::installation_key::load_or_create_key(&foreign, &SeededRandom::new(99)).unwrap();
     let config = || test.directory.app_config(settings.clone());
     let error = server::App::open_for_serving(AppConfig { installation_key: foreign, ..config() }).await.err();
     let error = error.expect("a foreign key").to_string();

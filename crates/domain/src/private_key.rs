@@ -1,12 +1,61 @@
 //! Recognises private keys that were pasted where a public key belongs, damaged ones too: better to refuse a
 //! strange public key than to store a private one.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use std::fmt;
 
-use super::error::PrivateKeyFormat;
+use base64::{Engine, engine::general_purpose::STANDARD};
 
 /// The members of a JWK that are private (RFC 7518 §6.2.2, §6.3.2, §6.4.1; RFC 8037 §2).
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+
+/// Which file a pasted private key came from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum PrivateKeyFormat {
+    /// `BEGIN OPENSSH PRIVATE KEY`.
+    OpenSsh,
+    /// `BEGIN RSA PRIVATE KEY`.
+    Pkcs1,
+    /// `BEGIN PRIVATE KEY`.
+    Pkcs8,
+    /// `BEGIN ENCRYPTED PRIVATE KEY`.
+    EncryptedPkcs8,
+    /// `BEGIN EC PRIVATE KEY`.
+    Sec1,
+    /// `BEGIN DSA PRIVATE KEY`.
+    Dsa,
+    /// `BEGIN SSH2 ENCRYPTED PRIVATE KEY`.
+    Ssh2,
+    /// `SSH PRIVATE KEY FILE FORMAT`.
+    Ssh1,
+    /// A `.ppk` file.
+    Putty,
+    /// A JWK with private members, or a symmetric one.
+    Jwk,
+    /// `BEGIN PGP PRIVATE KEY BLOCK`.
+    Pgp,
+    /// Any other block that calls itself a private key.
+    Other,
+}
+
+impl fmt::Display for PrivateKeyFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OpenSsh => "OpenSSH format",
+            Self::Pkcs1 => "PKCS#1, RSA",
+            Self::Pkcs8 => "PKCS#8",
+            Self::EncryptedPkcs8 => "encrypted PKCS#8",
+            Self::Sec1 => "SEC 1, elliptic curve",
+            Self::Dsa => "DSA",
+            Self::Ssh2 => "SSH2",
+            Self::Ssh1 => "SSH protocol 1",
+            Self::Putty => "PuTTY .ppk file",
+            Self::Jwk => "JWK with private members",
+            Self::Pgp => "PGP",
+            Self::Other => "PEM",
+        })
+    }
+}
 
 /// The format of a private key anywhere in `text`.
 pub(crate) fn detect(text: &str) -> Option<PrivateKeyFormat> {
@@ -62,7 +111,7 @@ pub(crate) fn is_private_der(der: &[u8]) -> bool {
 }
 
 /// Whether a JWK has a member that only private or secret keys have, however its name is escaped.
-pub(super) fn is_private_jwk(jwk: &serde_json::Map<String, serde_json::Value>) -> bool {
+pub(crate) fn is_private_jwk(jwk: &serde_json::Map<String, serde_json::Value>) -> bool {
     PRIVATE_MEMBERS.iter().any(|&member| jwk.contains_key(member))
         || jwk.get("kty").and_then(serde_json::Value::as_str) == Some("oct")
 }
