@@ -218,6 +218,8 @@ async fn a_change_missing_on_the_standby_is_not_reported_as_done() {
 #[tokio::test]
 async fn a_node_acknowledges_only_after_its_snapshot_was_swapped() {
     let one = open(Home::on_postgres()).await;
+    let store = another_store(&one).await;
+    let first = store.list_nodes().await.expect("nodes")[0].node.id;
     let two = open(Arc::clone(&one.directory)).await;
     let admin = one.user("ada", false).await;
     one.workspace("acme", &admin).await;
@@ -225,12 +227,12 @@ async fn a_node_acknowledges_only_after_its_snapshot_was_swapped() {
     two.get("/api/v1/me").by(&key).send().await.expect(200);
 
     // The second node's row is locked, so that its acknowledgement is sent and does not arrive.
-    let store = another_store(&one).await;
     let nodes = store.list_nodes().await.expect("nodes");
-    let (_, later) = (nodes[0].node.id, nodes[1].node.id);
+    // In the order of their ids, which says nothing about which of them came first.
+    let second = nodes.iter().map(|registered| registered.node.id).find(|id| *id != first).expect("the second node");
     let mut held = store.begin_maintenance().await.expect("a transaction");
     held.execute("SET LOCAL idle_in_transaction_session_timeout = 0", params![]).await.expect("set");
-    held.execute("UPDATE nodes SET name = name WHERE id = $1", params![later]).await.expect("locked");
+    held.execute("UPDATE nodes SET name = name WHERE id = $1", params![second]).await.expect("locked");
     let revoking = one.delete(&format!("/api/v1/me/keys/{}", key.id)).by(&admin.key).send();
     tokio::pin!(revoking);
     tokio::select! {
