@@ -2,7 +2,7 @@
 # docker run -p 127.0.0.1:8080:8080 -v keyward:/var/lib/keyward -e KEYWARD_PUBLIC_URL=https://keys.example.com keyward
 # The line tables of the binary, for backtraces with files and lines: docker build --target debug --output . .
 # Commands on the host: docker exec CONTAINER keyward admin …
-# Whoever runs it asks /healthz (alive) and /readyz (the store answers).
+# Probe /healthz (the process is alive) and /readyz (the node can verify requests).
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /src

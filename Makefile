@@ -1,10 +1,10 @@
 # One command a purpose. `make test` is what has to pass; it installs what is missing first.
-.PHONY: test setup lint imports unit upgrade e2e package-test screenshots deny advisories bench
+.PHONY: test setup lint imports words unit upgrade e2e package-test screenshots deny advisories bench
 
 # The modules of the server's tests that run once more on PostgreSQL. `model`, `proxies` and `serve` ask the store little.
 ON_POSTGRES = api:: cluster:: threats:: ui::
 
-# One profile for everything that is tested, the server included.
+# One build profile for all tests, including the server that they start.
 CARGO ?= cargo
 
 test: setup lint deny unit upgrade package-test e2e
@@ -21,6 +21,10 @@ lint:
 imports:
 	./scripts/imports --report
 
+# Reports words that docs/glossary.md lists as not used.
+words:
+	./scripts/words
+
 deny:
 	.tools/bin/cargo-deny --log-level error check bans licenses sources
 	./scripts/advisories --if-there
@@ -33,14 +37,14 @@ unit:
 	$(CARGO) test --workspace --locked
 	KEYWARD_TEST_ENGINE=postgres $(CARGO) test --package server --test all --locked -- $(ON_POSTGRES)
 
-# Nodes of the format before are replaced under load. What is built for it goes by the name of the present program, which the
-# next line puts back.
+# Replaces nodes with the previous database format under load. The build of the previous commit overwrites the present program,
+# and the next line restores it.
 upgrade:
 	./scripts/build-before
 	$(CARGO) test --workspace --locked --no-run
 	.venv/bin/python scripts/upgrade --before target/before/keyward --rounds 1
 
-# The pages, in a real browser against the real server. The build is the one of `unit`: others would be a second one.
+# The pages, in a real browser against the real server. Uses the build of `unit`, so that nothing is built twice.
 e2e:
 	$(CARGO) test --workspace --locked --no-run
 	npm --prefix e2e test

@@ -24,10 +24,10 @@ test('pictures of every page', async ({ page, browser, keyward, wire }) => {
   test.setTimeout(600_000);
   rmSync(FOLDER, { recursive: true, force: true });
   const pages = await furnish(page, browser, keyward, wire);
-  const nobody = await otherPage(browser, wire);
+  const anonymous = await otherPage(browser, wire);
   const operator = await otherPage(browser, wire);
   await signIn(operator, keyward, 'Olga');
-  for (const [who, paths] of [[nobody, pages.nobody], [page, pages.admin], [operator, pages.operator]]) {
+  for (const [who, paths] of [[anonymous, pages.anonymous], [page, pages.admin], [operator, pages.operator]]) {
     for (const [name, path] of paths) {
       await who.goto(`${keyward.url}${path}`);
       await picture(who, name);

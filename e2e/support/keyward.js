@@ -14,7 +14,7 @@ const PYTHON = join(ROOT, '.venv/bin/python');
 /** A password that may be chosen. */
 export const PASSWORD = 'tidal oboe lantern fig';
 
-/** Runs a program to its end, which must be a good one. */
+/** Runs a program to its end. Fails unless it succeeds. */
 export function run(program, args, { input, ...options } = {}) {
   const ran = spawnSync(program, args, { encoding: 'utf8', input: input ?? '', ...options });
   if (ran.error) throw ran.error;
@@ -67,7 +67,7 @@ export class Keyward {
       throw new Error(`keyward serve ended early (${code ?? signal}):\n${this.output}`);
     });
     await Promise.race([listens, ended]);
-    // The loser of the race ends with the server, where nobody waits for it.
+    // The promise that loses the race settles when the server ends; nothing awaits it.
     ended.catch(() => {});
   }
 

@@ -58,7 +58,7 @@ export async function signIn(page, keyward, name, password = PASSWORD) {
   await expect(page.locator('summary[aria-label="Your account"]')).toBeVisible();
 }
 
-/** A browser of somebody else, whose bytes are seen, too. */
+/** Another user's browser. The test sees its bytes too. */
 export async function otherPage(browser, wire, options = {}) {
   const context = await browser.newContext({ proxy: { server: wire.url }, ...options });
   return context.newPage();

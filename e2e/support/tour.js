@@ -63,7 +63,7 @@ export async function furnish(page, browser, keyward, wire) {
   const projectRemoval = `${project}/members/${removal.split('/').at(-2)}/remove`;
 
   return {
-    nobody: [
+    anonymous: [
       ['sign-in', '/sign-in'],
       ['set-up', new URL(setUp).pathname],
       ['invitation', new URL(invitation).pathname],
@@ -86,7 +86,7 @@ export async function furnish(page, browser, keyward, wire) {
       ['service-account', serviceAccount],
       ['service-account-edit', `${serviceAccount}/edit`],
       ['service-account-delete', `${serviceAccount}/delete`],
-      ['service-account-dead-keys', `${serviceAccount}?all=1`],
+      ['service-account-inactive-keys', `${serviceAccount}?all=1`],
       ['new-key', `${serviceAccount}/keys/new`],
       ['key', key],
       ['key-revoke', `${key}/revoke`],

@@ -33,7 +33,7 @@ test('a person makes a key pair, which downloads at once and signs as them', asy
   const row = ada.getByRole('row').filter({ hasText: 'Laptop' });
   await expect(row).toContainText(run('ssh-keygen', ['-l', '-f', key.path]).split(' ')[1]);
   await expect(row).toContainText('active');
-  // It came with a proof, so that nobody who registered its public half before could keep it.
+  // It came with a proof, which reclaims it from an earlier unproven registration.
   await row.getByRole('link', { name: 'Laptop', exact: true }).click();
   await expect(ada.locator('dt:text-is("Proof") + dd')).not.toContainText('none');
 });
@@ -97,7 +97,7 @@ test('what is wrong with a key stands at its field, and nothing that was typed i
     await expect(ada.getByLabel('Public key from ssh-keygen')).toHaveValue(line);
     await expect(ada.getByLabel('Key expires')).toHaveValue('2099-12-31');
   }
-  // Where somebody else's key is, is theirs to know.
+  // The page does not say where another user's key is.
   await expect(ada.locator('body')).not.toContainText('Of Bob');
 
   const bob = await otherPage(browser, wire);
@@ -146,11 +146,11 @@ test('a key is paused, goes on, and is revoked with care', async ({ ada, keyward
   await expect(ada.getByText('No live keys')).toBeVisible();
 });
 
-test('a key that somebody else registered is taken with a proof', async ({ ada, keyward }) => {
+test('a proof reclaims a key that another user registered', async ({ ada, keyward }) => {
   const line = keyward.sshKeygen('id');
   keyward.createWorkspace('other', keyward.createUser('Mallory'));
   keyward.admin('add-key', ['--user', 'mallory@example.com', '--title', 'Found it', '--public-key-file', 'id.pub']);
-  // Used meanwhile, which makes whoever tries it Mallory.
+  // The key was used meanwhile: a request with it authenticates Mallory.
   expect(keyward.whoami('id')).toContain('mallory@example.com');
   await openNewKey(ada);
   await ada.getByLabel('Key title').fill('My own');
@@ -178,7 +178,7 @@ test('a pair outlives the session that made it', async ({ ada, context, keyward 
   await add.click();
   const problem = ada.locator('#generate-problem');
   await expect(problem).toHaveText('Your session has ended. Sign in in another tab, then press Add again. The key pair is still here.');
-  // Not as somebody else: the key would be theirs.
+  // Another user must not use the form: the key would be theirs.
   keyward.createUser('Bob', '--operator');
   await signIn(tab, keyward, 'Bob');
   await add.click();

@@ -6,7 +6,7 @@ import { run } from '../support/keyward.js';
 import { press, tabTo, type } from '../support/keyboard.js';
 import { expect, takePrivateKey, test } from '../support/test.js';
 
-test('an admin makes a service account and a key whose private half nobody else ever has', async ({ ada, keyward, wire }) => {
+test('an admin makes a service account and a key whose private half never leaves the browser', async ({ ada, keyward, wire }) => {
   await ada.getByRole('link', { name: 'Service Accounts' }).click();
   await ada.getByRole('link', { name: 'Create service account' }).click();
   await ada.getByLabel('Name').fill('ci-runner');
@@ -156,7 +156,7 @@ test('a key tells when its first request has come, and is tried from the page', 
   expect(key.name).toBe('runner.txt');
 });
 
-test('keys are found, sorted, and the dead ones are behind a filter', async ({ ada, keyward }) => {
+test('keys are searched and sorted, and a filter shows the inactive ones', async ({ ada, keyward }) => {
   const account = keyward.createServiceAccount('acme', 'bot');
   for (const title of ['zebra', 'Apple', 'mango']) {
     keyward.sshKeygen(title);

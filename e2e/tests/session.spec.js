@@ -2,7 +2,7 @@
 
 import { expect, otherPage, PASSWORD, signIn, test } from '../support/test.js';
 
-test('whoever runs the machine becomes the operator by the link that it printed, once', async ({ page, keyward }) => {
+test('the printed set-up link makes its user the operator, once', async ({ page, keyward }) => {
   await page.goto(keyward.setUpLink);
   await page.getByLabel('Email').fill('olga@example.com');
   await page.getByLabel('Name').fill('Olga');

@@ -29,7 +29,7 @@ test.describe('on a page that is no secure context', () => {
   });
 });
 
-test('a browser without Ed25519 is told when it is asked to make a pair', async ({ ada, keyward }) => {
+test('a browser without Ed25519 shows an error when asked to generate a key pair', async ({ ada, keyward }) => {
   await ada.addInitScript(() => {
     crypto.subtle.generateKey = () => Promise.reject(new DOMException('Unrecognized name.', 'NotSupportedError'));
   });

@@ -15,7 +15,7 @@ test('several people are invited at once; one joins, one is sent another link, o
   await ada.getByLabel('Email addresses').fill('bob@example.com, carol@example.com\ndan@example.com');
   await ada.getByRole('button', { name: 'Invite', exact: true }).click();
   const link = await ada.getByLabel('bob@example.com', { exact: true }).inputValue();
-  const dead = await ada.getByLabel('carol@example.com', { exact: true }).inputValue();
+  const replaced = await ada.getByLabel('carol@example.com', { exact: true }).inputValue();
   await row(ada, 'carol@example.com').getByRole('button', { name: 'Resend' }).click();
   const again = await ada.getByLabel('carol@example.com', { exact: true }).inputValue();
   await row(ada, 'dan@example.com').getByRole('button', { name: 'Revoke' }).click();
@@ -30,7 +30,7 @@ test('several people are invited at once; one joins, one is sent another link, o
   await expect(bob.getByRole('status')).toContainText('Welcome.');
   await bob.goto(link);
   await expect(bob.getByText('This invitation is over')).toBeVisible();
-  await bob.goto(dead);
+  await bob.goto(replaced);
   await expect(bob.getByText('This invitation is over')).toBeVisible();
   await bob.goto(again);
   await expect(bob.getByText('carol@example.com is invited as member')).toBeVisible();
@@ -38,7 +38,7 @@ test('several people are invited at once; one joins, one is sent another link, o
   await expect(row(ada, 'bob@example.com')).toContainText('Bob');
 });
 
-test('somebody with an account signs in and joins as themselves', async ({ ada, browser, keyward, wire }) => {
+test('an invited user with an account signs in and joins', async ({ ada, browser, keyward, wire }) => {
   keyward.createUser('Bob');
   await ada.getByRole('link', { name: 'Invitations' }).click();
   await ada.getByLabel('Email addresses').fill('bob@example.com');
@@ -84,7 +84,7 @@ test('a project is made, renamed, shared, left and deleted', async ({ ada, brows
   await expect(ada.getByText('No projects yet')).toBeVisible();
 });
 
-test('taking somebody out tells what dies, and asks who leads what only they led', async ({ ada, browser, keyward, wire }) => {
+test('removing a member shows what ends, and asks for a successor in their projects', async ({ ada, browser, keyward, wire }) => {
   keyward.createUser('Bob');
   const bob = await join(ada, browser, wire, 'Bob');
   await bob.getByRole('link', { name: 'Create project' }).click();
@@ -163,7 +163,7 @@ test('an operator sets quotas, makes a user and disables one', async ({ page, br
   await expect(page.getByText('ready', { exact: true })).toBeVisible();
 });
 
-/** Ada invites somebody who has an account, and they join: their page. */
+/** Ada invites a user who has an account, and they join. Returns their page. */
 async function join(ada, browser, wire, name) {
   const email = `${name.toLowerCase()}@example.com`;
   await ada.getByRole('link', { name: 'Invitations' }).click();

@@ -75,7 +75,7 @@ def prepare(method, url, body):
     return prepared
 
 
-def told(message, url, body):
+def described(message, url, body):
     scheme, rest = url.split("://", 1)
     authority, slash, target = rest.partition("/")
     return {
@@ -111,7 +111,7 @@ def sign():
                 else ("@path", "@query", "@authority", "@method"),
                 body=None if method == "GET" else body,
             )
-            signed.append(told(message, url, body))
+            signed.append(described(message, url, body))
         private = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()).hex()
         sets.append({"algorithm": name, "public": public_parts(key), "private": private, "requests": signed})
     json.dump({"now": now, "sets": sets}, sys.stdout)
@@ -157,7 +157,7 @@ def encord():
         if isinstance(body, str):
             body = body.encode()
         wire = "http://127.0.0.1:8080" + message.path_url
-        signed.append(told(message, wire, body))
+        signed.append(described(message, wire, body))
     json.dump({"public": config.public_key_hex, "requests": signed}, sys.stdout)
 
 

@@ -1,4 +1,4 @@
-//! Which texts are a public key, checked against the real `ssh-keygen`; which are none, and what they are told.
+//! Which texts are public keys, checked against the real `ssh-keygen`, and the error for each text that is not.
 
 use base64::{
     Engine,

@@ -41,7 +41,7 @@ fn run(mode: &str, input: &str) -> String {
 }
 
 #[derive(Clone, Deserialize)]
-struct Told {
+struct Sample {
     method: String,
     scheme: String,
     authority: String,
@@ -50,7 +50,7 @@ struct Told {
     body: String,
 }
 
-impl Told {
+impl Sample {
     fn request(&self) -> Request {
         let mut request = Request::new(&self.method, &self.target, "");
         (request.scheme, request.authority) = (self.scheme.clone(), self.authority.clone());
@@ -67,7 +67,7 @@ struct SignedSet {
     algorithm: String,
     public: Vec<String>,
     private: String,
-    requests: Vec<Told>,
+    requests: Vec<Sample>,
 }
 
 impl SignedSet {
@@ -117,17 +117,17 @@ fn signatures_interoperate_with_http_message_signatures() {
     let mut cases = Vec::new();
     for set in &signed.sets {
         let (public, private) = (set.verification_key(), set.signing_key());
-        for told in &set.requests {
-            let request = told.request();
+        for sample in &set.requests {
+            let request = sample.request();
             let verified = request.verify_with(&public, signed.now);
-            let verified = verified.unwrap_or_else(|error| panic!("{} {}: {error:?}", set.algorithm, told.target));
+            let verified = verified.unwrap_or_else(|error| panic!("{} {}: {error:?}", set.algorithm, sample.target));
             assert_eq!(verified.nonce(), Some(NONCE));
             assert_eq!(verified.verify_body(&request.body), Ok(()));
             let mut elsewhere = request.clone();
             elsewhere.authority.insert(0, 'x');
             assert_eq!(elsewhere.verify_with(&public, signed.now).expect_err("refused"), crate::support::INVALID);
-            cases.push(sign_for_python(set, told, private.as_ref(), signed.now, false));
-            cases.push(sign_for_python(set, told, private.as_ref(), signed.now, true));
+            cases.push(sign_for_python(set, sample, private.as_ref(), signed.now, false));
+            cases.push(sign_for_python(set, sample, private.as_ref(), signed.now, true));
         }
     }
     let verdicts = run("verify", &serde_json::to_string(&cases).expect("JSON"));
@@ -140,8 +140,8 @@ fn signatures_interoperate_with_http_message_signatures() {
     }
 }
 
-fn sign_for_python(set: &SignedSet, told: &Told, key: &dyn SigningKey, now: i64, spoil: bool) -> ForPython {
-    let mut request = told.request();
+fn sign_for_python(set: &SignedSet, sample: &Sample, key: &dyn SigningKey, now: i64, spoil: bool) -> ForPython {
+    let mut request = sample.request();
     request.headers.clear();
     // The other side does not normalise the authority within @target-uri.
     let normal_form = request.authority.to_lowercase().replace(":443", "");
@@ -169,7 +169,7 @@ fn sign_for_python(set: &SignedSet, told: &Told, key: &dyn SigningKey, now: i64,
 #[derive(Deserialize)]
 struct SignedByEncord {
     public: String,
-    requests: Vec<Told>,
+    requests: Vec<Sample>,
 }
 
 #[test]
@@ -178,9 +178,9 @@ fn signatures_of_the_encord_sdk_verify() {
     assert_eq!(signed.requests.len(), 8);
     let key = VerificationKey::ed25519_from_bytes(&unhex(&signed.public).try_into().expect("32 bytes"));
     let key = key.expect("a valid key");
-    for told in &signed.requests {
-        let request = told.request();
-        let unverified = request.parse().unwrap_or_else(|error| panic!("{} {}: {error}", told.method, told.target));
+    for sample in &signed.requests {
+        let request = sample.request();
+        let unverified = request.parse().unwrap_or_else(|error| panic!("{} {}: {error}", sample.method, sample.target));
         assert_eq!((unverified.profile(), unverified.key_id()), (Profile::Encord, signed.public.as_str()));
         let created = unverified.created();
         let verified = unverified.verify(&key, created).expect("taken");
@@ -195,8 +195,8 @@ fn signatures_of_the_encord_sdk_verify() {
 #[test]
 fn the_client_signs_as_the_encord_sdk_does() {
     let signed: SignedByEncord = serde_json::from_str(&run("encord", "")).expect("JSON");
-    for told in &signed.requests {
-        let request = told.request();
+    for sample in &signed.requests {
+        let request = sample.request();
         let created = request.parse().expect("parsed").created();
         let parameters = SigningParameters {
             created,

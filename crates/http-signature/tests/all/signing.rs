@@ -30,7 +30,7 @@ fn covered_headers_are_signed_and_asked_for() {
 
 #[test]
 fn the_digest_is_of_the_body_that_is_given() {
-    // A digest that is there already is replaced, as the caller is told.
+    // An existing digest is replaced, as the documentation says.
     let request = Request::post().header("content-digest", "sha-256=:AAAA:");
     let signed =
         sign_request(&request.view(), &request.body, Profile::Native, &parameters(), &signing_key()).expect("signed");

@@ -191,7 +191,7 @@ fn other_spellings_of_a_signature_are_refused() {
 }
 
 #[test]
-fn an_algorithm_that_contradicts_the_key_is_refused() {
+fn algorithm_that_conflicts_with_the_key_is_refused() {
     let member = native_member(GET_COMPONENTS);
     let named = |alg: &str| format!("{member};alg=\"{alg}\"");
     assert!(Request::get().sign_as("sig1", &named("ed25519")).verify().is_ok());

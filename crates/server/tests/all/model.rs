@@ -94,7 +94,7 @@ impl History {
         Self { test, model, pairs, log: Vec::new() }
     }
 
-    /// Mostly somebody whose credential is good and who can do something in the workspace; sometimes anything.
+    /// Mostly a caller with a valid credential and rights in the workspace; sometimes any caller.
     fn choose(&self, number: u8, ws: Option<usize>) -> Credential {
         let all: Vec<Credential> = (0..self.pairs.len())
             .map(Credential::Pair)
@@ -125,7 +125,7 @@ impl History {
         }
     }
 
-    /// Somebody, mostly of this workspace.
+    /// A principal, mostly of this workspace.
     fn principal(&self, number: u8, ws: usize) -> Who {
         let model = &self.model;
         let all: Vec<Who> =
@@ -432,7 +432,7 @@ impl History {
             let key = self.model.keys.last_mut().expect("it was made");
             key.id = text(&made["id"]);
         } else if verdict == Err((409, "duplicate_key")) {
-            // Asked once more, for what the first answer told beside its code.
+            // Sent once more, for the members of the problem besides its code.
             let request = self.test.post(&format!("/api/v1{path}"), &body);
             let request = match by {
                 Credential::Pair(pair) => request.by(&self.pairs[pair]),
@@ -516,7 +516,7 @@ fn host_key(key: &Key, user: usize, pair: usize) -> ApiKey {
         revoked: false,
         verified: false,
         proven: false,
-        displaced: false,
+        reclaimed: false,
         created_with: None,
     }
 }

@@ -131,7 +131,7 @@ impl Key {
     }
 }
 
-/// Somebody with a registered key.
+/// A principal with a registered key.
 #[derive(Clone)]
 pub struct Actor {
     pub key: Key,
@@ -333,19 +333,19 @@ impl TestApp {
         Store::open(&options, self.clock.now(), self.random.as_ref()).await.expect("the database opens")
     }
 
-    /// Lets time pass for a server that hears from its store all the while.
+    /// Lets time pass for a server that follows its store all the while.
     pub async fn advance(&self, time: Duration) {
         self.clock.advance(time);
         self.app.renew_lease().await.expect("the store answers");
     }
 
-    /// Sets the wall clock of a server that then hears from its store: a clock that was set costs the lease.
+    /// Sets the wall clock of a server that then follows its store: setting the clock ends the lease.
     pub async fn set_wall(&self, second: i64) {
         self.clock.set_wall(second);
         self.app.renew_lease().await.expect("the store answers");
     }
 
-    /// A fresh key pair that nobody knows.
+    /// A fresh, unregistered key pair.
     pub fn new_key(&self) -> Key {
         let mut seed = [0; 32];
         self.random.fill(&mut seed);
@@ -412,7 +412,7 @@ impl TestApp {
         Actor { key, id, email }
     }
 
-    /// Takes somebody who is a user already into a workspace.
+    /// Adds an existing user to a workspace.
     pub async fn join(&self, workspace: &str, admin: &Actor, user: &Actor, role: &str) {
         let token = self.invite(workspace, admin, &user.email, role).await;
         self.post("/api/v1/invitations/accept", &json!({"token": token})).by(&user.key).send().await.expect(200);
@@ -429,7 +429,7 @@ impl TestApp {
         Actor { key, id, email: account["email"].as_str().expect("an address").to_owned() }
     }
 
-    /// A key more of somebody, which is there to be revoked.
+    /// An additional key of a principal, to be revoked.
     pub async fn add_unused_key(&self, owner: &Actor) -> Key {
         self.add_key(KeyOwner::User(owner.id.parse().expect("usr_")), "unused").await
     }

@@ -13,7 +13,7 @@ use crate::{
     support::{Actor, Answer, Home, TestApp},
 };
 
-const NOBODY: usize = 0;
+const ANONYMOUS: usize = 0;
 /// The admin of another workspace.
 const STRANGER: usize = 1;
 const ADMIN: usize = 3;
@@ -23,13 +23,13 @@ const ADMIN_ACCOUNT: usize = 6;
 /// A bearer token of the admin.
 const BEARER: usize = 7;
 const WHO: [&str; 8] =
-    ["nobody", "stranger", "member", "admin", "operator", "account", "admin account", "bearer token of admin"];
+    ["anonymous", "stranger", "member", "admin", "operator", "account", "admin account", "bearer token of admin"];
 
 /// Status by status, in the order of [`WHO`]. The project is the admin's; the member views it, the service account edits
 /// it, the admin service account is not in it. `/me/keys/{key}` is the admin's key.
 #[rustfmt::skip]
 pub const TABLE: &[(&str, &str, [u16; 8])] = &[
-    //                                                                               nobody stranger member admin operator account admin_account bearer
+    //                                                                            anonymous stranger member admin operator account admin_account bearer
     ("GET",    "/api/v1/me",                                                           [401, 200, 200, 200, 200, 200, 200, 200]),
     ("GET",    "/api/v1/me/keys",                                                      [401, 200, 200, 200, 200, 200, 200, 200]),
     ("POST",   "/api/v1/me/keys",                                                      [401, 201, 201, 201, 201, 403, 403, 403]),
@@ -39,7 +39,7 @@ pub const TABLE: &[(&str, &str, [u16; 8])] = &[
     ("GET",    "/api/v1/me/keys/{key}/cascade",                                        [401, 404, 404, 200, 404, 403, 403, 403]),
     ("POST",   "/api/v1/me/keys/{key}/disable",                                        [401, 404, 404, 200, 404, 403, 403, 403]),
     ("POST",   "/api/v1/me/keys/{key}/enable",                                         [401, 404, 404, 200, 404, 403, 403, 403]),
-    // Who may add a proof is told that this one is none.
+    // A caller who may add a proof learns that this one is invalid.
     ("POST",   "/api/v1/me/keys/{key}/proof",                                          [401, 404, 404, 400, 404, 403, 403, 403]),
     ("POST",   "/api/v1/me/proof-challenges",                                          [401, 201, 201, 201, 201, 201, 201, 403]),
 
@@ -242,9 +242,9 @@ pub fn body(test: &TestApp, method: &str, path: &str, invitation_token: &str) ->
         ("POST", "workspaces") => json!({"name": "New", "slug": "new"}),
         ("PATCH", "{ws}") => json!({"name": "Another"}),
         ("PATCH", "{usr}") if path.contains("/admin/") => json!({"name": "Another"}),
-        // What nobody but a person gives, the role `admin`, is in `grants`.
+        // Only users give the role `admin`; `grants` tests that.
         ("PATCH", "{usr}" | "{sa}") => json!({"role": "member"}),
-        ("POST", "invitations") => json!({"emails": ["somebody@example.com"], "role": "member"}),
+        ("POST", "invitations") => json!({"emails": ["invited@example.com"], "role": "member"}),
         ("POST", "accept") => {
             json!({"token": invitation_token, "name": "Ned", "password": "correct horse battery"})
         }
@@ -329,7 +329,7 @@ async fn every_route_answers_404_for_objects_of_another_tenant() {
     for &(method, path, expected) in TABLE.iter().filter(|(_, path, _)| !path.contains("/admin/")) {
         for placeholder in placeholders(path) {
             for who in [ADMIN, ADMIN_ACCOUNT, BEARER] {
-                // What the caller may not do to anybody is refused as it is to anybody.
+                // An action that the caller may not do at all is refused in the same way for every object.
                 if who != ADMIN && expected[who] == 403 {
                     continue;
                 }
@@ -372,7 +372,7 @@ async fn an_id_of_another_kind_is_a_bad_request() {
                 let answer = world.ask(&test, method, path, &ids, who).await;
                 let told = (answer.status.as_u16(), answer.code());
                 assert_eq!(told, (400, "invalid_request".to_owned()), "{method} {path} with {wrong} as {placeholder}");
-                let answer = world.ask(&test, method, path, &ids, NOBODY).await;
+                let answer = world.ask(&test, method, path, &ids, ANONYMOUS).await;
                 assert_eq!(answer.status.as_u16(), 401, "{method} {path}: a stranger is told nothing");
             }
         }
@@ -442,11 +442,11 @@ async fn no_credential_causes_500_and_two_credentials_are_refused() {
             if status >= 400 {
                 assert_eq!(answer.header("content-type"), "application/problem+json", "{what}");
             }
-            let is_judged = expected[NOBODY] == 401 || path.starts_with("/api/") || path.starts_with("/v2/");
-            if is_judged && (credential.contains(" and ") || credential == "bearer token that is none") {
+            let is_verified = expected[ANONYMOUS] == 401 || path.starts_with("/api/") || path.starts_with("/v2/");
+            if is_verified && (credential.contains(" and ") || credential == "bearer token that is none") {
                 assert_eq!(status, 401, "{what}");
             }
-            if credential == "session of another site" && is_judged {
+            if credential == "session of another site" && is_verified {
                 assert_eq!(status, 403, "{what}");
             }
             if status < 300 && method != "GET" {
@@ -483,7 +483,7 @@ async fn unknown_or_foreign_fields_are_400_on_every_route() {
             body => body,
         };
         let who = if path.contains("/admin/") || path == "/api/v1/workspaces" { OPERATOR } else { ADMIN };
-        let key = &world.actors[who].as_ref().expect("somebody").key;
+        let key = &world.actors[who].as_ref().expect("an authenticated actor").key;
         for (field, value) in [
             ("owner", json!(admin.id)),
             ("id", json!("key_01h455vb4pex5vsknk084sn02q")),

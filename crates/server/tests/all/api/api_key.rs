@@ -39,7 +39,7 @@ async fn titles_may_repeat_and_keys_may_not() {
     assert_eq!((&made["state"], &made["algorithm"]), (&json!("active"), &json!("ssh-ed25519")));
     register(&test, &ada.key, &of_bot, &test.new_key()).await.expect(201);
 
-    // Where it is, is told to who sees that place.
+    // Only a caller who may see the place learns where the key is.
     for (by, visible) in [(&ada, true), (&max, false)] {
         let problem = register(&test, &by.key, "/api/v1/me/keys", &key).await.expect_problem(409, "duplicate_key");
         assert_eq!(problem["fingerprint"], key.fingerprint.as_str());
@@ -98,7 +98,7 @@ async fn a_proof_made_with_ssh_keygen_reclaims_a_key_registered_by_another_user(
         None => json!({"title": "mine", "public_key": public_key}),
     };
     let keys = "/api/v1/me/keys";
-    let squatted = test.post(keys, &body(None)).by(&eve.key).send().await.expect(201);
+    let unproven = test.post(keys, &body(None)).by(&eve.key).send().await.expect(201);
     test.post(keys, &body(None)).by(&ada.key).send().await.expect_problem(409, "duplicate_key");
 
     let challenge = async |by: &Key| {
@@ -116,10 +116,10 @@ async fn a_proof_made_with_ssh_keygen_reclaims_a_key_registered_by_another_user(
     }
     let proof = sign(&message(&ada.id, &mine));
     test.post(keys, &body(Some(proof.clone()))).by(&ada.key).send().await.expect(201);
-    let path = format!("{keys}/{}", squatted["id"].as_str().unwrap());
+    let path = format!("{keys}/{}", unproven["id"].as_str().unwrap());
     assert_eq!(test.get(&path).by(&eve.key).send().await.expect(200)["state"], "revoked");
 
-    // A challenge is good once, and for five minutes; and a key that proved itself is displaced by nobody.
+    // A challenge works once, within five minutes. A proven registration cannot be reclaimed.
     let again = test.post(keys, &body(Some(proof))).by(&ada.key).send().await;
     assert_eq!(again.expect_problem(400, "invalid_request")["errors"][0]["code"], "no_challenge");
     let proof = sign(&message(&eve.id, &hers));
@@ -136,7 +136,7 @@ async fn a_signature_that_verified_counts_as_a_use_although_the_request_was_refu
     let made = register(&test, &ada.key, "/api/v1/me/keys", &key).await.expect(201);
     let path = format!("/api/v1/me/keys/{}", made["id"].as_str().unwrap());
     test.post(&format!("{path}/disable"), &Value::Null).by(&ada.key).send().await.expect(200);
-    // Anybody can name a key: what does not verify is no use of it.
+    // Any client can name a key: a request that does not verify is not a use of it.
     let mut forged = test.get("/api/v1/me").by(&key);
     forged.target = "/api/v1/workspaces".to_owned();
     forged.send().await.expect_problem(401, "unauthenticated");
@@ -165,7 +165,7 @@ async fn a_restart_since_registration_counts_as_use_of_the_key() {
     }
     let problem = register(&test, &ada.key, "/api/v1/me/keys", &before).await.expect_problem(409, "duplicate_key");
     assert_eq!(problem["burnt"], true);
-    // One that stopped only after it had taken in a revocation has said what it knows.
+    // A node that stopped after it had applied a revocation has reported its uses.
     let test = test.restart().await;
     register(&test, &ada.key, "/api/v1/me/keys", &after).await.expect(201);
 }
@@ -184,8 +184,8 @@ async fn a_cascading_revocation_reaches_keys_created_by_a_revoked_key() {
 
     let path = format!("/api/v1/me/keys/{}?cascade=true", ada.key.id);
     test.delete(&path).by(&spare).send().await.expect(204);
-    for dead in [&ada.key, &child, &grandchild] {
-        test.get("/api/v1/me").by(dead).send().await.expect_problem(401, "unauthenticated");
+    for revoked in [&ada.key, &child, &grandchild] {
+        test.get("/api/v1/me").by(revoked).send().await.expect_problem(401, "unauthenticated");
     }
     test.get("/api/v1/me").by(&bystander).send().await.expect(200);
 }
@@ -208,7 +208,7 @@ async fn a_service_account_has_at_most_five_active_keys() {
     test.delete(&made[2]).by(&ada.key).send().await.expect(204);
     one_more().await.expect(201);
 
-    // An expired key makes room, and asks for it again when it comes back.
+    // An expired key does not count towards the quota. Extending it checks the quota again.
     test.advance(HOUR).await;
     one_more().await.expect(201);
     let enable = format!("{}/enable", made[0]);

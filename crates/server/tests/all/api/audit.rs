@@ -125,7 +125,7 @@ async fn events_are_filtered_by_principal_key_action_and_time() {
     assert_eq!(who(action.to_owned()).await, [ada.id.clone(), max.id.clone()], "the latest first");
     assert_eq!(who(format!("{action}&principal={}", max.id)).await, *slice::from_ref(&max.id));
     assert_eq!(who(format!("{action}&key={}", ada.key.id)).await, *slice::from_ref(&ada.id));
-    // By the names that people know them by, too; a name that nobody has leads to nothing.
+    // The filter also takes email addresses. An unknown one matches nothing.
     assert_eq!(who(format!("{action}&principal=Max@example.com")).await, *slice::from_ref(&max.id));
     assert!(who(format!("{action}&principal=nobody@example.com")).await.is_empty());
     let me = test.get("/api/v1/me").by(&ada.key).send().await.expect(200);
@@ -322,7 +322,7 @@ async fn use_of_a_revoked_key_is_recorded_with_its_owner_and_whether_it_verified
     ] {
         let seen = refusals(test, ws, ada).await.len();
         let answer = request.send().await;
-        assert_eq!((answer.status, &answer.bytes), (unknown.status, &unknown.bytes), "like a key that nobody knows");
+        assert_eq!((answer.status, &answer.bytes), (unknown.status, &unknown.bytes), "the same as for an unknown key");
         let told = refusals(test, ws, ada).await;
         assert_eq!(told.len(), seen + 1, "{told:?}");
         assert_eq!((&told[0]["key"], &told[0]["target"]), (&json!(bot.key.id), &json!(bot.id)));

@@ -1,4 +1,4 @@
-//! Bearer tokens: bound to a key and its owner, and dead with either.
+//! Bearer tokens: bound to a key and its owner, and invalid when either is.
 
 use std::{sync::Arc, time::Duration};
 

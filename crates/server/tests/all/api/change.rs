@@ -194,7 +194,7 @@ async fn a_change_missing_on_the_standby_is_not_reported_as_done() {
         }
     };
 
-    // The standby is lost. The server takes that in some time after it was told to: until then, deletions succeed.
+    // The standby is lost. PostgreSQL applies the setting some time later: until then, deletions succeed.
     let _ = cluster.query("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
     let _ = cluster.query("postgres", "SELECT pg_reload_conf()");
     let mut lost = None;
@@ -206,7 +206,7 @@ async fn a_change_missing_on_the_standby_is_not_reported_as_done() {
     }
     let lost = lost.expect("a deletion that no standby has");
 
-    // Whoever asks again reads that the project is gone, and is not told so: after a failover it would be there.
+    // A retry must not report that the project is gone: after a failover it would exist again.
     delete(&lost).await.expect_problem(503, "unavailable");
 
     let _ = cluster.query("postgres", "ALTER SYSTEM RESET synchronous_standby_names");
@@ -274,7 +274,7 @@ async fn api_pages_and_host_commands_retry_a_change_after_a_lock_timeout() {
             )
         };
         tokio::pin!(all);
-        assert!(tokio::time::timeout(LOCK_TIMEOUT_OVER, &mut all).await.is_err(), "one of them gave up");
+        assert!(tokio::time::timeout(LOCK_TIMEOUT_OVER, &mut all).await.is_err(), "one of them timed out");
         drop(held);
         let (api, page, user) = all.await;
         api.expect(201);

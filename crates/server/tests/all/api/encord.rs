@@ -108,7 +108,7 @@ impl Sdk {
         (path, public.trim().to_owned())
     }
 
-    /// A key file that is registered for somebody, and the key's id.
+    /// A key file that is registered for a principal, and the key's id.
     async fn registered(&self, owner: &Actor, name: &str) -> (PathBuf, String) {
         let (path, public_key) = self.key_file(name);
         let owner = match owner.id.parse() {
@@ -120,7 +120,7 @@ impl Sdk {
         (path, key.id.to_string())
     }
 
-    /// Creates a project as somebody, and answers its id.
+    /// Creates a project as a principal, and returns its id.
     async fn project(&self, owner: &Actor, title: &str, description: &str) -> String {
         let path = format!("/api/v1/workspaces/{}/projects", self.workspace);
         let create = json!({"title": title, "description": description});

@@ -186,7 +186,7 @@ async fn a_bearer_token_changes_no_key_role_membership_invitation_or_enabled_sta
     }
     assert_eq!(acme.events().await, before, "nothing was done");
 
-    // Whoever adds a write says here what a bearer token may.
+    // Every write has an entry here that says whether a bearer token may do it.
     let (_, document) = server::build_router(Arc::clone(&test.app));
     let document = serde_json::to_value(&document).expect("JSON");
     let paths = document["paths"].as_object().expect("paths");

@@ -64,11 +64,11 @@ async fn a_token_ends_when_its_invitation_is_revoked_resent_or_replaced() {
     let (path, sent_again) = invite_ned().await;
     test.advance(WEEK).await;
     let renewed = test.post(&format!("{path}/resend"), &Value::Null).by(&ada.key).send().await.expect(200);
-    for dead in [&given_way, &taken_back, &sent_again, "never was"] {
-        accept(&test, dead).await.expect_problem(409, "invitation_closed");
+    for closed in [&given_way, &taken_back, &sent_again, "never was"] {
+        accept(&test, closed).await.expect_problem(409, "invitation_closed");
     }
     let listed = test.get(&list).by(&ada.key).send().await.expect(200);
-    assert!(listed["items"].as_array().unwrap().iter().all(|item| item.get("token").is_none()), "told once only");
+    assert!(listed["items"].as_array().unwrap().iter().all(|item| item.get("token").is_none()), "shown once only");
     accept(&test, renewed["token"].as_str().unwrap()).await.expect(200);
     test.delete(&path).by(&ada.key).send().await.expect_problem(409, "invitation_closed");
 }
@@ -88,7 +88,7 @@ async fn several_people_are_invited_all_or_none() {
         assert_eq!(problem["errors"][0]["field"], "emails");
     }
     let listed = test.get(&path).by(&ada.key).send().await.expect(200);
-    assert_eq!(listed["items"].as_array().unwrap().len(), 2, "nobody was invited with somebody who could not be");
+    assert_eq!(listed["items"].as_array().unwrap().len(), 2, "one invalid email address means no invitation at all");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Proofs: who shows that they hold a private key has the key, whoever registered its public half before.
+//! Proofs: a proof that one holds the private key reclaims the key from an unproven registration.
 
 use serde_json::{Value, json};
 use server::app::{Caller, KeyOwner};
@@ -47,7 +47,7 @@ impl World {
         self.test.post(KEYS, &body).by(&by.key).send().await
     }
 
-    async fn displacements(&self, key: &Value) -> Vec<Value> {
+    async fn reclaims(&self, key: &Value) -> Vec<Value> {
         let path = format!("/api/v1/workspaces/{}/audit-events?action=api_key.displace", self.evil);
         let events = self.test.get(&path).by(&self.mallory.key).send().await.expect(200);
         let events = events["items"].as_array().unwrap().clone();
@@ -65,7 +65,7 @@ async fn a_proof_reclaims_a_key_that_was_used_while_registered_by_another_user()
         let key = test.new_key();
         let taken = world.register(&by.key, at, &key).await.expect(201);
         assert_eq!((&taken["proven_at"], &taken["displaced_at"]), (&Value::Null, &Value::Null));
-        // Whoever holds the private key tries it, and is somebody else.
+        // The holder of the private key uses it, and authenticates as another user.
         assert_eq!(test.get(ME).by(&key).send().await.expect(200)["principal"]["id"], owner.as_str());
         test.app.write_records().await.unwrap();
         world.register(&ada.key, KEYS, &key).await.expect_problem(409, "duplicate_key");
@@ -74,11 +74,11 @@ async fn a_proof_reclaims_a_key_that_was_used_while_registered_by_another_user()
         assert_eq!(made["proven_at"], made["created_at"]);
         assert_eq!(test.get(ME).by(&key).send().await.expect(200)["principal"]["id"], ada.id.as_str());
 
-        // Who lost it sees that, their admins too, and nobody there sees who has it now.
+        // The previous owner and their admins see that. None of them sees who has the key now.
         let lost = format!("{at}/{}", taken["id"].as_str().unwrap());
         let lost = test.get(&lost).by(&by.key).send().await.expect(200);
         assert_eq!((&lost["state"], lost["displaced_at"].is_string()), (&json!("revoked"), true));
-        let events = world.displacements(&taken).await;
+        let events = world.reclaims(&taken).await;
         assert_eq!(events.len(), 1, "{events:?}");
         assert_eq!(events[0]["detail"]["owner"], owner.as_str());
         assert_eq!(events[0]["detail"]["fingerprint"], key.fingerprint.as_str());
@@ -120,7 +120,7 @@ async fn a_proof_can_be_added_later_by_anyone_who_may_register_keys() {
         let made = world.register(&by.key, at, &key).await.expect(201);
         let path = format!("{at}/{}/proof", made["id"].as_str().unwrap());
         let prove = async |proof: String| test.post(&path, &json!({"proof": proof})).by(&by.key).send().await;
-        // Not with another key, not for another owner, not with somebody else's challenge.
+        // Not with another key, not for another owner, not with another user's challenge.
         let other_key = world.proof(by, owner, &test.new_key()).await;
         let other_owner = world.proof(by, &world.ada.id, &key).await;
         let other_sender = world.proof(&world.ada, owner, &key).await;
@@ -159,9 +159,9 @@ async fn a_proof_recorded_by_the_previous_release_counts_and_a_use_does_not() {
     ] {
         let key = test.new_key();
         let made = world.register_with_proof(eve, &key).await.expect(201);
-        let mut upkeep = test.store().await.begin_maintenance().await.unwrap();
-        assert_eq!(upkeep.execute(sql, store::params![made["id"].as_str().unwrap()]).await.unwrap(), 1);
-        upkeep.commit().await.unwrap();
+        let mut maintenance = test.store().await.begin_maintenance().await.unwrap();
+        assert_eq!(maintenance.execute(sql, store::params![made["id"].as_str().unwrap()]).await.unwrap(), 1);
+        maintenance.commit().await.unwrap();
         world.register_with_proof(ada, &key).await.expect(expected);
     }
 }

@@ -70,7 +70,7 @@ async fn the_link_in_an_invitation_mail_works() {
     ada.submit("/w/acme/invitations", &both).await.sees("The mail server did not take every mail.");
     ada.sees("No mail was sent.");
     let shown = ada.page.matches("http://127.0.0.1:8080/invitations/").count();
-    assert_eq!(shown, 1, "of the mail that went out, nobody but its address has the link");
+    assert_eq!(shown, 1, "only the recipient of the mail has the link");
 
     let mail = smtp.mail();
     assert_eq!(mail["to"], json!(["bob@example.com"]));
@@ -96,7 +96,7 @@ async fn the_link_in_an_invitation_mail_works() {
 
 #[tokio::test]
 async fn a_mail_outage_loses_no_invitation() {
-    // A port on which nobody listens any more.
+    // A port without a listener.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let test = app_with_mail(port).await;
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
@@ -113,7 +113,7 @@ async fn a_mail_outage_loses_no_invitation() {
     let invite = api::CreateInvitations { emails: vec!["eve@example.com".into()], role: Role::Member };
     let issued = test.app.create_invitations(&caller, ws, &invite).await.unwrap();
     assert_eq!(issued.items[0].mail, MailState::Failed);
-    assert!(issued.items[0].token.is_some(), "whoever invited passes it on");
+    assert!(issued.items[0].token.is_some(), "the inviting user passes it on");
 }
 
 /// The path of the link in the next mail.
@@ -161,7 +161,7 @@ async fn only_a_mailed_link_verifies_the_email_address() {
     let me = test.get("/api/v1/me").by(&bob).send().await.expect(200);
     assert_eq!(me["principal"]["email_verified"], true);
 
-    // The mail is not taken: whoever invites has the link, and may well follow it under the other's name.
+    // The mail is refused. So the inviting user has the link, and may follow it under the other user's name.
     let failed = invite(&test, &ws, &ada, "refused@example.com", "member").await;
     assert_eq!(failed["mail"], "failed");
     accept(&test, failed["token"].as_str().unwrap()).await;
@@ -172,7 +172,7 @@ async fn only_a_mailed_link_verifies_the_email_address() {
     let made = test.post("/api/v1/workspaces", &body).by(&olga.key).send().await.expect(201);
     assert_eq!(made["invitation"]["mail"], "sent");
     let me = test.get("/api/v1/me").by(&bob).send().await.expect(200);
-    assert_eq!(me["workspaces"].as_array().unwrap().len(), 1, "nobody is seated without accepting");
+    assert_eq!(me["workspaces"].as_array().unwrap().len(), 1, "no one joins without accepting");
 }
 
 #[tokio::test]
@@ -195,8 +195,8 @@ async fn the_holder_of_an_email_address_reclaims_it_from_an_unverified_account()
     let ada = test.user("ada", false).await;
     let ws = test.workspace("acme", &ada).await;
     create_user(&test, "bob", false).await;
-    let squatter = test.app.find_user_by_email(&Caller::host(), "bob@example.com").await.unwrap().id;
-    let key = test.add_key(KeyOwner::User(squatter), "of the squatter").await;
+    let impostor = test.app.find_user_by_email(&Caller::host(), "bob@example.com").await.unwrap().id;
+    let key = test.add_key(KeyOwner::User(impostor), "of the impostor").await;
     let create =
         api::CreateWorkspace { name: "Evil".into(), slug: "evil".into(), admin_email: Some("bob@example.com".into()) };
     test.app.create_workspace(&Caller::host(), create).await.unwrap();
@@ -211,18 +211,18 @@ async fn the_holder_of_an_email_address_reclaims_it_from_an_unverified_account()
     let members = test.get(&format!("/api/v1/workspaces/{ws}/members")).by(&ada.key).send().await.expect(200);
     let found = members["items"].as_array().unwrap().iter().find(|member| member["email"] == "bob@example.com");
     let found = found.expect("the holder of the address is in");
-    assert_ne!(found["id"], json!(squatter.to_string()));
+    assert_ne!(found["id"], json!(impostor.to_string()));
     assert_eq!(found["email_verified"], true);
     // The other account goes on under an address that no mail reaches, and reaches nothing new.
     let me = test.get("/api/v1/me").by(&key).send().await.expect(200);
-    assert_eq!(me["principal"]["email"], format!("{squatter}@unverified.invalid"));
+    assert_eq!(me["principal"]["email"], format!("{impostor}@unverified.invalid"));
     assert_eq!((&me["principal"]["email_verified"], &me["workspaces"][0]["slug"]), (&json!(false), &json!("evil")));
     assert_eq!(me["workspaces"].as_array().unwrap().len(), 1);
     let mut old = Browser::new(&test);
     old.open("/sign-in").await;
     old.submit("/sign-in", &[("email", "bob@example.com"), ("password", PASSWORD)]).await;
     assert_eq!(old.status, 401);
-    let placeholder = format!("{squatter}@unverified.invalid");
+    let placeholder = format!("{impostor}@unverified.invalid");
     old.submit("/sign-in", &[("email", &placeholder), ("password", PASSWORD)]).await;
     assert!(old.has_session());
 }
@@ -289,7 +289,7 @@ async fn a_member_verifies_their_address_by_a_mailed_invitation_and_keeps_their_
     let accepted = test.post("/api/v1/invitations/accept", &body).by(&ada.key).send().await.expect(200);
     assert_eq!(accepted["role"], "admin");
     assert!(is_verified(&test, &ws, &ada, &ada.email).await);
-    // Whoever is verified needs no other one.
+    // A verified user needs no second verification.
     let body = json!({"emails": [ada.email], "role": "member"});
     let again = test.post(&format!("/api/v1/workspaces/{ws}/invitations"), &body).by(&ada.key).send().await;
     again.expect_problem(409, "already_member");

@@ -44,7 +44,7 @@ async fn a_removed_member_loses_access_at_once() {
     test.get(&projects).bearer(&token).send().await.expect_problem(404, "not_found");
     test.get(&format!("/api/v1/workspaces/{other}/projects")).by(&max.key).send().await.expect(200);
 
-    // Out of the last workspace, the key stops working altogether, and its holder is told.
+    // After the removal from the last workspace, the key stops working, and its holder learns why.
     test.delete(&format!("/api/v1/workspaces/{other}/members/{}", max.id)).by(&max.key).send().await.expect(204);
     let refused = test.get("/api/v1/me").by(&max.key).send().await.expect_problem(401, "unauthenticated");
     assert_eq!(refused["reason"], "owner_without_workspace");
@@ -61,8 +61,8 @@ async fn removing_a_projects_only_admin_requires_a_successor() {
     let path = format!("/api/v1/workspaces/{ws}/members/{}", max.id);
     let problem = test.delete(&path).by(&ada.key).send().await.expect_problem(409, "successor_required");
     assert_eq!(problem["projects"].as_array().unwrap().len(), 1);
-    for nobody in [&stranger.id, &max.id] {
-        let target = format!("{path}?successor={nobody}");
+    for invalid in [&stranger.id, &max.id] {
+        let target = format!("{path}?successor={invalid}");
         test.delete(&target).by(&max.key).send().await.expect_problem(400, "invalid_request");
     }
     let target = format!("{path}?successor={}", ada.id);

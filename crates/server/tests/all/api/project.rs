@@ -79,8 +79,8 @@ async fn a_projects_only_admin_leaves_only_with_a_successor() {
     acme.set(max, max, "viewer").await.expect_problem(409, "successor_required");
     let path = format!("{project}/members/{}", max.id);
     test.delete(&path).by(&max.key).send().await.expect_problem(409, "successor_required");
-    for nobody in [&stranger.id, &max.id] {
-        let target = format!("{path}?successor={nobody}");
+    for invalid in [&stranger.id, &max.id] {
+        let target = format!("{path}?successor={invalid}");
         test.delete(&target).by(&max.key).send().await.expect_problem(400, "invalid_request");
     }
     let target = format!("{path}?successor={}", mia.id);

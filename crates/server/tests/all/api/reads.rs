@@ -50,11 +50,11 @@ async fn no_get_request_in_a_session_changes_a_row() {
     // A server ages what it remembers of signed writes by itself, read or not.
     let sql = "SELECT replay_epoch FROM installation WHERE id = 1";
     let row = before.read().await.unwrap().fetch_one(sql, store::params![]).await.unwrap();
-    let mut upkeep = after.begin_maintenance().await.unwrap();
+    let mut maintenance = after.begin_maintenance().await.unwrap();
     let sql = "UPDATE installation SET replay_epoch = $1 WHERE id = 1";
-    upkeep.execute(sql, store::params![row.i64("replay_epoch").unwrap()]).await.unwrap();
-    upkeep.commit().await.unwrap();
-    transfer::compare(&before, &after).await.expect("the same rows as before anybody read");
+    maintenance.execute(sql, store::params![row.i64("replay_epoch").unwrap()]).await.unwrap();
+    maintenance.commit().await.unwrap();
+    transfer::compare(&before, &after).await.expect("the same rows as before the reads");
 }
 
 #[tokio::test]
@@ -72,5 +72,5 @@ async fn no_signed_get_request_changes_a_row() {
         }
     }
     assert!(read > 100, "{read}");
-    assert_eq!(store.current_version().await.unwrap(), before, "nobody has to hear of anything");
+    assert_eq!(store.current_version().await.unwrap(), before, "no node has to apply anything");
 }

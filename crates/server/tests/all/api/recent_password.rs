@@ -25,7 +25,7 @@ const PAGES_THAT_ASK: &[&str] = &[
     "/w/{slug}/service-accounts/{sa}/role",
 ];
 
-/// Forms that do not: they take rights away, or give nobody more than they have, or ask for the password by themselves.
+/// Forms that do not: they take rights away, or grant nothing new, or ask for the password by themselves.
 const PAGES_THAT_DO_NOT: &[&str] = &[
     "/invitations/{token}",
     "/operator/users/{usr}",
@@ -117,7 +117,7 @@ async fn every_form_that_grants_rights_requires_a_recent_password() {
             continue;
         }
         seen.insert(path);
-        // Somebody for whom it is.
+        // A user whose password is recent.
         let who = [ui_access::ADMIN, ui_access::OPERATOR].into_iter().find(|&who| matches!(expected[who], 200 | 303));
         // No key is suspended here; another test has one.
         let Some(who) = who.filter(|_| path != "/operator/suspended-keys") else { continue };
@@ -210,10 +210,10 @@ async fn granting_more_rights_than_before_requires_a_recent_password() {
     olga.open("/profile").await.submit(&user, &[("disabled", "true")]).await.sees_not("Confirm your password");
     olga.open("/profile").await.submit(&user, &[("disabled", "false")]).await.sees("Confirm your password");
     let suspended = test.user("sam", false).await.key;
-    let mut upkeep = test.store().await.begin_maintenance().await.unwrap();
+    let mut maintenance = test.store().await.begin_maintenance().await.unwrap();
     let sql = "UPDATE api_keys SET suspended = $2 WHERE id = $1";
-    upkeep.execute(sql, store::params![suspended.id.as_str(), true]).await.unwrap();
-    upkeep.commit().await.unwrap();
+    maintenance.execute(sql, store::params![suspended.id.as_str(), true]).await.unwrap();
+    maintenance.commit().await.unwrap();
     for fields in [&[("all", "1")][..], &[("key", suspended.id.as_str())]] {
         olga.open("/profile").await.submit("/operator/suspended-keys", fields).await.sees("Confirm your password");
     }

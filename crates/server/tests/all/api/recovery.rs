@@ -117,11 +117,11 @@ async fn after_a_restore_no_user_signs_in_until_confirmed_on_the_host() {
     for name in ["olga", "ned", "eve"] {
         let (status, page) = sign_in(&test, name, PASSWORD).await;
         assert!(status == 401 && page.contains("Your sign-in is suspended since"), "{name}: {status} {page}");
-        // Who does not know the password is told nothing.
+        // A caller without the password learns nothing.
         let (status, page) = sign_in(&test, name, "correct horse battery").await;
         assert!(status == 401 && page.contains("Email or password is wrong"), "{name}: {status} {page}");
     }
-    // An operator is there, who waits to be confirmed: nobody else becomes the first one.
+    // An operator exists and waits to be confirmed, so no other user becomes the first operator.
     assert_eq!(*test.app.create_set_up_link(&host).await.unwrap(), None);
     test.app.write_records().await.unwrap();
     let filter = AuditFilter { action: Some("request.refuse".to_owned()), ..AuditFilter::default() };
@@ -224,7 +224,7 @@ async fn a_suspended_operator_does_not_count_as_the_remaining_operator() {
     assert!(test.app.update_user(&host, id, update).await.unwrap().disabled, "who left is disabled before the others");
 }
 
-/// Ned, a member of `acme`, with all that somebody can show.
+/// Ned, a member of `acme`, with every kind of credential.
 struct Shown {
     ned: Actor,
     key: Key,
@@ -394,7 +394,7 @@ async fn after_a_restore_each_grant_is_accepted_once_user_and_key_are_confirmed(
     ned.confirm_key(&test).await;
     ned.confirm_ned(&test).await;
     let accepted = ["signature", "encord signature", "new bearer token", "forward-auth", "password", "invitation"];
-    assert_eq!(ned.accepted(&test).await, accepted, "the token and the session of before are over");
+    assert_eq!(ned.accepted(&test).await, accepted, "the previous token and session are invalid");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What somebody set in motion ends with their rights: the open invitations that they wrote, and, where whoever decides on
+//! What a user started ends with their rights: the open invitations that they wrote, and, if the admin who decides on
 //! it says so, the keys that they registered for service accounts.
 
 use std::collections::BTreeSet;
@@ -28,7 +28,7 @@ fn member(ws: &str, who: &Actor) -> String {
     format!("/api/v1/workspaces/{ws}/members/{}", who.id)
 }
 
-/// Registers a key for a service account, by somebody's signature.
+/// Registers a key for a service account, with a user's signature.
 async fn register(test: &TestApp, ws: &str, account: &Actor, by: &Key) -> Key {
     let mut key = test.new_key();
     let path = format!("/api/v1/workspaces/{ws}/service-accounts/{}/keys", account.id);
@@ -124,7 +124,7 @@ async fn resending_an_invitation_makes_the_sender_its_writer() {
 async fn acceptance_refuses_an_invitation_whose_writer_lost_their_rights_on_the_previous_release() {
     let (test, ada, max, ws) = acme().await;
     let token = test.invite(&ws, &max, "ned@example.com", "admin").await;
-    // The release before removed people and left their invitations open.
+    // The previous release removed users and left their invitations open.
     let mut change = test.store().await.begin_change(domain::Clock::now(test.clock.as_ref())).await.unwrap();
     let sql = "DELETE FROM members WHERE workspace_id = $1 AND user_id = $2";
     change.execute(sql, store::params![ws.as_str(), max.id.as_str()]).await.unwrap();
@@ -199,14 +199,14 @@ async fn only_admins_see_and_revoke_keys_that_a_member_registered() {
     test.patch(&member(&ws, &max), &json!({"role": "member"})).by(&ada.key).send().await.expect(200);
     let of_ada = format!("{}/removal", member(&ws, &ada));
     test.get(&of_ada).by(&max.key).send().await.expect_problem(403, "forbidden");
-    // A member who leaves sees what they lead, and revokes nobody's keys.
+    // A member who leaves sees the projects that they lead, and revokes no keys.
     let own = test.get(&format!("{}/removal", member(&ws, &max))).by(&max.key).send().await.expect(200);
     assert_eq!(own, json!({"invitations": [], "keys": [], "projects": []}));
     let path = format!("{}?revoke_keys=true", member(&ws, &max));
     test.delete(&path).by(&max.key).send().await.expect_problem(403, "forbidden");
     test.get("/api/v1/me").by(&key).send().await.expect(200);
-    let contradiction = json!({"role": "admin", "revoke_keys": true});
-    let refused = test.patch(&member(&ws, &max), &contradiction).by(&ada.key).send().await;
+    let conflicting = json!({"role": "admin", "revoke_keys": true});
+    let refused = test.patch(&member(&ws, &max), &conflicting).by(&ada.key).send().await;
     assert_eq!(refused.expect_problem(400, "invalid_request")["errors"][0]["field"], "revoke_keys");
 }
 

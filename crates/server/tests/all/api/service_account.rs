@@ -41,7 +41,7 @@ async fn a_service_account_address_is_never_reused() {
     let rename = async |name: &str| test.patch(&path, &json!({"name": name})).by(&ada.key).send().await;
     assert_eq!(rename("second").await.expect(200)["email"], "second@acme.sa.keyward.local");
     create("first").await.expect_problem(409, "name_taken");
-    assert_eq!(rename("first").await.expect(200)["name"], "first", "its own name of before is still its own");
+    assert_eq!(rename("first").await.expect(200)["name"], "first", "its own previous name is still reserved for it");
     test.delete(&path).by(&ada.key).send().await.expect(204);
     for name in ["first", "second"] {
         create(name).await.expect_problem(409, "name_taken");

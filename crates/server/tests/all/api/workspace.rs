@@ -19,7 +19,7 @@ async fn an_operator_creates_a_workspace_for_its_first_admin() {
     let hers = create(&json!({"name": "Hers", "slug": "hers", "admin_email": ada.email})).await.expect(201);
     assert_eq!(hers["role"], Value::Null);
     let inside = format!("{WORKSPACES}/{}", hers["id"].as_str().unwrap());
-    // Nobody is seated without accepting, whoever they are.
+    // No one joins without accepting.
     test.get(&inside).by(&ada.key).send().await.expect_problem(404, "not_found");
     let accept = json!({"token": hers["invitation"]["token"]});
     test.post("/api/v1/invitations/accept", &accept).by(&ada.key).send().await.expect(200);

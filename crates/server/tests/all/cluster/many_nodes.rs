@@ -28,7 +28,7 @@ async fn first() -> (TestApp, Actor, String) {
     (test, admin, workspace)
 }
 
-/// On each engine: an installation with its first node, and somebody who registers keys.
+/// On each engine: an installation with its first node, and a user who registers keys.
 async fn first_on_each_engine() -> [(TestApp, Actor); 2] {
     let open = async |home| {
         let test = TestApp::open(home, Arc::new(FakeClock::new()), Arc::new(SeededRandom::new(7)), |_| {}).await;
@@ -54,7 +54,7 @@ async fn is_refused_for_good(nodes: &[&TestApp], by: &Actor, key: &Key) {
     }
 }
 
-/// A node that has registered, took a lease, and was never heard of again.
+/// A node that registered, took a lease, and then stopped responding.
 async fn ghost(store: &Store, test: &TestApp, lease: Duration) -> Node {
     let node = Node {
         id: domain::NodeId::generate(test.clock.now(), test.random.as_ref()),
@@ -73,7 +73,7 @@ const KEYS: &str = "/api/v1/me/keys";
 #[tokio::test]
 async fn a_key_revoked_on_one_node_is_refused_on_all_when_the_call_returns() {
     let (one, admin, workspace) = first().await;
-    // Wall clocks that are an hour off, both ways, change nothing but who is told to set their clock.
+    // A wall clock that is an hour ahead or behind changes only which node is told to set its clock.
     let others = [join(&one, 8, 3600).await, join(&one, 9, -3600).await];
     let nodes = [&one, &others[0], &others[1]];
     one.raise_quotas(&workspace, 100).await;
@@ -140,7 +140,7 @@ async fn an_evicted_node_registers_and_loads_again() {
     for registered in store.list_nodes().await.unwrap() {
         assert!(store.remove_node(registered.node.id, Version(0)).await.unwrap());
     }
-    // Both had a lease; neither judges on it once it has heard that it was given up.
+    // Both had a lease. Neither verifies requests with it once it knows that it was evicted.
     for node in [&one, &other] {
         node.app.renew_lease().await.unwrap();
         node.get(ME).by(&admin.key).send().await.expect(200);
@@ -224,7 +224,7 @@ async fn a_concurrent_request_is_told_of_a_revocation_only_after_every_node_ackn
     }
 }
 
-/// A request whose answer tells what is: it comes when every node has heard of that, or has no lease any more.
+/// A request whose answer reports a change. It is answered once every node has acknowledged the change, or its lease has ended.
 async fn waits_for_every_node(test: &TestApp, store: &Store, nth: usize, request: TestRequest<'_>) {
     test.app.renew_lease().await.expect("a lease");
     // As if the node that did it were waiting for this one still, which holds a lease.
@@ -283,7 +283,7 @@ async fn operators_are_warned_of_nodes_with_other_settings() {
     let (one, admin, _) = first().await;
     let _same = join(&one, 8, 0).await;
     let mut olga = Browser::signed_in(&one, "olga", true).await;
-    // Of a node of the release before, nobody knows.
+    // For a node of the previous release, this is unknown.
     ghost(&one.store().await, &one, Duration::from_secs(1)).await;
     olga.open("/operator/system").await.sees_not("different hosts");
     let clock = Arc::new(FakeClock::new());
@@ -355,7 +355,7 @@ async fn a_node_with_a_fast_clock_does_not_delete_replay_records_early() {
         ahead.app.renew_lease().await.unwrap();
     }
     ahead.app.forget_expired().await.unwrap();
-    assert_eq!(signed.send().await.expect(201), first, "the first answer, and nothing done twice");
+    assert_eq!(signed.send().await.expect(201), first, "the stored response, and nothing happened twice");
     let listed = one.get(&projects).by(&admin.key).send().await.expect(200);
     assert_eq!(listed["items"].as_array().unwrap().len(), 1);
 
@@ -415,7 +415,7 @@ async fn a_lost_node_counts_as_having_used_the_key() {
         revoke(&one, &ada, &made).await;
         is_refused_for_good(&[&one], &ada, &key).await;
 
-        // One that was given up when its lease had run out.
+        // A node that was evicted when its lease had ended.
         let key = one.new_key();
         let made = register(&one, &ada, &key).await.expect(201);
         let store = one.store().await;
@@ -435,14 +435,14 @@ async fn a_node_of_the_previous_release_counts_as_having_used_the_key() {
         let other = join(&one, 8, 0).await;
         let store = one.store().await;
         let says = async |reports: bool| {
-            let mut upkeep = store.begin_maintenance().await.unwrap();
+            let mut maintenance = store.begin_maintenance().await.unwrap();
             let nodes = store.list_nodes().await.unwrap();
             let id = nodes.last().unwrap().node.id;
             let sql = "UPDATE nodes SET reports_use = $2 WHERE id = $1";
-            assert_eq!(upkeep.execute(sql, store::params![id, reports]).await.unwrap(), 1);
-            upkeep.commit().await.unwrap();
+            assert_eq!(maintenance.execute(sql, store::params![id, reports]).await.unwrap(), 1);
+            maintenance.commit().await.unwrap();
         };
-        // It is there when the key is registered, and gone before anybody asks.
+        // It runs when the key is registered, and stops before the first request.
         says(false).await;
         let early = one.new_key();
         let made = register(&one, &ada, &early).await.expect(201);

@@ -1,4 +1,4 @@
-//! What somebody sees, of the server and of the model.
+//! What a caller sees, in the server and in the model.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::{
 };
 
 impl History {
-    /// Everything that somebody may see of themselves and of a workspace.
+    /// Everything that a caller may see of themselves and of a workspace.
     pub(super) async fn look(&mut self, ws: usize, by: Credential) {
         let at = format!("/workspaces/{}", self.model.workspaces[ws].id);
         let caller = self.model.authenticate(by);

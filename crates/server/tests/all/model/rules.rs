@@ -94,8 +94,8 @@ pub struct ApiKey {
     pub verified: bool,
     /// Whether a proof ever showed that its owner holds the private key.
     pub proven: bool,
-    /// Whether a proof by somebody else revoked it.
-    pub displaced: bool,
+    /// Whether another user's proof reclaimed it.
+    pub reclaimed: bool,
     pub created_with: Option<usize>,
 }
 
@@ -181,7 +181,7 @@ impl Model {
         }
     }
 
-    /// Rules 2 and 3: who stands behind a credential, if anybody still does.
+    /// Rules 2 and 3: the principal of a credential, if it is still valid.
     pub fn caller(&self, credential: Credential) -> Verdict<Caller> {
         let key = self.key_of(credential).filter(|&key| self.state(key) == State::Active).ok_or(UNAUTHENTICATED)?;
         let who = self.keys[key].owner;
@@ -228,7 +228,7 @@ impl Model {
         require(!caller.bearer, FORBIDDEN)
     }
 
-    /// No service account gives anybody the role `admin`.
+    /// No service account grants the role `admin`.
     pub fn require_grant(caller: Caller, admin: bool) -> Verdict<()> {
         require(!(admin && matches!(caller.who, Who::Account(_))), FORBIDDEN)
     }
@@ -338,7 +338,7 @@ impl Model {
         Ok(())
     }
 
-    /// Takes somebody out of all projects of a workspace; those they alone lead go to the successor.
+    /// Removes a principal from all projects of a workspace. The successor gets those that they alone lead.
     fn hand_over(&mut self, caller: Caller, ws: usize, leaving: Who, successor: Option<Who>) -> Verdict<()> {
         let here = |project: &Project| project.workspace == ws && !project.deleted;
         let led: Vec<usize> = (0..self.projects.len())
@@ -396,7 +396,7 @@ impl Model {
         Ok(())
     }
 
-    /// Whether whoever wrote an invitation may still write it.
+    /// Whether the author of an invitation may still write it.
     fn may_invite(&self, invitation: usize) -> bool {
         let Invitation { by, workspace, admin, .. } = self.invitations[invitation];
         let is_admin = self.is_admin(by, workspace) == Some(true);
@@ -406,7 +406,7 @@ impl Model {
         }
     }
 
-    /// Rule 8: the open invitations of whoever lost a role in `lost`, or may not write them any more, end.
+    /// Rule 8: the open invitations of users who lost a role in `lost`, or may no longer write them, end.
     fn end_invitations_of(&mut self, by: Who, lost: Option<usize>) {
         for index in 0..self.invitations.len() {
             let invitation = &self.invitations[index];
@@ -453,7 +453,7 @@ impl Model {
         Ok(())
     }
 
-    /// By somebody who is authenticated, or by a newcomer, who becomes a user.
+    /// By an authenticated user, or by a new person, who becomes a user.
     pub fn accept(&mut self, caller: Option<Caller>, invitation: usize) -> Verdict<()> {
         let is_good = self.invitation_state(invitation) == "pending" && self.may_invite(invitation);
         require(is_good, (409, "invitation_closed"))?;

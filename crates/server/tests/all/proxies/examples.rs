@@ -89,8 +89,8 @@ async fn a_signed_request_arrives_as_it_was_signed_with_every_identity_header(ki
 async fn only_keyward_sets_identity_headers(kind: Kind) {
     let stack = Stack::start(kind, |_| {}).await;
     // An operator of no workspace: three identity headers have no value.
-    let nobody = stack.test.user("olga", true).await;
-    let client = stack.get("/v2/things").by(&nobody.key);
+    let stranger = stack.test.user("olga", true).await;
+    let client = stack.get("/v2/things").by(&stranger.key);
     let mut forged = String::new();
     for name in IDENTITY_HEADERS.iter().filter(|name| **name != "keyward-workspace") {
         for name in [(*name).to_owned(), name.replace('-', "_"), name.replacen('-', ".", 1), name.to_uppercase()] {
@@ -180,7 +180,7 @@ async fn forwarded_headers_of_the_client_do_not_change_the_verified_request(kind
     assert_eq!(stack.send_with(&elsewhere, host, "close").await.status, 401);
     assert!(stack.take_seen().is_empty());
 
-    // The request that was judged arrives without them.
+    // The verified request arrives without them.
     let client = stack.get("/v2/things").by(&stack.admin.key);
     assert_eq!(stack.send_with(&client, told, "close").await.status, 200);
     let [seen] = stack.take_seen().try_into().expect("one request");
@@ -241,7 +241,7 @@ async fn the_true_status_reaches_the_client(kind: Kind) {
     assert_eq!(stack.send(&ask("/acme/things")).await.status, 503);
     assert!(stack.take_seen().is_empty());
     let anonymous = stack.request("POST", "/acme/things", &Value::Null);
-    assert_eq!(stack.send(&anonymous).await.status, 503, "nobody is judged");
+    assert_eq!(stack.send(&anonymous).await.status, 503, "no request is verified");
 }
 
 async fn a_request_for_another_host_does_not_arrive(kind: Kind) {
@@ -356,7 +356,7 @@ async fn only_websocket_upgrades_are_opened(kind: Kind) {
     assert_eq!(answer.status, 200, "this API does not switch: {}", answer.head);
     let [seen] = stack.take_seen().try_into().expect("one request");
     assert_eq!((seen.header("upgrade"), seen.header("connection").to_lowercase().as_str()), ("websocket", "upgrade"));
-    // A connection that goes on in another protocol is one that nobody looks into any more.
+    // The proxy does not check a connection that changes to another protocol.
     let client = stack.get("/v2/live").by(&stack.admin.key);
     let answer =
         stack.send_with(&client, "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n", "close").await;

@@ -181,19 +181,19 @@ async fn altered_requests_are_refused_in_every_dialect() {
         expect_refused(dialect, &ask(&test, dialect, &stranger).send().await, 401);
         let old = test.get("/v2/things").signed(&admin.key, http_signature::Profile::Native, -61);
         let answer = ask(&test, dialect, &old).send().await;
-        assert_eq!(answer.json()["reason"], "stale", "its holder is told: {dialect}");
+        assert_eq!(answer.json()["reason"], "stale", "its holder learns the reason: {dialect}");
         expect_refused(dialect, &answer, 401);
     }
 }
 
 #[tokio::test]
 async fn forwarded_headers_are_accepted_from_listed_proxies_only() {
-    let nobody = TestApp::new().await;
-    let admin = nobody.user("ada", false).await;
-    nobody.workspace("acme", &admin).await;
+    let unlisted = TestApp::new().await;
+    let admin = unlisted.user("ada", false).await;
+    unlisted.workspace("acme", &admin).await;
     for dialect in DIALECTS {
-        let client = nobody.get("/v2/things").by(&admin.key);
-        expect_refused(dialect, &ask(&nobody, dialect, &client).send().await, 403);
+        let client = unlisted.get("/v2/things").by(&admin.key);
+        expect_refused(dialect, &ask(&unlisted, dialect, &client).send().await, 403);
     }
 
     let network = |settings: &mut Settings| {
@@ -237,7 +237,7 @@ async fn no_dialect_falls_back_to_the_headers_of_another() {
             let detail = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
             assert!(detail.contains(missing), "{dialect}: {detail}");
         }
-        // A second value is somebody else's.
+        // A second value comes from another sender.
         for twice in families[family] {
             let mut question = ask(&test, dialect, &client());
             let value = question.headers[*twice].clone();

@@ -49,7 +49,7 @@ async fn a_project_route_requires_the_same_role_as_the_api() {
         test.put(&path, &json!({"role": role})).by(&owner.key).send().await.expect(200);
     }
     let uuid = project.parse::<domain::ProjectId>().unwrap().uuid().to_string();
-    let judge = async |who: &Actor| {
+    let ask_each = async |who: &Actor| {
         let mut seen = Vec::new();
         for (method, path) in [
             ("GET", format!("/v2/projects/{uuid}/labels")),
@@ -60,16 +60,16 @@ async fn a_project_route_requires_the_same_role_as_the_api() {
         }
         seen
     };
-    assert_eq!(judge(&owner).await, [200, 200, 200]);
-    assert_eq!(judge(&editor).await, [200, 200, 403]);
-    assert_eq!(judge(&viewer).await, [200, 403, 403]);
-    assert_eq!(judge(&admin).await, [200, 403, 403], "an admin of the workspace counts as a viewer");
-    assert_eq!(judge(&outsider).await, [404, 404, 404]);
-    assert_eq!(judge(&stranger).await, [404, 404, 404]);
+    assert_eq!(ask_each(&owner).await, [200, 200, 200]);
+    assert_eq!(ask_each(&editor).await, [200, 200, 403]);
+    assert_eq!(ask_each(&viewer).await, [200, 403, 403]);
+    assert_eq!(ask_each(&admin).await, [200, 403, 403], "an admin of the workspace counts as a viewer");
+    assert_eq!(ask_each(&outsider).await, [404, 404, 404]);
+    assert_eq!(ask_each(&stranger).await, [404, 404, 404]);
 
     // A role that is taken away, and a project that is deleted, are gone at once, after a restart too.
     test.delete(&format!("{projects}/{project}/members/{}", editor.id)).by(&owner.key).send().await.expect(204);
-    assert_eq!(judge(&editor).await, [404, 404, 404]);
+    assert_eq!(ask_each(&editor).await, [404, 404, 404]);
     let test = test.restart().await;
     let view = |who: &Actor| test.get(&format!("/v2/projects/{project}")).by(&who.key);
     assert_eq!(verdict(&test, &view(&viewer)).await, (200, ws.clone()));

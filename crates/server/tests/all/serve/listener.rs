@@ -108,7 +108,7 @@ async fn a_stopping_server_finishes_open_requests_and_accepts_no_more() {
     stream.write_all(tail).await.unwrap();
     assert_status(&read_to_end(&mut stream).await, 201);
     stopped.await.unwrap().unwrap();
-    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "the listener is closed");
 
     let test = test.restart().await;
     let listed = test.get(&projects).by(&admin.key).send().await.expect(200);
@@ -145,7 +145,7 @@ async fn a_draining_server_is_not_ready_and_still_answers() {
     };
     assert_status(&get("/readyz").await, 200);
     let stopping = running.stop();
-    // Until the task that was told has run.
+    // Until the notified task has run.
     for attempt in 0.. {
         if get("/readyz").await.starts_with("HTTP/1.1 503") {
             break;

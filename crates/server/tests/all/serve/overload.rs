@@ -1,4 +1,4 @@
-//! THREATS §6: what somebody without a credential may take of the server, over real sockets: connections that wait for
+//! THREATS §6: the resources that a client without a credential may use, over real sockets: connections that wait for
 //! their client, bodies that do not come, answers that are not read, forms of many fields.
 
 use std::{net::Ipv4Addr, time::Duration};
@@ -123,7 +123,7 @@ async fn a_client_gets_a_connection_when_another_has_taken_all() {
     newcomer.write_all(&fixed(&test.get(ME).by(&admin.key))).await.expect("the server reads");
     assert_status(&read_to_end(&mut newcomer).await, 200);
     ends(&mut held[0]).await;
-    // Nobody else has lost one.
+    // No other client has lost one.
     ask(&mut quiet).await;
 }
 
@@ -274,7 +274,7 @@ async fn a_form_of_another_origin_is_refused_before_its_body_is_read() {
         let mut stream = running.connect().await;
         stream.write_all(bytes.as_bytes()).await.expect("the server reads");
         assert_status(&read_answer(&mut stream).await, 403);
-        // The body was taken in, so that the connection goes on.
+        // The body was read, so that the connection stays usable.
         ask(&mut stream).await;
     }
 }
@@ -292,18 +292,18 @@ async fn the_credential_is_verified_before_the_body_is_read() {
     let (test, admin, projects) = acme().await;
     let running = Running::start(&test);
     let stranger = test.new_key();
-    // The signature is looked at first: a stranger does not come to hear that the body is too large.
+    // The signature is verified first: a stranger does not learn that the body is too large.
     for length in [10, MAX_BODY, MAX_BODY + 1] {
         assert_status(&running.exchange(&fixed(&sized(&test, &projects, &stranger, length))).await, 401);
     }
     assert_status(&running.exchange(&fixed(&sized(&test, &projects, &admin.key, MAX_BODY + 1))).await, 413);
     assert_status(&running.exchange(&fixed(&sized(&test, &projects, &admin.key, MAX_BODY))).await, 201);
     // Who shows nothing may send little.
-    let mut nobody = test.post("/api/v1/invitations/accept", &json!({"token": "t"}));
-    nobody.body.resize(MAX_UNAUTHENTICATED_BODY, b' ');
-    assert_status(&running.exchange(&fixed(&nobody)).await, 409);
-    nobody.body.push(b' ');
-    assert_status(&running.exchange(&fixed(&nobody)).await, 413);
+    let mut anonymous = test.post("/api/v1/invitations/accept", &json!({"token": "t"}));
+    anonymous.body.resize(MAX_UNAUTHENTICATED_BODY, b' ');
+    assert_status(&running.exchange(&fixed(&anonymous)).await, 409);
+    anonymous.body.push(b' ');
+    assert_status(&running.exchange(&fixed(&anonymous)).await, 413);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! How often somebody may ask, at a proxy and here.
+//! How many requests a client may send, through a proxy and directly.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ async fn a_rate_limited_key_gets_retry_after() {
     let told = ask(&test, "nginx", &again).send().await;
     assert_eq!((told.status.as_u16(), told.header("keyward-status"), told.header("retry-after")), (403, "429", "1"));
     expect_limited(&test.get("/api/v1/me").by(&bot.key).send().await);
-    // Who does not hold the key cannot use it up, and nobody else waits.
+    // A client without the key cannot use up its limit, and no other client waits.
     test.get("/api/v1/me").by(&admin.key).send().await.expect(200);
     test.advance(Duration::from_secs(1)).await;
     ask(&test, "caddy", &test.get("/x").by(&bot.key)).send().await.expect(200);
@@ -82,7 +82,7 @@ async fn the_api_rate_limits_client_addresses_behind_a_proxy() {
         from("192.0.2.1").send().await.expect(200);
     }
     expect_limited(&from("192.0.2.1").send().await);
-    // A proxy in front tells whose request it is; what it sends for nobody is its own.
+    // A trusted proxy reports the client's IP address. A request without one counts for the proxy itself.
     let by_proxy = |address: &str| from("127.0.0.1").header("x-forwarded-for", address);
     expect_limited(&by_proxy("192.0.2.1").send().await);
     for _ in 0..10 {
@@ -90,6 +90,6 @@ async fn the_api_rate_limits_client_addresses_behind_a_proxy() {
     }
     expect_limited(&by_proxy("192.0.2.2").send().await);
     from("127.0.0.1").send().await.expect(200);
-    // Nobody else is believed.
+    // Other senders are not trusted.
     expect_limited(&from("192.0.2.1").header("x-forwarded-for", "192.0.2.3").send().await);
 }

@@ -12,7 +12,7 @@ use crate::support::{Answer, HOST, TestApp, TestRequest};
 /// A password that may be chosen.
 pub const PASSWORD: &str = "tidal oboe lantern fig";
 
-/// Somebody's browser.
+/// A user's browser.
 pub struct Browser<'a> {
     test: &'a TestApp,
     pub cookies: BTreeMap<String, String>,

@@ -172,7 +172,7 @@ pub fn assert_refused_without_a_reason(answer: Answer, what: &str) {
     }
 }
 
-/// Sees that a holder was told why, and answers the text.
+/// Checks that the holder learned the reason, and returns the text.
 #[track_caller]
 pub fn assert_refused_with(answer: Answer, reason: &str) -> String {
     let body = answer.expect_problem(401, "unauthenticated");

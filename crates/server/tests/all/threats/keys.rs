@@ -159,9 +159,9 @@ async fn a_der_encoded_ecdsa_signature_is_refused_with_advice() {
         request(&known, "ieee-p1363").send().await.expect(200);
         let told = assert_refused_with(request(&known, "der").send().await, "unacceptable");
         assert!(told.contains("DER") && told.contains("ieee-p1363"), "{told}");
-        // Of a signature that does not verify after conversion nothing is told.
+        // A signature that does not verify after the conversion gets no reason.
         let unknown = draft(&test.new_key().fingerprint);
-        assert_refused_without_a_reason(request(&unknown, "der").send().await, "nobody's key");
+        assert_refused_without_a_reason(request(&unknown, "der").send().await, "an unknown key");
         let other_base = request(&known, "der")
             .header("signature-input", &format!("sig={}", draft(made["id"].as_str().unwrap()).member()));
         assert_refused_without_a_reason(other_base.send().await, "another base");
@@ -205,7 +205,7 @@ async fn a_pss_signature_with_another_salt_length_is_refused_with_advice() {
             assert!(told.contains(&format!("its salt has {bytes} bytes")) && told.contains("saltLength: 64"), "{told}");
         }
         let unknown = draft(&test.new_key().fingerprint);
-        assert_refused_without_a_reason(request(&unknown, "").send().await, "nobody's key");
+        assert_refused_without_a_reason(request(&unknown, "").send().await, "an unknown key");
         let mut changed = request(&known, "");
         changed.target = "/api/v1/workspaces".to_owned();
         assert_refused_without_a_reason(changed.send().await, "another request");

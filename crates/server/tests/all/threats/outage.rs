@@ -1,4 +1,4 @@
-//! What a node does whose store is gone: it judges on for a lease, changes nothing, and never calls an outage a bad
+//! A node without its store verifies requests until its lease ends, changes nothing, and never calls an outage a bad
 //! credential.
 
 use std::time::Duration;
@@ -31,7 +31,7 @@ async fn reads_are_verified_without_the_store_while_the_lease_lasts() {
     let (test, admin, _) = acme().await;
     let token = test.bearer_token(&admin.key).await;
     test.app.close_store().await;
-    let judged = |request: crate::support::TestRequest<'_>| {
+    let principal_of = |request: crate::support::TestRequest<'_>| {
         let verified = test.app.verifier().verify_request(&OriginalRequest {
             method: &request.method,
             scheme: Scheme::Http,
@@ -51,7 +51,7 @@ async fn reads_are_verified_without_the_store_while_the_lease_lasts() {
             test.get("/api/v1/me").by_encord(&admin.key),
             test.get("/api/v1/me").bearer(&token),
         ] {
-            assert_eq!(judged(request.clone()).unwrap(), Some(admin.id.clone()));
+            assert_eq!(principal_of(request.clone()).unwrap(), Some(admin.id.clone()));
             assert_eq!(request.send().await.expect(200)["principal"]["id"], admin.id.as_str());
         }
         for dialect in DIALECTS {
@@ -71,7 +71,7 @@ async fn reads_are_verified_without_the_store_while_the_lease_lasts() {
         test.get("/api/v1/me").by(&test.new_key()),
         test.get("/api/v1/me").bearer("kwt_unknown"),
     ] {
-        assert!(judged(request.clone()).is_err());
+        assert!(principal_of(request.clone()).is_err());
         assert_unavailable(request.send().await, "without a lease");
     }
     for dialect in DIALECTS {
@@ -103,11 +103,11 @@ async fn requests_that_need_the_store_are_503_and_never_401() {
     // A proxied write must be written down first.
     let write = test.post("/anything", &json!({})).by(&admin.key);
     assert_unavailable(ask(&test, "caddy", &write).send().await, "a proxied write");
-    // Who is nobody is known without the store.
+    // An unauthenticated request is recognised without the store.
     assert_refused_without_a_reason(test.get(&projects).by(&test.new_key()).send().await, "an unknown key");
     assert_refused_without_a_reason(test.post(&projects, &Value::Null).send().await, "no credential");
     assert_eq!(test.get("/healthz").send().await.status, 200);
-    // A node that can write to the store no more is not ready once its lease is over.
+    // A node that cannot write to the store is not ready once its lease has ended.
     test.clock.advance(test.app.settings().lease);
     assert_unavailable(test.get("/readyz").send().await, "/readyz");
 }

@@ -237,7 +237,7 @@ async fn of_several_signatures_the_one_with_our_tag_is_verified() {
     let forged = Draft::native(&test, &admin.key, "GET").sign(other("a").sign(test.get(ME), &admin.key), &stranger);
     assert_refused_without_a_reason(forged.send().await, "the signature for us is forged");
 
-    // With two keys in one request, whoever's signature is for us is who it is (x/crypto CVE-2024-45337).
+    // With two keys in one request, the one with a signature for this server is authenticated (x/crypto CVE-2024-45337).
     let mallory = test.user("mallory", false).await;
     test.workspace("evil", &mallory).await;
     let mixed = Draft::native(&test, &mallory.key, "GET").sign(other("a").sign(test.get(ME), &admin.key), &mallory.key);
@@ -426,7 +426,7 @@ async fn two_credentials_are_refused() {
     twice.send().await.expect_problem(400, "invalid_request");
     for text in ["", "Bearer", "Bearer ", "Basic x", token, &format!("Bearer  {token}"), &format!("Bearer {token} ")] {
         let answer = test.get(ME).header("authorization", text).send().await;
-        // A field value is trimmed before anybody reads it, so the last of these is a good one.
+        // A field value is trimmed before it is read, so the last of these is valid.
         if text.ends_with(' ') && text.len() > 10 {
             continue;
         }

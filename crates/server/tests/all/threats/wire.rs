@@ -39,7 +39,7 @@ async fn a_chunked_body_is_verified_like_one_of_fixed_length() {
         assert_status(&answer, 401);
         assert!(answer.contains("\"reason\":\"digest_mismatch\""), "{answer}");
     }
-    // A read with a body that nobody signed.
+    // A read with an unsigned body.
     let mut added = test.get(ME).by(&admin.key);
     added.body = b"x".to_vec();
     assert_status(&running.exchange(&chunked(&added, 1)).await, 401);
@@ -235,7 +235,7 @@ async fn over_http_2_authority_is_the_signed_host_and_must_equal_host() {
     let mut headers = test.get(ME).by(&admin.key).headers;
     assert_eq!(h2_status(&mut send, HOST, &headers).await.unwrap(), 200, "Host agrees");
     headers.insert("host", "evil.example".parse().unwrap());
-    assert_eq!(h2_status(&mut send, HOST, &headers).await.unwrap(), 400, "Host contradicts");
+    assert_eq!(h2_status(&mut send, HOST, &headers).await.unwrap(), 400, "Host conflicts");
     headers.remove("host");
     assert_eq!(h2_status(&mut send, HOST, &headers).await.unwrap(), 200, "no Host");
     assert_eq!(h2_status(&mut send, "localhost:8080", &headers).await.unwrap(), 401, "another authority of ours");

@@ -16,7 +16,7 @@ use crate::{
 const STRANGER: usize = 1;
 pub const ADMIN: usize = 3;
 pub const OPERATOR: usize = 4;
-const WHO: [&str; 5] = ["nobody", "stranger", "member", "admin", "operator"];
+const WHO: [&str; 5] = ["anonymous", "stranger", "member", "admin", "operator"];
 
 /// Who is sent to sign in, in the table.
 const SIGN: u16 = 1;
@@ -25,7 +25,7 @@ const SIGN: u16 = 1;
 /// the key in `/profile/api-keys/{key}` are the admin's; the member is in the project and in nothing else.
 #[rustfmt::skip]
 pub const TABLE: &[(&str, &str, [u16; 5])] = &[
-    //                                                                         nobody stranger member admin operator
+    //                                                                      anonymous stranger member admin operator
     ("GET",  "/",                                                              [SIGN, 303, 303, 303, 303]),
     ("GET",  "/sign-in",                                                       [200,  303, 303, 303, 303]),
     ("POST", "/sign-in",                                                       [303,  303, 303, 303, 303]),
@@ -119,7 +119,7 @@ pub const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("POST", "/operator/suspended-keys",                                       [SIGN, 403, 403, 403, 303]),
 ];
 
-/// A workspace with one of everything and somebody of each kind, signed in: as they lie on the disk.
+/// A workspace with one of everything and a signed-in user of each kind, as stored on disk.
 pub struct World {
     pub closed: TestApp,
     /// As a backup has it.
@@ -163,7 +163,7 @@ impl World {
         &self.snapshot
     }
 
-    /// Reads a page or a route in somebody's session.
+    /// Reads a page or a route in a user's session.
     pub async fn read(&self, test: &TestApp, method: &str, path: &str, who: usize) -> Answer {
         let mut browser = Browser::new(test);
         browser.cookies = self.cookies[who].clone();
@@ -194,7 +194,7 @@ impl World {
             "{key}" => these(&[("title", "renamed")]),
             "general" => these(&[("name", "Renamed")]),
             "role" => these(&[("role", "admin")]),
-            "invitations" => these(&[("emails", "somebody@example.com"), ("role", "member")]),
+            "invitations" => these(&[("emails", "invited@example.com"), ("role", "member")]),
             "projects" | "{prj}" => these(&[("title", "Another"), ("description", "")]),
             "members" => vec![("principal", self.ids["{principal}"].clone()), ("role", "editor".to_owned())],
             "service-accounts" | "edit" => these(&[("name", "another"), ("description", "")]),
@@ -392,7 +392,7 @@ async fn every_page_has_a_row_and_every_row_a_page() {
 async fn every_form_of_a_session_needs_its_token() {
     let world = World::build().await;
     let test = world.open().await;
-    // Whoever signs in shows a password instead.
+    // A user who signs in enters a password instead.
     for &(method, path, _) in TABLE.iter().filter(|(method, path, _)| *method == "POST" && *path != "/sign-in") {
         for who in [2, ADMIN, 4] {
             let answer = world.ask(&test, method, path, who, false).await;
@@ -515,7 +515,7 @@ async fn a_user_who_is_not_there_costs_what_one_who_is_costs() {
         Browser::new(&test).form("/sign-in", &[("email", email), ("password", password)]).send().await;
         checked.push(checks(&test).await - before);
     }
-    assert_eq!(checked, [1, 1, 1, 1], "one password is checked, whoever it is");
+    assert_eq!(checked, [1, 1, 1, 1], "one password is checked in every case");
 }
 
 async fn checks(test: &TestApp) -> u64 {

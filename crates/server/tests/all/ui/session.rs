@@ -83,10 +83,10 @@ async fn a_session_is_a_fresh_one_at_each_sign_in() {
     let test = TestApp::new().await;
     create_user(&test, "ada", true).await;
     let mut browser = Browser::new(&test);
-    browser.cookies.insert("keyward".to_owned(), "planted-by-somebody-else".to_owned());
+    browser.cookies.insert("keyward".to_owned(), "planted-by-another-site".to_owned());
     browser.sign_in("ada").await;
     let first = browser.cookies["keyward"].clone();
-    assert_ne!(first, "planted-by-somebody-else");
+    assert_ne!(first, "planted-by-another-site");
 
     let csrf = {
         browser.open("/profile").await;
@@ -144,7 +144,7 @@ async fn a_form_from_anywhere_else_is_403_and_changes_nothing() {
 
     let sign_in = [("email", "ada@example.com"), ("password", PASSWORD)];
     let forged = Browser::new(&test).form("/sign-in", &sign_in).header("origin", "https://evil.example");
-    assert_eq!(forged.send().await.status, 403, "nobody is signed in by another site either");
+    assert_eq!(forged.send().await.status, 403, "another site cannot sign a user in either");
 }
 
 #[tokio::test]

@@ -49,8 +49,8 @@ impl Model {
 
     /// The key that stands in the way, where the caller may see its place.
     pub fn visible_duplicate(&self, caller: Caller, pair: usize) -> Option<usize> {
-        let burnt = self.keys.iter().any(|key| key.pair == pair && key.revoked && key.verified && !key.displaced);
-        let key = self.keys.iter().position(|key| key.pair == pair && !key.revoked).filter(|_| !burnt)?;
+        let blocked = self.keys.iter().any(|key| key.pair == pair && key.revoked && key.verified && !key.reclaimed);
+        let key = self.keys.iter().position(|key| key.pair == pair && !key.revoked).filter(|_| !blocked)?;
         let visible = match self.keys[key].owner {
             owner if owner == caller.who => true,
             Who::User(_) => false,
@@ -69,7 +69,7 @@ impl Model {
     ) -> Verdict<()> {
         let owner = self.manage_keys(caller, owner)?;
         let same = |key: &&ApiKey| key.pair == pair;
-        let ended_after_use = |key: &ApiKey| key.revoked && key.verified && !key.displaced;
+        let ended_after_use = |key: &ApiKey| key.revoked && key.verified && !key.reclaimed;
         require(!self.keys.iter().filter(same).any(ended_after_use), (409, "duplicate_key"))?;
         let standing = self.keys.iter().position(|key| key.pair == pair && !key.revoked);
         if let Some(standing) = standing {
@@ -77,9 +77,9 @@ impl Model {
             require(proved && is_unproven, (409, "duplicate_key"))?;
         }
         self.require_room(owner)?;
-        if let Some(displaced) = standing {
-            self.keys[displaced].revoked = true;
-            self.keys[displaced].displaced = true;
+        if let Some(reclaimed) = standing {
+            self.keys[reclaimed].revoked = true;
+            self.keys[reclaimed].reclaimed = true;
         }
         self.keys.push(ApiKey {
             id: String::new(),
@@ -90,7 +90,7 @@ impl Model {
             revoked: false,
             verified: proved,
             proven: proved,
-            displaced: false,
+            reclaimed: false,
             created_with: Some(caller.key),
         });
         Ok(())
@@ -118,7 +118,7 @@ impl Model {
         Ok(())
     }
 
-    #[expect(clippy::option_option, reason = "no new end, none at all, and one are three things")]
+    #[expect(clippy::option_option, reason = "unchanged, no expiry and an expiry are three values")]
     pub fn enable_key(&mut self, caller: Caller, owner: Owner, key: usize, end: Option<Option<i64>>) -> Verdict<()> {
         self.find_unrevoked(caller, owner, key)?;
         match end {
