@@ -69,10 +69,10 @@ impl Served {
         let cookie = cookies.filter_map(|cookie| cookie.to_str().ok()).find(|cookie| cookie.starts_with("keyward="));
         served.cookie = cookie.and_then(|cookie| cookie.split(';').next()).expect("a session").to_owned();
         let session = served.cookie.trim_start_matches("keyward=");
-        let visit = served.app.verify_session(session, None).await.expect("a session").expect("a session");
+        let session = served.app.verify_session(session, None).await.expect("a session").expect("a session");
         for number in 0..50 {
             let create = api::CreateProject { title: format!("Project {number}"), description: String::new() };
-            served.app.create_project(&visit.caller, workspace, &create).await.expect("a project");
+            served.app.create_project(&session.caller, workspace, &create).await.expect("a project");
         }
         served
     }

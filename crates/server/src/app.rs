@@ -57,7 +57,7 @@ pub use self::{
         KeyOfSuspendedUser, KeysToConfirm, RestoreReport, SuspendedKey, SuspendedMembership, SuspendedUser,
         UsersToConfirm, holds_installation,
     },
-    session::{Browser, ListedSession, SignIn, SignedIn, Visit},
+    session::{Browser, ListedSession, SessionContext, SignIn, SignedIn},
     set_up::SetUp,
     transfer::{Transferred, bring_up_to_date, copy_installation},
 };

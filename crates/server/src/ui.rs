@@ -1,8 +1,9 @@
 //! The web pages: made on the server, calling the same operations as the API. One file a feature; what every page
-//! passes is in `visit`, what every page looks like in `page`.
+//! passes is in `receive`, what a handler takes from a request in `extract`, what every page looks like in `page`.
 
 mod api_key;
 mod audit;
+mod extract;
 mod form;
 mod help;
 mod invitation;
@@ -11,7 +12,9 @@ mod member;
 mod notice;
 mod operator;
 mod page;
+mod page_context;
 mod project;
+mod receive;
 mod remove;
 mod routes;
 mod service_account;
@@ -19,8 +22,6 @@ mod session;
 mod set_up;
 mod static_files;
 mod user;
-mod visit;
-mod visitor;
 mod workspace;
 
 use std::sync::Arc;
@@ -57,13 +58,15 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     router
         .method_not_allowed_fallback(routes::lead_to_form)
         .with_state(Arc::clone(app))
-        .layer(middleware::from_fn_with_state(Arc::clone(app), visit::receive))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), receive::receive))
         .merge(static_files::router())
 }
 
 /// What a browser is shown at an address that leads nowhere.
 pub(crate) fn unknown_pages(app: &Arc<App>) -> Router {
-    Router::new().fallback(routes::lead_to_page).layer(middleware::from_fn_with_state(Arc::clone(app), visit::receive))
+    Router::new()
+        .fallback(routes::lead_to_page)
+        .layer(middleware::from_fn_with_state(Arc::clone(app), receive::receive))
 }
 
 /// Whether a browser asks for a page. The API, forward-auth and the health checks answer programs, whatever they accept.

@@ -65,9 +65,9 @@ impl fmt::Debug for SignedIn {
     }
 }
 
-/// A request in a session.
+/// The session of a request, and who it authenticates.
 #[derive(Clone)]
-pub struct Visit {
+pub struct SessionContext {
     /// Who sent it.
     pub caller: Caller,
     /// The session.
@@ -77,9 +77,12 @@ pub struct Visit {
 }
 
 /// Without what forms send back.
-impl fmt::Debug for Visit {
+impl fmt::Debug for SessionContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Visit").field("caller", &self.caller).field("session", &self.session).finish_non_exhaustive()
+        f.debug_struct("SessionContext")
+            .field("caller", &self.caller)
+            .field("session", &self.session)
+            .finish_non_exhaustive()
     }
 }
 
@@ -198,7 +201,11 @@ impl App {
     ///
     /// # Errors
     /// 503 where the store does not answer or this node holds no lease.
-    pub async fn verify_session(&self, token: &str, address: Option<IpAddr>) -> Result<Option<Visit>, AppError> {
+    pub async fn verify_session(
+        &self,
+        token: &str,
+        address: Option<IpAddr>,
+    ) -> Result<Option<SessionContext>, AppError> {
         let now = self.clock.now();
         let found = {
             let mut connection = self.store.read().await?;
@@ -227,7 +234,7 @@ impl App {
         let csrf = self.csrf_token(session.id)?;
         let credential = Credential::Session(session.id, session.authenticated_at);
         let principal = Principal::new(Arc::new(identity), credential);
-        Ok(Some(Visit {
+        Ok(Some(SessionContext {
             caller: Caller { principal, address, signed_at: None, replay: None, held: Held::default() },
             session,
             csrf,

@@ -242,7 +242,7 @@ async fn verify_credential(app: &App, parts: &Parts, received: &Received) -> Res
 
 /// A page of ours that asks in its session. Reads need no token: no other site can read the answer.
 async fn verify_session(app: &App, token: &str, parts: &Parts, address: Option<IpAddr>) -> Result<Caller, AppError> {
-    let Some(visit) = app.verify_session(token, address).await? else {
+    let Some(session) = app.verify_session(token, address).await? else {
         return Err(AppError::Unauthenticated(AuthenticationError::SessionEnded, app.now()));
     };
     let shown = parts.headers.get("keyward-csrf").map_or(&b""[..], |value| value.as_bytes());
@@ -250,9 +250,9 @@ async fn verify_session(app: &App, token: &str, parts: &Parts, address: Option<I
     // What somebody types into the address bar comes from no page at all.
     let is_typed = is_read && parts.headers.get("sec-fetch-site").is_some_and(|site| site == "none");
     if !(is_typed || is_same_origin(app, &parts.headers, false))
-        || !(is_read || bool::from(shown.ct_eq(visit.csrf.as_bytes())))
+        || !(is_read || bool::from(shown.ct_eq(session.csrf.as_bytes())))
     {
         return Err(AppError::CrossSite);
     }
-    Ok(visit.caller)
+    Ok(session.caller)
 }

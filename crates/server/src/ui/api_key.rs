@@ -15,11 +15,11 @@ use http::{StatusCode, request::Parts};
 use serde::Deserialize;
 
 use super::{
+    extract::{Form, Ids, InWorkspace, SignedInContext},
     list::columns,
     page::{self, FormErrors, PageError, Shell, When, support_contact},
+    page_context::PageContext,
     routes::Pages,
-    visit::{Form, Ids, InWorkspace, SignedInVisitor},
-    visitor::Visitor,
 };
 use crate::{
     App, AppError,
@@ -46,7 +46,7 @@ pub(super) fn router() -> Pages {
 /// Whose keys a page is about.
 struct KeyPages {
     caller: Caller,
-    visitor: Visitor,
+    context: PageContext,
     within: Option<InWorkspace>,
     owner: KeyOwner,
     /// The page that lists them.
@@ -59,7 +59,7 @@ impl KeyPages {
     fn shell(&self, title: impl Into<String>) -> Shell {
         match &self.within {
             Some(within) => within.shell(title, "service-accounts"),
-            None => Shell::new(Some(&self.visitor), title, "api-keys"),
+            None => Shell::new(Some(&self.context), title, "api-keys"),
         }
     }
 }
@@ -68,17 +68,17 @@ impl<S: Send + Sync> FromRequestParts<S> for KeyPages {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, PageError> {
-        let SignedInVisitor { caller, visitor } = SignedInVisitor::from_request_parts(parts, state).await?;
+        let SignedInContext { caller, context } = SignedInContext::from_request_parts(parts, state).await?;
         let ids = Ids::from_request_parts(parts, state).await?;
         if ids.text("slug").is_empty() {
             let list = "/profile/api-keys".to_owned();
-            return Ok(Self { caller, visitor, within: None, owner: KeyOwner::Own, base: list.clone(), list });
+            return Ok(Self { caller, context, within: None, owner: KeyOwner::Own, base: list.clone(), list });
         }
         let within = InWorkspace::from_request_parts(parts, state).await?;
         let account: ServiceAccountId = ids.parse("sa")?;
         let list = within.path(&format!("service-accounts/{account}"));
         let owner = KeyOwner::ServiceAccount(within.place.id, account);
-        Ok(Self { caller, visitor, within: Some(within), owner, base: format!("{list}/keys"), list })
+        Ok(Self { caller, context, within: Some(within), owner, base: format!("{list}/keys"), list })
     }
 }
 
@@ -521,7 +521,7 @@ async fn new_key(app: &Arc<App>, at: &KeyPages) -> Result<NewKey, PageError> {
 /// The page; for a script on one that is older than the session, what has changed with it.
 async fn show_new(State(app): State<Arc<App>>, at: KeyPages) -> Result<Response, PageError> {
     let page = new_key(&app, &at).await?;
-    if at.visitor.wants_json {
+    if at.context.wants_json {
         let fresh = serde_json::json!({
             "csrf": page.shell.csrf,
             "account": page.account(),
@@ -562,9 +562,9 @@ async fn create(State(app): State<Arc<App>>, at: KeyPages, Form(form): Form<KeyF
         Err(error) => Err(error.into()),
     };
     match created {
-        Ok(key) if at.visitor.wants_json => Ok((StatusCode::CREATED, axum::Json(key.into_inner())).into_response()),
+        Ok(key) if at.context.wants_json => Ok((StatusCode::CREATED, axum::Json(key.into_inner())).into_response()),
         Ok(key) => Ok(page::go_on(&key, &format!("{}/{}?done=created", at.base, key.id))),
-        Err(error) if at.visitor.wants_json => Err(error.into()),
+        Err(error) if at.context.wants_json => Err(error.into()),
         Err(error) => refuse(&app, &at, form, error.into()).await,
     }
 }
@@ -641,7 +641,7 @@ async fn key_page(app: &App, at: &KeyPages, id: ApiKeyId) -> Result<KeyPage, Pag
 
 /// The page of a key; for a script that waits for its first use, the key alone.
 async fn show(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
-    if at.visitor.wants_json {
+    if at.context.wants_json {
         let key = app.find_api_key(&at.caller, at.owner, ids.parse("key")?).await?;
         return Ok(axum::Json(key).into_response());
     }

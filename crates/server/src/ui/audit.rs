@@ -12,9 +12,9 @@ use serde::Deserialize;
 
 use super::{
     api_key::end_of_day,
+    extract::InWorkspace,
     page::{self, FormErrors, PageError, Shell},
     routes::Pages,
-    visit::InWorkspace,
 };
 use crate::{
     App, AppError,

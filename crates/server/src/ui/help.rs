@@ -8,10 +8,10 @@ use http::StatusCode;
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 use super::{
+    extract::Ids,
     page::{self, PageError, Shell},
+    page_context::PageContext,
     routes::Pages,
-    visit::Ids,
-    visitor::Visitor,
 };
 use crate::{App, AppError};
 
@@ -33,8 +33,8 @@ struct Help {
     public_url: String,
 }
 
-async fn show(State(app): State<Arc<App>>, visitor: Visitor) -> Response {
-    let shell = Shell::new(Some(&visitor), "Help", "");
+async fn show(State(app): State<Arc<App>>, context: PageContext) -> Response {
+    let shell = Shell::new(Some(&context), "Help", "");
     page::render(StatusCode::OK, &Help { shell, public_url: app.settings().public_url.clone() })
 }
 
@@ -45,10 +45,10 @@ struct Guide {
     html: String,
 }
 
-async fn show_guide(visitor: Visitor, ids: Ids) -> Result<Response, PageError> {
+async fn show_guide(context: PageContext, ids: Ids) -> Result<Response, PageError> {
     let found = GUIDES.iter().find(|(name, ..)| *name == ids.text("guide"));
     let &(_, title, text) = found.ok_or(AppError::not_found())?;
-    let shell = Shell::new(Some(&visitor), title, "");
+    let shell = Shell::new(Some(&context), title, "");
     Ok(page::render(StatusCode::OK, &Guide { shell, html: to_html(text) }))
 }
 

@@ -12,11 +12,12 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
+    extract::{Form, Ids, InWorkspace},
     list::{PageQuery, columns},
     page::{self, FormErrors, PageError, Shell},
+    page_context::PageContext,
+    receive::welcome,
     routes::Pages,
-    visit::{Form, Ids, InWorkspace, welcome},
-    visitor::Visitor,
 };
 use crate::{
     App, AppError,
@@ -164,18 +165,18 @@ struct Accept {
     name: String,
 }
 
-async fn accept_page(app: &App, visitor: &Visitor, token: &str) -> Result<Accept, PageError> {
+async fn accept_page(app: &App, context: &PageContext, token: &str) -> Result<Accept, PageError> {
     let invitation = match app.find_invitation(token).await {
         Ok(invitation) => Some(invitation),
         Err(AppError::Conflict(_)) => None,
         Err(error) => return Err(error.into()),
     };
-    let shell = Shell::new(Some(visitor), "Accept the invitation", "");
+    let shell = Shell::new(Some(context), "Accept the invitation", "");
     Ok(Accept { shell, errors: FormErrors::default(), token: token.to_owned(), invitation, name: String::new() })
 }
 
-async fn show(State(app): State<Arc<App>>, visitor: Visitor, ids: Ids) -> Result<Response, PageError> {
-    let page = accept_page(&app, &visitor, ids.text("token")).await?;
+async fn show(State(app): State<Arc<App>>, context: PageContext, ids: Ids) -> Result<Response, PageError> {
+    let page = accept_page(&app, &context, ids.text("token")).await?;
     let status = if page.invitation.is_some() { StatusCode::OK } else { StatusCode::GONE };
     Ok(page::render(status, &page))
 }
@@ -188,32 +189,32 @@ struct AcceptForm {
 
 async fn accept(
     State(app): State<Arc<App>>,
-    visitor: Visitor,
+    context: PageContext,
     ids: Ids,
     Form(form): Form<AcceptForm>,
 ) -> Result<Response, PageError> {
     let token = ids.text("token");
-    let page = accept_page(&app, &visitor, token).await?;
+    let page = accept_page(&app, &context, token).await?;
     let Some(invitation) = &page.invitation else { return Ok(page::render(StatusCode::GONE, &page)) };
     let next = format!("/w/{}/projects?done=joined", invitation.slug);
-    let caller = visitor.visit.as_ref().map(|visit| &visit.caller);
+    let caller = context.session.as_ref().map(|session| &session.caller);
     let AcceptForm { name, password } = form;
     let typed = name.clone().unwrap_or_default();
     let accept = api::AcceptInvitation { token: token.to_owned(), name, password };
     let done = match caller {
         Some(caller) => {
-            let done = app.accept_invitation(Some(caller), visitor.browser.address, accept).await;
+            let done = app.accept_invitation(Some(caller), context.browser.address, accept).await;
             done.map(|done| done.map(|_| None))
         }
         None => {
-            let done = app.accept_invitation_and_sign_in(&visitor.browser, accept).await;
+            let done = app.accept_invitation_and_sign_in(&context.browser, accept).await;
             done.map(|done| done.map(Some))
         }
     };
     match done {
         Ok(done) => match &*done {
             None => Ok(page::go_on(&done, &next)),
-            Some(signed_in) => Ok(welcome(&app, &visitor, signed_in, &next).await?),
+            Some(signed_in) => Ok(welcome(&app, &context, signed_in, &next).await?),
         },
         Err(error) => {
             let errors = FormErrors::of(error)?;

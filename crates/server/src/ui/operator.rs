@@ -12,11 +12,11 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
+    extract::{AllFields, Form, Ids, SignedInContext},
     list::PageQuery,
     page::{self, FormErrors, PageError, Shell},
     remove::{Registered, RemovePage},
     routes::Pages,
-    visit::{AllFields, Form, Ids, SignedInVisitor},
 };
 use crate::{
     App, AppError,
@@ -55,13 +55,13 @@ struct WorkspaceList {
     typed: WorkspaceForm,
 }
 
-async fn workspaces(app: &App, visit: &SignedInVisitor, after: Option<String>) -> Result<WorkspaceList, PageError> {
-    let page = app.list_all_workspaces(&visit.caller, &Paging { after, limit: None }).await?;
+async fn workspaces(app: &App, signed_in: &SignedInContext, after: Option<String>) -> Result<WorkspaceList, PageError> {
+    let page = app.list_all_workspaces(&signed_in.caller, &Paging { after, limit: None }).await?;
     Ok(WorkspaceList {
-        shell: Shell::new(Some(&visit.visitor), "Workspaces", "operator-workspaces"),
+        shell: Shell::new(Some(&signed_in.context), "Workspaces", "operator-workspaces"),
         errors: FormErrors::default(),
         workspaces: page.items,
-        without_admin: app.list_workspaces_without_admin(&visit.caller).await?,
+        without_admin: app.list_workspaces_without_admin(&signed_in.caller).await?,
         next: page.next,
         invitation: None,
         typed: WorkspaceForm::default(),
@@ -70,10 +70,10 @@ async fn workspaces(app: &App, visit: &SignedInVisitor, after: Option<String>) -
 
 async fn list_workspaces(
     State(app): State<Arc<App>>,
-    visit: SignedInVisitor,
+    signed_in: SignedInContext,
     Query(query): Query<PageQuery>,
 ) -> Result<Response, PageError> {
-    Ok(page::render(StatusCode::OK, &workspaces(&app, &visit, query.after).await?))
+    Ok(page::render(StatusCode::OK, &workspaces(&app, &signed_in, query.after).await?))
 }
 
 #[derive(Default, Deserialize)]
@@ -85,28 +85,28 @@ struct WorkspaceForm {
 
 async fn create_workspace(
     State(app): State<Arc<App>>,
-    visit: SignedInVisitor,
+    signed_in: SignedInContext,
     Form(form): Form<WorkspaceForm>,
 ) -> Result<Response, PageError> {
     let admin_email = Some(form.admin_email.clone()).filter(|email| !email.trim().is_empty());
     let create = api::CreateWorkspace { name: form.name.clone(), slug: form.slug.clone(), admin_email };
-    match app.create_workspace(&visit.caller, create).await {
+    match app.create_workspace(&signed_in.caller, create).await {
         Ok(done) if done.invitation.is_none() => Ok(page::go_on(&done, "/operator/workspaces?done=created")),
         Ok(done) => {
             let invitation = done.into_inner().invitation;
-            let page = WorkspaceList { invitation, ..workspaces(&app, &visit, None).await? };
+            let page = WorkspaceList { invitation, ..workspaces(&app, &signed_in, None).await? };
             Ok(page::render(StatusCode::OK, &page))
         }
         Err(error) => {
             let errors = FormErrors::of(error)?;
-            let page = workspaces(&app, &visit, None).await?;
+            let page = workspaces(&app, &signed_in, None).await?;
             Ok(page::again(errors, |errors| WorkspaceList { errors, typed: form, ..page }))
         }
     }
 }
 
 /// The short address of the operator's pages.
-async fn enter(_: SignedInVisitor) -> Response {
+async fn enter(_: SignedInContext) -> Response {
     page::go_to("/operator/workspaces")
 }
 
@@ -117,22 +117,22 @@ struct FirstAdminForm {
 
 async fn name_first_admin(
     State(app): State<Arc<App>>,
-    visit: SignedInVisitor,
+    signed_in: SignedInContext,
     ids: Ids,
     Form(form): Form<FirstAdminForm>,
 ) -> Result<Response, PageError> {
-    match app.name_first_admin(&visit.caller, ids.parse("ws")?, &form.admin_email).await {
+    match app.name_first_admin(&signed_in.caller, ids.parse("ws")?, &form.admin_email).await {
         Ok(done) if done.is_none() => Ok(page::go_on(&done, "/operator/workspaces?done=role")),
         Ok(done) => {
             let invitation = done.into_inner();
-            let page = WorkspaceList { invitation, ..workspaces(&app, &visit, None).await? };
+            let page = WorkspaceList { invitation, ..workspaces(&app, &signed_in, None).await? };
             Ok(page::render(StatusCode::OK, &page))
         }
         Err(error) => {
             let mut errors = FormErrors::of(error)?;
             // The form that was filled in is one of many.
             errors.general = errors.fields.pop().map(|(_, detail)| detail).or(errors.general);
-            let page = workspaces(&app, &visit, None).await?;
+            let page = workspaces(&app, &signed_in, None).await?;
             Ok(page::again(errors, |errors| WorkspaceList { errors, ..page }))
         }
     }
@@ -148,7 +148,7 @@ struct QuotaForm {
 
 async fn set_quotas(
     State(app): State<Arc<App>>,
-    visit: SignedInVisitor,
+    signed_in: SignedInContext,
     ids: Ids,
     Form(form): Form<QuotaForm>,
 ) -> Result<Response, PageError> {
@@ -157,11 +157,11 @@ async fn set_quotas(
         keys_per_service_account: form.keys_per_service_account,
         keys_per_user: form.keys_per_user,
     };
-    let done = app.update_quotas(&visit.caller, ids.parse("ws")?, update).await;
+    let done = app.update_quotas(&signed_in.caller, ids.parse("ws")?, update).await;
     page::answer(
         done,
         |_| "/operator/workspaces?done=quotas".to_owned(),
-        async |errors| Ok(WorkspaceList { errors, ..workspaces(&app, &visit, None).await? }),
+        async |errors| Ok(WorkspaceList { errors, ..workspaces(&app, &signed_in, None).await? }),
     )
     .await
 }
@@ -176,19 +176,19 @@ struct UserList {
     typed: UserForm,
 }
 
-async fn users(app: &App, visit: &SignedInVisitor, after: Option<String>) -> Result<UserList, PageError> {
-    let page = app.list_users(&visit.caller, &Paging { after, limit: None }).await?;
-    let shell = Shell::new(Some(&visit.visitor), "Users", "operator-users");
+async fn users(app: &App, signed_in: &SignedInContext, after: Option<String>) -> Result<UserList, PageError> {
+    let page = app.list_users(&signed_in.caller, &Paging { after, limit: None }).await?;
+    let shell = Shell::new(Some(&signed_in.context), "Users", "operator-users");
     let typed = UserForm::default();
     Ok(UserList { shell, errors: FormErrors::default(), users: page.items, next: page.next, typed })
 }
 
 async fn list_users(
     State(app): State<Arc<App>>,
-    visit: SignedInVisitor,
+    signed_in: SignedInContext,
     Query(query): Query<PageQuery>,
 ) -> Result<Response, PageError> {
-    Ok(page::render(StatusCode::OK, &users(&app, &visit, query.after).await?))
+    Ok(page::render(StatusCode::OK, &users(&app, &signed_in, query.after).await?))
 }
 
 #[derive(Default, Deserialize)]
@@ -202,7 +202,7 @@ struct UserForm {
 
 async fn create_user(
     State(app): State<Arc<App>>,
-    visit: SignedInVisitor,
+    signed_in: SignedInContext,
     Form(mut form): Form<UserForm>,
 ) -> Result<Response, PageError> {
     // A password is not sent back.
@@ -213,11 +213,11 @@ async fn create_user(
         password: Some(password),
         operator: form.operator == "1",
     };
-    let done = app.create_user(&visit.caller, create).await;
+    let done = app.create_user(&signed_in.caller, create).await;
     page::answer(
         done,
         |_| "/operator/users?done=created".to_owned(),
-        async |errors| Ok(UserList { errors, typed: form, ..users(&app, &visit, None).await? }),
+        async |errors| Ok(UserList { errors, typed: form, ..users(&app, &signed_in, None).await? }),
     )
     .await
 }
@@ -230,22 +230,22 @@ struct UserUpdateForm {
 
 async fn update_user(
     State(app): State<Arc<App>>,
-    visit: SignedInVisitor,
+    signed_in: SignedInContext,
     ids: Ids,
     Form(form): Form<UserUpdateForm>,
 ) -> Result<Response, PageError> {
     let update = api::UpdateUser { operator: form.operator, disabled: form.disabled, ..api::UpdateUser::default() };
-    let done = app.update_user(&visit.caller, ids.parse("usr")?, update).await;
+    let done = app.update_user(&signed_in.caller, ids.parse("usr")?, update).await;
     page::answer(
         done,
         |_| "/operator/users?done=saved".to_owned(),
-        async |errors| Ok(UserList { errors, ..users(&app, &visit, None).await? }),
+        async |errors| Ok(UserList { errors, ..users(&app, &signed_in, None).await? }),
     )
     .await
 }
 
-async fn disable_page(app: &App, visit: &SignedInVisitor, id: UserId) -> Result<RemovePage, PageError> {
-    let removal = app.preview_disabling(&visit.caller, id).await?;
+async fn disable_page(app: &App, signed_in: &SignedInContext, id: UserId) -> Result<RemovePage, PageError> {
+    let removal = app.preview_disabling(&signed_in.caller, id).await?;
     let number = |count: u64, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
     let mut what_dies = vec!["Their sessions end, and all their keys are refused, until you enable them.".to_owned()];
     if removal.invitations > 0 {
@@ -267,7 +267,7 @@ async fn disable_page(app: &App, visit: &SignedInVisitor, id: UserId) -> Result<
         keys: Vec::new(),
     });
     Ok(RemovePage {
-        shell: Shell::new(Some(&visit.visitor), format!("Disable {}", removal.email), "operator-users"),
+        shell: Shell::new(Some(&signed_in.context), format!("Disable {}", removal.email), "operator-users"),
         errors: FormErrors::default(),
         action: format!("/operator/users/{id}/disable"),
         back: "/operator/users".to_owned(),
@@ -282,8 +282,12 @@ async fn disable_page(app: &App, visit: &SignedInVisitor, id: UserId) -> Result<
 }
 
 /// What ends with somebody's being disabled, before it is done.
-async fn show_disable(State(app): State<Arc<App>>, visit: SignedInVisitor, ids: Ids) -> Result<Response, PageError> {
-    Ok(page::render(StatusCode::OK, &disable_page(&app, &visit, ids.parse("usr")?).await?))
+async fn show_disable(
+    State(app): State<Arc<App>>,
+    signed_in: SignedInContext,
+    ids: Ids,
+) -> Result<Response, PageError> {
+    Ok(page::render(StatusCode::OK, &disable_page(&app, &signed_in, ids.parse("usr")?).await?))
 }
 
 #[derive(Deserialize)]
@@ -294,18 +298,18 @@ struct DisableForm {
 
 async fn disable(
     State(app): State<Arc<App>>,
-    visit: SignedInVisitor,
+    signed_in: SignedInContext,
     ids: Ids,
     Form(form): Form<DisableForm>,
 ) -> Result<Response, PageError> {
     let id: UserId = ids.parse("usr")?;
     let update =
         api::UpdateUser { disabled: Some(true), revoke_keys: form.revoke_keys == "1", ..api::UpdateUser::default() };
-    let done = app.update_user(&visit.caller, id, update).await;
+    let done = app.update_user(&signed_in.caller, id, update).await;
     page::answer(
         done,
         |_| "/operator/users?done=saved".to_owned(),
-        async |errors| Ok(RemovePage { errors, ..disable_page(&app, &visit, id).await? }),
+        async |errors| Ok(RemovePage { errors, ..disable_page(&app, &signed_in, id).await? }),
     )
     .await
 }
@@ -319,19 +323,23 @@ struct PasswordPage {
     email: String,
 }
 
-async fn password_page(app: &App, visit: &SignedInVisitor, id: UserId) -> Result<PasswordPage, PageError> {
-    visit.caller.principal().authorize_operator().map_err(AppError::from)?;
-    let emails = app.find_emails(&visit.caller, &[id.to_string().as_str()]).await?;
+async fn password_page(app: &App, signed_in: &SignedInContext, id: UserId) -> Result<PasswordPage, PageError> {
+    signed_in.caller.principal().authorize_operator().map_err(AppError::from)?;
+    let emails = app.find_emails(&signed_in.caller, &[id.to_string().as_str()]).await?;
     Ok(PasswordPage {
-        shell: Shell::new(Some(&visit.visitor), "Set a password", "operator-users"),
+        shell: Shell::new(Some(&signed_in.context), "Set a password", "operator-users"),
         errors: FormErrors::default(),
         action: format!("/operator/users/{id}/password"),
         email: emails.into_values().next().ok_or(AppError::not_found())?,
     })
 }
 
-async fn show_password(State(app): State<Arc<App>>, visit: SignedInVisitor, ids: Ids) -> Result<Response, PageError> {
-    Ok(page::render(StatusCode::OK, &password_page(&app, &visit, ids.parse("usr")?).await?))
+async fn show_password(
+    State(app): State<Arc<App>>,
+    signed_in: SignedInContext,
+    ids: Ids,
+) -> Result<Response, PageError> {
+    Ok(page::render(StatusCode::OK, &password_page(&app, &signed_in, ids.parse("usr")?).await?))
 }
 
 #[derive(Deserialize)]
@@ -341,16 +349,16 @@ struct PasswordForm {
 
 async fn set_password(
     State(app): State<Arc<App>>,
-    visit: SignedInVisitor,
+    signed_in: SignedInContext,
     ids: Ids,
     Form(form): Form<PasswordForm>,
 ) -> Result<Response, PageError> {
     let id: UserId = ids.parse("usr")?;
-    let done = app.set_password(&visit.caller, id, form.password).await;
+    let done = app.set_password(&signed_in.caller, id, form.password).await;
     page::answer(
         done,
         |()| "/operator/users?done=password-set".to_owned(),
-        async |errors| Ok(PasswordPage { errors, ..password_page(&app, &visit, id).await? }),
+        async |errors| Ok(PasswordPage { errors, ..password_page(&app, &signed_in, id).await? }),
     )
     .await
 }
@@ -373,12 +381,12 @@ struct System {
     settings_differ: bool,
 }
 
-async fn system(State(app): State<Arc<App>>, visit: SignedInVisitor) -> Result<Response, PageError> {
-    let checkpoint = app.sign_checkpoint(&visit.caller).await?;
-    let suspended = app.list_suspended_keys(&visit.caller, &Paging { after: None, limit: Some(1) }).await?;
-    let nodes = app.list_nodes(&visit.caller).await?.items;
+async fn system(State(app): State<Arc<App>>, signed_in: SignedInContext) -> Result<Response, PageError> {
+    let checkpoint = app.sign_checkpoint(&signed_in.caller).await?;
+    let suspended = app.list_suspended_keys(&signed_in.caller, &Paging { after: None, limit: Some(1) }).await?;
+    let nodes = app.list_nodes(&signed_in.caller).await?.items;
     let page = System {
-        shell: Shell::new(Some(&visit.visitor), "System", "operator-system"),
+        shell: Shell::new(Some(&signed_in.context), "System", "operator-system"),
         version: env!("CARGO_PKG_VERSION"),
         public_url: app.settings().public_url.clone(),
         is_ready: app.check_ready().is_ok(),
@@ -387,7 +395,7 @@ async fn system(State(app): State<Arc<App>>, visit: SignedInVisitor) -> Result<R
         nodes,
         checkpoint,
         has_suspended_keys: !suspended.items.is_empty(),
-        without_admin: app.list_workspaces_without_admin(&visit.caller).await?.len(),
+        without_admin: app.list_workspaces_without_admin(&signed_in.caller).await?.len(),
         warnings: app.settings().warnings(),
     };
     Ok(page::render(StatusCode::OK, &page))
@@ -404,25 +412,29 @@ struct SuspendedKeys {
     next: Option<String>,
 }
 
-async fn suspended_keys(app: &App, visit: &SignedInVisitor, after: Option<String>) -> Result<SuspendedKeys, PageError> {
+async fn suspended_keys(
+    app: &App,
+    signed_in: &SignedInContext,
+    after: Option<String>,
+) -> Result<SuspendedKeys, PageError> {
     let here = page::query(&[("after", after.as_deref().unwrap_or_default())]);
-    let page = app.list_suspended_keys(&visit.caller, &Paging { after, limit: None }).await?;
-    let shell = Shell::new(Some(&visit.visitor), "Suspended keys", "operator-system");
+    let page = app.list_suspended_keys(&signed_in.caller, &Paging { after, limit: None }).await?;
+    let shell = Shell::new(Some(&signed_in.context), "Suspended keys", "operator-system");
     Ok(SuspendedKeys { shell, errors: FormErrors::default(), keys: page.items, here, next: page.next })
 }
 
 async fn list_suspended_keys(
     State(app): State<Arc<App>>,
-    visit: SignedInVisitor,
+    signed_in: SignedInContext,
     Query(query): Query<PageQuery>,
 ) -> Result<Response, PageError> {
-    Ok(page::render(StatusCode::OK, &suspended_keys(&app, &visit, query.after).await?))
+    Ok(page::render(StatusCode::OK, &suspended_keys(&app, &signed_in, query.after).await?))
 }
 
 /// The keys that were ticked, or all: a form may name a key many times, so it is read as pairs.
 async fn confirm_keys(
     State(app): State<Arc<App>>,
-    visit: SignedInVisitor,
+    signed_in: SignedInContext,
     Query(query): Query<PageQuery>,
     AllFields(fields): AllFields,
 ) -> Result<Response, PageError> {
@@ -433,12 +445,12 @@ async fn confirm_keys(
         let keys =
             ticked.map(|(_, id)| id.parse().map_err(|_| AppError::not_found())).collect::<Result<Vec<_>, _>>()?;
         if keys.is_empty() {
-            let page = suspended_keys(&app, &visit, query.after).await?;
+            let page = suspended_keys(&app, &signed_in, query.after).await?;
             let errors = FormErrors::at("keys", "No key is ticked, and nothing was changed. Tick the keys to confirm.");
             return Ok(page::again(errors, |errors| SuspendedKeys { errors, ..page }));
         }
         KeysToConfirm::These(keys)
     };
-    let done = app.confirm_keys(&visit.caller, &keys).await?;
+    let done = app.confirm_keys(&signed_in.caller, &keys).await?;
     Ok(page::go_on(&done, "/operator/suspended-keys?done=confirmed"))
 }

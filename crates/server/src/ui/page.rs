@@ -14,7 +14,7 @@ use verifier::AuthenticationError;
 
 use super::{
     form::Fields,
-    visitor::{Visitor, safe_next, set_page_headers},
+    page_context::{PageContext, safe_next, set_page_headers},
 };
 use crate::{
     App, AppError,
@@ -71,9 +71,9 @@ pub(super) struct Shell {
 }
 
 impl Shell {
-    pub(super) fn new(visitor: Option<&Visitor>, title: impl Into<String>, section: &'static str) -> Self {
-        let visit = visitor.and_then(|visitor| visitor.visit.as_ref());
-        let identity = visit.and_then(|visit| visit.caller.principal().identity());
+    pub(super) fn new(context: Option<&PageContext>, title: impl Into<String>, section: &'static str) -> Self {
+        let session = context.and_then(|context| context.session.as_ref());
+        let identity = session.and_then(|session| session.caller.principal().identity());
         let memberships = identity.map_or(&[][..], |identity| &identity.memberships);
         Self {
             title: title.into(),
@@ -89,9 +89,9 @@ impl Shell {
                 .map(|m| Place { id: m.workspace, slug: m.slug.to_string(), name: m.name.to_string(), role: m.role })
                 .collect(),
             place: None,
-            csrf: visit.map_or(String::new(), |visit| visit.csrf.clone()),
-            notice: visitor.and_then(|visitor| visitor.notice.clone()),
-            now: visitor.map_or(Timestamp::UNIX_EPOCH, |visitor| visitor.now),
+            csrf: session.map_or(String::new(), |session| session.csrf.clone()),
+            notice: context.and_then(|context| context.notice.clone()),
+            now: context.map_or(Timestamp::UNIX_EPOCH, |context| context.now),
         }
     }
 
@@ -272,26 +272,26 @@ struct StaleForm {
 }
 
 /// A form that was opened before its sender signed in anew, to be sent once more. Passwords do not go back and forth.
-fn stale_form(visitor: Option<&Visitor>, target: &str, fields: Fields) -> Response {
+fn stale_form(context: Option<&PageContext>, target: &str, fields: Fields) -> Response {
     let mut fields: Fields = fields.into_iter().filter(|(name, _)| name != "csrf").collect();
     // Without its secrets a form says something else.
     if fields.iter().any(|(name, _)| is_secret(name)) {
         fields.clear();
     }
-    let back = came_from(visitor).unwrap_or("/").to_owned();
-    let shell = failure_shell(visitor, "Send it once more".to_owned());
+    let back = came_from(context).unwrap_or("/").to_owned();
+    let shell = failure_shell(context, "Send it once more".to_owned());
     render(StatusCode::FORBIDDEN, &StaleForm { shell, action: target.to_owned(), back, fields })
 }
 
 /// Where the form that was sent is: a page of ours, as the browser says.
-fn came_from(visitor: Option<&Visitor>) -> Option<&str> {
-    visitor.and_then(|visitor| visitor.came_from.as_deref()).map(safe_next)
+fn came_from(context: Option<&PageContext>) -> Option<&str> {
+    context.and_then(|context| context.came_from.as_deref()).map(safe_next)
 }
 
 /// What stands around a page that says no: the workspace it happened in stays around it.
-fn failure_shell(visitor: Option<&Visitor>, title: String) -> Shell {
-    let shell = Shell::new(visitor, title, "");
-    let slug = visitor.and_then(|visitor| visitor.target.strip_prefix("/w/")?.split(['/', '?']).next());
+fn failure_shell(context: Option<&PageContext>, title: String) -> Shell {
+    let shell = Shell::new(context, title, "");
+    let slug = context.and_then(|context| context.target.strip_prefix("/w/")?.split(['/', '?']).next());
     match shell.places.iter().find(|place| Some(place.slug.as_str()) == slug).cloned() {
         Some(place) => Shell { section: "failure", place: Some(place), ..shell },
         None => shell,
@@ -299,24 +299,24 @@ fn failure_shell(visitor: Option<&Visitor>, title: String) -> Shell {
 }
 
 /// The page, or the answer to a script, that tells of an error.
-pub(super) fn failure(app: &App, error: PageError, visitor: Option<&Visitor>, fields: Option<Fields>) -> Response {
-    let wants_json = visitor.is_some_and(|visitor| visitor.wants_json);
-    let target = visitor.map_or("/", |visitor| visitor.target.as_str());
+pub(super) fn failure(app: &App, error: PageError, context: Option<&PageContext>, fields: Option<Fields>) -> Response {
+    let wants_json = context.is_some_and(|context| context.wants_json);
+    let target = context.map_or("/", |context| context.target.as_str());
     let (error, needs_password) = match error {
         PageError::NoSuchPage => {
             let detail = "There is no such page. Check the address, or start over.".to_owned();
-            let shell = failure_shell(visitor, AppError::not_found().to_problem().title);
+            let shell = failure_shell(context, AppError::not_found().to_problem().title);
             return render(StatusCode::NOT_FOUND, &Failure { shell, status: 404, detail });
         }
-        PageError::StaleForm(fields) if !wants_json => return stale_form(visitor, target, fields),
+        PageError::StaleForm(fields) if !wants_json => return stale_form(context, target, fields),
         PageError::StaleForm(_) => (AppError::CrossSite, false),
         PageError::SignInFirst if wants_json => {
             (AppError::Unauthenticated(AuthenticationError::SessionEnded, app.now()), false)
         }
-        PageError::SignInFirst => return sign_in_first(visitor, fields.is_some()),
+        PageError::SignInFirst => return sign_in_first(context, fields.is_some()),
         PageError::WrongConfirmation(error) => (error, true),
         PageError::App(AppError::Unauthenticated(AuthenticationError::SessionEnded, _)) if !wants_json => {
-            return sign_in_first(visitor, fields.is_some());
+            return sign_in_first(context, fields.is_some());
         }
         PageError::App(error) => {
             let needed = matches!(error, AppError::Denied(Denied::PasswordNeeded));
@@ -327,14 +327,14 @@ pub(super) fn failure(app: &App, error: PageError, visitor: Option<&Visitor>, fi
         return error.into_response();
     }
     if let (true, Some(fields)) = (needs_password, fields) {
-        let shell = Shell::new(visitor, "Confirm your password", "");
+        let shell = Shell::new(context, "Confirm your password", "");
         let is_first = matches!(error, AppError::Denied(_));
         let status = if is_first { StatusCode::OK } else { StatusCode::BAD_REQUEST };
         let errors = if is_first { FormErrors::default() } else { FormErrors::of(error).unwrap_or_default() };
         let fields = fields.into_iter().filter(|(name, _)| name != "csrf" && name != "confirm_password");
         let (secrets, fields): (Fields, Fields) = fields.partition(|(name, _)| is_secret(name));
         let secrets = secrets.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name).collect();
-        let back = came_from(visitor).unwrap_or("/").to_owned();
+        let back = came_from(context).unwrap_or("/").to_owned();
         return render(status, &Confirm { shell, errors, action: target.to_owned(), back, fields, secrets });
     }
     let problem = error.to_problem();
@@ -346,7 +346,7 @@ pub(super) fn failure(app: &App, error: PageError, visitor: Option<&Visitor>, fi
         _ => problem.detail,
     };
     let bare = error.into_response();
-    let shell = failure_shell(visitor, problem.title);
+    let shell = failure_shell(context, problem.title);
     let mut response = render(status, &Failure { shell, status: problem.status, detail });
     if let Some(wait) = bare.headers().get(header::RETRY_AFTER) {
         response.headers_mut().insert(header::RETRY_AFTER, wait.clone());
@@ -366,11 +366,11 @@ pub(super) fn replace_by_page(response: Response, problem: &Problem) -> Response
     response
 }
 
-fn sign_in_first(visitor: Option<&Visitor>, was_form: bool) -> Response {
+fn sign_in_first(context: Option<&PageContext>, was_form: bool) -> Response {
     // What a form would have changed is not done behind the sign-in: the person comes back to it, and sends it again.
-    let (next, done) = match visitor {
-        Some(_) if was_form => (came_from(visitor).unwrap_or("/"), "session-ended"),
-        Some(visitor) => (visitor.target.as_str(), ""),
+    let (next, done) = match context {
+        Some(_) if was_form => (came_from(context).unwrap_or("/"), "session-ended"),
+        Some(context) => (context.target.as_str(), ""),
         None => ("/", ""),
     };
     let next = if next == "/" { "" } else { next };

@@ -12,11 +12,11 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
+    extract::{Form, Ids, InWorkspace},
     list::{PageQuery, columns},
     page::{self, FormErrors, PageError, Shell},
     remove::{Candidate, RemoveForm, RemovePage, list_candidates},
     routes::Pages,
-    visit::{Form, Ids, InWorkspace},
 };
 use crate::{
     App, AppError,

@@ -13,11 +13,11 @@ use serde::Deserialize;
 
 use super::{
     api_key::{KeyColumn, KeyQuery, KeyTable, key_table},
+    extract::{Form, Ids, InWorkspace},
     list::{PageQuery, columns},
     page::{self, FormErrors, PageError, Shell, support_contact},
     remove::{RemoveForm, RemovePage, list_candidates},
     routes::Pages,
-    visit::{Form, Ids, InWorkspace},
 };
 use crate::{
     App,

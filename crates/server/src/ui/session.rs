@@ -11,10 +11,11 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
+    extract::{Form, SignedInContext},
     page::{self, FormErrors, PageError, Shell},
+    page_context::{PageContext, safe_next},
+    receive::welcome,
     routes::Pages,
-    visit::{Form, SignedInVisitor, welcome},
-    visitor::{Visitor, safe_next},
 };
 use crate::{App, AppError, app::SignIn, http::Cookie};
 
@@ -32,8 +33,8 @@ struct SignInPage {
 }
 
 /// Where a person's day begins: in their one workspace, or at the list of them.
-async fn start(SignedInVisitor { visitor, .. }: SignedInVisitor) -> Response {
-    let shell = Shell::new(Some(&visitor), "", "");
+async fn start(SignedInContext { context, .. }: SignedInContext) -> Response {
+    let shell = Shell::new(Some(&context), "", "");
     match (shell.places.as_slice(), shell.account) {
         ([only], _) => page::go_to(&format!("{}/projects", only.path())),
         ([], Some(account)) if account.operator => page::go_to("/operator/workspaces"),
@@ -47,12 +48,12 @@ struct Next {
     next: String,
 }
 
-async fn show_sign_in(visitor: Visitor, Query(query): Query<Next>) -> Response {
+async fn show_sign_in(context: PageContext, Query(query): Query<Next>) -> Response {
     let next = safe_next(&query.next).to_owned();
-    if visitor.visit.is_some() {
+    if context.session.is_some() {
         return page::go_to(&next);
     }
-    let shell = Shell::new(Some(&visitor), "Sign in", "");
+    let shell = Shell::new(Some(&context), "Sign in", "");
     page::render(StatusCode::OK, &SignInPage { shell, errors: FormErrors::default(), email: String::new(), next })
 }
 
@@ -66,30 +67,30 @@ struct SignInForm {
 
 async fn sign_in(
     State(app): State<Arc<App>>,
-    visitor: Visitor,
+    context: PageContext,
     Form(form): Form<SignInForm>,
 ) -> Result<Response, PageError> {
     let SignInForm { email, password, next } = form;
     let next = safe_next(&next).to_owned();
-    let browser = visitor.browser.clone();
-    let sign_in = SignIn { email: email.clone(), password, device: visitor.device.clone(), browser };
+    let browser = context.browser.clone();
+    let sign_in = SignIn { email: email.clone(), password, device: context.device.clone(), browser };
     match app.sign_in(sign_in).await {
-        Ok(signed_in) => Ok(welcome(&app, &visitor, &signed_in, &next).await?),
+        Ok(signed_in) => Ok(welcome(&app, &context, &signed_in, &next).await?),
         Err(error) => {
             let is_limited = matches!(error.error, AppError::RateLimited(_));
             let mut errors = FormErrors::of(error)?;
             if let (true, Some(general)) = (is_limited, &mut errors.general) {
                 general.push_str(" A browser in which you signed in before may be let in meanwhile.");
             }
-            let shell = Shell::new(Some(&visitor), "Sign in", "");
+            let shell = Shell::new(Some(&context), "Sign in", "");
             Ok(page::again(errors, |errors| SignInPage { shell, errors, email, next }))
         }
     }
 }
 
-async fn sign_out(State(app): State<Arc<App>>, visitor: Visitor) -> Result<Response, PageError> {
-    if let Some(visit) = &visitor.visit {
-        app.end_session(&visit.caller, None).await?;
+async fn sign_out(State(app): State<Arc<App>>, context: PageContext) -> Result<Response, PageError> {
+    if let Some(session) = &context.session {
+        app.end_session(&session.caller, None).await?;
     }
     Ok(signed_out(&app))
 }

@@ -11,10 +11,11 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
+    extract::Form,
     page::{self, FormErrors, PageError, Shell},
+    page_context::PageContext,
+    receive::welcome,
     routes::Pages,
-    visit::{Form, welcome},
-    visitor::Visitor,
 };
 use crate::{App, app::SetUp};
 
@@ -33,9 +34,13 @@ struct SetUpPage {
     name: String,
 }
 
-async fn show(State(app): State<Arc<App>>, visitor: Visitor, Path(token): Path<String>) -> Result<Response, PageError> {
+async fn show(
+    State(app): State<Arc<App>>,
+    context: PageContext,
+    Path(token): Path<String>,
+) -> Result<Response, PageError> {
     let is_open = app.is_set_up_link(&token).await?;
-    let shell = Shell::new(Some(&visitor), "Set up Keyward", "");
+    let shell = Shell::new(Some(&context), "Set up Keyward", "");
     let status = if is_open { StatusCode::OK } else { StatusCode::GONE };
     let (errors, email, name) = Default::default();
     Ok(page::render(status, &SetUpPage { shell, errors, is_open, token, email, name }))
@@ -50,19 +55,19 @@ struct SetUpForm {
 
 async fn set_up(
     State(app): State<Arc<App>>,
-    visitor: Visitor,
+    context: PageContext,
     Path(token): Path<String>,
     Form(form): Form<SetUpForm>,
 ) -> Result<Response, PageError> {
     let SetUpForm { email, name, password } = form;
-    let browser = visitor.browser.clone();
+    let browser = context.browser.clone();
     let set_up = SetUp { token: token.clone(), email: email.clone(), name: name.clone(), password, browser };
     match app.set_up(set_up).await {
-        Ok(signed_in) => Ok(welcome(&app, &visitor, &signed_in, "/operator/workspaces").await?),
+        Ok(signed_in) => Ok(welcome(&app, &context, &signed_in, "/operator/workspaces").await?),
         Err(error) => {
             let errors = FormErrors::of(error)?;
             let is_open = app.is_set_up_link(&token).await?;
-            let shell = Shell::new(Some(&visitor), "Set up Keyward", "");
+            let shell = Shell::new(Some(&context), "Set up Keyward", "");
             Ok(page::again(errors, |errors| SetUpPage { shell, errors, is_open, token, email, name }))
         }
     }

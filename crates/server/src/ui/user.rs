@@ -12,10 +12,10 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
+    extract::{Form, SignedInContext},
     page::{self, FormErrors, PageError, Shell},
     routes::Pages,
     session::signed_out,
-    visit::{Form, SignedInVisitor},
 };
 use crate::{App, AppError, app::ListedSession, http::Cookie};
 
@@ -35,14 +35,14 @@ struct Profile {
     sessions: Vec<ListedSession>,
 }
 
-async fn profile(app: &App, visit: &SignedInVisitor) -> Result<Profile, PageError> {
-    let shell = Shell::new(Some(&visit.visitor), "Profile settings", "profile");
-    let sessions = app.list_sessions(&visit.caller).await?;
+async fn profile(app: &App, signed_in: &SignedInContext) -> Result<Profile, PageError> {
+    let shell = Shell::new(Some(&signed_in.context), "Profile settings", "profile");
+    let sessions = app.list_sessions(&signed_in.caller).await?;
     Ok(Profile { shell, errors: FormErrors::default(), sessions })
 }
 
-async fn show(State(app): State<Arc<App>>, visit: SignedInVisitor) -> Result<Response, PageError> {
-    Ok(page::render(StatusCode::OK, &profile(&app, &visit).await?))
+async fn show(State(app): State<Arc<App>>, signed_in: SignedInContext) -> Result<Response, PageError> {
+    Ok(page::render(StatusCode::OK, &profile(&app, &signed_in).await?))
 }
 
 #[derive(Deserialize)]
@@ -53,10 +53,10 @@ struct PasswordForm {
 
 async fn change_password(
     State(app): State<Arc<App>>,
-    visit: SignedInVisitor,
+    signed_in: SignedInContext,
     Form(form): Form<PasswordForm>,
 ) -> Result<Response, PageError> {
-    match app.change_password(&visit.caller, form.current_password, form.password).await {
+    match app.change_password(&signed_in.caller, form.current_password, form.password).await {
         Ok(token) => {
             let mut response = page::go_on(&token, "/profile?done=password");
             Cookie::Session.set(&app, &mut response, &token, None);
@@ -64,7 +64,7 @@ async fn change_password(
         }
         Err(error) => {
             let errors = FormErrors::of(error)?;
-            let page = profile(&app, &visit).await?;
+            let page = profile(&app, &signed_in).await?;
             Ok(page::again(errors, |errors| Profile { errors, ..page }))
         }
     }
@@ -72,7 +72,7 @@ async fn change_password(
 
 async fn end_session(
     State(app): State<Arc<App>>,
-    SignedInVisitor { caller, .. }: SignedInVisitor,
+    SignedInContext { caller, .. }: SignedInContext,
     Path(session): Path<String>,
 ) -> Result<Response, PageError> {
     let session: SessionId = session.parse().map_err(|_| AppError::not_found())?;
@@ -86,7 +86,7 @@ async fn end_session(
 
 async fn end_other_sessions(
     State(app): State<Arc<App>>,
-    SignedInVisitor { caller, .. }: SignedInVisitor,
+    SignedInContext { caller, .. }: SignedInContext,
 ) -> Result<Response, PageError> {
     let done = app.end_other_sessions(&caller).await?;
     Ok(page::go_on(&done, "/profile?done=ended-others"))

@@ -8,10 +8,10 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
+    extract::{Form, InWorkspace, SignedInContext},
     page::{self, FormErrors, PageError, Shell, support_contact},
     remove::RemovePage,
     routes::Pages,
-    visit::{Form, InWorkspace, SignedInVisitor},
 };
 use crate::App;
 
@@ -31,8 +31,8 @@ struct Workspaces {
     shell: Shell,
 }
 
-async fn list(SignedInVisitor { visitor, .. }: SignedInVisitor) -> Response {
-    page::render(StatusCode::OK, &Workspaces { shell: Shell::new(Some(&visitor), "Workspaces", "") })
+async fn list(SignedInContext { context, .. }: SignedInContext) -> Response {
+    page::render(StatusCode::OK, &Workspaces { shell: Shell::new(Some(&context), "Workspaces", "") })
 }
 
 #[derive(Template)]

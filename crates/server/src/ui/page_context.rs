@@ -1,10 +1,10 @@
-//! The sender of a request to a page, and the headers that every page is sent with.
+//! The context of a request to a page, and the headers that every page is sent with.
 
 use axum::response::Response;
 use domain::Timestamp;
 use http::{HeaderName, HeaderValue};
 
-use crate::app::{Browser, Visit};
+use crate::app::{Browser, SessionContext};
 
 /// Keep other sites, frames and foreign scripts out of a page.
 const HEADERS: [(&str, &str); 6] = [
@@ -22,10 +22,10 @@ const HEADERS: [(&str, &str); 6] = [
     ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 ];
 
-/// The sender of a request to a page, signed in or not, and what the request says beside its form.
+/// The context of a request to a page: the session, if there is one, and what the request says beside its form.
 #[derive(Clone)]
-pub(super) struct Visitor {
-    pub(super) visit: Option<Visit>,
+pub(super) struct PageContext {
+    pub(super) session: Option<SessionContext>,
     pub(super) browser: Browser,
     pub(super) device: Option<String>,
     /// The path and query that were asked for.
@@ -39,10 +39,10 @@ pub(super) struct Visitor {
     pub(super) now: Timestamp,
 }
 
-impl Visitor {
+impl PageContext {
     /// The user who is signed in, as the log names them.
     pub(super) fn principal(&self) -> Option<String> {
-        self.visit.as_ref().map(|visit| visit.caller.principal().audit_principal().to_string())
+        self.session.as_ref().map(|session| session.caller.principal().audit_principal().to_string())
     }
 }
 
