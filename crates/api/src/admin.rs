@@ -1,4 +1,4 @@
-//! What only operators exchange.
+//! Requests and responses for operators only.
 
 use std::fmt;
 
@@ -127,8 +127,8 @@ pub struct Node {
     pub renewed_at: Timestamp,
     /// Whether it is the one that answers this.
     pub answers: bool,
-    /// A hash of the settings that have to be the same on every node: hosts, routes, trusted proxies. Null for a node of a
-    /// release before this one.
+    /// A hash of the settings that have to be the same on every node: hosts, routes, trusted proxies. Null for a node of
+    /// the previous release.
     #[serde(default)]
     pub settings_hash: Option<String>,
 }

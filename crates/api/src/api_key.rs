@@ -18,7 +18,7 @@ pub struct ApiKey {
     pub fingerprint: String,
     /// The key as an OpenSSH line without a comment.
     pub public_key: String,
-    /// Where it stands.
+    /// Its state.
     pub state: KeyState,
     /// When it was registered.
     #[schema(value_type = String, format = DateTime)]
@@ -28,13 +28,13 @@ pub struct ApiKey {
     /// The key that signed the registration, if one did.
     #[schema(value_type = Option<String>)]
     pub created_with: Option<ApiKeyId>,
-    /// When it ends.
+    /// When it expires.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
-    /// When a request was last accepted with it, some seconds late.
+    /// When a request was last accepted with it. Recorded with a delay of some seconds.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_used_at: Option<Timestamp>,
-    /// From where.
+    /// The IP address of that request.
     pub last_used_ip: Option<String>,
     /// When a proof showed that its owner holds the private key. None: the registration is unproven.
     #[serde(default)]
@@ -46,19 +46,19 @@ pub struct ApiKey {
     pub displaced_at: Option<Timestamp>,
 }
 
-/// Where a key stands.
+/// The state of a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyState {
-    /// It works.
+    /// Requests signed with it are accepted.
     Active,
-    /// It is paused.
+    /// It is refused until it is enabled again.
     Disabled,
-    /// It came back with a backup and waits for an operator to confirm it.
+    /// It was restored from a backup, and is refused until an operator confirms it.
     Suspended,
-    /// Its time is over.
+    /// Its expiry has passed.
     Expired,
-    /// It was revoked, for good.
+    /// It is refused for good.
     Revoked,
 }
 
@@ -80,9 +80,9 @@ pub struct CascadedKey {
     pub title: String,
     /// Its fingerprint.
     pub fingerprint: String,
-    /// Where it stands.
+    /// Its state.
     pub state: KeyState,
-    /// Whose it is: `usr_…` or `sa_…`.
+    /// Its owner: `usr_…` or `sa_…`.
     pub owner: String,
     /// The owner's email or address.
     pub owner_email: Option<String>,
@@ -99,7 +99,7 @@ pub struct CreateApiKey {
     pub title: String,
     /// An OpenSSH line, an RFC 4716 or PEM SubjectPublicKeyInfo block, or a JWK.
     pub public_key: String,
-    /// When it ends; left out, it does not.
+    /// When it expires; if left out, it does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
@@ -115,7 +115,7 @@ pub struct UpdateApiKey {
     /// Another title.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// Another end; null for none.
+    /// A new expiry; null for none.
     #[serde(default, deserialize_with = "crate::present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Option<Timestamp>>,
@@ -125,7 +125,7 @@ pub struct UpdateApiKey {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EnableApiKey {
-    /// The new end of a key that has expired; null for none.
+    /// The new expiry of a key that has expired; null for none.
     #[serde(default, deserialize_with = "crate::present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Option<Timestamp>>,
@@ -147,9 +147,9 @@ pub struct ProofChallenge {
     pub namespace: String,
     /// The second line.
     pub public_url: String,
-    /// The last line: random, good once.
+    /// The last line: random, valid once.
     pub challenge: String,
-    /// Until when.
+    /// When the challenge expires.
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,
 }

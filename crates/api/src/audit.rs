@@ -21,12 +21,12 @@ pub struct AuditEvent {
     pub principal: String,
     /// The key behind the credential.
     pub key: Option<String>,
-    /// Where the request came from.
+    /// The IP address that the request came from.
     pub address: Option<String>,
-    /// What, such as `api_key.create`.
+    /// The action, such as `api_key.create`.
     pub action: String,
-    /// To which thing.
+    /// The target.
     pub target: Option<String>,
-    /// The rest, by name.
+    /// Named values that the other fields do not hold.
     pub detail: BTreeMap<String, String>,
 }

@@ -12,47 +12,47 @@ pub struct Invitation {
     /// Its id.
     #[schema(value_type = String)]
     pub id: InvitationId,
-    /// Whom it is for.
+    /// The email address that it is for.
     pub email: String,
     /// The role it gives.
     #[schema(value_type = String)]
     pub role: Role,
-    /// Where it stands.
+    /// Its state.
     pub state: InvitationState,
     /// Who invited.
     pub created_by: String,
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    /// Until when it can be accepted.
+    /// When it expires.
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,
 }
 
-/// Where an invitation stands.
+/// The state of an invitation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum InvitationState {
     /// It can be accepted.
     Pending,
-    /// It was.
+    /// It was accepted.
     Accepted,
-    /// It was taken back.
+    /// It was revoked.
     Revoked,
-    /// Its time is over.
+    /// Its expiry has passed.
     Expired,
 }
 
-/// An invitation that was written. Where it was mailed, only its address has the link; else its token is told this once.
+/// An invitation that was created. If it was mailed, only the mail has the link; otherwise, this response alone has it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct IssuedInvitation {
     /// The invitation.
     #[serde(flatten)]
     pub invitation: Invitation,
-    /// What accepts it; good once. Absent where the link was mailed.
+    /// The token that accepts it, once. Absent if the link was mailed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// The page that accepts it. Absent where the link was mailed.
+    /// The page that accepts it. Absent if the link was mailed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// Whether it went out by mail.
@@ -77,11 +77,11 @@ pub enum MailState {
     /// No mail server is set: pass the link on.
     #[default]
     NotConfigured,
-    /// The mail server took it: whoever has the address has the link.
+    /// The mail server accepted it: the link goes to the email address.
     Sent,
-    /// The mail server did not take it: pass the link on, or send it again.
+    /// The mail server did not accept it: pass the link on, or send it again.
     Failed,
-    /// This is the answer to the same request again, which does not know: if it does not arrive, send it again.
+    /// Not known, since this is the stored response to a replay: if the mail does not arrive, send it again.
     Unknown,
 }
 
@@ -99,11 +99,11 @@ pub struct CreateInvitations {
 /// What was sent.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct IssuedInvitations {
-    /// One an address.
+    /// One per email address.
     pub items: Vec<IssuedInvitation>,
 }
 
-/// How to accept an invitation. A caller who is authenticated joins as who they are; anybody else becomes a user.
+/// How to accept an invitation. An authenticated caller joins as that user; for any other caller, a user is created.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AcceptInvitation {

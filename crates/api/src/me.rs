@@ -1,13 +1,13 @@
-//! Who is asking, on the wire.
+//! The caller, on the wire.
 
 use domain::{ApiKeyId, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Who is asking.
+/// The caller.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Me {
-    /// Who.
+    /// The principal of the request.
     pub principal: Principal,
     /// The key behind the credential, where there is one.
     pub key: Option<CredentialKey>,
@@ -22,7 +22,7 @@ pub struct Me {
 pub struct Principal {
     /// `usr_…` or `sa_…`.
     pub id: String,
-    /// Which.
+    /// The kind of principal.
     pub kind: PrincipalKind,
     /// The email, or the service account's address.
     pub email: String,

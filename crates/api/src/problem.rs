@@ -19,7 +19,7 @@ pub struct Problem {
     pub detail: String,
     /// One of [`codes`]; never changes its meaning.
     pub code: String,
-    /// The fields that cannot be taken, for `invalid_request`.
+    /// The invalid fields, for `invalid_request`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
     /// The role that the caller lacks, for `forbidden`: `user`, `operator`, `workspace:admin`, `project:viewer`,
@@ -32,7 +32,7 @@ pub struct Problem {
     pub members: Map<String, Value>,
 }
 
-/// A field that cannot be taken.
+/// An invalid field.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FieldError {
     /// Its name in the request.
@@ -67,7 +67,7 @@ impl Problem {
     }
 }
 
-/// A value that this release knows. A later release may send others, which are no reason to drop the problem.
+/// A value that this release knows. An unknown value of a later release is ignored, and the problem is kept.
 fn known<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     let value = Value::deserialize(deserializer)?;
     Ok(T::deserialize(value).ok())
@@ -75,19 +75,19 @@ fn known<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Res
 
 /// The codes. One is added, none is ever given another meaning.
 pub mod codes {
-    /// 400: the request cannot be read, or a field cannot be taken.
+    /// 400: the request cannot be read, or a field is invalid.
     pub const INVALID_REQUEST: &str = "invalid_request";
     /// 401: the credential is missing or not accepted.
     pub const UNAUTHENTICATED: &str = "unauthenticated";
-    /// 403: known, but not allowed.
+    /// 403: the caller is authenticated, but not authorized.
     pub const FORBIDDEN: &str = "forbidden";
     /// 421, 403: the request is for a host that the installation does not answer for.
     pub const HOST_NOT_LISTED: &str = "host_not_listed";
     /// 403: in a session, the password must be given again first.
     pub const PASSWORD_NEEDED: &str = "password_needed";
-    /// 404: no such thing, or not for this caller to know.
+    /// 404: it does not exist, or the caller may not see it.
     pub const NOT_FOUND: &str = "not_found";
-    /// 405: the path is there, the method is not.
+    /// 405: the path exists, but not with this method.
     pub const METHOD_NOT_ALLOWED: &str = "method_not_allowed";
     /// 408: the body came too slowly.
     pub const TIMEOUT: &str = "timeout";
@@ -101,19 +101,19 @@ pub mod codes {
     pub const NAME_TAKEN: &str = "name_taken";
     /// 409: the email belongs to a user.
     pub const EMAIL_TAKEN: &str = "email_taken";
-    /// 409: the last admin of a workspace stays.
+    /// 409: the last admin of a workspace cannot be removed or demoted.
     pub const LAST_ADMIN: &str = "last_admin";
     /// 409: projects would be left without an admin; name a successor.
     pub const SUCCESSOR_REQUIRED: &str = "successor_required";
     /// 409: the key is revoked, for good.
     pub const KEY_REVOKED: &str = "key_revoked";
-    /// 409: the key has expired; give it a new end first.
+    /// 409: the key has expired; set a new expiry first.
     pub const KEY_EXPIRED: &str = "key_expired";
     /// 409: the person is a member already.
     pub const ALREADY_MEMBER: &str = "already_member";
-    /// 409: the invitation was accepted or taken back.
+    /// 409: the invitation was accepted or revoked.
     pub const INVITATION_CLOSED: &str = "invitation_closed";
-    /// 409: this signed request was done before, and its stored answer cannot be decrypted any more.
+    /// 409: this signed request was done before, and its stored response cannot be decrypted any more.
     pub const ANSWER_UNREADABLE: &str = "answer_unreadable";
     /// 413: the body is over 1 MiB.
     pub const TOO_LARGE: &str = "too_large";
@@ -121,11 +121,11 @@ pub mod codes {
     pub const UNSUPPORTED_MEDIA_TYPE: &str = "unsupported_media_type";
     /// 431: the headers are over 16 KiB.
     pub const HEADERS_TOO_LARGE: &str = "headers_too_large";
-    /// 429: slower.
+    /// 429: too many requests.
     pub const RATE_LIMITED: &str = "rate_limited";
-    /// 500: our fault.
+    /// 500: internal error.
     pub const INTERNAL: &str = "internal";
-    /// 503: the store does not answer, or too much is going on; try again.
+    /// 503: the database does not answer, or the server is overloaded; try again.
     pub const UNAVAILABLE: &str = "unavailable";
 }
 

@@ -57,7 +57,7 @@ pub struct UpdateProject {
 pub struct ProjectMember {
     /// `usr_…` or `sa_…`.
     pub id: String,
-    /// Which.
+    /// The kind of principal.
     pub kind: PrincipalKind,
     /// The email, or the service account's address.
     pub email: String,

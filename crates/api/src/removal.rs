@@ -11,8 +11,8 @@ use crate::{ApiKey, Invitation};
 pub struct MemberRemoval {
     /// Open invitations that they wrote: these end.
     pub invitations: Vec<Invitation>,
-    /// Keys of service accounts that they registered, and those that these keys registered in turn: these go on working,
-    /// unless `revoke_keys` is said.
+    /// Keys of service accounts that they registered, and those that these keys registered in turn: these stay active,
+    /// unless `revoke_keys` is set.
     pub keys: Vec<RegisteredKey>,
     /// Projects that have no other admin who is enabled: a removal asks for a successor.
     pub projects: Vec<LedProject>,
@@ -46,8 +46,8 @@ pub struct UserRemoval {
     pub email: String,
     /// Open invitations that they wrote: these end.
     pub invitations: u64,
-    /// Keys of service accounts that they registered, and those that these keys registered in turn: these go on working,
-    /// unless `revoke_keys` is said.
+    /// Keys of service accounts that they registered, and those that these keys registered in turn: these stay active,
+    /// unless `revoke_keys` is set.
     pub keys: u64,
     /// Where they are a member.
     pub workspaces: Vec<WorkspaceOfUser>,

@@ -14,7 +14,7 @@ pub struct ServiceAccount {
     pub name: String,
     /// What it is for.
     pub description: String,
-    /// Its email-like address.
+    /// Its service account address.
     pub email: String,
     /// Its role in the workspace: `admin` or `member`.
     #[schema(value_type = String)]
@@ -56,7 +56,7 @@ pub struct CreateServiceAccount {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateServiceAccount {
-    /// Another name, and with it another address.
+    /// A new name, which changes the service account address too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Another description.

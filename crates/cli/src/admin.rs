@@ -21,7 +21,7 @@ use crate::{
 
 /// Users, workspaces, keys and quotas, on the machine that holds the data
 ///
-/// Works beside a running server, which has taken in what was changed when the command returns.
+/// These commands also work while a server runs. When a command returns, every running server has applied its change.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
 Examples:

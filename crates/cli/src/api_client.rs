@@ -82,7 +82,7 @@ impl ApiClient {
         self.call(self.client.delete(path)).await
     }
 
-    /// Reads a list page after page, to its end or to `limit`, and gives it as one page.
+    /// Reads all pages of a list, or the first `limit` items, and returns them as one page.
     pub(crate) async fn list<T: DeserializeOwned>(&self, path: &str, limit: Option<u32>) -> Outcome<Page<T>> {
         let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let mut all: Page<T> = Page { items: Vec::new(), next: None };
@@ -127,9 +127,9 @@ impl ApiClient {
             Some("stale" | "early") => {
                 format!("this machine's clock says {now}; set it (`timedatectl set-ntp true` on Linux), then try again")
             }
-            Some("key_disabled") => format!("enable it, by another key: `keyward keys enable {key}`"),
+            Some("key_disabled") => format!("enable it with another key: `keyward keys enable {key}`"),
             Some("key_expired") => {
-                format!("give it a new end, by another key: `keyward keys enable {key} --expires-at 90d`")
+                format!("set a new expiry date with another key: `keyward keys enable {key} --expires-at 90d`")
             }
             Some("owner_without_workspace") => "ask an admin of a workspace to invite its owner".to_owned(),
             Some("owner_disabled") => "ask an admin of its workspace, or the operator, to enable the owner".to_owned(),
@@ -159,9 +159,9 @@ fn next_step(problem: &Problem) -> Option<String> {
         }),
         codes::NOT_FOUND => Some("`keyward whoami` shows who you are here, and your workspaces".to_owned()),
         codes::DUPLICATE_KEY => Some(match member("key") {
-            Some(key) => format!("it is {key} of {}", member("owner").unwrap_or("somebody else")),
-            None => "`keyward keys add --generate FILE` makes and registers a new pair; if somebody else registered \
-                         your key, `keyward keys add FILE` with the private key takes it over"
+            Some(key) => format!("it is {key} of {}", member("owner").unwrap_or("another principal")),
+            None => "`keyward keys add --generate FILE` makes and registers a new pair; if another principal \
+                         registered your key, `keyward keys add FILE` with the private key reclaims it"
                 .to_owned(),
         }),
         codes::LAST_ADMIN => Some("`keyward members set-role EMAIL admin` makes another".to_owned()),

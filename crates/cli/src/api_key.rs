@@ -120,9 +120,9 @@ pub(crate) struct List {
 
 /// Register a public key, or make a key pair and register its public half
 ///
-/// The private key never leaves this machine. Public keys are taken as an OpenSSH line, an RFC 4716 or PEM block, or a JWK.
-/// Given a private key, its public half is registered with a proof that you hold it: a key with a proof cannot be lost to
-/// somebody else who registers its public half.
+/// The private key never leaves this machine. A public key is an OpenSSH line, an RFC 4716 or PEM block, or a JWK.
+/// If FILE holds a private key, its public key is registered with a proof that you hold it. No one else can reclaim a key
+/// that has a proof.
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("source").required(true).args(["file", "generate"])), after_help = "\
 Examples:
@@ -144,7 +144,7 @@ pub(crate) struct Add {
     owner: Owner,
 }
 
-/// Show a key: who made it, its last use, when it ends
+/// Show a key: who registered it, its last use and its expiry
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -160,7 +160,7 @@ pub(crate) struct Show {
 
 /// Show that you hold the private key of a key that was registered without a proof
 ///
-/// Nobody who holds the private key, too, can take the key over from then on.
+/// After that, no one else can reclaim the key, even with the same private key.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -213,11 +213,11 @@ pub(crate) struct Disable {
 #[command(after_help = "\
 Examples:
   keyward keys enable laptop
-  keyward keys enable runner -s ci-bot --expires-at 90d     one that has expired gets a new end")]
+  keyward keys enable runner -s ci-bot --expires-at 90d     sets a new expiry date")]
 pub(crate) struct Enable {
     #[command(flatten)]
     which: Which,
-    /// Its new end: a time, a span such as 90d, or `never` [default: as it is]
+    /// The new expiry date: a time, a span such as 90d, or `never` [default: unchanged]
     #[arg(long, value_name = "WHEN")]
     expires_at: Option<Expiry>,
     /// Print the JSON of the API
@@ -279,7 +279,7 @@ impl Keys {
 impl List {
     async fn run(self) -> Outcome {
         let ring = self.owner.ring().await?;
-        // The server lists dead keys too, so what is left out does not count.
+        // The server lists inactive keys too. Those are filtered out here, so they must not count towards the limit.
         let limit = self.paging.limit.filter(|_| self.all);
         let mut keys = ring.api.list::<ApiKey>(&ring.path, limit).await?;
         if !self.all {
@@ -325,7 +325,7 @@ impl Add {
         }
         output::line("next: keyward whoami --key FILE, with the private key's file, tries it")?;
         output::line(format!(
-            "      keyward keys prove FILE{} shows that it is yours, so that nobody else can take it over",
+            "      keyward keys prove FILE{} proves that you hold it, so that no one else can reclaim it",
             ring.flags
         ))
     }
@@ -366,7 +366,7 @@ impl Add {
     }
 }
 
-/// Takes a pair away that the server has refused. One that it may have taken stays.
+/// Removes a key pair that the server has refused. A pair that it may have registered is kept.
 fn take_back(file: &Path, failure: Failure) -> Failure {
     let public = PathBuf::from(format!("{}.pub", file.display()));
     if !failure.is_refusal() {
@@ -378,7 +378,7 @@ fn take_back(file: &Path, failure: Failure) -> Failure {
     }
     for file in [file, &public] {
         if let Err(error) = fs::remove_file(file) {
-            return Failure::new(format!("{failure}\n{} could not be taken away again ({error})", file.display()));
+            return Failure::new(format!("{failure}\n{} could not be removed ({error})", file.display()));
         }
     }
     failure
@@ -430,7 +430,7 @@ impl Prove {
         if self.json {
             return output::json(&proven);
         }
-        output::line(format!("{} ({}) is proven: nobody else can take it over", proven.title, proven.fingerprint))
+        output::line(format!("{} ({}) is proven: no one else can reclaim it", proven.title, proven.fingerprint))
     }
 }
 
@@ -476,7 +476,7 @@ impl Enable {
         };
         let key = enabled.map_err(|failure| match failure.code() {
             Some(api::codes::KEY_EXPIRED) => Failure::new(format!(
-                "{} has expired: give it a new end with `--expires-at 90d` or another, or `--expires-at never`",
+                "{} has expired: set a new expiry date, such as `--expires-at 90d` or `--expires-at never`",
                 key.title
             )),
             _ => failure,
@@ -571,7 +571,7 @@ impl Ring {
             return self.api.get(&self.of(id)).await;
         }
         let mut all = self.api.list::<ApiKey>(&self.path, None).await?.items;
-        // Titles repeat; among dead keys and one that lives, the one that lives is meant.
+        // Titles may repeat. A key that is not revoked takes precedence over revoked keys of the same title.
         if all.iter().any(|key| key.title == name && key.state != KeyState::Revoked) {
             all.retain(|key| key.state != KeyState::Revoked);
         }
@@ -589,7 +589,7 @@ impl Ring {
 
 fn proof(key: &ApiKey) -> String {
     match (key.displaced_at, key.proven_at) {
-        (Some(at), _) => format!("none; somebody else took the key over with one, {}", output::full_moment(at)),
+        (Some(at), _) => format!("none; another principal reclaimed the key with a proof, {}", output::full_moment(at)),
         (None, Some(at)) => output::full_moment(at),
         (None, None) => "none: `keyward keys prove FILE` adds one".to_owned(),
     }
@@ -618,7 +618,7 @@ pub(crate) fn sign_proof(key: &PrivateKey, owner: &str, challenge: &ProofChallen
     key.sign_message(PROOF_NAMESPACE, message.as_bytes()).map_err(|error| Failure::new(error.to_string()))
 }
 
-/// A key that somebody named, which was looked at before anything is sent.
+/// A key from a file or standard input. It is read before anything is sent.
 enum Given {
     Public { text: String, comment: Option<String> },
     Private(PrivateKey),

@@ -45,8 +45,8 @@ pub(crate) struct Backup {
 ///
 /// Where the database is a PostgreSQL server, its own programs put the backup back; this does the rest, and takes no file.
 ///
-/// Nobody can know who was disabled or removed and what was revoked since the backup was made. So a restore ends all bearer
-/// tokens, sessions, open invitations and replay state, and suspends every person until `keyward admin confirm-users` and every
+/// A backup does not hold what was disabled, removed or revoked after it was made. So a restore ends all bearer tokens,
+/// sessions, open invitations and replay state, and suspends every user until `keyward admin confirm-users` and every
 /// key until `keyward admin confirm-keys`. If it fails, the directory is as it was.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -257,7 +257,7 @@ async fn finish_app(app: &Arc<App>) -> Outcome {
     finished
 }
 
-/// Opens a database that was restored as a server would, and sees that it is whole and that nobody gets in.
+/// Opens a restored database as a server would, and checks that it is complete and that every user and key is suspended.
 async fn check(config: AppConfig) -> Outcome<RestoreReport> {
     let app = App::open_on_host(config).await?;
     let checked = app.check_restore(&Caller::host()).await;
@@ -310,7 +310,7 @@ struct Unfinished {
 }
 
 impl Unfinished {
-    /// The data directory is locked, so nobody else is in there.
+    /// The data directory is locked, so no other process uses it.
     fn create(directory: &DataDirectory) -> Outcome<Self> {
         let this = Self { path: directory.path().join("restoring") };
         if fs::symlink_metadata(&this.path).is_ok() {

@@ -38,7 +38,7 @@ fn report(error: &clap::Error) -> ExitCode {
     if error.use_stderr() && told != plain {
         eprintln!("{told}\n{NOT_SHOWN}");
     } else if error.print().is_err() {
-        // Nobody reads this output, which is what the status says.
+        // The output cannot be written, which the exit status reports.
         return ExitCode::FAILURE;
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE))

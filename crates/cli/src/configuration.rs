@@ -137,8 +137,8 @@ impl Configuration {
         })
     }
 
-    /// For how long a server goes on answering once it was told to stop, and is not ready: what spreads requests over
-    /// several nodes has to see that first. One alone has nobody to leave them to.
+    /// How long a server keeps answering after it was told to stop, while it reports that it is not ready: a load balancer
+    /// has to notice that first. A single node does not wait, since no other node could answer.
     pub(crate) fn drain(&self) -> Duration {
         let default = if self.database_url.is_some() { DEFAULT_DRAIN } else { Duration::ZERO };
         self.source.drain.map_or(default, Duration::from_secs)
@@ -222,7 +222,7 @@ impl fmt::Display for SettingOrigin {
     }
 }
 
-/// Which settings are set, and by which source. Values are left out: some are nobody's business.
+/// Which settings are set, and by which source. Values are left out, since some are secret.
 pub(crate) fn setting_origins(arguments: &ServerArguments) -> Outcome<Vec<SettingOrigin>> {
     let named = arguments.installation.config.clone();
     let named = named.or_else(|| std::env::var_os("KEYWARD_CONFIG").filter(|file| !file.is_empty()).map(PathBuf::from));
@@ -288,7 +288,7 @@ pub(crate) fn url_of(address: SocketAddr) -> String {
         std::net::IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
     };
     match SocketAddr::new(ip, address.port()) {
-        // Which port it takes, nobody knows before it listens; none has the number 0.
+        // The operating system chooses the port when the server listens; port 0 itself cannot be reached.
         SocketAddr::V4(address) if address.port() == 0 => format!("http://{}", address.ip()),
         SocketAddr::V6(address) if address.port() == 0 => format!("http://[{}]", address.ip()),
         address => format!("http://{address}"),

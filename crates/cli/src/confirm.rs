@@ -16,7 +16,7 @@ pub(crate) struct ConfirmArguments {
 }
 
 impl ConfirmArguments {
-    /// Asks, unless told not to. Where nobody can be asked, the answer is no.
+    /// Asks, unless told not to. Without a terminal, the answer is no.
     pub(crate) fn confirm(self, question: &str) -> Outcome {
         if self.yes {
             return Ok(());
@@ -29,7 +29,7 @@ impl ConfirmArguments {
         if ask(question)? { Ok(()) } else { Err(Failure::new("nothing was changed")) }
     }
 
-    /// Asks for this word, which nobody types by mistake, unless told not to ask.
+    /// Asks the user to type this word, which prevents mistakes, unless told not to ask.
     pub(crate) fn confirm_by_typing(self, question: &str, word: &str) -> Outcome {
         if self.yes || !can_ask() {
             return self.confirm(question);
@@ -42,7 +42,7 @@ impl ConfirmArguments {
     }
 }
 
-/// A question that is answered by yes or no; whoever just presses Enter says no.
+/// Asks a question that is answered by yes or no; Enter alone means no.
 pub(crate) fn ask(question: &str) -> Outcome<bool> {
     Ok(matches!(answer(&format!("{question} [y/N] "))?.to_ascii_lowercase().as_str(), "y" | "yes"))
 }

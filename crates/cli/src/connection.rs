@@ -10,7 +10,7 @@ use crate::{
     failure::{Failure, Outcome},
 };
 
-/// Named at each flag: a heading for all that follow would reach the flags of whoever takes these in.
+/// Named at each flag: a heading for all that follow would also apply to the flags of commands that flatten these.
 const CONNECTION: &str = "Connection";
 
 /// Where the server is, and who signs.

@@ -1,4 +1,4 @@
-//! The data directory: made for its owner only, taken only where nobody else could have put or changed something, and served by
+//! The data directory. It is created for its owner only, is refused where another user could write to it, and is served by
 //! one process at a time.
 
 use std::{
@@ -93,7 +93,7 @@ impl DataDirectory {
     /// Whether a server runs here.
     pub(crate) fn is_served(&self) -> Outcome<bool> {
         let Some(file) = self.open_lock()? else { return Ok(false) };
-        // Shared, and let go at once: whoever looks does not serve.
+        // A shared lock, released at once: this process only checks and does not serve.
         match file.try_lock_shared() {
             Ok(()) => Ok(false),
             Err(TryLockError::WouldBlock) => Ok(true),

@@ -124,7 +124,7 @@ fn print_what_next(url: &str, directory: &DataDirectory, key_file: &Path) -> Out
     let key_file = shell_word(&python_path);
     let password = match fs::read_to_string(directory.file(PASSWORD_FILE)?) {
         Ok(password) => format!("\n  {url}   the pages; sign in as {ADMIN} with the password {}", password.trim()),
-        // Somebody who has chosen another password may well remove the file.
+        // A user who has changed the password may have removed the file.
         Err(error) if error.kind() == ErrorKind::NotFound => format!("\n  {url}   the pages"),
         Err(error) => return Err(Failure::new(format!("{PASSWORD_FILE} cannot be read ({error})"))),
     };
@@ -156,7 +156,7 @@ async fn set_up(app: &Arc<App>, host: &Caller, directory: &DataDirectory) -> Out
             email: ADMIN.to_owned(),
             name: "Demo Admin".to_owned(),
             password: Some(find_or_make_password(&directory.file(PASSWORD_FILE)?)?),
-            // There is nobody else, and every page is to be seen.
+            // The only user of the demo, who must be able to see every page.
             operator: true,
         };
         app.create_user(host, create).await?;
@@ -199,7 +199,7 @@ fn find_or_make_password(file: &Path) -> Outcome<String> {
     }
     let mut bytes = [0; 20];
     SystemRandom.fill(&mut bytes);
-    // Letters that nobody takes for others; 100 bits.
+    // Characters that are hard to confuse; 100 bits.
     let letters = b"abcdefghjkmnpqrstuvwxyz123456789";
     let password: String = bytes.iter().map(|byte| char::from(letters[usize::from(byte % 32)])).collect();
     let mut options = OpenOptions::new();

@@ -29,7 +29,7 @@ use crate::{
 
 /// Below this, writes fail soon.
 const LITTLE_SPACE: u64 = 64 << 20;
-/// Below this, somebody should look.
+/// Below this, the operator is warned.
 const SOME_SPACE: u64 = 1 << 30;
 /// A native signature may be this far ahead; what is off by more is refused.
 const WINDOW_SECONDS: i64 = 30;
@@ -189,7 +189,7 @@ impl Doctor {
             Some(latest) if now < latest => report.fail(
                 "clock",
                 format!("it says {}, and the latest event is of {}", output::exact(now), output::exact(latest)),
-                "set the clock (`timedatectl set-ntp true` on Linux): until then, signatures are judged by a wrong time",
+                "set the clock (`timedatectl set-ntp true` on Linux): until then, signatures are verified against a wrong time",
             ),
             _ => report.ok("clock", format!("it says {}, after the latest event", output::exact(now))),
         }
@@ -327,7 +327,7 @@ fn check_data_directory(report: &mut Report, path: &Path, is_embedded: bool) -> 
         report.fail("data directory", format!("others can look into {shown} (mode {mode:03o})"), next);
     } else if mode & 0o007 != 0 {
         // A volume that belongs to root, which this process cannot change; its files are for their owner and group alone.
-        let next = "have whoever mounts it take the rights of others away";
+        let next = "remove the permissions of other users where the volume is mounted";
         report.warn("data directory", format!("others can look into {shown} (mode {mode:03o})"), next);
     } else if mode & 0o070 != 0 {
         report.ok("data directory", format!("{shown}, for its owner and a group of this user"));
@@ -406,7 +406,7 @@ fn check_disk(report: &mut Report, path: &Path) {
     if free < LITTLE_SPACE {
         report.fail("disk", detail, "free some space: writes fail when there is none");
     } else if no_inodes {
-        report.fail("disk", "hardly a free inode", "remove files that nobody needs");
+        report.fail("disk", "almost no free inodes", "remove files that are no longer needed");
     } else if free < SOME_SPACE {
         report.warn("disk", detail, "free some space");
     } else {

@@ -15,17 +15,17 @@ use crate::{
     output,
 };
 
-/// What has to be there.
+/// What to do if there is no installation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Missing {
-    /// An installation is made where none is.
+    /// Create one.
     Create,
-    /// A directory without an installation is most likely mistyped.
+    /// Fail: the path of the directory is most likely mistyped.
     Refuse,
 }
 
-/// Opens the installation, does something as the host, and closes it. What was changed holds on every running server when
-/// this returns.
+/// Opens the installation, runs an operation as the host, and closes the installation. When this returns, every running
+/// node has acknowledged the changes.
 pub(crate) async fn on_host<T>(
     installation: &InstallationArguments,
     missing: Missing,
@@ -43,7 +43,7 @@ pub(crate) async fn on_host<T>(
     do_as_host(&app, operation).await
 }
 
-/// Does something as the host in an installation that is open, and closes it.
+/// Runs an operation as the host in an open installation, and closes the installation.
 pub(crate) async fn do_as_host<T>(
     app: &Arc<App>,
     operation: impl AsyncFnOnce(&Arc<App>, &Caller) -> Outcome<T>,
@@ -55,7 +55,7 @@ pub(crate) async fn do_as_host<T>(
     result
 }
 
-/// Says how a change became known to the servers that run, and gives what it returned.
+/// Prints how many nodes have acknowledged a change, and returns the value of the change.
 pub(crate) fn tell_confirmed<T>(done: Confirmed<T>) -> Outcome<T> {
     let confirmation = done.confirmation();
     // On standard error: what a command prints may be read by a program.
@@ -69,13 +69,13 @@ pub(crate) fn tell_confirmed<T>(done: Confirmed<T>) -> Outcome<T> {
     Ok(done.into_inner())
 }
 
-/// Reads a list page after page, to its end, and gives it as one page.
+/// Reads all pages of a list, and returns them as one page.
 pub(crate) async fn all_pages<T>(read: impl AsyncFn(Paging) -> Outcome<api::Page<T>>) -> Outcome<api::Page<T>> {
     pages_up_to(None, read).await
 }
 
-/// Reads a list page after page, to its end or to `limit`, and gives it as one page. No more is read than that: an audit log
-/// may have millions of events.
+/// Reads all pages of a list, or the first `limit` items, and returns them as one page. It reads no more than that, since an
+/// audit log may have millions of events.
 pub(crate) async fn pages_up_to<T>(
     limit: Option<u32>,
     read: impl AsyncFn(Paging) -> Outcome<api::Page<T>>,

@@ -1,4 +1,4 @@
-//! `keyward admin replace-installation-key`: the key was lost, or somebody else has seen it.
+//! `keyward admin replace-installation-key`, for a key that was lost or disclosed.
 
 use server::App;
 
@@ -11,11 +11,11 @@ use crate::{
     output,
 };
 
-/// Make another installation key, because the one before is lost or somebody else has seen it
+/// Replace the installation key after it was lost or disclosed
 ///
-/// Bearer tokens end. Servers stop judging within their lease, until they were started again with the new key; those of a
-/// release that does not know this go on with the old one, so finish an upgrade first. The key of before stays beside the new one,
-/// as `installation.key.old-…`: checkpoints and backups from before need it.
+/// All bearer tokens become invalid. Every server stops verifying requests within its lease, until it is restarted with the
+/// new key. Servers of a release without this command keep using the previous key, so finish an upgrade first. The previous
+/// key is kept as `installation.key.old-…`: earlier checkpoints and backups need it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -72,7 +72,7 @@ pub(crate) struct Create {
     connection: ConnectionArguments,
 }
 
-/// Give an invitation a new link and a new end; the link before opens nothing
+/// Give an invitation a new link and a new expiry date; the previous link stops working
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -155,7 +155,7 @@ impl List {
         if self.paging.json {
             return output::json(&invitations);
         }
-        let empty = format!("nobody is invited to {}: `keyward invitations create EMAIL` does", place.name);
+        let empty = format!("{} has no invitations: `keyward invitations create EMAIL` sends one", place.name);
         output::list(COLUMNS, &invitations.items, &empty)
     }
 }
@@ -186,7 +186,7 @@ impl Revoke {
     async fn run(self) -> Outcome {
         let (api, place, invitation) = self.which.find().await?;
         api.delete(&place.path(&format!("/invitations/{}", invitation.id))).await?;
-        output::line(format!("took the invitation of {} back: its link is dead", invitation.email))
+        output::line(format!("revoked the invitation of {}: its link no longer works", invitation.email))
     }
 }
 

@@ -68,10 +68,10 @@ pub(crate) struct SetRole {
     connection: ConnectionArguments,
 }
 
-/// Remove a member: from then on their keys reach nothing in the workspace
+/// Remove a member: their keys lose access to the workspace
 ///
-/// Admins remove anybody, everybody may leave; the last admin stays. Where the member is the only admin of a project, say
-/// who takes that over.
+/// Admins may remove any member, and every member may leave. The last admin cannot be removed. If the member is the only
+/// admin of a project, name a successor.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -163,11 +163,11 @@ impl Remove {
         self.confirm.confirm(&format!("{told}Remove {} from {}?", member.email, place.name))?;
         let revoke_keys = self.revoke_keys.then(|| "true".to_owned());
         api.delete(&format!("{path}{}", query([("successor", successor), ("revoke_keys", revoke_keys)]))).await?;
-        output::line(format!("removed {}: their keys reach nothing in {} any more", member.email, place.name))
+        output::line(format!("removed {}: their keys have no access to {} any more", member.email, place.name))
     }
 }
 
-/// What ends with somebody's rights, and what goes on, in lines.
+/// What the removal ends and what it leaves, one per line.
 fn tell_removal(removal: &MemberRemoval, revoke_keys: bool) -> String {
     let invitations = removal
         .invitations
@@ -178,7 +178,7 @@ fn tell_removal(removal: &MemberRemoval, revoke_keys: bool) -> String {
         if revoke_keys {
             format!("This revokes the key {key}, which they registered.\n")
         } else {
-            format!("The key {key}, which they registered, goes on working: `--revoke-keys` ends it.\n")
+            format!("The key {key}, which they registered, stays active: `--revoke-keys` revokes it.\n")
         }
     });
     invitations.chain(keys).collect()
@@ -213,7 +213,7 @@ pub(crate) async fn find_principal(api: &ApiClient, place: &Place, name: &str) -
                     .into_iter()
                     .map(|account| (Found { id: account.id.into(), email: account.email }, Some(account.name))),
             ),
-            // Service accounts are for admins to see. Everybody else names one by its id.
+            // Only admins see service accounts. Other members name one by its id.
             Err(failure) if failure.code() == Some(codes::FORBIDDEN) => {}
             Err(failure) => return Err(failure),
         }

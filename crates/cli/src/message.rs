@@ -1,5 +1,5 @@
-//! What every message passes through on its way to a person, a log or a report: no secret that was given on the command
-//! line or in a variable is in it, wherever it was given and whoever wrote the message.
+//! What every message passes through on its way to a person, a log or a report: it contains no secret that was
+//! given on the command line or in a variable, whichever part of the program wrote it.
 
 use std::{
     env,
@@ -139,7 +139,7 @@ pub(crate) fn clean_panics() {
         let message = payload.downcast_ref::<String>().map(String::as_str);
         let message = message.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message");
         let told = clean(&format!("this is a bug in keyward, please report it: a panic at {place}: {message}"));
-        // Where standard error is closed, there is nobody left to tell.
+        // If standard error is closed, the message cannot be shown.
         let _ = writeln!(io::stderr(), "{told}");
     }));
 }

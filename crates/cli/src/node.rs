@@ -9,12 +9,12 @@ use crate::{
     output::{self, Column},
 };
 
-/// List the servers of this installation: what each judges by, and its lease
+/// List the nodes of this installation: the version that each has applied, and its lease
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-BEHIND counts the changes that a server has not taken in yet: 0, but for a moment. A server that ended without a word stays
-in the list until the next change, which waits for its lease once and then forgets it. SETTINGS is the beginning of a hash of
-hosts, routes and trusted proxies, which have to be the same on every server.
+BEHIND counts the changes that a node has not acknowledged yet. It is usually 0. A node that stopped without signing off stays
+in the list until the next change, which waits for its lease to expire and then evicts it. SETTINGS is the beginning of a hash
+of hosts, routes and trusted proxies, which have to be the same on every node.
 
 Examples:
   keyward admin list-nodes --data /var/lib/keyward

@@ -73,7 +73,7 @@ static COLOUR: OnceLock<ColourChoice> = OnceLock::new();
 
 /// Sets once when to colour; without it, a person who looks decides.
 pub(crate) fn choose_colour(choice: ColourChoice) {
-    // The program has one command line; whoever sets it again means the same.
+    // The program has one command line, so a second call sets the same choice.
     let _ = COLOUR.set(choice);
 }
 

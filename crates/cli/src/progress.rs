@@ -1,4 +1,4 @@
-//! A sign of life on standard error while something takes long and a person looks. Nothing where nobody does.
+//! Progress on standard error while an operation takes long. Nothing is written where standard error is not a terminal.
 
 use std::{
     io::{self, IsTerminal as _},

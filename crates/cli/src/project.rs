@@ -124,7 +124,7 @@ pub(crate) struct Update {
 #[command(after_help = "\
 Examples:
   keyward projects delete 'Street scenes'
-  keyward projects delete prj_… --yes              where nobody can be asked")]
+  keyward projects delete prj_… --yes              without a terminal, such as in CI")]
 pub(crate) struct Delete {
     #[command(flatten)]
     which: Which,
@@ -157,9 +157,9 @@ pub(crate) struct ListMembers {
     paging: ListArguments,
 }
 
-/// Add somebody of the workspace to a project, or give them another role in it
+/// Add a user or a service account of the workspace to a project, or change its role there
 ///
-/// An admin of the workspace may thus make themselves a project's admin.
+/// An admin of the workspace can make themselves an admin of any project.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -181,7 +181,7 @@ pub(crate) struct SetMember {
     json: bool,
 }
 
-/// Take somebody out of a project; everybody may leave
+/// Remove a member from a project; every member may remove themselves
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -300,7 +300,7 @@ impl ListMembers {
         if self.paging.json {
             return output::json(&members);
         }
-        let empty = "nobody is in it: an admin of the workspace may make themselves its admin with `keyward projects \
+        let empty = "the project has no members: an admin of the workspace can become its admin with `keyward projects \
                      members set`";
         output::list(MEMBER_COLUMNS, &members.items, empty)
     }
@@ -352,8 +352,8 @@ impl Which {
     }
 }
 
-/// Somebody in the project, else in the workspace. Who is in the project is seen by all of its members, service accounts
-/// of the workspace by its admins only.
+/// Finds a member of the project, or else of the workspace. All members of a project see who is in it; only admins of the
+/// workspace see its service accounts.
 async fn find_member(api: &ApiClient, place: &Place, project: &Project, name: &str) -> Outcome<Found> {
     let members = api.list::<ProjectMember>(&path(place, project.id, "/members"), None).await?.items;
     let known = members.into_iter().find(|member| member.email.eq_ignore_ascii_case(name));

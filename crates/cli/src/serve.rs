@@ -44,10 +44,10 @@ impl Serve {
     pub(crate) async fn run(self) -> Outcome {
         log::start("info,sqlx=warn")?;
         let running = Running::start(&Configuration::read(&self.server)?).await?;
-        // Whoever reads the line may stop the server at once.
+        // The signal handlers must be in place first: a reader of the line may stop the server at once.
         let stop = stop_signal()?;
         running.print_line()?;
-        // Whoever reads this output is whoever runs the machine.
+        // The user who reads this output runs the machine.
         let host = Caller::host();
         if let Some(link) = running.app.create_set_up_link(&host).await?.into_inner() {
             output::line(format!("there is no operator yet: open {link} within a day to become it"))?;

@@ -130,7 +130,7 @@ Examples:
 pub(crate) struct Update {
     #[command(flatten)]
     which: Which,
-    /// Another name, and with it another address
+    /// A new name, which changes its address too
     #[arg(long)]
     name: Option<String>,
     /// Another description
@@ -175,7 +175,7 @@ pub(crate) struct Enable {
 
 /// Delete a service account and revoke its keys
 ///
-/// Where it is the only admin of a project, say who takes that over.
+/// If it is the only admin of a project, name a successor.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -26,7 +26,7 @@ pub(crate) struct WorkspaceArguments {
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) id: WorkspaceId,
-    /// What people call it: its slug, or its id where nobody looked it up.
+    /// The name for messages: its slug, or its id where the slug is not known.
     pub(crate) name: String,
 }
 
@@ -125,7 +125,7 @@ pub(crate) struct List {
 
 /// Create a workspace, whose admin you become unless you name another
 ///
-/// Operators may; everybody may where the installation says `workspace_creation = "anyone"`.
+/// Operators may do this. Every user may if the installation sets `workspace_creation = "anyone"`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -202,7 +202,7 @@ pub(crate) struct SetQuotas {
 #[command(after_help = "\
 Examples:
   keyward workspaces delete acme
-  keyward workspaces delete acme --yes             where nobody can be asked")]
+  keyward workspaces delete acme --yes             without a terminal, such as in CI")]
 pub(crate) struct Delete {
     /// The workspace
     #[arg(value_name = "SLUG|ID")]

@@ -251,7 +251,7 @@ impl SigningKey for AgentKey {
         self.read_signature(&answer).map_err(|Malformed| {
             SigningKeyError::new(format!(
                 "the ssh-agent did not sign with {self}: it may be locked (`ssh-add -X`), the key may have been removed or \
-                 have run out (`ssh-add -l`), or somebody declined when asked"
+                 have run out (`ssh-add -l`), or the agent's prompt was declined"
             ))
         })
     }

@@ -1,4 +1,4 @@
-//! Sends signed requests to Keyward, asks again where that is safe, and reads the answers.
+//! Sends signed requests to Keyward, retries them where that is safe, and reads the responses.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub struct ClientOptions {
     pub url: String,
     /// Who signs.
     pub signer: Signer,
-    /// How often a request is asked again after 429, 502, 503 and 504. A write goes out with its first signature, so
+    /// How often a request is retried after 429, 502, 503 and 504. A write goes out with its first signature, so
     /// that Keyward carries it out once. For other servers behind Keyward's forward-auth set 0.
     pub retries: u32,
     /// How long setting up a connection may take.
@@ -206,7 +206,7 @@ impl Client {
         Ok((request, signature))
     }
 
-    /// Sends a request once, as it is: signed before, by whomever, or not at all.
+    /// Sends a request once, as it is: signed already, or not at all.
     ///
     /// # Errors
     /// [`ClientError`] where there is no whole answer.
@@ -285,7 +285,7 @@ impl Response {
     }
 }
 
-/// Whether a signature is still good after waiting; past its end Keyward could not tell a second write from the first.
+/// Whether a signature is still valid after waiting. Once it has expired, Keyward cannot recognise a repeated write.
 fn outlives(signature: &SignedHeaders, wait: Duration, now: jiff::Timestamp) -> bool {
     let wait = i64::try_from(wait.as_secs()).unwrap_or(i64::MAX);
     now.as_second().saturating_add(wait) < signature.expires

@@ -1,4 +1,4 @@
-//! What can go wrong with a request, told so that a person knows what to do next.
+//! The errors of a request. Each message says what to do next.
 
 use std::{error::Error, fmt, io};
 
@@ -8,11 +8,11 @@ use http::StatusCode;
 
 use crate::{resolver::ResolveError, signer::SignError};
 
-/// Why there is no answer to use.
+/// Why a request has no usable response.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// The URL is none.
+    /// The URL is invalid.
     #[error("{url} is no URL to send requests to ({reason}): it starts with `https://` or `http://` and a host")]
     Url {
         /// What was given, in backticks; a description of it where it may be a secret.
@@ -144,7 +144,7 @@ impl ClientError {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ConnectCause {
-    /// The host's name leads nowhere.
+    /// The host name cannot be resolved.
     UnknownHost,
     /// Nothing listens at that port.
     NotListening,

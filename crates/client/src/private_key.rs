@@ -96,7 +96,7 @@ impl PrivateKey {
         let path = expand_home(path);
         let fail = |kind| PrivateKeyError::in_file(kind, &path);
         let bytes = read_private_file(&path).map_err(|kind| match kind {
-            // Of a public key everybody may know; it is the wrong file all the same.
+            // A public key is not secret, but it is the wrong file.
             PrivateKeyErrorKind::Permissions { .. } if is_public_file(&path) => fail(PrivateKeyErrorKind::PublicKey),
             kind => fail(kind),
         })?;
@@ -162,7 +162,7 @@ impl PrivateKey {
         &self.comment
     }
 
-    /// Whoever registered `FILE.pub` and signs with `FILE` would wonder for long.
+    /// A `FILE.pub` that holds another key would lead to registering one key and signing with the other.
     fn check_public_file(&self, path: &Path) -> Result<(), PrivateKeyErrorKind> {
         let public_path = public_path(path);
         let text = match std::fs::read_to_string(&public_path) {

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// A host whose name leads nowhere.
+/// A host name that cannot be resolved.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub(crate) struct ResolveError(io::Error);

@@ -1,4 +1,4 @@
-//! When an answer is worth asking again, and after how long.
+//! Which responses are retried, and after how long.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use http::{
 };
 use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
 
-/// Longer waits are the caller's to decide.
+/// Longer waits are left to the caller.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 
-/// How long to wait before asking again, or `None` to take the answer. `Retry-After` is obeyed; without it the wait
+/// How long to wait before a retry, or `None` to return the response. `Retry-After` is obeyed; without it the wait
 /// doubles with each attempt, less up to half by `jitter`, so that clients do not come back in step.
 pub(crate) fn wait_before_retry(
     status: StatusCode,

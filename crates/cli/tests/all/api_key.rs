@@ -36,7 +36,7 @@ fn a_key_is_registered_listed_renamed_paused_and_revoked() {
     assert!(told.contains("no server accepts it any more"), "{told}");
     let refused = town.run("laptop", &["whoami"]).refused();
     assert!(refused.contains(fingerprint) && refused.contains("by this machine's clock"), "{refused}");
-    // Dead keys are shown to who asks for them.
+    // Inactive keys are shown on request.
     assert_eq!(town.run("bob", &["keys", "list"]).ok().lines().count(), 2);
     let all = town.run("bob", &["keys", "list", "--all", "--json"]).json();
     let states: Vec<_> = all["items"].as_array().expect("keys").iter().map(|key| &key["state"]).collect();
@@ -128,7 +128,7 @@ fn a_key_that_somebody_else_registered_is_taken_back_with_its_private_half() {
     town.run("bob", &["keys", "add", "taken", "--title", "mine"]).ok();
     assert!(town.run("taken", &["whoami"]).ok().starts_with("bob@example.com"));
     let shown = town.run("eve", &["keys", "show", "not hers"]).ok();
-    assert!(shown.contains("somebody else took the key over"), "{shown}");
+    assert!(shown.contains("another principal reclaimed the key"), "{shown}");
 
     town.run("ann", &["service-accounts", "create", "ci-bot"]).ok();
     town.home.ssh_keygen("bot");
@@ -148,7 +148,7 @@ fn a_title_that_two_keys_have_is_not_guessed() {
     assert!(refused.contains("2 keys are called `same`") && refused.contains("\n  key_"), "{refused}");
     let refused = town.run("bob", &["keys", "show", "typo"]).refused();
     assert!(refused.contains("there is no key `typo` that you can see") && refused.contains("same"), "{refused}");
-    // Once one of them is dead, the other is meant.
+    // Once one of them is revoked, the title means the other.
     let one = town.home.tool("ssh-keygen", &["-lf", "one.pub"]);
     let fingerprint = one.split_whitespace().nth(1).expect("a fingerprint");
     town.run("bob", &["keys", "revoke", fingerprint, "--yes"]).ok();

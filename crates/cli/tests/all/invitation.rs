@@ -17,7 +17,7 @@ fn an_admin_invites_several_and_a_user_accepts() {
     let (dan, eve) = (links[0], links[1]);
     let resent = town.run("ann", &["invitations", "resend", "eve@example.com", "--json"]).json();
     let dead = town.run("eve", &["invitations", "accept", eve]).refused();
-    assert!(dead.contains("Ask for a new one"), "the link before is dead: {dead}");
+    assert!(dead.contains("Ask for a new one"), "the previous link is revoked: {dead}");
     let accept = ["invitations", "accept", "-", "--url", &town.server.url, "--key", "eve"];
     let accepted = town.home.run_with_input(&accept, resent["url"].as_str().expect("a link")).ok();
     assert_eq!(accepted, "eve@example.com is now member of acme\n");

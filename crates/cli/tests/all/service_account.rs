@@ -68,6 +68,22 @@ fn each_role_is_told_why_it_may_not() {
 }
 
 #[test]
+fn a_role_at_creation_is_part_of_the_same_change() {
+    let town = Town::new();
+    town.run("ann", &["service-accounts", "create", "ci-bot", "--role", "admin"]).ok();
+    let events = town.run("ann", &["audit", "list", "--workspace", "acme", "--json"]).json();
+    let events: Vec<_> = events["items"]
+        .as_array()
+        .expect("events")
+        .iter()
+        .filter(|event| event["action"].as_str().is_some_and(|action| action.starts_with("service_account.")))
+        .collect();
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0]["action"], "service_account.create");
+    assert_eq!(events[0]["detail"]["role"], "admin");
+}
+
+#[test]
 fn the_workspace_is_the_named_one_or_the_only_one() {
     let town = Town::new();
     town.run("ann", &["workspaces", "create", "--name", "Beta", "--slug", "beta"]).ok();

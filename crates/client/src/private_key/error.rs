@@ -1,4 +1,4 @@
-//! Why a private key is not taken, and what to do instead. No error carries any of the key.
+//! Why a private key is refused, and what to do instead. No error contains any part of the key.
 
 use std::{
     fmt,
@@ -7,7 +7,7 @@ use std::{
 
 use domain::secret::{describe, shown};
 
-/// Why a private key is not taken. `Display` names the file, if it came from one, and tells what to do next.
+/// Why a private key is refused. `Display` names the file, if it came from one, and tells what to do next.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PrivateKeyError {
     kind: PrivateKeyErrorKind,
@@ -47,9 +47,9 @@ pub enum PrivateKeyErrorKind {
     Putty,
     /// PEM other than OpenSSH's, with another key than Ed25519.
     Pem,
-    /// A key of a type that Keyward does not take.
+    /// A key of a type that Keyward does not support.
     UnsupportedKeyType,
-    /// Nothing that is known.
+    /// An unknown format.
     NotAPrivateKey,
 }
 
