@@ -380,7 +380,7 @@ fn check_variable(name: &str, value: &str) -> Outcome {
 
 fn read_variables(variable: impl Fn(&str) -> Outcome<Option<String>>) -> Outcome<Source> {
     let malformed = |name: &str, value: &str, what: &str| {
-        Failure::new(format!("{name} is {}, which cannot be taken: write {what}", quoted(value)))
+        Failure::new(format!("{name} is {}, which is invalid: write {what}", quoted(value)))
     };
     let address = |name: &str| -> Outcome<Option<SocketAddr>> {
         let Some(text) = variable(name)? else { return Ok(None) };
@@ -494,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_cannot_be_taken_is_named() {
+    fn an_invalid_variable_is_named() {
         for (name, value) in
             [("KEYWARD_LISTEN", "8080"), ("KEYWARD_LEASE", "soon"), ("KEYWARD_WORKSPACE_CREATION", "nobody")]
         {

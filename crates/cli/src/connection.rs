@@ -137,7 +137,7 @@ fn asks_for_agent() -> Outcome<bool> {
     match variable("KEYWARD_AGENT").unwrap_or_default().as_str() {
         "" | "0" | "false" => Ok(false),
         "1" | "true" => Ok(true),
-        other => Err(Failure::new(format!("KEYWARD_AGENT is {}, which cannot be taken: write 1 or 0", quoted(other)))),
+        other => Err(Failure::new(format!("KEYWARD_AGENT is {}, which is invalid: write 1 or 0", quoted(other)))),
     }
 }
 

@@ -38,7 +38,8 @@ impl ReplaceInstallationKey {
             None => DataDirectory::open(&configuration.data)?,
             Some(_) => DataDirectory::create(&configuration.data)?,
         };
-        self.confirmation.confirm("Every server stops judging until it was started again with the new key. Go on?")?;
+        self.confirmation
+            .confirm("Every server stops verifying requests until it is restarted with the new key. Continue?")?;
         let config = configuration.app_config(directory.path(), configuration.settings(&url_of(configuration.listen)));
         let path = config.installation_key.clone();
         let app = App::open_to_replace_key(config).await?;

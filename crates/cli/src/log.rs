@@ -13,7 +13,7 @@ use crate::{
 pub(crate) fn start(default: &str) -> Outcome {
     let wanted = std::env::var("KEYWARD_LOG").ok().filter(|filter| !filter.trim().is_empty());
     let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or(default)).map_err(|error| {
-        Failure::new(format!("KEYWARD_LOG cannot be taken ({error}): write for example `info` or `server=debug`"))
+        Failure::new(format!("KEYWARD_LOG is invalid ({error}): write for example `info` or `server=debug`"))
     })?;
     let builder = fmt().with_env_filter(filter).with_writer(|| CleanStderr);
     let started = if io::stderr().is_terminal() {

@@ -38,7 +38,7 @@ pub enum ClientError {
     },
     /// The certificates to trust cannot be read.
     #[error(
-        "the certificates to trust cannot be taken ({reason}): give one or more as PEM, from `-----BEGIN CERTIFICATE-----` on"
+        "the certificates to trust are invalid ({reason}): give one or more as PEM, from `-----BEGIN CERTIFICATE-----` on"
     )]
     Certificates {
         /// What is wrong with them.
