@@ -17,6 +17,7 @@ use serde::Deserialize;
 use super::{
     extract::{Form, Ids, InWorkspace, SignedInContext},
     list::columns,
+    notice::Notice,
     page::{self, FormErrors, PageError, Shell, When, support_contact},
     page_context::PageContext,
     routes::Pages,
@@ -563,7 +564,7 @@ async fn create(State(app): State<Arc<App>>, at: KeyPages, Form(form): Form<KeyF
     };
     match created {
         Ok(key) if at.context.wants_json => Ok((StatusCode::CREATED, axum::Json(key.into_inner())).into_response()),
-        Ok(key) => Ok(page::go_on(&key, &format!("{}/{}?done=created", at.base, key.id))),
+        Ok(key) => Ok(page::go_on(&key, &format!("{}/{}", at.base, key.id), Notice::Created)),
         Err(error) if at.context.wants_json => Err(error.into()),
         Err(error) => refuse(&app, &at, form, error.into()).await,
     }
@@ -672,10 +673,11 @@ async fn edit(
         }
         Err(error) => Err(error.into()),
     };
-    let next = format!("{}?done=saved", page.base);
+    let next = page.base.clone();
     page::answer(
         saved,
         |_| next,
+        Notice::Saved,
         async |errors| {
             let errors = errors.at_field("expires_at", "expires");
             let (title, expires) = (form.title.unwrap_or(page.title), form.expires.unwrap_or(page.expires));
@@ -688,7 +690,7 @@ async fn edit(
 async fn disable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
     let id: ApiKeyId = ids.parse("key")?;
     let done = app.disable_api_key(&at.caller, at.owner, id).await?;
-    Ok(page::go_on(&done, &format!("{}/{id}?done=disabled", at.base)))
+    Ok(page::go_on(&done, &format!("{}/{id}", at.base), Notice::Disabled))
 }
 
 async fn enable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
@@ -696,7 +698,8 @@ async fn enable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<R
     let done = app.enable_api_key(&at.caller, at.owner, id, &api::EnableApiKey::default()).await;
     page::answer(
         done,
-        |_| format!("{}/{id}?done=enabled", at.base),
+        |_| format!("{}/{id}", at.base),
+        Notice::Enabled,
         async |errors| Ok(KeyPage { errors, ..key_page(&app, &at, id).await? }),
     )
     .await
@@ -752,5 +755,5 @@ async fn revoke(
         return Ok(page::again(errors, |errors| RevokePage { errors, ..page }));
     }
     let done = app.revoke_api_key(&at.caller, at.owner, id, cascade).await?;
-    Ok(page::go_on(&done, &format!("{}?done=revoked", at.list)))
+    Ok(page::go_on(&done, &at.list, Notice::Revoked))
 }

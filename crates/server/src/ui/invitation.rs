@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::{
     extract::{Form, Ids, InWorkspace},
     list::{PageQuery, columns},
+    notice::Notice,
     page::{self, FormErrors, PageError, Shell},
     page_context::PageContext,
     receive::welcome,
@@ -152,7 +153,7 @@ async fn resend(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Resul
 
 async fn revoke(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
     let done = app.revoke_invitation(&at.caller, at.place.id, ids.parse("inv")?).await?;
-    Ok(page::go_on(&done, &at.path("invitations?done=removed")))
+    Ok(page::go_on(&done, &at.path("invitations"), Notice::Removed))
 }
 
 #[derive(Template)]
@@ -196,7 +197,7 @@ async fn accept(
     let token = ids.text("token");
     let page = accept_page(&app, &context, token).await?;
     let Some(invitation) = &page.invitation else { return Ok(page::render(StatusCode::GONE, &page)) };
-    let next = format!("/w/{}/projects?done=joined", invitation.slug);
+    let next = format!("/w/{}/projects", invitation.slug);
     let caller = context.session.as_ref().map(|session| &session.caller);
     let AcceptForm { name, password } = form;
     let typed = name.clone().unwrap_or_default();
@@ -213,8 +214,8 @@ async fn accept(
     };
     match done {
         Ok(done) => match &*done {
-            None => Ok(page::go_on(&done, &next)),
-            Some(signed_in) => Ok(welcome(&app, &context, signed_in, &next).await?),
+            None => Ok(page::go_on(&done, &next, Notice::Joined)),
+            Some(signed_in) => Ok(Notice::Joined.show_after(welcome(&app, &context, signed_in, &next).await?)),
         },
         Err(error) => {
             let errors = FormErrors::of(error)?;

@@ -11,9 +11,9 @@ pub(super) struct PageQuery {
 }
 
 impl PageQuery {
-    /// The query of the same page after something was done on it.
-    pub(super) fn with(&self, done: &str) -> String {
-        page::query(&[("after", self.after.as_deref().unwrap_or_default()), ("done", done)])
+    /// The query of the same page.
+    pub(super) fn here(&self) -> String {
+        page::query(&[("after", self.after.as_deref().unwrap_or_default())])
     }
 }
 

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::{
     extract::{Form, Ids, InWorkspace},
     list::{PageQuery, columns},
+    notice::Notice,
     page::{self, FormErrors, PageError, Shell},
     remove::{Registered, RemoveForm, RemovePage, list_candidates},
     routes::Pages,
@@ -101,9 +102,14 @@ async fn set_role(
     }
     let update = api::UpdateMember { role: form.role, revoke_keys: form.revoke_keys == "1" };
     let done = app.update_member(&at.caller, at.place.id, user, &update).await;
-    let next = at.path(&format!("members{}", query.with("role")));
-    page::answer(done, |_| next, async |errors| Ok(List { errors, ..list_page(&app, &at, query.after.clone()).await? }))
-        .await
+    let next = at.path(&format!("members{}", query.here()));
+    page::answer(
+        done,
+        |_| next,
+        Notice::Role,
+        async |errors| Ok(List { errors, ..list_page(&app, &at, query.after.clone()).await? }),
+    )
+    .await
 }
 
 /// What a demotion ends, before it is done.
@@ -116,7 +122,7 @@ async fn demotion_page(
 ) -> Result<RemovePage, PageError> {
     let emails = app.find_emails(&at.caller, &[user.to_string().as_str()]).await?;
     let email = emails.into_values().next().ok_or(AppError::not_found())?;
-    let here = page::query(&[("after", query.after.as_deref().unwrap_or_default())]);
+    let here = query.here();
     Ok(RemovePage {
         shell: at.shell(format!("Make {email} a member"), "members"),
         errors: FormErrors::default(),
@@ -213,7 +219,14 @@ async fn remove(
 ) -> Result<Response, PageError> {
     let user: UserId = ids.parse("usr")?;
     let leaves = at.caller.principal().id() == Some(user.into());
-    let next = if leaves { "/workspaces?done=left".to_owned() } else { at.path("members?done=removed") };
+    let (next, notice) =
+        if leaves { ("/workspaces".to_owned(), Notice::Left) } else { (at.path("members"), Notice::Removed) };
     let done = app.delete_member(&at.caller, at.place.id, user, form.successor(), form.revoke_keys()).await;
-    page::answer(done, |()| next, async |errors| Ok(RemovePage { errors, ..remove_page(&app, &at, user).await? })).await
+    page::answer(
+        done,
+        |()| next,
+        notice,
+        async |errors| Ok(RemovePage { errors, ..remove_page(&app, &at, user).await? }),
+    )
+    .await
 }

@@ -1,10 +1,10 @@
-//! What a page says was done just now. It is shown once, on the page that the form leads to, in the session that sent the form:
-//! no link that somebody else made can bring one along. A handler names it in the address that it leads to (`?done=saved`),
-//! which the browser never sees: here it becomes a cookie that this installation signed.
+//! Notices: what a page says was done just now. A notice is shown once, on the page that a form leads to, in the session that sent
+//! the form. A handler attaches it to its response, and the middleware of pages sends it as a cookie that this installation
+//! signed: no link can carry one.
 
 use axum::response::Response;
 use domain::Timestamp;
-use http::{HeaderValue, header};
+use http::header;
 use subtle::ConstantTimeEq as _;
 
 use crate::{App, AppError, cluster::Confirmation};
@@ -14,11 +14,12 @@ pub(super) const LIFETIME_SECONDS: i64 = 60;
 
 macro_rules! notices {
     ($($notice:ident: $code:literal => $sentence:literal,)*) => {
-        /// One of our sentences.
+        /// A notice.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-        enum Notice { $($notice,)* }
+        pub(super) enum Notice { $($notice,)* }
 
         impl Notice {
+            /// The notice of a code in a cookie.
             fn parse(code: &str) -> Option<Self> {
                 match code { $($code => Some(Self::$notice),)* _ => None }
             }
@@ -55,7 +56,15 @@ notices! {
     Confirmed: "confirmed" => "The keys work again. What was signed before now stays refused.",
 }
 
-/// What is signed of a notice: for which session and which page, when, and what it says.
+impl Notice {
+    /// The response, with this notice for the page that it leads to.
+    pub(super) fn show_after(self, mut response: Response) -> Response {
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// The signed parts of a notice: its session, its page, its time, and what it says.
 struct Content<'a> {
     /// The token of the session; empty where there is none.
     session: &'a str,
@@ -76,7 +85,7 @@ impl Content<'_> {
     fn sentence(&self) -> String {
         let done = self.notice.sentence();
         match (self.nodes, self.expired) {
-            // A single node has nobody to tell.
+            // A single node confirms nothing to others.
             (0 | 1, 0) => done.to_owned(),
             (nodes, 0) => format!("{done} All {nodes} nodes have confirmed it."),
             (nodes, gone) => format!(
@@ -87,31 +96,24 @@ impl Content<'_> {
     }
 }
 
-/// Takes the notice out of the address that a response leads to, and gives the value of the cookie that shows it there, in the
-/// session of that token.
+/// Takes the notice from a response that leads to another page, and returns the value of the cookie that shows it there, in
+/// the session of that token.
 pub(super) fn take(
     app: &App,
     response: &mut Response,
     session: &str,
-    confirmation: Option<Confirmation>,
     now: Timestamp,
 ) -> Result<Option<String>, AppError> {
+    let confirmation = response.extensions_mut().remove::<Confirmation>();
+    let Some(notice) = response.extensions_mut().remove::<Notice>() else { return Ok(None) };
     let location = response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
-    let Some((path, query)) = location.and_then(|location| location.split_once('?')) else { return Ok(None) };
-    let Some(notice) = query.split('&').find_map(|pair| Notice::parse(pair.strip_prefix("done=")?)) else {
-        return Ok(None);
-    };
-    let rest: Vec<&str> = query.split('&').filter(|pair| !pair.starts_with("done=")).collect();
-    let path = if rest.is_empty() { path.to_owned() } else { format!("{path}?{}", rest.join("&")) };
+    let path = location.ok_or_else(|| AppError::Internal("a notice without a page to show it".to_owned()))?;
     let (nodes, expired) = confirmation.map_or((0, 0), |confirmation| (confirmation.nodes, confirmation.expired));
-    let content = Content { session, path: &path, at: now.as_second(), notice, nodes, expired };
-    let value = format!("{}.{}.{}.{}.{}", content.at, notice.code(), nodes, expired, content.sign(app)?);
-    let location = HeaderValue::from_str(&path).map_err(|error| AppError::Internal(format!("a location: {error}")))?;
-    response.headers_mut().insert(header::LOCATION, location);
-    Ok(Some(value))
+    let content = Content { session, path, at: now.as_second(), notice, nodes, expired };
+    Ok(Some(format!("{}.{}.{}.{}.{}", content.at, notice.code(), nodes, expired, content.sign(app)?)))
 }
 
-/// What the cookie says, where it is for this page and this session.
+/// The text of the cookie's notice, if it is for this page and this session.
 pub(super) fn read(app: &App, cookie: &str, session: &str, path: &str, now: Timestamp) -> Option<String> {
     let mut parts = cookie.splitn(5, '.');
     let at: i64 = parts.next()?.parse().ok()?;
@@ -119,6 +121,6 @@ pub(super) fn read(app: &App, cookie: &str, session: &str, path: &str, now: Time
     let (nodes, expired) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
     let content = Content { session, path, at, notice, nodes, expired };
     let is_fresh = (0..=LIFETIME_SECONDS).contains(&(now.as_second() - at));
-    let is_ours: bool = parts.next()?.as_bytes().ct_eq(content.sign(app).ok()?.as_bytes()).into();
-    (is_fresh && is_ours).then(|| content.sentence())
+    let is_authentic: bool = parts.next()?.as_bytes().ct_eq(content.sign(app).ok()?.as_bytes()).into();
+    (is_fresh && is_authentic).then(|| content.sentence())
 }

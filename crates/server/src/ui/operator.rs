@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::{
     extract::{AllFields, Form, Ids, SignedInContext},
     list::PageQuery,
+    notice::Notice,
     page::{self, FormErrors, PageError, Shell},
     remove::{Registered, RemovePage},
     routes::Pages,
@@ -91,7 +92,7 @@ async fn create_workspace(
     let admin_email = Some(form.admin_email.clone()).filter(|email| !email.trim().is_empty());
     let create = api::CreateWorkspace { name: form.name.clone(), slug: form.slug.clone(), admin_email };
     match app.create_workspace(&signed_in.caller, create).await {
-        Ok(done) if done.invitation.is_none() => Ok(page::go_on(&done, "/operator/workspaces?done=created")),
+        Ok(done) if done.invitation.is_none() => Ok(page::go_on(&done, "/operator/workspaces", Notice::Created)),
         Ok(done) => {
             let invitation = done.into_inner().invitation;
             let page = WorkspaceList { invitation, ..workspaces(&app, &signed_in, None).await? };
@@ -122,7 +123,7 @@ async fn name_first_admin(
     Form(form): Form<FirstAdminForm>,
 ) -> Result<Response, PageError> {
     match app.name_first_admin(&signed_in.caller, ids.parse("ws")?, &form.admin_email).await {
-        Ok(done) if done.is_none() => Ok(page::go_on(&done, "/operator/workspaces?done=role")),
+        Ok(done) if done.is_none() => Ok(page::go_on(&done, "/operator/workspaces", Notice::Role)),
         Ok(done) => {
             let invitation = done.into_inner();
             let page = WorkspaceList { invitation, ..workspaces(&app, &signed_in, None).await? };
@@ -160,7 +161,8 @@ async fn set_quotas(
     let done = app.update_quotas(&signed_in.caller, ids.parse("ws")?, update).await;
     page::answer(
         done,
-        |_| "/operator/workspaces?done=quotas".to_owned(),
+        |_| "/operator/workspaces".to_owned(),
+        Notice::Quotas,
         async |errors| Ok(WorkspaceList { errors, ..workspaces(&app, &signed_in, None).await? }),
     )
     .await
@@ -216,7 +218,8 @@ async fn create_user(
     let done = app.create_user(&signed_in.caller, create).await;
     page::answer(
         done,
-        |_| "/operator/users?done=created".to_owned(),
+        |_| "/operator/users".to_owned(),
+        Notice::Created,
         async |errors| Ok(UserList { errors, typed: form, ..users(&app, &signed_in, None).await? }),
     )
     .await
@@ -238,7 +241,8 @@ async fn update_user(
     let done = app.update_user(&signed_in.caller, ids.parse("usr")?, update).await;
     page::answer(
         done,
-        |_| "/operator/users?done=saved".to_owned(),
+        |_| "/operator/users".to_owned(),
+        Notice::Saved,
         async |errors| Ok(UserList { errors, ..users(&app, &signed_in, None).await? }),
     )
     .await
@@ -308,7 +312,8 @@ async fn disable(
     let done = app.update_user(&signed_in.caller, id, update).await;
     page::answer(
         done,
-        |_| "/operator/users?done=saved".to_owned(),
+        |_| "/operator/users".to_owned(),
+        Notice::Saved,
         async |errors| Ok(RemovePage { errors, ..disable_page(&app, &signed_in, id).await? }),
     )
     .await
@@ -357,7 +362,8 @@ async fn set_password(
     let done = app.set_password(&signed_in.caller, id, form.password).await;
     page::answer(
         done,
-        |()| "/operator/users?done=password-set".to_owned(),
+        |()| "/operator/users".to_owned(),
+        Notice::PasswordSet,
         async |errors| Ok(PasswordPage { errors, ..password_page(&app, &signed_in, id).await? }),
     )
     .await
@@ -452,5 +458,5 @@ async fn confirm_keys(
         KeysToConfirm::These(keys)
     };
     let done = app.confirm_keys(&signed_in.caller, &keys).await?;
-    Ok(page::go_on(&done, "/operator/suspended-keys?done=confirmed"))
+    Ok(page::go_on(&done, "/operator/suspended-keys", Notice::Confirmed))
 }

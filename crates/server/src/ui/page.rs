@@ -14,6 +14,7 @@ use verifier::AuthenticationError;
 
 use super::{
     form::Fields,
+    notice::Notice,
     page_context::{PageContext, safe_next, set_page_headers},
 };
 use crate::{
@@ -368,13 +369,17 @@ pub(super) fn replace_by_page(response: Response, problem: &Problem) -> Response
 
 fn sign_in_first(context: Option<&PageContext>, was_form: bool) -> Response {
     // What a form would have changed is not done behind the sign-in: the person comes back to it, and sends it again.
-    let (next, done) = match context {
-        Some(_) if was_form => (came_from(context).unwrap_or("/"), "session-ended"),
-        Some(context) => (context.target.as_str(), ""),
-        None => ("/", ""),
+    let (next, notice) = match context {
+        Some(_) if was_form => (came_from(context).unwrap_or("/"), Some(Notice::SessionEnded)),
+        Some(context) => (context.target.as_str(), None),
+        None => ("/", None),
     };
     let next = if next == "/" { "" } else { next };
-    Redirect::to(&format!("/sign-in{}", query(&[("next", next), ("done", done)]))).into_response()
+    let response = go_to(&format!("/sign-in{}", query(&[("next", next)])));
+    match notice {
+        Some(notice) => notice.show_after(response),
+        None => response,
+    }
 }
 
 /// A page.
@@ -385,14 +390,16 @@ pub(super) fn render(status: StatusCode, page: &impl Template) -> Response {
     }
 }
 
-/// After a form: on to where `next` says, or the form again with what is wrong in it, which `again` makes.
+/// After a form: leads to the page that `next` names, which shows `notice`; or shows the form again, which `again` makes, with its
+/// errors.
 pub(super) async fn answer<T, P: Template>(
     done: Result<Confirmed<T>, ChangeError>,
     next: impl FnOnce(&T) -> String,
+    notice: Notice,
     again: impl AsyncFnOnce(FormErrors) -> Result<P, PageError>,
 ) -> Result<Response, PageError> {
     match done {
-        Ok(done) => Ok(go_on(&done, &next(&done))),
+        Ok(done) => Ok(go_on(&done, &next(&done), notice)),
         Err(error) => {
             let errors = FormErrors::of(error)?;
             let (status, wait) = (errors.status, errors.wait);
@@ -427,14 +434,14 @@ pub(super) fn query(fields: &[(&str, &str)]) -> String {
     query
 }
 
-/// On to another page after a form was taken.
+/// Leads to another page.
 pub(super) fn go_to(path: &str) -> Response {
     Redirect::to(path).into_response()
 }
 
-/// Leads to the page that says what was changed, and how it became known to every node.
-pub(super) fn go_on<T>(done: &Confirmed<T>, path: &str) -> Response {
-    let mut response = go_to(path);
+/// Leads to a page that says what was changed, and how many nodes have confirmed it.
+pub(super) fn go_on<T>(done: &Confirmed<T>, path: &str, notice: Notice) -> Response {
+    let mut response = notice.show_after(go_to(path));
     response.extensions_mut().insert(done.confirmation());
     response
 }

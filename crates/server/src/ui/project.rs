@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::{
     extract::{Form, Ids, InWorkspace},
     list::{PageQuery, columns},
+    notice::Notice,
     page::{self, FormErrors, PageError, Shell},
     remove::{Candidate, RemoveForm, RemovePage, list_candidates},
     routes::Pages,
@@ -120,7 +121,8 @@ async fn create(
     let done = app.create_project(&at.caller, at.place.id, &create).await;
     page::answer(
         done,
-        |project| at.path(&format!("projects/{}?done=created", project.id)),
+        |project| at.path(&format!("projects/{}", project.id)),
+        Notice::Created,
         async |errors| Ok(new_page(&at, errors, form)),
     )
     .await
@@ -187,7 +189,8 @@ async fn edit(
     let done = app.update_project(&at.caller, at.place.id, id, &update).await;
     page::answer(
         done,
-        |_| at.path(&format!("projects/{id}?done=saved")),
+        |_| at.path(&format!("projects/{id}")),
+        Notice::Saved,
         async |errors| {
             let page = project_page(&app, &at, id).await?;
             Ok(ProjectPage { errors, typed: form.or(page.typed), ..page })
@@ -213,7 +216,7 @@ async fn set_member(
     let id: ProjectId = ids.parse("prj")?;
     let set = api::SetProjectMember { role: form.role };
     match app.set_project_member(&at.caller, at.place.id, id, form.principal, &set, form.successor).await {
-        Ok(done) => Ok(page::go_on(&done, &at.path(&format!("projects/{id}?done=role")))),
+        Ok(done) => Ok(page::go_on(&done, &at.path(&format!("projects/{id}")), Notice::Role)),
         Err(error) => {
             let errors = match error.error {
                 AppError::Conflict(Conflict::SuccessorRequired(_)) => {
@@ -256,7 +259,7 @@ async fn show_delete(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> 
 
 async fn delete(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
     let done = app.delete_project(&at.caller, at.place.id, ids.parse("prj")?).await?;
-    Ok(page::go_on(&done, &at.path("projects?done=deleted")))
+    Ok(page::go_on(&done, &at.path("projects"), Notice::Deleted))
 }
 
 async fn remove_page(
@@ -307,10 +310,12 @@ async fn remove(
     let (id, member): (ProjectId, PrincipalId) = (ids.parse("prj")?, ids.parse("principal")?);
     let leaves = at.caller.principal().id() == Some(member);
     let done = app.delete_project_member(&at.caller, at.place.id, id, member, form.successor()).await;
-    let next = if leaves { "projects?done=left".to_owned() } else { format!("projects/{id}?done=removed") };
+    let (next, notice) =
+        if leaves { ("projects".to_owned(), Notice::Left) } else { (format!("projects/{id}"), Notice::Removed) };
     page::answer(
         done,
         |()| at.path(&next),
+        notice,
         async |errors| Ok(RemovePage { errors, ..remove_page(&app, &at, id, member).await? }),
     )
     .await

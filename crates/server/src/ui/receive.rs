@@ -23,7 +23,6 @@ use super::{
 use crate::{
     App, AppError,
     app::{Browser, SignedIn},
-    cluster::Confirmation,
     http::{
         Cookie, LoggedPrincipal, MAX_UNAUTHENTICATED_BODY, client_address, discard, find_own_referer, held_slot,
         is_same_origin, read_body,
@@ -54,8 +53,7 @@ pub(super) async fn receive(State(app): State<Arc<App>>, request: Request, next:
         Cookie::Notice.remove(&app, &mut response);
     }
     let session = Cookie::Session.find_new(&app, &response).unwrap_or(session);
-    let confirmation = response.extensions_mut().remove::<Confirmation>();
-    match notice::take(&app, &mut response, &session, confirmation, app.now()) {
+    match notice::take(&app, &mut response, &session, app.now()) {
         Ok(Some(value)) => Cookie::Notice.set(&app, &mut response, &value, Some(notice::LIFETIME_SECONDS)),
         Ok(None) => {}
         Err(error) => response = error.into_response(),

@@ -15,6 +15,7 @@ use super::{
     api_key::{KeyColumn, KeyQuery, KeyTable, key_table},
     extract::{Form, Ids, InWorkspace},
     list::{PageQuery, columns},
+    notice::Notice,
     page::{self, FormErrors, PageError, Shell, support_contact},
     remove::{RemoveForm, RemovePage, list_candidates},
     routes::Pages,
@@ -69,7 +70,7 @@ async fn list(
     at: InWorkspace,
     Query(query): Query<PageQuery>,
 ) -> Result<Response, PageError> {
-    let here = page::query(&[("after", query.after.as_deref().unwrap_or_default())]);
+    let here = query.here();
     let paging = Paging { after: query.after, limit: None };
     let accounts = app.list_service_accounts(&at.caller, at.place.id, &paging).await?;
     let limit = app.find_workspace(&at.caller, at.place.id).await?.quotas.service_accounts;
@@ -148,7 +149,8 @@ async fn create(
     let done = app.create_service_account(&at.caller, at.place.id, &create).await;
     page::answer(
         done,
-        |account| at.path(&format!("service-accounts/{}?done=created", account.id)),
+        |account| at.path(&format!("service-accounts/{}", account.id)),
+        Notice::Created,
         async |errors| {
             let page = edit_page(&app, &at, "Create service account", None);
             Ok(EditPage { errors, typed: form.or(AccountForm::default()), ..page })
@@ -207,19 +209,19 @@ async fn set_role(
 ) -> Result<Response, PageError> {
     let change = api::UpdateServiceAccount { role: Some(form.role), ..api::UpdateServiceAccount::default() };
     let done = update(&app, &at, &ids, change).await?;
-    Ok(page::go_on(&done, &at.path(&format!("service-accounts{}", query.with("role")))))
+    Ok(page::go_on(&done, &at.path(&format!("service-accounts{}", query.here())), Notice::Role))
 }
 
 async fn disable(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
     let change = api::UpdateServiceAccount { disabled: Some(true), ..api::UpdateServiceAccount::default() };
     let id = update(&app, &at, &ids, change).await?;
-    Ok(page::go_on(&id, &at.path(&format!("service-accounts/{}?done=disabled", *id))))
+    Ok(page::go_on(&id, &at.path(&format!("service-accounts/{}", *id)), Notice::Disabled))
 }
 
 async fn enable(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
     let change = api::UpdateServiceAccount { disabled: Some(false), ..api::UpdateServiceAccount::default() };
     let id = update(&app, &at, &ids, change).await?;
-    Ok(page::go_on(&id, &at.path(&format!("service-accounts/{}?done=enabled", *id))))
+    Ok(page::go_on(&id, &at.path(&format!("service-accounts/{}", *id)), Notice::Enabled))
 }
 
 async fn show_edit(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
@@ -243,7 +245,8 @@ async fn edit(
     let done = app.update_service_account(&at.caller, at.place.id, id, &change).await;
     page::answer(
         done,
-        |_| at.path(&format!("service-accounts/{id}?done=saved")),
+        |_| at.path(&format!("service-accounts/{id}")),
+        Notice::Saved,
         async |errors| {
             let page = edit_page(&app, &at, "Edit service account", Some(&account));
             Ok(EditPage { errors, typed: form.or(page.typed), ..page })
@@ -295,7 +298,8 @@ async fn delete(
     let done = app.delete_service_account(&at.caller, at.place.id, id, form.successor()).await;
     page::answer(
         done,
-        |()| at.path("service-accounts?done=deleted"),
+        |()| at.path("service-accounts"),
+        Notice::Deleted,
         async |errors| Ok(RemovePage { errors, ..delete_page(&app, &at, id).await? }),
     )
     .await

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::{
     extract::{Form, SignedInContext},
+    notice::Notice,
     page::{self, FormErrors, PageError, Shell},
     page_context::{PageContext, safe_next},
     receive::welcome,
@@ -97,7 +98,7 @@ async fn sign_out(State(app): State<Arc<App>>, context: PageContext) -> Result<R
 
 /// The answer to somebody whose session is over.
 pub(super) fn signed_out(app: &App) -> Response {
-    let mut response = page::go_to("/sign-in?done=signed-out");
+    let mut response = Notice::SignedOut.show_after(page::go_to("/sign-in"));
     Cookie::Session.remove(app, &mut response);
     response
 }

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::{
     extract::{Form, SignedInContext},
+    notice::Notice,
     page::{self, FormErrors, PageError, Shell},
     routes::Pages,
     session::signed_out,
@@ -58,7 +59,7 @@ async fn change_password(
 ) -> Result<Response, PageError> {
     match app.change_password(&signed_in.caller, form.current_password, form.password).await {
         Ok(token) => {
-            let mut response = page::go_on(&token, "/profile?done=password");
+            let mut response = page::go_on(&token, "/profile", Notice::Password);
             Cookie::Session.set(&app, &mut response, &token, None);
             Ok(response)
         }
@@ -81,7 +82,7 @@ async fn end_session(
     if is_own {
         return Ok(signed_out(&app));
     }
-    Ok(page::go_on(&done, "/profile?done=ended"))
+    Ok(page::go_on(&done, "/profile", Notice::Ended))
 }
 
 async fn end_other_sessions(
@@ -89,5 +90,5 @@ async fn end_other_sessions(
     SignedInContext { caller, .. }: SignedInContext,
 ) -> Result<Response, PageError> {
     let done = app.end_other_sessions(&caller).await?;
-    Ok(page::go_on(&done, "/profile?done=ended-others"))
+    Ok(page::go_on(&done, "/profile", Notice::EndedOthers))
 }

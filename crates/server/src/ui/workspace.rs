@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::{
     extract::{Form, InWorkspace, SignedInContext},
+    notice::Notice,
     page::{self, FormErrors, PageError, Shell, support_contact},
     remove::RemovePage,
     routes::Pages,
@@ -81,7 +82,8 @@ async fn rename(
     let done = app.update_workspace(&at.caller, at.place.id, api::UpdateWorkspace { name: name.clone() }).await;
     page::answer(
         done,
-        |_| at.path("general?done=saved"),
+        |_| at.path("general"),
+        Notice::Saved,
         async |errors| {
             let page = general(&app, &at).await?;
             Ok(General { errors, name: name.unwrap_or(page.name), ..page })
@@ -141,7 +143,7 @@ async fn delete(
         return Ok(page::again(errors, |errors| RemovePage { errors, ..page }));
     }
     let done = app.delete_workspace(&at.caller, at.place.id).await?;
-    Ok(page::go_on(&done, "/workspaces?done=deleted"))
+    Ok(page::go_on(&done, "/workspaces", Notice::Deleted))
 }
 
 /// The short address of a workspace.
