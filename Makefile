@@ -16,10 +16,12 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	./scripts/workspace-hack --check
+	./scripts/imports
 
-# Reports circles between modules, arrows from a lower to an upper layer, and crates that use what they may not.
+# Checks that there are no circles between modules, no imports from a lower to an upper layer, and no crate that uses what it may
+# not.
 imports:
-	./scripts/imports --report
+	./scripts/imports
 
 # Reports words that docs/glossary.md lists as not used.
 words:

@@ -12,16 +12,17 @@ use std::{
 };
 
 use domain::{
-    ApiKeyId, AuditAction, AuditEvent, AuditEventId, AuditPrincipal, Timestamp, WorkspaceId,
+    ApiKeyId, AuditAction, AuditEvent, AuditEventId, AuditPrincipal, PrincipalId, SessionId, Timestamp, WorkspaceId,
     api_key::KeyState,
     principal::{Credential, Denied, IdentityRefusal, Principal},
+    session::Session,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use store::{Change, Connection, MayConflict, StoreError, Version};
 use tracing::Instrument as _;
 use verifier::AuthenticationError;
 
-use super::{App, Caller, UnsentMail, recent_password, session};
+use super::{App, Caller, UnsentMail, recent_password};
 use crate::{
     cluster::{Confirmation, Leases},
     error::AppError,
@@ -369,7 +370,7 @@ impl App {
         }
         let mut credential = *principal.credential();
         if let Credential::Session(session, _) = credential {
-            let session = session::require_session(change, session, id, now).await?;
+            let session = require_session(change, session, id, now).await?;
             credential = Credential::Session(session.id, session.authenticated_at);
         }
         let Some(identity) = store::identity::find_identity(change, id).await? else {
@@ -531,4 +532,17 @@ impl Transaction {
     pub(super) fn created_by(&self) -> String {
         self.by.to_string()
     }
+}
+
+/// Refuses a session that ended, or in whose place another came.
+async fn require_session(
+    connection: &mut Connection,
+    id: SessionId,
+    user: PrincipalId,
+    now: Timestamp,
+) -> Result<Session, AppError> {
+    let found = store::session::find_session(connection, id).await?;
+    found
+        .filter(|session| session.is_live(now) && PrincipalId::User(session.user) == user)
+        .ok_or(AppError::Unauthenticated(AuthenticationError::SessionEnded, now))
 }

@@ -6,7 +6,7 @@ use api::MailState;
 use domain::{
     AuditAction, AuditPrincipal, InvitationId, PrincipalId, Timestamp, UserId, WorkspaceId,
     invitation::{INVITATION_LIFETIME, Invitation, InvitationState},
-    principal::{Denied, WorkspacePermission},
+    principal::{Denied, Identity, WorkspacePermission},
     role::{RequiredRole, Role},
     text::parse_title,
     user::{Email, User},
@@ -16,7 +16,7 @@ use store::Connection;
 
 use super::{
     App, Browser, Caller, ChangeError, Confirmed, Operation, Paging, Scope, SignedIn, Transaction, UnsentMail, page,
-    removal, sha256, user::PLACEHOLDER_DOMAIN,
+    sha256, user::PLACEHOLDER_DOMAIN,
 };
 use crate::{
     error::{AppError, Conflict},
@@ -271,7 +271,7 @@ impl App {
         let found = store::invitation::find_invitation_by_token(&mut connection, &sha256(token)).await?;
         let now = self.clock.now();
         let open = found.filter(|open| open.state(now) == InvitationState::Pending).ok_or_else(closed)?;
-        if !removal::writer_may_still_invite(&mut connection, &open).await? {
+        if !writer_may_still_invite(&mut connection, &open).await? {
             return Err(closed());
         }
         let workspace = store::workspace::find_workspace(&mut connection, open.workspace).await?.ok_or_else(closed)?;
@@ -434,7 +434,7 @@ impl Operation for AcceptInvitation {
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Acceptance, AppError> {
         let invitation = find_pending(scope.connection, &self.token_hash, scope.now).await?;
-        if !removal::writer_may_still_invite(scope.connection, &invitation).await? {
+        if !writer_may_still_invite(scope.connection, &invitation).await? {
             return Err(closed());
         }
         let (mut account, mut verified) = (None, None);
@@ -687,4 +687,27 @@ impl Operation for NoteFailedMails {
         }
         Ok(())
     }
+}
+
+/// Whether a principal may write this invitation now.
+pub(super) fn may_write(writer: Option<&Identity>, invitation: &Invitation) -> bool {
+    let Some(writer) = writer.filter(|writer| !writer.disabled) else { return false };
+    let is_admin = writer.memberships.iter().any(|m| m.workspace == invitation.workspace && m.role == Role::Admin);
+    match writer.id {
+        // An operator names the first admin of a workspace from outside.
+        PrincipalId::User(_) => is_admin || writer.operator,
+        PrincipalId::ServiceAccount(_) => is_admin && invitation.role != Role::Admin,
+    }
+}
+
+/// Whether the writer of an invitation may still write it. The host always may.
+async fn writer_may_still_invite(connection: &mut Connection, invitation: &Invitation) -> Result<bool, AppError> {
+    let writer = match invitation.created_by.parse::<AuditPrincipal>() {
+        Ok(AuditPrincipal::Host) => return Ok(true),
+        Ok(AuditPrincipal::User(user)) => user.into(),
+        Ok(AuditPrincipal::ServiceAccount(account)) => account.into(),
+        Ok(AuditPrincipal::Anonymous) | Err(_) => return Ok(false),
+    };
+    let writer = store::identity::find_identity(connection, writer).await?;
+    Ok(may_write(writer.as_ref(), invitation))
 }

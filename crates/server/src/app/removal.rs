@@ -2,42 +2,13 @@
 //! registered for service accounts, where whoever decides on it says so.
 
 use domain::{
-    AuditAction, AuditPrincipal, InvitationId, PrincipalId, UserId, WorkspaceId,
-    api_key::ApiKey,
-    invitation::Invitation,
-    principal::{Identity, WorkspacePermission},
-    role::Role,
+    AuditAction, InvitationId, PrincipalId, UserId, WorkspaceId, api_key::ApiKey, invitation::Invitation,
+    principal::WorkspacePermission, role::Role,
 };
 use store::Connection;
 
 use super::{App, Caller, Transaction, api_key, invitation};
 use crate::error::AppError;
-
-/// Whether a principal, as they are now, may write this invitation.
-fn may_write(writer: Option<&Identity>, invitation: &Invitation) -> bool {
-    let Some(writer) = writer.filter(|writer| !writer.disabled) else { return false };
-    let is_admin = writer.memberships.iter().any(|m| m.workspace == invitation.workspace && m.role == Role::Admin);
-    match writer.id {
-        // An operator names the first admin of a workspace from outside.
-        PrincipalId::User(_) => is_admin || writer.operator,
-        PrincipalId::ServiceAccount(_) => is_admin && invitation.role != Role::Admin,
-    }
-}
-
-/// Whether whoever wrote an invitation may still write it. The host may always.
-pub(super) async fn writer_may_still_invite(
-    connection: &mut Connection,
-    invitation: &Invitation,
-) -> Result<bool, AppError> {
-    let writer = match invitation.created_by.parse::<AuditPrincipal>() {
-        Ok(AuditPrincipal::Host) => return Ok(true),
-        Ok(AuditPrincipal::User(user)) => user.into(),
-        Ok(AuditPrincipal::ServiceAccount(account)) => account.into(),
-        Ok(AuditPrincipal::Anonymous) | Err(_) => return Ok(false),
-    };
-    let writer = store::identity::find_identity(connection, writer).await?;
-    Ok(may_write(writer.as_ref(), invitation))
-}
 
 /// The keys of service accounts of a workspace, or of all, that a principal registered, and those that these keys registered
 /// in turn, each with its workspace; without those that are revoked.
@@ -143,7 +114,7 @@ impl App {
     ) -> Result<(), AppError> {
         let identity = store::identity::find_identity(&mut transaction.change, writer).await?;
         for open in store::invitation::list_open_invitations_of(&mut transaction.change, writer).await? {
-            if lost == Some(open.workspace) || !may_write(identity.as_ref(), &open) {
+            if lost == Some(open.workspace) || !invitation::may_write(identity.as_ref(), &open) {
                 self.end_invitation(transaction, &open, &[("written_by", &open.created_by)]).await?;
             }
         }

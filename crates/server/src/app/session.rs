@@ -11,7 +11,7 @@ use domain::{
 };
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
-use store::{Connection, StoreError};
+use store::StoreError;
 use verifier::{AuthenticationError, refusal_records::RefusalKind};
 
 use super::{App, Caller, ChangeError, Confirmed, Held, Operation, Scope, Transaction, sha256, throttle::Source};
@@ -517,19 +517,6 @@ impl Operation for EndOtherSessions {
         transaction.note(app, AuditAction::SessionEndOthers, None, user, &[("ended", &ended.to_string())]);
         Ok(())
     }
-}
-
-/// Refuses a session that ended, or in whose place another came.
-pub(super) async fn require_session(
-    connection: &mut Connection,
-    id: SessionId,
-    user: PrincipalId,
-    now: Timestamp,
-) -> Result<Session, AppError> {
-    let found = store::session::find_session(connection, id).await?;
-    found
-        .filter(|session| session.is_live(now) && PrincipalId::User(session.user) == user)
-        .ok_or(AppError::Unauthenticated(AuthenticationError::SessionEnded, now))
 }
 
 fn current_session(principal: &Principal) -> Option<SessionId> {
