@@ -64,15 +64,21 @@ impl App {
         Ok(super::page(rows, limit, |row| row.account.id.to_string(), |row| to_wire(&found, row)))
     }
 
-    /// How many service accounts a workspace has.
+    /// How many service accounts a workspace has, and how many it may have.
     ///
     /// # Errors
     /// For its admins only.
-    pub async fn count_service_accounts(&self, caller: &Caller, workspace: WorkspaceId) -> Result<u32, AppError> {
+    pub async fn count_service_accounts(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+    ) -> Result<(u32, u32), AppError> {
         caller.principal.authorize(WorkspacePermission::ViewServiceAccounts, workspace)?;
         let mut connection = self.store.read().await?;
+        let found = store::workspace::find_workspace(&mut connection, workspace).await?;
+        let limit = found.ok_or(AppError::not_found())?.quotas.service_accounts;
         let present = store::service_account::count_service_accounts(&mut connection, workspace).await?;
-        Ok(u32::try_from(present).unwrap_or(u32::MAX))
+        Ok((u32::try_from(present).unwrap_or(u32::MAX), limit))
     }
 
     /// A service account.

@@ -367,15 +367,43 @@ async fn is_owner_disabled(app: &App, caller: &Caller, owner: KeyOwner) -> Resul
     }
 }
 
+/// The owner of the keys on a page, read once.
+pub(super) struct ShownOwner {
+    owner: KeyOwner,
+    /// Whether the owner is a service account that is disabled: then none of its keys works.
+    disabled: bool,
+    count: api::KeyCount,
+}
+
+impl ShownOwner {
+    /// A service account that the page has read.
+    pub(super) const fn of_account(owner: KeyOwner, account: &api::ServiceAccount) -> Self {
+        Self { owner, disabled: account.disabled, count: account.keys }
+    }
+
+    async fn find(app: &App, caller: &Caller, owner: KeyOwner) -> Result<Self, AppError> {
+        match owner {
+            KeyOwner::ServiceAccount(workspace, id) => {
+                let account = app.find_service_account(caller, workspace, id).await?;
+                Ok(Self::of_account(owner, &account))
+            }
+            KeyOwner::Own | KeyOwner::User(_) => {
+                Ok(Self { owner, disabled: false, count: app.count_api_keys(caller, owner).await? })
+            }
+        }
+    }
+}
+
 pub(super) async fn key_table(
     app: &App,
     caller: &Caller,
-    owner: KeyOwner,
+    shown: ShownOwner,
     shell: &Shell,
     list: String,
     base: String,
     mut query: KeyQuery,
 ) -> Result<KeyTable, AppError> {
+    let ShownOwner { owner, disabled: owner_disabled, count } = shown;
     let now = app.now();
     let mut found = app.search_api_keys(caller, owner, &query.search(now)).await?;
     if let (true, Some(last)) = (found.items.is_empty(), found.found.checked_sub(1)) {
@@ -383,8 +411,6 @@ pub(super) async fn key_table(
         query.skip = (last / page_length() * page_length()).to_string();
         found = app.search_api_keys(caller, owner, &query.search(now)).await?;
     }
-    let owner_disabled = is_owner_disabled(app, caller, owner).await?;
-    let count = app.count_api_keys(caller, owner).await?;
     let creators: Vec<&str> = found.items.iter().map(|key| key.created_by.as_str()).collect();
     let emails = app.find_emails(caller, &creators).await?;
     let around = Surroundings { shell, emails, now, owner_disabled };
@@ -419,7 +445,8 @@ async fn list_own(
     Query(query): Query<KeyQuery>,
 ) -> Result<Response, PageError> {
     let shell = at.shell("API keys");
-    let keys = key_table(&app, &at.caller, at.owner, &shell, at.list, at.base, query).await?;
+    let owner = ShownOwner::find(&app, &at.caller, at.owner).await?;
+    let keys = key_table(&app, &at.caller, owner, &shell, at.list, at.base, query).await?;
     Ok(page::render(StatusCode::OK, &OwnKeys { shell, keys }))
 }
 
@@ -499,6 +526,7 @@ fn place_of((key, owner): (ApiKeyId, PrincipalId), at: &KeyPages) -> Option<Stri
 }
 
 async fn new_key(app: &Arc<App>, at: &KeyPages) -> Result<NewKey, PageError> {
+    let owner = ShownOwner::find(app, &at.caller, at.owner).await?;
     let needs_password = at.caller.principal().require_recent_password(app.now()).is_err();
     Ok(NewKey {
         shell: at.shell(if at.owner == KeyOwner::Own { "New Key" } else { "New API key" }),
@@ -506,9 +534,9 @@ async fn new_key(app: &Arc<App>, at: &KeyPages) -> Result<NewKey, PageError> {
         list: at.list.clone(),
         base: at.base.clone(),
         is_own: at.owner == KeyOwner::Own,
-        count: app.count_api_keys(&at.caller, at.owner).await?,
+        count: owner.count,
         contact: support_contact(app),
-        owner_disabled: is_owner_disabled(app, &at.caller, at.owner).await?,
+        owner_disabled: owner.disabled,
         needs_password,
         public_url: app.settings().public_url.clone(),
         title: String::new(),

@@ -7,12 +7,12 @@ use axum::{
     extract::{Query, State},
     response::Response,
 };
-use domain::{ServiceAccountId, role::Role};
+use domain::{ServiceAccountId, principal::WorkspacePermission, role::Role};
 use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
-    api_key::{KeyColumn, KeyQuery, KeyTable, key_table},
+    api_key::{KeyColumn, KeyQuery, KeyTable, ShownOwner, key_table},
     extract::{Form, Ids, InWorkspace},
     list::{PageQuery, columns},
     notice::Notice,
@@ -21,7 +21,7 @@ use super::{
     routes::Pages,
 };
 use crate::{
-    App,
+    App, AppError,
     app::{Confirmed, KeyOwner, Paging},
 };
 
@@ -73,10 +73,9 @@ async fn list(
     let here = query.here();
     let paging = Paging { after: query.after, limit: None };
     let accounts = app.list_service_accounts(&at.caller, at.place.id, &paging).await?;
-    let limit = app.find_workspace(&at.caller, at.place.id).await?.quotas.service_accounts;
     let shell = at.shell("Service Accounts", "service-accounts");
     let (contact, base) = (support_contact(&app), at.path("service-accounts"));
-    let present = app.count_service_accounts(&at.caller, at.place.id).await?;
+    let (present, limit) = app.count_service_accounts(&at.caller, at.place.id).await?;
     let page = List { shell, base, accounts: accounts.items, present, limit, contact, here, next: accounts.next };
     Ok(page::render(StatusCode::OK, &page))
 }
@@ -131,8 +130,9 @@ fn edit_page(app: &App, at: &InWorkspace, title: &str, account: Option<&api::Ser
 }
 
 async fn show_new(State(app): State<Arc<App>>, at: InWorkspace) -> Result<Response, PageError> {
-    // Who may not create one is told before they fill in a form.
-    app.list_service_accounts(&at.caller, at.place.id, &Paging::default()).await?;
+    // A caller who may not create one is told before they fill in the form.
+    let principal = at.caller.principal();
+    principal.authorize(WorkspacePermission::ManageServiceAccounts, at.place.id).map_err(AppError::from)?;
     Ok(page::render(StatusCode::OK, &edit_page(&app, &at, "Create service account", None)))
 }
 
@@ -180,6 +180,7 @@ async fn show(
     let base = at.path(&format!("service-accounts/{id}"));
     let shell = at.shell(account.name.clone(), "service-accounts");
     let owner = KeyOwner::ServiceAccount(at.place.id, id);
+    let owner = ShownOwner::of_account(owner, &account);
     let keys = key_table(&app, &at.caller, owner, &shell, base.clone(), format!("{base}/keys"), query).await?;
     let list = at.path("service-accounts");
     Ok(page::render(StatusCode::OK, &AccountPage { shell, base, list, account, keys }))
