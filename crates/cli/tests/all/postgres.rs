@@ -39,10 +39,10 @@ fn an_installation_moves_to_postgresql_and_back_with_all_that_is_in_it() {
     assert!(nodes.lines().count() == 2 && nodes.contains("2 s"), "{nodes}");
     let looked = run(&home, &url, &["doctor"]).ok();
     assert!(looked.contains("PostgreSQL answers"), "{looked}");
-    // A change on the host says who has taken it in.
+    // A change on the host reports how many nodes have acknowledged it.
     let quota =
         run(&home, &url, &["admin", "create-workspace", "--name", "A", "--slug", "acme", "--admin", "b@example.com"]);
-    assert!(quota.stderr.contains("every node has taken it in: 1"), "{}", quota.stderr);
+    assert!(quota.stderr.contains("every node has acknowledged it: 1"), "{}", quota.stderr);
     assert_eq!(server.stop(), Some(0));
 
     let back = home.run(&["migrate", "--from-postgres", &url, "--data", "back"]).ok();
