@@ -218,7 +218,7 @@ fn blocked_key(fingerprint: &Fingerprint, was_used: bool) -> Problem {
     let detail = format!("{reason} It can never be registered again; make a new key pair.");
     let problem = conflict(codes::DUPLICATE_KEY, detail).with("fingerprint", fingerprint.to_string());
     // The name of the member on the wire since the first release: permanently blocked.
-    problem.with("burnt", true)
+    problem.with("permanently_blocked", true)
 }
 
 fn key_use_unconfirmed(fingerprint: &Fingerprint) -> Problem {
@@ -226,7 +226,9 @@ fn key_use_unconfirmed(fingerprint: &Fingerprint) -> Problem {
         "The key {fingerprint} was revoked a moment ago, and not every server has said yet that it was never used. Try \
          again in some seconds, or make a new key pair."
     );
-    conflict(codes::DUPLICATE_KEY, detail).with("fingerprint", fingerprint.to_string()).with("burnt", false)
+    conflict(codes::DUPLICATE_KEY, detail)
+        .with("fingerprint", fingerprint.to_string())
+        .with("permanently_blocked", false)
 }
 
 fn successor_required(projects: &[ProjectId]) -> Problem {

@@ -148,7 +148,7 @@ async fn a_signature_that_verified_counts_as_a_use_although_the_request_was_refu
     assert_eq!(refused["reason"], "key_disabled");
     test.delete(&path).by(&ada.key).send().await.expect(204);
     let problem = register(&test, &ada.key, "/api/v1/me/keys", &key).await.expect_problem(409, "duplicate_key");
-    assert_eq!(problem["burnt"], true);
+    assert_eq!(problem["permanently_blocked"], true);
 }
 
 #[tokio::test]
@@ -164,7 +164,7 @@ async fn a_restart_since_registration_counts_as_use_of_the_key() {
         test.delete(&path).by(&ada.key).send().await.expect(204);
     }
     let problem = register(&test, &ada.key, "/api/v1/me/keys", &before).await.expect_problem(409, "duplicate_key");
-    assert_eq!(problem["burnt"], true);
+    assert_eq!(problem["permanently_blocked"], true);
     // A node that stopped after it had applied a revocation has reported its uses.
     let test = test.restart().await;
     register(&test, &ada.key, "/api/v1/me/keys", &after).await.expect(201);

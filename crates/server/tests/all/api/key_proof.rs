@@ -90,7 +90,10 @@ async fn a_proof_reclaims_a_key_that_was_used_while_registered_by_another_user()
         assert_eq!(again["key"], made["id"]);
         let path = format!("{KEYS}/{}", made["id"].as_str().unwrap());
         test.delete(&path).by(&ada.key).send().await.expect(204);
-        assert_eq!(world.register_with_proof(eve, &key).await.expect_problem(409, "duplicate_key")["burnt"], true);
+        assert_eq!(
+            world.register_with_proof(eve, &key).await.expect_problem(409, "duplicate_key")["permanently_blocked"],
+            true
+        );
     }
 }
 

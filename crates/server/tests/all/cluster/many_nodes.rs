@@ -50,7 +50,7 @@ async fn revoke(node: &TestApp, by: &Actor, made: &Value) {
 async fn is_refused_for_good(nodes: &[&TestApp], by: &Actor, key: &Key) {
     for node in nodes {
         let problem = register(node, by, key).await.expect_problem(409, "duplicate_key");
-        assert_eq!(problem["burnt"], true, "{problem}");
+        assert_eq!(problem["permanently_blocked"], true, "{problem}");
     }
 }
 
