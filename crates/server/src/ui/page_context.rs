@@ -54,7 +54,7 @@ pub(super) fn set_page_headers(response: &mut Response) {
     }
 }
 
-/// Where to go on after signing in: a path of ours and nothing that a browser could read as another host.
+/// The page to open after signing in: a path on this server, never one that a browser reads as another host.
 pub(super) fn safe_next(next: &str) -> &str {
     let is_path = next.starts_with('/')
         && !next.starts_with("//")
