@@ -11,8 +11,9 @@ use http::{StatusCode, header};
 use serde::Deserialize;
 
 use super::{
-    api_key::end_of_day,
     extract::InWorkspace,
+    form::end_of_day,
+    list::columns,
     page::{self, FormErrors, PageError, Shell},
     routes::Pages,
 };
@@ -68,6 +69,17 @@ impl ActivityQuery {
             ("to", &self.to),
             ("after", after),
         ])
+    }
+}
+
+columns! {
+    /// The table of events.
+    EventColumn {
+        Action: "Action",
+        Who: "Who",
+        Target: "Target",
+        Address: "Address",
+        When: "When",
     }
 }
 

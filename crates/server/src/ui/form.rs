@@ -1,6 +1,6 @@
 //! Forms as browsers send them (`application/x-www-form-urlencoded`), within small bounds, and parsed once.
 
-use domain::secret::parser_message;
+use domain::{Timestamp, secret::parser_message};
 use http::{HeaderMap, header};
 use serde::{
     Deserializer,
@@ -39,6 +39,15 @@ pub(super) fn deserialize<T: DeserializeOwned>(fields: &Fields) -> Result<T, App
         let why = parser_message(&error.to_string());
         AppError::BadRequest(format!("The form cannot be read: {why}."))
     })
+}
+
+/// The end of a day, as a date field has it.
+pub(super) fn end_of_day(field: &str, date: &str) -> Result<Option<Timestamp>, AppError> {
+    if date.is_empty() {
+        return Ok(None);
+    }
+    let malformed = |_| AppError::field(field, "malformed", "write a date such as 2027-01-31");
+    format!("{date}T23:59:59Z").parse().map(Some).map_err(malformed)
 }
 
 /// What stands in a field.

@@ -43,7 +43,7 @@ columns! {
         Sent: "Sent",
         Expires: "Expires",
         Status: "Status",
-        Actions: "Actions",
+        Actions: hidden "Actions",
     }
 }
 
@@ -53,8 +53,7 @@ struct List {
     shell: Shell,
     errors: FormErrors,
     base: String,
-    emails: String,
-    role: Role,
+    typed: InviteForm,
     issued: Vec<api::IssuedInvitation>,
     invitations: Vec<api::Invitation>,
     inviters: BTreeMap<String, String>,
@@ -101,8 +100,7 @@ async fn list_page(app: &App, at: &InWorkspace, after: Option<String>) -> Result
         shell: at.shell("Invitations", "invitations"),
         errors: FormErrors::default(),
         base: at.path("invitations"),
-        emails: String::new(),
-        role: Role::Member,
+        typed: InviteForm { emails: String::new(), role: Role::Member },
         issued: Vec::new(),
         invitations: invitations.items,
         inviters,
@@ -130,10 +128,10 @@ async fn create(
     at: InWorkspace,
     Form(form): Form<InviteForm>,
 ) -> Result<Response, PageError> {
-    let InviteForm { emails, role } = form;
     let separate = |c: char| c.is_whitespace() || matches!(c, ',' | ';');
-    let list = emails.split(separate).filter(|email| !email.is_empty()).map(str::to_owned).collect();
-    match app.create_invitations(&at.caller, at.place.id, &api::CreateInvitations { emails: list, role }).await {
+    let emails = form.emails.split(separate).filter(|email| !email.is_empty()).map(str::to_owned).collect();
+    let create = api::CreateInvitations { emails, role: form.role };
+    match app.create_invitations(&at.caller, at.place.id, &create).await {
         Ok(issued) => Ok(page::render(
             StatusCode::OK,
             &List { issued: issued.into_inner().items, ..list_page(&app, &at, None).await? },
@@ -141,7 +139,7 @@ async fn create(
         Err(error) => {
             let errors = FormErrors::of(error)?;
             let page = list_page(&app, &at, None).await?;
-            Ok(page::again(errors, |errors| List { errors, emails, role, ..page }))
+            Ok(page::again(errors, |errors| List { errors, typed: form, ..page }))
         }
     }
 }
@@ -163,7 +161,7 @@ struct Accept {
     errors: FormErrors,
     token: String,
     invitation: Option<OpenInvitation>,
-    name: String,
+    typed: AcceptForm,
 }
 
 async fn accept_page(app: &App, context: &PageContext, token: &str) -> Result<Accept, PageError> {
@@ -173,7 +171,8 @@ async fn accept_page(app: &App, context: &PageContext, token: &str) -> Result<Ac
         Err(error) => return Err(error.into()),
     };
     let shell = Shell::new(Some(context), "Accept the invitation", "");
-    Ok(Accept { shell, errors: FormErrors::default(), token: token.to_owned(), invitation, name: String::new() })
+    let (errors, typed) = (FormErrors::default(), AcceptForm::default());
+    Ok(Accept { shell, errors, token: token.to_owned(), invitation, typed })
 }
 
 async fn show(State(app): State<Arc<App>>, context: PageContext, ids: Ids) -> Result<Response, PageError> {
@@ -182,7 +181,8 @@ async fn show(State(app): State<Arc<App>>, context: PageContext, ids: Ids) -> Re
     Ok(page::render(status, &page))
 }
 
-#[derive(Deserialize)]
+/// The form of somebody who has no account yet; the others send an empty one.
+#[derive(Default, Deserialize)]
 struct AcceptForm {
     name: Option<String>,
     password: Option<String>,
@@ -192,16 +192,16 @@ async fn accept(
     State(app): State<Arc<App>>,
     context: PageContext,
     ids: Ids,
-    Form(form): Form<AcceptForm>,
+    Form(mut form): Form<AcceptForm>,
 ) -> Result<Response, PageError> {
     let token = ids.text("token");
     let page = accept_page(&app, &context, token).await?;
     let Some(invitation) = &page.invitation else { return Ok(page::render(StatusCode::GONE, &page)) };
     let next = format!("/w/{}/projects", invitation.slug);
     let caller = context.session.as_ref().map(|session| &session.caller);
-    let AcceptForm { name, password } = form;
-    let typed = name.clone().unwrap_or_default();
-    let accept = api::AcceptInvitation { token: token.to_owned(), name, password };
+    // A password is not sent back.
+    let password = form.password.take();
+    let accept = api::AcceptInvitation { token: token.to_owned(), name: form.name.clone(), password };
     let done = match caller {
         Some(caller) => {
             let done = app.accept_invitation(Some(caller), context.browser.address, accept).await;
@@ -219,7 +219,7 @@ async fn accept(
         },
         Err(error) => {
             let errors = FormErrors::of(error)?;
-            Ok(page::again(errors, |errors| Accept { errors, name: typed, ..page }))
+            Ok(page::again(errors, |errors| Accept { errors, typed: form, ..page }))
         }
     }
 }

@@ -18,22 +18,57 @@ impl PageQuery {
 }
 
 /// The columns of a table, in order: the template writes the header and the cell of each from this one list, and a column
-/// without a cell does not compile.
+/// without a cell does not compile. The label of a column that is marked `hidden` is for screen readers only.
 macro_rules! columns {
-    ($(#[$doc:meta])* $name:ident { $($column:ident: $label:literal,)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($column:ident: $($hidden:ident)? $label:literal,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-        pub(super) enum $name { $($column,)* }
+        pub(in crate::ui) enum $name { $($column,)* }
 
         impl $name {
-            pub(super) const ALL: &[Self] = &[$(Self::$column,)*];
+            pub(in crate::ui) const ALL: &[Self] = &[$(Self::$column,)*];
 
             /// What the header says.
-            pub(super) const fn label(self) -> &'static str {
+            pub(in crate::ui) const fn label(self) -> &'static str {
                 match self { $(Self::$column => $label,)* }
+            }
+
+            /// Whether the header says so to screen readers only.
+            pub(in crate::ui) const fn is_hidden(self) -> bool {
+                match self { $(Self::$column => columns!(@is_hidden $($hidden)?),)* }
             }
         }
     };
+    (@is_hidden) => { false };
+    (@is_hidden hidden) => { true };
 }
 
 pub(super) use columns;
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    #[test]
+    fn every_table_is_written_from_its_columns() {
+        let server = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut tables = 0;
+        for template in fs::read_dir(server.join("templates")).unwrap() {
+            let path = template.unwrap().path();
+            let text = fs::read_to_string(&path).unwrap();
+            let bodies = text.matches("<tbody>").count();
+            assert_eq!(
+                text.matches("{%- match column %}").count(),
+                bodies,
+                "cells without columns: {}",
+                path.display()
+            );
+            let literal = text.replace("data-label=\"{{ column.label() }}\"", "").contains("data-label");
+            assert!(!literal, "a label that is not its column's: {}", path.display());
+            tables += bodies;
+        }
+        assert!(tables > 10, "{tables}");
+        let style = fs::read_to_string(server.join("static/app.css")).unwrap();
+        assert!(!style.contains(":nth-"), "a rule of the style sheet that depends on the order of columns");
+    }
+}

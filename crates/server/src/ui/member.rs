@@ -35,7 +35,7 @@ columns! {
         Name: "Name",
         Joined: "Joined",
         Role: "Role",
-        Actions: "Actions",
+        Actions: hidden "Actions",
     }
 }
 

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::{
     extract::{AllFields, Form, Ids, SignedInContext},
-    list::PageQuery,
+    list::{PageQuery, columns},
     notice::Notice,
     page::{self, FormErrors, PageError, Shell},
     remove::{Registered, RemovePage},
@@ -42,6 +42,14 @@ pub(super) fn router() -> Pages {
         .get("/operator/system", system)
         .get("/operator/suspended-keys", list_suspended_keys)
         .post("/operator/suspended-keys", confirm_keys)
+}
+
+columns! {
+    /// The table of all workspaces.
+    WorkspaceColumn {
+        Name: "Name",
+        Quotas: "Quotas",
+    }
 }
 
 #[derive(Template)]
@@ -166,6 +174,16 @@ async fn set_quotas(
         async |errors| Ok(WorkspaceList { errors, ..workspaces(&app, &signed_in, None).await? }),
     )
     .await
+}
+
+columns! {
+    /// The table of users.
+    UserColumn {
+        Name: "Name",
+        Status: "Status",
+        Created: "Created",
+        Actions: hidden "Actions",
+    }
 }
 
 #[derive(Template)]
@@ -369,6 +387,17 @@ async fn set_password(
     .await
 }
 
+columns! {
+    /// The table of nodes.
+    NodeColumn {
+        Node: "Node",
+        Status: "Status",
+        Version: "Version",
+        Lease: "Lease",
+        Since: "Since",
+    }
+}
+
 #[derive(Template)]
 #[template(path = "operator_system.html")]
 struct System {
@@ -405,6 +434,16 @@ async fn system(State(app): State<Arc<App>>, signed_in: SignedInContext) -> Resu
         warnings: app.settings().warnings(),
     };
     Ok(page::render(StatusCode::OK, &page))
+}
+
+columns! {
+    /// The table of suspended keys.
+    SuspendedKeyColumn {
+        Key: "Key",
+        Owner: "Owner",
+        Fingerprint: "Fingerprint",
+        LastUsed: "Last used",
+    }
 }
 
 #[derive(Template)]

@@ -53,7 +53,7 @@ columns! {
     ProjectMemberColumn {
         Name: "Name",
         Role: "Role",
-        Actions: "Actions",
+        Actions: hidden "Actions",
     }
 }
 

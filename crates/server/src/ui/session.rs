@@ -29,8 +29,7 @@ pub(super) fn router() -> Pages {
 struct SignInPage {
     shell: Shell,
     errors: FormErrors,
-    email: String,
-    next: String,
+    typed: SignInForm,
 }
 
 /// Where a person's day begins: in their one workspace, or at the list of them.
@@ -43,22 +42,24 @@ async fn start(SignedInContext { context, .. }: SignedInContext) -> Response {
     }
 }
 
+/// Which page to open after signing in.
 #[derive(Deserialize)]
-struct Next {
+struct NextQuery {
     #[serde(default)]
     next: String,
 }
 
-async fn show_sign_in(context: PageContext, Query(query): Query<Next>) -> Response {
+async fn show_sign_in(context: PageContext, Query(query): Query<NextQuery>) -> Response {
     let next = safe_next(&query.next).to_owned();
     if context.session.is_some() {
         return page::go_to(&next);
     }
     let shell = Shell::new(Some(&context), "Sign in", "");
-    page::render(StatusCode::OK, &SignInPage { shell, errors: FormErrors::default(), email: String::new(), next })
+    let typed = SignInForm { next, ..SignInForm::default() };
+    page::render(StatusCode::OK, &SignInPage { shell, errors: FormErrors::default(), typed })
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct SignInForm {
     email: String,
     password: String,
@@ -69,14 +70,15 @@ struct SignInForm {
 async fn sign_in(
     State(app): State<Arc<App>>,
     context: PageContext,
-    Form(form): Form<SignInForm>,
+    Form(mut form): Form<SignInForm>,
 ) -> Result<Response, PageError> {
-    let SignInForm { email, password, next } = form;
-    let next = safe_next(&next).to_owned();
+    // A password is not sent back, and neither is an address that leads elsewhere.
+    let password = std::mem::take(&mut form.password);
+    form.next = safe_next(&form.next).to_owned();
     let browser = context.browser.clone();
-    let sign_in = SignIn { email: email.clone(), password, device: context.device.clone(), browser };
+    let sign_in = SignIn { email: form.email.clone(), password, device: context.device.clone(), browser };
     match app.sign_in(sign_in).await {
-        Ok(signed_in) => Ok(welcome(&app, &context, &signed_in, &next).await?),
+        Ok(signed_in) => Ok(welcome(&app, &context, &signed_in, &form.next).await?),
         Err(error) => {
             let is_limited = matches!(error.error, AppError::RateLimited(_));
             let mut errors = FormErrors::of(error)?;
@@ -84,7 +86,7 @@ async fn sign_in(
                 general.push_str(" A browser in which you signed in before may be let in meanwhile.");
             }
             let shell = Shell::new(Some(&context), "Sign in", "");
-            Ok(page::again(errors, |errors| SignInPage { shell, errors, email, next }))
+            Ok(page::again(errors, |errors| SignInPage { shell, errors, typed: form }))
         }
     }
 }

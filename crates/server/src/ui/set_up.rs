@@ -30,8 +30,14 @@ struct SetUpPage {
     errors: FormErrors,
     is_open: bool,
     token: String,
-    email: String,
-    name: String,
+    typed: SetUpForm,
+}
+
+/// The page of the link, with an empty form.
+async fn set_up_page(app: &App, context: &PageContext, token: String) -> Result<SetUpPage, PageError> {
+    let is_open = app.is_set_up_link(&token).await?;
+    let shell = Shell::new(Some(context), "Set up Keyward", "");
+    Ok(SetUpPage { shell, errors: FormErrors::default(), is_open, token, typed: SetUpForm::default() })
 }
 
 async fn show(
@@ -39,14 +45,12 @@ async fn show(
     context: PageContext,
     Path(token): Path<String>,
 ) -> Result<Response, PageError> {
-    let is_open = app.is_set_up_link(&token).await?;
-    let shell = Shell::new(Some(&context), "Set up Keyward", "");
-    let status = if is_open { StatusCode::OK } else { StatusCode::GONE };
-    let (errors, email, name) = Default::default();
-    Ok(page::render(status, &SetUpPage { shell, errors, is_open, token, email, name }))
+    let page = set_up_page(&app, &context, token).await?;
+    let status = if page.is_open { StatusCode::OK } else { StatusCode::GONE };
+    Ok(page::render(status, &page))
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct SetUpForm {
     email: String,
     name: String,
@@ -57,18 +61,18 @@ async fn set_up(
     State(app): State<Arc<App>>,
     context: PageContext,
     Path(token): Path<String>,
-    Form(form): Form<SetUpForm>,
+    Form(mut form): Form<SetUpForm>,
 ) -> Result<Response, PageError> {
-    let SetUpForm { email, name, password } = form;
+    // A password is not sent back.
+    let password = std::mem::take(&mut form.password);
     let browser = context.browser.clone();
-    let set_up = SetUp { token: token.clone(), email: email.clone(), name: name.clone(), password, browser };
+    let set_up = SetUp { token: token.clone(), email: form.email.clone(), name: form.name.clone(), password, browser };
     match app.set_up(set_up).await {
         Ok(signed_in) => Ok(welcome(&app, &context, &signed_in, "/operator/workspaces").await?),
         Err(error) => {
             let errors = FormErrors::of(error)?;
-            let is_open = app.is_set_up_link(&token).await?;
-            let shell = Shell::new(Some(&context), "Set up Keyward", "");
-            Ok(page::again(errors, |errors| SetUpPage { shell, errors, is_open, token, email, name }))
+            let page = set_up_page(&app, &context, token).await?;
+            Ok(page::again(errors, |errors| SetUpPage { errors, typed: form, ..page }))
         }
     }
 }

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::{
     extract::{Form, SignedInContext},
+    list::columns,
     notice::Notice,
     page::{self, FormErrors, PageError, Shell},
     routes::Pages,
@@ -26,6 +27,17 @@ pub(super) fn router() -> Pages {
         .post("/profile/password", change_password)
         .post("/profile/sessions/{session}/end", end_session)
         .post("/profile/sessions/end-others", end_other_sessions)
+}
+
+columns! {
+    /// The table of sessions.
+    SessionColumn {
+        Browser: "Browser",
+        Address: "Address",
+        SignedIn: "Signed in",
+        LastSeen: "Last seen",
+        Actions: hidden "Actions",
+    }
 }
 
 #[derive(Template)]

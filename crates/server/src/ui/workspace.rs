@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::{
     extract::{Form, InWorkspace, SignedInContext},
+    list::columns,
     notice::Notice,
     page::{self, FormErrors, PageError, Shell, support_contact},
     remove::RemovePage,
@@ -24,6 +25,15 @@ pub(super) fn router() -> Pages {
         .post("/w/{slug}/general", rename)
         .get("/w/{slug}/delete", show_delete)
         .post("/w/{slug}/delete", delete)
+}
+
+columns! {
+    /// The table of the workspaces that one is in.
+    WorkspaceColumn {
+        Name: "Name",
+        Slug: "Slug",
+        Role: "Your role",
+    }
 }
 
 #[derive(Template)]
@@ -44,7 +54,7 @@ struct General {
     action: String,
     delete: String,
     workspace: api::Workspace,
-    name: String,
+    typed: RenameForm,
     contact: String,
     is_admin: bool,
 }
@@ -56,7 +66,7 @@ async fn general(app: &App, at: &InWorkspace) -> Result<General, PageError> {
         errors: FormErrors::default(),
         action: at.path("general"),
         delete: at.path("delete"),
-        name: workspace.name.clone(),
+        typed: RenameForm { name: Some(workspace.name.clone()) },
         workspace,
         contact: support_contact(app),
         is_admin: at.place.is_admin(),
@@ -73,20 +83,27 @@ struct RenameForm {
     name: Option<String>,
 }
 
+impl RenameForm {
+    /// What is shown in the fields: what was typed, else what `saved` has.
+    fn or(self, saved: Self) -> Self {
+        Self { name: self.name.or(saved.name) }
+    }
+}
+
 async fn rename(
     State(app): State<Arc<App>>,
     at: InWorkspace,
     Form(form): Form<RenameForm>,
 ) -> Result<Response, PageError> {
-    let RenameForm { name } = form;
-    let done = app.update_workspace(&at.caller, at.place.id, api::UpdateWorkspace { name: name.clone() }).await;
+    let update = api::UpdateWorkspace { name: form.name.clone() };
+    let done = app.update_workspace(&at.caller, at.place.id, update).await;
     page::answer(
         done,
         |_| at.path("general"),
         Notice::Saved,
         async |errors| {
             let page = general(&app, &at).await?;
-            Ok(General { errors, name: name.unwrap_or(page.name), ..page })
+            Ok(General { errors, typed: form.or(page.typed), ..page })
         },
     )
     .await
