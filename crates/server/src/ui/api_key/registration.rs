@@ -1,0 +1,199 @@
+//! Registering a key: a pair that the browser makes, or a public key that somebody pastes.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use domain::{ApiKeyId, PrincipalId, PublicKey, proof::proof_message, secret::is_private_key};
+use http::StatusCode;
+use serde::Deserialize;
+
+use super::{KeyPages, ShownOwner};
+use crate::{
+    App, AppError,
+    app::KeyOwner,
+    error::Conflict,
+    ui::{
+        extract::Form,
+        form::end_of_day,
+        notice::Notice,
+        page::{self, FormErrors, PageError, Shell, support_contact},
+    },
+};
+
+#[derive(Template)]
+#[template(path = "api_key_new.html")]
+struct NewKey {
+    shell: Shell,
+    errors: FormErrors,
+    list: String,
+    base: String,
+    /// One's own key downloads when it is made, a service account's when it is added.
+    is_own: bool,
+    count: api::KeyCount,
+    contact: String,
+    owner_disabled: bool,
+    needs_password: bool,
+    public_url: String,
+    typed: KeyForm,
+    /// The way out where somebody else registered the key.
+    challenge: Option<Challenge>,
+    /// Where the key is that stands in the way, if this is for the person to know.
+    existing: Option<String>,
+}
+
+impl NewKey {
+    fn is_full(&self) -> bool {
+        self.count.live >= u64::from(self.count.limit)
+    }
+
+    /// Who makes the key: somebody else may be signed in by the time it is added.
+    fn account(&self) -> &str {
+        self.shell.account.as_ref().map_or("", |account| &account.email)
+    }
+}
+
+/// What a proof signs, and how.
+struct Challenge {
+    /// A line for a shell, which prints the proof.
+    command: String,
+}
+
+/// A challenge for the script that makes a key pair, which signs a proof with it before the key is added.
+pub(super) async fn create_challenge(State(app): State<Arc<App>>, at: KeyPages) -> Result<Response, PageError> {
+    let (owner, challenge) = app.create_proof_challenge_for(&at.caller, at.owner).await?.into_inner();
+    let parts = serde_json::json!({
+        "namespace": challenge.namespace,
+        "public_url": challenge.public_url,
+        "owner": owner.to_string(),
+        "challenge": challenge.challenge,
+    });
+    Ok((StatusCode::CREATED, axum::Json(parts)).into_response())
+}
+
+impl Challenge {
+    /// A fresh challenge, good for five minutes.
+    async fn create(app: &Arc<App>, at: &KeyPages, fingerprint: &str) -> Result<Option<Self>, AppError> {
+        let Ok(fingerprint) = fingerprint.parse() else { return Ok(None) };
+        let (owner, challenge) = app.create_proof_challenge_for(&at.caller, at.owner).await?.into_inner();
+        let message = proof_message(&challenge.public_url, &owner.to_string(), &fingerprint, &challenge.challenge);
+        let message = message.replace('\n', "\\n");
+        let namespace = challenge.namespace;
+        Ok(Some(Self {
+            command: format!("printf '{message}' | ssh-keygen -Y sign -n {namespace} -f ~/.ssh/id_ed25519"),
+        }))
+    }
+}
+
+/// Where a key is that is registered already, if the caller was told and has a page of it.
+fn place_of((key, owner): (ApiKeyId, PrincipalId), at: &KeyPages) -> Option<String> {
+    if at.caller.principal().id() == Some(owner) {
+        return Some(format!("/profile/api-keys/{key}"));
+    }
+    let PrincipalId::ServiceAccount(account) = owner else { return None };
+    at.within.as_ref().map(|within| within.path(&format!("service-accounts/{account}/keys/{key}")))
+}
+
+async fn new_key(app: &Arc<App>, at: &KeyPages) -> Result<NewKey, PageError> {
+    let owner = ShownOwner::find(app, &at.caller, at.owner).await?;
+    let needs_password = at.caller.principal().require_recent_password(app.now()).is_err();
+    Ok(NewKey {
+        shell: at.shell(if at.owner == KeyOwner::Own { "New Key" } else { "New API key" }),
+        errors: FormErrors::default(),
+        list: at.list.clone(),
+        base: at.base.clone(),
+        is_own: at.owner == KeyOwner::Own,
+        count: owner.count,
+        contact: support_contact(app),
+        owner_disabled: owner.disabled,
+        needs_password,
+        public_url: app.settings().public_url.clone(),
+        typed: KeyForm::default(),
+        challenge: None,
+        existing: None,
+    })
+}
+
+/// The page; for a script on one that is older than the session, what has changed with it.
+pub(super) async fn show_new(State(app): State<Arc<App>>, at: KeyPages) -> Result<Response, PageError> {
+    let page = new_key(&app, &at).await?;
+    if at.context.wants_json {
+        let fresh = serde_json::json!({
+            "csrf": page.shell.csrf,
+            "account": page.account(),
+            "needs_password": page.needs_password,
+        });
+        return Ok(axum::Json(fresh).into_response());
+    }
+    Ok(page::render(StatusCode::OK, &page))
+}
+
+#[derive(Default, Deserialize)]
+pub(super) struct KeyForm {
+    title: String,
+    public_key: String,
+    #[serde(default)]
+    expires: String,
+    #[serde(default)]
+    proof: String,
+}
+
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    at: KeyPages,
+    Form(form): Form<KeyForm>,
+) -> Result<Response, PageError> {
+    let created = match end_of_day("expires", &form.expires) {
+        Ok(expires_at) => {
+            let (title, public_key) = (form.title.clone(), form.public_key.clone());
+            let proof = (!form.proof.trim().is_empty()).then(|| form.proof.clone());
+            let create = api::CreateApiKey { title, public_key, expires_at, proof };
+            app.create_api_key(&at.caller, at.owner, &create).await
+        }
+        Err(error) => Err(error.into()),
+    };
+    match created {
+        Ok(key) if at.context.wants_json => Ok((StatusCode::CREATED, axum::Json(key.into_inner())).into_response()),
+        Ok(key) => Ok(page::go_on(&key, &format!("{}/{}", at.base, key.id), Notice::Created)),
+        Err(error) if at.context.wants_json => Err(error.into()),
+        Err(error) => refuse(&app, &at, form, error.into()).await,
+    }
+}
+
+/// The form again, with what is wrong at its fields and all that was typed.
+async fn refuse(app: &Arc<App>, at: &KeyPages, mut typed: KeyForm, error: AppError) -> Result<Response, PageError> {
+    // A proof is not shown again: it answers a challenge that is over.
+    typed.proof.clear();
+    // A private key that came this far is not sent back, whatever else is wrong with the form.
+    if is_private_key(&typed.public_key) {
+        typed.public_key.clear();
+    }
+    let mut page = new_key(app, at).await?;
+    let errors = match error {
+        AppError::Conflict(Conflict::DuplicateKey { fingerprint, registration }) => {
+            page.existing = registration.and_then(|registration| place_of(registration, at));
+            if page.existing.is_none() {
+                page.challenge = Challenge::create(app, at, &fingerprint.to_string()).await?;
+            }
+            let error = Conflict::DuplicateKey { fingerprint, registration };
+            FormErrors::of(AppError::Conflict(error))?.all_at_field("public_key")
+        }
+        AppError::Conflict(conflict @ (Conflict::BlockedKey { .. } | Conflict::KeyUseUnconfirmed { .. })) => {
+            FormErrors::of(AppError::Conflict(conflict))?.all_at_field("public_key")
+        }
+        AppError::Invalid(errors) => {
+            if errors.iter().any(|e| e.field == "proof") {
+                let key = PublicKey::parse(&typed.public_key).ok();
+                if let Some(key) = key {
+                    page.challenge = Challenge::create(app, at, &key.key.fingerprint().to_string()).await?;
+                }
+            }
+            FormErrors::of(AppError::Invalid(errors))?.at_field("expires_at", "expires")
+        }
+        error => FormErrors::of(error)?,
+    };
+    Ok(page::again(errors, |errors| NewKey { errors, typed, ..page }))
+}

@@ -1,0 +1,76 @@
+//! Revoking a key, with the keys that it registered.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{extract::State, response::Response};
+use domain::ApiKeyId;
+use http::StatusCode;
+use serde::Deserialize;
+
+use super::{
+    KeyPages,
+    detail::{KeyPage, key_page},
+    row::KeyRow,
+};
+use crate::{
+    App,
+    ui::{
+        extract::{Form, Ids},
+        notice::Notice,
+        page::{self, FormErrors, PageError, Shell},
+    },
+};
+
+#[derive(Template)]
+#[template(path = "api_key_revoke.html")]
+struct RevokePage {
+    shell: Shell,
+    errors: FormErrors,
+    base: String,
+    key: KeyRow,
+    /// The keys that can be revoked along with it.
+    cascade: Vec<api::CascadedKey>,
+    typed: RevokeForm,
+}
+
+async fn revoke_page(app: &App, at: &KeyPages, id: ApiKeyId, typed: RevokeForm) -> Result<RevokePage, PageError> {
+    let KeyPage { base, key, errors, .. } = key_page(app, at, id).await?;
+    let cascade = app.list_cascade(&at.caller, at.owner, id).await?.keys;
+    Ok(RevokePage { shell: at.shell(format!("Revoke {}", key.title)), errors, base, key, cascade, typed })
+}
+
+pub(super) async fn show(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
+    let page = revoke_page(&app, &at, ids.parse("key")?, RevokeForm::default()).await?;
+    // With keys that it made there is still something to revoke.
+    if page.key.status.is_revoked() && page.cascade.is_empty() {
+        return Ok(page::go_to(&page.base));
+    }
+    Ok(page::render(StatusCode::OK, &page))
+}
+
+#[derive(Default, Deserialize)]
+pub(super) struct RevokeForm {
+    #[serde(default)]
+    confirm_title: String,
+    #[serde(default)]
+    cascade: String,
+}
+
+pub(super) async fn revoke(
+    State(app): State<Arc<App>>,
+    at: KeyPages,
+    ids: Ids,
+    Form(form): Form<RevokeForm>,
+) -> Result<Response, PageError> {
+    let id: ApiKeyId = ids.parse("key")?;
+    let cascade = form.cascade == "1";
+    let page = revoke_page(&app, &at, id, form).await?;
+    if page.key.used_recently && page.typed.confirm_title.trim() != page.key.title {
+        let detail = format!("That is not the title of the key. Write it as it stands: {}", page.key.title);
+        let errors = FormErrors::say(400, &detail).all_at_field("confirm_title");
+        return Ok(page::again(errors, |errors| RevokePage { errors, ..page }));
+    }
+    let done = app.revoke_api_key(&at.caller, at.owner, id, cascade).await?;
+    Ok(page::go_on(&done, &at.list, Notice::Revoked))
+}

@@ -1,0 +1,143 @@
+//! A key as the list and its own pages show it.
+
+use std::collections::BTreeMap;
+
+use domain::{ApiKeyId, Timestamp};
+
+use crate::ui::page::{Shell, When};
+
+pub(super) const DAY: i64 = 86_400;
+/// How many days before a key expires its list warns of it.
+pub(super) const WARNED_DAYS: i64 = 14;
+
+/// What the status of a key is shown as.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::ui) enum KeyStatus {
+    Active,
+    /// The key is active, and its owner is disabled.
+    OwnerDisabled,
+    Disabled,
+    Suspended,
+    Expired,
+    Revoked,
+}
+
+impl KeyStatus {
+    const fn new(state: api::KeyState, owner_disabled: bool) -> Self {
+        match state {
+            api::KeyState::Active if owner_disabled => Self::OwnerDisabled,
+            api::KeyState::Active => Self::Active,
+            api::KeyState::Disabled => Self::Disabled,
+            api::KeyState::Suspended => Self::Suspended,
+            api::KeyState::Expired => Self::Expired,
+            api::KeyState::Revoked => Self::Revoked,
+        }
+    }
+
+    /// The class in the style sheet.
+    pub(in crate::ui) const fn class(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::OwnerDisabled | Self::Disabled => "disabled",
+            Self::Suspended => "suspended",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    pub(in crate::ui) const fn words(self) -> &'static str {
+        match self {
+            Self::OwnerDisabled => "account disabled",
+            Self::Active | Self::Disabled | Self::Suspended | Self::Expired | Self::Revoked => self.class(),
+        }
+    }
+
+    /// Whether the key can be used now.
+    pub(in crate::ui) const fn is_usable(self) -> bool {
+        matches!(self, Self::Active)
+    }
+
+    pub(in crate::ui) const fn may_be_disabled(self) -> bool {
+        matches!(self, Self::Active | Self::OwnerDisabled)
+    }
+
+    pub(in crate::ui) const fn may_be_enabled(self) -> bool {
+        matches!(self, Self::Disabled)
+    }
+
+    pub(in crate::ui) const fn is_suspended(self) -> bool {
+        matches!(self, Self::Suspended)
+    }
+
+    pub(in crate::ui) const fn is_revoked(self) -> bool {
+        matches!(self, Self::Revoked)
+    }
+
+    /// Whether the key has expired or was revoked.
+    pub(in crate::ui) const fn has_ended(self) -> bool {
+        matches!(self, Self::Expired | Self::Revoked)
+    }
+}
+
+/// A key as the table and its own page show it.
+pub(in crate::ui) struct KeyRow {
+    pub(in crate::ui) id: ApiKeyId,
+    pub(in crate::ui) title: String,
+    pub(in crate::ui) fingerprint: String,
+    pub(in crate::ui) public_key: String,
+    pub(in crate::ui) algorithm: String,
+    pub(in crate::ui) status: KeyStatus,
+    pub(in crate::ui) created_at: When,
+    /// Such as `by ada@example.com`.
+    pub(in crate::ui) created_by: String,
+    pub(in crate::ui) last_used_at: Option<When>,
+    pub(in crate::ui) last_used_ip: String,
+    pub(in crate::ui) expires_at: Option<When>,
+    /// The day on which it expires, as people write it.
+    pub(in crate::ui) expires_day: String,
+    /// The same day, as a date field holds it.
+    pub(in crate::ui) expires_on: String,
+    pub(in crate::ui) expires_soon: bool,
+    pub(in crate::ui) used_recently: bool,
+    pub(in crate::ui) proven_at: Option<When>,
+    pub(in crate::ui) displaced_at: Option<When>,
+}
+
+/// What a row tells beside the key itself.
+pub(super) struct Surroundings<'a> {
+    pub(super) shell: &'a Shell,
+    pub(super) emails: BTreeMap<String, String>,
+    pub(super) now: Timestamp,
+    pub(super) owner_disabled: bool,
+}
+
+pub(super) fn key_row(key: api::ApiKey, around: &Surroundings<'_>) -> KeyRow {
+    let Surroundings { shell, emails, now, owner_disabled } = around;
+    let status = KeyStatus::new(key.state, *owner_disabled);
+    let within = |time: Option<Timestamp>, days: i64| {
+        time.is_some_and(|time| (time.as_second() - now.as_second()).abs() < days * DAY)
+    };
+    let created_by = match key.created_by.as_str() {
+        "host" => "on the server".to_owned(),
+        id => format!("by {}", emails.get(id).map_or(id, String::as_str)),
+    };
+    KeyRow {
+        id: key.id,
+        title: key.title,
+        fingerprint: key.fingerprint,
+        public_key: key.public_key,
+        algorithm: key.algorithm.trim_start_matches("ssh-").to_owned(),
+        status,
+        created_at: shell.when(&key.created_at),
+        created_by,
+        last_used_at: key.last_used_at.as_ref().map(|time| shell.when(time)),
+        last_used_ip: key.last_used_ip.unwrap_or_default(),
+        expires_at: key.expires_at.as_ref().map(|time| shell.when(time)),
+        expires_day: key.expires_at.map_or(String::new(), |time| time.strftime("%-d %b %Y").to_string()),
+        expires_on: key.expires_at.map_or(String::new(), |time| time.strftime("%Y-%m-%d").to_string()),
+        expires_soon: !status.has_ended() && within(key.expires_at, WARNED_DAYS),
+        used_recently: within(key.last_used_at, 7),
+        proven_at: key.proven_at.as_ref().map(|time| shell.when(time)),
+        displaced_at: key.displaced_at.as_ref().map(|time| shell.when(time)),
+    }
+}
