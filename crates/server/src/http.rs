@@ -31,7 +31,7 @@ use http::{StatusCode, header};
 use utoipa::openapi::OpenApi;
 
 pub(crate) use self::{
-    answer::{LoggedPrincipal, RefusedWith, finish},
+    answer::{LoggedPrincipal, RefusedWith, RequestId, finish},
     authenticate::{OnConnection, limit},
     body::{discard, held_slot, read_body},
     client_address::client_address,

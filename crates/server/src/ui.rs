@@ -34,7 +34,10 @@ use axum::{
 };
 use http::{Method, header};
 
-use crate::{App, http::RefusedWith};
+use crate::{
+    App,
+    http::{RefusedWith, RequestId},
+};
 
 fn pages() -> routes::Pages {
     routes::Pages::default()
@@ -81,9 +84,12 @@ pub(crate) fn is_for_page(request: &Request) -> bool {
 /// Shows a browser a page in place of a problem in JSON: of a limit, of another host, of a handler that panicked.
 pub(crate) async fn show_problem_as_page(request: Request, next: Next) -> Response {
     let is_for_page = is_for_page(&request);
+    let id = request.extensions().get::<RequestId>().cloned();
     let mut response = next.run(request).await;
     match response.extensions_mut().remove::<RefusedWith>() {
-        Some(RefusedWith(problem)) if is_for_page => page::replace_by_page(response, &problem),
+        Some(RefusedWith(problem)) if is_for_page => {
+            page::replace_by_page(response, &problem, id.as_ref().map(|id| id.0.as_str()))
+        }
         _ => response,
     }
 }

@@ -30,6 +30,10 @@ const WANT_CONTENT_DIGEST: HeaderName = HeaderName::from_static("want-content-di
 #[derive(Clone, Debug)]
 pub(crate) struct LoggedPrincipal(pub(crate) String);
 
+/// The id of a request, which its log lines and its response have.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId(pub(crate) String);
+
 /// The problem that a response tells, for a browser that is shown a page instead.
 #[derive(Clone, Debug)]
 pub(crate) struct RefusedWith(pub(crate) Arc<Problem>);
@@ -99,7 +103,7 @@ impl IntoResponse for AppError {
 }
 
 /// Gives every answer a request id, the headers that keep it out of caches, and a line in the log.
-pub(crate) async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(crate) async fn finish(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let id = app.random_request_id();
     // Not the app's clock: a duration for the log, which no test holds still.
     let began = SystemClock.since_boot();
@@ -109,6 +113,7 @@ pub(crate) async fn finish(State(app): State<Arc<App>>, request: Request, next: 
     let route = request.extensions().get::<MatchedPath>().map_or("-".to_owned(), |path| path.as_str().to_owned());
     let address = client_address(app.settings(), &request);
     let span = tracing::info_span!("request", id);
+    request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = {
         use tracing::Instrument as _;
         next.run(request).instrument(span.clone()).await

@@ -244,6 +244,15 @@ struct Failure {
     shell: Shell,
     status: u16,
     detail: String,
+    /// What to tell the operator where the server failed.
+    request_id: Option<String>,
+}
+
+impl Failure {
+    fn new(shell: Shell, status: u16, detail: String, request_id: Option<&str>) -> Self {
+        let request_id = request_id.filter(|_| status >= 500).map(str::to_owned);
+        Self { shell, status, detail, request_id }
+    }
 }
 
 #[derive(Template)]
@@ -273,7 +282,7 @@ struct StaleForm {
 }
 
 /// A form that was opened before its sender signed in anew, to be sent once more. Passwords do not go back and forth.
-fn stale_form(context: Option<&PageContext>, target: &str, fields: Fields) -> Response {
+fn stale_form(context: &PageContext, target: &str, fields: Fields) -> Response {
     let mut fields: Fields = fields.into_iter().filter(|(name, _)| name != "csrf").collect();
     // Without its secrets a form says something else.
     if fields.iter().any(|(name, _)| is_secret(name)) {
@@ -285,14 +294,14 @@ fn stale_form(context: Option<&PageContext>, target: &str, fields: Fields) -> Re
 }
 
 /// Where the form that was sent is: a page of ours, as the browser says.
-fn came_from(context: Option<&PageContext>) -> Option<&str> {
-    context.and_then(|context| context.came_from.as_deref()).map(safe_next)
+fn came_from(context: &PageContext) -> Option<&str> {
+    context.came_from.as_deref().map(safe_next)
 }
 
 /// What stands around a page that says no: the workspace it happened in stays around it.
-fn failure_shell(context: Option<&PageContext>, title: String) -> Shell {
-    let shell = Shell::new(context, title, "");
-    let slug = context.and_then(|context| context.target.strip_prefix("/w/")?.split(['/', '?']).next());
+fn failure_shell(context: &PageContext, title: String) -> Shell {
+    let shell = Shell::new(Some(context), title, "");
+    let slug = context.target.strip_prefix("/w/").and_then(|path| path.split(['/', '?']).next());
     match shell.places.iter().find(|place| Some(place.slug.as_str()) == slug).cloned() {
         Some(place) => Shell { section: "failure", place: Some(place), ..shell },
         None => shell,
@@ -300,14 +309,14 @@ fn failure_shell(context: Option<&PageContext>, title: String) -> Shell {
 }
 
 /// The page, or the answer to a script, that tells of an error.
-pub(super) fn failure(app: &App, error: PageError, context: Option<&PageContext>, fields: Option<Fields>) -> Response {
-    let wants_json = context.is_some_and(|context| context.wants_json);
-    let target = context.map_or("/", |context| context.target.as_str());
+pub(super) fn failure(app: &App, error: PageError, context: &PageContext, fields: Option<Fields>) -> Response {
+    let wants_json = context.wants_json;
+    let target = context.target.as_str();
     let (error, needs_password) = match error {
         PageError::NoSuchPage => {
             let detail = "There is no such page. Check the address, or start over.".to_owned();
             let shell = failure_shell(context, AppError::not_found().to_problem().title);
-            return render(StatusCode::NOT_FOUND, &Failure { shell, status: 404, detail });
+            return render(StatusCode::NOT_FOUND, &Failure::new(shell, 404, detail, None));
         }
         PageError::StaleForm(fields) if !wants_json => return stale_form(context, target, fields),
         PageError::StaleForm(_) => (AppError::CrossSite, false),
@@ -328,7 +337,7 @@ pub(super) fn failure(app: &App, error: PageError, context: Option<&PageContext>
         return error.into_response();
     }
     if let (true, Some(fields)) = (needs_password, fields) {
-        let shell = Shell::new(context, "Confirm your password", "");
+        let shell = Shell::new(Some(context), "Confirm your password", "");
         let is_first = matches!(error, AppError::Denied(_));
         let status = if is_first { StatusCode::OK } else { StatusCode::BAD_REQUEST };
         let errors = if is_first { FormErrors::default() } else { FormErrors::of(error).unwrap_or_default() };
@@ -348,7 +357,8 @@ pub(super) fn failure(app: &App, error: PageError, context: Option<&PageContext>
     };
     let bare = error.into_response();
     let shell = failure_shell(context, problem.title);
-    let mut response = render(status, &Failure { shell, status: problem.status, detail });
+    let page = Failure::new(shell, problem.status, detail, context.request_id.as_deref());
+    let mut response = render(status, &page);
     if let Some(wait) = bare.headers().get(header::RETRY_AFTER) {
         response.headers_mut().insert(header::RETRY_AFTER, wait.clone());
     }
@@ -356,9 +366,9 @@ pub(super) fn failure(app: &App, error: PageError, context: Option<&PageContext>
 }
 
 /// The page in place of a response that tells of a problem in JSON; its headers stay.
-pub(super) fn replace_by_page(response: Response, problem: &Problem) -> Response {
+pub(super) fn replace_by_page(response: Response, problem: &Problem, request_id: Option<&str>) -> Response {
     let shell = Shell::new(None, problem.title.clone(), "");
-    let page = Failure { shell, status: problem.status, detail: problem.detail.clone() };
+    let page = Failure::new(shell, problem.status, problem.detail.clone(), request_id);
     let Ok(html) = page.render() else { return response };
     let mut response = response.map(|_| Body::from(html));
     response.headers_mut().remove(header::CONTENT_LENGTH);
@@ -367,12 +377,12 @@ pub(super) fn replace_by_page(response: Response, problem: &Problem) -> Response
     response
 }
 
-fn sign_in_first(context: Option<&PageContext>, was_form: bool) -> Response {
+fn sign_in_first(context: &PageContext, was_form: bool) -> Response {
     // What a form would have changed is not done behind the sign-in: the person comes back to it, and sends it again.
-    let (next, notice) = match context {
-        Some(_) if was_form => (came_from(context).unwrap_or("/"), Some(Notice::SessionEnded)),
-        Some(context) => (context.target.as_str(), None),
-        None => ("/", None),
+    let (next, notice) = if was_form {
+        (came_from(context).unwrap_or("/"), Some(Notice::SessionEnded))
+    } else {
+        (context.target.as_str(), None)
     };
     let next = if next == "/" { "" } else { next };
     let response = go_to(&format!("/sign-in{}", query(&[("next", next)])));

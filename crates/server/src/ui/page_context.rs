@@ -36,6 +36,8 @@ pub(super) struct PageContext {
     pub(super) notice: Option<String>,
     /// Whether a script asks, which takes JSON.
     pub(super) wants_json: bool,
+    /// The id that the log has the request under.
+    pub(super) request_id: Option<String>,
     pub(super) now: Timestamp,
 }
 

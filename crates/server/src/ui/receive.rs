@@ -1,7 +1,7 @@
 //! The middleware of every page: limits, the session of the cookie, the check that a form is from a page of this
 //! installation, and the headers that keep other sites and foreign scripts out. No page can leave it out.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     body::Body,
@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use domain::secret::is_private_key;
-use http::{StatusCode, header};
+use http::{StatusCode, header, request::Parts};
 use http_signature::is_safe_method;
 use subtle::ConstantTimeEq as _;
 
@@ -24,8 +24,8 @@ use crate::{
     App, AppError,
     app::{Browser, SignedIn},
     http::{
-        Cookie, LoggedPrincipal, MAX_UNAUTHENTICATED_BODY, client_address, discard, find_own_referer, held_slot,
-        is_same_origin, read_body,
+        Cookie, LoggedPrincipal, MAX_UNAUTHENTICATED_BODY, RequestId, client_address, discard, find_own_referer,
+        held_slot, is_same_origin, read_body,
     },
 };
 
@@ -45,8 +45,7 @@ pub(super) async fn receive(State(app): State<Arc<App>>, request: Request, next:
             (Box::pin(answer(&app, admitted, next)).await, who, is_shown)
         }
         Err((error, context)) => {
-            let who = context.as_ref().and_then(PageContext::principal);
-            (page::failure(&app, error, context.as_ref(), None), who, false)
+            (page::failure(&app, error, &context, None), context.principal(), context.notice.is_some())
         }
     };
     if is_shown {
@@ -71,21 +70,11 @@ struct Admitted {
     fields: Option<Arc<Fields>>,
 }
 
-async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Option<PageContext>)> {
-    let alone = |error: AppError| (PageError::from(error), None);
-    let address = client_address(app.settings(), &request);
-    // Pages show again what was looked for, and where to go on after signing in.
-    if let Ok(axum::extract::Query(mut asked)) = axum::extract::Query::<Fields>::try_from_uri(request.uri())
-        && let Some(field) = take_private_keys(&mut asked)
-    {
-        return Err(alone(private_key_in(&field)));
-    }
-    app.verifier().limit_address(address).map_err(|error| alone(error.into()))?;
-    let is_form = !is_safe_method(request.method().as_str());
-    let (mut parts, body) = request.into_parts();
+/// What a request says beside its form, before anything is looked up.
+fn read_context(app: &App, parts: &Parts, address: Option<IpAddr>) -> PageContext {
     let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let mut context = PageContext {
+    PageContext {
         session: None,
         browser: Browser { address, user_agent: text(header::USER_AGENT).to_owned() },
         device: Cookie::Device.find(app, &parts.headers),
@@ -96,12 +85,30 @@ async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Opti
         target: target.to_owned(),
         came_from: find_own_referer(app, &parts.headers),
         wants_json: text(header::ACCEPT).starts_with("application/json"),
+        request_id: parts.extensions.get::<RequestId>().map(|id| id.0.clone()),
         now: app.now(),
-    };
+    }
+}
+
+async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, PageContext)> {
+    let address = client_address(app.settings(), &request);
+    let is_form = !is_safe_method(request.method().as_str());
+    let (mut parts, body) = request.into_parts();
+    let mut context = read_context(app, &parts, address);
+    // Pages show again what was looked for, and where to go on after signing in.
+    if let Ok(axum::extract::Query(mut asked)) = axum::extract::Query::<Fields>::try_from_uri(&parts.uri)
+        && let Some(field) = take_private_keys(&mut asked)
+    {
+        parts.uri.path().clone_into(&mut context.target);
+        return Err((private_key_in(&field).into(), context));
+    }
+    if let Err(error) = app.verifier().limit_address(address) {
+        return Err((AppError::from(error).into(), context));
+    }
     // A form from another site is refused before its body is kept and before anything is looked up.
     if is_form && !is_same_origin(app, &parts.headers, true) {
         discard(&parts, body).await;
-        return Err((AppError::CrossSite.into(), Some(context)));
+        return Err((AppError::CrossSite.into(), context));
     }
     let mut fields = None;
     let mut misplaced = None;
@@ -114,11 +121,14 @@ async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Opti
                 misplaced = take_private_keys(&mut sent);
                 fields = Some(Arc::new(sent));
             }
-            Err(error) => return Err((error.into(), Some(context))),
+            Err(error) => return Err((error.into(), context)),
         }
     }
     if let Some(token) = Cookie::Session.find(app, &parts.headers) {
-        context.session = app.verify_session(&token, address).await.map_err(alone)?;
+        context.session = match app.verify_session(&token, address).await {
+            Ok(session) => session,
+            Err(error) => return Err((error.into(), context)),
+        };
         // A change whose client hangs up keeps its slot to the end.
         if let (Some(session), Some(slot)) = (&mut context.session, held_slot(&parts.extensions)) {
             session.caller = session.caller.clone().holding(slot);
@@ -130,11 +140,11 @@ async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Opti
     {
         let shown = fields.iter().find(|(name, _)| name == "csrf").map_or("", |(_, value)| value);
         if !bool::from(shown.as_bytes().ct_eq(session.csrf.as_bytes())) {
-            return Err((PageError::StaleForm(Fields::clone(fields)), Some(context)));
+            return Err((PageError::StaleForm(Fields::clone(fields)), context));
         }
     }
     if let Some(field) = misplaced {
-        return Err((private_key_in(&field).into(), Some(context)));
+        return Err((private_key_in(&field).into(), context));
     }
     parts.extensions.insert(context.clone());
     Ok(Admitted { request: Request::from_parts(parts, Body::empty()), context, fields })
@@ -185,24 +195,19 @@ async fn answer(app: &Arc<App>, admitted: Admitted, next: Next) -> Response {
                 again
             }
             Err(error @ (AppError::Invalid(_) | AppError::RateLimited(_))) => {
-                return page::failure(
-                    app,
-                    PageError::WrongConfirmation(error),
-                    Some(&context),
-                    fields.as_deref().cloned(),
-                );
+                return page::failure(app, PageError::WrongConfirmation(error), &context, fields.as_deref().cloned());
             }
-            Err(error) => return page::failure(app, error.into(), Some(&context), None),
+            Err(error) => return page::failure(app, error.into(), &context, None),
         };
         match again {
             Ok(session) => context.session = session,
-            Err(error) => return page::failure(app, error.into(), Some(&context), None),
+            Err(error) => return page::failure(app, error.into(), &context, None),
         }
         request.extensions_mut().insert(context.clone());
     }
     let mut response = next.run(request).await;
     if let Some(error) = response.extensions_mut().remove::<page::Failed>().and_then(page::Failed::take) {
-        response = page::failure(app, error, Some(&context), fields.as_deref().cloned());
+        response = page::failure(app, error, &context, fields.as_deref().cloned());
     }
     if let Some(token) = renewed {
         Cookie::Session.set(app, &mut response, &token, None);

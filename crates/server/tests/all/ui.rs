@@ -1,5 +1,6 @@
 //! The pages, without script.
 
 pub mod access;
+mod failure;
 mod pages;
 mod session;
