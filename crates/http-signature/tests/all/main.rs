@@ -6,6 +6,7 @@ mod interop;
 mod keys;
 mod labels;
 mod native;
+mod native_vectors;
 mod rfc9421_components;
 mod rfc9421_examples;
 mod rfc9530;
