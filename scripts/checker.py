@@ -149,10 +149,10 @@ class Asking:
         if self.returned is None:
             return
         now, unrefused = time.monotonic(), self.unrefused()
-        is_over = now > self.deadline or (
+        has_ended = now > self.deadline or (
             not unrefused and not self.aside and now > max(self.returned.values(), default=0) + AFTERWARDS
         )
-        if is_over:
+        if has_ended:
             for connection, name, asked_at in self.aside:
                 self.record(name, asked_at, SILENT)
                 connection.close()

@@ -18,7 +18,7 @@ def b64(data):
 
 
 class Key:
-    """An Ed25519 key pair: a new one, or the one of these 32 bytes."""
+    """An Ed25519 key pair: a new one, or the key pair of these 32 bytes."""
 
     def __init__(self, secret=None):
         self.private = Ed25519PrivateKey.generate() if secret is None else Ed25519PrivateKey.from_private_bytes(secret)

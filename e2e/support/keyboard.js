@@ -4,7 +4,7 @@ import { expect } from './test.js';
 
 const isFocused = (target) => target.evaluate((element) => element === document.activeElement);
 
-/** Goes on with the Tab key until a thing has the focus, which must be seen. */
+/** Presses Tab until the element has the focus, which must be visible. */
 export async function tabTo(page, target) {
   await expect(target).toBeVisible();
   for (let steps = 0; steps < 80; steps += 1) {

@@ -76,7 +76,7 @@ export class Keyward {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
-  /** Takes a backup, and goes on with what a restore makes of it. Every session ends, every key is suspended. */
+  /** Takes a backup, and continues with the restored data. Every session ends, every key is suspended. */
   async restoreFromBackup() {
     this.run(['backup', 'backup.db', '--data', this.data]);
     await this.end();

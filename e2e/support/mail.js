@@ -21,7 +21,7 @@ export class MailServer {
 
   async line() {
     const { value, done } = await this.lines.next();
-    if (done) throw new Error('the mail server is gone');
+    if (done) throw new Error('the mail server has stopped');
     return value;
   }
 

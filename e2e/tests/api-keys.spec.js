@@ -81,7 +81,7 @@ test('what is wrong with a key stands at its field, and nothing that was typed i
 
   await openNewKey(ada);
   for (const [line, sentence] of [
-    [taken, /registered already/],
+    [taken, /already registered/],
     [file('weak.pub'), /2048.*make a new one with ssh-keygen/],
     [file('unsupported.pub'), /P-521|not supported|unsupported/i],
     ['ssh-ed25519 AAAA', /./],
@@ -106,7 +106,7 @@ test('what is wrong with a key stands at its field, and nothing that was typed i
   await bob.getByLabel('Key title').fill('Again');
   await bob.getByLabel('Public key from ssh-keygen').fill(taken);
   await bob.getByRole('button', { name: 'Create', exact: true }).click();
-  await expect(bob.locator('#public_key-wrong')).toContainText('registered already');
+  await expect(bob.locator('#public_key-wrong')).toContainText('already registered');
 });
 
 test('the keyboard alone makes a key of one\'s own', async ({ ada, keyward }) => {
@@ -122,7 +122,7 @@ test('the keyboard alone makes a key of one\'s own', async ({ ada, keyward }) =>
   expect(keyward.whoami(key.path)).toContain('ada@example.com');
 });
 
-test('a key is paused, goes on, and is revoked with care', async ({ ada, keyward }) => {
+test('a key is disabled, enabled, and revoked with a confirmation', async ({ ada, keyward }) => {
   keyward.sshKeygen('id');
   keyward.admin('add-key', ['--user', 'ada@example.com', '--title', 'laptop', '--public-key-file', 'id.pub']);
   expect(keyward.whoami('id')).toContain('ada@example.com');
@@ -134,7 +134,7 @@ test('a key is paused, goes on, and is revoked with care', async ({ ada, keyward
   await ada.getByRole('button', { name: 'Enable' }).click();
   expect(keyward.whoami('id')).toContain('ada@example.com');
   await ada.getByRole('link', { name: 'Revoke' }).click();
-  // A use is written down a moment after the request that it was.
+  // A use is recorded shortly after its request.
   await expect(async () => {
     await ada.reload();
     await expect(ada.getByText('Last used:')).toContainText('127.0.0.1', { timeout: 500 });

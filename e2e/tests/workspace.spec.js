@@ -115,7 +115,7 @@ test('the last admin stays, and a role is changed by another', async ({ ada, bro
   await ada.getByRole('link', { name: 'Members' }).click();
   await row(ada, 'ada@example.com').getByRole('combobox').selectOption('member');
   await row(ada, 'ada@example.com').getByRole('button', { name: 'Apply role' }).click();
-  await expect(ada.getByRole('alert')).toContainText('last admin');
+  await expect(ada.getByRole('alert')).toContainText('last enabled admin');
   await row(ada, 'bob@example.com').getByRole('combobox').selectOption('admin');
   await row(ada, 'bob@example.com').getByRole('button', { name: 'Apply role' }).click();
   await bob.reload();

@@ -58,7 +58,7 @@ pub enum KeyState {
     Suspended,
     /// Its expiry has passed.
     Expired,
-    /// It is refused for good.
+    /// It is permanently refused.
     Revoked,
 }
 

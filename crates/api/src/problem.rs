@@ -105,7 +105,7 @@ pub mod codes {
     pub const LAST_ADMIN: &str = "last_admin";
     /// 409: projects would be left without an admin; name a successor.
     pub const SUCCESSOR_REQUIRED: &str = "successor_required";
-    /// 409: the key is revoked, for good.
+    /// 409: the key is revoked.
     pub const KEY_REVOKED: &str = "key_revoked";
     /// 409: the key has expired; set a new expiry first.
     pub const KEY_EXPIRED: &str = "key_expired";
@@ -115,7 +115,7 @@ pub mod codes {
     pub const INVITATION_CLOSED: &str = "invitation_closed";
     /// 409: this signed request was done before, and its stored response cannot be decrypted any more.
     pub const ANSWER_UNREADABLE: &str = "answer_unreadable";
-    /// 413: the body is over 1 MiB.
+    /// 413: the body is larger than 1 MiB.
     pub const TOO_LARGE: &str = "too_large";
     /// 415: the body is not JSON.
     pub const UNSUPPORTED_MEDIA_TYPE: &str = "unsupported_media_type";

@@ -53,7 +53,7 @@ pub(crate) enum Admin {
     ReplaceInstallationKey(installation_key::ReplaceInstallationKey),
 }
 
-/// Create a user, who is a member of nothing yet
+/// Create a user
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -62,23 +62,23 @@ Examples:
 pub(crate) struct CreateUser {
     #[command(flatten)]
     common: Common,
-    /// Their email
+    /// Email address of the user
     #[arg(long)]
     email: String,
-    /// Their name
+    /// Name of the user
     #[arg(long)]
     name: String,
-    /// Read a password of 12 characters or more from standard input; left out, they have none
+    /// Read a password of 12 characters or more from standard input; without it, the user has no password
     #[arg(long)]
     password_stdin: bool,
-    /// They run the installation
+    /// Make the user an operator of the installation
     #[arg(long)]
     operator: bool,
 }
 
 /// Set the password of a user who has none or has forgotten it, and end their sessions
 ///
-/// Keys are not touched. Tell them the password on another way than by mail, and to change it in their profile.
+/// API keys keep working. Do not send the password by mail, and ask the user to change it in their profile.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -104,7 +104,7 @@ pub(crate) struct CreateWorkspace {
     common: Common,
     #[command(flatten)]
     new: NewWorkspaceArguments,
-    /// The email of its first admin
+    /// Email address of the first admin
     #[arg(long, value_name = "EMAIL")]
     admin: String,
 }
@@ -140,10 +140,10 @@ Examples:
 pub(crate) struct AddKey {
     #[command(flatten)]
     common: Common,
-    /// Whose key it is: a user's email
+    /// Owner of the key: the email address of a user
     #[arg(long, value_name = "EMAIL")]
     user: Option<String>,
-    /// Whose key it is: a service account's address
+    /// Owner of the key: the address of a service account
     #[arg(long, value_name = "ADDRESS")]
     service_account: Option<String>,
     #[command(flatten)]
@@ -153,7 +153,7 @@ pub(crate) struct AddKey {
     public_key_file: PathBuf,
 }
 
-/// Set what a workspace may have
+/// Set the quotas of a workspace
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -246,7 +246,7 @@ impl SetPassword {
             Ok(user)
         })
         .await?;
-        output::line(format!("{} signs in with this password from now on; all sessions are ended", user.email))
+        output::line(format!("{} can sign in with this password; all their sessions have ended", user.email))
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) struct ApiClient {
 /// How much of a list, and in which form.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct ListArguments {
-    /// How many at the most [default: all]
+    /// Maximum number of items [default: all]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: Option<u32>,
     /// Print the JSON of the API

@@ -28,10 +28,10 @@ use crate::{
     workspace::WorkspaceArguments,
 };
 
-/// API keys: public keys whose private halves sign requests
+/// API keys: public keys whose private keys sign requests
 ///
-/// Without `--service-account`, the keys are your own. Those of a service account are managed by the admins of its
-/// workspace. A key is named by its title, where only one has it, by its fingerprint or by its id.
+/// Without `--service-account`, the commands use your own keys. The keys of a service account are managed by the admins of its
+/// workspace. Name a key by its title, if no other key has it, by its fingerprint or by its id.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
 Examples:
@@ -51,13 +51,13 @@ pub(crate) enum Keys {
     Revoke(Revoke),
 }
 
-/// What a new key gets. Also of `keyward admin add-key`.
+/// The attributes of a new key. Also of `keyward admin add-key`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct NewKeyArguments {
-    /// Its title [default: the key's comment, or the name of the file that is generated]
+    /// Title of the key [default: the key's comment, or the name of the generated file]
     #[arg(short, long)]
     title: Option<String>,
-    /// When it expires: a time such as 2027-01-31T12:00:00Z, or a span such as 12h, 90d or 8w [default: never]
+    /// Expiry of the key: a time such as 2027-01-31T12:00:00Z, or a span such as 12h, 90d or 8w [default: never]
     #[arg(long, value_name = "WHEN")]
     expires_at: Option<Expiry>,
 }
@@ -81,7 +81,7 @@ impl NewKeyArguments {
 /// Whose keys.
 #[derive(Debug, clap::Args)]
 struct Owner {
-    /// Of this service account; left out, the keys are your own
+    /// The service account that owns the keys [default: your own keys]
     #[arg(short, long, value_name = "NAME|ADDRESS|ID")]
     service_account: Option<String>,
     /// The service account's workspace [default: the only one that you are in] [env: KEYWARD_WORKSPACE]
@@ -109,7 +109,7 @@ Examples:
   keyward keys list --service-account ci-bot --workspace acme
   keyward keys list --all --json                   revoked and expired ones too")]
 pub(crate) struct List {
-    /// Revoked and expired keys, too
+    /// Also list revoked and expired keys
     #[arg(short, long)]
     all: bool,
     #[command(flatten)]
@@ -118,7 +118,7 @@ pub(crate) struct List {
     owner: Owner,
 }
 
-/// Register a public key, or make a key pair and register its public half
+/// Register a public key, or generate a key pair and register its public key
 ///
 /// The private key never leaves this machine. A public key is an OpenSSH line, an RFC 4716 or PEM block, or a JWK.
 /// If FILE holds a private key, its public key is registered with a proof that you hold it. No one else can reclaim a key
@@ -132,7 +132,7 @@ Examples:
 pub(crate) struct Add {
     /// The file with the private or the public key; `-` is standard input
     file: Option<PathBuf>,
-    /// Make a key pair: the private key into FILE, readable by you alone, and the public key into FILE.pub
+    /// Generate a key pair: the private key in FILE, readable only by you, and the public key in FILE.pub
     #[arg(short, long, value_name = "FILE")]
     generate: Option<PathBuf>,
     #[command(flatten)]
@@ -158,7 +158,7 @@ pub(crate) struct Show {
     json: bool,
 }
 
-/// Show that you hold the private key of a key that was registered without a proof
+/// Add a proof to a key that was registered without one
 ///
 /// After that, no one else can reclaim the key, even with the same private key.
 #[derive(Debug, clap::Args)]
@@ -176,7 +176,7 @@ pub(crate) struct Prove {
     owner: Owner,
 }
 
-/// Give a key another title
+/// Change the title of a key
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -193,7 +193,7 @@ pub(crate) struct Rename {
     json: bool,
 }
 
-/// Pause a key: it is refused until it is enabled again
+/// Disable a key: it is refused until it is enabled again
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -208,7 +208,7 @@ pub(crate) struct Disable {
     confirm: ConfirmArguments,
 }
 
-/// Let a paused or expired key work again
+/// Enable a disabled or expired key
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -225,7 +225,7 @@ pub(crate) struct Enable {
     json: bool,
 }
 
-/// Revoke a key, for good: once the command returns, no server accepts it
+/// Revoke a key permanently: once the command returns, no server accepts it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -234,7 +234,7 @@ Examples:
 pub(crate) struct Revoke {
     #[command(flatten)]
     which: Which,
-    /// Revoke the keys that this key registered, too, and those that these registered
+    /// Also revoke the keys that this key registered, and the keys that those registered
     #[arg(long)]
     cascade: bool,
     #[command(flatten)]
@@ -345,9 +345,7 @@ impl Add {
             return output::json(&Generated { key: &key, private_key_file });
         }
         told_registered(&key)?;
-        output::line(format!(
-            "private key: {private_key_file} (yours alone: never send it anywhere; there is no copy)"
-        ))?;
+        output::line(format!("private key: {private_key_file} (keep it secret: there is no other copy)"))?;
         output::line(format!("next: keyward whoami --key {} tries it", shell_word(&private_key_file)))
     }
 
@@ -371,8 +369,8 @@ fn take_back(file: &Path, failure: Failure) -> Failure {
     let public = PathBuf::from(format!("{}.pub", file.display()));
     if !failure.is_refusal() {
         return Failure::new(format!(
-            "{failure}\nnext: `keyward keys list` shows whether the key was registered all the same; if not, register {} \
-             with `keyward keys add`",
+            "{failure}\nnext: `keyward keys list` shows whether the key was registered; if not, register {} with \
+             `keyward keys add`",
             public.display()
         ));
     }
@@ -388,7 +386,7 @@ fn told_registered(key: &ApiKey) -> Outcome {
     output::line(format!("registered key {} ({})", key.title, key.id))?;
     output::line(format!("fingerprint: {}", key.fingerprint))?;
     match key.expires_at {
-        Some(end) => output::line(format!("it ends at {}", output::full_moment(end))),
+        Some(end) => output::line(format!("it expires at {}", output::full_moment(end))),
         None => Ok(()),
     }
 }
@@ -451,7 +449,7 @@ impl Disable {
         let (ring, key) = self.which.find().await?;
         if ring.api.key_id() == key.fingerprint {
             self.confirm.confirm(&format!(
-                "{} is the key that signs this very request; only another key, or the pages, can enable it again.",
+                "{} signs this request. Once it is disabled, enable it with another key or on the pages.",
                 key.title
             ))?;
         }
@@ -495,36 +493,39 @@ impl Revoke {
         let was_revoked = key.state == KeyState::Revoked;
         if was_revoked {
             if self.cascade && !made.is_empty() {
-                self.confirm.confirm(&format!("Revoke what {} registered, for good: {}?", key.title, titles(&made)))?;
+                self.confirm.confirm(&format!(
+                    "Permanently revoke the keys that {} registered: {}?",
+                    key.title,
+                    titles(&made)
+                ))?;
             }
         } else {
             let used = match key.last_used_at {
                 Some(at) => format!("last used {}", output::full_moment(at)),
                 None => "never used".to_owned(),
             };
-            let own =
-                if ring.api.key_id() == key.fingerprint { " It is the key that signs this very request." } else { "" };
-            self.confirm.confirm(&format!("Revoke {} ({}, {used}) for good?{own}", key.title, key.fingerprint))?;
+            let own = if ring.api.key_id() == key.fingerprint { " This key signs the request." } else { "" };
+            self.confirm.confirm(&format!("Permanently revoke {} ({}, {used})?{own}", key.title, key.fingerprint))?;
         }
         let cascade = self.cascade
             || !made.is_empty()
                 && !was_revoked
                 && !self.confirm.yes
                 && can_ask()
-                && ask(&format!("It registered {}. Revoke that, too?", titles(&made)))?;
+                && ask(&format!("It registered {}. Also revoke these keys?", titles(&made)))?;
         let query = if cascade { "?cascade=true" } else { "" };
         // Also where it is revoked already: the answer comes when no server accepts it any more.
         ring.api.delete(&format!("{}{query}", ring.of(key.id))).await?;
         let what = format!("{} ({})", key.title, key.fingerprint);
-        let done = if was_revoked { format!("{what} is revoked already") } else { format!("revoked {what}") };
+        let done = if was_revoked { format!("{what} was already revoked") } else { format!("revoked {what}") };
         output::line(format!("{done}: no server accepts it any more"))?;
         if made.is_empty() {
             Ok(())
         } else if cascade {
-            output::line(format!("and what it registered: {}", titles(&made)))
+            output::line(format!("also revoked the keys that it registered: {}", titles(&made)))
         } else {
-            output::line(format!("what it registered still works: {}", titles(&made)))?;
-            output::line(format!("`keyward keys revoke {}{} --cascade` revokes that", key.id, ring.flags))
+            output::line(format!("the keys that it registered still work: {}", titles(&made)))?;
+            output::line(format!("`keyward keys revoke {}{} --cascade` revokes them", key.id, ring.flags))
         }
     }
 }

@@ -17,7 +17,8 @@ use crate::{
 
 /// The audit log: verify it, sign its head, read it
 ///
-/// On the machine that holds the data, beside a running server or not; `list` reads over the API, too.
+/// The commands run on the machine that holds the data, with or without a running server. `list` can also read from the
+/// API.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
 Examples:
@@ -30,10 +31,10 @@ pub(crate) enum Audit {
     List(Box<List>),
 }
 
-/// Verify that no event was changed, deleted or inserted; exit status 1 and a line for each finding if one was
+/// Verify that no event was changed, deleted or inserted; prints a line for each finding, and exits with status 1
 ///
-/// Only a checkpoint that was kept elsewhere can show that the end of the log was cut off, or that all of it was
-/// rewritten.
+/// To find out whether the end of the log was removed, or the whole log rewritten, you need a checkpoint that was kept
+/// elsewhere.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -46,7 +47,7 @@ pub(crate) struct Verify {
     /// A checkpoint of this log, as `keyward audit checkpoint` printed it
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
-    /// The key that signed the checkpoint, where it was replaced since
+    /// The key that signed the checkpoint, if it was replaced since
     #[arg(long, value_name = "FILE", requires = "checkpoint")]
     installation_key: Option<PathBuf>,
 }
@@ -63,8 +64,8 @@ pub(crate) struct Checkpoint {
 
 /// List events, the latest first
 ///
-/// On the machine that holds the data, those of all workspaces; with `--url` (or KEYWARD_URL, where no data directory is
-/// named), those of a workspace whose admin you are, over the API.
+/// On the machine that holds the data, this lists the events of all workspaces. With `--url` (or KEYWARD_URL, if no
+/// data directory is named), it lists the events of a workspace whose admin you are, from the API.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -72,22 +73,22 @@ Examples:
   keyward audit list --url https://keys.example.com --key id --workspace acme
   keyward audit list --principal bob@example.com --from 2026-01-31T12:00:00Z --json")]
 pub(crate) struct List {
-    /// Only those of this workspace
+    /// Only events of this workspace
     #[arg(short, long, value_name = "SLUG|ID")]
     workspace: Option<String>,
-    /// Only those by this principal: an email or address, `usr_…`, `sa_…`, `host` or `anonymous`
+    /// Only events by this principal: an email or address, `usr_…`, `sa_…`, `host` or `anonymous`
     #[arg(long, value_name = "EMAIL|ADDRESS|ID")]
     principal: Option<String>,
-    /// Only those with this key, by its id or fingerprint
+    /// Only events with this key, by its id or fingerprint
     #[arg(long, value_name = "KEY")]
     with_key: Option<String>,
-    /// Only those of this action, such as `api_key.create` or `request.refuse`
+    /// Only events with this action, such as `api_key.create` or `request.refuse`
     #[arg(long)]
     action: Option<String>,
-    /// Only those at this time or later, such as 2026-01-31T12:00:00Z
+    /// Only events at this time or later, such as 2026-01-31T12:00:00Z
     #[arg(long, value_name = "TIME")]
     from: Option<domain::Timestamp>,
-    /// Only those before this time
+    /// Only events before this time
     #[arg(long, value_name = "TIME")]
     to: Option<domain::Timestamp>,
     #[command(flatten)]
@@ -136,12 +137,10 @@ impl Verify {
             output::line(format!("finding: {finding}"))?;
         }
         if report.more_findings > 0 {
-            output::line(format!("and {} findings more", report.more_findings))?;
+            output::line(format!("and {} more findings", report.more_findings))?;
         }
         if !report.is_intact() {
-            output::line(
-                "the audit log is not what was written: keep the database as it is, and compare it with a backup",
-            )?;
+            output::line("the audit log was changed: keep the database as it is, and compare it with a backup")?;
             return Err(Failure::Printed);
         }
         if let Some(missed) = &report.missed_checkpoint {
@@ -177,7 +176,7 @@ impl List {
         if self.paging.json {
             return output::json(&events);
         }
-        output::list(COLUMNS, &events.items, "no such events")
+        output::list(COLUMNS, &events.items, "no matching events")
     }
 
     async fn read_from_server(&self) -> Outcome<Page<AuditEvent>> {

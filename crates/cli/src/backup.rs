@@ -28,7 +28,8 @@ use crate::{
 
 /// Write a backup of the database into a new file, also while a server runs
 ///
-/// The installation's key is not in it: keep a copy of `installation.key` elsewhere, and another one whenever it was replaced.
+/// The backup does not contain the installation key. Keep a copy of `installation.key` elsewhere, and a new copy whenever the key
+/// is replaced.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -37,13 +38,13 @@ Examples:
 pub(crate) struct Backup {
     #[command(flatten)]
     installation: InstallationArguments,
-    /// The file to write; it must not be there yet
+    /// The file to write; it must not exist
     file: PathBuf,
 }
 
-/// Put a backup into a data directory, with every person and every key suspended
+/// Restore a backup into a data directory; every user and every key is suspended
 ///
-/// Where the database is a PostgreSQL server, its own programs put the backup back; this does the rest, and takes no file.
+/// If the database is a PostgreSQL server, restore the backup with its own programs first, then run this command without a file.
 ///
 /// A backup does not hold what was disabled, removed or revoked after it was made. So a restore ends all bearer tokens,
 /// sessions, open invitations and replay state, and suspends every user until `keyward admin confirm-users` and every
@@ -61,7 +62,7 @@ pub(crate) struct Restore {
     installation: InstallationArguments,
     /// The backup
     file: Option<PathBuf>,
-    /// The copy of `installation.key` that belongs to it, where the data directory does not have it
+    /// The copy of `installation.key` that belongs to the backup, if the data directory does not have it
     #[arg(long, value_name = "FILE")]
     installation_key: Option<PathBuf>,
 }
@@ -115,7 +116,7 @@ fn refuse_leftovers(directory: &DataDirectory) -> Outcome {
     let (are, them) = if leftovers.len() == 1 { ("is", "it") } else { ("are", "them") };
     let names = leftovers.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
     Err(Failure::new(format!(
-        "{names} {are} there, of a database that was here before: move {them} away, or restore into an empty directory with \
+        "{names} {are} left from another database: move {them} away, or restore into an empty directory with \
          `--data`; nothing was changed"
     )))
 }
@@ -130,8 +131,8 @@ fn require_backup(file: &Path) -> Outcome {
     match found.iter().find(|found| *found != file && **found != target) {
         None => Ok(()),
         Some(beside) => Err(Failure::new(format!(
-            "{} is no finished backup: {} is beside it and may hold changes of it. Make a backup with `keyward backup`, and \
-             restore that; nothing was changed",
+            "{} is not a complete backup: {} is next to it and may contain changes of it. Make a backup with `keyward \
+             backup`, and restore that; nothing was changed",
             file.display(),
             beside.display()
         ))),
@@ -143,7 +144,7 @@ fn choose_key<'a>(directory: &DataDirectory, copy: Option<&'a Path>) -> Outcome<
     let key = directory.file(INSTALLATION_KEY)?;
     match copy {
         Some(copy) if exists(&key)? => Err(Failure::new(format!(
-            "{} is there: leave `--installation-key` out, or move it away ({})",
+            "{} already exists: leave `--installation-key` out, or move the file away ({})",
             key.display(),
             copy.display()
         ))),
@@ -180,7 +181,8 @@ async fn restore_file(
         finish(AppConfig::embedded_at(database.clone(), key, settings), file).await?;
         if find_database_files(&database)?.len() != 1 {
             return Err(Failure::new(format!(
-                "{} could not be closed, and nothing was restored: see that no other program has it open, and try again",
+                "{} could not be closed, and nothing was restored: check that no other program has it open, and try \
+                 again",
                 database.display()
             )));
         }
@@ -267,8 +269,8 @@ async fn check(config: AppConfig) -> Outcome<RestoreReport> {
         return Ok(report);
     }
     Err(Failure::new(format!(
-        "the restored database is not as it was left ({}): see that no other program uses it and that the disk is in order, \
-         and restore again",
+        "the restored database changed unexpectedly ({}): check that no other program uses it and that the disk \
+         works, and restore again",
         report.problems.join("; ")
     )))
 }
@@ -277,18 +279,14 @@ fn print_what_next(directory: &DataDirectory, report: &RestoreReport) -> Outcome
     let (program, data) = (program(), shell_word(&directory.path().display().to_string()));
     let suspended = report.suspended;
     output::line(format!(
-        "restored into {data}: all {} people are suspended, and all {} keys are suspended; bearer tokens, sessions and open \
-         invitations are ended\n\
-         Look at the people, disable those who have left since the backup, and confirm the others:\n  \
-             {program} admin list-suspended-users --data {data}\n  \
-             {program} admin disable-user --data {data} --user EMAIL\n  \
-             {program} admin confirm-users --data {data} --user EMAIL --user EMAIL\n  \
-             {program} admin confirm-users --data {data} --all\n\
-         Look at the keys, revoke what was revoked since, and confirm the others:\n  \
-             {program} admin list-suspended-keys --data {data}\n  \
-             {program} admin revoke-key --data {data} --key key_…\n  \
-             {program} admin confirm-keys --data {data} --key key_… --key key_…\n  \
-             {program} admin confirm-keys --data {data} --all",
+        "restored into {data}: all {} users are suspended, and all {} keys are suspended; bearer tokens, sessions and \
+         open invitations are invalid\nReview the users, disable those who have left since the backup, and confirm \
+         the others:\n  {program} admin list-suspended-users --data {data}\n  {program} admin disable-user --data \
+         {data} --user EMAIL\n  {program} admin confirm-users --data {data} --user EMAIL --user EMAIL\n  {program} \
+         admin confirm-users --data {data} --all\nReview the keys, revoke those that were revoked since the backup, \
+         and confirm the others:\n  {program} admin list-suspended-keys --data {data}\n  {program} admin revoke-key \
+         --data {data} --key key_…\n  {program} admin confirm-keys --data {data} --key key_… --key key_…\n  {program} \
+         admin confirm-keys --data {data} --all",
         suspended.users, suspended.keys
     ))
 }
@@ -338,7 +336,7 @@ impl Unfinished {
 }
 
 fn exists(path: &Path) -> Outcome<bool> {
-    path.try_exists().map_err(|error| Failure::new(format!("{} cannot be looked at ({error})", path.display())))
+    path.try_exists().map_err(|error| Failure::new(format!("{} cannot be inspected ({error})", path.display())))
 }
 
 /// Copies into a new file for its owner only, and onto the disk.

@@ -16,8 +16,9 @@ const SENT: [&str; 3] = ["data", "data_binary", "headers"];
 const ADDRESSES: [&str; 5] = ["database_url", "to_postgres", "from_postgres", "url", "target"];
 
 /// Follows an error in which something was left out.
-const NOT_SHOWN: &str = "what is not shown looks like a secret: give keys by the names of their files, or a key's text in \
-                         KEYWARD_KEY, and passwords on standard input; what was on a command line is in the shell's history";
+const NOT_SHOWN: &str = "the hidden value looks like a secret: pass keys by the names of their files or the text of a \
+                         key in KEYWARD_KEY, and passwords on standard input; the shell's history contains the \
+                         command line";
 
 /// Reads the command line; what it asks for, or the status to exit with after an error, a help text or the version was
 /// printed.
@@ -82,12 +83,12 @@ fn refusal(argument: &clap::Arg, value: &str) -> String {
             "name the key's file instead, or put its text into KEYWARD_KEY; where a public key belongs, `ssh-keygen -y -f FILE` \
              prints it"
         }
-        Some(Secret::BearerToken) => "a token goes into the Authorization header of a request, and nowhere else",
-        _ => "leave the password out of it",
+        Some(Secret::BearerToken) => "send a token only in the Authorization header of a request",
+        _ => "remove the password from it",
     };
     format!(
-        "`{name}` was given {described}, which was not used: {way_out}. What is on a command line is in the shell's history and \
-         in the list of processes, so replace the secret if others use this machine."
+        "`{name}` was given {described}, which was not used: {way_out}. The command line is visible in the shell's \
+         history and in the list of processes, so replace the secret if other people use this machine."
     )
 }
 

@@ -4,7 +4,7 @@ use clap_complete::{Shell, generate};
 
 use crate::{failure::Outcome, output};
 
-/// Print what lets a shell complete commands and flags
+/// Print the completions of commands and flags for a shell
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -23,7 +23,7 @@ impl ConfirmArguments {
         }
         if !can_ask() {
             return Err(Failure::new(format!(
-                "{question} This cannot be undone, and there is no terminal to ask at: pass `--yes` if it is meant"
+                "{question} This cannot be undone, and there is no terminal to confirm it: pass `--yes` to confirm"
             )));
         }
         if ask(question)? { Ok(()) } else { Err(Failure::new("nothing was changed")) }
@@ -34,7 +34,7 @@ impl ConfirmArguments {
         if self.yes || !can_ask() {
             return self.confirm(question);
         }
-        if answer(&format!("{question}\nType {word} to go on: "))? == word {
+        if answer(&format!("{question}\nType {word} to continue: "))? == word {
             Ok(())
         } else {
             Err(Failure::new("nothing was changed"))
@@ -48,7 +48,7 @@ pub(crate) fn ask(question: &str) -> Outcome<bool> {
 }
 
 fn answer(prompt: &str) -> Outcome<String> {
-    let cannot = |error: io::Error| Failure::new(format!("the terminal cannot be asked ({error}): pass `--yes`"));
+    let cannot = |error: io::Error| Failure::new(format!("the terminal cannot be used ({error}): pass `--yes`"));
     let prompt = prompt.replace(|c: char| c.is_control() && c != '\n', " ");
     let mut stderr = io::stderr();
     stderr.write_all(prompt.as_bytes()).and_then(|()| stderr.flush()).map_err(cannot)?;

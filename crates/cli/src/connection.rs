@@ -28,7 +28,7 @@ pub(crate) struct ConnectionArguments {
     /// Which key of ssh-agent: its fingerprint, its comment or its .pub file [env: KEYWARD_AGENT_KEY]
     #[arg(long, help_heading = CONNECTION, value_name = "KEY")]
     agent_key: Option<String>,
-    /// Trust this certificate authority, too, in PEM [env: KEYWARD_CA_FILE]
+    /// Also trust this certificate authority (PEM file) [env: KEYWARD_CA_FILE]
     #[arg(long, help_heading = CONNECTION, value_name = "FILE")]
     ca_file: Option<PathBuf>,
 }
@@ -123,7 +123,7 @@ pub(crate) async fn probe(url: &str, trusted_certificates: Option<Vec<u8>>) -> O
     };
     let mut request = http::Request::new(Vec::new());
     let address = format!("{}/readyz", url.trim_end_matches('/'));
-    *request.uri_mut() = address.parse().map_err(|_| Failure::new(format!("{} is no URL", quoted(url))))?;
+    *request.uri_mut() = address.parse().map_err(|_| Failure::new(format!("{} is not a URL", quoted(url))))?;
     let response = Client::new(options)?.send_as_is(&request).await?;
     Ok(Probe { is_ready: response.status.is_success(), date: response.date() })
 }

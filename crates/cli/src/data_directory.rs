@@ -49,8 +49,8 @@ impl DataDirectory {
                 Ok(Self { path: path.to_owned() })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Failure::new(format!(
-                "there is no installation in {}: name its directory with `--data`, or begin one with `keyward serve` or \
-                 `keyward admin create-user`",
+                "there is no installation in {}: name its directory with `--data`, or create one with `keyward serve` \
+                 or `keyward admin create-user`",
                 path.display()
             ))),
             Err(error) => Err(unusable(path, &error)),
@@ -82,7 +82,7 @@ impl DataDirectory {
             Err(TryLockError::WouldBlock) => {
                 let at = self.server_url()?.map_or(String::new(), |url| format!(", at {url}"));
                 Err(Failure::new(format!(
-                    "a server runs on {} already{at}: stop it first, or choose another directory with `--data`",
+                    "a server already runs on {}{at}: stop it first, or choose another directory with `--data`",
                     self.path.display()
                 )))
             }
@@ -129,12 +129,12 @@ impl ServeLock {
     }
 }
 
-/// A directory that is named by a secret would be read by everybody.
+/// The name of a directory is visible to other users, so a secret must not be one.
 fn refuse_secret(path: &Path) -> Outcome {
     let name = path.to_string_lossy();
     match recognise(&name) {
         Some(secret) if secret.is_certain() => Err(Failure::new(format!(
-            "the data directory was given as {}, and nothing was made of it: name a directory with `--data`",
+            "the data directory was given as {}, which was not used: name a directory with `--data`",
             shown(&name)
         ))),
         _ => Ok(()),

@@ -33,9 +33,11 @@ const ACCOUNT: &str = "demo-bot";
 /// In the data directory: what the admin signs in with.
 const PASSWORD_FILE: &str = "demo-admin.password";
 
-/// Try Keyward: a workspace, a service account with a key, one request accepted, one refused, and a server to play with
+/// Try Keyward: a workspace, a service account with a key, one accepted request, one refused request, and a running
+/// server
 ///
-/// Everything is in the data directory; a second `keyward demo` on it goes on where the first one stopped.
+/// All data is in the data directory. Running `keyward demo` again with the same directory continues with the same
+/// data.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -98,7 +100,8 @@ async fn demonstrate(app: &Arc<App>, url: &str, directory: &DataDirectory) -> Ou
     print_what_next(url, directory, &stage.key_file)
 }
 
-/// Sends a signed request whose body was changed on its way, and reads the reason for its refusal from the audit log.
+/// Sends a signed request whose body was changed after signing, and reads the reason for its refusal from the audit
+/// log.
 async fn send_tampered(app: &App, client: &Client, url: &str, stage: &Stage) -> Outcome<String> {
     let mut request = Request::new(br#"{"title": "What was signed"}"#.to_vec());
     *request.method_mut() = Method::POST;
@@ -115,7 +118,7 @@ async fn send_tampered(app: &App, client: &Client, url: &str, stage: &Stage) -> 
     let latest = Paging { after: None, limit: Some(1) };
     let events = app.list_audit_events(&Caller::host(), stage.workspace, &filter, &latest).await?;
     let event = events.items.first().and_then(|event| event.detail.get("reason").cloned());
-    event.ok_or_else(|| Failure::new("the audit log does not tell of the refusal: please report this"))
+    event.ok_or_else(|| Failure::new("the audit log does not contain the refusal: please report this"))
 }
 
 fn print_what_next(url: &str, directory: &DataDirectory, key_file: &Path) -> Outcome {
@@ -145,7 +148,7 @@ From Python, with the Encord SDK as it is (pip install encord):
   client = EncordUserClient.create_with_ssh_private_key(ssh_private_key_path={python_path:?}, domain={url:?})
   print(client.get_bearer_token())
 
-Ctrl-C stops the server; `{program} demo --data {data}` goes on with the same data.",
+Ctrl-C stops the server; `{program} demo --data {data}` continues with the same data.",
     ))
 }
 

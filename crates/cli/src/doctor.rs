@@ -38,10 +38,10 @@ const SMALL_SKEW_SECONDS: i64 = 2;
 /// How far the wall clock may part from the time since boot while we look.
 const JUMP: Duration = Duration::from_secs(1);
 
-/// Look an installation over: settings, data directory, database, audit log, disk, clock
+/// Check an installation: settings, data directory, database, audit log, disk, clock
 ///
-/// Changes nothing, and works beside a running server or without one. Each line is `ok`, `warn` or `fail`, with what to do
-/// next; the exit status is 1 if anything fails.
+/// This changes nothing, and works with or without a running server. Each line is `ok`, `warn` or `fail`, with what to do next.
+/// The exit status is 1 if a check fails.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -49,10 +49,10 @@ Examples:
   keyward doctor --url https://keys.example.com          and compare clocks with a server
   keyward doctor --json                                  for monitoring")]
 pub(crate) struct Doctor {
-    /// A server to compare this machine's clock with [default: the one that runs on the data directory]
+    /// Compare this machine's clock with this server [default: the server that runs on the data directory]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// Trust this certificate authority, too, in PEM
+    /// Also trust this certificate authority (PEM file)
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// Print JSON
@@ -160,7 +160,7 @@ impl Doctor {
             }
         };
         match findings.first() {
-            None => report.ok("database", if is_embedded { "the file is whole" } else { "PostgreSQL answers" }),
+            None => report.ok("database", if is_embedded { "the file is intact" } else { "PostgreSQL answers" }),
             Some(finding) => report.fail(
                 "database",
                 format!("the file is damaged, in {} places at least: {finding}", findings.len()),
@@ -177,11 +177,12 @@ impl Doctor {
             ),
         }
         match without_admin {
-            0 => report.ok("admins", "every workspace has one who is enabled"),
+            0 => report.ok("admins", "every workspace has an enabled admin"),
             count => report.warn(
                 "admins",
-                format!("workspaces without an admin who is enabled: {count}"),
-                "`keyward admin list-workspaces` tells which; enable one, or name a first admin on the operator's pages",
+                format!("workspaces without an enabled admin: {count}"),
+                "`keyward admin list-workspaces` lists them; enable an admin, or name a first admin on the operator's \
+                 pages",
             ),
         }
         let now = SystemClock.now();
@@ -206,23 +207,28 @@ impl Doctor {
         };
         match show_progress(&format!("waiting for {url}"), probe(&url, ca)).await {
             Err(failure) if self.url.is_some() => {
-                report.fail("server answers", failure.to_string(), "see that it runs, and that this is its address");
+                report.fail("server answers", failure.to_string(), "check that it runs, and that the URL is right");
             }
             // Its public address may lead elsewhere from here, or nowhere.
             Err(failure) => report.warn(
                 "server answers",
                 failure.to_string(),
-                "name an address at which it is reached from here, with `--url`",
+                "name a URL that reaches it from this machine with `--url`",
             ),
             Ok(answer) if !answer.is_ready => report.fail(
                 "server answers",
-                format!("{url} says that it is not ready"),
-                "look at the server's log: its database does not answer, or it holds no lease",
+                format!("{url} reports that it is not ready"),
+                "check the server's log: its database does not respond, or it has no lease",
             ),
             Ok(answer) => {
                 report.ok("server answers", format!("{url} is ready"));
                 match answer.date {
-                    None => report.warn("clocks", format!("{url} tells no time"), "ask Keyward itself, not a proxy"),
+                    None => report.warn(
+                        "clocks",
+                        format!("{url} reports no time"),
+                        "name the URL of Keyward, not of \
+                                                                                     a proxy",
+                    ),
                     Some(date) => compare(report, SystemClock.now(), date),
                 }
             }
@@ -241,7 +247,7 @@ fn compare(report: &mut Report, here: Timestamp, there: Timestamp) {
     } else if skew.abs() <= WINDOW_SECONDS {
         report.warn("clocks", detail, next);
     } else {
-        report.fail("clocks", format!("{detail}: what is signed here is refused there"), next);
+        report.fail("clocks", format!("{detail}: requests that are signed here are refused there"), next);
     }
 }
 
@@ -253,12 +259,12 @@ fn check_settings(report: &mut Report, arguments: &ServerArguments) -> Option<Co
     match read {
         Ok((configuration, origins)) => {
             let told = origins.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-            let told = if told.is_empty() { "nothing is set, the defaults hold".to_owned() } else { told };
+            let told = if told.is_empty() { "nothing is set; the defaults apply".to_owned() } else { told };
             report.ok("settings", told);
             Some(configuration)
         }
         Err(failure) => {
-            report.fail("settings", failure.to_string(), "put it right: the server would not start");
+            report.fail("settings", failure.to_string(), "correct it: the server does not start with it");
             None
         }
     }
@@ -282,7 +288,7 @@ fn check_nodes(report: &mut Report, nodes: &[api::Node]) {
     report.warn(
         "nodes",
         format!("they run with different hosts, routes or trusted proxies: {shown}"),
-        "give all of them the same keyward.toml and variables, and restart them",
+        "use the same keyward.toml and variables on all nodes, and restart them",
     );
 }
 
@@ -300,8 +306,8 @@ fn check_data_directory(report: &mut Report, path: &Path, is_embedded: bool) -> 
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             report.fail(
                 "data directory",
-                format!("{shown} is not there"),
-                "name it with `--data` or KEYWARD_DATA, or begin an installation with `keyward serve`",
+                format!("{shown} does not exist"),
+                "name it with `--data` or KEYWARD_DATA, or create an installation with `keyward serve`",
             );
             return None;
         }
@@ -313,22 +319,22 @@ fn check_data_directory(report: &mut Report, path: &Path, is_embedded: bool) -> 
     let (mode, owner) = (metadata.permissions().mode() & 0o777, metadata.uid());
     let access = rustix::fs::access(path, rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK);
     if !metadata.is_dir() {
-        report.fail("data directory", format!("{shown} is no directory"), "name the directory with `--data`");
+        report.fail("data directory", format!("{shown} is not a directory"), "name the directory with `--data`");
         return None;
     }
     if let Err(error) = access {
-        let next = "run this as the user that runs keyward, and see that the file system is mounted for writing";
+        let next = "run this as the user that runs keyward, and check that the file system is mounted for writing";
         report.fail("data directory", format!("{shown} cannot be written to ({error})"), next);
     } else if let Err(error) = require_own_directory(path) {
-        report.fail("data directory", error.to_string(), "until then, no command takes what is in it");
+        report.fail("data directory", error.to_string(), "until then, no command uses it");
         return None;
     } else if mode & 0o007 != 0 && own_user() == Some(owner) {
         let next = format!("chmod 700 {}", output::shell_word(&shown.to_string()));
-        report.fail("data directory", format!("others can look into {shown} (mode {mode:03o})"), next);
+        report.fail("data directory", format!("other users can list {shown} (mode {mode:03o})"), next);
     } else if mode & 0o007 != 0 {
         // A volume that belongs to root, which this process cannot change; its files are for their owner and group alone.
         let next = "remove the permissions of other users where the volume is mounted";
-        report.warn("data directory", format!("others can look into {shown} (mode {mode:03o})"), next);
+        report.warn("data directory", format!("other users can list {shown} (mode {mode:03o})"), next);
     } else if mode & 0o070 != 0 {
         report.ok("data directory", format!("{shown}, for its owner and a group of this user"));
     } else {
@@ -371,7 +377,7 @@ fn check_file(report: &mut Report, name: &'static str, path: &Path, is_secret: b
             let mode = metadata.permissions().mode() & 0o777;
             if is_secret && require_secret(path, &metadata).is_err() {
                 let next = format!("chmod 600 {}", output::shell_word(&shown.to_string()));
-                report.fail(name, format!("others can read {shown} (mode {mode:03o})"), next);
+                report.fail(name, format!("other users can read {shown} (mode {mode:03o})"), next);
             } else {
                 report.ok(name, shown.to_string());
             }
@@ -387,7 +393,7 @@ fn check_file_system(report: &mut Report, path: &Path) -> bool {
             true
         }
         Err(error) => {
-            report.fail("file system", error.to_string(), "no command opens the database there");
+            report.fail("file system", error.to_string(), "no command opens a database there");
             false
         }
     }
@@ -397,7 +403,7 @@ fn check_disk(report: &mut Report, path: &Path) {
     let space = match rustix::fs::statvfs(path) {
         Ok(space) => space,
         Err(error) => {
-            return report.warn("disk", format!("free space is not to be had ({error})"), "look with `df`");
+            return report.warn("disk", format!("the free space cannot be determined ({error})"), "check it with `df`");
         }
     };
     let free = space.f_bavail.saturating_mul(space.f_frsize);
@@ -447,7 +453,7 @@ fn check_client_key(report: &mut Report) {
     };
     match PrivateKey::load(&source) {
         Ok(key) => report.ok("client key", format!("KEYWARD_KEY_FILE is {}, for its owner alone", key.fingerprint())),
-        Err(error) => report.fail("client key", error.to_string(), "put it right, or take KEYWARD_KEY_FILE out"),
+        Err(error) => report.fail("client key", error.to_string(), "correct it, or unset KEYWARD_KEY_FILE"),
     }
 }
 
@@ -457,7 +463,8 @@ fn check_jumps(report: &mut Report, before: i128, after: i128) {
         report.fail(
             "clock runs evenly",
             format!("it jumped by {jump:?} while this ran"),
-            "see what sets it: one time service alone should, and slowly; leases end when the clock jumps",
+            "check what sets it: use a single time service that adjusts the clock slowly; leases expire when the \
+             clock jumps",
         );
     } else {
         report.ok("clock runs evenly", "no jump while this ran");

@@ -31,7 +31,8 @@ impl FromStr for Expiry {
     fn from_str(text: &str) -> Result<Self, String> {
         let malformed = || {
             format!(
-                "`{text}` is no end: write a time such as 2027-01-31T12:00:00Z, a span such as 12h, 90d or 8w, or `never`"
+                "`{text}` is not an expiry date: write a time such as 2027-01-31T12:00:00Z, a span such as 12h, 90d \
+                 or 8w, or `never`"
             )
         };
         if text == "never" {

@@ -41,7 +41,7 @@ impl Failure {
         }
     }
 
-    /// Whether the server refused for good and changed nothing. Of what it answers with 5xx, that is not certain.
+    /// Whether the server refused the request and changed nothing. After a 5xx response, that is not certain.
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused { problem, .. } if (400..500).contains(&problem.status))
     }

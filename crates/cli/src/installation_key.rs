@@ -45,8 +45,8 @@ impl ReplaceInstallationKey {
         let app = App::open_to_replace_key(config).await?;
         do_as_host(&app, async |app, host| tell_confirmed(app.replace_installation_key(host, &path).await?)).await?;
         output::line(format!(
-            "{} is the installation's key now: start every server again, bring the file to every other node first, and keep \
-             a copy elsewhere",
+            "{} is now the installation key: copy the file to every other node, then restart every server; keep a \
+             copy on another machine",
             path.display()
         ))
     }

@@ -48,8 +48,8 @@ pub(crate) struct List {
 
 /// Invite people, all with one role, for admins of the workspace
 ///
-/// A server that has `[smtp]` set sends the links by mail, which prove the addresses. Else each link is printed once, and is
-/// yours to pass on.
+/// If the server has `[smtp]` set, it sends the links by mail, and accepting verifies the email address. Otherwise each link is
+/// printed once, for you to send.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -57,10 +57,10 @@ Examples:
   keyward invitations create bob@example.com eve@example.com --role admin --workspace acme
   keyward invitations create bob@example.com --json")]
 pub(crate) struct Create {
-    /// Their addresses
+    /// Email addresses to invite
     #[arg(required = true, value_name = "EMAIL")]
     emails: Vec<String>,
-    /// The role that they get in the workspace: `member` or `admin`
+    /// Role in the workspace: `member` or `admin`
     #[arg(long, default_value = "member")]
     role: Role,
     /// Print the JSON of the API
@@ -85,7 +85,7 @@ pub(crate) struct Resend {
     json: bool,
 }
 
-/// Take an invitation back
+/// Revoke an invitation
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -97,7 +97,7 @@ pub(crate) struct Revoke {
 
 /// Accept an invitation as the user whose key signs
 ///
-/// Who is no user yet opens the link in a browser, where they choose a name and a password.
+/// A person who is not a user yet opens the link in a browser, and chooses a name and a password.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -237,14 +237,19 @@ fn tell_issued(issued: &IssuedInvitation) -> Outcome {
     let Invitation { email, role, expires_at, .. } = &issued.invitation;
     let end = output::full_moment(*expires_at);
     match (&issued.url, issued.mail) {
-        (Some(url), _) => output::line(format!("{email} joins as {role} by this link, once, until {end}:\n  {url}")),
+        (Some(url), _) => {
+            output::line(format!("{email} can join as {role} with this link, once, until {end}:\n  {url}"))
+        }
         (None, MailState::Failed) => output::line(format!(
             "{email} is invited as {role}, but the mail was not sent: keyward invitations resend {email}"
         )),
         (None, MailState::Unknown) => output::line(format!(
             "{email} is invited as {role}; if no mail arrives: keyward invitations resend {email}"
         )),
-        (None, _) => output::line(format!("{email} is invited by mail, and joins as {role} by its link, until {end}")),
+        (None, _) => output::line(format!(
+            "{email} is invited by mail, and can join as {role} with its link until \
+                                           {end}"
+        )),
     }
 }
 

@@ -12,8 +12,8 @@ use crate::{
 
 /// Make an Ed25519 key pair, as `ssh-keygen -t ed25519 -N ''` does
 ///
-/// FILE gets the private key, readable by you alone and without a passphrase; FILE.pub gets the public key. Neither is
-/// ever overwritten.
+/// The private key is written to FILE, readable only by you and without a passphrase, and the public key to FILE.pub.
+/// Existing files are never overwritten.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -21,10 +21,10 @@ Examples:
   keyward keygen -f ci-runner -C 'CI runner'
   ssh-keygen -t ed25519 -N '' -f ci-runner         makes one just as well")]
 pub(crate) struct Keygen {
-    /// Where the private key goes
+    /// File for the private key
     #[arg(short = 'f', long = "file", value_name = "FILE", default_value = "keyward_ed25519")]
     file: PathBuf,
-    /// A comment in the files
+    /// Comment in the files
     #[arg(short = 'C', long, default_value = "", hide_default_value = true)]
     comment: String,
     /// Print JSON
@@ -54,12 +54,12 @@ impl Keygen {
                 fingerprint: &pair.fingerprint,
             });
         }
-        output::line(format!("private key: {private} (yours alone: never send it anywhere)"))?;
+        output::line(format!("private key: {private} (keep it secret)"))?;
         output::line(format!("public key:  {public}"))?;
         output::line(format!("fingerprint: {}\n\n{}\n", pair.fingerprint, pair.public_openssh))?;
         output::line(format!(
-            "next: have the public key registered (on a page, with `keyward keys add`, or on the host with \
-             `keyward admin add-key`), then try it with\n      keyward whoami --url URL --key {}",
+            "next: register the public key (on a page, with `keyward keys add`, or on the host with `keyward admin \
+             add-key`), then try it with\n      keyward whoami --url URL --key {}",
             shell_word(&private)
         ))
     }

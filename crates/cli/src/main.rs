@@ -101,41 +101,41 @@ const HELP: &str = "\
 {usage-heading} keyward COMMAND
 
 Start:
-  demo              Try it: everything set up, one request accepted, one refused, a server to play with
+  demo              Try it: a prepared installation, one accepted and one refused request, a server
   serve             Run the server
 
 On the machine that holds the data:
   admin             Create users, workspaces, service accounts; add keys; set quotas; list
-  audit             Verify the audit log, sign its head, read it
-  backup            Write a backup of the database, also while a server runs
-  restore           Put a backup into a data directory, with every key suspended
-  doctor            Look an installation over, and say what to do
-  migrate           Bring a database to this release's format, or copy all of it to PostgreSQL and back
+  audit             Verify the audit log, sign a checkpoint of it, list it
+  backup            Back up the database, also while a server runs
+  restore           Restore a backup into a data directory, with every user and key suspended
+  doctor            Check an installation, and show what to do
+  migrate           Migrate a database to this release, or copy it to PostgreSQL or back
 
 Your keys and requests:
-  keygen            Make a key pair
+  keygen            Generate a key pair
   whoami            Show who you are to the server
   keys              Your API keys, and those of service accounts
   request           Sign a request and send it: curl, signed
 
-What is in a workspace:
-  workspaces        Workspaces that you are in
-  members           Who is in a workspace, with which role
-  invitations       Invite people, and accept
+In a workspace:
+  workspaces        Your workspaces
+  members           Members of a workspace and their roles
+  invitations       Invite people, and accept invitations
   service-accounts  Programs that sign with keys of their own
-  projects          Projects, and who is in them
+  projects          Projects and their members
 
 For your shell:
-  completions       Let bash, zsh, fish, PowerShell or elvish complete commands
+  completions       Complete commands in bash, zsh, fish, PowerShell or elvish
 
 Options:
 {options}
 
-Where the server is:   --url URL,   else KEYWARD_URL
+URL of the server:     --url URL,   else KEYWARD_URL
 Which key signs:       --key FILE,  else KEYWARD_KEY_FILE, else the key's text in KEYWARD_KEY;
                        --agent has ssh-agent sign
 Which workspace:       --workspace SLUG, else KEYWARD_WORKSPACE, else the only one that you are in
-For programs:          --json wherever something is listed or created
+For programs:          --json, for all commands that list or create something
 
 Examples:
   keyward demo
@@ -145,7 +145,7 @@ Examples:
   keyward keys add --service-account ci-bot --generate ci.key
   keyward request GET /api/v1/me
 
-`keyward COMMAND --help` tells more.
+`keyward COMMAND --help` shows more.
 ";
 
 fn main() -> ExitCode {

@@ -12,7 +12,7 @@ use crate::{
     workspace::{Place, WorkspaceArguments},
 };
 
-/// Members of a workspace: who is in it, with which role
+/// Members of a workspace and their roles
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
 Examples:
@@ -27,7 +27,7 @@ pub(crate) enum Members {
     Remove(Remove),
 }
 
-/// List who is in a workspace
+/// List the members of a workspace
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -42,7 +42,7 @@ pub(crate) struct List {
     connection: ConnectionArguments,
 }
 
-/// Give a member another role, for admins of the workspace
+/// Change the role of a member, for admins of the workspace
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -81,7 +81,7 @@ pub(crate) struct Remove {
     /// The member
     #[arg(value_name = "EMAIL|ID")]
     member: String,
-    /// Who takes over the projects that they alone lead: an email, an address or an id
+    /// New admin of the projects that have no other admin: an email address, a service account address or an id
     #[arg(long, value_name = "EMAIL|ADDRESS|ID")]
     successor: Option<String>,
     /// Also revoke the keys that they registered for service accounts
@@ -172,7 +172,7 @@ fn tell_removal(removal: &MemberRemoval, revoke_keys: bool) -> String {
     let invitations = removal
         .invitations
         .iter()
-        .map(|invitation| format!("This ends the invitation of {}, as {}.\n", invitation.email, invitation.role));
+        .map(|invitation| format!("This revokes the invitation of {}, as {}.\n", invitation.email, invitation.role));
     let keys = removal.keys.iter().map(|registered| {
         let key = format!("{} of {} ({})", registered.key.title, registered.email, registered.key.fingerprint);
         if revoke_keys {

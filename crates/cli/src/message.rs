@@ -1,4 +1,4 @@
-//! What every message passes through on its way to a person, a log or a report: it contains no secret that was
+//! The filter for every message to a person, a log or a report: it contains no secret that was
 //! given on the command line or in a variable, whichever part of the program wrote it.
 
 use std::{

@@ -9,11 +9,11 @@ use crate::{
     output,
 };
 
-/// Bring a database to the format of this release, or copy all of an installation from one database into another
+/// Migrate a database to the format of this release, or copy an installation from one database to another
 ///
-/// Servers do the former by themselves when they start. The latter wants all servers stopped; the target must be new. The
-/// copy is compared row by row, and its audit log is verified. The installation's key stays where it is: a node on PostgreSQL
-/// reads it from its data directory, too.
+/// Servers migrate the database when they start. To copy an installation, stop all servers first; the target must be empty. The
+/// copy is compared row by row, and its audit log is verified. The installation key stays in the data directory, also with
+/// PostgreSQL.
 #[derive(Debug, clap::Args)]
 #[command(
     group(clap::ArgGroup::new("copy").args(["to_postgres", "from_postgres"])),

@@ -60,12 +60,12 @@ impl<'a, T> Column<'a, T> {
 /// When to colour.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
 pub(crate) enum ColourChoice {
-    /// Where a person looks, unless NO_COLOR is set
+    /// On a terminal, unless NO_COLOR is set
     #[default]
     Auto,
-    /// Also in a pipe
+    /// Always
     Always,
-    /// Nowhere
+    /// Never
     Never,
 }
 

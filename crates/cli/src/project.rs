@@ -13,10 +13,10 @@ use crate::{
     workspace::{Place, WorkspaceArguments},
 };
 
-/// Projects of a workspace, and who is in them
+/// Projects of a workspace and their members
 ///
-/// You see the projects that you created or were added to; an admin of the workspace sees all. A project is named by its
-/// title, where only one has it, or by its id.
+/// You see the projects that you created or were added to; an admin of the workspace sees all. Name a project by its title, if no
+/// other project has it, or by its id.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
 Examples:
@@ -65,7 +65,7 @@ pub(crate) struct List {
     place: Where,
 }
 
-/// Create a project, whose admin you become
+/// Create a project; you become its admin
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -74,7 +74,7 @@ Examples:
 pub(crate) struct Create {
     /// Its title
     title: String,
-    /// What it is about
+    /// Description of the project
     #[arg(long, default_value = "", hide_default_value = true)]
     description: String,
     /// Print the JSON of the API
@@ -98,7 +98,7 @@ pub(crate) struct Show {
     json: bool,
 }
 
-/// Change a project's title or description
+/// Change the title or description of a project
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("change").required(true).multiple(true).args(["title", "description"])),
     after_help = "\
@@ -145,7 +145,7 @@ pub(crate) enum Members {
     Remove(RemoveMember),
 }
 
-/// List who is in a project
+/// List the members of a project
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -173,7 +173,7 @@ pub(crate) struct SetMember {
     member: String,
     /// `viewer`, `editor` or `admin`
     role: ProjectRole,
-    /// Who becomes admin instead, where the only admin gets another role
+    /// New admin, if the member is the only admin
     #[arg(long, value_name = "EMAIL|ADDRESS|ID")]
     successor: Option<String>,
     /// Print the JSON of the API
@@ -193,7 +193,7 @@ pub(crate) struct RemoveMember {
     /// A user or a service account
     #[arg(value_name = "EMAIL|ADDRESS|ID")]
     member: String,
-    /// Who becomes admin instead, where the only admin leaves
+    /// New admin, if the member is the only admin
     #[arg(long, value_name = "EMAIL|ADDRESS|ID")]
     successor: Option<String>,
 }

@@ -17,7 +17,7 @@ use crate::{
     user,
 };
 
-/// List the people whom a restore suspended: their roles, keys and last activity as far as the backup knows
+/// List the users whom a restore suspended, with their roles, keys and last activity in the backup
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -31,10 +31,10 @@ pub(crate) struct ListSuspendedUsers {
     json: bool,
 }
 
-/// Let people whom a restore suspended sign in again, and use those of their keys that are confirmed
+/// Confirm users whom a restore suspended: they can sign in again, and use their confirmed keys
 ///
-/// Who was disabled or left after the backup was made is among them: look at the list first, and disable these with `keyward
-/// admin disable-user`.
+/// The list includes users who were disabled or who left after the backup was made. Review the list first, and disable these
+/// users with `keyward admin disable-user`.
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("which").required(true).args(["all", "users"])), after_help = "\
 Examples:
@@ -43,15 +43,15 @@ Examples:
 pub(crate) struct ConfirmUsers {
     #[command(flatten)]
     installation: InstallationArguments,
-    /// Confirm all of them
+    /// Confirm all
     #[arg(long)]
     all: bool,
-    /// Confirm this one; may stand several times
+    /// Confirm this one; may be repeated
     #[arg(long = "user", value_name = "EMAIL|ID")]
     users: Vec<String>,
 }
 
-/// Disable people: no password, session or key of theirs is accepted until they are enabled
+/// Disable users: their passwords, sessions and keys are refused until they are enabled
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -61,7 +61,7 @@ pub(crate) struct DisableUser {
     choice: ChosenUsers,
 }
 
-/// Enable people who were disabled
+/// Enable disabled users
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -75,12 +75,12 @@ pub(crate) struct EnableUser {
 struct ChosenUsers {
     #[command(flatten)]
     installation: InstallationArguments,
-    /// This one; may stand several times
+    /// The one to change; may be repeated
     #[arg(long = "user", value_name = "EMAIL|ID", required = true)]
     users: Vec<String>,
 }
 
-/// List the keys that a restore suspended, with their last use as far as the backup knows
+/// List the keys that a restore suspended, with their last use in the backup
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -93,7 +93,7 @@ pub(crate) struct ListSuspendedKeys {
     json: bool,
 }
 
-/// Let keys that a restore suspended work again; a person's key does once the person is confirmed, too
+/// Confirm keys that a restore suspended; the key of a user also needs the user to be confirmed
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("which").required(true).args(["all", "keys"])), after_help = "\
 Examples:
@@ -102,15 +102,15 @@ Examples:
 pub(crate) struct ConfirmKeys {
     #[command(flatten)]
     installation: InstallationArguments,
-    /// Confirm all of them
+    /// Confirm all
     #[arg(long)]
     all: bool,
-    /// Confirm this one; may stand several times
+    /// Confirm this one; may be repeated
     #[arg(long = "key", value_name = "ID")]
     keys: Vec<ApiKeyId>,
 }
 
-/// Revoke keys for good, suspended ones too
+/// Revoke keys permanently, including suspended keys
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -118,7 +118,7 @@ Examples:
 pub(crate) struct RevokeKey {
     #[command(flatten)]
     installation: InstallationArguments,
-    /// This one; may stand several times
+    /// The one to change; may be repeated
     #[arg(long = "key", value_name = "ID", required = true)]
     keys: Vec<ApiKeyId>,
 }
@@ -241,13 +241,13 @@ impl ConfirmKeys {
         let has_confirmed = |user: &&SuspendedUser| user.keys.iter().any(|key| confirmed.contains(&key.id));
         for user in waiting.iter().filter(has_confirmed) {
             output::line(format!(
-                "keys of {} stay refused until the person is confirmed: keyward admin confirm-users --user {}",
+                "keys of {} are refused until the user is confirmed: keyward admin confirm-users --user {}",
                 user.email, user.email
             ))?;
         }
         if confirmed.len() < asked {
             return Err(Failure::new(format!(
-                "{} of {asked} keys were not suspended, or are not there: see `keyward admin list-suspended-keys`",
+                "{} of {asked} keys were not suspended or do not exist: see `keyward admin list-suspended-keys`",
                 asked - confirmed.len()
             )));
         }

@@ -24,8 +24,8 @@ const MAX_ANSWER_BYTES: usize = 1 << 30;
 
 /// Sign a request and send it; flags mean what they mean in curl
 ///
-/// The exit status is 0 whatever the answer is (but see `--fail`), and 1 when there is none. Redirects are never followed: a request is
-/// signed for one address.
+/// The exit status is 0 for every response (but see `--fail`), and 1 if there is none. Redirects are never followed: a request is
+/// signed for one URL.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -40,27 +40,27 @@ pub(crate) struct Request {
     /// The URL, or a path on the server of `--url`
     #[arg(value_name = "URL")]
     target: String,
-    /// The body: TEXT, @FILE (line breaks are taken out) or @- for standard input; several are joined by `&`
+    /// The body: TEXT, @FILE (line breaks are removed) or @- for standard input; several are joined by `&`
     ///
     /// Sent as application/json if it is JSON, else as application/x-www-form-urlencoded, unless a header says otherwise.
     #[arg(short, long, value_name = "TEXT|@FILE")]
     data: Vec<String>,
-    /// The body as it is: TEXT, @FILE or @-
+    /// The body, unchanged: TEXT, @FILE or @-
     #[arg(long, value_name = "TEXT|@FILE", conflicts_with = "data")]
     data_binary: Option<String>,
-    /// A header; `Name:` takes one out, `Name;` sends an empty one
+    /// A header; `Name:` removes a header, `Name;` sends an empty one
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
-    /// Print status and headers, too
+    /// Also print the status and the headers
     #[arg(short, long)]
     include: bool,
-    /// Fail where the answer is 400 or above: tell the status on standard error, and nothing else
+    /// Fail if the status is 400 or above: print only the status, on standard error
     #[arg(short, long, conflicts_with = "include")]
     fail: bool,
     /// Write to FILE instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// For how many seconds to wait
+    /// Seconds to wait for the response
     #[arg(short, long, value_name = "SECONDS", default_value_t = 300)]
     max_time: u64,
     /// How to sign: RFC 9421, or as the Encord SDK does
@@ -210,7 +210,7 @@ enum Header {
 }
 
 fn parse_header(text: &str) -> Outcome<Header> {
-    let malformed = || Failure::new(format!("`{text}` is no header: write `Name: value`"));
+    let malformed = || Failure::new(format!("`{text}` is not a header: write `Name: value`"));
     let name = |name: &str| name.trim().parse::<HeaderName>().map_err(|_| malformed());
     match text.split_once(':') {
         Some((before, value)) if value.trim().is_empty() => Ok(Header::Remove(name(before)?)),

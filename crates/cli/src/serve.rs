@@ -99,7 +99,7 @@ impl Running {
         match self.server.metrics_address() {
             Ok(Some(metrics)) => output::line(format!("metrics are on http://{metrics}/metrics")),
             Ok(None) => Ok(()),
-            Err(error) => Err(Failure::new(format!("the address of the metrics is not to be had ({error})"))),
+            Err(error) => Err(Failure::new(format!("the address of the metrics is unknown ({error})"))),
         }
     }
 
@@ -114,13 +114,13 @@ impl Running {
 /// systemd, or what speaks like it, where one has started this process and asked to be told.
 fn tell_service_manager(state: &NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(std::slice::from_ref(state)) {
-        tracing::warn!(%error, "the service manager cannot be told: NOTIFY_SOCKET names no socket that listens");
+        tracing::warn!(%error, "the service manager cannot be notified: NOTIFY_SOCKET names no listening socket");
     }
 }
 
 /// Resolves on Ctrl-C or SIGTERM.
 pub(crate) fn stop_signal() -> Outcome<impl Future<Output = ()> + Send + 'static> {
-    let listen = |kind| signal(kind).map_err(|error| Failure::new(format!("signals cannot be listened for: {error}")));
+    let listen = |kind| signal(kind).map_err(|error| Failure::new(format!("signals cannot be handled: {error}")));
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
     Ok(async move {
         tokio::select! {
@@ -136,8 +136,11 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {
             "another program listens there: stop it, or choose another port with `--listen` \
                                      (port 0 takes a free one)"
         }
-        io::ErrorKind::AddrNotAvailable => "this machine has no such address: choose one of its own with `--listen`",
-        io::ErrorKind::PermissionDenied => "ports below 1024 need rights: choose a higher one with `--listen`",
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine does not have this IP address: choose one of its own with \
+                                            `--listen`"
+        }
+        io::ErrorKind::PermissionDenied => "ports below 1024 need privileges: choose a higher one with `--listen`",
         _ => "choose another address with `--listen`",
     };
     Failure::new(format!("cannot listen on {address} ({error}); {way_out}"))

@@ -15,7 +15,7 @@ use crate::{
 
 /// Service accounts: programs that sign with keys of their own
 ///
-/// A service account belongs to one workspace, where an admin creates it, gives it a role and manages its keys
+/// A service account belongs to one workspace. An admin of the workspace creates it, sets its role and manages its keys
 /// (`keyward keys … --service-account NAME`).
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
@@ -38,7 +38,7 @@ pub(crate) enum ServiceAccounts {
 /// What a new service account is, besides its name. Also of `keyward admin create-service-account`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct NewServiceAccountArguments {
-    /// What it is for
+    /// Purpose of the service account
     #[arg(long, default_value = "", hide_default_value = true)]
     description: String,
     /// Its role in the workspace: `member` or `admin`
@@ -120,7 +120,7 @@ pub(crate) struct Show {
     which: Which,
 }
 
-/// Change name, description or role
+/// Change the name, description or role of a service account
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("change").required(true).multiple(true).args(["name", "description", "role"])),
     after_help = "\
@@ -130,7 +130,7 @@ Examples:
 pub(crate) struct Update {
     #[command(flatten)]
     which: Which,
-    /// A new name, which changes its address too
+    /// New name, which also changes the address
     #[arg(long)]
     name: Option<String>,
     /// Another description
@@ -141,7 +141,7 @@ pub(crate) struct Update {
     role: Option<Role>,
 }
 
-/// Give a service account a role in its workspace
+/// Set the role of a service account in its workspace
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -153,7 +153,7 @@ pub(crate) struct SetRole {
     role: Role,
 }
 
-/// Refuse all keys of a service account until it is enabled again
+/// Disable a service account: its keys are refused until it is enabled again
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -163,7 +163,7 @@ pub(crate) struct Disable {
     which: Which,
 }
 
-/// Let the keys of a disabled service account work again
+/// Enable a disabled service account
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -184,7 +184,7 @@ Examples:
 pub(crate) struct Delete {
     #[command(flatten)]
     which: Which,
-    /// Who takes over the projects that it alone leads: an email, an address or an id
+    /// New admin of the projects that have no other admin: an email address, a service account address or an id
     #[arg(long, value_name = "EMAIL|ADDRESS|ID")]
     successor: Option<String>,
     #[command(flatten)]
@@ -219,7 +219,7 @@ impl ServiceAccounts {
             Self::Disable(command) => {
                 let update = UpdateServiceAccount { disabled: Some(true), ..Default::default() };
                 let told = |account: &ServiceAccount| {
-                    format!("{} is disabled: all its keys are refused until it is enabled again", account.email)
+                    format!("{} is disabled: its keys are refused until it is enabled again", account.email)
                 };
                 command.which.update(&update, told).await
             }
@@ -294,7 +294,7 @@ impl Delete {
         };
         self.confirm.confirm(&question)?;
         api.delete(&path(&place, account.id, &query([("successor", successor)]))).await?;
-        output::line(format!("deleted {} and revoked its keys: the address is never used again", account.email))
+        output::line(format!("deleted {} and revoked its keys: the address is never reused", account.email))
     }
 }
 

@@ -114,7 +114,7 @@ Examples:
   keyward workspaces list
   keyward workspaces list --all                    every one of the installation, for operators")]
 pub(crate) struct List {
-    /// Every workspace of the installation; for operators
+    /// List all workspaces of the installation; for operators
     #[arg(long)]
     all: bool,
     #[command(flatten)]
@@ -123,7 +123,7 @@ pub(crate) struct List {
     connection: ConnectionArguments,
 }
 
-/// Create a workspace, whose admin you become unless you name another
+/// Create a workspace; you become its admin unless you name another
 ///
 /// Operators may do this. Every user may if the installation sets `workspace_creation = "anyone"`.
 #[derive(Debug, clap::Args)]
@@ -134,7 +134,7 @@ Examples:
 pub(crate) struct Create {
     #[command(flatten)]
     new: NewWorkspaceArguments,
-    /// The email of its first admin, who joins at once or is invited
+    /// Email address of the first admin, who joins at once or is invited
     #[arg(long, value_name = "EMAIL")]
     admin: Option<String>,
     /// Print the JSON of the API
@@ -144,7 +144,7 @@ pub(crate) struct Create {
     connection: ConnectionArguments,
 }
 
-/// Show a workspace, your role in it and what it may have
+/// Show a workspace, your role in it and its quotas
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -160,7 +160,7 @@ pub(crate) struct Show {
     connection: ConnectionArguments,
 }
 
-/// Give a workspace another name; its slug never changes
+/// Rename a workspace; its slug never changes
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -178,7 +178,7 @@ pub(crate) struct Rename {
     connection: ConnectionArguments,
 }
 
-/// Set what a workspace may have; for operators
+/// Set the quotas of a workspace; for operators
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -219,7 +219,7 @@ pub(crate) struct NewWorkspaceArguments {
     /// Its name
     #[arg(long)]
     name: String,
-    /// Its slug, such as `acme`: 3 to 40 of a-z, 0-9 and `-`; never changes, never used again
+    /// Slug, such as `acme`: 3 to 40 of a-z, 0-9 and `-`; it never changes and is never reused
     #[arg(long)]
     slug: String,
 }
@@ -260,7 +260,7 @@ impl QuotaArguments {
 /// Tells what a workspace may have.
 pub(crate) fn tell_quotas(workspace: &str, quotas: &Quotas) -> Outcome {
     output::line(format!(
-        "{workspace} may have {} service accounts, {} live keys each, and {} live keys a user",
+        "the quotas of {workspace}: {} service accounts, {} live keys for each of them, {} live keys for each user",
         quotas.service_accounts, quotas.keys_per_service_account, quotas.keys_per_user
     ))
 }
@@ -334,12 +334,18 @@ pub(crate) fn tell_first_admin(issued: &IssuedInvitation) -> Outcome {
     let (email, end) = (&issued.invitation.email, output::exact(issued.invitation.expires_at));
     output::line(match (&issued.url, issued.mail) {
         (Some(url), _) => {
-            format!("{email} is invited; by this link they become admin of the workspace, once, until {end}:\n{url}")
+            format!(
+                "{email} is invited, and becomes an admin of the workspace with this link, once, until \
+                     {end}:\n{url}"
+            )
         }
         (None, MailState::Failed) => {
             format!("{email} is invited, but the mail was not sent: name the first admin again")
         }
-        (None, _) => format!("{email} is invited by mail, and becomes admin of the workspace by its link, until {end}"),
+        (None, _) => format!(
+            "{email} is invited by mail, and becomes an admin of the workspace with its link until \
+                              {end}"
+        ),
     })
 }
 
@@ -404,7 +410,7 @@ impl Delete {
         );
         self.confirm.confirm_by_typing(&question, &workspace.slug)?;
         api.delete(&place.path("")).await?;
-        output::line(format!("deleted workspace {}: its slug is never used again", workspace.slug))
+        output::line(format!("deleted workspace {}: its slug is never reused", workspace.slug))
     }
 }
 

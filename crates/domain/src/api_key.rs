@@ -21,7 +21,7 @@ pub struct ApiKey {
     pub suspended: bool,
     /// When it expires. None: never.
     pub expires_at: Option<Timestamp>,
-    /// When it was revoked, for good.
+    /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
     /// When it first verified a request or a proof, as far as that is recorded.
     pub verified_at: Option<Timestamp>,
@@ -61,7 +61,7 @@ pub enum KeyState {
     Suspended,
     /// It has expired.
     Expired,
-    /// It was revoked, for good.
+    /// It was revoked.
     Revoked,
 }
 

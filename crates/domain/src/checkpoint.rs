@@ -14,7 +14,7 @@ use crate::{clock::Random, merkle::Hash};
 /// The signature type of Ed25519 in signed notes.
 const ED25519: u8 = 0x01;
 
-/// A note holds as many signatures as witnesses care to add; reading stops short of what nobody signs by hand.
+/// A note holds as many signatures as witnesses care to add; there is a limit that no real note reaches.
 const SIGNATURES_MAX: usize = 100;
 
 /// The Ed25519 key of one installation. It is stored outside the database, so that a party that can rewrite the log
@@ -68,13 +68,13 @@ impl fmt::Debug for InstallationKey {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// The name of a log or key is empty or holds a space, a `+` or a control character.
-    #[error("`{0}` cannot name a log: a name is not empty and holds no space, no `+` and no control character")]
+    #[error("`{0}` cannot name a log: a name is not empty and contains no space, no `+` and no control character")]
     Name(String),
     /// The text does not follow the format.
-    #[error("this is no checkpoint: {0}; pass the file as `keyward` printed it, to the last line feed")]
+    #[error("this is not a checkpoint: {0}; pass the complete file that `keyward` printed, with its last line break")]
     Malformed(&'static str),
     /// The text is no verifier key.
-    #[error("this is no verifier key: {0}; it reads NAME+8 HEX DIGITS+BASE64")]
+    #[error("this is not a verifier key: {0}; it has the form NAME+8 HEX DIGITS+BASE64")]
     VerifierKey(&'static str),
     /// The checkpoint tells of another log.
     #[error("this checkpoint is of the log `{found}`, not of `{expected}`: pass the one of this installation")]
@@ -130,23 +130,26 @@ impl Checkpoint {
     /// Reads the text above the signatures. Lines behind the third are extensions; those that are not ours tell us nothing.
     fn parse_body(body: &str) -> Result<Self, CheckpointError> {
         let mut lines = body.split_terminator('\n');
-        let origin =
-            lines.next().filter(|line| !line.is_empty()).ok_or(CheckpointError::Malformed("it names no log"))?;
+        let origin = lines
+            .next()
+            .filter(|line| !line.is_empty())
+            .ok_or(CheckpointError::Malformed("the name of its log is missing"))?;
         let size = lines
             .next()
             .and_then(|line| line.parse().ok().filter(|size: &u64| size.to_string() == line))
-            .ok_or(CheckpointError::Malformed("its second line is no size"))?;
+            .ok_or(CheckpointError::Malformed("its second line is not a size"))?;
         let root = lines
             .next()
             .and_then(|line| BASE64_STANDARD.decode(line).ok()?.try_into().ok())
-            .ok_or(CheckpointError::Malformed("its third line is no root hash"))?;
+            .ok_or(CheckpointError::Malformed("its third line is not a root hash"))?;
         let mut restored_at = None;
         for line in lines {
             if line.is_empty() {
                 return Err(CheckpointError::Malformed("an extension line is empty"));
             }
             if let Some(number) = line.strip_prefix(RESTORE) {
-                let number = number.parse().map_err(|_| CheckpointError::Malformed("its restore has no number"))?;
+                let number =
+                    number.parse().map_err(|_| CheckpointError::Malformed("its restore line has no number"))?;
                 restored_at = Some(number);
             }
         }
@@ -192,10 +195,11 @@ impl VerifierKey {
     /// The note does not follow the format, is of another log, or is not signed by this key.
     pub fn open(&self, note: &str) -> Result<Checkpoint, CheckpointError> {
         // The body may hold no empty line, so that the first one is the split; signed notes allow more, logs never.
-        let (body, signatures) =
-            note.split_once("\n\n").ok_or(CheckpointError::Malformed("no empty line is before the signatures"))?;
+        let (body, signatures) = note
+            .split_once("\n\n")
+            .ok_or(CheckpointError::Malformed("there is no empty line before the signatures"))?;
         if !signatures.ends_with('\n') || note.chars().any(|c| c.is_control() && c != '\n') {
-            return Err(CheckpointError::Malformed("it is cut short, or its lines do not end in a line feed alone"));
+            return Err(CheckpointError::Malformed("it is truncated, or its lines do not end with a single line feed"));
         }
         let body = &note[..=body.len()];
         let checkpoint = Checkpoint::parse_body(body)?;
@@ -216,7 +220,7 @@ impl VerifierKey {
                 .strip_prefix("— ")
                 .and_then(|line| line.split_once(' '))
                 .and_then(|(name, text)| Some((name, BASE64_STANDARD.decode(text).ok()?)))
-                .ok_or(CheckpointError::Malformed("a signature line does not read `— NAME BASE64`"))?;
+                .ok_or(CheckpointError::Malformed("a signature line does not have the form `— NAME BASE64`"))?;
             let Some((key_id, signature)) = bytes.split_first_chunk::<4>().filter(|(_, rest)| !rest.is_empty()) else {
                 return Err(CheckpointError::Malformed("a signature is too short"));
             };
@@ -246,19 +250,19 @@ impl FromStr for VerifierKey {
     fn from_str(text: &str) -> Result<Self, CheckpointError> {
         let mut parts = text.trim_end().splitn(3, '+');
         let (Some(name), Some(hash), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(CheckpointError::VerifierKey("it has not three parts"));
+            return Err(CheckpointError::VerifierKey("it does not have three parts"));
         };
-        let key = BASE64_STANDARD.decode(key).map_err(|_| CheckpointError::VerifierKey("its key is no base64"))?;
+        let key = BASE64_STANDARD.decode(key).map_err(|_| CheckpointError::VerifierKey("its key is not base64"))?;
         let Some((&ED25519, key)) = key.split_first() else {
             return Err(CheckpointError::VerifierKey("its key is not of the type Ed25519"));
         };
         let key = <&[u8; 32]>::try_from(key)
             .ok()
             .and_then(|key| VerifyingKey::from_bytes(key).ok())
-            .ok_or(CheckpointError::VerifierKey("its key is no Ed25519 key"))?;
+            .ok_or(CheckpointError::VerifierKey("its key is not an Ed25519 key"))?;
         let verifier = Self::new(name, key)?;
         if format!("{:08x}", u32::from_be_bytes(verifier.key_id())) != hash {
-            return Err(CheckpointError::VerifierKey("its hash does not belong to its name and key"));
+            return Err(CheckpointError::VerifierKey("its hash does not match its name and key"));
         }
         Ok(verifier)
     }

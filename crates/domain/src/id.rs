@@ -99,7 +99,7 @@ impl<K: Kind> fmt::Debug for Id<K> {
 
 /// A text that is not an id of the kind that is due.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("an id here starts with `{expected}_`, followed by 26 characters of 0-9 and a-z without i, l, o and u")]
+#[error("this id must start with `{expected}_`, followed by 26 characters of 0-9 and a-z without i, l, o and u")]
 pub struct IdError {
     /// The prefix that is due.
     pub expected: &'static str,
@@ -158,7 +158,7 @@ impl fmt::Display for PrincipalId {
 
 /// A text that is neither a `usr_` nor an `sa_` id.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("a principal's id starts with `usr_` or `sa_`, followed by 26 characters")]
+#[error("a principal's id must start with `usr_` or `sa_`, followed by 26 characters")]
 pub struct PrincipalIdError;
 
 impl FromStr for PrincipalId {

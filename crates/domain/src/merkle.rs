@@ -63,7 +63,7 @@ pub struct CompactRange {
 
 /// Bytes that are no compact range of the size they are said to have.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("a tree of {size} leaves is kept as {expected} bytes, not as {found}")]
+#[error("a tree of {size} leaves is stored in {expected} bytes, not in {found}")]
 pub struct CompactRangeError {
     /// The number of leaves.
     pub size: u64,

@@ -108,27 +108,28 @@ pub struct Principal {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Denied {
     /// The principal may not even know that it exists.
-    #[error("there is no such thing here")]
+    #[error("it does not exist, or you do not have access to it")]
     NotFound,
     /// The role does not reach that far.
-    #[error("this needs the role {0}")]
+    #[error("you must have the role {0}")]
     Role(RequiredRole),
     /// A bearer token was shown for what needs a signature.
     #[error(
-        "a bearer token changes no key, role, membership, invitation or enabled state; sign this request with the key itself"
+        "a bearer token cannot change a key, role, membership, invitation or enabled state; sign this request with \
+         the key itself"
     )]
     BearerToken,
     /// A session was shown for what belongs to a key.
-    #[error("this belongs to a key; sign the request with one")]
+    #[error("this needs a key; sign the request with one")]
     Session,
     /// A session whose password was given too long ago asked for what adds keys or admins.
-    #[error("you gave your password more than 15 minutes ago; give it again to go on")]
+    #[error("you entered your password more than 15 minutes ago; enter it again to continue")]
     PasswordNeeded,
     /// A service account asked for a change to itself or to its own keys.
-    #[error("a service account changes neither itself nor its own keys; an admin of its workspace does")]
+    #[error("a service account cannot change itself or its own keys; ask an admin of its workspace")]
     ServiceAccount,
     /// A service account asked for something that would grant the role `admin`.
-    #[error("a service account gives nobody the role admin; a person who has it does")]
+    #[error("a service account cannot give the role admin; ask a user who has it")]
     ServiceAccountGrantsAdmin,
 }
 
@@ -435,8 +436,8 @@ impl Principal {
         }
     }
 
-    /// Refuses a session in which the password was not given lately: whoever finds a browser open adds no keys and
-    /// no admins.
+    /// Refuses a session in which the password was not entered recently, so that another person at an open browser
+    /// cannot add keys or admins.
     ///
     /// # Errors
     /// [`Denied::PasswordNeeded`]

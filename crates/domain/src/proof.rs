@@ -56,12 +56,12 @@ enum Hash {
 #[non_exhaustive]
 pub enum ProofError {
     /// Longer than any proof.
-    #[error("the proof is longer than any signature: send what `ssh-keygen -Y sign -n keyward-proof` printed")]
+    #[error("the proof is too long for a signature: send what `ssh-keygen -Y sign -n keyward-proof` printed")]
     TooLong,
     /// Not one whole armoured block.
     #[error(
-        "the proof is no SSH signature: send all of what `ssh-keygen -Y sign -n keyward-proof` printed, from the line \
-         with BEGIN SSH SIGNATURE to the line with END"
+        "the proof is not an SSH signature: send everything that `ssh-keygen -Y sign -n keyward-proof` printed, from \
+         the line with BEGIN SSH SIGNATURE to the line with END"
     )]
     Armour,
     /// The bytes inside the armour are not an SSHSIG of version 1.
@@ -71,16 +71,16 @@ pub enum ProofError {
     #[error("the proof was signed for another purpose: sign with the namespace `keyward-proof` (`-n keyward-proof`)")]
     Namespace,
     /// A hash other than SHA-256 and SHA-512.
-    #[error("the hash of the proof is not known: sign with `-O hashalg=sha512` or `-O hashalg=sha256`")]
+    #[error("the hash algorithm of the proof is not supported: sign with `-O hashalg=sha512` or `-O hashalg=sha256`")]
     HashAlgorithm,
     /// A signature algorithm that does not fit the key, or rests on SHA-1.
     #[error(
-        "the proof's signature is of a kind that does not fit its key or is no longer safe: sign again with a current \
+        "the proof's signature algorithm does not match its key or is no longer safe: sign again with a current \
          `ssh-keygen`"
     )]
     SignatureAlgorithm,
     /// The key inside could not be registered.
-    #[error("the key of the proof cannot be used: {0}")]
+    #[error("the key of the proof is invalid: {0}")]
     PublicKey(#[source] PublicKeyError),
 }
 
@@ -146,7 +146,7 @@ impl Proof {
         &self.public_key
     }
 
-    /// The bytes that the signature is over, if it is a signature of `message`.
+    /// The bytes that are signed, if it is a signature of `message`.
     #[must_use]
     pub fn signed_bytes(&self, message: &[u8]) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();

@@ -105,5 +105,5 @@ impl fmt::Display for RequiredRole {
 
 /// A word that names no role.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("a role here is one of: {}", .0.join(", "))]
+#[error("the role must be one of: {}", .0.join(", "))]
 pub struct RoleError(&'static [&'static str]);

@@ -27,7 +27,7 @@ pub enum Requirement {
 /// A word that names no requirement.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "`{0}` is nothing a route can require; write authenticated, workspace:member, workspace:admin, project:view, \
+    "`{0}` is not a requirement of a route; write authenticated, workspace:member, workspace:admin, project:view, \
      project:edit or project:admin"
 )]
 pub struct RequirementError(String);
@@ -96,28 +96,28 @@ impl TryFrom<RouteText> for Route {
 pub enum RouteError {
     /// Not a method, a blank and a path.
     #[error(
-        "{} is no pattern; write a method (or *), a blank and a path, such as `GET /v2/projects/{{project}}/**`", quoted(.0)
+        "{} is not a pattern; write METHOD PATH or * PATH, such as `GET /v2/projects/{{project}}/**`", quoted(.0)
     )]
     Malformed(String),
     /// A segment that means nothing.
     #[error(
-        "{} cannot stand between slashes; write plain text, {{project}}, {{workspace}}, * for one segment, or ** at the end \
-         for any number",
+        "{} is not a valid path segment; write plain text, {{project}}, {{workspace}}, * for one segment, or ** at \
+         the end for any number",
         quoted(.0)
     )]
     Segment(String),
     /// A place that stands twice.
-    #[error("{0} stands twice in one pattern; write it once")]
+    #[error("{0} appears twice in the pattern; write it once")]
     Twice(&'static str),
     /// A project's role is required where the path names none.
-    #[error("{} needs {{project}} in its pattern, or nobody knows which project is meant", quoted(.0))]
+    #[error("{} needs {{project}} in its pattern, to identify the project", quoted(.0))]
     NoProject(String),
     /// What is required is unknown.
     #[error(transparent)]
     Requirement(#[from] RequirementError),
 }
 
-/// What a path says in the places of a pattern, as it stands there.
+/// The values of the placeholders of a pattern in a path, unchanged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Places<'a> {
     /// In the place of `{project}`.
@@ -164,8 +164,8 @@ impl Route {
 
     /// What the path of a request says in the places of this pattern; none where the request does not fall under it.
     ///
-    /// Escapes (`%61` for `a`) are read, since whoever serves the path reads them too, and one slash at the end counts
-    /// for nothing. The path must have been checked for what two readers could take for two things.
+    /// Escapes (`%61` for `a`) are decoded, since the API that serves the path decodes them too, and one slash at the
+    /// end is ignored. The path must have been checked for parts that two parsers could read differently.
     #[must_use]
     pub fn match_request<'a>(&self, method: &str, path: &'a str) -> Option<Places<'a>> {
         if self.method.as_deref().is_some_and(|own| own != method) {

@@ -14,7 +14,7 @@ use base64::{
 pub use self::redaction::redact;
 use crate::private_key::{PrivateKeyFormat, detect as detect_private_key, is_private_der};
 
-/// Characters of a value that a message shows at the most.
+/// Maximum number of characters of a value that a message shows.
 const MAX_SHOWN: usize = 200;
 /// Characters that a random secret has at the least: 30 bytes in base64.
 const MIN_RANDOM: usize = 40;
@@ -61,7 +61,7 @@ impl fmt::Display for Secret {
         f.write_str(match self {
             Self::PrivateKey => "a private key",
             Self::BearerToken => "a bearer token",
-            Self::Password => "an address with a password",
+            Self::Password => "a URL with a password",
             Self::Random => "a random secret",
         })
     }
@@ -197,7 +197,7 @@ fn is_random(text: &str, run: &str) -> bool {
         && changes * 5 >= bytes.len() * 2
 }
 
-/// Whether a run is a fingerprint or a public key, which everybody may see.
+/// Whether a run is a fingerprint or a public key, which is not a secret.
 fn is_public(text: &str, run: &str) -> bool {
     // Both are slices of one text, so that the difference of their addresses is an offset.
     let at = run.as_ptr() as usize - text.as_ptr() as usize;
@@ -289,7 +289,7 @@ pub fn parser_message(message: &str) -> String {
     }
     // Whatever else a message may hold.
     let is_secret = recognise(&said).is_some() || said.contains(char::is_control);
-    if is_secret { "a value there is not what belongs there".to_owned() } else { said }
+    if is_secret { "the value there is invalid".to_owned() } else { said }
 }
 
 #[cfg(test)]

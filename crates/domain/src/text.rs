@@ -2,20 +2,20 @@
 
 use crate::secret::{Secret, recognise};
 
-/// A text that cannot be taken.
+/// An invalid text.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum TextError {
     /// Nothing but blanks.
-    #[error("it is empty; give it at least one character")]
+    #[error("it is empty; enter at least one character")]
     Empty,
     /// Too many characters.
     #[error("it has more than {0} characters; shorten it")]
     TooLong(usize),
     /// A control or direction-changing character, which could forge what a reader sees.
-    #[error("it holds a control character (such as a line break); leave it out")]
+    #[error("it contains a control character (such as a line break); remove it")]
     Control,
-    /// A private key or a bearer token, which everybody who reads the title or description would have.
-    #[error("it holds {0}, which was not stored; leave it out, and make a new one if others have seen it")]
+    /// A private key or a bearer token, which all readers of the title or description would learn.
+    #[error("it contains {0}, which was not stored; remove it, and replace it if other people have seen it")]
     Secret(Secret),
 }
 

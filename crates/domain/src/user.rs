@@ -38,7 +38,7 @@ pub enum EmailError {
     #[error("this is not an email address such as name@example.com")]
     Malformed,
     /// Inside the domain of service accounts.
-    #[error("addresses inside {0} belong to service accounts; use a person's address")]
+    #[error("email addresses in {0} are reserved for service accounts; use a person's email address")]
     ServiceAccountDomain(String),
 }
 

@@ -1,4 +1,4 @@
-//! What judging a signed request costs beyond the bare Ed25519 verification, in time and allocations.
+//! The cost of verifying a signed request beyond the bare Ed25519 verification, in time and allocations.
 //! `cargo bench -p http-signature`
 
 use divan::counter::ItemsCount;
@@ -114,7 +114,7 @@ fn parse_encord_get(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| UnverifiedSignature::parse(black_box(&view("GET", &headers))).expect("parsed"));
 }
 
-/// A key id that nobody has must cost what one costs that somebody has.
+/// An unknown key id must cost as much as a known one.
 #[divan::bench]
 fn unknown_key(bencher: Bencher<'_, '_>) {
     let message = [b'x'; 350];

@@ -100,7 +100,7 @@ pub enum SignatureError {
         field: &'static str,
     },
     /// The method, authority or target of the request cannot be signed as it is; the target must begin with `/`.
-    #[error("the request's {0} is not one that can be signed")]
+    #[error("the request's {0} cannot be part of a signature")]
     BadRequest(&'static str),
     /// More than [`MAX_LABELS`].
     #[error("more than {MAX_LABELS} signatures in one request")]
@@ -118,16 +118,16 @@ pub enum SignatureError {
     #[error("a label is in only one of Signature-Input and Signature")]
     UnmatchedLabel,
     /// There are signatures, and none is for us: neither `tag="keyward"` nor the label `encord-sig`.
-    #[error("no signature here is of a profile that is taken; sign with tag=\"keyward\"")]
+    #[error("no signature has a supported profile; sign with tag=\"keyward\"")]
     NoProfile,
     /// Several signatures that a profile would take.
-    #[error("several signatures here are of a profile that is taken; send one")]
+    #[error("several signatures have a supported profile; send one")]
     Ambiguous,
     /// One component twice.
     #[error("the signature covers a component twice")]
     DuplicateComponent,
     /// A component or component parameter that the profile does not name.
-    #[error("the signature covers {0}, which the profile does not name")]
+    #[error("the signature covers {0}, which the profile does not allow")]
     UnexpectedComponent(String),
     /// The Encord profile covers its three components in its order and nothing else.
     #[error("the label encord-sig covers exactly \"@method\" \"@request-target\" \"content-digest\", in this order")]
@@ -139,10 +139,10 @@ pub enum SignatureError {
     #[error("the signature has no parameter `{0}`")]
     MissingParameter(&'static str),
     /// A signature parameter whose type or value the profile does not take.
-    #[error("the signature's parameter `{0}` has a value that the profile does not take")]
+    #[error("the signature's parameter `{0}` has a value that the profile does not allow")]
     BadParameter(&'static str),
     /// A signature parameter that the profile does not name.
-    #[error("the signature has the parameter `{0}`, which the profile does not name")]
+    #[error("the signature has the parameter `{0}`, which the profile does not allow")]
     UnexpectedParameter(String),
 }
 

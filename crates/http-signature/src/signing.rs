@@ -110,7 +110,7 @@ fn native_input<'a>(
     }
     let needs_name = match algorithm {
         Algorithm::HmacSha256 | Algorithm::RsaV1_5Sha512 => {
-            return Err(SigningError::Parameter("no profile takes signatures of this key's algorithm"));
+            return Err(SigningError::Parameter("no profile supports this key's algorithm"));
         }
         // An RSA key has two algorithms, and a verifier assumes PSS where none is named.
         Algorithm::RsaV1_5Sha256 => true,
@@ -149,14 +149,14 @@ fn encord_input<'a>(
     algorithm: Algorithm,
 ) -> Result<SignatureParameters<'a>, SigningError> {
     if algorithm != Algorithm::Ed25519 {
-        return Err(SigningError::Parameter("the encord profile has Ed25519 keys only; use the native one"));
+        return Err(SigningError::Parameter("the encord profile supports only Ed25519 keys; use the native profile"));
     }
     let digits = parameters.key_id.bytes().filter(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')).count();
     if digits != 64 || parameters.key_id.len() != 64 {
         return Err(SigningError::Parameter("the encord profile's key id is the raw key in 64 lower-case hex digits"));
     }
     if !parameters.covered_headers.is_empty() {
-        return Err(SigningError::Parameter("the encord profile covers no further headers; use the native one"));
+        return Err(SigningError::Parameter("the encord profile covers no other headers; use the native profile"));
     }
     Ok(SignatureParameters {
         components: ["@method", "@request-target", CONTENT_DIGEST].map(Component::new).into(),

@@ -194,5 +194,5 @@ fn rejected() -> SigningKeyError {
 }
 
 fn did_not_sign() -> SigningKeyError {
-    SigningKeyError::new("the private key did not sign; check the key file and try again")
+    SigningKeyError::new("signing with the private key failed; check the key file and try again")
 }

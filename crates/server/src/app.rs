@@ -75,10 +75,10 @@ use crate::{
 
 /// Things on a page where nothing is said.
 pub const DEFAULT_PAGE: i64 = 50;
-/// Things on a page at the most.
+/// Maximum number of items on a page.
 pub const MAX_PAGE: i64 = 200;
 
-/// Where a list goes on, and for how long.
+/// Where a page of a list starts, and its length.
 #[derive(Clone, Debug, Default)]
 pub struct Paging {
     /// The `next` of the page before.
@@ -97,7 +97,7 @@ impl Paging {
     }
 
     fn after<T: std::str::FromStr>(&self) -> Result<Option<T>, AppError> {
-        let malformed = |_| AppError::field("after", "malformed", "pass on the `next` of the page before");
+        let malformed = |_| AppError::field("after", "malformed", "pass the `next` value of the previous page");
         self.after.as_deref().map(|after| after.parse().map_err(malformed)).transpose()
     }
 }
@@ -129,7 +129,7 @@ impl Caller {
         Self { principal: Principal::host(), address: None, signed_at: None, replay: None, held: Held::default() }
     }
 
-    /// Keeps `resource` until the change that the caller asks for has ended, also if the client hangs up before.
+    /// Keeps `resource` until the change that the caller asks for has ended, even if the client disconnects before.
     #[must_use]
     pub(crate) fn holding(mut self, resource: Arc<dyn Any + Send + Sync>) -> Self {
         self.held = Held::new(resource);
@@ -361,7 +361,8 @@ impl App {
             tracing::error!(?error, "the last uses and refusals could not be written");
         }
         if let Err(error) = self.cluster.leave().await {
-            tracing::error!(%error, "this node could not be taken out of the registry; others wait for its lease once");
+            tracing::error!(%error, "this node could not be unregistered; the next change waits for its lease to \
+                                     expire");
         }
         self.store.close().await;
     }
@@ -396,8 +397,8 @@ impl App {
         self.clock.now()
     }
 
-    /// From now on this node says that it is not ready, and goes on answering: whoever spreads requests over nodes sends
-    /// them to others before it stops.
+    /// From now on this node reports that it is not ready, and still answers requests: a load balancer sends new requests to
+    /// other nodes before this one stops.
     pub fn announce_stop(&self) {
         self.is_stopping.store(true, Ordering::Release);
     }
@@ -433,7 +434,7 @@ impl App {
             let directory = self.verifier.directory().load();
             (directory.key_count(), directory.version().0)
         };
-        // Metrics are read to find out why a store does not answer: the rest is there all the same.
+        // Operators read metrics to find out why the database does not respond, so the other metrics are still shown.
         let audit_events = match self.store.read().await {
             Ok(mut connection) => store::audit::head_checkpoint(&mut connection).await.ok().map(|head| head.size),
             Err(_) => None,
@@ -469,7 +470,7 @@ struct UnsentMail {
     invitations: Vec<invitation::Issued>,
     /// The name of the workspace that they are for.
     workspace: String,
-    displaced: Vec<api_key::Displaced>,
+    reclaimed: Vec<api_key::Reclaimed>,
 }
 
 /// How long a proof's challenge is good.

@@ -18,19 +18,19 @@ use verifier::{AuthenticationError, RouteError, VerificationError, rate_limit::R
 #[derive(Debug)]
 pub enum AppError {
     // The caller must act.
-    /// Fields that cannot be taken.
+    /// Invalid fields.
     Invalid(Vec<FieldError>),
     /// The request as a whole cannot be read.
     BadRequest(String),
-    /// The credential was not accepted. The time is the server's, for who may know.
+    /// The credential was refused. The time is the server's, for a caller who may know it.
     Unauthenticated(AuthenticationError, Timestamp),
-    /// Known, but not allowed; or not to be known of.
+    /// Authenticated, but not allowed; or hidden from this caller.
     Denied(Denied),
-    /// Known, but not allowed, for this reason.
+    /// Authenticated, but not allowed, for this reason.
     Refused(&'static str),
     /// The routes do not let a proxied request through.
     Route(RouteError),
-    /// Too many requests; the seconds after which to come again.
+    /// Too many requests; the seconds to wait.
     RateLimited(u64),
     /// It conflicts with the current state.
     Conflict(Conflict),
@@ -40,27 +40,27 @@ pub enum AppError {
     HostNotOurs(String),
     /// A proxy asks about a request to a host whose requests are not verified here; the authority it names.
     HostNotProxied(String),
-    /// The request of a session was not made by our own pages.
+    /// The request of a session did not come from the pages of this server.
     CrossSite,
-    /// The body is over the limit, in bytes.
+    /// The body exceeds this limit in bytes.
     TooLarge(usize),
     /// The body came too slowly.
     Timeout,
-    /// Headers and target together are over the limit.
+    /// Headers and target together exceed the limit.
     HeadersTooLarge,
     /// The body is of another type than JSON.
     UnsupportedMediaType,
-    /// The path is there, the method is not.
+    /// The path exists, but not with this method.
     MethodNotAllowed,
 
     // The operator must act.
-    /// The store does not answer, or there is no lease.
+    /// The database is unreachable, or the node has no lease.
     Unavailable(String),
-    /// It conflicted with another change, and nothing was changed; another attempt helps.
+    /// It conflicted with another change, and nothing was changed. The caller may try again.
     Contended(String),
 
-    // We must act.
-    /// A fault of ours. The text goes to the log, not to the caller.
+    // The maintainers must act.
+    /// An internal error. The text goes to the log, not to the caller.
     Internal(String),
 }
 
@@ -78,17 +78,17 @@ pub enum Conflict {
     BlockedKey {
         /// Its fingerprint.
         fingerprint: Fingerprint,
-        /// Whether a use is known; else a node that may have seen one has stopped since.
+        /// Whether a use was recorded. If not, a node that may have recorded one has stopped since.
         was_used: bool,
     },
-    /// The key was revoked a moment ago, and not every node has said yet whether it was used.
+    /// The key was just revoked, and not every node has confirmed yet that it was never used.
     KeyUseUnconfirmed {
         /// Its fingerprint.
         fingerprint: Fingerprint,
     },
     /// The key is revoked.
     KeyRevoked,
-    /// The key has expired and gets no new expiry date.
+    /// The key has expired, and the request sets no new expiry date.
     KeyExpired,
     /// The slug is or was in use.
     SlugTaken(Slug),
@@ -104,9 +104,9 @@ pub enum Conflict {
     InvitedMember(Email),
     /// The workspace has an admin.
     HasAdmin,
-    /// The last enabled admin of a workspace stays.
+    /// The last enabled admin of a workspace cannot be removed.
     LastAdmin,
-    /// The last operator stays.
+    /// The last operator cannot be removed.
     LastOperator,
     /// These projects would be left without an admin.
     SuccessorRequired(Vec<ProjectId>),
@@ -114,7 +114,7 @@ pub enum Conflict {
     InvitationClosed,
     /// The link to set up the installation was used or has expired.
     SetUpLinkClosed,
-    /// The signed request was done before, and its stored response cannot be read any more.
+    /// The signed request was processed before, and its stored response cannot be read any more.
     ResponseUnreadable,
 }
 
@@ -132,54 +132,78 @@ impl Conflict {
             Self::BlockedKey { fingerprint, was_used } => return blocked_key(fingerprint, *was_used),
             Self::KeyUseUnconfirmed { fingerprint } => return key_use_unconfirmed(fingerprint),
             Self::SuccessorRequired(projects) => return successor_required(projects),
-            Self::KeyRevoked => (codes::KEY_REVOKED, "This key is revoked for good. Register another one.".to_owned()),
+            Self::KeyRevoked => (
+                codes::KEY_REVOKED,
+                "This key is revoked and cannot be used again. Register another \
+                                                      key."
+                    .to_owned(),
+            ),
             Self::KeyExpired => {
-                let detail = "This key has expired. Give it a new expiry date with \"expires_at\", or null for none.";
+                let detail = "This key has expired. Set \"expires_at\" to a new expiry date, or to null for no expiry.";
                 (codes::KEY_EXPIRED, detail.to_owned())
             }
             Self::SlugTaken(slug) => {
-                let detail = format!("The slug {slug} is or was in use; slugs are never used again. Choose another.");
+                let detail = format!(
+                    "The slug {slug} is in use or was used before, and slugs are never reused. \
+                                      Choose another slug."
+                );
                 (codes::SLUG_TAKEN, detail)
             }
             Self::AddressTaken(address) => {
                 let detail = format!(
-                    "The address {address} is or was in use; addresses are never used again. Choose another name."
+                    "The address {address} is in use or was used before, and addresses are never reused. Choose \
+                     another name."
                 );
                 (codes::NAME_TAKEN, detail)
             }
-            Self::EmailTaken(email) => {
-                (codes::EMAIL_TAKEN, format!("There is a user with the email {email}. Choose another email."))
-            }
-            Self::InvitedUserExists(email) => {
-                (codes::EMAIL_TAKEN, format!("{email} has an account here. Sign in and accept again."))
-            }
-            Self::AlreadyMember => (codes::ALREADY_MEMBER, "You are a member of this workspace already.".to_owned()),
+            Self::EmailTaken(email) => (
+                codes::EMAIL_TAKEN,
+                format!(
+                    "A user with the email address {email} already exists. Use another email \
+                                              address."
+                ),
+            ),
+            Self::InvitedUserExists(email) => (
+                codes::EMAIL_TAKEN,
+                format!(
+                    "{email} already has an account. Sign in to it, then accept the \
+                                              invitation again."
+                ),
+            ),
+            Self::AlreadyMember => (codes::ALREADY_MEMBER, "You are already a member of this workspace.".to_owned()),
             Self::InvitedMember(email) => {
-                let detail =
-                    format!("{email} is a member of this workspace already. Leave them out; nobody was invited.");
+                let detail = format!(
+                    "{email} is already a member of this workspace. No invitations were sent. Remove this \
+                             address and try again."
+                );
                 (codes::ALREADY_MEMBER, detail)
             }
-            Self::HasAdmin => (codes::ALREADY_MEMBER, "This workspace has an admin, who invites others.".to_owned()),
+            Self::HasAdmin => (
+                codes::ALREADY_MEMBER,
+                "This workspace already has an admin. Ask the admin to invite \
+                                                       other people."
+                    .to_owned(),
+            ),
             Self::LastAdmin => {
-                let detail =
-                    "This is the workspace's last admin who is not disabled. Make somebody else an admin first.";
+                let detail = "This is the last enabled admin of the workspace. Make another member an admin first.";
                 (codes::LAST_ADMIN, detail.to_owned())
             }
             Self::LastOperator => {
-                let detail = "This is the last operator. Make somebody else an operator first.";
+                let detail = "This is the last operator. Make another user an operator first.";
                 (codes::LAST_ADMIN, detail.to_owned())
             }
             Self::InvitationClosed => {
-                let detail = "This invitation was accepted or revoked, or has expired. Ask for a new one.";
+                let detail = "This invitation was accepted, was revoked or has expired. Ask for a new invitation.";
                 (codes::INVITATION_CLOSED, detail.to_owned())
             }
             Self::SetUpLinkClosed => {
-                let detail = "This link was used or has expired. Sign in, or restart the server for a new link.";
+                let detail = "This link was used or has expired. Sign in, or restart the server to get a new link.";
                 (codes::INVITATION_CLOSED, detail.to_owned())
             }
             Self::ResponseUnreadable => {
-                let detail = "This signed request was done before, and its response cannot be read any more, because the \
-                              key of this installation was replaced. Look at what it did; sign a new request to do more.";
+                let detail = "This signed request was already processed. Its stored response cannot be read because \
+                              the installation key was replaced. Check what the request did, and sign a new request \
+                              if you need another change.";
                 (codes::ANSWER_UNREADABLE, detail.to_owned())
             }
         };
@@ -194,10 +218,11 @@ fn conflict(code: &str, detail: impl Into<String>) -> Problem {
 fn duplicate_key(fingerprint: &Fingerprint, registration: Option<(ApiKeyId, PrincipalId)>) -> Problem {
     let proof = match registration {
         Some(_) => "",
-        None => " If somebody else registered your key, register it with a proof.",
+        None => " If another principal registered your key, register it with a proof to reclaim it.",
     };
     let detail = format!(
-        "The key {fingerprint} is registered already. A key exists once; make a new key pair for this one.{proof}"
+        "The key {fingerprint} is already registered. A key can be registered only once: generate a new key \
+         pair.{proof}"
     );
     let problem = conflict(codes::DUPLICATE_KEY, detail).with("fingerprint", fingerprint.to_string());
     match registration {
@@ -208,14 +233,11 @@ fn duplicate_key(fingerprint: &Fingerprint, registration: Option<(ApiKeyId, Prin
 
 fn blocked_key(fingerprint: &Fingerprint, was_used: bool) -> Problem {
     let reason = if was_used {
-        format!("The key {fingerprint} was used here and then revoked.")
+        format!("The key {fingerprint} was used and then revoked.")
     } else {
-        format!(
-            "The key {fingerprint} was registered here and then revoked, and a server that may have seen its use has \
-             stopped since."
-        )
+        format!("The key {fingerprint} was revoked, and a server that may have recorded its use has stopped since.")
     };
-    let detail = format!("{reason} It can never be registered again; make a new key pair.");
+    let detail = format!("{reason} It can never be registered again. Generate a new key pair.");
     let problem = conflict(codes::DUPLICATE_KEY, detail).with("fingerprint", fingerprint.to_string());
     // The name of the member on the wire since the first release: permanently blocked.
     problem.with("permanently_blocked", true)
@@ -223,8 +245,8 @@ fn blocked_key(fingerprint: &Fingerprint, was_used: bool) -> Problem {
 
 fn key_use_unconfirmed(fingerprint: &Fingerprint) -> Problem {
     let detail = format!(
-        "The key {fingerprint} was revoked a moment ago, and not every server has said yet that it was never used. Try \
-         again in some seconds, or make a new key pair."
+        "The key {fingerprint} was just revoked, and not every server has confirmed yet that it was never used. Try \
+         again in a few seconds, or generate a new key pair."
     );
     conflict(codes::DUPLICATE_KEY, detail)
         .with("fingerprint", fingerprint.to_string())
@@ -232,13 +254,14 @@ fn key_use_unconfirmed(fingerprint: &Fingerprint) -> Problem {
 }
 
 fn successor_required(projects: &[ProjectId]) -> Problem {
-    let detail = "This would leave projects without an admin. Name who takes them over with ?successor=usr_… or sa_….";
+    let detail = "This would leave projects without an admin. Name a successor with ?successor=usr_… or \
+                  ?successor=sa_….";
     let projects: Vec<String> = projects.iter().map(ToString::to_string).collect();
     conflict(codes::SUCCESSOR_REQUIRED, detail).with("projects", projects)
 }
 
 impl AppError {
-    /// One field that cannot be taken.
+    /// One invalid field.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "callers have errors and texts, and nothing to do with them after"
@@ -247,12 +270,12 @@ impl AppError {
         Self::Invalid(vec![FieldError { field: field.to_owned(), detail: detail.to_string(), code: code.to_owned() }])
     }
 
-    /// No such thing, or not for this caller to know.
+    /// It does not exist, or this caller may not see it.
     pub(crate) const fn not_found() -> Self {
         Self::Denied(Denied::NotFound)
     }
 
-    /// What goes over the wire. What was sent is not repeated where it may be a secret in the wrong place.
+    /// The problem on the wire. A value that may be a secret in the wrong place is not repeated.
     #[must_use]
     pub fn to_problem(&self) -> Problem {
         let mut problem = self.problem();
@@ -281,7 +304,7 @@ impl AppError {
                 404,
                 codes::NOT_FOUND,
                 "Not found",
-                "There is no such thing here, or you cannot see it. Check the id and the workspace.",
+                "It does not exist, or you do not have access to it. Check the id and the workspace.",
             ),
             Self::Denied(denied @ Denied::PasswordNeeded) => {
                 let detail = capitalised(&format!("{denied}."));
@@ -317,27 +340,27 @@ impl AppError {
             Self::CrossSite => Problem::new(
                 403,
                 codes::FORBIDDEN,
-                "Not from our own pages",
-                "The request did not come from a page of this server, or from one that is too old. Reload the page and \
-                 try again; nothing was changed. Programs sign their requests instead.",
+                "The request came from another site",
+                "The request did not come from a page of this server, or the page is too old. Nothing was changed. \
+                 Reload the page and try again. Programs must sign their requests.",
             ),
             Self::TooLarge(limit) => Problem::new(
                 413,
                 codes::TOO_LARGE,
                 "The body is too large",
-                format!("A body may have {limit} bytes here; send less."),
+                format!("The limit for the body of this request is {limit} bytes. Send a shorter body."),
             ),
             Self::Timeout => Problem::new(
                 408,
                 codes::TIMEOUT,
                 "The request took too long",
-                "The body did not come in within ten seconds; send it again.",
+                "The body did not arrive within ten seconds. Send the request again.",
             ),
             Self::HeadersTooLarge => Problem::new(
                 431,
                 codes::HEADERS_TOO_LARGE,
                 "The headers are too large",
-                "Headers and target may have 16 KiB together; send less.",
+                "The headers and the request target have more than 16 KiB. Send fewer or shorter headers.",
             ),
             Self::UnsupportedMediaType => Problem::new(
                 415,
@@ -348,21 +371,21 @@ impl AppError {
             Self::MethodNotAllowed => Problem::new(
                 405,
                 codes::METHOD_NOT_ALLOWED,
-                "No such method here",
-                "The path exists, but not with this method; see /api/v1/openapi.json.",
+                "Method not allowed",
+                "This path does not support this method. See /api/v1/openapi.json.",
             ),
             Self::Internal(_) => Problem::new(
                 500,
                 codes::INTERNAL,
                 "Internal error",
-                "The server failed to handle the request. Nothing was changed. Tell the operator the request id.",
+                "The server could not process the request. Nothing was changed. Report the request id to the operator.",
             ),
             Self::Unavailable(_) | Self::Contended(_) => Problem::new(
                 503,
                 codes::UNAVAILABLE,
-                "Not available at the moment",
-                "The server cannot reach its database or has too much to do. Your credential was not judged. \
-                 Try again in a moment.",
+                "Temporarily unavailable",
+                "The server cannot reach its database or is overloaded. Your credential was not verified. Try again \
+                 in a moment.",
             ),
         }
     }
@@ -371,8 +394,8 @@ impl AppError {
 fn unauthenticated(error: &AuthenticationError, now: Timestamp) -> Problem {
     let title = "Not authenticated";
     if !error.is_for_holder() {
-        let detail = "The request has no credential that is accepted here. Sign it with a registered key, \
-                      and see that the key, its owner and the clock are in order.";
+        let detail = "The request has no valid credential. Sign it with a registered key. Check that the key is \
+                      active, that its owner is enabled and that your clock is right.";
         return Problem::new(401, codes::UNAUTHENTICATED, title, detail);
     }
     Problem::new(401, codes::UNAUTHENTICATED, title, capitalised(&format!("{error}; server time {now:.0}.")))
@@ -385,7 +408,7 @@ fn rate_limited(seconds: u64) -> Problem {
         429,
         codes::RATE_LIMITED,
         "Too many requests",
-        format!("This key or address asks too often; try again in {seconds} s."),
+        format!("This key or IP address has sent too many requests. Try again in {seconds} s."),
     )
 }
 
@@ -394,19 +417,19 @@ fn host_not_listed(status: u16, authority: &str) -> Problem {
     let authority = shortened(authority);
     let detail = if status == 421 {
         format!(
-            "This server does not answer for `{authority}`. Use its public address, or have the operator list this one in \
-             `hosts`."
+            "This server does not accept requests for `{authority}`. Use its public URL, or ask the operator to add \
+             this host to `hosts`."
         )
     } else {
         format!(
-            "Requests to `{authority}` are not verified here; the operator lists the hosts of an API behind a proxy in \
+            "Requests to `{authority}` are not verified by this server. Ask the operator to add this host to \
              `proxied_hosts`."
         )
     };
-    Problem::new(status, codes::HOST_NOT_LISTED, "Another host", detail)
+    Problem::new(status, codes::HOST_NOT_LISTED, "Host not listed", detail)
 }
 
-/// So much of what a client sent as helps to recognise it.
+/// The beginning of a value that a client sent, long enough to recognise it.
 fn shortened(text: &str) -> String {
     match text.char_indices().nth(100) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
@@ -442,7 +465,10 @@ impl From<VerificationError> for AppError {
             VerificationError::Route(error) => Self::Route(error),
             VerificationError::RateLimited(RetryAfter(seconds)) => Self::RateLimited(seconds),
             VerificationError::TooManySignatures => Self::HeadersTooLarge,
-            VerificationError::Unsignable(part) => Self::BadRequest(format!("The request's {part} cannot be signed.")),
+            VerificationError::Unsignable(part) => Self::BadRequest(format!(
+                "The request's {part} cannot be part of a \
+                                                                             signature."
+            )),
             VerificationError::NoLease | VerificationError::NonceNotRecorded(_) => Self::Unavailable(error.to_string()),
         }
     }
@@ -467,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_of_ours_tells_nothing_of_the_inside() {
+    fn an_internal_error_shows_no_internal_text() {
         let problem = AppError::Internal("password_hash of usr_1".into()).to_problem();
         assert!(!serde_json::to_string(&problem).unwrap().contains("password_hash"));
     }

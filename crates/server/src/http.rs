@@ -45,11 +45,11 @@ pub(crate) use self::{
 pub use self::{connections::ConnectionLimits, tls::TlsFiles};
 use crate::{App, AppError};
 
-/// Bytes of a body at the most.
+/// Maximum size of a body in bytes.
 pub const MAX_BODY: usize = 1024 * 1024;
-/// Bytes of a body at the most where no credential was verified, and of a form.
+/// Maximum size of a body without a verified credential, and of a form, in bytes.
 pub const MAX_UNAUTHENTICATED_BODY: usize = 64 * 1024;
-/// Bytes of all headers at the most.
+/// Maximum size of all headers in bytes.
 pub const MAX_HEADERS: usize = 16 * 1024;
 
 /// The routes of the API, and the OpenAPI document that is made from them.
@@ -91,7 +91,7 @@ pub(crate) fn health_router(app: &Arc<App>) -> Router {
 }
 
 /// 200 while this node holds its lease, which it renews by writing to the store, and is not about to stop. It reads memory
-/// only, so that it answers whatever else goes on.
+/// only, so that it responds under any load.
 async fn check_ready(State(app): State<Arc<App>>) -> Response {
     match app.check_ready() {
         Ok(()) => (StatusCode::OK, "ready\n").into_response(),

@@ -57,7 +57,7 @@ impl Mailer {
     }
 
     async fn send(&self, mail: Mail) -> Result<(), String> {
-        let to = mail.to.parse().map_err(|_| "the address cannot be written to".to_owned())?;
+        let to = mail.to.parse().map_err(|_| "the email address is invalid".to_owned())?;
         let message = Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(None, to))

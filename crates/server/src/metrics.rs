@@ -145,12 +145,12 @@ fn describe(recorder: &PrometheusRecorder) {
     };
     counter("keyward_verifications_total", "Requests with a credential, by credential and outcome");
     seconds("keyward_verification_seconds", "Time to verify a credential");
-    counter("keyward_answers_total", "Answers, by class of status");
-    seconds("keyward_answer_seconds", "Time to answer");
+    counter("keyward_answers_total", "Responses, by status class");
+    seconds("keyward_answer_seconds", "Time to respond");
     seconds("keyward_change_seconds", "Time of a change, until every node has applied it");
-    counter("keyward_password_checks_total", "Passwords that were checked, of users that are there or not");
+    counter("keyward_password_checks_total", "Password checks, for existing and unknown users");
     gauge("keyward_directory_keys", "Keys in the directory");
-    gauge("keyward_directory_version", "Version of the store that the directory shows");
+    gauge("keyward_directory_version", "Version of the database that the directory has applied");
     gauge("keyward_audit_events", "Events in the audit log");
     gauge("keyward_holds_lease", "1 while this node may verify requests");
 }

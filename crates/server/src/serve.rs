@@ -52,7 +52,7 @@ const SEND_BUFFER: usize = 64 * 1024;
 pub struct ServerOptions {
     /// The address; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Where Prometheus reads metrics, if anywhere. Whoever reaches it reads them: keep it inside.
+    /// The listen address for Prometheus metrics, if any. The metrics need no credential, so do not expose the address.
     pub metrics_listen: Option<SocketAddr>,
     /// Certificate and key; without them, plain HTTP.
     pub tls: Option<TlsFiles>,
@@ -104,7 +104,7 @@ impl Server {
         }
     }
 
-    /// Takes a listener that somebody else opened.
+    /// Uses a listener that the caller opened.
     #[must_use]
     pub fn on_listener(app: Arc<App>, listener: std::net::TcpListener) -> Self {
         Self { app, listener, limits: ConnectionLimits::default(), metrics_listener: None, tls: None }
@@ -161,10 +161,10 @@ impl Server {
             stop.await;
             app.announce_stop();
             if !limits.drain.is_zero() {
-                tracing::info!(seconds = limits.drain.as_secs(), "stopping soon: not ready any more, still answering");
+                tracing::info!(seconds = limits.drain.as_secs(), "draining: no longer ready, still accepting requests");
                 sleep(limits.drain).await;
             }
-            tracing::info!("stopping: requests under way may finish");
+            tracing::info!("stopping: waiting for requests in progress");
             phase.send_replace(Phase::Stopping);
             sleep(limits.shutdown_timeout).await;
             phase.send_replace(Phase::Stopped);
@@ -225,7 +225,7 @@ impl Front {
 
     /// Accepts connections until the server stops, and then waits until all have ended.
     async fn serve(self: Arc<Self>, listener: TcpListener, mut phases: watch::Receiver<Phase>) {
-        // Each connection holds a sender: when all are gone, nothing is received.
+        // Each connection holds a sender: when all are dropped, nothing is received.
         let (alive, mut ended) = mpsc::channel::<()>(1);
         loop {
             let accepted = tokio::select! {
@@ -290,7 +290,7 @@ impl Front {
         }
     }
 
-    /// Serves the requests of a connection until it ends, or one of its timeouts is over.
+    /// Serves the requests of a connection until it ends or one of its timeouts expires.
     async fn serve_stream(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,

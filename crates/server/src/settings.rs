@@ -41,12 +41,14 @@ impl FromStr for ProxyNetwork {
         let network = network.map_err(|_| {
             SettingError::new(
                 "trusted_proxies",
-                format!("{} is no network such as 10.1.0.0/16 or 127.0.0.1", quoted(text)),
+                format!("{} is not a network such as 10.1.0.0/16 or an IP address such as 127.0.0.1", quoted(text)),
             )
         })?;
         if network.prefix_len() == 0 {
-            let reason =
-                format!("`{text}` is everybody, and who is trusted can be anyone; name the proxies' own network");
+            let reason = format!(
+                "`{text}` includes all IP addresses, so any client could claim any IP address; list only the \
+                         networks of your proxies"
+            );
             return Err(SettingError::new("trusted_proxies", reason));
         }
         Ok(Self(network.trunc()))
@@ -93,7 +95,7 @@ impl SmtpSettings {
             _ => return Err(malformed()),
         };
         if !is_encrypted_or_local {
-            return Err(refuse("mail must be encrypted on its way: write smtps://, or add ?tls=required to `url`"));
+            return Err(refuse("mail must be encrypted in transit: use smtps://, or add ?tls=required to `url`"));
         }
         let from = self.from.parse();
         let from = from.map_err(|_| refuse("write `from` like Keyward <keyward@example.com>"))?;
@@ -195,7 +197,7 @@ impl Settings {
             return Err(SettingError::new(
                 "public_url",
                 format!(
-                    "plain HTTP is safe on this machine only, and {} is elsewhere; use https://",
+                    "plain HTTP is safe only on this machine, and {} is another host; use https://",
                     public.authority()
                 ),
             ));
@@ -257,18 +259,19 @@ impl Settings {
         if is_https && !self.tls && self.trusted_proxies.is_empty() {
             warnings.push(SettingWarning {
                 name: "trusted_proxies",
-                reason: "TLS ends at a proxy and no proxy is trusted, so all clients have the proxy's address: they share \
-                         one limit of requests and one of guessed passwords, and the audit log cannot tell them apart",
-                next: "list the addresses that the proxy connects from in `trusted_proxies`, and have it set \
+                reason: "TLS ends at a proxy, but no proxy is trusted. All clients appear with the IP address of the \
+                         proxy: they share one rate limit and one limit of password attempts, and the audit log \
+                         cannot tell them apart",
+                next: "add the IP addresses of the proxy to `trusted_proxies`, and configure the proxy to set \
                        X-Forwarded-For",
             });
         }
         if !self.routes.is_empty() && self.proxied_hosts.is_empty() {
             warnings.push(SettingWarning {
                 name: "proxied_hosts",
-                reason: "there are `[[routes]]`, and every request that a proxy asks about is refused, because no host of \
-                         an API is listed",
-                next: "list the hosts that clients of the API sign in `proxied_hosts`",
+                reason: "`[[routes]]` are set, but no host of an API is listed, so every request that a proxy asks \
+                         about is refused",
+                next: "add the hosts that clients of the API sign to `proxied_hosts`",
             });
         }
         warnings
@@ -391,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_is_an_address_or_a_network_and_never_everybody() {
+    fn a_proxy_is_an_ip_address_or_a_network_and_never_all_addresses() {
         let trusts = |network: &str, address: &str| {
             network.parse::<ProxyNetwork>().expect("a network").contains(address.parse().expect("an address"))
         };

@@ -29,7 +29,7 @@ pub struct SystemRandom;
 
 impl Random for SystemRandom {
     /// # Panics
-    /// The machine has no randomness: a key service must not go on.
+    /// The machine has no randomness: a key service must not continue.
     fn fill(&self, bytes: &mut [u8]) {
         #[expect(clippy::disallowed_methods, reason = "this is where randomness comes in")]
         getrandom::fill(bytes).expect("the operating system must provide randomness");

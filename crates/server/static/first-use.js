@@ -1,7 +1,7 @@
 // Waits for the first request that is signed with a key, and says so when it has come.
 
 const INTERVAL = 2000;
-/** After ten minutes nobody looks any more; the page says it anew when it is loaded again. */
+/** After ten minutes the page stops asking; it starts again when it is reloaded. */
 const ROUNDS = 300;
 
 async function findUse(path) {

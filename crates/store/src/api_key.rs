@@ -101,7 +101,7 @@ pub enum Revocation {
     Reclaimed,
 }
 
-/// Revokes a key, for good, with the workspaces that its owner is in at this moment.
+/// Revokes a key, and records the workspaces of its owner at this time.
 pub async fn revoke_api_key(change: &mut Change, key: &ApiKey, why: Revocation) -> Result<(), StoreError> {
     let (now, version) = (change.now(), change.version());
     let memberships = identity::find_identity(change, key.owner).await?.map(|owner| owner.memberships);
@@ -136,7 +136,7 @@ pub async fn prove_api_key(change: &mut Change, id: ApiKeyId) -> Result<(), Stor
 pub enum UseBeforeRevocation {
     /// It never did: every node that ran between its registration and its revocation reported so.
     Never,
-    /// It did, or a node that may have verified with it is gone.
+    /// It was used, or a node that may have used it has stopped.
     Possible,
     /// A node has not acknowledged the revocation yet.
     Unconfirmed,

@@ -260,7 +260,7 @@ pub async fn changes_since(connection: &mut Connection, version: Version) -> Res
             params![version],
         )
         .await?;
-    let head = rows.first().ok_or_else(|| StoreError::corrupt("the installation's row is gone"))?;
+    let head = rows.first().ok_or_else(|| StoreError::corrupt("the row of the installation is missing"))?;
     let up_to = Version(head.count("version")?);
     if version < Version(head.count("feed_start")?) || version > up_to {
         return Ok(Changes::TooOld);
@@ -303,7 +303,7 @@ impl ChangeWatch {
 
     /// Waits until this process or another one may have committed a change since the last call, at most for `limit`; returns
     /// true the first time. It is a wake-up only: there may be nothing new after true, and a change that it misses is in
-    /// [`changes_since`] all the same.
+    /// [`changes_since`] as well.
     ///
     /// # Errors
     /// The database does not answer.

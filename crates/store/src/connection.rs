@@ -85,7 +85,7 @@ impl Connection {
     }
 }
 
-/// How many values one statement takes in a list.
+/// The number of values in the list of one statement.
 const LIST_MAX: usize = 256;
 
 impl Connection {

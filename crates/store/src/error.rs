@@ -7,7 +7,10 @@ use std::{error::Error, path::PathBuf};
 #[non_exhaustive]
 pub enum StoreError {
     /// The database does not answer, or not in time. Callers answer 503, never 401.
-    #[error("the database does not answer ({reason}): try again; if it goes on, look at the database and its disk")]
+    #[error(
+        "the database does not respond ({reason}): try again; if the error persists, check the database and its \
+             disk"
+    )]
     Unavailable {
         /// What the engine said.
         reason: String,
@@ -15,8 +18,8 @@ pub enum StoreError {
     /// Whether a change was committed is unknown: the connection was lost during the commit, or no standby has it. Callers
     /// answer 503; the same signed request sent again happens once.
     #[error(
-        "the database did not say whether it committed ({reason}): look whether it did, or send the same signed request \
-         again, which happens once"
+        "the database did not report whether it committed ({reason}): check whether the change was made, or send the \
+         same signed request again, which is processed only once"
     )]
     Uncertain {
         /// What the engine said.
@@ -51,13 +54,16 @@ pub enum StoreError {
     )]
     ReadOnly,
     /// Something that must be unique exists already.
-    #[error("`{constraint}` exists already")]
+    #[error("`{constraint}` already exists")]
     Conflict {
         /// The constraint, named as PostgreSQL names one by default: `TABLE_COLUMN_COLUMN_key`, `TABLE_pkey`.
         constraint: String,
     },
     /// The database holds what it cannot hold.
-    #[error("the database holds what keyward never wrote: {what}; restore a backup, and run `keyward audit verify`")]
+    #[error(
+        "the database contains data that keyward did not write: {what}; restore a backup, and run `keyward audit \
+             verify`"
+    )]
     Corrupt {
         /// Where and what.
         what: String,

@@ -20,7 +20,7 @@ mod share;
 pub fn require_own_directory(path: &Path) -> Result<(), StoreError> {
     let metadata = fs::metadata(path).map_err(|error| cannot_look(path, &error))?;
     if !metadata.is_dir() {
-        return Err(refuse(path, "it is no directory: name a directory, or move the file away".to_owned()));
+        return Err(refuse(path, "it is not a directory: name a directory, or move the file away".to_owned()));
     }
     require_own(path, &metadata)
 }
@@ -75,7 +75,7 @@ pub fn require_secret(path: &Path, metadata: &Metadata) -> Result<(), StoreError
         use std::os::unix::fs::MetadataExt as _;
         let mode = metadata.mode() & 0o777;
         if mode & 0o007 != 0 || (mode & 0o070 != 0 && !Own::of_process().groups.contains(&metadata.gid())) {
-            return Err(refuse(path, format!("others may read it (mode {mode:03o}): run `chmod 600` on it")));
+            return Err(refuse(path, format!("other users can read it (mode {mode:03o}): run `chmod 600` on it")));
         }
     }
     Ok(())
@@ -132,9 +132,9 @@ fn require_regular(path: &Path, metadata: &Metadata) -> Result<(), StoreError> {
         return Ok(());
     }
     let reason = if metadata.is_symlink() {
-        "it is a symbolic link, which may lead to a file of another user: put the file itself there"
+        "it is a symbolic link, which may point to a file of another user: replace it with the file itself"
     } else {
-        "it is no regular file: move it away, or name another directory"
+        "it is not a regular file: move it away, or name another directory"
     };
     Err(refuse(path, reason.to_owned()))
 }
@@ -181,13 +181,14 @@ impl Own {
         }
         if mode & 0o002 != 0 {
             return Some(format!(
-                "everybody may write to it (mode {permissions:03o}): see that what is in it is yours, then run `chmod o-w` on it"
+                "all users can write to it (mode {permissions:03o}): check that its content is yours, then run `chmod \
+                 o-w` on it"
             ));
         }
         if mode & 0o020 != 0 && !self.groups.contains(&group) {
             return Some(format!(
-                "group {group}, which is not one of user {user} here, may write to it (mode {permissions:03o}): see that what \
-                 is in it is yours, then run `chmod g-w` on it"
+                "group {group}, which is not one of user {user} here, can write to it (mode {permissions:03o}): check \
+                 that its content is yours, then run `chmod g-w` on it"
             ));
         }
         None
@@ -201,7 +202,7 @@ fn refuse(path: &Path, reason: String) -> StoreError {
 fn cannot_look(path: &Path, error: &io::Error) -> StoreError {
     refuse(
         path,
-        format!("it cannot be looked at ({error}): the user that runs keyward must be able to read its directory"),
+        format!("it cannot be inspected ({error}): the user that runs keyward must be able to read its directory"),
     )
 }
 

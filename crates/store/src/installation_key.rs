@@ -93,8 +93,8 @@ pub fn load_key(path: &Path) -> Result<InstallationKey, StoreError> {
     match fs::symlink_metadata(path).map(|_| true).or_else(none_if_missing) {
         Ok(true) => read_key(path),
         Ok(false) => Err(refuse(
-            "the database holds an installation, and its key is not here: copy `installation.key` from another node, or \
-             from where you keep it; if it is lost, `keyward admin replace-installation-key` makes another"
+            "the database contains an installation, but its key is missing: copy `installation.key` from another \
+             node, or from where you keep it; if it is lost, `keyward admin replace-installation-key` makes another"
                 .to_owned(),
         )),
         Err(error) => Err(refuse(format!("the installation key cannot be read ({error})"))),

@@ -98,7 +98,7 @@ impl Store {
         Change::begin(self.database.begin().await?.into(), now).await
     }
 
-    /// Begins a transaction for upkeep, which has no audit event: last uses, leases, the deletion of what expired.
+    /// Begins a transaction for maintenance, which has no audit event: last uses, leases, the deletion of expired rows.
     ///
     /// # Errors
     /// The lock was not released in time.
@@ -114,7 +114,7 @@ impl Store {
         self.database.watch().await.map(ChangeWatch::new)
     }
 
-    /// Writes all of the database, as of one moment, into a new file for its owner only. Reads and writes go on.
+    /// Writes all of the database, as of one moment, into a new file for its owner only. Reads and writes continue.
     ///
     /// # Errors
     /// The file exists or cannot be written; no incomplete file is left behind.

@@ -111,7 +111,7 @@ pub struct LeaseMark(i64);
 
 impl Store {
     /// Registers a node, before it loads anything: from then on, a revocation waits for it. A node that is registered already is
-    /// registered anew. `version` is what it has applied: 0 before its first load.
+    /// registered again. `version` is what it has applied: 0 before its first load.
     ///
     /// # Errors
     /// The database does not answer.
@@ -124,8 +124,8 @@ impl Store {
         lease_change.commit().await
     }
 
-    /// Records that a node has applied `version`. False: the node was evicted, and must register and load anew before it verifies
-    /// requests again.
+    /// Records that a node has applied `version`. False: the node was evicted, and must register and load again before it
+    /// verifies requests again.
     ///
     /// # Errors
     /// The database does not answer.
@@ -145,7 +145,7 @@ impl Store {
     }
 
     /// Renews a node's lease, and returns the version that the node must have applied and acknowledged to use it. None: the node
-    /// was evicted, and must register and load anew. The lease starts before this is called.
+    /// was evicted, and must register and load again. The lease starts before this is called.
     ///
     /// # Errors
     /// The database does not answer, or no standby has the renewal; the lease was not renewed.
@@ -265,7 +265,7 @@ impl Store {
     }
 }
 
-/// Records up to which version a node that is gone has reported what it verified, and commits. False: it was not registered.
+/// Records up to which version a stopped node has reported its uses, and commits. False: it was not registered.
 async fn end_removal(
     mut lease_change: Maintenance,
     removed: Option<Row>,

@@ -163,7 +163,7 @@ pub struct ProjectFilter<'a> {
     pub updated_after: Option<Timestamp>,
     /// After this one, in the order of ids.
     pub after: Option<ProjectId>,
-    /// At the most.
+    /// Maximum number of projects.
     pub limit: i64,
 }
 

@@ -22,7 +22,7 @@ pub struct Suspended {
 }
 
 /// Ends all that may have been revoked since the backup was made: bearer tokens, sessions, open invitations, set-up links,
-/// challenges, replay state and nodes are gone; users and keys are suspended.
+/// challenges, replay state and nodes are deleted; users and keys are suspended.
 ///
 /// # Errors
 /// The database does not answer.
@@ -70,7 +70,8 @@ pub async fn count_suspended(connection: &mut Connection) -> Result<Suspended, S
     Ok(Suspended { users: row.count("users")?, keys: row.count("keys")? })
 }
 
-/// What [`end_credentials`] ends and is there all the same, such as `2 keys that are not suspended`; nothing, right after it.
+/// What [`end_credentials`] should have ended and still exists, such as `2 keys that are not suspended`. Directly after it,
+/// nothing.
 ///
 /// # Errors
 /// The database does not answer.

@@ -53,7 +53,7 @@ pub(crate) static SERVICE_ACCOUNT_ADDRESSES: Table<ServiceAccount> = Table {
     ],
 };
 
-/// Adds a service account and reserves its address for good.
+/// Adds a service account and permanently reserves its address.
 pub async fn insert_service_account(change: &mut Change, account: &ServiceAccount) -> Result<(), StoreError> {
     SERVICE_ACCOUNTS.insert(account).run(change).await?;
     reserve_address(change, account).await

@@ -37,7 +37,7 @@ pub struct Cluster {
     settings: Vec<String>,
     next_database: AtomicU64,
     /// Stops the server and removes the directory once the other end of its input is closed, which the kernel does
-    /// where nobody else gets to.
+    /// where no other user has access.
     watchdog: Option<Child>,
 }
 
@@ -119,7 +119,7 @@ impl Cluster {
         self.control("start");
     }
 
-    /// Runs SQL as whoever may do everything, and tells what it answers.
+    /// Runs SQL as the superuser, and returns its output.
     ///
     /// # Panics
     /// The server refuses.
@@ -162,7 +162,7 @@ impl Cluster {
         assert!(status.success(), "{what}: {}", fs::read_to_string(&log).unwrap_or_default());
     }
 
-    /// One of PostgreSQL's programs, run by somebody who is not root.
+    /// One of PostgreSQL's programs, run as a user other than root.
     fn command(&self, program: &str) -> Command {
         let path = self.programs.join(program);
         let mut command = if self.as_nobody {
@@ -190,7 +190,7 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         if let Some(mut watchdog) = self.watchdog.take() {
             drop(watchdog.stdin.take());
-            // It only has to be waited for so that no zombie stays; what it says is nobody's.
+            // This only waits so that no zombie process stays; its status does not matter.
             let _ = watchdog.wait();
         }
     }

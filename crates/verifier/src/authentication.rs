@@ -24,7 +24,8 @@ pub enum AuthenticationError {
         /// Whether the credential verified, so that the client holds the key.
         verified: bool,
     },
-    /// The signature does not verify, so it was not the key's holder, or the request was changed on its way.
+    /// The signature does not verify, so the request was not signed by the holder of the key, or was changed after
+    /// signing.
     #[error("the signature does not verify under this key")]
     BadSignature,
     /// The bearer token was not made here, or was voided.

@@ -41,7 +41,7 @@ pub struct DirectoryKey {
 /// How a key is being used; shared by all versions of it.
 #[derive(Debug, Default)]
 struct KeyUsage {
-    /// The second in which a use was last written down.
+    /// The second of the last recorded use.
     noted_second: AtomicI64,
     /// [`UNUSED`], [`VERIFIED`] or [`RETIRED`].
     verification: AtomicU8,
@@ -79,7 +79,7 @@ impl DirectoryKey {
         self.expires_at
     }
 
-    /// Whether this is the first use of its second, which is the one that is written down.
+    /// Whether this is the first use in its second. Only that use is recorded.
     pub(crate) fn is_first_use_of(&self, second: i64) -> bool {
         let noted = self.usage.noted_second.load(Ordering::Relaxed);
         noted < second
@@ -113,7 +113,7 @@ impl DirectoryKey {
     }
 }
 
-/// A key that was revoked lately.
+/// A recently revoked key.
 #[derive(Debug)]
 pub struct RevokedKey {
     /// Its id.
@@ -212,13 +212,13 @@ impl Snapshot {
         self.by_fingerprint.get(fingerprint)
     }
 
-    /// The key of that id, if it was revoked lately.
+    /// The key of that id, if it was revoked recently.
     #[must_use]
     pub fn revoked_key(&self, id: ApiKeyId) -> Option<&Arc<RevokedKey>> {
         self.revoked.get(&id)
     }
 
-    /// The key of that fingerprint, if it was revoked lately; of several registrations the one that was revoked last.
+    /// The key of that fingerprint, if it was revoked recently; of several registrations the one that was revoked last.
     #[must_use]
     pub fn revoked_key_by_fingerprint(&self, fingerprint: &Fingerprint) -> Option<&Arc<RevokedKey>> {
         self.revoked_by_fingerprint.get(fingerprint)

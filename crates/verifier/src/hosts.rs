@@ -201,7 +201,7 @@ impl FromStr for HostPattern {
         if text.contains('*') {
             let parent = text.strip_prefix("*.").ok_or(HostError::Wildcard)?;
             return match parse_authority(parent) {
-                // `*.com` would cover hosts of everybody.
+                // `*.com` would include hosts of other owners.
                 Ok((parent, None)) if parent.contains('.') && parent.parse::<Ipv4Addr>().is_err() => {
                     Ok(Self::Wildcard(parent))
                 }
@@ -258,7 +258,7 @@ fn is_name_or_ipv4(host: &str) -> bool {
     if host.parse::<Ipv4Addr>().is_ok() {
         return true;
     }
-    // Browsers take a name that ends in a number for an IPv4 address in another spelling, and write it anew.
+    // Browsers take a name that ends in a number for an IPv4 address in another spelling, and rewrite it.
     let ends_in_number = host.rsplit('.').next().is_some_and(|last| {
         last.bytes().all(|byte| byte.is_ascii_digit())
             || last.strip_prefix("0x").is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()))

@@ -14,7 +14,7 @@ use crate::network::network_of;
 /// Kinds of refusal that are told apart at a time, of those that verified and of those that did not each; the rest is
 /// counted together.
 const MAX_REFUSALS: usize = 1024;
-/// How often one kind of refusal is written at the most.
+/// The shortest interval between two records of one kind of refusal.
 const REFUSAL_INTERVAL_SECONDS: i64 = 60;
 /// Rows of one budget in an hour; further refusals are counted together.
 const ROWS_PER_HOUR: u32 = 240;
@@ -129,7 +129,7 @@ fn hour_of(now: Timestamp) -> i64 {
     now.as_second().div_euclid(HOUR_SECONDS)
 }
 
-fn is_over(since: Option<Timestamp>, interval_seconds: i64, now: Timestamp) -> bool {
+fn has_passed(since: Option<Timestamp>, interval_seconds: i64, now: Timestamp) -> bool {
     since.is_none_or(|since| now.as_second() - since.as_second() >= interval_seconds)
 }
 
@@ -172,7 +172,7 @@ impl RefusalRecords {
     pub fn due(&self, now: Timestamp, all: bool, charge_of: impl Fn(&RefusalKind) -> Charge) -> Vec<RefusalRow> {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = |refusal: &Refusals| {
-            refusal.count > 0 && (all || is_over(refusal.written_at, REFUSAL_INTERVAL_SECONDS, now))
+            refusal.count > 0 && (all || has_passed(refusal.written_at, REFUSAL_INTERVAL_SECONDS, now))
         };
         let waiting = counts.verified.iter().chain(&counts.unverified);
         let mut due: Vec<(RefusalKind, Refusals)> =
@@ -196,7 +196,8 @@ impl RefusalRecords {
                     left.entry(*budget).and_modify(|left| *left = left.saturating_sub(charge.rows));
                 }
                 rows.push(RefusalRow { charge, refusals: vec![refusals], is_beyond: false });
-            } else if all || charge.budgets.iter().all(|b| is_over(spent(b).beyond_at, MERGED_INTERVAL_SECONDS, now)) {
+            } else if all || charge.budgets.iter().all(|b| has_passed(spent(b).beyond_at, MERGED_INTERVAL_SECONDS, now))
+            {
                 beyond.entry(charge).or_default().push(refusals);
             }
         }
@@ -223,11 +224,12 @@ impl RefusalRecords {
             }
         }
         for counts in [verified, unverified] {
-            counts
-                .retain(|_, refusal| refusal.count > 0 || !is_over(refusal.written_at, REFUSAL_INTERVAL_SECONDS, now));
+            counts.retain(|_, refusal| {
+                refusal.count > 0 || !has_passed(refusal.written_at, REFUSAL_INTERVAL_SECONDS, now)
+            });
         }
         spent.retain(|_, spent| {
-            spent.hour == hour_of(now) || spent.beyond_at.is_some() && !is_over(spent.beyond_at, HOUR_SECONDS, now)
+            spent.hour == hour_of(now) || spent.beyond_at.is_some() && !has_passed(spent.beyond_at, HOUR_SECONDS, now)
         });
     }
 }

@@ -7,7 +7,7 @@ use domain::{ApiKeyId, Timestamp};
 
 use crate::directory::DirectoryKey;
 
-/// How many uses are kept at the most. A key adds one a second, so this many keys a batch.
+/// Maximum number of uses that are kept. A key adds one per second, so a batch can hold this many keys.
 const MAX_USES: usize = 65_536;
 
 /// A use of a key.

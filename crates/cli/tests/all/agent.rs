@@ -26,7 +26,7 @@ impl<'a> Agent<'a> {
         Self { home, process }
     }
 
-    /// Adds a key, whose passphrase is told to whoever asks.
+    /// Adds a key, and answers the prompt for its passphrase.
     fn add(&self, file: &str, passphrase: &str) {
         self.home.write("askpass", &format!("#!/bin/sh\necho '{passphrase}'\n"));
         self.home.tool("chmod", &["700", "askpass"]);

@@ -23,7 +23,7 @@ fn a_key_is_registered_listed_renamed_paused_and_revoked() {
     // A key is named by its title, its fingerprint or its id.
     town.run("bob", &["keys", "rename", "bob@laptop", "old laptop"]).ok();
     let refused = town.run("laptop", &["keys", "disable", fingerprint]).refused();
-    assert!(refused.contains("signs this very request") && refused.contains("--yes"), "{refused}");
+    assert!(refused.contains("signs this request") && refused.contains("--yes"), "{refused}");
     town.run("bob", &["keys", "disable", fingerprint]).ok();
     let refused = town.run("laptop", &["whoami"]).refused();
     assert!(refused.contains("Key disabled") && refused.contains("keyward keys enable SHA256:"), "{refused}");
@@ -42,7 +42,7 @@ fn a_key_is_registered_listed_renamed_paused_and_revoked() {
     let states: Vec<_> = all["items"].as_array().expect("keys").iter().map(|key| &key["state"]).collect();
     assert_eq!(states, ["active", "revoked"]);
     assert_eq!(all["next"], serde_json::Value::Null);
-    assert!(town.run("bob", &["keys", "enable", &id]).refused().contains("revoked for good"));
+    assert!(town.run("bob", &["keys", "enable", &id]).refused().contains("cannot be used again"));
 }
 
 #[test]
@@ -75,15 +75,15 @@ fn a_public_key_comes_by_standard_input() {
 
     assert!(town.run("bob", &["keys", "add", "nowhere.pub"]).refused().contains("nowhere.pub cannot be read"));
     let twice = town.run("bob", &["keys", "add", "other.pub", "--title", "t"]).refused();
-    assert!(twice.contains("registered already") && twice.contains("next: it is key_"), "{twice}");
+    assert!(twice.contains("already registered") && twice.contains("next: it is key_"), "{twice}");
     // Where it is, is told only to who may see that place.
     let elsewhere = town.run("eve", &["keys", "add", "other.pub", "--title", "t"]).refused();
-    assert!(elsewhere.contains("registered already") && !elsewhere.contains("key_"), "{elsewhere}");
+    assert!(elsewhere.contains("already registered") && !elsewhere.contains("key_"), "{elsewhere}");
     assert!(elsewhere.contains("with a proof"), "{elsewhere}");
 }
 
 #[test]
-fn whoever_holds_the_private_key_registers_it_with_a_proof() {
+fn the_holder_of_the_private_key_registers_the_key_with_a_proof() {
     let town = Town::new();
     let proven_at = |title: &str| town.run("bob", &["keys", "show", title, "--json"]).json()["proven_at"].clone();
     // Made here, or named by its private half, from a file or standard input, of whichever kind.
@@ -118,7 +118,7 @@ fn whoever_holds_the_private_key_registers_it_with_a_proof() {
 }
 
 #[test]
-fn a_key_that_somebody_else_registered_is_taken_back_with_its_private_half() {
+fn a_key_that_another_principal_registered_is_reclaimed_with_the_private_key() {
     let town = Town::new();
     town.home.ssh_keygen("taken");
     town.run("eve", &["keys", "add", "taken.pub", "--title", "not hers"]).ok();
@@ -169,12 +169,12 @@ fn keys_of_a_service_account_are_its_workspaces_admins_to_manage() {
     assert!(listed.contains("ci\tSHA256:"), "{listed}");
 
     let member = town.run("bob", &["keys", "list", "--service-account", "ci-bot"]).refused();
-    assert!(member.contains("needs the role admin of the workspace"), "{member}");
+    assert!(member.contains("must have the role admin of the workspace"), "{member}");
     assert!(member.contains("keyward members list"), "{member}");
     let stranger = town.run("eve", &["keys", "list", "--service-account", "ci-bot@acme.sa.keyward.local"]).refused();
     assert!(stranger.contains("no workspace `acme` that you can see"), "{stranger}");
     let itself = town.run("ci.key", &["keys", "add", "-g", "more.key"]).refused();
-    assert!(itself.contains("a service account changes neither itself nor its own keys"), "{itself}");
+    assert!(itself.contains("a service account cannot change itself or its own keys"), "{itself}");
 
     let add = |number: u32| town.run("ann", &["keys", "add", "-g", &format!("k{number}"), "-s", "ci-bot"]);
     for number in 2..6 {
@@ -196,7 +196,7 @@ fn nothing_is_revoked_without_a_yes() {
     assert!(refused.contains("pass `--yes`"), "{refused}");
     let declined = town.run_at_terminal("bob", &["keys", "revoke", "spare"], "n\n");
     assert_eq!(declined.code, Some(1), "{}", declined.stdout);
-    assert!(declined.stdout.contains("Revoke spare (SHA256:"), "{}", declined.stdout);
+    assert!(declined.stdout.contains("Permanently revoke spare (SHA256:"), "{}", declined.stdout);
     assert!(declined.stdout.contains("nothing was changed"), "{}", declined.stdout);
     town.run("spare", &["whoami"]).ok();
 
@@ -217,24 +217,24 @@ fn what_a_revocation_takes_along_is_shown_across_owners_also_for_a_key_that_is_r
 
     let told = town.run("ann", &["keys", "revoke", "spare", "--yes"]).ok();
     assert!(told.contains("revoked spare (SHA256:"), "{told}");
-    let (_, left) = told.split_once("what it registered still works: ").expect("what is left");
+    let (_, left) = told.split_once("the keys that it registered still work: ").expect("what is left");
     assert!(left.contains("made (SHA256:") && left.contains(") of ann@example.com"), "{told}");
     assert!(left.contains("ci (SHA256:") && left.contains(") of ci-bot@acme.sa.keyward.local"), "{told}");
     town.run("made", &["whoami"]).ok();
 
-    // It is revoked already, and so is it on every server; what it registered is not.
+    // It was already revoked, and so is it on every server; what it registered is not.
     let again = town.run("ann", &["keys", "revoke", "spare", "--yes"]).ok();
-    assert!(again.contains("is revoked already: no server accepts it any more"), "{again}");
+    assert!(again.contains("was already revoked: no server accepts it any more"), "{again}");
     let refused = town.run("ann", &["keys", "revoke", "spare", "--cascade"]).refused();
     assert!(refused.contains("pass `--yes`"), "{refused}");
     town.run("ci.key", &["whoami"]).ok();
     let told = town.run("ann", &["keys", "revoke", "spare", "--cascade", "--yes"]).ok();
-    assert!(told.contains("and what it registered: ") && told.contains("ci (SHA256:"), "{told}");
+    assert!(told.contains("also revoked the keys that it registered: ") && told.contains("ci (SHA256:"), "{told}");
     for key in ["made", "ci.key"] {
         town.run(key, &["whoami"]).refused();
     }
     let told = town.run("ann", &["keys", "revoke", "spare", "--cascade"]).ok();
-    assert!(told.contains("is revoked already") && !told.contains("registered"), "{told}");
+    assert!(told.contains("was already revoked") && !told.contains("registered"), "{told}");
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn a_person_sees_a_table_with_colours_unless_they_want_none() {
     let narrow = town.at_terminal(60, "bob", &["keys", "list"]).output().expect("script starts");
     let narrow = String::from_utf8(narrow.stdout).expect("text");
     assert!(seen.contains(fingerprint) && narrow.contains(fingerprint), "{narrow:?}");
-    assert!(seen.contains("key_") && !narrow.contains("key_"), "ids give way: {narrow:?}");
+    assert!(seen.contains("key_") && !narrow.contains("key_"), "ids are left out: {narrow:?}");
     assert_eq!(narrow.trim().lines().count(), 2, "a line a row: {narrow:?}");
     assert!(seen.contains("never") || seen.contains("now"), "moments are told as people do: {seen:?}");
     let plain = town.run_at_terminal("bob", &["keys", "list", "--color", "never"], "").ok();
@@ -259,7 +259,7 @@ fn a_person_sees_a_table_with_colours_unless_they_want_none() {
 }
 
 #[test]
-fn a_person_who_waits_sees_that_something_goes_on() {
+fn a_person_who_waits_sees_progress() {
     use std::io::{Read as _, Write as _};
     let town = Town::new();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");

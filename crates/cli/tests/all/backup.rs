@@ -21,7 +21,7 @@ fn files(home: &Home, directory: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_backup_is_taken_beside_a_server_and_comes_back_with_everybody_and_every_key_suspended() {
+fn a_backup_of_a_running_server_is_restored_with_all_users_and_keys_suspended() {
     let home = Home::new();
     home.create_operator_with_key("id");
     let server = home.serve();
@@ -30,11 +30,11 @@ fn a_backup_is_taken_beside_a_server_and_comes_back_with_everybody_and_every_key
     assert_eq!(server.stop(), Some(0));
 
     // Into the directory that is in use, or without the installation's key: refused, and nothing is touched.
-    assert!(home.run(&["restore", "backup.db"]).refused().contains("keyward.db is there"));
+    assert!(home.run(&["restore", "backup.db"]).refused().contains("keyward.db is left from another database"));
     assert!(home.run(&["restore", "backup.db", "--data", "new"]).refused().contains("--installation-key"));
     let restore = ["restore", "backup.db", "--data", "new", "--installation-key", "keyward-data/installation.key"];
     let told = home.run(&restore).ok();
-    assert!(told.contains("all 1 people are suspended, and all 1 keys are suspended"), "{told}");
+    assert!(told.contains("all 1 users are suspended, and all 1 keys are suspended"), "{told}");
     assert_eq!(files(&home, "new"), ["installation.key", "keyward.db"]);
 
     let server = Running::start(home.keyward(&["serve", "--listen", "127.0.0.1:0", "--data", "new"]));
@@ -99,7 +99,7 @@ fn a_restore_beside_what_is_left_of_a_database_is_refused_and_changes_nothing() 
     }
     // A link that leads nowhere is there, too.
     symlink("nowhere", home.file("new/keyward.db")).unwrap();
-    assert!(restore(&home).refused().contains("keyward.db is there"));
+    assert!(restore(&home).refused().contains("keyward.db is left from another database"));
     fs::remove_file(home.file("new/keyward.db")).unwrap();
     restore(&home).ok();
     assert_eq!(files(&home, "new"), ["installation.key", "keyward.db"]);
@@ -126,17 +126,17 @@ fn a_database_with_changes_beside_it_is_no_backup() {
     home.run(&["backup", "backup.db"]).ok();
     home.write("backup.db-wal", "changes");
     let refused = restore(&home).refused();
-    assert!(refused.contains("backup.db-wal is beside it") && refused.contains("keyward backup"), "{refused}");
+    assert!(refused.contains("backup.db-wal is next to it") && refused.contains("keyward backup"), "{refused}");
     assert_eq!(files(&home, "new"), [""; 0]);
     // A link to it has nothing beside itself, and all of it beside what it leads to.
     home.tool("ln", &["-s", "backup.db", "link.db"]);
     let refused = home.run(&["restore", "link.db", "--data", "new", "--installation-key", KEY]).refused();
-    assert!(refused.contains("backup.db-wal is beside it"), "{refused}");
+    assert!(refused.contains("backup.db-wal is next to it"), "{refused}");
     assert_eq!(files(&home, "new"), [""; 0]);
     // Nor is one written to where something is left of another.
     fs::rename(home.file("backup.db-wal"), home.file("other.db-wal")).unwrap();
     let refused = home.run(&["backup", "other.db"]).refused();
-    assert!(refused.contains("other.db-wal is there"), "{refused}");
+    assert!(refused.contains("other.db-wal already exists"), "{refused}");
     assert!(!home.file("other.db").exists());
 }
 
@@ -234,7 +234,7 @@ fn a_checkpoint_of_events_that_a_restore_lost_is_no_fork_and_everything_else_is(
     home.run(&["admin", "create-user", "--email", "fa@example.com", "--name", "Fa", "--data", "new"]).ok();
     home.write("later", &checkpoint("new"));
     let cut = home.run(&["audit", "verify", "--data", "cut", "--checkpoint", "later"]);
-    assert!(cut.code == Some(1) && cut.stdout.contains("were cut off"), "{}", cut.stdout);
+    assert!(cut.code == Some(1) && cut.stdout.contains("were removed"), "{}", cut.stdout);
     home.run(&["admin", "create-user", "--email", "gu@example.com", "--name", "Gu", "--data", "cut"]).ok();
     let forked = home.run(&["audit", "verify", "--data", "cut", "--checkpoint", "later"]);
     assert!(forked.code == Some(1) && forked.stdout.contains("the history was rewritten"), "{}", forked.stdout);

@@ -29,13 +29,13 @@ fn set_mode(home: &Home, name: &str, mode: u32) {
 #[test]
 fn a_symbolic_link_in_the_data_directory_is_not_followed() {
     for (name, command) in FILES {
-        // To a file of somebody's, and to where none is yet.
+        // A link to an existing file, and a link to a missing file.
         for is_there in [true, false] {
             let home = Home::new();
             fs::create_dir(home.file("keyward-data")).unwrap();
             set_mode(&home, "keyward-data", 0o700);
             if is_there {
-                home.write("elsewhere", "somebody else's\n");
+                home.write("elsewhere", "another user's\n");
                 set_mode(&home, "elsewhere", 0o600);
             }
             if name.contains('-') && name.starts_with("keyward.db") {
@@ -45,7 +45,7 @@ fn a_symbolic_link_in_the_data_directory_is_not_followed() {
             let refused = home.run(command).refused();
             assert!(refused.contains(name) && refused.contains("symbolic link"), "{name}: {refused}");
             match fs::read_to_string(home.file("elsewhere")) {
-                Ok(text) => assert!(is_there && text == "somebody else's\n", "{name}: {text}"),
+                Ok(text) => assert!(is_there && text == "another user's\n", "{name}: {text}"),
                 Err(_) => assert!(!is_there, "{name} was removed"),
             }
         }
@@ -56,23 +56,23 @@ fn a_symbolic_link_in_the_data_directory_is_not_followed() {
 fn a_directory_that_others_can_write_to_is_refused_before_anything_in_it_is_opened() {
     let home = Home::new();
     fs::create_dir(home.file("keyward-data")).unwrap();
-    // A key that somebody has planted would make them the signer of every token.
+    // A person who plants a key there could sign every token.
     fs::write(home.file("keyward-data/installation.key"), [7; 32]).unwrap();
     set_mode(&home, "keyward-data/installation.key", 0o600);
     for mode in [0o777, 0o1777, 0o702] {
         set_mode(&home, "keyward-data", mode);
         for command in [&SERVE[..], &["admin", "create-user", "--email", "a@example.com", "--name", "A"], &["demo"]] {
             let refused = home.run(command).refused();
-            assert!(refused.contains("everybody may write to it"), "{mode:o}: {refused}");
+            assert!(refused.contains("all users can write to it"), "{mode:o}: {refused}");
         }
         assert!(!home.file("keyward-data/keyward.db").exists() && !home.file("keyward-data/serve.lock").exists());
     }
     let doctor = home.run(&["doctor", "--json"]);
-    assert!(doctor.code == Some(1) && doctor.stdout.contains("everybody may write to it"), "{}", doctor.stdout);
+    assert!(doctor.code == Some(1) && doctor.stdout.contains("all users can write to it"), "{}", doctor.stdout);
 }
 
 #[test]
-fn what_somebody_else_has_put_there_is_refused() {
+fn a_file_of_another_user_is_refused() {
     let home = Home::new();
     home.create_operator();
     let (user, group) = own_ids();
@@ -94,7 +94,7 @@ fn what_somebody_else_has_put_there_is_refused() {
     chown(&format!("{user}:4321"), key.to_str().expect("UTF-8"));
     assert!(home.run(&SERVE).refused().contains(&format!("group 4321, which is not one of user {user}")));
     set_mode(&home, "keyward-data/installation.key", 0o640);
-    assert!(home.run(&SERVE).refused().contains("others may read it"));
+    assert!(home.run(&SERVE).refused().contains("other users can read it"));
 }
 
 /// User and group of the tests.

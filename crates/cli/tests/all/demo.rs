@@ -3,7 +3,7 @@
 use crate::support::{Home, Running};
 
 #[test]
-fn the_demo_accepts_one_request_refuses_another_and_says_how_to_go_on() {
+fn the_demo_accepts_one_request_refuses_another_and_shows_the_next_steps() {
     let home = Home::new();
     let demo = Running::start(home.keyward(&["demo", "--listen", "127.0.0.1:0"]));
     let accepted = demo.line_with("accepted: ");
@@ -25,7 +25,7 @@ fn the_demo_accepts_one_request_refuses_another_and_says_how_to_go_on() {
 }
 
 #[test]
-fn a_second_demo_goes_on_with_what_is_there() {
+fn a_second_demo_continues_with_the_same_data() {
     let home = Home::new();
     let start = || Running::start(home.keyward(&["demo", "--listen", "127.0.0.1:0", "--data", "d"]));
     let demo = start();

@@ -38,7 +38,7 @@ fn an_installation_in_order_is_told_line_by_line_beside_its_server() {
         "data by KEYWARD_DATA (not by keyward.toml)",
         "lease by keyward.toml",
         "ok data directory",
-        "ok database the file is whole",
+        "ok database the file is intact",
         "ok audit log intact in itself, 2 events",
         "ok client key KEYWARD_KEY_FILE is SHA256:",
         "ok clocks this machine and the server agree",
@@ -105,7 +105,9 @@ fn a_clock_that_is_off_is_told_from_the_servers_date() {
     let server = Scripted::answering(&["HTTP/1.1 200 OK\nDate: Mon, 01 Jan 2001 00:00:00 GMT\n\nready".to_owned()]);
     let report = failing(&home.run(&["doctor", "--json", "--url", &server.url]));
     let clocks = check(&report, "clocks");
-    assert!(clocks["detail"].as_str().expect("a detail").contains("s ahead of the server: what is signed here"));
+    assert!(
+        clocks["detail"].as_str().expect("a detail").contains("s ahead of the server: requests that are signed here")
+    );
     assert!(clocks["next"].as_str().expect("advice").contains("timedatectl"));
     server.finish();
     let nowhere = failing(&home.run(&["doctor", "--json", "--url", "http://127.0.0.1:1"]));

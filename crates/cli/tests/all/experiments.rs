@@ -1,5 +1,5 @@
-//! Short forms of the experiments in `scripts/`. Their long forms also judge how long things take; a machine that runs other
-//! tests at the same time cannot.
+//! Short forms of the experiments in `scripts/`. The long forms also measure how long things take, which is not possible on a
+//! machine that runs other tests at the same time.
 
 use std::{path::Path, process::Command};
 
@@ -48,7 +48,7 @@ fn reads_outlive_the_database_by_a_lease_and_all_comes_back() {
 }
 
 #[test]
-fn others_are_served_while_somebody_without_a_credential_attacks() {
+fn clients_are_served_while_an_unauthenticated_client_attacks() {
     let attacks = ["slow_bodies", "idle_http2", "tiny_fields", "slow_heads"].map(|attack| ["--attack", attack]);
     let short = ["--connections", "1200", "--seconds", "2", "--rate", "500000", "--any-time"];
     passes("overload", &[&short[..], attacks.as_flattened()].concat());

@@ -4,7 +4,7 @@
 //!
 //! - `console`: lines that begin with `$ ` are run, one after the other, in one shell; what follows each is what it
 //!   prints, in this order, `…` standing for anything. `console fails`: the last command is refused.
-//!   `console stays`: the command goes on running; the guide goes on once it has printed what is shown.
+//!   `console stays`: the command keeps running; the guide continues once it has printed what is shown.
 //! - `LANGUAGE file=NAME`: the reader saves this under that name.
 //! - `console elsewhere`: not run here, for a reason that [`ELSEWHERE`] gives.
 //!
@@ -83,7 +83,7 @@ fn the_tutorial_with_caddy() {
     reader.follow("docs/tutorial-caddy.md");
 }
 
-/// Somebody at a shell in an empty home directory, who does what a guide says.
+/// A shell in an empty home directory, in which the commands of a guide are run.
 struct Reader {
     home: Home,
     shell: Child,
@@ -321,7 +321,7 @@ fn steps(body: &str) -> Vec<Step> {
         let mut command = command.to_owned();
         while command.ends_with('\\') {
             command.push('\n');
-            command.push_str(lines.next().expect("a command that goes on"));
+            command.push_str(lines.next().expect("a continued command"));
         }
         steps.push(Step { command, shown: Vec::new() });
     }

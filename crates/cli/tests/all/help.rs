@@ -6,13 +6,9 @@ use crate::support::Home;
 fn help_is_grouped_and_has_examples() {
     let home = Home::new();
     let help = home.run(&["--help"]).ok();
-    for line in [
-        "Start:",
-        "On the machine that holds the data:",
-        "Your keys and requests:",
-        "What is in a workspace:",
-        "Examples:",
-    ] {
+    for line in
+        ["Start:", "On the machine that holds the data:", "Your keys and requests:", "In a workspace:", "Examples:"]
+    {
         assert!(help.contains(&format!("\n{line}\n")), "{line}\n{help}");
     }
     for (command, line) in [

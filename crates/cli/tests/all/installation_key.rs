@@ -49,9 +49,9 @@ fn a_lost_key_is_replaced_and_what_was_signed_with_it_is_void() {
     assert!(asked.contains("--yes"), "it asks first: {asked}");
     assert!(!home.file("keyward-data/installation.key").exists());
     let told = home.run(&["admin", "replace-installation-key", "--yes"]).ok();
-    assert!(told.contains("start every server again"), "{told}");
+    assert!(told.contains("restart every server"), "{told}");
 
-    // The server has the key of before, and judges nothing with it.
+    // The server has the previous key, and verifies nothing with it.
     let answer = get(&server);
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     assert_eq!(server.stop(), Some(0));
@@ -79,7 +79,7 @@ fn a_lost_key_is_replaced_and_what_was_signed_with_it_is_void() {
     home.run(&["audit", "verify", "--checkpoint", "checkpoint.txt"]).refused();
     home.run(&["audit", "verify", "--checkpoint", "checkpoint.txt", "--installation-key", old]).ok();
 
-    // Whoever is interrupted before the new key has its name finds it there.
+    // If the command is interrupted before the new key is renamed, the next run finds it there.
     home.tool("mv", &["keyward-data/installation.key", "keyward-data/installation.key.new"]);
     home.tool("cp", &["-p", old, "keyward-data/installation.key"]);
     home.run(&["admin", "list-users"]).ok();

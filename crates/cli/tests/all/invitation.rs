@@ -8,36 +8,36 @@ fn an_admin_invites_several_and_a_user_accepts() {
     let invited = town.run("ann", &["invitations", "create", "eve@example.com", "dan@example.com"]).ok();
     let links: Vec<&str> = invited.lines().filter(|line| line.contains("/invitations/")).map(str::trim).collect();
     assert_eq!(links.len(), 2, "{invited}");
-    assert!(invited.contains("eve@example.com joins as member by this link"), "{invited}");
+    assert!(invited.contains("eve@example.com can join as member with this link"), "{invited}");
     let listed = town.run("ann", &["invitations", "list"]).ok();
     assert!(listed.contains("\ndan@example.com\tmember\tpending\t"), "{listed}");
     assert!(listed.contains("\nbob@example.com\tmember\taccepted\t"), "{listed}");
 
-    // Addresses are taken in order of the alphabet.
+    // Invitations are in the alphabetical order of their email addresses.
     let (dan, eve) = (links[0], links[1]);
     let resent = town.run("ann", &["invitations", "resend", "eve@example.com", "--json"]).json();
     let dead = town.run("eve", &["invitations", "accept", eve]).refused();
-    assert!(dead.contains("Ask for a new one"), "the previous link is revoked: {dead}");
+    assert!(dead.contains("Ask for a new invitation"), "the previous link is revoked: {dead}");
     let accept = ["invitations", "accept", "-", "--url", &town.server.url, "--key", "eve"];
     let accepted = town.home.run_with_input(&accept, resent["url"].as_str().expect("a link")).ok();
     assert_eq!(accepted, "eve@example.com is now member of acme\n");
 
     town.run("ann", &["invitations", "revoke", "dan@example.com"]).ok();
-    assert!(town.run("eve", &["invitations", "accept", dan]).refused().contains("Ask for a new one"));
+    assert!(town.run("eve", &["invitations", "accept", dan]).refused().contains("Ask for a new invitation"));
 }
 
 #[test]
 fn each_role_is_told_why_it_may_not() {
     let town = Town::new();
     let member = town.run("bob", &["invitations", "create", "dan@example.com"]).refused();
-    assert!(member.contains("needs the role admin of the workspace"), "{member}");
+    assert!(member.contains("must have the role admin of the workspace"), "{member}");
     let twice = town.run("ann", &["invitations", "create", "bob@example.com"]).refused();
-    assert!(twice.contains("bob@example.com is a member of this workspace already"), "{twice}");
+    assert!(twice.contains("bob@example.com is already a member of this workspace"), "{twice}");
     town.create_service_account("ci-bot");
     let invited = town.run("ann", &["invitations", "create", "dan@example.com", "--json"]).json();
     let token = invited["items"][0]["token"].as_str().expect("a token");
     let account = town.run("ci-bot", &["invitations", "accept", token]).refused();
-    assert!(account.contains("needs the role user"), "{account}");
+    assert!(account.contains("must have the role user"), "{account}");
     // Who is in no workspace yet has keys that do not work yet.
     town.run("ann", &["members", "remove", "bob@example.com", "--yes"]).ok();
     let alone = town.run("bob", &["invitations", "accept", token]).refused();

@@ -8,9 +8,9 @@ fn an_admin_gives_roles_and_removes_members() {
     let listed = town.run("bob", &["members", "list"]).ok();
     assert!(listed.contains("\nann@example.com\tAnn\tadmin\t") && listed.contains("\nbob@example.com\tBob\tmember\t"));
     let member = town.run("bob", &["members", "set-role", "bob@example.com", "admin"]).refused();
-    assert!(member.contains("needs the role admin of the workspace"), "{member}");
+    assert!(member.contains("must have the role admin of the workspace"), "{member}");
     let last = town.run("ann", &["members", "set-role", "ann@example.com", "member"]).refused();
-    assert!(last.contains("last admin") && last.contains("keyward members set-role EMAIL admin"), "{last}");
+    assert!(last.contains("last enabled admin") && last.contains("keyward members set-role EMAIL admin"), "{last}");
     let promoted = town.run("ann", &["members", "set-role", "BOB@example.com", "admin", "--json"]).json();
     assert_eq!(promoted["role"], "admin");
     town.run("ann", &["members", "set-role", "bob@example.com", "member"]).ok();
@@ -36,7 +36,7 @@ fn projects_of_who_leaves_need_a_successor() {
 }
 
 #[test]
-fn what_somebody_set_in_motion_is_shown_before_and_their_keys_are_revoked_on_request() {
+fn invitations_and_keys_of_a_member_are_shown_first_and_keys_are_revoked_on_request() {
     let town = Town::new();
     town.run("ann", &["members", "set-role", "bob@example.com", "admin"]).ok();
     town.create_service_account("ci-bot");
@@ -46,7 +46,7 @@ fn what_somebody_set_in_motion_is_shown_before_and_their_keys_are_revoked_on_req
 
     let demote = ["members", "set-role", "bob@example.com", "member"];
     let shown = town.run("ann", &demote).refused();
-    assert!(shown.contains("This ends the invitation of dan@example.com, as admin."), "{shown}");
+    assert!(shown.contains("This revokes the invitation of dan@example.com, as admin."), "{shown}");
     assert!(shown.contains("The key of bob of ci-bot@") && shown.contains("--revoke-keys"), "{shown}");
     let declined = town.run_at_terminal("ann", &["members", "remove", "bob@example.com"], "n\n");
     assert!(declined.stdout.contains("The key of bob of ci-bot@"), "{}", declined.stdout);

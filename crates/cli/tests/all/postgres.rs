@@ -53,7 +53,7 @@ fn an_installation_moves_to_postgresql_and_back_with_all_that_is_in_it() {
 }
 
 #[test]
-fn a_restore_by_postgresqls_own_programs_is_finished_with_everybody_and_every_key_suspended() {
+fn a_restore_by_postgresqls_own_programs_is_finished_with_all_users_and_keys_suspended() {
     let home = Home::new();
     let (database, restored) = (Cluster::shared().create_database(), Cluster::shared().create_database());
     let url = database.url();
@@ -67,7 +67,7 @@ fn a_restore_by_postgresqls_own_programs_is_finished_with_everybody_and_every_ke
     restored.restore(&home.file("dump"));
     assert!(run(&home, &restored.url(), &["restore", "dump"]).refused().contains("run this without a file"));
     let told = run(&home, &restored.url(), &["restore"]).ok();
-    assert!(told.contains("all 1 people are suspended, and all 1 keys are suspended"), "{told}");
+    assert!(told.contains("all 1 users are suspended, and all 1 keys are suspended"), "{told}");
     let people = run(&home, &restored.url(), &["admin", "list-suspended-users"]).ok();
     assert!(people.contains("ann@example.com"), "{people}");
     let waiting = run(&home, &restored.url(), &["admin", "list-suspended-keys"]).ok();
@@ -86,7 +86,7 @@ fn a_database_into_which_nothing_was_put_back_is_not_said_to_be_restored() {
     // Nothing is in the way of what is put back then.
     database.dump(&home.file("dump"));
     empty.restore(&home.file("dump"));
-    assert!(run(&home, &empty.url(), &["restore"]).ok().contains("all 1 people are suspended"));
+    assert!(run(&home, &empty.url(), &["restore"]).ok().contains("all 1 users are suspended"));
 }
 
 #[test]

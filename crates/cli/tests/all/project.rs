@@ -25,7 +25,7 @@ fn a_member_creates_a_project_and_shares_it() {
     assert!(members.contains("\nci-bot@acme.sa.keyward.local\tci-bot\tviewer\t"), "{members}");
 
     let viewer = town.run("ci-bot", &["projects", "update", "Street scenes", "--title", "Mine"]).refused();
-    assert!(viewer.contains("needs the role editor of the project"), "{viewer}");
+    assert!(viewer.contains("must have the role editor of the project"), "{viewer}");
     assert!(viewer.contains("keyward projects members list"), "{viewer}");
     town.run("ann", &["projects", "update", "Street scenes", "--title", "City scenes"]).ok();
 

@@ -1,4 +1,4 @@
-//! `keyward request`, and what every client command says when it cannot go on.
+//! `keyward request`, and the errors of all client commands.
 
 use crate::support::Home;
 
@@ -67,7 +67,7 @@ fn both_profiles_are_accepted_and_what_they_sign_can_be_shown() {
 }
 
 #[test]
-fn a_client_that_cannot_go_on_says_what_to_do() {
+fn a_client_that_fails_says_what_to_do() {
     let home = Home::new();
     let refused = |arguments: &[&str]| home.run(arguments).refused();
     assert!(refused(&["whoami", "--key", "id"]).contains("--url"));

@@ -9,10 +9,10 @@ fn a_second_server_on_one_directory_is_refused_and_the_next_one_after_it_is_not(
     let home = Home::new();
     let server = home.serve();
     let refused = home.run(&["serve", "--listen", "127.0.0.1:0"]).refused();
-    assert!(refused.contains("runs on ./keyward-data already") && refused.contains(&server.url), "{refused}");
+    assert!(refused.contains("a server already runs on ./keyward-data") && refused.contains(&server.url), "{refused}");
     assert_eq!(server.stop(), Some(0));
     let server = home.serve();
-    // A server that was killed leaves nothing that stands in the way.
+    // A server that was killed leaves nothing that prevents the next start.
     server.signal("KILL");
     assert_eq!(server.stop(), None);
     home.serve();
@@ -87,7 +87,7 @@ fn the_log_is_json_where_nobody_looks() {
     assert!(child.wait().expect("an end").success());
     let log = std::fs::read_to_string(home.file("log")).expect("the log");
     let last: serde_json::Value = serde_json::from_str(log.lines().last().expect("a line")).expect("JSON");
-    assert_eq!(last["message"], "stopping: requests under way may finish");
+    assert_eq!(last["message"], "stopping: waiting for requests in progress");
 }
 
 #[test]

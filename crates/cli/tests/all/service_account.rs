@@ -43,16 +43,16 @@ fn an_admin_creates_changes_pauses_and_deletes_one() {
 fn each_role_is_told_why_it_may_not() {
     let town = Town::new();
     let member = town.run("bob", &["service-accounts", "create", "ci-bot"]).refused();
-    assert!(member.contains("This is not allowed: this needs the role admin of the workspace."), "{member}");
+    assert!(member.contains("This is not allowed: you must have the role admin of the workspace."), "{member}");
     assert!(member.contains("next: ask an admin of the workspace (`keyward members list` shows them)"), "{member}");
 
-    // By slug, a stranger is told what they are in; by id, what everybody is told.
+    // By slug, a stranger gets a list of their own workspaces; by id, the same answer as all others.
     let stranger = town.run("eve", &["service-accounts", "create", "ci-bot", "--workspace", "acme"]).refused();
     assert!(stranger.contains("no workspace `acme` that you can see") && stranger.contains("other"), "{stranger}");
     let acme = town.run("ann", &["workspaces", "show", "--json"]).json();
     let id = acme["id"].as_str().expect("an id");
     let stranger = town.run("eve", &["service-accounts", "list", "--workspace", id]).refused();
-    assert!(stranger.contains("There is no such thing here, or you cannot see it"), "{stranger}");
+    assert!(stranger.contains("It does not exist, or you do not have access to it"), "{stranger}");
 
     // The quota is one until an operator raises it.
     town.run("ann", &["service-accounts", "create", "ci-bot"]).ok();

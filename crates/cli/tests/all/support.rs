@@ -179,7 +179,7 @@ impl Town {
     }
 }
 
-/// A server that is none of ours: it answers each connection with the next line of its script, whatever it is asked.
+/// A server that is not Keyward: it answers each connection with the next line of its script, whatever it is asked.
 pub(crate) struct Scripted {
     pub(crate) url: String,
     thread: std::thread::JoinHandle<()>,
@@ -283,7 +283,7 @@ impl Running {
         self.child.wait().expect("keyward ends").code()
     }
 
-    /// Whether somebody can sign in to the pages with this password.
+    /// Whether the user can sign in to the pages with this password.
     pub(crate) fn takes_password(&self, email: &str, password: &str) -> bool {
         let mut curl = Command::new("curl");
         curl.args(["-sS", "-o", "/dev/null", "-w", "%{http_code}", "-H", &format!("Origin: {}", self.url)]);

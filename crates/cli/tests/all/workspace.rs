@@ -19,10 +19,10 @@ fn an_operator_creates_renames_and_deletes_one() {
     assert!(town.run("bob", &["workspaces", "list", "--all"]).refused().contains("operator"));
     assert!(town.run("bob", &["workspaces", "list"]).ok().contains("\nacme\tacme\tmember\t"));
 
-    // Whoever deletes one types its slug.
+    // To delete a workspace, the user types its slug.
     let declined = town.run_at_terminal("ann", &["workspaces", "delete", "beta"], "yes\n");
     assert_eq!(declined.code, Some(1), "{}", declined.stdout);
-    assert!(declined.stdout.contains("Type beta to go on"), "{}", declined.stdout);
+    assert!(declined.stdout.contains("Type beta to continue"), "{}", declined.stdout);
     let deleted = town.run_at_terminal("ann", &["workspaces", "delete", "beta"], "beta\n").ok();
     assert!(deleted.contains("deleted workspace beta"), "{deleted}");
     let taken = town.run("ann", &["workspaces", "create", "--name", "Beta", "--slug", "beta"]).refused();
@@ -46,7 +46,7 @@ fn an_admin_who_is_no_user_yet_gets_a_link() {
     let create = ["workspaces", "create", "--name", "New", "--slug", "new-one", "--admin", "new@example.com"];
     let created = town.run("ann", &create).ok();
     assert!(
-        created.contains("new@example.com is invited; by this link they become admin")
+        created.contains("new@example.com is invited, and becomes an admin of the workspace with this link")
             && created.contains(&town.server.url),
         "{created}"
     );

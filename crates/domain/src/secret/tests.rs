@@ -19,7 +19,7 @@ fn wrapped(text: &str, width: usize) -> String {
     lines.join("\n")
 }
 
-/// Private keys in every format, with a piece of each that nobody may read.
+/// Private keys in every format, with a piece of each that must not be shown.
 fn private_keys() -> Vec<(&'static str, String, String)> {
     let body = STANDARD.encode([b"openssh-key-v1\0\0\0\0\x04none".as_slice(), &noise(260)].concat());
     let pem =
@@ -61,7 +61,7 @@ fn private_keys() -> Vec<(&'static str, String, String)> {
     ]
 }
 
-/// Other secrets, with the piece of each that nobody may read.
+/// Other secrets, with the piece of each that must not be shown.
 fn others() -> Vec<(&'static str, Secret, String, &'static str)> {
     vec![
         ("token", Secret::BearerToken, format!("kwt_{}", URL_SAFE_NO_PAD.encode(noise(56))), ""),

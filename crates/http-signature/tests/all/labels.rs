@@ -38,7 +38,7 @@ fn labels_may_stand_in_any_order_and_on_one_line() {
 
 #[test]
 fn the_verified_key_is_the_one_of_the_chosen_signature() {
-    // A foreign signature under a key of ours cannot lend its name.
+    // A signature with another label and a registered key id does not count.
     let other = FOREIGN.replace("proxy\";tag", "SHA256:victim\";tag");
     let request = Request::get().sign_as("a", &other).sign_as("b", &native_member(GET_COMPONENTS));
     assert_eq!(request.parse().expect("parsed").key_id(), crate::support::KEY_ID);

@@ -59,7 +59,7 @@ fn what_the_verifier_would_refuse_is_not_signed() {
     native(|parameters| parameters.covered_headers = &["@scheme"], "field name");
     native(|parameters| parameters.covered_headers = &["Date"], "field name");
     let encord = SigningParameters { covered_headers: &["date"], key_id: &hex(&[0xab; 32]), ..parameters() };
-    assert_not_signed(Profile::Encord, &encord, "no further headers");
+    assert_not_signed(Profile::Encord, &encord, "no other headers");
     assert_not_signed(Profile::Encord, &parameters(), "64 lower-case hex digits");
 }
 
@@ -81,9 +81,9 @@ fn keys_that_no_profile_accepts_do_not_sign() {
         let error = sign_request(&Request::get().view(), b"", profile, &parameters(), &Pretender(algorithm));
         error.expect_err("refused").to_string()
     };
-    assert!(sign(Profile::Native, Algorithm::HmacSha256).contains("no profile takes"));
-    assert!(sign(Profile::Native, Algorithm::RsaV1_5Sha512).contains("no profile takes"));
-    assert!(sign(Profile::Encord, Algorithm::RsaPssSha512).contains("Ed25519 keys only"));
+    assert!(sign(Profile::Native, Algorithm::HmacSha256).contains("no profile supports"));
+    assert!(sign(Profile::Native, Algorithm::RsaV1_5Sha512).contains("no profile supports"));
+    assert!(sign(Profile::Encord, Algorithm::RsaPssSha512).contains("only Ed25519 keys"));
     assert_eq!(sign(Profile::Native, Algorithm::Ed25519), "the agent is locked; unlock it and try again");
 }
 

@@ -13,7 +13,7 @@ use domain::{
 };
 use store::Connection;
 
-pub(super) use self::{registration::Displaced, revocation::workspaces_of_owners};
+pub(super) use self::{registration::Reclaimed, revocation::workspaces_of_owners};
 use super::{App, Caller, Paging, Scope, page, service_account};
 use crate::error::{AppError, Conflict};
 
@@ -42,42 +42,42 @@ pub enum KeyOrder {
     Expires,
 }
 
-/// Which keys of an owner are looked for.
+/// A search in the keys of an owner.
 #[derive(Clone, Debug, Default)]
 pub struct KeySearch {
-    /// In the title, whatever the case, or in the fingerprint; empty finds all.
+    /// Part of a title (in any case) or fingerprint; empty finds all keys.
     pub text: String,
-    /// Expired and revoked ones, too.
+    /// Whether expired and revoked keys are included.
     pub with_dead: bool,
-    /// How they are ordered.
+    /// The order of the result.
     pub order: KeyOrder,
-    /// The other way round.
+    /// Whether the order is reversed.
     pub descending: bool,
-    /// How many come on the pages before.
+    /// The number of keys on the previous pages.
     pub skip: usize,
-    /// A live key that ends before this time ends soon.
+    /// Live keys that expire before this time are counted as expiring soon.
     pub soon: Timestamp,
 }
 
-/// Keys that were found, and how many more there are.
+/// The result of a search in the keys of an owner.
 #[derive(Clone, Debug)]
 pub struct FoundKeys {
-    /// One page of them.
+    /// One page of the keys.
     pub items: Vec<api::ApiKey>,
-    /// How many were found, on all pages.
+    /// The number of keys that were found, on all pages.
     pub found: usize,
-    /// How many were left out because they are dead.
+    /// The number of expired and revoked keys that were left out.
     pub dead: usize,
-    /// How many the owner has, dead ones too.
+    /// The number of keys that the owner has, including expired and revoked keys.
     pub all: usize,
-    /// How many live keys the owner has that end soon, found or not.
+    /// The number of live keys of the owner that expire soon, found or not.
     pub ending: usize,
-    /// Keys that somebody else took over with a proof in the last [`DISPLACED_DAYS`] days, found or not.
+    /// Keys that another principal reclaimed with a proof in the last [`RECLAIMED_DAYS`] days, found or not.
     pub displaced: Vec<api::ApiKey>,
 }
 
-/// For how many days a displaced registration is pointed out.
-const DISPLACED_DAYS: i64 = 30;
+/// For how many days the pages point out a reclaimed registration.
+const RECLAIMED_DAYS: i64 = 30;
 
 /// An owner whose keys the caller may see or manage.
 struct AuthorizedOwner {
@@ -155,7 +155,7 @@ pub(super) fn to_wire(key: &ApiKey, now: Timestamp) -> api::ApiKey {
 }
 
 fn parse_end(end: Timestamp, now: Timestamp) -> Result<Timestamp, AppError> {
-    if end > now { Ok(end) } else { Err(AppError::field("expires_at", "in_the_past", "choose a time to come")) }
+    if end > now { Ok(end) } else { Err(AppError::field("expires_at", "in_the_past", "choose a time in the future")) }
 }
 
 fn revoked() -> AppError {
@@ -201,9 +201,9 @@ impl App {
             store::api_key::list_api_keys(&mut connection, owner.id, None, i64::MAX).await?
         };
         let all = keys.len();
-        let is_recent = |at: Timestamp| now.as_second() - at.as_second() < DISPLACED_DAYS * 86_400;
-        let displaced = keys.iter().filter(|key| key.displaced_at.is_some_and(is_recent));
-        let displaced = displaced.map(|key| to_wire(key, now)).collect();
+        let is_recent = |at: Timestamp| now.as_second() - at.as_second() < RECLAIMED_DAYS * 86_400;
+        let reclaimed = keys.iter().filter(|key| key.displaced_at.is_some_and(is_recent));
+        let reclaimed = reclaimed.map(|key| to_wire(key, now)).collect();
         let text = search.text.trim().to_lowercase();
         let matches = |key: &ApiKey| {
             key.title.to_lowercase().contains(&text)
@@ -231,7 +231,7 @@ impl App {
         }
         let limit = usize::try_from(super::DEFAULT_PAGE).unwrap_or(usize::MAX);
         let items = found.iter().skip(search.skip).take(limit).map(|key| to_wire(key, now)).collect();
-        Ok(FoundKeys { items, found: found.len(), dead: left_out, all, ending, displaced })
+        Ok(FoundKeys { items, found: found.len(), dead: left_out, all, ending, displaced: reclaimed })
     }
 
     /// A key of an owner.

@@ -64,7 +64,7 @@ impl App {
         filter: &AuditFilter,
         paging: &Paging,
     ) -> Result<api::Page<api::AuditEvent>, AppError> {
-        // Before anybody is looked up: what is wrong with a request does not depend on who there is.
+        // Checked before any principal is looked up, so that an error of the request does not depend on which principals exist.
         let (limit, after) = (paging.limit()?, paging.after()?);
         let mut connection = self.store.read().await?;
         let (mut principal, mut key) = (None, None);
@@ -74,7 +74,7 @@ impl App {
         if let Some(text) = &filter.key {
             key = find_logged_key(&mut connection, text).await?;
         }
-        // Nobody is told whether somebody they may not see has that email: there are no such events here, either way.
+        // A caller must not learn whether a user they may not see has that email address: the result is empty either way.
         if principal.is_some() != filter.principal.is_some() || key.is_some() != filter.key.is_some() {
             return Ok(api::Page { items: Vec::new(), next: None });
         }
@@ -154,7 +154,7 @@ impl App {
     }
 }
 
-/// Whom the log names, by what people or the log call them. None: nobody is called that.
+/// The principal for a name that people or the log use. `None`: there is no principal of that name.
 async fn find_logged_principal(connection: &mut Connection, text: &str) -> Result<Option<AuditPrincipal>, AppError> {
     if !text.contains('@') {
         return Ok(Some(text.parse().map_err(|e| AppError::field("principal", "malformed", e))?));

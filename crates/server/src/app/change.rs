@@ -174,7 +174,7 @@ fn tells_state(error: &AppError) -> bool {
     matches!(error.to_problem().status, 404 | 409 | 410)
 }
 
-/// What is released when the change that the caller asked for has ended, also if the client hangs up before.
+/// What is released when the change that the caller asked for has ended, even if the client disconnects before.
 #[derive(Clone, Default)]
 pub(super) struct Held(Option<Arc<dyn Any + Send + Sync>>);
 
@@ -210,7 +210,7 @@ enum Outcome<T> {
 
 impl App {
     /// Makes one change, and returns what it returned once every node has acknowledged it, also if nothing was changed. It
-    /// is attempted again after a conflict with another change, and runs to its end if the client hangs up.
+    /// is retried after a conflict with another change, and continues if the client disconnects.
     ///
     /// # Errors
     /// What the check found; the store does not answer; it is not known which nodes have acknowledged what is told.
@@ -265,7 +265,7 @@ impl App {
 
     /// Checks an operation on a plain read, and ends there if it is refused or changes nothing, so that a client that
     /// repeats such requests takes no lock. What passes is checked again in the transaction, applied and committed. A request
-    /// that was done before goes on to the transaction, too, where its stored response is looked up.
+    /// that was processed before also continues to the transaction, where its stored response is looked up.
     async fn attempt<O: Operation>(
         &self,
         requester: &Requester,

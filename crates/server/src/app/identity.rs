@@ -18,7 +18,7 @@ impl App {
     /// Who the caller is, with which key, and where they are a member.
     ///
     /// # Errors
-    /// On the host, which is nobody in particular.
+    /// On the host, which is not a principal.
     pub fn me(&self, caller: &Caller) -> Result<api::Me, AppError> {
         let identity = caller.principal.identity().ok_or(AppError::not_found())?;
         let key = caller.principal.credential().key().and_then(|id| {
@@ -53,7 +53,7 @@ impl App {
     /// have none.
     ///
     /// # Errors
-    /// The caller is nobody in particular; the store does not answer.
+    /// The caller is not a principal; the database does not respond.
     pub async fn find_emails(&self, caller: &Caller, ids: &[&str]) -> Result<BTreeMap<String, String>, AppError> {
         caller.principal.identity().ok_or(AppError::not_found())?;
         let ids: BTreeSet<PrincipalId> = ids.iter().filter_map(|text| text.parse().ok()).collect();

@@ -1,4 +1,4 @@
-//! Putting another key in the place of the installation's: it was lost, or somebody else has seen it.
+//! Replacing the installation key after it was lost or disclosed.
 
 use std::{
     path::{Path, PathBuf},
@@ -27,10 +27,10 @@ impl App {
     }
 
     /// Makes the new key the installation's, and puts it into the file at `path`. Bearer tokens end. Servers that run stop
-    /// verifying requests, because their key is another; they go on once they were started again with this one.
+    /// verifying requests, because they have another key; they continue when they are restarted with this one.
     ///
     /// # Errors
-    /// On the host only; the file cannot be written, which whoever opens the installation next tries again.
+    /// On the host only. If the file cannot be written, the next process that opens the installation writes it.
     pub async fn replace_installation_key(
         self: &Arc<Self>,
         caller: &Caller,

@@ -105,13 +105,13 @@ impl App {
         let Some(mailer) = &self.mailer else {
             return issued.iter().map(|one| self.tell(one, MailState::NotConfigured, now)).collect();
         };
-        let inviter = caller.principal.identity().map_or("Somebody", |identity| identity.name.as_str());
+        let inviter = caller.principal.identity().map_or("An admin", |identity| identity.name.as_str());
         let mails = issued.iter().map(|one| Mail {
             to: one.invitation.email.to_string(),
             subject: format!("Join {workspace} on Keyward"),
             text: format!(
-                "{inviter} invites you to the workspace {workspace} as {}.\n\nOpen this link within seven days to join. It \
-                 works once:\n\n{}\n\nIf you did not expect this, do nothing: without the link nothing happens.\n",
+                "{inviter} invites you to the workspace {workspace} as {}.\n\nOpen this link within seven days to \
+                 join. It works once:\n\n{}\n\nIf you did not expect this invitation, ignore this mail.\n",
                 one.invitation.role,
                 self.invitation_url(&one.token)
             ),
@@ -121,10 +121,7 @@ impl App {
         let is_noted = match self.note_failed_mails(caller, &failed).await {
             Ok(()) => true,
             Err(error) => {
-                tracing::error!(
-                    ?error,
-                    "it cannot be written down that mails were not sent; their links are not shown"
-                );
+                tracing::error!(?error, "the failure to send mails could not be recorded; their links are not shown");
                 false
             }
         };
@@ -335,7 +332,7 @@ impl App {
             let mut connection = self.store.read().await?;
             find_pending(&mut connection, token_hash, self.clock.now()).await?
         };
-        let name = accept.name.ok_or_else(|| AppError::field("name", "missing", "tell your name"))?;
+        let name = accept.name.ok_or_else(|| AppError::field("name", "missing", "enter your name"))?;
         let name = parse_title(&name).map_err(|e| AppError::field("name", "malformed", e))?;
         let password = accept.password.ok_or_else(|| AppError::field("password", "missing", "choose a password"))?;
         let password_hash = self.hash_password(password, &[open.email.as_str(), &name]).await?;
@@ -537,7 +534,7 @@ impl Operation for CreateInvitations {
         scope.principal.authorize(WorkspacePermission::ManageInvitations, workspace)?;
         scope.principal.authorize_grant(create.role)?;
         if create.emails.is_empty() || create.emails.len() > MAX_EMAILS {
-            return Err(AppError::field("emails", "out_of_range", format!("write 1 to {MAX_EMAILS} addresses")));
+            return Err(AppError::field("emails", "out_of_range", format!("enter 1 to {MAX_EMAILS} email addresses")));
         }
         let emails: BTreeSet<Email> =
             create.emails.iter().map(|text| app.parse_email("emails", text)).collect::<Result<_, _>>()?;

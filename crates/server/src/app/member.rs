@@ -74,7 +74,7 @@ impl App {
         self.change(caller, DeleteMember { workspace, user, successor, revoke_keys }).await
     }
 
-    /// The projects of a workspace that have nobody else as admin: whoever removes this principal names a successor.
+    /// The projects of a workspace whose only admin is this principal. To remove the principal, a caller must name a successor.
     ///
     /// # Errors
     /// For the workspace's admins, and for the principal, who is in the workspace.
@@ -129,7 +129,7 @@ impl Operation for UpdateMember {
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<MemberRow, AppError> {
         if self.update.revoke_keys && self.update.role == Role::Admin {
-            let detail = "an admin's keys stay; leave it out, or give the role member";
+            let detail = "set this only with the role member";
             return Err(AppError::field("revoke_keys", "contradictory", detail));
         }
         let access = scope.principal.authorize(WorkspacePermission::ManageMembers, self.workspace)?;
@@ -258,7 +258,7 @@ pub(super) async fn require_successor(
     let role = store::project::find_workspace_role(scope.connection, access.workspace(), successor).await?;
     let identity = store::identity::find_identity(scope.connection, successor).await?;
     if role.is_none() || successor == leaving || identity.is_none_or(|identity| identity.disabled) {
-        let detail = "name another user or service account of this workspace, who is not disabled";
+        let detail = "name another enabled user or service account of this workspace";
         return Err(AppError::field("successor", "not_a_member", detail));
     }
     Ok(successor)

@@ -9,7 +9,7 @@ use tokio::{
 };
 use verifier::outside::{NonceError, NonceFuture, NonceStore};
 
-/// Nonces that are recorded in one transaction at the most; as many again may wait.
+/// Maximum number of nonces that are recorded in one transaction. The same number may wait.
 const BATCH: usize = 1024;
 
 struct Waiting {
@@ -68,9 +68,9 @@ async fn record(store: Store, mut queue: mpsc::Receiver<Waiting>) {
 }
 
 async fn insert(store: &Store, batch: &[Waiting]) -> Result<Vec<bool>, StoreError> {
-    let mut upkeep = store.begin_maintenance().await?;
+    let mut maintenance = store.begin_maintenance().await?;
     let requests: Vec<_> = batch.iter().map(|waiting| &waiting.replay).collect();
-    let fresh = store::replay::insert_nonces(&mut upkeep, &requests).await?;
-    upkeep.commit().await?;
+    let fresh = store::replay::insert_nonces(&mut maintenance, &requests).await?;
+    maintenance.commit().await?;
     Ok(fresh)
 }

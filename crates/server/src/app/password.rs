@@ -10,11 +10,12 @@ use zxcvbn::{Score, zxcvbn};
 use super::App;
 use crate::error::AppError;
 
-/// Characters of a password at the fewest and at the most.
+/// Minimum and maximum number of characters of a password.
 const LENGTH: std::ops::RangeInclusive<usize> = 12..=256;
-/// Characters of a password at the fewest that are no part of its owner's name or email.
+/// Minimum number of characters of a password that are not part of its owner's name or email address.
 const UNKNOWN: usize = 8;
-/// The hash of nothing that anybody knows: an account that is not there costs what one that is there costs.
+/// The hash of an unknown password, so that a check for an unknown account takes as long as one for an existing
+/// account.
 const DUMMY_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$a2V5d2FyZC1ubyB1c2VyIQ$\
                           Zk1hL0E1c2hQb1h3b0R5R0x2c0p4N3Q5Y0U2bTJrUWE";
 
@@ -44,7 +45,7 @@ impl PasswordWork {
         let permit = Arc::clone(&self.at_work).acquire_owned().await;
         let permit = permit.map_err(|error| AppError::Internal(error.to_string()))?;
         let done = tokio::task::spawn_blocking(move || {
-            // Kept to the end of the work, also where nobody waits for it any more.
+            // Kept until the work ends, even if the caller no longer waits for it.
             let _permit = permit;
             work()
         });
@@ -63,7 +64,7 @@ fn check_choice(password: &str, known_of_them: &[impl AsRef<str>]) -> Result<(),
     let length = password.chars().count();
     if !LENGTH.contains(&length) {
         let (least, most) = LENGTH.into_inner();
-        let detail = format!("choose {least} to {most} characters; this has {length}");
+        let detail = format!("choose {least} to {most} characters; this password has {length}");
         return Err(AppError::field("password", "length", detail));
     }
     let mut known = vec!["keyward"];
@@ -73,15 +74,15 @@ fn check_choice(password: &str, known_of_them: &[impl AsRef<str>]) -> Result<(),
         unknown = unknown.replace(&text.to_lowercase(), "");
     }
     if unknown.chars().count() < UNKNOWN {
-        let detail = "this is little more than your name or email; choose another, such as four words that do not belong \
-                      together";
+        let detail = "this password is too similar to your name or email address; choose another, such as four \
+                      unrelated words";
         return Err(AppError::field("password", "guessable", detail));
     }
     // The search is quadratic, and what a hundred characters do not show the rest does not either.
     let start: String = password.chars().take(100).collect();
     if zxcvbn(&start, &known).score() < Score::Three {
-        let detail = "this one is on the lists that guessers start with, or too close to one; choose another, such as \
-                      four words that do not belong together";
+        let detail = "this password is common, or too similar to a common one; choose another, such as four unrelated \
+                      words";
         return Err(AppError::field("password", "guessable", detail));
     }
     Ok(())
@@ -103,7 +104,7 @@ impl App {
         hash.await?
     }
 
-    /// Whether a password is the one of this hash. Without a hash it is not, after the same work.
+    /// Whether a password matches this hash. Without a hash it does not match, after the same work.
     pub(super) async fn verify_password(&self, password: String, hash: Option<String>) -> Result<bool, AppError> {
         let is_there = hash.is_some();
         let hash = hash.unwrap_or_else(|| DUMMY_HASH.to_owned());
@@ -180,7 +181,7 @@ mod tests {
         for _ in 0..MAX_AT_WORK {
             started.recv().await.unwrap();
         }
-        // Whoever hangs up leaves the queue, but the work that was begun for them goes on and counts.
+        // A client that disconnects leaves the queue, but a check that has started continues and counts.
         drop(waiting.split_off(MAX_WAITING - 10));
         drop(waiting.remove(0));
         assert_eq!(work.at_work.available_permits(), 0);

@@ -220,11 +220,11 @@ impl App {
         ))
     }
 
-    /// Gives somebody of the workspace a role in a project. An admin of the workspace may make themselves its admin.
+    /// Sets the role of a principal of the workspace in a project. An admin of the workspace may make themselves its admin.
     ///
     /// # Errors
     /// For the project's admins only; the principal is not in the workspace; the last admin must name a successor; a service
-    /// account neither changes its own role nor makes anybody an admin.
+    /// account cannot change its own role and cannot make a principal an admin.
     pub async fn set_project_member(
         self: &Arc<Self>,
         caller: &Caller,
@@ -237,7 +237,7 @@ impl App {
         self.change(caller, SetProjectMember { workspace, id, member, role: set.role, successor }).await
     }
 
-    /// Takes somebody out of a project. People may leave.
+    /// Removes a member from a project. Members may remove themselves.
     ///
     /// # Errors
     /// For the project's admins only; the last admin must name a successor.

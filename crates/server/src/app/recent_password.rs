@@ -1,10 +1,10 @@
-//! Which changes want a session in which the password was given lately: those that give somebody rights, or the means to
-//! use them. Whoever finds a browser open does none of these. The one place that says so, by the events that a change
-//! commits. A new action has to be added here, or this does not compile.
+//! The changes that need a session in which the password was entered recently: those that grant access or add
+//! credentials. Another person at an open browser cannot make them. The rule is defined only here, by the events that a
+//! change commits. A new action must be added here, or this does not compile.
 
 use domain::{AuditAction as Action, AuditEvent, Timestamp};
 
-/// Whether a change that this event tells of wants a password that was given lately.
+/// Whether a change with this event needs a session in which the password was entered recently.
 pub(super) fn wants_recent_password(action: Action, event: &AuditEvent) -> bool {
     let is = |name: &str, value: &str| event.detail.get(name).is_some_and(|found| found == value);
     let was = |name: &str, value: &str| is(&format!("{name}_before"), value);

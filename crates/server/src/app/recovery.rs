@@ -1,5 +1,5 @@
-//! Backup, and what follows a restore. Nobody can know who was disabled or removed and which keys were revoked since the backup
-//! was made, so a restore ends every credential, and an operator confirms the people and keys that may go on.
+//! Backup, and what follows a restore. A backup does not show who was disabled or removed and which keys were revoked after it
+//! was made, so a restore ends every credential, and an operator confirms the users and keys that may be used again.
 
 use std::{path::Path, sync::Arc};
 
@@ -118,7 +118,7 @@ pub async fn holds_installation(config: &AppConfig) -> Result<bool, OpenError> {
 }
 
 impl App {
-    /// Writes a backup of the whole database into a new file, while others go on. The installation's key is not in it.
+    /// Writes a backup of the whole database into a new file, while requests are processed. The installation's key is not in it.
     ///
     /// # Errors
     /// For operators only; the file exists or cannot be written.
@@ -209,7 +209,7 @@ impl App {
     /// Lets suspended keys work again, and tells which. What was signed before stays void.
     ///
     /// # Errors
-    /// For operators only, and in a session only with a password that was given lately.
+    /// For operators only, and in a session only if the password was entered recently.
     pub async fn confirm_keys(
         self: &Arc<Self>,
         caller: &Caller,

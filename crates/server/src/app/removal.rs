@@ -1,5 +1,5 @@
-//! What ends when somebody is removed, demoted or disabled: the open invitations that they wrote; and the keys that they
-//! registered for service accounts, where whoever decides on it says so.
+//! What is revoked when a user is removed, demoted or disabled: the open invitations that they sent and, if the caller asks for
+//! it, the keys that they registered for service accounts.
 
 use domain::{
     AuditAction, InvitationId, PrincipalId, UserId, WorkspaceId, api_key::ApiKey, invitation::Invitation,

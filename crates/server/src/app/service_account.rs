@@ -130,7 +130,7 @@ impl App {
     ///
     /// # Errors
     /// For the workspace's admins only, and never for itself; the name is or was in use; a bearer token neither gives a role
-    /// nor disables; a service account makes nobody an admin.
+    /// nor disables; a service account cannot make a principal an admin.
     pub async fn update_service_account(
         self: &Arc<Self>,
         caller: &Caller,

@@ -17,7 +17,7 @@ use verifier::{AuthenticationError, refusal_records::RefusalKind};
 use super::{App, Caller, ChangeError, Confirmed, Held, Operation, Scope, Transaction, sha256, throttle::Source};
 use crate::error::AppError;
 
-/// A use of a session is written down once in so long.
+/// How often the use of a session is recorded.
 const USE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// What a browser shows to sign in.
@@ -97,7 +97,7 @@ pub struct ListedSession {
 
 impl App {
     /// Signs a person in. An email that is not there, a wrong password and a disabled user look and cost alike. Who knows the
-    /// right password of a user whom a restore suspended is told so: to everybody else that looks like a wrong password.
+    /// right password of a user whom a restore suspended gets that answer. For all others it looks like a wrong password.
     ///
     /// # Errors
     /// 401 for all of these; 429 where there were too many failures before.
@@ -197,7 +197,7 @@ impl App {
         Ok(())
     }
 
-    /// Who the holder of a session's token is; nobody where it ended.
+    /// The user of a session's token; `None` if the session has ended.
     ///
     /// # Errors
     /// 503 where the store does not answer or this node holds no lease.
@@ -226,8 +226,12 @@ impl App {
         }
         if now >= session.last_seen_at + USE_INTERVAL {
             match self.record_session_use(session.id, now).await {
-                // The next request in the session writes it down; nobody waits for that.
-                Err(StoreError::Contended { reason }) => tracing::debug!(reason, "a session's use was not written"),
+                // The next request in the session records it; no request waits for that.
+                Err(StoreError::Contended { reason }) => tracing::debug!(
+                    reason,
+                    "the last use of a session could not \
+                                                                                  be written"
+                ),
                 recorded => recorded?,
             }
         }
@@ -242,9 +246,9 @@ impl App {
     }
 
     async fn record_session_use(&self, session: SessionId, now: Timestamp) -> Result<(), StoreError> {
-        let mut upkeep = self.store.begin_maintenance().await?;
-        store::session::record_session_use(&mut upkeep, session, now).await?;
-        upkeep.commit().await
+        let mut maintenance = self.store.begin_maintenance().await?;
+        store::session::record_session_use(&mut maintenance, session, now).await?;
+        maintenance.commit().await
     }
 
     /// Gives the password again in a session, which gets a new token.
@@ -274,7 +278,7 @@ impl App {
         let is_same = current == new;
         let session = self.check_own_password(caller, current, "current_password").await?;
         if is_same {
-            let detail = "this is the password that you have; choose another";
+            let detail = "this is your current password; choose another one";
             return Err(AppError::field("password", "unchanged", detail).into());
         }
         let identity = caller.principal.identity().ok_or(AppError::not_found())?;
@@ -300,7 +304,7 @@ impl App {
         };
         if !self.verify_password(password, found.and_then(|(_, hash)| hash)).await? {
             self.verifier.record_refusal(None, caller.address, &AuthenticationError::WrongPassword);
-            return Err(AppError::field(field, "wrong_password", "this is not your password; try again"));
+            return Err(AppError::field(field, "wrong_password", "this password is wrong; try again"));
         }
         self.sign_in_throttle.give_back(&sources);
         Ok(session)

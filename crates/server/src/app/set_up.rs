@@ -73,7 +73,7 @@ impl App {
     /// Makes the first operator, who is signed in at once.
     ///
     /// # Errors
-    /// The link was used or is over; email, name or password cannot be taken.
+    /// The link was used or has expired; the email address, name or password is invalid.
     pub async fn set_up(self: &Arc<Self>, set_up: SetUp) -> Result<Confirmed<SignedIn>, ChangeError> {
         let SetUp { token, email, name, password, browser } = set_up;
         if !self.is_set_up_link(&token).await? {

@@ -35,7 +35,7 @@ pub(super) async fn keep_up(app: Weak<App>) {
         let Some(app) = app.upgrade() else { return };
         app.metrics.keep_up();
         if let Err(error) = app.write_records().await {
-            tracing::error!(?error, "uses and refusals could not be written; they are kept and tried again");
+            tracing::error!(?error, "uses and refusals could not be written; they are kept and written later");
         }
         if round.is_multiple_of(EXPIRY_EVERY)
             && let Err(error) = app.forget_expired().await

@@ -26,7 +26,8 @@ fn to_wire(user: User) -> api::User {
     }
 }
 
-/// The domain of the addresses that accounts get which lost theirs (RFC 2606 §2: no mail ever reaches it). Nobody else has one.
+/// The domain of the placeholder addresses of accounts that lost theirs (RFC 2606 §2: no mail ever reaches it). No other account
+/// has such an address.
 pub(super) const PLACEHOLDER_DOMAIN: &str = "unverified.invalid";
 
 impl App {
@@ -39,7 +40,7 @@ impl App {
             .map_err(|e| AppError::field(field, "malformed", format!("{e}: {text}")))?;
         email.outside_of(PLACEHOLDER_DOMAIN).map_err(|_| {
             let why =
-                format!("addresses in {PLACEHOLDER_DOMAIN} stand for addresses that were lost; write another one");
+                format!("email addresses in {PLACEHOLDER_DOMAIN} are placeholders for lost ones; use another one");
             AppError::field(field, "malformed", why)
         })
     }
@@ -112,7 +113,7 @@ impl App {
         Ok(())
     }
 
-    /// Sets the password of somebody who has none or has forgotten it, and ends their sessions.
+    /// Sets the password of a user who has none or has forgotten it, and ends their sessions.
     ///
     /// # Errors
     /// There is no such user, the password may not be chosen; for operators only.
@@ -213,7 +214,7 @@ impl Operation for UpdateUser {
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<(User, User), AppError> {
         let update = &self.update;
         if update.revoke_keys && update.disabled != Some(true) {
-            let detail = "keys that somebody registered are revoked when they are disabled; leave it out";
+            let detail = "set this only when you disable the user";
             return Err(AppError::field("revoke_keys", "contradictory", detail));
         }
         scope.principal.authorize_operator()?;
@@ -225,7 +226,7 @@ impl Operation for UpdateUser {
         }
         user.operator = update.operator.unwrap_or(user.operator);
         user.disabled = update.disabled.unwrap_or(user.disabled);
-        // A user who waits to be confirmed after a restore cannot help anybody.
+        // A user who is suspended after a restore cannot act as an operator.
         let can_run = |user: &User| user.operator && !user.disabled && !user.suspended;
         if can_run(&before) && !can_run(&user) && store::user::count_confirmed_operators(scope.connection).await? == 1 {
             return Err(Conflict::LastOperator.into());

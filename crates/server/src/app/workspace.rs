@@ -145,11 +145,11 @@ impl App {
         Ok(())
     }
 
-    /// Names another first admin of a workspace that has none who is enabled: they are invited, unless the caller names
-    /// themselves or the host names a user. Every link of before ends.
+    /// Names another first admin of a workspace without an enabled admin. The person is invited, unless the caller names
+    /// themselves or the host names a user. Earlier links become invalid.
     ///
     /// # Errors
-    /// For operators only; somebody is its admin.
+    /// For operators only; the workspace has an enabled admin.
     pub async fn name_first_admin(
         self: &Arc<Self>,
         caller: &Caller,
@@ -160,7 +160,7 @@ impl App {
         self.change(caller, NameFirstAdmin { workspace, email }).await
     }
 
-    /// The workspaces that nobody is an admin of yet.
+    /// The workspaces without an admin.
     ///
     /// # Errors
     /// For operators only.
@@ -235,7 +235,7 @@ impl Operation for CreateWorkspace {
             && email.as_str() != identity.email
         {
             // People join by invitation only; and the answer would tell who has an account.
-            let detail = "leave it out to become the first admin yourself, and invite others then";
+            let detail = "leave this out to become the first admin yourself, then invite others";
             return Err(AppError::field("admin_email", "operators_only", detail));
         }
         if store::workspace::slug_is_taken(scope.connection, &slug).await? {
@@ -404,8 +404,8 @@ impl Operation for DeleteWorkspace {
     }
 }
 
-/// The user of an email whom the caller may seat without asking them: on the host any, else the caller alone. Everybody else
-/// is invited: an address finds nobody who has not accepted.
+/// The user of an email address whom the caller may add without an invitation: any user on the host, otherwise only the caller.
+/// All others are invited, so that an email address shows nothing about users who have not accepted.
 async fn find_user_to_seat(scope: &mut Scope<'_>, email: &Email) -> Result<Option<UserId>, AppError> {
     let found = store::user::find_user_by_email(scope.connection, email).await?.map(|user| user.id);
     let is_host = scope.principal.identity().is_none();

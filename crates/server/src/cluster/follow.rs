@@ -23,7 +23,7 @@ use super::{
 const RENEWALS: u32 = 4;
 /// How long a node that cannot reach the store waits before it tries again.
 const FAILURE_PAUSE: Duration = Duration::from_millis(100);
-/// How often a node that was evicted registers anew before that counts as an outage.
+/// How often an evicted node registers again before it counts as an outage.
 const REGISTRATIONS: u32 = 3;
 
 /// A running node.
@@ -132,7 +132,7 @@ impl ClusterMember {
             self.register().await?;
         }
         Err(StoreError::Unavailable {
-            reason: "the other nodes evict this one again and again: its acknowledgements come too late".to_owned(),
+            reason: "the other nodes keep evicting this node: its acknowledgements arrive too late".to_owned(),
         })
     }
 
@@ -166,7 +166,7 @@ impl ClusterMember {
             return Ok(());
         }
         Err(StoreError::Uncertain {
-            reason: format!("version {version} was read, and the primary that answers now does not have it"),
+            reason: format!("this node has applied version {version}, which the current primary does not have"),
         })
     }
 
@@ -226,7 +226,7 @@ impl ClusterMember {
             let changed = if failing { Ok(true) } else { watch.changed(left).await };
             let is_due = failing || self.clock.since_boot().saturating_sub(renewed_at) >= interval;
             let result = match changed {
-                // The watch is made anew at its next turn; the lease does not depend on it.
+                // The next turn creates the watch again; the lease does not depend on it.
                 Ok(_) | Err(_) if is_due => {
                     let started_at = self.clock.since_boot();
                     let renewed = self.renew().await;
@@ -242,13 +242,14 @@ impl ClusterMember {
             match result {
                 Ok(()) => {
                     if failing {
-                        tracing::info!("the store answers again");
+                        tracing::info!("the database is reachable again");
                     }
                     failing = false;
                 }
                 Err(error) => {
                     if !failing {
-                        tracing::error!(%error, "the store cannot be followed; this node stops verifying requests when its lease ends");
+                        tracing::error!(%error, "changes cannot be read from the database; this node stops verifying \
+                                                 requests when its lease expires");
                     }
                     failing = true;
                     tokio::time::sleep(FAILURE_PAUSE).await;

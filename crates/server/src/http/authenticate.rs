@@ -75,7 +75,7 @@ pub(crate) async fn limit(State(connections): State<Arc<Connections>>, request: 
     if is_http2 { with_memory(&connections, connection, response).await } else { response }
 }
 
-/// Whether somebody asks how this server is, which is answered however much else goes on.
+/// Whether the request asks for the health of this server, which is answered under any load.
 fn is_health_check(request: &Request) -> bool {
     matches!(request.uri().path(), "/healthz" | "/readyz")
 }
@@ -92,7 +92,8 @@ async fn run_in_slot(
     let (alone, shared) = if is_safe_method(request.method().as_str()) && request.body().is_end_stream() {
         (Some(slot), None)
     } else {
-        // It goes along: it is given back while the body is awaited, and kept by a change whose client hangs up.
+        // The slot is passed with the request. It is released while the server waits for the body, and kept by a change whose
+        // client disconnects.
         let slot = Arc::new(slot);
         request.extensions_mut().insert(Arc::clone(&slot));
         (None, Some(slot))
@@ -176,8 +177,8 @@ impl Received {
     }
 }
 
-/// The caller of a request, which is passed on with its body. The credential is verified on the headers, before more than
-/// anybody may send is kept of the body.
+/// The caller of a request, and the request with its body. The credential is verified on the headers, before more of the body is
+/// kept than an unauthenticated client may send.
 async fn find_caller(app: &App, request: Request) -> Result<(Request, String), AppError> {
     let received = receive(app, &request);
     let (parts, body) = request.into_parts();
@@ -192,14 +193,14 @@ async fn find_caller(app: &App, request: Request) -> Result<(Request, String), A
             return Err(error);
         }
     };
-    let is_anybody = shown.headers.is_none() && shown.session.is_none();
-    let most = if is_anybody { MAX_UNAUTHENTICATED_BODY } else { MAX_BODY };
+    let is_unauthenticated = shown.headers.is_none() && shown.session.is_none();
+    let most = if is_unauthenticated { MAX_UNAUTHENTICATED_BODY } else { MAX_BODY };
     let body = read_body(&parts, body, most).await?;
     let caller = match shown.headers {
         Some(headers) => Some(app.verifier().verify_body(headers, &received.original(&parts, Some(&body)))?.into()),
         None => shown.session,
     };
-    // A change whose client hangs up keeps its slot to the end.
+    // A change keeps its slot until it ends, even if its client disconnects.
     let caller = match held_slot(&parts.extensions) {
         Some(slot) => caller.map(|caller| caller.holding(slot)),
         None => caller,
@@ -240,14 +241,14 @@ async fn verify_credential(app: &App, parts: &Parts, received: &Received) -> Res
     Ok(Shown { headers, session })
 }
 
-/// A page of ours that asks in its session. Reads need no token: no other site can read the answer.
+/// A page of this server that sends a request in its session. Reads need no token: no other site can read the response.
 async fn verify_session(app: &App, token: &str, parts: &Parts, address: Option<IpAddr>) -> Result<Caller, AppError> {
     let Some(session) = app.verify_session(token, address).await? else {
         return Err(AppError::Unauthenticated(AuthenticationError::SessionEnded, app.now()));
     };
     let shown = parts.headers.get("keyward-csrf").map_or(&b""[..], |value| value.as_bytes());
     let is_read = is_safe_method(parts.method.as_str());
-    // What somebody types into the address bar comes from no page at all.
+    // A URL that is typed into the address bar comes from no page.
     let is_typed = is_read && parts.headers.get("sec-fetch-site").is_some_and(|site| site == "none");
     if !(is_typed || is_same_origin(app, &parts.headers, false))
         || !(is_read || bool::from(shown.ct_eq(session.csrf.as_bytes())))

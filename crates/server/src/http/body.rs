@@ -57,7 +57,7 @@ pub(crate) async fn read_body(parts: &Parts, mut body: Body, most: usize) -> Res
             discard(parts, body).await;
             Err(AppError::TooLarge(most))
         }
-        Read::Broken => Err(AppError::BadRequest("The body broke off or is malformed.".to_owned())),
+        Read::Broken => Err(AppError::BadRequest("The body is incomplete or malformed.".to_owned())),
     }
 }
 
@@ -75,9 +75,9 @@ async fn keep(body: &mut Body, kept: &mut BytesMut, most: usize) -> Read {
     Read::Complete
 }
 
-/// Takes in the body of a request that is refused, and keeps nothing of it, so that its client comes to read the answer. A
-/// body that is too long or too slow for that ends the connection, and so does one whose client waits for leave to send
-/// it: that one reads the answer at once.
+/// Reads and discards the body of a refused request, so that its client gets to read the response. A body that is too long or too
+/// slow ends the connection. So does a request with `Expect: 100-continue`, whose client reads the response before it sends a
+/// body.
 pub(crate) async fn discard(parts: &Parts, mut body: Body) {
     if body.is_end_stream() || parts.headers.contains_key(header::EXPECT) {
         return;

@@ -1,5 +1,6 @@
-//! Whose address a request comes from: that of the connection, or, where that is a trusted proxy's, the one that the
-//! proxy tells. What a proxy tells and nobody can read counts as the proxy's own: there is always somebody to limit.
+//! The IP address of a client: that of the connection or, if the connection is from a trusted proxy, the one that the
+//! proxy reports. If the reported address cannot be parsed, the IP address of the proxy is used, so that every request
+//! counts against a rate limit.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -71,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn the_client_is_the_last_address_that_is_no_proxy_of_ours() {
+    fn the_client_is_the_last_address_that_is_not_a_trusted_proxy() {
         assert_eq!(client(&["192.0.2.1"]), "192.0.2.1");
         assert_eq!(client(&["203.0.113.9, 192.0.2.1, 10.0.0.7"]), "192.0.2.1");
         assert_eq!(client(&["203.0.113.9", "192.0.2.1,10.0.0.7"]), "192.0.2.1");

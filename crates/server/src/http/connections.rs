@@ -25,7 +25,7 @@ use verifier::network::network_of;
 
 use crate::system::SystemClock;
 
-/// How much goes on at a time.
+/// Limits for concurrent work.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
     /// Connections at a time, those of `trusted_proxies` not counted.
@@ -36,7 +36,7 @@ pub struct ConnectionLimits {
     pub header_timeout: Duration,
     /// For how long a connection may wait for its client: for the next request, or until an answer is read.
     pub idle_timeout: Duration,
-    /// For how long the server goes on taking requests once it was told to stop, while it says that it is not ready.
+    /// For how long the server still accepts requests after it was told to stop, while it reports that it is not ready.
     pub drain: Duration,
     /// For how long requests may take to finish after that.
     pub shutdown_timeout: Duration,
@@ -76,7 +76,7 @@ fn now_micros() -> u64 {
     u64::try_from(SystemClock.since_boot().as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Whoever is at the other end of connections.
+/// The client at the other end of connections.
 #[derive(Debug)]
 struct Client {
     network: IpAddr,
@@ -395,8 +395,8 @@ impl Connections {
         slot.take().then_some(slot)
     }
 
-    /// Memory for `bytes` that wait for the client of a connection; none where the client has its share already. Where
-    /// nothing is left for anybody, it waits until some comes free, and slow connections are closed meanwhile.
+    /// Memory for `bytes` that wait for the client of a connection, or `None` if the client already has its share. If no memory
+    /// is left for any client, this waits until some is free, and slow connections are closed meanwhile.
     pub(super) async fn reserve(&self, connection: Option<Arc<Connection>>, bytes: usize) -> Option<Memory> {
         let kib = REQUEST_KIB + bytes.div_ceil(1024);
         if let Some(client) = connection.as_ref().and_then(|connection| connection.client.as_ref())
@@ -410,7 +410,7 @@ impl Connections {
         let acquiring = Arc::clone(&self.memory).acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX));
         let permit = tokio::select! {
             biased;
-            // It fails only where the semaphore is closed, which nobody does.
+            // It fails only if the semaphore is closed, which no code does.
             permit = acquiring => permit.ok()?,
             never = self.close_slow_ones() => match never {},
         };

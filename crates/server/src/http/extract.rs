@@ -17,7 +17,7 @@ use crate::{
     system::SystemClock,
 };
 
-/// Somebody who was authenticated.
+/// An authenticated caller.
 pub(super) struct Authenticated(pub(super) Caller);
 
 impl<S: Sync> FromRequestParts<S> for Authenticated {
@@ -31,12 +31,12 @@ impl<S: Sync> FromRequestParts<S> for Authenticated {
                 // The time is told to holders only, and there is none here.
                 Err(AppError::Unauthenticated(AuthenticationError::Missing, SystemClock.now()))
             }
-            None => Err(AppError::Internal("a route that nobody judges".to_owned())),
+            None => Err(AppError::Internal("a route without authentication middleware".to_owned())),
         }
     }
 }
 
-/// Somebody who may or may not have been authenticated, and where they come from.
+/// A caller, if the request is authenticated, and the IP address of the client.
 pub(super) struct MaybeAuthenticated(pub(super) Option<Caller>, pub(super) ClientAddress);
 
 impl<S: Sync> FromRequestParts<S> for MaybeAuthenticated {
@@ -47,7 +47,7 @@ impl<S: Sync> FromRequestParts<S> for MaybeAuthenticated {
         match parts.extensions.get::<Authentication>() {
             Some(Authentication::Authenticated(caller)) => Ok(Self(Some(Caller::clone(caller)), address)),
             Some(Authentication::NotRequested) => Ok(Self(None, address)),
-            None => Err(AppError::Internal("a route that nobody judges".to_owned())),
+            None => Err(AppError::Internal("a route without authentication middleware".to_owned())),
         }
     }
 }
@@ -153,7 +153,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// Where a list goes on, and for how long.
+/// Where a page of a list starts, and its length.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
@@ -177,7 +177,7 @@ pub(super) struct ProjectRef(pub(super) ProjectId);
 impl<'de> Deserialize<'de> for ProjectRef {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let malformed = || serde::de::Error::custom("a project is its `prj_` id or the UUID inside it");
+        let malformed = || serde::de::Error::custom("a project id is `prj_…` or the UUID in it");
         domain::route::parse_project(&text).map(Self).ok_or_else(malformed)
     }
 }

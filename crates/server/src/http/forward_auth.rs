@@ -100,7 +100,7 @@ async fn admit(app: &App, request: Request, dialect: Dialect) -> Result<Response
         }
     };
     let body = if passes_body { read_body(&parts, body, MAX_BODY).await? } else { Bytes::new() };
-    // An empty one says nothing: it may have been kept back.
+    // An empty header carries no information: the proxy may have removed the value.
     let body = Some(&body[..]).filter(|body| !body.is_empty());
     let authorized =
         app.verifier().authorize_proxied_request(headers, &OriginalRequest { body, ..original.view(&parts) }).await?;
@@ -141,14 +141,14 @@ fn verify_headers<'a>(
     let settings = app.settings();
     let Some(peer) = peer.filter(|peer| settings.is_trusted_proxy(*peer)) else {
         return Err(AppError::Refused(
-            "this address is no trusted proxy; the operator lists those in `trusted_proxies`",
+            "this IP address is not a trusted proxy; the operator must add it to `trusted_proxies`",
         ));
     };
     hygiene::check_singletons(&parts.headers)?;
     refuse_aliases(&parts.headers)?;
     let forwarded = dialect.read(parts, settings, peer).inspect_err(|error| {
         // An operator who sets up a proxy reads the log first.
-        tracing::warn!(reason = error.to_problem().detail, "a proxy does not pass what it has to");
+        tracing::warn!(reason = error.to_problem().detail, "a proxy does not pass a required header");
     })?;
     let (scheme, authority) = forwarded.check()?;
     require_proxied(app, scheme, &authority)?;
@@ -176,7 +176,7 @@ impl ForwardedRequest<'_> {
             return refuse("The request's Host is malformed.");
         }
         if !self.target.bytes().all(|byte| matches!(byte, b'!'..=b'~') && byte != b'#') {
-            return refuse("The request's target has bytes that no target has.");
+            return refuse("The request target has invalid bytes.");
         }
         hygiene::check_path(self.target.split('?').next().unwrap_or_default())?;
         Ok((scheme, normal_authority(scheme, self.host)))
@@ -189,10 +189,10 @@ fn require_proxied(app: &App, scheme: Scheme, authority: &str) -> Result<(), App
     if app.hosts().is_proxied(scheme, authority) {
         return Ok(());
     }
-    let next = if app.hosts().has_proxied() { "add it to the list" } else { "no host is listed yet" };
+    let next = if app.hosts().has_proxied() { "add it to the list" } else { "set" };
     tracing::warn!(
         host = authority,
-        "a proxy asks about a request to a host that is not in `proxied_hosts`; {next} if the host is yours: \
+        "a proxy asked about a request to a host that is not in `proxied_hosts`; if the host is yours, {next}: \
          proxied_hosts = [{authority:?}]"
     );
     Err(AppError::HostNotProxied(authority.to_owned()))
@@ -201,8 +201,8 @@ fn require_proxied(app: &App, scheme: Scheme, authority: &str) -> Result<(), App
 fn refuse_new_headers(headers: &HeaderMap) -> Result<(), AppError> {
     match NEW_HEADERS.iter().find(|name| headers.contains_key(*name)) {
         Some(name) => Err(AppError::BadRequest(format!(
-            "The request has a {name} header, which Keyward alone may set. If the client did not send it, the proxy's \
-             configuration is of an earlier release: docs/proxies.md has the lines that are new."
+            "The request has a {name} header, which only Keyward may set. If the client did not send it, the proxy's \
+             configuration is from an earlier release: see docs/proxies.md for the current one."
         ))),
         None => Ok(()),
     }
@@ -217,7 +217,7 @@ fn refuse_aliases(headers: &HeaderMap) -> Result<(), AppError> {
     };
     match headers.keys().find(|name| is_alias(name)) {
         Some(name) => {
-            Err(AppError::BadRequest(format!("`{name}` could be taken for an identity header; leave it out.")))
+            Err(AppError::BadRequest(format!("`{name}` could be mistaken for an identity header. Remove it.")))
         }
         None => Ok(()),
     }
@@ -228,9 +228,9 @@ fn one<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, AppErr
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (Some(value), None) => value.to_str().map_err(|_| AppError::BadRequest(format!("{name} is not plain ASCII."))),
-        (Some(_), Some(_)) => Err(AppError::BadRequest(format!("{name} stands more than once."))),
+        (Some(_), Some(_)) => Err(AppError::BadRequest(format!("{name} is sent more than once."))),
         (None, _) => Err(AppError::BadRequest(format!(
-            "The proxy did not pass {name}; the operator finds its configuration in docs/proxies.md.{}",
+            "The proxy did not pass {name}. The operator finds the configuration of the proxy in docs/proxies.md.{}",
             // nginx sends no header for a variable without a value.
             if name == "x-original-host" {
                 " Over HTTP/3, nginx has no $http_host: the example passes the host that clients sign."

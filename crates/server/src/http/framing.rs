@@ -16,7 +16,7 @@ use super::http2_path::Http2;
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Of a line, only so much is kept: enough for the two fields that frame a message.
 const KEPT: usize = 64;
-/// Digits of a chunk's size at the most.
+/// Maximum number of digits of a chunk's size.
 const MAX_SIZE_DIGITS: u8 = 15;
 
 /// A connection whose requests are watched.
@@ -34,7 +34,7 @@ impl<S> Watched<S> {
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if let Framing::Refused { left } = &mut self.framing {
-            // After these, to hyper, the client is gone, and it ends the connection.
+            // After these, hyper treats the client as disconnected and closes the connection.
             let (now, later) = left.split_at(left.len().min(buffer.remaining()));
             buffer.put_slice(now);
             *left = later;
@@ -97,8 +97,8 @@ impl Default for Framing {
 }
 
 impl Framing {
-    /// Takes in what was received, and answers how much of it may be passed on. A head that is refused gets a byte that
-    /// no head may hold: hyper then answers 400 and ends the connection, as for every other malformed head.
+    /// Reads received bytes, and returns how many of them may be passed on. In a head that is refused, a byte is replaced by one
+    /// that no head may contain: hyper then answers 400 and closes the connection, as for every malformed head.
     fn watch(&mut self, received: &mut [u8]) -> usize {
         let mut at = 0;
         while at < received.len() {
@@ -171,7 +171,7 @@ impl Framing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Ambiguous;
 
-/// A length that no `Content-Length` of ours has.
+/// A length that no accepted `Content-Length` has.
 const CHUNKED: u64 = u64::MAX;
 
 /// The request line and the headers of a request, line by line.
@@ -199,7 +199,7 @@ impl Default for Head {
 }
 
 impl Head {
-    /// Answers the length of the body once the head is over.
+    /// Returns the length of the body at the end of the head.
     fn take(&mut self, byte: u8) -> Option<Result<u64, Ambiguous>> {
         if byte != b'\n' {
             // A target has no fragment (RFC 9112 §3.2). hyper drops one, so that the signature of another target verifies.
@@ -247,7 +247,7 @@ impl Head {
     }
 }
 
-/// What a chunked body goes on with (RFC 9112 §7.1).
+/// The next part of a chunked body (RFC 9112 §7.1).
 #[derive(Clone, Copy, Debug)]
 enum Expected {
     Size { digits: u8 },
@@ -281,7 +281,7 @@ impl Chunks {
         step
     }
 
-    /// Answers whether the body is over.
+    /// Returns whether the body has ended.
     fn take(&mut self, byte: u8) -> Result<bool, Ambiguous> {
         self.expected = match (self.expected, byte) {
             (Expected::Size { digits }, _) if byte.is_ascii_hexdigit() && digits < MAX_SIZE_DIGITS => {
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_everybody_frames_alike_pass_unchanged() {
+    fn requests_with_unambiguous_framing_pass_unchanged() {
         assert_passes("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_passes("POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\n\r\n");
         assert_passes("\r\n\r\nGET / HTTP/1.1\nHost: a\n\n");

@@ -2,7 +2,7 @@
 //! §8.3.1). What parses a path after this drops one without a word, so that the signature of another target would verify.
 //!
 //! A `#` is replaced where it stands by a byte that no path may have, and the request ends as malformed, alone. Its
-//! neighbours on the connection, which may be other clients' of a proxy, go on. No text is kept: of the compression
+//! neighbours on the connection, which may be other clients' of a proxy, continue. No text is kept: of the compression
 //! table (RFC 7541), the lengths of its entries are enough, and which of them are names of a path.
 
 use std::collections::VecDeque;
@@ -47,7 +47,7 @@ impl Default for Frame {
 }
 
 impl Http2 {
-    /// Takes in what was received.
+    /// Reads received bytes.
     pub(super) fn watch(&mut self, received: &mut [u8]) -> Result<(), Malformed> {
         let mut at = 0;
         while let Some(byte) = received.get_mut(at) {
@@ -164,7 +164,7 @@ struct Name {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Begin,
-    /// An integer goes on.
+    /// The next byte continues an integer.
     Integer {
         of: Integer,
         value: u32,
@@ -384,7 +384,7 @@ impl Text {
 }
 
 /// How many symbols have a code of so many bits (RFC 7541, appendix B). Codes of one length follow each other, and those
-/// of the next length go on behind them, so that these numbers tell where each ends.
+/// of the next length follow them, so that these numbers tell where each ends.
 const CODES: [u32; 31] = {
     let mut codes = [0; 31];
     let counts = [

@@ -1,11 +1,11 @@
-//! What no request may be, whoever sends it: refused with 400 before anything is routed or judged.
+//! Rules for all requests: a request that violates one is refused with 400, before it is routed or authenticated.
 
 use axum::extract::Request;
 use http::{HeaderMap, HeaderName, Version, header};
 
 use crate::AppError;
 
-/// Fields that may stand once only (RFC 9110 §5.3); a second one means that somebody reads another than we do.
+/// Fields that may be sent only once (RFC 9110 §5.3). If there were two, a proxy and Keyward could read different ones.
 const SINGLETONS: [HeaderName; 6] = [
     header::HOST,
     header::CONTENT_LENGTH,
@@ -19,7 +19,7 @@ fn refuse<T>(detail: &str) -> Result<T, AppError> {
     Err(AppError::BadRequest(detail.to_owned()))
 }
 
-/// Checks what does not depend on who asks, and answers the authority that the request names, as it stands there.
+/// Checks what does not depend on the caller, and returns the authority that the request names, unchanged.
 pub(super) fn check(request: &Request) -> Result<&str, AppError> {
     check_singletons(request.headers())?;
     let uri = request.uri();
@@ -42,7 +42,7 @@ pub(super) fn check(request: &Request) -> Result<&str, AppError> {
 
 pub(super) fn check_singletons(headers: &HeaderMap) -> Result<(), AppError> {
     match SINGLETONS.iter().find(|name| headers.get_all(*name).iter().nth(1).is_some()) {
-        Some(name) => refuse(&format!("{name} stands more than once.")),
+        Some(name) => refuse(&format!("{name} is sent more than once.")),
         None => Ok(()),
     }
 }

@@ -1,5 +1,5 @@
-//! Keyward's own API and pages answer for the hosts of the installation only, before anybody is authenticated: what was
-//! signed, shown or opened for another host is not for us.
+//! Keyward's own API and pages accept requests only for the hosts of the installation. This is checked before
+//! authentication: a credential for another host must not work here.
 
 use std::sync::Arc;
 

@@ -44,23 +44,23 @@ impl TlsFiles {
         };
         let chain = CertificateDer::pem_slice_iter(&contents.certificate)
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|e| refuse(&self.certificate, format!("this is no PEM certificate ({e})")))?;
+            .map_err(|e| refuse(&self.certificate, format!("this is not a PEM certificate ({e})")))?;
         if chain.is_empty() {
-            return Err(refuse(&self.certificate, "there is no PEM certificate in it".to_owned()));
+            return Err(refuse(&self.certificate, "it contains no PEM certificate".to_owned()));
         }
         let key = PrivateKeyDer::from_pem_slice(&contents.key)
-            .map_err(|e| refuse(&self.key, format!("this is no PEM private key without a passphrase ({e})")))?;
+            .map_err(|e| refuse(&self.key, format!("this is not a PEM private key without a passphrase ({e})")))?;
         let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
             .with_no_client_auth()
             .with_single_cert(chain, key)
-            .map_err(|e| refuse(&self.key, format!("key and certificate do not go together ({e})")))?;
+            .map_err(|e| refuse(&self.key, format!("the key does not match the certificate ({e})")))?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }
 
-    /// Reads both files, and goes on looking at them in the task that is returned: a new pair is taken up for new
+    /// Reads both files, and watches them in the returned task: a new pair is used for new
     /// connections, half a pair or a wrong one is logged and the one before stays.
     pub(crate) async fn load(
         self,
@@ -75,7 +75,7 @@ impl TlsFiles {
                     Ok(found) if found == loaded => continue,
                     Ok(found) => found,
                     Err(error) => {
-                        tracing::error!(%error, "the TLS files cannot be read; the certificate in use stays");
+                        tracing::error!(%error, "the TLS files cannot be read; the current certificate stays in use");
                         continue;
                     }
                 };
@@ -85,7 +85,7 @@ impl TlsFiles {
                         tracing::info!("the TLS certificate was read again");
                     }
                     Err(error) => {
-                        tracing::error!(%error, "the new TLS files cannot be used; the certificate in use stays");
+                        tracing::error!(%error, "the new TLS files are invalid; the current certificate stays in use");
                     }
                 }
                 loaded = found;

@@ -401,7 +401,7 @@ impl TestApp {
         issued["items"][0]["token"].as_str().expect("a token").to_owned()
     }
 
-    /// A new person in a workspace, by invitation as everybody, with a key.
+    /// A new person in a workspace, by invitation, with a key.
     pub async fn member(&self, workspace: &str, admin: &Actor, name: &str, role: &str) -> Actor {
         let email = format!("{name}@example.com");
         let token = self.invite(workspace, admin, &email, role).await;

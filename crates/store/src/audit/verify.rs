@@ -34,11 +34,11 @@ pub enum Finding {
         /// How it shows.
         what: String,
     },
-    /// Events are gone from the middle, or from the end with the head left as it was.
+    /// Events were deleted from the middle, or from the end without a change of the head.
     Missing {
-        /// The first that is gone.
+        /// The first deleted event.
         first: u64,
-        /// The last of those behind it that are gone, too.
+        /// The last deleted event.
         last: u64,
     },
     /// A row has a number that the log never reached.
@@ -79,7 +79,7 @@ impl fmt::Display for Finding {
             Self::Missing { first, last } if first == last => write!(f, "event {first} was deleted"),
             Self::Missing { first, last } => write!(f, "events {first} to {last} were deleted"),
             Self::Unexpected { seq } => {
-                write!(f, "the row with the number {seq} was inserted: the log never reached it")
+                write!(f, "the row with the number {seq} was inserted: the log has fewer events")
             }
             Self::Rewritten { first, last } if first == last => {
                 write!(f, "event {first} was changed together with its leaf hash")
@@ -90,7 +90,8 @@ impl fmt::Display for Finding {
             Self::Head { what } => write!(f, "the head of the log was changed: {what}"),
             Self::Truncated { size, checkpoint_size } => write!(
                 f,
-                "events {size} to {} were cut off: the checkpoint was signed over {checkpoint_size} events, {size} are left",
+                "events {size} to {} were removed: the checkpoint was signed over {checkpoint_size} events, of which \
+                 {size} are left",
                 checkpoint_size - 1
             ),
             Self::Forked { checkpoint_size } => write!(
@@ -157,7 +158,7 @@ impl VerifyReport {
     }
 }
 
-/// Verifies the log as it is now, while it may go on growing. Without a checkpoint, a log that was rewritten as a whole,
+/// Verifies the log as it is now, while it may keep growing. Without a checkpoint, a log that was rewritten as a whole,
 /// its head with it, looks like one that was not. The checkpoint has to be verified already
 /// ([`domain::checkpoint::VerifierKey::open`]).
 ///
@@ -229,7 +230,7 @@ async fn read_head(connection: &mut Connection, report: &mut VerifyReport) -> Re
         )
         .await?;
     let Some(first) = rows.first() else {
-        report.find(Finding::Head { what: "it is gone".into() });
+        report.find(Finding::Head { what: "it is missing".into() });
         return Ok(None);
     };
     let head = first.count("audit_size").and_then(|size| {
@@ -287,7 +288,7 @@ impl Scan<'_> {
         let computed = event.as_ref().ok().map(|event| event.leaf_hash(seq));
         let what = match event {
             Err(what) => Some(what),
-            Ok(_) if stored != computed => Some("its columns and its leaf hash do not belong together".to_owned()),
+            Ok(_) if stored != computed => Some("its columns do not match its leaf hash".to_owned()),
             Ok(_) => None,
         };
         if let Some(what) = what {
@@ -362,5 +363,5 @@ fn read_event(row: &Row) -> Result<AuditEvent, String> {
             StoreError::Corrupt { what } => what,
             other => other.to_string(),
         })?
-        .ok_or_else(|| "its columns are not written as keyward writes them".to_owned())
+        .ok_or_else(|| "its columns are not encoded as keyward encodes them".to_owned())
 }

@@ -29,7 +29,7 @@ const LEASES: u32 = 2;
 /// How long a task waits for a connection, including the time to open it.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the server works on a statement, how long it waits for a lock, and how long a transaction may be idle: the server
-/// disconnects a node that was paused while it held the locked row, so that the others go on.
+/// disconnects a node that was paused while it held the locked row, so that the others continue.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(1);
@@ -127,9 +127,9 @@ async fn begin(pool: &PgPool, answer_timeout: Duration) -> Result<Link, StoreErr
 fn connect_options(url: &PostgresUrl) -> Result<PgConnectOptions, StoreError> {
     let unreadable = |why: &str| StoreError::Server {
         reason: format!(
-            "its address cannot be read ({why}): write postgres://USER@HOST:PORT/DATABASE, with the password in PGPASSWORD or \
-             ~/.pgpass; in the address, a user name or password has # as %23, / as %2F, ? as %3F, % as %25, @ as %40, : as %3A, \
-             [ as %5B, ] as %5D and a blank as %20"
+            "its URL is invalid ({why}): write postgres://USER@HOST:PORT/DATABASE, with the password in PGPASSWORD or \
+             ~/.pgpass; in the URL, a user name or password has # as %23, / as %2F, ? as %3F, % as %25, @ as %40, : \
+             as %3A, [ as %5B, ] as %5D and a space as %20"
         ),
     };
     let Some((_, rest)) = url.0.split_once("://").filter(|(scheme, _)| matches!(*scheme, "postgres" | "postgresql"))
@@ -145,10 +145,10 @@ fn connect_options(url: &PostgresUrl) -> Result<PgConnectOptions, StoreError> {
     let options: PgConnectOptions = url.0.parse().map_err(|_: sqlx::Error| {
         let is_parameter = rest.contains('?') && format!("postgres://{authority}").parse::<PgConnectOptions>().is_ok();
         unreadable(if is_parameter {
-            "a parameter after the `?` has a value that is not known, such as another `sslmode` than disable, prefer, require, \
-             verify-ca or verify-full"
+            "a parameter after the `?` has an unsupported value; for example, `sslmode` must be disable, prefer, \
+             require, verify-ca or verify-full"
         } else {
-            "a character of it is not percent-encoded, or the port is no number"
+            "a character of it is not percent-encoded, or the port is not a number"
         })
     })?;
     let is_local = options.get_socket().is_some() || is_loopback(options.get_host());
@@ -157,7 +157,7 @@ fn connect_options(url: &PostgresUrl) -> Result<PgConnectOptions, StoreError> {
         PgSslMode::Allow | PgSslMode::Prefer if !is_local => options.ssl_mode(PgSslMode::VerifyFull),
         PgSslMode::Disable if !is_local => {
             return Err(StoreError::Server {
-                reason: "`sslmode=disable` is safe on this machine only: leave it out, and name the authority of the \
+                reason: "`sslmode=disable` is safe only on this machine: leave it out, and name the authority of the \
                          server's certificate with `sslrootcert=FILE` where it is your own"
                     .to_owned(),
             });
@@ -516,7 +516,7 @@ fn unusable(url: &PostgresUrl, error: sqlx::Error) -> StoreError {
         sqlx::Error::Database(database) => {
             let code = database.code().unwrap_or_default();
             let is_ours = ["28", "3D", "42"].iter().any(|class| code.starts_with(class));
-            is_ours.then(|| format!("{}: see that the user, its password and the database exist", database.message()))
+            is_ours.then(|| format!("{}: check the user, its password and the database", database.message()))
         }
         sqlx::Error::Configuration(reason) => Some(redact(&reason.to_string()).into_owned()),
         sqlx::Error::Tls(reason) => Some(format!(

@@ -81,7 +81,7 @@ impl Database {
         let leftovers = find_database_files(file)?;
         if let Some(leftover) = leftovers.first() {
             let leftover = leftover.display();
-            return Err(refuse(format!("{leftover} is there: choose a new name, or move it away")));
+            return Err(refuse(format!("{leftover} already exists: choose a new name, or move it away")));
         }
         // SQLite writes into an empty file; this one was created for its owner only.
         create_new_file(file).map_err(|error| {
@@ -97,7 +97,7 @@ impl Database {
         if written.is_err()
             && let Err(error) = fs::remove_file(file)
         {
-            return Err(refuse(format!("the backup failed and its remains cannot be removed ({error}): remove them")));
+            return Err(refuse(format!("the backup failed, and its files cannot be removed ({error}): remove them")));
         }
         written
     }
@@ -152,8 +152,8 @@ fn take_files(path: &Path) -> Result<(), StoreError> {
             return Err(StoreError::File {
                 path: path.to_owned(),
                 reason: format!(
-                    "the database is not there, and {} is, which may hold changes of it: put the database back beside it, \
-                     or move that file away",
+                    "the database is missing, but {} exists and may contain changes of it: put the database back next \
+                     to it, or move that file away",
                     leftover.display()
                 ),
             });
@@ -186,7 +186,7 @@ fn unusable(path: &Path, error: sqlx::Error) -> StoreError {
     let no_access = primary_code(&error) == Some(CANNOT_OPEN);
     let reason = match translate(error) {
         StoreError::Corrupt { what } => {
-            format!("it cannot be used as a database ({what}): name another file, or restore a backup")
+            format!("it is not a usable database ({what}): name another file, or restore a backup")
         }
         StoreError::Unavailable { reason } if no_access => {
             // SQLite reports no more than that; the operating system may.

@@ -1,4 +1,5 @@
-//! Somebody with the database's file changes the audit log. Each way is found, and the message says which event.
+//! A person with the database file changes the audit log. Verification finds each kind of change, and the message names the
+//! event.
 
 use domain::{
     AuditEvent, Checkpoint, InstallationKey,
@@ -54,7 +55,7 @@ async fn checkpoint(store: &Store) -> Checkpoint {
     head_checkpoint(&mut store.read().await.unwrap()).await.unwrap()
 }
 
-/// Makes the head fit `events`, as somebody would who knows how the log is made.
+/// Makes the head match `events`, as a person who knows the format of the log would.
 async fn forge_head(store: &Store, events: &[AuditEvent]) {
     let mut log = CompactRange::new();
     for event in events {
@@ -128,7 +129,7 @@ async fn a_flip_in_any_column_is_found<B: Backend>(_: B) {
         "UPDATE audit_events SET target = NULL WHERE seq = 3",
         "UPDATE audit_events SET target = '' WHERE seq = 3",
         "UPDATE audit_events SET address = '2001:db8::2' WHERE seq = 3",
-        // What reads the same and is written otherwise was written by somebody else.
+        // An equal value in another encoding was not written by Keyward.
         "UPDATE audit_events SET address = '2001:DB8::1' WHERE seq = 3",
         "UPDATE audit_events SET detail = detail || ' ' WHERE seq = 3",
         "UPDATE audit_events SET detail = '{}' WHERE seq = 3",
@@ -147,7 +148,7 @@ async fn a_flip_in_any_column_is_found<B: Backend>(_: B) {
     let store = open_with_log(&database).await;
     tamper(&store, "UPDATE audit_events SET seq = 100 WHERE seq = 3", &[]).await;
     let found = messages(&store).await;
-    assert_eq!(found, ["the row with the number 100 was inserted: the log never reached it", "event 3 was deleted"]);
+    assert_eq!(found, ["the row with the number 100 was inserted: the log has fewer events", "event 3 was deleted"]);
 }
 
 async fn an_event_that_was_deleted_is_found(database: impl Backend) {
@@ -183,9 +184,9 @@ async fn insert_row(store: &Store, seq: i64) {
 async fn an_event_that_was_added_is_found(database: impl Backend) {
     let store = open_with_log(&database).await;
     insert_row(&store, 8).await;
-    assert_eq!(messages(&store).await, ["the row with the number 8 was inserted: the log never reached it"]);
+    assert_eq!(messages(&store).await, ["the row with the number 8 was inserted: the log has fewer events"]);
     tamper(&store, "UPDATE audit_events SET seq = -1 WHERE seq = 8", &[]).await;
-    assert_eq!(messages(&store).await, ["the row with the number -1 was inserted: the log never reached it"]);
+    assert_eq!(messages(&store).await, ["the row with the number -1 was inserted: the log has fewer events"]);
 }
 
 async fn an_event_that_was_inserted_between_others_is_found(database: impl Backend) {
@@ -236,7 +237,7 @@ async fn a_log_that_was_cut_off_is_found_against_a_checkpoint(database: impl Bac
     assert!(report.is_intact(), "the log alone cannot show it: {report:?}");
     let report = verify(&store, Some(&shipped)).await;
     assert_eq!(report.findings, [Finding::Truncated { size: 5, checkpoint_size: 8 }]);
-    assert!(report.findings[0].to_string().starts_with("events 5 to 7 were cut off"), "{}", report.findings[0]);
+    assert!(report.findings[0].to_string().starts_with("events 5 to 7 were removed"), "{}", report.findings[0]);
 }
 
 async fn a_history_that_was_rewritten_is_found_against_a_checkpoint(database: impl Backend) {
@@ -245,7 +246,7 @@ async fn a_history_that_was_rewritten_is_found_against_a_checkpoint(database: im
     let mut events: Vec<_> = (0..8).map(event).collect();
     events[3] = forge_event_3(&store).await;
     forge_head(&store, &events).await;
-    // The log goes on as if nothing had happened.
+    // The log continues as if nothing had happened.
     log(&store, event(8)).await;
 
     let report = verify(&store, None).await;
@@ -290,8 +291,8 @@ async fn a_restore_excuses_a_checkpoint_only_where_the_installations_key_has_sig
     let verify =
         async || verify_log_against(&mut store.read().await.unwrap(), Some(&shipped), &restore_keys).await.unwrap();
     let statement = restore_statement(&checkpoint(&store).await);
-    // Whoever changes the database can write an event; signed by another key it says nothing, nor does one from elsewhere in the
-    // log, nor a checkpoint.
+    // A person who changes the database can write an event, but not sign it with the installation key. An event with another
+    // signature, from elsewhere in the log or with a checkpoint is not a restore.
     log(&store, restore(5, statement.sign(&other).unwrap())).await;
     log(&store, restore(6, statement.sign(&key).unwrap())).await;
     let truncated = Finding::Truncated { size: 7, checkpoint_size: 8 };

@@ -143,9 +143,9 @@ async fn the_feed_reports_when_it_does_not_reach_back(database: impl Backend) {
     for number in 1..=4 {
         touch(&store, number, &[Subject::Installation]).await;
     }
-    let mut upkeep = store.begin_maintenance().await.unwrap();
-    assert_eq!(change::prune_changes(&mut upkeep, Version(2)).await.unwrap(), 2);
-    upkeep.commit().await.unwrap();
+    let mut maintenance = store.begin_maintenance().await.unwrap();
+    assert_eq!(change::prune_changes(&mut maintenance, Version(2)).await.unwrap(), 2);
+    maintenance.commit().await.unwrap();
 
     assert_eq!(store.changes_since(Version(1)).await.unwrap(), Changes::TooOld);
     let rest = Changes::Subjects { subjects: vec![Subject::Installation], up_to: Version(4) };
@@ -160,9 +160,9 @@ async fn a_version_later_than_the_databases_means_a_full_load(database: impl Bac
 
 async fn maintenance_has_neither_version_nor_event(database: impl Backend) {
     let store = database.open().await;
-    let mut upkeep = store.begin_maintenance().await.unwrap();
-    add_row(&mut upkeep).await;
-    upkeep.commit().await.unwrap();
+    let mut maintenance = store.begin_maintenance().await.unwrap();
+    add_row(&mut maintenance).await;
+    maintenance.commit().await.unwrap();
     assert_eq!((rows(&store).await, events(&store).await), (1, 0));
     assert_eq!(store.current_version().await.unwrap(), Version(0));
 

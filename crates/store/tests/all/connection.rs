@@ -19,12 +19,12 @@ on_every_engine! {
 
 async fn open_with_table(database: &impl Backend) -> Store {
     let store = database.open().await;
-    let mut upkeep = store.begin_maintenance().await.unwrap();
+    let mut maintenance = store.begin_maintenance().await.unwrap();
     let sql = "CREATE TABLE samples (
         id TEXT NOT NULL PRIMARY KEY, t TEXT, n BIGINT, b BOOLEAN, y BYTEA, UNIQUE (t, n)
     )";
-    upkeep.execute(sql, params![]).await.unwrap();
-    upkeep.commit().await.unwrap();
+    maintenance.execute(sql, params![]).await.unwrap();
+    maintenance.commit().await.unwrap();
     store
 }
 
@@ -32,15 +32,15 @@ const INSERT: &str = "INSERT INTO samples (id, t, n, b, y) VALUES ($1, $2, $3, $
 
 async fn every_kind_of_value_is_read_back(database: impl Backend) {
     let store = open_with_table(&database).await;
-    let mut upkeep = store.begin_maintenance().await.unwrap();
+    let mut maintenance = store.begin_maintenance().await.unwrap();
     let every_byte: Vec<u8> = (0..=255).collect();
     for (id, text, number, truth, bytes) in [
         ("empty", "", 0, false, &[][..]),
         ("low", "Zoë ' \" \\ % ✓ \u{1F511}", i64::MIN, true, &every_byte[..]),
         ("high", "a\nb\t", i64::MAX, true, b"text"),
     ] {
-        assert_eq!(upkeep.execute(INSERT, params![id, text, number, truth, bytes]).await.unwrap(), 1);
-        let row = upkeep.fetch_one("SELECT * FROM samples WHERE id = $1", params![id]).await.unwrap();
+        assert_eq!(maintenance.execute(INSERT, params![id, text, number, truth, bytes]).await.unwrap(), 1);
+        let row = maintenance.fetch_one("SELECT * FROM samples WHERE id = $1", params![id]).await.unwrap();
         assert_eq!(row.text("t").unwrap(), text);
         assert_eq!(row.i64("n").unwrap(), number);
         assert_eq!(row.bool("b").unwrap(), truth);
@@ -48,21 +48,21 @@ async fn every_kind_of_value_is_read_back(database: impl Backend) {
     }
 
     let (user, time) = (id::<domain::id::UserKind>(7), Timestamp::from_microsecond(-1_700_000_000_123_457).unwrap());
-    upkeep.execute(INSERT, params![user, PrincipalId::User(user), time, None::<bool>, [9; 3]]).await.unwrap();
-    let row = upkeep.fetch_one("SELECT * FROM samples WHERE id = $1", params![&user]).await.unwrap();
+    maintenance.execute(INSERT, params![user, PrincipalId::User(user), time, None::<bool>, [9; 3]]).await.unwrap();
+    let row = maintenance.fetch_one("SELECT * FROM samples WHERE id = $1", params![&user]).await.unwrap();
     assert_eq!(row.parse::<UserId>("id").unwrap(), user);
     assert_eq!(row.parse::<PrincipalId>("t").unwrap(), PrincipalId::User(user));
     assert_eq!(row.timestamp("n").unwrap(), time);
     assert_eq!(row.bytes("y").unwrap(), [9; 3]);
-    assert_eq!(upkeep.fetch_all("SELECT * FROM samples", params![]).await.unwrap().len(), 4);
+    assert_eq!(maintenance.fetch_all("SELECT * FROM samples", params![]).await.unwrap().len(), 4);
 }
 
 async fn null_is_read_back_as_none(database: impl Backend) {
     let store = open_with_table(&database).await;
-    let mut upkeep = store.begin_maintenance().await.unwrap();
+    let mut maintenance = store.begin_maintenance().await.unwrap();
     let nothing = params!["x", None::<&str>, None::<i64>, None::<bool>, None::<Vec<u8>>];
-    upkeep.execute(INSERT, nothing).await.unwrap();
-    let row = upkeep.fetch_one("SELECT * FROM samples", params![]).await.unwrap();
+    maintenance.execute(INSERT, nothing).await.unwrap();
+    let row = maintenance.fetch_one("SELECT * FROM samples", params![]).await.unwrap();
     assert_eq!(row.opt_text("t").unwrap(), None);
     assert_eq!(row.opt_i64("n").unwrap(), None);
     assert_eq!(row.opt_timestamp("n").unwrap(), None);
@@ -72,7 +72,7 @@ async fn null_is_read_back_as_none(database: impl Backend) {
     for error in [row.text("t").err(), row.i64("n").err(), row.bool("b").err(), row.bytes("y").err()] {
         assert!(matches!(error, Some(StoreError::Corrupt { what }) if what.contains("is empty")));
     }
-    assert!(upkeep.fetch_optional("SELECT * FROM samples WHERE id = 'y'", params![]).await.unwrap().is_none());
+    assert!(maintenance.fetch_optional("SELECT * FROM samples WHERE id = 'y'", params![]).await.unwrap().is_none());
 }
 
 #[track_caller]
@@ -83,10 +83,12 @@ fn assert_names_column<T>(result: Result<T, StoreError>, column: &str) {
 
 async fn a_column_of_another_type_is_named(database: impl Backend) {
     let store = open_with_table(&database).await;
-    let mut upkeep = store.begin_maintenance().await.unwrap();
-    upkeep.execute(INSERT, params!["x", "1", 1, true, b"1"]).await.unwrap();
-    let row =
-        upkeep.fetch_one("SELECT t AS a_text, n AS a_number, y AS the_bytes FROM samples", params![]).await.unwrap();
+    let mut maintenance = store.begin_maintenance().await.unwrap();
+    maintenance.execute(INSERT, params!["x", "1", 1, true, b"1"]).await.unwrap();
+    let row = maintenance
+        .fetch_one("SELECT t AS a_text, n AS a_number, y AS the_bytes FROM samples", params![])
+        .await
+        .unwrap();
     assert_names_column(row.i64("a_text"), "a_text");
     assert_names_column(row.bool("a_text"), "a_text");
     assert_names_column(row.bytes("a_text"), "a_text");
@@ -97,9 +99,9 @@ async fn a_column_of_another_type_is_named(database: impl Backend) {
 
 async fn a_text_that_does_not_parse_is_named(database: impl Backend) {
     let store = open_with_table(&database).await;
-    let mut upkeep = store.begin_maintenance().await.unwrap();
-    upkeep.execute(INSERT, params!["key_x", None::<&str>, i64::MAX, true, None::<&[u8]>]).await.unwrap();
-    let row = upkeep.fetch_one("SELECT * FROM samples", params![]).await.unwrap();
+    let mut maintenance = store.begin_maintenance().await.unwrap();
+    maintenance.execute(INSERT, params!["key_x", None::<&str>, i64::MAX, true, None::<&[u8]>]).await.unwrap();
+    let row = maintenance.fetch_one("SELECT * FROM samples", params![]).await.unwrap();
     assert_names_column(row.parse::<UserId>("id"), "`id`");
     assert_names_column(row.timestamp("n"), "`n`");
 }
@@ -112,26 +114,26 @@ async fn a_missing_required_row_is_corruption(database: impl Backend) {
 
 async fn text_is_compared_by_its_bytes(database: impl Backend) {
     let store = open_with_table(&database).await;
-    let mut upkeep = store.begin_maintenance().await.unwrap();
+    let mut maintenance = store.begin_maintenance().await.unwrap();
     // Case, accents composed in two ways, and trailing spaces are differences.
     let names = ["a", "A", "a ", "\u{e9}", "e\u{301}"];
     for name in names {
-        upkeep.execute(INSERT, params![name, name, 1, true, None::<&[u8]>]).await.unwrap();
+        maintenance.execute(INSERT, params![name, name, 1, true, None::<&[u8]>]).await.unwrap();
     }
     for name in names {
-        let found = upkeep.fetch_all("SELECT id FROM samples WHERE id = $1", params![name]).await.unwrap();
+        let found = maintenance.fetch_all("SELECT id FROM samples WHERE id = $1", params![name]).await.unwrap();
         assert_eq!(found.len(), 1, "{name:?}");
     }
 }
 
 async fn a_unique_conflict_names_the_constraint_as_postgresql_does(database: impl Backend) {
     let store = open_with_table(&database).await;
-    let mut upkeep = store.begin_maintenance().await.unwrap();
-    upkeep.execute(INSERT, params!["x", "t", 1, true, None::<&[u8]>]).await.unwrap();
-    upkeep.commit().await.unwrap();
+    let mut maintenance = store.begin_maintenance().await.unwrap();
+    maintenance.execute(INSERT, params!["x", "t", 1, true, None::<&[u8]>]).await.unwrap();
+    maintenance.commit().await.unwrap();
     for (id, text, constraint) in [("x", "other", "samples_pkey"), ("y", "t", "samples_t_n_key")] {
-        let mut upkeep = store.begin_maintenance().await.unwrap();
-        let error = upkeep.execute(INSERT, params![id, text, 1, true, None::<&[u8]>]).await.unwrap_err();
+        let mut maintenance = store.begin_maintenance().await.unwrap();
+        let error = maintenance.execute(INSERT, params![id, text, 1, true, None::<&[u8]>]).await.unwrap_err();
         assert!(error.is_conflict(constraint), "{error}");
     }
 }
@@ -139,8 +141,8 @@ async fn a_unique_conflict_names_the_constraint_as_postgresql_does(database: imp
 async fn a_wrong_statement_is_an_internal_error(database: impl Backend) {
     let store = open_with_table(&database).await;
     for sql in ["SELECT nonsense FROM samples", "INSERT INTO samples (id) VALUES (NULL)"] {
-        let mut upkeep = store.begin_maintenance().await.unwrap();
-        let error = upkeep.execute(sql, params![]).await.unwrap_err();
+        let mut maintenance = store.begin_maintenance().await.unwrap();
+        let error = maintenance.execute(sql, params![]).await.unwrap_err();
         assert!(matches!(error, StoreError::Refused { .. }), "{error}");
     }
 }

@@ -29,13 +29,13 @@ async fn url_errors_do_not_show_the_password() {
 async fn text_sorts_by_its_bytes_whatever_the_language_of_the_database() {
     let database = Postgres::fresh();
     let store = database.open().await;
-    let mut upkeep = store.begin_maintenance().await.unwrap();
+    let mut maintenance = store.begin_maintenance().await.unwrap();
     for slug in ["a", "B", "a-z", "aa", "\u{e9}"] {
         let sql = "INSERT INTO workspaces (id, slug, name, service_account_quota, service_account_key_quota, \
                    user_key_quota, created_at) VALUES ($1, $1, '', 0, 0, 0, 0)";
-        upkeep.execute(sql, params![slug]).await.unwrap();
+        maintenance.execute(sql, params![slug]).await.unwrap();
     }
-    let rows = upkeep.fetch_all("SELECT id FROM workspaces ORDER BY id", params![]).await.unwrap();
+    let rows = maintenance.fetch_all("SELECT id FROM workspaces ORDER BY id", params![]).await.unwrap();
     let sorted: Vec<_> = rows.iter().map(|row| row.text("id").unwrap()).collect();
     assert_eq!(sorted, ["B", "a", "a-z", "aa", "\u{e9}"]);
 }
@@ -113,14 +113,14 @@ async fn a_deadlock_is_retried_and_succeeds() {
         let attempts = Cell::new(0);
         store::retry(|| async {
             attempts.set(attempts.get() + 1);
-            let mut upkeep = store.begin_maintenance().await?;
+            let mut maintenance = store.begin_maintenance().await?;
             let sql = "UPDATE nodes SET name = name || 'x' WHERE id = $1";
-            upkeep.execute(sql, params![id::<domain::id::NodeKind>(first)]).await?;
+            maintenance.execute(sql, params![id::<domain::id::NodeKind>(first)]).await?;
             if attempts.get() == 1 {
                 barrier.wait().await;
             }
-            upkeep.execute(sql, params![id::<domain::id::NodeKind>(second)]).await?;
-            upkeep.commit().await
+            maintenance.execute(sql, params![id::<domain::id::NodeKind>(second)]).await?;
+            maintenance.commit().await
         })
         .await
         .unwrap();
@@ -132,7 +132,7 @@ async fn a_deadlock_is_retried_and_succeeds() {
 }
 
 #[tokio::test]
-async fn an_idle_change_is_cancelled_so_that_others_go_on() {
+async fn an_idle_change_is_cancelled_so_that_others_continue() {
     let database = Postgres::fresh();
     let (stopped, other) = (database.open().await, database.open().await);
     let mut change = stopped.begin_change(at(1)).await.unwrap();

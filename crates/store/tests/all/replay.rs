@@ -89,14 +89,14 @@ async fn stored_responses_are_deleted_after_their_signatures_expire(database: im
     let store = database.open().await;
     commit(&store, 1, &answer(1, None, at(300))).await.unwrap();
     commit(&store, 2, &answer(2, None, at(301))).await.unwrap();
-    let mut upkeep = store.begin_maintenance().await.unwrap();
-    let epoch = replay::begin_epoch(&mut upkeep).await.unwrap();
-    upkeep.commit().await.unwrap();
+    let mut maintenance = store.begin_maintenance().await.unwrap();
+    let epoch = replay::begin_epoch(&mut maintenance).await.unwrap();
+    maintenance.commit().await.unwrap();
     commit(&store, 3, &answer(3, None, at(300))).await.unwrap();
     for (now, forgotten) in [(300, 0), (301, 1), (301, 0), (302, 1), (999, 0)] {
-        let mut upkeep = store.begin_maintenance().await.unwrap();
-        assert_eq!(replay::delete_expired(&mut upkeep, epoch, at(now)).await.unwrap(), forgotten);
-        upkeep.commit().await.unwrap();
+        let mut maintenance = store.begin_maintenance().await.unwrap();
+        assert_eq!(replay::delete_expired(&mut maintenance, epoch, at(now)).await.unwrap(), forgotten);
+        maintenance.commit().await.unwrap();
     }
     assert!(find(&store, 1).await.is_none() && find(&store, 2).await.is_none());
     assert!(find(&store, 3).await.is_some(), "it is of the epoch that has begun, however late it is by that clock");
@@ -106,10 +106,10 @@ async fn rows_of_the_previous_release_get_the_epoch_that_finds_them(database: im
     let store = database.open().await;
     commit(&store, 0, &answer(1, None, at(300))).await.unwrap();
     tamper(&store, "UPDATE replays SET epoch = NULL", &[]).await;
-    let mut upkeep = store.begin_maintenance().await.unwrap();
-    let first = replay::begin_epoch(&mut upkeep).await.unwrap();
-    assert_eq!(replay::delete_expired(&mut upkeep, first, at(301)).await.unwrap(), 1);
-    upkeep.commit().await.unwrap();
+    let mut maintenance = store.begin_maintenance().await.unwrap();
+    let first = replay::begin_epoch(&mut maintenance).await.unwrap();
+    assert_eq!(replay::delete_expired(&mut maintenance, first, at(301)).await.unwrap(), 1);
+    maintenance.commit().await.unwrap();
 }
 
 async fn a_failed_change_stores_no_response(database: impl Backend) {
@@ -124,9 +124,9 @@ async fn a_recorded_nonce_is_fresh_once(database: impl Backend) {
     let store = database.open().await;
     let note = async |answers: &[&StoredResponse]| {
         let requests: Vec<_> = answers.iter().map(|answer| &answer.replay).collect();
-        let mut upkeep = store.begin_maintenance().await.unwrap();
-        let fresh = replay::insert_nonces(&mut upkeep, &requests).await.unwrap();
-        upkeep.commit().await.unwrap();
+        let mut maintenance = store.begin_maintenance().await.unwrap();
+        let fresh = replay::insert_nonces(&mut maintenance, &requests).await.unwrap();
+        maintenance.commit().await.unwrap();
         fresh
     };
     let noted = answer(1, Some("noted"), at(300));

@@ -46,7 +46,7 @@ async fn a_file_that_is_no_database_is_left_alone() {
     let database = Sqlite::fresh();
     fs::write(database.path(), "dear diary, ".repeat(100)).unwrap();
     let error = refusal(&database).await;
-    assert!(error.contains("keyward.db") && error.contains("cannot be used as a database"), "{error}");
+    assert!(error.contains("keyward.db") && error.contains("is not a usable database"), "{error}");
     assert!(fs::read_to_string(database.path()).unwrap().starts_with("dear diary"));
 }
 
@@ -63,7 +63,7 @@ async fn a_directory_in_place_of_the_file_is_reported() {
     let database = Sqlite::fresh();
     fs::create_dir(database.path()).unwrap();
     let error = refusal(&database).await;
-    assert!(error.contains("keyward.db") && error.contains("no regular file"), "{error}");
+    assert!(error.contains("keyward.db") && error.contains("not a regular file"), "{error}");
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn a_full_disk_is_reported_and_recovers() {
     drop(change);
 
     assert_eq!(store.current_version().await.unwrap(), Version(1));
-    assert_eq!(log(&store, event(3)).await, Version(2), "once there is space, the same store goes on");
+    assert_eq!(log(&store, event(3)).await, Version(2), "once there is space, the same store continues");
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn a_change_that_sqlite_rolled_back_by_itself_does_not_stop_the_next() {
     let store = database.open().await;
     log(&store, event(1)).await;
     let mut change = store.begin_change(at(2)).await.unwrap();
-    // What a failing disk does, too: the whole transaction is gone, not only the statement.
+    // What a failing disk does, too: the whole transaction is rolled back, not only the statement.
     let sql = "INSERT OR ROLLBACK INTO nodes (id, name, software_version, lease_ms, acknowledged_version,
                registered_at, renewed_at) SELECT NULL, '', '', 0, 0, 0, 0";
     assert!(change.execute(sql, params![]).await.is_err());
@@ -144,7 +144,7 @@ async fn a_number_that_is_no_integer_is_found() {
         tamper(&store, "UPDATE audit_events SET seq = $1 WHERE seq = 3", params![seq]).await;
         let report = verify_log(&mut store.read().await.unwrap(), None).await.unwrap();
         let found: Vec<_> = report.findings.iter().map(ToString::to_string).collect();
-        let inserted = format!("the row with the number {seq} was inserted: the log never reached it");
+        let inserted = format!("the row with the number {seq} was inserted: the log has fewer events");
         assert_eq!(found, [inserted.as_str(), "event 3 was deleted"]);
     }
 }

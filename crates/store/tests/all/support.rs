@@ -146,11 +146,14 @@ pub(crate) async fn log(store: &Store, event: AuditEvent) -> Version {
     change.commit(event, None).await.expect("a change commits")
 }
 
-/// Changes the database behind the store's back, as somebody with the database's file or password would.
+/// Changes the database without the store, as a person with the database file or its password would.
 pub(crate) async fn tamper(store: &Store, sql: &'static str, values: &[Value<'_>]) {
-    let mut upkeep = store.begin_maintenance().await.expect("a transaction begins");
-    assert!(upkeep.execute(sql, values).await.expect("the statement is right") > 0, "nothing was tampered with: {sql}");
-    upkeep.commit().await.expect("a transaction commits");
+    let mut maintenance = store.begin_maintenance().await.expect("a transaction begins");
+    assert!(
+        maintenance.execute(sql, values).await.expect("the statement is right") > 0,
+        "nothing was tampered with: {sql}"
+    );
+    maintenance.commit().await.expect("a transaction commits");
 }
 
 /// The one number that a query answers.

@@ -42,7 +42,7 @@ async fn there_and_back<Other: Backend>(from: &Store) {
     let there = there.open().await;
     let copied = transfer::copy(from, &there).await.unwrap();
     assert_eq!((copied.rows, copied.events), (1 + 4 + 1 + 1 + 1 + 1 + 1 + 1203, 4));
-    // It goes on where it was.
+    // It continues where it was.
     assert_eq!(there.current_version().await.unwrap(), from.current_version().await.unwrap());
     let back = back.open().await;
     assert_eq!(transfer::copy(&there, &back).await.unwrap(), copied);

@@ -45,7 +45,7 @@ impl App {
         Ok(challenge.map(|challenge| (id, challenge)))
     }
 
-    /// Accepts a proof that the owner of a key holds its private half; one that had none cannot be displaced from then on.
+    /// Accepts a proof that the owner of a key holds its private key. From then on, no other principal can reclaim the key.
     ///
     /// # Errors
     /// The caller may not; the key is revoked; the proof is wrong.
@@ -144,7 +144,7 @@ pub(super) async fn check_proof(
     let refuse = |code, detail: &dyn ToString| AppError::field("proof", code, detail.to_string());
     let proof = Proof::parse(text).map_err(|e| refuse("malformed", &e))?;
     if proof.public_key() != key {
-        return Err(refuse("other_key", &"it was made with another key than the one that it is for"));
+        return Err(refuse("other_key", &"it was made with another key"));
     }
     let verification_key = verification_key(key).ok_or_else(|| refuse("weak_key", &"the key does not verify"))?;
     let signature = proof.signature();
@@ -163,7 +163,7 @@ pub(super) async fn check_proof(
             return Ok(challenge);
         }
     }
-    let detail = "it answers none of your open challenges; get one from POST /api/v1/me/proof-challenges, sign the \
-                  five lines with ssh-keygen -Y sign -n keyward-proof, and send it within five minutes";
+    let detail = "it matches none of your open challenges; request one with POST /api/v1/me/proof-challenges, sign \
+                  its five lines with ssh-keygen -Y sign -n keyward-proof, and send the proof within five minutes";
     Err(refuse("no_challenge", &detail))
 }

@@ -1,4 +1,4 @@
-//! Registering a key, and what stands in its way.
+//! Registering a key, and the conflicts that prevent it.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -14,8 +14,8 @@ use crate::{
     mail::Mail,
 };
 
-/// A registration that a proof displaced, and who is told of it.
-pub(in crate::app) struct Displaced {
+/// A registration that another principal reclaimed, and the addresses to notify.
+pub(in crate::app) struct Reclaimed {
     addresses: BTreeSet<String>,
     /// The owner's email or address.
     owner: String,
@@ -24,8 +24,7 @@ pub(in crate::app) struct Displaced {
 }
 
 impl App {
-    /// Registers a key. One that exists is an error, unless a proof displaces a registration by somebody else that never
-    /// carried one.
+    /// Registers a key. A registered key is an error, unless the proof reclaims an unproven registration of another principal.
     ///
     /// # Errors
     /// The key is malformed, weak or of another kind; it exists, or was revoked after a use; the quota is reached; the proof
@@ -39,9 +38,9 @@ impl App {
         self.change(caller, CreateApiKey { owner, create: create.clone() }).await
     }
 
-    /// Revokes a registration because somebody else registers the key with a proof, and answers whom to tell. Its owner and
-    /// their admins read what happened to them, and nothing of who holds the key.
-    async fn displace(&self, transaction: &mut Transaction, key: &ApiKey) -> Result<Displaced, AppError> {
+    /// Revokes a registration because another principal registers the key with a proof, and returns whom to notify. Its owner and
+    /// their admins learn what happened, but not who holds the key.
+    async fn revoke_reclaimed(&self, transaction: &mut Transaction, key: &ApiKey) -> Result<Reclaimed, AppError> {
         let change = &mut transaction.change;
         store::api_key::revoke_api_key(change, key, Revocation::Reclaimed).await?;
         let owner = store::identity::find_identity(change, key.owner).await?;
@@ -54,7 +53,7 @@ impl App {
             addresses.extend(store::member::list_admin_emails(change, membership.workspace).await?);
         }
         let (owner_id, fingerprint) = (key.owner.to_string(), key.public_key.fingerprint().to_string());
-        let reason = "somebody else registered this key with a proof that they hold the private key";
+        let reason = "another principal registered this key with a proof that they hold the private key";
         let detail =
             [("owner", owner_id.as_str()), ("title", &key.title), ("fingerprint", &fingerprint), ("reason", reason)];
         let places: Vec<_> = memberships.iter().map(|membership| Some(membership.workspace)).collect();
@@ -62,23 +61,23 @@ impl App {
             transaction.note_by_server(self, AuditAction::ApiKeyDisplace, place, key.id, &detail);
         }
         let owner = owner.map_or(owner_id, |owner| owner.email);
-        Ok(Displaced { addresses, owner, title: key.title.clone(), fingerprint })
+        Ok(Reclaimed { addresses, owner, title: key.title.clone(), fingerprint })
     }
 
-    /// Tells by mail, where a server is set, who lost a registration, and their admins. The change is committed: an outage of
-    /// the mail loses nothing else.
-    async fn mail_displaced(&self, displaced: Vec<Displaced>) {
+    /// Notifies the owner of a reclaimed registration and their admins by mail, if a mail server is set. The change is already
+    /// committed, so a failure of the mail server affects only the mail.
+    async fn mail_reclaimed(&self, reclaimed: Vec<Reclaimed>) {
         let Some(mailer) = &self.mailer else { return };
         let url = &self.settings.public_url;
-        let mails = displaced.iter().flat_map(|Displaced { addresses, owner, title, fingerprint }| {
+        let mails = reclaimed.iter().flat_map(|Reclaimed { addresses, owner, title, fingerprint }| {
             addresses.iter().map(move |address| Mail {
                 to: address.clone(),
-                subject: "An API key was taken over by its holder".to_owned(),
+                subject: "An API key was reclaimed".to_owned(),
                 text: format!(
-                    "The API key {title} of {owner} was revoked:\n\n{fingerprint}\n\nSomebody else showed by a proof that they \
-                     hold its private key, which was never shown when it was registered here. It is theirs now.\n\nIf it \
-                     should be the key of {owner}, somebody else has a copy of the private key: make a new key pair, and \
-                     look at what was done with the old one:\n\n{url}\n"
+                    "The API key {title} of {owner} was revoked:\n\n{fingerprint}\n\nAnother principal proved that \
+                     they hold its private key, and registered the key. The revoked registration had no proof.\n\nIf \
+                     {owner} generated this key, another person has a copy of the private key. Generate a new key \
+                     pair, and check what the old key was used for:\n\n{url}\n"
                 ),
             })
         });
@@ -91,14 +90,14 @@ struct CreateApiKey {
     create: api::CreateApiKey,
 }
 
-/// A key that nothing stands in the way of.
+/// A key that can be registered.
 struct NewApiKey {
     owner: AuthorizedOwner,
     key: ApiKey,
     /// The challenge that its proof answers.
     challenge: Option<String>,
-    /// Registrations by others that it displaces.
-    displaced: Vec<ApiKey>,
+    /// Unproven registrations of other principals that it reclaims.
+    reclaimed: Vec<ApiKey>,
 }
 
 impl Operation for CreateApiKey {
@@ -118,7 +117,7 @@ impl Operation for CreateApiKey {
             Some(text) => Some(proof::check_proof(app, scope, owner.id, &public_key, text).await?),
             None => None,
         };
-        let displaced = claim_fingerprint(app, scope, &owner, &public_key, challenge.is_some()).await?;
+        let reclaimed = claim_fingerprint(app, scope, &owner, &public_key, challenge.is_some()).await?;
         app.require_room_for_key(scope, &owner).await?;
         let proven_at = challenge.is_some().then_some(now);
         let key = ApiKey {
@@ -140,22 +139,22 @@ impl Operation for CreateApiKey {
             last_used_at: None,
             last_used_ip: None,
         };
-        Ok(NewApiKey { owner, key, challenge, displaced })
+        Ok(NewApiKey { owner, key, challenge, reclaimed })
     }
 
-    /// Whether a key was ever used decides in the transaction, so what this node knows of that is written first.
+    /// The transaction checks whether a key was ever used, so this node writes the uses that it has recorded first.
     async fn prepare(&self, app: &App) -> Result<(), AppError> {
         app.write_uses().await
     }
 
     async fn apply(&self, app: &App, transaction: &mut Transaction, new: NewApiKey) -> Result<api::ApiKey, AppError> {
-        let NewApiKey { owner, key, challenge, displaced } = new;
+        let NewApiKey { owner, key, challenge, reclaimed } = new;
         if let Some(challenge) = challenge {
             store::proof::delete_challenge(&mut transaction.change, &challenge).await?;
         }
-        for other in &displaced {
-            let displaced = app.displace(transaction, other).await?;
-            transaction.mail.displaced.push(displaced);
+        for other in &reclaimed {
+            let revoked = app.revoke_reclaimed(transaction, other).await?;
+            transaction.mail.reclaimed.push(revoked);
         }
         store::api_key::insert_api_key(&mut transaction.change, &key).await?;
         transaction.note(
@@ -173,13 +172,13 @@ impl Operation for CreateApiKey {
     }
 
     async fn finish(&self, app: &Arc<App>, _: &Caller, response: api::ApiKey, mail: UnsentMail) -> api::ApiKey {
-        app.mail_displaced(mail.displaced).await;
+        app.mail_reclaimed(mail.reclaimed).await;
         response
     }
 }
 
-/// Sees that no other registration stands in the way of this one, and finds those that it displaces: with a proof, what
-/// somebody else registered without one, used or not.
+/// Checks that no other registration conflicts with this one, and returns those that it reclaims: with a proof, the unproven
+/// registrations of other principals, used or not.
 async fn claim_fingerprint(
     app: &App,
     scope: &mut Scope<'_>,
@@ -188,14 +187,14 @@ async fn claim_fingerprint(
     is_proven: bool,
 ) -> Result<Vec<ApiKey>, AppError> {
     let fingerprint = public_key.fingerprint();
-    let mut displaced = Vec::new();
+    let mut reclaimed = Vec::new();
     for other in store::api_key::list_api_keys_by_fingerprint(scope.connection, &fingerprint).await? {
         if other.revoked_at.is_some() {
             require_unused(app, scope, &other).await?;
             continue;
         }
         if is_proven && other.owner != owner.id && other.proven_at.is_none() {
-            displaced.push(other);
+            reclaimed.push(other);
             continue;
         }
         let place = workspace_of(scope.connection, other.owner).await?;
@@ -206,12 +205,12 @@ async fn claim_fingerprint(
         let registration = may_see.then_some((other.id, other.owner));
         return Err(Conflict::DuplicateKey { fingerprint, registration }.into());
     }
-    Ok(displaced)
+    Ok(reclaimed)
 }
 
 /// Refuses a fingerprint whose revoked registration was used, or may have been.
 async fn require_unused(app: &App, scope: &mut Scope<'_>, revoked: &ApiKey) -> Result<(), AppError> {
-    // Whoever holds the private key has taken it over with a proof, and that registration decides.
+    // The holder of the private key reclaimed it with a proof, and that registration is checked instead.
     if revoked.displaced_at.is_some() {
         return Ok(());
     }

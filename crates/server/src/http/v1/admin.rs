@@ -103,7 +103,7 @@ async fn preview_disabling(
     app.preview_disabling(&caller, user).await.map(Json)
 }
 
-/// The servers of this installation: what each judges by, and its lease.
+/// The nodes of this installation: the version that each has applied, and its lease.
 #[utoipa::path(get, path = "/api/v1/admin/nodes", tag = "operators",
     responses((status = 200, body = api::Page<api::Node>)))]
 async fn list_nodes(

@@ -186,7 +186,7 @@ async fn update(
     app.update_api_key(&caller, owner, key, &update).await.map(|done| done.map(Json))
 }
 
-/// Revokes a key, for good.
+/// Revokes a key permanently.
 #[utoipa::path(delete, path = "/{key}",
     params(("key" = String, Path), RevokeQuery), responses((status = 204)))]
 async fn revoke(

@@ -56,7 +56,7 @@ async fn revoke_invitation(
     app.revoke_invitation(&caller, ws, invitation).await.map(|done| done.map(|()| Done))
 }
 
-/// Gives an invitation a new token and a new end.
+/// Gives an invitation a new token and a new expiry date.
 #[utoipa::path(post, path = "/api/v1/workspaces/{ws}/invitations/{inv}/resend", tag = "invitations",
     params(("ws" = String, Path), ("inv" = String, Path)), responses((status = 200, body = api::IssuedInvitation)))]
 async fn resend_invitation(

@@ -92,7 +92,7 @@ async fn list_project_members(
     app.list_project_members(&caller, ws, project.0, &page.into()).await.map(Json)
 }
 
-/// Gives somebody of the workspace a role in a project.
+/// Sets the role of a principal of the workspace in a project.
 #[utoipa::path(put, path = "/api/v1/workspaces/{ws}/projects/{prj}/members/{principal}", tag = "projects",
     params(("ws" = String, Path), ("prj" = String, Path), ("principal" = String, Path), SuccessorQuery), request_body = api::SetProjectMember,
     responses((status = 200, body = api::ProjectMember)))]
@@ -106,7 +106,7 @@ async fn set_project_member(
     app.set_project_member(&caller, ws, project.0, member, &set, query.successor).await.map(|done| done.map(Json))
 }
 
-/// Takes somebody out of a project; everybody may leave.
+/// Removes a member from a project; every member may remove themselves.
 #[utoipa::path(delete, path = "/api/v1/workspaces/{ws}/projects/{prj}/members/{principal}", tag = "projects",
     params(("ws" = String, Path), ("prj" = String, Path), ("principal" = String, Path), SuccessorQuery), responses((status = 204)))]
 async fn delete_project_member(

@@ -1,4 +1,4 @@
-//! Who may do what: every route, asked by everybody.
+//! Who may do what: every route, called by every kind of caller.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -119,7 +119,7 @@ const BY_HAND: [(&str, &str); 7] = [
 /// One workspace with one of everything, by its placeholder in a path.
 pub type Tenant = BTreeMap<&'static str, String>;
 
-/// Two workspaces and everybody who may ask, as they lie on the disk: each copy starts from the same facts.
+/// Two workspaces and all kinds of callers, as stored on the disk: each copy starts from the same facts.
 pub struct World {
     closed: TestApp,
     /// As a backup has it.
@@ -283,7 +283,7 @@ fn unknown(id: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_route_answers_everybody_as_the_table_says() {
+async fn every_route_answers_every_caller_as_the_table_says() {
     let world = World::build().await;
     let mut test = world.open().await;
     let mut differences = Vec::new();

@@ -332,7 +332,7 @@ async fn use_of_a_revoked_key_is_recorded_with_its_owner_and_whether_it_verified
         // Each kind is written once a minute.
         test.advance(Duration::from_secs(61)).await;
     }
-    // A server that starts anew knows revoked keys, too.
+    // A restarted server knows revoked keys, too.
     let acme = acme().await;
     let bot = acme.test.service_account(&acme.ws, &acme.ada, "bot").await;
     let key = format!("{}/service-accounts/{}/keys/{}", acme.at, bot.id, bot.key.id);

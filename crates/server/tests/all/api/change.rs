@@ -1,4 +1,4 @@
-//! What every change has in common: it is attempted again where it conflicted with another one, whoever asked for it, and what
+//! What all changes have in common: a change is retried after a conflict with another one, for every caller, and a change that
 //! changed nothing takes no lock.
 
 use std::{sync::Arc, time::Duration};
@@ -206,7 +206,7 @@ async fn a_change_missing_on_the_standby_is_not_reported_as_done() {
     }
     let lost = lost.expect("a deletion that no standby has");
 
-    // A retry must not report that the project is gone: after a failover it would exist again.
+    // A retry must not report that the project is deleted: after a failover it would exist again.
     delete(&lost).await.expect_problem(503, "unavailable");
 
     let _ = cluster.query("postgres", "ALTER SYSTEM RESET synchronous_standby_names");

@@ -328,7 +328,7 @@ answer({
         ("revoked", "AuthenticationError", "Sign it with a registered key"),
         ("disabled", "AuthenticationError", "Key disabled"),
         ("removed", "AuthenticationError", "member of no workspace"),
-        ("wrong token", "AuthenticationError", "no credential that is accepted"),
+        ("wrong token", "AuthenticationError", "no valid credential"),
         ("forbidden", "AuthorisationError", "not allowed"),
         ("foreign", "ResourceNotFoundError", ""),
         ("malformed", "InvalidArgumentsError", "path cannot be read"),
@@ -342,7 +342,7 @@ answer({
     let outage = "SETTINGS.max_retries = 0\nanswer(refusal(lambda: list(client().list_projects())))";
     let seen = sdk.run(&good, outage).await;
     assert_eq!(seen[0], "UnknownException");
-    assert!(seen[1].as_str().expect("a text").contains("Your credential was not judged"), "{seen}");
+    assert!(seen[1].as_str().expect("a text").contains("Your credential was not verified"), "{seen}");
 }
 
 #[tokio::test]
@@ -393,7 +393,7 @@ enum Fault {
     Before(u16),
     /// Forwards, and answers this in place of what came back.
     After(u16),
-    /// Forwards, and hangs up.
+    /// Forwards, and disconnects.
     HangUp,
 }
 

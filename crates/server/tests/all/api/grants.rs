@@ -230,7 +230,7 @@ async fn a_service_account_changes_neither_itself_nor_its_own_keys() {
         ("DELETE", format!("{}/members/{}", Acme::add_project(test, &acme.path, boss).await, boss.id), none),
     ] {
         let answer = test.request(method, &path, &body).by(&boss.key).send().await;
-        said(&answer, &format!("{method} {path} {body}"), "changes neither itself nor its own keys");
+        said(&answer, &format!("{method} {path} {body}"), "cannot change itself or its own keys");
     }
     let made = |events: &Value| events["items"].as_array().expect("a list").len();
     assert_eq!(made(&acme.events().await), made(&before) + 1, "nothing but the project was made");
@@ -261,7 +261,7 @@ async fn a_service_account_cannot_grant_admin() {
         ("DELETE", format!("{}{successor}", acme.account(&acme.bot)), none.clone()),
     ] {
         let answer = test.request(method, &path, &body).by(&boss.key).send().await;
-        said(&answer, &format!("{method} {path} {body}"), "gives nobody the role admin");
+        said(&answer, &format!("{method} {path} {body}"), "cannot give the role admin");
     }
     assert_eq!(acme.events().await, before, "nothing was done");
 

@@ -56,7 +56,7 @@ async fn a_token_ends_when_its_invitation_is_revoked_resent_or_replaced() {
         let of_first = |name: &str| issued["items"][0][name].as_str().unwrap().to_owned();
         (format!("{list}/{}", of_first("id")), of_first("token"))
     };
-    let (_, given_way) = invite_ned().await;
+    let (_, replaced) = invite_ned().await;
     let (path, taken_back) = invite_ned().await;
     test.delete(&path).by(&ada.key).send().await.expect(204);
     let resend = test.post(&format!("{path}/resend"), &Value::Null).by(&ada.key).send().await;
@@ -64,7 +64,7 @@ async fn a_token_ends_when_its_invitation_is_revoked_resent_or_replaced() {
     let (path, sent_again) = invite_ned().await;
     test.advance(WEEK).await;
     let renewed = test.post(&format!("{path}/resend"), &Value::Null).by(&ada.key).send().await.expect(200);
-    for closed in [&given_way, &taken_back, &sent_again, "never was"] {
+    for closed in [&replaced, &taken_back, &sent_again, "never was"] {
         accept(&test, closed).await.expect_problem(409, "invitation_closed");
     }
     let listed = test.get(&list).by(&ada.key).send().await.expect(200);

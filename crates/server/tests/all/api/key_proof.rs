@@ -85,7 +85,7 @@ async fn a_proof_reclaims_a_key_that_was_used_while_registered_by_another_user()
         let told = format!("{events:?}");
         assert!(!told.contains(&ada.id) && !told.contains(&ada.key.id) && events[0]["address"].is_null(), "{told}");
 
-        // It is Ada's like any other: it exists once, and its revocation is for good.
+        // It is Ada's like any other: it exists once, and its revocation is permanent.
         let again = world.register_with_proof(ada, &key).await.expect_problem(409, "duplicate_key");
         assert_eq!(again["key"], made["id"]);
         let path = format!("{KEYS}/{}", made["id"].as_str().unwrap());

@@ -46,7 +46,7 @@ impl SmtpServer {
 
 impl Drop for SmtpServer {
     fn drop(&mut self) {
-        // It is gone already where the test failed because of that.
+        // The file was already removed if the test failed because of that.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -166,7 +166,7 @@ async fn only_a_mailed_link_verifies_the_email_address() {
     assert_eq!(failed["mail"], "failed");
     accept(&test, failed["token"].as_str().unwrap()).await;
     assert!(!is_verified(&test, &ws, &ada, "refused@example.com").await);
-    // Named as admin of another workspace, they are asked like everybody else.
+    // Named as admin of another workspace, they are invited like all others.
     let olga = test.user("olga", true).await;
     let body = json!({"name": "Other", "slug": "other", "admin_email": "bob@example.com"});
     let made = test.post("/api/v1/workspaces", &body).by(&olga.key).send().await.expect(201);
@@ -213,7 +213,7 @@ async fn the_holder_of_an_email_address_reclaims_it_from_an_unverified_account()
     let found = found.expect("the holder of the address is in");
     assert_ne!(found["id"], json!(impostor.to_string()));
     assert_eq!(found["email_verified"], true);
-    // The other account goes on under an address that no mail reaches, and reaches nothing new.
+    // The other account gets an address that no mail reaches, and no new access.
     let me = test.get("/api/v1/me").by(&key).send().await.expect(200);
     assert_eq!(me["principal"]["email"], format!("{impostor}@unverified.invalid"));
     assert_eq!((&me["principal"]["email_verified"], &me["workspaces"][0]["slug"]), (&json!(false), &json!("evil")));
@@ -330,7 +330,7 @@ async fn a_reclaimed_key_is_reported_by_mail_to_its_former_owner_and_their_admin
     let to: std::collections::BTreeSet<_> = mails.iter().map(|mail| mail["to"][0].as_str().unwrap()).collect();
     assert_eq!(to, ["eve@example.com", "mallory@example.com"].into());
     for mail in &mails {
-        assert_eq!(mail["subject"], "An API key was taken over by its holder");
+        assert_eq!(mail["subject"], "An API key was reclaimed");
         let body = mail["text"].as_str().unwrap();
         assert!(body.contains("The API key taken of eve@example.com was revoked"), "{body}");
         assert!(body.contains(&key.fingerprint) && !body.contains("ada"), "{body}");

@@ -1,4 +1,4 @@
-//! Reading changes nothing: every page and every route that is read, by everybody for whom it is.
+//! Reading changes nothing: every page and every route that is read, by every caller who may read it.
 
 use store::{Engine, Store, StoreOptions, transfer};
 
@@ -25,7 +25,7 @@ async fn no_get_request_in_a_session_changes_a_row() {
     let mut read = 0;
     for &(method, path, expected) in ui_access::TABLE.iter().filter(|(method, ..)| *method == "GET") {
         for (who, expected) in expected.into_iter().enumerate() {
-            // What is refused is written down; here it is about the rest.
+            // Refusals are recorded; this test covers the rest.
             if matches!(expected, 200 | 303) {
                 for method in [method, "HEAD"] {
                     world.read(&test, method, path, who).await;

@@ -100,7 +100,7 @@ const ROUTES_THAT_DO_NOT: &[(&str, &str)] = &[
     ("POST", "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/disable"),
 ];
 
-/// The installation of the pages' access table, a quarter of an hour after everybody signed in.
+/// The installation of the pages' access table, a quarter of an hour after all users signed in.
 async fn build() -> ui_access::World {
     let world = ui_access::World::build().await;
     world.closed.clock.advance(Duration::from_mins(15));
@@ -150,7 +150,7 @@ async fn every_route_that_grants_rights_requires_a_recent_password() {
         };
         let test = world.open().await;
         let body = match path.rsplit('/').next() {
-            // There it is about what everybody may give.
+            // That test covers values that every caller may send.
             Some("{usr}" | "{sa}") if method == "PATCH" && !path.contains("/admin/") => json!({"role": "admin"}),
             _ => access::body(&test, method, path, &world.ids["/invitations/{token}"]),
         };

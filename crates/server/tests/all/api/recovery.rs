@@ -44,7 +44,7 @@ async fn a_restore_suspends_every_key_and_ends_tokens_and_invitations_until_an_o
     let waiting: BTreeSet<String> = waiting.items.iter().map(|key| key.id.to_string()).collect();
     assert_eq!(waiting, BTreeSet::from([admin.key.id.clone(), bot.key.id.clone()]));
     test.advance(Duration::from_secs(5)).await;
-    confirm_everybody(&test).await;
+    confirm_all_users(&test).await;
     let list = KeysToConfirm::These(vec![admin.key.id.parse().unwrap()]);
     assert_eq!(test.app.confirm_keys(&Caller::host(), &list).await.unwrap().len(), 1);
     test.get("/api/v1/me").by(&admin.key).send().await.expect(200);
@@ -86,7 +86,7 @@ async fn a_restore_ends_every_session() {
     assert!(leads_to_sign_in(&answer), "{answer:?}");
 }
 
-async fn confirm_everybody(test: &TestApp) {
+async fn confirm_all_users(test: &TestApp) {
     assert!(!test.app.confirm_users(&Caller::host(), &UsersToConfirm::All).await.unwrap().is_empty());
 }
 
@@ -134,14 +134,14 @@ async fn after_a_restore_no_user_signs_in_until_confirmed_on_the_host() {
     // The host looks at who there is, disables who left, and confirms one of the others.
     let waiting = test.app.list_suspended_users(&host, &Paging::default()).await.unwrap().items;
     let waiting: BTreeSet<_> = waiting.iter().map(|user| (user.email.as_str(), user.operator)).collect();
-    let everybody = [("olga@example.com", true), ("ned@example.com", false), ("eve@example.com", false)];
-    assert_eq!(waiting, BTreeSet::from(everybody));
+    let users = [("olga@example.com", true), ("ned@example.com", false), ("eve@example.com", false)];
+    assert_eq!(waiting, BTreeSet::from(users));
     test.app.update_user(&host, id_of(&test, "eve").await, disable).await.unwrap();
     let olga = UsersToConfirm::These(vec![id_of(&test, "olga").await]);
     assert_eq!(test.app.confirm_users(&host, &olga).await.unwrap().len(), 1);
     assert_eq!(sign_in(&test, "olga", PASSWORD).await.0, 200);
     assert_eq!(sign_in(&test, "ned", PASSWORD).await.0, 401);
-    confirm_everybody(&test).await;
+    confirm_all_users(&test).await;
     assert_eq!(sign_in(&test, "ned", PASSWORD).await.0, 200);
     let (status, page) = sign_in(&test, "eve", PASSWORD).await;
     assert!(status == 401 && page.contains("Email or password is wrong"), "confirmed or not, eve is disabled: {page}");
@@ -154,7 +154,7 @@ async fn users_created_after_a_restore_are_not_suspended_and_operators_cannot_co
     let ws = test.workspace("acme", &ada).await;
     let backup = test.directory.back_up(&test.app).await;
     let test = test.restore_from(&backup).await;
-    confirm_everybody(&test).await;
+    confirm_all_users(&test).await;
     test.app.confirm_keys(&Caller::host(), &KeysToConfirm::All).await.unwrap();
     let ned = test.member(&ws, &ada, "ned", "member").await;
     test.get("/api/v1/me").by(&ned.key).send().await.expect(200);
@@ -175,7 +175,7 @@ async fn confirming_keys_in_a_session_requires_a_recent_password() {
     create_user(&test, "olga", true).await;
     let backup = test.directory.back_up(&test.app).await;
     let test = test.restore_from(&backup).await;
-    confirm_everybody(&test).await;
+    confirm_all_users(&test).await;
     let mut browser = Browser::new(&test);
     browser.sign_in("olga").await;
     browser.open("/operator/suspended-keys").await.sees(&ada.key.fingerprint);
@@ -196,7 +196,7 @@ async fn confirming_keys_with_none_ticked_is_an_error_and_changes_nothing() {
     create_user(&test, "olga", true).await;
     let backup = test.directory.back_up(&test.app).await;
     let test = test.restore_from(&backup).await;
-    confirm_everybody(&test).await;
+    confirm_all_users(&test).await;
     let mut browser = Browser::new(&test);
     browser.sign_in("olga").await;
     browser.open("/operator/suspended-keys").await.submit("/operator/suspended-keys", &[]).await;

@@ -1,5 +1,5 @@
-//! Several nodes on one PostgreSQL: what one of them has done holds on all when its answer is out, whatever their clocks say
-//! and whoever of them is gone.
+//! Several nodes on one PostgreSQL: a change is applied on all nodes when it is answered, whatever their clocks show and
+//! whichever nodes have stopped.
 
 use std::{sync::Arc, time::Duration};
 
@@ -47,7 +47,7 @@ async fn revoke(node: &TestApp, by: &Actor, made: &Value) {
 }
 
 /// It can never be registered again, on whichever node.
-async fn is_refused_for_good(nodes: &[&TestApp], by: &Actor, key: &Key) {
+async fn is_permanently_refused(nodes: &[&TestApp], by: &Actor, key: &Key) {
     for node in nodes {
         let problem = register(node, by, key).await.expect_problem(409, "duplicate_key");
         assert_eq!(problem["permanently_blocked"], true, "{problem}");
@@ -381,7 +381,7 @@ async fn a_key_that_one_node_verified_and_another_revoked_at_once_is_never_regis
             let made = register(revokes, &ada, &key).await.expect(201);
             uses.get(ME).by(&key).send().await.expect(200);
             revoke(revokes, &ada, &made).await;
-            is_refused_for_good(&[revokes, uses], &ada, &key).await;
+            is_permanently_refused(&[revokes, uses], &ada, &key).await;
         }
     }
 }
@@ -413,7 +413,7 @@ async fn a_lost_node_counts_as_having_used_the_key() {
         let made = register(&one, &ada, &key).await.expect(201);
         other.app.close().await;
         revoke(&one, &ada, &made).await;
-        is_refused_for_good(&[&one], &ada, &key).await;
+        is_permanently_refused(&[&one], &ada, &key).await;
 
         // A node that was evicted when its lease had ended.
         let key = one.new_key();
@@ -425,7 +425,7 @@ async fn a_lost_node_counts_as_having_used_the_key() {
         assert!(tokio::time::timeout(Duration::from_millis(150), &mut revoking).await.is_err());
         one.clock.advance(Duration::from_millis(1051));
         revoking.await;
-        is_refused_for_good(&[&one], &ada, &key).await;
+        is_permanently_refused(&[&one], &ada, &key).await;
     }
 }
 
@@ -448,12 +448,12 @@ async fn a_node_of_the_previous_release_counts_as_having_used_the_key() {
         let made = register(&one, &ada, &early).await.expect(201);
         says(true).await;
         revoke(&one, &ada, &made).await;
-        is_refused_for_good(&[&one, &other], &ada, &early).await;
+        is_permanently_refused(&[&one, &other], &ada, &early).await;
         // It comes after the registration.
         let late = one.new_key();
         let made = register(&one, &ada, &late).await.expect(201);
         says(false).await;
         revoke(&one, &ada, &made).await;
-        is_refused_for_good(&[&one, &other], &ada, &late).await;
+        is_permanently_refused(&[&one, &other], &ada, &late).await;
     }
 }

@@ -66,7 +66,7 @@ fn the_example_in_python_compares_bodies_correctly() {
 
 #[test]
 fn the_example_in_typescript_compares_bodies_correctly() {
-    // Node takes the code as soon as the types are gone.
+    // Node accepts the code once the types are removed.
     let mut code = example("body_digest.ts");
     for types in [": string | undefined", ": Uint8Array", ": boolean"] {
         assert!(code.contains(types), "{types}");

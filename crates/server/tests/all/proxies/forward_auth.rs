@@ -272,7 +272,7 @@ async fn an_ambiguous_path_is_refused_even_when_signed() {
         "/a%00",
         "/a%zz",
     ] {
-        // nginx, Caddy and Traefik pass it in a header; Envoy as its own target, as all of ours come.
+        // nginx, Caddy and Traefik pass it in a header; Envoy as its own target, as a request to Keyward.
         for dialect in ["nginx", "caddy", "traefik"] {
             let client = test.get(path).by(&admin.key);
             expect_refused(dialect, &ask(&test, dialect, &client).send().await, 400);

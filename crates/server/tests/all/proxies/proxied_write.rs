@@ -1,4 +1,4 @@
-//! Writes that go through a proxy: the nonce of a native signature lets one of them pass, on all nodes and for good.
+//! Writes that go through a proxy: the nonce of a native signature lets one of them pass, on all nodes and permanently.
 
 use serde_json::json;
 

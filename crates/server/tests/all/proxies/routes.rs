@@ -67,7 +67,7 @@ async fn a_project_route_requires_the_same_role_as_the_api() {
     assert_eq!(ask_each(&outsider).await, [404, 404, 404]);
     assert_eq!(ask_each(&stranger).await, [404, 404, 404]);
 
-    // A role that is taken away, and a project that is deleted, are gone at once, after a restart too.
+    // Removing a role and deleting a project take effect at once, also after a restart.
     test.delete(&format!("{projects}/{project}/members/{}", editor.id)).by(&owner.key).send().await.expect(204);
     assert_eq!(ask_each(&editor).await, [404, 404, 404]);
     let test = test.restart().await;

@@ -463,7 +463,7 @@ async fn operators_are_warned_when_all_clients_share_the_proxys_address() {
         let page = browser.request("GET", "/operator/system").header("host", &host).send().await;
         let page = String::from_utf8(page.bytes).expect("UTF-8");
         assert!(page.contains("<h1>System</h1>"), "{page}");
-        page.contains("all clients have the proxy")
+        page.contains("All clients appear with the IP address of the proxy")
     };
     assert!(warned(|settings| settings.public_url = "https://keys.example.com".to_owned()).await);
     assert!(!warned(|_| {}).await);

@@ -54,7 +54,7 @@ async fn a_slow_body_is_408() {
     let workspace = test.workspace("acme", &admin).await;
     let signed =
         test.post(&format!("/api/v1/workspaces/{workspace}/projects"), &json!({"title": "Slow"})).by(&admin.key);
-    // From here on, time passes where everybody waits.
+    // From here on, time passes when all tasks wait.
     tokio::time::pause();
     let began = tokio::time::Instant::now();
     let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
@@ -74,7 +74,7 @@ async fn a_slow_body_is_408() {
     assert_eq!(answer.status(), 408);
     assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
     let body = answer.into_body().collect().await.unwrap().to_bytes();
-    assert!(String::from_utf8_lossy(&body).contains("send it again"), "{body:?}");
+    assert!(String::from_utf8_lossy(&body).contains("Send the request again"), "{body:?}");
     drip.await.unwrap();
 }
 
@@ -150,7 +150,7 @@ async fn a_draining_server_is_not_ready_and_still_answers() {
         if get("/readyz").await.starts_with("HTTP/1.1 503") {
             break;
         }
-        assert!(attempt < 10_000, "it goes on to say that it is ready");
+        assert!(attempt < 10_000, "it still reports that it is ready");
         tokio::task::yield_now().await;
     }
     let answer = get("/healthz").await;

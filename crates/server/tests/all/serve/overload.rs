@@ -36,7 +36,7 @@ async fn connect_from(running: &Running, address: [u8; 4]) -> TcpStream {
     socket.connect(running.address).await.expect("the server listens")
 }
 
-/// Asks how the server is on a connection that goes on.
+/// Sends a health check on a connection that stays open.
 async fn ask(stream: &mut TcpStream) {
     stream.write_all(&healthy()).await.expect("the server reads");
     assert_status(&read_answer(stream).await, 200);
@@ -55,9 +55,9 @@ async fn await_body(running: &Running, request: &TestRequest<'_>) -> TcpStream {
     let length = request.body.len();
     let framing = format!("content-length: {length}\r\nexpect: 100-continue\r\n");
     stream.write_all(&bytes_of(request, &framing, b"")).await.expect("the server reads");
-    let mut go_on = [0; 25];
-    stream.read_exact(&mut go_on).await.expect("leave to send the body");
-    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    let mut interim = [0; 25];
+    stream.read_exact(&mut interim).await.expect("leave to send the body");
+    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
     stream
 }
 
@@ -236,7 +236,7 @@ async fn a_flood_of_continuation_frames_ends_its_connection_and_no_other() {
         let mut sent = 0;
         while stream.write_all(&continuation).await.is_ok() {
             sent += 1;
-            assert!(sent < 10_000, "it goes on for ever");
+            assert!(sent < 10_000, "it never ends");
         }
         ends(&mut stream).await;
         stream = running.connect().await;
@@ -245,7 +245,7 @@ async fn a_flood_of_continuation_frames_ends_its_connection_and_no_other() {
     assert_status(&running.exchange(&fixed(&test.get(ME).by(&admin.key))).await, 200);
 }
 
-/// A form as a browser on a page of ours sends it.
+/// A form as a browser sends it from a page of this server.
 fn form<'a>(test: &'a TestApp, path: &str, body: &str) -> TestRequest<'a> {
     let mut request = test.post(path, &json!(null));
     request.body = body.as_bytes().to_vec();

@@ -128,6 +128,6 @@ async fn metrics_are_served_on_their_own_listener_only() {
     let url = format!("http://{}/metrics", running.address);
     let host = format!("Host: {}", crate::support::HOST);
     let (_, status) = curl(&["--output", "/dev/null", "--write-out", "%{http_code}", "--header", &host, &url]).await;
-    assert_eq!(status, "404", "metrics are not for everybody who reaches the API");
+    assert_eq!(status, "404", "metrics are not for every client of the API");
     running.stop().await;
 }

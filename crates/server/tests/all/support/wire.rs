@@ -64,7 +64,7 @@ pub async fn read_to_end(stream: &mut TcpStream) -> String {
     String::from_utf8(answer).expect("text")
 }
 
-/// One answer of a connection that goes on, by its Content-Length.
+/// One response on a connection that stays open, by its Content-Length.
 pub async fn read_answer(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     loop {

@@ -23,7 +23,7 @@ async fn a_signature_is_valid_within_its_window_to_the_second() {
     let (test, admin) = acme().await;
     let cases = [
         (Profile::Native, -61, Some("stale")),
-        // The window would take it, but its own 60 s are over.
+        // The window would take it, but its own 60 s have passed.
         (Profile::Native, -60, Some("unacceptable")),
         (Profile::Native, -59, None),
         (Profile::Native, 30, None),

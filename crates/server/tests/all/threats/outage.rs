@@ -100,7 +100,7 @@ async fn requests_that_need_the_store_are_503_and_never_401() {
         let what = format!("{} {}", request.method, request.target);
         assert_unavailable(request.send().await, &what);
     }
-    // A proxied write must be written down first.
+    // A proxied write must be recorded first.
     let write = test.post("/anything", &json!({})).by(&admin.key);
     assert_unavailable(ask(&test, "caddy", &write).send().await, "a proxied write");
     // An unauthenticated request is recognised without the store.

@@ -233,7 +233,7 @@ async fn of_several_signatures_the_one_with_our_tag_is_verified() {
     let request = ours.sign(other("a").sign(test.get(ME), &stranger), &admin.key);
     assert_eq!(request.send().await.expect(200)["principal"]["id"], admin.id.as_str());
 
-    // A good signature under another tag does not help one of ours that is not good.
+    // A valid signature with another tag does not make an invalid one with the tag `keyward` valid.
     let forged = Draft::native(&test, &admin.key, "GET").sign(other("a").sign(test.get(ME), &admin.key), &stranger);
     assert_refused_without_a_reason(forged.send().await, "the signature for us is forged");
 

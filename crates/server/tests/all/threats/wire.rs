@@ -238,7 +238,7 @@ async fn over_http_2_authority_is_the_signed_host_and_must_equal_host() {
     assert_eq!(h2_status(&mut send, HOST, &headers).await.unwrap(), 400, "Host conflicts");
     headers.remove("host");
     assert_eq!(h2_status(&mut send, HOST, &headers).await.unwrap(), 200, "no Host");
-    assert_eq!(h2_status(&mut send, "localhost:8080", &headers).await.unwrap(), 401, "another authority of ours");
+    assert_eq!(h2_status(&mut send, "localhost:8080", &headers).await.unwrap(), 401, "another own authority");
     assert_eq!(h2_status(&mut send, "evil.example", &headers).await.unwrap(), 421, "another authority");
     headers.insert("x", "p".repeat(17_000).parse().unwrap());
     let large = h2_status(&mut send, HOST, &headers).await;

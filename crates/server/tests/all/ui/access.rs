@@ -1,4 +1,4 @@
-//! Which page is for whom: every page and every form, asked by everybody.
+//! Which page is for whom: every page and every form, called by every kind of caller.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -300,7 +300,7 @@ async fn furnish(test: &TestApp) -> Furnished {
 }
 
 #[tokio::test]
-async fn every_page_and_form_answers_everybody_as_the_table_says() {
+async fn every_page_and_form_answers_every_caller_as_the_table_says() {
     let world = World::build().await;
     let mut test = world.open().await;
     let mut differences = Vec::new();

@@ -32,7 +32,7 @@ async fn an_admin_makes_a_service_account_gives_it_a_key_and_then_a_role() {
     ada.open(&account).await.sees(key.fingerprint.as_str()).sees("1 of 5 keys").sees("never");
     ada.sees("build &#60;b&#62;machine").sees_not("<b>machine");
 
-    ada.submit(&format!("{account}/keys"), &fields).await.sees("is registered already");
+    ada.submit(&format!("{account}/keys"), &fields).await.sees("is already registered");
     assert_eq!(ada.status, 409);
     ada.submit(&format!("{account}/role"), &[("role", "admin")]).await.sees("The role is applied.");
     assert_eq!(ada.path, "/w/acme/service-accounts");
@@ -96,7 +96,7 @@ async fn an_old_session_gives_the_password_again_before_it_adds_keys_or_admins()
     ada.submit("/profile/api-keys", &fields).await.sees("Confirm your password").sees("value=\"laptop\"");
     let mut wrong = fields.to_vec();
     wrong.push(("confirm_password", "a wrong password"));
-    ada.submit("/profile/api-keys", &wrong).await.sees("not your password");
+    ada.submit("/profile/api-keys", &wrong).await.sees("This password is wrong");
     let mut right = fields.to_vec();
     right.push(("confirm_password", PASSWORD));
     ada.submit("/profile/api-keys", &right).await.sees(&key.fingerprint);
@@ -159,7 +159,7 @@ async fn the_operator_creates_workspaces_and_users_and_raises_quotas() {
     let path = "/operator/workspaces";
     let first = [("name", "Acme"), ("slug", "acme"), ("admin_email", "ada@example.com")];
     olga.submit(path, &first).await.sees("Send this link to the first admin").sees("/invitations/");
-    olga.submit(path, &first).await.sees("never used again");
+    olga.submit(path, &first).await.sees("never reused");
     let ws = format!("{path}/{}/quotas", olga.link("/operator/workspaces/ws_").split('/').nth(3).expect("an id"));
     let quotas = [("service_accounts", "7"), ("keys_per_service_account", "6"), ("keys_per_user", "30")];
     olga.submit(&ws, &quotas).await.sees("The quotas are set.").sees("value=\"7\"");
@@ -170,7 +170,7 @@ async fn the_operator_creates_workspaces_and_users_and_raises_quotas() {
     let bob_id = test.app.find_user_by_email(&server::app::Caller::host(), "bob@example.com").await.unwrap().id;
     let password = format!("/operator/users/{bob_id}/password");
     olga.open(&password).await.sees("bob@example.com");
-    olga.submit(&password, &[("password", "bob@example.com")]).await.sees("little more than your name or email");
+    olga.submit(&password, &[("password", "bob@example.com")]).await.sees("too similar to your name or email");
     olga.submit(&password, &[("password", "seven violet tractors hum")]).await.sees("The password is set");
     let mut bob = Browser::new(&test);
     bob.open("/sign-in").await;
@@ -215,7 +215,7 @@ async fn a_workspace_is_renamed_and_a_password_changed() {
     let new = "lantern fig oboe tidal";
     ada.submit("/profile/password", &[("current_password", "wrong"), ("password", new)])
         .await
-        .sees("not your password");
+        .sees("This password is wrong");
     ada.submit("/profile/password", &[("current_password", PASSWORD), ("password", new)]).await;
     ada.sees("Your password is changed.");
     other.open("/profile").await;
@@ -240,7 +240,7 @@ async fn a_first_admin_whose_link_was_lost_is_named_again() {
     let again = path(&again);
     ada.open(&again).await.submit(&again, &[("name", "Ada"), ("password", PASSWORD)]).await.sees("Welcome.");
     olga.open("/operator/workspaces").await.sees_not("Nobody is its admin yet");
-    olga.submit(&form, &[("admin_email", "eve@example.com")]).await.sees("has an admin, who invites others");
+    olga.submit(&form, &[("admin_email", "eve@example.com")]).await.sees("already has an admin");
     assert_eq!(olga.status, 409);
 }
 
@@ -431,9 +431,9 @@ async fn a_key_of_ones_own_that_is_there_already_is_told_once_and_shortly() {
     let fields = [("title", "laptop"), ("public_key", key.as_str())];
     ada.open("/profile/api-keys/new").await;
     ada.submit("/profile/api-keys", &fields).await;
-    ada.submit("/profile/api-keys", &fields).await.sees("Open the key that is there").sees_not("somebody else");
-    assert_eq!(ada.page.matches("is registered already").count(), 2, "in the summary and at the field");
-    assert_eq!(ada.page.matches("A key exists once").count(), 1, "at the field alone");
+    ada.submit("/profile/api-keys", &fields).await.sees("Open the key that is there").sees_not("another principal");
+    assert_eq!(ada.page.matches("is already registered").count(), 2, "in the summary and at the field");
+    assert_eq!(ada.page.matches("A key can be registered only once").count(), 1, "at the field alone");
     ada.open("/profile/api-keys").await.sees("by ada@example.com").sees_not("by host");
     add_keys(&test, "ada@example.com", &["of the host"], None).await;
     ada.open("/profile/api-keys").await.sees("on the server");

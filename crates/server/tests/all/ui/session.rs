@@ -16,7 +16,7 @@ async fn the_first_operator_comes_by_the_link_and_the_link_works_once() {
     let mut browser = Browser::new(&test);
     browser.open(path).await.sees("Create the operator");
     let weak = [("email", "ada@example.com"), ("name", "Ada"), ("password", "password1234")];
-    browser.submit(path, &weak).await.sees("lists that guessers start with");
+    browser.submit(path, &weak).await.sees("too similar to a common one");
     assert_eq!(browser.status, 400);
     let good = [("email", "ada@example.com"), ("name", "Ada"), ("password", PASSWORD)];
     browser.submit(path, &good).await;
@@ -202,7 +202,7 @@ async fn a_session_ends_by_itself() {
     for hours in [11, 22, 33] {
         test.set_wall(start + hours * 3600).await;
         browser.open("/profile").await;
-        assert_eq!(browser.path, "/profile", "used every eleven hours, it goes on");
+        assert_eq!(browser.path, "/profile", "used every eleven hours, it continues");
     }
     test.set_wall(start + 45 * 3600).await;
     browser.open("/profile").await;
@@ -344,7 +344,7 @@ async fn a_form_from_before_another_sign_in_is_sent_once_more_by_hand() {
 }
 
 #[tokio::test]
-async fn whoever_is_signed_out_meanwhile_is_told_and_comes_back_to_their_form() {
+async fn a_user_who_is_signed_out_meanwhile_is_told_and_gets_their_form_back() {
     let test = TestApp::new().await;
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
     ada.open("/w/acme/projects/new").await;
@@ -458,7 +458,7 @@ async fn a_password_that_was_typed_never_comes_back() {
     olga.open("/profile").await;
     let link = test.app.create_set_up_link(&server::app::Caller::host()).await.unwrap();
     assert_eq!(*link, None, "there is an operator");
-    let stale = "no token of ours";
+    let stale = "not a token of this server";
 
     // In a session that is fresh, that is old, and that is another one.
     for (wait, csrf) in [(0, None), (15 * 60, None), (0, Some(stale))] {

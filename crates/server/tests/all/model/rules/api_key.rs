@@ -47,7 +47,7 @@ impl Model {
         require(self.live_keys(who) < limit, QUOTA)
     }
 
-    /// The key that stands in the way, where the caller may see its place.
+    /// The conflicting key, if the caller may see its owner.
     pub fn visible_duplicate(&self, caller: Caller, pair: usize) -> Option<usize> {
         let blocked = self.keys.iter().any(|key| key.pair == pair && key.revoked && key.verified && !key.reclaimed);
         let key = self.keys.iter().position(|key| key.pair == pair && !key.revoked).filter(|_| !blocked)?;

@@ -12,7 +12,7 @@ impl Model {
         Ok(())
     }
 
-    /// A workspace admin sees every project; everybody else those that they are in.
+    /// A workspace admin sees every project; all others see the projects that they are in.
     pub fn require_project(&self, caller: Caller, ws: usize, project: usize, least: ProjectRole) -> Verdict<()> {
         let found = &self.projects[project];
         require(found.workspace == ws && !found.deleted, NOT_FOUND)?;
