@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { KeyError, type KeyErrorCode, readKey } from 'keyward';
-import { KEY_FILE_INDEX, keyFile } from './support/repository.js';
+import { KEY_FILE_INDEX, keyFile, keyText } from './support/repository.js';
 
 /** What the index calls a reason, and what this package does. */
 const REASONS: Readonly<Record<string, KeyErrorCode>> = {
@@ -67,6 +67,52 @@ test('an error contains no part of a key that was cut, changed or put where it d
         assertSaysNothingOf(bytes, error);
       });
     }
+  }
+});
+
+test('reads what came through other hands, too', async () => {
+  const armoured = ['openssh-ed25519', 'pkcs1-rsa.pem', 'sec1-p256.pem', 'pkcs8-p384.pem'];
+  const putty = ['putty-v2-rsa.ppk', 'putty-v3-ed25519.ppk', 'putty-v3-p384.ppk'];
+  const changes: [string, (text: string) => string][] = [
+    ['no-break spaces', (text) => text.replaceAll('\n', '\n\u00a0').trim()],
+    ['blanks at the ends of lines', (text) => text.replaceAll('\n', ' \t\n')],
+    ['blanks in place of line breaks', (text) => text.replaceAll('\n', ' ')],
+    ['indented', (text) => `\n    ${text.replaceAll('\n', '\n    ')}`],
+    ['in single quotes', (text) => `'${text.trim()}'`],
+    ['as JSON', (text) => JSON.stringify(text)],
+    ['as JSON in JSON', (text) => JSON.stringify(JSON.stringify(text)).slice(3, -3)],
+    ['a byte order mark twice', (text) => `\ufeff\ufeff${text}`],
+    ['base64url without padding', (text) => Buffer.from(text).toString('base64url')],
+    ['old line ends', (text) => text.replaceAll('\n', '\r')],
+  ];
+  const more: [string, (text: string) => string][] = [
+    ['a zero-width space after the last line', (text) => `${text.trim()}\u200b\n`],
+    ['lines of a file with variables', (text) => `# secrets\nKEYWARD_KEY="${text.trim()}"\nOTHER=1\n`],
+  ];
+  for (const [files, ways] of [[armoured, [...changes, ...more]], [putty, changes]] as const) {
+    for (const file of files) {
+      const expected = KEY_FILE_INDEX.find((entry) => entry.file === file)?.fingerprint;
+      for (const [what, change] of ways) {
+        const key = await readKey(change(keyText(file))).catch((error: unknown) => assert.fail(`${file}, ${what}: ${String(error)}`));
+        assert.equal(key.fingerprint, expected, `${file}, ${what}`);
+      }
+    }
+  }
+});
+
+test('tells what a file is that holds no key that can be read', async () => {
+  const pfx = Uint8Array.of(0x30, 0x05, 0x02, 0x01, 0x03, 0x30, 0x00);
+  const cases: [string | Uint8Array, KeyErrorCode, RegExp][] = [
+    [pfx, 'not_a_private_key', /PKCS#12.*openssl pkcs12/],
+    ['PuTTY-User-Key-File-1: ssh-rsa\nEncryption: none\n', 'not_a_private_key', /a version that is not read/],
+    ['-----BEGIN PGP PRIVATE KEY BLOCK-----\nAAAA\n-----END PGP PRIVATE KEY BLOCK-----', 'not_a_private_key', /no private key/],
+    ['-----BEGIN DSA PRIVATE KEY-----\nAAAA\n-----END DSA PRIVATE KEY-----', 'unsupported_key_type', /DSA/],
+    ['{"keys": [{"kty": "OKP", "crv": "X25519", "d": "AAAA"}]}', 'unsupported_key_type', /X25519/],
+    ['{"keys": [{"kty": "OKP"}, {"kty": "OKP"}]}', 'several_keys', /keep one/],
+    ['sk-ssh-ed25519@openssh.com AAAA', 'public_key', /public key/],
+  ];
+  for (const [content, code, words] of cases) {
+    await assert.rejects(readKey(content), (error) => error instanceof KeyError && error.code === code && words.test(error.message), code);
   }
 });
 

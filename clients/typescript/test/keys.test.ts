@@ -5,7 +5,7 @@ import { webcrypto } from 'node:crypto';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
 
-import { KeyError, type KeyErrorCode, readKey } from 'keyward';
+import { createSignature, KeyError, type KeyErrorCode, readKey } from 'keyward';
 import { KEY_FILE_INDEX, keyText } from './support/repository.js';
 
 const { subtle } = webcrypto;
@@ -42,13 +42,13 @@ test('a pair, an extractable private key and its JWK are the same key', async ()
   }
 });
 
-test('a private key that does not tell its public half needs a name', async () => {
+test('a private key that does not tell its public half is refused, and may sign by an object', async () => {
   const { privateKey, publicKey } = await generate({ name: 'Ed25519' }, false);
-  assert.match(await refusal(readKey(privateKey), 'no_key_id'), /the pair/);
-  const key = await readKey(privateKey, { keyId: 'key_01' });
-  assert.equal(key.keyId, 'key_01');
-  const signature = await key.sign(Buffer.from('base'));
-  assert.ok(await subtle.verify('Ed25519', publicKey, signature, Buffer.from('base')));
+  assert.match(await refusal(readKey(privateKey), 'no_public_half'), /the pair/);
+  const sign = async (data: Uint8Array) => new Uint8Array(await subtle.sign('Ed25519', privateKey, data));
+  const { base, headers } = await createSignature({ method: 'GET', url: 'https://keys.example.com' }, { keyId: 'key_01', algorithm: 'ed25519', sign });
+  const signature = Buffer.from(/:(.*):/.exec(headers['signature'] ?? '')?.[1] ?? '', 'base64');
+  assert.ok(await subtle.verify('Ed25519', publicKey, signature, Buffer.from(base)));
 });
 
 test('halves that do not belong together are refused', async () => {

@@ -1,6 +1,6 @@
 /** Private keys in DER, and so in PEM: PKCS#8 (RFC 5958), PKCS#1 (RFC 8017), SEC 1 (RFC 5915). */
 
-import { areEqual, type Bytes } from '../bytes.js';
+import { areEqual, type Bytes, toBigInt } from '../bytes.js';
 import { MalformedError } from '../ssh-wire.js';
 import { BIT_STRING, DerReader, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE } from './der.js';
 import { damaged, KeyError, orDamaged, passphraseProtected, unsupportedKeyType } from './key-error.js';
@@ -52,7 +52,12 @@ export function readDerKey(bytes: Uint8Array): KeyMaterial {
 export function readPkcs8(bytes: Uint8Array): KeyMaterial {
   return orDamaged(() => {
     const info = new DerReader(bytes).inside(SEQUENCE);
-    info.positive();
+    if (toBigInt(info.positive()) === 3n) {
+      throw new KeyError(
+        'not_a_private_key',
+        'this is a PKCS#12 file: take the key out of it with `openssl pkcs12 -in {file} -nodes -nocerts -out NEW_FILE`',
+      );
+    }
     const algorithm = info.inside(SEQUENCE);
     const oid = algorithm.content(OBJECT_IDENTIFIER);
     const key = info.content(OCTET_STRING);

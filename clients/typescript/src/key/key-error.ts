@@ -8,7 +8,7 @@ export type KeyErrorCode =
   | 'damaged'
   | 'empty'
   | 'halves_differ'
-  | 'no_key_id'
+  | 'no_public_half'
   | 'not_a_private_key'
   | 'not_found'
   | 'not_set'
@@ -68,6 +68,8 @@ export const halvesDiffer = (): KeyError =>
 
 export const passphraseProtected = (wayOut: string): KeyError =>
   new KeyError('passphrase_protected', `it is protected by a passphrase, and this package asks for none: ${wayOut}`);
+
+export const severalKeys = (): KeyError => new KeyError('several_keys', 'there is more than one key: keep one');
 
 export const unsupportedKeyType = (found: string): KeyError =>
   new KeyError(

@@ -5,7 +5,7 @@
 
 import { type Bytes, fromBase64 } from '../bytes.js';
 import { isDer, OPENSSL_WAY_OUT, readDerKey, readPkcs1, readPkcs8, readSec1 } from './der-key.js';
-import { damaged, KeyError, orDamaged, passphraseProtected, unsupportedKeyType } from './key-error.js';
+import { damaged, KeyError, orDamaged, passphraseProtected, severalKeys, unsupportedKeyType } from './key-error.js';
 import { jwkMaterial, type KeyMaterial } from './material.js';
 import { isOpenSsh, readOpenSsh } from './openssh.js';
 import { isPutty, readPutty } from './putty.js';
@@ -70,7 +70,7 @@ function readPem(squeezed: string): KeyMaterial | undefined {
   const begun = [...squeezed.matchAll(/-----BEGIN([A-Z0-9]+)-----/g)];
   const isPrivate = (label: string | undefined): boolean => label?.endsWith('PRIVATEKEY') ?? false;
   const [block, another] = blocks.filter(([, label]) => isPrivate(label));
-  if (another !== undefined) throw new KeyError('several_keys', 'there is more than one key: keep one');
+  if (another !== undefined) throw severalKeys();
   if (block === undefined) {
     if (begun.some(([, label]) => isPrivate(label)) || squeezed.includes('PRIVATEKEY-----')) throw damaged();
     if (blocks.some(([, label]) => label?.endsWith('PUBLICKEY'))) throw publicKey();
@@ -101,14 +101,16 @@ function readPem(squeezed: string): KeyMaterial | undefined {
 }
 
 function readJwk(text: string): KeyMaterial {
-  let jwk: JsonWebKey;
+  let json: JsonWebKey & { keys?: JsonWebKey[] };
   try {
-    jwk = JSON.parse(text);
+    json = JSON.parse(text);
   } catch {
     // The parser's own message repeats the text.
     throw new KeyError('not_a_private_key', 'this begins like a JWK, but is no JSON: store it again from the original');
   }
-  if (jwk.kty === undefined) {
+  const [jwk, another] = Array.isArray(json.keys) ? json.keys : [json];
+  if (another !== undefined) throw severalKeys();
+  if (jwk?.kty === undefined) {
     throw new KeyError('not_a_private_key', 'this JSON is no JWK, which has the member `kty`: give one key by itself');
   }
   if (jwk.d === undefined) throw publicKey();
@@ -136,11 +138,11 @@ export function decodeText(bytes: Uint8Array): string {
 
 /** What stays when all blanks go, and line breaks that were written as `\n`: neither is part of base64. */
 function squeeze(text: string): string {
-  return text.replace(/\\[nrt]|[\s\u200b-\u200d\u2060\ufeff]/g, '');
+  return text.replace(/\\+[nrt]|[\s\u200b-\u200d\u2060\ufeff]/g, '');
 }
 
 function unescapeLineBreaks(text: string): string {
-  return text.replace(/\\r\\n|\\n|\\r/g, '\n').trim();
+  return text.replace(/\\+r\\+n|\\+[nr]/g, '\n').trim();
 }
 
 function unquote(text: string): string {

@@ -2,7 +2,7 @@
 
 import { areEqual, type Bytes, concat, startsWith, utf8 } from '../bytes.js';
 import { MalformedError, SshReader, sshString } from '../ssh-wire.js';
-import { halvesDiffer, KeyError, orDamaged, passphraseProtected, unsupportedKeyType } from './key-error.js';
+import { halvesDiffer, orDamaged, passphraseProtected, severalKeys, unsupportedKeyType } from './key-error.js';
 import { type Curve, ecdsaMaterial, ed25519Material, type KeyMaterial, rsaBlob, rsaMaterial } from './material.js';
 
 const MAGIC = utf8('openssh-key-v1\0');
@@ -28,7 +28,7 @@ export function readOpenSsh(bytes: Uint8Array): KeyMaterial {
           'with `ssh-keygen -t ed25519 -N ""`',
       );
     }
-    if (count > 1) throw new KeyError('several_keys', 'there is more than one key: keep one');
+    if (count > 1) throw severalKeys();
     if (count === 0 || !reader.isAtEnd) throw new MalformedError();
     const material = readSection(new SshReader(section));
     if (material.publicBlob === undefined || !areEqual(material.publicBlob, publicBlob)) throw halvesDiffer();

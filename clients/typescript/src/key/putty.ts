@@ -36,7 +36,8 @@ export async function readPutty(text: string): Promise<KeyMaterial> {
         'an empty passphrase, or make a key for this program',
     );
   }
-  const fields = FILE.exec(text)?.groups;
+  // Indented lines, as in YAML.
+  const fields = FILE.exec(text.replace(/([\r\n])[^\S\r\n]+/g, '$1'))?.groups;
   const [type, comment] = [fields?.['type'] ?? '', fields?.['comment'] ?? ''];
   const publicBlob = decode(fields?.['publicBlob']);
   const privateBlob = decode(fields?.['privateBlob']);
@@ -98,14 +99,12 @@ async function isMac(
       : // An empty key, which HMAC fills up with zeros and WebCrypto does not take.
         new Uint8Array(64);
   const key = await subtle.importKey('raw', secret, { name: 'HMAC', hash }, false, ['sign']);
-  const inCharset = (commentBytes: Bytes): Promise<ArrayBuffer> => {
+  const macWith = (commentBytes: Bytes): Promise<ArrayBuffer> => {
     const parts = [utf8(type), utf8('none'), commentBytes, publicBlob, privateBlob];
     return subtle.sign('HMAC', key, concat(...parts.map(sshString)));
   };
-  // Windows writes the comment in a character set of one byte each.
-  const candidates = [utf8(comment), Uint8Array.from(comment, (character) => character.charCodeAt(0))];
-  for (const candidate of candidates) {
-    if (areEqual(new Uint8Array(await inCharset(candidate)), mac)) return true;
-  }
-  return false;
+  // Windows writes the comment in a character set of one byte each; blanks at its end may have been added on the way.
+  const spellings = [comment, comment.trimEnd()].flatMap((text) => [utf8(text), Uint8Array.from(text, (character) => character.charCodeAt(0))]);
+  const macs = await Promise.all(spellings.map(macWith));
+  return macs.some((found) => areEqual(new Uint8Array(found), mac));
 }

@@ -45,11 +45,13 @@ const ALGORITHMS: Readonly<Record<KeyKind, readonly [SignatureAlgorithm, ...Sign
 /** What tests that both halves belong together. It is no signature base, so the signature is good for nothing. */
 const PROBE = utf8('keyward: do both halves of this key belong together?');
 
-/** What is known of a key besides the key. */
-export interface Identity {
-  readonly keyId?: string;
-  readonly fingerprint: string;
-  readonly publicKey: string;
+/** The public half of a key, and what it is called. */
+interface PublicHalf {
+  readonly jwk: JsonWebKey;
+  /** In SSH's encoding. */
+  readonly blob: Bytes;
+  readonly comment: string;
+  readonly keyId: string | undefined;
 }
 
 class WebCryptoKey implements PrivateKey {
@@ -59,12 +61,19 @@ class WebCryptoKey implements PrivateKey {
   readonly publicKey: string;
   readonly #key: CryptoKey;
 
-  constructor(key: CryptoKey, algorithm: SignatureAlgorithm, identity: Identity) {
+  private constructor(key: CryptoKey, algorithm: SignatureAlgorithm, keyId: string, fingerprint: string, publicKey: string) {
     this.#key = key;
     this.algorithm = algorithm;
-    this.keyId = identity.keyId ?? identity.fingerprint;
-    this.fingerprint = identity.fingerprint;
-    this.publicKey = identity.publicKey;
+    this.keyId = keyId;
+    this.fingerprint = fingerprint;
+    this.publicKey = publicKey;
+  }
+
+  /** @throws KeyError if the halves do not belong together. */
+  static async create(key: CryptoKey, algorithm: SignatureAlgorithm, half: PublicHalf): Promise<WebCryptoKey> {
+    await checkHalves(key, await importPublic(half.jwk, algorithm), algorithm);
+    const name = await fingerprint(half.blob);
+    return new WebCryptoKey(key, algorithm, half.keyId ?? name, name, publicLine(half.blob, half.comment));
   }
 
   async sign(data: Uint8Array): Promise<Uint8Array> {
@@ -84,18 +93,16 @@ export async function importMaterial(
 ): Promise<PrivateKey> {
   const algorithm = algorithmFor(material.kind, asked);
   const [key, jwk] = await importEither(material, algorithm);
-  const publicBlob = jwkPublicBlob(material.kind, jwk);
-  if (publicBlob === undefined) throw damaged();
-  if (material.publicBlob !== undefined && !areEqual(material.publicBlob, publicBlob)) throw halvesDiffer();
-  const publicKey = await importPublic(jwk, algorithm);
-  await checkHalves(key, publicKey, algorithm);
-  return new WebCryptoKey(key, algorithm, await identify(publicBlob, material.comment, keyId));
+  const blob = jwkPublicBlob(material.kind, jwk);
+  if (blob === undefined) throw damaged();
+  if (material.publicBlob !== undefined && !areEqual(material.publicBlob, blob)) throw halvesDiffer();
+  return WebCryptoKey.create(key, algorithm, { jwk, blob, comment: material.comment, keyId });
 }
 
 /**
  * Takes a key that is in WebCrypto already.
  *
- * @param publicKey Its public half; without it the private half has to be extractable, or `keyId` given.
+ * @param publicKey Its public half; without it the private half has to be extractable.
  * @throws KeyError
  */
 export async function adoptCryptoKey(
@@ -109,21 +116,17 @@ export async function adoptCryptoKey(
   }
   const { subtle } = await webCrypto();
   const [kind, algorithm] = kindOf(privateKey);
-  const known = publicKey ?? (privateKey.extractable ? privateKey : undefined);
+  const known = [publicKey, privateKey].find((half) => half?.extractable);
   if (known === undefined) {
-    if (keyId === undefined) {
-      throw new KeyError(
-        'no_key_id',
-        'this CryptoKey does not tell its public half: give the pair, or the fingerprint or id of the key as `keyId`',
-      );
-    }
-    return new WebCryptoKey(privateKey, algorithm, { keyId, fingerprint: keyId, publicKey: '' });
+    throw new KeyError(
+      'no_public_half',
+      'this CryptoKey does not tell its public half: give the pair, or an object with `keyId`, `algorithm` and `sign`',
+    );
   }
   const jwk = await subtle.exportKey('jwk', known);
-  const publicBlob = jwkPublicBlob(kind, jwk);
-  if (publicBlob === undefined) throw damaged();
-  await checkHalves(privateKey, await importPublic(jwk, algorithm), algorithm);
-  return new WebCryptoKey(privateKey, algorithm, await identify(publicBlob, '', keyId));
+  const blob = jwkPublicBlob(kind, jwk);
+  if (blob === undefined) throw damaged();
+  return WebCryptoKey.create(privateKey, algorithm, { jwk, blob, comment: '', keyId });
 }
 
 /** The key, and what it is made of. */
@@ -204,11 +207,6 @@ async function checkHalves(key: CryptoKey, publicKey: CryptoKey, algorithm: Sign
   const { subtle } = await webCrypto();
   const signature = await sign(key, algorithm, PROBE);
   if (!(await subtle.verify(PARAMETERS[algorithm].sign, publicKey, signature, PROBE))) throw halvesDiffer();
-}
-
-async function identify(publicBlob: Bytes, comment: string, keyId: string | undefined): Promise<Identity> {
-  const identity = { fingerprint: await fingerprint(publicBlob), publicKey: publicLine(publicBlob, comment) };
-  return keyId === undefined ? identity : { ...identity, keyId };
 }
 
 /** The runtime's own error is left out, since nobody knows what it repeats. */
