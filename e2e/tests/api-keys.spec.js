@@ -158,7 +158,7 @@ test('a proof reclaims a key that another user registered', async ({ ada, keywar
   await ada.getByRole('button', { name: 'Create', exact: true }).click();
   const command = (await ada.locator('#proof-command').innerText()).replace('~/.ssh/id_ed25519', keyward.file('id'));
   const proof = run('sh', ['-c', command], { stdio: ['pipe', 'pipe', 'ignore'] });
-  await ada.getByLabel('Proof that the private key is yours').fill(proof);
+  await ada.getByLabel('Proof that you hold the private key').fill(proof);
   await ada.getByRole('button', { name: 'Create', exact: true }).click();
   await expect(ada.getByRole('heading', { name: 'My own', level: 1 })).toBeVisible();
   expect(keyward.whoami('id')).toContain('ada@example.com');
@@ -200,7 +200,7 @@ test('the page names the file that was downloaded, whatever the key is called by
   const second = await takePrivateKey(ada, keyward, () => generate.click());
   expect([first.name, second.name]).toEqual(['Workstation.txt', 'Workstation-2.txt']);
   await expect(ada.locator('#generate-hint')).toContainText('downloaded as Workstation-2.txt');
-  await expect(ada.locator('#generate-hint')).toContainText('This replaces the pair in Workstation.txt');
+  await expect(ada.locator('#generate-hint')).toContainText('This replaces the key pair in Workstation.txt');
   await name.fill('Desk');
   await ada.getByRole('button', { name: 'Add API key' }).click();
   await expect(ada.getByRole('heading', { name: 'The key is added' })).toBeVisible();

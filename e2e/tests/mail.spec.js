@@ -21,7 +21,7 @@ test('people are invited by mail, and the link in it leads in', async ({ ada, br
   await ada.getByRole('link', { name: 'Invitations' }).click();
   await ada.getByLabel('Email addresses').fill('bob@example.com, refused@example.com');
   await ada.getByRole('button', { name: 'Invite', exact: true }).click();
-  await expect(ada.getByText('The mail server did not take every mail.')).toBeVisible();
+  await expect(ada.getByText('The mail server did not accept every mail.')).toBeVisible();
   await expect(ada.getByLabel('bob@example.com', { exact: true })).toHaveCount(0);
   await expect(ada.getByLabel('refused@example.com', { exact: true })).toHaveCount(1);
   const { to, subject, text } = await mail.mail();
@@ -41,6 +41,6 @@ test('people are invited by mail, and the link in it leads in', async ({ ada, br
   await expect(ada.getByText('No mail was sent.')).toBeVisible();
   await ada.getByLabel('Email addresses').fill('carol@example.com');
   await ada.getByRole('button', { name: 'Invite', exact: true }).click();
-  await expect(ada.getByRole('heading', { name: 'The invitations are sent by mail' })).toBeVisible();
+  await expect(ada.getByRole('heading', { name: 'The invitations were sent by mail' })).toBeVisible();
   expect((await mail.mail()).to).toEqual(['carol@example.com']);
 });

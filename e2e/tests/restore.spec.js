@@ -10,7 +10,7 @@ test('after a restore no key works until an operator has confirmed it', async ({
   await page.locator('summary[aria-label="Your account"]').click();
   await page.getByRole('link', { name: 'Operator pages' }).click();
   await page.getByRole('link', { name: 'System' }).click();
-  await page.getByRole('link', { name: 'Confirm those that may work again' }).click();
+  await page.getByRole('link', { name: 'Confirm the keys that may be used again' }).click();
   const row = page.getByRole('row').filter({ hasText: 'laptop' });
   await expect(row).toContainText('olga@example.com');
   await expect(row).toContainText('never');
@@ -18,7 +18,7 @@ test('after a restore no key works until an operator has confirmed it', async ({
   expect(await findOverflow(page, 'suspended keys')).toEqual([]);
 
   await page.getByLabel('laptop', { exact: true }).check();
-  await page.getByRole('button', { name: 'Confirm the ticked keys' }).click();
+  await page.getByRole('button', { name: 'Confirm the selected keys' }).click();
   await expect(page.getByRole('status')).toContainText('The keys work again.');
   await expect(row).toHaveCount(0);
   expect(keyward.whoami('key-laptop')).toContain('olga@example.com');

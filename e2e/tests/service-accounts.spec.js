@@ -145,14 +145,14 @@ test('a key tells when its first request has come, and is tried from the page', 
   await ada.getByRole('button', { name: 'Generate key pair' }).click();
   await expect(ada.getByLabel('Public key', { exact: true })).toHaveValue(/^ssh-ed25519 /);
   const key = await takePrivateKey(ada, keyward, () => ada.getByRole('button', { name: 'Add API key' }).click());
-  await expect(ada.locator('#first-use')).toHaveText('It was not used yet.');
+  await expect(ada.locator('#first-use')).toHaveText('This key has not been used yet.');
   // The line that the page tells to run is one that runs.
   const line = (await ada.locator('#use-request').innerText()).split('\n')[1];
   expect(line).toBe(`keyward request GET ${keyward.url}/api/v1/me --key runner.txt`);
   expect(keyward.run(line.split(' ').slice(1))).toContain('bot@acme.sa.keyward.local');
   await expect(ada.locator('#first-use')).toHaveText('First used just now, from 127.0.0.1.');
   await ada.getByRole('button', { name: 'Test it here' }).click();
-  await expect(ada.locator('#added-test-result')).toHaveText('Accepted: this key is bot@acme.sa.keyward.local.');
+  await expect(ada.locator('#added-test-result')).toHaveText('Accepted. The key authenticates bot@acme.sa.keyward.local.');
   expect(key.name).toBe('runner.txt');
 });
 

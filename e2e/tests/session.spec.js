@@ -20,7 +20,7 @@ test('the printed set-up link makes its user the operator, once', async ({ page,
   await page.getByRole('button', { name: 'Create workspace' }).click();
   await expect(page.getByRole('row').filter({ hasText: 'Acme Maps' })).toBeVisible();
   await page.goto(keyward.setUpLink);
-  await expect(page.getByText('This link was used or is over.')).toBeVisible();
+  await expect(page.getByText('This link was used or has expired.')).toBeVisible();
 });
 
 test('a person signs in where they wanted to go, and out again', async ({ page, keyward }) => {
@@ -29,7 +29,7 @@ test('a person signs in where they wanted to go, and out again', async ({ page, 
   await page.getByLabel('Email').fill('ada@example.com');
   await page.getByLabel('Password').fill('not the password');
   await page.getByRole('button', { name: 'Sign in' }).click();
-  await expect(page.getByRole('alert')).toContainText('Email or password is wrong.');
+  await expect(page.getByRole('alert')).toContainText('The email address or password is wrong.');
   await expect(page.getByLabel('Email')).toHaveValue('ada@example.com');
   await page.getByLabel('Password').fill(PASSWORD);
   await page.getByRole('button', { name: 'Sign in' }).click();

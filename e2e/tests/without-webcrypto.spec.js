@@ -4,7 +4,7 @@ import { expect, signIn, test } from '../support/test.js';
 
 async function seesTheTerminalWay(page, why) {
   await expect(page.getByRole('button', { name: 'Generate key pair' })).toBeHidden();
-  const reason = page.getByRole('status').filter({ hasText: 'Make the pair with ssh-keygen' });
+  const reason = page.getByRole('status').filter({ hasText: 'Generate the key pair with ssh-keygen' });
   await expect(reason).toContainText(why);
   // It comes before what it explains.
   const [above, below] = [await reason.boundingBox(), await page.locator('#paste-card').boundingBox()];
@@ -24,7 +24,7 @@ test.describe('on a page that is no secure context', () => {
     await context.addCookies([{ ...cookie, domain: 'keys.keyward.test' }]);
     await ada.goto(`http://keys.keyward.test:${port}/profile/api-keys/new`);
     expect(await ada.evaluate(() => [isSecureContext, typeof crypto.subtle])).toEqual([false, 'undefined']);
-    await seesTheTerminalWay(ada, 'This page did not come over HTTPS');
+    await seesTheTerminalWay(ada, 'This page was not loaded over HTTPS');
     await ada.goto(`${keyward.url}/profile/api-keys/new`);
   });
 });
@@ -37,7 +37,7 @@ test('a browser without Ed25519 shows an error when asked to generate a key pair
   await ada.getByLabel('Name', { exact: true }).fill('Laptop');
   await ada.getByLabel('Expires', { exact: true }).fill('2099-12-31');
   await ada.getByRole('button', { name: 'Generate key pair' }).click();
-  await seesTheTerminalWay(ada, 'This browser is too old');
+  await seesTheTerminalWay(ada, 'This browser does not support Ed25519 keys');
   // What was typed goes along.
   await expect(ada.getByLabel('Key title')).toHaveValue('Laptop');
   await expect(ada.getByLabel('Key expires')).toHaveValue('2099-12-31');

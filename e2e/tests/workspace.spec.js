@@ -29,9 +29,9 @@ test('several people are invited at once; one joins, one is sent another link, o
   await bob.getByRole('button', { name: 'Join the workspace' }).click();
   await expect(bob.getByRole('status')).toContainText('Welcome.');
   await bob.goto(link);
-  await expect(bob.getByText('This invitation is over')).toBeVisible();
+  await expect(bob.getByText('This invitation is no longer valid')).toBeVisible();
   await bob.goto(replaced);
-  await expect(bob.getByText('This invitation is over')).toBeVisible();
+  await expect(bob.getByText('This invitation is no longer valid')).toBeVisible();
   await bob.goto(again);
   await expect(bob.getByText('carol@example.com is invited as member')).toBeVisible();
   await ada.getByRole('link', { name: 'Members' }).click();
@@ -98,7 +98,7 @@ test('removing a member shows what ends, and asks for a successor in their proje
   await row(ada, 'bob@example.com').getByRole('link', { name: 'Remove' }).click();
   await expect(ada.getByText('Their API keys reach nothing in Acme from that moment.')).toBeVisible();
   await expect(ada.getByText('These projects have no other admin: Tides')).toBeVisible();
-  await ada.getByLabel('Who takes over').selectOption('Ada (ada@example.com)');
+  await ada.getByLabel('Successor').selectOption('Ada (ada@example.com)');
   await ada.getByRole('button', { name: 'Remove from the workspace' }).click();
   await expect(ada.getByRole('status')).toContainText('Removed.');
   expect(() => keyward.whoami('id')).toThrow();

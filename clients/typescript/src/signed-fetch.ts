@@ -17,7 +17,7 @@ export interface SignedFetchOptions extends SignOptions {
    * and 504, while the signature is valid: Keyward does each of them once. Writes to any other server are sent once.
    */
   readonly keywardUrl?: string | URL;
-  /** How often a request is sent again at most; 3 if not given. Reads are signed anew each time. */
+  /** How often a request is sent again at most; 3 if not given. Reads are signed again each time. */
   readonly retries?: number;
   /**
    * `manual`: a redirect is returned as it is. `same-origin`: one to the same origin is followed, with a signature of its own;

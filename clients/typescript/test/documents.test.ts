@@ -94,7 +94,7 @@ function programsOf(markdown: string): { name: string; text: string }[] {
   return [...markdown.matchAll(/^```ts file=(\S+)\n(.*?)^```$/gms)].map(([, name = '', text = '']) => ({ name, text }));
 }
 
-/** Runs a program while this process goes on, and serves it. */
+/** Runs a program while this process continues and serves it. */
 async function run(command: string, args: readonly string[], cwd: string): Promise<{ code: number | null; output: string }> {
   const env = { PATH: `${dirname(process.execPath)}:${process.env['PATH']}`, HOME: directory, KEYWARD_KEY_FILE: keyFile };
   const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });

@@ -171,7 +171,7 @@ test('a clock that is wrong is told, and refusals of another kind are returned',
       return true;
     });
   }
-  // Nobody may know whether the key exists, but everybody the time.
+  // The response does not show whether the key exists, but it shows the time.
   const stranger = sshKeygen(keyward.directory, 'stranger').privateKey;
   const late = signedFetch(stranger, { now: () => Date.now() - 120_000 });
   await assert.rejects(late(`${keyward.url}/api/v1/me`), ClockSkewError);

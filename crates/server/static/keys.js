@@ -61,7 +61,7 @@ async function testKey(signingKey, keyId) {
     headers: { 'signature-input': `keyward=${parameters}`, signature: `keyward=:${signature}:` },
   });
   const answer = await response.json();
-  return response.ok ? `Accepted: this key is ${answer.principal.email}.` : `Refused: ${answer.detail}`;
+  return response.ok ? `Accepted. The key authenticates ${answer.principal.email}.` : `Refused: ${answer.detail}`;
 }
 
 /** Where the fields of the API are on the page. */
@@ -157,7 +157,7 @@ function enableGenerating(form) {
       const paste = by('paste');
       by('title').value ||= title.value;
       by('expires').value ||= by('generate-expires').value;
-      tellTerminal('This browser is too old to make Ed25519 keys.');
+      tellTerminal('This browser does not support Ed25519 keys.');
       paste.dispatchEvent(new Event('input'));
       by(by('title').value ? 'public_key' : 'title').focus();
       return;
@@ -171,12 +171,12 @@ function enableGenerating(form) {
       const name = fileName(title.value, downloaded);
       downloaded.push(name);
       download(name, file);
-      by('generate-hint').textContent = `The private key is downloaded as ${name}. It cannot be recovered.`
-        + (before ? ` This replaces the pair in ${before}, which was not added: delete that file.` : '');
+      by('generate-hint').textContent = `The private key was downloaded as ${name}. It cannot be recovered.`
+        + (before ? ` This replaces the key pair in ${before}, which was not added. Delete that file.` : '');
     } else {
-      const replaced = by('generate-hint').dataset.made ? ' This replaces the pair that was made before.' : '';
+      const replaced = by('generate-hint').dataset.made ? ' This replaces the previous key pair.' : '';
       by('generate-hint').dataset.made = 'true';
-      by('generate-hint').textContent = `The pair is made. The private key downloads when the key is added.${replaced}`;
+      by('generate-hint').textContent = `The key pair is generated. The private key downloads when the key is added.${replaced}`;
     }
     wake();
   });
@@ -213,7 +213,7 @@ function enableGenerating(form) {
       refuse(answer.detail, isDuplicate ? [{ field: 'public_key', detail: answer.detail.replace(/\.$/, '') }] : answer.errors);
       if (answer.code === 'password_needed') by('generate-confirm').focus();
     } catch {
-      refuse('The server did not answer. The key pair is still here; try again.');
+      refuse('The server did not respond. The key pair is still here. Try again.');
     }
     wake();
   });
@@ -233,8 +233,8 @@ function showAdded(form, key, pair, file, downloaded) {
   by('added-test').addEventListener('click', async () => {
     const result = by('added-test-result');
     result.hidden = false;
-    result.textContent = 'Asking …';
-    result.textContent = await testKey(pair.signingKey, key.fingerprint).catch(() => 'The server did not answer. Try again.');
+    result.textContent = 'Sending the request …';
+    result.textContent = await testKey(pair.signingKey, key.fingerprint).catch(() => 'The server did not respond. Try again.');
   });
   by('added').hidden = false;
   by('added-heading').focus();
@@ -270,7 +270,7 @@ function tellTerminal(why) {
   caution.className = 'caution';
   const way = document.createElement('a');
   way.href = '#commands';
-  way.textContent = 'Make the pair with ssh-keygen';
+  way.textContent = 'Generate the key pair with ssh-keygen';
   const sentence = document.createElement('span');
   sentence.append(`${why} `, way, ', and paste its public half here.');
   caution.append(sentence);
@@ -281,7 +281,7 @@ if (globalThis.crypto?.subtle) {
   enableGenerating(by('generate'));
 } else {
   tellTerminal(globalThis.isSecureContext
-    ? 'This browser is too old to make Ed25519 keys.'
-    : 'This page did not come over HTTPS, and browsers make keys on no other.');
+    ? 'This browser does not support Ed25519 keys.'
+    : 'This page was not loaded over HTTPS, so the browser cannot generate keys.');
 }
 guardPasting(by('paste'));

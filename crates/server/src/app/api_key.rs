@@ -73,7 +73,7 @@ pub struct FoundKeys {
     /// The number of live keys of the owner that expire soon, found or not.
     pub ending: usize,
     /// Keys that another principal reclaimed with a proof in the last [`RECLAIMED_DAYS`] days, found or not.
-    pub displaced: Vec<api::ApiKey>,
+    pub reclaimed: Vec<api::ApiKey>,
 }
 
 /// For how many days the pages point out a reclaimed registration.
@@ -231,7 +231,7 @@ impl App {
         }
         let limit = usize::try_from(super::DEFAULT_PAGE).unwrap_or(usize::MAX);
         let items = found.iter().skip(search.skip).take(limit).map(|key| to_wire(key, now)).collect();
-        Ok(FoundKeys { items, found: found.len(), dead: left_out, all, ending, displaced: reclaimed })
+        Ok(FoundKeys { items, found: found.len(), dead: left_out, all, ending, reclaimed })
     }
 
     /// A key of an owner.

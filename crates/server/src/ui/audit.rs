@@ -22,7 +22,7 @@ use crate::{
     app::{AuditFilter, MAX_PAGE, Paging},
 };
 
-/// Events in one file at the most; the filter narrows.
+/// Maximum number of events in one file. A filter selects fewer.
 const MAX_EXPORT: usize = 20_000;
 
 pub(super) fn router() -> Pages {

@@ -10,7 +10,7 @@ use serde::{
 
 use crate::AppError;
 
-/// Fields of a form at the most: a page of a list that has a box to tick in each row, and what stands beside it.
+/// Maximum number of fields of a form: a page of a list with a checkbox in each row, and some other fields.
 const MAX_FIELDS: usize = 256;
 
 /// The fields of a form, as they were sent.
@@ -46,7 +46,7 @@ pub(super) fn end_of_day(field: &str, date: &str) -> Result<Option<Timestamp>, A
     if date.is_empty() {
         return Ok(None);
     }
-    let malformed = |_| AppError::field(field, "malformed", "write a date such as 2027-01-31");
+    let malformed = |_| AppError::field(field, "malformed", "enter a date such as 2027-01-31");
     format!("{date}T23:59:59Z").parse().map(Some).map_err(malformed)
 }
 

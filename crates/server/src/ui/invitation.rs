@@ -78,7 +78,7 @@ impl List {
         self.issued.iter().any(|one| one.mail == api::MailState::Failed)
     }
 
-    /// Those that whoever invited passes on.
+    /// The invitations whose links the inviter has to send.
     fn links(&self) -> Vec<(&api::IssuedInvitation, &str)> {
         self.issued.iter().filter_map(|one| Some((one, one.url.as_deref()?))).collect()
     }
@@ -151,7 +151,7 @@ async fn resend(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Resul
 
 async fn revoke(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
     let done = app.revoke_invitation(&at.caller, at.place.id, ids.parse("inv")?).await?;
-    Ok(page::go_on(&done, &at.path("invitations"), Notice::Removed))
+    Ok(page::redirect_after(&done, &at.path("invitations"), Notice::Removed))
 }
 
 #[derive(Template)]
@@ -181,7 +181,7 @@ async fn show(State(app): State<Arc<App>>, context: PageContext, ids: Ids) -> Re
     Ok(page::render(status, &page))
 }
 
-/// The form of somebody who has no account yet; the others send an empty one.
+/// The form of a person without an account; users with an account send an empty one.
 #[derive(Default, Deserialize)]
 struct AcceptForm {
     name: Option<String>,
@@ -214,7 +214,7 @@ async fn accept(
     };
     match done {
         Ok(done) => match &*done {
-            None => Ok(page::go_on(&done, &next, Notice::Joined)),
+            None => Ok(page::redirect_after(&done, &next, Notice::Joined)),
             Some(signed_in) => Ok(Notice::Joined.show_after(welcome(&app, &context, signed_in, &next).await?)),
         },
         Err(error) => {

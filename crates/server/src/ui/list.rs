@@ -1,10 +1,10 @@
-//! Lists: where a page of one goes on, and the columns of its table.
+//! Lists: where a page starts, and the columns of a table.
 
 use serde::Deserialize;
 
 use super::page;
 
-/// Where a list goes on.
+/// Where a page of a list starts.
 #[derive(Deserialize)]
 pub(super) struct PageQuery {
     pub(super) after: Option<String>,

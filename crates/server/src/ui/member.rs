@@ -1,4 +1,4 @@
-//! Members of a workspace: who is in, roles, and taking somebody out.
+//! Members of a workspace: the list, roles and removal.
 
 use std::sync::Arc;
 
@@ -129,8 +129,7 @@ async fn demotion_page(
         action: at.path(&format!("members/{user}/role{here}")),
         back: at.path(&format!("members{here}")),
         button: "Apply role",
-        what_dies: [vec!["They manage nothing in this workspace any more.".to_owned()], ended_invitations(removal)]
-            .concat(),
+        what_dies: [vec!["They no longer manage this workspace.".to_owned()], ended_invitations(removal)].concat(),
         led: Vec::new(),
         candidates: Vec::new(),
         confirm: None,
@@ -145,7 +144,7 @@ fn ended_invitations(removal: &api::MemberRemoval) -> Vec<String> {
         return Vec::new();
     }
     let emails: Vec<&str> = removal.invitations.iter().map(|invitation| invitation.email.as_str()).collect();
-    vec![format!("The open invitations that they wrote end: {}.", emails.join(", "))]
+    vec![format!("The open invitations that they sent are revoked: {}.", emails.join(", "))]
 }
 
 /// The keys that they registered for service accounts, with the choice to revoke them.
@@ -154,7 +153,7 @@ fn registered(removal: &api::MemberRemoval) -> Option<Registered> {
         format!("{}: {} ({})", registered.email, registered.key.title, registered.key.fingerprint)
     };
     (!removal.keys.is_empty()).then(|| Registered {
-        label: "Also revoke these keys, which they registered for service accounts. Left alone, they go on working."
+        label: "Also revoke these keys, which they registered for service accounts. Otherwise the keys keep working."
             .to_owned(),
         keys: removal.keys.iter().map(line).collect(),
     })
@@ -180,8 +179,8 @@ async fn remove_page(app: &App, at: &InWorkspace, user: UserId) -> Result<Remove
         button: if leaves { "Leave the workspace" } else { "Remove from the workspace" },
         what_dies: [
             vec![
-                format!("{whose} API keys reach nothing in {} from that moment.", at.place.name),
-                format!("{whose} roles in its projects are gone."),
+                format!("{whose} API keys lose access to {}.", at.place.name),
+                format!("{whose} roles in its projects are removed."),
                 last_workspace(at, leaves).to_owned(),
             ],
             ended_invitations(&removal),
@@ -195,14 +194,14 @@ async fn remove_page(app: &App, at: &InWorkspace, user: UserId) -> Result<Remove
     })
 }
 
-/// What comes of it where somebody is in no other workspace. Where else others are is not for its admins to know.
+/// What happens to a user without another workspace. Its admins may not learn in which other workspaces a member is.
 fn last_workspace(at: &InWorkspace, leaves: bool) -> &'static str {
     let is_in_others = at.caller.principal().identity().is_some_and(|identity| identity.memberships.len() > 1);
     match (leaves, is_in_others) {
-        (true, true) => "In your other workspaces nothing changes.",
-        (true, false) => "You are in no other workspace: your keys stop working altogether, and you are signed out.",
+        (true, true) => "Your other workspaces are not affected.",
+        (true, false) => "You are not a member of another workspace, so your keys stop working and you are signed out.",
         (false, _) => {
-            "If they are in no other workspace, their keys stop working altogether, and they are signed out everywhere."
+            "If they are not a member of another workspace, all their keys stop working and all their sessions end."
         }
     }
 }

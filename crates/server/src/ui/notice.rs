@@ -42,18 +42,19 @@ notices! {
     Removed: "removed" => "Removed.",
     Left: "left" => "You have left.",
     Role: "role" => "The role is applied.",
-    Disabled: "disabled" => "Disabled. Everything that it signs is refused from now on.",
+    Disabled: "disabled" => "Disabled. Requests that it signs are refused from now on.",
     Enabled: "enabled" => "Enabled.",
-    Revoked: "revoked" => "Revoked. Everything that it signs is refused from now on.",
+    Revoked: "revoked" => "Revoked. Requests that it signs are refused from now on.",
     Joined: "joined" => "Welcome. You have joined the workspace.",
     Password: "password" => "Your password is changed. All your other sessions have ended.",
-    PasswordSet: "password-set" => "The password is set, and all their sessions have ended. Tell it to them.",
+    PasswordSet: "password-set" => "The password is set, and all sessions of the user have ended. Give the password \
+                                    to the user.",
     Ended: "ended" => "The session has ended.",
     EndedOthers: "ended-others" => "All your other sessions have ended.",
-    SessionEnded: "session-ended" => "Your session has ended, and nothing was changed. Sign in to go on.",
+    SessionEnded: "session-ended" => "Your session has ended, and nothing was changed. Sign in to continue.",
     SignedOut: "signed-out" => "You are signed out.",
     Quotas: "quotas" => "The quotas are set.",
-    Confirmed: "confirmed" => "The keys work again. What was signed before now stays refused.",
+    Confirmed: "confirmed" => "The keys work again. Requests that were signed before now are still refused.",
 }
 
 impl Notice {
@@ -89,8 +90,8 @@ impl Content<'_> {
             (0 | 1, 0) => done.to_owned(),
             (nodes, 0) => format!("{done} All {nodes} nodes have confirmed it."),
             (nodes, gone) => format!(
-                "{done} Nodes that have confirmed it: {nodes}. Nodes that did not answer: {gone}; their leases are over, so that \
-                 they accept nothing."
+                "{done} Nodes that have confirmed it: {nodes}. Nodes that did not respond: {gone}. Their leases have \
+                 expired, so they accept no requests."
             ),
         }
     }

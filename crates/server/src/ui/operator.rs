@@ -100,7 +100,9 @@ async fn create_workspace(
     let admin_email = Some(form.admin_email.clone()).filter(|email| !email.trim().is_empty());
     let create = api::CreateWorkspace { name: form.name.clone(), slug: form.slug.clone(), admin_email };
     match app.create_workspace(&signed_in.caller, create).await {
-        Ok(done) if done.invitation.is_none() => Ok(page::go_on(&done, "/operator/workspaces", Notice::Created)),
+        Ok(done) if done.invitation.is_none() => {
+            Ok(page::redirect_after(&done, "/operator/workspaces", Notice::Created))
+        }
         Ok(done) => {
             let invitation = done.into_inner().invitation;
             let page = WorkspaceList { invitation, ..workspaces(&app, &signed_in, None).await? };
@@ -131,7 +133,7 @@ async fn name_first_admin(
     Form(form): Form<FirstAdminForm>,
 ) -> Result<Response, PageError> {
     match app.name_first_admin(&signed_in.caller, ids.parse("ws")?, &form.admin_email).await {
-        Ok(done) if done.is_none() => Ok(page::go_on(&done, "/operator/workspaces", Notice::Role)),
+        Ok(done) if done.is_none() => Ok(page::redirect_after(&done, "/operator/workspaces", Notice::Role)),
         Ok(done) => {
             let invitation = done.into_inner();
             let page = WorkspaceList { invitation, ..workspaces(&app, &signed_in, None).await? };
@@ -272,18 +274,18 @@ async fn disable_page(app: &App, signed_in: &SignedInContext, id: UserId) -> Res
     let mut what_dies = vec!["Their sessions end, and all their keys are refused, until you enable them.".to_owned()];
     if removal.invitations > 0 {
         what_dies.push(format!(
-            "{} that they wrote for good.",
+            "{}, which they sent.",
             match removal.invitations {
-                1 => "1 open invitation ends".to_owned(),
-                count => format!("{count} open invitations end"),
+                1 => "This revokes 1 open invitation".to_owned(),
+                count => format!("This revokes {count} open invitations"),
             }
         ));
     }
     let left = removal.workspaces.iter().filter(|workspace| workspace.is_last_admin);
-    what_dies.extend(left.map(|workspace| format!("{} is left without an admin who is enabled.", workspace.name)));
+    what_dies.extend(left.map(|workspace| format!("{} will have no enabled admin.", workspace.name)));
     let registered = (removal.keys > 0).then(|| Registered {
         label: format!(
-            "Also revoke {} that they registered for service accounts. Left alone, they go on working.",
+            "Also revoke {} that they registered for service accounts. Otherwise they keep working.",
             number(removal.keys, "key")
         ),
         keys: Vec::new(),
@@ -303,7 +305,7 @@ async fn disable_page(app: &App, signed_in: &SignedInContext, id: UserId) -> Res
     })
 }
 
-/// What ends with somebody's being disabled, before it is done.
+/// What is revoked when a user is disabled, shown before it is done.
 async fn show_disable(
     State(app): State<Arc<App>>,
     signed_in: SignedInContext,
@@ -491,11 +493,15 @@ async fn confirm_keys(
             ticked.map(|(_, id)| id.parse().map_err(|_| AppError::not_found())).collect::<Result<Vec<_>, _>>()?;
         if keys.is_empty() {
             let page = suspended_keys(&app, &signed_in, query.after).await?;
-            let errors = FormErrors::at("keys", "No key is ticked, and nothing was changed. Tick the keys to confirm.");
+            let errors = FormErrors::at(
+                "keys",
+                "No key is selected, and nothing was changed. Select the keys to \
+                                                 confirm.",
+            );
             return Ok(page::again(errors, |errors| SuspendedKeys { errors, ..page }));
         }
         KeysToConfirm::These(keys)
     };
     let done = app.confirm_keys(&signed_in.caller, &keys).await?;
-    Ok(page::go_on(&done, "/operator/suspended-keys", Notice::Confirmed))
+    Ok(page::redirect_after(&done, "/operator/suspended-keys", Notice::Confirmed))
 }

@@ -124,7 +124,7 @@ pub(super) struct FormErrors {
 }
 
 impl FormErrors {
-    /// What a person can mend in the form; the error itself where they cannot.
+    /// The errors that a user can correct in the form, or the error itself.
     pub(super) fn of(error: impl Into<AppError>) -> Result<Self, PageError> {
         let error = error.into();
         let status = error.to_problem().status;
@@ -135,13 +135,13 @@ impl FormErrors {
                 return Ok(Self { fields, general: None, status, wait });
             }
             AppError::Unauthenticated(AuthenticationError::WrongPassword, _) => {
-                "Email or password is wrong. Check both and try again.".to_owned()
+                "The email address or password is wrong. Check both and try again.".to_owned()
             }
             AppError::Unauthenticated(error @ AuthenticationError::SignInSuspended, _) => sentence(&error.to_string()),
             AppError::Conflict(_) | AppError::QuotaExceeded(..) => error.to_problem().detail,
             AppError::RateLimited(seconds) => {
                 wait = Some(*seconds);
-                format!("There were too many attempts. Wait {seconds} seconds, then try again.")
+                format!("Too many attempts. Wait {seconds} seconds, then try again.")
             }
             _ => return Err(error.into()),
         };
@@ -197,7 +197,7 @@ pub(super) enum PageError {
     WrongConfirmation(AppError),
     /// The address leads nowhere.
     NoSuchPage,
-    /// The form is one of ours, from before somebody signed in anew: nothing was changed.
+    /// The form is from this server, and was opened before the user signed in again: nothing was changed.
     StaleForm(Fields),
     /// The operation was refused.
     App(AppError),
@@ -281,7 +281,7 @@ struct StaleForm {
     fields: Fields,
 }
 
-/// A form that was opened before its sender signed in anew, to be sent once more. Passwords do not go back and forth.
+/// A form that was opened before the user signed in again, to be submitted again. Passwords are not sent back.
 fn stale_form(context: &PageContext, target: &str, fields: Fields) -> Response {
     let mut fields: Fields = fields.into_iter().filter(|(name, _)| name != "csrf").collect();
     // Without its secrets a form says something else.
@@ -289,11 +289,11 @@ fn stale_form(context: &PageContext, target: &str, fields: Fields) -> Response {
         fields.clear();
     }
     let back = came_from(context).unwrap_or("/").to_owned();
-    let shell = failure_shell(context, "Send it once more".to_owned());
+    let shell = failure_shell(context, "Submit the form again".to_owned());
     render(StatusCode::FORBIDDEN, &StaleForm { shell, action: target.to_owned(), back, fields })
 }
 
-/// Where the form that was sent is: a page of ours, as the browser says.
+/// The page of the submitted form, if it is a page of this server, as the browser reports it.
 fn came_from(context: &PageContext) -> Option<&str> {
     context.came_from.as_deref().map(safe_next)
 }
@@ -314,7 +314,7 @@ pub(super) fn failure(app: &App, error: PageError, context: &PageContext, fields
     let target = context.target.as_str();
     let (error, needs_password) = match error {
         PageError::NoSuchPage => {
-            let detail = "There is no such page. Check the address, or start over.".to_owned();
+            let detail = "This page does not exist. Check the URL, or go to the start page.".to_owned();
             let shell = failure_shell(context, AppError::not_found().to_problem().title);
             return render(StatusCode::NOT_FOUND, &Failure::new(shell, 404, detail, None));
         }
@@ -351,7 +351,7 @@ pub(super) fn failure(app: &App, error: PageError, context: &PageContext, fields
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let detail = match &error {
         AppError::Denied(Denied::Role(role)) => {
-            format!("This is for {}. Ask one, if you need it.", role.with_article())
+            format!("You must be {} to do this. Ask one for help.", role.with_article())
         }
         _ => problem.detail,
     };
@@ -409,7 +409,7 @@ pub(super) async fn answer<T, P: Template>(
     again: impl AsyncFnOnce(FormErrors) -> Result<P, PageError>,
 ) -> Result<Response, PageError> {
     match done {
-        Ok(done) => Ok(go_on(&done, &next(&done), notice)),
+        Ok(done) => Ok(redirect_after(&done, &next(&done), notice)),
         Err(error) => {
             let errors = FormErrors::of(error)?;
             let (status, wait) = (errors.status, errors.wait);
@@ -444,13 +444,13 @@ pub(super) fn query(fields: &[(&str, &str)]) -> String {
     query
 }
 
-/// Leads to another page.
+/// Redirects to another page.
 pub(super) fn go_to(path: &str) -> Response {
     Redirect::to(path).into_response()
 }
 
-/// Leads to a page that says what was changed, and how many nodes have confirmed it.
-pub(super) fn go_on<T>(done: &Confirmed<T>, path: &str, notice: Notice) -> Response {
+/// Redirects to a page that shows what was changed, and how many nodes have confirmed it.
+pub(super) fn redirect_after<T>(done: &Confirmed<T>, path: &str, notice: Notice) -> Response {
     let mut response = notice.show_after(go_to(path));
     response.extensions_mut().insert(done.confirmation());
     response

@@ -216,11 +216,11 @@ async fn set_member(
     let id: ProjectId = ids.parse("prj")?;
     let set = api::SetProjectMember { role: form.role };
     match app.set_project_member(&at.caller, at.place.id, id, form.principal, &set, form.successor).await {
-        Ok(done) => Ok(page::go_on(&done, &at.path(&format!("projects/{id}")), Notice::Role)),
+        Ok(done) => Ok(page::redirect_after(&done, &at.path(&format!("projects/{id}")), Notice::Role)),
         Err(error) => {
             let errors = match error.error {
                 AppError::Conflict(Conflict::SuccessorRequired(_)) => {
-                    FormErrors::say(409, "This is the project's only admin. Make somebody else an admin first.")
+                    FormErrors::say(409, "This is the only admin of the project. Make another member an admin first.")
                 }
                 error => FormErrors::of(error)?,
             };
@@ -242,8 +242,8 @@ async fn delete_page(app: &App, at: &InWorkspace, id: ProjectId) -> Result<Remov
         back,
         button: "Delete project",
         what_dies: vec![
-            "The project and the roles in it are gone for good.".to_owned(),
-            "Requests that name it are refused from that moment.".to_owned(),
+            "The project and all roles in it are permanently deleted.".to_owned(),
+            "Requests for the project are refused from then on.".to_owned(),
         ],
         led: Vec::new(),
         candidates: Vec::new(),
@@ -259,7 +259,7 @@ async fn show_delete(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> 
 
 async fn delete(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
     let done = app.delete_project(&at.caller, at.place.id, ids.parse("prj")?).await?;
-    Ok(page::go_on(&done, &at.path("projects"), Notice::Deleted))
+    Ok(page::redirect_after(&done, &at.path("projects"), Notice::Deleted))
 }
 
 async fn remove_page(
@@ -283,7 +283,7 @@ async fn remove_page(
         action: format!("{}/members/{own}/remove", page.base),
         back: page.base.clone(),
         button: if leaves { "Leave the project" } else { "Remove from the project" },
-        what_dies: vec![format!("{} reaches this project no longer.", member.email)],
+        what_dies: vec![format!("{} loses access to this project.", member.email)],
         led: if is_last { vec![page.project.title.clone()] } else { Vec::new() },
         candidates: if is_last {
             list_candidates(app, &at.caller, &at.place, Some(principal)).await?

@@ -95,7 +95,7 @@ async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Page
     let is_form = !is_safe_method(request.method().as_str());
     let (mut parts, body) = request.into_parts();
     let mut context = read_context(app, &parts, address);
-    // Pages show again what was looked for, and where to go on after signing in.
+    // Pages show the search text again, and where the sign-in leads.
     if let Ok(axum::extract::Query(mut asked)) = axum::extract::Query::<Fields>::try_from_uri(&parts.uri)
         && let Some(field) = take_private_keys(&mut asked)
     {
@@ -129,7 +129,7 @@ async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Page
             Ok(session) => session,
             Err(error) => return Err((error.into(), context)),
         };
-        // A change whose client hangs up keeps its slot to the end.
+        // A change keeps its slot until it ends, even if its client disconnects.
         if let (Some(session), Some(slot)) = (&mut context.session, held_slot(&parts.extensions)) {
             session.caller = session.caller.clone().holding(slot);
         }
@@ -173,8 +173,8 @@ fn take_private_keys(fields: &mut Fields) -> Option<String> {
 }
 
 fn private_key_in(field: &str) -> AppError {
-    let detail = "this is a private key, which belongs to nobody but you and was not stored; if this page was seen by others, \
-                  make a new key";
+    let detail = "this is a private key and was not stored; never share it, and generate a new key if other people \
+                  saw this page";
     AppError::field(field, "private_key_pasted", detail)
 }
 

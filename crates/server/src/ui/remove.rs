@@ -23,13 +23,13 @@ pub(super) struct RemovePage {
     pub(super) candidates: Vec<Candidate>,
     /// A word to type first, which nobody types by mistake.
     pub(super) confirm: Option<String>,
-    /// Keys that somebody registered for others, which may be revoked with it: what they are called, each.
+    /// The titles of keys that the user registered for others, which may be revoked as well.
     pub(super) registered: Option<Registered>,
     /// What the form sends along.
     pub(super) fields: Vec<(&'static str, String)>,
 }
 
-/// Keys that somebody registered for service accounts.
+/// Keys that a user registered for service accounts.
 pub(super) struct Registered {
     /// What the choice to revoke them is called.
     pub(super) label: String,
@@ -37,7 +37,7 @@ pub(super) struct Registered {
     pub(super) keys: Vec<String>,
 }
 
-/// Who takes over, where somebody must.
+/// The successor, if one is needed.
 #[derive(Deserialize)]
 pub(super) struct RemoveForm {
     #[serde(default)]
@@ -56,7 +56,7 @@ impl RemoveForm {
     }
 }
 
-/// Somebody who could take projects over.
+/// A principal who could be the successor.
 pub(super) struct Candidate {
     pub(super) id: String,
     pub(super) name: String,

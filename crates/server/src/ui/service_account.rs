@@ -210,19 +210,19 @@ async fn set_role(
 ) -> Result<Response, PageError> {
     let change = api::UpdateServiceAccount { role: Some(form.role), ..api::UpdateServiceAccount::default() };
     let done = update(&app, &at, &ids, change).await?;
-    Ok(page::go_on(&done, &at.path(&format!("service-accounts{}", query.here())), Notice::Role))
+    Ok(page::redirect_after(&done, &at.path(&format!("service-accounts{}", query.here())), Notice::Role))
 }
 
 async fn disable(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
     let change = api::UpdateServiceAccount { disabled: Some(true), ..api::UpdateServiceAccount::default() };
     let id = update(&app, &at, &ids, change).await?;
-    Ok(page::go_on(&id, &at.path(&format!("service-accounts/{}", *id)), Notice::Disabled))
+    Ok(page::redirect_after(&id, &at.path(&format!("service-accounts/{}", *id)), Notice::Disabled))
 }
 
 async fn enable(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
     let change = api::UpdateServiceAccount { disabled: Some(false), ..api::UpdateServiceAccount::default() };
     let id = update(&app, &at, &ids, change).await?;
-    Ok(page::go_on(&id, &at.path(&format!("service-accounts/{}", *id)), Notice::Enabled))
+    Ok(page::redirect_after(&id, &at.path(&format!("service-accounts/{}", *id)), Notice::Enabled))
 }
 
 async fn show_edit(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
@@ -271,11 +271,11 @@ async fn delete_page(app: &App, at: &InWorkspace, id: ServiceAccountId) -> Resul
         what_dies: vec![
             match account.keys.live {
                 0 => "It has no live API key.".to_owned(),
-                1 => "Its API key stops working at once and for good.".to_owned(),
-                live => format!("Its {live} live API keys stop working at once and for good."),
+                1 => "Its API key is permanently revoked.".to_owned(),
+                live => format!("Its {live} live API keys are permanently revoked."),
             },
-            format!("It leaves every project. The address {} is never used again.", account.email),
-            "Its entries in the activity log stay.".to_owned(),
+            format!("It is removed from all projects. The address {} is never reused.", account.email),
+            "Its entries in the activity log are kept.".to_owned(),
         ],
         led,
         candidates,

@@ -83,7 +83,7 @@ async fn sign_in(
             let is_limited = matches!(error.error, AppError::RateLimited(_));
             let mut errors = FormErrors::of(error)?;
             if let (true, Some(general)) = (is_limited, &mut errors.general) {
-                general.push_str(" A browser in which you signed in before may be let in meanwhile.");
+                general.push_str(" A browser in which you signed in before may still be accepted.");
             }
             let shell = Shell::new(Some(&context), "Sign in", "");
             Ok(page::again(errors, |errors| SignInPage { shell, errors, typed: form }))
@@ -98,7 +98,7 @@ async fn sign_out(State(app): State<Arc<App>>, context: PageContext) -> Result<R
     Ok(signed_out(&app))
 }
 
-/// The answer to somebody whose session is over.
+/// The response to a user whose session has ended.
 pub(super) fn signed_out(app: &App) -> Response {
     let mut response = Notice::SignedOut.show_after(page::go_to("/sign-in"));
     Cookie::Session.remove(app, &mut response);

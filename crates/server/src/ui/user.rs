@@ -71,7 +71,7 @@ async fn change_password(
 ) -> Result<Response, PageError> {
     match app.change_password(&signed_in.caller, form.current_password, form.password).await {
         Ok(token) => {
-            let mut response = page::go_on(&token, "/profile", Notice::Password);
+            let mut response = page::redirect_after(&token, "/profile", Notice::Password);
             Cookie::Session.set(&app, &mut response, &token, None);
             Ok(response)
         }
@@ -94,7 +94,7 @@ async fn end_session(
     if is_own {
         return Ok(signed_out(&app));
     }
-    Ok(page::go_on(&done, "/profile", Notice::Ended))
+    Ok(page::redirect_after(&done, "/profile", Notice::Ended))
 }
 
 async fn end_other_sessions(
@@ -102,5 +102,5 @@ async fn end_other_sessions(
     SignedInContext { caller, .. }: SignedInContext,
 ) -> Result<Response, PageError> {
     let done = app.end_other_sessions(&caller).await?;
-    Ok(page::go_on(&done, "/profile", Notice::EndedOthers))
+    Ok(page::redirect_after(&done, "/profile", Notice::EndedOthers))
 }

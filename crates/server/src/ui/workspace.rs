@@ -120,16 +120,16 @@ async fn delete_page(app: &App, at: &InWorkspace) -> Result<RemovePage, PageErro
         button: "Delete workspace",
         what_dies: vec![
             format!(
-                "{}, {} and {} of those are gone for good.",
+                "{}, {} and {} of service accounts are permanently deleted.",
                 number(counts.projects, "project"),
                 number(counts.service_accounts, "service account"),
                 number(counts.service_account_keys, "API key"),
             ),
             format!(
-                "The keys of its {} reach nothing here any more. Who is in no other workspace is signed out.",
+                "The keys of its {} lose access to it. Members who are not in another workspace are signed out.",
                 number(counts.members, "member")
             ),
-            format!("The slug {} is never used again.", at.place.slug),
+            format!("The slug {} is never reused.", at.place.slug),
         ],
         led: Vec::new(),
         candidates: Vec::new(),
@@ -160,7 +160,7 @@ async fn delete(
         return Ok(page::again(errors, |errors| RemovePage { errors, ..page }));
     }
     let done = app.delete_workspace(&at.caller, at.place.id).await?;
-    Ok(page::go_on(&done, "/workspaces", Notice::Deleted))
+    Ok(page::redirect_after(&done, "/workspaces", Notice::Deleted))
 }
 
 /// The short address of a workspace.

@@ -123,7 +123,7 @@ pub(super) async fn edit(
 pub(super) async fn disable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
     let id: ApiKeyId = ids.parse("key")?;
     let done = app.disable_api_key(&at.caller, at.owner, id).await?;
-    Ok(page::go_on(&done, &format!("{}/{id}", at.base), Notice::Disabled))
+    Ok(page::redirect_after(&done, &format!("{}/{id}", at.base), Notice::Disabled))
 }
 
 pub(super) async fn enable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {

@@ -58,8 +58,8 @@ pub(in crate::ui) struct KeyTable {
     pub(in crate::ui) all: usize,
     /// How many keys of the owner end within [`WARNED_DAYS`], on all pages.
     pub(in crate::ui) ending: usize,
-    /// Keys that somebody else took over lately.
-    pub(in crate::ui) displaced: Vec<api::ApiKey>,
+    /// Keys that another principal reclaimed recently.
+    pub(in crate::ui) reclaimed: Vec<api::ApiKey>,
     pub(in crate::ui) owner_disabled: bool,
     pub(in crate::ui) count: api::KeyCount,
     pub(in crate::ui) is_full: bool,
@@ -185,7 +185,7 @@ pub(in crate::ui) async fn key_table(
     Ok(KeyTable {
         rows: found.items.into_iter().map(|key| key_row(key, &around)).collect(),
         ending: found.ending,
-        displaced: found.displaced,
+        reclaimed: found.reclaimed,
         owner_disabled,
         found: found.found,
         hidden: found.dead,

@@ -1,4 +1,4 @@
-//! Registering a key: a pair that the browser makes, or a public key that somebody pastes.
+//! Registering a key: a key pair that the browser generates, or a pasted public key.
 
 use std::sync::Arc;
 
@@ -39,9 +39,9 @@ struct NewKey {
     needs_password: bool,
     public_url: String,
     typed: KeyForm,
-    /// The way out where somebody else registered the key.
+    /// The challenge to prove and reclaim a key that another principal registered.
     challenge: Option<Challenge>,
-    /// Where the key is that stands in the way, if this is for the person to know.
+    /// The page of the conflicting key, if the user may see it.
     existing: Option<String>,
 }
 
@@ -50,7 +50,7 @@ impl NewKey {
         self.count.live >= u64::from(self.count.limit)
     }
 
-    /// Who makes the key: somebody else may be signed in by the time it is added.
+    /// The account that generates the key: another user may be signed in by the time it is added.
     fn account(&self) -> &str {
         self.shell.account.as_ref().map_or("", |account| &account.email)
     }
@@ -157,7 +157,7 @@ pub(super) async fn create(
     };
     match created {
         Ok(key) if at.context.wants_json => Ok((StatusCode::CREATED, axum::Json(key.into_inner())).into_response()),
-        Ok(key) => Ok(page::go_on(&key, &format!("{}/{}", at.base, key.id), Notice::Created)),
+        Ok(key) => Ok(page::redirect_after(&key, &format!("{}/{}", at.base, key.id), Notice::Created)),
         Err(error) if at.context.wants_json => Err(error.into()),
         Err(error) => refuse(&app, &at, form, error.into()).await,
     }
@@ -165,7 +165,7 @@ pub(super) async fn create(
 
 /// The form again, with what is wrong at its fields and all that was typed.
 async fn refuse(app: &Arc<App>, at: &KeyPages, mut typed: KeyForm, error: AppError) -> Result<Response, PageError> {
-    // A proof is not shown again: it answers a challenge that is over.
+    // A proof is not shown again: its challenge is used up.
     typed.proof.clear();
     // A private key that came this far is not sent back, whatever else is wrong with the form.
     if is_private_key(&typed.public_key) {

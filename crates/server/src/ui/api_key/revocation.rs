@@ -67,10 +67,10 @@ pub(super) async fn revoke(
     let cascade = form.cascade == "1";
     let page = revoke_page(&app, &at, id, form).await?;
     if page.key.used_recently && page.typed.confirm_title.trim() != page.key.title {
-        let detail = format!("That is not the title of the key. Write it as it stands: {}", page.key.title);
+        let detail = format!("This is not the title of the key. Type it exactly: {}", page.key.title);
         let errors = FormErrors::say(400, &detail).all_at_field("confirm_title");
         return Ok(page::again(errors, |errors| RevokePage { errors, ..page }));
     }
     let done = app.revoke_api_key(&at.caller, at.owner, id, cascade).await?;
-    Ok(page::go_on(&done, &at.list, Notice::Revoked))
+    Ok(page::redirect_after(&done, &at.list, Notice::Revoked))
 }

@@ -198,6 +198,9 @@ async fn pages_tell_a_user_that_their_registration_was_reclaimed() {
     eve.submit("/profile/api-keys", &[("title", "not mine"), ("public_key", &key.openssh)]).await;
     eve.open("/profile/api-keys").await.sees("not mine");
     world.register_with_proof(ada, &key).await.expect(201);
-    eve.open("/profile/api-keys").await.sees("Somebody else registered a key of yours with a proof").sees("not mine");
+    eve.open("/profile/api-keys")
+        .await
+        .sees("Another principal registered one of your keys with a proof")
+        .sees("not mine");
     eve.open("/w/elsewhere/activity").await.sees("api_key.displace").sees(&key.fingerprint);
 }

@@ -67,7 +67,7 @@ async fn the_link_in_an_invitation_mail_works() {
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
     ada.open("/w/acme/invitations").await;
     let both = [("emails", "bob@example.com, refused@example.com"), ("role", "member")];
-    ada.submit("/w/acme/invitations", &both).await.sees("The mail server did not take every mail.");
+    ada.submit("/w/acme/invitations", &both).await.sees("The mail server did not accept every mail.");
     ada.sees("No mail was sent.");
     let shown = ada.page.matches("http://127.0.0.1:8080/invitations/").count();
     assert_eq!(shown, 1, "only the recipient of the mail has the link");
@@ -82,7 +82,7 @@ async fn the_link_in_an_invitation_mail_works() {
     Browser::new(&test).open(link).await.sees("bob@example.com is invited as member");
 
     let again = [("emails", "carol@example.com"), ("role", "member")];
-    ada.submit("/w/acme/invitations", &again).await.sees("The invitations are sent by mail");
+    ada.submit("/w/acme/invitations", &again).await.sees("The invitations were sent by mail");
     ada.sees_not("http://127.0.0.1:8080/invitations/");
     assert_eq!(smtp.mail()["to"], json!(["carol@example.com"]));
     // A new first admin is written to as well.
@@ -102,7 +102,7 @@ async fn a_mail_outage_loses_no_invitation() {
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
     ada.open("/w/acme/invitations").await;
     ada.submit("/w/acme/invitations", &[("emails", "bob@example.com"), ("role", "member")]).await;
-    ada.sees("The invitations stand").sees("pending");
+    ada.sees("The invitations are valid").sees("pending");
     let link = ada.link("http://127.0.0.1:8080/invitations/");
     let path = link.strip_prefix("http://127.0.0.1:8080").unwrap();
     Browser::new(&test).open(path).await.sees("bob@example.com is invited as member");
@@ -154,7 +154,7 @@ async fn only_a_mailed_link_verifies_the_email_address() {
     let again = test.post(&path, &Value::Null).by(&ada.key).send().await.expect(200);
     assert_eq!((&again["mail"], &again["token"]), (&json!("sent"), &Value::Null));
     let link = link_in(&smtp.mail());
-    Browser::new(&test).open(&first).await.sees("This invitation is over");
+    Browser::new(&test).open(&first).await.sees("This invitation is no longer valid");
     let user = accept(&test, link.strip_prefix("/invitations/").unwrap()).await["user"].as_str().unwrap().to_owned();
     assert!(is_verified(&test, &ws, &ada, "bob@example.com").await);
     let bob = test.add_key(KeyOwner::User(user.parse().unwrap()), "laptop").await;
@@ -204,7 +204,7 @@ async fn the_holder_of_an_email_address_reclaims_it_from_an_unverified_account()
     invite(&test, &ws, &ada, "bob@example.com", "admin").await;
     let link = link_in(&smtp.mail());
     let mut bob = Browser::new(&test);
-    bob.open(&link).await.sees("There is an account with this address.").sees("loses the address");
+    bob.open(&link).await.sees("An account with this email address already exists.").sees("loses the email address");
     let fields = [("name", "Bob"), ("password", "seven violet tractors hum")];
     bob.submit(&link, &fields).await.sees("Welcome.");
 
@@ -244,7 +244,11 @@ async fn verified_addresses_and_operators_addresses_cannot_be_reclaimed() {
         let body = json!({"token": token, "name": "Ned", "password": PASSWORD});
         let refused = test.post("/api/v1/invitations/accept", &body).send().await;
         refused.expect_problem(409, "email_taken");
-        Browser::new(&test).open(&link).await.sees("Sign in to accept.").sees_not("loses the address");
+        Browser::new(&test)
+            .open(&link)
+            .await
+            .sees("Sign in to accept the invitation.")
+            .sees_not("loses the email address");
     }
 }
 

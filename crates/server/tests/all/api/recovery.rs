@@ -119,7 +119,7 @@ async fn after_a_restore_no_user_signs_in_until_confirmed_on_the_host() {
         assert!(status == 401 && page.contains("Your sign-in is suspended since"), "{name}: {status} {page}");
         // A caller without the password learns nothing.
         let (status, page) = sign_in(&test, name, "correct horse battery").await;
-        assert!(status == 401 && page.contains("Email or password is wrong"), "{name}: {status} {page}");
+        assert!(status == 401 && page.contains("The email address or password is wrong"), "{name}: {status} {page}");
     }
     // An operator exists and waits to be confirmed, so no other user becomes the first operator.
     assert_eq!(*test.app.create_set_up_link(&host).await.unwrap(), None);
@@ -144,7 +144,10 @@ async fn after_a_restore_no_user_signs_in_until_confirmed_on_the_host() {
     confirm_all_users(&test).await;
     assert_eq!(sign_in(&test, "ned", PASSWORD).await.0, 200);
     let (status, page) = sign_in(&test, "eve", PASSWORD).await;
-    assert!(status == 401 && page.contains("Email or password is wrong"), "confirmed or not, eve is disabled: {page}");
+    assert!(
+        status == 401 && page.contains("The email address or password is wrong"),
+        "confirmed or not, eve is disabled: {page}"
+    );
 }
 
 #[tokio::test]
@@ -189,7 +192,7 @@ async fn confirming_keys_in_a_session_requires_a_recent_password() {
 }
 
 #[tokio::test]
-async fn confirming_keys_with_none_ticked_is_an_error_and_changes_nothing() {
+async fn confirming_without_selected_keys_is_an_error_and_changes_nothing() {
     let test = TestApp::new().await;
     let ada = test.user("ada", false).await;
     test.workspace("acme", &ada).await;
@@ -201,7 +204,7 @@ async fn confirming_keys_with_none_ticked_is_an_error_and_changes_nothing() {
     browser.sign_in("olga").await;
     browser.open("/operator/suspended-keys").await.submit("/operator/suspended-keys", &[]).await;
     assert_eq!(browser.status, 400);
-    browser.sees("No key is ticked").sees(&ada.key.fingerprint).sees_not("work again");
+    browser.sees("No key is selected").sees(&ada.key.fingerprint).sees_not("work again");
     test.get("/api/v1/me").by(&ada.key).send().await.expect_problem(401, "unauthenticated");
     let id = ada.key.id.clone();
     browser.submit("/operator/suspended-keys", &[("key", &id)]).await.sees("The keys work again");

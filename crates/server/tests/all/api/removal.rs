@@ -143,7 +143,7 @@ async fn acceptance_refuses_an_invitation_whose_writer_lost_their_rights_on_the_
     change.commit(event, None).await.unwrap();
     test.app.renew_lease().await.unwrap();
     accept(&test, &token).await.expect_problem(409, "invitation_closed");
-    Browser::new(&test).open(&format!("/invitations/{token}")).await.sees("This invitation is over");
+    Browser::new(&test).open(&format!("/invitations/{token}")).await.sees("This invitation is no longer valid");
     let members = test.get(&format!("/api/v1/workspaces/{ws}/members")).by(&ada.key).send().await.expect(200);
     assert_eq!(members["items"].as_array().unwrap().len(), 1);
 }
@@ -274,7 +274,7 @@ async fn pages_preview_what_a_removal_or_demotion_ends() {
         } else {
             ada.open("/w/acme/members").await.submit(&form, &[("role", "member")]).await;
         }
-        ada.sees("The open invitations that they wrote end: ned@example.com.");
+        ada.sees("The open invitations that they sent are revoked: ned@example.com.");
         ada.sees("of max").sees(&key.fingerprint).sees("Also revoke these keys");
         test.get("/api/v1/me").by(&key).send().await.expect(200);
         // What the page sends, as it is on it.
@@ -297,13 +297,16 @@ async fn pages_preview_what_disabling_a_user_ends_and_name_workspaces_left_witho
     ada.open("/w/acme/invitations").await;
     ada.submit("/w/acme/invitations", &[("emails", "ned@example.com"), ("role", "member")]).await;
     let id = test.app.find_user_by_email(&server::app::Caller::host(), "ada@example.com").await.unwrap().id;
-    olga.open("/operator/system").await.sees_not("no admin who is enabled");
+    olga.open("/operator/system").await.sees_not("no enabled admin");
     let page = format!("/operator/users/{id}/disable");
     olga.open("/operator/users").await.sees(&page);
-    olga.open(&page).await.sees("1 open invitation ends").sees("The acme is left without an admin who is enabled.");
+    olga.open(&page).await.sees("This revokes 1 open invitation, which they sent.").sees(
+        "The acme will have no \
+                                                                                          enabled admin.",
+    );
     olga.submit(&page, &[]).await.sees("disabled");
-    olga.open("/operator/system").await.sees("1 workspace has no admin who is enabled.");
-    olga.open("/operator/workspaces").await.sees("Nobody is its admin yet, or none who is enabled");
+    olga.open("/operator/system").await.sees("1 workspace has no enabled admin.");
+    olga.open("/operator/workspaces").await.sees("This workspace has no enabled admin");
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ fn assert_failure_page(answer: Answer, status: u16, what: &str) -> String {
     assert_eq!(answer.header("x-frame-options"), "DENY", "{what}");
     assert_eq!(answer.header("cache-control"), "no-store", "{what}");
     assert_eq!(answer.header("retry-after"), if status == 503 { "1" } else { "" }, "{what}");
-    // The session goes on once the server works again.
+    // The session continues once the server works again.
     assert_eq!(answer.headers.get("set-cookie"), None, "{what}");
     let id = answer.header("x-request-id").to_owned();
     let html = String::from_utf8(answer.bytes).expect("UTF-8");
@@ -89,9 +89,9 @@ async fn a_browser_is_shown_a_page_while_the_database_does_not_answer() {
         ("setting up", stranger.form("/set-up/no-such-token", &set_up)),
     ] {
         let html = assert_failure_page(request.header("accept", BROWSER).send().await, 503, what);
-        assert!(html.contains("<h1>Not available at the moment</h1>") && html.contains("Try again"), "{what}: {html}");
+        assert!(html.contains("<h1>Temporarily unavailable</h1>") && html.contains("Try again"), "{what}: {html}");
         // An outage is never called a wrong password, and what was typed there is not sent back.
-        assert!(!html.contains("not right") && !html.contains(PASSWORD), "{what}: {html}");
+        assert!(!html.contains("password is wrong") && !html.contains(PASSWORD), "{what}: {html}");
     }
     // What needs no database is shown.
     for path in ["/sign-in", "/help", "/static/app.css"] {
@@ -131,7 +131,7 @@ async fn a_row_that_cannot_be_read_is_an_internal_error_with_its_request_id() {
         ("a form", ada.form(&project, &[("title", "Other"), ("csrf", &csrf)])),
     ] {
         let html = assert_failure_page(request.header("accept", BROWSER).send().await, 500, what);
-        assert!(html.contains("<h1>Internal error</h1>") && html.contains("Tell the operator"), "{what}: {html}");
+        assert!(html.contains("<h1>Internal error</h1>") && html.contains("Report the request id"), "{what}: {html}");
         // The person is still signed in, and the rest of the pages is one click away.
         assert!(html.contains("href=\"/w/acme/members\""), "{what}: {html}");
     }

@@ -28,7 +28,10 @@ async fn an_admin_makes_a_service_account_gives_it_a_key_and_then_a_role() {
     ada.submit(&format!("{account}/keys"), &fields).await;
     // On to the key itself, where the lines are that programs need.
     assert!(ada.path.starts_with(&format!("{account}/keys/key_")), "{}", ada.path);
-    ada.sees("Created.").sees("KEYWARD_KEY_FILE").sees("create_with_ssh_private_key").sees("It was not used yet.");
+    ada.sees("Created.").sees("KEYWARD_KEY_FILE").sees("create_with_ssh_private_key").sees(
+        "This key has not been \
+                                                                                            used yet.",
+    );
     ada.open(&account).await.sees(key.fingerprint.as_str()).sees("1 of 5 keys").sees("never");
     ada.sees("build &#60;b&#62;machine").sees_not("<b>machine");
 
@@ -42,7 +45,7 @@ async fn an_admin_makes_a_service_account_gives_it_a_key_and_then_a_role() {
     ada.submit(&format!("{account}/disable"), &[]).await.sees("Disabled.");
     test.get("/api/v1/me").by(&key).send().await.expect_problem(401, "unauthenticated");
     ada.submit(&format!("{account}/enable"), &[]).await;
-    ada.open(&format!("{account}/delete")).await.sees("Its API key stops working");
+    ada.open(&format!("{account}/delete")).await.sees("Its API key is permanently revoked");
     ada.submit(&format!("{account}/delete"), &[]).await.sees("No service accounts yet");
 }
 
@@ -128,10 +131,10 @@ async fn invited_people_join_and_are_taken_out_again() {
     eve.open(&eves).await.sees("Join The acme").sees("eve@example.com");
     eve.submit(&eves, &[("name", "Eve"), ("password", PASSWORD)]).await.sees("Welcome.");
     assert_eq!(eve.path, "/w/acme/projects");
-    eve.open(&eves).await.sees("This invitation is over");
+    eve.open(&eves).await.sees("This invitation is no longer valid");
 
     let mut bob = Browser::new(&test);
-    bob.open(&bobs).await.sees("Sign in to accept");
+    bob.open(&bobs).await.sees("Sign in to accept the invitation");
     bob.sign_in("bob").await;
     bob.open(&bobs).await.sees("signed in as bob@example.com");
     bob.submit(&bobs, &[]).await.sees("Welcome.");
@@ -142,7 +145,7 @@ async fn invited_people_join_and_are_taken_out_again() {
     let caller = server::app::Caller::host();
     let bob_id = test.app.find_user_by_email(&caller, "bob@example.com").await.unwrap().id;
     let remove = format!("/w/acme/members/{bob_id}/remove");
-    ada.open(&remove).await.sees("Who takes over").sees("Of Bob");
+    ada.open(&remove).await.sees("Successor").sees("Of Bob");
     ada.submit(&remove, &[]).await;
     assert_eq!(ada.status, 409);
     let ada_id = test.app.find_user_by_email(&caller, "ada@example.com").await.unwrap().id.to_string();
@@ -191,7 +194,7 @@ async fn activity_is_filtered_and_taken_away() {
         .await
         .sees(">project.create<")
         .sees_not(">workspace.create<");
-    ada.open("/w/acme/activity?principal=who@example.com").await.sees("Nothing matches");
+    ada.open("/w/acme/activity?principal=who@example.com").await.sees("No events match");
     ada.open("/w/acme/activity?from=nonsense").await;
     assert_eq!(ada.status, 400);
     let csv = ada.request("GET", "/w/acme/activity/export.csv?action=project.create").send().await;
@@ -229,17 +232,17 @@ async fn a_first_admin_whose_link_was_lost_is_named_again() {
     let create = [("name", "Acme"), ("slug", "acme"), ("admin_email", "ada@example.com")];
     olga.open("/operator/workspaces").await.submit("/operator/workspaces", &create).await;
     let lost = olga.link(&format!("http://{HOST}/invitations/"));
-    olga.open("/operator/workspaces").await.sees("Nobody is its admin yet");
+    olga.open("/operator/workspaces").await.sees("This workspace has no enabled admin");
     let form = olga.link("/operator/workspaces/ws_");
     olga.submit(&form, &[("admin_email", "nonsense")]).await.sees("This is not an email address");
     olga.submit(&form, &[("admin_email", "ada@example.com")]).await;
     let again = olga.link(&format!("http://{HOST}/invitations/"));
     let path = |link: &str| link.strip_prefix(&format!("http://{HOST}")).expect("our own origin").to_owned();
-    Browser::new(&test).open(&path(&lost)).await.sees("This invitation is over");
+    Browser::new(&test).open(&path(&lost)).await.sees("This invitation is no longer valid");
     let mut ada = Browser::new(&test);
     let again = path(&again);
     ada.open(&again).await.submit(&again, &[("name", "Ada"), ("password", PASSWORD)]).await.sees("Welcome.");
-    olga.open("/operator/workspaces").await.sees_not("Nobody is its admin yet");
+    olga.open("/operator/workspaces").await.sees_not("This workspace has no enabled admin");
     olga.submit(&form, &[("admin_email", "eve@example.com")]).await.sees("already has an admin");
     assert_eq!(olga.status, 409);
 }
@@ -336,7 +339,7 @@ async fn the_keys_of_a_disabled_account_are_shown_as_what_they_are() {
     let key = test.new_key().openssh;
     ada.submit(&format!("{account}/keys"), &[("title", "runner"), ("public_key", &key)]).await.sees("Test this key");
     let page = ada.path.split('?').next().unwrap().to_owned();
-    let caution = "This account is disabled: none of its keys works.";
+    let caution = "This account is disabled. Its keys are refused.";
     ada.open(&account).await.sees("<td data-label=\"Status\"><span class=\"state active\">").sees_not(caution);
     ada.submit(&format!("{account}/disable"), &[]).await;
     ada.open(&account)
@@ -383,7 +386,7 @@ async fn a_revocation_that_is_refused_keeps_what_was_typed() {
     let made = serde_json::json!({"title": "made with it", "public_key": test.new_key().openssh});
     test.post("/api/v1/me/keys", &made).by(&key).send().await.expect(201);
     test.app.write_records().await.unwrap();
-    ada.open(&revoke).await.sees("Revoke the key that was made with this key, too");
+    ada.open(&revoke).await.sees("Also revoke the key that was registered with this key");
     ada.submit(&revoke, &[("confirm_title", "desktop"), ("cascade", "1")]).await;
     assert_eq!(ada.status, 400);
     ada.sees("value=\"desktop\"").sees("name=\"cascade\" value=\"1\" checked");
@@ -405,9 +408,9 @@ async fn what_ends_soon_is_told_wherever_it_is_in_the_list() {
     let titles: Vec<String> = (0..53).map(|nth| format!("key {nth}")).collect();
     let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
     add_keys(&test, "ada@example.com", &titles, None).await;
-    ada.open("/profile/api-keys").await.sees("2 keys end within 14 days").sees("55 of 60 keys").sees("Next page");
-    ada.open("/profile/api-keys?skip=50").await.sees("2 keys end within 14 days");
-    ada.open("/profile/api-keys?q=key+52").await.sees("2 keys end within 14 days").sees("1 key matches");
+    ada.open("/profile/api-keys").await.sees("2 keys expire within 14 days").sees("55 of 60 keys").sees("Next page");
+    ada.open("/profile/api-keys?skip=50").await.sees("2 keys expire within 14 days");
+    ada.open("/profile/api-keys?q=key+52").await.sees("2 keys expire within 14 days").sees("1 key matches");
     ada.open("/profile/api-keys?q=ends").await.sees("2 keys match").sees("55 of 60 keys in use");
     ada.open("/profile/api-keys?skip=9999").await.sees("Previous page").sees("id=\"k5\"").sees_not("id=\"k6\"");
 }
@@ -431,7 +434,7 @@ async fn a_key_of_ones_own_that_is_there_already_is_told_once_and_shortly() {
     let fields = [("title", "laptop"), ("public_key", key.as_str())];
     ada.open("/profile/api-keys/new").await;
     ada.submit("/profile/api-keys", &fields).await;
-    ada.submit("/profile/api-keys", &fields).await.sees("Open the key that is there").sees_not("another principal");
+    ada.submit("/profile/api-keys", &fields).await.sees("Open the existing key").sees_not("another principal");
     assert_eq!(ada.page.matches("is already registered").count(), 2, "in the summary and at the field");
     assert_eq!(ada.page.matches("A key can be registered only once").count(), 1, "at the field alone");
     ada.open("/profile/api-keys").await.sees("by ada@example.com").sees_not("by host");

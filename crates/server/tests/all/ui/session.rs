@@ -23,8 +23,8 @@ async fn the_first_operator_comes_by_the_link_and_the_link_works_once() {
     assert!(browser.has_session());
 
     let mut other = Browser::new(&test);
-    other.open(path).await.sees("was used or is over");
-    other.submit(path, &good).await.sees("was used or is over");
+    other.open(path).await.sees("was used or has expired");
+    other.submit(path, &good).await.sees("was used or has expired");
     assert!(!other.has_session());
     assert_eq!(*test.app.create_set_up_link(&server::app::Caller::host()).await.unwrap(), None);
 }
@@ -50,7 +50,7 @@ async fn an_unknown_user_a_wrong_password_and_a_disabled_user_look_alike() {
         assert!(!browser.has_session());
         pages.push(browser.page.replace(email, "EMAIL"));
     }
-    assert!(pages[0].contains("Email or password is wrong"));
+    assert!(pages[0].contains("The email address or password is wrong"));
     assert_eq!(pages[0], pages[1]);
     assert_eq!(pages[0], pages[2]);
 }
@@ -293,7 +293,7 @@ async fn an_address_that_was_mistyped_or_shortened_leads_to_a_page() {
             continue;
         }
         assert_eq!(answer.status, 404, "{path}");
-        assert!(page.contains("There is no such page.") && page.contains("aria-label=\"Your account\""), "{page}");
+        assert!(page.contains("This page does not exist.") && page.contains("aria-label=\"Your account\""), "{page}");
         assert_eq!(page.contains("aria-label=\"Workspace\""), path.starts_with("/w/acme"), "{page}");
         assert!(answer.headers.contains_key("content-security-policy"));
     }
