@@ -6,18 +6,18 @@ use domain::{NodeId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What a workspace may have.
+/// The quotas of a workspace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Quotas {
     /// Service accounts in the workspace.
     pub service_accounts: u32,
     /// Live keys of each service account.
     pub keys_per_service_account: u32,
-    /// Live keys of each user; a user of several workspaces has the largest.
+    /// Live keys of each user. For a user of several workspaces, the largest quota counts.
     pub keys_per_user: u32,
 }
 
-/// What to change of the quotas.
+/// A change of the quotas.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateQuotas {
@@ -36,24 +36,25 @@ pub struct UpdateQuotas {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a field of its own on the wire")]
 pub struct User {
-    /// Their id.
+    /// The id of the user.
     #[schema(value_type = String)]
     pub id: UserId,
-    /// Their email.
+    /// The email address of the user.
     pub email: String,
-    /// Whether they followed a link that was mailed to this email.
+    /// Whether the email address is verified.
     #[serde(default)]
     pub email_verified: bool,
-    /// Their name.
+    /// The name of the user.
     pub name: String,
-    /// Whether they run the installation.
+    /// Whether the user is an operator.
     pub operator: bool,
-    /// Whether all their credentials are refused.
+    /// Whether the user is disabled: all their credentials are refused.
     pub disabled: bool,
-    /// Whether all their credentials are refused since a restore, until an operator at the host confirms them.
+    /// Whether the user is suspended: all their credentials are refused since a restore, until an operator confirms
+    /// them on the host.
     #[serde(default)]
     pub suspended: bool,
-    /// When they were created.
+    /// When the user was created.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
 }
@@ -62,14 +63,14 @@ pub struct User {
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateUser {
-    /// Their email.
+    /// The email address of the user.
     pub email: String,
-    /// Their name.
+    /// The name of the user.
     pub name: String,
     /// A first password of 12 characters or more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
-    /// Whether they run the installation.
+    /// Whether the user is an operator.
     #[serde(default)]
     pub operator: bool,
 }
@@ -85,47 +86,47 @@ impl fmt::Debug for CreateUser {
     }
 }
 
-/// What to change of a user.
+/// A change of a user.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateUser {
-    /// Another name.
+    /// The new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Whether they run the installation.
+    /// Whether the user is an operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator: Option<bool>,
-    /// Whether to refuse all their credentials.
+    /// Whether to disable the user: all their credentials are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled: Option<bool>,
-    /// With `"disabled": true`: whether to revoke the keys that they registered for service accounts.
+    /// With `"disabled": true`: whether to revoke the keys that the user registered for service accounts.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub revoke_keys: bool,
 }
 
-/// A server of the installation.
+/// A node of the installation.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Node {
-    /// Its id; a new one at every start.
+    /// Its id, which is new at every start.
     #[schema(value_type = String)]
     pub id: NodeId,
-    /// Its host and process.
+    /// Its host name and process id.
     pub name: String,
-    /// The release that it runs.
+    /// The release of Keyward that it runs.
     pub software_version: String,
-    /// How long it verifies requests without an answer from the database.
+    /// How long it verifies requests without renewing its lease in the database.
     pub lease_seconds: u64,
     /// The version of the installation that it has applied, or a later one.
     pub version: u64,
-    /// How many versions there are that it has not acknowledged.
+    /// The number of versions that it has not acknowledged.
     pub behind: u64,
     /// When it registered, by its own clock.
     #[schema(value_type = String, format = DateTime)]
     pub registered_at: Timestamp,
-    /// When it renewed its lease, by its own clock; where the database is embedded, when it registered.
+    /// When it renewed its lease, by its own clock. With the embedded database: when it registered.
     #[schema(value_type = String, format = DateTime)]
     pub renewed_at: Timestamp,
-    /// Whether it is the one that answers this.
+    /// Whether it is the node that answers this request.
     pub answers: bool,
     /// A hash of the settings that have to be the same on every node: hosts, routes, trusted proxies. Null for a node of
     /// the previous release.
@@ -141,7 +142,7 @@ impl Node {
     }
 }
 
-/// Whether nodes run with settings that have to be the same and are not.
+/// Whether the nodes run with different settings that must be the same.
 #[must_use]
 pub fn settings_differ(nodes: &[Node]) -> bool {
     let mut hashes = nodes.iter().filter_map(|node| node.settings_hash.as_deref());

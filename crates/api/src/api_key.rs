@@ -14,7 +14,7 @@ pub struct ApiKey {
     pub title: String,
     /// `ssh-ed25519`, `ssh-rsa`, `ecdsa-sha2-nistp256` or `ecdsa-sha2-nistp384`.
     pub algorithm: String,
-    /// As `ssh-keygen -l` prints it; identifies the key for people.
+    /// The fingerprint, as `ssh-keygen -l` prints it. It identifies the key to people.
     pub fingerprint: String,
     /// The key as an OpenSSH line without a comment.
     pub public_key: String,
@@ -31,7 +31,7 @@ pub struct ApiKey {
     /// When it expires.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
-    /// When a request was last accepted with it. Recorded with a delay of some seconds.
+    /// When a request with this key was last accepted. It is recorded with a delay of some seconds.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_used_at: Option<Timestamp>,
     /// The IP address of that request.
@@ -65,12 +65,12 @@ pub enum KeyState {
 /// What a revocation with `cascade=true` revokes besides the key itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Cascade {
-    /// The keys that it registered, those that these registered, and so on, as far as the caller manages them. Revoked ones
-    /// are not among them.
+    /// The keys that it registered, the keys that those registered, and so on, if the caller manages them. Revoked keys are not
+    /// included.
     pub keys: Vec<CascadedKey>,
 }
 
-/// A key that a revocation of another one would revoke, too.
+/// A key that would be revoked together with another one.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct CascadedKey {
     /// Its id.
@@ -84,7 +84,7 @@ pub struct CascadedKey {
     pub state: KeyState,
     /// Its owner: `usr_…` or `sa_…`.
     pub owner: String,
-    /// The owner's email or address.
+    /// The owner's email address or service account address.
     pub owner_email: Option<String>,
     /// The key that registered it.
     #[schema(value_type = Option<String>)]
@@ -108,11 +108,11 @@ pub struct CreateApiKey {
     pub proof: Option<String>,
 }
 
-/// What to change of a key.
+/// A change of a key.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateApiKey {
-    /// Another title.
+    /// The new title.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     /// A new expiry; null for none.
@@ -121,7 +121,7 @@ pub struct UpdateApiKey {
     pub expires_at: Option<Option<Timestamp>>,
 }
 
-/// How to enable a key; may be left out altogether.
+/// How to enable a key. The body is optional.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EnableApiKey {

@@ -6,26 +6,26 @@ use domain::{AuditEventId, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What was done, by whom, with which key, from where.
+/// An audit event: what was done, by whom, with which key and from where.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AuditEvent {
     /// Its id.
     #[schema(value_type = String)]
     pub id: AuditEventId,
-    /// Its place in the log, from 0.
+    /// Its position in the log, from 0.
     pub sequence: u64,
-    /// When.
+    /// When it was done.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     /// `usr_…`, `sa_…`, `host` or `anonymous`.
     pub principal: String,
-    /// The key behind the credential.
+    /// The key of the credential.
     pub key: Option<String>,
     /// The IP address that the request came from.
     pub address: Option<String>,
     /// The action, such as `api_key.create`.
     pub action: String,
-    /// The target.
+    /// The id of the object that was changed.
     pub target: Option<String>,
     /// Named values that the other fields do not hold.
     pub detail: BTreeMap<String, String>,

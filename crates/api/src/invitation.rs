@@ -19,9 +19,9 @@ pub struct Invitation {
     pub role: Role,
     /// Its state.
     pub state: InvitationState,
-    /// Who invited.
+    /// The inviter.
     pub created_by: String,
-    /// When.
+    /// When it was sent.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// When it expires.
@@ -55,7 +55,7 @@ pub struct IssuedInvitation {
     /// The page that accepts it. Absent if the link was mailed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// Whether it went out by mail.
+    /// Whether it was sent by mail.
     #[serde(default)]
     pub mail: MailState,
 }
@@ -70,18 +70,18 @@ impl fmt::Debug for IssuedInvitation {
     }
 }
 
-/// Whether something went out by mail. What it tells holds either way.
+/// Whether a mail was sent. The change is made in any case.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MailState {
-    /// No mail server is set: pass the link on.
+    /// No mail server is set: send the link yourself.
     #[default]
     NotConfigured,
     /// The mail server accepted it: the link goes to the email address.
     Sent,
-    /// The mail server did not accept it: pass the link on, or send it again.
+    /// The mail server did not accept it: send the link yourself, or resend the invitation.
     Failed,
-    /// Not known, since this is the stored response to a replay: if the mail does not arrive, send it again.
+    /// Not known, because this is the stored response to a replay: if the mail does not arrive, resend the invitation.
     Unknown,
 }
 
@@ -89,14 +89,14 @@ pub enum MailState {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateInvitations {
-    /// 1 to 100 addresses.
+    /// 1 to 100 email addresses.
     pub emails: Vec<String>,
     /// `admin` or `member`.
     #[schema(value_type = String)]
     pub role: Role,
 }
 
-/// What was sent.
+/// The invitations that were created.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct IssuedInvitations {
     /// One per email address.
@@ -124,16 +124,16 @@ impl fmt::Debug for AcceptInvitation {
     }
 }
 
-/// Where the invitation led.
+/// The result of accepting an invitation.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AcceptedInvitation {
-    /// Who joined.
+    /// The user who joined.
     #[schema(value_type = String)]
     pub user: UserId,
-    /// What they joined.
+    /// The workspace.
     #[schema(value_type = String)]
     pub workspace: WorkspaceId,
-    /// With which role.
+    /// The role in the workspace.
     #[schema(value_type = String)]
     pub role: Role,
 }

@@ -36,9 +36,9 @@ use utoipa::ToSchema;
 /// One page of a list.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Page<T> {
-    /// The things of this page.
+    /// The items of this page.
     pub items: Vec<T>,
-    /// What to pass as `after` for the next page; null on the last.
+    /// The value of `after` for the next page; null on the last page.
     pub next: Option<String>,
 }
 

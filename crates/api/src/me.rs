@@ -9,11 +9,11 @@ use utoipa::ToSchema;
 pub struct Me {
     /// The principal of the request.
     pub principal: Principal,
-    /// The key behind the credential, where there is one.
+    /// The key of the credential, if there is one.
     pub key: Option<CredentialKey>,
-    /// Whether they run the installation.
+    /// Whether the user is an operator.
     pub operator: bool,
-    /// Where they are a member.
+    /// The workspaces of the principal.
     pub workspaces: Vec<MyWorkspace>,
 }
 
@@ -24,9 +24,9 @@ pub struct Principal {
     pub id: String,
     /// The kind of principal.
     pub kind: PrincipalKind,
-    /// The email, or the service account's address.
+    /// The email address of a user, or the service account address.
     pub email: String,
-    /// Whether the person followed a link that was mailed to this email; false for a service account.
+    /// Whether the email address is verified; false for a service account.
     #[serde(default)]
     pub email_verified: bool,
     /// A name for people.
@@ -43,7 +43,7 @@ pub enum PrincipalKind {
     ServiceAccount,
 }
 
-/// The key behind the credential.
+/// The key of the credential.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct CredentialKey {
     /// Its id.
@@ -53,7 +53,7 @@ pub struct CredentialKey {
     pub fingerprint: String,
 }
 
-/// A workspace and one's role there.
+/// A workspace and the role of the principal in it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct MyWorkspace {
     /// Its id.

@@ -10,12 +10,12 @@ pub struct Member {
     /// The user.
     #[schema(value_type = String)]
     pub id: UserId,
-    /// Their email.
+    /// The email address of the user.
     pub email: String,
-    /// Whether they followed a link that was mailed to this email.
+    /// Whether the email address is verified.
     #[serde(default)]
     pub email_verified: bool,
-    /// Their name.
+    /// The name of the user.
     pub name: String,
     /// `admin` or `member`.
     #[schema(value_type = String)]
@@ -23,12 +23,12 @@ pub struct Member {
     /// Whether an operator has disabled their account.
     #[serde(default)]
     pub disabled: bool,
-    /// Since when.
+    /// When the user joined.
     #[schema(value_type = String, format = DateTime)]
     pub joined_at: Timestamp,
 }
 
-/// Another role for a member.
+/// The new role of a member.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateMember {

@@ -5,19 +5,19 @@ use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-/// What went wrong (RFC 9457), as `application/problem+json`.
+/// A problem (RFC 9457), as `application/problem+json`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// `urn:keyward:problem:` and the code.
     #[serde(rename = "type")]
     pub type_uri: String,
-    /// The code in words.
+    /// A short summary of the code.
     pub title: String,
     /// The HTTP status.
     pub status: u16,
     /// What happened, and what to do next.
     pub detail: String,
-    /// One of [`codes`]; never changes its meaning.
+    /// One of [`codes`]. The meaning of a code never changes.
     pub code: String,
     /// The invalid fields, for `invalid_request`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -27,7 +27,7 @@ pub struct Problem {
     #[serde(default, deserialize_with = "known", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub required_role: Option<RequiredRole>,
-    /// What belongs to the code: `fingerprint`, `limit`, `support_contact`, `projects`, …
+    /// Further members, depending on the code: `fingerprint`, `limit`, `support_contact`, `projects`, …
     #[serde(flatten)]
     pub members: Map<String, Value>,
 }
@@ -39,7 +39,7 @@ pub struct FieldError {
     pub field: String,
     /// What is wrong with it, and what to do.
     pub detail: String,
-    /// A stable word for the reason, such as `private_key_pasted`.
+    /// A stable code for the reason, such as `private_key_pasted`.
     pub code: String,
 }
 
@@ -73,33 +73,33 @@ fn known<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Res
     Ok(T::deserialize(value).ok())
 }
 
-/// The codes. One is added, none is ever given another meaning.
+/// The codes. Codes may be added, and the meaning of a code never changes.
 pub mod codes {
     /// 400: the request cannot be read, or a field is invalid.
     pub const INVALID_REQUEST: &str = "invalid_request";
-    /// 401: the credential is missing or not accepted.
+    /// 401: the credential is missing or refused.
     pub const UNAUTHENTICATED: &str = "unauthenticated";
     /// 403: the caller is authenticated, but not authorized.
     pub const FORBIDDEN: &str = "forbidden";
-    /// 421, 403: the request is for a host that the installation does not answer for.
+    /// 421, 403: the request is for a host that is not listed.
     pub const HOST_NOT_LISTED: &str = "host_not_listed";
-    /// 403: in a session, the password must be given again first.
+    /// 403: in a session, the password must be entered again first.
     pub const PASSWORD_NEEDED: &str = "password_needed";
     /// 404: it does not exist, or the caller may not see it.
     pub const NOT_FOUND: &str = "not_found";
     /// 405: the path exists, but not with this method.
     pub const METHOD_NOT_ALLOWED: &str = "method_not_allowed";
-    /// 408: the body came too slowly.
+    /// 408: the body did not arrive in time.
     pub const TIMEOUT: &str = "timeout";
     /// 409: the key is registered, or permanently blocked.
     pub const DUPLICATE_KEY: &str = "duplicate_key";
     /// 409: a quota is reached.
     pub const QUOTA_EXCEEDED: &str = "quota_exceeded";
-    /// 409: the slug is or was in use.
+    /// 409: the slug is in use or was used before.
     pub const SLUG_TAKEN: &str = "slug_taken";
-    /// 409: the name or address is or was in use.
+    /// 409: the name or service account address is in use or was used before.
     pub const NAME_TAKEN: &str = "name_taken";
-    /// 409: the email belongs to a user.
+    /// 409: the email address belongs to a user.
     pub const EMAIL_TAKEN: &str = "email_taken";
     /// 409: the last admin of a workspace cannot be removed or demoted.
     pub const LAST_ADMIN: &str = "last_admin";
@@ -109,23 +109,23 @@ pub mod codes {
     pub const KEY_REVOKED: &str = "key_revoked";
     /// 409: the key has expired; set a new expiry first.
     pub const KEY_EXPIRED: &str = "key_expired";
-    /// 409: the person is a member already.
+    /// 409: the person is already a member.
     pub const ALREADY_MEMBER: &str = "already_member";
     /// 409: the invitation was accepted or revoked.
     pub const INVITATION_CLOSED: &str = "invitation_closed";
-    /// 409: this signed request was done before, and its stored response cannot be decrypted any more.
+    /// 409: this signed request was already processed, and its stored response cannot be decrypted.
     pub const ANSWER_UNREADABLE: &str = "answer_unreadable";
     /// 413: the body is larger than 1 MiB.
     pub const TOO_LARGE: &str = "too_large";
     /// 415: the body is not JSON.
     pub const UNSUPPORTED_MEDIA_TYPE: &str = "unsupported_media_type";
-    /// 431: the headers are over 16 KiB.
+    /// 431: the headers exceed 16 KiB.
     pub const HEADERS_TOO_LARGE: &str = "headers_too_large";
     /// 429: too many requests.
     pub const RATE_LIMITED: &str = "rate_limited";
     /// 500: internal error.
     pub const INTERNAL: &str = "internal";
-    /// 503: the database does not answer, or the server is overloaded; try again.
+    /// 503: the database does not respond, or the server is overloaded; try again.
     pub const UNAVAILABLE: &str = "unavailable";
 }
 

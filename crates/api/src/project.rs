@@ -14,9 +14,9 @@ pub struct Project {
     pub id: ProjectId,
     /// Its title.
     pub title: String,
-    /// What it is about.
+    /// Description.
     pub description: String,
-    /// Who created it.
+    /// The principal who created it.
     pub created_by: String,
     /// When it was created.
     #[schema(value_type = String, format = DateTime)]
@@ -24,7 +24,7 @@ pub struct Project {
     /// When it last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
-    /// One's own role in it; null for an admin of the workspace who has not joined.
+    /// The role of the caller in it; null for an admin of the workspace who has not joined.
     #[schema(value_type = Option<String>)]
     pub role: Option<ProjectRole>,
 }
@@ -35,19 +35,19 @@ pub struct Project {
 pub struct CreateProject {
     /// Its title: 1 to 100 characters.
     pub title: String,
-    /// What it is about; may be empty.
+    /// Description, which may be empty.
     #[serde(default)]
     pub description: String,
 }
 
-/// What to change of a project.
+/// A change of a project.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateProject {
-    /// Another title.
+    /// The new title.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// Another description.
+    /// The new description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
@@ -59,7 +59,7 @@ pub struct ProjectMember {
     pub id: String,
     /// The kind of principal.
     pub kind: PrincipalKind,
-    /// The email, or the service account's address.
+    /// The email address of a user, or the service account address.
     pub email: String,
     /// A name for people.
     pub name: String,

@@ -6,15 +6,15 @@ use utoipa::ToSchema;
 
 use crate::{ApiKey, Invitation};
 
-/// What the removal or the demotion of a member ends in a workspace, and what it leaves unless it is asked for.
+/// What removing or demoting a member revokes in a workspace, and what it revokes only on request.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct MemberRemoval {
-    /// Open invitations that they wrote: these end.
+    /// Open invitations that the user sent. These are revoked.
     pub invitations: Vec<Invitation>,
-    /// Keys of service accounts that they registered, and those that these keys registered in turn: these stay active,
-    /// unless `revoke_keys` is set.
+    /// Keys of service accounts that the user registered, and the keys that those registered. These stay active unless
+    /// `revoke_keys` is set.
     pub keys: Vec<RegisteredKey>,
-    /// Projects that have no other admin who is enabled: a removal asks for a successor.
+    /// Projects that have no other enabled admin. A removal needs a successor.
     pub projects: Vec<LedProject>,
 }
 
@@ -39,17 +39,17 @@ pub struct LedProject {
     pub title: String,
 }
 
-/// What disabling a user ends, in numbers, and what it leaves unless it is asked for.
+/// What disabling a user revokes, as counts, and what it revokes only on request.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct UserRemoval {
-    /// Their email.
+    /// The email address of the user.
     pub email: String,
-    /// Open invitations that they wrote: these end.
+    /// Open invitations that the user sent. These are revoked.
     pub invitations: u64,
-    /// Keys of service accounts that they registered, and those that these keys registered in turn: these stay active,
-    /// unless `revoke_keys` is set.
+    /// Keys of service accounts that the user registered, and the keys that those registered. These stay active unless
+    /// `revoke_keys` is set.
     pub keys: u64,
-    /// Where they are a member.
+    /// The workspaces of the principal.
     pub workspaces: Vec<WorkspaceOfUser>,
 }
 
@@ -63,9 +63,9 @@ pub struct WorkspaceOfUser {
     pub slug: String,
     /// Its name.
     pub name: String,
-    /// Their role there.
+    /// The role of the user in it.
     #[schema(value_type = String)]
     pub role: Role,
-    /// Whether it has no other admin who is enabled.
+    /// Whether it has no other enabled admin.
     pub is_last_admin: bool,
 }

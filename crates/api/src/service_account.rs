@@ -12,28 +12,28 @@ pub struct ServiceAccount {
     pub id: ServiceAccountId,
     /// Its name, unique in the workspace.
     pub name: String,
-    /// What it is for.
+    /// Description.
     pub description: String,
     /// Its service account address.
     pub email: String,
     /// Its role in the workspace: `admin` or `member`.
     #[schema(value_type = String)]
     pub role: Role,
-    /// Whether all its credentials are refused.
+    /// Whether it is disabled: all its credentials are refused.
     pub disabled: bool,
     /// When it was created.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    /// How many keys it has, and may have.
+    /// The number of its live keys, and the quota.
     pub keys: KeyCount,
 }
 
-/// How many live keys there are, and may be.
+/// The number of live keys, and the quota.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct KeyCount {
     /// Keys that are active or disabled.
     pub live: u64,
-    /// How many there may be.
+    /// The quota.
     pub limit: u32,
 }
 
@@ -43,30 +43,30 @@ pub struct KeyCount {
 pub struct CreateServiceAccount {
     /// `[a-z][a-z0-9-]{1,38}[a-z0-9]`, unique in the workspace.
     pub name: String,
-    /// What it is for; may be empty.
+    /// Description, which may be empty.
     #[serde(default)]
     pub description: String,
-    /// Its role in the workspace, `member` or `admin`; `member` if it is left out.
+    /// Its role in the workspace, `member` or `admin`. The default is `member`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub role: Option<Role>,
 }
 
-/// What to change of a service account.
+/// A change of a service account.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateServiceAccount {
-    /// A new name, which changes the service account address too.
+    /// The new name, which also changes the service account address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Another description.
+    /// The new description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Another role: `admin` or `member`.
+    /// The new role: `admin` or `member`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub role: Option<Role>,
-    /// Whether to refuse all its credentials.
+    /// Whether to disable it: all its credentials are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled: Option<bool>,
 }

@@ -16,10 +16,10 @@ pub struct Workspace {
     pub slug: String,
     /// Its name.
     pub name: String,
-    /// One's own role there; null for an operator who is not in it.
+    /// The role of the caller in it; null for an operator who is not a member.
     #[schema(value_type = Option<String>)]
     pub role: Option<Role>,
-    /// What it may have.
+    /// Its quotas.
     pub quotas: Quotas,
     /// When it was created.
     #[schema(value_type = String, format = DateTime)]
@@ -34,7 +34,8 @@ pub struct CreateWorkspace {
     pub name: String,
     /// `[a-z][a-z0-9-]{1,38}[a-z0-9]`, never used before.
     pub slug: String,
-    /// Its first admin. An existing user is added at once, any other email is invited; left out, it is the caller.
+    /// Email address of the first admin. An existing user is added at once; another person is invited. The default is
+    /// the caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin_email: Option<String>,
 }
@@ -45,16 +46,16 @@ pub struct WorkspaceCreated {
     /// The workspace.
     #[serde(flatten)]
     pub workspace: Workspace,
-    /// The invitation of the first admin, where they are no user yet.
+    /// The invitation of the first admin, if they are not a user yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invitation: Option<IssuedInvitation>,
 }
 
-/// What to change of a workspace.
+/// A change of a workspace.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateWorkspace {
-    /// Another name.
+    /// The new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }

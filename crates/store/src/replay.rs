@@ -45,7 +45,7 @@ impl FromRow for StoredResponse {
                 expires_at: row.timestamp("expires_at")?,
             },
             status: u16::try_from(status)
-                .map_err(|_| StoreError::corrupt(format!("column `status`: {status} is no HTTP status")))?,
+                .map_err(|_| StoreError::corrupt(format!("column `status`: {status} is not an HTTP status")))?,
             body: match row.opt_bytes("sealed_body")? {
                 Some(sealed) => StoredBody::Sealed(sealed),
                 None => StoredBody::Plain(row.bytes("body")?),

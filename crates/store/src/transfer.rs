@@ -80,8 +80,8 @@ pub async fn require_quiet(from: &Store) -> Result<(), StoreError> {
         return Ok(());
     }
     Err(not_copied(
-        "servers run on the source, or were killed: stop them; a server that was killed is evicted by the next change, such as \
-         one by `keyward admin`",
+        "servers are registered on the source: stop them. A server that was killed is evicted by the next change, \
+         such as one by `keyward admin`",
     ))
 }
 
@@ -95,7 +95,7 @@ pub async fn copy(from: &Store, to: &Store) -> Result<Transferred, StoreError> {
     let version = from.current_version().await?;
     let mut target = to.begin_maintenance().await?;
     if change::current_version(&mut target).await?.0 != 0 {
-        return Err(not_copied("the target holds an installation already: name a new database"));
+        return Err(not_copied("the target already contains an installation: name a new database"));
     }
     target.execute("DELETE FROM installation", params![]).await?;
     let mut source = from.read().await?;
@@ -113,7 +113,10 @@ pub async fn copy(from: &Store, to: &Store) -> Result<Transferred, StoreError> {
         }
     }
     if from.current_version().await? != version {
-        return Err(not_copied("the source changed during the copy: stop what writes to it, and begin again"));
+        return Err(not_copied(
+            "the source changed during the copy: stop all servers and commands that write to it, \
+                               and start again",
+        ));
     }
     target.commit().await?;
     compare(from, to).await

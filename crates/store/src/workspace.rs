@@ -35,7 +35,12 @@ pub(crate) static WORKSPACES: Table<Workspace> = Table {
 impl FromRow for Workspace {
     fn from_row(row: &Row) -> Result<Self, StoreError> {
         let quota = |column| {
-            u32::try_from(row.i64(column)?).map_err(|_| StoreError::corrupt(format!("workspaces.{column} is no quota")))
+            u32::try_from(row.i64(column)?).map_err(|_| {
+                StoreError::corrupt(format!(
+                    "workspaces.{column} is not a \
+                                                                                     quota"
+                ))
+            })
         };
         Ok(Self {
             id: row.parse("id")?,

@@ -32,7 +32,7 @@ pub enum AuthenticationError {
     #[error("unknown bearer token")]
     UnknownToken,
     /// Email and password are not those of a user who may sign in.
-    #[error("email or password is wrong")]
+    #[error("the email address or password is wrong")]
     WrongPassword,
     /// The session was ended, or has expired.
     #[error("the session has ended; sign in again")]
@@ -52,10 +52,10 @@ pub enum AuthenticationError {
     #[error("digest does not match body")]
     DigestMismatch,
     /// The nonce was used for another request.
-    #[error("the nonce was used for another request; sign each request with a fresh one")]
+    #[error("the nonce was used for another request; sign each request with a new one")]
     NonceReused,
     /// An `encord` signature on a host that is not listed.
-    #[error("signatures of the Encord SDK are not accepted on this host; the operator lists hosts in `encord_hosts`")]
+    #[error("signatures of the Encord SDK are not accepted on this host; the operator must add it to `encord_hosts`")]
     HostNotListed,
     /// The key is disabled.
     #[error("key disabled")]
@@ -71,8 +71,8 @@ pub enum AuthenticationError {
     OwnerDisabled,
     /// The key's owner is suspended since a restore.
     #[error(
-        "the key's owner is suspended since a restore; an operator confirms people at the host, with \
-         `keyward admin confirm-users`"
+        "the key's owner is suspended since a restore; an operator confirms users on the host with `keyward admin \
+         confirm-users`"
     )]
     OwnerSuspended,
     /// The right password of a user who is suspended since a restore.

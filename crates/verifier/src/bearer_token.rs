@@ -47,9 +47,9 @@ impl Verifier {
             .to_str()
             .ok()
             .and_then(|text| text.split_once(' '))
-            .ok_or_else(|| malformed("Authorization has no scheme and token"))?;
+            .ok_or_else(|| malformed("Authorization must have a scheme and a token"))?;
         if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(malformed("Authorization takes the scheme Bearer only"));
+            return Err(malformed("Authorization supports only the scheme Bearer"));
         }
         let token = self.token_key.open(text).ok_or((None, Error::UnknownToken))?;
         let id = token.key;

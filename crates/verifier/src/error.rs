@@ -20,7 +20,7 @@ pub enum VerificationError {
     #[error("too many signatures or components")]
     TooManySignatures,
     /// This part of it cannot be signed as it is.
-    #[error("the request's {0} cannot be signed")]
+    #[error("the request's {0} cannot be part of a signature")]
     Unsignable(&'static str),
     /// This node holds no lease, so it may not verify requests.
     #[error("this node holds no lease")]
@@ -37,7 +37,7 @@ pub enum RouteError {
     #[error(transparent)]
     Denied(#[from] Denied),
     /// There are routes, and none matches.
-    #[error("no route of this installation takes this method and path")]
+    #[error("no route of this installation matches this method and path")]
     NoRoute,
     /// The route needs a workspace, and nothing names one of several.
     #[error("you are in several workspaces; name one in a Keyward-Workspace header, and sign it")]

@@ -112,7 +112,7 @@ pub enum HostError {
     #[error("write it without a path, without a slash at the end and without a user name")]
     MoreThanOrigin,
     /// A scheme where none belongs.
-    #[error("write the host alone, without https:// and without a path")]
+    #[error("write only the host, without https:// and without a path")]
     MoreThanHost,
     /// Not a number from 1 to 65535.
     #[error("a port is a number from 1 to 65535")]
@@ -327,11 +327,14 @@ impl Hosts {
             let origin: Origin = text.parse().map_err(|error| invalid_entry("hosts", text, error))?;
             if origin.scheme() == Scheme::Http && !is_loopback(origin.authority()) {
                 let reason =
-                    format!("plain HTTP is safe on this machine only, and {origin} is elsewhere; use https://");
+                    format!("plain HTTP is safe only on this machine, and {origin} is another host; use https://");
                 return Err(HostListError { list: "hosts", reason });
             }
             if let Some(other) = own.iter().find(|other| other.scheme() != origin.scheme() && other.overlaps(&origin)) {
-                let reason = format!("a request for {origin} cannot be told from one for {other}; choose one of them");
+                let reason = format!(
+                    "a request for {origin} cannot be distinguished from one for {other}; choose one \
+                                      of them"
+                );
                 return Err(HostListError { list: "hosts", reason });
             }
             if own.iter().all(|other| **other != origin) {

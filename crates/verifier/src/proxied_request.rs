@@ -180,7 +180,7 @@ fn signed_workspace<'a>(verified: &VerifiedRequest, request: &OriginalRequest<'a
         Refusal::Credential(verified.principal.credential().key(), AuthenticationError::Unacceptable(why.to_owned()))
     };
     if !verified.workspace_signed {
-        return Err(unacceptable("Keyward-Workspace is not covered by a signature; sign it, or leave it out"));
+        return Err(unacceptable("Keyward-Workspace is not covered by a signature; sign it or remove it"));
     }
     value.to_str().map(|text| Some(text.trim())).map_err(|_| unacceptable("Keyward-Workspace is not plain ASCII"))
 }

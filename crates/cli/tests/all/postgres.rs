@@ -34,7 +34,7 @@ fn an_installation_moves_to_postgresql_and_back_with_all_that_is_in_it() {
     assert!(busy.contains("installation.key"), "{busy}");
     std::fs::copy(home.file("keyward-data/installation.key"), home.file("back/installation.key")).unwrap();
     let busy = home.run(&["migrate", "--from-postgres", &url, "--data", "back"]).refused();
-    assert!(busy.contains("servers run on the source"), "{busy}");
+    assert!(busy.contains("servers are registered on the source"), "{busy}");
     let nodes = run(&home, &url, &["admin", "list-nodes"]).ok();
     assert!(nodes.lines().count() == 2 && nodes.contains("2 s"), "{nodes}");
     let looked = run(&home, &url, &["doctor"]).ok();

@@ -22,7 +22,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(list_nodes))
 }
 
-/// What a workspace may have.
+/// Gets the quotas of a workspace.
 #[utoipa::path(get, path = "/api/v1/admin/workspaces/{ws}/quotas", tag = "operators",
     params(("ws" = String, Path)), responses((status = 200, body = api::Quotas)))]
 async fn quotas(
@@ -33,7 +33,7 @@ async fn quotas(
     app.quotas(&caller, ws).await.map(Json)
 }
 
-/// Sets what a workspace may have.
+/// Sets the quotas of a workspace.
 #[utoipa::path(patch, path = "/api/v1/admin/workspaces/{ws}/quotas", tag = "operators",
     params(("ws" = String, Path)), request_body = api::UpdateQuotas,
     responses((status = 200, body = api::Quotas)))]
@@ -46,7 +46,7 @@ async fn update_quotas(
     app.update_quotas(&caller, ws, update).await.map(|done| done.map(Json))
 }
 
-/// Every workspace: names and quotas, nothing inside.
+/// Lists all workspaces with their names and quotas, without their content.
 #[utoipa::path(get, path = "/api/v1/admin/workspaces", tag = "operators",
     params(PageQuery), responses((status = 200, body = api::Page<api::Workspace>)))]
 async fn list_all_workspaces(
@@ -57,7 +57,7 @@ async fn list_all_workspaces(
     app.list_all_workspaces(&caller, &page.into()).await.map(Json)
 }
 
-/// Every user.
+/// Lists all users.
 #[utoipa::path(get, path = "/api/v1/admin/users", tag = "operators",
     params(PageQuery), responses((status = 200, body = api::Page<api::User>)))]
 async fn list_users(
@@ -68,7 +68,7 @@ async fn list_users(
     app.list_users(&caller, &page.into()).await.map(Json)
 }
 
-/// Creates a user, who is a member of nothing yet.
+/// Creates a user without a workspace.
 #[utoipa::path(post, path = "/api/v1/admin/users", tag = "operators",
     request_body = api::CreateUser, responses((status = 201, body = api::User)))]
 async fn create_user(
@@ -79,7 +79,7 @@ async fn create_user(
     app.create_user(&caller, create).await.map(|done| done.map(Created))
 }
 
-/// Changes a user's name, or whether they run the installation, or whether they are refused.
+/// Changes the name of a user, makes them an operator, or disables them.
 #[utoipa::path(patch, path = "/api/v1/admin/users/{usr}", tag = "operators",
     params(("usr" = String, Path)), request_body = api::UpdateUser,
     responses((status = 200, body = api::User)))]
@@ -92,7 +92,7 @@ async fn update_user(
     app.update_user(&caller, user, update).await.map(|done| done.map(Json))
 }
 
-/// What disabling a user ends, in numbers, and what it leaves unless it is asked for.
+/// Previews what disabling a user revokes, as counts, and what it revokes only on request.
 #[utoipa::path(get, path = "/api/v1/admin/users/{usr}/removal", tag = "operators",
     params(("usr" = String, Path)), responses((status = 200, body = api::UserRemoval)))]
 async fn preview_disabling(
@@ -103,7 +103,7 @@ async fn preview_disabling(
     app.preview_disabling(&caller, user).await.map(Json)
 }
 
-/// The nodes of this installation: the version that each has applied, and its lease.
+/// Lists the nodes of this installation: the version that each has applied, and its lease.
 #[utoipa::path(get, path = "/api/v1/admin/nodes", tag = "operators",
     responses((status = 200, body = api::Page<api::Node>)))]
 async fn list_nodes(

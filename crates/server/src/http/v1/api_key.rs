@@ -20,13 +20,13 @@ use crate::{
     http::extract::{Authenticated, Created, Done, Json, OptionalJson, PageQuery, Path, Query},
 };
 
-/// Where the operations are mounted, and how the document tells them apart.
+/// The paths of the operations, and their names in the OpenAPI document.
 struct Mount {
     path: &'static str,
     tag: &'static str,
-    /// What is added to the id of each operation.
+    /// The suffix of the id of each operation.
     suffix: &'static str,
-    /// What each summary begins with.
+    /// The prefix of each summary.
     whose: &'static str,
     /// The ids in the path that name the owner.
     owner: &'static [&'static str],
@@ -91,8 +91,7 @@ fn id_in_path(name: &str) -> RefOr<Parameter> {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct RevokeQuery {
-    /// Whether to revoke the keys that this key registered, too, and those that these registered, as `GET …/cascade` lists
-    /// them.
+    /// Whether to also revoke the keys that this key registered, and the keys that those registered. `GET …/cascade` lists them.
     #[serde(default)]
     cascade: bool,
 }
@@ -105,10 +104,10 @@ struct KeyPath {
     key: Option<ApiKeyId>,
 }
 
-/// Whose keys a path means.
+/// The owner of the keys in a path.
 struct Owner(KeyOwner);
 
-/// Which key, and whose.
+/// The key in a path, and its owner.
 struct OwnedKey(KeyOwner, ApiKeyId);
 
 impl KeyPath {
@@ -138,7 +137,7 @@ impl<S: Send + Sync> FromRequestParts<S> for OwnedKey {
     }
 }
 
-/// Keys, expired and revoked ones too.
+/// Lists keys, including expired and revoked keys.
 #[utoipa::path(get, path = "/",
     params(PageQuery), responses((status = 200, body = api::Page<api::ApiKey>)))]
 async fn list(
@@ -162,7 +161,7 @@ async fn create(
     app.create_api_key(&caller, owner, &create).await.map(|done| done.map(Created))
 }
 
-/// A key.
+/// Gets a key.
 #[utoipa::path(get, path = "/{key}",
     params(("key" = String, Path)), responses((status = 200, body = api::ApiKey)))]
 async fn find(
@@ -220,7 +219,7 @@ async fn disable(
     app.disable_api_key(&caller, owner, key).await.map(|done| done.map(Json))
 }
 
-/// Lets a disabled key work again.
+/// Enables a disabled or expired key.
 #[utoipa::path(post, path = "/{key}/enable",
     params(("key" = String, Path)),
     request_body(content = Option<api::EnableApiKey>), responses((status = 200, body = api::ApiKey)))]
@@ -233,7 +232,7 @@ async fn enable(
     app.enable_api_key(&caller, owner, key, &enable).await.map(|done| done.map(Json))
 }
 
-/// Shows by a proof that the private key is at hand.
+/// Adds a proof that the owner holds the private key.
 #[utoipa::path(post, path = "/{key}/proof",
     params(("key" = String, Path)), request_body = api::ProveApiKey, responses((status = 200, body = api::ApiKey)))]
 async fn prove(

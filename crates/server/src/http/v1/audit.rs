@@ -22,25 +22,25 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct AuditQuery {
-    /// By whom: an email or address, `usr_…`, `sa_…`, `host` or `anonymous`.
+    /// The principal: an email address, a service account address, `usr_…`, `sa_…`, `host` or `anonymous`.
     principal: Option<String>,
-    /// With which key: `key_…` or its fingerprint, `SHA256:…`.
+    /// The key: `key_…` or its fingerprint, `SHA256:…`.
     key: Option<String>,
-    /// Of which action, such as `api_key.create`.
+    /// The action, such as `api_key.create`.
     action: Option<String>,
-    /// At or after.
+    /// Only events at or after this time.
     #[param(value_type = Option<String>)]
     from: Option<Timestamp>,
-    /// Before.
+    /// Only events before this time.
     #[param(value_type = Option<String>)]
     to: Option<Timestamp>,
-    /// How many events, 1 to 200; 50 where nothing is said.
+    /// Maximum number of events, 1 to 200. The default is 50.
     limit: Option<i64>,
-    /// The `next` of the page before.
+    /// The `next` value of the previous page.
     after: Option<String>,
 }
 
-/// Events of a workspace, the latest first.
+/// Lists the events of a workspace, the latest first.
 #[utoipa::path(get, path = "/api/v1/workspaces/{ws}/audit-events", tag = "audit",
     params(("ws" = String, Path), AuditQuery), responses((status = 200, body = api::Page<api::AuditEvent>)))]
 async fn list_audit_events(
@@ -54,7 +54,7 @@ async fn list_audit_events(
     app.list_audit_events(&caller, ws, &filter, &Paging { after, limit }).await.map(Json)
 }
 
-/// The head of the whole log as a signed note (C2SP tlog-checkpoint), for operators to keep elsewhere.
+/// Gets a checkpoint of the whole log as a signed note (C2SP tlog-checkpoint), for operators to keep elsewhere.
 #[utoipa::path(get, path = "/api/v1/admin/audit-checkpoint", tag = "operators",
     responses((status = 200, body = String, content_type = "text/plain")))]
 async fn sign_checkpoint(

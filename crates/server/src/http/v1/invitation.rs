@@ -20,7 +20,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(accept_invitation))
 }
 
-/// Invitations, open and closed.
+/// Lists invitations, open and closed.
 #[utoipa::path(get, path = "/api/v1/workspaces/{ws}/invitations", tag = "invitations",
     params(("ws" = String, Path), PageQuery), responses((status = 200, body = api::Page<api::Invitation>)))]
 async fn list_invitations(
@@ -32,7 +32,7 @@ async fn list_invitations(
     app.list_invitations(&caller, ws, &page.into()).await.map(Json)
 }
 
-/// Invites people with one role, all or none of them.
+/// Invites people with one role. Either all are invited or none.
 #[utoipa::path(post, path = "/api/v1/workspaces/{ws}/invitations", tag = "invitations",
     params(("ws" = String, Path)), request_body = api::CreateInvitations,
     responses((status = 201, body = api::IssuedInvitations)))]
@@ -45,7 +45,7 @@ async fn create_invitations(
     app.create_invitations(&caller, ws, &create).await.map(|done| done.map(Created))
 }
 
-/// Takes an invitation back.
+/// Revokes an invitation.
 #[utoipa::path(delete, path = "/api/v1/workspaces/{ws}/invitations/{inv}", tag = "invitations",
     params(("ws" = String, Path), ("inv" = String, Path)), responses((status = 204)))]
 async fn revoke_invitation(
@@ -67,7 +67,8 @@ async fn resend_invitation(
     app.resend_invitation(&caller, ws, invitation).await.map(|done| done.map(Json))
 }
 
-/// Accepts an invitation, once. The token is the credential; who is authenticated joins as who they are.
+/// Accepts an invitation. The token works once and is the credential. An authenticated caller joins as the user that
+/// they are.
 #[utoipa::path(post, path = "/api/v1/invitations/accept", tag = "invitations",
     request_body = api::AcceptInvitation, responses((status = 200, body = api::AcceptedInvitation)))]
 async fn accept_invitation(

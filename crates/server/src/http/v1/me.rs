@@ -15,13 +15,13 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(me)).routes(routes!(create_proof_challenge))
 }
 
-/// Who the caller is, with which key, and where they are a member.
+/// Gets the caller, their key and their workspaces.
 #[utoipa::path(get, path = "/api/v1/me", tag = "me", responses((status = 200, body = api::Me)))]
 async fn me(State(app): State<Arc<App>>, Authenticated(caller): Authenticated) -> Result<Json<api::Me>, AppError> {
     app.me(&caller).map(Json)
 }
 
-/// A fresh challenge, to prove that a private key is at hand.
+/// Creates a challenge, to prove that the caller holds a private key.
 #[utoipa::path(post, path = "/api/v1/me/proof-challenges", tag = "me",
     responses((status = 201, body = api::ProofChallenge)))]
 async fn create_proof_challenge(

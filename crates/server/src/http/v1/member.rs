@@ -20,7 +20,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(preview_removal))
 }
 
-/// Who takes over what would be left without an admin.
+/// The successor for projects that would be left without an admin.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
@@ -30,12 +30,12 @@ pub(super) struct SuccessorQuery {
     pub(super) successor: Option<PrincipalId>,
 }
 
-/// What a removal does beside.
+/// Options of a removal.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct RemovalQuery {
-    /// Who takes over the projects that would be left without an admin: `usr_…` or `sa_…`.
+    /// The successor for projects that would be left without an admin: `usr_…` or `sa_…`.
     #[param(value_type = Option<String>)]
     successor: Option<PrincipalId>,
     /// Whether to revoke the keys that they registered for service accounts.
@@ -43,7 +43,7 @@ struct RemovalQuery {
     revoke_keys: bool,
 }
 
-/// Who is in a workspace.
+/// Lists the members of a workspace.
 #[utoipa::path(get, path = "/api/v1/workspaces/{ws}/members", tag = "members",
     params(("ws" = String, Path), PageQuery), responses((status = 200, body = api::Page<api::Member>)))]
 async fn list_members(
@@ -55,7 +55,7 @@ async fn list_members(
     app.list_members(&caller, ws, &page.into()).await.map(Json)
 }
 
-/// Gives a member another role. The open invitations of who is an admin no longer end.
+/// Changes the role of a member. If they are no longer an admin, their open invitations are revoked.
 #[utoipa::path(patch, path = "/api/v1/workspaces/{ws}/members/{usr}", tag = "members",
     params(("ws" = String, Path), ("usr" = String, Path)), request_body = api::UpdateMember,
     responses((status = 200, body = api::Member)))]
@@ -68,7 +68,7 @@ async fn update_member(
     app.update_member(&caller, ws, user, &update).await.map(|done| done.map(Json))
 }
 
-/// Removes a member; members may leave by themselves. Their open invitations end.
+/// Removes a member. Members may remove themselves. Their open invitations are revoked.
 #[utoipa::path(delete, path = "/api/v1/workspaces/{ws}/members/{usr}", tag = "members",
     params(("ws" = String, Path), ("usr" = String, Path), RemovalQuery), responses((status = 204)))]
 async fn delete_member(
@@ -80,7 +80,7 @@ async fn delete_member(
     app.delete_member(&caller, ws, user, query.successor, query.revoke_keys).await.map(|done| done.map(|()| Done))
 }
 
-/// What the removal or the demotion of a member ends, and what it leaves unless it is asked for.
+/// Previews what removing or demoting a member revokes, and what it revokes only on request.
 #[utoipa::path(get, path = "/api/v1/workspaces/{ws}/members/{usr}/removal", tag = "members",
     params(("ws" = String, Path), ("usr" = String, Path)), responses((status = 200, body = api::MemberRemoval)))]
 async fn preview_removal(

@@ -21,7 +21,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(set_project_member, delete_project_member))
 }
 
-/// Projects: all for admins of the workspace, else those that the caller is in.
+/// Lists projects: all for admins of the workspace, otherwise those that the caller is in.
 #[utoipa::path(get, path = "/api/v1/workspaces/{ws}/projects", tag = "projects",
     params(("ws" = String, Path), PageQuery), responses((status = 200, body = api::Page<api::Project>)))]
 async fn list_projects(
@@ -33,7 +33,7 @@ async fn list_projects(
     app.list_projects(&caller, ws, &page.into()).await.map(Json)
 }
 
-/// Creates a project, whose admin the caller becomes.
+/// Creates a project. The caller becomes its admin.
 #[utoipa::path(post, path = "/api/v1/workspaces/{ws}/projects", tag = "projects",
     params(("ws" = String, Path)), request_body = api::CreateProject, responses((status = 201, body = api::Project)))]
 async fn create_project(
@@ -45,7 +45,7 @@ async fn create_project(
     app.create_project(&caller, ws, &create).await.map(|done| done.map(Created))
 }
 
-/// A project.
+/// Gets a project.
 #[utoipa::path(get, path = "/api/v1/workspaces/{ws}/projects/{prj}", tag = "projects",
     params(("ws" = String, Path), ("prj" = String, Path)), responses((status = 200, body = api::Project)))]
 async fn find_project(
@@ -56,7 +56,7 @@ async fn find_project(
     app.find_project(&caller, ws, project.0).await.map(Json)
 }
 
-/// Changes title or description.
+/// Changes the title or description of a project.
 #[utoipa::path(patch, path = "/api/v1/workspaces/{ws}/projects/{prj}", tag = "projects",
     params(("ws" = String, Path), ("prj" = String, Path)), request_body = api::UpdateProject,
     responses((status = 200, body = api::Project)))]
@@ -80,7 +80,7 @@ async fn delete_project(
     app.delete_project(&caller, ws, project.0).await.map(|done| done.map(|()| Done))
 }
 
-/// Who is in a project.
+/// Lists the members of a project.
 #[utoipa::path(get, path = "/api/v1/workspaces/{ws}/projects/{prj}/members", tag = "projects",
     params(("ws" = String, Path), ("prj" = String, Path), PageQuery), responses((status = 200, body = api::Page<api::ProjectMember>)))]
 async fn list_project_members(

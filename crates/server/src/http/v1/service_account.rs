@@ -21,7 +21,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     ))
 }
 
-/// Service accounts of a workspace.
+/// Lists the service accounts of a workspace.
 #[utoipa::path(get, path = "/api/v1/workspaces/{ws}/service-accounts", tag = "service accounts",
     params(("ws" = String, Path), PageQuery), responses((status = 200, body = api::Page<api::ServiceAccount>)))]
 async fn list_service_accounts(
@@ -33,7 +33,7 @@ async fn list_service_accounts(
     app.list_service_accounts(&caller, ws, &page.into()).await.map(Json)
 }
 
-/// Creates a service account, a member unless another role is given.
+/// Creates a service account. Its role is member unless another one is given.
 #[utoipa::path(post, path = "/api/v1/workspaces/{ws}/service-accounts", tag = "service accounts",
     params(("ws" = String, Path)), request_body = api::CreateServiceAccount,
     responses((status = 201, body = api::ServiceAccount)))]
@@ -46,7 +46,7 @@ async fn create_service_account(
     app.create_service_account(&caller, ws, &create).await.map(|done| done.map(Created))
 }
 
-/// A service account.
+/// Gets a service account.
 #[utoipa::path(get, path = "/api/v1/workspaces/{ws}/service-accounts/{sa}", tag = "service accounts",
     params(("ws" = String, Path), ("sa" = String, Path)), responses((status = 200, body = api::ServiceAccount)))]
 async fn find_service_account(
@@ -57,7 +57,7 @@ async fn find_service_account(
     app.find_service_account(&caller, ws, account).await.map(Json)
 }
 
-/// Changes name, description, role, or whether the account is refused.
+/// Changes the name, description or role of a service account, or disables it.
 #[utoipa::path(patch, path = "/api/v1/workspaces/{ws}/service-accounts/{sa}", tag = "service accounts",
     params(("ws" = String, Path), ("sa" = String, Path)), request_body = api::UpdateServiceAccount,
     responses((status = 200, body = api::ServiceAccount)))]

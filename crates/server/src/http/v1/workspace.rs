@@ -20,7 +20,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     ))
 }
 
-/// The workspaces that the caller is in.
+/// Lists the workspaces of the caller.
 #[utoipa::path(get, path = "/api/v1/workspaces", tag = "workspaces",
     params(PageQuery), responses((status = 200, body = api::Page<api::Workspace>)))]
 async fn list_workspaces(
@@ -42,7 +42,7 @@ async fn create_workspace(
     app.create_workspace(&caller, create).await.map(|done| done.map(Created))
 }
 
-/// A workspace.
+/// Gets a workspace.
 #[utoipa::path(get, path = "/api/v1/workspaces/{ws}", tag = "workspaces",
     params(("ws" = String, Path)), responses((status = 200, body = api::Workspace)))]
 async fn find_workspace(
@@ -66,7 +66,7 @@ async fn update_workspace(
     app.update_workspace(&caller, ws, update).await.map(|done| done.map(Json))
 }
 
-/// Deletes a workspace with all that is in it.
+/// Deletes a workspace and its content.
 #[utoipa::path(delete, path = "/api/v1/workspaces/{ws}", tag = "workspaces",
     params(("ws" = String, Path)), responses((status = 204)))]
 async fn delete_workspace(
