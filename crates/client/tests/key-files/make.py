@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the key files of this directory and index.json anew, with ssh-keygen, openssl and puttygen.
+"""Generates the key files of this directory and index.json again, with ssh-keygen, openssl and puttygen.
 
 The keys are random and protect nothing. The expected fingerprints are those that the tools print, never those of a program
 under test. Needs Debian's openssh-client, openssl and putty-tools.
