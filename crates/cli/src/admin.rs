@@ -1,6 +1,6 @@
 //! `keyward admin`: what the operator does on the host, straight on the store.
 
-use std::{io::Read as _, path::PathBuf};
+use std::path::PathBuf;
 
 use api::{User, Workspace};
 use domain::PublicKey;
@@ -11,6 +11,7 @@ use crate::{
     configuration::InstallationArguments,
     failure::{Failure, Outcome},
     host::{Missing, all_pages, explain_not_found, find_workspace, on_host, tell_confirmed},
+    input::{read_bytes, read_text_input},
     installation_key, node,
     output::{self, Column, shell_word},
     recovery,
@@ -296,10 +297,9 @@ impl CreateServiceAccount {
 
 impl AddKey {
     async fn run(self) -> Outcome {
-        let public_key = read_file(&self.public_key_file)?;
-        // What is no key is refused by the server, with the reason.
-        let comment = PublicKey::parse(&public_key).ok().and_then(|parsed| parsed.comment);
-        let create = self.new.create(self.new.title(comment)?, public_key, None);
+        let (bytes, place) = read_bytes(&self.public_key_file, "the public key")?;
+        let parsed = PublicKey::parse_file(&bytes).map_err(|error| Failure::new(format!("{place}: {error}")))?;
+        let create = self.new.create(self.new.title(parsed.comment)?, parsed.key.to_openssh(), None);
         let key = on_host(&self.common.installation, Missing::Refuse, async |app, host| {
             let owner = match (&self.user, &self.service_account) {
                 (Some(email), _) => {
@@ -389,10 +389,7 @@ impl Common {
 
 /// The first line of standard input.
 fn read_password() -> Outcome<String> {
-    let mut text = String::new();
-    std::io::stdin()
-        .read_to_string(&mut text)
-        .map_err(|error| Failure::new(format!("the password cannot be read from standard input ({error})")))?;
+    let text = read_text_input("the password")?;
     let password = text.lines().next().unwrap_or_default();
     if password.is_empty() {
         return Err(Failure::new(
@@ -400,16 +397,4 @@ fn read_password() -> Outcome<String> {
         ));
     }
     Ok(password.to_owned())
-}
-
-fn read_file(path: &std::path::Path) -> Outcome<String> {
-    let read = if path == std::path::Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map(|_| text)
-    } else {
-        std::fs::read_to_string(path)
-    };
-    read.map_err(|error| {
-        Failure::new(format!("{} cannot be read ({error}): name the file with the public key", path.display()))
-    })
 }

@@ -2,27 +2,26 @@
 
 use std::{
     fs,
-    io::Read as _,
     path::{Path, PathBuf},
 };
 
 use api::{
     ApiKey, Cascade, CascadedKey, CreateApiKey, EnableApiKey, KeyState, ProofChallenge, ProveApiKey, UpdateApiKey,
 };
-use client::{PrivateKey, SystemRandom, generate_key_pair};
+use client::{KeySource, PrivateKey, SystemRandom, generate_key_pair};
 use domain::{
     ApiKeyId, PublicKey,
     proof::{PROOF_NAMESPACE, proof_message},
 };
 use serde::Serialize;
-use zeroize::Zeroizing;
 
 use crate::{
     api_client::{ApiClient, ListArguments, the_one},
     confirm::{ConfirmArguments, ask},
-    connection::ConnectionArguments,
+    connection::{ConnectionArguments, load_key},
     expiry::Expiry,
     failure::{Failure, Outcome},
+    input::read_bytes,
     output::{self, Column, can_ask, shell_word},
     service_account::{self, find_service_account},
     workspace::WorkspaceArguments,
@@ -120,7 +119,8 @@ pub(crate) struct List {
 
 /// Register a public key, or generate a key pair and register its public key
 ///
-/// The private key never leaves this machine. A public key is an OpenSSH line, an RFC 4716 or PEM block, or a JWK.
+/// The private key never leaves this machine. A public key is an OpenSSH line, an RFC 4716 or PEM block, or a JWK; a private
+/// key is a file of OpenSSH, OpenSSL or PuTTY without a passphrase.
 /// If FILE holds a private key, its public key is registered with a proof that you hold it. No one else can reclaim a key
 /// that has a proof.
 #[derive(Debug, clap::Args)]
@@ -167,7 +167,7 @@ Examples:
   keyward keys prove ~/.ssh/id_ed25519
   keyward keys prove ci.key --service-account ci-bot")]
 pub(crate) struct Prove {
-    /// The file with the private key
+    /// The file with the private key; `-` is standard input
     file: PathBuf,
     /// Print the JSON of the API
     #[arg(long)]
@@ -420,7 +420,8 @@ impl Show {
 
 impl Prove {
     async fn run(self) -> Outcome {
-        let private_key = PrivateKey::from_file(&self.file)?;
+        let source = KeySource::choose(Some(self.file), None, None);
+        let private_key = load_key(&source.ok_or_else(|| Failure::new("name the file with the private key"))?)?;
         let ring = self.owner.ring().await?;
         let key = ring.find(&private_key.fingerprint()).await?;
         let prove = ProveApiKey { proof: ring.prove(&private_key).await? };
@@ -627,23 +628,16 @@ enum Given {
 
 /// Reads a public or a private key.
 fn read_key(file: &Path) -> Outcome<Given> {
-    let from_input = file == Path::new("-");
-    let read = if from_input {
-        let mut text = Zeroizing::new(String::new());
-        std::io::stdin().read_to_string(&mut text).map(|_| text)
-    } else {
-        fs::read_to_string(file).map(Zeroizing::new)
+    let (bytes, place) = read_bytes(file, "the private or the public key")?;
+    let error = match PublicKey::parse_file(&bytes) {
+        Ok(parsed) => return Ok(Given::Public { text: parsed.key.to_openssh(), comment: parsed.comment }),
+        Err(error) => error,
     };
-    let place = if from_input { "standard input".to_owned() } else { file.display().to_string() };
-    let text = read.map_err(|error| {
-        Failure::new(format!("{place} cannot be read ({error}): name the file with the private or the public key"))
-    })?;
-    match PublicKey::parse(&text) {
-        Ok(parsed) => Ok(Given::Public { text: text.to_string(), comment: parsed.comment }),
-        Err(error) if error.code() == "private_key_pasted" => {
-            let key = if from_input { PrivateKey::from_text(&text) } else { PrivateKey::from_file(file) };
-            Ok(Given::Private(key?))
-        }
-        Err(error) => Err(Failure::new(format!("{place}: {error}"))),
+    match PrivateKey::from_input(bytes.as_slice()) {
+        Ok(key) if file == Path::new("-") => Ok(Given::Private(key)),
+        // Of a private key, much more is asked than of a public one.
+        Err(refused) if refused.kind().is_no_private_key() => Err(Failure::new(format!("{place}: {error}"))),
+        Err(refused) if file == Path::new("-") => Err(refused.into()),
+        Ok(_) | Err(_) => Ok(Given::Private(load_key(&KeySource::File(file.to_owned()))?)),
     }
 }

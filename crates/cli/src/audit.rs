@@ -11,6 +11,7 @@ use crate::{
     connection::ConnectionArguments,
     failure::{Failure, Outcome},
     host::{Missing, find_workspace, on_host, pages_up_to},
+    input::{read_bytes, to_text},
     output::{self, Column},
     workspace::WorkspaceArguments,
 };
@@ -125,9 +126,11 @@ impl Verify {
     async fn run(self) -> Outcome {
         let note = match &self.checkpoint {
             None => None,
-            Some(path) => Some(std::fs::read_to_string(path).map_err(|error| {
-                Failure::new(format!("{} cannot be read ({error}): name the checkpoint's file", path.display()))
-            })?),
+            Some(path) => {
+                let (bytes, place) = read_bytes(path, "the checkpoint")?;
+                let not_text = |()| Failure::new(format!("{place} is no text: name the checkpoint's file"));
+                Some(to_text(&bytes).map_err(not_text)?)
+            }
         };
         let report = on_host(&self.installation, Missing::Refuse, async |app, host| {
             Ok(app.verify_audit_log(host, note.as_deref(), self.installation_key.as_deref()).await?)

@@ -20,7 +20,10 @@ use server::{
     settings::{ProxyNetwork, RateLimits, Scheme, SettingError, SmtpSettings, WorkspaceCreation},
 };
 
-use crate::failure::{Failure, Outcome};
+use crate::{
+    failure::{Failure, Outcome},
+    input::to_text,
+};
 
 /// The file that is read where none is named.
 const DEFAULT_FILE: &str = "keyward.toml";
@@ -227,7 +230,7 @@ pub(crate) fn setting_origins(arguments: &ServerArguments) -> Outcome<Vec<Settin
     let named = arguments.installation.config.clone();
     let named = named.or_else(|| std::env::var_os("KEYWARD_CONFIG").filter(|file| !file.is_empty()).map(PathBuf::from));
     let file = named.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
-    let in_file = match std::fs::read_to_string(&file) {
+    let in_file = match read_settings(&file) {
         Ok(text) => toml::from_str::<toml::Table>(&text).map_err(|error| malformed_file(&file, &text, &error))?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => toml::Table::new(),
         Err(error) => return Err(Failure::new(format!("{} cannot be read ({error})", shown(&file.to_string_lossy())))),
@@ -322,10 +325,16 @@ impl Source {
     }
 }
 
+/// The text of a settings file, which editors of Windows save as UTF-16 or with a byte order mark.
+fn read_settings(path: &Path) -> io::Result<String> {
+    let not_text = |()| io::Error::new(io::ErrorKind::InvalidData, "it is neither in UTF-8 nor in UTF-16");
+    to_text(&std::fs::read(path)?).map_err(not_text)
+}
+
 /// Reads the file that is named, or the default one if it is there.
 fn read_file(named: Option<&Path>) -> Outcome<Source> {
     let path = named.unwrap_or_else(|| Path::new(DEFAULT_FILE));
-    let text = match std::fs::read_to_string(path) {
+    let text = match read_settings(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => return Ok(Source::default()),
         Err(error) => {

@@ -3,11 +3,13 @@
 use std::{path::PathBuf, time::Duration};
 
 use client::{Agent, Client, ClientOptions, KeySource, PrivateKey, Profile, Signer, SystemRandom, generate_key_pair};
-use domain::{PublicKey, Timestamp, secret::quoted};
+use domain::{PublicKey, Timestamp, secret::quoted, text_encoding::to_utf8};
 
 use crate::{
     api_client::ApiClient,
     failure::{Failure, Outcome},
+    input::read_input,
+    output,
 };
 
 /// Named at each flag: a heading for all that follow would also apply to the flags of commands that flatten these.
@@ -19,7 +21,7 @@ pub(crate) struct ConnectionArguments {
     /// Where Keyward is, such as https://keys.example.com [env: KEYWARD_URL]
     #[arg(long, help_heading = CONNECTION, value_name = "URL")]
     url: Option<String>,
-    /// The private key file; else KEYWARD_KEY_FILE names it, else KEYWARD_KEY holds the key's text
+    /// The private key file, `-` for standard input; else KEYWARD_KEY_FILE names it, else KEYWARD_KEY holds the key's text
     #[arg(long, help_heading = CONNECTION, value_name = "FILE", conflicts_with_all = ["agent", "agent_key"])]
     key: Option<PathBuf>,
     /// Have ssh-agent sign (SSH_AUTH_SOCK) [env: KEYWARD_AGENT=1, where no key is given]
@@ -67,10 +69,10 @@ impl ConnectionArguments {
         });
         let source = KeySource::choose(self.key.clone(), std::env::var_os("KEYWARD_KEY_FILE"), text.transpose()?);
         match source {
-            Some(source) => Ok(Signer::new(&PrivateKey::load(&source)?, profile)?),
+            Some(source) => Ok(Signer::new(&load_key(&source)?, profile)?),
             None if asks_for_agent()? => self.agent_signer(profile),
             None => Err(Failure::new(
-                "no private key is given: pass `--key FILE`, or set KEYWARD_KEY_FILE to the file or KEYWARD_KEY to the \
+                "no private key is given: pass `--key FILE` (`-` for standard input), or set KEYWARD_KEY_FILE to the file or KEYWARD_KEY to the \
                  key's text, or pass `--agent` to have ssh-agent sign; `keyward keygen` makes a key",
             )),
         }
@@ -87,9 +89,10 @@ impl ConnectionArguments {
     pub(crate) fn trusted_certificates(&self) -> Outcome<Option<Vec<u8>>> {
         let variable = || std::env::var_os("KEYWARD_CA_FILE").filter(|file| !file.is_empty()).map(PathBuf::from);
         let Some(file) = self.ca_file.clone().or_else(variable) else { return Ok(None) };
-        std::fs::read(&file).map(Some).map_err(|error| {
+        let pem = std::fs::read(&file).map_err(|error| {
             Failure::new(format!("{} cannot be read ({error}): name the authority's certificate", file.display()))
-        })
+        })?;
+        Ok(Some(to_utf8(&pem).into_owned()))
     }
 
     /// The server's API.
@@ -103,6 +106,18 @@ impl ConnectionArguments {
         };
         Ok(ApiClient::new(Client::new(options)?, url, key_id))
     }
+}
+
+/// Reads a private key. That the public key beside it cannot be read is told on standard error.
+pub(crate) fn load_key(source: &KeySource) -> Outcome<PrivateKey> {
+    let key = match source {
+        KeySource::Input => PrivateKey::from_input(read_input("the private key")?.as_slice())?,
+        KeySource::File(_) | KeySource::Text(_) => PrivateKey::load(source)?,
+    };
+    if let Some(warning) = key.warning() {
+        output::note(format!("warning: {warning}"))?;
+    }
+    Ok(key)
 }
 
 /// What a server says of itself.
@@ -149,7 +164,7 @@ fn fingerprint_in_file(name: String) -> Outcome<String> {
         return Ok(name);
     }
     let cannot = |error| Failure::new(format!("{name} cannot be read ({error}): name the key by its fingerprint"));
-    let text = std::fs::read_to_string(&name).map_err(cannot)?;
-    let parsed = PublicKey::parse(&text).map_err(|error| Failure::new(format!("{name}: {error}")))?;
+    let bytes = std::fs::read(&name).map_err(cannot)?;
+    let parsed = PublicKey::parse_file(&bytes).map_err(|error| Failure::new(format!("{name}: {error}")))?;
     Ok(parsed.key.fingerprint().to_string())
 }

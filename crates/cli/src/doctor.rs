@@ -452,7 +452,10 @@ fn check_client_key(report: &mut Report) {
         return;
     };
     match PrivateKey::load(&source) {
-        Ok(key) => report.ok("client key", format!("KEYWARD_KEY_FILE is {}, for its owner alone", key.fingerprint())),
+        Ok(key) => match key.warning() {
+            Some(warning) => report.warn("client key", warning.to_owned(), "delete it, or write it again"),
+            None => report.ok("client key", format!("KEYWARD_KEY_FILE is {}, for its owner alone", key.fingerprint())),
+        },
         Err(error) => report.fail("client key", error.to_string(), "correct it, or unset KEYWARD_KEY_FILE"),
     }
 }

@@ -1,7 +1,5 @@
 //! `keyward invitations`: how people join a workspace.
 
-use std::io::Read as _;
-
 use api::{
     AcceptInvitation, AcceptedInvitation, CreateInvitations, Invitation, InvitationState, IssuedInvitation,
     IssuedInvitations, MailState,
@@ -12,6 +10,7 @@ use crate::{
     api_client::{ApiClient, ListArguments, the_one},
     connection::ConnectionArguments,
     failure::{Failure, Outcome},
+    input::read_text_input,
     output::{self, Column},
     workspace::{Place, WorkspaceArguments},
 };
@@ -192,7 +191,7 @@ impl Revoke {
 
 impl Accept {
     async fn run(self) -> Outcome {
-        let token = if self.token == "-" { read_input()? } else { self.token };
+        let token = if self.token == "-" { read_text_input("the link")?.to_string() } else { self.token };
         // A link ends in its token.
         let token = token.trim().trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
         let accept = AcceptInvitation { token, name: None, password: None };
@@ -260,12 +259,4 @@ fn state(invitation: &Invitation) -> &'static str {
         InvitationState::Revoked => "revoked",
         InvitationState::Expired => "expired",
     }
-}
-
-fn read_input() -> Outcome<String> {
-    let mut text = String::new();
-    std::io::stdin()
-        .read_to_string(&mut text)
-        .map_err(|error| Failure::new(format!("the link cannot be read from standard input ({error})")))?;
-    Ok(text)
 }

@@ -16,6 +16,7 @@ mod doctor;
 mod expiry;
 mod failure;
 mod host;
+mod input;
 mod installation_key;
 mod invitation;
 mod keygen;
@@ -132,8 +133,8 @@ Options:
 {options}
 
 URL of the server:     --url URL,   else KEYWARD_URL
-Which key signs:       --key FILE,  else KEYWARD_KEY_FILE, else the key's text in KEYWARD_KEY;
-                       --agent has ssh-agent sign
+Which key signs:       --key FILE (`-` is standard input), else KEYWARD_KEY_FILE, else the key's
+                       text in KEYWARD_KEY; --agent has ssh-agent sign
 Which workspace:       --workspace SLUG, else KEYWARD_WORKSPACE, else the only one that you are in
 For programs:          --json, for all commands that list or create something
 

@@ -1,11 +1,6 @@
 //! `keyward request`: curl for signed requests.
 
-use std::{
-    fs,
-    io::{self, Read as _, Write as _},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{fs, io::Write as _, path::PathBuf, time::Duration};
 
 use client::{Client, ClientOptions, Profile, Response};
 use http::{
@@ -16,6 +11,7 @@ use http::{
 use crate::{
     connection::ConnectionArguments,
     failure::{Failure, Outcome},
+    input::read_input,
     output,
 };
 
@@ -224,13 +220,10 @@ fn parse_header(text: &str) -> Outcome<Header> {
 
 fn read_data(data: &str) -> Outcome<Vec<u8>> {
     let Some(path) = data.strip_prefix('@') else { return Ok(data.as_bytes().to_vec()) };
-    let read = if path == "-" {
-        let mut bytes = Vec::new();
-        io::stdin().read_to_end(&mut bytes).map(|_| bytes)
-    } else {
-        fs::read(path)
-    };
-    read.map_err(|error| {
+    if path == "-" {
+        return Ok(read_input("the body")?.to_vec());
+    }
+    fs::read(path).map_err(|error| {
         Failure::new(format!("the body cannot be read from {path} ({error}): check the path after `@`"))
     })
 }

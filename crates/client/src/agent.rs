@@ -219,8 +219,8 @@ impl AgentKey {
             Kind::Ecdsa(_, length) if name.starts_with(b"ecdsa-sha2-nistp") => {
                 // RFC 5656 §3.1.2: r and s as mpints; RFC 9421 §3.3.4 has them at their full length.
                 let mut numbers = Reader::new(bytes);
-                let mut fixed = numbers.positive(length)?;
-                fixed.extend(numbers.positive(length)?);
+                let mut fixed = numbers.positive_of(length)?;
+                fixed.extend(numbers.positive_of(length)?);
                 numbers.end()?;
                 Ok(fixed)
             }

@@ -34,7 +34,7 @@ pub use crate::{
     client::{Client, ClientOptions, Response},
     error::{ClientError, ClockSkew, ConnectCause},
     key_pair::{KeyPair, WriteKeyPairError, generate_key_pair},
-    private_key::{KeySource, PrivateKey, PrivateKeyError, PrivateKeyErrorKind},
+    private_key::{KeySource, PrivateKey, PrivateKeyError, PrivateKeyErrorKind, ProtectedFormat},
     signer::{SignError, SignedHeaders, Signer},
     system::{Clock, Random, SystemClock, SystemRandom},
 };

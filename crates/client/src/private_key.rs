@@ -1,9 +1,12 @@
 //! A private key as it lies in a file or a variable, and all that may be wrong with one. Making keys is in `key_pair`.
 
 mod armour;
+mod der;
 mod error;
 mod openssh;
-mod pkcs8;
+mod parts;
+mod permissions;
+mod putty;
 
 use std::{
     ffi::OsString,
@@ -14,13 +17,17 @@ use std::{
     sync::Arc,
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use domain::secret::{Secret, recognise, shown};
+use domain::{
+    PublicKey,
+    public_key::{PublicKeyError, UnsupportedKeyType},
+    secret::{Secret, recognise, shown},
+    text_encoding::to_utf8,
+};
 use http_signature::{SigningKey, SigningKeyError};
 use zeroize::Zeroizing;
 
 use self::armour::Armoured;
-pub use self::error::{PrivateKeyError, PrivateKeyErrorKind};
+pub use self::error::{PrivateKeyError, PrivateKeyErrorKind, ProtectedFormat};
 use crate::{ssh_signature::sign_message, ssh_wire};
 
 /// More than an RSA 4096 file has, by far.
@@ -35,6 +42,7 @@ pub struct PrivateKey {
     public_blob: Vec<u8>,
     ed25519: Option<[u8; 32]>,
     comment: String,
+    warning: Option<String>,
 }
 
 /// Where a program was told to take its private key from.
@@ -44,11 +52,13 @@ pub enum KeySource {
     File(PathBuf),
     /// The text itself, as CI secrets are passed.
     Text(Zeroizing<String>),
+    /// Standard input.
+    Input,
 }
 
 impl KeySource {
     /// The first that is given: the file of the `--key` option, that of `KEYWARD_KEY_FILE`, the text in `KEYWARD_KEY`.
-    /// Empty variables count as absent, since CI systems set those of missing secrets so.
+    /// The name `-` is standard input. Empty variables count as absent, since CI systems set those of missing secrets so.
     #[must_use]
     pub fn choose(
         option: Option<PathBuf>,
@@ -57,7 +67,8 @@ impl KeySource {
     ) -> Option<Self> {
         let file = option.or_else(|| file_variable.filter(|file| !file.is_empty()).map(PathBuf::from));
         let text = || text_variable.filter(|text| !text.trim().is_empty());
-        file.map(Self::File).or_else(|| text().map(|text| Self::Text(Zeroizing::new(text))))
+        let of_name = |file: PathBuf| if file.as_os_str() == "-" { Self::Input } else { Self::File(file) };
+        file.map(of_name).or_else(|| text().map(|text| Self::Text(Zeroizing::new(text))))
     }
 }
 
@@ -66,6 +77,7 @@ impl fmt::Debug for KeySource {
         match self {
             Self::File(path) => write!(f, "File({})", shown(&path.to_string_lossy())),
             Self::Text(_) => f.write_str("Text(…)"),
+            Self::Input => f.write_str("Input"),
         }
     }
 }
@@ -74,11 +86,12 @@ impl PrivateKey {
     /// Reads the key from where it is.
     ///
     /// # Errors
-    /// As [`PrivateKey::from_file`] and [`PrivateKey::from_text`].
+    /// As [`PrivateKey::from_file`], [`PrivateKey::from_text`] and [`PrivateKey::from_input`].
     pub fn load(source: &KeySource) -> Result<Self, PrivateKeyError> {
         match source {
             KeySource::File(path) => Self::from_file(path),
             KeySource::Text(text) => Self::from_text(text),
+            KeySource::Input => Self::from_input(io::stdin().lock()),
         }
     }
 
@@ -87,7 +100,8 @@ impl PrivateKey {
     ///
     /// # Errors
     /// [`PrivateKeyError`], which tells what to do; among others for a file that other users of the machine may read
-    /// (on Unix), and for one that has another key in the `.pub` file beside it. No error repeats the text of a key that was
+    /// (on Unix), and for one that has another key in the `.pub` file beside it (one that cannot be read is no error but
+    /// [`PrivateKey::warning`]). No error repeats the text of a key that was
     /// given in place of the file's name.
     pub fn from_file(path: &Path) -> Result<Self, PrivateKeyError> {
         if recognise(&path.to_string_lossy()).is_some_and(Secret::is_certain) {
@@ -100,26 +114,39 @@ impl PrivateKey {
             PrivateKeyErrorKind::Permissions { .. } if is_public_file(&path) => fail(PrivateKeyErrorKind::PublicKey),
             kind => fail(kind),
         })?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| fail(PrivateKeyErrorKind::NotAPrivateKey))?;
-        let key = Self::read(text).map_err(fail)?;
+        let mut key = Self::read(&bytes).map_err(fail)?;
         key.check_public_file(&path).map_err(fail)?;
         Ok(key)
     }
 
-    /// Reads a key's text: the OpenSSH format (Ed25519, RSA of 2048 to 4096 bits, ECDSA on P-256 and P-384), or
-    /// unencrypted PKCS#8 PEM with an Ed25519 key. Line breaks that were lost on the way, or became spaces or a literal
-    /// `\n`, are put right.
+    /// Reads a key's text, of a key without passphrase: Ed25519, RSA of 2048 to 4096 bits, or ECDSA on P-256 and P-384, in the
+    /// format of OpenSSH, in PEM or DER (PKCS#8, PKCS#1, SEC 1), or as a PuTTY file of version 2 or 3. Line breaks that were
+    /// lost on the way, or became spaces or a literal `\n`, are put right; base64 of the whole file is decoded; UTF-16 and
+    /// what stands around the key are understood.
     ///
     /// # Errors
     /// [`PrivateKeyError`], which tells what to do.
     pub fn from_text(text: &str) -> Result<Self, PrivateKeyError> {
-        Self::read(text).map_err(PrivateKeyError::in_text)
+        Self::read(text.as_bytes()).map_err(PrivateKeyError::in_text)
     }
 
-    fn read(text: &str) -> Result<Self, PrivateKeyErrorKind> {
-        match armour::read(text)? {
+    /// Reads what [`PrivateKey::from_text`] reads from a stream, such as standard input.
+    ///
+    /// # Errors
+    /// [`PrivateKeyError`], which tells what to do.
+    pub fn from_input(input: impl Read) -> Result<Self, PrivateKeyError> {
+        let bytes = read_limited(input).and_then(|bytes| Self::read(&bytes));
+        bytes.map_err(PrivateKeyError::in_input)
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, PrivateKeyErrorKind> {
+        match armour::read(bytes)? {
             Armoured::OpenSsh(bytes) => openssh::read(&bytes),
-            Armoured::Pkcs8(der) => pkcs8::read(&der),
+            Armoured::Pkcs1(der) => parts::rsa_key_of_pkcs1(&der, String::new()),
+            Armoured::Pkcs8(der) => der::read_pkcs8(&der),
+            Armoured::Sec1(der) => der::read_sec1(&der),
+            Armoured::Der(der) => der::read_any(&der),
+            Armoured::Putty(file) => putty::read(&file),
         }
     }
 
@@ -162,20 +189,57 @@ impl PrivateKey {
         &self.comment
     }
 
-    /// A `FILE.pub` that holds another key would lead to registering one key and signing with the other.
-    fn check_public_file(&self, path: &Path) -> Result<(), PrivateKeyErrorKind> {
+    /// What a person should know although the key was read: that the `.pub` file beside it cannot be.
+    #[must_use]
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
+    }
+
+    /// A `FILE.pub` that holds another key would lead to registering one key and signing with the other. One that cannot be read
+    /// misleads nobody who signs.
+    fn check_public_file(&mut self, path: &Path) -> Result<(), PrivateKeyErrorKind> {
         let public_path = public_path(path);
-        let text = match std::fs::read_to_string(&public_path) {
-            Ok(text) => text,
+        let reason = match File::open(&public_path).and_then(read_to_limit) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(_) => return Err(PrivateKeyErrorKind::PublicFileDiffers(public_path)),
+            Err(error) => error.to_string(),
+            Ok(bytes) => match parse_public_file(&bytes) {
+                Ok(key) if key.blob() == self.public_blob => return Ok(()),
+                Ok(_) => return Err(PrivateKeyErrorKind::PublicFileDiffers(public_path)),
+                Err(error) if is_another_key(error) => return Err(PrivateKeyErrorKind::PublicFileDiffers(public_path)),
+                Err(error) => error.to_string(),
+            },
         };
-        let blob = text.split_ascii_whitespace().nth(1).and_then(|encoded| STANDARD.decode(encoded).ok());
-        if blob.is_some_and(|blob| blob == self.public_blob) {
-            Ok(())
-        } else {
-            Err(PrivateKeyErrorKind::PublicFileDiffers(public_path))
-        }
+        self.warning = Some(format!(
+            "{} beside the private key cannot be read and was not compared with it: {reason}",
+            shown(&public_path.to_string_lossy())
+        ));
+        Ok(())
+    }
+}
+
+/// The key in a `.pub` file, or in a line of an `authorized_keys` file, whose options say nothing about which key it is.
+fn parse_public_file(bytes: &[u8]) -> Result<PublicKey, PublicKeyError> {
+    let parsed = PublicKey::parse_file(bytes);
+    if parsed != Err(PublicKeyError::KeyOptions) {
+        return parsed.map(|parsed| parsed.key);
+    }
+    let bytes = to_utf8(bytes);
+    let text = String::from_utf8_lossy(&bytes);
+    let names = [" ssh-ed25519 ", " ssh-rsa ", " ecdsa-sha2-nistp256 ", " ecdsa-sha2-nistp384 "];
+    let start = names.iter().filter_map(|name| text.find(name)).min().ok_or(PublicKeyError::KeyOptions)?;
+    PublicKey::parse(&text[start..]).map(|parsed| parsed.key)
+}
+
+/// Whether what is refused is a public key all the same, of a kind that no private key that is read has.
+fn is_another_key(error: PublicKeyError) -> bool {
+    use UnsupportedKeyType as Type;
+    match error {
+        PublicKeyError::Weak(_) => true,
+        PublicKeyError::UnsupportedKeyType(kind) => !matches!(
+            kind,
+            Type::OpenSshCertificate | Type::X509Certificate | Type::CertificateRequest | Type::SignatureAlgorithm
+        ),
+        _ => false,
     }
 }
 
@@ -198,34 +262,31 @@ fn expand_home(path: &Path) -> PathBuf {
 }
 
 fn is_public_file(path: &Path) -> bool {
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text));
-    read.is_ok() && matches!(armour::read(&text), Err(PrivateKeyErrorKind::PublicKey))
+    let read = File::open(path).and_then(read_to_limit);
+    read.is_ok_and(|bytes| matches!(armour::read(&bytes), Err(PrivateKeyErrorKind::PublicKey)))
 }
 
 fn read_private_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, PrivateKeyErrorKind> {
-    let unreadable = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => PrivateKeyErrorKind::NotFound,
-        _ => PrivateKeyErrorKind::Unreadable(error.to_string()),
-    };
-    let file = File::open(path).map_err(unreadable)?;
-    check_permissions(&file).map_err(unreadable)??;
-    let mut bytes = Zeroizing::new(Vec::new());
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    let file = File::open(path).map_err(|error| unreadable(&error))?;
+    permissions::check(&file).map_err(|error| unreadable(&error))??;
+    read_limited(file)
+}
+
+fn read_limited(input: impl Read) -> Result<Zeroizing<Vec<u8>>, PrivateKeyErrorKind> {
+    let bytes = read_to_limit(input).map_err(|error| unreadable(&error))?;
     if bytes.len() as u64 > MAX_FILE_BYTES { Err(PrivateKeyErrorKind::NotAPrivateKey) } else { Ok(bytes) }
 }
 
-/// Of regular files only: a pipe's mode says nothing.
-#[cfg(unix)]
-fn check_permissions(file: &File) -> io::Result<Result<(), PrivateKeyErrorKind>> {
-    use std::os::unix::fs::PermissionsExt;
-    let metadata = file.metadata()?;
-    let mode = metadata.permissions().mode() & 0o777;
-    let is_open = metadata.is_file() && mode & 0o077 != 0;
-    Ok(if is_open { Err(PrivateKeyErrorKind::Permissions { mode }) } else { Ok(()) })
+/// A byte more than a key file has tells that it is none.
+fn read_to_limit(input: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    input.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
-#[cfg(not(unix))]
-fn check_permissions(_: &File) -> io::Result<Result<(), PrivateKeyErrorKind>> {
-    Ok(Ok(()))
+fn unreadable(error: &io::Error) -> PrivateKeyErrorKind {
+    match error.kind() {
+        io::ErrorKind::NotFound => PrivateKeyErrorKind::NotFound,
+        _ => PrivateKeyErrorKind::Unreadable(error.to_string()),
+    }
 }

@@ -71,14 +71,18 @@ impl<'a> Reader<'a> {
         self.take(usize::try_from(length).map_err(|_| Malformed)?)
     }
 
+    /// A positive `mpint`, without the zero that keeps its sign.
+    pub(crate) fn positive(&mut self) -> Result<&'a [u8], Malformed> {
+        match self.string()? {
+            [0, rest @ ..] if rest.first().is_some_and(|&byte| byte >= 0x80) => Ok(rest),
+            bytes @ [1..=0x7f, ..] => Ok(bytes),
+            _ => Err(Malformed),
+        }
+    }
+
     /// A positive `mpint`, in as many bytes, zeros before it.
-    pub(crate) fn positive(&mut self, length: usize) -> Result<Vec<u8>, Malformed> {
-        let bytes = self.string()?;
-        let bytes = match bytes {
-            [0, rest @ ..] if rest.first().is_some_and(|&byte| byte >= 0x80) => rest,
-            [1..=0x7f, ..] => bytes,
-            _ => return Err(Malformed),
-        };
+    pub(crate) fn positive_of(&mut self, length: usize) -> Result<Vec<u8>, Malformed> {
+        let bytes = self.positive()?;
         let zeros = length.checked_sub(bytes.len()).ok_or(Malformed)?;
         let mut fixed = vec![0; zeros];
         fixed.extend_from_slice(bytes);
@@ -100,7 +104,7 @@ mod tests {
         let read = |bytes: &[u8]| {
             let mut encoded = Vec::new();
             put_string(&mut encoded, bytes);
-            Reader::new(&encoded).positive(4)
+            Reader::new(&encoded).positive_of(4)
         };
         assert_eq!(read(&[0x7f, 1]), Ok(vec![0, 0, 0x7f, 1]));
         assert_eq!(read(&[0, 0x80, 1, 2, 3]), Ok(vec![0x80, 1, 2, 3]));

@@ -20,6 +20,7 @@ pub mod secret;
 pub mod service_account;
 pub mod session;
 pub mod text;
+pub mod text_encoding;
 pub mod user;
 pub mod version;
 pub mod workspace;

@@ -99,7 +99,8 @@ pub(crate) fn detect(text: &str) -> Option<PrivateKeyFormat> {
 
 /// Whether these bytes begin as PKCS#1, PKCS#8 and SEC 1 private keys do, and public keys never: a SEQUENCE whose first
 /// member is the version 0 or 1.
-pub(crate) fn is_private_der(der: &[u8]) -> bool {
+#[must_use]
+pub fn is_private_der(der: &[u8]) -> bool {
     let ([0x30, 0..=0x7f, content @ ..]
     | [0x30, 0x81, _, content @ ..]
     | [0x30, 0x82, _, _, content @ ..]

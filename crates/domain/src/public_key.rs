@@ -2,6 +2,7 @@
 //! Which texts are read is in `text.rs` and its neighbours, which keys are too weak in `strength.rs`.
 
 mod armour;
+mod blanks;
 mod error;
 mod fingerprint;
 mod jwk;
@@ -90,14 +91,24 @@ pub enum KeyAlgorithm {
 }
 
 impl PublicKey {
-    /// Reads what a person pasted: an OpenSSH line, an RFC 4716 block, a PEM SubjectPublicKeyInfo block (RFC 7468 §13)
-    /// or a JWK (RFC 7517). Windows line ends and blank lines around it are fine.
+    /// Reads what a person pasted: an OpenSSH line, an RFC 4716 block, a PEM block with a SubjectPublicKeyInfo (RFC 7468 §13)
+    /// or a PKCS#1 RSA key, or a JWK (RFC 7517). Windows line ends, lines that begin with `#` and blank lines around it are
+    /// fine, as are no-break spaces and characters without width outside the comment.
     ///
     /// # Errors
     /// [`PublicKeyError`] for all else; private keys and unsupported or weak keys each by their own variant. No
     /// error carries any of the text.
     pub fn parse(text: &str) -> Result<ParsedPublicKey, PublicKeyError> {
         text::parse(text)
+    }
+
+    /// Reads a file with what [`PublicKey::parse`] reads, in UTF-8 or UTF-16, or with the DER of a SubjectPublicKeyInfo. Bytes of
+    /// a comment that are not UTF-8 become U+FFFD.
+    ///
+    /// # Errors
+    /// As [`PublicKey::parse`].
+    pub fn parse_file(bytes: &[u8]) -> Result<ParsedPublicKey, PublicKeyError> {
+        text::parse_file(bytes)
     }
 
     /// Reads the canonical SSH wire blob, as [`PublicKey::blob`] gives it.

@@ -12,7 +12,10 @@ use base64::{
 };
 
 pub use self::redaction::redact;
-use crate::private_key::{PrivateKeyFormat, detect as detect_private_key, is_private_der};
+use crate::{
+    private_key::{PrivateKeyFormat, detect as detect_private_key, is_private_der},
+    text_encoding::to_utf8,
+};
 
 /// Maximum number of characters of a value that a message shows.
 const MAX_SHOWN: usize = 200;
@@ -94,8 +97,9 @@ pub fn is_private_key(text: &str) -> bool {
     find_private_key(&plain).is_some()
 }
 
-/// The format of the private key in `text`. base64 is read to the second layer: `base64 < FILE | base64` is no format.
-pub(crate) fn find_private_key(text: &str) -> Option<PrivateKeyFormat> {
+/// The format of the private key in `text`, whether it is one that Keyward reads or not. base64 is read to the second layer: `base64 < FILE | base64` is no format.
+#[must_use]
+pub fn find_private_key(text: &str) -> Option<PrivateKeyFormat> {
     let found = detect_private_key(text).or_else(|| {
         let squeezed: String = text.chars().filter(|c| !c.is_whitespace()).collect();
         let whole = std::iter::once(squeezed.as_str());
@@ -126,7 +130,7 @@ fn find_encoded(run: &str) -> Option<PrivateKeyFormat> {
     if is_private_der(&bytes) {
         return Some(PrivateKeyFormat::Pkcs8);
     }
-    detect_private_key(&String::from_utf8_lossy(&bytes))
+    detect_private_key(&String::from_utf8_lossy(&to_utf8(&bytes)))
 }
 
 fn has_bearer_token(text: &str) -> bool {

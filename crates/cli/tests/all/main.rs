@@ -15,6 +15,7 @@ mod guides;
 mod help;
 mod installation_key;
 mod invitation;
+mod key_files;
 mod keygen;
 mod member;
 mod postgres;

@@ -1,72 +1,171 @@
-//! From a private key's text to its bytes. Blanks mean nothing here, so that keys whose line breaks were lost on the
-//! way through a CI secret read as before.
+//! From a private key file to the bytes of the key, whatever is around them: PEM, base64 of the whole file, an encoding of
+//! Windows. Blanks mean nothing here, so that keys whose line breaks were lost on the way through a CI secret read as before.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
+};
+use domain::{PublicKey, private_key::PrivateKeyFormat, secret::find_private_key, text_encoding::to_utf8};
 use zeroize::Zeroizing;
 
-use super::error::PrivateKeyErrorKind;
+use super::{
+    der::is_der,
+    error::{PrivateKeyErrorKind, ProtectedFormat},
+    putty,
+};
 
 /// The bytes of a key, by format.
 pub(super) enum Armoured {
     OpenSsh(Zeroizing<Vec<u8>>),
+    Pkcs1(Zeroizing<Vec<u8>>),
     Pkcs8(Zeroizing<Vec<u8>>),
-}
-
-pub(super) fn read(text: &str) -> Result<Armoured, PrivateKeyErrorKind> {
-    let text = squeeze(unquote(text.trim()));
-    if text.is_empty() {
-        return Err(PrivateKeyErrorKind::Empty);
-    }
-    if is_public(&text) {
-        return Err(PrivateKeyErrorKind::PublicKey);
-    }
-    if text.starts_with("PuTTY-User-Key-File-") {
-        return Err(PrivateKeyErrorKind::Putty);
-    }
-    let Some((label, rest)) = text.strip_prefix("-----BEGIN").and_then(|rest| rest.split_once("-----")) else {
-        let is_a_part = text.contains("PRIVATEKEY---") || text.starts_with(OPENSSH_BODY);
-        return Err(if is_a_part { PrivateKeyErrorKind::Damaged } else { PrivateKeyErrorKind::NotAPrivateKey });
-    };
-    let is_encrypted = label == "ENCRYPTEDPRIVATEKEY" || rest.starts_with("Proc-Type:4,ENCRYPTED");
-    match label {
-        _ if is_encrypted => return Err(PrivateKeyErrorKind::PassphraseProtected),
-        "OPENSSHPRIVATEKEY" | "PRIVATEKEY" => {}
-        "RSAPRIVATEKEY" | "ECPRIVATEKEY" => return Err(PrivateKeyErrorKind::Pem),
-        "DSAPRIVATEKEY" => return Err(PrivateKeyErrorKind::UnsupportedKeyType),
-        _ => return Err(PrivateKeyErrorKind::NotAPrivateKey),
-    }
-    let body = rest.split_once('-').map_or(rest, |(body, _)| body);
-    match rest[body.len()..].strip_prefix(&format!("-----END{label}-----")) {
-        Some("") => {}
-        Some(more) if more.contains("-----BEGIN") => return Err(PrivateKeyErrorKind::SeveralKeys),
-        _ => return Err(PrivateKeyErrorKind::Damaged),
-    }
-    let bytes = Zeroizing::new(STANDARD.decode(body).map_err(|_| PrivateKeyErrorKind::Damaged)?);
-    Ok(if label == "PRIVATEKEY" { Armoured::Pkcs8(bytes) } else { Armoured::OpenSsh(bytes) })
+    Sec1(Zeroizing<Vec<u8>>),
+    /// DER that does not say which of the three it is.
+    Der(Zeroizing<Vec<u8>>),
+    Putty(Zeroizing<Vec<u8>>),
 }
 
 /// base64 of `openssh-key-v1`
 const OPENSSH_BODY: &str = "b3BlbnNzaC1rZXktdjE";
+/// base64 of `-----BEGIN`, and of the first line of a PuTTY file
+const ENCODED_STARTS: [&str; 2] = ["LS0tLS1CRUdJTi", "UHVUVFktVXNlci1LZXkt"];
+/// base64 as any program writes it, padded or not.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+pub(super) fn read(file: &[u8]) -> Result<Armoured, PrivateKeyErrorKind> {
+    read_layer(file, 0)
+}
+
+fn read_layer(file: &[u8], layer: u8) -> Result<Armoured, PrivateKeyErrorKind> {
+    if is_der(file) {
+        return Ok(Armoured::Der(Zeroizing::new(file.to_vec())));
+    }
+    let file = Zeroizing::new(to_utf8(file).into_owned());
+    let content = unquote(file.trim_ascii());
+    if content.starts_with(putty::START) {
+        return Ok(Armoured::Putty(with_line_breaks(content)));
+    }
+    let text = squeeze(content);
+    if text.is_empty() {
+        return Err(PrivateKeyErrorKind::Empty);
+    }
+    let mut blocks = private_blocks(&text);
+    match (blocks.next(), blocks.next()) {
+        (Some((label, rest)), None) => read_block(label, rest),
+        (Some(_), Some(_)) => Err(PrivateKeyErrorKind::SeveralKeys),
+        (None, _) => read_bare(&file, &text, layer),
+    }
+}
+
+/// The label of each block with a private key, and what follows its BEGIN line.
+fn private_blocks(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.split("-----BEGIN")
+        .skip(1)
+        .filter_map(|block| block.split_once("-----"))
+        .filter(|(label, _)| label.ends_with("PRIVATEKEY") && label.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+fn read_block(label: &str, rest: &str) -> Result<Armoured, PrivateKeyErrorKind> {
+    let protected = |format| Err(PrivateKeyErrorKind::PassphraseProtected(format));
+    let armoured = match label {
+        "ENCRYPTEDPRIVATEKEY" => return protected(ProtectedFormat::Pkcs8),
+        _ if rest.starts_with("Proc-Type:4,ENCRYPTED") => return protected(ProtectedFormat::Pem),
+        "OPENSSHPRIVATEKEY" => Armoured::OpenSsh,
+        "PRIVATEKEY" => Armoured::Pkcs8,
+        "RSAPRIVATEKEY" => Armoured::Pkcs1,
+        "ECPRIVATEKEY" => Armoured::Sec1,
+        "DSAPRIVATEKEY" => return Err(PrivateKeyErrorKind::UnsupportedKeyType("DSA".to_owned())),
+        _ => return Err(PrivateKeyErrorKind::UnsupportedFormat(PrivateKeyFormat::Other)),
+    };
+    let (body, after) = rest.split_once('-').ok_or(PrivateKeyErrorKind::Damaged)?;
+    if !after.starts_with(&format!("----END{label}-----")) {
+        return Err(PrivateKeyErrorKind::Damaged);
+    }
+    STANDARD.decode(body).map(|bytes| armoured(Zeroizing::new(bytes))).map_err(|_| PrivateKeyErrorKind::Damaged)
+}
+
+/// A file without a block: base64 of one, or no private key.
+fn read_bare(file: &[u8], text: &str, layer: u8) -> Result<Armoured, PrivateKeyErrorKind> {
+    if is_public(text) || PublicKey::parse_file(file).is_ok() {
+        return Err(PrivateKeyErrorKind::PublicKey);
+    }
+    let format = find_private_key(&Zeroizing::new(String::from_utf8_lossy(file).into_owned()));
+    if let Some(format) = format.filter(|format| !is_read(*format)) {
+        return Err(PrivateKeyErrorKind::UnsupportedFormat(format));
+    }
+    if text.contains("PRIVATEKEY---") || text.starts_with(OPENSSH_BODY) {
+        return Err(PrivateKeyErrorKind::Damaged);
+    }
+    let standard = Zeroizing::new(text.replace('-', "+").replace('_', "/"));
+    let decoded = LENIENT.decode(standard.as_bytes()).map(Zeroizing::new);
+    match decoded {
+        Ok(decoded) if layer < 2 => match read_layer(&decoded, layer + 1) {
+            Ok(_) if layer > 0 => Err(PrivateKeyErrorKind::EncodedTwice),
+            // Any word is base64 of something.
+            Err(PrivateKeyErrorKind::Empty) => Err(PrivateKeyErrorKind::NotAPrivateKey),
+            read => read,
+        },
+        Err(_) if ENCODED_STARTS.iter().any(|start| text.starts_with(start)) => Err(PrivateKeyErrorKind::Damaged),
+        _ => Err(PrivateKeyErrorKind::NotAPrivateKey),
+    }
+}
+
+/// Whether keys in this format are read. Without what belongs around them they are damaged.
+fn is_read(format: PrivateKeyFormat) -> bool {
+    use PrivateKeyFormat as Format;
+    matches!(format, Format::OpenSsh | Format::Pkcs1 | Format::Pkcs8 | Format::Sec1 | Format::Putty)
+}
 
 /// What stays when all blanks go, and the `\n` and `\r` of those who wrote line breaks as two characters. Neither is
 /// part of base64, so nothing else can be meant.
-fn squeeze(text: &str) -> Zeroizing<String> {
+fn squeeze(file: &[u8]) -> Zeroizing<String> {
+    let text = Zeroizing::new(String::from_utf8_lossy(file).into_owned());
     let mut squeezed = Zeroizing::new(String::with_capacity(text.len()));
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
-        if character == '\\' && characters.next_if(|next| matches!(next, 'n' | 'r')).is_some() {
+        if character == '\\' {
+            while characters.next_if_eq(&'\\').is_some() {}
+            characters.next_if(|next| matches!(next, 'n' | 'r'));
             continue;
         }
-        if !character.is_whitespace() && character != '\u{feff}' {
+        let is_invisible = matches!(character, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}');
+        if !character.is_whitespace() && !is_invisible {
             squeezed.push(character);
         }
     }
     squeezed
 }
 
-fn unquote(text: &str) -> &str {
-    let within = |quote| text.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
-    within('"').or_else(|| within('\'')).unwrap_or(text)
+/// The lines of a file that has none, but `\n` as two characters.
+fn with_line_breaks(file: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut lines = Zeroizing::new(Vec::with_capacity(file.len()));
+    if file.contains(&b'\n') {
+        lines.extend_from_slice(file);
+        return lines;
+    }
+    let mut rest = file;
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        match (first, tail) {
+            (b'\\', [b'n', after @ ..]) => {
+                lines.push(b'\n');
+                rest = after;
+            }
+            (b'\\', [b'r', after @ ..]) => rest = after,
+            (byte, _) => lines.push(*byte),
+        }
+    }
+    lines
+}
+
+fn unquote(file: &[u8]) -> &[u8] {
+    match file {
+        [b'"', within @ .., b'"'] | [b'\'', within @ .., b'\''] => within.trim_ascii(),
+        _ => file,
+    }
 }
 
 fn is_public(squeezed: &str) -> bool {

@@ -5,13 +5,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use domain::secret::{describe, shown};
+use domain::{
+    private_key::PrivateKeyFormat,
+    secret::{describe, shown},
+};
 
 /// Why a private key is refused. `Display` names the file, if it came from one, and tells what to do next.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PrivateKeyError {
     kind: PrivateKeyErrorKind,
     file: Option<PathBuf>,
+    is_input: bool,
 }
 
 /// What is wrong with a private key.
@@ -34,32 +38,83 @@ pub enum PrivateKeyErrorKind {
     /// The public half, or another public key.
     PublicKey,
     /// A passphrase protects it.
-    PassphraseProtected,
+    PassphraseProtected(ProtectedFormat),
     /// The two halves in the file do not belong together.
     HalvesDiffer,
-    /// This file beside it holds another key, or none.
+    /// This file beside it holds another key.
     PublicFileDiffers(PathBuf),
     /// More than one key.
     SeveralKeys,
     /// More was lost than line breaks.
     Damaged,
-    /// A PuTTY `.ppk` file.
-    Putty,
-    /// PEM other than OpenSSH's, with another key than Ed25519.
-    Pem,
-    /// A key of a type that Keyward does not support.
-    UnsupportedKeyType,
+    /// base64 of base64 of a key.
+    EncodedTwice,
+    /// A PuTTY file of another version than 2 and 3.
+    PuttyVersion(String),
+    /// A key of a type that Keyward does not support, by its name.
+    UnsupportedKeyType(String),
+    /// A private key in a format that is not read.
+    UnsupportedFormat(PrivateKeyFormat),
     /// An unknown format.
     NotAPrivateKey,
 }
 
+/// The format of a file that a passphrase protects, which decides how the passphrase is taken off.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum ProtectedFormat {
+    /// OpenSSH's own.
+    OpenSsh,
+    /// The PEM of PKCS#1 and SEC 1, with `Proc-Type: 4,ENCRYPTED`.
+    Pem,
+    /// PKCS#8 in PEM.
+    Pkcs8,
+    /// PKCS#8 in DER.
+    Pkcs8Der,
+    /// PuTTY's.
+    Putty,
+}
+
+impl PrivateKeyErrorKind {
+    /// Whether what was read is something else than a private key.
+    #[must_use]
+    pub fn is_no_private_key(&self) -> bool {
+        matches!(self, Self::NotAPrivateKey | Self::PublicKey | Self::Empty)
+    }
+
+    /// A word for each kind, for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TextInPlaceOfFile => "text_in_place_of_file",
+            Self::NotFound => "not_found",
+            Self::Unreadable(_) => "unreadable",
+            Self::Permissions { .. } => "permissions",
+            Self::Empty => "empty",
+            Self::PublicKey => "public",
+            Self::PassphraseProtected(_) => "passphrase",
+            Self::HalvesDiffer => "halves",
+            Self::PublicFileDiffers(_) => "public_file_differs",
+            Self::SeveralKeys => "several",
+            Self::Damaged => "damaged",
+            Self::EncodedTwice => "base64-twice",
+            Self::PuttyVersion(_) | Self::UnsupportedKeyType(_) | Self::UnsupportedFormat(_) => "unsupported",
+            Self::NotAPrivateKey => "no-key",
+        }
+    }
+}
+
 impl PrivateKeyError {
     pub(crate) fn in_file(kind: PrivateKeyErrorKind, file: &Path) -> Self {
-        Self { kind, file: Some(file.to_owned()) }
+        Self { kind, file: Some(file.to_owned()), is_input: false }
     }
 
     pub(crate) fn in_text(kind: PrivateKeyErrorKind) -> Self {
-        Self { kind, file: None }
+        Self { kind, file: None, is_input: false }
+    }
+
+    pub(crate) fn in_input(kind: PrivateKeyErrorKind) -> Self {
+        Self { kind, file: None, is_input: true }
     }
 
     /// What is wrong, for programs.
@@ -84,6 +139,7 @@ impl fmt::Display for PrivateKeyError {
         let name = self.file.as_ref().map(|file| file.display().to_string());
         match &name {
             Some(name) => write!(f, "{}: ", shown(name))?,
+            None if self.is_input => f.write_str("the private key on standard input: ")?,
             None => f.write_str("the private key: ")?,
         }
         // In a command that people copy, a name or nothing.
@@ -98,25 +154,21 @@ impl fmt::Display for PrivateKeyError {
             Kind::Permissions { mode } => write!(
                 f,
                 "other users of this machine may read it (mode {mode:03o}): run `chmod 600 {file}`, and make a new key \
-                 if they should not be trusted"
+                 if they should not be trusted; if its mode cannot be changed, pass it on standard input with `--key -`, or \
+                 put its text into KEYWARD_KEY"
             ),
             Kind::Empty => f.write_str("it is empty: check that the file or secret was filled"),
             Kind::PublicKey => {
                 f.write_str("this is the public key: the private one is in the file of the same name without `.pub`")
             }
-            Kind::PassphraseProtected => write!(
-                f,
-                "it is protected by a passphrase: add it to ssh-agent with `ssh-add {file}` and pass `--agent`, or take the \
-                 passphrase off with `ssh-keygen -p -f {file}` (leave the new one empty), or make a key for this program \
-                 with `keyward keygen`"
-            ),
+            Kind::PassphraseProtected(format) => fmt_protected(f, *format, &file),
             Kind::HalvesDiffer => f.write_str(
                 "its public and its private half do not belong together, and signing with it could give the key away: \
                  restore it from a copy, or make a new key with `keyward keygen`",
             ),
             Kind::PublicFileDiffers(public) => write!(
                 f,
-                "{0} beside it holds another key or none: if {file} is the right one, run `ssh-keygen -y -f {file} > {0}`",
+                "{0} beside it holds another key: if {file} is the right one, delete {0}",
                 shown(&public.to_string_lossy())
             ),
             Kind::SeveralKeys => f.write_str("there is more than one key: keep one"),
@@ -124,22 +176,55 @@ impl fmt::Display for PrivateKeyError {
                 "it is damaged: lost line breaks would have been put right, but more is missing or changed; store it \
                  again from the original file, or pass the file itself (`--key`, `KEYWARD_KEY_FILE`)",
             ),
-            Kind::Putty => f.write_str(
-                "this is a PuTTY file: convert it with `puttygen FILE -O private-openssh -o NEW_FILE` and use that",
+            Kind::EncodedTwice => f.write_str(
+                "it is base64 of base64 of a key: store the text of the file, or base64 of it, as it is",
             ),
-            Kind::Pem => write!(
+            Kind::PuttyVersion(version) => write!(
                 f,
-                "this is a PEM key, of which only Ed25519 is read: convert it to the OpenSSH format with `ssh-keygen \
-                 -p -N '' -f {file}`, or make a new key with `keyward keygen`"
+                "this is a PuTTY file of version {version}, of which 2 and 3 are read: save it anew with `puttygen FILE -O \
+                 private-openssh-new -o NEW_FILE`, or in PuTTYgen for Windows with Load and Save private key, and use the \
+                 new file"
             ),
-            Kind::UnsupportedKeyType => f.write_str(
-                "keys of this type are not taken (Ed25519, RSA of 2048 to 4096 bits and ECDSA on P-256 or P-384 are): \
-                 make a new key with `keyward keygen`",
+            Kind::UnsupportedKeyType(name) => write!(
+                f,
+                "keys of this type ({name}) are not accepted; Ed25519, RSA of 2048 to 4096 bits and ECDSA on P-256 or P-384 \
+                 are: make a new key with `keyward keygen`",
+            ),
+            Kind::UnsupportedFormat(format) => write!(
+                f,
+                "it is in a format that is not read ({format}): export it as PEM or in the OpenSSH format, or make a new key \
+                 with `keyward keygen`",
             ),
             Kind::NotAPrivateKey => f.write_str(
-                "this is no private key: it begins with `-----BEGIN OPENSSH PRIVATE KEY-----`; a file's name belongs \
-                 into `--key` or `KEYWARD_KEY_FILE`",
+                "this is no private key: the file of one begins with `-----BEGIN OPENSSH PRIVATE KEY-----`, another BEGIN line \
+                 of a private key, or `PuTTY-User-Key-File`; a file's name belongs into `--key` or `KEYWARD_KEY_FILE`",
             ),
         }
     }
+}
+
+/// The way out depends on the format: no program reads all of them.
+fn fmt_protected(f: &mut fmt::Formatter<'_>, format: ProtectedFormat, file: &str) -> fmt::Result {
+    match format {
+        ProtectedFormat::OpenSsh | ProtectedFormat::Pem => write!(
+            f,
+            "it is protected by a passphrase: add it to ssh-agent with `ssh-add {file}` and pass `--agent`, or take the \
+             passphrase off with `ssh-keygen -p -f {file}` (leave the new one empty)"
+        )?,
+        ProtectedFormat::Pkcs8 | ProtectedFormat::Pkcs8Der => {
+            let der = if format == ProtectedFormat::Pkcs8Der { "-inform DER " } else { "" };
+            write!(
+                f,
+                "it is protected by a passphrase (PKCS#8): take the passphrase off with `openssl pkcs8 -topk8 -nocrypt \
+                 {der}-in {file} -out NEW_FILE` (on Windows in Git Bash) and use the new file"
+            )?;
+        }
+        ProtectedFormat::Putty => write!(
+            f,
+            "it is protected by a passphrase (PuTTY): take the passphrase off with `puttygen {file} -O private-openssh-new \
+             -o NEW_FILE --new-passphrase /dev/null`, or in PuTTYgen for Windows with Load, both fields for the passphrase \
+             emptied, and Save private key, and use the new file"
+        )?,
+    }
+    f.write_str("; or make a key for this program with `keyward keygen`")
 }

@@ -3,7 +3,8 @@
 use std::{fs, path::Path};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use client::{KeySource, PrivateKey, PrivateKeyErrorKind as Kind};
+use client::{KeySource, PrivateKey, PrivateKeyErrorKind as Kind, ProtectedFormat};
+use domain::private_key::PrivateKeyFormat;
 use http_signature::{Algorithm, VerificationKey};
 
 use crate::ssh_keygen::{self, KeyPair};
@@ -139,7 +140,6 @@ fn what_is_damaged_beyond_line_breaks_is_refused() {
         text.replace(lines[2], &lines[2][..40]),
         text.replace(lines[2], &lines[2].replace(char::is_uppercase, "-")),
         text.replace("-----END OPENSSH PRIVATE KEY-----", "-----END PRIVATE KEY-----"),
-        format!("{text}\nand more"),
     ] {
         assert_eq!(refusal(&damaged), Kind::Damaged, "{damaged}");
     }
@@ -151,48 +151,41 @@ fn every_refusal_says_what_to_do() {
     let rsa = ["-t", "rsa", "-b", "2048"];
     let of_rsa = |more: &[&str]| KeyPair::generate(&[&rsa[..], more].concat()).private_text();
     let rfc4716 = ssh_keygen::run(&["-e", "-f", ed25519.path().to_str().unwrap()]);
+    let protected = Kind::PassphraseProtected;
+    let unsupported = |name: &str| Kind::UnsupportedKeyType(name.to_owned());
     for (kind, way_out, text) in [
         (Kind::Empty, "filled", " \n".to_owned()),
         (Kind::PublicKey, "without `.pub`", ed25519.public_line()),
         (Kind::PublicKey, "without `.pub`", rfc4716),
         (Kind::PublicKey, "without `.pub`", "-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----".to_owned()),
-        (Kind::PassphraseProtected, "ssh-keygen -p", of_rsa(&["-N", "a passphrase"])),
-        (Kind::PassphraseProtected, "ssh-keygen -p", of_rsa(&["-N", "a passphrase", "-m", "PEM"])),
-        (Kind::PassphraseProtected, "ssh-agent", of_rsa(&["-N", "a passphrase", "-m", "PKCS8"])),
-        (Kind::Pem, "ssh-keygen -p -N ''", of_rsa(&["-m", "PEM"])),
-        (Kind::Pem, "ssh-keygen -p -N ''", of_rsa(&["-m", "PKCS8"])),
-        (Kind::Pem, "ssh-keygen -p -N ''", KeyPair::generate(&["-t", "ecdsa", "-m", "PEM"]).private_text()),
-        (Kind::UnsupportedKeyType, "keyward keygen", KeyPair::generate(&["-t", "dsa"]).private_text()),
-        (Kind::UnsupportedKeyType, "keyward keygen", KeyPair::generate(&["-t", "dsa", "-m", "PEM"]).private_text()),
-        (Kind::UnsupportedKeyType, "P-256", KeyPair::generate(&["-t", "ecdsa", "-b", "521"]).private_text()),
-        (Kind::UnsupportedKeyType, "2048", KeyPair::generate(&["-t", "rsa", "-b", "1024"]).private_text()),
+        (protected(ProtectedFormat::OpenSsh), "ssh-keygen -p", of_rsa(&["-N", "a passphrase"])),
+        (protected(ProtectedFormat::Pem), "ssh-agent", of_rsa(&["-N", "a passphrase", "-m", "PEM"])),
+        (protected(ProtectedFormat::Pkcs8), "openssl pkcs8", of_rsa(&["-N", "a passphrase", "-m", "PKCS8"])),
+        (unsupported("DSA"), "keyward keygen", KeyPair::generate(&["-t", "dsa"]).private_text()),
+        (unsupported("DSA"), "keyward keygen", KeyPair::generate(&["-t", "dsa", "-m", "PEM"]).private_text()),
+        (unsupported("ECDSA on P-521"), "P-256", KeyPair::generate(&["-t", "ecdsa", "-b", "521"]).private_text()),
+        (unsupported("RSA of 1024 bits"), "2048", KeyPair::generate(&["-t", "rsa", "-b", "1024"]).private_text()),
         (Kind::SeveralKeys, "keep one", format!("{0}{0}", ed25519.private_text())),
-        (Kind::Putty, "puttygen", "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\n".to_owned()),
+        (
+            Kind::PuttyVersion("1".to_owned()),
+            "puttygen",
+            "PuTTY-User-Key-File-1: ssh-rsa\nEncryption: none\n".to_owned(),
+        ),
+        (Kind::Damaged, "original file", "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\n".to_owned()),
         (Kind::NotAPrivateKey, "KEYWARD_KEY_FILE", "/home/me/.ssh/id_ed25519".to_owned()),
-        (Kind::NotAPrivateKey, "BEGIN OPENSSH", r#"{"kty":"OKP","d":"AA"}"#.to_owned()),
+        (Kind::NotAPrivateKey, "BEGIN OPENSSH", "not a key".to_owned()),
+        (Kind::UnsupportedFormat(PrivateKeyFormat::Jwk), "JWK", r#"{"kty":"OKP","d":"AA"}"#.to_owned()),
+        (
+            Kind::UnsupportedFormat(PrivateKeyFormat::Ssh2),
+            "SSH2",
+            "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\nComment: \"me\"\nP2/56wAA\n".to_owned(),
+        ),
     ] {
         let error = PrivateKey::from_text(&text).unwrap_err();
         assert_eq!(error.kind(), &kind, "{text}");
         assert!(error.to_string().contains(way_out), "{error}");
         assert!(text.lines().nth(1).is_none_or(|line| line.is_empty() || !error.to_string().contains(line)));
     }
-}
-
-#[test]
-fn the_advice_for_passphrases_and_pem_works_as_it_is_printed() {
-    let protected = KeyPair::generate(&["-t", "ed25519", "-N", "a passphrase"]);
-    let file = protected.path();
-    let error = PrivateKey::from_file(&file).unwrap_err();
-    assert!(error.to_string().contains(&format!("`ssh-keygen -p -f {}`", file.display())), "{error}");
-    ssh_keygen::run(&["-q", "-p", "-P", "a passphrase", "-N", "", "-f", file.to_str().unwrap()]);
-    assert_eq!(PrivateKey::from_file(&file).unwrap().fingerprint(), protected.fingerprint());
-
-    let pem = KeyPair::generate(&["-t", "rsa", "-b", "2048", "-m", "PEM"]);
-    let file = pem.path();
-    let error = PrivateKey::from_file(&file).unwrap_err();
-    assert!(error.to_string().contains(&format!("`ssh-keygen -p -N '' -f {}`", file.display())), "{error}");
-    ssh_keygen::run(&["-q", "-p", "-N", "", "-f", file.to_str().unwrap()]);
-    assert_eq!(PrivateKey::from_file(&file).unwrap().fingerprint(), pem.fingerprint());
 }
 
 // RUSTSEC-2022-0093
@@ -247,12 +240,21 @@ fn pkcs8_with_an_ed25519_key_is_read() {
 #[cfg(unix)]
 #[test]
 fn a_file_that_others_may_read_is_refused() {
+    use std::os::unix::fs::MetadataExt;
     let pair = KeyPair::generate(&["-t", "ed25519"]);
-    for mode in [0o644, 0o640, 0o604, 0o620, 0o601] {
+    // In containers the tests run as root, whose files may be readable by their group.
+    let is_of_root = fs::metadata(pair.path()).unwrap().uid() == 0;
+    for mode in [0o644, 0o444, 0o640, 0o604, 0o620, 0o601] {
         set_mode(&pair.path(), mode);
+        if mode == 0o640 && is_of_root {
+            assert!(PrivateKey::from_file(&pair.path()).is_ok());
+            continue;
+        }
         let error = PrivateKey::from_file(&pair.path()).unwrap_err();
         assert_eq!(error.kind(), &Kind::Permissions { mode });
-        assert!(error.to_string().contains(&format!("chmod 600 {}", pair.path().display())), "{error}");
+        for way_out in [&format!("chmod 600 {}", pair.path().display()), "`--key -`", "KEYWARD_KEY"] {
+            assert!(error.to_string().contains(way_out), "{error}");
+        }
     }
     for mode in [0o600, 0o400] {
         set_mode(&pair.path(), mode);
@@ -260,18 +262,78 @@ fn a_file_that_others_may_read_is_refused() {
     }
 }
 
+/// Kubernetes mounts a secret as links to a directory that it replaces as a whole.
+#[cfg(unix)]
 #[test]
-fn another_key_in_the_public_file_beside_it_is_noticed() {
+fn links_to_a_key_are_followed() {
+    use std::os::unix::fs::symlink;
+    let pair = KeyPair::generate(&["-t", "ed25519"]);
+    let directory = pair.path().parent().unwrap().to_owned();
+    let revision = directory.join("..2026_11_27_04_00_00.1");
+    fs::create_dir(&revision).unwrap();
+    fs::rename(pair.path(), revision.join("id")).unwrap();
+    symlink(revision.file_name().unwrap(), directory.join("..data")).unwrap();
+    symlink("..data/id", pair.path()).unwrap();
+    assert_eq!(PrivateKey::from_file(&pair.path()).unwrap().fingerprint(), pair.fingerprint());
+    // The mode is that of the file, not that of the link.
+    set_mode(&revision.join("id"), 0o644);
+    assert_eq!(PrivateKey::from_file(&pair.path()).unwrap_err().kind(), &Kind::Permissions { mode: 0o644 });
+}
+
+#[test]
+fn another_key_in_the_public_file_beside_it_is_an_error() {
     let (one, other) = (KeyPair::generate(&["-t", "ed25519"]), KeyPair::generate(&["-t", "ed25519"]));
     let public_path = one.path().with_extension("pub");
-    for content in [other.public_line(), String::new(), "ssh-ed25519 !".to_owned()] {
+    let rfc4716 = ssh_keygen::run(&["-e", "-f", other.path().to_str().unwrap()]);
+    let utf16 = format!("\u{feff}{}", other.public_line()).encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for content in [
+        other.public_line().into_bytes(),
+        rfc4716.into_bytes(),
+        utf16,
+        format!("restrict {}", other.public_line()).into_bytes(),
+        KeyPair::generate(&["-t", "dsa"]).public_line().into_bytes(),
+        KeyPair::generate(&["-t", "rsa", "-b", "1024"]).public_line().into_bytes(),
+    ] {
         fs::write(&public_path, content).unwrap();
         let error = PrivateKey::from_file(&one.path()).unwrap_err();
         assert_eq!(error.kind(), &Kind::PublicFileDiffers(public_path.clone()));
-        assert!(error.to_string().contains("ssh-keygen -y"), "{error}");
+        assert!(error.to_string().contains(&format!("delete {}", public_path.display())), "{error}");
     }
     fs::remove_file(&public_path).unwrap();
-    assert!(PrivateKey::from_file(&one.path()).is_ok());
+    assert_eq!(PrivateKey::from_file(&one.path()).unwrap().warning(), None);
+}
+
+#[test]
+fn a_public_file_beside_it_is_compared_in_every_form_and_warned_of_if_it_cannot_be_read() {
+    let pair = KeyPair::generate(&["-t", "rsa", "-b", "2048"]);
+    let public_path = pair.path().with_extension("pub");
+    let export = |format: &str| ssh_keygen::run(&["-e", "-m", format, "-f", pair.path().to_str().unwrap()]);
+    let line = pair.public_line();
+    let utf16 = |unit: fn(u16) -> [u8; 2]| format!("\u{feff}{line}\r\n").encode_utf16().flat_map(unit).collect();
+    for content in [
+        export("RFC4716").into_bytes(),
+        export("PKCS8").into_bytes(),
+        export("PEM").into_bytes(),
+        utf16(u16::to_le_bytes),
+        utf16(u16::to_be_bytes),
+        format!("\u{feff}{line}\r\n").into_bytes(),
+        format!("from=\"10.0.0.0/8\",command=\"echo \\\"hi there\\\"\" {line}\n").into_bytes(),
+        [line.as_bytes(), b" J\xf6rg\n"].concat(),
+    ] {
+        fs::write(&public_path, &content).unwrap();
+        let key = PrivateKey::from_file(&pair.path()).unwrap();
+        assert_eq!((key.fingerprint(), key.warning()), (pair.fingerprint(), None), "{content:?}");
+    }
+    for content in [&b""[..], b"ssh-rsa !", b"\x80\x81", b"<html>", format!("{line}\n{line}\n").as_bytes()] {
+        fs::write(&public_path, content).unwrap();
+        let key = PrivateKey::from_file(&pair.path()).unwrap();
+        let warning = key.warning().unwrap();
+        assert!(warning.starts_with(&public_path.display().to_string()) && warning.contains(": "), "{warning}");
+    }
+    // A directory in its place.
+    fs::remove_file(&public_path).unwrap();
+    fs::create_dir(&public_path).unwrap();
+    assert!(PrivateKey::from_file(&pair.path()).unwrap().warning().is_some());
 }
 
 #[test]
@@ -303,6 +365,8 @@ fn the_option_comes_before_the_variables_and_the_file_before_the_text() {
     assert_eq!(choose(None, Some(""), Some("text")), text);
     assert_eq!(choose(None, Some(""), Some(" \n")), None);
     assert_eq!(choose(None, None, None), None);
+    assert_eq!(choose(Some("-"), None, Some("text")), Some(KeySource::Input));
+    assert_eq!(choose(Some("./-"), None, None), file("./-"));
     assert_eq!(format!("{text:?}"), "Some(Text(…))");
 }
 
@@ -312,4 +376,8 @@ fn a_source_is_loaded_from_where_it_is() {
     let from_file = PrivateKey::load(&KeySource::File(pair.path())).unwrap();
     let from_text = PrivateKey::load(&KeySource::Text(pair.private_text().into())).unwrap();
     assert_eq!(from_file.fingerprint(), from_text.fingerprint());
+    let from_input = PrivateKey::from_input(pair.private_text().as_bytes()).unwrap();
+    assert_eq!(from_file.fingerprint(), from_input.fingerprint());
+    let error = PrivateKey::from_input(&b" "[..]).unwrap_err();
+    assert!(error.to_string().starts_with("the private key on standard input: it is empty"), "{error}");
 }

@@ -2,7 +2,10 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use super::error::PublicKeyError;
+use super::{
+    blanks::{is_blank, to_comment, to_plain},
+    error::PublicKeyError,
+};
 
 /// Why a block cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,11 +51,27 @@ pub(crate) fn read_pem(text: &str) -> Result<(&str, Vec<u8>), ArmourError> {
     Ok((label, STANDARD.decode(body).map_err(|_| ArmourError::Base64)?))
 }
 
+/// Reads the one PEM block in a text: its label without blanks, and the bytes inside. Blanks and line breaks mean nothing, nor
+/// does what stands around the block (RFC 7468 §2).
+pub(super) fn read_public_pem(text: &str) -> Result<(String, Result<Vec<u8>, ArmourError>), ArmourError> {
+    let mut squeezed: String = to_plain(text).chars().filter(|c| !c.is_whitespace()).collect();
+    // Line breaks that were written as two characters, neither of which is part of base64.
+    squeezed = squeezed.replace("\\r", "").replace("\\n", "");
+    let (_, rest) = squeezed.split_once("-----BEGIN").ok_or(ArmourError::Broken)?;
+    let (label, rest) = rest.split_once("-----").ok_or(ArmourError::Broken)?;
+    if rest.contains("-----BEGIN") {
+        return Err(ArmourError::Several);
+    }
+    let body = rest.split_once(&format!("-----END{label}-----")).map(|(body, _)| body);
+    let bytes = body.ok_or(ArmourError::Broken).and_then(|body| STANDARD.decode(body).map_err(|_| ArmourError::Base64));
+    Ok((label.to_owned(), bytes))
+}
+
 /// Reads one RFC 4716 block: its `Comment` header and the bytes inside.
 pub(super) fn read_ssh2(text: &str) -> Result<(Option<String>, Vec<u8>), ArmourError> {
     const BEGIN: &str = "---- BEGIN SSH2 PUBLIC KEY ----";
     const END: &str = "---- END SSH2 PUBLIC KEY ----";
-    let mut lines = text.trim().lines().map(str::trim_end);
+    let mut lines = text.lines().map(|line| line.trim_matches(is_blank)).filter(|line| !line.is_empty());
     if lines.next() != Some(BEGIN) {
         return Err(ArmourError::Broken);
     }
@@ -64,21 +83,21 @@ pub(super) fn read_ssh2(text: &str) -> Result<(Option<String>, Vec<u8>), ArmourE
             break;
         }
         let Some((tag, value)) = line.split_once(':') else {
-            body.push_str(line);
+            body.extend(to_plain(line).split(' '));
             continue;
         };
         // §3.3: headers come first, and go on in the next line after a backslash.
         if !body.is_empty() {
             return Err(ArmourError::Broken);
         }
-        let mut value = value.trim_start().to_owned();
+        let mut value = value.trim_start_matches(is_blank).to_owned();
         while value.ends_with('\\') {
             value.pop();
             value.push_str(lines.next().ok_or(ArmourError::Broken)?);
         }
         if tag.eq_ignore_ascii_case("comment") {
             let unquoted = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(&value);
-            comment = Some(unquoted.to_owned()).filter(|comment| !comment.is_empty());
+            comment = Some(to_comment(unquoted)).filter(|comment| !comment.is_empty());
         }
     }
     expect_end(lines)?;

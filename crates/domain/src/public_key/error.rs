@@ -36,26 +36,33 @@ pub enum PublicKeyError {
     Weak(Weakness),
     /// `authorized_keys` options, or a host name, before the key.
     #[error(
-        "something stands before the key (options as in an authorized_keys file, or a host name): paste the line \
-         from the key's type on, as in `ssh-ed25519 AAAA…`"
+        "something stands before the key (options as in an authorized_keys file, which would not be applied here, or a host \
+         name): paste the line from the key's type on, as in `ssh-ed25519 AAAA…`"
     )]
     KeyOptions,
     /// More than one key.
     #[error("there is more than one key here: add them one at a time")]
     SeveralKeys,
     /// A control character, or one that changes the direction of text.
-    #[error("there is a control character in this text: copy the key again, straight from its file")]
-    ControlCharacter,
+    #[error(
+        "there is a control character in this text (U+{:04X}, line {line}, character {column}): delete it, or copy the key \
+         again, straight from its file", u32::from(*character)
+    )]
+    ControlCharacter {
+        /// The first one.
+        character: char,
+        /// Its line, from 1.
+        line: usize,
+        /// Its place in the line, from 1.
+        column: usize,
+    },
     /// A key that was broken into lines.
     #[error(
         "the key is broken into several lines: an OpenSSH public key is one line, copy it again without the breaks"
     )]
     BrokenLine,
-    /// BEGIN and END lines that do not fit, or something around them.
-    #[error(
-        "the block is not complete: copy everything from the line with BEGIN to the line with END, each on a line of \
-         its own, and nothing around it"
-    )]
+    /// BEGIN and END lines that do not fit.
+    #[error("the block is not complete: copy everything from the line with BEGIN to the line with END")]
     BrokenBlock,
     /// Not base64, or not its one canonical spelling.
     #[error("the base64 text of this key is damaged or cut off: copy the key again, straight from its file")]
@@ -85,7 +92,7 @@ pub enum PublicKeyError {
     #[error("this key is not a point of its curve: it is damaged, export it again with `ssh-keygen -y -f FILE`")]
     NotOnCurve,
     /// Not the DER of a SubjectPublicKeyInfo (RFC 5280 §4.1.2.7).
-    #[error("this PEM block holds no SubjectPublicKeyInfo: export the key again with `ssh-keygen -e -m PKCS8 -f FILE`")]
+    #[error("this PEM block holds no SubjectPublicKeyInfo: export the key again with `ssh-keygen -y -f FILE`")]
     Der,
     /// Not a JWK of a public key (RFC 7517, RFC 8037, RFC 7518 §6).
     #[error(
@@ -113,7 +120,7 @@ impl PublicKeyError {
             Self::KeyOptions => "key_options",
             Self::SeveralKeys => "several_keys",
             Self::Empty
-            | Self::ControlCharacter
+            | Self::ControlCharacter { .. }
             | Self::BrokenLine
             | Self::BrokenBlock
             | Self::Base64
@@ -169,8 +176,6 @@ pub enum UnsupportedKeyType {
     Pgp,
     /// A key of SSH protocol 1.
     Ssh1,
-    /// `BEGIN RSA PUBLIC KEY`, which is PKCS#1.
-    Pkcs1,
     /// RSA that its certificate binds to PSS (RFC 4055 §1.2).
     RsaPss,
     /// RSA of more than 4096 bits.
@@ -235,10 +240,6 @@ impl fmt::Display for UnsupportedKeyType {
             ),
             Self::Pgp => write!(f, "PGP blocks are not taken: {TAKEN}"),
             Self::Ssh1 => write!(f, "keys of SSH protocol 1 are not taken: {TAKEN}"),
-            Self::Pkcs1 => f.write_str(
-                "this RSA key is in PKCS#1 form, which is not read here: convert it with \
-                 `ssh-keygen -i -m PEM -f FILE` and paste the line that prints",
-            ),
             Self::RsaPss => write!(f, "RSA keys that are bound to PSS are not taken: {TAKEN}"),
             Self::RsaTooLong { bits } => write!(f, "RSA keys of {bits} bits are not taken: {TAKEN}"),
             Self::SignatureAlgorithm => f.write_str(

@@ -20,15 +20,28 @@ struct Jwk {
     e: Option<String>,
 }
 
+/// A JWK Set (RFC 7517 §5), as servers publish it.
+#[derive(Deserialize)]
+struct JwkSet {
+    keys: Vec<Jwk>,
+}
+
 pub(super) fn read(text: &str) -> Result<PublicKey, PublicKeyError> {
-    let members = serde_json::from_str(text).map_err(|_| PublicKeyError::Jwk)?;
-    if private_key::is_private_jwk(&members) {
+    let members: serde_json::Map<_, _> = serde_json::from_str(text).map_err(|_| PublicKeyError::Jwk)?;
+    let set = members.get("keys").and_then(serde_json::Value::as_array);
+    let in_set = set.into_iter().flatten().filter_map(serde_json::Value::as_object);
+    if in_set.chain([&members]).any(private_key::is_private_jwk) {
         return Err(PublicKeyError::PrivateKey(PrivateKeyFormat::Jwk));
     }
-    if members.get("keys").and_then(serde_json::Value::as_array).is_some_and(|keys| keys.len() > 1) {
-        return Err(PublicKeyError::SeveralKeys);
-    }
-    let jwk: Jwk = serde_json::from_str(text).map_err(|_| PublicKeyError::Jwk)?;
+    let jwk: Jwk = match set.map(Vec::len) {
+        None => serde_json::from_str(text).map_err(|_| PublicKeyError::Jwk)?,
+        Some(1) => {
+            let set: JwkSet = serde_json::from_str(text).map_err(|_| PublicKeyError::Jwk)?;
+            set.keys.into_iter().next().ok_or(PublicKeyError::Jwk)?
+        }
+        Some(0) => return Err(PublicKeyError::Empty),
+        Some(_) => return Err(PublicKeyError::SeveralKeys),
+    };
     let unsupported = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
         ("OKP", Some("Ed25519")) => {
             let x = decode(jwk.x)?.try_into().map_err(|_| PublicKeyError::Length)?;

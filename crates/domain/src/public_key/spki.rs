@@ -70,7 +70,7 @@ pub(super) fn read(der: &[u8]) -> Result<PublicKey, PublicKeyError> {
 }
 
 /// `RSAPublicKey ::= SEQUENCE { modulus INTEGER, publicExponent INTEGER }` (RFC 8017 §A.1.1)
-fn read_rsa(der: &[u8]) -> Result<PublicKey, PublicKeyError> {
+pub(super) fn read_rsa(der: &[u8]) -> Result<PublicKey, PublicKeyError> {
     let read = |der| {
         let mut reader = SliceReader::new(der)?;
         let numbers =

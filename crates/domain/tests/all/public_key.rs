@@ -123,6 +123,101 @@ fn windows_line_ends_and_blank_lines_around_a_key_are_accepted() {
 }
 
 #[test]
+fn a_key_is_read_as_people_have_it() {
+    let key = PublicKey::parse(&ed25519_line()).unwrap().key;
+    let spki = [&hex("302a300506032b6570032100")[..], &POINT[..]].concat();
+    let block = pem("PUBLIC KEY", &spki);
+    let rfc4716 = format!(
+        "---- BEGIN SSH2 PUBLIC KEY ----\nComment: \"my laptop\"\n{}\n---- END SSH2 PUBLIC KEY ----\n",
+        STANDARD.encode(key.blob())
+    );
+    let line = ed25519_line();
+    let encoded = &line["ssh-ed25519 ".len()..];
+    for (text, comment) in [
+        // What pages, chats and word processors put between and around.
+        (format!("ssh-ed25519\u{a0}{encoded}\u{a0}my laptop"), Some("my laptop")),
+        (format!("ssh-ed25519 {encoded}\u{200b} my laptop\u{200b}"), Some("my laptop")),
+        (format!("ssh-ed25519\t{encoded}\tmy laptop"), Some("my laptop")),
+        (format!("ssh-ed25519 {encoded} my\tlaptop"), Some("my laptop")),
+        (format!("\u{2003}ssh-\u{ad}ed25519\u{202f}{}\u{2060}{}", &encoded[..30], &encoded[30..]), None),
+        (format!("\u{feff}{line}"), None),
+        (
+            format!("ssh-ed25519 {encoded} caf\u{e9} \u{1f469}\u{200d}\u{1f4bb}"),
+            Some("café \u{1f469}\u{200d}\u{1f4bb}"),
+        ),
+        (block.replace('A', "\u{200b}A"), None),
+        (block.replace('\n', "\n\u{a0}\u{a0}"), None),
+        (jwk(&key).replace(',', ",\u{a0}"), None),
+        (rfc4716.replace('\n', "\u{a0}\n\t"), Some("my laptop")),
+        // Remarks, as in an authorized_keys file.
+        (format!("# laptop\r\n\r\n  # of 2026\n{line}\n# end\n"), None),
+        (format!("# laptop\n{block}"), None),
+        (format!("#\n{rfc4716}\n#\n"), Some("my laptop")),
+        (format!("# laptop\n{}", jwk(&key)), None),
+        // Quotes of JSON, YAML and shells.
+        (format!("\"{line}\""), None),
+        (format!("'{line} my laptop'\n"), Some("my laptop")),
+        (format!("\"{}\"", block.replace('\n', "\\n")), None),
+        (serde_json::to_string(&jwk(&key)).unwrap(), None),
+        // A set of one key, and blocks that lost their line breaks or have text around them.
+        (format!(r#"{{"keys":[{}]}}"#, jwk(&key)), None),
+        (block.replace('\n', " "), None),
+        (block.replace('\n', ""), None),
+        (block.replace('\n', "\\n"), None),
+        (format!("Public-Key:\n    pub: d7:5a\n{block}and more"), None),
+    ] {
+        let parsed = PublicKey::parse(&text).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+        assert_eq!((&parsed.key, parsed.comment.as_deref()), (&key, comment), "{text:?}");
+    }
+    let rsa = KeyPair::generate(&["-t", "rsa", "-b", "2048"]);
+    let of_line = PublicKey::parse(&rsa.public_line()).unwrap().key;
+    let pkcs1 = rsa.export("PEM");
+    assert!(pkcs1.starts_with("-----BEGIN RSA PUBLIC KEY-----"), "{pkcs1}");
+    assert_eq!(PublicKey::parse(&pkcs1).unwrap().key, of_line);
+}
+
+#[test]
+fn a_file_is_read_in_every_encoding() {
+    let line = format!("{} Jörg\r\n", ed25519_line());
+    let key = PublicKey::parse(&ed25519_line()).unwrap().key;
+    let utf16 = |text: &str, unit: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(unit).collect::<Vec<u8>>();
+    let marked = format!("\u{feff}{line}");
+    for bytes in [
+        line.clone().into_bytes(),
+        marked.clone().into_bytes(),
+        utf16(&marked, u16::to_le_bytes),
+        utf16(&marked, u16::to_be_bytes),
+        utf16(&line, u16::to_le_bytes),
+    ] {
+        let parsed = PublicKey::parse_file(&bytes).unwrap();
+        assert_eq!((&parsed.key, parsed.comment.as_deref()), (&key, Some("Jörg")));
+    }
+    let latin1 = [ed25519_line().as_bytes(), b" J\xf6rg@b\xfcro\n"].concat();
+    let parsed = PublicKey::parse_file(&latin1).unwrap();
+    assert_eq!((&parsed.key, parsed.comment.as_deref()), (&key, Some("J\u{fffd}rg@b\u{fffd}ro")));
+    let der = [&hex("302a300506032b6570032100")[..], &POINT[..]].concat();
+    assert_eq!(PublicKey::parse_file(&der).unwrap().key, key);
+
+    let private = hex("302e020100300506032b657004220420");
+    let refused = PublicKey::parse_file(&[&private[..], &POINT[..]].concat());
+    assert_eq!(refused, Err(PublicKeyError::PrivateKey(PrivateKeyFormat::Pkcs8)));
+    let openssh = KeyPair::generate(&["-t", "ed25519"]).private_text();
+    let refused = PublicKey::parse_file(&utf16(&openssh, u16::to_le_bytes));
+    assert_eq!(refused, Err(PublicKeyError::PrivateKey(PrivateKeyFormat::OpenSsh)));
+    assert_eq!(PublicKey::parse_file(&vec![0; 40_000]), Err(PublicKeyError::TooLong { bytes: 40_000 }));
+}
+
+#[test]
+fn a_private_key_with_invisible_characters_is_still_one() {
+    let text = KeyPair::generate(&["-t", "ed25519"]).private_text();
+    for hidden in [text.replace("PRIVATE", "PRI\u{200b}VATE"), text.replace("b3Bl", "b3\u{2060}Bl")] {
+        assert_eq!(refusal(&hidden), PublicKeyError::PrivateKey(PrivateKeyFormat::OpenSsh));
+    }
+    let set = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qY","\u0064":"nWGxne_9"}]}"#;
+    assert_eq!(refusal(set), PublicKeyError::PrivateKey(PrivateKeyFormat::Jwk));
+}
+
+#[test]
 fn an_rfc_4716_header_may_continue_on_the_next_line() {
     let body = STANDARD.encode(blob(&[b"ssh-ed25519", &POINT]));
     let text = format!(
@@ -208,7 +303,6 @@ fn what_is_not_supported_is_refused_by_name() {
 
     let dsa = KeyPair::generate(&["-t", "dsa"]);
     let p521 = KeyPair::generate(&["-t", "ecdsa", "-b", "521"]);
-    let rsa = KeyPair::generate(&["-t", "rsa", "-b", "2048"]);
     let security_key = blob(&[b"sk-ssh-ed25519@openssh.com", &POINT, b"ssh:"]);
     let ed448 = [hex("3043300506032b6571033a00"), vec![7; 57]].concat();
     let x25519 = [hex("302a300506032b656e032100"), vec![7; 32]].concat();
@@ -222,7 +316,6 @@ fn what_is_not_supported_is_refused_by_name() {
         (Type::EcdsaP521, p521.export("PKCS8")),
         (Type::EcdsaP521, p521.export("RFC4716")),
         (Type::EcdsaP521, r#"{"kty":"EC","crv":"P-521","x":"AA","y":"AA"}"#.to_owned()),
-        (Type::Pkcs1, rsa.export("PEM")),
         (Type::SecurityKey, line("sk-ssh-ed25519@openssh.com", &security_key)),
         (Type::SecurityKey, line("sk-ecdsa-sha2-nistp256@openssh.com", b"any")),
         (Type::Ed448, line("ssh-ed448", &blob(&[b"ssh-ed448", &[7; 57]]))),
@@ -253,6 +346,7 @@ fn what_is_not_exactly_one_key_is_refused() {
     let whole = blob(&[b"ssh-ed25519", &POINT]);
     let spki = [&hex("302a300506032b6570032100")[..], &POINT[..]].concat();
     let block = pem("PUBLIC KEY", &spki);
+    let control = |character, line, column| Error::ControlCharacter { character, line, column };
     for (expected, text) in [
         (Error::Empty, String::new()),
         (Error::Empty, " \r\n\t\n".to_owned()),
@@ -269,13 +363,12 @@ fn what_is_not_exactly_one_key_is_refused() {
         (Error::SeveralKeys, format!("{block}{block}")),
         (Error::SeveralKeys, format!("{key}\n{block}")),
         (Error::SeveralKeys, r#"{"keys":[{"kty":"OKP"},{"kty":"OKP"}]}"#.to_owned()),
-        (Error::ControlCharacter, format!("{key} a\0b")),
-        (Error::ControlCharacter, format!("{key} a\x1b[31mb")),
-        (Error::ControlCharacter, format!("{key}\rssh-ed25519 AAAA")),
-        (Error::ControlCharacter, format!("{key} a\tb")),
-        (Error::ControlCharacter, format!("{key} a\u{202e}b")),
-        (Error::ControlCharacter, format!("{key} a\u{85}b")),
-        (Error::ControlCharacter, format!("\u{feff}{key}")),
+        (control('\0', 1, 83), format!("{key} a\0b")),
+        (control('\x1b', 1, 83), format!("{key} a\x1b[31mb")),
+        (control('\r', 1, 81), format!("{key}\rssh-ed25519 AAAA")),
+        (control('\u{202e}', 1, 83), format!("{key} a\u{202e}b")),
+        (control('\u{85}', 1, 83), format!("{key} a\u{85}b")),
+        (control('\u{200f}', 3, 2), format!("# mine\r\n\r\n \u{200f}{key}")),
         (Error::BrokenLine, format!("ssh-ed25519 {}\n{}", &encoded[..40], &encoded[40..])),
         (Error::BrokenLine, format!("{key} comment\nand more")),
         (Error::Truncated, "ssh-ed25519".to_owned()),
@@ -291,12 +384,9 @@ fn what_is_not_exactly_one_key_is_refused() {
         (Error::NotAPublicKey, key.to_uppercase()),
         (Error::NotAPublicKey, encoded.to_owned()),
         (Error::NotAPublicKey, "SHA256:ngGFWmdTuy0Wfv2NSg4ulCcHzqFGt5rFUN33OWDX1sk".to_owned()),
-        (Error::NotAPublicKey, format!("# my key\n{key}")),
         (Error::NotAPublicKey, pem("EC PARAMETERS", &[6, 0])),
-        (Error::BrokenBlock, block.replace('\n', " ")),
         (Error::BrokenBlock, block.replace("-----END PUBLIC", "-----END ANY")),
         (Error::BrokenBlock, block.replace("-----END PUBLIC KEY-----\n", "")),
-        (Error::BrokenBlock, format!("{block}and more")),
         (Error::Base64, block.replace("MCow", "MC-w")),
         (Error::Der, pem("PUBLIC KEY", &[&spki[..], &[0]].concat())),
         (Error::Der, pem("PUBLIC KEY", &[&hex("30812a300506032b6570032100")[..], &POINT[..]].concat())),
@@ -404,6 +494,17 @@ proptest! {
     #[test]
     fn no_text_makes_the_parser_panic(text in "(ssh-(rsa|ed25519) |---- BEGIN SSH2 PUBLIC KEY ----\n|-----BEGIN PUBLIC KEY-----\n|\\{\"kty\":\"|)\\PC{0,200}(\n-----END PUBLIC KEY-----)?") {
         prop_assert!(PublicKey::parse(&text).is_err());
+    }
+
+    #[test]
+    fn no_file_makes_the_parser_panic(
+        mark in "(\u{feff}|# |\"|-----BEGIN PUBLIC KEY-----|ssh-ed25519 )?",
+        rest in prop::collection::vec(any::<u8>(), 0..200),
+        wide in any::<bool>(),
+    ) {
+        let file = [mark.as_bytes(), &rest].concat();
+        let file = if wide { file.iter().flat_map(|&byte| [byte, 0]).collect() } else { file };
+        prop_assert!(PublicKey::parse_file(&file).is_err());
     }
 
     #[test]

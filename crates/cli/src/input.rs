@@ -1,0 +1,51 @@
+//! What is read from files that people wrote, and from standard input: in UTF-8 or UTF-16, with a byte order mark or without.
+
+use std::{fs, io::Read as _, path::Path, sync::OnceLock};
+
+use domain::{secret::shown, text_encoding::to_utf8};
+use zeroize::Zeroizing;
+
+use crate::failure::{Failure, Outcome};
+
+/// What was read from standard input, whose end comes once.
+static TAKEN_FOR: OnceLock<&str> = OnceLock::new();
+
+/// All of standard input. `what` says what it holds, such as `the password`.
+pub(crate) fn read_input(what: &'static str) -> Outcome<Zeroizing<Vec<u8>>> {
+    let first = *TAKEN_FOR.get_or_init(|| what);
+    if first != what {
+        return Err(Failure::new(format!(
+            "standard input holds {first} and cannot hold {what}, too: name a file for one of them"
+        )));
+    }
+    let mut bytes = Zeroizing::new(Vec::new());
+    std::io::stdin()
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::new(format!("{what} cannot be read from standard input ({error})")))?;
+    Ok(bytes)
+}
+
+/// All of standard input, as text.
+pub(crate) fn read_text_input(what: &'static str) -> Outcome<Zeroizing<String>> {
+    let bytes = read_input(what)?;
+    let text = to_text(&bytes).map_err(|()| {
+        Failure::new(format!("{what} on standard input is neither in UTF-8 nor in UTF-16: save it as UTF-8"))
+    })?;
+    Ok(Zeroizing::new(text))
+}
+
+/// A file that people write, or standard input where it is named `-`. The place is for messages.
+pub(crate) fn read_bytes(file: &Path, what: &'static str) -> Outcome<(Zeroizing<Vec<u8>>, String)> {
+    if file == Path::new("-") {
+        return Ok((read_input(what)?, "standard input".to_owned()));
+    }
+    let place = shown(&file.to_string_lossy()).to_string();
+    let bytes = fs::read(file)
+        .map_err(|error| Failure::new(format!("{place} cannot be read ({error}): name the file with {what}")))?;
+    Ok((Zeroizing::new(bytes), place))
+}
+
+/// The text in the bytes of a file.
+pub(crate) fn to_text(bytes: &[u8]) -> Result<String, ()> {
+    String::from_utf8(to_utf8(bytes).into_owned()).map_err(drop)
+}
