@@ -48,7 +48,10 @@ export function toBase64Url(bytes: Uint8Array): string {
 
 /** The bytes of base64 or base64url, padded or not; `undefined` of any other text. */
 export function fromBase64(text: string): Bytes | undefined {
-  const digits = text.replaceAll('-', '+').replaceAll('_', '/').replace(/={1,2}$/, '');
+  const digits = text
+    .replaceAll('-', '+')
+    .replaceAll('_', '/')
+    .replace(/={1,2}$/, '');
   if (!/^[A-Za-z0-9+/]*$/.test(digits) || digits.length % 4 === 1) return undefined;
   return Uint8Array.from(atob(digits), (character) => character.charCodeAt(0));
 }

@@ -68,14 +68,16 @@ async function readPrivateFile(file: string): Promise<Uint8Array> {
     handle = await open(file, 'r');
     const stats = await handle.stat();
     const bytes = await readAtMost(handle);
-    // A public key is not secret, but it is the wrong file.
     if (await isOpenToOthers(file, stats)) await refuseOpenFile(stats, bytes);
     return bytes;
   } catch (error) {
     if (error instanceof KeyError) throw error;
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
     if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ENAMETOOLONG') {
-      throw new KeyError('not_found', 'there is no such file: check the path, or make a key with `ssh-keygen -t ed25519 -N "" -f {file}`');
+      throw new KeyError(
+        'not_found',
+        'there is no such file: check the path, or make a key with `ssh-keygen -t ed25519 -N "" -f {file}`',
+      );
     }
     throw new KeyError('unreadable', `it cannot be read (${code}): check the path and its permissions`);
   } finally {
@@ -91,7 +93,8 @@ async function readAtMost(handle: FileHandle): Promise<Uint8Array> {
     if (bytesRead === 0) break;
     length += bytesRead;
   }
-  if (length > MAX_FILE_BYTES) throw new KeyError('not_a_private_key', 'it has more than 64 KiB, which no private key has');
+  if (length > MAX_FILE_BYTES)
+    throw new KeyError('not_a_private_key', 'it has more than 64 KiB, which no private key has');
   return buffer.slice(0, length);
 }
 
@@ -112,12 +115,13 @@ async function isReadOnlyMount(file: string): Promise<boolean> {
 }
 
 async function refuseOpenFile(stats: Stats, bytes: Uint8Array): Promise<never> {
+  // What is no private key is told first: it is the wrong file, and not secret.
   if (!(await isKey(bytes))) await readKeyText(bytes);
   const mode = (stats.mode & 0o777).toString(8).padStart(3, '0');
   throw new KeyError(
     'permissions',
-    `other users of this machine may read it (mode ${mode}): run \`chmod 600 {file}\`, or where that cannot be done pass its text in ` +
-      'KEYWARD_KEY; make a new key if they should not be trusted',
+    `other users of this machine may read it (mode ${mode}): run \`chmod 600 {file}\`, or where that cannot be done ` +
+      'pass its text in KEYWARD_KEY; make a new key if they should not be trusted',
   );
 }
 
@@ -129,14 +133,18 @@ async function checkPublicFile(file: string, key: PrivateKey): Promise<void> {
     bytes = await readFile(publicFile);
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return;
-    process.emitWarning(`${shownName(publicFile) ?? PUBLIC_FILE} cannot be read, so it was not compared with the private key beside it`);
+    process.emitWarning(
+      `${shownName(publicFile) ?? PUBLIC_FILE} cannot be read, so it was not compared with the private key beside it`,
+    );
     return;
   }
   const blob = /(?:ssh-|ecdsa-sha2-)\S+[\s\u200b]+([A-Za-z0-9+/]+={0,2})/.exec(decodeText(bytes))?.[1];
   const found = blob === undefined ? undefined : fromBase64(blob);
   const own = fromBase64(key.publicKey.split(' ')[1] ?? '');
   if (found === undefined || own === undefined) {
-    process.emitWarning(`${shownName(publicFile) ?? PUBLIC_FILE} holds no OpenSSH line, so it was not compared with the private key beside it`);
+    process.emitWarning(
+      `${shownName(publicFile) ?? PUBLIC_FILE} holds no OpenSSH line, so it was not compared with the private key beside it`,
+    );
   } else if (!areEqual(found, own)) {
     throw new KeyError(
       'public_file_differs',

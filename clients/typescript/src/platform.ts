@@ -11,7 +11,9 @@ const NODE_CRYPTO = 'node:crypto';
 export async function webCrypto(): Promise<Crypto> {
   const crypto: Crypto | undefined = globalThis.crypto ?? (await nodeCrypto());
   if (crypto?.subtle === undefined) {
-    throw new Error('this page has no WebCrypto, which browsers offer over HTTPS and on localhost only: load it over HTTPS');
+    throw new Error(
+      'this page has no WebCrypto, which browsers offer over HTTPS and on localhost only: load it over HTTPS',
+    );
   }
   return crypto;
 }

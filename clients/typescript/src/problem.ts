@@ -30,5 +30,8 @@ export async function readProblem(response: Response): Promise<Problem | undefin
 function isProblem(body: unknown): body is Problem {
   if (typeof body !== 'object' || body === null) return false;
   const members: Readonly<Record<string, unknown>> = { ...body };
-  return ['title', 'code', 'detail'].every((name) => typeof members[name] === 'string') && typeof members['status'] === 'number';
+  return (
+    ['title', 'code', 'detail'].every((name) => typeof members[name] === 'string') &&
+    typeof members['status'] === 'number'
+  );
 }

@@ -91,7 +91,9 @@ export async function createSignature(
     ...(signingKey.algorithm === 'rsa-v1_5-sha256' ? [`alg="${signingKey.algorithm}"`] : []),
     `tag="keyward"`,
   ].join(';');
-  const base = [...lines.map(([name, value]) => `"${name}": ${value}`), `"@signature-params": ${parameters}`].join('\n');
+  const base = [...lines.map(([name, value]) => `"${name}": ${value}`), `"@signature-params": ${parameters}`].join(
+    '\n',
+  );
   const signature = await signingKey.sign(utf8(base));
   return {
     headers: {
@@ -117,7 +119,9 @@ function parseUrl(text: string | URL, headers: Headers): URL {
   try {
     url = new URL(text);
   } catch {
-    throw new SignError('the request has no absolute URL, which the signature covers: start it with `https://` and the host');
+    throw new SignError(
+      'the request has no absolute URL, which the signature covers: start it with `https://` and the host',
+    );
   }
   if (url.protocol !== 'https:' && url.protocol !== 'http:') {
     throw new SignError(`requests are signed for http and https, not for \`${url.protocol}\``);

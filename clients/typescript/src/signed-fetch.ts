@@ -90,7 +90,8 @@ class Sender {
     for (let attempt = 0; ; attempt += 1) {
       const outcome = await this.#attempt(request, signature);
       const pause = waitBeforeRetry(outcome, attempt, this.#now(), random());
-      if (pause === undefined || attempt >= retries || !this.#mayRepeat(request, signature, pause)) return settle(outcome);
+      const isLast = attempt >= retries;
+      if (isLast || pause === undefined || !this.#mayRepeat(request, signature, pause)) return settle(outcome);
       if ('response' in outcome) await outcome.response.body?.cancel();
       await (this.#options.wait ?? wait)(pause, request.signal);
       // A write keeps its signature, by which Keyward recognises it.

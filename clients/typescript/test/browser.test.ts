@@ -44,7 +44,9 @@ let page: Page;
 
 before(async () => {
   keyward = await Keyward.start();
-  const { chromium }: Playwright = await import(pathToFileURL(join(REPOSITORY, 'e2e/node_modules/playwright-core/index.mjs')).href);
+  const { chromium }: Playwright = await import(
+    pathToFileURL(join(REPOSITORY, 'e2e/node_modules/playwright-core/index.mjs')).href
+  );
   browser = await chromium.launch({ executablePath: findChromium() });
   page = await browser.newPage();
   await page.route(`${keyward.url}${FOLDER}**`, async (route) => {
@@ -76,7 +78,10 @@ test('a page reads every key file', async () => {
     },
     { module: `${FOLDER}index.js`, files },
   );
-  assert.deepEqual(found, KEY_FILE_INDEX.map(({ fingerprint }) => fingerprint ?? 'refused'));
+  assert.deepEqual(
+    found,
+    KEY_FILE_INDEX.map(({ fingerprint }) => fingerprint ?? 'refused'),
+  );
 });
 
 test('a page reaches the server with a key that WebCrypto generated, and with one from a file', async () => {
@@ -100,7 +105,9 @@ test('a page reaches the server with a key that WebCrypto generated, and with on
         const me = await request('/api/v1/me?');
         seen.push(me.status);
         const { workspaces }: { workspaces: { id: string }[] } = await me.json();
-        const list = await request(`/api/v1/workspaces/${workspaces[0]?.id}/projects?limit=5`, { headers: { 'Keyward-Workspace': 'acme' } });
+        const list = await request(`/api/v1/workspaces/${workspaces[0]?.id}/projects?limit=5`, {
+          headers: { 'Keyward-Workspace': 'acme' },
+        });
         seen.push(list.status);
         const written = await request(`/api/v1/workspaces/${workspaces[0]?.id}/projects`, {
           method: 'POST',
@@ -112,7 +119,9 @@ test('a page reaches the server with a key that WebCrypto generated, and with on
       // The root leads to the sign-in page.
       const redirected = await signedFetch(pair)('/');
       seen.push(redirected.type);
-      const followed: unknown = await signedFetch(pair, { redirects: 'same-origin' })('/').catch((error: unknown) => error);
+      const followed: unknown = await signedFetch(pair, { redirects: 'same-origin' })('/').catch(
+        (error: unknown) => error,
+      );
       seen.push(followed instanceof SignError ? followed.message : String(followed));
       return seen;
     },
@@ -124,7 +133,9 @@ test('a page reaches the server with a key that WebCrypto generated, and with on
 
 function findChromium(): string {
   const folders = (process.env['PATH'] ?? '').split(delimiter);
-  for (const path of ['chromium', 'chromium-browser', 'google-chrome'].flatMap((name) => folders.map((folder) => join(folder, name)))) {
+  for (const path of ['chromium', 'chromium-browser', 'google-chrome'].flatMap((name) =>
+    folders.map((folder) => join(folder, name)),
+  )) {
     try {
       accessSync(path, constants.X_OK);
       return path;

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,7 +10,8 @@ import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { after, before, test } from 'node:test';
 
-import { Keyward, SERVICE_ACCOUNT, sshKeygen } from './support/keyward.js';
+import { readKey } from 'keyward';
+import { Keyward, SERVICE_ACCOUNT } from './support/keyward.js';
 import { PACKAGE, REPOSITORY } from './support/repository.js';
 import { ScriptedServer, status } from './support/scripted-server.js';
 
@@ -19,7 +21,7 @@ interface Effect {
   readonly asks?: readonly string[];
 }
 
-/** The README, and the section for TypeScript of the page about signing. */
+/** The README, and the programs for Node of the page about signing. */
 const DOCUMENTS: Readonly<Record<string, Readonly<Record<string, Effect>>>> = {
   'clients/typescript/README.md': {
     'first.mts': { prints: new RegExp(SERVICE_ACCOUNT) },
@@ -28,19 +30,35 @@ const DOCUMENTS: Readonly<Record<string, Readonly<Record<string, Effect>>>> = {
     'keyward.mts': { prints: /^201\n$/ },
     'other.mts': { prints: /^200\n$/, asks: ['PUT /v2/labels/7 {"label":"car"}'] },
   },
+  'docs/signing.md': {
+    'post.mjs': { prints: /^201 from TypeScript\n$/ },
+    'other.mjs': { prints: /^201\n$/ },
+    'message-signatures.mjs': { prints: /^201\n$/ },
+    'message-sig.mjs': { prints: /^201\n$/ },
+  },
 };
 
 const directory = mkdtempSync(join(tmpdir(), 'keyward-documents-'));
 let keyward: Keyward;
-let keyFile: string;
+let environment: NodeJS.ProcessEnv;
 
 before(async () => {
   keyward = await Keyward.start();
-  const pair = sshKeygen(directory, 'id');
-  keyFile = pair.file;
-  keyward.addKey(pair.publicKey);
+  const { privateKey } = generateKeyPairSync('ed25519', {
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+  });
+  const key = await readKey(privateKey);
+  keyward.addKey(key.publicKey);
+  const keyFile = join(directory, 'key.pem');
+  writeFileSync(keyFile, privateKey, { mode: 0o600 });
+  const path = `${dirname(process.execPath)}:${process.env['PATH']}`;
+  environment = { PATH: path, HOME: directory, KEYWARD_KEY_FILE: keyFile, KEY_ID: key.fingerprint };
   mkdirSync(join(directory, 'node_modules'));
   symlinkSync(PACKAGE, join(directory, 'node_modules/keyward'));
+  for (const library of ['http-message-sig', 'http-message-signatures']) {
+    symlinkSync(join(PACKAGE, 'node_modules', library), join(directory, 'node_modules', library));
+  }
 });
 
 after(async () => {
@@ -56,24 +74,33 @@ for (const [document, effects] of Object.entries(DOCUMENTS)) {
     mkdirSync(folder);
     for (const { name, text } of programs) writeFileSync(join(folder, name), text);
     const types = ['--types', 'node', '--typeRoots', join(PACKAGE, 'node_modules/@types')];
-    const files = programs.map(({ name }) => name);
-    const tsc = join(PACKAGE, 'node_modules/.bin/tsc');
-    const compiled = await run(tsc, ['--strict', '--module', 'nodenext', '--target', 'es2022', ...types, ...files], folder);
-    assert.equal(compiled.code, 0, compiled.output);
+    const typed = programs.map(({ name }) => name).filter((name) => name.endsWith('.mts'));
+    if (typed.length > 0) {
+      const tsc = join(PACKAGE, 'node_modules/.bin/tsc');
+      const compiled = await run(
+        tsc,
+        ['--strict', '--module', 'nodenext', '--target', 'es2022', ...types, ...typed],
+        folder,
+      );
+      assert.equal(compiled.code, 0, compiled.output);
+    }
     for (const { name } of programs) {
       const { prints, asks = [] } = effects[name] ?? assert.fail(name);
       const api = await ScriptedServer.start(status(200));
       t.after(() => api.stop());
       const program = join(folder, name.replace('.mts', '.mjs'));
       const here = readFileSync(program, 'utf8')
-        .replaceAll('https://keys.example.com', keyward.url)
+        .replaceAll(/https:\/\/keys.example.com|http:\/\/127.0.0.1:8080/g, keyward.url)
         .replaceAll('https://api.example.com', api.origin)
         .replaceAll("'node:https'", "'node:http'");
       writeFileSync(program, here);
-      const { code, output } = await run(process.execPath, [program], folder);
+      const { code, output } = await run(process.execPath, [program], directory);
       assert.equal(code, 0, `${name}: ${output}`);
       assert.match(output, prints, name);
-      assert.deepEqual(api.received.map(({ method, url, body }) => `${method} ${url} ${body}`), asks);
+      assert.deepEqual(
+        api.received.map(({ method, url, body }) => `${method} ${url} ${body}`),
+        asks,
+      );
       for (const { headers } of api.received) {
         assert.match(String(headers['signature-input']), /"content-digest".*;tag="keyward"$/);
         assert.equal(headers['content-type'], 'application/json');
@@ -91,13 +118,19 @@ test('the README names files that are there', () => {
 
 /** The blocks that say under which name a reader saves them. */
 function programsOf(markdown: string): { name: string; text: string }[] {
-  return [...markdown.matchAll(/^```ts file=(\S+)\n(.*?)^```$/gms)].map(([, name = '', text = '']) => ({ name, text }));
+  return [...markdown.matchAll(/^```(?:js|ts) file=(\S+)\n(.*?)^```$/gms)].map(([, name = '', text = '']) => ({
+    name,
+    text,
+  }));
 }
 
 /** Runs a program while this process continues and serves it. */
-async function run(command: string, args: readonly string[], cwd: string): Promise<{ code: number | null; output: string }> {
-  const env = { PATH: `${dirname(process.execPath)}:${process.env['PATH']}`, HOME: directory, KEYWARD_KEY_FILE: keyFile };
-  const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
+async function run(
+  command: string,
+  args: readonly string[],
+  cwd: string,
+): Promise<{ code: number | null; output: string }> {
+  const child = spawn(command, args, { cwd, env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
   await once(child, 'close');

@@ -60,7 +60,12 @@ for (const { file, what, fingerprint, algorithm = '', refused = '' } of KEY_FILE
 test('an error contains no part of a key that was cut, changed or put where it does not belong', async () => {
   for (const { file } of KEY_FILE_INDEX) {
     const bytes = keyFile(file);
-    const inputs = [bytes.slice(0, bytes.length / 2), bytes.slice(bytes.length / 3), bytes.slice(0, -20), Buffer.from(`x${Buffer.from(bytes).toString('latin1')}`)];
+    const inputs = [
+      bytes.slice(0, bytes.length / 2),
+      bytes.slice(bytes.length / 3),
+      bytes.slice(0, -20),
+      Buffer.from(`x${Buffer.from(bytes).toString('latin1')}`),
+    ];
     for (const input of inputs) {
       await readKey(input).catch((error: unknown) => {
         assert.ok(error instanceof KeyError, `${file}: ${String(error)}`);
@@ -89,11 +94,16 @@ test('reads what came through other hands, too', async () => {
     ['a zero-width space after the last line', (text) => `${text.trim()}\u200b\n`],
     ['lines of a file with variables', (text) => `# secrets\nKEYWARD_KEY="${text.trim()}"\nOTHER=1\n`],
   ];
-  for (const [files, ways] of [[armoured, [...changes, ...more]], [putty, changes]] as const) {
+  for (const [files, ways] of [
+    [armoured, [...changes, ...more]],
+    [putty, changes],
+  ] as const) {
     for (const file of files) {
       const expected = KEY_FILE_INDEX.find((entry) => entry.file === file)?.fingerprint;
       for (const [what, change] of ways) {
-        const key = await readKey(change(keyText(file))).catch((error: unknown) => assert.fail(`${file}, ${what}: ${String(error)}`));
+        const key = await readKey(change(keyText(file))).catch((error: unknown) =>
+          assert.fail(`${file}, ${what}: ${String(error)}`),
+        );
         assert.equal(key.fingerprint, expected, `${file}, ${what}`);
       }
     }
@@ -105,14 +115,22 @@ test('tells what a file is that holds no key that can be read', async () => {
   const cases: [string | Uint8Array, KeyErrorCode, RegExp][] = [
     [pfx, 'not_a_private_key', /PKCS#12.*openssl pkcs12/],
     ['PuTTY-User-Key-File-1: ssh-rsa\nEncryption: none\n', 'not_a_private_key', /a version that is not read/],
-    ['-----BEGIN PGP PRIVATE KEY BLOCK-----\nAAAA\n-----END PGP PRIVATE KEY BLOCK-----', 'not_a_private_key', /no private key/],
+    [
+      '-----BEGIN PGP PRIVATE KEY BLOCK-----\nAAAA\n-----END PGP PRIVATE KEY BLOCK-----',
+      'not_a_private_key',
+      /no private key/,
+    ],
     ['-----BEGIN DSA PRIVATE KEY-----\nAAAA\n-----END DSA PRIVATE KEY-----', 'unsupported_key_type', /DSA/],
     ['{"keys": [{"kty": "OKP", "crv": "X25519", "d": "AAAA"}]}', 'unsupported_key_type', /X25519/],
     ['{"keys": [{"kty": "OKP"}, {"kty": "OKP"}]}', 'several_keys', /keep one/],
     ['sk-ssh-ed25519@openssh.com AAAA', 'public_key', /public key/],
   ];
   for (const [content, code, words] of cases) {
-    await assert.rejects(readKey(content), (error) => error instanceof KeyError && error.code === code && words.test(error.message), code);
+    await assert.rejects(
+      readKey(content),
+      (error) => error instanceof KeyError && error.code === code && words.test(error.message),
+      code,
+    );
   }
 });
 

@@ -20,7 +20,10 @@ async function refusal(attempt: Promise<unknown>, code: KeyErrorCode): Promise<s
   return error.message;
 }
 
-async function generate(algorithm: EcKeyGenParams | Algorithm | RsaHashedKeyGenParams, isExtractable: boolean): Promise<CryptoKeyPair> {
+async function generate(
+  algorithm: EcKeyGenParams | Algorithm | RsaHashedKeyGenParams,
+  isExtractable: boolean,
+): Promise<CryptoKeyPair> {
   const pair = await subtle.generateKey(algorithm, isExtractable, ['sign', 'verify']);
   assert.ok('privateKey' in pair);
   return pair;
@@ -29,11 +32,23 @@ async function generate(algorithm: EcKeyGenParams | Algorithm | RsaHashedKeyGenP
 const RSA = { modulusLength: 2048, publicExponent: Uint8Array.of(1, 0, 1) };
 
 test('a pair, an extractable private key and its JWK are the same key', async () => {
-  for (const algorithm of [{ name: 'Ed25519' }, { name: 'ECDSA', namedCurve: 'P-384' }, { name: 'RSA-PSS', hash: 'SHA-512', ...RSA }]) {
+  for (const algorithm of [
+    { name: 'Ed25519' },
+    { name: 'ECDSA', namedCurve: 'P-384' },
+    { name: 'RSA-PSS', hash: 'SHA-512', ...RSA },
+  ]) {
     const pair = await generate(algorithm, true);
     const jwk = await subtle.exportKey('jwk', pair.privateKey);
     const pkcs8 = new Uint8Array(await subtle.exportKey('pkcs8', pair.privateKey));
-    const sources = [pair, pair.privateKey, jwk, JSON.stringify(jwk), `"${JSON.stringify(jwk).replaceAll('"', '\\"')}"`, btoa(JSON.stringify(jwk)), pkcs8];
+    const sources = [
+      pair,
+      pair.privateKey,
+      jwk,
+      JSON.stringify(jwk),
+      `"${JSON.stringify(jwk).replaceAll('"', '\\"')}"`,
+      btoa(JSON.stringify(jwk)),
+      pkcs8,
+    ];
     const fingerprints = await Promise.all(sources.map(async (source) => (await readKey(source)).fingerprint));
     assert.equal(new Set(fingerprints).size, 1, JSON.stringify(fingerprints));
     // A JWK may leave out what can be computed.
@@ -46,18 +61,30 @@ test('a private key that does not tell its public half is refused, and may sign 
   const { privateKey, publicKey } = await generate({ name: 'Ed25519' }, false);
   assert.match(await refusal(readKey(privateKey), 'no_public_half'), /the pair/);
   const sign = async (data: Uint8Array) => new Uint8Array(await subtle.sign('Ed25519', privateKey, data));
-  const { base, headers } = await createSignature({ method: 'GET', url: 'https://keys.example.com' }, { keyId: 'key_01', algorithm: 'ed25519', sign });
+  const { base, headers } = await createSignature(
+    { method: 'GET', url: 'https://keys.example.com' },
+    { keyId: 'key_01', algorithm: 'ed25519', sign },
+  );
   const signature = Buffer.from(/:(.*):/.exec(headers['signature'] ?? '')?.[1] ?? '', 'base64');
   assert.ok(await subtle.verify('Ed25519', publicKey, signature, Buffer.from(base)));
 });
 
 test('halves that do not belong together are refused', async () => {
-  for (const algorithm of [{ name: 'Ed25519' }, { name: 'ECDSA', namedCurve: 'P-256' }, { name: 'RSA-PSS', hash: 'SHA-512', ...RSA }]) {
+  for (const algorithm of [
+    { name: 'Ed25519' },
+    { name: 'ECDSA', namedCurve: 'P-256' },
+    { name: 'RSA-PSS', hash: 'SHA-512', ...RSA },
+  ]) {
     const [one, other] = [await generate(algorithm, true), await generate(algorithm, true)];
     await refusal(readKey({ privateKey: one.privateKey, publicKey: other.publicKey }), 'halves_differ');
-    const [mine, theirs] = [await subtle.exportKey('jwk', one.privateKey), await subtle.exportKey('jwk', other.privateKey)];
+    const [mine, theirs] = [
+      await subtle.exportKey('jwk', one.privateKey),
+      await subtle.exportKey('jwk', other.privateKey),
+    ];
     const mixed = algorithm.name === 'RSA-PSS' ? { ...mine, n: theirs.n } : { ...mine, x: theirs.x, y: theirs.y };
-    const error: unknown = await readKey(Object.fromEntries(Object.entries(mixed).filter(([, value]) => value !== undefined))).catch((reason: unknown) => reason);
+    const error: unknown = await readKey(
+      Object.fromEntries(Object.entries(mixed).filter(([, value]) => value !== undefined)),
+    ).catch((reason: unknown) => reason);
     assert.ok(error instanceof KeyError && ['damaged', 'halves_differ'].includes(error.code), String(error));
   }
 });
@@ -66,7 +93,10 @@ test('keys of other kinds are refused by name', async () => {
   const p521 = await generate({ name: 'ECDSA', namedCurve: 'P-521' }, true);
   assert.match(await refusal(readKey(p521), 'unsupported_key_type'), /ECDSA P-521/);
   await refusal(readKey(await subtle.exportKey('jwk', p521.privateKey)), 'unsupported_key_type');
-  assert.match(await refusal(readKey(await generate({ name: 'RSA-PSS', hash: 'SHA-256', ...RSA }, true)), 'unsupported_key_type'), /RSA-PSS SHA-256/);
+  assert.match(
+    await refusal(readKey(await generate({ name: 'RSA-PSS', hash: 'SHA-256', ...RSA }, true)), 'unsupported_key_type'),
+    /RSA-PSS SHA-256/,
+  );
   const { publicKey, privateKey } = await generate({ name: 'Ed25519' }, true);
   await refusal(readKey(publicKey), 'public_key');
   await refusal(readKey(await subtle.exportKey('jwk', publicKey)), 'public_key');
@@ -80,7 +110,9 @@ test('keys of other kinds are refused by name', async () => {
   await refusal(readKey(null), 'not_a_private_key');
   // @ts-expect-error
   await refusal(readKey(42), 'not_a_private_key');
-  const mayNotSign = await subtle.importKey('jwk', await subtle.exportKey('jwk', privateKey), 'Ed25519', true, ['sign']);
+  const mayNotSign = await subtle.importKey('jwk', await subtle.exportKey('jwk', privateKey), 'Ed25519', true, [
+    'sign',
+  ]);
   assert.equal((await readKey(mayNotSign)).algorithm, 'ed25519');
   await refusal(readKey(keyText('openssh-ed25519'), { algorithm: 'rsa-pss-sha512' }), 'unsupported_key_type');
 });

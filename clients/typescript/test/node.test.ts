@@ -75,17 +75,21 @@ test('takes the file before the text, and empty variables for none', async () =>
   delete process.env['KEYWARD_KEY'];
 });
 
-test('refuses a file that others may read, and says how to close it', { skip: process.platform === 'win32' }, async () => {
-  for (const mode of [0o644, 0o660, 0o604, 0o666]) {
-    const path = write(keyText('openssh-ed25519'), mode);
-    const error = await refusal(keyFromFile(path), 'permissions');
-    assert.ok(error.message.includes(`chmod 600 ${path}`), error.message);
-    assert.ok(error.message.includes(mode.toString(8)), error.message);
-  }
-  // The wrong file is told first.
-  await refusal(keyFromFile(write(keyText('public.pub'), 0o644)), 'public_key');
-  await refusal(keyFromFile(write('words', 0o644)), 'not_a_private_key');
-});
+test(
+  'refuses a file that others may read, and says how to close it',
+  { skip: process.platform === 'win32' },
+  async () => {
+    for (const mode of [0o644, 0o660, 0o604, 0o666]) {
+      const path = write(keyText('openssh-ed25519'), mode);
+      const error = await refusal(keyFromFile(path), 'permissions');
+      assert.ok(error.message.includes(`chmod 600 ${path}`), error.message);
+      assert.ok(error.message.includes(mode.toString(8)), error.message);
+    }
+    // The wrong file is told first.
+    await refusal(keyFromFile(write(keyText('public.pub'), 0o644)), 'public_key');
+    await refusal(keyFromFile(write('words', 0o644)), 'not_a_private_key');
+  },
+);
 
 test('takes a secret of root that a group may read', { skip: process.getuid?.() !== 0 }, async () => {
   for (const mode of [0o440, 0o640]) {
@@ -99,7 +103,8 @@ test('takes a secret of root that a group may read', { skip: process.getuid?.() 
 test('takes a secret on a read-only mount', { skip: process.getuid?.() !== 0 }, async (t) => {
   const mount = join(directory, 'mount');
   const run = (command: string, ...args: string[]): boolean => spawnSync(command, args).status === 0;
-  const script = 'mkdir "$0" && mount -t tmpfs tmpfs "$0" && printf %s "$1" > "$0/key" && chmod 444 "$0/key" && mount -o remount,ro "$0"';
+  const script =
+    'mkdir "$0" && mount -t tmpfs tmpfs "$0" && printf %s "$1" > "$0/key" && chmod 444 "$0/key" && mount -o remount,ro "$0"';
   if (!run('sh', '-c', script, mount, keyText('openssh-ed25519'))) return t.skip('nothing can be mounted here');
   t.after(() => run('umount', mount));
   assert.equal((await keyFromFile(join(mount, 'key'))).fingerprint, ED25519);
@@ -108,7 +113,14 @@ test('takes a secret on a read-only mount', { skip: process.getuid?.() !== 0 }, 
 test('compares the public half that lies beside the file', async () => {
   const path = write(keyText('openssh-ed25519'));
   const own = (await keyFromFile(path)).publicKey;
-  for (const content of [own, `${own} comment\n`, `# ours\n${own}`, `\ufeff${own}`, Buffer.from(`\ufeff${own}`, 'utf16le'), own.replace(' ', '\u00a0')]) {
+  for (const content of [
+    own,
+    `${own} comment\n`,
+    `# ours\n${own}`,
+    `\ufeff${own}`,
+    Buffer.from(`\ufeff${own}`, 'utf16le'),
+    own.replace(' ', '\u00a0'),
+  ]) {
     writeFileSync(`${path}.pub`, content);
     assert.deepEqual(await warningsOf(() => keyFromFile(path)), []);
   }
@@ -136,20 +148,30 @@ test('tells what is wrong with a file', async () => {
   assert.ok(advice.message.includes(`ssh-keygen -p -f ${protectedKey}`), advice.message);
   const spaces = join(directory, "it's a key");
   writeFileSync(spaces, keyText('openssh-protected'), { mode: 0o600 });
-  assert.ok((await refusal(keyFromFile(spaces), 'passphrase_protected')).message.includes(`-f '${directory}/it'\\''s a key'`));
+  assert.ok(
+    (await refusal(keyFromFile(spaces), 'passphrase_protected')).message.includes(`-f '${directory}/it'\\''s a key'`),
+  );
 });
 
 test('never shows the text of a key that was given in place of a name', async () => {
-  for (const { file } of KEY_FILE_INDEX.filter(({ file, fingerprint }) => fingerprint !== undefined && !file.endsWith('.der'))) {
+  for (const { file } of KEY_FILE_INDEX.filter(
+    ({ file, fingerprint }) => fingerprint !== undefined && !file.endsWith('.der'),
+  )) {
     const text = Buffer.from(keyFile(file)).toString('utf8');
     for (const given of [text, text.replace(/\s/g, ''), Buffer.from(keyFile(file)).toString('base64')]) {
       for (const attempt of [() => keyFromFile(given), () => keyFromEnvironment({}, { KEYWARD_KEY_FILE: given })]) {
         const error: unknown = await attempt().catch((reason: unknown) => reason);
         assert.ok(error instanceof KeyError, String(error));
-        assert.ok(error.code === 'text_in_place_of_file' || error.code === 'not_found' || error.code === 'unreadable', error.code);
+        assert.ok(
+          error.code === 'text_in_place_of_file' || error.code === 'not_found' || error.code === 'unreadable',
+          error.code,
+        );
         const body = text.replace(/[^A-Za-z0-9+/]/g, '').slice(40, 60);
         assert.equal(body.length, 20);
-        assert.ok(!`${error.message}${error.stack}`.includes(body) && error.message.length < 400, `${file}: ${error.code}`);
+        assert.ok(
+          !`${error.message}${error.stack}`.includes(body) && error.message.length < 400,
+          `${file}: ${error.code}`,
+        );
       }
     }
   }

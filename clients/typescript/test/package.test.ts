@@ -16,14 +16,20 @@ const consumer = mkdtempSync(join(tmpdir(), 'keyward-package-'));
 after(() => rmSync(consumer, { recursive: true }));
 
 function run(command: string, args: readonly string[], cwd = consumer): string {
-  const ran = spawnSync(command, args, { cwd, encoding: 'utf8', env: { ...process.env, DENO_DIR: join(consumer, 'deno'), NO_COLOR: '1' } });
+  const ran = spawnSync(command, args, {
+    cwd,
+    encoding: 'utf8',
+    env: { ...process.env, DENO_DIR: join(consumer, 'deno'), NO_COLOR: '1' },
+  });
   if (ran.error) throw ran.error;
   assert.equal(ran.status, 0, `${command} ${args.join(' ')}\n${ran.stdout}${ran.stderr}`);
   return ran.stdout;
 }
 
 before(() => {
-  const [packed]: { filename: string }[] = JSON.parse(run('npm', ['pack', '--json', '--pack-destination', consumer], PACKAGE));
+  const [packed]: { filename: string }[] = JSON.parse(
+    run('npm', ['pack', '--json', '--pack-destination', consumer], PACKAGE),
+  );
   assert.ok(packed);
   writeFileSync(join(consumer, 'package.json'), '{"private": true, "type": "module"}');
   run('npm', ['install', '--offline', '--no-audit', '--no-fund', `./${packed.filename}`]);
@@ -31,7 +37,9 @@ before(() => {
 
 test('the tarball holds what it should', () => {
   const listed = run('find', ['node_modules', '-type', 'f', '-not', '-path', '*/dist/*']).trim().split('\n').sort();
-  const files = ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'package.json'].map((name) => `node_modules/keyward/${name}`);
+  const files = ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'package.json'].map(
+    (name) => `node_modules/keyward/${name}`,
+  );
   assert.deepEqual(listed, ['node_modules/.package-lock.json', ...files].sort());
   const code = run('find', ['node_modules/keyward/dist', '-type', 'f']).trim().split('\n');
   assert.ok(code.length > 20 && code.every((name) => /\.(js|d\.ts)$/.test(name)), code.join('\n'));
@@ -43,7 +51,10 @@ test('its version is that of the workspace, and it depends on nothing', () => {
   const manifest: { version: string; license: string; dependencies?: unknown } = JSON.parse(
     readFileSync(join(consumer, 'node_modules/keyward/package.json'), 'utf8'),
   );
-  assert.deepEqual([manifest.version, manifest.license, manifest.dependencies], [version, 'MIT OR Apache-2.0', undefined]);
+  assert.deepEqual(
+    [manifest.version, manifest.license, manifest.dependencies],
+    [version, 'MIT OR Apache-2.0', undefined],
+  );
 });
 
 test('its types are right for programs of Node and for pages', () => {
@@ -59,13 +70,27 @@ test('its types are right for programs of Node and for pages', () => {
     export const all = [response.status, headers, ClockSkewError];
   `;
   writeFileSync(join(consumer, 'page.ts'), program);
-  writeFileSync(join(consumer, 'program.ts'), `${program}\nimport { keyFromEnvironment } from 'keyward/node';\nsignedFetch(await keyFromEnvironment());\n`);
+  writeFileSync(
+    join(consumer, 'program.ts'),
+    `${program}\nimport { keyFromEnvironment } from 'keyward/node';\nsignedFetch(await keyFromEnvironment());\n`,
+  );
   mkdirSync(join(consumer, 'node_modules/@types'), { recursive: true });
   const types = join(PACKAGE, 'node_modules/@types');
   const strict = ['--strict', '--exactOptionalPropertyTypes', '--noEmit', '--target', 'es2022', '--typeRoots', types];
   const tsc = join(PACKAGE, 'node_modules/.bin/tsc');
   run(tsc, [...strict, '--module', 'nodenext', '--types', 'node', '--lib', 'es2022,dom', 'program.ts']);
-  run(tsc, [...strict, '--module', 'esnext', '--moduleResolution', 'bundler', '--types', '', '--lib', 'es2022,dom,dom.iterable', 'page.ts']);
+  run(tsc, [
+    ...strict,
+    '--module',
+    'esnext',
+    '--moduleResolution',
+    'bundler',
+    '--types',
+    '',
+    '--lib',
+    'es2022,dom,dom.iterable',
+    'page.ts',
+  ]);
 });
 
 test('it works in every runtime that is here', async (t) => {
@@ -88,7 +113,10 @@ test('it works in every runtime that is here', async (t) => {
   const runtimes: [string, readonly string[]][] = [[process.execPath, []]];
   const others: [string, readonly string[]][] = [
     [join(modules, 'node-18/bin/node'), []],
-    [join(modules, '.bin/deno'), ['run', '--allow-read', '--allow-write', '--allow-env', '--allow-sys', '--allow-net=127.0.0.1']],
+    [
+      join(modules, '.bin/deno'),
+      ['run', '--allow-read', '--allow-write', '--allow-env', '--allow-sys', '--allow-net=127.0.0.1'],
+    ],
   ];
   // They are optional where there is none to install.
   const isHere = ([program]: [string, readonly string[]]): boolean => existsSync(program);

@@ -1,6 +1,6 @@
 /**
- * What every runtime has to do: read all key files, and reach a server with a signature of each kind of key. The tests run it with
- * the package as it is published.
+ * What every runtime has to do: read all key files, and reach a server with a signature of each kind of key. The tests run
+ * it with the package as it is published.
  *
  * Arguments: the folder of the key files, the server's URL, the path to write to, and the key files whose keys the server knows.
  */

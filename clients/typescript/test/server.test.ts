@@ -4,7 +4,15 @@ import assert from 'node:assert/strict';
 import { webcrypto } from 'node:crypto';
 import { after, before, test } from 'node:test';
 
-import { ClockSkewError, createSignature, type KeyOptions, type KeySource, readKey, readProblem, signedFetch } from 'keyward';
+import {
+  ClockSkewError,
+  createSignature,
+  type KeyOptions,
+  type KeySource,
+  readKey,
+  readProblem,
+  signedFetch,
+} from 'keyward';
 import { keyFromEnvironment } from 'keyward/node';
 import { Keyward, SERVICE_ACCOUNT, sshKeygen } from './support/keyward.js';
 import { LosingProxy } from './support/losing-proxy.js';

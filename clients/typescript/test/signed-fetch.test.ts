@@ -4,7 +4,15 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
 
-import { ClockSkewError, KeyError, type PrivateKey, readKey, SignError, signedFetch, type SignedFetchOptions } from 'keyward';
+import {
+  ClockSkewError,
+  KeyError,
+  type PrivateKey,
+  readKey,
+  SignError,
+  signedFetch,
+  type SignedFetchOptions,
+} from 'keyward';
 import { keyText } from './support/repository.js';
 import { type Answer, hangUp, ScriptedServer, status } from './support/scripted-server.js';
 
@@ -60,7 +68,10 @@ test('bodies of every kind arrive with their digest', async (t) => {
     const received = server.received.at(-1);
     assert.ok(received);
     assert.equal(received.headers['content-digest'], digest(received.body));
-    assert.match(String(received.headers['signature-input']), /^keyward=\("@method" "@authority" "@target-uri" "content-digest"\);/);
+    assert.match(
+      String(received.headers['signature-input']),
+      /^keyward=\("@method" "@authority" "@target-uri" "content-digest"\);/,
+    );
     if (sent !== undefined) assert.equal(received.body.toString(), sent);
     if (type === undefined) assert.equal(received.headers['content-type'], undefined);
     else assert.match(String(received.headers['content-type']), type);
@@ -74,7 +85,12 @@ test('a Request, a URL and a text can be asked for, and methods keep their rules
   await request(new Request(`${server.origin}/b`, { method: 'PUT', body: 'x' }), { method: 'PATCH', body: 'y' });
   await request(new URL(`${server.origin}/c#part`), { method: 'delete' });
   await request(`${server.origin}/d`);
-  const seen = server.received.map(({ method, url, body, headers }) => [method, url, body.toString(), headers['content-digest'] !== undefined]);
+  const seen = server.received.map(({ method, url, body, headers }) => [
+    method,
+    url,
+    body.toString(),
+    headers['content-digest'] !== undefined,
+  ]);
   assert.deepEqual(seen, [
     ['PUT', '/a', 'x', true],
     ['PATCH', '/b', 'y', true],
@@ -90,7 +106,10 @@ test('a stream with a digest of its own is sent as it is, once', async (t) => {
   const headers = { 'Content-Digest': digest('large') };
   const response = await request(`${server.origin}/files`, { method: 'POST', body, headers });
   assert.equal(response.status, 503);
-  assert.deepEqual(server.received.map((received) => received.body.toString()), ['large']);
+  assert.deepEqual(
+    server.received.map((received) => received.body.toString()),
+    ['large'],
+  );
   assert.equal(server.received[0]?.headers['content-digest'], digest('large'));
   assert.equal(server.received[0]?.headers['transfer-encoding'], 'chunked');
   assert.deepEqual(waits, []);
@@ -107,7 +126,12 @@ test('a digest that does not fit the bytes at hand is replaced', async (t) => {
 });
 
 test('reads are sent again with a signature of their own', async (t) => {
-  const { server, request, waits } = await setUp(t, [hangUp, status(503), status(429, { 'Retry-After': '7' }), status(200, {}, 'here')]);
+  const { server, request, waits } = await setUp(t, [
+    hangUp,
+    status(503),
+    status(429, { 'Retry-After': '7' }),
+    status(200, {}, 'here'),
+  ]);
   const response = await request(`${server.origin}/me`);
   assert.equal(await response.text(), 'here');
   assert.deepEqual(waits, [250, 500, 7000]);
@@ -141,11 +165,18 @@ test('after the last attempt comes what the server said, or what went wrong', as
 test('a write to Keyward is sent again as it was', async (t) => {
   const { server, waits } = await setUp(t, [hangUp, status(503), status(429), status(201)]);
   const options = { keywardUrl: server.origin, random: () => 0, wait: async (pause: number) => void waits.push(pause) };
-  const response = await signedFetch(KEY, options)(`${server.origin}/api/v1/projects`, { method: 'POST', body: '{"a": 1}' });
+  const response = await signedFetch(KEY, options)(`${server.origin}/api/v1/projects`, {
+    method: 'POST',
+    body: '{"a": 1}',
+  });
   assert.equal(response.status, 201);
   assert.deepEqual(waits, [250, 500, 1000]);
-  for (const name of ['signature', 'signature-input', 'content-digest']) assert.equal(new Set(server.all(name)).size, 1, name);
-  assert.deepEqual(server.received.map(({ body }) => body.toString()), Array(4).fill('{"a": 1}'));
+  for (const name of ['signature', 'signature-input', 'content-digest'])
+    assert.equal(new Set(server.all(name)).size, 1, name);
+  assert.deepEqual(
+    server.received.map(({ body }) => body.toString()),
+    Array(4).fill('{"a": 1}'),
+  );
 });
 
 test('a write to another server, or beside the path of Keyward, is sent once', async (t) => {
@@ -155,7 +186,9 @@ test('a write to another server, or beside the path of Keyward, is sent once', a
       const url = keywardUrl === 'PREFIX' ? `${server.origin}/keyward` : keywardUrl;
       const wait = async (): Promise<never> => assert.fail('it waits');
       const request = signedFetch(KEY, url === undefined ? { wait } : { keywardUrl: url, wait });
-      const response = await request(`${server.origin}/keywards`, { method: 'DELETE' }).catch((error: unknown) => error);
+      const response = await request(`${server.origin}/keywards`, { method: 'DELETE' }).catch(
+        (error: unknown) => error,
+      );
       assert.ok(answer === hangUp ? response instanceof TypeError : response instanceof Response);
       assert.equal(server.received.length, 1);
     }
@@ -210,7 +243,9 @@ test('a redirect within the origin is followed with another signature if that is
     [308, 'PUT', 'PUT'],
     [302, 'DELETE', 'DELETE'],
   ] as const) {
-    const { server, request } = await setUp(t, [status(code, { Location: '/there?x=1' }), status(200)], { redirects: 'same-origin' });
+    const { server, request } = await setUp(t, [status(code, { Location: '/there?x=1' }), status(200)], {
+      redirects: 'same-origin',
+    });
     const headers = { 'Content-Type': 'application/json', 'Keyward-Workspace': 'acme' };
     const response = await request(`${server.origin}/here`, { method, body: '{}', headers });
     assert.equal(response.status, 200);
@@ -241,7 +276,14 @@ test('a redirect to another origin is returned, and the end of a circle is an er
 test('a wrong clock is told, and by how much', async (t) => {
   const date = (offset: number): string => new Date(START + offset * 1000).toUTCString();
   const problem = (reason: string, offset: number): string =>
-    JSON.stringify({ title: 'Not authenticated', status: 401, code: 'unauthenticated', detail: 'x', reason, server_time: new Date(START + offset * 1000).toISOString() });
+    JSON.stringify({
+      title: 'Not authenticated',
+      status: 401,
+      code: 'unauthenticated',
+      detail: 'x',
+      reason,
+      server_time: new Date(START + offset * 1000).toISOString(),
+    });
   const json = { 'Content-Type': 'application/problem+json' };
   const acceptSignature = 'keyward=("@method" "@authority" "@target-uri");created;expires;nonce;keyid;tag="keyward"';
   const cases: [Answer, number | undefined][] = [
@@ -284,7 +326,12 @@ test('what a runtime has of its own reaches its fetch', async (t) => {
       return fetch(input, init);
     },
   });
-  const init: RequestInit & { next: { revalidate: number } } = { method: 'POST', body: 'x', cache: 'no-store', next: { revalidate: 1 } };
+  const init: RequestInit & { next: { revalidate: number } } = {
+    method: 'POST',
+    body: 'x',
+    cache: 'no-store',
+    next: { revalidate: 1 },
+  };
   await request(server.origin, init);
   assert.deepEqual(seen, [{ cache: 'no-store', next: { revalidate: 1 } }]);
 });
@@ -292,7 +339,10 @@ test('what a runtime has of its own reaches its fetch', async (t) => {
 test('a key may be given as it was found, and what is wrong with it is told when it is used', async (t) => {
   const { server } = await setUp(t, [status(204)]);
   await signedFetch(keyText('pkcs8-p256.pem'))(server.origin);
-  assert.match(String(server.received[0]?.headers['signature-input']), /keyid="SHA256:sz7naMm7mGwZsKyZPB8c0XfxEwxKfOSvHnD1F42N9ho"/);
+  assert.match(
+    String(server.received[0]?.headers['signature-input']),
+    /keyid="SHA256:sz7naMm7mGwZsKyZPB8c0XfxEwxKfOSvHnD1F42N9ho"/,
+  );
   await assert.rejects(signedFetch(keyText('openssh-protected'))(server.origin), KeyError);
   assert.equal(server.received.length, 1);
 });
@@ -304,8 +354,13 @@ test('what cannot be signed is not sent', async (t) => {
   for (const [attempt, words] of [
     [() => createSignature({ method: 'GET', url: '/api/v1/me' }, KEY), /no absolute URL/],
     [() => createSignature({ method: 'GET', url: 'ftp://keys.example.com/' }, KEY), /http and https/],
-    [() => createSignature({ method: 'GET', url: 'https://ann:secret@keys.example.com/' }, KEY), /user name or a password/],
-    ...['a/b', 'a b', 'ann@a', 'a?b', 'a#b', 'a:99999'].map((host) => [() => createSignature({ ...get, headers: { host } }, KEY), /`Host`/] as const),
+    [
+      () => createSignature({ method: 'GET', url: 'https://ann:secret@keys.example.com/' }, KEY),
+      /user name or a password/,
+    ],
+    ...['a/b', 'a b', 'ann@a', 'a?b', 'a#b', 'a:99999'].map(
+      (host) => [() => createSignature({ ...get, headers: { host } }, KEY), /`Host`/] as const,
+    ),
     [() => createSignature(get, KEY, { lifetimeSeconds: 61 }), /1 to 60/],
     [() => createSignature(get, KEY, { lifetimeSeconds: 0 }), /1 to 60/],
     [() => createSignature(get, KEY, { createNonce: () => 'short' }), /nonce has 22 to 128/],
@@ -313,7 +368,10 @@ test('what cannot be signed is not sent', async (t) => {
     [() => createSignature(get, KEY, { coveredHeaders: ['x-tag'] }), /no header `x-tag`/],
     [() => createSignature(get, KEY, { coveredHeaders: ['x tag'] }), /no name of a header field/],
   ] as const) {
-    await assert.rejects(attempt, (error) => error instanceof SignError && words.test(error.message) && !error.message.includes('secret'));
+    await assert.rejects(
+      attempt,
+      (error) => error instanceof SignError && words.test(error.message) && !error.message.includes('secret'),
+    );
   }
   await assert.rejects(request('/api/v1/me'), TypeError);
   assert.equal(server.received.length, 0);
@@ -323,7 +381,10 @@ test('a Host field is what counts', async () => {
   const { createSignature } = await import('keyward');
   const headers = { Host: 'Keys.Example.com:8443' };
   const signature = await createSignature({ method: 'GET', url: 'https://127.0.0.1:9/a%2fb?', headers }, KEY);
-  assert.match(signature.base, /"@authority": keys.example.com:8443\n"@target-uri": https:\/\/keys.example.com:8443\/a%2fb\?\n/);
+  assert.match(
+    signature.base,
+    /"@authority": keys.example.com:8443\n"@target-uri": https:\/\/keys.example.com:8443\/a%2fb\?\n/,
+  );
 });
 
 function nonceOf(input: string | string[] | undefined): string | undefined {

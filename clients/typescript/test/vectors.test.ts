@@ -9,10 +9,21 @@ import { readVectors, type Vector } from './support/repository.js';
 const { keys, vectors } = readVectors();
 
 /** What verifies a signature that is made at random. */
-const VERIFY: Readonly<Partial<Record<SignatureAlgorithm, [RsaHashedImportParams | EcKeyImportParams, RsaPssParams | EcdsaParams]>>> = {
-  'ecdsa-p256-sha256': [{ name: 'ECDSA', namedCurve: 'P-256' }, { name: 'ECDSA', hash: 'SHA-256' }],
-  'ecdsa-p384-sha384': [{ name: 'ECDSA', namedCurve: 'P-384' }, { name: 'ECDSA', hash: 'SHA-384' }],
-  'rsa-pss-sha512': [{ name: 'RSA-PSS', hash: 'SHA-512' }, { name: 'RSA-PSS', saltLength: 64 }],
+const VERIFY: Readonly<
+  Partial<Record<SignatureAlgorithm, [RsaHashedImportParams | EcKeyImportParams, RsaPssParams | EcdsaParams]>>
+> = {
+  'ecdsa-p256-sha256': [
+    { name: 'ECDSA', namedCurve: 'P-256' },
+    { name: 'ECDSA', hash: 'SHA-256' },
+  ],
+  'ecdsa-p384-sha384': [
+    { name: 'ECDSA', namedCurve: 'P-384' },
+    { name: 'ECDSA', hash: 'SHA-384' },
+  ],
+  'rsa-pss-sha512': [
+    { name: 'RSA-PSS', hash: 'SHA-512' },
+    { name: 'RSA-PSS', saltLength: 64 },
+  ],
 };
 
 const ofKey = (vector: Vector) => {

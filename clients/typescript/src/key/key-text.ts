@@ -153,14 +153,11 @@ function unquote(text: string): string {
 }
 
 const publicKey = (): KeyError =>
-  new KeyError(
-    'public_key',
-    'this is the public key: the private one is in the file of the same name without `.pub`',
-  );
+  new KeyError('public_key', 'this is the public key: the private one is in the file of the same name without `.pub`');
 
 const notAPrivateKey = (): KeyError =>
   new KeyError(
     'not_a_private_key',
-    'this is no private key: OpenSSH files, PEM, PuTTY files, JWK and base64 of one of these are read; the name of a file belongs ' +
-      'into `keyFromFile` or KEYWARD_KEY_FILE',
+    'this is no private key: OpenSSH files, PEM, PuTTY files, JWK and base64 of one of these are read; the name ' +
+      'of a file belongs into `keyFromFile` or KEYWARD_KEY_FILE',
   );

@@ -32,8 +32,8 @@ export async function readPutty(text: string): Promise<KeyMaterial> {
   }
   if (/\sEncryption: (?!none\s)/.test(text)) {
     throw passphraseProtected(
-      'save it without one with `puttygen {file} -O private-openssh-new -o NEW_FILE --new-passphrase /dev/null`, or in PuTTYgen with ' +
-        'an empty passphrase, or make a key for this program',
+      'save it without one with `puttygen {file} -O private-openssh-new -o NEW_FILE --new-passphrase /dev/null`, or in ' +
+        'PuTTYgen with an empty passphrase, or make a key for this program',
     );
   }
   // Indented lines, as in YAML.
@@ -104,7 +104,10 @@ async function isMac(
     return subtle.sign('HMAC', key, concat(...parts.map(sshString)));
   };
   // Windows writes the comment in a character set of one byte each; blanks at its end may have been added on the way.
-  const spellings = [comment, comment.trimEnd()].flatMap((text) => [utf8(text), Uint8Array.from(text, (character) => character.charCodeAt(0))]);
+  const spellings = [comment, comment.trimEnd()].flatMap((text) => [
+    utf8(text),
+    Uint8Array.from(text, (character) => character.charCodeAt(0)),
+  ]);
   const macs = await Promise.all(spellings.map(macWith));
   return macs.some((found) => areEqual(new Uint8Array(found), mac));
 }

@@ -34,8 +34,13 @@ export async function readKey(source: KeySource, options: KeyOptions = {}): Prom
     if ('privateKey' in source) return adoptCryptoKey(source.privateKey, source.publicKey, keyId);
     if ('usages' in source) return adoptCryptoKey(source, undefined, keyId);
     if ('kty' in source) {
-      if (source.d === undefined) throw new KeyError('public_key', 'this JWK is public, and signing needs the private one');
-      return importMaterial(orDamaged(() => jwkMaterial(source)), algorithm, keyId);
+      if (source.d === undefined)
+        throw new KeyError('public_key', 'this JWK is public, and signing needs the private one');
+      return importMaterial(
+        orDamaged(() => jwkMaterial(source)),
+        algorithm,
+        keyId,
+      );
     }
   }
   throw new KeyError(

@@ -2,11 +2,7 @@
 
 /** Algorithms of RFC 9421 that Keyward accepts. */
 export type SignatureAlgorithm =
-  | 'ecdsa-p256-sha256'
-  | 'ecdsa-p384-sha384'
-  | 'ed25519'
-  | 'rsa-pss-sha512'
-  | 'rsa-v1_5-sha256';
+  'ecdsa-p256-sha256' | 'ecdsa-p384-sha384' | 'ed25519' | 'rsa-pss-sha512' | 'rsa-v1_5-sha256';
 
 /**
  * Signs with a private key that Keyward knows the public half of. {@link readKey} makes one; implement it for a key that is

@@ -61,7 +61,13 @@ class WebCryptoKey implements PrivateKey {
   readonly publicKey: string;
   readonly #key: CryptoKey;
 
-  private constructor(key: CryptoKey, algorithm: SignatureAlgorithm, keyId: string, fingerprint: string, publicKey: string) {
+  private constructor(
+    key: CryptoKey,
+    algorithm: SignatureAlgorithm,
+    keyId: string,
+    fingerprint: string,
+    publicKey: string,
+  ) {
     this.#key = key;
     this.algorithm = algorithm;
     this.keyId = keyId;
@@ -110,7 +116,8 @@ export async function adoptCryptoKey(
   publicKey: CryptoKey | undefined,
   keyId: string | undefined,
 ): Promise<PrivateKey> {
-  if (privateKey.type === 'public') throw new KeyError('public_key', 'this CryptoKey is public, and signing needs the private one');
+  if (privateKey.type === 'public')
+    throw new KeyError('public_key', 'this CryptoKey is public, and signing needs the private one');
   if (!privateKey.usages.includes('sign')) {
     throw new KeyError('not_a_private_key', "this CryptoKey may not sign: make it with the usage 'sign'");
   }

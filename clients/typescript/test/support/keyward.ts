@@ -1,7 +1,7 @@
 /** A real Keyward, and its command line beside it. */
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -27,6 +27,8 @@ export class Keyward {
 
   /** Starts a server with a workspace, its admin, and a service account. */
   static async start(settings = ''): Promise<Keyward> {
+    if (!existsSync(BINARY))
+      throw new Error(`there is no ${BINARY}: run \`cargo build\`, or name a server in KEYWARD_BINARY`);
     const directory = mkdtempSync(join(tmpdir(), 'keyward-typescript-'));
     writeFileSync(join(directory, 'keyward.toml'), settings);
     const command = [BINARY, 'serve', '--listen', '127.0.0.1:0', '--data', 'data'] as const;
