@@ -23,7 +23,10 @@ export class BufferedRequest {
   private constructor(template: Request, method: string, url: URL, headers: Headers, body: Body) {
     this.#template = template;
     this.method = method;
-    this.url = url;
+    this.url = new URL(url);
+    this.url.hash = '';
+    // Node sends no `?` without a query behind it, though its URLs keep it; so it must not be signed.
+    if (url.search === '') this.url.search = '';
     this.headers = headers;
     this.redirect = template.redirect;
     this.signal = template.signal;
@@ -32,11 +35,8 @@ export class BufferedRequest {
 
   /** Reads the body into memory, unless the request has a `Content-Digest` of it. The request is used up, as by `fetch`. */
   static async read(request: Request): Promise<BufferedRequest> {
-    const url = new URL(request.url);
-    url.hash = '';
-    // Node sends no `?` without a query behind it, though its URLs keep it; so it must not be signed.
-    if (url.search === '') url.search = '';
-    return new BufferedRequest(request, request.method, url, new Headers(request.headers), await readBody(request));
+    const { method, url } = request;
+    return new BufferedRequest(request, method, new URL(url), new Headers(request.headers), await readBody(request));
   }
 
   /** Whether nothing changes if it is sent twice, for all that its method tells. */

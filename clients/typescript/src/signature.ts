@@ -10,8 +10,10 @@ const MAX_LIFETIME_SECONDS = 60;
 const LABEL = 'keyward';
 /** Names the workspace that a user means; Keyward reads it only where the signature covers it. */
 const WORKSPACE_HEADER = 'keyward-workspace';
-/** RFC 9421 §2.1 names components in lower case. */
-const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
+/** RFC 9110 §5.6.2: what names of methods and of fields are made of. */
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+/** The methods whose names `fetch` writes in upper case (Fetch §2.2.1); names are case-sensitive. */
+const NORMALISED_METHOD = /^(?:delete|get|head|options|post|put)$/i;
 /** Visible ASCII, without what a structured field would have to escape. */
 const PLAIN = /^[!#-[\]-~]+$/;
 
@@ -68,11 +70,12 @@ export async function createSignature(
 ): Promise<Signature> {
   const signingKey = await asSigningKey(key);
   const headers = new Headers(request.headers);
+  const method = parseMethod(request.method);
   const url = parseUrl(request.url, headers);
-  const digest = await contentDigest(request, headers);
+  const digest = await contentDigest(method, request.body, headers);
   if (digest !== undefined) headers.set('content-digest', digest);
   const lines = [
-    ['@method', request.method],
+    ['@method', method],
     ['@authority', url.host],
     ['@target-uri', url.href],
     ...coveredFields(headers, digest !== undefined, options.coveredHeaders ?? []),
@@ -113,6 +116,11 @@ export function isSafe(method: string): boolean {
   return method === 'GET' || method === 'HEAD' || method === 'OPTIONS';
 }
 
+function parseMethod(method: string): string {
+  if (!TOKEN.test(method)) throw new SignError('the method is no name of a method, such as `GET`');
+  return NORMALISED_METHOD.test(method) ? method.toUpperCase() : method;
+}
+
 /** The URL as it is signed: normalised by WHATWG's rules, without fragment, its authority from `Host` if that is set. */
 function parseUrl(text: string | URL, headers: Headers): URL {
   let url: URL;
@@ -143,12 +151,15 @@ function parseUrl(text: string | URL, headers: Headers): URL {
 }
 
 /** RFC 9530. A digest that the caller set stands for a body that is not at hand. */
-async function contentDigest(request: RequestToSign, headers: Headers): Promise<string | undefined> {
-  const { body } = request;
+async function contentDigest(
+  method: string,
+  body: RequestToSign['body'],
+  headers: Headers,
+): Promise<string | undefined> {
   if (body === undefined || body === null || body.length === 0) {
     const given = headers.get('content-digest');
     if (given !== null) return given;
-    if (isSafe(request.method)) return undefined;
+    if (isSafe(method)) return undefined;
   }
   return digestOf(typeof body === 'string' ? utf8(body) : Uint8Array.from(body ?? []));
 }
@@ -164,9 +175,12 @@ function coveredFields(headers: Headers, hasDigest: boolean, asked: readonly str
   if (headers.has(WORKSPACE_HEADER)) names.add(WORKSPACE_HEADER);
   for (const name of asked) names.add(name.toLowerCase());
   return [...names].map((name) => {
-    if (!FIELD_NAME.test(name)) throw new SignError('a name in `coveredHeaders` is no name of a header field');
+    if (!TOKEN.test(name)) throw new SignError('a name in `coveredHeaders` is no name of a header field');
     const value = headers.get(name);
     if (value === null) throw new SignError(`the request has no header \`${name}\`, which \`coveredHeaders\` names`);
+    // RFC 9421 §2.1: a covered value is ASCII.
+    if (!/^[\t -~]*$/.test(value))
+      throw new SignError(`the header \`${name}\` is covered, so its value has to be ASCII`);
     return [name, value.trim()] as const;
   });
 }

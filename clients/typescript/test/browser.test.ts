@@ -4,13 +4,14 @@ import assert from 'node:assert/strict';
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import process from 'node:process';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 
 import type * as Package from 'keyward';
 import { readKey } from 'keyward';
 import { Keyward } from './support/keyward.js';
 import { KEY_FILE_INDEX, keyFile, PACKAGE, REPOSITORY } from './support/repository.js';
+import { started } from './support/started.js';
 
 /** As much of playwright-core, which the tests of the pages install, as is used here. */
 interface Playwright {
@@ -38,16 +39,17 @@ declare global {
 /** Where the page finds the package. No other path of the server begins like this. */
 const FOLDER = '/typescript-package/';
 
+const running = started();
 let keyward: Keyward;
-let browser: Browser;
 let page: Page;
 
 before(async () => {
-  keyward = await Keyward.start();
+  keyward = running.add(await Keyward.start());
   const { chromium }: Playwright = await import(
     pathToFileURL(join(REPOSITORY, 'e2e/node_modules/playwright-core/index.mjs')).href
   );
-  browser = await chromium.launch({ executablePath: findChromium() });
+  const browser = await chromium.launch({ executablePath: findChromium() });
+  running.add({ stop: () => browser.close() });
   page = await browser.newPage();
   await page.route(`${keyward.url}${FOLDER}**`, async (route) => {
     const name = new URL(route.request().url()).pathname.slice(FOLDER.length);
@@ -55,11 +57,6 @@ before(async () => {
     return route.fulfill({ contentType: 'text/javascript', body: readFileSync(join(PACKAGE, 'dist', name), 'utf8') });
   });
   await page.goto(`${keyward.url}${FOLDER}page`);
-});
-
-after(async () => {
-  await browser.close();
-  await keyward.stop();
 });
 
 test('a page reads every key file', async () => {

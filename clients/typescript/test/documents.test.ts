@@ -14,6 +14,7 @@ import { readKey } from 'keyward';
 import { Keyward, SERVICE_ACCOUNT } from './support/keyward.js';
 import { PACKAGE, REPOSITORY } from './support/repository.js';
 import { ScriptedServer, status } from './support/scripted-server.js';
+import { started } from './support/started.js';
 
 /** What programs print, and what they ask an API for. */
 interface Effect {
@@ -39,11 +40,12 @@ const DOCUMENTS: Readonly<Record<string, Readonly<Record<string, Effect>>>> = {
 };
 
 const directory = mkdtempSync(join(tmpdir(), 'keyward-documents-'));
+const running = started();
 let keyward: Keyward;
 let environment: NodeJS.ProcessEnv;
 
 before(async () => {
-  keyward = await Keyward.start();
+  keyward = running.add(await Keyward.start());
   const { privateKey } = generateKeyPairSync('ed25519', {
     privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
     publicKeyEncoding: { type: 'spki', format: 'pem' },
@@ -61,10 +63,7 @@ before(async () => {
   }
 });
 
-after(async () => {
-  await keyward.stop();
-  rmSync(directory, { recursive: true });
-});
+after(() => rmSync(directory, { recursive: true }));
 
 for (const [document, effects] of Object.entries(DOCUMENTS)) {
   test(`the programs in ${document}`, async (t) => {

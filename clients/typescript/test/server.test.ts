@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { webcrypto } from 'node:crypto';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 
 import {
   ClockSkewError,
@@ -17,7 +17,9 @@ import { keyFromEnvironment } from 'keyward/node';
 import { Keyward, SERVICE_ACCOUNT, sshKeygen } from './support/keyward.js';
 import { LosingProxy } from './support/losing-proxy.js';
 import { keyFile } from './support/repository.js';
+import { started } from './support/started.js';
 
+const running = started();
 let proxy: LosingProxy;
 let keyward: Keyward;
 /** Of the workspace's admin. */
@@ -25,8 +27,8 @@ let admin: string;
 let projects: string;
 
 before(async () => {
-  proxy = await LosingProxy.start();
-  keyward = await Keyward.start(`hosts = ["${proxy.origin}"]\n`);
+  proxy = running.add(await LosingProxy.start());
+  keyward = running.add(await Keyward.start(`hosts = ["${proxy.origin}"]\n`));
   proxy.leadTo(keyward.url);
   keyward.admin('set-quota', '--workspace', 'acme', '--keys-per-service-account', '100');
   const pair = sshKeygen(keyward.directory, 'admin');
@@ -34,11 +36,6 @@ before(async () => {
   keyward.addKey(pair.publicKey, 'admin');
   const me: { workspaces: { id: string }[] } = await json(await signedFetch(admin)(`${keyward.url}/api/v1/me`));
   projects = `/api/v1/workspaces/${me.workspaces[0]?.id}/projects`;
-});
-
-after(async () => {
-  await keyward.stop();
-  await proxy.stop();
 });
 
 /** Registers a key for the service account and asks who it is. */
@@ -123,9 +120,12 @@ test('targets arrive as they were signed', async () => {
 });
 
 test('a header that is covered arrives', async () => {
-  const headers = { 'Keyward-Workspace': 'acme', 'X-Tag': '  a,b ' };
   const request = signedFetch(admin, { coveredHeaders: ['X-Tag'] });
-  assert.equal((await request(`${keyward.url}/api/v1/me`, { headers })).status, 200);
+  for (const tag of ['  a,b ', '\ta\t b', '']) {
+    const headers = { 'Keyward-Workspace': 'acme', 'X-Tag': tag };
+    const response = await request(`${keyward.url}/api/v1/me`, { headers });
+    assert.equal(response.status, 200, `${tag}: ${await response.text()}`);
+  }
 });
 
 test('a signature of createSignature is good for another client', async () => {

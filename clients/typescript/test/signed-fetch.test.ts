@@ -260,6 +260,24 @@ test('a redirect within the origin is followed with another signature if that is
   }
 });
 
+test('a redirect is signed as it is sent', async (t) => {
+  const urls: string[] = [];
+  const { server, request } = await setUp(t, [status(307, { Location: '/there?#part' }), status(200)], {
+    redirects: 'same-origin',
+    fetch: (input, init) => {
+      if (input instanceof Request) urls.push(input.url);
+      return fetch(input, init);
+    },
+  });
+  await request(`${server.origin}/here?`);
+  // The `?` of an empty query is never sent, so it is not signed.
+  assert.deepEqual(urls, [`${server.origin}/here`, `${server.origin}/there`]);
+  assert.deepEqual(
+    server.received.map(({ url }) => url),
+    ['/here', '/there'],
+  );
+});
+
 test('a redirect to another origin is returned, and the end of a circle is an error', async (t) => {
   const other = await ScriptedServer.start(status(200));
   t.after(() => other.stop());
@@ -361,11 +379,13 @@ test('what cannot be signed is not sent', async (t) => {
     ...['a/b', 'a b', 'ann@a', 'a?b', 'a#b', 'a:99999'].map(
       (host) => [() => createSignature({ ...get, headers: { host } }, KEY), /`Host`/] as const,
     ),
+    [() => createSignature({ ...get, method: 'GET\n"@authority": x' }, KEY), /no name of a method/],
     [() => createSignature(get, KEY, { lifetimeSeconds: 61 }), /1 to 60/],
     [() => createSignature(get, KEY, { lifetimeSeconds: 0 }), /1 to 60/],
     [() => createSignature(get, KEY, { createNonce: () => 'short' }), /nonce has 22 to 128/],
     [() => createSignature(get, { ...KEY, keyId: 'a"b', algorithm: 'ed25519', sign: KEY.sign }), /key id has 1 to 128/],
     [() => createSignature(get, KEY, { coveredHeaders: ['x-tag'] }), /no header `x-tag`/],
+    [() => createSignature({ ...get, headers: { 'keyward-workspace': 'Straße' } }, KEY), /has to be ASCII/],
     [() => createSignature(get, KEY, { coveredHeaders: ['x tag'] }), /no name of a header field/],
   ] as const) {
     await assert.rejects(
@@ -375,6 +395,24 @@ test('what cannot be signed is not sent', async (t) => {
   }
   await assert.rejects(request('/api/v1/me'), TypeError);
   assert.equal(server.received.length, 0);
+});
+
+test('methods are signed as they are sent', async () => {
+  const { createSignature } = await import('keyward');
+  const url = 'https://keys.example.com/';
+  for (const [method, signed, hasDigest] of [
+    ['get', 'GET', false],
+    ['Post', 'POST', true],
+    ['PATCH', 'PATCH', true],
+    ['QUERY', 'QUERY', true],
+    // No client changes these.
+    ['patch', 'patch', true],
+    ['Trace-it', 'Trace-it', true],
+  ] as const) {
+    const { base, headers } = await createSignature({ method, url }, KEY);
+    assert.ok(base.startsWith(`"@method": ${signed}\n`), base);
+    assert.equal(headers['content-digest'] !== undefined, hasDigest, method);
+  }
 });
 
 test('a Host field is what counts', async () => {

@@ -52,9 +52,14 @@ export class Keyward {
     // Nothing awaits the loser of the race.
     ended.catch(() => undefined);
     const keyward = new Keyward(directory, url, server);
-    keyward.admin('create-user', '--email', ADMIN, '--name', 'Ann');
-    keyward.admin('create-workspace', '--name', 'Acme', '--slug', WORKSPACE, '--admin', ADMIN);
-    keyward.admin('create-service-account', '--workspace', WORKSPACE, '--name', 'robot');
+    try {
+      keyward.admin('create-user', '--email', ADMIN, '--name', 'Ann');
+      keyward.admin('create-workspace', '--name', 'Acme', '--slug', WORKSPACE, '--admin', ADMIN);
+      keyward.admin('create-service-account', '--workspace', WORKSPACE, '--name', 'robot');
+    } catch (error) {
+      await keyward.stop();
+      throw error;
+    }
     return keyward;
   }
 
