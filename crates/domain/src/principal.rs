@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::{
-    ApiKeyId, PrincipalId, SessionId, UserId, WorkspaceId,
+    ApiKeyId, PrincipalId, ProjectId, SessionId, UserId, WorkspaceId,
     audit::AuditPrincipal,
     role::{ProjectRole, RequiredRole, Role},
     session::PASSWORD_LIFETIME,
@@ -163,6 +163,35 @@ impl WorkspaceAccess {
         self.workspace
     }
 }
+
+/// Proof that a principal may do something in a project. Only [`Principal::authorize_project`] makes one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ProjectAccess {
+    workspace: WorkspaceAccess,
+    project: ProjectId,
+}
+
+impl ProjectAccess {
+    /// The workspace of the project.
+    #[must_use]
+    pub const fn workspace(self) -> WorkspaceAccess {
+        self.workspace
+    }
+
+    /// The project.
+    #[must_use]
+    pub const fn project(self) -> ProjectId {
+        self.project
+    }
+}
+
+/// Proof that a principal runs the installation. Only [`Principal::authorize_operator`] makes one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OperatorAccess(());
+
+/// Proof of a command on the host. Only [`Principal::authorize_host`] makes one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HostAccess(());
 
 /// What can be done in a workspace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -327,7 +356,7 @@ impl Principal {
         Ok(WorkspaceAccess { workspace })
     }
 
-    /// Whether they may do this in a project of `workspace`, where `role` is their own role in the project.
+    /// Whether they may do this in `project`, which is in `workspace`, and where their own role is `role`.
     /// An admin of the workspace sees every project, and reaches further only after joining it.
     ///
     /// # Errors
@@ -336,8 +365,9 @@ impl Principal {
         &self,
         permission: ProjectPermission,
         workspace: WorkspaceId,
+        project: ProjectId,
         role: Option<ProjectRole>,
-    ) -> Result<WorkspaceAccess, Denied> {
+    ) -> Result<ProjectAccess, Denied> {
         let in_workspace = self.role_in(workspace).ok_or(Denied::NotFound)?;
         let role = match (role, in_workspace) {
             (Some(role), _) => role,
@@ -354,25 +384,34 @@ impl Principal {
         if permission == ProjectPermission::ManageMembers {
             self.require_signature()?;
         }
-        Ok(WorkspaceAccess { workspace })
+        Ok(ProjectAccess { workspace: WorkspaceAccess { workspace }, project })
     }
 
     /// Whether they run the installation, and showed more than a bearer token.
     ///
     /// # Errors
     /// What is missing.
-    pub fn authorize_operator(&self) -> Result<(), Denied> {
+    pub fn authorize_operator(&self) -> Result<OperatorAccess, Denied> {
         if !self.is_operator() {
             return Err(Denied::Role(RequiredRole::Operator));
         }
-        self.require_signature()
+        self.require_signature()?;
+        Ok(OperatorAccess(()))
+    }
+
+    /// Whether it is a command on the host.
+    ///
+    /// # Errors
+    /// [`Denied::NotFound`]
+    pub fn authorize_host(&self) -> Result<HostAccess, Denied> {
+        if self.identity.is_none() { Ok(HostAccess(())) } else { Err(Denied::NotFound) }
     }
 
     /// Whether they run the installation, and may thus manage a workspace from outside.
     ///
     /// # Errors
     /// [`Denied::NotFound`] for who is neither an operator nor in the workspace, else what is missing.
-    pub fn authorize_operator_of(&self, workspace: WorkspaceId) -> Result<(), Denied> {
+    pub fn authorize_operator_of(&self, workspace: WorkspaceId) -> Result<OperatorAccess, Denied> {
         if !self.is_operator() && self.role_in(workspace).is_none() {
             return Err(Denied::NotFound);
         }
@@ -464,6 +503,10 @@ mod tests {
 
     fn elsewhere() -> WorkspaceId {
         workspace("ws_01h455vb4pex5vsknk084sn02r")
+    }
+
+    fn project() -> ProjectId {
+        "prj_01h455vb4pex5vsknk084sn02q".parse().unwrap()
     }
 
     fn user() -> UserId {
@@ -561,14 +604,18 @@ mod tests {
                 (&member, None), (&member, viewer), (&member, editor), (&member, lead),
                 (&admin, None), (&admin, viewer), (&admin, lead),
             ];
-            let got = cases.map(|(who, role)| status(who.authorize_project(permission, here(), role).map(|_| ())));
+            let got = cases.map(|(who, role)| {
+                let access = who.authorize_project(permission, here(), project(), role);
+                assert!(access.is_err() || access.is_ok_and(|access| access.project() == project()));
+                status(access.map(|_| ()))
+            });
             assert_eq!(got, expected, "{permission:?}");
             // A role in the project is nothing without a place in its workspace.
-            assert_eq!(member.authorize_project(permission, elsewhere(), lead), Err(Denied::NotFound));
+            assert_eq!(member.authorize_project(permission, elsewhere(), project(), lead), Err(Denied::NotFound));
         }
         let bearer = principal(user(), Some(Role::Admin), false, bearer());
-        assert_eq!(bearer.authorize_project(P::ManageMembers, here(), lead), Err(Denied::BearerToken));
-        assert!(bearer.authorize_project(P::Delete, here(), lead).is_ok());
+        assert_eq!(bearer.authorize_project(P::ManageMembers, here(), project(), lead), Err(Denied::BearerToken));
+        assert!(bearer.authorize_project(P::Delete, here(), project(), lead).is_ok());
     }
 
     #[test]
@@ -595,12 +642,14 @@ mod tests {
     fn operators_manage_workspaces_and_outsiders_get_not_found() {
         let operator = principal(user(), None, true, signature());
         let admin = principal(user(), Some(Role::Admin), false, signature());
-        assert_eq!(operator.authorize_operator(), Ok(()));
-        assert_eq!(operator.authorize_operator_of(elsewhere()), Ok(()));
-        assert_eq!(Principal::host().authorize_operator_of(here()), Ok(()));
-        assert_eq!(status(admin.authorize_operator()), 403);
-        assert_eq!(status(admin.authorize_operator_of(here())), 403);
-        assert_eq!(status(admin.authorize_operator_of(elsewhere())), 404);
+        assert_eq!(operator.authorize_operator(), Ok(OperatorAccess(())));
+        assert_eq!(operator.authorize_operator_of(elsewhere()), Ok(OperatorAccess(())));
+        assert_eq!(Principal::host().authorize_operator_of(here()), Ok(OperatorAccess(())));
+        assert_eq!(Principal::host().authorize_host(), Ok(HostAccess(())));
+        assert_eq!(operator.authorize_host(), Err(Denied::NotFound));
+        assert_eq!(status(admin.authorize_operator().map(|_| ())), 403);
+        assert_eq!(status(admin.authorize_operator_of(here()).map(|_| ())), 403);
+        assert_eq!(status(admin.authorize_operator_of(elsewhere()).map(|_| ())), 404);
         assert_eq!(principal(user(), None, true, bearer()).authorize_operator(), Err(Denied::BearerToken));
     }
 

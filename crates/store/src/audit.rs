@@ -6,8 +6,9 @@ mod verify;
 use std::collections::BTreeMap;
 
 use domain::{
-    ApiKeyId, AuditAction, AuditEvent, AuditPrincipal, Checkpoint, Timestamp, WorkspaceId,
+    ApiKeyId, AuditAction, AuditEvent, AuditPrincipal, Checkpoint, Timestamp,
     merkle::{CompactRange, Hash},
+    principal::{HostAccess, WorkspaceAccess},
 };
 
 pub use verify::{Finding, MissedCheckpoint, VerifyReport, verify_log, verify_log_against};
@@ -127,11 +128,18 @@ pub(crate) async fn append(
     Ok(())
 }
 
+/// Which part of the log is listed: what the caller is proven to be allowed to read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EventScope {
+    /// The events of one workspace.
+    Workspace(WorkspaceAccess),
+    /// All events.
+    Installation(HostAccess),
+}
+
 /// Which events to list. A field that is `None` does not restrict the list.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct EventFilter {
-    /// Events in this workspace.
-    pub workspace: Option<WorkspaceId>,
     /// Events by this principal.
     pub principal: Option<AuditPrincipal>,
     /// Events signed for by this key.
@@ -186,22 +194,27 @@ macro_rules! select_events {
 /// The database does not answer, or an event cannot be read.
 pub async fn list_events(
     connection: &mut Connection,
+    scope: EventScope,
     filter: &EventFilter,
     limit: u32,
 ) -> Result<Vec<LoggedEvent>, StoreError> {
-    let sql: Statement = match filter {
-        EventFilter { key: Some(_), .. } => select_events!("key_id = $6"),
-        EventFilter { principal: Some(_), .. } => select_events!("principal = $5"),
-        EventFilter { workspace: Some(_), .. } => select_events!("workspace_id = $4"),
-        EventFilter { action: Some(_), .. } => select_events!("action = $7"),
-        _ => select_events!("TRUE"),
+    let sql: Statement = match (filter, scope) {
+        (EventFilter { key: Some(_), .. }, _) => select_events!("key_id = $6"),
+        (EventFilter { principal: Some(_), .. }, _) => select_events!("principal = $5"),
+        (_, EventScope::Workspace(_)) => select_events!("workspace_id = $4"),
+        (EventFilter { action: Some(_), .. }, EventScope::Installation(_)) => select_events!("action = $7"),
+        (_, EventScope::Installation(_)) => select_events!("TRUE"),
+    };
+    let workspace = match scope {
+        EventScope::Workspace(access) => Some(access.workspace()),
+        EventScope::Installation(_) => None,
     };
     let values = params![
         filter.after.map_or(i64::MAX, |seq| i64::try_from(seq).unwrap_or(i64::MAX)),
         filter.from.unwrap_or(Timestamp::MIN),
         // No event has the last microsecond of time.
         filter.to.unwrap_or(Timestamp::MAX),
-        filter.workspace,
+        workspace,
         filter.principal.map(|principal| principal.to_string()),
         filter.key,
         filter.action.as_ref(),

@@ -86,7 +86,19 @@ impl Connection {
 }
 
 /// The number of values in the list of one statement.
-const LIST_MAX: usize = 256;
+pub(crate) const LIST_MAX: usize = 256;
+
+/// Adds `ids` to the values of a statement, and returns their placeholders for `IN (…)`. No id is the empty text, which stands
+/// in a list that is empty otherwise.
+pub(crate) fn push_list<I: Display>(values: &mut Vec<Value<'_>>, ids: &[I]) -> String {
+    // The last value fills up the list, so that few statements have to be prepared: one for each power of two.
+    let places = ids.len().next_power_of_two();
+    let first = values.len() + 1;
+    values.extend(ids.iter().map(|id| Value::from(id.to_string())));
+    let last = ids.last().map_or_else(String::new, I::to_string);
+    values.resize(first - 1 + places, Value::from(last));
+    (first..first + places).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
+}
 
 impl Connection {
     /// All rows of a query about several ids: `before` ends with the column, `IN (…)` follows, then `after`. Each row comes
@@ -103,14 +115,9 @@ impl Connection {
         let before = before.into();
         let mut rows = Vec::new();
         for ids in ids.chunks(LIST_MAX) {
-            // The last value fills up the list, so that few statements have to be prepared: one for each power of two.
-            let places = ids.len().next_power_of_two();
-            let list: Vec<_> = (1..=places).map(|place| format!("${place}")).collect();
-            let sql = Statement::built(format!("{} IN ({}) {after}", before.as_str(), list.join(", ")));
-            let mut values: Vec<_> = ids.iter().map(|id| Value::from(id.to_string())).collect();
-            if let Some(last) = values.last().cloned() {
-                values.resize(places, last);
-            }
+            let mut values = Vec::new();
+            let list = push_list(&mut values, ids);
+            let sql = Statement::built(format!("{} IN ({list}) {after}", before.as_str()));
             rows.extend(self.fetch_all(sql, &values).await?);
         }
         Ok(rows)

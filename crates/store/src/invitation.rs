@@ -1,6 +1,8 @@
 //! Invitations. The token is kept as its SHA-256 only.
 
-use domain::{InvitationId, PrincipalId, Timestamp, WorkspaceId, invitation::Invitation, user::Email};
+use domain::{
+    InvitationId, PrincipalId, Timestamp, WorkspaceId, invitation::Invitation, principal::WorkspaceAccess, user::Email,
+};
 
 use crate::{
     Change, Connection, Row, StoreError,
@@ -130,10 +132,10 @@ pub async fn find_invitation_by_token(
 /// Invitations of a workspace in the order of their ids, after `after`.
 pub async fn list_invitations(
     connection: &mut Connection,
-    workspace: WorkspaceId,
+    access: WorkspaceAccess,
     after: Option<InvitationId>,
     limit: i64,
 ) -> Result<Vec<Invitation>, StoreError> {
     let sql = INVITATIONS.select("WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3");
-    connection.list(sql, params![workspace, page_start(after), limit]).await
+    connection.list(sql, params![access.workspace(), page_start(after), limit]).await
 }

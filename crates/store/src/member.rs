@@ -1,6 +1,6 @@
 //! Who is in a workspace.
 
-use domain::{Timestamp, UserId, WorkspaceId, role::Role, user::Email};
+use domain::{Timestamp, UserId, WorkspaceId, principal::WorkspaceAccess, role::Role, user::Email};
 
 use crate::{
     Change, Connection, Row, StoreError, Subject,
@@ -121,12 +121,12 @@ pub async fn find_member(
 /// Members in the order of their ids, after `after`.
 pub async fn list_members(
     connection: &mut Connection,
-    workspace: WorkspaceId,
+    access: WorkspaceAccess,
     after: Option<UserId>,
     limit: i64,
 ) -> Result<Vec<MemberRow>, StoreError> {
     let sql = Statement::concat(&[MEMBER_ROWS, "WHERE m.workspace_id = $1 AND u.id > $2 ORDER BY u.id LIMIT $3"]);
-    connection.list(sql, params![workspace, page_start(after), limit]).await
+    connection.list(sql, params![access.workspace(), page_start(after), limit]).await
 }
 
 /// Whether a workspace has an admin beside `user` who is not disabled.

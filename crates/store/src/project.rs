@@ -2,19 +2,21 @@
 
 use domain::{
     PrincipalId, ProjectId, Timestamp, WorkspaceId,
+    principal::{ProjectAccess, WorkspaceAccess},
     project::{Project, ProjectGrants},
     role::{ProjectRole, Role},
 };
 
 use crate::{
     Change, Connection, Row, StoreError, Subject,
-    connection::{FromRow, page_start},
+    connection::{FromRow, LIST_MAX, page_start, push_list},
     params,
     table::{
         Column,
         ColumnType::{I64, Text},
         Table,
     },
+    value::Statement,
 };
 
 pub(crate) static PROJECTS: Table<Project> = Table {
@@ -136,15 +138,22 @@ pub async fn find_project(
     connection.find(PROJECTS.select("WHERE workspace_id = $1 AND id = $2"), params![workspace, id]).await
 }
 
+/// The projects of a workspace that may be listed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ProjectScope {
+    /// The workspace.
+    pub workspace: WorkspaceAccess,
+    /// Also those that the filter's principal has no role in.
+    pub all: bool,
+}
+
 /// Which projects to list.
 #[derive(Clone, Debug)]
 pub struct ProjectFilter<'a> {
-    /// Of which workspace.
-    pub workspace: WorkspaceId,
+    /// Of which workspaces, each once.
+    pub scopes: &'a [ProjectScope],
     /// Whose roles to tell.
     pub principal: Option<PrincipalId>,
-    /// Also those that the principal has no role in.
-    pub all: bool,
     /// With exactly this title.
     pub title: Option<&'a str>,
     /// With a title that is like this SQL pattern (`%`, `_`), whatever the case.
@@ -167,14 +176,13 @@ pub struct ProjectFilter<'a> {
     pub limit: i64,
 }
 
-impl ProjectFilter<'_> {
-    /// All that the principal has a role in, or with `all`, all of the workspace.
+impl<'a> ProjectFilter<'a> {
+    /// All projects in the scopes.
     #[must_use]
-    pub const fn of(workspace: WorkspaceId, principal: Option<PrincipalId>, all: bool, limit: i64) -> Self {
+    pub const fn of(scopes: &'a [ProjectScope], principal: Option<PrincipalId>, limit: i64) -> Self {
         Self {
-            workspace,
+            scopes,
             principal,
-            all,
             title: None,
             title_like: None,
             description: None,
@@ -189,34 +197,44 @@ impl ProjectFilter<'_> {
     }
 }
 
-/// Projects in the order of their ids, each with the role of the filter's principal in it.
+/// Projects in the order of their ids, each with the role of the filter's principal in it. One query finds those of all
+/// workspaces.
 pub async fn list_projects(
     connection: &mut Connection,
     filter: &ProjectFilter<'_>,
 ) -> Result<Vec<ProjectRow>, StoreError> {
-    // A filter that is added comes last, so that no placeholder changes its number.
-    let sql = PROJECTS.select_with(
+    let mut projects: Vec<ProjectRow> = Vec::new();
+    for scopes in filter.scopes.chunks(LIST_MAX) {
+        projects.extend(list_projects_in(connection, scopes, filter).await?);
+    }
+    // Each query has its own order and its own limit.
+    projects.sort_by_key(|row| row.project.id);
+    projects.truncate(usize::try_from(filter.limit).unwrap_or(usize::MAX));
+    Ok(projects)
+}
+
+async fn list_projects_in(
+    connection: &mut Connection,
+    scopes: &[ProjectScope],
+    filter: &ProjectFilter<'_>,
+) -> Result<Vec<ProjectRow>, StoreError> {
+    let select = PROJECTS.select_with(
         "m.role, COALESCE(u.email, s.address) AS creator_email",
-        "LEFT JOIN project_members m ON m.project_id = projects.id AND m.principal_id = $2
+        "LEFT JOIN project_members m ON m.project_id = projects.id AND m.principal_id = $1
          LEFT JOIN users u ON u.id = projects.created_by
          LEFT JOIN service_accounts s ON s.id = projects.created_by
-         WHERE projects.workspace_id = $1
-           AND (m.role IS NOT NULL OR $3)
-           AND projects.id > $4
-           AND ($6 IS NULL OR projects.title = $6)
-           AND ($7 IS NULL OR LOWER(projects.title) LIKE LOWER($7) ESCAPE '\\')
-           AND ($8 IS NULL OR projects.description = $8)
-           AND ($9 IS NULL OR LOWER(projects.description) LIKE LOWER($9) ESCAPE '\\')
-           AND ($10 IS NULL OR projects.created_at < $10)
-           AND ($11 IS NULL OR projects.created_at > $11)
-           AND ($12 IS NULL OR projects.updated_at < $12)
-           AND ($13 IS NULL OR projects.updated_at > $13)
-         ORDER BY projects.id LIMIT $5",
+         WHERE projects.id > $2
+           AND ($4 IS NULL OR projects.title = $4)
+           AND ($5 IS NULL OR LOWER(projects.title) LIKE LOWER($5) ESCAPE '\\')
+           AND ($6 IS NULL OR projects.description = $6)
+           AND ($7 IS NULL OR LOWER(projects.description) LIKE LOWER($7) ESCAPE '\\')
+           AND ($8 IS NULL OR projects.created_at < $8)
+           AND ($9 IS NULL OR projects.created_at > $9)
+           AND ($10 IS NULL OR projects.updated_at < $10)
+           AND ($11 IS NULL OR projects.updated_at > $11)",
     );
-    let values = params![
-        filter.workspace,
+    let mut values = params![
         filter.principal,
-        filter.all,
         page_start(filter.after),
         filter.limit,
         filter.title,
@@ -227,8 +245,21 @@ pub async fn list_projects(
         filter.created_after,
         filter.updated_before,
         filter.updated_after
-    ];
-    connection.list(sql, values).await
+    ]
+    .to_vec();
+    let ids = |only_all: bool| -> Vec<WorkspaceId> {
+        scopes.iter().filter(|scope| scope.all || !only_all).map(|scope| scope.workspace.workspace()).collect()
+    };
+    // The lists come last, so that every other placeholder keeps its number.
+    let in_scope = push_list(&mut values, &ids(false));
+    let in_full = push_list(&mut values, &ids(true));
+    let sql = format!(
+        "{} AND projects.workspace_id IN ({in_scope})
+            AND (m.role IS NOT NULL OR projects.workspace_id IN ({in_full}))
+         ORDER BY projects.id LIMIT $3",
+        select.as_str()
+    );
+    connection.list(Statement::built(sql), &values).await
 }
 
 /// Every project of a workspace.
@@ -348,7 +379,7 @@ pub async fn list_projects_of(
 /// The projects of a workspace whose only admin, of those who are not disabled, is this principal, in the order of their ids.
 pub async fn list_projects_led_only_by(
     connection: &mut Connection,
-    workspace: WorkspaceId,
+    access: WorkspaceAccess,
     principal: PrincipalId,
 ) -> Result<Vec<Project>, StoreError> {
     let sql = PROJECTS.select(
@@ -361,13 +392,13 @@ pub async fn list_projects_led_only_by(
                              AND (u.disabled = $4 OR (s.disabled = $4 AND s.deleted_at IS NULL)))
          ORDER BY projects.id",
     );
-    connection.list(sql, params![workspace, principal, ProjectRole::Admin.as_str(), false]).await
+    connection.list(sql, params![access.workspace(), principal, ProjectRole::Admin.as_str(), false]).await
 }
 
 /// Members of a project in the order of their ids, after `after`.
 pub async fn list_project_members(
     connection: &mut Connection,
-    project: ProjectId,
+    access: ProjectAccess,
     after: Option<PrincipalId>,
     limit: i64,
 ) -> Result<Vec<ProjectMemberRow>, StoreError> {
@@ -376,7 +407,7 @@ pub async fn list_project_members(
                LEFT JOIN users u ON u.id = m.principal_id
                LEFT JOIN service_accounts s ON s.id = m.principal_id
                WHERE m.project_id = $1 AND m.principal_id > $2 ORDER BY m.principal_id LIMIT $3";
-    connection.list(sql, params![project, page_start(after), limit]).await
+    connection.list(sql, params![access.project(), page_start(after), limit]).await
 }
 
 /// The role that a principal has in a workspace, be it a user or a service account of it.

@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use domain::{ApiKeyId, Timestamp, UserId, api_key::ApiKey, user::User};
+use domain::{
+    ApiKeyId, Timestamp, UserId,
+    api_key::ApiKey,
+    principal::{HostAccess, OperatorAccess},
+    user::User,
+};
 
 use crate::{
     Change, Connection, Row, StoreError, Subject,
@@ -130,6 +135,7 @@ impl FromRow for SuspendedKeyRow {
 /// The database does not answer, or a key cannot be read.
 pub async fn list_suspended_keys(
     connection: &mut Connection,
+    _: OperatorAccess,
     after: Option<ApiKeyId>,
     limit: i64,
 ) -> Result<Vec<SuspendedKeyRow>, StoreError> {
@@ -149,6 +155,7 @@ pub async fn list_suspended_keys(
 /// The database does not answer, or a user cannot be read.
 pub async fn list_suspended_users(
     connection: &mut Connection,
+    _: HostAccess,
     after: Option<UserId>,
     limit: i64,
 ) -> Result<Vec<User>, StoreError> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{ServiceAccountId, Timestamp, WorkspaceId, service_account::ServiceAccount};
+use domain::{ServiceAccountId, Timestamp, WorkspaceId, principal::WorkspaceAccess, service_account::ServiceAccount};
 
 use crate::{
     Change, Connection, Row, StoreError, Subject,
@@ -130,7 +130,7 @@ impl FromRow for ServiceAccountRow {
 /// Service accounts of a workspace in the order of their ids, after `after`, each with how many keys it has at `now`.
 pub async fn list_service_accounts(
     connection: &mut Connection,
-    workspace: WorkspaceId,
+    access: WorkspaceAccess,
     after: Option<ServiceAccountId>,
     limit: i64,
     now: Timestamp,
@@ -140,13 +140,13 @@ pub async fn list_service_accounts(
           AND (expires_at IS NULL OR expires_at > $4)) AS live_keys",
         "WHERE workspace_id = $1 AND id > $2 AND deleted_at IS NULL ORDER BY id LIMIT $3",
     );
-    connection.list(sql, params![workspace, page_start(after), limit, now]).await
+    connection.list(sql, params![access.workspace(), page_start(after), limit, now]).await
 }
 
 /// How many service accounts a workspace has.
-pub async fn count_service_accounts(connection: &mut Connection, workspace: WorkspaceId) -> Result<u64, StoreError> {
+pub async fn count_service_accounts(connection: &mut Connection, access: WorkspaceAccess) -> Result<u64, StoreError> {
     let sql = "SELECT COUNT(*) AS accounts FROM service_accounts WHERE workspace_id = $1 AND deleted_at IS NULL";
-    connection.fetch_one(sql, params![workspace]).await?.count("accounts")
+    connection.fetch_one(sql, params![access.workspace()]).await?.count("accounts")
 }
 
 /// The workspaces that service accounts belong or belonged to.

@@ -2,6 +2,7 @@
 
 use domain::{
     UserId, WorkspaceId,
+    principal::OperatorAccess,
     user::{Email, User},
 };
 
@@ -90,6 +91,7 @@ pub async fn update_password(change: &mut Change, id: UserId, password_hash: &st
 /// Users in the order of their ids, after `after`.
 pub async fn list_users(
     connection: &mut Connection,
+    _: OperatorAccess,
     after: Option<UserId>,
     limit: i64,
 ) -> Result<Vec<User>, StoreError> {

@@ -2,6 +2,7 @@
 
 use domain::{
     PrincipalId, Timestamp, UserId, WorkspaceId,
+    principal::{OperatorAccess, WorkspaceAccess},
     quota::Quotas,
     role::Role,
     workspace::{Slug, Workspace},
@@ -101,14 +102,17 @@ pub struct WorkspaceCounts {
 }
 
 /// Counts what a workspace holds.
-pub async fn count_in_workspace(connection: &mut Connection, id: WorkspaceId) -> Result<WorkspaceCounts, StoreError> {
+pub async fn count_in_workspace(
+    connection: &mut Connection,
+    access: WorkspaceAccess,
+) -> Result<WorkspaceCounts, StoreError> {
     let sql = "SELECT
             (SELECT COUNT(*) FROM members WHERE workspace_id = $1) AS members,
             (SELECT COUNT(*) FROM projects WHERE workspace_id = $1) AS projects,
             (SELECT COUNT(*) FROM service_accounts WHERE workspace_id = $1 AND deleted_at IS NULL) AS accounts,
             (SELECT COUNT(*) FROM api_keys JOIN service_accounts ON service_accounts.id = api_keys.owner_id
              WHERE service_accounts.workspace_id = $1 AND api_keys.revoked_at IS NULL) AS account_keys";
-    let row = connection.fetch_one(sql, params![id]).await?;
+    let row = connection.fetch_one(sql, params![access.workspace()]).await?;
     Ok(WorkspaceCounts {
         members: row.count("members")?,
         projects: row.count("projects")?,
@@ -131,27 +135,29 @@ pub async fn slug_is_taken(connection: &mut Connection, slug: &Slug) -> Result<b
     Ok(connection.fetch_optional(sql, params![slug.as_str()]).await?.is_some())
 }
 
-/// Workspaces in the order of their ids, after `after`: all, or those that `member` is in.
+/// Every workspace of the installation, in the order of their ids, after `after`.
 pub async fn list_workspaces(
     connection: &mut Connection,
-    member: Option<UserId>,
+    _: OperatorAccess,
     after: Option<WorkspaceId>,
     limit: i64,
 ) -> Result<Vec<Workspace>, StoreError> {
-    let after = page_start(after);
-    match member {
-        Some(user) => {
-            let sql = WORKSPACES.select(
-                "JOIN members ON members.workspace_id = workspaces.id
-                 WHERE members.user_id = $3 AND id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2",
-            );
-            connection.list(sql, params![after, limit, user]).await
-        }
-        None => {
-            let sql = WORKSPACES.select("WHERE id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2");
-            connection.list(sql, params![after, limit]).await
-        }
-    }
+    let sql = WORKSPACES.select("WHERE id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2");
+    connection.list(sql, params![page_start(after), limit]).await
+}
+
+/// The workspaces that a user is in, in the order of their ids, after `after`.
+pub async fn list_workspaces_of_member(
+    connection: &mut Connection,
+    user: UserId,
+    after: Option<WorkspaceId>,
+    limit: i64,
+) -> Result<Vec<Workspace>, StoreError> {
+    let sql = WORKSPACES.select(
+        "JOIN members ON members.workspace_id = workspaces.id
+         WHERE members.user_id = $3 AND id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2",
+    );
+    connection.list(sql, params![page_start(after), limit, user]).await
 }
 
 /// The principals of a workspace: its members and its service accounts.

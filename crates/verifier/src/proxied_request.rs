@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use domain::{
-    Timestamp,
+    ProjectId, Timestamp,
     principal::{Denied, Identity, Membership, Principal},
     role::RequiredRole,
     route::{Places, Requirement, find_route, names_workspace, parse_project},
@@ -160,8 +160,8 @@ fn authorize_route(
             None => return Err(RouteError::SeveralWorkspaces),
         },
         Requirement::Project(permission) => {
-            let project = place.project.ok_or(Denied::NotFound)?;
-            principal.authorize_project(permission, project.workspace, project.role_of(identity.id))?;
+            let (id, project) = place.project.ok_or(Denied::NotFound)?;
+            principal.authorize_project(permission, project.workspace, id, project.role_of(identity.id))?;
         }
     }
     Ok(place.workspace.cloned())
@@ -170,7 +170,7 @@ fn authorize_route(
 /// Where a request goes.
 struct Place<'a> {
     workspace: Option<&'a Membership>,
-    project: Option<&'a DirectoryProject>,
+    project: Option<(ProjectId, &'a DirectoryProject)>,
 }
 
 /// What the client's Keyward-Workspace header names. It is an instruction, so only the signer may give it.
@@ -196,11 +196,14 @@ fn find_place<'a>(
     let by_path = places.workspace.map(named).transpose()?;
     let project = match places.project {
         None => None,
-        Some(text) => Some(parse_project(text).and_then(|id| directory.project(id)).ok_or(Denied::NotFound)?),
+        Some(text) => {
+            let found = parse_project(text).and_then(|id| directory.project(id).map(|project| (id, project)));
+            Some(found.ok_or(Denied::NotFound)?)
+        }
     };
     let of_project = match project {
         None => None,
-        Some(project) => {
+        Some((_, project)) => {
             let membership = identity.memberships.iter().find(|m| m.workspace == project.workspace);
             Some(membership.ok_or(Denied::NotFound)?)
         }

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use domain::{
-    ApiKeyId, AuditPrincipal, Fingerprint, InstallationKey, Timestamp, WorkspaceId,
-    id::IdError,
-    principal::{Denied, Principal, WorkspacePermission},
-    user::Email,
+    ApiKeyId, AuditPrincipal, Fingerprint, InstallationKey, Timestamp, WorkspaceId, id::IdError,
+    principal::WorkspacePermission, user::Email,
 };
-use store::{Connection, audit::VerifyReport};
+use store::{
+    Connection,
+    audit::{EventFilter, EventScope, VerifyReport},
+};
 
 use super::{App, Caller, Paging, page};
 use crate::error::AppError;
@@ -40,8 +41,8 @@ impl App {
         filter: &AuditFilter,
         paging: &Paging,
     ) -> Result<api::Page<api::AuditEvent>, AppError> {
-        caller.principal.authorize(WorkspacePermission::ViewAuditEvents, workspace)?;
-        self.read_audit_events(Some(workspace), filter, paging).await
+        let access = caller.principal.authorize(WorkspacePermission::ViewAuditEvents, workspace)?;
+        self.read_audit_events(EventScope::Workspace(access), filter, paging).await
     }
 
     /// Events of the whole installation, the latest first.
@@ -54,13 +55,13 @@ impl App {
         filter: &AuditFilter,
         paging: &Paging,
     ) -> Result<api::Page<api::AuditEvent>, AppError> {
-        require_host(&caller.principal)?;
-        self.read_audit_events(None, filter, paging).await
+        let access = caller.principal.authorize_host()?;
+        self.read_audit_events(EventScope::Installation(access), filter, paging).await
     }
 
     async fn read_audit_events(
         &self,
-        workspace: Option<WorkspaceId>,
+        scope: EventScope,
         filter: &AuditFilter,
         paging: &Paging,
     ) -> Result<api::Page<api::AuditEvent>, AppError> {
@@ -80,15 +81,8 @@ impl App {
         }
         let events = store::audit::list_events(
             &mut connection,
-            &store::audit::EventFilter {
-                workspace,
-                principal,
-                key,
-                action: filter.action.clone(),
-                from: filter.from,
-                to: filter.to,
-                after,
-            },
+            scope,
+            &EventFilter { principal, key, action: filter.action.clone(), from: filter.from, to: filter.to, after },
             u32::try_from(limit + 1).unwrap_or(u32::MAX),
         )
         .await?;
@@ -136,7 +130,7 @@ impl App {
         checkpoint: Option<&str>,
         old_key: Option<&Path>,
     ) -> Result<VerifyReport, AppError> {
-        require_host(&caller.principal)?;
+        caller.principal.authorize_host()?;
         let mut connection = self.store.read().await?;
         let Some(note) = checkpoint else { return Ok(store::audit::verify_log(&mut connection, None).await?) };
         let origin = store::installation::find_installation(&mut connection).await?.log_origin();
@@ -174,8 +168,4 @@ async fn find_logged_key(connection: &mut Connection, text: &str) -> Result<Opti
     let now = registered.iter().find(|key| key.revoked_at.is_none());
     let used = registered.iter().find(|key| key.verified_at.is_some());
     Ok(now.or(used).or(registered.last()).map(|key| key.id))
-}
-
-pub(super) fn require_host(principal: &Principal) -> Result<(), Denied> {
-    if principal.identity().is_none() { Ok(()) } else { Err(Denied::NotFound) }
 }

@@ -8,10 +8,7 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use domain::AuditAction;
 
-use super::{
-    App, AppConfig, Caller, ChangeError, Confirmed, OpenError, Opened, Operation, Scope, Transaction,
-    audit::require_host,
-};
+use super::{App, AppConfig, Caller, ChangeError, Confirmed, OpenError, Opened, Operation, Scope, Transaction};
 use crate::error::AppError;
 
 impl App {
@@ -50,7 +47,8 @@ impl Operation for ReplaceInstallationKey {
     const STATUS: u16 = 200;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<(), AppError> {
-        Ok(require_host(scope.principal)?)
+        scope.principal.authorize_host()?;
+        Ok(())
     }
 
     async fn apply(&self, app: &App, transaction: &mut Transaction, (): ()) -> Result<(), AppError> {

@@ -9,7 +9,7 @@ impl App {
     /// # Errors
     /// On the host only; the database does not answer, or is too damaged to be read.
     pub async fn check_integrity(&self, caller: &Caller) -> Result<Vec<String>, AppError> {
-        super::audit::require_host(&caller.principal)?;
+        caller.principal.authorize_host()?;
         let mut connection = self.store.read().await?;
         Ok(store::integrity::check_integrity(&mut connection).await?)
     }

@@ -211,11 +211,11 @@ impl App {
         workspace: WorkspaceId,
         paging: &Paging,
     ) -> Result<api::Page<api::Invitation>, AppError> {
-        caller.principal.authorize(WorkspacePermission::ViewInvitations, workspace)?;
+        let access = caller.principal.authorize(WorkspacePermission::ViewInvitations, workspace)?;
         let limit = paging.limit()?;
         let now = self.clock.now();
         let mut connection = self.store.read().await?;
-        let rows = store::invitation::list_invitations(&mut connection, workspace, paging.after()?, limit + 1).await?;
+        let rows = store::invitation::list_invitations(&mut connection, access, paging.after()?, limit + 1).await?;
         Ok(page(rows, limit, |row| row.id.to_string(), |row| to_wire(&row, now)))
     }
 

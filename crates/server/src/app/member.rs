@@ -35,10 +35,10 @@ impl App {
         workspace: WorkspaceId,
         paging: &Paging,
     ) -> Result<api::Page<api::Member>, AppError> {
-        caller.principal.authorize(WorkspacePermission::ViewMembers, workspace)?;
+        let access = caller.principal.authorize(WorkspacePermission::ViewMembers, workspace)?;
         let limit = paging.limit()?;
         let mut connection = self.store.read().await?;
-        let members = store::member::list_members(&mut connection, workspace, paging.after()?, limit + 1).await?;
+        let members = store::member::list_members(&mut connection, access, paging.after()?, limit + 1).await?;
         Ok(page(members, limit, |member| member.user.to_string(), to_wire))
     }
 
@@ -84,16 +84,14 @@ impl App {
         workspace: WorkspaceId,
         principal: PrincipalId,
     ) -> Result<Vec<String>, AppError> {
-        if caller.principal.id() == Some(principal) {
-            caller.principal.authorize(WorkspacePermission::View, workspace)?;
-        } else {
-            caller.principal.authorize(WorkspacePermission::ManageMembers, workspace)?;
-        }
+        let is_own = caller.principal.id() == Some(principal);
+        let permission = if is_own { WorkspacePermission::View } else { WorkspacePermission::ManageMembers };
+        let access = caller.principal.authorize(permission, workspace)?;
         let mut connection = self.store.read().await?;
         if store::project::find_workspace_role(&mut connection, workspace, principal).await?.is_none() {
             return Err(AppError::not_found());
         }
-        let led = store::project::list_projects_led_only_by(&mut connection, workspace, principal).await?;
+        let led = store::project::list_projects_led_only_by(&mut connection, access, principal).await?;
         Ok(led.into_iter().map(|project| project.title).collect())
     }
 
@@ -232,8 +230,7 @@ pub(super) async fn check_handover(
     leaving: PrincipalId,
     successor: Option<PrincipalId>,
 ) -> Result<Handover, AppError> {
-    let workspace = access.workspace();
-    let projects = store::project::list_projects_led_only_by(scope.connection, workspace, leaving).await?;
+    let projects = store::project::list_projects_led_only_by(scope.connection, access, leaving).await?;
     let projects: Vec<ProjectId> = projects.into_iter().map(|project| project.id).collect();
     let successor = if projects.is_empty() {
         None

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use domain::{
     AuditAction, PrincipalId, ProjectId, Timestamp, WorkspaceId,
-    principal::{Identity, Principal, ProjectPermission, WorkspaceAccess, WorkspacePermission},
+    principal::{Identity, Principal, ProjectAccess, ProjectPermission, WorkspacePermission},
     project::Project,
     role::{ProjectRole, Role},
     text::{parse_description, parse_title},
 };
-use store::{Connection, project::ProjectFilter};
+use store::{
+    Connection,
+    project::{ProjectFilter, ProjectScope},
+};
 
 use super::{App, Caller, ChangeError, Confirmed, Operation, Paging, Scope, Transaction, identity, member, page};
 use crate::error::AppError;
@@ -69,10 +72,11 @@ impl App {
         workspace: WorkspaceId,
         paging: &Paging,
     ) -> Result<api::Page<api::Project>, AppError> {
-        caller.principal.authorize(WorkspacePermission::View, workspace)?;
+        let access = caller.principal.authorize(WorkspacePermission::View, workspace)?;
         let limit = paging.limit()?;
         let all = caller.principal.role_in(workspace) == Some(Role::Admin);
-        let mut filter = ProjectFilter::of(workspace, caller.principal.id(), all, limit + 1);
+        let scopes = [ProjectScope { workspace: access, all }];
+        let mut filter = ProjectFilter::of(&scopes, caller.principal.id(), limit + 1);
         filter.after = paging.after()?;
         let mut connection = self.store.read().await?;
         let rows = store::project::list_projects(&mut connection, &filter).await?;
@@ -92,25 +96,25 @@ impl App {
         let limit = paging.limit()?;
         let after = paging.after()?;
         let memberships = caller.principal.identity().map_or(&[][..], |identity| &identity.memberships);
-        let mut connection = self.store.read().await?;
-        let mut rows = Vec::new();
+        let mut scopes = Vec::new();
         for membership in memberships {
-            let all = query.include_workspace && membership.role == Role::Admin;
-            let filter = ProjectFilter {
-                title: query.title.as_deref(),
-                title_like: query.title_like.as_deref(),
-                description: query.description.as_deref(),
-                description_like: query.description_like.as_deref(),
-                created_before: query.created_before,
-                created_after: query.created_after,
-                updated_before: query.updated_before,
-                updated_after: query.updated_after,
-                after,
-                ..ProjectFilter::of(membership.workspace, caller.principal.id(), all, limit + 1)
-            };
-            rows.extend(store::project::list_projects(&mut connection, &filter).await?);
+            let workspace = caller.principal.authorize(WorkspacePermission::View, membership.workspace)?;
+            scopes.push(ProjectScope { workspace, all: query.include_workspace && membership.role == Role::Admin });
         }
-        rows.sort_by_key(|row| row.project.id);
+        let filter = ProjectFilter {
+            title: query.title.as_deref(),
+            title_like: query.title_like.as_deref(),
+            description: query.description.as_deref(),
+            description_like: query.description_like.as_deref(),
+            created_before: query.created_before,
+            created_after: query.created_after,
+            updated_before: query.updated_before,
+            updated_after: query.updated_after,
+            after,
+            ..ProjectFilter::of(&scopes, caller.principal.id(), limit + 1)
+        };
+        let mut connection = self.store.read().await?;
+        let rows = store::project::list_projects(&mut connection, &filter).await?;
         Ok(page(
             rows,
             limit,
@@ -130,7 +134,7 @@ impl App {
         id: ProjectId,
     ) -> Result<api::Project, AppError> {
         let mut connection = self.store.read().await?;
-        let ProjectAccess { project, role, .. } =
+        let AuthorizedProject { project, role, .. } =
             authorize(&mut connection, &caller.principal, workspace, id, ProjectPermission::View).await?;
         Ok(to_wire(project, role))
     }
@@ -142,7 +146,7 @@ impl App {
     pub async fn find_project_anywhere(&self, caller: &Caller, id: ProjectId) -> Result<ListedProject, AppError> {
         let mut connection = self.store.read().await?;
         let found = store::project::find_project_anywhere(&mut connection, id).await?.ok_or(AppError::not_found())?;
-        let ProjectAccess { project, role, .. } =
+        let AuthorizedProject { project, role, .. } =
             authorize(&mut connection, &caller.principal, found.workspace, id, ProjectPermission::View).await?;
         let creator_email = match project.created_by.parse::<PrincipalId>() {
             Ok(creator) => store::identity::find_email(&mut connection, creator).await?,
@@ -204,8 +208,9 @@ impl App {
     ) -> Result<api::Page<api::ProjectMember>, AppError> {
         let limit = paging.limit()?;
         let mut connection = self.store.read().await?;
-        authorize(&mut connection, &caller.principal, workspace, id, ProjectPermission::View).await?;
-        let rows = store::project::list_project_members(&mut connection, id, paging.after()?, limit + 1).await?;
+        let AuthorizedProject { access, .. } =
+            authorize(&mut connection, &caller.principal, workspace, id, ProjectPermission::View).await?;
+        let rows = store::project::list_project_members(&mut connection, access, paging.after()?, limit + 1).await?;
         Ok(page(
             rows,
             limit,
@@ -313,7 +318,7 @@ impl Operation for UpdateProject {
     const STATUS: u16 = 200;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
-        let ProjectAccess { mut project, role, .. } =
+        let AuthorizedProject { mut project, role, .. } =
             authorize(scope.connection, scope.principal, self.workspace, self.id, ProjectPermission::Edit).await?;
         if let Some(title) = &self.update.title {
             project.title = parse_title(title).map_err(|e| AppError::field("title", "malformed", e))?;
@@ -350,8 +355,8 @@ impl Operation for DeleteProject {
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Project, AppError> {
         let permission = ProjectPermission::Delete;
-        let access = authorize(scope.connection, scope.principal, self.workspace, self.id, permission).await?;
-        Ok(access.project)
+        let authorized = authorize(scope.connection, scope.principal, self.workspace, self.id, permission).await?;
+        Ok(authorized.project)
     }
 
     async fn apply(&self, app: &App, transaction: &mut Transaction, project: Project) -> Result<(), AppError> {
@@ -379,7 +384,8 @@ impl Operation for SetProjectMember {
         let (workspace, principal) = (self.workspace, scope.principal);
         let joins = principal.id() == Some(self.member) && principal.role_in(workspace) == Some(Role::Admin);
         let permission = if joins { ProjectPermission::View } else { ProjectPermission::ManageMembers };
-        let access = authorize(scope.connection, principal, workspace, self.id, permission).await?;
+        let AuthorizedProject { access, .. } =
+            authorize(scope.connection, principal, workspace, self.id, permission).await?;
         principal.require_another(self.member)?;
         principal.authorize_project_grant(self.role)?;
         let in_workspace = store::project::find_workspace_role(scope.connection, workspace, self.member).await?;
@@ -390,7 +396,7 @@ impl Operation for SetProjectMember {
         let identity = identity.ok_or(AppError::not_found())?;
         let successor = match self.role {
             ProjectRole::Admin => None,
-            _ => find_needed_successor(scope, &access, self.member, self.successor).await?,
+            _ => find_needed_successor(scope, access, self.member, self.successor).await?,
         };
         Ok((identity, successor))
     }
@@ -431,13 +437,14 @@ impl Operation for DeleteProjectMember {
         let principal = scope.principal;
         let leaves = principal.id() == Some(self.member);
         let permission = if leaves { ProjectPermission::View } else { ProjectPermission::ManageMembers };
-        let access = authorize(scope.connection, principal, self.workspace, self.id, permission).await?;
+        let AuthorizedProject { access, .. } =
+            authorize(scope.connection, principal, self.workspace, self.id, permission).await?;
         principal.require_another(self.member)?;
         principal.require_signature()?;
         if store::project::find_project_role(scope.connection, self.id, self.member).await?.is_none() {
             return Err(AppError::not_found());
         }
-        find_needed_successor(scope, &access, self.member, self.successor).await
+        find_needed_successor(scope, access, self.member, self.successor).await
     }
 
     async fn apply(
@@ -463,18 +470,18 @@ impl Operation for DeleteProjectMember {
 /// Who takes a project over where no admin beside `leaving` is enabled.
 async fn find_needed_successor(
     scope: &mut Scope<'_>,
-    access: &ProjectAccess,
+    access: ProjectAccess,
     leaving: PrincipalId,
     successor: Option<PrincipalId>,
 ) -> Result<Option<PrincipalId>, AppError> {
-    let id = access.project.id;
+    let id = access.project();
     let role = store::project::find_project_role(scope.connection, id, leaving).await?;
     if role != Some(ProjectRole::Admin)
         || store::project::has_enabled_admin_beside(scope.connection, id, leaving).await?
     {
         return Ok(None);
     }
-    member::require_successor(scope, access.workspace, leaving, successor, &[id]).await.map(Some)
+    member::require_successor(scope, access.workspace(), leaving, successor, &[id]).await.map(Some)
 }
 
 impl App {
@@ -496,9 +503,9 @@ impl App {
     }
 }
 
-/// Proof that a principal may do something in a project, with the project as it is. Only [`authorize`] makes one.
-struct ProjectAccess {
-    workspace: WorkspaceAccess,
+/// A project in which the principal may do something.
+struct AuthorizedProject {
+    access: ProjectAccess,
     project: Project,
     /// The principal's own role in the project.
     role: Option<ProjectRole>,
@@ -511,12 +518,12 @@ async fn authorize(
     workspace: WorkspaceId,
     id: ProjectId,
     permission: ProjectPermission,
-) -> Result<ProjectAccess, AppError> {
+) -> Result<AuthorizedProject, AppError> {
     let project = store::project::find_project(connection, workspace, id).await?.ok_or(AppError::not_found())?;
     let role = match principal.id() {
         Some(who) => store::project::find_project_role(connection, id, who).await?,
         None => None,
     };
-    let workspace = principal.authorize_project(permission, workspace, role)?;
-    Ok(ProjectAccess { workspace, project, role })
+    let access = principal.authorize_project(permission, workspace, id, role)?;
+    Ok(AuthorizedProject { access, project, role })
 }

@@ -11,8 +11,7 @@ use store::{
 };
 
 use super::{
-    App, AppConfig, Caller, ChangeError, Confirmed, KeyOwner, OpenError, Operation, Paging, Scope, Transaction,
-    audit::require_host, page,
+    App, AppConfig, Caller, ChangeError, Confirmed, KeyOwner, OpenError, Operation, Paging, Scope, Transaction, page,
 };
 use crate::error::AppError;
 
@@ -161,7 +160,7 @@ impl App {
     /// # Errors
     /// There is none; on the host only.
     pub async fn find_key_owner(&self, caller: &Caller, id: ApiKeyId) -> Result<KeyOwner, AppError> {
-        require_host(&caller.principal)?;
+        caller.principal.authorize_host()?;
         let mut connection = self.store.read().await?;
         let found = store::api_key::find_api_key_anywhere(&mut connection, id).await?;
         match found.ok_or(AppError::not_found())?.owner {
@@ -182,10 +181,10 @@ impl App {
         caller: &Caller,
         paging: &Paging,
     ) -> Result<api::Page<SuspendedKey>, AppError> {
-        caller.principal.authorize_operator()?;
+        let access = caller.principal.authorize_operator()?;
         let limit = paging.limit()?;
         let mut connection = self.store.read().await?;
-        let keys = store::recovery::list_suspended_keys(&mut connection, paging.after()?, limit + 1).await?;
+        let keys = store::recovery::list_suspended_keys(&mut connection, access, paging.after()?, limit + 1).await?;
         Ok(page(keys, limit, |row| row.key.id.to_string(), |row| to_wire(&row)))
     }
 
@@ -198,10 +197,10 @@ impl App {
         caller: &Caller,
         paging: &Paging,
     ) -> Result<api::Page<SuspendedUser>, AppError> {
-        require_host(&caller.principal)?;
+        let access = caller.principal.authorize_host()?;
         let limit = paging.limit()?;
         let mut connection = self.store.read().await?;
-        let users = store::recovery::list_suspended_users(&mut connection, paging.after()?, limit + 1).await?;
+        let users = store::recovery::list_suspended_users(&mut connection, access, paging.after()?, limit + 1).await?;
         let rows = describe(&mut connection, users).await?;
         Ok(page(rows, limit, |user| user.id.to_string(), |user| user))
     }
@@ -241,7 +240,8 @@ impl Operation for FinishRestore {
     const STATUS: u16 = 200;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<(), AppError> {
-        Ok(require_host(scope.principal)?)
+        scope.principal.authorize_host()?;
+        Ok(())
     }
 
     async fn apply(&self, app: &App, transaction: &mut Transaction, (): ()) -> Result<(u64, u64), AppError> {
@@ -318,7 +318,7 @@ impl Operation for ConfirmUsers {
     const STATUS: u16 = 200;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<bool, AppError> {
-        require_host(scope.principal)?;
+        scope.principal.authorize_host()?;
         let UsersToConfirm::These(users) = &self.users else {
             return Ok(store::recovery::count_suspended(scope.connection).await?.users > 0);
         };

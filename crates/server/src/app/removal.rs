@@ -47,12 +47,11 @@ impl App {
             Err(_) if is_own => caller.principal.authorize(WorkspacePermission::View, workspace)?,
             other => other?,
         };
-        let workspace = access.workspace();
         let mut connection = self.store.read().await?;
         store::member::find_member(&mut connection, workspace, user).await?.ok_or(AppError::not_found())?;
         let now = self.clock.now();
         let mut removal = api::MemberRemoval::default();
-        let led = store::project::list_projects_led_only_by(&mut connection, workspace, user.into()).await?;
+        let led = store::project::list_projects_led_only_by(&mut connection, access, user.into()).await?;
         removal.projects =
             led.into_iter().map(|project| api::LedProject { id: project.id, title: project.title }).collect();
         if is_admin.is_err() {

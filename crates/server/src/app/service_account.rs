@@ -53,14 +53,14 @@ impl App {
         workspace: WorkspaceId,
         paging: &Paging,
     ) -> Result<api::Page<api::ServiceAccount>, AppError> {
-        caller.principal.authorize(WorkspacePermission::ViewServiceAccounts, workspace)?;
+        let access = caller.principal.authorize(WorkspacePermission::ViewServiceAccounts, workspace)?;
         let limit = paging.limit()?;
         let mut connection = self.store.read().await?;
         let found = store::workspace::find_workspace(&mut connection, workspace).await?;
         let found = found.ok_or(AppError::not_found())?;
         let (after, now) = (paging.after()?, self.clock.now());
         let rows =
-            store::service_account::list_service_accounts(&mut connection, workspace, after, limit + 1, now).await?;
+            store::service_account::list_service_accounts(&mut connection, access, after, limit + 1, now).await?;
         Ok(super::page(rows, limit, |row| row.account.id.to_string(), |row| to_wire(&found, row)))
     }
 
@@ -73,11 +73,11 @@ impl App {
         caller: &Caller,
         workspace: WorkspaceId,
     ) -> Result<(u32, u32), AppError> {
-        caller.principal.authorize(WorkspacePermission::ViewServiceAccounts, workspace)?;
+        let access = caller.principal.authorize(WorkspacePermission::ViewServiceAccounts, workspace)?;
         let mut connection = self.store.read().await?;
         let found = store::workspace::find_workspace(&mut connection, workspace).await?;
         let limit = found.ok_or(AppError::not_found())?.quotas.service_accounts;
-        let present = store::service_account::count_service_accounts(&mut connection, workspace).await?;
+        let present = store::service_account::count_service_accounts(&mut connection, access).await?;
         Ok((u32::try_from(present).unwrap_or(u32::MAX), limit))
     }
 
@@ -170,7 +170,7 @@ impl Operation for CreateServiceAccount {
 
     async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
         let workspace = self.workspace;
-        scope.principal.authorize(WorkspacePermission::ManageServiceAccounts, workspace)?;
+        let access = scope.principal.authorize(WorkspacePermission::ManageServiceAccounts, workspace)?;
         let role = self.create.role.unwrap_or(Role::Member);
         if role != Role::Member {
             scope.principal.authorize(WorkspacePermission::GrantServiceAccountRole, workspace)?;
@@ -182,7 +182,7 @@ impl Operation for CreateServiceAccount {
         let found = store::workspace::find_workspace(scope.connection, workspace).await?;
         let found = found.ok_or(AppError::not_found())?;
         let address = app.free_address(scope.connection, &found, &name, None).await?;
-        let present = store::service_account::count_service_accounts(scope.connection, workspace).await?;
+        let present = store::service_account::count_service_accounts(scope.connection, access).await?;
         require_room(QuotaSubject::ServiceAccounts, present, found.quotas.service_accounts)
             .map_err(|e| AppError::QuotaExceeded(e, app.settings.support_contact.clone()))?;
         let account = ServiceAccount {

@@ -50,10 +50,10 @@ impl App {
     /// # Errors
     /// For operators only.
     pub async fn list_users(&self, caller: &Caller, paging: &Paging) -> Result<api::Page<api::User>, AppError> {
-        caller.principal.authorize_operator()?;
+        let access = caller.principal.authorize_operator()?;
         let limit = paging.limit()?;
         let mut connection = self.store.read().await?;
-        let users = store::user::list_users(&mut connection, paging.after()?, limit + 1).await?;
+        let users = store::user::list_users(&mut connection, access, paging.after()?, limit + 1).await?;
         Ok(page(users, limit, |user| user.id.to_string(), to_wire))
     }
 

@@ -46,7 +46,7 @@ impl App {
         let mut connection = self.store.read().await?;
         let workspaces = match caller.principal.id() {
             Some(PrincipalId::User(user)) => {
-                store::workspace::list_workspaces(&mut connection, Some(user), after, limit + 1).await?
+                store::workspace::list_workspaces_of_member(&mut connection, user, after, limit + 1).await?
             }
             Some(PrincipalId::ServiceAccount(_)) => {
                 let memberships = caller.principal.identity().map_or(&[][..], |identity| &identity.memberships);
@@ -56,7 +56,10 @@ impl App {
                 }
                 own
             }
-            None => store::workspace::list_workspaces(&mut connection, None, after, limit + 1).await?,
+            None => {
+                let access = caller.principal.authorize_operator()?;
+                store::workspace::list_workspaces(&mut connection, access, after, limit + 1).await?
+            }
         };
         Ok(page(workspaces, limit, |w| w.id.to_string(), |w| to_wire(&w, &caller.principal)))
     }
@@ -70,10 +73,10 @@ impl App {
         caller: &Caller,
         paging: &Paging,
     ) -> Result<api::Page<api::Workspace>, AppError> {
-        caller.principal.authorize_operator()?;
+        let access = caller.principal.authorize_operator()?;
         let limit = paging.limit()?;
         let mut connection = self.store.read().await?;
-        let workspaces = store::workspace::list_workspaces(&mut connection, None, paging.after()?, limit + 1).await?;
+        let workspaces = store::workspace::list_workspaces(&mut connection, access, paging.after()?, limit + 1).await?;
         Ok(page(workspaces, limit, |w| w.id.to_string(), |w| to_wire(&w, &caller.principal)))
     }
 
@@ -105,7 +108,8 @@ impl App {
         if self.settings.workspace_creation == WorkspaceCreation::Anyone && is_user {
             return Ok(principal.require_signature()?);
         }
-        Ok(principal.authorize_operator()?)
+        principal.authorize_operator()?;
+        Ok(())
     }
 
     /// Creates a workspace. Its first admin is the caller, or who is named: by invitation, unless the host names a user.
@@ -175,9 +179,9 @@ impl App {
     /// # Errors
     /// For who may delete it.
     pub async fn count_in_workspace(&self, caller: &Caller, id: WorkspaceId) -> Result<WorkspaceCounts, AppError> {
-        caller.principal.authorize(WorkspacePermission::Delete, id)?;
+        let access = caller.principal.authorize(WorkspacePermission::Delete, id)?;
         let mut connection = self.store.read().await?;
-        Ok(store::workspace::count_in_workspace(&mut connection, id).await?)
+        Ok(store::workspace::count_in_workspace(&mut connection, access).await?)
     }
 
     /// Renames a workspace.

@@ -151,7 +151,7 @@ async fn project_page(app: &App, at: &InWorkspace, id: ProjectId) -> Result<Proj
     let paging = Paging { after: None, limit: Some(MAX_PAGE) };
     let members = app.list_project_members(&at.caller, at.place.id, id, &paging).await?.items;
     let principal = at.caller.principal();
-    let may = |permission| principal.authorize_project(permission, at.place.id, project.role).is_ok();
+    let may = |permission| principal.authorize_project(permission, at.place.id, id, project.role).is_ok();
     let may_manage = may(ProjectPermission::ManageMembers);
     let mut others = if may_manage { list_candidates(app, &at.caller, &at.place, None).await? } else { Vec::new() };
     others.retain(|candidate| members.iter().all(|member| member.id != candidate.id));
@@ -233,7 +233,7 @@ async fn set_member(
 async fn delete_page(app: &App, at: &InWorkspace, id: ProjectId) -> Result<RemovePage, PageError> {
     let project = app.find_project(&at.caller, at.place.id, id).await?;
     let principal = at.caller.principal();
-    principal.authorize_project(ProjectPermission::Delete, at.place.id, project.role).map_err(AppError::from)?;
+    principal.authorize_project(ProjectPermission::Delete, at.place.id, id, project.role).map_err(AppError::from)?;
     let back = at.path(&format!("projects/{id}"));
     Ok(RemovePage {
         shell: at.shell(format!("Delete {}", project.title), "projects"),

@@ -1,12 +1,12 @@
 //! Listing the audit log.
 
-use domain::{AuditEvent, AuditPrincipal};
+use domain::{AuditEvent, AuditPrincipal, principal::Principal};
 use store::{
     Store,
-    audit::{EventFilter, list_events},
+    audit::{EventFilter, EventScope, list_events},
 };
 
-use crate::support::{Backend, at, event, id, log, on_every_engine};
+use crate::support::{Backend, at, event, id, log, on_every_engine, workspace_access};
 
 on_every_engine! {
     an_event_reads_back_as_it_was_written
@@ -15,8 +15,16 @@ on_every_engine! {
     times_include_their_start_and_not_their_end
 }
 
-async fn list(store: &Store, filter: &EventFilter) -> Vec<u64> {
-    let listed = list_events(&mut store.read().await.unwrap(), filter, 100).await.unwrap();
+fn everywhere() -> EventScope {
+    EventScope::Installation(Principal::host().authorize_host().unwrap())
+}
+
+fn in_workspace(number: u128) -> EventScope {
+    EventScope::Workspace(workspace_access(number))
+}
+
+async fn list(store: &Store, scope: EventScope, filter: &EventFilter) -> Vec<u64> {
+    let listed = list_events(&mut store.read().await.unwrap(), scope, filter, 100).await.unwrap();
     listed.into_iter().map(|logged| logged.seq).collect()
 }
 
@@ -33,7 +41,8 @@ async fn an_event_reads_back_as_it_was_written(database: impl Backend) {
     };
     log(&store, event(1)).await;
     log(&store, bare.clone()).await;
-    let listed = list_events(&mut store.read().await.unwrap(), &EventFilter::default(), 10).await.unwrap();
+    let listed =
+        list_events(&mut store.read().await.unwrap(), everywhere(), &EventFilter::default(), 10).await.unwrap();
     assert_eq!(listed.into_iter().map(|logged| logged.event).collect::<Vec<_>>(), [bare, event(1)]);
 }
 
@@ -43,8 +52,8 @@ async fn the_latest_come_first_and_pages_do_not_shift(database: impl Backend) {
         log(&store, event(number)).await;
     }
     let page = async |after| {
-        let filter = EventFilter { workspace: Some(id(1)), after, ..EventFilter::default() };
-        let listed = list_events(&mut store.read().await.unwrap(), &filter, 2).await.unwrap();
+        let filter = EventFilter { after, ..EventFilter::default() };
+        let listed = list_events(&mut store.read().await.unwrap(), in_workspace(1), &filter, 2).await.unwrap();
         listed.into_iter().map(|logged| logged.seq).collect::<Vec<_>>()
     };
     assert_eq!(page(None).await, [4, 3]);
@@ -69,18 +78,21 @@ async fn events_are_found_by_each_filter(database: impl Backend) {
         change(&mut filter);
         filter
     };
-    for (filter, expected) in [
-        (none.clone(), &[5, 4, 3, 2, 1, 0][..]),
-        (by(|f| f.workspace = Some(id(1))), &[4, 3, 2, 0]),
-        (by(|f| f.workspace = Some(id(3))), &[]),
-        (by(|f| f.principal = Some(AuditPrincipal::ServiceAccount(id(1)))), &[2]),
-        (by(|f| f.principal = Some(AuditPrincipal::Host)), &[5]),
-        (by(|f| f.key = Some(id(1))), &[4, 2, 1, 0]),
-        (by(|f| f.action = Some("api_key.revoke".into())), &[4]),
-        (by(|f| f.action = Some("api_key".into())), &[]),
+    for (scope, filter, expected) in [
+        (everywhere(), none.clone(), &[5, 4, 3, 2, 1, 0][..]),
+        (in_workspace(1), none.clone(), &[4, 3, 2, 0]),
+        (in_workspace(3), none.clone(), &[]),
+        (everywhere(), by(|f| f.principal = Some(AuditPrincipal::ServiceAccount(id(1)))), &[2]),
+        (everywhere(), by(|f| f.principal = Some(AuditPrincipal::Host)), &[5]),
+        (in_workspace(1), by(|f| f.principal = Some(AuditPrincipal::Host)), &[]),
+        (everywhere(), by(|f| f.key = Some(id(1))), &[4, 2, 1, 0]),
+        (in_workspace(2), by(|f| f.key = Some(id(1))), &[1]),
+        (everywhere(), by(|f| f.action = Some("api_key.revoke".into())), &[4]),
+        (in_workspace(2), by(|f| f.action = Some("api_key.revoke".into())), &[]),
+        (everywhere(), by(|f| f.action = Some("api_key".into())), &[]),
         (
+            in_workspace(1),
             by(|f| {
-                f.workspace = Some(id(1));
                 f.principal = Some(AuditPrincipal::User(id(1)));
                 f.key = Some(id(1));
                 f.action = Some("api_key.create".into());
@@ -88,7 +100,7 @@ async fn events_are_found_by_each_filter(database: impl Backend) {
             &[0],
         ),
     ] {
-        assert_eq!(list(&store, &filter).await, expected, "{filter:?}");
+        assert_eq!(list(&store, scope, &filter).await, expected, "{scope:?} {filter:?}");
     }
 }
 
@@ -98,5 +110,5 @@ async fn times_include_their_start_and_not_their_end(database: impl Backend) {
         log(&store, event(number)).await;
     }
     let filter = EventFilter { from: Some(at(1)), to: Some(at(3)), ..EventFilter::default() };
-    assert_eq!(list(&store, &filter).await, [2, 1]);
+    assert_eq!(list(&store, everywhere(), &filter).await, [2, 1]);
 }

@@ -2,8 +2,12 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use domain::{WorkspaceId, id::UserKind};
-use store::{Changes, Store, StoreError, Subject, Version, change, params};
+use domain::{WorkspaceId, id::UserKind, principal::Principal};
+use store::{
+    Changes, Store, StoreError, Subject, Version,
+    audit::{EventFilter, EventScope, list_events},
+    change, params,
+};
 
 use crate::support::{Backend, at, count, event, id, log, on_every_engine};
 
@@ -91,7 +95,8 @@ async fn several_events_of_one_change_are_logged_in_order(database: impl Backend
     let change = store.begin_change(at(1)).await.unwrap();
     change.commit((event(1), vec![event(2), event(3)]), None).await.unwrap();
     let mut connection = store.read().await.unwrap();
-    let listed = store::audit::list_events(&mut connection, &store::audit::EventFilter::default(), 10).await.unwrap();
+    let all = EventScope::Installation(Principal::host().authorize_host().unwrap());
+    let listed = list_events(&mut connection, all, &EventFilter::default(), 10).await.unwrap();
     let listed: Vec<_> = listed.into_iter().map(|logged| (logged.seq, logged.event)).collect();
     assert_eq!(listed, [(2, event(3)), (1, event(2)), (0, event(1))]);
 }

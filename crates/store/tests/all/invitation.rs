@@ -3,7 +3,7 @@
 use domain::{invitation::Invitation, role::Role};
 use store::{Store, invitation};
 
-use crate::support::{Backend, add_workspaces_and_users, at, change, id, on_every_engine, user};
+use crate::support::{Backend, add_workspaces_and_users, at, change, id, on_every_engine, user, workspace_access};
 
 on_every_engine! {
     a_renewal_writes_every_field_and_voids_the_previous_token
@@ -70,11 +70,11 @@ async fn invitations_are_listed_by_page_and_by_email(database: impl Backend) {
         insert(&store, number + 1, &sample(number), &[number]).await;
     }
     let mut connection = store.read().await.unwrap();
-    let list = invitation::list_invitations(&mut connection, id(1), None, 2).await.unwrap();
+    let list = invitation::list_invitations(&mut connection, workspace_access(1), None, 2).await.unwrap();
     assert_eq!(list, [sample(1), sample(2)]);
-    let list = invitation::list_invitations(&mut connection, id(1), Some(id(2)), 2).await.unwrap();
+    let list = invitation::list_invitations(&mut connection, workspace_access(1), Some(id(2)), 2).await.unwrap();
     assert_eq!(list, [sample(3)]);
-    assert_eq!(invitation::list_invitations(&mut connection, id(2), None, 2).await.unwrap(), []);
+    assert_eq!(invitation::list_invitations(&mut connection, workspace_access(2), None, 2).await.unwrap(), []);
     let email = sample(2).email;
     let open = invitation::list_open_invitations(&mut connection, id(1), Some(&email)).await.unwrap();
     assert_eq!(open, [sample(2)]);

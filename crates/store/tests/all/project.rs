@@ -3,14 +3,18 @@
 use domain::{PrincipalId, project::Project, role::ProjectRole};
 use store::{
     Store, StoreError,
-    project::{self, ProjectFilter, ProjectMemberRow},
+    project::{self, ProjectFilter, ProjectMemberRow, ProjectScope},
 };
 
-use crate::support::{Backend, add_workspaces_and_users, at, change, id, on_every_engine, service_account, user};
+use crate::support::{
+    Backend, add_workspaces_and_users, at, change, id, on_every_engine, project_access, service_account, user,
+    workspace, workspace_access,
+};
 
 on_every_engine! {
     an_update_writes_every_field
     each_filter_restricts_the_list
+    one_list_covers_many_workspaces
     roles_are_granted_changed_and_removed
     the_only_enabled_admin_is_found
     a_deleted_project_takes_its_roles_along
@@ -100,13 +104,15 @@ async fn each_filter_restricts_the_list(database: impl Backend) {
     insert(&store, 2, &projects).await;
     insert(&store, 3, &[Project { workspace: id(2), ..sample(4) }]).await;
     grant(&store, 4, &[(1, user_id(2), ProjectRole::Editor)]).await;
-    let all = ProjectFilter::of(id(1), Some(user_id(2)), true, 9);
+    let here = [ProjectScope { workspace: workspace_access(1), all: true }];
+    let own = here.map(|scope| ProjectScope { all: false, ..scope });
+    let all = ProjectFilter::of(&here, Some(user_id(2)), 9);
     let list = async |filter: ProjectFilter<'_>| {
         let rows = project::list_projects(&mut store.read().await.unwrap(), &filter).await.unwrap();
         rows.iter().map(|row| row.project.title.clone()).collect::<Vec<_>>().join(", ")
     };
     assert_eq!(list(all.clone()).await, "Alpha, Beta 100%, alphabet");
-    assert_eq!(list(ProjectFilter { all: false, ..all.clone() }).await, "Alpha");
+    assert_eq!(list(ProjectFilter { scopes: &own, ..all.clone() }).await, "Alpha");
     assert_eq!(list(ProjectFilter { after: Some(id(1)), limit: 1, ..all.clone() }).await, "Beta 100%");
     assert_eq!(list(ProjectFilter { title: Some("Alpha"), ..all.clone() }).await, "Alpha");
     assert_eq!(list(ProjectFilter { title_like: Some("ALPHA%"), ..all.clone() }).await, "Alpha, alphabet");
@@ -126,6 +132,48 @@ async fn each_filter_restricts_the_list(database: impl Backend) {
     assert_eq!(ids, [id(1), id(2), id(3)]);
 }
 
+async fn one_list_covers_many_workspaces(database: impl Backend) {
+    let store = database.open().await;
+    add_workspaces_and_users(&store).await;
+    // More workspaces than one statement takes, with a project each whose ids are in the other order.
+    let count: u128 = 300;
+    change(&store, 2, async |change| {
+        for number in 1..=count {
+            if number > 2 {
+                let slug = format!("workspace-{number}").parse().unwrap();
+                store::workspace::insert_workspace(
+                    change,
+                    &domain::workspace::Workspace { id: id(number), slug, ..workspace(3) },
+                )
+                .await?;
+            }
+            let title = format!("of {number}");
+            let sample = Project { id: id(1000 - number), workspace: id(number), title, ..sample(1) };
+            project::insert_project(change, &sample).await?;
+        }
+        Ok(())
+    })
+    .await;
+    grant(&store, 3, &[(999, user_id(2), ProjectRole::Editor), (998, user_id(1), ProjectRole::Admin)]).await;
+    let scope = |number, all| ProjectScope { workspace: workspace_access(number), all };
+    let list = async |scopes: &[ProjectScope], after: Option<u128>, limit| {
+        let filter = ProjectFilter { after: after.map(id), ..ProjectFilter::of(scopes, Some(user_id(2)), limit) };
+        let rows = project::list_projects(&mut store.read().await.unwrap(), &filter).await.unwrap();
+        rows.into_iter().map(|row| row.project.title).collect::<Vec<_>>()
+    };
+    // A role in a project counts in its workspace only, and all projects are listed in those workspaces only that say so.
+    assert_eq!(list(&[scope(1, false), scope(2, false)], None, 9).await, ["of 1"]);
+    assert_eq!(list(&[scope(2, false), scope(3, true)], None, 9).await, ["of 3"]);
+    assert_eq!(list(&[scope(3, true), scope(1, false), scope(2, true)], None, 9).await, ["of 3", "of 2", "of 1"]);
+    assert_eq!(list(&[], None, 9).await, Vec::<String>::new());
+
+    let every: Vec<_> = (1..=count).map(|number| scope(number, true)).collect();
+    let titles = |numbers: std::ops::RangeInclusive<u128>| numbers.rev().map(|n| format!("of {n}")).collect::<Vec<_>>();
+    assert_eq!(list(&every, None, 999).await, titles(1..=count));
+    assert_eq!(list(&every, None, 3).await, titles(298..=300));
+    assert_eq!(list(&every, Some(1000 - 298), 3).await, titles(295..=297));
+}
+
 async fn roles_are_granted_changed_and_removed(database: impl Backend) {
     let store = database.open().await;
     add_workspaces_and_users(&store).await;
@@ -136,7 +184,7 @@ async fn roles_are_granted_changed_and_removed(database: impl Backend) {
     grant(&store, 4, &[(1, user_id(1), ProjectRole::Admin), (1, bot, ProjectRole::Viewer)]).await;
     grant(&store, 5, &[(1, bot, ProjectRole::Editor)]).await;
     let mut connection = store.read().await.unwrap();
-    let members = project::list_project_members(&mut connection, id(1), None, 9).await.unwrap();
+    let members = project::list_project_members(&mut connection, project_access(1), None, 9).await.unwrap();
     let bot_row = ProjectMemberRow {
         id: bot,
         email: service_account(1).address,
@@ -150,7 +198,7 @@ async fn roles_are_granted_changed_and_removed(database: impl Backend) {
         role: ProjectRole::Admin,
     };
     assert_eq!(members, [bot_row.clone(), user_row.clone()]);
-    let rest = project::list_project_members(&mut connection, id(1), Some(bot), 9).await.unwrap();
+    let rest = project::list_project_members(&mut connection, project_access(1), Some(bot), 9).await.unwrap();
     assert_eq!(rest, [user_row]);
     assert_eq!(project::find_project_role(&mut connection, id(1), bot).await.unwrap(), Some(ProjectRole::Editor));
     let grants = project::find_project_grants(&mut connection, id(1)).await.unwrap().unwrap();
@@ -184,7 +232,7 @@ async fn the_only_enabled_admin_is_found(database: impl Backend) {
     .await;
     let led = async || {
         let mut connection = store.read().await.unwrap();
-        let led = project::list_projects_led_only_by(&mut connection, id(1), user_id(1)).await.unwrap();
+        let led = project::list_projects_led_only_by(&mut connection, workspace_access(1), user_id(1)).await.unwrap();
         led.into_iter().map(|project| project.title).collect::<Vec<_>>()
     };
     assert_eq!(led().await, ["Project 1"]);

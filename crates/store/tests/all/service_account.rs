@@ -5,6 +5,7 @@ use store::{Store, service_account};
 
 use crate::support::{
     Backend, add_workspaces_and_users, api_key, at, change, id, on_every_engine, service_account as account,
+    workspace_access,
 };
 
 on_every_engine! {
@@ -78,14 +79,16 @@ async fn accounts_are_listed_by_page_with_their_number_of_keys(database: impl Ba
     let list = async |after: Option<u128>, limit, now| {
         let mut connection = store.read().await.unwrap();
         let after = after.map(id);
-        let rows = service_account::list_service_accounts(&mut connection, id(1), after, limit, at(now)).await.unwrap();
+        let access = workspace_access(1);
+        let rows =
+            service_account::list_service_accounts(&mut connection, access, after, limit, at(now)).await.unwrap();
         rows.into_iter().map(|row| (row.account, row.live_keys)).collect::<Vec<_>>()
     };
     assert_eq!(list(None, 10, 19).await, [(account(1), 0), (account(2), 3), (account(3), 1)]);
     assert_eq!(list(None, 2, 20).await, [(account(1), 0), (account(2), 2)], "a key that has expired does not count");
     assert_eq!(list(Some(2), 2, 20).await, [(account(3), 1)]);
     let mut connection = store.read().await.unwrap();
-    assert_eq!(service_account::count_service_accounts(&mut connection, id(1)).await.unwrap(), 3);
+    assert_eq!(service_account::count_service_accounts(&mut connection, workspace_access(1)).await.unwrap(), 3);
 }
 
 async fn an_address_is_never_free_again(database: impl Backend) {

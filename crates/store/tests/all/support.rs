@@ -10,6 +10,7 @@ use domain::{
     AuditEvent, AuditPrincipal, PrincipalId, Random, Timestamp,
     api_key::ApiKey,
     id::{Id, Kind},
+    principal::{Principal, ProjectAccess, ProjectPermission, WorkspaceAccess, WorkspacePermission},
     public_key::PublicKey,
     quota::Quotas,
     role::Role,
@@ -123,6 +124,17 @@ impl Random for Seeded {
 /// The id number `number` of its kind.
 pub(crate) fn id<K: Kind>(number: u128) -> Id<K> {
     format!("{}_{number:026}", K::PREFIX).parse().expect("an id")
+}
+
+/// What the host may do in the workspace of that number.
+pub(crate) fn workspace_access(number: u128) -> WorkspaceAccess {
+    Principal::host().authorize(WorkspacePermission::View, id(number)).expect("the host may do it")
+}
+
+/// What the host may do in the project of that number, which is in workspace 1.
+pub(crate) fn project_access(number: u128) -> ProjectAccess {
+    let access = Principal::host().authorize_project(ProjectPermission::View, id(1), id(number), None);
+    access.expect("the host may do it")
 }
 
 /// An event whose every field says something. Events of different numbers differ in id and time.

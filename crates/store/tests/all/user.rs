@@ -1,6 +1,6 @@
 //! Users: what is written is read back.
 
-use domain::user::User;
+use domain::{principal::Principal, user::User};
 use store::user;
 
 use crate::support::{Backend, add_workspaces_and_users, at, change, id, on_every_engine, user as sample};
@@ -72,8 +72,16 @@ async fn users_are_listed_by_page(database: impl Backend) {
     let store = database.open().await;
     add_workspaces_and_users(&store).await;
     let mut connection = store.read().await.unwrap();
-    assert_eq!(user::list_users(&mut connection, None, 2).await.unwrap(), [sample(1), sample(2)]);
-    assert_eq!(user::list_users(&mut connection, Some(id(2)), 2).await.unwrap(), [sample(3)]);
+    assert_eq!(
+        user::list_users(&mut connection, Principal::host().authorize_operator().unwrap(), None, 2).await.unwrap(),
+        [sample(1), sample(2)]
+    );
+    assert_eq!(
+        user::list_users(&mut connection, Principal::host().authorize_operator().unwrap(), Some(id(2)), 2)
+            .await
+            .unwrap(),
+        [sample(3)]
+    );
     let found = user::find_user_by_email(&mut connection, &sample(2).email).await.unwrap();
     assert_eq!(found, Some(sample(2)));
     assert_eq!(user::list_workspaces_of_user(&mut connection, id(2)).await.unwrap(), [id(1), id(2)]);

@@ -1,11 +1,11 @@
 //! Workspaces and their members: what is written is read back, and slugs are never used again.
 
-use domain::{quota::Quotas, role::Role, workspace::Workspace};
+use domain::{principal::Principal, quota::Quotas, role::Role, workspace::Workspace};
 use store::{member, workspace};
 
 use crate::support::{
     Backend, add_workspaces_and_users, api_key, at, change, id, on_every_engine, service_account, user,
-    workspace as sample,
+    workspace as sample, workspace_access,
 };
 
 on_every_engine! {
@@ -65,7 +65,14 @@ async fn workspaces_are_listed_by_page_for_all_and_for_a_member(database: impl B
     change(&store, 2, async |change| workspace::insert_workspace(change, &sample(3)).await).await;
     let list = async |member: Option<u128>, after: Option<u128>, limit| {
         let mut connection = store.read().await.unwrap();
-        workspace::list_workspaces(&mut connection, member.map(id), after.map(id), limit).await.unwrap()
+        let after = after.map(id);
+        match member {
+            Some(user) => workspace::list_workspaces_of_member(&mut connection, id(user), after, limit).await.unwrap(),
+            None => {
+                let access = Principal::host().authorize_operator().unwrap();
+                workspace::list_workspaces(&mut connection, access, after, limit).await.unwrap()
+            }
+        }
     };
     assert_eq!(list(None, None, 2).await, [sample(1), sample(2)]);
     assert_eq!(list(None, Some(2), 2).await, [sample(3)]);
@@ -87,7 +94,7 @@ async fn what_a_workspace_holds_is_counted(database: impl Backend) {
     })
     .await;
     let mut connection = store.read().await.unwrap();
-    let counts = workspace::count_in_workspace(&mut connection, id(1)).await.unwrap();
+    let counts = workspace::count_in_workspace(&mut connection, workspace_access(1)).await.unwrap();
     let expected = workspace::WorkspaceCounts { members: 2, projects: 0, service_accounts: 1, service_account_keys: 1 };
     assert_eq!(counts, expected);
     let mut principals = workspace::list_principals(&mut connection, id(1)).await.unwrap();
@@ -110,7 +117,7 @@ async fn a_member_gets_another_role_and_leaves(database: impl Backend) {
         joined_at: at(1),
     };
     let list = async |after: Option<u128>| {
-        member::list_members(&mut store.read().await.unwrap(), id(1), after.map(id), 9).await.unwrap()
+        member::list_members(&mut store.read().await.unwrap(), workspace_access(1), after.map(id), 9).await.unwrap()
     };
     assert_eq!(list(None).await, [row(1, Role::Admin), row(2, Role::Member)]);
     assert_eq!(list(Some(1)).await, [row(2, Role::Member)]);
