@@ -12,7 +12,7 @@ use crate::{
     failure::{Failure, Outcome},
     input::read_text_input,
     output::{self, Column},
-    workspace::{Place, WorkspaceArguments},
+    workspace::{InWorkspace, Place},
 };
 
 /// Invitations: how people join a workspace
@@ -40,9 +40,7 @@ pub(crate) struct List {
     #[command(flatten)]
     paging: ListArguments,
     #[command(flatten)]
-    workspace: WorkspaceArguments,
-    #[command(flatten)]
-    connection: ConnectionArguments,
+    place: InWorkspace,
 }
 
 /// Invite people, all with one role, for admins of the workspace
@@ -66,9 +64,7 @@ pub(crate) struct Create {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    workspace: WorkspaceArguments,
-    #[command(flatten)]
-    connection: ConnectionArguments,
+    place: InWorkspace,
 }
 
 /// Give an invitation a new link and a new expiry date; the previous link stops working
@@ -120,9 +116,7 @@ struct Which {
     #[arg(value_name = "EMAIL|ID")]
     invitation: String,
     #[command(flatten)]
-    workspace: WorkspaceArguments,
-    #[command(flatten)]
-    connection: ConnectionArguments,
+    place: InWorkspace,
 }
 
 const COLUMNS: &[Column<'_, Invitation>] = &[
@@ -148,8 +142,7 @@ impl Invitations {
 
 impl List {
     async fn run(self) -> Outcome {
-        let api = self.connection.api()?;
-        let place = self.workspace.find(&api).await?;
+        let (api, place) = self.place.find().await?;
         let invitations = api.list::<Invitation>(&place.path("/invitations"), self.paging.limit).await?;
         if self.paging.json {
             return output::json(&invitations);
@@ -161,8 +154,7 @@ impl List {
 
 impl Create {
     async fn run(self) -> Outcome {
-        let api = self.connection.api()?;
-        let place = self.workspace.find(&api).await?;
+        let (api, place) = self.place.find().await?;
         let create = CreateInvitations { emails: self.emails, role: self.role };
         let issued: IssuedInvitations = api.post(&place.path("/invitations"), &create).await?;
         if self.json {
@@ -216,8 +208,7 @@ impl Accept {
 impl Which {
     /// The invitation of an address or an id; of several to one address, the open one.
     async fn find(&self) -> Outcome<(ApiClient, Place, Invitation)> {
-        let api = self.connection.api()?;
-        let place = self.workspace.find(&api).await?;
+        let (api, place) = self.place.find().await?;
         let name = &self.invitation;
         let mut all = api.list::<Invitation>(&place.path("/invitations"), None).await?.items;
         let is_to = |invitation: &Invitation| invitation.email.eq_ignore_ascii_case(name);

@@ -1,15 +1,14 @@
 //! `keyward members`, and how every command finds the user or service account that is meant.
 
-use api::{Member, MemberRemoval, ServiceAccount, UpdateMember, codes};
+use api::{Member, MemberRemoval, ServiceAccount, UpdateMember};
 use domain::{PrincipalId, role::Role};
 
 use crate::{
     api_client::{ApiClient, ListArguments, query, the_one},
     confirm::ConfirmArguments,
-    connection::ConnectionArguments,
-    failure::Outcome,
+    failure::{Failure, Outcome},
     output::{self, Column},
-    workspace::{Place, WorkspaceArguments},
+    workspace::{InWorkspace, Place},
 };
 
 /// Members of a workspace and their roles
@@ -35,11 +34,9 @@ Examples:
   keyward members list --workspace acme --json")]
 pub(crate) struct List {
     #[command(flatten)]
-    workspace: WorkspaceArguments,
-    #[command(flatten)]
     paging: ListArguments,
     #[command(flatten)]
-    connection: ConnectionArguments,
+    place: InWorkspace,
 }
 
 /// Change the role of a member, for admins of the workspace
@@ -59,13 +56,11 @@ pub(crate) struct SetRole {
     revoke_keys: bool,
     #[command(flatten)]
     confirm: ConfirmArguments,
-    #[command(flatten)]
-    workspace: WorkspaceArguments,
     /// Print the JSON of the API
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    connection: ConnectionArguments,
+    place: InWorkspace,
 }
 
 /// Remove a member: their keys lose access to the workspace
@@ -90,9 +85,7 @@ pub(crate) struct Remove {
     #[command(flatten)]
     confirm: ConfirmArguments,
     #[command(flatten)]
-    workspace: WorkspaceArguments,
-    #[command(flatten)]
-    connection: ConnectionArguments,
+    place: InWorkspace,
 }
 
 const COLUMNS: &[Column<'_, Member>] = &[
@@ -116,8 +109,7 @@ impl Members {
 
 impl List {
     async fn run(self) -> Outcome {
-        let api = self.connection.api()?;
-        let place = self.workspace.find(&api).await?;
+        let (api, place) = self.place.find().await?;
         let members = api.list::<Member>(&place.path("/members"), self.paging.limit).await?;
         if self.paging.json {
             return output::json(&members);
@@ -128,8 +120,7 @@ impl List {
 
 impl SetRole {
     async fn run(self) -> Outcome {
-        let api = self.connection.api()?;
-        let place = self.workspace.find(&api).await?;
+        let (api, place) = self.place.find().await?;
         let member = find_member(&api, &place, &self.member).await?;
         let path = place.path(&format!("/members/{}", member.id));
         if self.role == Role::Member && member.role == Role::Admin {
@@ -150,8 +141,7 @@ impl SetRole {
 
 impl Remove {
     async fn run(self) -> Outcome {
-        let api = self.connection.api()?;
-        let place = self.workspace.find(&api).await?;
+        let (api, place) = self.place.find().await?;
         let member = find_member(&api, &place, &self.member).await?;
         let successor = match &self.successor {
             Some(name) => Some(find_principal(&api, &place, name).await?.id.to_string()),
@@ -197,27 +187,28 @@ async fn find_member(api: &ApiClient, place: &Place, name: &str) -> Outcome<Memb
     the_one(&format!("member of {}", place.name), name, all, is_meant, |member| member.email.clone())
 }
 
-/// The user or service account of an email, an address, a service account's name or an id.
+/// The user or service account of an email, an address, a service account's name or an id. Only admins of the workspace see
+/// its service accounts, and find one by its name or address.
 pub(crate) async fn find_principal(api: &ApiClient, place: &Place, name: &str) -> Outcome<Found> {
     if let Ok(id) = name.parse::<PrincipalId>() {
         return Ok(Found { id, email: name.to_owned() });
     }
-    let members = api.list::<Member>(&place.path("/members"), None).await?.items.into_iter();
-    let mut all: Vec<(Found, Option<String>)> =
-        members.map(|member| (Found { id: member.id.into(), email: member.email }, None)).collect();
-    if !all.iter().any(|(found, _)| found.email.eq_ignore_ascii_case(name)) {
-        match api.list::<ServiceAccount>(&place.path("/service-accounts"), None).await {
-            Ok(accounts) => all.extend(
-                accounts
-                    .items
-                    .into_iter()
-                    .map(|account| (Found { id: account.id.into(), email: account.email }, Some(account.name))),
-            ),
-            // Only admins see service accounts. Other members name one by its id.
-            Err(failure) if failure.code() == Some(codes::FORBIDDEN) => {}
-            Err(failure) => return Err(failure),
-        }
+    let members = api.list::<Member>(&place.path("/members"), None).await?.items;
+    let found = |member: Member| Found { id: member.id.into(), email: member.email };
+    if let Some(member) = members.iter().find(|member| member.email.eq_ignore_ascii_case(name)) {
+        return Ok(found(member.clone()));
     }
+    let mine = api.me().await?.workspaces;
+    if !mine.iter().any(|mine| mine.id == place.id && mine.role == Role::Admin) {
+        return Err(Failure::new(format!(
+            "there is no user `{name}` in {0}; only its admins find a service account by its name or address: name it by its \
+             id (`sa_…`), or ask an admin of {0}",
+            place.name
+        )));
+    }
+    let accounts = api.list::<ServiceAccount>(&place.path("/service-accounts"), None).await?.items.into_iter();
+    let accounts = accounts.map(|account| (Found { id: account.id.into(), email: account.email }, Some(account.name)));
+    let all = members.into_iter().map(|member| (found(member), None)).chain(accounts).collect();
     let is_meant = |(found, title): &(Found, Option<String>)| {
         found.email.eq_ignore_ascii_case(name) || title.as_deref() == Some(name)
     };

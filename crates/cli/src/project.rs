@@ -6,11 +6,10 @@ use domain::{ProjectId, role::ProjectRole};
 use crate::{
     api_client::{ApiClient, ListArguments, query, the_one},
     confirm::ConfirmArguments,
-    connection::ConnectionArguments,
     failure::Outcome,
     member::{Found, find_principal},
     output::{self, Column},
-    workspace::{Place, WorkspaceArguments},
+    workspace::{InWorkspace, Place},
 };
 
 /// Projects of a workspace and their members
@@ -40,16 +39,7 @@ struct Which {
     #[arg(value_name = "TITLE|ID")]
     project: String,
     #[command(flatten)]
-    place: Where,
-}
-
-/// In which workspace.
-#[derive(Debug, clap::Args)]
-struct Where {
-    #[command(flatten)]
-    workspace: WorkspaceArguments,
-    #[command(flatten)]
-    connection: ConnectionArguments,
+    place: InWorkspace,
 }
 
 /// List the projects that you can see
@@ -62,7 +52,7 @@ pub(crate) struct List {
     #[command(flatten)]
     paging: ListArguments,
     #[command(flatten)]
-    place: Where,
+    place: InWorkspace,
 }
 
 /// Create a project; you become its admin
@@ -81,7 +71,7 @@ pub(crate) struct Create {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Where,
+    place: InWorkspace,
 }
 
 /// Show a project and your role in it
@@ -325,14 +315,6 @@ impl RemoveMember {
         let member = find_member(&api, &place, &project, &self.member).await?;
         api.delete(&member_path(&api, &place, &project, &member, self.successor.as_deref()).await?).await?;
         output::line(format!("{} is no longer in {}", member.email, project.title))
-    }
-}
-
-impl Where {
-    async fn find(&self) -> Outcome<(ApiClient, Place)> {
-        let api = self.connection.api()?;
-        let place = self.workspace.find(&api).await?;
-        Ok((api, place))
     }
 }
 

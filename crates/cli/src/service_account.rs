@@ -6,11 +6,10 @@ use domain::{ServiceAccountId, role::Role};
 use crate::{
     api_client::{ApiClient, ListArguments, query, the_one},
     confirm::ConfirmArguments,
-    connection::ConnectionArguments,
     failure::Outcome,
     member::find_principal,
     output::{self, Column},
-    workspace::{Place, WorkspaceArguments},
+    workspace::{InWorkspace, Place, WorkspaceArguments},
 };
 
 /// Service accounts: programs that sign with keys of their own
@@ -66,9 +65,7 @@ pub(crate) struct Which {
     #[arg(value_name = "NAME|ADDRESS|ID")]
     service_account: String,
     #[command(flatten)]
-    workspace: WorkspaceArguments,
-    #[command(flatten)]
-    connection: ConnectionArguments,
+    place: InWorkspace,
     /// Print the JSON of the API
     #[arg(long)]
     json: bool,
@@ -82,11 +79,9 @@ Examples:
   keyward service-accounts list --workspace acme --json")]
 pub(crate) struct List {
     #[command(flatten)]
-    workspace: WorkspaceArguments,
-    #[command(flatten)]
     paging: ListArguments,
     #[command(flatten)]
-    connection: ConnectionArguments,
+    place: InWorkspace,
 }
 
 /// Create a service account, for admins of the workspace
@@ -100,13 +95,11 @@ pub(crate) struct Create {
     name: String,
     #[command(flatten)]
     new: NewServiceAccountArguments,
-    #[command(flatten)]
-    workspace: WorkspaceArguments,
     /// Print the JSON of the API
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    connection: ConnectionArguments,
+    place: InWorkspace,
 }
 
 /// Show a service account
@@ -234,8 +227,7 @@ impl ServiceAccounts {
 
 impl List {
     async fn run(self) -> Outcome {
-        let api = self.connection.api()?;
-        let place = self.workspace.find(&api).await?;
+        let (api, place) = self.place.find().await?;
         let accounts = api.list::<ServiceAccount>(&place.path("/service-accounts"), self.paging.limit).await?;
         if self.paging.json {
             return output::json(&accounts);
@@ -250,8 +242,7 @@ impl List {
 
 impl Create {
     async fn run(self) -> Outcome {
-        let api = self.connection.api()?;
-        let place = self.workspace.find(&api).await?;
+        let (api, place) = self.place.find().await?;
         let create = self.new.create(self.name);
         let account: ServiceAccount = api.post(&place.path("/service-accounts"), &create).await?;
         if self.json {
@@ -300,8 +291,8 @@ impl Delete {
 
 impl Which {
     async fn find(&self) -> Outcome<(ApiClient, Place, ServiceAccount)> {
-        let api = self.connection.api()?;
-        let (place, account) = find_service_account(&api, &self.workspace, &self.service_account).await?;
+        let api = self.place.connection.api()?;
+        let (place, account) = find_service_account(&api, &self.place.workspace, &self.service_account).await?;
         Ok((api, place, account))
     }
 

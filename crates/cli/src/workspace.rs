@@ -22,6 +22,24 @@ pub(crate) struct WorkspaceArguments {
     pub(crate) workspace: Option<String>,
 }
 
+/// Which workspace is meant, and on which server.
+#[derive(Debug, clap::Args)]
+pub(crate) struct InWorkspace {
+    #[command(flatten)]
+    pub(crate) workspace: WorkspaceArguments,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArguments,
+}
+
+impl InWorkspace {
+    /// The server, and the workspace on it.
+    pub(crate) async fn find(&self) -> Outcome<(ApiClient, Place)> {
+        let api = self.connection.api()?;
+        let place = self.workspace.find(&api).await?;
+        Ok((api, place))
+    }
+}
+
 /// A workspace that was found.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {

@@ -15,7 +15,10 @@ fn a_member_creates_a_project_and_shares_it() {
     let hidden = town.run("ci-bot", &["projects", "show", "Street scenes"]).refused();
     assert!(hidden.contains("there is no project `Street scenes` that you can see"), "{hidden}");
 
-    // Of a service account, a member knows no more than its id.
+    // Only admins find a service account by its name; another member names it by its id.
+    let by_name = ["projects", "members", "set", "Street scenes", "ci-bot", "viewer"];
+    let unknown = town.run("bob", &by_name).refused();
+    assert!(unknown.contains("no user `ci-bot` in acme") && unknown.contains("its id (`sa_…`)"), "{unknown}");
     let ci = town.run("ann", &["service-accounts", "show", "ci-bot", "--json"]).json();
     let ci = ci["id"].as_str().expect("an id");
     town.run("bob", &["projects", "members", "set", "Street scenes", ci, "viewer"]).ok();
