@@ -209,7 +209,7 @@ pub struct AuditEvent {
     /// The key that signed for it, if one did.
     pub key: Option<ApiKeyId>,
     /// Where the request came from, if it was one.
-    pub address: Option<IpAddr>,
+    pub ip_address: Option<IpAddr>,
     /// What was done, as `thing.verb`, such as `api_key.create`.
     pub action: Cow<'static, str>,
     /// The id of what it was done to.
@@ -236,7 +236,7 @@ impl AuditEvent {
         put_optional(&mut bytes, self.workspace);
         put_text(&mut bytes, &self.principal.to_string());
         put_optional(&mut bytes, self.key);
-        put_optional(&mut bytes, self.address);
+        put_optional(&mut bytes, self.ip_address);
         put_text(&mut bytes, &self.action);
         put_optional(&mut bytes, self.target.as_deref());
         bytes.extend((self.detail.len() as u64).to_be_bytes());
@@ -284,7 +284,7 @@ mod tests {
             workspace: None,
             principal: AuditPrincipal::Host,
             key: None,
-            address: Some("2001:db8::1".parse().unwrap()),
+            ip_address: Some("2001:db8::1".parse().unwrap()),
             action: "a.b".into(),
             target: None,
             detail: BTreeMap::from([("k".into(), "v".into())]),
@@ -335,16 +335,18 @@ mod tests {
             (id.clone(), -2..2_i64, prop::option::of(id.clone()), principal, prop::option::of(id)),
             (prop::option::of(any::<IpAddr>()), small_text(), prop::option::of(small_text()), detail),
         )
-            .prop_map(|((id, at, workspace, principal, key), (address, action, target, detail))| AuditEvent {
-                id: Id::from_uuid(id),
-                at: Timestamp::from_microsecond(at).unwrap(),
-                workspace: workspace.map(Id::from_uuid),
-                principal,
-                key: key.map(Id::from_uuid),
-                address,
-                action: action.into(),
-                target,
-                detail,
+            .prop_map(|((id, at, workspace, principal, key), (ip_address, action, target, detail))| {
+                AuditEvent {
+                    id: Id::from_uuid(id),
+                    at: Timestamp::from_microsecond(at).unwrap(),
+                    workspace: workspace.map(Id::from_uuid),
+                    principal,
+                    key: key.map(Id::from_uuid),
+                    ip_address,
+                    action: action.into(),
+                    target,
+                    detail,
+                }
             })
     }
 

@@ -27,7 +27,7 @@ pub struct Session {
     /// When it was last used, at most a minute late.
     pub last_seen_at: Timestamp,
     /// The IP address at sign-in.
-    pub address: Option<String>,
+    pub ip_address: Option<String>,
     /// The browser's User-Agent, cut to [`MAX_USER_AGENT`] characters.
     pub user_agent: String,
 }
@@ -56,7 +56,7 @@ mod tests {
             created_at: start,
             authenticated_at: start,
             last_seen_at: start,
-            address: None,
+            ip_address: None,
             user_agent: String::new(),
         };
         assert!(session.is_live(start + SESSION_IDLE_LIFETIME - Duration::from_micros(1)));

@@ -9,6 +9,7 @@ mod identity;
 mod installation_key;
 mod integrity;
 mod invitation;
+mod maintenance;
 mod member;
 mod node;
 mod nonce;
@@ -24,7 +25,6 @@ mod set_up;
 mod stored_response;
 mod throttle;
 mod transfer;
-mod upkeep;
 mod user;
 mod workspace;
 
@@ -115,7 +115,7 @@ fn page<T, U>(mut rows: Vec<T>, limit: i64, cursor: impl Fn(&T) -> String, map: 
 #[derive(Clone, Debug)]
 pub struct Caller {
     principal: Principal,
-    address: Option<IpAddr>,
+    ip_address: Option<IpAddr>,
     /// When the signature says that it was made, where the caller signed.
     signed_at: Option<Timestamp>,
     replay: Option<ReplayKey>,
@@ -126,7 +126,7 @@ impl Caller {
     /// A command on the machine that holds the data.
     #[must_use]
     pub fn host() -> Self {
-        Self { principal: Principal::host(), address: None, signed_at: None, replay: None, held: Held::default() }
+        Self { principal: Principal::host(), ip_address: None, signed_at: None, replay: None, held: Held::default() }
     }
 
     /// Keeps `resource` until the change that the caller asks for has ended, even if the client disconnects before.
@@ -145,8 +145,8 @@ impl Caller {
 
 impl From<VerifiedRequest> for Caller {
     fn from(verified: VerifiedRequest) -> Self {
-        let VerifiedRequest { principal, address, signed_at, replay, .. } = verified;
-        Self { principal, address, signed_at, replay, held: Held::default() }
+        let VerifiedRequest { principal, ip_address, signed_at, replay, .. } = verified;
+        Self { principal, ip_address, signed_at, replay, held: Held::default() }
     }
 }
 
@@ -166,7 +166,7 @@ pub struct App {
     mailer: Option<Mailer>,
     password_work: password::PasswordWork,
     sign_in_throttle: throttle::Throttle,
-    replay_epochs: upkeep::ReplayEpochs,
+    replay_epochs: maintenance::ReplayEpochs,
     is_stopping: AtomicBool,
     tasks: std::sync::Mutex<Vec<JoinHandle<()>>>,
 }
@@ -297,7 +297,7 @@ impl Opened {
             mailer,
             password_work: password::PasswordWork::new(),
             sign_in_throttle: throttle::Throttle::default(),
-            replay_epochs: upkeep::ReplayEpochs::default(),
+            replay_epochs: maintenance::ReplayEpochs::default(),
             is_stopping: AtomicBool::new(false),
             tasks: std::sync::Mutex::default(),
         })
@@ -344,9 +344,9 @@ impl App {
         let app = opened.into_app(Cluster::of_member(store, clock, Arc::clone(&member)), directory, lease, nonces);
         let app = Arc::new(app?);
         let follow = tokio::spawn(member.follow(watch));
-        let write = tokio::spawn(upkeep::keep_up(Arc::downgrade(&app)));
+        let maintain = tokio::spawn(maintenance::run_maintenance(Arc::downgrade(&app)));
         if let Ok(mut tasks) = app.tasks.lock() {
-            tasks.extend([follow, write, record_nonces]);
+            tasks.extend([follow, maintain, record_nonces]);
         }
         Ok(app)
     }

@@ -117,7 +117,7 @@ impl Cluster {
             Role::HostCommand => {
                 let leases = self.observe_leases().await?;
                 // It renews no lease by which it would know what is durable.
-                let version = self.store.begin_change(self.clock.now()).await?.make_durable().await?;
+                let version = self.store.make_durable(self.clock.now()).await?;
                 self.wait_for_nodes(version, leases).await
             }
         }

@@ -124,7 +124,7 @@ impl Metrics {
     }
 
     /// Moves what histograms have gathered into their buckets, so that it does not grow where nothing reads the metrics.
-    pub(crate) fn keep_up(&self) {
+    pub(crate) fn drain_histograms(&self) {
         self.handle.run_upkeep();
     }
 }

@@ -309,7 +309,7 @@ pub struct KeyUse {
     /// When.
     pub at: Timestamp,
     /// From where.
-    pub address: Option<String>,
+    pub ip_address: Option<String>,
     /// Whether the request was accepted; if not, it verified and was refused for another reason.
     pub accepted: bool,
 }
@@ -329,7 +329,7 @@ pub async fn record_key_uses(maintenance: &mut Maintenance, uses: &[KeyUse]) -> 
     uses.sort_by_key(|used| used.key);
     for used in uses {
         if used.accepted {
-            maintenance.execute(RECORD_USE, params![used.key, used.at, used.address.as_deref()]).await?;
+            maintenance.execute(RECORD_USE, params![used.key, used.at, used.ip_address.as_deref()]).await?;
         } else {
             maintenance.execute(RECORD_VERIFICATION, params![used.key, used.at]).await?;
         }

@@ -1,6 +1,7 @@
 //! The audit log in the database: appending with a change, listing, and verifying that it was not changed since. What an
 //! event is and how it is hashed is in `domain::audit`.
 
+mod refusal;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use domain::{
     principal::{HostAccess, WorkspaceAccess},
 };
 
+pub use refusal::RefusalRecord;
 pub use verify::{Finding, MissedCheckpoint, VerifyReport, verify_log, verify_log_against};
 
 use crate::{
@@ -37,7 +39,7 @@ pub(crate) static AUDIT_EVENTS: Table<EventRow> = Table {
         Column::fixed("key_id", Text, |row| row.key_id.as_ref().into()),
         Column::fixed("action", Text, |row| (&row.action).into()),
         Column::fixed("target", Text, |row| row.target.as_ref().into()),
-        Column::fixed("address", Text, |row| row.address.as_ref().into()),
+        Column::fixed("address", Text, |row| row.ip_address.as_ref().into()),
         Column::fixed("detail", Text, |row| (&row.detail).into()),
         Column::separate("leaf_hash", Bytes),
     ],
@@ -54,7 +56,7 @@ pub(crate) struct EventRow {
     key_id: Option<String>,
     action: String,
     target: Option<String>,
-    address: Option<String>,
+    ip_address: Option<String>,
     detail: String,
 }
 
@@ -68,7 +70,7 @@ impl EventRow {
             key_id: event.key.map(|id| id.to_string()),
             action: event.action.to_string(),
             target: event.target.clone(),
-            address: event.address.map(|address| address.to_string()),
+            ip_address: event.ip_address.map(|ip_address| ip_address.to_string()),
             detail: serde_json::to_string(&event.detail).map_err(|error| StoreError::Refused {
                 reason: "the detail of an audit event is no JSON".into(),
                 source: Some(error.into()),
@@ -87,7 +89,7 @@ impl FromRow for EventRow {
             key_id: row.opt_text("key_id")?,
             action: row.text("action")?,
             target: row.opt_text("target")?,
-            address: row.opt_text("address")?,
+            ip_address: row.opt_text("address")?,
             detail: row.text("detail")?,
         })
     }
@@ -103,7 +105,7 @@ impl FromRow for AuditEvent {
             workspace: row.opt_parse("workspace_id")?,
             principal: row.parse("principal")?,
             key: row.opt_parse("key_id")?,
-            address: row.opt_parse("address")?,
+            ip_address: row.opt_parse("address")?,
             action: row.text("action")?.into(),
             target: row.opt_text("target")?,
             detail,

@@ -195,12 +195,8 @@ impl Change {
 }
 
 impl Change {
-    /// Ends a change that changes nothing, and returns the committed version, which is on every synchronous standby once this
-    /// returns. Without that, what was read may come from a commit whose wait for the standby was cut off.
-    ///
-    /// # Errors
-    /// The database does not answer, or no standby has what is committed.
-    pub async fn make_durable(mut self) -> Result<Version, StoreError> {
+    /// Ends a change that changes nothing, see [`Store::make_durable`].
+    async fn make_durable(mut self) -> Result<Version, StoreError> {
         let sql = "UPDATE installation SET version = version - 1 WHERE id = 1 RETURNING version";
         let version = self.connection.fetch_one(sql, params![]).await?.count("version")?;
         self.connection.commit().await?;
@@ -313,6 +309,15 @@ impl ChangeWatch {
 }
 
 impl Store {
+    /// The committed version, which is on every synchronous standby once this returns. Without that, what was read may come
+    /// from a commit whose wait for the standby was cut off.
+    ///
+    /// # Errors
+    /// The database does not answer, or no standby has what is committed.
+    pub async fn make_durable(&self, now: Timestamp) -> Result<Version, StoreError> {
+        self.begin_change(now).await?.make_durable().await
+    }
+
     /// What changed after `version`.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ pub(crate) static SESSIONS: Table<Session> = Table {
         Column::fixed("created_at", I64, |session| session.created_at.into()),
         Column::fixed("authenticated_at", I64, |session| session.authenticated_at.into()),
         Column::fixed("last_seen_at", I64, |session| session.last_seen_at.into()),
-        Column::fixed("address", Text, |session| session.address.as_ref().into()),
+        Column::fixed("address", Text, |session| session.ip_address.as_ref().into()),
         Column::fixed("user_agent", Text, |session| (&session.user_agent).into()),
     ],
 };
@@ -38,7 +38,7 @@ impl FromRow for Session {
             created_at: row.timestamp("created_at")?,
             authenticated_at: row.timestamp("authenticated_at")?,
             last_seen_at: row.timestamp("last_seen_at")?,
-            address: row.opt_text("address")?,
+            ip_address: row.opt_text("address")?,
             user_agent: row.text("user_agent")?,
         })
     }

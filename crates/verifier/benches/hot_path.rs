@@ -221,7 +221,7 @@ fn verify(bencher: Bencher<'_, '_>, keys: u32, profile: Profile) {
             target: TARGET,
             headers: &requests[turn % requests.len()],
             body: Some(b""),
-            address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            ip_address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         }));
         answer.expect("accepted").expect("a credential")
     });

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// What counts as one client: an IPv4 address, or the /64 of an IPv6 address, all of which one customer has.
 #[must_use]
-pub fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
+pub fn network_of(ip_address: IpAddr) -> IpAddr {
+    match ip_address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();
             Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()

@@ -42,13 +42,13 @@ impl Verifier {
     /// # Errors
     /// No credential, or none that is accepted; too many requests from the client's address; this node holds no lease.
     pub fn verify_proxied_headers(&self, request: &OriginalRequest<'_>) -> Result<VerifiedHeaders, VerificationError> {
-        self.limit_address(request.address)?;
+        self.limit_ip_address(request.ip_address)?;
         if let Some(verified) = self.verify_headers(request)? {
             return Ok(verified);
         }
         self.require_lease()?;
         let missing = Refusal::Credential(None, AuthenticationError::Missing);
-        Err(self.refuse(missing, request.address, self.clock.now()))
+        Err(self.refuse(missing, request.ip_address, self.clock.now()))
     }
 
     /// Authorizes a request whose headers verified.
@@ -88,7 +88,7 @@ impl Verifier {
             };
         }
         self.require_lease()?;
-        let (_, authorized) = outcome.map_err(|refusal| self.refuse(refusal, request.address, now))?;
+        let (_, authorized) = outcome.map_err(|refusal| self.refuse(refusal, request.ip_address, now))?;
         Ok(authorized)
     }
 

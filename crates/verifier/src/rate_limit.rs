@@ -92,13 +92,13 @@ impl Allowance {
 
 /// The allowances of all client addresses, in two rows of counters. Of an address's two counters the lower one applies, so
 /// that another address affects it only where it shares both.
-pub struct AddressAllowances {
+pub struct IpAddressAllowances {
     counters: Box<[AtomicU64]>,
     /// Secret, so that a client cannot choose an address that shares counters with another one.
     seed: [u8; 16],
 }
 
-impl AddressAllowances {
+impl IpAddressAllowances {
     /// Unused allowances.
     #[must_use]
     pub fn new(random: &dyn Random) -> Self {
@@ -111,9 +111,9 @@ impl AddressAllowances {
     ///
     /// # Errors
     /// The rate is exceeded.
-    pub fn take(&self, address: IpAddr, rate: Rate, since_boot: Duration) -> Result<(), RetryAfter> {
+    pub fn take(&self, ip_address: IpAddr, rate: Rate, since_boot: Duration) -> Result<(), RetryAfter> {
         let now = nanos(since_boot);
-        let [first, second] = self.counters_of(address);
+        let [first, second] = self.counters_of(ip_address);
         let (Some(first), Some(second)) = (self.counters.get(first), self.counters.get(second)) else { return Ok(()) };
         loop {
             let (one, other) = (first.load(Ordering::Relaxed), second.load(Ordering::Relaxed));
@@ -127,12 +127,12 @@ impl AddressAllowances {
         }
     }
 
-    fn counters_of(&self, address: IpAddr) -> [usize; 2] {
+    fn counters_of(&self, ip_address: IpAddr) -> [usize; 2] {
         let mut hasher = DefaultHasher::new();
         hasher.write(&self.seed);
-        match address {
-            IpAddr::V4(address) => address.hash(&mut hasher),
-            IpAddr::V6(address) => hasher.write_u128(address.to_bits() >> 64),
+        match ip_address {
+            IpAddr::V4(ip_address) => ip_address.hash(&mut hasher),
+            IpAddr::V6(ip_address) => hasher.write_u128(ip_address.to_bits() >> 64),
         }
         let [a, b, c, d, ..] = hasher.finish().to_le_bytes();
         [usize::from(u16::from_le_bytes([a, b])), ROW + usize::from(u16::from_le_bytes([c, d]))]
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_busy_address_does_not_limit_other_addresses() {
-        let allowances = AddressAllowances::new(&Zeros);
+        let allowances = IpAddressAllowances::new(&Zeros);
         let rate = Rate::per_second(1).unwrap();
         let busy = IpAddr::from([10, 0, 0, 1]);
         let admitted = (0..1000).filter(|_| allowances.take(busy, rate, at(0)).is_ok()).count();
@@ -187,12 +187,12 @@ mod tests {
 
     #[test]
     fn an_ipv6_network_is_one_address() {
-        let allowances = AddressAllowances::new(&Zeros);
+        let allowances = IpAddressAllowances::new(&Zeros);
         let rate = Rate::per_second(1).unwrap();
         let admitted = (0..100_u128)
             .filter(|n| {
-                let address = IpAddr::from((0x2001_0db8_u128 << 96 | n).to_be_bytes());
-                allowances.take(address, rate, at(0)).is_ok()
+                let ip_address = IpAddr::from((0x2001_0db8_u128 << 96 | n).to_be_bytes());
+                allowances.take(ip_address, rate, at(0)).is_ok()
             })
             .count();
         assert_eq!(admitted, 10);
@@ -200,11 +200,11 @@ mod tests {
 
     #[test]
     fn concurrent_requests_do_not_exceed_the_rate() {
-        let allowances = AddressAllowances::new(&Zeros);
+        let allowances = IpAddressAllowances::new(&Zeros);
         let rate = Rate::per_second(100).unwrap();
-        let address = IpAddr::from([10, 0, 0, 1]);
+        let ip_address = IpAddr::from([10, 0, 0, 1]);
         let admitted: usize = std::thread::scope(|scope| {
-            let ask = || (0..1000).filter(|_| allowances.take(address, rate, at(0)).is_ok()).count();
+            let ask = || (0..1000).filter(|_| allowances.take(ip_address, rate, at(0)).is_ok()).count();
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });

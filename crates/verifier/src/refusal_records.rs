@@ -32,7 +32,7 @@ pub struct RefusalKind {
     /// The key, where one was found.
     pub key: Option<ApiKeyId>,
     /// Where the request came from, of IPv6 the /64; none where too many different ones come.
-    pub address: Option<IpAddr>,
+    pub ip_address: Option<IpAddr>,
     /// The reason's code.
     pub code: &'static str,
 }
@@ -45,9 +45,9 @@ pub struct Refusals {
     /// The reason of the last one, in words.
     pub reason: String,
     /// The full address of the last one.
-    pub address: Option<IpAddr>,
+    pub ip_address: Option<IpAddr>,
     /// They came from more than one address.
-    pub from_several_addresses: bool,
+    pub from_several_ip_addresses: bool,
     written_at: Option<Timestamp>,
 }
 
@@ -152,18 +152,18 @@ impl RefusalRecords {
         if let Some((end, _)) = reason.char_indices().nth(MAX_REASON) {
             reason.truncate(end);
         }
-        let address = kind.address;
-        kind.address = address.map(network_of);
+        let ip_address = kind.ip_address;
+        kind.ip_address = ip_address.map(network_of);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = if kind.verified { &mut counts.verified } else { &mut counts.unverified };
         if counts.len() >= MAX_REFUSALS && !counts.contains_key(&kind) {
-            kind = RefusalKind { key: None, address: None, ..kind };
+            kind = RefusalKind { key: None, ip_address: None, ..kind };
         }
         let refusal = counts.entry(kind).or_default();
-        refusal.from_several_addresses |= refusal.count > 0 && refusal.address != address;
+        refusal.from_several_ip_addresses |= refusal.count > 0 && refusal.ip_address != ip_address;
         refusal.count += 1;
         refusal.reason = reason;
-        refusal.address = address;
+        refusal.ip_address = ip_address;
     }
 
     /// The rows that are due: each kind at once when it is new, then once a minute, as long as its budget lasts; what is
@@ -219,7 +219,7 @@ impl RefusalRecords {
                 if let Some(kept) = kept {
                     kept.count -= refusal.count;
                     kept.written_at = Some(now);
-                    kept.from_several_addresses &= kept.count > 0;
+                    kept.from_several_ip_addresses &= kept.count > 0;
                 }
             }
         }
@@ -255,12 +255,13 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn refuse(records: &RefusalRecords, address: IpAddr, code: &'static str) {
-        records.record(RefusalKind { verified: false, key: None, address: Some(address), code }, "a reason".into());
+    fn refuse(records: &RefusalRecords, ip_address: IpAddr, code: &'static str) {
+        records
+            .record(RefusalKind { verified: false, key: None, ip_address: Some(ip_address), code }, "a reason".into());
     }
 
-    fn ipv4(address: u32) -> IpAddr {
-        IpAddr::from(address.to_be_bytes())
+    fn ipv4(ip_address: u32) -> IpAddr {
+        IpAddr::from(ip_address.to_be_bytes())
     }
 
     /// Writes what is due, and answers how many rows that took and how many refusals they count.
@@ -287,8 +288,8 @@ mod tests {
     #[test]
     fn a_flood_from_many_addresses_takes_bounded_memory_and_loses_no_count() {
         let records = RefusalRecords::default();
-        for address in 0..10_000 {
-            refuse(&records, ipv4(address), "unknown_key");
+        for ip_address in 0..10_000 {
+            refuse(&records, ipv4(ip_address), "unknown_key");
         }
         assert_eq!(records.counts.lock().unwrap().unverified.len(), MAX_REFUSALS + 1);
         let (rows, count) = write(&records, at(0), false);
@@ -304,9 +305,9 @@ mod tests {
         let rows = records.due(at(0), false, |_| Budget::Unverified.into());
         let [RefusalRow { refusals, .. }] = rows.as_slice() else { panic!("one row: {rows:?}") };
         let (kind, refusal) = &refusals[0];
-        assert_eq!(kind.address, Some("2001:db8::".parse().unwrap()));
-        assert_eq!((refusal.count, refusal.from_several_addresses), (1024, true));
-        assert_eq!(refusal.address, Some("2001:db8::3ff".parse().unwrap()), "the last one in full");
+        assert_eq!(kind.ip_address, Some("2001:db8::".parse().unwrap()));
+        assert_eq!((refusal.count, refusal.from_several_ip_addresses), (1024, true));
+        assert_eq!(refusal.ip_address, Some("2001:db8::3ff".parse().unwrap()), "the last one in full");
     }
 
     #[test]
@@ -316,8 +317,8 @@ mod tests {
         for minute in 0..24 * 60_u32 {
             // Many at first, later one at a time.
             let addresses = if minute < 60 { 1024 } else { 5 };
-            for address in 0..addresses {
-                refuse(&records, ipv4(minute << 16 | address), "bad_signature");
+            for ip_address in 0..addresses {
+                refuse(&records, ipv4(minute << 16 | ip_address), "bad_signature");
             }
             let written = write(&records, at(i64::from(minute) * 60), false);
             (rows, count) = (rows + written.0, count + written.1);
@@ -330,12 +331,12 @@ mod tests {
     #[test]
     fn what_did_not_verify_takes_nothing_from_what_did() {
         let records = RefusalRecords::default();
-        for address in 0..10_000 {
-            refuse(&records, ipv4(address), "unknown_key");
+        for ip_address in 0..10_000 {
+            refuse(&records, ipv4(ip_address), "unknown_key");
         }
         let random = Numbered(AtomicU8::new(1));
         let key = ApiKeyId::generate(at(0), &random);
-        let kind = RefusalKind { verified: true, key: Some(key), address: Some(ipv4(7)), code: "key_expired" };
+        let kind = RefusalKind { verified: true, key: Some(key), ip_address: Some(ipv4(7)), code: "key_expired" };
         records.record(kind.clone(), "key expired".into());
         let charge_of = |kind: &RefusalKind| {
             if kind.verified { Budget::Installation.into() } else { Budget::Unverified.into() }
@@ -352,8 +353,9 @@ mod tests {
         let random = Numbered(AtomicU8::new(1));
         let places = [(); 3].map(|()| Budget::Workspace(WorkspaceId::generate(at(0), &random)));
         let refuse_and_write = |rows: u32, budgets: &[Budget]| {
-            for address in 0..rows {
-                let kind = RefusalKind { verified: true, key: None, address: Some(ipv4(address)), code: "key_revoked" };
+            for ip_address in 0..rows {
+                let kind =
+                    RefusalKind { verified: true, key: None, ip_address: Some(ipv4(ip_address)), code: "key_revoked" };
                 records.record(kind, "key revoked".into());
             }
             let charge = Charge { budgets: budgets.to_vec(), rows: 1 };
@@ -365,9 +367,9 @@ mod tests {
         assert_eq!(refuse_and_write(100, &places[2..]), 0, "within a minute each kind is written once");
         let budget_rows = ROWS_PER_HOUR as usize;
         let write_others = |first: u32, budgets: &[Budget]| {
-            for address in 0..1000 {
-                let address = Some(ipv4(first << 16 | address));
-                let kind = RefusalKind { verified: true, key: None, address, code: "key_revoked" };
+            for ip_address in 0..1000 {
+                let ip_address = Some(ipv4(first << 16 | ip_address));
+                let kind = RefusalKind { verified: true, key: None, ip_address, code: "key_revoked" };
                 records.record(kind, "key revoked".into());
             }
             let charge = Charge { budgets: budgets.to_vec(), rows: 1 };
@@ -381,7 +383,7 @@ mod tests {
     #[test]
     fn a_long_reason_is_cut() {
         let records = RefusalRecords::default();
-        let kind = RefusalKind { verified: false, key: None, address: None, code: "malformed" };
+        let kind = RefusalKind { verified: false, key: None, ip_address: None, code: "malformed" };
         records.record(kind, "ä".repeat(16_000));
         let rows = records.due(at(0), false, |_| Budget::Unverified.into());
         assert_eq!(rows[0].refusals[0].1.reason.chars().count(), MAX_REASON);

@@ -41,7 +41,7 @@ pub struct OriginalRequest<'a> {
     /// The body, where it was seen.
     pub body: Option<&'a [u8]>,
     /// Where it came from.
-    pub address: Option<IpAddr>,
+    pub ip_address: Option<IpAddr>,
 }
 
 /// A request whose credential verified by its headers. It is not authenticated yet: the body, and what changed while it was
@@ -74,7 +74,7 @@ pub struct VerifiedRequest {
     /// Who sent it.
     pub principal: Principal,
     /// Where it came from.
-    pub address: Option<IpAddr>,
+    pub ip_address: Option<IpAddr>,
     /// When the signature says that it was made, where the client signed.
     pub signed_at: Option<Timestamp>,
     /// What a signed write is known by when it is sent again.
@@ -113,7 +113,7 @@ impl Verifier {
                 self.observe(shown, Outcome::Refused, duration);
                 // The lease is checked last: until here the directory may have grown old.
                 self.require_lease()?;
-                Err(self.refuse(refusal, request.address, now))
+                Err(self.refuse(refusal, request.ip_address, now))
             }
         }
     }
@@ -133,7 +133,7 @@ impl Verifier {
         let authenticated = self.authenticate(headers, request, &self.directory.load(), now);
         // The lease is checked last: until here the directory may have grown old.
         self.require_lease()?;
-        authenticated.map_err(|refusal| self.refuse(refusal, request.address, now))
+        authenticated.map_err(|refusal| self.refuse(refusal, request.ip_address, now))
     }
 
     fn observe(&self, shown: Option<CredentialType>, outcome: Outcome, duration: Duration) {
@@ -188,7 +188,7 @@ impl Verifier {
                 Some(signature)
             }
         };
-        self.uses.record_use(key, now, request.address);
+        self.uses.record_use(key, now, request.ip_address);
         if let Some(rate) = self.key_rate {
             key.allowance().take(rate, self.clock.since_boot()).map_err(VerificationError::RateLimited)?;
         }
@@ -198,7 +198,7 @@ impl Verifier {
             && signature.as_ref().is_some_and(|signature| signature.covers_header(WORKSPACE_HEADER.as_str()));
         Ok(VerifiedRequest {
             principal,
-            address: request.address,
+            ip_address: request.ip_address,
             signed_at: signature.as_ref().and_then(|signature| Timestamp::from_second(signature.created()).ok()),
             replay,
             body_verified: signature.is_some() && request.body.is_some(),
@@ -207,14 +207,14 @@ impl Verifier {
     }
 
     /// Records a refusal, and what the client is told of it.
-    pub(crate) fn refuse(&self, refusal: Refusal, address: Option<IpAddr>, now: Timestamp) -> VerificationError {
+    pub(crate) fn refuse(&self, refusal: Refusal, ip_address: Option<IpAddr>, now: Timestamp) -> VerificationError {
         match refusal {
             Refusal::Credential(key, error) => {
-                self.record_refusal(key, address, &error);
+                self.record_refusal(key, ip_address, &error);
                 VerificationError::Unauthenticated(error, now)
             }
             Refusal::Route { key, request, error } => {
-                let kind = RefusalKind { verified: true, key, address, code: error.code() };
+                let kind = RefusalKind { verified: true, key, ip_address, code: error.code() };
                 self.refusals.record(kind, format!("{request}: {error}"));
                 error.into()
             }
@@ -297,8 +297,8 @@ impl Verifier {
     }
 
     /// Records for the audit log that a credential was refused.
-    pub fn record_refusal(&self, key: Option<ApiKeyId>, address: Option<IpAddr>, error: &Error) {
-        let kind = RefusalKind { verified: error.is_verified(), key, address, code: error.code() };
+    pub fn record_refusal(&self, key: Option<ApiKeyId>, ip_address: Option<IpAddr>, error: &Error) {
+        let kind = RefusalKind { verified: error.is_verified(), key, ip_address, code: error.code() };
         self.refusals.record(kind, error.to_string());
     }
 }

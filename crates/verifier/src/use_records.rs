@@ -18,7 +18,7 @@ pub struct Use {
     /// When.
     pub at: Timestamp,
     /// From where.
-    pub address: Option<IpAddr>,
+    pub ip_address: Option<IpAddr>,
     /// Whether the request was accepted; if not, its signature verified and it was refused for another reason.
     pub accepted: bool,
 }
@@ -36,16 +36,16 @@ impl Default for UseRecords {
 
 impl UseRecords {
     /// Records that a key was used. Takes no lock and allocates nothing; one use per key and second is kept.
-    pub(crate) fn record_use(&self, key: &DirectoryKey, now: Timestamp, address: Option<IpAddr>) {
+    pub(crate) fn record_use(&self, key: &DirectoryKey, now: Timestamp, ip_address: Option<IpAddr>) {
         if key.is_first_use_of(now.as_second()) {
             // Full only when more keys are used within seconds than fit: the oldest use is dropped.
-            self.queue.force_push(Use { key: key.id, at: now, address, accepted: true });
+            self.queue.force_push(Use { key: key.id, at: now, ip_address, accepted: true });
         }
     }
 
     /// Records that a credential verified under a key for the first time on this node, whether or not it was accepted.
     pub(crate) fn record_first_verification(&self, key: &DirectoryKey, now: Timestamp) {
-        self.queue.force_push(Use { key: key.id, at: now, address: None, accepted: false });
+        self.queue.force_push(Use { key: key.id, at: now, ip_address: None, accepted: false });
     }
 
     /// Takes the uses, of each key the latest accepted one, else one that was not accepted.

@@ -9,7 +9,7 @@ use crate::{
     error::VerificationError,
     hosts::Hosts,
     outside::{Lease, NonceStore, Observer},
-    rate_limit::{AddressAllowances, Rate, RateLimits},
+    rate_limit::{IpAddressAllowances, Rate, RateLimits},
     refusal_records::{Budget, Charge, RefusalKind, RefusalRecords, RefusalRow},
     token::TokenKey,
     use_records::UseRecords,
@@ -52,8 +52,8 @@ pub struct Verifier {
     pub(crate) routes: Vec<Route>,
     pub(crate) token_key: TokenKey,
     pub(crate) key_rate: Option<Rate>,
-    address_rate: Option<Rate>,
-    address_allowances: AddressAllowances,
+    ip_address_rate: Option<Rate>,
+    ip_address_allowances: IpAddressAllowances,
     pub(crate) uses: UseRecords,
     pub(crate) refusals: RefusalRecords,
 }
@@ -74,8 +74,8 @@ impl Verifier {
             routes,
             token_key,
             key_rate: Rate::per_second(rate_limits.per_key),
-            address_rate: Rate::per_second(rate_limits.per_address),
-            address_allowances: AddressAllowances::new(random),
+            ip_address_rate: Rate::per_second(rate_limits.per_address),
+            ip_address_allowances: IpAddressAllowances::new(random),
             uses: UseRecords::default(),
             refusals: RefusalRecords::default(),
         }
@@ -123,9 +123,9 @@ impl Verifier {
     ///
     /// # Errors
     /// [`VerificationError::RateLimited`]
-    pub fn limit_address(&self, address: Option<IpAddr>) -> Result<(), VerificationError> {
-        let (Some(address), Some(rate)) = (address, self.address_rate) else { return Ok(()) };
-        let taken = self.address_allowances.take(address, rate, self.clock.since_boot());
+    pub fn limit_ip_address(&self, ip_address: Option<IpAddr>) -> Result<(), VerificationError> {
+        let (Some(ip_address), Some(rate)) = (ip_address, self.ip_address_rate) else { return Ok(()) };
+        let taken = self.ip_address_allowances.take(ip_address, rate, self.clock.since_boot());
         taken.map_err(VerificationError::RateLimited)
     }
 

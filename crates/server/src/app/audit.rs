@@ -98,7 +98,7 @@ impl App {
                     at: event.at,
                     principal: event.principal.to_string(),
                     key: event.key.map(|key| key.to_string()),
-                    address: event.address.map(|address| address.to_string()),
+                    address: event.ip_address.map(|ip_address| ip_address.to_string()),
                     action: event.action.into_owned(),
                     target: event.target,
                     detail: event.detail,

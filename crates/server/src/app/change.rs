@@ -225,10 +225,10 @@ impl App {
     /// As [`change`](Self::change), for a client that has no credential yet.
     pub(super) async fn change_anonymously<O: Operation>(
         self: &Arc<Self>,
-        address: Option<IpAddr>,
+        ip_address: Option<IpAddr>,
         operation: O,
     ) -> Result<Confirmed<O::Response>, ChangeError> {
-        let caller = Caller { address, ..Caller::host() };
+        let caller = Caller { ip_address, ..Caller::host() };
         self.run_to_end(Requester { caller, is_anonymous: true }, operation).await
     }
 
@@ -341,7 +341,7 @@ impl App {
             && store::replay::find_nonce(&mut transaction.change, replay.api_key, nonce).await?.is_some()
         {
             let error = AuthenticationError::NonceReused;
-            self.verifier.record_refusal(Some(replay.api_key), transaction.caller.address, &error);
+            self.verifier.record_refusal(Some(replay.api_key), transaction.caller.ip_address, &error);
             return Err(AppError::Unauthenticated(error, transaction.now));
         }
         Ok(None)
@@ -487,7 +487,7 @@ impl Transaction {
         let event = AuditEvent {
             principal: self.by,
             key: self.principal.credential().key(),
-            address: self.caller.address,
+            ip_address: self.caller.ip_address,
             ..self.event(app, action, workspace, target, detail)
         };
         self.events.push((action, event));
@@ -521,7 +521,7 @@ impl Transaction {
             workspace,
             principal: AuditPrincipal::Host,
             key: None,
-            address: None,
+            ip_address: None,
             action: Cow::Borrowed(action.as_str()),
             target: Some(target.to_string()),
             detail: detail.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),

@@ -291,7 +291,7 @@ impl App {
     pub async fn accept_invitation(
         self: &Arc<Self>,
         caller: Option<&Caller>,
-        address: Option<IpAddr>,
+        ip_address: Option<IpAddr>,
         accept: api::AcceptInvitation,
     ) -> Result<Confirmed<api::AcceptedInvitation>, ChangeError> {
         let token_hash = sha256(&accept.token);
@@ -299,7 +299,7 @@ impl App {
             Some(caller) => self.change(caller, AcceptInvitation { token_hash, newcomer: None }).await,
             None => {
                 let newcomer = Some(self.prepare_newcomer(&token_hash, accept, None).await?);
-                self.change_anonymously(address, AcceptInvitation { token_hash, newcomer }).await
+                self.change_anonymously(ip_address, AcceptInvitation { token_hash, newcomer }).await
             }
         }
     }
@@ -317,7 +317,7 @@ impl App {
         let newcomer = self.prepare_newcomer(&token_hash, accept, Some(browser.clone())).await?;
         let signed_in = self.new_sign_in(newcomer.id, newcomer.session_token.clone())?;
         let operation = AcceptInvitation { token_hash, newcomer: Some(newcomer) };
-        Ok(self.change_anonymously(browser.address, operation).await?.map(|_| signed_in))
+        Ok(self.change_anonymously(browser.ip_address, operation).await?.map(|_| signed_in))
     }
 
     /// What a client gives who becomes a user by an invitation.

@@ -29,7 +29,7 @@ pub struct SignIn {
     pub password: String,
     /// What [`SignedIn::device`] was, if this browser signed in before.
     pub device: Option<String>,
-    /// The browser's address and name.
+    /// The browser's IP address and name.
     pub browser: Browser,
 }
 
@@ -43,8 +43,8 @@ impl fmt::Debug for SignIn {
 /// Where a session is.
 #[derive(Clone, Debug, Default)]
 pub struct Browser {
-    /// The address.
-    pub address: Option<IpAddr>,
+    /// The IP address.
+    pub ip_address: Option<IpAddr>,
     /// What it calls itself.
     pub user_agent: String,
 }
@@ -106,8 +106,8 @@ impl App {
         let user = self.verify_sign_in(&email, password, device.as_deref(), &browser).await?.id;
         let token = self.random_text::<32>();
         let signed_in = self.new_sign_in(user, token.clone())?;
-        let address = browser.address;
-        Ok(self.change_anonymously(address, StartSession { user, browser, token }).await?.map(|()| signed_in))
+        let ip_address = browser.ip_address;
+        Ok(self.change_anonymously(ip_address, StartSession { user, browser, token }).await?.map(|()| signed_in))
     }
 
     /// What a browser is given that signs in as `user`.
@@ -136,7 +136,7 @@ impl App {
             (Some(device), _) => vec![Source::Device(device)],
             (None, email) => {
                 let account = Source::Account(email.map_or(String::new(), |email| email.to_string()));
-                [account].into_iter().chain(browser.address.map(Source::of_address)).collect()
+                [account].into_iter().chain(browser.ip_address.map(Source::of_ip_address)).collect()
             }
         };
         self.throttle_sign_in(&sources)?;
@@ -145,9 +145,9 @@ impl App {
         match user {
             Some(user) if is_right && !user.disabled => {
                 self.sign_in_throttle.give_back(&sources);
-                if user.suspended { Err(self.refuse_suspended(user.id, browser.address)) } else { Ok(user) }
+                if user.suspended { Err(self.refuse_suspended(user.id, browser.ip_address)) } else { Ok(user) }
             }
-            _ => Err(self.wrong_password(browser.address)),
+            _ => Err(self.wrong_password(browser.ip_address)),
         }
     }
 
@@ -157,17 +157,17 @@ impl App {
         wait.map_err(|wait| AppError::RateLimited((wait + Duration::from_nanos(999_999_999)).as_secs().max(1)))
     }
 
-    fn wrong_password(&self, address: Option<IpAddr>) -> AppError {
+    fn wrong_password(&self, ip_address: Option<IpAddr>) -> AppError {
         let error = AuthenticationError::WrongPassword;
-        self.verifier.record_refusal(None, address, &error);
+        self.verifier.record_refusal(None, ip_address, &error);
         AppError::Unauthenticated(error, self.clock.now())
     }
 
     /// Refuses the right password of a user whom a restore suspended. Refusals of one kind are counted together in the audit log,
     /// with the reason of the last one, which names the user.
-    fn refuse_suspended(&self, user: UserId, address: Option<IpAddr>) -> AppError {
+    fn refuse_suspended(&self, user: UserId, ip_address: Option<IpAddr>) -> AppError {
         let error = AuthenticationError::SignInSuspended;
-        let kind = RefusalKind { verified: true, key: None, address, code: error.code() };
+        let kind = RefusalKind { verified: true, key: None, ip_address, code: error.code() };
         let reason = format!("{user}: the password is right, and the sign-in is suspended");
         self.verifier.refusals().record(kind, reason);
         AppError::Unauthenticated(error, self.clock.now())
@@ -188,7 +188,7 @@ impl App {
             created_at: now,
             authenticated_at: now,
             last_seen_at: now,
-            address: browser.address.map(|address| address.to_string()),
+            ip_address: browser.ip_address.map(|ip_address| ip_address.to_string()),
             user_agent: browser.user_agent.chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT).collect(),
         };
         store::session::insert_session(&mut transaction.change, &session, &sha256(token)).await?;
@@ -204,7 +204,7 @@ impl App {
     pub async fn verify_session(
         &self,
         token: &str,
-        address: Option<IpAddr>,
+        ip_address: Option<IpAddr>,
     ) -> Result<Option<SessionContext>, AppError> {
         let now = self.clock.now();
         let found = {
@@ -239,7 +239,7 @@ impl App {
         let credential = Credential::Session(session.id, session.authenticated_at);
         let principal = Principal::new(Arc::new(identity), credential);
         Ok(Some(SessionContext {
-            caller: Caller { principal, address, signed_at: None, replay: None, held: Held::default() },
+            caller: Caller { principal, ip_address, signed_at: None, replay: None, held: Held::default() },
             session,
             csrf,
         }))
@@ -303,7 +303,7 @@ impl App {
             store::user::find_user_with_password(&mut connection, &email).await?
         };
         if !self.verify_password(password, found.and_then(|(_, hash)| hash)).await? {
-            self.verifier.record_refusal(None, caller.address, &AuthenticationError::WrongPassword);
+            self.verifier.record_refusal(None, caller.ip_address, &AuthenticationError::WrongPassword);
             return Err(AppError::field(field, "wrong_password", "this password is wrong; try again"));
         }
         self.sign_in_throttle.give_back(&sources);
@@ -418,10 +418,10 @@ impl Operation for StartSession {
 
     async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<(), AppError> {
         match store::user::find_user(scope.connection, self.user).await? {
-            Some(user) if user.disabled => Err(app.wrong_password(self.browser.address)),
-            Some(user) if user.suspended => Err(app.refuse_suspended(user.id, self.browser.address)),
+            Some(user) if user.disabled => Err(app.wrong_password(self.browser.ip_address)),
+            Some(user) if user.suspended => Err(app.refuse_suspended(user.id, self.browser.ip_address)),
             Some(_) => Ok(()),
-            None => Err(app.wrong_password(self.browser.address)),
+            None => Err(app.wrong_password(self.browser.ip_address)),
         }
     }
 

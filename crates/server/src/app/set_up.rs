@@ -85,10 +85,10 @@ impl App {
         let user = self.generate_id(self.clock.now());
         let session_token = self.random_text::<32>();
         let signed_in = self.new_sign_in(user, session_token.clone())?;
-        let address = browser.address;
+        let ip_address = browser.ip_address;
         let operation =
             CreateFirstOperator { link: sha256(&token), user, email, name, password_hash, browser, session_token };
-        Ok(self.change_anonymously(address, operation).await?.map(|()| signed_in))
+        Ok(self.change_anonymously(ip_address, operation).await?.map(|()| signed_in))
     }
 }
 

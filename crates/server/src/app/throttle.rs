@@ -14,7 +14,7 @@ use verifier::network::network_of;
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Source {
     /// An address, where the browser never signed in to the account; of IPv6 the /64, which one household has.
-    Address(IpAddr),
+    IpAddress(IpAddr),
     /// An account, tried from browsers that never signed in to it.
     Account(String),
     /// A browser that signed in to the account before, at whatever address: its owner is not locked out by what others try.
@@ -22,14 +22,14 @@ pub(super) enum Source {
 }
 
 impl Source {
-    pub(super) fn of_address(address: IpAddr) -> Self {
-        Self::Address(network_of(address))
+    pub(super) fn of_ip_address(ip_address: IpAddr) -> Self {
+        Self::IpAddress(network_of(ip_address))
     }
 
     /// Failures at once, and how long one takes to be forgotten.
     const fn limit(&self) -> (u32, Duration) {
         match self {
-            Self::Address(_) => (20, Duration::from_secs(30)),
+            Self::IpAddress(_) => (20, Duration::from_secs(30)),
             Self::Account(_) | Self::Device(_) => (10, Duration::from_mins(1)),
         }
     }
@@ -105,16 +105,16 @@ mod tests {
     #[test]
     fn what_was_right_does_not_count() {
         let throttle = Throttle::default();
-        let address = [Source::of_address("2001:db8::1".parse().unwrap())];
+        let ip_address = [Source::of_ip_address("2001:db8::1".parse().unwrap())];
         for _ in 0..1000 {
-            throttle.take(&address, Duration::from_secs(1)).unwrap();
-            throttle.give_back(&address);
+            throttle.take(&ip_address, Duration::from_secs(1)).unwrap();
+            throttle.give_back(&ip_address);
         }
     }
 
     #[test]
     fn a_household_is_one_source() {
-        let of = |text: &str| Source::of_address(text.parse().unwrap());
+        let of = |text: &str| Source::of_ip_address(text.parse().unwrap());
         assert_eq!(of("2001:db8::1"), of("2001:db8::2"));
         assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
         assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));

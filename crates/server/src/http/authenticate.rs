@@ -159,7 +159,7 @@ pub(super) async fn authenticate(State(app): State<Arc<App>>, request: Request, 
 /// A request as it was sent to Keyward itself.
 struct Received {
     origin: Arc<Origin>,
-    address: Option<IpAddr>,
+    ip_address: Option<IpAddr>,
 }
 
 impl Received {
@@ -172,7 +172,7 @@ impl Received {
             target: parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str),
             headers: &parts.headers,
             body,
-            address: self.address,
+            ip_address: self.ip_address,
         }
     }
 }
@@ -210,7 +210,7 @@ async fn find_caller(app: &App, request: Request) -> Result<(Request, String), A
         caller.map_or(Authentication::NotRequested, |caller| Authentication::Authenticated(Box::new(caller)));
     let mut request = Request::from_parts(parts, Body::from(body));
     request.extensions_mut().insert(authentication);
-    request.extensions_mut().insert(ClientAddress(received.address));
+    request.extensions_mut().insert(ClientAddress(received.ip_address));
     Ok((request, principal))
 }
 
@@ -220,9 +220,9 @@ fn receive(app: &App, request: &Request) -> Result<Received, AppError> {
         .get()
         .cloned()
         .ok_or_else(|| AppError::Internal("a route that answers for any host".to_owned()))?;
-    let address = client_address(app.settings(), request);
-    app.verifier().limit_address(address)?;
-    Ok(Received { origin, address })
+    let ip_address = client_address(app.settings(), request);
+    app.verifier().limit_ip_address(ip_address)?;
+    Ok(Received { origin, ip_address })
 }
 
 /// What was shown, as far as it is verified without the body: at most one of these.
@@ -235,15 +235,15 @@ async fn verify_credential(app: &App, parts: &Parts, received: &Received) -> Res
     let headers = app.verifier().verify_headers(&received.original(parts, None))?;
     let session = match (Cookie::Session.find(app, &parts.headers), &headers) {
         (Some(_), Some(_)) => return Err(AppError::Unauthenticated(AuthenticationError::Several, app.now())),
-        (Some(token), None) => Some(verify_session(app, &token, parts, received.address).await?),
+        (Some(token), None) => Some(verify_session(app, &token, parts, received.ip_address).await?),
         (None, _) => None,
     };
     Ok(Shown { headers, session })
 }
 
 /// A page of this server that sends a request in its session. Reads need no token: no other site can read the response.
-async fn verify_session(app: &App, token: &str, parts: &Parts, address: Option<IpAddr>) -> Result<Caller, AppError> {
-    let Some(session) = app.verify_session(token, address).await? else {
+async fn verify_session(app: &App, token: &str, parts: &Parts, ip_address: Option<IpAddr>) -> Result<Caller, AppError> {
+    let Some(session) = app.verify_session(token, ip_address).await? else {
         return Err(AppError::Unauthenticated(AuthenticationError::SessionEnded, app.now()));
     };
     let shown = parts.headers.get("keyward-csrf").map_or(&b""[..], |value| value.as_bytes());

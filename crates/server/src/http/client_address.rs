@@ -28,9 +28,9 @@ pub(super) fn forwarded_for(headers: &HeaderMap, settings: &Settings, peer: IpAd
     let entries = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
     let mut nearest = peer;
     for entry in entries {
-        let Some(address) = str::from_utf8(entry).ok().and_then(parse_address) else { break };
-        nearest = address;
-        if !settings.is_trusted_proxy(address) {
+        let Some(ip_address) = str::from_utf8(entry).ok().and_then(parse_address) else { break };
+        nearest = ip_address;
+        if !settings.is_trusted_proxy(ip_address) {
             break;
         }
     }
@@ -41,20 +41,20 @@ pub(super) fn forwarded_for(headers: &HeaderMap, settings: &Settings, peer: IpAd
 pub(super) fn parse_address(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let is_port = |port: &str| !port.is_empty() && port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit());
-    let address = match text.strip_prefix('[') {
+    let ip_address = match text.strip_prefix('[') {
         Some(rest) => {
-            let (address, port) = rest.split_once(']')?;
-            let is_v6 = address.contains(':') && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port));
-            is_v6.then_some(address)?
+            let (ip_address, port) = rest.split_once(']')?;
+            let is_v6 = ip_address.contains(':') && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port));
+            is_v6.then_some(ip_address)?
         }
         // One colon: an IPv4 address and a port.
         None => match text.split_once(':') {
-            Some((address, port)) if is_port(port) => address,
+            Some((ip_address, port)) if is_port(port) => ip_address,
             _ => text,
         },
     };
-    let (address, _zone) = address.split_once('%').unwrap_or((address, ""));
-    address.parse().ok().map(|address: IpAddr| address.to_canonical())
+    let (ip_address, _zone) = ip_address.split_once('%').unwrap_or((ip_address, ""));
+    ip_address.parse().ok().map(|ip_address: IpAddr| ip_address.to_canonical())
 }
 
 #[cfg(test)]

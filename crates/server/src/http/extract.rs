@@ -43,10 +43,10 @@ impl<S: Sync> FromRequestParts<S> for MaybeAuthenticated {
     type Rejection = AppError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, AppError> {
-        let address = parts.extensions.get::<ClientAddress>().copied().unwrap_or(ClientAddress(None));
+        let ip_address = parts.extensions.get::<ClientAddress>().copied().unwrap_or(ClientAddress(None));
         match parts.extensions.get::<Authentication>() {
-            Some(Authentication::Authenticated(caller)) => Ok(Self(Some(Caller::clone(caller)), address)),
-            Some(Authentication::NotRequested) => Ok(Self(None, address)),
+            Some(Authentication::Authenticated(caller)) => Ok(Self(Some(Caller::clone(caller)), ip_address)),
+            Some(Authentication::NotRequested) => Ok(Self(None, ip_address)),
             None => Err(AppError::Internal("a route without authentication middleware".to_owned())),
         }
     }

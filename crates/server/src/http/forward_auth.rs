@@ -86,7 +86,7 @@ struct ForwardedRequest<'a> {
     host: &'a str,
     target: &'a str,
     /// The client's address, or the proxy's where it forwards none that can be read.
-    address: IpAddr,
+    ip_address: IpAddr,
 }
 
 async fn admit(app: &App, request: Request, dialect: Dialect) -> Result<Response, AppError> {
@@ -126,7 +126,7 @@ impl Original<'_> {
             target: self.forwarded.target,
             headers: &parts.headers,
             body: None,
-            address: Some(self.forwarded.address),
+            ip_address: Some(self.forwarded.ip_address),
         }
     }
 }

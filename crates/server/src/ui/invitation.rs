@@ -204,7 +204,7 @@ async fn accept(
     let accept = api::AcceptInvitation { token: token.to_owned(), name: form.name.clone(), password };
     let done = match caller {
         Some(caller) => {
-            let done = app.accept_invitation(Some(caller), context.browser.address, accept).await;
+            let done = app.accept_invitation(Some(caller), context.browser.ip_address, accept).await;
             done.map(|done| done.map(|_| None))
         }
         None => {

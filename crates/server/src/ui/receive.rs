@@ -71,12 +71,12 @@ struct Admitted {
 }
 
 /// What a request says beside its form, before anything is looked up.
-fn read_context(app: &App, parts: &Parts, address: Option<IpAddr>) -> PageContext {
+fn read_context(app: &App, parts: &Parts, ip_address: Option<IpAddr>) -> PageContext {
     let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     PageContext {
         session: None,
-        browser: Browser { address, user_agent: text(header::USER_AGENT).to_owned() },
+        browser: Browser { ip_address, user_agent: text(header::USER_AGENT).to_owned() },
         device: Cookie::Device.find(app, &parts.headers),
         notice: Cookie::Notice.find(app, &parts.headers).and_then(|shown| {
             let session = Cookie::Session.find(app, &parts.headers).unwrap_or_default();
@@ -91,10 +91,10 @@ fn read_context(app: &App, parts: &Parts, address: Option<IpAddr>) -> PageContex
 }
 
 async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, PageContext)> {
-    let address = client_address(app.settings(), &request);
+    let ip_address = client_address(app.settings(), &request);
     let is_form = !is_safe_method(request.method().as_str());
     let (mut parts, body) = request.into_parts();
-    let mut context = read_context(app, &parts, address);
+    let mut context = read_context(app, &parts, ip_address);
     // Pages show the search text again, and where the sign-in leads.
     if let Ok(axum::extract::Query(mut asked)) = axum::extract::Query::<Fields>::try_from_uri(&parts.uri)
         && let Some(field) = take_private_keys(&mut asked)
@@ -102,7 +102,7 @@ async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Page
         parts.uri.path().clone_into(&mut context.target);
         return Err((private_key_in(&field).into(), context));
     }
-    if let Err(error) = app.verifier().limit_address(address) {
+    if let Err(error) = app.verifier().limit_ip_address(ip_address) {
         return Err((AppError::from(error).into(), context));
     }
     // A form from another site is refused before its body is kept and before anything is looked up.
@@ -125,7 +125,7 @@ async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Page
         }
     }
     if let Some(token) = Cookie::Session.find(app, &parts.headers) {
-        context.session = match app.verify_session(&token, address).await {
+        context.session = match app.verify_session(&token, ip_address).await {
             Ok(session) => session,
             Err(error) => return Err((error.into(), context)),
         };
@@ -190,7 +190,7 @@ async fn answer(app: &Arc<App>, admitted: Admitted, next: Next) -> Response {
         let confirmed = app.confirm_password(&session.caller, password.clone()).await;
         let again = match confirmed.map_err(AppError::from) {
             Ok(token) => {
-                let again = app.verify_session(&token, context.browser.address).await;
+                let again = app.verify_session(&token, context.browser.ip_address).await;
                 renewed = Some(token.into_inner());
                 again
             }

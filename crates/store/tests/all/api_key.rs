@@ -162,7 +162,7 @@ async fn record(store: &Store, uses: &[KeyUse]) {
 }
 
 fn used(second: i64, accepted: bool) -> KeyUse {
-    KeyUse { key: id(1), at: at(second), address: Some(format!("192.0.2.{second}")), accepted }
+    KeyUse { key: id(1), at: at(second), ip_address: Some(format!("192.0.2.{second}")), accepted }
 }
 
 async fn the_latest_use_is_kept(database: impl Backend) {

@@ -1,15 +1,16 @@
 //! Listing the audit log.
 
-use domain::{AuditEvent, AuditPrincipal, principal::Principal};
+use domain::{AuditEvent, AuditPrincipal, PrincipalId, principal::Principal};
 use store::{
-    Store,
-    audit::{EventFilter, EventScope, list_events},
+    Changes, Store, Version,
+    audit::{EventFilter, EventScope, RefusalRecord, list_events},
 };
 
 use crate::support::{Backend, at, event, id, log, on_every_engine, workspace_access};
 
 on_every_engine! {
     an_event_reads_back_as_it_was_written
+    records_of_refusals_are_events_of_that_action_alone
     the_latest_come_first_and_pages_do_not_shift
     events_are_found_by_each_filter
     times_include_their_start_and_not_their_end
@@ -34,7 +35,7 @@ async fn an_event_reads_back_as_it_was_written(database: impl Backend) {
         workspace: None,
         principal: AuditPrincipal::Anonymous,
         key: None,
-        address: None,
+        ip_address: None,
         target: None,
         detail: std::collections::BTreeMap::new(),
         ..event(2)
@@ -44,6 +45,36 @@ async fn an_event_reads_back_as_it_was_written(database: impl Backend) {
     let listed =
         list_events(&mut store.read().await.unwrap(), everywhere(), &EventFilter::default(), 10).await.unwrap();
     assert_eq!(listed.into_iter().map(|logged| logged.event).collect::<Vec<_>>(), [bare, event(1)]);
+}
+
+async fn records_of_refusals_are_events_of_that_action_alone(database: impl Backend) {
+    let store = database.open().await;
+    let record = |number: u8| RefusalRecord {
+        id: id(number.into()),
+        workspace: Some(id(number.into())),
+        key: Some(id(7)),
+        owner: Some(PrincipalId::User(id(8))),
+        ip_address: Some("192.0.2.7".parse().unwrap()),
+        detail: [("count".to_owned(), number.to_string())].into(),
+    };
+    store.record_refusals(&[], at(1)).await.unwrap();
+    assert_eq!(store.current_version().await.unwrap(), Version(0), "nothing to record is no transaction");
+    store.record_refusals(&[record(1), record(2)], at(2)).await.unwrap();
+    let listed = list_events(&mut store.read().await.unwrap(), everywhere(), &EventFilter::default(), 9).await.unwrap();
+    let event = |number: u8| AuditEvent {
+        id: id(number.into()),
+        at: at(2),
+        workspace: Some(id(number.into())),
+        principal: AuditPrincipal::Anonymous,
+        key: Some(id(7)),
+        ip_address: Some("192.0.2.7".parse().unwrap()),
+        action: "request.refuse".into(),
+        target: Some(PrincipalId::User(id(8)).to_string()),
+        detail: [("count".to_owned(), number.to_string())].into(),
+    };
+    assert_eq!(listed.into_iter().map(|logged| logged.event).collect::<Vec<_>>(), [event(2), event(1)]);
+    let changes = store.changes_since(Version(0)).await.unwrap();
+    assert_eq!(changes, Changes::Subjects { subjects: Vec::new(), up_to: Version(1) }, "no node loads anything again");
 }
 
 async fn the_latest_come_first_and_pages_do_not_shift(database: impl Backend) {

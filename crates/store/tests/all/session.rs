@@ -20,7 +20,7 @@ fn sample(number: u8) -> Session {
         created_at: at(number.into()),
         authenticated_at: at(i64::from(number) + 1),
         last_seen_at: at(i64::from(number) + 2),
-        address: (number % 2 == 1).then(|| "192.0.2.1".to_owned()),
+        ip_address: (number % 2 == 1).then(|| "192.0.2.1".to_owned()),
         user_agent: format!("browser {number}"),
     }
 }

@@ -145,7 +145,7 @@ pub(crate) fn event(number: u8) -> AuditEvent {
         workspace: Some(id(1)),
         principal: AuditPrincipal::User(id(1)),
         key: Some(id(1)),
-        address: Some("2001:db8::1".parse().expect("an address")),
+        ip_address: Some("2001:db8::1".parse().expect("an address")),
         action: "api_key.create".into(),
         target: Some("key_00000000000000000000000002".into()),
         detail: BTreeMap::from([("fingerprint".into(), "SHA256:x".into()), ("title".into(), "a \"title\"".into())]),

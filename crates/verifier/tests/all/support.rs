@@ -283,7 +283,7 @@ impl TestRequest {
             target: self.target,
             headers: &self.headers,
             body: Some(b""),
-            address: None,
+            ip_address: None,
         }
     }
 }

@@ -12,7 +12,7 @@ pub(super) const PATH: &str = "/auth/nginx";
 const STATUS: HeaderName = HeaderName::from_static("keyward-status");
 
 pub(super) fn read(headers: &HeaderMap, peer: IpAddr) -> Result<ForwardedRequest<'_>, AppError> {
-    let address = match headers.get("x-original-address") {
+    let ip_address = match headers.get("x-original-address") {
         None => peer,
         // Behind a Unix socket, nginx knows no address.
         Some(_) => parse_address(one(headers, "x-original-address")?).unwrap_or(peer),
@@ -22,7 +22,7 @@ pub(super) fn read(headers: &HeaderMap, peer: IpAddr) -> Result<ForwardedRequest
         scheme: one(headers, "x-original-scheme")?,
         host: one(headers, "x-original-host")?,
         target: one(headers, "x-original-uri")?,
-        address,
+        ip_address,
     })
 }
 

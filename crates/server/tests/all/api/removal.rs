@@ -135,7 +135,7 @@ async fn acceptance_refuses_an_invitation_whose_writer_lost_their_rights_on_the_
         workspace: None,
         principal: domain::AuditPrincipal::Host,
         key: None,
-        address: None,
+        ip_address: None,
         action: "member.remove".into(),
         target: Some(max.id.clone()),
         detail: std::collections::BTreeMap::new(),

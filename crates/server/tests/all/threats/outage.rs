@@ -39,7 +39,7 @@ async fn reads_are_verified_without_the_store_while_the_lease_lasts() {
             target: &request.target,
             headers: &request.headers,
             body: Some(&request.body),
-            address: Some(request.address),
+            ip_address: Some(request.address),
         });
         verified.map(|verified| verified.map(|verified| verified.principal.id().unwrap().to_string()))
     };

@@ -1,4 +1,4 @@
-//! What goes on beside requests: writing down uses and refusals, and forgetting what has expired.
+//! Maintenance beside requests: writes the records of uses and refusals, and deletes what has expired.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use domain::{AuditAction, AuditEvent, AuditEventId, AuditPrincipal, Timestamp, WorkspaceId};
-use store::{StoreError, Version, api_key::KeyUse, replay::Epoch};
+use domain::{AuditEventId, Timestamp, WorkspaceId};
+use store::{StoreError, Version, api_key::KeyUse, audit::RefusalRecord, replay::Epoch};
 use verifier::refusal_records::{Budget, RefusalRow};
 
 use super::App;
@@ -25,15 +25,15 @@ const SESSIONS_KEPT: Duration = Duration::from_hours(24);
 /// Changes that a node may be behind without loading everything.
 const KEPT_CHANGES: u64 = 100_000;
 
-/// Writes the records of uses and refusals, and forgets what has expired, until the app is gone or the task is aborted.
-pub(super) async fn keep_up(app: Weak<App>) {
+/// Writes the records of uses and refusals, and deletes what has expired, until the app is gone or the task is aborted.
+pub(super) async fn run_maintenance(app: Weak<App>) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut round = 0_u32;
     loop {
         ticks.tick().await;
         let Some(app) = app.upgrade() else { return };
-        app.metrics.keep_up();
+        app.metrics.drain_histograms();
         if let Err(error) = app.write_records().await {
             tracing::error!(?error, "uses and refusals could not be written; they are kept and written later");
         }
@@ -76,15 +76,15 @@ impl App {
             .map(|used| KeyUse {
                 key: used.key,
                 at: used.at,
-                address: used.address.map(|address| address.to_string()),
+                ip_address: used.ip_address.map(|ip_address| ip_address.to_string()),
                 accepted: used.accepted,
             })
             .collect();
         let rows = rows.as_slice();
         let written: Result<(), StoreError> = store::retry(|| async move {
-            let mut upkeep = self.store.begin_maintenance().await?;
-            store::api_key::record_key_uses(&mut upkeep, rows).await?;
-            upkeep.commit().await
+            let mut maintenance = self.store.begin_maintenance().await?;
+            store::api_key::record_key_uses(&mut maintenance, rows).await?;
+            maintenance.commit().await
         })
         .await;
         if written.is_err() {
@@ -100,44 +100,38 @@ impl App {
         if due.is_empty() {
             return Ok(());
         }
-        let mut events: Vec<AuditEvent> = due.iter().flat_map(|row| self.refusal_events(row, now)).collect();
-        let change = self.store.begin_change(now).await?;
-        let first = events.remove(0);
-        change.commit((first, events), None).await?;
+        let records: Vec<RefusalRecord> = due.iter().flat_map(|row| self.refusal_records(row, now)).collect();
+        store::retry(|| self.store.record_refusals(&records, now)).await?;
         self.verifier.refusals().mark_written(&due, now);
         Ok(())
     }
 
-    /// The event of a row, once for each workspace that reads of it.
-    fn refusal_events(&self, row: &RefusalRow, now: Timestamp) -> Vec<AuditEvent> {
+    /// The record of a row, once for each workspace that reads of it.
+    fn refusal_records(&self, row: &RefusalRow, now: Timestamp) -> Vec<RefusalRecord> {
         let places: Vec<WorkspaceId> = match row.refusals.as_slice() {
             [(kind, _)] => self.verifier.find_readers(kind).map_or(Vec::new(), |readers| readers.workspaces),
             _ => row.charge.budgets.iter().filter_map(Budget::workspace).collect(),
         };
-        let event = self.refusal_event(row, now);
-        let in_place = |place| AuditEvent {
+        let record = self.refusal_record(row, now);
+        let in_place = |place| RefusalRecord {
             id: AuditEventId::generate(now, self.random.as_ref()),
             workspace: Some(place),
-            ..event.clone()
+            ..record.clone()
         };
-        if places.is_empty() { vec![event] } else { places.into_iter().map(in_place).collect() }
+        if places.is_empty() { vec![record] } else { places.into_iter().map(in_place).collect() }
     }
 
-    fn refusal_event(&self, row: &RefusalRow, now: Timestamp) -> AuditEvent {
-        let mut event = AuditEvent {
+    fn refusal_record(&self, row: &RefusalRow, now: Timestamp) -> RefusalRecord {
+        let mut record = RefusalRecord {
             id: AuditEventId::generate(now, self.random.as_ref()),
-            at: now,
             workspace: None,
-            // The client was not authenticated; the key that it named is a field of its own.
-            principal: AuditPrincipal::Anonymous,
             key: None,
-            address: None,
-            action: AuditAction::RequestRefuse.as_str().into(),
-            target: None,
+            owner: None,
+            ip_address: None,
             detail: BTreeMap::new(),
         };
         let count: u64 = row.refusals.iter().map(|(_, refusals)| refusals.count).sum();
-        let mut detail = |name: &str, value: String| event.detail.insert(name.to_owned(), value);
+        let mut detail = |name: &str, value: String| record.detail.insert(name.to_owned(), value);
         detail("count", count.to_string());
         // Every client can name any key; only its holder makes a credential that verifies.
         let verified = !row.charge.budgets.contains(&Budget::Unverified);
@@ -145,15 +139,15 @@ impl App {
         if let [(kind, refusals)] = row.refusals.as_slice() {
             detail("code", kind.code.to_owned());
             detail("reason", refusals.reason.clone());
-            if let (true, Some(network)) = (refusals.from_several_addresses, kind.address) {
+            if let (true, Some(network)) = (refusals.from_several_ip_addresses, kind.ip_address) {
                 detail("addresses", format!("several of {network}/64"));
             }
             if let Some(readers) = self.verifier.find_readers(kind) {
                 detail("fingerprint", readers.fingerprint.to_string());
-                event.target = Some(readers.owner.to_string());
+                record.owner = Some(readers.owner);
             }
-            event.key = kind.key;
-            event.address = kind.address.and(refusals.address);
+            record.key = kind.key;
+            record.ip_address = kind.ip_address.and(refusals.ip_address);
         } else {
             let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
             for (kind, refusals) in &row.refusals {
@@ -166,7 +160,7 @@ impl App {
             let reason = "more different refusals than get a row of their own in an hour, counted together";
             detail("reason", reason.to_owned());
         }
-        event
+        record
     }
 
     /// Forgets what has expired for every node, also for one whose wall clock is behind this one's. A server does so by
@@ -180,22 +174,22 @@ impl App {
 
     async fn delete_expired(&self) -> Result<(), StoreError> {
         let now: Timestamp = self.clock.now();
-        let mut upkeep = self.store.begin_maintenance().await?;
+        let mut maintenance = self.store.begin_maintenance().await?;
         if let Some(before) = self.replay_epochs.latest_over(self.clock.since_boot()) {
-            store::replay::delete_expired(&mut upkeep, before, now).await?;
+            store::replay::delete_expired(&mut maintenance, before, now).await?;
         }
         if let Ok(long_ago) = now.checked_sub(SESSIONS_KEPT) {
-            store::session::delete_expired_sessions(&mut upkeep, long_ago).await?;
+            store::session::delete_expired_sessions(&mut maintenance, long_ago).await?;
         }
-        upkeep.commit().await?;
+        maintenance.commit().await?;
         // Apart from the rest, because this takes the locked row.
-        let mut upkeep = self.store.begin_maintenance().await?;
-        let epoch = store::replay::begin_epoch(&mut upkeep).await?;
-        let version = store::change::current_version(&mut upkeep).await?;
+        let mut maintenance = self.store.begin_maintenance().await?;
+        let epoch = store::replay::begin_epoch(&mut maintenance).await?;
+        let version = store::change::current_version(&mut maintenance).await?;
         if let Some(old) = version.0.checked_sub(KEPT_CHANGES) {
-            store::change::prune_changes(&mut upkeep, Version(old)).await?;
+            store::change::prune_changes(&mut maintenance, Version(old)).await?;
         }
-        upkeep.commit().await?;
+        maintenance.commit().await?;
         self.replay_epochs.note(epoch, self.clock.since_boot());
         Ok(())
     }
