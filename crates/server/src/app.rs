@@ -5,6 +5,7 @@ mod api_key;
 mod audit;
 mod bearer_token;
 mod change;
+mod detail;
 mod identity;
 mod installation_key;
 mod integrity;
@@ -63,6 +64,7 @@ pub use self::{
 };
 use self::{
     change::{Held, Operation, Scope, Transaction},
+    detail::{Audited, Detail},
     nonce::Nonces,
 };
 use crate::{

@@ -14,7 +14,7 @@ use domain::{
 use store::Connection;
 
 pub(super) use self::{registration::Reclaimed, revocation::workspaces_of_owners};
-use super::{App, Caller, Paging, Scope, page, service_account};
+use super::{App, Audited, Caller, Paging, Scope, page, service_account};
 use crate::error::{AppError, Conflict};
 
 /// Whose keys are meant.
@@ -122,6 +122,36 @@ fn authorize(principal: &Principal, owner: KeyOwner, access: Access) -> Result<A
             Ok(AuthorizedOwner { id: user.into(), workspace: None })
         }
         KeyOwner::User(_) => Err(Denied::NotFound.into()),
+    }
+}
+
+impl Audited for ApiKey {
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let Self {
+            id: _,
+            owner,
+            title,
+            public_key,
+            disabled,
+            suspended: _,
+            expires_at,
+            revoked_at: _,
+            verified_at: _,
+            proven_at: _,
+            displaced_at: _,
+            created_by: _,
+            created_with: _,
+            created_at: _,
+            last_used_at: _,
+            last_used_ip: _,
+        } = self;
+        vec![
+            ("owner", owner.to_string()),
+            ("title", title.clone()),
+            ("fingerprint", public_key.fingerprint().to_string()),
+            ("disabled", disabled.to_string()),
+            ("expires_at", expires_at.map_or("never".to_owned(), |end| end.to_string())),
+        ]
     }
 }
 

@@ -22,7 +22,7 @@ use store::{Change, Connection, MayConflict, StoreError, Version};
 use tracing::Instrument as _;
 use verifier::AuthenticationError;
 
-use super::{App, Caller, UnsentMail, recent_password};
+use super::{App, Caller, Detail, UnsentMail, recent_password};
 use crate::{
     cluster::{Confirmation, Leases},
     error::AppError,
@@ -482,13 +482,13 @@ impl Transaction {
         action: AuditAction,
         workspace: Option<WorkspaceId>,
         target: impl Display,
-        detail: &[(&str, &str)],
+        detail: impl Into<Detail>,
     ) {
         let event = AuditEvent {
             principal: self.by,
             key: self.principal.credential().key(),
             ip_address: self.caller.ip_address,
-            ..self.event(app, action, workspace, target, detail)
+            ..self.event(app, action, workspace, target, detail.into())
         };
         self.events.push((action, event));
     }
@@ -500,9 +500,9 @@ impl Transaction {
         action: AuditAction,
         workspace: Option<WorkspaceId>,
         target: impl Display,
-        detail: &[(&str, &str)],
+        detail: impl Into<Detail>,
     ) {
-        let event = self.event(app, action, workspace, target, detail);
+        let event = self.event(app, action, workspace, target, detail.into());
         self.events.push((action, event));
     }
 
@@ -513,7 +513,7 @@ impl Transaction {
         action: AuditAction,
         workspace: Option<WorkspaceId>,
         target: impl Display,
-        detail: &[(&str, &str)],
+        detail: Detail,
     ) -> AuditEvent {
         AuditEvent {
             id: AuditEventId::generate(self.now, app.random.as_ref()),
@@ -524,7 +524,7 @@ impl Transaction {
             ip_address: None,
             action: Cow::Borrowed(action.as_str()),
             target: Some(target.to_string()),
-            detail: detail.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            detail: detail.into_values(),
         }
     }
 

@@ -9,7 +9,7 @@ use domain::{
 };
 use store::member::MemberRow;
 
-use super::{App, Caller, ChangeError, Confirmed, Operation, Paging, Scope, Transaction, page};
+use super::{App, Audited, Caller, ChangeError, Confirmed, Detail, Operation, Paging, Scope, Transaction, page};
 use crate::error::{AppError, Conflict};
 
 fn to_wire(member: MemberRow) -> api::Member {
@@ -21,6 +21,13 @@ fn to_wire(member: MemberRow) -> api::Member {
         role: member.role,
         disabled: member.disabled,
         joined_at: member.joined_at,
+    }
+}
+
+impl Audited for MemberRow {
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let Self { user: _, email, email_verified: _, name: _, role, disabled: _, joined_at: _ } = self;
+        vec![("email", email.to_string()), ("role", role.to_string())]
     }
 }
 
@@ -151,12 +158,13 @@ impl Operation for UpdateMember {
         &self,
         app: &App,
         transaction: &mut Transaction,
-        mut member: MemberRow,
+        before: MemberRow,
     ) -> Result<api::Member, AppError> {
         let (workspace, user, role) = (self.workspace, self.user, self.update.role);
-        member.role = role;
+        let member = MemberRow { role, ..before.clone() };
         store::member::update_member(&mut transaction.change, workspace, user, role).await?;
-        transaction.note(app, AuditAction::MemberUpdate, Some(workspace), user, &[("role", role.as_str())]);
+        let detail = Detail::of_change(&before, &member);
+        transaction.note(app, AuditAction::MemberUpdate, Some(workspace), user, detail);
         if role != Role::Admin {
             app.end_invitations_of(transaction, user.into(), Some(workspace)).await?;
         }
@@ -212,7 +220,7 @@ impl Operation for DeleteMember {
         store::member::delete_member(&mut transaction.change, workspace, user).await?;
         app.end_invitations_of(transaction, user.into(), Some(workspace)).await?;
         app.end_sessions_without_workspace(transaction, user).await?;
-        transaction.note(app, AuditAction::MemberRemove, Some(workspace), user, &[("email", member.email.as_str())]);
+        transaction.note(app, AuditAction::MemberRemove, Some(workspace), user, Detail::of(&member));
         Ok(())
     }
 }

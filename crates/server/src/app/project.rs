@@ -14,7 +14,9 @@ use store::{
     project::{ProjectFilter, ProjectScope},
 };
 
-use super::{App, Caller, ChangeError, Confirmed, Operation, Paging, Scope, Transaction, identity, member, page};
+use super::{
+    App, Audited, Caller, ChangeError, Confirmed, Detail, Operation, Paging, Scope, Transaction, identity, member, page,
+};
 use crate::error::AppError;
 
 fn to_wire(project: Project, role: Option<ProjectRole>) -> api::Project {
@@ -26,6 +28,13 @@ fn to_wire(project: Project, role: Option<ProjectRole>) -> api::Project {
         created_at: project.created_at,
         updated_at: project.updated_at,
         role,
+    }
+}
+
+impl Audited for Project {
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let Self { id: _, workspace: _, title, description, created_by: _, created_at: _, updated_at: _ } = self;
+        vec![("title", title.clone()), ("description", description.clone())]
     }
 }
 
@@ -300,7 +309,7 @@ impl Operation for CreateProject {
         store::project::insert_project(&mut transaction.change, &project).await?;
         let role = ProjectRole::Admin;
         store::project::set_project_role(&mut transaction.change, project.id, creator, role).await?;
-        transaction.note(app, AuditAction::ProjectCreate, Some(workspace), project.id, &[("title", &project.title)]);
+        transaction.note(app, AuditAction::ProjectCreate, Some(workspace), project.id, Detail::of(&project));
         Ok(to_wire(project, Some(role)))
     }
 }
@@ -312,14 +321,15 @@ struct UpdateProject {
 }
 
 impl Operation for UpdateProject {
-    /// The project as it becomes, and the caller's role in it.
-    type Checked = (Project, Option<ProjectRole>);
+    /// The project as it is, as it becomes, and the caller's role in it.
+    type Checked = (Project, Project, Option<ProjectRole>);
     type Response = api::Project;
     const STATUS: u16 = 200;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
-        let AuthorizedProject { mut project, role, .. } =
+        let AuthorizedProject { project: before, role, .. } =
             authorize(scope.connection, scope.principal, self.workspace, self.id, ProjectPermission::Edit).await?;
+        let mut project = before.clone();
         if let Some(title) = &self.update.title {
             project.title = parse_title(title).map_err(|e| AppError::field("title", "malformed", e))?;
         }
@@ -328,17 +338,18 @@ impl Operation for UpdateProject {
                 parse_description(description).map_err(|e| AppError::field("description", "malformed", e))?;
         }
         project.updated_at = scope.now;
-        Ok((project, role))
+        Ok((before, project, role))
     }
 
     async fn apply(
         &self,
         app: &App,
         transaction: &mut Transaction,
-        (project, role): Self::Checked,
+        (before, project, role): Self::Checked,
     ) -> Result<api::Project, AppError> {
         store::project::update_project(&mut transaction.change, &project).await?;
-        transaction.note(app, AuditAction::ProjectUpdate, Some(self.workspace), self.id, &[("title", &project.title)]);
+        let detail = Detail::of_change(&before, &project);
+        transaction.note(app, AuditAction::ProjectUpdate, Some(self.workspace), self.id, detail);
         Ok(to_wire(project, role))
     }
 }
@@ -361,7 +372,7 @@ impl Operation for DeleteProject {
 
     async fn apply(&self, app: &App, transaction: &mut Transaction, project: Project) -> Result<(), AppError> {
         store::project::delete_project(&mut transaction.change, self.id).await?;
-        transaction.note(app, AuditAction::ProjectDelete, Some(self.workspace), self.id, &[("title", &project.title)]);
+        transaction.note(app, AuditAction::ProjectDelete, Some(self.workspace), self.id, Detail::of(&project));
         Ok(())
     }
 }
@@ -497,7 +508,6 @@ impl App {
         let Some(principal) = principal else { return Ok(()) };
         store::project::set_project_role(&mut transaction.change, id, principal, role).await?;
         let detail = [("principal", principal.to_string()), ("role", role.to_string())];
-        let detail = detail.each_ref().map(|(name, value)| (*name, value.as_str()));
         transaction.note(self, AuditAction::ProjectMemberSet, Some(workspace), id, &detail);
         Ok(())
     }

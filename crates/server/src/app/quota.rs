@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::{AuditAction, WorkspaceId, quota::MAX_QUOTA, workspace::Workspace};
 
-use super::{App, Caller, ChangeError, Confirmed, Operation, Scope, Transaction};
+use super::{App, Caller, ChangeError, Confirmed, Detail, Operation, Scope, Transaction};
 use crate::error::AppError;
 
 impl App {
@@ -39,16 +39,17 @@ struct UpdateQuotas {
 }
 
 impl Operation for UpdateQuotas {
-    /// The workspace with its new quotas.
-    type Checked = Workspace;
+    /// The workspace as it is, and with its new quotas.
+    type Checked = (Workspace, Workspace);
     type Response = api::Quotas;
     const STATUS: u16 = 200;
 
-    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Workspace, AppError> {
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
         scope.principal.authorize_operator_of(self.workspace)?;
         let found = store::workspace::find_workspace(scope.connection, self.workspace).await?;
-        let mut found = found.ok_or(AppError::not_found())?;
-        let (quotas, update) = (&mut found.quotas, &self.update);
+        let before = found.ok_or(AppError::not_found())?;
+        let mut workspace = before.clone();
+        let (quotas, update) = (&mut workspace.quotas, &self.update);
         for (field, new, place) in [
             ("service_accounts", update.service_accounts, &mut quotas.service_accounts),
             ("keys_per_service_account", update.keys_per_service_account, &mut quotas.keys_per_service_account),
@@ -62,29 +63,19 @@ impl Operation for UpdateQuotas {
                 None => {}
             }
         }
-        Ok(found)
+        Ok((before, workspace))
     }
 
     async fn apply(
         &self,
         app: &App,
         transaction: &mut Transaction,
-        workspace: Workspace,
+        (before, workspace): Self::Checked,
     ) -> Result<api::Quotas, AppError> {
         store::workspace::update_workspace(&mut transaction.change, &workspace).await?;
-        let quotas = to_wire(&workspace.quotas);
-        transaction.note(
-            app,
-            AuditAction::QuotaUpdate,
-            Some(workspace.id),
-            workspace.id,
-            &[
-                ("service_accounts", &quotas.service_accounts.to_string()),
-                ("keys_per_service_account", &quotas.keys_per_service_account.to_string()),
-                ("keys_per_user", &quotas.keys_per_user.to_string()),
-            ],
-        );
-        Ok(quotas)
+        let detail = Detail::of_change(&before, &workspace);
+        transaction.note(app, AuditAction::QuotaUpdate, Some(workspace.id), workspace.id, detail);
+        Ok(to_wire(&workspace.quotas))
     }
 }
 

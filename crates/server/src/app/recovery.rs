@@ -11,7 +11,8 @@ use store::{
 };
 
 use super::{
-    App, AppConfig, Caller, ChangeError, Confirmed, KeyOwner, OpenError, Operation, Paging, Scope, Transaction, page,
+    App, AppConfig, Caller, ChangeError, Confirmed, Detail, KeyOwner, OpenError, Operation, Paging, Scope, Transaction,
+    page,
 };
 use crate::error::AppError;
 
@@ -301,7 +302,7 @@ impl Operation for ConfirmKeys {
         };
         let confirmed = store::recovery::confirm_keys(&mut transaction.change, keys).await?;
         for key in &confirmed {
-            transaction.note(app, AuditAction::ApiKeyConfirm, None, key, &[]);
+            transaction.note(app, AuditAction::ApiKeyConfirm, None, key, Detail::default());
         }
         Ok(confirmed)
     }
@@ -341,7 +342,7 @@ impl Operation for ConfirmUsers {
         };
         let confirmed = store::recovery::confirm_users(&mut transaction.change, users).await?;
         for user in &confirmed {
-            transaction.note(app, AuditAction::UserConfirm, None, user.id, &[("email", user.email.as_str())]);
+            transaction.note(app, AuditAction::UserConfirm, None, user.id, Detail::of(user));
         }
         describe(&mut transaction.change, confirmed).await
     }

@@ -1,13 +1,10 @@
 //! What is revoked when a user is removed, demoted or disabled: the open invitations that they sent and, if the caller asks for
 //! it, the keys that they registered for service accounts.
 
-use domain::{
-    AuditAction, InvitationId, PrincipalId, UserId, WorkspaceId, api_key::ApiKey, invitation::Invitation,
-    principal::WorkspacePermission, role::Role,
-};
+use domain::{PrincipalId, UserId, WorkspaceId, api_key::ApiKey, principal::WorkspacePermission, role::Role};
 use store::Connection;
 
-use super::{App, Caller, Transaction, api_key, invitation};
+use super::{App, Caller, Detail, Transaction, api_key, invitation};
 use crate::error::AppError;
 
 /// The keys of service accounts of a workspace, or of all, that a principal registered, and those that these keys registered
@@ -114,23 +111,10 @@ impl App {
         let identity = store::identity::find_identity(&mut transaction.change, writer).await?;
         for open in store::invitation::list_open_invitations_of(&mut transaction.change, writer).await? {
             if lost == Some(open.workspace) || !invitation::may_write(identity.as_ref(), &open) {
-                self.end_invitation(transaction, &open, &[("written_by", &open.created_by)]).await?;
+                let detail = Detail::of(&open).with("written_by", open.created_by.as_str());
+                self.revoke_open_invitation(transaction, &open, detail).await?;
             }
         }
-        Ok(())
-    }
-
-    /// Ends an open invitation, with its event.
-    pub(super) async fn end_invitation(
-        &self,
-        transaction: &mut Transaction,
-        open: &Invitation,
-        detail: &[(&str, &str)],
-    ) -> Result<(), AppError> {
-        let (id, now): (InvitationId, _) = (open.id, transaction.now);
-        store::invitation::revoke_invitation(&mut transaction.change, id, now).await?;
-        let detail = [&[("email", open.email.as_str())], detail].concat();
-        transaction.note(self, AuditAction::InvitationRevoke, Some(open.workspace), id, &detail);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use domain::{
 use store::{Connection, service_account::ServiceAccountRow};
 
 use super::{
-    App, Caller, ChangeError, Confirmed, Operation, Paging, Scope, Transaction,
+    App, Audited, Caller, ChangeError, Confirmed, Detail, Operation, Paging, Scope, Transaction,
     member::{Handover, check_handover},
 };
 use crate::error::{AppError, Conflict};
@@ -29,6 +29,19 @@ fn to_wire(workspace: &Workspace, ServiceAccountRow { account, live_keys }: Serv
         disabled: account.disabled,
         created_at: account.created_at,
         keys: api::KeyCount { live: live_keys, limit: workspace.quotas.keys_per_service_account },
+    }
+}
+
+impl Audited for ServiceAccount {
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let Self { id: _, workspace: _, name, description, address, role, disabled, created_at: _ } = self;
+        vec![
+            ("name", name.to_string()),
+            ("description", description.clone()),
+            ("address", address.clone()),
+            ("role", role.to_string()),
+            ("disabled", disabled.to_string()),
+        ]
     }
 }
 
@@ -205,8 +218,8 @@ impl Operation for CreateServiceAccount {
         (workspace, account): Self::Checked,
     ) -> Result<api::ServiceAccount, AppError> {
         store::service_account::insert_service_account(&mut transaction.change, &account).await?;
-        let detail = [("address", account.address.as_str()), ("role", account.role.as_str())];
-        transaction.note(app, AuditAction::ServiceAccountCreate, Some(workspace.id), account.id, &detail);
+        let detail = Detail::of(&account);
+        transaction.note(app, AuditAction::ServiceAccountCreate, Some(workspace.id), account.id, detail);
         app.service_account_to_wire(&mut transaction.change, &workspace, account).await
     }
 }
@@ -249,16 +262,8 @@ impl Operation for UpdateServiceAccount {
         (workspace, before, account): Self::Checked,
     ) -> Result<api::ServiceAccount, AppError> {
         store::service_account::update_service_account(&mut transaction.change, &account).await?;
-        let [disabled, disabled_before] = [account.disabled, before.disabled].map(|flag| flag.to_string());
-        let mut detail =
-            vec![("address", account.address.as_str()), ("role", account.role.as_str()), ("disabled", &disabled)];
-        if before.role != account.role {
-            detail.push(("role_before", before.role.as_str()));
-        }
-        if before.disabled != account.disabled {
-            detail.push(("disabled_before", &disabled_before));
-        }
-        transaction.note(app, AuditAction::ServiceAccountUpdate, Some(workspace.id), self.id, &detail);
+        let detail = Detail::of_change(&before, &account);
+        transaction.note(app, AuditAction::ServiceAccountUpdate, Some(workspace.id), self.id, detail);
         let lost = (account.role != Role::Admin).then_some(workspace.id);
         app.end_invitations_of(transaction, self.id.into(), lost).await?;
         app.service_account_to_wire(&mut transaction.change, &workspace, account).await
@@ -295,8 +300,7 @@ impl Operation for DeleteServiceAccount {
         app.revoke_keys_of(transaction, id.into()).await?;
         store::service_account::delete_service_account(&mut transaction.change, id, now).await?;
         app.end_invitations_of(transaction, id.into(), Some(workspace)).await?;
-        let detail = [("address", account.address.as_str())];
-        transaction.note(app, AuditAction::ServiceAccountDelete, Some(workspace), id, &detail);
+        transaction.note(app, AuditAction::ServiceAccountDelete, Some(workspace), id, Detail::of(&account));
         Ok(())
     }
 }

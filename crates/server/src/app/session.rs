@@ -14,7 +14,9 @@ use sha2::Sha256;
 use store::StoreError;
 use verifier::{AuthenticationError, refusal_records::RefusalKind};
 
-use super::{App, Caller, ChangeError, Confirmed, Held, Operation, Scope, Transaction, sha256, throttle::Source};
+use super::{
+    App, Caller, ChangeError, Confirmed, Detail, Held, Operation, Scope, Transaction, sha256, throttle::Source,
+};
 use crate::error::AppError;
 
 /// How often the use of a session is recorded.
@@ -447,7 +449,7 @@ impl Operation for ConfirmSession {
     async fn apply(&self, app: &App, transaction: &mut Transaction, (): ()) -> Result<(), AppError> {
         let (hash, now) = (sha256(&self.token), transaction.now);
         store::session::renew_session(&mut transaction.change, self.session, &hash, now).await?;
-        transaction.note(app, AuditAction::SessionConfirm, None, self.session, &[]);
+        transaction.note(app, AuditAction::SessionConfirm, None, self.session, Detail::default());
         Ok(())
     }
 }
@@ -472,7 +474,7 @@ impl Operation for ChangePassword {
         store::user::update_password(change, user, &self.password_hash).await?;
         store::session::delete_sessions_of(change, user, Some(self.session)).await?;
         store::session::renew_session(change, self.session, &hash, now).await?;
-        transaction.note(app, AuditAction::UserChangePassword, None, user, &[]);
+        transaction.note(app, AuditAction::UserChangePassword, None, user, Detail::default());
         Ok(())
     }
 }
@@ -499,7 +501,7 @@ impl Operation for EndSession {
 
     async fn apply(&self, app: &App, transaction: &mut Transaction, id: SessionId) -> Result<(), AppError> {
         store::session::delete_session(&mut transaction.change, id).await?;
-        transaction.note(app, AuditAction::SessionEnd, None, id, &[]);
+        transaction.note(app, AuditAction::SessionEnd, None, id, Detail::default());
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use domain::{
 };
 
 use super::{
-    App, Caller, ChangeError, Confirmed, Operation, Scope, Transaction,
+    App, Caller, ChangeError, Confirmed, Detail, Operation, Scope, Transaction,
     session::{Browser, SignedIn},
     sha256,
 };
@@ -117,7 +117,7 @@ impl Operation for CreateSetUpLink {
     async fn apply(&self, app: &App, transaction: &mut Transaction, _: bool) -> Result<bool, AppError> {
         let expires_at = transaction.now + LIFETIME;
         store::set_up::replace_set_up_link(&mut transaction.change, &sha256(&self.token), expires_at).await?;
-        transaction.note(app, AuditAction::SetUpLinkCreate, None, "set_up_link", &[]);
+        transaction.note(app, AuditAction::SetUpLinkCreate, None, "set_up_link", Detail::default());
         Ok(true)
     }
 }
@@ -164,8 +164,7 @@ impl Operation for CreateFirstOperator {
         };
         store::user::insert_user(&mut transaction.change, &user, Some(&self.password_hash)).await?;
         transaction.by = AuditPrincipal::User(user.id);
-        let detail = [("email", user.email.as_str()), ("operator", "true")];
-        transaction.note(app, AuditAction::UserCreate, None, user.id, &detail);
+        transaction.note(app, AuditAction::UserCreate, None, user.id, Detail::of(&user));
         app.start_session(transaction, user.id, &self.browser, &self.session_token).await
     }
 }

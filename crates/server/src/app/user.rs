@@ -10,7 +10,7 @@ use domain::{
 
 use store::Connection;
 
-use super::{App, Caller, ChangeError, Confirmed, Operation, Paging, Scope, Transaction, page};
+use super::{App, Audited, Caller, ChangeError, Confirmed, Detail, Operation, Paging, Scope, Transaction, page};
 use crate::error::{AppError, Conflict};
 
 fn to_wire(user: User) -> api::User {
@@ -29,6 +29,19 @@ fn to_wire(user: User) -> api::User {
 /// The domain of the placeholder addresses of accounts that lost theirs (RFC 2606 §2: no mail ever reaches it). No other account
 /// has such an address.
 pub(super) const PLACEHOLDER_DOMAIN: &str = "unverified.invalid";
+
+impl Audited for User {
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let Self { id: _, email, email_verified_at, name, operator, disabled, suspended: _, created_at: _ } = self;
+        vec![
+            ("email", email.to_string()),
+            ("email_verified", email_verified_at.is_some().to_string()),
+            ("name", name.clone()),
+            ("operator", operator.to_string()),
+            ("disabled", disabled.to_string()),
+        ]
+    }
+}
 
 impl App {
     /// An email that a user can have.
@@ -94,16 +107,7 @@ impl App {
 
     /// Notes what was changed of a user, and in each of their workspaces whether they are refused from now on.
     async fn note_update(&self, transaction: &mut Transaction, before: &User, user: &User) -> Result<(), AppError> {
-        let texts = [user.operator, user.disabled, before.operator, before.disabled].map(|flag| flag.to_string());
-        let [operator, disabled, operator_before, disabled_before] = texts.each_ref().map(String::as_str);
-        let mut detail = vec![("name", user.name.as_str()), ("operator", operator), ("disabled", disabled)];
-        if before.operator != user.operator {
-            detail.push(("operator_before", operator_before));
-        }
-        if before.disabled != user.disabled {
-            detail.push(("disabled_before", disabled_before));
-        }
-        transaction.note(self, AuditAction::UserUpdate, None, user.id, &detail);
+        transaction.note(self, AuditAction::UserUpdate, None, user.id, Detail::of_change(before, user));
         if before.disabled != user.disabled {
             let action = if user.disabled { AuditAction::MemberDisable } else { AuditAction::MemberEnable };
             for workspace in store::user::list_workspaces_of_user(&mut transaction.change, user.id).await? {
@@ -185,9 +189,7 @@ impl Operation for CreateUser {
             created_at: now,
         };
         store::user::insert_user(&mut transaction.change, &user, self.password_hash.as_deref()).await?;
-        let operator = user.operator.to_string();
-        let detail = [("email", user.email.as_str()), ("operator", &operator)];
-        transaction.note(app, AuditAction::UserCreate, None, user.id, &detail);
+        transaction.note(app, AuditAction::UserCreate, None, user.id, Detail::of(&user));
         Ok(to_wire(user))
     }
 }
@@ -276,7 +278,7 @@ impl Operation for SetPassword {
     async fn apply(&self, app: &App, transaction: &mut Transaction, (): ()) -> Result<(), AppError> {
         store::user::update_password(&mut transaction.change, self.id, &self.password_hash).await?;
         store::session::delete_sessions_of(&mut transaction.change, self.id, None).await?;
-        transaction.note(app, AuditAction::UserSetPassword, None, self.id, &[]);
+        transaction.note(app, AuditAction::UserSetPassword, None, self.id, Detail::default());
         Ok(())
     }
 }

@@ -14,7 +14,10 @@ use domain::{
 
 use store::workspace::WorkspaceCounts;
 
-use super::{App, Caller, ChangeError, Confirmed, Operation, Paging, Scope, Transaction, UnsentMail, page, quota};
+use super::{
+    App, Audited, Caller, ChangeError, Confirmed, Detail, Operation, Paging, Scope, Transaction, UnsentMail, page,
+    quota,
+};
 use crate::{
     error::{AppError, Conflict},
     settings::WorkspaceCreation,
@@ -28,6 +31,20 @@ fn to_wire(workspace: &Workspace, principal: &Principal) -> api::Workspace {
         role: principal.identity().and_then(|_| principal.role_in(workspace.id)),
         quotas: quota::to_wire(&workspace.quotas),
         created_at: workspace.created_at,
+    }
+}
+
+impl Audited for Workspace {
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let Self { id: _, slug, name, quotas, created_at: _ } = self;
+        let Quotas { service_accounts, keys_per_service_account, keys_per_user } = quotas;
+        vec![
+            ("slug", slug.to_string()),
+            ("name", name.clone()),
+            ("service_accounts", service_accounts.to_string()),
+            ("keys_per_service_account", keys_per_service_account.to_string()),
+            ("keys_per_user", keys_per_user.to_string()),
+        ]
     }
 }
 
@@ -140,8 +157,8 @@ impl App {
                     Some(_) => store::member::update_member(change, workspace, user, Role::Admin).await?,
                     None => store::member::insert_member(change, workspace, user, Role::Admin, now).await?,
                 }
-                let role = Role::Admin.as_str();
-                transaction.note(self, AuditAction::MemberAdd, Some(workspace), user, &[("role", role)]);
+                let member = store::member::find_member(change, workspace, user).await?.ok_or(AppError::not_found())?;
+                transaction.note(self, AuditAction::MemberAdd, Some(workspace), user, Detail::of(&member));
             }
             (None, Some(email)) => self.invite(transaction, workspace, email, Role::Admin).await?,
             (None, None) => {}
@@ -264,8 +281,7 @@ impl Operation for CreateWorkspace {
         let id = app.generate_id(now);
         let workspace = Workspace { id, slug, name, quotas: Quotas::default(), created_at: now };
         store::workspace::insert_workspace(&mut transaction.change, &workspace).await?;
-        let detail = [("slug", workspace.slug.as_str()), ("name", &workspace.name)];
-        transaction.note(app, AuditAction::WorkspaceCreate, Some(id), id, &detail);
+        transaction.note(app, AuditAction::WorkspaceCreate, Some(id), id, Detail::of(&workspace));
         app.seat_first_admin(transaction, id, first_admin, email).await?;
         let mut created = to_wire(&workspace, &transaction.principal);
         let is_caller = first_admin.is_some() && first_admin.map(PrincipalId::User) == transaction.principal.id();
@@ -335,32 +351,34 @@ struct UpdateWorkspace {
 }
 
 impl Operation for UpdateWorkspace {
-    /// The workspace as it becomes.
-    type Checked = Workspace;
+    /// The workspace as it is, and as it becomes.
+    type Checked = (Workspace, Workspace);
     type Response = api::Workspace;
     const STATUS: u16 = 200;
 
-    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Workspace, AppError> {
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
         scope.principal.authorize(WorkspacePermission::Update, self.id)?;
         let found = store::workspace::find_workspace(scope.connection, self.id).await?;
-        let mut workspace = found.ok_or(AppError::not_found())?;
+        let before = found.ok_or(AppError::not_found())?;
+        let mut workspace = before.clone();
         if let Some(name) = &self.update.name {
             workspace.name = parse_title(name).map_err(|e| AppError::field("name", "malformed", e))?;
         }
-        Ok(workspace)
+        Ok((before, workspace))
     }
 
     async fn apply(
         &self,
         app: &App,
         transaction: &mut Transaction,
-        workspace: Workspace,
+        (before, workspace): Self::Checked,
     ) -> Result<api::Workspace, AppError> {
         store::workspace::update_workspace(&mut transaction.change, &workspace).await?;
         for principal in store::workspace::list_principals(&mut transaction.change, self.id).await? {
             transaction.change.touch(principal);
         }
-        transaction.note(app, AuditAction::WorkspaceUpdate, Some(self.id), self.id, &[("name", &workspace.name)]);
+        let detail = Detail::of_change(&before, &workspace);
+        transaction.note(app, AuditAction::WorkspaceUpdate, Some(self.id), self.id, detail);
         Ok(to_wire(&workspace, &transaction.principal))
     }
 }
@@ -403,7 +421,7 @@ impl Operation for DeleteWorkspace {
         for user in members {
             app.end_sessions_without_workspace(transaction, user).await?;
         }
-        transaction.note(app, AuditAction::WorkspaceDelete, Some(id), id, &[("slug", workspace.slug.as_str())]);
+        transaction.note(app, AuditAction::WorkspaceDelete, Some(id), id, Detail::of(&workspace));
         Ok(())
     }
 }

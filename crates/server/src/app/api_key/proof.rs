@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use domain::{
     ApiKeyId, AuditAction, PrincipalId, PublicKey,
-    api_key::ApiKey,
     proof::{PROOF_NAMESPACE, Proof, ProofAlgorithm, proof_message},
 };
 use http_signature::Algorithm;
 use verifier::directory::verification_key;
 
-use super::{Access, AuthorizedOwner, KeyOwner, authorize, find_unrevoked, require_owner};
+use super::{Access, KeyOwner, authorize, require_owner, update::KeyChange};
 use crate::{
-    app::{App, CHALLENGE_LIFETIME, Caller, ChangeError, Confirmed, Operation, Scope, Transaction},
+    app::{App, CHALLENGE_LIFETIME, Caller, ChangeError, Confirmed, Detail, Operation, Scope, Transaction},
     error::AppError,
 };
 
@@ -90,7 +89,7 @@ impl Operation for CreateProofChallenge {
         let (now, challenge) = (transaction.now, app.random_text::<24>());
         let expires_at = now + CHALLENGE_LIFETIME;
         store::proof::insert_challenge(&mut transaction.change, &challenge, sender, now, expires_at).await?;
-        transaction.note(app, AuditAction::ProofChallengeCreate, None, sender, &[]);
+        transaction.note(app, AuditAction::ProofChallengeCreate, None, sender, Detail::default());
         let namespace = PROOF_NAMESPACE.to_owned();
         let public_url = app.settings.public_url.clone();
         Ok(api::ProofChallenge { namespace, public_url, challenge, expires_at })
@@ -104,30 +103,31 @@ struct ProveApiKey {
 }
 
 impl Operation for ProveApiKey {
-    /// The owner, the key as it becomes, and the challenge that the proof answers.
-    type Checked = (AuthorizedOwner, ApiKey, String);
+    /// The key, and the challenge that the proof answers.
+    type Checked = (KeyChange, String);
     type Response = api::ApiKey;
     const STATUS: u16 = 200;
 
     async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
-        let owner = authorize(scope.principal, self.owner, Access::Manage)?;
+        let mut change = KeyChange::find(scope, self.owner, self.id).await?;
         // As the commit does, but before the proof is verified.
         scope.principal.require_recent_password(scope.now)?;
-        let mut key = find_unrevoked(scope.connection, &owner, self.id).await?;
-        let challenge = check_proof(app, scope, owner.id, &key.public_key, &self.prove.proof).await?;
+        let owner = change.owner().id;
+        let key = change.key_mut();
+        let challenge = check_proof(app, scope, owner, &key.public_key, &self.prove.proof).await?;
         key.proven_at = key.proven_at.or(Some(scope.now));
-        Ok((owner, key, challenge))
+        Ok((change, challenge))
     }
 
     async fn apply(
         &self,
         app: &App,
         transaction: &mut Transaction,
-        (owner, key, challenge): Self::Checked,
+        (change, challenge): Self::Checked,
     ) -> Result<api::ApiKey, AppError> {
         store::proof::delete_challenge(&mut transaction.change, &challenge).await?;
         store::api_key::prove_api_key(&mut transaction.change, self.id).await?;
-        app.update_key_state(transaction, &owner, &key, AuditAction::ApiKeyProve).await
+        change.apply(app, transaction, AuditAction::ApiKeyProve).await
     }
 }
 

@@ -9,7 +9,7 @@ use store::api_key::{Revocation, UseBeforeRevocation};
 
 use super::{Access, AuthorizedOwner, KeyOwner, authorize, parse_end, proof, require_owner, to_wire, workspace_of};
 use crate::{
-    app::{App, Caller, ChangeError, Confirmed, Operation, Scope, Transaction, UnsentMail},
+    app::{App, Caller, ChangeError, Confirmed, Detail, Operation, Scope, Transaction, UnsentMail},
     error::{AppError, Conflict},
     mail::Mail,
 };
@@ -52,15 +52,14 @@ impl App {
         for membership in memberships {
             addresses.extend(store::member::list_admin_emails(change, membership.workspace).await?);
         }
-        let (owner_id, fingerprint) = (key.owner.to_string(), key.public_key.fingerprint().to_string());
         let reason = "another principal registered this key with a proof that they hold the private key";
-        let detail =
-            [("owner", owner_id.as_str()), ("title", &key.title), ("fingerprint", &fingerprint), ("reason", reason)];
+        let detail = Detail::of(key).with("reason", reason);
         let places: Vec<_> = memberships.iter().map(|membership| Some(membership.workspace)).collect();
         for place in if places.is_empty() { vec![None] } else { places } {
-            transaction.note_by_server(self, AuditAction::ApiKeyDisplace, place, key.id, &detail);
+            transaction.note_by_server(self, AuditAction::ApiKeyDisplace, place, key.id, detail.clone());
         }
-        let owner = owner.map_or(owner_id, |owner| owner.email);
+        let owner = owner.map_or_else(|| key.owner.to_string(), |owner| owner.email);
+        let fingerprint = key.public_key.fingerprint().to_string();
         Ok(Reclaimed { addresses, owner, title: key.title.clone(), fingerprint })
     }
 
@@ -157,17 +156,7 @@ impl Operation for CreateApiKey {
             transaction.mail.reclaimed.push(revoked);
         }
         store::api_key::insert_api_key(&mut transaction.change, &key).await?;
-        transaction.note(
-            app,
-            AuditAction::ApiKeyCreate,
-            owner.workspace(),
-            key.id,
-            &[
-                ("owner", &key.owner.to_string()),
-                ("title", &key.title),
-                ("fingerprint", &key.public_key.fingerprint().to_string()),
-            ],
-        );
+        transaction.note(app, AuditAction::ApiKeyCreate, owner.workspace(), key.id, Detail::of(&key));
         Ok(to_wire(&key, transaction.now))
     }
 

@@ -12,7 +12,7 @@ use store::{Connection, api_key::Revocation};
 
 use super::{Access, KeyOwner, authorize, find_of_owner, state_to_wire};
 use crate::{
-    app::{App, Caller, ChangeError, Confirmed, Operation, Scope, Transaction},
+    app::{App, Caller, ChangeError, Confirmed, Detail, Operation, Scope, Transaction},
     error::AppError,
 };
 
@@ -83,9 +83,7 @@ impl App {
     ) -> Result<(), AppError> {
         for (key, place) in keys {
             store::api_key::revoke_api_key(&mut transaction.change, &key, Revocation::Ordinary).await?;
-            let (owner, fingerprint) = (key.owner.to_string(), key.public_key.fingerprint().to_string());
-            let detail = [("owner", owner.as_str()), ("title", &key.title), ("fingerprint", &fingerprint)];
-            transaction.note(self, AuditAction::ApiKeyRevoke, place, key.id, &detail);
+            transaction.note(self, AuditAction::ApiKeyRevoke, place, key.id, Detail::of(&key));
         }
         Ok(())
     }

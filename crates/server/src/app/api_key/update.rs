@@ -5,11 +5,12 @@ use std::sync::Arc;
 use domain::{
     ApiKeyId, AuditAction, Timestamp,
     api_key::{ApiKey, KeyState},
+    text::parse_title,
 };
 
 use super::{Access, AuthorizedOwner, KeyOwner, authorize, find_unrevoked, parse_end, to_wire};
 use crate::{
-    app::{App, Caller, ChangeError, Confirmed, Operation, Scope, Transaction},
+    app::{App, Caller, ChangeError, Confirmed, Detail, Operation, Scope, Transaction},
     error::{AppError, Conflict},
 };
 
@@ -54,20 +55,59 @@ impl App {
     ) -> Result<Confirmed<api::ApiKey>, ChangeError> {
         self.change(caller, EnableApiKey { owner, id, enable: enable.clone() }).await
     }
+}
 
-    /// When a key expires from now on. One that has expired counts against the quota again.
-    async fn check_expiry(
-        &self,
+/// A key that its owner, or an admin, may change.
+pub(super) struct KeyChange {
+    owner: AuthorizedOwner,
+    before: ApiKey,
+    after: ApiKey,
+}
+
+impl KeyChange {
+    /// Finds the key, if the caller may manage it and it is not revoked.
+    pub(super) async fn find(scope: &mut Scope<'_>, owner: KeyOwner, id: ApiKeyId) -> Result<Self, AppError> {
+        let owner = authorize(scope.principal, owner, Access::Manage)?;
+        let before = find_unrevoked(scope.connection, &owner, id).await?;
+        Ok(Self { owner, after: before.clone(), before })
+    }
+
+    /// Whose key it is.
+    pub(super) const fn owner(&self) -> &AuthorizedOwner {
+        &self.owner
+    }
+
+    /// The key as it becomes.
+    pub(super) const fn key_mut(&mut self) -> &mut ApiKey {
+        &mut self.after
+    }
+
+    /// Sets when the key expires from now on. One that has expired counts against the quota again.
+    async fn set_expiry(
+        &mut self,
+        app: &App,
         scope: &mut Scope<'_>,
-        owner: &AuthorizedOwner,
-        key: &ApiKey,
         expires_at: Option<Timestamp>,
-    ) -> Result<Option<Timestamp>, AppError> {
+    ) -> Result<(), AppError> {
         let expires_at = expires_at.map(|end| parse_end(end, scope.now)).transpose()?;
-        if key.state(scope.now) == KeyState::Expired {
-            self.require_room_for_key(scope, owner).await?;
+        if self.before.state(scope.now) == KeyState::Expired {
+            app.require_room_for_key(scope, &self.owner).await?;
         }
-        Ok(expires_at)
+        self.after.expires_at = expires_at;
+        Ok(())
+    }
+
+    /// Writes the key, with its event.
+    pub(super) async fn apply(
+        self,
+        app: &App,
+        transaction: &mut Transaction,
+        action: AuditAction,
+    ) -> Result<api::ApiKey, AppError> {
+        let Self { owner, before, after } = self;
+        store::api_key::update_api_key(&mut transaction.change, &after).await?;
+        transaction.note(app, action, owner.workspace(), after.id, Detail::of_change(&before, &after));
+        Ok(to_wire(&after, transaction.now))
     }
 }
 
@@ -78,37 +118,28 @@ struct UpdateApiKey {
 }
 
 impl Operation for UpdateApiKey {
-    /// The owner, the key as it becomes, and when it expires without the change.
-    type Checked = (AuthorizedOwner, ApiKey, Option<Timestamp>);
+    type Checked = KeyChange;
     type Response = api::ApiKey;
     const STATUS: u16 = 200;
 
-    async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
-        let owner = authorize(scope.principal, self.owner, Access::Manage)?;
-        let mut key = find_unrevoked(scope.connection, &owner, self.id).await?;
-        let expires_at_before = key.expires_at;
+    async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<KeyChange, AppError> {
+        let mut change = KeyChange::find(scope, self.owner, self.id).await?;
         if let Some(title) = &self.update.title {
-            key.title = domain::text::parse_title(title).map_err(|e| AppError::field("title", "malformed", e))?;
+            change.after.title = parse_title(title).map_err(|e| AppError::field("title", "malformed", e))?;
         }
         if let Some(expires_at) = self.update.expires_at {
-            key.expires_at = app.check_expiry(scope, &owner, &key, expires_at).await?;
+            change.set_expiry(app, scope, expires_at).await?;
         }
-        Ok((owner, key, expires_at_before))
+        Ok(change)
     }
 
     async fn apply(
         &self,
         app: &App,
         transaction: &mut Transaction,
-        (owner, key, before): Self::Checked,
+        change: KeyChange,
     ) -> Result<api::ApiKey, AppError> {
-        store::api_key::update_api_key(&mut transaction.change, &key).await?;
-        let end = key.expires_at.map_or("never".to_owned(), |end| end.to_string());
-        let before = before.filter(|end| Some(*end) != key.expires_at).map(|end| end.to_string());
-        let mut detail = vec![("title", key.title.as_str()), ("expires_at", end.as_str())];
-        detail.extend(before.as_deref().map(|end| ("expires_at_before", end)));
-        transaction.note(app, AuditAction::ApiKeyUpdate, owner.workspace(), self.id, &detail);
-        Ok(to_wire(&key, transaction.now))
+        change.apply(app, transaction, AuditAction::ApiKeyUpdate).await
     }
 }
 
@@ -118,24 +149,23 @@ struct DisableApiKey {
 }
 
 impl Operation for DisableApiKey {
-    type Checked = (AuthorizedOwner, ApiKey);
+    type Checked = KeyChange;
     type Response = api::ApiKey;
     const STATUS: u16 = 200;
 
-    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
-        let owner = authorize(scope.principal, self.owner, Access::Manage)?;
-        let key = find_unrevoked(scope.connection, &owner, self.id).await?;
-        Ok((owner, key))
+    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<KeyChange, AppError> {
+        let mut change = KeyChange::find(scope, self.owner, self.id).await?;
+        change.after.disabled = true;
+        Ok(change)
     }
 
     async fn apply(
         &self,
         app: &App,
         transaction: &mut Transaction,
-        (owner, mut key): Self::Checked,
+        change: KeyChange,
     ) -> Result<api::ApiKey, AppError> {
-        key.disabled = true;
-        app.update_key_state(transaction, &owner, &key, AuditAction::ApiKeyDisable).await
+        change.apply(app, transaction, AuditAction::ApiKeyDisable).await
     }
 }
 
@@ -146,46 +176,27 @@ struct EnableApiKey {
 }
 
 impl Operation for EnableApiKey {
-    type Checked = (AuthorizedOwner, ApiKey);
+    type Checked = KeyChange;
     type Response = api::ApiKey;
     const STATUS: u16 = 200;
 
-    async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
-        let owner = authorize(scope.principal, self.owner, Access::Manage)?;
-        let mut key = find_unrevoked(scope.connection, &owner, self.id).await?;
+    async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<KeyChange, AppError> {
+        let mut change = KeyChange::find(scope, self.owner, self.id).await?;
         match self.enable.expires_at {
-            Some(expires_at) => key.expires_at = app.check_expiry(scope, &owner, &key, expires_at).await?,
-            None if key.state(scope.now) == KeyState::Expired => {
-                return Err(Conflict::KeyExpired.into());
-            }
+            Some(expires_at) => change.set_expiry(app, scope, expires_at).await?,
+            None if change.before.state(scope.now) == KeyState::Expired => return Err(Conflict::KeyExpired.into()),
             None => {}
         }
-        Ok((owner, key))
+        change.after.disabled = false;
+        Ok(change)
     }
 
     async fn apply(
         &self,
         app: &App,
         transaction: &mut Transaction,
-        (owner, mut key): Self::Checked,
+        change: KeyChange,
     ) -> Result<api::ApiKey, AppError> {
-        key.disabled = false;
-        app.update_key_state(transaction, &owner, &key, AuditAction::ApiKeyEnable).await
-    }
-}
-
-impl App {
-    /// Writes a key whose state changed, with its event.
-    pub(super) async fn update_key_state(
-        &self,
-        transaction: &mut Transaction,
-        owner: &AuthorizedOwner,
-        key: &ApiKey,
-        action: AuditAction,
-    ) -> Result<api::ApiKey, AppError> {
-        store::api_key::update_api_key(&mut transaction.change, key).await?;
-        let fingerprint = key.public_key.fingerprint().to_string();
-        transaction.note(self, action, owner.workspace(), key.id, &[("fingerprint", &fingerprint)]);
-        Ok(to_wire(key, transaction.now))
+        change.apply(app, transaction, AuditAction::ApiKeyEnable).await
     }
 }
