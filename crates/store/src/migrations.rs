@@ -44,6 +44,10 @@ pub fn latest() -> u64 {
 
 /// Applies the migrations that are missing, inside the transaction of `connection`.
 pub(crate) async fn migrate(connection: &mut WriteConnection, now: Timestamp) -> Result<(), StoreError> {
+    apply(connection, MIGRATIONS, now).await
+}
+
+async fn apply(connection: &mut WriteConnection, migrations: &[Migration], now: Timestamp) -> Result<(), StoreError> {
     connection
         .execute(
             "CREATE TABLE IF NOT EXISTS migrations (
@@ -56,12 +60,12 @@ pub(crate) async fn migrate(connection: &mut WriteConnection, now: Timestamp) ->
         )
         .await?;
     let applied = applied(connection).await?;
-    if !applied.is_empty() && applied.len() < MIGRATIONS.len() {
+    if !applied.is_empty() && applied.len() < migrations.len() {
         // Every change takes this row first, so that no change is in progress while the tables are locked one after another.
         // A deadlock with one would last a second, and the leases of running nodes would end meanwhile.
         connection.execute("UPDATE installation SET version = version WHERE id = 1", params![]).await?;
     }
-    for (at, migration) in MIGRATIONS.iter().enumerate() {
+    for (at, migration) in migrations.iter().enumerate() {
         let checksum: [u8; 32] = Sha256::digest(migration.sql).into();
         match applied.get(at) {
             Some((version, kept)) if *version == migration.version && *kept == checksum => {}
@@ -93,5 +97,81 @@ async fn applied(connection: &mut Connection) -> Result<Vec<(u64, Vec<u8>)>, Sto
     match applied.last() {
         Some(&(found, _)) if found > latest() => Err(StoreError::NewerDatabase { found, known: latest() }),
         _ => Ok(applied),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use domain::{AuditEvent, AuditPrincipal, Random};
+    use test_postgres::Cluster;
+
+    use super::*;
+    use crate::{
+        Change,
+        engine::{Database, Engine},
+        installation::create_if_missing,
+        value::Statement,
+    };
+
+    struct Zeros;
+
+    impl Random for Zeros {
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.fill(0);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_migration_waits_for_a_change_in_progress_before_it_locks_a_table() {
+        let cluster = Cluster::shared();
+        let own = cluster.create_database();
+        let database = Database::open(&Engine::Postgres { url: own.url().into() }).await.unwrap();
+        let now = Timestamp::from_second(1_700_000_000).unwrap();
+        let begin = async || WriteConnection::from(database.begin().await.unwrap());
+        let mut connection = begin().await;
+        let (_, of_previous_release) = MIGRATIONS.split_last().unwrap();
+        apply(&mut connection, of_previous_release, now).await.unwrap();
+        create_if_missing(&mut connection, now, &Zeros).await.unwrap();
+        connection.commit().await.unwrap();
+
+        // A node of the previous release is in the middle of a change. It has read a table that migration 6 alters late.
+        let mut change = Change::begin(begin().await, now).await.unwrap();
+        change.fetch_all("SELECT id FROM nodes", params![]).await.unwrap();
+        let mut connection = begin().await;
+        let migrating = tokio::spawn(async move {
+            migrate(&mut connection, now).await?;
+            connection.commit().await
+        });
+        let sql = format!(
+            "SELECT locktype FROM pg_locks JOIN pg_stat_activity USING (pid)
+             WHERE NOT granted AND datname = '{}'",
+            own.name()
+        );
+        let waits_for = loop {
+            assert!(!migrating.is_finished(), "it did not wait for the change");
+            let mut reading = begin().await;
+            let rows = reading.fetch_all(Statement::built(sql.clone()), params![]).await.unwrap();
+            if let Some(row) = rows.first() {
+                break row.text("locktype").unwrap();
+            }
+        };
+        assert_eq!(waits_for, "transactionid", "it waits for the locked row, and for no table");
+        // And a table that the migration alters first: in a deadlock, one of the two would end here.
+        change.fetch_all("SELECT id FROM api_keys", params![]).await.unwrap();
+        let event = AuditEvent {
+            id: "evt_01h455vb4pex5vsknk084sn02q".parse().unwrap(),
+            at: now,
+            workspace: None,
+            principal: AuditPrincipal::Host,
+            key: None,
+            ip_address: None,
+            action: "test".into(),
+            target: None,
+            detail: BTreeMap::new(),
+        };
+        change.commit(event, None).await.unwrap();
+        migrating.await.unwrap().unwrap();
     }
 }
