@@ -11,30 +11,24 @@ use std::{
 };
 
 use divan::{AllocProfiler, Bencher, black_box, counter::ItemsCount};
-use domain::{
-    ApiKeyId, Clock, InstallationKey, PublicKey, Random, ReplayKey, Timestamp, UserId, Version, WorkspaceId,
-    api_key::ApiKey,
-    principal::{Identity, Membership},
-    role::Role,
-};
-use http::{HeaderMap, HeaderValue};
-use http_signature::{
-    Algorithm, Ed25519SigningKey, Profile, RequestView, SigningKey as _, SigningParameters, VerificationKey,
-    sign_request,
-};
+use domain::{Clock, InstallationKey, Random, ReplayKey, Timestamp};
+use http::HeaderMap;
+use http_signature::{Algorithm, Profile, SigningKey as _, VerificationKey};
 use verifier::{
-    Directory, Hosts, OriginalRequest, Outside, RateLimits, Scheme, Snapshot, TokenKey, Verifier, VerifierConfig,
+    Directory, Hosts, OriginalRequest, Outside, RateLimits, Scheme, TokenKey, Verifier, VerifierConfig,
     hosts::HostLists,
     outside::{CredentialType, Lease, NonceFuture, NonceStore, Observer, Outcome},
 };
 
+#[path = "../tests/all/sample.rs"]
+mod sample;
+
+use sample::{HOST, NOW, signed_headers, signing_key, snapshot_with_keys};
+
 #[global_allocator]
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();
 
-const HOST: &str = "127.0.0.1:8080";
 const TARGET: &str = "/api/v1/workspaces/ws_01h455vb4pex5vsknk084sn02q/projects?limit=50";
-/// 2026-01-02T03:04:05Z
-const NOW: i64 = 1_767_323_045;
 /// Keys that take turns, so that not one alone is in the processor's cache.
 const CALLERS: u32 = 256;
 
@@ -53,22 +47,6 @@ impl Clock for StoppedClock {
     fn since_boot(&self) -> Duration {
         Duration::from_secs(1)
     }
-}
-
-fn signing_key(number: u32) -> Ed25519SigningKey {
-    let mut seed = [7; 32];
-    seed[..4].copy_from_slice(&number.to_be_bytes());
-    Ed25519SigningKey::from_seed(&seed)
-}
-
-fn public_key(number: u32) -> PublicKey {
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
-    let mut blob = Vec::new();
-    for part in [b"ssh-ed25519".as_slice(), signing_key(number).public_key().as_slice()] {
-        blob.extend(u32::try_from(part.len()).expect("short").to_be_bytes());
-        blob.extend(part);
-    }
-    PublicKey::parse(&format!("ssh-ed25519 {}", STANDARD.encode(blob))).expect("a good key").key
 }
 
 /// Ids that count up, so that a run is the same every time.
@@ -125,7 +103,7 @@ fn verifier_with_keys(count: u32) -> Verifier {
         token_key: TokenKey::new(&InstallationKey::generate(&random), public),
     };
     let directory = Arc::new(Directory::default());
-    directory.swap(snapshot(count, now, &random));
+    directory.swap(snapshot_with_keys(count, now, &random).0);
     let outside = Outside {
         directory,
         clock: Arc::new(StoppedClock),
@@ -136,76 +114,10 @@ fn verifier_with_keys(count: u32) -> Verifier {
     Verifier::new(config, outside, &random)
 }
 
-fn snapshot(keys: u32, now: Timestamp, random: &dyn Random) -> Snapshot {
-    let user = UserId::generate(now, random);
-    let mut snapshot = Snapshot::default();
-    snapshot.set_version(Version(1));
-    let membership = Membership {
-        workspace: WorkspaceId::generate(now, random),
-        slug: "acme".into(),
-        name: "Acme".into(),
-        role: Role::Member,
-    };
-    snapshot.put_identity(Identity {
-        id: user.into(),
-        email: "ada@example.com".to_owned(),
-        email_verified: false,
-        name: "Ada".to_owned(),
-        operator: false,
-        disabled: false,
-        suspended: false,
-        memberships: vec![membership],
-    });
-    for number in 0..keys {
-        snapshot.put_key(&ApiKey {
-            id: ApiKeyId::generate(now, random),
-            owner: user.into(),
-            title: number.to_string(),
-            public_key: public_key(number),
-            disabled: false,
-            suspended: false,
-            expires_at: None,
-            revoked_at: None,
-            verified_at: None,
-            proven_at: None,
-            displaced_at: None,
-            created_by: "host".to_owned(),
-            created_with: None,
-            created_at: now,
-            last_used_at: None,
-            last_used_ip: None,
-        });
-    }
-    snapshot
-}
-
 /// A signed GET as it arrives.
 fn signed_get(number: u32, profile: Profile) -> HeaderMap {
-    let key = signing_key(number);
-    let key_id = match profile {
-        Profile::Native => public_key(number).fingerprint().to_string(),
-        Profile::Encord => key.public_key().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")),
-    };
-    let mut headers = HeaderMap::new();
-    for (name, value) in [("host", HOST), ("user-agent", "keyward/0.1"), ("accept", "application/json")] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    let parameters = SigningParameters {
-        created: NOW,
-        lifetime_seconds: 60,
-        nonce: "GRzlUfiGwvXsQRr4cSsoYg",
-        key_id: &key_id,
-        covered_headers: &[],
-    };
-    let view = RequestView { method: "GET", scheme: "http", authority: HOST, target: TARGET, headers: &headers };
-    let signed = sign_request(&view, b"", profile, &parameters, &key).expect("signed");
-    let digest = signed.content_digest.map(|digest| ("content-digest", digest));
-    for (name, value) in
-        [("signature-input", signed.signature_input), ("signature", signed.signature)].into_iter().chain(digest)
-    {
-        headers.insert(name, HeaderValue::from_str(&value).expect("a field value"));
-    }
-    headers
+    let unsigned = [("user-agent", "keyward/0.1"), ("accept", "application/json")];
+    signed_headers(number, profile, ("GET", TARGET), NOW, "GRzlUfiGwvXsQRr4cSsoYg", &unsigned)
 }
 
 fn verify(bencher: Bencher<'_, '_>, keys: u32, profile: Profile) {

@@ -2,6 +2,7 @@
 //! until it is told to move, and chance that is the same every time.
 
 pub mod browser;
+pub mod saved;
 pub mod signing;
 pub mod wire;
 

@@ -2,5 +2,6 @@
 
 mod dependencies;
 mod proxied_write;
+mod sample;
 mod support;
 mod verification;

@@ -10,24 +10,20 @@ use std::{
 };
 
 use domain::{
-    ApiKeyId, Clock, InstallationKey, PublicKey, Random, ReplayKey, Timestamp, UserId, Version, WorkspaceId,
+    Clock, InstallationKey, Random, ReplayKey, Timestamp, Version,
     api_key::{ApiKey, RevokedApiKey},
-    principal::{Identity, Membership},
-    role::Role,
     route::Route,
 };
 use http::{HeaderMap, HeaderValue};
-use http_signature::{Ed25519SigningKey, Profile, RequestView, SigningParameters, sign_request};
+use http_signature::Profile;
 use verifier::{
     Directory, Hosts, OriginalRequest, Outside, RateLimits, Scheme, Snapshot, TokenKey, Verifier, VerifierConfig,
     hosts::HostLists,
     outside::{CredentialType, Lease, NonceFuture, NonceStore, Observer, Outcome},
 };
 
-/// The host of Keyward itself; the tests ask about an API on the same one.
-pub(crate) const HOST: &str = "127.0.0.1:8080";
-/// 2026-01-02T03:04:05Z
-pub(crate) const NOW: i64 = 1_767_323_045;
+pub(crate) use crate::sample::{HOST, NOW};
+use crate::sample::{signed_headers, snapshot_with_keys};
 
 /// Time and randomness of a test.
 #[derive(Default)]
@@ -166,7 +162,9 @@ impl Test {
             observer: Arc::clone(&observations) as Arc<dyn Observer>,
         };
         let verifier = Verifier::new(config, outside, world.as_ref());
-        let key = fill(&directory, &world);
+        let (snapshot, mut keys) = snapshot_with_keys(1, world.now(), world.as_ref());
+        directory.swap(snapshot);
+        let key = keys.remove(0);
         Self { verifier, directory, world, lease, nonces, observations, key }
     }
 
@@ -174,46 +172,6 @@ impl Test {
     pub(crate) fn revoked(&self) -> RevokedApiKey {
         RevokedApiKey { key: ApiKey { revoked_at: Some(self.world.now()), ..self.key.clone() }, workspaces: Vec::new() }
     }
-}
-
-/// Puts a user with one key and one workspace into the directory.
-fn fill(directory: &Directory, world: &World) -> ApiKey {
-    let now = world.now();
-    let user = UserId::generate(now, world);
-    let mut snapshot = Snapshot::default();
-    snapshot.set_version(Version(1));
-    let workspace = WorkspaceId::generate(now, world);
-    snapshot.put_identity(Identity {
-        id: user.into(),
-        email: "ada@example.com".to_owned(),
-        email_verified: false,
-        name: "Ada".to_owned(),
-        operator: false,
-        disabled: false,
-        suspended: false,
-        memberships: vec![Membership { workspace, slug: "acme".into(), name: "Acme".into(), role: Role::Member }],
-    });
-    let key = ApiKey {
-        id: ApiKeyId::generate(now, world),
-        owner: user.into(),
-        title: "laptop".to_owned(),
-        public_key: public_key(&signing_key()),
-        disabled: false,
-        suspended: false,
-        expires_at: None,
-        revoked_at: None,
-        verified_at: None,
-        proven_at: None,
-        displaced_at: None,
-        created_by: "host".to_owned(),
-        created_with: None,
-        created_at: now,
-        last_used_at: None,
-        last_used_ip: None,
-    };
-    snapshot.put_key(&key);
-    directory.swap(snapshot);
-    key
 }
 
 /// Removes the key from the directory, as a node does that applies a revocation.
@@ -226,19 +184,6 @@ pub(crate) fn revoke(directory: &Directory, revoked: RevokedApiKey) {
     let _was_used = removed.expect("the key is there").retire();
 }
 
-pub(crate) fn signing_key() -> Ed25519SigningKey {
-    Ed25519SigningKey::from_seed(&[3; 32])
-}
-
-fn public_key(key: &Ed25519SigningKey) -> PublicKey {
-    let mut blob = Vec::new();
-    for part in [b"ssh-ed25519".as_slice(), key.public_key().as_slice()] {
-        blob.extend(u32::try_from(part.len()).unwrap().to_be_bytes());
-        blob.extend(part);
-    }
-    PublicKey::from_stored_blob(&blob).unwrap()
-}
-
 /// A request with its headers.
 pub(crate) struct TestRequest {
     method: &'static str,
@@ -247,26 +192,9 @@ pub(crate) struct TestRequest {
 }
 
 impl TestRequest {
-    /// A request that [`signing_key`] signed at `created`.
+    /// A request that the key signed at `created`.
     pub(crate) fn signed(method: &'static str, target: &'static str, created: i64, nonce: &str) -> Self {
-        let (mut headers, key) = (HeaderMap::new(), signing_key());
-        headers.insert("host", HeaderValue::from_static(HOST));
-        let parameters = SigningParameters {
-            created,
-            lifetime_seconds: 60,
-            nonce,
-            key_id: &public_key(&key).fingerprint().to_string(),
-            covered_headers: &[],
-        };
-        let view = RequestView { method, scheme: "http", authority: HOST, target, headers: &headers };
-        let signed = sign_request(&view, b"", Profile::Native, &parameters, &key).unwrap();
-        let digest = signed.content_digest.map(|digest| ("content-digest", digest));
-        for (name, value) in
-            [("signature-input", signed.signature_input), ("signature", signed.signature)].into_iter().chain(digest)
-        {
-            headers.insert(name, HeaderValue::from_str(&value).unwrap());
-        }
-        Self { method, target, headers }
+        Self { method, target, headers: signed_headers(0, Profile::Native, (method, target), created, nonce, &[]) }
     }
 
     /// A request with a bearer token.

@@ -3,14 +3,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
-use server::{
-    App,
-    app::{AppConfig, Caller},
-};
+use server::app::Caller;
 
-use crate::{
-    support::browser::{Browser, PASSWORD},
-    support::{Actor, Answer, Home, TestApp},
+use crate::support::{
+    Actor, Answer, TestApp,
+    browser::{Browser, PASSWORD},
+    saved::{SavedApp, rows_of},
 };
 
 const ANONYMOUS: usize = 0;
@@ -121,9 +119,7 @@ pub type Tenant = BTreeMap<&'static str, String>;
 
 /// Two workspaces and all kinds of callers, as stored on the disk: each copy starts from the same facts.
 pub struct World {
-    closed: TestApp,
-    /// As a backup has it.
-    snapshot: std::path::PathBuf,
+    saved: SavedApp,
     pub actors: [Option<Actor>; 8],
     token: String,
     /// The admin's session: the cookie, and what its scripts send beside it.
@@ -200,26 +196,16 @@ impl World {
         browser.sign_in("ada").await;
         browser.open("/profile").await;
         let session = (browser.cookies["keyward"].clone(), browser.csrf());
-        test.app.close().await;
-        let config = AppConfig {
-            clock: test.clock.clone(),
-            random: test.random.clone(),
-            ..test.directory.app_config(test.app.settings().clone())
-        };
-        let on_host = App::open_on_host(config).await.expect("what was closed opens again");
-        let snapshot = test.directory.back_up(&on_host).await;
-        on_host.close().await;
+        let saved = SavedApp::save(test).await;
         let People { member, account, invitation_token } = people;
         let actors =
             [None, Some(stranger), Some(member), Some(admin), Some(operator), Some(account), Some(admin_account), None];
-        Self { closed: test, snapshot, actors, token, session, invitation_token, acme, other, neighbour_key }
+        Self { saved, actors, token, session, invitation_token, acme, other, neighbour_key }
     }
 
     /// The same world again, as if nothing had been asked yet.
     pub async fn open(&self) -> TestApp {
-        let directory = Home::restored_from(&self.closed.directory, &self.snapshot);
-        let (clock, random) = (Arc::clone(&self.closed.clock), Arc::clone(&self.closed.random));
-        TestApp::open(directory, clock, random, |_| {}).await
+        self.saved.open().await
     }
 
     pub async fn ask(&self, test: &TestApp, method: &str, path: &str, ids: &Tenant, who: usize) -> Answer {
@@ -315,11 +301,8 @@ async fn every_route_has_a_row_and_every_row_a_route() {
         let methods = item.as_object().unwrap().keys().filter(|key| *key != "parameters");
         routes.extend(methods.map(|method| (method.to_ascii_uppercase(), path.clone())));
     }
-    let mut rows: Vec<(String, String)> =
-        TABLE.iter().map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned())).collect();
     routes.sort();
-    rows.sort();
-    assert_eq!(rows, routes);
+    assert_eq!(rows_of(TABLE), routes);
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ async fn no_get_request_in_a_session_changes_a_row() {
     }
     assert!(read > 150, "{read}");
     test.app.close().await;
-    let before = Home::restored_from(&world.closed.directory, world.snapshot());
+    let before = world.saved.restore();
     let (before, after) = (database(&before, &test).await, database(&test.directory, &test).await);
     // A server ages what it remembers of signed writes by itself, read or not.
     let sql = "SELECT replay_epoch FROM installation WHERE id = 1";

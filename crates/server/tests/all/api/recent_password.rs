@@ -103,7 +103,7 @@ const ROUTES_THAT_DO_NOT: &[(&str, &str)] = &[
 /// The installation of the pages' access table, a quarter of an hour after all users signed in.
 async fn build() -> ui_access::World {
     let world = ui_access::World::build().await;
-    world.closed.clock.advance(Duration::from_mins(15));
+    world.saved.clock().advance(Duration::from_mins(15));
     world
 }
 

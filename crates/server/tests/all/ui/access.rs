@@ -1,15 +1,13 @@
 //! Which page is for whom: every page and every form, called by every kind of caller.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
-use server::{
-    App,
-    app::{AppConfig, Caller},
-};
+use server::app::Caller;
 
-use crate::{
-    support::browser::{Browser, PASSWORD},
-    support::{Answer, Home, TestApp},
+use crate::support::{
+    Answer, TestApp,
+    browser::{Browser, PASSWORD},
+    saved::{SavedApp, rows_of},
 };
 
 /// The admin of another workspace, `other`.
@@ -121,9 +119,7 @@ pub const TABLE: &[(&str, &str, [u16; 5])] = &[
 
 /// A workspace with one of everything and a signed-in user of each kind, as stored on disk.
 pub struct World {
-    pub closed: TestApp,
-    /// As a backup has it.
-    snapshot: std::path::PathBuf,
+    pub saved: SavedApp,
     pub cookies: [BTreeMap<String, String>; 5],
     pub csrf: [String; 5],
     pub ids: BTreeMap<&'static str, String>,
@@ -139,28 +135,13 @@ impl World {
         let set_up = test.app.create_set_up_link(&Caller::host()).await.unwrap().into_inner().expect("a link");
         let (cookies, csrf, mut ids) = furnish(&test).await;
         ids.insert("/set-up/{token}", id_in(&set_up));
-        test.app.close().await;
-        let config = AppConfig {
-            clock: test.clock.clone(),
-            random: test.random.clone(),
-            ..test.directory.app_config(test.app.settings().clone())
-        };
-        let on_host = App::open_on_host(config).await.expect("what was closed opens again");
-        let snapshot = test.directory.back_up(&on_host).await;
-        on_host.close().await;
-        Self { closed: test, snapshot, cookies, csrf, ids }
+        let saved = SavedApp::save(test).await;
+        Self { saved, cookies, csrf, ids }
     }
 
     /// The same world again, as if nothing had been asked yet.
     pub async fn open(&self) -> TestApp {
-        let directory = Home::restored_from(&self.closed.directory, &self.snapshot);
-        let (clock, random) = (Arc::clone(&self.closed.clock), Arc::clone(&self.closed.random));
-        TestApp::open(directory, clock, random, |_| {}).await
-    }
-
-    /// The backup that each copy begins with.
-    pub fn snapshot(&self) -> &std::path::Path {
-        &self.snapshot
+        self.saved.open().await
     }
 
     /// Reads a page or a route in a user's session.
@@ -381,11 +362,8 @@ async fn what_another_tenant_has_is_found_by_no_page_and_no_form() {
 async fn every_page_has_a_row_and_every_row_a_page() {
     let mut pages: Vec<(String, String)> =
         server::list_page_routes().into_iter().map(|(method, path)| (method.to_string(), path)).collect();
-    let mut rows: Vec<(String, String)> =
-        TABLE.iter().map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned())).collect();
     pages.sort();
-    rows.sort();
-    assert_eq!(rows, pages);
+    assert_eq!(rows_of(TABLE), pages);
 }
 
 #[tokio::test]
