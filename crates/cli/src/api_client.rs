@@ -11,7 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     failure::{Failure, Outcome},
-    output::exact,
+    output::{self, Column, exact},
     progress::show_progress,
 };
 
@@ -34,6 +34,13 @@ pub(crate) struct ListArguments {
     /// Print the JSON of the API
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl ListArguments {
+    /// Prints a list in the form that was asked for; `empty` tells a person what to do while nothing is in it.
+    pub(crate) fn print<T: Serialize>(self, list: &Page<T>, columns: &[Column<'_, T>], empty: &str) -> Outcome {
+        if self.json { output::json(list) } else { output::list(columns, &list.items, empty) }
+    }
 }
 
 impl ApiClient {

@@ -287,11 +287,8 @@ impl List {
             let limit = self.paging.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
             keys.items.truncate(limit);
         }
-        if self.paging.json {
-            return output::json(&keys);
-        }
         let empty = format!("no keys: `keyward keys add --generate FILE{}` makes and registers one", ring.flags);
-        output::list(COLUMNS, &keys.items, &empty)
+        self.paging.print(&keys, COLUMNS, &empty)
     }
 }
 

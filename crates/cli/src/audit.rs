@@ -176,10 +176,7 @@ impl List {
         } else {
             self.read_on_host().await?
         };
-        if self.paging.json {
-            return output::json(&events);
-        }
-        output::list(COLUMNS, &events.items, "no matching events")
+        self.paging.print(&events, COLUMNS, "no matching events")
     }
 
     async fn read_from_server(&self) -> Outcome<Page<AuditEvent>> {

@@ -144,11 +144,8 @@ impl List {
     async fn run(self) -> Outcome {
         let (api, place) = self.place.find().await?;
         let invitations = api.list::<Invitation>(&place.path("/invitations"), self.paging.limit).await?;
-        if self.paging.json {
-            return output::json(&invitations);
-        }
         let empty = format!("{} has no invitations: `keyward invitations create EMAIL` sends one", place.name);
-        output::list(COLUMNS, &invitations.items, &empty)
+        self.paging.print(&invitations, COLUMNS, &empty)
     }
 }
 

@@ -111,10 +111,7 @@ impl List {
     async fn run(self) -> Outcome {
         let (api, place) = self.place.find().await?;
         let members = api.list::<Member>(&place.path("/members"), self.paging.limit).await?;
-        if self.paging.json {
-            return output::json(&members);
-        }
-        output::table(COLUMNS, &members.items)
+        self.paging.print(&members, COLUMNS, &format!("{} has no members", place.name))
     }
 }
 

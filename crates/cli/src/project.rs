@@ -222,12 +222,9 @@ impl List {
     async fn run(self) -> Outcome {
         let (api, place) = self.place.find().await?;
         let projects = api.list::<Project>(&place.path("/projects"), self.paging.limit).await?;
-        if self.paging.json {
-            return output::json(&projects);
-        }
         let empty =
             format!("no projects that you can see in {}: `keyward projects create TITLE` makes one", place.name);
-        output::list(COLUMNS, &projects.items, &empty)
+        self.paging.print(&projects, COLUMNS, &empty)
     }
 }
 
@@ -287,12 +284,9 @@ impl ListMembers {
     async fn run(self) -> Outcome {
         let (api, place, project) = self.which.find().await?;
         let members = api.list::<ProjectMember>(&path(&place, project.id, "/members"), self.paging.limit).await?;
-        if self.paging.json {
-            return output::json(&members);
-        }
         let empty = "the project has no members: an admin of the workspace can become its admin with `keyward projects \
                      members set`";
-        output::list(MEMBER_COLUMNS, &members.items, empty)
+        self.paging.print(&members, MEMBER_COLUMNS, empty)
     }
 }
 

@@ -229,14 +229,11 @@ impl List {
     async fn run(self) -> Outcome {
         let (api, place) = self.place.find().await?;
         let accounts = api.list::<ServiceAccount>(&place.path("/service-accounts"), self.paging.limit).await?;
-        if self.paging.json {
-            return output::json(&accounts);
-        }
         let empty = format!(
             "{} has no service account: `keyward service-accounts create NAME --workspace {}` makes one",
             place.name, place.name
         );
-        output::list(COLUMNS, &accounts.items, &empty)
+        self.paging.print(&accounts, COLUMNS, &empty)
     }
 }
 

@@ -296,6 +296,14 @@ pub(crate) const SLUG: Column<'_, Workspace> = Column::word("SLUG", &|workspace|
 pub(crate) const NAME: Column<'_, Workspace> = Column::text("NAME", &|workspace| workspace.name.clone());
 pub(crate) const ID: Column<'_, Workspace> = Column::id(&|workspace| workspace.id.to_string());
 
+const COLUMNS: &[Column<'_, Workspace>] = &[
+    SLUG,
+    NAME,
+    Column::word("YOUR ROLE", &role),
+    Column::word("CREATED", &|workspace| output::moment(workspace.created_at)),
+    ID,
+];
+
 impl Workspaces {
     pub(crate) async fn run(self) -> Outcome {
         match self {
@@ -313,21 +321,8 @@ impl List {
     async fn run(self) -> Outcome {
         let path = if self.all { "/api/v1/admin/workspaces" } else { "/api/v1/workspaces" };
         let workspaces = self.connection.api()?.list::<Workspace>(path, self.paging.limit).await?;
-        if self.paging.json {
-            return output::json(&workspaces);
-        }
         let empty = "you are in no workspace: ask an admin of one to invite you";
-        output::list(
-            &[
-                SLUG,
-                NAME,
-                Column::word("YOUR ROLE", &role),
-                Column::word("CREATED", &|w| output::moment(w.created_at)),
-                ID,
-            ],
-            &workspaces.items,
-            empty,
-        )
+        self.paging.print(&workspaces, COLUMNS, empty)
     }
 }
 
