@@ -129,9 +129,9 @@ async fn find_pending(
     found.filter(|found| found.state(now) == InvitationState::Pending).ok_or_else(closed)
 }
 
-/// Whether whoever holds an invitation may become a user of its address, which an account has: the link reached the address,
-/// which the account never proved. Operators are named by the host or by other operators, who answer for them. Whoever is
-/// disabled, or waits to be confirmed after a restore, does not come back as somebody new.
+/// Whether the holder of an invitation may become a new user with its email, which an account has: the link was mailed to the
+/// email, and the account never proved that it is its own. The host or another operator answers for an operator's email. An
+/// account that is disabled, or suspended since a restore, keeps its email: its user cannot return as a new one.
 fn may_take_email(invitation: &Invitation, account: &User) -> bool {
     invitation.mailed_at.is_some()
         && account.email_verified_at.is_none()

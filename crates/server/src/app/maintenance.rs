@@ -13,9 +13,9 @@ use verifier::refusal_records::{Budget, RefusalRow};
 use super::App;
 use crate::error::AppError;
 
-/// How late a use or a refusal is written at the most, while the store answers.
+/// The maximum delay before a use or a refusal is written, while the store answers.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// What has expired is looked for once in so many intervals.
+/// The number of intervals between two deletions of what has expired.
 const EXPIRY_EVERY: u32 = 60;
 /// How long a replay is kept on this node's clock since boot: more than any signature is good for, from the earliest clock
 /// that it may be ahead of to the latest (7 minutes), and the transaction that keeps it.
@@ -50,7 +50,7 @@ impl App {
     /// Writes the uses that wait, and the refusals that are due.
     ///
     /// # Errors
-    /// The store does not answer; they go on waiting.
+    /// The store does not answer; they are kept.
     pub async fn write_records(&self) -> Result<(), AppError> {
         self.write_uses().await?;
         self.write_refusals(false).await
@@ -175,7 +175,7 @@ impl App {
     async fn delete_expired(&self) -> Result<(), StoreError> {
         let now: Timestamp = self.clock.now();
         let mut maintenance = self.store.begin_maintenance().await?;
-        if let Some(before) = self.replay_epochs.latest_over(self.clock.since_boot()) {
+        if let Some(before) = self.replay_epochs.latest_expired(self.clock.since_boot()) {
             store::replay::delete_expired(&mut maintenance, before, now).await?;
         }
         if let Ok(long_ago) = now.checked_sub(SESSIONS_KEPT) {
@@ -206,13 +206,13 @@ impl ReplayEpochs {
         }
     }
 
-    /// The latest epoch that began so long ago that every signature from before it is over; earlier ones are forgotten.
-    fn latest_over(&self, now: Duration) -> Option<Epoch> {
+    /// The latest epoch that began so long ago that every signature from before it has expired; earlier ones are removed.
+    fn latest_expired(&self, now: Duration) -> Option<Epoch> {
         let mut epochs = self.0.lock().ok()?;
-        let is_over = |&(_, began): &(Epoch, Duration)| began + REPLAYS_KEPT <= now;
-        while epochs.get(1).is_some_and(is_over) {
+        let has_expired = |&(_, began): &(Epoch, Duration)| began + REPLAYS_KEPT <= now;
+        while epochs.get(1).is_some_and(has_expired) {
             epochs.pop_front();
         }
-        epochs.front().filter(|first| is_over(first)).map(|(epoch, _)| *epoch)
+        epochs.front().filter(|first| has_expired(first)).map(|(epoch, _)| *epoch)
     }
 }

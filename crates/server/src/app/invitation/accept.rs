@@ -79,8 +79,8 @@ impl App {
         Ok(Newcomer { id, name, password_hash, browser, session_token: self.random_text::<32>() })
     }
 
-    /// Makes the holder of an invitation a user. Where the link was mailed, the address is theirs, and an account that only
-    /// claimed it loses it.
+    /// Makes the holder of an invitation a user. If the link was mailed, the email is theirs, and an account that never proved
+    /// it loses it.
     async fn create_invited_user(
         &self,
         transaction: &mut Transaction,
@@ -108,8 +108,7 @@ impl App {
         Ok(())
     }
 
-    /// Gives an account that never proved its address another one, under which it goes on; in the log of each of its
-    /// workspaces.
+    /// Gives an account that never proved its email a placeholder instead, with an event in the log of each of its workspaces.
     async fn take_email_from(&self, transaction: &mut Transaction, mut account: User) -> Result<(), AppError> {
         let before = account.email.to_string();
         let placeholder = format!("{}@{PLACEHOLDER_DOMAIN}", account.id);

@@ -16,7 +16,7 @@ use crate::{
     error::{AppError, Conflict},
 };
 
-/// Addresses in one call at the most.
+/// The maximum number of emails in one request.
 const MAX_EMAILS: usize = 100;
 
 impl App {
@@ -33,8 +33,8 @@ impl App {
         self.change(caller, CreateInvitations { workspace, create: create.clone() }).await
     }
 
-    /// Gives an invitation a new token and a new end; the token before opens nothing. Whoever sends it again answers for it
-    /// from then on.
+    /// Gives an invitation a new token and a new expiry date; the previous token is void. From then on, the caller is the one who
+    /// invited.
     ///
     /// # Errors
     /// For the workspace's admins only; it must not be accepted or taken back.
@@ -101,7 +101,7 @@ impl Operation for CreateInvitations {
         for email in &emails {
             if let Some(user) = store::user::find_user_by_email(scope.connection, email).await?
                 && store::member::find_member(scope.connection, workspace, user.id).await?.is_some()
-                // A mailed link lets a member prove their address, and its owner where that is somebody else.
+                // A mailed link lets a member prove their email, or its real owner, if that is another person.
                 && (app.mailer.is_none() || user.email_verified_at.is_some())
             {
                 return Err(Conflict::InvitedMember(email.clone()).into());

@@ -1,4 +1,4 @@
-//! The mail that invites somebody, and what whoever invited is told.
+//! The mail of an invitation, and the response to the caller who invites.
 
 use std::{pin::Pin, sync::Arc};
 
@@ -19,7 +19,8 @@ pub(in crate::app) struct Issued {
 }
 
 impl App {
-    /// What whoever invited is told: the token and the link where they are to pass them on, and never once it was mailed.
+    /// The response about one invitation. It holds the token and the link if the caller has to pass them on, and never after
+    /// they were mailed.
     fn tell(&self, issued: &Issued, mail: MailState, now: Timestamp) -> api::IssuedInvitation {
         let token = match mail {
             MailState::NotConfigured | MailState::Failed => Some(issued.token.clone()),
@@ -33,15 +34,15 @@ impl App {
         format!("{}/invitations/{token}", self.settings.public_url)
     }
 
-    /// What is answered, and kept for the same signed request, before any mail has gone out.
+    /// The response that is stored for the same signed request, before any mail is sent.
     pub(in crate::app) fn tell_before_mail(&self, transaction: &Transaction) -> Vec<api::IssuedInvitation> {
         let mail = if self.mailer.is_some() { MailState::Unknown } else { MailState::NotConfigured };
         transaction.mail.invitations.iter().map(|issued| self.tell(issued, mail, transaction.now)).collect()
     }
 
-    /// Sends invitations by mail, where a server is set, and tells what whoever invited is told. They are committed: an outage
-    /// of the mail loses none. A link that the mail server did not take is theirs to pass on, after it is written down that it
-    /// proves no address.
+    /// Sends invitations by mail if a mail server is set, and returns the response. The invitations are committed already, so a
+    /// failure of the mail server loses none. The caller gets a link that the mail server refused, once it is recorded that
+    /// this link proves no email.
     pub(in crate::app) async fn mail_invitations(
         self: &Arc<Self>,
         caller: &Caller,
