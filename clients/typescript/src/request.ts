@@ -25,7 +25,7 @@ export class BufferedRequest {
     this.method = method;
     this.url = new URL(url);
     this.url.hash = '';
-    // Node sends no `?` without a query behind it, though its URLs keep it; so it must not be signed.
+    // Node 18 and 20 send no `?` without a query behind it, though their URLs keep it; so it must not be signed.
     if (url.search === '') this.url.search = '';
     this.headers = headers;
     this.redirect = template.redirect;

@@ -82,21 +82,11 @@ export async function createSignature(
   ] as const;
   const created = Math.floor((options.now ?? Date.now)() / 1000);
   const expires = created + lifetime(options);
-  const nonce = plain('nonce', (options.createNonce ?? (await nonceSource()))(), 22);
-  const components = lines.map(([name]) => `"${name}"`).join(' ');
-  const parameters = [
-    `(${components})`,
-    `created=${created}`,
-    `expires=${expires}`,
-    `nonce="${nonce}"`,
-    `keyid="${plain('key id', signingKey.keyId, 1)}"`,
-    // An RSA key has two algorithms, and PSS is assumed where none is named.
-    ...(signingKey.algorithm === 'rsa-v1_5-sha256' ? [`alg="${signingKey.algorithm}"`] : []),
-    `tag="keyward"`,
-  ].join(';');
-  const base = [...lines.map(([name, value]) => `"${name}": ${value}`), `"@signature-params": ${parameters}`].join(
-    '\n',
-  );
+  const nonce = (options.createNonce ?? (await nonceSource()))();
+  const names = lines.map(([name]) => name);
+  const parameters = writeParameters(names, created, expires, nonce, signingKey);
+  const signed = [...lines, ['@signature-params', parameters]];
+  const base = signed.map(([name, value]) => `"${name}": ${value}`).join('\n');
   const signature = await signingKey.sign(utf8(base));
   return {
     headers: {
@@ -109,6 +99,26 @@ export async function createSignature(
     expires,
     base,
   };
+}
+
+/** What is covered, and the parameters (RFC 9421 §2.3). */
+function writeParameters(
+  names: readonly string[],
+  created: number,
+  expires: number,
+  nonce: string,
+  { keyId, algorithm }: SigningKey,
+): string {
+  return [
+    `(${names.map((name) => `"${name}"`).join(' ')})`,
+    `created=${created}`,
+    `expires=${expires}`,
+    `nonce="${plain('nonce', nonce, 22)}"`,
+    `keyid="${plain('key id', keyId, 1)}"`,
+    // An RSA key has two algorithms, and PSS is assumed where none is named.
+    ...(algorithm === 'rsa-v1_5-sha256' ? [`alg="${algorithm}"`] : []),
+    'tag="keyward"',
+  ].join(';');
 }
 
 /** Methods that change nothing, so that a repetition does no harm. */

@@ -24,6 +24,8 @@ export interface SignedFetchOptions extends SignOptions {
    * browsers do not tell where a redirect leads, so there it is an error. `manual` if not given.
    */
   readonly redirects?: 'manual' | 'same-origin';
+  /** Sees every signature before its request is sent, such as to log what was signed. */
+  readonly onSign?: (signature: Signature) => void;
   /** Sends a request; another one than the runtime's is for proxies, agents and tests. */
   readonly fetch?: typeof fetch;
   /** Waits before a request is sent again; another one is for tests. */
@@ -108,8 +110,10 @@ class Sender {
     }
   }
 
-  #sign(request: BufferedRequest): Promise<Signature> {
-    return createSignature(request.toSign, this.#key, this.#options);
+  async #sign(request: BufferedRequest): Promise<Signature> {
+    const signature = await createSignature(request.toSign, this.#key, this.#options);
+    this.#options.onSign?.(signature);
+    return signature;
   }
 
   #mayRepeat(request: BufferedRequest, signature: Signature, pause: number): boolean {

@@ -354,6 +354,22 @@ test('what a runtime has of its own reaches its fetch', async (t) => {
   assert.deepEqual(seen, [{ cache: 'no-store', next: { revalidate: 1 } }]);
 });
 
+test('every signature can be seen', async (t) => {
+  const bases: string[] = [];
+  const { server, request } = await setUp(t, [hangUp, status(200)], { onSign: ({ base }) => bases.push(base) });
+  await request(`${server.origin}/me`);
+  assert.equal(bases.length, 2);
+  for (const [index, input] of server.all('signature-input').entries()) {
+    const expected = [
+      '"@method": GET',
+      `"@authority": ${server.origin.slice('http://'.length)}`,
+      `"@target-uri": ${server.origin}/me`,
+      `"@signature-params": ${String(input).slice('keyward='.length)}`,
+    ];
+    assert.equal(bases[index], expected.join('\n'));
+  }
+});
+
 test('a key may be given as it was found, and what is wrong with it is told when it is used', async (t) => {
   const { server } = await setUp(t, [status(204)]);
   await signedFetch(keyText('pkcs8-p256.pem'))(server.origin);

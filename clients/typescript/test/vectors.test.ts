@@ -1,6 +1,7 @@
 /** The known answers that docs/protocol.md prints. */
 
 import assert from 'node:assert/strict';
+import { webcrypto } from 'node:crypto';
 import { test } from 'node:test';
 
 import { createSignature, readKey, sign, type SignatureAlgorithm } from 'keyward';
@@ -86,7 +87,7 @@ async function assertVerifies(vector: Vector, signature: string): Promise<void> 
   assert.ok(parameters, `${vector.algorithm} is deterministic`);
   const { kty, crv, x, y, n, e } = ofKey(vector).private_jwk;
   const members = Object.entries({ kty, crv, x, y, n, e }).filter(([, value]) => value !== undefined);
-  const key = await crypto.subtle.importKey('jwk', Object.fromEntries(members), parameters[0], false, ['verify']);
+  const key = await webcrypto.subtle.importKey('jwk', Object.fromEntries(members), parameters[0], false, ['verify']);
   const bytes = Buffer.from(/^keyward=:(.*):$/.exec(signature)?.[1] ?? '', 'base64');
-  assert.ok(await crypto.subtle.verify(parameters[1], key, bytes, Buffer.from(vector.signature_base)));
+  assert.ok(await webcrypto.subtle.verify(parameters[1], key, bytes, Buffer.from(vector.signature_base)));
 }

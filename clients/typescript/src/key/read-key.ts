@@ -34,13 +34,11 @@ export async function readKey(source: KeySource, options: KeyOptions = {}): Prom
     if ('privateKey' in source) return adoptCryptoKey(source.privateKey, source.publicKey, keyId);
     if ('usages' in source) return adoptCryptoKey(source, undefined, keyId);
     if ('kty' in source) {
-      if (source.d === undefined)
+      if (source.d === undefined) {
         throw new KeyError('public_key', 'this JWK is public, and signing needs the private one');
-      return importMaterial(
-        orDamaged(() => jwkMaterial(source)),
-        algorithm,
-        keyId,
-      );
+      }
+      const material = orDamaged(() => jwkMaterial(source));
+      return importMaterial(material, algorithm, keyId);
     }
   }
   throw new KeyError(
