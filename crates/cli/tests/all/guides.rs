@@ -27,6 +27,12 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("git clone", "this is the clone"),
     ("make test", "this is the test"),
     ("pip install encord", "scripts/setup does"),
+    (
+        "pip install './keyward/clients/python",
+        "`make clients` installs the wheel; here the sources are on Python's path",
+    ),
+    ("go run sign.go", "Go is no part of scripts/setup"),
+    ("java Sign.java", "Java is no part of scripts/setup"),
     ("sudo apt install ./keyward", "scripts/package-test installs the package"),
     ("sudo systemctl", "needs a running systemd; scripts/package-test starts what the unit starts"),
     ("sudo install -D -m 644 keyward.debug", "the line tables of a release; scripts/package-test looks for their link"),
@@ -75,6 +81,12 @@ fn the_page_about_the_command_line() {
 fn the_guide_to_the_encord_sdk() {
     let mut reader = Reader::at_a_server();
     reader.follow("docs/sdk.md");
+}
+
+#[test]
+fn the_page_about_signing() {
+    let mut reader = Reader::new();
+    reader.follow("docs/signing.md");
 }
 
 #[test]
@@ -225,6 +237,7 @@ fn at_home(home: &Home, addresses: &HashMap<&str, String>) -> Command {
     command.current_dir(home.path()).env_clear().env("HOME", home.path()).env("PATH", path).env("LC_ALL", "C.UTF-8");
     // The guides speak of the default address, where another server may listen here.
     command.env("KEYWARD_LISTEN", &addresses[KEYWARD]).env("KEYWARD_REPOSITORY", repository());
+    command.env("PYTHONPATH", repository().join("clients/python/src")).env("PYTHONDONTWRITEBYTECODE", "1");
     command
 }
 

@@ -1,0 +1,256 @@
+"""Private keys: where they come from, and signing with them."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import stat
+import warnings
+from collections.abc import Mapping
+from typing import Protocol, Union
+
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+
+from . import _wire
+from ._errors import PrivateKeyError
+from ._formats import AnyKey, Refused, decode_text, is_public, read_private_key, ssh_blob
+from ._secrets import CERTAIN, decode_base64, describe_secret, shown
+
+_LONGEST_FILE = 64 * 1024
+
+StrPath = Union[str, "os.PathLike[str]"]
+
+
+class SigningKey(Protocol):
+    """What signs: a `PrivateKey`, a key in ssh-agent, or an object of your own, such as one that calls a hardware key."""
+
+    @property
+    def algorithm(self) -> str:
+        """`ed25519`, `ecdsa-p256-sha256`, `ecdsa-p384-sha384`, `rsa-pss-sha512` or `rsa-v1_5-sha256`."""
+
+    @property
+    def fingerprint(self) -> str:
+        """`SHA256:…`, as `ssh-keygen -l` prints it."""
+
+    def sign(self, data: bytes) -> bytes:
+        """The signature of `data`; ECDSA as r‖s."""
+
+
+class PrivateKey:
+    """A private key from a file or a text.
+
+    Reads OpenSSH, PKCS#8, PKCS#1, SEC 1 (PEM or DER) and PuTTY files, with Ed25519, RSA of 2048 to 4096 bits, and ECDSA on P-256
+    and P-384. The file may have a byte order mark, be in UTF-16, have Windows line ends, or be the base64 of such a file.
+    """
+
+    def __init__(self, key: AnyKey, comment: str = "", *, _v1_5: bool = False) -> None:
+        self._key = key
+        self._v1_5 = _v1_5
+        self._blob = ssh_blob(key)
+        self.comment = comment
+
+    @classmethod
+    def load(cls, path: StrPath | None = None, *, environ: Mapping[str, str] | None = None) -> PrivateKey:
+        """The key of the file, else of the file that KEYWARD_KEY_FILE names, else the one whose text is in KEYWARD_KEY.
+
+        Empty variables count as absent, since CI systems set those of missing secrets so.
+        """
+        environ = os.environ if environ is None else environ
+        file = path or environ.get("KEYWARD_KEY_FILE")
+        if file:
+            return cls.from_file(file)
+        text = environ.get("KEYWARD_KEY", "")
+        if text.strip():
+            return cls.from_text(text)
+        raise PrivateKeyError(
+            "no-source",
+            "no private key is given: name its file, or set KEYWARD_KEY_FILE to the file or KEYWARD_KEY to the key's text; "
+            "`keyward keygen` and `ssh-keygen -t ed25519 -N ''` make a key",
+        )
+
+    @classmethod
+    def from_file(cls, path: StrPath) -> PrivateKey:
+        """Reads a file that only its owner may read. A leading `~/` is the home directory.
+
+        A `.pub` file beside it that holds another key is an error, because the wrong one would have been registered.
+        """
+        name = os.fspath(path)
+        if "\n" in name or describe_secret(name) in CERTAIN:
+            raise PrivateKeyError(
+                "text-in-place-of-file",
+                "the private key: its text, or another secret, was given where the name of its file belongs, and is not shown: "
+                "name the file, or use PrivateKey.from_text, or put the text into KEYWARD_KEY",
+            )
+        file = os.path.expanduser(name)
+        try:
+            with open(file, "rb") as opened:
+                mode = _too_open(opened.fileno(), file)
+                data = opened.read(_LONGEST_FILE + 1)
+        except FileNotFoundError:
+            raise _error("not-found", file) from None
+        except (OSError, ValueError) as error:
+            raise _error("unreadable", file, getattr(error, "strerror", None) or type(error).__name__) from None
+        if mode is not None:
+            # A public key is not secret, but it is the wrong file.
+            raise _error("public" if is_public(decode_text(data)) else "permissions", file, f"{mode:03o}")
+        if len(data) > _LONGEST_FILE:
+            raise _error("no-key", file)
+        key = cls._read(data, file)
+        key._check_public_file(file + ".pub")
+        return key
+
+    @classmethod
+    def from_text(cls, text: str | bytes) -> PrivateKey:
+        """Reads the text of a key, for example from a secret store. Lost line breaks are put right."""
+        data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
+        return cls._read(data, None)
+
+    @classmethod
+    def _read(cls, data: bytes, file: str | None) -> PrivateKey:
+        try:
+            return cls(*read_private_key(data))
+        except Refused as refused:
+            raise _error(refused.reason, file) from None
+
+    @property
+    def algorithm(self) -> str:
+        """The algorithm of its signatures, as RFC 9421 names it."""
+        if isinstance(self._key, Ed25519PrivateKey):
+            return "ed25519"
+        if isinstance(self._key, EllipticCurvePrivateKey):
+            return "ecdsa-p256-sha256" if isinstance(self._key.curve, SECP256R1) else "ecdsa-p384-sha384"
+        return "rsa-v1_5-sha256" if self._v1_5 else "rsa-pss-sha512"
+
+    @property
+    def fingerprint(self) -> str:
+        """`SHA256:…`, as `ssh-keygen -l` prints it."""
+        return _wire.fingerprint(self._blob)
+
+    @property
+    def public_openssh(self) -> str:
+        """The public half as an OpenSSH line, which is what to register."""
+        line = self._key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+        comment = "".join(character if character.isprintable() else " " for character in self.comment)
+        return f"{line} {comment}".strip()
+
+    def with_v1_5_padding(self) -> PrivateKey:
+        """The same RSA key, signing with `rsa-v1_5-sha256` in place of `rsa-pss-sha512`."""
+        return PrivateKey(self._key, self.comment, _v1_5=True)
+
+    def sign(self, data: bytes) -> bytes:
+        """The signature of `data`; ECDSA as r‖s (RFC 9421 §3.3)."""
+        key = self._key
+        if isinstance(key, Ed25519PrivateKey):
+            return key.sign(data)
+        if isinstance(key, EllipticCurvePrivateKey):
+            length = (key.curve.key_size + 7) // 8
+            r, s = decode_dss_signature(key.sign(data, ECDSA(SHA256() if length == 32 else SHA384())))
+            return r.to_bytes(length, "big") + s.to_bytes(length, "big")
+        if self._v1_5:
+            return key.sign(data, padding.PKCS1v15(), SHA256())
+        return key.sign(data, padding.PSS(mgf=padding.MGF1(SHA512()), salt_length=64), SHA512())
+
+    def __repr__(self) -> str:
+        return f"<PrivateKey {self.fingerprint}>"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a private key is not pickled; load it where it is used")
+
+    def _check_public_file(self, file: str) -> None:
+        try:
+            with open(file, "rb") as opened:
+                data = opened.read(_LONGEST_FILE)
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError):
+            data = b""
+        blob = _public_blob(decode_text(data))
+        if blob is None:
+            warnings.warn(f"{shown(file)} holds no public key that can be read; the private key is used without it", stacklevel=4)
+        elif blob != self._blob:
+            private = file[: -len(".pub")]
+            raise PrivateKeyError(
+                "other-public-file",
+                f"{shown(file)} beside it holds another key: if {_in_command(private)} is the right one, run "
+                f"`ssh-keygen -y -f {_in_command(private)} > {_in_command(file)}`",
+            )
+
+
+def _public_blob(text: str) -> bytes | None:
+    """The key of an OpenSSH line (options before it are skipped), an RFC 4716 block or a PEM block."""
+    line = re.search(r"(?:ssh|ecdsa|sk)-[A-Za-z0-9@.-]+[\s\u00a0]+(AAAA[A-Za-z0-9+/]+=*)", text.replace("\u200b", ""))
+    if line is not None:
+        return decode_base64(line.group(1))
+    block = re.search(r"---- BEGIN SSH2 PUBLIC KEY ----(.*?)---- END", text, re.DOTALL)
+    if block is not None:
+        body = re.sub(r"^[^\n:]+:(?:[^\n]*\\\r?\n)*[^\n]*\n", "", block.group(1).lstrip(), flags=re.MULTILINE)
+        return decode_base64(body)
+    if "-----BEGIN" in text:
+        try:
+            key = load_pem_public_key(text.strip().encode("utf-8", "replace"))
+            encoded = key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).split()[1]
+        except (ValueError, TypeError):
+            return None
+        return base64.b64decode(encoded)
+    return None
+
+
+def _too_open(descriptor: int, file: str) -> int | None:
+    """The mode of a regular file that others may read, else None.
+
+    Secrets are mounted owned by root and readable by a group (0440, 0640), or read-only for all; nobody can run chmod there.
+    """
+    if os.name != "posix":
+        return None
+    status = os.fstat(descriptor)
+    mode = stat.S_IMODE(status.st_mode) & 0o777
+    if not stat.S_ISREG(status.st_mode) or not mode & 0o077:
+        return None
+    if status.st_uid == 0 and not mode & 0o037:
+        return None
+    read_only = bool(os.fstatvfs(descriptor).f_flag & os.ST_RDONLY)
+    if read_only and not mode & 0o033:
+        return None
+    return mode
+
+
+def _in_command(file: str) -> str:
+    """A file's name for a command that people copy."""
+    if describe_secret(file) is not None or not file.isprintable():
+        return "FILE"
+    return file if re.fullmatch(r"[A-Za-z0-9@%+=:,./_~-]+", file) else "'" + file.replace("'", "'\\''") + "'"
+
+
+def _error(reason: str, file: str | None, extra: str = "") -> PrivateKeyError:
+    name = "the private key" if file is None else shown(file)
+    file = _in_command(file) if file is not None else "FILE"
+    message = {
+        "not-found": f"there is no such file: make a key with `keyward keygen -f {file}`",
+        "unreadable": f"cannot be read ({extra}): check the path and its permissions",
+        "permissions": f"other users of this machine may read it (mode {extra}): run `chmod 600 {file}`, and make a new key if they "
+        "should not be trusted; where the file cannot be changed, put its text into KEYWARD_KEY or use PrivateKey.from_text",
+        "empty": "it is empty: check that the file or secret was filled",
+        "public": "this is the public key: the private one is in the file of the same name without `.pub`",
+        "passphrase": f"it is protected by a passphrase: add it to ssh-agent with `ssh-add {file}` and use keyward.Agent, or take the "
+        f"passphrase off (`ssh-keygen -p -f {file}` for OpenSSH files, `openssl pkey -in {file} -out NEW_FILE` for PEM, "
+        f"`puttygen {file} -O private-openssh-new -o NEW_FILE --new-passphrase /dev/null` for PuTTY), or make a key for this program "
+        "with `keyward keygen`",
+        "unsupported": "keys of this type are not taken (Ed25519, RSA of 2048 to 4096 bits with exponent 65537, and ECDSA on P-256 or "
+        "P-384 are): make a new key with `keyward keygen` or `ssh-keygen -t ed25519`",
+        "halves": "its public and its private half do not belong together: restore it from a copy, or make a new key",
+        "several": "there is more than one private key: keep one",
+        "damaged": "it is damaged: lost line breaks would have been put right, but more is missing or changed; store it again from the "
+        "original file",
+        "base64-twice": "it is base64 of base64: encode the file once, with `base64 -w0 FILE`",
+        "pkcs12": f"this is a PKCS#12 file: take the key out with `openssl pkcs12 -in {file} -nocerts -nodes -out NEW_FILE`, run "
+        "`chmod 600 NEW_FILE`, and use that",
+        "no-key": "this is no private key: it begins with `-----BEGIN` or `PuTTY-User-Key-File`; a file's name belongs into "
+        "KEYWARD_KEY_FILE or PrivateKey.from_file",
+    }[reason]
+    return PrivateKeyError(reason, f"{name}: {message}")
