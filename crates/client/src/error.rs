@@ -13,7 +13,7 @@ use crate::{resolver::ResolveError, signer::SignError};
 #[non_exhaustive]
 pub enum ClientError {
     /// The URL is invalid.
-    #[error("{url} is no URL to send requests to ({reason}): it starts with `https://` or `http://` and a host")]
+    #[error("{url} is not a URL of a server ({reason}): it must start with `https://` or `http://` and a host")]
     Url {
         /// What was given, in backticks; a description of it where it may be a secret.
         url: String,
@@ -45,15 +45,13 @@ pub enum ClientError {
         reason: String,
     },
     /// The server took too long. A write may or may not have been done.
-    #[error("no answer from {origin} in time: try again; the request may have been carried out all the same")]
+    #[error("no response from {origin} in time: try again; the request may have been processed anyway")]
     Timeout {
         /// Scheme, host and port.
         origin: String,
     },
     /// The connection broke. A write may or may not have been done.
-    #[error(
-        "the connection to {origin} broke ({reason}): try again; the request may have been carried out all the same"
-    )]
+    #[error("the connection to {origin} broke ({reason}): try again; the request may have been processed anyway")]
     Broken {
         /// Scheme, host and port.
         origin: String,
@@ -73,8 +71,8 @@ pub enum ClientError {
     },
     /// The answer is a redirect, which is never followed: it would carry the signature to another address.
     #[error(
-        "the server answers {} and points to {}: requests are signed for one address and follow no redirects, so use \
-         that one if it is yours", status.as_u16(), shown(&printable(location))
+        "the server answers {} and points to {}: requests are signed for one URL and do not follow redirects, so use \
+         that URL if it is yours", status.as_u16(), shown(&printable(location))
     )]
     Redirect {
         /// The status.
@@ -83,7 +81,7 @@ pub enum ClientError {
         location: String,
     },
     /// A status that is no success, without a problem in the body: most likely not Keyward's answer.
-    #[error("the server answers {status} without saying why: {}", after_status(*status, *retry_after))]
+    #[error("the server answers {status} without a reason: {}", after_status(*status, *retry_after))]
     Status {
         /// The status.
         status: StatusCode,
@@ -91,13 +89,16 @@ pub enum ClientError {
         retry_after: Option<u64>,
     },
     /// The answer is not what was expected.
-    #[error("the server's answer is not what this version expects ({reason}): check the URL and the versions of both")]
+    #[error(
+        "the server's response is not what this version expects ({reason}): check the URL and the versions of \
+             client and server"
+    )]
     Answer {
         /// What is wrong with it.
         reason: String,
     },
     /// The answer is longer than allowed.
-    #[error("the server's answer has more than {limit} bytes and was dropped")]
+    #[error("the server's response is longer than {limit} bytes and was discarded")]
     TooLong {
         /// The limit.
         limit: usize,
@@ -185,15 +186,17 @@ impl fmt::Display for ConnectCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::UnknownHost => {
-                "no machine of that name is known here; check the spelling, and that this machine can look names up"
+                "the host name cannot be resolved; check the spelling and the DNS settings of this machine"
             }
-            Self::NotListening => "nothing listens there; check the URL and that the server runs",
+            Self::NotListening => "no server listens there; check the URL and that the server runs",
             Self::UntrustedCertificate => {
-                "the server's certificate is not trusted here; if it comes from an authority of your own, name that \
-                 authority's certificate with `--ca-file` or KEYWARD_CA_FILE, else have the server's certificate replaced"
+                "the server's certificate is not trusted on this machine; if your own authority issued it, name the \
+                 authority's certificate with `--ca-file` or KEYWARD_CA_FILE, otherwise replace the server's \
+                 certificate"
             }
             Self::NotTls => {
-                "what listens there does not speak TLS; check the port, and whether the URL starts with http://"
+                "the server does not speak TLS on this port; check the port, and whether the URL must start with \
+                 http://"
             }
             Self::Other => "check the URL, the network, and that the server runs",
         })
@@ -203,13 +206,13 @@ impl fmt::Display for ConnectCause {
 fn after_status(status: StatusCode, retry_after: Option<u64>) -> String {
     match (status, retry_after) {
         (StatusCode::TOO_MANY_REQUESTS, Some(seconds)) => {
-            format!("it is asked too often; try again in {seconds} s")
+            format!("too many requests; try again in {seconds} s")
         }
-        (StatusCode::TOO_MANY_REQUESTS, None) => "it is asked too often; try again later".to_owned(),
+        (StatusCode::TOO_MANY_REQUESTS, None) => "too many requests; try again later".to_owned(),
         (StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT, _) => {
-            "what is before Keyward does not reach it; see that the server runs, and try again".to_owned()
+            "the proxy in front of Keyward cannot reach it; check that the server runs, and try again".to_owned()
         }
-        _ => "check that the URL is Keyward's and not that of a proxy before it".to_owned(),
+        _ => "check that the URL is the URL of Keyward, not of a proxy in front of it".to_owned(),
     }
 }
 
@@ -225,8 +228,8 @@ impl fmt::Display for ClockSkew {
         let direction = if self.seconds < 0 { "behind" } else { "ahead of" };
         write!(
             f,
-            "this machine's clock is {} s {direction} the server's, and that is the likely reason: set it (`timedatectl \
-             set-ntp true` on Linux) and try again",
+            "this machine's clock is {} s {direction} the server's, which is the likely reason: set the clock \
+             (`timedatectl set-ntp true` on Linux) and try again",
             self.seconds.unsigned_abs()
         )
     }

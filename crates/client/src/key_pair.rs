@@ -84,7 +84,7 @@ impl fmt::Debug for KeyPair {
 #[derive(Debug, thiserror::Error)]
 pub enum WriteKeyPairError {
     /// A file of this name exists.
-    #[error("{} exists already and was left alone: choose another name, or move it away first", shown(&.0.to_string_lossy()))]
+    #[error("{} already exists and was not changed: choose another name, or move the file away first", shown(&.0.to_string_lossy()))]
     Exists(PathBuf),
     /// The file system refused.
     #[error(

@@ -54,10 +54,10 @@ pub enum SignError {
     #[error("the request has no absolute URL, which the signature covers: start it with `https://` and the host")]
     NotAbsolute,
     /// The body is a stream.
-    #[error("the request's body is a stream, of which no digest can be signed: pass it as bytes")]
+    #[error("the body of the request is a stream, which cannot be signed: pass it as bytes")]
     StreamedBody,
     /// The URL holds a user name or password.
-    #[error("the URL holds a user name, which would be a second credential: take it out")]
+    #[error("the URL contains a user name, which would be a second credential: remove it")]
     UserInfo,
     /// The signature could not be made.
     #[error(transparent)]

@@ -48,7 +48,7 @@ fn encode_signature(algorithm: Algorithm, bytes: &[u8]) -> Result<Vec<u8>, Signi
         Algorithm::RsaV1_5Sha512 => ("rsa-sha2-512", false),
         Algorithm::EcdsaP256Sha256 => ("ecdsa-sha2-nistp256", true),
         Algorithm::EcdsaP384Sha384 => ("ecdsa-sha2-nistp384", true),
-        _ => return Err(SigningKeyError::new("keys of this kind sign requests only; use an Ed25519 key")),
+        _ => return Err(SigningKeyError::new("this kind of key can only sign requests; use an Ed25519 key")),
     };
     let mut value = Vec::new();
     if is_ecdsa {

@@ -19,7 +19,7 @@ pub trait Random: Send + Sync {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place of this crate that reads the clock")]
+    #[expect(clippy::disallowed_methods, reason = "the only place in this crate that reads the clock")]
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
@@ -32,7 +32,7 @@ pub struct SystemRandom;
 impl Random for SystemRandom {
     /// # Panics
     /// When the operating system gives no randomness: neither a key nor a nonce may be made then.
-    #[expect(clippy::disallowed_methods, reason = "the one place of this crate that draws randomness")]
+    #[expect(clippy::disallowed_methods, reason = "the only place in this crate that draws randomness")]
     fn fill(&self, bytes: &mut [u8]) {
         getrandom::fill(bytes).expect("the operating system gives randomness");
     }

@@ -55,7 +55,7 @@ fn a_pair_is_made_and_registered_in_one_go_and_taken_back_if_it_is_refused() {
     assert!(town.run("ci.key", &["whoami"]).ok().starts_with("bob@example.com"));
 
     // Nothing is overwritten, and what the server refuses leaves no files behind.
-    assert!(town.run("bob", &["keys", "add", "-g", "ci.key"]).refused().contains("exists already"));
+    assert!(town.run("bob", &["keys", "add", "-g", "ci.key"]).refused().contains("already exists"));
     let refused = town.run("bob", &["keys", "add", "-g", "new.key", "--title", "a\u{7}b"]).refused();
     assert!(refused.contains("title"), "{refused}");
     assert!(!town.home.file("new.key").exists() && !town.home.file("new.key.pub").exists());

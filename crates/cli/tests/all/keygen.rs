@@ -21,7 +21,7 @@ fn nothing_is_overwritten() {
     let first = home.run(&["keygen", "--json"]).json();
     assert_eq!(first["private_key_file"], "keyward_ed25519");
     let refused = home.run(&["keygen"]).refused();
-    assert!(refused.contains("exists already and was left alone"), "{refused}");
+    assert!(refused.contains("already exists and was not changed"), "{refused}");
     let public = std::fs::read_to_string(home.file("keyward_ed25519.pub")).expect("a file");
     assert_eq!(first["public_key"], public.trim());
 }

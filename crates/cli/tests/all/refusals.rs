@@ -48,15 +48,15 @@ fn a_server_that_cannot_be_reached() {
     let whoami = |url: &str| home.run(&["whoami", "--url", url, "--key", "id"]).refused();
     let refused = whoami("http://127.0.0.1:1");
     assert!(
-        refused.contains("cannot connect to http://127.0.0.1:1") && refused.contains("nothing listens"),
+        refused.contains("cannot connect to http://127.0.0.1:1") && refused.contains("no server listens"),
         "{refused}"
     );
     // RFC 6761 §6.4: a name that never is. Where no name server is, the resolver is not to wait for long.
     let mut command = home.keyward(&["whoami", "--url", "https://keys.invalid.", "--key", "id"]);
     command.env("RES_OPTIONS", "timeout:1 attempts:1");
     let unknown = crate::support::Ran::from(command.output().expect("keyward starts")).refused();
-    assert!(unknown.contains("no machine of that name is known here"), "{unknown}");
-    assert!(whoami("keys.example.com").contains("starts with `https://`"));
+    assert!(unknown.contains("the host name cannot be resolved"), "{unknown}");
+    assert!(whoami("keys.example.com").contains("must start with `https://`"));
     let redirecting = Scripted::answering(&["HTTP/1.1 301 Moved\nLocation: https://elsewhere.example/".to_owned()]);
     assert!(whoami(&redirecting.url).contains("points to https://elsewhere.example/"));
     let page = Scripted::answering(&["HTTP/1.1 200 OK\nContent-Type: text/html\n\n<h1>hello</h1>".to_owned()]);
@@ -64,7 +64,7 @@ fn a_server_that_cannot_be_reached() {
     let away = "HTTP/1.1 502 Bad Gateway\nRetry-After: 0\n\nnginx".to_owned();
     let away = Scripted::answering(&[away.clone(), away.clone(), away.clone(), away]);
     let refused = whoami(&away.url);
-    assert!(refused.contains("502") && refused.contains("see that the server runs"), "{refused}");
+    assert!(refused.contains("502") && refused.contains("check that the server runs"), "{refused}");
     away.finish();
 }
 
@@ -80,7 +80,10 @@ fn a_certificate_that_is_not_trusted() {
     let server = Running::start(home.keyward(&["serve", "--listen", "127.0.0.1:0"]));
     let whoami = ["whoami", "--url", &server.url, "--key", "id"];
     let refused = home.run(&whoami).refused();
-    assert!(refused.contains("certificate is not trusted here") && refused.contains("--ca-file"), "{refused}");
+    assert!(
+        refused.contains("certificate is not trusted on this machine") && refused.contains("--ca-file"),
+        "{refused}"
+    );
     let told = home.run(&[&whoami[..], &["--ca-file", "tls.pem"]].concat()).ok();
     assert!(told.starts_with("ann@example.com"), "{told}");
     home.write("empty.pem", "");

@@ -66,7 +66,7 @@ impl RunningAgent {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Has whoever asks for a passphrase be told this one.
+    /// Answers the prompt for a passphrase with this one.
     fn answer_askpass(&self, passphrase: &str) {
         use std::os::unix::fs::PermissionsExt;
         let script = self.path("askpass");

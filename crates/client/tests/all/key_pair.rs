@@ -62,12 +62,12 @@ fn nothing_is_overwritten_and_nothing_left_behind() {
     let file = directory.path().join("id");
     let public_file = directory.path().join("id.pub");
     let pair = generate_key_pair(&SystemRandom, "");
-    for taken in [&file, &public_file] {
-        fs::write(taken, "precious").unwrap();
+    for existing in [&file, &public_file] {
+        fs::write(existing, "precious").unwrap();
         let error = pair.write_key_pair(&file).unwrap_err();
-        assert!(matches!(&error, WriteKeyPairError::Exists(path) if path == taken), "{error}");
-        assert_eq!(fs::read_to_string(taken).unwrap(), "precious");
-        fs::remove_file(taken).unwrap();
+        assert!(matches!(&error, WriteKeyPairError::Exists(path) if path == existing), "{error}");
+        assert_eq!(fs::read_to_string(existing).unwrap(), "precious");
+        fs::remove_file(existing).unwrap();
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
     let nowhere = directory.path().join("missing").join("id");
