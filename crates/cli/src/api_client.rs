@@ -142,8 +142,8 @@ impl ApiClient {
             Some("owner_disabled") => "ask an admin of its workspace, or the operator, to enable the owner".to_owned(),
             Some(_) => format!("the request was signed by {key} at {now}, by this machine's clock"),
             None => format!(
-                "the request was signed by {key} at {now}, by this machine's clock; if that is the right key, have its \
-                 public half registered: on your keys page, by `keyward keys add` with a key that works, or by an \
+                "the request was signed by {key} at {now}, by this machine's clock; if that is the right key, \
+                 register its public key: on your keys page, by `keyward keys add` with a key that works, or by an \
                  operator with `keyward admin add-key`; if it was registered before, it was revoked"
             ),
         }

@@ -318,7 +318,7 @@ impl Add {
         }
         told_registered(&key)?;
         if private_key.is_some() {
-            return output::line("its public half was sent, with a proof that you hold the private key");
+            return output::line("its public key was sent, with a proof that you hold the private key");
         }
         output::line("next: keyward whoami --key FILE, with the private key's file, tries it")?;
         output::line(format!(

@@ -346,7 +346,7 @@ fn read_file(named: Option<&Path>) -> Outcome<Source> {
     toml::from_str(&text).map_err(|error| malformed_file(path, &text, &error))
 }
 
-/// Says where a settings file cannot be read, and at which setting. What stands there is left out: it may be a password.
+/// Reports where a settings file is invalid, and at which setting. The value is left out, because it may be a password.
 fn malformed_file(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
     let at = error.span().map_or(0, |span| span.start.min(text.len()));
     let before = &text.as_bytes()[..at];
@@ -368,7 +368,7 @@ fn malformed_file(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
         (None, None) => String::new(),
     };
     Failure::new(format!(
-        "the settings in {} cannot be taken: line {line}, column {column}{place}: {}",
+        "the settings in {} are invalid: line {line}, column {column}{place}: {}",
         shown(&path.to_string_lossy()),
         parser_message(error.message())
     ))
@@ -379,8 +379,8 @@ fn check_variable(name: &str, value: &str) -> Outcome {
     match recognise(value) {
         Some(Secret::Password) if name == "KEYWARD_DATABASE_URL" => Ok(()),
         Some(secret) if secret.is_certain() => Err(Failure::new(format!(
-            "{name} holds {}, which was not used: `keyward serve --help` tells what belongs there; the text of a private key \
-             belongs into KEYWARD_KEY",
+            "{name} holds {}, which was not used: see `keyward serve --help` for its values; the text of a private \
+             key belongs in KEYWARD_KEY",
             quoted(value)
         ))),
         _ => Ok(()),
@@ -498,8 +498,9 @@ mod tests {
         let settings = read(&arguments, &[]).expect("settings").settings("http://127.0.0.1:8080");
         assert!(settings.is_trusted_proxy(Ipv4Addr::LOCALHOST.into()));
         assert_eq!((settings.rate_limits.per_key, settings.routes.len()), (5, 1));
-        let everybody = read(&arguments, &[("KEYWARD_TRUSTED_PROXIES", "10.0.0.1, 0.0.0.0/0")]).expect_err("everybody");
-        assert!(everybody.to_string().starts_with("setting `trusted_proxies`"), "{everybody}");
+        let all =
+            read(&arguments, &[("KEYWARD_TRUSTED_PROXIES", "10.0.0.1, 0.0.0.0/0")]).expect_err("all IP addresses");
+        assert!(all.to_string().starts_with("setting `trusted_proxies`"), "{all}");
     }
 
     #[test]

@@ -85,8 +85,8 @@ async fn demonstrate(app: &Arc<App>, url: &str, directory: &DataDirectory) -> Ou
     let stage = set_up(app, &Caller::host(), directory).await?;
     let key_file = shell_word(&stage.key_file.display().to_string());
     output::line(format!(
-        "workspace {WORKSPACE}, its admin {ADMIN}, its service account {}\nthe account's private key is in {key_file}; the \
-         server holds the public half only\n",
+        "workspace {WORKSPACE}, its admin {ADMIN}, its service account {}\nthe account's private key is in \
+         {key_file}; the server has only the public key\n",
         stage.address
     ))?;
 

@@ -15,7 +15,7 @@ pub(crate) fn read_input(what: &'static str) -> Outcome<Zeroizing<Vec<u8>>> {
     let first = *TAKEN_FOR.get_or_init(|| what);
     if first != what {
         return Err(Failure::new(format!(
-            "standard input holds {first} and cannot hold {what}, too: name a file for one of them"
+            "standard input contains {first} and cannot also contain {what}: name a file for one of them"
         )));
     }
     let mut bytes = Zeroizing::new(Vec::new());

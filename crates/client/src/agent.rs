@@ -45,13 +45,13 @@ pub struct AgentKey {
 pub enum AgentError {
     /// `SSH_AUTH_SOCK` names none.
     #[error(
-        "no ssh-agent is known here (SSH_AUTH_SOCK is not set): start one with `eval \"$(ssh-agent)\"`, then add the key \
+        "no ssh-agent was found (SSH_AUTH_SOCK is not set): start one with `eval \"$(ssh-agent)\"`, then add the key \
          with `ssh-add FILE`"
     )]
     NotRunning,
     /// It does not answer, or not as agents do.
     #[error(
-        "the ssh-agent at {} cannot be asked ({reason}): see that it runs, and that SSH_AUTH_SOCK is its socket",
+        "the ssh-agent at {} cannot be reached ({reason}): check that it runs, and that SSH_AUTH_SOCK is its socket",
         shown(&socket.to_string_lossy())
     )]
     Unreachable {
@@ -62,7 +62,8 @@ pub enum AgentError {
     },
     /// It has no key of a type that Keyward takes.
     #[error(
-        "the ssh-agent holds no key that Keyward takes: add one with `ssh-add FILE` (`ssh-add -l` lists what it holds)"
+        "the ssh-agent holds no key that Keyward supports: add one with `ssh-add FILE` (`ssh-add -l` lists what it \
+         holds)"
     )]
     NoKey,
     /// It has several keys, and none was named.
@@ -72,7 +73,7 @@ pub enum AgentError {
         known: Vec<String>,
     },
     /// It has no key of that name, or several.
-    #[error("not exactly one key of the ssh-agent is called {name}: name one by its fingerprint{}", list(known))]
+    #[error("there is no single key called {name} in the ssh-agent: name one by its fingerprint{}", list(known))]
     NotFound {
         /// What was asked for, in backticks; a description of it where it may be a secret.
         name: String,
@@ -250,8 +251,8 @@ impl SigningKey for AgentKey {
         })?;
         self.read_signature(&answer).map_err(|Malformed| {
             SigningKeyError::new(format!(
-                "the ssh-agent did not sign with {self}: it may be locked (`ssh-add -X`), the key may have been removed or \
-                 have run out (`ssh-add -l`), or the agent's prompt was declined"
+                "the ssh-agent did not sign with {self}: it may be locked (`ssh-add -X`), the key may have been \
+                 removed or have expired (`ssh-add -l`), or the agent's prompt was declined"
             ))
         })
     }
@@ -315,8 +316,5 @@ fn exchange(socket: &Path, message: &[u8]) -> io::Result<Vec<u8>> {
 
 #[cfg(not(unix))]
 fn exchange(_: &Path, _: &[u8]) -> io::Result<Vec<u8>> {
-    Err(io::Error::new(
-        io::ErrorKind::Unsupported,
-        "agents are asked over Unix sockets, which this system does not have",
-    ))
+    Err(io::Error::new(io::ErrorKind::Unsupported, "ssh-agents need Unix sockets, which this system does not have"))
 }

@@ -210,7 +210,7 @@ impl PrivateKey {
             },
         };
         self.warning = Some(format!(
-            "{} beside the private key cannot be read and was not compared with it: {reason}",
+            "{} next to the private key cannot be read and was not compared with it: {reason}",
             shown(&public_path.to_string_lossy())
         ));
         Ok(())
@@ -230,7 +230,7 @@ fn parse_public_file(bytes: &[u8]) -> Result<PublicKey, PublicKeyError> {
     PublicKey::parse(&text[start..]).map(|parsed| parsed.key)
 }
 
-/// Whether what is refused is a public key all the same, of a kind that no private key that is read has.
+/// Whether the refused text is a public key of a kind for which no private key is supported.
 fn is_another_key(error: PublicKeyError) -> bool {
     use UnsupportedKeyType as Type;
     match error {

@@ -103,9 +103,9 @@ fn an_agent_that_is_not_there_or_empty_is_told_with_the_way_out() {
         let mut command = home.keyward(&whoami);
         Ran::from(command.env("SSH_AUTH_SOCK", socket).output().expect("keyward starts")).refused()
     };
-    assert!(with_socket("nowhere.sock").contains("the ssh-agent at nowhere.sock cannot be asked"));
+    assert!(with_socket("nowhere.sock").contains("the ssh-agent at nowhere.sock cannot be reached"));
     let _agent = Agent::start(&home);
-    assert!(with_socket("agent.sock").contains("holds no key that Keyward takes"));
+    assert!(with_socket("agent.sock").contains("holds no key that Keyward supports"));
     let both = home.run(&[&whoami[..], &["--key", "id"]].concat());
     assert_eq!(both.code, Some(2), "{}", both.stderr);
     let mut command = home.keyward(&["whoami", "--url", "http://127.0.0.1:1"]);

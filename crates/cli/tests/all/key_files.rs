@@ -53,7 +53,7 @@ fn one_key_signs_from_every_kind_of_file() {
     // Standard input cannot hold two things.
     let add = ["keys", "add", "-", "--key", "-", "--title", "t"];
     let refused = run_with_bytes(&mut town.command("", &add), text.as_bytes()).refused();
-    assert!(refused.contains("standard input holds the private key and cannot hold"), "{refused}");
+    assert!(refused.contains("standard input contains the private key and cannot also contain"), "{refused}");
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_public_file_that_cannot_be_read_is_a_warning_and_another_key_an_error() {
     let town = Town::new();
     fs::write(town.home.file("bob.pub"), "").expect("a file");
     let ran = town.run("bob", &["whoami", "--json"]);
-    assert!(ran.stderr.starts_with("warning: bob.pub beside the private key cannot be read"), "{}", ran.stderr);
+    assert!(ran.stderr.starts_with("warning: bob.pub next to the private key cannot be read"), "{}", ran.stderr);
     assert_eq!(ran.json()["principal"]["email"], "bob@example.com");
     fs::copy(town.home.file("eve.pub"), town.home.file("bob.pub")).expect("a copy");
     let refused = town.run("bob", &["whoami"]).refused();
@@ -104,7 +104,7 @@ fn a_public_key_is_registered_from_every_kind_of_file() {
     assert!(refused.contains("openssl pkcs8 -topk8 -nocrypt -in p.pem"), "{refused}");
     home.write("h.txt", &format!("restrict {}", public("h")));
     let refused = town.run("bob", &["keys", "add", "h.txt", "--title", "h"]).refused();
-    assert!(refused.contains("h.txt: something stands before the key"), "{refused}");
+    assert!(refused.contains("h.txt: there is text before the key"), "{refused}");
     let refused = run_with_bytes(&mut town.command("bob", &["keys", "add", "-"]), b"not a key").refused();
     assert!(refused.contains("standard input: this is not a public key"), "{refused}");
 }

@@ -25,10 +25,13 @@ fn a_key_that_cannot_sign() {
     home.tool("python3", &["-c", FLIP_PRIVATE_HALF, "id", "flipped"]);
     home.tool("chmod", &["600", "flipped"]);
     let refused = whoami("flipped");
-    assert!(refused.contains("do not belong together") && refused.contains("restore it from a copy"), "{refused}");
+    assert!(
+        refused.contains("does not match its private key") && refused.contains("restore it from a copy"),
+        "{refused}"
+    );
     home.tool("chmod", &["640", "id"]);
     let refused = whoami("id");
-    assert!(refused.contains("other users of this machine may read it (mode 640): run `chmod 600 id`"), "{refused}");
+    assert!(refused.contains("other users of this machine can read it (mode 640): run `chmod 600 id`"), "{refused}");
     assert!(whoami("id.pub").contains("this is the public key"));
     assert!(whoami("nowhere").contains("no such file"));
 
@@ -37,7 +40,7 @@ fn a_key_that_cannot_sign() {
     let mut command = home.keyward(&["whoami", "--url", "http://127.0.0.1:1"]);
     command.env("KEYWARD_KEY", &text[..200]);
     let refused = crate::support::Ran::from(command.output().expect("keyward starts")).refused();
-    assert!(refused.contains("lost line breaks would have been put right, but more is missing"), "{refused}");
+    assert!(refused.contains("lost line breaks are restored, but more is missing"), "{refused}");
     assert!(!refused.contains(&text[60..100]), "nothing of the key is told");
 }
 

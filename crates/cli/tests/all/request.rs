@@ -86,7 +86,7 @@ fn a_client_that_fails_says_what_to_do() {
     assert!(refused(&["whoami", "--url", url, "--key", "id"]).contains("chmod 600"));
     home.tool("chmod", &["600", "id"]);
     home.tool("cp", &["locked.pub", "id.pub"]);
-    assert!(refused(&["whoami", "--url", url, "--key", "id"]).contains("id.pub beside it holds another key"));
+    assert!(refused(&["whoami", "--url", url, "--key", "id"]).contains("id.pub next to it contains another key"));
 }
 
 #[test]

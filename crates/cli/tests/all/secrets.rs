@@ -177,7 +177,7 @@ fn the_text_of_a_key_in_place_of_its_file_is_named_as_such() {
     let line = text.lines().nth(2).expect("a line of the key");
     let mut command = home.keyward(&["whoami", "--url", "http://127.0.0.1:1"]);
     let told = ended(command.env("KEYWARD_KEY_FILE", &text)).refused();
-    assert!(told.contains("was given where the name of its file belongs") && told.contains("KEYWARD_KEY"), "{told}");
+    assert!(told.contains("was given in place of the name of its file") && told.contains("KEYWARD_KEY"), "{told}");
     assert!(!told.contains(line), "{told}");
     for arguments in [
         &["whoami", "--key"][..],
@@ -218,7 +218,7 @@ fn a_settings_file_that_cannot_be_read_is_told_by_position_and_field_only() {
             let ran = home.run(command);
             let told = format!("{}{}", ran.stdout, ran.stderr);
             assert_eq!(ran.code, Some(1), "{told}");
-            assert!(told.contains("the settings in keyward.toml cannot be taken: "), "{told}");
+            assert!(told.contains("the settings in keyward.toml are invalid: "), "{told}");
             assert!(told.contains(place) && told.contains(why), "{place} {why}: {told}");
             assert!(!told.contains("hunter2"), "{told}");
         }

@@ -146,16 +146,16 @@ impl fmt::Display for PrivateKeyError {
         let file = name.filter(|name| describe(name).is_none()).unwrap_or_else(|| "FILE".to_owned());
         match &self.kind {
             Kind::TextInPlaceOfFile => f.write_str(
-                "its text, or another secret, was given where the name of its file belongs, and is not shown: name the file, \
-                 or put the text into KEYWARD_KEY",
+                "its text, or another secret, was given in place of the name of its file, and is not shown: name the \
+                 file, or put the text into KEYWARD_KEY",
             ),
             Kind::NotFound => write!(f, "there is no such file: make a key with `keyward keygen -f {file}`"),
             Kind::Unreadable(reason) => write!(f, "cannot be read ({reason}): check the path and its permissions"),
             Kind::Permissions { mode } => write!(
                 f,
-                "other users of this machine may read it (mode {mode:03o}): run `chmod 600 {file}`, and make a new key \
-                 if they should not be trusted; if its mode cannot be changed, pass it on standard input with `--key -`, or \
-                 put its text into KEYWARD_KEY"
+                "other users of this machine can read it (mode {mode:03o}): run `chmod 600 {file}`, and make a new \
+                 key if they should not be trusted; if its mode cannot be changed, pass it on standard input with \
+                 `--key -`, or put its text into KEYWARD_KEY"
             ),
             Kind::Empty => f.write_str("it is empty: check that the file or secret was filled"),
             Kind::PublicKey => {
@@ -163,67 +163,67 @@ impl fmt::Display for PrivateKeyError {
             }
             Kind::PassphraseProtected(format) => fmt_protected(f, *format, &file),
             Kind::HalvesDiffer => f.write_str(
-                "its public and its private half do not belong together, and signing with it could give the key away: \
+                "its public key does not match its private key, and signing with it could disclose the private key: \
                  restore it from a copy, or make a new key with `keyward keygen`",
             ),
             Kind::PublicFileDiffers(public) => write!(
                 f,
-                "{0} beside it holds another key: if {file} is the right one, delete {0}",
+                "{0} next to it contains another key: if {file} is the right one, delete {0}",
                 shown(&public.to_string_lossy())
             ),
             Kind::SeveralKeys => f.write_str("there is more than one key: keep one"),
             Kind::Damaged => f.write_str(
-                "it is damaged: lost line breaks would have been put right, but more is missing or changed; store it \
-                 again from the original file, or pass the file itself (`--key`, `KEYWARD_KEY_FILE`)",
+                "it is damaged: lost line breaks are restored, but more is missing or changed; store it again from \
+                 the original file, or pass the file itself (`--key`, `KEYWARD_KEY_FILE`)",
             ),
-            Kind::EncodedTwice => f.write_str(
-                "it is base64 of base64 of a key: store the text of the file, or base64 of it, as it is",
-            ),
+            Kind::EncodedTwice => {
+                f.write_str("it is encoded in base64 twice: store the text of the file, or encode it once")
+            }
             Kind::PuttyVersion(version) => write!(
                 f,
-                "this is a PuTTY file of version {version}, of which 2 and 3 are read: save it anew with `puttygen FILE -O \
-                 private-openssh-new -o NEW_FILE`, or in PuTTYgen for Windows with Load and Save private key, and use the \
-                 new file"
+                "this is a PuTTY file of version {version}, but only versions 2 and 3 are supported: save it again \
+                 with `puttygen FILE -O private-openssh-new -o NEW_FILE`, or in PuTTYgen for Windows with Load and \
+                 Save private key, and use the new file"
             ),
             Kind::UnsupportedKeyType(name) => write!(
                 f,
-                "keys of this type ({name}) are not accepted; Ed25519, RSA of 2048 to 4096 bits and ECDSA on P-256 or P-384 \
-                 are: make a new key with `keyward keygen`",
+                "keys of this type ({name}) are not supported; Ed25519, RSA of 2048 to 4096 bits and ECDSA on P-256 \
+                 or P-384 are: make a new key with `keyward keygen`",
             ),
             Kind::UnsupportedFormat(format) => write!(
                 f,
-                "it is in a format that is not read ({format}): export it as PEM or in the OpenSSH format, or make a new key \
+                "its format is not supported ({format}): export it as PEM or in the OpenSSH format, or make a new key \
                  with `keyward keygen`",
             ),
             Kind::NotAPrivateKey => f.write_str(
-                "this is no private key: the file of one begins with `-----BEGIN OPENSSH PRIVATE KEY-----`, another BEGIN line \
-                 of a private key, or `PuTTY-User-Key-File`; a file's name belongs into `--key` or `KEYWARD_KEY_FILE`",
+                "this is not a private key: its file begins with `-----BEGIN OPENSSH PRIVATE KEY-----`, another BEGIN \
+                 line of a private key, or `PuTTY-User-Key-File`; a file name belongs in `--key` or `KEYWARD_KEY_FILE`",
             ),
         }
     }
 }
 
-/// The way out depends on the format: no program reads all of them.
+/// What to do depends on the format: no program reads all of them.
 fn fmt_protected(f: &mut fmt::Formatter<'_>, format: ProtectedFormat, file: &str) -> fmt::Result {
     match format {
         ProtectedFormat::OpenSsh | ProtectedFormat::Pem => write!(
             f,
-            "it is protected by a passphrase: add it to ssh-agent with `ssh-add {file}` and pass `--agent`, or take the \
-             passphrase off with `ssh-keygen -p -f {file}` (leave the new one empty)"
+            "it is protected by a passphrase: add it to ssh-agent with `ssh-add {file}` and pass `--agent`, or remove \
+             the passphrase with `ssh-keygen -p -f {file}` (leave the new one empty)"
         )?,
         ProtectedFormat::Pkcs8 | ProtectedFormat::Pkcs8Der => {
             let der = if format == ProtectedFormat::Pkcs8Der { "-inform DER " } else { "" };
             write!(
                 f,
-                "it is protected by a passphrase (PKCS#8): take the passphrase off with `openssl pkcs8 -topk8 -nocrypt \
+                "it is protected by a passphrase (PKCS#8): remove the passphrase with `openssl pkcs8 -topk8 -nocrypt \
                  {der}-in {file} -out NEW_FILE` (on Windows in Git Bash) and use the new file"
             )?;
         }
         ProtectedFormat::Putty => write!(
             f,
-            "it is protected by a passphrase (PuTTY): take the passphrase off with `puttygen {file} -O private-openssh-new \
-             -o NEW_FILE --new-passphrase /dev/null`, or in PuTTYgen for Windows with Load, both fields for the passphrase \
-             emptied, and Save private key, and use the new file"
+            "it is protected by a passphrase (PuTTY): remove the passphrase with `puttygen {file} -O \
+             private-openssh-new -o NEW_FILE --new-passphrase /dev/null`, or in PuTTYgen for Windows with Load, both \
+             fields for the passphrase emptied, and Save private key, and use the new file"
         )?,
     }
     f.write_str("; or make a key for this program with `keyward keygen`")

@@ -1,5 +1,5 @@
-//! Who else may read a private key file. The rule is that of PostgreSQL's libpq, so that keys mounted as secrets work: a file of
-//! root's may be readable by its group. On a read-only mount, whose modes nobody here can change, everybody may read.
+//! Which other users may read a private key file. The rule is that of PostgreSQL's libpq, so that keys mounted as secrets work: a
+//! file of root may be readable by its group. On a read-only mount, whose modes no user can change, all users may read it.
 
 use std::{fs::File, io};
 

@@ -59,7 +59,7 @@ enum Version {
 }
 
 impl Version {
-    /// The MAC of a file without passphrase, whose key everybody knows.
+    /// The MAC of a file without passphrase, whose key is public.
     fn is_mac(&self, signed: &[u8], hex: &[u8]) -> bool {
         let key = match self {
             Self::Two => {

@@ -184,7 +184,7 @@ fn an_agent_that_does_not_sign_or_is_not_there_is_told() {
     assert!(gone.contains("did not sign with SHA256:") && gone.contains("ssh-add -l"), "{gone}");
     drop(running);
     let gone = key.sign(b"base").unwrap_err().to_string();
-    assert!(gone.contains("cannot be asked"), "{gone}");
+    assert!(gone.contains("cannot be reached"), "{gone}");
     let nowhere = Agent::at("/nowhere/socket".into()).list_keys().unwrap_err().to_string();
     assert!(nowhere.contains("/nowhere/socket") && nowhere.contains("SSH_AUTH_SOCK"), "{nowhere}");
 }

@@ -86,7 +86,7 @@ pub(super) fn read_ssh2(text: &str) -> Result<(Option<String>, Vec<u8>), ArmourE
             body.extend(to_plain(line).split(' '));
             continue;
         };
-        // §3.3: headers come first, and go on in the next line after a backslash.
+        // §3.3: headers come first, and continue in the next line after a backslash.
         if !body.is_empty() {
             return Err(ArmourError::Broken);
         }

@@ -1,4 +1,4 @@
-//! Why a text or blob is not taken as a public key, and what to do instead. No error carries any of the input: it
+//! Why a text or blob is not accepted as a public key, and what to do instead. No error carries any of the input: it
 //! may be a private key.
 
 use std::fmt;
@@ -23,9 +23,9 @@ pub enum PublicKeyError {
     },
     /// A private key where a public key belongs.
     #[error(
-        "this is a private key ({0}), which belongs to nobody but you and was not stored: paste the public key \
-         instead (the file that ends in .pub, or what `ssh-keygen -y -f FILE` prints); if this page or file was \
-         seen by others, make a new key"
+        "this is a private key ({0}), which must stay secret and was not stored: paste the public key instead (the \
+         file that ends in .pub, or what `ssh-keygen -y -f FILE` prints); if other people saw this page or file, \
+         generate a new key"
     )]
     PrivateKey(PrivateKeyFormat),
     /// A key, or something like it, of a kind that is not taken.
@@ -36,8 +36,8 @@ pub enum PublicKeyError {
     Weak(Weakness),
     /// `authorized_keys` options, or a host name, before the key.
     #[error(
-        "something stands before the key (options as in an authorized_keys file, which would not be applied here, or a host \
-         name): paste the line from the key's type on, as in `ssh-ed25519 AAAA…`"
+        "there is text before the key (such as a host name or authorized_keys options, which Keyward does not apply): \
+         paste the line from the key's type on, as in `ssh-ed25519 AAAA…`"
     )]
     KeyOptions,
     /// More than one key.
@@ -70,7 +70,7 @@ pub enum PublicKeyError {
     /// Ends before the key does.
     #[error("this key is cut off: copy the whole line, from its first to its last character")]
     Truncated,
-    /// Goes on after the key.
+    /// There are bytes after the end of the key.
     #[error("there are bytes after the end of this key: export it again with `ssh-keygen -y -f FILE`")]
     TrailingBytes,
     /// Two places that name the algorithm disagree.
@@ -92,7 +92,7 @@ pub enum PublicKeyError {
     #[error("this key is not a point of its curve: it is damaged, export it again with `ssh-keygen -y -f FILE`")]
     NotOnCurve,
     /// Not the DER of a SubjectPublicKeyInfo (RFC 5280 §4.1.2.7).
-    #[error("this PEM block holds no SubjectPublicKeyInfo: export the key again with `ssh-keygen -y -f FILE`")]
+    #[error("this PEM block contains no SubjectPublicKeyInfo: export the key again with `ssh-keygen -y -f FILE`")]
     Der,
     /// Not a JWK of a public key (RFC 7517, RFC 8037, RFC 7518 §6).
     #[error(
@@ -102,8 +102,8 @@ pub enum PublicKeyError {
     Jwk,
     /// Nothing that is known.
     #[error(
-        "this is not a public key in a form that is known here: paste the line of the .pub file, which starts with \
-         `ssh-ed25519`; an RFC 4716 or PEM block (`ssh-keygen -e`) or a JWK will do too"
+        "this is not a public key in a supported format: paste the line of the .pub file, which starts with \
+         `ssh-ed25519`, or an RFC 4716 or PEM block (`ssh-keygen -e`) or a JWK"
     )]
     NotAPublicKey,
 }
@@ -217,15 +217,17 @@ impl UnsupportedKeyType {
 
 impl fmt::Display for UnsupportedKeyType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const TAKEN: &str = "Ed25519, RSA of 2048 to 4096 bits and ECDSA on P-256 or P-384 are; \
-                             `ssh-keygen -t ed25519` makes one";
+        const TAKEN: &str = "Ed25519, RSA of 2048 to 4096 bits and ECDSA on P-256 or P-384 are; run `ssh-keygen -t \
+                             ed25519`";
         match self {
-            Self::Dsa => write!(f, "DSA keys are not taken: {TAKEN}"),
-            Self::EcdsaP521 => write!(f, "ECDSA keys on P-521 are not taken: {TAKEN}"),
-            Self::OtherCurve => write!(f, "ECDSA keys on this curve are not taken: {TAKEN}"),
-            Self::Ed448 => write!(f, "Ed448 keys are not taken: {TAKEN}"),
-            Self::KeyAgreement => write!(f, "X25519 and X448 keys cannot sign and are not taken: {TAKEN}"),
-            Self::SecurityKey => write!(f, "security keys (`sk-…`) cannot sign requests and are not taken: {TAKEN}"),
+            Self::Dsa => write!(f, "DSA keys are not supported: {TAKEN}"),
+            Self::EcdsaP521 => write!(f, "ECDSA keys on P-521 are not supported: {TAKEN}"),
+            Self::OtherCurve => write!(f, "ECDSA keys on this curve are not supported: {TAKEN}"),
+            Self::Ed448 => write!(f, "Ed448 keys are not supported: {TAKEN}"),
+            Self::KeyAgreement => write!(f, "X25519 and X448 keys cannot sign and are not supported: {TAKEN}"),
+            Self::SecurityKey => {
+                write!(f, "security keys (`sk-…`) cannot sign requests and are not supported: {TAKEN}")
+            }
             Self::OpenSshCertificate => f.write_str(
                 "this is an OpenSSH certificate, not a public key: paste the key that it certifies, the file that ends \
                  in .pub and not in -cert.pub",
@@ -238,15 +240,15 @@ impl fmt::Display for UnsupportedKeyType {
                 "this is a certificate request, not a public key: extract the key with \
                  `openssl req -in FILE -pubkey -noout`",
             ),
-            Self::Pgp => write!(f, "PGP blocks are not taken: {TAKEN}"),
-            Self::Ssh1 => write!(f, "keys of SSH protocol 1 are not taken: {TAKEN}"),
-            Self::RsaPss => write!(f, "RSA keys that are bound to PSS are not taken: {TAKEN}"),
-            Self::RsaTooLong { bits } => write!(f, "RSA keys of {bits} bits are not taken: {TAKEN}"),
+            Self::Pgp => write!(f, "PGP blocks are not supported: {TAKEN}"),
+            Self::Ssh1 => write!(f, "keys of SSH protocol 1 are not supported: {TAKEN}"),
+            Self::RsaPss => write!(f, "RSA keys that are bound to PSS are not supported: {TAKEN}"),
+            Self::RsaTooLong { bits } => write!(f, "RSA keys of {bits} bits are not supported: {TAKEN}"),
             Self::SignatureAlgorithm => f.write_str(
-                "`rsa-sha2-256` and `rsa-sha2-512` name ways to sign, not a key: paste the line that starts with \
-                 `ssh-rsa`",
+                "`rsa-sha2-256` and `rsa-sha2-512` are signature algorithms, not a key: paste the line that starts \
+                 with `ssh-rsa`",
             ),
-            Self::Other => write!(f, "keys of this type are not taken: {TAKEN}"),
+            Self::Other => write!(f, "keys of this type are not supported: {TAKEN}"),
         }
     }
 }
@@ -280,10 +282,10 @@ pub enum Weakness {
 impl fmt::Display for Weakness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SmallOrder => f.write_str("its Ed25519 point has small order, so that anybody can sign with it"),
+            Self::SmallOrder => f.write_str("its Ed25519 point has small order, so any person can sign with it"),
             Self::MixedOrder => f.write_str("its Ed25519 point has a small-order part, so that verifiers disagree"),
             Self::NonCanonicalPoint => f.write_str("its Ed25519 point is not in canonical form"),
-            Self::RsaTooShort { bits } => write!(f, "RSA of {bits} bits, where 2048 is the least"),
+            Self::RsaTooShort { bits } => write!(f, "it is an RSA key of {bits} bits, and the minimum is 2048"),
             Self::RsaExponent => f.write_str("its RSA exponent is not 65537"),
             Self::RsaSmallFactor => f.write_str("a small prime divides its RSA modulus"),
             Self::Roca => f.write_str("its RSA modulus has the ROCA flaw (CVE-2017-15361)"),

@@ -102,7 +102,7 @@ fn ordinary_text_is_not_a_secret() {
         "SHA256:uNiVztksCsDhcc0u9e8BrrJXVGDQZ9HBhUUXzRzRwZk",
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGN2VuZGVyc3RlbGxlbmRlcldlcnRmdWVyVGVzdHM3 ann@laptop",
         "key_01h455vb4pex5vsknk084sn02q",
-        "it begins with `-----BEGIN OPENSSH PRIVATE KEY-----`; a file's name belongs into `--key`",
+        "it begins with `-----BEGIN OPENSSH PRIVATE KEY-----`; a file name belongs in `--key`",
         "write postgres://USER@HOST:PORT/DATABASE",
         "invalid_request_because_of_the_field_that_was_named_last_and_first",
         "018f3c5e-7a1b-7c3d-9e5f-0123456789ab",
