@@ -17,13 +17,14 @@ lint:
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	./scripts/workspace-hack --check
 	./scripts/imports
+	./scripts/words
 
 # Checks that there are no circles between modules, no imports from a lower to an upper layer, and no crate that uses what it may
 # not.
 imports:
 	./scripts/imports
 
-# Reports words that docs/glossary.md lists as not used.
+# Fails on words that docs/glossary.md lists as not used.
 words:
 	./scripts/words
 
