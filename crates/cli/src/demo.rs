@@ -176,7 +176,7 @@ async fn set_up(app: &Arc<App>, host: &Caller, directory: &DataDirectory) -> Out
         }
     };
     let accounts =
-        all_pages(async |paging| Ok(app.list_service_accounts(host, workspace, &paging).await?)).await?.items;
+        all_pages(async |paging| Ok(app.list_service_accounts(host, workspace, &paging).await?.accounts)).await?.items;
     let account = match accounts.into_iter().find(|account| account.name == ACCOUNT) {
         Some(account) => account,
         None => {

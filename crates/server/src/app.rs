@@ -4,6 +4,7 @@
 mod api_key;
 mod audit;
 mod bearer_token;
+mod candidate;
 mod change;
 mod detail;
 mod identity;
@@ -49,15 +50,18 @@ use verifier::{
 };
 
 pub use self::{
-    api_key::{FoundKeys, KeyOrder, KeyOwner, KeySearch},
+    api_key::{FoundKeys, KeyDetails, KeyOrder, KeyOwner, KeyOwnerDetails, KeySearch},
     audit::AuditFilter,
+    candidate::Candidate,
     change::{ChangeError, Confirmed},
     invitation::OpenInvitation,
-    project::{ListedProject, ProjectQuery},
+    project::{ListedProject, ProjectDetails, ProjectQuery},
     recovery::{
         KeyOfSuspendedUser, KeysToConfirm, RestoreReport, SuspendedKey, SuspendedMembership, SuspendedUser,
         UsersToConfirm, holds_installation,
     },
+    removal::RemovalPreview,
+    service_account::{AccountDeletionPreview, ServiceAccountList},
     session::{Browser, ListedSession, SessionContext, SignIn, SignedIn},
     set_up::SetUp,
     transfer::{Transferred, bring_up_to_date, copy_installation},

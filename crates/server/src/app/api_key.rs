@@ -1,5 +1,6 @@
 //! API keys: whose they are, and what there is to see of them. Each way to change one has a file of its own.
 
+mod details;
 mod proof;
 mod registration;
 mod revocation;
@@ -13,6 +14,7 @@ use domain::{
 };
 use store::Connection;
 
+pub use self::details::{FoundKeys, KeyDetails, KeyOrder, KeyOwnerDetails, KeySearch};
 pub(super) use self::{registration::Reclaimed, revocation::workspaces_of_owners};
 use super::{App, Audited, Caller, Paging, Scope, page, service_account};
 use crate::error::{AppError, Conflict};
@@ -27,57 +29,6 @@ pub enum KeyOwner {
     /// Some user's; on the host only.
     User(UserId),
 }
-
-/// By what keys are ordered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum KeyOrder {
-    /// When they were registered.
-    #[default]
-    Created,
-    /// Their titles, whatever the case.
-    Title,
-    /// When they were last used; never is longest ago.
-    LastUsed,
-    /// When they end; never comes last.
-    Expires,
-}
-
-/// A search in the keys of an owner.
-#[derive(Clone, Debug, Default)]
-pub struct KeySearch {
-    /// Part of a title (in any case) or fingerprint; empty finds all keys.
-    pub text: String,
-    /// Whether expired and revoked keys are included.
-    pub with_dead: bool,
-    /// The order of the result.
-    pub order: KeyOrder,
-    /// Whether the order is reversed.
-    pub descending: bool,
-    /// The number of keys on the previous pages.
-    pub skip: usize,
-    /// Live keys that expire before this time are counted as expiring soon.
-    pub soon: Timestamp,
-}
-
-/// The result of a search in the keys of an owner.
-#[derive(Clone, Debug)]
-pub struct FoundKeys {
-    /// One page of the keys.
-    pub items: Vec<api::ApiKey>,
-    /// The number of keys that were found, on all pages.
-    pub found: usize,
-    /// The number of expired and revoked keys that were left out.
-    pub dead: usize,
-    /// The number of keys that the owner has, including expired and revoked keys.
-    pub all: usize,
-    /// The number of live keys of the owner that expire soon, found or not.
-    pub ending: usize,
-    /// Keys that another principal reclaimed with a proof in the last [`RECLAIMED_DAYS`] days, found or not.
-    pub reclaimed: Vec<api::ApiKey>,
-}
-
-/// For how many days the pages point out a reclaimed registration.
-const RECLAIMED_DAYS: i64 = 30;
 
 /// An owner whose keys the caller may see or manage.
 struct AuthorizedOwner {
@@ -212,58 +163,6 @@ impl App {
         Ok(page(keys, limit, |key| key.id.to_string(), |key| to_wire(&key, now)))
     }
 
-    /// Keys of an owner that match a search, for people: in any order, one page of [`DEFAULT_PAGE`](super::DEFAULT_PAGE)
-    /// of them. An owner has few, so they are searched and sorted here.
-    ///
-    /// # Errors
-    /// The caller may not see them.
-    pub async fn search_api_keys(
-        &self,
-        caller: &Caller,
-        owner: KeyOwner,
-        search: &KeySearch,
-    ) -> Result<FoundKeys, AppError> {
-        let owner = authorize(&caller.principal, owner, Access::View)?;
-        let now = self.clock.now();
-        let keys = {
-            let mut connection = self.store.read().await?;
-            require_owner(&mut connection, &owner).await?;
-            store::api_key::list_api_keys(&mut connection, owner.id, None, i64::MAX).await?
-        };
-        let all = keys.len();
-        let is_recent = |at: Timestamp| now.as_second() - at.as_second() < RECLAIMED_DAYS * 86_400;
-        let reclaimed = keys.iter().filter(|key| key.displaced_at.is_some_and(is_recent));
-        let reclaimed = reclaimed.map(|key| to_wire(key, now)).collect();
-        let text = search.text.trim().to_lowercase();
-        let matches = |key: &ApiKey| {
-            key.title.to_lowercase().contains(&text)
-                || key.public_key.fingerprint().to_string().contains(search.text.trim())
-        };
-        let is_dead = |key: &ApiKey| matches!(key.state(now), KeyState::Expired | KeyState::Revoked);
-        let ends_soon = |key: &&ApiKey| !is_dead(key) && key.expires_at.is_some_and(|end| end < search.soon);
-        let ending = keys.iter().filter(ends_soon).count();
-        let (dead, live): (Vec<ApiKey>, Vec<ApiKey>) = keys.into_iter().filter(matches).partition(is_dead);
-        let left_out = if search.with_dead { 0 } else { dead.len() };
-        let mut found = live;
-        if search.with_dead {
-            found.extend(dead);
-        }
-        // What is equal stays in the order in which it was registered.
-        found.sort_by_key(|key| key.id);
-        match search.order {
-            KeyOrder::Created => {}
-            KeyOrder::Title => found.sort_by_cached_key(|key| key.title.to_lowercase()),
-            KeyOrder::LastUsed => found.sort_by_key(|key| key.last_used_at),
-            KeyOrder::Expires => found.sort_by_key(|key| (key.expires_at.is_none(), key.expires_at)),
-        }
-        if search.descending {
-            found.reverse();
-        }
-        let limit = usize::try_from(super::DEFAULT_PAGE).unwrap_or(usize::MAX);
-        let items = found.iter().skip(search.skip).take(limit).map(|key| to_wire(key, now)).collect();
-        Ok(FoundKeys { items, found: found.len(), dead: left_out, all, ending, reclaimed })
-    }
-
     /// A key of an owner.
     ///
     /// # Errors
@@ -281,19 +180,6 @@ impl App {
         let (what, limit) = find_limit(scope.connection, owner).await?;
         require_room(what, present, limit)
             .map_err(|e| AppError::QuotaExceeded(e, self.settings.support_contact.clone()))
-    }
-
-    /// How many live keys an owner has, and may have.
-    ///
-    /// # Errors
-    /// The caller may not see them.
-    pub async fn count_api_keys(&self, caller: &Caller, owner: KeyOwner) -> Result<api::KeyCount, AppError> {
-        let owner = authorize(&caller.principal, owner, Access::View)?;
-        let mut connection = self.store.read().await?;
-        require_owner(&mut connection, &owner).await?;
-        let live = store::api_key::count_live_api_keys(&mut connection, owner.id, self.clock.now()).await?;
-        let (_, limit) = find_limit(&mut connection, &owner).await?;
-        Ok(api::KeyCount { live, limit })
     }
 }
 

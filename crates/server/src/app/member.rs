@@ -81,27 +81,6 @@ impl App {
         self.change(caller, DeleteMember { workspace, user, successor, revoke_keys }).await
     }
 
-    /// The projects of a workspace whose only admin is this principal. To remove the principal, a caller must name a successor.
-    ///
-    /// # Errors
-    /// For the workspace's admins, and for the principal, who is in the workspace.
-    pub async fn list_projects_led_only_by(
-        &self,
-        caller: &Caller,
-        workspace: WorkspaceId,
-        principal: PrincipalId,
-    ) -> Result<Vec<String>, AppError> {
-        let is_own = caller.principal.id() == Some(principal);
-        let permission = if is_own { WorkspacePermission::View } else { WorkspacePermission::ManageMembers };
-        let access = caller.principal.authorize(permission, workspace)?;
-        let mut connection = self.store.read().await?;
-        if store::project::find_workspace_role(&mut connection, workspace, principal).await?.is_none() {
-            return Err(AppError::not_found());
-        }
-        let led = store::project::list_projects_led_only_by(&mut connection, access, principal).await?;
-        Ok(led.into_iter().map(|project| project.title).collect())
-    }
-
     /// Takes a principal out of all projects of a workspace, and gives those that they alone lead to the successor.
     pub(super) async fn hand_over_projects(
         &self,

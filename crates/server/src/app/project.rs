@@ -1,5 +1,7 @@
 //! Projects and who is in them.
 
+mod details;
+
 use std::sync::Arc;
 
 use domain::{
@@ -11,9 +13,10 @@ use domain::{
 };
 use store::{
     Connection,
-    project::{ProjectFilter, ProjectScope},
+    project::{ProjectFilter, ProjectMemberRow, ProjectScope},
 };
 
+pub use self::details::ProjectDetails;
 use super::{
     App, Audited, Caller, ChangeError, Confirmed, Detail, Operation, Paging, Scope, Transaction, identity, member, page,
 };
@@ -35,6 +38,16 @@ impl Audited for Project {
     fn fields(&self) -> Vec<(&'static str, String)> {
         let Self { id: _, workspace: _, title, description, created_by: _, created_at: _, updated_at: _ } = self;
         vec![("title", title.clone()), ("description", description.clone())]
+    }
+}
+
+fn member_to_wire(row: ProjectMemberRow) -> api::ProjectMember {
+    api::ProjectMember {
+        id: row.id.to_string(),
+        kind: identity::kind(row.id),
+        email: row.email,
+        name: row.name,
+        role: row.role,
     }
 }
 
@@ -220,18 +233,7 @@ impl App {
         let AuthorizedProject { access, .. } =
             authorize(&mut connection, &caller.principal, workspace, id, ProjectPermission::View).await?;
         let rows = store::project::list_project_members(&mut connection, access, paging.after()?, limit + 1).await?;
-        Ok(page(
-            rows,
-            limit,
-            |row| row.id.to_string(),
-            |row| api::ProjectMember {
-                id: row.id.to_string(),
-                kind: identity::kind(row.id),
-                email: row.email,
-                name: row.name,
-                role: row.role,
-            },
-        ))
+        Ok(page(rows, limit, |row| row.id.to_string(), member_to_wire))
     }
 
     /// Sets the role of a principal of the workspace in a project. An admin of the workspace may make themselves its admin.

@@ -4,7 +4,7 @@
 use domain::{PrincipalId, UserId, WorkspaceId, api_key::ApiKey, principal::WorkspacePermission, role::Role};
 use store::Connection;
 
-use super::{App, Caller, Detail, Transaction, api_key, invitation};
+use super::{App, Caller, Candidate, Detail, Transaction, api_key, candidate::list_successors, invitation};
 use crate::error::AppError;
 
 /// The keys of service accounts of a workspace, or of all, that a principal registered, and those that these keys registered
@@ -25,6 +25,17 @@ async fn list_registered_keys(
     Ok(keys)
 }
 
+/// What ends with the removal or the demotion of a member, with all that its page shows.
+#[derive(Clone, Debug)]
+pub struct RemovalPreview {
+    /// The member's email.
+    pub email: String,
+    /// What ends, or is offered to end.
+    pub removal: api::MemberRemoval,
+    /// Who could take over the projects that have no other admin; nobody where there are none.
+    pub successors: Vec<Candidate>,
+}
+
 impl App {
     /// What the removal, the demotion or the disabling of a member would end or offer to end in a workspace: the open
     /// invitations that they wrote, the keys that they registered for its service accounts, and the projects that have
@@ -37,7 +48,7 @@ impl App {
         caller: &Caller,
         workspace: WorkspaceId,
         user: UserId,
-    ) -> Result<api::MemberRemoval, AppError> {
+    ) -> Result<RemovalPreview, AppError> {
         let is_own = caller.principal.id() == Some(user.into());
         let is_admin = caller.principal.authorize(WorkspacePermission::ViewServiceAccounts, workspace);
         let access = match is_admin {
@@ -45,14 +56,20 @@ impl App {
             other => other?,
         };
         let mut connection = self.store.read().await?;
-        store::member::find_member(&mut connection, workspace, user).await?.ok_or(AppError::not_found())?;
+        let member = store::member::find_member(&mut connection, workspace, user).await?;
+        let email = member.ok_or(AppError::not_found())?.email.to_string();
         let now = self.clock.now();
         let mut removal = api::MemberRemoval::default();
         let led = store::project::list_projects_led_only_by(&mut connection, access, user.into()).await?;
         removal.projects =
             led.into_iter().map(|project| api::LedProject { id: project.id, title: project.title }).collect();
+        let successors = if removal.projects.is_empty() {
+            Vec::new()
+        } else {
+            list_successors(&mut connection, &caller.principal, access, user.into(), now).await?
+        };
         if is_admin.is_err() {
-            return Ok(removal);
+            return Ok(RemovalPreview { email, removal, successors });
         }
         let invitations = store::invitation::list_open_invitations_of(&mut connection, user.into()).await?;
         let here = invitations.iter().filter(|invitation| invitation.workspace == workspace);
@@ -66,7 +83,7 @@ impl App {
             key: api_key::to_wire(key, now),
         };
         removal.keys = keys.iter().map(to_wire).collect();
-        Ok(removal)
+        Ok(RemovalPreview { email, removal, successors })
     }
 
     /// What disabling a user would end or offer to end, in numbers: operators see nothing inside of workspaces.

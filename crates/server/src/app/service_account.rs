@@ -14,7 +14,8 @@ use domain::{
 use store::{Connection, service_account::ServiceAccountRow};
 
 use super::{
-    App, Audited, Caller, ChangeError, Confirmed, Detail, Operation, Paging, Scope, Transaction,
+    App, Audited, Caller, Candidate, ChangeError, Confirmed, Detail, Operation, Paging, Scope, Transaction,
+    candidate::list_successors,
     member::{Handover, check_handover},
 };
 use crate::error::{AppError, Conflict};
@@ -45,8 +46,30 @@ impl Audited for ServiceAccount {
     }
 }
 
+/// Service accounts of a workspace, and how many it may have.
+#[derive(Clone, Debug)]
+pub struct ServiceAccountList {
+    /// One page of them.
+    pub accounts: api::Page<api::ServiceAccount>,
+    /// How many the workspace has.
+    pub present: u64,
+    /// How many it may have.
+    pub limit: u32,
+}
+
+/// What the deletion of a service account leaves to decide.
+#[derive(Clone, Debug)]
+pub struct AccountDeletionPreview {
+    /// The account.
+    pub account: api::ServiceAccount,
+    /// The titles of the projects that have no other admin.
+    pub projects: Vec<String>,
+    /// Who could take them over; nobody where there are none.
+    pub successors: Vec<Candidate>,
+}
+
 impl App {
-    async fn service_account_to_wire(
+    pub(super) async fn service_account_to_wire(
         &self,
         connection: &mut Connection,
         workspace: &Workspace,
@@ -65,7 +88,7 @@ impl App {
         caller: &Caller,
         workspace: WorkspaceId,
         paging: &Paging,
-    ) -> Result<api::Page<api::ServiceAccount>, AppError> {
+    ) -> Result<ServiceAccountList, AppError> {
         let access = caller.principal.authorize(WorkspacePermission::ViewServiceAccounts, workspace)?;
         let limit = paging.limit()?;
         let mut connection = self.store.read().await?;
@@ -74,24 +97,34 @@ impl App {
         let (after, now) = (paging.after()?, self.clock.now());
         let rows =
             store::service_account::list_service_accounts(&mut connection, access, after, limit + 1, now).await?;
-        Ok(super::page(rows, limit, |row| row.account.id.to_string(), |row| to_wire(&found, row)))
+        let present = store::service_account::count_service_accounts(&mut connection, access).await?;
+        let accounts = super::page(rows, limit, |row| row.account.id.to_string(), |row| to_wire(&found, row));
+        Ok(ServiceAccountList { accounts, present, limit: found.quotas.service_accounts })
     }
 
-    /// How many service accounts a workspace has, and how many it may have.
+    /// A service account that the caller may delete, and what its deletion leaves to decide.
     ///
     /// # Errors
-    /// For its admins only.
-    pub async fn count_service_accounts(
+    /// For the workspace's admins only, and never for itself.
+    pub async fn preview_service_account_deletion(
         &self,
         caller: &Caller,
         workspace: WorkspaceId,
-    ) -> Result<(u32, u32), AppError> {
-        let access = caller.principal.authorize(WorkspacePermission::ViewServiceAccounts, workspace)?;
+        id: ServiceAccountId,
+    ) -> Result<AccountDeletionPreview, AppError> {
+        let access = authorize_deletion(&caller.principal, workspace, id)?;
         let mut connection = self.store.read().await?;
-        let found = store::workspace::find_workspace(&mut connection, workspace).await?;
-        let limit = found.ok_or(AppError::not_found())?.quotas.service_accounts;
-        let present = store::service_account::count_service_accounts(&mut connection, access).await?;
-        Ok((u32::try_from(present).unwrap_or(u32::MAX), limit))
+        let (workspace, account) = find(&mut connection, access, id).await?;
+        let account = self.service_account_to_wire(&mut connection, &workspace, account).await?;
+        let led = store::project::list_projects_led_only_by(&mut connection, access, id.into()).await?;
+        let successors = if led.is_empty() {
+            Vec::new()
+        } else {
+            let now = self.clock.now();
+            list_successors(&mut connection, &caller.principal, access, id.into(), now).await?
+        };
+        let projects = led.into_iter().map(|project| project.title).collect();
+        Ok(AccountDeletionPreview { account, projects, successors })
     }
 
     /// A service account.
@@ -282,8 +315,7 @@ impl Operation for DeleteServiceAccount {
     const STATUS: u16 = 204;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
-        let access = scope.principal.authorize(WorkspacePermission::ManageServiceAccountKeys, self.workspace)?;
-        scope.principal.require_another(self.id.into())?;
+        let access = authorize_deletion(scope.principal, self.workspace, self.id)?;
         let (_, account) = find(scope.connection, access, self.id).await?;
         let handover = check_handover(scope, access, self.id.into(), self.successor).await?;
         Ok((account, handover))
@@ -320,6 +352,17 @@ impl App {
         }
         Ok(address)
     }
+}
+
+/// Whether they may delete an account, and revoke its keys with it.
+fn authorize_deletion(
+    principal: &Principal,
+    workspace: WorkspaceId,
+    id: ServiceAccountId,
+) -> Result<WorkspaceAccess, AppError> {
+    let access = principal.authorize(WorkspacePermission::ManageServiceAccountKeys, workspace)?;
+    principal.require_another(id.into())?;
+    Ok(access)
 }
 
 /// Whether they may change these of an account's properties.

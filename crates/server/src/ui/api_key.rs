@@ -11,17 +11,14 @@ use axum::extract::FromRequestParts;
 use domain::ServiceAccountId;
 use http::request::Parts;
 
-pub(super) use self::list::{KeyColumn, KeyQuery, KeyTable, key_table};
+pub(super) use self::list::{KeyColumn, KeyQuery, KeyTable};
 use super::{
     extract::{Ids, InWorkspace, SignedInContext},
     page::{PageError, Shell},
     page_context::PageContext,
     routes::Pages,
 };
-use crate::{
-    App, AppError,
-    app::{Caller, KeyOwner},
-};
+use crate::app::{Caller, KeyOwner};
 
 pub(super) fn router() -> Pages {
     let mut router =
@@ -76,32 +73,5 @@ impl<S: Send + Sync> FromRequestParts<S> for KeyPages {
         let list = within.path(&format!("service-accounts/{account}"));
         let owner = KeyOwner::ServiceAccount(within.place.id, account);
         Ok(Self { caller, context, within: Some(within), owner, base: format!("{list}/keys"), list })
-    }
-}
-
-/// The owner of the keys on a page, read once.
-pub(super) struct ShownOwner {
-    owner: KeyOwner,
-    /// Whether the owner is a service account that is disabled: then none of its keys works.
-    disabled: bool,
-    count: api::KeyCount,
-}
-
-impl ShownOwner {
-    /// A service account that the page has read.
-    pub(super) const fn of_account(owner: KeyOwner, account: &api::ServiceAccount) -> Self {
-        Self { owner, disabled: account.disabled, count: account.keys }
-    }
-
-    async fn find(app: &App, caller: &Caller, owner: KeyOwner) -> Result<Self, AppError> {
-        match owner {
-            KeyOwner::ServiceAccount(workspace, id) => {
-                let account = app.find_service_account(caller, workspace, id).await?;
-                Ok(Self::of_account(owner, &account))
-            }
-            KeyOwner::Own | KeyOwner::User(_) => {
-                Ok(Self { owner, disabled: false, count: app.count_api_keys(caller, owner).await? })
-            }
-        }
     }
 }

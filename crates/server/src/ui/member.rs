@@ -16,10 +16,13 @@ use super::{
     list::{PageQuery, columns},
     notice::Notice,
     page::{self, FormErrors, PageError, Shell},
-    remove::{Registered, RemoveForm, RemovePage, list_candidates},
+    remove::{Choice, Registered, RemoveForm, RemovePage},
     routes::Pages,
 };
-use crate::{App, AppError, app::Paging};
+use crate::{
+    App,
+    app::{Paging, RemovalPreview},
+};
 
 pub(super) fn router() -> Pages {
     Pages::default()
@@ -95,9 +98,9 @@ async fn set_role(
 ) -> Result<Response, PageError> {
     let user: UserId = ids.parse("usr")?;
     if form.role == Role::Member && form.shown.is_empty() && at.place.is_admin() {
-        let removal = app.preview_removal(&at.caller, at.place.id, user).await?;
-        if !removal.invitations.is_empty() || !removal.keys.is_empty() {
-            return Ok(page::render(StatusCode::OK, &demotion_page(&app, &at, user, &removal, &query).await?));
+        let preview = app.preview_removal(&at.caller, at.place.id, user).await?;
+        if !preview.removal.invitations.is_empty() || !preview.removal.keys.is_empty() {
+            return Ok(page::render(StatusCode::OK, &demotion_page(&at, user, &preview, &query)));
         }
     }
     let update = api::UpdateMember { role: form.role, revoke_keys: form.revoke_keys == "1" };
@@ -113,17 +116,10 @@ async fn set_role(
 }
 
 /// What a demotion ends, before it is done.
-async fn demotion_page(
-    app: &App,
-    at: &InWorkspace,
-    user: UserId,
-    removal: &api::MemberRemoval,
-    query: &PageQuery,
-) -> Result<RemovePage, PageError> {
-    let emails = app.find_emails(&at.caller, &[user.to_string().as_str()]).await?;
-    let email = emails.into_values().next().ok_or(AppError::not_found())?;
+fn demotion_page(at: &InWorkspace, user: UserId, preview: &RemovalPreview, query: &PageQuery) -> RemovePage {
+    let RemovalPreview { email, removal, .. } = preview;
     let here = query.here();
-    Ok(RemovePage {
+    RemovePage {
         shell: at.shell(format!("Make {email} a member"), "members"),
         errors: FormErrors::default(),
         action: at.path(&format!("members/{user}/role{here}")),
@@ -135,7 +131,7 @@ async fn demotion_page(
         confirm: None,
         registered: registered(removal),
         fields: vec![("role", Role::Member.to_string()), ("shown", "1".to_owned())],
-    })
+    }
 }
 
 /// The open invitations that end, in words.
@@ -161,15 +157,7 @@ fn registered(removal: &api::MemberRemoval) -> Option<Registered> {
 
 async fn remove_page(app: &App, at: &InWorkspace, user: UserId) -> Result<RemovePage, PageError> {
     let leaves = at.caller.principal().id() == Some(user.into());
-    let removal = app.preview_removal(&at.caller, at.place.id, user).await?;
-    let led: Vec<String> = removal.projects.iter().map(|project| project.title.clone()).collect();
-    let candidates = if led.is_empty() {
-        Vec::new()
-    } else {
-        list_candidates(app, &at.caller, &at.place, Some(user.into())).await?
-    };
-    let emails = app.find_emails(&at.caller, &[user.to_string().as_str()]).await?;
-    let email = emails.into_values().next().ok_or(AppError::not_found())?;
+    let RemovalPreview { email, removal, successors } = app.preview_removal(&at.caller, at.place.id, user).await?;
     let whose = if leaves { "Your" } else { "Their" };
     Ok(RemovePage {
         shell: at.shell(if leaves { "Leave the workspace".to_owned() } else { format!("Remove {email}") }, "members"),
@@ -186,8 +174,8 @@ async fn remove_page(app: &App, at: &InWorkspace, user: UserId) -> Result<Remove
             ended_invitations(&removal),
         ]
         .concat(),
-        led,
-        candidates,
+        led: removal.projects.iter().map(|project| project.title.clone()).collect(),
+        candidates: successors.into_iter().map(Choice::from).collect(),
         confirm: None,
         registered: registered(&removal),
         fields: Vec::new(),

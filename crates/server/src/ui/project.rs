@@ -7,7 +7,7 @@ use axum::{
     extract::{Query, State},
     response::Response,
 };
-use domain::{PrincipalId, ProjectId, principal::ProjectPermission, role::ProjectRole};
+use domain::{PrincipalId, ProjectId, role::ProjectRole};
 use http::StatusCode;
 use serde::Deserialize;
 
@@ -16,14 +16,10 @@ use super::{
     list::{PageQuery, columns},
     notice::Notice,
     page::{self, FormErrors, PageError, Shell},
-    remove::{Candidate, RemoveForm, RemovePage, list_candidates},
+    remove::{Choice, RemoveForm, RemovePage},
     routes::Pages,
 };
-use crate::{
-    App, AppError,
-    app::{MAX_PAGE, Paging},
-    error::Conflict,
-};
+use crate::{App, AppError, app::Paging, error::Conflict};
 
 pub(super) fn router() -> Pages {
     Pages::default()
@@ -139,7 +135,7 @@ struct ProjectPage {
     creator: String,
     typed: ProjectForm,
     members: Vec<api::ProjectMember>,
-    candidates: Vec<Candidate>,
+    candidates: Vec<Choice>,
     own: String,
     may_edit: bool,
     may_manage: bool,
@@ -147,28 +143,24 @@ struct ProjectPage {
 }
 
 async fn project_page(app: &App, at: &InWorkspace, id: ProjectId) -> Result<ProjectPage, PageError> {
-    let project = app.find_project(&at.caller, at.place.id, id).await?;
-    let paging = Paging { after: None, limit: Some(MAX_PAGE) };
-    let members = app.list_project_members(&at.caller, at.place.id, id, &paging).await?.items;
-    let principal = at.caller.principal();
-    let may = |permission| principal.authorize_project(permission, at.place.id, id, project.role).is_ok();
-    let may_manage = may(ProjectPermission::ManageMembers);
-    let mut others = if may_manage { list_candidates(app, &at.caller, &at.place, None).await? } else { Vec::new() };
-    others.retain(|candidate| members.iter().all(|member| member.id != candidate.id));
-    let emails = app.find_emails(&at.caller, &[project.created_by.as_str()]).await?;
+    let details = app.find_project_details(&at.caller, at.place.id, id).await?;
+    let (project, members) = (details.project, details.members);
+    let is_member = |candidate: &Choice| members.iter().any(|member| member.id == candidate.id);
+    let candidates =
+        details.candidates.into_iter().map(Choice::from).filter(|candidate| !is_member(candidate)).collect();
     let list = at.path("projects");
     Ok(ProjectPage {
         shell: at.shell(project.title.clone(), "projects"),
         errors: FormErrors::default(),
         base: format!("{list}/{id}"),
         list,
-        creator: emails.get(&project.created_by).cloned().unwrap_or_else(|| project.created_by.clone()),
+        creator: details.creator_email.unwrap_or_else(|| project.created_by.clone()),
         typed: ProjectForm { title: Some(project.title.clone()), description: Some(project.description.clone()) },
         members,
-        candidates: others,
-        own: principal.id().map_or(String::new(), |id| id.to_string()),
-        may_edit: may(ProjectPermission::Edit),
-        may_manage,
+        candidates,
+        own: at.caller.principal().id().map_or(String::new(), |id| id.to_string()),
+        may_edit: details.may_edit,
+        may_manage: details.may_manage_members,
         may_join: at.place.is_admin() && project.role != Some(ProjectRole::Admin),
         project,
     })
@@ -231,9 +223,7 @@ async fn set_member(
 }
 
 async fn delete_page(app: &App, at: &InWorkspace, id: ProjectId) -> Result<RemovePage, PageError> {
-    let project = app.find_project(&at.caller, at.place.id, id).await?;
-    let principal = at.caller.principal();
-    principal.authorize_project(ProjectPermission::Delete, at.place.id, id, project.role).map_err(AppError::from)?;
+    let project = app.find_project_to_delete(&at.caller, at.place.id, id).await?;
     let back = at.path(&format!("projects/{id}"));
     Ok(RemovePage {
         shell: at.shell(format!("Delete {}", project.title), "projects"),
@@ -268,28 +258,26 @@ async fn remove_page(
     id: ProjectId,
     principal: PrincipalId,
 ) -> Result<RemovePage, PageError> {
-    let page = project_page(app, at, id).await?;
-    let own = principal.to_string();
-    let member = page.members.iter().find(|member| member.id == own).ok_or(AppError::not_found())?;
-    let admins = page.members.iter().filter(|member| member.role == ProjectRole::Admin).count();
+    let details = app.find_project_details(&at.caller, at.place.id, id).await?;
+    let (project, own) = (details.project, principal.to_string());
+    let member = details.members.iter().find(|member| member.id == own).ok_or(AppError::not_found())?;
+    let admins = details.members.iter().filter(|member| member.role == ProjectRole::Admin).count();
     let is_last = member.role == ProjectRole::Admin && admins == 1;
-    let leaves = page.own == own;
+    let leaves = at.caller.principal().id() == Some(principal);
+    let candidates = details.candidates.into_iter().filter(|candidate| is_last && candidate.id != principal);
+    let back = at.path(&format!("projects/{id}"));
     Ok(RemovePage {
         shell: at.shell(
-            if leaves { format!("Leave {}", page.project.title) } else { format!("Remove {}", member.email) },
+            if leaves { format!("Leave {}", project.title) } else { format!("Remove {}", member.email) },
             "projects",
         ),
         errors: FormErrors::default(),
-        action: format!("{}/members/{own}/remove", page.base),
-        back: page.base.clone(),
+        action: format!("{back}/members/{own}/remove"),
+        back,
         button: if leaves { "Leave the project" } else { "Remove from the project" },
         what_dies: vec![format!("{} loses access to this project.", member.email)],
-        led: if is_last { vec![page.project.title.clone()] } else { Vec::new() },
-        candidates: if is_last {
-            list_candidates(app, &at.caller, &at.place, Some(principal)).await?
-        } else {
-            Vec::new()
-        },
+        led: if is_last { vec![project.title.clone()] } else { Vec::new() },
+        candidates: candidates.map(Choice::from).collect(),
         confirm: None,
         registered: None,
         fields: Vec::new(),

@@ -4,11 +4,8 @@ use askama::Template;
 use domain::PrincipalId;
 use serde::Deserialize;
 
-use super::page::{FormErrors, Place, Shell};
-use crate::{
-    App, AppError,
-    app::{Caller, MAX_PAGE, Paging},
-};
+use super::page::{FormErrors, Shell};
+use crate::app::Candidate;
 
 #[derive(Template)]
 #[template(path = "remove.html")]
@@ -20,7 +17,7 @@ pub(super) struct RemovePage {
     pub(super) button: &'static str,
     pub(super) what_dies: Vec<String>,
     pub(super) led: Vec<String>,
-    pub(super) candidates: Vec<Candidate>,
+    pub(super) candidates: Vec<Choice>,
     /// A word to type first, which nobody types by mistake.
     pub(super) confirm: Option<String>,
     /// The titles of keys that the user registered for others, which may be revoked as well.
@@ -56,33 +53,18 @@ impl RemoveForm {
     }
 }
 
-/// A principal who could be the successor.
-pub(super) struct Candidate {
+/// A principal that can be chosen on a form.
+pub(super) struct Choice {
     pub(super) id: String,
     pub(super) name: String,
 }
 
-/// Who could be given a role in a project of the workspace, or take one over: as far as the caller can see.
-pub(super) async fn list_candidates(
-    app: &App,
-    caller: &Caller,
-    place: &Place,
-    except: Option<PrincipalId>,
-) -> Result<Vec<Candidate>, AppError> {
-    let paging = Paging { after: None, limit: Some(MAX_PAGE) };
-    let except = except.map(|id| id.to_string());
-    let members = app.list_members(caller, place.id, &paging).await?;
-    let mut all: Vec<Candidate> = members
-        .items
-        .into_iter()
-        .filter(|member| !member.disabled)
-        .map(|member| Candidate { id: member.id.to_string(), name: format!("{} ({})", member.name, member.email) })
-        .collect();
-    if place.is_admin() {
-        let accounts = app.list_service_accounts(caller, place.id, &paging).await?;
-        let accounts = accounts.items.into_iter().filter(|account| !account.disabled);
-        all.extend(accounts.map(|account| Candidate { id: account.id.to_string(), name: account.email }));
+impl From<Candidate> for Choice {
+    fn from(candidate: Candidate) -> Self {
+        let name = match candidate.name {
+            Some(name) => format!("{name} ({})", candidate.email),
+            None => candidate.email,
+        };
+        Self { id: candidate.id.to_string(), name }
     }
-    all.retain(|candidate| Some(&candidate.id) != except.as_ref());
-    Ok(all)
 }

@@ -12,17 +12,17 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
-    api_key::{KeyColumn, KeyQuery, KeyTable, ShownOwner, key_table},
+    api_key::{KeyColumn, KeyQuery, KeyTable},
     extract::{Form, Ids, InWorkspace},
     list::{PageQuery, columns},
     notice::Notice,
     page::{self, FormErrors, PageError, Shell, support_contact},
-    remove::{RemoveForm, RemovePage, list_candidates},
+    remove::{Choice, RemoveForm, RemovePage},
     routes::Pages,
 };
 use crate::{
     App, AppError,
-    app::{Confirmed, KeyOwner, Paging},
+    app::{AccountDeletionPreview, Confirmed, KeyOwner, Paging, ServiceAccountList},
 };
 
 pub(super) fn router() -> Pages {
@@ -57,8 +57,8 @@ struct List {
     shell: Shell,
     base: String,
     accounts: Vec<api::ServiceAccount>,
-    present: u32,
-    limit: u32,
+    present: u64,
+    limit: u64,
     contact: String,
     /// The query of this page.
     here: String,
@@ -72,11 +72,20 @@ async fn list(
 ) -> Result<Response, PageError> {
     let here = query.here();
     let paging = Paging { after: query.after, limit: None };
-    let accounts = app.list_service_accounts(&at.caller, at.place.id, &paging).await?;
+    let ServiceAccountList { accounts, present, limit } =
+        app.list_service_accounts(&at.caller, at.place.id, &paging).await?;
     let shell = at.shell("Service Accounts", "service-accounts");
     let (contact, base) = (support_contact(&app), at.path("service-accounts"));
-    let (present, limit) = app.count_service_accounts(&at.caller, at.place.id).await?;
-    let page = List { shell, base, accounts: accounts.items, present, limit, contact, here, next: accounts.next };
+    let page = List {
+        shell,
+        base,
+        accounts: accounts.items,
+        present,
+        limit: limit.into(),
+        contact,
+        here,
+        next: accounts.next,
+    };
     Ok(page::render(StatusCode::OK, &page))
 }
 
@@ -176,12 +185,12 @@ async fn show(
     Query(query): Query<KeyQuery>,
 ) -> Result<Response, PageError> {
     let id: ServiceAccountId = ids.parse("sa")?;
-    let account = app.find_service_account(&at.caller, at.place.id, id).await?;
     let base = at.path(&format!("service-accounts/{id}"));
-    let shell = at.shell(account.name.clone(), "service-accounts");
     let owner = KeyOwner::ServiceAccount(at.place.id, id);
-    let owner = ShownOwner::of_account(owner, &account);
-    let keys = key_table(&app, &at.caller, owner, &shell, base.clone(), format!("{base}/keys"), query).await?;
+    let found = app.search_api_keys(&at.caller, owner, &query.search(app.now())).await?;
+    let account = found.owner.service_account.clone().ok_or(AppError::not_found())?;
+    let shell = at.shell(account.name.clone(), "service-accounts");
+    let keys = KeyTable::new(&app, found, &shell, base.clone(), format!("{base}/keys"), query);
     let list = at.path("service-accounts");
     Ok(page::render(StatusCode::OK, &AccountPage { shell, base, list, account, keys }))
 }
@@ -257,10 +266,8 @@ async fn edit(
 }
 
 async fn delete_page(app: &App, at: &InWorkspace, id: ServiceAccountId) -> Result<RemovePage, PageError> {
-    let account = app.find_service_account(&at.caller, at.place.id, id).await?;
-    let led = app.list_projects_led_only_by(&at.caller, at.place.id, id.into()).await?;
-    let candidates =
-        if led.is_empty() { Vec::new() } else { list_candidates(app, &at.caller, &at.place, Some(id.into())).await? };
+    let AccountDeletionPreview { account, projects, successors } =
+        app.preview_service_account_deletion(&at.caller, at.place.id, id).await?;
     let back = at.path(&format!("service-accounts/{id}"));
     Ok(RemovePage {
         shell: at.shell(format!("Delete {}", account.name), "service-accounts"),
@@ -277,8 +284,8 @@ async fn delete_page(app: &App, at: &InWorkspace, id: ServiceAccountId) -> Resul
             format!("It is removed from all projects. The address {} is never reused.", account.email),
             "Its entries in the activity log are kept.".to_owned(),
         ],
-        led,
-        candidates,
+        led: projects,
+        candidates: successors.into_iter().map(Choice::from).collect(),
         confirm: None,
         registered: None,
         fields: Vec::new(),

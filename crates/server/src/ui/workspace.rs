@@ -154,8 +154,8 @@ async fn delete(
     at: InWorkspace,
     Form(form): Form<DeleteForm>,
 ) -> Result<Response, PageError> {
-    let page = delete_page(&app, &at).await?;
     if form.confirm.trim() != at.place.slug {
+        let page = delete_page(&app, &at).await?;
         let errors = FormErrors::at("confirm", "This is not the slug of the workspace. Nothing was deleted.");
         return Ok(page::again(errors, |errors| RemovePage { errors, ..page }));
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use domain::{
-    ApiKeyId, AuditAction, PrincipalId, ServiceAccountId, WorkspaceId, api_key::ApiKey, principal::Principal,
+    ApiKeyId, AuditAction, PrincipalId, ServiceAccountId, Timestamp, WorkspaceId, api_key::ApiKey, principal::Principal,
 };
 use store::{Connection, api_key::Revocation};
 
@@ -24,25 +24,9 @@ impl App {
     /// The caller may not revoke the key.
     pub async fn list_cascade(&self, caller: &Caller, owner: KeyOwner, id: ApiKeyId) -> Result<api::Cascade, AppError> {
         let owner = authorize(&caller.principal, owner, Access::Manage)?;
-        let now = self.clock.now();
         let mut connection = self.store.read().await?;
         let root = find_of_owner(&mut connection, &owner, id).await?;
-        let mut keys = list_keys_to_revoke(&mut connection, &caller.principal, vec![root], true).await?;
-        keys.retain(|(key, _)| key.id != id);
-        let owners: Vec<PrincipalId> = keys.iter().map(|(key, _)| key.owner).collect();
-        let emails = store::identity::find_emails(&mut connection, &owners).await?;
-        let to_wire = |(key, _): &(ApiKey, _)| api::CascadedKey {
-            id: key.id,
-            title: key.title.clone(),
-            fingerprint: key.public_key.fingerprint().to_string(),
-            state: state_to_wire(key.state(now)),
-            owner: key.owner.to_string(),
-            owner_email: emails.get(&key.owner).cloned(),
-            created_with: key.created_with,
-        };
-        let mut keys: Vec<_> = keys.iter().map(to_wire).collect();
-        keys.sort_by_key(|key| key.id);
-        Ok(api::Cascade { keys })
+        read_cascade(&mut connection, &caller.principal, root, self.clock.now()).await
     }
 
     /// Revokes a key, and with `cascade` the keys that it made, as far as the caller manages them. Once this has
@@ -97,6 +81,32 @@ impl App {
         let keys = store::api_key::list_api_keys(&mut transaction.change, owner, None, i64::MAX).await?;
         self.revoke_keys(transaction, keys, false).await
     }
+}
+
+/// What a revocation of `root` with `cascade` revokes besides it.
+pub(super) async fn read_cascade(
+    connection: &mut Connection,
+    principal: &Principal,
+    root: ApiKey,
+    now: Timestamp,
+) -> Result<api::Cascade, AppError> {
+    let id = root.id;
+    let mut keys = list_keys_to_revoke(connection, principal, vec![root], true).await?;
+    keys.retain(|(key, _)| key.id != id);
+    let owners: Vec<PrincipalId> = keys.iter().map(|(key, _)| key.owner).collect();
+    let emails = store::identity::find_emails(connection, &owners).await?;
+    let to_wire = |(key, _): &(ApiKey, _)| api::CascadedKey {
+        id: key.id,
+        title: key.title.clone(),
+        fingerprint: key.public_key.fingerprint().to_string(),
+        state: state_to_wire(key.state(now)),
+        owner: key.owner.to_string(),
+        owner_email: emails.get(&key.owner).cloned(),
+        created_with: key.created_with,
+    };
+    let mut keys: Vec<_> = keys.iter().map(to_wire).collect();
+    keys.sort_by_key(|key| key.id);
+    Ok(api::Cascade { keys })
 }
 
 struct RevokeApiKey {

@@ -88,5 +88,5 @@ async fn preview_removal(
     Authenticated(caller): Authenticated,
     Path((ws, user)): Path<(WorkspaceId, UserId)>,
 ) -> Result<Json<api::MemberRemoval>, AppError> {
-    app.preview_removal(&caller, ws, user).await.map(Json)
+    app.preview_removal(&caller, ws, user).await.map(|preview| Json(preview.removal))
 }

@@ -30,7 +30,7 @@ async fn list_service_accounts(
     Path(ws): Path<WorkspaceId>,
     Query(page): Query<PageQuery>,
 ) -> Result<Json<api::Page<api::ServiceAccount>>, AppError> {
-    app.list_service_accounts(&caller, ws, &page.into()).await.map(Json)
+    app.list_service_accounts(&caller, ws, &page.into()).await.map(|list| Json(list.accounts))
 }
 
 /// Creates a service account. Its role is member unless another one is given.

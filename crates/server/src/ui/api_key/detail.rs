@@ -11,13 +11,10 @@ use domain::ApiKeyId;
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::{
-    KeyPages,
-    row::{KeyRow, Surroundings, key_row},
-};
+use super::{KeyPages, row::KeyRow};
 use crate::{
-    App, AppError,
-    app::{Caller, KeyOwner},
+    App,
+    app::KeyDetails,
     ui::{
         extract::{Form, Ids},
         form::end_of_day,
@@ -26,45 +23,40 @@ use crate::{
     },
 };
 
-/// Whether the owner of keys is a service account that is disabled: then none of them works.
-async fn is_owner_disabled(app: &App, caller: &Caller, owner: KeyOwner) -> Result<bool, AppError> {
-    match owner {
-        KeyOwner::ServiceAccount(workspace, account) => {
-            Ok(app.find_service_account(caller, workspace, account).await?.disabled)
-        }
-        KeyOwner::Own | KeyOwner::User(_) => Ok(false),
-    }
-}
-
 #[derive(Template)]
 #[template(path = "api_key.html")]
-pub(super) struct KeyPage {
+struct KeyPage {
     shell: Shell,
-    pub(super) errors: FormErrors,
+    errors: FormErrors,
     list: String,
-    pub(super) base: String,
-    pub(super) key: KeyRow,
+    base: String,
+    key: KeyRow,
     owner_disabled: bool,
     public_url: String,
     typed: EditForm,
 }
 
-pub(super) async fn key_page(app: &App, at: &KeyPages, id: ApiKeyId) -> Result<KeyPage, PageError> {
-    let key = app.find_api_key(&at.caller, at.owner, id).await?;
-    let emails = app.find_emails(&at.caller, &[key.created_by.as_str()]).await?;
-    let shell = at.shell(key.title.clone());
-    let owner_disabled = is_owner_disabled(app, &at.caller, at.owner).await?;
-    let key = key_row(key, &Surroundings { shell: &shell, emails, now: app.now(), owner_disabled });
-    Ok(KeyPage {
-        shell,
-        errors: FormErrors::default(),
-        list: at.list.clone(),
-        base: format!("{}/{id}", at.base),
-        typed: EditForm { title: Some(key.title.clone()), expires: Some(key.expires_on.clone()) },
-        key,
-        owner_disabled,
-        public_url: app.settings().public_url.clone(),
-    })
+impl KeyPage {
+    fn new(app: &App, at: &KeyPages, details: &KeyDetails) -> Self {
+        let KeyDetails { key, creator_email, owner } = details;
+        let (owner_disabled, base) = (owner.is_disabled(), format!("{}/{}", at.base, key.id));
+        let shell = at.shell(key.title.clone());
+        let key = KeyRow::new(key, creator_email.as_deref(), owner_disabled, &shell, app.now());
+        Self {
+            shell,
+            errors: FormErrors::default(),
+            list: at.list.clone(),
+            base,
+            typed: EditForm { title: Some(key.title.clone()), expires: Some(key.expires_on.clone()) },
+            key,
+            owner_disabled,
+            public_url: app.settings().public_url.clone(),
+        }
+    }
+}
+
+async fn key_page(app: &App, at: &KeyPages, id: ApiKeyId) -> Result<KeyPage, PageError> {
+    Ok(KeyPage::new(app, at, &app.find_key_details(&at.caller, at.owner, id).await?))
 }
 
 /// The page of a key; for a script that waits for its first use, the key alone.

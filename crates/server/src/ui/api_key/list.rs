@@ -12,12 +12,12 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
-    KeyPages, ShownOwner,
-    row::{DAY, KeyRow, Surroundings, WARNED_DAYS, key_row},
+    KeyPages,
+    row::{DAY, KeyRow, WARNED_DAYS},
 };
 use crate::{
-    App, AppError,
-    app::{Caller, DEFAULT_PAGE, KeyOrder, KeyOwner, KeySearch},
+    App,
+    app::{DEFAULT_PAGE, FoundKeys, KeyOrder, KeySearch},
     ui::{
         list::columns,
         page::{self, PageError, Shell, support_contact},
@@ -53,6 +53,8 @@ impl KeyColumn {
 /// The keys of an owner, and what can be done.
 pub(in crate::ui) struct KeyTable {
     pub(in crate::ui) rows: Vec<KeyRow>,
+    /// How many keys come on the pages before.
+    skipped: usize,
     pub(in crate::ui) found: usize,
     pub(in crate::ui) hidden: usize,
     pub(in crate::ui) all: usize,
@@ -74,7 +76,7 @@ pub(in crate::ui) struct KeyTable {
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 pub(in crate::ui) struct KeyQuery {
-    /// `1`: dead ones, too.
+    /// `1`: expired and revoked ones, too.
     all: String,
     /// What to look for.
     pub(in crate::ui) q: String,
@@ -85,7 +87,8 @@ pub(in crate::ui) struct KeyQuery {
 }
 
 impl KeyQuery {
-    fn search(&self, now: Timestamp) -> KeySearch {
+    /// What the operation looks for.
+    pub(in crate::ui) fn search(&self, now: Timestamp) -> KeySearch {
         let (column, descending) = match self.sort.strip_prefix('-') {
             Some(column) => (column, true),
             None => (self.sort.as_str(), false),
@@ -99,15 +102,46 @@ impl KeyQuery {
             _ => (KeyOrder::Created, true),
         };
         let soon = Timestamp::from_second(now.as_second() + WARNED_DAYS * DAY).unwrap_or(Timestamp::MAX);
-        KeySearch { text: self.q.clone(), with_dead: self.all == "1", order, descending, skip: self.skipped(), soon }
-    }
-
-    fn skipped(&self) -> usize {
-        self.skip.parse().unwrap_or(0)
+        let skip = self.skip.parse().unwrap_or(0);
+        KeySearch { text: self.q.clone(), with_inactive: self.all == "1", order, descending, skip, soon }
     }
 }
 
 impl KeyTable {
+    /// The table of the keys that were found for `query`.
+    pub(in crate::ui) fn new(
+        app: &App,
+        found: FoundKeys,
+        shell: &Shell,
+        list: String,
+        base: String,
+        query: KeyQuery,
+    ) -> Self {
+        let FoundKeys { owner, items, skipped, creators, found, inactive, all, expiring, reclaimed } = found;
+        let (now, owner_disabled) = (app.now(), owner.is_disabled());
+        let row = |key: api::ApiKey| {
+            let creator = creators.get(&key.created_by).map(String::as_str);
+            KeyRow::new(&key, creator, owner_disabled, shell, now)
+        };
+        Self {
+            rows: items.into_iter().map(row).collect(),
+            skipped,
+            ending: expiring,
+            reclaimed,
+            owner_disabled,
+            found,
+            hidden: inactive,
+            all,
+            is_full: owner.keys.live >= u64::from(owner.keys.limit),
+            count: owner.keys,
+            contact: support_contact(app),
+            list,
+            base,
+            new: if owner.service_account.is_some() { "New API key" } else { "New Key" },
+            query,
+        }
+    }
+
     /// The list with one thing about it changed. Another search or order begins at its first page.
     pub(in crate::ui) fn link(&self, name: &str, value: &str) -> String {
         let query = &self.query;
@@ -146,13 +180,13 @@ impl KeyTable {
 
     /// The page after this one.
     pub(in crate::ui) fn next_link(&self) -> Option<String> {
-        let seen = self.query.skipped() + self.rows.len();
+        let seen = self.skipped + self.rows.len();
         (!self.rows.is_empty() && seen < self.found).then(|| self.link("skip", &seen.to_string()))
     }
 
     /// The page before this one.
     pub(in crate::ui) fn previous_link(&self) -> Option<String> {
-        let skipped = self.query.skipped();
+        let skipped = self.skipped;
         let before = skipped.saturating_sub(page_length());
         (skipped > 0).then(|| self.link("skip", &before.to_string()))
     }
@@ -160,44 +194,6 @@ impl KeyTable {
 
 fn page_length() -> usize {
     usize::try_from(DEFAULT_PAGE).unwrap_or(usize::MAX)
-}
-
-pub(in crate::ui) async fn key_table(
-    app: &App,
-    caller: &Caller,
-    shown: ShownOwner,
-    shell: &Shell,
-    list: String,
-    base: String,
-    mut query: KeyQuery,
-) -> Result<KeyTable, AppError> {
-    let ShownOwner { owner, disabled: owner_disabled, count } = shown;
-    let now = app.now();
-    let mut found = app.search_api_keys(caller, owner, &query.search(now)).await?;
-    if let (true, Some(last)) = (found.items.is_empty(), found.found.checked_sub(1)) {
-        // Past the end, for instance where the keys of the last page were revoked: the last page there is.
-        query.skip = (last / page_length() * page_length()).to_string();
-        found = app.search_api_keys(caller, owner, &query.search(now)).await?;
-    }
-    let creators: Vec<&str> = found.items.iter().map(|key| key.created_by.as_str()).collect();
-    let emails = app.find_emails(caller, &creators).await?;
-    let around = Surroundings { shell, emails, now, owner_disabled };
-    Ok(KeyTable {
-        rows: found.items.into_iter().map(|key| key_row(key, &around)).collect(),
-        ending: found.ending,
-        reclaimed: found.reclaimed,
-        owner_disabled,
-        found: found.found,
-        hidden: found.dead,
-        all: found.all,
-        is_full: count.live >= u64::from(count.limit),
-        count,
-        contact: support_contact(app),
-        list,
-        base,
-        new: if owner == KeyOwner::Own { "New Key" } else { "New API key" },
-        query,
-    })
 }
 
 #[derive(Template)]
@@ -213,7 +209,7 @@ pub(super) async fn show_own(
     Query(query): Query<KeyQuery>,
 ) -> Result<Response, PageError> {
     let shell = at.shell("API keys");
-    let owner = ShownOwner::find(&app, &at.caller, at.owner).await?;
-    let keys = key_table(&app, &at.caller, owner, &shell, at.list, at.base, query).await?;
+    let found = app.search_api_keys(&at.caller, at.owner, &query.search(app.now())).await?;
+    let keys = KeyTable::new(&app, found, &shell, at.list, at.base, query);
     Ok(page::render(StatusCode::OK, &OwnKeys { shell, keys }))
 }

@@ -11,7 +11,7 @@ use domain::{ApiKeyId, PrincipalId, PublicKey, proof::proof_message, secret::is_
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::{KeyPages, ShownOwner};
+use super::KeyPages;
 use crate::{
     App, AppError,
     app::KeyOwner,
@@ -98,7 +98,7 @@ fn place_of((key, owner): (ApiKeyId, PrincipalId), at: &KeyPages) -> Option<Stri
 }
 
 async fn new_key(app: &Arc<App>, at: &KeyPages) -> Result<NewKey, PageError> {
-    let owner = ShownOwner::find(app, &at.caller, at.owner).await?;
+    let owner = app.find_key_owner_details(&at.caller, at.owner).await?;
     let needs_password = at.caller.principal().require_recent_password(app.now()).is_err();
     Ok(NewKey {
         shell: at.shell(if at.owner == KeyOwner::Own { "New Key" } else { "New API key" }),
@@ -106,9 +106,9 @@ async fn new_key(app: &Arc<App>, at: &KeyPages) -> Result<NewKey, PageError> {
         list: at.list.clone(),
         base: at.base.clone(),
         is_own: at.owner == KeyOwner::Own,
-        count: owner.count,
+        owner_disabled: owner.is_disabled(),
+        count: owner.keys,
         contact: support_contact(app),
-        owner_disabled: owner.disabled,
         needs_password,
         public_url: app.settings().public_url.clone(),
         typed: KeyForm::default(),

@@ -8,13 +8,10 @@ use domain::ApiKeyId;
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::{
-    KeyPages,
-    detail::{KeyPage, key_page},
-    row::KeyRow,
-};
+use super::{KeyPages, row::KeyRow};
 use crate::{
     App,
+    app::KeyDetails,
     ui::{
         extract::{Form, Ids},
         notice::Notice,
@@ -35,9 +32,11 @@ struct RevokePage {
 }
 
 async fn revoke_page(app: &App, at: &KeyPages, id: ApiKeyId, typed: RevokeForm) -> Result<RevokePage, PageError> {
-    let KeyPage { base, key, errors, .. } = key_page(app, at, id).await?;
-    let cascade = app.list_cascade(&at.caller, at.owner, id).await?.keys;
-    Ok(RevokePage { shell: at.shell(format!("Revoke {}", key.title)), errors, base, key, cascade, typed })
+    let (KeyDetails { key, creator_email, owner }, cascade) = app.preview_revocation(&at.caller, at.owner, id).await?;
+    let shell = at.shell(format!("Revoke {}", key.title));
+    let key = KeyRow::new(&key, creator_email.as_deref(), owner.is_disabled(), &shell, app.now());
+    let (errors, base) = (FormErrors::default(), format!("{}/{id}", at.base));
+    Ok(RevokePage { shell, errors, base, key, cascade: cascade.keys, typed })
 }
 
 pub(super) async fn show(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {

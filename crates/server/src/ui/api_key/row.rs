@@ -1,7 +1,5 @@
 //! A key as the list and its own pages show it.
 
-use std::collections::BTreeMap;
-
 use domain::{ApiKeyId, Timestamp};
 
 use crate::ui::page::{Shell, When};
@@ -103,41 +101,41 @@ pub(in crate::ui) struct KeyRow {
     pub(in crate::ui) displaced_at: Option<When>,
 }
 
-/// What a row tells beside the key itself.
-pub(super) struct Surroundings<'a> {
-    pub(super) shell: &'a Shell,
-    pub(super) emails: BTreeMap<String, String>,
-    pub(super) now: Timestamp,
-    pub(super) owner_disabled: bool,
-}
-
-pub(super) fn key_row(key: api::ApiKey, around: &Surroundings<'_>) -> KeyRow {
-    let Surroundings { shell, emails, now, owner_disabled } = around;
-    let status = KeyStatus::new(key.state, *owner_disabled);
-    let within = |time: Option<Timestamp>, days: i64| {
-        time.is_some_and(|time| (time.as_second() - now.as_second()).abs() < days * DAY)
-    };
-    let created_by = match key.created_by.as_str() {
-        "host" => "on the server".to_owned(),
-        id => format!("by {}", emails.get(id).map_or(id, String::as_str)),
-    };
-    KeyRow {
-        id: key.id,
-        title: key.title,
-        fingerprint: key.fingerprint,
-        public_key: key.public_key,
-        algorithm: key.algorithm.trim_start_matches("ssh-").to_owned(),
-        status,
-        created_at: shell.when(&key.created_at),
-        created_by,
-        last_used_at: key.last_used_at.as_ref().map(|time| shell.when(time)),
-        last_used_ip: key.last_used_ip.unwrap_or_default(),
-        expires_at: key.expires_at.as_ref().map(|time| shell.when(time)),
-        expires_day: key.expires_at.map_or(String::new(), |time| time.strftime("%-d %b %Y").to_string()),
-        expires_on: key.expires_at.map_or(String::new(), |time| time.strftime("%Y-%m-%d").to_string()),
-        expires_soon: !status.has_ended() && within(key.expires_at, WARNED_DAYS),
-        used_recently: within(key.last_used_at, 7),
-        proven_at: key.proven_at.as_ref().map(|time| shell.when(time)),
-        displaced_at: key.displaced_at.as_ref().map(|time| shell.when(time)),
+impl KeyRow {
+    /// The row of a key, which `creator` created.
+    pub(super) fn new(
+        key: &api::ApiKey,
+        creator: Option<&str>,
+        owner_disabled: bool,
+        shell: &Shell,
+        now: Timestamp,
+    ) -> Self {
+        let status = KeyStatus::new(key.state, owner_disabled);
+        let within = |time: Option<Timestamp>, days: i64| {
+            time.is_some_and(|time| (time.as_second() - now.as_second()).abs() < days * DAY)
+        };
+        let created_by = match key.created_by.as_str() {
+            "host" => "on the server".to_owned(),
+            id => format!("by {}", creator.unwrap_or(id)),
+        };
+        Self {
+            id: key.id,
+            title: key.title.clone(),
+            fingerprint: key.fingerprint.clone(),
+            public_key: key.public_key.clone(),
+            algorithm: key.algorithm.trim_start_matches("ssh-").to_owned(),
+            status,
+            created_at: shell.when(&key.created_at),
+            created_by,
+            last_used_at: key.last_used_at.as_ref().map(|time| shell.when(time)),
+            last_used_ip: key.last_used_ip.clone().unwrap_or_default(),
+            expires_at: key.expires_at.as_ref().map(|time| shell.when(time)),
+            expires_day: key.expires_at.map_or(String::new(), |time| time.strftime("%-d %b %Y").to_string()),
+            expires_on: key.expires_at.map_or(String::new(), |time| time.strftime("%Y-%m-%d").to_string()),
+            expires_soon: !status.has_ended() && within(key.expires_at, WARNED_DAYS),
+            used_recently: within(key.last_used_at, 7),
+            proven_at: key.proven_at.as_ref().map(|time| shell.when(time)),
+            displaced_at: key.displaced_at.as_ref().map(|time| shell.when(time)),
+        }
     }
 }

@@ -1,0 +1,59 @@
+//! Whom a role in a project can be given to, or a project be handed over to.
+
+use domain::{
+    PrincipalId, Timestamp,
+    principal::{Principal, WorkspaceAccess, WorkspacePermission},
+};
+use store::Connection;
+
+use super::MAX_PAGE;
+use crate::error::AppError;
+
+/// A user or a service account of a workspace, not disabled, who can be given a role in a project.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Candidate {
+    /// Who.
+    pub id: PrincipalId,
+    /// The name of a user.
+    pub name: Option<String>,
+    /// The user's email, or the service account's address.
+    pub email: String,
+}
+
+/// The candidates of a workspace that the principal sees, at most [`MAX_PAGE`] of each kind: its members, and to its admins
+/// its service accounts.
+pub(super) async fn list_candidates(
+    connection: &mut Connection,
+    principal: &Principal,
+    access: WorkspaceAccess,
+    now: Timestamp,
+) -> Result<Vec<Candidate>, AppError> {
+    let members = store::member::list_members(connection, access, None, MAX_PAGE).await?;
+    let members = members.into_iter().filter(|member| !member.disabled);
+    let mut candidates: Vec<Candidate> = members
+        .map(|member| Candidate { id: member.user.into(), name: Some(member.name), email: member.email.to_string() })
+        .collect();
+    if let Ok(access) = principal.authorize(WorkspacePermission::ViewServiceAccounts, access.workspace()) {
+        let rows = store::service_account::list_service_accounts(connection, access, None, MAX_PAGE, now).await?;
+        let accounts = rows.into_iter().map(|row| row.account).filter(|account| !account.disabled);
+        candidates.extend(accounts.map(|account| Candidate {
+            id: account.id.into(),
+            name: None,
+            email: account.address,
+        }));
+    }
+    Ok(candidates)
+}
+
+/// The candidates who can take projects over from a principal that leaves.
+pub(super) async fn list_successors(
+    connection: &mut Connection,
+    principal: &Principal,
+    access: WorkspaceAccess,
+    leaving: PrincipalId,
+    now: Timestamp,
+) -> Result<Vec<Candidate>, AppError> {
+    let mut candidates = list_candidates(connection, principal, access, now).await?;
+    candidates.retain(|candidate| candidate.id != leaving);
+    Ok(candidates)
+}
