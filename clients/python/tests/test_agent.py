@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import JSON, Server
 
-from keyward import Agent, AgentError
+from keyward import Agent, AgentError, PrivateKeyError, Signer
 from keyward.requests import Session
 
 KINDS = {
@@ -69,6 +69,30 @@ def test_names(agent: Agent, tmp_path: Path) -> None:
     assert first.fingerprint in str(caught.value)
     with pytest.raises(AgentError, match="`bob`"):
         agent.find_key("bob")
+
+
+def test_the_environment_asks_for_the_agent(agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = add(tmp_path, "ed25519", comment="ann@laptop")
+    add(tmp_path, "ecdsa-p256-sha256", comment="ann@desk")
+    for asks in ("", "0", "false"):
+        monkeypatch.setenv("KEYWARD_AGENT", asks)
+        with pytest.raises(PrivateKeyError, match="KEYWARD_AGENT=1"):
+            Signer()
+    monkeypatch.setenv("KEYWARD_AGENT", "yes")
+    with pytest.raises(AgentError, match="`yes`"):
+        Signer()
+    monkeypatch.setenv("KEYWARD_AGENT", "1")
+    with pytest.raises(AgentError, match="several keys"):
+        Signer()
+    expected = agent.find_key("ann@laptop").fingerprint
+    for name in ("ann@laptop", expected, f"{file}.pub"):
+        monkeypatch.setenv("KEYWARD_AGENT_KEY", name)
+        assert Signer().key_id == expected
+    monkeypatch.setenv("KEYWARD_KEY_FILE", str(tmp_path / "ecdsa-p256-sha256"))
+    assert Signer().key_id == agent.find_key("ann@desk").fingerprint
+    (tmp_path / "empty.pub").touch()
+    with pytest.raises(AgentError, match="no public key"):
+        agent.find_key(str(tmp_path / "empty.pub"))
 
 
 def test_a_locked_agent_and_a_removed_key(agent: Agent, tmp_path: Path) -> None:

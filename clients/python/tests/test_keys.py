@@ -221,7 +221,7 @@ def test_a_pkcs12_file_is_named_as_one(file: Path) -> None:
         check=True,
         capture_output=True,
     )
-    command = ["openssl", "pkcs12", "-export", "-inkey", file, "-in", certificate, "-passout", "pass:", "-out", bag]
+    command: list[str | Path] = ["openssl", "pkcs12", "-export", "-inkey", file, "-in", certificate, "-passout", "pass:", "-out", bag]
     subprocess.run(command, check=True, capture_output=True)
     bag.chmod(0o600)
     error = refusal(lambda: PrivateKey.from_file(bag))

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 from . import _wire
 from ._errors import AgentError
+from ._formats import decode_text
+from ._keys import public_blob
 from ._secrets import shown
 from ._wire import Malformed, Reader, string
 
@@ -65,7 +67,9 @@ class Agent:
         return keys
 
     def find_key(self, name: str | None = None) -> AgentKey:
-        """The key with this fingerprint or comment, or the only one."""
+        """The key with this fingerprint, comment or `.pub` file, or the only one."""
+        if name is not None and name.endswith(".pub"):
+            name = _fingerprint_in_file(name)
         keys = self.list_keys()
         known = "".join(f"\n  {key.fingerprint} {key.comment}" for key in keys)
         if name is None:
@@ -151,6 +155,18 @@ class AgentKey:
 
     def __repr__(self) -> str:
         return f"<AgentKey {self.fingerprint}>"
+
+
+def _fingerprint_in_file(file: str) -> str:
+    """The fingerprint of a public key file; a name that is no file may be a comment."""
+    try:
+        with open(os.path.expanduser(file), "rb") as opened:
+            blob = public_blob(decode_text(opened.read(64 * 1024)))
+    except (OSError, ValueError):
+        return file
+    if blob is None:
+        raise AgentError(f"{shown(file)} holds no public key that can be read")
+    return _wire.fingerprint(blob)
 
 
 def _read(connection: socket.socket, length: int) -> bytes:

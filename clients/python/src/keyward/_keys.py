@@ -70,8 +70,8 @@ class PrivateKey:
             return cls.from_text(text)
         raise PrivateKeyError(
             "no-source",
-            "no private key is given: name its file, or set KEYWARD_KEY_FILE to the file or KEYWARD_KEY to the key's text; "
-            "`keyward keygen` and `ssh-keygen -t ed25519 -N ''` make a key",
+            "no private key is given: name its file, or set KEYWARD_KEY_FILE to the file or KEYWARD_KEY to the key's text, or set "
+            "KEYWARD_AGENT=1 to have ssh-agent sign; `keyward keygen` and `ssh-keygen -t ed25519 -N ''` make a key",
         )
 
     @classmethod
@@ -170,7 +170,7 @@ class PrivateKey:
             return
         except (OSError, ValueError):
             data = b""
-        blob = _public_blob(decode_text(data))
+        blob = public_blob(decode_text(data))
         if blob is None:
             warnings.warn(f"{shown(file)} holds no public key that can be read; the private key is used without it", stacklevel=4)
         elif blob != self._blob:
@@ -182,7 +182,7 @@ class PrivateKey:
             )
 
 
-def _public_blob(text: str) -> bytes | None:
+def public_blob(text: str) -> bytes | None:
     """The key of an OpenSSH line (options before it are skipped), an RFC 4716 block or a PEM block."""
     line = re.search(r"(?:ssh|ecdsa|sk)-[A-Za-z0-9@.-]+[\s\u00a0]+(AAAA[A-Za-z0-9+/]+=*)", text.replace("\u200b", ""))
     if line is not None:
@@ -215,7 +215,7 @@ def _too_open(descriptor: int, file: str) -> int | None:
     if status.st_uid == 0 and not mode & 0o037:
         return None
     read_only = bool(os.fstatvfs(descriptor).f_flag & os.ST_RDONLY)
-    if read_only and not mode & 0o033:
+    if read_only and not mode & 0o022:
         return None
     return mode
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Union
 from urllib.parse import quote, urlsplit
 
-from ._errors import SigningError
+from ._agent import Agent
+from ._errors import AgentError, PrivateKeyError, SigningError
 from ._keys import PrivateKey, SigningKey, StrPath
 from ._secrets import shown
 
@@ -58,7 +59,8 @@ class Signer:
         cover: Iterable[str] = ("keyward-workspace",),
         lifetime: int = MAX_LIFETIME_SECONDS,
     ) -> None:
-        """`key` is a `PrivateKey`, a key of ssh-agent, or the name of a file; without it, KEYWARD_KEY_FILE and KEYWARD_KEY.
+        """`key` is a `PrivateKey`, a key of ssh-agent, or the name of a file; without it, the environment names one:
+        KEYWARD_KEY_FILE, KEYWARD_KEY, or KEYWARD_AGENT=1 with KEYWARD_AGENT_KEY.
 
         `key_id` is sent in place of the key's fingerprint, for example `key_…`. `cover` names fields that the signature covers
         where a request has them. `lifetime` is at most 60 seconds.
@@ -146,9 +148,24 @@ def sign(
 
 def load_key(key: Key) -> SigningKey:
     """The key itself, or the one of a file, or the one that the environment names."""
-    if key is None or isinstance(key, (str, os.PathLike)):
-        return PrivateKey.load(key)
-    return key
+    if key is None:
+        return _key_of_environment(os.environ)
+    return PrivateKey.from_file(key) if isinstance(key, (str, os.PathLike)) else key
+
+
+def _key_of_environment(environ: Mapping[str, str]) -> SigningKey:
+    """KEYWARD_KEY_FILE, else KEYWARD_KEY, else ssh-agent if KEYWARD_AGENT asks for it: the order of the command line."""
+    try:
+        return PrivateKey.load(environ=environ)
+    except PrivateKeyError as error:
+        if error.reason != "no-source":
+            raise
+        asks = environ.get("KEYWARD_AGENT", "")
+        if asks in ("", "0", "false"):
+            raise
+    if asks not in ("1", "true"):
+        raise AgentError(f"KEYWARD_AGENT is {shown(asks)}, which is invalid: write 1 or 0")
+    return Agent.from_environment(environ=environ).find_key(environ.get("KEYWARD_AGENT_KEY") or None)
 
 
 def content_digest(body: bytes) -> str:
