@@ -1,5 +1,5 @@
 # One command a purpose. `make test` is what has to pass; it installs what is missing first.
-.PHONY: test setup lint imports words unit clients upgrade e2e package-test screenshots deny advisories bench
+.PHONY: test setup lint imports words unit clients openapi upgrade e2e package-test screenshots deny advisories bench
 
 # The modules of the server's tests that run once more on PostgreSQL. `model`, `proxies` and `serve` ask the store little.
 ON_POSTGRES = api:: cluster:: threats:: ui::
@@ -7,7 +7,7 @@ ON_POSTGRES = api:: cluster:: threats:: ui::
 # One build profile for all tests, including the server that they start.
 CARGO ?= cargo
 
-test: setup lint deny unit clients upgrade package-test e2e
+test: setup lint deny unit clients openapi upgrade package-test e2e
 
 setup:
 	./scripts/setup
@@ -50,6 +50,11 @@ clients:
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target target/clients/site target/clients/keyward-*.whl
 	PYTHONPATH=target/clients/site .venv/bin/python -m pytest clients/python
 	npm --prefix clients/typescript test
+
+# Validates the OpenAPI document, generates clients from it and uses them, and sends valid and invalid requests of each operation.
+openapi:
+	$(CARGO) test --workspace --locked --no-run
+	.venv/bin/python scripts/openapi
 
 # Replaces nodes with the previous database format under load. The build of the previous commit overwrites the present program,
 # and the next line restores it.

@@ -6,6 +6,8 @@ use domain::{NodeId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::schema;
+
 /// The quotas of a workspace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Quotas {
@@ -37,7 +39,7 @@ pub struct UpdateQuotas {
 #[expect(clippy::struct_excessive_bools, reason = "each is a field of its own on the wire")]
 pub struct User {
     /// The id of the user.
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::UserId)]
     pub id: UserId,
     /// The email address of the user.
     pub email: String,
@@ -45,6 +47,7 @@ pub struct User {
     #[serde(default)]
     pub email_verified: bool,
     /// The name of the user.
+    #[schema(value_type = schema::Title)]
     pub name: String,
     /// Whether the user is an operator.
     pub operator: bool,
@@ -64,11 +67,14 @@ pub struct User {
 #[serde(deny_unknown_fields)]
 pub struct CreateUser {
     /// The email address of the user.
+    #[schema(value_type = schema::Email)]
     pub email: String,
     /// The name of the user.
+    #[schema(value_type = schema::Title)]
     pub name: String,
     /// A first password of 12 characters or more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::NewPassword>)]
     pub password: Option<String>,
     /// Whether the user is an operator.
     #[serde(default)]
@@ -92,6 +98,7 @@ impl fmt::Debug for CreateUser {
 pub struct UpdateUser {
     /// The new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Title>)]
     pub name: Option<String>,
     /// Whether the user is an operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -108,7 +115,7 @@ pub struct UpdateUser {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Node {
     /// Its id, which is new at every start.
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::NodeId)]
     pub id: NodeId,
     /// Its host name and process id.
     pub name: String,

@@ -4,17 +4,22 @@ use domain::{ApiKeyId, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::schema;
+
 /// A registered public key.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ApiKey {
     /// Its id, for programs.
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::ApiKeyId)]
     pub id: ApiKeyId,
     /// Its title.
+    #[schema(value_type = schema::Title)]
     pub title: String,
     /// `ssh-ed25519`, `ssh-rsa`, `ecdsa-sha2-nistp256` or `ecdsa-sha2-nistp384`.
+    #[schema(value_type = schema::Algorithm)]
     pub algorithm: String,
     /// The fingerprint, as `ssh-keygen -l` prints it. It identifies the key to people.
+    #[schema(value_type = schema::Fingerprint)]
     pub fingerprint: String,
     /// The key as an OpenSSH line without a comment.
     pub public_key: String,
@@ -24,9 +29,10 @@ pub struct ApiKey {
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// Who registered it: `usr_…`, `sa_…` or `host`.
+    #[schema(value_type = schema::Actor)]
     pub created_by: String,
     /// The key that signed the registration, if one did.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<schema::ApiKeyId>)]
     pub created_with: Option<ApiKeyId>,
     /// When it expires.
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -74,20 +80,23 @@ pub struct Cascade {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct CascadedKey {
     /// Its id.
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::ApiKeyId)]
     pub id: ApiKeyId,
     /// Its title.
+    #[schema(value_type = schema::Title)]
     pub title: String,
     /// Its fingerprint.
+    #[schema(value_type = schema::Fingerprint)]
     pub fingerprint: String,
     /// Its state.
     pub state: KeyState,
     /// Its owner: `usr_…` or `sa_…`.
+    #[schema(value_type = schema::PrincipalId)]
     pub owner: String,
     /// The owner's email address or service account address.
     pub owner_email: Option<String>,
     /// The key that registered it.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<schema::ApiKeyId>)]
     pub created_with: Option<ApiKeyId>,
 }
 
@@ -96,6 +105,7 @@ pub struct CascadedKey {
 #[serde(deny_unknown_fields)]
 pub struct CreateApiKey {
     /// Its title: 1 to 100 characters.
+    #[schema(value_type = schema::Title)]
     pub title: String,
     /// An OpenSSH line, an RFC 4716 or PEM SubjectPublicKeyInfo block, or a JWK.
     pub public_key: String,
@@ -114,6 +124,7 @@ pub struct CreateApiKey {
 pub struct UpdateApiKey {
     /// The new title.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Title>)]
     pub title: Option<String>,
     /// A new expiry; null for none.
     #[serde(default, deserialize_with = "crate::present", skip_serializing_if = "Option::is_none")]

@@ -6,11 +6,13 @@ use domain::{AuditEventId, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::schema;
+
 /// An audit event: what was done, by whom, with which key and from where.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AuditEvent {
     /// Its id.
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::AuditEventId)]
     pub id: AuditEventId,
     /// Its position in the log, from 0.
     pub sequence: u64,
@@ -18,6 +20,7 @@ pub struct AuditEvent {
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     /// `usr_…`, `sa_…`, `host` or `anonymous`.
+    #[schema(value_type = schema::Actor)]
     pub principal: String,
     /// The key of the credential.
     pub key: Option<String>,

@@ -6,20 +6,23 @@ use domain::{InvitationId, Timestamp, UserId, WorkspaceId, role::Role};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::schema;
+
 /// An invitation into a workspace.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Invitation {
     /// Its id.
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::InvitationId)]
     pub id: InvitationId,
     /// The email address that it is for.
     pub email: String,
     /// The role it gives.
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::Role)]
     pub role: Role,
     /// Its state.
     pub state: InvitationState,
     /// The inviter.
+    #[schema(value_type = schema::Actor)]
     pub created_by: String,
     /// When it was sent.
     #[schema(value_type = String, format = DateTime)]
@@ -90,9 +93,10 @@ pub enum MailState {
 #[serde(deny_unknown_fields)]
 pub struct CreateInvitations {
     /// 1 to 100 email addresses.
+    #[schema(value_type = Vec<schema::Email>, min_items = 1, max_items = 100)]
     pub emails: Vec<String>,
     /// `admin` or `member`.
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::Role)]
     pub role: Role,
 }
 
@@ -111,9 +115,11 @@ pub struct AcceptInvitation {
     pub token: String,
     /// A name, for a new user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Title>)]
     pub name: Option<String>,
     /// A password of 12 characters or more, for a new user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::NewPassword>)]
     pub password: Option<String>,
 }
 
@@ -128,12 +134,12 @@ impl fmt::Debug for AcceptInvitation {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AcceptedInvitation {
     /// The user who joined.
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::UserId)]
     pub user: UserId,
     /// The workspace.
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::WorkspaceId)]
     pub workspace: WorkspaceId,
     /// The role in the workspace.
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::Role)]
     pub role: Role,
 }

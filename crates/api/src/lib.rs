@@ -10,6 +10,7 @@ mod member;
 mod problem;
 mod project;
 mod removal;
+pub mod schema;
 mod service_account;
 mod workspace;
 

@@ -4,6 +4,8 @@ use domain::{ApiKeyId, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::schema;
+
 /// The caller.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Me {
@@ -21,6 +23,7 @@ pub struct Me {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Principal {
     /// `usr_…` or `sa_…`.
+    #[schema(value_type = schema::PrincipalId)]
     pub id: String,
     /// The kind of principal.
     pub kind: PrincipalKind,
@@ -30,6 +33,7 @@ pub struct Principal {
     #[serde(default)]
     pub email_verified: bool,
     /// A name for people.
+    #[schema(value_type = schema::Title)]
     pub name: String,
 }
 
@@ -47,9 +51,10 @@ pub enum PrincipalKind {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct CredentialKey {
     /// Its id.
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::ApiKeyId)]
     pub id: ApiKeyId,
     /// Its fingerprint.
+    #[schema(value_type = schema::Fingerprint)]
     pub fingerprint: String,
 }
 
@@ -57,13 +62,15 @@ pub struct CredentialKey {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct MyWorkspace {
     /// Its id.
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::WorkspaceId)]
     pub id: WorkspaceId,
     /// Its slug.
+    #[schema(value_type = schema::Slug)]
     pub slug: String,
     /// Its name.
+    #[schema(value_type = schema::Title)]
     pub name: String,
     /// `admin` or `member`.
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::Role)]
     pub role: domain::role::Role,
 }

@@ -4,11 +4,13 @@ use domain::{Timestamp, UserId, role::Role};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::schema;
+
 /// A user in a workspace.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Member {
     /// The user.
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::UserId)]
     pub id: UserId,
     /// The email address of the user.
     pub email: String,
@@ -16,9 +18,10 @@ pub struct Member {
     #[serde(default)]
     pub email_verified: bool,
     /// The name of the user.
+    #[schema(value_type = schema::Title)]
     pub name: String,
     /// `admin` or `member`.
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::Role)]
     pub role: Role,
     /// Whether an operator has disabled their account.
     #[serde(default)]
@@ -33,7 +36,7 @@ pub struct Member {
 #[serde(deny_unknown_fields)]
 pub struct UpdateMember {
     /// `admin` or `member`.
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::Role)]
     pub role: Role,
     /// With the role `member`: whether to revoke the keys that they registered for service accounts.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -5,6 +5,8 @@ use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use crate::schema;
+
 /// A problem (RFC 9457), as `application/problem+json`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
@@ -25,7 +27,7 @@ pub struct Problem {
     /// The role that the caller lacks, for `forbidden`: `user`, `operator`, `workspace:admin`, `project:viewer`,
     /// `project:editor` or `project:admin`.
     #[serde(default, deserialize_with = "known", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<schema::RequiredRole>)]
     pub required_role: Option<RequiredRole>,
     /// Further members, depending on the code: `fingerprint`, `limit`, `support_contact`, `projects`, …
     #[serde(flatten)]

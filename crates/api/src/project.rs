@@ -4,19 +4,22 @@ use domain::{ProjectId, Timestamp, role::ProjectRole};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::PrincipalKind;
+use crate::{PrincipalKind, schema};
 
 /// A project.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Project {
     /// Its id.
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::ProjectId)]
     pub id: ProjectId,
     /// Its title.
+    #[schema(value_type = schema::Title)]
     pub title: String,
     /// Description.
+    #[schema(value_type = schema::Description)]
     pub description: String,
     /// The principal who created it.
+    #[schema(value_type = schema::Actor)]
     pub created_by: String,
     /// When it was created.
     #[schema(value_type = String, format = DateTime)]
@@ -25,7 +28,7 @@ pub struct Project {
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
     /// The role of the caller in it; null for an admin of the workspace who has not joined.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<schema::ProjectRole>)]
     pub role: Option<ProjectRole>,
 }
 
@@ -34,9 +37,11 @@ pub struct Project {
 #[serde(deny_unknown_fields)]
 pub struct CreateProject {
     /// Its title: 1 to 100 characters.
+    #[schema(value_type = schema::Title)]
     pub title: String,
     /// Description, which may be empty.
     #[serde(default)]
+    #[schema(value_type = schema::Description)]
     pub description: String,
 }
 
@@ -46,9 +51,11 @@ pub struct CreateProject {
 pub struct UpdateProject {
     /// The new title.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Title>)]
     pub title: Option<String>,
     /// The new description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Description>)]
     pub description: Option<String>,
 }
 
@@ -56,15 +63,17 @@ pub struct UpdateProject {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProjectMember {
     /// `usr_…` or `sa_…`.
+    #[schema(value_type = schema::PrincipalId)]
     pub id: String,
     /// The kind of principal.
     pub kind: PrincipalKind,
     /// The email address of a user, or the service account address.
     pub email: String,
     /// A name for people.
+    #[schema(value_type = schema::Title)]
     pub name: String,
     /// `admin`, `editor` or `viewer`.
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::ProjectRole)]
     pub role: ProjectRole,
 }
 
@@ -73,6 +82,6 @@ pub struct ProjectMember {
 #[serde(deny_unknown_fields)]
 pub struct SetProjectMember {
     /// `admin`, `editor` or `viewer`.
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::ProjectRole)]
     pub role: ProjectRole,
 }

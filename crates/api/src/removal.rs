@@ -4,7 +4,7 @@ use domain::{ProjectId, WorkspaceId, role::Role};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{ApiKey, Invitation};
+use crate::{ApiKey, Invitation, schema};
 
 /// What removing or demoting a member revokes in a workspace, and what it revokes only on request.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -22,6 +22,7 @@ pub struct MemberRemoval {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct RegisteredKey {
     /// The service account.
+    #[schema(value_type = schema::ServiceAccountId)]
     pub service_account: String,
     /// Its address.
     pub email: String,
@@ -33,9 +34,10 @@ pub struct RegisteredKey {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LedProject {
     /// Its id.
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::ProjectId)]
     pub id: ProjectId,
     /// Its title.
+    #[schema(value_type = schema::Title)]
     pub title: String,
 }
 
@@ -57,14 +59,16 @@ pub struct UserRemoval {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct WorkspaceOfUser {
     /// Its id.
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::WorkspaceId)]
     pub id: WorkspaceId,
     /// Its slug.
+    #[schema(value_type = schema::Slug)]
     pub slug: String,
     /// Its name.
+    #[schema(value_type = schema::Title)]
     pub name: String,
     /// The role of the user in it.
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::Role)]
     pub role: Role,
     /// Whether it has no other enabled admin.
     pub is_last_admin: bool,

@@ -4,20 +4,24 @@ use domain::{ServiceAccountId, Timestamp, role::Role};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::schema;
+
 /// A service account.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ServiceAccount {
     /// Its id.
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::ServiceAccountId)]
     pub id: ServiceAccountId,
     /// Its name, unique in the workspace.
+    #[schema(value_type = schema::Slug)]
     pub name: String,
     /// Description.
+    #[schema(value_type = schema::Description)]
     pub description: String,
     /// Its service account address.
     pub email: String,
     /// Its role in the workspace: `admin` or `member`.
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::Role)]
     pub role: Role,
     /// Whether it is disabled: all its credentials are refused.
     pub disabled: bool,
@@ -42,13 +46,15 @@ pub struct KeyCount {
 #[serde(deny_unknown_fields)]
 pub struct CreateServiceAccount {
     /// `[a-z][a-z0-9-]{1,38}[a-z0-9]`, unique in the workspace.
+    #[schema(value_type = schema::Slug)]
     pub name: String,
     /// Description, which may be empty.
     #[serde(default)]
+    #[schema(value_type = schema::Description)]
     pub description: String,
     /// Its role in the workspace, `member` or `admin`. The default is `member`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<schema::Role>)]
     pub role: Option<Role>,
 }
 
@@ -58,13 +64,15 @@ pub struct CreateServiceAccount {
 pub struct UpdateServiceAccount {
     /// The new name, which also changes the service account address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Slug>)]
     pub name: Option<String>,
     /// The new description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Description>)]
     pub description: Option<String>,
     /// The new role: `admin` or `member`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<schema::Role>)]
     pub role: Option<Role>,
     /// Whether to disable it: all its credentials are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]

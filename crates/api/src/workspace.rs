@@ -4,20 +4,22 @@ use domain::{Timestamp, WorkspaceId, role::Role};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{IssuedInvitation, Quotas};
+use crate::{IssuedInvitation, Quotas, schema};
 
 /// A workspace, as its members see it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Workspace {
     /// Its id.
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::WorkspaceId)]
     pub id: WorkspaceId,
     /// Its slug; never changes.
+    #[schema(value_type = schema::Slug)]
     pub slug: String,
     /// Its name.
+    #[schema(value_type = schema::Title)]
     pub name: String,
     /// The role of the caller in it; null for an operator who is not a member.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<schema::Role>)]
     pub role: Option<Role>,
     /// Its quotas.
     pub quotas: Quotas,
@@ -31,12 +33,15 @@ pub struct Workspace {
 #[serde(deny_unknown_fields)]
 pub struct CreateWorkspace {
     /// Its name: 1 to 100 characters.
+    #[schema(value_type = schema::Title)]
     pub name: String,
     /// `[a-z][a-z0-9-]{1,38}[a-z0-9]`, never used before.
+    #[schema(value_type = schema::Slug)]
     pub slug: String,
     /// Email address of the first admin. An existing user is added at once; another person is invited. The default is
     /// the caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Email>)]
     pub admin_email: Option<String>,
 }
 
@@ -57,5 +62,6 @@ pub struct WorkspaceCreated {
 pub struct UpdateWorkspace {
     /// The new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Title>)]
     pub name: Option<String>,
 }

@@ -12,6 +12,9 @@ macro_rules! role {
         pub enum $role { $($(#[$variant_doc])* $variant,)* }
 
         impl $role {
+            /// Every role, as [`as_str`](Self::as_str) writes it.
+            pub const WORDS: &[&str] = &[$($text),*];
+
             /// The word on the wire.
             #[must_use]
             pub const fn as_str(self) -> &'static str {

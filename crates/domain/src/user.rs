@@ -27,6 +27,9 @@ pub struct User {
     pub created_at: Timestamp,
 }
 
+/// Characters that a password has.
+pub const PASSWORD_LENGTH: std::ops::RangeInclusive<usize> = 12..=256;
+
 /// An email address, in lower case: two spellings that differ in case are one person.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Email(String);

@@ -12,6 +12,7 @@ mod forward_auth;
 mod framing;
 mod http2_path;
 mod hygiene;
+mod input_error;
 mod own_host;
 mod same_origin;
 mod tls;
@@ -54,8 +55,8 @@ pub const MAX_HEADERS: usize = 16 * 1024;
 
 /// The routes of the API, and the OpenAPI document that is made from them.
 pub(crate) fn api_router(app: &Arc<App>) -> (Router, OpenApi) {
-    let (api, document) = v1::router().split_for_parts();
-    let document = v1::complete(document);
+    let (api, document) = v1::router().merge(encord::router()).split_for_parts();
+    let document = v1::complete(document, app.hosts().public().as_str());
     let text = document.to_json().map(Bytes::from).map_err(|error| error.to_string());
     let router = api
         .route(
@@ -68,7 +69,6 @@ pub(crate) fn api_router(app: &Arc<App>) -> (Router, OpenApi) {
                 async move { response }
             }),
         )
-        .merge(encord::router())
         .method_not_allowed_fallback(|| async { AppError::MethodNotAllowed })
         .with_state(Arc::clone(app))
         .layer(middleware::from_fn_with_state(Arc::clone(app), authenticate::authenticate));

@@ -4,14 +4,13 @@
 use std::sync::Arc;
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
+use domain::user::PASSWORD_LENGTH;
 use tokio::sync::Semaphore;
 use zxcvbn::{Score, zxcvbn};
 
 use super::App;
 use crate::error::AppError;
 
-/// Minimum and maximum number of characters of a password.
-const LENGTH: std::ops::RangeInclusive<usize> = 12..=256;
 /// Minimum number of characters of a password that are not part of its owner's name or email address.
 const UNKNOWN: usize = 8;
 /// The hash of an unknown password, so that a check for an unknown account takes as long as one for an existing
@@ -62,8 +61,8 @@ fn argon2() -> Result<Argon2<'static>, String> {
 /// they know of the person.
 fn check_choice(password: &str, known_of_them: &[impl AsRef<str>]) -> Result<(), AppError> {
     let length = password.chars().count();
-    if !LENGTH.contains(&length) {
-        let (least, most) = LENGTH.into_inner();
+    if !PASSWORD_LENGTH.contains(&length) {
+        let (least, most) = PASSWORD_LENGTH.into_inner();
         let detail = format!("choose {least} to {most} characters; this password has {length}");
         return Err(AppError::field("password", "length", detail));
     }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{RawQuery, State},
     routing::get,
 };
 use domain::{ProjectId, Timestamp, role::ProjectRole};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::extract::{Authenticated, Path, ProjectRef, Query};
 use crate::{
@@ -17,9 +18,10 @@ use crate::{
     app::{ListedProject, Paging, ProjectQuery},
 };
 
-pub(super) fn router() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v2/public/user/bearer-token", get(bearer_token))
+/// The routes. The OpenAPI document describes the one that is for every client; the others are the SDK's.
+pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(bearer_token))
         .route("/v2/public/projects", get(list_projects))
         .route("/v2/public/projects/{project}", get(find_project))
         .route("/v2/public/user/current-organisation/groups", get(list_groups))
@@ -122,12 +124,23 @@ fn python_bool<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool
     }
 }
 
+/// A bearer token.
+#[derive(Serialize, utoipa::ToSchema)]
+struct BearerToken {
+    /// The token. It expires one hour after the request was signed, and no later than its key.
+    #[schema(pattern = "^kwt_")]
+    token: String,
+}
+
+/// A bearer token for the key that signed the request.
+#[utoipa::path(get, operation_id = "get_bearer_token", path = "/v2/public/user/bearer-token", tag = "tokens",
+    responses((status = 200, body = BearerToken)))]
 async fn bearer_token(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
-) -> Result<Json<Value>, AppError> {
+) -> Result<Json<BearerToken>, AppError> {
     let (token, _) = app.create_bearer_token(&caller)?;
-    Ok(Json(json!({ "token": token })))
+    Ok(Json(BearerToken { token }))
 }
 
 async fn list_projects(

@@ -1,16 +1,19 @@
 //! What handlers take: the caller, JSON bodies, ids in paths, queries. What does not parse is a problem, not a text.
 
 use axum::{
-    extract::{FromRequest, FromRequestParts, Request},
+    extract::{FromRequest, FromRequestParts, Request, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use domain::{ProjectId, secret::parser_message};
+use domain::ProjectId;
 use http::{StatusCode, header, request::Parts};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use verifier::AuthenticationError;
 
-use super::authenticate::{Authentication, ClientAddress};
+use super::{
+    authenticate::{Authentication, ClientAddress},
+    input_error::{invalid_path, parse_json, parse_query},
+};
 use crate::{
     AppError,
     app::{Caller, Paging},
@@ -73,7 +76,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
-/// A JSON body that may be left out.
+/// A JSON body that may be left out or null.
 pub(super) struct OptionalJson<T>(pub(super) T);
 
 impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalJson<T> {
@@ -81,21 +84,16 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalJ
 
     async fn from_request(request: Request, state: &S) -> Result<Self, AppError> {
         let body = read(request, state).await?;
-        if body.is_empty() { Ok(Self(T::default())) } else { parse_json(&body).map(Self) }
+        if body.is_empty() || body.trim_ascii() == b"null" {
+            Ok(Self(T::default()))
+        } else {
+            parse_json(&body).map(Self)
+        }
     }
 }
 
 async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, AppError> {
     Bytes::from_request(request, state).await.map_err(|e| AppError::BadRequest(e.to_string()))
-}
-
-fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, AppError> {
-    serde_json::from_slice(body).map_err(|error| unreadable("body", &error.to_string()))
-}
-
-/// Says what a parser could not take, without the values that it quotes.
-fn unreadable(what: &str, message: &str) -> AppError {
-    AppError::BadRequest(format!("The {what} cannot be read: {}.", parser_message(message)))
 }
 
 impl<T: Serialize> IntoResponse for Json<T> {
@@ -134,7 +132,8 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, AppError> {
         match axum::extract::Path::<T>::from_request_parts(parts, state).await {
             Ok(axum::extract::Path(value)) => Ok(Self(value)),
-            Err(error) => Err(unreadable("path", &error.body_text())),
+            Err(PathRejection::FailedToDeserializePathParams(error)) => Err(invalid_path(error.kind())),
+            Err(error) => Err(AppError::Internal(format!("a path without its parameters: {error}"))),
         }
     }
 }
@@ -145,11 +144,8 @@ pub(super) struct Query<T>(pub(super) T);
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = AppError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, AppError> {
-        match axum::extract::Query::<T>::from_request_parts(parts, state).await {
-            Ok(axum::extract::Query(value)) => Ok(Self(value)),
-            Err(error) => Err(unreadable("query", &error.body_text())),
-        }
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, AppError> {
+        parse_query(parts.uri.query().unwrap_or_default()).map(Self)
     }
 }
 
@@ -158,9 +154,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PageQuery {
-    /// How many things, 1 to 200; 50 where nothing is said.
+    /// How many items: 1 to 200, 50 by default.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<i64>,
-    /// The `next` of the page before.
+    /// The `next` of the previous page.
     after: Option<String>,
 }
 

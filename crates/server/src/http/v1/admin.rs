@@ -23,7 +23,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 }
 
 /// Gets the quotas of a workspace.
-#[utoipa::path(get, path = "/api/v1/admin/workspaces/{ws}/quotas", tag = "operators",
+#[utoipa::path(get, operation_id = "get_quotas", path = "/api/v1/admin/workspaces/{ws}/quotas", tag = "operators",
     params(("ws" = String, Path)), responses((status = 200, body = api::Quotas)))]
 async fn quotas(
     State(app): State<Arc<App>>,
@@ -93,7 +93,7 @@ async fn update_user(
 }
 
 /// Previews what disabling a user revokes, as counts, and what it revokes only on request.
-#[utoipa::path(get, path = "/api/v1/admin/users/{usr}/removal", tag = "operators",
+#[utoipa::path(get, operation_id = "preview_user_disabling", path = "/api/v1/admin/users/{usr}/removal", tag = "operators",
     params(("usr" = String, Path)), responses((status = 200, body = api::UserRemoval)))]
 async fn preview_disabling(
     State(app): State<Arc<App>>,

@@ -13,7 +13,7 @@ use utoipa::openapi::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::operations;
+use super::openapi::operations;
 use crate::{
     App, AppError,
     app::{ChangeError, Confirmed, KeyOwner},
@@ -24,8 +24,8 @@ use crate::{
 struct Mount {
     path: &'static str,
     tag: &'static str,
-    /// The suffix of the id of each operation.
-    suffix: &'static str,
+    /// Stands for `{owner}` in the ids of operations.
+    owner_in_id: &'static str,
     /// The prefix of each summary.
     whose: &'static str,
     /// The ids in the path that name the owner.
@@ -33,12 +33,12 @@ struct Mount {
 }
 
 const MOUNTS: [Mount; 2] = [
-    Mount { path: "/api/v1/me/keys", tag: "me", suffix: "own", whose: "One's own", owner: &[] },
+    Mount { path: "/api/v1/me/keys", tag: "me", owner_in_id: "my", whose: "The caller's own keys", owner: &[] },
     Mount {
         path: "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys",
         tag: "service accounts",
-        suffix: "of_service_account",
-        whose: "Of a service account",
+        owner_in_id: "service_account",
+        whose: "Keys of a service account",
         owner: &["ws", "sa"],
     },
 ];
@@ -61,9 +61,9 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 
 impl Mount {
     fn describe(&self, item: &mut PathItem) {
-        for operation in operations(item) {
+        for (_, operation) in operations(item) {
             operation.tags = Some(vec![self.tag.to_owned()]);
-            operation.operation_id = operation.operation_id.take().map(|id| format!("{id}_{}", self.suffix));
+            operation.operation_id = operation.operation_id.take().map(|id| id.replace("{owner}", self.owner_in_id));
             operation.summary = operation.summary.take().map(|summary| {
                 let mut chars = summary.chars();
                 let first = chars.next().map(|first| first.to_lowercase().to_string()).unwrap_or_default();
@@ -138,7 +138,7 @@ impl<S: Send + Sync> FromRequestParts<S> for OwnedKey {
 }
 
 /// Lists keys, including expired and revoked keys.
-#[utoipa::path(get, path = "/",
+#[utoipa::path(get, operation_id = "list_{owner}_keys", path = "/",
     params(PageQuery), responses((status = 200, body = api::Page<api::ApiKey>)))]
 async fn list(
     State(app): State<Arc<App>>,
@@ -150,7 +150,7 @@ async fn list(
 }
 
 /// Registers a public key.
-#[utoipa::path(post, path = "/",
+#[utoipa::path(post, operation_id = "create_{owner}_key", path = "/",
     request_body = api::CreateApiKey, responses((status = 201, body = api::ApiKey)))]
 async fn create(
     State(app): State<Arc<App>>,
@@ -162,7 +162,7 @@ async fn create(
 }
 
 /// Gets a key.
-#[utoipa::path(get, path = "/{key}",
+#[utoipa::path(get, operation_id = "get_{owner}_key", path = "/{key}",
     params(("key" = String, Path)), responses((status = 200, body = api::ApiKey)))]
 async fn find(
     State(app): State<Arc<App>>,
@@ -173,7 +173,7 @@ async fn find(
 }
 
 /// Changes a key's title or expiry date.
-#[utoipa::path(patch, path = "/{key}",
+#[utoipa::path(patch, operation_id = "update_{owner}_key", path = "/{key}",
     params(("key" = String, Path)), request_body = api::UpdateApiKey,
     responses((status = 200, body = api::ApiKey)))]
 async fn update(
@@ -186,7 +186,7 @@ async fn update(
 }
 
 /// Revokes a key permanently.
-#[utoipa::path(delete, path = "/{key}",
+#[utoipa::path(delete, operation_id = "revoke_{owner}_key", path = "/{key}",
     params(("key" = String, Path), RevokeQuery), responses((status = 204)))]
 async fn revoke(
     State(app): State<Arc<App>>,
@@ -198,7 +198,7 @@ async fn revoke(
 }
 
 /// Lists what a revocation with `cascade=true` revokes besides the key itself.
-#[utoipa::path(get, path = "/{key}/cascade",
+#[utoipa::path(get, operation_id = "list_{owner}_key_cascade", path = "/{key}/cascade",
     params(("key" = String, Path)), responses((status = 200, body = api::Cascade)))]
 async fn list_cascade(
     State(app): State<Arc<App>>,
@@ -209,7 +209,7 @@ async fn list_cascade(
 }
 
 /// Disables a key.
-#[utoipa::path(post, path = "/{key}/disable",
+#[utoipa::path(post, operation_id = "disable_{owner}_key", path = "/{key}/disable",
     params(("key" = String, Path)), responses((status = 200, body = api::ApiKey)))]
 async fn disable(
     State(app): State<Arc<App>>,
@@ -220,7 +220,7 @@ async fn disable(
 }
 
 /// Enables a disabled or expired key.
-#[utoipa::path(post, path = "/{key}/enable",
+#[utoipa::path(post, operation_id = "enable_{owner}_key", path = "/{key}/enable",
     params(("key" = String, Path)),
     request_body(content = Option<api::EnableApiKey>), responses((status = 200, body = api::ApiKey)))]
 async fn enable(
@@ -233,7 +233,7 @@ async fn enable(
 }
 
 /// Adds a proof that the owner holds the private key.
-#[utoipa::path(post, path = "/{key}/proof",
+#[utoipa::path(post, operation_id = "prove_{owner}_key", path = "/{key}/proof",
     params(("key" = String, Path)), request_body = api::ProveApiKey, responses((status = 200, body = api::ApiKey)))]
 async fn prove(
     State(app): State<Arc<App>>,

@@ -23,18 +23,21 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 #[serde(deny_unknown_fields)]
 struct AuditQuery {
     /// The principal: an email address, a service account address, `usr_…`, `sa_…`, `host` or `anonymous`.
+    #[param(value_type = Option<api::schema::ActorReference>)]
     principal: Option<String>,
     /// The key: `key_…` or its fingerprint, `SHA256:…`.
+    #[param(value_type = Option<api::schema::KeyReference>)]
     key: Option<String>,
     /// The action, such as `api_key.create`.
     action: Option<String>,
     /// Only events at or after this time.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, format = DateTime)]
     from: Option<Timestamp>,
     /// Only events before this time.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, format = DateTime)]
     to: Option<Timestamp>,
     /// Maximum number of events, 1 to 200. The default is 50.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<i64>,
     /// The `next` value of the previous page.
     after: Option<String>,
@@ -55,7 +58,7 @@ async fn list_audit_events(
 }
 
 /// Gets a checkpoint of the whole log as a signed note (C2SP tlog-checkpoint), for operators to keep elsewhere.
-#[utoipa::path(get, path = "/api/v1/admin/audit-checkpoint", tag = "operators",
+#[utoipa::path(get, operation_id = "get_audit_checkpoint", path = "/api/v1/admin/audit-checkpoint", tag = "operators",
     responses((status = 200, body = String, content_type = "text/plain")))]
 async fn sign_checkpoint(
     State(app): State<Arc<App>>,

@@ -16,7 +16,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 }
 
 /// Gets the caller, their key and their workspaces.
-#[utoipa::path(get, path = "/api/v1/me", tag = "me", responses((status = 200, body = api::Me)))]
+#[utoipa::path(get, operation_id = "get_me", path = "/api/v1/me", tag = "me", responses((status = 200, body = api::Me)))]
 async fn me(State(app): State<Arc<App>>, Authenticated(caller): Authenticated) -> Result<Json<api::Me>, AppError> {
     app.me(&caller).map(Json)
 }

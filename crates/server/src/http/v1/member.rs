@@ -26,7 +26,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 #[serde(deny_unknown_fields)]
 pub(super) struct SuccessorQuery {
     /// `usr_…` or `sa_…`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<api::schema::PrincipalId>)]
     pub(super) successor: Option<PrincipalId>,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct SuccessorQuery {
 #[serde(deny_unknown_fields)]
 struct RemovalQuery {
     /// The successor for projects that would be left without an admin: `usr_…` or `sa_…`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<api::schema::PrincipalId>)]
     successor: Option<PrincipalId>,
     /// Whether to revoke the keys that they registered for service accounts.
     #[serde(default)]
@@ -69,7 +69,7 @@ async fn update_member(
 }
 
 /// Removes a member. Members may remove themselves. Their open invitations are revoked.
-#[utoipa::path(delete, path = "/api/v1/workspaces/{ws}/members/{usr}", tag = "members",
+#[utoipa::path(delete, operation_id = "remove_member", path = "/api/v1/workspaces/{ws}/members/{usr}", tag = "members",
     params(("ws" = String, Path), ("usr" = String, Path), RemovalQuery), responses((status = 204)))]
 async fn delete_member(
     State(app): State<Arc<App>>,
@@ -81,7 +81,7 @@ async fn delete_member(
 }
 
 /// Previews what removing or demoting a member revokes, and what it revokes only on request.
-#[utoipa::path(get, path = "/api/v1/workspaces/{ws}/members/{usr}/removal", tag = "members",
+#[utoipa::path(get, operation_id = "preview_member_removal", path = "/api/v1/workspaces/{ws}/members/{usr}/removal", tag = "members",
     params(("ws" = String, Path), ("usr" = String, Path)), responses((status = 200, body = api::MemberRemoval)))]
 async fn preview_removal(
     State(app): State<Arc<App>>,

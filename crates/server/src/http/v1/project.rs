@@ -46,7 +46,7 @@ async fn create_project(
 }
 
 /// Gets a project.
-#[utoipa::path(get, path = "/api/v1/workspaces/{ws}/projects/{prj}", tag = "projects",
+#[utoipa::path(get, operation_id = "get_project", path = "/api/v1/workspaces/{ws}/projects/{prj}", tag = "projects",
     params(("ws" = String, Path), ("prj" = String, Path)), responses((status = 200, body = api::Project)))]
 async fn find_project(
     State(app): State<Arc<App>>,
@@ -107,7 +107,7 @@ async fn set_project_member(
 }
 
 /// Removes a member from a project; every member may remove themselves.
-#[utoipa::path(delete, path = "/api/v1/workspaces/{ws}/projects/{prj}/members/{principal}", tag = "projects",
+#[utoipa::path(delete, operation_id = "remove_project_member", path = "/api/v1/workspaces/{ws}/projects/{prj}/members/{principal}", tag = "projects",
     params(("ws" = String, Path), ("prj" = String, Path), ("principal" = String, Path), SuccessorQuery), responses((status = 204)))]
 async fn delete_project_member(
     State(app): State<Arc<App>>,

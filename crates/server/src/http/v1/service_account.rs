@@ -47,7 +47,7 @@ async fn create_service_account(
 }
 
 /// Gets a service account.
-#[utoipa::path(get, path = "/api/v1/workspaces/{ws}/service-accounts/{sa}", tag = "service accounts",
+#[utoipa::path(get, operation_id = "get_service_account", path = "/api/v1/workspaces/{ws}/service-accounts/{sa}", tag = "service accounts",
     params(("ws" = String, Path), ("sa" = String, Path)), responses((status = 200, body = api::ServiceAccount)))]
 async fn find_service_account(
     State(app): State<Arc<App>>,

@@ -43,7 +43,7 @@ async fn create_workspace(
 }
 
 /// Gets a workspace.
-#[utoipa::path(get, path = "/api/v1/workspaces/{ws}", tag = "workspaces",
+#[utoipa::path(get, operation_id = "get_workspace", path = "/api/v1/workspaces/{ws}", tag = "workspaces",
     params(("ws" = String, Path)), responses((status = 200, body = api::Workspace)))]
 async fn find_workspace(
     State(app): State<Arc<App>>,
