@@ -31,6 +31,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "pip install './keyward/clients/python",
         "`make clients` installs the wheel; here the sources are on Python's path",
     ),
+    ("npm install ./keyward", "the tests of clients/typescript install the tarball"),
+    ("node ", "the tests of clients/typescript run these programs"),
     ("go run sign.go", "Go is no part of scripts/setup"),
     ("java Sign.java", "Java is no part of scripts/setup"),
     ("sudo apt install ./keyward", "scripts/package-test installs the package"),
