@@ -26,7 +26,7 @@ impl App {
         id: ApiKeyId,
         update: &api::UpdateApiKey,
     ) -> Result<Confirmed<api::ApiKey>, ChangeError> {
-        self.change(caller, UpdateApiKey { owner, id, update: update.clone() }).await
+        self.change(caller, EditApiKey { owner, id, edit: KeyEdit::Update(update.clone()) }).await
     }
 
     /// Disables a key.
@@ -39,7 +39,7 @@ impl App {
         owner: KeyOwner,
         id: ApiKeyId,
     ) -> Result<Confirmed<api::ApiKey>, ChangeError> {
-        self.change(caller, DisableApiKey { owner, id }).await
+        self.change(caller, EditApiKey { owner, id, edit: KeyEdit::Disable }).await
     }
 
     /// Lets a disabled key work again; one that has expired gets a new expiry with it.
@@ -53,7 +53,7 @@ impl App {
         id: ApiKeyId,
         enable: &api::EnableApiKey,
     ) -> Result<Confirmed<api::ApiKey>, ChangeError> {
-        self.change(caller, EnableApiKey { owner, id, enable: enable.clone() }).await
+        self.change(caller, EditApiKey { owner, id, edit: KeyEdit::Enable(enable.clone()) }).await
     }
 }
 
@@ -111,24 +111,56 @@ impl KeyChange {
     }
 }
 
-struct UpdateApiKey {
-    owner: KeyOwner,
-    id: ApiKeyId,
-    update: api::UpdateApiKey,
+/// What to change of a key.
+enum KeyEdit {
+    Update(api::UpdateApiKey),
+    Disable,
+    Enable(api::EnableApiKey),
 }
 
-impl Operation for UpdateApiKey {
+impl KeyEdit {
+    const fn action(&self) -> AuditAction {
+        match self {
+            Self::Update(_) => AuditAction::ApiKeyUpdate,
+            Self::Disable => AuditAction::ApiKeyDisable,
+            Self::Enable(_) => AuditAction::ApiKeyEnable,
+        }
+    }
+}
+
+struct EditApiKey {
+    owner: KeyOwner,
+    id: ApiKeyId,
+    edit: KeyEdit,
+}
+
+impl Operation for EditApiKey {
     type Checked = KeyChange;
     type Response = api::ApiKey;
     const STATUS: u16 = 200;
 
     async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<KeyChange, AppError> {
         let mut change = KeyChange::find(scope, self.owner, self.id).await?;
-        if let Some(title) = &self.update.title {
-            change.after.title = parse_title(title).map_err(|e| AppError::field("title", "malformed", e))?;
-        }
-        if let Some(expires_at) = self.update.expires_at {
-            change.set_expiry(app, scope, expires_at).await?;
+        match &self.edit {
+            KeyEdit::Update(update) => {
+                if let Some(title) = &update.title {
+                    change.after.title = parse_title(title).map_err(|e| AppError::field("title", "malformed", e))?;
+                }
+                if let Some(expires_at) = update.expires_at {
+                    change.set_expiry(app, scope, expires_at).await?;
+                }
+            }
+            KeyEdit::Disable => change.after.disabled = true,
+            KeyEdit::Enable(enable) => {
+                match enable.expires_at {
+                    Some(expires_at) => change.set_expiry(app, scope, expires_at).await?,
+                    None if change.before.state(scope.now) == KeyState::Expired => {
+                        return Err(Conflict::KeyExpired.into());
+                    }
+                    None => {}
+                }
+                change.after.disabled = false;
+            }
         }
         Ok(change)
     }
@@ -139,64 +171,6 @@ impl Operation for UpdateApiKey {
         transaction: &mut Transaction,
         change: KeyChange,
     ) -> Result<api::ApiKey, AppError> {
-        change.apply(app, transaction, AuditAction::ApiKeyUpdate).await
-    }
-}
-
-struct DisableApiKey {
-    owner: KeyOwner,
-    id: ApiKeyId,
-}
-
-impl Operation for DisableApiKey {
-    type Checked = KeyChange;
-    type Response = api::ApiKey;
-    const STATUS: u16 = 200;
-
-    async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<KeyChange, AppError> {
-        let mut change = KeyChange::find(scope, self.owner, self.id).await?;
-        change.after.disabled = true;
-        Ok(change)
-    }
-
-    async fn apply(
-        &self,
-        app: &App,
-        transaction: &mut Transaction,
-        change: KeyChange,
-    ) -> Result<api::ApiKey, AppError> {
-        change.apply(app, transaction, AuditAction::ApiKeyDisable).await
-    }
-}
-
-struct EnableApiKey {
-    owner: KeyOwner,
-    id: ApiKeyId,
-    enable: api::EnableApiKey,
-}
-
-impl Operation for EnableApiKey {
-    type Checked = KeyChange;
-    type Response = api::ApiKey;
-    const STATUS: u16 = 200;
-
-    async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<KeyChange, AppError> {
-        let mut change = KeyChange::find(scope, self.owner, self.id).await?;
-        match self.enable.expires_at {
-            Some(expires_at) => change.set_expiry(app, scope, expires_at).await?,
-            None if change.before.state(scope.now) == KeyState::Expired => return Err(Conflict::KeyExpired.into()),
-            None => {}
-        }
-        change.after.disabled = false;
-        Ok(change)
-    }
-
-    async fn apply(
-        &self,
-        app: &App,
-        transaction: &mut Transaction,
-        change: KeyChange,
-    ) -> Result<api::ApiKey, AppError> {
-        change.apply(app, transaction, AuditAction::ApiKeyEnable).await
+        change.apply(app, transaction, self.edit.action()).await
     }
 }
