@@ -254,7 +254,7 @@ async fn pages_show_when_every_node_has_confirmed_and_list_the_nodes() {
         tokio::pin!(answer);
         assert!(tokio::time::timeout(Duration::from_millis(150), &mut answer).await.is_err());
         one.clock.advance(Duration::from_millis(1051));
-        answer.await.sees("Nodes that have confirmed it: 2. Nodes that did not answer: 1;");
+        answer.await.sees("Nodes that have confirmed it: 2. Nodes that did not respond: 1.");
     }
 
     olga.open("/operator/system").await.sees("up to date").sees("this one");
