@@ -302,3 +302,19 @@ def test_concurrent_requests_of_one_client(server: Server) -> None:
             return [response.status_code for response in await asyncio.gather(*(client.get("/api/v1/me") for _ in range(20)))]
 
     assert asyncio.run(run()) == [200] * 20
+
+
+def test_requests_through_an_http_proxy(server: Server, other: Proxy) -> None:
+    """The proxy gets the whole URL as target."""
+    url = "http://keys.example.com/api/v1/me?limit=1"
+    through = {"http://": httpx.HTTPTransport(proxy=httpx.Proxy(other.url))}
+    with httpx.Client(mounts=through, auth=HttpxAuth(server.key)) as client:
+        assert client.get(url).status_code == 200
+    assert requests.get(url, auth=RequestsAuth(server.key), proxies={"http": other.url}, timeout=60).status_code == 200
+    assert [request["path"] for request in other.seen] == [url, url]
+    assert all(other.signatures)
+    other.faults[:] = [(307, {"Location": "http://elsewhere.example.com/api/v1/me?limit=1"}, b"")]
+    through = {"http://": httpx.HTTPTransport(proxy=httpx.Proxy(other.url))}
+    with httpx.Client(mounts=through, auth=HttpxAuth(server.key), follow_redirects=True) as client, pytest.raises(RedirectError):
+        client.get(url)
+    assert len(other.seen) == 3
