@@ -4,7 +4,7 @@ use domain::{ApiKeyId, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::schema;
+use crate::{public_key_input, schema};
 
 /// A registered public key.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
@@ -107,7 +107,9 @@ pub struct CreateApiKey {
     /// Its title: 1 to 100 characters.
     #[schema(value_type = schema::Title)]
     pub title: String,
-    /// An OpenSSH line, an RFC 4716 or PEM SubjectPublicKeyInfo block, or a JWK.
+    /// An OpenSSH line, an RFC 4716 or PEM block, or a JWK, which may be an object or its text.
+    #[serde(deserialize_with = "public_key_input::deserialize")]
+    #[schema(schema_with = public_key_input::schema)]
     pub public_key: String,
     /// When it expires; if left out, it does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]

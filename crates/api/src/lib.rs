@@ -9,6 +9,7 @@ mod me;
 mod member;
 mod problem;
 mod project;
+mod public_key_input;
 mod removal;
 pub mod schema;
 mod service_account;

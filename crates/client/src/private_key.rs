@@ -3,6 +3,7 @@
 mod armour;
 mod der;
 mod error;
+mod jwk;
 mod openssh;
 mod parts;
 mod permissions;
@@ -120,7 +121,7 @@ impl PrivateKey {
     }
 
     /// Reads a key's text, of a key without passphrase: Ed25519, RSA of 2048 to 4096 bits, or ECDSA on P-256 and P-384, in the
-    /// format of OpenSSH, in PEM or DER (PKCS#8, PKCS#1, SEC 1), or as a PuTTY file of version 2 or 3. Line breaks that were
+    /// format of OpenSSH, in PEM or DER (PKCS#8, PKCS#1, SEC 1), as a JWK, or as a PuTTY file of version 2 or 3. Line breaks that were
     /// lost on the way, or became spaces or a literal `\n`, are put right; base64 of the whole file is decoded; UTF-16 and
     /// what stands around the key are understood.
     ///
@@ -146,6 +147,7 @@ impl PrivateKey {
             Armoured::Pkcs8(der) => der::read_pkcs8(&der),
             Armoured::Sec1(der) => der::read_sec1(&der),
             Armoured::Der(der) => der::read_any(&der),
+            Armoured::Jwk(jwk) => jwk::read(&jwk),
             Armoured::Putty(file) => putty::read(&file),
         }
     }

@@ -22,6 +22,16 @@ fn canaries(home: &Home) -> Vec<(&'static str, String, Vec<String>)> {
     let part = |text: &str| vec![text[60..100].to_owned(), text[200..240].to_owned()];
     let jwk = format!("{{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"AAAA\",\"d\":\"{RANDOM}\"}}");
     let putty = format!("PuTTY-User-Key-File-3: ssh-ed25519\nPrivate-Lines: 1\n{RANDOM}\nPrivate-MAC: 00\n");
+    home.tool("puttygen", &["-q", "-t", "rsa", "-b", "2048", "-o", "key.ppk", "--new-passphrase", "/dev/null"]);
+    let ppk = std::fs::read_to_string(home.file("key.ppk")).expect("a file");
+    let (_, private) = ppk.split_once("Private-Lines: ").expect("a private half");
+    let ppk_body: Vec<String> = private.lines().skip(1).take(10).map(str::to_owned).collect();
+    let ppk_base64 = home.tool("base64", &["-w0", "key.ppk"]);
+    let utf16: Vec<u8> = openssh.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    std::fs::write(home.file("utf16"), [b"\xff\xfe".to_vec(), utf16].concat()).expect("a file");
+    let utf16_base64 = home.tool("base64", &["-w0", "utf16"]);
+    home.tool("openssl", &["pkey", "-in", "pkcs8.pem", "-outform", "DER", "-out", "pkcs8.der"]);
+    let der_base64 = home.tool("base64", &["-w0", "pkcs8.der"]);
     let random = || vec![RANDOM.to_owned(), RANDOM.to_lowercase()];
     vec![
         ("OpenSSH", openssh.clone(), lines()),
@@ -30,6 +40,11 @@ fn canaries(home: &Home) -> Vec<(&'static str, String, Vec<String>)> {
         ("PKCS#8", pkcs8, pkcs8_body),
         ("base64", base64.clone(), part(&base64)),
         ("PuTTY", putty, random()),
+        ("RSA of PuTTY", ppk.clone(), ppk_body.clone()),
+        ("PuTTY with escaped line breaks", ppk.replace('\n', "\\n"), ppk_body),
+        ("base64 of PuTTY", ppk_base64.clone(), part(&ppk_base64)),
+        ("base64 of UTF-16", utf16_base64.clone(), part(&utf16_base64)),
+        ("base64 of DER", der_base64.clone(), vec![der_base64[20..60].to_owned()]),
         ("JWK", jwk, random()),
         ("URL", "postgres://keyward:c4n#ry/Pass%w0rd@127.0.0.1:1/keyward".to_owned(), vec!["ry/Pass".to_owned()]),
         ("bearer token", format!("kwt_{RANDOM}"), random()),

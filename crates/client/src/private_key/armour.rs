@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::{
     der::is_der,
     error::{PrivateKeyErrorKind, ProtectedFormat},
+    jwk::{self, Jwk},
     putty,
 };
 
@@ -23,6 +24,7 @@ pub(super) enum Armoured {
     /// DER that does not say which of the three it is.
     Der(Zeroizing<Vec<u8>>),
     Putty(Zeroizing<Vec<u8>>),
+    Jwk(Box<Jwk>),
 }
 
 /// base64 of `openssh-key-v1`
@@ -44,7 +46,13 @@ fn read_layer(file: &[u8], layer: u8) -> Result<Armoured, PrivateKeyErrorKind> {
         return Ok(Armoured::Der(Zeroizing::new(file.to_vec())));
     }
     let file = Zeroizing::new(to_utf8(file).into_owned());
-    let content = unquote(file.trim_ascii());
+    let trimmed = file.trim_ascii();
+    // A string of JSON, with escapes. What is quoted otherwise, as in a shell, has none.
+    let unescaped = serde_json::from_slice::<String>(trimmed).map(Zeroizing::new);
+    let content = unescaped.as_ref().map_or_else(|_| unquote(trimmed), |text| text.trim().as_bytes());
+    if let Some(jwk) = jwk::find(content)? {
+        return Ok(Armoured::Jwk(Box::new(jwk)));
+    }
     if content.starts_with(putty::START) {
         return Ok(Armoured::Putty(with_line_breaks(content)));
     }
@@ -92,24 +100,26 @@ fn read_bare(file: &[u8], text: &str, layer: u8) -> Result<Armoured, PrivateKeyE
     if is_public(text) || PublicKey::parse_file(file).is_ok() {
         return Err(PrivateKeyErrorKind::PublicKey);
     }
-    let format = find_private_key(&Zeroizing::new(String::from_utf8_lossy(file).into_owned()));
-    if let Some(format) = format.filter(|format| !is_read(*format)) {
-        return Err(PrivateKeyErrorKind::UnsupportedFormat(format));
-    }
-    if text.contains("PRIVATEKEY---") || text.starts_with(OPENSSH_BODY) {
+    if text.contains("PRIVATEKEY-----") || text.starts_with(OPENSSH_BODY) {
         return Err(PrivateKeyErrorKind::Damaged);
     }
     let standard = Zeroizing::new(text.replace('-', "+").replace('_', "/"));
     let decoded = LENIENT.decode(standard.as_bytes()).map(Zeroizing::new);
-    match decoded {
-        Ok(decoded) if layer < 2 => match read_layer(&decoded, layer + 1) {
-            Ok(_) if layer > 0 => Err(PrivateKeyErrorKind::EncodedTwice),
-            // Any word is base64 of something.
-            Err(PrivateKeyErrorKind::Empty) => Err(PrivateKeyErrorKind::NotAPrivateKey),
-            read => read,
-        },
-        Err(_) if ENCODED_STARTS.iter().any(|start| text.starts_with(start)) => Err(PrivateKeyErrorKind::Damaged),
+    let is_cut = decoded.is_err() && ENCODED_STARTS.iter().any(|start| text.starts_with(start));
+    let read = match decoded {
+        Ok(decoded) if layer < 2 => read_layer(&decoded, layer + 1),
+        _ if is_cut => return Err(PrivateKeyErrorKind::Damaged),
         _ => Err(PrivateKeyErrorKind::NotAPrivateKey),
+    };
+    match read {
+        Ok(_) if layer > 0 => Err(PrivateKeyErrorKind::EncodedTwice),
+        // Any word is base64 of something.
+        Err(PrivateKeyErrorKind::Empty | PrivateKeyErrorKind::NotAPrivateKey) => {
+            let text = Zeroizing::new(String::from_utf8_lossy(file).into_owned());
+            let format = find_private_key(&text).filter(|format| !is_read(*format));
+            Err(format.map_or(PrivateKeyErrorKind::NotAPrivateKey, PrivateKeyErrorKind::UnsupportedFormat))
+        }
+        read => read,
     }
 }
 

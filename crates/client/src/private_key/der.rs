@@ -62,11 +62,26 @@ pub(super) fn read_any(der: &[u8]) -> Result<PrivateKey, PrivateKeyErrorKind> {
     if is_encrypted(der) {
         return Err(PrivateKeyErrorKind::PassphraseProtected(ProtectedFormat::Pkcs8Der));
     }
+    if is_pkcs12(der) {
+        return Err(PrivateKeyErrorKind::Pkcs12);
+    }
     // The first member of all private keys is a version; PKCS#1 is what is left.
     match der {
         _ if !domain::private_key::is_private_der(der) => Err(PrivateKeyErrorKind::NotAPrivateKey),
         _ => rsa_key_of_pkcs1(der, String::new()),
     }
+}
+
+/// A SEQUENCE that begins with version 3 (RFC 7292 §4).
+fn is_pkcs12(der: &[u8]) -> bool {
+    let read = || {
+        SliceReader::new(der)?.sequence(|inner| {
+            let version = u8::decode(inner)?;
+            inner.read_slice(inner.remaining_len())?;
+            Ok::<_, der::Error>(version)
+        })
+    };
+    read() == Ok(3)
 }
 
 fn is_encrypted(der: &[u8]) -> bool {

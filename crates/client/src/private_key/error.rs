@@ -49,6 +49,8 @@ pub enum PrivateKeyErrorKind {
     Damaged,
     /// base64 of base64 of a key.
     EncodedTwice,
+    /// A PKCS#12 file (`.pfx`, `.p12`).
+    Pkcs12,
     /// A PuTTY file of another version than 2 and 3.
     PuttyVersion(String),
     /// A key of a type that Keyward does not support, by its name.
@@ -99,7 +101,7 @@ impl PrivateKeyErrorKind {
             Self::Damaged => "damaged",
             Self::EncodedTwice => "base64-twice",
             Self::PuttyVersion(_) | Self::UnsupportedKeyType(_) | Self::UnsupportedFormat(_) => "unsupported",
-            Self::NotAPrivateKey => "no-key",
+            Self::Pkcs12 | Self::NotAPrivateKey => "no-key",
         }
     }
 }
@@ -179,6 +181,11 @@ impl fmt::Display for PrivateKeyError {
             Kind::EncodedTwice => {
                 f.write_str("it is encoded in base64 twice: store the text of the file, or encode it once")
             }
+            Kind::Pkcs12 => write!(
+                f,
+                "this is a PKCS#12 file: take the key out of it with `openssl pkcs12 -in {file} -nodes -nocerts -out NEW_FILE` \
+                 (on Windows in Git Bash), and use the new file"
+            ),
             Kind::PuttyVersion(version) => write!(
                 f,
                 "this is a PuTTY file of version {version}, but only versions 2 and 3 are supported: save it again \

@@ -121,7 +121,8 @@ impl<'a> Lines<'a> {
         let end = self.0.iter().position(|&byte| byte == b'\n');
         let line = &self.0[..end.unwrap_or(self.0.len())];
         self.0 = end.map_or(&[], |end| &self.0[end + 1..]);
-        Some(line.strip_suffix(b"\r").unwrap_or(line))
+        // Indented as in YAML.
+        Some(line.strip_suffix(b"\r").unwrap_or(line).trim_ascii_start())
     }
 
     /// The version of the format, and what kind of key it is.

@@ -8,7 +8,10 @@ use std::{
     sync::LazyLock,
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use client::{PrivateKey, PrivateKeyErrorKind as Kind};
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -142,6 +145,79 @@ fn comments_of_ssh_keygen_have_any_length_and_any_bytes() {
         fs::remove_file(&path).unwrap();
         fs::remove_file(path.with_extension("pub")).unwrap();
     }
+}
+
+/// A JWK of the numbers that `openssl` prints of a PEM file.
+fn jwk(directory: &Path, file: &str) -> serde_json::Value {
+    let script = "
+import base64, json, re, subprocess, sys
+text = subprocess.run(['openssl', 'pkey', '-in', sys.argv[1], '-noout', '-text'], capture_output=True, check=True).stdout.decode()
+fields = {}
+for name, value in re.findall(r'^([A-Za-z][\\w -]*):\\s*((?:\\n    [0-9a-f:]+)+)', text, re.M):
+    fields[name] = bytes.fromhex(re.sub(r'[\\s:]', '', value))
+def encode(number, length=None):
+    number = number.lstrip(b'\\0') if length is None else number.lstrip(b'\\0').rjust(length, b'\\0')
+    return base64.urlsafe_b64encode(number).decode().rstrip('=')
+if 'modulus' in fields:
+    names = {'n': 'modulus', 'd': 'privateExponent', 'p': 'prime1', 'q': 'prime2', 'dp': 'exponent1', 'dq': 'exponent2', 'qi': 'coefficient'}
+    jwk = {'kty': 'RSA', 'e': 'AQAB', **{name: encode(fields[field]) for name, field in names.items()}}
+elif 'NIST CURVE' in text:
+    point = fields['pub']
+    length = len(point) // 2
+    jwk = {'kty': 'EC', 'crv': f'P-{length * 8}', 'x': encode(point[1 : 1 + length], length), 'y': encode(point[1 + length :], length), 'd': encode(fields['priv'], length)}
+else:
+    jwk = {'kty': 'OKP', 'crv': 'Ed25519', 'x': encode(fields['pub'], 32), 'd': encode(fields['priv'], 32)}
+print(json.dumps(jwk))
+";
+    serde_json::from_str(&run(directory, "python3", &["-c", script, file])).unwrap()
+}
+
+#[test]
+fn a_jwk_of_each_kind_is_read() {
+    for kind in ["ed25519", "rsa", "p256", "p384"] {
+        let name = format!("pkcs8-{kind}.pem");
+        let expected = PrivateKey::from_text(&fs::read_to_string(directory().join(&name)).unwrap()).unwrap();
+        let jwk = jwk(&directory(), &name);
+        let set = serde_json::json!({"keys": [jwk]});
+        let string = serde_json::Value::String(jwk.to_string());
+        for text in
+            [jwk.to_string(), format!("{jwk:#}"), set.to_string(), string.to_string(), STANDARD.encode(jwk.to_string())]
+        {
+            let key = PrivateKey::from_text(&text).unwrap_or_else(|error| panic!("{kind}: {error}"));
+            assert_eq!(key.fingerprint(), expected.fingerprint());
+            assert!(signs(&key));
+        }
+        let refusal = |text: &str| PrivateKey::from_text(text).unwrap_err().kind().clone();
+        assert_eq!(refusal(&serde_json::json!({"keys": [jwk, jwk]}).to_string()), Kind::SeveralKeys);
+        let mut public = jwk.clone();
+        public.as_object_mut().unwrap().remove("d");
+        assert_eq!(refusal(&public.to_string()), Kind::PublicKey);
+        // Another public half.
+        let mut other = jwk.clone();
+        let member = if kind == "rsa" { "n" } else { "x" };
+        let mut bytes = URL_SAFE_NO_PAD.decode(jwk[member].as_str().unwrap()).unwrap();
+        bytes[20] ^= 1;
+        other[member] = URL_SAFE_NO_PAD.encode(bytes).into();
+        assert_eq!(refusal(&other.to_string()), Kind::HalvesDiffer);
+    }
+}
+
+#[test]
+fn a_pkcs12_file_is_named_and_its_key_is_taken_out_as_advised() {
+    let (directory, path) = private_file(b"");
+    let request =
+        ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=me", "-keyout", "plain", "-out", "certificate"];
+    run(directory.path(), "openssl", &request);
+    let export = ["pkcs12", "-export", "-inkey", "plain", "-in", "certificate", "-out", "k", "-passout", "pass:"];
+    run(directory.path(), "openssl", &export);
+    let error = PrivateKey::from_file(&path).unwrap_err();
+    assert_eq!(error.kind(), &Kind::Pkcs12);
+    let told = error.to_string();
+    let command = advised(&told, "openssl pkcs12").replace("NEW_FILE", "new");
+    let words: Vec<&str> = command.split(' ').chain(["-passin", "pass:"]).collect();
+    run(directory.path(), words[0], &words[1..]);
+    let read = |name: &str| PrivateKey::from_file(&directory.path().join(name)).unwrap().fingerprint();
+    assert_eq!(read("new"), read("plain"));
 }
 
 /// The command that an error tells to run, less its backticks.

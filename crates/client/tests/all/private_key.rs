@@ -174,7 +174,7 @@ fn every_refusal_says_what_to_do() {
         (Kind::Damaged, "original file", "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\n".to_owned()),
         (Kind::NotAPrivateKey, "KEYWARD_KEY_FILE", "/home/me/.ssh/id_ed25519".to_owned()),
         (Kind::NotAPrivateKey, "BEGIN OPENSSH", "not a key".to_owned()),
-        (Kind::UnsupportedFormat(PrivateKeyFormat::Jwk), "JWK", r#"{"kty":"OKP","d":"AA"}"#.to_owned()),
+        (Kind::UnsupportedFormat(PrivateKeyFormat::Jwk), "JWK", r#"{"kty":"OKP","d":"AA" cut"#.to_owned()),
         (
             Kind::UnsupportedFormat(PrivateKeyFormat::Ssh2),
             "SSH2",

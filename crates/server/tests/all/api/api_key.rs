@@ -53,9 +53,17 @@ async fn titles_may_repeat_and_keys_may_not() {
 async fn one_key_in_another_format_is_the_same_key() {
     let (test, ada, ..) = acme().await;
     let x = URL_SAFE_NO_PAD.encode(ada.key.public_bytes());
-    let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": x}).to_string();
-    let body = json!({"title": "as a JWK", "public_key": jwk});
-    test.post("/api/v1/me/keys", &body).by(&ada.key).send().await.expect_problem(409, "duplicate_key");
+    let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": x});
+    // As the object that it is, and as text.
+    for jwk in [jwk.clone(), json!(jwk.to_string())] {
+        let body = json!({"title": "as a JWK", "public_key": jwk});
+        test.post("/api/v1/me/keys", &body).by(&ada.key).send().await.expect_problem(409, "duplicate_key");
+    }
+    let fresh = test.new_key();
+    let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(fresh.public_bytes())});
+    let body = json!({"title": "as an object", "public_key": jwk});
+    let made = test.post("/api/v1/me/keys", &body).by(&ada.key).send().await.expect(201);
+    assert_eq!(made["fingerprint"], fresh.fingerprint.as_str());
 }
 
 #[tokio::test]
@@ -296,12 +304,13 @@ async fn an_unknown_field_is_refused() {
 async fn a_private_key_is_refused_and_not_echoed() {
     let (test, ada, ..) = acme().await;
     let secret = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUCANARY";
-    let jwk =
-        format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","d":"{secret}"}}"#);
+    let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "d": secret});
+    let text = |text: String| json!(text);
     for pasted in [
-        format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{secret}\n-----END OPENSSH PRIVATE KEY-----\n"),
-        format!("-----BEGIN PRIVATE KEY-----\n{secret}\n-----END PRIVATE KEY-----"),
-        format!("PuTTY-User-Key-File-3: ssh-ed25519\nPrivate-Lines: 1\n{secret}"),
+        text(format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{secret}\n-----END OPENSSH PRIVATE KEY-----\n")),
+        text(format!("-----BEGIN PRIVATE KEY-----\n{secret}\n-----END PRIVATE KEY-----")),
+        text(format!("PuTTY-User-Key-File-3: ssh-ed25519\nPrivate-Lines: 1\n{secret}")),
+        text(jwk.to_string()),
         jwk,
     ] {
         let body = json!({"title": "oops", "public_key": pasted});
