@@ -40,6 +40,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("sudo install -D -m 644 keyward.debug", "the line tables of a release; scripts/package-test looks for their link"),
     ("sudo -u keyward keyward", "the same commands are run without sudo further down, and by scripts/package-test"),
     ("docker ", "needs Docker and its registry"),
+    ("openssl pkcs8 -topk8 -nocrypt", "asks on the terminal; the client's tests run it with its answers as flags"),
+    ("puttygen key.ppk", "asks on the terminal; the client's tests run it with its answers as flags"),
     ("ssh-keygen -p", "asks on the terminal; the client's tests run it with its answers as flags"),
 ];
 
