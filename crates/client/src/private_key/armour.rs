@@ -51,7 +51,7 @@ fn read_layer(file: &[u8], layer: u8) -> Result<Armoured, PrivateKeyErrorKind> {
     let unescaped = serde_json::from_slice::<String>(trimmed).map(Zeroizing::new);
     let content = unescaped.as_ref().map_or_else(|_| unquote(trimmed), |text| text.trim().as_bytes());
     if let Some(jwk) = jwk::find(content)? {
-        return Ok(Armoured::Jwk(Box::new(jwk)));
+        return Ok(Armoured::Jwk(jwk));
     }
     if content.starts_with(putty::START) {
         return Ok(Armoured::Putty(with_line_breaks(content)));

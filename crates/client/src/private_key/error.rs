@@ -145,7 +145,7 @@ impl fmt::Display for PrivateKeyError {
             None => f.write_str("the private key: ")?,
         }
         // In a command that people copy, a name or nothing.
-        let file = name.filter(|name| describe(name).is_none()).unwrap_or_else(|| "FILE".to_owned());
+        let file = name.filter(|name| describe(name).is_none()).map_or_else(|| "FILE".to_owned(), |name| word(&name));
         match &self.kind {
             Kind::TextInPlaceOfFile => f.write_str(
                 "its text, or another secret, was given in place of the name of its file, and is not shown: name the \
@@ -189,7 +189,7 @@ impl fmt::Display for PrivateKeyError {
             Kind::PuttyVersion(version) => write!(
                 f,
                 "this is a PuTTY file of version {version}, but only versions 2 and 3 are supported: save it again \
-                 with `puttygen FILE -O private-openssh-new -o NEW_FILE`, or in PuTTYgen for Windows with Load and \
+                 with `puttygen {file} -O private-openssh-new -o NEW_FILE`, or in PuTTYgen for Windows with Load and \
                  Save private key, and use the new file"
             ),
             Kind::UnsupportedKeyType(name) => write!(
@@ -207,6 +207,18 @@ impl fmt::Display for PrivateKeyError {
                  line of a private key, or `PuTTY-User-Key-File`; a file name belongs in `--key` or `KEYWARD_KEY_FILE`",
             ),
         }
+    }
+}
+
+/// A file's name as a word of a command, in a form that shells of Unix and Windows understand.
+fn word(name: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "._-/\\:~+@%,=".contains(c);
+    if name.chars().all(is_plain) {
+        name.to_owned()
+    } else if name.contains(['"', '$', '`', '!']) {
+        format!("'{}'", name.replace('\'', r"'\''"))
+    } else {
+        format!("\"{name}\"")
     }
 }
 

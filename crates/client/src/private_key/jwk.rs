@@ -37,18 +37,18 @@ impl Drop for Jwk {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Document {
-    Key(Jwk),
+    Key(Box<Jwk>),
     Set { keys: Vec<Jwk> },
 }
 
 /// The JWK in a text, or in a set of one; none where the text is something else.
-pub(super) fn find(text: &[u8]) -> Result<Option<Jwk>, PrivateKeyErrorKind> {
+pub(super) fn find(text: &[u8]) -> Result<Option<Box<Jwk>>, PrivateKeyErrorKind> {
     if text.first() != Some(&b'{') {
         return Ok(None);
     }
     match serde_json::from_slice(text) {
         Ok(Document::Key(jwk)) => Ok(Some(jwk)),
-        Ok(Document::Set { mut keys }) if keys.len() == 1 => Ok(keys.pop()),
+        Ok(Document::Set { mut keys }) if keys.len() == 1 => Ok(keys.pop().map(Box::new)),
         Ok(Document::Set { keys }) if keys.is_empty() => Err(PrivateKeyErrorKind::Empty),
         Ok(Document::Set { .. }) => Err(PrivateKeyErrorKind::SeveralKeys),
         Err(_) => Ok(None),

@@ -256,6 +256,12 @@ fn a_file_that_others_may_read_is_refused() {
             assert!(error.to_string().contains(way_out), "{error}");
         }
     }
+    // A name with blanks is quoted in the command.
+    let spaced = pair.path().with_file_name("my key");
+    fs::copy(pair.path(), &spaced).unwrap();
+    set_mode(&spaced, 0o644);
+    let error = PrivateKey::from_file(&spaced).unwrap_err().to_string();
+    assert!(error.contains(&format!("`chmod 600 \"{}\"`", spaced.display())), "{error}");
     for mode in [0o600, 0o400] {
         set_mode(&pair.path(), mode);
         assert!(PrivateKey::from_file(&pair.path()).is_ok());

@@ -93,7 +93,8 @@ fn without_remarks(text: &str) -> &str {
     {
         rest = more;
     }
-    rest.trim_matches(is_blank)
+    // The end of the line, as two characters.
+    rest.trim_matches(is_blank).trim_end_matches("\\n").trim_end_matches("\\r").trim_matches(is_blank)
 }
 
 /// One PEM block, with any text around it, as programs print it.

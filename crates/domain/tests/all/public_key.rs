@@ -157,6 +157,8 @@ fn a_key_is_read_as_people_have_it() {
         // Quotes of JSON, YAML and shells.
         (format!("\"{line}\""), None),
         (format!("'{line} my laptop'\n"), Some("my laptop")),
+        (format!("{line} my laptop\\r\\n"), Some("my laptop")),
+        (format!("{line}\\n"), None),
         (format!("\"{}\"", block.replace('\n', "\\n")), None),
         (serde_json::to_string(&jwk(&key)).unwrap(), None),
         // A set of one key, and blocks that lost their line breaks or have text around them.

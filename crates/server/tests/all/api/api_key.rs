@@ -305,12 +305,12 @@ async fn a_private_key_is_refused_and_not_echoed() {
     let (test, ada, ..) = acme().await;
     let secret = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUCANARY";
     let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "d": secret});
-    let text = |text: String| json!(text);
+    let as_string = |pasted: String| json!(pasted);
     for pasted in [
-        text(format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{secret}\n-----END OPENSSH PRIVATE KEY-----\n")),
-        text(format!("-----BEGIN PRIVATE KEY-----\n{secret}\n-----END PRIVATE KEY-----")),
-        text(format!("PuTTY-User-Key-File-3: ssh-ed25519\nPrivate-Lines: 1\n{secret}")),
-        text(jwk.to_string()),
+        as_string(format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{secret}\n-----END OPENSSH PRIVATE KEY-----\n")),
+        as_string(format!("-----BEGIN PRIVATE KEY-----\n{secret}\n-----END PRIVATE KEY-----")),
+        as_string(format!("PuTTY-User-Key-File-3: ssh-ed25519\nPrivate-Lines: 1\n{secret}")),
+        as_string(jwk.to_string()),
         jwk,
     ] {
         let body = json!({"title": "oops", "public_key": pasted});
