@@ -86,6 +86,7 @@ struct Source {
     encord_hosts: Option<Vec<String>>,
     trusted_proxies: Option<Vec<ProxyNetwork>>,
     routes: Option<Vec<Route>>,
+    allow_preflights: Option<bool>,
     rate_limits: Option<RateLimits>,
     smtp: Option<SmtpSettings>,
     /// In seconds.
@@ -160,6 +161,7 @@ impl Configuration {
             encord_hosts: source.encord_hosts.unwrap_or(defaults.encord_hosts),
             trusted_proxies: source.trusted_proxies.unwrap_or(defaults.trusted_proxies),
             routes: source.routes.unwrap_or(defaults.routes),
+            allow_preflights: source.allow_preflights.unwrap_or(defaults.allow_preflights),
             rate_limits: source.rate_limits.unwrap_or(defaults.rate_limits),
             smtp: source.smtp.or(defaults.smtp),
             lease: source.lease.map_or(defaults.lease, Duration::from_secs),
@@ -317,6 +319,7 @@ impl Source {
             encord_hosts: self.encord_hosts.or(other.encord_hosts),
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             routes: self.routes.or(other.routes),
+            allow_preflights: self.allow_preflights.or(other.allow_preflights),
             rate_limits: self.rate_limits.or(other.rate_limits),
             smtp: self.smtp.or(other.smtp),
             lease: self.lease.or(other.lease),
@@ -412,6 +415,14 @@ fn read_variables(variable: impl Fn(&str) -> Outcome<Option<String>>) -> Outcome
         None => None,
         Some(text) => Some(list(text).iter().map(|network| network.parse()).collect::<Result<_, SettingError>>()?),
     };
+    let allow_preflights = match variable("KEYWARD_ALLOW_PREFLIGHTS")?.as_deref() {
+        None => None,
+        Some("true") => Some(true),
+        Some("false") => Some(false),
+        Some(_) => {
+            return Err(Failure::new("KEYWARD_ALLOW_PREFLIGHTS is neither `true` nor `false`: write one of them"));
+        }
+    };
     Ok(Source {
         listen: address("KEYWARD_LISTEN")?,
         metrics_listen: address("KEYWARD_METRICS_LISTEN")?,
@@ -429,6 +440,7 @@ fn read_variables(variable: impl Fn(&str) -> Outcome<Option<String>>) -> Outcome
         trusted_proxies,
         // What takes a table to say stands in the file only.
         routes: None,
+        allow_preflights,
         rate_limits: None,
         smtp: None,
         lease: seconds("KEYWARD_LEASE")?,

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod id;
 pub mod invitation;
 pub mod merkle;
+pub mod path;
 pub mod principal;
 pub mod private_key;
 pub mod project;

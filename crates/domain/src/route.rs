@@ -1,13 +1,14 @@
 //! Routes: which requests to a platform's own API need what. The patterns an operator writes, and which of them a
 //! request falls under. Who may pass is `principal`'s.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::{
     ProjectId,
+    path::{self, Escape, PathError},
     principal::{Membership, ProjectPermission},
     role::Role,
     secret::quoted,
@@ -16,6 +17,8 @@ use crate::{
 /// What a request that falls under a route needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Requirement {
+    /// Nothing: a request without a credential passes. One that is shown must be accepted.
+    Anyone,
     /// A credential that is accepted, no more.
     Authenticated,
     /// At least this role in the workspace.
@@ -27,7 +30,7 @@ pub enum Requirement {
 /// A word that names no requirement.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "`{0}` is not a requirement of a route; write authenticated, workspace:member, workspace:admin, project:view, \
+    "`{0}` is not a requirement of a route; write anyone, authenticated, workspace:member, workspace:admin, project:view, \
      project:edit or project:admin"
 )]
 pub struct RequirementError(String);
@@ -37,6 +40,7 @@ impl FromStr for Requirement {
 
     fn from_str(text: &str) -> Result<Self, RequirementError> {
         Ok(match text {
+            "anyone" => Self::Anyone,
             "authenticated" => Self::Authenticated,
             "workspace:member" => Self::Workspace(Role::Member),
             "workspace:admin" => Self::Workspace(Role::Admin),
@@ -72,6 +76,8 @@ pub struct Route {
     /// Whether more segments may follow.
     open_ended: bool,
     require: Requirement,
+    /// Escapes that its paths may contain.
+    allow_encoded: Vec<Escape>,
 }
 
 /// A route as an operator writes it.
@@ -81,13 +87,15 @@ struct RouteText {
     #[serde(rename = "match")]
     pattern: String,
     require: String,
+    #[serde(default)]
+    allow_encoded: Vec<Escape>,
 }
 
 impl TryFrom<RouteText> for Route {
     type Error = RouteError;
 
     fn try_from(text: RouteText) -> Result<Self, RouteError> {
-        Self::parse(&text.pattern, &text.require)
+        Self::parse(&text.pattern, &text.require)?.with_encoded(text.allow_encoded)
     }
 }
 
@@ -112,6 +120,15 @@ pub enum RouteError {
     /// A project's role is required where the path names none.
     #[error("{} needs {{project}} in its pattern, to identify the project", quoted(.0))]
     NoProject(String),
+    /// Where anyone passes, nobody needs a role in what the path names.
+    #[error("a route for anyone cannot have {{project}} or {{workspace}} in its pattern; write * for that segment")]
+    PlaceForAnyone,
+    /// What the path names depends on where its segments end.
+    #[error(
+        "a route with `allow_encoded` cannot have {{project}} or {{workspace}} in its pattern, because servers do not agree \
+         where the segments of such a path end"
+    )]
+    PlaceWithEncoded,
     /// What is required is unknown.
     #[error(transparent)]
     Requirement(#[from] RequirementError),
@@ -153,7 +170,43 @@ impl Route {
         if matches!(require, Requirement::Project(_)) && !segments.contains(&Segment::Project) {
             return Err(RouteError::NoProject(pattern.to_owned()));
         }
-        Ok(Self { method: (method != "*").then(|| method.to_owned()), segments, open_ended, require })
+        let method = (method != "*").then(|| method.to_owned());
+        let route = Self { method, segments, open_ended, require, allow_encoded: Vec::new() };
+        if require == Requirement::Anyone && route.names_place() {
+            return Err(RouteError::PlaceForAnyone);
+        }
+        Ok(route)
+    }
+
+    /// The same route for paths that may contain these escapes.
+    ///
+    /// # Errors
+    /// Its pattern names a project or workspace.
+    pub fn with_encoded(self, allow_encoded: Vec<Escape>) -> Result<Self, RouteError> {
+        if !allow_encoded.is_empty() && self.names_place() {
+            return Err(RouteError::PlaceWithEncoded);
+        }
+        Ok(Self { allow_encoded, ..self })
+    }
+
+    /// Whether a request that passes by this route would pass by the other one too.
+    fn is_as_strict_as(&self, other: &Self) -> bool {
+        let rank = |requirement| match requirement {
+            Requirement::Anyone => Some(0),
+            Requirement::Authenticated => Some(1),
+            Requirement::Workspace(Role::Member) => Some(2),
+            Requirement::Workspace(Role::Admin) => Some(3),
+            Requirement::Project(_) => None,
+        };
+        match (rank(self.require), rank(other.require)) {
+            (Some(own), Some(their)) => own >= their && !other.names_place(),
+            _ => false,
+        }
+    }
+
+    /// Whether its pattern has a segment that names a project or workspace.
+    fn names_place(&self) -> bool {
+        self.segments.iter().any(|segment| matches!(segment, Segment::Project | Segment::Workspace))
     }
 
     /// What it requires.
@@ -165,9 +218,10 @@ impl Route {
     /// What the path of a request says in the places of this pattern; none where the request does not fall under it.
     ///
     /// Escapes (`%61` for `a`) are decoded, since the API that serves the path decodes them too, and one slash at the
-    /// end is ignored. The path must have been checked for parts that two parsers could read differently.
+    /// end is ignored. The path must have been checked for parts that
+    /// servers read in different ways: [`find_route`] does so.
     #[must_use]
-    pub fn match_request<'a>(&self, method: &str, path: &'a str) -> Option<Places<'a>> {
+    fn match_request<'a>(&self, method: &str, path: &'a str) -> Option<Places<'a>> {
         if self.method.as_deref().is_some_and(|own| own != method) {
             return None;
         }
@@ -191,6 +245,7 @@ impl Route {
 impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Anyone => "anyone",
             Self::Authenticated => "authenticated",
             Self::Workspace(Role::Member) => "workspace:member",
             Self::Workspace(Role::Admin) => "workspace:admin",
@@ -201,7 +256,7 @@ impl fmt::Display for Requirement {
     }
 }
 
-/// As an operator writes it: `GET /v2/projects/{project}/** project:view`.
+/// As an operator writes it, one field after the other: `GET /v2/projects/{project}/** project:view`.
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ", self.method.as_deref().unwrap_or("*"))?;
@@ -219,14 +274,32 @@ impl fmt::Display for Route {
             (false, true) => "/",
             (false, false) => "",
         };
-        write!(f, "{end} {}", self.require)
+        write!(f, "{end} {}", self.require)?;
+        self.allow_encoded.iter().try_for_each(|escape| write!(f, " {escape}"))
     }
 }
 
-/// The first route that a request falls under.
-#[must_use]
-pub fn find_route<'r, 'a>(routes: &'r [Route], method: &str, path: &'a str) -> Option<(&'r Route, Places<'a>)> {
-    routes.iter().find_map(|route| Some((route, route.match_request(method, path)?)))
+/// The first route that a request falls under; none where no route matches.
+///
+/// # Errors
+/// Servers read the path in different ways, and the route does not allow that.
+pub fn find_route<'r, 'a>(
+    routes: &'r [Route],
+    method: &str,
+    path: &'a str,
+) -> Result<Option<(&'r Route, Places<'a>)>, PathError> {
+    let found = routes.iter().find_map(|route| Some((route, route.match_request(method, path)?)));
+    path::check(path, found.as_ref().map_or(&[], |(route, _)| &route.allow_encoded))?;
+    if let Some((route, _)) = &found
+        && let Cow::Owned(decoded) = path::decoded(path)
+    {
+        // A server that decodes the path serves what another route may protect.
+        let other = routes.iter().find(|other| other.match_request(method, &decoded).is_some());
+        if other.is_some_and(|other| !route.is_as_strict_as(other)) {
+            return Err(PathError::OtherRoute);
+        }
+    }
+    Ok(found)
 }
 
 /// A project as paths name it: `prj_…`, or the UUID inside it.
@@ -329,10 +402,51 @@ mod tests {
             Route::parse("GET /v1/public/**", "authenticated").unwrap(),
             Route::parse("* /v1/**", "workspace:admin").unwrap(),
         ];
-        let requirement = |method, path| find_route(&routes, method, path).map(|(route, _)| route.requirement());
+        let requirement =
+            |method, path| find_route(&routes, method, path).unwrap().map(|(route, _)| route.requirement());
         assert_eq!(requirement("GET", "/v1/public/x"), Some(Requirement::Authenticated));
         assert_eq!(requirement("PUT", "/v1/public/x"), Some(Requirement::Workspace(Role::Admin)));
         assert_eq!(requirement("GET", "/v2"), None);
+    }
+
+    #[test]
+    fn a_route_allows_escapes_that_fall_under_no_other_route() {
+        let encoded = |pattern: &str, require: &str, escapes: &[&str]| {
+            let escapes = escapes.iter().map(|escape| escape.parse().unwrap()).collect();
+            Route::parse(pattern, require).unwrap().with_encoded(escapes).unwrap()
+        };
+        let routes = [
+            Route::parse("* /packages/*/secret", "workspace:admin").unwrap(),
+            encoded("GET /packages/*", "anyone", &["%2F"]),
+            encoded("PUT /packages/*", "authenticated", &["%2f", "%25"]),
+            Route::parse("* /packages/**", "authenticated").unwrap(),
+        ];
+        let found =
+            |method, path| find_route(&routes, method, path).map(|found| found.map(|(route, _)| route.to_string()));
+        assert_eq!(found("GET", "/packages/cli"), Ok(Some("GET /packages/* anyone %2F".to_owned())));
+        assert_eq!(found("PUT", "/packages/100%25"), Ok(Some("PUT /packages/* authenticated %2F %25".to_owned())));
+        assert_eq!(found("GET", "/packages/100%25"), Err(PathError::Escape(Escape::Percent)));
+        assert_eq!(found("DELETE", "/packages/@acme%2Fcli"), Err(PathError::Escape(Escape::Slash)));
+        assert_eq!(found("GET", "/packages/x/a%2Fb"), Err(PathError::Escape(Escape::Slash)));
+        assert_eq!(found("GET", "/elsewhere/a%2Fb"), Err(PathError::Escape(Escape::Slash)));
+        // To a server that decodes first, these are paths of the first and the last route.
+        assert_eq!(found("GET", "/packages/@acme%2Fsecret"), Err(PathError::OtherRoute));
+        assert_eq!(found("PUT", "/packages/@acme%2fsecret"), Err(PathError::OtherRoute));
+        assert_eq!(found("GET", "/packages/@acme%2fcli"), Err(PathError::OtherRoute), "the last one is stricter");
+        assert_eq!(
+            found("PUT", "/packages/@acme%2fcli").unwrap().as_deref(),
+            Some("PUT /packages/* authenticated %2F %25")
+        );
+        let without_last = find_route(&routes[..3], "GET", "/packages/@acme%2Fcli");
+        assert!(matches!(without_last, Ok(Some(_))), "no other route matches what such a server reads");
+        assert_eq!(find_route(&[], "GET", "/a%2Fb"), Err(PathError::Escape(Escape::Slash)));
+
+        for pattern in ["GET /{project}/*", "GET /{workspace}/*"] {
+            let route = route(pattern);
+            assert_eq!(route.clone().with_encoded(Vec::new()), Ok(route.clone()));
+            assert_eq!(route.with_encoded(vec![Escape::Slash]), Err(RouteError::PlaceWithEncoded));
+            assert_eq!(Route::parse(pattern, "anyone"), Err(RouteError::PlaceForAnyone));
+        }
     }
 
     #[test]

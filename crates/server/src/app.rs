@@ -280,6 +280,7 @@ impl Opened {
             token_key: TokenKey::new(&installation_key, hosts.public()),
             hosts,
             routes: settings.routes.clone(),
+            allow_preflights: settings.allow_preflights,
             rate_limits: settings.rate_limits,
         };
         let outside = Outside {

@@ -437,6 +437,11 @@ fn shortened(text: &str) -> String {
     }
 }
 
+/// A reason as a sentence.
+pub(crate) fn sentence(reason: &str) -> String {
+    format!("{}.", capitalised(reason))
+}
+
 fn capitalised(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
@@ -462,6 +467,7 @@ impl From<VerificationError> for AppError {
         match error {
             VerificationError::Unauthenticated(error, now) => Self::Unauthenticated(error, now),
             VerificationError::Route(RouteError::Denied(denied)) => Self::Denied(denied),
+            VerificationError::Route(error @ RouteError::Path(_)) => Self::BadRequest(sentence(&error.to_string())),
             VerificationError::Route(error) => Self::Route(error),
             VerificationError::RateLimited(RetryAfter(seconds)) => Self::RateLimited(seconds),
             VerificationError::TooManySignatures => Self::HeadersTooLarge,

@@ -129,6 +129,8 @@ pub struct Settings {
     /// What requests need that a proxy asks about; the first that matches decides. Empty: any accepted credential.
     /// Where there are any, what matches none is refused.
     pub routes: Vec<Route>,
+    /// Whether a CORS preflight that a proxy asks about passes without a credential, whatever the routes say.
+    pub allow_preflights: bool,
     /// How many requests are verified.
     pub rate_limits: RateLimits,
     /// The SMTP server; without one, links are passed on by hand.
@@ -180,6 +182,7 @@ impl Settings {
             encord_hosts: Vec::new(),
             trusted_proxies: Vec::new(),
             routes: Vec::new(),
+            allow_preflights: false,
             rate_limits: RateLimits::default(),
             smtp: None,
             lease: Duration::from_secs(2),
@@ -303,6 +306,7 @@ impl Settings {
         add("trusted_proxies", &sorted(&proxies));
         // The first that matches decides: their order counts.
         add("routes", &self.routes.iter().map(ToString::to_string).collect::<Vec<_>>());
+        add("allow_preflights", &[self.allow_preflights.to_string()]);
         add("service_account_domain", std::slice::from_ref(&self.service_account_domain));
         add("workspace_creation", &[format!("{:?}", self.workspace_creation)]);
         Ok(hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")))
@@ -378,7 +382,7 @@ mod tests {
         assert_eq!(hash(|s| s.public_url = "https://Keys.example.com:443".to_owned()), usual);
         assert_eq!(hash(|s| s.proxied_hosts.reverse()), usual, "a list without an order");
         assert_eq!(hash(|s| s.lease = Duration::from_secs(9)), usual, "each node has its own");
-        let changes: [fn(&mut Settings); 7] = [
+        let changes: [fn(&mut Settings); 9] = [
             |s| s.public_url = "https://keys.example.org".to_owned(),
             |s| s.hosts = vec!["https://keys.internal".to_owned()],
             |s| s.proxied_hosts.truncate(1),
@@ -386,11 +390,16 @@ mod tests {
             |s| s.trusted_proxies = vec!["10.0.0.1".parse().unwrap()],
             |s| s.routes = vec![Route::parse("GET /a", "authenticated").unwrap()],
             |s| s.routes = vec![Route::parse("GET /a", "workspace:member").unwrap()],
+            |s| {
+                let route = Route::parse("GET /a", "authenticated").unwrap();
+                s.routes = vec![route.with_encoded(vec!["%2F".parse().unwrap()]).unwrap()];
+            },
+            |s| s.allow_preflights = true,
         ];
         let mut hashes: Vec<_> = changes.iter().map(|change| hash(*change)).chain([usual]).collect();
         hashes.sort_unstable();
         hashes.dedup();
-        assert_eq!(hashes.len(), 8);
+        assert_eq!(hashes.len(), 10);
     }
 
     #[test]

@@ -98,6 +98,7 @@ fn verifier_with_keys(count: u32) -> Verifier {
     let config = VerifierConfig {
         hosts: Hosts::new(lists).expect("hosts"),
         routes: Vec::new(),
+        allow_preflights: false,
         // The clock stands still, and so would a limit.
         rate_limits: RateLimits { per_key: u32::MAX, ..RateLimits::default() },
         token_key: TokenKey::new(&InstallationKey::generate(&random), public),

@@ -1,6 +1,6 @@
 //! Why a request was not let through.
 
-use domain::{Timestamp, principal::Denied};
+use domain::{Timestamp, path::PathError, principal::Denied};
 
 use crate::{authentication::AuthenticationError, outside::NonceError, rate_limit::RetryAfter};
 
@@ -45,6 +45,15 @@ pub enum RouteError {
     /// Path and header name different workspaces.
     #[error("Keyward-Workspace names another workspace than the path")]
     OtherWorkspace,
+    /// Servers read the path in different ways.
+    #[error("{error}{advice}", error = .0, advice = advice(*.0))]
+    Path(#[from] PathError),
+}
+
+/// What an operator can do about a path that is refused.
+fn advice(error: PathError) -> String {
+    let advice = |escape| format!("; a route can allow it (`allow_encoded = [\"{escape}\"]`)");
+    error.allowable().map_or_else(String::new, advice)
 }
 
 impl RouteError {
@@ -53,6 +62,7 @@ impl RouteError {
     pub const fn code(self) -> &'static str {
         match self {
             Self::Denied(Denied::NotFound) => "not_found",
+            Self::Path(_) => "invalid_path",
             Self::Denied(_) | Self::NoRoute | Self::SeveralWorkspaces | Self::OtherWorkspace => "forbidden",
         }
     }

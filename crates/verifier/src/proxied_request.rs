@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use domain::{
-    ProjectId, Timestamp,
+    ApiKeyId, ProjectId, Timestamp,
     principal::{Denied, Identity, Membership, Principal},
     role::RequiredRole,
     route::{Places, Requirement, find_route, names_workspace, parse_project},
     secret::redact,
 };
+use http::header;
 
 use crate::{
     authentication::AuthenticationError,
@@ -21,6 +22,7 @@ use crate::{
     verifier::Verifier,
 };
 
+const UNSIGNED_WORKSPACE: &str = "Keyward-Workspace is not covered by a signature; sign it or remove it";
 /// Characters of a path that the audit log keeps.
 const MAX_PATH_IN_LOG: usize = 200;
 
@@ -37,18 +39,44 @@ pub struct AuthorizedRequest {
 }
 
 impl Verifier {
-    /// Verifies the credential that a client shows to a proxy, before the proxy's copy of the body is kept.
+    /// Verifies the credential that a client shows to a proxy, before the proxy's copy of the body is kept. `Ok(None)` where
+    /// it shows none and needs none.
     ///
     /// # Errors
-    /// No credential, or none that is accepted; too many requests from the client's address; this node holds no lease.
-    pub fn verify_proxied_headers(&self, request: &OriginalRequest<'_>) -> Result<VerifiedHeaders, VerificationError> {
+    /// No credential where one is needed, or none that is accepted; too many requests from the client's address; this node
+    /// holds no lease.
+    pub fn verify_proxied_headers(
+        &self,
+        request: &OriginalRequest<'_>,
+    ) -> Result<Option<VerifiedHeaders>, VerificationError> {
         self.limit_ip_address(request.ip_address)?;
         if let Some(verified) = self.verify_headers(request)? {
-            return Ok(verified);
+            return Ok(Some(verified));
         }
+        let refusal = match self.authorize_anyone(request) {
+            // Nothing was verified, so no lease is needed.
+            Ok(()) => return Ok(None),
+            Err(refusal) => refusal,
+        };
         self.require_lease()?;
-        let missing = Refusal::Credential(None, AuthenticationError::Missing);
-        Err(self.refuse(missing, request.ip_address, self.clock.now()))
+        Err(self.refuse(refusal, request.ip_address, self.clock.now()))
+    }
+
+    /// Whether a request passes that shows no credential.
+    fn authorize_anyone(&self, request: &OriginalRequest<'_>) -> Result<(), Refusal> {
+        let refuse = |error| Err(Refusal::Credential(None, error));
+        let is_preflight = self.allow_preflights && is_preflight(request);
+        match self.find_requirement(request) {
+            Err(error @ RouteError::Path(_)) if is_preflight => return Err(refuse_route(None, request, error)),
+            Ok((Requirement::Anyone, _)) => {}
+            _ if is_preflight => {}
+            // Who is nobody learns nothing of routes.
+            _ => return refuse(AuthenticationError::Missing),
+        }
+        if request.headers.contains_key(WORKSPACE_HEADER) {
+            return refuse(AuthenticationError::Malformed(UNSIGNED_WORKSPACE.to_owned()));
+        }
+        Ok(())
     }
 
     /// Authorizes a request whose headers verified.
@@ -116,13 +144,7 @@ impl Verifier {
         request: &OriginalRequest<'_>,
         directory: &Snapshot,
     ) -> Result<AuthorizedRequest, Refusal> {
-        let refuse = |error: RouteError| {
-            // Queries carry what is private, and paths may.
-            let path = redact(path_of(request));
-            let shortened: String = path.chars().take(MAX_PATH_IN_LOG).collect();
-            let key = verified.principal.credential().key();
-            Refusal::Route { key, request: format!("{} {shortened}", request.method), error }
-        };
+        let refuse = |error: RouteError| refuse_route(verified.principal.credential().key(), request, error);
         let (requirement, places) = self.find_requirement(request).map_err(refuse)?;
         let header = signed_workspace(verified, request)?;
         let workspace = authorize_route(&principal, requirement, places, header, directory).map_err(refuse)?;
@@ -130,12 +152,27 @@ impl Verifier {
     }
 
     fn find_requirement<'a>(&'a self, request: &OriginalRequest<'a>) -> Result<(Requirement, Places<'a>), RouteError> {
-        match find_route(&self.routes, request.method, path_of(request)) {
+        match find_route(&self.routes, request.method, path_of(request))? {
             Some((route, places)) => Ok((route.requirement(), places)),
             None if self.routes.is_empty() => Ok((Requirement::Authenticated, Places::default())),
             None => Err(RouteError::NoRoute),
         }
     }
+}
+
+fn refuse_route(key: Option<ApiKeyId>, request: &OriginalRequest<'_>, error: RouteError) -> Refusal {
+    // Queries carry what is private, and paths may.
+    let path = redact(path_of(request));
+    let shortened: String = path.chars().take(MAX_PATH_IN_LOG).collect();
+    Refusal::Route { key, request: format!("{} {shortened}", request.method), error }
+}
+
+/// Whether a browser asks if a page of another origin may send a request (the Fetch standard, "CORS-preflight request").
+/// Browsers never add a credential to it.
+fn is_preflight(request: &OriginalRequest<'_>) -> bool {
+    request.method == "OPTIONS"
+        && request.headers.contains_key(header::ORIGIN)
+        && request.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 fn path_of<'a>(request: &OriginalRequest<'a>) -> &'a str {
@@ -153,7 +190,7 @@ fn authorize_route(
     let identity = principal.identity().ok_or(Denied::NotFound)?;
     let place = find_place(identity, places, header, directory)?;
     match requirement {
-        Requirement::Authenticated => {}
+        Requirement::Anyone | Requirement::Authenticated => {}
         Requirement::Workspace(role) => match place.workspace {
             Some(membership) if membership.role >= role => {}
             Some(_) => return Err(Denied::Role(RequiredRole::WorkspaceAdmin).into()),
@@ -180,7 +217,7 @@ fn signed_workspace<'a>(verified: &VerifiedRequest, request: &OriginalRequest<'a
         Refusal::Credential(verified.principal.credential().key(), AuthenticationError::Unacceptable(why.to_owned()))
     };
     if !verified.workspace_signed {
-        return Err(unacceptable("Keyward-Workspace is not covered by a signature; sign it or remove it"));
+        return Err(unacceptable(UNSIGNED_WORKSPACE));
     }
     value.to_str().map(|text| Some(text.trim())).map_err(|_| unacceptable("Keyward-Workspace is not plain ASCII"))
 }

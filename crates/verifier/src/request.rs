@@ -214,7 +214,7 @@ impl Verifier {
                 VerificationError::Unauthenticated(error, now)
             }
             Refusal::Route { key, request, error } => {
-                let kind = RefusalKind { verified: true, key, ip_address, code: error.code() };
+                let kind = RefusalKind { verified: key.is_some(), key, ip_address, code: error.code() };
                 self.refusals.record(kind, format!("{request}: {error}"));
                 error.into()
             }
@@ -339,7 +339,7 @@ fn check_signature_time(signature: &VerifiedSignature, directory: &Snapshot, now
 pub(crate) enum Refusal {
     /// Its credential is not accepted; the key is the one it names, where there is such a key.
     Credential(Option<ApiKeyId>, Error),
-    /// Its credential is accepted, and the routes do not let it through.
+    /// Its credential is accepted, or it needs none, and the routes do not let it through.
     Route {
         key: Option<ApiKeyId>,
         /// Method and path.

@@ -21,6 +21,8 @@ pub struct VerifierConfig {
     pub hosts: Hosts,
     /// What proxied requests require; the first that matches decides. Empty: any accepted credential.
     pub routes: Vec<Route>,
+    /// Whether a CORS preflight to a proxied API passes without a credential.
+    pub allow_preflights: bool,
     /// How many requests are verified.
     pub rate_limits: RateLimits,
     /// What bearer tokens are authenticated with.
@@ -50,6 +52,7 @@ pub struct Verifier {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) hosts: Hosts,
     pub(crate) routes: Vec<Route>,
+    pub(crate) allow_preflights: bool,
     pub(crate) token_key: TokenKey,
     pub(crate) key_rate: Option<Rate>,
     ip_address_rate: Option<Rate>,
@@ -62,7 +65,7 @@ impl Verifier {
     /// A verifier with nothing recorded.
     #[must_use]
     pub fn new(config: VerifierConfig, outside: Outside, random: &dyn Random) -> Self {
-        let VerifierConfig { hosts, routes, rate_limits, token_key } = config;
+        let VerifierConfig { hosts, routes, allow_preflights, rate_limits, token_key } = config;
         let Outside { directory, clock, lease, nonces, observer } = outside;
         Self {
             directory,
@@ -72,6 +75,7 @@ impl Verifier {
             observer,
             hosts,
             routes,
+            allow_preflights,
             token_key,
             key_rate: Rate::per_second(rate_limits.per_key),
             ip_address_rate: Rate::per_second(rate_limits.per_address),

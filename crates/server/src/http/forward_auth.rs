@@ -32,6 +32,21 @@ use crate::{App, AppError, Settings};
 const NEW_HEADERS: [HeaderName; 2] =
     [HeaderName::from_static("keyward-scopes"), HeaderName::from_static("keyward-email-verified")];
 
+/// Every answer has all of them: one that were left out would let the client's own through.
+const IDENTITY_HEADERS: [&str; 11] = [
+    "remote-user",
+    "remote-email",
+    "remote-name",
+    "remote-groups",
+    "keyward-principal",
+    "keyward-workspace",
+    "keyward-role",
+    "keyward-key",
+    "keyward-scopes",
+    "keyward-email-verified",
+    "keyward-content-digest-verified",
+];
+
 pub(crate) fn router() -> Router<Arc<App>> {
     let envoy = any(async |State(app): State<Arc<App>>, request: Request| admit(&app, request, Dialect::Envoy).await);
     Router::new()
@@ -99,8 +114,17 @@ async fn admit(app: &App, request: Request, dialect: Dialect) -> Result<Response
             return Err(error);
         }
     };
-    let body = if passes_body { read_body(&parts, body, MAX_BODY).await? } else { Bytes::new() };
-    // An empty header carries no information: the proxy may have removed the value.
+    let Some(headers) = headers else {
+        discard(&parts, body).await;
+        return Ok((StatusCode::OK, name_values(Default::default())?).into_response());
+    };
+    let body = if passes_body {
+        read_body(&parts, body, MAX_BODY).await?
+    } else {
+        discard(&parts, body).await;
+        Bytes::new()
+    };
+    // An empty body says nothing: the proxy may have kept it back.
     let body = Some(&body[..]).filter(|body| !body.is_empty());
     let authorized =
         app.verifier().authorize_proxied_request(headers, &OriginalRequest { body, ..original.view(&parts) }).await?;
@@ -131,13 +155,14 @@ impl Original<'_> {
     }
 }
 
-/// Reads what the proxy tells, and verifies the client's credential, before a body is kept.
+/// Reads what the proxy tells, and verifies the client's credential, before a body is kept. No headers where the client shows
+/// no credential and needs none.
 fn verify_headers<'a>(
     app: &App,
     peer: Option<IpAddr>,
     parts: &'a Parts,
     dialect: Dialect,
-) -> Result<(Original<'a>, VerifiedHeaders, bool), AppError> {
+) -> Result<(Original<'a>, Option<VerifiedHeaders>, bool), AppError> {
     let settings = app.settings();
     let Some(peer) = peer.filter(|peer| settings.is_trusted_proxy(*peer)) else {
         return Err(AppError::Refused(
@@ -178,7 +203,10 @@ impl ForwardedRequest<'_> {
         if !self.target.bytes().all(|byte| matches!(byte, b'!'..=b'~') && byte != b'#') {
             return refuse("The request target has invalid bytes.");
         }
-        hygiene::check_path(self.target.split('?').next().unwrap_or_default())?;
+        // Whether the path is ambiguous depends on its route.
+        if !self.target.starts_with('/') {
+            return refuse("The request's target is not a path.");
+        }
         Ok((scheme, normal_authority(scheme, self.host)))
     }
 }
@@ -241,7 +269,7 @@ fn one<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, AppErr
     }
 }
 
-/// Every identity header, always: one that were left out would let the client's own through.
+/// The identity headers of somebody who is authenticated.
 fn identity_headers(authorized: &AuthorizedRequest) -> Result<HeaderMap, AppError> {
     let identity = authorized.principal.identity();
     let identity = identity.ok_or_else(|| AppError::Internal("a proxied request without an identity".to_owned()))?;
@@ -261,20 +289,25 @@ fn identity_headers(authorized: &AuthorizedRequest) -> Result<HeaderMap, AppErro
     };
     let key = authorized.principal.credential().key();
     let values = [
-        ("remote-user", identity.email.clone()),
-        ("remote-email", identity.email.clone()),
-        ("remote-name", percent_encode(&identity.name, b"")),
-        ("remote-groups", groups),
-        ("keyward-principal", principal),
-        ("keyward-workspace", workspace.map_or_else(String::new, |membership| membership.workspace.to_string())),
-        ("keyward-role", workspace.map_or_else(String::new, |membership| membership.role.to_string())),
-        ("keyward-key", key.map_or_else(String::new, |key| key.to_string())),
-        ("keyward-scopes", String::new()),
-        ("keyward-email-verified", identity.email_verified.to_string()),
-        ("keyward-content-digest-verified", authorized.body_verified.to_string()),
+        identity.email.clone(),
+        identity.email.clone(),
+        percent_encode(&identity.name, b""),
+        groups,
+        principal,
+        workspace.map_or_else(String::new, |membership| membership.workspace.to_string()),
+        workspace.map_or_else(String::new, |membership| membership.role.to_string()),
+        key.map_or_else(String::new, |key| key.to_string()),
+        String::new(),
+        identity.email_verified.to_string(),
+        authorized.body_verified.to_string(),
     ];
+    name_values(values)
+}
+
+/// The identity headers with these values, in their order.
+fn name_values(values: [String; IDENTITY_HEADERS.len()]) -> Result<HeaderMap, AppError> {
     let mut headers = HeaderMap::with_capacity(values.len());
-    for (name, value) in values {
+    for (name, value) in IDENTITY_HEADERS.into_iter().zip(values) {
         let value = HeaderValue::try_from(value)
             .map_err(|_| AppError::Internal(format!("{name} has a value that no header can have")))?;
         headers.insert(HeaderName::from_static(name), value);

@@ -10,7 +10,7 @@ use crate::support::{NOW, Test, TestRequest, revoke, run};
 const NONCE: &str = "GRzlUfiGwvXsQRr4cSsoYg";
 
 fn authorize(test: &Test, request: &TestRequest) -> Result<(), VerificationError> {
-    let headers = test.verifier.verify_proxied_headers(&request.view())?;
+    let headers = test.verifier.verify_proxied_headers(&request.view())?.expect("a credential");
     let authorized = run(test.verifier.authorize_proxied_request(headers, &request.view()))?;
     assert_eq!(authorized.workspace.expect("the only one").slug.as_ref(), "acme");
     Ok(())

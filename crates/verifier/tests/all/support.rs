@@ -149,6 +149,7 @@ impl Test {
         let config = VerifierConfig {
             hosts: Hosts::new(lists).unwrap(),
             routes,
+            allow_preflights: false,
             rate_limits,
             token_key: TokenKey::new(&InstallationKey::from_seed(&[1; 32]), public),
         };

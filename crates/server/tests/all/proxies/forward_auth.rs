@@ -21,6 +21,17 @@ pub const IDENTITY_HEADERS: [&str; 11] = [
     "keyward-content-digest-verified",
 ];
 
+/// The client's headers that Envoy passes with the example configuration.
+const ENVOY_HEADERS: [&str; 7] = [
+    "signature",
+    "signature-input",
+    "content-digest",
+    "authorization",
+    "keyward-workspace",
+    "origin",
+    "access-control-request-method",
+];
+
 /// Believes proxies on this machine, in front of an API on the host that requests are made for by themselves.
 pub fn trust_local_proxies(settings: &mut Settings) {
     settings.trusted_proxies = vec!["127.0.0.1".parse().expect("an address")];
@@ -53,7 +64,7 @@ pub fn ask<'a>(test: &'a TestApp, dialect: &str, client: &TestRequest<'_>) -> Te
             let mut question = test.request(&client.method, &format!("/auth/envoy{}", client.target), &Value::Null);
             question.headers.insert("host", host.parse().expect("a host"));
             // Envoy passes what its configuration lists.
-            for name in ["signature", "signature-input", "content-digest", "authorization", "keyward-workspace"] {
+            for name in ENVOY_HEADERS {
                 question
                     .headers
                     .extend(client.headers.get(name).map(|value| (http::HeaderName::from_static(name), value.clone())));
@@ -69,7 +80,7 @@ type Change = fn(&mut TestRequest<'_>);
 
 /// The status that the dialect can say.
 #[track_caller]
-fn expect_refused(dialect: &str, answer: &Answer, status: u16) {
+pub fn expect_refused(dialect: &str, answer: &Answer, status: u16) {
     if dialect == "nginx" {
         let shown = if status == 401 { 401 } else { 403 };
         assert_eq!((answer.status.as_u16(), answer.header("keyward-status")), (shown, status.to_string().as_str()));

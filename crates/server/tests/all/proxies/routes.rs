@@ -4,7 +4,7 @@ use serde_json::json;
 use server::Settings;
 
 use crate::{
-    proxies::forward_auth::{ask, trust_local_proxies},
+    proxies::forward_auth::{DIALECTS, IDENTITY_HEADERS, ask, expect_refused, trust_local_proxies},
     support::{Actor, TestApp, TestRequest},
 };
 
@@ -192,4 +192,123 @@ async fn route_refusals_are_audited_without_the_query() {
     assert_eq!(events[0]["detail"]["count"], "3");
     let reason = events[0]["detail"]["reason"].as_str().unwrap();
     assert!(reason.starts_with("GET /settings: ") && !told.to_string().contains("token="), "{reason}");
+}
+
+#[tokio::test]
+async fn a_route_for_anyone_takes_no_credential_and_no_bad_one() {
+    let test = TestApp::with_settings(|settings| {
+        routes(settings, &[("GET /healthz", "anyone"), ("OPTIONS /open", "anyone"), ("* /v2/**", "authenticated")]);
+    })
+    .await;
+    let admin = test.user("ada", false).await;
+    let acme = test.workspace("acme", &admin).await;
+    for dialect in DIALECTS {
+        let answer = ask(&test, dialect, &test.get("/healthz")).send().await;
+        assert_eq!(answer.status, 200, "{dialect}");
+        for name in IDENTITY_HEADERS {
+            assert_eq!(answer.headers.get_all(name).iter().collect::<Vec<_>>(), [""], "{dialect}: {name}");
+        }
+        let known = ask(&test, dialect, &test.get("/healthz").by(&admin.key)).send().await;
+        assert_eq!((known.status.as_u16(), known.header("keyward-workspace")), (200, acme.as_str()), "{dialect}");
+        for bad in [
+            test.get("/healthz").by(&test.new_key()),
+            test.get("/healthz").signed(&admin.key, http_signature::Profile::Native, -61),
+            test.get("/healthz").bearer("kwt_forged"),
+            test.get("/healthz").header("authorization", "Basic YTpi"),
+            test.get("/healthz").header("signature", "keyward=:AAAA:"),
+            test.get("/healthz").header("keyward-workspace", "acme"),
+        ] {
+            expect_refused(dialect, &ask(&test, dialect, &bad).send().await, 401);
+        }
+        for other in [test.get("/v2/things"), test.get("/elsewhere"), test.request("HEAD", "/healthz", &json!(null))] {
+            expect_refused(dialect, &ask(&test, dialect, &other).send().await, 401);
+        }
+        let options = test.request("OPTIONS", "/open", &json!(null));
+        assert_eq!(ask(&test, dialect, &options).send().await.status, 200, "{dialect}");
+        let elsewhere = ask(&test, dialect, &test.get("/elsewhere").by(&admin.key)).send().await;
+        expect_refused(dialect, &elsewhere, 403);
+    }
+    let mut large = ask(&test, "traefik", &test.get("/healthz"));
+    large.body = vec![b'x'; 100_000];
+    assert_eq!(large.send().await.status, 200, "nothing of it is kept");
+    // Nothing is verified, so it passes while nothing can be verified.
+    test.app.close().await;
+    assert_eq!(ask(&test, "caddy", &test.get("/healthz")).send().await.status, 200);
+    expect_refused("caddy", &ask(&test, "caddy", &test.get("/healthz").by(&admin.key)).send().await, 503);
+}
+
+#[tokio::test]
+async fn a_preflight_passes_where_that_is_set_and_a_bare_options_never() {
+    let routes_or_none: [&[(&str, &str)]; 2] = [&[], &[("GET /v2/**", "authenticated")]];
+    for (allow_preflights, listed) in [(true, 0), (true, 1), (false, 0), (false, 1)] {
+        let test = TestApp::with_settings(|settings| {
+            routes(settings, routes_or_none[listed]);
+            settings.allow_preflights = allow_preflights;
+        })
+        .await;
+        let options = |path: &str| test.request("OPTIONS", path, &json!(null));
+        let preflight = |path: &str| {
+            options(path).header("origin", "https://app.example.com").header("access-control-request-method", "PUT")
+        };
+        for dialect in DIALECTS {
+            let answer = ask(&test, dialect, &preflight("/v2/things")).send().await;
+            if allow_preflights {
+                assert_eq!((answer.status.as_u16(), answer.header("remote-user")), (200, ""), "{dialect}");
+            } else {
+                expect_refused(dialect, &answer, 401);
+            }
+            for other in [
+                options("/v2/things"),
+                options("/v2/things").header("origin", "https://app.example.com"),
+                options("/v2/things").header("access-control-request-method", "PUT"),
+                preflight("/v2/things").by(&test.new_key()),
+                test.get("/v2/things").header("origin", "x").header("access-control-request-method", "PUT"),
+            ] {
+                expect_refused(dialect, &ask(&test, dialect, &other).send().await, 401);
+            }
+            let ambiguous = ask(&test, dialect, &preflight("/v2/a%2Fb")).send().await;
+            expect_refused(dialect, &ambiguous, if allow_preflights { 400 } else { 401 });
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_route_opens_an_encoded_slash_and_its_refusal_is_audited() {
+    let test = TestApp::with_settings(|settings| {
+        routes(
+            settings,
+            &[("* /packages/*/admin", "workspace:admin"), ("PUT /*", "authenticated"), ("* /**", "authenticated")],
+        );
+        let escapes = vec!["%2F".parse().unwrap()];
+        let opened = domain::route::Route::parse("* /packages/*", "authenticated").unwrap().with_encoded(escapes);
+        settings.routes.insert(1, opened.unwrap());
+    })
+    .await;
+    let admin = test.user("ada", false).await;
+    let ws = test.workspace("acme", &admin).await;
+    for dialect in DIALECTS {
+        let by = |method: &str, path: &str| test.request(method, path, &json!(null)).by(&admin.key);
+        for path in ["/packages/@acme%2fcli", "/packages/@acme%2Fcli", "/packages/cli"] {
+            assert_eq!(ask(&test, dialect, &by("GET", path)).send().await.status, 200, "{dialect} {path}");
+            assert_eq!(ask(&test, dialect, &by("PUT", path)).send().await.status, 200, "{dialect} {path}");
+        }
+        for path in
+            ["/packages/a%2F..%2Fb", "/packages/a%2F%2Fb", "/packages/a%5Cb", "/packages/@acme%2fadmin", "/a%2Fb"]
+        {
+            expect_refused(dialect, &ask(&test, dialect, &by("GET", path)).send().await, 400);
+        }
+        let answer = ask(&test, dialect, &by("PUT", "/@acme%2fcli?token=s3cret")).send().await;
+        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("`%2F` (an encoded `/`)") && detail.contains("allow_encoded = [\"%2F\"]"), "{detail}");
+        expect_refused(dialect, &answer, 400);
+        expect_refused(dialect, &ask(&test, dialect, &test.get("/@acme%2fcli")).send().await, 401);
+    }
+    test.app.write_records().await.unwrap();
+    let list = format!("/api/v1/workspaces/{ws}/audit-events?action=request.refuse");
+    let told = test.get(&list).by(&admin.key).send().await.expect(200);
+    let events = told["items"].as_array().unwrap();
+    assert_eq!((events.len(), &events[0]["detail"]["code"]), (1, &json!("invalid_path")), "{told}");
+    assert_eq!((&events[0]["key"], &events[0]["detail"]["count"]), (&json!(admin.key.id), &json!("24")));
+    let reason = events[0]["detail"]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("PUT /@acme%2fcli: the path contains `%2F`") && !reason.contains("s3cret"), "{reason}");
 }
