@@ -24,6 +24,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ACCEPT_SIGNATURE: HeaderName = HeaderName::from_static("accept-signature");
 /// Tells which version of the installation a change made, and how many nodes have acknowledged it.
 const CONFIRMED: HeaderName = HeaderName::from_static("keyward-confirmed");
+/// The reason of a refusal, as the word in the problem. Proxies pass it on where they replace the body.
+pub(super) const REASON: HeaderName = HeaderName::from_static("keyward-reason");
 const WANT_CONTENT_DIGEST: HeaderName = HeaderName::from_static("want-content-digest");
 
 /// Who sent a request, for the log line.
@@ -77,6 +79,11 @@ impl IntoResponse for AppError {
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
         let headers = response.headers_mut();
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+            && let Some(reason) = reason_of(&problem)
+        {
+            headers.insert(REASON, reason);
+        }
         match self {
             Self::Unauthenticated(error, _) => {
                 headers.insert(
@@ -100,6 +107,12 @@ impl IntoResponse for AppError {
         response.extensions_mut().insert(RefusedWith(Arc::new(problem)));
         response
     }
+}
+
+/// The precise reason of a problem where it tells one, else its code.
+pub(super) fn reason_of(problem: &Problem) -> Option<HeaderValue> {
+    let reason = problem.members.get("reason").and_then(serde_json::Value::as_str).unwrap_or(&problem.code);
+    HeaderValue::from_str(reason).ok()
 }
 
 /// Gives every answer a request id, the headers that keep it out of caches, and a line in the log.

@@ -5,7 +5,9 @@ mod stack;
 use http_signature::Profile;
 use serde_json::{Value, json};
 
-use self::stack::{Kind, Stack};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use self::stack::{Kind, Stack, WEBSOCKET_ACCEPT};
 use crate::{
     proxies::forward_auth::IDENTITY_HEADERS,
     support::{HOST, TestRequest},
@@ -49,6 +51,11 @@ with_every_proxy! {
     a_fragment_does_not_hide_part_of_the_path
     tokens_and_cookies_of_keyward_do_not_arrive
     only_websocket_upgrades_are_opened
+    a_websocket_carries_bytes_in_both_directions
+    a_refusal_is_a_problem_with_its_reason
+    a_body_over_one_mebibyte_arrives
+    an_encoded_slash_arrives_where_a_route_allows_it
+    a_preflight_and_a_public_path_arrive_without_a_credential
     a_client_cannot_choose_its_rate_limited_address
 }
 
@@ -266,8 +273,7 @@ async fn a_request_for_another_host_does_not_arrive(kind: Kind) {
         for client in [signed, encord, other.bearer(&token)] {
             let answer = stack.send(&client).await;
             assert!(!answer.body.contains("seen"), "{host}: {}", answer.head);
-            // Caddy has an empty answer for hosts that it does not serve.
-            assert!(matches!(answer.status, 400 | 403 | 421) || kind == Kind::Caddy, "{host}: {}", answer.status);
+            assert!(matches!(answer.status, 400 | 403 | 421), "{host}: {}", answer.status);
         }
     }
     assert!(stack.take_seen().is_empty());
@@ -362,6 +368,196 @@ async fn only_websocket_upgrades_are_opened(kind: Kind) {
         stack.send_with(&client, "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n", "close").await;
     assert_eq!(answer.status, 200);
     assert!(stack.take_seen().iter().all(|seen| seen.header("upgrade") != "h2c"));
+}
+
+async fn a_websocket_carries_bytes_in_both_directions(kind: Kind) {
+    let stack = Stack::start(kind, |_| {}).await;
+    let open = async |client: &TestRequest<'_>| {
+        let mut head = format!("GET {} HTTP/1.1\r\n", client.target);
+        for (name, value) in &client.headers {
+            head.extend([name.as_str(), ": ", value.to_str().expect("ASCII"), "\r\n"]);
+        }
+        head += "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        let mut stream = stack.connect().await;
+        stream.write_all(head.as_bytes()).await.expect("the proxy reads");
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            answer.push(stream.read_u8().await.expect("an answer"));
+        }
+        (stream, String::from_utf8(answer).expect("text"))
+    };
+    let (mut stream, answer) = open(&stack.get("/v2/echo").by(&stack.admin.key)).await;
+    assert!(answer.starts_with("HTTP/1.1 101 ") && answer.contains(WEBSOCKET_ACCEPT), "{answer}");
+    for sent in [&b"\x81\x04ping"[..], b"\x81\x05again"] {
+        stream.write_all(sent).await.expect("it is open");
+        let mut echoed = vec![0; sent.len()];
+        stream.read_exact(&mut echoed).await.expect("it answers");
+        assert_eq!(echoed, sent);
+    }
+    let (_, answer) = open(&stack.get("/v2/echo").by(&stack.test.new_key())).await;
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+}
+
+async fn a_refusal_is_a_problem_with_its_reason(kind: Kind) {
+    let mut stack = Stack::start(kind, |settings| {
+        let route = |pattern| domain::route::Route::parse(pattern, "workspace:admin").unwrap();
+        settings.routes = vec![route("* /{workspace}/**")];
+    })
+    .await;
+    let bot = stack.test.service_account(&stack.workspace, &stack.admin, "ci-runner").await;
+    let by = |target: &str| stack.get(target).by(&bot.key);
+    let old = stack.get("/acme/things").signed(&bot.key, Profile::Native, -61);
+    for (client, status, code, reason) in [
+        (stack.get("/acme/things"), 401, "unauthenticated", "unauthenticated"),
+        (stack.get("/acme/things").by(&stack.test.new_key()), 401, "unauthenticated", "unauthenticated"),
+        (old, 401, "unauthenticated", "stale"),
+        (by("/acme/things"), 403, "forbidden", "forbidden"),
+        (by("/other/things"), 404, "not_found", "not_found"),
+        (by("/acme/a%2fb"), 400, "invalid_request", "invalid_request"),
+    ] {
+        let answer = stack.send(&client).await;
+        let head = answer.head.to_lowercase();
+        assert_eq!(answer.status, status, "{reason}: {head}");
+        assert!(head.contains("\r\ncontent-type: application/problem+json\r\n"), "{head}");
+        if status == 401 || status == 403 || kind == Kind::Nginx {
+            assert!(head.contains(&format!("\r\nkeyward-reason: {reason}\r\n")), "{head}");
+        }
+        for header in ["www-authenticate", "accept-signature", "want-content-digest"] {
+            assert_eq!(head.contains(&format!("\r\n{header}: ")), status == 401, "{header}: {head}");
+        }
+        assert!(!head.contains("keyward-problem") || kind == Kind::Caddy, "{head}");
+        let problem: Value = serde_json::from_str(&answer.body).expect("a problem");
+        assert_eq!((&problem["status"], &problem["code"]), (&json!(status), &json!(code)));
+        if reason == "stale" {
+            assert_eq!(problem["reason"], "stale");
+            assert!(problem["server_time"].is_string(), "{problem}");
+        }
+        if status == 400 {
+            assert!(problem["detail"].as_str().unwrap().contains("`%2F`"), "{problem}");
+        }
+    }
+    if kind == Kind::Nginx {
+        stack.stop_keyward().await;
+        let answer = stack.send(&stack.get("/acme/things").by(&stack.admin.key)).await;
+        let problem: Value = serde_json::from_str(&answer.body).expect("a problem");
+        assert_eq!((answer.status, &problem["code"]), (503, &json!("unavailable")));
+        assert!(answer.head.contains("\r\nRetry-After: 1\r\n"), "{}", answer.head);
+    }
+    assert!(stack.take_seen().is_empty());
+}
+
+async fn a_body_over_one_mebibyte_arrives(kind: Kind) {
+    let stack = Stack::start(kind, |_| {}).await;
+    let body = Value::String("x".repeat(1024 * 1024));
+    let client = stack.request("PUT", "/v2/large", &body).by(&stack.admin.key);
+    let answer = stack.send(&client).await;
+    assert_eq!(answer.status, 200, "{}", answer.head);
+    let [seen] = stack.take_seen().try_into().expect("one request");
+    assert_eq!((seen.body.len(), seen.header("keyward-content-digest-verified")), (1024 * 1024 + 2, "false"));
+    assert_eq!(seen.header("content-digest"), http_signature::content_digest(&seen.body), "what the API compares");
+}
+
+async fn an_encoded_slash_arrives_where_a_route_allows_it(kind: Kind) {
+    let stack = Stack::start(kind, |settings| {
+        let route = domain::route::Route::parse("* /packages/*", "authenticated").unwrap();
+        settings.routes = vec![route.with_encoded(vec!["%2F".parse().unwrap()]).unwrap()];
+    })
+    .await;
+    for target in ["/packages/@acme%2fcli?v=1", "/packages/@acme%2Fcli"] {
+        let client = stack.request("PUT", target, &json!({})).by(&stack.admin.key);
+        assert_eq!(stack.send(&client).await.status, 200, "{target}");
+        assert_eq!(stack.take_seen()[0].target, target);
+    }
+    let traversal = stack.get("/packages/a%2F..%2Fb").by(&stack.admin.key);
+    assert_eq!(stack.send(&traversal).await.status, 400);
+    assert!(stack.take_seen().is_empty());
+}
+
+async fn a_preflight_and_a_public_path_arrive_without_a_credential(kind: Kind) {
+    let stack = Stack::start(kind, |settings| {
+        settings.routes = vec![domain::route::Route::parse("GET /openapi.json", "anyone").unwrap()];
+        settings.allow_preflights = true;
+    })
+    .await;
+    let forged = "Remote-User: eve@example.com\r\nKeyward-Role: admin\r\nKeyward-Email-Verified: true\r\n";
+    let origin = "Origin: https://app.example.com\r\n";
+    let preflight = format!("{forged}{origin}Access-Control-Request-Method: PUT\r\n");
+    for (method, target, more, status) in [
+        ("GET", "/openapi.json", forged, 200),
+        ("OPTIONS", "/v2/things", preflight.as_str(), 200),
+        ("OPTIONS", "/v2/things", origin, 401),
+        ("GET", "/v2/things", forged, 401),
+    ] {
+        let client = stack.request(method, target, &Value::Null);
+        assert_eq!(stack.send_with(&client, more, "close").await.status, status, "{method} {target}");
+        let seen = stack.take_seen();
+        assert_eq!(seen.len(), usize::from(status == 200));
+        for name in IDENTITY_HEADERS {
+            assert!(seen.iter().all(|seen| seen.header(name).is_empty()), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nginx_names_the_limit_of_a_body_that_is_too_large() {
+    let smaller = |text: &str| text.replace("client_max_body_size 100m;", "client_max_body_size 1k;");
+    let stack = Stack::start_with(Kind::Nginx, smaller, |_, _| {}).await;
+    let client = stack.request("PUT", "/v2/large", &Value::String("x".repeat(1024))).by(&stack.admin.key);
+    let answer = stack.send(&client).await;
+    let problem: Value = serde_json::from_str(&answer.body).expect("a problem");
+    assert_eq!((answer.status, &problem["code"], &problem["status"]), (413, &json!("too_large"), &json!(413)));
+    assert!(stack.take_seen().is_empty());
+}
+
+#[tokio::test]
+async fn nginx_passes_the_signed_host_over_a_protocol_without_the_host_field() {
+    // As HTTP/3 does, a request of HTTP/1.0 without Host leaves $http_host empty.
+    let with_name =
+        |text: &str| text.replace("listen 127.0.0.1:8000;", "listen 127.0.0.1:8000; server_name 127.0.0.1;");
+    let stack = Stack::start_with(Kind::Nginx, with_name, |_, _| {}).await;
+    let client = stack.get("/v2/things").by(&stack.admin.key);
+    let mut head = "GET /v2/things HTTP/1.0\r\n".to_owned();
+    for (name, value) in client.headers.iter().filter(|(name, _)| *name != "host") {
+        head.extend([name.as_str(), ": ", value.to_str().expect("ASCII"), "\r\n"]);
+    }
+    let mut stream = stack.connect().await;
+    stream.write_all(format!("{head}\r\n").as_bytes()).await.expect("the proxy reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(stack.take_seen()[0].header("host"), stack.host());
+}
+
+#[tokio::test]
+async fn nginx_leads_to_the_token_and_the_pages_of_keyward_on_the_host_of_the_api() {
+    let with_pages = |text: &str| {
+        let (front, rest) = text.split_once("        # location ~ ^/").expect("the pages' location");
+        let (location, rest) = rest.split_once("        # }\n").expect("its end");
+        let opened = format!("        # location ~ ^/{location}        # }}\n").replace("        # ", "        ");
+        for (_, path) in server::list_page_routes() {
+            let first = path.split('/').nth(1).expect("a segment");
+            assert!(first.is_empty() || location.contains(first), "{path} is missing in {location}");
+        }
+        format!("{front}{opened}{rest}")
+    };
+    let stack = Stack::start_with(Kind::Nginx, with_pages, |address, settings| {
+        settings.hosts = vec![format!("http://{address}")];
+        settings.encord_hosts = vec![address.to_string()];
+    })
+    .await;
+    let answer = stack.send(&stack.get("/v2/public/user/bearer-token").by_encord(&stack.admin.key)).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let token: Value = serde_json::from_str(&answer.body).expect("JSON");
+    let with_token = stack.get("/v2/things").bearer(token["token"].as_str().expect("a token"));
+    assert_eq!(stack.send(&with_token).await.status, 200);
+    assert_eq!(stack.take_seen().len(), 1, "the API gets no request for Keyward");
+    for page in ["/sign-in", "/static/app.css", "/help"] {
+        let answer = stack.send(&stack.get(page)).await;
+        assert_eq!(answer.status, 200, "{page}: {}", answer.head);
+    }
+    assert_eq!(stack.send(&stack.get("/working").by(&stack.admin.key)).await.status, 200);
+    assert_eq!(stack.take_seen()[0].target, "/working");
 }
 
 async fn a_client_cannot_choose_its_rate_limited_address(kind: Kind) {

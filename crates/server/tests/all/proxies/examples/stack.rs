@@ -8,8 +8,14 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use axum::{Router, body::Bytes, extract::State};
-use http::{HeaderMap, Method, Uri};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Request, State},
+    response::{IntoResponse as _, Response},
+    routing::any,
+};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::Value;
 use server::{Server, ServerOptions, Settings};
 use tokio::{
@@ -21,6 +27,9 @@ use crate::{
     proxies::forward_auth::trust_local_proxies,
     support::{Actor, TestApp, TestRequest},
 };
+
+/// The answer to the key of the example in RFC 6455 §1.3.
+pub const WEBSOCKET_ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// Which proxy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,12 +74,22 @@ pub struct Stack {
     pub workspace: String,
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
+    keyward: tokio::task::JoinHandle<std::io::Result<()>>,
     _proxy: Proxy,
 }
 
 impl Stack {
     /// All of it, with an admin of a workspace `acme`.
     pub async fn start(kind: Kind, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::start_with(kind, str::to_owned, |_, settings| change(settings)).await
+    }
+
+    /// The same with another configuration of the proxy, and settings that depend on its address.
+    pub async fn start_with(
+        kind: Kind,
+        edit: impl FnOnce(&str) -> String,
+        change: impl FnOnce(SocketAddr, &mut Settings),
+    ) -> Self {
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let address = {
             let free = std::net::TcpListener::bind(any_port).expect("a free port");
@@ -79,7 +98,7 @@ impl Stack {
         let test = TestApp::with_settings(|settings| {
             trust_local_proxies(settings);
             settings.proxied_hosts = vec![address.to_string()];
-            change(settings);
+            change(address, settings);
         })
         .await;
         let admin = test.user("ada", false).await;
@@ -87,16 +106,28 @@ impl Stack {
 
         let keyward = Server::bind(Arc::clone(&test.app), &ServerOptions::plain(any_port)).expect("a free port");
         let keyward_address = keyward.address().expect("an address");
-        tokio::spawn(keyward.run(std::future::pending()));
+        let keyward = tokio::spawn(keyward.run(std::future::pending()));
 
         let seen = Arc::default();
-        let api = Router::new().fallback(show).with_state(Arc::clone(&seen));
+        let api = Router::new().route("/v2/echo", any(echo)).fallback(show).with_state(Arc::clone(&seen));
         let listener = TcpListener::bind(any_port).await.expect("a free port");
         let api_address = listener.local_addr().expect("an address");
         tokio::spawn(async move { axum::serve(listener, api).await });
 
-        let proxy = Proxy::start(kind, address, keyward_address, api_address);
-        Self { test, admin, workspace, address, seen, _proxy: proxy }
+        let proxy = Proxy::start(kind, edit, address, keyward_address, api_address);
+        Self { test, admin, workspace, address, seen, keyward, _proxy: proxy }
+    }
+
+    /// Ends Keyward's server. The proxy and the API go on.
+    pub async fn stop_keyward(&mut self) {
+        self.keyward.abort();
+        let stopped = (&mut self.keyward).await;
+        assert!(stopped.is_err_and(|error| error.is_cancelled()));
+    }
+
+    /// A connection to the proxy.
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("the proxy listens")
     }
 
     /// The authority that clients sign.
@@ -128,7 +159,7 @@ impl Stack {
             head.extend(["content-length: ", &request.body.len().to_string(), "\r\n"]);
         }
         head.extend([more, "Connection: ", connection, "\r\n\r\n"]);
-        let mut stream = TcpStream::connect(self.address).await.expect("the proxy listens");
+        let mut stream = self.connect().await;
         stream.write_all(&[head.as_bytes(), &request.body].concat()).await.expect("the proxy reads");
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.expect("the proxy answers");
@@ -143,6 +174,19 @@ impl Stack {
     pub fn take_seen(&self) -> Vec<Seen> {
         std::mem::take(&mut *self.seen.lock().expect("no test panics in here"))
     }
+}
+
+/// Switches to WebSocket, and sends back whatever comes.
+async fn echo(mut request: Request) -> Response {
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let stream = hyper_util::rt::TokioIo::new(upgrade.await.expect("an upgrade"));
+        let (mut from, mut to) = tokio::io::split(stream);
+        // The client ends it.
+        let _ = tokio::io::copy(&mut from, &mut to).await;
+    });
+    let accept = [("connection", "upgrade"), ("upgrade", "websocket"), ("sec-websocket-accept", WEBSOCKET_ACCEPT)];
+    (StatusCode::SWITCHING_PROTOCOLS, accept).into_response()
 }
 
 async fn show(
@@ -172,7 +216,13 @@ impl Drop for Proxy {
 }
 
 impl Proxy {
-    fn start(kind: Kind, own: SocketAddr, keyward: SocketAddr, api: SocketAddr) -> Self {
+    fn start(
+        kind: Kind,
+        edit: impl FnOnce(&str) -> String,
+        own: SocketAddr,
+        keyward: SocketAddr,
+        api: SocketAddr,
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let here = directory.path();
         let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
@@ -181,8 +231,8 @@ impl Proxy {
                 let places = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
                     .map(|name| format!("{name}_temp_path {};\n", here.join(name).display()));
                 let http = format!("http {{\naccess_log off;\n{}", places.concat());
-                let text =
-                    configuration(&examples.join("nginx/nginx.conf"), own, keyward, api).replace("http {", &http);
+                let text = configuration(&examples.join("nginx/nginx.conf"), edit, own, keyward, api);
+                let text = text.replace("\nhttp {", &format!("\n{http}"));
                 let file = here.join("nginx.conf");
                 std::fs::write(&file, text).expect("a file");
                 let mut command = Command::new(find_program("nginx", "nginx-light"));
@@ -195,7 +245,7 @@ impl Proxy {
             }
             Kind::Caddy => {
                 let file = here.join("Caddyfile");
-                let text = configuration(&examples.join("caddy/Caddyfile"), own, keyward, api);
+                let text = configuration(&examples.join("caddy/Caddyfile"), edit, own, keyward, api);
                 std::fs::write(&file, text).expect("a file");
                 let mut command = Command::new(find_program("caddy", "caddy"));
                 command.env("HOME", here).env("XDG_DATA_HOME", here).env("XDG_CONFIG_HOME", here);
@@ -218,8 +268,15 @@ impl Proxy {
 }
 
 /// An example as it is, on other ports.
-fn configuration(file: &Path, own: SocketAddr, keyward: SocketAddr, api: SocketAddr) -> String {
-    let mut text = std::fs::read_to_string(file).expect("the example is there");
+fn configuration(
+    file: &Path,
+    edit: impl FnOnce(&str) -> String,
+    own: SocketAddr,
+    keyward: SocketAddr,
+    api: SocketAddr,
+) -> String {
+    let mut text = edit(&std::fs::read_to_string(file).expect("the example is there"));
+    text = text.replace("http://:8000", &format!("http://:{}", own.port()));
     for (port, address) in [("127.0.0.1:8000", own), ("127.0.0.1:8080", keyward), ("127.0.0.1:9000", api)] {
         assert!(text.contains(port), "{} does not speak of {port}", file.display());
         text = text.replace(port, &address.to_string());
