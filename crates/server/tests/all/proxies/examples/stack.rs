@@ -118,7 +118,7 @@ impl Stack {
         Self { test, admin, workspace, address, seen, keyward, _proxy: proxy }
     }
 
-    /// Ends Keyward's server. The proxy and the API go on.
+    /// Ends Keyward's server. The proxy and the API continue.
     pub async fn stop_keyward(&mut self) {
         self.keyward.abort();
         let stopped = (&mut self.keyward).await;
