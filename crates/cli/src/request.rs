@@ -2,9 +2,9 @@
 
 use std::{fs, io::Write as _, path::PathBuf, time::Duration};
 
-use client::{Client, ClientOptions, Profile, Response};
+use client::{Client, ClientError, ClientOptions, Profile, Response};
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request as HttpRequest,
+    HeaderMap, HeaderName, HeaderValue, Method, Request as HttpRequest, StatusCode,
     header::{ACCEPT, CONTENT_TYPE, HOST},
 };
 
@@ -76,6 +76,12 @@ enum ProfileName {
     Encord,
 }
 
+/// Bytes of a body that a server may refuse for its size alone: nginx's default limit.
+const LARGE_BODY: usize = 1024 * 1024;
+/// What to do about a body that is too large.
+const TOO_LARGE: &str = "Keyward's own limit is 1 MiB; for an API behind a proxy, ask its operator about the proxy's limit \
+                         (docs/proxies.md, \"The body\")";
+
 impl From<ProfileName> for Profile {
     fn from(name: ProfileName) -> Self {
         match name {
@@ -105,7 +111,21 @@ impl Request {
             let request = client.sign(&url, request)?;
             return print_signed(&request.0, &request.1.base);
         }
-        let response = client.send_to(&url, request).await?;
+        let size = request.body().len();
+        let response = match client.send_to(&url, request).await {
+            // A server that refuses a body may close the connection before it has all of it.
+            Err(error @ ClientError::Broken { .. }) if size >= LARGE_BODY => {
+                return Err(Failure::new(format!(
+                    "{error}; the body has {size} bytes, and a server may refuse a body of that size in this way: {TOO_LARGE}"
+                )));
+            }
+            other => other?,
+        };
+        if response.status == StatusCode::PAYLOAD_TOO_LARGE {
+            output::note(format!(
+                "The server answered 413: it does not accept the body of {size} bytes; {TOO_LARGE}."
+            ))?;
+        }
         if self.fail && response.status.as_u16() >= 400 {
             return Err(Failure::new(format!("{url} answered {}", response.status)));
         }

@@ -1,6 +1,6 @@
 //! Users: people, with an email.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use jiff::Timestamp;
 
@@ -30,13 +30,20 @@ pub struct User {
 /// Characters that a password has.
 pub const PASSWORD_LENGTH: std::ops::RangeInclusive<usize> = 12..=256;
 
-/// An email address, in lower case: two spellings that differ in case are one person.
+/// An email address, in lower case and with the ASCII form of an internationalized domain (`xn--…`, RFC 5890): spellings that
+/// differ in case or form are one person.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Email(String);
 
 /// A text that cannot be the email of a user.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum EmailError {
+    /// The part before the `@` is not ASCII.
+    #[error(
+        "`{0}` before the @ is not accepted: many mail servers take only the letters a to z, digits and punctuation there; \
+         use another address of this person"
+    )]
+    NonAsciiLocalPart(char),
     /// No `name@example.com`.
     #[error("this is not an email address such as name@example.com")]
     Malformed,
@@ -75,6 +82,16 @@ impl FromStr for Email {
     fn from_str(text: &str) -> Result<Self, EmailError> {
         let text = text.trim();
         let Some((local, host)) = text.rsplit_once('@') else { return Err(EmailError::Malformed) };
+        // An `xn--` label that decodes to nothing, or to another spelling of itself, is none.
+        let is_international = !host.is_ascii() || host.split('.').any(has_ace_prefix);
+        let host = if is_international {
+            Cow::Owned(idna::domain_to_ascii(host).map_err(|_| EmailError::Malformed)?)
+        } else {
+            Cow::Borrowed(host)
+        };
+        if let Some(character) = local.chars().find(|c| c.is_alphanumeric() && !c.is_ascii()) {
+            return Err(EmailError::NonAsciiLocalPart(character));
+        }
         // The characters of an RFC 5321 dot-string; quoted local parts are not accepted.
         let is_atom = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&c);
         let is_label = |label: &str| {
@@ -83,12 +100,29 @@ impl FromStr for Email {
                 && !label.starts_with('-')
                 && !label.ends_with('-')
         };
-        let fits = text.len() <= 254
+        let fits = local.len() + 1 + host.len() <= 254
             && (1..=64).contains(&local.len())
             && local.bytes().all(is_atom)
             && local.split('.').all(|atom| !atom.is_empty())
             && host.split('.').all(is_label);
-        if fits { Ok(Self(text.to_ascii_lowercase())) } else { Err(EmailError::Malformed) }
+        if fits { Ok(Self(format!("{local}@{host}").to_ascii_lowercase())) } else { Err(EmailError::Malformed) }
+    }
+}
+
+fn has_ace_prefix(label: &str) -> bool {
+    label.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("xn--"))
+}
+
+/// An address as people read it: with the Unicode form of an internationalized domain.
+#[must_use]
+pub fn show_email(address: &str) -> Cow<'_, str> {
+    let Some((local, host)) = address.rsplit_once('@') else { return Cow::Borrowed(address) };
+    if !host.split('.').any(has_ace_prefix) {
+        return Cow::Borrowed(address);
+    }
+    match idna::domain_to_unicode(host) {
+        (shown, Ok(())) => Cow::Owned(format!("{local}@{shown}")),
+        (_, Err(_)) => Cow::Borrowed(address),
     }
 }
 
@@ -100,6 +134,30 @@ mod tests {
     fn an_email_is_kept_in_lower_case() {
         assert_eq!(" Ada.L+keys@Example.COM ".parse::<Email>().unwrap().as_str(), "ada.l+keys@example.com");
         assert!("root@localhost".parse::<Email>().is_ok());
+    }
+
+    #[test]
+    fn an_international_domain_is_one_person_in_every_spelling() {
+        for text in [
+            "ann@bücher.example",
+            "ann@xn--bcher-kva.example",
+            "Ann@BÜCHER.example",
+            "ann@XN--BCHER-KVA.Example",
+            "ann@bu\u{308}cher.example",
+            "ann@bücher\u{3002}example",
+        ] {
+            assert_eq!(text.parse::<Email>().unwrap().as_str(), "ann@xn--bcher-kva.example", "{text}");
+        }
+        assert_eq!(show_email("ann@xn--bcher-kva.example"), "ann@bücher.example");
+        for shown in ["ann@example.com", "ann", "ann@xn--a.example"] {
+            assert_eq!(show_email(shown), shown);
+        }
+    }
+
+    #[test]
+    fn a_local_part_beyond_ascii_is_refused_with_the_letter() {
+        assert_eq!("jörg@example.com".parse::<Email>(), Err(EmailError::NonAsciiLocalPart('ö')));
+        assert_eq!("用户@例え.jp".parse::<Email>(), Err(EmailError::NonAsciiLocalPart('用')));
     }
 
     #[test]
@@ -118,7 +176,11 @@ mod tests {
             "ada@x..org",
             "ada\n@x.org",
             "\"ada\"@x.org",
-            "ada@ex\u{e4}mple.com",
+            "ada@xn--",
+            "ada@xn--a.example",
+            "ada@b\u{fc}cher..example",
+            "ada@-b\u{fc}cher.example",
+            "a\u{2003}b@example.com",
         ] {
             assert_eq!(bad.parse::<Email>(), Err(EmailError::Malformed), "{bad:?}");
         }
