@@ -85,7 +85,7 @@ impl FromStr for Email {
         // An `xn--` label that decodes to nothing, or to another spelling of itself, is none.
         let is_international = !host.is_ascii() || host.split('.').any(has_ace_prefix);
         let host = if is_international {
-            Cow::Owned(idna::domain_to_ascii(host).map_err(|_| EmailError::Malformed)?)
+            Cow::Owned(idna::domain_to_ascii_strict(host).map_err(|_| EmailError::Malformed)?)
         } else {
             Cow::Borrowed(host)
         };
