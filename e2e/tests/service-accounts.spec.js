@@ -86,7 +86,7 @@ test('what is wrong with a pair is said, and the pair is still there', async ({ 
   await expect(field).toHaveValue(/^ssh-ed25519 /);
   const line = await field.inputValue();
   await ada.getByRole('button', { name: 'Add API key' }).click();
-  await expect(ada.locator('#generate-expires-wrong')).toContainText('Choose a time to come.');
+  await expect(ada.locator('#generate-expires-wrong')).toContainText('Choose a time in the future.');
   await expect(ada.getByLabel('Expires', { exact: true })).toBeFocused();
   await expect(ada.getByLabel('Expires', { exact: true })).toHaveAttribute('aria-invalid', 'true');
   await expect(field).toHaveValue(line);

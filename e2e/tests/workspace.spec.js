@@ -96,7 +96,7 @@ test('removing a member shows what ends, and asks for a successor in their proje
 
   await ada.getByRole('link', { name: 'Members' }).click();
   await row(ada, 'bob@example.com').getByRole('link', { name: 'Remove' }).click();
-  await expect(ada.getByText('Their API keys reach nothing in Acme from that moment.')).toBeVisible();
+  await expect(ada.getByText('Their API keys lose access to Acme.')).toBeVisible();
   await expect(ada.getByText('These projects have no other admin: Tides')).toBeVisible();
   await ada.getByLabel('Successor').selectOption('Ada (ada@example.com)');
   await ada.getByRole('button', { name: 'Remove from the workspace' }).click();
@@ -154,7 +154,7 @@ test('an operator sets quotas, makes a user and disables one', async ({ page, br
   const ada = await otherPage(browser, wire, { javaScriptEnabled: false });
   await signIn(ada, keyward, 'Ada');
   await row(page, 'ada@example.com').getByRole('link', { name: 'Disable Ada' }).click();
-  await expect(page.getByText('Acme is left without an admin who is enabled.')).toBeVisible();
+  await expect(page.getByText('Acme will have no enabled admin.')).toBeVisible();
   await page.getByRole('button', { name: 'Disable', exact: true }).click();
   await expect(row(page, 'ada@example.com')).toContainText('disabled');
   await ada.reload();

@@ -65,7 +65,10 @@ fn a_public_file_that_cannot_be_read_is_a_warning_and_another_key_an_error() {
     assert_eq!(ran.json()["principal"]["email"], "bob@example.com");
     fs::copy(town.home.file("eve.pub"), town.home.file("bob.pub")).expect("a copy");
     let refused = town.run("bob", &["whoami"]).refused();
-    assert!(refused.contains("bob.pub beside it holds another key") && refused.contains("delete bob.pub"), "{refused}");
+    assert!(
+        refused.contains("bob.pub next to it contains another key") && refused.contains("delete bob.pub"),
+        "{refused}"
+    );
 }
 
 #[test]

@@ -29,9 +29,9 @@ fn a_key_that_cannot_sign() {
         refused.contains("does not match its private key") && refused.contains("restore it from a copy"),
         "{refused}"
     );
-    home.tool("chmod", &["640", "id"]);
+    home.tool("chmod", &["644", "id"]);
     let refused = whoami("id");
-    assert!(refused.contains("other users of this machine can read it (mode 640): run `chmod 600 id`"), "{refused}");
+    assert!(refused.contains("other users of this machine can read it (mode 644): run `chmod 600 id`"), "{refused}");
     assert!(whoami("id.pub").contains("this is the public key"));
     assert!(whoami("nowhere").contains("no such file"));
 

@@ -269,7 +269,7 @@ fn one<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, AppErr
     }
 }
 
-/// The identity headers of somebody who is authenticated.
+/// The identity headers of an authenticated principal.
 fn identity_headers(authorized: &AuthorizedRequest) -> Result<HeaderMap, AppError> {
     let identity = authorized.principal.identity();
     let identity = identity.ok_or_else(|| AppError::Internal("a proxied request without an identity".to_owned()))?;

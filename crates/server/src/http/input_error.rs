@@ -26,6 +26,11 @@ pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, AppError
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
+        // serde_json calls a number in place of a word a syntax error.
+        let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
+        if is_json && !error.inner().is_data() && path != "." {
+            return AppError::field(&parser_message(&path), "wrong_type", "it does not have the required type");
+        }
         invalid_json(&path, error.inner())
     })?;
     deserializer.end().map_err(|error| invalid_json(".", &error))?;
@@ -190,7 +195,7 @@ mod tests {
                 "unknown_value",
                 "this is not one of the values; known: member, admin",
             ),
-            (r#"{"title": "a", "role": 3}"#, "role", "wrong_type", "a string is required"),
+            (r#"{"title": "a", "role": 3}"#, "role", "wrong_type", "it does not have the required type"),
             (r#"{"title": "a", "emails": "a@x.org"}"#, "emails", "wrong_type", "an array is required"),
             (r#"{"title": "a", "emails": ["a", 2]}"#, "emails[1]", "wrong_type", "a string is required"),
         ] {

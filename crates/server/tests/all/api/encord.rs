@@ -331,7 +331,7 @@ answer({
         ("wrong token", "AuthenticationError", "no valid credential"),
         ("forbidden", "AuthorisationError", "not allowed"),
         ("foreign", "ResourceNotFoundError", ""),
-        ("malformed", "InvalidArgumentsError", "path cannot be read"),
+        ("malformed", "InvalidArgumentsError", "path is invalid"),
     ] {
         assert_eq!(seen[case][0], exception, "{case}: {}", seen[case]);
         assert!(seen[case][1].as_str().expect("a text").contains(words), "{case}: {}", seen[case]);
