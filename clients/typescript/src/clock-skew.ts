@@ -32,7 +32,9 @@ export class ClockSkewError extends Error {
 export async function clockSkewError(response: Response, now: number): Promise<ClockSkewError | undefined> {
   if (response.status !== 401) return undefined;
   const problem = await readProblem(response);
-  const reason = problem?.reason ?? response.headers.get('keyward-reason');
+  const header = response.headers.get('keyward-reason');
+  // The header repeats the code of a problem without a reason.
+  const reason = problem?.reason ?? (header === 'unauthenticated' ? null : header);
   // Without a reason, the refusal has to be Keyward's. Any other reason is the right one.
   const isByKeyward = response.headers.get('accept-signature')?.includes('tag="keyward"') ?? problem !== undefined;
   if (reason === null ? !isByKeyward : reason !== 'stale' && reason !== 'early') return undefined;
