@@ -171,7 +171,7 @@ fn next_step(problem: &Problem) -> Option<String> {
                          registered your key, `keyward keys add FILE` with the private key reclaims it"
                 .to_owned(),
         }),
-        codes::LAST_ADMIN => Some("`keyward members set-role EMAIL admin` makes another".to_owned()),
+        codes::LAST_ADMIN => Some("`keyward members set-role EMAIL admin` makes another member an admin".to_owned()),
         codes::SUCCESSOR_REQUIRED => {
             let projects = problem.members.get("projects").and_then(|projects| projects.as_array());
             let projects = projects.into_iter().flatten().filter_map(|project| project.as_str());
@@ -209,7 +209,7 @@ pub(crate) fn the_one<T>(
         (Some(last), false) => {
             meant.push(last);
             let ids = meant.iter().map(describe).collect::<Vec<_>>().join("\n  ");
-            Err(Failure::new(format!("{} {what}s are called `{name}`: name one by its id\n  {ids}", meant.len())))
+            Err(Failure::new(format!("{} {what}s are called `{name}`: give the id of one\n  {ids}", meant.len())))
         }
         (None, _) => {
             Err(Failure::new(format!("there is no {what} `{name}` that you can see{}", known(&others, describe))))

@@ -128,7 +128,7 @@ impl Verify {
             None => None,
             Some(path) => {
                 let (bytes, place) = read_bytes(path, "the checkpoint")?;
-                let not_text = |()| Failure::new(format!("{place} is no text: name the checkpoint's file"));
+                let not_text = |()| Failure::new(format!("{place} is not a text file: give the checkpoint's file"));
                 Some(to_text(&bytes).map_err(not_text)?)
             }
         };

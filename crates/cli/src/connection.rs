@@ -90,7 +90,10 @@ impl ConnectionArguments {
         let variable = || std::env::var_os("KEYWARD_CA_FILE").filter(|file| !file.is_empty()).map(PathBuf::from);
         let Some(file) = self.ca_file.clone().or_else(variable) else { return Ok(None) };
         let pem = std::fs::read(&file).map_err(|error| {
-            Failure::new(format!("{} cannot be read ({error}): name the authority's certificate", file.display()))
+            Failure::new(format!(
+                "{} cannot be read ({error}): give the file with the authority's certificate",
+                file.display()
+            ))
         })?;
         Ok(Some(to_utf8(&pem).into_owned()))
     }

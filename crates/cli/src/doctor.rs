@@ -189,10 +189,10 @@ impl Doctor {
         match latest {
             Some(latest) if now < latest => report.fail(
                 "clock",
-                format!("it says {}, and the latest event is of {}", output::exact(now), output::exact(latest)),
+                format!("it shows {}, but the latest event was recorded at {}", output::exact(now), output::exact(latest)),
                 "set the clock (`timedatectl set-ntp true` on Linux): until then, signatures are verified against a wrong time",
             ),
-            _ => report.ok("clock", format!("it says {}, after the latest event", output::exact(now))),
+            _ => report.ok("clock", format!("it shows {}, after the latest event", output::exact(now))),
         }
     }
 
@@ -202,18 +202,25 @@ impl Doctor {
         let ca = match &self.ca_file {
             None => None,
             Some(file) => Some(fs::read(file).map_err(|error| {
-                Failure::new(format!("{} cannot be read ({error}): name the authority's certificate", file.display()))
+                Failure::new(format!(
+                    "{} cannot be read ({error}): give the file with the authority's certificate",
+                    file.display()
+                ))
             })?),
         };
         match show_progress(&format!("waiting for {url}"), probe(&url, ca)).await {
             Err(failure) if self.url.is_some() => {
-                report.fail("server answers", failure.to_string(), "check that it runs, and that the URL is right");
+                report.fail(
+                    "server answers",
+                    failure.to_string(),
+                    "check that it is running, and that the URL is correct",
+                );
             }
             // Its public address may lead elsewhere from here, or nowhere.
             Err(failure) => report.warn(
                 "server answers",
                 failure.to_string(),
-                "name a URL that reaches it from this machine with `--url`",
+                "give a URL that reaches it from this machine with `--url`",
             ),
             Ok(answer) if !answer.is_ready => report.fail(
                 "server answers",
@@ -465,12 +472,12 @@ fn check_jumps(report: &mut Report, before: i128, after: i128) {
     if jump > JUMP {
         report.fail(
             "clock runs evenly",
-            format!("it jumped by {jump:?} while this ran"),
+            format!("it jumped by {jump:?} during this check"),
             "check what sets it: use a single time service that adjusts the clock slowly; leases expire when the \
              clock jumps",
         );
     } else {
-        report.ok("clock runs evenly", "no jump while this ran");
+        report.ok("clock runs evenly", "no jump during this check");
     }
 }
 

@@ -162,7 +162,7 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Outcome {
     output::choose_colour(arguments.color);
     let runtime = tokio::runtime::Runtime::new()
-        .map_err(|error| Failure::new(format!("no threads can be started ({error}): look at the machine's limits")))?;
+        .map_err(|error| Failure::new(format!("cannot start threads ({error}): check the limits of this machine")))?;
     if !matches!(arguments.command, Command::Demo(_) | Command::Serve(_)) {
         log::start("error")?;
     }

@@ -50,7 +50,7 @@ impl Serve {
         // The user who reads this output runs the machine.
         let host = Caller::host();
         if let Some(link) = running.app.create_set_up_link(&host).await?.into_inner() {
-            output::line(format!("there is no operator yet: open {link} within a day to become it"))?;
+            output::line(format!("there is no operator yet: open {link} within a day to become the operator"))?;
         }
         tell_service_manager(&NotifyState::Ready);
         let stop = async {

@@ -51,7 +51,7 @@ pub enum AgentError {
     NotRunning,
     /// It does not answer, or not as agents do.
     #[error(
-        "the ssh-agent at {} cannot be reached ({reason}): check that it runs, and that SSH_AUTH_SOCK is its socket",
+        "the ssh-agent at {} cannot be reached ({reason}): check that it is running, and that SSH_AUTH_SOCK is its socket",
         shown(&socket.to_string_lossy())
     )]
     Unreachable {
@@ -67,13 +67,16 @@ pub enum AgentError {
     )]
     NoKey,
     /// It has several keys, and none was named.
-    #[error("the ssh-agent holds several keys: name one by its fingerprint or comment{}", list(known))]
+    #[error("the ssh-agent holds several keys: choose one by its fingerprint or comment{}", list(known))]
     Several {
         /// Fingerprint and comment of each.
         known: Vec<String>,
     },
     /// It has no key of that name, or several.
-    #[error("there is no single key called {name} in the ssh-agent: name one by its fingerprint{}", list(known))]
+    #[error(
+        "there is not exactly one key called {name} in the ssh-agent: choose one by its fingerprint{}",
+        list(known)
+    )]
     NotFound {
         /// What was asked for, in backticks; a description of it where it may be a secret.
         name: String,

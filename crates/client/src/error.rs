@@ -13,7 +13,7 @@ use crate::{resolver::ResolveError, signer::SignError};
 #[non_exhaustive]
 pub enum ClientError {
     /// The URL is invalid.
-    #[error("{url} is not a URL of a server ({reason}): it must start with `https://` or `http://` and a host")]
+    #[error("{url} is not the URL of a server ({reason}): it must start with `https://` or `http://` and a host")]
     Url {
         /// What was given, in backticks; a description of it where it may be a secret.
         url: String,
@@ -38,7 +38,7 @@ pub enum ClientError {
     },
     /// The certificates to trust cannot be read.
     #[error(
-        "the certificates to trust are invalid ({reason}): give one or more as PEM, from `-----BEGIN CERTIFICATE-----` on"
+        "the certificates to trust are invalid ({reason}): give one or more as PEM, starting with `-----BEGIN CERTIFICATE-----`"
     )]
     Certificates {
         /// What is wrong with them.
@@ -188,9 +188,9 @@ impl fmt::Display for ConnectCause {
             Self::UnknownHost => {
                 "the host name cannot be resolved; check the spelling and the DNS settings of this machine"
             }
-            Self::NotListening => "no server listens there; check the URL and that the server runs",
+            Self::NotListening => "no server listens there; check the URL and that the server is running",
             Self::UntrustedCertificate => {
-                "the server's certificate is not trusted on this machine; if your own authority issued it, name the \
+                "the server's certificate is not trusted on this machine; if your own authority issued it, give the \
                  authority's certificate with `--ca-file` or KEYWARD_CA_FILE, otherwise replace the server's \
                  certificate"
             }
@@ -198,7 +198,7 @@ impl fmt::Display for ConnectCause {
                 "the server does not speak TLS on this port; check the port, and whether the URL must start with \
                  http://"
             }
-            Self::Other => "check the URL, the network, and that the server runs",
+            Self::Other => "check the URL, the network, and that the server is running",
         })
     }
 }
@@ -210,7 +210,7 @@ fn after_status(status: StatusCode, retry_after: Option<u64>) -> String {
         }
         (StatusCode::TOO_MANY_REQUESTS, None) => "too many requests; try again later".to_owned(),
         (StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT, _) => {
-            "the proxy in front of Keyward cannot reach it; check that the server runs, and try again".to_owned()
+            "the proxy in front of Keyward cannot reach it; check that the server is running, and try again".to_owned()
         }
         _ => "check that the URL is the URL of Keyward, not of a proxy in front of it".to_owned(),
     }

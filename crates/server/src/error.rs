@@ -360,7 +360,7 @@ impl AppError {
                 431,
                 codes::HEADERS_TOO_LARGE,
                 "The headers are too large",
-                "The headers and the request target have more than 16 KiB. Send fewer or shorter headers.",
+                "The headers and the request target are larger than 16 KiB. Send fewer or shorter headers.",
             ),
             Self::UnsupportedMediaType => Problem::new(
                 415,
@@ -395,7 +395,7 @@ fn unauthenticated(error: &AuthenticationError, now: Timestamp) -> Problem {
     let title = "Not authenticated";
     if !error.is_for_holder() {
         let detail = "The request has no valid credential. Sign it with a registered key. Check that the key is \
-                      active, that its owner is enabled and that your clock is right.";
+                      active, that its owner is enabled and that your clock is correct.";
         return Problem::new(401, codes::UNAUTHENTICATED, title, detail);
     }
     Problem::new(401, codes::UNAUTHENTICATED, title, capitalised(&format!("{error}; server time {now:.0}.")))

@@ -102,7 +102,7 @@ pub enum StoreError {
     #[error(
         "this is not the key of the installation in this database, or that key was replaced: copy `installation.key` from \
          another node, or from where you keep it, and start again; if it is lost, `keyward admin replace-installation-key` \
-         makes another"
+         creates a new one"
     )]
     ForeignKey,
     /// A statement is wrong, or breaks a constraint of the schema that the code has to check first: an internal error.

@@ -94,7 +94,7 @@ pub fn load_key(path: &Path) -> Result<InstallationKey, StoreError> {
         Ok(true) => read_key(path),
         Ok(false) => Err(refuse(
             "the database contains an installation, but its key is missing: copy `installation.key` from another \
-             node, or from where you keep it; if it is lost, `keyward admin replace-installation-key` makes another"
+             node, or from where you keep it; if it is lost, `keyward admin replace-installation-key` creates a new one"
                 .to_owned(),
         )),
         Err(error) => Err(refuse(format!("the installation key cannot be read ({error})"))),

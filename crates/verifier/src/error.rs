@@ -40,10 +40,10 @@ pub enum RouteError {
     #[error("no route of this installation matches this method and path")]
     NoRoute,
     /// The route needs a workspace, and nothing names one of several.
-    #[error("you are in several workspaces; name one in a Keyward-Workspace header, and sign it")]
+    #[error("you are a member of several workspaces; name one in a signed Keyward-Workspace header")]
     SeveralWorkspaces,
     /// Path and header name different workspaces.
-    #[error("Keyward-Workspace names another workspace than the path")]
+    #[error("Keyward-Workspace and the path name different workspaces")]
     OtherWorkspace,
     /// Servers read the path in different ways.
     #[error("{error}{advice}", error = .0, advice = advice(*.0))]

@@ -76,7 +76,7 @@ class Agent:
             if not keys:
                 raise AgentError("ssh-agent holds no key that Keyward takes: add one with `ssh-add FILE` (`ssh-add -l` lists all keys)")
             if len(keys) > 1:
-                raise AgentError(f"ssh-agent holds several keys: name one by its fingerprint or comment{known}")
+                raise AgentError(f"ssh-agent holds several keys: choose one by its fingerprint or comment{known}")
             return keys[0]
         found = [key for key in keys if name in (key.fingerprint, key.comment)]
         if len(found) != 1:

@@ -221,7 +221,7 @@ fn a_checkpoint_of_events_that_a_restore_lost_is_no_fork_and_everything_else_is(
     // Whether the log has become as long again or not.
     for name in ["lost-1", "lost-3"] {
         let told = verify(name).ok();
-        assert!(told.contains("after the restore of a backup of 2 events"), "{name}: {told}");
+        assert!(told.contains("a backup of 2 events was restored"), "{name}: {told}");
         assert!(!told.contains("rewritten") && !told.contains("against the checkpoint"), "{name}: {told}");
     }
     home.run(&["admin", "create-user", "--email", "ed@example.com", "--name", "Ed", "--data", "new"]).ok();

@@ -67,7 +67,7 @@ fn a_server_that_cannot_be_reached() {
     let away = "HTTP/1.1 502 Bad Gateway\nRetry-After: 0\n\nnginx".to_owned();
     let away = Scripted::answering(&[away.clone(), away.clone(), away.clone(), away]);
     let refused = whoami(&away.url);
-    assert!(refused.contains("502") && refused.contains("check that the server runs"), "{refused}");
+    assert!(refused.contains("502") && refused.contains("check that the server is running"), "{refused}");
     away.finish();
 }
 

@@ -77,7 +77,7 @@ fn a_client_that_fails_says_what_to_do() {
 
     home.ssh_keygen("id");
     let unreachable = refused(&["request", "GET", "/", "--url", url, "--key", "id"]);
-    assert!(unreachable.contains("check the URL and that the server runs"), "{unreachable}");
+    assert!(unreachable.contains("check the URL and that the server is running"), "{unreachable}");
     assert!(refused(&["request", "GET", "/", "--key", "id"]).contains("--url"));
 
     home.tool("ssh-keygen", &["-q", "-t", "ed25519", "-N", "a passphrase", "-f", "locked"]);

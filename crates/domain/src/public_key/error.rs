@@ -32,7 +32,7 @@ pub enum PublicKeyError {
     #[error("{0}")]
     UnsupportedKeyType(UnsupportedKeyType),
     /// A key that others could forge signatures of.
-    #[error("this key is too weak: {0}; make a new one with `ssh-keygen -t ed25519`")]
+    #[error("this key is too weak: {0}; create a new one with `ssh-keygen -t ed25519`")]
     Weak(Weakness),
     /// `authorized_keys` options, or a host name, before the key.
     #[error(
@@ -46,7 +46,7 @@ pub enum PublicKeyError {
     /// A control character, or one that changes the direction of text.
     #[error(
         "there is a control character in this text (U+{:04X}, line {line}, character {column}): delete it, or copy the key \
-         again, straight from its file", u32::from(*character)
+         again, directly from its file", u32::from(*character)
     )]
     ControlCharacter {
         /// The first one.
@@ -65,7 +65,7 @@ pub enum PublicKeyError {
     #[error("the block is not complete: copy everything from the line with BEGIN to the line with END")]
     BrokenBlock,
     /// Not base64, or not its one canonical spelling.
-    #[error("the base64 text of this key is damaged or cut off: copy the key again, straight from its file")]
+    #[error("the base64 text of this key is damaged or cut off: copy the key again, directly from its file")]
     Base64,
     /// Ends before the key does.
     #[error("this key is cut off: copy the whole line, from its first to its last character")]
@@ -74,7 +74,7 @@ pub enum PublicKeyError {
     #[error("there are bytes after the end of this key: export it again with `ssh-keygen -y -f FILE`")]
     TrailingBytes,
     /// Two places that name the algorithm disagree.
-    #[error("the type that is written before this key is not the type inside it: copy the line from its file again")]
+    #[error("the key type at the start of the line does not match the key: copy the line from its file again")]
     AlgorithmMismatch,
     /// An integer or coordinate with needless leading zeros.
     #[error("a number in this key is not written in its shortest form: export it again with `ssh-keygen -y -f FILE`")]
@@ -83,7 +83,7 @@ pub enum PublicKeyError {
     #[error("a number in this key is zero or negative: export it again with `ssh-keygen -y -f FILE`")]
     NotPositive,
     /// A point or coordinate of the wrong length.
-    #[error("this key has the wrong length for its type: copy it again, straight from its file")]
+    #[error("this key has the wrong length for its type: copy it again, directly from its file")]
     Length,
     /// An ECDSA point that is not uncompressed where it must be, or the point at infinity.
     #[error("the point of this ECDSA key is not in uncompressed form: export it again with `ssh-keygen -y -f FILE`")]

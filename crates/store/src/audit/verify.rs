@@ -120,9 +120,8 @@ impl fmt::Display for MissedCheckpoint {
         let Self { checkpoint_size, restored_at, at } = self;
         write!(
             f,
-            "the checkpoint is from after the restore of a backup of {restored_at} events, which was done at {at:.0}: it was \
-             signed over {checkpoint_size} events, of which the restore lost those from {restored_at} on, so nothing can be \
-             compared with it. Sign a new one, and keep it elsewhere"
+            "the checkpoint cannot be compared: it covers {checkpoint_size} events, but a backup of {restored_at} events was \
+             restored at {at:.0}, and the events after those were lost. Sign a new checkpoint, and store it on another machine"
         )
     }
 }
