@@ -114,6 +114,21 @@ async fn an_old_session_gives_the_password_again_before_it_adds_keys_or_admins()
 }
 
 #[tokio::test]
+async fn an_international_domain_is_shown_in_its_own_letters() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/w/acme/invitations").await;
+    let invite = [("emails", "ann@xn--bcher-kva.example"), ("role", "member")];
+    ada.submit("/w/acme/invitations", &invite).await.sees("ann@bücher.example").sees_not("xn--");
+    let after = ada.page.split("http://127.0.0.1:8080/invitations/").nth(1).expect("a link");
+    let link = format!("/invitations/{}", after.split('"').next().expect("a token"));
+    let mut ann = Browser::new(&test);
+    ann.open(&link).await.sees("ann@bücher.example is invited");
+    ann.submit(&link, &[("name", "Ann"), ("password", PASSWORD)]).await.sees("ann@bücher.example");
+    ada.open("/w/acme/members").await.sees("ann@bücher.example").sees_not("xn--");
+}
+
+#[tokio::test]
 async fn invited_people_join_and_are_taken_out_again() {
     let test = TestApp::new().await;
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
