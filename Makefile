@@ -7,7 +7,7 @@ ON_POSTGRES = api:: cluster:: threats:: ui::
 # One build profile for all tests, including the server that they start.
 CARGO ?= cargo
 
-test: setup lint deny unit clients upgrade package-test e2e
+test: setup lint deny unit clients openapi upgrade package-test e2e
 
 setup:
 	./scripts/setup
