@@ -320,7 +320,7 @@ impl Add {
         if private_key.is_some() {
             return output::line("its public key was sent, with a proof that you hold the private key");
         }
-        output::line("next: try it with keyward whoami --key FILE, where FILE is the private key")?;
+        output::line("next: keyward whoami --key FILE, where FILE is the private key")?;
         output::line(format!(
             "      keyward keys prove FILE{} proves that you hold it, so that no one else can reclaim it",
             ring.flags
@@ -343,7 +343,7 @@ impl Add {
         }
         told_registered(&key)?;
         output::line(format!("private key: {private_key_file} (keep it secret: there is no other copy)"))?;
-        output::line(format!("next: try it with keyward whoami --key {}", shell_word(&private_key_file)))
+        output::line(format!("next: keyward whoami --key {}", shell_word(&private_key_file)))
     }
 
     async fn register(

@@ -120,7 +120,7 @@ impl fmt::Display for MissedCheckpoint {
         let Self { checkpoint_size, restored_at, at } = self;
         write!(
             f,
-            "the checkpoint cannot be compared: it covers {checkpoint_size} events, but a backup of {restored_at} events was \
+            "the checkpoint cannot be compared after the restore: it covers {checkpoint_size} events, but a backup of {restored_at} events was \
              restored at {at:.0}, and the events after those were lost. Sign a new checkpoint, and store it on another machine"
         )
     }
