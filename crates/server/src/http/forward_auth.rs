@@ -32,21 +32,6 @@ use crate::{App, AppError, Settings};
 const NEW_HEADERS: [HeaderName; 2] =
     [HeaderName::from_static("keyward-scopes"), HeaderName::from_static("keyward-email-verified")];
 
-/// Every answer has all of them: one that were left out would let the client's own through.
-const IDENTITY_HEADERS: [&str; 11] = [
-    "remote-user",
-    "remote-email",
-    "remote-name",
-    "remote-groups",
-    "keyward-principal",
-    "keyward-workspace",
-    "keyward-role",
-    "keyward-key",
-    "keyward-scopes",
-    "keyward-email-verified",
-    "keyward-content-digest-verified",
-];
-
 pub(crate) fn router() -> Router<Arc<App>> {
     let envoy = any(async |State(app): State<Arc<App>>, request: Request| admit(&app, request, Dialect::Envoy).await);
     Router::new()
@@ -116,7 +101,7 @@ async fn admit(app: &App, request: Request, dialect: Dialect) -> Result<Response
     };
     let Some(headers) = headers else {
         discard(&parts, body).await;
-        return Ok((StatusCode::OK, name_values(Default::default())?).into_response());
+        return Ok((StatusCode::OK, IdentityHeaders::default().into_headers()?).into_response());
     };
     let body = if passes_body {
         read_body(&parts, body, MAX_BODY).await?
@@ -128,7 +113,7 @@ async fn admit(app: &App, request: Request, dialect: Dialect) -> Result<Response
     let body = Some(&body[..]).filter(|body| !body.is_empty());
     let authorized =
         app.verifier().authorize_proxied_request(headers, &OriginalRequest { body, ..original.view(&parts) }).await?;
-    let mut response = (StatusCode::OK, identity_headers(&authorized)?).into_response();
+    let mut response = (StatusCode::OK, IdentityHeaders::of(&authorized)?.into_headers()?).into_response();
     response.extensions_mut().insert(LoggedPrincipal(authorized.principal.audit_principal().to_string()));
     Ok(response)
 }
@@ -269,50 +254,79 @@ fn one<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, AppErr
     }
 }
 
-/// The identity headers of an authenticated principal.
-fn identity_headers(authorized: &AuthorizedRequest) -> Result<HeaderMap, AppError> {
-    let identity = authorized.principal.identity();
-    let identity = identity.ok_or_else(|| AppError::Internal("a proxied request without an identity".to_owned()))?;
-    let mut groups = String::new();
-    for membership in &identity.memberships {
-        if !groups.is_empty() {
-            groups.push(',');
-        }
-        groups.push_str(&membership.slug);
-        groups.push(':');
-        groups.push_str(membership.role.as_str());
-    }
-    let workspace = authorized.workspace.as_ref();
-    let principal = match identity.id {
-        PrincipalId::User(id) => id.to_string(),
-        PrincipalId::ServiceAccount(id) => id.to_string(),
-    };
-    let key = authorized.principal.credential().key();
-    let values = [
-        identity.email.clone(),
-        identity.email.clone(),
-        percent_encode(&identity.name, b""),
-        groups,
-        principal,
-        workspace.map_or_else(String::new, |membership| membership.workspace.to_string()),
-        workspace.map_or_else(String::new, |membership| membership.role.to_string()),
-        key.map_or_else(String::new, |key| key.to_string()),
-        String::new(),
-        identity.email_verified.to_string(),
-        authorized.body_verified.to_string(),
-    ];
-    name_values(values)
+/// The values of the identity headers; all are empty if the client shows no credential and needs none.
+#[derive(Default)]
+struct IdentityHeaders {
+    user: String,
+    email: String,
+    name: String,
+    groups: String,
+    principal: String,
+    workspace: String,
+    role: String,
+    key: String,
+    scopes: String,
+    email_verified: String,
+    content_digest_verified: String,
 }
 
-/// The identity headers with these values, in their order.
-fn name_values(values: [String; IDENTITY_HEADERS.len()]) -> Result<HeaderMap, AppError> {
-    let mut headers = HeaderMap::with_capacity(values.len());
-    for (name, value) in IDENTITY_HEADERS.into_iter().zip(values) {
-        let value = HeaderValue::try_from(value)
-            .map_err(|_| AppError::Internal(format!("{name} has a value that no header can have")))?;
-        headers.insert(HeaderName::from_static(name), value);
+impl IdentityHeaders {
+    fn of(authorized: &AuthorizedRequest) -> Result<Self, AppError> {
+        let identity = authorized.principal.identity();
+        let identity =
+            identity.ok_or_else(|| AppError::Internal("a proxied request without an identity".to_owned()))?;
+        let mut groups = String::new();
+        for membership in &identity.memberships {
+            if !groups.is_empty() {
+                groups.push(',');
+            }
+            groups.push_str(&membership.slug);
+            groups.push(':');
+            groups.push_str(membership.role.as_str());
+        }
+        let workspace = authorized.workspace.as_ref();
+        let key = authorized.principal.credential().key();
+        Ok(Self {
+            user: identity.email.clone(),
+            email: identity.email.clone(),
+            name: percent_encode(&identity.name, b""),
+            groups,
+            principal: match identity.id {
+                PrincipalId::User(id) => id.to_string(),
+                PrincipalId::ServiceAccount(id) => id.to_string(),
+            },
+            workspace: workspace.map_or_else(String::new, |membership| membership.workspace.to_string()),
+            role: workspace.map_or_else(String::new, |membership| membership.role.to_string()),
+            key: key.map_or_else(String::new, |key| key.to_string()),
+            scopes: String::new(),
+            email_verified: identity.email_verified.to_string(),
+            content_digest_verified: authorized.body_verified.to_string(),
+        })
     }
-    Ok(headers)
+
+    /// Every header, also the empty ones: without one, the proxy would pass the client's own header on.
+    fn into_headers(self) -> Result<HeaderMap, AppError> {
+        let values = [
+            ("remote-user", self.user),
+            ("remote-email", self.email),
+            ("remote-name", self.name),
+            ("remote-groups", self.groups),
+            ("keyward-principal", self.principal),
+            ("keyward-workspace", self.workspace),
+            ("keyward-role", self.role),
+            ("keyward-key", self.key),
+            ("keyward-scopes", self.scopes),
+            ("keyward-email-verified", self.email_verified),
+            ("keyward-content-digest-verified", self.content_digest_verified),
+        ];
+        let mut headers = HeaderMap::with_capacity(values.len());
+        for (name, value) in values {
+            let value = HeaderValue::try_from(value)
+                .map_err(|_| AppError::Internal(format!("the value of {name} cannot be sent in a header")))?;
+            headers.insert(HeaderName::from_static(name), value);
+        }
+        Ok(headers)
+    }
 }
 
 #[cfg(test)]
