@@ -82,7 +82,7 @@ test('what is wrong with a key stands at its field, and nothing that was typed i
   await openNewKey(ada);
   for (const [line, sentence] of [
     [taken, /already registered/],
-    [file('weak.pub'), /2048.*make a new one with ssh-keygen/],
+    [file('weak.pub'), /2048.*create a new one with ssh-keygen/],
     [file('unsupported.pub'), /P-521|not supported|unsupported/i],
     ['ssh-ed25519 AAAA', /./],
   ]) {
