@@ -111,10 +111,16 @@ async fn a_browser_is_shown_a_page_while_the_database_does_not_answer() {
 async fn a_browser_is_shown_a_page_by_a_node_without_a_lease() {
     let test = TestApp::new().await;
     let ada = Browser::admin_of(&test, "acme", "ada").await;
-    // Nobody renews the lease: the clock of the test stands still.
+    // The renewal of the lease waits for this transaction; reading does not.
+    let store = test.store().await;
+    let mut held = store.begin_maintenance().await.expect("a transaction");
+    held.execute("UPDATE nodes SET name = name", params![]).await.expect("the statement runs");
+    let page = || ada.request("GET", "/w/acme/projects").header("accept", BROWSER).send();
+    assert_eq!(page().await.status, StatusCode::OK);
     test.clock.advance(test.app.settings().lease);
-    let answer = ada.request("GET", "/w/acme/projects").header("accept", BROWSER).send().await;
-    assert_failure_page(answer, 503, "a page");
+    assert_failure_page(page().await, 503, "a page");
+    drop(held);
+    store.close().await;
 }
 
 #[tokio::test]
