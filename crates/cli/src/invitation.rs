@@ -100,7 +100,8 @@ Examples:
   pass show invitation | keyward invitations accept -")]
 pub(crate) struct Accept {
     /// The link or the token in it; `-` reads it from standard input, where other users of this machine cannot see it
-    #[arg(value_name = "LINK|TOKEN")]
+    // A token is base64url text, which may begin with `-`.
+    #[arg(value_name = "LINK|TOKEN", allow_hyphen_values = true)]
     token: String,
     /// Print the JSON of the API
     #[arg(long)]

@@ -45,6 +45,15 @@ fn each_role_is_told_why_it_may_not() {
 }
 
 #[test]
+fn a_token_that_begins_with_a_hyphen_is_no_option() {
+    let town = Town::new();
+    for token in ["-Pq3xY1vN0s8uE5rJ7kW2mB4tC6dF9gHaLzQeRiTyUo", "--q3xY1vN0s8uE5rJ7kW2mB4tC6dF9gHaLzQeRiTyUo"] {
+        let refused = town.run("bob", &["invitations", "accept", token]).refused();
+        assert!(refused.contains("Ask for a new invitation"), "{refused}");
+    }
+}
+
+#[test]
 fn lists_are_followed_to_their_end_and_cut_where_one_says() {
     let town = Town::new();
     // More than the longest page of the API, which has 200.
