@@ -10,7 +10,7 @@ use crate::{
     api_key::NewKeyArguments,
     configuration::InstallationArguments,
     failure::{Failure, Outcome},
-    host::{Missing, all_pages, explain_not_found, find_workspace, on_host, tell_confirmed},
+    host::{Missing, all_pages, find_service_account, find_user, find_workspace, on_host, tell_confirmed},
     input::{read_bytes, read_text_input},
     installation_key, node,
     output::{self, Column, shell_word},
@@ -83,11 +83,11 @@ pub(crate) struct CreateUser {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  printf %s \"$PASSWORD\" | keyward admin set-password --email ann@example.com --password-stdin")]
+  printf %s \"$PASSWORD\" | keyward admin set-password --user ann@example.com --password-stdin")]
 pub(crate) struct SetPassword {
-    /// Whose
-    #[arg(long)]
-    email: String,
+    /// The user
+    #[arg(long, alias = "email", value_name = "EMAIL|ID")]
+    user: String,
     /// Read a password of 12 characters or more from standard input
     #[arg(long, required = true)]
     password_stdin: bool,
@@ -141,11 +141,11 @@ Examples:
 pub(crate) struct AddKey {
     #[command(flatten)]
     common: Common,
-    /// Owner of the key: the email address of a user
-    #[arg(long, value_name = "EMAIL")]
+    /// Owner of the key: a user
+    #[arg(long, value_name = "EMAIL|ID")]
     user: Option<String>,
-    /// Owner of the key: the address of a service account
-    #[arg(long, value_name = "ADDRESS")]
+    /// Owner of the key: a service account
+    #[arg(long, value_name = "ADDRESS|ID")]
     service_account: Option<String>,
     #[command(flatten)]
     new: NewKeyArguments,
@@ -242,7 +242,7 @@ impl SetPassword {
     async fn run(self) -> Outcome {
         let password = read_password()?;
         let user = on_host(&self.installation, Missing::Refuse, async |app, host| {
-            let user = app.find_user_by_email(host, &self.email).await?;
+            let user = find_user(app, host, &self.user).await?;
             tell_confirmed(app.set_password(host, user.id, password).await?)?;
             Ok(user)
         })
@@ -302,18 +302,8 @@ impl AddKey {
         let create = self.new.create(self.new.title(parsed.comment)?, parsed.key.to_openssh(), None);
         let key = on_host(&self.common.installation, Missing::Refuse, async |app, host| {
             let owner = match (&self.user, &self.service_account) {
-                (Some(email), _) => {
-                    let missing =
-                        |e| explain_not_found(e, format!("no user has the email {email}: see `admin list-users`"));
-                    KeyOwner::User(app.find_user_by_email(host, email).await.map_err(missing)?.id)
-                }
-                (None, address) => {
-                    let address = address.as_deref().unwrap_or_default();
-                    let missing = |e| explain_not_found(e, format!("no service account has the address {address}"));
-                    let (workspace, account) =
-                        app.find_service_account_by_address(host, address).await.map_err(missing)?;
-                    KeyOwner::ServiceAccount(workspace, account)
-                }
+                (Some(user), _) => KeyOwner::User(find_user(app, host, user).await?.id),
+                (None, account) => find_service_account(app, host, account.as_deref().unwrap_or_default()).await?,
             };
             tell_confirmed(app.create_api_key(host, owner, &create).await?)
         })

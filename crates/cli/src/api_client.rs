@@ -120,10 +120,13 @@ impl ApiClient {
             Some(problem) => next_step(problem),
             None => None,
         };
-        let told = next.map_or_else(|| error.to_string(), |next| format!("{error}\nnext: {next}"));
-        match error {
-            ClientError::Problem(problem) | ClientError::Clock { problem, .. } => Failure::Refused { told, problem },
-            _ => Failure::Told(told),
+        let failure = Failure::from(error);
+        match next {
+            Some(next) => {
+                let told = format!("{failure}\nnext: {next}");
+                failure.retold(told)
+            }
+            None => failure,
         }
     }
 
@@ -209,10 +212,10 @@ pub(crate) fn the_one<T>(
         (Some(last), false) => {
             meant.push(last);
             let ids = meant.iter().map(describe).collect::<Vec<_>>().join("\n  ");
-            Err(Failure::new(format!("{} {what}s are called `{name}`: give the id of one\n  {ids}", meant.len())))
+            Err(Failure::usage(format!("{} {what}s are called `{name}`: give the id of one\n  {ids}", meant.len())))
         }
         (None, _) => {
-            Err(Failure::new(format!("there is no {what} `{name}` that you can see{}", known(&others, describe))))
+            Err(Failure::not_found(format!("there is no {what} `{name}` that you can see{}", known(&others, describe))))
         }
     }
 }

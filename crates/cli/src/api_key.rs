@@ -365,15 +365,17 @@ impl Add {
 fn take_back(file: &Path, failure: Failure) -> Failure {
     let public = PathBuf::from(format!("{}.pub", file.display()));
     if !failure.is_refusal() {
-        return Failure::new(format!(
+        let told = format!(
             "{failure}\nnext: `keyward keys list` shows whether the key was registered; if not, register {} with \
              `keyward keys add`",
             public.display()
-        ));
+        );
+        return failure.retold(told);
     }
     for file in [file, &public] {
         if let Err(error) = fs::remove_file(file) {
-            return Failure::new(format!("{failure}\n{} could not be removed ({error})", file.display()));
+            let told = format!("{failure}\n{} could not be removed ({error})", file.display());
+            return failure.retold(told);
         }
     }
     failure
@@ -471,7 +473,7 @@ impl Enable {
             None => ring.api.post_nothing(&path).await,
         };
         let key = enabled.map_err(|failure| match failure.code() {
-            Some(api::codes::KEY_EXPIRED) => Failure::new(format!(
+            Some(api::codes::KEY_EXPIRED) => failure.retold(format!(
                 "{} has expired: set a new expiry date, such as `--expires-at 90d` or `--expires-at never`",
                 key.title
             )),

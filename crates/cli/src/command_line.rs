@@ -6,7 +6,10 @@ use std::{ffi::OsStr, process::ExitCode};
 use clap::{ArgMatches, Parser};
 use domain::secret::{Secret, describe, recognise};
 
-use crate::message::clean;
+use crate::{
+    failure::{Failure, tell_as_json},
+    message::clean,
+};
 
 /// The exit status of a command line that cannot be carried out.
 const USAGE: u8 = 2;
@@ -25,17 +28,37 @@ const NOT_SHOWN: &str = "the hidden value looks like a secret: pass keys by the 
 pub(crate) fn read<A: Parser>() -> Result<A, ExitCode> {
     let command = A::command();
     let matches = command.clone().try_get_matches().map_err(|error| report(&error))?;
+    if asks_for_json(&matches) {
+        tell_as_json();
+    }
     if let Some(told) = find_misplaced(&command, &matches) {
-        eprintln!("error: {}", clean(&told));
-        return Err(ExitCode::from(USAGE));
+        return Err(Failure::usage(told).report());
     }
     A::from_arg_matches(&matches).map_err(|error| report(&error))
+}
+
+/// Whether the command prints JSON.
+fn asks_for_json(matches: &ArgMatches) -> bool {
+    let is_set = matches.try_get_one::<bool>("json").ok().flatten().copied().unwrap_or_default();
+    is_set || matches.subcommand().is_some_and(|(_, matches)| asks_for_json(matches))
+}
+
+/// Whether an invalid command line asks for JSON, as far as one can tell. In `request`, as in curl, `--json` is a body.
+fn seems_to_ask_for_json() -> bool {
+    let mut words = std::env::args_os().skip(1).take_while(|word| word != "--");
+    words.next().is_some_and(|command| command != "request") && words.any(|word| word == "--json")
 }
 
 /// Prints what clap says: a help text, the version, or an error without the secrets that it repeats.
 fn report(error: &clap::Error) -> ExitCode {
     let plain = error.render().to_string();
     let told = clean(&plain);
+    if error.use_stderr() && seems_to_ask_for_json() {
+        tell_as_json();
+        let hidden = if told == plain { String::new() } else { format!("; {NOT_SHOWN}") };
+        let told = told.trim().strip_prefix("error: ").unwrap_or(&told);
+        return Failure::usage(format!("{}{hidden}", told.trim())).report();
+    }
     if error.use_stderr() && told != plain {
         eprintln!("{told}\n{NOT_SHOWN}");
     } else if error.print().is_err() {

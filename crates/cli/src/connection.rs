@@ -37,18 +37,20 @@ pub(crate) struct ConnectionArguments {
 
 impl ConnectionArguments {
     /// The server's URL, if one is given.
-    pub(crate) fn url(&self) -> Option<String> {
-        self.url
+    pub(crate) fn url(&self) -> Outcome<Option<String>> {
+        let url = self
+            .url
             .clone()
-            .or_else(|| variable("KEYWARD_URL"))
+            .or(variable("KEYWARD_URL")?)
             .map(|url| url.trim().to_owned())
-            .filter(|url| !url.is_empty())
+            .filter(|url| !url.is_empty());
+        Ok(url)
     }
 
     /// The server's URL, which has to be given.
     pub(crate) fn require_url(&self) -> Outcome<String> {
-        self.url().ok_or_else(|| {
-            Failure::new(
+        self.url()?.ok_or_else(|| {
+            Failure::usage(
                 "no server is named: pass `--url URL` or set KEYWARD_URL (`keyward demo` is at http://127.0.0.1:8080)",
             )
         })
@@ -64,14 +66,14 @@ impl ConnectionArguments {
         if self.agent || self.agent_key.is_some() {
             return self.agent_signer(profile);
         }
-        let text = std::env::var_os("KEYWARD_KEY").map(|text| {
-            text.into_string().map_err(|_| Failure::new("KEYWARD_KEY is not UTF-8: it holds the text of a key file"))
-        });
-        let source = KeySource::choose(self.key.clone(), std::env::var_os("KEYWARD_KEY_FILE"), text.transpose()?);
+        let file = std::env::var_os("KEYWARD_KEY_FILE");
+        let is_file_named = self.key.is_some() || file.as_ref().is_some_and(|file| !file.is_empty());
+        let text = if is_file_named { None } else { key_text()? };
+        let source = KeySource::choose(self.key.clone(), file, text);
         match source {
             Some(source) => Ok(Signer::new(&load_key(&source)?, profile)?),
             None if asks_for_agent()? => self.agent_signer(profile),
-            None => Err(Failure::new(
+            None => Err(Failure::usage(
                 "no private key is given: pass `--key FILE` (`-` for standard input), or set KEYWARD_KEY_FILE to the file or KEYWARD_KEY to the \
                  key's text, or pass `--agent` to have ssh-agent sign; `keyward keygen` makes a key",
             )),
@@ -79,7 +81,7 @@ impl ConnectionArguments {
     }
 
     fn agent_signer(&self, profile: Profile) -> Outcome<Signer> {
-        let name = self.agent_key.clone().or_else(|| variable("KEYWARD_AGENT_KEY")).filter(|name| !name.is_empty());
+        let name = self.agent_key.clone().or(variable("KEYWARD_AGENT_KEY")?).filter(|name| !name.is_empty());
         let name = name.map(fingerprint_in_file).transpose()?;
         let key = Agent::from_environment()?.find_key(name.as_deref())?;
         Ok(Signer::with_agent(&key, profile)?)
@@ -146,13 +148,25 @@ pub(crate) async fn probe(url: &str, trusted_certificates: Option<Vec<u8>>) -> O
     Ok(Probe { is_ready: response.status.is_success(), date: response.date() })
 }
 
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+/// The text of a variable, if it is set.
+pub(crate) fn variable(name: &str) -> Outcome<Option<String>> {
+    let value = std::env::var_os(name).map(std::ffi::OsString::into_string).transpose();
+    value.map_err(|_| Failure::usage(format!("{name} is not UTF-8 text: set it again, or unset it")))
+}
+
+/// The text of a key in KEYWARD_KEY.
+fn key_text() -> Outcome<Option<String>> {
+    variable("KEYWARD_KEY").map_err(|_| {
+        Failure::usage(
+            "KEYWARD_KEY is not UTF-8 text, so the key in it cannot be read: set it to the base64 of the key file \
+             (`base64 < FILE`), or name the file with `--key FILE` or KEYWARD_KEY_FILE",
+        )
+    })
 }
 
 /// Whether KEYWARD_AGENT says so.
 fn asks_for_agent() -> Outcome<bool> {
-    match variable("KEYWARD_AGENT").unwrap_or_default().as_str() {
+    match variable("KEYWARD_AGENT")?.unwrap_or_default().as_str() {
         "" | "0" | "false" => Ok(false),
         "1" | "true" => Ok(true),
         other => Err(Failure::new(format!("KEYWARD_AGENT is {}, which is invalid: write 1 or 0", quoted(other)))),

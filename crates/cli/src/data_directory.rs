@@ -10,7 +10,7 @@ use std::{
 use domain::secret::{recognise, shown};
 use server::data_file::{open_own_file, require_own_directory, require_own_file};
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Kind, Outcome};
 
 /// Locked while a server runs; holds the URL of the server that runs, or of the last one.
 const LOCK: &str = "serve.lock";
@@ -142,8 +142,12 @@ fn refuse_secret(path: &Path) -> Outcome {
 }
 
 fn unusable(path: &Path, error: &io::Error) -> Failure {
-    Failure::new(format!(
-        "the data directory cannot be used ({}: {error}): it must belong to the user that runs keyward",
-        path.display()
-    ))
+    let kind = if error.kind() == io::ErrorKind::PermissionDenied { Kind::NotAllowed } else { Kind::Failed };
+    Failure::of_kind(
+        kind,
+        format!(
+            "the data directory cannot be used ({}: {error}): it must belong to the user that runs keyward",
+            path.display()
+        ),
+    )
 }

@@ -1,9 +1,17 @@
-//! Why a command did not do what it was asked to: a sentence for a person, with what to do next.
+//! Why a command did not do what it was asked to: a sentence for a person, with what to do next, and an exit status and JSON
+//! for programs.
 
-use std::{fmt, io, process::ExitCode};
+use std::{
+    fmt, io,
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
-use api::Problem;
+use api::{Problem, codes};
 use client::{AgentError, ClientError, PrivateKeyError, SignError, WriteKeyPairError};
+use domain::principal::Denied;
+use http::StatusCode;
+use serde::Serialize;
 use server::{
     AppError, StoreError,
     app::{ChangeError, OpenError},
@@ -15,11 +23,54 @@ use crate::message::clean;
 /// What a command comes back with.
 pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 
+/// What stands between what happened and what to do next.
+const NEXT: &str = "\nnext: ";
+
+/// What kind of failure it is, which is the exit status.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// None of the others.
+    Failed = 1,
+    /// The command line, or a variable in its place, is incomplete or invalid.
+    Usage = 2,
+    /// The server did not accept the credential.
+    NotAuthenticated = 3,
+    /// What is asked for is not allowed, or is not there.
+    NotAllowed = 4,
+    /// The server did not answer, or could not.
+    Unreachable = 5,
+}
+
+impl Kind {
+    /// Of what a server answered.
+    pub(crate) fn of(status: u16) -> Self {
+        match StatusCode::from_u16(status) {
+            Ok(StatusCode::UNAUTHORIZED) => Self::NotAuthenticated,
+            Ok(StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) => Self::NotAllowed,
+            Ok(StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT) => {
+                Self::Unreachable
+            }
+            _ => Self::Failed,
+        }
+    }
+
+    /// The `code` in JSON where the server gave none.
+    fn code(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Usage => "invalid_usage",
+            Self::NotAuthenticated => codes::UNAUTHENTICATED,
+            Self::NotAllowed => codes::NOT_FOUND,
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
 /// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// What happened, and what to do next.
-    Told(String),
+    Told { told: String, kind: Kind },
     /// The server said no: what it said and what to do next, and its own words for programs.
     Refused { told: String, problem: Box<Problem> },
     /// Everything is on standard output already.
@@ -28,9 +79,67 @@ pub(crate) enum Failure {
     Output(io::Error),
 }
 
+/// Whether errors are told as JSON.
+static AS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// Has errors told as JSON from now on, for a command with `--json`.
+pub(crate) fn tell_as_json() {
+    AS_JSON.store(true, Ordering::Relaxed);
+}
+
+/// A failure as JSON, in one line on standard error.
+#[derive(Serialize)]
+struct Told<'a> {
+    error: ToldError<'a>,
+}
+
+#[derive(Serialize)]
+struct ToldError<'a> {
+    /// The server's code, else the kind of failure.
+    code: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<&'a str>,
+    exit_status: u8,
+    /// What the server said (RFC 9457).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<serde_json::Value>,
+}
+
 impl Failure {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self::Told(message.into())
+        Self::of_kind(Kind::Failed, message)
+    }
+
+    /// The command line, or a variable in its place, is incomplete or invalid.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::of_kind(Kind::Usage, message)
+    }
+
+    /// What was named is not there, or not for this user.
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::of_kind(Kind::NotAllowed, message)
+    }
+
+    pub(crate) fn of_kind(kind: Kind, message: impl Into<String>) -> Self {
+        Self::Told { told: message.into(), kind }
+    }
+
+    /// The same failure, told otherwise.
+    pub(crate) fn retold(self, told: String) -> Self {
+        match self {
+            Self::Refused { problem, .. } => Self::Refused { told, problem },
+            other => Self::Told { kind: other.kind(), told },
+        }
+    }
+
+    /// What kind of failure it is.
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Told { kind, .. } => *kind,
+            Self::Refused { problem, .. } => Kind::of(problem.status),
+            Self::Printed | Self::Output(_) => Kind::Failed,
+        }
     }
 
     /// The code of the server's refusal, one of [`api::codes`].
@@ -54,22 +163,44 @@ impl Failure {
         }
     }
 
-    /// Tells it on standard error.
+    /// Tells it on standard error, and gives the exit status.
     pub(crate) fn report(&self) -> ExitCode {
         match self {
             // The reader had enough, as in `keyward audit list | head`.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
             Self::Printed => {}
-            Self::Told(_) | Self::Refused { .. } | Self::Output(_) => eprintln!("error: {}", clean(&self.to_string())),
+            Self::Told { .. } | Self::Refused { .. } | Self::Output(_) if AS_JSON.load(Ordering::Relaxed) => {
+                eprintln!("{}", self.to_json());
+            }
+            Self::Told { .. } | Self::Refused { .. } | Self::Output(_) => {
+                eprintln!("error: {}", clean(&self.to_string()));
+            }
         }
-        ExitCode::FAILURE
+        ExitCode::from(self.kind() as u8)
+    }
+
+    fn to_json(&self) -> String {
+        let told = clean(&self.to_string());
+        let (message, next) = match told.split_once(NEXT) {
+            Some((message, next)) => (message, Some(next)),
+            None => (told.as_str(), None),
+        };
+        let problem = match self {
+            Self::Refused { problem, .. } => serde_json::to_string(problem).ok(),
+            _ => None,
+        };
+        let problem = problem.and_then(|problem| serde_json::from_str(&clean(&problem)).ok());
+        let code = self.code().unwrap_or(self.kind().code());
+        let error = ToldError { code, message, next, exit_status: self.kind() as u8, problem };
+        // Text, numbers and a JSON value: there is nothing that cannot be written.
+        serde_json::to_string(&Told { error }).unwrap_or_else(|error| error.to_string())
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Told(message) | Self::Refused { told: message, .. } => f.write_str(message),
+            Self::Told { told, .. } | Self::Refused { told, .. } => f.write_str(told),
             Self::Printed => Ok(()),
             Self::Output(error) => write!(f, "cannot write to standard output ({error})"),
         }
@@ -86,10 +217,45 @@ impl From<AppError> for Failure {
     /// On the host, a person who may read the database may read what is wrong with it.
     fn from(error: AppError) -> Self {
         match error {
-            AppError::Internal(reason) | AppError::Unavailable(reason) | AppError::Contended(reason) => {
-                Self::Told(reason)
+            AppError::Unavailable(reason) => Self::of_kind(Kind::Unreachable, reason),
+            AppError::Internal(reason) | AppError::Contended(reason) => Self::new(reason),
+            AppError::Denied(Denied::NotFound) => Self::not_found(error.to_problem().detail),
+            other => {
+                let problem = other.to_problem();
+                Self::of_kind(Kind::of(problem.status), problem.detail)
             }
-            other => Self::Told(other.to_problem().detail),
+        }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let told = error.to_string();
+        let kind = match error {
+            ClientError::Problem(problem) | ClientError::Clock { problem, .. } => {
+                return Self::Refused { told, problem };
+            }
+            ClientError::Connect { .. } | ClientError::Timeout { .. } | ClientError::Broken { .. } => Kind::Unreachable,
+            ClientError::Status { status, .. } => Kind::of(status.as_u16()),
+            ClientError::Url { .. } | ClientError::Sign(SignError::UserInfo) => Kind::Usage,
+            _ => Kind::Failed,
+        };
+        Self::of_kind(kind, told)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let kind = if matches!(error, StoreError::Unavailable { .. }) { Kind::Unreachable } else { Kind::Failed };
+        Self::of_kind(kind, error.to_string())
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Store(error) => error.into(),
+            other => Self::new(other.to_string()),
         }
     }
 }
@@ -98,9 +264,35 @@ macro_rules! told {
     ($($error:ty),*) => {$(
         impl From<$error> for Failure {
             fn from(error: $error) -> Self {
-                Self::Told(error.to_string())
+                Self::new(error.to_string())
             }
         }
     )*};
 }
-told!(AgentError, ClientError, OpenError, PrivateKeyError, SettingError, SignError, StoreError, WriteKeyPairError);
+told!(AgentError, PrivateKeyError, SettingError, SignError, WriteKeyPairError);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_json_in_one_line_with_its_next_step_apart() {
+        let failure = Failure::not_found("there is no key `a\"b`\nnext: `keyward keys list`");
+        let json = failure.to_json();
+        assert!(!json.contains('\n'), "{json}");
+        let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        let expected = serde_json::json!({"error": {
+            "code": "not_found", "message": "there is no key `a\"b`", "next": "`keyward keys list`", "exit_status": 4,
+        }});
+        assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn what_a_server_answers_is_the_exit_status() {
+        let statuses =
+            [(400, 1), (401, 3), (403, 4), (404, 4), (409, 1), (429, 1), (500, 1), (502, 5), (503, 5), (504, 5)];
+        for (status, exit) in statuses {
+            assert_eq!(Kind::of(status) as u8, exit, "{status}");
+        }
+    }
+}

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use domain::{WorkspaceId, principal::Denied};
+use domain::{ServiceAccountId, UserId, WorkspaceId, principal::Denied};
 use server::{
     App, AppError,
-    app::{Caller, Confirmed, MAX_PAGE, Paging},
+    app::{Caller, Confirmed, KeyOwner, MAX_PAGE, Paging},
 };
 
 use crate::{
@@ -55,12 +55,12 @@ pub(crate) async fn do_as_host<T>(
     result
 }
 
-/// Prints how many nodes have acknowledged a change, and returns the value of the change.
+/// Prints how many nodes have acknowledged a change, if there are several, and returns the value of the change.
 pub(crate) fn tell_confirmed<T>(done: Confirmed<T>) -> Outcome<T> {
     let confirmation = done.confirmation();
     // On standard error: what a command prints may be read by a program.
     match (confirmation.nodes, confirmation.expired) {
-        (0, 0) => {}
+        (0 | 1, 0) => {}
         (nodes, 0) => output::note(format!("every node has acknowledged it: {nodes}"))?,
         (nodes, expired) => output::note(format!(
             "{nodes} nodes have acknowledged it; {expired} did not answer, and their leases have expired: they accept nothing"
@@ -104,10 +104,38 @@ pub(crate) async fn find_workspace(app: &App, host: &Caller, workspace: &str) ->
     Ok(app.find_workspace_by_slug(host, workspace).await.map_err(missing)?.id)
 }
 
+/// The user of an email or an id.
+pub(crate) async fn find_user(app: &App, host: &Caller, user: &str) -> Outcome<api::User> {
+    let missing = |error| {
+        explain_not_found(
+            error,
+            format!("there is no user {user}, and nothing was changed: see `keyward admin list-users`"),
+        )
+    };
+    match user.parse::<UserId>() {
+        Ok(id) => app.find_user(host, id).await,
+        Err(_) => app.find_user_by_email(host, user).await,
+    }
+    .map_err(missing)
+}
+
+/// The service account of an address or an id, as the owner of keys.
+pub(crate) async fn find_service_account(app: &App, host: &Caller, account: &str) -> Outcome<KeyOwner> {
+    let found = match account.parse::<ServiceAccountId>() {
+        Ok(id) => app.find_workspace_of_service_account(host, id).await.map(|workspace| (workspace, id)),
+        Err(_) => app.find_service_account_by_address(host, account).await,
+    };
+    let missing = |error| {
+        explain_not_found(error, format!("no service account has the address or id {account}, and nothing was changed"))
+    };
+    let (workspace, account) = found.map_err(missing)?;
+    Ok(KeyOwner::ServiceAccount(workspace, account))
+}
+
 /// A message that names what was not found. Every other error has a message of its own.
 pub(crate) fn explain_not_found(error: AppError, message: String) -> Failure {
     match error {
-        AppError::Denied(Denied::NotFound) => Failure::new(message),
+        AppError::Denied(Denied::NotFound) => Failure::not_found(message),
         other => other.into(),
     }
 }

@@ -9,7 +9,7 @@ use domain::role::Role;
 use crate::{
     api_client::{ApiClient, ListArguments, the_one},
     connection::ConnectionArguments,
-    failure::{Failure, Outcome},
+    failure::Outcome,
     input::read_text_input,
     output::{self, Column},
     workspace::{InWorkspace, Place},
@@ -188,8 +188,9 @@ impl Accept {
         let api = self.connection.api()?;
         let accepted: Outcome<AcceptedInvitation> = api.post("/api/v1/invitations/accept", &accept).await;
         let accepted = accepted.map_err(|failure| match failure.reason() {
-            Some("owner_without_workspace") => Failure::new(
-                "your keys work once you are in a workspace: open the link in a browser this time, and sign in there",
+            Some("owner_without_workspace") => failure.retold(
+                "your keys work once you are in a workspace: open the link in a browser this time, and sign in there"
+                    .to_owned(),
             ),
             _ => failure,
         })?;

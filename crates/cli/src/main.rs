@@ -136,7 +136,9 @@ URL of the server:     --url URL,   else KEYWARD_URL
 Which key signs:       --key FILE (`-` is standard input), else KEYWARD_KEY_FILE, else the key's
                        text in KEYWARD_KEY; --agent has ssh-agent sign
 Which workspace:       --workspace SLUG, else KEYWARD_WORKSPACE, else the only one that you are in
-For programs:          --json, for all commands that list or create something
+For programs:          --json, for all commands that list or create something; errors are JSON too
+Exit status:           0 done, 1 failed, 2 invalid command line, 3 not authenticated,
+                       4 not allowed or not found, 5 the server cannot be reached
 
 Examples:
   keyward demo

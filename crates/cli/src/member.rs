@@ -197,7 +197,7 @@ pub(crate) async fn find_principal(api: &ApiClient, place: &Place, name: &str) -
     }
     let mine = api.me().await?.workspaces;
     if !mine.iter().any(|mine| mine.id == place.id && mine.role == Role::Admin) {
-        return Err(Failure::new(format!(
+        return Err(Failure::not_found(format!(
             "there is no user `{name}` in {0}; only its admins find a service account by its name or address: name it by its \
              id (`sa_…`), or ask an admin of {0}",
             place.name

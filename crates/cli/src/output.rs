@@ -256,8 +256,15 @@ fn is_colourful() -> bool {
     match COLOUR.get().copied().unwrap_or_default() {
         ColourChoice::Always => true,
         ColourChoice::Never => false,
-        ColourChoice::Auto => is_seen() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        ColourChoice::Auto => {
+            is_seen() && !is_dumb() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        }
     }
+}
+
+/// Whether the terminal takes text only.
+pub(crate) fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb")
 }
 
 /// A word as a shell takes it.

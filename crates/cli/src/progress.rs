@@ -1,4 +1,5 @@
-//! Progress on standard error while an operation takes long. Nothing is written where standard error is not a terminal.
+//! Progress on standard error while an operation takes long. Nothing is written where standard error is not a terminal
+//! that can take a line back.
 
 use std::{
     io::{self, IsTerminal as _},
@@ -8,14 +9,14 @@ use std::{
 
 use indicatif::ProgressBar;
 
-use crate::message::clean;
+use crate::{message::clean, output::is_dumb};
 
 /// What is done sooner needs no sign.
 const DELAY: Duration = Duration::from_millis(400);
 
 /// Waits for `work`, and shows `message` while it takes long.
 pub(crate) async fn show_progress<T>(message: &str, work: impl Future<Output = T>) -> T {
-    if !io::stderr().is_terminal() {
+    if !io::stderr().is_terminal() || is_dumb() {
         return work.await;
     }
     let mut work = pin!(work);

@@ -21,7 +21,7 @@ use crate::{
 Examples:
   keyward projects create 'Street scenes'
   keyward projects list
-  keyward projects members set 'Street scenes' bob@example.com editor")]
+  keyward projects members set-role 'Street scenes' bob@example.com editor")]
 pub(crate) enum Projects {
     List(List),
     Create(Create),
@@ -127,11 +127,12 @@ pub(crate) struct Delete {
 #[command(after_help = "\
 Examples:
   keyward projects members list 'Street scenes'
-  keyward projects members set 'Street scenes' bob@example.com editor
+  keyward projects members set-role 'Street scenes' bob@example.com editor
   keyward projects members remove 'Street scenes' bob@example.com")]
 pub(crate) enum Members {
     List(ListMembers),
-    Set(SetMember),
+    #[command(alias = "set")]
+    SetRole(SetMemberRole),
     Remove(RemoveMember),
 }
 
@@ -153,9 +154,9 @@ pub(crate) struct ListMembers {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  keyward projects members set 'Street scenes' bob@example.com editor
-  keyward projects members set 'Street scenes' ci-bot@acme.sa.keyward.local viewer")]
-pub(crate) struct SetMember {
+  keyward projects members set-role 'Street scenes' bob@example.com editor
+  keyward projects members set-role 'Street scenes' ci-bot@acme.sa.keyward.local viewer")]
+pub(crate) struct SetMemberRole {
     #[command(flatten)]
     which: Which,
     /// A user or a service account
@@ -212,7 +213,7 @@ impl Projects {
             Self::Update(command) => command.run().await,
             Self::Delete(command) => command.run().await,
             Self::Members(Members::List(command)) => command.run().await,
-            Self::Members(Members::Set(command)) => command.run().await,
+            Self::Members(Members::SetRole(command)) => command.run().await,
             Self::Members(Members::Remove(command)) => command.run().await,
         }
     }
@@ -237,7 +238,7 @@ impl Create {
             return output::json(&project);
         }
         output::line(format!("created project {} ({}) in {}", project.title, project.id, place.name))?;
-        output::line(format!("next: keyward projects members set {} EMAIL editor", project.id))
+        output::line(format!("next: keyward projects members set-role {} EMAIL editor", project.id))
     }
 }
 
@@ -285,12 +286,12 @@ impl ListMembers {
         let (api, place, project) = self.which.find().await?;
         let members = api.list::<ProjectMember>(&path(&place, project.id, "/members"), self.paging.limit).await?;
         let empty = "the project has no members: an admin of the workspace can become its admin with `keyward projects \
-                     members set`";
+                     members set-role`";
         self.paging.print(&members, MEMBER_COLUMNS, empty)
     }
 }
 
-impl SetMember {
+impl SetMemberRole {
     async fn run(self) -> Outcome {
         let (api, place, project) = self.which.find().await?;
         let member = find_member(&api, &place, &project, &self.member).await?;

@@ -12,7 +12,7 @@ use server::{
 use crate::{
     configuration::InstallationArguments,
     failure::{Failure, Outcome},
-    host::{Missing, all_pages, explain_not_found, on_host, tell_confirmed},
+    host::{Missing, all_pages, explain_not_found, find_user, on_host, tell_confirmed},
     output::{self, Column},
     user,
 };
@@ -280,14 +280,8 @@ impl RevokeKey {
 /// Users by email or id; all of them must be there.
 async fn find_users(app: &App, host: &Caller, users: &[String]) -> Outcome<Vec<UserId>> {
     let mut found = Vec::with_capacity(users.len());
-    for text in users {
-        let missing = |e| {
-            explain_not_found(e, format!("there is no user {text}, and nothing was changed: see `admin list-users`"))
-        };
-        found.push(match text.parse::<UserId>() {
-            Ok(id) => app.find_user(host, id).await.map_err(missing)?.id,
-            Err(_) => app.find_user_by_email(host, text).await.map_err(missing)?.id,
-        });
+    for user in users {
+        found.push(find_user(app, host, user).await?.id);
     }
     Ok(found)
 }

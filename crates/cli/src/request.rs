@@ -10,7 +10,7 @@ use http::{
 
 use crate::{
     connection::ConnectionArguments,
-    failure::{Failure, Outcome},
+    failure::{Failure, Kind, Outcome},
     input::read_input,
     output,
 };
@@ -115,9 +115,10 @@ impl Request {
         let response = match client.send_to(&url, request).await {
             // A server that refuses a body may close the connection before it has all of it.
             Err(error @ ClientError::Broken { .. }) if size >= LARGE_BODY => {
-                return Err(Failure::new(format!(
+                let told = format!(
                     "{error}; the body has {size} bytes, and a server may refuse a body of that size in this way: {TOO_LARGE}"
-                )));
+                );
+                return Err(Failure::from(error).retold(told));
             }
             other => other?,
         };
@@ -127,7 +128,8 @@ impl Request {
             ))?;
         }
         if self.fail && response.status.as_u16() >= 400 {
-            return Err(Failure::new(format!("{url} answered {}", response.status)));
+            let kind = Kind::of(response.status.as_u16());
+            return Err(Failure::of_kind(kind, format!("{url} answered {}", response.status)));
         }
         let bytes = self.format(&response);
         match &self.output {
@@ -142,8 +144,8 @@ impl Request {
         if !self.target.starts_with('/') {
             return Ok(self.target.clone());
         }
-        let base = self.connection.url().ok_or_else(|| {
-            Failure::new(format!("`{}` is a path: name its server with `--url URL` or KEYWARD_URL", self.target))
+        let base = self.connection.url()?.ok_or_else(|| {
+            Failure::usage(format!("`{}` is a path: name its server with `--url URL` or KEYWARD_URL", self.target))
         })?;
         Ok(format!("{}{}", base.trim_end_matches('/'), self.target))
     }
@@ -186,7 +188,7 @@ impl Request {
             }
         }
         if given.get_all(HOST).iter().count() > 1 {
-            return Err(Failure::new("Host is given more than once: a request goes to one host"));
+            return Err(Failure::usage("Host is given more than once: a request goes to one host"));
         }
         // What is given takes the place of a default, and several of one name stand beside each other.
         headers.extend(given);
@@ -226,7 +228,7 @@ enum Header {
 }
 
 fn parse_header(text: &str) -> Outcome<Header> {
-    let malformed = || Failure::new(format!("`{text}` is not a header: write `Name: value`"));
+    let malformed = || Failure::usage(format!("`{text}` is not a header: write `Name: value`"));
     let name = |name: &str| name.trim().parse::<HeaderName>().map_err(|_| malformed());
     match text.split_once(':') {
         Some((before, value)) if value.trim().is_empty() => Ok(Header::Remove(name(before)?)),

@@ -113,7 +113,7 @@ pub(crate) struct Show {
     which: Which,
 }
 
-/// Change the name, description or role of a service account
+/// Change the name or description of a service account
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("change").required(true).multiple(true).args(["name", "description", "role"])),
     after_help = "\
@@ -129,8 +129,8 @@ pub(crate) struct Update {
     /// Another description
     #[arg(long)]
     description: Option<String>,
-    /// Another role in the workspace: `member` or `admin`
-    #[arg(long)]
+    /// Another role in the workspace, as `set-role` sets it
+    #[arg(long, hide = true)]
     role: Option<Role>,
 }
 

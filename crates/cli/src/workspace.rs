@@ -9,7 +9,7 @@ use domain::WorkspaceId;
 use crate::{
     api_client::{ApiClient, ListArguments},
     confirm::ConfirmArguments,
-    connection::ConnectionArguments,
+    connection::{ConnectionArguments, variable},
     failure::{Failure, Outcome},
     output::{self, Column},
 };
@@ -58,8 +58,8 @@ impl Place {
 impl WorkspaceArguments {
     /// The workspace: the one that is named, else that of the variable, else the only one.
     pub(crate) async fn find(&self, api: &ApiClient) -> Outcome<Place> {
-        let variable = || std::env::var("KEYWARD_WORKSPACE").ok().filter(|name| !name.trim().is_empty());
-        match self.workspace.clone().or_else(variable) {
+        let variable = variable("KEYWARD_WORKSPACE")?.filter(|name| !name.trim().is_empty());
+        match self.workspace.clone().or(variable) {
             Some(name) => find_place(api, name.trim()).await,
             None => only_place(api.me().await?.workspaces),
         }
@@ -69,7 +69,7 @@ impl WorkspaceArguments {
 fn only_place(mine: Vec<MyWorkspace>) -> Outcome<Place> {
     let mut mine = mine.into_iter();
     let Some(first) = mine.next() else {
-        return Err(Failure::new(
+        return Err(Failure::not_found(
             "you are in no workspace: ask an admin of one to invite you, or name one with `--workspace` if you are an \
              operator",
         ));
@@ -79,7 +79,7 @@ fn only_place(mine: Vec<MyWorkspace>) -> Outcome<Place> {
         return Ok(Place { id: first.id, name: first.slug });
     }
     let all: String = std::iter::once(&first).chain(&others).map(describe).collect();
-    Err(Failure::new(format!(
+    Err(Failure::usage(format!(
         "you are in {} workspaces: say which one with `--workspace SLUG` or KEYWARD_WORKSPACE{all}",
         others.len() + 1
     )))
@@ -106,7 +106,7 @@ pub(crate) async fn find_place(api: &ApiClient, name: &str) -> Outcome<Place> {
     }
     let mine: String = me.workspaces.iter().map(describe).collect();
     let mine = if mine.is_empty() { " You are in none.".to_owned() } else { format!(" You are in:{mine}") };
-    Err(Failure::new(format!("there is no workspace `{name}` that you can see.{mine}")))
+    Err(Failure::not_found(format!("there is no workspace `{name}` that you can see.{mine}")))
 }
 
 /// Workspaces: list, create, rename and delete them, and set their quotas
@@ -121,7 +121,8 @@ pub(crate) enum Workspaces {
     Create(Create),
     Show(Show),
     Rename(Rename),
-    SetQuotas(SetQuotas),
+    #[command(alias = "set-quotas")]
+    SetQuota(SetQuota),
     Delete(Delete),
 }
 
@@ -200,9 +201,9 @@ pub(crate) struct Rename {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  keyward workspaces set-quotas acme --service-accounts 5
-  keyward workspaces set-quotas acme --keys-per-service-account 10 --keys-per-user 50")]
-pub(crate) struct SetQuotas {
+  keyward workspaces set-quota acme --service-accounts 5
+  keyward workspaces set-quota acme --keys-per-service-account 10 --keys-per-user 50")]
+pub(crate) struct SetQuota {
     /// The workspace
     #[arg(value_name = "SLUG|ID")]
     workspace: String,
@@ -216,6 +217,8 @@ pub(crate) struct SetQuotas {
 }
 
 /// Delete a workspace with all projects, service accounts and keys in it
+///
+/// The command asks you to type the slug of the workspace. With `--yes`, name the workspace by its slug, not by its id.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -311,7 +314,7 @@ impl Workspaces {
             Self::Create(command) => command.run().await,
             Self::Show(command) => command.run().await,
             Self::Rename(command) => command.run().await,
-            Self::SetQuotas(command) => command.run().await,
+            Self::SetQuota(command) => command.run().await,
             Self::Delete(command) => command.run().await,
         }
     }
@@ -398,7 +401,7 @@ impl Rename {
     }
 }
 
-impl SetQuotas {
+impl SetQuota {
     async fn run(self) -> Outcome {
         let api = self.connection.api()?;
         let place = find_place(&api, &self.workspace).await?;
@@ -417,6 +420,13 @@ impl Delete {
         let api = self.connection.api()?;
         let place = find_place(&api, &self.workspace).await?;
         let workspace: Workspace = api.get(&place.path("")).await?;
+        if self.confirm.yes && self.workspace != workspace.slug {
+            return Err(Failure::usage(format!(
+                "`--yes` deletes a workspace only if you name it by its slug: {} is `{}` ({}), so to delete it, run \
+                 `keyward workspaces delete {} --yes`",
+                self.workspace, workspace.slug, workspace.name, workspace.slug
+            )));
+        }
         let question = format!(
             "Delete the workspace {} ({}) with all its projects, service accounts and their keys?",
             workspace.slug, workspace.name

@@ -32,7 +32,7 @@ fn who_has_no_password_or_forgot_it_gets_one_on_the_host() {
     let home = Home::new();
     home.create_operator();
     let server = home.serve();
-    let set = ["admin", "set-password", "--email", "ann@example.com", "--password-stdin"];
+    let set = ["admin", "set-password", "--user", "ann@example.com", "--password-stdin"];
     let refused = home.run_with_input(&set, "password1234\n").refused();
     assert!(refused.contains("too similar to a common one"), "{refused}");
     home.run_with_input(&set, "walrus trombone cathedral\n").ok();

@@ -144,7 +144,7 @@ fn a_title_that_two_keys_have_is_not_guessed() {
     for file in ["one", "two"] {
         town.run("bob", &["keys", "add", "-g", file, "--title", "same"]).ok();
     }
-    let refused = town.run("bob", &["keys", "revoke", "same", "--yes"]).refused();
+    let refused = town.run("bob", &["keys", "revoke", "same", "--yes"]).fails_with(2);
     assert!(refused.contains("2 keys are called `same`") && refused.contains("\n  key_"), "{refused}");
     let refused = town.run("bob", &["keys", "show", "typo"]).refused();
     assert!(refused.contains("there is no key `typo` that you can see") && refused.contains("same"), "{refused}");

@@ -34,5 +34,5 @@ fn a_mistyped_command_is_answered_with_the_right_one() {
     assert!(ran.stderr.contains("'serve'"), "{}", ran.stderr);
     let ran = home.run(&["admin", "add-key", "--title", "t", "--public-key-file", "f"]);
     assert_eq!(ran.code, Some(2));
-    assert!(ran.stderr.contains("--user <EMAIL>|--service-account <ADDRESS>"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("--user <EMAIL|ID>|--service-account <ADDRESS|ID>"), "{}", ran.stderr);
 }

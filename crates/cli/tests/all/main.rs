@@ -9,6 +9,7 @@ mod completions;
 mod data_directory;
 mod demo;
 mod doctor;
+mod exit_status;
 mod experiments;
 mod faults;
 mod guides;

@@ -59,7 +59,8 @@ fn a_server_that_cannot_be_reached() {
     command.env("RES_OPTIONS", "timeout:1 attempts:1");
     let unknown = crate::support::Ran::from(command.output().expect("keyward starts")).refused();
     assert!(unknown.contains("the host name cannot be resolved"), "{unknown}");
-    assert!(whoami("keys.example.com").contains("must start with `https://`"));
+    let misused = home.run(&["whoami", "--url", "keys.example.com", "--key", "id"]).fails_with(2);
+    assert!(misused.contains("must start with `https://`"), "{misused}");
     let redirecting = Scripted::answering(&["HTTP/1.1 301 Moved\nLocation: https://elsewhere.example/".to_owned()]);
     assert!(whoami(&redirecting.url).contains("points to https://elsewhere.example/"));
     let page = Scripted::answering(&["HTTP/1.1 200 OK\nContent-Type: text/html\n\n<h1>hello</h1>".to_owned()]);

@@ -70,15 +70,16 @@ fn both_profiles_are_accepted_and_what_they_sign_can_be_shown() {
 fn a_client_that_fails_says_what_to_do() {
     let home = Home::new();
     let refused = |arguments: &[&str]| home.run(arguments).refused();
-    assert!(refused(&["whoami", "--key", "id"]).contains("--url"));
+    let misused = |arguments: &[&str]| home.run(arguments).fails_with(2);
+    assert!(misused(&["whoami", "--key", "id"]).contains("--url"));
     let url = "http://127.0.0.1:1";
-    assert!(refused(&["whoami", "--url", url]).contains("KEYWARD_KEY_FILE"));
+    assert!(misused(&["whoami", "--url", url]).contains("KEYWARD_KEY_FILE"));
     assert!(refused(&["whoami", "--url", url, "--key", "id"]).contains("keyward keygen"));
 
     home.ssh_keygen("id");
     let unreachable = refused(&["request", "GET", "/", "--url", url, "--key", "id"]);
     assert!(unreachable.contains("check the URL and that the server is running"), "{unreachable}");
-    assert!(refused(&["request", "GET", "/", "--key", "id"]).contains("--url"));
+    assert!(misused(&["request", "GET", "/", "--key", "id"]).contains("--url"));
 
     home.tool("ssh-keygen", &["-q", "-t", "ed25519", "-N", "a passphrase", "-f", "locked"]);
     assert!(refused(&["whoami", "--url", url, "--key", "locked"]).contains("ssh-keygen -p"));

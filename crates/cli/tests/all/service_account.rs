@@ -58,7 +58,7 @@ fn each_role_is_told_why_it_may_not() {
     town.run("ann", &["service-accounts", "create", "ci-bot"]).ok();
     let second = town.run("ann", &["service-accounts", "create", "second"]).refused();
     assert!(second.contains("limit of 1") && second.contains("to raise the limit"), "{second}");
-    let raise = ["workspaces", "set-quotas", "acme", "--service-accounts", "2"];
+    let raise = ["workspaces", "set-quota", "acme", "--service-accounts", "2"];
     assert!(town.run("bob", &raise).refused().contains("operator"));
     town.run("ann", &raise).ok();
     let taken = town.run("ann", &["service-accounts", "create", "ci-bot"]).refused();
@@ -88,7 +88,7 @@ fn the_workspace_is_the_named_one_or_the_only_one() {
     let town = Town::new();
     town.run("ann", &["workspaces", "create", "--name", "Beta", "--slug", "beta"]).ok();
     let list = ["service-accounts", "list"];
-    let refused = town.run("ann", &list).refused();
+    let refused = town.run("ann", &list).fails_with(2);
     assert!(refused.contains("you are in 2 workspaces") && refused.contains("--workspace SLUG"), "{refused}");
     assert!(refused.contains("\n  acme (acme)\n  beta (Beta)"), "{refused}");
     town.run("ann", &["service-accounts", "list", "-w", "beta"]).ok();

@@ -236,10 +236,18 @@ impl Ran {
         serde_json::from_str(&self.ok()).expect("JSON")
     }
 
-    /// What it said on standard error, after it was seen to fail with status 1.
+    /// What it said on standard error, after it was seen to fail, and not for its command line. Which status it is, the tests
+    /// in `exit_status` look at.
     #[track_caller]
     pub(crate) fn refused(self) -> String {
-        assert_eq!(self.code, Some(1), "{}{}", self.stdout, self.stderr);
+        assert!(matches!(self.code, Some(1 | 3 | 4 | 5)), "{:?} {}{}", self.code, self.stdout, self.stderr);
+        self.stderr
+    }
+
+    /// What it said on standard error, after it was seen to end with this status.
+    #[track_caller]
+    pub(crate) fn fails_with(self, status: i32) -> String {
+        assert_eq!(self.code, Some(status), "{}{}", self.stdout, self.stderr);
         self.stderr
     }
 }

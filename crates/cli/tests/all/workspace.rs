@@ -19,12 +19,18 @@ fn an_operator_creates_renames_and_deletes_one() {
     assert!(town.run("bob", &["workspaces", "list", "--all"]).refused().contains("operator"));
     assert!(town.run("bob", &["workspaces", "list"]).ok().contains("\nacme\tacme\tmember\t"));
 
-    // To delete a workspace, the user types its slug.
+    // To delete a workspace, the user types its slug; an id that was pasted does not stand for it.
+    let id = shown["id"].as_str().expect("an id");
+    let by_id = town.run("ann", &["workspaces", "delete", id, "--yes"]).fails_with(2);
+    assert!(by_id.contains("`keyward workspaces delete beta --yes`"), "{by_id}");
     let declined = town.run_at_terminal("ann", &["workspaces", "delete", "beta"], "yes\n");
     assert_eq!(declined.code, Some(1), "{}", declined.stdout);
     assert!(declined.stdout.contains("Type beta to continue"), "{}", declined.stdout);
     let deleted = town.run_at_terminal("ann", &["workspaces", "delete", "beta"], "beta\n").ok();
     assert!(deleted.contains("deleted workspace beta"), "{deleted}");
+    town.run("ann", &["workspaces", "create", "--name", "Gamma", "--slug", "gamma"]).ok();
+    assert!(town.run("ann", &["workspaces", "delete", "gamma"]).fails_with(1).contains("--yes"));
+    town.run("ann", &["workspaces", "delete", "gamma", "--yes"]).ok();
     let taken = town.run("ann", &["workspaces", "create", "--name", "Beta", "--slug", "beta"]).refused();
     assert!(taken.contains("beta"), "{taken}");
 }

@@ -158,6 +158,20 @@ impl App {
         found.map(|account| (account.workspace, account.id)).ok_or(AppError::not_found())
     }
 
+    /// The workspace of a service account, for commands on the host.
+    ///
+    /// # Errors
+    /// There is none; for operators only.
+    pub async fn find_workspace_of_service_account(
+        &self,
+        caller: &Caller,
+        id: ServiceAccountId,
+    ) -> Result<WorkspaceId, AppError> {
+        caller.principal.authorize_operator()?;
+        let mut connection = self.store.read().await?;
+        store::service_account::find_workspace_of(&mut connection, id).await?.ok_or(AppError::not_found())
+    }
+
     /// Creates a service account, a member unless another role is given.
     ///
     /// # Errors
