@@ -109,7 +109,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Change,
+        Change, MayConflict as _,
         engine::{Database, Engine},
         installation::create_if_missing,
         value::Statement,
@@ -121,6 +121,19 @@ mod tests {
         fn fill(&self, bytes: &mut [u8]) {
             bytes.fill(0);
         }
+    }
+
+    /// Two nodes that start on a new database create its first table at once. One of them may find the other's type, which
+    /// PostgreSQL makes for each table, before it sees the table.
+    #[tokio::test]
+    async fn a_table_that_another_process_creates_at_the_same_time_is_a_conflict() {
+        let cluster = Cluster::shared();
+        let own = cluster.create_database();
+        let database = Database::open(&Engine::Postgres { url: own.url().into() }).await.unwrap();
+        let mut connection = WriteConnection::from(database.begin().await.unwrap());
+        connection.execute("CREATE TYPE migrations AS ENUM ()", params![]).await.unwrap();
+        let error = migrate(&mut connection, Timestamp::UNIX_EPOCH).await.unwrap_err();
+        assert!(error.is_contention(), "{error:?}");
     }
 
     #[tokio::test]

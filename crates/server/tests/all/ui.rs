@@ -2,5 +2,6 @@
 
 pub mod access;
 mod failure;
+mod fields;
 mod pages;
 mod session;

@@ -557,9 +557,9 @@ fn translate_code(error: PgDatabaseError) -> StoreError {
         // Two processes created the same table at once.
         "23505" if error.schema() == Some("pg_catalog") => StoreError::Contended { reason: message },
         "23505" => StoreError::Conflict { constraint: error.constraint().unwrap_or(&message).to_owned() },
-        // A serialization failure, a deadlock, the same table or column created twice at once, a lock that was not released in
-        // time.
-        "40001" | "40P01" | "42P07" | "42701" | "55P03" => StoreError::Contended { reason: message },
+        // A serialization failure, a deadlock, the same table, type or column created twice at once, a lock that was not
+        // released in time.
+        "40001" | "40P01" | "42P07" | "42710" | "42701" | "55P03" => StoreError::Contended { reason: message },
         "25006" => StoreError::ReadOnly,
         "53100" => StoreError::DiskFull,
         "XX001" | "XX002" => StoreError::corrupt(message),

@@ -88,6 +88,8 @@ pub(in crate::ui) struct KeyRow {
     pub(in crate::ui) created_at: When,
     /// Such as `by ada@example.com`.
     pub(in crate::ui) created_by: String,
+    /// The key that signed the registration.
+    pub(in crate::ui) created_with: Option<ApiKeyId>,
     pub(in crate::ui) last_used_at: Option<When>,
     pub(in crate::ui) last_used_ip: String,
     pub(in crate::ui) expires_at: Option<When>,
@@ -127,6 +129,7 @@ impl KeyRow {
             status,
             created_at: shell.when(&key.created_at),
             created_by,
+            created_with: key.created_with,
             last_used_at: key.last_used_at.as_ref().map(|time| shell.when(time)),
             last_used_ip: key.last_used_ip.clone().unwrap_or_default(),
             expires_at: key.expires_at.as_ref().map(|time| shell.when(time)),
