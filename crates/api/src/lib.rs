@@ -26,7 +26,7 @@ pub use invitation::{
 };
 pub use me::{CredentialKey, Me, MyWorkspace, Principal, PrincipalKind};
 pub use member::{Member, UpdateMember};
-pub use problem::{FieldError, Problem, codes};
+pub use problem::{Explanation, FieldError, Problem, ReceivedBody, codes};
 pub use project::{CreateProject, Project, ProjectMember, SetProjectMember, UpdateProject};
 pub use removal::{LedProject, MemberRemoval, RegisteredKey, UserRemoval, WorkspaceOfUser};
 pub use service_account::{CreateServiceAccount, KeyCount, ServiceAccount, UpdateServiceAccount};

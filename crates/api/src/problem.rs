@@ -29,6 +29,10 @@ pub struct Problem {
     #[serde(default, deserialize_with = "known", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<schema::RequiredRole>)]
     pub required_role: Option<RequiredRole>,
+    /// What the server made of the signature, for a request with `Keyward-Explain: 1`.
+    #[serde(default, deserialize_with = "known", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Explanation>)]
+    pub explanation: Option<Explanation>,
     /// Further members, depending on the code: `fingerprint`, `limit`, `support_contact`, `projects`, …
     #[serde(flatten)]
     pub members: Map<String, Value>,
@@ -45,6 +49,35 @@ pub struct FieldError {
     pub code: String,
 }
 
+/// What the server made of a signature that was refused.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct Explanation {
+    /// The signature base (RFC 9421 §2.5) as the server computed it from the request that arrived. The values of header fields
+    /// other than `content-digest` are replaced by `length=…, sha-256=…` (hexadecimal). A covered component that the request
+    /// does not have is `(missing)`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature_base: Option<String>,
+    /// What is wrong with the form of the request, or why there is no explanation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The body that arrived, if it is not the one that was signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<ReceivedBody>,
+    /// Seconds after which the server explains again, if this address asked too often.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub retry_after: Option<u64>,
+}
+
+/// A body that arrived.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ReceivedBody {
+    /// Its length in bytes.
+    pub length: u64,
+    /// Its digest, as in `Content-Digest`.
+    pub content_digest: String,
+}
+
 impl Problem {
     /// A problem of this status and code.
     #[must_use]
@@ -57,6 +90,7 @@ impl Problem {
             code: code.to_owned(),
             errors: Vec::new(),
             required_role: None,
+            explanation: None,
             members: Map::new(),
         }
     }

@@ -39,6 +39,7 @@
 mod algorithm;
 mod component;
 mod content_digest;
+mod explanation;
 mod message;
 mod parameters;
 mod profile;
@@ -52,6 +53,7 @@ mod verified;
 pub use algorithm::Algorithm;
 pub use component::{Component, ComponentError};
 pub use content_digest::{ContentDigest, DigestError, WANT_CONTENT_DIGEST, content_digest};
+pub use explanation::{explain_signature_base, mask_signature_base};
 pub use message::{Message, RequestView, ResponseView, StructuredFieldType};
 pub use parameters::{MAX_COMPONENTS, ParametersError, SignatureParameters};
 pub use profile::{

@@ -7,7 +7,7 @@ use std::ops::Range;
 use http::{HeaderMap, HeaderName};
 
 use crate::algorithm::Algorithm;
-use crate::component::{ComponentError, push_combined, trim_field};
+use crate::component::{Component, ComponentError, push_combined, trim_field};
 use crate::message::{Message, RequestView};
 use crate::parameters::{ParametersError, SignatureParameters};
 use crate::structured::{BareItem, Parser, SyntaxError};
@@ -31,8 +31,8 @@ pub const ACCEPT_SIGNATURE: &str = "keyward=(\"@method\" \"@authority\" \"@targe
     ;created;expires;nonce;keyid;tag=\"keyward\"";
 
 const ENCORD_COMPONENTS: [&str; 3] = ["@method", "@request-target", "content-digest"];
-const SIGNATURE: HeaderName = HeaderName::from_static("signature");
-const SIGNATURE_INPUT: HeaderName = HeaderName::from_static("signature-input");
+pub(crate) const SIGNATURE: HeaderName = HeaderName::from_static("signature");
+pub(crate) const SIGNATURE_INPUT: HeaderName = HeaderName::from_static("signature-input");
 
 /// An application profile of RFC 9421 (§1.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -176,21 +176,7 @@ impl UnverifiedSignature {
             _ => return Err(SignatureError::UnmatchedLabel),
         };
         check_request_line(request)?;
-        let mut signatures = parse_signatures(&signature_field)?;
-        let inputs = parse_inputs(&input_field)?;
-        if inputs.len() != signatures.len() {
-            return Err(SignatureError::UnmatchedLabel);
-        }
-        let mut chosen = None;
-        for (label, input) in inputs {
-            let (_, signature) =
-                signatures.iter_mut().find(|(other, _)| *other == label).ok_or(SignatureError::UnmatchedLabel)?;
-            let Some(profile) = profile_of(label, &input) else { continue };
-            if chosen.replace((profile, input, std::mem::take(signature))).is_some() {
-                return Err(SignatureError::Ambiguous);
-            }
-        }
-        let (profile, input, signature) = chosen.ok_or(SignatureError::NoProfile)?;
+        let (profile, input, signature) = choose_signature(&input_field, &signature_field)?;
         let capacity = 256 + 2 * input_field.len() + 2 * request.target.len() + request.authority.len();
         Self::from_parts(request, profile, &input, signature, capacity).map(Some)
     }
@@ -243,6 +229,28 @@ impl UnverifiedSignature {
             missing_component: required.iter().find(|name| !input.covers(name)).copied(),
         })
     }
+}
+
+/// The one signature that a profile takes: what it covers and says, and its bytes.
+pub(crate) fn choose_signature<'a>(
+    input_field: &'a str,
+    signature_field: &'a str,
+) -> Result<(Profile, SignatureParameters<'a>, Vec<u8>), SignatureError> {
+    let mut signatures = parse_signatures(signature_field)?;
+    let inputs = parse_inputs(input_field)?;
+    if inputs.len() != signatures.len() {
+        return Err(SignatureError::UnmatchedLabel);
+    }
+    let mut chosen = None;
+    for (label, input) in inputs {
+        let (_, signature) =
+            signatures.iter_mut().find(|(other, _)| *other == label).ok_or(SignatureError::UnmatchedLabel)?;
+        let Some(profile) = profile_of(label, &input) else { continue };
+        if chosen.replace((profile, input, std::mem::take(signature))).is_some() {
+            return Err(SignatureError::Ambiguous);
+        }
+    }
+    chosen.ok_or(SignatureError::NoProfile)
 }
 
 /// The signature parameters of a profile, types checked.
@@ -307,16 +315,7 @@ fn is_visible(text: &str) -> bool {
 }
 
 fn check_components(profile: Profile, input: &SignatureParameters<'_>) -> Result<(), SignatureError> {
-    let unexpected = input.components.iter().find(|component| {
-        !component.parameters.is_empty()
-            || match profile {
-                Profile::Native => {
-                    component.name.starts_with('@')
-                        && !matches!(component.name, "@method" | "@authority" | "@target-uri" | "@path" | "@query")
-                }
-                Profile::Encord => !ENCORD_COMPONENTS.contains(&component.name),
-            }
-    });
+    let unexpected = input.components.iter().find(|component| !is_component_of(profile, component));
     if let Some(component) = unexpected {
         return Err(SignatureError::UnexpectedComponent(component.name.to_owned()));
     }
@@ -324,6 +323,18 @@ fn check_components(profile: Profile, input: &SignatureParameters<'_>) -> Result
         return Err(SignatureError::EncordComponents);
     }
     Ok(())
+}
+
+/// Whether a profile takes a component.
+pub(crate) fn is_component_of(profile: Profile, component: &Component<'_>) -> bool {
+    let is_named = match profile {
+        Profile::Native => {
+            !component.name.starts_with('@')
+                || matches!(component.name, "@method" | "@authority" | "@target-uri" | "@path" | "@query")
+        }
+        Profile::Encord => ENCORD_COMPONENTS.contains(&component.name),
+    };
+    is_named && component.parameters.is_empty()
 }
 
 fn profile_of(label: &str, input: &SignatureParameters<'_>) -> Option<Profile> {
@@ -337,7 +348,7 @@ fn profile_of(label: &str, input: &SignatureParameters<'_>) -> Option<Profile> {
 }
 
 /// A method that is no token, or a target that is not in origin-form, would be another request to another recipient.
-fn check_request_line(request: &RequestView<'_>) -> Result<(), SignatureError> {
+pub(crate) fn check_request_line(request: &RequestView<'_>) -> Result<(), SignatureError> {
     if request.method.is_empty() || !request.method.bytes().all(is_token_byte) {
         return Err(SignatureError::BadRequest("method"));
     }
@@ -361,7 +372,7 @@ fn is_token_byte(byte: u8) -> bool {
 }
 
 /// All lines of a field as one value (RFC 9421 §4.1 and §4.2 refer to RFC 8941 §4.2).
-fn combined_field<'a>(
+pub(crate) fn combined_field<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
     field: &'static str,

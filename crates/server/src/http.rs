@@ -7,6 +7,7 @@ mod client_address;
 mod connections;
 mod cookie;
 mod encord;
+mod explain;
 mod extract;
 mod forward_auth;
 mod framing;

@@ -57,6 +57,7 @@ pub struct Verifier {
     pub(crate) key_rate: Option<Rate>,
     ip_address_rate: Option<Rate>,
     ip_address_allowances: IpAddressAllowances,
+    pub(crate) explanation_allowances: IpAddressAllowances,
     pub(crate) uses: UseRecords,
     pub(crate) refusals: RefusalRecords,
 }
@@ -80,6 +81,7 @@ impl Verifier {
             key_rate: Rate::per_second(rate_limits.per_key),
             ip_address_rate: Rate::per_second(rate_limits.per_address),
             ip_address_allowances: IpAddressAllowances::new(random),
+            explanation_allowances: IpAddressAllowances::new(random),
             uses: UseRecords::default(),
             refusals: RefusalRecords::default(),
         }

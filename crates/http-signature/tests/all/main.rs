@@ -2,6 +2,7 @@
 
 mod arbitrary;
 mod encord;
+mod explanation;
 mod interop;
 mod keys;
 mod labels;

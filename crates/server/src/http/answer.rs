@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use api::Problem;
+use api::{Explanation, Problem};
 use axum::{
+    body::Body,
     extract::{MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -107,6 +108,18 @@ impl IntoResponse for AppError {
         response.extensions_mut().insert(RefusedWith(Arc::new(problem)));
         response
     }
+}
+
+/// A refusal with an explanation in its problem.
+pub(super) fn with_explanation(mut response: Response, explanation: Explanation) -> Response {
+    let Some(RefusedWith(problem)) = response.extensions_mut().remove::<RefusedWith>() else { return response };
+    let problem = Problem { explanation: Some(explanation), ..Problem::clone(&problem) };
+    *response.body_mut() = Body::from(serde_json::to_vec(&problem).unwrap_or_default());
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.extensions_mut().insert(RefusedWith(Arc::new(problem)));
+    response
 }
 
 /// The precise reason of a problem where it tells one, else its code.

@@ -19,7 +19,7 @@ use http::{Version, request::Parts};
 use http_body::Body as _;
 use http_signature::is_safe_method;
 use subtle::ConstantTimeEq as _;
-use verifier::{AuthenticationError, Origin, OriginalRequest, VerifiedHeaders};
+use verifier::{AuthenticationError, Origin, OriginalRequest, VerifiedHeaders, explanation::asks_for_explanation};
 
 use super::{
     MAX_BODY, MAX_HEADERS, MAX_UNAUTHENTICATED_BODY,
@@ -28,6 +28,7 @@ use super::{
     client_address::client_address,
     connections::{Connection, Connections, Memory},
     cookie::Cookie,
+    explain::{explain, is_digest_mismatch},
     own_host::OwnOrigin,
     same_origin::is_same_origin,
 };
@@ -146,13 +147,50 @@ impl http_body::Body for CountedBody {
 /// Authenticates a request, and passes it on with who sent it. A credential that is not accepted ends here, whatever the
 /// route.
 pub(super) async fn authenticate(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match find_caller(&app, request).await {
+    let to_explain = RequestToExplain::of(&app, &request);
+    let (response, body) = match find_caller(&app, request).await {
         Ok((request, principal)) => {
             let mut response = next.run(request).await;
             response.extensions_mut().insert(LoggedPrincipal(principal));
-            response
+            (response, None)
         }
-        Err(error) => error.into_response(),
+        Err(refused) => (refused.error.into_response(), refused.body),
+    };
+    match to_explain {
+        Some(request) => explain(&app, response, &request.received.original(&request.parts, body.as_deref())),
+        None => response,
+    }
+}
+
+/// What an explanation needs of a request, where its client asks for one.
+struct RequestToExplain {
+    parts: Parts,
+    received: Received,
+}
+
+impl RequestToExplain {
+    fn of(app: &App, request: &Request) -> Option<Self> {
+        if !asks_for_explanation(request.headers()) {
+            return None;
+        }
+        let received = Received::of(app, request).ok()?;
+        let (mut parts, ()) = http::Request::new(()).into_parts();
+        parts.method = request.method().clone();
+        parts.uri = request.uri().clone();
+        parts.headers = request.headers().clone();
+        Some(Self { parts, received })
+    }
+}
+
+/// A request that is refused, and its body where it is not the one that was signed.
+struct Refused {
+    error: AppError,
+    body: Option<Bytes>,
+}
+
+impl From<AppError> for Refused {
+    fn from(error: AppError) -> Self {
+        Self { error, body: None }
     }
 }
 
@@ -163,6 +201,15 @@ struct Received {
 }
 
 impl Received {
+    fn of(app: &App, request: &Request) -> Result<Self, AppError> {
+        let OwnOrigin(origin) = request
+            .extensions()
+            .get()
+            .cloned()
+            .ok_or_else(|| AppError::Internal("a route that answers for any host".to_owned()))?;
+        Ok(Self { origin, ip_address: client_address(app.settings(), request) })
+    }
+
     fn original<'a>(&'a self, parts: &'a Parts, body: Option<&'a [u8]>) -> OriginalRequest<'a> {
         OriginalRequest {
             method: parts.method.as_str(),
@@ -179,7 +226,7 @@ impl Received {
 
 /// The caller of a request, and the request with its body. The credential is verified on the headers, before more of the body is
 /// kept than an unauthenticated client may send.
-async fn find_caller(app: &App, request: Request) -> Result<(Request, String), AppError> {
+async fn find_caller(app: &App, request: Request) -> Result<(Request, String), Refused> {
     let received = receive(app, &request);
     let (parts, body) = request.into_parts();
     let shown = match received {
@@ -190,14 +237,21 @@ async fn find_caller(app: &App, request: Request) -> Result<(Request, String), A
         Ok(shown) => shown,
         Err(error) => {
             discard(&parts, body).await;
-            return Err(error);
+            return Err(error.into());
         }
     };
     let is_unauthenticated = shown.headers.is_none() && shown.session.is_none();
     let most = if is_unauthenticated { MAX_UNAUTHENTICATED_BODY } else { MAX_BODY };
     let body = read_body(&parts, body, most).await?;
     let caller = match shown.headers {
-        Some(headers) => Some(app.verifier().verify_body(headers, &received.original(&parts, Some(&body)))?.into()),
+        Some(headers) => match app.verifier().verify_body(headers, &received.original(&parts, Some(&body))) {
+            Ok(verified) => Some(verified.into()),
+            Err(error) => {
+                let error = AppError::from(error);
+                let body = is_digest_mismatch(&error).then_some(body);
+                return Err(Refused { error, body });
+            }
+        },
         None => shown.session,
     };
     // A change keeps its slot until it ends, even if its client disconnects.
@@ -215,14 +269,9 @@ async fn find_caller(app: &App, request: Request) -> Result<(Request, String), A
 }
 
 fn receive(app: &App, request: &Request) -> Result<Received, AppError> {
-    let OwnOrigin(origin) = request
-        .extensions()
-        .get()
-        .cloned()
-        .ok_or_else(|| AppError::Internal("a route that answers for any host".to_owned()))?;
-    let ip_address = client_address(app.settings(), request);
-    app.verifier().limit_ip_address(ip_address)?;
-    Ok(Received { origin, ip_address })
+    let received = Received::of(app, request)?;
+    app.verifier().limit_ip_address(received.ip_address)?;
+    Ok(received)
 }
 
 /// What was shown, as far as it is verified without the body: at most one of these.

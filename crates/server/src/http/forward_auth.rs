@@ -16,7 +16,7 @@ use axum::{
 use bytes::Bytes;
 use domain::{PrincipalId, text::percent_encode};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts, uri::Authority};
-use verifier::{AuthorizedRequest, OriginalRequest, Scheme, VerifiedHeaders, hosts::normal_authority};
+use verifier::{AuthorizedRequest, OriginalRequest, Scheme, hosts::normal_authority};
 
 pub(crate) use self::nginx::answer_nginx;
 use super::{
@@ -24,6 +24,7 @@ use super::{
     answer::LoggedPrincipal,
     body::{discard, read_body},
     client_address::peer_address,
+    explain::refuse,
     hygiene,
 };
 use crate::{App, AppError, Settings};
@@ -92,11 +93,18 @@ struct ForwardedRequest<'a> {
 async fn admit(app: &App, request: Request, dialect: Dialect) -> Result<Response, AppError> {
     let peer = peer_address(&request);
     let (parts, body) = request.into_parts();
-    let (original, headers, passes_body) = match verify_headers(app, peer, &parts, dialect) {
-        Ok(verified) => verified,
+    let (original, passes_body) = match read_request(app, peer, &parts, dialect) {
+        Ok(read) => read,
         Err(error) => {
             discard(&parts, body).await;
             return Err(error);
+        }
+    };
+    let headers = match app.verifier().verify_proxied_headers(&original.view(&parts)) {
+        Ok(headers) => headers,
+        Err(error) => {
+            discard(&parts, body).await;
+            return Ok(refuse(app, error.into(), &original.view(&parts)));
         }
     };
     let Some(headers) = headers else {
@@ -111,8 +119,11 @@ async fn admit(app: &App, request: Request, dialect: Dialect) -> Result<Response
     };
     // An empty body says nothing: the proxy may have kept it back.
     let body = Some(&body[..]).filter(|body| !body.is_empty());
-    let authorized =
-        app.verifier().authorize_proxied_request(headers, &OriginalRequest { body, ..original.view(&parts) }).await?;
+    let request = OriginalRequest { body, ..original.view(&parts) };
+    let authorized = match app.verifier().authorize_proxied_request(headers, &request).await {
+        Ok(authorized) => authorized,
+        Err(error) => return Ok(refuse(app, error.into(), &request)),
+    };
     let mut response = (StatusCode::OK, IdentityHeaders::of(&authorized)?.into_headers()?).into_response();
     response.extensions_mut().insert(LoggedPrincipal(authorized.principal.audit_principal().to_string()));
     Ok(response)
@@ -140,14 +151,13 @@ impl Original<'_> {
     }
 }
 
-/// Reads what the proxy tells, and verifies the client's credential, before a body is kept. No headers where the client shows
-/// no credential and needs none.
-fn verify_headers<'a>(
+/// Reads what the proxy tells of the client's request, and whether it passes the body.
+fn read_request<'a>(
     app: &App,
     peer: Option<IpAddr>,
     parts: &'a Parts,
     dialect: Dialect,
-) -> Result<(Original<'a>, Option<VerifiedHeaders>, bool), AppError> {
+) -> Result<(Original<'a>, bool), AppError> {
     let settings = app.settings();
     let Some(peer) = peer.filter(|peer| settings.is_trusted_proxy(*peer)) else {
         return Err(AppError::Refused(
@@ -164,9 +174,7 @@ fn verify_headers<'a>(
     require_proxied(app, scheme, &authority)?;
     refuse_new_headers(&parts.headers)?;
     let passes_body = dialect.passes_body(&parts.headers)?;
-    let original = Original { forwarded, scheme, authority };
-    let headers = app.verifier().verify_proxied_headers(&original.view(parts))?;
-    Ok((original, headers, passes_body))
+    Ok((Original { forwarded, scheme, authority }, passes_body))
 }
 
 impl ForwardedRequest<'_> {

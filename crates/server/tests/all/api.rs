@@ -7,6 +7,7 @@ mod audit;
 mod bearer_token;
 mod change;
 mod encord;
+mod explain;
 mod grants;
 mod invitation;
 mod key_proof;

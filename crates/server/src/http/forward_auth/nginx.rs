@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use api::Problem;
+use api::{Explanation, Problem};
 use axum::{extract::Request, middleware::Next, response::Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
@@ -21,6 +21,8 @@ const STATUS: HeaderName = HeaderName::from_static("keyward-status");
 const PROBLEM: HeaderName = HeaderName::from_static("keyward-problem");
 /// Bytes of a problem in a header. nginx reads the headers of an answer into one page of memory.
 const MAX_PROBLEM: usize = 2048;
+/// Told in place of a signature base that does not fit.
+const LONG_EXPLANATION: &str = "the signature base is too long for a header of nginx; try a shorter URL";
 /// Characters of the detail of a problem that is longer.
 const SHORT_DETAIL: usize = 200;
 
@@ -39,10 +41,17 @@ pub(super) fn read(headers: &HeaderMap, peer: IpAddr) -> Result<ForwardedRequest
     })
 }
 
-/// A problem as a value of a header. A long one loses its members and most of its detail.
+/// A problem as a value of a header. A long one loses the signature base of its explanation, then its members and most of its
+/// detail.
 fn problem_header(problem: &Problem) -> Option<HeaderValue> {
-    let whole = ascii_json(problem).filter(|text| text.len() <= MAX_PROBLEM);
-    let text = whole.or_else(|| {
+    let fitting = |problem: &Problem| ascii_json(problem).filter(|text| text.len() <= MAX_PROBLEM);
+    let text = fitting(problem).or_else(|| {
+        let explanation = problem.explanation.clone()?;
+        let explanation =
+            Explanation { signature_base: None, detail: Some(LONG_EXPLANATION.to_owned()), ..explanation };
+        fitting(&Problem { explanation: Some(explanation), ..problem.clone() })
+    });
+    let text = text.or_else(|| {
         let detail: String = problem.detail.chars().take(SHORT_DETAIL).collect();
         ascii_json(&Problem::new(problem.status, &problem.code, &problem.title, format!("{detail}…")))
     })?;

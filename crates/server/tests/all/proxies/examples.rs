@@ -53,6 +53,7 @@ with_every_proxy! {
     only_websocket_upgrades_are_opened
     a_websocket_carries_bytes_in_both_directions
     a_refusal_is_a_problem_with_its_reason
+    a_refusal_is_explained_to_the_client_that_asks
     a_body_over_one_mebibyte_arrives
     an_encoded_slash_arrives_where_a_route_allows_it
     a_preflight_and_a_public_path_arrive_without_a_credential
@@ -444,6 +445,19 @@ async fn a_refusal_is_a_problem_with_its_reason(kind: Kind) {
         assert_eq!((answer.status, &problem["code"]), (503, &json!("unavailable")));
         assert!(answer.head.contains("\r\nRetry-After: 1\r\n"), "{}", answer.head);
     }
+    assert!(stack.take_seen().is_empty());
+}
+
+async fn a_refusal_is_explained_to_the_client_that_asks(kind: Kind) {
+    let stack = Stack::start(kind, |_| {}).await;
+    let mut client = stack.get("/v2/things?a=1").by(&stack.admin.key).header("keyward-explain", "1");
+    "/v2/things?a=2".clone_into(&mut client.target);
+    let answer = stack.send(&client).await;
+    assert_eq!(answer.status, 401, "{}", answer.head);
+    assert!(answer.head.to_lowercase().contains("\r\ncache-control: no-store\r\n"), "{}", answer.head);
+    let problem: Value = serde_json::from_str(&answer.body).expect("a problem");
+    let base = problem["explanation"]["signature_base"].as_str().unwrap_or_else(|| panic!("{problem}"));
+    assert!(base.contains(&format!("\"@target-uri\": http://{}/v2/things?a=2\n", stack.host())), "{base}");
     assert!(stack.take_seen().is_empty());
 }
 

@@ -22,12 +22,13 @@ pub const IDENTITY_HEADERS: [&str; 11] = [
 ];
 
 /// The client's headers that Envoy passes with the example configuration.
-const ENVOY_HEADERS: [&str; 7] = [
+const ENVOY_HEADERS: [&str; 8] = [
     "signature",
     "signature-input",
     "content-digest",
     "authorization",
     "keyward-workspace",
+    "keyward-explain",
     "origin",
     "access-control-request-method",
 ];
