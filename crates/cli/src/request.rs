@@ -31,6 +31,25 @@ Examples:
   keyward request GET /api/v1/me --agent            the key is in ssh-agent
   keyward request GET /api/v1/me --print            what would be signed, to compare")]
 pub(crate) struct Request {
+    #[command(flatten)]
+    sent: SentRequest,
+    /// Also print the status and the headers
+    #[arg(short, long)]
+    include: bool,
+    /// Fail if the status is 400 or above: print only the status, on standard error
+    #[arg(short, long, conflicts_with = "include")]
+    fail: bool,
+    /// Write to FILE instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Print the signature base (RFC 9421 §2.5) and the headers that sign it, and send nothing
+    #[arg(long)]
+    print: bool,
+}
+
+/// What is signed and sent: the arguments that `keyward explain` has too.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SentRequest {
     /// GET, POST, …
     method: Method,
     /// The URL, or a path on the server of `--url`
@@ -47,24 +66,12 @@ pub(crate) struct Request {
     /// A header; `Name:` removes a header, `Name;` sends an empty one
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
-    /// Also print the status and the headers
-    #[arg(short, long)]
-    include: bool,
-    /// Fail if the status is 400 or above: print only the status, on standard error
-    #[arg(short, long, conflicts_with = "include")]
-    fail: bool,
-    /// Write to FILE instead of standard output
-    #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
     /// Seconds to wait for the response
     #[arg(short, long, value_name = "SECONDS", default_value_t = 300)]
     max_time: u64,
     /// How to sign: RFC 9421, or as the Encord SDK does
     #[arg(long, value_enum, default_value_t = ProfileName::Native)]
     profile: ProfileName,
-    /// Print the signature base (RFC 9421 §2.5) and the headers that sign it, and send nothing
-    #[arg(long)]
-    print: bool,
     #[command(flatten)]
     connection: ConnectionArguments,
 }
@@ -93,20 +100,7 @@ impl From<ProfileName> for Profile {
 
 impl Request {
     pub(crate) async fn run(self) -> Outcome {
-        let url = self.url()?;
-        let mut request = HttpRequest::new(self.body()?);
-        *request.method_mut() = self.method.clone();
-        *request.headers_mut() = self.headers(request.body())?;
-        let signer = self.connection.signer(self.profile.into())?;
-        let options = ClientOptions {
-            // Another server behind Keyward's forward-auth may not know a write that it has seen.
-            retries: 0,
-            timeout: Duration::from_secs(self.max_time),
-            max_answer_bytes: MAX_ANSWER_BYTES,
-            trusted_certificates: self.connection.trusted_certificates()?,
-            ..ClientOptions::new(&url, signer.clone())
-        };
-        let client = Client::new(options)?;
+        let Prepared { client, url, request } = self.sent.prepare()?;
         if self.print {
             let request = client.sign(&url, request)?;
             return print_signed(&request.0, &request.1.base);
@@ -138,6 +132,50 @@ impl Request {
                 .and_then(|mut file| file.write_all(&bytes))
                 .map_err(|error| Failure::new(format!("the answer cannot be written to {} ({error})", path.display()))),
         }
+    }
+
+    fn format(&self, response: &Response) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        if self.include {
+            let reason = response.status.canonical_reason().unwrap_or_default();
+            bytes.extend(format!("{:?} {} {reason}\r\n", response.version, response.status.as_u16()).bytes());
+            for (name, value) in &response.headers {
+                bytes.extend_from_slice(name.as_str().as_bytes());
+                bytes.extend_from_slice(b": ");
+                bytes.extend_from_slice(value.as_bytes());
+                bytes.extend_from_slice(b"\r\n");
+            }
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(&response.body);
+        bytes
+    }
+}
+
+/// A request that is ready to be signed and sent.
+pub(crate) struct Prepared {
+    pub(crate) client: Client,
+    pub(crate) url: String,
+    pub(crate) request: HttpRequest<Vec<u8>>,
+}
+
+impl SentRequest {
+    /// Reads the body, the headers and the key, and connects to nothing.
+    pub(crate) fn prepare(&self) -> Outcome<Prepared> {
+        let url = self.url()?;
+        let mut request = HttpRequest::new(self.body()?);
+        *request.method_mut() = self.method.clone();
+        *request.headers_mut() = self.headers(request.body())?;
+        let signer = self.connection.signer(self.profile.into())?;
+        let options = ClientOptions {
+            // Another server behind Keyward's forward-auth may not know a write that it has seen.
+            retries: 0,
+            timeout: Duration::from_secs(self.max_time),
+            max_answer_bytes: MAX_ANSWER_BYTES,
+            trusted_certificates: self.connection.trusted_certificates()?,
+            ..ClientOptions::new(&url, signer)
+        };
+        Ok(Prepared { client: Client::new(options)?, url, request })
     }
 
     fn url(&self) -> Outcome<String> {
@@ -194,23 +232,6 @@ impl Request {
         headers.extend(given);
         Ok(headers)
     }
-
-    fn format(&self, response: &Response) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        if self.include {
-            let reason = response.status.canonical_reason().unwrap_or_default();
-            bytes.extend(format!("{:?} {} {reason}\r\n", response.version, response.status.as_u16()).bytes());
-            for (name, value) in &response.headers {
-                bytes.extend_from_slice(name.as_str().as_bytes());
-                bytes.extend_from_slice(b": ");
-                bytes.extend_from_slice(value.as_bytes());
-                bytes.extend_from_slice(b"\r\n");
-            }
-            bytes.extend_from_slice(b"\r\n");
-        }
-        bytes.extend_from_slice(&response.body);
-        bytes
-    }
 }
 
 fn print_signed(request: &HttpRequest<Vec<u8>>, base: &str) -> Outcome {
@@ -262,8 +283,8 @@ mod tests {
         request: Request,
     }
 
-    fn parse(arguments: &[&str]) -> Request {
-        Line::parse_from(["request", "POST", "http://127.0.0.1/"].iter().chain(arguments)).request
+    fn parse(arguments: &[&str]) -> SentRequest {
+        Line::parse_from(["request", "POST", "http://127.0.0.1/"].iter().chain(arguments)).request.sent
     }
 
     #[test]
