@@ -45,6 +45,7 @@ pub(crate) enum Keys {
     Show(Show),
     Prove(Prove),
     Rename(Rename),
+    Update(Update),
     Disable(Disable),
     Enable(Enable),
     Revoke(Revoke),
@@ -193,6 +194,26 @@ pub(crate) struct Rename {
     json: bool,
 }
 
+/// Change the title or the expiry of a key
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("change").required(true).multiple(true).args(["title", "expires_at"])), after_help = "\
+Examples:
+  keyward keys update laptop --expires-at 90d
+  keyward keys update SHA256:… --title runner --expires-at never --service-account ci-bot")]
+pub(crate) struct Update {
+    #[command(flatten)]
+    which: Which,
+    /// The new title
+    #[arg(short, long)]
+    title: Option<String>,
+    /// The new expiry: a time such as 2027-01-31T12:00:00Z, a span such as 12h, 90d or 8w, or `never`
+    #[arg(long, value_name = "WHEN")]
+    expires_at: Option<Expiry>,
+    /// Print the JSON of the API
+    #[arg(long)]
+    json: bool,
+}
+
 /// Disable a key: it is refused until it is enabled again
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -268,7 +289,11 @@ impl Keys {
             Self::Add(command) => command.run().await,
             Self::Show(command) => command.run().await,
             Self::Prove(command) => command.run().await,
-            Self::Rename(command) => command.run().await,
+            Self::Rename(command) => {
+                let Rename { which, title, json } = command;
+                Update { which, title: Some(title), expires_at: None, json }.run().await
+            }
+            Self::Update(command) => command.run().await,
             Self::Disable(command) => command.run().await,
             Self::Enable(command) => command.run().await,
             Self::Revoke(command) => command.run().await,
@@ -432,15 +457,22 @@ impl Prove {
     }
 }
 
-impl Rename {
+impl Update {
     async fn run(self) -> Outcome {
         let (ring, key) = self.which.find().await?;
-        let update = UpdateApiKey { title: Some(self.title), expires_at: None };
-        let renamed: ApiKey = ring.api.patch(&ring.of(key.id), &update).await?;
+        let update = UpdateApiKey { title: self.title, expires_at: self.expires_at.map(Expiry::end) };
+        let updated: ApiKey = ring.api.patch(&ring.of(key.id), &update).await?;
         if self.json {
-            return output::json(&renamed);
+            return output::json(&updated);
         }
-        output::line(format!("{} is now called {}", renamed.fingerprint, renamed.title))
+        if update.title.is_some() {
+            output::line(format!("{} is now called {}", updated.fingerprint, updated.title))?;
+        }
+        match (update.expires_at, updated.expires_at) {
+            (None, _) => Ok(()),
+            (Some(_), None) => output::line(format!("{} does not expire", updated.title)),
+            (Some(_), Some(end)) => output::line(format!("{} expires at {}", updated.title, output::full_moment(end))),
+        }
     }
 }
 

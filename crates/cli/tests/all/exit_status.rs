@@ -8,7 +8,7 @@ use crate::support::{Home, Ran, Scripted, Town};
 
 /// What a program reads of an error: one line of JSON on standard error, and nothing on standard output.
 #[track_caller]
-fn json_error(ran: Ran, status: i32) -> Value {
+fn json_error(ran: &Ran, status: i32) -> Value {
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(status), ""), "{}", ran.stderr);
     assert_eq!(ran.stderr.trim_end().lines().count(), 1, "{}", ran.stderr);
     let told: Value = serde_json::from_str(&ran.stderr).expect("JSON");
@@ -42,7 +42,7 @@ fn each_status_has_its_meaning_and_its_error_is_json_too() {
         ("ann", &["whoami", "--url", "http://127.0.0.1:1", "--json"], 5, "unreachable"),
     ];
     for (who, arguments, status, code) in cases {
-        let error = json_error(town.run(who, arguments), status);
+        let error = json_error(&town.run(who, arguments), status);
         assert_eq!(error["code"], code, "{arguments:?}: {error}");
         // Without `--json`, the status is the same, and a person reads it.
         let plain: Vec<_> = arguments.iter().copied().filter(|word| *word != "--json").collect();
@@ -50,7 +50,7 @@ fn each_status_has_its_meaning_and_its_error_is_json_too() {
         assert!(told.starts_with("error: "), "{plain:?}: {told}");
     }
     // What the server said is there in its own words, and what to do next stands apart.
-    let error = json_error(town.run("bob", &["service-accounts", "create", "bot", "--json"]), 4);
+    let error = json_error(&town.run("bob", &["service-accounts", "create", "bot", "--json"]), 4);
     assert_eq!(
         (&error["problem"]["status"], &error["problem"]["required_role"]),
         (&json!(403), &json!("workspace:admin"))
@@ -66,7 +66,7 @@ fn a_server_that_cannot_answer_is_unreachable() {
     let server = Scripted::answering(&[away.clone(), away.clone(), away]);
     let whoami = ["whoami", "--url", &server.url, "--key", "id"];
     home.run(&whoami).fails_with(5);
-    json_error(home.run(&[&whoami[..], &["--json"]].concat()), 5);
+    json_error(&home.run(&[&whoami[..], &["--json"]].concat()), 5);
     home.run(&["request", "GET", "/", "--url", &server.url, "--key", "id", "--fail"]).fails_with(5);
     server.finish();
     home.run(&["request", "GET", "/", "--url", "http://127.0.0.1:1", "--key", "id"]).fails_with(5);
@@ -86,7 +86,7 @@ fn a_secret_in_an_error_is_hidden_in_json_too() {
     ] {
         let ran = home.run(arguments);
         assert!(!ran.stderr.contains(body) && !ran.stdout.contains(body), "{}", ran.stderr);
-        json_error(ran, 2);
+        json_error(&ran, 2);
     }
 }
 
@@ -101,7 +101,7 @@ fn a_variable_that_is_not_text_is_named_and_not_printed() {
         command.env("KEYWARD_URL", "http://127.0.0.1:1").env(name, OsStr::from_bytes(&key));
         let ran = Ran::from(command.output().expect("keyward starts"));
         assert!(!ran.stderr.contains("b3BlbnNzaC1rZXktdjE"), "{}", ran.stderr);
-        let error = json_error(ran, 2);
+        let error = json_error(&ran, 2);
         assert!(
             error["message"].as_str().is_some_and(|told| told.starts_with(name) && told.contains("UTF-8")),
             "{error}"

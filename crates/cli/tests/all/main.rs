@@ -12,6 +12,7 @@ mod doctor;
 mod exit_status;
 mod experiments;
 mod faults;
+mod fields;
 mod guides;
 mod help;
 mod installation_key;
