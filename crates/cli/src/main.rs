@@ -14,6 +14,7 @@ mod data_directory;
 mod demo;
 mod doctor;
 mod expiry;
+mod explain;
 mod failure;
 mod host;
 mod input;
@@ -81,6 +82,7 @@ enum Command {
     Keygen(keygen::Keygen),
     Whoami(whoami::Whoami),
     Request(request::Request),
+    Explain(explain::Explain),
     #[command(subcommand)]
     Keys(api_key::Keys),
     #[command(subcommand)]
@@ -118,6 +120,7 @@ Your keys and requests:
   whoami            Show who you are to the server
   keys              Your API keys, and those of service accounts
   request           Sign a request and send it: curl, signed
+  explain           Send a signed request, and find out why its signature is refused
 
 In a workspace:
   workspaces        Your workspaces
@@ -182,6 +185,7 @@ fn run(arguments: Arguments) -> Outcome {
             Command::Keygen(command) => command.run(),
             Command::Whoami(command) => command.run().await,
             Command::Request(command) => command.run().await,
+            Command::Explain(command) => command.run().await,
             Command::Keys(command) => command.run().await,
             Command::ServiceAccounts(command) => command.run().await,
             Command::Projects(command) => command.run().await,

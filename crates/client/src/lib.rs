@@ -27,7 +27,7 @@ mod ssh_signature;
 mod ssh_wire;
 mod system;
 
-pub use http_signature::{Algorithm, Profile, SigningKey, SigningKeyError};
+pub use http_signature::{Algorithm, Profile, SigningKey, SigningKeyError, mask_signature_base};
 
 pub use crate::{
     agent::{Agent, AgentError, AgentKey},

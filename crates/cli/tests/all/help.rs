@@ -18,6 +18,7 @@ fn help_is_grouped_and_has_examples() {
         ("audit", "keyward audit verify --checkpoint checkpoint.txt"),
         ("keygen", "keyward keygen -f ci-runner"),
         ("request", "-d, --data <TEXT|@FILE>"),
+        ("explain", "keyward explain GET /api/v1/me --url https://keys.example.com"),
         ("whoami", "KEYWARD_KEY_FILE"),
     ] {
         let help = home.run(&[command, "--help"]).ok();

@@ -11,6 +11,7 @@ mod demo;
 mod doctor;
 mod exit_status;
 mod experiments;
+mod explain;
 mod faults;
 mod fields;
 mod guides;
