@@ -1,4 +1,4 @@
-//! API keys, and when they were last used.
+//! API keys and the times of their last use.
 
 use std::collections::BTreeSet;
 
@@ -49,8 +49,8 @@ impl FromRow for ApiKey {
     fn from_row(row: &Row) -> Result<Self, StoreError> {
         let blob = row.bytes("public_key")?;
         let (created_at, verified_at) = (row.timestamp("created_at")?, row.opt_timestamp("verified_at")?);
-        // A node of the previous release writes a proof as a verification at the very moment of the registration. A use is
-        // never written with that moment.
+        // A node of the previous release writes a proof as a verification at the time of the registration. A use is
+        // never written with that time.
         let proven_at = row.opt_timestamp("proven_at")?.or(verified_at.filter(|verified| *verified == created_at));
         Ok(Self {
             id: row.parse("id")?,
@@ -74,7 +74,7 @@ impl FromRow for ApiKey {
     }
 }
 
-/// The version of the change that registers a key; NULL while a node is running that does not report what it verified.
+/// The version of the change that registers a key. NULL while a node is running that does not report what it verified.
 const REGISTERED_VERSION: &str = "(SELECT version FROM installation WHERE id = 1
     AND NOT EXISTS (SELECT 1 FROM nodes WHERE reports_use = FALSE))";
 
@@ -85,7 +85,7 @@ pub async fn insert_api_key(change: &mut Change, key: &ApiKey) -> Result<(), Sto
     Ok(())
 }
 
-/// Writes what can change of a key. A revocation is [`revoke_api_key`].
+/// Updates the mutable columns of a key. To revoke a key, use [`revoke_api_key`].
 pub async fn update_api_key(change: &mut Change, key: &ApiKey) -> Result<(), StoreError> {
     API_KEYS.update(change, key).await?;
     change.touch(Subject::ApiKey(key.id));
@@ -95,7 +95,7 @@ pub async fn update_api_key(change: &mut Change, key: &ApiKey) -> Result<(), Sto
 /// Why a key is revoked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Revocation {
-    /// By a principal who is allowed to, or because its owner was deleted.
+    /// A principal with the permission revokes it, or its owner was deleted.
     Ordinary,
     /// Another principal registers the key with a proof.
     Reclaimed,
@@ -134,7 +134,7 @@ pub async fn prove_api_key(change: &mut Change, id: ApiKeyId) -> Result<(), Stor
 /// Whether a revoked key ever verified a request or a proof, on any node, as far as that is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum UseBeforeRevocation {
-    /// It never did: every node that ran between its registration and its revocation reported so.
+    /// It never did: every node that ran between its registration and its revocation has reported this.
     Never,
     /// It was used, or a node that may have used it has stopped.
     Possible,
@@ -142,8 +142,8 @@ pub enum UseBeforeRevocation {
     Unconfirmed,
 }
 
-/// Whether a revoked key was ever used. `own` is a node that has applied the changes up to that version and has recorded what
-/// it verified with the keys that these revoked.
+/// Returns whether a revoked key was ever used. `own` is a node that has applied the changes up to that version and has
+/// recorded the uses of the keys that these changes revoked.
 ///
 /// # Errors
 /// The database does not answer.
@@ -153,7 +153,7 @@ pub async fn find_use_before_revocation(
     own: Option<(NodeId, Version)>,
 ) -> Result<UseBeforeRevocation, StoreError> {
     let (own, own_version) = own.map_or((String::new(), Version::default()), |(id, version)| (id.to_string(), version));
-    // In one statement: a node records uses before it acknowledges, and acknowledges before it can be lost.
+    // In one statement: a node records uses before it acknowledges, and acknowledges before it can be evicted.
     let row = connection
         .fetch_one(
             "SELECT verified_at, proven_at, registered_version, revoked_version,
@@ -187,7 +187,7 @@ impl FromRow for RevokedApiKey {
     }
 }
 
-/// A revoked key, of any owner.
+/// Returns a revoked key, of any owner.
 ///
 /// # Errors
 /// The database does not answer.
@@ -199,7 +199,7 @@ pub async fn find_revoked_api_key(
     connection.find(sql, params![id]).await
 }
 
-/// The keys that were revoked last, at most `limit`, the latest first.
+/// Returns the keys that were revoked last, at most `limit`, the latest first.
 ///
 /// # Errors
 /// The database does not answer.
@@ -209,7 +209,7 @@ pub async fn list_revoked_api_keys(connection: &mut Connection, limit: i64) -> R
     connection.list(sql, params![limit]).await
 }
 
-/// A key of an owner.
+/// Returns a key of an owner.
 pub async fn find_api_key(
     connection: &mut Connection,
     owner: PrincipalId,
@@ -219,13 +219,13 @@ pub async fn find_api_key(
     connection.find(sql, params![owner, id]).await
 }
 
-/// A key of any owner. For request verification, and for checks whose result the caller does not see.
+/// Returns a key of any owner. It is for request verification, and for checks whose result the caller does not see.
 pub async fn find_api_key_anywhere(connection: &mut Connection, id: ApiKeyId) -> Result<Option<ApiKey>, StoreError> {
     let sql = API_KEYS.select("WHERE id = $1");
     connection.find(sql, params![id]).await
 }
 
-/// Every registration of one fingerprint, revoked and expired ones too.
+/// Returns every registration of a fingerprint, including revoked and expired ones.
 pub async fn list_api_keys_by_fingerprint(
     connection: &mut Connection,
     fingerprint: &Fingerprint,
@@ -234,7 +234,7 @@ pub async fn list_api_keys_by_fingerprint(
     connection.list(sql, params![fingerprint.to_string()]).await
 }
 
-/// Keys of an owner in the order of their ids, after `after`.
+/// Returns keys of an owner in the order of their ids, after `after`.
 pub async fn list_api_keys(
     connection: &mut Connection,
     owner: PrincipalId,
@@ -245,7 +245,8 @@ pub async fn list_api_keys(
     connection.list(sql, params![owner, page_start(after), limit]).await
 }
 
-/// Keys of all owners that are not revoked, in the order of their ids, after `after`: what a directory holds.
+/// Returns the keys of all owners that are not revoked, in the order of their ids, after `after`. A directory holds
+/// these keys.
 pub async fn list_unrevoked_api_keys(
     connection: &mut Connection,
     after: Option<ApiKeyId>,
@@ -255,7 +256,8 @@ pub async fn list_unrevoked_api_keys(
     connection.list(sql, params![page_start(after), limit]).await
 }
 
-/// Keys that any of these keys registered, revoked ones too, in the order of their ids.
+/// Returns the keys that were registered by requests with any of these keys, including revoked ones, in the order of
+/// their ids.
 pub async fn list_api_keys_made_with(
     connection: &mut Connection,
     parents: &[ApiKeyId],
@@ -266,8 +268,8 @@ pub async fn list_api_keys_made_with(
     Ok(keys)
 }
 
-/// These keys, then the keys that they registered, the keys that those registered, and so on, each once. Revoked keys are
-/// followed too: what they registered is no safer for it.
+/// Returns these keys, then the keys that they registered, the keys that those registered, and so on, each once.
+/// Revoked keys are included, because the keys that they registered are no safer than they are.
 pub async fn list_with_descendants(connection: &mut Connection, roots: Vec<ApiKey>) -> Result<Vec<ApiKey>, StoreError> {
     let mut seen: BTreeSet<ApiKeyId> = roots.iter().map(|key| key.id).collect();
     let mut parents: Vec<ApiKeyId> = seen.iter().copied().collect();
@@ -281,7 +283,7 @@ pub async fn list_with_descendants(connection: &mut Connection, roots: Vec<ApiKe
     Ok(keys)
 }
 
-/// Keys that a principal registered, for itself or for others, revoked ones too.
+/// Returns the keys that a principal registered, for itself or for others, including revoked ones.
 pub async fn list_api_keys_registered_by(
     connection: &mut Connection,
     registrar: PrincipalId,
@@ -290,7 +292,7 @@ pub async fn list_api_keys_registered_by(
     connection.list(sql, params![registrar]).await
 }
 
-/// How many keys of an owner are active or disabled.
+/// Returns the number of live keys of an owner: those that are neither revoked nor expired.
 pub async fn count_live_api_keys(
     connection: &mut Connection,
     owner: PrincipalId,
@@ -306,25 +308,25 @@ pub async fn count_live_api_keys(
 pub struct KeyUse {
     /// The key.
     pub key: ApiKeyId,
-    /// When.
+    /// The time of the use.
     pub at: Timestamp,
-    /// From where.
+    /// The IP address of the client.
     pub ip_address: Option<String>,
-    /// Whether the request was accepted; if not, it verified and was refused for another reason.
+    /// Whether the request was accepted. If not, its signature was valid and it was refused for another reason.
     pub accepted: bool,
 }
 
-// A use at the very moment of the registration is written one microsecond later: that moment is how the previous release
-// writes a proof.
+// A use at the time of the registration is written one microsecond later, because the previous release writes a proof
+// with that time.
 const RECORD_USE: &str = "UPDATE api_keys SET last_used_at = $2, last_used_ip = $3,
         verified_at = COALESCE(verified_at, CASE WHEN created_at = $2 THEN $2 + 1 ELSE $2 END)
      WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= $2)";
 const RECORD_VERIFICATION: &str = "UPDATE api_keys SET verified_at = CASE WHEN created_at = $2 THEN $2 + 1 ELSE $2 END
      WHERE id = $1 AND verified_at IS NULL";
 
-/// Records when keys were last used. The latest use stays, in whatever order they are written.
+/// Records when keys were last used. The latest use is kept, regardless of the order in which uses are written.
 pub async fn record_key_uses(maintenance: &mut Maintenance, uses: &[KeyUse]) -> Result<(), StoreError> {
-    // In one order everywhere, so that two nodes do not wait for each other.
+    // All nodes use the same order, so that two nodes do not wait for each other.
     let mut uses: Vec<_> = uses.iter().collect();
     uses.sort_by_key(|used| used.key);
     for used in uses {
@@ -338,7 +340,7 @@ pub async fn record_key_uses(maintenance: &mut Maintenance, uses: &[KeyUse]) -> 
 }
 
 impl Store {
-    /// Records that these keys verified something before they were revoked, where that is not recorded yet.
+    /// Records that these keys verified something before they were revoked, unless that is recorded already.
     ///
     /// # Errors
     /// The database does not answer; nothing was written.

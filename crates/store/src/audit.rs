@@ -1,5 +1,5 @@
-//! The audit log in the database: appending with a change, listing, and verifying that it was not changed since. What an
-//! event is and how it is hashed is in `domain::audit`.
+//! The audit log in the database: appending events with a change, listing them, and verifying that they are unchanged.
+//! `domain::audit` defines an event and its hash.
 
 mod refusal;
 mod verify;
@@ -45,8 +45,8 @@ pub(crate) static AUDIT_EVENTS: Table<EventRow> = Table {
     ],
 };
 
-/// An event as its columns hold it. An event has one such form only, so that a column that reads the same but is written in
-/// another way is found, too.
+/// An event as its columns hold it. An event has exactly one such form, so that a column with the same meaning in
+/// another encoding is detected.
 #[derive(PartialEq, Eq)]
 pub(crate) struct EventRow {
     id: String,
@@ -113,7 +113,7 @@ impl FromRow for AuditEvent {
     }
 }
 
-/// Appends events behind the others, in order. The caller keeps `log` in the locked row.
+/// Appends events in order. The caller stores `log` in the locked row.
 pub(crate) async fn append(
     connection: &mut WriteConnection,
     log: &mut CompactRange,
@@ -130,7 +130,7 @@ pub(crate) async fn append(
     Ok(())
 }
 
-/// Which part of the log is listed: what the caller is proven to be allowed to read.
+/// The part of the log that is listed. Its values prove that the caller may read it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EventScope {
     /// The events of one workspace.
@@ -139,12 +139,12 @@ pub enum EventScope {
     Installation(HostAccess),
 }
 
-/// Which events to list. A field that is `None` does not restrict the list.
+/// Conditions for the events to list. A field that is `None` does not restrict the list.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct EventFilter {
     /// Events by this principal.
     pub principal: Option<AuditPrincipal>,
-    /// Events signed for by this key.
+    /// Events of requests that were signed with this key.
     pub key: Option<ApiKeyId>,
     /// Events of this action, such as `api_key.create`.
     pub action: Option<String>,
@@ -152,7 +152,7 @@ pub struct EventFilter {
     pub from: Option<Timestamp>,
     /// Events before this time.
     pub to: Option<Timestamp>,
-    /// Events that are listed after the one with this number: older ones.
+    /// Events older than the one with this number.
     pub after: Option<u64>,
 }
 
@@ -161,7 +161,7 @@ pub struct EventFilter {
 pub struct LoggedEvent {
     /// Its number, from 0.
     pub seq: u64,
-    /// What it tells.
+    /// The event.
     pub event: AuditEvent,
 }
 
@@ -190,7 +190,8 @@ macro_rules! select_events {
     };
 }
 
-/// Lists at most `limit` events, the latest first. Events that are added between two pages do not shift them.
+/// Lists at most `limit` events, the latest first. Events that are added between the requests for two pages do not
+/// shift the pages.
 ///
 /// # Errors
 /// The database does not answer, or an event cannot be read.
@@ -214,7 +215,7 @@ pub async fn list_events(
     let values = params![
         filter.after.map_or(i64::MAX, |seq| i64::try_from(seq).unwrap_or(i64::MAX)),
         filter.from.unwrap_or(Timestamp::MIN),
-        // No event has the last microsecond of time.
+        // No event has the maximum timestamp.
         filter.to.unwrap_or(Timestamp::MAX),
         workspace,
         filter.principal.map(|principal| principal.to_string()),
@@ -225,7 +226,7 @@ pub async fn list_events(
     connection.list(sql, values).await
 }
 
-/// Size and root of the log now, under its name: ready to be signed.
+/// Returns the size and root of the log as a checkpoint that is ready to be signed.
 ///
 /// # Errors
 /// The database does not answer, or the head of the log is corrupt.
@@ -240,20 +241,20 @@ pub async fn head_checkpoint(connection: &mut Connection) -> Result<Checkpoint, 
     Ok(Checkpoint { origin, size: log.size(), root: log.root(), restored_at })
 }
 
-/// What the event of a restore is called.
+/// The action of a restore's event.
 pub const RESTORE_ACTION: &str = AuditAction::InstallationRestore.as_str();
 
 /// The detail of a restore's event that holds its [statement](restore_statement).
 pub const RESTORE_STATEMENT: &str = "statement";
 
-/// The statement that is signed for a restore that is the event right behind `head`. Without the installation's key, a party
-/// that can write to the database cannot make a change of history look like a restore.
+/// Returns the statement that is signed for a restore whose event directly follows `head`. A party that can write to
+/// the database but does not have the installation's key cannot present a changed history as a restore.
 #[must_use]
 pub fn restore_statement(head: &Checkpoint) -> Checkpoint {
     Checkpoint { origin: restore_origin(&head.origin), restored_at: None, ..head.clone() }
 }
 
-/// The name under which restores of the log `origin` are signed.
+/// Returns the name under which restores of the log `origin` are signed.
 #[must_use]
 pub fn restore_origin(origin: &str) -> String {
     format!("{origin}/restore")

@@ -1,5 +1,5 @@
-//! Transactions that change something, and the feed that tells other nodes what changed. The audit events that are committed
-//! with them are in `audit`; the stored responses to signed writes are in `replay`.
+//! Transactions that change something, and the feed of changes for other nodes. `audit` has the audit events that are
+//! committed with a change, and `replay` the stored responses to signed writes.
 
 use std::{collections::BTreeSet, fmt, ops, str::FromStr, time::Duration};
 
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// A row of the feed: what a version changed.
+/// A row of the feed: an object that a version changed.
 pub(crate) struct Touched {
     version: Version,
     subject: Subject,
@@ -40,20 +40,20 @@ impl From<Version> for Value<'_> {
     }
 }
 
-/// What the in-memory directory must load again after a change.
+/// An object that the in-memory directory must load again after a change.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Subject {
-    /// A user, their memberships with it.
+    /// A user and their memberships.
     User(UserId),
     /// A service account.
     ServiceAccount(ServiceAccountId),
-    /// A workspace, its members with it.
+    /// A workspace and its members.
     Workspace(WorkspaceId),
     /// A key.
     ApiKey(ApiKeyId),
-    /// A project, its members with it.
+    /// A project and its members.
     Project(ProjectId),
-    /// What is there once: the token epoch and other settings.
+    /// The values that exist once in an installation: the token epoch and other settings.
     Installation,
 }
 
@@ -67,7 +67,7 @@ impl From<PrincipalId> for Subject {
 }
 
 impl fmt::Display for Subject {
-    /// The id, or `installation`.
+    /// Writes the id, or `installation`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::User(id) => id.fmt(f),
@@ -102,7 +102,7 @@ impl FromStr for Subject {
     }
 }
 
-/// The audit events of one change: at least one.
+/// The audit events of one change. There is at least one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Events(Vec<AuditEvent>);
 
@@ -120,8 +120,8 @@ impl From<(AuditEvent, Vec<AuditEvent>)> for Events {
     }
 }
 
-/// A transaction that holds the locked row. It ends with [`commit`](Self::commit), which takes the audit events of the change;
-/// dropped, it is rolled back.
+/// A transaction that holds the locked row. [`commit`](Self::commit) ends it and takes the audit events of the change.
+/// If it is dropped, it is rolled back.
 #[must_use = "a change that is dropped is rolled back"]
 pub struct Change {
     connection: WriteConnection,
@@ -145,30 +145,31 @@ impl Change {
         Ok(Self { connection, now, version, log, subjects: BTreeSet::new() })
     }
 
-    /// The version that this change will have made once it has committed.
+    /// Returns the version that the installation has after this change has committed.
     #[must_use]
     pub const fn version(&self) -> Version {
         self.version
     }
 
-    /// The time of this change.
+    /// Returns the time of this change.
     #[must_use]
     pub const fn now(&self) -> Timestamp {
         self.now
     }
 
-    /// Adds `subject` to what nodes must load again once this change has committed.
+    /// Adds `subject` to the objects that nodes load again after this change has committed.
     pub fn touch(&mut self, subject: impl Into<Subject>) {
         self.subjects.insert(subject.into());
     }
 
-    /// Appends `events` to the audit log, stores `response` for a client that sends the same signed request again, adds what
-    /// changed to the feed, and commits all of it with the change.
+    /// Appends `events` to the audit log, stores `response` for a repeated signed request, adds the changed objects to
+    /// the feed, and commits.
     ///
     /// # Errors
-    /// [`StoreError::Uncertain`]: it may have been changed. All others: nothing was changed. [`StoreError::Conflict`] over
-    /// [`replay::REPLAY_KEY_CONSTRAINT`]: a concurrent request with the same signature has a stored response, see
-    /// [`replay::find_replay`]; over [`replay::NONCE_CONSTRAINT`]: another request used the nonce.
+    /// After [`StoreError::Uncertain`], the change may have been committed. After all other errors, nothing was
+    /// changed. [`StoreError::Conflict`] on [`replay::REPLAY_KEY_CONSTRAINT`]: a concurrent request with the same
+    /// signature has a stored response, see [`replay::find_replay`]. On [`replay::NONCE_CONSTRAINT`]: another request
+    /// used the nonce.
     pub async fn commit(
         mut self,
         events: impl Into<Events>,
@@ -195,7 +196,7 @@ impl Change {
 }
 
 impl Change {
-    /// Ends a change that changes nothing, see [`Store::make_durable`].
+    /// Commits without a change, see [`Store::make_durable`].
     async fn make_durable(mut self) -> Result<Version, StoreError> {
         let sql = "UPDATE installation SET version = version - 1 WHERE id = 1 RETURNING version";
         let version = self.connection.fetch_one(sql, params![]).await?.count("version")?;
@@ -218,22 +219,22 @@ impl ops::DerefMut for Change {
     }
 }
 
-/// What the feed holds since some version.
+/// The changes since a version.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Changes {
-    /// What changed, each once. Loading these brings a directory to `up_to`.
+    /// The changed objects, each once. After loading them, a directory has the version `up_to`.
     Subjects {
-        /// What to load again, in the order of their last change.
+        /// The objects to load again, in the order of their last change.
         subjects: Vec<Subject>,
         /// The version that the directory then has.
         up_to: Version,
     },
-    /// The feed does not reach back to the version, or the version is later than the database's, which was restored: load
-    /// everything.
+    /// The feed does not contain the changes since this version, or the version is later than that of the database,
+    /// because the database was restored. Load everything.
     TooOld,
 }
 
-/// The version of what is committed.
+/// Returns the committed version.
 ///
 /// # Errors
 /// The database does not answer.
@@ -242,12 +243,12 @@ pub async fn current_version(connection: &mut Connection) -> Result<Version, Sto
     row.count("version").map(Version)
 }
 
-/// What changed after `version`.
+/// Returns the changes after `version`.
 ///
 /// # Errors
 /// The database does not answer.
 pub async fn changes_since(connection: &mut Connection, version: Version) -> Result<Changes, StoreError> {
-    // One statement, so that the versions and the changes are of one moment.
+    // One statement, so that the versions and the changes are from the same time.
     let rows = connection
         .fetch_all(
             "SELECT installation.version, installation.feed_start, changes.subject
@@ -272,7 +273,7 @@ pub async fn changes_since(connection: &mut Connection, version: Version) -> Res
     Ok(Changes::Subjects { subjects, up_to })
 }
 
-/// Deletes the changes up to `version` from the feed, and returns how many there were. A later look for them returns
+/// Deletes the changes up to `version` from the feed, and returns their number. Later queries for them return
 /// [`Changes::TooOld`].
 ///
 /// # Errors
@@ -289,7 +290,7 @@ pub async fn prune_changes(maintenance: &mut Maintenance, version: Version) -> R
         .await
 }
 
-/// Tells when something may have been committed.
+/// Notifies when a change may have been committed.
 pub struct ChangeWatch(Watch);
 
 impl ChangeWatch {
@@ -297,9 +298,9 @@ impl ChangeWatch {
         Self(watch)
     }
 
-    /// Waits until this process or another one may have committed a change since the last call, at most for `limit`; returns
-    /// true the first time. It is a wake-up only: there may be nothing new after true, and a change that it misses is in
-    /// [`changes_since`] as well.
+    /// Waits until this or another process may have committed a change since the last call, for at most `limit`. The
+    /// first call returns true. The result is a hint only: there may be no change after true, and [`changes_since`]
+    /// also returns a change that this function missed.
     ///
     /// # Errors
     /// The database does not answer.
@@ -309,16 +310,16 @@ impl ChangeWatch {
 }
 
 impl Store {
-    /// The committed version, which is on every synchronous standby once this returns. Without that, what was read may come
-    /// from a commit whose wait for the standby was cut off.
+    /// Returns the committed version, which is on every synchronous standby when this returns. Without this check, a
+    /// value that was read may come from a commit whose wait for the standby was cancelled.
     ///
     /// # Errors
-    /// The database does not answer, or no standby has what is committed.
+    /// The database does not answer, or no standby has the committed changes.
     pub async fn make_durable(&self, now: Timestamp) -> Result<Version, StoreError> {
         self.begin_change(now).await?.make_durable().await
     }
 
-    /// What changed after `version`.
+    /// Returns the changes after `version`.
     ///
     /// # Errors
     /// The database does not answer.
@@ -326,7 +327,7 @@ impl Store {
         changes_since(&mut *self.read().await?, version).await
     }
 
-    /// The version of what is committed.
+    /// Returns the committed version.
     ///
     /// # Errors
     /// The database does not answer.

@@ -1,5 +1,5 @@
-//! The thin connection that all statements go through: five value types (text, i64, bool, bytes, null), `$1` placeholders,
-//! the same on every engine. This file holds no SQL and nothing that differs between engines; that is in `engine`.
+//! The connection that executes all statements: five value types (text, i64, bool, bytes, null) and `$1` placeholders,
+//! the same on every engine. This file contains no SQL. The differences between engines are in `engine`.
 
 use std::{fmt::Display, ops, str::FromStr};
 
@@ -11,8 +11,8 @@ use crate::{
     value::{Statement, Value},
 };
 
-/// A connection to the database, inside a transaction or not, that reads. A statement that fails inside a transaction is its
-/// last: a statement that may conflict and should not end the transaction says `ON CONFLICT`.
+/// A read connection to the database, inside or outside a transaction. After a failed statement, a transaction accepts
+/// no further statement. A statement that may conflict without ending the transaction uses `ON CONFLICT`.
 pub struct Connection {
     pub(crate) link: Link,
 }
@@ -36,7 +36,7 @@ impl From<Link> for WriteConnection {
 }
 
 impl Connection {
-    /// All rows of a query.
+    /// Returns all rows of a query.
     ///
     /// # Errors
     /// The database does not answer, or refuses.
@@ -44,7 +44,7 @@ impl Connection {
         Ok(self.link.fetch_all(sql.into(), values).await?.into_iter().map(Row).collect())
     }
 
-    /// The first row of a query, if it has one.
+    /// Returns the first row of a query, if it has one.
     ///
     /// # Errors
     /// The database does not answer, or refuses.
@@ -56,17 +56,17 @@ impl Connection {
         Ok(self.link.fetch_optional(sql.into(), values).await?.map(Row))
     }
 
-    /// The first row of a query that always has one.
+    /// Returns the first row of a query that always has one.
     ///
     /// # Errors
-    /// The database does not answer, refuses, or has no such row: [`StoreError::Corrupt`].
+    /// The database does not answer, refuses, or returns no row: [`StoreError::Corrupt`].
     pub async fn fetch_one(&mut self, sql: impl Into<Statement>, values: &[Value<'_>]) -> Result<Row, StoreError> {
         let sql = sql.into();
         let row = self.link.fetch_optional(sql.clone(), values).await?.map(Row);
         row.ok_or_else(|| StoreError::corrupt(format!("no row where there is always one, in `{}`", sql.as_str())))
     }
 
-    /// The first row of a query, decoded, if it has one.
+    /// Returns the first row of a query, decoded, if it has one.
     pub(crate) async fn find<R: FromRow>(
         &mut self,
         sql: impl Into<Statement>,
@@ -75,7 +75,7 @@ impl Connection {
         self.fetch_optional(sql, values).await?.as_ref().map(R::from_row).transpose()
     }
 
-    /// All rows of a query, decoded.
+    /// Returns all rows of a query, decoded.
     pub(crate) async fn list<R: FromRow>(
         &mut self,
         sql: impl Into<Statement>,
@@ -88,10 +88,10 @@ impl Connection {
 /// The number of values in the list of one statement.
 pub(crate) const LIST_MAX: usize = 256;
 
-/// Adds `ids` to the values of a statement, and returns their placeholders for `IN (…)`. No id is the empty text, which stands
-/// in a list that is empty otherwise.
+/// Adds `ids` to the values of a statement, and returns their placeholders for `IN (…)`. The list is never empty: an
+/// empty text, which is no id, fills an empty list.
 pub(crate) fn push_list<I: Display>(values: &mut Vec<Value<'_>>, ids: &[I]) -> String {
-    // The last value fills up the list, so that few statements have to be prepared: one for each power of two.
+    // The last value pads the list to a power of two, so that few statements have to be prepared.
     let places = ids.len().next_power_of_two();
     let first = values.len() + 1;
     values.extend(ids.iter().map(|id| Value::from(id.to_string())));
@@ -101,8 +101,8 @@ pub(crate) fn push_list<I: Display>(values: &mut Vec<Value<'_>>, ids: &[I]) -> S
 }
 
 impl Connection {
-    /// All rows of a query about several ids: `before` ends with the column, `IN (…)` follows, then `after`. Each row comes
-    /// once where the ids differ; the order is not defined.
+    /// Returns all rows of a query for several ids. `before` ends with the column, `IN (…)` follows, then `after`. If
+    /// the ids differ, each row is returned once. The order is not defined.
     ///
     /// # Errors
     /// The database does not answer, or refuses.
@@ -124,9 +124,9 @@ impl Connection {
     }
 }
 
-/// A connection outside of a transaction, for reading. Every statement sees what was committed when it began.
+/// A connection outside a transaction, for reading. Every statement sees the data that was committed when it began.
 ///
-/// It has no way to write:
+/// It has no method that writes:
 ///
 /// ```compile_fail,E0599
 /// async fn delete_all(connection: &mut store::ReadConnection) {
@@ -149,8 +149,8 @@ impl ops::DerefMut for ReadConnection {
     }
 }
 
-/// A connection inside a transaction that may write. [`Change`](crate::Change) and [`Maintenance`](crate::Maintenance) are
-/// such.
+/// A connection inside a transaction that may write, such as [`Change`](crate::Change) and
+/// [`Maintenance`](crate::Maintenance).
 pub struct WriteConnection(pub(crate) Connection);
 
 impl WriteConnection {
@@ -167,7 +167,7 @@ impl WriteConnection {
         self.0.link.execute_schema(sql).await
     }
 
-    /// Wakes up the watching nodes once this transaction has committed.
+    /// Notifies the watching nodes after this transaction has committed.
     pub(crate) const fn notify_on_commit(&mut self) {
         self.0.link.notify_on_commit();
     }
@@ -196,17 +196,17 @@ pub(crate) trait FromRow: Sized {
     /// Decodes a row.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] names a column that is missing or holds what the type cannot.
+    /// [`StoreError::Corrupt`] contains the name of a column that is missing or has an invalid value.
     fn from_row(row: &Row) -> Result<Self, StoreError>;
 }
 
-/// Where the page after `after` begins: every id is greater than the empty text.
+/// Returns the id after which a page begins. Without `after`, it is the empty text, which sorts before every id.
 pub(crate) fn page_start(after: Option<impl Display>) -> String {
     after.map_or_else(String::new, |id| id.to_string())
 }
 
-/// A row of a result. Columns are named; a value of the wrong type, a missing one or one that does not parse is
-/// [`StoreError::Corrupt`], which names the column.
+/// A row of a result. Columns have names. A value that is missing, has the wrong type or cannot be parsed is
+/// [`StoreError::Corrupt`], with the name of the column.
 pub struct Row(Cells);
 
 macro_rules! columns {
@@ -235,7 +235,7 @@ impl Row {
         timestamp, opt_timestamp -> Timestamp;
     }
 
-    /// The TEXT in `column`, if there is one.
+    /// Returns the TEXT in `column`, if there is one.
     ///
     /// # Errors
     /// It is of another type.
@@ -243,7 +243,7 @@ impl Row {
         self.0.text(column)
     }
 
-    /// The BIGINT in `column`, if there is one.
+    /// Returns the BIGINT in `column`, if there is one.
     ///
     /// # Errors
     /// It is of another type.
@@ -251,7 +251,7 @@ impl Row {
         self.0.i64(column)
     }
 
-    /// The BOOLEAN in `column`, if there is one.
+    /// Returns the BOOLEAN in `column`, if there is one.
     ///
     /// # Errors
     /// It is of another type.
@@ -259,7 +259,7 @@ impl Row {
         self.0.bool(column)
     }
 
-    /// The BYTEA in `column`, if there is one.
+    /// Returns the BYTEA in `column`, if there is one.
     ///
     /// # Errors
     /// It is of another type.
@@ -267,17 +267,17 @@ impl Row {
         self.0.bytes(column)
     }
 
-    /// The time in `column`, if there is one.
+    /// Returns the time in `column`, if there is one.
     ///
     /// # Errors
-    /// It is of another type or beyond what a time can be.
+    /// It is of another type, or out of range for a time.
     pub fn opt_timestamp(&self, column: &str) -> Result<Option<Timestamp>, StoreError> {
         self.opt_i64(column)?
             .map(|time| Timestamp::from_microsecond(time).map_err(|error| unreadable(column, &error)))
             .transpose()
     }
 
-    /// What the TEXT in `column` says: an id, an enum.
+    /// Parses the TEXT in `column`, such as an id or an enum.
     ///
     /// # Errors
     /// It is missing, of another type, or does not parse.
@@ -285,7 +285,7 @@ impl Row {
         present(column, self.opt_parse(column)?)
     }
 
-    /// What the TEXT in `column` says, if there is one.
+    /// Parses the TEXT in `column`, if there is one.
     ///
     /// # Errors
     /// It is of another type, or does not parse.
@@ -293,7 +293,7 @@ impl Row {
         self.opt_text(column)?.map(|text| text.parse().map_err(|error| unreadable(column, &error))).transpose()
     }
 
-    /// The BIGINT in `column`, which counts something and so is not negative.
+    /// Returns the BIGINT in `column`, which is a count and must not be negative.
     ///
     /// # Errors
     /// It is missing, of another type, or negative.

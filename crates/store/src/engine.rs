@@ -1,4 +1,4 @@
-//! The engines behind one interface. All that differs between them is in the files below this one.
+//! One interface for all engines. The differences between them are in the submodules.
 
 mod postgres;
 mod sqlite;
@@ -17,13 +17,13 @@ use crate::{
     value::{Statement, Value},
 };
 
-/// Which database, and where.
+/// The database to use.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Engine {
-    /// The embedded one.
+    /// The embedded database.
     Sqlite {
-        /// Its file, in a directory that exists.
+        /// Its file, in an existing directory.
         path: PathBuf,
     },
     /// A PostgreSQL server, which any number of nodes share.
@@ -33,7 +33,8 @@ pub enum Engine {
     },
 }
 
-/// `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with `?sslrootcert=FILE` and the like. It is shown without its secrets.
+/// `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with parameters such as `?sslrootcert=FILE`. Its `Display` output
+/// contains no secrets.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostgresUrl(String);
 
@@ -45,7 +46,8 @@ impl From<String> for PostgresUrl {
 
 impl fmt::Display for PostgresUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A password may hold any character, so the host comes after the last `@`. A parameter may hold a password, too.
+        // A password may contain any character, so the host begins after the last `@`. A parameter may contain a
+        // password, too.
         let (user, place) = self.0.rsplit_once('@').unwrap_or(("", &self.0));
         let place = place.split_once('?').map_or(place, |(place, _)| place);
         match (user.split_once("://"), place.contains("://")) {
@@ -63,7 +65,7 @@ impl fmt::Debug for PostgresUrl {
     }
 }
 
-/// An open database. Writers queue; readers have several connections.
+/// An open database. Writers queue for one connection, and readers have several.
 pub(crate) enum Database {
     Sqlite(sqlite::Database),
     Postgres(postgres::Database),
@@ -77,7 +79,7 @@ impl Database {
         }
     }
 
-    /// A connection that only reads.
+    /// Returns a read connection.
     pub(crate) async fn read(&self) -> Result<Link, StoreError> {
         match self {
             Self::Sqlite(database) => database.read().await.map(Link::Sqlite),
@@ -85,7 +87,7 @@ impl Database {
         }
     }
 
-    /// A connection in a transaction that may write. Dropping it rolls back.
+    /// Returns a connection in a transaction that may write. Dropping it rolls back.
     pub(crate) async fn begin(&self) -> Result<Link, StoreError> {
         match self {
             Self::Sqlite(database) => database.begin().await.map(Link::Sqlite),
@@ -93,7 +95,7 @@ impl Database {
         }
     }
 
-    /// A connection in a transaction for leases, which do not wait behind changes.
+    /// Returns a connection in a transaction for leases, which do not wait for changes.
     pub(crate) async fn begin_lease(&self) -> Result<Link, StoreError> {
         match self {
             Self::Sqlite(_) => self.begin().await,
@@ -101,7 +103,8 @@ impl Database {
         }
     }
 
-    /// As [`begin_lease`](Self::begin_lease), for what a crash of the database may lose and a wait for its disk would delay.
+    /// As [`begin_lease`](Self::begin_lease), for data that may be lost in a crash of the database and should not wait
+    /// for its disk.
     pub(crate) async fn begin_unsynced(&self) -> Result<Link, StoreError> {
         match self {
             Self::Sqlite(_) => self.begin().await,
@@ -109,7 +112,7 @@ impl Database {
         }
     }
 
-    /// A connection that reads about leases, which does not wait behind other readers.
+    /// Returns a connection that reads leases. It does not wait for other readers.
     pub(crate) async fn read_for_lease(&self) -> Result<Link, StoreError> {
         match self {
             Self::Sqlite(_) => self.read().await,
@@ -117,8 +120,8 @@ impl Database {
         }
     }
 
-    /// Whether a standby may be promoted while this database still answers. Then only a write that was replicated shows that
-    /// this one is the primary.
+    /// Returns whether a standby may be promoted while this database still answers. In that case, only a replicated
+    /// write proves that this database is the primary.
     pub(crate) const fn can_be_demoted(&self) -> bool {
         match self {
             Self::Sqlite(_) => false,
@@ -133,7 +136,7 @@ impl Database {
         }
     }
 
-    /// Writes all of it, as of one moment, into a new file.
+    /// Writes a consistent copy of the database into a new file.
     pub(crate) async fn back_up(&self, file: &Path) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(database) => database.back_up(file).await,
@@ -143,7 +146,7 @@ impl Database {
         }
     }
 
-    /// Waits until all connections are closed and the file needs no other one beside it.
+    /// Waits until all connections are closed and all data is in the main file.
     pub(crate) async fn close(&self) {
         match self {
             Self::Sqlite(database) => database.close().await,
@@ -152,7 +155,7 @@ impl Database {
     }
 }
 
-/// A connection of some engine.
+/// A connection of an engine.
 pub(crate) enum Link {
     Sqlite(sqlite::Link),
     Postgres(postgres::Link),
@@ -184,8 +187,8 @@ impl Link {
         }
     }
 
-    /// Runs several statements that make or change tables, without values. The types are TEXT, BIGINT, BOOLEAN and
-    /// BYTEA, and TEXT sorts by its bytes.
+    /// Runs several statements without values that create or change tables. The types are TEXT, BIGINT, BOOLEAN and
+    /// BYTEA, and TEXT is sorted by its bytes.
     pub(crate) async fn execute_schema(&mut self, sql: &'static str) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(link) => link.execute_schema(sql).await,
@@ -193,7 +196,7 @@ impl Link {
         }
     }
 
-    /// Whether there is a table of that name.
+    /// Returns whether a table of that name exists.
     pub(crate) async fn has_table(&mut self, name: &'static str) -> Result<bool, StoreError> {
         let sql = match self {
             Self::Sqlite(_) => "SELECT name FROM sqlite_schema WHERE type = 'table' AND name = $1",
@@ -206,19 +209,19 @@ impl Link {
         Ok(self.fetch_optional(sql.into(), &name).await?.is_some())
     }
 
-    /// What the engine finds wrong with its files.
+    /// Returns the errors that the engine finds in its files.
     pub(crate) async fn check_integrity(&mut self) -> Result<Vec<String>, StoreError> {
         match self {
             Self::Sqlite(link) => link.check_integrity().await,
-            // Only its own programs can check its files, on its own machine.
+            // PostgreSQL's own programs check its files, on its own machine.
             Self::Postgres(_) => Ok(Vec::new()),
         }
     }
 
-    /// Wakes up the watching nodes once this transaction has committed.
+    /// Notifies the watching nodes after this transaction has committed.
     pub(crate) const fn notify_on_commit(&mut self) {
         match self {
-            // They read it in the file.
+            // Watching nodes poll the file.
             Self::Sqlite(_) => {}
             Self::Postgres(link) => link.notify_on_commit(),
         }
@@ -236,13 +239,13 @@ impl SqlSafeStr for Statement {
     fn into_sql_str(self) -> SqlStr {
         match self.into_text() {
             Cow::Borrowed(sql) => sql.into_sql_str(),
-            // It was put together from text in the code only, see `Statement`.
+            // `Statement` only consists of text from the code.
             Cow::Owned(sql) => AssertSqlSafe(sql).into_sql_str(),
         }
     }
 }
 
-/// A row of some engine.
+/// A row of an engine.
 pub(crate) enum Cells {
     Sqlite(sqlite::Cells),
     Postgres(postgres::Cells),

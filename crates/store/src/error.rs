@@ -1,8 +1,8 @@
-//! Errors of the database, grouped by who has to act. The server maps them to HTTP responses.
+//! Errors of the database, grouped by the person that has to act. The server maps them to HTTP responses.
 
 use std::{error::Error, path::PathBuf};
 
-/// Why the store did not do what it was asked to. Nothing was changed unless the variant says otherwise.
+/// An error of the store. Nothing was changed unless the variant says otherwise.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -12,36 +12,36 @@ pub enum StoreError {
              disk"
     )]
     Unavailable {
-        /// What the engine said.
+        /// The engine's message.
         reason: String,
     },
-    /// Whether a change was committed is unknown: the connection was lost during the commit, or no standby has it. Callers
-    /// answer 503; the same signed request sent again happens once.
+    /// It is unknown whether a change was committed: the connection was lost during the commit, or no standby has the
+    /// change. Callers answer 503. If the client sends the same signed request again, the change happens once.
     #[error(
         "the database did not report whether it committed ({reason}): check whether the change was made, or send the \
          same signed request again, which is processed only once"
     )]
     Uncertain {
-        /// What the engine said.
+        /// The engine's message.
         reason: String,
     },
-    /// This transaction conflicted with others: a deadlock, a serialization failure, or a lock that was not released in
-    /// time. Another attempt helps, see [`crate::retry`].
+    /// This transaction conflicted with others: a deadlock, a serialization failure, or a lock timeout. The operation
+    /// can be retried, see [`crate::retry`].
     #[error("the transaction conflicted with another one ({reason}): try again")]
     Contended {
-        /// What the engine said.
+        /// The engine's message.
         reason: String,
     },
-    /// The database server cannot be used as it is set up.
+    /// The configuration of the database server prevents its use.
     #[error("the database server cannot be used: {reason}")]
     Server {
-        /// What is wrong and what to do.
+        /// The reason, and how to correct it.
         reason: String,
     },
-    /// An installation was not copied from one database into another.
+    /// An installation was not copied into another database.
     #[error("the installation was not copied: {reason}")]
     NotCopied {
-        /// Why, and what to do.
+        /// The reason, and how to correct it.
         reason: String,
     },
     /// The disk is full.
@@ -53,19 +53,19 @@ pub enum StoreError {
          must be mounted for writing; a PostgreSQL server must be the primary"
     )]
     ReadOnly,
-    /// Something that must be unique exists already.
+    /// A value that must be unique exists already.
     #[error("`{constraint}` already exists")]
     Conflict {
-        /// The constraint, named as PostgreSQL names one by default: `TABLE_COLUMN_COLUMN_key`, `TABLE_pkey`.
+        /// The constraint, with PostgreSQL's default name: `TABLE_COLUMN_COLUMN_key`, `TABLE_pkey`.
         constraint: String,
     },
-    /// The database holds what it cannot hold.
+    /// The database contains invalid data.
     #[error(
         "the database contains data that keyward did not write: {what}; restore a backup, and run `keyward audit \
              verify`"
     )]
     Corrupt {
-        /// Where and what.
+        /// The location and the error.
         what: String,
     },
     /// The database was written by a later release.
@@ -90,27 +90,27 @@ pub enum StoreError {
         /// The migration's name.
         name: String,
     },
-    /// A file beside the database, or the database's own, cannot be used.
+    /// The database file or another file of the installation cannot be used.
     #[error("{}: {reason}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it and what to do.
+        /// The reason, and how to correct it.
         reason: String,
     },
-    /// The key is not the one of the installation in this database.
+    /// The key does not belong to the installation in this database.
     #[error(
         "this is not the key of the installation in this database, or that key was replaced: copy `installation.key` from \
          another node, or from where you keep it, and start again; if it is lost, `keyward admin replace-installation-key` \
          creates a new one"
     )]
     ForeignKey,
-    /// A statement is wrong, or breaks a constraint of the schema that the code has to check first: an internal error.
+    /// Internal error: a statement is wrong, or violates a constraint that the code has to check first.
     #[error("the database refused a statement: {reason}; this is a bug in keyward, please report it")]
     Refused {
-        /// What the engine said.
+        /// The engine's message.
         reason: String,
-        /// The engine's error, where there is one.
+        /// The engine's error, if there is one.
         #[source]
         source: Option<Box<dyn Error + Send + Sync>>,
     },
@@ -121,7 +121,7 @@ impl StoreError {
         Self::Corrupt { what: what.into() }
     }
 
-    /// Whether it is a conflict over the constraint of this name.
+    /// Returns whether this is a conflict on the constraint of this name.
     #[must_use]
     pub fn is_conflict(&self, name: &str) -> bool {
         matches!(self, Self::Conflict { constraint } if constraint == name)

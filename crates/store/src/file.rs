@@ -1,5 +1,5 @@
-//! The files of an installation. They are opened only where no other user could have put them there or can change them, and
-//! never through a symbolic link. The files of the embedded database have to be on a local disk.
+//! The files of an installation. A file is opened only if no other user could have created it or can change it, and
+//! never through a symbolic link. The files of the embedded database must be on a local disk.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
@@ -12,11 +12,11 @@ use crate::StoreError;
 #[cfg(target_os = "linux")]
 mod share;
 
-/// Refuses a directory in which another user could put files. It has to belong to the user of this process or to root, and
-/// only they and a group of this process may write to it.
+/// Refuses a directory in which another user could create files. The directory must belong to the user of this process
+/// or to root. Only its owner and a group of this process may write to it.
 ///
 /// # Errors
-/// It is such a directory, or no directory, or its metadata cannot be read.
+/// It is such a directory, it is not a directory, or its metadata cannot be read.
 pub fn require_own_directory(path: &Path) -> Result<(), StoreError> {
     let metadata = fs::metadata(path).map_err(|error| cannot_look(path, &error))?;
     if !metadata.is_dir() {
@@ -25,8 +25,8 @@ pub fn require_own_directory(path: &Path) -> Result<(), StoreError> {
     require_own(path, &metadata)
 }
 
-/// Refuses a file that another user could have put there or can change, as [`require_own_directory`] does, and one that is no
-/// regular file: a symbolic link (a dangling one, too) or a FIFO. Returns whether the file exists.
+/// Refuses a file that another user could have created or can change, as [`require_own_directory`] does, and one that
+/// is not a regular file: a symbolic link (also a dangling one) or a FIFO. Returns whether the file exists.
 ///
 /// # Errors
 /// It is such a file, or its metadata cannot be read.
@@ -42,21 +42,21 @@ pub fn require_own_file(path: &Path) -> Result<bool, StoreError> {
     }
 }
 
-/// Opens a file and refuses it as [`require_own_file`] does. The check is of the file that was opened.
+/// Opens a file and refuses it as [`require_own_file`] does. The check applies to the opened file.
 ///
 /// # Errors
-/// [`StoreError::File`] for a file that is refused; the inner error where it cannot be opened.
+/// [`StoreError::File`] for a file that is refused. The inner error if it cannot be opened.
 pub fn open_own_file(path: &Path, mut options: OpenOptions) -> Result<io::Result<File>, StoreError> {
     #[cfg(unix)]
     {
         use rustix::fs::OFlags;
-        // Without blocking: a FIFO would wait for its other end.
+        // Non-blocking, because opening a FIFO would wait for its other end.
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags);
     }
     let file = match options.open(path) {
         Ok(file) => file,
-        // A link is refused by an error that differs from system to system.
+        // The error for a symbolic link differs between operating systems.
         Err(error) => return require_own_file(path).map(|_| Err(error)),
     };
     let metadata = file.metadata().map_err(|error| cannot_look(path, &error))?;
@@ -65,10 +65,10 @@ pub fn open_own_file(path: &Path, mut options: OpenOptions) -> Result<io::Result
     Ok(Ok(file))
 }
 
-/// Refuses a file that others than the user of this process, root and the groups of this process may read.
+/// Refuses a file that is readable by users other than the user of this process, root and the groups of this process.
 ///
 /// # Errors
-/// They may.
+/// Other users can read it.
 pub fn require_secret(path: &Path, metadata: &Metadata) -> Result<(), StoreError> {
     #[cfg(unix)]
     {
@@ -81,7 +81,7 @@ pub fn require_secret(path: &Path, metadata: &Metadata) -> Result<(), StoreError
     Ok(())
 }
 
-/// The files that SQLite keeps beside a database while it is open, and leaves there after a crash.
+/// Returns the files that SQLite keeps beside a database while it is open, and after a crash.
 #[must_use]
 pub fn beside_database(database: &Path) -> [PathBuf; 3] {
     ["-wal", "-shm", "-journal"].map(|suffix| {
@@ -91,7 +91,8 @@ pub fn beside_database(database: &Path) -> [PathBuf; 3] {
     })
 }
 
-/// The files of a database at this path that exist: the file itself, and those beside it. A dangling link exists, too.
+/// Returns the existing files of a database at this path: the file itself, and those beside it. A dangling link counts
+/// as existing.
 ///
 /// # Errors
 /// The directory cannot be read.
@@ -107,8 +108,8 @@ pub fn find_database_files(database: &Path) -> Result<Vec<PathBuf>, StoreError> 
     Ok(found)
 }
 
-/// Refuses a directory on a file system that other machines, or other mounts of it, may write to at the same time: SQLite's locks
-/// and its shared memory do not reach there, and two servers would damage the database.
+/// Refuses a directory on a file system that other machines or other mounts may write to at the same time. SQLite's
+/// locks and shared memory do not work there, and two servers would damage the database.
 ///
 /// # Errors
 /// It is such a directory, or its metadata cannot be read.
@@ -165,12 +166,12 @@ struct Own {
 impl Own {
     fn of_process() -> Self {
         let mut groups = vec![rustix::process::getegid().as_raw()];
-        // Without them, the process has its first group alone.
+        // Without supplementary groups, the process has its first group only.
         groups.extend(rustix::process::getgroups().unwrap_or_default().iter().map(|group| group.as_raw()));
         Self { user: rustix::process::geteuid().as_raw(), groups }
     }
 
-    /// Which other users could have written to a file, and what to do about it.
+    /// Returns which other users could have written to a file, and how to correct this.
     fn find_stranger(&self, owner: u32, group: u32, mode: u32) -> Option<String> {
         let (user, permissions) = (self.user, mode & 0o777);
         if owner != user && owner != 0 {
@@ -217,7 +218,7 @@ mod tests {
             (1000, 1000, 0o700, true),
             (1000, 50, 0o755, true),
             (0, 0, 0o700, true),
-            // Kubernetes: `fsGroup` 2000 on a volume of root's.
+            // Kubernetes: `fsGroup` 2000 on a volume that belongs to root.
             (0, 2000, 0o2775, true),
             (1000, 2000, 0o660, true),
             (0, 50, 0o775, false),
@@ -230,7 +231,7 @@ mod tests {
             let stranger = own.find_stranger(owner, group, mode);
             assert_eq!(stranger.is_none(), is_own, "{owner}:{group} {mode:o}: {stranger:?}");
         }
-        // A process of root does not trust what a user has prepared.
+        // A process of root does not trust files of another user.
         assert!(Own { user: 0, groups: vec![0] }.find_stranger(1000, 0, 0o700).is_some());
     }
 }

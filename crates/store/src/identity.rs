@@ -1,4 +1,4 @@
-//! Identities as request verification needs them: a principal with its memberships in workspaces that are not deleted.
+//! Identities for request verification: a principal and its memberships in workspaces that are not deleted.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -31,7 +31,7 @@ fn identity(row: &Row, id: PrincipalId) -> Result<Identity, StoreError> {
     })
 }
 
-/// A principal, as it is now; none for one that does not exist or was deleted.
+/// Returns a principal, or `None` if it does not exist or was deleted.
 pub async fn find_identity(connection: &mut Connection, id: PrincipalId) -> Result<Option<Identity>, StoreError> {
     match id {
         PrincipalId::User(user) => find_user_identity(connection, user).await,
@@ -68,7 +68,7 @@ async fn find_service_account_identity(
     Ok(Some(found))
 }
 
-/// All principals, for the first load of a directory.
+/// Returns all principals, for the first load of a directory.
 pub async fn list_identities(connection: &mut Connection) -> Result<Vec<Identity>, StoreError> {
     let mut users = BTreeMap::new();
     let sql = "SELECT id, email, email_verified_at IS NOT NULL AS email_verified, name, operator, disabled,
@@ -100,7 +100,7 @@ pub async fn list_identities(connection: &mut Connection) -> Result<Vec<Identity
     Ok(all)
 }
 
-/// The user of an email, or the service account that has or had an address, deleted ones too.
+/// Returns the user with an email, or the service account that has or had an address, including deleted ones.
 pub async fn find_principal_by_email(
     connection: &mut Connection,
     email: &str,
@@ -110,7 +110,7 @@ pub async fn find_principal_by_email(
     connection.fetch_optional(sql, params![email]).await?.map(|row| row.parse("id")).transpose()
 }
 
-/// The emails of users and the addresses of service accounts, deleted ones too.
+/// Returns the emails of users and the addresses of service accounts, including deleted ones.
 pub async fn find_emails(
     connection: &mut Connection,
     ids: &[PrincipalId],
@@ -128,7 +128,7 @@ pub async fn find_emails(
     rows.iter().map(|row| Ok((row.parse("id")?, row.text("email")?))).collect()
 }
 
-/// The memberships of users in workspaces that are not deleted, in the order of the workspaces' ids.
+/// Returns the memberships of users in workspaces that are not deleted, in the order of the workspaces' ids.
 pub async fn list_memberships(
     connection: &mut Connection,
     users: &[UserId],
@@ -143,7 +143,7 @@ pub async fn list_memberships(
     Ok(memberships)
 }
 
-/// The email of a user or the address of a service account, deleted ones too.
+/// Returns the email of a user or the address of a service account, including deleted ones.
 pub async fn find_email(connection: &mut Connection, id: PrincipalId) -> Result<Option<String>, StoreError> {
     let sql = "SELECT email FROM users WHERE id = $1 UNION ALL SELECT address FROM service_accounts WHERE id = $1";
     connection.fetch_optional(sql, params![id]).await?.map(|row| row.text("email")).transpose()

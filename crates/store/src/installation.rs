@@ -1,4 +1,4 @@
-//! The installation itself: its one row, which every change locks.
+//! The installation. Every change locks its one row.
 
 use domain::{Random, Timestamp};
 
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// Several features write to the one row, each to columns of its own.
+/// Several features write to the one row, each to its own columns.
 pub(crate) static INSTALLATION: Table<()> = Table {
     name: "installation",
     columns: &[
@@ -36,27 +36,27 @@ pub(crate) static INSTALLATION: Table<()> = Table {
 pub struct Installation {
     /// 32 lower-case hex digits, generated with the database.
     pub id: String,
-    /// Bearer tokens of an earlier epoch are void.
+    /// Bearer tokens of earlier epochs are invalid.
     pub token_epoch: u64,
-    /// Signatures made before are void: a restore loses which of them were used.
+    /// Signatures from before this time are invalid, because a restore loses which of them were used.
     pub signatures_from: Timestamp,
     /// When the database was created.
     pub created_at: Timestamp,
-    /// The public half of its key, once it was opened with a key.
+    /// The public part of its key, after it was first opened with a key.
     pub public_key: Option<[u8; 32]>,
 }
 
 impl Installation {
-    /// The name of its audit log in checkpoints: `keyward/ID`.
+    /// Returns the name of its audit log in checkpoints: `keyward/ID`.
     #[must_use]
     pub fn log_origin(&self) -> String {
         format!("keyward/{}", self.id)
     }
 
-    /// Refuses a key that is known not to be this installation's.
+    /// Refuses a key that is known to belong to another installation.
     ///
     /// # Errors
-    /// [`StoreError::ForeignKey`]
+    /// [`StoreError::ForeignKey`]: it belongs to another installation.
     pub fn require_key(&self, public_key: &[u8; 32]) -> Result<(), StoreError> {
         match &self.public_key {
             Some(own) if own != public_key => Err(StoreError::ForeignKey),

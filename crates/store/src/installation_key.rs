@@ -1,4 +1,4 @@
-//! The installation's signing key, which is in a file outside the database. The database knows its public half.
+//! The installation's signing key, which is in a file outside the database. The database contains its public part.
 
 use std::{
     fs,
@@ -15,14 +15,15 @@ use crate::{
     params,
 };
 
-/// Opens the key in the file at `path`, which has to be the key of the installation in `store`. A new installation takes the
-/// key in the file, which is generated where there is none; every later node needs a copy of that file.
+/// Opens the key in the file at `path`, which must be the key of the installation in `store`. If there is no file, a
+/// new installation generates it. Every further node needs a copy of that file.
 ///
 /// # Errors
 /// The file cannot be used, or holds another key than the installation's; the database does not answer.
 pub async fn open_key(store: &Store, path: &Path, random: &dyn Random) -> Result<InstallationKey, StoreError> {
     let known = find_installation(&mut *store.read().await?).await?.public_key;
-    // The other nodes would refuse tokens made with another key, and another key does not verify earlier signatures.
+    // Other nodes would refuse tokens that were made with another key, and another key does not verify earlier
+    // signatures.
     let is_elsewhere = known.is_some() || store.current_version().await?.0 > 0;
     if known.is_some_and(|known| read_key(&unfinished_path(path)).is_ok_and(|key| key.public_key() == known)) {
         // A replacement of the key was interrupted before this step.
@@ -39,7 +40,7 @@ pub async fn open_key(store: &Store, path: &Path, random: &dyn Random) -> Result
     Ok(key)
 }
 
-/// Replaces the installation's key, and voids the tokens that were made with the previous one.
+/// Replaces the installation's key, and invalidates the tokens that were made with the previous one.
 ///
 /// # Errors
 /// The database does not answer.
@@ -60,8 +61,8 @@ pub fn create_new_key(path: &Path, random: &dyn Random) -> Result<InstallationKe
     Ok(key)
 }
 
-/// Moves the new key of [`create_new_key`] to `path`. The previous key stays beside it, under a name with the start of its
-/// public half in hex: old checkpoints are signed with it.
+/// Moves the new key of [`create_new_key`] to `path`. The previous key stays in the same directory, under a name with
+/// the beginning of its public part in hex, because old checkpoints are signed with it.
 ///
 /// # Errors
 /// The directory cannot be written to.
@@ -72,7 +73,7 @@ pub fn put_new_key_in_place(path: &Path) -> Result<(), StoreError> {
                 let [a, b, c, d, ..] = before.public_key();
                 format!("key.old-{a:02x}{b:02x}{c:02x}{d:02x}")
             }
-            // The file is kept, whatever it holds.
+            // The file is kept, regardless of its content.
             Err(_) => "key.old-unreadable".to_owned(),
         };
         if path.try_exists()? {
@@ -84,10 +85,10 @@ pub fn put_new_key_in_place(path: &Path) -> Result<(), StoreError> {
     put().map_err(|error| cannot_write(path, &error))
 }
 
-/// Reads the installation's key from the file at `path`, a copy of another node's.
+/// Reads the installation's key from the file at `path`, which is a copy of another node's file.
 ///
 /// # Errors
-/// The file is missing, cannot be read, holds something else, or others may read it.
+/// The file is missing, cannot be read, has another content, or is readable by other users.
 pub fn load_key(path: &Path) -> Result<InstallationKey, StoreError> {
     let refuse = |reason: String| StoreError::File { path: path.to_owned(), reason };
     match fs::symlink_metadata(path).map(|_| true).or_else(none_if_missing) {
@@ -101,11 +102,11 @@ pub fn load_key(path: &Path) -> Result<InstallationKey, StoreError> {
     }
 }
 
-/// Reads the installation's key from the file at `path`, or generates one there. The file holds the 32 bytes of the seed, and
-/// only its owner may read it.
+/// Reads the installation's key from the file at `path`, or generates it there. The file contains the 32 bytes of the
+/// seed, and only its owner may read it.
 ///
 /// # Errors
-/// The file cannot be read or written, holds something else, or others may read it.
+/// The file cannot be read or written, has another content, or is readable by other users.
 pub fn load_or_create_key(path: &Path, random: &dyn Random) -> Result<InstallationKey, StoreError> {
     match write_key(path, &InstallationKey::generate(random)) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(cannot_write(path, &error)),
@@ -130,7 +131,7 @@ fn read_key(path: &Path) -> Result<InstallationKey, StoreError> {
     let file = open_own_file(path, options)?.map_err(cannot_read)?;
     require_secret(path, &file.metadata().map_err(cannot_read)?)?;
     let mut seed = Vec::new();
-    // One byte more, to notice a file that is too long.
+    // One more byte, to detect a file that is too long.
     file.take(33).read_to_end(&mut seed).map_err(cannot_read)?;
     let seed: &[u8; 32] = seed
         .as_slice()
@@ -139,15 +140,15 @@ fn read_key(path: &Path) -> Result<InstallationKey, StoreError> {
     Ok(InstallationKey::from_seed(seed))
 }
 
-/// Writes the key. It appears under its name only when it is complete and on the disk: an incomplete key would stop every
-/// later start. An existing key stays, and the error is `AlreadyExists`.
+/// Writes the key. The file appears under its name only when it is complete and on the disk, because an incomplete key
+/// would prevent every later start. An existing key is kept, and the error is `AlreadyExists`.
 fn write_key(path: &Path, key: &InstallationKey) -> io::Result<()> {
     if path.try_exists()? {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
     write_unfinished_key(path, key)?;
     let unfinished = unfinished_path(path);
-    // Linking fails where another process has written a key; a rename would replace that key.
+    // Linking fails if another process has written a key. A rename would replace that key.
     fs::hard_link(&unfinished, path)?;
     fs::remove_file(&unfinished)?;
     sync_directory_of(path)

@@ -1,4 +1,4 @@
-//! Invitations. The token is kept as its SHA-256 only.
+//! Invitations. Only the SHA-256 of a token is stored.
 
 use domain::{
     InvitationId, PrincipalId, Timestamp, WorkspaceId, invitation::Invitation, principal::WorkspaceAccess, user::Email,
@@ -59,7 +59,8 @@ pub async fn insert_invitation(
     Ok(())
 }
 
-/// Gives an invitation another token and writes what else changes when it is sent again. The previous token is void.
+/// Gives an invitation another token and updates the other columns when it is sent again. The previous token becomes
+/// invalid.
 pub async fn renew_invitation(
     change: &mut Change,
     invitation: &Invitation,
@@ -70,7 +71,8 @@ pub async fn renew_invitation(
     Ok(())
 }
 
-/// Records that the link was not mailed: the inviter passes it on. Returns whether the token is still the invitation's.
+/// Records that the link was not mailed, so that the inviter sends it. Returns whether the invitation still has this
+/// token.
 pub async fn unmark_mailed(change: &mut Change, id: InvitationId, token_hash: &[u8]) -> Result<bool, StoreError> {
     let sql = "UPDATE invitations SET mailed_at = $3 WHERE id = $1 AND token_hash = $2";
     Ok(change.execute(sql, params![id, token_hash, None::<Timestamp>]).await? == 1)
@@ -88,7 +90,7 @@ pub async fn revoke_invitation(change: &mut Change, id: InvitationId, now: Times
     Ok(())
 }
 
-/// Every open invitation of a workspace, expired ones too, for one email or for all.
+/// Returns every open invitation of a workspace, including expired ones, for one email or for all.
 pub async fn list_open_invitations(
     connection: &mut Connection,
     workspace: WorkspaceId,
@@ -101,7 +103,7 @@ pub async fn list_open_invitations(
     connection.list(sql, params![workspace, email.map(Email::as_str)]).await
 }
 
-/// Every open invitation that a principal wrote, expired ones too, in any workspace.
+/// Returns every open invitation that a principal created, including expired ones, in any workspace.
 pub async fn list_open_invitations_of(
     connection: &mut Connection,
     writer: PrincipalId,
@@ -110,7 +112,7 @@ pub async fn list_open_invitations_of(
     connection.list(sql, params![writer]).await
 }
 
-/// An invitation of a workspace.
+/// Returns an invitation of a workspace.
 pub async fn find_invitation(
     connection: &mut Connection,
     workspace: WorkspaceId,
@@ -120,7 +122,7 @@ pub async fn find_invitation(
     connection.find(sql, params![workspace, id]).await
 }
 
-/// The invitation that a token opens.
+/// Returns the invitation with a token.
 pub async fn find_invitation_by_token(
     connection: &mut Connection,
     token_hash: &[u8],
@@ -129,7 +131,7 @@ pub async fn find_invitation_by_token(
     connection.find(sql, params![token_hash]).await
 }
 
-/// Invitations of a workspace in the order of their ids, after `after`.
+/// Returns invitations of a workspace in the order of their ids, after `after`.
 pub async fn list_invitations(
     connection: &mut Connection,
     access: WorkspaceAccess,

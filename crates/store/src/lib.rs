@@ -1,8 +1,8 @@
-//! The one place with SQL: what is stored, how it changes, and the feed of changes. Rules are in `domain`; the caller has
-//! authenticated and authorized already.
+//! All SQL: the stored data, its changes, and the feed of changes. The rules are in `domain`. The caller has already
+//! authenticated and authorized the request.
 //!
-//! Each feature's file begins with the list of the columns of its tables, see [`schema`]. Where a function does not say
-//! more, its errors are those of the database: it does not answer, or a row cannot be decoded.
+//! Each feature's file begins with the columns of its tables, see [`schema`]. Unless a function says otherwise, its
+//! errors are those of the database: it does not answer, or a row cannot be decoded.
 
 pub mod api_key;
 pub mod audit;
@@ -49,27 +49,27 @@ pub use replay::{StoredBody, StoredResponse};
 pub use table::ColumnType;
 pub use value::{Statement, Value};
 
-/// Which database to open.
+/// The database to open.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoreOptions {
-    /// The engine and where it is.
+    /// The engine and its location.
     pub engine: Engine,
 }
 
-/// An open database. Cloning it is cheap, and the clones are one.
+/// An open database. Cloning it is cheap, and all clones share its connections.
 #[derive(Clone)]
 pub struct Store {
     database: Arc<engine::Database>,
 }
 
 impl Store {
-    /// Opens a database, creating what is missing and bringing it to the format that this release knows.
+    /// Opens a database, creates missing files and tables, and migrates it to the format of this release.
     ///
     /// # Errors
-    /// The file cannot be used, belongs to a later release, or does not hold what was applied to it.
+    /// The file cannot be used, belongs to a later release, or does not match the migrations that were applied to it.
     pub async fn open(options: &StoreOptions, now: Timestamp, random: &dyn Random) -> Result<Self, StoreError> {
         let database = engine::Database::open(&options.engine).await?;
-        // Several processes may create or migrate the database at once.
+        // Several processes may create or migrate the database at the same time.
         let new = &database;
         retry(|| async move {
             let mut connection = WriteConnection::from(new.begin().await?);
@@ -81,16 +81,16 @@ impl Store {
         Ok(Self { database: Arc::new(database) })
     }
 
-    /// A connection for reading.
+    /// Returns a connection for reading.
     ///
     /// # Errors
-    /// None became free in time.
+    /// No connection was available in time.
     pub async fn read(&self) -> Result<ReadConnection, StoreError> {
         self.database.read().await.map(ReadConnection::from)
     }
 
-    /// Begins a change: takes the locked row before anything is read, so that changes happen one after the other.
-    /// What was read before has to be read again through it. `now` is the time of the change.
+    /// Begins a change. It locks the row before it reads anything, so that changes are serialized. Data that was read
+    /// earlier must be read again through the change. `now` is the time of the change.
     ///
     /// # Errors
     /// The lock was not released in time, or the installation's row is corrupt.
@@ -106,7 +106,7 @@ impl Store {
         self.database.begin().await.map(Maintenance::from)
     }
 
-    /// A watch on the commits of all processes, over a connection of its own.
+    /// Returns a watch on the commits of all processes, over its own connection.
     ///
     /// # Errors
     /// The database cannot be reached.
@@ -114,28 +114,29 @@ impl Store {
         self.database.watch().await.map(ChangeWatch::new)
     }
 
-    /// Writes all of the database, as of one moment, into a new file for its owner only. Reads and writes continue.
+    /// Writes a consistent copy of the database into a new file that only its owner can read. Reads and writes
+    /// continue.
     ///
     /// # Errors
-    /// The file exists or cannot be written; no incomplete file is left behind.
+    /// The file exists or cannot be written. An incomplete file is removed.
     pub async fn back_up(&self, file: &Path) -> Result<(), StoreError> {
         self.database.back_up(file).await
     }
 
-    /// Whether nodes on several machines may share this database.
+    /// Returns whether nodes on several machines may share this database.
     #[must_use]
     pub fn is_shared(&self) -> bool {
         self.database.can_be_demoted()
     }
 
-    /// Waits for the changes under way and closes all connections. Every later use is [`StoreError::Unavailable`].
+    /// Waits for the changes in progress and closes all connections. Every later use is [`StoreError::Unavailable`].
     pub async fn close(&self) {
         self.database.close().await;
     }
 }
 
-/// Whether a database holds an installation that has changed since it was created. Neither its format nor its content is
-/// changed.
+/// Returns whether a database contains an installation that has changed since it was created. Neither its format nor
+/// its content is changed.
 ///
 /// # Errors
 /// The file or server cannot be used, or the file is no database.
@@ -154,15 +155,16 @@ pub async fn holds_installation(options: &StoreOptions) -> Result<bool, StoreErr
     found
 }
 
-/// How often an operation that conflicted is attempted, and the pauses between: each is twice the previous one, up to the last.
+/// How often an operation that conflicted is attempted, and the pauses in between: each is twice the previous one, up
+/// to a maximum.
 const ATTEMPTS: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LAST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Attempts an operation again when it conflicted with another transaction, a few times.
+/// Retries an operation that conflicted with another transaction, a limited number of times.
 ///
 /// # Errors
-/// Those of the last attempt.
+/// The error of the last attempt.
 pub async fn retry<T, E: MayConflict, F>(mut attempt: impl FnMut() -> F) -> Result<T, E>
 where
     F: Future<Output = Result<T, E>>,
@@ -180,9 +182,9 @@ where
     attempt().await
 }
 
-/// An error after which another attempt may succeed.
+/// An error after which the operation may be retried.
 pub trait MayConflict {
-    /// Whether it conflicted with another transaction, so that nothing was changed and another attempt may succeed.
+    /// Returns whether the operation conflicted with another transaction. Nothing was changed, and a retry may succeed.
     fn is_contention(&self) -> bool;
 }
 

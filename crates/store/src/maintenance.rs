@@ -1,11 +1,11 @@
-//! Transactions that are no changes.
+//! Transactions that are not changes.
 
 use std::ops;
 
 use crate::{StoreError, connection::WriteConnection, engine::Link};
 
-/// A transaction for maintenance: last uses, leases, the deletion of what expired. It has no version and no audit event, and no
-/// directory loads anything after it.
+/// A transaction for maintenance: last uses, leases, the deletion of expired rows. It has no version and no audit
+/// event, and directories load nothing after it.
 #[must_use = "maintenance that is dropped is rolled back"]
 pub struct Maintenance {
     connection: WriteConnection,

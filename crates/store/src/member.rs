@@ -1,4 +1,4 @@
-//! Who is in a workspace.
+//! The members of a workspace.
 
 use domain::{Timestamp, UserId, WorkspaceId, principal::WorkspaceAccess, role::Role, user::Email};
 
@@ -39,19 +39,19 @@ pub struct MemberRow {
     pub user: UserId,
     /// Their email.
     pub email: Email,
-    /// Whether they proved that mail to it reaches them.
+    /// Whether they have shown that mail to it reaches them.
     pub email_verified: bool,
     /// Their name.
     pub name: String,
-    /// Their role there.
+    /// Their role in the workspace.
     pub role: Role,
-    /// Whether they are refused everywhere.
+    /// Whether the user is disabled, and so refused everywhere.
     pub disabled: bool,
-    /// Since when.
+    /// The time at which they joined.
     pub joined_at: Timestamp,
 }
 
-/// Selects what a [`MemberRow`] has; the conditions follow.
+/// Selects the columns of a [`MemberRow`]. The conditions follow.
 const MEMBER_ROWS: &str =
     "SELECT u.id, u.email, u.email_verified_at IS NOT NULL AS email_verified, u.name, u.disabled, m.role,
         m.joined_at
@@ -101,14 +101,14 @@ pub async fn update_member(
     Ok(())
 }
 
-/// Takes a user out of a workspace.
+/// Removes a user from a workspace.
 pub async fn delete_member(change: &mut Change, workspace: WorkspaceId, user: UserId) -> Result<(), StoreError> {
     change.execute("DELETE FROM members WHERE workspace_id = $1 AND user_id = $2", params![workspace, user]).await?;
     change.touch(Subject::User(user));
     Ok(())
 }
 
-/// A member of a workspace.
+/// Returns a member of a workspace.
 pub async fn find_member(
     connection: &mut Connection,
     workspace: WorkspaceId,
@@ -118,7 +118,7 @@ pub async fn find_member(
     connection.find(sql, params![workspace, user]).await
 }
 
-/// Members in the order of their ids, after `after`.
+/// Returns members in the order of their ids, after `after`.
 pub async fn list_members(
     connection: &mut Connection,
     access: WorkspaceAccess,
@@ -129,7 +129,7 @@ pub async fn list_members(
     connection.list(sql, params![access.workspace(), page_start(after), limit]).await
 }
 
-/// Whether a workspace has an admin beside `user` who is not disabled.
+/// Returns whether a workspace has an admin other than `user` that is not disabled.
 pub async fn has_enabled_admin_beside(
     connection: &mut Connection,
     workspace: WorkspaceId,
@@ -141,7 +141,7 @@ pub async fn has_enabled_admin_beside(
     Ok(found.is_some())
 }
 
-/// The emails of the admins of a workspace who are not disabled.
+/// Returns the emails of the admins of a workspace that are not disabled.
 pub async fn list_admin_emails(connection: &mut Connection, workspace: WorkspaceId) -> Result<Vec<String>, StoreError> {
     let sql = "SELECT users.email FROM members JOIN users ON users.id = members.user_id
                WHERE members.workspace_id = $1 AND members.role = $2 AND users.disabled = FALSE ORDER BY users.email";

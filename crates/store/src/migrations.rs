@@ -1,5 +1,5 @@
-//! Bringing a database to the format that this release knows: forward only, in order, each migration once. The SQL is
-//! in `migrations/*.sql`, which both engines take as it is.
+//! Migration of a database to the format of this release. Migrations run forward only, in order, each once. The SQL is
+//! in `migrations/*.sql`, and both engines execute it unchanged.
 
 use domain::Timestamp;
 use sha2::{Digest, Sha256};
@@ -36,7 +36,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     6 "0006_defences";
 };
 
-/// The format that this release writes.
+/// Returns the format that this release writes.
 #[must_use]
 pub fn latest() -> u64 {
     MIGRATIONS.last().map_or(0, |migration| migration.version)
@@ -61,8 +61,8 @@ async fn apply(connection: &mut WriteConnection, migrations: &[Migration], now: 
         .await?;
     let applied = applied(connection).await?;
     if !applied.is_empty() && applied.len() < migrations.len() {
-        // Every change takes this row first, so that no change is in progress while the tables are locked one after another.
-        // A deadlock with one would last a second, and the leases of running nodes would end meanwhile.
+        // Every change locks this row first, so no change is in progress while the tables are locked one after another.
+        // A deadlock with a change would last a second, and the leases of running nodes would expire meanwhile.
         connection.execute("UPDATE installation SET version = version WHERE id = 1", params![]).await?;
     }
     for (at, migration) in migrations.iter().enumerate() {
@@ -87,7 +87,7 @@ async fn apply(connection: &mut WriteConnection, migrations: &[Migration], now: 
     Ok(())
 }
 
-/// The applied migrations, by version. Refuses a database of a later release before anything is compared.
+/// Returns the applied migrations, by version. Refuses a database of a later release before it compares anything.
 async fn applied(connection: &mut Connection) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
     let rows = connection.fetch_all("SELECT version, checksum FROM migrations ORDER BY version", params![]).await?;
     let applied: Vec<_> = rows
@@ -123,8 +123,8 @@ mod tests {
         }
     }
 
-    /// Two nodes that start on a new database create its first table at once. One of them may find the other's type, which
-    /// PostgreSQL makes for each table, before it sees the table.
+    /// Two nodes that start on a new database create its first table at the same time. One of them may find the other's
+    /// type, which PostgreSQL creates for each table, before it sees the table.
     #[tokio::test]
     async fn a_table_that_another_process_creates_at_the_same_time_is_a_conflict() {
         let cluster = Cluster::shared();
@@ -149,7 +149,7 @@ mod tests {
         create_if_missing(&mut connection, now, &Zeros).await.unwrap();
         connection.commit().await.unwrap();
 
-        // A node of the previous release is in the middle of a change. It has read a table that migration 6 alters late.
+        // A node of the previous release is executing a change. It has read a table that migration 6 alters late.
         let mut change = Change::begin(begin().await, now).await.unwrap();
         change.fetch_all("SELECT id FROM nodes", params![]).await.unwrap();
         let mut connection = begin().await;
@@ -171,7 +171,7 @@ mod tests {
             }
         };
         assert_eq!(waits_for, "transactionid", "it waits for the locked row, and for no table");
-        // And a table that the migration alters first: in a deadlock, one of the two would end here.
+        // It also reads a table that the migration alters first. A deadlock would abort one of the two here.
         change.fetch_all("SELECT id FROM api_keys", params![]).await.unwrap();
         let event = AuditEvent {
             id: "evt_01h455vb4pex5vsknk084sn02q".parse().unwrap(),

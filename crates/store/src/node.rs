@@ -1,4 +1,4 @@
-//! The registry of running servers: their leases, and the version that each has applied. Timing and waiting are in `server`.
+//! The registry of nodes: their leases, and the version that each has applied. `server` has the timing and the waits.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// A node and what it has applied when it registers.
+/// A node and the version that it has applied when it registers.
 pub(crate) struct Registration {
     node: Node,
     acknowledged: Version,
@@ -45,15 +45,15 @@ pub(crate) static LOST_NODES: Table<()> = Table {
 /// A running server.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Node {
-    /// Names it; a new one at every start.
+    /// Its id, which is new at every start.
     pub id: NodeId,
-    /// What people call it: its host and process.
+    /// Its name for people: its host and process.
     pub name: String,
-    /// The release that it runs.
+    /// Its release.
     pub software_version: String,
-    /// How long it may accept credentials without an answer from the database. Whole milliseconds.
+    /// How long it may accept credentials without an answer from the database, in whole milliseconds.
     pub lease: Duration,
-    /// A hash of the settings that have to be the same on every node. None: a node of an earlier release.
+    /// A hash of the settings that must be the same on every node. `None` for a node of an earlier release.
     pub settings_hash: Option<String>,
 }
 
@@ -69,49 +69,49 @@ impl FromRow for Node {
     }
 }
 
-/// A node as the registry has it.
+/// A node in the registry.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RegisteredNode {
     /// The node.
     pub node: Node,
-    /// What it has applied.
+    /// The version that it has acknowledged.
     pub acknowledged: Version,
     /// When it registered, by its own clock.
     pub registered_at: Timestamp,
-    /// When it last renewed its lease, by its own clock: for people to read.
+    /// When it last renewed its lease, by its own clock. It is only displayed.
     pub renewed_at: Timestamp,
-    /// Grows with every renewal. While it does not change, no lease has begun since it was first read. None: this database does
-    /// not record renewals.
+    /// A value that grows with every renewal. While it does not change, no lease has begun since it was first read.
+    /// `None` if this database does not record renewals.
     pub mark: Option<LeaseMark>,
 }
 
-/// What a renewal of a node's lease showed.
+/// The result of renewing a lease.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Renewal {
-    /// What the node must have applied and acknowledged before it uses the lease.
+    /// The version that the node must have applied and acknowledged before it uses the lease.
     pub version: Version,
-    /// What was committed before the renewal, and so is on every synchronous standby, as the renewal is.
+    /// The version that was committed before the renewal. Like the renewal, it is on every synchronous standby.
     pub durable: Version,
 }
 
-/// Which version is committed, and how many of the nodes have acknowledged it.
+/// The committed version, and the number of nodes that have acknowledged it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Acknowledgements {
     /// The version.
     pub version: Version,
-    /// Registered nodes.
+    /// The number of registered nodes.
     pub nodes: u64,
-    /// Those of them that have acknowledged the version.
+    /// The number of these nodes that have acknowledged the version.
     pub acknowledged: u64,
 }
 
-/// Tells one renewal of a node's lease from the next.
+/// Distinguishes the renewals of a node's lease.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct LeaseMark(i64);
 
 impl Store {
-    /// Registers a node, before it loads anything: from then on, a revocation waits for it. A node that is registered already is
-    /// registered again. `version` is what it has applied: 0 before its first load.
+    /// Registers a node, before it loads anything. From then on, a revocation waits for it. A node that is already
+    /// registered is registered again. `version` is the version that it has applied: 0 before its first load.
     ///
     /// # Errors
     /// The database does not answer.
@@ -124,13 +124,13 @@ impl Store {
         lease_change.commit().await
     }
 
-    /// Records that a node has applied `version`. False: the node was evicted, and must register and load again before it
-    /// verifies requests again.
+    /// Records that a node has applied `version`. Returns false if the node was evicted. It must then register and load
+    /// again before it verifies requests.
     ///
     /// # Errors
     /// The database does not answer.
     pub async fn acknowledge(&self, node: NodeId, version: Version) -> Result<bool, StoreError> {
-        // A crash of the database may lose it: the revocation then waits for the lease.
+        // A crash of the database may lose this write. The revocation then waits for the lease.
         let mut lease_change = self.database.begin_unsynced().await.map(Maintenance::from)?;
         let rows = lease_change
             .execute(
@@ -144,16 +144,17 @@ impl Store {
         Ok(rows == 1)
     }
 
-    /// Renews a node's lease, and returns the version that the node must have applied and acknowledged to use it. None: the node
-    /// was evicted, and must register and load again. The lease starts before this is called.
+    /// Renews a node's lease, and returns the version that the node must have applied and acknowledged to use it.
+    /// Returns `None` if the node was evicted. It must then register and load again. The lease begins before this
+    /// function is called.
     ///
     /// # Errors
-    /// The database does not answer, or no standby has the renewal; the lease was not renewed.
+    /// The database does not answer, or no standby has the renewal. The lease was not renewed.
     pub async fn renew_lease(&self, node: NodeId, now: Timestamp) -> Result<Option<Renewal>, StoreError> {
         let mut durable = None;
         if self.database.can_be_demoted() {
             let mut lease_change = self.begin_lease().await?;
-            // In the same transaction: another connection may lead to another server.
+            // In the same transaction, because another connection may lead to another server.
             durable = Some(change::current_version(&mut lease_change).await?);
             let rows = lease_change
                 .execute(
@@ -167,7 +168,7 @@ impl Store {
                 return Ok(None);
             }
         }
-        // After the renewal has committed: a revocation that did not see the renewal is seen here.
+        // Read after the renewal has committed: a revocation that did not see the renewal is visible here.
         let row = ReadConnection::from(self.database.read_for_lease().await?)
             .fetch_optional(
                 "SELECT installation.version FROM installation, nodes WHERE installation.id = 1 AND nodes.id = $1",
@@ -175,12 +176,12 @@ impl Store {
             )
             .await?;
         let version = row.map(|row| row.count("version").map(Version)).transpose()?;
-        // In an embedded database, what readers see is on the disk.
+        // In an embedded database, everything that readers see is on the disk.
         Ok(version.map(|version| Renewal { version, durable: durable.unwrap_or(version) }))
     }
 
-    /// Which version is committed and how many nodes have acknowledged it, both at one moment. It waits for no change, and no
-    /// lease waits for it.
+    /// Returns the committed version and the number of nodes that have acknowledged it, both at the same time. It does
+    /// not wait for changes, and leases do not wait for it.
     ///
     /// # Errors
     /// The database does not answer.
@@ -203,7 +204,7 @@ impl Store {
         })
     }
 
-    /// All nodes, in the order of their ids, which is the order in which they started.
+    /// Returns all nodes, in the order of their ids, which is the order in which they started.
     ///
     /// # Errors
     /// The database does not answer.
@@ -224,8 +225,8 @@ impl Store {
             .collect()
     }
 
-    /// Removes a node that stops, and that has recorded what it verified with keys that were revoked up to `reported`. False: it
-    /// was not registered.
+    /// Removes a node that stops and has recorded the uses of keys that were revoked up to `reported`. Returns false if
+    /// it was not registered.
     ///
     /// # Errors
     /// The database does not answer.
@@ -237,8 +238,8 @@ impl Store {
         end_removal(lease_change, removed, reported).await
     }
 
-    /// Evicts a node whose lease has expired, unless it has acknowledged `version`, or renewed its lease since: the lease has
-    /// another mark then.
+    /// Evicts a node whose lease has expired, unless it has acknowledged `version` or has renewed its lease since then.
+    /// A renewed lease has another mark.
     ///
     /// # Errors
     /// The database does not answer.
@@ -265,7 +266,8 @@ impl Store {
     }
 }
 
-/// Records up to which version a stopped node has reported its uses, and commits. False: it was not registered.
+/// Records up to which version a stopped node has reported its uses, and commits. Returns false if it was not
+/// registered.
 async fn end_removal(
     mut lease_change: Maintenance,
     removed: Option<Row>,

@@ -1,4 +1,4 @@
-//! Projects and who is in them.
+//! Projects and their members.
 
 use domain::{
     PrincipalId, ProjectId, Timestamp, WorkspaceId,
@@ -67,9 +67,9 @@ pub(crate) static PROJECT_MEMBERS: Table<Grant> = Table {
 pub struct ProjectRow {
     /// The project.
     pub project: Project,
-    /// The role in it of the filter's principal.
+    /// The role of the filter's principal in it.
     pub role: Option<ProjectRole>,
-    /// The email or address of who created it.
+    /// The email or address of its creator.
     pub creator_email: Option<String>,
 }
 
@@ -86,13 +86,13 @@ impl FromRow for ProjectRow {
 /// A principal in a project.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProjectMemberRow {
-    /// Who.
+    /// The principal.
     pub id: PrincipalId,
     /// The email, or the service account's address.
     pub email: String,
-    /// A name for people.
+    /// Its name.
     pub name: String,
-    /// The role there.
+    /// Its role in the project.
     pub role: ProjectRole,
 }
 
@@ -114,7 +114,7 @@ pub async fn insert_project(change: &mut Change, project: &Project) -> Result<()
     Ok(())
 }
 
-/// Writes what can change of a project.
+/// Updates the mutable columns of a project.
 pub async fn update_project(change: &mut Change, project: &Project) -> Result<(), StoreError> {
     PROJECTS.update(change, project).await?;
     change.touch(Subject::Project(project.id));
@@ -129,7 +129,7 @@ pub async fn delete_project(change: &mut Change, id: ProjectId) -> Result<(), St
     Ok(())
 }
 
-/// A project of a workspace.
+/// Returns a project of a workspace.
 pub async fn find_project(
     connection: &mut Connection,
     workspace: WorkspaceId,
@@ -143,41 +143,41 @@ pub async fn find_project(
 pub struct ProjectScope {
     /// The workspace.
     pub workspace: WorkspaceAccess,
-    /// Also those that the filter's principal has no role in.
+    /// Whether to include projects in which the filter's principal has no role.
     pub all: bool,
 }
 
-/// Which projects to list.
+/// Conditions for the projects to list.
 #[derive(Clone, Debug)]
 pub struct ProjectFilter<'a> {
-    /// Of which workspaces, each once.
+    /// The workspaces to list, each once.
     pub scopes: &'a [ProjectScope],
-    /// Whose roles to tell.
+    /// The principal whose roles are returned.
     pub principal: Option<PrincipalId>,
-    /// With exactly this title.
+    /// Exactly this title.
     pub title: Option<&'a str>,
-    /// With a title that is like this SQL pattern (`%`, `_`), whatever the case.
+    /// A title that matches this SQL pattern (`%`, `_`), ignoring case.
     pub title_like: Option<&'a str>,
-    /// With exactly this description.
+    /// Exactly this description.
     pub description: Option<&'a str>,
-    /// With a description that is like this SQL pattern.
+    /// A description that matches this SQL pattern.
     pub description_like: Option<&'a str>,
-    /// Created before.
+    /// Created before this time.
     pub created_before: Option<Timestamp>,
-    /// Created after.
+    /// Created after this time.
     pub created_after: Option<Timestamp>,
-    /// Changed before.
+    /// Changed before this time.
     pub updated_before: Option<Timestamp>,
-    /// Changed after.
+    /// Changed after this time.
     pub updated_after: Option<Timestamp>,
-    /// After this one, in the order of ids.
+    /// Projects after this one, in the order of ids.
     pub after: Option<ProjectId>,
     /// Maximum number of projects.
     pub limit: i64,
 }
 
 impl<'a> ProjectFilter<'a> {
-    /// All projects in the scopes.
+    /// Returns a filter for all projects in the scopes.
     #[must_use]
     pub const fn of(scopes: &'a [ProjectScope], principal: Option<PrincipalId>, limit: i64) -> Self {
         Self {
@@ -197,7 +197,7 @@ impl<'a> ProjectFilter<'a> {
     }
 }
 
-/// Projects in the order of their ids, each with the role of the filter's principal in it. One query finds those of all
+/// Returns projects in the order of their ids, each with the role of the filter's principal in it. One query covers all
 /// workspaces.
 pub async fn list_projects(
     connection: &mut Connection,
@@ -250,7 +250,7 @@ async fn list_projects_in(
     let ids = |only_all: bool| -> Vec<WorkspaceId> {
         scopes.iter().filter(|scope| scope.all || !only_all).map(|scope| scope.workspace.workspace()).collect()
     };
-    // The lists come last, so that every other placeholder keeps its number.
+    // The lists come last, so that the numbers of the other placeholders do not change.
     let in_scope = push_list(&mut values, &ids(false));
     let in_full = push_list(&mut values, &ids(true));
     let sql = format!(
@@ -262,7 +262,7 @@ async fn list_projects_in(
     connection.list(Statement::built(sql), &values).await
 }
 
-/// Every project of a workspace.
+/// Returns every project of a workspace.
 pub async fn list_project_ids(
     connection: &mut Connection,
     workspace: WorkspaceId,
@@ -271,12 +271,12 @@ pub async fn list_project_ids(
     connection.fetch_all(sql, params![workspace]).await?.iter().map(|row| row.parse("id")).collect()
 }
 
-/// A project, whatever its workspace. The caller must still ask whether it may be seen.
+/// Returns a project of any workspace. The caller must still check whether the principal may see it.
 pub async fn find_project_anywhere(connection: &mut Connection, id: ProjectId) -> Result<Option<Project>, StoreError> {
     connection.find(PROJECTS.select("WHERE id = $1"), params![id]).await
 }
 
-/// The roles in a project; none where it does not exist.
+/// Returns the roles in a project, or none if it does not exist.
 pub async fn find_project_grants(
     connection: &mut Connection,
     id: ProjectId,
@@ -287,7 +287,7 @@ pub async fn find_project_grants(
     grants(&connection.fetch_all(sql, params![id]).await?).map(|mut found| found.pop())
 }
 
-/// The roles in `limit` projects, in the order of their ids, after `after`.
+/// Returns the roles in `limit` projects, in the order of their ids, after `after`.
 pub async fn list_project_grants(
     connection: &mut Connection,
     after: Option<ProjectId>,
@@ -299,7 +299,7 @@ pub async fn list_project_grants(
     grants(&connection.fetch_all(sql, params![page_start(after), limit]).await?)
 }
 
-/// Rows of one project follow each other.
+/// Groups rows by project. Rows of one project are adjacent.
 fn grants(rows: &[Row]) -> Result<Vec<ProjectGrants>, StoreError> {
     let mut all: Vec<ProjectGrants> = Vec::new();
     for row in rows {
@@ -314,7 +314,7 @@ fn grants(rows: &[Row]) -> Result<Vec<ProjectGrants>, StoreError> {
     Ok(all)
 }
 
-/// The role of a principal in a project.
+/// Returns the role of a principal in a project.
 pub async fn find_project_role(
     connection: &mut Connection,
     project: ProjectId,
@@ -325,7 +325,7 @@ pub async fn find_project_role(
     row.map(|row| row.parse("role")).transpose()
 }
 
-/// Gives a principal a role in a project, whether or not it had one.
+/// Sets the role of a principal in a project, whether or not it had one.
 pub async fn set_project_role(
     change: &mut Change,
     project: ProjectId,
@@ -337,7 +337,7 @@ pub async fn set_project_role(
     Ok(())
 }
 
-/// Takes a principal out of a project.
+/// Removes a principal from a project.
 pub async fn delete_project_role(
     change: &mut Change,
     project: ProjectId,
@@ -350,7 +350,7 @@ pub async fn delete_project_role(
     Ok(())
 }
 
-/// Whether a project has an admin beside `principal` who is not disabled.
+/// Returns whether a project has an admin other than `principal` that is not disabled.
 pub async fn has_enabled_admin_beside(
     connection: &mut Connection,
     project: ProjectId,
@@ -365,7 +365,7 @@ pub async fn has_enabled_admin_beside(
     Ok(connection.fetch_optional(sql, values).await?.is_some())
 }
 
-/// The projects of a workspace in which a principal has a role.
+/// Returns the projects of a workspace in which a principal has a role.
 pub async fn list_projects_of(
     connection: &mut Connection,
     workspace: WorkspaceId,
@@ -376,7 +376,8 @@ pub async fn list_projects_of(
     connection.fetch_all(sql, params![workspace, principal]).await?.iter().map(|row| row.parse("id")).collect()
 }
 
-/// The projects of a workspace whose only admin, of those who are not disabled, is this principal, in the order of their ids.
+/// Returns the projects of a workspace that have this principal as their only admin, not counting disabled ones, in the
+/// order of their ids.
 pub async fn list_projects_led_only_by(
     connection: &mut Connection,
     access: WorkspaceAccess,
@@ -395,7 +396,7 @@ pub async fn list_projects_led_only_by(
     connection.list(sql, params![access.workspace(), principal, ProjectRole::Admin.as_str(), false]).await
 }
 
-/// Members of a project in the order of their ids, after `after`.
+/// Returns members of a project in the order of their ids, after `after`.
 pub async fn list_project_members(
     connection: &mut Connection,
     access: ProjectAccess,
@@ -410,7 +411,7 @@ pub async fn list_project_members(
     connection.list(sql, params![access.project(), page_start(after), limit]).await
 }
 
-/// The role that a principal has in a workspace, be it a user or a service account of it.
+/// Returns the role of a principal in a workspace. The principal may be a user or a service account of the workspace.
 pub async fn find_workspace_role(
     connection: &mut Connection,
     workspace: WorkspaceId,

@@ -1,4 +1,4 @@
-//! Challenges for proofs of possession of a private key. They are no secrets; each can be used once.
+//! Challenges for proofs of possession of a private key. They are not secret, and each can be used once.
 
 use domain::{PrincipalId, Timestamp};
 
@@ -26,7 +26,7 @@ pub(crate) static PROOF_CHALLENGES: Table<Challenge> = Table {
     ],
 };
 
-/// Keeps a challenge, and deletes those that have expired.
+/// Stores a challenge, and deletes expired ones.
 pub async fn insert_challenge(
     change: &mut Change,
     challenge: &str,
@@ -40,7 +40,7 @@ pub async fn insert_challenge(
     Ok(())
 }
 
-/// The latest open challenges of a principal.
+/// Returns the latest open challenges of a principal.
 pub async fn list_challenges(
     connection: &mut Connection,
     principal: PrincipalId,
@@ -53,7 +53,7 @@ pub async fn list_challenges(
     rows.iter().map(|row| row.text("challenge")).collect()
 }
 
-/// Deletes a challenge, which was used.
+/// Deletes a challenge that was used.
 pub async fn delete_challenge(change: &mut Change, challenge: &str) -> Result<(), StoreError> {
     change.execute("DELETE FROM proof_challenges WHERE challenge = $1", params![challenge]).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! What a restore ends, and the users and keys that are suspended after it until an operator confirms them.
+//! The credentials that end after a restore, and the users and keys that are suspended until an operator confirms them.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::{
     user::USERS,
 };
 
-/// How much is suspended.
+/// The number of suspended objects.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Suspended {
     /// Users.
@@ -26,8 +26,8 @@ pub struct Suspended {
     pub keys: u64,
 }
 
-/// Ends all that may have been revoked since the backup was made: bearer tokens, sessions, open invitations, set-up links,
-/// challenges, replay state and nodes are deleted; users and keys are suspended.
+/// Ends all credentials that may have been revoked since the backup was made. Bearer tokens, sessions, open
+/// invitations, set-up links, challenges, replay state and nodes are deleted. Users and keys are suspended.
 ///
 /// # Errors
 /// The database does not answer.
@@ -41,7 +41,7 @@ pub async fn end_credentials(change: &mut Change) -> Result<Suspended, StoreErro
         .await?;
     let sql = "UPDATE invitations SET revoked_at = $1 WHERE accepted_at IS NULL AND revoked_at IS NULL";
     change.execute(sql, params![now]).await?;
-    // Nodes that served after the backup was made cannot be asked what they verified.
+    // Nodes that served after the backup was made cannot report their uses any more.
     let version = change.version();
     let sql = "INSERT INTO lost_nodes (version, acknowledged_version)
                SELECT CAST($1 AS BIGINT), acknowledged_version FROM nodes WHERE acknowledged_version <= $1
@@ -64,7 +64,7 @@ pub async fn end_credentials(change: &mut Change) -> Result<Suspended, StoreErro
     })
 }
 
-/// How much is suspended now.
+/// Returns the number of suspended objects.
 ///
 /// # Errors
 /// The database does not answer.
@@ -75,8 +75,8 @@ pub async fn count_suspended(connection: &mut Connection) -> Result<Suspended, S
     Ok(Suspended { users: row.count("users")?, keys: row.count("keys")? })
 }
 
-/// What [`end_credentials`] should have ended and still exists, such as `2 keys that are not suspended`. Directly after it,
-/// nothing.
+/// Returns the objects that [`end_credentials`] should have ended and that still exist, such as `2 keys that are not
+/// suspended`. Directly after it, the list is empty.
 ///
 /// # Errors
 /// The database does not answer.
@@ -115,7 +115,7 @@ pub struct SuspendedKeyRow {
     pub key: ApiKey,
     /// The owner's email or address.
     pub owner_email: Option<String>,
-    /// Whether the owner is a user who is suspended, too.
+    /// Whether the owner is a suspended user.
     pub owner_suspended: bool,
 }
 
@@ -129,7 +129,7 @@ impl FromRow for SuspendedKeyRow {
     }
 }
 
-/// Keys that wait to be confirmed, in the order of their ids, after `after`.
+/// Returns suspended keys in the order of their ids, after `after`.
 ///
 /// # Errors
 /// The database does not answer, or a key cannot be read.
@@ -149,7 +149,7 @@ pub async fn list_suspended_keys(
     connection.list(sql, params![true, page_start(after), limit]).await
 }
 
-/// Users who wait to be confirmed, in the order of their ids, after `after`.
+/// Returns suspended users in the order of their ids, after `after`.
 ///
 /// # Errors
 /// The database does not answer, or a user cannot be read.
@@ -163,7 +163,7 @@ pub async fn list_suspended_users(
     connection.list(sql, params![true, page_start(after), limit]).await
 }
 
-/// The keys of users that are not revoked, in the order of their ids.
+/// Returns the keys of users that are not revoked, in the order of their ids.
 ///
 /// # Errors
 /// The database does not answer, or a key cannot be read.
@@ -177,8 +177,8 @@ pub async fn list_unrevoked_api_keys_of(
     Ok(keys)
 }
 
-/// When users were last active, as far as this database knows: by the audit log, and by the use of keys. A user who never was
-/// is not in the map.
+/// Returns when users were last active according to this database, by the audit log and the use of keys. Users that
+/// were never active are not in the map.
 ///
 /// # Errors
 /// The database does not answer.
@@ -199,8 +199,8 @@ pub async fn find_last_activity(
     Ok(active)
 }
 
-/// Ends the suspension of keys: those of the list, or all. Signatures made before now stay void. Returns the keys that were
-/// suspended.
+/// Ends the suspension of the listed keys, or of all. Signatures from before now stay invalid. Returns the keys that
+/// were suspended.
 ///
 /// # Errors
 /// The database does not answer.
@@ -225,8 +225,8 @@ pub async fn confirm_keys(change: &mut Change, keys: Option<&[ApiKeyId]>) -> Res
     Ok(confirmed)
 }
 
-/// Ends the suspension of users: those of the list, or all. Signatures made before now stay void. Returns the users who were
-/// suspended, in the order of their ids.
+/// Ends the suspension of the listed users, or of all. Signatures from before now stay invalid. Returns the users that
+/// were suspended, in the order of their ids.
 ///
 /// # Errors
 /// The database does not answer.
@@ -252,7 +252,7 @@ pub async fn confirm_users(change: &mut Change, users: Option<&[UserId]>) -> Res
     Ok(users)
 }
 
-/// The restore lost which signed writes were done: a write that was signed before now is refused.
+/// The restore lost which signed writes were executed. A write that was signed before now is therefore refused.
 async fn void_earlier_signatures(change: &mut Change) -> Result<(), StoreError> {
     let now: Timestamp = change.now();
     change.execute("UPDATE installation SET signatures_from = $1 WHERE id = 1", params![now]).await?;

@@ -1,5 +1,5 @@
-//! Stored responses to signed writes, kept until their signatures expire, so that the same write happens once on all nodes;
-//! and the nonces of proxied writes, whose responses come from the API behind. The server decides which requests these are.
+//! Stored responses to signed writes, kept until their signatures expire, so that a write happens once on all nodes. It
+//! also stores the nonces of proxied writes, whose responses come from the API. The server selects the requests.
 
 use domain::{ApiKeyId, ReplayKey, Timestamp};
 
@@ -58,16 +58,16 @@ fn replay_key(row: &Row) -> Result<[u8; 32], StoreError> {
     row.bytes("replay_key")?.try_into().map_err(|_| StoreError::corrupt("column `replay_key` is not 32 bytes long"))
 }
 
-/// The epoch that a row is written in.
+/// The epoch of a new row.
 const CURRENT_EPOCH: &str = "(SELECT replay_epoch FROM installation WHERE id = 1)";
 
-/// The constraint that the same signed request breaks when it comes again.
+/// The constraint that a repeated signed request violates.
 pub const REPLAY_KEY_CONSTRAINT: &str = "replays_pkey";
 
-/// The constraint that another request with the same key and nonce breaks.
+/// The constraint that another request with the same key and nonce violates.
 pub const NONCE_CONSTRAINT: &str = "replays_key_id_nonce_key";
 
-/// The status of a row that keeps a nonce only: the API behind the proxy sent the response.
+/// The status of a row that only stores a nonce. The API behind the proxy sent the response.
 const NO_RESPONSE: u16 = 0;
 
 /// The response to the first of several requests with the same signature.
@@ -81,16 +81,16 @@ pub struct StoredResponse {
     pub body: StoredBody,
 }
 
-/// A stored body: it may hold secrets, such as the token of an invitation.
+/// A stored body. It may contain secrets, such as the token of an invitation.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum StoredBody {
     /// Encrypted by the caller.
     Sealed(Vec<u8>),
-    /// As a node of the previous release stored it.
+    /// In the format of the previous release.
     Plain(Vec<u8>),
 }
 
-/// The stored response to the signed request of this replay key.
+/// Returns the stored response to the signed request with this replay key.
 ///
 /// # Errors
 /// The database does not answer, or the row is corrupt.
@@ -99,7 +99,7 @@ pub async fn find_replay(connection: &mut Connection, key: [u8; 32]) -> Result<O
     connection.find(sql, params![key, i64::from(NO_RESPONSE)]).await
 }
 
-/// The replay key of the request that used this key's nonce.
+/// Returns the replay key of the request that used this nonce of the key.
 ///
 /// # Errors
 /// The database does not answer, or the row is corrupt.
@@ -117,15 +117,15 @@ pub async fn find_nonce(
 /// Stores a response.
 ///
 /// # Errors
-/// [`StoreError::Conflict`] over [`REPLAY_KEY_CONSTRAINT`] or [`NONCE_CONSTRAINT`]; the transaction has then failed and can
-/// only be dropped.
+/// [`StoreError::Conflict`] on [`REPLAY_KEY_CONSTRAINT`] or [`NONCE_CONSTRAINT`]. The transaction has then failed and
+/// can only be dropped.
 pub async fn insert_response(connection: &mut WriteConnection, response: &StoredResponse) -> Result<(), StoreError> {
     REPLAYS.insert(response).expression("epoch", CURRENT_EPOCH).run(connection).await?;
     Ok(())
 }
 
 /// Records that the nonces of these requests are used, and returns for each whether it was fresh. A nonce that any node
-/// recorded before is not, whether the same request used it or another one.
+/// has recorded is not fresh, also if the same request used it.
 ///
 /// # Errors
 /// The database does not answer.
@@ -139,25 +139,25 @@ pub async fn insert_nonces(maintenance: &mut Maintenance, requests: &[&ReplayKey
     Ok(fresh)
 }
 
-/// A period in which replays were stored, counted from 0. A node that saw one begin knows by its own clock how old the rows of
-/// earlier epochs are at least.
+/// A period in which replays were stored, counted from 0. A node that observed its begin knows by its own clock the
+/// minimum age of rows from earlier epochs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Epoch(u64);
 
-/// Begins an epoch. It takes the locked row.
+/// Begins an epoch. It locks the row of the installation.
 ///
 /// # Errors
 /// The database does not answer.
 pub async fn begin_epoch(maintenance: &mut Maintenance) -> Result<Epoch, StoreError> {
     let sql = "UPDATE installation SET replay_epoch = replay_epoch + 1 WHERE id = 1 RETURNING replay_epoch";
     let epoch = maintenance.fetch_one(sql, params![]).await?.count("replay_epoch")?;
-    // What nodes of the previous release have stored by now is at least as old as this epoch.
+    // Rows that nodes of the previous release have stored until now are at least as old as this epoch.
     maintenance.execute("UPDATE replays SET epoch = $1 WHERE epoch IS NULL", params![epoch.cast_signed() - 1]).await?;
     Ok(Epoch(epoch))
 }
 
-/// Deletes the rows from before an epoch whose signatures have expired at `now`, the caller's time, too. `now` alone is not
-/// enough: the clocks of other nodes may be behind. Returns how many there were.
+/// Deletes the rows from before an epoch whose signatures have expired at `now`, the caller's time. `now` alone is not
+/// sufficient, because the clocks of other nodes may be behind. Returns the number of rows.
 ///
 /// # Errors
 /// The database does not answer.

@@ -1,4 +1,4 @@
-//! The tables, as the code lists them. A test compares them with the schema of both engines.
+//! The tables, as declared in the code. A test compares them with the schema of both engines.
 
 pub(crate) use crate::table::{ColumnLayout, Layout};
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     workspace::WORKSPACES,
 };
 
-/// The tables that are copied with an installation, each behind those that it refers to.
+/// The tables that are copied with an installation, each after those that it references.
 pub(crate) static COPIED: [&dyn Layout; 17] = [
     &INSTALLATION,
     &AUDIT_EVENTS,
@@ -54,7 +54,7 @@ pub struct Column {
     pub is_key: bool,
 }
 
-/// Every column of every table but `migrations`, which [`crate::Store::open`] keeps.
+/// Returns every column of every table except `migrations`, which [`crate::Store::open`] manages.
 pub fn columns() -> impl Iterator<Item = Column> {
     let nodes: &dyn Layout = &NODES;
     COPIED.into_iter().chain([nodes]).flat_map(|table| {

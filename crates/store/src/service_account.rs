@@ -1,4 +1,4 @@
-//! Service accounts and the addresses they ever had.
+//! Service accounts and all their current and previous addresses.
 
 use std::collections::BTreeMap;
 
@@ -59,7 +59,7 @@ pub async fn insert_service_account(change: &mut Change, account: &ServiceAccoun
     reserve_address(change, account).await
 }
 
-/// Writes what can change of a service account.
+/// Updates the mutable columns of a service account.
 pub async fn update_service_account(change: &mut Change, account: &ServiceAccount) -> Result<(), StoreError> {
     SERVICE_ACCOUNTS.update(change, account).await?;
     reserve_address(change, account).await
@@ -71,7 +71,7 @@ async fn reserve_address(change: &mut Change, account: &ServiceAccount) -> Resul
     Ok(())
 }
 
-/// Marks a service account as deleted. Its row stays, so that its addresses are never used again.
+/// Marks a service account as deleted. Its row is kept, so that its addresses are never used again.
 pub async fn delete_service_account(
     change: &mut Change,
     id: ServiceAccountId,
@@ -82,7 +82,7 @@ pub async fn delete_service_account(
     Ok(())
 }
 
-/// Whether another service account has or had that address.
+/// Returns whether another service account has or had that address.
 pub async fn address_is_taken(
     connection: &mut Connection,
     address: &str,
@@ -93,7 +93,7 @@ pub async fn address_is_taken(
     Ok(by_other_than != Some(row.parse("service_account_id")?))
 }
 
-/// A service account of a workspace, unless it is deleted.
+/// Returns a service account of a workspace, unless it is deleted.
 pub async fn find_service_account(
     connection: &mut Connection,
     workspace: WorkspaceId,
@@ -103,7 +103,7 @@ pub async fn find_service_account(
     connection.find(sql, params![workspace, id]).await
 }
 
-/// The service account of that address, unless it is deleted.
+/// Returns the service account with that address, unless it is deleted.
 pub async fn find_service_account_by_address(
     connection: &mut Connection,
     address: &str,
@@ -117,7 +117,7 @@ pub async fn find_service_account_by_address(
 pub struct ServiceAccountRow {
     /// The account.
     pub account: ServiceAccount,
-    /// How many keys it has that are neither revoked nor expired.
+    /// The number of its live keys.
     pub live_keys: u64,
 }
 
@@ -127,7 +127,8 @@ impl FromRow for ServiceAccountRow {
     }
 }
 
-/// Service accounts of a workspace in the order of their ids, after `after`, each with how many keys it has at `now`.
+/// Returns service accounts of a workspace in the order of their ids, after `after`, each with the number of its live
+/// keys at `now`.
 pub async fn list_service_accounts(
     connection: &mut Connection,
     access: WorkspaceAccess,
@@ -143,13 +144,13 @@ pub async fn list_service_accounts(
     connection.list(sql, params![access.workspace(), page_start(after), limit, now]).await
 }
 
-/// How many service accounts a workspace has.
+/// Returns how many service accounts a workspace has.
 pub async fn count_service_accounts(connection: &mut Connection, access: WorkspaceAccess) -> Result<u64, StoreError> {
     let sql = "SELECT COUNT(*) AS accounts FROM service_accounts WHERE workspace_id = $1 AND deleted_at IS NULL";
     connection.fetch_one(sql, params![access.workspace()]).await?.count("accounts")
 }
 
-/// The workspaces that service accounts belong or belonged to.
+/// Returns the workspaces of service accounts, including deleted ones.
 pub async fn find_workspaces_of(
     connection: &mut Connection,
     ids: &[ServiceAccountId],
@@ -158,7 +159,7 @@ pub async fn find_workspaces_of(
     rows.iter().map(|row| Ok((row.parse("id")?, row.parse("workspace_id")?))).collect()
 }
 
-/// The workspace that a service account belongs or belonged to.
+/// Returns the workspace of a service account, including deleted ones.
 pub async fn find_workspace_of(
     connection: &mut Connection,
     id: ServiceAccountId,

@@ -1,4 +1,4 @@
-//! Sessions of people at the web pages. The token is kept as its SHA-256 only; a session that ended has no row.
+//! Sessions of users on the web pages. Only the SHA-256 of a token is stored. A session that ended has no row.
 
 use domain::{
     SessionId, Timestamp, UserId,
@@ -50,7 +50,7 @@ pub async fn insert_session(change: &mut Change, session: &Session, token_hash: 
     Ok(())
 }
 
-/// The session that a token opens.
+/// Returns the session with a token.
 pub async fn find_session_by_token(
     connection: &mut Connection,
     token_hash: &[u8],
@@ -58,12 +58,12 @@ pub async fn find_session_by_token(
     connection.find(SESSIONS.select("WHERE token_hash = $1"), params![token_hash]).await
 }
 
-/// The session of that id.
+/// Returns the session with that id.
 pub async fn find_session(connection: &mut Connection, id: SessionId) -> Result<Option<Session>, StoreError> {
     connection.find(SESSIONS.select("WHERE id = $1"), params![id]).await
 }
 
-/// The sessions of a user, the latest first.
+/// Returns the sessions of a user, the latest first.
 pub async fn list_sessions(connection: &mut Connection, user: UserId) -> Result<Vec<Session>, StoreError> {
     connection.list(SESSIONS.select("WHERE user_id = $1 ORDER BY id DESC"), params![user]).await
 }
@@ -80,7 +80,8 @@ pub async fn record_session_use(
     Ok(())
 }
 
-/// Records that the password was given again, and gives the session another token. The previous token is void.
+/// Records that the user entered the password again, and gives the session another token. The previous token becomes
+/// invalid.
 pub async fn renew_session(
     change: &mut Change,
     id: SessionId,
@@ -102,7 +103,7 @@ pub async fn delete_session(change: &mut Change, id: SessionId) -> Result<(), St
     Ok(())
 }
 
-/// Ends the sessions of a user, all or all but one, and returns how many there were.
+/// Ends all sessions of a user, or all except one, and returns their number.
 pub async fn delete_sessions_of(
     change: &mut Change,
     user: UserId,
@@ -112,7 +113,7 @@ pub async fn delete_sessions_of(
     change.execute("DELETE FROM sessions WHERE user_id = $1 AND id <> $2", params![user, except]).await
 }
 
-/// Deletes the sessions that have expired.
+/// Deletes expired sessions.
 pub async fn delete_expired_sessions(maintenance: &mut Maintenance, now: Timestamp) -> Result<u64, StoreError> {
     let (Ok(oldest), Ok(idle)) = (now.checked_sub(SESSION_LIFETIME), now.checked_sub(SESSION_IDLE_LIFETIME)) else {
         return Ok(0);

@@ -1,4 +1,4 @@
-//! The link that makes the first operator. Its token is kept as its SHA-256 only.
+//! The link for creating the first operator. Only the SHA-256 of its token is stored.
 
 use domain::Timestamp;
 
@@ -24,7 +24,7 @@ pub(crate) static SET_UP_LINKS: Table<SetUpLink> = Table {
     ],
 };
 
-/// Replaces the link. The previous one is void.
+/// Replaces the link. The previous one becomes invalid.
 pub async fn replace_set_up_link(
     change: &mut Change,
     token_hash: &[u8],
@@ -36,7 +36,7 @@ pub async fn replace_set_up_link(
     Ok(())
 }
 
-/// When the link of this token expires.
+/// Returns the expiry of the link with this token.
 pub async fn find_set_up_link(connection: &mut Connection, token_hash: &[u8]) -> Result<Option<Timestamp>, StoreError> {
     let sql = "SELECT expires_at FROM set_up_links WHERE token_hash = $1";
     connection.fetch_optional(sql, params![token_hash]).await?.map(|row| row.timestamp("expires_at")).transpose()

@@ -1,6 +1,6 @@
-//! One list of columns for each table. SELECT, INSERT and UPDATE are built from it, the transfer of an installation copies
-//! what it lists, and a test compares it with the schema of both engines. Each list is a constant at the top of the
-//! feature's file, beside the code that decodes a row.
+//! The columns of each table, listed once. SELECT, INSERT and UPDATE are built from the list, the transfer of an
+//! installation copies the listed columns, and a test compares them with the schema of both engines. Each list is a
+//! constant at the top of the feature's file, next to the code that decodes a row.
 
 use std::borrow::Cow;
 
@@ -26,15 +26,15 @@ pub enum ColumnType {
 /// Encodes a column's value from the row's Rust type.
 type Encode<T> = for<'a> fn(&'a T) -> Value<'a>;
 
-/// What the statements built from the list do with a column.
+/// How the generated statements use a column.
 enum Access<T: 'static> {
-    /// Written when the row is inserted. Read.
+    /// Written on insert. Read.
     Fixed(Encode<T>),
-    /// Written when the row is inserted and when it is updated. Read.
+    /// Written on insert and update. Read.
     Mutable(Encode<T>),
-    /// Written when the row is inserted. Not read, because other columns or the code imply it.
+    /// Written on insert. Not read, because other columns or the code imply it.
     Implied(Encode<T>),
-    /// Written and read by statements of its own only.
+    /// Written and read by separate statements only.
     Separate,
 }
 
@@ -47,45 +47,45 @@ pub(crate) struct Column<T: 'static> {
 }
 
 impl<T> Column<T> {
-    /// A column of the primary key. These come first in the list.
+    /// Declares a column of the primary key. These columns come first in the list.
     pub(crate) const fn key(name: &'static str, kind: ColumnType, encode: Encode<T>) -> Self {
         Self { name, kind, is_key: true, access: Access::Fixed(encode) }
     }
 
-    /// A column that is written when the row is inserted and never changes with an update of the row.
+    /// Declares a column that is written on insert and never updated.
     pub(crate) const fn fixed(name: &'static str, kind: ColumnType, encode: Encode<T>) -> Self {
         Self { name, kind, is_key: false, access: Access::Fixed(encode) }
     }
 
-    /// A column that an update of the row writes again.
+    /// Declares a column that is written on insert and update.
     pub(crate) const fn mutable(name: &'static str, kind: ColumnType, encode: Encode<T>) -> Self {
         Self { name, kind, is_key: false, access: Access::Mutable(encode) }
     }
 
-    /// A column that is written when the row is inserted, and not read with it.
+    /// Declares a column that is written on insert and not read.
     pub(crate) const fn implied(name: &'static str, kind: ColumnType, encode: Encode<T>) -> Self {
         Self { name, kind, is_key: false, access: Access::Implied(encode) }
     }
 
-    /// A column that has statements of its own.
+    /// Declares a column with separate statements.
     pub(crate) const fn separate(name: &'static str, kind: ColumnType) -> Self {
         Self { name, kind, is_key: false, access: Access::Separate }
     }
 
-    /// A column of the primary key of a table that has statements of its own.
+    /// Declares a column of the primary key of a table with separate statements.
     pub(crate) const fn separate_key(name: &'static str, kind: ColumnType) -> Self {
         Self { name, kind, is_key: true, access: Access::Separate }
     }
 }
 
-/// A table whose rows have the Rust type `T`; `()` where all statements about it are written out.
+/// A table whose rows have the Rust type `T`, or `()` if all its statements are written out.
 pub(crate) struct Table<T: 'static> {
     pub(crate) name: &'static str,
     pub(crate) columns: &'static [Column<T>],
 }
 
 impl<T> Table<T> {
-    /// Selects the columns that [`FromRow`] decodes. `rest` is what follows `FROM TABLE`.
+    /// Selects the columns that [`FromRow`] decodes. `rest` follows `FROM TABLE`.
     pub(crate) fn select(&self, rest: &'static str) -> Statement {
         self.select_with("", rest)
     }
@@ -100,7 +100,7 @@ impl<T> Table<T> {
         Statement::built(format!("SELECT {} FROM {} {rest}", columns.join(", "), self.name))
     }
 
-    /// Inserts `row`; it takes effect with [`Insert::run`].
+    /// Prepares the insertion of `row`. [`Insert::run`] executes it.
     pub(crate) fn insert<'a>(&'static self, row: &'a T) -> Insert<'a, T> {
         let mut insert =
             Insert { table: self, columns: Vec::new(), expressions: Vec::new(), values: Vec::new(), end: "" };
@@ -115,7 +115,7 @@ impl<T> Table<T> {
         insert
     }
 
-    /// Writes the mutable columns of `row`, which its primary key finds, and tells how many rows there were.
+    /// Updates the mutable columns of the row with the primary key of `row`, and returns the number of rows.
     ///
     /// # Errors
     /// The database does not answer, or refuses.
@@ -144,7 +144,7 @@ impl<T> Table<T> {
     }
 }
 
-/// An INSERT that is being put together.
+/// An INSERT that is being built.
 pub(crate) struct Insert<'a, T: 'static> {
     table: &'static Table<T>,
     columns: Vec<&'static str>,
@@ -154,7 +154,7 @@ pub(crate) struct Insert<'a, T: 'static> {
 }
 
 impl<'a, T> Insert<'a, T> {
-    /// Also writes a column that the row's type does not hold.
+    /// Also writes a column that is not part of the row's type.
     pub(crate) fn value(mut self, column: &'static str, value: impl Into<Value<'a>>) -> Self {
         self.values.push(value.into());
         let place = format!("${}", self.values.len());
@@ -170,7 +170,7 @@ impl<'a, T> Insert<'a, T> {
         self
     }
 
-    /// Inserts nothing where such a row exists.
+    /// Inserts nothing if the row exists.
     pub(crate) fn or_ignore(mut self) -> Self {
         self.end = " ON CONFLICT DO NOTHING";
         self
@@ -179,13 +179,14 @@ impl<'a, T> Insert<'a, T> {
     /// Inserts the row.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`]: such a row exists. The database does not answer.
+    /// [`StoreError::Conflict`]: the row exists. The database does not answer.
     pub(crate) async fn run(self, connection: &mut WriteConnection) -> Result<u64, StoreError> {
         let end = self.end;
         self.end_with(end.to_owned(), connection).await
     }
 
-    /// Inserts the row, or writes the mutable columns of the one that has the same primary key, and what `more` assigns.
+    /// Inserts the row. If a row with the same primary key exists, updates its mutable columns and applies the
+    /// assignments in `more`.
     ///
     /// # Errors
     /// The database does not answer, or refuses.
@@ -209,16 +210,16 @@ impl<'a, T> Insert<'a, T> {
     }
 }
 
-/// A table without the Rust type of its rows: its name and columns.
+/// The name and columns of a table, without the Rust type of its rows.
 pub(crate) trait Layout: Sync {
-    /// The name of the table.
+    /// Returns the name of the table.
     fn name(&self) -> &'static str;
 
-    /// The columns, those of the primary key first.
+    /// Returns the columns, with those of the primary key first.
     fn columns(&self) -> Vec<ColumnLayout>;
 }
 
-/// A column as the schema declares it.
+/// A column as declared in the schema.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct ColumnLayout {
     /// Its name.
@@ -240,7 +241,7 @@ impl<T> Layout for Table<T> {
 }
 
 impl ColumnLayout {
-    /// The value in this column of a row.
+    /// Returns the value of this column in a row.
     pub(crate) fn decode(&self, row: &Row) -> Result<Value<'static>, StoreError> {
         Ok(match self.kind {
             ColumnType::Text => Value::Text(row.opt_text(self.name)?.map(Cow::Owned)),

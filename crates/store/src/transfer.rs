@@ -1,4 +1,4 @@
-//! Copying all of an installation from one database into another, of whichever engine, and comparing the two row by row.
+//! Copying an installation from one database into another, of any engine, and comparing the two row by row.
 
 use crate::{
     Connection, Row, Statement, Store, StoreError, Value, audit, change, params,
@@ -10,11 +10,11 @@ const PAGE: i64 = 500;
 
 type Values = Vec<Value<'static>>;
 
-/// A table that is copied, with the statements about it.
+/// A table that is copied, and its statements.
 struct Table {
     name: &'static str,
     columns: Vec<ColumnLayout>,
-    /// How many of the columns, from the first, are the primary key.
+    /// The number of columns in the primary key. They come first.
     keys: usize,
     first_page: Statement,
     next_page: Statement,
@@ -58,12 +58,12 @@ impl Table {
     }
 }
 
-/// What was copied, and found to be the same on both sides.
+/// The number of rows and events that were copied and compared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Transferred {
     /// Rows of all tables.
     pub rows: u64,
-    /// Events of the audit log, whose chain was verified in the copy.
+    /// Events of the audit log. Its chain was verified in the copy.
     pub events: u64,
 }
 
@@ -71,10 +71,10 @@ fn not_copied(reason: impl Into<String>) -> StoreError {
     StoreError::NotCopied { reason: reason.into() }
 }
 
-/// Checks that no server runs on a database that is to be copied.
+/// Checks that no server uses a database that is to be copied.
 ///
 /// # Errors
-/// One does, or the database does not answer.
+/// A server uses it, or the database does not answer.
 pub async fn require_quiet(from: &Store) -> Result<(), StoreError> {
     if from.list_nodes().await?.is_empty() {
         return Ok(());
@@ -85,11 +85,11 @@ pub async fn require_quiet(from: &Store) -> Result<(), StoreError> {
     ))
 }
 
-/// Copies all of `from` into `to`, which must be new, in one transaction, and compares them row by row afterwards. Nothing
-/// may change `from` during the copy. Nodes are not copied.
+/// Copies `from` into `to`, which must be new, in one transaction, and then compares them row by row. `from` must not
+/// change during the copy. Nodes are not copied.
 ///
 /// # Errors
-/// A database does not answer; `to` is not new; `from` changed; what arrived is not what was sent.
+/// A database does not answer, `to` is not new, `from` changed, or the copy differs from the original.
 pub async fn copy(from: &Store, to: &Store) -> Result<Transferred, StoreError> {
     require_quiet(from).await?;
     let version = from.current_version().await?;
@@ -122,7 +122,7 @@ pub async fn copy(from: &Store, to: &Store) -> Result<Transferred, StoreError> {
     compare(from, to).await
 }
 
-/// Compares all of two databases row by row, and verifies the audit log of the second.
+/// Compares two databases row by row, and verifies the audit log of the second.
 ///
 /// # Errors
 /// A database does not answer, or there is a difference.

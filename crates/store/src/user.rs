@@ -27,7 +27,7 @@ pub(crate) static USERS: Table<User> = Table {
         Column::mutable("operator", Bool, |user| user.operator.into()),
         Column::mutable("disabled", Bool, |user| user.disabled.into()),
         Column::fixed("created_at", I64, |user| user.created_at.into()),
-        // An update writes all of `User` but this: only a restore and its confirmation do.
+        // An update writes all columns of `User` except this one. Only a restore and its confirmation write it.
         Column::fixed("sign_in_suspended", Bool, |user| user.suspended.into()),
         Column::mutable("email_verified_at", I64, |user| user.email_verified_at.into()),
     ],
@@ -55,24 +55,24 @@ pub async fn insert_user(change: &mut Change, user: &User, password_hash: Option
     Ok(())
 }
 
-/// Writes what can change of a user.
+/// Updates the mutable columns of a user.
 pub async fn update_user(change: &mut Change, user: &User) -> Result<(), StoreError> {
     USERS.update(change, user).await?;
     change.touch(Subject::User(user.id));
     Ok(())
 }
 
-/// The user of that id.
+/// Returns the user with that id.
 pub async fn find_user(connection: &mut Connection, id: UserId) -> Result<Option<User>, StoreError> {
     connection.find(USERS.select("WHERE id = $1"), params![id]).await
 }
 
-/// The user of that email.
+/// Returns the user with that email.
 pub async fn find_user_by_email(connection: &mut Connection, email: &Email) -> Result<Option<User>, StoreError> {
     connection.find(USERS.select("WHERE email = $1"), params![email.as_str()]).await
 }
 
-/// The user of that email with the hash of their password, where they have one.
+/// Returns the user with that email, and the hash of their password if they have one.
 pub async fn find_user_with_password(
     connection: &mut Connection,
     email: &Email,
@@ -82,13 +82,13 @@ pub async fn find_user_with_password(
     row.map(|row| Ok((User::from_row(&row)?, row.opt_text("password_hash")?))).transpose()
 }
 
-/// Gives a user another password.
+/// Changes the password of a user.
 pub async fn update_password(change: &mut Change, id: UserId, password_hash: &str) -> Result<(), StoreError> {
     change.execute("UPDATE users SET password_hash = $2 WHERE id = $1", params![id, password_hash]).await?;
     Ok(())
 }
 
-/// Users in the order of their ids, after `after`.
+/// Returns users in the order of their ids, after `after`.
 pub async fn list_users(
     connection: &mut Connection,
     _: OperatorAccess,
@@ -99,27 +99,27 @@ pub async fn list_users(
     connection.list(sql, params![page_start(after), limit]).await
 }
 
-/// How many users are operators and not disabled, those whom a restore suspended included.
+/// Returns the number of operators that are not disabled, including those that a restore suspended.
 pub async fn count_operators(connection: &mut Connection) -> Result<i64, StoreError> {
     let sql = "SELECT COUNT(*) AS operators FROM users WHERE operator = $1 AND disabled = $2";
     connection.fetch_one(sql, params![true, false]).await?.i64("operators")
 }
 
-/// How many users are operators, not disabled, and not suspended since a restore.
+/// Returns the number of operators that are neither disabled nor suspended since a restore.
 pub async fn count_confirmed_operators(connection: &mut Connection) -> Result<i64, StoreError> {
     let sql = "SELECT COUNT(*) AS operators FROM users
                WHERE operator = $1 AND disabled = $2 AND sign_in_suspended = $2";
     connection.fetch_one(sql, params![true, false]).await?.i64("operators")
 }
 
-/// The largest quota of keys that any of the user's workspaces gives; none for a member of nothing.
+/// Returns the largest key quota of the user's workspaces, or `None` if the user has no workspace.
 pub async fn find_user_key_quota(connection: &mut Connection, user: UserId) -> Result<Option<i64>, StoreError> {
     let sql = "SELECT MAX(w.user_key_quota) AS quota FROM members m JOIN workspaces w ON w.id = m.workspace_id
                WHERE m.user_id = $1 AND w.deleted_at IS NULL";
     connection.fetch_one(sql, params![user]).await?.opt_i64("quota")
 }
 
-/// The workspaces that a user is in.
+/// Returns the workspaces of a user.
 pub async fn list_workspaces_of_user(
     connection: &mut Connection,
     user: UserId,

@@ -7,8 +7,7 @@ use domain::{
     id::{Id, Kind},
 };
 
-/// The text of a statement, put together from text in the code only: a value that came with a request cannot become a part of
-/// it.
+/// The text of a statement. It consists of text from the code only, and never of a value from a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Statement(Cow<'static, str>);
 
@@ -19,17 +18,17 @@ impl From<&'static str> for Statement {
 }
 
 impl Statement {
-    /// The parts one after the other, with a blank between them.
+    /// Joins the parts with spaces.
     pub(crate) fn concat(parts: &[&'static str]) -> Self {
         Self(Cow::Owned(parts.join(" ")))
     }
 
-    /// What a [`Table`](crate::table::Table) built from its list of columns and from text in the code.
+    /// A statement that a [`Table`](crate::table::Table) built from its columns and from text in the code.
     pub(crate) fn built(sql: String) -> Self {
         Self(Cow::Owned(sql))
     }
 
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -89,7 +88,7 @@ values! {
     [] Vec<u8> => Bytes, bytes, Cow::Owned(bytes);
     [const N: usize] &'a [u8; N] => Bytes, bytes, Cow::Borrowed(bytes.as_slice());
     [const N: usize] [u8; N] => Bytes, bytes, Cow::Owned(bytes.to_vec());
-    // Microseconds since 1970: what both engines keep without loss, and what sorts.
+    // Microseconds since 1970: both engines store them without loss and sort them.
     [] Timestamp => I64, time, time.as_microsecond();
     [K: Kind] Id<K> => Text, id, Cow::Owned(id.to_string());
     [K: Kind] &'a Id<K> => Text, id, Cow::Owned(id.to_string());

@@ -64,34 +64,34 @@ pub async fn insert_workspace(change: &mut Change, workspace: &Workspace) -> Res
     Ok(())
 }
 
-/// Writes what can change of a workspace.
+/// Updates the mutable columns of a workspace.
 pub async fn update_workspace(change: &mut Change, workspace: &Workspace) -> Result<(), StoreError> {
     WORKSPACES.update(change, workspace).await?;
     change.touch(Subject::Workspace(workspace.id));
     Ok(())
 }
 
-/// Marks a workspace as deleted. Its row stays, so that its slug is never used again.
+/// Marks a workspace as deleted. Its row is kept, so that its slug is never used again.
 pub async fn delete_workspace(change: &mut Change, id: WorkspaceId, now: Timestamp) -> Result<(), StoreError> {
     change.execute("UPDATE workspaces SET deleted_at = $2 WHERE id = $1", params![id, now]).await?;
     change.touch(Subject::Workspace(id));
     Ok(())
 }
 
-/// The workspace of that id, unless it is deleted.
+/// Returns the workspace with that id, unless it is deleted.
 pub async fn find_workspace(connection: &mut Connection, id: WorkspaceId) -> Result<Option<Workspace>, StoreError> {
     connection.find(WORKSPACES.select("WHERE id = $1 AND deleted_at IS NULL"), params![id]).await
 }
 
-/// The workspace of that slug, unless it is deleted.
+/// Returns the workspace with that slug, unless it is deleted.
 pub async fn find_workspace_by_slug(connection: &mut Connection, slug: &Slug) -> Result<Option<Workspace>, StoreError> {
     connection.find(WORKSPACES.select("WHERE slug = $1 AND deleted_at IS NULL"), params![slug.as_str()]).await
 }
 
-/// What a workspace holds, in numbers.
+/// The numbers of objects in a workspace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct WorkspaceCounts {
-    /// People.
+    /// Members.
     pub members: u64,
     /// Projects.
     pub projects: u64,
@@ -101,7 +101,7 @@ pub struct WorkspaceCounts {
     pub service_account_keys: u64,
 }
 
-/// Counts what a workspace holds.
+/// Counts the objects in a workspace.
 pub async fn count_in_workspace(
     connection: &mut Connection,
     access: WorkspaceAccess,
@@ -121,7 +121,7 @@ pub async fn count_in_workspace(
     })
 }
 
-/// Workspaces that have no admin who is not disabled.
+/// Returns the workspaces without an admin that is not disabled.
 pub async fn list_workspaces_without_admin(connection: &mut Connection) -> Result<Vec<WorkspaceId>, StoreError> {
     let sql = "SELECT id FROM workspaces WHERE deleted_at IS NULL AND NOT EXISTS
                    (SELECT 1 FROM members JOIN users ON users.id = members.user_id
@@ -129,13 +129,13 @@ pub async fn list_workspaces_without_admin(connection: &mut Connection) -> Resul
     connection.fetch_all(sql, params![Role::Admin.as_str(), false]).await?.iter().map(|row| row.parse("id")).collect()
 }
 
-/// Whether a slug is or was in use.
+/// Returns whether a slug is or was in use.
 pub async fn slug_is_taken(connection: &mut Connection, slug: &Slug) -> Result<bool, StoreError> {
     let sql = "SELECT id FROM workspaces WHERE slug = $1";
     Ok(connection.fetch_optional(sql, params![slug.as_str()]).await?.is_some())
 }
 
-/// Every workspace of the installation, in the order of their ids, after `after`.
+/// Returns all workspaces of the installation in the order of their ids, after `after`.
 pub async fn list_workspaces(
     connection: &mut Connection,
     _: OperatorAccess,
@@ -146,7 +146,7 @@ pub async fn list_workspaces(
     connection.list(sql, params![page_start(after), limit]).await
 }
 
-/// The workspaces that a user is in, in the order of their ids, after `after`.
+/// Returns the workspaces of a user in the order of their ids, after `after`.
 pub async fn list_workspaces_of_member(
     connection: &mut Connection,
     user: UserId,
@@ -160,7 +160,7 @@ pub async fn list_workspaces_of_member(
     connection.list(sql, params![page_start(after), limit, user]).await
 }
 
-/// The principals of a workspace: its members and its service accounts.
+/// Returns the principals of a workspace: its members and its service accounts.
 pub async fn list_principals(connection: &mut Connection, id: WorkspaceId) -> Result<Vec<PrincipalId>, StoreError> {
     let sql = "SELECT user_id AS id FROM members WHERE workspace_id = $1
                UNION ALL

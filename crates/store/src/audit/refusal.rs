@@ -12,15 +12,15 @@ use crate::{Store, StoreError};
 pub struct RefusalRecord {
     /// The id of the event.
     pub id: AuditEventId,
-    /// The workspace in whose log it is.
+    /// The workspace whose log contains the event.
     pub workspace: Option<WorkspaceId>,
-    /// The key that the requests named.
+    /// The key that the requests contained.
     pub key: Option<ApiKeyId>,
     /// The owner of the key.
     pub owner: Option<PrincipalId>,
-    /// The IP address that the last of the requests came from.
+    /// The IP address of the last request.
     pub ip_address: Option<IpAddr>,
-    /// How many they were, and why they were refused.
+    /// The number of requests, and the reasons for refusing them.
     pub detail: BTreeMap<String, String>,
 }
 
@@ -30,7 +30,7 @@ impl RefusalRecord {
             id: self.id,
             at: now,
             workspace: self.workspace,
-            // The client was not authenticated; the key that it named is a field of its own.
+            // The client was not authenticated. The key in its requests has its own field.
             principal: AuditPrincipal::Anonymous,
             key: self.key,
             ip_address: self.ip_address,
@@ -42,7 +42,7 @@ impl RefusalRecord {
 }
 
 impl Store {
-    /// Appends records of refused requests to the audit log, in one transaction. Nothing else is written with them.
+    /// Appends records of refused requests to the audit log, in one transaction.
     ///
     /// # Errors
     /// The database does not answer.

@@ -1,5 +1,5 @@
-//! Verifying the audit log: every leaf from the columns it stands for, every subtree against the head, the whole
-//! against a checkpoint that was shipped away.
+//! Verification of the audit log: each leaf is compared with the columns of its event, each subtree with the head, and
+//! the whole log with a checkpoint that was stored elsewhere.
 
 use std::fmt;
 
@@ -22,52 +22,52 @@ const CHUNK: i64 = 512;
 /// How many findings are listed. A renumbered log would have one for every event.
 const FINDINGS_MAX: usize = 100;
 
-/// Something that shows that the log is not what was written.
+/// Evidence that the log was changed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Finding {
-    /// A column of an event was changed, or its leaf hash.
+    /// A column of an event, or its leaf hash, was changed.
     Altered {
         /// The number of the event.
         seq: u64,
-        /// Its id as it now reads.
+        /// The id that the row has now.
         id: String,
-        /// How it shows.
+        /// The difference.
         what: String,
     },
-    /// Events were deleted from the middle, or from the end without a change of the head.
+    /// Events were deleted from the middle of the log, or from its end without an update of the head.
     Missing {
         /// The first deleted event.
         first: u64,
         /// The last deleted event.
         last: u64,
     },
-    /// A row has a number that the log never reached.
+    /// A row has a number that the log has not reached.
     Unexpected {
-        /// The number, as it reads.
+        /// The number in the row.
         seq: String,
     },
-    /// Events were changed together with their leaf hashes, which the head of the log gives away.
+    /// Events were changed together with their leaf hashes. They do not match the head of the log.
     Rewritten {
-        /// The first that may have been.
+        /// The first event that may have been changed.
         first: u64,
-        /// The last that may have been.
+        /// The last event that may have been changed.
         last: u64,
     },
     /// The head of the log cannot be read.
     Head {
-        /// What is wrong with it.
+        /// The error.
         what: String,
     },
     /// The log is shorter than it was when the checkpoint was signed.
     Truncated {
-        /// How many events there are.
+        /// The number of events now.
         size: u64,
-        /// How many there were.
+        /// The number of events in the checkpoint.
         checkpoint_size: u64,
     },
     /// The events that the checkpoint was signed over are not those of the log.
     Forked {
-        /// How many events the checkpoint was signed over.
+        /// The number of events in the checkpoint.
         checkpoint_size: u64,
     },
 }
@@ -103,15 +103,15 @@ impl fmt::Display for Finding {
     }
 }
 
-/// A checkpoint that the log was not compared with: it was signed over events that came after a backup, and that backup was
-/// restored later, which lost them.
+/// A checkpoint that the log was not compared with: it covers events that came after a backup, and a later restore of
+/// that backup lost them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MissedCheckpoint {
-    /// How many events the checkpoint was signed over.
+    /// The number of events in the checkpoint.
     pub checkpoint_size: u64,
-    /// The number of the restore's event, which is how many events the backup had.
+    /// The number of the restore's event, which equals the number of events in the backup.
     pub restored_at: u64,
-    /// When it was restored.
+    /// The time of the restore.
     pub at: Timestamp,
 }
 
@@ -126,23 +126,23 @@ impl fmt::Display for MissedCheckpoint {
     }
 }
 
-/// What verifying found.
+/// The result of a verification.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VerifyReport {
-    /// How many events the log has by its head.
+    /// The number of events in the log, by its head.
     pub size: u64,
-    /// The root of the log by its head, where that can be read.
+    /// The root of the log, by its head, if it can be read.
     pub root: Option<Hash>,
-    /// What was found.
+    /// The findings, up to a limit.
     pub findings: Vec<Finding>,
-    /// How many findings there are beyond those.
+    /// The number of findings above that limit.
     pub more_findings: u64,
-    /// Why the log was not compared with the checkpoint, where it was not.
+    /// Why the log was not compared with the checkpoint, if it was not.
     pub missed_checkpoint: Option<MissedCheckpoint>,
 }
 
 impl VerifyReport {
-    /// Whether nothing was found.
+    /// Returns whether there are no findings.
     #[must_use]
     pub const fn is_intact(&self) -> bool {
         self.findings.is_empty()
@@ -157,12 +157,13 @@ impl VerifyReport {
     }
 }
 
-/// Verifies the log as it is now, while it may keep growing. Without a checkpoint, a log that was rewritten as a whole,
-/// its head with it, looks like one that was not. The checkpoint has to be verified already
+/// Verifies the log as it is now, while it may keep growing. Without a checkpoint, this cannot detect a log that was
+/// rewritten completely, including its head. The caller must have verified the checkpoint
 /// ([`domain::checkpoint::VerifierKey::open`]).
 ///
 /// # Errors
-/// The database does not answer, or its file is damaged beyond reading. What can be read and is wrong is in the report.
+/// The database does not answer, or its file is too damaged to be read. Data that can be read and is wrong is in the
+/// report.
 pub async fn verify_log(
     connection: &mut Connection,
     checkpoint: Option<&Checkpoint>,
@@ -170,9 +171,9 @@ pub async fn verify_log(
     verify_log_against(connection, checkpoint, &[]).await
 }
 
-/// As [`verify_log`], with the keys that sign [restores](super::restore_statement). A checkpoint of events that a restore lost
-/// is not taken for a fork: it is in the report that it was not compared. A restore that none of the keys has signed excuses
-/// nothing.
+/// As [`verify_log`], with the keys that sign [restores](super::restore_statement). A checkpoint of events that a
+/// restore lost is not a fork: the report states that the log was not compared with it. A restore that was not signed
+/// with one of these keys has no effect.
 ///
 /// # Errors
 /// As those of [`verify_log`].
@@ -188,7 +189,7 @@ pub async fn verify_log_against(
         Scan { next: 0, log: Some(CompactRange::new()), altered: Vec::new(), checkpoint, restore_keys, restore: None };
     scan.compare_checkpoint(&mut report);
     while scan.next < report.size {
-        // A number that is no integer is reported with the rows that the log never reached.
+        // A number that is no integer is reported together with the numbers that the log has not reached.
         let rows = connection
             .fetch_all(
                 AUDIT_EVENTS.select_with(
@@ -217,7 +218,8 @@ pub async fn verify_log_against(
     Ok(report)
 }
 
-/// Reads the head of the log, and finds the rows that it does not know: in one statement, because the log may grow.
+/// Reads the head of the log, and finds the rows that it does not cover. It uses one statement, because the log may
+/// grow.
 async fn read_head(connection: &mut Connection, report: &mut VerifyReport) -> Result<Option<CompactRange>, StoreError> {
     let rows = connection
         .fetch_all(
@@ -255,17 +257,17 @@ async fn read_head(connection: &mut Connection, report: &mut VerifyReport) -> Re
     }
 }
 
-/// The pass over all events.
+/// One pass over all events.
 struct Scan<'a> {
-    /// The number that is due.
+    /// The number of the next event.
     next: u64,
-    /// The tree so far; none once an event is missing.
+    /// The tree so far. `None` after a missing event.
     log: Option<CompactRange>,
-    /// The events that were found altered.
+    /// The altered events.
     altered: Vec<u64>,
     checkpoint: Option<&'a Checkpoint>,
     restore_keys: &'a [VerifierKey],
-    /// The latest restore that was signed: its number and time.
+    /// The latest signed restore: its number and time.
     restore: Option<(u64, Timestamp)>,
 }
 
@@ -296,7 +298,7 @@ impl Scan<'_> {
             self.altered.push(seq);
         }
         if let Some(log) = &mut self.log {
-            // The hash that was written with the event keeps one altered event from hiding what else was.
+            // The stored hash is used, so that one altered event does not hide other changes.
             log.append(stored.or(computed).unwrap_or(Hash([0; 32])));
         }
         self.next = seq + 1;
@@ -312,7 +314,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Notes a restore whose statement is of the log as it is before it.
+    /// Records a restore if its statement matches the log before it.
     fn pass_restore(&mut self, seq: u64, event: &AuditEvent) {
         let (true, Some(statement)) = (event.action == RESTORE_ACTION, event.detail.get(RESTORE_STATEMENT)) else {
             return;
@@ -325,8 +327,8 @@ impl Scan<'_> {
         }
     }
 
-    /// The checkpoint and the log contradict each other: a finding, unless the checkpoint is of events that a restore lost. One
-    /// that was signed since names that restore.
+    /// Handles a checkpoint that contradicts the log. It is a finding, unless the checkpoint covers events that a
+    /// restore lost. A checkpoint that was signed after the restore contains that restore.
     fn contradict(&self, checkpoint: &Checkpoint, finding: Finding, report: &mut VerifyReport) {
         match self.restore {
             Some((restored_at, at))
@@ -351,7 +353,7 @@ impl Scan<'_> {
     }
 }
 
-/// Reads an event whose columns are written as we write them, or tells what is odd.
+/// Reads an event whose columns have the encoding that Keyward writes. Otherwise returns the difference.
 fn read_event(row: &Row) -> Result<AuditEvent, String> {
     let read = || {
         let event = AuditEvent::from_row(row)?;

@@ -1,5 +1,5 @@
-//! PostgreSQL 15 or later over the network: one primary that all nodes write to and read from. To its callers it behaves as
-//! SQLite does.
+//! PostgreSQL 15 or later over the network. All nodes read from and write to one primary. For callers, it behaves like
+//! SQLite.
 
 use std::{cell::Cell, future::Future, sync::LazyLock, time::Duration};
 
@@ -20,32 +20,33 @@ use crate::{
     value::{Statement, Value},
 };
 
-/// Changes happen one after the other, so few connections are enough; the others are for nonces and uses of keys.
+/// Changes are serialized, so few connections are enough. The others are for nonces and uses of keys.
 const WRITERS: u32 = 8;
 const READERS: u32 = 4;
-/// A lease must not wait behind changes that wait for each other.
+/// Leases have their own connections, because they must not wait for changes.
 const LEASES: u32 = 2;
 
 /// How long a task waits for a connection, including the time to open it.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the server works on a statement, how long it waits for a lock, and how long a transaction may be idle: the server
-/// disconnects a node that was paused while it held the locked row, so that the others continue.
+/// How long the server executes a statement, how long it waits for a lock, and how long a transaction may be idle. The
+/// server disconnects a node that was paused while it held the locked row, so that the others continue.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(1);
-/// After this time no response will come: the server would have ended every statement by then.
+/// After this time, no response is expected: the server would have ended every statement.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(12);
-/// A lease is about to expire by then; another connection may respond sooner.
+/// A lease is about to expire after this time. Another connection may respond sooner.
 const LEASE_ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a connection may be idle, and how long it is used: a server that moved to another IP address is found.
+/// How long a connection may be idle, and its maximum age. New connections follow a server that moved to another IP
+/// address.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 const MAX_LIFETIME: Duration = Duration::from_mins(30);
 
-/// The channel on which a change notifies the other nodes after its commit. A wake-up only: a node that misses it reads the
-/// change anyway.
+/// The channel on which a change notifies the other nodes after its commit. A node that misses a notification reads the
+/// change when it polls.
 const CHANNEL: &str = "keyward_changes";
 const NOTIFY: &str = "NOTIFY keyward_changes";
-/// How often a node polls where the server has no NOTIFY.
+/// How often a node polls if the server does not support NOTIFY.
 const POLL: Duration = Duration::from_millis(100);
 
 pub(crate) struct Database {
@@ -68,7 +69,7 @@ impl Database {
             leases: pool(LEASES).connect_lazy_with(leases),
             listener: options,
         };
-        // A connection of its own reports what is wrong with the URL, the user or the database; a pool would only retry.
+        // A separate connection reports errors in the URL, the user or the database. A pool would only retry.
         let first = async {
             let mut connection = database.listener.connect().await?;
             require_primary(&mut connection).await?;
@@ -118,7 +119,7 @@ impl Database {
 
 async fn begin(pool: &PgPool, answer_timeout: Duration) -> Result<Link, StoreError> {
     let mut link = Link::new(pool.acquire().await.map_err(translate)?, answer_timeout);
-    // Set with every transaction: the operator may have set another default for the role or the database.
+    // Set in every transaction, because the operator may have set another default for the role or the database.
     link.execute_script("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?;
     link.transaction = Transaction::Open;
     Ok(link)
@@ -136,12 +137,13 @@ fn connect_options(url: &PostgresUrl) -> Result<PgConnectOptions, StoreError> {
     else {
         return Err(unreadable("it does not begin with postgres://"));
     };
-    // The rest of a password with a bare `/`, `?` or `#` would be parsed as the database, and errors would show it.
+    // If a password contains an unencoded `/`, `?` or `#`, the rest would be parsed as the database name, and errors
+    // would contain it.
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if rest[authority.len()..].contains('@') || authority.matches('@').count() > 1 {
         return Err(unreadable("a character of the user name or password is not percent-encoded"));
     }
-    // The parser's message may quote a value.
+    // The error message of the parser may contain a value.
     let options: PgConnectOptions = url.0.parse().map_err(|_: sqlx::Error| {
         let is_parameter = rest.contains('?') && format!("postgres://{authority}").parse::<PgConnectOptions>().is_ok();
         unreadable(if is_parameter {
@@ -171,7 +173,7 @@ fn connect_options(url: &PostgresUrl) -> Result<PgConnectOptions, StoreError> {
             ("statement_timeout", milliseconds(STATEMENT_TIMEOUT)),
             ("lock_timeout", milliseconds(LOCK_TIMEOUT)),
             ("idle_in_transaction_session_timeout", milliseconds(IDLE_IN_TRANSACTION_TIMEOUT)),
-            // The least that a standby must have done; the settings of the role may ask for less.
+            // The minimum for standbys. The settings of the role may be weaker.
             ("synchronous_commit", "on".to_owned()),
         ])
         .disable_statement_logging())
@@ -197,7 +199,8 @@ fn pool(connections: u32) -> PgPoolOptions {
         .after_connect(|connection, _| Box::pin(require_primary(connection)))
 }
 
-/// Key state is read from the primary only: a standby may be behind. A server without this setting is no standby.
+/// Key state is read from the primary only, because a standby may be behind. A server without this setting is no
+/// standby.
 async fn require_primary(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let sql = "SELECT COALESCE(current_setting('in_hot_standby', true), 'off') = 'on'";
     let is_standby: bool = sqlx::query_scalar(sql).fetch_one(connection).await?;
@@ -210,20 +213,20 @@ async fn require_primary(connection: &mut PgConnection) -> Result<(), sqlx::Erro
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Transaction {
     None,
-    /// It neither committed nor was rolled back.
+    /// The transaction neither committed nor was rolled back.
     Open,
-    /// A statement of it failed; the server accepts no other one.
+    /// A statement failed. The server accepts no further statement.
     Failed,
 }
 
 pub(crate) struct Link {
-    /// Taken when the link ends.
+    /// Removed when the link ends.
     connection: Option<PoolConnection<Postgres>>,
     answer_timeout: Duration,
     transaction: Transaction,
     /// A response is outstanding: the connection can only be closed.
     is_waiting: bool,
-    /// Notify the other nodes after the commit.
+    /// Whether to notify the other nodes after the commit.
     notifies: bool,
 }
 
@@ -238,12 +241,12 @@ impl Link {
         }
     }
 
-    /// Notifies the other nodes once this transaction has committed.
+    /// Notifies the other nodes after this transaction has committed.
     pub(super) const fn notify_on_commit(&mut self) {
         self.notifies = true;
     }
 
-    /// Runs one statement. Where the future is dropped before the response, the connection is closed.
+    /// Runs one statement. If the future is dropped before the response, the connection is closed.
     async fn run<'a, T, F>(
         &'a mut self,
         statement: impl FnOnce(&'a mut PoolConnection<Postgres>) -> F,
@@ -298,8 +301,8 @@ impl Link {
         Ok(())
     }
 
-    /// Runs statements that create tables. Text is compared and sorted by its bytes, as SQLite does it; the server's
-    /// default would sort by a language, and differently after an update of its C library.
+    /// Runs statements that create tables. Text is compared and sorted by its bytes, as in SQLite. The server's default
+    /// depends on a language and on the version of its C library.
     pub(super) async fn execute_schema(&mut self, sql: &'static str) -> Result<(), StoreError> {
         let sql = with_byte_order(sql);
         self.run(|connection| sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut **connection)).await?;
@@ -333,7 +336,7 @@ impl Link {
                 // The state of the connection is unknown, so it is closed.
                 self.is_waiting = true;
                 return Err(match error {
-                    // After these, nothing was committed for certain.
+                    // After these errors, nothing was committed.
                     StoreError::Contended { .. } | StoreError::Conflict { .. } | StoreError::Refused { .. } => error,
                     _ => StoreError::Uncertain { reason: error.to_string() },
                 });
@@ -371,7 +374,7 @@ fn failed_before() -> StoreError {
     StoreError::Refused { reason: "a statement of this transaction failed before".into(), source: None }
 }
 
-/// `TEXT` as a word becomes `TEXT COLLATE "C"`.
+/// Replaces the word `TEXT` with `TEXT COLLATE "C"`.
 fn with_byte_order(sql: &str) -> String {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut ordered = String::with_capacity(sql.len() * 2);
@@ -416,19 +419,20 @@ impl Cells {
     }
 }
 
-/// A connection that the server wakes up.
+/// A connection that receives notifications from the server.
 pub(crate) struct Watch {
     options: PgConnectOptions,
-    /// None: to be opened again.
+    /// `None` if it has to be opened again.
     listener: Option<PgListener>,
-    /// The server has no NOTIFY, as some servers with PostgreSQL's protocol.
+    /// Whether to poll, because the server does not support NOTIFY. This applies to some servers with PostgreSQL's
+    /// protocol.
     polls: bool,
     is_first: bool,
 }
 
 impl Watch {
     async fn listen(&mut self) -> Result<(), StoreError> {
-        // A pool of its own: closing the database does not wait for the watch.
+        // A separate pool: closing the database does not wait for the watch.
         let pool = pool(1).max_lifetime(None).idle_timeout(None).connect_lazy_with(self.options.clone());
         let mut listener = PgListener::connect_with(&pool).await.map_err(translate)?;
         match listener.listen(CHANNEL).await {
@@ -452,7 +456,7 @@ impl Watch {
         }
         let Some(listener) = &mut self.listener else {
             self.listen().await?;
-            // A notification in the meantime was lost.
+            // A notification may have been lost in the meantime.
             return Ok(true);
         };
         match tokio::time::timeout(limit, listener.try_recv()).await {
@@ -461,7 +465,7 @@ impl Watch {
                 while listener.next_buffered().is_some() {}
                 Ok(true)
             }
-            // The connection was lost and opened again.
+            // The connection was lost and reopened.
             Ok(Ok(None)) => Ok(true),
             Ok(Err(error)) => {
                 self.listener = None;
@@ -472,12 +476,12 @@ impl Watch {
 }
 
 tokio::task_local! {
-    /// Whether the server warned while this task's COMMIT ran.
+    /// Whether the server sent a warning during this task's COMMIT.
     static WARNED: Cell<bool>;
 }
 
-/// Receives the warnings of the server during a COMMIT. A wait for a synchronous standby that is cancelled ends with success
-/// and a warning only, which sqlx writes to the log only.
+/// Receives the warnings of the server during a COMMIT. If a wait for a synchronous standby is cancelled, PostgreSQL
+/// reports success with a warning, which sqlx only writes to the log.
 static WARNINGS: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Warnings));
 
 struct Warnings;
@@ -501,7 +505,7 @@ impl Subscriber for Warnings {
 
     fn event(&self, event: &tracing::Event<'_>) {
         if self.enabled(event.metadata()) {
-            // Outside of a COMMIT no task waits for it.
+            // Outside a COMMIT, no task needs the warning.
             let _ = WARNED.try_with(|warned| warned.set(true));
         }
     }
@@ -550,20 +554,20 @@ fn translate(error: sqlx::Error) -> StoreError {
     }
 }
 
-/// By SQLSTATE, PostgreSQL's appendix A.
+/// Maps SQLSTATE codes, see appendix A of the PostgreSQL documentation.
 fn translate_code(error: PgDatabaseError) -> StoreError {
     let message = error.message().to_owned();
     match error.code() {
-        // Two processes created the same table at once.
+        // Two processes created the same table at the same time.
         "23505" if error.schema() == Some("pg_catalog") => StoreError::Contended { reason: message },
         "23505" => StoreError::Conflict { constraint: error.constraint().unwrap_or(&message).to_owned() },
-        // A serialization failure, a deadlock, the same table, type or column created twice at once, a lock that was not
-        // released in time.
+        // A serialization failure, a deadlock, the same table, type or column created twice at the same time, or a lock
+        // timeout.
         "40001" | "40P01" | "42P07" | "42710" | "42701" | "55P03" => StoreError::Contended { reason: message },
         "25006" => StoreError::ReadOnly,
         "53100" => StoreError::DiskFull,
         "XX001" | "XX002" => StoreError::corrupt(message),
-        // A statement or an idle transaction took too long, or the wait was cancelled.
+        // A statement or an idle transaction timed out, or the wait was cancelled.
         "57014" | "25P03" => StoreError::Unavailable { reason: message },
         // The connection, resources, an operator's intervention, the system, its configuration, the credentials.
         code if ["08", "53", "57", "58", "F0", "28", "3D"].iter().any(|class| code.starts_with(class)) => {

@@ -21,21 +21,21 @@ use crate::{
 
 const READERS: u32 = 4;
 
-/// How long a writer waits for one of another process.
+/// How long a writer waits for a writer of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long to wait for a lock that SQLite itself does not wait for.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
-/// How long a task waits for a connection of this process: longer than a writer waits for one of another process.
+/// How long a task waits for a connection of this process. It is longer than the wait for another process.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often a watch polls: SQLite has no notifications.
+/// The polling interval of a watch, because SQLite has no notifications.
 const WATCH_PAUSE: Duration = Duration::from_millis(20);
 
 pub(crate) struct Database {
     options: SqliteConnectOptions,
-    /// One connection, so that writers queue in order of arrival; SQLite's own wait has no order.
+    /// One connection, so that writers queue in order of arrival. SQLite's own wait has no order.
     writer: SqlitePool,
     readers: SqlitePool,
 }
@@ -63,7 +63,7 @@ impl Database {
     }
 
     pub(super) async fn begin(&self) -> Result<Link, StoreError> {
-        // IMMEDIATE takes the write lock now: a transaction that began by reading could not wait for it later.
+        // IMMEDIATE takes the write lock now. A transaction that begins with a read could not wait for the lock later.
         let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(translate)?;
         Ok(Link::Writer { transaction, failed: false })
     }
@@ -77,13 +77,13 @@ impl Database {
     pub(super) async fn back_up(&self, file: &Path) -> Result<(), StoreError> {
         let refuse = |reason: String| StoreError::File { path: file.to_owned(), reason };
         let name = file.to_str().ok_or_else(|| refuse("a backup's name must be UTF-8: choose another".to_owned()))?;
-        // SQLite would read these as files of the backup.
+        // SQLite would read these files as a part of the backup.
         let leftovers = find_database_files(file)?;
         if let Some(leftover) = leftovers.first() {
             let leftover = leftover.display();
             return Err(refuse(format!("{leftover} already exists: choose a new name, or move it away")));
         }
-        // SQLite writes into an empty file; this one was created for its owner only.
+        // SQLite writes into an existing empty file. This one was created for its owner only.
         create_new_file(file).map_err(|error| {
             refuse(format!("the backup cannot be written ({error}): choose a new file in a directory that is writable"))
         })?;
@@ -108,8 +108,8 @@ impl Database {
     }
 }
 
-/// A new file is switched to write-ahead logging once, under a lock that SQLite does not wait for: where two processes open it
-/// at once, one of them has to try again.
+/// Switches a new file to write-ahead logging under a lock that SQLite does not wait for. If two processes open it at
+/// the same time, one of them has to retry.
 async fn connect_writer(options: &SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
     let mut attempts = BUSY_TIMEOUT.as_millis() / RETRY_PAUSE.as_millis();
     loop {
@@ -132,8 +132,8 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         .test_before_acquire(false)
         .after_release(|connection, _| {
             Box::pin(async move {
-                // SQLite rolls back by itself when the disk is full. sqlx then assumes that the transaction is still open, and
-                // could not begin another one. The ping lets a rollback that is under way finish.
+                // When the disk is full, SQLite rolls back without a request. sqlx then assumes that the transaction is
+                // still open, and could not begin another one. The ping waits for a rollback that is in progress.
                 connection.ping().await?;
                 Ok(!connection.is_in_transaction())
             })
@@ -162,7 +162,8 @@ fn take_files(path: &Path) -> Result<(), StoreError> {
     create_file(path)
 }
 
-/// SQLite would create the file so that every user may read it; its `-wal` and `-shm` files have the same mode.
+/// Creates the file for its owner only. SQLite would create it readable for every user, and its `-wal` and `-shm` files
+/// have the same mode.
 fn create_file(path: &Path) -> Result<(), StoreError> {
     match create_new_file(path) {
         Ok(()) => Ok(()),
@@ -189,7 +190,7 @@ fn unusable(path: &Path, error: sqlx::Error) -> StoreError {
             format!("it is not a usable database ({what}): name another file, or restore a backup")
         }
         StoreError::Unavailable { reason } if no_access => {
-            // SQLite reports no more than that; the operating system may.
+            // SQLite reports no details. The operating system may.
             let reason = match fs::OpenOptions::new().append(true).open(path) {
                 Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => return StoreError::ReadOnly,
                 Err(error) => error.to_string(),
@@ -209,8 +210,8 @@ pub(crate) enum Link {
     Reader(PoolConnection<Sqlite>),
     Writer {
         transaction: Transaction<'static, Sqlite>,
-        /// A statement failed. SQLite may have rolled the transaction back by itself, after which every further statement would
-        /// commit alone; PostgreSQL accepts no further one either.
+        /// Whether a statement failed. SQLite may have rolled the transaction back, after which every further statement
+        /// would commit separately. PostgreSQL accepts no further statement either.
         failed: bool,
     },
 }
@@ -224,7 +225,7 @@ impl Link {
         }
     }
 
-    /// Remembers whether the statement failed.
+    /// Records whether the statement failed.
     fn outcome<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
         if let (Self::Writer { failed, .. }, Err(_)) = (self, &result) {
             *failed = true;
@@ -302,7 +303,7 @@ impl Cells {
 
     pub(super) fn bytes(&self, column: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let value = self.0.try_get_raw(column).map_err(translate)?;
-        // sqlx would return the bytes of a text, too.
+        // sqlx would also return the bytes of a text.
         if !value.is_null() && value.type_info().name() == "TEXT" {
             return Err(StoreError::corrupt(format!("column `{column}` holds a text instead of bytes")));
         }
@@ -348,14 +349,14 @@ const FULL: u32 = 13;
 const CANNOT_OPEN: u32 = 14;
 const PROTOCOL: u32 = 15;
 const NOT_A_DATABASE: u32 = 26;
-/// `SQLITE_IOERR_SHORT_READ`: a page that should be in the file is not.
+/// `SQLITE_IOERR_SHORT_READ`: a page is missing from the file.
 const SHORT_READ: u32 = 522;
 
 fn extended_code(error: &dyn DatabaseError) -> u32 {
     error.code().and_then(|code| code.parse().ok()).unwrap_or(0)
 }
 
-/// The result code without what extends it.
+/// Returns the primary result code of an extended one.
 fn primary_code(error: &sqlx::Error) -> Option<u32> {
     error.as_database_error().map(|error| extended_code(error) & 0xff)
 }
@@ -389,8 +390,8 @@ fn translate(error: sqlx::Error) -> StoreError {
     }
 }
 
-/// The name that PostgreSQL gives the constraint by default, from `UNIQUE constraint failed: TABLE.A, TABLE.B`; SQLite
-/// reports the columns and no name.
+/// Returns the name that PostgreSQL gives the constraint by default, from `UNIQUE constraint failed: TABLE.A, TABLE.B`.
+/// SQLite reports only the columns.
 fn constraint_name(message: &str, primary_key: bool) -> String {
     let columns = message.rsplit(": ").next().unwrap_or(message);
     let mut columns = columns.split(", ").map(|column| column.split_once('.').unwrap_or((column, "")));

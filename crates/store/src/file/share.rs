@@ -1,4 +1,4 @@
-//! Which file systems are shared with other machines or mounts, by `statfs(2)` and the mount table.
+//! Detection of file systems that are shared with other machines or mounts, by `statfs(2)` and the mount table.
 
 use std::{
     fs,
@@ -7,10 +7,11 @@ use std::{
     path::Path,
 };
 
-/// Every file system in user space, and virtiofs.
+/// All file systems in user space, and virtiofs.
 const FUSE: u32 = 0x6573_5546;
 
-/// The magic numbers (`linux/magic.h` and the sources of those that are not in the kernel) of file systems that are shared.
+/// The magic numbers of shared file systems, from `linux/magic.h` and, for those that are not in the kernel, from their
+/// sources.
 const SHARED: &[(u32, &str)] = &[
     (0x0000_6969, "NFS"),
     (0x0000_517B, "SMB"),
@@ -34,11 +35,11 @@ const SHARED: &[(u32, &str)] = &[
     (0x7C7C_6673, "prl_fs"),
 ];
 
-/// The file systems in user space that are on a local disk which is mounted once: those on a block device, and the layers of a
-/// container that runs without root.
+/// The file systems in user space that are on a local disk and mounted once: those on a block device, and the layers of
+/// a rootless container.
 const LOCAL_FUSE: &[&str] = &["fuseblk", "fuse.fuse-overlayfs"];
 
-/// What the file system of a directory is called, where it is shared.
+/// Returns the name of the directory's file system if it is shared.
 pub(super) fn find_share(directory: &Path) -> io::Result<Option<String>> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "magic numbers have 32 bits")]
     let magic = rustix::fs::statfs(directory)?.f_type as u32;
@@ -51,14 +52,15 @@ pub(super) fn find_share(directory: &Path) -> io::Result<Option<String>> {
 
 fn name_of_shared(magic: u32, mount_type: Option<&str>) -> Option<String> {
     if magic == FUSE {
-        // A file system that is not known to be local may be shared.
+        // An unknown file system may be shared.
         let name = mount_type.unwrap_or("fuse");
         return (!LOCAL_FUSE.contains(&name)).then(|| name.to_owned());
     }
     SHARED.iter().find(|(number, _)| *number == magic).map(|(_, name)| (*name).to_owned())
 }
 
-/// The type of the file system on a device, by `proc_pid_mountinfo(5)`; none where the table does not have it.
+/// Returns the type of the file system on a device, by `proc_pid_mountinfo(5)`, or `None` if the table does not contain
+/// it.
 fn find_mount_type(device: u64) -> io::Result<Option<String>> {
     let wanted = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
     for line in BufReader::new(fs::File::open("/proc/self/mountinfo")?).lines() {
