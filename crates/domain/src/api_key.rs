@@ -11,33 +11,33 @@ pub struct ApiKey {
     pub id: ApiKeyId,
     /// Its owner.
     pub owner: PrincipalId,
-    /// Its title; titles repeat.
+    /// Its title. Several keys may have the same title.
     pub title: String,
     /// The key.
     pub public_key: PublicKey,
-    /// Whether it is paused.
+    /// Whether it is disabled.
     pub disabled: bool,
-    /// Whether it waits for an operator to confirm it after a restore.
+    /// Whether it is suspended until an operator confirms it after a restore.
     pub suspended: bool,
-    /// When it expires. None: never.
+    /// When it expires. `None` if it never does.
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
-    /// When it first verified a request or a proof, as far as that is recorded.
+    /// When it first verified a request or a proof, if that is recorded.
     pub verified_at: Option<Timestamp>,
     /// When a proof first showed that its owner holds the private key.
     pub proven_at: Option<Timestamp>,
     /// When another principal reclaimed the key with a proof, which revoked this registration.
     pub displaced_at: Option<Timestamp>,
-    /// Who registered it: `usr_…`, `sa_…` or `host`.
+    /// The principal that registered it: `usr_…`, `sa_…` or `host`.
     pub created_by: String,
-    /// The key that signed the registration, if one did.
+    /// The key that signed the registration, if the request was signed.
     pub created_with: Option<ApiKeyId>,
     /// When it was registered.
     pub created_at: Timestamp,
-    /// When a request was last accepted with it, some seconds late.
+    /// When a request with it was last accepted. The value is some seconds late.
     pub last_used_at: Option<Timestamp>,
-    /// From where.
+    /// The IP address of that request.
     pub last_used_ip: Option<String>,
 }
 
@@ -46,7 +46,7 @@ pub struct ApiKey {
 pub struct RevokedApiKey {
     /// The key.
     pub key: ApiKey,
-    /// The workspaces that its owner was in when it was revoked; none where a node of the previous release revoked it.
+    /// The workspaces of its owner at its revocation. Empty if a node of the previous release revoked it.
     pub workspaces: Vec<WorkspaceId>,
 }
 
@@ -55,9 +55,10 @@ pub struct RevokedApiKey {
 pub enum KeyState {
     /// It is accepted.
     Active,
-    /// It is paused and can be enabled again.
+    /// It is refused until it is enabled.
     Disabled,
-    /// It was restored from a backup, and may have been revoked since the backup was made: an operator confirms it.
+    /// It was restored from a backup, and may have been revoked after that backup was made. It is refused until an
+    /// operator confirms it.
     Suspended,
     /// It has expired.
     Expired,
@@ -66,7 +67,7 @@ pub enum KeyState {
 }
 
 impl KeyState {
-    /// The word on the wire.
+    /// Returns the name in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -78,14 +79,14 @@ impl KeyState {
         }
     }
 
-    /// Whether a key in this state counts against the quota.
+    /// Returns whether a key in this state counts towards the quota.
     #[must_use]
     pub const fn is_live(self) -> bool {
         matches!(self, Self::Active | Self::Disabled | Self::Suspended)
     }
 }
 
-/// The state that follows from these facts. What cannot be undone takes precedence.
+/// Returns the state that follows from these facts. States that are permanent take precedence.
 #[must_use]
 pub fn key_state(
     disabled: bool,
@@ -108,14 +109,15 @@ pub fn key_state(
 }
 
 impl ApiKey {
-    /// Its state at `now`.
+    /// Returns its state at `now`.
     #[must_use]
     pub fn state(&self, now: Timestamp) -> KeyState {
         key_state(self.disabled, self.suspended, self.expires_at, self.revoked_at.is_some(), now)
     }
 
-    /// Whether it is known to have verified something before it was revoked, so that its fingerprint is permanently blocked. A
-    /// registration that was reclaimed does not count: the fingerprint belongs to the holder of the private key.
+    /// Returns whether it is known to have verified something before it was revoked, so that its fingerprint is
+    /// permanently blocked. A registration that was reclaimed does not count, because the fingerprint belongs to the
+    /// holder of the private key.
     #[must_use]
     pub fn was_revoked_after_use(&self) -> bool {
         let was_used = self.verified_at.is_some() || self.proven_at.is_some();

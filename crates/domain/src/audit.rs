@@ -1,5 +1,5 @@
-//! What the audit log tells: one event, and the bytes its leaf in the Merkle tree is made of. Storing and verifying the
-//! log is the store's; hashing is in `merkle`.
+//! Audit events, and the bytes of an event's leaf in the Merkle tree. The store saves and verifies the log, and
+//! `merkle` computes hashes.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, net::IpAddr, str::FromStr};
 
@@ -10,16 +10,16 @@ use crate::{
     merkle::Hash,
 };
 
-/// Who did something.
+/// The principal of an audit event.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum AuditPrincipal {
-    /// A person.
+    /// A user.
     User(UserId),
-    /// A program.
+    /// A service account.
     ServiceAccount(ServiceAccountId),
     /// A command on the host (`keyward admin …`), or the server itself.
     Host,
-    /// A request without a signature or session that verified.
+    /// A request without a valid signature or session.
     Anonymous,
 }
 
@@ -75,15 +75,15 @@ impl From<ServiceAccountId> for AuditPrincipal {
 
 macro_rules! audit_actions {
     ($($(#[$doc:meta])* $action:ident = $text:literal,)*) => {
-        /// What an audit event tells. The names are stored, and part of what the log's root covers: none ever changes.
+        /// The action of an audit event. The names are stored and covered by the root of the log, so they never change.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub enum AuditAction { $($(#[$doc])* $action,)* }
 
         impl AuditAction {
-            /// All of them.
+            /// All actions.
             pub const ALL: &[Self] = &[$(Self::$action,)*];
 
-            /// The name that is stored.
+            /// Returns the stored name.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$action => $text,)* }
@@ -103,13 +103,13 @@ audit_actions! {
     ApiKeyDisplace = "api_key.displace",
     /// A disabled key was enabled.
     ApiKeyEnable = "api_key.enable",
-    /// The owner of a key proved that they hold its private half.
+    /// The owner of a key proved that they hold its private key.
     ApiKeyProve = "api_key.prove",
     /// A key was revoked.
     ApiKeyRevoke = "api_key.revoke",
     /// The title or the expiry date of a key was changed.
     ApiKeyUpdate = "api_key.update",
-    /// The key of the installation was replaced.
+    /// The installation key was replaced.
     InstallationReplaceKey = "installation.replace_key",
     /// A backup was restored.
     InstallationRestore = "installation.restore",
@@ -129,7 +129,7 @@ audit_actions! {
     MemberDisable = "member.disable",
     /// A member of a workspace was enabled.
     MemberEnable = "member.enable",
-    /// A member's unverified email went to the user who proved it.
+    /// A member's unverified email was given to the user who verified it.
     MemberLoseEmail = "member.lose_email",
     /// A member left a workspace or was removed.
     MemberRemove = "member.remove",
@@ -157,7 +157,7 @@ audit_actions! {
     ServiceAccountDelete = "service_account.delete",
     /// A service account was changed.
     ServiceAccountUpdate = "service_account.update",
-    /// The password was given again in a session.
+    /// The user entered the password again in a session.
     SessionConfirm = "session.confirm",
     /// A user signed in.
     SessionCreate = "session.create",
@@ -173,13 +173,13 @@ audit_actions! {
     UserConfirm = "user.confirm",
     /// A user was created.
     UserCreate = "user.create",
-    /// A user's unverified email went to the user who proved it.
+    /// A user's unverified email was given to the user who verified it.
     UserLoseEmail = "user.lose_email",
     /// An operator set the password of a user.
     UserSetPassword = "user.set_password",
     /// A user was changed.
     UserUpdate = "user.update",
-    /// A user proved their email.
+    /// A user verified their email.
     UserVerifyEmail = "user.verify_email",
     /// A workspace was created.
     WorkspaceCreate = "workspace.create",
@@ -195,38 +195,38 @@ impl fmt::Display for AuditAction {
     }
 }
 
-/// What was done, by which principal, with which key, from which IP address.
+/// An audit event: an action, its principal, key and IP address.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuditEvent {
-    /// Names the event.
+    /// Its id.
     pub id: AuditEventId,
-    /// When; whole microseconds are kept.
+    /// The time, in whole microseconds.
     pub at: Timestamp,
     /// The workspace in which it happened, if it was in one.
     pub workspace: Option<WorkspaceId>,
-    /// Who did it.
+    /// The principal that caused it.
     pub principal: AuditPrincipal,
-    /// The key that signed for it, if one did.
+    /// The key that signed the request, if it was signed.
     pub key: Option<ApiKeyId>,
-    /// Where the request came from, if it was one.
+    /// The IP address of the request, if there was one.
     pub ip_address: Option<IpAddr>,
-    /// What was done, as `thing.verb`, such as `api_key.create`.
+    /// The action, as `object.verb`, such as `api_key.create`.
     pub action: Cow<'static, str>,
-    /// The id of what it was done to.
+    /// The id of the object that was changed.
     pub target: Option<String>,
-    /// What else a reader wants to know, never a secret.
+    /// Further information for readers. It never contains a secret.
     pub detail: BTreeMap<String, String>,
 }
 
 impl AuditEvent {
-    /// What the leaf of this event, as number `seq` of the log (from 0), is made of. Two events that differ in anything
-    /// have different bytes.
+    /// Returns the bytes of this event's leaf as number `seq` of the log (from 0). Events that differ in any field have
+    /// different bytes.
     ///
-    /// `keyward-audit-event-v1` and a line feed, then every field in the order of the struct, after `seq`:
-    /// a number is 8 bytes, big-endian, two's complement (`at` in microseconds since 1970);
-    /// a text is its length in bytes as such a number, then its UTF-8; what may be missing is the byte 0, or the byte 1
-    /// and the value; `detail` is the number of its entries, then name and value of each, in the byte order of the names.
-    /// Ids, the principal and the address are the texts that they print.
+    /// The format is `keyward-audit-event-v1` and a line feed, then `seq`, then every field in the order of the struct.
+    /// A number is 8 bytes, big-endian, in two's complement (`at` in microseconds since 1970). A text is its length in
+    /// bytes as such a number, then its UTF-8. An optional field is the byte 0, or the byte 1 and the value. `detail`
+    /// is the number of its entries, then the name and value of each, in the byte order of the names. Ids, the
+    /// principal and the IP address are encoded as their `Display` text.
     #[must_use]
     pub fn canonical_bytes(&self, seq: u64) -> Vec<u8> {
         let mut bytes = b"keyward-audit-event-v1\n".to_vec();
@@ -247,7 +247,7 @@ impl AuditEvent {
         bytes
     }
 
-    /// The hash of its leaf as number `seq` of the log.
+    /// Returns the hash of its leaf as number `seq` of the log.
     #[must_use]
     pub fn leaf_hash(&self, seq: u64) -> Hash {
         Hash::leaf(&self.canonical_bytes(seq))
@@ -318,7 +318,7 @@ mod tests {
     }
 
     fn small_text() -> impl Strategy<Value = String> {
-        // Few letters, NUL and 1 among them, so that a missing length would let fields run into each other.
+        // A small alphabet, with NUL and 1 in it, so that the test detects an encoding without lengths.
         "[ab\u{0}\u{1}]{0,3}"
     }
 

@@ -1,5 +1,5 @@
-//! Signed statements about the audit log as a whole: size and root in the C2SP tlog-checkpoint format, inside a C2SP
-//! signed note. The key's file is read and written by the store.
+//! Checkpoints of the audit log: size and root in the C2SP tlog-checkpoint format, inside a C2SP signed note. The store
+//! reads and writes the file of the key.
 //!
 //! <https://c2sp.org/tlog-checkpoint>, <https://c2sp.org/signed-note>
 
@@ -14,7 +14,7 @@ use crate::{clock::Random, merkle::Hash};
 /// The signature type of Ed25519 in signed notes.
 const ED25519: u8 = 0x01;
 
-/// A note holds as many signatures as witnesses care to add; there is a limit that no real note reaches.
+/// The maximum number of signatures. Witnesses may add signatures, but no real note has so many.
 const SIGNATURES_MAX: usize = 100;
 
 /// The Ed25519 key of one installation. It is stored outside the database, so that a party that can rewrite the log
@@ -23,7 +23,7 @@ const SIGNATURES_MAX: usize = 100;
 pub struct InstallationKey(SigningKey);
 
 impl InstallationKey {
-    /// A new key.
+    /// Generates a key.
     #[must_use]
     pub fn generate(random: &dyn Random) -> Self {
         let mut seed = [0; 32];
@@ -31,28 +31,28 @@ impl InstallationKey {
         Self::from_seed(&seed)
     }
 
-    /// The key of a 32-byte seed (RFC 8032 §5.1.5).
+    /// Creates the key of a 32-byte seed (RFC 8032 §5.1.5).
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         Self(SigningKey::from_bytes(seed))
     }
 
-    /// The secret seed, which belongs in the key's file and nowhere else.
+    /// Returns the secret seed. It must be stored in the key's file only.
     #[must_use]
     pub fn seed(&self) -> &[u8; 32] {
         self.0.as_bytes()
     }
 
-    /// The public half (RFC 8032 §5.1.5), by which a database knows the key.
+    /// Returns the public key (RFC 8032 §5.1.5), which the database stores to recognise the key.
     #[must_use]
     pub fn public_key(&self) -> [u8; 32] {
         self.0.verifying_key().to_bytes()
     }
 
-    /// What others need to check this key's checkpoints of the log called `origin`.
+    /// Returns the key that verifies this key's checkpoints of the log `origin`.
     ///
     /// # Errors
-    /// `origin` cannot be the name of a key.
+    /// `origin` is not a valid name of a key.
     pub fn verifier_key(&self, origin: &str) -> Result<VerifierKey, CheckpointError> {
         VerifierKey::new(origin, self.0.verifying_key())
     }
@@ -64,58 +64,58 @@ impl fmt::Debug for InstallationKey {
     }
 }
 
-/// Why a checkpoint, or the key to check it with, is not to be believed.
+/// Why a checkpoint, or the key that verifies it, is refused.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// The name of a log or key is empty or holds a space, a `+` or a control character.
+    /// The name of a log or key is empty or contains a space, a `+` or a control character.
     #[error("`{0}` cannot name a log: a name is not empty and contains no space, no `+` and no control character")]
     Name(String),
     /// The text does not follow the format.
     #[error("this is not a checkpoint: {0}; pass the complete file that `keyward` printed, with its last line break")]
     Malformed(&'static str),
-    /// The text is no verifier key.
+    /// The text is not a verifier key.
     #[error("this is not a verifier key: {0}; it has the form NAME+8 HEX DIGITS+BASE64")]
     VerifierKey(&'static str),
-    /// The checkpoint tells of another log.
+    /// The checkpoint belongs to another log.
     #[error("this checkpoint is of the log `{found}`, not of `{expected}`: pass the one of this installation")]
     Origin {
-        /// The log that was asked for.
+        /// The expected log.
         expected: String,
-        /// The log that the checkpoint names.
+        /// The log in the checkpoint.
         found: String,
     },
-    /// No signature in the note is by this key.
+    /// The note has no signature by this key.
     #[error(
         "the checkpoint is not signed by the key `{0}`: it comes from another installation or its key was replaced"
     )]
     NotSigned(String),
-    /// A signature says that it is by this key, and is not.
+    /// A signature has the id of this key, but is invalid.
     #[error("the checkpoint's signature by `{0}` is wrong: the file was changed after it was signed")]
     WrongSignature(String),
 }
 
-/// Size and root of a log at one moment.
+/// The size and root of a log at a time.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Checkpoint {
     /// The name of the log, such as `keyward/INSTALLATION_ID`.
     pub origin: String,
-    /// How many events it had.
+    /// The number of events.
     pub size: u64,
     /// The root of the Merkle tree over them.
     pub root: Hash,
-    /// The number of the event of the latest restore in the log: an extension line, `restore NUMBER`. Of events that a restore
-    /// lost, a checkpoint does not name that restore.
+    /// The number of the event of the latest restore in the log, from an extension line `restore NUMBER`. Checkpoints
+    /// of events that the restore lost do not contain it.
     pub restored_at: Option<u64>,
 }
 
-/// The word of the extension line.
+/// The keyword of the extension line.
 const RESTORE: &str = "restore ";
 
 impl Checkpoint {
-    /// The signed note to print or ship away: three lines, after a restore a fourth, an empty one, the signature's.
+    /// Returns the signed note: three lines, after a restore a fourth, an empty line, and the signature.
     ///
     /// # Errors
-    /// The origin cannot be the name of a log.
+    /// The origin is not a valid name of a log.
     pub fn sign(&self, key: &InstallationKey) -> Result<String, CheckpointError> {
         let verifier = key.verifier_key(&self.origin)?;
         let mut body = format!("{}\n{}\n{}\n", self.origin, self.size, BASE64_STANDARD.encode(self.root.0));
@@ -127,7 +127,7 @@ impl Checkpoint {
         Ok(format!("{body}\n— {} {}\n", self.origin, BASE64_STANDARD.encode(signature)))
     }
 
-    /// Reads the text above the signatures. Lines behind the third are extensions; those that are not ours tell us nothing.
+    /// Parses the text above the signatures. Lines after the third are extensions, and unknown extensions are ignored.
     fn parse_body(body: &str) -> Result<Self, CheckpointError> {
         let mut lines = body.split_terminator('\n');
         let origin = lines
@@ -157,7 +157,7 @@ impl Checkpoint {
     }
 }
 
-/// The public half of an [`InstallationKey`] under the name of its log, printed as `NAME+HASH+KEY`.
+/// The public key of an [`InstallationKey`] with the name of its log, printed as `NAME+HASH+KEY`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VerifierKey {
     name: String,
@@ -172,13 +172,13 @@ impl VerifierKey {
         Ok(Self { name: name.to_owned(), key })
     }
 
-    /// The name of the log that the key speaks for.
+    /// Returns the name of the log.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The first four bytes of SHA-256(name ‖ 0x0A ‖ 0x01 ‖ public key).
+    /// Returns the first four bytes of SHA-256(name ‖ 0x0A ‖ 0x01 ‖ public key).
     fn key_id(&self) -> [u8; 4] {
         let digest = Sha256::new()
             .chain_update(&self.name)
@@ -188,13 +188,13 @@ impl VerifierKey {
         [digest[0], digest[1], digest[2], digest[3]]
     }
 
-    /// Reads a checkpoint of this key's log, whose signature by this key must be there and right. Signatures by others
-    /// (witnesses) are passed over.
+    /// Parses a checkpoint of this key's log. It must have a valid signature by this key. Signatures by others
+    /// (witnesses) are ignored.
     ///
     /// # Errors
     /// The note does not follow the format, is of another log, or is not signed by this key.
     pub fn open(&self, note: &str) -> Result<Checkpoint, CheckpointError> {
-        // The body may hold no empty line, so that the first one is the split; signed notes allow more, logs never.
+        // The body of a checkpoint has no empty line, so the first one ends it. Other signed notes may have several.
         let (body, signatures) = note
             .split_once("\n\n")
             .ok_or(CheckpointError::Malformed("there is no empty line before the signatures"))?;

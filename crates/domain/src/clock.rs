@@ -1,20 +1,20 @@
-//! Time and chance, which come in from outside so that tests can hold them still.
+//! Time and randomness as traits, so that tests can control them.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// Where the time comes from.
+/// A source of time.
 pub trait Clock: Send + Sync {
-    /// The wall clock. Compared with what clients sign, never with another node's.
+    /// Returns the time of the wall clock. It is compared with signed times, and never with another node's clock.
     fn now(&self) -> Timestamp;
 
-    /// Time since the machine started, suspended time included (`CLOCK_BOOTTIME`). Leases run on it.
+    /// Returns the time since the machine started, including suspended time (`CLOCK_BOOTTIME`). Leases use it.
     fn since_boot(&self) -> Duration;
 }
 
-/// Where randomness comes from.
+/// A source of randomness.
 pub trait Random: Send + Sync {
-    /// Fills `bytes` from a generator that is fit for keys.
+    /// Fills `bytes` from a generator that is suitable for keys.
     fn fill(&self, bytes: &mut [u8]);
 }

@@ -1,5 +1,5 @@
-//! Typed, prefixed ids (TypeID): a prefix that tells the kind, then 26 characters of base32 of a UUIDv7.
-//! An id of one kind does not compile where another is due, and does not parse there either.
+//! Typed, prefixed ids (TypeID): a prefix for the kind, then 26 characters of base32 of a UUIDv7. An id of another kind
+//! does not compile and does not parse.
 
 use std::{fmt, hash::Hash, marker::PhantomData, str::FromStr};
 
@@ -11,9 +11,9 @@ use crate::clock::Random;
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// A kind of thing that has ids.
+/// A kind of object that has ids.
 pub trait Kind: Copy + Eq + Ord + Hash + fmt::Debug + Send + Sync + 'static {
-    /// What the id starts with, without the underscore.
+    /// The prefix of the id, without the underscore.
     const PREFIX: &'static str;
 }
 
@@ -31,32 +31,32 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// Names a workspace.
+    /// The id of a workspace.
     WorkspaceKind, WorkspaceId, "ws";
-    /// Names a user.
+    /// The id of a user.
     UserKind, UserId, "usr";
-    /// Names a service account.
+    /// The id of a service account.
     ServiceAccountKind, ServiceAccountId, "sa";
-    /// Names an API key.
+    /// The id of an API key.
     ApiKeyKind, ApiKeyId, "key";
-    /// Names a project.
+    /// The id of a project.
     ProjectKind, ProjectId, "prj";
-    /// Names an invitation.
+    /// The id of an invitation.
     InvitationKind, InvitationId, "inv";
-    /// Names an audit event.
+    /// The id of an audit event.
     AuditEventKind, AuditEventId, "evt";
-    /// Names a session of a person at the web pages.
+    /// The id of a session on the web pages.
     SessionKind, SessionId, "ses";
-    /// Names a running server.
+    /// The id of a node.
     NodeKind, NodeId, "node";
 }
 
-/// The id of a thing of kind `K`.
+/// The id of an object of kind `K`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id<K: Kind>(Uuid, PhantomData<K>);
 
 impl<K: Kind> Id<K> {
-    /// A new UUIDv7 (RFC 9562 §5.7): milliseconds of `now`, the rest random.
+    /// Generates a UUIDv7 (RFC 9562 §5.7): the milliseconds of `now`, and random bits.
     #[must_use]
     pub fn generate(now: Timestamp, random: &dyn Random) -> Self {
         let mut tail = [0; 10];
@@ -65,13 +65,13 @@ impl<K: Kind> Id<K> {
         Self::from_uuid(uuid::Builder::from_unix_timestamp_millis(millis, &tail).into_uuid())
     }
 
-    /// The id whose UUID is `uuid`.
+    /// Creates the id with the UUID `uuid`.
     #[must_use]
     pub const fn from_uuid(uuid: Uuid) -> Self {
         Self(uuid, PhantomData)
     }
 
-    /// The UUID inside, which programs of the Encord SDK call a hash.
+    /// Returns the UUID, which programs of the Encord SDK call a hash.
     #[must_use]
     pub const fn uuid(self) -> Uuid {
         self.0
@@ -97,11 +97,11 @@ impl<K: Kind> fmt::Debug for Id<K> {
     }
 }
 
-/// A text that is not an id of the kind that is due.
+/// A text that is not an id of the expected kind.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("this id must start with `{expected}_`, followed by 26 characters of 0-9 and a-z without i, l, o and u")]
 pub struct IdError {
-    /// The prefix that is due.
+    /// The expected prefix.
     pub expected: &'static str,
 }
 
@@ -116,7 +116,7 @@ impl<K: Kind> FromStr for Id<K> {
         let mut bits = 0_u128;
         for (place, byte) in suffix.bytes().enumerate() {
             let Some(digit) = ALPHABET.iter().position(|&c| c == byte) else { return Err(error) };
-            // 26 digits hold 130 bits: the first may only be 0 to 7.
+            // 26 digits have 130 bits, so the first digit is 0 to 7.
             if place == 0 && digit > 7 {
                 return Err(error);
             }
@@ -138,12 +138,12 @@ impl<'de, K: Kind> Deserialize<'de> for Id<K> {
     }
 }
 
-/// Who did or owns something: a user or a service account, told apart by the prefix.
+/// The id of a user or a service account. The prefix distinguishes them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum PrincipalId {
-    /// A person.
+    /// A user.
     User(UserId),
-    /// A program.
+    /// A service account.
     ServiceAccount(ServiceAccountId),
 }
 

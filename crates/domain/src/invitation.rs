@@ -1,4 +1,4 @@
-//! Invitations: the only way into a workspace.
+//! Invitations to a workspace.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use crate::{InvitationId, WorkspaceId, role::Role, user::Email};
 /// How long an invitation can be accepted.
 pub const INVITATION_LIFETIME: Duration = Duration::from_hours(7 * 24);
 
-/// An invitation of one address with one role.
+/// An invitation of an email address, with a role.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Invitation {
     /// Its id.
     pub id: InvitationId,
-    /// The workspace that it leads to.
+    /// The workspace.
     pub workspace: WorkspaceId,
     /// The invited email.
     pub email: Email,
@@ -26,12 +26,12 @@ pub struct Invitation {
     pub revoked_at: Option<Timestamp>,
     /// When it expires.
     pub expires_at: Timestamp,
-    /// Who invited, or sent it again last: `usr_…`, `sa_…` or `host`.
+    /// The principal that created it or last sent it again: `usr_…`, `sa_…` or `host`.
     pub created_by: String,
-    /// When.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// When its link was mailed to the email. None where the inviter was shown the link: accepting it does not verify the email
-    /// then.
+    /// When its link was mailed to the email. `None` if the inviter was shown the link. In that case, accepting the
+    /// invitation does not verify the email.
     pub mailed_at: Option<Timestamp>,
 }
 
@@ -49,7 +49,7 @@ pub enum InvitationState {
 }
 
 impl Invitation {
-    /// Its state at `now`.
+    /// Returns its state at `now`.
     #[must_use]
     pub fn state(&self, now: Timestamp) -> InvitationState {
         if self.accepted_at.is_some() {
@@ -63,7 +63,7 @@ impl Invitation {
         }
     }
 
-    /// Whether it is neither accepted nor revoked: it can be accepted, or sent again.
+    /// Returns whether it is neither accepted nor revoked. It can then be accepted or sent again.
     #[must_use]
     pub const fn is_open(&self) -> bool {
         self.accepted_at.is_none() && self.revoked_at.is_none()

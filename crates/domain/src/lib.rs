@@ -1,4 +1,4 @@
-//! What Keyward is about, without any I/O: ids, things, rules. One file a feature.
+//! The domain without I/O: ids, objects and rules. Each feature has one file.
 
 pub mod api_key;
 pub mod audit;

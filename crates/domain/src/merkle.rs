@@ -1,5 +1,5 @@
 //! The Merkle tree over the audit log: leaf and node hashes (RFC 9162 §2.1.1) and the compact range that grows by one
-//! leaf at a time. What a leaf is made of is in `audit`; who signs a root, in `checkpoint`.
+//! leaf at a time. `audit` defines the content of a leaf, and `checkpoint` signs roots.
 
 use std::fmt;
 
@@ -16,13 +16,13 @@ impl Hash {
         0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
     ]);
 
-    /// The hash of a leaf that holds `data`: SHA-256(0x00 ‖ data), RFC 9162 §2.1.1.
+    /// Returns the hash of a leaf with the content `data`: SHA-256(0x00 ‖ data), RFC 9162 §2.1.1.
     #[must_use]
     pub fn leaf(data: &[u8]) -> Self {
         Self(Sha256::new().chain_update([0]).chain_update(data).finalize().into())
     }
 
-    /// The hash of an inner node: SHA-256(0x01 ‖ left ‖ right), RFC 9162 §2.1.1.
+    /// Returns the hash of an inner node: SHA-256(0x01 ‖ left ‖ right), RFC 9162 §2.1.1.
     #[must_use]
     pub fn node(left: &Self, right: &Self) -> Self {
         Self(Sha256::new().chain_update([1]).chain_update(left.0).chain_update(right.0).finalize().into())
@@ -30,7 +30,7 @@ impl Hash {
 }
 
 impl fmt::Display for Hash {
-    /// 64 lower-case hex digits.
+    /// Writes 64 lower-case hex digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
@@ -47,13 +47,13 @@ impl fmt::Debug for Hash {
 pub struct Peak {
     /// The index of its first leaf.
     pub first: u64,
-    /// How many leaves it has.
+    /// The number of its leaves.
     pub leaves: u64,
     /// Its root.
     pub hash: Hash,
 }
 
-/// All that must be kept of a tree to add leaves to it and to know its root: the roots of its perfect subtrees, the
+/// The part of a tree that is needed to add leaves and to compute its root: the roots of its perfect subtrees, the
 /// largest first, one for each bit that is set in the number of leaves.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CompactRange {
@@ -61,35 +61,35 @@ pub struct CompactRange {
     peaks: Vec<Hash>,
 }
 
-/// Bytes that are no compact range of the size they are said to have.
+/// Bytes that are not a compact range of the given size.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("a tree of {size} leaves is stored in {expected} bytes, not in {found}")]
 pub struct CompactRangeError {
     /// The number of leaves.
     pub size: u64,
-    /// How many bytes such a tree is kept as.
+    /// The number of bytes for a tree of this size.
     pub expected: usize,
-    /// How many there were.
+    /// The actual number of bytes.
     pub found: usize,
 }
 
 impl CompactRange {
-    /// The range of a tree without leaves.
+    /// Creates the range of a tree without leaves.
     #[must_use]
     pub const fn new() -> Self {
         Self { size: 0, peaks: Vec::new() }
     }
 
-    /// How many leaves the tree has.
+    /// Returns the number of leaves.
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.size
     }
 
-    /// Adds the leaf whose hash is `leaf` behind the others.
+    /// Appends the leaf with the hash `leaf`.
     pub fn append(&mut self, leaf: Hash) {
         let mut hash = leaf;
-        // Each trailing one of the old size is a subtree that the new leaf completes, as a carry does in addition.
+        // Each trailing 1 bit of the old size is a subtree that the new leaf completes, like a carry in addition.
         for _ in 0..self.size.trailing_ones() {
             if let Some(left) = self.peaks.pop() {
                 hash = Hash::node(&left, &hash);
@@ -99,13 +99,13 @@ impl CompactRange {
         self.size += 1;
     }
 
-    /// The root of the tree (RFC 9162 §2.1.1).
+    /// Returns the root of the tree (RFC 9162 §2.1.1).
     #[must_use]
     pub fn root(&self) -> Hash {
         self.peaks.iter().rev().copied().reduce(|right, left| Hash::node(&left, &right)).unwrap_or(Hash::EMPTY_ROOT)
     }
 
-    /// The perfect subtrees, the largest first, which is also their order in the log.
+    /// Returns the perfect subtrees, the largest first, which is also their order in the log.
     pub fn peaks(&self) -> impl Iterator<Item = Peak> + '_ {
         let mut first = 0;
         let mut rest = self.size;
@@ -118,16 +118,16 @@ impl CompactRange {
         })
     }
 
-    /// The peaks one after the other, 32 bytes each, the largest first. The size is kept beside them.
+    /// Returns the hashes of the peaks, 32 bytes each, the largest first. The size is stored separately.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         self.peaks.iter().flat_map(|hash| hash.0).collect()
     }
 
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote for a tree of `size` leaves.
+    /// Parses the result of [`to_bytes`](Self::to_bytes) for a tree of `size` leaves.
     ///
     /// # Errors
-    /// The number of bytes is not the one that belongs to `size`.
+    /// The number of bytes does not match `size`.
     pub fn from_bytes(size: u64, bytes: &[u8]) -> Result<Self, CompactRangeError> {
         let expected = 32 * size.count_ones() as usize;
         let (peaks, rest) = bytes.as_chunks::<32>();
@@ -148,8 +148,8 @@ mod tests {
         (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
     }
 
-    // The leaves and roots that certificate-transparency implementations test with
-    // (google/certificate-transparency, cpp/merkletree/merkle_tree_test.cc).
+    // Leaves and roots from the tests of certificate-transparency implementations (google/certificate-transparency,
+    // cpp/merkletree/merkle_tree_test.cc).
     const LEAVES: [&str; 8] =
         ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
     const ROOTS: [&str; 9] = [
@@ -192,7 +192,7 @@ mod tests {
         assert!(CompactRange::from_bytes(3, &[&kept[..], &[0]].concat()).is_err());
     }
 
-    /// The definition of RFC 9162 §2.1.1, word for word.
+    /// Implements the definition of RFC 9162 §2.1.1 literally.
     fn merkle_tree_hash(leaves: &[Vec<u8>]) -> Hash {
         match leaves {
             [] => Hash::EMPTY_ROOT,

@@ -1,5 +1,4 @@
-//! Paths of requests that two servers may read in different ways, and that are refused for that reason. A route can allow some
-//! of their escapes.
+//! Paths of requests that two servers may interpret differently. They are refused. A route can allow some escapes.
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
@@ -22,10 +21,10 @@ pub enum Escape {
 }
 
 impl Escape {
-    /// All of them.
+    /// All escapes.
     pub const ALL: [Self; 4] = [Self::Slash, Self::Backslash, Self::Semicolon, Self::Percent];
 
-    /// The escape as paths have it, in upper case.
+    /// Returns the escape in upper case.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -36,7 +35,7 @@ impl Escape {
         }
     }
 
-    /// The byte that it stands for.
+    /// Returns the encoded byte.
     const fn byte(self) -> u8 {
         match self {
             Self::Slash => b'/',
@@ -57,7 +56,7 @@ impl fmt::Display for Escape {
     }
 }
 
-/// A text that is no [`Escape`].
+/// A text that is not an [`Escape`].
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{} is no escape that a route can allow; write %2F, %5C, %3B or %25", quoted(.0))]
 pub struct EscapeError(String);
@@ -82,16 +81,16 @@ impl TryFrom<String> for Escape {
 /// Why a path is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PathError {
-    /// It is the target of no request to an origin: `*`, or a whole URL.
+    /// It does not begin with `/`, as `*` or a complete URL.
     #[error("the path does not begin with `/`")]
     NotAbsolute,
     /// `//`
     #[error("the path has an empty segment (`//`), which some servers remove")]
     EmptySegment,
-    /// A segment that names the directory itself or the one above.
+    /// A segment that means the directory itself or its parent.
     #[error("the path has a `.` or `..` segment, which some servers resolve")]
     DotSegment,
-    /// A character that stands there as it is.
+    /// A character that must be escaped or is never allowed.
     #[error("the path contains `{0}`, which servers read in different ways")]
     Character(char),
     /// An escape that a route can allow.
@@ -100,19 +99,19 @@ pub enum PathError {
     /// An escape that no route can allow.
     #[error("the path contains `%{0:02X}`, an encoded dot or control character, which is never allowed")]
     Forbidden(u8),
-    /// A `%` without two digits after it.
+    /// A `%` that two hexadecimal digits do not follow.
     #[error("the path contains a `%` that is not followed by two hexadecimal digits")]
     Malformed,
     /// `%252F`
     #[error("the path contains `%25` before two hexadecimal digits, which some servers decode twice")]
     EncodedTwice,
-    /// Another route matches the path that a server reads which decodes the escapes that the first one allows.
+    /// A server that decodes the escapes that the first route allows would serve a path of another route.
     #[error("a server that decodes the escapes of the path reads a path that falls under another route")]
     OtherRoute,
 }
 
 impl PathError {
-    /// The escape that a route could allow.
+    /// Returns the escape that a route could allow.
     #[must_use]
     pub const fn allowable(self) -> Option<Escape> {
         match self {
@@ -122,10 +121,10 @@ impl PathError {
     }
 }
 
-/// Refuses a path that two servers may read in different ways, but for the escapes that are `allowed`.
+/// Refuses a path that two servers may interpret differently, except for the escapes in `allowed`.
 ///
 /// # Errors
-/// The first reason that was found.
+/// The first problem in the path.
 pub fn check(path: &str, allowed: &[Escape]) -> Result<(), PathError> {
     if !path.starts_with('/') {
         return Err(PathError::NotAbsolute);
@@ -145,7 +144,7 @@ pub fn check(path: &str, allowed: &[Escape]) -> Result<(), PathError> {
             _ => {}
         }
     }
-    // Where they are decoded, they must not make a segment that is refused as it is.
+    // After decoding them, the path must not contain a segment that is refused.
     match decoded(path) {
         Cow::Borrowed(_) => Ok(()),
         Cow::Owned(decoded) => check_segments(&decoded),
@@ -162,8 +161,8 @@ fn check_segments(path: &str) -> Result<(), PathError> {
     Ok(())
 }
 
-/// The path as a server reads it that decodes escapes before it looks for slashes: `%2F` and `%5C` separate segments, and what
-/// follows a `%3B` in a segment is a parameter of it.
+/// Returns the path for a server that decodes escapes before it splits segments: `%2F` and `%5C` separate segments, and
+/// a `%3B` begins a parameter of a segment.
 #[must_use]
 pub fn decoded(path: &str) -> Cow<'_, str> {
     if !path.contains('%') {
@@ -188,7 +187,7 @@ pub fn decoded(path: &str) -> Cow<'_, str> {
     if decoded == path { Cow::Borrowed(path) } else { Cow::Owned(decoded) }
 }
 
-/// The byte of the two hexadecimal digits that a text begins with.
+/// Decodes the two hexadecimal digits at the beginning of a text.
 fn decode(text: &str) -> Option<u8> {
     let digits = text.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
     u8::from_str_radix(digits, 16).ok()

@@ -1,4 +1,4 @@
-//! Who is asking, and what they may do. The one place where roles become permissions.
+//! Principals and their permissions. Only this module maps roles to permissions.
 
 use std::sync::Arc;
 
@@ -20,29 +20,30 @@ pub struct Membership {
     pub slug: Arc<str>,
     /// Its name.
     pub name: Arc<str>,
-    /// The role there.
+    /// The role in the workspace.
     pub role: Role,
 }
 
-/// A user or a service account, as request verification needs it.
+/// A user or a service account, with the data for request verification.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a column of its own, and all combinations exist")]
 pub struct Identity {
-    /// Who.
+    /// Its id.
     pub id: PrincipalId,
-    /// A person's email, or a service account's address.
+    /// A user's email, or a service account's address.
     pub email: String,
-    /// Whether the person followed a link that was mailed to this email; never for a service account.
+    /// Whether the user followed a link that was mailed to this email. Always false for a service account.
     pub email_verified: bool,
-    /// A name for people.
+    /// Its name.
     pub name: String,
-    /// Whether a user runs the installation.
+    /// Whether the user is an operator.
     pub operator: bool,
-    /// Whether every credential is refused.
+    /// Whether it is disabled, so that every credential is refused.
     pub disabled: bool,
-    /// Whether every credential of a user is refused since a restore, until an operator at the host confirms the user.
+    /// Whether a user is suspended since a restore, so that every credential is refused until an operator at the host
+    /// confirms the user.
     pub suspended: bool,
-    /// Their workspaces. A service account has exactly one, or none where its workspace was deleted.
+    /// Its workspaces. A service account has exactly one, or none after its workspace was deleted.
     pub memberships: Vec<Membership>,
 }
 
@@ -53,12 +54,12 @@ pub enum IdentityRefusal {
     Disabled,
     /// It was restored from a backup and is not confirmed yet.
     Suspended,
-    /// It is a member of no workspace (and no operator, who must be able to start).
+    /// It is a member of no workspace. Operators are accepted without one, because they create the first workspace.
     NoWorkspace,
 }
 
 impl Identity {
-    /// Why every credential of it is refused, if it is.
+    /// Returns why every credential of it is refused, if that is the case.
     #[must_use]
     pub fn refusal(&self) -> Option<IdentityRefusal> {
         if self.disabled {
@@ -73,21 +74,21 @@ impl Identity {
     }
 }
 
-/// What a principal showed.
+/// How a principal was authenticated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Credential {
-    /// A request signed by this key.
+    /// By a request signed with this key.
     Signature(ApiKeyId),
-    /// A short-lived token that was given out for this key.
+    /// By a short-lived token that was issued for this key.
     BearerToken(ApiKeyId),
-    /// A session at the web pages, and when the password was last given in it.
+    /// By a session on the web pages. The time is when the password was last entered in it.
     Session(SessionId, Timestamp),
-    /// A shell on the machine that holds the data.
+    /// By a shell on the machine with the data.
     Host,
 }
 
 impl Credential {
-    /// The key behind it.
+    /// Returns the key of the credential.
     #[must_use]
     pub const fn key(&self) -> Option<ApiKeyId> {
         match self {
@@ -104,37 +105,37 @@ pub struct Principal {
     credential: Credential,
 }
 
-/// Why something is not allowed.
+/// Why an operation is not allowed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Denied {
-    /// The principal may not even know that it exists.
+    /// The principal may not know that the object exists.
     #[error("it does not exist, or you do not have access to it")]
     NotFound,
-    /// The role does not reach that far.
+    /// The role is not sufficient.
     #[error("you must have the role {0}")]
     Role(RequiredRole),
-    /// A bearer token was shown for what needs a signature.
+    /// A bearer token was used for an operation that needs a signature.
     #[error(
         "a bearer token cannot change a key, role, membership, invitation or enabled state; sign this request with \
          the key itself"
     )]
     BearerToken,
-    /// A session was shown for what belongs to a key.
+    /// A session was used for an operation that needs a key.
     #[error("this needs a key; sign the request with one")]
     Session,
-    /// A session whose password was given too long ago asked for what adds keys or admins.
+    /// A session was used to add keys or admins, and its password was not entered recently.
     #[error("you entered your password more than 15 minutes ago; enter it again to continue")]
     PasswordNeeded,
-    /// A service account asked for a change to itself or to its own keys.
+    /// A service account tried to change itself or its own keys.
     #[error("a service account cannot change itself or its own keys; ask an admin of its workspace")]
     ServiceAccount,
-    /// A service account asked for something that would grant the role `admin`.
+    /// A service account tried to grant the role `admin`.
     #[error("a service account cannot give the role admin; ask a user who has it")]
     ServiceAccountGrantsAdmin,
 }
 
 impl Denied {
-    /// The role that is missing, where a role is what is missing.
+    /// Returns the missing role, if a role is missing.
     #[must_use]
     pub const fn required_role(self) -> Option<RequiredRole> {
         match self {
@@ -149,22 +150,22 @@ impl Denied {
     }
 }
 
-/// Proof that a principal may do something in a workspace. What is looked up or changed there takes it, and only
-/// [`Principal::authorize`] and [`Principal::authorize_project`] make one.
+/// Proof that a principal has a permission in a workspace. Functions that read or change a workspace require it. Only
+/// [`Principal::authorize`] and [`Principal::authorize_project`] create it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct WorkspaceAccess {
     workspace: WorkspaceId,
 }
 
 impl WorkspaceAccess {
-    /// The workspace.
+    /// Returns the workspace.
     #[must_use]
     pub const fn workspace(self) -> WorkspaceId {
         self.workspace
     }
 }
 
-/// Proof that a principal may do something in a project. Only [`Principal::authorize_project`] makes one.
+/// Proof that a principal has a permission in a project. Only [`Principal::authorize_project`] creates it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ProjectAccess {
     workspace: WorkspaceAccess,
@@ -172,53 +173,53 @@ pub struct ProjectAccess {
 }
 
 impl ProjectAccess {
-    /// The workspace of the project.
+    /// Returns the workspace of the project.
     #[must_use]
     pub const fn workspace(self) -> WorkspaceAccess {
         self.workspace
     }
 
-    /// The project.
+    /// Returns the project.
     #[must_use]
     pub const fn project(self) -> ProjectId {
         self.project
     }
 }
 
-/// Proof that a principal runs the installation. Only [`Principal::authorize_operator`] makes one.
+/// Proof that a principal is an operator. Only [`Principal::authorize_operator`] creates it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OperatorAccess(());
 
-/// Proof of a command on the host. Only [`Principal::authorize_host`] makes one.
+/// Proof of a command on the host. Only [`Principal::authorize_host`] creates it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HostAccess(());
 
-/// What can be done in a workspace.
+/// A permission in a workspace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WorkspacePermission {
-    /// See its name and one's own role.
+    /// View its name and the principal's own role.
     View,
     /// Rename it.
     Update,
-    /// Delete it and all that is in it.
+    /// Delete it and all its content.
     Delete,
-    /// See who is in it.
+    /// View its members.
     ViewMembers,
-    /// Change roles, remove people.
+    /// Change roles and remove members.
     ManageMembers,
-    /// See invitations.
+    /// View invitations.
     ViewInvitations,
-    /// Send and take back invitations.
+    /// Send and revoke invitations.
     ManageInvitations,
-    /// See its service accounts and their keys.
+    /// View its service accounts and their keys.
     ViewServiceAccounts,
-    /// Create, describe and rename them.
+    /// Create, describe and rename service accounts.
     ManageServiceAccounts,
-    /// Disable and enable them.
+    /// Disable and enable service accounts.
     DisableServiceAccounts,
-    /// Give them a role.
+    /// Change the role of service accounts.
     GrantServiceAccountRole,
-    /// Register, disable and revoke their keys.
+    /// Register, disable and revoke keys of service accounts.
     ManageServiceAccountKeys,
     /// Create a project.
     CreateProject,
@@ -244,7 +245,8 @@ impl WorkspacePermission {
         }
     }
 
-    /// Whether it changes keys, roles, memberships, invitations or an enabled state, which no bearer token may.
+    /// Returns whether it changes keys, roles, memberships, invitations or an enabled state. Bearer tokens do not allow
+    /// this.
     const fn needs_signature(self) -> bool {
         matches!(
             self,
@@ -258,16 +260,16 @@ impl WorkspacePermission {
     }
 }
 
-/// What can be done in a project.
+/// A permission in a project.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ProjectPermission {
-    /// See it and its members.
+    /// View it and its members.
     View,
     /// Change its title and description.
     Edit,
     /// Delete it.
     Delete,
-    /// Invite, change roles, remove.
+    /// Invite and remove members, and change their roles.
     ManageMembers,
 }
 
@@ -282,37 +284,37 @@ impl ProjectPermission {
 }
 
 impl Principal {
-    /// A user or service account that showed `credential`.
+    /// Creates the principal of a user or service account that was authenticated by `credential`.
     #[must_use]
     pub const fn new(identity: Arc<Identity>, credential: Credential) -> Self {
         Self { identity: Some(identity), credential }
     }
 
-    /// A shell on the machine that holds the data, which could edit the database file itself.
+    /// Creates the principal of a shell on the machine with the data, which could also edit the database file.
     #[must_use]
     pub const fn host() -> Self {
         Self { identity: None, credential: Credential::Host }
     }
 
-    /// The id of the principal; none on the host.
+    /// Returns the identity, or `None` on the host.
     #[must_use]
     pub fn identity(&self) -> Option<&Arc<Identity>> {
         self.identity.as_ref()
     }
 
-    /// What was shown.
+    /// Returns the credential.
     #[must_use]
     pub const fn credential(&self) -> &Credential {
         &self.credential
     }
 
-    /// The id, where there is one.
+    /// Returns the id, if there is one.
     #[must_use]
     pub fn id(&self) -> Option<PrincipalId> {
         self.identity.as_ref().map(|identity| identity.id)
     }
 
-    /// The name in the audit log.
+    /// Returns the name in the audit log.
     #[must_use]
     pub fn audit_principal(&self) -> AuditPrincipal {
         match self.id() {
@@ -322,13 +324,13 @@ impl Principal {
         }
     }
 
-    /// Whether they run the installation.
+    /// Returns whether the principal is an operator.
     #[must_use]
     pub fn is_operator(&self) -> bool {
         self.identity.as_ref().is_none_or(|identity| identity.operator)
     }
 
-    /// The role in a workspace, if they are in it.
+    /// Returns the role in a workspace, if the principal is a member.
     #[must_use]
     pub fn role_in(&self, workspace: WorkspaceId) -> Option<Role> {
         match &self.identity {
@@ -337,10 +339,10 @@ impl Principal {
         }
     }
 
-    /// Whether they may do this in a workspace.
+    /// Checks a permission in a workspace.
     ///
     /// # Errors
-    /// [`Denied::NotFound`] for a stranger to the workspace, else what is missing.
+    /// [`Denied::NotFound`] for a principal that is not in the workspace. Otherwise the missing permission.
     pub fn authorize(
         &self,
         permission: WorkspacePermission,
@@ -356,11 +358,11 @@ impl Principal {
         Ok(WorkspaceAccess { workspace })
     }
 
-    /// Whether they may do this in `project`, which is in `workspace`, and where their own role is `role`.
-    /// An admin of the workspace sees every project, and reaches further only after joining it.
+    /// Checks a permission in `project`, which is in `workspace` and in which the principal has the role `role`. An
+    /// admin of the workspace can view every project, and needs a role in the project for everything else.
     ///
     /// # Errors
-    /// [`Denied::NotFound`] for who cannot see the project, else what is missing.
+    /// [`Denied::NotFound`] for a principal that cannot see the project. Otherwise the missing permission.
     pub fn authorize_project(
         &self,
         permission: ProjectPermission,
@@ -387,10 +389,10 @@ impl Principal {
         Ok(ProjectAccess { workspace: WorkspaceAccess { workspace }, project })
     }
 
-    /// Whether they run the installation, and showed more than a bearer token.
+    /// Checks that the principal is an operator and did not use a bearer token.
     ///
     /// # Errors
-    /// What is missing.
+    /// The missing permission.
     pub fn authorize_operator(&self) -> Result<OperatorAccess, Denied> {
         if !self.is_operator() {
             return Err(Denied::Role(RequiredRole::Operator));
@@ -399,18 +401,19 @@ impl Principal {
         Ok(OperatorAccess(()))
     }
 
-    /// Whether it is a command on the host.
+    /// Checks that this is a command on the host.
     ///
     /// # Errors
-    /// [`Denied::NotFound`]
+    /// [`Denied::NotFound`] for all other principals.
     pub fn authorize_host(&self) -> Result<HostAccess, Denied> {
         if self.identity.is_none() { Ok(HostAccess(())) } else { Err(Denied::NotFound) }
     }
 
-    /// Whether they run the installation, and may thus manage a workspace from outside.
+    /// Checks that the principal is an operator, and so may manage a workspace without being a member.
     ///
     /// # Errors
-    /// [`Denied::NotFound`] for who is neither an operator nor in the workspace, else what is missing.
+    /// [`Denied::NotFound`] for a principal that is neither an operator nor in the workspace. Otherwise the missing
+    /// permission.
     pub fn authorize_operator_of(&self, workspace: WorkspaceId) -> Result<OperatorAccess, Denied> {
         if !self.is_operator() && self.role_in(workspace).is_none() {
             return Err(Denied::NotFound);
@@ -418,10 +421,10 @@ impl Principal {
         self.authorize_operator()
     }
 
-    /// The user who manages keys of their own.
+    /// Returns the user that manages their own keys.
     ///
     /// # Errors
-    /// For service accounts, for the host, and for bearer tokens.
+    /// The principal is a service account or the host, or used a bearer token.
     pub fn authorize_own_keys(&self) -> Result<UserId, Denied> {
         match self.id() {
             Some(PrincipalId::User(user)) => self.require_signature().map(|()| user),
@@ -430,28 +433,29 @@ impl Principal {
         }
     }
 
-    /// Refuses a service account that would change itself, or its own place in a project.
+    /// Refuses a service account that would change itself, or its own role in a project.
     ///
     /// # Errors
-    /// [`Denied::ServiceAccount`]
+    /// [`Denied::ServiceAccount`] for such a change.
     pub fn require_another(&self, target: PrincipalId) -> Result<(), Denied> {
         let is_itself = matches!(target, PrincipalId::ServiceAccount(_)) && self.id() == Some(target);
         if is_itself { Err(Denied::ServiceAccount) } else { Ok(()) }
     }
 
-    /// Whether they may grant a role in a workspace. A bearer token may grant none, and a service account not `admin`.
+    /// Checks that the principal may grant a role in a workspace. Bearer tokens grant no role, and service accounts do
+    /// not grant `admin`.
     ///
     /// # Errors
-    /// What is missing.
+    /// The missing permission.
     pub fn authorize_grant(&self, role: Role) -> Result<(), Denied> {
         self.require_signature()?;
         if role == Role::Admin { self.require_person() } else { Ok(()) }
     }
 
-    /// As [`authorize_grant`](Self::authorize_grant), of a role in a project.
+    /// As [`authorize_grant`](Self::authorize_grant), for a role in a project.
     ///
     /// # Errors
-    /// What is missing.
+    /// The missing permission.
     pub fn authorize_project_grant(&self, role: ProjectRole) -> Result<(), Denied> {
         self.require_signature()?;
         if role == ProjectRole::Admin { self.require_person() } else { Ok(()) }
@@ -464,10 +468,10 @@ impl Principal {
         }
     }
 
-    /// Refuses a bearer token, which changes no key, role, membership, invitation or enabled state.
+    /// Refuses a bearer token. It cannot change keys, roles, memberships, invitations or an enabled state.
     ///
     /// # Errors
-    /// [`Denied::BearerToken`]
+    /// [`Denied::BearerToken`] for a bearer token.
     pub const fn require_signature(&self) -> Result<(), Denied> {
         match self.credential {
             Credential::BearerToken(_) => Err(Denied::BearerToken),
@@ -479,7 +483,7 @@ impl Principal {
     /// cannot add keys or admins.
     ///
     /// # Errors
-    /// [`Denied::PasswordNeeded`]
+    /// [`Denied::PasswordNeeded`] for such a session.
     pub fn require_recent_password(&self, now: Timestamp) -> Result<(), Denied> {
         match self.credential {
             Credential::Session(_, given_at) if now >= given_at + PASSWORD_LIFETIME => Err(Denied::PasswordNeeded),
@@ -610,7 +614,7 @@ mod tests {
                 status(access.map(|_| ()))
             });
             assert_eq!(got, expected, "{permission:?}");
-            // A role in the project is nothing without a place in its workspace.
+            // A role in a project has no effect without a membership in its workspace.
             assert_eq!(member.authorize_project(permission, elsewhere(), project(), lead), Err(Denied::NotFound));
         }
         let bearer = principal(user(), Some(Role::Admin), false, bearer());

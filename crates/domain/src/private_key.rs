@@ -1,5 +1,5 @@
-//! Recognises private keys that were pasted where a public key belongs, damaged ones too: better to refuse a
-//! strange public key than to store a private one.
+//! Detection of private keys in place of a public key, including damaged ones. It is better to refuse an unusual public
+//! key than to store a private key.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 /// The members of a JWK that are private (RFC 7518 §6.2.2, §6.3.2, §6.4.1; RFC 8037 §2).
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/// Which file a pasted private key came from.
+/// The format of a private key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum PrivateKeyFormat {
@@ -34,7 +34,7 @@ pub enum PrivateKeyFormat {
     Jwk,
     /// `BEGIN PGP PRIVATE KEY BLOCK`.
     Pgp,
-    /// Any other block that calls itself a private key.
+    /// Any other block with "private key" in its label.
     Other,
 }
 
@@ -57,7 +57,7 @@ impl fmt::Display for PrivateKeyFormat {
     }
 }
 
-/// The format of a private key anywhere in `text`.
+/// Returns the format of a private key anywhere in `text`.
 pub(crate) fn detect(text: &str) -> Option<PrivateKeyFormat> {
     let upper = text.to_ascii_uppercase();
     if upper.contains("PUTTY-USER-KEY-FILE") || upper.contains("PRIVATE-LINES:") {
@@ -86,7 +86,7 @@ pub(crate) fn detect(text: &str) -> Option<PrivateKeyFormat> {
         });
     }
     let squeezed: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-    // base64 of `openssh-key-v1`
+    // This is base64 of `openssh-key-v1`.
     if squeezed.contains("b3BlbnNzaC1rZXktdjE") {
         return Some(PrivateKeyFormat::OpenSsh);
     }
@@ -97,8 +97,8 @@ pub(crate) fn detect(text: &str) -> Option<PrivateKeyFormat> {
     STANDARD.decode(&squeezed).is_ok_and(|der| is_private_der(&der)).then_some(PrivateKeyFormat::Pkcs8)
 }
 
-/// Whether these bytes begin as PKCS#1, PKCS#8 and SEC 1 private keys do, and public keys never: a SEQUENCE whose first
-/// member is the version 0 or 1.
+/// Returns whether these bytes begin like a PKCS#1, PKCS#8 or SEC 1 private key, and unlike any public key: a SEQUENCE
+/// whose first member is the version 0 or 1.
 #[must_use]
 pub fn is_private_der(der: &[u8]) -> bool {
     let ([0x30, 0..=0x7f, content @ ..]
@@ -111,7 +111,7 @@ pub fn is_private_der(der: &[u8]) -> bool {
     matches!(content, [2, 1, 0 | 1, ..])
 }
 
-/// Whether a JWK has a member that only private or secret keys have, however its name is escaped.
+/// Returns whether a JWK has a member that only private or secret keys have, even if its name is escaped.
 pub(crate) fn is_private_jwk(jwk: &serde_json::Map<String, serde_json::Value>) -> bool {
     PRIVATE_MEMBERS.iter().any(|&member| jwk.contains_key(member))
         || jwk.get("kty").and_then(serde_json::Value::as_str) == Some("oct")

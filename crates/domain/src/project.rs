@@ -11,11 +11,11 @@ pub struct Project {
     pub id: ProjectId,
     /// The workspace it belongs to.
     pub workspace: WorkspaceId,
-    /// Its title; titles repeat.
+    /// Its title. Several projects may have the same title.
     pub title: String,
-    /// What it is about.
+    /// Its description.
     pub description: String,
-    /// Who created it: `usr_…` or `sa_…`, or `host`.
+    /// The principal that created it: `usr_…`, `sa_…` or `host`.
     pub created_by: String,
     /// When it was created.
     pub created_at: Timestamp,
@@ -23,7 +23,7 @@ pub struct Project {
     pub updated_at: Timestamp,
 }
 
-/// Who has which role in a project.
+/// The roles in a project.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProjectGrants {
     /// The project.

@@ -1,5 +1,5 @@
-//! The proof of possession of a private key: an armoured SSHSIG (OpenSSH's PROTOCOL.sshsig), as
-//! `ssh-keygen -Y sign -n keyward-proof` prints it. Read here; verifying the signature is for who holds a verifier.
+//! The proof of possession of a private key: an armoured SSHSIG (OpenSSH's PROTOCOL.sshsig), as `ssh-keygen -Y sign -n
+//! keyward-proof` prints it. This module parses it. The caller verifies the signature.
 
 use sha2::{Digest, Sha256, Sha512};
 
@@ -13,7 +13,7 @@ pub const PROOF_NAMESPACE: &str = "keyward-proof";
 
 const MAGIC: &[u8; 6] = b"SSHSIG";
 
-/// A proof that was read, and not verified.
+/// A parsed proof whose signature is not verified yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Proof {
     public_key: PublicKey,
@@ -21,16 +21,16 @@ pub struct Proof {
     signature: ProofSignature,
 }
 
-/// The signature in a proof, in the encoding that JOSE and RFC 9421 verifiers take.
+/// The signature in a proof, in the encoding of JOSE and RFC 9421 verifiers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProofSignature {
-    /// What it was made with; fits the type of the key.
+    /// The algorithm, which matches the type of the key.
     pub algorithm: ProofAlgorithm,
     /// Ed25519: 64 bytes. RSA: as long as the modulus. ECDSA: r ‖ s, each as long as the curve's order.
     pub bytes: Vec<u8>,
 }
 
-/// How a proof was signed.
+/// The signature algorithm of a proof.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ProofAlgorithm {
     /// Ed25519 (RFC 8709 §6).
@@ -51,14 +51,14 @@ enum Hash {
     Sha512,
 }
 
-/// What is wrong with a proof. `Display` tells what to do next.
+/// Why a proof is invalid. `Display` says how to correct it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProofError {
     /// Longer than any proof.
     #[error("the proof is too long for a signature: send what `ssh-keygen -Y sign -n keyward-proof` printed")]
     TooLong,
-    /// Not one whole armoured block.
+    /// Not one complete armoured block.
     #[error(
         "the proof is not an SSH signature: send everything that `ssh-keygen -Y sign -n keyward-proof` printed, from \
          the line with BEGIN SSH SIGNATURE to the line with END"
@@ -67,19 +67,19 @@ pub enum ProofError {
     /// The bytes inside the armour are not an SSHSIG of version 1.
     #[error("the proof is damaged: sign the challenge again with `ssh-keygen -Y sign -n keyward-proof`")]
     Malformed,
-    /// Signed for something else, so that it proves nothing here.
+    /// It was signed for another purpose.
     #[error("the proof was signed for another purpose: sign with the namespace `keyward-proof` (`-n keyward-proof`)")]
     Namespace,
     /// A hash other than SHA-256 and SHA-512.
     #[error("the hash algorithm of the proof is not supported: sign with `-O hashalg=sha512` or `-O hashalg=sha256`")]
     HashAlgorithm,
-    /// A signature algorithm that does not fit the key, or rests on SHA-1.
+    /// A signature algorithm that does not match the key, or uses SHA-1.
     #[error(
         "the proof's signature algorithm does not match its key or is no longer safe: sign again with a current \
          `ssh-keygen`"
     )]
     SignatureAlgorithm,
-    /// The key inside could not be registered.
+    /// The key in the proof cannot be registered.
     #[error("the key of the proof is invalid: {0}")]
     PublicKey(#[source] PublicKeyError),
 }
@@ -96,19 +96,19 @@ impl From<ArmourError> for ProofError {
     }
 }
 
-/// The text that a proof signs: five lines, each ended by a line feed. The URL and the principal keep a proof from
-/// being used elsewhere or by another principal, the challenge keeps it from being used later.
+/// Returns the text that a proof signs: five lines, each ending with a line feed. The URL and the principal prevent its
+/// use elsewhere or by another principal. The challenge prevents its use at a later time.
 #[must_use]
 pub fn proof_message(public_url: &str, principal_id: &str, fingerprint: &Fingerprint, challenge: &str) -> String {
     format!("{PROOF_NAMESPACE}\n{public_url}\n{principal_id}\n{fingerprint}\n{challenge}\n")
 }
 
 impl Proof {
-    /// Reads an armoured SSHSIG.
+    /// Parses an armoured SSHSIG.
     ///
     /// # Errors
-    /// [`ProofError`] unless it is exactly one SSHSIG of version 1 in the namespace [`PROOF_NAMESPACE`], by a key that
-    /// could be registered and with a signature that fits it.
+    /// [`ProofError`] unless it is exactly one SSHSIG of version 1 in the namespace [`PROOF_NAMESPACE`], with a key
+    /// that can be registered and a signature that matches the key.
     pub fn parse(text: &str) -> Result<Self, ProofError> {
         if text.len() > MAX_TEXT_BYTES {
             return Err(ProofError::TooLong);
@@ -140,13 +140,13 @@ impl Proof {
         Ok(Self { public_key, hash, signature })
     }
 
-    /// The key that the signature claims to be by.
+    /// Returns the key in the proof.
     #[must_use]
     pub fn public_key(&self) -> &PublicKey {
         &self.public_key
     }
 
-    /// The bytes that are signed, if it is a signature of `message`.
+    /// Returns the signed bytes if the proof is a signature of `message`.
     #[must_use]
     pub fn signed_bytes(&self, message: &[u8]) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
@@ -165,7 +165,7 @@ impl Proof {
         bytes
     }
 
-    /// The signature over [`Proof::signed_bytes`].
+    /// Returns the signature of [`Proof::signed_bytes`].
     #[must_use]
     pub fn signature(&self) -> &ProofSignature {
         &self.signature
@@ -196,7 +196,7 @@ fn of_length(bytes: &[u8], length: usize) -> Result<Vec<u8>, ProofError> {
     if bytes.len() == length { Ok(bytes.to_vec()) } else { Err(ProofError::Malformed) }
 }
 
-/// RFC 5656 §3.1.2: two `mpint`s, here padded to the width of the curve.
+/// RFC 5656 §3.1.2: two `mpint`s, padded here to the length of the curve.
 fn fixed_width(value: &[u8], width: usize) -> Result<Vec<u8>, ProofError> {
     let mut reader = Reader::new(value);
     let mut bytes = Vec::with_capacity(2 * width);

@@ -1,5 +1,5 @@
-//! A public key as Keyward holds it: one canonical SSH wire blob, whatever format it was pasted in.
-//! Which texts are read is in `text.rs` and its neighbours, which keys are too weak in `strength.rs`.
+//! A public key in canonical form: one SSH wire blob, for all input formats. `text.rs` and the files beside it parse
+//! the formats, and `strength.rs` refuses weak keys.
 
 mod armour;
 mod blanks;
@@ -21,10 +21,10 @@ pub use self::{
     fingerprint::{Fingerprint, FingerprintError},
 };
 
-/// The longest text that is looked at, in bytes. The largest key that is taken (RSA 4096) needs under 1 KiB.
+/// The maximum length of a text, in bytes. The largest accepted key (RSA 4096) needs less than 1 KiB.
 pub const MAX_TEXT_BYTES: usize = 16 * 1024;
 
-/// A public key that is strong enough and in canonical form: equal keys are equal bytes.
+/// A public key that is strong enough and in canonical form: equal keys have equal bytes.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PublicKey {
     blob: Box<[u8]>,
@@ -36,7 +36,7 @@ const P384_POINT_BYTES: usize = 97;
 /// 65537, big-endian.
 const RSA_EXPONENT: [u8; 3] = [1, 0, 1];
 
-/// What [`KeyMaterial`] needs beside the blob.
+/// The data that [`KeyMaterial`] needs in addition to the blob.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
     Ed25519([u8; 32]),
@@ -45,13 +45,13 @@ enum Kind {
     Rsa { bits: u16 },
 }
 
-/// What was read from a text: the key, and the comment that stood beside it.
+/// The result of parsing a text: the key, and its comment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ParsedPublicKey {
     /// The key.
     pub key: PublicKey,
-    /// What followed the key on its line, or the `Comment` header of an RFC 4716 block. Free of control
-    /// characters; a suggestion for a title and nothing else.
+    /// The text after the key on its line, or the `Comment` header of an RFC 4716 block. It contains no control
+    /// characters, and is only a suggestion for a title.
     pub comment: Option<String>,
 }
 
@@ -73,7 +73,7 @@ pub enum KeyMaterial<'a> {
     },
 }
 
-/// What kind of key it is. `Display` gives the SSH name (RFC 4253 §6.6, RFC 5656 §3.1, RFC 8709 §4); the size is
+/// The type of a key. `Display` writes the SSH name (RFC 4253 §6.6, RFC 5656 §3.1, RFC 8709 §4). The size is
 /// [`KeyAlgorithm::bits`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum KeyAlgorithm {
@@ -91,19 +91,19 @@ pub enum KeyAlgorithm {
 }
 
 impl PublicKey {
-    /// Reads what a person pasted: an OpenSSH line, an RFC 4716 block, a PEM block with a SubjectPublicKeyInfo (RFC 7468 §13)
-    /// or a PKCS#1 RSA key, or a JWK (RFC 7517). Windows line ends, lines that begin with `#` and blank lines around it are
-    /// fine, as are no-break spaces and characters without width outside the comment.
+    /// Parses a pasted key: an OpenSSH line, an RFC 4716 block, a PEM block with a SubjectPublicKeyInfo (RFC 7468 §13)
+    /// or a PKCS#1 RSA key, or a JWK (RFC 7517). Windows line endings, lines that begin with `#` and blank lines around
+    /// the key are accepted. No-break spaces and characters without width are accepted outside the comment.
     ///
     /// # Errors
-    /// [`PublicKeyError`] for all else; private keys and unsupported or weak keys each by their own variant. No
-    /// error carries any of the text.
+    /// [`PublicKeyError`] for every other text. Private keys and unsupported or weak keys have their own variants. The
+    /// error does not contain any of the text.
     pub fn parse(text: &str) -> Result<ParsedPublicKey, PublicKeyError> {
         text::parse(text)
     }
 
-    /// Reads a file with what [`PublicKey::parse`] reads, in UTF-8 or UTF-16, or with the DER of a SubjectPublicKeyInfo. Bytes of
-    /// a comment that are not UTF-8 become U+FFFD.
+    /// Parses a file in a format of [`PublicKey::parse`], in UTF-8 or UTF-16, or the DER of a SubjectPublicKeyInfo.
+    /// Bytes of a comment that are not UTF-8 become U+FFFD.
     ///
     /// # Errors
     /// As [`PublicKey::parse`].
@@ -111,25 +111,25 @@ impl PublicKey {
         text::parse_file(bytes)
     }
 
-    /// Reads the canonical SSH wire blob, as [`PublicKey::blob`] gives it.
+    /// Parses the canonical SSH wire blob, as returned by [`PublicKey::blob`].
     ///
     /// # Errors
-    /// [`PublicKeyError`] for every other encoding of the same key, and for keys that are unsupported or weak.
+    /// [`PublicKeyError`] for every other encoding of the same key, and for unsupported or weak keys.
     pub fn from_blob(blob: &[u8]) -> Result<Self, PublicKeyError> {
         Self::new(read_blob(blob)?)
     }
 
-    /// Reads the blob of a key that passed [`PublicKey::parse`] or [`PublicKey::from_blob`] before it was stored. Just as
-    /// strict about the encoding, but spares the arithmetic that tells weak keys (65 µs for Ed25519, 2 ms for RSA),
-    /// so that a hundred thousand keys load in no time.
+    /// Parses the blob of a stored key, which passed [`PublicKey::parse`] or [`PublicKey::from_blob`]. It checks the
+    /// encoding, but omits the arithmetic that detects weak keys (65 µs for Ed25519, 2 ms for RSA), so that a hundred
+    /// thousand keys load quickly.
     ///
     /// # Errors
-    /// [`PublicKeyError`] for what can be no stored key.
+    /// [`PublicKeyError`] for bytes that cannot be a stored key.
     pub fn from_stored_blob(blob: &[u8]) -> Result<Self, PublicKeyError> {
         Self::encode(read_blob(blob)?)
     }
 
-    /// The key of these numbers, once they pass every check; all formats end here.
+    /// Creates the key with these numbers after all checks. Every format uses this function.
     fn new(material: KeyMaterial<'_>) -> Result<Self, PublicKeyError> {
         let key = Self::encode(material)?;
         strength::check(material)?;
@@ -171,7 +171,7 @@ impl PublicKey {
         Ok(Self { blob: blob.into(), kind })
     }
 
-    /// What kind of key it is.
+    /// Returns the type of the key.
     #[must_use]
     pub fn algorithm(&self) -> KeyAlgorithm {
         match self.kind {
@@ -182,19 +182,19 @@ impl PublicKey {
         }
     }
 
-    /// The canonical SSH wire encoding (RFC 4253 §6.6): minimal integers, uncompressed points.
+    /// Returns the canonical SSH wire encoding (RFC 4253 §6.6): minimal integers, uncompressed points.
     #[must_use]
     pub fn blob(&self) -> &[u8] {
         &self.blob
     }
 
-    /// What `ssh-keygen -l` prints of this key.
+    /// Returns the fingerprint that `ssh-keygen -l` prints for this key.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of_blob(&self.blob)
     }
 
-    /// The numbers of this key.
+    /// Returns the numbers of this key.
     #[must_use]
     pub fn material(&self) -> KeyMaterial<'_> {
         let end = self.blob.len();
@@ -208,7 +208,7 @@ impl PublicKey {
         }
     }
 
-    /// The OpenSSH line, rebuilt from the bytes: `ssh-ed25519 AAAA…`, without comment or line end.
+    /// Returns the OpenSSH line, built from the bytes: `ssh-ed25519 AAAA…`, without comment or line ending.
     #[must_use]
     pub fn to_openssh(&self) -> String {
         format!("{} {}", self.algorithm(), STANDARD.encode(&self.blob))
@@ -256,7 +256,7 @@ impl fmt::Debug for PublicKey {
 }
 
 impl KeyAlgorithm {
-    /// The size that people compare: bits of the modulus or of the curve.
+    /// Returns the bits of the modulus or of the curve.
     #[must_use]
     pub fn bits(self) -> u16 {
         match self {

@@ -1,15 +1,15 @@
-//! How many of a thing there may be. The operator raises a quota per workspace.
+//! Quotas. An operator sets them per workspace.
 
 use std::fmt;
 
-/// What a workspace may have.
+/// The quotas of a workspace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Quotas {
     /// Service accounts in the workspace.
     pub service_accounts: u32,
     /// Live keys of each service account.
     pub keys_per_service_account: u32,
-    /// Live keys of each user; a user of several workspaces has the largest.
+    /// Live keys of each user. For a user of several workspaces, the largest quota applies.
     pub keys_per_user: u32,
 }
 
@@ -19,10 +19,10 @@ impl Default for Quotas {
     }
 }
 
-/// The largest quota that can be set: a limit that an attacker cannot be given by a slip of the finger.
+/// The maximum value of a quota. It prevents a typing error from removing the limit.
 pub const MAX_QUOTA: u32 = 100_000;
 
-/// What a quota limits.
+/// The objects that a quota limits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum QuotaSubject {
     /// Service accounts of a workspace.
@@ -34,7 +34,7 @@ pub enum QuotaSubject {
 }
 
 impl fmt::Display for QuotaSubject {
-    /// As people say it.
+    /// Writes the subject for people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ServiceAccounts => "service accounts in this workspace",
@@ -48,16 +48,16 @@ impl fmt::Display for QuotaSubject {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the limit of {limit} {what} is reached")]
 pub struct QuotaExceeded {
-    /// What there are too many of.
+    /// The objects that are limited.
     pub what: QuotaSubject,
-    /// How many there may be.
+    /// The limit.
     pub limit: u32,
 }
 
-/// Whether one more fits beside the `present` ones.
+/// Checks that one more object is allowed in addition to the `present` ones.
 ///
 /// # Errors
-/// [`QuotaExceeded`] where the limit is reached.
+/// [`QuotaExceeded`] if the limit is reached.
 pub fn require_room(what: QuotaSubject, present: u64, limit: u32) -> Result<(), QuotaExceeded> {
     if present < u64::from(limit) { Ok(()) } else { Err(QuotaExceeded { what, limit }) }
 }
@@ -77,7 +77,7 @@ mod tests {
         let what = QuotaSubject::UserKeys;
         assert_eq!(require_room(what, 4, 5), Ok(()));
         assert_eq!(require_room(what, 5, 5), Err(QuotaExceeded { what, limit: 5 }));
-        // A quota that was lowered below what is there lets nothing new in.
+        // A quota below the current number prevents new objects.
         assert!(require_room(what, 9, 5).is_err());
     }
 }

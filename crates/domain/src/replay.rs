@@ -1,4 +1,4 @@
-//! What a signed write is known by when it is sent again.
+//! The key that identifies a repeated signed write.
 
 use jiff::Timestamp;
 
@@ -11,8 +11,8 @@ pub struct ReplayKey {
     pub key: [u8; 32],
     /// The key that signed.
     pub api_key: ApiKeyId,
-    /// The nonce, where the profile has one.
+    /// The nonce, if the profile has one.
     pub nonce: Option<String>,
-    /// When the signature cannot be accepted any more, skew included.
+    /// When the signature expires, including the allowed clock skew.
     pub expires_at: Timestamp,
 }

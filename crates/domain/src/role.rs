@@ -12,10 +12,10 @@ macro_rules! role {
         pub enum $role { $($(#[$variant_doc])* $variant,)* }
 
         impl $role {
-            /// Every role, as [`as_str`](Self::as_str) writes it.
+            /// All roles, as [`as_str`](Self::as_str) returns them.
             pub const WORDS: &[&str] = &[$($text),*];
 
-            /// The word on the wire.
+            /// Returns the name in the API.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }
@@ -39,34 +39,34 @@ macro_rules! role {
 }
 
 role! {
-    /// What a principal may do in a workspace. Later is more.
+    /// A role in a workspace. Later roles include the permissions of earlier ones.
     Role {
-        /// Creates projects, sees own and invited ones.
+        /// Can create projects, and view its own projects and those it was invited to.
         Member = "member",
-        /// Manages members, service accounts and their keys; sees every project.
+        /// Can manage members, service accounts and their keys, and view every project.
         Admin = "admin",
     }
 }
 
 role! {
-    /// What a principal may do in a project. Later is more.
+    /// A role in a project. Later roles include the permissions of earlier ones.
     ProjectRole {
-        /// Sees it.
+        /// Can view it.
         Viewer = "viewer",
-        /// Changes what is in it.
+        /// Can change its content.
         Editor = "editor",
-        /// Manages its members, deletes it.
+        /// Can manage its members and delete it.
         Admin = "admin",
     }
 }
 
-/// The role that an operation needs, where the caller does not have it.
+/// The role that an operation requires and the caller does not have.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum RequiredRole {
-    /// A person; not a service account and not the host.
+    /// A user, instead of a service account or the host.
     #[serde(rename = "user")]
     User,
-    /// Who runs the installation.
+    /// An operator.
     #[serde(rename = "operator")]
     Operator,
     /// An admin of the workspace.
@@ -84,7 +84,7 @@ pub enum RequiredRole {
 }
 
 impl RequiredRole {
-    /// The role with its article, such as `an admin of the workspace`.
+    /// Returns the role with its article, such as `an admin of the workspace`.
     #[must_use]
     pub const fn with_article(self) -> &'static str {
         match self {
@@ -106,7 +106,7 @@ impl fmt::Display for RequiredRole {
     }
 }
 
-/// A word that names no role.
+/// A text that is not a role.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the role must be one of: {}", .0.join(", "))]
 pub struct RoleError(&'static [&'static str]);

@@ -1,5 +1,5 @@
-//! Routes: which requests to a platform's own API need what. The patterns an operator writes, and which of them a
-//! request falls under. Who may pass is `principal`'s.
+//! Routes: the permissions that requests to an API require. This module parses the patterns of operators and matches
+//! requests. `principal` checks the permissions.
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
@@ -14,20 +14,20 @@ use crate::{
     secret::quoted,
 };
 
-/// What a request that falls under a route needs.
+/// The requirement of a route.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Requirement {
-    /// Nothing: a request without a credential passes. One that is shown must be accepted.
+    /// None: a request without a credential is accepted. If there is a credential, it must be accepted.
     Anyone,
-    /// A credential that is accepted, no more.
+    /// An accepted credential.
     Authenticated,
     /// At least this role in the workspace.
     Workspace(Role),
-    /// This in the project of the path.
+    /// This permission in the project of the path.
     Project(ProjectPermission),
 }
 
-/// A word that names no requirement.
+/// A text that is not a requirement.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
     "`{0}` is not a requirement of a route; write anyone, authenticated, workspace:member, workspace:admin, project:view, \
@@ -46,19 +46,19 @@ impl FromStr for Requirement {
             "workspace:admin" => Self::Workspace(Role::Admin),
             "project:view" => Self::Project(ProjectPermission::View),
             "project:edit" => Self::Project(ProjectPermission::Edit),
-            // Of what only a project's admin may do, the one that a bearer token may do too.
+            // Of the permissions of a project's admin, this one also works with a bearer token.
             "project:admin" => Self::Project(ProjectPermission::Delete),
             _ => return Err(RequirementError(text.to_owned())),
         })
     }
 }
 
-/// One place between two slashes of a pattern.
+/// One segment of a pattern, between two slashes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Segment {
-    /// Exactly this.
+    /// Exactly this text.
     Literal(String),
-    /// Anything, but one segment of it.
+    /// Any single segment.
     Any,
     /// A project: `prj_…` or the UUID inside it.
     Project,
@@ -66,11 +66,11 @@ enum Segment {
     Workspace,
 }
 
-/// A pattern and what it requires: `GET /v2/projects/{project}/**` needs `project:view`.
+/// A pattern and its requirement: `GET /v2/projects/{project}/**` requires `project:view`.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(try_from = "RouteText")]
 pub struct Route {
-    /// None: any.
+    /// `None` for any method.
     method: Option<String>,
     segments: Vec<Segment>,
     /// Whether more segments may follow.
@@ -80,7 +80,7 @@ pub struct Route {
     allow_encoded: Vec<Escape>,
 }
 
-/// A route as an operator writes it.
+/// A route in the settings file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RouteText {
@@ -99,55 +99,55 @@ impl TryFrom<RouteText> for Route {
     }
 }
 
-/// A route that cannot be.
+/// An invalid route.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum RouteError {
-    /// Not a method, a blank and a path.
+    /// Not a method, a space and a path.
     #[error(
         "{} is not a pattern; write METHOD PATH or * PATH, such as `GET /v2/projects/{{project}}/**`", quoted(.0)
     )]
     Malformed(String),
-    /// A segment that means nothing.
+    /// An invalid segment.
     #[error(
         "{} is not a valid path segment; write plain text, {{project}}, {{workspace}}, * for one segment, or ** at \
          the end for any number",
         quoted(.0)
     )]
     Segment(String),
-    /// A place that stands twice.
+    /// A placeholder that occurs twice.
     #[error("{0} appears twice in the pattern; write it once")]
     Twice(&'static str),
-    /// A project's role is required where the path names none.
+    /// A role in a project is required, and the path has no project.
     #[error("{} needs {{project}} in its pattern, to identify the project", quoted(.0))]
     NoProject(String),
-    /// Where anyone passes, nobody needs a role in what the path names.
+    /// The route accepts all clients, so a placeholder has no effect.
     #[error("a route for anyone cannot have {{project}} or {{workspace}} in its pattern; write * for that segment")]
     PlaceForAnyone,
-    /// What the path names depends on where its segments end.
+    /// The value of a placeholder would depend on how a server splits the segments.
     #[error(
         "a route with `allow_encoded` cannot have {{project}} or {{workspace}} in its pattern, because servers do not agree \
          where the segments of such a path end"
     )]
     PlaceWithEncoded,
-    /// What is required is unknown.
+    /// The requirement is unknown.
     #[error(transparent)]
     Requirement(#[from] RequirementError),
 }
 
-/// The values of the placeholders of a pattern in a path, unchanged.
+/// The values of a pattern's placeholders in a path, unchanged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Places<'a> {
-    /// In the place of `{project}`.
+    /// The value of `{project}`.
     pub project: Option<&'a str>,
-    /// In the place of `{workspace}`.
+    /// The value of `{workspace}`.
     pub workspace: Option<&'a str>,
 }
 
 impl Route {
-    /// A route from its pattern and the name of what it requires.
+    /// Creates a route from its pattern and the name of its requirement.
     ///
     /// # Errors
-    /// One of them means nothing, or they contradict each other.
+    /// One of them is invalid, or they contradict each other.
     pub fn parse(pattern: &str, require: &str) -> Result<Self, RouteError> {
         let malformed = || RouteError::Malformed(pattern.to_owned());
         let (method, path) = pattern.split_once(' ').ok_or_else(malformed)?;
@@ -178,10 +178,10 @@ impl Route {
         Ok(route)
     }
 
-    /// The same route for paths that may contain these escapes.
+    /// Allows these escapes in the paths of the route.
     ///
     /// # Errors
-    /// Its pattern names a project or workspace.
+    /// Its pattern contains a project or workspace.
     pub fn with_encoded(self, allow_encoded: Vec<Escape>) -> Result<Self, RouteError> {
         if !allow_encoded.is_empty() && self.names_place() {
             return Err(RouteError::PlaceWithEncoded);
@@ -189,7 +189,7 @@ impl Route {
         Ok(Self { allow_encoded, ..self })
     }
 
-    /// Whether a request that passes by this route would pass by the other one too.
+    /// Returns whether a request that this route accepts is also accepted by the other one.
     fn is_as_strict_as(&self, other: &Self) -> bool {
         let rank = |requirement| match requirement {
             Requirement::Anyone => Some(0),
@@ -204,22 +204,21 @@ impl Route {
         }
     }
 
-    /// Whether its pattern has a segment that names a project or workspace.
+    /// Returns whether its pattern contains a project or workspace.
     fn names_place(&self) -> bool {
         self.segments.iter().any(|segment| matches!(segment, Segment::Project | Segment::Workspace))
     }
 
-    /// What it requires.
+    /// Returns its requirement.
     #[must_use]
     pub const fn requirement(&self) -> Requirement {
         self.require
     }
 
-    /// What the path of a request says in the places of this pattern; none where the request does not fall under it.
+    /// Matches a request, and returns the values of the placeholders in its path, or `None` if it does not match.
     ///
-    /// Escapes (`%61` for `a`) are decoded, since the API that serves the path decodes them too, and one slash at the
-    /// end is ignored. The path must have been checked for parts that
-    /// servers read in different ways: [`find_route`] does so.
+    /// Escapes (`%61` for `a`) are decoded, because the API that serves the path decodes them too. One slash at the end
+    /// is ignored. The caller must have refused paths that servers interpret differently, as [`find_route`] does.
     #[must_use]
     fn match_request<'a>(&self, method: &str, path: &'a str) -> Option<Places<'a>> {
         if self.method.as_deref().is_some_and(|own| own != method) {
@@ -256,7 +255,7 @@ impl fmt::Display for Requirement {
     }
 }
 
-/// As an operator writes it, one field after the other: `GET /v2/projects/{project}/** project:view`.
+/// Writes the route as in the settings, one field after the other: `GET /v2/projects/{project}/** project:view`.
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ", self.method.as_deref().unwrap_or("*"))?;
@@ -279,10 +278,10 @@ impl fmt::Display for Route {
     }
 }
 
-/// The first route that a request falls under; none where no route matches.
+/// Returns the first route that matches a request, or `None`.
 ///
 /// # Errors
-/// Servers read the path in different ways, and the route does not allow that.
+/// Servers interpret the path differently, and the route does not allow it.
 pub fn find_route<'r, 'a>(
     routes: &'r [Route],
     method: &str,
@@ -293,7 +292,7 @@ pub fn find_route<'r, 'a>(
     if let Some((route, _)) = &found
         && let Cow::Owned(decoded) = path::decoded(path)
     {
-        // A server that decodes the path serves what another route may protect.
+        // A server that decodes the path serves a path that another route may protect.
         let other = routes.iter().find(|other| other.match_request(method, &decoded).is_some());
         if other.is_some_and(|other| !route.is_as_strict_as(other)) {
             return Err(PathError::OtherRoute);
@@ -302,7 +301,7 @@ pub fn find_route<'r, 'a>(
     Ok(found)
 }
 
-/// A project as paths name it: `prj_…`, or the UUID inside it.
+/// Parses a project in a path: `prj_…`, or its UUID.
 #[must_use]
 pub fn parse_project(text: &str) -> Option<ProjectId> {
     match text.parse::<Uuid>() {
@@ -311,7 +310,7 @@ pub fn parse_project(text: &str) -> Option<ProjectId> {
     }
 }
 
-/// Whether a path or a header means this workspace: by its slug, or by `ws_…`.
+/// Returns whether a path segment or header value means this workspace: its slug, or `ws_…`.
 #[must_use]
 pub fn names_workspace(text: &str, membership: &Membership) -> bool {
     *membership.slug == *text || text.parse() == Ok(membership.workspace)
@@ -333,7 +332,7 @@ fn last(path: &str) -> String {
     path.rsplit('/').next().unwrap_or(path).to_owned()
 }
 
-/// The bytes of a segment, escapes read. A `%` that begins none stays as it is.
+/// Returns the bytes of a segment with its escapes decoded. A `%` that does not begin an escape is kept.
 fn unescape(text: &str) -> impl Iterator<Item = u8> {
     let digit = |c: &u8| char::from(*c).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut rest = text.as_bytes();
@@ -429,7 +428,7 @@ mod tests {
         assert_eq!(found("DELETE", "/packages/@acme%2Fcli"), Err(PathError::Escape(Escape::Slash)));
         assert_eq!(found("GET", "/packages/x/a%2Fb"), Err(PathError::Escape(Escape::Slash)));
         assert_eq!(found("GET", "/elsewhere/a%2Fb"), Err(PathError::Escape(Escape::Slash)));
-        // To a server that decodes first, these are paths of the first and the last route.
+        // For a server that decodes first, these paths match the first and the last route.
         assert_eq!(found("GET", "/packages/@acme%2Fsecret"), Err(PathError::OtherRoute));
         assert_eq!(found("PUT", "/packages/@acme%2fsecret"), Err(PathError::OtherRoute));
         assert_eq!(found("GET", "/packages/@acme%2fcli"), Err(PathError::OtherRoute), "the last one is stricter");

@@ -1,6 +1,6 @@
-//! Recognises secrets that were given where something else belongs: the text of a private key in place of its file's
-//! name, an address with a password in a setting. Messages show such a value by [`shown`] or [`quoted`], and texts that
-//! were made elsewhere pass through [`redact`] before they are printed, logged or answered.
+//! Detection of secrets in the wrong place: the text of a private key instead of a file name, or a URL with a password
+//! in a setting. Messages show such a value with [`shown`] or [`quoted`]. Texts from other libraries pass through
+//! [`redact`] before they are printed, logged or returned.
 
 mod redaction;
 
@@ -17,20 +17,20 @@ use crate::{
     text_encoding::to_utf8,
 };
 
-/// Maximum number of characters of a value that a message shows.
+/// The maximum number of characters of a value in a message.
 const MAX_SHOWN: usize = 200;
-/// Characters that a random secret has at the least: 30 bytes in base64.
+/// The minimum length of a random secret in characters: 30 bytes in base64.
 const MIN_RANDOM: usize = 40;
-/// Hexadecimal digits that a random secret has at the least: 32 bytes.
+/// The minimum length of a random secret in hexadecimal digits: 32 bytes.
 const MIN_HEX: usize = 64;
-/// What bearer tokens begin with.
+/// The prefix of bearer tokens.
 const TOKEN_PREFIX: &str = "kwt_";
-/// Characters after the prefix with which a text is more than the name of the format.
+/// The minimum number of characters after the prefix. A shorter text only mentions the prefix.
 const MIN_TOKEN: usize = 8;
-/// Parameters of addresses and connection strings whose value is a password.
+/// Parameters of URLs and connection strings whose value is a password.
 const PASSWORD_PARAMETERS: [&str; 4] = ["password=", "passwd=", "pwd=", "sslpassword="];
 
-/// base64 as any program writes it: padded or not, with stray bits at its end.
+/// Base64 of any program: padded or not, with stray bits at its end.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -38,21 +38,21 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// What a text looks like that should be in no message.
+/// A kind of secret that no message should contain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Secret {
-    /// A private key in any format, base64 of one included.
+    /// A private key in any format, including its base64.
     PrivateKey,
     /// A bearer token of Keyward.
     BearerToken,
     /// A URL or a connection string with a password.
     Password,
-    /// A long random text, such as the token of an invitation. Harmless texts may look so, too.
+    /// A long random text, such as the token of an invitation. Other texts may look similar.
     Random,
 }
 
 impl Secret {
-    /// Whether nothing but a secret looks like this.
+    /// Returns whether only a secret can look like this.
     #[must_use]
     pub const fn is_certain(self) -> bool {
         !matches!(self, Self::Random)
@@ -70,7 +70,7 @@ impl fmt::Display for Secret {
     }
 }
 
-/// What `text` looks like, if it looks like a secret or holds one.
+/// Returns the kind of secret that `text` is or contains.
 #[must_use]
 pub fn recognise(text: &str) -> Option<Secret> {
     if is_private_key(text) {
@@ -84,20 +84,22 @@ pub fn recognise(text: &str) -> Option<Secret> {
     }
 }
 
-/// Whether `text` is or holds a private key: in a known format, as base64 of one, with its line breaks lost or escaped.
+/// Returns whether `text` is or contains a private key: in a known format, in base64, or with its line breaks lost or
+/// escaped.
 #[must_use]
 pub fn is_private_key(text: &str) -> bool {
-    /// Shorter than the BEGIN line of one.
+    /// Shorter than any BEGIN line.
     const SHORTEST: usize = 24;
     if text.len() < SHORTEST {
         return false;
     }
-    // Backslashes come from line breaks and quotes that were escaped.
+    // Backslashes come from escaped line breaks and quotes.
     let plain = text.replace("\\n", "\n").replace("\\r", "\r").replace('\\', "");
     find_private_key(&plain).is_some()
 }
 
-/// The format of the private key in `text`, whether it is one that Keyward reads or not. base64 is read to the second layer: `base64 < FILE | base64` is no format.
+/// Returns the format of the private key in `text`, whether or not Keyward supports it. Base64 is decoded up to two
+/// times: `base64 < FILE | base64` is not a format.
 #[must_use]
 pub fn find_private_key(text: &str) -> Option<PrivateKeyFormat> {
     let found = detect_private_key(text).or_else(|| {
@@ -105,23 +107,23 @@ pub fn find_private_key(text: &str) -> Option<PrivateKeyFormat> {
         let whole = std::iter::once(squeezed.as_str());
         whole.chain(text.split(|c: char| !is_base64(c))).find_map(find_encoded)
     });
-    // A JWK that stands in a longer text.
+    // A JWK inside a longer text.
     found.or_else(|| {
         let start = text.find('{').filter(|_| text.contains("\"kty\""))?;
         detect_private_key(&text[start..])
     })
 }
 
-/// The format of the private key whose base64, or whose whole file in base64, `run` is.
+/// Returns the format of the private key whose base64 `run` is, or whose file in base64.
 fn find_encoded(run: &str) -> Option<PrivateKeyFormat> {
     const SHORTEST: usize = 40;
-    // What stands before an `=` is the name of a variable.
+    // The text before an `=` is the name of a variable.
     let run = run.trim_end_matches('=').rsplit('=').next().unwrap_or_default();
     if run.len() < SHORTEST {
         return None;
     }
     let standard = run.replace('-', "+").replace('_', "/");
-    // A text that was cut off may end within a group of four.
+    // A truncated text may end inside a group of four.
     let bytes =
         LENIENT.decode(&standard).or_else(|_| LENIENT.decode(&standard.as_bytes()[..standard.len() / 4 * 4])).ok()?;
     if bytes.starts_with(b"openssh-key-v1") {
@@ -153,8 +155,8 @@ fn has_password(text: &str) -> bool {
         || PASSWORD_PARAMETERS.iter().any(is_given)
 }
 
-/// Bytes of the user information (RFC 3986 §3.2.1) that `rest`, which follows `://`, begins with, where it holds a
-/// secret: a password, however badly it is escaped, or for HTTP anything at all.
+/// Returns the length of the user information (RFC 3986 §3.2.1) at the beginning of `rest`, which follows `://`, if it
+/// is a secret: a password, even if it is escaped incorrectly, or any user information for HTTP.
 fn userinfo(before: &str, rest: &str) -> Option<usize> {
     let is_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
     let scheme = before.rsplit(|c| !is_scheme(c)).next().unwrap_or_default();
@@ -164,24 +166,25 @@ fn userinfo(before: &str, rest: &str) -> Option<usize> {
     if let Some(end) = authority.rfind('@') {
         return (is_http || authority[..end].contains(':')).then_some(end);
     }
-    // A password whose `/`, `?` or `#` was not escaped. In a web address a path may hold `@`, after a port if there is one.
+    // A password with an unescaped `/`, `?` or `#`. In a web URL, the path may contain `@`, after a port if there is
+    // one.
     let end = word.rfind('@')?;
     let port = authority.split_once(':')?.1;
     let is_port = is_http && (port.is_empty() || port.bytes().all(|c| c.is_ascii_digit()));
     (!is_port).then_some(end)
 }
 
-/// Characters of base64 in both of its alphabets.
+/// Returns whether a character belongs to base64, in either alphabet.
 const fn is_base64(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_' | '=')
 }
 
-/// The longest runs of base64 characters in a text.
+/// Returns the longest runs of base64 characters in a text.
 fn runs(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c| !is_base64(c))
 }
 
-/// Whether a run of base64 characters in `text` is too even a mixture to be a name.
+/// Returns whether a run of base64 characters in `text` is too evenly distributed for a name.
 fn is_random(text: &str, run: &str) -> bool {
     let core = run.trim_matches('/');
     if core.len() >= MIN_HEX && core.bytes().all(|c| c.is_ascii_hexdigit()) {
@@ -190,7 +193,7 @@ fn is_random(text: &str, run: &str) -> bool {
     if core.len() < MIN_RANDOM || is_public(text, run) {
         return false;
     }
-    // A path is many short names; base64 has a slash once in 64 characters.
+    // A path consists of many short names. Base64 has a slash in one of 64 characters.
     let class = |c: u8| (c.is_ascii_lowercase(), c.is_ascii_uppercase(), c.is_ascii_digit());
     let bytes = core.as_bytes();
     let has = |test: fn(&u8) -> bool| bytes.iter().filter(|c| test(c)).count() >= 3;
@@ -201,9 +204,9 @@ fn is_random(text: &str, run: &str) -> bool {
         && changes * 5 >= bytes.len() * 2
 }
 
-/// Whether a run is a fingerprint or a public key, which is not a secret.
+/// Returns whether a run is a fingerprint or a public key, which is not a secret.
 fn is_public(text: &str, run: &str) -> bool {
-    // Both are slices of one text, so that the difference of their addresses is an offset.
+    // Both are slices of the same text, so the difference of their addresses is an offset.
     let at = run.as_ptr() as usize - text.as_ptr() as usize;
     let is_fingerprint = text[..at].ends_with("SHA256:") && run.trim_end_matches('=').len() == 43;
     let is_key = run.starts_with("AAAA")
@@ -213,20 +216,21 @@ fn is_public(text: &str, run: &str) -> bool {
     is_fingerprint || is_key
 }
 
-/// A value as a message shows it: itself where it is short, one line and no secret, else a description.
+/// A value in a message. If it is short, has one line and is not a secret, it is shown unchanged. Otherwise a
+/// description is shown.
 #[derive(Clone, Copy)]
 pub struct Shown<'a> {
     value: &'a str,
     mark: &'static str,
 }
 
-/// A value as it stands in a sentence.
+/// Shows a value in a sentence.
 #[must_use]
 pub const fn shown(value: &str) -> Shown<'_> {
     Shown { value, mark: "" }
 }
 
-/// A value between backticks; a description has none.
+/// Shows a value between backticks. A description has no backticks.
 #[must_use]
 pub const fn quoted(value: &str) -> Shown<'_> {
     Shown { value, mark: "`" }
@@ -241,15 +245,15 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// As `Display`: a value that a message does not show is in no debug output either.
+/// As `Display`, so that debug output does not contain a hidden value either.
 impl fmt::Debug for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-/// Says of a value that should not be shown what it is, such as `a value of 411 characters that looks like a private key`.
-/// None for one that may be shown.
+/// Describes a value that should not be shown, such as `a value of 411 characters that looks like a private key`.
+/// Returns `None` for a value that may be shown.
 #[must_use]
 pub fn describe(value: &str) -> Option<String> {
     let length = value.chars().count();
@@ -269,12 +273,12 @@ pub fn describe(value: &str) -> Option<String> {
     }
 }
 
-/// What a parser says of a text, less the values that it repeats: parsers quote what they could not take, which may be a
-/// secret in the wrong place.
+/// Returns a parser's message without the values in it. Parsers quote invalid input, which may be a secret in the wrong
+/// place.
 #[must_use]
 pub fn parser_message(message: &str) -> String {
     let mut said = message.lines().next().unwrap_or_default().to_owned();
-    // serde's `invalid type: string "…", expected …`; the value may itself hold quotes.
+    // serde's `invalid type: string "…", expected …`. The value may contain quotes.
     if let Some(start) = said.find("string \"") {
         match said.rfind("\", expected") {
             Some(end) if end >= start + "string \"".len() => said.replace_range(start..=end, "a string"),
@@ -291,7 +295,7 @@ pub fn parser_message(message: &str) -> String {
             said.replace_range(value..=value + 1 + end, &description);
         }
     }
-    // Whatever else a message may hold.
+    // The rest of the message may contain a secret, too.
     let is_secret = recognise(&said).is_some() || said.contains(char::is_control);
     if is_secret { "the value there is invalid".to_owned() } else { said }
 }

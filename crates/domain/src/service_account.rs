@@ -1,19 +1,19 @@
-//! Service accounts: principals that are not persons, each in one workspace.
+//! Service accounts: principals that are not users, each in one workspace.
 
 use jiff::Timestamp;
 
 use crate::{ServiceAccountId, WorkspaceId, role::Role, workspace::Slug};
 
-/// A principal that is not a person.
+/// A principal that is not a user.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ServiceAccount {
     /// Its id.
     pub id: ServiceAccountId,
-    /// The one workspace it belongs to.
+    /// Its workspace.
     pub workspace: WorkspaceId,
     /// Its name, unique in the workspace.
     pub name: Slug,
-    /// What it is for.
+    /// Its description.
     pub description: String,
     /// Its email-like address, never used again.
     pub address: String,
@@ -25,7 +25,7 @@ pub struct ServiceAccount {
     pub created_at: Timestamp,
 }
 
-/// `NAME@WORKSPACE_SLUG.SERVICE_ACCOUNT_DOMAIN`
+/// Returns `NAME@WORKSPACE_SLUG.SERVICE_ACCOUNT_DOMAIN`.
 #[must_use]
 pub fn service_account_address(name: &Slug, workspace: &Slug, domain: &str) -> String {
     format!("{name}@{workspace}.{domain}")

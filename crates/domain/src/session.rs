@@ -1,4 +1,4 @@
-//! Sessions in the web UI: how long they last, and for how long a password that was given counts.
+//! Sessions on the web pages: how long they last, and how long an entered password is considered recent.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use jiff::Timestamp;
 
 use crate::{SessionId, UserId};
 
-/// How long a session lasts, used or not.
+/// The maximum lifetime of a session, whether it is used or not.
 pub const SESSION_LIFETIME: Duration = Duration::from_hours(7 * 24);
 /// How long a session lasts without being used.
 pub const SESSION_IDLE_LIFETIME: Duration = Duration::from_hours(12);
-/// For how long a password that was given is enough to add keys or admins.
+/// How long an entered password allows adding keys or admins.
 pub const PASSWORD_LIFETIME: Duration = Duration::from_mins(15);
 
 /// A user who is signed in at a browser.
@@ -22,7 +22,7 @@ pub struct Session {
     pub user: UserId,
     /// When they signed in.
     pub created_at: Timestamp,
-    /// When they last gave their password.
+    /// When they last entered their password.
     pub authenticated_at: Timestamp,
     /// When it was last used, at most a minute late.
     pub last_seen_at: Timestamp,
@@ -32,11 +32,11 @@ pub struct Session {
     pub user_agent: String,
 }
 
-/// Characters that are kept of a User-Agent.
+/// The maximum number of characters of a stored User-Agent.
 pub const MAX_USER_AGENT: usize = 200;
 
 impl Session {
-    /// Whether it has not expired at `now`.
+    /// Returns whether it has not expired at `now`.
     #[must_use]
     pub fn is_live(&self, now: Timestamp) -> bool {
         now < self.created_at + SESSION_LIFETIME && now < self.last_seen_at + SESSION_IDLE_LIFETIME

@@ -1,27 +1,27 @@
-//! Texts that people give to things: titles, names, descriptions. Stored as given, less the blanks around them.
+//! Titles, names and descriptions. They are stored unchanged, except that surrounding spaces are removed.
 
 use crate::secret::{Secret, recognise};
 
 /// An invalid text.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum TextError {
-    /// Nothing but blanks.
+    /// Only blank characters.
     #[error("it is empty; enter at least one character")]
     Empty,
     /// Too many characters.
     #[error("it has more than {0} characters; shorten it")]
     TooLong(usize),
-    /// A control or direction-changing character, which could forge what a reader sees.
+    /// A control or direction-changing character, which could change what a reader sees.
     #[error("it contains a control character (such as a line break); remove it")]
     Control,
-    /// A private key or a bearer token, which all readers of the title or description would learn.
+    /// A private key or a bearer token, which all readers of the title or description would see.
     #[error("it contains {0}, which was not stored; remove it, and replace it if other people have seen it")]
     Secret(Secret),
 }
 
-/// Characters that a title or a name may have.
+/// The maximum number of characters of a title or a name.
 pub const MAX_TITLE: usize = 100;
-/// Characters that a description may have.
+/// The maximum number of characters of a description.
 pub const MAX_DESCRIPTION: usize = 1000;
 
 fn is_forbidden(c: char) -> bool {
@@ -29,10 +29,10 @@ fn is_forbidden(c: char) -> bool {
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// A title or a person's name: one line, 1 to [`MAX_TITLE`] characters.
+/// Parses a title or a user's name: one line, 1 to [`MAX_TITLE`] characters.
 ///
 /// # Errors
-/// Empty, too long, or with control characters.
+/// It is empty, too long, or contains control characters.
 pub fn parse_title(text: &str) -> Result<String, TextError> {
     let text = text.trim();
     if text.is_empty() {
@@ -41,10 +41,10 @@ pub fn parse_title(text: &str) -> Result<String, TextError> {
     check(text, MAX_TITLE, is_forbidden)
 }
 
-/// A description: 0 to [`MAX_DESCRIPTION`] characters, line breaks allowed.
+/// Parses a description: 0 to [`MAX_DESCRIPTION`] characters, line breaks allowed.
 ///
 /// # Errors
-/// Too long, or with control characters other than line breaks and tabs.
+/// It is too long, or contains control characters other than line breaks and tabs.
 pub fn parse_description(text: &str) -> Result<String, TextError> {
     check(text.trim(), MAX_DESCRIPTION, |c| is_forbidden(c) && !matches!(c, '\n' | '\r' | '\t'))
 }
@@ -53,14 +53,14 @@ fn check(text: &str, most: usize, forbidden: fn(char) -> bool) -> Result<String,
     if text.chars().count() > most {
         Err(TextError::TooLong(most))
     } else if text.contains(forbidden) {
-        // A private key in several lines is called one.
+        // A private key in several lines is reported as a private key.
         Err(secret_in(text).map_or(TextError::Control, TextError::Secret))
     } else {
         secret_in(text).map_or_else(|| Ok(text.to_owned()), |secret| Err(TextError::Secret(secret)))
     }
 }
 
-/// What gives its reader access: an address with a password may be an example.
+/// Returns a secret that gives access to its reader. URLs with a password are allowed, because they may be examples.
 fn secret_in(text: &str) -> Option<Secret> {
     recognise(text).filter(|secret| matches!(secret, Secret::PrivateKey | Secret::BearerToken))
 }

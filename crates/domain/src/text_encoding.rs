@@ -1,4 +1,4 @@
-//! The encodings in which text files arrive: Windows writes UTF-16 (`>` in PowerShell) or a byte order mark (Notepad).
+//! The encodings of text files. Windows programs write UTF-16 (`>` in PowerShell) or a byte order mark (Notepad).
 
 use std::borrow::Cow;
 
@@ -6,8 +6,9 @@ const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
 const UTF16_LE_MARK: &[u8] = b"\xff\xfe";
 const UTF16_BE_MARK: &[u8] = b"\xfe\xff";
 
-/// A text file's bytes as UTF-8 without a byte order mark. UTF-16 is converted; it is recognised by its mark, or by the zero in
-/// each of its first characters. Everything else is left as it is, bytes that are not UTF-8 included.
+/// Converts a text file's bytes to UTF-8 without a byte order mark. UTF-16 is recognised by its byte order mark, or by
+/// the zero byte in each of its first characters. All other bytes are returned unchanged, including bytes that are not
+/// UTF-8.
 #[must_use]
 pub fn to_utf8(bytes: &[u8]) -> Cow<'_, [u8]> {
     if let Some(text) = bytes.strip_prefix(UTF8_MARK) {
@@ -64,7 +65,7 @@ mod tests {
         for bytes in [&b"J\xf6rg"[..], b"a\0", b"0\x2a\x30\x05", b"\xff", b"\0\0\0\x0bssh-ed25519"] {
             assert_eq!(to_utf8(bytes), bytes);
         }
-        // Half of a character, and half of a pair.
+        // An incomplete code unit, and an incomplete surrogate pair.
         assert_eq!(to_utf8(b"\xff\xfea\0b"), "a\u{fffd}".as_bytes());
         assert_eq!(to_utf8(b"\xff\xfe\0\xd8a\0"), "\u{fffd}a".as_bytes());
     }

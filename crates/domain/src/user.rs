@@ -1,4 +1,4 @@
-//! Users: people, with an email.
+//! Users: people with an email.
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
@@ -6,18 +6,18 @@ use jiff::Timestamp;
 
 use crate::UserId;
 
-/// A person.
+/// A user.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct User {
     /// Their id.
     pub id: UserId,
-    /// Where mail reaches them; unique.
+    /// Their email address, which is unique.
     pub email: Email,
     /// When they followed a link that was mailed to this address.
     pub email_verified_at: Option<Timestamp>,
     /// Their name.
     pub name: String,
-    /// Whether they run the installation.
+    /// Whether they are an operator.
     pub operator: bool,
     /// Whether all their credentials are refused.
     pub disabled: bool,
@@ -27,11 +27,11 @@ pub struct User {
     pub created_at: Timestamp,
 }
 
-/// Characters that a password has.
+/// The allowed length of a password in characters.
 pub const PASSWORD_LENGTH: std::ops::RangeInclusive<usize> = 12..=256;
 
-/// An email address, in lower case and with the ASCII form of an internationalized domain (`xn--…`, RFC 5890): spellings that
-/// differ in case or form are one person.
+/// An email address, in lower case and with the ASCII form of an internationalized domain (`xn--…`, RFC 5890).
+/// Addresses that differ in case or form belong to the same user.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Email(String);
 
@@ -44,16 +44,16 @@ pub enum EmailError {
          use another address of this person"
     )]
     NonAsciiLocalPart(char),
-    /// No `name@example.com`.
+    /// It does not have the form `name@example.com`.
     #[error("this is not an email address such as name@example.com")]
     Malformed,
-    /// Inside the domain of service accounts.
+    /// It is in the domain of service accounts.
     #[error("email addresses in {0} are reserved for service accounts; use a person's email address")]
     ServiceAccountDomain(String),
 }
 
 impl Email {
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -62,7 +62,7 @@ impl Email {
     /// Refuses an email that could be mistaken for the address of a service account.
     ///
     /// # Errors
-    /// [`EmailError::ServiceAccountDomain`] where the address lies in `domain` or below it.
+    /// [`EmailError::ServiceAccountDomain`] if the address is in `domain` or a subdomain.
     pub fn outside_of(self, domain: &str) -> Result<Self, EmailError> {
         let host = self.0.rsplit_once('@').map_or("", |(_, host)| host);
         let inside = host == domain || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
@@ -82,7 +82,7 @@ impl FromStr for Email {
     fn from_str(text: &str) -> Result<Self, EmailError> {
         let text = text.trim();
         let Some((local, host)) = text.rsplit_once('@') else { return Err(EmailError::Malformed) };
-        // An `xn--` label that decodes to nothing, or to another spelling of itself, is none.
+        // An `xn--` label is invalid if it cannot be decoded, or decodes to another encoding of itself.
         let is_international = !host.is_ascii() || host.split('.').any(has_ace_prefix);
         let host = if is_international {
             Cow::Owned(idna::domain_to_ascii_strict(host).map_err(|_| EmailError::Malformed)?)
@@ -92,7 +92,7 @@ impl FromStr for Email {
         if let Some(character) = local.chars().find(|c| c.is_alphanumeric() && !c.is_ascii()) {
             return Err(EmailError::NonAsciiLocalPart(character));
         }
-        // The characters of an RFC 5321 dot-string; quoted local parts are not accepted.
+        // The characters of an RFC 5321 dot-string. Quoted local parts are not accepted.
         let is_atom = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&c);
         let is_label = |label: &str| {
             (1..=63).contains(&label.len())
@@ -113,7 +113,7 @@ fn has_ace_prefix(label: &str) -> bool {
     label.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("xn--"))
 }
 
-/// An address as people read it: with the Unicode form of an internationalized domain.
+/// Returns an address for people, with the Unicode form of an internationalized domain.
 #[must_use]
 pub fn show_email(address: &str) -> Cow<'_, str> {
     let Some((local, host)) = address.rsplit_once('@') else { return Cow::Borrowed(address) };

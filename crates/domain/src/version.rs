@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Counts the changes of an installation, from 0. Every change has one of its own, in the order of commits.
+/// The number of changes of an installation, from 0. Every change has its own version, in the order of commits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Version(pub u64);
 

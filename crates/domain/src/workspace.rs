@@ -1,4 +1,4 @@
-//! The workspace, which is the tenant, and its slug.
+//! Workspaces, which are the tenants, and slugs.
 
 use std::{fmt, str::FromStr};
 
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::{WorkspaceId, quota::Quotas};
 
-/// A tenant. Everything but users belongs to exactly one.
+/// A tenant. All objects except users belong to exactly one workspace.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Workspace {
     /// Its id.
@@ -15,13 +15,13 @@ pub struct Workspace {
     pub slug: Slug,
     /// Its name for people.
     pub name: String,
-    /// What it may have.
+    /// Its quotas.
     pub quotas: Quotas,
     /// When it was created.
     pub created_at: Timestamp,
 }
 
-/// `[a-z][a-z0-9-]{1,38}[a-z0-9]`: the name of a workspace or of a service account inside addresses.
+/// `[a-z][a-z0-9-]{1,38}[a-z0-9]`: the name of a workspace or of a service account in addresses.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Slug(String);
 
@@ -31,7 +31,7 @@ pub struct Slug(String);
 pub struct SlugError;
 
 impl Slug {
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

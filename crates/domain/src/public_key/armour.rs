@@ -7,10 +7,10 @@ use super::{
     error::PublicKeyError,
 };
 
-/// Why a block cannot be read.
+/// Why a block cannot be parsed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ArmourError {
-    /// The BEGIN and END lines do not fit, or something stands around them.
+    /// The BEGIN and END lines do not match, or there is other text around them.
     Broken,
     /// Another block follows.
     Several,
@@ -28,7 +28,7 @@ impl From<ArmourError> for PublicKeyError {
     }
 }
 
-/// Reads one PEM block without headers: its label and the bytes inside.
+/// Parses one PEM block without headers, and returns its label and content.
 pub(crate) fn read_pem(text: &str) -> Result<(&str, Vec<u8>), ArmourError> {
     let mut lines = text.trim().lines().map(str::trim_end);
     let label = lines
@@ -51,11 +51,11 @@ pub(crate) fn read_pem(text: &str) -> Result<(&str, Vec<u8>), ArmourError> {
     Ok((label, STANDARD.decode(body).map_err(|_| ArmourError::Base64)?))
 }
 
-/// Reads the one PEM block in a text: its label without blanks, and the bytes inside. Blanks and line breaks mean nothing, nor
-/// does what stands around the block (RFC 7468 §2).
+/// Parses the single PEM block in a text, and returns its label without spaces, and its content. Spaces, line breaks
+/// and text around the block are ignored (RFC 7468 §2).
 pub(super) fn read_public_pem(text: &str) -> Result<(String, Result<Vec<u8>, ArmourError>), ArmourError> {
     let mut squeezed: String = to_plain(text).chars().filter(|c| !c.is_whitespace()).collect();
-    // Line breaks that were written as two characters, neither of which is part of base64.
+    // Escaped line breaks. Backslashes are not part of base64.
     squeezed = squeezed.replace("\\r", "").replace("\\n", "");
     let (_, rest) = squeezed.split_once("-----BEGIN").ok_or(ArmourError::Broken)?;
     let (label, rest) = rest.split_once("-----").ok_or(ArmourError::Broken)?;
@@ -67,7 +67,7 @@ pub(super) fn read_public_pem(text: &str) -> Result<(String, Result<Vec<u8>, Arm
     Ok((label.to_owned(), bytes))
 }
 
-/// Reads one RFC 4716 block: its `Comment` header and the bytes inside.
+/// Parses one RFC 4716 block, and returns its `Comment` header and content.
 pub(super) fn read_ssh2(text: &str) -> Result<(Option<String>, Vec<u8>), ArmourError> {
     const BEGIN: &str = "---- BEGIN SSH2 PUBLIC KEY ----";
     const END: &str = "---- END SSH2 PUBLIC KEY ----";
@@ -86,7 +86,7 @@ pub(super) fn read_ssh2(text: &str) -> Result<(Option<String>, Vec<u8>), ArmourE
             body.extend(to_plain(line).split(' '));
             continue;
         };
-        // §3.3: headers come first, and continue in the next line after a backslash.
+        // §3.3: headers come first. A backslash continues them on the next line.
         if !body.is_empty() {
             return Err(ArmourError::Broken);
         }

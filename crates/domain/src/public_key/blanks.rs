@@ -1,14 +1,14 @@
-//! Blanks and invisible characters, which come along when a key is copied from a page, a chat or a word processor. Outside
-//! comments they mean nothing.
+//! Spaces and invisible characters that are copied with a key from a page, a chat or a word processor. They are ignored
+//! outside comments.
 
 use super::error::PublicKeyError;
 
-/// Whether a character stands between words: also those without width.
+/// Returns whether a character separates words. This includes characters without width.
 pub(super) fn is_blank(c: char) -> bool {
     is_invisible(c) || c.is_whitespace() && !is_line_end(c)
 }
 
-/// Characters without width that change nothing about the direction of text.
+/// Returns whether a character has no width and does not change the direction of text.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}')
 }
@@ -17,13 +17,13 @@ fn is_line_end(c: char) -> bool {
     matches!(c, '\n' | '\u{b}' | '\u{c}' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
-/// A text whose invisible characters are gone, and whose blanks are spaces.
+/// Removes invisible characters, and replaces every other blank character with a space.
 pub(super) fn to_plain(text: &str) -> String {
     let plain = |c| if is_blank(c) { ' ' } else { c };
     text.chars().filter(|&c| !is_invisible(c)).map(plain).collect()
 }
 
-/// The first word of a line, and what follows it.
+/// Returns the first word of a line, and the rest of the line.
 pub(super) fn split_word(line: &str) -> (String, &str) {
     let ends_word = |c| is_blank(c) && !is_invisible(c);
     let line = line.trim_start_matches(is_blank);
@@ -31,13 +31,13 @@ pub(super) fn split_word(line: &str) -> (String, &str) {
     (word.chars().filter(|&c| !is_invisible(c)).collect(), rest.trim_start_matches(is_blank))
 }
 
-/// A comment as people see it. Invisible characters may be part of words and pictures there.
+/// Returns a comment as it is displayed. Invisible characters may be part of words and emoji.
 pub(super) fn to_comment(text: &str) -> String {
     text.trim_matches(is_blank).replace('\t', " ").replace(['\u{200b}', '\u{2060}', '\u{feff}'], "")
 }
 
-/// Refuses control characters other than tabs and the ends of lines, and characters that turn the direction of text: they would
-/// make a comment read as something else.
+/// Refuses control characters other than tabs and line endings, and characters that change the direction of text. They
+/// would make a comment look different from its content.
 pub(super) fn check_characters(text: &str) -> Result<(), PublicKeyError> {
     let is_harmful = |c: char| {
         c.is_control() && c != '\n' && c != '\t'

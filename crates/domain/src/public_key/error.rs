@@ -1,16 +1,16 @@
-//! Why a text or blob is not accepted as a public key, and what to do instead. No error carries any of the input: it
-//! may be a private key.
+//! Why a text or blob is not accepted as a public key, and how to correct it. The errors do not contain any of the
+//! input, which may be a private key.
 
 use std::fmt;
 
 use super::{MAX_TEXT_BYTES, wire::WireError};
 use crate::private_key::PrivateKeyFormat;
 
-/// What is wrong with what was given as a public key. `Display` tells the person who pasted it what to do next.
+/// Why an input is not accepted as a public key. `Display` tells the user how to correct it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublicKeyError {
-    /// Nothing but blanks.
+    /// Only blank characters.
     #[error("there is no key here: paste the content of the file that ends in .pub")]
     Empty,
     /// Longer than any key.
@@ -18,20 +18,20 @@ pub enum PublicKeyError {
         "this text has {bytes} bytes, more than any public key needs ({MAX_TEXT_BYTES} are read): paste one key only"
     )]
     TooLong {
-        /// How long it was.
+        /// Its length.
         bytes: usize,
     },
-    /// A private key where a public key belongs.
+    /// A private key instead of a public key.
     #[error(
         "this is a private key ({0}), which must stay secret and was not stored: paste the public key instead (the \
          file that ends in .pub, or what `ssh-keygen -y -f FILE` prints); if other people saw this page or file, \
          generate a new key"
     )]
     PrivateKey(PrivateKeyFormat),
-    /// A key, or something like it, of a kind that is not taken.
+    /// A key of an unsupported type, or an object that is not a key.
     #[error("{0}")]
     UnsupportedKeyType(UnsupportedKeyType),
-    /// A key that others could forge signatures of.
+    /// A key whose signatures can be forged.
     #[error("this key is too weak: {0}; create a new one with `ssh-keygen -t ed25519`")]
     Weak(Weakness),
     /// `authorized_keys` options, or a host name, before the key.
@@ -53,27 +53,27 @@ pub enum PublicKeyError {
         character: char,
         /// Its line, from 1.
         line: usize,
-        /// Its place in the line, from 1.
+        /// Its column, from 1.
         column: usize,
     },
-    /// A key that was broken into lines.
+    /// A key that was split into several lines.
     #[error(
         "the key is broken into several lines: an OpenSSH public key is one line, copy it again without the breaks"
     )]
     BrokenLine,
-    /// BEGIN and END lines that do not fit.
+    /// The BEGIN and END lines do not match.
     #[error("the block is not complete: copy everything from the line with BEGIN to the line with END")]
     BrokenBlock,
-    /// Not base64, or not its one canonical spelling.
+    /// Not base64, or not in the canonical form.
     #[error("the base64 text of this key is damaged or cut off: copy the key again, directly from its file")]
     Base64,
-    /// Ends before the key does.
+    /// The input ends before the end of the key.
     #[error("this key is cut off: copy the whole line, from its first to its last character")]
     Truncated,
     /// There are bytes after the end of the key.
     #[error("there are bytes after the end of this key: export it again with `ssh-keygen -y -f FILE`")]
     TrailingBytes,
-    /// Two places that name the algorithm disagree.
+    /// Two fields contain different algorithms.
     #[error("the key type at the start of the line does not match the key: copy the line from its file again")]
     AlgorithmMismatch,
     /// An integer or coordinate with needless leading zeros.
@@ -100,7 +100,7 @@ pub enum PublicKeyError {
          ECDSA `crv`, `x` and `y`; for RSA `n` and `e`"
     )]
     Jwk,
-    /// Nothing that is known.
+    /// An unknown format.
     #[error(
         "this is not a public key in a supported format: paste the line of the .pub file, which starts with \
          `ssh-ed25519`, or an RFC 4716 or PEM block (`ssh-keygen -e`) or a JWK"
@@ -109,7 +109,7 @@ pub enum PublicKeyError {
 }
 
 impl PublicKeyError {
-    /// A stable word for programs.
+    /// Returns a stable code for programs.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -150,7 +150,7 @@ impl From<WireError> for PublicKeyError {
     }
 }
 
-/// What is refused by name.
+/// A type that is refused with its own message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum UnsupportedKeyType {
@@ -162,7 +162,7 @@ pub enum UnsupportedKeyType {
     OtherCurve,
     /// Ed448.
     Ed448,
-    /// X25519 or X448, which agree on keys and sign nothing.
+    /// X25519 or X448, which are for key agreement and not for signatures.
     KeyAgreement,
     /// A FIDO key (`sk-…`), which signs more than the message.
     SecurityKey,
@@ -176,21 +176,21 @@ pub enum UnsupportedKeyType {
     Pgp,
     /// A key of SSH protocol 1.
     Ssh1,
-    /// RSA that its certificate binds to PSS (RFC 4055 §1.2).
+    /// RSA that its certificate restricts to PSS (RFC 4055 §1.2).
     RsaPss,
     /// RSA of more than 4096 bits.
     RsaTooLong {
         /// The length of the modulus.
         bits: usize,
     },
-    /// A signature algorithm such as `rsa-sha2-256` where a key type belongs.
+    /// A signature algorithm such as `rsa-sha2-256` instead of a key type.
     SignatureAlgorithm,
-    /// Any other kind that SSH or X.509 knows.
+    /// Any other type in SSH or X.509.
     Other,
 }
 
 impl UnsupportedKeyType {
-    /// What an SSH public key algorithm name stands for, unless it is one that is taken or nobody's.
+    /// Returns the unsupported type of an SSH public key algorithm name, or `None` if the name is supported or unknown.
     pub(super) fn of_ssh_name(name: &[u8]) -> Option<Self> {
         match name {
             b"ssh-dss" => Some(Self::Dsa),
@@ -257,23 +257,23 @@ impl fmt::Display for UnsupportedKeyType {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Weakness {
-    /// An Ed25519 point whose order divides 8: some signatures fit every message.
+    /// An Ed25519 point whose order divides 8: some signatures are valid for every message.
     SmallOrder,
     /// An Ed25519 point outside the prime-order subgroup: verifiers disagree about its signatures.
     MixedOrder,
-    /// An Ed25519 point that is not in its one canonical encoding (RFC 8032 §5.1.3).
+    /// An Ed25519 point that is not in the canonical encoding (RFC 8032 §5.1.3).
     NonCanonicalPoint,
     /// RSA below 2048 bits.
     RsaTooShort {
         /// The length of the modulus.
         bits: usize,
     },
-    /// An RSA exponent other than 65537. Among those it stops are all RSA keys that `ssh-keygen` made with Debian's
-    /// predictable generator (CVE-2008-0166): OpenSSH used 35 then.
+    /// An RSA exponent other than 65537. This includes all RSA keys that `ssh-keygen` generated with Debian's
+    /// predictable generator (CVE-2008-0166), because OpenSSH used 35 at that time.
     RsaExponent,
     /// An RSA modulus that a small prime divides.
     RsaSmallFactor,
-    /// An RSA modulus of the shape that Infineon's library made (ROCA, CVE-2017-15361).
+    /// An RSA modulus with the structure of those from Infineon's library (ROCA, CVE-2017-15361).
     Roca,
     /// An RSA modulus whose primes are so close that Fermat's method finds them (CVE-2022-26320).
     RsaClosePrimes,

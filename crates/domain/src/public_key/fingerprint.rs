@@ -1,4 +1,4 @@
-//! The name people know a key by: SHA-256 over its SSH wire blob, as `ssh-keygen -l` prints it.
+//! The fingerprint of a key: SHA-256 over its SSH wire blob, as `ssh-keygen -l` prints it.
 
 use std::{fmt, str::FromStr};
 
@@ -10,13 +10,13 @@ use super::wire;
 
 const PREFIX: &str = "SHA256:";
 
-/// SHA-256 over a key's canonical SSH wire blob. As text `SHA256:` and 43 characters of unpadded base64, in exactly
-/// one spelling.
+/// SHA-256 over a key's canonical SSH wire blob. Its text form is `SHA256:` and 43 characters of unpadded base64, with
+/// exactly one encoding.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// The fingerprint of the Ed25519 key whose 32 raw bytes these are.
+    /// Returns the fingerprint of the Ed25519 key with these 32 raw bytes.
     #[must_use]
     pub fn of_ed25519(raw: &[u8; 32]) -> Self {
         let mut blob = Vec::with_capacity(51);
@@ -29,13 +29,13 @@ impl Fingerprint {
         Self(Sha256::digest(blob).into())
     }
 
-    /// The fingerprint with this digest.
+    /// Creates the fingerprint with this digest.
     #[must_use]
     pub const fn from_bytes(digest: [u8; 32]) -> Self {
         Self(digest)
     }
 
-    /// The digest itself.
+    /// Returns the digest.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -64,7 +64,7 @@ impl FromStr for Fingerprint {
     type Err = FingerprintError;
 
     fn from_str(text: &str) -> Result<Self, FingerprintError> {
-        // The decoder refuses padding and stray bits after the last byte, so only one spelling is left.
+        // The decoder refuses padding and stray bits after the last byte, so there is only one encoding.
         let digest = text
             .strip_prefix(PREFIX)
             .filter(|encoded| encoded.len() == 43)

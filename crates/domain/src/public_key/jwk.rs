@@ -9,7 +9,7 @@ use super::{
 };
 use crate::private_key::{self, PrivateKeyFormat};
 
-/// What is read of a JWK; a member given twice is an error, and others are ignored as RFC 7517 §4 asks.
+/// The members of a JWK that are used. A duplicate member is an error. Other members are ignored (RFC 7517 §4).
 #[derive(Deserialize)]
 struct Jwk {
     kty: String,

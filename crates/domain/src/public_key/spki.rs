@@ -82,7 +82,7 @@ pub(super) fn read_rsa(der: &[u8]) -> Result<PublicKey, PublicKeyError> {
     PublicKey::new(KeyMaterial::Rsa { n: n.as_bytes(), e: e.as_bytes() })
 }
 
-/// RFC 5480 §2.2 allows compressed points here; SSH blobs never hold them.
+/// RFC 5480 §2.2 allows compressed points here. SSH blobs never contain them.
 fn expand(
     algorithm: &'static EcdsaVerificationAlgorithm,
     point: &[u8],

@@ -1,4 +1,4 @@
-//! Which keys are strong enough to register: points in the right subgroup, moduli without known factors.
+//! Checks that keys are strong enough to register: points in the right subgroup, moduli without known factors.
 
 use std::sync::LazyLock;
 
@@ -14,7 +14,7 @@ use super::{
     error::{PublicKeyError, Weakness},
 };
 
-/// Whether signatures by this key can be trusted. Points are uncompressed and moduli within 4096 bits already.
+/// Checks that signatures by this key can be trusted. Points must be uncompressed, and moduli have at most 4096 bits.
 pub(super) fn check(material: KeyMaterial<'_>) -> Result<(), PublicKeyError> {
     match material {
         KeyMaterial::Ed25519(point) => check_ed25519(point),
@@ -24,8 +24,8 @@ pub(super) fn check(material: KeyMaterial<'_>) -> Result<(), PublicKeyError> {
     }
 }
 
-/// A canonical point of the prime-order subgroup, other than the identity. `verify_strict` alone lets points of mixed
-/// order through.
+/// Accepts a canonical point of the prime-order subgroup, other than the identity. `verify_strict` alone accepts points
+/// of mixed order.
 fn check_ed25519(encoded: &[u8; 32]) -> Result<(), PublicKeyError> {
     let encoded = CompressedEdwardsY(*encoded);
     let point = encoded.decompress().ok_or(PublicKeyError::NotOnCurve)?;
@@ -45,9 +45,9 @@ fn check_on_curve(algorithm: &'static EcdsaVerificationAlgorithm, point: &[u8]) 
     ParsedPublicKey::new(algorithm, point).map(drop).map_err(|_| PublicKeyError::NotOnCurve)
 }
 
-/// Length, exponent and the known ways in which key generators went wrong. Debian's predictable OpenSSL
-/// (CVE-2008-0166) is caught by its exponent for keys of `ssh-keygen`; no list of those made with `openssl genrsa` is
-/// carried.
+/// Checks the length, the exponent and the known defects of key generators. For keys of `ssh-keygen` with Debian's
+/// predictable OpenSSL (CVE-2008-0166), the exponent is sufficient. There is no list of such keys from `openssl
+/// genrsa`.
 fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), PublicKeyError> {
     let n = BigUint::from_bytes_be(n);
     if n.bits() < 2048 {
@@ -69,11 +69,11 @@ fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), PublicKeyError> {
     Ok(())
 }
 
-/// Whether a prime below 2^16 divides `n`.
+/// Returns whether a prime below 2^16 divides `n`.
 fn has_small_factor(n: &BigUint) -> bool {
     static PRIMORIAL: LazyLock<BigUint> = LazyLock::new(|| {
         let mut factors: Vec<_> = primes_below(1 << 16).map(BigUint::from).collect();
-        // Pairwise, so that the factors of each product are of a size.
+        // Multiply in pairs, so that the factors of each product have similar sizes.
         while factors.len() > 1 {
             factors = factors.chunks(2).map(|pair| pair.iter().product()).collect();
         }
@@ -82,9 +82,9 @@ fn has_small_factor(n: &BigUint) -> bool {
     (&*PRIMORIAL % n).gcd(n) != BigUint::from(1_u8)
 }
 
-/// Infineon's primes are k·M + (65537^a mod M) with M a product of the first primes, so that modulo each of those `n`
-/// is a power of 65537. A modulus of other make passes all 39 tests about once in 2^28 (Nemec et al., "The Return of
-/// Coppersmith's Attack", 2017, §2.3).
+/// Infineon's primes are k·M + (65537^a mod M), where M is a product of the first primes. Modulo each of these primes,
+/// `n` is therefore a power of 65537. A modulus from another generator passes all 39 tests with a probability of about
+/// 2^-28 (Nemec et al., "The Return of Coppersmith's Attack", 2017, §2.3).
 fn has_roca_fingerprint(n: &BigUint) -> bool {
     primes_below(168).skip(1).all(|prime| {
         let residue = n % prime;
@@ -94,7 +94,8 @@ fn has_roca_fingerprint(n: &BigUint) -> bool {
     })
 }
 
-/// Whether Fermat's method factors `n` within 100 steps, as it does when the primes share their upper half.
+/// Returns whether Fermat's method factors `n` within 100 steps, which is the case if the primes share their upper
+/// half.
 fn has_close_primes(n: &BigUint) -> bool {
     let root = n.sqrt();
     let first = if &root * &root == *n { root } else { root + 1_u8 };

@@ -1,4 +1,4 @@
-//! From pasted text to a key: tells the formats apart, and refuses whatever is not exactly one public key.
+//! Parses a pasted text: detects its format, and refuses every text that is not exactly one public key.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
@@ -23,11 +23,11 @@ pub(super) fn parse_file(bytes: &[u8]) -> Result<ParsedPublicKey, PublicKeyError
     if private_key::is_private_der(bytes) {
         return Err(PublicKeyError::PrivateKey(PrivateKeyFormat::Pkcs8));
     }
-    // Text does not begin so: the first character would be followed by a control character.
+    // No text begins this way: the second character would be a control character.
     if let [0x30, _, 0x30, ..] | [0x30, 0x81..=0x83, ..] = bytes {
         return spki::read(bytes).map(|key| ParsedPublicKey { key, comment: None });
     }
-    // Comments are the only part of a key that may hold other than ASCII.
+    // Only comments may contain other characters than ASCII.
     parse(&String::from_utf8_lossy(&to_utf8(bytes)))
 }
 
@@ -35,7 +35,7 @@ pub(super) fn parse(text: &str) -> Result<ParsedPublicKey, PublicKeyError> {
     if text.len() > MAX_TEXT_BYTES {
         return Err(PublicKeyError::TooLong { bytes: text.len() });
     }
-    // Before anything else, so that a private key is called one however damaged it is.
+    // This check comes first, so that a damaged private key is also reported as a private key.
     let plain = blanks::to_plain(text);
     if let Some(format) = find_private_key(text).or_else(|| find_private_key(&plain)) {
         return Err(PublicKeyError::PrivateKey(format));
@@ -49,9 +49,9 @@ pub(super) fn parse(text: &str) -> Result<ParsedPublicKey, PublicKeyError> {
     parse_block(text)
 }
 
-/// What is in a text without the quotes around it: they come with a key that was a string in JSON, YAML or a shell.
+/// Returns the content of a quoted text. A key that was a string in JSON, YAML or a shell has quotes.
 fn unquoted(text: &str) -> Option<String> {
-    // With escapes, as a JWK has them that was written into JSON as a string.
+    // A JWK that was written into JSON as a string has escapes.
     if let Ok(inner) = serde_json::from_str::<String>(text) {
         return Some(inner);
     }
@@ -76,7 +76,7 @@ fn parse_block(text: &str) -> Result<ParsedPublicKey, PublicKeyError> {
     }
 }
 
-/// Leaves out blank lines and lines that begin with `#` at both ends, as files of keys have them.
+/// Removes blank lines and lines that begin with `#` at both ends.
 fn without_remarks(text: &str) -> &str {
     let is_remark = |line: &str| {
         let line = line.trim_matches(is_blank);
@@ -93,11 +93,11 @@ fn without_remarks(text: &str) -> &str {
     {
         rest = more;
     }
-    // The end of the line, as two characters.
+    // An escaped line ending.
     rest.trim_matches(is_blank).trim_end_matches("\\n").trim_end_matches("\\r").trim_matches(is_blank)
 }
 
-/// One PEM block, with any text around it, as programs print it.
+/// Parses one PEM block, with any text around it.
 fn parse_pem(text: &str) -> Result<PublicKey, PublicKeyError> {
     let (label, der) = armour::read_public_pem(text)?;
     let unsupported = match label.as_str() {
@@ -111,7 +111,7 @@ fn parse_pem(text: &str) -> Result<PublicKey, PublicKeyError> {
     if let Some(unsupported) = unsupported {
         return Err(PublicKeyError::UnsupportedKeyType(unsupported));
     }
-    // A key of another kind beside the block.
+    // There is another key outside the block.
     if text.lines().any(has_key_name) {
         return Err(PublicKeyError::SeveralKeys);
     }
@@ -122,7 +122,7 @@ fn parse_pem(text: &str) -> Result<PublicKey, PublicKeyError> {
     if label == "RSAPUBLICKEY" { spki::read_rsa(&der) } else { spki::read(&der) }
 }
 
-/// `TYPE BASE64 [COMMENT]`, as in a `.pub` file.
+/// Parses `TYPE BASE64 [COMMENT]`, as in a `.pub` file.
 fn parse_openssh(text: &str) -> Result<ParsedPublicKey, PublicKeyError> {
     let (line, more) = text.split_once('\n').unwrap_or((text, ""));
     let (name, rest) = blanks::split_word(line);
@@ -168,7 +168,7 @@ fn has_key_name(line: &str) -> bool {
     line.split(|c| is_blank(c) || matches!(c, ',' | '"')).any(is_key_name)
 }
 
-/// `BITS EXPONENT MODULUS`, all decimal.
+/// Returns whether a line is `BITS EXPONENT MODULUS`, all decimal.
 fn is_ssh1(line: &str) -> bool {
     let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
     let mut words = line.split(' ');

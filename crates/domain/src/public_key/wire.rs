@@ -1,11 +1,11 @@
-//! The SSH wire encoding (RFC 4251 §5), strictly: strings, unsigned integers, and nothing after the end.
+//! The SSH wire encoding (RFC 4251 §5), parsed strictly: strings, unsigned integers, and no trailing bytes.
 
-/// Bytes that are not what RFC 4251 §5 says.
+/// Bytes that violate RFC 4251 §5.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum WireError {
     /// They end too soon.
     Truncated,
-    /// Something follows the end.
+    /// There are bytes after the end.
     TrailingBytes,
     /// A multiple precision integer with unnecessary leading bytes.
     NonMinimalInteger,
@@ -13,7 +13,7 @@ pub(crate) enum WireError {
     NotPositive,
 }
 
-/// Reads one field after another.
+/// Parses one field after another.
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -40,7 +40,7 @@ impl<'a> Reader<'a> {
         self.read_bytes(length)
     }
 
-    /// A positive `mpint`, big-endian without the leading zero that keeps its sign.
+    /// Parses a positive `mpint`, and returns it big-endian without the leading zero for its sign.
     pub(crate) fn read_mpint(&mut self) -> Result<&'a [u8], WireError> {
         match self.read_string()? {
             [] | [0x80..=0xff, ..] => Err(WireError::NotPositive),
@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Appends a `string`. What is written here is at most a few kilobytes, so its length always fits.
+/// Appends a `string`. Callers write at most a few kilobytes, so the length always fits.
 pub(crate) fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
     put_length(out, bytes.len());
     out.extend_from_slice(bytes);

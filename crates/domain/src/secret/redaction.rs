@@ -1,21 +1,22 @@
-//! Takes secrets out of a longer text: a log line, an answer, what another crate says of an error.
+//! Removes secrets from a longer text: a log line, a response, or an error of another crate.
 
 use std::{borrow::Cow, ops::Range};
 
 use super::{MIN_TOKEN, TOKEN_PREFIX, find_encoded, is_base64, is_private_key, token_length, userinfo};
 
-/// What stands where a secret was.
+/// The replacement for a secret.
 const HIDDEN: &str = "[hidden]";
-/// base64 characters after `-----BEGIN … PRIVATE KEY-----` from which on it is a key and not the name of a format.
+/// The minimum number of base64 characters after `-----BEGIN … PRIVATE KEY-----`. With fewer characters, the text only
+/// mentions the format.
 const MIN_BODY: usize = 16;
 /// Members of a JWK that are secret (RFC 7518 §6.2.2, §6.3.2, §6.4.1).
 const PRIVATE_MEMBERS: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "k"];
 
-/// The text without the secrets in it: private keys in any format, bearer tokens, passwords in addresses. Their values
-/// become `[hidden]`; a text that holds none comes back as it is.
+/// Replaces the secrets in a text with `[hidden]`: private keys in any format, bearer tokens, and passwords in URLs. A
+/// text without secrets is returned unchanged.
 #[must_use]
 pub fn redact(text: &str) -> Cow<'_, str> {
-    // Most texts have none of this, and are looked through once for each.
+    // Most texts contain none of these, so one search for each is enough.
     let may_hold = |marks: &[&str]| marks.iter().any(|mark| text.contains(mark));
     let mut hidden = Vec::new();
     if may_hold(&["PRIVATE KEY"]) {
@@ -45,7 +46,7 @@ fn without(text: &str, mut hidden: Vec<Range<usize>>) -> String {
         if range.end <= at {
             continue;
         }
-        // What overlaps is one secret.
+        // Overlapping ranges are one secret.
         if range.start >= at && (at == 0 || range.start > at || !rest.ends_with(HIDDEN)) {
             rest.push_str(&text[at..range.start]);
             rest.push_str(HIDDEN);
@@ -56,7 +57,7 @@ fn without(text: &str, mut hidden: Vec<Range<usize>>) -> String {
     rest
 }
 
-/// What stands between the BEGIN and END lines of private keys; to the end of the quotation where there is no END.
+/// Returns the text between the BEGIN and END lines of private keys. Without an END line, it ends with the quotation.
 fn pem_bodies(text: &str) -> impl Iterator<Item = Range<usize>> {
     text.match_indices("PRIVATE KEY").filter_map(|(at, label)| {
         let begins = text[..at].rfind("BEGIN").is_some_and(|begin| at - begin <= 24);
@@ -74,7 +75,7 @@ fn putty_bodies(text: &str) -> impl Iterator<Item = Range<usize>> {
     text.match_indices("Private-Lines:").map(|(at, mark)| at + mark.len()..end(text, at))
 }
 
-/// The values of the private members of a JWK, in JSON that may be escaped itself, once or more often.
+/// Returns the values of the private members of a JWK, in JSON that may itself be escaped, once or more often.
 fn jwk_members(text: &str) -> impl Iterator<Item = Range<usize>> {
     PRIVATE_MEMBERS.iter().flat_map(move |member| {
         text.match_indices(member).filter_map(move |(at, name)| {
@@ -104,9 +105,9 @@ fn user_infos(text: &str) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// base64 of private keys, with or without line breaks in it.
+/// Returns the base64 of private keys, with or without line breaks in it.
 fn encoded_keys(text: &str) -> Vec<Range<usize>> {
-    /// Shorter, and it is one of the words that follow.
+    /// A shorter run is a word of the following text.
     const MIN_LINE: usize = 16;
     let mut hidden = Vec::new();
     let mut at = 0;
@@ -122,12 +123,12 @@ fn encoded_keys(text: &str) -> Vec<Range<usize>> {
         if start == end {
             break;
         }
-        // The letter of an escaped line break before it belongs to no base64.
+        // The letter of an escaped line break before it is not part of the base64.
         let escaped = usize::from(text[..start].ends_with('\\') && text[start..].starts_with(['n', 'r']));
         if !is_key(start + escaped, end) {
             continue;
         }
-        // All its further lines.
+        // The following lines.
         loop {
             let next = skip_breaks(text, end);
             let length = length_of(&text[next..], is_base64);
@@ -142,7 +143,7 @@ fn encoded_keys(text: &str) -> Vec<Range<usize>> {
     hidden
 }
 
-/// The place after blanks and line breaks, escaped ones included, that stand at `at`.
+/// Returns the position after the spaces and line breaks at `at`, including escaped ones.
 fn skip_breaks(text: &str, mut at: usize) -> usize {
     loop {
         let rest = &text[at..];
@@ -155,12 +156,12 @@ fn skip_breaks(text: &str, mut at: usize) -> usize {
     }
 }
 
-/// Bytes at the beginning of `text` whose characters are all such.
+/// Returns the length in bytes of the characters at the beginning of `text` that match.
 fn length_of(text: &str, is_such: impl Fn(char) -> bool) -> usize {
     text.find(|c| !is_such(c)).unwrap_or(text.len())
 }
 
-/// Where the quotation ends that `start` is in: before a quotation mark or a backtick, else with the text.
+/// Returns where the quotation around `start` ends: before a quotation mark or a backtick, or at the end of the text.
 fn end(text: &str, start: usize) -> usize {
     let mut escaped = false;
     for (at, c) in text[start..].char_indices() {
