@@ -393,6 +393,22 @@ impl AppError {
 
 fn unauthenticated(error: &AuthenticationError, now: Timestamp) -> Problem {
     let title = "Not authenticated";
+    // The form of a request depends on no secret, so every client is told what is wrong with it.
+    let form = match error {
+        AuthenticationError::Missing => Some(
+            "The request has no credential. Sign it with a registered key (RFC 9421), or send a bearer token."
+                .to_owned(),
+        ),
+        AuthenticationError::Several => Some(
+            "The request has more than one credential. Send one signature, or one bearer token, and nothing else."
+                .to_owned(),
+        ),
+        AuthenticationError::Malformed(_) => Some(capitalised(&format!("{error}."))),
+        _ => None,
+    };
+    if let Some(detail) = form {
+        return Problem::new(401, codes::UNAUTHENTICATED, title, detail).with("reason", error.code());
+    }
     if !error.is_for_holder() {
         let detail = "The request has no valid credential. Sign it with a registered key. Check that the key is \
                       active, that its owner is enabled and that your clock is correct.";

@@ -410,7 +410,7 @@ async fn a_refusal_is_a_problem_with_its_reason(kind: Kind) {
     let by = |target: &str| stack.get(target).by(&bot.key);
     let old = stack.get("/acme/things").signed(&bot.key, Profile::Native, -61);
     for (client, status, code, reason) in [
-        (stack.get("/acme/things"), 401, "unauthenticated", "unauthenticated"),
+        (stack.get("/acme/things"), 401, "unauthenticated", "missing"),
         (stack.get("/acme/things").by(&stack.test.new_key()), 401, "unauthenticated", "unauthenticated"),
         (old, 401, "unauthenticated", "stale"),
         (by("/acme/things"), 403, "forbidden", "forbidden"),

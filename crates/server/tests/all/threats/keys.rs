@@ -8,7 +8,7 @@ use serde_json::json;
 use server::app::{Caller, KeyOwner};
 
 use crate::{
-    support::signing::{Draft, assert_refused_with, assert_refused_without_a_reason},
+    support::signing::{Draft, assert_refused_with, assert_refused_without_key_details},
     support::{Key, TestApp},
 };
 
@@ -161,10 +161,10 @@ async fn a_der_encoded_ecdsa_signature_is_refused_with_advice() {
         assert!(told.contains("DER") && told.contains("ieee-p1363"), "{told}");
         // A signature that does not verify after the conversion gets no reason.
         let unknown = draft(&test.new_key().fingerprint);
-        assert_refused_without_a_reason(request(&unknown, "der").send().await, "an unknown key");
+        assert_refused_without_key_details(request(&unknown, "der").send().await, "an unknown key");
         let other_base = request(&known, "der")
             .header("signature-input", &format!("sig={}", draft(made["id"].as_str().unwrap()).member()));
-        assert_refused_without_a_reason(other_base.send().await, "another base");
+        assert_refused_without_key_details(other_base.send().await, "another base");
     }
 }
 
@@ -205,10 +205,10 @@ async fn a_pss_signature_with_another_salt_length_is_refused_with_advice() {
             assert!(told.contains(&format!("its salt has {bytes} bytes")) && told.contains("saltLength: 64"), "{told}");
         }
         let unknown = draft(&test.new_key().fingerprint);
-        assert_refused_without_a_reason(request(&unknown, "").send().await, "an unknown key");
+        assert_refused_without_key_details(request(&unknown, "").send().await, "an unknown key");
         let mut changed = request(&known, "");
         changed.target = "/api/v1/workspaces".to_owned();
-        assert_refused_without_a_reason(changed.send().await, "another request");
+        assert_refused_without_key_details(changed.send().await, "another request");
     }
 }
 

@@ -8,7 +8,7 @@ use verifier::{OriginalRequest, Scheme};
 
 use crate::{
     proxies::forward_auth::{DIALECTS, ask, trust_local_proxies},
-    support::signing::assert_refused_without_a_reason,
+    support::signing::assert_refused_without_key_details,
     support::{Actor, Answer, HOST, TestApp},
 };
 
@@ -104,8 +104,8 @@ async fn requests_that_need_the_store_are_503_and_never_401() {
     let write = test.post("/anything", &json!({})).by(&admin.key);
     assert_unavailable(ask(&test, "caddy", &write).send().await, "a proxied write");
     // An unauthenticated request is recognised without the store.
-    assert_refused_without_a_reason(test.get(&projects).by(&test.new_key()).send().await, "an unknown key");
-    assert_refused_without_a_reason(test.post(&projects, &Value::Null).send().await, "no credential");
+    assert_refused_without_key_details(test.get(&projects).by(&test.new_key()).send().await, "an unknown key");
+    assert_refused_without_key_details(test.post(&projects, &Value::Null).send().await, "no credential");
     assert_eq!(test.get("/healthz").send().await.status, 200);
     // A node that cannot write to the store is not ready once its lease has ended.
     test.clock.advance(test.app.settings().lease);

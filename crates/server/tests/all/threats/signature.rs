@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{
     support::signing::{
-        Draft, assert_refused_with, assert_refused_without_a_reason, digest_of, fresh_nonce, hex_of, quoted,
+        Draft, assert_refused_with, assert_refused_without_key_details, digest_of, fresh_nonce, hex_of, quoted,
     },
     support::{Actor, HOST, TestApp},
 };
@@ -52,7 +52,7 @@ async fn each_required_component_is_required() {
     for component in ["@method", "@request-target", "content-digest"] {
         let request = test.post(&projects, &json!({"title": "Never"}));
         let answer = Draft::encord(&test, key).without(component).sign(request, key).send().await;
-        assert_refused_without_a_reason(answer, component);
+        assert_refused_without_key_details(answer, component);
     }
     for missing in ["@path", "@query"] {
         let split = Draft::native(&test, key, "GET").without("@target-uri").with("\"@path\"").with("\"@query\"");
@@ -83,13 +83,13 @@ async fn components_twice_or_beyond_the_profile_are_refused() {
         "\"x-absent\"",
     ] {
         let answer = Draft::native(&test, key, "GET").with(component).sign(test.get(ME), key).send().await;
-        assert_refused_without_a_reason(answer, component);
+        assert_refused_without_key_details(answer, component);
     }
     let more = Draft::encord(&test, key).with("\"host\"");
-    assert_refused_without_a_reason(more.sign(test.get(ME), key).send().await, "encord with host");
+    assert_refused_without_key_details(more.sign(test.get(ME), key).send().await, "encord with host");
     let mut swapped = Draft::encord(&test, key);
     swapped.components.swap(0, 1);
-    assert_refused_without_a_reason(swapped.sign(test.get(ME), key).send().await, "encord in another order");
+    assert_refused_without_key_details(swapped.sign(test.get(ME), key).send().await, "encord in another order");
 }
 
 #[tokio::test]
@@ -117,7 +117,7 @@ async fn parameters_outside_the_profile_are_refused() {
         ("x", "1"),
     ] {
         let answer = Draft::native(&test, key, "GET").set(name, value).sign(test.get(ME), key).send().await;
-        assert_refused_without_a_reason(answer, &format!("{name}={value}"));
+        assert_refused_without_key_details(answer, &format!("{name}={value}"));
     }
     for (name, value) in [("expires", ""), ("nonce", "")] {
         let answer = Draft::native(&test, key, "GET").set(name, value).sign(test.get(ME), key).send().await;
@@ -125,7 +125,7 @@ async fn parameters_outside_the_profile_are_refused() {
     }
     for (name, value) in [("alg", ""), ("alg", "\"rsa-pss-sha512\""), ("expires", "1767323100"), ("nonce", "\"n\"")] {
         let answer = Draft::encord(&test, key).set(name, value).sign(test.get(ME), key).send().await;
-        assert_refused_without_a_reason(answer, &format!("encord {name}={value}"));
+        assert_refused_without_key_details(answer, &format!("encord {name}={value}"));
     }
 }
 
@@ -137,7 +137,7 @@ async fn the_key_decides_the_algorithm() {
     agreeing.sign(test.get(ME), key).send().await.expect(200);
     for algorithm in ["rsa-v1_5-sha256", "rsa-pss-sha512", "ecdsa-p256-sha256", "ecdsa-p384-sha384", "hmac-sha256"] {
         let answer = Draft::native(&test, key, "GET").set("alg", &quoted(algorithm)).sign(test.get(ME), key);
-        assert_refused_without_a_reason(answer.send().await, algorithm);
+        assert_refused_without_key_details(answer.send().await, algorithm);
     }
 }
 
@@ -186,12 +186,12 @@ async fn a_key_id_has_one_spelling() {
         admin.id.clone(),
     ] {
         let draft = Draft::native(&test, key, "GET").set("keyid", &quoted(&variant));
-        assert_refused_without_a_reason(draft.sign(test.get(ME), key).send().await, &variant);
+        assert_refused_without_key_details(draft.sign(test.get(ME), key).send().await, &variant);
     }
     let hex = hex_of(key);
     for variant in [hex.to_ascii_uppercase(), format!("{hex} "), format!("0x{hex}"), key.id.clone(), hex[..62].into()] {
         let draft = Draft::encord(&test, key).set("keyid", &quoted(&variant));
-        assert_refused_without_a_reason(draft.sign(test.get(ME), key).send().await, &variant);
+        assert_refused_without_key_details(draft.sign(test.get(ME), key).send().await, &variant);
     }
 }
 
@@ -203,24 +203,24 @@ async fn a_label_occurs_once_in_both_headers() {
     for field in ["signature", "signature-input"] {
         let mut request = signed();
         request.headers.remove(field);
-        assert_refused_without_a_reason(request.send().await, field);
+        assert_refused_without_key_details(request.send().await, field);
         let mut request = signed();
         let twice = request.headers[field].to_str().unwrap().to_owned();
         request = request.header(field, &format!("{twice}, {twice}"));
-        assert_refused_without_a_reason(request.send().await, "one label twice");
+        assert_refused_without_key_details(request.send().await, "one label twice");
         let mut request = signed();
         let again = request.headers[field].clone();
         request.headers.append(field, again);
-        assert_refused_without_a_reason(request.send().await, "one label on two lines");
+        assert_refused_without_key_details(request.send().await, "one label on two lines");
         let mut request = signed();
         let renamed = request.headers[field].to_str().unwrap().replacen("sig=", "other=", 1);
         request = request.header(field, &renamed);
-        assert_refused_without_a_reason(request.send().await, "labels that do not match");
+        assert_refused_without_key_details(request.send().await, "labels that do not match");
     }
     let two = Draft::native(&test, key, "GET").label("other").sign(signed(), key);
-    assert_refused_without_a_reason(two.send().await, "two of one profile");
+    assert_refused_without_key_details(two.send().await, "two of one profile");
     let two = Draft::encord(&test, key).sign(signed(), key);
-    assert_refused_without_a_reason(two.send().await, "one of each profile");
+    assert_refused_without_key_details(two.send().await, "one of each profile");
 }
 
 #[tokio::test]
@@ -235,7 +235,7 @@ async fn of_several_signatures_the_one_with_our_tag_is_verified() {
 
     // A valid signature with another tag does not make an invalid one with the tag `keyward` valid.
     let forged = Draft::native(&test, &admin.key, "GET").sign(other("a").sign(test.get(ME), &admin.key), &stranger);
-    assert_refused_without_a_reason(forged.send().await, "the signature for us is forged");
+    assert_refused_without_key_details(forged.send().await, "the signature for us is forged");
 
     // With two keys in one request, the one with a signature for this server is authenticated (x/crypto CVE-2024-45337).
     let mallory = test.user("mallory", false).await;
@@ -243,7 +243,7 @@ async fn of_several_signatures_the_one_with_our_tag_is_verified() {
     let mixed = Draft::native(&test, &mallory.key, "GET").sign(other("a").sign(test.get(ME), &admin.key), &mallory.key);
     assert_eq!(mixed.send().await.expect(200)["principal"]["id"], mallory.id.as_str());
     let stolen = Draft::native(&test, &admin.key, "GET").sign(test.get(ME), &mallory.key);
-    assert_refused_without_a_reason(stolen.send().await, "signed with another key than is named");
+    assert_refused_without_key_details(stolen.send().await, "signed with another key than is named");
 }
 
 #[tokio::test]
@@ -296,7 +296,7 @@ async fn signatures_in_another_encoding_are_refused() {
         "sig=::".to_owned(),
     ] {
         let answer = signed.clone().header("signature", &variant).send().await;
-        assert_refused_without_a_reason(answer, &variant);
+        assert_refused_without_key_details(answer, &variant);
     }
     signed.send().await.expect(200);
 }
@@ -323,7 +323,7 @@ async fn another_s_of_the_same_signature_is_refused() {
     let request = request
         .header("signature-input", &format!("sig={}", draft.member()))
         .header("signature", &format!("sig=:{}:", STANDARD.encode(signature)));
-    assert_refused_without_a_reason(request.send().await, "s + L");
+    assert_refused_without_key_details(request.send().await, "s + L");
 }
 
 #[tokio::test]
@@ -345,13 +345,13 @@ async fn a_request_changed_after_signing_is_refused() {
         for draft in [Draft::native(&test, key, "GET"), Draft::encord(&test, key)] {
             let mut request = draft.sign(test.get(target), key);
             changed.clone_into(&mut request.target);
-            assert_refused_without_a_reason(request.send().await, name);
+            assert_refused_without_key_details(request.send().await, name);
         }
     }
     // An empty query and none at all are two targets.
     let mut request = Draft::native(&test, key, "GET").sign(test.get(ME), key);
     request.target.push('?');
-    assert_refused_without_a_reason(request.send().await, "an empty query added");
+    assert_refused_without_key_details(request.send().await, "an empty query added");
     for method in ["HEAD", "OPTIONS", "get", "DELETE"] {
         let mut request = Draft::native(&test, key, "GET").sign(test.get(target), key);
         method.clone_into(&mut request.method);
@@ -359,7 +359,7 @@ async fn a_request_changed_after_signing_is_refused() {
     }
     let covered = Draft::native(&test, key, "GET").with("\"keyward-workspace\"");
     let request = covered.sign(test.get(ME).header("keyward-workspace", "ws_1"), key);
-    assert_refused_without_a_reason(request.header("keyward-workspace", "ws_2").send().await, "a covered header");
+    assert_refused_without_key_details(request.header("keyward-workspace", "ws_2").send().await, "a covered header");
 }
 
 #[tokio::test]
@@ -374,7 +374,7 @@ async fn a_request_signed_for_one_host_is_refused_on_another() {
     let signed = test.get(ME).by(&admin.key);
     signed.clone().send().await.expect(200);
     for host in ["127.0.0.1:8081", "127.0.0.1", "localhost:8080"] {
-        assert_refused_without_a_reason(signed.clone().header("host", host).send().await, host);
+        assert_refused_without_key_details(signed.clone().header("host", host).send().await, host);
     }
     for host in ["api.example.com", "evil.example"] {
         signed.clone().header("host", host).send().await.expect_problem(421, "host_not_listed");
@@ -401,7 +401,7 @@ async fn headers_that_ask_for_another_method_or_path_change_nothing() {
         let answer = test.get(ME).header(name, &projects).by(&admin.key).send().await;
         assert_eq!(answer.expect(200)["principal"]["id"], admin.id.as_str(), "{name}");
         let signed_elsewhere = test.get(ME).by(&test.new_key()).header(name, &projects);
-        assert_refused_without_a_reason(signed_elsewhere.send().await, name);
+        assert_refused_without_key_details(signed_elsewhere.send().await, name);
     }
     let overridden = test.post(&format!("{ME}?_method=GET"), &json!({"_method": "GET"})).by(&admin.key);
     overridden.send().await.expect_problem(405, "method_not_allowed");
@@ -413,14 +413,14 @@ async fn two_credentials_are_refused() {
     let token = test.get("/v2/public/user/bearer-token").by_encord(&admin.key).send().await.expect(200);
     let token = token["token"].as_str().unwrap();
     test.get(ME).bearer(token).send().await.expect(200);
-    assert_refused_without_a_reason(test.get(ME).by(&admin.key).bearer(token).send().await, "signature and token");
-    assert_refused_without_a_reason(test.get(ME).by(&admin.key).bearer("x").send().await, "signature and bad token");
+    assert_refused_without_key_details(test.get(ME).by(&admin.key).bearer(token).send().await, "signature and token");
+    assert_refused_without_key_details(test.get(ME).by(&admin.key).bearer("x").send().await, "signature and bad token");
     let forged = test.get(ME).by(&test.new_key()).bearer(token);
-    assert_refused_without_a_reason(forged.send().await, "bad signature and token");
+    assert_refused_without_key_details(forged.send().await, "bad signature and token");
     let basic = test.get(ME).by(&admin.key).header("authorization", "Basic YTpi");
-    assert_refused_without_a_reason(basic.send().await, "signature and another scheme");
+    assert_refused_without_key_details(basic.send().await, "signature and another scheme");
     let oversize = test.get(ME).by(&admin.key).bearer(&"t".repeat(9000));
-    assert_refused_without_a_reason(oversize.send().await, "signature and an oversize token");
+    assert_refused_without_key_details(oversize.send().await, "signature and an oversize token");
     let mut twice = test.get(ME).bearer(token);
     twice.headers.append("authorization", format!("Bearer {token}").parse().unwrap());
     twice.send().await.expect_problem(400, "invalid_request");
@@ -430,11 +430,11 @@ async fn two_credentials_are_refused() {
         if text.ends_with(' ') && text.len() > 10 {
             continue;
         }
-        assert_refused_without_a_reason(answer, text);
+        assert_refused_without_key_details(answer, text);
     }
     let changed = format!("{}A", &token[..token.len() - 1]);
     let flipped = if changed == token { format!("{}B", &token[..token.len() - 1]) } else { changed };
-    assert_refused_without_a_reason(test.get(ME).bearer(&flipped).send().await, "a changed token");
+    assert_refused_without_key_details(test.get(ME).bearer(&flipped).send().await, "a changed token");
 }
 
 #[tokio::test]
@@ -466,12 +466,12 @@ async fn a_digest_must_be_present_strong_and_correct() {
     }
     let mut absent = signed(&right);
     absent.headers.remove("content-digest");
-    assert_refused_without_a_reason(absent.send().await, "a covered digest that is not there");
+    assert_refused_without_key_details(absent.send().await, "a covered digest that is not there");
     let replaced = signed(&right).header("content-digest", &wrong);
-    assert_refused_without_a_reason(replaced.send().await, "another digest than was signed");
+    assert_refused_without_key_details(replaced.send().await, "another digest than was signed");
     let mut second = signed(&right);
     second.headers.append("content-digest", wrong.parse().unwrap());
-    assert_refused_without_a_reason(second.send().await, "a second digest");
+    assert_refused_without_key_details(second.send().await, "a second digest");
 }
 
 #[tokio::test]
