@@ -9,12 +9,13 @@ use domain::secret::{Secret, describe, recognise};
 use crate::{
     failure::{Failure, tell_as_json},
     message::clean,
+    request_body::BODY_ARGUMENTS,
 };
 
 /// The exit status of a command line that cannot be carried out.
 const USAGE: u8 = 2;
-/// Arguments of `keyward request` that go to the server as they are.
-const SENT: [&str; 3] = ["data", "data_binary", "headers"];
+/// Arguments of `keyward request` that go to the server as they are, besides the body.
+const SENT: [&str; 1] = ["headers"];
 /// Arguments that are addresses, where a password has a place or is refused with a message of its own.
 const ADDRESSES: [&str; 5] = ["database_url", "to_postgres", "from_postgres", "url", "target"];
 
@@ -72,7 +73,7 @@ fn report(error: &clap::Error) -> ExitCode {
 fn find_misplaced(command: &clap::Command, matches: &ArgMatches) -> Option<String> {
     for argument in command.get_arguments() {
         let id = argument.get_id().as_str();
-        if SENT.contains(&id) {
+        if SENT.contains(&id) || BODY_ARGUMENTS.contains(&id) {
             continue;
         }
         let values = matches.try_get_raw(id).ok().flatten();

@@ -31,7 +31,7 @@ pub(crate) struct ConnectionArguments {
     #[arg(long, help_heading = CONNECTION, value_name = "KEY")]
     agent_key: Option<String>,
     /// Also trust this certificate authority (PEM file) [env: KEYWARD_CA_FILE]
-    #[arg(long, help_heading = CONNECTION, value_name = "FILE")]
+    #[arg(long, alias = "cacert", help_heading = CONNECTION, value_name = "FILE")]
     ca_file: Option<PathBuf>,
 }
 

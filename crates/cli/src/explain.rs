@@ -11,7 +11,7 @@ use http::{
 use crate::{
     failure::{Failure, Kind, Outcome},
     output,
-    request::{Prepared, SentRequest},
+    request_arguments::{Prepared, SentRequest},
 };
 
 /// Asks the server for the signature base that it computed.
@@ -26,12 +26,15 @@ const REASON: &str = "keyward-reason";
 ///
 /// The exit status is 0 if the request is accepted, and 3 if its signature is refused.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "keyward explain [OPTIONS] [METHOD] <URL>",
+    after_help = "\
 Examples:
   keyward explain GET https://api.example.com/v2/things --key id_ed25519
   keyward explain GET /api/v1/me --url https://keys.example.com
   keyward explain POST https://api.example.com/v2/things -d '{\"a\": 1}' -H 'X-Tenant: 7'
-  keyward explain GET /v2/public/projects --profile encord        as the Encord SDK signs")]
+  keyward explain GET /v2/public/projects --profile encord        as the Encord SDK signs"
+)]
 pub(crate) struct Explain {
     #[command(flatten)]
     sent: SentRequest,

@@ -75,6 +75,8 @@ pub(crate) enum Failure {
     Refused { told: String, problem: Box<Problem> },
     /// Everything is on standard output already.
     Printed,
+    /// Nothing is to be said, as the user asked for.
+    Silent(Kind),
     /// Standard output takes no more.
     Output(io::Error),
 }
@@ -136,7 +138,7 @@ impl Failure {
     /// What kind of failure it is.
     pub(crate) fn kind(&self) -> Kind {
         match self {
-            Self::Told { kind, .. } => *kind,
+            Self::Told { kind, .. } | Self::Silent(kind) => *kind,
             Self::Refused { problem, .. } => Kind::of(problem.status),
             Self::Printed | Self::Output(_) => Kind::Failed,
         }
@@ -168,7 +170,7 @@ impl Failure {
         match self {
             // The reader had enough, as in `keyward audit list | head`.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
-            Self::Printed => {}
+            Self::Printed | Self::Silent(_) => {}
             Self::Told { .. } | Self::Refused { .. } | Self::Output(_) if AS_JSON.load(Ordering::Relaxed) => {
                 eprintln!("{}", self.to_json());
             }
@@ -201,7 +203,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Told { told, .. } | Self::Refused { told, .. } => f.write_str(told),
-            Self::Printed => Ok(()),
+            Self::Printed | Self::Silent(_) => Ok(()),
             Self::Output(error) => write!(f, "cannot write to standard output ({error})"),
         }
     }

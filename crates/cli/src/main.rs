@@ -31,8 +31,12 @@ mod progress;
 mod project;
 mod recovery;
 mod request;
+mod request_arguments;
+mod request_body;
+mod request_output;
 mod serve;
 mod service_account;
+mod sign;
 mod user;
 mod whoami;
 mod workspace;
@@ -81,8 +85,9 @@ enum Command {
     Migrate(migrate::Migrate),
     Keygen(keygen::Keygen),
     Whoami(whoami::Whoami),
-    Request(request::Request),
-    Explain(explain::Explain),
+    Explain(Box<explain::Explain>),
+    Request(Box<request::Request>),
+    Sign(Box<sign::Sign>),
     #[command(subcommand)]
     Keys(api_key::Keys),
     #[command(subcommand)]
@@ -121,6 +126,7 @@ Your keys and requests:
   keys              Your API keys, and those of service accounts
   request           Sign a request and send it: curl, signed
   explain           Send a signed request, and find out why its signature is refused
+  sign              Print the headers that sign a request, for other programs
 
 In a workspace:
   workspaces        Your workspaces
@@ -186,6 +192,7 @@ fn run(arguments: Arguments) -> Outcome {
             Command::Whoami(command) => command.run().await,
             Command::Request(command) => command.run().await,
             Command::Explain(command) => command.run().await,
+            Command::Sign(command) => command.run(),
             Command::Keys(command) => command.run().await,
             Command::ServiceAccounts(command) => command.run().await,
             Command::Projects(command) => command.run().await,

@@ -1,35 +1,41 @@
 //! `keyward request`: curl for signed requests.
 
-use std::{fs, io::Write as _, path::PathBuf, time::Duration};
+use std::{fs, io::Write as _, path::PathBuf};
 
-use client::{Client, ClientError, ClientOptions, Profile, Response};
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request as HttpRequest, StatusCode,
-    header::{ACCEPT, CONTENT_TYPE, HOST},
-};
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use client::{ClientError, Response};
+use http::{Request as HttpRequest, StatusCode};
+use tokio::time::Instant;
 
 use crate::{
-    connection::ConnectionArguments,
     failure::{Failure, Kind, Outcome},
-    input::read_input,
+    input::to_text,
     output,
+    request_arguments::{Prepared, SentRequest},
+    request_body::read_body,
+    request_output::{Ended, WriteOut, head, tell_request, tell_response},
 };
-
-/// Larger answers are most likely mistakes; this is held in memory.
-const MAX_ANSWER_BYTES: usize = 1 << 30;
 
 /// Sign a request and send it; flags mean what they mean in curl
 ///
-/// The exit status is 0 for every response (but see `--fail`), and 1 if there is none. Redirects are never followed: a request is
-/// signed for one URL.
+/// The exit status is 0 for every response (but see `--fail`). Redirects are never followed: a request is signed for one URL.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "keyward request [OPTIONS] [METHOD] <URL>",
+    after_help = "\
+Flags of curl that signed requests do not have are refused with the reason and what to use instead, such as `--location`,
+`--insecure` and `--user`.
+
 Examples:
   keyward request GET https://keys.example.com/api/v1/me --key id_ed25519
   keyward request POST /api/v1/me/keys -d '{\"title\": \"CI\", \"public_key\": \"ssh-ed25519 AAAA…\"}' -i
-  keyward request PUT https://example.com/v2/blobs/7 --data-binary @blob -H 'Content-Type: a/b'
+  keyward request https://example.com/v2/blobs/7 -T blob -H 'Content-Type: a/b'
+  keyward request https://example.com/v2/files -F title=Whales -F file=@whales.csv
+  keyward request -s -o answer -w '%{http_code}\\n' /api/v1/me
   keyward request GET /api/v1/me --agent            the key is in ssh-agent
-  keyward request GET /api/v1/me --print            what would be signed, to compare")]
+  keyward request GET /api/v1/me --print            what would be signed, to compare"
+)]
 pub(crate) struct Request {
     #[command(flatten)]
     sent: SentRequest,
@@ -39,48 +45,29 @@ pub(crate) struct Request {
     /// Fail if the status is 400 or above: print only the status, on standard error
     #[arg(short, long, conflicts_with = "include")]
     fail: bool,
+    /// Fail if the status is 400 or above, and print the response too
+    #[arg(long, conflicts_with = "fail")]
+    fail_with_body: bool,
     /// Write to FILE instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Print this after the response: text with variables such as %{http_code}; @FILE reads it from a file
+    #[arg(short, long, value_name = "FORMAT")]
+    write_out: Option<String>,
+    /// Print what is sent and received on standard error, without credentials
+    #[arg(short, long)]
+    verbose: bool,
+    /// Print no messages and no errors
+    #[arg(short, long)]
+    silent: bool,
+    /// Print errors even with `--silent`
+    #[arg(short = 'S', long)]
+    show_error: bool,
     /// Print the signature base (RFC 9421 §2.5) and the headers that sign it, and send nothing
     #[arg(long)]
     print: bool,
-}
-
-/// What is signed and sent: the arguments that `keyward explain` has too.
-#[derive(Debug, clap::Args)]
-pub(crate) struct SentRequest {
-    /// GET, POST, …
-    method: Method,
-    /// The URL, or a path on the server of `--url`
-    #[arg(value_name = "URL")]
-    target: String,
-    /// The body: TEXT, @FILE (line breaks are removed) or @- for standard input; several are joined by `&`
-    ///
-    /// Sent as application/json if it is JSON, else as application/x-www-form-urlencoded, unless a header says otherwise.
-    #[arg(short, long, value_name = "TEXT|@FILE")]
-    data: Vec<String>,
-    /// The body, unchanged: TEXT, @FILE or @-
-    #[arg(long, value_name = "TEXT|@FILE", conflicts_with = "data")]
-    data_binary: Option<String>,
-    /// A header; `Name:` removes a header, `Name;` sends an empty one
-    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
-    headers: Vec<String>,
-    /// Seconds to wait for the response
-    #[arg(short, long, value_name = "SECONDS", default_value_t = 300)]
-    max_time: u64,
-    /// How to sign: RFC 9421, or as the Encord SDK does
-    #[arg(long, value_enum, default_value_t = ProfileName::Native)]
-    profile: ProfileName,
     #[command(flatten)]
-    connection: ConnectionArguments,
-}
-
-/// How to sign.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-enum ProfileName {
-    Native,
-    Encord,
+    refused: RefusedArguments,
 }
 
 /// Bytes of a body that a server may refuse for its size alone: nginx's default limit.
@@ -89,149 +76,108 @@ const LARGE_BODY: usize = 1024 * 1024;
 const TOO_LARGE: &str = "Keyward's own limit is 1 MiB; for an API behind a proxy, ask its operator about the proxy's limit \
                          (docs/proxies.md, \"The body\")";
 
-impl From<ProfileName> for Profile {
-    fn from(name: ProfileName) -> Self {
-        match name {
-            ProfileName::Native => Self::Native,
-            ProfileName::Encord => Self::Encord,
-        }
-    }
-}
-
 impl Request {
     pub(crate) async fn run(self) -> Outcome {
+        let done = self.send().await;
+        // The user asked for silence: the exit status tells that it failed.
+        if self.silent && !self.show_error { done.map_err(|failure| Failure::Silent(failure.kind())) } else { done }
+    }
+
+    async fn send(&self) -> Outcome {
+        self.refused.refuse()?;
+        let write_out = self.write_out()?;
         let Prepared { client, url, request } = self.sent.prepare()?;
+        let (request, signed) = client.sign(&url, request)?;
         if self.print {
-            let request = client.sign(&url, request)?;
-            return print_signed(&request.0, &request.1.base);
+            return print_signed(&request, &signed.base);
         }
-        let size = request.body().len();
-        let response = match client.send_to(&url, request).await {
-            // A server that refuses a body may close the connection before it has all of it.
-            Err(error @ ClientError::Broken { .. }) if size >= LARGE_BODY => {
-                let told = format!(
-                    "{error}; the body has {size} bytes, and a server may refuse a body of that size in this way: {TOO_LARGE}"
-                );
-                return Err(Failure::from(error).retold(told));
+        if self.verbose {
+            tell_request(&request)?;
+        }
+        let started = Instant::now();
+        let answer = client.send_as_is(&request).await;
+        let took = started.elapsed();
+        let (response, done) = match answer {
+            Ok(response) => {
+                let done = self.take(&request, &response);
+                (Some(response), done)
             }
-            other => other?,
+            Err(error) => (None, Err(explain(error, request.body().len()))),
         };
-        if response.status == StatusCode::PAYLOAD_TOO_LARGE {
+        if let Some(write_out) = write_out {
+            let url = request.uri().to_string();
+            let ended = Ended {
+                method: request.method().as_str(),
+                url: &url,
+                sent: request.body().len(),
+                took,
+                response: response.as_ref(),
+                exit_status: done.as_ref().err().map_or(0, |failure| failure.kind() as u8),
+            };
+            output::bytes(write_out.fill_in(&ended).as_bytes())?;
+        }
+        done
+    }
+
+    /// Prints a response, or fails for its status where that is asked for.
+    fn take(&self, request: &HttpRequest<Vec<u8>>, response: &Response) -> Outcome {
+        if self.verbose {
+            tell_response(response)?;
+        }
+        if response.status == StatusCode::PAYLOAD_TOO_LARGE && !self.silent {
             output::note(format!(
-                "The server answered 413: it does not accept the body of {size} bytes; {TOO_LARGE}."
+                "The server answered 413: it does not accept the body of {} bytes; {TOO_LARGE}.",
+                request.body().len()
             ))?;
         }
-        if self.fail && response.status.as_u16() >= 400 {
+        let failure = (response.status.as_u16() >= 400).then(|| {
             let kind = Kind::of(response.status.as_u16());
-            return Err(Failure::of_kind(kind, format!("{url} answered {}", response.status)));
+            Failure::of_kind(kind, format!("{} answered {}", request.uri(), response.status))
+        });
+        match failure {
+            Some(failure) if self.fail => return Err(failure),
+            Some(failure) if self.fail_with_body => {
+                self.write(response)?;
+                return Err(failure);
+            }
+            _ => {}
         }
-        let bytes = self.format(&response);
+        self.write(response)
+    }
+
+    fn write(&self, response: &Response) -> Outcome {
+        let mut bytes = if self.include || self.sent.head { head(response) } else { Vec::new() };
+        bytes.extend_from_slice(&response.body);
         match &self.output {
             None => output::bytes(&bytes),
+            Some(path) if path.as_os_str() == "-" => output::bytes(&bytes),
             Some(path) => fs::File::create(path)
                 .and_then(|mut file| file.write_all(&bytes))
                 .map_err(|error| Failure::new(format!("the answer cannot be written to {} ({error})", path.display()))),
         }
     }
 
-    fn format(&self, response: &Response) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        if self.include {
-            let reason = response.status.canonical_reason().unwrap_or_default();
-            bytes.extend(format!("{:?} {} {reason}\r\n", response.version, response.status.as_u16()).bytes());
-            for (name, value) in &response.headers {
-                bytes.extend_from_slice(name.as_str().as_bytes());
-                bytes.extend_from_slice(b": ");
-                bytes.extend_from_slice(value.as_bytes());
-                bytes.extend_from_slice(b"\r\n");
-            }
-            bytes.extend_from_slice(b"\r\n");
-        }
-        bytes.extend_from_slice(&response.body);
-        bytes
-    }
-}
-
-/// A request that is ready to be signed and sent.
-pub(crate) struct Prepared {
-    pub(crate) client: Client,
-    pub(crate) url: String,
-    pub(crate) request: HttpRequest<Vec<u8>>,
-}
-
-impl SentRequest {
-    /// Reads the body, the headers and the key, and connects to nothing.
-    pub(crate) fn prepare(&self) -> Outcome<Prepared> {
-        let url = self.url()?;
-        let mut request = HttpRequest::new(self.body()?);
-        *request.method_mut() = self.method.clone();
-        *request.headers_mut() = self.headers(request.body())?;
-        let signer = self.connection.signer(self.profile.into())?;
-        let options = ClientOptions {
-            // Another server behind Keyward's forward-auth may not know a write that it has seen.
-            retries: 0,
-            timeout: Duration::from_secs(self.max_time),
-            max_answer_bytes: MAX_ANSWER_BYTES,
-            trusted_certificates: self.connection.trusted_certificates()?,
-            ..ClientOptions::new(&url, signer)
+    fn write_out(&self) -> Outcome<Option<WriteOut>> {
+        let Some(format) = &self.write_out else { return Ok(None) };
+        let format = match format.strip_prefix('@') {
+            None => format.clone(),
+            Some(file) => to_text(&read_body(file)?)
+                .map_err(|()| Failure::new("the file of `--write-out` is not text: save it as UTF-8"))?,
         };
-        Ok(Prepared { client: Client::new(options)?, url, request })
+        WriteOut::parse(&format).map(Some)
     }
+}
 
-    fn url(&self) -> Outcome<String> {
-        if !self.target.starts_with('/') {
-            return Ok(self.target.clone());
-        }
-        let base = self.connection.url()?.ok_or_else(|| {
-            Failure::usage(format!("`{}` is a path: name its server with `--url URL` or KEYWARD_URL", self.target))
-        })?;
-        Ok(format!("{}{}", base.trim_end_matches('/'), self.target))
+/// Why there is no response.
+fn explain(error: ClientError, size: usize) -> Failure {
+    // A server that refuses a body may close the connection before it has all of it.
+    if matches!(error, ClientError::Broken { .. }) && size >= LARGE_BODY {
+        let told = format!(
+            "{error}; the body has {size} bytes, and a server may refuse a body of that size in this way: {TOO_LARGE}"
+        );
+        return Failure::from(error).retold(told);
     }
-
-    fn body(&self) -> Outcome<Vec<u8>> {
-        if let Some(data) = &self.data_binary {
-            return read_data(data);
-        }
-        let mut body = Vec::new();
-        for (at, data) in self.data.iter().enumerate() {
-            let mut part = read_data(data)?;
-            if data.starts_with('@') {
-                part.retain(|byte| !matches!(byte, b'\r' | b'\n' | 0));
-            }
-            if at > 0 {
-                body.push(b'&');
-            }
-            body.extend(part);
-        }
-        Ok(body)
-    }
-
-    fn headers(&self, body: &[u8]) -> Outcome<HeaderMap> {
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
-        if !self.data.is_empty() || self.data_binary.is_some() {
-            let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
-            let content_type = if is_json { "application/json" } else { "application/x-www-form-urlencoded" };
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        }
-        let mut given = HeaderMap::new();
-        for header in &self.headers {
-            match parse_header(header)? {
-                Header::Set(name, value) => {
-                    given.append(name, value);
-                }
-                Header::Remove(name) => {
-                    headers.remove(name);
-                }
-            }
-        }
-        if given.get_all(HOST).iter().count() > 1 {
-            return Err(Failure::usage("Host is given more than once: a request goes to one host"));
-        }
-        // What is given takes the place of a default, and several of one name stand beside each other.
-        headers.extend(given);
-        Ok(headers)
-    }
+    error.into()
 }
 
 fn print_signed(request: &HttpRequest<Vec<u8>>, base: &str) -> Outcome {
@@ -243,84 +189,127 @@ fn print_signed(request: &HttpRequest<Vec<u8>>, base: &str) -> Outcome {
     output::bytes(text.as_bytes())
 }
 
-enum Header {
-    Set(HeaderName, HeaderValue),
-    Remove(HeaderName),
+/// A flag of curl that a signed request does not have.
+struct Refused {
+    short: Option<char>,
+    long: &'static str,
+    /// Whether a value follows it.
+    has_value: bool,
+    why: &'static str,
 }
 
-fn parse_header(text: &str) -> Outcome<Header> {
-    let malformed = || Failure::usage(format!("`{text}` is not a header: write `Name: value`"));
-    let name = |name: &str| name.trim().parse::<HeaderName>().map_err(|_| malformed());
-    match text.split_once(':') {
-        Some((before, value)) if value.trim().is_empty() => Ok(Header::Remove(name(before)?)),
-        Some((before, value)) => Ok(Header::Set(name(before)?, value.trim().parse().map_err(|_| malformed())?)),
-        None => {
-            let before = text.strip_suffix(';').ok_or_else(malformed)?;
-            Ok(Header::Set(name(before)?, HeaderValue::from_static("")))
-        }
+impl Refused {
+    const fn flag(short: Option<char>, long: &'static str, why: &'static str) -> Self {
+        Self { short, long, has_value: false, why }
+    }
+
+    const fn option(short: Option<char>, long: &'static str, why: &'static str) -> Self {
+        Self { short, long, has_value: true, why }
     }
 }
 
-fn read_data(data: &str) -> Outcome<Vec<u8>> {
-    let Some(path) = data.strip_prefix('@') else { return Ok(data.as_bytes().to_vec()) };
-    if path == "-" {
-        return Ok(read_input("the body")?.to_vec());
-    }
-    fs::read(path).map_err(|error| {
-        Failure::new(format!("the body cannot be read from {path} ({error}): check the path after `@`"))
-    })
+const KEY: &str = "a request is authenticated by its signature: name the key with `--key FILE`; to send another credential as \
+                   well, pass it as `-H 'Authorization: …'`";
+const REDIRECT: &str = "a request is signed for one URL, so redirects are not followed: `-w '%{redirect_url}'` prints where one \
+                        leads; if that URL is yours, send a second request to it";
+const COOKIE: &str =
+    "requests are independent of each other, and no cookies are kept: pass one as `-H 'Cookie: NAME=VALUE'`";
+const RESOLVE: &str = "the host is part of what is signed, and is resolved by this machine: add a line to /etc/hosts, or pass \
+                       the host that is meant as `-H 'Host: …'`";
+
+const REFUSED: [Refused; 27] = [
+    Refused::flag(Some('L'), "location", REDIRECT),
+    Refused::flag(None, "location-trusted", REDIRECT),
+    Refused::option(None, "max-redirs", REDIRECT),
+    Refused::flag(
+        Some('k'),
+        "insecure",
+        "the signature does not protect the response, so the server's certificate is always checked: name the certificate \
+         authority to trust with `--ca-file FILE`",
+    ),
+    Refused::option(Some('u'), "user", KEY),
+    Refused::flag(Some('n'), "netrc", KEY),
+    Refused::flag(None, "basic", KEY),
+    Refused::flag(None, "digest", KEY),
+    Refused::flag(None, "negotiate", KEY),
+    Refused::option(None, "oauth2-bearer", KEY),
+    Refused::option(None, "aws-sigv4", KEY),
+    Refused::option(Some('E'), "cert", KEY),
+    Refused::option(Some('b'), "cookie", COOKIE),
+    Refused::option(Some('c'), "cookie-jar", COOKIE),
+    Refused::flag(Some('O'), "remote-name", "the file is named by you, not by the server: `-o FILE`"),
+    Refused::flag(Some('J'), "remote-header-name", "the file is named by you, not by the server: `-o FILE`"),
+    Refused::option(
+        Some('D'),
+        "dump-header",
+        "the headers are printed with the body by `-i`, and on standard error by `-v`",
+    ),
+    Refused::option(Some('x'), "proxy", "a proxy is set by the variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY"),
+    Refused::flag(
+        None,
+        "compressed",
+        "a response is printed as it arrives: `-H 'Accept-Encoding: gzip'` asks for a compressed one, and `| gunzip` \
+         decompresses it",
+    ),
+    Refused::option(Some('C'), "continue-at", "ask for a part with `-H 'Range: bytes=1000-'`"),
+    Refused::option(Some('r'), "range", "ask for a part with `-H 'Range: bytes=0-999'`"),
+    Refused::option(Some('e'), "referer", "pass it as `-H 'Referer: URL'`"),
+    Refused::option(
+        None,
+        "retry",
+        "the signature of a write is accepted once, and this command does not know whether a write can be repeated: run the \
+         command again",
+    ),
+    Refused::option(None, "resolve", RESOLVE),
+    Refused::option(None, "connect-to", RESOLVE),
+    Refused::option(
+        Some('K'),
+        "config",
+        "the flags are read from the command line only: `xargs` passes flags from a file",
+    ),
+    Refused::flag(Some('Z'), "parallel", "a command sends one request: run several commands"),
+];
+
+/// Flags of curl that are refused by name, so that nobody has to guess whether they are merely missing.
+#[derive(Clone, Copy, Default, Debug)]
+struct RefusedArguments {
+    given: Option<usize>,
 }
 
-#[cfg(test)]
-mod tests {
-    use clap::Parser as _;
+impl RefusedArguments {
+    fn refuse(self) -> Outcome {
+        let Some(refused) = self.given.and_then(|at| REFUSED.get(at)) else { return Ok(()) };
+        let short = refused.short.map_or_else(String::new, |short| format!("-{short}, "));
+        Err(Failure::usage(format!("{short}--{} is not supported: {}", refused.long, refused.why)))
+    }
+}
 
-    use super::*;
-
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        request: Request,
+impl FromArgMatches for RefusedArguments {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let is_given =
+            |refused: &Refused| matches.value_source(refused.long) == Some(clap::parser::ValueSource::CommandLine);
+        Ok(Self { given: REFUSED.iter().position(is_given) })
     }
 
-    fn parse(arguments: &[&str]) -> SentRequest {
-        Line::parse_from(["request", "POST", "http://127.0.0.1/"].iter().chain(arguments)).request.sent
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for RefusedArguments {
+    fn augment_args(command: Command) -> Command {
+        REFUSED.iter().fold(command, |command, refused| {
+            let action = if refused.has_value { clap::ArgAction::Append } else { clap::ArgAction::SetTrue };
+            let argument = Arg::new(refused.long).long(refused.long).action(action).hide(true).help("Not supported");
+            command.arg(match refused.short {
+                Some(short) => argument.short(short),
+                None => argument,
+            })
+        })
     }
 
-    #[test]
-    fn the_body_is_put_together_as_curl_does() {
-        assert_eq!(parse(&[]).body().expect("a body"), b"");
-        assert_eq!(parse(&["-d", "a=1", "--data", "b=2"]).body().expect("a body"), b"a=1&b=2");
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let file = directory.path().join("body");
-        fs::write(&file, "{\"a\":\r\n1}\n").expect("a file");
-        let file = format!("@{}", file.display());
-        assert_eq!(parse(&["-d", &file]).body().expect("a body"), b"{\"a\":1}");
-        assert_eq!(parse(&["--data-binary", &file]).body().expect("a body"), b"{\"a\":\r\n1}\n");
-        assert!(parse(&["-d", "@/nowhere"]).body().is_err());
-    }
-
-    #[test]
-    fn json_is_sent_as_json_unless_a_header_says_otherwise() {
-        let content_type = |arguments: &[&str]| {
-            let request = parse(arguments);
-            let headers = request.headers(&request.body().expect("a body")).expect("headers");
-            headers.get(CONTENT_TYPE).map(|value| value.to_str().expect("text").to_owned())
-        };
-        assert_eq!(content_type(&[]), None);
-        assert_eq!(content_type(&["-d", "{\"a\": 1}"]).as_deref(), Some("application/json"));
-        assert_eq!(content_type(&["-d", "a=1"]).as_deref(), Some("application/x-www-form-urlencoded"));
-        assert_eq!(content_type(&["-d", "{}", "-H", "content-type: text/plain"]).as_deref(), Some("text/plain"));
-        assert_eq!(content_type(&["-d", "{}", "-H", "Content-Type:"]), None);
-    }
-
-    #[test]
-    fn headers_of_one_name_stand_beside_each_other() {
-        let headers = parse(&["-H", "X-A: 1", "-H", "x-a: 2", "-H", "X-B;"]).headers(b"").expect("headers");
-        assert_eq!(headers.get_all("x-a").iter().collect::<Vec<_>>(), ["1", "2"]);
-        assert_eq!(headers["x-b"], "");
-        for malformed in ["no colon", "a b: c", "X: a\nb"] {
-            assert!(parse(&["-H", malformed]).headers(b"").is_err(), "{malformed}");
-        }
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
     }
 }

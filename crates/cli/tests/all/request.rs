@@ -1,6 +1,6 @@
 //! `keyward request`, and the errors of all client commands.
 
-use crate::support::{Home, Scripted};
+use crate::support::{Home, Scripted, Town};
 
 #[test]
 fn flags_mean_what_they_mean_in_curl() {
@@ -49,6 +49,123 @@ fn flags_mean_what_they_mean_in_curl() {
     // -H sets a header, and takes a default one out.
     let text = run(&[&post[..], &["{}", "-H", "Content-Type: text/plain", "-i"]].concat()).ok();
     assert!(text.starts_with("HTTP/1.1 415 "), "{text}");
+}
+
+#[test]
+fn the_other_flags_of_curl_mean_what_they_mean_there() {
+    let town = Town::new();
+    let run = |arguments: &[&str]| town.run("ann", &[&["request"], arguments].concat());
+    let url = format!("{}/api/v1/me", town.server.url);
+
+    // The method may be left out, or stand in -X; -I is HEAD.
+    assert_eq!(run(&["/api/v1/me"]).json()["principal"]["email"], "ann@example.com");
+    let created = run(&["-X", "POST", "/api/v1/workspaces", "-d", r#"{"name": "W", "slug": "by-flag"}"#]).json();
+    assert_eq!(created["slug"], "by-flag");
+    let head = run(&["-I", "/api/v1/me"]).ok();
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.ends_with("\r\n\r\n"), "{head}");
+
+    // -G puts the data into the query, which is signed.
+    let page = run(&["-G", "/api/v1/workspaces", "-d", "limit=1"]).json();
+    assert_eq!(page["items"].as_array().map(Vec::len), Some(1), "{page}");
+
+    // --json says what it is, and asks for the same.
+    let created = run(&["/api/v1/workspaces", "--json", r#"{"name": "W", "slug": "by-json"}"#]).json();
+    assert_eq!(created["slug"], "by-json");
+
+    // -T sends a file with PUT, -F a form with POST; neither is for this API, which says so to who signed.
+    town.home.write("blob", "{}");
+    let put = run(&["-T", "blob", "/api/v1/me", "-w", "%{method} %{http_code} %{size_upload}\\n", "-o", "answer"]).ok();
+    assert_eq!(put, "PUT 405 2\n");
+    let form = run(&["/api/v1/workspaces", "-F", "file=@blob", "-w", "|%{method} %{http_code}"]).ok();
+    assert!(form.contains("multipart/form-data") || form.ends_with("|POST 415"), "{form}");
+
+    // -w follows the body, and is there without a response too.
+    let told =
+        run(&["/api/v1/me", "-o", "answer", "-w", "%{response_code} %{content_type} %header{cache-control}\\n"]).ok();
+    assert!(told.starts_with("200 application/json no-store"), "{told}");
+    let ran = run(&["http://127.0.0.1:1/", "-s", "-w", "%{http_code} %{exitcode}"]);
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(5), "000 5", ""));
+    // -s is silent, and -S is not about errors.
+    assert!(run(&["http://127.0.0.1:1/", "-sS"]).fails_with(5).contains("cannot connect"));
+    let ran = run(&["/api/v1/me/keys/key_none", "-sf"]);
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(1), "", ""));
+    let ran = run(&["/api/v1/me/keys/key_none", "--fail-with-body"]);
+    assert!(ran.stdout.contains("invalid_request") && ran.stderr.contains("answered 400"), "{ran:?}");
+    ran.fails_with(1);
+
+    // -v shows both sides, and no credential.
+    let ran = run(&["-v", &url, "-H", "Cookie: a=secretsecret"]);
+    for line in [
+        "> GET /api/v1/me HTTP/1.1\n",
+        "> host: 127.0.0.1:",
+        "> signature-input: ",
+        "< HTTP/1.1 200 OK\n",
+        "< content-type: ",
+    ] {
+        assert!(ran.stderr.contains(line), "{line}: {}", ran.stderr);
+    }
+    assert!(!ran.stderr.contains("secretsecret"), "{}", ran.stderr);
+    assert!(ran.ok().starts_with("{\"principal\""));
+}
+
+#[test]
+fn flags_that_a_signed_request_cannot_have_are_refused_by_name_with_the_way_out() {
+    let home = Home::new();
+    for (flags, name, way_out) in [
+        (&["-L"][..], "-L, --location is not supported", "%{redirect_url}"),
+        (&["-k"], "-k, --insecure", "--ca-file"),
+        (&["-u", "ann:hunter2hunter2"], "-u, --user", "--key FILE"),
+        (&["-b", "session=hunter2hunter2"], "-b, --cookie", "Cookie: NAME=VALUE"),
+        (&["-x", "http://ann:hunter2hunter2@proxy"], "", "HTTPS_PROXY"),
+        (&["-O"], "-O, --remote-name", "-o FILE"),
+        (&["--compressed"], "--compressed", "gunzip"),
+        (&["--retry", "3"], "--retry", "run the command again"),
+    ] {
+        let told =
+            home.run(&[&["request", "GET", "http://127.0.0.1:1/", "--key", "none"], flags].concat()).fails_with(2);
+        assert!(told.contains(name), "{flags:?}: {told}");
+        assert!(!told.contains("hunter2"), "{told}");
+        if !name.is_empty() {
+            assert!(told.contains(way_out), "{flags:?}: {told}");
+        }
+    }
+}
+
+#[test]
+fn headers_that_were_signed_alone_are_accepted_from_curl() {
+    let town = Town::new();
+    let url = format!("{}/api/v1/me", town.server.url);
+    let headers = town.run("bob", &["sign", "GET", "/api/v1/me"]).ok();
+    let names: Vec<_> = headers.lines().filter_map(|line| line.split_once(": ")).map(|(name, _)| name).collect();
+    assert_eq!(names, ["Signature-Input", "Signature"], "{headers}");
+    town.home.write("headers", &headers);
+    let me = town.home.tool("curl", &["-sS", "-H", "@headers", &url]);
+    assert!(me.contains("bob@example.com"), "{me}");
+
+    // With a body, the digest is one of them. What is not signed is refused.
+    town.home.write("body.json", r#"{"title": "Whales", "description": ""}"#);
+    let workspaces = town.run("bob", &["whoami", "--json"]).json();
+    let url = format!(
+        "{}/api/v1/workspaces/{}/projects",
+        town.server.url,
+        workspaces["workspaces"][0]["id"].as_str().unwrap()
+    );
+    town.home.write("headers", &town.run("bob", &["sign", "POST", &url, "--data-binary", "@body.json"]).ok());
+    let post = ["-sS", "-H", "@headers", "-H", "Content-Type: application/json", "-w", "%{http_code}", "--data-binary"];
+    let refused = town.home.tool("curl", &[&post[..], &["{}", &url]].concat());
+    assert!(refused.ends_with("401"), "{refused}");
+    let created = town.home.tool("curl", &[&post[..], &["@body.json", &url]].concat());
+    assert!(created.contains("Whales") && created.ends_with("201"), "{created}");
+
+    // As JSON for programs; and a header that the signature covers is among them.
+    let json = town.run("bob", &["sign", "POST", &url, "-d", "{}", "--json", "-H", "Keyward-Workspace: acme"]).json();
+    for name in ["Signature-Input", "Signature", "Content-Digest", "Keyward-Workspace"] {
+        assert!(json[name].is_string(), "{json}");
+    }
+    // A URL that is not in its usual form is told in that form.
+    let ran = town.run("bob", &["sign", "GET", "http://127.0.0.1/a/../b c"]);
+    assert!(ran.stderr.contains("signed for http://127.0.0.1/b%20c"), "{}", ran.stderr);
+    assert!(town.run("bob", &["sign", "GET"]).fails_with(2).contains("no URL is given"));
 }
 
 #[test]
