@@ -1,5 +1,5 @@
-//! Keys in an ssh-agent (draft-ietf-sshm-ssh-agent): it signs, and the private key never comes here. The protocol is four
-//! messages; crates for it bring a second set of cryptography along.
+//! Keys in an ssh-agent (draft-ietf-sshm-ssh-agent). The agent signs and keeps the private key. The protocol has four
+//! messages, and existing crates for it depend on a second implementation of cryptography.
 
 use std::{
     fmt, io,
@@ -19,18 +19,18 @@ const REQUEST_IDENTITIES: u8 = 11;
 const IDENTITIES_ANSWER: u8 = 12;
 const SIGN_REQUEST: u8 = 13;
 const SIGN_RESPONSE: u8 = 14;
-/// SSH_AGENT_RSA_SHA2_256; without it an agent signs with SHA-1.
+/// SSH_AGENT_RSA_SHA2_256. Without it, an agent signs with SHA-1.
 const RSA_SHA2_256: u32 = 2;
-/// As OpenSSH's own client has it.
+/// The limit of OpenSSH's own client.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
 
-/// An ssh-agent, found by its socket.
+/// An ssh-agent, identified by its socket.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Agent {
     socket: PathBuf,
 }
 
-/// A key in an agent that Keyward takes: Ed25519, ECDSA on P-256 or P-384, or RSA.
+/// A key in an agent of a supported type: Ed25519, ECDSA on P-256 or P-384, or RSA.
 #[derive(Clone)]
 pub struct AgentKey {
     agent: Agent,
@@ -39,17 +39,17 @@ pub struct AgentKey {
     comment: String,
 }
 
-/// Why an agent has no key to sign with. `Display` tells what to do next.
+/// Why an agent has no key to sign with. `Display` says what to do next.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AgentError {
-    /// `SSH_AUTH_SOCK` names none.
+    /// `SSH_AUTH_SOCK` is not set.
     #[error(
         "no ssh-agent was found (SSH_AUTH_SOCK is not set): start one with `eval \"$(ssh-agent)\"`, then add the key \
          with `ssh-add FILE`"
     )]
     NotRunning,
-    /// It does not answer, or not as agents do.
+    /// It does not answer, or violates the protocol.
     #[error(
         "the ssh-agent at {} cannot be reached ({reason}): check that it is running, and that SSH_AUTH_SOCK is its socket",
         shown(&socket.to_string_lossy())
@@ -57,72 +57,72 @@ pub enum AgentError {
     Unreachable {
         /// Its socket.
         socket: PathBuf,
-        /// What happened.
+        /// The reason.
         reason: String,
     },
-    /// It has no key of a type that Keyward takes.
+    /// It has no key of a supported type.
     #[error(
         "the ssh-agent holds no key that Keyward supports: add one with `ssh-add FILE` (`ssh-add -l` lists what it \
          holds)"
     )]
     NoKey,
-    /// It has several keys, and none was named.
+    /// It has several keys, and the caller did not choose one.
     #[error("the ssh-agent holds several keys: choose one by its fingerprint or comment{}", list(known))]
     Several {
-        /// Fingerprint and comment of each.
+        /// The fingerprint and comment of each.
         known: Vec<String>,
     },
-    /// It has no key of that name, or several.
+    /// It has no key with that name, or several.
     #[error(
         "there is not exactly one key called {name} in the ssh-agent: choose one by its fingerprint{}",
         list(known)
     )]
     NotFound {
-        /// What was asked for, in backticks; a description of it where it may be a secret.
+        /// The requested name in backticks, or a description of it if it may be a secret.
         name: String,
-        /// Fingerprint and comment of each that is there.
+        /// The fingerprint and comment of each key.
         known: Vec<String>,
     },
 }
 
-/// What is in the blob of a key.
+/// The content of a key's blob.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Ed25519([u8; 32]),
-    /// With the length of a coordinate.
+    /// The algorithm, and the length of a coordinate.
     Ecdsa(Algorithm, usize),
     Rsa,
 }
 
 impl Agent {
-    /// The agent that `SSH_AUTH_SOCK` names.
+    /// Returns the agent at the socket in `SSH_AUTH_SOCK`.
     ///
     /// # Errors
-    /// [`AgentError::NotRunning`].
+    /// [`AgentError::NotRunning`] if the variable is not set.
     pub fn from_environment() -> Result<Self, AgentError> {
         let socket = std::env::var_os("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty());
         socket.map(|socket| Self::at(PathBuf::from(socket))).ok_or(AgentError::NotRunning)
     }
 
-    /// The agent with this socket.
+    /// Returns the agent with this socket.
     #[must_use]
     pub fn at(socket: PathBuf) -> Self {
         Self { socket }
     }
 
-    /// The keys that it holds and Keyward takes.
+    /// Returns its keys of supported types.
     ///
     /// # Errors
-    /// [`AgentError::Unreachable`].
+    /// [`AgentError::Unreachable`] if it does not answer.
     pub fn list_keys(&self) -> Result<Vec<AgentKey>, AgentError> {
         let answer = self.ask(&[REQUEST_IDENTITIES]).map_err(|reason| self.unreachable(reason))?;
         self.read_keys(&answer).map_err(|Malformed| self.unreachable("its answer is malformed"))
     }
 
-    /// The key of this fingerprint or comment, or the only one.
+    /// Returns the key with this fingerprint or comment, or the only key.
     ///
     /// # Errors
-    /// [`AgentError`], with what is there to choose from.
+    /// [`AgentError`], with the keys to choose from.
     pub fn find_key(&self, name: Option<&str>) -> Result<AgentKey, AgentError> {
         let mut keys = self.list_keys()?;
         let known = keys.iter().map(AgentKey::to_string).collect();
@@ -145,7 +145,7 @@ impl Agent {
         let mut keys = Vec::new();
         for _ in 0..reader.u32()? {
             let (blob, comment) = (reader.string()?, reader.string()?);
-            // Certificates, security keys and what is to come are the agent's own business.
+            // Certificates, security keys and unknown types are ignored.
             if let Some(kind) = Kind::of(blob) {
                 let comment = String::from_utf8_lossy(comment).replace(char::is_control, " ");
                 keys.push(AgentKey { agent: self.clone(), kind, blob: blob.to_vec(), comment });
@@ -155,7 +155,7 @@ impl Agent {
         Ok(keys)
     }
 
-    /// Sends a message on a connection of its own, and reads the answer.
+    /// Sends a message on its own connection, and reads the response.
     fn ask(&self, message: &[u8]) -> Result<Vec<u8>, String> {
         exchange(&self.socket, message).map_err(|error| error.to_string())
     }
@@ -166,33 +166,33 @@ impl Agent {
 }
 
 impl AgentKey {
-    /// What signs.
+    /// Returns the signer of this key.
     #[must_use]
     pub fn signing_key(&self) -> Arc<dyn SigningKey> {
         Arc::new(self.clone())
     }
 
-    /// Signs a message for a purpose, as `ssh-keygen -Y sign -n NAMESPACE` does; answers the armoured signature.
+    /// Signs a message for a purpose, as `ssh-keygen -Y sign -n NAMESPACE` does, and returns the armoured signature.
     ///
     /// # Errors
-    /// The agent does not sign.
+    /// The agent refuses to sign.
     pub fn sign_message(&self, namespace: &str, message: &[u8]) -> Result<String, SigningKeyError> {
         sign_message(self, &self.blob, namespace, message)
     }
 
-    /// The fingerprint: `SHA256:` and unpadded base64, as `ssh-add -l` prints it.
+    /// Returns the fingerprint: `SHA256:` and unpadded base64, as `ssh-add -l` prints it.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         ssh_wire::fingerprint(&self.blob)
     }
 
-    /// The public half as an OpenSSH line with the comment, without line end.
+    /// Returns the public key as an OpenSSH line with the comment, without line ending.
     #[must_use]
     pub fn public_openssh(&self) -> String {
         ssh_wire::public_openssh(&self.blob, &self.comment)
     }
 
-    /// The raw public key, if this is an Ed25519 key.
+    /// Returns the raw public key, if this is an Ed25519 key.
     #[must_use]
     pub fn ed25519_public_key(&self) -> Option<&[u8; 32]> {
         match &self.kind {
@@ -201,7 +201,7 @@ impl AgentKey {
         }
     }
 
-    /// The comment that it was added with, often a file's name.
+    /// Returns the comment that it was added with, often a file name.
     #[must_use]
     pub fn comment(&self) -> &str {
         &self.comment
@@ -221,7 +221,7 @@ impl AgentKey {
             Kind::Ed25519(_) if name == b"ssh-ed25519" && bytes.len() == 64 => Ok(bytes.to_vec()),
             Kind::Rsa if name == b"rsa-sha2-256" => Ok(bytes.to_vec()),
             Kind::Ecdsa(_, length) if name.starts_with(b"ecdsa-sha2-nistp") => {
-                // RFC 5656 §3.1.2: r and s as mpints; RFC 9421 §3.3.4 has them at their full length.
+                // RFC 5656 §3.1.2: r and s are mpints. RFC 9421 §3.3.4 uses their full length.
                 let mut numbers = Reader::new(bytes);
                 let mut fixed = numbers.positive_of(length)?;
                 fixed.extend(numbers.positive_of(length)?);
@@ -297,7 +297,7 @@ fn exchange(socket: &Path, message: &[u8]) -> io::Result<Vec<u8>> {
         os::unix::net::UnixStream,
         time::Duration,
     };
-    /// An agent may ask its owner before it signs.
+    /// An agent may ask its user for confirmation before it signs.
     const PATIENCE: Duration = Duration::from_mins(5);
 
     let mut stream = UnixStream::connect(socket)?;

@@ -19,33 +19,33 @@ use crate::{
     signer::{SignedHeaders, Signer},
 };
 
-/// Less than the narrower half of the native window (30 s), so that a clock that gets requests refused is noticed.
+/// Less than the narrower half of the native window (30 s), so that a clock that causes refusals is detected.
 const NOTABLE_SKEW_SECONDS: u64 = 25;
 
-/// How a [`Client`] behaves.
+/// The options of a [`Client`].
 #[derive(Clone)]
 pub struct ClientOptions {
-    /// Where Keyward is, such as `https://keys.example.com`; a path is kept as a prefix.
+    /// The URL of Keyward, such as `https://keys.example.com`. A path is used as a prefix.
     pub url: String,
-    /// Who signs.
+    /// The signer of its requests.
     pub signer: Signer,
-    /// How often a request is retried after 429, 502, 503 and 504. A write goes out with its first signature, so
-    /// that Keyward carries it out once. For other servers behind Keyward's forward-auth set 0.
+    /// How often a request is retried after 429, 502, 503 and 504. A retried write has its first signature, so that
+    /// Keyward executes it once. For other servers that use Keyward's forward authentication, set 0.
     pub retries: u32,
-    /// How long setting up a connection may take.
+    /// The time limit for a connection.
     pub connect_timeout: Duration,
-    /// How long one attempt may take, its answer included.
+    /// The time limit for one attempt, including its response.
     pub timeout: Duration,
-    /// The longest answer, in bytes.
+    /// The maximum length of a response, in bytes.
     pub max_answer_bytes: usize,
     /// The `User-Agent` field.
     pub user_agent: String,
-    /// Certificates to trust besides the machine's own, as PEM: those of one's own authority.
+    /// Certificates to trust in addition to those of the system, as PEM, for your own certificate authority.
     pub trusted_certificates: Option<Vec<u8>>,
 }
 
 impl ClientOptions {
-    /// The defaults: 3 retries, 10 s to connect, 60 s an attempt, answers of up to 32 MiB.
+    /// Returns the defaults: 3 retries, 10 s to connect, 60 s for each attempt, responses of up to 32 MiB.
     #[must_use]
     pub fn new(url: impl Into<String>, signer: Signer) -> Self {
         Self {
@@ -61,7 +61,7 @@ impl ClientOptions {
     }
 }
 
-/// A client of one Keyward. Cloning shares its connections.
+/// A client of one Keyward server. Clones share its connections.
 #[derive(Clone)]
 pub struct Client {
     options: ClientOptions,
@@ -69,10 +69,10 @@ pub struct Client {
     http: reqwest::Client,
 }
 
-/// An answer that was read whole.
+/// A complete response.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Response {
-    /// The version it came in.
+    /// The HTTP version.
     pub version: Version,
     /// The status.
     pub status: StatusCode,
@@ -83,10 +83,10 @@ pub struct Response {
 }
 
 impl Client {
-    /// A client with these options. Connects to nothing yet.
+    /// Creates a client with these options. It does not connect yet.
     ///
     /// # Errors
-    /// [`ClientError::Url`], [`ClientError::Certificates`] and [`ClientError::Setup`].
+    /// [`ClientError::Url`], [`ClientError::Certificates`] and [`ClientError::Setup`] for invalid options.
     pub fn new(options: ClientOptions) -> Result<Self, ClientError> {
         let base = parse_url(&options.url)?;
         let trusted = options.trusted_certificates.as_deref().map(parse_certificates).transpose()?;
@@ -102,15 +102,15 @@ impl Client {
         Ok(Self { options, base, http })
     }
 
-    /// Reads what is at `path`, such as `/api/v1/me`.
+    /// Sends GET to `path`, such as `/api/v1/me`.
     ///
     /// # Errors
-    /// [`ClientError`]; [`ClientError::Problem`] where the server says what is wrong.
+    /// [`ClientError`]. It is [`ClientError::Problem`] if the server reports the error.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         self.send(Method::GET, path, None).await?.json()
     }
 
-    /// Creates something, or does what `path` names.
+    /// Sends POST to `path` with `body`.
     ///
     /// # Errors
     /// As [`Client::get`].
@@ -118,7 +118,7 @@ impl Client {
         self.send(Method::POST, path, Some(to_json(body)?)).await?.json()
     }
 
-    /// Changes the fields that `body` names.
+    /// Sends PATCH to `path`, to change the fields in `body`.
     ///
     /// # Errors
     /// As [`Client::get`].
@@ -126,7 +126,7 @@ impl Client {
         self.send(Method::PATCH, path, Some(to_json(body)?)).await?.json()
     }
 
-    /// Sets what is at `path`.
+    /// Sends PUT to `path` with `body`.
     ///
     /// # Errors
     /// As [`Client::get`].
@@ -134,7 +134,7 @@ impl Client {
         self.send(Method::PUT, path, Some(to_json(body)?)).await?.json()
     }
 
-    /// Deletes, or revokes, what is at `path`.
+    /// Sends DELETE to `path`.
     ///
     /// # Errors
     /// As [`Client::get`].
@@ -142,14 +142,14 @@ impl Client {
         self.send(Method::DELETE, path, None).await.map(drop)
     }
 
-    /// Sends a signed request with a JSON body, or none, to `path` and its query.
+    /// Sends a signed request to `path` with its query. The JSON body is optional.
     ///
     /// # Errors
-    /// [`ClientError`] for every status but 2xx.
+    /// [`ClientError`] for every status except 2xx.
     pub async fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Response, ClientError> {
         let prefix = self.base.as_str().trim_end_matches('/');
         if !path.starts_with('/') {
-            // It would become part of the host's name.
+            // Without the slash, it would become part of the host name.
             return Err(ClientError::url(path, "a path starts with `/`"));
         }
         let has_body = body.is_some();
@@ -163,11 +163,10 @@ impl Client {
         response.into_success(self.options.signer.clock().now())
     }
 
-    /// Signs and sends a request to any URL (the one in `request` is replaced), and gives the answer whatever its
-    /// status.
+    /// Signs and sends a request to any URL, which replaces the one in `request`. Returns the response with any status.
     ///
     /// # Errors
-    /// [`ClientError`] where there is no whole answer.
+    /// [`ClientError`] if there is no complete response.
     pub async fn send_to(&self, url: &str, request: Request<Vec<u8>>) -> Result<Response, ClientError> {
         let (mut request, mut signature) = self.sign(url, request)?;
         let signer = &self.options.signer;
@@ -189,27 +188,27 @@ impl Client {
         }
     }
 
-    /// Signs a request to any URL (the one in `request` is replaced) without sending it.
+    /// Signs a request to any URL, which replaces the one in `request`, without sending it.
     ///
     /// # Errors
-    /// [`ClientError::Url`] and [`ClientError::Sign`].
+    /// [`ClientError::Url`] or [`ClientError::Sign`].
     pub fn sign(
         &self,
         url: &str,
         mut request: Request<Vec<u8>>,
     ) -> Result<(Request<Vec<u8>>, SignedHeaders), ClientError> {
         let url = parse_url(url)?;
-        // Written as it will be sent, since that is what is signed.
+        // The URL is normalised as it will be sent, because the signature covers it.
         let invalid = |error: http::uri::InvalidUri| ClientError::url(url.as_str(), error);
         *request.uri_mut() = url.as_str().parse().map_err(invalid)?;
         let signature = self.options.signer.sign(&mut request)?;
         Ok((request, signature))
     }
 
-    /// Sends a request once, as it is: signed already, or not at all.
+    /// Sends a request once and unchanged, whether it is signed or not.
     ///
     /// # Errors
-    /// [`ClientError`] where there is no whole answer.
+    /// [`ClientError`] if there is no complete response.
     pub async fn send_as_is(&self, request: &Request<Vec<u8>>) -> Result<Response, ClientError> {
         let url = parse_url(&request.uri().to_string())?;
         self.attempt(&url, request).await
@@ -239,21 +238,21 @@ impl Client {
 }
 
 impl Response {
-    /// The body read as JSON.
+    /// Parses the body as JSON.
     ///
     /// # Errors
-    /// [`ClientError::Answer`] when it is not what `T` is.
+    /// [`ClientError::Answer`] if the body is not a `T`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
         serde_json::from_slice(&self.body).map_err(|error| ClientError::Answer { reason: error.to_string() })
     }
 
-    /// The server's time, by the `Date` field.
+    /// Returns the server's time, from the `Date` field.
     #[must_use]
     pub fn date(&self) -> Option<jiff::Timestamp> {
         retry::date(&self.headers, &DATE)
     }
 
-    /// The problem in the body (RFC 9457), if it is one.
+    /// Returns the problem in the body (RFC 9457), if it is one.
     #[must_use]
     pub fn problem(&self) -> Option<Problem> {
         let content_type = self.headers.get(CONTENT_TYPE)?.to_str().ok()?;
@@ -285,7 +284,8 @@ impl Response {
     }
 }
 
-/// Whether a signature is still valid after waiting. Once it has expired, Keyward cannot recognise a repeated write.
+/// Returns whether a signature is still valid after a wait. Once it has expired, Keyward cannot recognise a repeated
+/// write.
 fn outlives(signature: &SignedHeaders, wait: Duration, now: jiff::Timestamp) -> bool {
     let wait = i64::try_from(wait.as_secs()).unwrap_or(i64::MAX);
     now.as_second().saturating_add(wait) < signature.expires
@@ -304,7 +304,7 @@ fn to_json(body: &impl Serialize) -> Result<Vec<u8>, ClientError> {
 fn parse_url(text: &str) -> Result<Url, ClientError> {
     let mut url = Url::parse(text.trim()).map_err(|error| ClientError::url(text, error))?;
     if !url.username().is_empty() || url.password().is_some() {
-        // The message must not repeat a password.
+        // The message must not contain a password.
         return Err(ClientError::Sign(crate::signer::SignError::UserInfo));
     }
     if !matches!(url.scheme(), "http" | "https") {

@@ -15,9 +15,9 @@ pub enum ClientError {
     /// The URL is invalid.
     #[error("{url} is not the URL of a server ({reason}): it must start with `https://` or `http://` and a host")]
     Url {
-        /// What was given, in backticks; a description of it where it may be a secret.
+        /// The URL in backticks, or a description of it if it may be a secret.
         url: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// The request was not signed.
@@ -33,7 +33,7 @@ pub enum ClientError {
         origin: String,
         /// The chain of reasons.
         reason: String,
-        /// What it comes down to.
+        /// The cause.
         cause: ConnectCause,
     },
     /// The certificates to trust cannot be read.
@@ -41,16 +41,16 @@ pub enum ClientError {
         "the certificates to trust are invalid ({reason}): give one or more as PEM, starting with `-----BEGIN CERTIFICATE-----`"
     )]
     Certificates {
-        /// What is wrong with them.
+        /// The reason.
         reason: String,
     },
-    /// The server took too long. A write may or may not have been done.
+    /// The server did not respond in time. A write may or may not have been executed.
     #[error("no response from {origin} in time: try again; the request may have been processed anyway")]
     Timeout {
         /// Scheme, host and port.
         origin: String,
     },
-    /// The connection broke. A write may or may not have been done.
+    /// The connection was lost. A write may or may not have been executed.
     #[error("the connection to {origin} broke ({reason}): try again; the request may have been processed anyway")]
     Broken {
         /// Scheme, host and port.
@@ -58,18 +58,19 @@ pub enum ClientError {
         /// The chain of reasons.
         reason: String,
     },
-    /// The server says what is wrong.
+    /// The server reports an error.
     #[error("{}", printable_problem(.0))]
     Problem(Box<Problem>),
     /// The server refused the signature, and the clocks of the two machines differ.
     #[error("{}; {skew}", printable_problem(.problem))]
     Clock {
-        /// By how much.
+        /// The difference.
         skew: ClockSkew,
-        /// What the server said.
+        /// The server's response.
         problem: Box<Problem>,
     },
-    /// The answer is a redirect, which is never followed: it would carry the signature to another address.
+    /// The response is a redirect. Redirects are never followed, because the signature would be sent to another
+    /// address.
     #[error(
         "the server answers {} and points to {}: requests are signed for one URL and do not follow redirects, so use \
          that URL if it is yours", status.as_u16(), shown(&printable(location))
@@ -80,24 +81,24 @@ pub enum ClientError {
         /// The `Location` field.
         location: String,
     },
-    /// A status that is no success, without a problem in the body: most likely not Keyward's answer.
+    /// An error status without a problem in the body. The response is probably not from Keyward.
     #[error("the server answers {status} without a reason: {}", after_status(*status, *retry_after))]
     Status {
         /// The status.
         status: StatusCode,
-        /// When to come again, in seconds, where the answer says so.
+        /// The number of seconds after which to retry, if the response contains it.
         retry_after: Option<u64>,
     },
-    /// The answer is not what was expected.
+    /// The response is not the expected one.
     #[error(
         "the server's response is not what this version expects ({reason}): check the URL and the versions of \
              client and server"
     )]
     Answer {
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// The answer is longer than allowed.
+    /// The response is longer than allowed.
     #[error("the server's response is longer than {limit} bytes and was discarded")]
     TooLong {
         /// The limit.
@@ -106,7 +107,7 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// What the server said, if it did.
+    /// Returns the server's problem, if there is one.
     #[must_use]
     pub fn problem(&self) -> Option<&Problem> {
         match self {
@@ -115,7 +116,7 @@ impl ClientError {
         }
     }
 
-    /// Of a URL that is none.
+    /// Creates the error for an invalid URL.
     pub(crate) fn url(url: &str, reason: impl fmt::Display) -> Self {
         Self::Url { url: quoted(url).to_string(), reason: reason.to_string() }
     }
@@ -124,7 +125,7 @@ impl ClientError {
         if error.is_timeout() && !error.is_connect() {
             return Self::Timeout { origin };
         }
-        // The outer messages repeat the URL; the innermost ones say what happened.
+        // The outer messages repeat the URL. The innermost ones contain the reason.
         let mut reasons = Vec::new();
         let mut next = error.source();
         while let Some(reason) = next {
@@ -141,19 +142,19 @@ impl ClientError {
     }
 }
 
-/// Why a server cannot be reached. `Display` tells what to do next.
+/// Why a server cannot be reached. `Display` says what to do next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ConnectCause {
     /// The host name cannot be resolved.
     UnknownHost,
-    /// Nothing listens at that port.
+    /// No process listens on that port.
     NotListening,
     /// The server's certificate is not trusted on this machine, or is not for that name or time.
     UntrustedCertificate,
-    /// Something listens, and does not speak TLS.
+    /// The server does not use TLS.
     NotTls,
-    /// Something else.
+    /// Another cause.
     Other,
 }
 
@@ -165,7 +166,7 @@ impl ConnectCause {
                 return Self::UnknownHost;
             }
             if let Some(mut error) = error.downcast_ref::<io::Error>() {
-                // Wrapped once by each layer that carries it.
+                // Each layer may wrap the error once.
                 while let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>()) {
                     error = inner;
                 }
@@ -216,10 +217,10 @@ fn after_status(status: StatusCode, retry_after: Option<u64>) -> String {
     }
 }
 
-/// How far this machine's clock is from the server's.
+/// The difference between this machine's clock and the server's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ClockSkew {
-    /// Seconds by which this machine is ahead; below zero, behind.
+    /// The seconds by which this machine is ahead. Negative if it is behind.
     pub seconds: i64,
 }
 
@@ -238,13 +239,14 @@ impl fmt::Display for ClockSkew {
 fn printable_problem(problem: &Problem) -> String {
     let fields = problem.errors.iter().map(|error| format!("{}: {}", error.field, error.detail));
     let what = if problem.detail.is_empty() { &problem.title } else { &problem.detail };
-    // The detail of an invalid request is the list of its fields.
+    // The detail of an invalid request lists its fields.
     let is_list = problem.code == codes::INVALID_REQUEST && !problem.errors.is_empty();
     let what = Some(what.clone()).filter(|_| !is_list);
     printable(&what.into_iter().chain(fields).collect::<Vec<_>>().join("; "))
 }
 
-/// What a server says ends up in terminals, where control characters could do harm, and may repeat what it was sent.
+/// Replaces control characters, which could be harmful in terminals, and hides secrets. The message may contain text
+/// from the request.
 fn printable(text: &str) -> String {
     redact(text).replace(char::is_control, " ")
 }

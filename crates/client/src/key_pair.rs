@@ -1,4 +1,4 @@
-//! Makes Ed25519 key pairs as `ssh-keygen -t ed25519 -N ""` does, and writes them beside each other.
+//! Generates Ed25519 key pairs as `ssh-keygen -t ed25519 -N ""` does, and writes them into two files.
 
 use std::{
     fmt,
@@ -14,18 +14,19 @@ use zeroize::Zeroizing;
 
 use crate::{private_key::public_path, ssh_wire, ssh_wire::put_string, system::Random};
 
-/// A fresh key pair in OpenSSH's formats.
+/// A new key pair in OpenSSH's formats.
 #[derive(Clone)]
 pub struct KeyPair {
-    /// The private key file, `-----BEGIN OPENSSH PRIVATE KEY-----` and on, ended by a line feed. No passphrase.
+    /// The private key file, which begins with `-----BEGIN OPENSSH PRIVATE KEY-----` and ends with a line feed. It has
+    /// no passphrase.
     pub private_openssh: Zeroizing<String>,
-    /// The line of the `.pub` file, without line end.
+    /// The line of the `.pub` file, without line ending.
     pub public_openssh: String,
-    /// As `ssh-keygen -l` prints it.
+    /// The fingerprint, as `ssh-keygen -l` prints it.
     pub fingerprint: String,
 }
 
-/// Makes an Ed25519 key pair. Control characters in the comment become spaces.
+/// Generates an Ed25519 key pair. Control characters in the comment become spaces.
 #[must_use]
 pub fn generate_key_pair(random: &dyn Random, comment: &str) -> KeyPair {
     let comment = comment.replace(char::is_control, " ");
@@ -56,7 +57,7 @@ fn private_bytes(key: &SigningKey, blob: &[u8], check: [u8; 4], comment: &str) -
     let mut section = Zeroizing::new(Vec::with_capacity(256 + comment.len()));
     section.extend_from_slice(&check);
     section.extend_from_slice(&check);
-    // A blob is type and point, which is how the private section begins too.
+    // A blob consists of type and point. The private section begins in the same way.
     section.extend_from_slice(blob);
     put_string(&mut section, &*Zeroizing::new(key.to_keypair_bytes()));
     put_string(&mut section, comment.as_bytes());
@@ -80,13 +81,13 @@ impl fmt::Debug for KeyPair {
     }
 }
 
-/// Why a key pair was not written; nothing is left behind then.
+/// Why a key pair was not written. No file is left in that case.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteKeyPairError {
-    /// A file of this name exists.
+    /// A file with this name exists.
     #[error("{} already exists and was not changed: choose another name, or move the file away first", shown(&.0.to_string_lossy()))]
     Exists(PathBuf),
-    /// The file system refused.
+    /// The operating system reported an error.
     #[error(
         "{} cannot be written ({source}): check that the directory exists and is yours",
         shown(&path.to_string_lossy())
@@ -100,10 +101,11 @@ pub enum WriteKeyPairError {
 }
 
 impl KeyPair {
-    /// Writes the private key to `path`, readable by its owner only, and the public key to `path` with `.pub` added.
+    /// Writes the private key to `path`, readable by its owner only, and the public key to `path` with the suffix
+    /// `.pub`.
     ///
     /// # Errors
-    /// [`WriteKeyPairError`] when either file exists or cannot be written; then neither is left behind.
+    /// [`WriteKeyPairError`] if either file exists or cannot be written. In that case, neither file is left.
     pub fn write_key_pair(&self, path: &Path) -> Result<(), WriteKeyPairError> {
         let public_path = public_path(path);
         if fs::symlink_metadata(&public_path).is_ok() {
@@ -111,7 +113,7 @@ impl KeyPair {
         }
         write_new(path, &self.private_openssh, true)?;
         let line = format!("{}\n", self.public_openssh);
-        // Of two errors the first is the one to tell, here and below.
+        // If the removal fails as well, the first error is returned, here and below.
         write_new(&public_path, &line, false).inspect_err(|_| drop(fs::remove_file(path)))
     }
 }

@@ -1,5 +1,5 @@
-//! Keyward's client: private key files, and requests signed with them (RFC 9421). For the command line and for other
-//! people's programs.
+//! Keyward's client library: private key files, and requests signed with them (RFC 9421). The command line uses it, and
+//! so can other programs.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,4 +1,4 @@
-//! A private key as it lies in a file or a variable, and all that may be wrong with one. Making keys is in `key_pair`.
+//! Private keys in files and variables, and the errors in them. `key_pair` generates keys.
 
 mod armour;
 mod der;
@@ -31,14 +31,14 @@ use self::armour::Armoured;
 pub use self::error::{PrivateKeyError, PrivateKeyErrorKind, ProtectedFormat};
 use crate::{ssh_signature::sign_message, ssh_wire};
 
-/// More than an RSA 4096 file has, by far.
+/// Much more than the file of an RSA 4096 key has.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
-/// A private key that can sign, with its public half.
+/// A private key that can sign, with its public key.
 #[derive(Clone)]
 pub struct PrivateKey {
     signing_key: Arc<dyn SigningKey>,
-    /// The same key with the padding that SSH signatures have, which matters for RSA.
+    /// The same key with the padding of SSH signatures. The difference matters for RSA.
     ssh_signing_key: Arc<dyn SigningKey>,
     public_blob: Vec<u8>,
     ed25519: Option<[u8; 32]>,
@@ -46,20 +46,21 @@ pub struct PrivateKey {
     warning: Option<String>,
 }
 
-/// Where a program was told to take its private key from.
+/// The source of a private key.
 #[derive(Clone, PartialEq, Eq)]
 pub enum KeySource {
     /// A file.
     File(PathBuf),
-    /// The text itself, as CI secrets are passed.
+    /// The text itself, which is how CI systems pass secrets.
     Text(Zeroizing<String>),
     /// Standard input.
     Input,
 }
 
 impl KeySource {
-    /// The first that is given: the file of the `--key` option, that of `KEYWARD_KEY_FILE`, the text in `KEYWARD_KEY`.
-    /// The name `-` is standard input. Empty variables count as absent, since CI systems set those of missing secrets so.
+    /// Chooses the first of these that is present: the file in the `--key` option, the file in `KEYWARD_KEY_FILE`, the
+    /// text in `KEYWARD_KEY`. The name `-` means standard input. Empty variables count as absent, because CI systems
+    /// set variables of missing secrets to an empty text.
     #[must_use]
     pub fn choose(
         option: Option<PathBuf>,
@@ -84,7 +85,7 @@ impl fmt::Debug for KeySource {
 }
 
 impl PrivateKey {
-    /// Reads the key from where it is.
+    /// Reads the key from a source.
     ///
     /// # Errors
     /// As [`PrivateKey::from_file`], [`PrivateKey::from_text`] and [`PrivateKey::from_input`].
@@ -96,14 +97,14 @@ impl PrivateKey {
         }
     }
 
-    /// Reads a key file, in the formats of [`PrivateKey::from_text`]. A leading `~/` is the home directory, for paths
-    /// that no shell has seen.
+    /// Reads a key file in a format of [`PrivateKey::from_text`]. A leading `~/` is replaced by the home directory,
+    /// because the shell does not do this for variables.
     ///
     /// # Errors
-    /// [`PrivateKeyError`], which tells what to do; among others for a file that other users of the machine may read
-    /// (on Unix), and for one that has another key in the `.pub` file beside it (one that cannot be read is no error but
-    /// [`PrivateKey::warning`]). No error repeats the text of a key that was
-    /// given in place of the file's name.
+    /// [`PrivateKeyError`], which says what to do. This includes a file that other users of the machine may read (on
+    /// Unix), and a file with another key in the `.pub` file beside it. If the `.pub` file cannot be read, there is no
+    /// error, but a [`PrivateKey::warning`]. Errors do not contain the text of a key that was passed instead of a file
+    /// name.
     pub fn from_file(path: &Path) -> Result<Self, PrivateKeyError> {
         if recognise(&path.to_string_lossy()).is_some_and(Secret::is_certain) {
             return Err(PrivateKeyError::in_text(PrivateKeyErrorKind::TextInPlaceOfFile));
@@ -120,21 +121,21 @@ impl PrivateKey {
         Ok(key)
     }
 
-    /// Reads a key's text, of a key without passphrase: Ed25519, RSA of 2048 to 4096 bits, or ECDSA on P-256 and P-384, in the
-    /// format of OpenSSH, in PEM or DER (PKCS#8, PKCS#1, SEC 1), as a JWK, or as a PuTTY file of version 2 or 3. Line breaks that were
-    /// lost on the way, or became spaces or a literal `\n`, are put right; base64 of the whole file is decoded; UTF-16 and
-    /// what stands around the key are understood.
+    /// Reads the text of a key without passphrase: Ed25519, RSA of 2048 to 4096 bits, or ECDSA on P-256 and P-384, in
+    /// the format of OpenSSH, in PEM or DER (PKCS#8, PKCS#1, SEC 1), as a JWK, or as a PuTTY file of version 2 or 3. It
+    /// restores line breaks that were lost or became spaces or a literal `\n`, decodes base64 of the whole file,
+    /// accepts UTF-16, and ignores text around the key.
     ///
     /// # Errors
-    /// [`PrivateKeyError`], which tells what to do.
+    /// [`PrivateKeyError`], which says what to do.
     pub fn from_text(text: &str) -> Result<Self, PrivateKeyError> {
         Self::read(text.as_bytes()).map_err(PrivateKeyError::in_text)
     }
 
-    /// Reads what [`PrivateKey::from_text`] reads from a stream, such as standard input.
+    /// Reads a key in a format of [`PrivateKey::from_text`] from a stream, such as standard input.
     ///
     /// # Errors
-    /// [`PrivateKeyError`], which tells what to do.
+    /// [`PrivateKeyError`], which says what to do.
     pub fn from_input(input: impl Read) -> Result<Self, PrivateKeyError> {
         let bytes = read_limited(input).and_then(|bytes| Self::read(&bytes));
         bytes.map_err(PrivateKeyError::in_input)
@@ -152,53 +153,53 @@ impl PrivateKey {
         }
     }
 
-    /// What signs.
+    /// Returns the signer of this key.
     #[must_use]
     pub fn signing_key(&self) -> Arc<dyn SigningKey> {
         Arc::clone(&self.signing_key)
     }
 
-    /// Signs a message for a purpose, as `ssh-keygen -Y sign -n NAMESPACE` does; answers the armoured signature. What is signed
-    /// for one namespace is good for no other, and never for a request.
+    /// Signs a message for a purpose, as `ssh-keygen -Y sign -n NAMESPACE` does, and returns the armoured signature. A
+    /// signature for one namespace is not valid for another, and never for a request.
     ///
     /// # Errors
-    /// The key does not sign.
+    /// The key failed to sign.
     pub fn sign_message(&self, namespace: &str, message: &[u8]) -> Result<String, SigningKeyError> {
         sign_message(self.ssh_signing_key.as_ref(), &self.public_blob, namespace, message)
     }
 
-    /// The fingerprint of the public half: `SHA256:` and unpadded base64, as `ssh-keygen -l` prints it.
+    /// Returns the fingerprint of the public key: `SHA256:` and unpadded base64, as `ssh-keygen -l` prints it.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         ssh_wire::fingerprint(&self.public_blob)
     }
 
-    /// The public half as an OpenSSH line with the comment, without line end.
+    /// Returns the public key as an OpenSSH line with the comment, without line ending.
     #[must_use]
     pub fn public_openssh(&self) -> String {
         ssh_wire::public_openssh(&self.public_blob, &self.comment)
     }
 
-    /// The raw public key, if this is an Ed25519 key.
+    /// Returns the raw public key, if this is an Ed25519 key.
     #[must_use]
     pub fn ed25519_public_key(&self) -> Option<&[u8; 32]> {
         self.ed25519.as_ref()
     }
 
-    /// The comment in the file, often empty.
+    /// Returns the comment in the file, which is often empty.
     #[must_use]
     pub fn comment(&self) -> &str {
         &self.comment
     }
 
-    /// What a person should know although the key was read: that the `.pub` file beside it cannot be.
+    /// Returns a warning about a key that was read: its `.pub` file cannot be read.
     #[must_use]
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
     }
 
-    /// A `FILE.pub` that holds another key would lead to registering one key and signing with the other. One that cannot be read
-    /// misleads nobody who signs.
+    /// Refuses a `FILE.pub` with another key. A user could register one key and sign with the other. A `FILE.pub` that
+    /// cannot be read is only a warning, because it does not affect signing.
     fn check_public_file(&mut self, path: &Path) -> Result<(), PrivateKeyErrorKind> {
         let public_path = public_path(path);
         let reason = match File::open(&public_path).and_then(read_to_limit) {
@@ -219,7 +220,7 @@ impl PrivateKey {
     }
 }
 
-/// The key in a `.pub` file, or in a line of an `authorized_keys` file, whose options say nothing about which key it is.
+/// Parses the key in a `.pub` file, or in a line of an `authorized_keys` file, ignoring its options.
 fn parse_public_file(bytes: &[u8]) -> Result<PublicKey, PublicKeyError> {
     let parsed = PublicKey::parse_file(bytes);
     if parsed != Err(PublicKeyError::KeyOptions) {
@@ -232,7 +233,7 @@ fn parse_public_file(bytes: &[u8]) -> Result<PublicKey, PublicKeyError> {
     PublicKey::parse(&text[start..]).map(|parsed| parsed.key)
 }
 
-/// Whether the refused text is a public key of a kind for which no private key is supported.
+/// Returns whether the refused text is a public key of a type that Keyward does not support for private keys.
 fn is_another_key(error: PublicKeyError) -> bool {
     use UnsupportedKeyType as Type;
     match error {
@@ -251,7 +252,7 @@ impl fmt::Debug for PrivateKey {
     }
 }
 
-/// `FILE.pub`, whatever dots are in `FILE`.
+/// Returns `FILE.pub`, also if `FILE` contains dots.
 pub(crate) fn public_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".pub");
@@ -279,7 +280,7 @@ fn read_limited(input: impl Read) -> Result<Zeroizing<Vec<u8>>, PrivateKeyErrorK
     if bytes.len() as u64 > MAX_FILE_BYTES { Err(PrivateKeyErrorKind::NotAPrivateKey) } else { Ok(bytes) }
 }
 
-/// A byte more than a key file has tells that it is none.
+/// Reads one byte more than the limit, to detect a file that is too long.
 fn read_to_limit(input: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::new());
     input.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;

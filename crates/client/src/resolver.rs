@@ -1,5 +1,5 @@
-//! Looks up the addresses of a host by the system's resolver, with an error of its own: a name that is not known is told
-//! apart from a server that does not listen by type.
+//! Resolves host names by the system's resolver. Its own error type distinguishes an unknown name from a server that
+//! does not listen.
 
 use std::{io, net::SocketAddr};
 
@@ -17,7 +17,7 @@ pub(crate) struct SystemResolver;
 impl Resolve for SystemResolver {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
-            // Port 0 is replaced by the port of the URL.
+            // The port of the URL replaces port 0.
             let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(ResolveError)?;
             let addresses: Addrs = Box::new(found.collect::<Vec<SocketAddr>>().into_iter());
             Ok(addresses)

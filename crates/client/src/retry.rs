@@ -1,4 +1,4 @@
-//! Which responses are retried, and after how long.
+//! Which responses are retried, and the wait before a retry.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use http::{
 };
 use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
 
-/// Longer waits are left to the caller.
+/// The caller handles longer waits.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 
-/// How long to wait before a retry, or `None` to return the response. `Retry-After` is obeyed; without it the wait
-/// doubles with each attempt, less up to half by `jitter`, so that clients do not come back in step.
+/// Returns how long to wait before a retry, or `None` to return the response. `Retry-After` is obeyed. Without it, the
+/// wait doubles with each attempt. `jitter` reduces it by up to half, so that clients do not retry at the same time.
 pub(crate) fn wait_before_retry(
     status: StatusCode,
     headers: &HeaderMap,
@@ -46,7 +46,7 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
     Some(Duration::try_from(until).unwrap_or_default())
 }
 
-/// The time in a field of this answer (RFC 9110 §5.6.7).
+/// Parses the time in a field of this response (RFC 9110 §5.6.7).
 pub(crate) fn date(headers: &HeaderMap, name: &HeaderName) -> Option<Timestamp> {
     DateTimeParser::new().parse_timestamp(headers.get(name)?.to_str().ok()?.trim()).ok()
 }

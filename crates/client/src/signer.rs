@@ -14,13 +14,14 @@ use crate::{
     system::{Clock, Random, SystemClock, SystemRandom},
 };
 
-/// Names the workspace that a user means; the server takes it only where the signature covers it.
+/// Contains the workspace that a user selects. The server accepts it only if the signature covers it.
 const WORKSPACE_HEADER: &str = "keyward-workspace";
 
 /// Signs requests with one key under one profile.
 ///
-/// `native`: `@method`, `@authority`, `@target-uri`, `content-digest` for all but bodyless reads, and
-/// `keyward-workspace` where it is set; good for 60 s, with a nonce of 128 bits. `encord`: as the Encord SDK signs.
+/// `native`: `@method`, `@authority`, `@target-uri`, `content-digest` for all requests except reads without a body, and
+/// `keyward-workspace` if it is set. A signature is valid for 60 s and has a nonce of 128 bits. `encord`: as the Encord
+/// SDK signs.
 #[derive(Clone)]
 pub struct Signer {
     key: Arc<dyn SigningKey>,
@@ -30,14 +31,14 @@ pub struct Signer {
     random: Arc<dyn Random>,
 }
 
-/// What was put on a request.
+/// The values that were added to a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SignedHeaders {
     /// When the signature was made, in Unix seconds.
     pub created: i64,
-    /// When the server stops taking it, in Unix seconds.
+    /// When the signature expires, in Unix seconds.
     pub expires: i64,
-    /// What was signed (RFC 9421 §2.5), to compare with the server's.
+    /// The signature base (RFC 9421 §2.5), to compare with the server's.
     pub base: String,
 }
 
@@ -45,18 +46,18 @@ pub struct SignedHeaders {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignError {
-    /// The encord profile takes Ed25519 only.
+    /// The encord profile only accepts Ed25519.
     #[error(
         "the encord profile signs with Ed25519 keys only: make one with `keyward keygen`, or use the native profile"
     )]
     EncordKey,
-    /// The request names no host, or no scheme.
+    /// The URI of the request has no host, or no scheme.
     #[error("the request has no absolute URL, which the signature covers: start it with `https://` and the host")]
     NotAbsolute,
     /// The body is a stream.
     #[error("the body of the request is a stream, which cannot be signed: pass it as bytes")]
     StreamedBody,
-    /// The URL holds a user name or password.
+    /// The URL contains a user name or password.
     #[error("the URL contains a user name, which would be a second credential: remove it")]
     UserInfo,
     /// The signature could not be made.
@@ -65,16 +66,16 @@ pub enum SignError {
 }
 
 impl Signer {
-    /// Signs with this key, named as the profile does: by fingerprint, or by the raw key in hex.
+    /// Creates a signer with this key. The key id depends on the profile: the fingerprint, or the raw key in hex.
     ///
     /// # Errors
-    /// [`SignError::EncordKey`] for a key that the encord profile has no name for.
+    /// [`SignError::EncordKey`] for a key that the encord profile does not support.
     pub fn new(key: &PrivateKey, profile: Profile) -> Result<Self, SignError> {
         let key_id = key_id(profile, key.fingerprint(), key.ed25519_public_key())?;
         Ok(Self::with_key_id(key.signing_key(), key_id, profile))
     }
 
-    /// Signs with this key of an agent.
+    /// Creates a signer with this key of an agent.
     ///
     /// # Errors
     /// As [`Signer::new`].
@@ -83,25 +84,26 @@ impl Signer {
         Ok(Self::with_key_id(key.signing_key(), key_id, profile))
     }
 
-    /// Signs with a key that is elsewhere, such as in a hardware module, under the id that the server knows it by.
+    /// Creates a signer with a key that is elsewhere, such as in a hardware module. The server must know the key by
+    /// this id.
     #[must_use]
     pub fn with_key_id(key: Arc<dyn SigningKey>, key_id: String, profile: Profile) -> Self {
         Self { key, key_id, profile, clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
     }
 
-    /// The same with another clock and other randomness, for tests.
+    /// Replaces the clock and the randomness, for tests.
     #[must_use]
     pub fn with_system(self, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
         Self { clock, random, ..self }
     }
 
-    /// The `keyid` that signatures carry.
+    /// Returns the `keyid` of its signatures.
     #[must_use]
     pub fn key_id(&self) -> &str {
         &self.key_id
     }
 
-    /// The profile.
+    /// Returns the profile.
     #[must_use]
     pub fn profile(&self) -> Profile {
         self.profile
@@ -115,12 +117,12 @@ impl Signer {
         &*self.random
     }
 
-    /// Signs a request with an absolute URI; a `Host` field, where there is one, is what counts. Sets `Signature-Input`,
-    /// `Signature` and `Content-Digest`. Nothing of the request may be changed after this, the way its URI is written
-    /// included.
+    /// Signs a request with an absolute URI. If there is a `Host` field, it determines the host. Sets
+    /// `Signature-Input`, `Signature` and `Content-Digest`. The request must not be changed after this, including the
+    /// form of its URI.
     ///
     /// # Errors
-    /// [`SignError`]; the request is unchanged then.
+    /// [`SignError`]. The request is then unchanged.
     pub fn sign<B: AsRef<[u8]>>(&self, request: &mut http::Request<B>) -> Result<SignedHeaders, SignError> {
         let (uri, method) = (request.uri().clone(), request.method().clone());
         let body = request.body().as_ref();
@@ -129,10 +131,11 @@ impl Signer {
         Ok(signed)
     }
 
-    /// Signs a request of reqwest. As [`Signer::sign`], except that the URL is written as reqwest will send it.
+    /// Signs a request of reqwest. It differs from [`Signer::sign`] in that the URL has the form in which reqwest sends
+    /// it.
     ///
     /// # Errors
-    /// [`SignError`], among others for a streamed body; the request is unchanged then.
+    /// [`SignError`], also for a streamed body. The request is then unchanged.
     pub fn sign_reqwest(&self, request: &mut reqwest::Request) -> Result<SignedHeaders, SignError> {
         let uri: Uri = request.url().as_str().parse().map_err(|_| SignError::NotAbsolute)?;
         let body = match request.body() {
@@ -192,7 +195,7 @@ impl Signer {
     }
 }
 
-/// What a profile calls a key.
+/// Returns the key id of a profile.
 fn key_id(profile: Profile, fingerprint: String, ed25519: Option<&[u8; 32]>) -> Result<String, SignError> {
     match (profile, ed25519) {
         (Profile::Native, _) => Ok(fingerprint),

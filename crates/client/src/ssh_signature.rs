@@ -1,4 +1,4 @@
-//! Signatures of messages as `ssh-keygen -Y sign` makes them (OpenSSH's PROTOCOL.sshsig).
+//! Signatures of messages in the format of `ssh-keygen -Y sign` (OpenSSH's PROTOCOL.sshsig).
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http_signature::{Algorithm, SigningKey, SigningKeyError};
@@ -7,10 +7,10 @@ use sha2::{Digest, Sha512};
 use crate::ssh_wire::{put_positive, put_string};
 
 const MAGIC: &[u8] = b"SSHSIG";
-/// Characters of a line of the armour, as OpenSSH breaks them.
+/// The length of a line of the armour, as in OpenSSH.
 const LINE: usize = 70;
 
-/// Signs a message for a namespace with the key of this public blob; answers the armoured signature.
+/// Signs a message for a namespace with the key of this public blob, and returns the armoured signature.
 pub(crate) fn sign_message(
     key: &dyn SigningKey,
     public_blob: &[u8],
@@ -40,7 +40,7 @@ pub(crate) fn sign_message(
     Ok(armoured)
 }
 
-/// A signature with the name of its kind, from the form that RFC 9421 has.
+/// Encodes a signature with the name of its algorithm, from the form of RFC 9421.
 fn encode_signature(algorithm: Algorithm, bytes: &[u8]) -> Result<Vec<u8>, SigningKeyError> {
     let (name, is_ecdsa) = match algorithm {
         Algorithm::Ed25519 => ("ssh-ed25519", false),

@@ -1,5 +1,4 @@
-//! What is written in the SSH wire encoding (RFC 4251 §5): public key blobs with their fingerprints and lines, and the
-//! messages of agents.
+//! The SSH wire encoding (RFC 4251 §5): public key blobs with their fingerprints and lines, and the messages of agents.
 
 use base64::{
     Engine,
@@ -7,13 +6,13 @@ use base64::{
 };
 use sha2::{Digest, Sha256};
 
-/// Appends a `string`. All that is written here is far below 4 GiB.
+/// Appends a `string`. All texts are far below 4 GiB.
 pub(crate) fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
     out.extend_from_slice(bytes);
 }
 
-/// Appends a positive `mpint`, whatever zeros the bytes begin with.
+/// Appends a positive `mpint`. The bytes may have leading zeros.
 pub(crate) fn put_positive(out: &mut Vec<u8>, bytes: &[u8]) {
     let start = bytes.iter().position(|&byte| byte != 0).unwrap_or(bytes.len());
     let magnitude = &bytes[start..];
@@ -21,7 +20,7 @@ pub(crate) fn put_positive(out: &mut Vec<u8>, bytes: &[u8]) {
     put_string(out, &[sign, magnitude].concat());
 }
 
-/// The public key blob of an Ed25519 key (RFC 8709 §4).
+/// Returns the public key blob of an Ed25519 key (RFC 8709 §4).
 pub(crate) fn ed25519_blob(point: &[u8; 32]) -> Vec<u8> {
     let mut blob = Vec::with_capacity(51);
     put_string(&mut blob, b"ssh-ed25519");
@@ -29,22 +28,22 @@ pub(crate) fn ed25519_blob(point: &[u8; 32]) -> Vec<u8> {
     blob
 }
 
-/// What `ssh-keygen -l` prints of the key with this blob.
+/// Returns the fingerprint of the key with this blob, as `ssh-keygen -l` prints it.
 pub(crate) fn fingerprint(blob: &[u8]) -> String {
     format!("SHA256:{}", STANDARD_NO_PAD.encode(Sha256::digest(blob)))
 }
 
-/// The OpenSSH line of the key with this blob, which begins with the length and text of its type's name.
+/// Returns the OpenSSH line of the key with this blob. The blob begins with the length and text of the type's name.
 pub(crate) fn public_openssh(blob: &[u8], comment: &str) -> String {
     let name = Reader::new(blob).string().map_or_else(|Malformed| "".into(), String::from_utf8_lossy);
     format!("{name} {} {comment}", STANDARD.encode(blob)).trim_end().to_owned()
 }
 
-/// Bytes that are not what they should be.
+/// Bytes with an invalid encoding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Malformed;
 
-/// Reads from the front.
+/// Reads fields from the beginning.
 pub(crate) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -71,7 +70,7 @@ impl<'a> Reader<'a> {
         self.take(usize::try_from(length).map_err(|_| Malformed)?)
     }
 
-    /// A positive `mpint`, without the zero that keeps its sign.
+    /// Reads a positive `mpint`, without the leading zero for its sign.
     pub(crate) fn positive(&mut self) -> Result<&'a [u8], Malformed> {
         match self.string()? {
             [0, rest @ ..] if rest.first().is_some_and(|&byte| byte >= 0x80) => Ok(rest),
@@ -80,7 +79,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A positive `mpint`, in as many bytes, zeros before it.
+    /// Reads a positive `mpint`, padded with leading zeros to this number of bytes.
     pub(crate) fn positive_of(&mut self, length: usize) -> Result<Vec<u8>, Malformed> {
         let bytes = self.positive()?;
         let zeros = length.checked_sub(bytes.len()).ok_or(Malformed)?;
@@ -89,7 +88,7 @@ impl<'a> Reader<'a> {
         Ok(fixed)
     }
 
-    /// Nothing may be left.
+    /// Checks that all bytes were read.
     pub(crate) fn end(self) -> Result<(), Malformed> {
         if self.0.is_empty() { Ok(()) } else { Err(Malformed) }
     }

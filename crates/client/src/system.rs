@@ -1,16 +1,17 @@
-//! Where time and randomness come from: traits, and the machine's own. Nothing else in this crate asks the machine.
+//! Traits for time and randomness, and their implementations by the machine. The rest of this crate does not use the
+//! machine directly.
 
 use jiff::Timestamp;
 
-/// Tells the time.
+/// A source of time.
 pub trait Clock: Send + Sync {
-    /// The wall clock, which signatures carry.
+    /// Returns the time of the wall clock, which signatures contain.
     fn now(&self) -> Timestamp;
 }
 
-/// Gives random bytes.
+/// A source of randomness.
 pub trait Random: Send + Sync {
-    /// Fills `bytes` from a generator that is fit for keys.
+    /// Fills `bytes` from a generator that is suitable for keys.
     fn fill(&self, bytes: &mut [u8]);
 }
 
@@ -31,7 +32,7 @@ pub struct SystemRandom;
 
 impl Random for SystemRandom {
     /// # Panics
-    /// When the operating system gives no randomness: neither a key nor a nonce may be made then.
+    /// Panics if the operating system provides no randomness, because neither a key nor a nonce can be generated.
     #[expect(clippy::disallowed_methods, reason = "the only place in this crate that draws randomness")]
     fn fill(&self, bytes: &mut [u8]) {
         getrandom::fill(bytes).expect("the operating system gives randomness");

@@ -7,9 +7,10 @@ pub enum Algorithm {
     RsaPssSha512,
     /// `rsa-v1_5-sha256`: RSASSA-PKCS1-v1_5 (RFC 9421 §3.3.2).
     RsaV1_5Sha256,
-    /// RSASSA-PKCS1-v1_5 with SHA-512. For SSH signatures (RFC 8332) only: RFC 9421 has no name for it, so no request can ask for it.
+    /// RSASSA-PKCS1-v1_5 with SHA-512, for SSH signatures (RFC 8332) only. RFC 9421 has no name for it, so requests
+    /// cannot use it.
     RsaV1_5Sha512,
-    /// `hmac-sha256` (RFC 9421 §3.3.3). No profile takes it: both ends would hold the secret.
+    /// `hmac-sha256` (RFC 9421 §3.3.3). No profile accepts it, because both sides would have the secret.
     HmacSha256,
     /// `ecdsa-p256-sha256`: r‖s of 64 bytes (RFC 9421 §3.3.4).
     EcdsaP256Sha256,
@@ -20,7 +21,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// The name in the `alg` parameter (RFC 9421 §6.2.2), if it has one.
+    /// Returns the name in the `alg` parameter (RFC 9421 §6.2.2), if it has one.
     #[must_use]
     pub const fn name(self) -> Option<&'static str> {
         match self {
@@ -34,7 +35,7 @@ impl Algorithm {
         }
     }
 
-    /// The algorithm of that name, compared as bytes.
+    /// Returns the algorithm with that name, compared as bytes.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         [

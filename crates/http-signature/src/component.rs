@@ -1,5 +1,5 @@
-//! The value of each component: HTTP fields (RFC 9421 §2.1) and derived components (§2.2).
-//! Values go straight into the signature base, as they came but for the normalisation that those sections prescribe.
+//! The value of each component: HTTP fields (RFC 9421 §2.1) and derived components (§2.2). Values are written to the
+//! signature base as received, except for the normalisation in those sections.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName};
 use crate::message::{Head, Message, RequestView, StructuredFieldType};
 use crate::structured::{BareItem, Parameter};
 
-/// A component identifier: a field name in lower case or a derived component such as `@method`, and its parameters.
+/// A component identifier: a field name in lower case or a derived component such as `@method`, with its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Component<'a> {
     /// The component name.
@@ -18,13 +18,13 @@ pub struct Component<'a> {
 }
 
 impl<'a> Component<'a> {
-    /// A component without parameters.
+    /// Creates a component without parameters.
     #[must_use]
     pub fn new(name: &'a str) -> Self {
         Self { name, parameters: Vec::new() }
     }
 
-    /// The same component: parameters count as a set (RFC 9421 §2).
+    /// Returns whether both are the same component. The order of parameters does not matter (RFC 9421 §2).
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.name == other.name
             && self.parameters.len() == other.parameters.len()
@@ -45,10 +45,10 @@ pub enum ComponentError {
     /// The message has no such field, member, query parameter or related request.
     #[error("the signature covers {0}, which the message does not have")]
     Missing(String),
-    /// A derived component or a component parameter that RFC 9421 does not define, or not for this message.
+    /// A derived component or a component parameter that RFC 9421 does not define, or does not define for this message.
     #[error("the signature covers {0}, which is not defined for this message")]
     Unknown(String),
-    /// The value cannot be one line of ASCII, or is no structured field of its type.
+    /// The value is not one line of ASCII, or not a structured field of its type.
     #[error("the value of {0} cannot be part of a signature base")]
     BadValue(String),
 }
@@ -122,7 +122,7 @@ fn write_derived(component: &Component<'_>, message: &Message<'_>, out: &mut Str
     Ok(())
 }
 
-/// Path and query of a target, without the question mark between them.
+/// Splits a target into path and query, without the question mark between them.
 fn split_target(target: &str) -> (&str, &str) {
     target.split_once('?').unwrap_or((target, ""))
 }
@@ -134,7 +134,7 @@ fn push_scheme(request: &RequestView<'_>, component: &Component<'_>, out: &mut S
     Ok(())
 }
 
-/// RFC 9421 §2.2.3: lower case, and the port left out where it is the scheme's default.
+/// RFC 9421 §2.2.3: lower case, without the default port of the scheme.
 fn push_authority(
     request: &RequestView<'_>,
     component: &Component<'_>,
@@ -163,7 +163,7 @@ fn make_lowercase_from(out: &mut str, start: usize) {
     }
 }
 
-/// A line break inside a value would let one component pose as two.
+/// Refuses line breaks. With a line break in its value, one component could look like two.
 fn push_visible(value: &str, component: &Component<'_>, out: &mut String) -> Result<(), ComponentError> {
     if value.bytes().all(|byte| matches!(byte, b'!'..=b'~')) {
         out.push_str(value);
@@ -173,7 +173,7 @@ fn push_visible(value: &str, component: &Component<'_>, out: &mut String) -> Res
     }
 }
 
-/// RFC 9421 §2.2.8. `None` where the parameter is not there, or more than once.
+/// RFC 9421 §2.2.8. Returns `None` if the parameter is missing or occurs more than once.
 fn query_parameter(target: &str, encoded_name: &str) -> Option<String> {
     let wanted = decode_form(encoded_name);
     let mut found = None;
@@ -186,7 +186,7 @@ fn query_parameter(target: &str, encoded_name: &str) -> Option<String> {
     found.map(|value| encode_form(&decode_form(value)))
 }
 
-/// Decoding of `application/x-www-form-urlencoded` (WHATWG URL §5.1), down to bytes.
+/// Decodes `application/x-www-form-urlencoded` (WHATWG URL §5.1) to bytes.
 fn decode_form(text: &str) -> Vec<u8> {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
@@ -217,7 +217,7 @@ pub(crate) fn hex_value(digit: u8) -> Option<u8> {
     }
 }
 
-/// Percent-encoding with the form set, but `%20` for a space (RFC 9421 §2.2.8).
+/// Percent-encodes with the form set, but with `%20` for a space (RFC 9421 §2.2.8).
 fn encode_form(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     let mut encoded = String::with_capacity(bytes.len());
@@ -246,7 +246,7 @@ fn write_field(component: &Component<'_>, message: &Message<'_>, out: &mut Strin
             _ => return Err(unknown()),
         }
     }
-    // RFC 9421 §2.1: a wrapped value is no structured field any more.
+    // RFC 9421 §2.1: a wrapped value is no longer a structured field.
     if binary && (strict || key.is_some()) {
         return Err(unknown());
     }
@@ -285,7 +285,7 @@ fn write_field(component: &Component<'_>, message: &Message<'_>, out: &mut Strin
     Ok(())
 }
 
-/// Field names are covered in lower case only (RFC 9421 §2.1).
+/// Returns a valid field name. Field names are covered in lower case only (RFC 9421 §2.1).
 fn field_name(name: &str) -> Option<HeaderName> {
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return None;
@@ -293,7 +293,7 @@ fn field_name(name: &str) -> Option<HeaderName> {
     HeaderName::from_bytes(name.as_bytes()).ok()
 }
 
-/// A field value with a byte outside of visible ASCII, space and tab.
+/// A field value with a byte that is not visible ASCII, space or tab.
 pub(crate) struct NotAscii;
 
 /// RFC 9421 §2.1: every line's value trimmed, joined by a comma and a space.
@@ -333,12 +333,12 @@ fn write_binary_wrapped(
     Ok(())
 }
 
-/// RFC 9421 §2.1.2; `Ok(None)` where the dictionary has no such member.
+/// RFC 9421 §2.1.2. Returns `Ok(None)` if the dictionary does not have this member.
 fn serialize_member(combined: &str, key: &str) -> Result<Option<String>, ()> {
     let dictionary = sfv::Parser::new(combined).parse::<sfv::Dictionary>().map_err(|_| ())?;
     let key = sfv::KeyRef::from_str(key).map_err(|_| ())?;
     let Some(member) = dictionary.get(key) else { return Ok(None) };
-    // A lone member of a list is spelt as the value of a member of a dictionary is.
+    // A list with one member is serialised like the value of a dictionary member.
     let mut list = sfv::ListSerializer::new();
     list.members([member]);
     Ok(list.finish())
@@ -351,7 +351,7 @@ fn serialize_structured(combined: &str, field_type: StructuredFieldType) -> Resu
     match field_type {
         StructuredFieldType::Dictionary => {
             let dictionary = parser.parse::<sfv::Dictionary>().map_err(|_| ())?;
-            // An empty dictionary serialises to an empty value.
+            // An empty dictionary is serialised as an empty value.
             Ok(Some(dictionary.serialize().unwrap_or_default()))
         }
         StructuredFieldType::List => {

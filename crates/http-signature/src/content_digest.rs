@@ -1,4 +1,4 @@
-//! `Content-Digest` (RFC 9530 §2): the digest of the bytes on the wire. Whether it must be there is a matter of `profile`.
+//! `Content-Digest` (RFC 9530 §2): the digest of the received bytes. `profile` decides whether it is required.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,10 +7,10 @@ use subtle::ConstantTimeEq as _;
 
 use crate::structured::{Parser, SyntaxError};
 
-/// The value for a `Want-Content-Digest` field (RFC 9530 §4) that asks for what is taken here.
+/// The value of a `Want-Content-Digest` field (RFC 9530 §4) that requests the supported algorithms.
 pub const WANT_CONTENT_DIGEST: &str = "sha-256=10, sha-512=5";
 
-/// Why a body's digest is not proven.
+/// Why the digest of a body is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DigestError {
     /// There is a body, and the signature does not cover its digest.
@@ -19,21 +19,21 @@ pub enum DigestError {
     /// Not a dictionary of byte sequences.
     #[error("Content-Digest is malformed: {0}")]
     Malformed(#[from] SyntaxError),
-    /// One algorithm twice.
+    /// An algorithm occurs twice.
     #[error("Content-Digest names an algorithm twice")]
     Duplicate,
-    /// Something beside `sha-256` and `sha-512`: a digest that is not checked here must not reach a recipient that trusts it.
+    /// An algorithm other than `sha-256` and `sha-512`. A recipient could trust a digest that was not checked here.
     #[error("Content-Digest has an algorithm other than sha-256 and sha-512; leave it out")]
     UnsupportedAlgorithm,
-    /// A digest of a length that its algorithm does not have.
+    /// The length of a digest does not match its algorithm.
     #[error("Content-Digest has a digest of the wrong length")]
     WrongLength,
-    /// At least one digest is not that of the body.
+    /// At least one digest does not match the body.
     #[error("digest does not match body: it was changed after signing, or another body was signed")]
     Mismatch,
 }
 
-/// A well-formed `Content-Digest` of which every digest can be checked.
+/// A well-formed `Content-Digest` with supported algorithms only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContentDigest {
     sha256: Option<[u8; 32]>,
@@ -44,7 +44,7 @@ impl ContentDigest {
     /// Parses the combined field value.
     ///
     /// # Errors
-    /// All of [`DigestError`] but `NotCovered` and `Mismatch`.
+    /// All variants of [`DigestError`] except `NotCovered` and `Mismatch`.
     pub fn parse(field: &str) -> Result<Self, DigestError> {
         let mut digest = Self { sha256: None, sha512: None };
         let mut parser = Parser::new(field);
@@ -69,7 +69,7 @@ impl ContentDigest {
     /// Checks every digest against the body, in constant time.
     ///
     /// # Errors
-    /// [`DigestError::Mismatch`].
+    /// [`DigestError::Mismatch`] if a digest does not match.
     pub fn verify(&self, body: &[u8]) -> Result<(), DigestError> {
         let sha256_matches = self.sha256.is_none_or(|digest| Sha256::digest(body).ct_eq(&digest).into());
         let sha512_matches = self.sha512.is_none_or(|digest| Sha512::digest(body).ct_eq(&digest).into());
@@ -77,7 +77,7 @@ impl ContentDigest {
     }
 }
 
-/// The field value for a body, with `sha-256`.
+/// Returns the field value for a body, with `sha-256`.
 #[must_use]
 pub fn content_digest(body: &[u8]) -> String {
     format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(body)))

@@ -1,5 +1,5 @@
-//! The signature base of a received request, for its sender to compare with what was signed. Values that the sender may not
-//! know are replaced by their length and hash: a proxy on the way may have added a field that holds a secret.
+//! The signature base of a received request, for its sender to compare with the signed one. Values that the sender may
+//! not know are replaced by their length and hash, because a proxy may have added a field with a secret.
 
 use std::fmt::Write as _;
 
@@ -13,15 +13,16 @@ use crate::profile::{
     is_component_of,
 };
 
-/// What stands for the value of a covered component that the message does not have.
+/// Replaces the value of a covered component that the message does not have.
 const MISSING: &str = "(missing)";
-/// What stands for a value that cannot be part of a signature base.
+/// Replaces a value that cannot be part of a signature base.
 const UNSIGNABLE: &str = "(not one line of ASCII)";
-/// What stands for the value of a component that the profile does not take.
+/// Replaces the value of a component that the profile does not support.
 const NOT_SUPPORTED: &str = "(not supported)";
 
-/// The signature base of a received request as its verifier computes it, as [`mask_signature_base`] writes it. What has no
-/// value is in parentheses. `None` where the request has no signature that a profile takes.
+/// Returns the signature base of a received request as its verifier computes it, in the form of
+/// [`mask_signature_base`]. Components without a value have a text in parentheses. Returns `None` if the request has no
+/// signature of a profile.
 #[must_use]
 pub fn explain_signature_base(request: &RequestView<'_>) -> Option<String> {
     let input_field = combined_field(request.headers, &SIGNATURE_INPUT, "Signature-Input").ok()??;
@@ -59,8 +60,8 @@ fn write_explained(profile: Profile, component: &Component<'_>, message: &Messag
     }
 }
 
-/// A signature base (RFC 9421 §2.5) with `length=…, sha-256=…` in place of the values of all fields but `content-digest`. The
-/// hash is in hexadecimal, over the value as it stands in the base.
+/// Returns a signature base (RFC 9421 §2.5) in which `length=…, sha-256=…` replaces the values of all fields except
+/// `content-digest`. The hash is in hexadecimal, over the value in the base.
 #[must_use]
 pub fn mask_signature_base(base: &str) -> String {
     let mut text = String::with_capacity(base.len());
@@ -80,7 +81,8 @@ pub fn mask_signature_base(base: &str) -> String {
     text
 }
 
-/// Whether a component is one that a profile requires. Its sender knows such a value, or must learn what became of it.
+/// Returns whether a component is one that a profile requires. Its sender knows the value, or has to find out how it
+/// was changed.
 fn is_shown(name: &str) -> bool {
     name.starts_with('@') || name == CONTENT_DIGEST
 }

@@ -1,9 +1,9 @@
 //! HTTP Message Signatures (RFC 9421) and Digest Fields (RFC 9530): parse, verify, sign. No I/O, no clock, no key store.
 //!
-//! The way of a request is [`UnverifiedSignature::parse`], a look-up of its key by the caller,
-//! [`UnverifiedSignature::verify`], and, where the body is available, [`VerifiedSignature::verify_body`].
-//! [`sign_request`] is the other end. Beneath lies the general engine ([`SignatureParameters`], [`Message`]), which knows
-//! every component of the RFC; the [`Profile`]s refuse what they do not name.
+//! A verifier calls [`UnverifiedSignature::parse`], looks up the key, calls [`UnverifiedSignature::verify`] and, if the
+//! body is available, [`VerifiedSignature::verify_body`]. A signer calls [`sign_request`]. Both use the general
+//! implementation ([`SignatureParameters`], [`Message`]), which supports every component of the RFC. The [`Profile`]s
+//! refuse components that they do not list.
 //!
 //! ```
 //! use http_signature::{

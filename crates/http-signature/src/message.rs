@@ -1,34 +1,34 @@
-//! What was received or is about to be sent, seen as RFC 9421 sees it. Component values are taken from here in `component`.
+//! A message in the terms of RFC 9421. `component` reads component values from it.
 
 use http::HeaderMap;
 
-/// A request, byte for byte as it was received.
+/// A request, exactly as received.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestView<'a> {
-    /// The method, case kept.
+    /// The method, with its case unchanged.
     pub method: &'a str,
-    /// `http` or `https`: of the connection, or as a trusted proxy tells it.
+    /// `http` or `https`: the scheme of the connection, or the one that a trusted proxy reports.
     pub scheme: &'a str,
-    /// The `Host` field or `:authority`, port included where one was sent.
+    /// The `Host` field or `:authority`, with the port if one was sent.
     pub authority: &'a str,
-    /// The raw request target in origin-form (RFC 9112 §3.2.1): path and query, never decoded.
+    /// The raw request target in origin-form (RFC 9112 §3.2.1): path and query, not decoded.
     pub target: &'a str,
-    /// All field lines, repeated ones in their order.
+    /// All field lines. Repeated ones are in their original order.
     pub headers: &'a HeaderMap,
 }
 
-/// A response; signatures over responses are not part of any profile.
+/// A response. No profile has signatures over responses.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseView<'a> {
     /// The status code.
     pub status: u16,
-    /// All field lines, repeated ones in their order.
+    /// All field lines. Repeated ones are in their original order.
     pub headers: &'a HeaderMap,
     /// The request that it answers, for components with `;req` (RFC 9421 §2.4).
     pub request: Option<RequestView<'a>>,
 }
 
-/// A type of structured field, which `;sf` needs (RFC 9421 §2.1.1).
+/// The type of a structured field, which `;sf` needs (RFC 9421 §2.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StructuredFieldType {
     /// A dictionary (RFC 8941 §3.2).
@@ -39,13 +39,13 @@ pub enum StructuredFieldType {
     Item,
 }
 
-/// The message that a signature is made over.
+/// The message that is signed.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
     pub(crate) head: Head<'a>,
     pub(crate) trailers: Option<&'a HeaderMap>,
     pub(crate) field_types: &'a [(&'a str, StructuredFieldType)],
-    /// A field about to be added, which hides one of the same name.
+    /// A field that is about to be added and replaces one with the same name.
     pub(crate) added_field: Option<(&'a str, &'a str)>,
 }
 
@@ -56,13 +56,13 @@ pub(crate) enum Head<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// A request.
+    /// Creates a message from a request.
     #[must_use]
     pub fn request(request: RequestView<'a>) -> Self {
         Self { head: Head::Request(request), trailers: None, field_types: &[], added_field: None }
     }
 
-    /// A response.
+    /// Creates a message from a response.
     #[must_use]
     pub fn response(response: ResponseView<'a>) -> Self {
         Self { head: Head::Response(response), trailers: None, field_types: &[], added_field: None }
@@ -74,7 +74,7 @@ impl<'a> Message<'a> {
         Self { trailers: Some(trailers), ..self }
     }
 
-    /// Tells the types of structured fields beyond the registered ones that the crate knows.
+    /// Adds types of structured fields to those that the crate knows.
     #[must_use]
     pub fn with_field_types(self, field_types: &'a [(&'a str, StructuredFieldType)]) -> Self {
         Self { field_types, ..self }
@@ -97,7 +97,8 @@ impl<'a> Message<'a> {
     }
 }
 
-/// The structured fields that a signature is likely to cover; [`Message::with_field_types`] declares others.
+/// Returns the type of structured fields that signatures are likely to cover. [`Message::with_field_types`] adds
+/// others.
 fn registered_field_type(name: &str) -> Option<StructuredFieldType> {
     match name {
         "accept-signature"

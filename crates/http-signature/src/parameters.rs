@@ -1,5 +1,5 @@
-//! Covered components and signature parameters (RFC 9421 §2.3), and the signature base made of them (§2.5).
-//! Which of them are wanted is a matter of `profile`; what a component's value is, of `component`.
+//! Covered components and signature parameters (RFC 9421 §2.3), and the signature base (§2.5). `profile` decides which
+//! of them are required, and `component` defines the value of a component.
 
 use std::ops::Range;
 
@@ -7,28 +7,28 @@ use crate::component::{self, Component, ComponentError};
 use crate::message::Message;
 use crate::structured::{BareItem, Parameter, Parser, SyntaxError};
 
-/// Most components that one signature may cover.
+/// The maximum number of components that a signature may cover.
 pub const MAX_COMPONENTS: usize = 32;
 
-/// What one member of `Signature-Input` says: the covered components and the signature parameters.
+/// One member of `Signature-Input`: the covered components and the signature parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignatureParameters<'a> {
-    /// The covered components, in order, none twice.
+    /// The covered components in order, without duplicates.
     pub components: Vec<Component<'a>>,
-    /// `created`, `keyid`, …, in the order received, none twice.
+    /// `created`, `keyid`, …, in the order received, without duplicates.
     pub parameters: Vec<Parameter<'a>>,
 }
 
-/// Why a `Signature-Input` was not understood.
+/// Why a `Signature-Input` cannot be parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParametersError {
-    /// Not a structured field in canonical spelling.
+    /// Not a structured field in canonical form.
     #[error("{0}")]
     Syntax(#[from] SyntaxError),
     /// More than [`MAX_COMPONENTS`].
     #[error("more than {MAX_COMPONENTS} covered components")]
     TooManyComponents,
-    /// One component identifier twice (RFC 9421 §2.5).
+    /// A component identifier occurs twice (RFC 9421 §2.5).
     #[error("a component is covered twice")]
     DuplicateComponent,
 }
@@ -63,19 +63,20 @@ impl<'a> SignatureParameters<'a> {
         Ok(Self { components, parameters })
     }
 
-    /// The value of a signature parameter.
+    /// Returns the value of a signature parameter.
     #[must_use]
     pub fn parameter(&self, key: &str) -> Option<BareItem<'a>> {
         self.parameters.iter().find(|parameter| parameter.key == key).map(|parameter| parameter.value)
     }
 
-    /// True where the component is covered without parameters.
+    /// Returns whether the component is covered without parameters.
     #[must_use]
     pub fn covers(&self, name: &str) -> bool {
         self.components.iter().any(|component| component.name == name && component.parameters.is_empty())
     }
 
-    /// The canonical serialisation, which is the value of `@signature-params` and of a `Signature-Input` member.
+    /// Returns the canonical serialisation, which is the value of `@signature-params` and of a `Signature-Input`
+    /// member.
     #[must_use]
     pub fn serialize(&self) -> String {
         let mut out = String::new();
@@ -83,17 +84,17 @@ impl<'a> SignatureParameters<'a> {
         out
     }
 
-    /// The signature base (RFC 9421 §2.5): what is signed, as ASCII.
+    /// Returns the signature base (RFC 9421 §2.5), the ASCII text that is signed.
     ///
     /// # Errors
-    /// A covered component that the message does not have, or that this crate does not know.
+    /// The message does not have a covered component, or this crate does not support it.
     pub fn signature_base(&self, message: &Message<'_>) -> Result<String, ComponentError> {
         let mut out = String::with_capacity(768);
         self.write_base(message, &mut out, &mut |_, _| {})?;
         Ok(out)
     }
 
-    /// Appends the base; `place` is told where in `out` each parameter's value stands.
+    /// Appends the base, and calls `place` with the range of each parameter's value in `out`.
     pub(crate) fn write_base(
         &self,
         message: &Message<'_>,
@@ -123,7 +124,7 @@ impl<'a> SignatureParameters<'a> {
         for parameter in &self.parameters {
             let start = out.len() + ";=".len() + parameter.key.len();
             parameter.serialize(out);
-            // A parameter that is `true` is written without a value.
+            // A parameter with the value `true` is written without a value.
             place(parameter.key, start.min(out.len())..out.len());
         }
     }

@@ -1,5 +1,5 @@
-//! What a profile takes, and the way from a received request to an `UnverifiedSignature`.
-//! Everything that a profile does not name is refused here; the rest is said after the signature was checked, in `verified`.
+//! The requirements of a profile, and the parsing of a received request into an `UnverifiedSignature`. Everything that
+//! a profile does not list is refused here. Other errors are reported after the signature was verified, in `verified`.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -12,21 +12,21 @@ use crate::message::{Message, RequestView};
 use crate::parameters::{ParametersError, SignatureParameters};
 use crate::structured::{BareItem, Parser, SyntaxError};
 
-/// Most labels in one request.
+/// The maximum number of labels in a request.
 pub const MAX_LABELS: usize = 4;
 /// The value of the `tag` parameter of the native profile.
 pub const NATIVE_TAG: &str = "keyward";
 /// The label of the Encord SDK's signatures.
 pub const ENCORD_LABEL: &str = "encord-sig";
-/// Longest time, in seconds, between `created` and `expires` of the native profile.
+/// The maximum number of seconds between `created` and `expires` of the native profile.
 pub const NATIVE_MAX_LIFETIME_SECONDS: i64 = 60;
-/// Fewest characters of a native nonce: 22 of base64 hold 128 bit.
+/// The minimum number of characters of a native nonce: 22 characters of base64 have 128 bits.
 pub const NONCE_MIN_CHARACTERS: usize = 22;
-/// Most characters of a native nonce.
+/// The maximum number of characters of a native nonce.
 pub const NONCE_MAX_CHARACTERS: usize = 128;
-/// Most characters of a native key id.
+/// The maximum number of characters of a native key id.
 pub const KEY_ID_MAX_CHARACTERS: usize = 128;
-/// The value of an `Accept-Signature` field (RFC 9421 §5.1) that asks for the native profile.
+/// The value of an `Accept-Signature` field (RFC 9421 §5.1) that requests the native profile.
 pub const ACCEPT_SIGNATURE: &str = "keyward=(\"@method\" \"@authority\" \"@target-uri\" \"content-digest\")\
     ;created;expires;nonce;keyid;tag=\"keyward\"";
 
@@ -37,14 +37,14 @@ pub(crate) const SIGNATURE_INPUT: HeaderName = HeaderName::from_static("signatur
 /// An application profile of RFC 9421 (§1.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Profile {
-    /// RFC 9421 and RFC 9530 in full, marked by `tag="keyward"`.
+    /// RFC 9421 and RFC 9530, identified by `tag="keyward"`.
     Native,
-    /// As the Encord Python SDK signs: no host, no nonce, no expiry.
+    /// The signatures of the Encord Python SDK: no host, no nonce, no expiry.
     Encord,
 }
 
 impl Profile {
-    /// How many seconds `created` may lie in the past.
+    /// Returns how many seconds `created` may be in the past.
     #[must_use]
     pub const fn past_window_seconds(self) -> i64 {
         match self {
@@ -53,7 +53,7 @@ impl Profile {
         }
     }
 
-    /// How many seconds `created` may lie in the future.
+    /// Returns how many seconds `created` may be in the future.
     #[must_use]
     pub const fn future_window_seconds(self) -> i64 {
         match self {
@@ -75,31 +75,31 @@ impl Profile {
 
 pub(crate) const CONTENT_DIGEST: &str = "content-digest";
 
-/// Whether a method only reads (RFC 9110 §9.2.1): its requests may be repeated, and need no digest. Methods are
+/// Returns whether a method only reads (RFC 9110 §9.2.1). Its requests may be repeated, and need no digest. Methods are
 /// case-sensitive (RFC 9110 §9.1).
 #[must_use]
 pub fn is_safe_method(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "OPTIONS")
 }
 
-/// Why a request's signature is refused before any key is looked at.
+/// Why a request's signature is refused before its key is looked up.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// Not a structured field in canonical spelling.
+    /// Not a structured field in canonical form.
     #[error("{field} is malformed: {reason}")]
     Malformed {
-        /// The field's name.
+        /// The name of the field.
         field: &'static str,
-        /// Where and why.
+        /// The position and the reason.
         reason: SyntaxError,
     },
-    /// A byte outside of visible ASCII.
+    /// A byte that is not visible ASCII.
     #[error("{field} has a byte that is not visible ASCII")]
     NotAscii {
-        /// The field's name.
+        /// The name of the field.
         field: &'static str,
     },
-    /// The method, authority or target of the request cannot be signed as it is; the target must begin with `/`.
+    /// The method, authority or target of the request cannot be signed. The target must begin with `/`.
     #[error("the request's {0} cannot be part of a signature")]
     BadRequest(&'static str),
     /// More than [`MAX_LABELS`].
@@ -108,49 +108,49 @@ pub enum SignatureError {
     /// More than [`MAX_COMPONENTS`](crate::MAX_COMPONENTS).
     #[error("a signature covers more than {} components", crate::MAX_COMPONENTS)]
     TooManyComponents,
-    /// One label twice within a field.
+    /// A label occurs twice in a field.
     #[error("{field} has a label twice")]
     DuplicateLabel {
-        /// The field's name.
+        /// The name of the field.
         field: &'static str,
     },
-    /// A label that is in one of the two fields only.
+    /// A label occurs in only one of the two fields.
     #[error("a label is in only one of Signature-Input and Signature")]
     UnmatchedLabel,
-    /// There are signatures, and none is for us: neither `tag="keyward"` nor the label `encord-sig`.
+    /// There are signatures, but none has `tag="keyward"` or the label `encord-sig`.
     #[error("no signature has a supported profile; sign with tag=\"keyward\"")]
     NoProfile,
-    /// Several signatures that a profile would take.
+    /// There are several signatures of a profile.
     #[error("several signatures have a supported profile; send one")]
     Ambiguous,
-    /// One component twice.
+    /// A component occurs twice.
     #[error("the signature covers a component twice")]
     DuplicateComponent,
-    /// A component or component parameter that the profile does not name.
+    /// A component or component parameter that the profile does not list.
     #[error("the signature covers {0}, which the profile does not allow")]
     UnexpectedComponent(String),
-    /// The Encord profile covers its three components in its order and nothing else.
+    /// The Encord profile covers exactly its three components, in its order.
     #[error("the label encord-sig covers exactly \"@method\" \"@request-target\" \"content-digest\", in this order")]
     EncordComponents,
-    /// A covered field that is not in the request, or cannot be signed.
+    /// A covered field is not in the request, or cannot be signed.
     #[error(transparent)]
     Component(#[from] ComponentError),
-    /// A signature parameter that the profile needs.
+    /// The profile requires a signature parameter that is missing.
     #[error("the signature has no parameter `{0}`")]
     MissingParameter(&'static str),
-    /// A signature parameter whose type or value the profile does not take.
+    /// The profile does not accept the type or value of a signature parameter.
     #[error("the signature's parameter `{0}` has a value that the profile does not allow")]
     BadParameter(&'static str),
-    /// A signature parameter that the profile does not name.
+    /// A signature parameter that the profile does not list.
     #[error("the signature has the parameter `{0}`, which the profile does not allow")]
     UnexpectedParameter(String),
 }
 
-/// A signature of one of the profiles, as it stands in a request: parsed, not checked.
+/// A signature of a profile in a request, which is parsed and not verified yet.
 #[derive(Clone, Debug)]
 pub struct UnverifiedSignature {
     pub(crate) profile: Profile,
-    /// Key id and nonce are ranges of it: they are in its last line, and nothing needs to be copied.
+    /// Key id and nonce are ranges of the base, because its last line contains them. They do not have to be copied.
     pub(crate) base: String,
     pub(crate) key_id: Range<usize>,
     pub(crate) nonce: Option<Range<usize>>,
@@ -158,15 +158,15 @@ pub struct UnverifiedSignature {
     pub(crate) expires: Option<i64>,
     pub(crate) algorithm: Option<Algorithm>,
     pub(crate) signature: Vec<u8>,
-    /// The first component that the profile needs and the signature does not cover.
+    /// The first component that the profile requires and the signature does not cover.
     pub(crate) missing_component: Option<&'static str>,
 }
 
 impl UnverifiedSignature {
-    /// Finds the one signature that a profile takes. `Ok(None)` where the request has no signature at all.
+    /// Finds the single signature of a profile. Returns `Ok(None)` if the request has no signature.
     ///
     /// # Errors
-    /// Anything that looks like a signature and is not exactly one of a profile: see [`SignatureError`].
+    /// [`SignatureError`] if there are signatures, and not exactly one of a profile.
     pub fn parse(request: &RequestView<'_>) -> Result<Option<Self>, SignatureError> {
         let input_field = combined_field(request.headers, &SIGNATURE_INPUT, "Signature-Input")?;
         let signature_field = combined_field(request.headers, &SIGNATURE, "Signature")?;
@@ -181,19 +181,20 @@ impl UnverifiedSignature {
         Self::from_parts(request, profile, &input, signature, capacity).map(Some)
     }
 
-    /// The profile that takes it.
+    /// Returns the profile of the signature.
     #[must_use]
     pub fn profile(&self) -> Profile {
         self.profile
     }
 
-    /// The key id as it was received. Native: visible ASCII, not further checked. Encord: exactly 64 lower-case hex digits.
+    /// Returns the key id as received. Native: visible ASCII, not checked further. Encord: exactly 64 lower-case hex
+    /// digits.
     #[must_use]
     pub fn key_id(&self) -> &str {
         self.base.get(self.key_id.clone()).unwrap_or_default()
     }
 
-    /// When the signer says it signed, in Unix seconds.
+    /// Returns the signing time that the signer reports, in Unix seconds.
     #[must_use]
     pub fn created(&self) -> i64 {
         self.created
@@ -231,7 +232,7 @@ impl UnverifiedSignature {
     }
 }
 
-/// The one signature that a profile takes: what it covers and says, and its bytes.
+/// Returns the single signature of a profile: its components, parameters and bytes.
 pub(crate) fn choose_signature<'a>(
     input_field: &'a str,
     signature_field: &'a str,
@@ -253,7 +254,7 @@ pub(crate) fn choose_signature<'a>(
     chosen.ok_or(SignatureError::NoProfile)
 }
 
-/// The signature parameters of a profile, types checked.
+/// The signature parameters of a profile, with checked types.
 struct ProfileParameters {
     created: i64,
     expires: Option<i64>,
@@ -273,7 +274,7 @@ impl ProfileParameters {
                 }
                 ("expires", Profile::Native) => expires = Some(seconds(parameter.value, "expires")?),
                 ("nonce", Profile::Native) => _ = plain_string(parameter.value, "nonce")?,
-                // Its value is what chose the profile.
+                // Its value determined the profile.
                 ("tag", Profile::Native) => {}
                 _ => return Err(SignatureError::UnexpectedParameter(parameter.key.to_owned())),
             }
@@ -325,7 +326,7 @@ fn check_components(profile: Profile, input: &SignatureParameters<'_>) -> Result
     Ok(())
 }
 
-/// Whether a profile takes a component.
+/// Returns whether a profile accepts a component.
 pub(crate) fn is_component_of(profile: Profile, component: &Component<'_>) -> bool {
     let is_named = match profile {
         Profile::Native => {
@@ -347,7 +348,8 @@ fn profile_of(label: &str, input: &SignatureParameters<'_>) -> Option<Profile> {
     }
 }
 
-/// A method that is no token, or a target that is not in origin-form, would be another request to another recipient.
+/// Refuses a method that is not a token, and a target that is not in origin-form. Another recipient would interpret
+/// them as another request.
 pub(crate) fn check_request_line(request: &RequestView<'_>) -> Result<(), SignatureError> {
     if request.method.is_empty() || !request.method.bytes().all(is_token_byte) {
         return Err(SignatureError::BadRequest("method"));
@@ -371,7 +373,7 @@ fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// All lines of a field as one value (RFC 9421 §4.1 and §4.2 refer to RFC 8941 §4.2).
+/// Returns all lines of a field as one value (RFC 9421 §4.1 and §4.2 refer to RFC 8941 §4.2).
 pub(crate) fn combined_field<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
@@ -428,7 +430,7 @@ fn parse_labels<'a, T>(
     }
 }
 
-/// A string parameter's text, from the range of its serialisation.
+/// Returns the range of a string parameter's text inside its serialisation.
 fn within_quotes(value: &Range<usize>) -> Range<usize> {
     value.start + 1..value.end - 1
 }

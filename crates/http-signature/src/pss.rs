@@ -1,5 +1,5 @@
-//! RSASSA-PSS with a salt of any length (RFC 8017 §9.1.2), which RFC 9421 does not take: it shows that a refused signature is
-//! right but for its salt. With SHA-512 and MGF1 of it, as `rsa-pss-sha512` has them.
+//! RSASSA-PSS with a salt of any length (RFC 8017 §9.1.2), which RFC 9421 does not allow. It detects that a refused
+//! signature is correct except for its salt. It uses SHA-512 and MGF1 with SHA-512, like `rsa-pss-sha512`.
 
 use crypto_bigint::{
     Odd, U4096,
@@ -10,8 +10,8 @@ use sha2::{Digest as _, Sha512};
 const HASH_BYTES: usize = 64;
 const LARGEST_MODULUS_BYTES: usize = 512;
 
-/// How long the salt of a signature is, if it is one of this message by the key with this modulus and the exponent 65537.
-/// Both are as long as the modulus, which has no leading zeros.
+/// Returns the length of the salt, if this is a signature of this message by the key with this modulus and the exponent
+/// 65537. The signature and the modulus have the same length, and the modulus has no leading zeros.
 pub(crate) fn salt_length(modulus: &[u8], message: &[u8], signature: &[u8]) -> Option<usize> {
     let encoded = recover(modulus, signature)?;
     let bits = modulus.len() * 8 - usize::try_from(modulus.first()?.leading_zeros()).ok()? - 1;
@@ -30,7 +30,7 @@ pub(crate) fn salt_length(modulus: &[u8], message: &[u8], signature: &[u8]) -> O
     (zeros.iter().all(|&byte| byte == 0) && expected.as_slice() == hash).then_some(salt.len())
 }
 
-/// The signature to the power of 65537.
+/// Returns the signature to the power of 65537.
 fn recover(modulus: &[u8], signature: &[u8]) -> Option<Vec<u8>> {
     let number = |bytes: &[u8]| {
         let mut padded = [0; LARGEST_MODULUS_BYTES];
@@ -47,7 +47,7 @@ fn recover(modulus: &[u8], signature: &[u8]) -> Option<Vec<u8>> {
     bytes.as_ref().get(LARGEST_MODULUS_BYTES - modulus.len()..).map(<[u8]>::to_vec)
 }
 
-/// MGF1 (RFC 8017 §B.2.1) of a seed over bytes.
+/// Applies MGF1 (RFC 8017 §B.2.1) of a seed to bytes.
 fn mask(bytes: &mut [u8], seed: &[u8]) {
     for (counter, chunk) in (0_u32..).zip(bytes.chunks_mut(HASH_BYTES)) {
         let mask = Sha512::new().chain_update(seed).chain_update(counter.to_be_bytes()).finalize();

@@ -1,4 +1,4 @@
-//! Signing a request under a profile. Private keys are in `signing_key`; sending the request is the caller's part.
+//! Signing a request under a profile. Private keys are in `signing_key`. The caller sends the request.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,44 +13,45 @@ use crate::profile::{CONTENT_DIGEST, ENCORD_LABEL, NATIVE_TAG, Profile, is_safe_
 use crate::signing_key::{SigningKey, SigningKeyError};
 use crate::structured::{BareItem, Parameter};
 
-/// What a signature says besides what it covers.
+/// The parameters of a signature, in addition to its components.
 #[derive(Clone, Copy, Debug)]
 pub struct SigningParameters<'a> {
     /// The time of signing, in Unix seconds.
     pub created: i64,
-    /// Seconds until it expires, 1 to 60. The Encord profile has no such parameter and leaves it out.
+    /// Seconds until it expires, 1 to 60. The Encord profile does not use it.
     pub lifetime_seconds: i64,
-    /// Fresh random text of 22 to 128 characters of visible ASCII. The Encord profile leaves it out.
+    /// A new random text of 22 to 128 characters of visible ASCII. The Encord profile does not use it.
     pub nonce: &'a str,
-    /// Native: the fingerprint or the `key_…` id. Encord: the raw Ed25519 key in lower-case hex.
+    /// For the native profile, the fingerprint or the `key_…` id. For the Encord profile, the raw Ed25519 key in
+    /// lower-case hex.
     pub key_id: &'a str,
-    /// Names of further fields to cover, in lower case, such as `keyward-workspace`. The Encord profile takes none.
+    /// Names of further fields to cover, in lower case, such as `keyward-workspace`. The Encord profile allows none.
     pub covered_headers: &'a [&'a str],
 }
 
-/// The fields to set on the request; each replaces what may be there.
+/// The fields to set on the request. Each replaces an existing field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedHeaders {
     /// The value of `Signature-Input`.
     pub signature_input: String,
     /// The value of `Signature`.
     pub signature: String,
-    /// The value of `Content-Digest`, where the signature covers it.
+    /// The value of `Content-Digest`, if the signature covers it.
     pub content_digest: Option<String>,
-    /// What was signed (RFC 9421 §2.5), for diagnosis.
+    /// The signature base (RFC 9421 §2.5), for diagnosis.
     pub base: String,
 }
 
 /// Why a request was not signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SigningError {
-    /// A parameter, or the combination of key and profile, that a verifier would refuse.
+    /// A verifier would refuse a parameter, or this key with this profile.
     #[error("the request was not signed: {0}")]
     Parameter(&'static str),
-    /// A component that the request does not have.
+    /// The request does not have a component.
     #[error(transparent)]
     Component(#[from] ComponentError),
-    /// The key did not sign.
+    /// The key failed to sign.
     #[error(transparent)]
     Key(#[from] SigningKeyError),
 }
@@ -58,7 +59,7 @@ pub enum SigningError {
 /// Signs a request and its body.
 ///
 /// # Errors
-/// Anything that the verifier of the same profile would refuse, and a key that does not sign.
+/// The verifier of the same profile would refuse the result, or the key failed to sign.
 pub fn sign_request(
     request: &RequestView<'_>,
     body: &[u8],
@@ -112,7 +113,7 @@ fn native_input<'a>(
         Algorithm::HmacSha256 | Algorithm::RsaV1_5Sha512 => {
             return Err(SigningError::Parameter("no profile supports this key's algorithm"));
         }
-        // An RSA key has two algorithms, and a verifier assumes PSS where none is named.
+        // An RSA key has two algorithms. Without `alg`, a verifier assumes PSS.
         Algorithm::RsaV1_5Sha256 => true,
         _ => false,
     };

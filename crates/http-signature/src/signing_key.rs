@@ -1,5 +1,4 @@
-//! Private keys that sign, and the trait for other signers (an ssh-agent, a hardware key). Parsing key files is the caller's
-//! part.
+//! Private keys that sign, and the trait for other signers (an ssh-agent, a hardware key). The caller parses key files.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
@@ -11,7 +10,7 @@ use ed25519_dalek::Signer as _;
 use crate::algorithm::Algorithm;
 use crate::verification_key::{RSA_MAX_BITS, RSA_MIN_BITS};
 
-/// Why a private key could not be read, or did not sign.
+/// Why a private key could not be read, or failed to sign.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct SigningKeyError {
@@ -19,22 +18,22 @@ pub struct SigningKeyError {
 }
 
 impl SigningKeyError {
-    /// An error that says in a sentence what happened and what to do next.
+    /// Creates an error. The message says in one sentence what happened and what to do next.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into() }
     }
 }
 
-/// Something that holds a private key.
+/// A signer with a private key.
 pub trait SigningKey: Send + Sync {
-    /// The algorithm of its signatures.
+    /// Returns the algorithm of its signatures.
     fn algorithm(&self) -> Algorithm;
 
-    /// Signs a signature base; ECDSA as r‖s.
+    /// Signs a signature base. An ECDSA signature is r‖s.
     ///
     /// # Errors
-    /// When the key is out of reach or refuses.
+    /// The key is unavailable or refuses to sign.
     fn sign(&self, base: &[u8]) -> Result<Vec<u8>, SigningKeyError>;
 }
 
@@ -43,13 +42,13 @@ pub trait SigningKey: Send + Sync {
 pub struct Ed25519SigningKey(ed25519_dalek::SigningKey);
 
 impl Ed25519SigningKey {
-    /// From the 32-byte seed (RFC 8032 §5.1.5), which is what key files hold.
+    /// Creates the key from the 32-byte seed (RFC 8032 §5.1.5), which key files contain.
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         Self(ed25519_dalek::SigningKey::from_bytes(seed))
     }
 
-    /// The public half.
+    /// Returns the public key.
     #[must_use]
     pub fn public_key(&self) -> [u8; 32] {
         self.0.verifying_key().to_bytes()
@@ -73,30 +72,30 @@ pub struct EcdsaSigningKey {
 }
 
 impl EcdsaSigningKey {
-    /// A P-256 key from its scalar (32 bytes, big-endian) and its uncompressed SEC 1 point.
+    /// Creates a P-256 key from its scalar (32 bytes, big-endian) and its uncompressed SEC 1 point.
     ///
     /// # Errors
-    /// When the two do not belong together.
+    /// The scalar and the point do not match.
     pub fn p256_from_parts(scalar: &[u8], point: &[u8]) -> Result<Self, SigningKeyError> {
         EcdsaKeyPair::from_private_key_and_public_key(&ECDSA_P256_SHA256_FIXED_SIGNING, scalar, point)
             .map(|key_pair| Self { key_pair, algorithm: Algorithm::EcdsaP256Sha256 })
             .map_err(|_| rejected())
     }
 
-    /// A P-384 key from its scalar (48 bytes, big-endian) and its uncompressed SEC 1 point.
+    /// Creates a P-384 key from its scalar (48 bytes, big-endian) and its uncompressed SEC 1 point.
     ///
     /// # Errors
-    /// When the two do not belong together.
+    /// The scalar and the point do not match.
     pub fn p384_from_parts(scalar: &[u8], point: &[u8]) -> Result<Self, SigningKeyError> {
         EcdsaKeyPair::from_private_key_and_public_key(&ECDSA_P384_SHA384_FIXED_SIGNING, scalar, point)
             .map(|key_pair| Self { key_pair, algorithm: Algorithm::EcdsaP384Sha384 })
             .map_err(|_| rejected())
     }
 
-    /// A key in PKCS #8 DER; its curve decides the algorithm.
+    /// Reads a key in PKCS #8 DER. Its curve determines the algorithm.
     ///
     /// # Errors
-    /// When it is not an ECDSA key on P-256 or P-384.
+    /// It is not an ECDSA key on P-256 or P-384.
     pub fn from_pkcs8(der: &[u8]) -> Result<Self, SigningKeyError> {
         let p256 = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der)
             .map(|key_pair| Self { key_pair, algorithm: Algorithm::EcdsaP256Sha256 });
@@ -107,7 +106,7 @@ impl EcdsaSigningKey {
         .map_err(|_| rejected())
     }
 
-    /// The public half as an uncompressed SEC 1 point.
+    /// Returns the public key as an uncompressed SEC 1 point.
     #[must_use]
     pub fn public_key(&self) -> &[u8] {
         self.key_pair.public_key().as_ref()
@@ -120,42 +119,42 @@ impl SigningKey for EcdsaSigningKey {
     }
 
     fn sign(&self, base: &[u8]) -> Result<Vec<u8>, SigningKeyError> {
-        // The argument is there for ring's sake; the library draws from its own generator.
+        // The argument exists for compatibility with ring. The library uses its own generator.
         let signature = self.key_pair.sign(&SystemRandom::new(), base).map_err(|_| did_not_sign())?;
         Ok(signature.as_ref().to_vec())
     }
 }
 
-/// An RSA private key, which signs with one of the two paddings of RFC 9421.
+/// An RSA private key that signs with one of the two paddings of RFC 9421.
 pub struct RsaSigningKey {
     key_pair: RsaKeyPair,
     algorithm: Algorithm,
 }
 
 impl RsaSigningKey {
-    /// A key in PKCS #8 DER that signs with `rsa-pss-sha512`.
+    /// Reads a key in PKCS #8 DER that signs with `rsa-pss-sha512`.
     ///
     /// # Errors
-    /// When it is not an RSA key of 2048 to 4096 bits.
+    /// It is not an RSA key of 2048 to 4096 bits.
     pub fn from_pkcs8(der: &[u8]) -> Result<Self, SigningKeyError> {
         RsaKeyPair::from_pkcs8(der).map_err(|_| rejected()).and_then(Self::new)
     }
 
-    /// A key in PKCS #1 DER (`RSAPrivateKey`, RFC 8017 A.1.2) that signs with `rsa-pss-sha512`.
+    /// Reads a key in PKCS #1 DER (`RSAPrivateKey`, RFC 8017 A.1.2) that signs with `rsa-pss-sha512`.
     ///
     /// # Errors
-    /// When it is not an RSA key of 2048 to 4096 bits.
+    /// It is not an RSA key of 2048 to 4096 bits.
     pub fn from_pkcs1(der: &[u8]) -> Result<Self, SigningKeyError> {
         RsaKeyPair::from_der(der).map_err(|_| rejected()).and_then(Self::new)
     }
 
-    /// The same key, signing with `rsa-v1_5-sha256`.
+    /// Returns the same key for signing with `rsa-v1_5-sha256`.
     #[must_use]
     pub fn with_v1_5_padding(self) -> Self {
         Self { algorithm: Algorithm::RsaV1_5Sha256, ..self }
     }
 
-    /// The public half in PKCS #1 DER (`RSAPublicKey`, RFC 8017 A.1.1).
+    /// Returns the public key in PKCS #1 DER (`RSAPublicKey`, RFC 8017 A.1.1).
     #[must_use]
     pub fn public_key(&self) -> &[u8] {
         self.key_pair.public_key().as_ref()
@@ -183,7 +182,7 @@ impl SigningKey for RsaSigningKey {
             _ => &RSA_PSS_SHA512,
         };
         let mut signature = vec![0; self.key_pair.public_modulus_len()];
-        // As above: the library draws the salt from its own generator.
+        // As above: the library takes the salt from its own generator.
         self.key_pair.sign(padding, &SystemRandom::new(), base, &mut signature).map_err(|_| did_not_sign())?;
         Ok(signature)
     }

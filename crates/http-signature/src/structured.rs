@@ -1,25 +1,26 @@
-//! A strict, borrowing parser for the structured fields (RFC 8941) that carry signatures and digests.
-//! Nothing here knows what the fields mean; fields of any other type go through `sfv` (see `component`).
+//! A strict, borrowing parser for the structured fields (RFC 8941) of signatures and digests. It does not interpret the
+//! fields. `sfv` parses fields of other types (see `component`).
 //!
-//! RFC 8941 lets a parser take several spellings of one value (leading zeros, missing base64 padding, `;a=?1`).
-//! Here only the canonical spelling is taken, so what was received is, apart from spaces, what is serialised again.
+//! RFC 8941 allows a parser to accept several forms of one value (leading zeros, missing base64 padding, `;a=?1`). This
+//! parser only accepts the canonical form, so that the serialised value is the received one, except for spaces.
 
 use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// Most parameters of one item or inner list. RFC 9421 defines six; looking for repeated ones is quadratic.
+/// The maximum number of parameters of an item or inner list. RFC 9421 defines six. The search for duplicates takes
+/// quadratic time.
 const MAX_PARAMETERS: usize = 16;
 
-/// A bare item (RFC 8941 §3.3), in the spelling that was received.
+/// A bare item (RFC 8941 §3.3), in its received form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BareItem<'a> {
     /// An integer of at most 15 digits.
     Integer(i64),
-    /// A decimal; no parameter of RFC 9421 has one, so it is only carried.
+    /// A decimal. No parameter of RFC 9421 is a decimal, so its value is not parsed.
     Decimal(&'a str),
-    /// A string as it stands between the quotes, escapes (`\"`, `\\`) included.
+    /// The text between the quotes of a string, including escapes (`\"`, `\\`).
     String(&'a str),
     /// A token.
     Token(&'a str),
@@ -30,7 +31,7 @@ pub enum BareItem<'a> {
 }
 
 impl<'a> BareItem<'a> {
-    /// The string, if it is one and needs no unescaping.
+    /// Returns the string, if it is one and has no escapes.
     #[must_use]
     pub fn as_plain_string(self) -> Option<&'a str> {
         match self {
@@ -64,7 +65,7 @@ impl<'a> BareItem<'a> {
 pub struct Parameter<'a> {
     /// The parameter's key.
     pub key: &'a str,
-    /// Its value; `true` where none is written.
+    /// Its value, which is `true` if none is written.
     pub value: BareItem<'a>,
 }
 
@@ -79,17 +80,17 @@ impl Parameter<'_> {
     }
 }
 
-/// Where and why a structured field was not understood.
+/// Why a structured field cannot be parsed, and the position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{expected} at byte {position}")]
 pub struct SyntaxError {
-    /// Offset into the combined field value.
+    /// The offset in the combined field value.
     pub position: usize,
-    /// What should have been there.
+    /// The expected syntax.
     pub expected: &'static str,
 }
 
-/// A cursor over one combined field value.
+/// A cursor in a combined field value.
 pub(crate) struct Parser<'a> {
     input: &'a str,
     position: usize,
@@ -106,14 +107,15 @@ impl<'a> Parser<'a> {
         self.position == self.input.len()
     }
 
-    /// `key=`, the opening of a dictionary member that has a value; every member of the fields read here has one.
+    /// Parses `key=`, the beginning of a dictionary member with a value. Every member of the fields parsed here has a
+    /// value.
     pub(crate) fn member_key(&mut self) -> Result<&'a str, SyntaxError> {
         let key = self.key()?;
         self.expect(b'=', "`=` and a value")?;
         Ok(key)
     }
 
-    /// The end of a dictionary member: the end of the field, or a comma with another member after it.
+    /// Parses the end of a dictionary member: the end of the field, or a comma that another member follows.
     pub(crate) fn member_end(&mut self) -> Result<(), SyntaxError> {
         self.skip_optional_whitespace();
         if self.at_end() {
@@ -128,7 +130,7 @@ impl<'a> Parser<'a> {
         self.expect(b'(', "an inner list")
     }
 
-    /// True where another item of the inner list follows; false once its `)` was consumed.
+    /// Returns true if another item of the inner list follows, and false after its `)` was consumed.
     pub(crate) fn inner_list_next(&mut self) -> Result<bool, SyntaxError> {
         let before = self.position;
         self.skip_while(|byte| byte == b' ');
@@ -142,7 +144,7 @@ impl<'a> Parser<'a> {
         Ok(true)
     }
 
-    /// Parameters, in the order received. A repeated key is refused, although RFC 8941 would let the last one win.
+    /// Parses parameters in the order received. A repeated key is refused, although RFC 8941 would use its last value.
     pub(crate) fn parameters(&mut self, into: &mut Vec<Parameter<'a>>) -> Result<(), SyntaxError> {
         while self.peek() == Some(b';') {
             self.position += 1;
@@ -191,7 +193,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The bytes of a byte sequence in padded base64 whose unused bits are zero.
+    /// Decodes a byte sequence in padded base64 whose unused bits are zero.
     pub(crate) fn byte_sequence(&mut self) -> Result<Vec<u8>, SyntaxError> {
         self.byte_sequence_text().map(|(_, bytes)| bytes)
     }
@@ -292,7 +294,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    // Only ASCII bytes are ever stepped over, so the slice is on character boundaries.
+    // The parser only advances over ASCII bytes, so the slice is on character boundaries.
     fn since(&self, start: usize) -> &'a str {
         self.input.get(start..self.position).unwrap_or_default()
     }

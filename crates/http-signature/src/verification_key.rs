@@ -1,4 +1,5 @@
-//! Public keys that verify strictly, from their raw parts. Parsing key files and rejecting weak keys is the caller's part.
+//! Public keys for strict verification, created from their raw parts. The caller parses key files and refuses weak
+//! keys.
 
 use std::{borrow::Cow, sync::LazyLock};
 
@@ -12,12 +13,12 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use crate::algorithm::Algorithm;
 use crate::pss;
 
-/// Smallest RSA modulus that is taken, in bits.
+/// The minimum size of an RSA modulus in bits.
 pub const RSA_MIN_BITS: usize = 2048;
-/// Largest RSA modulus that is taken, in bits.
+/// The maximum size of an RSA modulus in bits.
 pub const RSA_MAX_BITS: usize = 4096;
 
-/// A key that verifies signatures. It can only be made by a constructor that checks it.
+/// A key that verifies signatures. Its constructors check it.
 #[derive(Clone, Debug)]
 pub struct VerificationKey(Material);
 
@@ -31,7 +32,7 @@ enum Material {
     Dummy,
 }
 
-/// The same key once for each padding: the library binds them together when it parses.
+/// The same key for each padding, because the library binds a key to a padding when it parses it.
 #[derive(Clone)]
 struct RsaKey {
     modulus_bytes: usize,
@@ -41,7 +42,7 @@ struct RsaKey {
     v1_5_sha512: ParsedPublicKey,
 }
 
-// Written by hand so that no secret and no page of hex gets into a log.
+// Implemented manually so that no secret and no long hex text is logged.
 impl std::fmt::Debug for Material {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
@@ -55,16 +56,16 @@ impl std::fmt::Debug for Material {
     }
 }
 
-/// Why a public key is not taken.
+/// Why a public key is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// The bytes are no point of the curve, or not its one encoding.
+    /// The bytes are not a point of the curve in its canonical encoding.
     #[error("the public key is not a canonical point of its curve; export it again from the private key")]
     NotAPoint,
-    /// A point of small or mixed order, under which signatures by others may verify.
+    /// A point of small or mixed order. Signatures by other keys may be valid for it.
     #[error("the Ed25519 public key is weak (it is not in the prime-order group); make a new key pair")]
     WeakPoint,
-    /// The modulus is outside of [`RSA_MIN_BITS`]..=[`RSA_MAX_BITS`].
+    /// The modulus is outside [`RSA_MIN_BITS`]..=[`RSA_MAX_BITS`].
     #[error("the RSA modulus has {bits} bits; make a key of {RSA_MIN_BITS} to {RSA_MAX_BITS} bits, or an Ed25519 key")]
     RsaModulusSize {
         /// Its size in bits.
@@ -78,13 +79,13 @@ pub enum KeyError {
     RsaInvalid,
 }
 
-/// The signature was not made by this key over this message, or not with an algorithm that the key has.
+/// The signature was not made by this key over this message, or uses an algorithm that the key does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the signature does not verify under this key")]
 pub struct InvalidSignature;
 
 impl VerificationKey {
-    /// An Ed25519 key from its 32 bytes (RFC 8032 §5.1.5).
+    /// Creates an Ed25519 key from its 32 bytes (RFC 8032 §5.1.5).
     ///
     /// # Errors
     /// [`KeyError::NotAPoint`] for a non-canonical encoding, [`KeyError::WeakPoint`] for small or mixed order.
@@ -100,36 +101,36 @@ impl VerificationKey {
         Ok(Self(Material::Ed25519(key)))
     }
 
-    /// An Ed25519 key that [`ed25519_from_bytes`](Self::ed25519_from_bytes) took before it was stored. Spares the check of
-    /// the point's order, which is most of the time of loading a million keys; small order is still refused each time a
-    /// signature is checked.
+    /// Creates an Ed25519 key that [`ed25519_from_bytes`](Self::ed25519_from_bytes) accepted before it was stored. It
+    /// omits the check of the point's order, which takes most of the time of loading a million keys. A small order is
+    /// still refused whenever a signature is verified.
     ///
     /// # Errors
-    /// [`KeyError::NotAPoint`].
+    /// [`KeyError::NotAPoint`] for bytes that are not a point.
     pub fn ed25519_from_stored_bytes(bytes: &[u8; 32]) -> Result<Self, KeyError> {
         VerifyingKey::from_bytes(bytes).map(|key| Self(Material::Ed25519(key))).map_err(|_| KeyError::NotAPoint)
     }
 
-    /// An ECDSA P-256 key from a SEC 1 point, 65 bytes uncompressed.
+    /// Creates an ECDSA P-256 key from a SEC 1 point, 65 bytes uncompressed.
     ///
     /// # Errors
-    /// [`KeyError::NotAPoint`].
+    /// [`KeyError::NotAPoint`] for bytes that are not a point.
     pub fn ecdsa_p256_from_sec1(point: &[u8]) -> Result<Self, KeyError> {
         parse_uncompressed_point(&ECDSA_P256_SHA256_FIXED, point, 65).map(|key| Self(Material::EcdsaP256(key)))
     }
 
-    /// An ECDSA P-384 key from a SEC 1 point, 97 bytes uncompressed.
+    /// Creates an ECDSA P-384 key from a SEC 1 point, 97 bytes uncompressed.
     ///
     /// # Errors
-    /// [`KeyError::NotAPoint`].
+    /// [`KeyError::NotAPoint`] for bytes that are not a point.
     pub fn ecdsa_p384_from_sec1(point: &[u8]) -> Result<Self, KeyError> {
         parse_uncompressed_point(&ECDSA_P384_SHA384_FIXED, point, 97).map(|key| Self(Material::EcdsaP384(key)))
     }
 
-    /// An RSA key from modulus and public exponent, big-endian; leading zero bytes do not count.
+    /// Creates an RSA key from modulus and public exponent, big-endian. Leading zero bytes are ignored.
     ///
     /// # Errors
-    /// A modulus that is too small or too large, and any exponent but 65537.
+    /// The modulus is too small or too large, or the exponent is not 65537.
     pub fn rsa_from_components(modulus: &[u8], exponent: &[u8]) -> Result<Self, KeyError> {
         let (modulus, exponent) = (without_leading_zeros(modulus), without_leading_zeros(exponent));
         let bits = modulus.len() * 8 - modulus.first().map_or(0, |byte| byte.leading_zeros() as usize);
@@ -155,20 +156,21 @@ impl VerificationKey {
         }))))
     }
 
-    /// A shared secret for [`Algorithm::HmacSha256`]. The profiles refuse it.
+    /// Creates a key from a shared secret for [`Algorithm::HmacSha256`]. The profiles refuse it.
     #[must_use]
     pub fn hmac_sha256(secret: &[u8]) -> Self {
         Self(Material::HmacSha256(Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret))))
     }
 
-    /// A key that refuses every signature after the work of one verification, for key ids that are not registered. Which kind of
-    /// verification that is depends on what is claimed: on `alg`, else on the length of the signature.
+    /// Returns a key for key ids that are not registered. It refuses every signature after the work of one
+    /// verification. The type of that verification depends on the request: on `alg`, or else on the length of the
+    /// signature.
     #[must_use]
     pub const fn dummy() -> Self {
         Self(Material::Dummy)
     }
 
-    /// The 32 bytes of an Ed25519 key.
+    /// Returns the 32 bytes of an Ed25519 key.
     #[must_use]
     pub fn as_ed25519_bytes(&self) -> Option<&[u8; 32]> {
         match &self.0 {
@@ -177,8 +179,8 @@ impl VerificationKey {
         }
     }
 
-    /// The algorithm to verify with: the key decides, and `named` (the `alg` parameter) may only agree with it.
-    /// `None` where it does not, and for keys that no profile takes.
+    /// Returns the algorithm to verify with. The key determines it, and `named` (the `alg` parameter) must match.
+    /// Returns `None` if it does not match, and for keys that no profile accepts.
     pub(crate) fn algorithm(&self, named: Option<Algorithm>) -> Option<Algorithm> {
         let own = match &self.0 {
             Material::Ed25519(_) => Algorithm::Ed25519,
@@ -191,10 +193,11 @@ impl VerificationKey {
         (named.is_none_or(|named| named == own)).then_some(own)
     }
 
-    /// Verifies a signature over a message: Ed25519 strictly, ECDSA as fixed-width r‖s, RSA at exactly the modulus's length.
+    /// Verifies a signature over a message: Ed25519 strictly, ECDSA as fixed-width r‖s, RSA with exactly the length of
+    /// the modulus.
     ///
     /// # Errors
-    /// [`InvalidSignature`], also where the key has no such algorithm.
+    /// [`InvalidSignature`], also if the key does not have this algorithm.
     pub fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
         match (&self.0, algorithm) {
             (Material::Ed25519(key), Algorithm::Ed25519) => verify_ed25519(key, message, signature),
@@ -213,23 +216,23 @@ impl VerificationKey {
                 hmac::verify(key, message, signature).map_err(|_| InvalidSignature)
             }
             (Material::Dummy, _) => {
-                verify_by_nobody(Some(algorithm), message, signature);
+                verify_with_dummy_key(Some(algorithm), message, signature);
                 Err(InvalidSignature)
             }
             _ => Err(InvalidSignature),
         }
     }
 
-    /// Tries a signature that comes with a request, whose sender names the algorithm or not. A refusal takes the work of one
-    /// verification, with PSS of two, of a kind that the request decides and not whether there is such a key.
+    /// Verifies a signature of a request, which may contain the algorithm. A refusal takes the work of one
+    /// verification, or two for PSS. Its type depends on the request only, and not on whether the key exists.
     pub(crate) fn attempt(&self, named: Option<Algorithm>, message: &[u8], signature: &[u8]) -> Attempt {
         let Some(algorithm) = self.algorithm(named) else {
-            verify_by_nobody(named, message, signature);
+            verify_with_dummy_key(named, message, signature);
             return Attempt::Invalid;
         };
         let bytes = fixed_width(algorithm, signature);
         if bytes.len() != self.signature_length() {
-            verify_by_nobody(named, message, signature);
+            verify_with_dummy_key(named, message, signature);
             return Attempt::Invalid;
         }
         match (self.verify(algorithm, message, &bytes), bytes) {
@@ -254,19 +257,19 @@ impl VerificationKey {
     }
 }
 
-/// What came of trying a signature.
+/// The result of verifying a signature.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Attempt {
     Valid,
-    /// It is one in DER, which RFC 9421 does not take.
+    /// It is valid but encoded in DER, which RFC 9421 does not allow.
     ValidInDer,
-    /// Its salt has so many bytes, of which RFC 9421 takes 64 only.
+    /// It is valid, but its salt has this number of bytes. RFC 9421 only allows 64.
     ValidWithSaltOf(usize),
     Invalid,
 }
 
 impl RsaKey {
-    /// The length of the salt of a signature that is refused for it alone.
+    /// Returns the length of the salt of a signature that is refused only because of its salt.
     fn other_salt(&self, message: &[u8], signature: &[u8]) -> Option<usize> {
         #[cfg(test)]
         tests::count("salt of any length", signature.len());
@@ -274,16 +277,16 @@ impl RsaKey {
     }
 }
 
-/// Keys without a known private key, one of each kind.
+/// Keys whose private key is unknown, one of each type.
 struct DummyKeys {
     ed25519: VerifyingKey,
     p256: ParsedPublicKey,
     p384: ParsedPublicKey,
-    /// Of 2048, 3072 and 4096 bits.
+    /// With 2048, 3072 and 4096 bits.
     rsa: [RsaKey; 3],
 }
 
-// The base points of the curves, and moduli without known factors. The result is discarded.
+// The base points of the curves, and moduli without known factors. The result of their verification is discarded.
 static DUMMY_KEYS: LazyLock<Option<DummyKeys>> = LazyLock::new(|| {
     let mut ed25519 = [0x66; 32];
     ed25519[0] = 0x58;
@@ -310,13 +313,13 @@ static DUMMY_KEYS: LazyLock<Option<DummyKeys>> = LazyLock::new(|| {
     })
 });
 
-/// Does the work of one verification and throws away what comes out: of the algorithm that is named, else of the one that has
+/// Does the work of one verification and discards its result. The algorithm is the named one, or else the one with
 /// signatures of this length.
-fn verify_by_nobody(named: Option<Algorithm>, message: &[u8], signature: &[u8]) {
+fn verify_with_dummy_key(named: Option<Algorithm>, message: &[u8], signature: &[u8]) {
     let Some(keys) = DUMMY_KEYS.as_ref() else { return };
     let algorithm = named.unwrap_or_else(|| usual_algorithm(signature));
     let bytes = fixed_width(algorithm, signature);
-    // A signature of a wrong length is cut or filled up, so that it costs what one of the right length does.
+    // A signature of a wrong length is truncated or padded, so that it costs the same as one of the correct length.
     let of_length = |length: usize| {
         let mut bytes = bytes.to_vec();
         bytes.resize(length, 0);
@@ -346,7 +349,7 @@ fn verify_by_nobody(named: Option<Algorithm>, message: &[u8], signature: &[u8]) 
     });
 }
 
-/// The algorithm that signatures like this one are usually of, where none is named.
+/// Returns the usual algorithm of a signature with this form, if no algorithm is named.
 fn usual_algorithm(signature: &[u8]) -> Algorithm {
     match signature.len() {
         64 => Algorithm::Ed25519,
@@ -358,7 +361,7 @@ fn usual_algorithm(signature: &[u8]) -> Algorithm {
     }
 }
 
-/// An ECDSA signature that came in DER, in the form that RFC 9421 has; every other one as it came.
+/// Converts an ECDSA signature in DER to the form of RFC 9421. Other signatures are returned unchanged.
 fn fixed_width(algorithm: Algorithm, signature: &[u8]) -> Cow<'_, [u8]> {
     let width = match algorithm {
         Algorithm::EcdsaP256Sha256 => 32,
@@ -371,8 +374,8 @@ fn fixed_width(algorithm: Algorithm, signature: &[u8]) -> Cow<'_, [u8]> {
     from_der(signature, width).map_or(Cow::Borrowed(signature), Cow::Owned)
 }
 
-/// `SEQUENCE { r INTEGER, s INTEGER }` (RFC 3279 §2.2.3) as r ‖ s, each of `width` bytes. Lengths are below 128 on these
-/// curves.
+/// Converts `SEQUENCE { r INTEGER, s INTEGER }` (RFC 3279 §2.2.3) to r ‖ s, each of `width` bytes. Lengths are below
+/// 128 on these curves.
 fn from_der(signature: &[u8], width: usize) -> Option<Vec<u8>> {
     let (0x30, rest) = signature.split_first().map(|(tag, rest)| (*tag, rest))? else { return None };
     let (&length, mut rest) = rest.split_first()?;
@@ -442,7 +445,7 @@ mod tests {
     use super::*;
 
     thread_local! {
-        /// The verifications that this thread did: of which kind, and how long the signature was.
+        /// The verifications in this thread: the type of each, and the length of its signature.
         static DONE: RefCell<Vec<(&'static str, usize)>> = const { RefCell::new(Vec::new()) };
     }
 
@@ -470,7 +473,7 @@ mod tests {
         known
     }
 
-    /// A signature in DER whose numbers have so many bytes.
+    /// Returns a signature in DER whose numbers have this number of bytes.
     fn der(bytes: u8) -> Vec<u8> {
         let number = [vec![2, bytes], vec![0x11; usize::from(bytes)]].concat();
         [vec![0x30, 2 * (bytes + 2)], number.clone(), number].concat()
@@ -496,7 +499,7 @@ mod tests {
                 assert_eq!(unknown.len(), 1 + usize::from(is_pss), "{named:?}, {} bytes", signature.len());
                 for (name, key) in known_keys() {
                     let known = work_of(&key, named, signature);
-                    // 64 bytes without `alg` may be either curve's; in DER, small numbers too.
+                    // Without `alg`, 64 bytes may belong to either curve. In DER, so may small numbers.
                     let is_ambiguous = named.is_none()
                         && (signature.len() == 64 && name == "P-256"
                             || signature.first() == Some(&0x30) && name == "P-384");
@@ -536,7 +539,7 @@ mod tests {
                 _ => VerificationKey::ecdsa_p384_from_sec1(point),
             };
             let key = key.expect("a key");
-            // About one in 128 has a number that begins with a zero byte.
+            // About one in 128 signatures has a number that begins with a zero byte.
             for message in 0..=255_u8 {
                 let signature = pair.sign(&SystemRandom::new(), &[message]).expect("a signature");
                 let signature = signature.as_ref();

@@ -1,5 +1,5 @@
-//! The check of a parsed signature, and the proof of it: a `VerifiedSignature` exists only where the check was made.
-//! Who the key belongs to and whether a nonce was seen before are other people's questions.
+//! Verification of a parsed signature. A `VerifiedSignature` exists only after a successful verification. The caller
+//! determines the owner of the key, and whether the nonce was used.
 
 use std::ops::Range;
 
@@ -13,22 +13,22 @@ use crate::profile::{
 };
 use crate::verification_key::{Attempt, VerificationKey};
 
-/// Why a signature is refused once its key is known.
+/// Why a signature is refused after its key was found.
 ///
-/// The sender must not learn more about [`Invalid`](Self::Invalid). Every other reason is found only after the signature
-/// verified, so the sender holds the private key and may learn the reason.
+/// The sender must not learn more about [`Invalid`](Self::Invalid). Every other reason is found only after the
+/// signature was verified, so the sender has the private key and may learn the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
     /// The signature was not made with this key over this request.
     #[error("the signature does not verify")]
     Invalid,
-    /// An ECDSA signature that is right but for its encoding (RFC 9421 §3.3.4).
+    /// An ECDSA signature that is correct except for its encoding (RFC 9421 §3.3.4).
     #[error(
         "the signature verifies, but it is in DER; send r and s one after the other, each as long as the curve's order (in \
          Node.js: dsaEncoding 'ieee-p1363')"
     )]
     DerEncoded,
-    /// An RSASSA-PSS signature that is right but for the length of its salt (RFC 9421 §3.3.1).
+    /// An RSASSA-PSS signature that is correct except for the length of its salt (RFC 9421 §3.3.1).
     #[error(
         "the signature verifies, but its salt has {bytes} bytes; sign with a salt of 64 (in Node.js: saltLength: 64)"
     )]
@@ -36,19 +36,19 @@ pub enum VerifyError {
         /// The length of its salt.
         bytes: usize,
     },
-    /// The native profile needs this component to be covered.
+    /// The native profile requires this component to be covered.
     #[error("the signature does not cover {0}; cover it and sign again")]
     MissingComponent(&'static str),
-    /// Every method but GET, HEAD and OPTIONS needs `content-digest` to be covered, also with an empty body.
+    /// Every method except GET, HEAD and OPTIONS requires `content-digest` to be covered, also with an empty body.
     #[error("the signature does not cover content-digest, which every method but GET, HEAD and OPTIONS needs")]
     MissingDigest,
-    /// The covered `Content-Digest` cannot be checked, whatever the body is.
+    /// The covered `Content-Digest` cannot be checked with any body.
     #[error(transparent)]
     Digest(DigestError),
-    /// The native profile needs this signature parameter.
+    /// The native profile requires this signature parameter.
     #[error("the signature has no parameter `{0}`; add it and sign again")]
     MissingParameter(&'static str),
-    /// A nonce that is too short, too long, or not of visible ASCII.
+    /// A nonce that is too short, too long, or not visible ASCII.
     #[error(
         "the nonce has {length} characters; send {NONCE_MIN_CHARACTERS} to {NONCE_MAX_CHARACTERS} \
          random characters of visible ASCII"
@@ -57,7 +57,7 @@ pub enum VerifyError {
         /// Its length in characters.
         length: usize,
     },
-    /// `expires` before `created`, or more than 60 s after it.
+    /// `expires` is before `created`, or more than 60 s after it.
     #[error(
         "`expires` is {lifetime_seconds} s after `created`; sign with 1 to {NATIVE_MAX_LIFETIME_SECONDS} s of lifetime"
     )]
@@ -65,13 +65,13 @@ pub enum VerifyError {
         /// `expires` − `created`.
         lifetime_seconds: i64,
     },
-    /// `created` lies before the window.
+    /// `created` is before the window.
     #[error("stale by {seconds_late} s; set your clock, or sign again")]
     Stale {
         /// The server's time − `created`.
         seconds_late: i64,
     },
-    /// `created` lies after the window.
+    /// `created` is after the window.
     #[error("signed {seconds} s in the future; set your clock, and sign again")]
     Early {
         /// `created` − the server's time.
@@ -80,19 +80,19 @@ pub enum VerifyError {
     /// `expires` has passed.
     #[error("expired {seconds_ago} s ago; sign again")]
     Expired {
-        /// The server's time − `expires`; 0 in the second in which it expired.
+        /// The server's time − `expires`. It is 0 in the second in which the signature expired.
         seconds_ago: i64,
     },
 }
 
 impl UnverifiedSignature {
-    /// Checks the signature over its base, and only then coverage, nonce and time.
+    /// Verifies the signature over its base, and then checks coverage, nonce and time.
     ///
-    /// `now_unix_seconds` is the server's wall clock. A signature is good from its window's start to its end, both included,
-    /// and while `now < expires`.
+    /// `now_unix_seconds` is the server's wall clock. A signature is valid from the start to the end of its window,
+    /// both included, and while `now < expires`.
     ///
     /// # Errors
-    /// [`VerifyError::Invalid`], or what is wrong with a signature that the key's holder did make.
+    /// [`VerifyError::Invalid`], or the error in a signature that was made by the key's holder.
     pub fn verify(self, key: &VerificationKey, now_unix_seconds: i64) -> Result<VerifiedSignature, VerifyError> {
         self.check_signature(key)?;
         if let Some(missing) = self.missing_component {
@@ -123,7 +123,7 @@ impl UnverifiedSignature {
         if attempt == Attempt::Invalid {
             return Err(VerifyError::Invalid);
         }
-        // The key id of this profile is the key: a wrong look-up must not pass.
+        // In this profile, the key id is the key, so the result of a wrong look-up is refused.
         match self.profile {
             Profile::Encord if !key.as_ed25519_bytes().is_some_and(|bytes| is_hex_of(self.key_id(), bytes)) => {
                 Err(VerifyError::Invalid)
@@ -137,7 +137,7 @@ impl UnverifiedSignature {
         }
     }
 
-    /// Answers the end of the signature's life.
+    /// Returns when the signature expires.
     fn check_time(&self, now: i64) -> Result<i64, VerifyError> {
         let (past, future) = (self.profile.past_window_seconds(), self.profile.future_window_seconds());
         let expires = match (self.profile, self.expires) {
@@ -187,7 +187,7 @@ fn is_hex_of(text: &str, bytes: &[u8]) -> bool {
     text.as_bytes().chunks(2).map(byte_of).eq(bytes.iter().copied().map(Some))
 }
 
-/// A signature that was checked: the holder of the key signed this request, now.
+/// A verified signature: the holder of the key signed this request, and the signature has not expired.
 #[derive(Clone, Debug)]
 pub struct VerifiedSignature {
     profile: Profile,
@@ -199,66 +199,66 @@ pub struct VerifiedSignature {
 }
 
 impl VerifiedSignature {
-    /// The profile that took it.
+    /// Returns the profile of the signature.
     #[must_use]
     pub fn profile(&self) -> Profile {
         self.profile
     }
 
-    /// The key id as it was received.
+    /// Returns the key id as received.
     #[must_use]
     pub fn key_id(&self) -> &str {
         self.base.get(self.key_id.clone()).unwrap_or_default()
     }
 
-    /// When it was signed, in Unix seconds.
+    /// Returns when it was signed, in Unix seconds.
     #[must_use]
     pub fn created(&self) -> i64 {
         self.created
     }
 
-    /// When its life ends, in Unix seconds: `expires`, or for the Encord profile `created` + 300.
-    /// A replay record must outlive it by the clock skew between nodes.
+    /// Returns when it expires, in Unix seconds: `expires`, or `created` + 300 for the Encord profile. A replay record
+    /// must be kept longer, by the clock skew between nodes.
     #[must_use]
     pub fn expires_at(&self) -> i64 {
         self.expires_at
     }
 
-    /// The nonce; always there in the native profile, never in the Encord one.
+    /// Returns the nonce. The native profile always has one, and the Encord profile never.
     #[must_use]
     pub fn nonce(&self) -> Option<&str> {
         self.nonce.clone().and_then(|range| self.base.get(range))
     }
 
-    /// The signature base (RFC 9421 §2.5) that was signed.
+    /// Returns the signature base (RFC 9421 §2.5).
     #[must_use]
     pub fn base(&self) -> &str {
         &self.base
     }
 
-    /// SHA-256 of `prefix` ‖ signature base, the key of a replay record when `prefix` is the id of the verified key.
-    /// Ids are of one length, so no separator is needed.
+    /// Returns SHA-256 of `prefix` ‖ signature base. With the id of the verified key as `prefix`, it is the key of a
+    /// replay record. All ids have the same length, so no separator is needed.
     #[must_use]
     pub fn base_hash(&self, prefix: &[u8]) -> [u8; 32] {
         Sha256::new().chain_update(prefix).chain_update(self.base.as_bytes()).finalize().into()
     }
 
-    /// True where the field of this name is covered as it is, without component parameters. Any case.
+    /// Returns whether the field with this name is covered without component parameters. The name is case-insensitive.
     #[must_use]
     pub fn covers_header(&self, name: &str) -> bool {
         !name.starts_with('@') && self.covered_value(&name.to_ascii_lowercase()).is_some()
     }
 
-    /// True where the digest of the body is covered.
+    /// Returns whether the digest of the body is covered.
     #[must_use]
     pub fn covers_content_digest(&self) -> bool {
         self.covered_value(CONTENT_DIGEST).is_some()
     }
 
-    /// Checks again that the signature's time is not over, where its body came later than its headers.
+    /// Checks again that the signature has not expired, after a body that arrived later than its headers.
     ///
     /// # Errors
-    /// [`VerifyError::Stale`] or [`VerifyError::Expired`].
+    /// [`VerifyError::Stale`] or [`VerifyError::Expired`] if it has expired.
     pub fn check_not_over(&self, now_unix_seconds: i64) -> Result<(), VerifyError> {
         let age = now_unix_seconds.saturating_sub(self.created);
         if age > self.profile.past_window_seconds() {
@@ -270,10 +270,10 @@ impl VerifiedSignature {
         Ok(())
     }
 
-    /// Checks the body, as it came over the wire, against the covered `Content-Digest`.
+    /// Checks the received body against the covered `Content-Digest`.
     ///
     /// # Errors
-    /// [`DigestError::Mismatch`], or [`DigestError::NotCovered`] for a body of at least one byte under a signature that
+    /// [`DigestError::Mismatch`], or [`DigestError::NotCovered`] for a body that is not empty with a signature that
     /// covers no digest.
     pub fn verify_body(&self, body: &[u8]) -> Result<(), DigestError> {
         match self.covered_value(CONTENT_DIGEST) {
@@ -283,7 +283,8 @@ impl VerifiedSignature {
         }
     }
 
-    /// The value of a component without parameters. No value holds a line break, so each line is one component.
+    /// Returns the value of a component without parameters. Values contain no line breaks, so each line is one
+    /// component.
     fn covered_value(&self, name: &str) -> Option<&str> {
         self.base.lines().find_map(|line| line.strip_prefix('"')?.strip_prefix(name)?.strip_prefix("\": "))
     }

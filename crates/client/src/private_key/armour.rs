@@ -1,5 +1,5 @@
-//! From a private key file to the bytes of the key, whatever is around them: PEM, base64 of the whole file, an encoding of
-//! Windows. Blanks mean nothing here, so that keys whose line breaks were lost on the way through a CI secret read as before.
+//! Extracts the bytes of a key from a private key file: PEM, base64 of the whole file, or an encoding of Windows. Blank
+//! characters are ignored, so that keys that lost their line breaks in a CI secret can still be read.
 
 use base64::{
     Engine, alphabet,
@@ -21,17 +21,17 @@ pub(super) enum Armoured {
     Pkcs1(Zeroizing<Vec<u8>>),
     Pkcs8(Zeroizing<Vec<u8>>),
     Sec1(Zeroizing<Vec<u8>>),
-    /// DER that does not say which of the three it is.
+    /// DER whose format is still unknown: one of the three.
     Der(Zeroizing<Vec<u8>>),
     Putty(Zeroizing<Vec<u8>>),
     Jwk(Box<Jwk>),
 }
 
-/// base64 of `openssh-key-v1`
+/// Base64 of `openssh-key-v1`
 const OPENSSH_BODY: &str = "b3BlbnNzaC1rZXktdjE";
-/// base64 of `-----BEGIN`, and of the first line of a PuTTY file
+/// Base64 of `-----BEGIN`, and of the first line of a PuTTY file
 const ENCODED_STARTS: [&str; 2] = ["LS0tLS1CRUdJTi", "UHVUVFktVXNlci1LZXkt"];
-/// base64 as any program writes it, padded or not.
+/// Base64 of any program, padded or not.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -47,7 +47,7 @@ fn read_layer(file: &[u8], layer: u8) -> Result<Armoured, PrivateKeyErrorKind> {
     }
     let file = Zeroizing::new(to_utf8(file).into_owned());
     let trimmed = file.trim_ascii();
-    // A string of JSON, with escapes. What is quoted otherwise, as in a shell, has none.
+    // A JSON string has escapes. Other quoted texts, as in a shell, have none.
     let unescaped = serde_json::from_slice::<String>(trimmed).map(Zeroizing::new);
     let content = unescaped.as_ref().map_or_else(|_| unquote(trimmed), |text| text.trim().as_bytes());
     if let Some(jwk) = jwk::find(content)? {
@@ -68,7 +68,7 @@ fn read_layer(file: &[u8], layer: u8) -> Result<Armoured, PrivateKeyErrorKind> {
     }
 }
 
-/// The label of each block with a private key, and what follows its BEGIN line.
+/// Returns the label of each block with a private key, and the text after its BEGIN line.
 fn private_blocks(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.split("-----BEGIN")
         .skip(1)
@@ -95,7 +95,7 @@ fn read_block(label: &str, rest: &str) -> Result<Armoured, PrivateKeyErrorKind> 
     STANDARD.decode(body).map(|bytes| armoured(Zeroizing::new(bytes))).map_err(|_| PrivateKeyErrorKind::Damaged)
 }
 
-/// A file without a block: base64 of one, or no private key.
+/// Reads a file without a block: base64 of a file, or no private key.
 fn read_bare(file: &[u8], text: &str, layer: u8) -> Result<Armoured, PrivateKeyErrorKind> {
     if is_public(text) || PublicKey::parse_file(file).is_ok() {
         return Err(PrivateKeyErrorKind::PublicKey);
@@ -113,7 +113,7 @@ fn read_bare(file: &[u8], text: &str, layer: u8) -> Result<Armoured, PrivateKeyE
     };
     match read {
         Ok(_) if layer > 0 => Err(PrivateKeyErrorKind::EncodedTwice),
-        // Any word is base64 of something.
+        // Any word is valid base64.
         Err(PrivateKeyErrorKind::Empty | PrivateKeyErrorKind::NotAPrivateKey) => {
             let text = Zeroizing::new(String::from_utf8_lossy(file).into_owned());
             let format = find_private_key(&text).filter(|format| !is_read(*format));
@@ -123,14 +123,14 @@ fn read_bare(file: &[u8], text: &str, layer: u8) -> Result<Armoured, PrivateKeyE
     }
 }
 
-/// Whether keys in this format are read. Without what belongs around them they are damaged.
+/// Returns whether keys in this format are supported. Without their BEGIN and END lines they are damaged.
 fn is_read(format: PrivateKeyFormat) -> bool {
     use PrivateKeyFormat as Format;
     matches!(format, Format::OpenSsh | Format::Pkcs1 | Format::Pkcs8 | Format::Sec1 | Format::Putty)
 }
 
-/// What stays when all blanks go, and the `\n` and `\r` of those who wrote line breaks as two characters. Neither is
-/// part of base64, so nothing else can be meant.
+/// Removes all blank characters and escaped line breaks (`\n` and `\r`). Neither is part of base64, so the result is
+/// unambiguous.
 fn squeeze(file: &[u8]) -> Zeroizing<String> {
     let text = Zeroizing::new(String::from_utf8_lossy(file).into_owned());
     let mut squeezed = Zeroizing::new(String::with_capacity(text.len()));
@@ -149,7 +149,7 @@ fn squeeze(file: &[u8]) -> Zeroizing<String> {
     squeezed
 }
 
-/// The lines of a file that has none, but `\n` as two characters.
+/// Restores the lines of a file without line breaks that contains `\n` as two characters.
 fn with_line_breaks(file: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut lines = Zeroizing::new(Vec::with_capacity(file.len()));
     if file.contains(&b'\n') {

@@ -1,5 +1,5 @@
-//! What OpenSSL and WebCrypto write: PKCS#8 (RFC 5958), PKCS#1 for RSA (RFC 8017 §A.1.2) and SEC 1 for ECDSA (RFC 5915),
-//! unencrypted, in DER.
+//! The formats of OpenSSL and WebCrypto: PKCS#8 (RFC 5958), PKCS#1 for RSA (RFC 8017 §A.1.2) and SEC 1 for ECDSA (RFC
+//! 5915), unencrypted, in DER.
 
 use ed25519_dalek::pkcs8::{
     DecodePrivateKey, KeypairBytes, ObjectIdentifier, PrivateKeyInfoRef,
@@ -24,7 +24,7 @@ const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
-/// What is not taken, by the names that people know.
+/// Unsupported types, by their usual names.
 const OTHERS: [(ObjectIdentifier, &str); 11] = [
     (ObjectIdentifier::new_unwrap("1.3.101.113"), "Ed448"),
     (ObjectIdentifier::new_unwrap("1.3.101.110"), "X25519, which cannot sign"),
@@ -38,7 +38,7 @@ const OTHERS: [(ObjectIdentifier, &str); 11] = [
     (ObjectIdentifier::new_unwrap("1.3.132.0.33"), "ECDSA on P-224"),
     (ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.1"), "ECDSA on P-192"),
 ];
-/// What the identifiers of ways to encrypt begin with: PKCS#5 and PKCS#12.
+/// The prefixes of the identifiers of encryption algorithms: PKCS#5 and PKCS#12.
 const ENCRYPTIONS: [&str; 2] = ["1.2.840.113549.1.5.", "1.2.840.113549.1.12.1."];
 
 fn unsupported(identifier: ObjectIdentifier) -> PrivateKeyErrorKind {
@@ -46,12 +46,12 @@ fn unsupported(identifier: ObjectIdentifier) -> PrivateKeyErrorKind {
     PrivateKeyErrorKind::UnsupportedKeyType(name.map_or_else(|| identifier.to_string(), |(_, name)| (*name).to_owned()))
 }
 
-/// Whether these bytes are one whole SEQUENCE, as every key in DER is and no text.
+/// Returns whether these bytes are exactly one SEQUENCE. This holds for every key in DER and for no text.
 pub(super) fn is_der(bytes: &[u8]) -> bool {
     bytes.first() == Some(&0x30) && AnyRef::from_der(bytes).is_ok()
 }
 
-/// Reads a file in DER, which does not say what is in it.
+/// Reads a file in DER and detects its format.
 pub(super) fn read_any(der: &[u8]) -> Result<PrivateKey, PrivateKeyErrorKind> {
     if PrivateKeyInfoRef::try_from(der).is_ok() {
         return read_pkcs8(der);
@@ -65,14 +65,14 @@ pub(super) fn read_any(der: &[u8]) -> Result<PrivateKey, PrivateKeyErrorKind> {
     if is_pkcs12(der) {
         return Err(PrivateKeyErrorKind::Pkcs12);
     }
-    // The first member of all private keys is a version; PKCS#1 is what is left.
+    // The first member of all private keys is a version. The remaining format is PKCS#1.
     match der {
         _ if !domain::private_key::is_private_der(der) => Err(PrivateKeyErrorKind::NotAPrivateKey),
         _ => rsa_key_of_pkcs1(der, String::new()),
     }
 }
 
-/// A SEQUENCE that begins with version 3 (RFC 7292 §4).
+/// Returns whether this is a SEQUENCE that begins with version 3 (RFC 7292 §4).
 fn is_pkcs12(der: &[u8]) -> bool {
     let read = || {
         SliceReader::new(der)?.sequence(|inner| {
@@ -106,7 +106,7 @@ pub(super) fn read_pkcs8(der: &[u8]) -> Result<PrivateKey, PrivateKeyErrorKind> 
         }
         RSA => rsa_key_of_pkcs1(info.private_key.as_bytes(), String::new()),
         EC => {
-            // Written out as numbers, a curve has no identifier.
+            // A curve with explicit parameters has no identifier.
             let of_curve = |_| PrivateKeyErrorKind::UnsupportedKeyType("ECDSA on a curve without name".to_owned());
             let curve = curve(info.algorithm.parameters_oid().map_err(of_curve)?)?;
             let key = EcPrivateKey::read(info.private_key.as_bytes()).map_err(|_| PrivateKeyErrorKind::Damaged)?;
@@ -133,7 +133,7 @@ fn curve(identifier: ObjectIdentifier) -> Result<Curve, PrivateKeyErrorKind> {
     }
 }
 
-/// `ECPrivateKey` (RFC 5915 §3). In PKCS#8 the parameters stand outside.
+/// `ECPrivateKey` (RFC 5915 §3). In PKCS#8, the parameters are outside of it.
 struct EcPrivateKey<'a> {
     scalar: &'a [u8],
     parameters: Option<AnyRef<'a>>,

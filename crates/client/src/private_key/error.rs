@@ -1,4 +1,4 @@
-//! Why a private key is refused, and what to do instead. No error contains any part of the key.
+//! Why a private key is refused, and how to correct it. The errors contain no part of the key.
 
 use std::{
     fmt,
@@ -10,7 +10,7 @@ use domain::{
     secret::{describe, shown},
 };
 
-/// Why a private key is refused. `Display` names the file, if it came from one, and tells what to do next.
+/// Why a private key is refused. `Display` contains the file, if there is one, and says what to do next.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PrivateKeyError {
     kind: PrivateKeyErrorKind,
@@ -18,54 +18,54 @@ pub struct PrivateKeyError {
     is_input: bool,
 }
 
-/// What is wrong with a private key.
+/// The kinds of errors in a private key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum PrivateKeyErrorKind {
-    /// What was given as the file's name is no name, but the text of a key or another secret.
+    /// The text of a key or another secret was passed instead of a file name.
     TextInPlaceOfFile,
-    /// There is no such file.
+    /// The file does not exist.
     NotFound,
-    /// The file cannot be read; the operating system's reason.
+    /// The file cannot be read. Contains the operating system's reason.
     Unreadable(String),
     /// Other users of the machine may read the file.
     Permissions {
         /// The permission bits, such as `0o644`.
         mode: u32,
     },
-    /// Nothing but blanks.
+    /// Only blank characters.
     Empty,
-    /// The public half, or another public key.
+    /// The public key, or another public key.
     PublicKey,
-    /// A passphrase protects it.
+    /// It is protected by a passphrase.
     PassphraseProtected(ProtectedFormat),
-    /// The two halves in the file do not belong together.
+    /// The private key and the public key in the file do not match.
     HalvesDiffer,
-    /// This file beside it holds another key.
+    /// This file beside it contains another key.
     PublicFileDiffers(PathBuf),
     /// More than one key.
     SeveralKeys,
-    /// More was lost than line breaks.
+    /// More than line breaks was lost.
     Damaged,
-    /// base64 of base64 of a key.
+    /// Base64 of base64 of a key.
     EncodedTwice,
     /// A PKCS#12 file (`.pfx`, `.p12`).
     Pkcs12,
-    /// A PuTTY file of another version than 2 and 3.
+    /// A PuTTY file of a version other than 2 and 3.
     PuttyVersion(String),
-    /// A key of a type that Keyward does not support, by its name.
+    /// A key of an unsupported type, with its name.
     UnsupportedKeyType(String),
-    /// A private key in a format that is not read.
+    /// A private key in an unsupported format.
     UnsupportedFormat(PrivateKeyFormat),
     /// An unknown format.
     NotAPrivateKey,
 }
 
-/// The format of a file that a passphrase protects, which decides how the passphrase is taken off.
+/// The format of a file with a passphrase. It determines the command that removes the passphrase.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ProtectedFormat {
-    /// OpenSSH's own.
+    /// OpenSSH's format.
     OpenSsh,
     /// The PEM of PKCS#1 and SEC 1, with `Proc-Type: 4,ENCRYPTED`.
     Pem,
@@ -73,18 +73,18 @@ pub enum ProtectedFormat {
     Pkcs8,
     /// PKCS#8 in DER.
     Pkcs8Der,
-    /// PuTTY's.
+    /// PuTTY's format.
     Putty,
 }
 
 impl PrivateKeyErrorKind {
-    /// Whether what was read is something else than a private key.
+    /// Returns whether the input is not a private key.
     #[must_use]
     pub fn is_no_private_key(&self) -> bool {
         matches!(self, Self::NotAPrivateKey | Self::PublicKey | Self::Empty)
     }
 
-    /// A word for each kind, for programs.
+    /// Returns a code for each kind, for programs.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -119,7 +119,7 @@ impl PrivateKeyError {
         Self { kind, file: None, is_input: true }
     }
 
-    /// What is wrong, for programs.
+    /// Returns the kind, for programs.
     #[must_use]
     pub fn kind(&self) -> &PrivateKeyErrorKind {
         &self.kind
@@ -128,7 +128,7 @@ impl PrivateKeyError {
 
 impl std::error::Error for PrivateKeyError {}
 
-/// The name of a file may be a secret that was given in its place.
+/// The file name may be a secret that was passed instead of it.
 impl fmt::Debug for PrivateKeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PrivateKeyError({self})")
@@ -144,7 +144,7 @@ impl fmt::Display for PrivateKeyError {
             None if self.is_input => f.write_str("the private key on standard input: ")?,
             None => f.write_str("the private key: ")?,
         }
-        // In a command that people copy, a name or nothing.
+        // A command that users copy contains a file name or nothing.
         let file = name.filter(|name| describe(name).is_none()).map_or_else(|| "FILE".to_owned(), |name| word(&name));
         match &self.kind {
             Kind::TextInPlaceOfFile => f.write_str(
@@ -210,7 +210,7 @@ impl fmt::Display for PrivateKeyError {
     }
 }
 
-/// A file's name as a word of a command, in a form that shells of Unix and Windows understand.
+/// Quotes a file name for a command, so that shells of Unix and Windows accept it.
 fn word(name: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "._-/\\:~+@%,=".contains(c);
     if name.chars().all(is_plain) {
@@ -222,7 +222,7 @@ fn word(name: &str) -> String {
     }
 }
 
-/// What to do depends on the format: no program reads all of them.
+/// The command depends on the format, because no program reads all of them.
 fn fmt_protected(f: &mut fmt::Formatter<'_>, format: ProtectedFormat, file: &str) -> fmt::Result {
     match format {
         ProtectedFormat::OpenSsh | ProtectedFormat::Pem => write!(

@@ -1,4 +1,4 @@
-//! JWK (RFC 7517) with a private key, as WebCrypto exports it: `OKP` of RFC 8037, `EC` and `RSA` of RFC 7518 §6.
+//! A JWK (RFC 7517) with a private key, as exported by WebCrypto: `OKP` of RFC 8037, `EC` and `RSA` of RFC 7518 §6.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use super::{
     parts::{Curve, RsaParts, ecdsa_key, ed25519_key, rsa_key},
 };
 
-/// What is read of a JWK; a member given twice is an error, and others are ignored as RFC 7517 §4 asks.
+/// The members of a JWK that are used. A duplicate member is an error. Other members are ignored (RFC 7517 §4).
 #[derive(Deserialize)]
 pub(super) struct Jwk {
     kty: String,
@@ -41,7 +41,7 @@ enum Document {
     Set { keys: Vec<Jwk> },
 }
 
-/// The JWK in a text, or in a set of one; none where the text is something else.
+/// Returns the JWK in a text, or in a set with one JWK. Returns `None` for other texts.
 pub(super) fn find(text: &[u8]) -> Result<Option<Box<Jwk>>, PrivateKeyErrorKind> {
     if text.first() != Some(&b'{') {
         return Ok(None);

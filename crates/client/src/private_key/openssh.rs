@@ -1,5 +1,5 @@
-//! OpenSSH's own private key format (PROTOCOL.key), unencrypted, with one key. Read here and not by a library, since those refuse
-//! what PuTTYgen writes (padding to 16 bytes) and comments that are not UTF-8.
+//! OpenSSH's private key format (PROTOCOL.key), unencrypted, with one key. It is parsed here because libraries refuse
+//! the files of PuTTYgen (padding to 16 bytes) and comments that are not UTF-8.
 
 use zeroize::Zeroizing;
 
@@ -25,7 +25,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<PrivateKey, PrivateKeyErrorKind> {
     }
 }
 
-/// By the name that SSH has for the type of key.
+/// Returns the error for a type of key, by its SSH name.
 pub(super) fn unsupported(name: &[u8]) -> PrivateKeyErrorKind {
     let is_name = |name: &[u8]| name.iter().all(|&byte| byte.is_ascii_alphanumeric() || b"-@._".contains(&byte));
     PrivateKeyErrorKind::UnsupportedKeyType(match name {
@@ -44,7 +44,7 @@ impl From<Malformed> for PrivateKeyErrorKind {
     }
 }
 
-/// What a file is made of.
+/// The parts of a file.
 struct Container<'a> {
     cipher: &'a [u8],
     public_blob: &'a [u8],
@@ -61,20 +61,20 @@ impl<'a> Container<'a> {
             _ => return Err(PrivateKeyErrorKind::SeveralKeys),
         }
         let (public_blob, private_section) = (reader.string()?, reader.string()?);
-        // An authentication tag may follow what is encrypted.
+        // An authentication tag may follow encrypted data.
         if cipher == b"none" {
             reader.end()?;
         }
         Ok(Self { cipher, public_blob, private_section })
     }
 
-    /// The private section after its check numbers.
+    /// Returns the private section after its check numbers.
     fn section(&self) -> Result<Reader<'a>, Malformed> {
         let mut reader = Reader::new(self.private_section);
         if reader.u32()? == reader.u32()? { Ok(reader) } else { Err(Malformed) }
     }
 
-    /// The public half stands in the section once more.
+    /// Compares the public key with its copy in the section.
     fn check_public(&self, fields: &[&[u8]]) -> Result<(), PrivateKeyErrorKind> {
         let mut blob = Vec::with_capacity(self.public_blob.len());
         for field in fields {
@@ -84,7 +84,7 @@ impl<'a> Container<'a> {
     }
 }
 
-/// The comment, and padding of any length that counts 1, 2, 3: OpenSSH pads to 8 bytes, PuTTYgen to 16.
+/// Reads the comment, and padding 1, 2, 3, … of any length: OpenSSH pads to 8 bytes, PuTTYgen to 16.
 fn read_end(mut reader: Reader<'_>) -> Result<String, Malformed> {
     let comment = to_comment(reader.string()?);
     for expected in 1..=u8::MAX {

@@ -1,4 +1,5 @@
-//! From the numbers of a key to a key that signs, in which the two halves belong together, whatever file they came from.
+//! Creates a signing key from the numbers of a key in any file format. It checks that the private and the public key
+//! match.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use zeroize::Zeroizing;
 use super::{PrivateKey, error::PrivateKeyErrorKind};
 use crate::ssh_wire::{self, put_positive, put_string};
 
-/// A comment as people see it: bytes that are not UTF-8 become U+FFFD, control characters go.
+/// Returns a comment for display: bytes that are not UTF-8 become U+FFFD, and control characters are removed.
 pub(super) fn to_comment(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().filter(|character| !character.is_control()).collect()
 }
@@ -23,7 +24,7 @@ pub(super) fn ed25519_key(
 ) -> Result<PrivateKey, PrivateKeyErrorKind> {
     let signing_key = Ed25519SigningKey::from_seed(seed);
     let point = signing_key.public_key();
-    // RUSTSEC-2022-0093: two signatures over one message under two public halves give the private one away.
+    // RUSTSEC-2022-0093: two signatures over one message with two different public keys reveal the private key.
     if claimed.is_some_and(|claimed| claimed != point) {
         return Err(PrivateKeyErrorKind::HalvesDiffer);
     }
@@ -46,7 +47,7 @@ pub(super) enum Curve {
 }
 
 impl Curve {
-    /// The length of a scalar and of a coordinate.
+    /// Returns the length of a scalar and of a coordinate.
     pub(super) const fn scalar_bytes(self) -> usize {
         match self {
             Self::P256 => 32,
@@ -62,7 +63,8 @@ impl Curve {
     }
 }
 
-/// An ECDSA key from its big-endian scalar, zeros before it or not, and its point in any form of SEC 1 if it is given.
+/// Creates an ECDSA key from its big-endian scalar, with or without leading zeros, and optionally its point in any form
+/// of SEC 1.
 pub(super) fn ecdsa_key(
     curve: Curve,
     scalar: &[u8],
@@ -101,7 +103,8 @@ pub(super) fn ecdsa_key(
     })
 }
 
-/// Whether a point in compressed, uncompressed or hybrid form (SEC 1 §2.3.3, X9.62 §4.3.6) is this one, which is uncompressed.
+/// Returns whether a point in compressed, uncompressed or hybrid form (SEC 1 §2.3.3, X9.62 §4.3.6) equals this
+/// uncompressed one.
 fn is_same_point(claimed: &[u8], point: &[u8]) -> bool {
     let coordinate = point.len() / 2;
     let parity = point[point.len() - 1] & 1;
@@ -113,7 +116,7 @@ fn is_same_point(claimed: &[u8], point: &[u8]) -> bool {
     }
 }
 
-/// The numbers of an RSA key, big-endian without zeros before them.
+/// The numbers of an RSA key, big-endian without leading zeros.
 pub(super) struct RsaParts<'a> {
     pub(super) modulus: &'a [u8],
     pub(super) exponent: &'a [u8],
@@ -123,7 +126,7 @@ pub(super) struct RsaParts<'a> {
     pub(super) coefficient: &'a [u8],
 }
 
-/// Through PKCS#1, which is what the signer reads and checks: that the primes make the modulus, and the exponents fit.
+/// Creates an RSA key through PKCS#1. The signer parses it and checks that the primes and exponents match.
 pub(super) fn rsa_key(parts: &RsaParts<'_>, comment: String) -> Result<PrivateKey, PrivateKeyErrorKind> {
     check_rsa_strength(parts.modulus, parts.exponent)?;
     let exponent1 = exponent_for(parts.private, parts.prime1)?;
@@ -139,14 +142,14 @@ pub(super) fn rsa_key(parts: &RsaParts<'_>, comment: String) -> Result<PrivateKe
     rsa_key_of_pkcs1(&der, comment)
 }
 
-/// From an `RSAPrivateKey` in DER (RFC 8017 §A.1.2).
+/// Creates an RSA key from an `RSAPrivateKey` in DER (RFC 8017 §A.1.2).
 pub(super) fn rsa_key_of_pkcs1(der: &[u8], comment: String) -> Result<PrivateKey, PrivateKeyErrorKind> {
     let read = || {
         let mut reader = SliceReader::new(der)?;
         let public = reader.sequence(|inner| {
             let version = u8::decode(inner)?;
             let public = (UintRef::decode(inner)?, UintRef::decode(inner)?);
-            // What follows is checked by who signs.
+            // The signer checks the rest.
             inner.read_slice(inner.remaining_len())?;
             Ok::<_, der::Error>((version == 0).then_some(public))
         })?;
@@ -183,7 +186,8 @@ fn check_rsa_strength(modulus: &[u8], exponent: &[u8]) -> Result<(), PrivateKeyE
     Ok(())
 }
 
-/// The private exponent modulo prime − 1, which PKCS#1 holds (RFC 8017 §A.1.2) and OpenSSH and PuTTY leave out.
+/// Returns the private exponent modulo prime − 1. PKCS#1 contains it (RFC 8017 §A.1.2), and the files of OpenSSH and
+/// PuTTY do not.
 fn exponent_for(private: &[u8], prime: &[u8]) -> Result<Zeroizing<Vec<u8>>, PrivateKeyErrorKind> {
     let number = |bytes: &[u8]| {
         let mut padded = Zeroizing::new([0; 512]);
@@ -197,7 +201,7 @@ fn exponent_for(private: &[u8], prime: &[u8]) -> Result<Zeroizing<Vec<u8>>, Priv
     Ok(Zeroizing::new(exponent.to_be_bytes().as_ref().to_vec()))
 }
 
-/// Appends a positive INTEGER in DER, whatever zeros the bytes begin with.
+/// Appends a positive INTEGER in DER. The bytes may have leading zeros.
 fn put_der_integer(out: &mut Vec<u8>, bytes: &[u8]) {
     let start = bytes.iter().position(|&byte| byte != 0).unwrap_or(bytes.len());
     let magnitude = &bytes[start..];
@@ -210,7 +214,7 @@ fn put_der_integer(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(magnitude);
 }
 
-/// Appends a DER length below 2^16, the most that nine numbers of 4096 bits make.
+/// Appends a DER length below 2^16, which is enough for nine numbers of 4096 bits.
 fn put_der_length(out: &mut Vec<u8>, length: usize) {
     let [high, low] = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
     match (high, low) {

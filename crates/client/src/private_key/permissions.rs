@@ -1,11 +1,12 @@
-//! Which other users may read a private key file. The rule is that of PostgreSQL's libpq, so that keys mounted as secrets work: a
-//! file of root may be readable by its group. On a read-only mount, whose modes no user can change, all users may read it.
+//! Checks which other users may read a private key file. The rule is that of PostgreSQL's libpq, so that keys that are
+//! mounted as secrets can be used: a file of root may be readable by its group. On a read-only mount, whose modes users
+//! cannot change, all users may read it.
 
 use std::{fs::File, io};
 
 use super::error::PrivateKeyErrorKind;
 
-/// Of regular files only: a pipe's mode says nothing.
+/// Checks regular files only, because the mode of a pipe has no meaning.
 #[cfg(unix)]
 pub(super) fn check(file: &File) -> io::Result<Result<(), PrivateKeyErrorKind>> {
     use std::os::unix::fs::MetadataExt as _;

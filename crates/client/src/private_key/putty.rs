@@ -1,4 +1,4 @@
-//! PuTTY's own files (`.ppk`), versions 2 and 3, unencrypted. Their MAC covers everything in them.
+//! PuTTY's file format (`.ppk`), versions 2 and 3, unencrypted. A MAC covers the whole file.
 
 use aws_lc_rs::{digest, hmac};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -13,7 +13,7 @@ use super::{
 use crate::ssh_wire::{Malformed, Reader, put_string};
 
 pub(super) const START: &[u8] = b"PuTTY-User-Key-File-";
-/// Of RSA 4096 there are 44 lines.
+/// A file with an RSA 4096 key has 44 lines.
 const MAX_LINES: usize = 1000;
 
 pub(super) fn read(file: &[u8]) -> Result<PrivateKey, PrivateKeyErrorKind> {
@@ -38,7 +38,7 @@ pub(super) fn read(file: &[u8]) -> Result<PrivateKey, PrivateKeyErrorKind> {
     let mac = lines.field(b"Private-MAC")?;
     lines.end()?;
 
-    // Blanks at the end of a line may have come along with the line's end.
+    // Spaces at the end of a line may have been added together with the line ending.
     let is_whole = [comment, comment.trim_ascii_end()].into_iter().any(|comment| {
         let mut signed = Zeroizing::new(Vec::with_capacity(file.len()));
         for part in [algorithm, encryption, comment, &public, &private] {
@@ -59,7 +59,7 @@ enum Version {
 }
 
 impl Version {
-    /// The MAC of a file without passphrase, whose key is public.
+    /// Computes the MAC of a file without passphrase, whose key is public.
     fn is_mac(&self, signed: &[u8], hex: &[u8]) -> bool {
         let key = match self {
             Self::Two => {
@@ -110,7 +110,7 @@ fn read_key(
     }
 }
 
-/// The lines that are left of a file.
+/// The remaining lines of a file.
 struct Lines<'a>(&'a [u8]);
 
 impl<'a> Lines<'a> {
@@ -121,25 +121,25 @@ impl<'a> Lines<'a> {
         let end = self.0.iter().position(|&byte| byte == b'\n');
         let line = &self.0[..end.unwrap_or(self.0.len())];
         self.0 = end.map_or(&[], |end| &self.0[end + 1..]);
-        // Indented as in YAML.
+        // The lines may be indented, as in YAML.
         Some(line.strip_suffix(b"\r").unwrap_or(line).trim_ascii_start())
     }
 
-    /// The version of the format, and what kind of key it is.
+    /// Returns the version of the format, and the type of the key.
     fn first(&mut self) -> Option<(&'a [u8], &'a [u8])> {
         let rest = self.next()?.strip_prefix(START)?;
         let colon = rest.iter().position(|&byte| byte == b':')?;
         Some((&rest[..colon], rest[colon + 1..].trim_ascii()))
     }
 
-    /// The value of the field that comes next. Of a comment every byte counts, blanks included.
+    /// Returns the value of the next field. Every byte of a comment is kept, including spaces.
     fn field(&mut self, name: &[u8]) -> Result<&'a [u8], Malformed> {
         let line = self.next().ok_or(Malformed)?;
         let value = line.strip_prefix(name).and_then(|rest| rest.strip_prefix(b":")).ok_or(Malformed)?;
         Ok(if name == b"Comment" { value.strip_prefix(b" ").unwrap_or(value) } else { value.trim_ascii() })
     }
 
-    /// The bytes whose number of lines the field that comes next tells.
+    /// Returns the bytes of the next field, whose value is their number of lines.
     fn base64(&mut self, name: &[u8]) -> Result<Zeroizing<Vec<u8>>, Malformed> {
         let count = std::str::from_utf8(self.field(name)?).ok().and_then(|count| count.parse().ok());
         let mut text = Zeroizing::new(Vec::new());
