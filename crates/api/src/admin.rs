@@ -15,7 +15,7 @@ pub struct Quotas {
     pub service_accounts: u32,
     /// Live keys of each service account.
     pub keys_per_service_account: u32,
-    /// Live keys of each user. For a user of several workspaces, the largest quota counts.
+    /// Live keys of each user. For a user of several workspaces, the largest quota applies.
     pub keys_per_user: u32,
 }
 
@@ -34,7 +34,7 @@ pub struct UpdateQuotas {
     pub keys_per_user: Option<u32>,
 }
 
-/// A user, as operators see them.
+/// A user, in responses for operators.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a field of its own on the wire")]
 pub struct User {
@@ -72,7 +72,7 @@ pub struct CreateUser {
     /// The name of the user.
     #[schema(value_type = schema::Title)]
     pub name: String,
-    /// A first password of 12 characters or more.
+    /// An initial password of 12 characters or more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<schema::NewPassword>)]
     pub password: Option<String>,
@@ -81,7 +81,7 @@ pub struct CreateUser {
     pub operator: bool,
 }
 
-/// Without the password.
+/// Omits the password.
 impl fmt::Debug for CreateUser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CreateUser")
@@ -119,7 +119,7 @@ pub struct Node {
     pub id: NodeId,
     /// Its host name and process id.
     pub name: String,
-    /// The release of Keyward that it runs.
+    /// Its release of Keyward.
     pub software_version: String,
     /// How long it verifies requests without renewing its lease in the database.
     pub lease_seconds: u64,
@@ -135,21 +135,21 @@ pub struct Node {
     pub renewed_at: Timestamp,
     /// Whether it is the node that answers this request.
     pub answers: bool,
-    /// A hash of the settings that have to be the same on every node: hosts, routes, trusted proxies. Null for a node of
+    /// A hash of the settings that must be the same on every node: hosts, routes, trusted proxies. Null for a node of
     /// the previous release.
     #[serde(default)]
     pub settings_hash: Option<String>,
 }
 
 impl Node {
-    /// The beginning of the hash of its settings, for people to compare.
+    /// Returns the beginning of the hash of its settings, for people to compare.
     #[must_use]
     pub fn settings_mark(&self) -> &str {
         self.settings_hash.as_deref().map_or("unknown", |hash| hash.get(..8).unwrap_or(hash))
     }
 }
 
-/// Whether the nodes run with different settings that must be the same.
+/// Returns whether the nodes run with different settings that must be the same.
 #[must_use]
 pub fn settings_differ(nodes: &[Node]) -> bool {
     let mut hashes = nodes.iter().filter_map(|node| node.settings_hash.as_deref());

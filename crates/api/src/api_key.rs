@@ -1,4 +1,4 @@
-//! API keys on the wire.
+//! Requests and responses about API keys.
 
 use domain::{ApiKeyId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -28,10 +28,10 @@ pub struct ApiKey {
     /// When it was registered.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    /// Who registered it: `usr_…`, `sa_…` or `host`.
+    /// The principal that registered it: `usr_…`, `sa_…` or `host`.
     #[schema(value_type = schema::Actor)]
     pub created_by: String,
-    /// The key that signed the registration, if one did.
+    /// The key that signed the registration, if the request was signed.
     #[schema(value_type = Option<schema::ApiKeyId>)]
     pub created_with: Option<ApiKeyId>,
     /// When it expires.
@@ -42,7 +42,7 @@ pub struct ApiKey {
     pub last_used_at: Option<Timestamp>,
     /// The IP address of that request.
     pub last_used_ip: Option<String>,
-    /// When a proof showed that its owner holds the private key. None: the registration is unproven.
+    /// When a proof showed that its owner holds the private key. Null if the registration is unproven.
     #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub proven_at: Option<Timestamp>,
@@ -68,11 +68,11 @@ pub enum KeyState {
     Revoked,
 }
 
-/// What a revocation with `cascade=true` revokes besides the key itself.
+/// The keys that a revocation with `cascade=true` revokes in addition to the key itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Cascade {
-    /// The keys that it registered, the keys that those registered, and so on, if the caller manages them. Revoked keys are not
-    /// included.
+    /// The keys that it registered, the keys that those registered, and so on, if the caller manages them. Revoked keys
+    /// are not included.
     pub keys: Vec<CascadedKey>,
 }
 
@@ -111,11 +111,11 @@ pub struct CreateApiKey {
     #[serde(deserialize_with = "public_key_input::deserialize")]
     #[schema(schema_with = public_key_input::schema)]
     pub public_key: String,
-    /// When it expires; if left out, it does not expire.
+    /// When it expires. Without it, the key does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
-    /// An armoured SSHSIG that proves possession of the private key; see `POST /me/proof-challenges`.
+    /// An armoured SSHSIG that proves possession of the private key. See `POST /me/proof-challenges`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<String>,
 }
@@ -128,7 +128,7 @@ pub struct UpdateApiKey {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<schema::Title>)]
     pub title: Option<String>,
-    /// A new expiry; null for none.
+    /// The new expiry, or null for none.
     #[serde(default, deserialize_with = "crate::present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Option<Timestamp>>,
@@ -138,7 +138,7 @@ pub struct UpdateApiKey {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EnableApiKey {
-    /// The new expiry of a key that has expired; null for none.
+    /// The new expiry of a key that has expired, or null for none.
     #[serde(default, deserialize_with = "crate::present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Option<Timestamp>>,
@@ -148,19 +148,19 @@ pub struct EnableApiKey {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProveApiKey {
-    /// An armoured SSHSIG by the private key; see `POST /me/proof-challenges`.
+    /// An armoured SSHSIG by the private key. See `POST /me/proof-challenges`.
     pub proof: String,
 }
 
-/// What to sign for a proof: the lines `namespace`, `public_url`, the owner's id, the fingerprint and `challenge`,
-/// each ended by a line feed, with `ssh-keygen -Y sign -n keyward-proof`.
+/// The text to sign for a proof: the lines `namespace`, `public_url`, the owner's id, the fingerprint and `challenge`,
+/// each followed by a line feed, signed with `ssh-keygen -Y sign -n keyward-proof`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProofChallenge {
     /// The SSHSIG namespace and the first line: `keyward-proof`.
     pub namespace: String,
     /// The second line.
     pub public_url: String,
-    /// The last line: random, valid once.
+    /// The last line, which is random and can be used once.
     pub challenge: String,
     /// When the challenge expires.
     #[schema(value_type = String, format = DateTime)]

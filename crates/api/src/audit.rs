@@ -1,4 +1,4 @@
-//! Audit events on the wire.
+//! Responses with audit events.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::schema;
 
-/// An audit event: what was done, by whom, with which key and from where.
+/// An audit event: the action, its principal, its key and its origin.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AuditEvent {
     /// Its id.
@@ -16,7 +16,7 @@ pub struct AuditEvent {
     pub id: AuditEventId,
     /// Its position in the log, from 0.
     pub sequence: u64,
-    /// When it was done.
+    /// The time of the action.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     /// `usr_…`, `sa_…`, `host` or `anonymous`.
@@ -24,12 +24,12 @@ pub struct AuditEvent {
     pub principal: String,
     /// The key of the credential.
     pub key: Option<String>,
-    /// The IP address that the request came from.
+    /// The IP address of the request.
     pub address: Option<String>,
     /// The action, such as `api_key.create`.
     pub action: String,
     /// The id of the object that was changed.
     pub target: Option<String>,
-    /// Named values that the other fields do not hold.
+    /// Named values that the other fields do not contain.
     pub detail: BTreeMap<String, String>,
 }

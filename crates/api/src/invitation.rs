@@ -1,4 +1,4 @@
-//! Invitations on the wire.
+//! Requests and responses about invitations.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub struct Invitation {
     /// Its id.
     #[schema(value_type = schema::InvitationId)]
     pub id: InvitationId,
-    /// The email address that it is for.
+    /// The invited email address.
     pub email: String,
     /// The role it gives.
     #[schema(value_type = schema::Role)]
@@ -46,13 +46,14 @@ pub enum InvitationState {
     Expired,
 }
 
-/// An invitation that was created. If it was mailed, only the mail has the link; otherwise, this response alone has it.
+/// An invitation that was created. If it was mailed, only the mail contains the link. Otherwise, only this response
+/// contains it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct IssuedInvitation {
     /// The invitation.
     #[serde(flatten)]
     pub invitation: Invitation,
-    /// The token that accepts it, once. Absent if the link was mailed.
+    /// The token that accepts it once. Absent if the link was mailed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
     /// The page that accepts it. Absent if the link was mailed.
@@ -63,7 +64,7 @@ pub struct IssuedInvitation {
     pub mail: MailState,
 }
 
-/// Without the token, also where it is in the link.
+/// Omits the token, also in the link.
 impl fmt::Debug for IssuedInvitation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IssuedInvitation")
@@ -77,18 +78,18 @@ impl fmt::Debug for IssuedInvitation {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MailState {
-    /// No mail server is set: send the link yourself.
+    /// There is no mail server in the settings. Send the link yourself.
     #[default]
     NotConfigured,
-    /// The mail server accepted it: the link goes to the email address.
+    /// The mail server accepted it. The email address receives the link.
     Sent,
-    /// The mail server did not accept it: send the link yourself, or resend the invitation.
+    /// The mail server did not accept it. Send the link yourself, or resend the invitation.
     Failed,
-    /// Not known, because this is the stored response to a replay: if the mail does not arrive, resend the invitation.
+    /// Unknown, because this is the stored response to a replay. If the mail does not arrive, resend the invitation.
     Unknown,
 }
 
-/// People to invite, all with one role.
+/// The people to invite, all with the same role.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateInvitations {
@@ -103,11 +104,11 @@ pub struct CreateInvitations {
 /// The invitations that were created.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct IssuedInvitations {
-    /// One per email address.
+    /// One for each email address.
     pub items: Vec<IssuedInvitation>,
 }
 
-/// How to accept an invitation. An authenticated caller joins as that user; for any other caller, a user is created.
+/// How to accept an invitation. An authenticated caller joins as that user. For any other caller, a user is created.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AcceptInvitation {
@@ -123,7 +124,7 @@ pub struct AcceptInvitation {
     pub password: Option<String>,
 }
 
-/// Without the token and the password.
+/// Omits the token and the password.
 impl fmt::Debug for AcceptInvitation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AcceptInvitation").field("name", &self.name).finish_non_exhaustive()

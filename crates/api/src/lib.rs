@@ -1,5 +1,5 @@
-//! What goes over the wire under `/api/v1`: bodies and problems, nothing else. Shared by server and client.
-//! Requests refuse fields they do not know; times are RFC 3339 in UTC.
+//! The bodies and problems of `/api/v1`, for server and client. Requests with unknown fields are refused. Times are RFC
+//! 3339 in UTC.
 
 mod admin;
 mod api_key;
@@ -40,11 +40,11 @@ use utoipa::ToSchema;
 pub struct Page<T> {
     /// The items of this page.
     pub items: Vec<T>,
-    /// The value of `after` for the next page; null on the last page.
+    /// The value of `after` for the next page. Null on the last page.
     pub next: Option<String>,
 }
 
-/// Tells a field that is left out from one that is `null`: `Some(None)` is `null`.
+/// Distinguishes a field that is missing from one that is `null`: `Some(None)` is `null`.
 #[expect(clippy::option_option, reason = "absent, null and a value are three things in a PATCH")]
 fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)

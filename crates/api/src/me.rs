@@ -1,4 +1,4 @@
-//! The caller, on the wire.
+//! The response about the caller.
 
 use domain::{ApiKeyId, WorkspaceId};
 use serde::{Deserialize, Serialize};
@@ -29,21 +29,21 @@ pub struct Principal {
     pub kind: PrincipalKind,
     /// The email address of a user, or the service account address.
     pub email: String,
-    /// Whether the email address is verified; false for a service account.
+    /// Whether the email address is verified. Always false for a service account.
     #[serde(default)]
     pub email_verified: bool,
-    /// A name for people.
+    /// The name of the principal.
     #[schema(value_type = schema::Title)]
     pub name: String,
 }
 
-/// A person or a program.
+/// The kind of principal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PrincipalKind {
-    /// A person.
+    /// A user.
     User,
-    /// A program.
+    /// A service account.
     ServiceAccount,
 }
 

@@ -1,4 +1,4 @@
-//! Members of a workspace on the wire.
+//! Requests and responses about members of a workspace.
 
 use domain::{Timestamp, UserId, role::Role};
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ pub struct Member {
     /// `admin` or `member`.
     #[schema(value_type = schema::Role)]
     pub role: Role,
-    /// Whether an operator has disabled their account.
+    /// Whether an operator has disabled the user.
     #[serde(default)]
     pub disabled: bool,
     /// When the user joined.
@@ -38,7 +38,7 @@ pub struct UpdateMember {
     /// `admin` or `member`.
     #[schema(value_type = schema::Role)]
     pub role: Role,
-    /// With the role `member`: whether to revoke the keys that they registered for service accounts.
+    /// With the role `member`: whether to revoke the keys that the user registered for service accounts.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub revoke_keys: bool,
 }

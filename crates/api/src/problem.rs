@@ -24,12 +24,12 @@ pub struct Problem {
     /// The invalid fields, for `invalid_request`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
-    /// The role that the caller lacks, for `forbidden`: `user`, `operator`, `workspace:admin`, `project:viewer`,
+    /// For `forbidden`, the role that the operation requires: `user`, `operator`, `workspace:admin`, `project:viewer`,
     /// `project:editor` or `project:admin`.
     #[serde(default, deserialize_with = "known", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<schema::RequiredRole>)]
     pub required_role: Option<RequiredRole>,
-    /// What the server made of the signature, for a request with `Keyward-Explain: 1`.
+    /// How the server processed the signature, for a request with `Keyward-Explain: 1`.
     #[serde(default, deserialize_with = "known", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Explanation>)]
     pub explanation: Option<Explanation>,
@@ -43,33 +43,33 @@ pub struct Problem {
 pub struct FieldError {
     /// Its name in the request.
     pub field: String,
-    /// What is wrong with it, and what to do.
+    /// The reason, and how to correct it.
     pub detail: String,
     /// A stable code for the reason, such as `private_key_pasted`.
     pub code: String,
 }
 
-/// What the server made of a signature that was refused.
+/// How the server processed a signature that it refused.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
-    /// The signature base (RFC 9421 §2.5) as the server computed it from the request that arrived. The values of header fields
-    /// other than `content-digest` are replaced by `length=…, sha-256=…` (hexadecimal). A covered component that the request
-    /// does not have is `(missing)`.
+    /// The signature base (RFC 9421 §2.5) that the server computed from the received request. The values of header
+    /// fields other than `content-digest` are replaced by `length=…, sha-256=…` (hexadecimal). A covered component that
+    /// the request does not have is `(missing)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature_base: Option<String>,
     /// What is wrong with the form of the request, or why there is no explanation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// The body that arrived, if it is not the one that was signed.
+    /// The received body, if it is not the signed one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<ReceivedBody>,
-    /// Seconds after which the server explains again, if this address asked too often.
+    /// Seconds after which the server explains again, if this IP address asked too often.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub retry_after: Option<u64>,
 }
 
-/// A body that arrived.
+/// A received body.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ReceivedBody {
     /// Its length in bytes.
@@ -79,7 +79,7 @@ pub struct ReceivedBody {
 }
 
 impl Problem {
-    /// A problem of this status and code.
+    /// Creates a problem with this status and code.
     #[must_use]
     pub fn new(status: u16, code: &str, title: &str, detail: impl Into<String>) -> Self {
         Self {
@@ -95,7 +95,7 @@ impl Problem {
         }
     }
 
-    /// The same with one more member.
+    /// Adds a member.
     #[must_use]
     pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
         self.members.insert(member.to_owned(), value.into());
@@ -103,7 +103,7 @@ impl Problem {
     }
 }
 
-/// A value that this release knows. An unknown value of a later release is ignored, and the problem is kept.
+/// Returns a value that this release knows. An unknown value of a later release is ignored, and the problem is kept.
 fn known<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     let value = Value::deserialize(deserializer)?;
     Ok(T::deserialize(value).ok())
@@ -139,11 +139,11 @@ pub mod codes {
     pub const EMAIL_TAKEN: &str = "email_taken";
     /// 409: the last admin of a workspace cannot be removed or demoted.
     pub const LAST_ADMIN: &str = "last_admin";
-    /// 409: projects would be left without an admin; name a successor.
+    /// 409: projects would be left without an admin. Name a successor.
     pub const SUCCESSOR_REQUIRED: &str = "successor_required";
     /// 409: the key is revoked.
     pub const KEY_REVOKED: &str = "key_revoked";
-    /// 409: the key has expired; set a new expiry first.
+    /// 409: the key has expired. Set a new expiry first.
     pub const KEY_EXPIRED: &str = "key_expired";
     /// 409: the person is already a member.
     pub const ALREADY_MEMBER: &str = "already_member";
@@ -161,7 +161,7 @@ pub mod codes {
     pub const RATE_LIMITED: &str = "rate_limited";
     /// 500: internal error.
     pub const INTERNAL: &str = "internal";
-    /// 503: the database does not respond, or the server is overloaded; try again.
+    /// 503: the database does not respond, or the server is overloaded. Try again.
     pub const UNAVAILABLE: &str = "unavailable";
 }
 

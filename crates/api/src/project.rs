@@ -1,4 +1,4 @@
-//! Projects on the wire.
+//! Requests and responses about projects.
 
 use domain::{ProjectId, Timestamp, role::ProjectRole};
 use serde::{Deserialize, Serialize};
@@ -15,10 +15,10 @@ pub struct Project {
     /// Its title.
     #[schema(value_type = schema::Title)]
     pub title: String,
-    /// Description.
+    /// Its description.
     #[schema(value_type = schema::Description)]
     pub description: String,
-    /// The principal who created it.
+    /// The principal that created it.
     #[schema(value_type = schema::Actor)]
     pub created_by: String,
     /// When it was created.
@@ -27,7 +27,7 @@ pub struct Project {
     /// When it last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
-    /// The role of the caller in it; null for an admin of the workspace who has not joined.
+    /// The role of the caller in it. Null for an admin of the workspace that has not joined.
     #[schema(value_type = Option<schema::ProjectRole>)]
     pub role: Option<ProjectRole>,
 }
@@ -39,7 +39,7 @@ pub struct CreateProject {
     /// Its title: 1 to 100 characters.
     #[schema(value_type = schema::Title)]
     pub title: String,
-    /// Description, which may be empty.
+    /// Its description, which may be empty.
     #[serde(default)]
     #[schema(value_type = schema::Description)]
     pub description: String,
@@ -69,7 +69,7 @@ pub struct ProjectMember {
     pub kind: PrincipalKind,
     /// The email address of a user, or the service account address.
     pub email: String,
-    /// A name for people.
+    /// The name of the principal.
     #[schema(value_type = schema::Title)]
     pub name: String,
     /// `admin`, `editor` or `viewer`.

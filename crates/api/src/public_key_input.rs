@@ -1,4 +1,4 @@
-//! A public key in a request: text in any format, or a JWK as the JSON object that it is.
+//! A public key in a request: text in any format, or a JWK as a JSON object.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use utoipa::openapi::{
     schema::{AdditionalProperties, ObjectBuilder, Type},
 };
 
-/// Reads the text, or the text of the object. A member that is given twice is refused, as it is in the text of a JWK.
+/// Reads the text, or the JSON text of the object. A duplicate member is refused, as in the text of a JWK.
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     deserializer.deserialize_any(PublicKeyInput)
 }
@@ -45,7 +45,7 @@ impl<'de> Visitor<'de> for PublicKeyInput {
     }
 }
 
-/// The schema of what is read.
+/// Returns the schema of the accepted values.
 pub(crate) fn schema() -> RefOr<Schema> {
     let text = ObjectBuilder::new()
         .schema_type(Type::String)

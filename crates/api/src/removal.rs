@@ -1,4 +1,4 @@
-//! What ends when a member is removed, demoted or disabled, on the wire.
+//! Responses about the consequences of removing, demoting or disabling a user.
 
 use domain::{ProjectId, WorkspaceId, role::Role};
 use serde::{Deserialize, Serialize};
@@ -6,12 +6,12 @@ use utoipa::ToSchema;
 
 use crate::{ApiKey, Invitation, schema};
 
-/// What removing or demoting a member revokes in a workspace, and what it revokes only on request.
+/// The objects that removing or demoting a member revokes in a workspace, and those that it revokes only on request.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct MemberRemoval {
     /// Open invitations that the user sent. These are revoked.
     pub invitations: Vec<Invitation>,
-    /// Keys of service accounts that the user registered, and the keys that those registered. These stay active unless
+    /// Keys of service accounts that the user registered, and the keys that those registered. They stay active unless
     /// `revoke_keys` is set.
     pub keys: Vec<RegisteredKey>,
     /// Projects that have no other enabled admin. A removal needs a successor.
@@ -41,21 +41,21 @@ pub struct LedProject {
     pub title: String,
 }
 
-/// What disabling a user revokes, as counts, and what it revokes only on request.
+/// The objects that disabling a user revokes, as counts, and those that it revokes only on request.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct UserRemoval {
     /// The email address of the user.
     pub email: String,
     /// Open invitations that the user sent. These are revoked.
     pub invitations: u64,
-    /// Keys of service accounts that the user registered, and the keys that those registered. These stay active unless
+    /// Keys of service accounts that the user registered, and the keys that those registered. They stay active unless
     /// `revoke_keys` is set.
     pub keys: u64,
-    /// The workspaces of the principal.
+    /// The workspaces of the user.
     pub workspaces: Vec<WorkspaceOfUser>,
 }
 
-/// A workspace that a user is in.
+/// A workspace of a user.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct WorkspaceOfUser {
     /// Its id.

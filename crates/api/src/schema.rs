@@ -1,5 +1,5 @@
-//! The schemas of ids, names and other texts in the OpenAPI document: each has its pattern and its bounds once, and fields
-//! refer to it. The types stand for texts in `#[schema(value_type = …)]` and have no values.
+//! The schemas of ids, names and other texts in the OpenAPI document. Each pattern and limit is defined once, and
+//! fields refer to it. The types represent texts in `#[schema(value_type = …)]` and have no values.
 
 use domain::{
     text::{MAX_DESCRIPTION, MAX_TITLE},
@@ -10,18 +10,18 @@ use utoipa::{
     openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type},
 };
 
-/// The 26 characters of an id behind its prefix (TypeID).
+/// The 26 characters of an id after its prefix (TypeID).
 const ID_SUFFIX: &str = "[0-7][0-9a-hjkmnp-tv-z]{25}";
 
 /// The base64 of a SHA-256, without padding.
 const FINGERPRINT: &str = "[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]";
 
-/// The characters that no title, name or description may have: control characters and those that change the direction of
-/// text, as a class of a regular expression (ECMA-262). Line breaks and tabs are not among them.
+/// The characters that titles, names and descriptions must not contain: control characters and those that change the
+/// direction of text, as a class of a regular expression (ECMA-262). It does not include line breaks and tabs.
 const FORBIDDEN: &str =
     r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff";
 
-/// White space, which is removed around a text (the property White_Space of Unicode).
+/// White space that is removed around a text (the property White_Space of Unicode).
 const WHITE_SPACE: &str = r"\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
 
 fn text(description: &str) -> ObjectBuilder {
@@ -34,7 +34,7 @@ fn words(description: &str, words: &[&'static str]) -> ObjectBuilder {
 
 macro_rules! schemas {
     ($($(#[$doc:meta])* $name:ident = $schema:expr;)*) => {
-        /// Every schema of this module, with its name.
+        /// Returns every schema of this module, with its name.
         #[must_use]
         pub fn list_schemas() -> Vec<(String, RefOr<Schema>)> {
             vec![$(($name::name().into_owned(), $name::schema()),)*]
@@ -58,12 +58,12 @@ macro_rules! schemas {
     };
 }
 
-/// An id with this prefix.
+/// Returns the schema of an id with this prefix.
 fn id(prefix: &str, what: &str) -> ObjectBuilder {
     text(&format!("The id of {what}.")).pattern(Some(format!("^{prefix}_{ID_SUFFIX}$")))
 }
 
-/// The local part is a dot-string (RFC 5321 §4.1.2) of at most 64 characters.
+/// Returns the pattern of an email address. The local part is a dot-string (RFC 5321 §4.1.2) of at most 64 characters.
 fn email() -> String {
     let (atom, label) = ("[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+", "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?");
     format!(r"(?=[^@]{{1,64}}@){atom}(\.{atom})*@{label}(\.{label})*")
@@ -99,34 +99,34 @@ schemas! {
     /// `key_…` or a [`Fingerprint`].
     KeyReference = text("The id of an API key, or its fingerprint.")
         .pattern(Some(format!("^(key_{ID_SUFFIX}|SHA256:{FINGERPRINT})$")));
-    /// In paths: `prj_…` or the UUID inside it.
+    /// In paths: `prj_…` or its UUID.
     ProjectReference = text("The id of a project, or the UUID inside it.").pattern(Some(format!(
         "^(prj_{ID_SUFFIX}|[0-9a-f]{{8}}-[0-9a-f]{{4}}-[0-9a-f]{{4}}-[0-9a-f]{{4}}-[0-9a-f]{{12}})$"
     )));
-    /// A title or the name of a person or a workspace.
+    /// A title, or the name of a user or a workspace.
     Title = text(&format!("One line of 1 to {MAX_TITLE} characters. White space around it is removed.")).pattern(Some(format!(
         r"^[{WHITE_SPACE}]*[^{WHITE_SPACE}{FORBIDDEN}]([^\t\n\r{FORBIDDEN}]{{0,{middle}}}[^{WHITE_SPACE}{FORBIDDEN}])?[{WHITE_SPACE}]*$",
         middle = MAX_TITLE - 2
     )));
-    /// A description: lines of text.
+    /// A description, which may have several lines.
     Description = text(&format!("Lines of text, up to {MAX_DESCRIPTION} characters; may be empty. White space around it is removed."))
         .pattern(Some(format!(r"^[{WHITE_SPACE}]*[^{FORBIDDEN}]{{0,{MAX_DESCRIPTION}}}[{WHITE_SPACE}]*$")));
     /// The name of a workspace or of a service account in addresses.
     Slug = text("3 to 40 lower-case letters, digits and hyphens; starts with a letter and does not end with a hyphen.")
         .pattern(Some("^[a-z][a-z0-9-]{1,38}[a-z0-9]$"));
-    /// A person's email address.
+    /// A user's email address.
     Email = text("An email address.")
         .format(Some(SchemaFormat::Custom("email".into())))
         .max_length(Some(254))
         .pattern(Some(format!("^{}$", email())));
-    /// A first password.
+    /// An initial password.
     NewPassword = text("A password.")
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::Password)))
         .min_length(Some(*PASSWORD_LENGTH.start()))
         .max_length(Some(*PASSWORD_LENGTH.end()));
-    /// As `ssh-keygen -l` prints it.
+    /// A fingerprint, as `ssh-keygen -l` prints it.
     Fingerprint = text("The SHA-256 of a public key, as `ssh-keygen -l` prints it.").pattern(Some(format!("^SHA256:{FINGERPRINT}$")));
-    /// The algorithm of a key, as OpenSSH names it.
+    /// The algorithm of a key, in OpenSSH's notation.
     Algorithm = words(
         "The algorithm of a key, as OpenSSH names it.",
         &["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384"],
@@ -135,7 +135,7 @@ schemas! {
     Role = words("A role in a workspace.", domain::role::Role::WORDS);
     /// `admin`, `editor` or `viewer`
     ProjectRole = words("A role in a project.", domain::role::ProjectRole::WORDS);
-    /// The role that a caller lacks.
+    /// The role that an operation requires.
     RequiredRole = words(
         "The role that the caller lacks.",
         &["user", "operator", "workspace:admin", "project:viewer", "project:editor", "project:admin"],

@@ -1,4 +1,4 @@
-//! Service accounts on the wire.
+//! Requests and responses about service accounts.
 
 use domain::{ServiceAccountId, Timestamp, role::Role};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ pub struct ServiceAccount {
     /// Its name, unique in the workspace.
     #[schema(value_type = schema::Slug)]
     pub name: String,
-    /// Description.
+    /// Its description.
     #[schema(value_type = schema::Description)]
     pub description: String,
     /// Its service account address.
@@ -35,7 +35,7 @@ pub struct ServiceAccount {
 /// The number of live keys, and the quota.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct KeyCount {
-    /// Keys that are active or disabled.
+    /// Keys that are neither revoked nor expired.
     pub live: u64,
     /// The quota.
     pub limit: u32,
@@ -48,7 +48,7 @@ pub struct CreateServiceAccount {
     /// `[a-z][a-z0-9-]{1,38}[a-z0-9]`, unique in the workspace.
     #[schema(value_type = schema::Slug)]
     pub name: String,
-    /// Description, which may be empty.
+    /// Its description, which may be empty.
     #[serde(default)]
     #[schema(value_type = schema::Description)]
     pub description: String,

@@ -1,4 +1,4 @@
-//! Workspaces on the wire.
+//! Requests and responses about workspaces.
 
 use domain::{Timestamp, WorkspaceId, role::Role};
 use serde::{Deserialize, Serialize};
@@ -6,19 +6,19 @@ use utoipa::ToSchema;
 
 use crate::{IssuedInvitation, Quotas, schema};
 
-/// A workspace, as its members see it.
+/// A workspace, in responses for its members.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Workspace {
     /// Its id.
     #[schema(value_type = schema::WorkspaceId)]
     pub id: WorkspaceId,
-    /// Its slug; never changes.
+    /// Its slug, which never changes.
     #[schema(value_type = schema::Slug)]
     pub slug: String,
     /// Its name.
     #[schema(value_type = schema::Title)]
     pub name: String,
-    /// The role of the caller in it; null for an operator who is not a member.
+    /// The role of the caller in it. Null for an operator that is not a member.
     #[schema(value_type = Option<schema::Role>)]
     pub role: Option<Role>,
     /// Its quotas.
@@ -35,11 +35,11 @@ pub struct CreateWorkspace {
     /// Its name: 1 to 100 characters.
     #[schema(value_type = schema::Title)]
     pub name: String,
-    /// `[a-z][a-z0-9-]{1,38}[a-z0-9]`, never used before.
+    /// `[a-z][a-z0-9-]{1,38}[a-z0-9]`. It must not have been used before.
     #[schema(value_type = schema::Slug)]
     pub slug: String,
-    /// Email address of the first admin. An existing user is added at once; another person is invited. The default is
-    /// the caller.
+    /// The email address of the first admin. An existing user is added immediately. Any other person is invited. The
+    /// default is the caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<schema::Email>)]
     pub admin_email: Option<String>,
@@ -51,7 +51,7 @@ pub struct WorkspaceCreated {
     /// The workspace.
     #[serde(flatten)]
     pub workspace: Workspace,
-    /// The invitation of the first admin, if they are not a user yet.
+    /// The invitation of the first admin, if there is no such user yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invitation: Option<IssuedInvitation>,
 }

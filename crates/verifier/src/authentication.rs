@@ -1,60 +1,60 @@
-//! Why a credential was not accepted. What a client is told is decided here; the precise reason is in the audit log.
+//! Reasons for refusing a credential. This module determines the response to the client. The audit log has the exact
+//! reason.
 
 use domain::secret::redact;
 
-/// Why a credential was not accepted. `Display` repeats no secret that was sent in place of a name.
+/// Why a credential was refused. `Display` contains no secret that was sent instead of a name.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum AuthenticationError {
-    // Clients cannot tell these apart.
-    /// None was shown.
+    // The responses for these reasons are identical.
+    /// The request has no credential.
     #[error("no credential")]
     Missing,
-    /// More than one was shown.
+    /// The request has more than one credential.
     #[error("more than one credential")]
     Several,
-    /// It is none that this server accepts.
+    /// The credential has an unsupported form.
     #[error("malformed credential: {}", redact(.0))]
     Malformed(String),
-    /// No such key, or one that was revoked long ago.
+    /// The key does not exist, or was revoked long ago.
     #[error("unknown key")]
     UnknownKey,
     /// The key is revoked.
     #[error("{}", if *verified { "key revoked" } else { "key revoked, and the signature does not verify under it" })]
     KeyRevoked {
-        /// Whether the credential verified, so that the client holds the key.
+        /// Whether the credential was verified, so that the client holds the key.
         verified: bool,
     },
-    /// The signature does not verify, so the request was not signed by the holder of the key, or was changed after
-    /// signing.
+    /// The signature is invalid: the request was not signed with this key, or was changed after signing.
     #[error("the signature does not verify under this key")]
     BadSignature,
-    /// The bearer token was not made here, or was voided.
+    /// The bearer token was not issued by this installation, or is invalidated.
     #[error("unknown bearer token")]
     UnknownToken,
-    /// Email and password are not those of a user who may sign in.
+    /// The email and password do not belong to a user that may sign in.
     #[error("the email address or password is wrong")]
     WrongPassword,
     /// The session was ended, or has expired.
     #[error("the session has ended; sign in again")]
     SessionEnded,
 
-    // From here on the signature (or the token) verified: its holder is told the reason.
-    /// Signed too long ago.
+    // For the following reasons, the signature or token was verified, so its holder may learn the reason.
+    /// It was signed too long ago.
     #[error("stale by {0} s: this machine's clock is behind, or the request took too long")]
     Stale(i64),
-    /// Signed in the future.
+    /// It was signed in the future.
     #[error("signed {0} s in the future: this machine's clock is ahead")]
     Early(i64),
-    /// The signature breaks a rule of its profile.
+    /// The signature violates a rule of its profile.
     #[error("{}", redact(.0))]
     Unacceptable(String),
-    /// The body is not the one that was signed.
+    /// The body is not the signed one.
     #[error("digest does not match body")]
     DigestMismatch,
     /// The nonce was used for another request.
     #[error("the nonce was used for another request; sign each request with a new one")]
     NonceReused,
-    /// An `encord` signature on a host that is not listed.
+    /// An `encord` signature for a host that is not listed.
     #[error("signatures of the Encord SDK are not accepted on this host; the operator must add it to `encord_hosts`")]
     HostNotListed,
     /// The key is disabled.
@@ -75,7 +75,7 @@ pub enum AuthenticationError {
          confirm-users`"
     )]
     OwnerSuspended,
-    /// The right password of a user who is suspended since a restore.
+    /// The password is correct, and the user is suspended since a restore.
     #[error("your sign-in is suspended since this server was restored from a backup; ask its operator to confirm you")]
     SignInSuspended,
     /// The key's owner was removed from every workspace.
@@ -87,7 +87,7 @@ pub enum AuthenticationError {
 }
 
 impl AuthenticationError {
-    /// A stable word for it, in the audit log and in metrics.
+    /// Returns a stable code for the audit log and metrics.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
@@ -117,7 +117,7 @@ impl AuthenticationError {
         }
     }
 
-    /// Whether the signature verified under a key that is not revoked, so that the client holds the key.
+    /// Returns whether the signature was verified with a key that is not revoked, so that the client holds the key.
     #[must_use]
     pub const fn is_for_holder(&self) -> bool {
         match self {
@@ -147,7 +147,8 @@ impl AuthenticationError {
         }
     }
 
-    /// Whether the credential verified, under a revoked key too. Every client can name any key.
+    /// Returns whether the credential was verified, also with a revoked key. Without this check, a client could use the
+    /// id of any key.
     #[must_use]
     pub const fn is_verified(&self) -> bool {
         matches!(self, Self::KeyRevoked { verified: true }) || self.is_for_holder()

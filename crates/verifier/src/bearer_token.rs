@@ -1,5 +1,6 @@
-//! Bearer tokens: short-lived, bound to a key and its owner. Every node verifies them with the installation's key and the
-//! directory, so they end with the key. They are for this installation under its public URL, not for a copy of it elsewhere.
+//! Bearer tokens: short-lived, bound to a key and its owner. Every node verifies them with the installation's key and
+//! the directory, so they end with the key. They are valid for this installation under its public URL, and not for a
+//! copy of it elsewhere.
 
 use domain::{ApiKeyId, Timestamp, principal::Credential};
 use http::HeaderValue;
@@ -13,15 +14,15 @@ use crate::{
     verifier::Verifier,
 };
 
-/// How long after the signature that asked for it a bearer token is valid, in seconds.
+/// How long a bearer token is valid after the signature of the request for it, in seconds.
 const LIFETIME_SECONDS: i64 = 3600;
 
 impl Verifier {
-    /// A bearer token for the key that signed a request at `signed_at`, and when it expires: an hour after that, so that the
-    /// same request again prolongs nothing, and never after the key.
+    /// Creates a bearer token for the key that signed a request at `signed_at`, and returns it with its expiry. It
+    /// expires an hour after the signature, so that a repeated request does not extend it, and not later than the key.
     ///
     /// # Errors
-    /// The key was revoked meanwhile.
+    /// The key was revoked in the meantime.
     pub fn create_bearer_token(
         &self,
         key: ApiKeyId,

@@ -1,5 +1,5 @@
-//! The directory: keys, identities and projects in memory. A snapshot is swapped as a whole; readers take no lock. What
-//! follows the database's changes decides what is put into it, and when.
+//! The directory: keys, identities and projects in memory. A snapshot is replaced as a whole, and readers take no lock.
+//! The code that follows changes in the database updates the directory.
 
 use std::sync::{
     Arc,
@@ -18,7 +18,8 @@ use http_signature::VerificationKey;
 
 use crate::rate_limit::Allowance;
 
-/// How many revoked keys are kept, the latest ones, so that their further use is recorded.
+/// The maximum number of revoked keys in the directory. The latest ones are kept, so that their further use is
+/// recorded.
 pub const MAX_REVOKED_KEYS: i64 = 10_000;
 
 /// A key that is not revoked.
@@ -26,11 +27,11 @@ pub const MAX_REVOKED_KEYS: i64 = 10_000;
 pub struct DirectoryKey {
     /// Its id.
     pub id: ApiKeyId,
-    /// Whose it is.
+    /// Its owner.
     pub owner: PrincipalId,
     /// Its fingerprint.
     pub fingerprint: Fingerprint,
-    /// What verifies.
+    /// The key that verifies its signatures.
     pub verification_key: VerificationKey,
     disabled: bool,
     suspended: bool,
@@ -38,7 +39,7 @@ pub struct DirectoryKey {
     usage: Arc<KeyUsage>,
 }
 
-/// How a key is being used; shared by all versions of it.
+/// The use of a key, shared by all versions of it.
 #[derive(Debug, Default)]
 struct KeyUsage {
     /// The second of the last recorded use.
@@ -52,41 +53,41 @@ struct KeyUsage {
 const UNUSED: u8 = 0;
 /// This node verified something with the key.
 const VERIFIED: u8 = 1;
-/// The key was revoked before this node verified anything with it, and no request may verify with it any more.
+/// The key was revoked before this node verified anything with it. No request can be verified with it any more.
 const RETIRED: u8 = 2;
 
-/// What a verification means for the report about the key's use once it is revoked.
+/// The effect of a verification on the report about the key's use after its revocation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Verification {
-    /// It is the first one on this node.
+    /// It is the first verification on this node.
     First,
-    /// There were others.
+    /// There were earlier verifications.
     Further,
-    /// The key was revoked meanwhile, and this node reports, or has reported, that it never verified with it.
+    /// The key was revoked in the meantime, and this node reports that it never verified anything with it.
     TooLate,
 }
 
 impl DirectoryKey {
-    /// Its state at `now`.
+    /// Returns its state at `now`.
     #[must_use]
     pub fn state(&self, now: Timestamp) -> KeyState {
         key_state(self.disabled, self.suspended, self.expires_at, false, now)
     }
 
-    /// When it expires, if ever.
+    /// Returns when it expires, if it does.
     #[must_use]
     pub const fn expires_at(&self) -> Option<Timestamp> {
         self.expires_at
     }
 
-    /// Whether this is the first use in its second. Only that use is recorded.
+    /// Returns whether this is the first use in its second. Only that use is recorded.
     pub(crate) fn is_first_use_of(&self, second: i64) -> bool {
         let noted = self.usage.noted_second.load(Ordering::Relaxed);
         noted < second
             && self.usage.noted_second.compare_exchange(noted, second, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// Notes that something verified under this key, accepted or not.
+    /// Records that something was verified with this key, whether or not it was accepted.
     pub(crate) fn note_verification(&self) -> Verification {
         if self.usage.verification.load(Ordering::Relaxed) == VERIFIED {
             return Verification::Further;
@@ -99,15 +100,15 @@ impl DirectoryKey {
         }
     }
 
-    /// Retires a key that was revoked. True where this node verified something with it; if not, it never will, whatever
-    /// snapshot a request still reads.
+    /// Retires a key that was revoked. Returns true if this node verified something with it. Otherwise, it never will,
+    /// even if a request still reads an older snapshot.
     #[must_use]
     pub fn retire(&self) -> bool {
         let state = &self.usage.verification;
         state.compare_exchange(UNUSED, RETIRED, Ordering::Relaxed, Ordering::Relaxed) == Err(VERIFIED)
     }
 
-    /// How often it may still be used now.
+    /// Returns how often it may still be used now.
     pub(crate) fn allowance(&self) -> &Allowance {
         &self.usage.allowance
     }
@@ -118,28 +119,28 @@ impl DirectoryKey {
 pub struct RevokedKey {
     /// Its id.
     pub id: ApiKeyId,
-    /// Whose it was.
+    /// Its owner.
     pub owner: PrincipalId,
     /// Its fingerprint.
     pub fingerprint: Fingerprint,
-    /// What shows whether a request was signed with it.
+    /// The key that shows whether a request was signed with it.
     pub verification_key: VerificationKey,
-    /// The workspaces that its owner was in when it was revoked.
+    /// The workspaces of its owner when it was revoked.
     pub workspaces: Box<[WorkspaceId]>,
     revoked_at: Timestamp,
 }
 
-/// Who may do what in a project.
+/// The roles in a project.
 #[derive(Debug)]
 pub struct DirectoryProject {
     /// The workspace it belongs to.
     pub workspace: WorkspaceId,
-    /// In the order of the principals' ids.
+    /// The roles, in the order of the principals' ids.
     roles: Box<[(PrincipalId, ProjectRole)]>,
 }
 
 impl DirectoryProject {
-    /// The role of a principal in it.
+    /// Returns the role of a principal in it.
     #[must_use]
     pub fn role_of(&self, principal: PrincipalId) -> Option<ProjectRole> {
         let at = self.roles.binary_search_by_key(&principal, |(id, _)| *id).ok()?;
@@ -147,7 +148,8 @@ impl DirectoryProject {
     }
 }
 
-/// What verifies for a key that was registered, or passed the checks of registration; none for one that could not be.
+/// Returns the verification key of a registered key, or of one that passed the checks of registration. Returns `None`
+/// for other keys.
 #[must_use]
 pub fn verification_key(key: &PublicKey) -> Option<VerificationKey> {
     match key.material() {
@@ -159,7 +161,7 @@ pub fn verification_key(key: &PublicKey) -> Option<VerificationKey> {
     .ok()
 }
 
-/// All keys, identities and projects as of one version. A clone shares everything that is not changed afterwards.
+/// All keys, identities and projects at one version. A clone shares everything that is not changed afterwards.
 #[derive(Clone, Default)]
 pub struct Snapshot {
     version: Version,
@@ -169,79 +171,80 @@ pub struct Snapshot {
     by_fingerprint: imbl::HashMap<Fingerprint, Arc<DirectoryKey>>,
     revoked: imbl::HashMap<ApiKeyId, Arc<RevokedKey>>,
     revoked_by_fingerprint: imbl::HashMap<Fingerprint, Arc<RevokedKey>>,
-    /// The revoked ones in the order of their revocation.
+    /// The revoked keys in the order of their revocation.
     revoked_order: imbl::OrdSet<(Timestamp, ApiKeyId)>,
     identities: imbl::HashMap<PrincipalId, Arc<Identity>>,
     projects: imbl::HashMap<ProjectId, Arc<DirectoryProject>>,
 }
 
 impl Snapshot {
-    /// The version of the store that it shows.
+    /// Returns the version of the store that it shows.
     #[must_use]
     pub const fn version(&self) -> Version {
         self.version
     }
 
-    /// Bearer tokens of another epoch are void.
+    /// Returns the token epoch. Bearer tokens of other epochs are invalid.
     #[must_use]
     pub const fn token_epoch(&self) -> u64 {
         self.token_epoch
     }
 
-    /// Signatures that were made before are void.
+    /// Returns the time before which signatures are invalid.
     #[must_use]
     pub const fn signatures_from(&self) -> Timestamp {
         self.signatures_from
     }
 
-    /// How many keys it holds.
+    /// Returns the number of keys.
     #[must_use]
     pub fn key_count(&self) -> usize {
         self.keys.len()
     }
 
-    /// The key of that id.
+    /// Returns the key with that id.
     #[must_use]
     pub fn key(&self, id: ApiKeyId) -> Option<&Arc<DirectoryKey>> {
         self.keys.get(&id)
     }
 
-    /// The key of that fingerprint.
+    /// Returns the key with that fingerprint.
     #[must_use]
     pub fn key_by_fingerprint(&self, fingerprint: &Fingerprint) -> Option<&Arc<DirectoryKey>> {
         self.by_fingerprint.get(fingerprint)
     }
 
-    /// The key of that id, if it was revoked recently.
+    /// Returns the key with that id, if it was revoked recently.
     #[must_use]
     pub fn revoked_key(&self, id: ApiKeyId) -> Option<&Arc<RevokedKey>> {
         self.revoked.get(&id)
     }
 
-    /// The key of that fingerprint, if it was revoked recently; of several registrations the one that was revoked last.
+    /// Returns the key with that fingerprint, if it was revoked recently. Of several registrations, it is the one that
+    /// was revoked last.
     #[must_use]
     pub fn revoked_key_by_fingerprint(&self, fingerprint: &Fingerprint) -> Option<&Arc<RevokedKey>> {
         self.revoked_by_fingerprint.get(fingerprint)
     }
 
-    /// The identity of that id.
+    /// Returns the identity with that id.
     #[must_use]
     pub fn identity(&self, id: PrincipalId) -> Option<&Arc<Identity>> {
         self.identities.get(&id)
     }
 
-    /// The project of that id.
+    /// Returns the project with that id.
     #[must_use]
     pub fn project(&self, id: ProjectId) -> Option<&DirectoryProject> {
         self.projects.get(&id).map(Arc::as_ref)
     }
 
-    /// Notes the version that the snapshot now shows.
+    /// Sets the version that the snapshot shows.
     pub fn set_version(&mut self, version: Version) {
         self.version = version;
     }
 
-    /// Voids bearer tokens of another epoch than `token_epoch`, and signatures made before `signatures_from`.
+    /// Invalidates bearer tokens of other epochs than `token_epoch`, and signatures from before `signatures_from`.
     pub fn set_epochs(&mut self, token_epoch: u64, signatures_from: Timestamp) {
         self.token_epoch = token_epoch;
         self.signatures_from = signatures_from;
@@ -253,7 +256,7 @@ impl Snapshot {
         self.put_key_with_usage(key, usage);
     }
 
-    /// As [`put_key`](Self::put_key), with the use that `before` has recorded for it.
+    /// As [`put_key`](Self::put_key), with the recorded use of the key in `before`.
     pub fn put_key_as_used_in(&mut self, key: &ApiKey, before: &Self) {
         let usage = before.keys.get(&key.id).map(|before| Arc::clone(&before.usage)).unwrap_or_default();
         self.put_key_with_usage(key, usage);
@@ -281,20 +284,20 @@ impl Snapshot {
     /// Removes a key and returns it.
     pub fn remove_key(&mut self, id: ApiKeyId) -> Option<Arc<DirectoryKey>> {
         let key = self.keys.remove(&id)?;
-        // The fingerprint may be another registration's by now.
+        // The fingerprint may belong to another registration now.
         if self.by_fingerprint.get(&key.fingerprint).is_some_and(|other| other.id == id) {
             self.by_fingerprint.remove(&key.fingerprint);
         }
         Some(key)
     }
 
-    /// The keys that this snapshot holds and the other one does not.
+    /// Returns the keys that this snapshot contains and the other one does not.
     #[must_use]
     pub fn keys_that_are_not_in(&self, other: &Self) -> Vec<Arc<DirectoryKey>> {
         self.keys.iter().filter(|(id, _)| !other.keys.contains_key(*id)).map(|(_, key)| Arc::clone(key)).collect()
     }
 
-    /// Adds a revoked key. The one whose revocation is longest ago is dropped where there are too many.
+    /// Adds a revoked key. Above the maximum number, the key with the earliest revocation is removed.
     pub fn put_revoked_key(&mut self, revoked: RevokedApiKey) {
         self.put_revoked_key_of(revoked, usize::try_from(MAX_REVOKED_KEYS).unwrap_or(usize::MAX));
     }
@@ -358,7 +361,7 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// The snapshot of this moment. Does not block and is not blocked.
+    /// Returns the current snapshot. It does not block and is not blocked.
     #[must_use]
     pub fn load(&self) -> Guard<Arc<Snapshot>> {
         self.snapshot.load()
@@ -376,7 +379,7 @@ mod tests {
 
     use super::*;
 
-    /// Each number makes another stream of bytes.
+    /// A generator whose stream of bytes depends on its number.
     struct Numbered(AtomicU8);
 
     impl Random for Numbered {
@@ -388,7 +391,7 @@ mod tests {
     fn key(number: i64, revoked: bool) -> ApiKey {
         let random = Numbered(AtomicU8::new(u8::try_from(number).unwrap() * 10));
         let at = Timestamp::from_second(number).unwrap();
-        // The tests verify no signature.
+        // The tests verify no signatures.
         let mut seed = [0; 32];
         random.fill(&mut seed);
         let point = http_signature::Ed25519SigningKey::from_seed(&seed).public_key();
@@ -449,7 +452,7 @@ mod tests {
     fn of_many_revoked_keys_the_latest_are_kept() {
         let mut snapshot = Snapshot::default();
         let keys: Vec<ApiKey> = (1..=3).map(|number| key(number, true)).collect();
-        // As a load has them, the latest first, and as changes bring them.
+        // In the order of a load, the latest first, and in the order of changes.
         for key in keys.iter().rev() {
             snapshot.put_revoked_key_of(RevokedApiKey { key: key.clone(), workspaces: Vec::new() }, 2);
         }

@@ -1,25 +1,25 @@
-//! Why a request was not let through.
+//! Reasons for refusing a request.
 
 use domain::{Timestamp, path::PathError, principal::Denied};
 
 use crate::{authentication::AuthenticationError, outside::NonceError, rate_limit::RetryAfter};
 
-/// Why a request was not let through.
+/// Why a request was refused.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum VerificationError {
-    /// Its credential was not accepted. The time is this node's, for clients whose clock is wrong.
+    /// Its credential was refused. The time is this node's, for clients whose clock is wrong.
     #[error("{0}")]
     Unauthenticated(AuthenticationError, Timestamp),
-    /// Its credential was accepted, and the routes do not let it through.
+    /// Its credential was accepted, and the routes refuse it.
     #[error(transparent)]
     Route(#[from] RouteError),
-    /// Its key or its client address sends too many requests.
+    /// There are too many requests with its key or from its IP address.
     #[error("too many requests; try again in {} s", .0.0)]
     RateLimited(RetryAfter),
-    /// It has more signatures or components than are read.
+    /// It has too many signatures or components.
     #[error("too many signatures or components")]
     TooManySignatures,
-    /// This part of it cannot be signed as it is.
+    /// This part of it cannot be signed.
     #[error("the request's {0} cannot be part of a signature")]
     Unsignable(&'static str),
     /// This node holds no lease, so it may not verify requests.
@@ -30,34 +30,34 @@ pub enum VerificationError {
     NonceNotRecorded(#[from] NonceError),
 }
 
-/// Why the routes do not let an authenticated request through.
+/// Why the routes refuse an authenticated request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum RouteError {
-    /// What the route requires is missing.
+    /// The requirement of the route is not met.
     #[error(transparent)]
     Denied(#[from] Denied),
-    /// There are routes, and none matches.
+    /// There are routes, and none of them matches.
     #[error("no route of this installation matches this method and path")]
     NoRoute,
-    /// The route needs a workspace, and nothing names one of several.
+    /// The route requires a workspace, the principal has several, and the request does not contain one.
     #[error("you are a member of several workspaces; name one in a signed Keyward-Workspace header")]
     SeveralWorkspaces,
-    /// Path and header name different workspaces.
+    /// The path and the header contain different workspaces.
     #[error("Keyward-Workspace and the path name different workspaces")]
     OtherWorkspace,
-    /// Servers read the path in different ways.
+    /// Servers interpret the path differently.
     #[error("{error}{advice}", error = .0, advice = advice(*.0))]
     Path(#[from] PathError),
 }
 
-/// What an operator can do about a path that is refused.
+/// Returns what an operator can do about a refused path.
 fn advice(error: PathError) -> String {
     let advice = |escape| format!("; a route can allow it (`allow_encoded = [\"{escape}\"]`)");
     error.allowable().map_or_else(String::new, advice)
 }
 
 impl RouteError {
-    /// A stable word for it, in the audit log.
+    /// Returns a stable code for the audit log.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {

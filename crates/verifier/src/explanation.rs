@@ -1,5 +1,6 @@
-//! What a client is told about a refused request if it asks with `Keyward-Explain: 1`: the signature base as it was computed
-//! here. It is made of the request alone, so that it tells nothing of keys: unknown, revoked and wrong ones look alike.
+//! The explanation of a refused request, if the client asks for it with `Keyward-Explain: 1`: the signature base as
+//! computed here. It only depends on the request and reveals nothing about keys. Unknown, revoked and wrong keys have
+//! the same explanation.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -13,31 +14,31 @@ use crate::{
     verifier::Verifier,
 };
 
-/// The header by which a client asks for an explanation.
+/// The header that requests an explanation.
 pub const EXPLAIN_HEADER: HeaderName = HeaderName::from_static("keyward-explain");
-/// Explanations a second for one IP address; ten seconds' worth may come at once.
+/// The rate of explanations for one IP address. A burst may contain those of ten seconds.
 pub const EXPLANATIONS_PER_SECOND: u32 = 1;
-/// Under which requests are counted whose address is not known.
+/// The counter of requests from unknown IP addresses.
 const UNKNOWN_ADDRESS: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
-/// What was made of the signature of a refused request.
+/// How the signature of a refused request was processed.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Explanation {
-    /// The signature base, with length and hash in place of the values of fields that no profile requires. None where no
-    /// signature of a profile was found.
+    /// The signature base, with length and hash instead of the values of fields that no profile requires. `None` if
+    /// there is no signature of a profile.
     pub signature_base: Option<String>,
     /// What is wrong with the form of the request, if anything.
     pub detail: Option<String>,
 }
 
-/// Whether a client asks for an explanation.
+/// Returns whether a client requests an explanation.
 #[must_use]
 pub fn asks_for_explanation(headers: &HeaderMap) -> bool {
     headers.get_all(EXPLAIN_HEADER).iter().any(|value| value.as_bytes().trim_ascii() == b"1")
 }
 
 impl Verifier {
-    /// Explains a request that was refused. Explanations have a rate of their own for each IP address.
+    /// Explains a refused request. Explanations have their own rate limit for each IP address.
     ///
     /// # Errors
     /// The rate is exceeded.

@@ -1,5 +1,5 @@
-//! Which hosts an installation answers for: its own API and pages on one list, the hosts of the APIs behind proxies on
-//! another. A signature is good for one host, so a host that is on neither list verifies nothing.
+//! The hosts of an installation: one list for its own API and pages, another for the APIs behind proxies. A signature
+//! is valid for one host, so requests for a host on neither list are refused.
 
 use std::{
     fmt,
@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-/// Names of this machine under which a server with a loopback `public_url` is found, too.
+/// Names of this machine at which a server with a loopback `public_url` is also reachable.
 const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 /// `http` or `https`.
@@ -21,7 +21,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// As it is signed.
+    /// Returns the signed form.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -37,7 +37,7 @@ impl Scheme {
         }
     }
 
-    /// An authority without this scheme's default port.
+    /// Removes this scheme's default port from an authority.
     fn without_default_port(self, authority: &str) -> &str {
         let port = match self {
             Self::Http => ":80",
@@ -47,13 +47,13 @@ impl Scheme {
     }
 }
 
-/// A scheme and an authority in one spelling: lower case, without the scheme's default port, IP addresses in their
-/// shortest form. Browsers and RFC 9421 §2.2.3 write it so.
+/// A scheme and an authority in canonical form: lower case, without the scheme's default port, IP addresses in their
+/// shortest form. Browsers and RFC 9421 §2.2.3 use the same form.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Origin {
     scheme: Scheme,
     authority: String,
-    /// Both, as an `Origin` header has them.
+    /// Both, as in an `Origin` header.
     text: String,
 }
 
@@ -63,30 +63,30 @@ impl Origin {
         Self { scheme, text: format!("{}://{authority}", scheme.as_str()), authority }
     }
 
-    /// The scheme.
+    /// Returns the scheme.
     #[must_use]
     pub const fn scheme(&self) -> Scheme {
         self.scheme
     }
 
-    /// The authority.
+    /// Returns the authority.
     #[must_use]
     pub fn authority(&self) -> &str {
         &self.authority
     }
 
-    /// Scheme and authority: `https://keys.example.com`.
+    /// Returns scheme and authority: `https://keys.example.com`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether a request names this authority, in whatever case, with or without the default port.
+    /// Returns whether an authority of a request means this origin, in any case, with or without the default port.
     fn is_named_by(&self, authority: &str) -> bool {
         self.scheme.without_default_port(authority).eq_ignore_ascii_case(&self.authority)
     }
 
-    /// Whether some authority names both.
+    /// Returns whether some authority means both origins.
     fn overlaps(&self, other: &Self) -> bool {
         let with_port = |origin: &Self| format!("{}:{}", origin.authority, origin.scheme.default_port());
         other.is_named_by(&self.authority)
@@ -102,28 +102,28 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What is wrong with a host or an origin in the settings.
+/// Why a host or an origin in the settings is invalid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum HostError {
-    /// Neither `http://` nor `https://`.
+    /// It does not begin with `http://` or `https://`.
     #[error("start it with https:// (or http:// on this machine only)")]
     Scheme,
-    /// A path, a query or a user name.
+    /// It has a path, a query or a user name.
     #[error("write it without a path, without a slash at the end and without a user name")]
     MoreThanOrigin,
-    /// A scheme where none belongs.
+    /// It has a scheme, which is not allowed here.
     #[error("write only the host, without https:// and without a path")]
     MoreThanHost,
-    /// Not a number from 1 to 65535.
+    /// The port is not a number from 1 to 65535.
     #[error("a port is a number from 1 to 65535")]
     Port,
-    /// Letters beyond ASCII.
+    /// It has characters beyond ASCII.
     #[error("write the name in its ASCII form, which begins with xn--")]
     NotAscii,
-    /// Neither a name nor an address.
+    /// It is neither a name nor an IP address.
     #[error("a host is a name such as keys.example.com, an IPv4 address, or an IPv6 address in brackets")]
     Host,
-    /// A wildcard somewhere else than in place of the first label.
+    /// A wildcard in another place than the first label.
     #[error("a wildcard stands for the first label of a name of three labels or more, without a port: *.example.com")]
     Wildcard,
 }
@@ -149,19 +149,19 @@ impl FromStr for Origin {
 /// A host of an API behind a proxy.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum HostPattern {
-    /// One authority, which is written in two ways: under the one scheme or the other, its port may be the default one.
+    /// One authority in two forms, because its port may be the default of one scheme.
     Exact {
-        /// As it is signed over plain HTTP.
+        /// The signed form over plain HTTP.
         http: String,
-        /// As it is signed over TLS.
+        /// The signed form over TLS.
         https: String,
     },
-    /// Every name that has one label before this, on the default port.
+    /// Every name with exactly one label before this, on the default port.
     Wildcard(String),
 }
 
 impl HostPattern {
-    /// Whether it covers an authority that is in lower case and without the scheme's default port.
+    /// Returns whether it matches an authority in lower case without the scheme's default port.
     #[must_use]
     pub fn covers(&self, scheme: Scheme, authority: &str) -> bool {
         match self {
@@ -175,7 +175,7 @@ impl HostPattern {
         }
     }
 
-    /// Whether every host of this pattern is covered by another one.
+    /// Returns whether another pattern matches every host of this pattern.
     fn is_within(&self, other: &Self) -> bool {
         match self {
             Self::Exact { http, https } => other.covers(Scheme::Http, http) || other.covers(Scheme::Https, https),
@@ -222,7 +222,7 @@ fn write_authority(scheme: Scheme, host: &str, port: Option<u16>) -> String {
     }
 }
 
-/// A host in lower case, and the port where one is given.
+/// Returns a host in lower case, and the port if there is one.
 fn parse_authority(text: &str) -> Result<(String, Option<u16>), HostError> {
     if !text.is_ascii() {
         return Err(HostError::NotAscii);
@@ -243,7 +243,7 @@ fn parse_authority(text: &str) -> Result<(String, Option<u16>), HostError> {
             (host, port)
         }
     };
-    // A colon and nothing after it is the default port (RFC 3986 §3.2.3).
+    // A colon without a port means the default port (RFC 3986 §3.2.3).
     let port = match port {
         None | Some("") => None,
         Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -258,7 +258,7 @@ fn is_name_or_ipv4(host: &str) -> bool {
     if host.parse::<Ipv4Addr>().is_ok() {
         return true;
     }
-    // Browsers take a name that ends in a number for an IPv4 address in another spelling, and rewrite it.
+    // Browsers interpret a name that ends in a number as an IPv4 address in another form, and rewrite it.
     let ends_in_number = host.rsplit('.').next().is_some_and(|last| {
         last.bytes().all(|byte| byte.is_ascii_digit())
             || last.strip_prefix("0x").is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
@@ -270,26 +270,26 @@ fn is_label(label: &str) -> bool {
     (1..=63).contains(&label.len()) && label.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
 }
 
-/// The lists that an operator writes.
+/// The lists in the settings.
 #[derive(Clone, Copy, Debug)]
 pub struct HostLists<'a> {
-    /// Where clients find this installation.
+    /// The origin at which clients reach this installation.
     pub public: &'a Origin,
     /// Further origins of Keyward's own API and pages.
     pub hosts: &'a [String],
     /// The hosts of the APIs behind proxies.
     pub proxied_hosts: &'a [String],
-    /// Where, beside the public origin, signatures count that do not cover the host.
+    /// The hosts, in addition to the public origin, on which signatures that do not cover the host are accepted.
     pub encord_hosts: &'a [String],
 }
 
-/// A list that has a malformed or unsafe entry, or contradicts another list.
+/// A list that has an invalid or unsafe entry, or contradicts another list.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{list}: {reason}")]
 pub struct HostListError {
     /// `hosts`, `proxied_hosts` or `encord_hosts`.
     pub list: &'static str,
-    /// What is wrong with it, and what to do.
+    /// The reason, and how to correct it.
     pub reason: String,
 }
 
@@ -297,19 +297,19 @@ pub struct HostListError {
 #[derive(Clone, Debug)]
 pub struct Hosts {
     public: Origin,
-    /// Those of Keyward's own API and pages. The first ones are `public_url` and its loopback names.
+    /// The origins of Keyward's own API and pages. The first ones are `public_url` and its loopback names.
     own: Vec<Arc<Origin>>,
-    /// How many of these are `public_url` and its loopback names.
+    /// The number of origins for `public_url` and its loopback names.
     of_public: usize,
     proxied: Vec<HostPattern>,
     encord: Vec<HostPattern>,
 }
 
 impl Hosts {
-    /// Reads the lists.
+    /// Parses the lists.
     ///
     /// # Errors
-    /// The first entry that is malformed, unsafe or contradicts another.
+    /// The first entry that is invalid, unsafe or contradicts another.
     pub fn new(lists: HostLists<'_>) -> Result<Self, HostListError> {
         let public = lists.public.clone();
         let mut own = vec![Arc::new(public.clone())];
@@ -361,45 +361,45 @@ impl Hosts {
         Ok(Self { public, own, of_public, proxied, encord })
     }
 
-    /// Where clients find this installation.
+    /// Returns the origin at which clients reach this installation.
     #[must_use]
     pub const fn public(&self) -> &Origin {
         &self.public
     }
 
-    /// The origin of Keyward's own API and pages that a request's authority names.
+    /// Returns the origin of Keyward's own API and pages that matches a request's authority.
     #[must_use]
     pub fn find_own(&self, authority: &str) -> Option<&Arc<Origin>> {
         self.own.iter().find(|origin| origin.is_named_by(authority))
     }
 
-    /// Whether an `Origin` header names one of our own pages.
+    /// Returns whether an `Origin` header belongs to one of Keyward's own pages.
     #[must_use]
     pub fn is_own_origin(&self, header: &str) -> bool {
         self.own.iter().any(|origin| origin.as_str() == header)
     }
 
-    /// The path and query of a URL that is one of our own pages.
+    /// Returns the path and query of a URL if it is one of Keyward's own pages.
     #[must_use]
     pub fn path_of_own_page<'a>(&self, url: &'a str) -> Option<&'a str> {
         self.own.iter().find_map(|origin| url.strip_prefix(origin.as_str()).filter(|path| path.starts_with('/')))
     }
 
-    /// Whether requests to this authority are verified for the proxy in front of it. It is in lower case and without
-    /// the scheme's default port.
+    /// Returns whether requests for this authority are verified for the proxy in front of it. The authority is in lower
+    /// case and without the scheme's default port.
     #[must_use]
     pub fn is_proxied(&self, scheme: Scheme, authority: &str) -> bool {
         self.proxied.iter().any(|pattern| pattern.covers(scheme, authority))
     }
 
-    /// Whether any host is verified for a proxy.
+    /// Returns whether any host is verified for a proxy.
     #[must_use]
     pub fn has_proxied(&self) -> bool {
         !self.proxied.is_empty()
     }
 
-    /// Whether signatures that do not cover the host count here: at `public_url` and where `encord_hosts` says so. The
-    /// authority is in lower case and without the scheme's default port.
+    /// Returns whether signatures that do not cover the host are accepted here: at `public_url` and on hosts in
+    /// `encord_hosts`. The authority is in lower case and without the scheme's default port.
     #[must_use]
     pub fn takes_encord(&self, scheme: Scheme, authority: &str) -> bool {
         let mut of_public = self.own.iter().take(self.of_public);
@@ -408,20 +408,20 @@ impl Hosts {
     }
 }
 
-/// An invalid entry, which is repeated where it holds nothing that may be a secret.
+/// Creates the error for an invalid entry. It contains the entry unless that may be a secret.
 fn invalid_entry(list: &'static str, text: &str, error: HostError) -> HostListError {
     let is_plain = text.len() <= 100 && !text.contains('@') && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
     let entry = if is_plain { format!("`{text}`") } else { "an entry".to_owned() };
     HostListError { list, reason: format!("{entry} is invalid: {error}") }
 }
 
-/// An authority as it is signed: lower case, without the scheme's default port (RFC 9421 §2.2.3).
+/// Returns an authority in its signed form: lower case, without the scheme's default port (RFC 9421 §2.2.3).
 #[must_use]
 pub fn normal_authority(scheme: Scheme, authority: &str) -> String {
     scheme.without_default_port(authority).to_ascii_lowercase()
 }
 
-/// Whether an authority names this machine.
+/// Returns whether an authority means this machine.
 #[must_use]
 pub fn is_loopback(authority: &str) -> bool {
     if let Ok(address) = authority.parse::<SocketAddr>() {

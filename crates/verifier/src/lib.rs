@@ -1,5 +1,5 @@
-//! Request verification: from a received request to the principal that sent it, and whether that principal may send it. It
-//! reads a snapshot in memory and reaches neither a database nor a file nor the network: the crate knows none.
+//! Request verification: it determines the principal of a received request, and whether the principal may send it. It
+//! reads a snapshot in memory. This crate has no access to a database, to files or to the network.
 
 pub mod authentication;
 mod bearer_token;

@@ -1,8 +1,9 @@
-//! Client networks, which limits and counts tell apart.
+//! Client networks, as distinguished by limits and counters.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// What counts as one client: an IPv4 address, or the /64 of an IPv6 address, all of which one customer has.
+/// Returns the network of one client: an IPv4 address, or the /64 of an IPv6 address, because a customer usually has a
+/// /64.
 #[must_use]
 pub fn network_of(ip_address: IpAddr) -> IpAddr {
     match ip_address.to_canonical() {

@@ -1,4 +1,5 @@
-//! What request verification asks of the outside, beside [`Clock`](domain::Clock) and [`Random`](domain::Random).
+//! The interfaces that request verification uses, in addition to [`Clock`](domain::Clock) and
+//! [`Random`](domain::Random).
 
 use std::{pin::Pin, time::Duration};
 
@@ -8,18 +9,18 @@ use http_signature::Profile;
 
 /// This node's permission to verify requests.
 pub trait Lease: Send + Sync {
-    /// Whether the permission is valid now.
+    /// Returns whether the permission is valid now.
     fn is_held(&self) -> bool;
 }
 
-/// Where the nonces of proxied writes are recorded.
+/// Records the nonces of proxied writes.
 pub trait NonceStore: Send + Sync {
-    /// Records the nonce of a request. It returns once the record is durable; false where the nonce was used before, by
-    /// the same request or another one.
+    /// Records the nonce of a request, and returns once the record is durable. Returns false if the nonce was used
+    /// before, by this or another request.
     fn record_nonce(&self, request: ReplayKey) -> NonceFuture<'_>;
 }
 
-/// What [`NonceStore::record_nonce`] returns.
+/// The result of [`NonceStore::record_nonce`].
 pub type NonceFuture<'a> = Pin<Box<dyn Future<Output = Result<bool, NonceError>> + Send + 'a>>;
 
 /// A nonce could not be recorded.
@@ -27,28 +28,28 @@ pub type NonceFuture<'a> = Pin<Box<dyn Future<Output = Result<bool, NonceError>>
 #[error("{0}")]
 pub struct NonceError(pub String);
 
-/// Counts and times verifications.
+/// Counts verifications and measures their duration.
 pub trait Observer: Send + Sync {
-    /// A credential was verified, which took `duration`.
+    /// Called after a credential was verified, which took `duration`.
     fn observe_verification(&self, credential: CredentialType, outcome: Outcome, duration: Duration);
 }
 
-/// What a request showed.
+/// The type of the credential in a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CredentialType {
-    /// A signature of this profile, or one that could not be read as any.
+    /// A signature of this profile, or an invalid one.
     Signature(Profile),
     /// A bearer token.
     BearerToken,
-    /// Something that cannot be read.
+    /// An unknown credential.
     Unreadable,
 }
 
 impl CredentialType {
-    /// What the headers show, if anything.
+    /// Returns the type of the credential in the headers, if there is one.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Option<Self> {
-        // The label is the SDK's own and stands first; anything else is verified as native.
+        // The SDK's label comes first in its requests. Everything else is verified as native.
         match headers.get("signature-input").map(HeaderValue::as_bytes) {
             Some(input) if input.starts_with(b"encord-sig=") => Some(Self::Signature(Profile::Encord)),
             Some(_) => Some(Self::Signature(Profile::Native)),
@@ -59,12 +60,12 @@ impl CredentialType {
     }
 }
 
-/// What a verification came to.
+/// The result of a verification.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
     /// The credential was accepted.
     Accepted,
-    /// It was not.
+    /// The credential was refused.
     Refused,
     /// The node had no lease.
     Unavailable,

@@ -1,5 +1,5 @@
-//! Requests to a platform's own API, which the proxy in front of it asks about: who sent one, and may they? Reads touch no
-//! database; a native write records its nonce there first.
+//! Requests to an API behind a proxy. The proxy asks for the principal of a request, and whether it may send the
+//! request. Reads do not use the database. A native write first records its nonce in it.
 
 use std::sync::Arc;
 
@@ -23,28 +23,28 @@ use crate::{
 };
 
 const UNSIGNED_WORKSPACE: &str = "Keyward-Workspace is not covered by a signature; sign it or remove it";
-/// Characters of a path that the audit log keeps.
+/// The maximum length of a path in the audit log, in characters.
 const MAX_PATH_IN_LOG: usize = 200;
 
-/// A proxied request that may pass, and who sent it.
+/// A proxied request that is accepted, and its principal.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AuthorizedRequest {
-    /// Who sent it.
+    /// The principal of the request.
     pub principal: Principal,
-    /// Where they act: none where they are in several workspaces and nothing names one.
+    /// The workspace of the request. `None` if the principal is in several and the request does not contain one.
     pub workspace: Option<Membership>,
-    /// Whether the body was seen and is the one that was signed.
+    /// Whether the body was checked and is the signed one.
     pub body_verified: bool,
 }
 
 impl Verifier {
-    /// Verifies the credential that a client shows to a proxy, before the proxy's copy of the body is kept. `Ok(None)` where
-    /// it shows none and needs none.
+    /// Verifies the credential in the headers of a proxied request, before the proxy's copy of the body is received.
+    /// Returns `Ok(None)` if it has no credential and needs none.
     ///
     /// # Errors
-    /// No credential where one is needed, or none that is accepted; too many requests from the client's address; this node
-    /// holds no lease.
+    /// There is no credential and one is required, the credential is refused, the IP address of the client sends too
+    /// many requests, or this node holds no lease.
     pub fn verify_proxied_headers(
         &self,
         request: &OriginalRequest<'_>,
@@ -62,7 +62,7 @@ impl Verifier {
         Err(self.refuse(refusal, request.ip_address, self.clock.now()))
     }
 
-    /// Whether a request passes that shows no credential.
+    /// Checks whether a request without a credential is accepted.
     fn authorize_anyone(&self, request: &OriginalRequest<'_>) -> Result<(), Refusal> {
         let refuse = |error| Err(Refusal::Credential(None, error));
         let is_preflight = self.allow_preflights && is_preflight(request);
@@ -70,7 +70,7 @@ impl Verifier {
             Err(error @ RouteError::Path(_)) if is_preflight => return Err(refuse_route(None, request, error)),
             Ok((Requirement::Anyone, _)) => {}
             _ if is_preflight => {}
-            // Who is nobody learns nothing of routes.
+            // A client without a credential must not learn anything about routes.
             _ => return refuse(AuthenticationError::Missing),
         }
         if request.headers.contains_key(WORKSPACE_HEADER) {
@@ -79,11 +79,11 @@ impl Verifier {
         Ok(())
     }
 
-    /// Authorizes a request whose headers verified.
+    /// Authorizes a request whose headers were verified.
     ///
     /// # Errors
-    /// The credential is not accepted, the routes do not let the principal through, the key is used too often, the nonce of
-    /// a write was used before or cannot be recorded, or this node holds no lease.
+    /// The credential is refused, the routes refuse the principal, the key is used too often, the nonce of a write was
+    /// used before or cannot be recorded, or this node holds no lease.
     pub async fn authorize_proxied_request(
         &self,
         headers: VerifiedHeaders,
@@ -107,7 +107,7 @@ impl Verifier {
             outcome = match (recorded, outcome) {
                 (Err(error), _) => Err(VerificationError::from(error).into()),
                 (Ok(false), _) => Err(Refusal::Credential(Some(key), AuthenticationError::NonceReused)),
-                // What was revoked while the nonce was recorded is revoked.
+                // A revocation during the recording of the nonce must take effect.
                 (Ok(true), Ok((verified, _))) if directory.version() != version => {
                     let authorized = self.authorize_again(&verified, request, &directory, now);
                     authorized.map(|authorized| (verified, authorized))
@@ -136,7 +136,7 @@ impl Verifier {
         self.authorize(principal, verified, request, directory)
     }
 
-    /// What the routes say.
+    /// Applies the routes.
     fn authorize(
         &self,
         principal: Principal,
@@ -161,14 +161,14 @@ impl Verifier {
 }
 
 fn refuse_route(key: Option<ApiKeyId>, request: &OriginalRequest<'_>, error: RouteError) -> Refusal {
-    // Queries carry what is private, and paths may.
+    // Queries contain private data, and paths may.
     let path = redact(path_of(request));
     let shortened: String = path.chars().take(MAX_PATH_IN_LOG).collect();
     Refusal::Route { key, request: format!("{} {shortened}", request.method), error }
 }
 
-/// Whether a browser asks if a page of another origin may send a request (the Fetch standard, "CORS-preflight request").
-/// Browsers never add a credential to it.
+/// Returns whether a browser asks if a page of another origin may send a request (the Fetch standard, "CORS-preflight
+/// request"). Browsers never add a credential to it.
 fn is_preflight(request: &OriginalRequest<'_>) -> bool {
     request.method == "OPTIONS"
         && request.headers.contains_key(header::ORIGIN)
@@ -179,7 +179,7 @@ fn path_of<'a>(request: &OriginalRequest<'a>) -> &'a str {
     request.target.split('?').next().unwrap_or_default()
 }
 
-/// The workspace in which a principal acts who has what a route requires.
+/// Returns the workspace of the request, if the principal meets the requirement of a route.
 fn authorize_route(
     principal: &Principal,
     requirement: Requirement,
@@ -204,13 +204,13 @@ fn authorize_route(
     Ok(place.workspace.cloned())
 }
 
-/// Where a request goes.
+/// The workspace and project of a request.
 struct Place<'a> {
     workspace: Option<&'a Membership>,
     project: Option<(ProjectId, &'a DirectoryProject)>,
 }
 
-/// What the client's Keyward-Workspace header names. It is an instruction, so only the signer may give it.
+/// Returns the value of the client's Keyward-Workspace header. It selects a workspace, so the signature must cover it.
 fn signed_workspace<'a>(verified: &VerifiedRequest, request: &OriginalRequest<'a>) -> Result<Option<&'a str>, Refusal> {
     let Some(value) = request.headers.get(WORKSPACE_HEADER) else { return Ok(None) };
     let unacceptable = |why: &str| {
@@ -222,7 +222,7 @@ fn signed_workspace<'a>(verified: &VerifiedRequest, request: &OriginalRequest<'a
     value.to_str().map(|text| Some(text.trim())).map_err(|_| unacceptable("Keyward-Workspace is not plain ASCII"))
 }
 
-/// The workspace and project that path and header name; they must name the same, and one that the principal is in.
+/// Returns the workspace and project in path and header. They must match, and the principal must be in them.
 fn find_place<'a>(
     identity: &'a Arc<Identity>,
     places: Places<'_>,

@@ -1,4 +1,4 @@
-//! Rate limits: by key, exactly, and by client address, in a fixed amount of memory. No locks.
+//! Rate limits: exact ones by key, and ones by IP address in a fixed amount of memory. They use no locks.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -11,17 +11,17 @@ use std::{
 use domain::Random;
 
 const NANOS: u64 = 1_000_000_000;
-/// How many seconds' worth of requests may come at once.
+/// A burst may contain the requests of this number of seconds.
 const BURST_SECONDS: u64 = 10;
-/// Counters in a row of the address table. Two addresses share an allowance only where they meet in both rows: of 1000
-/// addresses at a time, one in four thousand does.
+/// The number of counters in a row of the table. Two IP addresses share an allowance only if they share a counter in
+/// both rows. Of 1000 addresses at a time, this affects one in four thousand.
 const ROW: usize = 1 << 16;
 
-/// How many requests a second are verified; ten seconds' worth may come at once. 0: no limit.
+/// How many requests a second are verified. A burst may contain those of ten seconds. 0 means no limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RateLimits {
-    /// From one address, whether their credentials are good or not. Of an IPv6 address, its /64 counts.
+    /// From one IP address, whether their credentials are valid or not. For IPv6, its /64 counts.
     pub per_address: u32,
     /// By one key.
     pub per_key: u32,
@@ -33,24 +33,25 @@ impl Default for RateLimits {
     }
 }
 
-/// So many requests a second, and ten seconds' worth of them at once.
+/// A number of requests a second, with bursts of ten seconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Rate {
-    /// Nanoseconds that one request takes.
+    /// Nanoseconds of one request.
     interval: u64,
-    /// Nanoseconds that requests may be ahead.
+    /// Nanoseconds of a burst.
     burst: u64,
 }
 
 impl Rate {
-    /// A rate of so many requests a second; none for 0, which is no limit.
+    /// Creates a rate with this number of requests a second. Returns `None` for 0, which is no limit.
     #[must_use]
     pub fn per_second(requests: u32) -> Option<Self> {
         let interval = NANOS / u64::from(NonZeroU32::new(requests)?.get());
         Some(Self { interval, burst: interval * u64::from(requests) * BURST_SECONDS })
     }
 
-    /// Where the next request's time is up to `ahead` past now: the time after this one, or how long to wait.
+    /// Returns the time until which requests are used up after this one, if `taken_until` is at most the burst ahead of
+    /// `now`. Otherwise returns how long to wait.
     fn admit(self, taken_until: u64, now: u64) -> Result<u64, RetryAfter> {
         let until = taken_until.max(now) + self.interval;
         match (until - now).checked_sub(self.burst) {
@@ -60,7 +61,7 @@ impl Rate {
     }
 }
 
-/// Too many requests; the seconds after which to try again.
+/// There are too many requests. Contains the seconds after which to retry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RetryAfter(pub u64);
 
@@ -68,12 +69,12 @@ fn nanos(since_boot: Duration) -> u64 {
     u64::try_from(since_boot.as_nanos()).unwrap_or(u64::MAX / 2)
 }
 
-/// What one key may still do: the time up to which its requests have used up their share (GCRA).
+/// The allowance of a key: the time until which its requests have used up their share (GCRA).
 #[derive(Debug, Default)]
 pub struct Allowance(AtomicU64);
 
 impl Allowance {
-    /// Takes one request out of it.
+    /// Takes one request from it.
     ///
     /// # Errors
     /// The rate is exceeded.
@@ -90,8 +91,8 @@ impl Allowance {
     }
 }
 
-/// The allowances of all client addresses, in two rows of counters. Of an address's two counters the lower one applies, so
-/// that another address affects it only where it shares both.
+/// The allowances of all IP addresses, in two rows of counters. Of an address's two counters the lower one applies, so
+/// that another address affects it only if it shares both.
 pub struct IpAddressAllowances {
     counters: Box<[AtomicU64]>,
     /// Secret, so that a client cannot choose an address that shares counters with another one.
@@ -99,7 +100,7 @@ pub struct IpAddressAllowances {
 }
 
 impl IpAddressAllowances {
-    /// Unused allowances.
+    /// Creates unused allowances.
     #[must_use]
     pub fn new(random: &dyn Random) -> Self {
         let mut seed = [0; 16];
@@ -107,7 +108,7 @@ impl IpAddressAllowances {
         Self { counters: (0..2 * ROW).map(|_| AtomicU64::new(0)).collect(), seed }
     }
 
-    /// Takes one request out of an address's allowance; of an IPv6 address, its /64 counts, which is one customer.
+    /// Takes one request from the allowance of an IP address. For IPv6, its /64 counts, which usually is one customer.
     ///
     /// # Errors
     /// The rate is exceeded.
@@ -208,7 +209,7 @@ mod tests {
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
-        // Two threads that read the counters in another order may each take the same moment.
+        // Two threads that read the counters in another order may each take the same time.
         assert!((1000..1010).contains(&admitted), "{admitted}");
     }
 }

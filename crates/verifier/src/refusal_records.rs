@@ -1,4 +1,4 @@
-//! Records of which requests were refused. They are kept in memory, bounded, until they are written; each audit log has a
+//! Records of refused requests. They are kept in memory, with a limit, until they are written. Each audit log has a
 //! budget of rows for them.
 
 use std::{
@@ -11,59 +11,60 @@ use domain::{ApiKeyId, Timestamp, WorkspaceId};
 
 use crate::network::network_of;
 
-/// Kinds of refusal that are told apart at a time, of those that verified and of those that did not each; the rest is
-/// counted together.
+/// The maximum number of kinds of refusals that are counted separately, each for verified and for unverified ones. The
+/// rest is counted together.
 const MAX_REFUSALS: usize = 1024;
-/// The shortest interval between two records of one kind of refusal.
+/// The minimum interval between two records of one kind of refusal.
 const REFUSAL_INTERVAL_SECONDS: i64 = 60;
-/// Rows of one budget in an hour; further refusals are counted together.
+/// The rows of one budget in an hour. Further refusals are counted together.
 const ROWS_PER_HOUR: u32 = 240;
-/// How often a row is written that counts refusals together.
+/// How often a row with merged refusals is written.
 const MERGED_INTERVAL_SECONDS: i64 = 600;
-/// Characters of a reason that are kept.
+/// The maximum length of a reason in characters.
 const MAX_REASON: usize = 300;
 const HOUR_SECONDS: i64 = 3600;
 
-/// What refusals are counted by.
+/// The values by which refusals are counted.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct RefusalKind {
-    /// Whether the credential verified, so that the client holds the key. Every client can name any key.
+    /// Whether the credential was verified, so that the client holds the key. Any client can send the id of any key.
     pub verified: bool,
-    /// The key, where one was found.
+    /// The key, if it was found.
     pub key: Option<ApiKeyId>,
-    /// Where the request came from, of IPv6 the /64; none where too many different ones come.
+    /// The origin of the request: an IPv4 address or the /64 of an IPv6 address. `None` if there are too many origins.
     pub ip_address: Option<IpAddr>,
-    /// The reason's code.
+    /// The code of the reason.
     pub code: &'static str,
 }
 
-/// Refusals of one kind that were not written yet.
+/// Refusals of one kind that are not written yet.
 #[derive(Clone, Default, Debug)]
 pub struct Refusals {
-    /// How many.
+    /// Their number.
     pub count: u64,
-    /// The reason of the last one, in words.
+    /// The reason of the last refusal, as text.
     pub reason: String,
-    /// The full address of the last one.
+    /// The full IP address of the last refusal.
     pub ip_address: Option<IpAddr>,
-    /// They came from more than one address.
+    /// Whether they came from more than one IP address.
     pub from_several_ip_addresses: bool,
     written_at: Option<Timestamp>,
 }
 
-/// Whose audit log a row of refusals is in. Each has a budget of rows, so that no client fills the log of another workspace.
+/// The audit log that a row of refusals belongs to. Each has its own budget of rows, so that no client fills the log of
+/// another workspace.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Budget {
-    /// All that did not verify, whatever key it named.
+    /// All unverified requests, with any key.
     Unverified,
-    /// What verified, by a key that this workspace reads about.
+    /// Verified requests with a key that this workspace may read about.
     Workspace(WorkspaceId),
-    /// What verified, by any other key.
+    /// Verified requests with any other key.
     Installation,
 }
 
 impl Budget {
-    /// The workspace whose it is.
+    /// Returns the workspace of the budget.
     #[must_use]
     pub const fn workspace(&self) -> Option<WorkspaceId> {
         match self {
@@ -73,10 +74,10 @@ impl Budget {
     }
 }
 
-/// Whose budgets the rows of a refusal are taken from. A user's key is read about in every workspace that they are in.
+/// The budgets that the rows of a refusal are taken from. Every workspace of a user may read about the user's keys.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Charge {
-    /// At least one, each once.
+    /// At least one budget, without duplicates.
     pub budgets: Vec<Budget>,
     /// How many rows are taken from each.
     pub rows: u32,
@@ -88,19 +89,19 @@ impl From<Budget> for Charge {
     }
 }
 
-/// A row to be written, in each workspace that reads of it: refusals of one kind, or, where the budget is used up, of
-/// several kinds counted together.
+/// A row to write in each workspace that may read it. It contains refusals of one kind or, if the budget is used up, of
+/// several kinds.
 #[derive(Clone, Debug)]
 pub struct RefusalRow {
-    /// Whose budget it is taken from.
+    /// The budgets that it is taken from.
     pub charge: Charge,
-    /// The refusals that it counts.
+    /// The refusals in it.
     pub refusals: Vec<(RefusalKind, Refusals)>,
-    /// It is written because the budget is used up.
+    /// Whether it is written because the budget is used up.
     is_beyond: bool,
 }
 
-/// The rows of one budget in the hour under way.
+/// The rows of one budget in the current hour.
 #[derive(Clone, Copy, Default, Debug)]
 struct Spent {
     hour: i64,
@@ -166,8 +167,8 @@ impl RefusalRecords {
         refusal.ip_address = ip_address;
     }
 
-    /// The rows that are due: each kind at once when it is new, then once a minute, as long as its budget lasts; what is
-    /// beyond the budget in one row every ten minutes. With `all`, whatever waits.
+    /// Returns the rows that are due. Each new kind is due immediately, and then once a minute while its budget lasts.
+    /// Refusals above the budget are due in one row every ten minutes. With `all`, all refusals are due.
     #[must_use]
     pub fn due(&self, now: Timestamp, all: bool, charge_of: impl Fn(&RefusalKind) -> Charge) -> Vec<RefusalRow> {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -177,7 +178,7 @@ impl RefusalRecords {
         let waiting = counts.verified.iter().chain(&counts.unverified);
         let mut due: Vec<(RefusalKind, Refusals)> =
             waiting.filter(|(_, refusal)| is_due(refusal)).map(|(kind, r)| (kind.clone(), r.clone())).collect();
-        // Those that name a key first, then the most frequent.
+        // Refusals with a key come first, then the most frequent.
         due.sort_unstable_by(|(a, of_a), (b, of_b)| {
             (b.key.is_some(), of_b.count, a).cmp(&(a.key.is_some(), of_a.count, b))
         });
@@ -190,7 +191,7 @@ impl RefusalRecords {
             for budget in &charge.budgets {
                 left.entry(*budget).or_insert_with(|| spent(budget).rows_left(now));
             }
-            // A row that costs more than a budget has left is the last one.
+            // The first row that exceeds the rest of a budget ends the list.
             if charge.budgets.iter().all(|budget| left.get(budget).is_some_and(|left| *left > 0)) {
                 for budget in &charge.budgets {
                     left.entry(*budget).and_modify(|left| *left = left.saturating_sub(charge.rows));
@@ -206,7 +207,7 @@ impl RefusalRecords {
         rows
     }
 
-    /// Counts down what was written, and forgets kinds and budgets that have been quiet.
+    /// Subtracts the written refusals, and removes kinds and budgets without recent refusals.
     pub fn mark_written(&self, written: &[RefusalRow], now: Timestamp) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let RefusalCounts { verified, unverified, spent } = &mut *counts;
@@ -242,7 +243,7 @@ mod tests {
 
     use super::*;
 
-    /// Makes other bytes at each call.
+    /// A generator that returns different bytes at each call.
     struct Numbered(AtomicU8);
 
     impl Random for Numbered {
@@ -264,7 +265,7 @@ mod tests {
         IpAddr::from(ip_address.to_be_bytes())
     }
 
-    /// Writes what is due, and answers how many rows that took and how many refusals they count.
+    /// Writes the rows that are due, and returns the number of rows and of refusals in them.
     fn write(records: &RefusalRecords, now: Timestamp, all: bool) -> (usize, u64) {
         let rows = records.due(now, all, |_| Budget::Unverified.into());
         records.mark_written(&rows, now);
@@ -315,7 +316,7 @@ mod tests {
         let records = RefusalRecords::default();
         let (mut rows, mut count) = (0, 0);
         for minute in 0..24 * 60_u32 {
-            // Many at first, later one at a time.
+            // There are many addresses at first, and one at a time later.
             let addresses = if minute < 60 { 1024 } else { 5 };
             for ip_address in 0..addresses {
                 refuse(&records, ipv4(minute << 16 | ip_address), "bad_signature");

@@ -1,5 +1,6 @@
-//! Verifying a signed request: from the bytes as they were received to the principal that sent them. No database, no lock.
-//! The credential is verified on the headers, before a body is kept; then the body is compared with the signed digest.
+//! Verification of a signed request: from the received bytes to the principal. It uses no database and no lock. The
+//! credential is verified with the headers, before a body is received. Then the body is compared with the signed
+//! digest.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -25,7 +26,7 @@ use crate::{
     verifier::Verifier,
 };
 
-/// A request as its client sent it.
+/// A request as sent by its client.
 #[derive(Clone, Copy, Debug)]
 pub struct OriginalRequest<'a> {
     /// The method.
@@ -38,14 +39,14 @@ pub struct OriginalRequest<'a> {
     pub target: &'a str,
     /// All headers.
     pub headers: &'a HeaderMap,
-    /// The body, where it was seen.
+    /// The body, if it was received.
     pub body: Option<&'a [u8]>,
-    /// Where it came from.
+    /// The IP address of the client.
     pub ip_address: Option<IpAddr>,
 }
 
-/// A request whose credential verified by its headers. It is not authenticated yet: the body, and what changed while it was
-/// received, are still to be checked by [`Verifier::verify_body`].
+/// A request whose credential was verified with its headers. It is not authenticated yet. [`Verifier::verify_body`]
+/// checks the body, and repeats the checks that could have a different result after the body was received.
 #[derive(Clone, Debug)]
 pub struct VerifiedHeaders {
     key: ApiKeyId,
@@ -60,47 +61,48 @@ impl VerifiedHeaders {
     }
 }
 
-/// What verified under a key.
+/// The verified credential of a key.
 #[derive(Clone, Debug)]
 pub(crate) enum Evidence {
     Signature(VerifiedSignature),
-    /// A bearer token, which signs nothing.
+    /// A bearer token, which has no signature of the request.
     BearerToken(Token),
 }
 
 /// A request whose credential was accepted.
 #[derive(Clone, Debug)]
 pub struct VerifiedRequest {
-    /// Who sent it.
+    /// The principal of the request.
     pub principal: Principal,
-    /// Where it came from.
+    /// The IP address of the client.
     pub ip_address: Option<IpAddr>,
-    /// When the signature says that it was made, where the client signed.
+    /// When the request was signed, if the client signed it.
     pub signed_at: Option<Timestamp>,
-    /// What a signed write is known by when it is sent again.
+    /// The key that identifies a signed write if it is sent again.
     pub replay: Option<ReplayKey>,
-    /// Whether the body was seen and is the one that was signed.
+    /// Whether the body was checked and is the signed one.
     pub body_verified: bool,
-    /// Whether there is a Keyward-Workspace header, and the signature covers it.
+    /// Whether there is a Keyward-Workspace header that the signature covers.
     pub(crate) workspace_signed: bool,
 }
 
-/// The header by which a principal of several workspaces names one.
+/// The header in which a principal of several workspaces selects one.
 pub(crate) const WORKSPACE_HEADER: HeaderName = HeaderName::from_static("keyward-workspace");
 
 impl Verifier {
-    /// Verifies a request whose body is there, or was kept back. `Ok(None)` where it shows no credential at all.
+    /// Verifies a request whose body was received or is not checked. Returns `Ok(None)` if it has no credential.
     ///
     /// # Errors
-    /// The credential is not accepted, the key is used too often, or this node holds no lease.
+    /// The credential is refused, the key is used too often, or this node holds no lease.
     pub fn verify_request(&self, request: &OriginalRequest<'_>) -> Result<Option<VerifiedRequest>, VerificationError> {
         self.verify_headers(request)?.map(|headers| self.verify_body(headers, request)).transpose()
     }
 
-    /// Verifies the credential that a request shows in its headers, whatever its body is. `Ok(None)` where it shows none.
+    /// Verifies the credential in the headers of a request, independently of its body. Returns `Ok(None)` if there is
+    /// none.
     ///
     /// # Errors
-    /// The credential is not accepted, or this node holds no lease.
+    /// The credential is refused, or this node holds no lease.
     pub fn verify_headers(&self, request: &OriginalRequest<'_>) -> Result<Option<VerifiedHeaders>, VerificationError> {
         let now = self.clock.now();
         let began = self.clock.since_boot();
@@ -111,19 +113,19 @@ impl Verifier {
             Ok(verified) => Ok(verified.map(|headers| VerifiedHeaders { shown, duration, ..headers })),
             Err(refusal) => {
                 self.observe(shown, Outcome::Refused, duration);
-                // The lease is checked last: until here the directory may have grown old.
+                // The lease is checked last, because the directory could be outdated by now.
                 self.require_lease()?;
                 Err(self.refuse(refusal, request.ip_address, now))
             }
         }
     }
 
-    /// Authenticates a request whose headers verified: compares its body with the signed digest, and checks again what may
-    /// have changed while the body was received.
+    /// Authenticates a request whose headers were verified: compares its body with the signed digest, and repeats the
+    /// checks that could have a different result after the body was received.
     ///
     /// # Errors
-    /// The body is not the signed one, the credential ended meanwhile, the key is used too often, or this node holds no
-    /// lease.
+    /// The body is not the signed one, the credential has ended in the meantime, the key is used too often, or this
+    /// node holds no lease.
     pub fn verify_body(
         &self,
         headers: VerifiedHeaders,
@@ -131,7 +133,7 @@ impl Verifier {
     ) -> Result<VerifiedRequest, VerificationError> {
         let now = self.clock.now();
         let authenticated = self.authenticate(headers, request, &self.directory.load(), now);
-        // The lease is checked last: until here the directory may have grown old.
+        // The lease is checked last, because the directory could be outdated by now.
         self.require_lease()?;
         authenticated.map_err(|refusal| self.refuse(refusal, request.ip_address, now))
     }
@@ -142,7 +144,7 @@ impl Verifier {
         self.observer.observe_verification(shown, outcome, duration);
     }
 
-    /// From verified headers to the principal. Observes the outcome.
+    /// Determines the principal of verified headers, and reports the result to the observer.
     pub(crate) fn authenticate(
         &self,
         headers: VerifiedHeaders,
@@ -159,7 +161,7 @@ impl Verifier {
         authenticated
     }
 
-    /// Counts a request towards its key's rate once it is known to be the holder's.
+    /// Counts a request towards its key's rate after it is known to be sent by the holder of the key.
     fn authenticate_within_rate(
         &self,
         headers: VerifiedHeaders,
@@ -206,7 +208,7 @@ impl Verifier {
         })
     }
 
-    /// Records a refusal, and what the client is told of it.
+    /// Records a refusal, and returns the error for the client.
     pub(crate) fn refuse(&self, refusal: Refusal, ip_address: Option<IpAddr>, now: Timestamp) -> VerificationError {
         match refusal {
             Refusal::Credential(key, error) => {
@@ -267,7 +269,7 @@ impl Verifier {
     ) -> Result<VerifiedHeaders, (Option<ApiKeyId>, Error)> {
         let key = match find_key(directory, signature.profile(), signature.key_id()) {
             Some(NamedKey::Registered(key)) => key,
-            // Neither costs more or less than a key that is registered.
+            // Both take as long as a registered key.
             Some(NamedKey::Revoked(key)) => {
                 let outcome = signature.verify(&key.verification_key, now.as_second());
                 let verified = !matches!(outcome, Err(VerifyError::Invalid));
@@ -303,7 +305,7 @@ impl Verifier {
     }
 }
 
-/// The principal behind a key, unless key or owner is refused.
+/// Returns the principal of a key, unless the key or its owner is refused.
 pub(crate) fn find_principal(
     key: &DirectoryKey,
     credential: Credential,
@@ -317,7 +319,7 @@ pub(crate) fn find_principal(
         KeyState::Expired => return Err(Error::KeyExpired),
         KeyState::Revoked => return Err(Error::UnknownKey),
     }
-    // An owner who is not there was deleted: that revokes the key.
+    // If the owner does not exist, it was deleted, which revokes the key.
     let identity = directory.identity(key.owner).ok_or(Error::UnknownKey)?;
     match identity.refusal() {
         None => Ok(Principal::new(Arc::clone(identity), credential)),
@@ -337,16 +339,16 @@ fn check_signature_time(signature: &VerifiedSignature, directory: &Snapshot, now
 
 /// Why a request is refused.
 pub(crate) enum Refusal {
-    /// Its credential is not accepted; the key is the one it names, where there is such a key.
+    /// Its credential is refused. Contains the key if it exists.
     Credential(Option<ApiKeyId>, Error),
-    /// Its credential is accepted, or it needs none, and the routes do not let it through.
+    /// Its credential is accepted or not needed, and the routes refuse it.
     Route {
         key: Option<ApiKeyId>,
-        /// Method and path.
+        /// The method and path.
         request: String,
         error: RouteError,
     },
-    /// It is not in the audit log.
+    /// A refusal that is not recorded in the audit log.
     Other(VerificationError),
 }
 
@@ -356,12 +358,12 @@ impl From<VerificationError> for Refusal {
     }
 }
 
-/// Why a key under which a request verified is not in the directory.
+/// Returns why the key of a verified request is not in the directory.
 pub(crate) fn missing_key(directory: &Snapshot, id: ApiKeyId) -> Error {
     if directory.revoked_key(id).is_some() { Error::KeyRevoked { verified: true } } else { Error::UnknownKey }
 }
 
-/// A key that a signature names.
+/// The key with the key id of a signature.
 enum NamedKey<'a> {
     Registered(&'a DirectoryKey),
     Revoked(&'a RevokedKey),
@@ -385,7 +387,7 @@ fn find_key<'a>(directory: &'a Snapshot, profile: Profile, key_id: &str) -> Opti
     }
 }
 
-/// 64 lower-case hexadecimal digits.
+/// Decodes 64 lower-case hexadecimal digits.
 fn decode_hex(text: &str) -> Option<[u8; 32]> {
     let digit = |c: u8| match c {
         b'0'..=b'9' => Some(c - b'0'),
@@ -412,7 +414,7 @@ fn verify_error(error: VerifyError) -> Error {
     }
 }
 
-/// What a signed write is known by: kept until its signature can no longer be accepted on any clock.
+/// Returns the replay key of a signed write. It is kept until no clock accepts the signature any more.
 fn replay_key(key: &DirectoryKey, verified: &VerifiedSignature) -> ReplayKey {
     let end = verified.expires_at() + verified.profile().future_window_seconds();
     ReplayKey {

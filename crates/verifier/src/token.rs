@@ -1,4 +1,4 @@
-//! What a bearer token holds, and how it is authenticated.
+//! The content of a bearer token, and its authentication.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::{ApiKeyId, InstallationKey, Timestamp};
@@ -11,13 +11,13 @@ const PREFIX: &str = "kwt_";
 /// Key id, token epoch, expiry in seconds.
 const PAYLOAD_LENGTH: usize = 16 + 8 + 8;
 const TAG_LENGTH: usize = 32;
-/// More characters than any token has after its prefix.
+/// More characters than a token has after its prefix.
 const MAX_CHARACTERS: usize = 128;
 
-/// What a bearer token says.
+/// The content of a bearer token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Token {
-    /// The key that it was given out for.
+    /// The key that it was issued for.
     pub(crate) key: ApiKeyId,
     /// The token epoch that it belongs to.
     pub(crate) epoch: u64,
@@ -26,7 +26,7 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    /// Checks that it is of the current epoch and not expired.
+    /// Checks that it belongs to the current epoch and has not expired.
     pub(crate) fn check(&self, directory: &Snapshot, now: Timestamp) -> Result<(), AuthenticationError> {
         if self.epoch != directory.token_epoch() {
             return Err(AuthenticationError::UnknownToken);
@@ -38,23 +38,23 @@ impl Token {
     }
 }
 
-/// What bearer tokens are authenticated with. It is derived from the installation's key, which is outside of the database.
+/// The key that authenticates bearer tokens. It is derived from the installation's key, which is outside the database.
 pub struct TokenKey(Hmac<Sha256>);
 
 impl TokenKey {
-    /// The key for tokens of the installation at `public`.
+    /// Creates the key for tokens of the installation at `public`.
     #[must_use]
     pub fn new(installation_key: &InstallationKey, public: &Origin) -> Self {
         let mut derive = hmac(installation_key.seed());
         derive.update(b"keyward bearer token v2");
         let mut mac = hmac(&derive.finalize().into_bytes().into());
-        // The audience may have any length; what follows it has a fixed one.
+        // The audience has a variable length. The rest has a fixed length, so the input is unambiguous.
         mac.update(public.as_str().as_bytes());
         mac.update(b"\n");
         Self(mac)
     }
 
-    /// The token as text.
+    /// Returns the token as text.
     pub(crate) fn seal(&self, token: Token) -> String {
         let mut bytes = Vec::with_capacity(PAYLOAD_LENGTH + TAG_LENGTH);
         bytes.extend(token.key.uuid().as_bytes());
@@ -65,7 +65,7 @@ impl TokenKey {
         format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// Reads a token that was made with this key; none for any other text.
+    /// Parses a token that was made with this key. Returns `None` for any other text.
     pub(crate) fn open(&self, text: &str) -> Option<Token> {
         let encoded = text.strip_prefix(PREFIX).filter(|encoded| encoded.len() <= MAX_CHARACTERS)?;
         let bytes = URL_SAFE_NO_PAD.decode(encoded).ok()?;
@@ -91,7 +91,7 @@ impl TokenKey {
     }
 }
 
-/// An HMAC under a key that is shorter than a block, and so is filled up with zeros (RFC 2104 §2).
+/// Creates an HMAC with a key that is shorter than a block, and so is padded with zeros (RFC 2104 §2).
 fn hmac(key: &[u8; 32]) -> Hmac<Sha256> {
     let mut block = [0; 64];
     let (start, _) = block.split_at_mut(key.len());

@@ -1,4 +1,4 @@
-//! Records of which keys were used. They are kept in memory, bounded, until they are taken to be written in a batch.
+//! Records of the use of keys. They are kept in memory, with a limit, until they are written in a batch.
 
 use std::{collections::HashMap, net::IpAddr};
 
@@ -7,7 +7,7 @@ use domain::{ApiKeyId, Timestamp};
 
 use crate::directory::DirectoryKey;
 
-/// Maximum number of uses that are kept. A key adds one per second, so a batch can hold this many keys.
+/// The maximum number of uses in memory. A key adds at most one per second, so a batch can contain this many keys.
 const MAX_USES: usize = 65_536;
 
 /// A use of a key.
@@ -15,11 +15,11 @@ const MAX_USES: usize = 65_536;
 pub struct Use {
     /// The key.
     pub key: ApiKeyId,
-    /// When.
+    /// The time of the use.
     pub at: Timestamp,
-    /// From where.
+    /// The IP address of the client.
     pub ip_address: Option<IpAddr>,
-    /// Whether the request was accepted; if not, its signature verified and it was refused for another reason.
+    /// Whether the request was accepted. If not, its signature was valid and it was refused for another reason.
     pub accepted: bool,
 }
 
@@ -35,20 +35,21 @@ impl Default for UseRecords {
 }
 
 impl UseRecords {
-    /// Records that a key was used. Takes no lock and allocates nothing; one use per key and second is kept.
+    /// Records that a key was used. It takes no lock and allocates nothing. One use per key and second is kept.
     pub(crate) fn record_use(&self, key: &DirectoryKey, now: Timestamp, ip_address: Option<IpAddr>) {
         if key.is_first_use_of(now.as_second()) {
-            // Full only when more keys are used within seconds than fit: the oldest use is dropped.
+            // The queue is full only if more keys are used within seconds than fit. Then the oldest use is removed.
             self.queue.force_push(Use { key: key.id, at: now, ip_address, accepted: true });
         }
     }
 
-    /// Records that a credential verified under a key for the first time on this node, whether or not it was accepted.
+    /// Records that a credential was verified with a key for the first time on this node, whether or not it was
+    /// accepted.
     pub(crate) fn record_first_verification(&self, key: &DirectoryKey, now: Timestamp) {
         self.queue.force_push(Use { key: key.id, at: now, ip_address: None, accepted: false });
     }
 
-    /// Takes the uses, of each key the latest accepted one, else one that was not accepted.
+    /// Removes and returns the uses. Of each key, it is the latest accepted one, or else one that was not accepted.
     #[must_use]
     pub fn take(&self) -> Vec<Use> {
         let mut latest: HashMap<ApiKeyId, Use> = HashMap::new();
@@ -62,7 +63,7 @@ impl UseRecords {
         latest.into_values().collect()
     }
 
-    /// Puts uses back that could not be written.
+    /// Puts back uses that could not be written.
     pub fn put_back(&self, uses: Vec<Use>) {
         for used in uses {
             if self.queue.push(used).is_err() {

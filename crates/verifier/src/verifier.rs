@@ -1,4 +1,4 @@
-//! The verifier: what it holds, and what the other modules of this crate do with it.
+//! The verifier: its state, and its interface for the other modules of this crate.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -15,31 +15,32 @@ use crate::{
     use_records::UseRecords,
 };
 
-/// What an operator sets about verification.
+/// The settings of verification.
 pub struct VerifierConfig {
     /// The hosts that this installation answers for.
     pub hosts: Hosts,
-    /// What proxied requests require; the first that matches decides. Empty: any accepted credential.
+    /// The requirements of proxied requests. The first matching route applies. If there are no routes, any accepted
+    /// credential is sufficient.
     pub routes: Vec<Route>,
-    /// Whether a CORS preflight to a proxied API passes without a credential.
+    /// Whether a CORS preflight to a proxied API is accepted without a credential.
     pub allow_preflights: bool,
-    /// How many requests are verified.
+    /// The rate limits.
     pub rate_limits: RateLimits,
-    /// What bearer tokens are authenticated with.
+    /// The key that authenticates bearer tokens.
     pub token_key: TokenKey,
 }
 
-/// What the outside gives to verification.
+/// The dependencies of verification.
 pub struct Outside {
-    /// The keys, identities and projects, which are kept up to date elsewhere.
+    /// The keys, identities and projects. Other code keeps them up to date.
     pub directory: Arc<Directory>,
-    /// Time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
     /// This node's permission to verify requests.
     pub lease: Arc<dyn Lease>,
-    /// Where the nonces of proxied writes are recorded.
+    /// Records the nonces of proxied writes.
     pub nonces: Arc<dyn NonceStore>,
-    /// Counts and times verifications.
+    /// Counts verifications and measures their duration.
     pub observer: Arc<dyn Observer>,
 }
 
@@ -63,7 +64,7 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// A verifier with nothing recorded.
+    /// Creates a verifier without records.
     #[must_use]
     pub fn new(config: VerifierConfig, outside: Outside, random: &dyn Random) -> Self {
         let VerifierConfig { hosts, routes, allow_preflights, rate_limits, token_key } = config;
@@ -87,61 +88,62 @@ impl Verifier {
         }
     }
 
-    /// The keys, identities and projects that requests are verified against.
+    /// Returns the keys, identities and projects for verification.
     #[must_use]
     pub fn directory(&self) -> &Directory {
         &self.directory
     }
 
-    /// The hosts that this installation answers for.
+    /// Returns the hosts of this installation.
     #[must_use]
     pub const fn hosts(&self) -> &Hosts {
         &self.hosts
     }
 
-    /// The uses that are not written yet.
+    /// Returns the uses that are not written yet.
     #[must_use]
     pub const fn uses(&self) -> &UseRecords {
         &self.uses
     }
 
-    /// The refusals that are not written yet.
+    /// Returns the refusals that are not written yet.
     #[must_use]
     pub const fn refusals(&self) -> &RefusalRecords {
         &self.refusals
     }
 
-    /// Whether this node may verify requests now.
+    /// Returns whether this node may verify requests now.
     #[must_use]
     pub fn holds_lease(&self) -> bool {
         self.lease.is_held()
     }
 
-    /// Refuses where this node may not verify requests.
+    /// Checks that this node may verify requests.
     ///
     /// # Errors
-    /// [`VerificationError::NoLease`]
+    /// [`VerificationError::NoLease`] if it holds no lease.
     pub fn require_lease(&self) -> Result<(), VerificationError> {
         if self.holds_lease() { Ok(()) } else { Err(VerificationError::NoLease) }
     }
 
-    /// Refuses a client address that sends too many requests. Where the address is not known, its keys alone are counted.
+    /// Refuses an IP address that sends too many requests. If the address is unknown, only the limits of keys apply.
     ///
     /// # Errors
-    /// [`VerificationError::RateLimited`]
+    /// [`VerificationError::RateLimited`] if the limit is exceeded.
     pub fn limit_ip_address(&self, ip_address: Option<IpAddr>) -> Result<(), VerificationError> {
         let (Some(ip_address), Some(rate)) = (ip_address, self.ip_address_rate) else { return Ok(()) };
         let taken = self.ip_address_allowances.take(ip_address, rate, self.clock.since_boot());
         taken.map_err(VerificationError::RateLimited)
     }
 
-    /// The rows of refusals that are due at `now`; with `all`, those of every refusal that is not written yet.
+    /// Returns the rows of refusals that are due at `now`. With `all`, returns those of every refusal that is not
+    /// written yet.
     #[must_use]
     pub fn due_refusals(&self, now: Timestamp, all: bool) -> Vec<RefusalRow> {
         self.refusals.due(now, all, |kind| self.charge_of(kind))
     }
 
-    /// Whose budget the rows of a refusal are taken from.
+    /// Returns the budgets that the rows of a refusal are taken from.
     fn charge_of(&self, kind: &RefusalKind) -> Charge {
         let workspaces = self.find_readers(kind).map_or(Vec::new(), |readers| readers.workspaces);
         match (kind.verified, workspaces.is_empty()) {
@@ -154,7 +156,8 @@ impl Verifier {
         }
     }
 
-    /// The workspaces that read of a refusal that names a key, revoked or not; none for a key that is not known.
+    /// Returns the workspaces that may read about a refusal with a key, whether it is revoked or not. Empty for an
+    /// unknown key.
     #[must_use]
     pub fn find_readers(&self, kind: &RefusalKind) -> Option<RefusalReaders> {
         let id = kind.key?;
@@ -172,13 +175,13 @@ impl Verifier {
     }
 }
 
-/// Whose key a refused request named, and who reads of it.
+/// The owner of the key in a refused request, and the workspaces that may read about the refusal.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RefusalReaders {
     /// The key's owner.
     pub owner: PrincipalId,
     /// The key's fingerprint.
     pub fingerprint: Fingerprint,
-    /// Where its owner is now, or was when the key was revoked; in order, each once.
+    /// The workspaces of its owner now, or at the revocation of the key, in order and without duplicates.
     pub workspaces: Vec<WorkspaceId>,
 }
