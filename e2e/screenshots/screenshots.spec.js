@@ -41,6 +41,10 @@ test('pictures of every page', async ({ page, browser, keyward, wire }) => {
   await takePrivateKey(page, keyward, () => page.getByRole('button', { name: 'Add API key' }).click());
   await picture(page, 'key-added');
   await page.goto(`${keyward.url}/profile/api-keys/new`);
+  await page.getByLabel('Name', { exact: true }).fill('Laptop');
+  await takePrivateKey(page, keyward, () => page.getByRole('button', { name: 'Generate key pair' }).click());
+  await picture(page, 'api-key-generated');
+  await page.goto(`${keyward.url}/profile/api-keys/new`);
   await page.getByLabel('Key title').fill('Workstation');
   await page.getByLabel('Public key from ssh-keygen').fill('ssh-ed25519 AAAA');
   await page.getByRole('button', { name: 'Create', exact: true }).click();

@@ -129,6 +129,11 @@ export class Keyward {
     return run('cat', [this.file(`${name}.pub`)]).trim();
   }
 
+  /** A private key file, as programs want it: readable by its owner only. */
+  writePrivateKey(name, text) {
+    writeFileSync(this.file(name), text, { mode: 0o600 });
+  }
+
   /** Registers a fresh key under a title; the name of its file. */
   addKey(owner, title, ...more) {
     const name = `key-${title.replace(/\W/g, '')}`.slice(0, 40);

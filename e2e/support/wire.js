@@ -14,6 +14,9 @@ export class Wire {
   /** What was sent: method, URL, headers as they came, body. */
   requests = [];
 
+  /** Whether the answer to a request is lost on its way back. Browsers repeat some requests then, so it is asked each time. */
+  losesAnswer = () => false;
+
   constructor() {
     this.server = createServer((incoming, answer) => this.forward(incoming, answer));
     // A tunnel would hide what goes through it; nothing here is HTTPS.
@@ -50,6 +53,10 @@ export class Wire {
       if (url.hostname !== '127.0.0.1') headers.host = `127.0.0.1:${url.port}`;
       const onward = request({ host: '127.0.0.1', port: url.port, method: incoming.method, path: url.pathname + url.search, headers });
       onward.on('response', (response) => {
+        if (this.losesAnswer({ method: incoming.method, path: url.pathname })) {
+          answer.destroy();
+          return;
+        }
         answer.writeHead(response.statusCode, response.rawHeaders);
         response.pipe(answer);
       });

@@ -41,8 +41,11 @@ test('nor does a page that came back with something wrong, or an open menu, or a
   await ada.goto(`${keyward.url}/profile/api-keys/new`);
   await ada.getByLabel('Name', { exact: true }).fill('Laptop');
   await takePrivateKey(ada, keyward, () => ada.getByRole('button', { name: 'Generate key pair' }).click());
+  await ada.getByRole('button', { name: 'Copy private key' }).click();
+  await ada.getByText('The private key is copied.').waitFor();
+  found.push(...await findAxeViolations(ada), ...await findOverflow(ada, 'a generated pair'));
   await ada.getByRole('button', { name: 'Add API key' }).click();
   await ada.getByRole('heading', { name: 'The key is added' }).waitFor();
-  found.push(...await findAxeViolations(ada));
+  found.push(...await findAxeViolations(ada), ...await findOverflow(ada, 'a key that was added'));
   expect(found).toEqual([]);
 });

@@ -13,15 +13,29 @@ async function makePair() {
   return { publicKey, seed, signingKey: pair.privateKey };
 }
 
-function download(name, content) {
-  const url = URL.createObjectURL(new Blob([content], { type: 'text/plain' }));
-  const link = document.createElement('a');
-  link.href = url;
-  link.download = name;
-  document.body.append(link);
-  link.click();
-  link.remove();
-  URL.revokeObjectURL(url);
+/**
+ * The file of a private key. The text is kept in memory: on the page it could be read by extensions and saved by "Save page as".
+ * Its URL is never revoked: browsers that ask where to save read the file when they have the answer, and they drop the URL with
+ * the page.
+ */
+class PrivateKeyFile {
+  /** Set by the first download. */
+  name = null;
+
+  constructor(text) {
+    this.text = text;
+    this.url = URL.createObjectURL(new Blob([text], { type: 'text/plain' }));
+  }
+
+  download(name = this.name) {
+    this.name = name;
+    const link = document.createElement('a');
+    link.href = this.url;
+    link.download = this.name;
+    document.body.append(link);
+    link.click();
+    link.remove();
+  }
 }
 
 /** A file name that every system takes, from a title; another one where this page has used that name. */
@@ -30,6 +44,26 @@ function fileName(title, used = []) {
   let name = `${stem}.txt`;
   for (let count = 2; used.includes(name); count += 1) name = `${stem}-${count}.txt`;
   return name;
+}
+
+/** Has a button copy the private key, and says in `told` whether it did. */
+function copyOnClick(button, told, getFile) {
+  button.addEventListener('click', async () => {
+    told.textContent = '';
+    try {
+      await navigator.clipboard.writeText(getFile().text);
+      told.textContent = 'The private key is copied. Paste it into a file that only its user can read.';
+    } catch {
+      told.textContent = 'The browser does not allow copying. Download the file.';
+    }
+  });
+}
+
+/** Asks before the page is left, and the key pair with it. */
+function askBeforeLeaving(event) {
+  event.preventDefault();
+  // What browsers before 2024 ask for.
+  event.returnValue = true;
 }
 
 /** A sentence of the server, in which code stands between backticks. */
@@ -129,10 +163,13 @@ function enableGenerating(form) {
   const key = by('generate-key');
   const add = by('generate-add');
   const problem = by('generate-problem');
+  const hint = by('generate-hint');
   const isOwn = form.dataset.own === 'true';
   let pair;
   let file;
-  /** Under which names private keys were downloaded; the last one is this pair's. */
+  /** What a new pair has replaced, as a sentence. */
+  let replaced = '';
+  /** Under which names private keys were downloaded. */
   const downloaded = [];
 
   /** Says what is wrong: at the field where there is one, else above the form. */
@@ -144,15 +181,38 @@ function enableGenerating(form) {
     problem.hidden = !problem.textContent;
     form.querySelector('[aria-invalid=true]')?.focus();
   };
-  const wake = () => { add.disabled = !(title.value.trim() && key.value); };
+  // A browser may fill the fields in when it loads the page again. It cannot bring the private key back.
+  const wake = () => { add.disabled = !(pair && title.value.trim()); };
+  key.value = '';
   title.addEventListener('input', wake);
   wake();
+
+  const tellFile = () => {
+    hint.textContent = (file.name
+      ? `The private key was downloaded as ${file.name}. Keyward does not have it. If the file did not arrive, download it again or copy it before you add the key.`
+      : 'The key pair is generated. Keyward does not have the private key: it downloads when you add the key. You can also download or copy it now.')
+      + replaced;
+    by('generate-download').textContent = file.name ? 'Download again' : 'Download now';
+    by('generate-copied').textContent = '';
+    by('generate-file').classList.add('made');
+    by('generate-save').hidden = false;
+  };
+  const download = () => {
+    if (file.name) {
+      file.download();
+    } else {
+      file.download(fileName(title.value, downloaded));
+      downloaded.push(file.name);
+    }
+    tellFile();
+  };
 
   by('generate-button').addEventListener('click', async () => {
     refuse('');
     if (isOwn && !title.reportValidity()) return;
+    let made;
     try {
-      pair = await makePair();
+      made = await makePair();
     } catch {
       const paste = by('paste');
       by('title').value ||= title.value;
@@ -162,24 +222,23 @@ function enableGenerating(form) {
       by(by('title').value ? 'public_key' : 'title').focus();
       return;
     }
+    if (file) {
+      replaced = file.name
+        ? ` This replaces the key pair in ${file.name}, which was not added. Delete that file.`
+        : ' This replaces the previous key pair.';
+    }
+    pair = made;
     const comment = title.value.trim().replace(/\s+/g, '-').replace(/[^\x21-\x7e]/g, '') || 'keyward';
     key.value = publicLine(pair.publicKey, comment);
-    file = privateFile(pair.seed, pair.publicKey, comment, crypto.getRandomValues(new Uint8Array(4)));
+    file = new PrivateKeyFile(privateFile(pair.seed, pair.publicKey, comment, crypto.getRandomValues(new Uint8Array(4))));
     pair.seed.fill(0);
-    if (isOwn) {
-      const before = downloaded.at(-1);
-      const name = fileName(title.value, downloaded);
-      downloaded.push(name);
-      download(name, file);
-      by('generate-hint').textContent = `The private key was downloaded as ${name}. It cannot be recovered.`
-        + (before ? ` This replaces the key pair in ${before}, which was not added. Delete that file.` : '');
-    } else {
-      const replaced = by('generate-hint').dataset.made ? ' This replaces the previous key pair.' : '';
-      by('generate-hint').dataset.made = 'true';
-      by('generate-hint').textContent = `The key pair is generated. The private key downloads when the key is added.${replaced}`;
-    }
+    addEventListener('beforeunload', askBeforeLeaving);
+    if (isOwn) download();
+    else tellFile();
     wake();
   });
+  by('generate-download').addEventListener('click', download);
+  copyOnClick(by('generate-copy'), by('generate-copied'), () => file);
 
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
@@ -199,8 +258,10 @@ function enableGenerating(form) {
         response = await post(form, pair);
         answer = await response.json();
       }
-      if (response.ok) {
-        showAdded(form, answer, pair, file, isOwn ? downloaded.at(-1) : null);
+      const added = response.ok ? answer : await findAdded(form, answer);
+      if (added) {
+        if (!file.name) file.download(fileName(added.title, downloaded));
+        showAdded(form, added, pair, file);
         return;
       }
       if (response.status === 401) {
@@ -219,17 +280,23 @@ function enableGenerating(form) {
   });
 }
 
-/** `downloaded` is the name of the private key's file, if there is one already. */
-function showAdded(form, key, pair, file, downloaded) {
-  const name = downloaded ?? fileName(key.title);
-  if (!downloaded) download(name, file);
+/** The key, where it was added before and the answer to that was lost. */
+async function findAdded(form, answer) {
+  if (answer.code !== 'duplicate_key' || !answer.key) return null;
+  const response = await fetch(`${form.action}/${answer.key}`, { headers: { accept: 'application/json' } });
+  return response.ok ? response.json() : null;
+}
+
+function showAdded(form, key, pair, file) {
+  removeEventListener('beforeunload', askBeforeLeaving);
   by('generate-card').hidden = true;
   by('paste-card').hidden = true;
   by('commands').hidden = true;
   by('added-title').textContent = key.title;
   by('added-fingerprint').textContent = key.fingerprint;
-  for (const place of document.querySelectorAll('[data-file]')) place.textContent = name;
-  by('added-download').addEventListener('click', () => download(name, file));
+  for (const place of document.querySelectorAll('[data-file]')) place.textContent = file.name;
+  by('added-download').addEventListener('click', () => file.download());
+  copyOnClick(by('added-copy'), by('added-copied'), () => file);
   by('added-test').addEventListener('click', async () => {
     const result = by('added-test-result');
     result.hidden = false;
