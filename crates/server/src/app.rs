@@ -1,5 +1,5 @@
-//! The operations of Keyward, called by the API, the pages and the command line alike. One file a feature.
-//! Each takes the caller first; each change is one transaction with its audit event.
+//! The operations of Keyward, for the API, the pages and the command line. Each feature has one file. The first
+//! argument of an operation is the caller. Each change is one transaction with its audit event.
 
 mod api_key;
 mod audit;
@@ -79,17 +79,17 @@ use crate::{
     settings::{SettingError, Settings},
 };
 
-/// Things on a page where nothing is said.
+/// The default number of items on a page.
 pub const DEFAULT_PAGE: i64 = 50;
-/// Maximum number of items on a page.
+/// The maximum number of items on a page.
 pub const MAX_PAGE: i64 = 200;
 
-/// Where a page of a list starts, and its length.
+/// The position and the length of a page of a list.
 #[derive(Clone, Debug, Default)]
 pub struct Paging {
-    /// The `next` of the page before.
+    /// The value of `next` of the previous page.
     pub after: Option<String>,
-    /// How many things, 1 to [`MAX_PAGE`].
+    /// The number of items, 1 to [`MAX_PAGE`].
     pub limit: Option<i64>,
 }
 
@@ -108,7 +108,7 @@ impl Paging {
     }
 }
 
-/// One page from `limit + 1` things, the last of which only shows that there is another page.
+/// Returns one page from `limit + 1` rows. The last row only shows that there is another page.
 fn page<T, U>(mut rows: Vec<T>, limit: i64, cursor: impl Fn(&T) -> String, map: impl FnMut(T) -> U) -> api::Page<U> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = rows.len() > limit;
@@ -117,32 +117,32 @@ fn page<T, U>(mut rows: Vec<T>, limit: i64, cursor: impl Fn(&T) -> String, map: 
     api::Page { items: rows.into_iter().map(map).collect(), next }
 }
 
-/// An authenticated principal, with the request that it sent.
+/// An authenticated principal and its request.
 #[derive(Clone, Debug)]
 pub struct Caller {
     principal: Principal,
     ip_address: Option<IpAddr>,
-    /// When the signature says that it was made, where the caller signed.
+    /// When the request was signed, if the caller signed it.
     signed_at: Option<Timestamp>,
     replay: Option<ReplayKey>,
     held: Held,
 }
 
 impl Caller {
-    /// A command on the machine that holds the data.
+    /// Returns the caller of a command on the host.
     #[must_use]
     pub fn host() -> Self {
         Self { principal: Principal::host(), ip_address: None, signed_at: None, replay: None, held: Held::default() }
     }
 
-    /// Keeps `resource` until the change that the caller asks for has ended, even if the client disconnects before.
+    /// Keeps `resource` until the caller's change has ended, even if the client disconnects before.
     #[must_use]
     pub(crate) fn holding(mut self, resource: Arc<dyn Any + Send + Sync>) -> Self {
         self.held = Held::new(resource);
         self
     }
 
-    /// Who it is.
+    /// Returns the principal.
     #[must_use]
     pub const fn principal(&self) -> &Principal {
         &self.principal
@@ -163,10 +163,10 @@ pub struct App {
     random: Arc<dyn Random>,
     settings: Settings,
     installation_key: InstallationKey,
-    /// Of a command on the host, it has an empty directory and no lease, and so accepts nothing.
+    /// For a command on the host, it has an empty directory and no lease, so that it accepts nothing.
     verifier: Verifier,
     cluster: Cluster,
-    /// Held while refusals are written: two writers would write the same ones.
+    /// Held while refusals are written, because two concurrent writers would write the same ones.
     refusal_writes: tokio::sync::Mutex<()>,
     metrics: Arc<Metrics>,
     mailer: Option<Mailer>,
@@ -186,33 +186,34 @@ pub enum OpenError {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The counters cannot be set up.
+    /// The metrics cannot be set up.
     #[error("the metrics cannot be set up: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
 }
 
-/// What an installation is opened with.
+/// The configuration for opening an installation.
 pub struct AppConfig {
     /// The database.
     pub store: StoreOptions,
-    /// The file of the installation's key; made when it is missing.
+    /// The file of the installation's key. It is created if it is missing.
     pub installation_key: std::path::PathBuf,
     /// The settings.
     pub settings: Settings,
-    /// Time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
 }
 
 impl AppConfig {
-    /// An embedded database in a data directory, on the machine's own clock and randomness.
+    /// Returns the configuration for an embedded database in a data directory, with the machine's clock and randomness.
     #[must_use]
     pub fn embedded(data: &Path, settings: Settings) -> Self {
         Self::embedded_at(data.join("keyward.db"), data.join("installation.key"), settings)
     }
 
-    /// A PostgreSQL server that several nodes share, and the copy of the installation's key that is this node's.
+    /// Returns the configuration for a PostgreSQL server that several nodes share, and this node's copy of the
+    /// installation's key.
     #[must_use]
     pub fn on_postgres(url: String, installation_key: PathBuf, settings: Settings) -> Self {
         Self {
@@ -221,7 +222,7 @@ impl AppConfig {
         }
     }
 
-    /// An embedded database and the installation's key, wherever they are.
+    /// Returns the configuration for an embedded database and the installation's key at separate paths.
     #[must_use]
     pub fn embedded_at(database: PathBuf, installation_key: PathBuf, settings: Settings) -> Self {
         Self {
@@ -234,7 +235,7 @@ impl AppConfig {
     }
 }
 
-/// What every process needs of an installation, before it is known what the process is for.
+/// The parts of an installation that every process needs, regardless of its purpose.
 struct Opened {
     store: Store,
     clock: Arc<dyn Clock>,
@@ -253,7 +254,7 @@ impl Opened {
         let AppConfig { store, mut settings, clock, random, .. } = config;
         settings.validate()?;
         let hosts = settings.read_hosts()?;
-        // Browsers and clients write it so, whatever the operator did.
+        // The normalised form, which browsers and clients use.
         hosts.public().as_str().clone_into(&mut settings.public_url);
         let mailer = settings.smtp.as_ref().map(Mailer::new).transpose()?;
         let store = Store::open(&store, clock.now(), random.as_ref()).await?;
@@ -261,7 +262,7 @@ impl Opened {
         Ok(Self { store, clock, random, settings, hosts, installation_key, mailer })
     }
 
-    /// The app of a command on the host, which verifies no requests.
+    /// Returns the app of a command on the host, which verifies no requests.
     fn into_host_app(self) -> Result<App, OpenError> {
         let cluster = Cluster::of_host_command(self.store.clone(), Arc::clone(&self.clock));
         self.into_app(cluster, Arc::default(), Arc::new(NoLease), Nonces::closed())
@@ -312,21 +313,21 @@ impl Opened {
 }
 
 impl App {
-    /// Opens an installation for commands on its host, beside a running server or not.
+    /// Opens an installation for commands on its host. A server may be running at the same time.
     ///
     /// # Errors
-    /// A setting or the store is not usable.
+    /// A setting or the store cannot be used.
     pub async fn open_on_host(config: AppConfig) -> Result<Arc<Self>, OpenError> {
         let (path, random) = (config.installation_key.clone(), Arc::clone(&config.random));
         let open_key = async |store: &Store| store::installation_key::open_key(store, &path, random.as_ref()).await;
         Ok(Arc::new(Opened::open(config, open_key).await?.into_host_app()?))
     }
 
-    /// Opens an installation for serving: registers this node, loads the directory, and keeps both true until
+    /// Opens an installation for serving. Registers this node, loads the directory, and keeps both up to date until
     /// [`close`](Self::close).
     ///
     /// # Errors
-    /// A setting or the store is not usable.
+    /// A setting or the store cannot be used.
     pub async fn open_for_serving(config: AppConfig) -> Result<Arc<Self>, OpenError> {
         let (path, random) = (config.installation_key.clone(), Arc::clone(&config.random));
         let open_key = async |store: &Store| store::installation_key::open_key(store, &path, random.as_ref()).await;
@@ -358,7 +359,7 @@ impl App {
         Ok(app)
     }
 
-    /// Writes what waits, ends the lease, and closes the store.
+    /// Writes the pending records, ends the lease, and closes the store.
     pub async fn close(&self) {
         let tasks = self.tasks.lock().map(|mut tasks| std::mem::take(&mut *tasks)).unwrap_or_default();
         for task in &tasks {
@@ -374,52 +375,51 @@ impl App {
         self.store.close().await;
     }
 
-    /// Closes the store and nothing else, as an outage would: this node verifies requests until its lease ends, and changes
-    /// nothing.
+    /// Closes only the store, like an outage. This node verifies requests until its lease ends, and makes no changes.
     pub async fn close_store(&self) {
         self.store.close().await;
     }
 
-    /// The settings.
+    /// Returns the settings.
     #[must_use]
     pub const fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// The hosts that this installation answers for.
+    /// Returns the hosts of this installation.
     #[must_use]
     pub const fn hosts(&self) -> &Hosts {
         self.verifier.hosts()
     }
 
-    /// What verifies requests.
+    /// Returns the verifier of requests.
     #[must_use]
     pub const fn verifier(&self) -> &Verifier {
         &self.verifier
     }
 
-    /// The wall clock.
+    /// Returns the time of the wall clock.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// From now on this node reports that it is not ready, and still answers requests: a load balancer sends new requests to
-    /// other nodes before this one stops.
+    /// Makes this node report that it is not ready. It still answers requests, so that a load balancer can send new
+    /// requests to other nodes before this one stops.
     pub fn announce_stop(&self) {
         self.is_stopping.store(true, Ordering::Release);
     }
 
-    /// Whether it was announced that this node stops.
+    /// Returns whether it was announced that this node stops.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.is_stopping.load(Ordering::Acquire)
     }
 
-    /// Whether requests should come here: this node holds its lease, and is not about to stop.
+    /// Checks whether this node should receive requests: it holds its lease, and is not about to stop.
     ///
     /// # Errors
-    /// They should not.
+    /// It should not receive requests.
     pub fn check_ready(&self) -> Result<(), AppError> {
         if self.is_stopping() {
             return Err(AppError::Unavailable("this node is stopping".to_owned()));
@@ -427,7 +427,7 @@ impl App {
         Ok(self.verifier.require_lease()?)
     }
 
-    /// Applies what changed, and renews the lease. A server does so by itself, several times a second.
+    /// Applies changes, and renews the lease. A server does this several times a second.
     ///
     /// # Errors
     /// The store does not answer.
@@ -435,13 +435,14 @@ impl App {
         Ok(self.cluster.renew_lease().await?)
     }
 
-    /// What this server counts and times, as Prometheus reads it.
+    /// Returns this server's metrics in the format of Prometheus.
     pub async fn render_metrics(&self) -> String {
         let (keys, version) = {
             let directory = self.verifier.directory().load();
             (directory.key_count(), directory.version().0)
         };
-        // Operators read metrics to find out why the database does not respond, so the other metrics are still shown.
+        // If the database does not respond, the other metrics are still shown, because operators need them to find the
+        // reason.
         let audit_events = match self.store.read().await {
             Ok(mut connection) => store::audit::head_checkpoint(&mut connection).await.ok().map(|head| head.size),
             Err(_) => None,
@@ -453,12 +454,12 @@ impl App {
         &self.metrics
     }
 
-    /// A name for a request in logs and answers.
+    /// Returns an id for a request in logs and responses.
     pub(crate) fn random_request_id(&self) -> String {
         self.random_text::<12>()
     }
 
-    /// `N` random bytes as base64url text.
+    /// Returns `N` random bytes as base64url text.
     fn random_text<const N: usize>(&self) -> String {
         use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
         let mut bytes = [0; N];
@@ -471,19 +472,19 @@ impl App {
     }
 }
 
-/// Mail that is sent once the change it tells of has committed.
+/// Mails that are sent after their change has committed.
 #[derive(Default)]
 struct UnsentMail {
     invitations: Vec<invitation::Issued>,
-    /// The name of the workspace that they are for.
+    /// The name of the workspace.
     workspace: String,
     reclaimed: Vec<api_key::Reclaimed>,
 }
 
-/// How long a proof's challenge is good.
+/// The lifetime of a proof's challenge.
 const CHALLENGE_LIFETIME: Duration = Duration::from_mins(5);
 
-/// SHA-256, for secrets of 128 bits or more that are kept as their hash only.
+/// Returns the SHA-256 of a secret of 128 bits or more that is only stored as its hash.
 fn sha256(secret: &str) -> [u8; 32] {
     use sha2::{Digest as _, Sha256};
     Sha256::digest(secret.as_bytes()).into()

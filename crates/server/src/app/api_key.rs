@@ -1,4 +1,4 @@
-//! API keys: whose they are, and what there is to see of them. Each way to change one has a file of its own.
+//! API keys: their owners, and how to read them. Each change has its own file.
 
 mod details;
 mod proof;
@@ -19,25 +19,25 @@ pub(super) use self::{registration::Reclaimed, revocation::workspaces_of_owners}
 use super::{App, Audited, Caller, Paging, Scope, page, service_account};
 use crate::error::{AppError, Conflict};
 
-/// Whose keys are meant.
+/// The owner of the keys.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum KeyOwner {
-    /// The caller's own.
+    /// The caller.
     Own,
-    /// A service account's.
+    /// A service account.
     ServiceAccount(WorkspaceId, ServiceAccountId),
-    /// Some user's; on the host only.
+    /// Any user. Only the host may use it.
     User(UserId),
 }
 
-/// An owner whose keys the caller may see or manage.
+/// An owner whose keys the caller may view or manage.
 struct AuthorizedOwner {
     id: PrincipalId,
     workspace: Option<WorkspaceAccess>,
 }
 
 impl AuthorizedOwner {
-    /// The workspace of a service account.
+    /// Returns the workspace of a service account.
     fn workspace(&self) -> Option<WorkspaceId> {
         self.workspace.map(WorkspaceAccess::workspace)
     }
@@ -144,10 +144,10 @@ fn revoked() -> AppError {
 }
 
 impl App {
-    /// Keys of an owner, dead ones too.
+    /// Returns keys of an owner, including inactive ones.
     ///
     /// # Errors
-    /// The caller may not see them.
+    /// The caller may not view them.
     pub async fn list_api_keys(
         &self,
         caller: &Caller,
@@ -163,10 +163,10 @@ impl App {
         Ok(page(keys, limit, |key| key.id.to_string(), |key| to_wire(&key, now)))
     }
 
-    /// A key of an owner.
+    /// Returns a key of an owner.
     ///
     /// # Errors
-    /// The caller may not see it.
+    /// The caller may not view it.
     pub async fn find_api_key(&self, caller: &Caller, owner: KeyOwner, id: ApiKeyId) -> Result<api::ApiKey, AppError> {
         let owner = authorize(&caller.principal, owner, Access::View)?;
         let mut connection = self.store.read().await?;
@@ -183,7 +183,7 @@ impl App {
     }
 }
 
-/// How many live keys an owner may have, and by which quota.
+/// Returns the maximum number of live keys of an owner, and the quota that sets it.
 async fn find_limit(connection: &mut Connection, owner: &AuthorizedOwner) -> Result<(QuotaSubject, u32), AppError> {
     match (owner.id, owner.workspace) {
         (PrincipalId::ServiceAccount(_), Some(workspace)) => {

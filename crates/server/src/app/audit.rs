@@ -14,26 +14,26 @@ use store::{
 use super::{App, Caller, Paging, page};
 use crate::error::AppError;
 
-/// Which events to list.
+/// Conditions for the events to list.
 #[derive(Clone, Debug, Default)]
 pub struct AuditFilter {
-    /// By whom: an email or address, `usr_…`, `sa_…`, `host` or `anonymous`.
+    /// The principal: an email or address, `usr_…`, `sa_…`, `host` or `anonymous`.
     pub principal: Option<String>,
-    /// With which key: `key_…` or its fingerprint.
+    /// The key: `key_…` or its fingerprint.
     pub key: Option<String>,
-    /// Of which action, such as `api_key.create`.
+    /// The action, such as `api_key.create`.
     pub action: Option<String>,
-    /// At or after.
+    /// At or after this time.
     pub from: Option<Timestamp>,
-    /// Before.
+    /// Before this time.
     pub to: Option<Timestamp>,
 }
 
 impl App {
-    /// Events of a workspace, the latest first.
+    /// Returns events of a workspace, the latest first.
     ///
     /// # Errors
-    /// Only its admins read them.
+    /// The caller is not an admin of the workspace.
     pub async fn list_audit_events(
         &self,
         caller: &Caller,
@@ -45,10 +45,10 @@ impl App {
         self.read_audit_events(EventScope::Workspace(access), filter, paging).await
     }
 
-    /// Events of the whole installation, the latest first.
+    /// Returns events of the whole installation, the latest first.
     ///
     /// # Errors
-    /// Only the host reads them: an operator sees into those workspaces only in which they are a member.
+    /// The caller is not the host. Operators only see the events of workspaces that they are members of.
     pub async fn list_all_audit_events(
         &self,
         caller: &Caller,
@@ -65,7 +65,7 @@ impl App {
         filter: &AuditFilter,
         paging: &Paging,
     ) -> Result<api::Page<api::AuditEvent>, AppError> {
-        // Checked before any principal is looked up, so that an error of the request does not depend on which principals exist.
+        // Checked before the principal is looked up, so that the error does not depend on which principals exist.
         let (limit, after) = (paging.limit()?, paging.after()?);
         let mut connection = self.store.read().await?;
         let (mut principal, mut key) = (None, None);
@@ -75,7 +75,8 @@ impl App {
         if let Some(text) = &filter.key {
             key = find_logged_key(&mut connection, text).await?;
         }
-        // A caller must not learn whether a user they may not see has that email address: the result is empty either way.
+        // The result is also empty for a user that the caller may not see, so that it does not reveal whether the email
+        // address exists.
         if principal.is_some() != filter.principal.is_some() || key.is_some() != filter.key.is_some() {
             return Ok(api::Page { items: Vec::new(), next: None });
         }
@@ -107,10 +108,10 @@ impl App {
         ))
     }
 
-    /// The head of the log as a signed note (C2SP tlog-checkpoint), to be kept elsewhere.
+    /// Returns the head of the log as a signed note (C2SP tlog-checkpoint), to be stored elsewhere.
     ///
     /// # Errors
-    /// Only operators fetch it.
+    /// The caller is not an operator.
     pub async fn sign_checkpoint(&self, caller: &Caller) -> Result<String, AppError> {
         caller.principal.authorize_operator()?;
         let mut connection = self.store.read().await?;
@@ -118,12 +119,12 @@ impl App {
         checkpoint.sign(&self.installation_key).map_err(|e| AppError::Internal(e.to_string()))
     }
 
-    /// Verifies the whole log, against a checkpoint (a signed note of [`sign_checkpoint`](Self::sign_checkpoint)) where
-    /// one is given, signed by the installation's key, or by the one in the file `old_key`. What is wrong with the log is in the
-    /// report.
+    /// Verifies the whole log, also against a checkpoint if there is one (a signed note of
+    /// [`sign_checkpoint`](Self::sign_checkpoint)). The checkpoint is signed with the installation's key, or with the
+    /// one in the file `old_key`. The report contains the errors in the log.
     ///
     /// # Errors
-    /// On the host only; the checkpoint is not one of this installation; the store does not answer.
+    /// The caller is not the host, the checkpoint is not from this installation, or the store does not answer.
     pub async fn verify_audit_log(
         &self,
         caller: &Caller,
@@ -148,7 +149,7 @@ impl App {
     }
 }
 
-/// The principal for a name that people or the log use. `None`: there is no principal of that name.
+/// Returns the principal with a name for people or for the log, or `None` if there is none.
 async fn find_logged_principal(connection: &mut Connection, text: &str) -> Result<Option<AuditPrincipal>, AppError> {
     if !text.contains('@') {
         return Ok(Some(text.parse().map_err(|e| AppError::field("principal", "malformed", e))?));
@@ -157,8 +158,8 @@ async fn find_logged_principal(connection: &mut Connection, text: &str) -> Resul
     Ok(store::identity::find_principal_by_email(connection, email.as_str()).await?.map(AuditPrincipal::from))
 }
 
-/// A key by its id or fingerprint. Of several that were registered one after the other, the one that is registered now, else
-/// one that was used.
+/// Returns a key by its id or fingerprint. Of several registrations, it prefers the active one, and then one that was
+/// used.
 async fn find_logged_key(connection: &mut Connection, text: &str) -> Result<Option<ApiKeyId>, AppError> {
     if !text.starts_with("SHA256:") {
         return Ok(Some(text.parse().map_err(|e: IdError| AppError::field("key", "malformed", e))?));

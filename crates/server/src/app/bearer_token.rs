@@ -1,4 +1,4 @@
-//! Short-lived bearer tokens for keys. What one holds and how it is verified is the verifier's.
+//! Short-lived bearer tokens for keys. The verifier defines their content and verifies them.
 
 use domain::{Timestamp, principal::Denied};
 
@@ -6,11 +6,11 @@ use super::{App, Caller};
 use crate::error::AppError;
 
 impl App {
-    /// A bearer token for the caller's key, and when it expires: an hour after the caller signed, so that the same request
-    /// again prolongs nothing, and never after the key.
+    /// Creates a bearer token for the caller's key, and returns it with its expiry. It expires an hour after the caller
+    /// signed, so that a repeated request does not extend it, and not later than the key.
     ///
     /// # Errors
-    /// The caller did not sign: neither a token nor a session gets one.
+    /// The caller did not sign. A token or a session cannot create a token.
     pub fn create_bearer_token(&self, caller: &Caller) -> Result<(String, Timestamp), AppError> {
         caller.principal.require_signature()?;
         let (Some(key), Some(signed_at)) = (caller.principal.credential().key(), caller.signed_at) else {

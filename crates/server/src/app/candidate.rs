@@ -1,4 +1,4 @@
-//! Whom a role in a project can be given to, or a project be handed over to.
+//! The principals that can get a role in a project, or take over a project.
 
 use domain::{
     PrincipalId, Timestamp,
@@ -9,19 +9,19 @@ use store::Connection;
 use super::MAX_PAGE;
 use crate::error::AppError;
 
-/// A user or a service account of a workspace, not disabled, who can be given a role in a project.
+/// A user or a service account of a workspace that is not disabled and can get a role in a project.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Candidate {
-    /// Who.
+    /// Its id.
     pub id: PrincipalId,
-    /// The name of a user.
+    /// The name, for a user.
     pub name: Option<String>,
     /// The user's email, or the service account's address.
     pub email: String,
 }
 
-/// The candidates of a workspace that the principal sees, at most [`MAX_PAGE`] of each kind: its members, and to its admins
-/// its service accounts.
+/// Returns the candidates of a workspace that the principal may see, at most [`MAX_PAGE`] of each kind: its members
+/// and, for its admins, its service accounts.
 pub(super) async fn list_candidates(
     connection: &mut Connection,
     principal: &Principal,
@@ -45,7 +45,7 @@ pub(super) async fn list_candidates(
     Ok(candidates)
 }
 
-/// The candidates who can take projects over from a principal that leaves.
+/// Returns the candidates that can take over projects from a principal that leaves.
 pub(super) async fn list_successors(
     connection: &mut Connection,
     principal: &Principal,

@@ -1,5 +1,6 @@
-//! The life of a change, whether the API, a page or a command on the host asked for it: its check on a plain read, the
-//! transaction, the stored response, the audit events, the commit, the retry after a conflict, and the wait for every node.
+//! The life cycle of a change from the API, a page or a command on the host: the check on a plain read, the
+//! transaction, the stored response, the audit events, the commit, the retry after a conflict, and the wait for every
+//! node.
 
 use std::{
     any::Any,
@@ -28,33 +29,34 @@ use crate::{
     error::AppError,
 };
 
-/// One change: what has to hold for it, and what it does then.
+/// One change: its preconditions and its effect.
 ///
-/// [`App::change`] runs [`check`](Self::check) twice: on a plain read, so that a refused change takes no lock and commits
-/// nothing, and again in the transaction, where what it found cannot change any more.
+/// [`App::change`] runs [`check`](Self::check) twice. The first time it uses a plain read, so that a refused change
+/// takes no lock and commits nothing. The second time it runs in the transaction, where its result cannot change any
+/// more.
 pub(super) trait Operation: Send + Sync + 'static {
-    /// What the check found, and the change needs.
+    /// The result of the check, which the change uses.
     type Checked: Send;
-    /// What the caller is told; stored for the same signed request.
+    /// The response to the caller. It is stored for a repeated signed request.
     type Response: Serialize + DeserializeOwned + Send + Sync + 'static;
 
     /// The HTTP status that is stored with the response.
     const STATUS: u16;
 
-    /// Whether the caller may do this, and whether it can be done. Reads only.
+    /// Checks whether the caller may do this, and whether it is possible. It only reads.
     fn check(&self, app: &App, scope: &mut Scope<'_>) -> impl Future<Output = Result<Self::Checked, AppError>> + Send;
 
-    /// The response if nothing is left to change.
+    /// Returns the response if there is nothing to change.
     fn unchanged(&self, _checked: &Self::Checked) -> Option<Self::Response> {
         None
     }
 
-    /// What has to be written before the transaction begins, once the first check has passed.
+    /// Writes data that the transaction needs, after the first check has succeeded.
     fn prepare(&self, _app: &App) -> impl Future<Output = Result<(), AppError>> + Send {
         async { Ok(()) }
     }
 
-    /// Makes the change, and notes at least one audit event.
+    /// Makes the change, and records at least one audit event.
     fn apply(
         &self,
         app: &App,
@@ -62,12 +64,12 @@ pub(super) trait Operation: Send + Sync + 'static {
         checked: Self::Checked,
     ) -> impl Future<Output = Result<Self::Response, AppError>> + Send;
 
-    /// What must be done as soon as the change is committed, before the wait for other nodes, which may be interrupted.
+    /// Called immediately after the commit, before the wait for other nodes, which may be interrupted.
     fn committed(&self) -> Result<(), AppError> {
         Ok(())
     }
 
-    /// What is done once every node has acknowledged the change, such as sending mail.
+    /// Called after every node has acknowledged the change, for example to send mail.
     fn finish(
         &self,
         _app: &Arc<App>,
@@ -79,16 +81,16 @@ pub(super) trait Operation: Send + Sync + 'static {
     }
 }
 
-/// What a check sees: the caller, the time, and the database.
+/// The input of a check: the caller, the time, and the database.
 pub(super) struct Scope<'a> {
-    /// On a plain read as authenticated; in the transaction as read again there.
+    /// In a plain read, the authenticated principal. In the transaction, the principal as it was read again there.
     pub(super) principal: &'a Principal,
     pub(super) now: Timestamp,
     pub(super) connection: &'a mut Connection,
 }
 
 impl Scope<'_> {
-    /// The key that the request is signed with.
+    /// Returns the key that signed the request.
     pub(super) fn signed_with(&self) -> Option<ApiKeyId> {
         match self.principal.credential() {
             Credential::Signature(key) => Some(*key),
@@ -97,7 +99,7 @@ impl Scope<'_> {
     }
 }
 
-/// What a change returned, once every node had acknowledged it or its lease had ended.
+/// The result of a change, after every node has acknowledged it or its lease has ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Confirmed<T> {
     value: T,
@@ -105,17 +107,17 @@ pub struct Confirmed<T> {
 }
 
 impl<T> Confirmed<T> {
-    /// How the change became known to every node.
+    /// Returns how the change was confirmed by every node.
     pub const fn confirmation(&self) -> Confirmation {
         self.confirmation
     }
 
-    /// What the change returned.
+    /// Returns the result of the change.
     pub fn into_inner(self) -> T {
         self.value
     }
 
-    /// The same confirmation of another value.
+    /// Keeps the confirmation and converts the value.
     pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Confirmed<U> {
         Confirmed { value: map(self.value), confirmation: self.confirmation }
     }
@@ -134,8 +136,8 @@ impl<T> Deref for Confirmed<T> {
 pub struct ChangeError {
     /// The reason.
     pub error: AppError,
-    /// How what the error tells became known to every node, where it tells what there is: that a key is revoked, or that
-    /// something does not exist.
+    /// The confirmation of the state that the error reports, if it reports one: for example that a key is revoked or
+    /// does not exist.
     pub confirmation: Option<Confirmation>,
 }
 
@@ -169,12 +171,12 @@ impl MayConflict for AppError {
     }
 }
 
-/// Whether an error tells the caller what there is, such as that a key is revoked or does not exist. The caller relies on it.
+/// Returns whether an error reports a state, such as that a key is revoked or does not exist. The caller relies on it.
 fn tells_state(error: &AppError) -> bool {
     matches!(error.to_problem().status, 404 | 409 | 410)
 }
 
-/// What is released when the change that the caller asked for has ended, even if the client disconnects before.
+/// A resource that is released after the caller's change has ended, even if the client disconnects before.
 #[derive(Clone, Default)]
 pub(super) struct Held(Option<Arc<dyn Any + Send + Sync>>);
 
@@ -190,30 +192,30 @@ impl Held {
     }
 }
 
-/// Who asks for a change.
+/// The requester of a change.
 struct Requester {
     caller: Caller,
-    /// Whether the client has no credential yet, such as a person who accepts an invitation.
+    /// Whether the client has no credential yet, for example when accepting an invitation.
     is_anonymous: bool,
 }
 
-/// How an attempt at a change ended.
+/// The result of an attempt at a change.
 enum Outcome<T> {
     Committed {
         response: T,
         mail: UnsentMail,
         confirmation: Confirmation,
     },
-    /// Nothing was left to change, or the same signed request was done before.
+    /// There was nothing to change, or the same signed request was executed before.
     Unchanged(T),
 }
 
 impl App {
-    /// Makes one change, and returns what it returned once every node has acknowledged it, also if nothing was changed. It
+    /// Makes one change, and returns its result after every node has acknowledged it, also if nothing was changed. It
     /// is retried after a conflict with another change, and continues if the client disconnects.
     ///
     /// # Errors
-    /// What the check found; the store does not answer; it is not known which nodes have acknowledged what is told.
+    /// The check failed, the store does not answer, or it is unknown which nodes have acknowledged the reported state.
     pub(super) async fn change<O: Operation>(
         self: &Arc<Self>,
         caller: &Caller,
@@ -248,7 +250,7 @@ impl App {
         requester: &Requester,
         operation: &O,
     ) -> Result<Confirmed<O::Response>, ChangeError> {
-        // An attempt is a large future, and a retry would hold it twice.
+        // An attempt is a large future. Without the box, a retry would contain it twice.
         match store::retry(|| Box::pin(self.attempt(requester, operation))).await {
             Ok(Outcome::Committed { response, mail, confirmation }) => {
                 let value = operation.finish(self, &requester.caller, response, mail).await;
@@ -263,9 +265,9 @@ impl App {
         }
     }
 
-    /// Checks an operation on a plain read, and ends there if it is refused or changes nothing, so that a client that
-    /// repeats such requests takes no lock. What passes is checked again in the transaction, applied and committed. A request
-    /// that was processed before also continues to the transaction, where its stored response is looked up.
+    /// Checks an operation on a plain read, and stops if it is refused or changes nothing, so that a client that
+    /// repeats such requests takes no lock. Other operations are checked again in the transaction, applied and
+    /// committed. A repeated request also continues to the transaction, which looks up its stored response.
     async fn attempt<O: Operation>(
         &self,
         requester: &Requester,
@@ -289,7 +291,7 @@ impl App {
         Ok(Outcome::Committed { response, mail, confirmation })
     }
 
-    /// How the operation ends without a transaction, if it does.
+    /// Returns the result of an operation that needs no transaction.
     async fn check_early<O: Operation>(
         &self,
         caller: &Caller,
@@ -307,10 +309,10 @@ impl App {
         Ok(end)
     }
 
-    /// Begins a change: takes the locked row, and reads the caller's key, owner and memberships again.
+    /// Begins a change: locks the row, and reads the caller's key, owner and memberships again.
     async fn begin(&self, requester: &Requester) -> Result<Transaction, AppError> {
         let (now, began) = (self.clock.now(), self.clock.since_boot());
-        // Observed before the wait for the locked row, which then counts as time that leases have run.
+        // Read before the wait for the locked row, so that the wait counts as elapsed time of leases.
         let leases = self.cluster.observe_leases().await?;
         let mut change = self.store.begin_change(now).await?;
         let principal = self.read_again(&mut change, &requester.caller.principal, now).await?;
@@ -328,7 +330,7 @@ impl App {
         })
     }
 
-    /// The response to the same signed request, if it was done before.
+    /// Returns the stored response to the same signed request, if it was executed before.
     async fn find_stored_response<T: DeserializeOwned>(
         &self,
         transaction: &mut Transaction,
@@ -378,7 +380,7 @@ impl App {
         };
         match identity.refusal() {
             None => Ok(Principal::new(Arc::new(identity), credential)),
-            // A person who is invited again accepts it in a session that reaches nothing else.
+            // A person who is invited again accepts the invitation in a session that has no other access.
             Some(IdentityRefusal::NoWorkspace) if matches!(credential, Credential::Session(..)) => {
                 Ok(Principal::new(Arc::new(identity), credential))
             }
@@ -388,7 +390,7 @@ impl App {
         }
     }
 
-    /// Commits a change with its events and its response, and returns once every node has acknowledged it.
+    /// Commits a change with its events and its response, and returns after every node has acknowledged it.
     async fn commit<O: Operation>(
         &self,
         transaction: Transaction,
@@ -410,7 +412,7 @@ impl App {
         let committed = change.commit((first, events.collect()), stored.as_ref()).await;
         let version = committed.map_err(|error| {
             let constraints = [store::replay::REPLAY_KEY_CONSTRAINT, store::replay::NONCE_CONSTRAINT];
-            // A write that is answered elsewhere used the same nonce meanwhile; the next attempt finds it.
+            // A write that another server answers used the same nonce in the meantime. The next attempt finds it.
             let is_raced = constraints.iter().any(|constraint| error.is_conflict(constraint));
             if is_raced { AppError::Contended(error.to_string()) } else { error.into() }
         })?;
@@ -430,18 +432,19 @@ impl App {
         })
     }
 
-    /// Waits, before a response that changed nothing, until every node has acknowledged what is committed: a caller who is
-    /// told that a key is revoked or does not exist relies on it, and another caller may be revoking it at this moment. See
-    /// `docs/adr/0011`: it writes nothing, and takes no lock, unless another node has just committed a change.
+    /// Waits, before a response that changed nothing, until every node has acknowledged the committed version. The
+    /// caller relies on a response that says that a key is revoked or does not exist, while a concurrent request may be
+    /// revoking it. See `docs/adr/0011`: this writes nothing and takes no lock, unless another node has just committed
+    /// a change.
     ///
     /// # Errors
-    /// It is not known which nodes have acknowledged it, or whether it would survive the loss of the primary.
+    /// It is unknown which nodes have acknowledged it, or whether it would survive the loss of the primary.
     async fn confirm_unchanged(&self) -> Result<Confirmation, AppError> {
         Ok(self.cluster.confirm_current().await?)
     }
 }
 
-/// Whether the caller's signed request was done before, or its nonce was used by another one.
+/// Returns whether the caller's signed request was executed before, or another request used its nonce.
 async fn was_done_before(caller: &Caller, connection: &mut Connection) -> Result<bool, StoreError> {
     let Some(replay) = &caller.replay else { return Ok(false) };
     if store::replay::find_replay(connection, replay.key).await?.is_some() {
@@ -453,29 +456,29 @@ async fn was_done_before(caller: &Caller, connection: &mut Connection) -> Result
     }
 }
 
-/// A change under way, by a caller who was read again inside it.
+/// A change in progress. Its caller was read again inside it.
 pub(super) struct Transaction {
     pub(super) change: Change,
     pub(super) principal: Principal,
-    /// Whom the audit log names.
+    /// The principal in the audit log.
     pub(super) by: AuditPrincipal,
     caller: Caller,
     pub(super) now: Timestamp,
-    /// When it began, since the machine started.
+    /// When it began, as time since the machine started.
     began: Duration,
-    /// The nodes' leases, seen before it began.
+    /// The nodes' leases, read before it began.
     leases: Leases,
     pub(super) events: Vec<(AuditAction, AuditEvent)>,
     pub(super) mail: UnsentMail,
 }
 
 impl Transaction {
-    /// What a check sees of it.
+    /// Returns the input for a check.
     pub(super) fn scope(&mut self) -> Scope<'_> {
         Scope { principal: &self.principal, now: self.now, connection: &mut self.change }
     }
 
-    /// Notes what is done, for the audit log.
+    /// Records an event for the audit log.
     pub(super) fn note(
         &mut self,
         app: &App,
@@ -493,7 +496,7 @@ impl Transaction {
         self.events.push((action, event));
     }
 
-    /// Notes what the server does to an owner who is not told which caller caused it.
+    /// Records an event that affects an owner who must not see which caller caused it. Its principal is the server.
     pub(super) fn note_by_server(
         &mut self,
         app: &App,
@@ -506,7 +509,7 @@ impl Transaction {
         self.events.push((action, event));
     }
 
-    /// An event by the server itself.
+    /// Creates an event with the server as principal.
     fn event(
         &self,
         app: &App,
@@ -528,13 +531,13 @@ impl Transaction {
         }
     }
 
-    /// Who did it, as `created_by` says it.
+    /// Returns the principal in the form of `created_by`.
     pub(super) fn created_by(&self) -> String {
         self.by.to_string()
     }
 }
 
-/// Refuses a session that ended, or in whose place another came.
+/// Refuses a session that ended or was replaced.
 async fn require_session(
     connection: &mut Connection,
     id: SessionId,

@@ -1,5 +1,5 @@
-//! What audit events hold of the object that they are about: one list of fields for each kind of object, so that the events of
-//! its creation, its changes and its end agree.
+//! The details of audit events: one list of fields for each kind of object, so that the events of its creation, its
+//! changes and its deletion have the same fields.
 
 use std::collections::BTreeMap;
 
@@ -9,19 +9,19 @@ pub(super) struct Detail(BTreeMap<String, String>);
 
 /// A kind of object whose fields are in its audit events.
 pub(super) trait Audited {
-    /// The fields by name, always the same ones in the same order. An implementation names every field of the type, so that the
-    /// compiler asks whether a new one belongs here. A secret never does.
+    /// Returns the fields by name, always the same ones in the same order. An implementation destructures the type, so
+    /// that a new field does not compile until it is handled. Secrets are never included.
     fn fields(&self) -> Vec<(&'static str, String)>;
 }
 
 impl Detail {
-    /// The fields of an object; those that are empty are left out.
+    /// Returns the fields of an object, without empty ones.
     pub(super) fn of(object: &impl Audited) -> Self {
         let fields = object.fields().into_iter().filter(|(_, value)| !value.is_empty());
         Self(fields.map(|(name, value)| (name.to_owned(), value)).collect())
     }
 
-    /// The fields of an object as it became, and the previous value of each that changed, as `NAME_before`.
+    /// Returns the fields of an object after a change, and the previous value of each changed field as `NAME_before`.
     pub(super) fn of_change<T: Audited>(before: &T, after: &T) -> Self {
         let mut detail = Self::of(after);
         for ((name, before), (_, after)) in before.fields().into_iter().zip(after.fields()) {
@@ -32,7 +32,7 @@ impl Detail {
         detail
     }
 
-    /// Adds a value, or replaces the one of that name.
+    /// Adds a value, or replaces the value with the same name.
     pub(super) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.0.insert(name.to_owned(), value.into());
         self

@@ -1,4 +1,4 @@
-//! Who is asking.
+//! Information about the caller.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,10 +15,10 @@ pub(super) fn kind(id: PrincipalId) -> api::PrincipalKind {
 }
 
 impl App {
-    /// Who the caller is, with which key, and where they are a member.
+    /// Returns the caller, their key and their memberships.
     ///
     /// # Errors
-    /// On the host, which is not a principal.
+    /// The caller is the host, which is not a principal.
     pub fn me(&self, caller: &Caller) -> Result<api::Me, AppError> {
         let identity = caller.principal.identity().ok_or(AppError::not_found())?;
         let key = caller.principal.credential().key().and_then(|id| {
@@ -49,11 +49,11 @@ impl App {
         })
     }
 
-    /// The emails and addresses behind the ids that records name, of who is deleted too. Other texts, such as `host`,
-    /// have none.
+    /// Returns the emails and addresses of the ids in records, including those of deleted principals. Other texts, such
+    /// as `host`, have none.
     ///
     /// # Errors
-    /// The caller is not a principal; the database does not respond.
+    /// The caller is not a principal, or the database does not respond.
     pub async fn find_emails(&self, caller: &Caller, ids: &[&str]) -> Result<BTreeMap<String, String>, AppError> {
         caller.principal.identity().ok_or(AppError::not_found())?;
         let ids: BTreeSet<PrincipalId> = ids.iter().filter_map(|text| text.parse().ok()).collect();

@@ -1,4 +1,4 @@
-//! Replacing the installation key after it was lost or disclosed.
+//! Replacement of the installation key after it was lost or disclosed.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,22 +12,23 @@ use super::{App, AppConfig, Caller, ChangeError, Confirmed, OpenError, Opened, O
 use crate::error::AppError;
 
 impl App {
-    /// Opens an installation to replace its key, which need not be there: with a new key, beside the file of the one
-    /// before until [`replace_installation_key`](Self::replace_installation_key).
+    /// Opens an installation to replace its key, which may be missing. The new key is in a separate file until
+    /// [`replace_installation_key`](Self::replace_installation_key).
     ///
     /// # Errors
-    /// A setting or the store is not usable; the new key cannot be written.
+    /// A setting or the store cannot be used, or the new key cannot be written.
     pub async fn open_to_replace_key(config: AppConfig) -> Result<Arc<Self>, OpenError> {
         let (path, random) = (config.installation_key.clone(), Arc::clone(&config.random));
         let opened = Opened::open(config, async |_| store::installation_key::create_new_key(&path, random.as_ref()));
         Ok(Arc::new(opened.await?.into_host_app()?))
     }
 
-    /// Makes the new key the installation's, and puts it into the file at `path`. Bearer tokens end. Servers that run stop
-    /// verifying requests, because they have another key; they continue when they are restarted with this one.
+    /// Makes the new key the installation's key, and writes it into the file at `path`. Bearer tokens become invalid.
+    /// Running servers stop verifying requests, because they have another key. Restart them with the new key.
     ///
     /// # Errors
-    /// On the host only. If the file cannot be written, the next process that opens the installation writes it.
+    /// The caller is not the host. If the file cannot be written, the next process that opens the installation writes
+    /// it.
     pub async fn replace_installation_key(
         self: &Arc<Self>,
         caller: &Caller,
@@ -62,7 +63,7 @@ impl Operation for ReplaceInstallationKey {
         Ok(())
     }
 
-    /// From now on, the database knows no other key.
+    /// Moves the key file, because the database only accepts the new key now.
     fn committed(&self) -> Result<(), AppError> {
         Ok(store::installation_key::put_new_key_in_place(&self.path)?)
     }

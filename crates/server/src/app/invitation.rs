@@ -1,4 +1,4 @@
-//! Invitations: what there is to see of them, and who may still write one. Each way to change one has a file of its own.
+//! Invitations: how to read them, and which principals may write one. Each change has its own file.
 
 mod accept;
 mod create;
@@ -18,10 +18,10 @@ pub(super) use self::mail::Issued;
 use super::{App, Audited, Caller, Paging, Scope, page, sha256};
 use crate::error::{AppError, Conflict};
 
-/// An invitation as its holder sees it.
+/// An invitation, as its holder sees it.
 #[derive(Clone, Debug)]
 pub struct OpenInvitation {
-    /// Whom it is for.
+    /// The invited email.
     pub email: String,
     /// The role it gives.
     pub role: Role,
@@ -29,10 +29,10 @@ pub struct OpenInvitation {
     pub workspace: String,
     /// Its slug.
     pub slug: String,
-    /// Whether there is a user of that email, who signs in to accept.
+    /// Whether a user with that email exists, who signs in to accept.
     pub has_account: bool,
-    /// Whether that user never proved that the email is theirs, and the holder of this link did: they may become a user of
-    /// their own, and the email is theirs then.
+    /// Whether the existing user never verified the email, and the holder of this link did. The holder may then become
+    /// a new user with this email.
     pub may_take_email: bool,
 }
 
@@ -76,10 +76,10 @@ impl Audited for Invitation {
 }
 
 impl App {
-    /// Invitations of a workspace, open and closed.
+    /// Returns invitations of a workspace, open and closed.
     ///
     /// # Errors
-    /// For its admins only.
+    /// The caller is not an admin of the workspace.
     pub async fn list_invitations(
         &self,
         caller: &Caller,
@@ -94,10 +94,10 @@ impl App {
         Ok(page(rows, limit, |row| row.id.to_string(), |row| to_wire(&row, now)))
     }
 
-    /// What an invitation's token opens, for the page that accepts it.
+    /// Returns the invitation of a token, for the page that accepts it.
     ///
     /// # Errors
-    /// The token is unknown, used, taken back or over.
+    /// The token is unknown, or the invitation is accepted, revoked or expired.
     pub async fn find_invitation(&self, token: &str) -> Result<OpenInvitation, AppError> {
         let mut connection = self.store.read().await?;
         let found = store::invitation::find_invitation_by_token(&mut connection, &sha256(token)).await?;
@@ -119,7 +119,7 @@ impl App {
     }
 }
 
-/// A pending invitation of a token.
+/// Returns the pending invitation of a token.
 async fn find_pending(
     connection: &mut Connection,
     token_hash: &[u8; 32],
@@ -129,34 +129,35 @@ async fn find_pending(
     found.filter(|found| found.state(now) == InvitationState::Pending).ok_or_else(closed)
 }
 
-/// Whether the holder of an invitation may become a new user with its email, which an account has: the link was mailed to the
-/// email, and the account never proved that it is its own. The host or another operator answers for an operator's email. An
-/// account that is disabled, or suspended since a restore, keeps its email: its user cannot return as a new one.
+/// Returns whether the holder of an invitation may become a new user with its email, although an account has the email.
+/// The link must have been mailed to the email, and the account must not have verified it. An operator's email can only
+/// be changed by the host or another operator. An account that is disabled, or suspended since a restore, keeps its
+/// email, so that its user cannot return as a new user.
 fn may_take_email(invitation: &Invitation, account: &User) -> bool {
     invitation.mailed_at.is_some()
         && account.email_verified_at.is_none()
         && !(account.operator || account.disabled || account.suspended)
 }
 
-/// An invitation of a workspace whose invitations the caller manages.
+/// Returns an invitation of a workspace whose invitations the caller manages.
 async fn find_managed(scope: &mut Scope<'_>, workspace: WorkspaceId, id: InvitationId) -> Result<Invitation, AppError> {
     scope.principal.authorize(WorkspacePermission::ManageInvitations, workspace)?;
     let found = store::invitation::find_invitation(scope.connection, workspace, id).await?;
     found.ok_or(AppError::not_found())
 }
 
-/// Whether a principal may write this invitation now.
+/// Returns whether a principal may write this invitation now.
 pub(super) fn may_write(writer: Option<&Identity>, invitation: &Invitation) -> bool {
     let Some(writer) = writer.filter(|writer| !writer.disabled) else { return false };
     let is_admin = writer.memberships.iter().any(|m| m.workspace == invitation.workspace && m.role == Role::Admin);
     match writer.id {
-        // An operator names the first admin of a workspace from outside.
+        // An operator who is not a member may invite the first admin of a workspace.
         PrincipalId::User(_) => is_admin || writer.operator,
         PrincipalId::ServiceAccount(_) => is_admin && invitation.role != Role::Admin,
     }
 }
 
-/// Whether the writer of an invitation may still write it. The host always may.
+/// Returns whether the writer of an invitation may still write it. The host always may.
 async fn writer_may_still_invite(connection: &mut Connection, invitation: &Invitation) -> Result<bool, AppError> {
     let writer = match invitation.created_by.parse::<AuditPrincipal>() {
         Ok(AuditPrincipal::Host) => return Ok(true),

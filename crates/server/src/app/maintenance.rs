@@ -1,4 +1,4 @@
-//! Maintenance beside requests: writes the records of uses and refusals, and deletes what has expired.
+//! Background maintenance: writes the records of uses and refusals, and deletes expired data.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -15,17 +15,17 @@ use crate::error::AppError;
 
 /// The maximum delay before a use or a refusal is written, while the store answers.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// The number of intervals between two deletions of what has expired.
+/// The number of intervals between two deletions of expired data.
 const EXPIRY_EVERY: u32 = 60;
-/// How long a replay is kept on this node's clock since boot: more than any signature is good for, from the earliest clock
-/// that it may be ahead of to the latest (7 minutes), and the transaction that keeps it.
+/// How long a replay is kept on this node's clock since boot. It is longer than the maximum lifetime of a signature,
+/// from the earliest to the latest clock of any node (7 minutes), plus the transaction that stores it.
 const REPLAYS_KEPT: Duration = Duration::from_mins(10);
-/// How long sessions are kept after their end, for nodes whose wall clocks are behind.
+/// How long sessions are kept after they have expired, for nodes whose wall clocks are behind.
 const SESSIONS_KEPT: Duration = Duration::from_hours(24);
-/// Changes that a node may be behind without loading everything.
+/// How many changes a node may be behind without loading everything.
 const KEPT_CHANGES: u64 = 100_000;
 
-/// Writes the records of uses and refusals, and deletes what has expired, until the app is gone or the task is aborted.
+/// Writes the records of uses and refusals, and deletes expired data, until the app is dropped or the task is aborted.
 pub(super) async fn run_maintenance(app: Weak<App>) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -47,16 +47,16 @@ pub(super) async fn run_maintenance(app: Weak<App>) {
 }
 
 impl App {
-    /// Writes the uses that wait, and the refusals that are due.
+    /// Writes the pending uses, and the refusals that are due.
     ///
     /// # Errors
-    /// The store does not answer; they are kept.
+    /// The store does not answer. The records are kept.
     pub async fn write_records(&self) -> Result<(), AppError> {
         self.write_uses().await?;
         self.write_refusals(false).await
     }
 
-    /// Writes all uses and refusals that wait, due or not, because this process ends.
+    /// Writes all pending uses and refusals, due or not, because this process ends.
     ///
     /// # Errors
     /// The store does not answer.
@@ -65,7 +65,7 @@ impl App {
         self.write_refusals(true).await
     }
 
-    /// Writes the uses that wait.
+    /// Writes the pending uses.
     pub(super) async fn write_uses(&self) -> Result<(), AppError> {
         let uses = self.verifier.uses().take();
         if uses.is_empty() {
@@ -106,7 +106,7 @@ impl App {
         Ok(())
     }
 
-    /// The record of a row, once for each workspace that reads of it.
+    /// Returns the records of a row, one for each workspace that may read it.
     fn refusal_records(&self, row: &RefusalRow, now: Timestamp) -> Vec<RefusalRecord> {
         let places: Vec<WorkspaceId> = match row.refusals.as_slice() {
             [(kind, _)] => self.verifier.find_readers(kind).map_or(Vec::new(), |readers| readers.workspaces),
@@ -133,7 +133,7 @@ impl App {
         let count: u64 = row.refusals.iter().map(|(_, refusals)| refusals.count).sum();
         let mut detail = |name: &str, value: String| record.detail.insert(name.to_owned(), value);
         detail("count", count.to_string());
-        // Every client can name any key; only its holder makes a credential that verifies.
+        // Any client can send the id of any key. Only its holder can create a valid credential.
         let verified = !row.charge.budgets.contains(&Budget::Unverified);
         detail("verified", verified.to_string());
         if let [(kind, refusals)] = row.refusals.as_slice() {
@@ -163,8 +163,8 @@ impl App {
         record
     }
 
-    /// Forgets what has expired for every node, also for one whose wall clock is behind this one's. A server does so by
-    /// itself, once a minute.
+    /// Deletes data that has expired for every node, including nodes whose wall clocks are behind. A server does this
+    /// once a minute.
     ///
     /// # Errors
     /// The store does not answer.
@@ -182,7 +182,7 @@ impl App {
             store::session::delete_expired_sessions(&mut maintenance, long_ago).await?;
         }
         maintenance.commit().await?;
-        // Apart from the rest, because this takes the locked row.
+        // In its own transaction, because it takes the locked row.
         let mut maintenance = self.store.begin_maintenance().await?;
         let epoch = store::replay::begin_epoch(&mut maintenance).await?;
         let version = store::change::current_version(&mut maintenance).await?;
@@ -206,7 +206,8 @@ impl ReplayEpochs {
         }
     }
 
-    /// The latest epoch that began so long ago that every signature from before it has expired; earlier ones are removed.
+    /// Returns the latest epoch that began so long ago that every signature from before it has expired. Removes earlier
+    /// ones.
     fn latest_expired(&self, now: Duration) -> Option<Epoch> {
         let mut epochs = self.0.lock().ok()?;
         let has_expired = |&(_, began): &(Epoch, Duration)| began + REPLAYS_KEPT <= now;

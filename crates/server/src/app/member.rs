@@ -32,10 +32,10 @@ impl Audited for MemberRow {
 }
 
 impl App {
-    /// Who is in a workspace.
+    /// Returns the members of a workspace.
     ///
     /// # Errors
-    /// The caller is not.
+    /// The caller is not a member.
     pub async fn list_members(
         &self,
         caller: &Caller,
@@ -49,11 +49,11 @@ impl App {
         Ok(page(members, limit, |member| member.user.to_string(), to_wire))
     }
 
-    /// Gives a member another role. The open invitations of who is an admin no longer end; with `revoke_keys` also the keys
-    /// that they registered for service accounts.
+    /// Changes the role of a member. Open invitations that the user may no longer write are revoked. With
+    /// `revoke_keys`, the keys that they registered for service accounts are revoked, too.
     ///
     /// # Errors
-    /// For the workspace's admins only; its last admin who is enabled stays.
+    /// The caller is not an admin of the workspace, or the user is its last enabled admin.
     pub async fn update_member(
         self: &Arc<Self>,
         caller: &Caller,
@@ -64,12 +64,12 @@ impl App {
         self.change(caller, UpdateMember { workspace, user, update: update.clone() }).await
     }
 
-    /// Removes a member; from then on their keys reach nothing here. Members may leave by themselves.
-    /// Their open invitations end, and with `revoke_keys`, which is for admins, the keys that they registered for service
-    /// accounts. Projects that would be left without an admin go to `successor`.
+    /// Removes a member. Their keys then have no access to the workspace. Members may remove themselves. Their open
+    /// invitations are revoked. With `revoke_keys`, which only admins can set, the keys that they registered for
+    /// service accounts are revoked, too. Projects that would be left without an admin go to `successor`.
     ///
     /// # Errors
-    /// For the workspace's admins only; its last admin who is enabled stays; a successor is asked for where one is needed.
+    /// The caller is not an admin of the workspace, the user is its last enabled admin, or a successor is required.
     pub async fn delete_member(
         self: &Arc<Self>,
         caller: &Caller,
@@ -81,7 +81,7 @@ impl App {
         self.change(caller, DeleteMember { workspace, user, successor, revoke_keys }).await
     }
 
-    /// Takes a principal out of all projects of a workspace, and gives those that they alone lead to the successor.
+    /// Removes a principal from all projects of a workspace, and gives those without another admin to the successor.
     pub(super) async fn hand_over_projects(
         &self,
         transaction: &mut Transaction,
@@ -204,13 +204,13 @@ impl Operation for DeleteMember {
     }
 }
 
-/// The projects that a principal who leaves a workspace is the only admin of, and who takes them over.
+/// The projects whose only admin leaves the workspace, and the successor.
 pub(super) struct Handover {
     projects: Vec<ProjectId>,
     successor: Option<PrincipalId>,
 }
 
-/// Finds what a principal who leaves a workspace hands over; a successor is asked for where one is needed.
+/// Returns the projects that a principal who leaves a workspace hands over. Requires a successor if there are any.
 pub(super) async fn check_handover(
     scope: &mut Scope<'_>,
     access: WorkspaceAccess,
@@ -227,7 +227,7 @@ pub(super) async fn check_handover(
     Ok(Handover { projects, successor })
 }
 
-/// The successor that was named, who must be in the workspace and not be the one who leaves.
+/// Returns the named successor, who must be in the workspace and must not be the principal who leaves.
 pub(super) async fn require_successor(
     scope: &mut Scope<'_>,
     access: WorkspaceAccess,
@@ -248,7 +248,7 @@ pub(super) async fn require_successor(
     Ok(successor)
 }
 
-/// Refuses to take away the last admin who is enabled. One who is disabled is none that the workspace would miss.
+/// Refuses to remove the last enabled admin. A disabled admin may be removed.
 async fn require_another_admin(scope: &mut Scope<'_>, access: WorkspaceAccess, user: UserId) -> Result<(), AppError> {
     let connection = &mut *scope.connection;
     let is_disabled = store::user::find_user(connection, user).await?.is_none_or(|user| user.disabled);
@@ -258,7 +258,7 @@ async fn require_another_admin(scope: &mut Scope<'_>, access: WorkspaceAccess, u
     Err(Conflict::LastAdmin.into())
 }
 
-/// Members leave by themselves; admins of the workspace remove others.
+/// Checks the permission: members may remove themselves, and admins of the workspace may remove others.
 fn authorize_removal(principal: &Principal, workspace: WorkspaceId, user: UserId) -> Result<WorkspaceAccess, AppError> {
     if principal.id() == Some(user.into()) {
         let access = principal.authorize(WorkspacePermission::View, workspace)?;

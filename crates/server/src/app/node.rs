@@ -6,10 +6,10 @@ use super::{App, Caller};
 use crate::error::AppError;
 
 impl App {
-    /// The nodes on this database, the oldest first.
+    /// Returns the nodes on this database, the oldest first.
     ///
     /// # Errors
-    /// For operators only.
+    /// The caller is not an operator.
     pub async fn list_nodes(&self, caller: &Caller) -> Result<api::Page<api::Node>, AppError> {
         caller.principal.authorize_operator()?;
         let version = self.store.current_version().await?;

@@ -1,5 +1,5 @@
-//! Records the nonces of proxied writes before they are let through. All that wait share one transaction, so that a busy proxy
-//! causes few disk syncs.
+//! Records the nonces of proxied writes before they are accepted. All pending nonces share one transaction, so that a
+//! busy proxy causes few disk syncs.
 
 use domain::ReplayKey;
 use store::{Store, StoreError};
@@ -9,28 +9,28 @@ use tokio::{
 };
 use verifier::outside::{NonceError, NonceFuture, NonceStore};
 
-/// Maximum number of nonces that are recorded in one transaction. The same number may wait.
+/// The maximum number of nonces in one transaction. The same number may be pending.
 const BATCH: usize = 1024;
 
 struct Waiting {
     replay: ReplayKey,
-    /// Whether it was fresh.
+    /// Receives whether it was fresh.
     answer: oneshot::Sender<Result<bool, NonceError>>,
 }
 
-/// Where nonces are handed in.
+/// The queue of nonces.
 pub(super) struct Nonces {
     queue: mpsc::Sender<Waiting>,
 }
 
 impl Nonces {
-    /// A queue, and the task that records what is in it.
+    /// Starts a queue, and the task that records its nonces.
     pub(super) fn start(store: Store) -> (Self, JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(BATCH);
         (Self { queue }, tokio::spawn(record(store, waiting)))
     }
 
-    /// A queue that refuses every nonce: a command on the host verifies no requests.
+    /// Creates a queue that refuses every nonce, because a command on the host verifies no requests.
     pub(super) fn closed() -> Self {
         Self { queue: mpsc::channel(1).0 }
     }
@@ -53,7 +53,7 @@ async fn record(store: Store, mut queue: mpsc::Receiver<Waiting>) {
         match store::retry(|| insert(&store, &batch)).await {
             Ok(fresh) => {
                 for (waiting, fresh) in batch.drain(..).zip(fresh) {
-                    // A client that disconnected meanwhile does not need the answer.
+                    // A client that disconnected in the meantime does not need the result.
                     let _ = waiting.answer.send(Ok(fresh));
                 }
             }

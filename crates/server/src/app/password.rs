@@ -1,5 +1,5 @@
-//! Passwords: which may be chosen, how they are kept (Argon2id, RFC 9106 §4, second recommendation, at OWASP's memory),
-//! and how they are compared.
+//! Passwords: which ones are allowed, how they are stored (Argon2id, RFC 9106 §4, second recommendation, with the
+//! memory that OWASP recommends), and how they are compared.
 
 use std::sync::Arc;
 
@@ -11,19 +11,19 @@ use zxcvbn::{Score, zxcvbn};
 use super::App;
 use crate::error::AppError;
 
-/// Minimum number of characters of a password that are not part of its owner's name or email address.
+/// The minimum number of characters of a password that are not part of its owner's name or email address.
 const UNKNOWN: usize = 8;
 /// The hash of an unknown password, so that a check for an unknown account takes as long as one for an existing
 /// account.
 const DUMMY_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$a2V5d2FyZC1ubyB1c2VyIQ$\
                           Zk1hL0E1c2hQb1h3b0R5R0x2c0p4N3Q5Y0U2bTJrUWE";
 
-/// Passwords that are worked on at a time: each takes 19 MiB and a thread.
+/// The maximum number of concurrent password hashes. Each takes 19 MiB and a thread.
 const MAX_AT_WORK: usize = 2;
-/// Passwords that wait for that or are worked on; more are told to come again.
+/// The maximum number of password hashes that are computed or pending. Further requests are refused.
 const MAX_WAITING: usize = 64;
 
-/// Work on passwords, which costs time and memory on purpose: few at a time, on threads of their own.
+/// Hashing of passwords, which is slow and needs much memory by design. Only a few run at a time, on separate threads.
 pub(super) struct PasswordWork {
     at_work: Arc<Semaphore>,
     waiting: Semaphore,
@@ -34,17 +34,17 @@ impl PasswordWork {
         Self { at_work: Arc::new(Semaphore::new(MAX_AT_WORK)), waiting: Semaphore::new(MAX_WAITING) }
     }
 
-    /// Does it, when its turn comes.
+    /// Waits for its turn and runs the work.
     ///
     /// # Errors
-    /// Too many wait already.
+    /// Too many are pending.
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, AppError> {
         let busy = |_| AppError::Unavailable("too many passwords are being checked".to_owned());
         let _waiting = self.waiting.try_acquire().map_err(busy)?;
         let permit = Arc::clone(&self.at_work).acquire_owned().await;
         let permit = permit.map_err(|error| AppError::Internal(error.to_string()))?;
         let done = tokio::task::spawn_blocking(move || {
-            // Kept until the work ends, even if the caller no longer waits for it.
+            // Held until the work ends, even if the caller no longer waits for it.
             let _permit = permit;
             work()
         });
@@ -57,8 +57,8 @@ fn argon2() -> Result<Argon2<'static>, String> {
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
-/// Refuses a password that is short, or that guessers try early: breached ones, words, dates, keyboard rows, and what
-/// they know of the person.
+/// Refuses a password that is short or easy to guess: breached passwords, words, dates, keyboard rows, and data of the
+/// user.
 fn check_choice(password: &str, known_of_them: &[impl AsRef<str>]) -> Result<(), AppError> {
     let length = password.chars().count();
     if !PASSWORD_LENGTH.contains(&length) {
@@ -77,7 +77,7 @@ fn check_choice(password: &str, known_of_them: &[impl AsRef<str>]) -> Result<(),
                       unrelated words";
         return Err(AppError::field("password", "guessable", detail));
     }
-    // The search is quadratic, and what a hundred characters do not show the rest does not either.
+    // The search is quadratic, and the first hundred characters are sufficient.
     let start: String = password.chars().take(100).collect();
     if zxcvbn(&start, &known).score() < Score::Three {
         let detail = "this password is common, or too similar to a common one; choose another, such as four unrelated \
@@ -88,7 +88,7 @@ fn check_choice(password: &str, known_of_them: &[impl AsRef<str>]) -> Result<(),
 }
 
 impl App {
-    /// The hash of a password that may be chosen.
+    /// Returns the hash of a password, if the password is allowed.
     pub(super) async fn hash_password(&self, password: String, known_of_them: &[&str]) -> Result<String, AppError> {
         let known: Vec<String> = known_of_them.iter().map(|&text| text.to_owned()).collect();
         let mut salt = [0; 16];
@@ -103,7 +103,7 @@ impl App {
         hash.await?
     }
 
-    /// Whether a password matches this hash. Without a hash it does not match, after the same work.
+    /// Returns whether a password matches this hash. Without a hash, it does the same work and returns false.
     pub(super) async fn verify_password(&self, password: String, hash: Option<String>) -> Result<bool, AppError> {
         let is_there = hash.is_some();
         let hash = hash.unwrap_or_else(|| DUMMY_HASH.to_owned());
@@ -180,7 +180,7 @@ mod tests {
         for _ in 0..MAX_AT_WORK {
             started.recv().await.unwrap();
         }
-        // A client that disconnects leaves the queue, but a check that has started continues and counts.
+        // A client that disconnects leaves the queue. A check that has started continues and counts.
         drop(waiting.split_off(MAX_WAITING - 10));
         drop(waiting.remove(0));
         assert_eq!(work.at_work.available_permits(), 0);

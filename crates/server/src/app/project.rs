@@ -1,4 +1,4 @@
-//! Projects and who is in them.
+//! Projects and their members.
 
 mod details;
 
@@ -51,26 +51,26 @@ fn member_to_wire(row: ProjectMemberRow) -> api::ProjectMember {
     }
 }
 
-/// Which projects to list, over all workspaces of the caller.
+/// Conditions for projects in all workspaces of the caller.
 #[derive(Clone, Debug, Default)]
 pub struct ProjectQuery {
-    /// With exactly this title.
+    /// Exactly this title.
     pub title: Option<String>,
-    /// With a title like this SQL pattern, whatever the case.
+    /// A title that matches this SQL pattern, ignoring case.
     pub title_like: Option<String>,
-    /// With exactly this description.
+    /// Exactly this description.
     pub description: Option<String>,
-    /// With a description like this SQL pattern, whatever the case.
+    /// A description that matches this SQL pattern, ignoring case.
     pub description_like: Option<String>,
-    /// Created before.
+    /// Created before this time.
     pub created_before: Option<Timestamp>,
-    /// Created after.
+    /// Created after this time.
     pub created_after: Option<Timestamp>,
-    /// Changed before.
+    /// Changed before this time.
     pub updated_before: Option<Timestamp>,
-    /// Changed after.
+    /// Changed after this time.
     pub updated_after: Option<Timestamp>,
-    /// Also those that the caller is not in, of workspaces whose admin they are.
+    /// Whether to include projects that the caller is not a member of, in workspaces whose admin they are.
     pub include_workspace: bool,
 }
 
@@ -79,12 +79,13 @@ pub struct ProjectQuery {
 pub struct ListedProject {
     /// The project.
     pub project: api::Project,
-    /// The email or address of who created it.
+    /// The email or address of its creator.
     pub creator_email: Option<String>,
 }
 
 impl App {
-    /// Projects of a workspace: all for its admins, else those that the caller is in.
+    /// Returns the projects of a workspace. Its admins see all of them, and other callers those that they are members
+    /// of.
     ///
     /// # Errors
     /// The caller is not in the workspace.
@@ -105,7 +106,7 @@ impl App {
         Ok(page(rows, limit, |row| row.project.id.to_string(), |row| to_wire(row.project, row.role)))
     }
 
-    /// Projects over all workspaces of the caller.
+    /// Returns projects in all workspaces of the caller.
     ///
     /// # Errors
     /// The store does not answer.
@@ -145,10 +146,10 @@ impl App {
         ))
     }
 
-    /// A project that the caller can see.
+    /// Returns a project that the caller can see.
     ///
     /// # Errors
-    /// They cannot.
+    /// The caller cannot see it.
     pub async fn find_project(
         &self,
         caller: &Caller,
@@ -161,10 +162,10 @@ impl App {
         Ok(to_wire(project, role))
     }
 
-    /// A project that the caller can see, in whichever workspace.
+    /// Returns a project that the caller can see, in any workspace.
     ///
     /// # Errors
-    /// They cannot.
+    /// The caller cannot see it.
     pub async fn find_project_anywhere(&self, caller: &Caller, id: ProjectId) -> Result<ListedProject, AppError> {
         let mut connection = self.store.read().await?;
         let found = store::project::find_project_anywhere(&mut connection, id).await?.ok_or(AppError::not_found())?;
@@ -177,7 +178,7 @@ impl App {
         Ok(ListedProject { creator_email, project: to_wire(project, role) })
     }
 
-    /// Creates a project; the caller becomes its admin.
+    /// Creates a project. The caller becomes its admin.
     ///
     /// # Errors
     /// The caller is not in the workspace.
@@ -190,10 +191,10 @@ impl App {
         self.change(caller, CreateProject { workspace, create: create.clone() }).await
     }
 
-    /// Changes title or description.
+    /// Updates the title or the description.
     ///
     /// # Errors
-    /// For the project's editors and admins only.
+    /// The caller is not an editor or admin of the project.
     pub async fn update_project(
         self: &Arc<Self>,
         caller: &Caller,
@@ -207,7 +208,7 @@ impl App {
     /// Deletes a project.
     ///
     /// # Errors
-    /// For the project's admins only.
+    /// The caller is not an admin of the project.
     pub async fn delete_project(
         self: &Arc<Self>,
         caller: &Caller,
@@ -217,7 +218,7 @@ impl App {
         self.change(caller, DeleteProject { workspace, id }).await
     }
 
-    /// Who is in a project.
+    /// Returns the members of a project.
     ///
     /// # Errors
     /// The caller cannot see the project.
@@ -236,11 +237,12 @@ impl App {
         Ok(page(rows, limit, |row| row.id.to_string(), member_to_wire))
     }
 
-    /// Sets the role of a principal of the workspace in a project. An admin of the workspace may make themselves its admin.
+    /// Sets the role of a principal of the workspace in a project. An admin of the workspace may make themselves an
+    /// admin of the project.
     ///
     /// # Errors
-    /// For the project's admins only; the principal is not in the workspace; the last admin must name a successor; a service
-    /// account cannot change its own role and cannot make a principal an admin.
+    /// The caller is not an admin of the project. The principal is not in the workspace. The last admin must name a
+    /// successor. A service account cannot change its own role and cannot make a principal an admin.
     pub async fn set_project_member(
         self: &Arc<Self>,
         caller: &Caller,
@@ -256,7 +258,7 @@ impl App {
     /// Removes a member from a project. Members may remove themselves.
     ///
     /// # Errors
-    /// For the project's admins only; the last admin must name a successor.
+    /// The caller is not an admin of the project, or the last admin must name a successor.
     pub async fn delete_project_member(
         self: &Arc<Self>,
         caller: &Caller,
@@ -275,7 +277,7 @@ struct CreateProject {
 }
 
 impl Operation for CreateProject {
-    /// The title, the description, and who creates it.
+    /// The title, the description, and the creator.
     type Checked = (String, String, PrincipalId);
     type Response = api::Project;
     const STATUS: u16 = 201;
@@ -323,7 +325,7 @@ struct UpdateProject {
 }
 
 impl Operation for UpdateProject {
-    /// The project as it is, as it becomes, and the caller's role in it.
+    /// The project before and after the change, and the caller's role in it.
     type Checked = (Project, Project, Option<ProjectRole>);
     type Response = api::Project;
     const STATUS: u16 = 200;
@@ -388,7 +390,7 @@ struct SetProjectMember {
 }
 
 impl Operation for SetProjectMember {
-    /// Who gets the role, and who becomes admin in the place of the last one.
+    /// The principal that gets the role, and the successor of the last admin.
     type Checked = (Identity, Option<PrincipalId>);
     type Response = api::ProjectMember;
     const STATUS: u16 = 200;
@@ -441,7 +443,7 @@ struct DeleteProjectMember {
 }
 
 impl Operation for DeleteProjectMember {
-    /// Who becomes admin in the place of the last one.
+    /// The successor of the last admin.
     type Checked = Option<PrincipalId>;
     type Response = ();
     const STATUS: u16 = 204;
@@ -480,7 +482,7 @@ impl Operation for DeleteProjectMember {
     }
 }
 
-/// Who takes a project over where no admin beside `leaving` is enabled.
+/// Returns the principal that takes over a project without an enabled admin other than `leaving`.
 async fn find_needed_successor(
     scope: &mut Scope<'_>,
     access: ProjectAccess,
@@ -498,7 +500,7 @@ async fn find_needed_successor(
 }
 
 impl App {
-    /// Gives a principal, where there is one, a role in a project, with its event.
+    /// Sets the role of a principal in a project, if there is one, with its event.
     pub(super) async fn set_project_role(
         &self,
         transaction: &mut Transaction,
@@ -515,7 +517,7 @@ impl App {
     }
 }
 
-/// A project in which the principal may do something.
+/// A project in which the principal has a permission.
 struct AuthorizedProject {
     access: ProjectAccess,
     project: Project,
@@ -523,7 +525,7 @@ struct AuthorizedProject {
     role: Option<ProjectRole>,
 }
 
-/// The project, if the principal may do this in it.
+/// Returns the project, if the principal has this permission in it.
 async fn authorize(
     connection: &mut Connection,
     principal: &Principal,

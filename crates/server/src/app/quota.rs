@@ -1,4 +1,4 @@
-//! Quotas, which operators raise.
+//! Quotas. Operators set them.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use super::{App, Caller, ChangeError, Confirmed, Detail, Operation, Scope, Trans
 use crate::error::AppError;
 
 impl App {
-    /// What a workspace may have.
+    /// Returns the quotas of a workspace.
     ///
     /// # Errors
-    /// For operators only.
+    /// The caller is not an operator.
     pub async fn quotas(&self, caller: &Caller, workspace: WorkspaceId) -> Result<api::Quotas, AppError> {
         caller.principal.authorize_operator_of(workspace)?;
         let mut connection = self.store.read().await?;
@@ -19,10 +19,10 @@ impl App {
         found.map(|found| to_wire(&found.quotas)).ok_or(AppError::not_found())
     }
 
-    /// Sets what a workspace may have. What is there already stays, also where it is more.
+    /// Sets the quotas of a workspace. Existing objects above a quota stay.
     ///
     /// # Errors
-    /// For operators only.
+    /// The caller is not an operator.
     pub async fn update_quotas(
         self: &Arc<Self>,
         caller: &Caller,
@@ -39,7 +39,7 @@ struct UpdateQuotas {
 }
 
 impl Operation for UpdateQuotas {
-    /// The workspace as it is, and with its new quotas.
+    /// The workspace before the change, and with its new quotas.
     type Checked = (Workspace, Workspace);
     type Response = api::Quotas;
     const STATUS: u16 = 200;

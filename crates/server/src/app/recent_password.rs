@@ -4,12 +4,12 @@
 
 use domain::{AuditAction as Action, AuditEvent, Timestamp};
 
-/// Whether a change with this event needs a session in which the password was entered recently.
+/// Returns whether a change with this event needs a session in which the password was entered recently.
 pub(super) fn wants_recent_password(action: Action, event: &AuditEvent) -> bool {
     let is = |name: &str, value: &str| event.detail.get(name).is_some_and(|found| found == value);
     let was = |name: &str, value: &str| is(&format!("{name}_before"), value);
     match action {
-        // Who becomes an admin or an operator, or is let in again.
+        // These make a principal an admin or an operator, or enable a principal.
         Action::InvitationCreate | Action::InvitationResend | Action::MemberUpdate | Action::ServiceAccountCreate => {
             is("role", "admin")
         }
@@ -35,7 +35,7 @@ pub(super) fn wants_recent_password(action: Action, event: &AuditEvent) -> bool 
         | Action::UserSetPassword
         | Action::WorkspaceDelete => true,
 
-        // What takes rights away, so that nothing delays it.
+        // These remove access, so they must not be delayed.
         Action::ApiKeyDisable
         | Action::ApiKeyRevoke
         | Action::InvitationRevoke
@@ -43,7 +43,7 @@ pub(super) fn wants_recent_password(action: Action, event: &AuditEvent) -> bool 
         | Action::MemberRemove
         | Action::ProjectMemberRemove
         | Action::ServiceAccountDelete
-        // What gives no principal more than it has.
+        // These give no principal more access.
         | Action::InvitationAccept
         | Action::InvitationMailFailed
         | Action::MemberEnable
@@ -54,7 +54,7 @@ pub(super) fn wants_recent_password(action: Action, event: &AuditEvent) -> bool 
         | Action::UserVerifyEmail
         | Action::WorkspaceCreate
         | Action::WorkspaceUpdate
-        // What a session does with itself, and what asks for the current password by itself.
+        // These only affect the session, or ask for the current password themselves.
         | Action::SessionConfirm
         | Action::SessionCreate
         | Action::SessionEnd
@@ -63,7 +63,7 @@ pub(super) fn wants_recent_password(action: Action, event: &AuditEvent) -> bool 
     }
 }
 
-/// Whether an event tells of a key that lives longer than it did before.
+/// Returns whether an event extends the lifetime of a key.
 fn is_extended(event: &AuditEvent) -> bool {
     let end = |name| event.detail.get(name).and_then(|end: &String| end.parse::<Timestamp>().ok());
     match (end("expires_at_before"), end("expires_at")) {

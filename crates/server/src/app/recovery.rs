@@ -1,5 +1,6 @@
-//! Backup, and what follows a restore. A backup does not show who was disabled or removed and which keys were revoked after it
-//! was made, so a restore ends every credential, and an operator confirms the users and keys that may be used again.
+//! Backup, and the steps after a restore. A backup does not contain the users that were disabled or removed and the
+//! keys that were revoked after it was made. A restore therefore ends every credential, and an operator confirms the
+//! users and keys that may be used again.
 
 use std::{path::Path, sync::Arc};
 
@@ -16,28 +17,28 @@ use super::{
 };
 use crate::error::AppError;
 
-/// A key that waits to be confirmed.
+/// A suspended key.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
 pub struct SuspendedKey {
     /// The key.
     pub id: ApiKeyId,
-    /// Whose it is.
+    /// Its owner.
     pub owner: PrincipalId,
     /// The owner's email or address.
     pub email: Option<String>,
-    /// Whether the owner is a user who waits to be confirmed, too: until then the key stays refused.
+    /// Whether the owner is also suspended. The key stays refused until the owner is confirmed.
     pub owner_suspended: bool,
     /// Its title.
     pub title: String,
     /// Its fingerprint.
     pub fingerprint: String,
-    /// When a request was last accepted with it, as far as the backup knows.
+    /// When a request with it was last accepted, according to the backup.
     pub last_used_at: Option<Timestamp>,
-    /// From where.
+    /// The IP address of that request.
     pub last_used_ip: Option<String>,
 }
 
-/// A user who waits to be confirmed.
+/// A suspended user.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct SuspendedUser {
     /// The user.
@@ -46,28 +47,28 @@ pub struct SuspendedUser {
     pub email: String,
     /// Their name.
     pub name: String,
-    /// Whether they run the installation.
+    /// Whether they are an operator.
     pub operator: bool,
-    /// Whether they are disabled, which confirming does not change.
+    /// Whether they are disabled. Confirming them does not change this.
     pub disabled: bool,
-    /// The workspaces that they are in.
+    /// Their workspaces.
     pub workspaces: Vec<SuspendedMembership>,
-    /// When they did something for the last time, as far as the backup knows.
+    /// When they were last active, according to the backup.
     pub last_active_at: Option<Timestamp>,
     /// Their keys that are not revoked.
     pub keys: Vec<KeyOfSuspendedUser>,
 }
 
-/// A workspace of a user who waits to be confirmed.
+/// A workspace of a suspended user.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct SuspendedMembership {
     /// Its slug.
     pub slug: String,
-    /// The user's role there.
+    /// The user's role in it.
     pub role: Role,
 }
 
-/// A key of a user who waits to be confirmed.
+/// A key of a suspended user.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct KeyOfSuspendedUser {
     /// The key.
@@ -76,72 +77,73 @@ pub struct KeyOfSuspendedUser {
     pub title: String,
     /// Its fingerprint.
     pub fingerprint: String,
-    /// Whether it waits to be confirmed, too.
+    /// Whether it is also suspended.
     pub suspended: bool,
-    /// When a request was last accepted with it, as far as the backup knows.
+    /// When a request with it was last accepted, according to the backup.
     pub last_used_at: Option<Timestamp>,
 }
 
-/// Which keys to confirm.
+/// The keys to confirm.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum KeysToConfirm {
-    /// All that wait.
+    /// All suspended keys.
     All,
     /// These.
     These(Vec<ApiKeyId>),
 }
 
-/// Which users to confirm.
+/// The users to confirm.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum UsersToConfirm {
-    /// All who wait.
+    /// All suspended users.
     All,
     /// These.
     These(Vec<UserId>),
 }
 
-/// What a database is that was restored, as it was read again afterwards.
+/// The state of a restored database, as read after the restore.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RestoreReport {
-    /// How much is suspended.
+    /// The number of suspended users and keys.
     pub suspended: Suspended,
-    /// What is wrong with it; nothing, where the restore succeeded.
+    /// The problems. Empty if the restore succeeded.
     pub problems: Vec<String>,
 }
 
-/// Whether a database holds an installation in which something was done. Changes nothing in it.
+/// Returns whether a database contains an installation with changes. It does not modify the database.
 ///
 /// # Errors
-/// It cannot be opened, or is none.
+/// It cannot be opened, or is not a database.
 pub async fn holds_installation(config: &AppConfig) -> Result<bool, OpenError> {
     Ok(store::holds_installation(&config.store).await?)
 }
 
 impl App {
-    /// Writes a backup of the whole database into a new file, while requests are processed. The installation's key is not in it.
+    /// Writes a backup of the whole database into a new file while requests are processed. It does not contain the
+    /// installation's key.
     ///
     /// # Errors
-    /// For operators only; the file exists or cannot be written.
+    /// The caller is not an operator, or the file exists or cannot be written.
     pub async fn back_up(&self, caller: &Caller, file: &Path) -> Result<(), AppError> {
         caller.principal.authorize_operator()?;
         Ok(self.store.back_up(file).await?)
     }
 
-    /// Ends, in a database that was restored, all sessions, tokens, invitations and replay state, and suspends every user and
-    /// every key. The event of it holds size and root of the log that was restored, signed with the installation's key.
+    /// In a restored database, ends all sessions, tokens, invitations and replay state, and suspends every user and
+    /// every key. Its event contains the size and root of the restored log, signed with the installation's key.
     ///
     /// # Errors
-    /// On the host only.
+    /// The caller is not the host.
     pub async fn finish_restore(self: &Arc<Self>, caller: &Caller) -> Result<Confirmed<Suspended>, ChangeError> {
         let done = self.change(caller, FinishRestore).await?;
         Ok(done.map(|(keys, users)| Suspended { keys, users }))
     }
 
-    /// Reads a database again after [`finish_restore`](Self::finish_restore): whether it is whole, its audit log is intact and
-    /// ends with the restore, and nothing is left that the restore ends.
+    /// Reads a database again after [`finish_restore`](Self::finish_restore), and checks its integrity, its audit log,
+    /// which must end with the restore, and that no credential is left.
     ///
     /// # Errors
-    /// On the host only; the database does not answer.
+    /// The caller is not the host, or the database does not answer.
     pub async fn check_restore(&self, caller: &Caller) -> Result<RestoreReport, AppError> {
         let mut problems = self.check_integrity(caller).await?;
         let log = self.verify_audit_log(caller, None, None).await?;
@@ -156,10 +158,10 @@ impl App {
         Ok(RestoreReport { suspended, problems })
     }
 
-    /// Whose a key is, revoked ones too.
+    /// Returns the owner of a key, including revoked ones.
     ///
     /// # Errors
-    /// There is none; on the host only.
+    /// The key does not exist, or the caller is not the host.
     pub async fn find_key_owner(&self, caller: &Caller, id: ApiKeyId) -> Result<KeyOwner, AppError> {
         caller.principal.authorize_host()?;
         let mut connection = self.store.read().await?;
@@ -173,10 +175,10 @@ impl App {
         }
     }
 
-    /// Keys that wait to be confirmed.
+    /// Returns suspended keys.
     ///
     /// # Errors
-    /// For operators only.
+    /// The caller is not an operator.
     pub async fn list_suspended_keys(
         &self,
         caller: &Caller,
@@ -189,10 +191,10 @@ impl App {
         Ok(page(keys, limit, |row| row.key.id.to_string(), |row| to_wire(&row)))
     }
 
-    /// Users who wait to be confirmed.
+    /// Returns suspended users.
     ///
     /// # Errors
-    /// On the host only.
+    /// The caller is not the host.
     pub async fn list_suspended_users(
         &self,
         caller: &Caller,
@@ -206,10 +208,10 @@ impl App {
         Ok(page(rows, limit, |user| user.id.to_string(), |user| user))
     }
 
-    /// Lets suspended keys work again, and tells which. What was signed before stays void.
+    /// Ends the suspension of keys, and returns them. Earlier signatures stay invalid.
     ///
     /// # Errors
-    /// For operators only, and in a session only if the password was entered recently.
+    /// The caller is not an operator, or is in a session in which the password was not entered recently.
     pub async fn confirm_keys(
         self: &Arc<Self>,
         caller: &Caller,
@@ -218,11 +220,11 @@ impl App {
         self.change(caller, ConfirmKeys { keys: keys.clone() }).await
     }
 
-    /// Lets suspended users sign in again, and use those of their keys that are confirmed; tells which users, as they were
-    /// before. What was signed before stays void.
+    /// Ends the suspension of users, so that they can sign in and use their confirmed keys. Returns the users as they
+    /// were before. Earlier signatures stay invalid.
     ///
     /// # Errors
-    /// On the host only.
+    /// The caller is not the host.
     pub async fn confirm_users(
         self: &Arc<Self>,
         caller: &Caller,
@@ -236,7 +238,7 @@ struct FinishRestore;
 
 impl Operation for FinishRestore {
     type Checked = ();
-    /// How many keys and users are suspended.
+    /// The number of suspended keys and users.
     type Response = (u64, u64);
     const STATUS: u16 = 200;
 
@@ -348,7 +350,7 @@ impl Operation for ConfirmUsers {
     }
 }
 
-/// What an operator has to know to decide about users.
+/// Adds the information that an operator needs to decide about users.
 async fn describe(connection: &mut Connection, users: Vec<User>) -> Result<Vec<SuspendedUser>, AppError> {
     let ids: Vec<UserId> = users.iter().map(|user| user.id).collect();
     let memberships = store::identity::list_memberships(connection, &ids).await?;

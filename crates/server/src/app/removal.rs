@@ -1,5 +1,5 @@
-//! What is revoked when a user is removed, demoted or disabled: the open invitations that they sent and, if the caller asks for
-//! it, the keys that they registered for service accounts.
+//! Revocations after a user is removed, demoted or disabled: the open invitations that they sent and, if the caller
+//! requests it, the keys that they registered for service accounts.
 
 use domain::{PrincipalId, UserId, WorkspaceId, api_key::ApiKey, principal::WorkspacePermission, role::Role};
 use store::Connection;
@@ -7,8 +7,8 @@ use store::Connection;
 use super::{App, Caller, Candidate, Detail, Transaction, api_key, candidate::list_successors, invitation};
 use crate::error::AppError;
 
-/// The keys of service accounts of a workspace, or of all, that a principal registered, and those that these keys registered
-/// in turn, each with its workspace; without those that are revoked.
+/// Returns the keys of service accounts of a workspace, or of all, that a principal registered, and those that these
+/// keys registered in turn, each with its workspace. Revoked keys are not included.
 async fn list_registered_keys(
     connection: &mut Connection,
     registrar: PrincipalId,
@@ -25,24 +25,24 @@ async fn list_registered_keys(
     Ok(keys)
 }
 
-/// What ends with the removal or the demotion of a member, with all that its page shows.
+/// The consequences of removing or demoting a member, with the data for the page.
 #[derive(Clone, Debug)]
 pub struct RemovalPreview {
     /// The member's email.
     pub email: String,
-    /// What ends, or is offered to end.
+    /// The objects that are revoked, or can be revoked on request.
     pub removal: api::MemberRemoval,
-    /// Who could take over the projects that have no other admin; nobody where there are none.
+    /// The principals that could take over the projects without another admin. Empty if there are no such projects.
     pub successors: Vec<Candidate>,
 }
 
 impl App {
-    /// What the removal, the demotion or the disabling of a member would end or offer to end in a workspace: the open
-    /// invitations that they wrote, the keys that they registered for its service accounts, and the projects that have
-    /// no other admin. A member who is not an admin sees the projects alone, before they leave.
+    /// Returns the objects in a workspace that the removal, demotion or disabling of a member would revoke or could
+    /// revoke on request: the open invitations that they wrote, the keys that they registered for its service accounts,
+    /// and the projects without another admin. Before leaving, a member who is not an admin only sees the projects.
     ///
     /// # Errors
-    /// For the workspace's admins, and for the member; there is no such member.
+    /// The caller is neither an admin of the workspace nor the member, or the member does not exist.
     pub async fn preview_removal(
         &self,
         caller: &Caller,
@@ -86,10 +86,11 @@ impl App {
         Ok(RemovalPreview { email, removal, successors })
     }
 
-    /// What disabling a user would end or offer to end, in numbers: operators see nothing inside of workspaces.
+    /// Returns the numbers of objects that disabling a user would revoke or could revoke on request. Operators see no
+    /// details of workspaces.
     ///
     /// # Errors
-    /// For operators only; there is no such user.
+    /// The caller is not an operator, or the user does not exist.
     pub async fn preview_disabling(&self, caller: &Caller, user: UserId) -> Result<api::UserRemoval, AppError> {
         caller.principal.authorize_operator()?;
         let mut connection = self.store.read().await?;
@@ -117,8 +118,8 @@ impl App {
         Ok(removal)
     }
 
-    /// Ends the open invitations that `writer` wrote and, as the transaction leaves their rights, may not write any more,
-    /// each with its event; and all that they wrote in the workspace whose role they lost.
+    /// Revokes the open invitations that `writer` wrote and may no longer write after this transaction, each with its
+    /// event. It also revokes all that they wrote in the workspace in which they lost their role.
     pub(super) async fn end_invitations_of(
         &self,
         transaction: &mut Transaction,
@@ -135,8 +136,8 @@ impl App {
         Ok(())
     }
 
-    /// Revokes the keys that a user registered for service accounts of a workspace, or of all, and those that these keys
-    /// registered in turn; each with its event.
+    /// Revokes the keys that a user registered for service accounts of a workspace, or of all, and those that these
+    /// keys registered in turn, each with its event.
     pub(super) async fn revoke_registered_keys(
         &self,
         transaction: &mut Transaction,

@@ -46,25 +46,25 @@ impl Audited for ServiceAccount {
     }
 }
 
-/// Service accounts of a workspace, and how many it may have.
+/// Service accounts of a workspace, with their number and their quota.
 #[derive(Clone, Debug)]
 pub struct ServiceAccountList {
     /// One page of them.
     pub accounts: api::Page<api::ServiceAccount>,
-    /// How many the workspace has.
+    /// The number of service accounts of the workspace.
     pub present: u64,
-    /// How many it may have.
+    /// The quota.
     pub limit: u32,
 }
 
-/// What the deletion of a service account leaves to decide.
+/// The data for deciding about the deletion of a service account.
 #[derive(Clone, Debug)]
 pub struct AccountDeletionPreview {
     /// The account.
     pub account: api::ServiceAccount,
     /// The titles of the projects that have no other admin.
     pub projects: Vec<String>,
-    /// Who could take them over; nobody where there are none.
+    /// The principals that could take them over. Empty if there are no such projects.
     pub successors: Vec<Candidate>,
 }
 
@@ -79,10 +79,10 @@ impl App {
         Ok(to_wire(workspace, ServiceAccountRow { account, live_keys }))
     }
 
-    /// Service accounts of a workspace.
+    /// Returns service accounts of a workspace.
     ///
     /// # Errors
-    /// For its admins only.
+    /// The caller is not an admin of the workspace.
     pub async fn list_service_accounts(
         &self,
         caller: &Caller,
@@ -102,10 +102,10 @@ impl App {
         Ok(ServiceAccountList { accounts, present, limit: found.quotas.service_accounts })
     }
 
-    /// A service account that the caller may delete, and what its deletion leaves to decide.
+    /// Returns a service account that the caller may delete, and the data for deciding about the deletion.
     ///
     /// # Errors
-    /// For the workspace's admins only, and never for itself.
+    /// The caller is not an admin of the workspace, or is the service account itself.
     pub async fn preview_service_account_deletion(
         &self,
         caller: &Caller,
@@ -127,10 +127,10 @@ impl App {
         Ok(AccountDeletionPreview { account, projects, successors })
     }
 
-    /// A service account.
+    /// Returns a service account.
     ///
     /// # Errors
-    /// For the workspace's admins only.
+    /// The caller is not an admin of the workspace.
     pub async fn find_service_account(
         &self,
         caller: &Caller,
@@ -143,10 +143,10 @@ impl App {
         self.service_account_to_wire(&mut connection, &found, account).await
     }
 
-    /// The service account of an address, with its workspace, for commands on the host.
+    /// Returns the service account with an address, and its workspace, for commands on the host.
     ///
     /// # Errors
-    /// There is none; for operators only.
+    /// It does not exist, or the caller is not an operator.
     pub async fn find_service_account_by_address(
         &self,
         caller: &Caller,
@@ -158,10 +158,10 @@ impl App {
         found.map(|account| (account.workspace, account.id)).ok_or(AppError::not_found())
     }
 
-    /// The workspace of a service account, for commands on the host.
+    /// Returns the workspace of a service account, for commands on the host.
     ///
     /// # Errors
-    /// There is none; for operators only.
+    /// It does not exist, or the caller is not an operator.
     pub async fn find_workspace_of_service_account(
         &self,
         caller: &Caller,
@@ -172,11 +172,11 @@ impl App {
         store::service_account::find_workspace_of(&mut connection, id).await?.ok_or(AppError::not_found())
     }
 
-    /// Creates a service account, a member unless another role is given.
+    /// Creates a service account. It is a member unless another role is given.
     ///
     /// # Errors
-    /// For the workspace's admins only; the name is or was in use; the quota is reached; neither a bearer token nor a service
-    /// account makes it an admin.
+    /// The caller is not an admin of the workspace. The name is or was in use. The quota is reached. A bearer token or
+    /// a service account cannot make it an admin.
     pub async fn create_service_account(
         self: &Arc<Self>,
         caller: &Caller,
@@ -186,11 +186,11 @@ impl App {
         self.change(caller, CreateServiceAccount { workspace, create: create.clone() }).await
     }
 
-    /// Changes name, description, role, or whether the account is refused.
+    /// Updates the name, the description or the role, or disables or enables the account.
     ///
     /// # Errors
-    /// For the workspace's admins only, and never for itself; the name is or was in use; a bearer token neither gives a role
-    /// nor disables; a service account cannot make a principal an admin.
+    /// The caller is not an admin of the workspace, or is the service account itself. The name is or was in use. A
+    /// bearer token cannot change the role or disable the account. A service account cannot make a principal an admin.
     pub async fn update_service_account(
         self: &Arc<Self>,
         caller: &Caller,
@@ -205,7 +205,7 @@ impl App {
     /// without an admin go to `successor`.
     ///
     /// # Errors
-    /// For the workspace's admins only, and never for itself; a successor is asked for where one is needed.
+    /// The caller is not an admin of the workspace, is the service account itself, or must name a successor.
     pub async fn delete_service_account(
         self: &Arc<Self>,
         caller: &Caller,
@@ -223,7 +223,7 @@ struct CreateServiceAccount {
 }
 
 impl Operation for CreateServiceAccount {
-    /// The workspace, and the account that is to be in it.
+    /// The workspace, and the new account.
     type Checked = (Workspace, ServiceAccount);
     type Response = api::ServiceAccount;
     const STATUS: u16 = 201;
@@ -278,7 +278,7 @@ struct UpdateServiceAccount {
 }
 
 impl Operation for UpdateServiceAccount {
-    /// The workspace, the account as it is, and as it becomes.
+    /// The workspace, and the account before and after the change.
     type Checked = (Workspace, ServiceAccount, ServiceAccount);
     type Response = api::ServiceAccount;
     const STATUS: u16 = 200;
@@ -352,7 +352,7 @@ impl Operation for DeleteServiceAccount {
 }
 
 impl App {
-    /// The address of a name, which is not and was never in use.
+    /// Returns the address of a name, which must not be or have been in use.
     async fn free_address(
         &self,
         connection: &mut Connection,
@@ -368,7 +368,7 @@ impl App {
     }
 }
 
-/// Whether they may delete an account, and revoke its keys with it.
+/// Checks whether the principal may delete an account, and so revoke its keys.
 fn authorize_deletion(
     principal: &Principal,
     workspace: WorkspaceId,
@@ -379,7 +379,7 @@ fn authorize_deletion(
     Ok(access)
 }
 
-/// Whether they may change these of an account's properties.
+/// Checks whether the principal may change these properties of an account.
 fn authorize_update(
     principal: &Principal,
     workspace: WorkspaceId,

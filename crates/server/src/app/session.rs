@@ -1,4 +1,4 @@
-//! Sessions: signing in with a password, who a cookie belongs to, and every way in which a session ends.
+//! Sessions: signing in with a password, the session of a cookie, and how sessions end.
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
@@ -22,63 +22,63 @@ use crate::error::AppError;
 /// How often the use of a session is recorded.
 const USE_INTERVAL: Duration = Duration::from_mins(1);
 
-/// What a browser shows to sign in.
+/// The input for signing in.
 #[derive(Clone, Default)]
 pub struct SignIn {
     /// The email.
     pub email: String,
     /// The password.
     pub password: String,
-    /// What [`SignedIn::device`] was, if this browser signed in before.
+    /// The value of [`SignedIn::device`], if this browser signed in before.
     pub device: Option<String>,
-    /// The browser's IP address and name.
+    /// The browser.
     pub browser: Browser,
 }
 
-/// Without the password.
+/// Omits the password.
 impl fmt::Debug for SignIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SignIn").field("email", &self.email).field("browser", &self.browser).finish_non_exhaustive()
     }
 }
 
-/// Where a session is.
+/// The browser of a session.
 #[derive(Clone, Debug, Default)]
 pub struct Browser {
     /// The IP address.
     pub ip_address: Option<IpAddr>,
-    /// What it calls itself.
+    /// Its User-Agent.
     pub user_agent: String,
 }
 
-/// A session that begins.
+/// A new session.
 #[derive(Clone)]
 pub struct SignedIn {
-    /// What the browser shows from now on; told this once.
+    /// The token for the browser's cookie. It is only returned here.
     pub token: String,
-    /// By which the browser is known when it signs in again.
+    /// Identifies the browser when it signs in again.
     pub device: String,
 }
 
-/// Without the tokens.
+/// Omits the tokens.
 impl fmt::Debug for SignedIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SignedIn").finish_non_exhaustive()
     }
 }
 
-/// The session of a request, and who it authenticates.
+/// The session of a request, and its user.
 #[derive(Clone)]
 pub struct SessionContext {
-    /// Who sent it.
+    /// The caller.
     pub caller: Caller,
     /// The session.
     pub session: Session,
-    /// What forms and scripts of this session send back, so that no other site can send them.
+    /// The CSRF token for forms and scripts of this session.
     pub csrf: String,
 }
 
-/// Without what forms send back.
+/// Omits the CSRF token.
 impl fmt::Debug for SessionContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionContext")
@@ -93,16 +93,17 @@ impl fmt::Debug for SessionContext {
 pub struct ListedSession {
     /// The session.
     pub session: Session,
-    /// Whether it is the one that asks.
+    /// Whether it is the session of the request.
     pub is_current: bool,
 }
 
 impl App {
-    /// Signs a person in. An email that is not there, a wrong password and a disabled user look and cost alike. Who knows the
-    /// right password of a user whom a restore suspended gets that answer. For all others it looks like a wrong password.
+    /// Signs a user in. An unknown email, a wrong password and a disabled user have the same response and take the same
+    /// time. With the correct password, a user that a restore suspended is informed of the suspension. With a wrong
+    /// one, the response is the same as for other wrong passwords.
     ///
     /// # Errors
-    /// 401 for all of these; 429 where there were too many failures before.
+    /// 401 for all of these, and 429 after too many failures.
     pub async fn sign_in(self: &Arc<Self>, sign_in: SignIn) -> Result<Confirmed<SignedIn>, ChangeError> {
         let SignIn { email, password, device, browser } = sign_in;
         let user = self.verify_sign_in(&email, password, device.as_deref(), &browser).await?.id;
@@ -112,7 +113,7 @@ impl App {
         Ok(self.change_anonymously(ip_address, StartSession { user, browser, token }).await?.map(|()| signed_in))
     }
 
-    /// What a browser is given that signs in as `user`.
+    /// Creates the values for a browser that signs in as `user`.
     pub(super) fn new_sign_in(&self, user: UserId, token: String) -> Result<SignedIn, AppError> {
         Ok(SignedIn { token, device: self.create_device(user)? })
     }
@@ -134,7 +135,8 @@ impl App {
         };
         let device = device.zip(found.as_ref()).and_then(|(text, (user, _))| self.verify_device(text, user.id));
         let sources = match (device, email) {
-            // What others try, from the same address or at the same account, does not keep a person out of their account.
+            // Attempts of others, from the same IP address or for the same account, must not lock a user out of their
+            // account.
             (Some(device), _) => vec![Source::Device(device)],
             (None, email) => {
                 let account = Source::Account(email.map_or(String::new(), |email| email.to_string()));
@@ -155,7 +157,7 @@ impl App {
 
     fn throttle_sign_in(&self, sources: &[Source]) -> Result<(), AppError> {
         let wait = self.sign_in_throttle.take(sources, self.clock.since_boot());
-        // Whole seconds, at least one: who comes back earlier is refused again.
+        // Whole seconds, at least one, because a client that retries too early is refused again.
         wait.map_err(|wait| AppError::RateLimited((wait + Duration::from_nanos(999_999_999)).as_secs().max(1)))
     }
 
@@ -165,8 +167,8 @@ impl App {
         AppError::Unauthenticated(error, self.clock.now())
     }
 
-    /// Refuses the right password of a user whom a restore suspended. Refusals of one kind are counted together in the audit log,
-    /// with the reason of the last one, which names the user.
+    /// Refuses the correct password of a user that a restore suspended. Refusals of one kind are counted together in
+    /// the audit log. The log has the reason of the last one, which contains the user.
     fn refuse_suspended(&self, user: UserId, ip_address: Option<IpAddr>) -> AppError {
         let error = AuthenticationError::SignInSuspended;
         let kind = RefusalKind { verified: true, key: None, ip_address, code: error.code() };
@@ -175,7 +177,7 @@ impl App {
         AppError::Unauthenticated(error, self.clock.now())
     }
 
-    /// Begins a session of `user`, who becomes the one whom the audit log names.
+    /// Starts a session of `user`, who becomes the principal in the audit log.
     pub(super) async fn start_session(
         &self,
         transaction: &mut Transaction,
@@ -199,10 +201,10 @@ impl App {
         Ok(())
     }
 
-    /// The user of a session's token; `None` if the session has ended.
+    /// Returns the user of a session's token, or `None` if the session has ended.
     ///
     /// # Errors
-    /// 503 where the store does not answer or this node holds no lease.
+    /// 503 if the store does not answer or this node holds no lease.
     pub async fn verify_session(
         &self,
         token: &str,
@@ -223,12 +225,12 @@ impl App {
         let Some((session, identity)) = found else { return Ok(None) };
         match identity.refusal() {
             Some(IdentityRefusal::Disabled | IdentityRefusal::Suspended) => return Ok(None),
-            // They reach nothing, and can accept an invitation.
+            // They have no access, except for accepting an invitation.
             Some(IdentityRefusal::NoWorkspace) | None => {}
         }
         if now >= session.last_seen_at + USE_INTERVAL {
             match self.record_session_use(session.id, now).await {
-                // The next request in the session records it; no request waits for that.
+                // The next request in the session records it. Requests do not wait for it.
                 Err(StoreError::Contended { reason }) => tracing::debug!(
                     reason,
                     "the last use of a session could not \
@@ -253,10 +255,10 @@ impl App {
         maintenance.commit().await
     }
 
-    /// Gives the password again in a session, which gets a new token.
+    /// Confirms the password in a session, and gives the session a new token.
     ///
     /// # Errors
-    /// The password is wrong, or there were too many failures before.
+    /// The password is wrong, or there were too many failures.
     pub async fn confirm_password(
         self: &Arc<Self>,
         caller: &Caller,
@@ -267,10 +269,10 @@ impl App {
         Ok(self.change(caller, ConfirmSession { session, token: token.clone() }).await?.map(|()| token))
     }
 
-    /// Gives the caller another password. Their other sessions end, and this one gets a new token.
+    /// Changes the caller's password. Their other sessions end, and this one gets a new token.
     ///
     /// # Errors
-    /// The current password is wrong, or the new one may not be chosen.
+    /// The current password is wrong, or the new one is not allowed.
     pub async fn change_password(
         self: &Arc<Self>,
         caller: &Caller,
@@ -312,10 +314,10 @@ impl App {
         Ok(session)
     }
 
-    /// The caller's sessions, the latest first.
+    /// Returns the caller's sessions, the latest first.
     ///
     /// # Errors
-    /// The caller is no person.
+    /// The caller is not a user.
     pub async fn list_sessions(&self, caller: &Caller) -> Result<Vec<ListedSession>, AppError> {
         let user = require_user(&caller.principal)?;
         let now = self.clock.now();
@@ -329,10 +331,10 @@ impl App {
             .collect())
     }
 
-    /// Ends a session of the caller; without an id, the one that asks.
+    /// Ends a session of the caller. Without an id, it ends the session of the request.
     ///
     /// # Errors
-    /// It is not theirs.
+    /// It does not belong to the caller.
     pub async fn end_session(
         self: &Arc<Self>,
         caller: &Caller,
@@ -341,15 +343,15 @@ impl App {
         self.change(caller, EndSession { id }).await
     }
 
-    /// Ends the caller's sessions but the one that asks.
+    /// Ends all sessions of the caller except that of the request.
     ///
     /// # Errors
-    /// The caller is no person.
+    /// The caller is not a user.
     pub async fn end_other_sessions(self: &Arc<Self>, caller: &Caller) -> Result<Confirmed<()>, ChangeError> {
         self.change(caller, EndOtherSessions).await
     }
 
-    /// Ends the sessions of a user who was taken out of their last workspace.
+    /// Ends the sessions of a user that was removed from their last workspace.
     pub(super) async fn end_sessions_without_workspace(
         &self,
         transaction: &mut Transaction,
@@ -368,7 +370,8 @@ impl App {
         Ok(URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
     }
 
-    /// Names a browser that knows a user's password. It opens nothing: guesses from it are counted apart.
+    /// Creates a token for a browser in which a user signed in. It grants no access. Attempts from this browser are
+    /// counted separately.
     fn create_device(&self, user: UserId) -> Result<String, AppError> {
         let mut nonce = [0; 16];
         self.random.fill(&mut nonce);
@@ -388,7 +391,7 @@ impl App {
         mac.verify_slice(tag).ok().map(|()| *nonce)
     }
 
-    /// Signs what a notice says, for the page that shows it.
+    /// Signs the content of a notice, for the page that shows it.
     pub(crate) fn sign_notice(&self, parts: &[&str]) -> Result<String, AppError> {
         let mut mac = self.keyed_hash(b"keyward notice v1")?;
         for part in parts {
@@ -398,7 +401,7 @@ impl App {
         Ok(URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
     }
 
-    /// A hash under a key of the installation's that is used for nothing else.
+    /// Returns a hash with a key that is derived from the installation's key for one purpose.
     pub(super) fn keyed_hash(&self, purpose: &[u8]) -> Result<Hmac<Sha256>, AppError> {
         let fault = |_| AppError::Internal("an HMAC key of 32 bytes".to_owned());
         let mut derive = Hmac::<Sha256>::new_from_slice(self.installation_key.seed()).map_err(fault)?;
@@ -480,7 +483,7 @@ impl Operation for ChangePassword {
 }
 
 struct EndSession {
-    /// The session; the one that asks, if none is given.
+    /// The session, or `None` for the session of the request.
     id: Option<SessionId>,
 }
 

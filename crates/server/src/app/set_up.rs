@@ -1,4 +1,4 @@
-//! The first start: a link, printed where the server runs, that makes the first operator. Good once, and only while
+//! The first start: a link that the server prints for creating the first operator. It can be used once, and only while
 //! there is no operator.
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -16,25 +16,25 @@ use super::{
 };
 use crate::error::{AppError, Conflict};
 
-/// How long the link is good. A restart makes another.
+/// The lifetime of the link. A restart creates another.
 const LIFETIME: Duration = Duration::from_hours(24);
 
-/// Who the first operator is.
+/// The data of the first operator.
 #[derive(Clone)]
 pub struct SetUp {
-    /// What the link ends with.
+    /// The token at the end of the link.
     pub token: String,
     /// Their email.
     pub email: String,
     /// Their name.
     pub name: String,
-    /// The password they choose.
+    /// Their password.
     pub password: String,
-    /// Where they are.
+    /// Their browser.
     pub browser: Browser,
 }
 
-/// Without the token and the password.
+/// Omits the token and the password.
 impl fmt::Debug for SetUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SetUp")
@@ -46,10 +46,11 @@ impl fmt::Debug for SetUp {
 }
 
 impl App {
-    /// A fresh link to set up an installation without operators, in place of the one before; none where there is one.
+    /// Creates a link to set up an installation without operators, which replaces the previous link. Returns `None` if
+    /// there is an operator.
     ///
     /// # Errors
-    /// On the host only.
+    /// The caller is not the host.
     pub async fn create_set_up_link(
         self: &Arc<Self>,
         caller: &Caller,
@@ -59,7 +60,7 @@ impl App {
         Ok(self.change(caller, operation).await?.map(|is_created| is_created.then_some(url)))
     }
 
-    /// Whether a link still makes the first operator.
+    /// Returns whether a link can still create the first operator.
     ///
     /// # Errors
     /// The store does not answer.
@@ -70,10 +71,10 @@ impl App {
         Ok(is_first && end.is_some_and(|end| self.clock.now() < end))
     }
 
-    /// Makes the first operator, who is signed in at once.
+    /// Creates the first operator and signs them in.
     ///
     /// # Errors
-    /// The link was used or has expired; the email address, name or password is invalid.
+    /// The link was used or has expired, or the email address, name or password is invalid.
     pub async fn set_up(self: &Arc<Self>, set_up: SetUp) -> Result<Confirmed<SignedIn>, ChangeError> {
         let SetUp { token, email, name, password, browser } = set_up;
         if !self.is_set_up_link(&token).await? {

@@ -1,5 +1,5 @@
-//! Stored responses to signed writes. One may hold a secret, such as the token of an invitation, so all of them are encrypted
-//! under a key that is derived from the installation's and is not in the database.
+//! Stored responses to signed writes. A response may contain a secret, such as the token of an invitation, so all are
+//! encrypted with a key that is derived from the installation's key and is not in the database.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use hmac::Mac as _;
@@ -16,7 +16,7 @@ impl App {
         key.map(LessSafeKey::new).map_err(|_| AppError::Internal("an AES key of 32 bytes".to_owned()))
     }
 
-    /// Encrypts a response: a random nonce, the ciphertext, the tag. Only the request that it answers opens it.
+    /// Encrypts a response: a random nonce, the ciphertext, the tag. It can only be decrypted for the same request.
     pub(super) fn seal_response(
         &self,
         replay: ReplayKey,
@@ -40,7 +40,7 @@ impl App {
     /// Decrypts a stored response.
     ///
     /// # Errors
-    /// 409 if it cannot be read any more, because the installation's key was replaced since.
+    /// 409 if it can no longer be decrypted, because the installation's key was replaced.
     pub(super) fn open_stored_response<T: DeserializeOwned>(&self, stored: StoredResponse) -> Result<T, AppError> {
         let unreadable = || AppError::from(Conflict::ResponseUnreadable);
         let body = match stored.body {

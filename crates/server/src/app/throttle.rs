@@ -1,5 +1,5 @@
-//! How often a password may be guessed: by address, by account, and by browser that knows the account already.
-//! In memory, so a node's own; a restart forgives.
+//! Limits for guessing passwords: by IP address, by account, and by browser that signed in to the account before. They
+//! are in memory, separate on each node, and reset by a restart.
 
 use std::{
     collections::HashMap,
@@ -10,14 +10,15 @@ use std::{
 
 use verifier::network::network_of;
 
-/// What failures are counted by.
+/// The source of an attempt, by which failures are counted.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Source {
-    /// An address, where the browser never signed in to the account; of IPv6 the /64, which one household has.
+    /// An IP address, if the browser never signed in to the account. For IPv6, it is the /64, which a household usually
+    /// has.
     IpAddress(IpAddr),
-    /// An account, tried from browsers that never signed in to it.
+    /// An account, for attempts from browsers that never signed in to it.
     Account(String),
-    /// A browser that signed in to the account before, at whatever address: its owner is not locked out by what others try.
+    /// A browser that signed in to the account before, at any IP address. Attempts of others do not lock its user out.
     Device([u8; 16]),
 }
 
@@ -26,7 +27,7 @@ impl Source {
         Self::IpAddress(network_of(ip_address))
     }
 
-    /// Failures at once, and how long one takes to be forgotten.
+    /// Returns the allowed number of failures, and the time after which one is forgotten.
     const fn limit(&self) -> (u32, Duration) {
         match self {
             Self::IpAddress(_) => (20, Duration::from_secs(30)),
@@ -35,18 +36,18 @@ impl Source {
     }
 }
 
-/// Sources that are told apart; beyond, those that come nearest to forgiveness are forgotten.
+/// The maximum number of sources. Above it, those that would expire first are removed.
 const MAX_SOURCES: usize = 100_000;
 
-/// For each source, the time since boot at which all its failures are forgotten (GCRA's theoretical arrival time).
+/// For each source, the time since boot at which all its failures expire (GCRA's theoretical arrival time).
 #[derive(Default)]
 pub(super) struct Throttle(Mutex<HashMap<Source, Duration>>);
 
 impl Throttle {
-    /// Counts one attempt against all sources, or none of them.
+    /// Counts one attempt for all sources, or for none of them.
     ///
     /// # Errors
-    /// How long to wait.
+    /// The time to wait.
     pub(super) fn take(&self, sources: &[Source], now: Duration) -> Result<(), Duration> {
         let mut forgiven_at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if forgiven_at.len() >= MAX_SOURCES {
@@ -73,7 +74,7 @@ impl Throttle {
         Ok(())
     }
 
-    /// Takes an attempt back that turned out to be right.
+    /// Removes an attempt that was successful.
     pub(super) fn give_back(&self, sources: &[Source]) {
         let mut forgiven_at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for source in sources {

@@ -1,11 +1,11 @@
-//! Bringing a database to this release's format, and copying an installation from one database into another.
+//! Migration of a database to this release's format, and copying of an installation to another database.
 
 use store::Store;
 pub use store::transfer::Transferred;
 
 use super::{AppConfig, OpenError};
 
-/// Brings a database to the format of this release, making it where it is not there, and tells that format.
+/// Migrates a database to the format of this release, or creates it, and returns the format.
 ///
 /// # Errors
 /// It cannot be used, or belongs to a later release.
@@ -15,15 +15,15 @@ pub async fn bring_up_to_date(config: AppConfig) -> Result<u64, OpenError> {
     Ok(store::latest_format())
 }
 
-/// Copies all of an installation but its key into a new database, and compares the two row by row.
+/// Copies an installation without its key into a new database, and compares the two row by row.
 ///
 /// # Errors
-/// A database cannot be used; servers run on the source, or the target is not new; what arrived is not what was sent.
+/// A database cannot be used, a server uses the source, the target is not new, or the copy differs from the source.
 pub async fn copy_installation(from: &AppConfig, to: &AppConfig) -> Result<Transferred, OpenError> {
     let from_store = Store::open(&from.store, from.clock.now(), from.random.as_ref()).await?;
-    // Before the target is made.
+    // Before the target is created.
     store::transfer::require_quiet(&from_store).await?;
-    // The copy is served with the key that lies there.
+    // The copy is served with the key in this file.
     store::installation_key::open_key(&from_store, &from.installation_key, from.random.as_ref()).await?;
     let to = Store::open(&to.store, to.clock.now(), to.random.as_ref()).await?;
     let copied = store::transfer::copy(&from_store, &to).await;

@@ -1,4 +1,4 @@
-//! Users, as operators manage them.
+//! The operations of operators on users.
 
 use std::sync::Arc;
 
@@ -26,8 +26,8 @@ fn to_wire(user: User) -> api::User {
     }
 }
 
-/// The domain of the placeholder addresses of accounts that lost theirs (RFC 2606 §2: no mail ever reaches it). No other account
-/// has such an address.
+/// The domain of the placeholder addresses of accounts that lost their email (RFC 2606 §2: mail never reaches it). No
+/// other account has such an address.
 pub(super) const PLACEHOLDER_DOMAIN: &str = "unverified.invalid";
 
 impl Audited for User {
@@ -44,12 +44,12 @@ impl Audited for User {
 }
 
 impl App {
-    /// An email that a user can have.
+    /// Parses an email that a user can have.
     pub(super) fn parse_email(&self, field: &str, text: &str) -> Result<Email, AppError> {
         let email = text
             .parse::<Email>()
             .and_then(|email| email.outside_of(&self.settings.service_account_domain))
-            // Of several addresses, one wants to know which is meant.
+            // With several emails in one request, the message has to contain the invalid one.
             .map_err(|e| AppError::field(field, "malformed", format!("{e}: {text}")))?;
         email.outside_of(PLACEHOLDER_DOMAIN).map_err(|_| {
             let why =
@@ -58,10 +58,10 @@ impl App {
         })
     }
 
-    /// Users, in the order in which they were created.
+    /// Returns users in the order in which they were created.
     ///
     /// # Errors
-    /// For operators only.
+    /// The caller is not an operator.
     pub async fn list_users(&self, caller: &Caller, paging: &Paging) -> Result<api::Page<api::User>, AppError> {
         let access = caller.principal.authorize_operator()?;
         let limit = paging.limit()?;
@@ -70,10 +70,10 @@ impl App {
         Ok(page(users, limit, |user| user.id.to_string(), to_wire))
     }
 
-    /// Creates a user, who is a member of nothing yet.
+    /// Creates a user without memberships.
     ///
     /// # Errors
-    /// For operators only; the email must be free.
+    /// The caller is not an operator, or the email is in use.
     pub async fn create_user(
         self: &Arc<Self>,
         caller: &Caller,
@@ -90,12 +90,12 @@ impl App {
         self.change(caller, operation).await
     }
 
-    /// Changes a user's name, or whether they run the installation, or whether they are refused; the latter is in the log of
-    /// each of their workspaces. What they may not write any more of their open invitations ends, and with `revoke_keys`
-    /// the keys that they registered for service accounts.
+    /// Updates a user's name, whether they are an operator, or whether they are disabled. The latter is recorded in the
+    /// log of each of their workspaces. Open invitations that they may no longer write are revoked. With `revoke_keys`,
+    /// the keys that they registered for service accounts are revoked, too.
     ///
     /// # Errors
-    /// For operators only; one operator must be left.
+    /// The caller is not an operator, or the user is the last operator.
     pub async fn update_user(
         self: &Arc<Self>,
         caller: &Caller,
@@ -105,7 +105,7 @@ impl App {
         self.change(caller, UpdateUser { id, update }).await
     }
 
-    /// Notes what was changed of a user, and in each of their workspaces whether they are refused from now on.
+    /// Records the change of a user and, in each of their workspaces, whether they are disabled.
     async fn note_update(&self, transaction: &mut Transaction, before: &User, user: &User) -> Result<(), AppError> {
         transaction.note(self, AuditAction::UserUpdate, None, user.id, Detail::of_change(before, user));
         if before.disabled != user.disabled {
@@ -117,10 +117,10 @@ impl App {
         Ok(())
     }
 
-    /// Sets the password of a user who has none or has forgotten it, and ends their sessions.
+    /// Sets the password of a user that has none or has forgotten it, and ends their sessions.
     ///
     /// # Errors
-    /// There is no such user, the password may not be chosen; for operators only.
+    /// The user does not exist, the password is not allowed, or the caller is not an operator.
     pub async fn set_password(
         self: &Arc<Self>,
         caller: &Caller,
@@ -137,20 +137,20 @@ impl App {
         self.change(caller, SetPassword { id, password_hash: hash }).await
     }
 
-    /// The user of an id, for commands on the host.
+    /// Returns the user with an id, for commands on the host.
     ///
     /// # Errors
-    /// There is none; for operators only.
+    /// It does not exist, or the caller is not an operator.
     pub async fn find_user(&self, caller: &Caller, id: UserId) -> Result<api::User, AppError> {
         caller.principal.authorize_operator()?;
         let mut connection = self.store.read().await?;
         store::user::find_user(&mut connection, id).await?.map(to_wire).ok_or(AppError::not_found())
     }
 
-    /// The user of an email, for commands on the host.
+    /// Returns the user with an email, for commands on the host.
     ///
     /// # Errors
-    /// There is none; for operators only.
+    /// It does not exist, or the caller is not an operator.
     pub async fn find_user_by_email(&self, caller: &Caller, email: &str) -> Result<api::User, AppError> {
         caller.principal.authorize_operator()?;
         let email = self.parse_email("email", email)?;
@@ -194,7 +194,7 @@ impl Operation for CreateUser {
     }
 }
 
-/// Refuses an email that a user has.
+/// Refuses an email that belongs to a user.
 async fn require_free_email(connection: &mut Connection, email: &Email) -> Result<(), AppError> {
     if store::user::find_user_by_email(connection, email).await?.is_some() {
         return Err(Conflict::EmailTaken(email.clone()).into());
@@ -208,7 +208,7 @@ struct UpdateUser {
 }
 
 impl Operation for UpdateUser {
-    /// The user as they are, and as they become.
+    /// The user before and after the change.
     type Checked = (User, User);
     type Response = api::User;
     const STATUS: u16 = 200;
@@ -228,7 +228,7 @@ impl Operation for UpdateUser {
         }
         user.operator = update.operator.unwrap_or(user.operator);
         user.disabled = update.disabled.unwrap_or(user.disabled);
-        // A user who is suspended after a restore cannot act as an operator.
+        // A user that is suspended after a restore cannot act as an operator.
         let can_run = |user: &User| user.operator && !user.disabled && !user.suspended;
         if can_run(&before) && !can_run(&user) && store::user::count_confirmed_operators(scope.connection).await? == 1 {
             return Err(Conflict::LastOperator.into());

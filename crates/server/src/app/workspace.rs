@@ -49,7 +49,7 @@ impl Audited for Workspace {
 }
 
 impl App {
-    /// The workspaces that the caller is in.
+    /// Returns the workspaces of the caller.
     ///
     /// # Errors
     /// The store does not answer.
@@ -81,10 +81,10 @@ impl App {
         Ok(page(workspaces, limit, |w| w.id.to_string(), |w| to_wire(&w, &caller.principal)))
     }
 
-    /// Every workspace of the installation, for operators: names and quotas, nothing inside.
+    /// Returns all workspaces of the installation, for operators: only names and quotas.
     ///
     /// # Errors
-    /// For operators only.
+    /// The caller is not an operator.
     pub async fn list_all_workspaces(
         &self,
         caller: &Caller,
@@ -97,10 +97,10 @@ impl App {
         Ok(page(workspaces, limit, |w| w.id.to_string(), |w| to_wire(&w, &caller.principal)))
     }
 
-    /// A workspace that the caller is in.
+    /// Returns a workspace of the caller.
     ///
     /// # Errors
-    /// They are not.
+    /// The caller is not a member.
     pub async fn find_workspace(&self, caller: &Caller, id: WorkspaceId) -> Result<api::Workspace, AppError> {
         caller.principal.authorize(WorkspacePermission::View, id)?;
         let mut connection = self.store.read().await?;
@@ -108,10 +108,10 @@ impl App {
         found.map(|found| to_wire(&found, &caller.principal)).ok_or(AppError::not_found())
     }
 
-    /// The workspace of a slug, for commands on the host.
+    /// Returns the workspace with a slug, for commands on the host.
     ///
     /// # Errors
-    /// There is none; for operators only.
+    /// It does not exist, or the caller is not an operator.
     pub async fn find_workspace_by_slug(&self, caller: &Caller, slug: &str) -> Result<api::Workspace, AppError> {
         caller.principal.authorize_operator()?;
         let slug: Slug = slug.parse().map_err(|e| AppError::field("slug", "malformed", e))?;
@@ -129,10 +129,11 @@ impl App {
         Ok(())
     }
 
-    /// Creates a workspace. Its first admin is the caller, or who is named: by invitation, unless the host names a user.
+    /// Creates a workspace. Its first admin is the caller, or the named person: by invitation, unless the host names a
+    /// user.
     ///
     /// # Errors
-    /// The slug is or was in use; or the caller may not.
+    /// The slug is or was in use, or the caller may not do this.
     pub async fn create_workspace(
         self: &Arc<Self>,
         caller: &Caller,
@@ -141,7 +142,7 @@ impl App {
         self.change(caller, CreateWorkspace { create }).await
     }
 
-    /// Makes a user the first admin, or invites them.
+    /// Makes a user the first admin, or invites the person.
     async fn seat_first_admin(
         &self,
         transaction: &mut Transaction,
@@ -170,7 +171,7 @@ impl App {
     /// themselves or the host names a user. Earlier links become invalid.
     ///
     /// # Errors
-    /// For operators only; the workspace has an enabled admin.
+    /// The caller is not an operator, or the workspace has an enabled admin.
     pub async fn name_first_admin(
         self: &Arc<Self>,
         caller: &Caller,
@@ -181,20 +182,20 @@ impl App {
         self.change(caller, NameFirstAdmin { workspace, email }).await
     }
 
-    /// The workspaces without an admin.
+    /// Returns the workspaces without an admin.
     ///
     /// # Errors
-    /// For operators only.
+    /// The caller is not an operator.
     pub async fn list_workspaces_without_admin(&self, caller: &Caller) -> Result<Vec<WorkspaceId>, AppError> {
         caller.principal.authorize_operator()?;
         let mut connection = self.store.read().await?;
         Ok(store::workspace::list_workspaces_without_admin(&mut connection).await?)
     }
 
-    /// What dies with a workspace, in numbers.
+    /// Returns the numbers of objects that are deleted with a workspace.
     ///
     /// # Errors
-    /// For who may delete it.
+    /// The caller may not delete it.
     pub async fn count_in_workspace(&self, caller: &Caller, id: WorkspaceId) -> Result<WorkspaceCounts, AppError> {
         let access = caller.principal.authorize(WorkspacePermission::Delete, id)?;
         let mut connection = self.store.read().await?;
@@ -204,7 +205,7 @@ impl App {
     /// Renames a workspace.
     ///
     /// # Errors
-    /// For its admins only.
+    /// The caller is not an admin of the workspace.
     pub async fn update_workspace(
         self: &Arc<Self>,
         caller: &Caller,
@@ -214,10 +215,10 @@ impl App {
         self.change(caller, UpdateWorkspace { id, update }).await
     }
 
-    /// Deletes a workspace with all that is in it. Its slug is never used again.
+    /// Deletes a workspace with all its content. Its slug is never used again.
     ///
     /// # Errors
-    /// For its admins only.
+    /// The caller is not an admin of the workspace.
     pub async fn delete_workspace(
         self: &Arc<Self>,
         caller: &Caller,
@@ -231,13 +232,13 @@ struct CreateWorkspace {
     create: api::CreateWorkspace,
 }
 
-/// What a new workspace is to be.
+/// The data of a new workspace.
 struct NewWorkspace {
     slug: Slug,
     name: String,
-    /// Who becomes its first admin without being asked.
+    /// The user that becomes its first admin without an invitation.
     first_admin: Option<UserId>,
-    /// The email that was given for the first admin.
+    /// The email of the first admin in the request.
     email: Option<Email>,
 }
 
@@ -255,7 +256,7 @@ impl Operation for CreateWorkspace {
         if let (Some(email), Some(identity), false) = (&email, principal.identity(), principal.is_operator())
             && email.as_str() != identity.email
         {
-            // People join by invitation only; and the answer would tell who has an account.
+            // People join by invitation only. Another response would reveal which emails have an account.
             let detail = "leave this out to become the first admin yourself, then invite others";
             return Err(AppError::field("admin_email", "operators_only", detail));
         }
@@ -308,7 +309,7 @@ struct NameFirstAdmin {
 }
 
 impl Operation for NameFirstAdmin {
-    /// The workspace, and who becomes its admin without being asked.
+    /// The workspace, and the user that becomes its admin without an invitation.
     type Checked = (Workspace, Option<UserId>);
     type Response = Option<api::IssuedInvitation>;
     const STATUS: u16 = 200;
@@ -351,7 +352,7 @@ struct UpdateWorkspace {
 }
 
 impl Operation for UpdateWorkspace {
-    /// The workspace as it is, and as it becomes.
+    /// The workspace before and after the change.
     type Checked = (Workspace, Workspace);
     type Response = api::Workspace;
     const STATUS: u16 = 200;
@@ -426,8 +427,9 @@ impl Operation for DeleteWorkspace {
     }
 }
 
-/// The user of an email address whom the caller may add without an invitation: any user on the host, otherwise only the caller.
-/// All others are invited, so that an email address shows nothing about users who have not accepted.
+/// Returns the user with an email address that the caller may add without an invitation: any user on the host,
+/// otherwise only the caller. All other people are invited, so that an email address reveals nothing about users that
+/// have not accepted.
 async fn find_user_to_seat(scope: &mut Scope<'_>, email: &Email) -> Result<Option<UserId>, AppError> {
     let found = store::user::find_user_by_email(scope.connection, email).await?.map(|user| user.id);
     let is_host = scope.principal.identity().is_none();

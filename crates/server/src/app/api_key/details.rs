@@ -1,4 +1,4 @@
-//! Keys with all that their pages show: one authorization of the owner, one connection.
+//! Keys with the data for their pages, with one authorization of the owner and one connection.
 
 use std::collections::BTreeMap;
 
@@ -14,32 +14,32 @@ use crate::{
     error::AppError,
 };
 
-/// By what keys are ordered.
+/// The order of keys.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum KeyOrder {
-    /// When they were registered.
+    /// By the time of their registration.
     #[default]
     Created,
-    /// Their titles, whatever the case.
+    /// By their titles, ignoring case.
     Title,
-    /// When they were last used; never is longest ago.
+    /// By the time of their last use. Unused keys come first.
     LastUsed,
-    /// When they expire; never comes last.
+    /// By their expiry. Keys without an expiry come last.
     Expires,
 }
 
-/// Which keys of an owner are looked for.
+/// Conditions for the keys of an owner.
 #[derive(Clone, Debug, Default)]
 pub struct KeySearch {
-    /// In the title, whatever the case, or in the fingerprint; empty finds all.
+    /// A text in the title, ignoring case, or in the fingerprint. If it is empty, all keys match.
     pub text: String,
-    /// Expired and revoked ones, too.
+    /// Whether to include expired and revoked keys.
     pub with_inactive: bool,
-    /// How they are ordered.
+    /// Their order.
     pub order: KeyOrder,
-    /// The other way round.
+    /// Whether to reverse the order.
     pub descending: bool,
-    /// How many come on the pages before. Past the end it is the last page that is found.
+    /// The number of keys on earlier pages. Beyond the end, the last page is returned.
     pub skip: usize,
     /// A live key that expires before this time expires soon.
     pub soon: Timestamp,
@@ -48,62 +48,62 @@ pub struct KeySearch {
 /// The owner of keys.
 #[derive(Clone, Debug)]
 pub struct KeyOwnerDetails {
-    /// The service account; none where a user owns the keys.
+    /// The service account, or `None` if a user owns the keys.
     pub service_account: Option<api::ServiceAccount>,
-    /// How many live keys the owner has, and may have.
+    /// The number of the owner's live keys, and the quota.
     pub keys: api::KeyCount,
 }
 
 impl KeyOwnerDetails {
-    /// Whether the owner is a service account that is disabled: then none of its keys works.
+    /// Returns whether the owner is a disabled service account. In that case, all its keys are refused.
     #[must_use]
     pub fn is_disabled(&self) -> bool {
         self.service_account.as_ref().is_some_and(|account| account.disabled)
     }
 }
 
-/// Keys that were found, and how many more there are.
+/// One page of the keys that match, and their number.
 #[derive(Clone, Debug)]
 pub struct FoundKeys {
     /// The owner.
     pub owner: KeyOwnerDetails,
     /// One page of keys.
     pub items: Vec<api::ApiKey>,
-    /// How many come on the pages before.
+    /// The number of keys on earlier pages.
     pub skipped: usize,
-    /// The emails and addresses of who created the keys on this page, by their ids.
+    /// The emails and addresses of the principals that created the keys on this page, by their ids.
     pub creators: BTreeMap<String, String>,
-    /// How many were found, on all pages.
+    /// The number of keys that match, on all pages.
     pub found: usize,
-    /// How many were left out because they are expired or revoked.
+    /// The number of keys that were excluded because they are expired or revoked.
     pub inactive: usize,
-    /// How many the owner has, expired and revoked ones too.
+    /// The number of all keys of the owner, including expired and revoked ones.
     pub all: usize,
-    /// How many live keys the owner has that expire soon, found or not.
+    /// The number of all live keys of the owner that expire soon.
     pub expiring: usize,
-    /// Keys that another principal reclaimed with a proof in the last [`RECLAIMED_DAYS`] days, found or not.
+    /// All keys of the owner that another principal reclaimed with a proof in the last [`RECLAIMED_DAYS`] days.
     pub reclaimed: Vec<api::ApiKey>,
 }
 
-/// A key with all that its page shows.
+/// A key with the data for its page.
 #[derive(Clone, Debug)]
 pub struct KeyDetails {
     /// The key.
     pub key: api::ApiKey,
-    /// The email or address of who created it, where that is known.
+    /// The email or address of the principal that created it, if it is known.
     pub creator_email: Option<String>,
     /// Its owner.
     pub owner: KeyOwnerDetails,
 }
 
-/// For how many days the pages point out a reclaimed registration.
+/// How many days the pages show a reclaimed registration.
 const RECLAIMED_DAYS: i64 = 30;
 
 impl App {
-    /// The owner of keys.
+    /// Returns the owner of keys.
     ///
     /// # Errors
-    /// The caller may not see the keys.
+    /// The caller may not view the keys.
     pub async fn find_key_owner_details(&self, caller: &Caller, owner: KeyOwner) -> Result<KeyOwnerDetails, AppError> {
         let owner = authorize(&caller.principal, owner, Access::View)?;
         let mut connection = self.store.read().await?;
@@ -130,10 +130,10 @@ impl App {
         }
     }
 
-    /// A key with all that its page shows.
+    /// Returns a key with the data for its page.
     ///
     /// # Errors
-    /// The caller may not see it.
+    /// The caller may not view it.
     pub async fn find_key_details(
         &self,
         caller: &Caller,
@@ -146,7 +146,7 @@ impl App {
         Ok(details)
     }
 
-    /// A key with all that its page shows, and as the store has it.
+    /// Returns a key with the data for its page, and the stored key.
     async fn read_key(
         &self,
         connection: &mut Connection,
@@ -162,7 +162,8 @@ impl App {
         Ok((KeyDetails { key: to_wire(&key, self.clock.now()), creator_email, owner }, key))
     }
 
-    /// A key that the caller may revoke, and the keys that a revocation with `cascade` revokes besides it, at this moment.
+    /// Returns a key that the caller may revoke, and the keys that a revocation with `cascade` would revoke in addition
+    /// to it now.
     ///
     /// # Errors
     /// The caller may not revoke the key.
@@ -179,11 +180,11 @@ impl App {
         Ok((details, cascade))
     }
 
-    /// Keys of an owner that match a search, for people: in any order, one page of [`DEFAULT_PAGE`] of them, with their
-    /// owner. An owner has few, so they are searched and sorted here.
+    /// Returns the keys of an owner that match a search, in any order, with their owner. A page has [`DEFAULT_PAGE`]
+    /// keys. An owner has few keys, so they are searched and sorted in memory.
     ///
     /// # Errors
-    /// The caller may not see them.
+    /// The caller may not view them.
     pub async fn search_api_keys(
         &self,
         caller: &Caller,
@@ -213,7 +214,7 @@ impl App {
         if search.with_inactive {
             found.extend(inactive);
         }
-        // What is equal stays in the order in which it was registered.
+        // Equal keys stay in the order of their registration.
         found.sort_by_key(|key| key.id);
         match search.order {
             KeyOrder::Created => {}
@@ -225,7 +226,7 @@ impl App {
             found.reverse();
         }
         let limit = usize::try_from(DEFAULT_PAGE).unwrap_or(usize::MAX);
-        // Past the end, for instance where the keys of the last page were revoked: the last page there is.
+        // Beyond the end, for example after the keys of the last page were revoked, the last page is returned.
         let last_page = found.len().saturating_sub(1) / limit * limit;
         let skipped = if search.skip < found.len() { search.skip } else { last_page };
         let shown = found.iter().skip(skipped).take(limit);

@@ -1,4 +1,4 @@
-//! Proofs that the private key of a registration is at hand.
+//! Proofs that the owner of a registration has the private key.
 
 use std::sync::Arc;
 
@@ -15,14 +15,15 @@ use crate::{
     error::AppError,
 };
 
-/// Open challenges of one principal that a proof is tried against.
+/// The maximum number of open challenges of a principal that a proof is compared with.
 const MAX_OPEN: i64 = 16;
 
 impl App {
-    /// A fresh challenge to sign for a key of one's own or of a service account, good once and for five minutes.
+    /// Creates a challenge for a proof of one of the caller's keys or of a service account's key. It can be used once,
+    /// within five minutes.
     ///
     /// # Errors
-    /// For users and service accounts that signed, only.
+    /// The caller is not a user or service account, or did not sign the request.
     pub async fn create_proof_challenge(
         self: &Arc<Self>,
         caller: &Caller,
@@ -30,7 +31,8 @@ impl App {
         self.change(caller, CreateProofChallenge { owner: None }).await
     }
 
-    /// A fresh challenge for a proof of a key of `owner`, whose id is part of what is signed; on the host too.
+    /// Creates a challenge for a proof of a key of `owner`. The owner's id is part of the signed text. The host may use
+    /// it, too.
     ///
     /// # Errors
     /// The caller may not register keys for them.
@@ -44,10 +46,11 @@ impl App {
         Ok(challenge.map(|challenge| (id, challenge)))
     }
 
-    /// Accepts a proof that the owner of a key holds its private key. From then on, no other principal can reclaim the key.
+    /// Accepts a proof that the owner of a key has the private key. From then on, no other principal can reclaim the
+    /// key.
     ///
     /// # Errors
-    /// The caller may not; the key is revoked; the proof is wrong.
+    /// The caller may not do this, the key is revoked, or the proof is invalid.
     pub async fn prove_api_key(
         self: &Arc<Self>,
         caller: &Caller,
@@ -60,12 +63,12 @@ impl App {
 }
 
 struct CreateProofChallenge {
-    /// Whose key is proven, where that matters to the caller.
+    /// The owner of the key, if it is not the caller.
     owner: Option<KeyOwner>,
 }
 
 impl Operation for CreateProofChallenge {
-    /// Who sends the proof.
+    /// The principal that sends the proof.
     type Checked = PrincipalId;
     type Response = api::ProofChallenge;
     const STATUS: u16 = 201;
@@ -103,14 +106,14 @@ struct ProveApiKey {
 }
 
 impl Operation for ProveApiKey {
-    /// The key, and the challenge that the proof answers.
+    /// The key, and the challenge in the proof.
     type Checked = (KeyChange, String);
     type Response = api::ApiKey;
     const STATUS: u16 = 200;
 
     async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
         let mut change = KeyChange::find(scope, self.owner, self.id).await?;
-        // As the commit does, but before the proof is verified.
+        // The commit also checks this, but only after the proof was verified.
         scope.principal.require_recent_password(scope.now)?;
         let owner = change.owner().id;
         let key = change.key_mut();
@@ -131,8 +134,8 @@ impl Operation for ProveApiKey {
     }
 }
 
-/// Verifies a proof of `key` for `owner` against the open challenges of the sender, on the host of the owner, and finds the
-/// one that it answers, which is deleted with the change.
+/// Verifies a proof of `key` for `owner` against the open challenges of the sender, or on the host against those of the
+/// owner. Returns the challenge in the proof, which is deleted with the change.
 pub(super) async fn check_proof(
     app: &App,
     scope: &mut Scope<'_>,

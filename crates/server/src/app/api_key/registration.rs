@@ -1,4 +1,4 @@
-//! Registering a key, and the conflicts that prevent it.
+//! Registration of a key, and the conflicts that prevent it.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -24,11 +24,12 @@ pub(in crate::app) struct Reclaimed {
 }
 
 impl App {
-    /// Registers a key. A registered key is an error, unless the proof reclaims an unproven registration of another principal.
+    /// Registers a key. It is an error if the key is registered already, unless the proof reclaims an unproven
+    /// registration of another principal.
     ///
     /// # Errors
-    /// The key is malformed, weak or of another kind; it exists, or was revoked after a use; the quota is reached; the proof
-    /// is wrong.
+    /// The key is malformed, weak or of an unsupported type. It exists, or was revoked after a use. The quota is
+    /// reached. The proof is invalid.
     pub async fn create_api_key(
         self: &Arc<Self>,
         caller: &Caller,
@@ -38,8 +39,8 @@ impl App {
         self.change(caller, CreateApiKey { owner, create: create.clone() }).await
     }
 
-    /// Revokes a registration because another principal registers the key with a proof, and returns whom to notify. Its owner and
-    /// their admins learn what happened, but not who holds the key.
+    /// Revokes a registration because another principal registers the key with a proof, and returns the addresses to
+    /// notify. Its owner and their admins are notified of the revocation, without the new owner of the key.
     async fn revoke_reclaimed(&self, transaction: &mut Transaction, key: &ApiKey) -> Result<Reclaimed, AppError> {
         let change = &mut transaction.change;
         store::api_key::revoke_api_key(change, key, Revocation::Reclaimed).await?;
@@ -63,8 +64,8 @@ impl App {
         Ok(Reclaimed { addresses, owner, title: key.title.clone(), fingerprint })
     }
 
-    /// Notifies the owner of a reclaimed registration and their admins by mail, if a mail server is set. The change is already
-    /// committed, so a failure of the mail server affects only the mail.
+    /// Notifies the owner of a reclaimed registration and their admins by mail, if a mail server is set. The change is
+    /// already committed, so an error of the mail server affects only the mail.
     async fn mail_reclaimed(&self, reclaimed: Vec<Reclaimed>) {
         let Some(mailer) = &self.mailer else { return };
         let url = &self.settings.public_url;
@@ -93,7 +94,7 @@ struct CreateApiKey {
 struct NewApiKey {
     owner: AuthorizedOwner,
     key: ApiKey,
-    /// The challenge that its proof answers.
+    /// The challenge in its proof.
     challenge: Option<String>,
     /// Unproven registrations of other principals that it reclaims.
     reclaimed: Vec<ApiKey>,
@@ -128,7 +129,7 @@ impl Operation for CreateApiKey {
             suspended: false,
             expires_at,
             revoked_at: None,
-            // Nodes of the previous release take this moment for a proof.
+            // Nodes of the previous release interpret this time as a proof.
             verified_at: proven_at,
             proven_at,
             displaced_at: None,
@@ -141,7 +142,7 @@ impl Operation for CreateApiKey {
         Ok(NewApiKey { owner, key, challenge, reclaimed })
     }
 
-    /// The transaction checks whether a key was ever used, so this node writes the uses that it has recorded first.
+    /// Writes this node's recorded uses, because the transaction checks whether a key was ever used.
     async fn prepare(&self, app: &App) -> Result<(), AppError> {
         app.write_uses().await
     }
@@ -166,8 +167,8 @@ impl Operation for CreateApiKey {
     }
 }
 
-/// Checks that no other registration conflicts with this one, and returns those that it reclaims: with a proof, the unproven
-/// registrations of other principals, used or not.
+/// Checks that no other registration conflicts with this one, and returns those that it reclaims. With a proof, these
+/// are the unproven registrations of other principals, used or not.
 async fn claim_fingerprint(
     app: &App,
     scope: &mut Scope<'_>,
@@ -199,7 +200,7 @@ async fn claim_fingerprint(
 
 /// Refuses a fingerprint whose revoked registration was used, or may have been.
 async fn require_unused(app: &App, scope: &mut Scope<'_>, revoked: &ApiKey) -> Result<(), AppError> {
-    // The holder of the private key reclaimed it with a proof, and that registration is checked instead.
+    // The holder of the private key reclaimed it with a proof. That registration is checked instead.
     if revoked.displaced_at.is_some() {
         return Ok(());
     }

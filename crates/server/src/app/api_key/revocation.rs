@@ -1,4 +1,4 @@
-//! Revoking keys, with the keys that they registered.
+//! Revocation of keys, and of the keys that they registered.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,8 +17,8 @@ use crate::{
 };
 
 impl App {
-    /// The keys that a revocation with `cascade` revokes besides the key itself, at this moment: what the API, the pages and
-    /// the command line show before.
+    /// Returns the keys that a revocation with `cascade` would revoke now in addition to the key itself. The API, the
+    /// pages and the command line show them before the revocation.
     ///
     /// # Errors
     /// The caller may not revoke the key.
@@ -29,11 +29,11 @@ impl App {
         read_cascade(&mut connection, &caller.principal, root, self.clock.now()).await
     }
 
-    /// Revokes a key, and with `cascade` the keys that it made, as far as the caller manages them. Once this has
+    /// Revokes a key and, with `cascade`, the keys that it registered, if the caller manages them. After this has
     /// returned, no node accepts them. Revoking a revoked key changes nothing.
     ///
     /// # Errors
-    /// The caller may not.
+    /// The caller may not do this.
     pub async fn revoke_api_key(
         self: &Arc<Self>,
         caller: &Caller,
@@ -44,9 +44,9 @@ impl App {
         self.change(caller, RevokeApiKey { owner, id, cascade }).await
     }
 
-    /// Revokes keys within a change that was authorized, each with its own event in its owner's workspace; with `cascade` also
-    /// the keys that they registered, as far as the caller manages those. What is revoked already stays as it is. Tells how
-    /// many were revoked.
+    /// Revokes keys within an authorized change, each with its own event in its owner's workspace. With `cascade`, it
+    /// also revokes the keys that they registered, if the caller manages those. Keys that are already revoked stay
+    /// unchanged. Returns the number of keys that were revoked.
     pub(in crate::app) async fn revoke_keys(
         &self,
         transaction: &mut Transaction,
@@ -72,7 +72,7 @@ impl App {
         Ok(())
     }
 
-    /// Revokes all keys of an owner who is about to be deleted, as [`revoke_keys`](Self::revoke_keys) does.
+    /// Revokes all keys of an owner that is about to be deleted, as [`revoke_keys`](Self::revoke_keys) does.
     pub(in crate::app) async fn revoke_keys_of(
         &self,
         transaction: &mut Transaction,
@@ -83,7 +83,7 @@ impl App {
     }
 }
 
-/// What a revocation of `root` with `cascade` revokes besides it.
+/// Returns the keys that a revocation of `root` with `cascade` revokes in addition to it.
 pub(super) async fn read_cascade(
     connection: &mut Connection,
     principal: &Principal,
@@ -131,7 +131,7 @@ impl Operation for RevokeApiKey {
         keys.is_empty().then_some(())
     }
 
-    /// Whether the keys were ever used is read with their revocation, so what this node knows of that is written first.
+    /// Writes this node's recorded uses first, because the revocation reads whether the keys were ever used.
     async fn prepare(&self, app: &App) -> Result<(), AppError> {
         app.write_uses().await
     }
@@ -141,8 +141,8 @@ impl Operation for RevokeApiKey {
     }
 }
 
-/// The keys that a revocation of `roots` takes along, each with its workspace: themselves, and with `cascade` those that they
-/// registered, as far as the caller manages them.
+/// Returns the keys that a revocation of `roots` revokes, each with its workspace: the keys themselves and, with
+/// `cascade`, those that they registered, if the caller manages them.
 async fn list_keys_to_revoke(
     connection: &mut Connection,
     principal: &Principal,
@@ -164,7 +164,7 @@ async fn list_keys_to_revoke(
     Ok(keys)
 }
 
-/// The workspaces of the service accounts that own these keys.
+/// Returns the workspaces of the service accounts that own these keys.
 pub(in crate::app) async fn workspaces_of_owners(
     connection: &mut Connection,
     keys: &[ApiKey],
@@ -179,7 +179,7 @@ pub(in crate::app) async fn workspaces_of_owners(
     Ok(workspaces.into_iter().map(|(account, workspace)| (account.into(), workspace)).collect())
 }
 
-/// Whether the keys of `whose`, in `place`, are the caller's to revoke.
+/// Returns whether the caller may revoke the keys of `whose`, in `place`.
 fn manages(principal: &Principal, whose: PrincipalId, place: Option<WorkspaceId>) -> bool {
     let keys = match (whose, place) {
         (PrincipalId::ServiceAccount(account), Some(workspace)) => KeyOwner::ServiceAccount(workspace, account),

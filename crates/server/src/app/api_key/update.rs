@@ -1,4 +1,4 @@
-//! Changing, disabling and enabling a key.
+//! Updating, disabling and enabling a key.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use crate::{
 };
 
 impl App {
-    /// Changes a key's title or expiry.
+    /// Updates a key's title or expiry.
     ///
     /// # Errors
-    /// The caller may not; the key is revoked; an expired key would come back over the quota.
+    /// The caller may not do this, the key is revoked, or an expired key would exceed the quota again.
     pub async fn update_api_key(
         self: &Arc<Self>,
         caller: &Caller,
@@ -32,7 +32,7 @@ impl App {
     /// Disables a key.
     ///
     /// # Errors
-    /// The caller may not; the key is revoked.
+    /// The caller may not do this, or the key is revoked.
     pub async fn disable_api_key(
         self: &Arc<Self>,
         caller: &Caller,
@@ -42,10 +42,11 @@ impl App {
         self.change(caller, EditApiKey { owner, id, edit: KeyEdit::Disable }).await
     }
 
-    /// Lets a disabled key work again; one that has expired gets a new expiry with it.
+    /// Enables a disabled key. An expired key needs a new expiry.
     ///
     /// # Errors
-    /// The caller may not; the key is revoked, or has expired and gets no new expiry; the quota is reached.
+    /// The caller may not do this, the key is revoked, it has expired and there is no new expiry, or the quota is
+    /// reached.
     pub async fn enable_api_key(
         self: &Arc<Self>,
         caller: &Caller,
@@ -57,7 +58,7 @@ impl App {
     }
 }
 
-/// A key that its owner, or an admin, may change.
+/// A key that the caller may change, because the caller is its owner or an admin.
 pub(super) struct KeyChange {
     owner: AuthorizedOwner,
     before: ApiKey,
@@ -72,17 +73,17 @@ impl KeyChange {
         Ok(Self { owner, after: before.clone(), before })
     }
 
-    /// Whose key it is.
+    /// Returns the owner of the key.
     pub(super) const fn owner(&self) -> &AuthorizedOwner {
         &self.owner
     }
 
-    /// The key as it becomes.
+    /// Returns the key as it is after the change.
     pub(super) const fn key_mut(&mut self) -> &mut ApiKey {
         &mut self.after
     }
 
-    /// Sets when the key expires from now on. One that has expired counts against the quota again.
+    /// Sets the new expiry. A key that had expired counts towards the quota again.
     async fn set_expiry(
         &mut self,
         app: &App,
@@ -111,7 +112,7 @@ impl KeyChange {
     }
 }
 
-/// What to change of a key.
+/// A change of a key.
 enum KeyEdit {
     Update(api::UpdateApiKey),
     Disable,

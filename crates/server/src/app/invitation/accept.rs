@@ -22,10 +22,10 @@ use crate::{
 };
 
 impl App {
-    /// Accepts an invitation, once: a user who is authenticated joins, any other client becomes a user.
+    /// Accepts an invitation once. An authenticated user joins the workspace. Any other client becomes a user.
     ///
     /// # Errors
-    /// The token is unknown, used, revoked or expired, or its writer may not invite any more; or the invited email belongs to
+    /// The token is unknown, used, revoked or expired, its writer may no longer invite, or the invited email belongs to
     /// a user, who must sign in.
     pub async fn accept_invitation(
         self: &Arc<Self>,
@@ -43,7 +43,7 @@ impl App {
         }
     }
 
-    /// Accepts an invitation, once, as a client who becomes a user, and signs them in.
+    /// Accepts an invitation once, for a client that becomes a user, and signs them in.
     ///
     /// # Errors
     /// As [`accept_invitation`](Self::accept_invitation).
@@ -59,14 +59,14 @@ impl App {
         Ok(self.change_anonymously(browser.ip_address, operation).await?.map(|_| signed_in))
     }
 
-    /// What a client gives who becomes a user by an invitation.
+    /// Prepares the data of a client that becomes a user by an invitation.
     async fn prepare_newcomer(
         &self,
         token_hash: &[u8; 32],
         accept: api::AcceptInvitation,
         browser: Option<Browser>,
     ) -> Result<Newcomer, AppError> {
-        // Read before a password is hashed, so that guessing tokens costs the server little.
+        // Read before a password is hashed, so that guessing tokens causes little work for the server.
         let open = {
             let mut connection = self.store.read().await?;
             find_pending(&mut connection, token_hash, self.clock.now()).await?
@@ -79,8 +79,8 @@ impl App {
         Ok(Newcomer { id, name, password_hash, browser, session_token: self.random_text::<32>() })
     }
 
-    /// Makes the holder of an invitation a user. If the link was mailed, the email is theirs, and an account that never proved
-    /// it loses it.
+    /// Creates a user for the holder of an invitation. If the link was mailed, the email is verified, and an account
+    /// that did not verify it loses it.
     async fn create_invited_user(
         &self,
         transaction: &mut Transaction,
@@ -108,7 +108,8 @@ impl App {
         Ok(())
     }
 
-    /// Gives an account that never proved its email a placeholder instead, with an event in the log of each of its workspaces.
+    /// Replaces the email of an account that did not verify it with a placeholder. Records an event in the log of each
+    /// of its workspaces.
     async fn take_email_from(&self, transaction: &mut Transaction, mut account: User) -> Result<(), AppError> {
         let before = account.email.to_string();
         let placeholder = format!("{}@{PLACEHOLDER_DOMAIN}", account.id);
@@ -123,12 +124,12 @@ impl App {
     }
 }
 
-/// A client who becomes a user by an invitation.
+/// A client that becomes a user by an invitation.
 struct Newcomer {
     id: UserId,
     name: String,
     password_hash: String,
-    /// The browser that is signed in at once, if one is.
+    /// The browser that is signed in immediately, if there is one.
     browser: Option<Browser>,
     session_token: String,
 }
@@ -142,11 +143,11 @@ struct AcceptInvitation {
 struct Acceptance {
     invitation: Invitation,
     user: UserId,
-    /// The account that loses the email to a newcomer.
+    /// The account that loses the email to a new user.
     account: Option<User>,
     /// The user whose email the invitation verifies.
     verified: Option<User>,
-    /// The role of a user who is a member already.
+    /// The role of a user who is already a member.
     role: Option<Role>,
 }
 
@@ -204,7 +205,7 @@ impl Operation for AcceptInvitation {
             let change = &mut transaction.change;
             store::member::insert_member(change, workspace, user, invitation.role, now).await?;
         }
-        // A member who proves their address keeps their role.
+        // A member who verifies their email keeps their role.
         let role = role.unwrap_or(invitation.role);
         let detail = Detail::of(&invitation).with("user", user.to_string()).with("role", role.as_str());
         transaction.note(app, AuditAction::InvitationAccept, Some(workspace), invitation.id, detail);
@@ -215,7 +216,7 @@ impl Operation for AcceptInvitation {
     }
 }
 
-/// The user who proves an email that is not verified yet by accepting a link that was mailed to it.
+/// Returns the user whose email is verified by accepting a link that was mailed to it.
 async fn find_user_to_verify(
     connection: &mut Connection,
     invitation: &Invitation,

@@ -1,4 +1,4 @@
-//! Inviting people, and sending an invitation again.
+//! Creating invitations, and sending them again.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -20,10 +20,10 @@ use crate::{
 const MAX_EMAILS: usize = 100;
 
 impl App {
-    /// Invites people with one role, all or none of them.
+    /// Invites people with one role. Either all invitations are created, or none.
     ///
     /// # Errors
-    /// For the workspace's admins only; an address is malformed, or a member's.
+    /// The caller is not an admin of the workspace, or an email is malformed or belongs to a member.
     pub async fn create_invitations(
         self: &Arc<Self>,
         caller: &Caller,
@@ -33,11 +33,11 @@ impl App {
         self.change(caller, CreateInvitations { workspace, create: create.clone() }).await
     }
 
-    /// Gives an invitation a new token and a new expiry date; the previous token is void. From then on, the caller is the one who
-    /// invited.
+    /// Gives an invitation a new token and a new expiry date. The previous token becomes invalid. From then on, the
+    /// caller is the inviter.
     ///
     /// # Errors
-    /// For the workspace's admins only; it must not be accepted or taken back.
+    /// The caller is not an admin of the workspace, or the invitation is accepted or revoked.
     pub async fn resend_invitation(
         self: &Arc<Self>,
         caller: &Caller,
@@ -47,7 +47,7 @@ impl App {
         self.change(caller, ResendInvitation { workspace, id }).await
     }
 
-    /// Invites one address, and leaves the mail to be sent. An open invitation of the same address ends.
+    /// Creates an invitation of one email, without sending the mail. An open invitation of the same email is revoked.
     pub(in crate::app) async fn invite(
         &self,
         transaction: &mut Transaction,
@@ -84,7 +84,7 @@ struct CreateInvitations {
 }
 
 impl Operation for CreateInvitations {
-    /// The name of the workspace, and the addresses.
+    /// The name of the workspace, and the emails.
     type Checked = (String, BTreeSet<Email>);
     type Response = api::IssuedInvitations;
     const STATUS: u16 = 201;
@@ -101,7 +101,8 @@ impl Operation for CreateInvitations {
         for email in &emails {
             if let Some(user) = store::user::find_user_by_email(scope.connection, email).await?
                 && store::member::find_member(scope.connection, workspace, user.id).await?.is_some()
-                // A mailed link lets a member prove their email, or its real owner, if that is another person.
+                // A member can verify their email with a mailed link. So can its actual owner, if that is another
+                // person.
                 && (app.mailer.is_none() || user.email_verified_at.is_some())
             {
                 return Err(Conflict::InvitedMember(email.clone()).into());

@@ -1,4 +1,4 @@
-//! The mail of an invitation, and the response to the caller who invites.
+//! The mail of an invitation, and the response to the inviter.
 
 use std::{pin::Pin, sync::Arc};
 
@@ -12,15 +12,15 @@ use crate::{
     mail::Mail,
 };
 
-/// An invitation that was written, and its token, which is not kept.
+/// An invitation that was written, and its token, which is not stored.
 pub(in crate::app) struct Issued {
     pub(super) invitation: Invitation,
     pub(super) token: String,
 }
 
 impl App {
-    /// The response about one invitation. It holds the token and the link if the caller has to pass them on, and never after
-    /// they were mailed.
+    /// Returns the response about one invitation. It contains the token and the link if the caller has to send them,
+    /// and never after they were mailed.
     fn tell(&self, issued: &Issued, mail: MailState, now: Timestamp) -> api::IssuedInvitation {
         let token = match mail {
             MailState::NotConfigured | MailState::Failed => Some(issued.token.clone()),
@@ -34,15 +34,15 @@ impl App {
         format!("{}/invitations/{token}", self.settings.public_url)
     }
 
-    /// The response that is stored for the same signed request, before any mail is sent.
+    /// Returns the response that is stored for the same signed request, before any mail is sent.
     pub(in crate::app) fn tell_before_mail(&self, transaction: &Transaction) -> Vec<api::IssuedInvitation> {
         let mail = if self.mailer.is_some() { MailState::Unknown } else { MailState::NotConfigured };
         transaction.mail.invitations.iter().map(|issued| self.tell(issued, mail, transaction.now)).collect()
     }
 
-    /// Sends invitations by mail if a mail server is set, and returns the response. The invitations are committed already, so a
-    /// failure of the mail server loses none. The caller gets a link that the mail server refused, once it is recorded that
-    /// this link proves no email.
+    /// Sends invitations by mail if a mail server is set, and returns the response. The invitations are already
+    /// committed, so an error of the mail server loses none. The caller receives a link that the mail server refused,
+    /// after it is recorded that this link verifies no email.
     pub(in crate::app) async fn mail_invitations(
         self: &Arc<Self>,
         caller: &Caller,
@@ -83,7 +83,7 @@ impl App {
         issued.iter().zip(&sent).map(tell).collect()
     }
 
-    /// Notes which links were not mailed.
+    /// Records which links were not mailed.
     async fn note_failed_mails(self: &Arc<Self>, caller: &Caller, failed: &[&Issued]) -> Result<(), AppError> {
         if failed.is_empty() {
             return Ok(());
@@ -91,7 +91,7 @@ impl App {
         // The signed request was answered with the invitations themselves.
         let caller = Caller { replay: None, ..caller.clone() };
         let failed = failed.iter().map(|Issued { invitation, token }| (invitation.clone(), sha256(token)));
-        // Sending mail is itself a part of a change: the two futures must not contain each other.
+        // Sending mail is a part of a change. The box prevents the two futures from containing each other.
         let noting: Pin<Box<dyn Future<Output = _> + Send + '_>> =
             Box::pin(self.change(&caller, NoteFailedMails { failed: failed.collect() }));
         noting.await?;
@@ -99,7 +99,7 @@ impl App {
     }
 }
 
-/// Notes that links were not mailed, so that the caller may see them and they prove no address.
+/// Records that links were not mailed, so that the caller may see them and they verify no email.
 struct NoteFailedMails {
     /// The invitations, each with the hash of its token.
     failed: Vec<(Invitation, [u8; 32])>,

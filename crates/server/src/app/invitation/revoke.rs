@@ -1,4 +1,4 @@
-//! Revoking invitations, by request and because something else ends.
+//! Revocation of invitations, by a request or as the consequence of another change.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use crate::{
 };
 
 impl App {
-    /// Takes an invitation back.
+    /// Revokes an invitation.
     ///
     /// # Errors
-    /// For the workspace's admins only; it must not be accepted.
+    /// The caller is not an admin of the workspace, or the invitation is accepted.
     pub async fn revoke_invitation(
         self: &Arc<Self>,
         caller: &Caller,
@@ -24,7 +24,7 @@ impl App {
         self.change(caller, RevokeInvitation { workspace, id }).await
     }
 
-    /// Ends every open invitation of a workspace, of one address or of all, each with its event.
+    /// Revokes every open invitation of a workspace, for one email or for all, each with its event.
     pub(in crate::app) async fn end_open_invitations(
         &self,
         transaction: &mut Transaction,

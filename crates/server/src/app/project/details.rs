@@ -1,4 +1,4 @@
-//! A project with all that its page shows: one authorization, one connection.
+//! A project with the data for its page, with one authorization and one connection.
 
 use domain::{
     PrincipalId, ProjectId, WorkspaceId,
@@ -11,29 +11,29 @@ use crate::{
     error::AppError,
 };
 
-/// A project with all that its page shows.
+/// A project with the data for its page.
 #[derive(Clone, Debug)]
 pub struct ProjectDetails {
     /// The project, with the caller's role in it.
     pub project: api::Project,
-    /// The email or address of who created it, where that is known.
+    /// The email or address of its creator, if it is known.
     pub creator_email: Option<String>,
-    /// Who is in it, at most [`MAX_PAGE`].
+    /// Its members, at most [`MAX_PAGE`].
     pub members: Vec<api::ProjectMember>,
-    /// Who in the workspace could be given a role in it, whether they have one or not; nobody where the caller may not give
-    /// one.
+    /// The principals of the workspace that could get a role in it, including those that have one. Empty if the caller
+    /// may not change roles.
     pub candidates: Vec<Candidate>,
     /// Whether the caller may change its title and description.
     pub may_edit: bool,
-    /// Whether the caller may give and take roles.
+    /// Whether the caller may set and remove roles.
     pub may_manage_members: bool,
 }
 
 impl App {
-    /// A project that the caller can see, with all that its page shows.
+    /// Returns a project that the caller can see, with the data for its page.
     ///
     /// # Errors
-    /// They cannot.
+    /// The caller cannot see it.
     pub async fn find_project_details(
         &self,
         caller: &Caller,
@@ -67,10 +67,10 @@ impl App {
         })
     }
 
-    /// A project that the caller may delete.
+    /// Returns a project that the caller may delete.
     ///
     /// # Errors
-    /// For the project's admins only.
+    /// The caller is not an admin of the project.
     pub async fn find_project_to_delete(
         &self,
         caller: &Caller,
