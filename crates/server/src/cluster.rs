@@ -1,5 +1,6 @@
-//! The nodes of an installation: the lease without which a node verifies no requests (`lease`), how a node loads the directory
-//! (`load`) and applies what others changed (`follow`), and how a change waits until every node has applied it (`acknowledge`).
+//! The nodes of an installation: the lease that a node needs to verify requests (`lease`), how a node loads the
+//! directory (`load`) and applies changes of others (`follow`), and how a change waits until every node has applied it
+//! (`acknowledge`).
 
 mod acknowledge;
 mod follow;
@@ -17,36 +18,36 @@ pub use self::{
     lease::{NoLease, NodeLease},
 };
 
-/// This process's part in the cluster.
+/// This process as a part of the cluster.
 pub struct Cluster {
     store: Store,
     clock: Arc<dyn Clock>,
     role: Role,
 }
 
-/// What this process is to the other nodes.
+/// The role of this process for the other nodes.
 enum Role {
     /// A server: it verifies requests and acknowledges changes.
     Member(Arc<ClusterMember>),
-    /// A command on the host: it changes things, verifies no requests, and so is waited for by no one.
+    /// A command on the host: it makes changes and verifies no requests, so changes do not wait for it.
     HostCommand,
 }
 
 impl Cluster {
-    /// The part of a server.
+    /// Creates the part of a server.
     #[must_use]
     pub fn of_member(store: Store, clock: Arc<dyn Clock>, member: Arc<ClusterMember>) -> Self {
         Self { store, clock, role: Role::Member(member) }
     }
 
-    /// The part of a command on the host.
+    /// Creates the part of a command on the host.
     #[must_use]
     pub const fn of_host_command(store: Store, clock: Arc<dyn Clock>) -> Self {
         Self { store, clock, role: Role::HostCommand }
     }
 
-    /// This node, and the version up to which it has reported which revoked keys it had verified with. None for a command on
-    /// the host, which is not a node.
+    /// Returns this node's id, and the version up to which it has reported the uses of revoked keys. Returns `None` for
+    /// a command on the host, which is not a node.
     #[must_use]
     pub fn own_report(&self) -> Option<(NodeId, Version)> {
         match &self.role {
@@ -55,8 +56,7 @@ impl Cluster {
         }
     }
 
-    /// Applies what changed and renews the lease, where this process has one. A server does so by itself, several times a
-    /// second.
+    /// Applies changes and renews the lease, if this process has one. A server does this several times a second.
     ///
     /// # Errors
     /// The store does not answer.
@@ -67,7 +67,7 @@ impl Cluster {
         }
     }
 
-    /// Takes this process out of the registry, where it is in it, so that no change waits for it.
+    /// Removes this process from the registry, if it is registered, so that no change waits for it.
     ///
     /// # Errors
     /// The store does not answer.
@@ -78,7 +78,7 @@ impl Cluster {
         }
     }
 
-    /// Observes the leases of all nodes, which is done before a change begins.
+    /// Reads the leases of all nodes. This is done before a change begins.
     ///
     /// # Errors
     /// The store does not answer.
@@ -86,7 +86,7 @@ impl Cluster {
         Leases::observe_all(&self.store, self.clock.as_ref()).await
     }
 
-    /// Waits until a change that was committed as `version` is effective on every node. `leases` were observed before it
+    /// Waits until a change that was committed as `version` is effective on every node. `leases` were read before it
     /// began.
     ///
     /// # Errors
@@ -98,8 +98,8 @@ impl Cluster {
         self.wait_for_nodes(version, leases).await
     }
 
-    /// Waits until every node has applied what is committed now, see `docs/adr/0011`. It writes nothing, and takes no lock,
-    /// unless another node has just committed a change.
+    /// Waits until every node has applied the committed version, see `docs/adr/0011`. It writes nothing and takes no
+    /// lock, unless another node has just committed a change.
     ///
     /// # Errors
     /// It is unknown which nodes have applied it, or whether it would survive the loss of the primary.
@@ -116,7 +116,7 @@ impl Cluster {
             }
             Role::HostCommand => {
                 let leases = self.observe_leases().await?;
-                // It renews no lease by which it would know what is durable.
+                // It has no lease whose renewal would show which version is durable.
                 let version = self.store.make_durable(self.clock.now()).await?;
                 self.wait_for_nodes(version, leases).await
             }
@@ -129,7 +129,7 @@ impl Cluster {
                 Ok(()) => Some(member.node()),
                 Err(error) => {
                     tracing::error!(%error, "a change was committed that this node cannot read yet");
-                    // Like any other node that has not acknowledged it, this one is waited for.
+                    // This node has not acknowledged it, so the change waits for it as for any other node.
                     None
                 }
             },

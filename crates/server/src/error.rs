@@ -1,4 +1,4 @@
-//! Why an operation was not done, grouped by who must act, and the one map from there to a problem on the wire.
+//! The errors of operations, grouped by the person that has to act, and their mapping to problems of the API.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use domain::{
 use store::StoreError;
 use verifier::{AuthenticationError, RouteError, VerificationError, rate_limit::RetryAfter};
 
-/// Why an operation was not done. Nothing was changed.
+/// Why an operation failed. Nothing was changed.
 #[derive(Debug)]
 pub enum AppError {
     // The caller must act.
@@ -22,25 +22,25 @@ pub enum AppError {
     Invalid(Vec<FieldError>),
     /// The request as a whole cannot be read.
     BadRequest(String),
-    /// The credential was refused. The time is the server's, for a caller who may know it.
+    /// The credential was refused. The time is the server's, for callers that may see it.
     Unauthenticated(AuthenticationError, Timestamp),
-    /// Authenticated, but not allowed; or hidden from this caller.
+    /// The caller is authenticated but not authorized, or may not see the object.
     Denied(Denied),
-    /// Authenticated, but not allowed, for this reason.
+    /// The caller is authenticated but not authorized, for this reason.
     Refused(&'static str),
-    /// The routes do not let a proxied request through.
+    /// The routes refuse a proxied request.
     Route(RouteError),
-    /// Too many requests; the seconds to wait.
+    /// There are too many requests. Contains the seconds to wait.
     RateLimited(u64),
     /// It conflicts with the current state.
     Conflict(Conflict),
     /// A quota is reached.
     QuotaExceeded(QuotaExceeded, Option<String>),
-    /// It was sent to a host that is neither `public_url` nor in `hosts`; the authority it names.
+    /// It was sent to a host that is neither `public_url` nor in `hosts`. Contains the authority.
     HostNotOurs(String),
-    /// A proxy asks about a request to a host whose requests are not verified here; the authority it names.
+    /// A proxy asks about a request for a host that is not in `proxied_hosts`. Contains the authority.
     HostNotProxied(String),
-    /// The request of a session did not come from the pages of this server.
+    /// The request of a session does not come from a page of this server.
     CrossSite,
     /// The body exceeds this limit in bytes.
     TooLarge(usize),
@@ -48,7 +48,7 @@ pub enum AppError {
     Timeout,
     /// Headers and target together exceed the limit.
     HeadersTooLarge,
-    /// The body is of another type than JSON.
+    /// The body is not JSON.
     UnsupportedMediaType,
     /// The path exists, but not with this method.
     MethodNotAllowed,
@@ -56,11 +56,11 @@ pub enum AppError {
     // The operator must act.
     /// The database is unreachable, or the node has no lease.
     Unavailable(String),
-    /// It conflicted with another change, and nothing was changed. The caller may try again.
+    /// It conflicted with another change, and nothing was changed. The caller may retry.
     Contended(String),
 
     // The maintainers must act.
-    /// An internal error. The text goes to the log, not to the caller.
+    /// An internal error. The text is logged and not sent to the caller.
     Internal(String),
 }
 
@@ -71,17 +71,17 @@ pub enum Conflict {
     DuplicateKey {
         /// Its fingerprint.
         fingerprint: Fingerprint,
-        /// The registration and its owner, for a caller who may see them.
+        /// The registration and its owner, for a caller that may see them.
         registration: Option<(ApiKeyId, PrincipalId)>,
     },
-    /// The key is revoked, and was used before that or may have been: it is permanently blocked.
+    /// The key is revoked and was or may have been used before, so it is permanently blocked.
     BlockedKey {
         /// Its fingerprint.
         fingerprint: Fingerprint,
-        /// Whether a use was recorded. If not, a node that may have recorded one has stopped since.
+        /// Whether a use was recorded. If not, a node that may have used it has stopped since then.
         was_used: bool,
     },
-    /// The key was just revoked, and not every node has confirmed yet that it was never used.
+    /// The key was revoked recently, and not every node has confirmed yet that it was never used.
     KeyUseUnconfirmed {
         /// Its fingerprint.
         fingerprint: Fingerprint,
@@ -96,11 +96,11 @@ pub enum Conflict {
     AddressTaken(String),
     /// A user has the email.
     EmailTaken(Email),
-    /// The invited email belongs to a user, who has to sign in to accept.
+    /// The invited email belongs to a user, who must sign in to accept.
     InvitedUserExists(Email),
     /// The caller is a member of the workspace.
     AlreadyMember,
-    /// The user who is to be invited is a member of the workspace.
+    /// The invited user is a member of the workspace.
     InvitedMember(Email),
     /// The workspace has an admin.
     HasAdmin,
@@ -114,7 +114,7 @@ pub enum Conflict {
     InvitationClosed,
     /// The link to set up the installation was used or has expired.
     SetUpLinkClosed,
-    /// The signed request was processed before, and its stored response cannot be read any more.
+    /// The signed request was processed before, and its stored response can no longer be decrypted.
     ResponseUnreadable,
 }
 
@@ -125,7 +125,7 @@ impl From<Conflict> for AppError {
 }
 
 impl Conflict {
-    /// The problem on the wire.
+    /// Returns the problem for the API.
     fn problem(&self) -> Problem {
         let (code, detail) = match self {
             Self::DuplicateKey { fingerprint, registration } => return duplicate_key(fingerprint, *registration),
@@ -239,7 +239,7 @@ fn blocked_key(fingerprint: &Fingerprint, was_used: bool) -> Problem {
     };
     let detail = format!("{reason} It can never be registered again. Generate a new key pair.");
     let problem = conflict(codes::DUPLICATE_KEY, detail).with("fingerprint", fingerprint.to_string());
-    // The name of the member on the wire since the first release: permanently blocked.
+    // The member's name in the API since the first release. It means permanently blocked.
     problem.with("permanently_blocked", true)
 }
 
@@ -261,7 +261,7 @@ fn successor_required(projects: &[ProjectId]) -> Problem {
 }
 
 impl AppError {
-    /// One invalid field.
+    /// Creates the error for one invalid field.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "callers have errors and texts, and nothing to do with them after"
@@ -270,12 +270,12 @@ impl AppError {
         Self::Invalid(vec![FieldError { field: field.to_owned(), detail: detail.to_string(), code: code.to_owned() }])
     }
 
-    /// It does not exist, or this caller may not see it.
+    /// Creates the error for an object that does not exist or that this caller may not see.
     pub(crate) const fn not_found() -> Self {
         Self::Denied(Denied::NotFound)
     }
 
-    /// The problem on the wire. A value that may be a secret in the wrong place is not repeated.
+    /// Returns the problem for the API. It does not contain a value that may be a secret in the wrong place.
     #[must_use]
     pub fn to_problem(&self) -> Problem {
         let mut problem = self.problem();
@@ -393,7 +393,7 @@ impl AppError {
 
 fn unauthenticated(error: &AuthenticationError, now: Timestamp) -> Problem {
     let title = "Not authenticated";
-    // The form of a request depends on no secret, so every client is told what is wrong with it.
+    // The form of a request contains no secret, so every client may see what is wrong with it.
     let form = match error {
         AuthenticationError::Missing => Some(
             "The request has no credential. Sign it with a registered key (RFC 9421), or send a bearer token."
@@ -428,7 +428,8 @@ fn rate_limited(seconds: u64) -> Problem {
     )
 }
 
-/// A request to a host that is not listed: 421 at Keyward itself, 403 through a proxy, which does not pass a 421 on.
+/// Returns the problem for a host that is not listed: 421 at Keyward itself, and 403 through a proxy, because proxies
+/// do not pass on a 421.
 fn host_not_listed(status: u16, authority: &str) -> Problem {
     let authority = shortened(authority);
     let detail = if status == 421 {
@@ -445,7 +446,7 @@ fn host_not_listed(status: u16, authority: &str) -> Problem {
     Problem::new(status, codes::HOST_NOT_LISTED, "Host not listed", detail)
 }
 
-/// The beginning of a value that a client sent, long enough to recognise it.
+/// Returns the beginning of a value from a client, which is long enough to recognise it.
 fn shortened(text: &str) -> String {
     match text.char_indices().nth(100) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
@@ -453,7 +454,7 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// A reason as a sentence.
+/// Returns a reason as a sentence.
 pub(crate) fn sentence(reason: &str) -> String {
     format!("{}.", capitalised(reason))
 }

@@ -1,4 +1,4 @@
-//! HTTP: connections and their limits, what every request passes, the API, and forward-auth.
+//! HTTP: connections and their limits, the processing of every request, the API, and forward authentication.
 
 mod answer;
 mod authenticate;
@@ -47,14 +47,14 @@ pub(crate) use self::{
 pub use self::{connections::ConnectionLimits, tls::TlsFiles};
 use crate::{App, AppError};
 
-/// Maximum size of a body in bytes.
+/// The maximum size of a body in bytes.
 pub const MAX_BODY: usize = 1024 * 1024;
-/// Maximum size of a body without a verified credential, and of a form, in bytes.
+/// The maximum size of a body without a verified credential, and of a form, in bytes.
 pub const MAX_UNAUTHENTICATED_BODY: usize = 64 * 1024;
-/// Maximum size of all headers in bytes.
+/// The maximum size of all headers in bytes.
 pub const MAX_HEADERS: usize = 16 * 1024;
 
-/// The routes of the API, and the OpenAPI document that is made from them.
+/// Returns the routes of the API, and the OpenAPI document that is generated from them.
 pub(crate) fn api_router(app: &Arc<App>) -> (Router, OpenApi) {
     let (api, document) = v1::router().merge(encord::router()).split_for_parts();
     let document = v1::complete(document, app.hosts().public().as_str());
@@ -76,14 +76,14 @@ pub(crate) fn api_router(app: &Arc<App>) -> (Router, OpenApi) {
     (router, document)
 }
 
-/// What a program is answered at a path that has no route: its credential is verified first.
+/// Answers a request of a program for an unknown path. Its credential is verified first.
 pub(crate) fn unknown_route(app: &Arc<App>) -> Router {
     Router::new()
         .fallback(|| async { AppError::not_found() })
         .layer(middleware::from_fn_with_state(Arc::clone(app), authenticate::authenticate))
 }
 
-/// `/healthz` and `/readyz`, which answer on every host: a health check knows an address and no name.
+/// Returns the routes `/healthz` and `/readyz`. They accept every host, because health checks use IP addresses.
 pub(crate) fn health_router(app: &Arc<App>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -91,8 +91,8 @@ pub(crate) fn health_router(app: &Arc<App>) -> Router {
         .method_not_allowed_fallback(|| async { AppError::MethodNotAllowed })
 }
 
-/// 200 while this node holds its lease, which it renews by writing to the store, and is not about to stop. It reads memory
-/// only, so that it responds under any load.
+/// Answers 200 while this node holds its lease, which it renews by writing to the store, and is not about to stop. It
+/// only reads memory, so that it responds under any load.
 async fn check_ready(State(app): State<Arc<App>>) -> Response {
     match app.check_ready() {
         Ok(()) => (StatusCode::OK, "ready\n").into_response(),

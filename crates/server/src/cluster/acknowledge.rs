@@ -1,4 +1,4 @@
-//! Waiting until no node accepts what a change revoked: each node has acknowledged the change, or its lease has ended.
+//! Waiting until no node accepts a revoked credential: each node has acknowledged the change, or its lease has ended.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -8,14 +8,14 @@ use store::{
     node::{LeaseMark, RegisteredNode},
 };
 
-/// How long a node is waited for beyond its lease, because no two clocks run at the same rate.
+/// How long a change waits for a node beyond its lease, because the rates of two clocks differ.
 const EPSILON: Duration = Duration::from_millis(50);
-/// How often it is checked which nodes have acknowledged a change: soon at first, then less often.
+/// The pauses between checks of which nodes have acknowledged a change. They are short at first, and then longer.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LAST_PAUSE: Duration = Duration::from_millis(10);
 
-/// The leases that were observed before a change began, and when each was first observed. A lease with the same mark ends
-/// at the latest one length after its first observation, so that time that a change spent waiting counts.
+/// The leases that were read before a change began, and when each was first read. A lease with the same mark ends at
+/// most its length after it was first read, so that the time that a change spent waiting counts.
 #[derive(Debug, Default)]
 pub struct Leases(BTreeMap<NodeId, ObservedLease>);
 
@@ -28,7 +28,7 @@ struct ObservedLease {
 }
 
 impl Leases {
-    /// Observes the leases of all nodes now.
+    /// Reads the leases of all nodes now.
     ///
     /// # Errors
     /// The store does not answer.
@@ -42,7 +42,7 @@ impl Leases {
         Ok(leases)
     }
 
-    /// Observes a node's lease, and returns when it ends at the latest unless the node renews it.
+    /// Records a node's lease, and returns the latest time at which it ends unless the node renews it.
     fn observe(&mut self, registered: &RegisteredNode, now: Duration) -> Duration {
         let length = registered.node.lease;
         let fresh = ObservedLease { mark: registered.mark, since: now, length };
@@ -54,7 +54,7 @@ impl Leases {
         observed.since + observed.length + EPSILON
     }
 
-    /// Forgets leases without a mark: they may have been renewed until the change committed.
+    /// Removes leases without a mark, because they may have been renewed until the change committed.
     fn forget_unmarked(&mut self) {
         self.0.retain(|_, observed| observed.mark.is_some());
     }
@@ -64,27 +64,27 @@ impl Leases {
     }
 }
 
-/// How a change became effective on every node.
+/// How a change was confirmed by every node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Confirmation {
-    /// The version that the change made.
+    /// The version of the change.
     pub version: Version,
-    /// Nodes that have applied it.
+    /// The number of nodes that have applied it.
     pub nodes: u64,
-    /// Nodes that did not acknowledge it, and whose leases have ended instead: they accept no credential.
+    /// The number of nodes that did not acknowledge it and whose leases have ended, so that they accept no credential.
     pub expired: u64,
 }
 
 impl fmt::Display for Confirmation {
-    /// A dictionary of structured fields (RFC 9651), as it stands in the `Keyward-Confirmed` header.
+    /// Writes a dictionary of structured fields (RFC 9651), the value of the `Keyward-Confirmed` header.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { version, nodes, expired } = self;
         write!(f, "version={version}, nodes={nodes}, expired={expired}")
     }
 }
 
-/// Waits until every node has acknowledged `version` or its lease has ended. `own` has applied it and is not waited for;
-/// `leases` were observed before the change began.
+/// Waits until every node has acknowledged `version` or its lease has ended. It does not wait for `own`, which has
+/// applied it. `leases` were read before the change began.
 ///
 /// # Errors
 /// The store did not answer for so long that it is unknown which nodes have acknowledged it.
@@ -111,12 +111,12 @@ pub(super) async fn wait_for_nodes(
                     if registered.acknowledged >= version || own == Some(id) {
                         nodes += 1;
                     } else if now <= leases.observe(registered, now).min(began + registered.node.lease + EPSILON) {
-                        // A renewal that was sent after the commit reads this version before it counts.
+                        // A renewal that was sent after the commit reads this version before it takes effect.
                         is_waiting = true;
                     } else {
                         match store.evict_node(id, version, registered.mark).await {
                             Ok(true) => expired += 1,
-                            // It came back, or another process is evicting it.
+                            // It is back, or another process is evicting it.
                             Ok(false) | Err(StoreError::Contended { .. }) => is_waiting = true,
                             Err(error) => return Err(error),
                         }

@@ -19,11 +19,11 @@ use super::{
     load::{self, Loaded},
 };
 
-/// How often a lease is renewed before it would end.
+/// How often a lease is renewed during its length.
 const RENEWALS: u32 = 4;
-/// How long a node that cannot reach the store waits before it tries again.
+/// How long a node that cannot reach the store waits before it retries.
 const FAILURE_PAUSE: Duration = Duration::from_millis(100);
-/// How often an evicted node registers again before it counts as an outage.
+/// How often an evicted node registers again before this is reported as an outage.
 const REGISTRATIONS: u32 = 3;
 
 /// A running node.
@@ -32,26 +32,25 @@ pub struct ClusterMember {
     clock: Arc<dyn Clock>,
     directory: Arc<Directory>,
     node: Node,
-    /// The public half of the installation key that this node has. With another key than the installation's, it verifies
-    /// nothing.
+    /// The public part of this node's installation key. If it is not the installation's key, the node verifies nothing.
     public_key: [u8; 32],
     lease: Arc<NodeLease>,
     /// The latest version that is known to be on every synchronous standby.
     durable: AtomicU64,
-    /// Held during a renewal that shows what is durable to all that wait for it.
+    /// Held during a renewal that shows the durable version to all tasks that wait for it.
     proving: Mutex<()>,
     /// Held while changes are applied.
     progress: Mutex<Progress>,
-    /// The version up to which uses of keys that were revoked are reported.
+    /// The version up to which uses of revoked keys are reported.
     reported: AtomicU64,
 }
 
-/// What was done about the changes that were loaded.
+/// The progress after loading changes.
 #[derive(Debug, Default)]
 struct Progress {
-    /// The version that was acknowledged.
+    /// The acknowledged version.
     acknowledged: Version,
-    /// Keys that were revoked after this node had verified with them, which is not reported yet.
+    /// Keys that this node used before they were revoked, and whose use is not reported yet.
     verified: Vec<ApiKeyId>,
 }
 
@@ -83,30 +82,30 @@ impl ClusterMember {
         Ok(member)
     }
 
-    /// The directory that this node keeps up to date.
+    /// Returns the directory that this node keeps up to date.
     #[must_use]
     pub fn directory(&self) -> &Arc<Directory> {
         &self.directory
     }
 
-    /// This node's permission to verify requests.
+    /// Returns this node's permission to verify requests.
     #[must_use]
     pub fn lease(&self) -> &Arc<NodeLease> {
         &self.lease
     }
 
-    /// This node's id.
+    /// Returns this node's id.
     #[must_use]
     pub const fn node(&self) -> NodeId {
         self.node.id
     }
 
-    /// Registers before the first load: from then on, changes wait for this node. It verifies nothing until its next
+    /// Registers before the first load. From then on, changes wait for this node. It verifies nothing until its next
     /// renewal.
     async fn register(&self) -> Result<(), StoreError> {
         let mut progress = self.progress.lock().await;
         self.lease.end();
-        // No change is to wait for a node that cannot verify.
+        // Changes must not wait for a node that cannot verify requests.
         load::find_installation(&mut *self.store.read().await?, &self.public_key).await?;
         self.store.register_node(&self.node, Version::default(), self.clock.now()).await?;
         progress.acknowledged = Version::default();
@@ -114,10 +113,10 @@ impl ClusterMember {
         self.report_verifications(&mut progress, loaded).await
     }
 
-    /// Renews the lease, which runs from before the store was asked. Applies what changed first.
+    /// Renews the lease, which begins before the request to the store. Applies changes first.
     ///
     /// # Errors
-    /// The store does not answer; the lease ends unless a later call succeeds.
+    /// The store does not answer. The lease ends unless a later call succeeds.
     pub async fn renew(&self) -> Result<(), StoreError> {
         for _ in 0..REGISTRATIONS {
             let start = self.lease.start_renewal();
@@ -128,7 +127,7 @@ impl ClusterMember {
                 self.lease.extend(start, self.node.lease);
                 return Ok(());
             }
-            // It was evicted: what was loaded may have missed any change.
+            // It was evicted, so the loaded data may lack any change.
             self.register().await?;
         }
         Err(StoreError::Unavailable {
@@ -136,20 +135,20 @@ impl ClusterMember {
         })
     }
 
-    /// Notes that `version` is on every synchronous standby: it was committed, or read by a transaction that has committed
-    /// since, and that commit was waited for.
+    /// Records that `version` is on every synchronous standby: it was committed, or it was read by a transaction whose
+    /// later commit waited for the standbys.
     pub fn note_durable(&self, version: Version) {
         self.durable.fetch_max(version.0, Ordering::AcqRel);
     }
 
     fn is_durable(&self, version: Version) -> bool {
-        // What an embedded database shows to readers is on the disk.
+        // Everything that readers of an embedded database see is on the disk.
         !self.store.is_shared() || version.0 <= self.durable.load(Ordering::Acquire)
     }
 
-    /// Returns once `version`, which was read, is known to be on every synchronous standby: the process that committed it may
-    /// have failed to wait for one. Where it is not known yet, this node renews its lease, a write of its own row that takes
-    /// no lock of others; all that wait share one renewal.
+    /// Waits until a version that was read is known to be on every synchronous standby. The process that committed it
+    /// may have failed to wait for one. If this is not known yet, this node renews its lease, which writes its own row
+    /// and takes no lock of others. All waiting tasks share one renewal.
     ///
     /// # Errors
     /// No standby has it, or the database does not answer.
@@ -170,12 +169,13 @@ impl ClusterMember {
         })
     }
 
-    /// Applies the changes up to `version` or later to the directory, and acknowledges them. False: this node was evicted.
+    /// Applies the changes up to `version` or later to the directory, and acknowledges them. Returns false if this node
+    /// was evicted.
     async fn apply(&self, version: Version) -> Result<bool, StoreError> {
         let mut progress = self.progress.lock().await;
         let loaded = self.load_up_to(version, &mut progress).await?;
         self.report_verifications(&mut progress, loaded).await?;
-        // A change that waits for this node must not be confirmed before the directory was swapped.
+        // A change that waits for this node must not be confirmed before the directory is replaced.
         if loaded > progress.acknowledged {
             if !self.store.acknowledge(self.node.id, loaded).await? {
                 return Ok(false);
@@ -198,14 +198,14 @@ impl ClusterMember {
         self.report_verifications(&mut progress, loaded).await
     }
 
-    /// The version up to which this node has reported which revoked keys it had verified with.
+    /// Returns the version up to which this node has reported the uses of revoked keys.
     #[must_use]
     pub fn reported(&self) -> Version {
         Version(self.reported.load(Ordering::Acquire))
     }
 
-    /// Reports which of the keys that were revoked up to `loaded` this node had verified with. An acknowledgement comes after
-    /// the report, and so says that no other of them was used here.
+    /// Reports the uses of keys that were revoked up to `loaded`. An acknowledgement follows the report, so that it
+    /// states that no other of these keys was used on this node.
     async fn report_verifications(&self, progress: &mut Progress, loaded: Version) -> Result<(), StoreError> {
         if !progress.verified.is_empty() {
             let (keys, now) = (progress.verified.as_slice(), self.clock.now());
@@ -216,7 +216,7 @@ impl ClusterMember {
         Ok(())
     }
 
-    /// Follows the store until the task that runs this is dropped.
+    /// Follows the store until the task is dropped.
     pub async fn follow(self: Arc<Self>, mut watch: ChangeWatch) {
         let interval = self.node.lease / RENEWALS;
         let mut renewed_at = self.clock.since_boot();
@@ -226,7 +226,7 @@ impl ClusterMember {
             let changed = if failing { Ok(true) } else { watch.changed(left).await };
             let is_due = failing || self.clock.since_boot().saturating_sub(renewed_at) >= interval;
             let result = match changed {
-                // The next turn creates the watch again; the lease does not depend on it.
+                // The next iteration creates the watch again. The lease does not depend on it.
                 Ok(_) | Err(_) if is_due => {
                     let started_at = self.clock.since_boot();
                     let renewed = self.renew().await;
@@ -258,13 +258,13 @@ impl ClusterMember {
         }
     }
 
-    /// Applies what changed, without a renewal.
+    /// Applies changes, without a renewal.
     async fn apply_current(&self) -> Result<(), StoreError> {
         let version = self.store.current_version().await?;
         if self.apply(version).await? { Ok(()) } else { self.renew().await }
     }
 
-    /// Takes this node out of the registry, so that no change waits for it.
+    /// Removes this node from the registry, so that no change waits for it.
     ///
     /// # Errors
     /// The store does not answer.
@@ -297,7 +297,7 @@ impl ClusterMember {
         let Loaded { snapshot, revoked } = loaded;
         let version = snapshot.version();
         self.directory.swap(snapshot);
-        // Requests that still read the previous snapshot verify nothing more with these.
+        // Requests that still read the previous snapshot can no longer be verified with these keys.
         progress.verified.extend(revoked.iter().filter(|key| key.retire()).map(|key| key.id));
         version
     }

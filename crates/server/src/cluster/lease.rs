@@ -11,8 +11,9 @@ use std::{
 use domain::Clock;
 use verifier::outside::Lease;
 
-/// How far the wall clock and the clock since boot may part before the lease is dropped, in microseconds: the machine
-/// may have been suspended or brought back from a snapshot in a way that the latter does not show.
+/// The maximum difference between the wall clock and the clock since boot, in microseconds. Above it, the lease is
+/// dropped, because the machine may have been suspended or restored from a snapshot, which the clock since boot does
+/// not always show.
 const MAX_CLOCK_DRIFT: u64 = 1_000_000;
 
 /// The lease of a running node.
@@ -20,11 +21,11 @@ pub struct NodeLease {
     clock: Arc<dyn Clock>,
     /// Microseconds since boot until which it is valid.
     until: AtomicU64,
-    /// How far the wall clock was ahead of the clock since boot, in microseconds, when it was last renewed.
+    /// How far the wall clock was ahead of the clock since boot at the last renewal, in microseconds.
     clock_offset: AtomicI64,
 }
 
-/// The clocks at the moment before a renewal was sent, from which the renewed lease runs.
+/// The clocks just before a renewal was sent. The renewed lease begins then.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RenewalStart {
     at: Duration,
@@ -32,12 +33,12 @@ pub(super) struct RenewalStart {
 }
 
 impl NodeLease {
-    /// A lease that has ended.
+    /// Creates a lease that has ended.
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, until: AtomicU64::new(0), clock_offset: AtomicI64::new(0) }
     }
 
-    /// The moment from which a renewal that is sent next counts.
+    /// Returns the time at which the next renewal begins.
     pub(super) fn start_renewal(&self) -> RenewalStart {
         RenewalStart { at: self.clock.since_boot(), clock_offset: self.measure_clock_offset() }
     }
@@ -45,7 +46,7 @@ impl NodeLease {
     /// Extends the lease by a renewal that has committed.
     pub(super) fn extend(&self, start: RenewalStart, length: Duration) {
         self.clock_offset.store(start.clock_offset, Ordering::Relaxed);
-        // Of two renewals at a time, the one that started first may end last.
+        // Of two concurrent renewals, the one that started first may finish last.
         self.until.fetch_max(micros(start.at + length), Ordering::AcqRel);
     }
 
@@ -61,7 +62,7 @@ impl NodeLease {
 }
 
 impl Lease for NodeLease {
-    /// Whether the last renewal started less than a lease ago, and the clocks agree on that.
+    /// Returns whether the last renewal started less than a lease ago, according to both clocks.
     fn is_held(&self) -> bool {
         let offset = self.measure_clock_offset();
         micros(self.clock.since_boot()) < self.until.load(Ordering::Acquire)
@@ -69,7 +70,7 @@ impl Lease for NodeLease {
     }
 }
 
-/// The lease of a process that is not a node: it verifies no requests.
+/// The lease of a process that is not a node and verifies no requests.
 pub struct NoLease;
 
 impl Lease for NoLease {
@@ -88,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    /// Seconds of the wall clock and since boot.
+    /// The wall clock and the clock since boot, in seconds.
     #[derive(Default)]
     struct Clocks {
         wall: AtomicI64,

@@ -1,4 +1,4 @@
-//! Loads the directory from the store: all of it, or what changed since a snapshot.
+//! Loads the directory from the store: completely, or only the changes since a snapshot.
 
 use std::sync::Arc;
 
@@ -6,20 +6,20 @@ use domain::PrincipalId;
 use store::{Changes, Connection, StoreError, Subject, change, installation::Installation};
 use verifier::directory::{DirectoryKey, MAX_REVOKED_KEYS, Snapshot};
 
-/// Keys or projects that are loaded at a time.
+/// The number of keys or projects in one query.
 const LOAD_CHUNK: i64 = 10_000;
 
-/// A snapshot that was loaded, to replace an earlier one.
+/// A loaded snapshot, which replaces an earlier one.
 pub(super) struct Loaded {
     pub(super) snapshot: Snapshot,
-    /// The keys that were revoked since the earlier one.
+    /// The keys that were revoked since the earlier snapshot.
     pub(super) revoked: Vec<Arc<DirectoryKey>>,
 }
 
-/// The installation, whose key has to be `public_key`.
+/// Returns the installation, whose key must be `public_key`.
 ///
 /// # Errors
-/// The installation has another key; the store does not answer.
+/// The installation has another key, or the store does not answer.
 pub(super) async fn find_installation(
     connection: &mut Connection,
     public_key: &[u8; 32],
@@ -29,10 +29,10 @@ pub(super) async fn find_installation(
     Ok(installation)
 }
 
-/// Loads everything. What changes meanwhile has a later version than the snapshot, and is loaded again.
+/// Loads everything. Changes in the meantime have a later version than the snapshot, and are loaded again.
 ///
 /// # Errors
-/// The installation has another key; the store does not answer or is corrupt.
+/// The installation has another key, or the store does not answer or is corrupt.
 pub(super) async fn load_all(
     connection: &mut Connection,
     public_key: &[u8; 32],
@@ -70,10 +70,10 @@ pub(super) async fn load_all(
     Ok(Loaded { snapshot, revoked })
 }
 
-/// Loads what changed since `before`. None where the store does not keep changes from so long ago.
+/// Loads the changes since `before`. Returns `None` if the store no longer has them.
 ///
 /// # Errors
-/// The installation has another key; the store does not answer or is corrupt.
+/// The installation has another key, or the store does not answer or is corrupt.
 pub(super) async fn load_changes(
     connection: &mut Connection,
     public_key: &[u8; 32],
@@ -105,7 +105,7 @@ pub(super) async fn load_changes(
                 Some(grants) => snapshot.put_project(grants),
                 None => snapshot.remove_project(id),
             },
-            // Nothing of it is in the directory; its members, accounts and projects are touched with it.
+            // The directory does not contain it. The change lists its members, accounts and projects, too.
             Subject::Workspace(_) => {}
         }
     }

@@ -1,4 +1,4 @@
-//! What every answer has: a request id, a log line, and for refusals a problem with the headers that belong to it.
+//! The common parts of all responses: a request id, a log line and, for refusals, a problem with its headers.
 
 use std::sync::Arc;
 
@@ -23,21 +23,21 @@ use crate::{
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ACCEPT_SIGNATURE: HeaderName = HeaderName::from_static("accept-signature");
-/// Tells which version of the installation a change made, and how many nodes have acknowledged it.
+/// Contains the version of a change, and how many nodes have acknowledged it.
 const CONFIRMED: HeaderName = HeaderName::from_static("keyward-confirmed");
-/// The reason of a refusal, as the word in the problem. Proxies pass it on where they replace the body.
+/// The reason of a refusal, as the code in the problem. Proxies pass it on if they replace the body.
 pub(super) const REASON: HeaderName = HeaderName::from_static("keyward-reason");
 const WANT_CONTENT_DIGEST: HeaderName = HeaderName::from_static("want-content-digest");
 
-/// Who sent a request, for the log line.
+/// The principal of a request, for the log line.
 #[derive(Clone, Debug)]
 pub(crate) struct LoggedPrincipal(pub(crate) String);
 
-/// The id of a request, which its log lines and its response have.
+/// The id of a request, which is in its log lines and in its response.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestId(pub(crate) String);
 
-/// The problem that a response tells, for a browser that is shown a page instead.
+/// The problem of a response, for browsers, which get a page instead.
 #[derive(Clone, Debug)]
 pub(crate) struct RefusedWith(pub(crate) Arc<Problem>);
 
@@ -110,7 +110,7 @@ impl IntoResponse for AppError {
     }
 }
 
-/// A refusal with an explanation in its problem.
+/// Adds an explanation to the problem of a refusal.
 pub(super) fn with_explanation(mut response: Response, explanation: Explanation) -> Response {
     let Some(RefusedWith(problem)) = response.extensions_mut().remove::<RefusedWith>() else { return response };
     let problem = Problem { explanation: Some(explanation), ..Problem::clone(&problem) };
@@ -122,20 +122,20 @@ pub(super) fn with_explanation(mut response: Response, explanation: Explanation)
     response
 }
 
-/// The precise reason of a problem where it tells one, else its code.
+/// Returns the specific reason of a problem if it has one, and otherwise its code.
 pub(super) fn reason_of(problem: &Problem) -> Option<HeaderValue> {
     let reason = problem.members.get("reason").and_then(serde_json::Value::as_str).unwrap_or(&problem.code);
     HeaderValue::from_str(reason).ok()
 }
 
-/// Gives every answer a request id, the headers that keep it out of caches, and a line in the log.
+/// Adds a request id and the headers against caching to every response, and logs it.
 pub(crate) async fn finish(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let id = app.random_request_id();
-    // Not the app's clock: a duration for the log, which no test holds still.
+    // Not the app's clock, which tests may stop. The log needs the actual duration.
     let began = SystemClock.since_boot();
     let method = request.method().clone();
     let is_kept_alive = request.version() <= http::Version::HTTP_11;
-    // The route, not the path: a path may hold an invitation's token.
+    // The route instead of the path, because a path may contain the token of an invitation.
     let route = request.extensions().get::<MatchedPath>().map_or("-".to_owned(), |path| path.as_str().to_owned());
     let address = client_address(app.settings(), &request);
     let span = tracing::info_span!("request", id);
@@ -164,7 +164,7 @@ pub(crate) async fn finish(State(app): State<Arc<App>>, mut request: Request, ne
         headers.insert(REQUEST_ID, id);
     }
     if is_kept_alive && app.is_stopping() {
-        // The next request goes to another node, or comes by a connection that is not about to end.
+        // The next request must use another connection, so that it reaches another node or is not interrupted.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

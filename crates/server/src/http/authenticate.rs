@@ -1,4 +1,4 @@
-//! From a received request to a caller: limits, the credential, the body. After this, handlers only ask who it is.
+//! Authentication of a received request: limits, the credential, the body. Handlers receive the caller.
 
 use std::{
     net::IpAddr,
@@ -34,29 +34,30 @@ use super::{
 };
 use crate::{App, AppError, app::Caller};
 
-/// For how long an answer may take.
+/// The maximum duration of a response.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
-/// For how long an answer over HTTP/2 may wait for memory, where many clients do not read theirs.
+/// How long a response over HTTP/2 may wait for memory, if many clients do not read theirs.
 const MEMORY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Who sent a request, as far as it told.
+/// The caller of a request, if it has a credential.
 #[derive(Clone, Debug)]
 pub(super) enum Authentication {
-    /// No credential was shown.
+    /// There is no credential.
     NotRequested,
-    /// It was, and it was accepted. (One that was not accepted never comes this far.)
+    /// There is a credential, and it was accepted. A request with a refused credential does not get here.
     Authenticated(Box<Caller>),
 }
 
-/// The connection that a request came by.
+/// The connection of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct OnConnection(pub(crate) Arc<Connection>);
 
-/// Where a request came from, where that is known.
+/// The IP address of the client, if it is known.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientAddress(pub(super) Option<IpAddr>);
 
-/// Refuses what is too much: too many requests at a time, too large headers, too slow an answer.
+/// Refuses requests above the limits: too many concurrent requests, headers that are too large, responses that take too
+/// long.
 pub(crate) async fn limit(State(connections): State<Arc<Connections>>, request: Request, next: Next) -> Response {
     let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if headers + request.uri().path_and_query().map_or(0, |target| target.as_str().len()) > MAX_HEADERS {
@@ -72,11 +73,11 @@ pub(crate) async fn limit(State(connections): State<Arc<Connections>>, request: 
     } else {
         run_in_slot(&connections, connection.clone(), request, next).await
     };
-    // A client of HTTP/1 has one answer at a time that it may leave unread.
+    // A client of HTTP/1 has at most one unread response at a time.
     if is_http2 { with_memory(&connections, connection, response).await } else { response }
 }
 
-/// Whether the request asks for the health of this server, which is answered under any load.
+/// Returns whether the request is a health check of this server, which is answered under any load.
 fn is_health_check(request: &Request) -> bool {
     matches!(request.uri().path(), "/healthz" | "/readyz")
 }
@@ -93,8 +94,8 @@ async fn run_in_slot(
     let (alone, shared) = if is_safe_method(request.method().as_str()) && request.body().is_end_stream() {
         (Some(slot), None)
     } else {
-        // The slot is passed with the request. It is released while the server waits for the body, and kept by a change whose
-        // client disconnects.
+        // The slot is passed with the request. It is released while the server waits for the body, and kept by a change
+        // whose client disconnects.
         let slot = Arc::new(slot);
         request.extensions_mut().insert(Arc::clone(&slot));
         (None, Some(slot))
@@ -107,7 +108,7 @@ async fn run_in_slot(
     response
 }
 
-/// An answer whose memory is counted until its client has read it.
+/// Counts the memory of a response until its client has read it.
 async fn with_memory(connections: &Connections, connection: Option<Arc<Connection>>, response: Response) -> Response {
     let size = response.body().size_hint().upper().and_then(|size| usize::try_from(size).ok()).unwrap_or(MAX_BODY);
     match tokio::time::timeout(MEMORY_TIMEOUT, connections.reserve(connection, size)).await {
@@ -118,7 +119,7 @@ async fn with_memory(connections: &Connections, connection: Option<Arc<Connectio
     }
 }
 
-/// A body with the memory that it takes.
+/// A body with its counted memory.
 struct CountedBody {
     body: Body,
     _memory: Memory,
@@ -144,8 +145,7 @@ impl http_body::Body for CountedBody {
     }
 }
 
-/// Authenticates a request, and passes it on with who sent it. A credential that is not accepted ends here, whatever the
-/// route.
+/// Authenticates a request, and passes it on with its caller. A refused credential ends the request on every route.
 pub(super) async fn authenticate(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let to_explain = RequestToExplain::of(&app, &request);
     let (response, body) = match find_caller(&app, request).await {
@@ -162,7 +162,7 @@ pub(super) async fn authenticate(State(app): State<Arc<App>>, request: Request, 
     }
 }
 
-/// What an explanation needs of a request, where its client asks for one.
+/// The parts of a request that an explanation needs, if the client requests one.
 struct RequestToExplain {
     parts: Parts,
     received: Received,
@@ -182,7 +182,7 @@ impl RequestToExplain {
     }
 }
 
-/// A request that is refused, and its body where it is not the one that was signed.
+/// The error for a refused request, and its body if it is not the signed one.
 struct Refused {
     error: AppError,
     body: Option<Bytes>,
@@ -213,7 +213,7 @@ impl Received {
     fn original<'a>(&'a self, parts: &'a Parts, body: Option<&'a [u8]>) -> OriginalRequest<'a> {
         OriginalRequest {
             method: parts.method.as_str(),
-            // A proxy in front may end TLS: the scheme is the one that clients use, whatever the connection has.
+            // A proxy in front may terminate TLS, so the scheme is that of clients and not that of the connection.
             scheme: self.origin.scheme(),
             authority: self.origin.authority(),
             target: parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str),
@@ -224,8 +224,8 @@ impl Received {
     }
 }
 
-/// The caller of a request, and the request with its body. The credential is verified on the headers, before more of the body is
-/// kept than an unauthenticated client may send.
+/// Returns the caller of a request, and the request with its body. The credential is verified with the headers, before
+/// the body may exceed the limit for unauthenticated clients.
 async fn find_caller(app: &App, request: Request) -> Result<(Request, String), Refused> {
     let received = receive(app, &request);
     let (parts, body) = request.into_parts();
@@ -274,7 +274,7 @@ fn receive(app: &App, request: &Request) -> Result<Received, AppError> {
     Ok(received)
 }
 
-/// What was shown, as far as it is verified without the body: at most one of these.
+/// The credential, verified as far as possible without the body. There is at most one.
 struct Shown {
     headers: Option<VerifiedHeaders>,
     session: Option<Caller>,
@@ -290,14 +290,14 @@ async fn verify_credential(app: &App, parts: &Parts, received: &Received) -> Res
     Ok(Shown { headers, session })
 }
 
-/// A page of this server that sends a request in its session. Reads need no token: no other site can read the response.
+/// Authenticates a request of a page in its session. Reads need no token, because no other site can read the response.
 async fn verify_session(app: &App, token: &str, parts: &Parts, ip_address: Option<IpAddr>) -> Result<Caller, AppError> {
     let Some(session) = app.verify_session(token, ip_address).await? else {
         return Err(AppError::Unauthenticated(AuthenticationError::SessionEnded, app.now()));
     };
     let shown = parts.headers.get("keyward-csrf").map_or(&b""[..], |value| value.as_bytes());
     let is_read = is_safe_method(parts.method.as_str());
-    // A URL that is typed into the address bar comes from no page.
+    // A URL that was typed into the address bar does not come from a page.
     let is_typed = is_read && parts.headers.get("sec-fetch-site").is_some_and(|site| site == "none");
     if !(is_typed || is_same_origin(app, &parts.headers, false))
         || !(is_read || bool::from(shown.ct_eq(session.csrf.as_bytes())))

@@ -1,5 +1,5 @@
-//! Reading the bodies of requests. What has come already is taken at once; while bytes are still awaited, the request
-//! holds no slot, and its memory is counted. Bodies of refused requests are drained up to a bound and not kept.
+//! Reads the bodies of requests. Bytes that have arrived are read immediately. While bytes are still expected, the
+//! request holds no slot, and its memory is counted. Bodies of refused requests are read up to a limit and discarded.
 
 use std::{any::Any, sync::Arc, time::Duration};
 
@@ -14,15 +14,15 @@ use tokio::time::{Instant, timeout_at};
 use super::{MAX_BODY, connections::Slot};
 use crate::AppError;
 
-/// The slot of a request, which a change keeps to its end.
+/// Returns the slot of a request, which a change keeps until it ends.
 pub(crate) fn held_slot(extensions: &Extensions) -> Option<Arc<dyn Any + Send + Sync>> {
     extensions.get::<Arc<Slot>>().map(|slot| Arc::clone(slot) as Arc<dyn Any + Send + Sync>)
 }
 
-/// For how long a body may come in.
+/// The maximum time for receiving a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How reading a body ended.
+/// The result of reading a body.
 enum Read {
     Complete,
     TooLarge,
@@ -32,7 +32,7 @@ enum Read {
 /// Reads a body of at most `most` bytes.
 ///
 /// # Errors
-/// It is larger, too slow, or breaks off; or too much is awaited already.
+/// It is too large, too slow or incomplete, or too many bytes are already expected.
 pub(crate) async fn read_body(parts: &Parts, mut body: Body, most: usize) -> Result<Bytes, AppError> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
@@ -61,11 +61,11 @@ pub(crate) async fn read_body(parts: &Parts, mut body: Body, most: usize) -> Res
     }
 }
 
-/// Copies what comes, so that a body of many small frames keeps no more than its bytes.
+/// Copies received data, so that a body of many small frames only keeps its bytes.
 async fn keep(body: &mut Body, kept: &mut BytesMut, most: usize) -> Read {
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return Read::Broken };
-        // Trailers are nothing that we know.
+        // Trailers are not used.
         let Ok(data) = frame.into_data() else { continue };
         if kept.len() + data.len() > most {
             return Read::TooLarge;
@@ -75,9 +75,9 @@ async fn keep(body: &mut Body, kept: &mut BytesMut, most: usize) -> Read {
     Read::Complete
 }
 
-/// Reads and discards the body of a refused request, so that its client gets to read the response. A body that is too long or too
-/// slow ends the connection. So does a request with `Expect: 100-continue`, whose client reads the response before it sends a
-/// body.
+/// Reads and discards the body of a refused request, so that its client can read the response. A body that is too long
+/// or too slow ends the connection. So does a request with `Expect: 100-continue`, whose client reads the response
+/// before it sends a body.
 pub(crate) async fn discard(parts: &Parts, mut body: Body) {
     if body.is_end_stream() || parts.headers.contains_key(header::EXPECT) {
         return;
@@ -94,12 +94,12 @@ pub(crate) async fn discard(parts: &Parts, mut body: Body) {
     };
     let mut drain = std::pin::pin!(drain);
     if drain.as_mut().now_or_never().is_none() {
-        // The request is refused whether or not its client came to an end.
+        // The request is refused regardless of whether its body is complete.
         let _ = wait_for_client(&parts.extensions, 0, drain).await;
     }
 }
 
-/// Waits for bytes of the client, without a slot.
+/// Waits for bytes of the client without holding a slot.
 async fn wait_for_client<T>(
     extensions: &Extensions,
     bytes: usize,

@@ -9,22 +9,23 @@ use http::HeaderMap;
 
 use crate::Settings;
 
-/// The address of the connection.
+/// Returns the IP address of the connection.
 pub(super) fn peer_address(request: &Request) -> Option<IpAddr> {
     request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical())
 }
 
-/// The address of the client, as far as the connection and trusted proxies tell.
+/// Returns the IP address of the client, from the connection and trusted proxies.
 pub(crate) fn client_address(settings: &Settings, request: &Request) -> Option<IpAddr> {
     let peer = peer_address(request)?;
     Some(if settings.is_trusted_proxy(peer) { forwarded_for(request.headers(), settings, peer) } else { peer })
 }
 
-/// The last address of `X-Forwarded-For` that is no trusted proxy: what stands before it, a client may have written.
-/// Where there is none, the trusted proxy that is nearest to the client, which is `peer` if no other is told of.
+/// Returns the last address in `X-Forwarded-For` that is not a trusted proxy. A client may have written the addresses
+/// before it. If there is none, returns the trusted proxy nearest to the client, which is `peer` if the header has no
+/// other.
 pub(super) fn forwarded_for(headers: &HeaderMap, settings: &Settings, peer: IpAddr) -> IpAddr {
     let lines = headers.get_all("x-forwarded-for").iter().rev();
-    // By entry: what a client wrote in front, in whatever bytes, does not hide what the proxy appended.
+    // Split into entries, so that bytes that a client sent first do not hide the address that the proxy appended.
     let entries = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
     let mut nearest = peer;
     for entry in entries {
@@ -37,7 +38,7 @@ pub(super) fn forwarded_for(headers: &HeaderMap, settings: &Settings, peer: IpAd
     nearest
 }
 
-/// An address as proxies write it: alone, with a port, in brackets, with a zone.
+/// Parses an address in the forms of proxies: plain, with a port, in brackets, with a zone.
 pub(super) fn parse_address(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let is_port = |port: &str| !port.is_empty() && port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit());
@@ -47,7 +48,7 @@ pub(super) fn parse_address(text: &str) -> Option<IpAddr> {
             let is_v6 = ip_address.contains(':') && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port));
             is_v6.then_some(ip_address)?
         }
-        // One colon: an IPv4 address and a port.
+        // With one colon, it is an IPv4 address and a port.
         None => match text.split_once(':') {
             Some((ip_address, port)) if is_port(port) => ip_address,
             _ => text,
@@ -121,7 +122,7 @@ mod tests {
             assert_eq!(client(&[text]), "10.9.9.9", "{text:?}");
         }
         assert_eq!(client(&[]), "10.9.9.9");
-        // A client writes what it likes in front of that.
+        // A client may send any text before that.
         assert_eq!(client(&["203.0.113.9, unknown"]), "10.9.9.9");
         assert_eq!(client(&["203.0.113.9,"]), "10.9.9.9");
         assert_eq!(client(&["unknown, 10.0.0.7"]), "10.0.0.7");

@@ -1,10 +1,10 @@
-//! The connections that are open, and what each client may take of the server: connections, requests under work, and
-//! memory that waits for its client.
+//! The open connections, and the limits of each client: connections, concurrent requests, and memory that waits for the
+//! client.
 //!
-//! A client is an address, of IPv6 its /64; `trusted_proxies` speak for many and have no share. Where a client has as many
-//! connections as it may, or all clients together have, the connection that waited longest for its client is closed: an
-//! idle or slow one ends rather than a new one being refused. The lock is taken when a connection opens or closes, and
-//! where something has run out; requests touch counters only.
+//! A client is an IPv4 address or the /64 of an IPv6 address. `trusted_proxies` have many clients and no limit. If a
+//! client, or all clients together, have the maximum number of connections, the connection that has waited longest for
+//! its client is closed. An idle or slow connection ends, and the new one is accepted. The lock is only taken when a
+//! connection opens or closes, and when a limit is reached. Requests only use counters.
 
 use std::{
     cmp::Reverse,
@@ -28,17 +28,18 @@ use crate::system::SystemClock;
 /// Limits for concurrent work.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
-    /// Connections at a time, those of `trusted_proxies` not counted.
+    /// The maximum number of connections, without those of `trusted_proxies`.
     pub connections: usize,
-    /// Connections of one client at a time.
+    /// The maximum number of connections of one client.
     pub connections_per_client: usize,
-    /// For how long a client may take to send the headers of a request.
+    /// How long a client may take to send the headers of a request.
     pub header_timeout: Duration,
-    /// For how long a connection may wait for its client: for the next request, or until an answer is read.
+    /// How long a connection may wait for its client: for the next request, or until a response is read.
     pub idle_timeout: Duration,
-    /// For how long the server still accepts requests after it was told to stop, while it reports that it is not ready.
+    /// How long the server still accepts requests after it was requested to stop, while it reports that it is not
+    /// ready.
     pub drain: Duration,
-    /// For how long requests may take to finish after that.
+    /// How long requests may take to finish after that.
     pub shutdown_timeout: Duration,
 }
 
@@ -55,36 +56,38 @@ impl Default for ConnectionLimits {
     }
 }
 
-/// Requests that are worked on at a time; what comes beyond is told to come again.
+/// The maximum number of concurrent requests. Further requests are refused with 503.
 const MAX_REQUESTS: usize = 1024;
-/// Those of one client. Fewer than its connections, so that one of these always waits.
+/// The maximum number of concurrent requests of one client. It is less than the number of its connections, so that one
+/// of these is always waiting.
 const MAX_REQUESTS_PER_CLIENT: usize = 256;
-/// Memory of requests whose bodies are awaited, and of answers that HTTP/2 clients have not read, in KiB.
+/// The maximum memory for requests whose bodies are expected, and for responses that HTTP/2 clients have not read, in
+/// KiB.
 const MEMORY_KIB: usize = 192 * 1024;
-/// That of one client.
+/// The maximum memory for one client.
 const MEMORY_KIB_PER_CLIENT: usize = 16 * 1024;
-/// What a request takes that waits, beside its body: its task and its headers.
+/// The memory of a waiting request without its body: its task and its headers.
 const REQUEST_KIB: usize = 16;
-/// Connections that were closed and have not ended yet; beyond, none is accepted until some have.
+/// The maximum number of closed connections that have not ended yet. Above it, new connections wait.
 const MAX_ENDING: usize = 256;
-/// A connection that waited for its client this long is closed where others need its memory.
+/// A connection that has waited this long for its client is closed if others need its memory.
 const SLOW_MICROS: u64 = 1_000_000;
-/// How often a slow connection is looked for where memory has run out.
+/// The interval between searches for a slow connection when memory has run out.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 fn now_micros() -> u64 {
     u64::try_from(SystemClock.since_boot().as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The client at the other end of connections.
+/// The client of connections.
 #[derive(Debug)]
 struct Client {
     network: IpAddr,
-    /// Requests that are worked on.
+    /// Its concurrent requests.
     requests: AtomicUsize,
-    /// Memory that waits for it, in KiB.
+    /// The memory that waits for it, in KiB.
     memory: AtomicUsize,
-    /// When a slow connection of it was last looked for.
+    /// When the last search for its slow connections was.
     looked_at: AtomicU64,
 }
 
@@ -94,7 +97,7 @@ impl Client {
         Self { network, requests, memory, looked_at: AtomicU64::new(0) }
     }
 
-    /// Whether it is time to look for a slow connection of this client again.
+    /// Returns whether it is time to search for a slow connection of this client again.
     fn is_to_look(&self) -> bool {
         let (now, last) = (now_micros(), self.looked_at.load(Ordering::Relaxed));
         Duration::from_micros(now.saturating_sub(last)) >= LOOK_EVERY
@@ -102,36 +105,36 @@ impl Client {
     }
 }
 
-/// A connection, as far as its state decides whether it is closed.
+/// The state of a connection that determines whether it is closed.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    /// None for a trusted proxy.
+    /// `None` for a trusted proxy.
     client: Option<Arc<Client>>,
-    /// Whether a request has come.
+    /// Whether a request was received.
     has_begun: AtomicBool,
-    /// Requests on it that are worked on.
+    /// Its concurrent requests.
     requests: AtomicUsize,
-    /// While no request is worked on: since when it waits for its client.
+    /// While there is no request, since when it waits for its client.
     waiting_since: AtomicU64,
     held: Mutex<Held>,
     is_closed: Notify,
 }
 
-/// What memory waits for the client of a connection.
+/// The memory that waits for the client of a connection.
 #[derive(Debug, Default)]
 struct Held {
     next: u64,
-    /// Since when each of them waits; the first entry is the oldest.
+    /// Since when each part waits. The first entry is the oldest.
     since: BTreeMap<u64, u64>,
 }
 
-/// What has to happen to a connection that was looked at.
+/// The next action for a connection.
 pub(crate) enum Due {
-    /// Nothing before so long.
+    /// None for this duration.
     In(Duration),
-    /// Its first request has not come in time.
+    /// Close it, because its first request was not received in time.
     Close,
-    /// It has waited for its client as long as it may.
+    /// End it, because it has waited for its client for the maximum time.
     Retire,
 }
 
@@ -151,23 +154,23 @@ impl Connection {
         self.client.is_none()
     }
 
-    /// Returns once it has to be closed because something has run out.
+    /// Returns once it must be closed because a limit was reached.
     pub(crate) async fn closed(&self) {
         self.is_closed.notified().await;
     }
 
-    /// Since when it waits for its client; none while a request is worked on.
+    /// Returns since when it waits for its client, or `None` while there is a request.
     fn waiting_since(&self) -> Option<u64> {
         (self.requests.load(Ordering::Relaxed) == 0).then(|| self.waiting_since.load(Ordering::Relaxed))
     }
 
-    /// Since when memory waits for its client.
+    /// Returns since when memory waits for its client.
     fn held_since(&self) -> Option<u64> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.since.first_key_value().map(|(_, since)| *since)
     }
 
-    /// What its timeouts ask for.
+    /// Returns the action that its timeouts require.
     pub(crate) fn due(&self, limits: &ConnectionLimits) -> Due {
         let has_begun = self.has_begun.load(Ordering::Relaxed);
         let most = if has_begun { limits.idle_timeout } else { limits.header_timeout };
@@ -183,7 +186,7 @@ impl Connection {
         }
     }
 
-    /// Notes a request that needs no slot.
+    /// Records a request that needs no slot.
     pub(crate) fn note_request(&self) {
         self.has_begun.store(true, Ordering::Relaxed);
         self.waiting_since.store(now_micros(), Ordering::Relaxed);
@@ -237,7 +240,7 @@ struct OpenClient {
 }
 
 impl OpenClient {
-    /// The connection that waits longest, by this measure: since when, and where it is.
+    /// Returns the connection that waits longest by this measure: its time and its position.
     fn longest(&self, since: impl Fn(&Connection) -> Option<u64>) -> Option<(u64, usize)> {
         let waiting = self.connections.iter().enumerate();
         waiting.filter_map(|(at, connection)| Some((since(connection)?, at))).min()
@@ -252,7 +255,7 @@ pub(crate) struct Connections {
     requests: AtomicUsize,
     memory: Arc<Semaphore>,
     looking: tokio::sync::Mutex<()>,
-    /// One for each connection of a client, until it has really ended.
+    /// One permit for each connection of a client, until it has actually ended.
     alive: Arc<Semaphore>,
 }
 
@@ -262,7 +265,7 @@ impl Default for Connections {
     }
 }
 
-/// A connection's place among those that are open.
+/// An open connection's entry.
 #[derive(Debug)]
 pub(crate) struct Place {
     connections: Arc<Connections>,
@@ -301,7 +304,7 @@ impl Open {
         connection.is_closed.notify_one();
     }
 
-    /// Closes the connection that waited longest, of the client with most connections.
+    /// Closes the connection that has waited longest, of the client with most connections.
     fn close_longest_waiting(&mut self) -> bool {
         let of_client = |(network, client): (&IpAddr, &OpenClient)| {
             let (since, at) = client.longest(Connection::waiting_since)?;
@@ -311,7 +314,7 @@ impl Open {
         longest.map(|(_, _, network, at)| self.close(network, at)).is_some()
     }
 
-    /// Closes the slow connection on which memory waited longest, of the client for which most memory waits.
+    /// Closes the slow connection whose memory has waited longest, of the client with the most waiting memory.
     fn close_slow(&mut self) {
         let slow = now_micros().saturating_sub(SLOW_MICROS);
         let of_client = |(network, open): (&IpAddr, &OpenClient)| {
@@ -323,7 +326,7 @@ impl Open {
         }
     }
 
-    /// Closes the slow connection of a client on which memory waited longest.
+    /// Closes the slow connection of a client whose memory has waited longest.
     fn close_slow_of(&mut self, network: IpAddr) {
         let slow = now_micros().saturating_sub(SLOW_MICROS);
         let longest = self.clients.get(&network).and_then(|open| open.longest(Connection::held_since));
@@ -353,8 +356,8 @@ impl Connections {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a connection from this address: a trusted proxy's, or a client's, which may cost another connection its
-    /// place. None where no connection waits for its client, so that none can be closed.
+    /// Returns an entry for a connection from this address, of a trusted proxy or of a client. It may close another
+    /// connection. Returns `None` if no connection waits for its client, so that none can be closed.
     pub(crate) async fn place(self: &Arc<Self>, address: IpAddr, is_trusted: bool) -> Option<Place> {
         if is_trusted {
             let connection = Arc::new(Connection::new(None));
@@ -384,19 +387,20 @@ impl Connections {
         Some(Place { connections: Arc::clone(self), network: Some(network), connection, _alive: Some(alive) })
     }
 
-    /// Closes the connection that waited longest for its client, because the system has run out of something.
+    /// Closes the connection that has waited longest for its client, because a resource of the system has run out.
     pub(crate) fn close_longest_waiting(&self) {
         self.open().close_longest_waiting();
     }
 
-    /// A slot for a request that is to be worked on; none where too many are.
+    /// Returns a slot for a request, or `None` if there are too many requests.
     pub(super) fn begin_request(self: &Arc<Self>, connection: Option<Arc<Connection>>) -> Option<Slot> {
         let slot = Slot { connections: Arc::clone(self), connection, is_held: AtomicBool::new(false) };
         slot.take().then_some(slot)
     }
 
-    /// Memory for `bytes` that wait for the client of a connection, or `None` if the client already has its share. If no memory
-    /// is left for any client, this waits until some is free, and slow connections are closed meanwhile.
+    /// Reserves memory for `bytes` that wait for the client of a connection. Returns `None` if the client already has
+    /// its maximum. If no memory is left for any client, this waits until some is free, and closes slow connections in
+    /// the meantime.
     pub(super) async fn reserve(&self, connection: Option<Arc<Connection>>, bytes: usize) -> Option<Memory> {
         let kib = REQUEST_KIB + bytes.div_ceil(1024);
         if let Some(client) = connection.as_ref().and_then(|connection| connection.client.as_ref())
@@ -418,7 +422,7 @@ impl Connections {
         Some(Memory { connection, entry, kib, _permit: permit })
     }
 
-    /// Closes one slow connection after the other. Of all who wait for memory, one does.
+    /// Closes slow connections one after the other. Only one of the waiting tasks does this.
     async fn close_slow_ones(&self) -> Infallible {
         let _looking = self.looking.lock().await;
         loop {
@@ -428,7 +432,7 @@ impl Connections {
     }
 }
 
-/// The right to have a request worked on. It is given back while the request waits for its client's bytes.
+/// The permission to process a request. It is released while the request waits for bytes of the client.
 #[derive(Debug)]
 pub(super) struct Slot {
     connections: Arc<Connections>,
@@ -437,7 +441,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Takes the slot, or takes it again. False where too many requests are worked on.
+    /// Takes the slot, or takes it again. Returns false if there are too many requests.
     pub(super) fn take(&self) -> bool {
         if let Some(connection) = &self.connection {
             connection.begin_request();
@@ -453,7 +457,7 @@ impl Slot {
         is_free
     }
 
-    /// Gives the slot back: from now on the request waits for its client.
+    /// Releases the slot, because the request waits for its client.
     pub(super) fn give_back(&self) {
         if self.is_held.swap(false, Ordering::Relaxed) {
             self.connections.requests.fetch_sub(1, Ordering::Relaxed);
@@ -463,7 +467,7 @@ impl Slot {
         }
     }
 
-    /// Memory for `bytes` that wait for the client; none where it has its share already.
+    /// Reserves memory for `bytes` that wait for the client. Returns `None` if the client already has its maximum.
     pub(super) async fn reserve(&self, bytes: usize) -> Option<Memory> {
         self.connections.reserve(self.connection.clone(), bytes).await
     }
@@ -475,7 +479,7 @@ impl Drop for Slot {
     }
 }
 
-/// Memory that is taken while something waits for a client.
+/// Memory that is reserved while data waits for a client.
 #[derive(Debug)]
 pub(super) struct Memory {
     connection: Option<Arc<Connection>>,
@@ -504,7 +508,7 @@ mod tests {
         }))
     }
 
-    /// A place of a client, or of a trusted proxy; there is always room for another one to end.
+    /// Returns an entry of a client, or of a trusted proxy. There is always room for another connection that ends.
     fn place(connections: &Arc<Connections>, address: IpAddr, is_trusted: bool) -> Option<Place> {
         use futures_util::FutureExt as _;
         connections.place(address, is_trusted).now_or_never().expect("it need not wait")
@@ -519,7 +523,7 @@ mod tests {
         place.connection.closed().now_or_never().is_some()
     }
 
-    /// As if it had begun to wait so long ago.
+    /// Sets the time since which it has waited.
     fn wait(place: &Place, millis: u64) {
         place.connection.waiting_since.store(now_micros() - millis * 1000, Ordering::Relaxed);
     }

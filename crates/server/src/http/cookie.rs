@@ -10,15 +10,15 @@ use crate::App;
 pub(crate) enum Cookie {
     /// The token of a session.
     Session,
-    /// Names a browser in which a person has signed in.
+    /// Identifies a browser in which a user has signed in.
     Device,
-    /// What was done just now, for the next page to say.
+    /// A message about the last change, for the next page.
     Notice,
 }
 
 impl Cookie {
-    /// With the `__Host-` prefix browsers refuse the cookie from any other host. Browsers refuse the prefix and `Secure` over
-    /// plain HTTP, which Keyward allows on loopback only.
+    /// Returns the name. With the `__Host-` prefix, browsers refuse the cookie from any other host. Browsers refuse the
+    /// prefix and `Secure` over plain HTTP, which Keyward allows on loopback only.
     fn name(self, app: &App) -> &'static str {
         match (self, is_https(app)) {
             (Self::Session, true) => "__Host-keyward",
@@ -30,8 +30,9 @@ impl Cookie {
         }
     }
 
-    /// `Lax` for a session, because an invitation is opened from mail, and browsers do not send a `Strict` cookie with such a
-    /// link. Changes are forms with a CSRF token, whatever the cookie says.
+    /// Returns the SameSite attribute. It is `Lax` for a session, because an invitation is opened from mail, and
+    /// browsers do not send a `Strict` cookie with such a link. Changes are forms with a CSRF token, so they do not
+    /// depend on this attribute.
     const fn same_site(self) -> &'static str {
         match self {
             Self::Session => "Lax",
@@ -39,12 +40,13 @@ impl Cookie {
         }
     }
 
-    /// The value in the headers of a request; none where the name stands twice, because another host may have set one of them.
+    /// Returns the value in the headers of a request, or `None` if the name occurs twice, because another host may have
+    /// set one of them.
     pub(crate) fn find(self, app: &App, headers: &HeaderMap) -> Option<String> {
         find_value(headers, self.name(app))
     }
 
-    /// Sets it for the time that the browser is open, or for `max_age` seconds.
+    /// Sets the cookie until the browser is closed, or for `max_age` seconds.
     pub(crate) fn set(self, app: &App, response: &mut Response, value: &str, max_age: Option<i64>) {
         let (name, same_site) = (self.name(app), self.same_site());
         let secure = if is_https(app) { "; Secure" } else { "" };
@@ -55,12 +57,12 @@ impl Cookie {
         }
     }
 
-    /// Has the browser delete it.
+    /// Removes the cookie from the browser.
     pub(crate) fn remove(self, app: &App, response: &mut Response) {
         self.set(app, response, "", Some(0));
     }
 
-    /// The value that a response sets last, empty where it deletes the cookie.
+    /// Returns the value that a response sets last. It is empty if the response removes the cookie.
     pub(crate) fn find_new(self, app: &App, response: &Response) -> Option<String> {
         let cookies = response.headers().get_all(header::SET_COOKIE).iter().filter_map(|cookie| cookie.to_str().ok());
         let pairs = cookies.filter_map(|cookie| cookie.split(';').next()?.split_once('='));

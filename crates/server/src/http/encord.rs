@@ -1,4 +1,4 @@
-//! `/v2/public`: what the unmodified Encord Python SDK asks. The operations are the same as everywhere.
+//! `/v2/public`: the requests of the unmodified Encord Python SDK. The operations are the same as in the API.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::{
     app::{ListedProject, Paging, ProjectQuery},
 };
 
-/// The routes. The OpenAPI document describes the one that is for every client; the others are the SDK's.
+/// Returns the routes. The OpenAPI document describes the route for all clients. The others are only for the SDK.
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(bearer_token))
@@ -27,7 +27,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .route("/v2/public/user/current-organisation/groups", get(list_groups))
 }
 
-/// What `encord.orm.project.ProjectDTO` requires; what Keyward has no notion of is empty.
+/// The fields that `encord.orm.project.ProjectDTO` requires. Fields without an equivalent in Keyward are empty.
 #[derive(Serialize)]
 #[expect(clippy::struct_field_names, reason = "the names on the wire")]
 struct Project {
@@ -74,8 +74,8 @@ struct Page<T> {
     next_page_token: Option<String>,
 }
 
-/// `encord.orm.project.ProjectFilterParams`, which the SDK sends in camel case. A parameter that is not known here is
-/// ignored, as newer SDKs send more.
+/// `encord.orm.project.ProjectFilterParams`, which the SDK sends in camel case. Unknown parameters are ignored, because
+/// newer SDKs send more.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct ProjectFilter {
@@ -103,7 +103,7 @@ struct ProjectFilter {
     page_size: Option<i64>,
 }
 
-/// `datetime.isoformat()`, which has no offset where its caller gave none: UTC then.
+/// `datetime.isoformat()`. Without an offset, it is interpreted as UTC.
 #[derive(Clone, Copy, Debug)]
 struct PythonTime(Timestamp);
 
@@ -115,7 +115,7 @@ impl<'de> Deserialize<'de> for PythonTime {
     }
 }
 
-/// `str(True)` has a capital.
+/// Parses `str(True)`, which has a capital letter.
 fn python_bool<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     match String::deserialize(deserializer)?.as_str() {
         "true" | "True" => Ok(true),
@@ -132,7 +132,7 @@ struct BearerToken {
     token: String,
 }
 
-/// A bearer token for the key that signed the request.
+/// Creates a bearer token for the key that signed the request.
 #[utoipa::path(get, operation_id = "get_bearer_token", path = "/v2/public/user/bearer-token", tag = "tokens",
     responses((status = 200, body = BearerToken)))]
 async fn bearer_token(
@@ -149,7 +149,7 @@ async fn list_projects(
     Query(filter): Query<ProjectFilter>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Page<Project>>, AppError> {
-    // Nothing here has a tag.
+    // Projects have no tags.
     if query.is_some_and(|query| query.split('&').any(|pair| pair.starts_with("tagsAnyof="))) {
         return Ok(Json(Page { results: Vec::new(), next_page_token: None }));
     }
@@ -179,7 +179,7 @@ async fn find_project(
     app.find_project_anywhere(&caller, id).await.map(|listed| Json(listed.into()))
 }
 
-/// Empty until there are groups.
+/// Returns an empty list, because there are no groups.
 async fn list_groups(_: Authenticated) -> Json<Page<Value>> {
     Json(Page { results: Vec::new(), next_page_token: None })
 }

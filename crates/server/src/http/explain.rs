@@ -1,4 +1,4 @@
-//! `Keyward-Explain: 1`: a 401 then tells the signature base as it was computed here, for its sender to compare.
+//! `Keyward-Explain: 1`: a 401 response then contains the signature base as computed here, for its sender to compare.
 
 use api::{Explanation, ReceivedBody};
 use axum::response::{IntoResponse as _, Response};
@@ -9,8 +9,8 @@ use verifier::{AuthenticationError, OriginalRequest, explanation::asks_for_expla
 use super::answer::with_explanation;
 use crate::{App, AppError};
 
-/// A response, explained if it is a 401 and its client asks for that. The body of `request` is told of where there is one: it
-/// is not the one that was signed.
+/// Adds an explanation to a 401 response if its client requests it. If `request` is given, the explanation describes
+/// its body, which is not the signed one.
 pub(super) fn explain(app: &App, response: Response, request: &OriginalRequest<'_>) -> Response {
     if response.status() != StatusCode::UNAUTHORIZED || !asks_for_explanation(request.headers) {
         return response;
@@ -42,13 +42,13 @@ pub(super) fn explain(app: &App, response: Response, request: &OriginalRequest<'
     }
 }
 
-/// A refusal, explained if its client asks for that.
+/// Returns the response for a refusal, with an explanation if its client requests it.
 pub(super) fn refuse(app: &App, error: AppError, request: &OriginalRequest<'_>) -> Response {
     let body = request.body.filter(|_| is_digest_mismatch(&error));
     explain(app, error.into_response(), &OriginalRequest { body, ..*request })
 }
 
-/// Whether the signature verified, and the body is not the signed one.
+/// Returns whether the signature was verified and the body is not the signed one.
 pub(super) fn is_digest_mismatch(error: &AppError) -> bool {
     matches!(error, AppError::Unauthenticated(AuthenticationError::DigestMismatch, _))
 }

@@ -1,4 +1,4 @@
-//! What handlers take: the caller, JSON bodies, ids in paths, queries. What does not parse is a problem, not a text.
+//! The arguments of handlers: the caller, JSON bodies, ids in paths, queries. Invalid ones result in a problem.
 
 use axum::{
     extract::{FromRequest, FromRequestParts, Request, rejection::PathRejection},
@@ -31,7 +31,7 @@ impl<S: Sync> FromRequestParts<S> for Authenticated {
             Some(Authentication::Authenticated(caller)) => Ok(Self(Caller::clone(caller))),
             Some(Authentication::NotRequested) => {
                 use domain::Clock as _;
-                // The time is told to holders only, and there is none here.
+                // Only holders of a key may see the time, and there is no key here.
                 Err(AppError::Unauthenticated(AuthenticationError::Missing, SystemClock.now()))
             }
             None => Err(AppError::Internal("a route without authentication middleware".to_owned())),
@@ -76,7 +76,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
-/// A JSON body that may be left out or null.
+/// A JSON body that may be missing or null.
 pub(super) struct OptionalJson<T>(pub(super) T);
 
 impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalJson<T> {
@@ -105,7 +105,7 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
-/// 201 with what was created.
+/// A 201 response with the created object.
 pub(super) struct Created<T>(pub(super) T);
 
 impl<T: Serialize> IntoResponse for Created<T> {
@@ -114,7 +114,7 @@ impl<T: Serialize> IntoResponse for Created<T> {
     }
 }
 
-/// 204.
+/// A 204 response.
 pub(super) struct Done;
 
 impl IntoResponse for Done {
@@ -138,7 +138,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     }
 }
 
-/// What stands behind the `?`.
+/// The query of the URL.
 pub(super) struct Query<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
@@ -149,15 +149,15 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// Where a page of a list starts, and its length.
+/// The position and the length of a page of a list.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PageQuery {
-    /// How many items: 1 to 200, 50 by default.
+    /// The number of items: 1 to 200. The default is 50.
     #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<i64>,
-    /// The `next` of the previous page.
+    /// The value of `next` of the previous page.
     after: Option<String>,
 }
 
@@ -167,7 +167,7 @@ impl From<PageQuery> for Paging {
     }
 }
 
-/// A project in a path: `prj_…`, or the UUID inside it.
+/// A project in a path: `prj_…`, or its UUID.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ProjectRef(pub(super) ProjectId);
 

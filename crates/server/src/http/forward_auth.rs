@@ -1,5 +1,6 @@
-//! Forward-auth: a reverse proxy asks for each request of its clients who sent it and whether they may. One endpoint a
-//! dialect, in a file each; none falls back to the headers of another, since a client's own pass through proxies too.
+//! Forward authentication: for each request of its clients, a reverse proxy asks for its principal and whether it is
+//! accepted. Each dialect has one endpoint, in its own file. An endpoint never uses the headers of another dialect,
+//! because proxies also pass on headers of their clients.
 
 mod envoy;
 mod forwarded;
@@ -29,7 +30,8 @@ use super::{
 };
 use crate::{App, AppError, Settings};
 
-/// Identity headers of this release. Proxies that were set up for an earlier one pass a client's own on to the API.
+/// Identity headers that are new in this release. Proxies with a configuration for an earlier release pass these
+/// headers of a client on to the API.
 const NEW_HEADERS: [HeaderName; 2] =
     [HeaderName::from_static("keyward-scopes"), HeaderName::from_static("keyward-email-verified")];
 
@@ -52,7 +54,7 @@ pub(crate) fn router() -> Router<Arc<App>> {
         .route("/auth/envoy/{*path}", envoy)
 }
 
-/// How a proxy tells of a request.
+/// How a proxy describes a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Dialect {
     Nginx,
@@ -70,7 +72,7 @@ impl Dialect {
         }
     }
 
-    /// Whether the proxy passes the body, and all of it.
+    /// Returns whether the proxy passes the complete body.
     fn passes_body(self, headers: &HeaderMap) -> Result<bool, AppError> {
         match self {
             Self::Nginx | Self::Caddy => Ok(false),
@@ -86,7 +88,7 @@ struct ForwardedRequest<'a> {
     scheme: &'a str,
     host: &'a str,
     target: &'a str,
-    /// The client's address, or the proxy's where it forwards none that can be read.
+    /// The IP address of the client, or that of the proxy if it forwards no valid address.
     ip_address: IpAddr,
 }
 
@@ -117,7 +119,7 @@ async fn admit(app: &App, request: Request, dialect: Dialect) -> Result<Response
         discard(&parts, body).await;
         Bytes::new()
     };
-    // An empty body says nothing: the proxy may have kept it back.
+    // An empty body has no meaning, because the proxy may have omitted it.
     let body = Some(&body[..]).filter(|body| !body.is_empty());
     let request = OriginalRequest { body, ..original.view(&parts) };
     let authorized = match app.verifier().authorize_proxied_request(headers, &request).await {
@@ -129,7 +131,7 @@ async fn admit(app: &App, request: Request, dialect: Dialect) -> Result<Response
     Ok(response)
 }
 
-/// A request that a proxy forwarded, with scheme and authority as they are signed.
+/// A request that a proxy forwarded, with scheme and authority in their signed form.
 struct Original<'a> {
     forwarded: ForwardedRequest<'a>,
     scheme: Scheme,
@@ -137,7 +139,7 @@ struct Original<'a> {
 }
 
 impl Original<'_> {
-    /// The client's request, as far as its headers tell.
+    /// Returns the client's request, as described by the headers.
     fn view<'a>(&'a self, parts: &'a Parts) -> OriginalRequest<'a> {
         OriginalRequest {
             method: self.forwarded.method,
@@ -151,7 +153,7 @@ impl Original<'_> {
     }
 }
 
-/// Reads what the proxy tells of the client's request, and whether it passes the body.
+/// Parses the proxy's description of the client's request, and returns whether it contains the body.
 fn read_request<'a>(
     app: &App,
     peer: Option<IpAddr>,
@@ -167,7 +169,7 @@ fn read_request<'a>(
     hygiene::check_singletons(&parts.headers)?;
     refuse_aliases(&parts.headers)?;
     let forwarded = dialect.read(parts, settings, peer).inspect_err(|error| {
-        // An operator who sets up a proxy reads the log first.
+        // The log helps operators that set up a proxy.
         tracing::warn!(reason = error.to_problem().detail, "a proxy does not pass a required header");
     })?;
     let (scheme, authority) = forwarded.check()?;
@@ -178,13 +180,14 @@ fn read_request<'a>(
 }
 
 impl ForwardedRequest<'_> {
-    /// Refuses what two readers may take for two things, and tells scheme and authority as they are signed.
+    /// Refuses a request that two servers may interpret differently, and returns scheme and authority in their signed
+    /// form.
     fn check(&self) -> Result<(Scheme, String), AppError> {
         let refuse = |detail: &str| Err(AppError::BadRequest(detail.to_owned()));
         if Method::from_bytes(self.method.as_bytes()).is_err() {
             return refuse("The request's method is malformed.");
         }
-        // A WebSocket begins with an HTTP request (RFC 6455 §4.1), which is what is signed.
+        // A WebSocket begins with an HTTP request (RFC 6455 §4.1). The signature covers that request.
         let scheme = match self.scheme {
             "http" | "ws" => Scheme::Http,
             "https" | "wss" => Scheme::Https,
@@ -196,7 +199,7 @@ impl ForwardedRequest<'_> {
         if !self.target.bytes().all(|byte| matches!(byte, b'!'..=b'~') && byte != b'#') {
             return refuse("The request target has invalid bytes.");
         }
-        // Whether the path is ambiguous depends on its route.
+        // The route determines whether the path is ambiguous.
         if !self.target.starts_with('/') {
             return refuse("The request's target is not a path.");
         }
@@ -204,8 +207,8 @@ impl ForwardedRequest<'_> {
     }
 }
 
-/// Refuses a request to a host that is not listed: a request that was signed for another host, or for Keyward itself, is not
-/// for this API.
+/// Refuses a request for a host that is not listed. A request that was signed for another host, or for Keyward itself,
+/// is not valid for this API.
 fn require_proxied(app: &App, scheme: Scheme, authority: &str) -> Result<(), AppError> {
     if app.hosts().is_proxied(scheme, authority) {
         return Ok(());
@@ -229,7 +232,7 @@ fn refuse_new_headers(headers: &HeaderMap) -> Result<(), AppError> {
     }
 }
 
-/// Names that servers behind CGI and WSGI take for an identity header: `Remote_User`, `Keyward.Role`.
+/// Refuses header names that CGI and WSGI servers interpret as an identity header: `Remote_User`, `Keyward.Role`.
 fn refuse_aliases(headers: &HeaderMap) -> Result<(), AppError> {
     let is_alias = |name: &HeaderName| {
         let name = name.as_str();
@@ -244,7 +247,7 @@ fn refuse_aliases(headers: &HeaderMap) -> Result<(), AppError> {
     }
 }
 
-/// The one value of a header that the proxy must set.
+/// Returns the single value of a header that the proxy must set.
 fn one<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, AppError> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
@@ -262,7 +265,7 @@ fn one<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, AppErr
     }
 }
 
-/// The values of the identity headers; all are empty if the client shows no credential and needs none.
+/// The values of the identity headers. All are empty if there is no credential and none is needed.
 #[derive(Default)]
 struct IdentityHeaders {
     user: String,
@@ -312,7 +315,8 @@ impl IdentityHeaders {
         })
     }
 
-    /// Every header, also the empty ones: without one, the proxy would pass the client's own header on.
+    /// Returns every header, including empty ones. If one were missing, the proxy would pass on the client's own
+    /// header.
     fn into_headers(self) -> Result<HeaderMap, AppError> {
         let values = [
             ("remote-user", self.user),

@@ -1,6 +1,6 @@
-//! Watches where each HTTP/1.1 request of a connection begins and ends, and refuses one that another reader (a proxy
-//! in front) may end elsewhere. hyper quietly takes Transfer-Encoding over Content-Length (RFC 9112 §6.3 allows both),
-//! and tells nobody that there were two.
+//! Tracks where each HTTP/1.1 request of a connection begins and ends, and refuses a request whose end another server
+//! (a proxy in front) may interpret differently. If a request has both Transfer-Encoding and Content-Length, hyper uses
+//! the former (RFC 9112 §6.3 allows this) and does not report it.
 
 use std::{
     io,
@@ -12,14 +12,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::http2_path::Http2;
 
-/// What an HTTP/2 connection begins with (RFC 9113 §3.4).
+/// The beginning of an HTTP/2 connection (RFC 9113 §3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Of a line, only so much is kept: enough for the two fields that frame a message.
+/// The number of bytes of a line that are kept, which is enough for the two fields that frame a message.
 const KEPT: usize = 64;
-/// Maximum number of digits of a chunk's size.
+/// The maximum number of digits of a chunk's size.
 const MAX_SIZE_DIGITS: u8 = 15;
 
-/// A connection whose requests are watched.
+/// A connection whose requests are tracked.
 pub(crate) struct Watched<S> {
     stream: S,
     framing: Framing,
@@ -74,17 +74,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 }
 
-/// Where in a connection we are.
+/// The position in a connection.
 #[derive(Debug)]
 enum Framing {
-    /// So many bytes of the preface have come, and nothing else.
+    /// This number of bytes of the preface was received, and no other bytes.
     Preface(usize),
     Http2(Box<Http2>),
     Head(Head),
-    /// So many bytes of a body are still to come.
+    /// This number of bytes of a body is still expected.
     Body(u64),
     Chunks(Chunks),
-    /// Nothing that comes is read any more; this is what hyper reads instead.
+    /// Further bytes are ignored. hyper reads these bytes instead.
     Refused {
         left: &'static [u8],
     },
@@ -97,8 +97,8 @@ impl Default for Framing {
 }
 
 impl Framing {
-    /// Reads received bytes, and returns how many of them may be passed on. In a head that is refused, a byte is replaced by one
-    /// that no head may contain: hyper then answers 400 and closes the connection, as for every malformed head.
+    /// Processes received bytes, and returns how many of them may be passed on. In a refused head, a byte is replaced
+    /// by one that no head may contain. hyper then answers 400 and closes the connection, as for every malformed head.
     fn watch(&mut self, received: &mut [u8]) -> usize {
         let mut at = 0;
         while at < received.len() {
@@ -125,7 +125,7 @@ impl Framing {
                     self.take(received[at]);
                     if is_head && let Self::Refused { left } = self {
                         received[at] = 0;
-                        // hyper looks at a head once it is complete.
+                        // hyper parses a head when it is complete.
                         *left = b"\r\n\r\n";
                     }
                     at += 1;
@@ -167,7 +167,7 @@ impl Framing {
     }
 }
 
-/// Two readers may read it as two things.
+/// Two servers may interpret it differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Ambiguous;
 
@@ -202,7 +202,8 @@ impl Head {
     /// Returns the length of the body at the end of the head.
     fn take(&mut self, byte: u8) -> Option<Result<u64, Ambiguous>> {
         if byte != b'\n' {
-            // A target has no fragment (RFC 9112 §3.2). hyper drops one, so that the signature of another target verifies.
+            // A target has no fragment (RFC 9112 §3.2). hyper removes it, so that a signature for another target would
+            // be valid.
             self.is_ambiguous |= byte == b'#' && !self.in_headers;
             if let Some(place) = self.line.get_mut(self.length) {
                 *place = byte;
@@ -230,7 +231,7 @@ impl Head {
             self.is_ambiguous |= number.is_none() || self.content_length.is_some();
             self.content_length = number;
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            // Another coding would leave us with a body that is not the one that was signed.
+            // With another coding, the body would not be the signed one.
             let is_known = line.get(name.len() + 1..).unwrap_or_default().trim_ascii().eq_ignore_ascii_case(b"chunked");
             self.is_ambiguous |= std::mem::replace(&mut self.is_chunked, true) || !is_known;
         }
@@ -312,7 +313,7 @@ impl Chunks {
 mod tests {
     use super::*;
 
-    /// What is passed on of these requests, however they are cut into reads.
+    /// Returns the bytes that are passed on, which must not depend on how the requests are split into reads.
     fn watch(requests: &[u8]) -> (Vec<u8>, bool) {
         let mut results = (1..=requests.len()).map(|step| {
             let mut framing = Framing::default();
@@ -334,7 +335,7 @@ mod tests {
         assert_eq!(watch(requests.as_bytes()), (requests.as_bytes().to_vec(), false), "{requests}");
     }
 
-    /// Refused, with a byte that no head may hold where the head would have ended.
+    /// Checks that the requests are refused, with a byte that no head may contain at the end of the head.
     #[track_caller]
     fn assert_refused(before: &str, requests: &str) {
         let (passed, refused) = watch(format!("{before}{requests}").as_bytes());

@@ -1,13 +1,14 @@
-//! Watches the header blocks of an HTTP/2 connection for a `:path` with a fragment, which no request has (RFC 9113
-//! §8.3.1). What parses a path after this drops one without a word, so that the signature of another target would verify.
+//! Inspects the header blocks of an HTTP/2 connection for a `:path` with a fragment, which is not allowed (RFC 9113
+//! §8.3.1). The parser of paths removes fragments without an error, so that a signature for another target would be
+//! valid.
 //!
-//! A `#` is replaced where it stands by a byte that no path may have, and the request ends as malformed, alone. Its
-//! neighbours on the connection, which may be other clients' of a proxy, continue. No text is kept: of the compression
-//! table (RFC 7541), the lengths of its entries are enough, and which of them are names of a path.
+//! A `#` is replaced by a byte that no path may have, so that only this request is refused as malformed. Other requests
+//! on the connection, which may come from other clients of a proxy, continue. No text is stored: of the compression
+//! table (RFC 7541), only the lengths of its entries are needed, and which of them have the name of a path.
 
 use std::collections::VecDeque;
 
-/// The connection cannot be read any further.
+/// The rest of the connection cannot be parsed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Malformed;
 
@@ -20,23 +21,23 @@ const PADDED: u8 = 0x8;
 const PRIORITY: u8 = 0x20;
 const PRIORITY_LENGTH: u32 = 5;
 
-/// What a client sends after its preface.
+/// The bytes from a client after its preface.
 #[derive(Debug, Default)]
 pub(super) struct Http2 {
     frame: Frame,
     fields: Fields,
 }
 
-/// Where in a frame we are.
+/// The position in a frame.
 #[derive(Clone, Copy, Debug)]
 enum Frame {
-    /// So many bytes of the header have come.
+    /// This number of bytes of the header was received.
     Header { bytes: [u8; FRAME_HEADER], length: usize },
     /// The length of the padding comes next.
     PadLength { left: u32, has_priority: bool, ends: bool },
-    /// So many bytes come before the block, the block itself, and so many after it.
+    /// The number of bytes before the block, of the block, and after it.
     Block { before: u32, left: u32, padding: u32, ends: bool },
-    /// So many bytes that are no header block.
+    /// This number of bytes is not a header block.
     Other { left: u32 },
 }
 
@@ -47,7 +48,7 @@ impl Default for Frame {
 }
 
 impl Http2 {
-    /// Reads received bytes.
+    /// Processes received bytes.
     pub(super) fn watch(&mut self, received: &mut [u8]) -> Result<(), Malformed> {
         let mut at = 0;
         while let Some(byte) = received.get_mut(at) {
@@ -97,7 +98,7 @@ impl Http2 {
     }
 }
 
-/// What follows a frame's header.
+/// Returns the state after a frame's header.
 fn begin(header: [u8; FRAME_HEADER]) -> Result<Frame, Malformed> {
     let [a, b, c, kind, flags, ..] = header;
     let left = u32::from_be_bytes([0, a, b, c]);
@@ -112,16 +113,16 @@ fn begin(header: [u8; FRAME_HEADER]) -> Result<Frame, Malformed> {
             Frame::Block { before: PRIORITY_LENGTH, left, padding: 0, ends }
         }
         HEADERS | CONTINUATION => Frame::Block { before: 0, left, padding: 0, ends },
-        // No client sends one, and its block would change the table.
+        // Clients must not send it, and its block would change the table.
         PUSH_PROMISE => return Err(Malformed),
         _ if left == 0 => Frame::default(),
         _ => Frame::Other { left },
     })
 }
 
-/// The table's size until the server says something else, which it does not.
+/// The default size of the table. The server does not change it.
 const MAX_TABLE: u32 = 4096;
-/// What an entry takes beside its name and value (RFC 7541 §4.1).
+/// The size of an entry without its name and value (RFC 7541 §4.1).
 const ENTRY: u32 = 32;
 /// Longer than any header field that Keyward accepts.
 const MAX_INTEGER: u32 = 1 << 24;
@@ -160,7 +161,7 @@ struct Name {
     is_path: bool,
 }
 
-/// Where in a block we are.
+/// The position in a block.
 #[derive(Clone, Copy, Debug)]
 enum State {
     Begin,
@@ -182,12 +183,12 @@ enum State {
     },
 }
 
-/// What an integer says.
+/// The meaning of an integer.
 #[derive(Clone, Copy, Debug)]
 enum Integer {
-    /// A whole field of the table.
+    /// The index of a complete field in the table.
     Field,
-    /// The name of a field, whose value follows.
+    /// The index of a name. The value follows.
     Name {
         is_indexed: bool,
     },
@@ -239,7 +240,7 @@ impl Fields {
         Ok(())
     }
 
-    /// A block ends with a field.
+    /// Checks that a block ends with a field.
     fn end(&mut self) -> Result<(), Malformed> {
         if matches!(self.state, State::Begin) { Ok(()) } else { Err(Malformed) }
     }
@@ -252,7 +253,7 @@ impl Fields {
 
     fn end_integer(&mut self, of: Integer, value: u32) -> Result<State, Malformed> {
         match of {
-            // What is in the table was looked at when it came in.
+            // Entries were inspected when they were added to the table.
             Integer::Field => self.find_name(value).map(|_| State::Begin),
             Integer::Name { is_indexed } => {
                 let name = if value == 0 { None } else { Some(self.find_name(value)?) };
@@ -292,7 +293,7 @@ impl Fields {
         Ok(State::Begin)
     }
 
-    /// Makes room for so many bytes more.
+    /// Removes entries until there is room for this number of bytes.
     fn evict(&mut self, more: u32) {
         while self.size.saturating_add(more) > self.max_size
             && let Some(entry) = self.table.pop_back()
@@ -313,24 +314,24 @@ impl Fields {
     }
 }
 
-/// The codes of `:path`: how many bits, and which.
+/// The codes of `:path`: the number of bits, and the code.
 const PATH_CODES: [(u32, u32); 5] = [(7, 0x5c), (6, 0x2b), (5, 0x3), (5, 0x9), (6, 0x27)];
 const PATH_NAME: [u8; 5] = *b":path";
 /// The code of `#`. That of `>` differs in the last bit.
 const HASH_CODE: (u32, u32) = (12, 0xffa);
 const END_CODE: (u32, u32) = (30, 0x3fff_ffff);
 
-/// A name or a value that is coming in.
+/// A name or a value that is being received.
 #[derive(Clone, Copy, Debug, Default)]
 struct Text {
-    /// Bytes still to come.
+    /// The number of bytes that are still expected.
     left: u32,
     is_huffman: bool,
-    /// Bytes of the text so far, uncompressed.
+    /// The length of the text so far, uncompressed.
     length: u32,
-    /// How much of it is `:path`: as many bytes, or fewer where it is something else.
+    /// How many bytes of it match `:path`. Equal to the length unless the text differs.
     matched: u32,
-    /// The bits of the code that has begun.
+    /// The bits of an incomplete code.
     code: u32,
     bits: u32,
 }
@@ -377,14 +378,15 @@ impl Text {
         self.length == 5 && self.matched == 5
     }
 
-    /// What fills the last byte is the beginning of the longest code: ones, and fewer than eight (RFC 7541 §5.2).
+    /// Checks the padding of the last byte, which is the beginning of the longest code: ones, and fewer than eight (RFC
+    /// 7541 §5.2).
     const fn end(self) -> Result<(), Malformed> {
         if self.bits < 8 && self.code == (1 << self.bits) - 1 { Ok(()) } else { Err(Malformed) }
     }
 }
 
-/// How many symbols have a code of so many bits (RFC 7541, appendix B). Codes of one length follow each other, and those
-/// of the next length follow them, so that these numbers tell where each ends.
+/// The number of symbols with a code of each length in bits (RFC 7541, appendix B). Codes of one length are
+/// consecutive, and those of the next length follow them, so these numbers are sufficient.
 const CODES: [u32; 31] = {
     let mut codes = [0; 31];
     let counts = [
@@ -511,7 +513,7 @@ mod tests {
         [&length[1..], &[kind, flags, 0, 0, 0, 1], payload].concat()
     }
 
-    /// What becomes of these bytes, however they are cut into reads.
+    /// Returns the bytes that are passed on, which must not depend on how the input is split into reads.
     #[track_caller]
     fn watch(bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
         let watched = |step: usize| {
@@ -528,7 +530,8 @@ mod tests {
         first
     }
 
-    /// A header block in one frame, in several, with padding and priority: the block as it comes out each time.
+    /// Sends a header block in one frame, in several, and with padding and priority. Returns the block after each of
+    /// them.
     #[track_caller]
     fn block(block: &[u8]) -> Result<Vec<u8>, Malformed> {
         let plain = watch(&frame(HEADERS, END_HEADERS, block)).map(|bytes| bytes[FRAME_HEADER..].to_vec());
@@ -542,7 +545,7 @@ mod tests {
         plain
     }
 
-    /// A string that is not compressed.
+    /// Encodes a string without compression.
     fn text(text: &str) -> Vec<u8> {
         [&[u8::try_from(text.len()).expect("short")], text.as_bytes()].concat()
     }
@@ -599,22 +602,22 @@ mod tests {
             let passed = watch(&requests.iter().flat_map(|fields| request(fields)).collect::<Vec<_>>());
             passed.map(|passed| passed.contains(&b'>'))
         };
-        // An index without the bits that say what follows: 62 is the newest, in six bits.
+        // An index without its type bits: 62 is the newest entry, in six bits.
         let newest = path_at(0x40 | 0x3e);
         assert_eq!(passed(&[add_path.clone(), newest.clone()]), Ok(true));
         assert_eq!(passed(&[add_path.clone(), add_other.clone(), newest.clone()]), Ok(false), "x-other");
         let second = [&[0x7f, 0x00], text("/#").as_slice()].concat();
         assert_eq!(passed(&[add_path.clone(), add_other.clone(), second.clone()]), Ok(true), "63 takes two bytes");
         assert_eq!(passed(std::slice::from_ref(&newest)), Err(Malformed), "the table is empty");
-        // 4096 bytes of a field, and the table holds nothing else.
+        // A field of 4096 bytes fills the table.
         let full = [&[0x40], text("x").as_slice(), &[0x7f, 0xe0, 0x1e], &[b'a'; 4063]].concat();
         assert_eq!(full.len(), 4063 + 6);
         assert_eq!(passed(&[add_path.clone(), full.clone(), newest.clone()]), Ok(false));
         assert_eq!(passed(&[add_path.clone(), full.clone(), second.clone()]), Err(Malformed), "it was evicted");
-        // One byte more, and nothing is left.
+        // With one more byte, the table is empty.
         let over = [&[0x40], text("x").as_slice(), &[0x7f, 0xe1, 0x1e], &[b'a'; 4064]].concat();
         assert_eq!(passed(&[add_path.clone(), over, newest.clone()]), Err(Malformed));
-        // A table that is made smaller and larger again has forgotten.
+        // A table that is reduced and enlarged again is empty.
         assert_eq!(passed(&[add_path.clone(), vec![0x20], newest.clone()]), Err(Malformed));
         assert_eq!(passed(&[vec![0x20, 0x3f, 0xe1, 0x1f], add_path, newest]), Ok(true));
         assert_eq!(passed(&[vec![0x3f, 0xe2, 0x1f]]), Err(Malformed), "larger than the server allows");
@@ -627,7 +630,7 @@ mod tests {
             &[0xff, 0xff, 0xff, 0xff, 0xff, 0x0f],
             &[0x04],
             &[0x04, 0x05, b'/'],
-            // Padding of zeros, of eight ones, and the code that ends a string.
+            // Invalid padding: zeros, eight ones, and the code for the end of a string.
             &[0x04, 0x81, 0x60],
             &[0x04, 0x82, 0x63, 0xff],
             &[0x04, 0x84, 0xff, 0xff, 0xff, 0xff],

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, Version, header};
 
 use crate::{AppError, error::sentence};
 
-/// Fields that may be sent only once (RFC 9110 §5.3). If there were two, a proxy and Keyward could read different ones.
+/// Fields that may occur only once (RFC 9110 §5.3). If there were two, a proxy and Keyward could use different ones.
 const SINGLETONS: [HeaderName; 6] = [
     header::HOST,
     header::CONTENT_LENGTH,
@@ -20,7 +20,7 @@ fn refuse<T>(detail: &str) -> Result<T, AppError> {
     Err(AppError::BadRequest(detail.to_owned()))
 }
 
-/// Checks what does not depend on the caller, and returns the authority that the request names, unchanged.
+/// Checks the rules that do not depend on the caller, and returns the request's authority, unchanged.
 pub(super) fn check(request: &Request) -> Result<&str, AppError> {
     check_singletons(request.headers())?;
     let uri = request.uri();

@@ -1,5 +1,5 @@
-//! What is wrong with a JSON body, a query or the ids in a path, in the terms of the API: the field and the JSON type that it
-//! needs. The types of the code, and the values that were sent, do not appear.
+//! Errors in a JSON body, a query or the ids in a path, in the terms of the API: the field and its JSON type. They
+//! contain neither Rust types nor the values in the request.
 
 use axum::extract::path::ErrorKind;
 use domain::secret::parser_message;
@@ -7,12 +7,12 @@ use serde::de::DeserializeOwned;
 
 use crate::AppError;
 
-/// Reads a JSON object.
+/// Parses a JSON object.
 ///
 /// # Errors
-/// The body is not JSON, is not an object, or a field is invalid, which the error names.
+/// The body is not JSON, is not an object, or a field is invalid. The error contains the name of the field.
 pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, AppError> {
-    // An array would be read as the fields in their order.
+    // An array would be parsed as the fields in their order.
     match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
         None => return Err(AppError::BadRequest("The body is empty. Send a JSON object.".to_owned())),
         Some(b'{') => {}
@@ -26,7 +26,7 @@ pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, AppError
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
-        // serde_json calls a number in place of a word a syntax error.
+        // serde_json reports a number instead of a word as a syntax error.
         let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
         if is_json && !error.inner().is_data() && path != "." {
             return AppError::field(&parser_message(&path), "wrong_type", "it does not have the required type");
@@ -41,23 +41,23 @@ fn invalid_json(path: &str, error: &serde_json::Error) -> AppError {
     if error.is_data() {
         invalid_field("body", path, &error.to_string())
     } else {
-        // The place in the text is all that helps: what is there may be a secret.
+        // The error contains the position only, because the text may be a secret.
         let (line, column) = (error.line(), error.column());
         AppError::BadRequest(format!("The body is not valid JSON: see line {line}, column {column}."))
     }
 }
 
-/// Reads a query.
+/// Parses a query.
 ///
 /// # Errors
-/// A parameter is unknown, occurs twice or is invalid; the error names it.
+/// A parameter is unknown, occurs twice or is invalid. The error contains its name.
 pub(super) fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, AppError> {
     let deserializer = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
     serde_path_to_error::deserialize(deserializer)
         .map_err(|error| invalid_field("query", &error.path().to_string(), &error.inner().to_string()))
 }
 
-/// The error for ids in a path that cannot be read.
+/// Creates the error for invalid ids in a path.
 pub(super) fn invalid_path(kind: &ErrorKind) -> AppError {
     match kind {
         ErrorKind::ParseErrorAtKey { key, .. } => AppError::field(key, "malformed", "it is not of the right form"),
@@ -68,7 +68,8 @@ pub(super) fn invalid_path(kind: &ErrorKind) -> AppError {
     }
 }
 
-/// The error for one field. `part` is the part of the request, `path` the field there, `message` what serde says.
+/// Creates the error for one field. `part` is the part of the request, `path` the field in it, and `message` is from
+/// serde.
 fn invalid_field(part: &str, path: &str, message: &str) -> AppError {
     let (code, detail) = explain(message);
     let named = quoted(message, "missing field `").or_else(|| quoted(message, "duplicate field `"));
@@ -81,7 +82,7 @@ fn invalid_field(part: &str, path: &str, message: &str) -> AppError {
     AppError::field(&parser_message(&field), code, detail)
 }
 
-/// The code of an invalid field and what to do about it, from what serde says.
+/// Returns the code of an invalid field and how to correct it, from a message of serde.
 fn explain(message: &str) -> (&'static str, String) {
     let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
     if message.starts_with("missing field") {
@@ -112,7 +113,7 @@ fn explain(message: &str) -> (&'static str, String) {
     }
 }
 
-/// What serde expected, as a type of JSON.
+/// Returns the JSON type that serde expected.
 fn json_type(expected: &str) -> &str {
     match expected {
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number of at least 0",
@@ -130,7 +131,7 @@ fn json_type(expected: &str) -> &str {
     }
 }
 
-/// The names that serde lists at the end, after `beginning`.
+/// Returns the names that serde lists at the end, after `beginning`.
 fn known(message: &str, beginning: &str) -> String {
     let list = message.rsplit_once(", expected ").map(|(_, list)| list.strip_prefix("one of ").unwrap_or(list));
     list.map_or_else(

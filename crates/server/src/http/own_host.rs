@@ -13,11 +13,11 @@ use verifier::Origin;
 use super::{body::discard, hygiene};
 use crate::{App, AppError};
 
-/// The origin of this installation that a request named.
+/// The origin of this installation that a request was sent to.
 #[derive(Clone, Debug)]
 pub(super) struct OwnOrigin(pub(super) Arc<Origin>);
 
-/// Refuses a request that names another host, or none that can be told.
+/// Refuses a request for another host, or without a valid host.
 pub(crate) async fn require(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let origin = hygiene::check(&request).and_then(|authority| {
         let found = app.hosts().find_own(authority).map(Arc::clone);

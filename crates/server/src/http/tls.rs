@@ -1,4 +1,4 @@
-//! TLS (rustls): certificate and key from PEM files, read again when they change.
+//! TLS (rustls). The certificate and key are read from PEM files, and again when the files change.
 
 use std::{
     io,
@@ -14,19 +14,19 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
 };
 
-/// How often the files are looked at.
+/// How often the files are checked.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Where a certificate and its key are.
+/// The paths of a certificate and its key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TlsFiles {
-    /// The certificate, and after it those that lead to one that clients trust.
+    /// The certificate, followed by the intermediate certificates.
     pub certificate: PathBuf,
     /// Its private key (PKCS#8, PKCS#1 or SEC 1).
     pub key: PathBuf,
 }
 
-/// What a certificate and key were read from, as it was then.
+/// The content of the files when a certificate and key were read.
 #[derive(Clone, PartialEq, Eq)]
 struct Contents {
     certificate: Vec<u8>,
@@ -60,8 +60,8 @@ impl TlsFiles {
         Ok(Arc::new(config))
     }
 
-    /// Reads both files, and watches them in the returned task: a new pair is used for new
-    /// connections, half a pair or a wrong one is logged and the one before stays.
+    /// Reads both files, and watches them in the returned task. A new pair is used for new connections. If it is
+    /// incomplete or invalid, an error is logged and the previous pair is kept.
     pub(crate) async fn load(
         self,
     ) -> io::Result<(Arc<ArcSwap<ServerConfig>>, impl Future<Output = ()> + Send + 'static)> {

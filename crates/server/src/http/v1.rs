@@ -1,4 +1,4 @@
-//! `/api/v1`: the routes, each with its operation in `App`, and the OpenAPI document that is made from them.
+//! `/api/v1`: the routes, each with its operation in `App`, and the OpenAPI document that is generated from them.
 
 mod admin;
 mod api_key;
@@ -26,7 +26,7 @@ use crate::App;
 ))]
 struct Document;
 
-/// The routes with their descriptions.
+/// Returns the routes with their descriptions.
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(me::router())

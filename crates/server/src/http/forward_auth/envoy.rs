@@ -1,5 +1,5 @@
-//! Envoy's HTTP ext_authz: the original method, Host and target, the latter behind the `path_prefix` `/auth/envoy`, and
-//! of the client's headers those that its configuration lists.
+//! Envoy's HTTP ext_authz. It sends the original method, Host and target, with `/auth/envoy` (`path_prefix`) before the
+//! target. Of the client's headers, it sends those in its configuration.
 
 use std::net::IpAddr;
 
@@ -22,7 +22,7 @@ pub(super) fn read<'a>(parts: &'a Parts, settings: &Settings, peer: IpAddr) -> R
     })
 }
 
-/// Whether Envoy cut the body off at its `max_request_bytes`.
+/// Returns whether Envoy truncated the body at its `max_request_bytes`.
 pub(super) fn is_partial(headers: &HeaderMap) -> Result<bool, AppError> {
     match headers.get("x-envoy-auth-partial-body") {
         None => Ok(false),

@@ -1,4 +1,4 @@
-//! nginx: `auth_request` passes what its configuration sets, never the body, and understands 2xx, 401 and 403 only.
+//! nginx: `auth_request` sends the headers in its configuration and never the body. It only accepts 2xx, 401 and 403.
 
 use std::net::IpAddr;
 
@@ -17,19 +17,20 @@ use crate::{
 
 pub(super) const PATH: &str = "/auth/nginx";
 const STATUS: HeaderName = HeaderName::from_static("keyward-status");
-/// The problem as JSON in ASCII: nginx drops the body of the answer.
+/// The problem as JSON in ASCII, because nginx discards the body of the response.
 const PROBLEM: HeaderName = HeaderName::from_static("keyward-problem");
-/// Bytes of a problem in a header. nginx reads the headers of an answer into one page of memory.
+/// The maximum length of a problem in a header, in bytes. nginx reads the headers of a response into one page of
+/// memory.
 const MAX_PROBLEM: usize = 2048;
-/// Told in place of a signature base that does not fit.
+/// Replaces a signature base that is too long.
 const LONG_EXPLANATION: &str = "the signature base is too long for a header of nginx; try a shorter URL";
-/// Characters of the detail of a problem that is longer.
+/// The maximum number of characters of the detail of a truncated problem.
 const SHORT_DETAIL: usize = 200;
 
 pub(super) fn read(headers: &HeaderMap, peer: IpAddr) -> Result<ForwardedRequest<'_>, AppError> {
     let ip_address = match headers.get("x-original-address") {
         None => peer,
-        // Behind a Unix socket, nginx knows no address.
+        // Behind a Unix socket, nginx has no IP address.
         Some(_) => parse_address(one(headers, "x-original-address")?).unwrap_or(peer),
     };
     Ok(ForwardedRequest {
@@ -41,8 +42,8 @@ pub(super) fn read(headers: &HeaderMap, peer: IpAddr) -> Result<ForwardedRequest
     })
 }
 
-/// A problem as a value of a header. A long one loses the signature base of its explanation, then its members and most of its
-/// detail.
+/// Returns a problem as a header value. If it is too long, the signature base of its explanation is removed, then its
+/// members and most of its detail.
 fn problem_header(problem: &Problem) -> Option<HeaderValue> {
     let fitting = |problem: &Problem| ascii_json(problem).filter(|text| text.len() <= MAX_PROBLEM);
     let text = fitting(problem).or_else(|| {
@@ -58,7 +59,7 @@ fn problem_header(problem: &Problem) -> Option<HeaderValue> {
     HeaderValue::try_from(text).ok()
 }
 
-/// JSON in printable ASCII.
+/// Returns JSON in printable ASCII.
 fn ascii_json(problem: &Problem) -> Option<String> {
     let text = serde_json::to_string(problem).ok()?;
     let mut ascii = String::with_capacity(text.len());
@@ -66,14 +67,14 @@ fn ascii_json(problem: &Problem) -> Option<String> {
         if matches!(character, ' '..='~') {
             ascii.push(character);
         } else {
-            // Only in strings of JSON is there any other.
+            // Other characters only occur in JSON strings.
             ascii.extend(character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
         }
     }
     Some(ascii)
 }
 
-/// Turns every other refusal into a 403, which nginx would turn into a 500, and tells the true status beside.
+/// Converts every other refusal to a 403, because nginx would convert it to a 500. The actual status is in a header.
 pub(crate) async fn answer_nginx(request: Request, next: Next) -> Response {
     let is_ours = request.uri().path() == PATH;
     let mut response = next.run(request).await;

@@ -1,4 +1,4 @@
-//! What operators manage: quotas, users, and the list of workspaces.
+//! The operations of operators: quotas, users, and the list of workspaces.
 
 use std::sync::Arc;
 
@@ -92,7 +92,7 @@ async fn update_user(
     app.update_user(&caller, user, update).await.map(|done| done.map(Json))
 }
 
-/// Previews what disabling a user revokes, as counts, and what it revokes only on request.
+/// Previews the objects that disabling a user revokes, as counts, and those that it revokes only on request.
 #[utoipa::path(get, operation_id = "preview_user_disabling", path = "/api/v1/admin/users/{usr}/removal", tag = "operators",
     params(("usr" = String, Path)), responses((status = 200, body = api::UserRemoval)))]
 async fn preview_disabling(
@@ -103,7 +103,7 @@ async fn preview_disabling(
     app.preview_disabling(&caller, user).await.map(Json)
 }
 
-/// Lists the nodes of this installation: the version that each has applied, and its lease.
+/// Lists the nodes of this installation, with the version that each has applied, and its lease.
 #[utoipa::path(get, path = "/api/v1/admin/nodes", tag = "operators",
     responses((status = 200, body = api::Page<api::Node>)))]
 async fn list_nodes(

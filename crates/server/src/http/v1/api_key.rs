@@ -1,5 +1,5 @@
-//! API keys: one's own under `/me/keys`, and those of service accounts. The operations are the same and stand here once; only
-//! whose keys are meant differs, and that is the path they are mounted at.
+//! API keys: the caller's own under `/me/keys`, and those of service accounts. The operations are the same and only
+//! defined once. Only the owner differs, which depends on the path.
 
 use std::sync::Arc;
 
@@ -24,11 +24,11 @@ use crate::{
 struct Mount {
     path: &'static str,
     tag: &'static str,
-    /// Stands for `{owner}` in the ids of operations.
+    /// Replaces `{owner}` in the ids of operations.
     owner_in_id: &'static str,
     /// The prefix of each summary.
     whose: &'static str,
-    /// The ids in the path that name the owner.
+    /// The ids in the path that identify the owner.
     owner: &'static [&'static str],
 }
 
@@ -96,7 +96,7 @@ struct RevokeQuery {
     cascade: bool,
 }
 
-/// The ids that a path of either kind can have.
+/// The ids in a path of either kind.
 #[derive(Deserialize)]
 struct KeyPath {
     ws: Option<WorkspaceId>,
@@ -197,7 +197,7 @@ async fn revoke(
     app.revoke_api_key(&caller, owner, key, query.cascade).await.map(|done| done.map(|()| Done))
 }
 
-/// Lists what a revocation with `cascade=true` revokes besides the key itself.
+/// Lists the keys that a revocation with `cascade=true` revokes in addition to the key itself.
 #[utoipa::path(get, operation_id = "list_{owner}_key_cascade", path = "/{key}/cascade",
     params(("key" = String, Path)), responses((status = 200, body = api::Cascade)))]
 async fn list_cascade(

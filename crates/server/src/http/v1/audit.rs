@@ -17,7 +17,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list_audit_events)).routes(routes!(sign_checkpoint))
 }
 
-/// Which events to list.
+/// Conditions for the events to list.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
@@ -36,7 +36,7 @@ struct AuditQuery {
     /// Only events before this time.
     #[param(value_type = Option<String>, format = DateTime)]
     to: Option<Timestamp>,
-    /// Maximum number of events, 1 to 200. The default is 50.
+    /// The maximum number of events, 1 to 200. The default is 50.
     #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<i64>,
     /// The `next` value of the previous page.

@@ -67,8 +67,7 @@ async fn resend_invitation(
     app.resend_invitation(&caller, ws, invitation).await.map(|done| done.map(Json))
 }
 
-/// Accepts an invitation. The token works once and is the credential. An authenticated caller joins as the user that
-/// they are.
+/// Accepts an invitation. The token works once and is the credential. An authenticated caller joins as that user.
 #[utoipa::path(post, path = "/api/v1/invitations/accept", tag = "invitations",
     request_body = api::AcceptInvitation, responses((status = 200, body = api::AcceptedInvitation)))]
 async fn accept_invitation(

@@ -1,4 +1,4 @@
-//! Who is asking.
+//! Information about the caller.
 
 use std::sync::Arc;
 

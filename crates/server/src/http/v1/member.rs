@@ -80,7 +80,7 @@ async fn delete_member(
     app.delete_member(&caller, ws, user, query.successor, query.revoke_keys).await.map(|done| done.map(|()| Done))
 }
 
-/// Previews what removing or demoting a member revokes, and what it revokes only on request.
+/// Previews the objects that removing or demoting a member revokes, and those that it revokes only on request.
 #[utoipa::path(get, operation_id = "preview_member_removal", path = "/api/v1/workspaces/{ws}/members/{usr}/removal", tag = "members",
     params(("ws" = String, Path), ("usr" = String, Path)), responses((status = 200, body = api::MemberRemoval)))]
 async fn preview_removal(

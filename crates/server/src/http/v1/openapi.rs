@@ -1,4 +1,4 @@
-//! The OpenAPI document: what operations have in common is added here to what each handler says of its own.
+//! The OpenAPI document. The common parts of operations are added here to the descriptions of the handlers.
 
 use api::{Problem, schema};
 use http::StatusCode;
@@ -13,8 +13,8 @@ use utoipa::{
     },
 };
 
-/// Operations that take no bearer token: those that change keys, roles, memberships, invitations or an enabled state.
-/// Neither do those of operators.
+/// Operations that do not accept bearer tokens: those that change keys, roles, memberships, invitations or an enabled
+/// state. The operations of operators do not accept them either.
 const SIGNED_ONLY: [&str; 26] = [
     "get_bearer_token",
     "create_proof_challenge",
@@ -45,7 +45,8 @@ const SIGNED_ONLY: [&str; 26] = [
 ];
 type MakeSchema = fn() -> RefOr<Schema>;
 
-/// What each list passes as `after`: the id of the last item of the previous page, or the place of an event in the log.
+/// The type of `after` in each list: the id of the last item of the previous page, or the position of an event in the
+/// log.
 const CURSORS: [(&str, MakeSchema); 11] = [
     ("list_my_keys", reference::<schema::ApiKeyId>),
     ("list_service_account_keys", reference::<schema::ApiKeyId>),
@@ -76,7 +77,7 @@ const TAGS: [(&str, &str); 9] = [
     ("tokens", "Bearer tokens, for programs that cannot sign every request."),
 ];
 
-/// The problems that refuse requests: the status, the name of the response, and what it means.
+/// The problems for refused requests: the status, the name of the response, and its description.
 const PROBLEMS: [(StatusCode, &str, &str); 13] = [
     (StatusCode::BAD_REQUEST, "InvalidRequest", "The request is invalid. `errors` names the fields."),
     (StatusCode::UNAUTHORIZED, "Unauthenticated", "The credential is missing or not accepted."),
@@ -93,7 +94,7 @@ const PROBLEMS: [(StatusCode, &str, &str); 13] = [
     (StatusCode::SERVICE_UNAVAILABLE, "Unavailable", "Temporarily unavailable. Try again after `Retry-After` seconds."),
 ];
 
-/// Adds what operations have in common: the server, the credentials, the problems, the ids in paths.
+/// Adds the common parts of operations: the server, the credentials, the problems, the ids in paths.
 pub(in crate::http) fn complete(mut document: OpenApi, public_url: &str) -> OpenApi {
     env!("CARGO_PKG_VERSION").clone_into(&mut document.info.version);
     document.servers = Some(vec![ServerBuilder::new().url(public_url).build()]);
@@ -109,7 +110,7 @@ pub(in crate::http) fn complete(mut document: OpenApi, public_url: &str) -> Open
     document
 }
 
-/// The operations of a path, and whether each only reads.
+/// Returns the operations of a path, and whether each only reads.
 pub(super) fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation)> {
     let writes = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
     let writes = writes.into_iter().flatten().map(|operation| (false, operation));
@@ -150,7 +151,7 @@ fn complete_operation(operation: &mut Operation, is_read: bool, has_ids: bool) {
     let id = operation.operation_id.clone().unwrap_or_default();
     let is_for_operators = operation.tags.iter().flatten().any(|tag| tag == OPERATORS);
     let signed_only = is_for_operators || SIGNED_ONLY.contains(&id.as_str());
-    // The token of an invitation is a credential of its own.
+    // The token of an invitation is a separate credential.
     let is_open = id == "accept_invitation";
     let signature = SecurityRequirement::new("signature", NO_SCOPES).add("signatureInput", NO_SCOPES);
     let mut security = vec![signature];
@@ -212,7 +213,7 @@ fn describe(status: &str) -> &'static str {
     }
 }
 
-/// The schema of an id in a path, by its name there, with its name among the components.
+/// Returns the schema of an id in a path, by its name in the path, with its name among the components.
 fn schema_of_id(name: &str) -> Option<(String, RefOr<Schema>)> {
     fn of<T: ToSchema>() -> (String, RefOr<Schema>) {
         (T::name().into_owned(), T::schema())

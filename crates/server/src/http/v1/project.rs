@@ -1,4 +1,4 @@
-//! Projects of a workspace, and who is in them.
+//! Projects of a workspace, and their members.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(set_project_member, delete_project_member))
 }
 
-/// Lists projects: all for admins of the workspace, otherwise those that the caller is in.
+/// Lists projects: all of them for admins of the workspace, otherwise those that the caller is a member of.
 #[utoipa::path(get, path = "/api/v1/workspaces/{ws}/projects", tag = "projects",
     params(("ws" = String, Path), PageQuery), responses((status = 200, body = api::Page<api::Project>)))]
 async fn list_projects(
@@ -106,7 +106,7 @@ async fn set_project_member(
     app.set_project_member(&caller, ws, project.0, member, &set, query.successor).await.map(|done| done.map(Json))
 }
 
-/// Removes a member from a project; every member may remove themselves.
+/// Removes a member from a project. Members may remove themselves.
 #[utoipa::path(delete, operation_id = "remove_project_member", path = "/api/v1/workspaces/{ws}/projects/{prj}/members/{principal}", tag = "projects",
     params(("ws" = String, Path), ("prj" = String, Path), ("principal" = String, Path), SuccessorQuery), responses((status = 204)))]
 async fn delete_project_member(
