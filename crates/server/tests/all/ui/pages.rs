@@ -126,6 +126,18 @@ async fn an_international_domain_is_shown_in_its_own_letters() {
     ann.open(&link).await.sees("ann@bücher.example is invited");
     ann.submit(&link, &[("name", "Ann"), ("password", PASSWORD)]).await.sees("ann@bücher.example");
     ada.open("/w/acme/members").await.sees("ann@bücher.example").sees_not("xn--");
+    ada.open("/w/acme/activity").await.sees("ann@bücher.example").sees_not("xn--");
+    // As it is shown, it can be searched for.
+    ada.open("/w/acme/activity?principal=ann@b%C3%BCcher.example").await.sees("invitation.accept").sees_not("xn--");
+
+    // Names of people stand beside what they made, too.
+    let promoted = [("role", "admin")];
+    let id = ada.page.split("principal=usr_").nth(1).and_then(|rest| rest.split('"').next()).expect("an id").to_owned();
+    ada.open("/w/acme/members").await;
+    ada.submit(&format!("/w/acme/members/usr_{id}/role"), &promoted).await;
+    ann.open("/w/acme/invitations").await;
+    ann.submit("/w/acme/invitations", &[("emails", "eve@example.com"), ("role", "member")]).await;
+    ada.open("/w/acme/invitations").await.sees("by ann@bücher.example").sees_not("xn--");
 }
 
 #[tokio::test]
