@@ -35,6 +35,22 @@ macro_rules! with_every_proxy {
                 }
             )*
         }
+        mod traefik {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test(super::Kind::Traefik).await;
+                }
+            )*
+        }
+        mod envoy {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test(super::Kind::Envoy).await;
+                }
+            )*
+        }
     };
 }
 
@@ -54,7 +70,7 @@ with_every_proxy! {
     a_websocket_carries_bytes_in_both_directions
     a_refusal_is_a_problem_with_its_reason
     a_refusal_is_explained_to_the_client_that_asks
-    a_body_over_one_mebibyte_arrives
+    a_body_over_one_mebibyte_arrives_or_is_refused_by_the_proxy
     an_encoded_slash_arrives_where_a_route_allows_it
     a_preflight_and_a_public_path_arrive_without_a_credential
     a_client_cannot_choose_its_rate_limited_address
@@ -71,6 +87,7 @@ async fn a_signed_request_arrives_as_it_was_signed_with_every_identity_header(ki
         assert_eq!((seen.method.as_str(), seen.target.as_str()), (client.method.as_str(), target));
         assert_eq!(seen.body, client.body);
         let told: Vec<_> = IDENTITY_HEADERS.iter().map(|name| seen.header(name)).collect();
+        let body_verified = (kind.passes_body() && client.method == "POST").to_string();
         assert_eq!(
             told,
             [
@@ -84,7 +101,7 @@ async fn a_signed_request_arrives_as_it_was_signed_with_every_identity_header(ki
                 stack.admin.key.id.as_str(),
                 "",
                 "false",
-                "false"
+                body_verified.as_str()
             ]
         );
     }
@@ -98,23 +115,32 @@ async fn only_keyward_sets_identity_headers(kind: Kind) {
     let stack = Stack::start(kind, |_| {}).await;
     // An operator of no workspace: three identity headers have no value.
     let stranger = stack.test.user("olga", true).await;
-    let client = stack.get("/v2/things").by(&stranger.key);
-    let mut forged = String::new();
-    for name in IDENTITY_HEADERS.iter().filter(|name| **name != "keyward-workspace") {
-        for name in [(*name).to_owned(), name.replace('-', "_"), name.replacen('-', ".", 1), name.to_uppercase()] {
-            forged.extend([name.as_str(), ": forged\r\n"]);
+    let names = || IDENTITY_HEADERS.iter().filter(|name| **name != "keyward-workspace");
+    let lines = |names: Vec<String>| {
+        names.iter().fold(String::new(), |lines, name| lines + name + ": forged\r\n")
+    };
+    let same = names().flat_map(|name| [(*name).to_owned(), name.to_uppercase()]).collect();
+    // What servers behind CGI and WSGI take for them. The proxy drops it, or the proxy or Keyward refuses it.
+    let others = names().chain([&"keyward-workspace"]);
+    let others =
+        others.flat_map(|name| [name.replace('-', "_"), name.replacen('-', ".", 1), name.replacen('-', "_", 1)]);
+    for (forged, is_alias) in others.map(|name| (lines(vec![name]), true)).chain([(lines(same), false)]) {
+        let client = stack.get("/v2/things").by(&stranger.key);
+        let answer = stack.send_with(&client, &forged, "close").await;
+        let seen = stack.take_seen();
+        if answer.status == 400 && is_alias {
+            assert!(seen.is_empty(), "{forged}");
+            continue;
         }
+        assert_eq!(answer.status, 200, "{forged}: {}", answer.body);
+        let [seen] = seen.try_into().expect("one request");
+        assert_eq!(seen.header("remote-user"), "olga@example.com");
+        for name in ["remote-groups", "keyward-workspace", "keyward-role", "keyward-scopes"] {
+            assert_eq!(seen.header(name), "", "{name}");
+        }
+        let forged: Vec<_> = seen.headers.iter().filter(|(_, value)| *value == "forged").collect();
+        assert!(forged.is_empty(), "{forged:?}");
     }
-    forged += "Keyward_Workspace: forged\r\n";
-    let answer = stack.send_with(&client, &forged, "close").await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    let [seen] = stack.take_seen().try_into().expect("one request");
-    assert_eq!(seen.header("remote-user"), "olga@example.com");
-    for name in ["remote-groups", "keyward-workspace", "keyward-role", "keyward-scopes"] {
-        assert_eq!(seen.header(name), "", "{name}");
-    }
-    let forged: Vec<_> = seen.headers.iter().filter(|(_, value)| *value == "forged").collect();
-    assert!(forged.is_empty(), "{forged:?}");
 
     // A header that Connection names is dropped on the way, if a proxy lets it: ours must arrive or nothing.
     for name in IDENTITY_HEADERS {
@@ -148,6 +174,11 @@ async fn altered_requests_do_not_arrive(kind: Kind) {
         let mut client = signed();
         change(&mut client);
         let answer = stack.send(&client).await;
+        if kind == Kind::Traefik && what == "escape" {
+            // It decodes what need not be escaped before it asks: what was signed arrives.
+            assert_eq!((answer.status, stack.take_seen()[0].target.as_str()), (200, "/v2/things?a=1&b=2"));
+            continue;
+        }
         assert_eq!(answer.status, 401, "{what}");
         assert!(answer.head.contains("Signature realm="), "{}", answer.head);
     }
@@ -204,7 +235,8 @@ async fn ambiguous_paths_do_not_arrive(kind: Kind) {
     {
         let client = stack.get(path).by(&stack.admin.key);
         let answer = stack.send(&client).await;
-        assert_eq!(answer.status, 400, "{path}");
+        // Traefik resolves some of them before it asks, and what it asks about was not signed.
+        assert!(answer.status == 400 || kind == Kind::Traefik && answer.status == 401, "{path}: {}", answer.head);
         assert!(stack.take_seen().is_empty(), "{path}");
     }
 }
@@ -223,7 +255,9 @@ async fn repeated_headers_do_not_arrive(kind: Kind) {
         (&signed, "Keyward-Workspace: acme\r\n".to_owned()),
     ] {
         let answer = stack.send_with(client, &more, "close").await;
-        assert!(matches!(answer.status, 400 | 401), "{} for {more}", answer.status);
+        // No route of Envoy's fits two hosts.
+        let is_refused = matches!(answer.status, 400 | 401) || kind == Kind::Envoy && answer.status == 404;
+        assert!(is_refused, "{} for {more}", answer.status);
     }
     assert!(stack.take_seen().is_empty());
     assert_eq!(stack.send(&unsigned).await.status, 200);
@@ -274,7 +308,7 @@ async fn a_request_for_another_host_does_not_arrive(kind: Kind) {
         for client in [signed, encord, other.bearer(&token)] {
             let answer = stack.send(&client).await;
             assert!(!answer.body.contains("seen"), "{host}: {}", answer.head);
-            assert!(matches!(answer.status, 400 | 403 | 421), "{host}: {}", answer.status);
+            assert!(matches!(answer.status, 400 | 403 | 404 | 421), "{host}: {}", answer.status);
         }
     }
     assert!(stack.take_seen().is_empty());
@@ -298,10 +332,11 @@ async fn a_request_line_with_another_host_does_not_arrive(kind: Kind) {
             let answer = through(&client, line, host).await;
             match stack.take_seen().as_slice() {
                 [] => assert!(!answer.body.contains("seen")),
-                // Caddy takes the host of the request line for the one that counts, as RFC 9112 §3.2.2 has it.
+                // The host of the request line is the one that counts (RFC 9112 §3.2.2). The nginx example refuses both.
                 [seen] => {
-                    let arrived = (kind, line, seen.header("host"), seen.target.as_str());
-                    assert_eq!(arrived, (Kind::Caddy, ours.as_str(), stack.host().as_str(), "/v2/things"));
+                    let arrived = (line, seen.header("host"), seen.target.as_str());
+                    assert_eq!(arrived, (ours.as_str(), stack.host().as_str(), "/v2/things"));
+                    assert_ne!(kind, Kind::Nginx);
                 }
                 several => panic!("{several:?}"),
             }
@@ -351,6 +386,8 @@ async fn tokens_and_cookies_of_keyward_do_not_arrive(kind: Kind) {
         let answer = stack.send_with(&client, &format!("Cookie: {sent}\r\n"), "close").await;
         assert_eq!(answer.status, 200, "{sent}");
         let [seen] = stack.take_seen().try_into().expect("one request");
+        // Traefik and Envoy cannot take single cookies out.
+        let arrived = if matches!(kind, Kind::Traefik | Kind::Envoy) { "" } else { arrived };
         assert_eq!(seen.header("cookie").trim_end_matches([';', ' ']), arrived, "{sent}");
     }
 }
@@ -362,7 +399,8 @@ async fn only_websocket_upgrades_are_opened(kind: Kind) {
     let answer = stack.send_with(&client, &format!("Upgrade: websocket\r\n{handshake}"), "Upgrade, close").await;
     assert_eq!(answer.status, 200, "this API does not switch: {}", answer.head);
     let [seen] = stack.take_seen().try_into().expect("one request");
-    assert_eq!((seen.header("upgrade"), seen.header("connection").to_lowercase().as_str()), ("websocket", "upgrade"));
+    assert_eq!(seen.header("upgrade"), "websocket");
+    assert!(seen.header("connection").to_lowercase().starts_with("upgrade"), "{:?}", seen.headers);
     // The proxy does not check a connection that changes to another protocol.
     let client = stack.get("/v2/live").by(&stack.admin.key);
     let answer =
@@ -415,7 +453,7 @@ async fn a_refusal_is_a_problem_with_its_reason(kind: Kind) {
         (old, 401, "unauthenticated", "stale"),
         (by("/acme/things"), 403, "forbidden", "forbidden"),
         (by("/other/things"), 404, "not_found", "not_found"),
-        (by("/acme/a%2fb"), 400, "invalid_request", "invalid_request"),
+        (by("/acme/a%2Fb"), 400, "invalid_request", "invalid_request"),
     ] {
         let answer = stack.send(&client).await;
         let head = answer.head.to_lowercase();
@@ -461,14 +499,21 @@ async fn a_refusal_is_explained_to_the_client_that_asks(kind: Kind) {
     assert!(stack.take_seen().is_empty());
 }
 
-async fn a_body_over_one_mebibyte_arrives(kind: Kind) {
+async fn a_body_over_one_mebibyte_arrives_or_is_refused_by_the_proxy(kind: Kind) {
     let stack = Stack::start(kind, |_| {}).await;
-    let body = Value::String("x".repeat(1024 * 1024));
+    // With its quotes, one byte more.
+    let body = Value::String("x".repeat(1024 * 1024 - 1));
     let client = stack.request("PUT", "/v2/large", &body).by(&stack.admin.key);
     let answer = stack.send(&client).await;
+    if kind.passes_body() {
+        // docs/proxies.md names what lets it pass.
+        let status = if kind == Kind::Envoy { 413 } else { 401 };
+        assert_eq!((answer.status, stack.take_seen().len()), (status, 0));
+        return;
+    }
     assert_eq!(answer.status, 200, "{}", answer.head);
     let [seen] = stack.take_seen().try_into().expect("one request");
-    assert_eq!((seen.body.len(), seen.header("keyward-content-digest-verified")), (1024 * 1024 + 2, "false"));
+    assert_eq!((seen.body.len(), seen.header("keyward-content-digest-verified")), (1024 * 1024 + 1, "false"));
     assert_eq!(seen.header("content-digest"), http_signature::content_digest(&seen.body), "what the API compares");
 }
 
@@ -479,6 +524,10 @@ async fn an_encoded_slash_arrives_where_a_route_allows_it(kind: Kind) {
     })
     .await;
     for target in ["/packages/@acme%2fcli?v=1", "/packages/@acme%2Fcli"] {
+        if kind == Kind::Traefik && target.contains("%2f") {
+            // It writes escapes in upper case before it asks.
+            continue;
+        }
         let client = stack.request("PUT", target, &json!({})).by(&stack.admin.key);
         assert_eq!(stack.send(&client).await.status, 200, "{target}");
         assert_eq!(stack.take_seen()[0].target, target);
@@ -509,6 +558,29 @@ async fn a_preflight_and_a_public_path_arrive_without_a_credential(kind: Kind) {
         assert_eq!(seen.len(), usize::from(status == 200));
         for name in IDENTITY_HEADERS {
             assert!(seen.iter().all(|seen| seen.header(name).is_empty()), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_large_body_passes_envoy_and_traefik_as_the_documents_say() {
+    let large = Value::String("x".repeat(3 * 512 * 1024));
+    for (kind, line, other) in [
+        (Kind::Envoy, "allow_partial_message: false", "allow_partial_message: true"),
+        (Kind::Traefik, "forwardBody: true", "forwardBody: false"),
+    ] {
+        let edit = |text: &str| {
+            assert!(text.contains(line));
+            text.replace(line, other)
+        };
+        let stack = Stack::start_with(kind, edit, |_, _| {}).await;
+        for (body, is_compared) in [(&large, false), (&json!({"a": 1}), kind == Kind::Envoy)] {
+            let client = stack.request("PUT", "/v2/large", body).by(&stack.admin.key);
+            let answer = stack.send(&client).await;
+            assert_eq!(answer.status, 200, "{kind:?}: {}", answer.body);
+            let [seen] = stack.take_seen().try_into().expect("one request");
+            assert_eq!(seen.body, client.body);
+            assert_eq!(seen.header("keyward-content-digest-verified"), is_compared.to_string(), "{kind:?}");
         }
     }
 }

@@ -1,11 +1,12 @@
 //! A client, a real proxy with its example configuration, Keyward and an API, each on a port of its own.
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read, Write as _},
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -36,6 +37,15 @@ pub const WEBSOCKET_ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 pub enum Kind {
     Nginx,
     Caddy,
+    Traefik,
+    Envoy,
+}
+
+impl Kind {
+    /// Whether the proxy passes bodies to Keyward, with the example configuration.
+    pub fn passes_body(self) -> bool {
+        matches!(self, Self::Traefik | Self::Envoy)
+    }
 }
 
 /// A request as the API got it.
@@ -162,7 +172,9 @@ impl Stack {
         let mut stream = self.connect().await;
         stream.write_all(&[head.as_bytes(), &request.body].concat()).await.expect("the proxy reads");
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.expect("the proxy answers");
+        // Traefik resets the connection where it did not read all of the body.
+        let read = stream.read_to_end(&mut answer).await;
+        assert!(read.is_ok() || !answer.is_empty(), "the proxy answers: {read:?}");
         let answer = String::from_utf8_lossy(&answer).into_owned();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
@@ -225,37 +237,64 @@ impl Proxy {
     ) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let here = directory.path();
-        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+        let write = |file: &str, text: &str| {
+            let file = here.join(file);
+            std::fs::write(&file, text).expect("a file");
+            file
+        };
+        let (own, keyward, api) = ((8000, own), (8080, keyward), (9000, api));
+        let all = [own, keyward, api];
+        // What it logs once it listens.
         let (mut command, ready) = match kind {
             Kind::Nginx => {
                 let places = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
                     .map(|name| format!("{name}_temp_path {};\n", here.join(name).display()));
-                let http = format!("http {{\naccess_log off;\n{}", places.concat());
-                let text = configuration(&examples.join("nginx/nginx.conf"), edit, own, keyward, api);
-                let text = text.replace("\nhttp {", &format!("\n{http}"));
-                let file = here.join("nginx.conf");
-                std::fs::write(&file, text).expect("a file");
-                let mut command = Command::new(find_program("nginx", "nginx-light"));
+                let text = on_ports(&edit(&read_example("nginx/nginx.conf")), &all);
+                let http = format!("\nhttp {{\naccess_log off;\n{}", places.concat());
+                let file = write("nginx.conf", &text.replace("\nhttp {", &http));
+                let mut command = Command::new(find_program("nginx", "apt-get install nginx-light"));
                 // One process, so that it ends with the test.
                 let pid = here.join("pid");
                 let global = format!("daemon off; master_process off; error_log stderr notice; pid {};", pid.display());
                 command.args(["-e", "stderr", "-p"]).arg(here).arg("-c").arg(file).args(["-g", &global]);
-                // Said once it listens.
                 (command, "getrlimit(RLIMIT_NOFILE)")
             }
             Kind::Caddy => {
-                let file = here.join("Caddyfile");
-                let text = configuration(&examples.join("caddy/Caddyfile"), edit, own, keyward, api);
-                std::fs::write(&file, text).expect("a file");
-                let mut command = Command::new(find_program("caddy", "caddy"));
+                let text = edit(&read_example("caddy/Caddyfile"));
+                let text = text.replace("http://:8000", &format!("http://:{}", own.1.port()));
+                let file = write("Caddyfile", &on_ports(&text, &all));
+                let mut command = Command::new(find_program("caddy", "apt-get install caddy"));
                 command.env("HOME", here).env("XDG_DATA_HOME", here).env("XDG_CONFIG_HOME", here);
                 command.args(["run", "--adapter", "caddyfile", "--config"]).arg(file);
                 (command, "serving initial configuration")
             }
+            Kind::Traefik => {
+                let text = on_ports(&edit(&read_example("traefik/dynamic.yml")), &[keyward, api]);
+                write("dynamic.yml", &text.replacen("\n  routers:\n", TRAEFIK_PROBE, 1));
+                let text = on_ports(&read_example("traefik/traefik.yml"), &[own]);
+                write("traefik.yml", &format!("{text}\nlog:\n  level: INFO\nglobal:\n  checkNewVersion: false\n"));
+                let mut command = Command::new(find_program("traefik", "scripts/setup"));
+                command.current_dir(here).arg("--configFile=traefik.yml");
+                (command, "Starting provider *file.Provider")
+            }
+            Kind::Envoy => {
+                let file = write("envoy.yaml", &on_ports(&edit(&read_example("envoy/envoy.yaml")), &all));
+                let mut command = Command::new(find_program("envoy", "scripts/setup"));
+                command.args(["--concurrency", "1", "--disable-hot-restart", "-c"]).arg(file);
+                (command, "starting main dispatch loop")
+            }
         };
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a start");
-        let mut log = BufReader::new(child.stderr.take().expect("it is piped"));
+        command.stdin(Stdio::null());
+        // Traefik alone logs to its standard output.
+        let is_traefik = kind == Kind::Traefik;
+        let log_of = |is_log: bool| if is_log { Stdio::piped() } else { Stdio::null() };
+        command.stdout(log_of(is_traefik)).stderr(log_of(!is_traefik));
+        let mut child = command.spawn().expect("a start");
+        let log: Box<dyn Read + Send> = match (child.stdout.take(), child.stderr.take()) {
+            (Some(log), _) => Box::new(log),
+            (None, log) => Box::new(log.expect("it is piped")),
+        };
+        let mut log = BufReader::new(log);
         let mut said = String::new();
         while !said.lines().last().is_some_and(|line| line.contains(ready)) {
             let read = log.read_line(&mut said).expect("text");
@@ -263,30 +302,59 @@ impl Proxy {
         }
         // What it says later must not fill the pipe.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        if is_traefik {
+            wait_for_routes_of_traefik(own.1);
+        }
         Self { child, _directory: directory }
     }
 }
 
+/// A router beside those of the example. Traefik answers 404 to everything until it has its routers, and then logs nothing.
+const TRAEFIK_PROBE: &str = "\n  routers:\n    probe:\n      entryPoints: [web]\n      rule: \"Path(`/probe`)\"\n      service: noop@internal\n";
+
+/// Returns once Traefik has its routers, all of which come at once.
+fn wait_for_routes_of_traefik(address: SocketAddr) {
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        let mut stream = std::net::TcpStream::connect(address).expect("Traefik listens");
+        stream.write_all(b"GET /probe HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n").expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        if answer.starts_with("HTTP/1.1 418 ") {
+            return;
+        }
+        assert!(answer.starts_with("HTTP/1.1 404 ") && Instant::now() < end, "Traefik has no routers: {answer}");
+        std::thread::yield_now();
+    }
+}
+
+fn read_example(name: &str) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name);
+    std::fs::read_to_string(file).expect("the example is there")
+}
+
 /// An example as it is, on other ports.
-fn configuration(
-    file: &Path,
-    edit: impl FnOnce(&str) -> String,
-    own: SocketAddr,
-    keyward: SocketAddr,
-    api: SocketAddr,
-) -> String {
-    let mut text = edit(&std::fs::read_to_string(file).expect("the example is there"));
-    text = text.replace("http://:8000", &format!("http://:{}", own.port()));
-    for (port, address) in [("127.0.0.1:8000", own), ("127.0.0.1:8080", keyward), ("127.0.0.1:9000", api)] {
-        assert!(text.contains(port), "{} does not speak of {port}", file.display());
-        text = text.replace(port, &address.to_string());
+fn on_ports(example: &str, ports: &[(u16, SocketAddr)]) -> String {
+    let mut text = example.to_owned();
+    for (port, address) in ports {
+        let spellings = [("127.0.0.1:", ""), ("address: 127.0.0.1, port_value: ", " }")];
+        let mut is_there = false;
+        for (before, after) in spellings {
+            let (old, new) = (format!("{before}{port}{after}"), format!("{before}{}{after}", address.port()));
+            is_there |= text.contains(&old);
+            text = text.replace(&old, &new);
+        }
+        assert!(is_there, "the example does not name port {port}:\n{example}");
     }
     text
 }
 
-fn find_program(name: &str, package: &str) -> PathBuf {
+/// A program in the PATH, where Debian keeps servers, or where scripts/setup installs packages from PyPI.
+fn find_program(name: &str, install: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let directories = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/bin".into()]);
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin");
+    let directories =
+        [ours].into_iter().chain(std::env::split_paths(&path)).chain(["/usr/sbin".into(), "/usr/bin".into()]);
     let found = directories.map(|directory| directory.join(name)).find(|file| file.is_file());
-    found.unwrap_or_else(|| panic!("{name} is missing: apt-get install --no-install-recommends {package}"))
+    found.unwrap_or_else(|| panic!("{name} is missing: {install}"))
 }
