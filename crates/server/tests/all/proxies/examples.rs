@@ -597,6 +597,44 @@ async fn nginx_names_the_limit_of_a_body_that_is_too_large() {
 }
 
 #[tokio::test]
+async fn what_nginx_itself_refuses_is_a_problem_without_a_reason_of_keyward() {
+    let mut stack = Stack::start(Kind::Nginx, |_| {}).await;
+    let signed = || stack.get("/v2/things").by(&stack.admin.key);
+    let with = |change: fn(&mut TestRequest<'_>)| {
+        let mut request = signed();
+        change(&mut request);
+        request
+    };
+    let long = "x".repeat(10_000);
+    for (request, more, status) in [
+        (with(|request| "http://evil.example/v2/things".clone_into(&mut request.target)), String::new(), 400),
+        (with(|request| _ = request.headers.insert("host", "evil.example".parse().unwrap())), String::new(), 421),
+        (with(|request| "/v2/things HTTP/1.1 x".clone_into(&mut request.target)), String::new(), 400),
+        (signed(), "Content-Length: x\r\n".to_owned(), 400),
+        (signed(), format!("X-Large: {long}\r\n"), 400),
+        (with(|request| request.target = format!("/{}", "x".repeat(10_000))), String::new(), 414),
+        (with(|request| "TRACE".clone_into(&mut request.method)), String::new(), 405),
+    ] {
+        let answer = stack.send_with(&request, &more, "close").await;
+        expect_own_problem(&answer, status);
+    }
+    assert!(stack.take_seen().is_empty());
+    stack.stop_api().await;
+    expect_own_problem(&stack.send(&stack.get("/v2/things").by(&stack.admin.key)).await, 502);
+}
+
+#[track_caller]
+fn expect_own_problem(answer: &stack::Answer, status: u16) {
+    let head = answer.head.to_lowercase();
+    assert_eq!(answer.status, status, "{head}");
+    assert!(head.contains("\r\ncontent-type: application/problem+json\r\n"), "{head}{}", answer.body);
+    assert!(!head.contains("keyward-reason"), "{head}");
+    let problem: Value = serde_json::from_str(&answer.body).unwrap_or_else(|_| panic!("no problem: {}", answer.body));
+    assert_eq!(problem["status"], status);
+    assert!(problem["code"].is_string() && problem["detail"].is_string(), "{problem}");
+}
+
+#[tokio::test]
 async fn nginx_passes_the_signed_host_over_a_protocol_without_the_host_field() {
     // As HTTP/3 does, a request of HTTP/1.0 without Host leaves $http_host empty.
     let with_name =

@@ -85,6 +85,7 @@ pub struct Stack {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
     keyward: tokio::task::JoinHandle<std::io::Result<()>>,
+    api: tokio::task::JoinHandle<std::io::Result<()>>,
     _proxy: Proxy,
 }
 
@@ -122,16 +123,23 @@ impl Stack {
         let api = Router::new().route("/v2/echo", any(echo)).fallback(show).with_state(Arc::clone(&seen));
         let listener = TcpListener::bind(any_port).await.expect("a free port");
         let api_address = listener.local_addr().expect("an address");
-        tokio::spawn(async move { axum::serve(listener, api).await });
+        let api = tokio::spawn(async move { axum::serve(listener, api).await });
 
         let proxy = Proxy::start(kind, edit, address, keyward_address, api_address);
-        Self { test, admin, workspace, address, seen, keyward, _proxy: proxy }
+        Self { test, admin, workspace, address, seen, keyward, api, _proxy: proxy }
     }
 
     /// Ends Keyward's server. The proxy and the API continue.
     pub async fn stop_keyward(&mut self) {
         self.keyward.abort();
         let stopped = (&mut self.keyward).await;
+        assert!(stopped.is_err_and(|error| error.is_cancelled()));
+    }
+
+    /// Ends the API. The proxy and Keyward continue.
+    pub async fn stop_api(&mut self) {
+        self.api.abort();
+        let stopped = (&mut self.api).await;
         assert!(stopped.is_err_and(|error| error.is_cancelled()));
     }
 
