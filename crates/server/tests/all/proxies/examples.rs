@@ -116,9 +116,7 @@ async fn only_keyward_sets_identity_headers(kind: Kind) {
     // An operator of no workspace: three identity headers have no value.
     let stranger = stack.test.user("olga", true).await;
     let names = || IDENTITY_HEADERS.iter().filter(|name| **name != "keyward-workspace");
-    let lines = |names: Vec<String>| {
-        names.iter().fold(String::new(), |lines, name| lines + name + ": forged\r\n")
-    };
+    let lines = |names: Vec<String>| names.iter().fold(String::new(), |lines, name| lines + name + ": forged\r\n");
     let same = names().flat_map(|name| [(*name).to_owned(), name.to_uppercase()]).collect();
     // What servers behind CGI and WSGI take for them. The proxy drops it, or the proxy or Keyward refuses it.
     let others = names().chain([&"keyward-workspace"]);
