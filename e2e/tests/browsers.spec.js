@@ -22,6 +22,10 @@ async function generate(browser, title) {
   return browser.value('#generate-key');
 }
 
+/** Whether the page wants the browser to ask before it is left. Drivers answer that question before a test sees it. */
+const asksBeforeLeaving = (browser) =>
+  browser.page.executeScript("return !dispatchEvent(new Event('beforeunload', { cancelable: true }))");
+
 const test = base.extend({
   engine: ['', { option: true }],
 
@@ -62,10 +66,12 @@ for (const name of BROWSERS) {
       expect(await ada.paste('#public_key')).toBe(file.text);
       // Neither a download nor the clipboard leaves the page, and nothing was added so far.
       expect(await ada.page.executeScript('return document.body.dataset.asked')).toBeNull();
+      expect(await asksBeforeLeaving(ada)).toBe(true);
       expect(() => keyward.whoami(file.path)).toThrow();
 
       await ada.click('#generate-add');
       await ada.see('#added');
+      expect(await asksBeforeLeaving(ada)).toBe(false);
       const fingerprint = run('ssh-keygen', ['-l', '-f', file.path]).split(' ')[1];
       expect(await (await ada.see('#added-fingerprint')).getText()).toBe(fingerprint);
       expect(keyward.whoami(file.path)).toContain('ada@example.com');
