@@ -1,4 +1,4 @@
-//! The server: the operations of Keyward (`App`), the API and the pages that call them, and the listener in front.
+//! The server: the operations of Keyward (`App`), the API and the pages that call them, and the listener.
 
 pub mod app;
 pub mod cluster;

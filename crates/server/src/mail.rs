@@ -1,5 +1,5 @@
-//! Mail, where an SMTP server is set. It carries links and decides nothing: a mail that cannot be sent changes nothing
-//! of what it tells.
+//! Mail, if an SMTP server is set. Mails only contain links. A mail that cannot be sent does not affect the change that
+//! it is about.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use lettre::{
 
 use crate::settings::{SettingError, SmtpSettings};
 
-/// For how long an answer waits for mails to go out.
+/// How long a response waits for mails to be sent.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Connections to the SMTP server at a time.
+/// The maximum number of connections to the SMTP server.
 const AT_A_TIME: usize = 8;
 
 /// A mail to one address.
@@ -36,8 +36,8 @@ impl Mailer {
         Ok(Self { transport: transport.timeout(Some(PATIENCE)).build(), from })
     }
 
-    /// Sends mails, and tells of each whether the SMTP server took it. What has not gone out after [`PATIENCE`] is given
-    /// up.
+    /// Sends mails, and returns for each whether the SMTP server accepted it. After [`PATIENCE`], the remaining mails
+    /// are not sent.
     pub(crate) async fn send_all(&self, mails: Vec<Mail>) -> Vec<bool> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         let send = |mail: Mail| async move {

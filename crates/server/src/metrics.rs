@@ -1,5 +1,5 @@
-//! What a server counts and times, for Prometheus. Handles are made once; counting is an atomic addition. Which listener
-//! they are read from is `http/serve.rs`'s.
+//! The metrics of a server, for Prometheus. Handles are created once, and counting is an atomic addition.
+//! `http/serve.rs` determines the listener for them.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ const CREDENTIALS: [CredentialType; 4] = [
 
 const OUTCOMES: [Outcome; 3] = [Outcome::Accepted, Outcome::Refused, Outcome::Unavailable];
 
-/// The place of a credential in [`CREDENTIALS`], and its label.
+/// Returns the index of a credential in [`CREDENTIALS`], and its label.
 const fn credential_label(credential: CredentialType) -> (usize, &'static str) {
     match credential {
         CredentialType::Signature(Profile::Native) => (0, "native"),
@@ -33,7 +33,7 @@ const fn credential_label(credential: CredentialType) -> (usize, &'static str) {
     }
 }
 
-/// The place of an outcome in [`OUTCOMES`], and its label.
+/// Returns the index of an outcome in [`OUTCOMES`], and its label.
 const fn outcome_label(outcome: Outcome) -> (usize, &'static str) {
     match outcome {
         Outcome::Accepted => (0, "accepted"),
@@ -92,7 +92,7 @@ impl Metrics {
         })
     }
 
-    /// Counts an answer.
+    /// Counts a response.
     pub(crate) fn count_answer(&self, status: u16, took: Duration) {
         if let Some(counter) = usize::from(status / 100).checked_sub(1).and_then(|class| self.answers.get(class)) {
             counter.increment(1);
@@ -100,17 +100,17 @@ impl Metrics {
         self.answer_seconds.record(took.as_secs_f64());
     }
 
-    /// Times a change, from its begin to its confirmation by all nodes.
+    /// Records the duration of a change, from its beginning until all nodes have confirmed it.
     pub(crate) fn time_change(&self, took: Duration) {
         self.change_seconds.record(took.as_secs_f64());
     }
 
-    /// Counts the work of checking a password, which is the same whether there is such a user or not.
+    /// Counts a password check. It is also counted if the user does not exist.
     pub(crate) fn count_password_check(&self) {
         self.password_checks.increment(1);
     }
 
-    /// The text that Prometheus reads. What is not counted but is so at the moment is told here.
+    /// Returns the text for Prometheus. The arguments are current values that are not counted.
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; these numbers are far below 2^53")]
     pub(crate) fn render(&self, keys: usize, version: u64, audit_events: Option<u64>, holds_lease: bool) -> String {
         self.directory_keys.set(keys as f64);
@@ -123,7 +123,7 @@ impl Metrics {
         self.handle.render()
     }
 
-    /// Moves what histograms have gathered into their buckets, so that it does not grow where nothing reads the metrics.
+    /// Moves the values of histograms into their buckets, so that memory does not grow if the metrics are not read.
     pub(crate) fn drain_histograms(&self) {
         self.handle.run_upkeep();
     }

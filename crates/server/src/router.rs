@@ -1,5 +1,5 @@
-//! All routes of a server, and what every request passes before and after them. It is above `http` and `ui`: neither knows
-//! the other's routes.
+//! All routes of a server, and the processing of every request before and after them. It uses `http` and `ui`, which do
+//! not know each other's routes.
 
 use std::sync::Arc;
 
@@ -19,19 +19,19 @@ use crate::{
     ui,
 };
 
-/// The routes, and the OpenAPI document that is made from those of the API.
+/// Returns the routes, and the OpenAPI document that is generated from those of the API.
 pub fn build_router(app: Arc<App>) -> (Router, OpenApi) {
     let (api, document) = http::api_router(&app);
     (compose(app, api, Arc::default()), document)
 }
 
-/// The routes, for requests that come by these connections.
+/// Returns the routes for requests on these connections.
 pub(crate) fn build_router_on(app: Arc<App>, connections: Arc<Connections>) -> Router {
     let (api, _) = http::api_router(&app);
     compose(app, api, connections)
 }
 
-/// Method and path of every page, and of every form on one.
+/// Returns the method and path of every page, and of every form.
 #[must_use]
 pub fn list_page_routes() -> Vec<(::http::Method, String)> {
     ui::list_page_routes()
@@ -52,9 +52,9 @@ fn compose(app: Arc<App>, api: Router, connections: Arc<Connections>) -> Router 
         .layer(CatchPanicLayer::custom(|_| AppError::Internal("a handler panicked".to_owned()).into_response()))
         .layer(middleware::from_fn_with_state(connections, http::limit))
         .layer(middleware::from_fn(http::answer_nginx))
-        // A browser is shown a page, whatever refused its request.
+        // A browser gets a page for every refusal.
         .layer(middleware::from_fn(ui::show_problem_as_page))
         .layer(middleware::from_fn_with_state(app, http::finish))
-        // The limits are where bodies are read.
+        // The code that reads bodies has its own limits.
         .layer(DefaultBodyLimit::disable())
 }

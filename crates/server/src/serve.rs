@@ -1,4 +1,5 @@
-//! Listening: connections are accepted, served within the limits of `http/connections.rs`, and let finish when the server stops.
+//! The listener. It accepts connections and serves them within the limits of `http/connections.rs`. When the server
+//! stops, requests can finish.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -31,42 +32,43 @@ use crate::{
     router::build_router_on,
 };
 
-/// Connections that the system keeps until they are accepted: a burst of them must not cost others a second.
+/// The number of connections that the system keeps until they are accepted, so that a burst of connections does not
+/// delay others by a second.
 const BACKLOG: i32 = 4096;
-/// How long accepting rests after the system refused.
+/// The pause after the system refused to accept a connection.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
-/// Streams of one HTTP/2 connection at a time.
+/// The maximum number of concurrent streams of an HTTP/2 connection.
 const MAX_STREAMS: u32 = 16;
-/// Those of a trusted proxy, which speaks for many.
+/// The same for a trusted proxy, which has many clients.
 const MAX_STREAMS_OF_PROXY: u32 = 128;
-/// Bytes that an HTTP/2 client may send of a body, and on a connection, before they are read.
+/// How many bytes of a body, and of all bodies on a connection, an HTTP/2 client may send before they are read.
 const RECEIVE_WINDOW: u32 = 64 * 1024;
-/// Bytes of responses that the system buffers for a connection. A client that does not read costs no more, and filling the
-/// buffer at once does not keep others waiting.
+/// How many bytes of responses the system buffers for a connection. It limits the cost of a client that does not read,
+/// and of filling the buffer at once.
 const SOCKET_SEND_BUFFER: usize = 64 * 1024;
-/// Bytes of answers that are buffered for an HTTP/2 stream.
+/// How many bytes of responses are buffered for an HTTP/2 stream.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// Where to listen.
+/// The listen addresses and TLS files.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// The address; port 0 takes a free one.
+    /// The listen address. With port 0, the system chooses a free port.
     pub listen: SocketAddr,
     /// The listen address for Prometheus metrics, if any. The metrics need no credential, so do not expose the address.
     pub metrics_listen: Option<SocketAddr>,
-    /// Certificate and key; without them, plain HTTP.
+    /// The certificate and key. Without them, the server uses plain HTTP.
     pub tls: Option<TlsFiles>,
 }
 
 impl ServerOptions {
-    /// Plain HTTP at an address.
+    /// Returns options for plain HTTP at an address.
     #[must_use]
     pub const fn plain(listen: SocketAddr) -> Self {
         Self { listen, metrics_listen: None, tls: None }
     }
 }
 
-/// A server that listens.
+/// A server with its listener.
 pub struct Server {
     app: Arc<App>,
     listener: std::net::TcpListener,
@@ -83,19 +85,19 @@ impl Server {
         self
     }
 
-    /// Tells metrics at this address.
+    /// Serves metrics at this address.
     ///
     /// # Errors
-    /// The address is taken or not ours.
+    /// The address is in use or does not belong to this machine.
     pub fn with_metrics(mut self, listen: SocketAddr) -> io::Result<Self> {
         self.metrics_listener = Some(std::net::TcpListener::bind(listen)?);
         Ok(self)
     }
 
-    /// Takes the address. Requests wait until [`run`](Self::run).
+    /// Binds the address. Requests wait until [`run`](Self::run).
     ///
     /// # Errors
-    /// The address is taken or not ours.
+    /// The address is in use or does not belong to this machine.
     pub fn bind(app: Arc<App>, options: &ServerOptions) -> io::Result<Self> {
         let server = Self::on_listener(app, std::net::TcpListener::bind(options.listen)?).with_tls(options.tls.clone());
         match options.metrics_listen {
@@ -117,23 +119,23 @@ impl Server {
         self
     }
 
-    /// Where it listens.
+    /// Returns the listen address.
     ///
     /// # Errors
-    /// The operating system does not tell.
+    /// The operating system reports an error.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Where metrics are read, if anywhere.
+    /// Returns the listen address for metrics, if there is one.
     ///
     /// # Errors
-    /// The operating system does not tell.
+    /// The operating system reports an error.
     pub fn metrics_address(&self) -> io::Result<Option<SocketAddr>> {
         self.metrics_listener.as_ref().map(std::net::TcpListener::local_addr).transpose()
     }
 
-    /// Answers requests until `stop` resolves, then lets those under way finish, and closes the app.
+    /// Answers requests until `stop` resolves, then waits until current requests have finished, and closes the app.
     ///
     /// # Errors
     /// Listening failed.
@@ -182,26 +184,26 @@ impl Server {
     }
 }
 
-/// How far a server is with stopping.
+/// The phases of stopping a server.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Phase {
     Serving,
-    /// No connection is accepted; requests under way finish.
+    /// No connection is accepted. Current requests finish.
     Stopping,
-    /// Nothing is waited for any more.
+    /// The server no longer waits for requests.
     Stopped,
 }
 
 fn listen(listener: std::net::TcpListener) -> io::Result<TcpListener> {
     listener.set_nonblocking(true)?;
     let socket = socket2::SockRef::from(&listener);
-    // Connections have what their listener has.
+    // Connections inherit this from their listener.
     socket.set_send_buffer_size(SOCKET_SEND_BUFFER)?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(listener)
 }
 
-/// What answers the connections of a listener.
+/// The service for the connections of a listener.
 struct Front {
     app: Arc<App>,
     router: Router,
@@ -225,7 +227,7 @@ impl Front {
 
     /// Accepts connections until the server stops, and then waits until all have ended.
     async fn serve(self: Arc<Self>, listener: TcpListener, mut phases: watch::Receiver<Phase>) {
-        // Each connection holds a sender: when all are dropped, nothing is received.
+        // Each connection holds a sender. After all are dropped, the receiver ends.
         let (alive, mut ended) = mpsc::channel::<()>(1);
         loop {
             let accepted = tokio::select! {
@@ -238,7 +240,7 @@ impl Front {
                 Err(error) => {
                     if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
                         tracing::warn!(%error, "a connection could not be accepted");
-                        // Out of file descriptors or memory: one that is idle makes room for the next.
+                        // The system is out of file descriptors or memory. Closing an idle connection frees some.
                         self.connections.close_longest_waiting();
                         sleep(ACCEPT_REST).await;
                     }
@@ -258,7 +260,7 @@ impl Front {
                 drop(alive);
             });
         }
-        // From here on connections are refused rather than left waiting.
+        // From here on, connections are refused instead of waiting.
         drop(listener);
         drop(alive);
         ended.recv().await;
@@ -271,7 +273,7 @@ impl Front {
         place: &Place,
         mut phases: watch::Receiver<Phase>,
     ) {
-        // Answers are small and complete: waiting for more to send with them only delays them.
+        // Responses are small and complete, so waiting for more data only delays them.
         if stream.set_nodelay(true).is_err() {
             return;
         }
@@ -314,7 +316,7 @@ impl Front {
         loop {
             tokio::select! {
                 biased;
-                // Whatever ends a connection early is its client's affair.
+                // A connection may end early for any reason. This is not an error of the server.
                 _ = serving.as_mut() => return,
                 () = timer.as_mut() => match place.connection.due(limits) {
                     _ if is_ending => return,
@@ -338,7 +340,7 @@ impl Front {
     }
 }
 
-/// The limits of what a client may send, and how slowly.
+/// Configures the limits for received data, and how slowly it may be sent.
 fn builder(limits: &ConnectionLimits, streams: u32) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder

@@ -1,4 +1,4 @@
-//! What an operator can set about a server. Where a value comes from (flag, variable, file) is the command line's.
+//! The settings of a server. The command line determines the source of a value (flag, variable, file).
 
 use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
 
@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use verifier::hosts::{HostError, HostListError, HostLists, Hosts, Origin, is_loopback};
 pub use verifier::{RateLimits, Scheme};
 
-/// Who may create workspaces.
+/// The users that may create workspaces.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WorkspaceCreation {
@@ -20,13 +20,13 @@ pub enum WorkspaceCreation {
     Anyone,
 }
 
-/// The addresses of proxies: a network such as `10.1.0.0/16`, or one address.
+/// The IP addresses of proxies: a network such as `10.1.0.0/16`, or one address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Deserialize)]
 #[serde(try_from = "String")]
 pub struct ProxyNetwork(IpNet);
 
 impl ProxyNetwork {
-    /// Whether an address is one of them.
+    /// Returns whether it contains an IP address.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address)
@@ -67,13 +67,14 @@ impl TryFrom<String> for ProxyNetwork {
 #[derive(Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SmtpSettings {
-    /// `smtps://user:password@mail.example.com`; `smtp://…?tls=required` for STARTTLS; without TLS on this machine only.
+    /// `smtps://user:password@mail.example.com`, or `smtp://…?tls=required` for STARTTLS. Without TLS, it must be on
+    /// this machine.
     pub url: String,
     /// The sender: `Keyward <keyward@example.com>`.
     pub from: String,
 }
 
-/// The URL holds a password.
+/// Omits the URL, which contains a password.
 impl fmt::Debug for SmtpSettings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("SmtpSettings").field("from", &self.from).finish_non_exhaustive()
@@ -81,11 +82,12 @@ impl fmt::Debug for SmtpSettings {
 }
 
 impl SmtpSettings {
-    /// The transport and the sender that these settings describe. Refuses what would send links without encryption.
+    /// Returns the transport and the sender of these settings. Refuses settings that would send links without
+    /// encryption.
     pub(crate) fn parse(&self) -> Result<(AsyncSmtpTransportBuilder, Mailbox), SettingError> {
         let refuse = |reason: &str| SettingError::new("smtp", reason);
         let malformed = || refuse("write `url` like smtps://user:password@mail.example.com");
-        // Parsed by hand, because an error of a URL's parser may quote the password.
+        // Parsed manually, because the error of a URL parser may contain the password.
         let (scheme, rest) = self.url.split_once("://").ok_or_else(malformed)?;
         let authority = rest.split(['/', '?']).next().unwrap_or_default();
         let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
@@ -107,37 +109,37 @@ impl SmtpSettings {
 /// The settings of a server.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
-    /// Where clients find this installation, without a path: `https://keys.example.com`.
+    /// The URL of this installation for clients, without a path: `https://keys.example.com`.
     pub public_url: String,
     /// The domain of the addresses of service accounts.
     pub service_account_domain: String,
-    /// Whom to ask for more quota: an address or a page.
+    /// The contact for a higher quota: an address or a page.
     pub support_contact: Option<String>,
-    /// Who may create workspaces.
+    /// The users that may create workspaces.
     pub workspace_creation: WorkspaceCreation,
     /// Further origins of Keyward's own API and pages: `https://keys.internal:8443`. The scheme is the one that clients
-    /// use, and sign.
+    /// use and sign.
     pub hosts: Vec<String>,
-    /// The hosts of the APIs behind proxies: `api.example.com`, `127.0.0.1:8000`, or `*.example.com` for one label on the
-    /// default port. Empty: no request is verified for a proxy.
+    /// The hosts of the APIs behind proxies: `api.example.com`, `127.0.0.1:8000`, or `*.example.com` for one label on
+    /// the default port. If the list is empty, no request is verified for a proxy.
     pub proxied_hosts: Vec<String>,
-    /// Where, beside `public_url`, signatures of the Encord SDK are accepted, which do not cover the host. Each is a host
-    /// of `public_url`, `hosts` or `proxied_hosts`.
+    /// The hosts, in addition to `public_url`, on which signatures of the Encord SDK are accepted. These signatures do
+    /// not cover the host. Each is a host of `public_url`, `hosts` or `proxied_hosts`.
     pub encord_hosts: Vec<String>,
-    /// The proxies whose forwarding headers are believed, by the address of the connection. Empty: none.
+    /// The proxies whose forwarding headers are trusted, by the IP address of the connection.
     pub trusted_proxies: Vec<ProxyNetwork>,
-    /// What requests need that a proxy asks about; the first that matches decides. Empty: any accepted credential.
-    /// Where there are any, what matches none is refused.
+    /// The requirements of proxied requests. The first matching route applies. If there are no routes, any accepted
+    /// credential is sufficient. If there are routes, a request that matches none is refused.
     pub routes: Vec<Route>,
-    /// Whether a CORS preflight that a proxy asks about passes without a credential, whatever the routes say.
+    /// Whether a proxied CORS preflight is accepted without a credential, independently of the routes.
     pub allow_preflights: bool,
-    /// How many requests are verified.
+    /// The rate limits.
     pub rate_limits: RateLimits,
-    /// The SMTP server; without one, links are passed on by hand.
+    /// The SMTP server. Without one, the inviting users send the links themselves.
     pub smtp: Option<SmtpSettings>,
     /// How long a node may verify requests after its last renewal: 1 to 60 s.
     pub lease: Duration,
-    /// Whether this server ends TLS itself.
+    /// Whether this server terminates TLS itself.
     pub tls: bool,
 }
 
@@ -147,18 +149,18 @@ pub struct Settings {
 pub struct SettingError {
     /// The setting's name.
     pub name: &'static str,
-    /// What is wrong with it, and what to do.
+    /// The reason, and how to correct it.
     pub reason: String,
 }
 
-/// Settings that are allowed together, and hardly meant so.
+/// A combination of settings that is allowed but probably a mistake.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SettingWarning {
     /// The setting's name.
     pub name: &'static str,
-    /// What follows from it.
+    /// Its consequence.
     pub reason: &'static str,
-    /// What to do.
+    /// What to do next.
     pub next: &'static str,
 }
 
@@ -169,7 +171,7 @@ impl SettingError {
 }
 
 impl Settings {
-    /// What holds where nothing is set, for a server at `public_url`.
+    /// Returns the defaults for a server at `public_url`.
     #[must_use]
     pub fn new(public_url: impl Into<String>) -> Self {
         Self {
@@ -190,10 +192,10 @@ impl Settings {
         }
     }
 
-    /// Refuses what is unsafe or contradictory, before anything is opened.
+    /// Refuses unsafe or contradictory settings, before anything is opened.
     ///
     /// # Errors
-    /// The first setting that cannot be.
+    /// The first invalid setting.
     pub fn validate(&self) -> Result<(), SettingError> {
         let public = self.public_origin()?;
         if public.scheme() == Scheme::Http && !is_loopback(public.authority()) {
@@ -229,24 +231,24 @@ impl Settings {
         Ok(())
     }
 
-    /// Whether what this address says of other people's requests is believed.
+    /// Returns whether the forwarding headers from this IP address are trusted.
     #[must_use]
     pub fn is_trusted_proxy(&self, address: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|network| network.contains(address))
     }
 
-    /// `public_url`, in one spelling.
+    /// Returns `public_url` in its canonical form.
     ///
     /// # Errors
-    /// It is no URL, or has more than scheme and authority.
+    /// It is not a URL, or has more than scheme and authority.
     pub fn public_origin(&self) -> Result<Origin, SettingError> {
         self.public_url.parse().map_err(|error: HostError| SettingError::new("public_url", error.to_string()))
     }
 
-    /// The hosts that this installation answers for.
+    /// Returns the hosts of this installation.
     ///
     /// # Errors
-    /// The first list that is malformed, unsafe or contradicts another.
+    /// The first list that is invalid, unsafe or contradicts another.
     pub fn read_hosts(&self) -> Result<Hosts, SettingError> {
         let public = &self.public_origin()?;
         let Self { hosts, proxied_hosts, encord_hosts, .. } = self;
@@ -254,7 +256,7 @@ impl Settings {
         read.map_err(|HostListError { list, reason }| SettingError { name: list, reason })
     }
 
-    /// What is allowed and hardly meant so, for the log, `keyward doctor` and the operator's page.
+    /// Returns the warnings about settings, for the log, `keyward doctor` and the operator's page.
     #[must_use]
     pub fn warnings(&self) -> Vec<SettingWarning> {
         let mut warnings = Vec::new();
@@ -280,11 +282,11 @@ impl Settings {
         warnings
     }
 
-    /// A hash of what has to be the same on every node: hosts, routes, trusted proxies and what else decides who is
-    /// verified. Secrets are not in it.
+    /// Returns a hash of the settings that must be the same on every node: hosts, routes, trusted proxies and other
+    /// settings that affect request verification. It does not include secrets.
     ///
     /// # Errors
-    /// `public_url` is no URL.
+    /// `public_url` is not a URL.
     pub fn shared_hash(&self) -> Result<String, SettingError> {
         let mut hash = Sha256::new();
         let mut add = |name: &str, values: &[String]| {
@@ -304,7 +306,7 @@ impl Settings {
         add("proxied_hosts", &sorted(&self.proxied_hosts));
         add("encord_hosts", &sorted(&self.encord_hosts));
         add("trusted_proxies", &sorted(&proxies));
-        // The first that matches decides: their order counts.
+        // The first matching route applies, so the order of routes is part of the hash.
         add("routes", &self.routes.iter().map(ToString::to_string).collect::<Vec<_>>());
         add("allow_preflights", &[self.allow_preflights.to_string()]);
         add("service_account_domain", std::slice::from_ref(&self.service_account_domain));

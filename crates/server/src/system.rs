@@ -1,4 +1,4 @@
-//! The machine's own clock and randomness: the only place that asks for them.
+//! The machine's clock and randomness. No other code uses them directly.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let time = clock_gettime(ClockId::Realtime);
         let nanos = i32::try_from(time.tv_nsec).unwrap_or(0);
-        // A clock before 1677 or after 9999 is stopped at the edge: every signature is then out of its window.
+        // A clock before 1677 or after 9999 is set to the limit. Every signature is then outside its window.
         Timestamp::new(time.tv_sec, nanos).unwrap_or(Timestamp::MAX)
     }
 
@@ -29,7 +29,7 @@ pub struct SystemRandom;
 
 impl Random for SystemRandom {
     /// # Panics
-    /// The machine has no randomness: a key service must not continue.
+    /// Panics if the machine has no randomness, because a key service must not continue without it.
     fn fill(&self, bytes: &mut [u8]) {
         #[expect(clippy::disallowed_methods, reason = "this is where randomness comes in")]
         getrandom::fill(bytes).expect("the operating system must provide randomness");

@@ -1,5 +1,5 @@
-//! The web pages: made on the server, calling the same operations as the API. One file a feature; what every page
-//! passes is in `receive`, what a handler takes from a request in `extract`, what every page looks like in `page`.
+//! The web pages. They are rendered on the server and call the same operations as the API. Each feature has one file.
+//! `receive` processes every request, `extract` has the arguments of handlers, and `page` the layout of every page.
 
 mod api_key;
 mod audit;
@@ -55,7 +55,7 @@ fn pages() -> routes::Pages {
         .merge(workspace::router())
 }
 
-/// The pages and what they load.
+/// Returns the routes of the pages and their static files.
 pub(crate) fn router(app: &Arc<App>) -> Router {
     let (router, _) = pages().into_parts();
     router
@@ -65,14 +65,15 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .merge(static_files::router())
 }
 
-/// What a browser is shown at an address that leads nowhere.
+/// Returns the fallback for unknown paths, for browsers.
 pub(crate) fn unknown_pages(app: &Arc<App>) -> Router {
     Router::new()
         .fallback(routes::lead_to_page)
         .layer(middleware::from_fn_with_state(Arc::clone(app), receive::receive))
 }
 
-/// Whether a browser asks for a page. The API, forward-auth and the health checks answer programs, whatever they accept.
+/// Returns whether a browser requests a page. The API, forward authentication and the health checks answer programs,
+/// regardless of their `Accept` header.
 pub(crate) fn is_for_page(request: &Request) -> bool {
     let accepted = request.headers().get(header::ACCEPT).and_then(|accepted| accepted.to_str().ok());
     let path = request.uri().path();
@@ -81,7 +82,8 @@ pub(crate) fn is_for_page(request: &Request) -> bool {
         && !["/healthz", "/readyz"].contains(&path)
 }
 
-/// Shows a browser a page in place of a problem in JSON: of a limit, of another host, of a handler that panicked.
+/// Replaces a problem in JSON by a page for browsers, for example for a limit, another host, or a handler that
+/// panicked.
 pub(crate) async fn show_problem_as_page(request: Request, next: Next) -> Response {
     let is_for_page = is_for_page(&request);
     let id = request.extensions().get::<RequestId>().cloned();
@@ -94,7 +96,7 @@ pub(crate) async fn show_problem_as_page(request: Request, next: Next) -> Respon
     }
 }
 
-/// Method and path of every page, and of every form on one.
+/// Returns the method and path of every page, and of every form.
 pub(crate) fn list_page_routes() -> Vec<(Method, String)> {
     pages().into_parts().1
 }

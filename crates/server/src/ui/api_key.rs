@@ -1,5 +1,6 @@
-//! API keys: those of service accounts, and one's own under Profile settings. The pages are the same; whose keys are
-//! meant is the path. The list, the registration of a key, one key's own page and its revocation have a file each.
+//! The pages about API keys: those of service accounts, and the user's own under Profile settings. The pages are the
+//! same. The path determines the owner. The list, the registration of a key, the page of a key and its revocation each
+//! have a file.
 
 mod detail;
 mod list;
@@ -37,15 +38,15 @@ pub(super) fn router() -> Pages {
     router.post("/w/{slug}/service-accounts/{sa}/keys", registration::create)
 }
 
-/// Whose keys a page is about.
+/// The owner of the keys on a page.
 struct KeyPages {
     caller: Caller,
     context: PageContext,
     within: Option<InWorkspace>,
     owner: KeyOwner,
-    /// The page that lists them.
+    /// The path of the list.
     list: String,
-    /// Where the pages of each begin.
+    /// The prefix of the path of each key.
     base: String,
 }
 

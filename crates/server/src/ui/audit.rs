@@ -1,4 +1,4 @@
-//! Activity: the audit log of a workspace, filtered, paged, and to take away.
+//! Activity: the audit log of a workspace, with filters, pages and export.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -22,7 +22,7 @@ use crate::{
     app::{AuditFilter, MAX_PAGE, Paging},
 };
 
-/// Maximum number of events in one file. A filter selects fewer.
+/// The maximum number of events in one file. A filter reduces the number.
 const MAX_EXPORT: usize = 20_000;
 
 pub(super) fn router() -> Pages {
@@ -59,7 +59,7 @@ impl ActivityQuery {
         })
     }
 
-    /// The filter as a query, for the links of the page.
+    /// Returns the filter as a query, for the links of the page.
     fn link(&self, after: &str) -> String {
         page::query(&[
             ("principal", &self.principal),
@@ -190,7 +190,7 @@ fn file(content_type: &'static str, name: &str, text: String) -> Response {
         .into_response()
 }
 
-/// A cell that a spreadsheet takes for text, not for a formula.
+/// Returns a cell that a spreadsheet interprets as text and not as a formula.
 fn csv_cell(text: &str) -> String {
     let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
     format!("\"{guard}{}\"", text.replace('"', "\"\""))

@@ -1,5 +1,5 @@
-//! What a handler of a page takes from a request: its context, the session, the workspace, ids in the path, the fields of a
-//! form. Each was checked before the handler runs.
+//! The arguments of a page's handler: its context, the session, the workspace, ids in the path, the fields of a form.
+//! They are checked before the handler runs.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ impl<S: Sync> FromRequestParts<S> for PageContext {
     }
 }
 
-/// The context of a signed-in user; others are sent to sign in.
+/// The context of a signed-in user. Other users are redirected to the sign-in page.
 pub(super) struct SignedInContext {
     pub(super) caller: Caller,
     pub(super) context: PageContext,
@@ -40,7 +40,7 @@ impl<S: Sync> FromRequestParts<S> for SignedInContext {
     }
 }
 
-/// A member of the workspace whose slug is in the path; for others the page does not exist.
+/// A member of the workspace with the slug in the path. For other users, the page does not exist.
 pub(super) struct InWorkspace {
     pub(super) caller: Caller,
     pub(super) context: PageContext,
@@ -52,7 +52,7 @@ impl InWorkspace {
         Shell::new(Some(&self.context), title, section).in_place(&self.place)
     }
 
-    /// A page of this workspace.
+    /// Returns the path of a page of this workspace.
     pub(super) fn path(&self, rest: &str) -> String {
         format!("{}/{rest}", self.place.path())
     }
@@ -104,7 +104,7 @@ impl<T: serde::de::DeserializeOwned, S: Sync> FromRequestParts<S> for Form<T> {
     }
 }
 
-/// All fields of a form, where one may stand many times.
+/// All fields of a form, including repeated ones.
 pub(super) struct AllFields(pub(super) Arc<Fields>);
 
 impl<S: Sync> FromRequestParts<S> for AllFields {

@@ -1,4 +1,4 @@
-//! Forms as browsers send them (`application/x-www-form-urlencoded`), within small bounds, and parsed once.
+//! Forms in the format of browsers (`application/x-www-form-urlencoded`), with small limits. Each form is parsed once.
 
 use domain::{Timestamp, secret::parser_message};
 use http::{HeaderMap, header};
@@ -10,13 +10,13 @@ use serde::{
 
 use crate::AppError;
 
-/// Maximum number of fields of a form: a page of a list with a checkbox in each row, and some other fields.
+/// The maximum number of fields of a form: a page of a list with a checkbox in each row, and some other fields.
 const MAX_FIELDS: usize = 256;
 
-/// The fields of a form, as they were sent.
+/// The submitted fields of a form.
 pub(super) type Fields = Vec<(String, String)>;
 
-/// Reads a form. How many fields there are is counted before any of them takes memory.
+/// Parses a form. The number of fields is checked before they take memory.
 pub(super) fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Fields, AppError> {
     let essence = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = essence.split(';').next().unwrap_or_default().trim();
@@ -32,7 +32,7 @@ pub(super) fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Fields, AppError
     Ok(form_urlencoded::parse(body).into_owned().collect())
 }
 
-/// Takes the fields that a page expects out of those that were sent.
+/// Extracts the expected fields from the submitted ones.
 pub(super) fn deserialize<T: DeserializeOwned>(fields: &Fields) -> Result<T, AppError> {
     let pairs = fields.iter().map(|(name, value)| (name.as_str(), Value(value)));
     T::deserialize(MapDeserializer::<_, serde::de::value::Error>::new(pairs)).map_err(|error| {
@@ -41,7 +41,7 @@ pub(super) fn deserialize<T: DeserializeOwned>(fields: &Fields) -> Result<T, App
     })
 }
 
-/// The end of a day, as a date field has it.
+/// Returns the end of a day, from the value of a date field.
 pub(super) fn end_of_day(field: &str, date: &str) -> Result<Option<Timestamp>, AppError> {
     if date.is_empty() {
         return Ok(None);
@@ -50,7 +50,7 @@ pub(super) fn end_of_day(field: &str, date: &str) -> Result<Option<Timestamp>, A
     format!("{date}T23:59:59Z").parse().map(Some).map_err(malformed)
 }
 
-/// What stands in a field.
+/// The value of a field.
 #[derive(Clone, Copy)]
 struct Value<'a>(&'a str);
 

@@ -1,4 +1,4 @@
-//! Help: the few things that people ask first, and the guides, which are the ones in `docs/`.
+//! Help: the answers to frequent questions, and the guides from `docs/`.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{App, AppError};
 
-/// The guides for people who work with keys, by the name of their file.
+/// The guides for users of keys, by the name of their file.
 const GUIDES: [(&str, &str, &str); 3] = [
     ("user-guide", "User guide", include_str!("../../../../docs/user-guide.md")),
     ("terminal-keys", "Keys made in a terminal", include_str!("../../../../docs/terminal-keys.md")),
@@ -52,7 +52,7 @@ async fn show_guide(context: PageContext, ids: Ids) -> Result<Response, PageErro
     Ok(page::render(StatusCode::OK, &Guide { shell, html: to_html(text) }))
 }
 
-/// A guide as a page: comments and pictures stay behind, and of links those to the other guides lead on.
+/// Converts a guide to a page. Comments and images are removed, and only links to other guides are kept.
 fn to_html(text: &str) -> String {
     let mut follows = Vec::new();
     let mut in_picture = false;
@@ -79,7 +79,7 @@ fn to_html(text: &str) -> String {
     });
     let mut html = String::new();
     pulldown_cmark::html::push_html(&mut html, events);
-    // A header that says nothing is none.
+    // An empty header cell is converted to a normal cell.
     html.replace("<th></th>", "<td></td>")
 }
 

@@ -1,4 +1,4 @@
-//! Invitations: several addresses at once, what is pending, and the page behind the link.
+//! Invitations: inviting several people, the pending invitations, and the page of the link.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -78,7 +78,7 @@ impl List {
         self.issued.iter().any(|one| one.mail == api::MailState::Failed)
     }
 
-    /// The invitations whose links the inviter has to send.
+    /// Returns the invitations whose links the inviter has to send.
     fn links(&self) -> Vec<(&api::IssuedInvitation, &str)> {
         self.issued.iter().filter_map(|one| Some((one, one.url.as_deref()?))).collect()
     }
@@ -122,7 +122,7 @@ struct InviteForm {
     role: Role,
 }
 
-/// The links are told once, so they are on the answer itself.
+/// Creates invitations. The links are only shown once, so they are on the response page.
 async fn create(
     State(app): State<Arc<App>>,
     at: InWorkspace,
@@ -181,7 +181,7 @@ async fn show(State(app): State<Arc<App>>, context: PageContext, ids: Ids) -> Re
     Ok(page::render(status, &page))
 }
 
-/// The form of a person without an account; users with an account send an empty one.
+/// The form of a person without an account. Users with an account send an empty form.
 #[derive(Default, Deserialize)]
 struct AcceptForm {
     name: Option<String>,

@@ -1,24 +1,24 @@
-//! Lists: where a page starts, and the columns of a table.
+//! Lists: the position of a page, and the columns of a table.
 
 use serde::Deserialize;
 
 use super::page;
 
-/// Where a page of a list starts.
+/// The position of a page of a list.
 #[derive(Deserialize)]
 pub(super) struct PageQuery {
     pub(super) after: Option<String>,
 }
 
 impl PageQuery {
-    /// The query of the same page.
+    /// Returns the query of the same page.
     pub(super) fn here(&self) -> String {
         page::query(&[("after", self.after.as_deref().unwrap_or_default())])
     }
 }
 
-/// The columns of a table, in order: the template writes the header and the cell of each from this one list, and a column
-/// without a cell does not compile. The label of a column that is marked `hidden` is for screen readers only.
+/// The columns of a table, in order. The template renders the header and the cells from this list, and a column without
+/// a cell does not compile. The label of a column that is marked `hidden` is for screen readers only.
 macro_rules! columns {
     ($(#[$doc:meta])* $name:ident { $($column:ident: $($hidden:ident)? $label:literal,)* }) => {
         $(#[$doc])*
@@ -28,12 +28,12 @@ macro_rules! columns {
         impl $name {
             pub(in crate::ui) const ALL: &[Self] = &[$(Self::$column,)*];
 
-            /// What the header says.
+            /// Returns the label in the header.
             pub(in crate::ui) const fn label(self) -> &'static str {
                 match self { $(Self::$column => $label,)* }
             }
 
-            /// Whether the header says so to screen readers only.
+            /// Returns whether the label is for screen readers only.
             pub(in crate::ui) const fn is_hidden(self) -> bool {
                 match self { $(Self::$column => columns!(@is_hidden $($hidden)?),)* }
             }

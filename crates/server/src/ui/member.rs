@@ -82,7 +82,7 @@ async fn list(
 #[derive(Deserialize)]
 struct RoleForm {
     role: Role,
-    /// What the demotion ends was shown.
+    /// Whether the consequences of the demotion were shown.
     #[serde(default)]
     shown: String,
     #[serde(default)]
@@ -115,7 +115,7 @@ async fn set_role(
     .await
 }
 
-/// What a demotion ends, before it is done.
+/// Returns the page with the consequences of a demotion, before it is made.
 fn demotion_page(at: &InWorkspace, user: UserId, preview: &RemovalPreview, query: &PageQuery) -> RemovePage {
     let RemovalPreview { email, removal, .. } = preview;
     let here = query.here();
@@ -134,7 +134,7 @@ fn demotion_page(at: &InWorkspace, user: UserId, preview: &RemovalPreview, query
     }
 }
 
-/// The open invitations that end, in words.
+/// Describes the open invitations that are revoked.
 fn ended_invitations(removal: &api::MemberRemoval) -> Vec<String> {
     if removal.invitations.is_empty() {
         return Vec::new();
@@ -143,7 +143,7 @@ fn ended_invitations(removal: &api::MemberRemoval) -> Vec<String> {
     vec![format!("The open invitations that they sent are revoked: {}.", emails.join(", "))]
 }
 
-/// The keys that they registered for service accounts, with the choice to revoke them.
+/// Returns the keys that they registered for service accounts, with the choice to revoke them.
 fn registered(removal: &api::MemberRemoval) -> Option<Registered> {
     let line = |registered: &api::RegisteredKey| {
         format!("{}: {} ({})", registered.email, registered.key.title, registered.key.fingerprint)
@@ -182,7 +182,8 @@ async fn remove_page(app: &App, at: &InWorkspace, user: UserId) -> Result<Remove
     })
 }
 
-/// What happens to a user without another workspace. Its admins may not learn in which other workspaces a member is.
+/// Describes the consequence for a user without another workspace. Admins may not see in which other workspaces a
+/// member is.
 fn last_workspace(at: &InWorkspace, leaves: bool) -> &'static str {
     let is_in_others = at.caller.principal().identity().is_some_and(|identity| identity.memberships.len() > 1);
     match (leaves, is_in_others) {

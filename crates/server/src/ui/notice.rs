@@ -1,6 +1,6 @@
-//! Notices: what a page says was done just now. A notice is shown once, on the page that a form leads to, in the session that sent
-//! the form. A handler attaches it to its response, and the middleware of pages sends it as a cookie that this installation
-//! signed: no link can carry one.
+//! Notices: messages about the change that was just made. A notice is shown once, on the page after a form, in the
+//! session that sent the form. A handler attaches it to its response, and the middleware of pages sends it as a cookie
+//! that is signed by this installation, so that a link cannot contain one.
 
 use axum::response::Response;
 use domain::Timestamp;
@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::{App, AppError, cluster::Confirmation};
 
-/// For how many seconds a notice waits for its page.
+/// How many seconds a notice is valid.
 pub(super) const LIFETIME_SECONDS: i64 = 60;
 
 macro_rules! notices {
@@ -19,7 +19,7 @@ macro_rules! notices {
         pub(super) enum Notice { $($notice,)* }
 
         impl Notice {
-            /// The notice of a code in a cookie.
+            /// Returns the notice with a code from a cookie.
             fn parse(code: &str) -> Option<Self> {
                 match code { $($code => Some(Self::$notice),)* _ => None }
             }
@@ -58,16 +58,16 @@ notices! {
 }
 
 impl Notice {
-    /// The response, with this notice for the page that it leads to.
+    /// Attaches this notice to the response, for the page that it redirects to.
     pub(super) fn show_after(self, mut response: Response) -> Response {
         response.extensions_mut().insert(self);
         response
     }
 }
 
-/// The signed parts of a notice: its session, its page, its time, and what it says.
+/// The signed parts of a notice: its session, its page, its time, and its text.
 struct Content<'a> {
-    /// The token of the session; empty where there is none.
+    /// The token of the session, or empty if there is none.
     session: &'a str,
     path: &'a str,
     /// Seconds since 1970.
@@ -86,7 +86,7 @@ impl Content<'_> {
     fn sentence(&self) -> String {
         let done = self.notice.sentence();
         match (self.nodes, self.expired) {
-            // A single node confirms nothing to others.
+            // With a single node, there is nothing to confirm.
             (0 | 1, 0) => done.to_owned(),
             (nodes, 0) => format!("{done} All {nodes} nodes have confirmed it."),
             (nodes, gone) => format!(
@@ -97,8 +97,8 @@ impl Content<'_> {
     }
 }
 
-/// Takes the notice from a response that leads to another page, and returns the value of the cookie that shows it there, in
-/// the session of that token.
+/// Takes the notice from a response that redirects to another page, and returns the value of the cookie that shows it
+/// there, in the session with that token.
 pub(super) fn take(
     app: &App,
     response: &mut Response,
@@ -114,7 +114,7 @@ pub(super) fn take(
     Ok(Some(format!("{}.{}.{}.{}.{}", content.at, notice.code(), nodes, expired, content.sign(app)?)))
 }
 
-/// The text of the cookie's notice, if it is for this page and this session.
+/// Returns the text of the cookie's notice, if it is for this page and this session.
 pub(super) fn read(app: &App, cookie: &str, session: &str, path: &str, now: Timestamp) -> Option<String> {
     let mut parts = cookie.splitn(5, '.');
     let at: i64 = parts.next()?.parse().ok()?;

@@ -1,4 +1,4 @@
-//! What operators see: workspaces with their quotas, users, and how the system is.
+//! The pages for operators: workspaces with their quotas, users, and the state of the system.
 
 use std::sync::Arc;
 
@@ -116,7 +116,7 @@ async fn create_workspace(
     }
 }
 
-/// The short address of the operator's pages.
+/// Redirects the short URL of the operator's pages.
 async fn enter(_: SignedInContext) -> Response {
     page::go_to("/operator/workspaces")
 }
@@ -141,7 +141,7 @@ async fn name_first_admin(
         }
         Err(error) => {
             let mut errors = FormErrors::of(error)?;
-            // The form that was filled in is one of many.
+            // The page has several forms, so the error is shown at the top.
             errors.general = errors.fields.pop().map(|(_, detail)| detail).or(errors.general);
             let page = workspaces(&app, &signed_in, None).await?;
             Ok(page::again(errors, |errors| WorkspaceList { errors, ..page }))
@@ -149,7 +149,7 @@ async fn name_first_admin(
     }
 }
 
-/// A field that the form does not have is `None` and changes nothing.
+/// A field that is missing from the form is `None` and changes nothing.
 #[derive(Deserialize)]
 struct QuotaForm {
     service_accounts: Option<u32>,
@@ -305,7 +305,7 @@ async fn disable_page(app: &App, signed_in: &SignedInContext, id: UserId) -> Res
     })
 }
 
-/// What is revoked when a user is disabled, shown before it is done.
+/// Shows the objects that are revoked when a user is disabled, before it is done.
 async fn show_disable(
     State(app): State<Arc<App>>,
     signed_in: SignedInContext,
@@ -410,9 +410,9 @@ struct System {
     lease_seconds: u64,
     nodes: Vec<api::Node>,
     checkpoint: String,
-    /// Whether a restore left keys that wait for an operator.
+    /// Whether there are suspended keys after a restore.
     has_suspended_keys: bool,
-    /// How many workspaces have no admin who is enabled.
+    /// The number of workspaces without an enabled admin.
     without_admin: usize,
     warnings: Vec<SettingWarning>,
     settings_differ: bool,
@@ -478,7 +478,7 @@ async fn list_suspended_keys(
     Ok(page::render(StatusCode::OK, &suspended_keys(&app, &signed_in, query.after).await?))
 }
 
-/// The keys that were ticked, or all: a form may name a key many times, so it is read as pairs.
+/// Confirms the selected keys, or all. A form may contain many keys, so it is parsed as pairs.
 async fn confirm_keys(
     State(app): State<Arc<App>>,
     signed_in: SignedInContext,

@@ -1,4 +1,4 @@
-//! What every page looks like around its content, and how refusals become pages.
+//! The layout of every page, and the conversion of refusals to pages.
 
 use std::sync::{Arc, Mutex};
 
@@ -36,13 +36,13 @@ impl Place {
         self.role == Role::Admin
     }
 
-    /// Where its pages begin.
+    /// Returns the prefix of the paths of its pages.
     pub(super) fn path(&self) -> String {
         format!("/w/{}", self.slug)
     }
 }
 
-/// Who is signed in.
+/// The user who is signed in.
 #[derive(Clone)]
 pub(super) struct Account {
     pub(super) name: String,
@@ -52,16 +52,16 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// The letter on the user icon.
+    /// Returns the letter on the user icon.
     pub(super) fn initial(&self) -> String {
         self.name.chars().next().unwrap_or('?').to_uppercase().collect()
     }
 }
 
-/// What stands around the content of a page.
+/// The layout around the content of a page.
 pub(super) struct Shell {
     pub(super) title: String,
-    /// Which entry of the navigation is this page's.
+    /// The active entry of the navigation.
     pub(super) section: &'static str,
     pub(super) account: Option<Account>,
     pub(super) places: Vec<Place>,
@@ -96,35 +96,35 @@ impl Shell {
         }
     }
 
-    /// A time, as seen from now.
+    /// Returns a time relative to now.
     pub(super) fn when(&self, time: &Timestamp) -> When {
         When::new(*time, self.now)
     }
 
-    /// The same inside a workspace.
+    /// Returns the same layout for a workspace.
     pub(super) fn in_place(mut self, place: &Place) -> Self {
         self.place = Some(place.clone());
         self
     }
 }
 
-/// Who raises a limit, in words.
+/// Describes the contact for a higher quota.
 pub(super) fn support_contact(app: &App) -> String {
     app.settings().support_contact.clone().unwrap_or_else(|| "the operator of this installation".to_owned())
 }
 
-/// What is wrong with a form that comes back.
+/// The errors of a form.
 #[derive(Default)]
 pub(super) struct FormErrors {
     pub(super) fields: Vec<(String, String)>,
     pub(super) general: Option<String>,
     status: u16,
-    /// For how many seconds to wait.
+    /// The seconds to wait.
     wait: Option<u64>,
 }
 
 impl FormErrors {
-    /// The errors that a user can correct in the form, or the error itself.
+    /// Returns the errors that a user can correct in the form, or the error itself.
     pub(super) fn of(error: impl Into<AppError>) -> Result<Self, PageError> {
         let error = error.into();
         let status = error.to_problem().status;
@@ -148,7 +148,7 @@ impl FormErrors {
         Ok(Self { fields: Vec::new(), general: Some(general), status, wait })
     }
 
-    /// The same, with what the operation calls `from` shown at the form's field `to`.
+    /// Moves the error of the operation's field `from` to the form's field `to`.
     pub(super) fn at_field(mut self, from: &str, to: &str) -> Self {
         for (field, _) in self.fields.iter_mut().filter(|(field, _)| field == from) {
             to.clone_into(field);
@@ -156,18 +156,18 @@ impl FormErrors {
         self
     }
 
-    /// The same, with what was said of the whole said of one field.
+    /// Moves the general error to a field.
     pub(super) fn all_at_field(mut self, field: &str) -> Self {
         self.fields.extend(self.general.take().map(|detail| (field.to_owned(), detail)));
         self
     }
 
-    /// One sentence of our own about a field.
+    /// Creates the error for one field.
     pub(super) fn at(field: &str, sentence: &str) -> Self {
         Self { fields: vec![(field.to_owned(), sentence.to_owned())], general: None, status: 400, wait: None }
     }
 
-    /// One sentence of our own.
+    /// Creates a general error.
     pub(super) fn say(status: u16, sentence: &str) -> Self {
         Self { fields: Vec::new(), general: Some(sentence.to_owned()), status, wait: None }
     }
@@ -176,7 +176,7 @@ impl FormErrors {
         self.fields.is_empty() && self.general.is_none()
     }
 
-    /// What is wrong with this field.
+    /// Returns the error of this field.
     pub(super) fn of_field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(field, _)| field == name).map(|(_, detail)| detail.as_str())
     }
@@ -189,15 +189,15 @@ fn sentence(text: &str) -> String {
     format!("{start}{}{end}", chars.as_str())
 }
 
-/// Why there is no page.
+/// Why a page is not shown.
 pub(super) enum PageError {
-    /// Nobody is signed in.
+    /// The user is not signed in.
     SignInFirst,
-    /// The password that was given again is not the right one.
+    /// The password for the confirmation is wrong.
     WrongConfirmation(AppError),
-    /// The address leads nowhere.
+    /// The page does not exist.
     NoSuchPage,
-    /// The form is from this server, and was opened before the user signed in again: nothing was changed.
+    /// The form is from this server, and was opened before the user signed in again. Nothing was changed.
     StaleForm(Fields),
     /// The operation was refused.
     App(AppError),
@@ -215,7 +215,7 @@ impl From<AppError> for PageError {
     }
 }
 
-/// An error on its way to [`failure`], which knows who asked. Responses want extensions that can be cloned.
+/// An error for [`failure`], which knows the request. Extensions of responses must implement `Clone`.
 #[derive(Clone)]
 pub(super) struct Failed(Arc<Mutex<Option<PageError>>>);
 
@@ -244,7 +244,7 @@ struct Failure {
     shell: Shell,
     status: u16,
     detail: String,
-    /// What to tell the operator where the server failed.
+    /// The request id for the operator, if the server failed.
     request_id: Option<String>,
 }
 
@@ -263,11 +263,11 @@ struct Confirm {
     action: String,
     back: String,
     fields: Fields,
-    /// What has to be typed again, because it is not sent back: the names of the fields.
+    /// The names of the fields that must be entered again, because they are not sent back.
     secrets: Vec<String>,
 }
 
-/// Whether what a field holds never goes back to the browser.
+/// Returns whether the value of a field is never sent back to the browser.
 fn is_secret(name: &str) -> bool {
     ["password", "secret", "token", "code"].iter().any(|word| name.contains(word))
 }
@@ -281,10 +281,10 @@ struct StaleForm {
     fields: Fields,
 }
 
-/// A form that was opened before the user signed in again, to be submitted again. Passwords are not sent back.
+/// Returns a form that was opened before the user signed in again, to be submitted again. Passwords are not sent back.
 fn stale_form(context: &PageContext, target: &str, fields: Fields) -> Response {
     let mut fields: Fields = fields.into_iter().filter(|(name, _)| name != "csrf").collect();
-    // Without its secrets a form says something else.
+    // Without its secret fields, the form would have another meaning.
     if fields.iter().any(|(name, _)| is_secret(name)) {
         fields.clear();
     }
@@ -293,12 +293,12 @@ fn stale_form(context: &PageContext, target: &str, fields: Fields) -> Response {
     render(StatusCode::FORBIDDEN, &StaleForm { shell, action: target.to_owned(), back, fields })
 }
 
-/// The page of the submitted form, if it is a page of this server, as the browser reports it.
+/// Returns the page of the submitted form, if it is a page of this server according to the browser.
 fn came_from(context: &PageContext) -> Option<&str> {
     context.came_from.as_deref().map(safe_next)
 }
 
-/// What stands around a page that says no: the workspace it happened in stays around it.
+/// Returns the layout of an error page. It keeps the workspace of the request.
 fn failure_shell(context: &PageContext, title: String) -> Shell {
     let shell = Shell::new(Some(context), title, "");
     let slug = context.target.strip_prefix("/w/").and_then(|path| path.split(['/', '?']).next());
@@ -308,7 +308,7 @@ fn failure_shell(context: &PageContext, title: String) -> Shell {
     }
 }
 
-/// The page, or the answer to a script, that tells of an error.
+/// Returns the page or, for a script, the response for an error.
 pub(super) fn failure(app: &App, error: PageError, context: &PageContext, fields: Option<Fields>) -> Response {
     let wants_json = context.wants_json;
     let target = context.target.as_str();
@@ -365,7 +365,7 @@ pub(super) fn failure(app: &App, error: PageError, context: &PageContext, fields
     response
 }
 
-/// The page in place of a response that tells of a problem in JSON; its headers stay.
+/// Replaces a response with a problem in JSON by a page. Its headers are kept.
 pub(super) fn replace_by_page(response: Response, problem: &Problem, request_id: Option<&str>) -> Response {
     let shell = Shell::new(None, problem.title.clone(), "");
     let page = Failure::new(shell, problem.status, problem.detail.clone(), request_id);
@@ -378,7 +378,7 @@ pub(super) fn replace_by_page(response: Response, problem: &Problem, request_id:
 }
 
 fn sign_in_first(context: &PageContext, was_form: bool) -> Response {
-    // What a form would have changed is not done behind the sign-in: the person comes back to it, and sends it again.
+    // The change of a form is not made after signing in. The user returns to the form and submits it again.
     let (next, notice) = if was_form {
         (came_from(context).unwrap_or("/"), Some(Notice::SessionEnded))
     } else {
@@ -392,7 +392,7 @@ fn sign_in_first(context: &PageContext, was_form: bool) -> Response {
     }
 }
 
-/// A page.
+/// Renders a page.
 pub(super) fn render(status: StatusCode, page: &impl Template) -> Response {
     match page.render() {
         Ok(html) => (status, Html(html)).into_response(),
@@ -400,8 +400,8 @@ pub(super) fn render(status: StatusCode, page: &impl Template) -> Response {
     }
 }
 
-/// After a form: leads to the page that `next` names, which shows `notice`; or shows the form again, which `again` makes, with its
-/// errors.
+/// Answers a form: redirects to the page in `next`, which shows `notice`, or shows the form again with its errors,
+/// which `again` renders.
 pub(super) async fn answer<T, P: Template>(
     done: Result<Confirmed<T>, ChangeError>,
     next: impl FnOnce(&T) -> String,
@@ -418,7 +418,7 @@ pub(super) async fn answer<T, P: Template>(
     }
 }
 
-/// A form that comes back with what is wrong in it, which `page` shows.
+/// Shows a form again with its errors, which `page` renders.
 pub(super) fn again<P: Template>(errors: FormErrors, page: impl FnOnce(FormErrors) -> P) -> Response {
     let (status, wait) = (errors.status, errors.wait);
     come_back(status, wait, &page(errors))
@@ -432,7 +432,7 @@ fn come_back(status: u16, wait: Option<u64>, page: &impl Template) -> Response {
     response
 }
 
-/// A query of those fields that are not empty, as it stands after a path.
+/// Returns a query with the fields that are not empty, to append to a path.
 pub(super) fn query(fields: &[(&str, &str)]) -> String {
     let mut query = String::new();
     for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
@@ -456,11 +456,11 @@ pub(super) fn redirect_after<T>(done: &Confirmed<T>, path: &str, notice: Notice)
     response
 }
 
-/// A time as pages tell it: how long ago in words, and exactly where one points at it.
+/// A time on a page: a relative text, and the exact time as a tooltip.
 pub(super) struct When {
     /// RFC 3339, for machines.
     pub(super) machine: String,
-    /// To the minute, UTC.
+    /// To the minute, in UTC.
     pub(super) exact: String,
     /// Such as `3 days ago`.
     pub(super) relative: String,
@@ -470,7 +470,7 @@ impl When {
     pub(super) fn new(time: Timestamp, now: Timestamp) -> Self {
         let seconds = time.as_second() - now.as_second();
         let distance = seconds.unsigned_abs();
-        // Seven days from now are still seven a second later.
+        // Seven days from now are still shown as seven a second later.
         let whole = |unit: u64| if seconds < 0 { distance / unit } else { (distance + unit / 2) / unit };
         let (count, unit) = match distance {
             0..60 => (0, ""),

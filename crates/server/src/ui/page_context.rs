@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::app::{Browser, SessionContext};
 
-/// Keep other sites, frames and foreign scripts out of a page.
+/// These headers protect pages from other sites, frames and foreign scripts.
 const HEADERS: [(&str, &str); 6] = [
     (
         "content-security-policy",
@@ -15,40 +15,40 @@ const HEADERS: [(&str, &str); 6] = [
          trusted-types 'none'",
     ),
     ("x-frame-options", "DENY"),
-    // `no-referrer` would make browsers send forms with `Origin: null`.
+    // With `no-referrer`, browsers would send forms with `Origin: null`.
     ("referrer-policy", "same-origin"),
     ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-resource-policy", "same-origin"),
     ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 ];
 
-/// The context of a request to a page: the session, if there is one, and what the request says beside its form.
+/// The context of a request to a page: the session, if there is one, and the data of the request except its form.
 #[derive(Clone)]
 pub(super) struct PageContext {
     pub(super) session: Option<SessionContext>,
     pub(super) browser: Browser,
     pub(super) device: Option<String>,
-    /// The path and query that were asked for.
+    /// The requested path and query.
     pub(super) target: String,
-    /// The path and query of the Keyward page that a form was on, as the browser says.
+    /// The path and query of the Keyward page with the form, according to the browser.
     pub(super) came_from: Option<String>,
-    /// What was done just now, where this is the page that says so.
+    /// The notice to show on this page.
     pub(super) notice: Option<String>,
-    /// Whether a script asks, which takes JSON.
+    /// Whether a script sent the request and expects JSON.
     pub(super) wants_json: bool,
-    /// The id that the log has the request under.
+    /// The id of the request in the log.
     pub(super) request_id: Option<String>,
     pub(super) now: Timestamp,
 }
 
 impl PageContext {
-    /// The user who is signed in, as the log names them.
+    /// Returns the signed-in user, in the form of the log.
     pub(super) fn principal(&self) -> Option<String> {
         self.session.as_ref().map(|session| session.caller.principal().audit_principal().to_string())
     }
 }
 
-/// Sets the headers that every page has.
+/// Sets the headers of every page.
 pub(super) fn set_page_headers(response: &mut Response) {
     for (name, value) in HEADERS {
         let (name, value) = (HeaderName::from_static(name), HeaderValue::from_static(value));
@@ -56,7 +56,8 @@ pub(super) fn set_page_headers(response: &mut Response) {
     }
 }
 
-/// The page to open after signing in: a path on this server, never one that a browser reads as another host.
+/// Returns the page to open after signing in. It is a path on this server that browsers never interpret as another
+/// host.
 pub(super) fn safe_next(next: &str) -> &str {
     let is_path = next.starts_with('/')
         && !next.starts_with("//")

@@ -1,4 +1,4 @@
-//! Projects of a workspace: the list, one of them, and who is in it.
+//! Projects of a workspace: the list, a project, and its members.
 
 use std::sync::Arc;
 
@@ -91,7 +91,7 @@ async fn show_new(at: InWorkspace) -> Response {
     page::render(StatusCode::OK, &new_page(&at, FormErrors::default(), ProjectForm::default()))
 }
 
-/// The form of a project. A field that the form does not have is `None` and changes nothing.
+/// The form of a project. A field that is missing from the form is `None` and changes nothing.
 #[derive(Default, Deserialize)]
 struct ProjectForm {
     title: Option<String>,
@@ -99,7 +99,7 @@ struct ProjectForm {
 }
 
 impl ProjectForm {
-    /// What is shown in the fields: what was typed, else what `saved` has.
+    /// Returns the content of the fields: the submitted text, or the value in `saved`.
     fn or(self, saved: Self) -> Self {
         Self { title: self.title.or(saved.title), description: self.description.or(saved.description) }
     }

@@ -1,5 +1,5 @@
-//! The middleware of every page: limits, the session of the cookie, the check that a form is from a page of this
-//! installation, and the headers that keep other sites and foreign scripts out. No page can leave it out.
+//! The middleware of every page: limits, the session of the cookie, the check that a form comes from a page of this
+//! installation, and the headers against other sites and foreign scripts. No page can omit it.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -29,11 +29,12 @@ use crate::{
     },
 };
 
-/// For how long a browser keeps the cookie that names it: 400 days, the most that browsers allow.
+/// How long a browser keeps the cookie that identifies it: 400 days, the maximum in browsers.
 const DEVICE_SECONDS: i64 = 400 * 86_400;
-/// Bytes of a form that are searched for private keys, which takes less than a millisecond: several of the largest keys.
+/// How many bytes of a form are searched for private keys: several of the largest keys. The search takes less than a
+/// millisecond.
 const MAX_SEARCHED: usize = 32 * 1024;
-/// The field of a public key, whose page says itself what is wrong with a private one.
+/// The field of a public key. Its page reports a private key itself.
 const PUBLIC_KEY: &str = "public_key";
 
 /// Receives a request to a page, and sends the page.
@@ -70,7 +71,7 @@ struct Admitted {
     fields: Option<Arc<Fields>>,
 }
 
-/// What a request says beside its form, before anything is looked up.
+/// Returns the context of a request from its headers and URL.
 fn read_context(app: &App, parts: &Parts, ip_address: Option<IpAddr>) -> PageContext {
     let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
@@ -95,7 +96,7 @@ async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Page
     let is_form = !is_safe_method(request.method().as_str());
     let (mut parts, body) = request.into_parts();
     let mut context = read_context(app, &parts, ip_address);
-    // Pages show the search text again, and where the sign-in leads.
+    // Pages show the search text and the target of the sign-in again.
     if let Ok(axum::extract::Query(mut asked)) = axum::extract::Query::<Fields>::try_from_uri(&parts.uri)
         && let Some(field) = take_private_keys(&mut asked)
     {
@@ -105,7 +106,7 @@ async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Page
     if let Err(error) = app.verifier().limit_ip_address(ip_address) {
         return Err((AppError::from(error).into(), context));
     }
-    // A form from another site is refused before its body is kept and before anything is looked up.
+    // A form from another site is refused before its body is received.
     if is_form && !is_same_origin(app, &parts.headers, true) {
         discard(&parts, body).await;
         return Err((AppError::CrossSite.into(), context));
@@ -116,7 +117,7 @@ async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Page
         let sent = read_body(&parts, body, MAX_UNAUTHENTICATED_BODY).await;
         match sent.and_then(|sent| form::parse(&parts.headers, &sent)) {
             Ok(mut sent) => {
-                // What a page may show again holds no private key; the handler sees what was sent.
+                // The copy for showing the form again contains no private key. The handler gets the submitted fields.
                 parts.extensions.insert(Arc::new(sent.clone()));
                 misplaced = take_private_keys(&mut sent);
                 fields = Some(Arc::new(sent));
@@ -134,7 +135,8 @@ async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Page
             session.caller = session.caller.clone().holding(slot);
         }
     }
-    // Signing in proves a password, and the origin of the form was checked: a session from before is not needed for it.
+    // Signing in needs a password, and the origin of the form was checked, so no CSRF token of an earlier session is
+    // needed.
     if let (Some(fields), Some(session)) =
         (&fields, context.session.as_ref().filter(|_| parts.uri.path() != "/sign-in"))
     {
@@ -150,8 +152,8 @@ async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, Page
     Ok(Admitted { request: Request::from_parts(parts, Body::empty()), context, fields })
 }
 
-/// Empties the fields that hold private keys, and names the first one other than [`PUBLIC_KEY`]. What is too long to be
-/// searched is emptied, too.
+/// Empties the fields with private keys, and returns the name of the first one other than [`PUBLIC_KEY`]. Fields that
+/// are too long to be searched are emptied, too.
 fn take_private_keys(fields: &mut Fields) -> Option<String> {
     let mut misplaced = None;
     let mut searched = 0;
@@ -180,7 +182,7 @@ fn private_key_in(field: &str) -> AppError {
 
 async fn answer(app: &Arc<App>, admitted: Admitted, next: Next) -> Response {
     let Admitted { mut request, mut context, fields } = admitted;
-    // A form that needed the password comes again with it.
+    // A form that needed the password is submitted again with it.
     let password = fields
         .iter()
         .flat_map(|fields| fields.iter())
@@ -215,8 +217,8 @@ async fn answer(app: &Arc<App>, admitted: Admitted, next: Next) -> Response {
     response
 }
 
-/// Starts the session of a person who has just signed in, and leads to `next`. A session that the browser had before ends:
-/// its cookie is not used again.
+/// Starts the session of a user who has just signed in, and redirects to `next`. A previous session of the browser
+/// ends, because its cookie is replaced.
 pub(super) async fn welcome(
     app: &Arc<App>,
     context: &PageContext,

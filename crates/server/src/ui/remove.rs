@@ -1,4 +1,4 @@
-//! The page that asks before something is removed, deleted or disabled, and its form.
+//! The confirmation page before an object is removed, deleted or disabled, and its form.
 
 use askama::Template;
 use domain::PrincipalId;
@@ -18,19 +18,19 @@ pub(super) struct RemovePage {
     pub(super) what_dies: Vec<String>,
     pub(super) led: Vec<String>,
     pub(super) candidates: Vec<Choice>,
-    /// A word to type first, which nobody types by mistake.
+    /// A word that the user must type, to prevent mistakes.
     pub(super) confirm: Option<String>,
     /// The titles of keys that the user registered for others, which may be revoked as well.
     pub(super) registered: Option<Registered>,
-    /// What the form sends along.
+    /// Hidden fields of the form.
     pub(super) fields: Vec<(&'static str, String)>,
 }
 
 /// Keys that a user registered for service accounts.
 pub(super) struct Registered {
-    /// What the choice to revoke them is called.
+    /// The label of the choice to revoke them.
     pub(super) label: String,
-    /// One line each.
+    /// One line for each key.
     pub(super) keys: Vec<String>,
 }
 

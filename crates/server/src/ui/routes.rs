@@ -1,5 +1,5 @@
-//! The pages' routes, and the list of them, which the access table of the tests is compared with: a page that nobody
-//! thought about does not come to be.
+//! The routes of the pages, and the list of them. The tests compare the list with their access table, so that every
+//! page is tested.
 
 use std::sync::{Arc, LazyLock};
 
@@ -22,31 +22,31 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    /// A page that is looked at.
+    /// Adds a page.
     pub(super) fn get<T: 'static>(mut self, path: &str, handler: impl Handler<T, Arc<App>>) -> Self {
         self.routes.push((Method::GET, path.to_owned()));
         Self { router: self.router.route(path, get(handler)), ..self }
     }
 
-    /// A form that is sent.
+    /// Adds a form.
     pub(super) fn post<T: 'static>(mut self, path: &str, handler: impl Handler<T, Arc<App>>) -> Self {
         self.routes.push((Method::POST, path.to_owned()));
         Self { router: self.router.route(path, post(handler)), ..self }
     }
 
-    /// These and those.
+    /// Merges both sets of pages.
     pub(super) fn merge(mut self, other: Self) -> Self {
         self.routes.extend(other.routes);
         Self { router: self.router.merge(other.router), ..self }
     }
 
-    /// The router, and what is in it.
+    /// Returns the router and the list of its pages.
     pub(super) fn into_parts(self) -> (Router<Arc<App>>, Vec<(Method, String)>) {
         (self.router, self.routes)
     }
 }
 
-/// The pages that can be looked at.
+/// The paths that accept GET.
 static LOOKED_AT: LazyLock<Vec<String>> = LazyLock::new(|| {
     super::list_page_routes().into_iter().filter(|(method, _)| method == Method::GET).map(|(_, path)| path).collect()
 });
@@ -62,8 +62,8 @@ fn is_page(path: &str) -> bool {
     })
 }
 
-/// An address that takes forms only, and stands in the address bar after one came back with an error: on to the page that
-/// the form is on.
+/// Redirects from a path that only accepts forms to the page of the form. The path is in the address bar after a form
+/// was shown again with an error.
 pub(super) async fn lead_to_form(method: Method, uri: Uri) -> Result<Response, PageError> {
     let mut path = uri.path();
     while method == Method::GET
@@ -77,7 +77,7 @@ pub(super) async fn lead_to_form(method: Method, uri: Uri) -> Result<Response, P
     Err(AppError::MethodNotAllowed.into())
 }
 
-/// An address that leads nowhere, unless it ends in a slash too many.
+/// Answers a request for an unknown path. If the path only has an extra slash at the end, redirects to the page.
 pub(super) async fn lead_to_page(method: Method, uri: Uri) -> Result<Response, PageError> {
     match uri.path().strip_suffix('/') {
         Some(path) if method == Method::GET && is_page(path) => {

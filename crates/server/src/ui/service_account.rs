@@ -1,4 +1,4 @@
-//! Workspace Settings > Service Accounts: the list, creating one, its own page, and what can be changed about it.
+//! Workspace Settings > Service Accounts: the list, the creation, the page of a service account, and its changes.
 
 use std::sync::Arc;
 
@@ -102,8 +102,8 @@ struct EditPage {
     typed: AccountForm,
 }
 
-/// The form of a service account. A field that the form does not have, because the page is of an earlier release, is `None`
-/// and changes nothing; an empty one is `Some`.
+/// The form of a service account. A field that is missing, because the page is from an earlier release, is `None` and
+/// changes nothing. An empty field is `Some`.
 #[derive(Default, Deserialize)]
 struct AccountForm {
     name: Option<String>,
@@ -115,7 +115,7 @@ impl AccountForm {
         Self { name: Some(account.name.clone()), description: Some(account.description.clone()) }
     }
 
-    /// What is shown in the fields: what was typed, else what `saved` has.
+    /// Returns the content of the fields: the submitted text, or the value in `saved`.
     fn or(self, saved: Self) -> Self {
         Self { name: self.name.or(saved.name), description: self.description.or(saved.description) }
     }
@@ -139,7 +139,7 @@ fn edit_page(app: &App, at: &InWorkspace, title: &str, account: Option<&api::Ser
 }
 
 async fn show_new(State(app): State<Arc<App>>, at: InWorkspace) -> Result<Response, PageError> {
-    // A caller who may not create one is told before they fill in the form.
+    // A caller who may not create a service account gets the error before filling in the form.
     let principal = at.caller.principal();
     principal.authorize(WorkspacePermission::ManageServiceAccounts, at.place.id).map_err(AppError::from)?;
     Ok(page::render(StatusCode::OK, &edit_page(&app, &at, "Create service account", None)))

@@ -32,7 +32,7 @@ struct SignInPage {
     typed: SignInForm,
 }
 
-/// Where a person's day begins: in their one workspace, or at the list of them.
+/// Redirects to the user's only workspace, or to the list of workspaces.
 async fn start(SignedInContext { context, .. }: SignedInContext) -> Response {
     let shell = Shell::new(Some(&context), "", "");
     match (shell.places.as_slice(), shell.account) {
@@ -42,7 +42,7 @@ async fn start(SignedInContext { context, .. }: SignedInContext) -> Response {
     }
 }
 
-/// Which page to open after signing in.
+/// The page to open after signing in.
 #[derive(Deserialize)]
 struct NextQuery {
     #[serde(default)]
@@ -72,7 +72,7 @@ async fn sign_in(
     context: PageContext,
     Form(mut form): Form<SignInForm>,
 ) -> Result<Response, PageError> {
-    // A password is not sent back, and neither is an address that leads elsewhere.
+    // A password is not sent back, and neither is a URL of another site.
     let password = std::mem::take(&mut form.password);
     form.next = safe_next(&form.next).to_owned();
     let browser = context.browser.clone();
@@ -98,7 +98,7 @@ async fn sign_out(State(app): State<Arc<App>>, context: PageContext) -> Result<R
     Ok(signed_out(&app))
 }
 
-/// The response to a user whose session has ended.
+/// Returns the response to a user whose session has ended.
 pub(super) fn signed_out(app: &App) -> Response {
     let mut response = Notice::SignedOut.show_after(page::go_to("/sign-in"));
     Cookie::Session.remove(app, &mut response);

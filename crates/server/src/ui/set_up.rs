@@ -1,4 +1,4 @@
-//! The first start: the page behind the link that makes the first operator.
+//! The first start: the page of the link that creates the first operator.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ struct SetUpPage {
     typed: SetUpForm,
 }
 
-/// The page of the link, with an empty form.
+/// Returns the page of the link, with an empty form.
 async fn set_up_page(app: &App, context: &PageContext, token: String) -> Result<SetUpPage, PageError> {
     let is_open = app.is_set_up_link(&token).await?;
     let shell = Shell::new(Some(context), "Set up Keyward", "");

@@ -1,4 +1,5 @@
-//! What pages load: style, scripts, the mark. Part of the binary, and kept by browsers until it changes.
+//! The static files of pages: styles, scripts, the logo. They are part of the binary, and browsers cache them until
+//! they change.
 
 use std::io::Write as _;
 
@@ -27,7 +28,7 @@ const FILES: [(&str, &str, &[u8]); 8] = [
     ("/favicon.ico", "image/svg+xml", include_bytes!("../../static/mark.svg")),
 ];
 
-/// A file as it is sent, in one coding.
+/// A file in one encoding.
 #[derive(Clone)]
 struct Sent {
     bytes: Bytes,
@@ -40,7 +41,7 @@ impl Sent {
         Self { bytes, tag }
     }
 
-    /// The same file by gzip, where that is less.
+    /// Compresses the file with gzip, if that makes it smaller.
     fn compress(bytes: &[u8]) -> Option<Self> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(bytes).ok()?;
@@ -51,7 +52,8 @@ impl Sent {
 
 pub(super) fn router() -> Router {
     let router = FILES.into_iter().fold(Router::new(), |router, (path, content_type, bytes)| {
-        // Once at the start. Pages are never compressed: they hold tokens beside what strangers can write.
+        // Files are compressed once at the start. Pages are never compressed, because they contain tokens together with
+        // text from other users.
         let (plain, gzip) = (Sent::new(Bytes::from_static(bytes)), Sent::compress(bytes));
         router.route(
             path,
@@ -81,7 +83,7 @@ fn serve(asked: &HeaderMap, content_type: &'static str, plain: &Sent, gzip: Opti
     }
     headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    // Asked for each time, so that a page never meets the script of another release.
+    // Browsers revalidate the file on each use, so that a page never uses a script of another release.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, no-cache"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
     headers.insert(
@@ -91,7 +93,7 @@ fn serve(asked: &HeaderMap, content_type: &'static str, plain: &Sent, gzip: Opti
     response
 }
 
-/// Whether a client takes gzip (RFC 9110 §12.5.3).
+/// Returns whether a client accepts gzip (RFC 9110 §12.5.3).
 fn takes_gzip(asked: &HeaderMap) -> bool {
     let codings = asked.get_all(header::ACCEPT_ENCODING).iter().filter_map(|codings| codings.to_str().ok());
     codings.flat_map(|codings| codings.split(',')).any(|coding| {

@@ -1,4 +1,4 @@
-//! One's own profile: who one is, the password, the sessions.
+//! The user's own profile: name and email, the password, the sessions.
 
 use std::sync::Arc;
 

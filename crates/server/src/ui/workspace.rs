@@ -1,4 +1,4 @@
-//! Workspaces: the ones that one is in, and the general settings of one.
+//! Workspaces: the list of the user's workspaces, and the general settings of a workspace.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(super) fn router() -> Pages {
 }
 
 columns! {
-    /// The table of the workspaces that one is in.
+    /// The table of the user's workspaces.
     WorkspaceColumn {
         Name: "Name",
         Slug: "Slug",
@@ -77,14 +77,14 @@ async fn show(State(app): State<Arc<App>>, at: InWorkspace) -> Result<Response, 
     Ok(page::render(StatusCode::OK, &general(&app, &at).await?))
 }
 
-/// A field that the form does not have is `None` and changes nothing.
+/// A field that is missing from the form is `None` and changes nothing.
 #[derive(Deserialize)]
 struct RenameForm {
     name: Option<String>,
 }
 
 impl RenameForm {
-    /// What is shown in the fields: what was typed, else what `saved` has.
+    /// Returns the content of the fields: the submitted text, or the value in `saved`.
     fn or(self, saved: Self) -> Self {
         Self { name: self.name.or(saved.name) }
     }
@@ -163,7 +163,7 @@ async fn delete(
     Ok(page::redirect_after(&done, "/workspaces", Notice::Deleted))
 }
 
-/// The short address of a workspace.
+/// Redirects the short URL of a workspace.
 async fn enter(at: InWorkspace) -> Response {
     page::go_to(&at.path("projects"))
 }

@@ -1,4 +1,4 @@
-//! One key's own page, and what can be changed about it.
+//! The page of a key, and its changes.
 
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ async fn key_page(app: &App, at: &KeyPages, id: ApiKeyId) -> Result<KeyPage, Pag
     Ok(KeyPage::new(app, at, &app.find_key_details(&at.caller, at.owner, id).await?))
 }
 
-/// The page of a key; for a script that waits for its first use, the key alone.
+/// Shows the page of a key. A script that waits for its first use only gets the key.
 pub(super) async fn show(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
     if at.context.wants_json {
         let key = app.find_api_key(&at.caller, at.owner, ids.parse("key")?).await?;
@@ -68,7 +68,7 @@ pub(super) async fn show(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) ->
     Ok(page::render(StatusCode::OK, &key_page(&app, &at, ids.parse("key")?).await?))
 }
 
-/// A field that the form does not have is `None` and changes nothing; an empty date removes the expiry.
+/// A field that is missing from the form is `None` and changes nothing. An empty date removes the expiry.
 #[derive(Deserialize)]
 pub(super) struct EditForm {
     title: Option<String>,
@@ -76,7 +76,7 @@ pub(super) struct EditForm {
 }
 
 impl EditForm {
-    /// What is shown in the fields: what was typed, else what `saved` has.
+    /// Returns the content of the fields: the submitted text, or the value in `saved`.
     fn or(self, saved: Self) -> Self {
         Self { title: self.title.or(saved.title), expires: self.expires.or(saved.expires) }
     }
@@ -90,7 +90,7 @@ pub(super) async fn edit(
 ) -> Result<Response, PageError> {
     let id: ApiKeyId = ids.parse("key")?;
     let page = key_page(&app, &at, id).await?;
-    // A date that was not changed keeps its hour.
+    // A date that was not changed keeps its time.
     let changed = form.expires.as_deref().filter(|date| *date != page.key.expires_on);
     let saved = match changed.map(|date| end_of_day("expires", date)).transpose() {
         Ok(expires_at) => {

@@ -1,4 +1,4 @@
-//! The list of an owner's keys: found by text, sorted, paged.
+//! The list of an owner's keys, with search, order and pages.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ columns! {
 }
 
 impl KeyColumn {
-    /// The name in the address of the list that is sorted by it.
+    /// Returns the name in the URL of the list in this order.
     pub(in crate::ui) const fn sort(self) -> Option<&'static str> {
         match self {
             Self::Title => Some("title"),
@@ -50,15 +50,15 @@ impl KeyColumn {
     }
 }
 
-/// The keys of an owner, and what can be done.
+/// The keys of an owner, and the possible actions.
 pub(in crate::ui) struct KeyTable {
     pub(in crate::ui) rows: Vec<KeyRow>,
-    /// How many keys come on the pages before.
+    /// The number of keys on earlier pages.
     skipped: usize,
     pub(in crate::ui) found: usize,
     pub(in crate::ui) hidden: usize,
     pub(in crate::ui) all: usize,
-    /// How many keys of the owner end within [`WARNED_DAYS`], on all pages.
+    /// The number of the owner's keys that expire within [`WARNED_DAYS`], on all pages.
     pub(in crate::ui) ending: usize,
     /// Keys that another principal reclaimed recently.
     pub(in crate::ui) reclaimed: Vec<api::ApiKey>,
@@ -72,22 +72,22 @@ pub(in crate::ui) struct KeyTable {
     pub(in crate::ui) query: KeyQuery,
 }
 
-/// Which keys to show, as the address of a page says it.
+/// The keys to show, from the URL of a page.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 pub(in crate::ui) struct KeyQuery {
-    /// `1`: expired and revoked ones, too.
+    /// `1` to include expired and revoked keys.
     all: String,
-    /// What to look for.
+    /// The text to search for.
     pub(in crate::ui) q: String,
-    /// A column, with a `-` before it the other way round.
+    /// A column. With a `-` before it, the order is reversed.
     pub(in crate::ui) sort: String,
-    /// How many keys come before this page.
+    /// The number of keys before this page.
     skip: String,
 }
 
 impl KeyQuery {
-    /// What the operation looks for.
+    /// Returns the conditions for the operation.
     pub(in crate::ui) fn search(&self, now: Timestamp) -> KeySearch {
         let (column, descending) = match self.sort.strip_prefix('-') {
             Some(column) => (column, true),
@@ -98,7 +98,7 @@ impl KeyQuery {
             "used" => (KeyOrder::LastUsed, descending),
             "expires" => (KeyOrder::Expires, descending),
             "created" => (KeyOrder::Created, descending),
-            // The one that was just made comes first.
+            // The latest key comes first.
             _ => (KeyOrder::Created, true),
         };
         let soon = Timestamp::from_second(now.as_second() + WARNED_DAYS * DAY).unwrap_or(Timestamp::MAX);
@@ -108,7 +108,7 @@ impl KeyQuery {
 }
 
 impl KeyTable {
-    /// The table of the keys that were found for `query`.
+    /// Creates the table of the keys that match `query`.
     pub(in crate::ui) fn new(
         app: &App,
         found: FoundKeys,
@@ -142,7 +142,7 @@ impl KeyTable {
         }
     }
 
-    /// The list with one thing about it changed. Another search or order begins at its first page.
+    /// Returns a link to the list with one parameter changed. Another search or order begins at the first page.
     pub(in crate::ui) fn link(&self, name: &str, value: &str) -> String {
         let query = &self.query;
         let mut fields = [("all", query.all.as_str()), ("q", &query.q), ("sort", &query.sort), ("skip", "")];
@@ -152,13 +152,13 @@ impl KeyTable {
         format!("{}{}", self.list, page::query(&fields))
     }
 
-    /// The list by that column; by the other way round where it is by that column already.
+    /// Returns a link to the list in the order of that column, or in reverse order if it already has that order.
     pub(in crate::ui) fn sort_link(&self, column: &str) -> String {
         let is_so = self.query.sort == column;
         self.link("sort", &if is_so { format!("-{column}") } else { column.to_owned() })
     }
 
-    /// How the list is sorted by that column, for `aria-sort`.
+    /// Returns the order of that column, for `aria-sort`.
     pub(in crate::ui) fn sorted(&self, column: &str) -> &'static str {
         let sort = if self.query.sort.is_empty() { "-created" } else { &self.query.sort };
         match (sort == column, sort.strip_prefix('-') == Some(column)) {
@@ -168,7 +168,7 @@ impl KeyTable {
         }
     }
 
-    /// The part of the address that leads from the list to the pages of its keys. It stands three times in each row.
+    /// Returns the part of the URL from the list to the pages of its keys. It occurs three times in each row.
     pub(in crate::ui) fn way(&self) -> &str {
         let folder = self.list.rfind('/').map_or(0, |slash| slash + 1);
         self.base.get(folder..).unwrap_or(&self.base)
@@ -178,13 +178,13 @@ impl KeyTable {
         self.query.all == "1"
     }
 
-    /// The page after this one.
+    /// Returns a link to the next page.
     pub(in crate::ui) fn next_link(&self) -> Option<String> {
         let seen = self.skipped + self.rows.len();
         (!self.rows.is_empty() && seen < self.found).then(|| self.link("skip", &seen.to_string()))
     }
 
-    /// The page before this one.
+    /// Returns a link to the previous page.
     pub(in crate::ui) fn previous_link(&self) -> Option<String> {
         let skipped = self.skipped;
         let before = skipped.saturating_sub(page_length());

@@ -1,4 +1,4 @@
-//! Registering a key: a key pair that the browser generates, or a pasted public key.
+//! Registration of a key: a key pair that the browser generates, or a pasted public key.
 
 use std::sync::Arc;
 
@@ -31,7 +31,8 @@ struct NewKey {
     errors: FormErrors,
     list: String,
     base: String,
-    /// One's own key downloads when it is made, a service account's when it is added.
+    /// Whether the user owns the key. A user's key is downloaded when it is generated, and a service account's key when
+    /// it is added.
     is_own: bool,
     count: api::KeyCount,
     contact: String,
@@ -50,19 +51,20 @@ impl NewKey {
         self.count.live >= u64::from(self.count.limit)
     }
 
-    /// The account that generates the key: another user may be signed in by the time it is added.
+    /// Returns the user that generates the key. Another user may be signed in when it is added.
     fn account(&self) -> &str {
         self.shell.account.as_ref().map_or("", |account| &account.email)
     }
 }
 
-/// What a proof signs, and how.
+/// The text that a proof signs, and the command for it.
 struct Challenge {
-    /// A line for a shell, which prints the proof.
+    /// A shell command that prints the proof.
     command: String,
 }
 
-/// A challenge for the script that makes a key pair, which signs a proof with it before the key is added.
+/// Creates a challenge for the script that generates a key pair. The script signs a proof with it before the key is
+/// added.
 pub(super) async fn create_challenge(State(app): State<Arc<App>>, at: KeyPages) -> Result<Response, PageError> {
     let (owner, challenge) = app.create_proof_challenge_for(&at.caller, at.owner).await?.into_inner();
     let parts = serde_json::json!({
@@ -75,7 +77,7 @@ pub(super) async fn create_challenge(State(app): State<Arc<App>>, at: KeyPages) 
 }
 
 impl Challenge {
-    /// A fresh challenge, good for five minutes.
+    /// Creates a challenge that is valid for five minutes.
     async fn create(app: &Arc<App>, at: &KeyPages, fingerprint: &str) -> Result<Option<Self>, AppError> {
         let Ok(fingerprint) = fingerprint.parse() else { return Ok(None) };
         let (owner, challenge) = app.create_proof_challenge_for(&at.caller, at.owner).await?.into_inner();
@@ -88,7 +90,7 @@ impl Challenge {
     }
 }
 
-/// Where a key is that is registered already, if the caller was told and has a page of it.
+/// Returns the page of a key that is already registered, if the caller may see it.
 fn place_of((key, owner): (ApiKeyId, PrincipalId), at: &KeyPages) -> Option<String> {
     if at.caller.principal().id() == Some(owner) {
         return Some(format!("/profile/api-keys/{key}"));
@@ -117,7 +119,8 @@ async fn new_key(app: &Arc<App>, at: &KeyPages) -> Result<NewKey, PageError> {
     })
 }
 
-/// The page; for a script on one that is older than the session, what has changed with it.
+/// Shows the page. If a script requests it because its page is older than the session, only the changed values are
+/// returned.
 pub(super) async fn show_new(State(app): State<Arc<App>>, at: KeyPages) -> Result<Response, PageError> {
     let page = new_key(&app, &at).await?;
     if at.context.wants_json {
@@ -163,11 +166,11 @@ pub(super) async fn create(
     }
 }
 
-/// The form again, with what is wrong at its fields and all that was typed.
+/// Shows the form again with its errors and the submitted values.
 async fn refuse(app: &Arc<App>, at: &KeyPages, mut typed: KeyForm, error: AppError) -> Result<Response, PageError> {
-    // A proof is not shown again: its challenge is used up.
+    // A proof is not shown again, because its challenge was used.
     typed.proof.clear();
-    // A private key that came this far is not sent back, whatever else is wrong with the form.
+    // A private key is never sent back, regardless of other errors in the form.
     if is_private_key(&typed.public_key) {
         typed.public_key.clear();
     }

@@ -1,4 +1,4 @@
-//! Revoking a key, with the keys that it registered.
+//! Revocation of a key, and of the keys that it registered.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ struct RevokePage {
     errors: FormErrors,
     base: String,
     key: KeyRow,
-    /// The keys that can be revoked along with it.
+    /// The keys that can also be revoked.
     cascade: Vec<api::CascadedKey>,
     typed: RevokeForm,
 }
@@ -41,7 +41,7 @@ async fn revoke_page(app: &App, at: &KeyPages, id: ApiKeyId, typed: RevokeForm) 
 
 pub(super) async fn show(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
     let page = revoke_page(&app, &at, ids.parse("key")?, RevokeForm::default()).await?;
-    // With keys that it made there is still something to revoke.
+    // If it registered keys, there is still something to revoke.
     if page.key.status.is_revoked() && page.cascade.is_empty() {
         return Ok(page::go_to(&page.base));
     }

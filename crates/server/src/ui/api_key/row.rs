@@ -1,14 +1,14 @@
-//! A key as the list and its own pages show it.
+//! A key in the list and on its own pages.
 
 use domain::{ApiKeyId, Timestamp};
 
 use crate::ui::page::{Shell, When};
 
 pub(super) const DAY: i64 = 86_400;
-/// How many days before a key expires its list warns of it.
+/// How many days before the expiry of a key its list shows a warning.
 pub(super) const WARNED_DAYS: i64 = 14;
 
-/// What the status of a key is shown as.
+/// The displayed status of a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::ui) enum KeyStatus {
     Active,
@@ -32,7 +32,7 @@ impl KeyStatus {
         }
     }
 
-    /// The class in the style sheet.
+    /// Returns the class in the style sheet.
     pub(in crate::ui) const fn class(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -50,7 +50,7 @@ impl KeyStatus {
         }
     }
 
-    /// Whether the key can be used now.
+    /// Returns whether the key can be used now.
     pub(in crate::ui) const fn is_usable(self) -> bool {
         matches!(self, Self::Active)
     }
@@ -71,13 +71,13 @@ impl KeyStatus {
         matches!(self, Self::Revoked)
     }
 
-    /// Whether the key has expired or was revoked.
+    /// Returns whether the key has expired or was revoked.
     pub(in crate::ui) const fn has_ended(self) -> bool {
         matches!(self, Self::Expired | Self::Revoked)
     }
 }
 
-/// A key as the table and its own page show it.
+/// A key in the table and on its own page.
 pub(in crate::ui) struct KeyRow {
     pub(in crate::ui) id: ApiKeyId,
     pub(in crate::ui) title: String,
@@ -86,16 +86,16 @@ pub(in crate::ui) struct KeyRow {
     pub(in crate::ui) algorithm: String,
     pub(in crate::ui) status: KeyStatus,
     pub(in crate::ui) created_at: When,
-    /// Such as `by ada@example.com`.
+    /// The creator, such as `by ada@example.com`.
     pub(in crate::ui) created_by: String,
     /// The key that signed the registration.
     pub(in crate::ui) created_with: Option<ApiKeyId>,
     pub(in crate::ui) last_used_at: Option<When>,
     pub(in crate::ui) last_used_ip: String,
     pub(in crate::ui) expires_at: Option<When>,
-    /// The day on which it expires, as people write it.
+    /// The day on which it expires, for people.
     pub(in crate::ui) expires_day: String,
-    /// The same day, as a date field holds it.
+    /// The same day, in the format of a date field.
     pub(in crate::ui) expires_on: String,
     pub(in crate::ui) expires_soon: bool,
     pub(in crate::ui) used_recently: bool,
@@ -104,7 +104,7 @@ pub(in crate::ui) struct KeyRow {
 }
 
 impl KeyRow {
-    /// The row of a key, which `creator` created.
+    /// Creates the row of a key, which `creator` created.
     pub(super) fn new(
         key: &api::ApiKey,
         creator: Option<&str>,
