@@ -282,6 +282,9 @@ pub(super) fn without_difference(signed: &Signed, problem: &Problem, explanation
             "{SAME}, and has seen the request before: {}\nnext: switch off retries of writes in the proxy",
             problem.detail
         ),
+        Some("missing" | "several" | "malformed") => {
+            format!("{SAME}, and refuses the form of the request: {}", problem.detail)
+        }
         Some(_) => format!("{SAME}, and the signature is right, but the request is refused: {}", problem.detail),
         None if explanation.detail.is_some() => {
             let detail = explanation.detail.as_deref().unwrap_or_default();
@@ -374,5 +377,17 @@ mod tests {
         assert_eq!(other.causes, [parameters()]);
         let more = compare(&with(""), &with("\"x-other\": length=2, sha-256=bb"));
         assert!(more.text.contains("+ \"x-other\""), "{}", more.text);
+    }
+
+    /// A proxy that adds an Authorization header makes two credentials of one.
+    #[test]
+    fn a_fault_of_the_form_is_not_called_a_good_signature() {
+        let signed = Signed { base: base("GET", "http://a/x"), length: 0 };
+        let problem =
+            Problem::new(401, "unauthenticated", "Not authenticated", "The request has more than one credential.")
+                .with("reason", "several");
+        let told = without_difference(&signed, &problem, &Explanation::default());
+        assert!(told.contains("form of the request: The request has more than one"), "{told}");
+        assert!(!told.contains("signature is right"), "{told}");
     }
 }
