@@ -291,7 +291,7 @@ fn outlives(signature: &SignedHeaders, wait: Duration, now: jiff::Timestamp) -> 
     now.as_second().saturating_add(wait) < signature.expires
 }
 
-fn parse_certificates(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, ClientError> {
+pub(crate) fn parse_certificates(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, ClientError> {
     let fail = |reason: String| ClientError::Certificates { reason };
     let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(|error| fail(error.to_string()))?;
     if certificates.is_empty() { Err(fail("there is none".to_owned())) } else { Ok(certificates) }
@@ -301,7 +301,7 @@ fn to_json(body: &impl Serialize) -> Result<Vec<u8>, ClientError> {
     serde_json::to_vec(body).map_err(|error| ClientError::Answer { reason: error.to_string() })
 }
 
-fn parse_url(text: &str) -> Result<Url, ClientError> {
+pub(crate) fn parse_url(text: &str) -> Result<Url, ClientError> {
     let mut url = Url::parse(text.trim()).map_err(|error| ClientError::url(text, error))?;
     if !url.username().is_empty() || url.password().is_some() {
         // The message must not contain a password.

@@ -18,6 +18,8 @@
 mod agent;
 mod client;
 mod error;
+#[cfg(feature = "tower")]
+pub mod forward_auth;
 mod key_pair;
 mod private_key;
 mod resolver;

@@ -5,3 +5,4 @@ mod examples;
 pub mod forward_auth;
 mod proxied_write;
 mod routes;
+mod tower_layer;
