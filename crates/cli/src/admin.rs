@@ -1,4 +1,4 @@
-//! `keyward admin`: what the operator does on the host, straight on the store.
+//! `keyward admin`: the operations of operators on the host, directly on the store.
 
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ use crate::{
     workspace::{self, NewWorkspaceArguments, QuotaArguments, tell_first_admin, tell_quotas},
 };
 
-/// Users, workspaces, keys and quotas, on the machine that holds the data
+/// Users, workspaces, keys and quotas, on the machine with the data
 ///
 /// These commands also work while a server runs. When a command returns, every running server has applied its change.
 #[derive(Debug, clap::Subcommand)]
@@ -77,7 +77,7 @@ pub(crate) struct CreateUser {
     operator: bool,
 }
 
-/// Set the password of a user who has none or has forgotten it, and end their sessions
+/// Set the password of a user that has none or has forgotten it, and end their sessions
 ///
 /// API keys keep working. Do not send the password by mail, and ask the user to change it in their profile.
 #[derive(Debug, clap::Args)]
@@ -95,7 +95,7 @@ pub(crate) struct SetPassword {
     installation: InstallationArguments,
 }
 
-/// Create a workspace; its first admin joins at once if they are a user, and is invited if not
+/// Create a workspace; its first admin joins immediately if they are a user, and is invited if not
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -370,14 +370,14 @@ impl List {
 }
 
 impl Common {
-    /// ` --data DIR` for a command that is printed, where it was given for this one.
+    /// Returns ` --data DIR` for a printed command, if it was given for this one.
     fn data_flag(&self) -> String {
         let data = self.installation.data.as_ref();
         data.map_or(String::new(), |data| format!(" --data {}", shell_word(&data.display().to_string())))
     }
 }
 
-/// The first line of standard input.
+/// Returns the first line of standard input.
 fn read_password() -> Outcome<String> {
     let text = read_text_input("the password")?;
     let password = text.lines().next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The API as commands call it: signed, lists read to their end, refusals told with what to do next.
+//! The client of the API for commands. It signs requests, reads complete lists, and adds the next step to refusals.
 
 use std::fmt::Display;
 
@@ -15,17 +15,17 @@ use crate::{
     progress::show_progress,
 };
 
-/// The longest page that the API gives.
+/// The maximum length of a page in the API.
 const MAX_PAGE: usize = 200;
 
-/// A server's API, and who signs.
+/// The API of a server, and the signer.
 pub(crate) struct ApiClient {
     client: Client,
     url: String,
     key_id: String,
 }
 
-/// How much of a list, and in which form.
+/// The length and the format of a list.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct ListArguments {
     /// Maximum number of items [default: all]
@@ -37,54 +37,54 @@ pub(crate) struct ListArguments {
 }
 
 impl ListArguments {
-    /// Prints a list in the form that was asked for; `empty` tells a person what to do while nothing is in it.
+    /// Prints a list in the requested format. `empty` is the message for an empty list.
     pub(crate) fn print<T: Serialize>(self, list: &Page<T>, columns: &[Column<'_, T>], empty: &str) -> Outcome {
         if self.json { output::json(list) } else { output::list(columns, &list.items, empty) }
     }
 }
 
 impl ApiClient {
-    /// Calls `url` by this client, which signs as `key_id`.
+    /// Creates a client for `url` that signs as `key_id`.
     pub(crate) fn new(client: Client, url: String, key_id: String) -> Self {
         Self { client, url, key_id }
     }
 
-    /// The `keyid` of the signatures: the fingerprint of the key.
+    /// Returns the `keyid` of the signatures: the fingerprint of the key.
     pub(crate) fn key_id(&self) -> &str {
         &self.key_id
     }
 
-    /// Reads what is at `path`.
+    /// Sends GET to `path`.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Outcome<T> {
         self.call(self.client.get(path)).await
     }
 
-    /// Who the server takes the signer for.
+    /// Returns the principal of the signer.
     pub(crate) async fn me(&self) -> Outcome<api::Me> {
         self.get("/api/v1/me").await
     }
 
-    /// Creates something, or does what `path` names.
+    /// Sends POST to `path` with a body.
     pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Outcome<T> {
         self.call(self.client.post(path, body)).await
     }
 
-    /// Does what `path` names, without a body.
+    /// Sends POST to `path` without a body.
     pub(crate) async fn post_nothing<T: DeserializeOwned>(&self, path: &str) -> Outcome<T> {
         self.call(async { self.client.send(Method::POST, path, None).await?.json() }).await
     }
 
-    /// Changes the fields that `body` names.
+    /// Sends PATCH to `path`, to change the fields in `body`.
     pub(crate) async fn patch<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Outcome<T> {
         self.call(self.client.patch(path, body)).await
     }
 
-    /// Sets what is at `path`.
+    /// Sends PUT to `path` with `body`.
     pub(crate) async fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Outcome<T> {
         self.call(self.client.put(path, body)).await
     }
 
-    /// Deletes, or revokes, what is at `path`.
+    /// Sends DELETE to `path`.
     pub(crate) async fn delete(&self, path: &str) -> Outcome {
         self.call(self.client.delete(path)).await
     }
@@ -113,7 +113,7 @@ impl ApiClient {
         done.map_err(|error| self.explain(error))
     }
 
-    /// What happened, and what to do next.
+    /// Returns what happened, and what to do next.
     fn explain(&self, error: ClientError) -> Failure {
         let next = match error.problem() {
             Some(problem) if problem.status == 401 => Some(self.after_401(problem)),
@@ -153,7 +153,7 @@ impl ApiClient {
     }
 }
 
-/// What to do next, where the server's own sentence does not say it in terms of commands.
+/// Returns the next step as a command, if the server's message does not contain it.
 fn next_step(problem: &Problem) -> Option<String> {
     let member = |name: &str| problem.members.get(name).and_then(|value| value.as_str());
     match problem.code.as_str() {
@@ -185,7 +185,7 @@ fn next_step(problem: &Problem) -> Option<String> {
     }
 }
 
-/// `?name=value&…` of what is given, percent-encoded (RFC 3986 §2.3).
+/// Returns `?name=value&…` for the given parameters, percent-encoded (RFC 3986 §2.3).
 pub(crate) fn query<const N: usize>(parameters: [(&str, Option<String>); N]) -> String {
     let mut query = String::new();
     for (name, value) in parameters {
@@ -198,7 +198,7 @@ pub(crate) fn query<const N: usize>(parameters: [(&str, Option<String>); N]) -> 
     query
 }
 
-/// The one thing of a list that a person means by `name`.
+/// Returns the single item of a list that matches `name`.
 pub(crate) fn the_one<T>(
     what: &str,
     name: &str,
@@ -220,7 +220,7 @@ pub(crate) fn the_one<T>(
     }
 }
 
-/// `: there are …`, for who mistyped a name.
+/// Returns `: there are …`, to help with a mistyped name.
 fn known<T, D: Display>(all: &[T], describe: impl Fn(&T) -> D) -> String {
     const SHOWN: usize = 8;
     if all.is_empty() {

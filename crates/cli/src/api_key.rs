@@ -1,4 +1,4 @@
-//! `keyward keys`: one's own API keys, and those of a service account.
+//! `keyward keys`: the user's own API keys, and those of a service account.
 
 use std::{
     fs,
@@ -51,7 +51,7 @@ pub(crate) enum Keys {
     Revoke(Revoke),
 }
 
-/// The attributes of a new key. Also of `keyward admin add-key`.
+/// The attributes of a new key. `keyward admin add-key` uses them, too.
 #[derive(Debug, clap::Args)]
 pub(crate) struct NewKeyArguments {
     /// Title of the key [default: the key's comment, or the name of the generated file]
@@ -63,7 +63,7 @@ pub(crate) struct NewKeyArguments {
 }
 
 impl NewKeyArguments {
-    /// Its title: the one that was given, else `name`.
+    /// Returns its title: the given one, or else `name`.
     pub(crate) fn title(&self, name: Option<String>) -> Outcome<String> {
         let name = name.filter(|name| !name.trim().is_empty());
         self.title
@@ -72,13 +72,13 @@ impl NewKeyArguments {
             .ok_or_else(|| Failure::new("the key has no comment to take its title from: pass `--title TITLE`"))
     }
 
-    /// The key to register.
+    /// Returns the key to register.
     pub(crate) fn create(&self, title: String, public_key: String, proof: Option<String>) -> CreateApiKey {
         CreateApiKey { title, public_key, expires_at: self.expires_at.and_then(Expiry::end), proof }
     }
 }
 
-/// Whose keys.
+/// The owner of the keys.
 #[derive(Debug, clap::Args)]
 struct Owner {
     /// The service account that owns the keys [default: your own keys]
@@ -91,7 +91,7 @@ struct Owner {
     connection: ConnectionArguments,
 }
 
-/// Which key, and whose.
+/// The key and its owner.
 #[derive(Debug, clap::Args)]
 struct Which {
     /// The key
@@ -266,9 +266,9 @@ pub(crate) struct Revoke {
 struct Ring {
     api: ApiClient,
     path: String,
-    /// The id of the service account; none where the keys are the caller's own.
+    /// The id of the service account. `None` if the keys are the caller's own.
     account: Option<String>,
-    /// What follows a command about these keys, so that a line that is printed works when it is pasted.
+    /// The flags for a printed command about these keys, so that the user can paste it.
     flags: String,
 }
 
@@ -304,7 +304,7 @@ impl Keys {
 impl List {
     async fn run(self) -> Outcome {
         let ring = self.owner.ring().await?;
-        // The server lists inactive keys too. Those are filtered out here, so they must not count towards the limit.
+        // The server also lists inactive keys. They are filtered out here, so they must not count towards the limit.
         let limit = self.paging.limit.filter(|_| self.all);
         let mut keys = ring.api.list::<ApiKey>(&ring.path, limit).await?;
         if !self.all {
@@ -317,7 +317,7 @@ impl List {
     }
 }
 
-/// What `keys add --generate` made.
+/// The result of `keys add --generate`.
 #[derive(Serialize)]
 struct Generated<'a> {
     #[serde(flatten)]
@@ -356,7 +356,7 @@ impl Add {
         let title = self.new.title(file.file_stem().map(|name| name.to_string_lossy().into_owned()))?;
         let pair = generate_key_pair(&SystemRandom, &title);
         let private_key = PrivateKey::from_text(&pair.private_openssh)?;
-        // On the disk first: a key that is registered and lost would stand in the list for nothing.
+        // Written before the registration, because a registered key without its file is useless.
         pair.write_key_pair(file)?;
         let key = match self.register(ring, title, pair.public_openssh, Some(&private_key)).await {
             Ok(key) => key,
@@ -386,7 +386,7 @@ impl Add {
     }
 }
 
-/// Removes a key pair that the server has refused. A pair that it may have registered is kept.
+/// Removes a key pair that the server has refused. A pair that may be registered is kept.
 fn take_back(file: &Path, failure: Failure) -> Failure {
     let public = PathBuf::from(format!("{}.pub", file.display()));
     if !failure.is_refusal() {
@@ -546,7 +546,7 @@ impl Revoke {
                 && can_ask()
                 && ask(&format!("It registered {}. Also revoke these keys?", titles(&made)))?;
         let query = if cascade { "?cascade=true" } else { "" };
-        // Also where it is revoked already: the answer comes when no server accepts it any more.
+        // Also for a revoked key: the response arrives when no server accepts it any more.
         ring.api.delete(&format!("{}{query}", ring.of(key.id))).await?;
         let what = format!("{} ({})", key.title, key.fingerprint);
         let done = if was_revoked { format!("{what} was already revoked") } else { format!("revoked {what}") };
@@ -589,7 +589,7 @@ impl Ring {
         format!("{}/{key}", self.path)
     }
 
-    /// A proof for a key of this owner, by its private half, against a fresh challenge.
+    /// Returns a proof for a key of this owner, with a new challenge.
     async fn prove(&self, key: &PrivateKey) -> Outcome<String> {
         let owner = match &self.account {
             Some(account) => account.clone(),
@@ -604,7 +604,7 @@ impl Ring {
             return self.api.get(&self.of(id)).await;
         }
         let mut all = self.api.list::<ApiKey>(&self.path, None).await?.items;
-        // Titles may repeat. A key that is not revoked takes precedence over revoked keys of the same title.
+        // Several keys may have the same title. A key that is not revoked takes precedence over revoked keys.
         if all.iter().any(|key| key.title == name && key.state != KeyState::Revoked) {
             all.retain(|key| key.state != KeyState::Revoked);
         }
@@ -613,7 +613,7 @@ impl Ring {
         the_one("key", name, all, is_meant, describe)
     }
 
-    /// The keys that a revocation with `--cascade` revokes besides the key itself.
+    /// Returns the keys that a revocation with `--cascade` revokes in addition to the key itself.
     async fn cascade(&self, key: ApiKeyId) -> Outcome<Vec<CascadedKey>> {
         let cascade: Cascade = self.api.get(&format!("{}/cascade", self.of(key))).await?;
         Ok(cascade.keys)
@@ -651,7 +651,7 @@ pub(crate) fn sign_proof(key: &PrivateKey, owner: &str, challenge: &ProofChallen
     key.sign_message(PROOF_NAMESPACE, message.as_bytes()).map_err(|error| Failure::new(error.to_string()))
 }
 
-/// A key from a file or standard input. It is read before anything is sent.
+/// A key from a file or standard input. It is read before a request is sent.
 enum Given {
     Public { text: String, comment: Option<String> },
     Private(PrivateKey),
@@ -666,7 +666,7 @@ fn read_key(file: &Path) -> Outcome<Given> {
     };
     match PrivateKey::from_input(bytes.as_slice()) {
         Ok(key) if file == Path::new("-") => Ok(Given::Private(key)),
-        // Of a private key, much more is asked than of a public one.
+        // The requirements for a private key are stricter than for a public key.
         Err(refused) if refused.kind().is_no_private_key() => Err(Failure::new(format!("{place}: {error}"))),
         Err(refused) if file == Path::new("-") => Err(refused.into()),
         Ok(_) | Err(_) => Ok(Given::Private(load_key(&KeySource::File(file.to_owned()))?)),

@@ -1,4 +1,5 @@
-//! `keyward audit`: verifying the audit log and its signed head on the host, and reading it there or over the API.
+//! `keyward audit`: verifies the audit log and signs its head on the host, and lists events on the host or through the
+//! API.
 
 use std::path::PathBuf;
 
@@ -158,7 +159,7 @@ impl Checkpoint {
     async fn run(self) -> Outcome {
         let note =
             on_host(&self.installation, Missing::Refuse, async |app, host| Ok(app.sign_checkpoint(host).await?));
-        // A signed note, byte for byte.
+        // A signed note must be printed unchanged.
         output::bytes(note.await?.as_bytes())
     }
 }

@@ -1,5 +1,5 @@
-//! `keyward backup` and `keyward restore`. What a restore ends and suspends is the server's to know; that it happened is read
-//! from the database that is in place in the end.
+//! `keyward backup` and `keyward restore`. The server determines what a restore ends and suspends. The result is
+//! checked in the final database.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -46,9 +46,10 @@ pub(crate) struct Backup {
 ///
 /// If the database is a PostgreSQL server, restore the backup with its own programs first, then run this command without a file.
 ///
-/// A backup does not hold what was disabled, removed or revoked after it was made. So a restore ends all bearer tokens,
-/// sessions, open invitations and replay state, and suspends every user until `keyward admin confirm-users` and every
-/// key until `keyward admin confirm-keys`. If it fails, the directory is as it was.
+/// A backup does not contain which users were disabled or removed, and which keys were revoked, after it was made. A
+/// restore therefore ends all bearer tokens, sessions, open invitations and replay state, and suspends every user until
+/// `keyward admin confirm-users` and every key until `keyward admin confirm-keys`. If it fails, the directory is
+/// unchanged.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -85,7 +86,7 @@ impl Restore {
         let arguments = ServerArguments { installation: self.installation, ..Default::default() };
         let configuration = Configuration::read(&arguments)?;
         let directory = DataDirectory::create(&configuration.data)?;
-        // Held to the end: no server may start on what is half restored.
+        // Held to the end, because no server may start on an incomplete restore.
         let _lock = directory.lock()?;
         let report = match (&self.file, &configuration.database_url) {
             (Some(file), None) => {
@@ -106,8 +107,8 @@ impl Restore {
     }
 }
 
-/// Refuses a directory in which something of a database is: SQLite would take what was left beside an earlier one for changes
-/// of the one that is restored.
+/// Refuses a directory that contains files of a database. SQLite would apply the files beside an earlier database to
+/// the restored one.
 fn refuse_leftovers(directory: &DataDirectory) -> Outcome {
     let leftovers = find_database_files(&directory.path().join(DATABASE))?;
     if leftovers.is_empty() {
@@ -121,10 +122,10 @@ fn refuse_leftovers(directory: &DataDirectory) -> Outcome {
     )))
 }
 
-/// Refuses a file beside which SQLite keeps changes of it: it is a database that is open or was not closed, and what is beside
-/// it, revocations perhaps, would be lost.
+/// Refuses a file with SQLite's files beside it. It is a database that is open or was not closed, and the changes in
+/// those files, which may include revocations, would be lost.
 fn require_backup(file: &Path) -> Outcome {
-    // SQLite keeps them beside the file that a symbolic link leads to.
+    // SQLite stores them beside the target of a symbolic link.
     let target = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let mut found = find_database_files(file)?;
     found.extend(find_database_files(&target)?);
@@ -139,7 +140,7 @@ fn require_backup(file: &Path) -> Outcome {
     }
 }
 
-/// The copy of the installation's key that is to be put into the directory; none where the directory has it.
+/// Returns the copy of the installation's key to put into the directory, or `None` if the directory has it.
 fn choose_key<'a>(directory: &DataDirectory, copy: Option<&'a Path>) -> Outcome<Option<&'a Path>> {
     let key = directory.file(INSTALLATION_KEY)?;
     match copy {
@@ -158,7 +159,7 @@ fn choose_key<'a>(directory: &DataDirectory, copy: Option<&'a Path>) -> Outcome<
     }
 }
 
-/// Restores in a directory of its own, puts the result in place, and reads it again there. A failure takes all of it back.
+/// Restores in a separate directory, moves the result into place, and checks it there. A failure undoes all of it.
 async fn restore_file(
     configuration: &Configuration,
     directory: &DataDirectory,
@@ -218,7 +219,7 @@ async fn restore_file(
     Err(failure)
 }
 
-/// Ends what must not come back in a database that pg_restore has filled, and reads it again.
+/// Ends the credentials in a database that pg_restore has filled, and checks it.
 async fn finish_on_postgres(configuration: &Configuration, directory: &DataDirectory) -> Outcome<RestoreReport> {
     let config = || configuration.app_config(directory.path(), configuration.settings(&url_of(configuration.listen)));
     if !holds_installation(&config()).await? {
@@ -231,7 +232,7 @@ async fn finish_on_postgres(configuration: &Configuration, directory: &DataDirec
     check(config()).await
 }
 
-/// Verifies the audit log of a copy of the backup `file`, and ends in the copy what must not come back.
+/// Verifies the audit log of a copy of the backup `file`, and ends the credentials in the copy.
 async fn finish(config: AppConfig, file: &Path) -> Outcome {
     if !holds_installation(&config).await? {
         return Err(Failure::new(format!(
@@ -301,14 +302,14 @@ fn refuse_postgres(configuration: &Configuration) -> Outcome {
     }
 }
 
-/// A directory inside the data directory, for what is not finished. What a restore that was killed left in it is removed: SQLite
-/// would take it for changes of the next.
+/// A directory for incomplete files, inside the data directory. Files of an interrupted restore are removed, because
+/// SQLite would apply them to the next one.
 struct Unfinished {
     path: PathBuf,
 }
 
 impl Unfinished {
-    /// The data directory is locked, so no other process uses it.
+    /// Creates the directory. The data directory is locked, so no other process uses it.
     fn create(directory: &DataDirectory) -> Outcome<Self> {
         let this = Self { path: directory.path().join("restoring") };
         if fs::symlink_metadata(&this.path).is_ok() {
@@ -339,7 +340,7 @@ fn exists(path: &Path) -> Outcome<bool> {
     path.try_exists().map_err(|error| Failure::new(format!("{} cannot be inspected ({error})", path.display())))
 }
 
-/// Copies into a new file for its owner only, and onto the disk.
+/// Copies a file for its owner only, and syncs it to the disk.
 fn copy_for_owner(from: &Path, to: &Path) -> Outcome {
     let mut source =
         File::open(from).map_err(|error| Failure::new(format!("{} cannot be read ({error})", from.display())))?;
@@ -354,7 +355,7 @@ fn copy_for_owner(from: &Path, to: &Path) -> Outcome {
     written.map_err(|error| cannot_write(to, &error))
 }
 
-/// Renames, and never replaces what is there, where the file system can promise that.
+/// Renames a file without replacing an existing one, if the file system supports that.
 fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS) if fs::symlink_metadata(to).is_err() => fs::rename(from, to),

@@ -1,5 +1,4 @@
-//! From the words of the command line to what is asked for. A secret that was given where something else belongs is
-//! refused before anything is done with it, and not repeated.
+//! Parsing of the command line. A secret in the wrong argument is refused before any action, and is not printed.
 
 use std::{ffi::OsStr, process::ExitCode};
 
@@ -12,20 +11,19 @@ use crate::{
     request_body::BODY_ARGUMENTS,
 };
 
-/// The exit status of a command line that cannot be carried out.
+/// The exit status for an invalid command line.
 const USAGE: u8 = 2;
-/// Arguments of `keyward request` that go to the server as they are, besides the body.
+/// Arguments of `keyward request`, in addition to the body, whose values are sent to the server unchanged.
 const SENT: [&str; 1] = ["headers"];
-/// Arguments that are addresses, where a password has a place or is refused with a message of its own.
+/// Arguments with URLs. A password in them is allowed, or refused with a specific message.
 const ADDRESSES: [&str; 5] = ["database_url", "to_postgres", "from_postgres", "url", "target"];
 
-/// Follows an error in which something was left out.
+/// Follows an error message from which a value was removed.
 const NOT_SHOWN: &str = "the hidden value looks like a secret: pass keys by the names of their files or the text of a \
                          key in KEYWARD_KEY, and passwords on standard input; the shell's history contains the \
                          command line";
 
-/// Reads the command line; what it asks for, or the status to exit with after an error, a help text or the version was
-/// printed.
+/// Parses the command line. Otherwise returns the exit status, after an error, a help text or the version was printed.
 pub(crate) fn read<A: Parser>() -> Result<A, ExitCode> {
     let command = A::command();
     let matches = command.clone().try_get_matches().map_err(|error| report(&error))?;
@@ -38,19 +36,19 @@ pub(crate) fn read<A: Parser>() -> Result<A, ExitCode> {
     A::from_arg_matches(&matches).map_err(|error| report(&error))
 }
 
-/// Whether the command prints JSON.
+/// Returns whether the command prints JSON.
 fn asks_for_json(matches: &ArgMatches) -> bool {
     let is_set = matches.try_get_one::<bool>("json").ok().flatten().copied().unwrap_or_default();
     is_set || matches.subcommand().is_some_and(|(_, matches)| asks_for_json(matches))
 }
 
-/// Whether an invalid command line asks for JSON, as far as one can tell. In `request`, as in curl, `--json` is a body.
+/// Returns whether an invalid command line probably requests JSON. In `request`, `--json` is a body, as in curl.
 fn seems_to_ask_for_json() -> bool {
     let mut words = std::env::args_os().skip(1).take_while(|word| word != "--");
     words.next().is_some_and(|command| command != "request") && words.any(|word| word == "--json")
 }
 
-/// Prints what clap says: a help text, the version, or an error without the secrets that it repeats.
+/// Prints a message of clap: a help text, the version, or an error without the secrets in it.
 fn report(error: &clap::Error) -> ExitCode {
     let plain = error.render().to_string();
     let told = clean(&plain);
@@ -63,13 +61,13 @@ fn report(error: &clap::Error) -> ExitCode {
     if error.use_stderr() && told != plain {
         eprintln!("{told}\n{NOT_SHOWN}");
     } else if error.print().is_err() {
-        // The output cannot be written, which the exit status reports.
+        // If the output cannot be written, the exit status reports it.
         return ExitCode::FAILURE;
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE))
 }
 
-/// Says of the first argument that holds a secret which one it is and what to do.
+/// Returns the first argument with a secret, and what to do.
 fn find_misplaced(command: &clap::Command, matches: &ArgMatches) -> Option<String> {
     for argument in command.get_arguments() {
         let id = argument.get_id().as_str();
@@ -123,7 +121,7 @@ mod tests {
     use super::*;
     use crate::{Arguments, message::Withheld};
 
-    /// Secrets in every form that people have them in, with the pieces that must be nowhere.
+    /// Returns secrets in all common formats, with the parts that must not be printed.
     fn canaries() -> Vec<(&'static str, String, Vec<&'static str>)> {
         const BODY: [&str; 3] = [
             "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW",
@@ -160,7 +158,7 @@ mod tests {
         ]
     }
 
-    /// Every argument with a value, with the words of its command.
+    /// Returns every argument with a value, with its command.
     fn all_arguments(command: &clap::Command, path: &[String], all: &mut Vec<(Vec<String>, clap::Arg)>) {
         for argument in command.get_arguments().filter(|argument| argument.get_action().takes_values()) {
             all.push((path.to_vec(), argument.clone()));
@@ -171,7 +169,7 @@ mod tests {
         }
     }
 
-    /// What is told of these words, before anything is done; nothing where they are taken.
+    /// Returns the message for these words, or `None` if they are accepted.
     fn told(command: &clap::Command, words: &[String]) -> Option<String> {
         let withheld = Withheld::of(words, std::iter::empty());
         let program = std::iter::once("keyward".to_owned());
@@ -196,7 +194,7 @@ mod tests {
                     None => secret.clone(),
                 };
                 let mut spellings = vec![vec![spelled]];
-                // Every other spelling with one secret, a different one for each argument.
+                // Every other form, with one secret, which is different for each argument.
                 if canary == at % canaries.len() {
                     spellings.extend(argument.get_long().map(|long| vec![format!("--{long}"), secret.clone()]));
                     spellings.extend(argument.get_short().map(|short| vec![format!("-{short}{secret}")]));
@@ -225,7 +223,7 @@ mod tests {
         assert!(refused.starts_with("`--file` was given a value of ") && refused.contains("KEYWARD_KEY"), "{refused}");
         let refused = told(&words(&["keys", "show", "--", pem])).expect("a refusal");
         assert!(refused.starts_with("`TITLE|FINGERPRINT|ID` was given a value of"), "{refused}");
-        // What belongs where it is, is taken.
+        // Valid values in the right place are accepted.
         for good in [
             &["serve", "--database-url", "postgres://keyward:c4naryPassw0rd@db/keyward"][..],
             &["request", "POST", "/", &data, "-H", "Authorization: Bearer kwt_0123456789abcdef"],

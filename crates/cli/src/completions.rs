@@ -1,4 +1,4 @@
-//! `keyward completions`: what a shell completes.
+//! `keyward completions`: completions for shells.
 
 use clap_complete::{Shell, generate};
 

@@ -1,5 +1,5 @@
-//! Where a setting comes from: the flag, else the `KEYWARD_*` variable, else `keyward.toml`. What a setting means is the
-//! server's.
+//! The sources of settings: a flag, the `KEYWARD_*` variable, or `keyward.toml`, in this order. The server defines the
+//! settings.
 
 use std::{
     fmt, io,
@@ -25,16 +25,16 @@ use crate::{
     input::to_text,
 };
 
-/// The file that is read where none is named.
+/// The default settings file.
 const DEFAULT_FILE: &str = "keyward.toml";
 const DEFAULT_DATA: &str = "./keyward-data";
-/// Two looks of a balancer that looks once a second.
+/// Two intervals of a load balancer that checks once a second.
 const DEFAULT_DRAIN: Duration = Duration::from_secs(2);
-/// Longer than that, and service managers lose their patience.
+/// Service managers kill a process that takes longer to stop.
 const MAX_DRAIN: Duration = Duration::from_mins(1);
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
-/// Which installation is meant.
+/// The installation to use.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Installation")]
 pub(crate) struct InstallationArguments {
@@ -42,8 +42,8 @@ pub(crate) struct InstallationArguments {
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// A PostgreSQL server to use in place of the database in the data directory, such as
-    /// postgres://keyward@db.example.com/keyward; a password is better kept in the variable or in ~/.pgpass
-    /// [env: KEYWARD_DATABASE_URL]
+    /// postgres://keyward@db.example.com/keyward; keep a password in the variable or in ~/.pgpass [env:
+    /// KEYWARD_DATABASE_URL]
     #[arg(long, value_name = "URL")]
     pub(crate) database_url: Option<String>,
     /// The file with the settings [default: keyward.toml, if there is one] [env: KEYWARD_CONFIG]
@@ -51,23 +51,24 @@ pub(crate) struct InstallationArguments {
     pub(crate) config: Option<PathBuf>,
 }
 
-/// What can be set about a server on the command line.
+/// The settings of a server on the command line.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct ServerArguments {
     #[command(flatten)]
     pub(crate) installation: InstallationArguments,
-    /// The address to listen on; port 0 takes a free one [default: 127.0.0.1:8080] [env: KEYWARD_LISTEN]
+    /// The address to listen on; port 0 selects a free port [default: 127.0.0.1:8080] [env: KEYWARD_LISTEN]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<SocketAddr>,
-    /// Where clients find this server, such as https://keys.example.com [default: the address] [env: KEYWARD_PUBLIC_URL]
+    /// The URL of this server for clients, such as https://keys.example.com [default: the listen address] [env:
+    /// KEYWARD_PUBLIC_URL]
     #[arg(long, value_name = "URL")]
     pub(crate) public_url: Option<String>,
-    /// Where Prometheus reads metrics, at /metrics [default: nowhere] [env: KEYWARD_METRICS_LISTEN]
+    /// The listen address for Prometheus, which reads /metrics [default: none] [env: KEYWARD_METRICS_LISTEN]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) metrics_listen: Option<SocketAddr>,
 }
 
-/// Settings as one source gives them.
+/// Settings from one source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Source {
@@ -95,18 +96,18 @@ struct Source {
     drain: Option<u64>,
 }
 
-/// What holds after all sources were read.
+/// The settings from all sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Configuration {
     /// The address to listen on.
     pub(crate) listen: SocketAddr,
     /// The data directory.
     pub(crate) data: PathBuf,
-    /// The PostgreSQL server, where the database is not in the data directory.
+    /// The PostgreSQL server, if the database is not in the data directory.
     pub(crate) database_url: Option<String>,
-    /// Where clients find the server, if that is set.
+    /// The URL of the server for clients, if it is set.
     pub(crate) public_url: Option<String>,
-    /// Where metrics are read, if anywhere.
+    /// The listen address for metrics, if there is one.
     pub(crate) metrics_listen: Option<SocketAddr>,
     source: Source,
 }
@@ -141,14 +142,14 @@ impl Configuration {
         })
     }
 
-    /// How long a server keeps answering after it was told to stop, while it reports that it is not ready: a load balancer
-    /// has to notice that first. A single node does not wait, since no other node could answer.
+    /// Returns how long a server keeps answering after it was requested to stop, while it reports that it is not ready,
+    /// so that load balancers can detect this. A single node does not wait, because no other node could answer.
     pub(crate) fn drain(&self) -> Duration {
         let default = if self.database_url.is_some() { DEFAULT_DRAIN } else { Duration::ZERO };
         self.source.drain.map_or(default, Duration::from_secs)
     }
 
-    /// The settings of a server that is found at `address`, unless something else is set.
+    /// Returns the settings of a server whose URL is `address` unless `public_url` is set.
     pub(crate) fn settings(&self, address: &str) -> Settings {
         let defaults = Settings::new(self.public_url.clone().unwrap_or_else(|| address.to_owned()));
         let source = self.source.clone();
@@ -170,7 +171,7 @@ impl Configuration {
         }
     }
 
-    /// What an installation is opened with, whose data directory is at `directory`.
+    /// Returns the configuration for opening the installation in the data directory `directory`.
     pub(crate) fn app_config(&self, directory: &Path, settings: Settings) -> AppConfig {
         match &self.database_url {
             Some(url) => AppConfig::on_postgres(url.clone(), directory.join("installation.key"), settings),
@@ -178,7 +179,7 @@ impl Configuration {
         }
     }
 
-    /// Certificate and key, where TLS is served.
+    /// Returns the certificate and the key, if TLS is configured.
     pub(crate) fn tls(&self) -> Outcome<Option<TlsFiles>> {
         let refuse = |name, reason: &str| Err(SettingError { name, reason: reason.to_owned() }.into());
         match (&self.source.tls_certificate, &self.source.tls_key) {
@@ -189,7 +190,7 @@ impl Configuration {
         }
     }
 
-    /// Refuses what is unsafe or contradictory, before anything is opened.
+    /// Refuses unsafe or contradictory settings, before anything is opened.
     pub(crate) fn validate(&self) -> Outcome {
         self.tls()?;
         let settings = self.settings(&url_of(DEFAULT_LISTEN));
@@ -211,12 +212,12 @@ impl Configuration {
     }
 }
 
-/// A setting, and where it comes from.
+/// A setting, and its source.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct SettingOrigin {
     name: &'static str,
     origin: String,
-    /// The other places that say something about it, too, and lose.
+    /// Other sources that also set it, and are overridden.
     overruled: Vec<String>,
 }
 
@@ -227,7 +228,7 @@ impl fmt::Display for SettingOrigin {
     }
 }
 
-/// Which settings are set, and by which source. Values are left out, since some are secret.
+/// Returns which settings are set, and their sources. It omits the values, because some are secret.
 pub(crate) fn setting_origins(arguments: &ServerArguments) -> Outcome<Vec<SettingOrigin>> {
     let named = arguments.installation.config.clone();
     let named = named.or_else(|| std::env::var_os("KEYWARD_CONFIG").filter(|file| !file.is_empty()).map(PathBuf::from));
@@ -250,13 +251,13 @@ pub(crate) fn setting_origins(arguments: &ServerArguments) -> Outcome<Vec<Settin
     Ok(origins.collect())
 }
 
-/// Asks serde for the names of a struct's fields, so that no setting is forgotten.
+/// Collects the names of a struct's fields from serde, so that no setting is missing.
 struct FieldNames<'a>(&'a mut &'static [&'static str]);
 
 impl FieldNames<'_> {
     fn of<T: for<'de> Deserialize<'de>>() -> &'static [&'static str] {
         let mut names: &'static [&'static str] = &[];
-        // The deserializer has no value to give. It only records the names, so the error means nothing.
+        // The deserializer has no value and only records the names, so the error is expected.
         let _ = T::deserialize(FieldNames(&mut names));
         names
     }
@@ -285,7 +286,7 @@ impl<'de> serde::Deserializer<'de> for FieldNames<'_> {
     }
 }
 
-/// Where an address is reached on this machine, over plain HTTP.
+/// Returns the URL of an address on this machine, over plain HTTP.
 pub(crate) fn url_of(address: SocketAddr) -> String {
     let ip = match address.ip() {
         ip if !ip.is_unspecified() => ip,
@@ -293,7 +294,7 @@ pub(crate) fn url_of(address: SocketAddr) -> String {
         std::net::IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
     };
     match SocketAddr::new(ip, address.port()) {
-        // The operating system chooses the port when the server listens; port 0 itself cannot be reached.
+        // The operating system chooses the port when the server listens. Port 0 itself cannot be reached.
         SocketAddr::V4(address) if address.port() == 0 => format!("http://{}", address.ip()),
         SocketAddr::V6(address) if address.port() == 0 => format!("http://[{}]", address.ip()),
         address => format!("http://{address}"),
@@ -301,7 +302,7 @@ pub(crate) fn url_of(address: SocketAddr) -> String {
 }
 
 impl Source {
-    /// What this source says, else what the other does.
+    /// Returns the settings of this source, and of the other one where this has none.
     fn or(self, other: Self) -> Self {
         Self {
             listen: self.listen.or(other.listen),
@@ -328,13 +329,13 @@ impl Source {
     }
 }
 
-/// The text of a settings file, which editors of Windows save as UTF-16 or with a byte order mark.
+/// Returns the text of a settings file. Windows editors save it as UTF-16 or with a byte order mark.
 fn read_settings(path: &Path) -> io::Result<String> {
     let not_text = |()| io::Error::new(io::ErrorKind::InvalidData, "it is neither in UTF-8 nor in UTF-16");
     to_text(&std::fs::read(path)?).map_err(not_text)
 }
 
-/// Reads the file that is named, or the default one if it is there.
+/// Reads the named file, or the default file if it exists.
 fn read_file(named: Option<&Path>) -> Outcome<Source> {
     let path = named.unwrap_or_else(|| Path::new(DEFAULT_FILE));
     let text = match read_settings(path) {
@@ -349,7 +350,7 @@ fn read_file(named: Option<&Path>) -> Outcome<Source> {
     toml::from_str(&text).map_err(|error| malformed_file(path, &text, &error))
 }
 
-/// Reports where a settings file is invalid, and at which setting. The value is left out, because it may be a password.
+/// Reports the position of an error in a settings file, and the setting. It omits the value, which may be a password.
 fn malformed_file(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
     let at = error.span().map_or(0, |span| span.start.min(text.len()));
     let before = &text.as_bytes()[..at];
@@ -377,7 +378,7 @@ fn malformed_file(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
     ))
 }
 
-/// Refuses a secret in a variable that holds something else, before a directory or a log line is made of it.
+/// Refuses a secret in another variable, before its value is used for a directory or a log line.
 fn check_variable(name: &str, value: &str) -> Outcome {
     match recognise(value) {
         Some(Secret::Password) if name == "KEYWARD_DATABASE_URL" => Ok(()),
@@ -438,7 +439,7 @@ fn read_variables(variable: impl Fn(&str) -> Outcome<Option<String>>) -> Outcome
         proxied_hosts: variable("KEYWARD_PROXIED_HOSTS")?.map(list),
         encord_hosts: variable("KEYWARD_ENCORD_HOSTS")?.map(list),
         trusted_proxies,
-        // What takes a table to say stands in the file only.
+        // Tables can only be set in the file.
         routes: None,
         allow_preflights,
         rate_limits: None,

@@ -1,4 +1,4 @@
-//! Asking before something that cannot be undone.
+//! Confirmation before an operation that cannot be undone.
 
 use std::io::{self, Write as _};
 
@@ -7,7 +7,7 @@ use crate::{
     output::can_ask,
 };
 
-/// Whether to ask first.
+/// Whether to ask for confirmation.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct ConfirmArguments {
     /// Do not ask
@@ -16,7 +16,7 @@ pub(crate) struct ConfirmArguments {
 }
 
 impl ConfirmArguments {
-    /// Asks, unless told not to. Without a terminal, the answer is no.
+    /// Asks for confirmation, unless `--yes` is set. Without a terminal, the answer is no.
     pub(crate) fn confirm(self, question: &str) -> Outcome {
         if self.yes {
             return Ok(());
@@ -29,7 +29,7 @@ impl ConfirmArguments {
         if ask(question)? { Ok(()) } else { Err(Failure::new("nothing was changed")) }
     }
 
-    /// Asks the user to type this word, which prevents mistakes, unless told not to ask.
+    /// Asks the user to type this word, which prevents mistakes, unless `--yes` is set.
     pub(crate) fn confirm_by_typing(self, question: &str, word: &str) -> Outcome {
         if self.yes || !can_ask() {
             return self.confirm(question);
@@ -42,7 +42,7 @@ impl ConfirmArguments {
     }
 }
 
-/// Asks a question that is answered by yes or no; Enter alone means no.
+/// Asks a question with the answers yes and no. Enter alone means no.
 pub(crate) fn ask(question: &str) -> Outcome<bool> {
     Ok(matches!(answer(&format!("{question} [y/N] "))?.to_ascii_lowercase().as_str(), "y" | "yes"))
 }

@@ -1,4 +1,4 @@
-//! How a client command finds the server and its private key.
+//! The server and the private key of a client command.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -12,13 +12,14 @@ use crate::{
     output,
 };
 
-/// Named at each flag: a heading for all that follow would also apply to the flags of commands that flatten these.
+/// The heading is set for each flag, because a heading for all would also apply to the flags of commands that flatten
+/// these.
 const CONNECTION: &str = "Connection";
 
-/// Where the server is, and who signs.
+/// The server, and the signer.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ConnectionArguments {
-    /// Where Keyward is, such as https://keys.example.com [env: KEYWARD_URL]
+    /// The URL of Keyward, such as https://keys.example.com [env: KEYWARD_URL]
     #[arg(long, help_heading = CONNECTION, value_name = "URL")]
     url: Option<String>,
     /// The private key file, `-` for standard input; else KEYWARD_KEY_FILE names it, else KEYWARD_KEY holds the key's text
@@ -36,7 +37,7 @@ pub(crate) struct ConnectionArguments {
 }
 
 impl ConnectionArguments {
-    /// The server's URL, if one is given.
+    /// Returns the server's URL, if it is set.
     pub(crate) fn url(&self) -> Outcome<Option<String>> {
         let url = self
             .url
@@ -47,7 +48,7 @@ impl ConnectionArguments {
         Ok(url)
     }
 
-    /// The server's URL, which has to be given.
+    /// Returns the server's URL, which is required.
     pub(crate) fn require_url(&self) -> Outcome<String> {
         self.url()?.ok_or_else(|| {
             Failure::usage(
@@ -56,12 +57,12 @@ impl ConnectionArguments {
         })
     }
 
-    /// Whether anything on the command line says how to reach a server.
+    /// Returns whether the command line has any of these arguments.
     pub(crate) fn is_named(&self) -> bool {
         self.url.is_some() || self.key.is_some() || self.agent || self.agent_key.is_some()
     }
 
-    /// Who signs: what is on the command line, else what the variables say.
+    /// Returns the signer from the command line, or else from the variables.
     pub(crate) fn signer(&self, profile: Profile) -> Outcome<Signer> {
         if self.agent || self.agent_key.is_some() {
             return self.agent_signer(profile);
@@ -87,7 +88,7 @@ impl ConnectionArguments {
         Ok(Signer::with_agent(&key, profile)?)
     }
 
-    /// The authority to trust besides the machine's, as PEM.
+    /// Returns the certificate authority to trust in addition to those of the system, as PEM.
     pub(crate) fn trusted_certificates(&self) -> Outcome<Option<Vec<u8>>> {
         let variable = || std::env::var_os("KEYWARD_CA_FILE").filter(|file| !file.is_empty()).map(PathBuf::from);
         let Some(file) = self.ca_file.clone().or_else(variable) else { return Ok(None) };
@@ -100,7 +101,7 @@ impl ConnectionArguments {
         Ok(Some(to_utf8(&pem).into_owned()))
     }
 
-    /// The server's API.
+    /// Returns the server's API.
     pub(crate) fn api(&self) -> Outcome<ApiClient> {
         let (url, signer) = (self.require_url()?, self.signer(Profile::Native)?);
         let key_id = signer.key_id().to_owned();
@@ -113,7 +114,7 @@ impl ConnectionArguments {
     }
 }
 
-/// Reads a private key. That the public key beside it cannot be read is told on standard error.
+/// Reads a private key. If the public key file beside it cannot be read, prints a warning on standard error.
 pub(crate) fn load_key(source: &KeySource) -> Outcome<PrivateKey> {
     let key = match source {
         KeySource::Input => PrivateKey::from_input(read_input("the private key")?.as_slice())?,
@@ -125,16 +126,16 @@ pub(crate) fn load_key(source: &KeySource) -> Outcome<PrivateKey> {
     Ok(key)
 }
 
-/// What a server says of itself.
+/// The result of a probe.
 pub(crate) struct Probe {
     pub(crate) is_ready: bool,
-    /// By its clock.
+    /// The server's time.
     pub(crate) date: Option<Timestamp>,
 }
 
-/// Asks a server whether it is ready, without a signature.
+/// Checks whether a server is ready, without a signature.
 pub(crate) async fn probe(url: &str, trusted_certificates: Option<Vec<u8>>) -> Outcome<Probe> {
-    // A client signs; this key signs nothing, since what is sent is sent as it is.
+    // A client needs a key. This key signs nothing, because the request is sent without a signature.
     let unused = PrivateKey::from_text(&generate_key_pair(&SystemRandom, "").private_openssh)?;
     let options = ClientOptions {
         timeout: Duration::from_secs(10),
@@ -148,13 +149,13 @@ pub(crate) async fn probe(url: &str, trusted_certificates: Option<Vec<u8>>) -> O
     Ok(Probe { is_ready: response.status.is_success(), date: response.date() })
 }
 
-/// The text of a variable, if it is set.
+/// Returns the text of a variable, if it is set.
 pub(crate) fn variable(name: &str) -> Outcome<Option<String>> {
     let value = std::env::var_os(name).map(std::ffi::OsString::into_string).transpose();
     value.map_err(|_| Failure::usage(format!("{name} is not UTF-8 text: set it again, or unset it")))
 }
 
-/// The text of a key in KEYWARD_KEY.
+/// Returns the text of a key in KEYWARD_KEY.
 fn key_text() -> Outcome<Option<String>> {
     variable("KEYWARD_KEY").map_err(|_| {
         Failure::usage(
@@ -164,7 +165,7 @@ fn key_text() -> Outcome<Option<String>> {
     })
 }
 
-/// Whether KEYWARD_AGENT says so.
+/// Returns whether KEYWARD_AGENT enables the agent.
 fn asks_for_agent() -> Outcome<bool> {
     match variable("KEYWARD_AGENT")?.unwrap_or_default().as_str() {
         "" | "0" | "false" => Ok(false),
@@ -173,7 +174,7 @@ fn asks_for_agent() -> Outcome<bool> {
     }
 }
 
-/// The fingerprint of the public key in a `.pub` file of this name, or the name where there is none.
+/// Returns the fingerprint of the public key in a `.pub` file with this name, or the name if there is no such file.
 fn fingerprint_in_file(name: String) -> Outcome<String> {
     let path = std::path::Path::new(&name);
     let is_file = path.extension().is_some_and(|extension| extension == "pub") && path.is_file();

@@ -1,5 +1,5 @@
-//! The data directory. It is created for its owner only, is refused where another user could write to it, and is served by
-//! one process at a time.
+//! The data directory. It is created for its owner only, and refused if another user could write to it. Only one
+//! process at a time may serve it.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -12,25 +12,25 @@ use server::data_file::{open_own_file, require_own_directory, require_own_file};
 
 use crate::failure::{Failure, Kind, Outcome};
 
-/// Locked while a server runs; holds the URL of the server that runs, or of the last one.
+/// Locked while a server runs. It contains the URL of the current server, or of the last one.
 const LOCK: &str = "serve.lock";
 pub(crate) const DATABASE: &str = "keyward.db";
 pub(crate) const INSTALLATION_KEY: &str = "installation.key";
 
-/// A directory that holds an installation.
+/// A directory with an installation.
 #[derive(Clone, Debug)]
 pub(crate) struct DataDirectory {
     path: PathBuf,
 }
 
-/// The right to serve a data directory, until this is dropped or the process ends.
+/// The permission to serve a data directory, until this is dropped or the process ends.
 #[derive(Debug)]
 pub(crate) struct ServeLock {
     file: File,
 }
 
 impl DataDirectory {
-    /// Makes the directory if it is not there. One that is there must be ours: see [`require_own_directory`].
+    /// Creates the directory if it is missing. An existing one must belong to this user: see [`require_own_directory`].
     pub(crate) fn create(path: &Path) -> Outcome<Self> {
         refuse_secret(path)?;
         let mut builder = fs::DirBuilder::new();
@@ -41,7 +41,7 @@ impl DataDirectory {
         Ok(Self { path: path.to_owned() })
     }
 
-    /// The directory of an installation that is there already, and must be ours.
+    /// Opens the directory of an existing installation, which must belong to this user.
     pub(crate) fn open(path: &Path) -> Outcome<Self> {
         match fs::symlink_metadata(path.join(DATABASE)) {
             Ok(_) => {
@@ -57,19 +57,19 @@ impl DataDirectory {
         }
     }
 
-    /// Where it is.
+    /// Returns the path.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where a file of it is, which must be ours and no link if it is there.
+    /// Returns the path of a file in it. If the file exists, it must belong to this user and must not be a link.
     pub(crate) fn file(&self, name: &str) -> Outcome<PathBuf> {
         let path = self.path.join(name);
         require_own_file(&path)?;
         Ok(path)
     }
 
-    /// Takes the right to serve it.
+    /// Takes the permission to serve it.
     pub(crate) fn lock(&self) -> Outcome<ServeLock> {
         let path = self.path.join(LOCK);
         let mut options = OpenOptions::new();
@@ -90,10 +90,10 @@ impl DataDirectory {
         }
     }
 
-    /// Whether a server runs here.
+    /// Returns whether a server uses it.
     pub(crate) fn is_served(&self) -> Outcome<bool> {
         let Some(file) = self.open_lock()? else { return Ok(false) };
-        // A shared lock, released at once: this process only checks and does not serve.
+        // A shared lock, released immediately, because this process only checks and does not serve.
         match file.try_lock_shared() {
             Ok(()) => Ok(false),
             Err(TryLockError::WouldBlock) => Ok(true),
@@ -101,7 +101,7 @@ impl DataDirectory {
         }
     }
 
-    /// Where the server that runs here, or the last one, was found.
+    /// Returns the URL of the current server, or of the last one.
     pub(crate) fn server_url(&self) -> Outcome<Option<String>> {
         let Some(mut file) = self.open_lock()? else { return Ok(None) };
         let mut text = String::new();
@@ -122,14 +122,14 @@ impl DataDirectory {
 }
 
 impl ServeLock {
-    /// Tells commands on the host where this server is found.
+    /// Records the URL of this server for commands on the host.
     pub(crate) fn announce(&mut self, url: &str) -> Outcome {
         let written = self.file.set_len(0).and_then(|()| writeln!(self.file, "{url}"));
         written.map_err(|error| Failure::new(format!("{LOCK} cannot be written ({error}): check the disk")))
     }
 }
 
-/// The name of a directory is visible to other users, so a secret must not be one.
+/// Refuses a secret as a path, because other users can see the names of directories.
 fn refuse_secret(path: &Path) -> Outcome {
     let name = path.to_string_lossy();
     match recognise(&name) {

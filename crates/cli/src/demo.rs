@@ -1,4 +1,4 @@
-//! `keyward demo`: an installation with everything in it, one request that is accepted and one that is refused.
+//! `keyward demo`: an installation with example data, one accepted request and one refused request.
 
 use std::{
     fs::{self, OpenOptions},
@@ -30,7 +30,7 @@ use crate::{
 const ADMIN: &str = "admin@demo.example";
 const WORKSPACE: &str = "demo";
 const ACCOUNT: &str = "demo-bot";
-/// In the data directory: what the admin signs in with.
+/// The file in the data directory with the admin's password.
 const PASSWORD_FILE: &str = "demo-admin.password";
 
 /// Try Keyward: a workspace, a service account with a key, one accepted request, one refused request, and a running
@@ -48,7 +48,7 @@ pub(crate) struct Demo {
     server: ServerArguments,
 }
 
-/// What the demonstration works with.
+/// The data of the demonstration.
 struct Stage {
     workspace: WorkspaceId,
     address: String,
@@ -152,14 +152,14 @@ Ctrl-C stops the server; `{program} demo --data {data}` continues with the same 
     ))
 }
 
-/// Makes what is not there yet.
+/// Creates the objects that do not exist yet.
 async fn set_up(app: &Arc<App>, host: &Caller, directory: &DataDirectory) -> Outcome<Stage> {
     if or_none(app.find_user_by_email(host, ADMIN).await)?.is_none() {
         let create = api::CreateUser {
             email: ADMIN.to_owned(),
             name: "Demo Admin".to_owned(),
             password: Some(find_or_make_password(&directory.file(PASSWORD_FILE)?)?),
-            // The only user of the demo, who must be able to see every page.
+            // The demo's only user must be able to see every page.
             operator: true,
         };
         app.create_user(host, create).await?;
@@ -192,7 +192,7 @@ async fn set_up(app: &Arc<App>, host: &Caller, directory: &DataDirectory) -> Out
     Ok(Stage { workspace, address: account.email, key_file, key })
 }
 
-/// What the file says, else a new password that it says from now on.
+/// Returns the password in the file, or writes a new one into it.
 fn find_or_make_password(file: &Path) -> Outcome<String> {
     let unusable = |error| Failure::new(format!("{} cannot be used ({error})", file.display()));
     match fs::read_to_string(file) {
@@ -202,7 +202,7 @@ fn find_or_make_password(file: &Path) -> Outcome<String> {
     }
     let mut bytes = [0; 20];
     SystemRandom.fill(&mut bytes);
-    // Characters that are hard to confuse; 100 bits.
+    // Characters that are hard to confuse, with 100 bits in total.
     let letters = b"abcdefghjkmnpqrstuvwxyz123456789";
     let password: String = bytes.iter().map(|byte| char::from(letters[usize::from(byte % 32)])).collect();
     let mut options = OpenOptions::new();
@@ -213,7 +213,7 @@ fn find_or_make_password(file: &Path) -> Outcome<String> {
     Ok(password)
 }
 
-/// The first key file that works, or a new one. Files of keys that were revoked since are left alone.
+/// Returns the first key file that works, or a new one. Files of revoked keys are kept.
 async fn find_or_make_key(
     app: &Arc<App>,
     host: &Caller,

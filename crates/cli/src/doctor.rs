@@ -1,4 +1,4 @@
-//! `keyward doctor`: looks an installation over, and says what is wrong with it and what to do.
+//! `keyward doctor`: checks an installation, and prints the problems and what to do next.
 
 use std::{
     fs, io,
@@ -27,15 +27,15 @@ use crate::{
     progress::show_progress,
 };
 
-/// Below this, writes fail soon.
+/// Below this, writes will fail soon.
 const LITTLE_SPACE: u64 = 64 << 20;
 /// Below this, the operator is warned.
 const SOME_SPACE: u64 = 1 << 30;
-/// A native signature may be this far ahead; what is off by more is refused.
+/// The maximum difference for native signatures. A larger one causes refusals.
 const WINDOW_SECONDS: i64 = 30;
-/// Clocks that are looked after agree better than this.
+/// Synchronized clocks have a smaller difference than this.
 const SMALL_SKEW_SECONDS: i64 = 2;
-/// How far the wall clock may part from the time since boot while we look.
+/// The maximum difference between the wall clock and the time since boot during the check.
 const JUMP: Duration = Duration::from_secs(1);
 
 /// Check an installation: settings, data directory, database, audit log, disk, clock
@@ -62,7 +62,7 @@ pub(crate) struct Doctor {
     installation: InstallationArguments,
 }
 
-/// How something is.
+/// The result of a check.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Status {
@@ -71,18 +71,18 @@ enum Status {
     Fail,
 }
 
-/// One thing that was looked at.
+/// A check.
 #[derive(Debug, Serialize)]
 struct Check {
     name: &'static str,
     status: Status,
-    /// What was seen.
+    /// What was found.
     detail: String,
-    /// What to do next, where something is to be done.
+    /// What to do next, if anything.
     next: Option<String>,
 }
 
-/// All that was looked at.
+/// All checks.
 #[derive(Debug, Default, Serialize)]
 struct Report {
     checks: Vec<Check>,
@@ -101,7 +101,7 @@ impl Report {
         self.push(name, Status::Fail, &detail.into(), Some(&next.into()));
     }
 
-    /// Notes a check. What was seen may repeat what was given.
+    /// Adds a check. The text may contain given values.
     fn push(&mut self, name: &'static str, status: Status, detail: &str, next: Option<&str>) {
         self.checks.push(Check { name, status, detail: clean(detail), next: next.map(clean) });
     }
@@ -138,7 +138,7 @@ impl Doctor {
         if report.status() == Status::Fail { Err(Failure::Printed) } else { Ok(()) }
     }
 
-    /// Everything that takes an open database.
+    /// Runs all checks that need an open database.
     async fn check_installation(&self, report: &mut Report, is_embedded: bool) {
         let looked = on_host(&self.installation, Missing::Refuse, async |app, host| {
             let findings = show_progress("reading the whole database", app.check_integrity(host)).await?;
@@ -196,7 +196,7 @@ impl Doctor {
         }
     }
 
-    /// Compares with the server that is named, or that runs here.
+    /// Compares the clock with that of the named server, or of the one that runs here.
     async fn compare_clocks(&self, report: &mut Report, running: Option<String>) -> Outcome {
         let Some(url) = self.url.clone().or(running) else { return Ok(()) };
         let ca = match &self.ca_file {
@@ -216,7 +216,7 @@ impl Doctor {
                     "check that it is running, and that the URL is correct",
                 );
             }
-            // Its public address may lead elsewhere from here, or nowhere.
+            // Its public URL may not be reachable from here.
             Err(failure) => report.warn(
                 "server answers",
                 failure.to_string(),
@@ -277,15 +277,15 @@ fn check_settings(report: &mut Report, arguments: &ServerArguments) -> Option<Co
     }
 }
 
-/// What is allowed and hardly meant so.
+/// Adds the warnings about settings.
 fn check_warnings(report: &mut Report, configuration: &Configuration) {
-    // Without a public URL it is an address of this machine, of which nothing is to be warned.
+    // Without a public URL, use a URL of this machine, for which there are no warnings.
     for warning in configuration.settings(&url_of(configuration.listen)).warnings() {
         report.warn(warning.name, warning.reason, warning.next);
     }
 }
 
-/// Whether all nodes verify the same requests.
+/// Checks whether all nodes verify the same requests.
 fn check_nodes(report: &mut Report, nodes: &[api::Node]) {
     if !api::settings_differ(nodes) {
         return;
@@ -339,7 +339,8 @@ fn check_data_directory(report: &mut Report, path: &Path, is_embedded: bool) -> 
         let next = format!("chmod 700 {}", output::shell_word(&shown.to_string()));
         report.fail("data directory", format!("other users can list {shown} (mode {mode:03o})"), next);
     } else if mode & 0o007 != 0 {
-        // A volume that belongs to root, which this process cannot change; its files are for their owner and group alone.
+        // A volume that belongs to root, which this process cannot change. Only its owner and group have access to its
+        // files.
         let next = "remove the permissions of other users where the volume is mounted";
         report.warn("data directory", format!("other users can list {shown} (mode {mode:03o})"), next);
     } else if mode & 0o070 != 0 {
@@ -359,7 +360,7 @@ fn check_data_directory(report: &mut Report, path: &Path, is_embedded: bool) -> 
     }
 }
 
-/// Whose this process is, where the system tells.
+/// Returns the user of this process, if the system reports it.
 fn own_user() -> Option<u32> {
     fs::metadata("/proc/self").ok().map(|metadata| metadata.uid())
 }
@@ -371,7 +372,7 @@ fn check_files(report: &mut Report, directory: &DataDirectory, is_embedded: bool
     check_file(report, "installation key", &directory.path().join("installation.key"), true);
 }
 
-/// A file that must be there, and be its owner's alone if it is secret.
+/// Checks a file that must exist. If it is secret, only its owner may have access.
 fn check_file(report: &mut Report, name: &'static str, path: &Path, is_secret: bool) {
     let shown = path.display();
     match fs::File::open(path).and_then(|file| file.metadata()) {
@@ -392,7 +393,7 @@ fn check_file(report: &mut Report, name: &'static str, path: &Path, is_secret: b
     }
 }
 
-/// Whether the database may be opened there.
+/// Checks whether the database may be opened there.
 fn check_file_system(report: &mut Report, path: &Path) -> bool {
     match require_local_disk(path) {
         Ok(()) => {
@@ -427,7 +428,7 @@ fn check_disk(report: &mut Report, path: &Path) {
     }
 }
 
-/// The URL of the server that runs here, if one does.
+/// Returns the URL of the server that runs here, if there is one.
 fn check_server(report: &mut Report, directory: &DataDirectory) -> Option<String> {
     match directory.is_served() {
         Ok(true) => {
@@ -453,7 +454,7 @@ fn check_server(report: &mut Report, directory: &DataDirectory) -> Option<String
     }
 }
 
-/// The key that client commands on this machine would sign with, if a variable names one.
+/// Checks the key that client commands on this machine would use, if a variable sets one.
 fn check_client_key(report: &mut Report) {
     let Some(source @ KeySource::File(_)) = KeySource::choose(None, std::env::var_os("KEYWARD_KEY_FILE"), None) else {
         return;
@@ -481,7 +482,8 @@ fn check_jumps(report: &mut Report, before: i128, after: i128) {
     }
 }
 
-/// How far the wall clock is from the time since boot, in nanoseconds: what only a jump changes.
+/// Returns the difference between the wall clock and the time since boot, in nanoseconds. Only a jump of the clock
+/// changes it.
 fn clock_distance() -> i128 {
     let nanoseconds = |id| {
         let time = clock_gettime(id);

@@ -1,11 +1,11 @@
-//! When a key ends, as people write it.
+//! Parsing of a key's expiry.
 
 use std::{str::FromStr, time::Duration};
 
 use client::{Clock as _, SystemClock};
 use domain::Timestamp;
 
-/// An end, or none.
+/// An expiry, or none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Expiry {
     Never,
@@ -14,12 +14,12 @@ pub(crate) enum Expiry {
 }
 
 impl Expiry {
-    /// The end, counted from now where it is a span.
+    /// Returns the time of the expiry. A span begins now.
     pub(crate) fn end(self) -> Option<Timestamp> {
         match self {
             Self::Never => None,
             Self::At(end) => Some(end),
-            // Spans end long before times do.
+            // Spans end long before the maximum time.
             Self::In(span) => SystemClock.now().checked_add(span).ok(),
         }
     }

@@ -1,4 +1,4 @@
-//! `keyward explain`: sends a signed request, and shows which part of it arrived otherwise than it was signed.
+//! `keyward explain`: sends a signed request, and shows which parts of it were changed before they arrived.
 
 mod cause;
 
@@ -14,9 +14,9 @@ use crate::{
     request_arguments::{Prepared, SentRequest},
 };
 
-/// Asks the server for the signature base that it computed.
+/// Requests the signature base that the server computed.
 const EXPLAIN: HeaderName = HeaderName::from_static("keyward-explain");
-/// What a proxy passes on where it replaces the body.
+/// The header that a proxy passes on if it replaces the body.
 const REASON: &str = "keyward-reason";
 
 /// Send a signed request, and find out why its signature is refused
@@ -40,9 +40,9 @@ pub(crate) struct Explain {
     sent: SentRequest,
 }
 
-/// What was signed.
+/// The signed data.
 struct Signed {
-    /// The signature base, in the form in which the server tells its own.
+    /// The signature base, in the same form as the server's.
     base: String,
     /// The length of the body.
     length: usize,
@@ -65,7 +65,7 @@ impl Explain {
     }
 }
 
-/// Prints the comparison, and tells what it comes to.
+/// Prints the comparison, and returns its result.
 fn explain_refusal(signed: &Signed, response: &Response) -> Outcome<Failure> {
     let refused = |told: String| Failure::of_kind(Kind::NotAuthenticated, told);
     let Some(problem) = response.problem() else { return Ok(refused(unexplained(response, None))) };
@@ -76,7 +76,7 @@ fn explain_refusal(signed: &Signed, response: &Response) -> Outcome<Failure> {
         return Ok(refused(cause::without_base(explanation)));
     };
     let comparison = cause::compare(&signed.base, arrived);
-    // It comes from the server, and goes to a terminal.
+    // The text comes from the server, and is printed to a terminal.
     output::bytes(comparison.text.replace(|c: char| c.is_control() && c != '\n', " ").as_bytes())?;
     if comparison.causes.is_empty() {
         return Ok(refused(cause::without_difference(signed, &problem, explanation)));
@@ -85,7 +85,7 @@ fn explain_refusal(signed: &Signed, response: &Response) -> Outcome<Failure> {
     Ok(refused(format!("the signature is refused: {}\nnext: {}", what.join("; "), next.join("; "))))
 }
 
-/// Why there is nothing to compare.
+/// Returns why there is nothing to compare.
 fn unexplained(response: &Response, detail: Option<&str>) -> String {
     let reason = response.headers.get(REASON).and_then(|reason| reason.to_str().ok());
     let from_keyward = reason.is_some() || response.headers.contains_key("accept-signature");
@@ -103,7 +103,7 @@ fn unexplained(response: &Response, detail: Option<&str>) -> String {
     format!("the request is refused with 401, and the server does not explain it{told}\nnext: {next}")
 }
 
-/// What another status than 401 says about the signature.
+/// Returns what a status other than 401 means for the signature.
 fn explain_other(response: &Response) -> Failure {
     let status = response.status;
     let kind = Kind::of(status.as_u16());

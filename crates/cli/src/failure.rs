@@ -1,5 +1,4 @@
-//! Why a command did not do what it was asked to: a sentence for a person, with what to do next, and an exit status and JSON
-//! for programs.
+//! Failures of commands: a message for users with the next step, and an exit status and JSON for programs.
 
 use std::{
     fmt, io,
@@ -20,29 +19,29 @@ use server::{
 
 use crate::message::clean;
 
-/// What a command comes back with.
+/// The result of a command.
 pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 
-/// What stands between what happened and what to do next.
+/// Separates what happened from what to do next.
 const NEXT: &str = "\nnext: ";
 
-/// What kind of failure it is, which is the exit status.
+/// The kind of a failure, which determines the exit status.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
-    /// None of the others.
+    /// Any other failure.
     Failed = 1,
-    /// The command line, or a variable in its place, is incomplete or invalid.
+    /// The command line, or a variable that replaces an argument, is incomplete or invalid.
     Usage = 2,
-    /// The server did not accept the credential.
+    /// The server refused the credential.
     NotAuthenticated = 3,
-    /// What is asked for is not allowed, or is not there.
+    /// The operation is not allowed, or the object does not exist.
     NotAllowed = 4,
-    /// The server did not answer, or could not.
+    /// The server did not respond, or reported that it is unavailable.
     Unreachable = 5,
 }
 
 impl Kind {
-    /// Of what a server answered.
+    /// Returns the kind for an HTTP status.
     pub(crate) fn of(status: u16) -> Self {
         match StatusCode::from_u16(status) {
             Ok(StatusCode::UNAUTHORIZED) => Self::NotAuthenticated,
@@ -54,7 +53,7 @@ impl Kind {
         }
     }
 
-    /// The `code` in JSON where the server gave none.
+    /// Returns the `code` in JSON, if there is none from the server.
     fn code(self) -> &'static str {
         match self {
             Self::Failed => "failed",
@@ -71,25 +70,25 @@ impl Kind {
 pub(crate) enum Failure {
     /// What happened, and what to do next.
     Told { told: String, kind: Kind },
-    /// The server said no: what it said and what to do next, and its own words for programs.
+    /// The server refused the request. Contains the message with the next step, and the server's problem for programs.
     Refused { told: String, problem: Box<Problem> },
-    /// Everything is on standard output already.
+    /// The complete output is already on standard output.
     Printed,
-    /// Nothing is to be said, as the user asked for.
+    /// No message is printed, because the user requested this.
     Silent(Kind),
-    /// Standard output takes no more.
+    /// Standard output cannot be written.
     Output(io::Error),
 }
 
-/// Whether errors are told as JSON.
+/// Whether errors are printed as JSON.
 static AS_JSON: AtomicBool = AtomicBool::new(false);
 
-/// Has errors told as JSON from now on, for a command with `--json`.
+/// Makes errors be printed as JSON, for a command with `--json`.
 pub(crate) fn tell_as_json() {
     AS_JSON.store(true, Ordering::Relaxed);
 }
 
-/// A failure as JSON, in one line on standard error.
+/// A failure as JSON, printed as one line on standard error.
 #[derive(Serialize)]
 struct Told<'a> {
     error: ToldError<'a>,
@@ -97,13 +96,13 @@ struct Told<'a> {
 
 #[derive(Serialize)]
 struct ToldError<'a> {
-    /// The server's code, else the kind of failure.
+    /// The server's code, or else the kind of failure.
     code: &'a str,
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<&'a str>,
     exit_status: u8,
-    /// What the server said (RFC 9457).
+    /// The server's problem (RFC 9457).
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<serde_json::Value>,
 }
@@ -113,12 +112,12 @@ impl Failure {
         Self::of_kind(Kind::Failed, message)
     }
 
-    /// The command line, or a variable in its place, is incomplete or invalid.
+    /// Creates the failure for an incomplete or invalid command line, or a variable that replaces an argument.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::of_kind(Kind::Usage, message)
     }
 
-    /// What was named is not there, or not for this user.
+    /// Creates the failure for an object that does not exist, or is hidden from this user.
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
         Self::of_kind(Kind::NotAllowed, message)
     }
@@ -127,7 +126,7 @@ impl Failure {
         Self::Told { told: message.into(), kind }
     }
 
-    /// The same failure, told otherwise.
+    /// Returns the same failure with another message.
     pub(crate) fn retold(self, told: String) -> Self {
         match self {
             Self::Refused { problem, .. } => Self::Refused { told, problem },
@@ -135,7 +134,7 @@ impl Failure {
         }
     }
 
-    /// What kind of failure it is.
+    /// Returns the kind of failure.
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Self::Told { kind, .. } | Self::Silent(kind) => *kind,
@@ -144,7 +143,7 @@ impl Failure {
         }
     }
 
-    /// The code of the server's refusal, one of [`api::codes`].
+    /// Returns the code of the server's refusal, one of [`api::codes`].
     pub(crate) fn code(&self) -> Option<&str> {
         match self {
             Self::Refused { problem, .. } => Some(&problem.code),
@@ -152,12 +151,12 @@ impl Failure {
         }
     }
 
-    /// Whether the server refused the request and changed nothing. After a 5xx response, that is not certain.
+    /// Returns whether the server refused the request and changed nothing. After a 5xx response, that is not certain.
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused { problem, .. } if (400..500).contains(&problem.status))
     }
 
-    /// The server's word for why a credential was not accepted, where the signature itself was good.
+    /// Returns the server's code for why a credential was refused although the signature is valid.
     pub(crate) fn reason(&self) -> Option<&str> {
         match self {
             Self::Refused { problem, .. } => problem.members.get("reason").and_then(|reason| reason.as_str()),
@@ -165,10 +164,10 @@ impl Failure {
         }
     }
 
-    /// Tells it on standard error, and gives the exit status.
+    /// Prints it on standard error, and returns the exit status.
     pub(crate) fn report(&self) -> ExitCode {
         match self {
-            // The reader had enough, as in `keyward audit list | head`.
+            // The reader closed the pipe, as in `keyward audit list | head`.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
             Self::Printed | Self::Silent(_) => {}
             Self::Told { .. } | Self::Refused { .. } | Self::Output(_) if AS_JSON.load(Ordering::Relaxed) => {
@@ -194,7 +193,7 @@ impl Failure {
         let problem = problem.and_then(|problem| serde_json::from_str(&clean(&problem)).ok());
         let code = self.code().unwrap_or(self.kind().code());
         let error = ToldError { code, message, next, exit_status: self.kind() as u8, problem };
-        // Text, numbers and a JSON value: there is nothing that cannot be written.
+        // Text, numbers and a JSON value can always be serialized.
         serde_json::to_string(&Told { error }).unwrap_or_else(|error| error.to_string())
     }
 }
@@ -216,7 +215,7 @@ impl From<ChangeError> for Failure {
 }
 
 impl From<AppError> for Failure {
-    /// On the host, a person who may read the database may read what is wrong with it.
+    /// On the host, a user that may read the database may see its errors.
     fn from(error: AppError) -> Self {
         match error {
             AppError::Unavailable(reason) => Self::of_kind(Kind::Unreachable, reason),

@@ -1,4 +1,4 @@
-//! Commands on the host open the installation itself, beside a running server or not.
+//! Commands on the host open the installation themselves. A server may be running at the same time.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::{
 pub(crate) enum Missing {
     /// Create one.
     Create,
-    /// Fail: the path of the directory is most likely mistyped.
+    /// Fail, because the path of the directory is probably mistyped.
     Refuse,
 }
 
@@ -37,7 +37,7 @@ pub(crate) async fn on_host<T>(
         Missing::Refuse if configuration.database_url.is_none() => DataDirectory::open(&configuration.data)?,
         Missing::Create | Missing::Refuse => DataDirectory::create(&configuration.data)?,
     };
-    // Links that are printed lead to the server that runs here, unless its public address is set.
+    // Printed links lead to the server that runs here, unless `public_url` is set.
     let url = directory.server_url()?.unwrap_or_else(|| url_of(configuration.listen));
     let app = App::open_on_host(configuration.app_config(directory.path(), configuration.settings(&url))).await?;
     do_as_host(&app, operation).await
@@ -49,7 +49,7 @@ pub(crate) async fn do_as_host<T>(
     operation: impl AsyncFnOnce(&Arc<App>, &Caller) -> Outcome<T>,
 ) -> Outcome<T> {
     let host = Caller::host();
-    // On the heap: what commands do is large.
+    // On the heap, because the futures of commands are large.
     let result = Box::pin(operation(app, &host)).await;
     app.close().await;
     result
@@ -58,7 +58,7 @@ pub(crate) async fn do_as_host<T>(
 /// Prints how many nodes have acknowledged a change, if there are several, and returns the value of the change.
 pub(crate) fn tell_confirmed<T>(done: Confirmed<T>) -> Outcome<T> {
     let confirmation = done.confirmation();
-    // On standard error: what a command prints may be read by a program.
+    // On standard error, because a program may read the command's output.
     match (confirmation.nodes, confirmation.expired) {
         (0 | 1, 0) => {}
         (nodes, 0) => output::note(format!("every node has acknowledged it: {nodes}"))?,
@@ -74,8 +74,8 @@ pub(crate) async fn all_pages<T>(read: impl AsyncFn(Paging) -> Outcome<api::Page
     pages_up_to(None, read).await
 }
 
-/// Reads all pages of a list, or the first `limit` items, and returns them as one page. It reads no more than that, since an
-/// audit log may have millions of events.
+/// Reads all pages of a list, or the first `limit` items, and returns them as one page. It stops after `limit`, because
+/// an audit log may have millions of events.
 pub(crate) async fn pages_up_to<T>(
     limit: Option<u32>,
     read: impl AsyncFn(Paging) -> Outcome<api::Page<T>>,
@@ -93,7 +93,7 @@ pub(crate) async fn pages_up_to<T>(
     }
 }
 
-/// The workspace of an id or a slug.
+/// Returns the workspace with an id or a slug.
 pub(crate) async fn find_workspace(app: &App, host: &Caller, workspace: &str) -> Outcome<WorkspaceId> {
     if let Ok(id) = workspace.parse() {
         return Ok(id);
@@ -104,7 +104,7 @@ pub(crate) async fn find_workspace(app: &App, host: &Caller, workspace: &str) ->
     Ok(app.find_workspace_by_slug(host, workspace).await.map_err(missing)?.id)
 }
 
-/// The user of an email or an id.
+/// Returns the user with an email or an id.
 pub(crate) async fn find_user(app: &App, host: &Caller, user: &str) -> Outcome<api::User> {
     let missing = |error| {
         explain_not_found(
@@ -119,7 +119,7 @@ pub(crate) async fn find_user(app: &App, host: &Caller, user: &str) -> Outcome<a
     .map_err(missing)
 }
 
-/// The service account of an address or an id, as the owner of keys.
+/// Returns the service account with an address or an id, as the owner of keys.
 pub(crate) async fn find_service_account(app: &App, host: &Caller, account: &str) -> Outcome<KeyOwner> {
     let found = match account.parse::<ServiceAccountId>() {
         Ok(id) => app.find_workspace_of_service_account(host, id).await.map(|workspace| (workspace, id)),
@@ -132,7 +132,7 @@ pub(crate) async fn find_service_account(app: &App, host: &Caller, account: &str
     Ok(KeyOwner::ServiceAccount(workspace, account))
 }
 
-/// A message that names what was not found. Every other error has a message of its own.
+/// Adds the name of the missing object to a not-found error. Every other error has its own message.
 pub(crate) fn explain_not_found(error: AppError, message: String) -> Failure {
     match error {
         AppError::Denied(Denied::NotFound) => Failure::not_found(message),

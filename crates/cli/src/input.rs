@@ -1,4 +1,4 @@
-//! What is read from files that people wrote, and from standard input: in UTF-8 or UTF-16, with a byte order mark or without.
+//! Reads files of users, and standard input, in UTF-8 or UTF-16, with or without a byte order mark.
 
 use std::{fs, io::Read as _, path::Path, sync::OnceLock};
 
@@ -7,10 +7,10 @@ use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Outcome};
 
-/// What was read from standard input, whose end comes once.
+/// The purpose for which standard input was read. It can only be read once.
 static TAKEN_FOR: OnceLock<&str> = OnceLock::new();
 
-/// All of standard input. `what` says what it holds, such as `the password`.
+/// Reads all of standard input. `what` describes the content, such as `the password`.
 pub(crate) fn read_input(what: &'static str) -> Outcome<Zeroizing<Vec<u8>>> {
     let first = *TAKEN_FOR.get_or_init(|| what);
     if first != what {
@@ -25,7 +25,7 @@ pub(crate) fn read_input(what: &'static str) -> Outcome<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
-/// All of standard input, as text.
+/// Reads all of standard input, as text.
 pub(crate) fn read_text_input(what: &'static str) -> Outcome<Zeroizing<String>> {
     let bytes = read_input(what)?;
     let text = to_text(&bytes).map_err(|()| {
@@ -34,7 +34,7 @@ pub(crate) fn read_text_input(what: &'static str) -> Outcome<Zeroizing<String>> 
     Ok(Zeroizing::new(text))
 }
 
-/// A file that people write, or standard input where it is named `-`. The place is for messages.
+/// Reads a file, or standard input for the name `-`. Also returns the source for messages.
 pub(crate) fn read_bytes(file: &Path, what: &'static str) -> Outcome<(Zeroizing<Vec<u8>>, String)> {
     if file == Path::new("-") {
         return Ok((read_input(what)?, "standard input".to_owned()));
@@ -45,7 +45,7 @@ pub(crate) fn read_bytes(file: &Path, what: &'static str) -> Outcome<(Zeroizing<
     Ok((Zeroizing::new(bytes), place))
 }
 
-/// The text in the bytes of a file.
+/// Decodes the text of a file.
 pub(crate) fn to_text(bytes: &[u8]) -> Result<String, ()> {
     String::from_utf8(to_utf8(bytes).into_owned()).map_err(drop)
 }

@@ -33,7 +33,7 @@ impl ReplaceInstallationKey {
     pub(crate) async fn run(self) -> Outcome {
         let arguments = ServerArguments { installation: self.installation, ..Default::default() };
         let configuration = Configuration::read(&arguments)?;
-        // On PostgreSQL the directory holds nothing but the key, and may be lost with it.
+        // With PostgreSQL, the directory only contains the key, and may be lost with it.
         let directory = match configuration.database_url {
             None => DataDirectory::open(&configuration.data)?,
             Some(_) => DataDirectory::create(&configuration.data)?,

@@ -1,4 +1,4 @@
-//! `keyward invitations`: how people join a workspace.
+//! `keyward invitations`: inviting people to a workspace.
 
 use api::{
     AcceptInvitation, AcceptedInvitation, CreateInvitations, Invitation, InvitationState, IssuedInvitation,
@@ -15,7 +15,7 @@ use crate::{
     workspace::{InWorkspace, Place},
 };
 
-/// Invitations: how people join a workspace
+/// Invitations to a workspace
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
 Examples:
@@ -90,7 +90,7 @@ pub(crate) struct Revoke {
     which: Which,
 }
 
-/// Accept an invitation as the user whose key signs
+/// Accept an invitation as the user that owns the signing key
 ///
 /// A person who is not a user yet opens the link in a browser, and chooses a name and a password.
 #[derive(Debug, clap::Args)]
@@ -110,7 +110,7 @@ pub(crate) struct Accept {
     connection: ConnectionArguments,
 }
 
-/// Which invitation, and where.
+/// The invitation and its workspace.
 #[derive(Debug, clap::Args)]
 struct Which {
     /// The invitation
@@ -182,7 +182,7 @@ impl Revoke {
 impl Accept {
     async fn run(self) -> Outcome {
         let token = if self.token == "-" { read_text_input("the link")?.to_string() } else { self.token };
-        // A link ends in its token.
+        // A link ends with its token.
         let token = token.trim().trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
         let accept = AcceptInvitation { token, name: None, password: None };
         let api = self.connection.api()?;
@@ -205,7 +205,7 @@ impl Accept {
 }
 
 impl Which {
-    /// The invitation of an address or an id; of several to one address, the open one.
+    /// Returns the invitation with an email address or an id. Of several to one address, it is the open one.
     async fn find(&self) -> Outcome<(ApiClient, Place, Invitation)> {
         let (api, place) = self.place.find().await?;
         let name = &self.invitation;

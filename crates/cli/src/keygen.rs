@@ -1,4 +1,4 @@
-//! `keyward keygen`: an OpenSSH Ed25519 pair, made where it is used.
+//! `keyward keygen`: generates an OpenSSH Ed25519 key pair.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::{
     output::{self, shell_word},
 };
 
-/// Make an Ed25519 key pair, as `ssh-keygen -t ed25519 -N ''` does
+/// Generate an Ed25519 key pair, as `ssh-keygen -t ed25519 -N ''` does
 ///
 /// The private key is written to FILE, readable only by you and without a passphrase, and the public key to FILE.pub.
 /// Existing files are never overwritten.

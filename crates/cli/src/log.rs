@@ -1,4 +1,4 @@
-//! The log on standard error: lines for a person at a terminal, JSON for everything else.
+//! The log on standard error: lines for a terminal, JSON otherwise.
 
 use std::io::{self, IsTerminal as _};
 
@@ -9,7 +9,7 @@ use crate::{
     message::CleanStderr,
 };
 
-/// Starts the log. `KEYWARD_LOG` says what is in it, else `default` does.
+/// Starts the log. `KEYWARD_LOG` sets the filter. Without it, `default` is used.
 pub(crate) fn start(default: &str) -> Outcome {
     let wanted = std::env::var("KEYWARD_LOG").ok().filter(|filter| !filter.trim().is_empty());
     let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or(default)).map_err(|error| {

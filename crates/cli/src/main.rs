@@ -1,4 +1,4 @@
-//! `keyward`: reads the command line and composes what the other crates offer. One file a command.
+//! `keyward`: parses the command line and calls the other crates. Each command has one file.
 
 mod admin;
 mod api_client;
@@ -54,7 +54,7 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "keyward", version, max_term_width = 120, help_template = HELP)]
 struct Arguments {
-    /// Colour: `auto` (where a person looks, unless NO_COLOR is set), `always` or `never`
+    /// Colour: `auto` (on a terminal, unless NO_COLOR is set), `always` or `never`
     #[arg(
         long,
         global = true,
@@ -122,7 +122,7 @@ On the machine that holds the data:
 
 Your keys and requests:
   keygen            Generate a key pair
-  whoami            Show who you are to the server
+  whoami            Show your user or service account and its workspaces
   keys              Your API keys, and those of service accounts
   request           Sign a request and send it: curl, signed
   explain           Send a signed request, and find out why its signature is refused
@@ -185,7 +185,7 @@ fn run(arguments: Arguments) -> Outcome {
             Command::Audit(command) => command.run().await,
             Command::Backup(command) => command.run().await,
             Command::Restore(command) => command.run().await,
-            // It looks at everything, and holds all of that at a time.
+            // Its future is large, because it uses all other parts.
             Command::Doctor(command) => Box::pin(command.run()).await,
             Command::Migrate(command) => command.run().await,
             Command::Keygen(command) => command.run(),
@@ -218,7 +218,7 @@ mod tests {
         command.debug_assert();
     }
 
-    /// Each command under this one, with its whole name.
+    /// Visits each subcommand, with its full name.
     fn walk<'a>(command: &'a clap::Command, name: &str, all: &mut Vec<(String, &'a clap::Command)>) {
         for subcommand in command.get_subcommands() {
             let name = format!("{name} {}", subcommand.get_name());
@@ -240,7 +240,7 @@ mod tests {
             assert!(examples.contains("Examples:\n"), "{name} has no examples");
             let shown = examples.lines().filter(|line| line.contains(&name) || line.contains("ssh-keygen"));
             assert!(shown.count() > 0, "{name}: its examples show something else:\n{examples}");
-            // What is wider is broken in the middle on the terminals of many.
+            // Terminals would break longer lines in the middle.
             let mut lines = examples.lines().filter(|line| line.starts_with("  "));
             assert!(lines.all(|line| line.chars().count() <= 100), "{name}:\n{examples}");
             for argument in command.get_arguments() {

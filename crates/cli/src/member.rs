@@ -1,4 +1,4 @@
-//! `keyward members`, and how every command finds the user or service account that is meant.
+//! `keyward members`, and the lookup of users and service accounts for all commands.
 
 use api::{Member, MemberRemoval, ServiceAccount, UpdateMember};
 use domain::{PrincipalId, role::Role};
@@ -65,7 +65,7 @@ pub(crate) struct SetRole {
 
 /// Remove a member: their keys lose access to the workspace
 ///
-/// Admins may remove any member, and every member may leave. The last admin cannot be removed. If the member is the only
+/// Admins can remove any member. All members can leave. The last admin cannot be removed. If the member is the only
 /// admin of a project, name a successor.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -154,7 +154,7 @@ impl Remove {
     }
 }
 
-/// What the removal ends and what it leaves, one per line.
+/// Returns what the removal revokes and keeps, one item per line.
 fn tell_removal(removal: &MemberRemoval, revoke_keys: bool) -> String {
     let invitations = removal
         .invitations
@@ -177,15 +177,15 @@ pub(crate) struct Found {
     pub(crate) email: String,
 }
 
-/// The member of an email or an id.
+/// Returns the member with an email or an id.
 async fn find_member(api: &ApiClient, place: &Place, name: &str) -> Outcome<Member> {
     let all = api.list::<Member>(&place.path("/members"), None).await?.items;
     let is_meant = |member: &Member| member.email.eq_ignore_ascii_case(name) || member.id.to_string() == name;
     the_one(&format!("member of {}", place.name), name, all, is_meant, |member| member.email.clone())
 }
 
-/// The user or service account of an email, an address, a service account's name or an id. Only admins of the workspace see
-/// its service accounts, and find one by its name or address.
+/// Returns the user or service account with an email, an address, a service account's name or an id. Only admins of the
+/// workspace can find service accounts by their name or address.
 pub(crate) async fn find_principal(api: &ApiClient, place: &Place, name: &str) -> Outcome<Found> {
     if let Ok(id) = name.parse::<PrincipalId>() {
         return Ok(Found { id, email: name.to_owned() });

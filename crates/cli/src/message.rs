@@ -1,5 +1,5 @@
-//! The filter for every message to a person, a log or a report: it contains no secret that was
-//! given on the command line or in a variable, whichever part of the program wrote it.
+//! The filter for every message, log line and report. It removes secrets that were given on the command line or in a
+//! variable, for all parts of the program.
 
 use std::{
     env,
@@ -10,36 +10,37 @@ use std::{
 
 use domain::secret::{Secret, describe, recognise, redact};
 
-/// What stands where a part of a secret was.
+/// The replacement for a part of a secret.
 const HIDDEN: &str = "[hidden]";
-/// A run of characters of a secret that is not found in a message by chance.
+/// The minimum length of a part of a secret that is not found in a message by chance.
 const MIN_PART: usize = 16;
-/// A password of this length or less is found in many words.
+/// A password of this length or less occurs in many words.
 const MIN_PASSWORD: usize = 3;
-/// Variables whose values may be repeated by a message.
+/// Variables whose values may occur in a message.
 const VARIABLES: [&str; 2] = ["KEYWARD_", "SSH_AUTH_SOCK"];
 
-/// What this process was given and no message repeats: values with their descriptions, and parts of secrets.
+/// Inputs of this process that no message may contain: values with their descriptions, and parts of secrets.
 #[derive(Default)]
 pub(crate) struct Withheld {
     values: Vec<(String, String)>,
-    /// In lower case: URLs write hosts so.
+    /// In lower case, because hosts in URLs are in lower case.
     parts: Vec<String>,
 }
 
 static WITHHELD: OnceLock<Withheld> = OnceLock::new();
 
-/// Notes what the command line and the variables hold that no message may repeat. Called once, before anything else.
+/// Records the inputs on the command line and in variables that no message may contain. Called once, before anything
+/// else.
 pub(crate) fn withhold_inputs() {
     let text = |value: OsString| value.to_string_lossy().into_owned();
     let is_ours = |name: &OsStr| VARIABLES.iter().any(|start| name.to_string_lossy().starts_with(start));
     let variables = env::vars_os().filter(|(name, _)| is_ours(name)).map(|(_, value)| text(value));
-    // Only who calls it twice is refused, and has the same inputs.
+    // A second call would have the same inputs, so its result is ignored.
     let _ = WITHHELD.set(Withheld::of(&env::args_os().skip(1).map(text).collect::<Vec<_>>(), variables));
 }
 
 impl Withheld {
-    /// Of the words after the program's name, and the values of variables.
+    /// Collects them from the arguments and the values of variables.
     pub(crate) fn of(words: &[String], variables: impl Iterator<Item = String>) -> Self {
         let mut withheld = Self::default();
         let mut is_after_password = false;
@@ -50,14 +51,14 @@ impl Withheld {
                 withheld.add(before);
                 withheld.add(value);
             }
-            // `--data @FILE` names the file without the sign.
+            // In `--data @FILE`, the name of the file follows the sign.
             if let Some(file) = word.strip_prefix('@') {
                 withheld.add(file);
             }
             if let Some(attached) = word.get(2..).filter(|_| word.starts_with('-') && !word.starts_with("--")) {
                 withheld.add(attached);
             }
-            // Passwords are read from standard input. Who gives one on the command line is told so without it.
+            // Passwords are read from standard input. A password on the command line is refused without printing it.
             match assigned.filter(|(name, _)| name.starts_with("--password")) {
                 Some((_, password)) => withheld.add_password(password),
                 None if is_after_password && !word.starts_with('-') => withheld.add_password(word),
@@ -68,7 +69,7 @@ impl Withheld {
         for value in variables {
             withheld.add(&value);
         }
-        // The longest first, so that one in another leaves nothing of it.
+        // The longest first, so that a value that contains another one is removed completely.
         withheld.values.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
         withheld
     }
@@ -102,7 +103,7 @@ impl Withheld {
         }
     }
 
-    /// A message without what is withheld.
+    /// Returns a message without the withheld inputs.
     pub(crate) fn clean(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for (value, description) in &self.values {
@@ -113,7 +114,7 @@ impl Withheld {
             }
         }
         for part in &self.parts {
-            // Lower case of ASCII has the same length, and so the same places.
+            // Lower case of ASCII has the same length, and so the same positions.
             let lower = text.to_ascii_lowercase();
             for (at, _) in lower.rmatch_indices(part) {
                 text.replace_range(at..at + part.len(), HIDDEN);
@@ -123,7 +124,7 @@ impl Withheld {
     }
 }
 
-/// A message without secrets, in which what was given is described where it may be one.
+/// Returns a message without secrets. An input that may be a secret is replaced by its description.
 pub(crate) fn clean(text: &str) -> String {
     match WITHHELD.get() {
         Some(withheld) => withheld.clean(text),
@@ -131,7 +132,7 @@ pub(crate) fn clean(text: &str) -> String {
     }
 }
 
-/// Has panics tell where they were, and their message without secrets.
+/// Makes panics print their position, and their message without secrets.
 pub(crate) fn clean_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
@@ -144,7 +145,7 @@ pub(crate) fn clean_panics() {
     }));
 }
 
-/// Standard error for the log, whose lines are cleaned.
+/// Standard error for the log, with cleaned lines.
 pub(crate) struct CleanStderr;
 
 impl Write for CleanStderr {

@@ -1,4 +1,4 @@
-//! `keyward migrate`: the format of a database, and the way from the embedded one to PostgreSQL and back.
+//! `keyward migrate`: migrates a database to this release, and copies it to PostgreSQL or back.
 
 use server::app::{AppConfig, bring_up_to_date, copy_installation};
 

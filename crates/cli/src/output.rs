@@ -1,5 +1,4 @@
-//! What goes to standard output: tables and colour where a person looks, tab-separated lines and plain text where a pipe
-//! reads, JSON where it is asked for.
+//! Standard output: tables and colour on a terminal, tab-separated lines and plain text in a pipe, JSON on request.
 
 use std::{
     fmt::Display,
@@ -17,9 +16,9 @@ use crate::{
     message::clean,
 };
 
-/// Blanks between columns.
+/// The number of spaces between columns.
 const GAP: u16 = 2;
-/// With less, text is not worth breaking.
+/// The minimum width for breaking text into lines.
 const TEXT_WIDTH: usize = 20;
 
 /// A column of a table of `T`: its header, and its cell for one `T`.
@@ -31,33 +30,33 @@ pub(crate) struct Column<'a, T> {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum ColumnKind {
-    /// An id for programs. It is left out where the terminal is too narrow: things have names, `show` and `--json` have the
-    /// rest.
+    /// An id for programs. It is omitted if the terminal is too narrow. Objects also have names, and `show` and
+    /// `--json` print the ids.
     Id,
-    /// What is copied, such as a fingerprint: it stays in one piece.
+    /// A value to copy, such as a fingerprint. It is never broken into lines.
     Word,
     /// A text, which may be broken into lines.
     Text,
 }
 
 impl<'a, T> Column<'a, T> {
-    /// The column `ID`.
+    /// Returns the column `ID`.
     pub(crate) const fn id(cell: &'a dyn Fn(&T) -> String) -> Self {
         Self { header: "ID", kind: ColumnKind::Id, cell }
     }
 
-    /// A column whose cells stay in one piece.
+    /// Creates a column whose cells are never broken into lines.
     pub(crate) const fn word(header: &'static str, cell: &'a dyn Fn(&T) -> String) -> Self {
         Self { header, kind: ColumnKind::Word, cell }
     }
 
-    /// A column whose cells may be broken into lines.
+    /// Creates a column whose cells may be broken into lines.
     pub(crate) const fn text(header: &'static str, cell: &'a dyn Fn(&T) -> String) -> Self {
         Self { header, kind: ColumnKind::Text, cell }
     }
 }
 
-/// When to colour.
+/// When to use colour.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
 pub(crate) enum ColourChoice {
     /// On a terminal, unless NO_COLOR is set
@@ -71,47 +70,47 @@ pub(crate) enum ColourChoice {
 
 static COLOUR: OnceLock<ColourChoice> = OnceLock::new();
 
-/// Sets once when to colour; without it, a person who looks decides.
+/// Sets when to use colour. It is called once. Without it, colour is used on a terminal.
 pub(crate) fn choose_colour(choice: ColourChoice) {
     // The program has one command line, so a second call sets the same choice.
     let _ = COLOUR.set(choice);
 }
 
-/// Whether a person looks at standard output.
+/// Returns whether standard output is a terminal.
 pub(crate) fn is_seen() -> bool {
     io::stdout().is_terminal()
 }
 
-/// Whether a person can be asked.
+/// Returns whether the user can be asked.
 pub(crate) fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Writes bytes as they are.
+/// Writes bytes unchanged.
 pub(crate) fn bytes(bytes: &[u8]) -> Outcome {
     let mut out = io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(Failure::Output)
 }
 
-/// Writes text and a line end. Control characters, which may come from a server, become blanks; what was given and may be a
-/// secret is described.
+/// Writes text and a line ending. Control characters, which may come from a server, are replaced by spaces. An input
+/// that may be a secret is replaced by its description.
 pub(crate) fn line(text: impl Display) -> Outcome {
     let text = clean(&text.to_string()).replace(|c: char| c.is_control() && c != '\n', " ");
     bytes(format!("{text}\n").as_bytes())
 }
 
-/// Writes a line for people to standard error, where it is in no program's way.
+/// Writes a line for users to standard error, so that programs do not read it.
 pub(crate) fn note(text: impl Display) -> Outcome {
     writeln!(io::stderr(), "{}", clean(&text.to_string())).map_err(Failure::Output)
 }
 
-/// Writes what goes over the wire.
+/// Writes JSON in the format of the API.
 pub(crate) fn json(value: &impl Serialize) -> Outcome {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::new(error.to_string()))?;
     bytes(format!("{text}\n").as_bytes())
 }
 
-/// Writes a row for each of `items` under a header: for a pipe separated by tabs, for a person as wide as the terminal.
+/// Writes a header and a row for each of `items`: separated by tabs for a pipe, or as wide as the terminal.
 pub(crate) fn table<T>(columns: &[Column<'_, T>], items: &[T]) -> Outcome {
     let cell = |column: &Column<'_, T>, item: &T| (column.cell)(item).replace(char::is_control, " ");
     if !is_seen() {
@@ -142,7 +141,7 @@ pub(crate) fn table<T>(columns: &[Column<'_, T>], items: &[T]) -> Outcome {
     let is_narrow = width_of(&|_| true) > available;
     let texts = columns.iter().filter(|column| column.kind == ColumnKind::Text).count();
     if is_narrow && width_of(&|kind| kind == ColumnKind::Word) + texts * TEXT_WIDTH > available {
-        // A line a row, which the terminal breaks as it likes, reads better than columns of single letters.
+        // If the terminal is too narrow, one long line for each row is easier to read than columns of single letters.
         table.set_content_arrangement(ContentArrangement::Disabled);
     }
     for (shown, column) in table.column_iter_mut().zip(columns) {
@@ -160,19 +159,19 @@ pub(crate) fn table<T>(columns: &[Column<'_, T>], items: &[T]) -> Outcome {
     bytes(format!("{}\n", table.trim_fmt()).as_bytes())
 }
 
-/// Writes a line that begins with a word in the colour of what it means.
+/// Writes a line that begins with a coloured word.
 pub(crate) fn painted_line(word: &str, rest: &str) -> Outcome {
     let rest = rest.replace(char::is_control, " ");
     let padding = &word[word.trim_end().len()..];
     bytes(format!("{}{padding}{rest}\n", paint(word.trim_end())).as_bytes())
 }
 
-/// Writes a table, or what to do while there is nothing to show.
+/// Writes a table, or a message if it is empty.
 pub(crate) fn list<T>(columns: &[Column<'_, T>], items: &[T], empty: &str) -> Outcome {
     if items.is_empty() && is_seen() { line(empty) } else { table(columns, items) }
 }
 
-/// Writes one thing, a line a field.
+/// Writes an object, one field per line.
 pub(crate) fn fields(fields: &[(&str, String)]) -> Outcome {
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     let (dim, plain) = if is_colourful() { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
@@ -185,27 +184,27 @@ pub(crate) fn fields(fields: &[(&str, String)]) -> Outcome {
     bytes(text.as_bytes())
 }
 
-/// `yes` or `no`.
+/// Returns `yes` or `no`.
 pub(crate) fn yes_or_no(is_so: bool) -> String {
     if is_so { "yes" } else { "no" }.to_owned()
 }
 
-/// A moment: for a person how long ago or ahead, for a pipe exactly.
+/// Returns a time: relative to now on a terminal, and exact in a pipe.
 pub(crate) fn moment(at: Timestamp) -> String {
     if is_seen() { distance(at, SystemClock.now()) } else { exact(at) }
 }
 
-/// A moment that may not have come, and what to say then.
+/// Returns an optional time, or the text for its absence.
 pub(crate) fn moment_or(at: Option<Timestamp>, none: &str) -> String {
     at.map_or_else(|| none.to_owned(), moment)
 }
 
-/// A moment in UTC, to the second, and how far away it is.
+/// Returns a time in UTC, to the second, and its distance from now.
 pub(crate) fn full_moment(at: Timestamp) -> String {
     format!("{} ({})", exact(at), distance(at, SystemClock.now()))
 }
 
-/// A moment in UTC, to the second.
+/// Returns a time in UTC, to the second.
 pub(crate) fn exact(at: Timestamp) -> String {
     format!("{at:.0}")
 }
@@ -222,7 +221,7 @@ fn distance(at: Timestamp, now: Timestamp) -> String {
     if seconds < 0 { format!("{number} {unit}{plural} ago") } else { format!("in {number} {unit}{plural}") }
 }
 
-/// A word in the colour of what it means. The word alone says as much.
+/// Returns a word in the colour of its meaning. The word is sufficient without the colour.
 fn paint(word: &str) -> String {
     let colour = match colour_of(word) {
         _ if !is_colourful() => None,
@@ -251,7 +250,7 @@ fn colour_of(word: &str) -> Option<Color> {
     }
 }
 
-/// Whether to colour (<https://no-color.org>).
+/// Returns whether to use colour (<https://no-color.org>).
 fn is_colourful() -> bool {
     match COLOUR.get().copied().unwrap_or_default() {
         ColourChoice::Always => true,
@@ -262,12 +261,12 @@ fn is_colourful() -> bool {
     }
 }
 
-/// Whether the terminal takes text only.
+/// Returns whether the terminal only supports text.
 pub(crate) fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb")
 }
 
-/// A word as a shell takes it.
+/// Quotes a word for a shell.
 pub(crate) fn shell_word(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,~".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
@@ -277,7 +276,7 @@ pub(crate) fn shell_word(word: &str) -> String {
     }
 }
 
-/// How this program was called, so that a line that is printed works when it is pasted.
+/// Returns how this program was called, so that the user can paste a printed command.
 pub(crate) fn program() -> String {
     let called = std::env::args().next().filter(|name| name.contains('/'));
     shell_word(called.as_deref().unwrap_or("keyward"))

@@ -1,5 +1,5 @@
-//! Progress on standard error while an operation takes long. Nothing is written where standard error is not a terminal
-//! that can take a line back.
+//! Progress on standard error during long operations. Nothing is written if standard error is not a terminal that can
+//! erase a line.
 
 use std::{
     io::{self, IsTerminal as _},
@@ -11,10 +11,10 @@ use indicatif::ProgressBar;
 
 use crate::{message::clean, output::is_dumb};
 
-/// What is done sooner needs no sign.
+/// Shorter operations show no progress.
 const DELAY: Duration = Duration::from_millis(400);
 
-/// Waits for `work`, and shows `message` while it takes long.
+/// Waits for `work`, and shows `message` if it takes long.
 pub(crate) async fn show_progress<T>(message: &str, work: impl Future<Output = T>) -> T {
     if !io::stderr().is_terminal() || is_dumb() {
         return work.await;

@@ -14,8 +14,8 @@ use crate::{
 
 /// Projects of a workspace and their members
 ///
-/// You see the projects that you created or were added to; an admin of the workspace sees all. Name a project by its title, if no
-/// other project has it, or by its id.
+/// You see the projects that you created or were added to. An admin of the workspace sees all projects. Name a project
+/// by its title, if no other project has it, or by its id.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
 Examples:
@@ -32,7 +32,7 @@ pub(crate) enum Projects {
     Members(Members),
 }
 
-/// Which project, and where.
+/// The project and its workspace.
 #[derive(Debug, clap::Args)]
 struct Which {
     /// The project
@@ -172,7 +172,7 @@ pub(crate) struct SetMemberRole {
     json: bool,
 }
 
-/// Remove a member from a project; every member may remove themselves
+/// Remove a member from a project; members may remove themselves
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -314,7 +314,7 @@ impl RemoveMember {
 }
 
 impl Which {
-    /// The project of a title or an id.
+    /// Returns the project with a title or an id.
     async fn find(&self) -> Outcome<(ApiClient, Place, Project)> {
         let (api, place) = self.place.find().await?;
         let name = &self.project;
@@ -329,8 +329,8 @@ impl Which {
     }
 }
 
-/// Finds a member of the project, or else of the workspace. All members of a project see who is in it; only admins of the
-/// workspace see its service accounts.
+/// Finds a member of the project, or else of the workspace. All members of a project see its members. Only admins of
+/// the workspace see its service accounts.
 async fn find_member(api: &ApiClient, place: &Place, project: &Project, name: &str) -> Outcome<Found> {
     let members = api.list::<ProjectMember>(&path(place, project.id, "/members"), None).await?.items;
     let known = members.into_iter().find(|member| member.email.eq_ignore_ascii_case(name));

@@ -1,5 +1,5 @@
-//! `keyward admin`, after a restore: the people and keys that it suspended are listed and confirmed, others are disabled and
-//! revoked. Without a server or beside one.
+//! `keyward admin` after a restore: lists and confirms suspended users and keys, and disables or revokes others. A
+//! server may be running at the same time.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::{
     user,
 };
 
-/// List the users whom a restore suspended, with their roles, keys and last activity in the backup
+/// List the users that a restore suspended, with their roles, keys and last activity in the backup
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -31,10 +31,10 @@ pub(crate) struct ListSuspendedUsers {
     json: bool,
 }
 
-/// Confirm users whom a restore suspended: they can sign in again, and use their confirmed keys
+/// Confirm users that a restore suspended: they can sign in again, and use their confirmed keys
 ///
-/// The list includes users who were disabled or who left after the backup was made. Review the list first, and disable these
-/// users with `keyward admin disable-user`.
+/// The list includes users that were disabled or left after the backup was made. Review the list first, and disable
+/// these users with `keyward admin disable-user`.
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("which").required(true).args(["all", "users"])), after_help = "\
 Examples:
@@ -46,7 +46,7 @@ pub(crate) struct ConfirmUsers {
     /// Confirm all
     #[arg(long)]
     all: bool,
-    /// Confirm this one; may be repeated
+    /// A user to confirm; may be repeated
     #[arg(long = "user", value_name = "EMAIL|ID")]
     users: Vec<String>,
 }
@@ -75,7 +75,7 @@ pub(crate) struct EnableUser {
 struct ChosenUsers {
     #[command(flatten)]
     installation: InstallationArguments,
-    /// The one to change; may be repeated
+    /// A user to change; may be repeated
     #[arg(long = "user", value_name = "EMAIL|ID", required = true)]
     users: Vec<String>,
 }
@@ -105,7 +105,7 @@ pub(crate) struct ConfirmKeys {
     /// Confirm all
     #[arg(long)]
     all: bool,
-    /// Confirm this one; may be repeated
+    /// A key to confirm; may be repeated
     #[arg(long = "key", value_name = "ID")]
     keys: Vec<ApiKeyId>,
 }
@@ -118,7 +118,7 @@ Examples:
 pub(crate) struct RevokeKey {
     #[command(flatten)]
     installation: InstallationArguments,
-    /// The one to change; may be repeated
+    /// A key to revoke; may be repeated
     #[arg(long = "key", value_name = "ID", required = true)]
     keys: Vec<ApiKeyId>,
 }
@@ -196,7 +196,7 @@ impl EnableUser {
 }
 
 impl ChosenUsers {
-    /// Each is a change of its own: an error says who was changed before it.
+    /// Each user is a separate change. An error message contains the users that were changed before it.
     async fn set(self, disabled: bool) -> Outcome {
         on_host(&self.installation, Missing::Refuse, async |app, host| {
             for id in find_users(app, host, &self.users).await? {
@@ -261,7 +261,7 @@ impl ConfirmKeys {
 impl RevokeKey {
     pub(crate) async fn run(self) -> Outcome {
         on_host(&self.installation, Missing::Refuse, async |app, host| {
-            // All are looked up before the first is revoked.
+            // All keys are looked up before the first is revoked.
             let mut found = Vec::with_capacity(self.keys.len());
             for &key in &self.keys {
                 let missing = |e| explain_not_found(e, format!("there is no key {key}; nothing was revoked"));
@@ -277,7 +277,7 @@ impl RevokeKey {
     }
 }
 
-/// Users by email or id; all of them must be there.
+/// Returns users by email or id. All of them must exist.
 async fn find_users(app: &App, host: &Caller, users: &[String]) -> Outcome<Vec<UserId>> {
     let mut found = Vec::with_capacity(users.len());
     for user in users {
@@ -286,7 +286,7 @@ async fn find_users(app: &App, host: &Caller, users: &[String]) -> Outcome<Vec<U
     Ok(found)
 }
 
-/// What a user is, in a line.
+/// Describes a user in one line.
 fn describe(user: &SuspendedUser) -> String {
     let mut facts = vec![];
     if user.disabled {
@@ -301,7 +301,7 @@ fn describe(user: &SuspendedUser) -> String {
     format!("{} ({}): {}", user.email, user.id, facts.join("; "))
 }
 
-/// `SLUG:ROLE, …`
+/// Returns `SLUG:ROLE, …`.
 fn workspaces_of(user: &SuspendedUser) -> String {
     user.workspaces.iter().map(|place| format!("{}:{}", place.slug, place.role)).collect::<Vec<_>>().join(", ")
 }

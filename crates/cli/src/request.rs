@@ -1,4 +1,4 @@
-//! `keyward request`: curl for signed requests.
+//! `keyward request`: like curl, with signed requests.
 
 use std::{fs, io::Write as _, path::PathBuf};
 
@@ -16,7 +16,7 @@ use crate::{
     request_output::{Ended, WriteOut, head, tell_request, tell_response},
 };
 
-/// Sign a request and send it; flags mean what they mean in curl
+/// Sign a request and send it, with the flags of curl
 ///
 /// The exit status is 0 for every response (but see `--fail`). Redirects are never followed: a request is signed for one URL.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -70,7 +70,7 @@ pub(crate) struct Request {
     refused: RefusedArguments,
 }
 
-/// Bytes of a body that a server may refuse for its size alone: nginx's default limit.
+/// The size above which a server may refuse a body: nginx's default limit.
 const LARGE_BODY: usize = 1024 * 1024;
 /// What to do about a body that is too large.
 const TOO_LARGE: &str = "Keyward's own limit is 1 MiB; for an API behind a proxy, ask its operator about the proxy's limit \
@@ -79,7 +79,7 @@ const TOO_LARGE: &str = "Keyward's own limit is 1 MiB; for an API behind a proxy
 impl Request {
     pub(crate) async fn run(self) -> Outcome {
         let done = self.send().await;
-        // The user asked for silence: the exit status tells that it failed.
+        // The user requested no messages, so only the exit status reports the failure.
         if self.silent && !self.show_error { done.map_err(|failure| Failure::Silent(failure.kind())) } else { done }
     }
 
@@ -119,7 +119,7 @@ impl Request {
         done
     }
 
-    /// Prints a response, or fails for its status where that is asked for.
+    /// Prints a response, or fails because of its status if that is requested.
     fn take(&self, request: &HttpRequest<Vec<u8>>, response: &Response) -> Outcome {
         if self.verbose {
             tell_response(response)?;
@@ -168,9 +168,9 @@ impl Request {
     }
 }
 
-/// Why there is no response.
+/// Returns why there is no response.
 fn explain(error: ClientError, size: usize) -> Failure {
-    // A server that refuses a body may close the connection before it has all of it.
+    // A server that refuses a body may close the connection before the body was sent completely.
     if matches!(error, ClientError::Broken { .. }) && size >= LARGE_BODY {
         let told = format!(
             "{error}; the body has {size} bytes, and a server may refuse a body of that size in this way: {TOO_LARGE}"
@@ -189,11 +189,11 @@ fn print_signed(request: &HttpRequest<Vec<u8>>, base: &str) -> Outcome {
     output::bytes(text.as_bytes())
 }
 
-/// A flag of curl that a signed request does not have.
+/// A flag of curl that signed requests do not support.
 struct Refused {
     short: Option<char>,
     long: &'static str,
-    /// Whether a value follows it.
+    /// Whether it has a value.
     has_value: bool,
     why: &'static str,
 }
@@ -270,7 +270,7 @@ const REFUSED: [Refused; 27] = [
     Refused::flag(Some('Z'), "parallel", "a command sends one request: run several commands"),
 ];
 
-/// Flags of curl that are refused by name, so that nobody has to guess whether they are merely missing.
+/// Flags of curl that are refused with an explanation.
 #[derive(Clone, Copy, Default, Debug)]
 struct RefusedArguments {
     given: Option<usize>,

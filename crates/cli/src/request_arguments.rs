@@ -1,4 +1,4 @@
-//! What a request is, as the command line of `keyward request` and `keyward sign` says it with curl's flags.
+//! The request of `keyward request`, `keyward sign` and `keyward explain`, described by curl's flags.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::{
     request_body::{DataArguments, Form, read_body},
 };
 
-/// Larger answers are most likely mistakes; this is held in memory.
+/// The response is in memory, and larger ones are probably mistakes.
 const MAX_ANSWER_BYTES: usize = 1 << 30;
 
-/// What is signed and sent: the arguments that `keyward sign` and `keyward explain` have too.
+/// The request: the arguments that `keyward sign` and `keyward explain` have, too.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SentRequest {
     /// The URL, or a path on the server of `--url`, after the method: GET, POST, …
@@ -82,7 +82,7 @@ pub(crate) struct Prepared {
 }
 
 impl SentRequest {
-    /// Reads the body, the headers and the key, and connects to nothing.
+    /// Reads the body, the headers and the key. It does not connect yet.
     pub(crate) fn prepare(&self) -> Outcome<Prepared> {
         let (method, target) = self.target()?;
         let form = if self.form.is_empty() { None } else { Some(Form::read(&self.form)?) };
@@ -111,7 +111,7 @@ impl SentRequest {
         *request.headers_mut() = self.headers(request.body(), content_type.as_deref())?;
         let signer = self.connection.signer(self.profile.into())?;
         let options = ClientOptions {
-            // Another server behind Keyward's forward-auth may not know a write that it has seen.
+            // Another server that uses Keyward's forward authentication may not recognise a repeated write.
             retries: 0,
             timeout: Duration::from_secs(self.max_time),
             max_answer_bytes: MAX_ANSWER_BYTES,
@@ -184,7 +184,7 @@ impl SentRequest {
         if given.get_all(HOST).iter().count() > 1 {
             return Err(Failure::usage("Host is given more than once: a request goes to one host"));
         }
-        // What is given takes the place of a default, and several of one name stand beside each other.
+        // Given headers replace the defaults, and several with the same name are kept.
         headers.extend(given);
         Ok(headers)
     }
@@ -194,7 +194,7 @@ fn parse_method(word: &str) -> Outcome<Method> {
     word.parse().map_err(|_| Failure::usage("the word before the URL is not a method, such as GET or POST"))
 }
 
-/// As curl does it for an upload into a directory.
+/// Completes the URL of an upload into a directory, as curl does.
 fn complete_url(url: &mut String, file: &str) {
     let name = std::path::Path::new(file).file_name().filter(|_| file != "-");
     if let Some(name) = name.filter(|_| url.ends_with('/')) {
@@ -250,7 +250,7 @@ mod tests {
         parse(&[&["POST", "http://127.0.0.1/"][..], arguments].concat())
     }
 
-    /// The method and the URL, by a key that is made for this.
+    /// Returns the method and the URL, signed with a temporary key.
     fn line(arguments: &[&str]) -> Outcome<String> {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let key = directory.path().join("id");

@@ -1,4 +1,4 @@
-//! The body of a signed request, put together as curl does from `-d`, `--data-raw`, `--data-binary`, `--data-urlencode`,
+//! The body of a signed request, built as curl does from `-d`, `--data-raw`, `--data-binary`, `--data-urlencode`,
 //! `--json`, `-F` and `-T`.
 
 use std::{fs, path::Path};
@@ -12,15 +12,15 @@ use crate::{
     input::read_input,
 };
 
-/// The flags that add to a body, whose values may be secret and go to the server as they are.
+/// The flags that add to a body. Their values may be secret, and are sent to the server unchanged.
 pub(crate) const BODY_ARGUMENTS: [&str; 6] = ["data", "data_raw", "data_binary", "data_urlencode", "json_data", "form"];
 
-/// How a flag reads what it is given.
+/// How a flag interprets its value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum DataKind {
     /// TEXT or @FILE, without the line breaks of the file.
     Plain,
-    /// TEXT, `@` included.
+    /// TEXT, with `@` as a normal character.
     Raw,
     /// TEXT or @FILE, unchanged.
     Binary,
@@ -86,7 +86,7 @@ impl DataKind {
     }
 }
 
-/// What `--data` and its relatives were given, in the order of the command line.
+/// The values of `--data` and similar flags, in the order of the command line.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DataArguments {
     parts: Vec<(DataKind, String)>,
@@ -127,12 +127,12 @@ impl DataArguments {
         self.parts.is_empty()
     }
 
-    /// Whether it is sent as JSON whatever it is.
+    /// Returns whether the body is sent as JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.parts.iter().any(|(kind, _)| *kind == DataKind::Json)
     }
 
-    /// All parts, joined by `&` except for JSON.
+    /// Returns all parts, joined by `&` except for JSON.
     pub(crate) fn read(&self) -> Outcome<Vec<u8>> {
         let mut body = Vec::new();
         for (at, (kind, given)) in self.parts.iter().enumerate() {
@@ -145,7 +145,7 @@ impl DataArguments {
     }
 }
 
-/// Text, the file after `@`, or standard input as `@-`.
+/// Returns the text, the content of the file after `@`, or standard input for `@-`.
 fn read_data(data: &str) -> Outcome<Vec<u8>> {
     match data.strip_prefix('@') {
         None => Ok(data.as_bytes().to_vec()),
@@ -153,7 +153,7 @@ fn read_data(data: &str) -> Outcome<Vec<u8>> {
     }
 }
 
-/// A file, or standard input as `-`.
+/// Reads a file, or standard input for `-`.
 pub(crate) fn read_body(path: &str) -> Outcome<Vec<u8>> {
     if path == "-" {
         return Ok(read_input("the body")?.to_vec());
@@ -163,7 +163,7 @@ pub(crate) fn read_body(path: &str) -> Outcome<Vec<u8>> {
     })
 }
 
-/// `TEXT`, `=TEXT`, `NAME=TEXT`, `@FILE` or `NAME@FILE`; what comes first of `=` and `@` counts.
+/// Encodes `TEXT`, `=TEXT`, `NAME=TEXT`, `@FILE` or `NAME@FILE`. The first of `=` and `@` determines the form.
 fn url_encode(given: &str) -> Outcome<Vec<u8>> {
     let (name, content) = match given.find(['=', '@']) {
         None => ("", given.as_bytes().to_vec()),
@@ -185,7 +185,8 @@ pub(crate) struct Form {
 }
 
 impl Form {
-    /// Of `NAME=TEXT`, `NAME=@FILE` (sent as a file) and `NAME=<FILE` (sent as text), each with `;type=…` and `;filename=…`.
+    /// Builds a form from `NAME=TEXT`, `NAME=@FILE` (sent as a file) and `NAME=<FILE` (sent as text), each with
+    /// `;type=…` and `;filename=…`.
     pub(crate) fn read(fields: &[String]) -> Outcome<Self> {
         let mut bytes = [0; 16];
         SystemRandom.fill(&mut bytes);
@@ -245,19 +246,19 @@ impl Part {
 const TYPE: &str = ";type=";
 const FILE_NAME: &str = ";filename=";
 
-/// Where the attributes of a field begin.
+/// Returns where the attributes of a field begin.
 fn attributes_start(value: &str) -> usize {
     [TYPE, FILE_NAME].into_iter().filter_map(|name| value.find(name)).min().unwrap_or(value.len())
 }
 
-/// The attribute of this name, which ends where the other one begins.
+/// Returns the attribute with this name. It ends where the next one begins.
 fn attribute<'v>(attributes: &'v str, name: &str, other: &str) -> Option<&'v str> {
     let (_, value) = attributes.split_once(name)?;
     let value = value.split(other).next().unwrap_or_default();
     Some(value.trim_matches('"'))
 }
 
-/// As the HTML standard has browsers write names in such a body.
+/// Quotes a name as browsers do (HTML standard).
 fn quoted_name(name: &str) -> String {
     name.replace('"', "%22").replace('\r', "%0D").replace('\n', "%0A")
 }

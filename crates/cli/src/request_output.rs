@@ -1,4 +1,4 @@
-//! What `keyward request` prints of a request and its response: as `-i`, `-v` and `-w` of curl do.
+//! The output of `keyward request`, as with `-i`, `-v` and `-w` of curl.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::{
     output,
 };
 
-/// Fields that hold secrets.
+/// Headers with secrets.
 const SECRET: [HeaderName; 4] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SET_COOKIE];
 
-/// The status line and the headers of a response, and an empty line.
+/// Returns the status line and the headers of a response, and an empty line.
 pub(crate) fn head(response: &Response) -> Vec<u8> {
     let mut bytes = format!("{}\r\n", status_line(response)).into_bytes();
     for (name, value) in &response.headers {
@@ -34,7 +34,7 @@ fn status_line(response: &Response) -> String {
     format!("{:?} {} {reason}", response.version, response.status.as_u16())
 }
 
-/// Tells on standard error what is sent.
+/// Prints the request on standard error.
 pub(crate) fn tell_request(request: &Request<Vec<u8>>) -> Outcome {
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
     let host = request.uri().authority().filter(|_| !request.headers().contains_key(HOST));
@@ -47,12 +47,12 @@ pub(crate) fn tell_request(request: &Request<Vec<u8>>) -> Outcome {
     ))
 }
 
-/// Tells on standard error what has come.
+/// Prints the response on standard error.
 pub(crate) fn tell_response(response: &Response) -> Outcome {
     output::note(format!("< {}\n{}<", status_line(response), fields('<', &response.headers)))
 }
 
-/// A line a field, with secrets left out.
+/// Returns one line for each header, without secrets.
 fn fields(mark: char, headers: &HeaderMap) -> String {
     let value = |name: &HeaderName, value: &HeaderValue| {
         if SECRET.contains(name) {
@@ -65,7 +65,7 @@ fn fields(mark: char, headers: &HeaderMap) -> String {
     lines.collect::<Vec<_>>().concat()
 }
 
-/// What is printed after a request, as `--write-out` of curl does.
+/// The text to print after a request, as with `--write-out` of curl.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct WriteOut(Vec<Piece>);
 
@@ -105,7 +105,7 @@ const VARIABLES: [(&str, Variable); 12] = [
     ("url_effective", Variable::Url),
 ];
 
-/// A request that has ended, with a response or without one.
+/// A completed request, with or without a response.
 #[derive(Debug)]
 pub(crate) struct Ended<'a> {
     pub(crate) method: &'a str,
@@ -117,7 +117,7 @@ pub(crate) struct Ended<'a> {
 }
 
 impl WriteOut {
-    /// Reads `%{VARIABLE}`, `%header{NAME}`, `%%`, `\n`, `\r` and `\t`.
+    /// Parses `%{VARIABLE}`, `%header{NAME}`, `%%`, `\n`, `\r` and `\t`.
     pub(crate) fn parse(format: &str) -> Outcome<Self> {
         let mut pieces = Vec::new();
         let mut text = String::new();
@@ -140,7 +140,7 @@ impl WriteOut {
         Ok(Self(pieces))
     }
 
-    /// The text for a request that has ended.
+    /// Returns the text for a completed request.
     pub(crate) fn fill_in(&self, ended: &Ended<'_>) -> String {
         self.0
             .iter()

@@ -44,10 +44,10 @@ impl Serve {
     pub(crate) async fn run(self) -> Outcome {
         log::start("info,sqlx=warn")?;
         let running = Running::start(&Configuration::read(&self.server)?).await?;
-        // The signal handlers must be in place first: a reader of the line may stop the server at once.
+        // The signal handlers must be installed first, because a reader of the line may stop the server immediately.
         let stop = stop_signal()?;
         running.print_line()?;
-        // The user who reads this output runs the machine.
+        // The user that reads this output operates the machine.
         let host = Caller::host();
         if let Some(link) = running.app.create_set_up_link(&host).await?.into_inner() {
             output::line(format!("there is no operator yet: open {link} within a day to become the operator"))?;
@@ -61,11 +61,11 @@ impl Serve {
     }
 }
 
-/// A server that has everything it needs, and answers once [`serve`](Self::serve) is called.
+/// A server that is ready and answers after [`serve`](Self::serve) is called.
 pub(crate) struct Running {
     pub(crate) app: Arc<App>,
     pub(crate) address: SocketAddr,
-    /// Where it is reached on this machine.
+    /// Its URL on this machine.
     pub(crate) url: String,
     pub(crate) directory: DataDirectory,
     server: Server,
@@ -73,7 +73,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Checks the settings, then takes the data directory and the address, then opens the installation.
+    /// Checks the settings, locks the data directory, binds the address, and opens the installation.
     pub(crate) async fn start(configuration: &Configuration) -> Outcome<Self> {
         configuration.validate()?;
         let directory = DataDirectory::create(&configuration.data)?;
@@ -103,7 +103,7 @@ impl Running {
         }
     }
 
-    /// Answers requests until `stop` resolves, and lets those under way finish.
+    /// Answers requests until `stop` resolves, and waits until current requests have finished.
     pub(crate) async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Outcome {
         let served = self.server.run(stop).await;
         drop(self.lock);
@@ -111,7 +111,7 @@ impl Running {
     }
 }
 
-/// systemd, or what speaks like it, where one has started this process and asked to be told.
+/// Notifies systemd, or a compatible service manager, if it started this process and requested notifications.
 fn tell_service_manager(state: &NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(std::slice::from_ref(state)) {
         tracing::warn!(%error, "the service manager cannot be notified: NOTIFY_SOCKET names no listening socket");

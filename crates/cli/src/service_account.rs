@@ -1,4 +1,4 @@
-//! `keyward service-accounts`, and how every command finds the service account that is meant.
+//! `keyward service-accounts`, and the lookup of service accounts for all commands.
 
 use api::{CreateServiceAccount, ServiceAccount, UpdateServiceAccount};
 use domain::{ServiceAccountId, role::Role};
@@ -12,7 +12,7 @@ use crate::{
     workspace::{InWorkspace, Place, WorkspaceArguments},
 };
 
-/// Service accounts: programs that sign with keys of their own
+/// Service accounts: programs that sign with their own keys
 ///
 /// A service account belongs to one workspace. An admin of the workspace creates it, sets its role and manages its keys
 /// (`keyward keys … --service-account NAME`).
@@ -34,7 +34,7 @@ pub(crate) enum ServiceAccounts {
     Delete(Delete),
 }
 
-/// What a new service account is, besides its name. Also of `keyward admin create-service-account`.
+/// The attributes of a new service account, except its name. `keyward admin create-service-account` uses them, too.
 #[derive(Debug, clap::Args)]
 pub(crate) struct NewServiceAccountArguments {
     /// Purpose of the service account
@@ -46,19 +46,19 @@ pub(crate) struct NewServiceAccountArguments {
 }
 
 impl NewServiceAccountArguments {
-    /// The service account to create under this name.
+    /// Returns the service account to create with this name.
     pub(crate) fn create(&self, name: String) -> CreateServiceAccount {
         let role = (self.role != Role::Member).then_some(self.role);
         CreateServiceAccount { name, description: self.description.clone(), role }
     }
 }
 
-/// Tells that a service account was created.
+/// Prints that a service account was created.
 pub(crate) fn tell_created(account: &ServiceAccount) -> Outcome {
     output::line(format!("created service account {} ({}), {}", account.email, account.id, account.role))
 }
 
-/// Which service account, and where.
+/// The service account and its workspace.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Which {
     /// Its name, its address or its id
@@ -304,12 +304,13 @@ fn state(account: &ServiceAccount) -> &'static str {
     if account.disabled { "disabled" } else { "active" }
 }
 
-/// The path of a service account, or of what is below it.
+/// Returns the path of a service account, or of an object in it.
 pub(crate) fn path(place: &Place, account: ServiceAccountId, below: &str) -> String {
     place.path(&format!("/service-accounts/{account}{below}"))
 }
 
-/// The service account of a name, an address or an id, and its workspace, which an address tells where nothing else does.
+/// Returns the service account with a name, an address or an id, and its workspace. An address also contains the
+/// workspace.
 pub(crate) async fn find_service_account(
     api: &ApiClient,
     workspace: &WorkspaceArguments,
@@ -331,7 +332,7 @@ pub(crate) async fn find_service_account(
     Ok((place, account))
 }
 
-/// The workspace in `NAME@SLUG.DOMAIN`.
+/// Returns the workspace in `NAME@SLUG.DOMAIN`.
 fn slug_in(address: &str) -> Option<&str> {
     address.split_once('@')?.1.split('.').next().filter(|slug| !slug.is_empty())
 }

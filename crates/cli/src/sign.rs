@@ -1,4 +1,4 @@
-//! `keyward sign`: the headers that sign a request, for another program to send.
+//! `keyward sign`: prints the headers that sign a request, for another program to send.
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use http::Request;
@@ -9,13 +9,13 @@ use crate::{
     request_arguments::{Prepared, SentRequest},
 };
 
-/// What the signature adds, and the header that it covers where it is there.
+/// The headers that the signature adds, and the optional header that it covers.
 const SIGNED: [&str; 4] = ["Content-Digest", "Keyward-Workspace", "Signature-Input", "Signature"];
 
 /// Print the headers that sign a request, for another program to send; nothing is sent
 ///
-/// The signature is valid for 60 seconds, for this method, this URL and this body, and a write is accepted once. Send the
-/// headers, and nothing else of the request changed: the URL as it is written here, and the body byte for byte.
+/// The signature is valid for 60 seconds, for this method, this URL and this body, and a write is accepted once. Send
+/// the headers with an otherwise unchanged request: the same URL in the same form, and the same bytes of the body.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "keyward sign [OPTIONS] [METHOD] <URL>",
@@ -35,7 +35,8 @@ pub(crate) struct Sign {
     json: bool,
 }
 
-/// What to sign. Where a request is sent, `--json` is a body, as in curl; here it is how the headers are printed.
+/// The request to sign. In commands that send a request, `--json` is a body, as in curl. Here it is the format of the
+/// headers.
 #[derive(Debug)]
 struct SignArguments(SentRequest);
 

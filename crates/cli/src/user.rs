@@ -1,11 +1,11 @@
-//! What a user is and where their account stands, in a word.
+//! The kind and the state of a user, each as a word.
 
-/// `operator` or `user`.
+/// Returns `operator` or `user`.
 pub(crate) fn kind(is_operator: bool) -> String {
     if is_operator { "operator" } else { "user" }.to_owned()
 }
 
-/// `disabled`, `suspended` or `active`.
+/// Returns `disabled`, `suspended` or `active`.
 pub(crate) fn state(is_disabled: bool, is_suspended: bool) -> String {
     match (is_disabled, is_suspended) {
         (true, _) => "disabled",

@@ -1,10 +1,10 @@
-//! `keyward whoami`: who the server takes the holder of a key for.
+//! `keyward whoami`: shows the principal of a key.
 
 use api::PrincipalKind;
 
 use crate::{connection::ConnectionArguments, failure::Outcome, output};
 
-/// Show who you are to the server, with which key, and where you are a member
+/// Show your user or service account, the key in use, and your workspaces
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -1,4 +1,4 @@
-//! `keyward workspaces`, and how every command finds the workspace that is meant.
+//! `keyward workspaces`, and the lookup of workspaces for all commands.
 
 use api::{
     CreateWorkspace, IssuedInvitation, MailState, MyWorkspace, Quotas, UpdateQuotas, UpdateWorkspace, Workspace,
@@ -14,7 +14,7 @@ use crate::{
     output::{self, Column},
 };
 
-/// Which workspace is meant.
+/// The workspace.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct WorkspaceArguments {
     /// The workspace [default: the only one that you are in] [env: KEYWARD_WORKSPACE]
@@ -22,7 +22,7 @@ pub(crate) struct WorkspaceArguments {
     pub(crate) workspace: Option<String>,
 }
 
-/// Which workspace is meant, and on which server.
+/// The workspace and its server.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InWorkspace {
     #[command(flatten)]
@@ -32,7 +32,7 @@ pub(crate) struct InWorkspace {
 }
 
 impl InWorkspace {
-    /// The server, and the workspace on it.
+    /// Returns the API of the server, and the workspace.
     pub(crate) async fn find(&self) -> Outcome<(ApiClient, Place)> {
         let api = self.connection.api()?;
         let place = self.workspace.find(&api).await?;
@@ -44,19 +44,19 @@ impl InWorkspace {
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) id: WorkspaceId,
-    /// The name for messages: its slug, or its id where the slug is not known.
+    /// The name for messages: its slug, or its id if the slug is unknown.
     pub(crate) name: String,
 }
 
 impl Place {
-    /// The path of what is in it, such as `/projects`.
+    /// Returns the path of objects in it, such as `/projects`.
     pub(crate) fn path(&self, below: &str) -> String {
         format!("/api/v1/workspaces/{}{below}", self.id)
     }
 }
 
 impl WorkspaceArguments {
-    /// The workspace: the one that is named, else that of the variable, else the only one.
+    /// Returns the workspace: the one on the command line, in the variable, or the only one.
     pub(crate) async fn find(&self, api: &ApiClient) -> Outcome<Place> {
         let variable = variable("KEYWARD_WORKSPACE")?.filter(|name| !name.trim().is_empty());
         match self.workspace.clone().or(variable) {
@@ -89,7 +89,7 @@ fn describe(workspace: &MyWorkspace) -> String {
     format!("\n  {} ({})", workspace.slug, workspace.name)
 }
 
-/// The workspace of an id or a slug. An operator knows all of them.
+/// Returns the workspace with an id or a slug. An operator can find all of them.
 pub(crate) async fn find_place(api: &ApiClient, name: &str) -> Outcome<Place> {
     if let Ok(id) = name.parse() {
         return Ok(Place { id, name: name.to_owned() });
@@ -126,14 +126,14 @@ pub(crate) enum Workspaces {
     Delete(Delete),
 }
 
-/// List the workspaces that you are in
+/// List your workspaces
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   keyward workspaces list
   keyward workspaces list --all                    every one of the installation, for operators")]
 pub(crate) struct List {
-    /// List all workspaces of the installation; for operators
+    /// List all workspaces of the installation, for operators
     #[arg(long)]
     all: bool,
     #[command(flatten)]
@@ -153,7 +153,7 @@ Examples:
 pub(crate) struct Create {
     #[command(flatten)]
     new: NewWorkspaceArguments,
-    /// Email address of the first admin, who joins at once or is invited
+    /// Email address of the first admin, who joins immediately or is invited
     #[arg(long, value_name = "EMAIL")]
     admin: Option<String>,
     /// Print the JSON of the API
@@ -197,7 +197,7 @@ pub(crate) struct Rename {
     connection: ConnectionArguments,
 }
 
-/// Set the quotas of a workspace; for operators
+/// Set the quotas of a workspace, for operators
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -234,7 +234,7 @@ pub(crate) struct Delete {
     connection: ConnectionArguments,
 }
 
-/// What a new workspace is, besides its first admin. Also of `keyward admin create-workspace`.
+/// The attributes of a new workspace, except its first admin. `keyward admin create-workspace` uses them, too.
 #[derive(Debug, clap::Args)]
 pub(crate) struct NewWorkspaceArguments {
     /// Its name
@@ -246,13 +246,13 @@ pub(crate) struct NewWorkspaceArguments {
 }
 
 impl NewWorkspaceArguments {
-    /// The workspace to create, with this first admin.
+    /// Returns the workspace to create, with this first admin.
     pub(crate) fn create(self, admin_email: Option<String>) -> CreateWorkspace {
         CreateWorkspace { name: self.name, slug: self.slug, admin_email }
     }
 }
 
-/// The limits to set; one at least. Also of `keyward admin set-quota`.
+/// The quotas to set, at least one. `keyward admin set-quota` uses them, too.
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = true)]
 pub(crate) struct QuotaArguments {
@@ -268,7 +268,7 @@ pub(crate) struct QuotaArguments {
 }
 
 impl QuotaArguments {
-    /// The change of the quotas.
+    /// Returns the change of the quotas.
     pub(crate) fn update(&self) -> UpdateQuotas {
         UpdateQuotas {
             service_accounts: self.service_accounts,
@@ -278,7 +278,7 @@ impl QuotaArguments {
     }
 }
 
-/// Tells what a workspace may have.
+/// Prints the quotas of a workspace.
 pub(crate) fn tell_quotas(workspace: &str, quotas: &Quotas) -> Outcome {
     output::line(format!(
         "the quotas of {workspace}: {} service accounts, {} live keys for each of them, {} live keys for each user",
@@ -286,7 +286,7 @@ pub(crate) fn tell_quotas(workspace: &str, quotas: &Quotas) -> Outcome {
     ))
 }
 
-/// The workspace as the subject of a command.
+/// The workspace of a command.
 #[derive(Debug, clap::Args)]
 struct Which {
     /// The workspace [default: the only one that you are in] [env: KEYWARD_WORKSPACE]
@@ -294,7 +294,7 @@ struct Which {
     workspace: Option<String>,
 }
 
-// Also of `keyward admin list-workspaces`.
+// `keyward admin list-workspaces` uses it, too.
 pub(crate) const SLUG: Column<'_, Workspace> = Column::word("SLUG", &|workspace| workspace.slug.clone());
 pub(crate) const NAME: Column<'_, Workspace> = Column::text("NAME", &|workspace| workspace.name.clone());
 pub(crate) const ID: Column<'_, Workspace> = Column::id(&|workspace| workspace.id.to_string());
@@ -345,7 +345,7 @@ impl Create {
     }
 }
 
-/// Tells how the first admin of a workspace, who was invited, gets in.
+/// Prints how the invited first admin of a workspace can join.
 pub(crate) fn tell_first_admin(issued: &IssuedInvitation) -> Outcome {
     let (email, end) = (&issued.invitation.email, output::exact(issued.invitation.expires_at));
     output::line(match (&issued.url, issued.mail) {

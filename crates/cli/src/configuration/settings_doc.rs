@@ -1,5 +1,5 @@
-//! `docs/settings.md` is compared with the code: each setting has a section with its default, variable and flag, and each
-//! field of a table has a row. A section or row that the code does not know fails as well.
+//! Compares `docs/settings.md` with the code. Each setting must have a section with its default, variable and flag, and
+//! each field of a table must have a row. Unknown sections and rows are refused.
 
 use std::{cell::RefCell, collections::BTreeSet};
 
@@ -8,10 +8,10 @@ use clap::{Args as _, Command};
 use super::*;
 
 const PAGE: &str = include_str!("../../../../docs/settings.md");
-/// The address at which a server is found if `public_url` is not set.
+/// The URL of a server if `public_url` is not set.
 const ADDRESS: &str = "http://127.0.0.1:8080";
 
-/// A section of the page: the heading without its backticks and brackets, and what follows until the next heading.
+/// A section of the page: the heading without its backticks and brackets, and the text until the next heading.
 struct Section<'a> {
     heading: &'a str,
     text: &'a str,
@@ -32,13 +32,13 @@ impl Section<'_> {
         self.heading.trim_matches(['[', ']'])
     }
 
-    /// The first cells of the rows of the section's table.
+    /// Returns the first cells of the rows of the section's table.
     fn fields(&self) -> BTreeSet<&str> {
         self.text.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect()
     }
 }
 
-/// The variables that are read, in lower case and without their prefix.
+/// Returns the variables that are read, in lower case and without their prefix.
 fn variables() -> BTreeSet<String> {
     let asked = RefCell::new(BTreeSet::new());
     let ask = |name: &str| {
@@ -49,14 +49,14 @@ fn variables() -> BTreeSet<String> {
     asked.into_inner()
 }
 
-/// The flags of `keyward serve` that are settings, spelled like settings.
+/// Returns the flags of `keyward serve` that are settings, in the form of settings.
 fn flags() -> BTreeSet<String> {
     let command = ServerArguments::augment_args(Command::new("keyward"));
     let flags = command.get_arguments().filter_map(|argument| Some(argument.get_long()?.replace('-', "_")));
     flags.filter(|flag| flag != "config").collect()
 }
 
-/// A setting's default, as it is written in `keyward.toml`.
+/// Returns a setting's default, in the form of `keyward.toml`.
 fn default_of(name: &str) -> String {
     let configuration = Configuration::read_with(&ServerArguments::default(), |_| Ok(None)).expect("the defaults");
     let on_postgres = Configuration { database_url: Some(String::new()), ..configuration.clone() };
@@ -103,7 +103,7 @@ fn default_of(name: &str) -> String {
     }
 }
 
-/// The line that follows the heading of a setting.
+/// Returns the line after the heading of a setting.
 fn summary(name: &str) -> String {
     let variable = if variables().contains(name) {
         format!("Variable: `KEYWARD_{}`.", name.to_ascii_uppercase())

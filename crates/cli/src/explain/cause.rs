@@ -1,4 +1,4 @@
-//! What differs between two signature bases, and what usually causes it.
+//! The differences between two signature bases, and their usual causes.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
@@ -6,22 +6,22 @@ use api::{Explanation, Problem};
 
 use super::Signed;
 
-/// A difference, and what to do about it.
+/// A difference, and how to correct it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Cause {
     pub(super) what: String,
     pub(super) next: String,
 }
 
-/// Two signature bases beside each other.
+/// A comparison of two signature bases.
 pub(super) struct Comparison {
-    /// For a person: `-` before a line that was signed, `+` before the one that arrived.
+    /// The text for users: `-` before a signed line, `+` before the one that arrived.
     pub(super) text: String,
-    /// None where the bases are the same.
+    /// Empty if the bases are the same.
     pub(super) causes: Vec<Cause>,
 }
 
-/// Compares the base that was signed with the one that the server computed.
+/// Compares the signed base with the one that the server computed.
 pub(super) fn compare(signed: &str, arrived: &str) -> Comparison {
     let (signed, arrived) = (parse(signed), parse(arrived));
     let mut text = String::new();
@@ -39,7 +39,7 @@ pub(super) fn compare(signed: &str, arrived: &str) -> Comparison {
             _ = writeln!(text, "+ {component}: {other}");
         }
         for (part, cause) in causes_of(component, value, other) {
-            // The host is in two components, and told of once.
+            // The host is in two components, and is only reported once.
             if seen.insert(part) {
                 causes.push(cause);
             }
@@ -54,12 +54,12 @@ pub(super) fn compare(signed: &str, arrived: &str) -> Comparison {
     Comparison { text, causes }
 }
 
-/// The lines of a base: component and value.
+/// Returns the lines of a base: component and value.
 fn parse(base: &str) -> Vec<(&str, &str)> {
     base.lines().map(|line| line.split_once(": ").unwrap_or((line, ""))).collect()
 }
 
-/// What a component tells apart.
+/// The meaning of a component.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Part {
     Method,
@@ -223,7 +223,7 @@ fn parameters() -> Cause {
     }
 }
 
-/// A part of a URL without its escapes, with `+` as a blank.
+/// Returns a part of a URL with its escapes decoded, and `+` as a space.
 fn decode(text: &str) -> Vec<u8> {
     let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
     let bytes = text.as_bytes();
@@ -248,7 +248,7 @@ fn decode(text: &str) -> Vec<u8> {
     decoded
 }
 
-/// What is told where the server found no signature.
+/// Returns the message if the server found no signature.
 pub(super) fn without_base(explanation: &Explanation) -> String {
     let detail = explanation.detail.as_deref().unwrap_or("the server found no signature in it");
     if let Some(seconds) = explanation.retry_after {
@@ -260,7 +260,7 @@ pub(super) fn without_base(explanation: &Explanation) -> String {
     )
 }
 
-/// What is told where the server computed the same base.
+/// Returns the message if the server computed the same base.
 pub(super) fn without_difference(signed: &Signed, problem: &Problem, explanation: &Explanation) -> String {
     const SAME: &str = "the server computed the same signature base";
     let reason = problem.members.get("reason").and_then(serde_json::Value::as_str);
@@ -269,7 +269,7 @@ pub(super) fn without_difference(signed: &Signed, problem: &Problem, explanation
         let digest = digest.map_or("none", |(_, digest)| digest);
         return format!(
             "the body was changed on the way: {} bytes were signed ({digest}), and {} arrived ({})\nnext: find what changes \
-             the body, such as compression, another encoding or a library that writes JSON anew, and sign the bytes that \
+             the body, such as compression, another encoding or a library that writes the JSON again, and sign the bytes that \
              are sent",
             signed.length, body.length, body.content_digest
         );
@@ -301,7 +301,7 @@ pub(super) fn without_difference(signed: &Signed, problem: &Problem, explanation
     }
 }
 
-/// The key id in the parameters of a signature.
+/// Returns the key id in the parameters of a signature.
 fn key_id(parameters: &str) -> Option<&str> {
     parameters.split_once(";keyid=\"")?.1.split('"').next()
 }
