@@ -1,12 +1,14 @@
-"""From the bytes of a key file to a key of `cryptography`: OpenSSH, PKCS#8, PKCS#1, SEC 1, PuTTY, in any encoding."""
+"""From the bytes of a key file to a key of `cryptography`: OpenSSH, PKCS#8, PKCS#1, SEC 1, JWK, PuTTY, in any encoding."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
+import json
 import re
-from typing import Union
+from typing import Any, Union
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import (
@@ -71,6 +73,9 @@ def _read(data: bytes, layer: int) -> tuple[AnyKey, str]:
     stripped = _unquote(text.translate(_BLANKS).strip())
     if not stripped:
         raise Refused("empty")
+    jwk = _find_jwk(stripped, text.translate(_BLANKS).strip())
+    if jwk is not None:
+        return _read_jwk(jwk), ""
     blocks = [(re.sub(r"\s", "", label), body) for label, body, _ in _PEM_BLOCK.findall(stripped)]
     private = [(label, body) for label, body in blocks if label.endswith("PRIVATEKEY")]
     if len(private) > 1:
@@ -97,6 +102,7 @@ def _is_known(data: bytes) -> bool:
         or _is_der(data)
         or text.lstrip("\ufeff").startswith(("PuTTY-User-Key-File-", "-----BEGIN"))
         or "PRIVATEKEY-----" in text
+        or (text.startswith(("{", '"{')) and "kty" in text)
         or is_public(decode_text(data))
     )
 
@@ -207,6 +213,72 @@ def _rsa_key(n: int, e: int, d: int, iqmp: int, p: int, q: int) -> RSAPrivateKey
         raise Refused("halves")
     numbers = RSAPrivateNumbers(p, q, d, rsa_crt_dmp1(d, p), rsa_crt_dmq1(d, q), iqmp, RSAPublicNumbers(e, n))
     return numbers.private_key()
+
+
+def _find_jwk(text: str, quoted: str) -> dict[str, Any] | None:
+    """The JWK that a text is (RFC 7517), or the one of a set; the text may be within a string of JSON, `quoted`."""
+    # Escapes are those of JSON. What is quoted otherwise, as in a shell, has none.
+    with contextlib.suppress(ValueError):
+        text = str(json.loads(quoted)).strip() if quoted.startswith('"') else text
+    if not text.startswith("{"):
+        return None
+    try:
+        document = json.loads(text, object_pairs_hook=_unique_members)
+    except ValueError:
+        if '"kty"' in text:
+            raise Refused("damaged") from None
+        return None
+    keys = document.get("keys", [document])
+    if not isinstance(keys, list) or not all(isinstance(key, dict) and "kty" in key for key in keys):
+        return None
+    if len(keys) != 1:
+        raise Refused("several" if keys else "empty")
+    found: dict[str, Any] = keys[0]
+    return found
+
+
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member is given twice")
+    return members
+
+
+def _read_jwk(jwk: dict[str, Any]) -> AnyKey:
+    """`OKP` of RFC 8037, `EC` and `RSA` of RFC 7518 §6."""
+
+    def member(name: str) -> bytes:
+        value = jwk.get(name)
+        decoded = decode_base64(value) if isinstance(value, str) else None
+        if not decoded:
+            raise Refused("damaged")
+        return decoded
+
+    def number(name: str) -> int:
+        return int.from_bytes(member(name), "big")
+
+    kty, crv = jwk["kty"], jwk.get("crv")
+    if kty == "oct":
+        raise Refused("unsupported")
+    if "d" not in jwk:
+        raise Refused("public")
+    curve = {"P-256": b"nistp256", "P-384": b"nistp384"}.get(crv) if kty == "EC" and isinstance(crv, str) else None
+    try:
+        if kty == "RSA":
+            return _rsa_key(number("n"), number("e"), number("d"), number("qi"), number("p"), number("q"))
+        if curve is not None:
+            x, y = member("x"), member("y")
+            if not len(x) == len(y) == _CURVES[curve].key_size // 8:
+                raise Refused("damaged")
+            return _ecdsa_key(curve, number("d"), b"\x04" + x + y)
+        if (kty, crv) == ("OKP", "Ed25519"):
+            key = Ed25519PrivateKey.from_private_bytes(member("d"))
+            if key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw) != member("x"):
+                raise Refused("halves")
+            return key
+    except ValueError:
+        raise Refused("damaged") from None
+    raise Refused("unsupported")
 
 
 def _read_putty(text: str) -> tuple[AnyKey, str]:

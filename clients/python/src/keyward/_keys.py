@@ -45,7 +45,7 @@ class SigningKey(Protocol):
 class PrivateKey:
     """A private key from a file or a text.
 
-    Reads OpenSSH, PKCS#8, PKCS#1, SEC 1 (PEM or DER) and PuTTY files, with Ed25519, RSA of 2048 to 4096 bits, and ECDSA on P-256
+    Reads OpenSSH, PKCS#8, PKCS#1, SEC 1 (PEM or DER), JWK and PuTTY files, with Ed25519, RSA of 2048 to 4096 bits, and ECDSA on P-256
     and P-384. The file may have a byte order mark, be in UTF-16, have Windows line ends, or be the base64 of such a file.
     """
 
@@ -250,7 +250,7 @@ def _error(reason: str, file: str | None, extra: str = "") -> PrivateKeyError:
         "base64-twice": "it is base64 of base64: encode the file once, with `base64 -w0 FILE`",
         "pkcs12": f"this is a PKCS#12 file: take the key out with `openssl pkcs12 -in {file} -nocerts -nodes -out NEW_FILE`, run "
         "`chmod 600 NEW_FILE`, and use that",
-        "no-key": "this is no private key: it begins with `-----BEGIN` or `PuTTY-User-Key-File`; a file's name belongs into "
+        "no-key": "this is no private key: it begins with `-----BEGIN` or `PuTTY-User-Key-File`, or is a JWK; a file's name belongs into "
         "KEYWARD_KEY_FILE or PrivateKey.from_file",
     }[reason]
     return PrivateKeyError(reason, f"{name}: {message}")
