@@ -52,6 +52,8 @@ pub enum AppError {
     UnsupportedMediaType,
     /// The path exists, but not with this method.
     MethodNotAllowed,
+    /// A call of the Encord SDK to which only the API behind a proxy has an answer.
+    NotServed,
 
     // The operator must act.
     /// The database is unreachable, or the node has no lease.
@@ -374,6 +376,7 @@ impl AppError {
                 "Method not allowed",
                 "This path does not support this method. See /api/v1/openapi.json.",
             ),
+            Self::NotServed => not_served(),
             Self::Internal(_) => Problem::new(
                 500,
                 codes::INTERNAL,
@@ -403,6 +406,12 @@ fn unauthenticated(error: &AuthenticationError, now: Timestamp) -> Problem {
             "The request has more than one credential. Send one signature, or one bearer token, and nothing else."
                 .to_owned(),
         ),
+        AuthenticationError::EncordVersion1 => Some(
+            "The Encord SDK signed this call with its version 1 signature, which Keyward does not accept: it covers only \
+             the body and never expires. Create another client with \
+             EncordUserClient.create_with_bearer_token(client.get_bearer_token(), domain=...) for this call."
+                .to_owned(),
+        ),
         AuthenticationError::Malformed(_) => Some(capitalised(&format!("{error}."))),
         _ => None,
     };
@@ -417,6 +426,12 @@ fn unauthenticated(error: &AuthenticationError, now: Timestamp) -> Problem {
     Problem::new(401, codes::UNAUTHENTICATED, title, capitalised(&format!("{error}; server time {now:.0}.")))
         .with("reason", error.code())
         .with("server_time", format!("{now:.0}"))
+}
+
+fn not_served() -> Problem {
+    let detail = "Keyward has no answer to this call of the Encord SDK; your platform has. Give the SDK the platform's \
+                  address as `domain`.";
+    Problem::new(404, codes::NOT_FOUND, "Not found", detail)
 }
 
 fn rate_limited(seconds: u64) -> Problem {

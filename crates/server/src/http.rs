@@ -39,6 +39,7 @@ pub(crate) use self::{
     client_address::client_address,
     connections::{Connections, Due, Place},
     cookie::Cookie,
+    encord::answer_version_1,
     forward_auth::{answer_nginx, router as forward_auth_router},
     framing::Watched,
     own_host::require as require_own_host,

@@ -51,6 +51,7 @@ fn compose(app: Arc<App>, api: Router, connections: Arc<Connections>) -> Router 
         .merge(own)
         .layer(CatchPanicLayer::custom(|_| AppError::Internal("a handler panicked".to_owned()).into_response()))
         .layer(middleware::from_fn_with_state(connections, http::limit))
+        .layer(middleware::from_fn(http::answer_version_1))
         .layer(middleware::from_fn(http::answer_nginx))
         // A browser gets a page for every refusal.
         .layer(middleware::from_fn(ui::show_problem_as_page))

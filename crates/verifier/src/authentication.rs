@@ -16,6 +16,9 @@ pub enum AuthenticationError {
     /// The credential has an unsupported form.
     #[error("malformed credential: {}", redact(.0))]
     Malformed(String),
+    /// The credential is a signature of version 1 of the Encord SDK.
+    #[error("version 1 signature of the Encord SDK, which covers the body only and never expires")]
+    EncordVersion1,
     /// The key does not exist, or was revoked long ago.
     #[error("unknown key")]
     UnknownKey,
@@ -94,6 +97,7 @@ impl AuthenticationError {
             Self::Missing => "missing",
             Self::Several => "several",
             Self::Malformed(_) => "malformed",
+            Self::EncordVersion1 => "encord_version_1",
             Self::UnknownKey => "unknown_key",
             Self::KeyRevoked { .. } => "key_revoked",
             Self::BadSignature => "bad_signature",
@@ -124,6 +128,7 @@ impl AuthenticationError {
             Self::Missing
             | Self::Several
             | Self::Malformed(_)
+            | Self::EncordVersion1
             | Self::UnknownKey
             | Self::KeyRevoked { .. }
             | Self::BadSignature

@@ -8,6 +8,7 @@ use http::HeaderValue;
 use crate::{
     authentication::AuthenticationError as Error,
     directory::{Snapshot, Verification},
+    encord_version_1::is_encord_version_1,
     error::VerificationError,
     request::{Evidence, VerifiedHeaders, find_principal},
     token::Token,
@@ -44,6 +45,9 @@ impl Verifier {
         now: Timestamp,
     ) -> Result<VerifiedHeaders, (Option<ApiKeyId>, Error)> {
         let malformed = |why: &str| (None, Error::Malformed(why.to_owned()));
+        if is_encord_version_1(authorization) {
+            return Err((None, Error::EncordVersion1));
+        }
         let (scheme, text) = authorization
             .to_str()
             .ok()

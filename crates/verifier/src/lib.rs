@@ -4,6 +4,7 @@
 pub mod authentication;
 mod bearer_token;
 pub mod directory;
+mod encord_version_1;
 pub mod error;
 pub mod explanation;
 pub mod hosts;
@@ -19,6 +20,7 @@ mod verifier;
 
 pub use authentication::AuthenticationError;
 pub use directory::{Directory, Snapshot};
+pub use encord_version_1::is_encord_version_1;
 pub use error::{RouteError, VerificationError};
 pub use explanation::Explanation;
 pub use hosts::{Hosts, Origin, Scheme};

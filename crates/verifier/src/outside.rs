@@ -7,6 +7,8 @@ use domain::ReplayKey;
 use http::{HeaderMap, HeaderValue, header};
 use http_signature::Profile;
 
+use crate::encord_version_1::is_encord_version_1;
+
 /// This node's permission to verify requests.
 pub trait Lease: Send + Sync {
     /// Returns whether the permission is valid now.
@@ -53,9 +55,11 @@ impl CredentialType {
         match headers.get("signature-input").map(HeaderValue::as_bytes) {
             Some(input) if input.starts_with(b"encord-sig=") => Some(Self::Signature(Profile::Encord)),
             Some(_) => Some(Self::Signature(Profile::Native)),
-            None if headers.contains_key(header::AUTHORIZATION) => Some(Self::BearerToken),
-            None if headers.contains_key("signature") => Some(Self::Unreadable),
-            None => None,
+            None => match headers.get(header::AUTHORIZATION) {
+                Some(authorization) if is_encord_version_1(authorization) => Some(Self::Unreadable),
+                Some(_) => Some(Self::BearerToken),
+                None => headers.contains_key("signature").then_some(Self::Unreadable),
+            },
         }
     }
 }

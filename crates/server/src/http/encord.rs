@@ -2,21 +2,40 @@
 
 use std::sync::Arc;
 
+use api::Problem;
 use axum::{
     Json,
-    extract::{RawQuery, State},
-    routing::get,
+    body::Body,
+    extract::{RawQuery, Request, State},
+    middleware::Next,
+    response::Response,
+    routing::{get, post},
 };
 use domain::{ProjectId, Timestamp, role::ProjectRole};
+use http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa_axum::{router::OpenApiRouter, routes};
+use verifier::is_encord_version_1;
 
-use super::extract::{Authenticated, Path, ProjectRef, Query};
+use super::{
+    answer::RefusedWith,
+    extract::{Authenticated, Path, ProjectRef, Query},
+};
 use crate::{
     App, AppError,
     app::{ListedProject, Paging, ProjectQuery},
 };
+
+/// The names that version 1 of the SDK's protocol has for the statuses of a refusal.
+const VERSION_1_NAMES: [(u16, &str); 6] = [
+    (400, "INVALID_ARGUMENTS_ERROR"),
+    (401, "AUTHENTICATION_ERROR"),
+    (403, "AUTHORISATION_ERROR"),
+    (404, "RESOURCE_NOT_FOUND_ERROR"),
+    (405, "METHOD_NOT_ALLOWED_ERROR"),
+    (429, "RATE_LIMIT_ERROR"),
+];
 
 /// Returns the routes. The OpenAPI document describes the route for all clients. The others are only for the SDK.
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
@@ -25,6 +44,8 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .route("/v2/public/projects", get(list_projects))
         .route("/v2/public/projects/{project}", get(find_project))
         .route("/v2/public/user/current-organisation/groups", get(list_groups))
+        .route("/public", post(refuse_version_1))
+        .route("/public/user", post(refuse_version_1))
 }
 
 /// The fields that `encord.orm.project.ProjectDTO` requires. Fields without an equivalent in Keyward are empty.
@@ -182,4 +203,37 @@ async fn find_project(
 /// Returns an empty list, because there are no groups.
 async fn list_groups(_: Authenticated) -> Json<Page<Value>> {
     Json(Page { results: Vec::new(), next_page_token: None })
+}
+
+/// Version 1 of the SDK's protocol sends every call to two paths. Keyward has no answer to any of them.
+async fn refuse_version_1(_: Authenticated) -> AppError {
+    AppError::NotServed
+}
+
+/// Answers calls by version 1 of the SDK's protocol in a form that the SDK reads, here and through a proxy. It reads `status`,
+/// `response` and `payload` in the body, whatever the HTTP status, so a refusal is a problem that has these, too.
+pub(crate) async fn answer_version_1(request: Request, next: Next) -> Response {
+    let is_version_1 = is_version_1(request.headers());
+    let mut response = next.run(request).await;
+    let refused = response.extensions().get::<RefusedWith>().filter(|_| is_version_1);
+    if let Some(RefusedWith(problem)) = refused {
+        let problem = with_version_1_members(Problem::clone(problem));
+        *response.body_mut() = Body::from(serde_json::to_vec(&problem).unwrap_or_default());
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        response.extensions_mut().insert(RefusedWith(Arc::new(problem)));
+    }
+    response
+}
+
+/// Whether a request is one by version 1, by its signature or by a header that the SDK sends with bearer tokens as well.
+fn is_version_1(headers: &HeaderMap) -> bool {
+    headers.contains_key("resourceid") || headers.get(header::AUTHORIZATION).is_some_and(is_encord_version_1)
+}
+
+fn with_version_1_members(problem: Problem) -> Problem {
+    let known = VERSION_1_NAMES.iter().find(|(status, _)| *status == problem.status);
+    // A name that the SDK does not know is shown together with the payload.
+    let name = known.map_or_else(|| problem.code.to_uppercase(), |(_, name)| (*name).to_owned());
+    let detail = problem.detail.clone();
+    problem.with("response", json!([name])).with("payload", detail)
 }

@@ -3,6 +3,7 @@
 
 pub mod browser;
 pub mod saved;
+pub mod sdk;
 pub mod signing;
 pub mod wire;
 

@@ -2,64 +2,23 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
-    sync::{Arc, LazyLock, Mutex},
-    time::Duration,
+    sync::{Arc, Mutex},
 };
 
 use domain::Clock as _;
 use serde_json::{Value, json};
-use server::{
-    app::{Caller, KeyOwner},
-    http::ConnectionLimits,
-    settings::RateLimits,
-    system::SystemClock,
-};
+use server::{http::ConnectionLimits, settings::RateLimits};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
 
-use crate::{
-    support::wire::Running,
-    support::{Actor, TestApp},
+use crate::support::{
+    Actor, TestApp,
+    sdk::{generate_key_file, register_key, run_sdk},
+    signing::version_1_signature,
+    wire::Running,
 };
-
-/// What every script begins with; it ends with `answer(...)`.
-const PRELUDE: &str = r#"
-import json, os
-import encord.exceptions, requests
-from encord import EncordUserClient
-from encord.http.constants import RequestsSettings
-from encord.http.querier import create_new_session
-
-DOMAIN = os.environ["DOMAIN"]
-SETTINGS = RequestsSettings(backoff_factor=0)
-
-def client(key="KEY"):
-    return EncordUserClient.create_with_ssh_private_key(
-        ssh_private_key_path=os.environ[key], domain=DOMAIN, requests_settings=SETTINGS)
-
-def titles(projects):
-    return sorted(project.title for project in projects)
-
-def refusal(call):
-    try:
-        call()
-    except encord.exceptions.EncordException as error:
-        return [type(error).__name__, error.message, getattr(error, "retry_after", None)]
-    return ["nothing", "", None]
-
-def send(client, method, path, body=None):
-    """A request of Keyward's own API, signed and retried by the SDK."""
-    request = requests.Request(method, DOMAIN + path, json=body).prepare()
-    request = client._config.config.define_headers_v2(request)
-    with create_new_session(max_retries=3, backoff_factor=0, connect_retries=3) as session:
-        return session.send(request)
-
-def answer(value):
-    print(json.dumps(value, default=str))
-"#;
 
 struct Sdk {
     test: TestApp,
@@ -97,27 +56,14 @@ impl Sdk {
 
     /// A private key file of ssh-keygen, and the public key.
     fn key_file(&self, name: &str) -> (PathBuf, String) {
-        let path = self.keys.path().join(name);
-        let made = Command::new("ssh-keygen")
-            .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-            .arg(&path)
-            .status()
-            .expect("ssh-keygen is needed: install openssh-client");
-        assert!(made.success());
-        let public = std::fs::read_to_string(path.with_extension("pub")).expect("the public key");
-        (path, public.trim().to_owned())
+        generate_key_file(self.keys.path(), name)
     }
 
     /// A key file that is registered for a principal, and the key's id.
     async fn registered(&self, owner: &Actor, name: &str) -> (PathBuf, String) {
         let (path, public_key) = self.key_file(name);
-        let owner = match owner.id.parse() {
-            Ok(user) => KeyOwner::User(user),
-            Err(_) => KeyOwner::ServiceAccount(self.workspace.parse().expect("ws_"), owner.id.parse().expect("sa_")),
-        };
-        let create = api::CreateApiKey { title: name.to_owned(), public_key, expires_at: None, proof: None };
-        let key = self.test.app.create_api_key(&Caller::host(), owner, &create).await.expect("a key");
-        (path, key.id.to_string())
+        let id = register_key(&self.test, &self.workspace, owner, name, public_key).await;
+        (path, id)
     }
 
     /// Creates a project as a principal, and returns its id.
@@ -134,38 +80,9 @@ impl Sdk {
     }
 
     async fn run_at(&self, domain: &str, keys: &[(&str, &Path)], script: &str) -> Value {
-        let mut command = Command::new(PYTHON.as_path());
-        command.arg("-c").arg(format!("{PRELUDE}\n{script}")).env("DOMAIN", domain).env("NO_PROXY", "*");
-        command.envs(keys.iter().copied());
-        let (clock, app) = (Arc::clone(&self.test.clock), Arc::clone(&self.test.app));
-        let follow = tokio::spawn(async move {
-            let mut seconds = tokio::time::interval(Duration::from_secs(1));
-            loop {
-                seconds.tick().await;
-                clock.set_wall(SystemClock.now().as_second());
-                app.renew_lease().await.expect("the store answers");
-            }
-        });
-        let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("python");
-        follow.abort();
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{err}");
-        serde_json::from_str(out.lines().last().unwrap_or_default()).unwrap_or_else(|_| panic!("{out}{err}"))
+        run_sdk(&self.test, domain, keys, script).await
     }
 }
-
-/// An interpreter that has the SDK.
-static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {
-    let python = std::env::var_os("KEYWARD_PYTHON")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin/python"), PathBuf::from);
-    let has_sdk = Command::new(&python).args(["-c", "import encord"]).output().is_ok_and(|run| run.status.success());
-    assert!(
-        has_sdk,
-        "{} has no Encord SDK: python3 -m venv .venv && .venv/bin/pip install encord, or set KEYWARD_PYTHON",
-        python.display()
-    );
-    python
-});
 
 #[tokio::test]
 async fn a_service_account_lists_what_it_created_or_was_invited_to_and_nothing_more() {
@@ -343,6 +260,106 @@ answer({
     let seen = sdk.run(&good, outage).await;
     assert_eq!(seen[0], "UnknownException");
     assert!(seen[1].as_str().expect("a text").contains("Your credential was not verified"), "{seen}");
+}
+
+#[tokio::test]
+async fn a_version_1_signature_is_refused_in_a_form_that_the_sdk_reads() {
+    let test = TestApp::new().await;
+    let admin = test.user("ada", false).await;
+    test.workspace("acme", &admin).await;
+    let call = json!({"query_type": "dataset", "query_method": "GET", "values": {"uid": null, "payload": null}});
+    let unsigned = test.post("/public", &call);
+    let signature = version_1_signature(&admin.key, &unsigned.body);
+    // Whose key it is, and whether the signature is right, changes nothing: it follows from the form.
+    let other = version_1_signature(&test.new_key(), b"another body");
+    for path in ["/public", "/public/user", "/api/v1/me", "/nowhere"] {
+        for (signature, has_resource) in [(&signature, true), (&signature.to_uppercase(), false), (&other, false)] {
+            let mut request = test.post(path, &call).header("authorization", signature);
+            if has_resource {
+                request = request.header("resourceid", "").header("resourcetype", "");
+            }
+            let answer = request.send().await;
+            assert_eq!(answer.header("content-type"), "application/problem+json");
+            assert_eq!(answer.header("keyward-reason"), "encord_version_1");
+            let problem = answer.expect_problem(401, "unauthenticated");
+            assert_eq!((&problem["status"], &problem["reason"]), (&json!(401), &json!("encord_version_1")));
+            assert_eq!(problem["response"], json!(["AUTHENTICATION_ERROR"]), "{path}");
+            assert_eq!(problem["payload"], problem["detail"]);
+            let detail = problem["detail"].as_str().expect("a text");
+            assert!(detail.contains("create_with_bearer_token(client.get_bearer_token()"), "{detail}");
+        }
+    }
+
+    // By bearer token, and without any credential.
+    let token = test.bearer_token(&admin.key).await;
+    let by_token = |token: &str| test.post("/public/user", &call).bearer(token).header("resourceid", "");
+    let problem = by_token(&token).send().await.expect_problem(404, "not_found");
+    assert_eq!((&problem["status"], &problem["response"]), (&json!(404), &json!(["RESOURCE_NOT_FOUND_ERROR"])));
+    assert!(problem["payload"].as_str().expect("a text").contains("as `domain`"), "{problem}");
+    for request in [by_token(&format!("{token}x")), unsigned.header("resourceid", "")] {
+        let problem = request.send().await.expect_problem(401, "unauthenticated");
+        assert_eq!((&problem["response"], problem.get("reason")), (&json!(["AUTHENTICATION_ERROR"]), None));
+    }
+    let get = test.get("/public").bearer(&token).header("resourceid", "");
+    let problem = get.send().await.expect_problem(405, "method_not_allowed");
+    assert_eq!(problem["response"], json!(["METHOD_NOT_ALLOWED_ERROR"]));
+
+    // Nobody else gets these members.
+    let problem = test.post("/api/v1/me/keys", &call).send().await.expect_problem(401, "unauthenticated");
+    assert_eq!((problem.get("response"), problem.get("payload")), (None, None));
+}
+
+#[tokio::test]
+async fn calls_that_the_sdk_signs_with_version_1_raise_its_authentication_error() {
+    let sdk = Sdk::start().await;
+    let (key, _) = sdk.registered(&sdk.admin, "ada").await;
+    let script = r#"
+import uuid
+# The SDK keeps the text of some refusals to itself: this is what it read.
+import encord.http.querier as querier
+read = []
+check = querier.check_error_response
+def note(response, context=None, payload=None):
+    read.append(payload)
+    return check(response, context, payload)
+querier.check_error_response = note
+
+c = client()
+bearer = EncordUserClient.create_with_bearer_token(c.get_bearer_token(), domain=DOMAIN, requests_settings=SETTINGS)
+wrong = EncordUserClient.create_with_bearer_token("kwt_x", domain=DOMAIN, requests_settings=SETTINGS)
+calls = {
+    "get_projects": lambda c: c.get_projects(),
+    "get_dataset": lambda c: c.get_dataset(uuid.uuid4()),
+    "create_project": lambda c: c.create_project("x", []),
+    "list_label_rows": lambda c: c.get_project_client("x").list_label_rows(),
+}
+answer({
+    "signed": {name: refusal(lambda: call(c)) for name, call in calls.items()},
+    "by token": {name: refusal(lambda: call(bearer)) for name, call in calls.items()},
+    "wrong token": {name: refusal(lambda: call(wrong)) for name, call in calls.items()},
+    "read": read,
+})
+"#;
+    let seen = sdk.run(&key, script).await;
+    for call in ["get_projects", "get_dataset", "create_project", "list_label_rows"] {
+        for client in ["signed", "wrong token"] {
+            let [exception, text, _] = seen[client][call].as_array().expect("an exception").as_slice() else {
+                panic!("{seen}")
+            };
+            assert_eq!(exception, "AuthenticationError", "{client} {call}: {seen}");
+            assert!(text.as_str().expect("a text").starts_with("You are not authenticated"), "the SDK's own: {text}");
+        }
+        let [exception, text, _] = seen["by token"][call].as_array().expect("an exception").as_slice() else {
+            panic!("{seen}")
+        };
+        assert_eq!(exception, "ResourceNotFoundError", "{call}: {seen}");
+        assert!(text.as_str().expect("a text").contains("Keyward has no answer to this call"), "{call}: {text}");
+    }
+    let read = seen["read"].as_array().expect("what the SDK read");
+    assert_eq!(read.len(), 12);
+    for text in &read[..4] {
+        assert!(text.as_str().expect("a text").contains("EncordUserClient.create_with_bearer_token("), "{text}");
+    }
 }
 
 #[tokio::test]

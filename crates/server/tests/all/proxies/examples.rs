@@ -1,5 +1,7 @@
 //! The example configurations in real proxies, between a client that signs (or lies) and an API that shows what it got.
 
+mod platform;
+mod sdk;
 mod stack;
 
 use http_signature::Profile;
@@ -10,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use self::stack::{Kind, Stack, WEBSOCKET_ACCEPT};
 use crate::{
     proxies::forward_auth::IDENTITY_HEADERS,
-    support::{HOST, TestRequest},
+    support::{HOST, TestRequest, signing::version_1_signature},
 };
 
 /// What happens to a request on its way.
@@ -74,6 +76,7 @@ with_every_proxy! {
     an_encoded_slash_arrives_where_a_route_allows_it
     a_preflight_and_a_public_path_arrive_without_a_credential
     a_client_cannot_choose_its_rate_limited_address
+    a_version_1_signature_is_refused_in_a_form_that_the_sdk_reads
 }
 
 async fn a_signed_request_arrives_as_it_was_signed_with_every_identity_header(kind: Kind) {
@@ -494,6 +497,21 @@ async fn a_refusal_is_explained_to_the_client_that_asks(kind: Kind) {
     let problem: Value = serde_json::from_str(&answer.body).expect("a problem");
     let base = problem["explanation"]["signature_base"].as_str().unwrap_or_else(|| panic!("{problem}"));
     assert!(base.contains(&format!("\"@target-uri\": http://{}/v2/things?a=2\n", stack.host())), "{base}");
+    assert!(stack.take_seen().is_empty());
+}
+
+async fn a_version_1_signature_is_refused_in_a_form_that_the_sdk_reads(kind: Kind) {
+    let stack = Stack::start(kind, |_| {}).await;
+    let call = stack.request("POST", "/public", &json!({"query_type": "dataset"}));
+    let signed = call.clone().header("authorization", &version_1_signature(&stack.admin.key, &call.body));
+    for (call, reason) in [(signed, "encord_version_1"), (call.header("resourceid", "x"), "unauthenticated")] {
+        let answer = stack.send(&call).await;
+        let problem: Value = serde_json::from_str(&answer.body).expect("JSON");
+        assert_eq!((answer.status, &problem["status"]), (401, &json!(401)));
+        assert_eq!(problem["response"], json!(["AUTHENTICATION_ERROR"]), "{problem}");
+        assert_eq!(problem["payload"], problem["detail"]);
+        assert!(answer.head.to_lowercase().contains(&format!("\r\nkeyward-reason: {reason}\r\n")), "{}", answer.head);
+    }
     assert!(stack.take_seen().is_empty());
 }
 

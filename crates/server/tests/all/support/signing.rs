@@ -141,7 +141,16 @@ fn append(request: &TestRequest<'_>, field: &str, member: &str) -> String {
 
 /// The raw key as the Encord SDK writes it.
 pub fn hex_of(key: &Key) -> String {
-    key.public_bytes().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+    to_hex(&key.public_bytes())
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+}
+
+/// `Authorization` as version 1 of the Encord SDK signs a body.
+pub fn version_1_signature(key: &Key, body: &[u8]) -> String {
+    format!("{}:{}", hex_of(key), to_hex(&key.sign(&Sha256::digest(body))))
 }
 
 /// A string of a structured field.

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read, Write as _},
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
@@ -27,6 +27,9 @@ use crate::{
     proxies::forward_auth::trust_local_proxies,
     support::{Actor, TestApp, TestRequest},
 };
+
+/// Some port that is free.
+pub const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// The answer to the key of the example in RFC 6455 §1.3.
 pub const WEBSOCKET_ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -100,9 +103,22 @@ impl Stack {
         edit: impl FnOnce(&str) -> String,
         change: impl FnOnce(SocketAddr, &mut Settings),
     ) -> Self {
-        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let seen = Arc::default();
+        let api = Router::new().route("/v2/echo", any(echo)).fallback(show).with_state(Arc::clone(&seen));
+        let listener = TcpListener::bind(ANY_PORT).await.expect("a free port");
+        Self { seen, ..Self::start_before(kind, edit, change, listener, api).await }
+    }
+
+    /// The same before another API, which listens here.
+    pub async fn start_before(
+        kind: Kind,
+        edit: impl FnOnce(&str) -> String,
+        change: impl FnOnce(SocketAddr, &mut Settings),
+        listener: TcpListener,
+        api: Router,
+    ) -> Self {
         let address = {
-            let free = std::net::TcpListener::bind(any_port).expect("a free port");
+            let free = std::net::TcpListener::bind(ANY_PORT).expect("a free port");
             free.local_addr().expect("an address")
         };
         let test = TestApp::with_settings(|settings| {
@@ -114,18 +130,15 @@ impl Stack {
         let admin = test.user("ada", false).await;
         let workspace = test.workspace("acme", &admin).await;
 
-        let keyward = Server::bind(Arc::clone(&test.app), &ServerOptions::plain(any_port)).expect("a free port");
+        let keyward = Server::bind(Arc::clone(&test.app), &ServerOptions::plain(ANY_PORT)).expect("a free port");
         let keyward_address = keyward.address().expect("an address");
         let keyward = tokio::spawn(keyward.run(std::future::pending()));
 
-        let seen = Arc::default();
-        let api = Router::new().route("/v2/echo", any(echo)).fallback(show).with_state(Arc::clone(&seen));
-        let listener = TcpListener::bind(any_port).await.expect("a free port");
         let api_address = listener.local_addr().expect("an address");
         let api = tokio::spawn(async move { axum::serve(listener, api).await });
 
         let proxy = Proxy::start(kind, edit, address, keyward_address, api_address);
-        Self { test, admin, workspace, address, seen, keyward, api, _proxy: proxy }
+        Self { test, admin, workspace, address, seen: Arc::default(), keyward, api, _proxy: proxy }
     }
 
     /// Ends Keyward's server. The proxy and the API continue.
