@@ -40,10 +40,12 @@ unit:
 	$(CARGO) test --workspace --locked
 	KEYWARD_TEST_ENGINE=postgres $(CARGO) test --package server --test all --locked -- $(ON_POSTGRES)
 
-# The packages of clients/, built, and tested as they are built, against the server that `unit` built.
+# The packages of clients/, built, and tested as they are built, against the server that `unit` built; what docs/sdk.md says of
+# the Encord SDK.
 clients:
 	$(CARGO) test --workspace --locked --no-run
 	.venv/bin/python scripts/native-vectors --check
+	.venv/bin/python scripts/encord-version-1 --check
 	./scripts/build-clients
 	.venv/bin/ruff check clients/python && .venv/bin/ruff format --check clients/python
 	cd clients/python && ../../.venv/bin/mypy

@@ -111,13 +111,18 @@ impl IntoResponse for AppError {
 }
 
 /// Adds an explanation to the problem of a refusal.
-pub(super) fn with_explanation(mut response: Response, explanation: Explanation) -> Response {
+pub(super) fn with_explanation(response: Response, explanation: Explanation) -> Response {
+    let mut response = change_problem(response, |problem| Problem { explanation: Some(explanation), ..problem });
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Changes the problem of a refusal. Other responses stay as they are.
+pub(super) fn change_problem(mut response: Response, change: impl FnOnce(Problem) -> Problem) -> Response {
     let Some(RefusedWith(problem)) = response.extensions_mut().remove::<RefusedWith>() else { return response };
-    let problem = Problem { explanation: Some(explanation), ..Problem::clone(&problem) };
+    let problem = change(Problem::clone(&problem));
     *response.body_mut() = Body::from(serde_json::to_vec(&problem).unwrap_or_default());
-    let headers = response.headers_mut();
-    headers.remove(header::CONTENT_LENGTH);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().remove(header::CONTENT_LENGTH);
     response.extensions_mut().insert(RefusedWith(Arc::new(problem)));
     response
 }

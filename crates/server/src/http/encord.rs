@@ -5,7 +5,6 @@ use std::sync::Arc;
 use api::Problem;
 use axum::{
     Json,
-    body::Body,
     extract::{RawQuery, Request, State},
     middleware::Next,
     response::Response,
@@ -19,7 +18,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use verifier::is_encord_version_1;
 
 use super::{
-    answer::RefusedWith,
+    answer::change_problem,
     extract::{Authenticated, Path, ProjectRef, Query},
 };
 use crate::{
@@ -214,15 +213,8 @@ async fn refuse_version_1(_: Authenticated) -> AppError {
 /// `response` and `payload` in the body, whatever the HTTP status, so a refusal is a problem that has these, too.
 pub(crate) async fn answer_version_1(request: Request, next: Next) -> Response {
     let is_version_1 = is_version_1(request.headers());
-    let mut response = next.run(request).await;
-    let refused = response.extensions().get::<RefusedWith>().filter(|_| is_version_1);
-    if let Some(RefusedWith(problem)) = refused {
-        let problem = with_version_1_members(Problem::clone(problem));
-        *response.body_mut() = Body::from(serde_json::to_vec(&problem).unwrap_or_default());
-        response.headers_mut().remove(header::CONTENT_LENGTH);
-        response.extensions_mut().insert(RefusedWith(Arc::new(problem)));
-    }
-    response
+    let response = next.run(request).await;
+    if is_version_1 { change_problem(response, with_version_1_members) } else { response }
 }
 
 /// Whether a request is one by version 1, by its signature or by a header that the SDK sends with bearer tokens as well.

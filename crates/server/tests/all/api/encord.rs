@@ -296,9 +296,10 @@ async fn a_version_1_signature_is_refused_in_a_form_that_the_sdk_reads() {
     let problem = by_token(&token).send().await.expect_problem(404, "not_found");
     assert_eq!((&problem["status"], &problem["response"]), (&json!(404), &json!(["RESOURCE_NOT_FOUND_ERROR"])));
     assert!(problem["payload"].as_str().expect("a text").contains("as `domain`"), "{problem}");
-    for request in [by_token(&format!("{token}x")), unsigned.header("resourceid", "")] {
+    let forged = by_token(&format!("{token}x"));
+    for (request, reason) in [(forged, Value::Null), (unsigned.header("resourceid", ""), json!("missing"))] {
         let problem = request.send().await.expect_problem(401, "unauthenticated");
-        assert_eq!((&problem["response"], problem.get("reason")), (&json!(["AUTHENTICATION_ERROR"]), None));
+        assert_eq!((&problem["response"], &problem["reason"]), (&json!(["AUTHENTICATION_ERROR"]), &reason));
     }
     let get = test.get("/public").bearer(&token).header("resourceid", "");
     let problem = get.send().await.expect_problem(405, "method_not_allowed");
@@ -307,6 +308,45 @@ async fn a_version_1_signature_is_refused_in_a_form_that_the_sdk_reads() {
     // Nobody else gets these members.
     let problem = test.post("/api/v1/me/keys", &call).send().await.expect_problem(401, "unauthenticated");
     assert_eq!((problem.get("response"), problem.get("payload")), (None, None));
+}
+
+/// What docs/sdk.md says of key files. Where a new release of the SDK prints no key any more, the warning there can go.
+#[tokio::test]
+async fn the_sdk_takes_ed25519_keys_in_openssh_format_only_and_prints_others_of_that_format() {
+    let sdk = Sdk::start().await;
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../client/tests/key-files");
+    let script = r#"
+import re
+from pathlib import Path
+
+def outcome(name):
+    file = Path(os.environ["FILES"], name)
+    try:
+        EncordUserClient.create_with_ssh_private_key(ssh_private_key_path=file, domain=DOMAIN)
+        return ["", False]
+    except (ValueError, TypeError) as error:
+        runs = re.findall("[A-Za-z0-9+/]{60,}", file.read_bytes().decode("latin-1"))
+        return [type(error).__name__, any(run in str(error) for run in runs)]
+
+answer({name: outcome(name) for name in [
+    "openssh-ed25519", "openssh-ed25519-crlf", "puttygen-openssh-ed25519-comment-01",
+    "openssh-rsa", "openssh-p256", "openssh-p384", "openssh-protected",
+    "pkcs8-ed25519.pem", "pkcs8-rsa.pem", "sec1-p256.pem", "putty-v3-ed25519.ppk", "openssh-ed25519-base64",
+    "openssh-ed25519-utf8-bom", "openssh-ed25519-utf16le-bom",
+]})
+"#;
+    let seen = sdk.run_at(&format!("http://{}", sdk.running.address), &[("FILES", &files)], script).await;
+    for (name, outcome) in seen.as_object().expect("files") {
+        let expected = match name.as_str() {
+            "openssh-ed25519" | "openssh-ed25519-crlf" | "puttygen-openssh-ed25519-comment-01" => json!(["", false]),
+            "openssh-rsa" | "openssh-p256" | "openssh-p384" => json!(["ValueError", true]),
+            "openssh-protected" => json!(["TypeError", false]),
+            "openssh-ed25519-utf8-bom" | "openssh-ed25519-utf16le-bom" => json!(["UnicodeDecodeError", false]),
+            _ => json!(["ValueError", false]),
+        };
+        assert_eq!(outcome, &expected, "{name}");
+    }
+    assert_eq!(seen.as_object().expect("files").len(), 14);
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! A small platform as the Encord SDK expects one, behind a proxy: it lists, creates and takes uploads, for whoever Keyward
-//! says sent the request. Files go to a bucket beside it, which clients reach by signed URLs and not through the proxy.
+//! A small platform as the Encord SDK expects one, behind a proxy: it lists, creates and takes uploads, for the sender
+//! that Keyward tells. Files go to a bucket beside it, which clients reach by signed URLs and not through the proxy.
 
 use std::{
     collections::BTreeMap,
