@@ -290,6 +290,37 @@ def test_an_unknown_key_is_told(call: Call, server: Server, tmp_path: Path) -> N
 
 
 @ALL
+def test_what_a_proxy_changed_is_told(call: Call, server: Server) -> None:
+    signer = keyward.Signer(server.key, explain=True, cover=("content-type",))
+
+    def rewrite(handler: Any) -> None:
+        handler.path += "?a=1"
+        handler.headers.replace_header("Content-Type", "text/c4nary")
+
+    server.proxy.faults[:] = [rewrite]
+    with pytest.raises(ProblemError) as caught:
+        raise_for_problem(call(server.url, signer, "POST", server.projects, b"{}", own=False))
+    told = str(caught.value)
+    for words in (
+        "@target-uri was signed as",
+        "/projects and arrived as",
+        "/projects?a=1",
+        "content-type was signed as length=16, sha-256=",
+    ):
+        assert words in told
+    assert "@method" not in told
+    assert "c4nary" not in told
+
+    def drop(handler: Any) -> None:
+        del handler.headers["Signature"], handler.headers["Signature-Input"]
+
+    server.proxy.faults[:] = [drop]
+    with pytest.raises(ProblemError, match="no signature arrived"):
+        raise_for_problem(call(server.url, signer, "GET", "/api/v1/me", own=False))
+    assert raise_for_problem(call(server.url, signer, "GET", "/api/v1/me", own=False)).status_code == 200
+
+
+@ALL
 def test_what_is_no_problem_is_the_librarys_own_error(call: Call, server: Server) -> None:
     server.proxy.faults[:] = [(418, {}, b"<html>")]
     with pytest.raises((httpx.HTTPStatusError, requests.HTTPError)):

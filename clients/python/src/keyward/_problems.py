@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 from ._errors import ClockError, ProblemError, RedirectError
+from ._explain import find_differences
 from ._secrets import CERTAIN, describe_secret, shown
 
 # Less than the narrower half of the server's window (30 s), so that a clock that gets requests refused is noticed.
@@ -35,9 +36,21 @@ def raise_for_problem(response: Response) -> Response:
     if clock is not None:
         raise clock
     if problem is not None:
-        raise ProblemError(problem_text(problem), problem=problem, response=given)
+        text = problem_text(problem)
+        differences = find_differences(_signed_base(given), problem)
+        if differences:
+            told = "".join(character if character.isprintable() else " " for character in "; ".join(differences))
+            text = f"{text.rstrip('.')}; {told}"
+        raise ProblemError(text, problem=problem, response=given)
     given.raise_for_status()
     return response
+
+
+def _signed_base(response: Any) -> str:
+    """What was signed, as `KeywardAuth` noted it on the request."""
+    request = response.request
+    base = getattr(request, "keyward_base", None) or getattr(request, "extensions", {}).get("keyward_base")
+    return base if isinstance(base, str) else ""
 
 
 def redirect_error(status: int, location: str, response: Any = None) -> RedirectError:

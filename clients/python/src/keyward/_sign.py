@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 
 from ._agent import Agent
 from ._errors import AgentError, PrivateKeyError, SigningError
+from ._explain import HEADER as EXPLAIN
 from ._keys import PrivateKey, SigningKey, StrPath
 from ._secrets import shown
 
@@ -41,7 +42,8 @@ class Signature:
     """What signing made."""
 
     headers: dict[str, str]
-    """The fields to set on the request: `Signature-Input`, `Signature`, and `Content-Digest` if it is covered."""
+    """The fields to set on the request: `Signature-Input`, `Signature`, `Content-Digest` if it is covered, and `Keyward-Explain` if
+    the signer asks for explanations."""
     base: str
     """What was signed (RFC 9421 §2.5), for diagnosis."""
     expires: int
@@ -58,17 +60,20 @@ class Signer:
         key_id: str | None = None,
         cover: Iterable[str] = ("keyward-workspace",),
         lifetime: int = MAX_LIFETIME_SECONDS,
+        explain: bool = False,
     ) -> None:
         """`key` is a `PrivateKey`, a key of ssh-agent, or the name of a file; without it, the environment names one:
         KEYWARD_KEY_FILE, KEYWARD_KEY, or KEYWARD_AGENT=1 with KEYWARD_AGENT_KEY.
 
         `key_id` is sent in place of the key's fingerprint, for example `key_…`. `cover` names fields that the signature covers
-        where a request has them. `lifetime` is at most 60 seconds.
+        where a request has them. `lifetime` is at most 60 seconds. `explain` asks the server, where it refuses a signature, for
+        the signature base that it computed; `raise_for_problem` then says which part arrived otherwise than it was signed.
         """
         self.key = load_key(key)
         self.key_id = self.key.fingerprint if key_id is None else key_id
         self.cover = tuple(name.lower() for name in cover)
         self.lifetime = lifetime
+        self.explain = explain
         if not 1 <= lifetime <= MAX_LIFETIME_SECONDS:
             raise SigningError("the lifetime of a signature is 1 to 60 seconds")
         if not _KEY_ID.fullmatch(self.key_id):
@@ -126,6 +131,8 @@ class Signer:
         made = {} if digest is None else {"Content-Digest": digest}
         made["Signature-Input"] = f"{LABEL}={parameters}"
         made["Signature"] = f"{LABEL}=:{signature}:"
+        if self.explain:
+            made[EXPLAIN] = "1"
         return Signature(made, base, expires)
 
 

@@ -78,6 +78,7 @@ class KeywardAuth(httpx.Auth):
             exact=True,
         )
         request.headers.update(signature.headers)
+        request.extensions["keyward_base"] = signature.base
         signed = (request.method, *split_url(url, exact=True))
 
         def refuse(event: str, info: dict[str, Any]) -> None:

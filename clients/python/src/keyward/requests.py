@@ -52,6 +52,7 @@ class KeywardAuth(AuthBase):
             exact=True,
         )
         request.headers.update(signature.headers)
+        request.keyward_base = signature.base  # type: ignore[attr-defined]
         request.register_hook("response", _check_response)  # type: ignore[no-untyped-call]
         return request
 
