@@ -4,6 +4,7 @@
  */
 
 export { ClockSkewError } from './clock-skew.js';
+export { type Difference, EXPLAIN_HEADER, findDifferences } from './explanation.js';
 export { KeyError, type KeyErrorCode } from './key/key-error.js';
 export { type KeyOptions, type KeySource, readKey } from './key/read-key.js';
 export type { PrivateKey, SignatureAlgorithm, SigningKey } from './key/signing-key.js';

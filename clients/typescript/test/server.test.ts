@@ -7,6 +7,8 @@ import { before, test } from 'node:test';
 import {
   ClockSkewError,
   createSignature,
+  EXPLAIN_HEADER,
+  findDifferences,
   type KeyOptions,
   type KeySource,
   readKey,
@@ -50,6 +52,33 @@ async function assertAccepted(source: KeySource, options: KeyOptions = {}): Prom
   const challenge = await request(`${keyward.url}/api/v1/me/proof-challenges`, { method: 'POST' });
   assert.equal(challenge.status, 201, await challenge.clone().text());
 }
+
+test('what arrived otherwise than it was signed is found', async () => {
+  const url = `${keyward.url}/api/v1/me`;
+  const headers = { [EXPLAIN_HEADER]: '1', 'X-Tenant': 'acme' };
+  const { base, headers: signed } = await createSignature({ method: 'GET', url, headers }, admin, {
+    coveredHeaders: ['X-Tenant'],
+  });
+  const explain = async (target: string, sent: Record<string, string>) => {
+    const response = await fetch(target, { headers: { ...headers, ...signed, ...sent } });
+    const problem = await readProblem(response);
+    assert.equal(problem?.status, 401);
+    return findDifferences(base, problem);
+  };
+  const differences = await explain(`${url}?a=1`, { 'X-Tenant': 'c4nary' });
+  assert.deepEqual(
+    differences?.map(({ component }) => component),
+    ['@target-uri', 'x-tenant'],
+  );
+  assert.deepEqual(differences?.[0], { component: '@target-uri', signed: url, arrived: `${url}?a=1` });
+  assert.match(differences?.[1]?.signed ?? '', /^length=4, sha-256=[0-9a-f]{64}$/);
+  assert.ok(!JSON.stringify(differences).includes('c4nary'));
+  const other = 'keyward=:' + Buffer.alloc(64).toString('base64') + ':';
+  assert.deepEqual(await explain(url, { signature: other }), [], 'nothing differs but the signature');
+  const plain = await readProblem(await fetch(url));
+  assert.ok(plain !== undefined);
+  assert.equal(await findDifferences(base, plain), undefined);
+});
 
 for (const file of ['openssh-ed25519', 'putty-v3-p256.ppk', 'sec1-p384.pem', 'pkcs1-rsa.pem']) {
   test(`the server accepts what ${file} signs`, () => assertAccepted(keyFile(file)));
