@@ -257,6 +257,24 @@ test('a list has its menus, its copies and its order at every width', async ({ a
   await expect(ada.getByRole('heading', { name: 'zebra' })).toBeVisible();
 });
 
+test('where the browser does not allow copying, the text is selected', async ({ ada, keyward }) => {
+  await ada.addInitScript(() => {
+    navigator.clipboard.writeText = () => Promise.reject(new DOMException('Write permission denied.', 'NotAllowedError'));
+  });
+  const file = keyward.addKey(['--user', 'ada@example.com'], 'laptop');
+  await ada.goto(`${keyward.url}/profile/api-keys`);
+  await ada.getByRole('button', { name: 'Copy the fingerprint of laptop' }).click();
+  const fingerprint = run('ssh-keygen', ['-l', '-f', keyward.file(file)]).split(' ')[1];
+  await expect.poll(() => ada.evaluate(() => String(getSelection()))).toBe(fingerprint);
+  await ada.goto(`${keyward.url}/w/acme/invitations`);
+  await ada.getByLabel('Email addresses').fill('bob@example.com');
+  await ada.getByRole('button', { name: 'Invite', exact: true }).click();
+  const link = ada.getByLabel('bob@example.com', { exact: true });
+  await ada.getByRole('button', { name: /^Copy/ }).first().click();
+  const selected = () => link.evaluate((field) => field.value.slice(field.selectionStart, field.selectionEnd));
+  await expect.poll(selected).toBe(await link.inputValue());
+});
+
 test('a table of few columns is one until the screen is a phone\'s', async ({ ada, keyward }) => {
   await ada.goto(`${keyward.url}/w/acme/members`);
   for (const [width, isTable] of [[1280, true], [1024, true], [768, true], [390, false]]) {

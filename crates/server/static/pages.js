@@ -5,9 +5,16 @@ function copies(button, source) {
   // Browsers keep the clipboard from pages that did not come safely.
   button.hidden = !navigator.clipboard;
   button.addEventListener('click', async () => {
-    await navigator.clipboard.writeText(source.value ?? source.textContent);
     const label = button.querySelector('span') ?? button;
     const before = label.textContent;
+    try {
+      await navigator.clipboard.writeText(source.value ?? source.textContent);
+    } catch {
+      // The browser does not allow it. People can: the text is selected for them.
+      if (source.select) source.select();
+      else getSelection().selectAllChildren(source);
+      return;
+    }
     label.textContent = 'Copied';
     button.classList.add('done');
     setTimeout(() => {
