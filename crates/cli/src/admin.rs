@@ -7,6 +7,7 @@ use domain::PublicKey;
 use server::app::KeyOwner;
 
 use crate::{
+    admin_key,
     api_key::NewKeyArguments,
     configuration::InstallationArguments,
     failure::{Failure, Outcome},
@@ -22,14 +23,17 @@ use crate::{
 
 /// Users, workspaces, keys and quotas, on the machine with the data
 ///
-/// These commands also work while a server runs. When a command returns, every running server has applied its change.
+/// These commands work straight on the data directory or the database, for whoever may open it: the operator. They also work while a server runs. When a command returns, every running server has applied its change.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
 Examples:
   keyward admin create-user --email ann@example.com --name Ann --operator
   keyward admin create-workspace --name Acme --slug acme --admin ann@example.com
   keyward admin add-key --user ann@example.com --title work --public-key-file ~/.ssh/id_ed25519.pub
-  keyward admin set-quota --workspace acme --service-accounts 5")]
+  keyward admin set-quota --workspace acme --service-accounts 5
+  keyward admin list-keys --user ann@example.com
+  keyward admin revoke-key --key SHA256:…
+  keyward admin disable-user --user eve@example.com")]
 pub(crate) enum Admin {
     CreateUser(CreateUser),
     SetPassword(SetPassword),
@@ -45,7 +49,8 @@ pub(crate) enum Admin {
     ListWorkspaces(List),
     DisableUser(recovery::DisableUser),
     EnableUser(recovery::EnableUser),
-    RevokeKey(recovery::RevokeKey),
+    ListKeys(admin_key::ListKeys),
+    RevokeKey(admin_key::RevokeKey),
     ListSuspendedUsers(recovery::ListSuspendedUsers),
     ConfirmUsers(recovery::ConfirmUsers),
     ListSuspendedKeys(recovery::ListSuspendedKeys),
@@ -205,6 +210,7 @@ impl Admin {
             Self::ListWorkspaces(command) => command.workspaces().await,
             Self::DisableUser(command) => command.run().await,
             Self::EnableUser(command) => command.run().await,
+            Self::ListKeys(command) => command.run().await,
             Self::RevokeKey(command) => command.run().await,
             Self::ListSuspendedUsers(command) => command.run().await,
             Self::ConfirmUsers(command) => command.run().await,
@@ -228,7 +234,7 @@ impl CreateUser {
             return output::json(&user);
         }
         let what = if user.operator { "operator" } else { "user" };
-        output::line(format!("created {what} {} ({})", user.email, user.id))?;
+        output::created(user.id, format!("created {what} {} ({})", user.email, user.id))?;
         let data = self.common.data_flag();
         output::line(format!(
             "next: keyward admin create-workspace{data} --name NAME --slug SLUG --admin {}\n      keyward admin \
@@ -262,7 +268,7 @@ impl CreateWorkspace {
             return output::json(&created);
         }
         let workspace = &created.workspace;
-        output::line(format!("created workspace {} ({})", workspace.slug, workspace.id))?;
+        output::created(workspace.id, format!("created workspace {} ({})", workspace.slug, workspace.id))?;
         match &created.invitation {
             None => output::line(format!("admin: {}", self.admin))?,
             Some(invitation) => tell_first_admin(invitation)?,
@@ -303,7 +309,11 @@ impl AddKey {
         let key = on_host(&self.common.installation, Missing::Refuse, async |app, host| {
             let owner = match (&self.user, &self.service_account) {
                 (Some(user), _) => KeyOwner::User(find_user(app, host, user).await?.id),
-                (None, account) => find_service_account(app, host, account.as_deref().unwrap_or_default()).await?,
+                (None, account) => {
+                    let account = account.as_deref().unwrap_or_default();
+                    let (workspace, account) = find_service_account(app, host, account).await?;
+                    KeyOwner::ServiceAccount(workspace, account)
+                }
             };
             tell_confirmed(app.create_api_key(host, owner, &create).await?)
         })
@@ -312,7 +322,8 @@ impl AddKey {
             return output::json(&key);
         }
         let owner = self.user.or(self.service_account).unwrap_or_default();
-        output::line(format!("registered key {} ({}) of {owner}\n{}", key.title, key.id, key.fingerprint))?;
+        let told = format!("registered key {} ({}) of {owner}\n{}", key.title, key.id, key.fingerprint);
+        output::created(key.id, told)?;
         output::line("next: keyward whoami --url URL --key PRIVATE_KEY_FILE")
     }
 }
@@ -360,8 +371,8 @@ impl List {
             workspace::SLUG,
             workspace::NAME,
             Column::word("SERVICE ACCOUNTS", &|workspace| workspace.quotas.service_accounts.to_string()),
-            Column::word("KEYS EACH", &|workspace| workspace.quotas.keys_per_service_account.to_string()),
-            Column::word("KEYS A USER", &|workspace| workspace.quotas.keys_per_user.to_string()),
+            Column::minor("KEYS EACH", &|workspace| workspace.quotas.keys_per_service_account.to_string()),
+            Column::minor("KEYS A USER", &|workspace| workspace.quotas.keys_per_user.to_string()),
             Column::word("ADMIN", &has_admin),
             workspace::ID,
         ];

@@ -274,9 +274,9 @@ struct Ring {
 
 const COLUMNS: &[Column<'_, ApiKey>] = &[
     Column::text("TITLE", &|key| key.title.clone()),
-    Column::word("FINGERPRINT", &|key| key.fingerprint.clone()),
+    Column::fingerprint(&|key| key.fingerprint.clone()),
     Column::word("STATE", &|key| state(key).to_owned()),
-    Column::word("CREATED", &|key| output::moment(key.created_at)),
+    Column::minor("CREATED", &|key| output::moment(key.created_at)),
     Column::word("LAST USED", &|key| output::moment_or(key.last_used_at, "never")),
     Column::word("EXPIRES", &|key| output::moment_or(key.expires_at, "never")),
     Column::id(&|key| key.id.to_string()),
@@ -407,7 +407,7 @@ fn take_back(file: &Path, failure: Failure) -> Failure {
 }
 
 fn told_registered(key: &ApiKey) -> Outcome {
-    output::line(format!("registered key {} ({})", key.title, key.id))?;
+    output::created(key.id, format!("registered key {} ({})", key.title, key.id))?;
     output::line(format!("fingerprint: {}", key.fingerprint))?;
     match key.expires_at {
         Some(end) => output::line(format!("it expires at {}", output::full_moment(end))),
@@ -608,7 +608,7 @@ impl Ring {
         if all.iter().any(|key| key.title == name && key.state != KeyState::Revoked) {
             all.retain(|key| key.state != KeyState::Revoked);
         }
-        let is_meant = |key: &ApiKey| key.title == name || key.fingerprint == name;
+        let is_meant = |key: &ApiKey| key.title == name || is_meant_by(name, &key.fingerprint);
         let describe = |key: &ApiKey| format!("{}  {}  {} ({})", key.id, key.fingerprint, key.title, state(key));
         the_one("key", name, all, is_meant, describe)
     }
@@ -634,7 +634,13 @@ fn titles(keys: &[CascadedKey]) -> String {
     keys.iter().map(title).collect::<Vec<_>>().join(", ")
 }
 
-fn state(key: &ApiKey) -> &'static str {
+/// Whether this is the fingerprint, or the beginning of it that a table of a narrow terminal shows.
+pub(crate) fn is_meant_by(name: &str, fingerprint: &str) -> bool {
+    let name = name.trim_end_matches('…');
+    fingerprint == name || (name.len() >= output::SHORT_FINGERPRINT && fingerprint.starts_with(name))
+}
+
+pub(crate) fn state(key: &ApiKey) -> &'static str {
     match key.state {
         KeyState::Active => "active",
         KeyState::Disabled => "disabled",

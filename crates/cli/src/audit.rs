@@ -102,11 +102,11 @@ pub(crate) struct List {
 }
 
 const COLUMNS: &[Column<'_, AuditEvent>] = &[
-    Column::word("NUMBER", &|event| event.sequence.to_string()),
+    Column::minor("NUMBER", &|event| event.sequence.to_string()),
     Column::word("AT", &|event| output::exact(event.at)),
     Column::word("BY", &|event| event.principal.clone()),
     Column::word("ACTION", &|event| event.action.clone()),
-    Column::word("TARGET", &|event| event.target.clone().unwrap_or_default()),
+    Column::minor("TARGET", &|event| event.target.clone().unwrap_or_default()),
     Column::text("DETAIL", &|event| {
         let details = event.detail.iter().map(|(name, value)| format!("{name}={value}"));
         details.collect::<Vec<_>>().join(" ")
@@ -138,20 +138,20 @@ impl Verify {
         })
         .await?;
         for finding in &report.findings {
-            output::line(format!("finding: {finding}"))?;
+            output::result(format!("finding: {finding}"))?;
         }
         if report.more_findings > 0 {
-            output::line(format!("and {} more findings", report.more_findings))?;
+            output::result(format!("and {} more findings", report.more_findings))?;
         }
         if !report.is_intact() {
-            output::line("the audit log was changed: keep the database as it is, and compare it with a backup")?;
+            output::result("the audit log was changed: keep the database as it is, and compare it with a backup")?;
             return Err(Failure::Printed);
         }
         if let Some(missed) = &report.missed_checkpoint {
-            return output::line(format!("the audit log is intact in itself: {} events; {missed}", report.size));
+            return output::result(format!("the audit log is intact in itself: {} events; {missed}", report.size));
         }
         let against = if note.is_some() { "in itself and against the checkpoint" } else { "in itself" };
-        output::line(format!("the audit log is intact {against}: {} events", report.size))
+        output::result(format!("the audit log is intact {against}: {} events", report.size))
     }
 }
 

@@ -121,7 +121,7 @@ pub(crate) fn load_key(source: &KeySource) -> Outcome<PrivateKey> {
         KeySource::File(_) | KeySource::Text(_) => PrivateKey::load(source)?,
     };
     if let Some(warning) = key.warning() {
-        output::note(format!("warning: {warning}"))?;
+        output::tell(format!("warning: {warning}"))?;
     }
     Ok(key)
 }

@@ -30,6 +30,8 @@ use crate::{
 const ADMIN: &str = "admin@demo.example";
 const WORKSPACE: &str = "demo";
 const ACCOUNT: &str = "demo-bot";
+/// The quota of service accounts of the workspace.
+const SERVICE_ACCOUNTS: u32 = 5;
 /// The file in the data directory with the admin's password.
 const PASSWORD_FILE: &str = "demo-admin.password";
 
@@ -172,7 +174,11 @@ async fn set_up(app: &Arc<App>, host: &Caller, directory: &DataDirectory) -> Out
                 slug: WORKSPACE.to_owned(),
                 admin_email: Some(ADMIN.to_owned()),
             };
-            app.create_workspace(host, create).await?.workspace.id
+            let workspace = app.create_workspace(host, create).await?.workspace.id;
+            // The reader creates service accounts beside the demo's own.
+            let quotas = api::UpdateQuotas { service_accounts: Some(SERVICE_ACCOUNTS), ..Default::default() };
+            app.update_quotas(host, workspace, quotas).await?;
+            workspace
         }
     };
     let accounts =

@@ -503,7 +503,7 @@ impl Report {
             };
             output::painted_line(&format!("{status:4}"), &format!("  {name:width$}  {detail}"))?;
             if let Some(next) = next {
-                output::line(format!("      {:width$}  next: {next}", ""))?;
+                output::result(format!("      {:width$}  next: {next}", ""))?;
             }
         }
         Ok(())

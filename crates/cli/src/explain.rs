@@ -56,7 +56,7 @@ impl Explain {
         let signed = Signed { base: mask_signature_base(&signature.base), length: request.body().len() };
         let response = client.send_as_is(&request).await?;
         if response.status.is_success() {
-            return output::line(format!("accepted: {} {} ({})", request.method(), request.uri(), response.status));
+            return output::result(format!("accepted: {} {} ({})", request.method(), request.uri(), response.status));
         }
         if response.status == http::StatusCode::UNAUTHORIZED {
             return Err(explain_refusal(&signed, &response)?);

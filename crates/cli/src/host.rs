@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::{ServiceAccountId, UserId, WorkspaceId, principal::Denied};
 use server::{
     App, AppError,
-    app::{Caller, Confirmed, KeyOwner, MAX_PAGE, Paging},
+    app::{Caller, Confirmed, MAX_PAGE, Paging},
 };
 
 use crate::{
@@ -62,7 +62,7 @@ pub(crate) fn tell_confirmed<T>(done: Confirmed<T>) -> Outcome<T> {
     match (confirmation.nodes, confirmation.expired) {
         (0 | 1, 0) => {}
         (nodes, 0) => output::note(format!("every node has acknowledged it: {nodes}"))?,
-        (nodes, expired) => output::note(format!(
+        (nodes, expired) => output::tell(format!(
             "{nodes} nodes have acknowledged it; {expired} did not answer, and their leases have expired: they accept nothing"
         ))?,
     }
@@ -119,8 +119,12 @@ pub(crate) async fn find_user(app: &App, host: &Caller, user: &str) -> Outcome<a
     .map_err(missing)
 }
 
-/// Returns the service account with an address or an id, as the owner of keys.
-pub(crate) async fn find_service_account(app: &App, host: &Caller, account: &str) -> Outcome<KeyOwner> {
+/// Returns the service account with an address or an id, after its workspace.
+pub(crate) async fn find_service_account(
+    app: &App,
+    host: &Caller,
+    account: &str,
+) -> Outcome<(WorkspaceId, ServiceAccountId)> {
     let found = match account.parse::<ServiceAccountId>() {
         Ok(id) => app.find_workspace_of_service_account(host, id).await.map(|workspace| (workspace, id)),
         Err(_) => app.find_service_account_by_address(host, account).await,
@@ -128,8 +132,7 @@ pub(crate) async fn find_service_account(app: &App, host: &Caller, account: &str
     let missing = |error| {
         explain_not_found(error, format!("no service account has the address or id {account}, and nothing was changed"))
     };
-    let (workspace, account) = found.map_err(missing)?;
-    Ok(KeyOwner::ServiceAccount(workspace, account))
+    found.map_err(missing)
 }
 
 /// Adds the name of the missing object to a not-found error. Every other error has its own message.

@@ -125,7 +125,7 @@ const COLUMNS: &[Column<'_, Invitation>] = &[
     Column::word("ROLE", &|invitation| invitation.role.to_string()),
     Column::word("STATE", &|invitation| state(invitation).to_owned()),
     Column::word("EXPIRES", &|invitation| output::moment(invitation.expires_at)),
-    Column::word("INVITED BY", &|invitation| invitation.created_by.clone()),
+    Column::minor("INVITED BY", &|invitation| invitation.created_by.clone()),
     Column::id(&|invitation| invitation.id.to_string()),
 ];
 
@@ -227,15 +227,15 @@ fn tell_issued(issued: &IssuedInvitation) -> Outcome {
     let end = output::full_moment(*expires_at);
     match (&issued.url, issued.mail) {
         (Some(url), _) => {
-            output::line(format!("{email} can join as {role} with this link, once, until {end}:\n  {url}"))
+            output::result(format!("{email} can join as {role} with this link, once, until {end}:\n  {url}"))
         }
-        (None, MailState::Failed) => output::line(format!(
+        (None, MailState::Failed) => output::result(format!(
             "{email} is invited as {role}, but the mail was not sent: keyward invitations resend {email}"
         )),
-        (None, MailState::Unknown) => output::line(format!(
+        (None, MailState::Unknown) => output::result(format!(
             "{email} is invited as {role}; if no mail arrives: keyward invitations resend {email}"
         )),
-        (None, _) => output::line(format!(
+        (None, _) => output::result(format!(
             "{email} is invited by mail, and can join as {role} with its link until \
                                            {end}"
         )),

@@ -1,6 +1,7 @@
 //! `keyward`: parses the command line and calls the other crates. Each command has one file.
 
 mod admin;
+mod admin_key;
 mod api_client;
 mod api_key;
 mod audit;
@@ -47,7 +48,7 @@ use clap::{CommandFactory as _, Parser};
 
 use crate::{
     failure::{Failure, Outcome},
-    output::ColourChoice,
+    output::{Brevity, ColourChoice},
 };
 
 /// Access keys for people and programs: clients sign their requests, the server holds public keys only.
@@ -67,6 +68,8 @@ struct Arguments {
         display_order = 1000
     )]
     color: ColourChoice,
+    #[command(flatten)]
+    brevity: Brevity,
     #[command(subcommand)]
     command: Command,
 }
@@ -145,6 +148,7 @@ URL of the server:     --url URL,   else KEYWARD_URL
 Which key signs:       --key FILE (`-` is standard input), else KEYWARD_KEY_FILE, else the key's
                        text in KEYWARD_KEY; --agent has ssh-agent sign
 Which workspace:       --workspace SLUG, else KEYWARD_WORKSPACE, else the only one that you are in
+Less output:           -q, --no-header
 For programs:          --json, for all commands that list or create something; errors are JSON too
 Exit status:           0 done, 1 failed, 2 invalid command line, 3 not authenticated,
                        4 not allowed or not found, 5 the server cannot be reached
@@ -172,6 +176,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Outcome {
     output::choose_colour(arguments.color);
+    output::choose_brevity(arguments.brevity);
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::new(format!("cannot start threads ({error}): check the limits of this machine")))?;
     if !matches!(arguments.command, Command::Demo(_) | Command::Serve(_)) {

@@ -93,7 +93,7 @@ const COLUMNS: &[Column<'_, Member>] = &[
     Column::text("NAME", &|member| member.name.clone()),
     Column::word("ROLE", &|member| member.role.to_string()),
     Column::word("JOINED", &|member| output::moment(member.joined_at)),
-    Column::word("VERIFIED", &|member| output::yes_or_no(member.email_verified)),
+    Column::minor("VERIFIED", &|member| output::yes_or_no(member.email_verified)),
     Column::id(&|member| member.id.to_string()),
 ];
 

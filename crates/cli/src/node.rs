@@ -34,8 +34,8 @@ const COLUMNS: &[Column<'_, Node>] = &[
     Column::word("VERSION", &|node| node.version.to_string()),
     Column::word("BEHIND", &|node| node.behind.to_string()),
     Column::word("LEASE", &|node| format!("{} s", node.lease_seconds)),
-    Column::word("SETTINGS", &|node| node.settings_mark().to_owned()),
-    Column::word("RENEWED", &|node| output::exact(node.renewed_at)),
+    Column::minor("SETTINGS", &|node| node.settings_mark().to_owned()),
+    Column::minor("RENEWED", &|node| output::exact(node.renewed_at)),
 ];
 
 impl ListNodes {

@@ -19,7 +19,9 @@ use crate::{
 /// The number of spaces between columns.
 const GAP: u16 = 2;
 /// The minimum width for breaking text into lines.
-const TEXT_WIDTH: usize = 20;
+const TEXT_WIDTH: usize = 16;
+/// The characters of a fingerprint that a narrow terminal shows: `SHA256:` and enough to tell keys apart.
+pub(crate) const SHORT_FINGERPRINT: usize = 15;
 
 /// A column of a table of `T`: its header, and its cell for one `T`.
 pub(crate) struct Column<'a, T> {
@@ -35,6 +37,10 @@ enum ColumnKind {
     Id,
     /// A value to copy, such as a fingerprint. It is never broken into lines.
     Word,
+    /// A fingerprint: one piece, of which a narrow terminal shows the beginning.
+    Fingerprint,
+    /// What is left out where the terminal is too narrow, the last one first.
+    Minor,
     /// A text, which may be broken into lines.
     Text,
 }
@@ -50,9 +56,35 @@ impl<'a, T> Column<'a, T> {
         Self { header, kind: ColumnKind::Word, cell }
     }
 
+    /// Creates the column `FINGERPRINT`.
+    pub(crate) const fn fingerprint(cell: &'a dyn Fn(&T) -> String) -> Self {
+        Self { header: "FINGERPRINT", kind: ColumnKind::Fingerprint, cell }
+    }
+
+    /// Creates a column that a narrow terminal does not show.
+    pub(crate) const fn minor(header: &'static str, cell: &'a dyn Fn(&T) -> String) -> Self {
+        Self { header, kind: ColumnKind::Minor, cell }
+    }
+
     /// Creates a column whose cells may be broken into lines.
     pub(crate) const fn text(header: &'static str, cell: &'a dyn Fn(&T) -> String) -> Self {
         Self { header, kind: ColumnKind::Text, cell }
+    }
+}
+
+impl<T> Column<'_, T> {
+    /// The cell of `item`, in one line.
+    fn text_of(&self, item: &T) -> String {
+        (self.cell)(item).replace(char::is_control, " ")
+    }
+
+    /// The cell of `item`, and of a fingerprint its beginning if it has to be short.
+    fn shown_of(&self, item: &T, is_short: bool) -> String {
+        let text = self.text_of(item);
+        if !is_short || self.kind != ColumnKind::Fingerprint || text.chars().count() <= SHORT_FINGERPRINT {
+            return text;
+        }
+        text.chars().take(SHORT_FINGERPRINT).chain(['…']).collect()
     }
 }
 
@@ -76,6 +108,34 @@ pub(crate) fn choose_colour(choice: ColourChoice) {
     let _ = COLOUR.set(choice);
 }
 
+/// What the user asked to leave out.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub(crate) struct Brevity {
+    /// Print no messages: only errors, what was asked for, and the id of what was created
+    #[arg(short, long, global = true, help_heading = "Global options", display_order = 1000)]
+    quiet: bool,
+    /// Print lists without the line with the names of the columns
+    #[arg(long, global = true, help_heading = "Global options", display_order = 1000)]
+    no_header: bool,
+}
+
+static BREVITY: OnceLock<Brevity> = OnceLock::new();
+
+/// Sets once what to leave out; without it, nothing is.
+pub(crate) fn choose_brevity(brevity: Brevity) {
+    // The program has one command line, so a second call sets the same choice.
+    let _ = BREVITY.set(brevity);
+}
+
+/// Returns whether to print no messages.
+pub(crate) fn is_quiet() -> bool {
+    BREVITY.get().is_some_and(|brevity| brevity.quiet)
+}
+
+fn has_header() -> bool {
+    BREVITY.get().is_none_or(|brevity| !brevity.no_header)
+}
+
 /// Returns whether standard output is a terminal.
 pub(crate) fn is_seen() -> bool {
     io::stdout().is_terminal()
@@ -92,15 +152,30 @@ pub(crate) fn bytes(bytes: &[u8]) -> Outcome {
     out.write_all(bytes).and_then(|()| out.flush()).map_err(Failure::Output)
 }
 
-/// Writes text and a line ending. Control characters, which may come from a server, are replaced by spaces. An input
-/// that may be a secret is replaced by its description.
+/// Writes a message: text and a line end. Nothing is written where the user asked for quiet.
 pub(crate) fn line(text: impl Display) -> Outcome {
+    if is_quiet() { Ok(()) } else { result(text) }
+}
+
+/// Writes that something was created, or its id alone where the user asked for quiet.
+pub(crate) fn created(id: impl Display, message: impl Display) -> Outcome {
+    if is_quiet() { result(id) } else { result(message) }
+}
+
+/// Writes what was asked for: text and a line end. Control characters, which may come from a server, are replaced
+/// by spaces. An input that may be a secret is replaced by its description.
+pub(crate) fn result(text: impl Display) -> Outcome {
     let text = clean(&text.to_string()).replace(|c: char| c.is_control() && c != '\n', " ");
     bytes(format!("{text}\n").as_bytes())
 }
 
-/// Writes a line for users to standard error, so that programs do not read it.
+/// Writes a message for users to standard error, so that programs do not read it. Nothing is written where the user asked for quiet.
 pub(crate) fn note(text: impl Display) -> Outcome {
+    if is_quiet() { Ok(()) } else { tell(text) }
+}
+
+/// Writes to standard error what the user has to know, such as a warning.
+pub(crate) fn tell(text: impl Display) -> Outcome {
     writeln!(io::stderr(), "{}", clean(&text.to_string())).map_err(Failure::Output)
 }
 
@@ -110,53 +185,80 @@ pub(crate) fn json(value: &impl Serialize) -> Outcome {
     bytes(format!("{text}\n").as_bytes())
 }
 
-/// Writes a header and a row for each of `items`: separated by tabs for a pipe, or as wide as the terminal.
+/// Writes a header and a row for each of `items`: separated by tabs for a pipe, or no wider than the terminal.
 pub(crate) fn table<T>(columns: &[Column<'_, T>], items: &[T]) -> Outcome {
-    let cell = |column: &Column<'_, T>, item: &T| (column.cell)(item).replace(char::is_control, " ");
-    if !is_seen() {
-        let header: Vec<_> = columns.iter().map(|column| column.header).collect();
-        let mut text = format!("{}\n", header.join("\t"));
-        for item in items {
-            let cells: Vec<_> = columns.iter().map(|column| paint(&cell(column, item))).collect();
-            text.push_str(&cells.join("\t"));
-            text.push('\n');
-        }
-        return bytes(text.as_bytes());
+    if is_seen() {
+        let width = Table::new().width().map_or(usize::MAX, usize::from);
+        return bytes(format!("{}\n", format_table(columns, items, width)).as_bytes());
     }
+    let mut text = String::new();
+    if has_header() {
+        let header: Vec<_> = columns.iter().map(|column| column.header).collect();
+        text = format!("{}\n", header.join("\t"));
+    }
+    for item in items {
+        let cells: Vec<_> = columns.iter().map(|column| paint(&column.text_of(item))).collect();
+        text.push_str(&cells.join("\t"));
+        text.push('\n');
+    }
+    bytes(text.as_bytes())
+}
+
+/// A table that is no wider than `available`. What is too wide loses ids, then the ends of fingerprints, then minor columns;
+/// what is too wide still is broken into lines.
+fn format_table<T>(columns: &[Column<'_, T>], items: &[T], available: usize) -> String {
+    let mut shown: Vec<&Column<'_, T>> = columns.iter().collect();
+    let mut is_short = false;
+    while width(&shown, items, is_short, usize::MAX) > available {
+        let without_id: Vec<_> = shown.iter().copied().filter(|column| column.kind != ColumnKind::Id).collect();
+        let has_fingerprint = shown.iter().any(|column| column.kind == ColumnKind::Fingerprint);
+        let minor = shown.iter().rposition(|column| column.kind == ColumnKind::Minor);
+        if without_id.len() < shown.len() {
+            shown = without_id;
+        } else if width(&shown, items, is_short, TEXT_WIDTH) <= available {
+            break;
+        } else if has_fingerprint && !is_short {
+            is_short = true;
+        } else if let Some(at) = minor {
+            shown.remove(at);
+        } else {
+            break;
+        }
+    }
+    let fits = width(&shown, items, is_short, TEXT_WIDTH) <= available;
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(columns.iter().map(|column| {
-        let cell = Cell::new(column.header);
-        if is_colourful() { cell.add_attribute(Attribute::Bold) } else { cell }
-    }));
+    if let Ok(available) = u16::try_from(available) {
+        table.set_width(available);
+    }
+    if has_header() {
+        table.set_header(shown.iter().map(|column| {
+            let cell = Cell::new(column.header);
+            if is_colourful() { cell.add_attribute(Attribute::Bold) } else { cell }
+        }));
+    }
     for item in items {
-        table.add_row(columns.iter().map(|column| coloured(cell(column, item))));
+        table.add_row(shown.iter().map(|column| coloured(column.shown_of(item, is_short))));
     }
-    let widths = table.column_max_content_widths();
-    let width_of = |is_counted: &dyn Fn(ColumnKind) -> bool| -> usize {
-        let counted = columns.iter().zip(&widths).filter(|(column, _)| is_counted(column.kind));
-        counted.map(|(_, width)| usize::from(width + GAP)).sum()
-    };
-    let available = table.width().map_or(usize::MAX, usize::from);
-    let is_narrow = width_of(&|_| true) > available;
-    let texts = columns.iter().filter(|column| column.kind == ColumnKind::Text).count();
-    if is_narrow && width_of(&|kind| kind == ColumnKind::Word) + texts * TEXT_WIDTH > available {
-        // If the terminal is too narrow, one long line for each row is easier to read than columns of single letters.
-        table.set_content_arrangement(ContentArrangement::Disabled);
-    }
-    for (shown, column) in table.column_iter_mut().zip(columns) {
-        shown.set_padding((0, GAP));
-        match column.kind {
-            ColumnKind::Id if is_narrow => {
-                shown.set_constraint(ColumnConstraint::Hidden);
-            }
-            ColumnKind::Id | ColumnKind::Word => {
-                shown.set_constraint(ColumnConstraint::ContentWidth);
-            }
-            ColumnKind::Text => {}
+    for (cells, column) in table.column_iter_mut().zip(&shown) {
+        cells.set_padding((0, GAP));
+        if fits && column.kind != ColumnKind::Text {
+            cells.set_constraint(ColumnConstraint::ContentWidth);
         }
     }
-    bytes(format!("{}\n", table.trim_fmt()).as_bytes())
+    table.trim_fmt()
+}
+
+/// How wide a table of these columns is, if texts are broken into lines of `text` columns.
+fn width<T>(columns: &[&Column<'_, T>], items: &[T], is_short: bool, text: usize) -> usize {
+    let of_column = |column: &&Column<'_, T>| {
+        let cells = items.iter().map(|item| column.shown_of(item, is_short).chars().count());
+        let header = if has_header() { column.header.chars().count() } else { 0 };
+        let content = cells.chain([header]).max().unwrap_or_default();
+        let content = if column.kind == ColumnKind::Text { content.min(text) } else { content };
+        content + usize::from(GAP)
+    };
+    columns.iter().map(of_column).sum()
 }
 
 /// Writes a line that begins with a coloured word.
@@ -291,6 +393,31 @@ mod tests {
         assert_eq!(shell_word("./keyward-data/demo-bot.key"), "./keyward-data/demo-bot.key");
         assert_eq!(shell_word("my data/it's"), r"'my data/it'\''s'");
         assert_eq!(shell_word(""), "''");
+    }
+
+    #[test]
+    fn a_table_is_no_wider_than_the_terminal() {
+        struct Row(&'static str, &'static str);
+        const FINGERPRINT: &str = "SHA256:uNiVztksCsDhcc0u9e8BrrJXVGDQZ9HBhUUXzRzRwZk";
+        let columns = [
+            Column::text("TITLE", &|row: &Row| row.0.to_owned()),
+            Column::fingerprint(&|_| FINGERPRINT.to_owned()),
+            Column::word("STATE", &|row: &Row| row.1.to_owned()),
+            Column::minor("CREATED", &|_| "23 minutes ago".to_owned()),
+            Column::word("LAST USED", &|_| "23 minutes ago".to_owned()),
+            Column::id(&|_| "key_01jz00000000000000000000000".to_owned()),
+        ];
+        let rows = [Row("laptop", "active"), Row("the runner that deploys to production on Fridays", "suspended")];
+        for available in [20, 40, 60, 80, 100, 120, 200] {
+            let table = format_table(&columns, &rows, available);
+            for line in table.lines() {
+                assert!(line.chars().count() <= available, "{available}:\n{table}");
+            }
+            assert_eq!(table.contains(FINGERPRINT), available >= 120, "{available}:\n{table}");
+            assert_eq!(table.contains("key_01jz"), available == 200, "{available}:\n{table}");
+        }
+        let table = format_table(&columns, &rows, 80);
+        assert!(table.contains("SHA256:uNiVztks…") && table.contains("LAST USED"), "{table}");
     }
 
     #[test]

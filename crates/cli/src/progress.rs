@@ -9,14 +9,17 @@ use std::{
 
 use indicatif::ProgressBar;
 
-use crate::{message::clean, output::is_dumb};
+use crate::{
+    message::clean,
+    output::{is_dumb, is_quiet},
+};
 
 /// Shorter operations show no progress.
 const DELAY: Duration = Duration::from_millis(400);
 
 /// Waits for `work`, and shows `message` if it takes long.
 pub(crate) async fn show_progress<T>(message: &str, work: impl Future<Output = T>) -> T {
-    if !io::stderr().is_terminal() || is_dumb() {
+    if !io::stderr().is_terminal() || is_dumb() || is_quiet() {
         return work.await;
     }
     let mut work = pin!(work);

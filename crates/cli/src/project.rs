@@ -237,7 +237,8 @@ impl Create {
         if self.json {
             return output::json(&project);
         }
-        output::line(format!("created project {} ({}) in {}", project.title, project.id, place.name))?;
+        let told = format!("created project {} ({}) in {}", project.title, project.id, place.name);
+        output::created(project.id, told)?;
         output::line(format!("next: keyward projects members set-role {} EMAIL editor", project.id))
     }
 }

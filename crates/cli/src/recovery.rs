@@ -12,7 +12,7 @@ use server::{
 use crate::{
     configuration::InstallationArguments,
     failure::{Failure, Outcome},
-    host::{Missing, all_pages, explain_not_found, find_user, on_host, tell_confirmed},
+    host::{Missing, all_pages, find_user, on_host, tell_confirmed},
     output::{self, Column},
     user,
 };
@@ -110,36 +110,23 @@ pub(crate) struct ConfirmKeys {
     keys: Vec<ApiKeyId>,
 }
 
-/// Revoke keys permanently, including suspended keys
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  keyward admin revoke-key --data /var/lib/keyward --key key_… --key key_…")]
-pub(crate) struct RevokeKey {
-    #[command(flatten)]
-    installation: InstallationArguments,
-    /// A key to revoke; may be repeated
-    #[arg(long = "key", value_name = "ID", required = true)]
-    keys: Vec<ApiKeyId>,
-}
-
 const USER_COLUMNS: &[Column<'_, SuspendedUser>] = &[
     Column::word("EMAIL", &|user| user.email.clone()),
     Column::text("NAME", &|user| user.name.clone()),
     Column::word("KIND", &|user| user::kind(user.operator)),
     Column::word("STATE", &|user| user::state(user.disabled, true)),
-    Column::word("WORKSPACES", &workspaces_of),
-    Column::word("LAST ACTIVE", &|user| user.last_active_at.map_or_else(|| "never".to_owned(), output::exact)),
+    Column::text("WORKSPACES", &workspaces_of),
+    Column::minor("LAST ACTIVE", &|user| user.last_active_at.map_or_else(|| "never".to_owned(), output::exact)),
     Column::word("KEYS", &|user| user.keys.len().to_string()),
     Column::id(&|user| user.id.to_string()),
 ];
 
 const KEY_COLUMNS: &[Column<'_, SuspendedKey>] = &[
-    Column::id(&|key| key.id.to_string()),
+    Column::word("ID", &|key| key.id.to_string()),
     Column::word("OWNER", &|key| key.email.clone().unwrap_or_else(|| key.owner.to_string())),
     Column::text("TITLE", &|key| key.title.clone()),
-    Column::word("FINGERPRINT", &|key| key.fingerprint.clone()),
-    Column::word("LAST USED", &|key| key.last_used_at.map_or_else(|| "never".to_owned(), output::exact)),
+    Column::fingerprint(&|key| key.fingerprint.clone()),
+    Column::minor("LAST USED", &|key| key.last_used_at.map_or_else(|| "never".to_owned(), output::exact)),
 ];
 
 impl ListSuspendedUsers {
@@ -255,25 +242,6 @@ impl ConfirmKeys {
             output::line("no key is suspended")?;
         }
         Ok(())
-    }
-}
-
-impl RevokeKey {
-    pub(crate) async fn run(self) -> Outcome {
-        on_host(&self.installation, Missing::Refuse, async |app, host| {
-            // All keys are looked up before the first is revoked.
-            let mut found = Vec::with_capacity(self.keys.len());
-            for &key in &self.keys {
-                let missing = |e| explain_not_found(e, format!("there is no key {key}; nothing was revoked"));
-                found.push((key, app.find_key_owner(host, key).await.map_err(missing)?));
-            }
-            for (key, owner) in found {
-                tell_confirmed(app.revoke_api_key(host, owner, key, false).await?)?;
-                output::line(format!("revoked {key}"))?;
-            }
-            Ok(())
-        })
-        .await
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn tell_request(request: &Request<Vec<u8>>) -> Outcome {
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
     let host = request.uri().authority().filter(|_| !request.headers().contains_key(HOST));
     let host = host.map(|host| format!("> host: {host}\n")).unwrap_or_default();
-    output::note(format!(
+    output::tell(format!(
         "> {} {target} HTTP/1.1\n{host}{}>\n* the body has {} bytes",
         request.method(),
         fields('>', request.headers()),
@@ -49,7 +49,7 @@ pub(crate) fn tell_request(request: &Request<Vec<u8>>) -> Outcome {
 
 /// Prints the response on standard error.
 pub(crate) fn tell_response(response: &Response) -> Outcome {
-    output::note(format!("< {}\n{}<", status_line(response), fields('<', &response.headers)))
+    output::tell(format!("< {}\n{}<", status_line(response), fields('<', &response.headers)))
 }
 
 /// Returns one line for each header, without secrets.

@@ -50,7 +50,7 @@ impl Serve {
         // The user that reads this output operates the machine.
         let host = Caller::host();
         if let Some(link) = running.app.create_set_up_link(&host).await?.into_inner() {
-            output::line(format!("there is no operator yet: open {link} within a day to become the operator"))?;
+            output::result(format!("there is no operator yet: open {link} within a day to become the operator"))?;
         }
         tell_service_manager(&NotifyState::Ready);
         let stop = async {
@@ -95,9 +95,9 @@ impl Running {
     }
 
     pub(crate) fn print_line(&self) -> Outcome {
-        output::line(format!("keyward listens on {} (data in {})", self.url, self.directory.path().display()))?;
+        output::result(format!("keyward listens on {} (data in {})", self.url, self.directory.path().display()))?;
         match self.server.metrics_address() {
-            Ok(Some(metrics)) => output::line(format!("metrics are on http://{metrics}/metrics")),
+            Ok(Some(metrics)) => output::result(format!("metrics are on http://{metrics}/metrics")),
             Ok(None) => Ok(()),
             Err(error) => Err(Failure::new(format!("the address of the metrics is unknown ({error})"))),
         }

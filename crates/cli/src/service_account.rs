@@ -55,7 +55,8 @@ impl NewServiceAccountArguments {
 
 /// Prints that a service account was created.
 pub(crate) fn tell_created(account: &ServiceAccount) -> Outcome {
-    output::line(format!("created service account {} ({}), {}", account.email, account.id, account.role))
+    let told = format!("created service account {} ({}), {}", account.email, account.id, account.role);
+    output::created(account.id, told)
 }
 
 /// The service account and its workspace.
@@ -190,7 +191,7 @@ const COLUMNS: &[Column<'_, ServiceAccount>] = &[
     Column::word("ROLE", &|account| account.role.to_string()),
     Column::word("STATE", &|account| state(account).to_owned()),
     Column::word("KEYS", &|account| format!("{} of {}", account.keys.live, account.keys.limit)),
-    Column::text("DESCRIPTION", &|account| account.description.clone()),
+    Column::minor("DESCRIPTION", &|account| account.description.clone()),
     Column::id(&|account| account.id.to_string()),
 ];
 

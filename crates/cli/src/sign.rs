@@ -66,7 +66,7 @@ impl Sign {
         let (request, _) = client.sign(&given, request)?;
         let signed = request.uri().to_string();
         if without_fragment(given.trim()) != signed && format!("{}/", without_fragment(given.trim())) != signed {
-            output::note(format!("signed for {signed}: send the request to the URL in this form"))?;
+            output::tell(format!("signed for {signed}: send the request to the URL in this form"))?;
         }
         let headers = SIGNED.into_iter().filter_map(|name| Some((name, value(&request, name)?)));
         if self.json {

@@ -30,12 +30,15 @@ impl Whoami {
             PrincipalKind::ServiceAccount => "service account",
         };
         let operator = if me.operator { ", operator" } else { "" };
-        output::line(format!("{} ({kind} {}, {}{operator})", me.principal.email, me.principal.name, me.principal.id))?;
+        output::result(format!(
+            "{} ({kind} {}, {}{operator})",
+            me.principal.email, me.principal.name, me.principal.id
+        ))?;
         if let Some(key) = &me.key {
-            output::line(format!("key        {} ({})", key.fingerprint, key.id))?;
+            output::result(format!("key        {} ({})", key.fingerprint, key.id))?;
         }
         for workspace in &me.workspaces {
-            output::line(format!(
+            output::result(format!(
                 "workspace  {} ({}, {}): {}",
                 workspace.slug, workspace.name, workspace.id, workspace.role
             ))?;

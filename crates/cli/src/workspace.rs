@@ -337,7 +337,7 @@ impl Create {
             return output::json(&created);
         }
         let workspace = &created.workspace;
-        output::line(format!("created workspace {} ({})", workspace.slug, workspace.id))?;
+        output::created(workspace.id, format!("created workspace {} ({})", workspace.slug, workspace.id))?;
         if let Some(invitation) = &created.invitation {
             tell_first_admin(invitation)?;
         }
@@ -348,7 +348,7 @@ impl Create {
 /// Prints how the invited first admin of a workspace can join.
 pub(crate) fn tell_first_admin(issued: &IssuedInvitation) -> Outcome {
     let (email, end) = (&issued.invitation.email, output::exact(issued.invitation.expires_at));
-    output::line(match (&issued.url, issued.mail) {
+    output::result(match (&issued.url, issued.mail) {
         (Some(url), _) => {
             format!(
                 "{email} is invited, and becomes an admin of the workspace with this link, once, until \

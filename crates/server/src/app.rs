@@ -50,7 +50,7 @@ use verifier::{
 };
 
 pub use self::{
-    api_key::{FoundKeys, KeyDetails, KeyOrder, KeyOwner, KeyOwnerDetails, KeySearch},
+    api_key::{FoundKeys, KeyDetails, KeyOrder, KeyOwner, KeyOwnerDetails, KeySearch, OwnedKey},
     audit::AuditFilter,
     candidate::Candidate,
     change::{ChangeError, Confirmed},

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use domain::{
     ApiKeyId, NodeId, PrincipalId, Timestamp,
     api_key::{ApiKey, RevokedApiKey},
+    principal::HostAccess,
     public_key::{Fingerprint, PublicKey},
 };
 
@@ -243,6 +244,37 @@ pub async fn list_api_keys(
 ) -> Result<Vec<ApiKey>, StoreError> {
     let sql = API_KEYS.select("WHERE owner_id = $1 AND id > $2 ORDER BY id LIMIT $3");
     connection.list(sql, params![owner, page_start(after), limit]).await
+}
+
+/// A key in a list of all owners.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OwnedKeyRow {
+    /// The key.
+    pub key: ApiKey,
+    /// The owner's email or address.
+    pub owner_email: Option<String>,
+}
+
+impl FromRow for OwnedKeyRow {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self { key: ApiKey::from_row(row)?, owner_email: row.opt_text("owner_email")? })
+    }
+}
+
+/// Returns the keys of all owners, including revoked ones, in the order of their ids, after `after`.
+pub async fn list_all_api_keys(
+    connection: &mut Connection,
+    _: HostAccess,
+    after: Option<ApiKeyId>,
+    limit: i64,
+) -> Result<Vec<OwnedKeyRow>, StoreError> {
+    let sql = API_KEYS.select_with(
+        "COALESCE(users.email, service_accounts.address) AS owner_email",
+        "LEFT JOIN users ON users.id = api_keys.owner_id
+         LEFT JOIN service_accounts ON service_accounts.id = api_keys.owner_id
+         WHERE api_keys.id > $1 ORDER BY api_keys.id LIMIT $2",
+    );
+    connection.list(sql, params![page_start(after), limit]).await
 }
 
 /// Returns the keys of all owners that are not revoked, in the order of their ids, after `after`. A directory holds

@@ -243,15 +243,24 @@ fn a_person_sees_a_table_with_colours_unless_they_want_none() {
     let seen = town.run_at_terminal("bob", &["keys", "list"], "").ok();
     assert!(seen.contains("\x1b[1m") && seen.contains("active"), "{seen:?}");
     assert!(!seen.contains('\t'), "{seen:?}");
-    // What is copied stays in one piece on a narrow terminal, too.
+    // A narrow terminal shows the beginning of the fingerprint, by which the key can be named.
     let fingerprint = town.home.tool("ssh-keygen", &["-lf", "bob.pub"]);
     let fingerprint = fingerprint.split_whitespace().nth(1).expect("a fingerprint");
     let narrow = town.at_terminal(60, "bob", &["keys", "list"]).output().expect("script starts");
     let narrow = String::from_utf8(narrow.stdout).expect("text");
-    assert!(seen.contains(fingerprint) && narrow.contains(fingerprint), "{narrow:?}");
+    let short = &fingerprint[..15];
+    assert!(seen.contains(fingerprint), "{seen:?}");
+    assert!(narrow.contains(&format!("{short}…")) && !narrow.contains(fingerprint), "{narrow:?}");
+    for name in [short.to_owned(), format!("{short}…")] {
+        assert!(town.run("bob", &["keys", "show", &name]).ok().contains(fingerprint));
+    }
+    assert!(town.run("bob", &["keys", "show", &fingerprint[..12]]).fails_with(4).contains("there is no key"));
     assert!(seen.contains("key_") && !narrow.contains("key_"), "ids are left out: {narrow:?}");
     assert_eq!(narrow.trim().lines().count(), 2, "a line a row: {narrow:?}");
     assert!(seen.contains("never") || seen.contains("now"), "moments are told as people do: {seen:?}");
+    let mut dumb = town.at_terminal(200, "bob", &["keys", "list"]);
+    let dumb = String::from_utf8(dumb.env("TERM", "dumb").output().expect("script starts").stdout).expect("text");
+    assert!(dumb.contains("active") && !dumb.contains('\x1b'), "{dumb:?}");
     let plain = town.run_at_terminal("bob", &["keys", "list", "--color", "never"], "").ok();
     assert!(!plain.contains('\x1b') && plain.contains("active"), "{plain:?}");
     let shown = town.run("bob", &["keys", "show", "bob", "--color", "always"]).ok();

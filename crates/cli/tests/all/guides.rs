@@ -52,21 +52,16 @@ const KEYWARD: &str = "127.0.0.1:8080";
 const DEADLINE: Duration = Duration::from_mins(2);
 
 #[test]
-fn the_first_page() {
+fn the_first_page_and_then_the_user_guide() {
     let mut reader = Reader::new();
     reader.follow("README.md");
+    reader.follow("docs/user-guide.md");
 }
 
 #[test]
 fn the_operators_guide() {
     let mut reader = Reader::new();
     reader.follow("docs/operations.md");
-}
-
-#[test]
-fn the_user_guide() {
-    let mut reader = Reader::at_a_server();
-    reader.follow("docs/user-guide.md");
 }
 
 #[test]

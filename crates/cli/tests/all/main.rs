@@ -1,6 +1,7 @@
 //! The real binary in temporary directories, as a person at a shell uses it.
 
 mod admin;
+mod admin_key;
 mod agent;
 mod api_key;
 mod audit;
@@ -21,6 +22,7 @@ mod invitation;
 mod key_files;
 mod keygen;
 mod member;
+mod output;
 mod postgres;
 mod project;
 mod refusals;

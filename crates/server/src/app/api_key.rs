@@ -1,6 +1,7 @@
 //! API keys: their owners, and how to read them. Each change has its own file.
 
 mod details;
+mod installation;
 mod proof;
 mod registration;
 mod revocation;
@@ -14,7 +15,10 @@ use domain::{
 };
 use store::Connection;
 
-pub use self::details::{FoundKeys, KeyDetails, KeyOrder, KeyOwnerDetails, KeySearch};
+pub use self::{
+    details::{FoundKeys, KeyDetails, KeyOrder, KeyOwnerDetails, KeySearch},
+    installation::OwnedKey,
+};
 pub(super) use self::{registration::Reclaimed, revocation::workspaces_of_owners};
 use super::{App, Audited, Caller, Paging, Scope, page, service_account};
 use crate::error::{AppError, Conflict};
