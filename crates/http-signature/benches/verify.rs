@@ -20,7 +20,7 @@ fn main() {
     divan::main();
 }
 
-/// The fields of a request as a client sends them, signed.
+/// Returns the fields of a signed request as a client sends them.
 fn signed_fields(method: &str, body: &[u8], profile: Profile) -> HeaderMap {
     let key = Ed25519SigningKey::from_seed(&SEED);
     let hex = key.public_key().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
@@ -69,7 +69,7 @@ fn bench_request(bencher: Bencher<'_, '_>, method: &str, body: &[u8], profile: P
     });
 }
 
-/// The floor: `verify_strict` over as many bytes as the native base of the GET has.
+/// The baseline: `verify_strict` over as many bytes as the native base of the GET has.
 #[divan::bench]
 fn verify_strict_alone(bencher: Bencher<'_, '_>) {
     let key = SigningKey::from_bytes(&SEED);
@@ -101,7 +101,7 @@ fn encord_post_1_kib(bencher: Bencher<'_, '_>) {
     bench_request(bencher, "POST", &[b'x'; 1024], Profile::Encord);
 }
 
-/// Everything but the curve.
+/// Everything except the signature check.
 #[divan::bench]
 fn parse_native_get(bencher: Bencher<'_, '_>) {
     let headers = signed_fields("GET", b"", Profile::Native);

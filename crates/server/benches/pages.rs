@@ -1,5 +1,5 @@
-//! How long a person waits for the whole of a page, on the embedded database: everything but the network.
-//! `cargo bench -p server --bench pages`
+//! The time until a page is complete, on the embedded database and without the network. `cargo bench -p server --bench
+//! pages`
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -28,7 +28,7 @@ fn main() {
     divan::main();
 }
 
-/// A workspace with 50 projects and 10 service accounts, and its admin's browser.
+/// A workspace with 50 projects and 10 service accounts, and the browser of its admin.
 struct Served {
     _directory: tempfile::TempDir,
     app: Arc<App>,

@@ -1,5 +1,5 @@
-//! A private PostgreSQL for tests: a cluster in a temporary directory, reached over a socket in it, gone when the
-//! process that started it ends, however it ends. For tests only; it knows nothing of Keyward.
+//! A private PostgreSQL for tests: a cluster in a temporary directory with a socket in it. It is removed when the
+//! process that started it ends, for any reason. It does not depend on Keyward.
 
 use std::{
     fs,
@@ -14,12 +14,13 @@ use std::{
 
 use tempfile::TempDir;
 
-/// Names the role that owns everything.
+/// The role that owns all objects.
 const ROLE: &str = "keyward";
-/// `nobody` of Debian: the server refuses to run as root.
+/// The user `nobody` of Debian, because the server refuses to run as root.
 const NOBODY: u32 = 65_534;
 
-/// What makes it quick and small. Text sorts by a language here, so that what relies on bytes has to say so.
+/// Settings for speed and a small size. Text is sorted by a language here, so that code that needs byte order must
+/// request it.
 const SETTINGS: &[&str] = &[
     "fsync=off",
     "full_page_writes=off",
@@ -36,12 +37,12 @@ pub struct Cluster {
     as_nobody: bool,
     settings: Vec<String>,
     next_database: AtomicU64,
-    /// Stops the server and removes the directory once the other end of its input is closed, which the kernel does
-    /// where no other user has access.
+    /// Stops the server and removes the directory after its standard input is closed. The kernel closes it when this
+    /// process ends.
     watchdog: Option<Child>,
 }
 
-/// An empty database, dropped with this.
+/// An empty database, which is dropped with this value.
 pub struct Database {
     cluster: &'static Cluster,
     name: String,
@@ -50,13 +51,13 @@ pub struct Database {
 static SHARED: LazyLock<Cluster> = LazyLock::new(|| Cluster::start(&[]));
 
 impl Cluster {
-    /// The cluster that all tests of this process share.
+    /// Returns the cluster that all tests of this process share.
     #[must_use]
     pub fn shared() -> &'static Self {
         &SHARED
     }
 
-    /// A cluster of its own, with further settings such as `synchronous_standby_names=nobody`.
+    /// Starts a separate cluster, with further settings such as `synchronous_standby_names=nobody`.
     ///
     /// # Panics
     /// PostgreSQL is not installed, or does not start.
@@ -87,7 +88,7 @@ impl Cluster {
         cluster
     }
 
-    /// An empty database.
+    /// Creates an empty database.
     ///
     /// # Panics
     /// The server does not answer.
@@ -98,23 +99,23 @@ impl Cluster {
         Database { cluster: self, name }
     }
 
-    /// The address of one of its databases; `postgres` is always there.
+    /// Returns the URL of one of its databases. `postgres` always exists.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
         format!("postgres://{ROLE}@{}/{database}", self.socket_directory().replace('/', "%2F"))
     }
 
-    /// Restarts the server; connections are cut.
+    /// Restarts the server. Connections are closed.
     pub fn restart(&self) {
         self.control("restart");
     }
 
-    /// Stops the server; connections are cut.
+    /// Stops the server. Connections are closed.
     pub fn stop(&self) {
         self.control("stop");
     }
 
-    /// Starts it again after [`stop`](Self::stop).
+    /// Starts the server after [`stop`](Self::stop).
     pub fn start_again(&self) {
         self.control("start");
     }
@@ -129,20 +130,20 @@ impl Cluster {
         output.trim_end().to_owned()
     }
 
-    /// Runs one of PostgreSQL's programs, such as `pg_dump`, and tells what it prints.
+    /// Runs one of PostgreSQL's programs, such as `pg_dump`, and returns its output.
     ///
     /// # Panics
-    /// It is not there, or fails.
+    /// It does not exist, or fails.
     pub fn run(&self, program: &str, arguments: &[&str], more: &[&str]) -> String {
         let output = self.command(program).args(arguments).args(more).output().expect("the program starts");
         assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("UTF-8")
     }
 
-    /// The directory of its socket.
+    /// Returns the directory of its socket.
     ///
     /// # Panics
-    /// Never: it was made from UTF-8.
+    /// Never, because it was created from UTF-8.
     #[must_use]
     pub fn socket_directory(&self) -> &str {
         self.directory.to_str().expect("a temporary directory's name is UTF-8")
@@ -162,7 +163,7 @@ impl Cluster {
         assert!(status.success(), "{what}: {}", fs::read_to_string(&log).unwrap_or_default());
     }
 
-    /// One of PostgreSQL's programs, run as a user other than root.
+    /// Returns the command for one of PostgreSQL's programs, run as a user other than root.
     fn command(&self, program: &str) -> Command {
         let path = self.programs.join(program);
         let mut command = if self.as_nobody {
@@ -190,20 +191,20 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         if let Some(mut watchdog) = self.watchdog.take() {
             drop(watchdog.stdin.take());
-            // This only waits so that no zombie process stays; its status does not matter.
+            // Waits only so that no zombie process remains. The status does not matter.
             let _ = watchdog.wait();
         }
     }
 }
 
 impl Database {
-    /// Its address.
+    /// Returns its URL.
     #[must_use]
     pub fn url(&self) -> String {
         self.cluster.url(&self.name)
     }
 
-    /// Its name.
+    /// Returns its name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -211,7 +212,7 @@ impl Database {
 }
 
 impl Database {
-    /// Writes all of it into a file, as an operator would.
+    /// Writes a dump of it into a file, as an operator would.
     ///
     /// # Panics
     /// `pg_dump` fails, or the file cannot be written.
@@ -220,7 +221,7 @@ impl Database {
         fs::write(file, dump).expect("a file");
     }
 
-    /// Puts what was dumped into this one, which is empty.
+    /// Restores a dump into this empty database.
     ///
     /// # Panics
     /// The dump cannot be read, or the server refuses it.
@@ -240,7 +241,7 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         let mut command = self.cluster.command("dropdb");
-        // Left behind, it goes with the cluster.
+        // If it remains, it is removed with the cluster.
         let _ = command
             .args(["-h", self.cluster.socket_directory(), "-U", ROLE, "--force", "--if-exists", &self.name])
             .stderr(Stdio::null())
@@ -248,7 +249,7 @@ impl Drop for Database {
     }
 }
 
-/// Debian keeps the servers' programs out of the PATH, by version.
+/// Returns the directory of PostgreSQL's programs. Debian keeps them outside the PATH, by version.
 fn find_programs() -> PathBuf {
     let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut versions: Vec<(u32, PathBuf)> = debian

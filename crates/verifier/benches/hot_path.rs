@@ -1,5 +1,5 @@
-//! What verifying a signed read costs beside the bare verification of its signature, in time and allocations, on one
-//! core. `cargo bench -p verifier --bench hot_path`
+//! The cost of verifying a signed read compared with the bare signature check, in time and allocations, on one core.
+//! `cargo bench -p verifier --bench hot_path`
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -29,14 +29,14 @@ use sample::{HOST, NOW, signed_headers, signing_key, snapshot_with_keys};
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();
 
 const TARGET: &str = "/api/v1/workspaces/ws_01h455vb4pex5vsknk084sn02q/projects?limit=50";
-/// Keys that take turns, so that not one alone is in the processor's cache.
+/// The number of keys that are used in turn, so that the processor's cache does not contain the key.
 const CALLERS: u32 = 256;
 
 fn main() {
     divan::main();
 }
 
-/// Stands still, so that signatures made once stay good and the lease lasts.
+/// A stopped clock, so that signatures and the lease do not expire.
 struct StoppedClock;
 
 impl Clock for StoppedClock {
@@ -49,7 +49,7 @@ impl Clock for StoppedClock {
     }
 }
 
-/// Ids that count up, so that a run is the same every time.
+/// Ids that count up, so that every run is the same.
 #[derive(Default)]
 struct Counter(AtomicU64);
 
@@ -71,7 +71,7 @@ impl Lease for Held {
     }
 }
 
-/// Every nonce is fresh; reads have none.
+/// Reports every nonce as fresh. Reads have none.
 struct AllFresh;
 
 impl NonceStore for AllFresh {
@@ -80,7 +80,7 @@ impl NonceStore for AllFresh {
     }
 }
 
-/// Counts as a server does, with one addition.
+/// Counts with one addition, as a server does.
 #[derive(Default)]
 struct Observed(AtomicU64);
 
@@ -90,7 +90,7 @@ impl Observer for Observed {
     }
 }
 
-/// A verifier for an installation whose one user has so many keys.
+/// Returns a verifier for an installation with one user and this number of keys.
 fn verifier_with_keys(count: u32) -> Verifier {
     let (now, random) = (StoppedClock.now(), Counter::default());
     let public = &format!("http://{HOST}").parse().expect("an origin");
@@ -99,7 +99,7 @@ fn verifier_with_keys(count: u32) -> Verifier {
         hosts: Hosts::new(lists).expect("hosts"),
         routes: Vec::new(),
         allow_preflights: false,
-        // The clock stands still, and so would a limit.
+        // The clock is stopped, so a rate limit would never be reset.
         rate_limits: RateLimits { per_key: u32::MAX, ..RateLimits::default() },
         token_key: TokenKey::new(&InstallationKey::generate(&random), public),
     };
@@ -115,7 +115,7 @@ fn verifier_with_keys(count: u32) -> Verifier {
     Verifier::new(config, outside, &random)
 }
 
-/// A signed GET as it arrives.
+/// Returns a received signed GET.
 fn signed_get(number: u32, profile: Profile) -> HeaderMap {
     let unsigned = [("user-agent", "keyward/0.1"), ("accept", "application/json")];
     signed_headers(number, profile, ("GET", TARGET), NOW, "GRzlUfiGwvXsQRr4cSsoYg", &unsigned)
@@ -140,7 +140,7 @@ fn verify(bencher: Bencher<'_, '_>, keys: u32, profile: Profile) {
     });
 }
 
-/// The floor: the bare verification, over as many bytes as the base of the verified GET has.
+/// The baseline: the bare signature check, over as many bytes as the base of the GET has.
 #[divan::bench]
 fn raw_verification(bencher: Bencher<'_, '_>) {
     let pairs: Vec<_> = (0..CALLERS)

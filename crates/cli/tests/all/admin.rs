@@ -1,4 +1,4 @@
-//! `keyward admin` beside a running server.
+//! `keyward admin` with a running server.
 
 use crate::support::Home;
 
@@ -53,7 +53,7 @@ fn a_service_account_is_set_up_on_the_host_alone() {
     assert_eq!(account["email"], "ci-bot@acme.sa.keyward.local");
     assert_eq!(account["role"], "admin");
 
-    // The quota is one, until the operator raises it.
+    // The quota is one until the operator raises it.
     let second = [&create[..], &["second"]].concat();
     let refused = home.run(&second).refused();
     assert!(refused.contains("service accounts"), "{refused}");

@@ -12,7 +12,7 @@ struct Agent<'a> {
 
 impl<'a> Agent<'a> {
     fn start(home: &'a Home) -> Self {
-        // In the foreground it prints where it is once it listens.
+        // In the foreground, it prints its socket when it is ready.
         let mut process = Command::new("ssh-agent")
             .args(["-D", "-a", "agent.sock"])
             .current_dir(home.path())
@@ -61,7 +61,7 @@ fn a_key_with_a_passphrase_signs_from_the_agent() {
     agent.add("locked", "a passphrase");
     assert!(run(&town, &[], &["whoami", "--agent"]).ok().starts_with("bob@example.com"));
     assert!(run(&town, &[("KEYWARD_AGENT", "1")], &["whoami"]).ok().starts_with("bob@example.com"));
-    // Writes and the Encord SDK's way of signing, too.
+    // Also writes, and signatures of the Encord SDK.
     run(&town, &[], &["projects", "create", "Scenes", "--agent"]).ok();
     let token = ["request", "GET", "/v2/public/user/bearer-token", "--profile", "encord", "--agent"];
     assert!(run(&town, &[], &token).json()["token"].is_string());
@@ -87,7 +87,7 @@ fn of_several_keys_one_is_named() {
     }
     let by_variable = run(&town, &[("KEYWARD_AGENT", "1"), ("KEYWARD_AGENT_KEY", "ecdsa")], &["whoami", "--json"]);
     assert_eq!(by_variable.json()["key"]["fingerprint"], fingerprint);
-    // A file that is named comes first.
+    // A key file on the command line takes precedence.
     let by_file = run(&town, &[("KEYWARD_AGENT", "1"), ("KEYWARD_KEY_FILE", "ann")], &["whoami"]).ok();
     assert!(by_file.starts_with("ann@example.com"), "{by_file}");
 }

@@ -13,14 +13,14 @@ fn a_key_is_registered_listed_renamed_paused_and_revoked() {
     assert!(added.contains(fingerprint), "{added}");
     assert!(town.run("laptop", &["whoami"]).ok().starts_with("bob@example.com"));
 
-    // In a pipe: a header, and a line a key, separated by tabs.
+    // In a pipe: a header, and one line for each key, separated by tabs.
     let listed = town.run("bob", &["keys", "list"]).ok();
     let lines: Vec<Vec<&str>> = listed.lines().map(|line| line.split('\t').collect()).collect();
     assert_eq!(lines[0], ["TITLE", "FINGERPRINT", "STATE", "CREATED", "LAST USED", "EXPIRES", "ID"]);
     assert_eq!(lines[2][..3], ["bob@laptop", fingerprint, "active"]);
     assert!(!listed.contains('\x1b'), "{listed}");
 
-    // A key is named by its title, its fingerprint or its id.
+    // A key is found by its title, its fingerprint or its id.
     town.run("bob", &["keys", "rename", "bob@laptop", "old laptop"]).ok();
     let refused = town.run("laptop", &["keys", "disable", fingerprint]).refused();
     assert!(refused.contains("signs this request") && refused.contains("--yes"), "{refused}");
@@ -54,7 +54,7 @@ fn a_pair_is_made_and_registered_in_one_go_and_taken_back_if_it_is_refused() {
     assert!(made["expires_at"].is_string(), "{made}");
     assert!(town.run("ci.key", &["whoami"]).ok().starts_with("bob@example.com"));
 
-    // Nothing is overwritten, and what the server refuses leaves no files behind.
+    // Nothing is overwritten. If the server refuses the key, no files are left.
     assert!(town.run("bob", &["keys", "add", "-g", "ci.key"]).refused().contains("already exists"));
     let refused = town.run("bob", &["keys", "add", "-g", "new.key", "--title", "a\u{7}b"]).refused();
     assert!(refused.contains("title"), "{refused}");
@@ -76,7 +76,7 @@ fn a_public_key_comes_by_standard_input() {
     assert!(town.run("bob", &["keys", "add", "nowhere.pub"]).refused().contains("nowhere.pub cannot be read"));
     let twice = town.run("bob", &["keys", "add", "other.pub", "--title", "t"]).refused();
     assert!(twice.contains("already registered") && twice.contains("next: it is key_"), "{twice}");
-    // Where it is, is told only to who may see that place.
+    // The location of a key is only shown to users that may see it.
     let elsewhere = town.run("eve", &["keys", "add", "other.pub", "--title", "t"]).refused();
     assert!(elsewhere.contains("already registered") && !elsewhere.contains("key_"), "{elsewhere}");
     assert!(elsewhere.contains("with a proof"), "{elsewhere}");
@@ -86,7 +86,7 @@ fn a_public_key_comes_by_standard_input() {
 fn the_holder_of_the_private_key_registers_the_key_with_a_proof() {
     let town = Town::new();
     let proven_at = |title: &str| town.run("bob", &["keys", "show", title, "--json"]).json()["proven_at"].clone();
-    // Made here, or named by its private half, from a file or standard input, of whichever kind.
+    // Generated here, or given as a private key, from a file or standard input, of every type.
     town.run("bob", &["keys", "add", "-g", "made"]).ok();
     assert!(proven_at("made").is_string());
     for (file, kind) in [("one", &["-t", "rsa", "-b", "2048"][..]), ("two", &["-t", "ecdsa", "-b", "384"])] {
@@ -107,7 +107,7 @@ fn the_holder_of_the_private_key_registers_the_key_with_a_proof() {
     let refused = town.run("bob", &["keys", "add", "locked"]).refused();
     assert!(refused.contains("ssh-keygen -p"), "{refused}");
 
-    // By its public half alone it has no proof, until one is added.
+    // With only its public key it has no proof, until one is added.
     town.home.ssh_keygen("late");
     let added = town.run("bob", &["keys", "add", "late.pub", "--title", "late"]).ok();
     assert!(added.contains("keyward keys prove FILE"), "{added}");
@@ -148,7 +148,7 @@ fn a_title_that_two_keys_have_is_not_guessed() {
     assert!(refused.contains("2 keys are called `same`") && refused.contains("\n  key_"), "{refused}");
     let refused = town.run("bob", &["keys", "show", "typo"]).refused();
     assert!(refused.contains("there is no key `typo` that you can see") && refused.contains("same"), "{refused}");
-    // Once one of them is revoked, the title means the other.
+    // After one of them is revoked, the title means the other.
     let one = town.home.tool("ssh-keygen", &["-lf", "one.pub"]);
     let fingerprint = one.split_whitespace().nth(1).expect("a fingerprint");
     town.run("bob", &["keys", "revoke", fingerprint, "--yes"]).ok();
@@ -164,7 +164,7 @@ fn keys_of_a_service_account_are_its_workspaces_admins_to_manage() {
     assert!(made.contains("\nnext: keyward whoami --key ci.key"), "{made}");
     let me = town.run("ci.key", &["whoami"]).ok();
     assert!(me.starts_with("ci-bot@acme.sa.keyward.local (service account ci-bot"), "{me}");
-    // The address alone tells the workspace.
+    // The address contains the workspace.
     let listed = town.run("ann", &["keys", "list", "-s", "ci-bot@acme.sa.keyward.local"]).ok();
     assert!(listed.contains("ci\tSHA256:"), "{listed}");
 
@@ -188,10 +188,10 @@ fn keys_of_a_service_account_are_its_workspaces_admins_to_manage() {
 fn nothing_is_revoked_without_a_yes() {
     let town = Town::new();
     town.run("bob", &["keys", "add", "-g", "spare"]).ok();
-    // What spare registers, remembers it.
+    // Keys that `spare` registers have its id.
     town.run("spare", &["keys", "add", "-g", "made"]).ok();
 
-    // Where nobody can be asked, the way out is told.
+    // Without a terminal, the message contains the option.
     let refused = town.run("bob", &["keys", "revoke", "spare"]).refused();
     assert!(refused.contains("pass `--yes`"), "{refused}");
     let declined = town.run_at_terminal("bob", &["keys", "revoke", "spare"], "n\n");
@@ -200,7 +200,7 @@ fn nothing_is_revoked_without_a_yes() {
     assert!(declined.stdout.contains("nothing was changed"), "{}", declined.stdout);
     town.run("spare", &["whoami"]).ok();
 
-    // A person is asked for what it registered, too.
+    // The question also covers the keys that it registered.
     let accepted = town.run_at_terminal("bob", &["keys", "revoke", "spare"], "y\ny\n").ok();
     assert!(accepted.contains("It registered made (SHA256:"), "{accepted}");
     town.run("spare", &["whoami"]).refused();
@@ -222,7 +222,7 @@ fn what_a_revocation_takes_along_is_shown_across_owners_also_for_a_key_that_is_r
     assert!(left.contains("ci (SHA256:") && left.contains(") of ci-bot@acme.sa.keyward.local"), "{told}");
     town.run("made", &["whoami"]).ok();
 
-    // It was already revoked, and so is it on every server; what it registered is not.
+    // It was already revoked, on every server. The keys that it registered were not.
     let again = town.run("ann", &["keys", "revoke", "spare", "--yes"]).ok();
     assert!(again.contains("was already revoked: no server accepts it any more"), "{again}");
     let refused = town.run("ann", &["keys", "revoke", "spare", "--cascade"]).refused();
@@ -274,7 +274,7 @@ fn a_person_who_waits_sees_progress() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     let mut child = town.at_terminal(80, "bob", &["keys", "list", "--url", &url]).spawn().expect("script starts");
-    // The server answers once the sign was seen.
+    // The server answers after the progress was shown.
     let (mut stream, _) = listener.accept().expect("a connection");
     let mut terminal = child.stdout.take().expect("a pipe");
     let mut seen = Vec::new();

@@ -37,7 +37,7 @@ fn a_log_that_was_tampered_with_is_found_out() {
     assert_eq!(ran.code, Some(1));
     assert!(ran.stdout.starts_with("finding: event 1 (evt_"), "{}", ran.stdout);
 
-    // A tail that was cut off, the head with it, shows against a checkpoint only.
+    // A removed end of the log, together with the head, is only detected with a checkpoint.
     let home = installation();
     home.write("before", &home.run(&["audit", "checkpoint"]).ok());
     home.tool("cp", &["-r", "keyward-data", "copy"]);
@@ -89,7 +89,7 @@ fn an_admin_reads_the_events_of_their_workspace_over_the_api() {
     assert_eq!(count(&["--with-key", &key, "--from", &at]), 1);
     assert_eq!(count(&["--with-key", &key, "--to", &at]), 0);
     assert_eq!(count(&["--limit", "2"]), 2);
-    // On the same machine the data directory tells of all workspaces, to who may read it.
+    // On the same machine, the data directory contains the events of all workspaces, for users that may read it.
     let on_host = town.run("ann", &["audit", "list", "--data", "keyward-data", "--action", "workspace.create"]).ok();
     assert_eq!(on_host.lines().count(), 3, "{on_host}");
     let both = ["audit", "list", "--data", "keyward-data", "--url", &town.server.url];

@@ -11,7 +11,7 @@ fn restore(home: &Home) -> Ran {
     home.run(&["restore", "backup.db", "--data", "new", "--installation-key", KEY])
 }
 
-/// What is in a directory but the lock, by name.
+/// Returns the files in a directory except the lock, by name.
 fn files(home: &Home, directory: &str) -> Vec<String> {
     let entries = fs::read_dir(home.file(directory)).expect("a directory");
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -29,7 +29,7 @@ fn a_backup_of_a_running_server_is_restored_with_all_users_and_keys_suspended() 
     assert!(home.run(&["backup", "backup.db"]).refused().contains("backup.db"), "a backup must not be overwritten");
     assert_eq!(server.stop(), Some(0));
 
-    // Into the directory that is in use, or without the installation's key: refused, and nothing is touched.
+    // Refused in the directory that is in use, and without the installation's key. Nothing is changed.
     assert!(home.run(&["restore", "backup.db"]).refused().contains("keyward.db is left from another database"));
     assert!(home.run(&["restore", "backup.db", "--data", "new"]).refused().contains("--installation-key"));
     let restore = ["restore", "backup.db", "--data", "new", "--installation-key", "keyward-data/installation.key"];
@@ -43,7 +43,7 @@ fn a_backup_of_a_running_server_is_restored_with_all_users_and_keys_suspended() 
     assert!(refused.contains("confirm-keys"), "{refused}");
     let waiting = home.run(&["admin", "list-suspended-keys", "--data", "new"]).ok();
     assert!(waiting.contains("ann@example.com"), "{waiting}");
-    // The person and the key are confirmed, in either order.
+    // The user and the key are confirmed, in either order.
     let told = home.run(&["admin", "confirm-keys", "--data", "new", "--all"]).ok();
     assert!(told.contains("confirm-users --user ann@example.com"), "{told}");
     let refused = home.run(&whoami).refused();
@@ -77,7 +77,7 @@ fn a_restore_beside_what_is_left_of_a_database_is_refused_and_changes_nothing() 
     let home = Home::new();
     home.create_operator_with_key("id");
     home.run(&["backup", "backup.db"]).ok();
-    // What a server leaves that was killed: changes that the backup does not have, in a log that SQLite replays.
+    // The files of a killed server contain changes that the backup does not have, in a log that SQLite replays.
     home.tool("sqlite3", &["keyward-data/keyward.db", "PRAGMA wal_checkpoint(TRUNCATE)"]);
     let changes =
         "PRAGMA wal_autocheckpoint=0; UPDATE users SET name = 'changed'; UPDATE api_keys SET title = 'changed'";
@@ -91,13 +91,13 @@ fn a_restore_beside_what_is_left_of_a_database_is_refused_and_changes_nothing() 
         assert!(refused.contains(name) && refused.contains("nothing was changed"), "{refused}");
         assert_eq!(files(&home, "new"), [name], "{refused}");
         assert!(fs::read(home.file(&format!("new/{name}"))).unwrap() == left, "it was changed");
-        // A server does not begin a new database beside it, either.
+        // A server does not create a new database beside it.
         let refused = home.run(&["serve", "--listen", "127.0.0.1:0", "--data", "new"]).refused();
         assert!(refused.contains(name), "{refused}");
         assert_eq!(files(&home, "new"), [name], "{refused}");
         fs::remove_file(home.file(&format!("new/{name}"))).unwrap();
     }
-    // A link that leads nowhere is there, too.
+    // A dangling link counts as an existing file.
     symlink("nowhere", home.file("new/keyward.db")).unwrap();
     assert!(restore(&home).refused().contains("keyward.db is left from another database"));
     fs::remove_file(home.file("new/keyward.db")).unwrap();
@@ -128,12 +128,12 @@ fn a_database_with_changes_beside_it_is_no_backup() {
     let refused = restore(&home).refused();
     assert!(refused.contains("backup.db-wal is next to it") && refused.contains("keyward backup"), "{refused}");
     assert_eq!(files(&home, "new"), [""; 0]);
-    // A link to it has nothing beside itself, and all of it beside what it leads to.
+    // A link to it has no files beside itself. They are beside its target.
     home.tool("ln", &["-s", "backup.db", "link.db"]);
     let refused = home.run(&["restore", "link.db", "--data", "new", "--installation-key", KEY]).refused();
     assert!(refused.contains("backup.db-wal is next to it"), "{refused}");
     assert_eq!(files(&home, "new"), [""; 0]);
-    // Nor is one written to where something is left of another.
+    // A backup is not written beside the files of another database.
     fs::rename(home.file("backup.db-wal"), home.file("other.db-wal")).unwrap();
     let refused = home.run(&["backup", "other.db"]).refused();
     assert!(refused.contains("other.db-wal already exists"), "{refused}");
@@ -157,7 +157,7 @@ fn a_file_without_an_installation_is_not_restored() {
 fn a_restore_that_does_not_hold_in_the_end_is_taken_back() {
     let home = Home::new();
     home.create_operator_with_key("id");
-    // The backup undoes what a restore does to it.
+    // The backup reverses the effects of a restore.
     home.run(&["backup", "backup.db"]).ok();
     let undo = "CREATE TRIGGER undo AFTER UPDATE OF suspended ON api_keys WHEN NEW.suspended \
                 BEGIN UPDATE api_keys SET suspended = FALSE WHERE id = NEW.id; END";
@@ -218,7 +218,7 @@ fn a_checkpoint_of_events_that_a_restore_lost_is_no_fork_and_everything_else_is(
     }
     restore(&home).ok();
     assert!(verify("before").ok().contains("against the checkpoint: 3 events"));
-    // Whether the log has become as long again or not.
+    // Whether or not the log has reached the same length again.
     for name in ["lost-1", "lost-3"] {
         let told = verify(name).ok();
         assert!(told.contains("a backup of 2 events was restored"), "{name}: {told}");
@@ -229,7 +229,7 @@ fn a_checkpoint_of_events_that_a_restore_lost_is_no_fork_and_everything_else_is(
     assert!(verify("lost-2").ok().contains("after the restore"));
     assert!(verify("since").ok().contains("against the checkpoint: 4 events"));
 
-    // A tail that is cut off since is not excused by the restore: the checkpoint names it.
+    // A later truncation is detected despite the restore, because the checkpoint contains the restore.
     home.tool("cp", &["-r", "new", "cut"]);
     home.run(&["admin", "create-user", "--email", "fa@example.com", "--name", "Fa", "--data", "new"]).ok();
     home.write("later", &checkpoint("new"));

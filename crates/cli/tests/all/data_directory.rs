@@ -1,4 +1,4 @@
-//! The data directory: taken only where nobody else could have put something there, and only on a local disk.
+//! The data directory: accepted only if no other user could have created files in it, and only on a local disk.
 
 use std::{
     fs,
@@ -56,7 +56,7 @@ fn a_symbolic_link_in_the_data_directory_is_not_followed() {
 fn a_directory_that_others_can_write_to_is_refused_before_anything_in_it_is_opened() {
     let home = Home::new();
     fs::create_dir(home.file("keyward-data")).unwrap();
-    // A person who plants a key there could sign every token.
+    // A person who places a key there could sign every token.
     fs::write(home.file("keyward-data/installation.key"), [7; 32]).unwrap();
     set_mode(&home, "keyward-data/installation.key", 0o600);
     for mode in [0o777, 0o1777, 0o702] {
@@ -88,7 +88,7 @@ fn a_file_of_another_user_is_refused() {
         assert!(refused.contains("belongs to user 4321") && refused.contains(name), "{name}: {refused}");
         chown(&format!("{user}:{group}"), &path);
     }
-    // A group that is not one of this user may not write, either.
+    // A group that this user does not belong to must not have write access.
     let key = home.file("keyward-data/installation.key");
     set_mode(&home, "keyward-data/installation.key", 0o620);
     chown(&format!("{user}:4321"), key.to_str().expect("UTF-8"));
@@ -97,13 +97,13 @@ fn a_file_of_another_user_is_refused() {
     assert!(home.run(&SERVE).refused().contains("other users can read it"));
 }
 
-/// User and group of the tests.
+/// Returns the user and group of the tests.
 fn own_ids() -> (u32, u32) {
     let process = fs::metadata("/proc/self").expect("a process");
     (process.uid(), process.gid())
 }
 
-/// Gives a file to another user, which only root can do: by sudo, unless the tests run as root.
+/// Gives a file to another user. This needs root, so it uses sudo unless the tests run as root.
 fn chown(owner: &str, path: &str) {
     let (program, arguments) = match own_ids() {
         (0, _) => ("chown", vec![owner, path]),
@@ -122,7 +122,7 @@ fn a_volume_that_kubernetes_hands_over_with_fs_group_starts_again_and_again() {
     for _ in 0..2 {
         let server = home.serve();
         assert_eq!(server.stop(), Some(0));
-        // What `fsGroup` does before each start.
+        // The effect of `fsGroup` before each start.
         home.tool("chmod", &["-R", "g+rwX,g+s", "keyward-data"]);
         set_mode(&home, "keyward-data", 0o2775);
     }
@@ -132,7 +132,7 @@ fn a_volume_that_kubernetes_hands_over_with_fs_group_starts_again_and_again() {
     assert_eq!(key["status"], "ok", "{report}");
 }
 
-/// Answers the kernel for a file system in user space with an empty directory: an `sshfs` without another machine.
+/// A file system in user space that contains an empty directory: an `sshfs` without another machine.
 const FILE_SYSTEM: &str = r"
 import os, struct
 while True:
@@ -168,7 +168,8 @@ fn a_network_share_is_refused_by_the_type_of_its_file_system() {
         command.arg(keyward.get_program()).args(keyward.get_args()).current_dir(home.path());
         Ran::from(command.output().expect("unshare starts"))
     };
-    // The lock is looked at first, and cannot be made on this one; a database is refused by what it would lie on.
+    // The lock is checked first, and cannot be created on this file system. A database is refused because of the file
+    // system.
     let doctor = on_share(&["doctor", "--json"]);
     assert!(doctor.stdout.contains("fuse.sshfs"), "{}{}", doctor.stdout, doctor.stderr);
     let told = on_share(&["admin", "create-user", "--email", "ann@example.com", "--name", "Ann"]).refused();

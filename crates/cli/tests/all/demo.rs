@@ -10,7 +10,7 @@ fn the_demo_accepts_one_request_refuses_another_and_shows_the_next_steps() {
     assert!(accepted.contains("SHA256:") && accepted.ends_with("demo-bot@demo.sa.keyward.local"), "{accepted}");
     assert!(demo.line_with("refused: ").ends_with(": digest does not match body"));
 
-    // The lines that it prints work when they are pasted.
+    // The printed commands work.
     for command in [" whoami ", " request GET "] {
         let line = demo.line_with(command);
         let output = std::process::Command::new("sh").args(["-c", &line]).current_dir(home.path()).output();
@@ -38,7 +38,7 @@ fn a_second_demo_continues_with_the_same_data() {
     demo.line_with("refused: ");
     assert_eq!(demo.stop(), Some(0));
 
-    // A key file that was lost is no end either.
+    // A lost key file is replaced.
     std::fs::remove_file(home.file("d/demo-bot.key")).expect("a key file");
     std::fs::remove_file(home.file("d/demo-bot.key.pub")).expect("a key file");
     let demo = start();

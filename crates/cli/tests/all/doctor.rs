@@ -4,13 +4,13 @@ use serde_json::Value;
 
 use crate::support::{Home, Ran, Scripted};
 
-/// The checks of this name in a report.
+/// Returns the checks with this name in a report.
 fn check<'a>(report: &'a Value, name: &str) -> &'a Value {
     let checks = report["checks"].as_array().expect("checks");
     checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("no check {name}: {report}"))
 }
 
-/// A report with something in it that fails.
+/// Returns a report with a failed check.
 fn failing(ran: &Ran) -> Value {
     assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
     let report: Value = serde_json::from_str(&ran.stdout).expect("JSON");
@@ -86,7 +86,7 @@ fn what_is_wrong_is_told_with_what_to_do_and_the_status_is_1() {
 fn a_damaged_database_is_found() {
     let home = Home::new();
     home.create_operator_with_key("id");
-    // A page of an index, well behind those that are read to open the file.
+    // A page of an index that is not read when the file is opened.
     let root = "SELECT max(rootpage) - 1 FROM sqlite_schema WHERE type = 'index'";
     home.tool("sqlite3", &["keyward-data/keyward.db", "PRAGMA wal_checkpoint(TRUNCATE)"]);
     let page: u64 = home.tool("sqlite3", &["keyward-data/keyward.db", root]).trim().parse().expect("a page");
@@ -113,7 +113,7 @@ fn a_clock_that_is_off_is_told_from_the_servers_date() {
     let nowhere = failing(&home.run(&["doctor", "--json", "--url", "http://127.0.0.1:1"]));
     assert_eq!(check(&nowhere, "server answers")["status"], "fail");
 
-    // Where nobody asked for it, a public address that leads nowhere from here is no fault of the installation.
+    // Without `--url`, an unreachable public URL is not an error of the installation.
     home.write("keyward.toml", "public_url = \"http://127.0.0.1:1\"\n");
     let _server = home.serve();
     let behind_proxy = home.run(&["doctor", "--json"]).json();

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Home, Ran, Scripted, Town};
 
-/// What a program reads of an error: one line of JSON on standard error, and nothing on standard output.
+/// Returns the JSON error on standard error. Standard output must be empty.
 #[track_caller]
 fn json_error(ran: &Ran, status: i32) -> Value {
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(status), ""), "{}", ran.stderr);
@@ -44,12 +44,12 @@ fn each_status_has_its_meaning_and_its_error_is_json_too() {
     for (who, arguments, status, code) in cases {
         let error = json_error(&town.run(who, arguments), status);
         assert_eq!(error["code"], code, "{arguments:?}: {error}");
-        // Without `--json`, the status is the same, and a person reads it.
+        // Without `--json`, the status is the same and the message is text.
         let plain: Vec<_> = arguments.iter().copied().filter(|word| *word != "--json").collect();
         let told = town.run(who, &plain).fails_with(status);
         assert!(told.starts_with("error: "), "{plain:?}: {told}");
     }
-    // What the server said is there in its own words, and what to do next stands apart.
+    // The server's problem is included, and the next step is separate.
     let error = json_error(&town.run("bob", &["service-accounts", "create", "bot", "--json"]), 4);
     assert_eq!(
         (&error["problem"]["status"], &error["problem"]["required_role"]),
@@ -107,7 +107,7 @@ fn a_variable_that_is_not_text_is_named_and_not_printed() {
             "{error}"
         );
     }
-    // It does not matter where another key is named.
+    // Another key on the command line does not matter.
     let mut command = home.keyward(&["whoami", "--url", "http://127.0.0.1:1", "--key", "id"]);
     command.env("KEYWARD_KEY", OsStr::from_bytes(&key));
     Ran::from(command.output().expect("keyward starts")).fails_with(5);

@@ -1,4 +1,4 @@
-//! Short forms of the experiments in `scripts/`. The long forms also measure how long things take, which is not possible on a
+//! Short forms of the experiments in `scripts/`. The long forms also measure durations, which is not possible on a
 //! machine that runs other tests at the same time.
 
 use std::{path::Path, process::Command};

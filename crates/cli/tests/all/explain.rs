@@ -1,4 +1,4 @@
-//! `keyward explain`, between a client and a server with a proxy that changes what passes.
+//! `keyward explain` through a proxy that changes requests.
 
 use std::{
     io::{Read as _, Write as _},
@@ -7,10 +7,10 @@ use std::{
 
 use crate::support::{Home, Ran, Running, Scripted};
 
-/// What a proxy does to the head of a request.
+/// A change of a request's head by a proxy.
 type Change = fn(&str) -> String;
 
-/// A server behind a proxy that passes requests on as they come, but for the next change.
+/// A server behind a proxy that passes requests on, with the next change.
 struct Behind {
     home: Home,
     proxy: TcpListener,
@@ -47,7 +47,7 @@ impl Behind {
     }
 }
 
-/// Passes one request on and its answer back.
+/// Passes one request and its response on.
 fn pass_one(proxy: &TcpListener, server: SocketAddr, change: Change, change_body: Change) {
     let (mut client, _) = proxy.accept().expect("a connection");
     let mut request = Vec::new();
@@ -74,7 +74,7 @@ fn pass_one(proxy: &TcpListener, server: SocketAddr, change: Change, change_body
     client.write_all(&answer).expect("the client reads");
 }
 
-/// Arguments, what the proxy does, what is printed, and what is told: the difference, and what to do.
+/// The arguments, the change by the proxy, the printed lines, and the message: the difference, and how to correct it.
 type Case<'a> = (&'a [&'a str], Change, &'a [&'a str], &'a str, &'a str);
 
 #[test]

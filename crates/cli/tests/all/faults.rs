@@ -1,5 +1,5 @@
-//! Faults of the machine below a real server: a disk that is full, a file system that is read-only, a database file that
-//! was damaged. A clear error, nothing lost, and it gets well by itself where it can.
+//! Faults of the machine with a real server: a full disk, a read-only file system, a damaged database file. The error
+//! is clear, nothing is lost, and the server recovers if possible.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -11,11 +11,11 @@ use std::{
 
 use crate::support::{Home, Ran, Running};
 
-/// Each is a process of its own; together they take far longer than a lease and its renewals.
+/// Each is a separate process. Together they take much longer than a lease and its renewals.
 const ATTEMPTS: usize = 1000;
 
-/// `keyward` with a file system of its own in place of the data directory, prepared by `prepare`; nobody else sees it, and
-/// it goes with the process. Takes no rights that an ordinary user does not have.
+/// Runs `keyward` with a separate file system for the data directory, which `prepare` sets up. Only this process sees
+/// it, and it is removed with the process. It needs no privileges.
 fn on_own_file_system(home: &Home, prepare: &str, arguments: &[&str]) -> Command {
     let keyward = home.keyward(arguments);
     let script = format!("set -e; mkdir -p keyward-data; {prepare}; exec \"$@\"");
@@ -27,7 +27,7 @@ fn on_own_file_system(home: &Home, prepare: &str, arguments: &[&str]) -> Command
     command
 }
 
-/// An installation with an admin of the workspace `acme`, whose key is in the file `id`.
+/// Creates an installation with an admin of the workspace `acme`, whose key is in the file `id`.
 fn acme() -> Home {
     let home = Home::new();
     home.create_operator_with_key("id");
@@ -35,7 +35,7 @@ fn acme() -> Home {
     home
 }
 
-/// Asks the server to create a project, and tells the status.
+/// Sends a request to create a project, and returns the status.
 fn create_project(home: &Home, url: &str, workspace: &str, title: &str) -> (u16, String) {
     let url = format!("{url}/api/v1/workspaces/{workspace}/projects");
     let body = serde_json::json!({"title": title, "description": "x".repeat(900)}).to_string();
@@ -53,7 +53,7 @@ fn workspace_id(home: &Home, url: &str) -> String {
     me["workspaces"][0]["id"].as_str().expect("a workspace").to_owned()
 }
 
-/// Titles of all projects, newest last.
+/// Returns the titles of all projects, the newest last.
 fn project_titles(home: &Home, url: &str, workspace: &str) -> Vec<String> {
     let url = format!("{url}/api/v1/workspaces/{workspace}/projects?limit=200");
     let list = home.run(&["request", "GET", &url, "--key", "id"]).json();
@@ -75,7 +75,7 @@ fn a_full_disk_is_503_loses_nothing_and_gets_well_when_there_is_space() {
     let data = seen_from_outside(&home, &server);
     let filler = data.join("filler");
     fill(&filler);
-    // The log that the database writes ahead may have some room left in it; it ends.
+    // The write-ahead log of the database may have some space left, which is limited.
     let mut acknowledged = vec!["before".to_owned()];
     let refused = loop {
         let title = format!("during {}", acknowledged.len());
@@ -92,7 +92,7 @@ fn a_full_disk_is_503_loses_nothing_and_gets_well_when_there_is_space() {
     fs::remove_file(&filler).expect("space");
     let well = (0..ATTEMPTS).any(|_| match create_project(&home, &server.url, &workspace, "after") {
         (201, _) => true,
-        // Never 401: the credential is good, whatever the disk does.
+        // Never 401, because the credential is valid regardless of the disk.
         (503, _) => false,
         (_, answer) => panic!("{answer}"),
     });
@@ -109,7 +109,7 @@ fn a_full_disk_is_503_loses_nothing_and_gets_well_when_there_is_space() {
     Ran::from(beside.args(["--data", "."]).output().expect("nsenter starts")).ok();
 }
 
-/// The server's data directory, which only the server and its kin see under its own name.
+/// Returns the server's data directory. Only the server and its child processes see it under its own name.
 fn seen_from_outside(home: &Home, server: &Running) -> PathBuf {
     let own = home.file("keyward-data");
     Path::new("/proc").join(server.pid().to_string()).join("root").join(own.strip_prefix("/").expect("absolute"))

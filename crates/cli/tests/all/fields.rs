@@ -1,5 +1,5 @@
-//! Each field of a request of the API has an argument, and `show` prints each field of an object. The fields are those of
-//! the OpenAPI document, so that a new one fails here until the commands have it.
+//! Each field of an API request has an argument, and `show` prints each field of an object. The fields come from the
+//! OpenAPI document, so that a new one fails here until the commands support it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use crate::support::Town;
 
-/// A field: the arguments that set it, and what the object then has.
+/// A field: the arguments that set it, and the value in the object.
 type Argument<'a> = (&'a [&'a str], Value);
 
-/// The fields of a schema of the OpenAPI document.
+/// Returns the fields of a schema in the OpenAPI document.
 fn fields(town: &Town, schema: &str) -> BTreeSet<String> {
     let url = format!("{}/api/v1/openapi.json", town.server.url);
     let document = town.home.tool("curl", &["--silent", "--show-error", "--fail", &url]);
@@ -33,7 +33,7 @@ fn send(town: &Town, request: &str, command: &[&str], arguments: &BTreeMap<&str,
     object
 }
 
-/// `show` prints every field of the object: its text, or what `shown` says.
+/// Checks that `show` prints every field of the object: its text, or the text in `shown`.
 #[track_caller]
 fn assert_shows(town: &Town, schema: &str, command: &[&str], shown: &[(&str, &str)]) {
     let object = town.run("ann", &[command, &["--json"]].concat()).json();
@@ -131,7 +131,7 @@ fn the_commands_have_every_field_of_a_key() {
         ("last_used_at", "last used    never"),
         ("last_used_ip", "last used    never"),
         ("proven_at", "proof        20"),
-        // The same line names another principal who reclaimed the key.
+        // The same line contains the other principal that reclaimed the key.
         ("displaced_at", "proof"),
     ];
     assert_shows(&town, "ApiKey", &["keys", "show", "desktop"], &shown);

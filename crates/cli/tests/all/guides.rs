@@ -1,14 +1,14 @@
-//! The guides, followed to the letter: every command in them is run, and must print what the guide shows.
+//! Runs every command in the guides, and compares the output with the guide.
 //!
-//! In a guide, the words after the language of a fenced block say what it is:
+//! In a guide, the words after the language of a fenced block have this meaning:
 //!
-//! - `console`: lines that begin with `$ ` are run, one after the other, in one shell; what follows each is what it
-//!   prints, in this order, `…` standing for anything. `console fails`: the last command is refused.
-//!   `console stays`: the command keeps running; the guide continues once it has printed what is shown.
-//! - `LANGUAGE file=NAME`: the reader saves this under that name.
-//! - `console elsewhere`: not run here, for a reason that [`ELSEWHERE`] gives.
+//! - `console`: lines that begin with `$ ` are run in order, in one shell. The following lines are the output, in this
+//!   order. `…` matches any text. `console fails`: the last command is refused. `console stays`: the command keeps
+//!   running, and the guide continues after the output was printed.
+//! - `LANGUAGE file=NAME`: the block is saved as a file with this name.
+//! - `console elsewhere`: the block is not run, for the reason in [`ELSEWHERE`].
 //!
-//! Other blocks are to look at. What the reader does on a page meanwhile stands in a comment, `<!-- run: COMMAND -->`.
+//! Other blocks are ignored. The comment `<!-- run: COMMAND -->` replaces steps of the reader on a page.
 
 use std::{
     collections::HashMap,
@@ -22,7 +22,7 @@ use std::{
 
 use crate::support::Home;
 
-/// What cannot be run by an ordinary user on a machine of any kind, and who looks after it instead.
+/// Commands that a user cannot run on every machine, and where they are tested instead.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("git clone", "this is the clone"),
     ("make test", "this is the test"),
@@ -45,10 +45,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("ssh-keygen -p", "asks on the terminal; the client's tests run it with its answers as flags"),
 ];
 
-/// Where Keyward listens, as the guides say it.
+/// The address of Keyward in the guides.
 const KEYWARD: &str = "127.0.0.1:8080";
 
-/// Far more than any step takes, also on a machine that is busy with other things.
+/// Much longer than any step, also on a busy machine.
 const DEADLINE: Duration = Duration::from_mins(2);
 
 #[test]
@@ -101,7 +101,7 @@ struct Reader {
     input: ChildStdin,
     output: Receiver<String>,
     running: Vec<Child>,
-    /// Addresses of the guides, and what they are here.
+    /// Addresses in the guides, and their replacements.
     addresses: HashMap<&'static str, String>,
 }
 
@@ -120,7 +120,7 @@ impl Reader {
         Self { home, shell, input, output, running: Vec::new(), addresses }
     }
 
-    /// Where a server runs that knows Ann, who has no key yet.
+    /// Starts a server with the user Ann, who has no key yet.
     fn at_a_server() -> Self {
         let mut reader = Self::new();
         reader.home.create_operator();
@@ -199,11 +199,11 @@ impl Reader {
                 }
             }
         }
-        // What it says later must not fill the pipe.
+        // Later output must not fill the pipe.
         std::thread::spawn(move || output.into_iter().for_each(drop));
     }
 
-    /// The same text with addresses that are free here, and the binary that is built already.
+    /// Returns the text with free addresses, and the existing binary.
     fn on_this_machine(&self, text: &str) -> String {
         let text = text.replace("cargo run --release -- ", "keyward ");
         self.addresses.iter().fold(text, |text, (name, address)| text.replace(name, address))
@@ -213,7 +213,7 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         for child in self.running.iter_mut().chain([&mut self.shell]) {
-            // It may have ended already, which is what this is for.
+            // It may have ended already.
             drop(child.kill());
             drop(child.wait());
         }
@@ -224,7 +224,7 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// A shell in the reader's home, which finds the programs that the guides speak of.
+/// Returns a shell in the reader's home, with the programs of the guides in its PATH.
 fn at_home(home: &Home, addresses: &HashMap<&str, String>) -> Command {
     let mut command = Command::new("bash");
     command.args(["--noprofile", "--norc"]);
@@ -234,7 +234,7 @@ fn at_home(home: &Home, addresses: &HashMap<&str, String>) -> Command {
     let path = directories.into_iter().chain(std::env::split_paths(&path)).chain(["/usr/sbin".into()]);
     let path = std::env::join_paths(path).expect("no directory has a colon");
     command.current_dir(home.path()).env_clear().env("HOME", home.path()).env("PATH", path).env("LC_ALL", "C.UTF-8");
-    // The guides speak of the default address, where another server may listen here.
+    // The guides use the default address, on which another server may listen here.
     command.env("KEYWARD_LISTEN", &addresses[KEYWARD]).env("KEYWARD_REPOSITORY", repository());
     command.env("PYTHONPATH", repository().join("clients/python/src")).env("PYTHONDONTWRITEBYTECODE", "1");
     command
@@ -252,7 +252,7 @@ fn lines_of(output: impl std::io::Read + Send + 'static) -> Receiver<String> {
     lines
 }
 
-/// What comes after the first line of `text` that reads as `pattern`, in which `…` stands for anything.
+/// Returns the text after the first line of `text` that matches `pattern`. `…` matches any text.
 fn find<'t>(text: &'t str, pattern: &str) -> Option<&'t str> {
     let mut rest = text;
     while !rest.is_empty() {
@@ -284,7 +284,7 @@ struct Block {
     body: String,
 }
 
-/// The fenced blocks of a page, and what a comment says to run.
+/// Returns the fenced blocks of a page, and the commands in comments.
 fn blocks(text: &str) -> Vec<Block> {
     let mut found = Vec::new();
     let mut open: Option<(Block, String)> = None;
@@ -318,7 +318,7 @@ struct Step {
     shown: Vec<String>,
 }
 
-/// The commands of a block, each with what it is shown to print.
+/// Returns the commands of a block, each with its expected output.
 fn steps(body: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut lines = body.lines();

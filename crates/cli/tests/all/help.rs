@@ -1,4 +1,4 @@
-//! What a person reads who asks for help.
+//! The help texts.
 
 use crate::support::Home;
 

@@ -63,7 +63,7 @@ fn a_lost_key_is_replaced_and_what_was_signed_with_it_is_void() {
     let events = home.run(&["audit", "list", "--action", "installation.replace_key"]).ok();
     assert!(events.contains("before=") && events.contains("after="), "{events}");
 
-    // Once more, where there is a key: it stays beside the new one, for old checkpoints.
+    // Again with an existing key. It is kept beside the new one, for old checkpoints.
     let before = std::fs::read(home.file("keyward-data/installation.key")).expect("a key");
     assert_eq!(server.stop(), Some(0));
     let checkpoint = home.run(&["audit", "checkpoint"]).ok();
@@ -79,7 +79,7 @@ fn a_lost_key_is_replaced_and_what_was_signed_with_it_is_void() {
     home.run(&["audit", "verify", "--checkpoint", "checkpoint.txt"]).refused();
     home.run(&["audit", "verify", "--checkpoint", "checkpoint.txt", "--installation-key", old]).ok();
 
-    // If the command is interrupted before the new key is renamed, the next run finds it there.
+    // If the command is interrupted before the new key is renamed, the next run uses it.
     home.tool("mv", &["keyward-data/installation.key", "keyward-data/installation.key.new"]);
     home.tool("cp", &["-p", old, "keyward-data/installation.key"]);
     home.run(&["admin", "list-users"]).ok();

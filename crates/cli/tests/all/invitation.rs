@@ -38,7 +38,7 @@ fn each_role_is_told_why_it_may_not() {
     let token = invited["items"][0]["token"].as_str().expect("a token");
     let account = town.run("ci-bot", &["invitations", "accept", token]).refused();
     assert!(account.contains("must have the role user"), "{account}");
-    // Who is in no workspace yet has keys that do not work yet.
+    // The keys of a user without a workspace do not work.
     town.run("ann", &["members", "remove", "bob@example.com", "--yes"]).ok();
     let alone = town.run("bob", &["invitations", "accept", token]).refused();
     assert!(alone.contains("open the link in a browser"), "{alone}");
@@ -56,13 +56,13 @@ fn a_token_that_begins_with_a_hyphen_is_no_option() {
 #[test]
 fn lists_are_followed_to_their_end_and_cut_where_one_says() {
     let town = Town::new();
-    // More than the longest page of the API, which has 200.
+    // More than the maximum page of the API, which is 200.
     for row in ["a", "b", "c"] {
         let emails: Vec<String> = (0..70).map(|number| format!("{row}{number}@example.com")).collect();
         let create = ["invitations", "create"].into_iter().chain(emails.iter().map(String::as_str));
         town.run("ann", &create.collect::<Vec<_>>()).ok();
     }
-    // A header, bob who has accepted, and those.
+    // A header, bob who has accepted, and these.
     assert_eq!(town.run("ann", &["invitations", "list"]).ok().lines().count(), 212);
     let some = town.run("ann", &["invitations", "list", "--limit", "202", "--json"]).json();
     assert_eq!(some["items"].as_array().expect("invitations").len(), 202);

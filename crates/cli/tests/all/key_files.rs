@@ -1,4 +1,4 @@
-//! Keys, passwords and settings in the files and encodings that people have them in.
+//! Keys, passwords and settings in common files and encodings.
 
 use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _, process::Stdio};
 
@@ -38,7 +38,8 @@ fn one_key_signs_from_every_kind_of_file() {
     let ppk = fs::read(home.file("bob.ppk")).expect("a file");
     is_bob(run_with_bytes(&mut town.command("", &["whoami", "--json", "--key", "-"]), &ppk));
     is_bob(run_with_bytes(&mut town.command("-", &whoami), text.as_bytes()));
-    // The text of a CI variable: base64 in one line or wrapped, of a file with Windows line ends, line breaks as two characters.
+    // The text of a CI variable: base64 in one line or wrapped, of a file with Windows line endings, escaped line
+    // breaks.
     home.write("crlf", &text.replace('\n', "\r\n"));
     for variable in [
         home.tool("base64", &["-w0", "bob"]),
@@ -50,7 +51,7 @@ fn one_key_signs_from_every_kind_of_file() {
         is_bob(town.command("", &whoami).env("KEYWARD_KEY", variable).output().expect("keyward starts").into());
     }
 
-    // Standard input cannot hold two things.
+    // Standard input can only be used once.
     let add = ["keys", "add", "-", "--key", "-", "--title", "t"];
     let refused = run_with_bytes(&mut town.command("", &add), text.as_bytes()).refused();
     assert!(refused.contains("standard input contains the private key and cannot also contain"), "{refused}");
@@ -88,7 +89,7 @@ fn a_public_key_is_registered_from_every_kind_of_file() {
     for (file, title) in [("a.txt", "a"), ("b.txt", "b"), ("c.txt", "c"), ("d.txt", "d")] {
         town.run("bob", &["keys", "add", file, "--title", title]).ok();
     }
-    // By their private halves, whose public halves carry a proof.
+    // As private keys, whose registration includes a proof.
     home.tool("openssl", &["genpkey", "-algorithm", "ed25519", "-out", "e.pem"]);
     home.tool("openssl", &["pkey", "-in", "e.pem", "-outform", "DER", "-out", "e.der"]);
     home.tool("puttygen", &["-q", "-t", "ecdsa", "-b", "384", "-o", "f.ppk", "--new-passphrase", "/dev/null"]);
@@ -141,12 +142,12 @@ fn settings_are_read_as_windows_saves_them() {
     }
 }
 
-/// What is mounted belongs to root, may be readable by its group or by all, and cannot be changed.
+/// A mounted key belongs to root, may be readable by its group or all users, and cannot be changed.
 #[test]
 fn a_key_that_is_mounted_as_a_secret_is_read() {
     let home = Home::new();
     home.ssh_keygen("id");
-    // Root of a user namespace; the files of this test are root's in it.
+    // The root user of a user namespace owns the files of this test.
     let whoami = |script: &str| {
         let keyward = home.keyward(&["whoami", "--url", "http://127.0.0.1:1", "--key", "secret/id"]);
         let mut command = std::process::Command::new("unshare");

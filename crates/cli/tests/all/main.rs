@@ -1,4 +1,4 @@
-//! The real binary in temporary directories, as a person at a shell uses it.
+//! The real binary in temporary directories.
 
 mod admin;
 mod admin_key;

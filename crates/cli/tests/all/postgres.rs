@@ -1,4 +1,4 @@
-//! The command line on PostgreSQL: serving, moving there and back, backup by PostgreSQL's own programs.
+//! The command line on PostgreSQL: serving, copying to it and back, backup with PostgreSQL's own programs.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use test_postgres::Cluster;
 
 use crate::support::{Home, Running};
 
-/// `keyward` in this directory on that database.
+/// Runs `keyward` in this directory with that database.
 fn on(home: &Home, url: &str, arguments: &[&str]) -> Command {
     let mut command = home.keyward(arguments);
     command.env("KEYWARD_DATABASE_URL", url);
@@ -89,7 +89,7 @@ fn a_database_into_which_nothing_was_put_back_is_not_said_to_be_restored() {
     run(&home, &database.url(), &["admin", "create-user", "--email", "ann@example.com", "--name", "Ann"]).ok();
     let refused = run(&home, &empty.url(), &["restore"]).refused();
     assert!(refused.contains("holds no installation") && refused.contains("pg_restore first"), "{refused}");
-    // Nothing is in the way of what is put back then.
+    // Nothing prevents the restore.
     database.dump(&home.file("dump"));
     empty.restore(&home.file("dump"));
     assert!(run(&home, &empty.url(), &["restore"]).ok().contains("all 1 users are suspended"));

@@ -9,13 +9,13 @@ fn a_member_creates_a_project_and_shares_it() {
     let created = town.run("bob", &["projects", "create", "Street scenes", "--description", "Cameras"]).ok();
     assert!(created.starts_with("created project Street scenes (prj_"), "{created}");
     assert!(town.run("bob", &["projects", "list"]).ok().contains("\nStreet scenes\tadmin\t"));
-    // Who was not added does not see it; an admin of the workspace does, without a role in it.
+    // A user who was not added cannot see it. An admin of the workspace can, without a role in it.
     assert_eq!(town.run("ci-bot", &["projects", "list"]).ok().lines().count(), 1);
     assert!(town.run("ann", &["projects", "list"]).ok().contains("\nStreet scenes\tnone\t"));
     let hidden = town.run("ci-bot", &["projects", "show", "Street scenes"]).refused();
     assert!(hidden.contains("there is no project `Street scenes` that you can see"), "{hidden}");
 
-    // Only admins find a service account by its name; another member names it by its id.
+    // Only admins find a service account by its name. Other members use its id.
     let by_name = ["projects", "members", "set", "Street scenes", "ci-bot", "viewer"];
     let unknown = town.run("bob", &by_name).refused();
     assert!(unknown.contains("no user `ci-bot` in acme") && unknown.contains("its id (`sa_…`)"), "{unknown}");

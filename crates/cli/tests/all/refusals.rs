@@ -1,8 +1,8 @@
-//! What a person is told when it does not work: what happened, and what to do next.
+//! Error messages: what happened, and what to do next.
 
 use crate::support::{Home, Running, Scripted, Town};
 
-/// Changes one bit of the private half in an OpenSSH Ed25519 file, and leaves the public half.
+/// Changes one bit of the private key in an OpenSSH Ed25519 file, and keeps the public key.
 const FLIP_PRIVATE_HALF: &str = r#"
 import base64, sys
 lines = open(sys.argv[1]).read().split("\n")
@@ -35,7 +35,7 @@ fn a_key_that_cannot_sign() {
     assert!(whoami("id.pub").contains("this is the public key"));
     assert!(whoami("nowhere").contains("no such file"));
 
-    // A secret of a CI system that kept half of it.
+    // A CI system stored only half of the secret.
     let text = std::fs::read_to_string(home.file("id")).expect("a key");
     let mut command = home.keyward(&["whoami", "--url", "http://127.0.0.1:1"]);
     command.env("KEYWARD_KEY", &text[..200]);
@@ -54,7 +54,7 @@ fn a_server_that_cannot_be_reached() {
         refused.contains("cannot connect to http://127.0.0.1:1") && refused.contains("no server listens"),
         "{refused}"
     );
-    // RFC 6761 §6.4: a name that never is. Where no name server is, the resolver is not to wait for long.
+    // RFC 6761 §6.4: a name that never exists. Without a name server, the resolver must not wait long.
     let mut command = home.keyward(&["whoami", "--url", "https://keys.invalid.", "--key", "id"]);
     command.env("RES_OPTIONS", "timeout:1 attempts:1");
     let unknown = crate::support::Ran::from(command.output().expect("keyward starts")).refused();
@@ -127,7 +127,7 @@ fn a_clock_that_is_off() {
              time 2001-01-01T00:00:00Z.\"{members}}}"
         )
     };
-    // The server says so, to who holds the key; and an answer's Date tells where the server says nothing.
+    // The server reports it to the holder of the key. Otherwise the Date of the response shows it.
     let stale = problem(", \"reason\": \"stale\", \"server_time\": \"2001-01-01T00:00:00Z\"");
     let date = "Date: Mon, 01 Jan 2001 00:00:00 GMT";
     let server = Scripted::answering(&[
@@ -169,7 +169,7 @@ fn a_server_that_is_asked_too_often() {
     let proxy = "HTTP/1.1 429 Too Many Requests\nRetry-After: 120\n\nslower".to_owned();
     let server = Scripted::answering(&[keyward, proxy]);
     let whoami = ["whoami", "--url", &server.url, "--key", "id"];
-    // Waits of up to half a minute are waited out; longer ones are the caller's to decide.
+    // Waits of up to half a minute are awaited. Longer ones are reported.
     assert!(home.run(&whoami).refused().contains("try again in 90 s"));
     assert!(home.run(&whoami).refused().contains("try again in 120 s"));
     server.finish();

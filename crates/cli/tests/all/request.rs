@@ -13,7 +13,7 @@ fn flags_mean_what_they_mean_in_curl() {
         crate::support::Ran::from(command.stdin(std::process::Stdio::null()).output().expect("keyward starts"))
     };
 
-    // A path stands for a path on the server of --url; a whole URL needs none.
+    // A path is relative to the server of --url. A complete URL does not need --url.
     assert_eq!(run(&["GET", "/api/v1/me"]).json()["principal"]["email"], "ann@example.com");
     let whole = format!("{}/api/v1/me", server.url);
     assert_eq!(home.run(&["request", "GET", &whole, "--key", "id"]).json()["operator"], true);
@@ -24,12 +24,12 @@ fn flags_mean_what_they_mean_in_curl() {
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.contains("\r\ncontent-type: application/json"), "{head}");
     assert!(body.starts_with("{\"principal\""), "{body}");
 
-    // -o writes to a file; a status that is no success is no failure of the program.
+    // -o writes to a file. An error status is not a failure of the program.
     assert_eq!(run(&["GET", "/api/v1/me/keys/key_none", "-o", "answer"]).ok(), "");
     let answer = std::fs::read_to_string(home.file("answer")).expect("the answer");
     assert!(answer.contains("\"invalid_request\""), "{answer}");
 
-    // Unless it is to be one.
+    // Except with --fail.
     assert_eq!(run(&["GET", "/api/v1/me", "--fail"]).json()["operator"], true);
     let refused = run(&["GET", "/api/v1/me/keys/key_none", "--fail"]);
     assert_eq!(refused.stdout, "");
@@ -46,7 +46,7 @@ fn flags_mean_what_they_mean_in_curl() {
     let input = ["request", "POST", &url, "--key", "id", "--data-binary", "@-"];
     assert_eq!(home.run_with_input(&input, &workspace("by-input")).json()["slug"], "by-input");
 
-    // -H sets a header, and takes a default one out.
+    // -H sets a header, and removes a default one.
     let text = run(&[&post[..], &["{}", "-H", "Content-Type: text/plain", "-i"]].concat()).ok();
     assert!(text.starts_with("HTTP/1.1 415 "), "{text}");
 }
@@ -57,35 +57,36 @@ fn the_other_flags_of_curl_mean_what_they_mean_there() {
     let run = |arguments: &[&str]| town.run("ann", &[&["request"], arguments].concat());
     let url = format!("{}/api/v1/me", town.server.url);
 
-    // The method may be left out, or stand in -X; -I is HEAD.
+    // The method may be omitted, or given with -X. -I is HEAD.
     assert_eq!(run(&["/api/v1/me"]).json()["principal"]["email"], "ann@example.com");
     let created = run(&["-X", "POST", "/api/v1/workspaces", "-d", r#"{"name": "W", "slug": "by-flag"}"#]).json();
     assert_eq!(created["slug"], "by-flag");
     let head = run(&["-I", "/api/v1/me"]).ok();
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.ends_with("\r\n\r\n"), "{head}");
 
-    // -G puts the data into the query, which is signed.
+    // -G appends the data to the query, which is signed.
     let page = run(&["-G", "/api/v1/workspaces", "-d", "limit=1"]).json();
     assert_eq!(page["items"].as_array().map(Vec::len), Some(1), "{page}");
 
-    // --json says what it is, and asks for the same.
+    // --json sets the content type, and accepts the same type.
     let created = run(&["/api/v1/workspaces", "--json", r#"{"name": "W", "slug": "by-json"}"#]).json();
     assert_eq!(created["slug"], "by-json");
 
-    // -T sends a file with PUT, -F a form with POST; neither is for this API, which says so to who signed.
+    // -T sends a file with PUT, -F a form with POST. This API supports neither, and reports this to an authenticated
+    // client.
     town.home.write("blob", "{}");
     let put = run(&["-T", "blob", "/api/v1/me", "-w", "%{method} %{http_code} %{size_upload}\\n", "-o", "answer"]).ok();
     assert_eq!(put, "PUT 405 2\n");
     let form = run(&["/api/v1/workspaces", "-F", "file=@blob", "-w", "|%{method} %{http_code}"]).ok();
     assert!(form.contains("multipart/form-data") || form.ends_with("|POST 415"), "{form}");
 
-    // -w follows the body, and is there without a response too.
+    // -w is printed after the body, also without a response.
     let told =
         run(&["/api/v1/me", "-o", "answer", "-w", "%{response_code} %{content_type} %header{cache-control}\\n"]).ok();
     assert!(told.starts_with("200 application/json no-store"), "{told}");
     let ran = run(&["http://127.0.0.1:1/", "-s", "-w", "%{http_code} %{exitcode}"]);
     assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(5), "000 5", ""));
-    // -s is silent, and -S is not about errors.
+    // -s prints no messages. -S prints errors.
     assert!(run(&["http://127.0.0.1:1/", "-sS"]).fails_with(5).contains("cannot connect"));
     let ran = run(&["/api/v1/me/keys/key_none", "-sf"]);
     assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(1), "", ""));
@@ -93,7 +94,7 @@ fn the_other_flags_of_curl_mean_what_they_mean_there() {
     assert!(ran.stdout.contains("invalid_request") && ran.stderr.contains("answered 400"), "{ran:?}");
     ran.fails_with(1);
 
-    // -v shows both sides, and no credential.
+    // -v shows both directions, and no credential.
     let ran = run(&["-v", &url, "-H", "Cookie: a=secretsecret"]);
     for line in [
         "> GET /api/v1/me HTTP/1.1\n",
@@ -142,7 +143,7 @@ fn headers_that_were_signed_alone_are_accepted_from_curl() {
     let me = town.home.tool("curl", &["-sS", "-H", "@headers", &url]);
     assert!(me.contains("bob@example.com"), "{me}");
 
-    // With a body, the digest is one of them. What is not signed is refused.
+    // With a body, the digest is one of them. Unsigned values are refused.
     town.home.write("body.json", r#"{"title": "Whales", "description": ""}"#);
     let workspaces = town.run("bob", &["whoami", "--json"]).json();
     let url = format!(
@@ -157,12 +158,12 @@ fn headers_that_were_signed_alone_are_accepted_from_curl() {
     let created = town.home.tool("curl", &[&post[..], &["@body.json", &url]].concat());
     assert!(created.contains("Whales") && created.ends_with("201"), "{created}");
 
-    // As JSON for programs; and a header that the signature covers is among them.
+    // As JSON for programs, including a header that the signature covers.
     let json = town.run("bob", &["sign", "POST", &url, "-d", "{}", "--json", "-H", "Keyward-Workspace: acme"]).json();
     for name in ["Signature-Input", "Signature", "Content-Digest", "Keyward-Workspace"] {
         assert!(json[name].is_string(), "{json}");
     }
-    // A URL that is not in its usual form is told in that form.
+    // A URL that is not normalised is refused with the normalised URL.
     let ran = town.run("bob", &["sign", "GET", "http://127.0.0.1/a/../b c"]);
     assert!(ran.stderr.contains("signed for http://127.0.0.1/b%20c"), "{}", ran.stderr);
     assert!(town.run("bob", &["sign", "GET"]).fails_with(2).contains("no URL is given"));
@@ -220,7 +221,7 @@ fn a_body_that_is_too_large_is_named_with_its_size() {
         let ran =
             home.run(&["request", "PUT", "/v2/large", "--url", &server.url, "--key", "id", "--data-binary", "@body"]);
         server.finish();
-        // The server closes the connection while the larger body is sent: the client may or may not see the answer.
+        // The server closes the connection while the larger body is sent, so the client may not receive the response.
         assert!(ran.stderr.contains(&format!("{size} bytes")), "{}", ran.stderr);
         assert!(ran.stderr.contains("docs/proxies.md"), "{}", ran.stderr);
         if size == 10 {

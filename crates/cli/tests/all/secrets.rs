@@ -4,13 +4,13 @@ use std::process::{Command, Stdio};
 
 use crate::support::{Home, Ran};
 
-/// A key that nobody has, an invitation that nobody sent.
+/// Key material and an invitation that do not exist.
 const BODY: &str = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW\n\
                     QyNTUxOQAAACCANARYq7Zk2vXw9Jr5TgYbNcHd8MfLsP1UeQi3Ao6RtKWzVnBmEjDhGy4C\n\
                     xSuIlOpF0aZqCANARYw2Ed3Rf4Tg5Yh6Uj7Ik8Ol9Pq1Az2Sx3Dc4Vf5Bg6Nh7Mj8Kl9Q=";
 const RANDOM: &str = "Zx9kQ2mV7bN4tR1yU8wE5pL3sD6fG0hJCaNaRyT2vXc";
 
-/// Secrets in the forms that people have them in, each with the pieces of it that must be nowhere.
+/// Returns secrets in common forms, each with the parts that must not be printed.
 fn canaries(home: &Home) -> Vec<(&'static str, String, Vec<String>)> {
     let lines = || BODY.lines().map(str::to_owned).collect::<Vec<_>>();
     let openssh = format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{BODY}\n-----END OPENSSH PRIVATE KEY-----\n");
@@ -64,7 +64,7 @@ fn ended(command: &mut Command) -> Ran {
     command.stdin(Stdio::null()).output().expect("keyward starts").into()
 }
 
-/// The names of the commands below this one, as its help page lists them.
+/// Returns the subcommands in a help page.
 fn subcommands(help: &str) -> Vec<String> {
     let listed = help.split_once("\nOptions:").map_or(help, |(listed, _)| listed);
     let is_name = |word: &str| word.bytes().all(|c| c.is_ascii_lowercase() || c == b'-');
@@ -73,14 +73,14 @@ fn subcommands(help: &str) -> Vec<String> {
     pairs.map(|(name, _)| name.trim().to_owned()).filter(|name| is_name(name) && name != "help").collect()
 }
 
-/// The options of a command that take a value, as its help page lists them.
+/// Returns the options with a value in a help page.
 fn options(help: &str) -> Vec<String> {
     let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-') && line.contains(" <"));
     let words = lines.filter_map(|line| line.split_whitespace().find(|word| word.starts_with("--")));
     words.map(|word| word.trim_end_matches(',').to_owned()).collect()
 }
 
-/// The words of the first example of a command that is one line and no pipe.
+/// Returns the words of a command's first example that is one line without a pipe.
 fn example(help: &str, name: &str) -> Option<Vec<String>> {
     let start = format!("  keyward {name}");
     let line = help.lines().find(|line| line.starts_with(&start) && !line.contains(['|', '<', '>', '\\']))?;
@@ -94,7 +94,7 @@ fn example(help: &str, name: &str) -> Option<Vec<String>> {
             c => words.last_mut().expect("a word").push(c),
         }
     }
-    // What examples keep in the system's own directories is kept in the test's.
+    // Paths in the system's own directories are replaced by paths in the test's home.
     let in_home = |word: String| match word.strip_prefix('/') {
         Some(rest) if ["var/", "mnt/", "etc/"].iter().any(|top| rest.starts_with(top)) => rest.to_owned(),
         _ => word,
@@ -102,7 +102,7 @@ fn example(help: &str, name: &str) -> Option<Vec<String>> {
     Some(words.into_iter().skip(1).filter(|word| !word.is_empty()).map(in_home).collect())
 }
 
-/// All commands with the options that take values, and a command line that works as far as it goes without them.
+/// Returns all commands with the options that have values, and a valid command line without them.
 fn commands(home: &Home) -> Vec<(Vec<String>, Vec<String>)> {
     let mut all = Vec::new();
     let mut paths = vec![Vec::new()];
@@ -124,7 +124,7 @@ fn no_option_of_any_command_repeats_a_secret() {
     let home = Home::new();
     home.create_operator_with_key("id");
     let canaries = canaries(&home);
-    // Where a server would run, another program listens.
+    // Another program listens on the server's address.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("an address").to_string();
     let all = commands(&home);
@@ -132,7 +132,7 @@ fn no_option_of_any_command_repeats_a_secret() {
     let mut next = 0;
     for (line, options) in &all {
         for option in options {
-            // Each option with another one, so that each kind meets options of every sort.
+            // Each option with another secret, so that each kind of secret is used with many options.
             let (name, secret, pieces) = &canaries[next % canaries.len()];
             next += 1;
             let mut words = line.clone();

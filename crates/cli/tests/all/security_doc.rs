@@ -1,4 +1,4 @@
-//! docs/security.md names a test for every attack. Here it is checked that each of them exists.
+//! docs/security.md contains a test for every attack. This test checks that each of them exists.
 
 use std::{
     collections::BTreeSet,
@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A row of a table: its first cell, and what stands between backticks in its last one.
+/// A row of a table: its first cell, and the texts between backticks in its last cell.
 struct Row {
     attack: String,
     tests: Vec<String>,
@@ -16,7 +16,7 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The rows of all tables behind the heading.
+/// Returns the rows of all tables after the heading.
 fn rows(document: &str) -> Vec<Row> {
     let (_, tables) = document.split_once("\n## Attacks and their tests\n").expect("the heading of the tables");
     let lines = tables.lines().filter(|line| line.starts_with('|'));
@@ -31,7 +31,7 @@ fn rows(document: &str) -> Vec<Row> {
         .collect()
 }
 
-/// The file that `crate::module::…` stands for: integration tests first, then the sources.
+/// Returns the file of `crate::module::…`: integration tests first, then the sources.
 fn file_of(modules: &[&str]) -> Option<PathBuf> {
     let [package, modules @ ..] = modules else { return None };
     let package = repository().join("crates").join(package);
@@ -40,7 +40,8 @@ fn file_of(modules: &[&str]) -> Option<PathBuf> {
     [tests, source].into_iter().find(|file| file.is_file())
 }
 
-/// Whether a file has a test of that name: a function behind a test attribute, or one that a macro of the file runs.
+/// Returns whether a file has a test with that name: a function with a test attribute, or one that a macro of the file
+/// runs.
 fn has_test(text: &str, name: &str) -> bool {
     let is_function = |line: &str| line.contains(&format!("fn {name}(")) || line.contains(&format!("fn {name}<"));
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
@@ -52,7 +53,7 @@ fn has_test(text: &str, name: &str) -> bool {
     is_attributed || is_listed
 }
 
-/// What is wrong with the name of a test, if anything.
+/// Returns what is wrong with the name of a test, if anything.
 fn refuse(test: &str) -> Option<String> {
     if test.contains('/') {
         let (file, title) = test.split_once(": ").unwrap_or((test, ""));

@@ -12,7 +12,7 @@ fn a_second_server_on_one_directory_is_refused_and_the_next_one_after_it_is_not(
     assert!(refused.contains("a server already runs on ./keyward-data") && refused.contains(&server.url), "{refused}");
     assert_eq!(server.stop(), Some(0));
     let server = home.serve();
-    // A server that was killed leaves nothing that prevents the next start.
+    // A killed server does not prevent the next start.
     server.signal("KILL");
     assert_eq!(server.stop(), None);
     home.serve();

@@ -46,7 +46,8 @@ fn each_role_is_told_why_it_may_not() {
     assert!(member.contains("This is not allowed: you must have the role admin of the workspace."), "{member}");
     assert!(member.contains("next: ask an admin of the workspace (`keyward members list` shows them)"), "{member}");
 
-    // By slug, a stranger gets a list of their own workspaces; by id, the same answer as all others.
+    // With a slug, a stranger gets a list of their own workspaces. With an id, the response is the same as for other
+    // objects.
     let stranger = town.run("eve", &["service-accounts", "create", "ci-bot", "--workspace", "acme"]).refused();
     assert!(stranger.contains("no workspace `acme` that you can see") && stranger.contains("other"), "{stranger}");
     let acme = town.run("ann", &["workspaces", "show", "--json"]).json();

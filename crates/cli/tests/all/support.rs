@@ -1,4 +1,4 @@
-//! A home directory of a test, the programs that are run in it, and servers that run beside them.
+//! A home directory for a test, the programs that run in it, and servers.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -10,15 +10,15 @@ use std::{
 
 use serde_json::Value;
 
-/// Far more than any step takes, also on a machine that is busy with other things.
+/// Much longer than any step, also on a busy machine.
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// An empty directory in which everything of a test happens.
+/// An empty directory for all files of a test.
 pub(crate) struct Home {
     directory: tempfile::TempDir,
 }
 
-/// A program that has ended.
+/// The result of a program.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
@@ -26,7 +26,7 @@ pub(crate) struct Ran {
     pub(crate) stderr: String,
 }
 
-/// A `keyward serve` or `keyward demo` that runs.
+/// A running `keyward serve` or `keyward demo`.
 pub(crate) struct Running {
     child: Child,
     lines: Receiver<String>,
@@ -50,19 +50,19 @@ impl Home {
         std::fs::write(self.file(name), text).expect("a file");
     }
 
-    /// `keyward` in this directory, with no variable that this test does not set.
+    /// Returns the command `keyward` in this directory, without variables of the environment.
     pub(crate) fn keyward(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keyward"));
         command.args(arguments).current_dir(self.path()).env_clear().env("HOME", self.path());
         command
     }
 
-    /// Runs `keyward` to its end.
+    /// Runs `keyward` until it ends.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         self.keyward(arguments).stdin(Stdio::null()).output().expect("keyward starts").into()
     }
 
-    /// Runs `keyward`, with this on its standard input.
+    /// Runs `keyward` with this standard input.
     pub(crate) fn run_with_input(&self, arguments: &[&str], input: &str) -> Ran {
         let mut command = self.keyward(arguments);
         let mut child = command
@@ -75,30 +75,30 @@ impl Home {
         child.wait_with_output().expect("keyward ends").into()
     }
 
-    /// Runs another program to its end, which must be a good one.
+    /// Runs another program until it ends. It must succeed.
     #[track_caller]
     pub(crate) fn tool(&self, program: &str, arguments: &[&str]) -> String {
         let output = Command::new(program).args(arguments).current_dir(self.path()).output();
         Ran::from(output.unwrap_or_else(|error| panic!("{program}: {error}"))).ok()
     }
 
-    /// A fresh key pair by `ssh-keygen`.
+    /// Generates a key pair with `ssh-keygen`.
     pub(crate) fn ssh_keygen(&self, name: &str) {
         self.tool("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", name]);
     }
 
-    /// `keyward serve` on a free port.
+    /// Starts `keyward serve` on a free port.
     pub(crate) fn serve(&self) -> Running {
         Running::start(self.keyward(&["serve", "--listen", "127.0.0.1:0"]))
     }
 
-    /// An operator, who may begin.
+    /// Creates an operator, who may create workspaces.
     pub(crate) fn create_operator(&self) {
         let create = ["admin", "create-user", "--email", "ann@example.com", "--name", "Ann", "--operator"];
         self.run(&create).ok();
     }
 
-    /// An operator with the key in `name`.
+    /// Creates an operator with the key in `name`.
     pub(crate) fn create_operator_with_key(&self, name: &str) {
         self.create_operator();
         self.ssh_keygen(name);
@@ -108,8 +108,8 @@ impl Home {
     }
 }
 
-/// A server with people: ann runs it and is admin of `acme`, bob is a member there, eve is admin of `other`. Each has a
-/// key in a file of their name.
+/// A server with users: ann is an operator and admin of `acme`, bob is a member of it, eve is admin of `other`. Each
+/// has a key in a file with their name.
 pub(crate) struct Town {
     pub(crate) home: Home,
     pub(crate) server: Running,
@@ -140,32 +140,32 @@ impl Town {
         town
     }
 
-    /// A service account in `acme` with a key in a file of its name.
+    /// Creates a service account in `acme` with a key in a file with its name.
     pub(crate) fn create_service_account(&self, name: &str) {
         self.run("ann", &["service-accounts", "create", name]).ok();
         self.run("ann", &["keys", "add", "--generate", name, "--service-account", name]).ok();
     }
 
-    /// `keyward` as this person, by variables.
+    /// Returns the command `keyward` for this user, set by variables.
     pub(crate) fn command(&self, who: &str, arguments: &[&str]) -> Command {
         let mut command = self.home.keyward(arguments);
         command.env("KEYWARD_URL", &self.server.url).env("KEYWARD_KEY_FILE", who).stdin(Stdio::null());
         command
     }
 
-    /// Runs `keyward` as this person.
+    /// Runs `keyward` as this user.
     pub(crate) fn run(&self, who: &str, arguments: &[&str]) -> Ran {
         self.command(who, arguments).output().expect("keyward starts").into()
     }
 
-    /// Runs `keyward` as this person at a terminal of 200 columns, where they type `input`.
+    /// Runs `keyward` as this user at a terminal of 200 columns, with `input` typed.
     pub(crate) fn run_at_terminal(&self, who: &str, arguments: &[&str], input: &str) -> Ran {
         let mut child = self.at_terminal(200, who, arguments).spawn().expect("script starts");
         child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("script reads");
         child.wait_with_output().expect("keyward ends").into()
     }
 
-    /// `keyward` as this person at a terminal of that many columns.
+    /// Returns the command `keyward` for this user at a terminal with that number of columns.
     pub(crate) fn at_terminal(&self, columns: u16, who: &str, arguments: &[&str]) -> Command {
         let line = arguments.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
         let line = format!("stty cols {columns}; {} {line}", env!("CARGO_BIN_EXE_keyward"));
@@ -179,14 +179,14 @@ impl Town {
     }
 }
 
-/// A server that is not Keyward: it answers each connection with the next line of its script, whatever it is asked.
+/// A server other than Keyward. It answers each connection with the next line of its script.
 pub(crate) struct Scripted {
     pub(crate) url: String,
     thread: std::thread::JoinHandle<()>,
 }
 
 impl Scripted {
-    /// Each answer is written out from `HTTP/1.1` on, with `\n` for line ends.
+    /// Each response is complete from `HTTP/1.1` on, with `\n` as line endings.
     pub(crate) fn answering(script: &[String]) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -206,7 +206,7 @@ impl Scripted {
         Self { url, thread }
     }
 
-    /// Returns when the script has come to its end.
+    /// Returns after the end of the script.
     pub(crate) fn finish(self) {
         self.thread.join().expect("the script");
     }
@@ -223,28 +223,28 @@ impl From<Output> for Ran {
 }
 
 impl Ran {
-    /// What it printed, after it was seen to succeed.
+    /// Returns standard output, after checking that it succeeded.
     #[track_caller]
     pub(crate) fn ok(self) -> String {
         assert_eq!(self.code, Some(0), "{}{}", self.stdout, self.stderr);
         self.stdout
     }
 
-    /// What it printed as JSON, after it was seen to succeed.
+    /// Returns standard output as JSON, after checking that it succeeded.
     #[track_caller]
     pub(crate) fn json(self) -> Value {
         serde_json::from_str(&self.ok()).expect("JSON")
     }
 
-    /// What it said on standard error, after it was seen to fail, and not for its command line. Which status it is, the tests
-    /// in `exit_status` look at.
+    /// Returns standard error, after checking that it failed for another reason than its command line. The tests in
+    /// `exit_status` check the status.
     #[track_caller]
     pub(crate) fn refused(self) -> String {
         assert!(matches!(self.code, Some(1 | 3 | 4 | 5)), "{:?} {}{}", self.code, self.stdout, self.stderr);
         self.stderr
     }
 
-    /// What it said on standard error, after it was seen to end with this status.
+    /// Returns standard error, after checking that it ended with this status.
     #[track_caller]
     pub(crate) fn fails_with(self, status: i32) -> String {
         assert_eq!(self.code, Some(status), "{}{}", self.stdout, self.stderr);
@@ -273,7 +273,7 @@ impl Running {
         running
     }
 
-    /// The next line that holds this text.
+    /// Returns the next line that contains this text.
     #[track_caller]
     pub(crate) fn line_with(&self, text: &str) -> String {
         loop {
@@ -285,13 +285,13 @@ impl Running {
         }
     }
 
-    /// Stops it as a service manager does, and tells its exit status.
+    /// Stops it as a service manager does, and returns its exit status.
     pub(crate) fn stop(mut self) -> Option<i32> {
         self.signal("TERM");
         self.child.wait().expect("keyward ends").code()
     }
 
-    /// Whether the user can sign in to the pages with this password.
+    /// Returns whether the user can sign in to the pages with this password.
     pub(crate) fn takes_password(&self, email: &str, password: &str) -> bool {
         let mut curl = Command::new("curl");
         curl.args(["-sS", "-o", "/dev/null", "-w", "%{http_code}", "-H", &format!("Origin: {}", self.url)]);
@@ -313,7 +313,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended already, which is what this is for.
+        // It may have ended already.
         drop(self.child.kill());
         drop(self.child.wait());
     }

@@ -13,13 +13,13 @@ fn an_operator_creates_renames_and_deletes_one() {
     let listed = town.run("ann", &["workspaces", "list"]).ok();
     assert!(listed.contains("\nacme\tacme\tadmin\t") && listed.contains("\nbeta\tBeta Labs\tadmin\t"), "{listed}");
 
-    // An operator sees the names of all, and members their own.
+    // An operator sees all names, and members see their own workspaces.
     let all = town.run("ann", &["workspaces", "list", "--all", "--json"]).json();
     assert_eq!(all["items"].as_array().expect("workspaces").len(), 3);
     assert!(town.run("bob", &["workspaces", "list", "--all"]).refused().contains("operator"));
     assert!(town.run("bob", &["workspaces", "list"]).ok().contains("\nacme\tacme\tmember\t"));
 
-    // To delete a workspace, the user types its slug; an id that was pasted does not stand for it.
+    // To delete a workspace, the user types its slug. A pasted id is not accepted.
     let id = shown["id"].as_str().expect("an id");
     let by_id = town.run("ann", &["workspaces", "delete", id, "--yes"]).fails_with(2);
     assert!(by_id.contains("`keyward workspaces delete beta --yes`"), "{by_id}");

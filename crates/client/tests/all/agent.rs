@@ -11,7 +11,7 @@ use http_signature::{RequestView, SigningKey, UnverifiedSignature};
 
 use crate::private_key::verification_key;
 
-/// An `ssh-agent` in a directory of its own, until this is dropped.
+/// An `ssh-agent` in its own directory, until this is dropped.
 struct RunningAgent {
     directory: tempfile::TempDir,
     process: Child,
@@ -20,7 +20,7 @@ struct RunningAgent {
 impl RunningAgent {
     fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        // In the foreground it prints where it is once it listens.
+        // In the foreground, it prints its socket when it is ready.
         let mut process = Command::new("ssh-agent")
             .args(["-D", "-a"])
             .arg(directory.path().join("socket"))
@@ -42,7 +42,7 @@ impl RunningAgent {
         self.directory.path().join(name)
     }
 
-    /// Makes a key in a file of this name, whose comment is the name.
+    /// Generates a key in a file with this name. The name is also its comment.
     fn ssh_keygen(&self, name: &str, kind: &[&str], passphrase: &str) {
         let made = Command::new("ssh-keygen")
             .args(["-q", "-C", name, "-N", passphrase, "-f"])
@@ -82,7 +82,7 @@ impl Drop for RunningAgent {
     }
 }
 
-/// Signs a request by the agent, and sees that it verifies under the public half in `file`.
+/// Signs a request with the agent, and verifies it with the public key in `file`.
 fn assert_signs(key: &AgentKey, file: &Path) {
     let text = std::fs::read_to_string(file).unwrap();
     let signer = Signer::with_agent(key, Profile::Native).unwrap();
@@ -121,7 +121,7 @@ fn each_type_of_key_signs_what_verifies_under_its_public_half() {
         let public = running.path(&format!("{name}.pub"));
         assert_eq!(key.public_openssh(), std::fs::read_to_string(&public).unwrap().trim());
         assert_signs(&key, &public);
-        // By fingerprint, too; and an ECDSA signature has its full length, however small its numbers are.
+        // Also by fingerprint. An ECDSA signature has its full length, even if its numbers are small.
         let key = running.agent().find_key(Some(&key.fingerprint())).unwrap();
         for round in 0..40_u8 {
             let length = key.sign(&[round]).unwrap().len();
@@ -149,7 +149,7 @@ fn a_key_with_a_passphrase_is_refused_as_a_file_and_signs_from_the_agent() {
     running.ssh_add(&["-q", "locked"]);
     let key = running.agent().find_key(None).unwrap();
     assert_signs(&key, &running.path("locked.pub"));
-    // Both profiles name it as a key from a file would be named.
+    // In both profiles, its key id is the same as for a key from a file.
     let encord = Signer::with_agent(&key, Profile::Encord).unwrap();
     assert_eq!(encord.key_id().len(), 64);
 }
@@ -158,7 +158,7 @@ fn a_key_with_a_passphrase_is_refused_as_a_file_and_signs_from_the_agent() {
 fn what_cannot_be_told_apart_is_listed() {
     let running = RunningAgent::start();
     assert!(matches!(running.agent().find_key(None), Err(AgentError::NoKey)));
-    // A key of a type that Keyward does not take is as good as none.
+    // A key of an unsupported type is ignored.
     running.ssh_keygen("p521", &["-t", "ecdsa", "-b", "521"], "");
     running.ssh_add(&["-q", "p521"]);
     assert!(matches!(running.agent().find_key(None), Err(AgentError::NoKey)));
@@ -196,7 +196,7 @@ fn an_answer_that_is_none_is_refused_whatever_its_length_claims() {
     let path = directory.path().join("socket");
     let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
     let answers: [&[u8]; 5] = [
-        // Far more than is read; less than was promised; another message; a list that ends early; one with a rest.
+        // Too long; shorter than announced; another message; a list that ends early; one with trailing bytes.
         &[0xff, 0xff, 0xff, 0xff],
         &[0, 0, 0, 9, 12],
         &[0, 0, 0, 1, 5],

@@ -1,4 +1,4 @@
-//! What goes over the wire, what is asked again, and what a person is told when it does not work.
+//! The sent requests, the retries, and the error messages.
 
 use std::{sync::Arc, time::Duration};
 
@@ -103,7 +103,7 @@ async fn retries_come_to_an_end() {
 
 #[tokio::test]
 async fn a_write_is_not_asked_again_when_its_signature_will_have_ended() {
-    // The clock moves on by a minute between signing and the answer.
+    // The clock advances by a minute between signing and the response.
     struct LateClock(std::sync::atomic::AtomicI64);
     impl client::Clock for LateClock {
         fn now(&self) -> jiff::Timestamp {
@@ -208,7 +208,7 @@ async fn an_answer_without_end_is_dropped() {
 async fn a_server_that_is_away_or_silent_is_told_apart() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    // The kernel takes the connection, and nobody ever answers.
+    // The kernel accepts the connection, and no process responds.
     let impatient = Client::new(ClientOptions { timeout: Duration::from_millis(100), ..options(&url) }).unwrap();
     let error = impatient.get::<Value>("/").await.unwrap_err();
     assert!(matches!(error, ClientError::Timeout { .. }), "{error}");

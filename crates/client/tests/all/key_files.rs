@@ -1,5 +1,5 @@
-//! Key files as people have them: those of `tests/key-files`, which other clients are tested against, too, and fresh ones of the
-//! real `puttygen`, `openssl` and `ssh-keygen`. The advice for those that are refused is followed as it is printed.
+//! Key files as users have them: those in `tests/key-files`, which other clients are also tested with, and new ones of
+//! the real `puttygen`, `openssl` and `ssh-keygen`. The commands in the errors for refused files are run as printed.
 
 use std::{
     fs,
@@ -44,7 +44,7 @@ fn entries() -> Vec<Entry> {
     serde_json::from_str(&index).unwrap()
 }
 
-/// A file of this content that only its owner may read, in a directory of its own.
+/// Creates a file with this content that only its owner may read, in its own directory.
 fn private_file(content: &[u8]) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("k");
@@ -54,7 +54,7 @@ fn private_file(content: &[u8]) -> (TempDir, PathBuf) {
     (directory, path)
 }
 
-/// Runs a program in a directory and gives what it printed.
+/// Runs a program in a directory and returns its output.
 fn run(directory: &Path, program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).current_dir(directory).output();
     let output = output.unwrap_or_else(|error| panic!("{program} ({error}): run scripts/setup"));
@@ -62,7 +62,7 @@ fn run(directory: &Path, program: &str, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Whether a key signs what its public half verifies.
+/// Returns whether the public key verifies a signature of the key.
 fn signs(key: &PrivateKey) -> bool {
     let signing_key = key.signing_key();
     let signature = signing_key.sign(b"a signature base").unwrap();
@@ -104,7 +104,7 @@ fn every_file_of_puttygen_is_read_whatever_its_comment() {
         (&["-t", "ed25519"][..], 1..=16),
         (&["-t", "ecdsa", "-b", "256"], 1..=16),
         (&["-t", "ecdsa", "-b", "384"], 1..=16),
-        // Making one takes a second.
+        // Generating one takes a second.
         (&["-t", "rsa", "-b", "2048"], 7..=8),
     ] {
         for length in lengths {
@@ -147,7 +147,7 @@ fn comments_of_ssh_keygen_have_any_length_and_any_bytes() {
     }
 }
 
-/// A JWK of the numbers that `openssl` prints of a PEM file.
+/// Returns a JWK with the numbers that `openssl` prints for a PEM file.
 fn jwk(directory: &Path, file: &str) -> serde_json::Value {
     let script = "
 import base64, json, re, subprocess, sys
@@ -192,7 +192,7 @@ fn a_jwk_of_each_kind_is_read() {
         let mut public = jwk.clone();
         public.as_object_mut().unwrap().remove("d");
         assert_eq!(refusal(&public.to_string()), Kind::PublicKey);
-        // Another public half.
+        // Another public key.
         let mut other = jwk.clone();
         let member = if kind == "rsa" { "n" } else { "x" };
         let mut bytes = URL_SAFE_NO_PAD.decode(jwk[member].as_str().unwrap()).unwrap();
@@ -220,7 +220,7 @@ fn a_pkcs12_file_is_named_and_its_key_is_taken_out_as_advised() {
     assert_eq!(read("new"), read("plain"));
 }
 
-/// The command that an error tells to run, less its backticks.
+/// Returns the command in an error, without its backticks.
 fn advised<'a>(error: &'a str, start: &str) -> &'a str {
     let command = error.split('`').find(|part| part.starts_with(start));
     command.unwrap_or_else(|| panic!("{start} is not in {error}"))
@@ -242,7 +242,7 @@ fn the_advice_for_passphrases_works_as_it_is_printed() {
         ssh_keygen::run(&["-q", "-p", "-f", path.to_str().unwrap(), "-P", PASSPHRASE, "-N", ""]);
         assert_eq!(PrivateKey::from_file(&path).unwrap().fingerprint(), pair.fingerprint());
     }
-    // With openssl and puttygen, which are given the passphrase in a file.
+    // With openssl and puttygen, which read the passphrase from a file.
     let (directory, path) = private_file(b"");
     fs::write(directory.path().join("passphrase"), PASSPHRASE).unwrap();
     let from_file = "file:passphrase";
@@ -276,7 +276,7 @@ fn the_advice_for_passphrases_works_as_it_is_printed() {
     }
 }
 
-/// The content of files that are read.
+/// The content of accepted files.
 static READ: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let read = entries().into_iter().filter(|entry| entry.refused.is_none() && !entry.file.contains("rsa"));
     read.map(|entry| fs::read(directory().join(entry.file)).unwrap()).collect()
@@ -290,7 +290,7 @@ proptest! {
         is_within in any::<bool>(),
     ) {
         let mut file = which.get(&READ).clone();
-        // Within the base64 of an OpenSSH file, so that what it holds is changed and not only its text.
+        // Inside the base64 of an OpenSSH file, so that the content is changed and not only the text.
         let lines: Vec<u8> = file.split(|&byte| byte == b'\n').filter(|line| !line.starts_with(b"-")).flatten().copied().collect();
         let body = STANDARD.decode(lines).ok().filter(|body| body.starts_with(b"openssh-key-v1") && is_within);
         let changed = match body {

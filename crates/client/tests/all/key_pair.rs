@@ -1,4 +1,4 @@
-//! Fresh key pairs are what `ssh-keygen` would have written, and overwrite nothing.
+//! New key pairs equal those of `ssh-keygen`, and existing files are not overwritten.
 
 use std::{fs, path::Path};
 

@@ -1,4 +1,5 @@
-//! The tests of `client` against the real `ssh-keygen`, `openssl` and `puttygen`, and a server that says what it is told to. One module a feature.
+//! The tests of `client` with the real `ssh-keygen`, `openssl` and `puttygen`, and a scripted server. Each feature has
+//! one module.
 
 mod agent;
 mod client;

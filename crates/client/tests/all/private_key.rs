@@ -1,4 +1,4 @@
-//! Which private keys are read, in what state they may arrive, and what is said of those that are not.
+//! The accepted private keys, the accepted variations of their text, and the errors for other files.
 
 use std::{fs, path::Path};
 
@@ -19,7 +19,7 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// The verification key of an OpenSSH line, as a server would make it.
+/// Returns the verification key of an OpenSSH line, as a server creates it.
 pub(crate) fn verification_key(line: &str) -> VerificationKey {
     let blob = STANDARD.decode(line.split(' ').nth(1).unwrap()).unwrap();
     let mut rest = &blob[..];
@@ -198,7 +198,7 @@ fn a_file_whose_halves_differ_is_refused() {
         };
         let (one, other) = (KeyPair::generate(arguments), KeyPair::generate(arguments));
         let public = |pair: &KeyPair| STANDARD.decode(pair.public_line().split(' ').nth(1).unwrap()).unwrap();
-        // The public half is in the file's head and again in its private section.
+        // The public key is in the file's head and again in its private section.
         let (ours, theirs) = (&public(&one)[20..], &public(&other)[20..]);
         let swap = |bytes: &mut Vec<u8>, times: usize| {
             for _ in 0..times {
@@ -256,7 +256,7 @@ fn a_file_that_others_may_read_is_refused() {
             assert!(error.to_string().contains(way_out), "{error}");
         }
     }
-    // A name with blanks is quoted in the command.
+    // A name with spaces is quoted in the command.
     let spaced = pair.path().with_file_name("my key");
     fs::copy(pair.path(), &spaced).unwrap();
     set_mode(&spaced, 0o644);
@@ -336,7 +336,7 @@ fn a_public_file_beside_it_is_compared_in_every_form_and_warned_of_if_it_cannot_
         let warning = key.warning().unwrap();
         assert!(warning.starts_with(&public_path.display().to_string()) && warning.contains(": "), "{warning}");
     }
-    // A directory in its place.
+    // A directory instead of the file.
     fs::remove_file(&public_path).unwrap();
     fs::create_dir(&public_path).unwrap();
     assert!(PrivateKey::from_file(&pair.path()).unwrap().warning().is_some());

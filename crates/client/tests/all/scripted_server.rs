@@ -1,4 +1,4 @@
-//! A server on loopback that answers each request with the next line of its script and keeps what it received.
+//! A server on loopback that answers each request with the next line of its script, and stores the requests.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -9,7 +9,7 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_signature::RequestView;
 
-/// A request as it came over the wire.
+/// A received request.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
     pub(crate) method: String,
@@ -23,7 +23,7 @@ impl Received {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// As a verifier sees it.
+    /// Returns the request in the form of a verifier.
     pub(crate) fn view(&self) -> RequestView<'_> {
         RequestView {
             method: &self.method,
@@ -41,7 +41,8 @@ pub(crate) struct ScriptedServer {
 }
 
 impl ScriptedServer {
-    /// Answers as many requests as there are answers, each written out from `HTTP/1.1` on, with `\n` for line ends.
+    /// Answers as many requests as there are responses. Each response is complete from `HTTP/1.1` on, with `\n` as line
+    /// endings.
     pub(crate) fn answering(script: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -52,7 +53,7 @@ impl ScriptedServer {
         Self { url, thread }
     }
 
-    /// What was received, once the script has come to its end.
+    /// Returns the received requests after the end of the script.
     pub(crate) fn received(self) -> Vec<Received> {
         self.thread.join().unwrap()
     }

@@ -1,4 +1,4 @@
-//! What a signer puts on requests is what the verifier of the same profile takes.
+//! The verifier of a profile accepts the requests of a signer.
 
 use std::sync::Arc;
 

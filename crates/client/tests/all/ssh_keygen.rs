@@ -1,4 +1,4 @@
-//! Key pairs made by the real `ssh-keygen`, in a directory that goes away with them.
+//! Key pairs of the real `ssh-keygen`, in a temporary directory.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -10,7 +10,7 @@ pub(crate) struct KeyPair {
 }
 
 impl KeyPair {
-    /// `ssh-keygen` with these arguments, as in `["-t", "rsa", "-b", "2048"]`.
+    /// Runs `ssh-keygen` with these arguments, as in `["-t", "rsa", "-b", "2048"]`.
     pub(crate) fn generate(arguments: &[&str]) -> Self {
         let pair = Self { directory: tempfile::tempdir().unwrap() };
         let file = pair.path();
@@ -31,19 +31,19 @@ impl KeyPair {
         fs::read_to_string(self.path()).unwrap()
     }
 
-    /// Without line end.
+    /// Returns the public key, without line ending.
     pub(crate) fn public_line(&self) -> String {
         fs::read_to_string(self.path().with_extension("pub")).unwrap().trim_end().to_owned()
     }
 
-    /// What `ssh-keygen -l` prints of it.
+    /// Returns the fingerprint, as `ssh-keygen -l` prints it.
     pub(crate) fn fingerprint(&self) -> String {
         let listed = run(&["-l", "-f", self.path().to_str().unwrap()]);
         listed.split(' ').nth(1).unwrap().to_owned()
     }
 }
 
-/// Runs `ssh-keygen` and gives what it printed.
+/// Runs `ssh-keygen` and returns its output.
 pub(crate) fn run(arguments: &[&str]) -> String {
     let output = Command::new("ssh-keygen").args(arguments).output().expect("ssh-keygen (OpenSSH) is installed");
     assert!(output.status.success(), "ssh-keygen {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));

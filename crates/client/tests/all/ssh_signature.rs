@@ -1,4 +1,4 @@
-//! Signatures of messages are those that the real `ssh-keygen` verifies.
+//! The real `ssh-keygen` verifies signatures of messages.
 
 use std::{
     io::Write as _,
@@ -9,7 +9,7 @@ use client::PrivateKey;
 
 use crate::ssh_keygen::KeyPair;
 
-/// Whether `ssh-keygen -Y verify` takes a signature of a message by this public key.
+/// Returns whether `ssh-keygen -Y verify` accepts a signature of a message by this public key.
 fn verifies(public_line: &str, namespace: &str, message: &[u8], signature: &str) -> bool {
     let directory = tempfile::tempdir().unwrap();
     let (signers, file) = (directory.path().join("signers"), directory.path().join("message.sig"));

@@ -1,11 +1,11 @@
-//! A clock that stands still and a generator that counts.
+//! A stopped clock and a counting generator.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use client::{Clock, Random};
 use jiff::Timestamp;
 
-/// Stands at this many Unix seconds.
+/// A clock that always returns this time in Unix seconds.
 pub(crate) struct StillClock(pub(crate) i64);
 
 impl Clock for StillClock {

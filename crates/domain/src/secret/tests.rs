@@ -2,7 +2,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 use super::*;
 
-/// What must be nowhere: letters of a key's private half, without what base64 would make of them.
+/// Letters of a private key that must not be printed. Their base64 does not contain them.
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_u32;
     let mut next = || {
@@ -19,7 +19,7 @@ fn wrapped(text: &str, width: usize) -> String {
     lines.join("\n")
 }
 
-/// Private keys in every format, with a piece of each that must not be shown.
+/// Returns private keys in every format, with a part of each that must not be shown.
 fn private_keys() -> Vec<(&'static str, String, String)> {
     let body = STANDARD.encode([b"openssh-key-v1\0\0\0\0\x04none".as_slice(), &noise(260)].concat());
     let pem =
@@ -61,7 +61,7 @@ fn private_keys() -> Vec<(&'static str, String, String)> {
     ]
 }
 
-/// Other secrets, with the piece of each that must not be shown.
+/// Returns other secrets, with the part of each that must not be shown.
 fn others() -> Vec<(&'static str, Secret, String, &'static str)> {
     vec![
         ("token", Secret::BearerToken, format!("kwt_{}", URL_SAFE_NO_PAD.encode(noise(56))), ""),

@@ -1,4 +1,4 @@
-//! The tests of `domain` that need several modules or external programs. One module a feature.
+//! The tests of `domain` that need several modules or external programs. Each feature has one module.
 
 mod audit;
 mod proof;

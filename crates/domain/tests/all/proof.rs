@@ -1,4 +1,4 @@
-//! Proofs that the real `ssh-keygen -Y sign` makes, verified from the parts that `Proof` gives.
+//! Proofs of the real `ssh-keygen -Y sign`, verified with the parts from `Proof`.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA512,

@@ -1,4 +1,4 @@
-//! Which texts are public keys, checked against the real `ssh-keygen`, and the error for each text that is not.
+//! The accepted texts of public keys, compared with the real `ssh-keygen`, and the error for each other text.
 
 use base64::{
     Engine,
@@ -82,7 +82,7 @@ fn one_key_in_four_formats_is_one_key() {
         let rfc4716 = PublicKey::parse(&pair.export("RFC4716")).unwrap();
         assert_eq!(rfc4716.key, key);
         assert!(rfc4716.comment.unwrap().contains("converted by"));
-        // This ssh-keygen exports Ed25519 to no PEM form.
+        // This ssh-keygen does not export Ed25519 as PEM.
         let spki = match key.material() {
             KeyMaterial::Ed25519(point) => {
                 pem("PUBLIC KEY", &[&hex("302a300506032b6570032100")[..], &point[..]].concat())
@@ -134,7 +134,7 @@ fn a_key_is_read_as_people_have_it() {
     let line = ed25519_line();
     let encoded = &line["ssh-ed25519 ".len()..];
     for (text, comment) in [
-        // What pages, chats and word processors put between and around.
+        // Characters that pages, chats and word processors insert.
         (format!("ssh-ed25519\u{a0}{encoded}\u{a0}my laptop"), Some("my laptop")),
         (format!("ssh-ed25519 {encoded}\u{200b} my laptop\u{200b}"), Some("my laptop")),
         (format!("ssh-ed25519\t{encoded}\tmy laptop"), Some("my laptop")),
@@ -410,7 +410,7 @@ fn what_is_not_exactly_one_key_is_refused() {
 
 #[test]
 fn only_one_spelling_of_the_base64_is_accepted() {
-    // 104 bytes end in two bits that belong to no byte, and one character of padding.
+    // 104 bytes end with two unused bits and one character of padding.
     let text = KeyPair::generate(&["-t", "ecdsa", "-b", "256"]).public_line();
     let encoded = text.split(' ').nth(1).unwrap();
     let (body, last) = encoded.strip_suffix('=').unwrap().split_at(encoded.len() - 2);

@@ -1,4 +1,4 @@
-//! Which keys are too weak to register: published vectors, and keys built to have each known flaw.
+//! Keys that are too weak to register: published vectors, and keys with each known defect.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::{
@@ -23,7 +23,7 @@ fn rsa(n: &BigUint, e: u32) -> Result<PublicKey, PublicKeyError> {
     PublicKey::parse(&text).map(|parsed| parsed.key)
 }
 
-/// The first number from `start` on, in steps of `step`, that no prime below 2^16 divides. As good as a prime here,
+/// Returns the first number from `start` on, in steps of `step`, that no prime below 2^16 divides. It replaces a prime
 /// where only the form of a modulus is checked.
 fn rough_number(start: BigUint, step: &BigUint) -> BigUint {
     let is_prime = |n: &u32| (2..=n.isqrt()).all(|d| !n.is_multiple_of(d));
@@ -45,7 +45,7 @@ fn the_weak_keys_of_ed25519_speccheck_are_refused() {
         })
         .collect();
     let (small, mixed) = (Some(Weakness::SmallOrder), Some(Weakness::MixedOrder));
-    // Cases 6 and 7 are about s ≥ L, under a good key.
+    // Cases 6 and 7 test s ≥ L with a valid key.
     assert_eq!(verdicts, [small, small, mixed, mixed, mixed, mixed, None, None, mixed, mixed, small, small]);
 }
 

@@ -1,4 +1,4 @@
-//! Key pairs made by the real `ssh-keygen`, in a directory that goes away with them.
+//! Key pairs of the real `ssh-keygen`, in a temporary directory.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ pub(crate) struct KeyPair {
 }
 
 impl KeyPair {
-    /// `ssh-keygen` with these arguments, as in `["-t", "rsa", "-b", "2048"]`.
+    /// Runs `ssh-keygen` with these arguments, as in `["-t", "rsa", "-b", "2048"]`.
     pub(crate) fn generate(arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let pair = Self { directory };
@@ -40,22 +40,22 @@ impl KeyPair {
         fs::read_to_string(self.path()).unwrap()
     }
 
-    /// The line of the `.pub` file, with its line end.
+    /// Returns the line of the `.pub` file, with its line ending.
     pub(crate) fn public_line(&self) -> String {
         fs::read_to_string(self.public_path()).unwrap()
     }
 
-    /// `ssh-keygen -e -m FORMAT`.
+    /// Runs `ssh-keygen -e -m FORMAT`.
     pub(crate) fn export(&self, format: &str) -> String {
         run(&["-e", "-m", format, "-f", self.public_path().to_str().unwrap()])
     }
 
-    /// What `ssh-keygen -l` prints of it.
+    /// Returns the fingerprint, as `ssh-keygen -l` prints it.
     pub(crate) fn fingerprint(&self) -> String {
         fingerprints(&self.public_path()).remove(0)
     }
 
-    /// The armoured SSHSIG of `message`.
+    /// Returns the armoured SSHSIG of `message`.
     pub(crate) fn sign(&self, namespace: &str, options: &[&str], message: &str) -> String {
         let file = self.directory.path().join("message");
         fs::write(&file, message).unwrap();
@@ -77,7 +77,7 @@ pub(crate) fn fingerprints(file: &Path) -> Vec<String> {
     listed.lines().map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect()
 }
 
-/// Runs `ssh-keygen` and gives what it printed.
+/// Runs `ssh-keygen` and returns its output.
 pub(crate) fn run(arguments: &[&str]) -> String {
     let output = Command::new("ssh-keygen").args(arguments).output().expect("ssh-keygen (OpenSSH) is installed");
     assert!(output.status.success(), "ssh-keygen {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));

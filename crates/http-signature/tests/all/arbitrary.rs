@@ -1,4 +1,4 @@
-//! Whatever comes in, nothing panics, and nothing that was not signed is taken.
+//! Random input causes no panic, and nothing is accepted unless it was signed.
 
 use http::{HeaderMap, HeaderValue};
 use http_signature::{
@@ -37,7 +37,7 @@ proptest! {
         }
     }
 
-    /// One byte of the two fields changed: the signature is refused, or what changed does not count (a space, the label).
+    /// Changes one byte of the two fields. The signature is refused, or the change has no meaning (a space, the label).
     #[test]
     fn a_changed_byte_never_changes_what_was_signed(
         encord in any::<bool>(), in_input in any::<bool>(), at in any::<prop::sample::Index>(), byte in b' '..=b'~',
@@ -99,7 +99,7 @@ proptest! {
         }
     }
 
-    /// Every covered header name that HTTP allows can be covered, and its value is what was signed.
+    /// Every header name in HTTP can be covered, and its value is the signed one.
     #[test]
     fn any_header_can_be_covered(name in "x-[a-z0-9!#$%&'*+.^_`|~-]{1,20}", value in "[!-~]([ -~]{0,40}[!-~])?") {
         let request = Request::get().header(&name, &value);

@@ -1,4 +1,4 @@
-//! The Encord profile: exactly what the Python SDK sends, and nothing near it. The SDK itself speaks in `interop`.
+//! The Encord profile accepts exactly the requests of the Python SDK. `interop` tests the SDK itself.
 
 use http_signature::{DigestError, Profile, SignatureError, SigningKey as _, VerificationKey, VerifyError};
 

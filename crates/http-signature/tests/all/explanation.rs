@@ -1,4 +1,4 @@
-//! What a verifier tells of the base that it computed, and what it does not show.
+//! The explanation of a verifier: the base that it computed, and the values that it hides.
 
 use http_signature::{Profile, explain_signature_base, mask_signature_base};
 

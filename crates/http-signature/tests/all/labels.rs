@@ -53,7 +53,7 @@ fn two_signatures_that_a_profile_would_accept_are_refused() {
     both.append("signature-input", &native.field("signature-input"));
     both.append("signature", &native.field("signature"));
     assert_refused(&both, SignatureError::Ambiguous);
-    // Even where only one of them verifies: "any that verifies" is never asked.
+    // Even if only one of them is valid: the verifier does not choose "any valid one".
     let spoilt = Request::get().sign_as("a", &ours).sign_as("b", &ours.replace("GRzl", "XXXX"));
     assert_refused(&spoilt, SignatureError::Ambiguous);
 }
@@ -122,7 +122,7 @@ fn thirty_two_components_are_accepted_and_thirty_three_are_not() {
     request.append("signature-input", &format!("sig1={member}"));
     request.append("signature", "sig1=:AAAA:");
     assert_refused(&request, SignatureError::TooManyComponents);
-    // In a foreign signature as well: the limit is on the work, not on whose it is.
+    // Also in other signatures, because the limit is on the work.
     let mut request = Request::get().sign_as("ours", &native_member(GET_COMPONENTS));
     request.append("signature-input", &format!("foreign={}", member.replace("keyward", "other")));
     request.append("signature", "foreign=:AAAA:");

@@ -1,4 +1,4 @@
-//! The crate seen from outside: published vectors, the expected verdict of each attack, other implementations.
+//! The public interface of the crate: published vectors, the expected result of each attack, other implementations.
 
 mod arbitrary;
 mod encord;

@@ -1,4 +1,4 @@
-//! The native profile: what it takes, and which coverage and parameters it insists on.
+//! The native profile: the accepted signatures, and the required components and parameters.
 
 use http_signature::{
     ComponentError, DigestError, NONCE_MAX_CHARACTERS, Profile, SignatureError, SyntaxError, VerificationKey,
@@ -68,7 +68,7 @@ fn each_required_component_is_required() {
     for (components, missing) in cases {
         let request = Request::get().sign_as("sig1", &native_member(components));
         assert_eq!(request.refusal(), Refused::Verify(VerifyError::MissingComponent(missing)), "{components}");
-        // A sender without the key learns nothing of this.
+        // A sender without the key gets no information.
         let strange = request.verify_with(&VerificationKey::dummy(), NOW).expect_err("refused");
         assert_eq!(strange, INVALID);
     }
@@ -80,7 +80,7 @@ fn every_method_but_three_needs_a_digest_even_without_a_body() {
         let request = Request::new(method, "/", "").sign_as("sig1", &native_member(GET_COMPONENTS));
         assert!(request.verify().is_ok(), "{method}");
     }
-    // Methods are case-sensitive: `get` is not GET, and what a server makes of it is not known.
+    // Methods are case-sensitive: `get` is not GET, and its effect on a server is unknown.
     for method in ["POST", "PUT", "PATCH", "DELETE", "QUERY", "get", "TRACE"] {
         let uncovered = Request::new(method, "/", "").digest().sign_as("sig1", &native_member(GET_COMPONENTS));
         assert_eq!(uncovered.refusal(), Refused::Verify(VerifyError::MissingDigest), "{method}");
@@ -143,7 +143,7 @@ fn components_that_the_profile_does_not_name_are_refused() {
         let refusal = request.refusal();
         assert!(matches!(refusal, Refused::Parse(SignatureError::UnexpectedComponent(_))), "{component}: {refusal:?}");
     }
-    // These cannot be signed over a request at all; a signature of something else stands in.
+    // These cannot be signed in a request, so the signature is from another one.
     for component in [r#""x-a";tr"#, r#""x-a";req"#, r#""@method";req"#, r#""@status""#, r#""@signature-params""#] {
         let request = Request::get().header("x-a", "a=1").sign(Profile::Native);
         let request = request.edit("signature-input", "\"@method\"", &format!("\"@method\" {component}"));

@@ -1,4 +1,5 @@
-//! `docs/vectors/native.json`, which every client compares with. It is made by `scripts/native-vectors`, without this crate.
+//! `docs/vectors/native.json`, the test vectors for all clients. `scripts/native-vectors` creates it without this
+//! crate.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +53,7 @@ struct Given {
 }
 
 impl Vector {
-    /// The request as a server receives it, but for the authority, which is as the URL spells it.
+    /// Returns the request as a server receives it, except that the authority has the form in the URL.
     fn request(&self) -> Request {
         let (scheme, rest) = self.request.url.split_once("://").expect("an absolute URL");
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -64,7 +65,7 @@ impl Vector {
         request
     }
 
-    /// The request as it is sent, with what the file says that a client adds.
+    /// Returns the request as it is sent, with the headers that a client adds according to the file.
     fn signed_request(&self) -> Request {
         let mut request = self.request();
         request.authority.clone_from(&self.authority);
@@ -106,7 +107,7 @@ impl Vector {
     }
 }
 
-/// From `RSAPublicKey` in DER: a sequence of two integers, for a modulus of 2048 bits.
+/// Parses `RSAPublicKey` in DER: a sequence of two integers, for a modulus of 2048 bits.
 fn rsa_public_key(der: &[u8]) -> VerificationKey {
     let modulus = &der[9..9 + 256];
     let exponent = &der[9 + 256 + 2..];

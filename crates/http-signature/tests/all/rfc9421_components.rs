@@ -1,11 +1,11 @@
-//! RFC 9421 §2.1 and §2.2: the value of each component, by the RFC's own examples where it has one.
+//! RFC 9421 §2.1 and §2.2: the value of each component, with the RFC's own examples if it has any.
 
 use http::HeaderMap;
 use http_signature::{ComponentError, Message, RequestView, ResponseView, SignatureParameters, StructuredFieldType};
 
 use crate::support::Request;
 
-/// The base of one covered component, without its `@signature-params` line.
+/// Returns the base of one covered component, without its `@signature-params` line.
 fn line(message: &Message<'_>, component: &str) -> Result<String, ComponentError> {
     let member = format!("({component})");
     let parameters = SignatureParameters::parse(&member).expect("a member of Signature-Input");

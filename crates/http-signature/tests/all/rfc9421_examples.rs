@@ -54,7 +54,7 @@ const ED25519_PUBLIC: &str = "MCowBQYDK2VwAyEAJrQLj5P/89iXES9+vFgrIy29clF9CC/oPP
 const ED25519_PRIVATE: &str = "MC4CAQAwBQYDK2VwBCIEIJ+DYvh6SEqVTm50DFtMDoQikTmiCqirVv9mWG9qfSnF";
 const SHARED_SECRET: &str = "uzvJfB4u3N0Jy4T7NZ75MDVcr8zSTInedJtkgcu46YW4XByzNJjxBdtjUkdJPBtbmHhIDi6pcl8jsasjlTMtDQ==";
 
-/// The last bytes of a DER structure, which is where each of them keeps the key.
+/// Returns the last bytes of a DER structure, which contain the key.
 fn tail<const N: usize>(der: &[u8]) -> &[u8; N] {
     der.last_chunk().expect("long enough")
 }

@@ -1,4 +1,4 @@
-//! RFC 9530: the digests of appendix D, and every way in which a `Content-Digest` does not prove a body.
+//! RFC 9530: the digests of appendix D, and all cases in which a `Content-Digest` is not accepted for a body.
 
 use http_signature::{ContentDigest, DigestError, content_digest};
 
@@ -32,7 +32,7 @@ fn appendix_d_digests_that_are_refused_as_weak() {
     ];
     for field in weak {
         assert_eq!(verify(field, BODY), Err(DigestError::UnsupportedAlgorithm), "{field}");
-        // Also beside a good one: a later recipient may trust the weak one.
+        // Also together with a strong one, because a later recipient may trust the weak one.
         assert_eq!(verify(&format!("{SHA_256}, {field}"), BODY), Err(DigestError::UnsupportedAlgorithm), "{field}");
     }
 }

@@ -1,4 +1,4 @@
-//! Signing: what comes out verifies, and what would be refused is not signed in the first place.
+//! Signing: the result can be verified, and a request that would be refused is not signed.
 
 use http_signature::{
     Algorithm, Ed25519SigningKey, Profile, SigningError, SigningKey, SigningKeyError, SigningParameters, sign_request,
@@ -63,7 +63,7 @@ fn what_the_verifier_would_refuse_is_not_signed() {
     assert_not_signed(Profile::Encord, &parameters(), "64 lower-case hex digits");
 }
 
-/// A key that pretends to another algorithm, as an agent might.
+/// A key that reports another algorithm, as an agent might.
 struct Pretender(Algorithm);
 
 impl SigningKey for Pretender {

@@ -1,4 +1,4 @@
-//! The strict parser, seen through `SignatureParameters`: spellings that are accepted, those that are refused, and a comparison with `sfv`.
+//! The strict parser, tested through `SignatureParameters`: accepted and refused forms, and a comparison with `sfv`.
 
 use http_signature::{BareItem, ParametersError, SignatureParameters};
 use proptest::prelude::*;
@@ -118,7 +118,7 @@ fn values_are_read_by_type() {
     assert_eq!(parsed.parameter("absent"), None);
 }
 
-/// Text that is close to a member of `Signature-Input`.
+/// Returns text that is similar to a member of `Signature-Input`.
 fn nearly_a_member() -> impl Strategy<Value = String> {
     let fragment = prop_oneof![
         Just("(".to_owned()),
@@ -142,7 +142,7 @@ fn nearly_a_member() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever is taken here, `sfv` takes, and serialises to the same text.
+    /// Every accepted text is accepted by `sfv` and serialised to the same text.
     #[test]
     fn sfv_agrees_with_everything_that_is_accepted(text in nearly_a_member()) {
         if let Ok(parsed) = SignatureParameters::parse(&text) {
@@ -154,7 +154,7 @@ proptest! {
         }
     }
 
-    /// Whatever `sfv` serialises as an inner list of strings with plain parameters, is taken here.
+    /// Every inner list of strings with plain parameters that `sfv` serialises is accepted.
     #[test]
     fn canonical_fields_are_accepted(
         names in proptest::collection::btree_set("[a-z@ \"\\\\-]{1,6}", 0..5),

@@ -1,4 +1,4 @@
-//! Requests to sign and to spoil. What a test is about stands in the test, not here.
+//! Requests to sign and to change. Each test contains its own values.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -72,7 +72,7 @@ impl Request {
         self.headers[name].to_str().expect("ASCII").to_owned()
     }
 
-    /// Replaces text within a field, and sees to it that there was something to replace.
+    /// Replaces text in a field, and checks that the text was there.
     pub(crate) fn edit(mut self, name: &'static str, from: &str, to: &str) -> Self {
         let value = self.field(name);
         assert!(value.contains(from), "{name} is {value}, which has no {from}");
@@ -89,7 +89,7 @@ impl Request {
         self
     }
 
-    /// Signs with [`signing_key`] as a well-behaved client does.
+    /// Signs with [`signing_key`] as a correct client does.
     pub(crate) fn sign(self, profile: Profile) -> Self {
         let key_id = match profile {
             Profile::Native => KEY_ID.to_owned(),
@@ -113,7 +113,7 @@ impl Request {
         self
     }
 
-    /// Truly signs whatever the member of `Signature-Input` says, whether or not a profile would take it.
+    /// Signs any member of `Signature-Input`, whether or not a profile would accept it.
     pub(crate) fn sign_as(self, label: &str, member: &str) -> Self {
         self.sign_with(label, member, &signing_key())
     }
@@ -131,7 +131,7 @@ impl Request {
         UnverifiedSignature::parse(&self.view()).map(|found| found.expect("a signature is there"))
     }
 
-    /// Verifies with the public half of [`signing_key`], the clock at `now`.
+    /// Verifies with the public key of [`signing_key`], with the clock at `now`.
     pub(crate) fn verify_at(&self, now: i64) -> Result<VerifiedSignature, Refused> {
         self.verify_with(&verification_key(), now)
     }
@@ -149,7 +149,7 @@ impl Request {
     }
 }
 
-/// Either stage's error.
+/// The error of either step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     Parse(SignatureError),
@@ -179,7 +179,7 @@ pub(crate) fn unbase64(text: &str) -> Vec<u8> {
     STANDARD.decode(text.split_whitespace().collect::<String>()).expect("base64")
 }
 
-/// A member of `Signature-Input` of the native profile, valid apart from what a test changes.
+/// Returns a member of `Signature-Input` of the native profile, valid except for the change of a test.
 pub(crate) fn native_member(components: &str) -> String {
     native_member_at(components, NOW, NOW + 60)
 }

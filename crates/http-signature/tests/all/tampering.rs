@@ -1,4 +1,4 @@
-//! What an attacker changes after signing, and what is answered: always that the signature is invalid, never more.
+//! Changes by an attacker after signing. The response is always that the signature is invalid, without details.
 
 use http_signature::{
     Algorithm, EcdsaSigningKey, Profile, SignatureError, SigningKey, SigningKeyError, VerificationKey, VerifyError,
@@ -81,11 +81,11 @@ fn a_body_cannot_be_added_to_or_stripped_from_a_write() {
     assert_eq!(empty.verify_body(b"{}"), Err(DigestError::Mismatch));
     let full = Request::post().sign(Profile::Native).verify().expect("taken");
     assert_eq!(full.verify_body(b""), Err(DigestError::Mismatch));
-    // Nor can its digest be exchanged along with it.
+    // Its digest cannot be replaced together with it.
     let exchanged = Request::post().sign(Profile::Native);
     let mut exchanged = Request { body: b"{}".to_vec(), ..exchanged }.digest();
     assert_eq!(exchanged.refusal(), INVALID);
-    // Nor another line be added to the digest.
+    // A line cannot be added to the digest.
     exchanged = Request::post().sign(Profile::Native);
     exchanged.append("content-digest", "sha-512=:AAAA:");
     assert_eq!(exchanged.refusal(), INVALID);
@@ -198,7 +198,7 @@ fn algorithm_that_conflicts_with_the_key_is_refused() {
     for alg in ["rsa-pss-sha512", "rsa-v1_5-sha256", "ecdsa-p256-sha256", "ecdsa-p384-sha384"] {
         assert_eq!(Request::get().sign_as("sig1", &named(alg)).refusal(), INVALID, "{alg}");
     }
-    // The key's public bytes as a shared secret: the classic confusion.
+    // The key's public bytes as a shared secret: the known algorithm confusion.
     let request = Request::get().sign_as("sig1", &member);
     let secret = VerificationKey::hmac_sha256(&signing_key().public_key());
     assert_eq!(request.verify_with(&secret, NOW).expect_err("refused"), INVALID);
@@ -241,7 +241,7 @@ fn another_key_and_an_unknown_key_look_alike() {
     let other = VerificationKey::ed25519_from_bytes(&other).expect("a strict key");
     assert_eq!(request.verify_with(&other, NOW).expect_err("refused"), INVALID);
     assert_eq!(request.verify_with(&VerificationKey::dummy(), NOW).expect_err("refused"), INVALID);
-    // Nor does the clock tell them apart.
+    // The clock does not reveal a difference.
     assert_eq!(request.verify_with(&other, 0).expect_err("refused"), INVALID);
     let stale = request.verify_with(&verification_key(), NOW + 1000).expect_err("refused");
     assert_eq!(stale, Refused::Verify(VerifyError::Stale { seconds_late: 1000 }));

@@ -1,4 +1,4 @@
-//! The API: every operation as clients see it.
+//! The API: every operation, as clients use it.
 
 pub mod access;
 mod admin;

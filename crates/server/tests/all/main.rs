@@ -1,4 +1,4 @@
-//! What users of a server see: the real router, the real store. One folder a subject.
+//! Tests of a server with the real router and the real store. Each subject has one folder.
 
 #![expect(unreachable_pub, reason = "one binary: nothing outside can reach its modules")]
 

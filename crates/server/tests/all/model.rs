@@ -1,5 +1,5 @@
-//! Random histories against the rules: the real server and the model of [`rules`] are asked the same, and must answer
-//! the same. `KEYWARD_MODEL_CASES=200 cargo test -p server --test all model` looks longer.
+//! Random sequences of requests. The real server and the model in [`rules`] get the same requests, and must return the
+//! same responses. `KEYWARD_MODEL_CASES=200 cargo test -p server --test all model` runs more of them.
 
 mod look;
 mod rules;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use self::rules::{ApiKey, Credential, HOUR, Model, Owner, ProjectRole, Token, User, Verdict, Who, Workspace};
 use crate::support::{Key, TestApp};
 
-/// One thing that happens: what, and the numbers that decide by whom and to what.
+/// A step: the operation, and the numbers that determine its caller and objects.
 #[derive(Clone, Copy, Debug)]
 struct Step {
     kind: u8,
@@ -25,12 +25,12 @@ struct Step {
 }
 
 const KINDS: u8 = 29;
-/// Few, so that a key, a name and an address are met again.
+/// Few, so that keys, names and addresses repeat.
 const PAIRS: usize = 12;
 const NAMES: usize = 4;
 const DAY: i64 = 24 * HOUR;
 
-/// The server, the model, and what was asked so far.
+/// The server, the model, and the requests so far.
 struct History {
     test: TestApp,
     model: Model,
@@ -59,7 +59,7 @@ fn pick<T: Copy>(from: &[T], number: u8) -> Option<T> {
 }
 
 impl History {
-    /// An operator, and two workspaces with an admin each.
+    /// Creates an operator, and two workspaces with an admin each.
     async fn begin() -> Self {
         let test = TestApp::new().await;
         let mut model = Model { now: domain::Clock::now(test.clock.as_ref()).as_second(), ..Model::default() };
@@ -94,7 +94,7 @@ impl History {
         Self { test, model, pairs, log: Vec::new() }
     }
 
-    /// Mostly a caller with a valid credential and rights in the workspace; sometimes any caller.
+    /// Returns mostly a caller with a valid credential and rights in the workspace, and sometimes any caller.
     fn choose(&self, number: u8, ws: Option<usize>) -> Credential {
         let all: Vec<Credential> = (0..self.pairs.len())
             .map(Credential::Pair)
@@ -125,7 +125,7 @@ impl History {
         }
     }
 
-    /// A principal, mostly of this workspace.
+    /// Returns a principal, mostly of this workspace.
     fn principal(&self, number: u8, ws: usize) -> Who {
         let model = &self.model;
         let all: Vec<Who> =
@@ -135,7 +135,7 @@ impl History {
         pick(from, number / 8).expect("there are users")
     }
 
-    /// One thing of a list, mostly of those that fit.
+    /// Returns an item of a list, mostly one that fits.
     fn one_of(number: u8, count: usize, fits: impl Fn(usize) -> bool) -> Option<usize> {
         let all: Vec<usize> = (0..count).collect();
         let fitting: Vec<usize> = all.iter().copied().filter(|&index| fits(index)).collect();
@@ -149,7 +149,7 @@ impl History {
         }
     }
 
-    /// Asks the server, and compares its answer with the verdict of the model.
+    /// Sends a request, and compares the response with the result of the model.
     async fn ask(
         &mut self,
         (method, path, body): (&str, &str, Value),
@@ -181,7 +181,7 @@ impl History {
         let at = format!("/workspaces/{}", self.model.workspaces[ws].id);
         let by = self.choose(number, Some(ws));
         match kind {
-            // Enough is deleted by every other service account that is thought of.
+            // Skip half of the deletions of service accounts, so that enough accounts are left.
             14 if b.is_multiple_of(2) => {}
             0 => self.let_time_pass(a).await,
             1..5 => self.change_workspace(kind, (ws, at), number, (a, b)).await,
@@ -297,7 +297,7 @@ impl History {
         }
     }
 
-    /// Mostly by whom it was meant for; a newcomer's first key is added on the host.
+    /// Accepts an invitation, mostly as the invited user. The first key of a new user is added on the host.
     async fn accept(&mut self, invitation: usize, number: u8) {
         let email = self.model.invitations[invitation].email.clone();
         let meant = |credential: &Credential| {
@@ -432,7 +432,7 @@ impl History {
             let key = self.model.keys.last_mut().expect("it was made");
             key.id = text(&made["id"]);
         } else if verdict == Err((409, "duplicate_key")) {
-            // Sent once more, for the members of the problem besides its code.
+            // Sent again, to read the other members of the problem.
             let request = self.test.post(&format!("/api/v1{path}"), &body);
             let request = match by {
                 Credential::Pair(pair) => request.by(&self.pairs[pair]),
@@ -529,7 +529,7 @@ fn rows(rows: impl Iterator<Item = (String, Value)>) -> BTreeMap<String, Value> 
     rows.collect()
 }
 
-/// A list of the server by id, with one column, or several in a list.
+/// Returns a list of the server by id, with one column, or several in a list.
 fn table(items: &Value, columns: &[&str]) -> BTreeMap<String, Value> {
     let cells = |item: &Value| match columns {
         [column] => item[*column].clone(),

@@ -1,4 +1,4 @@
-//! Requests that come through a reverse proxy.
+//! Requests through a reverse proxy.
 
 mod body_digest;
 mod examples;

@@ -1,4 +1,4 @@
-//! Listening: hosts, limits, TLS.
+//! The listener: hosts, limits, TLS.
 
 mod hosts;
 mod listener;

@@ -1,5 +1,5 @@
-//! A whole server without a socket: the real router, the real store in a temporary directory, a clock that stands still
-//! until it is told to move, and chance that is the same every time.
+//! A server without a socket: the real router, the real store in a temporary directory, a stopped clock that tests
+//! control, and repeatable randomness.
 
 pub mod browser;
 pub mod saved;
@@ -34,10 +34,10 @@ use server::{
 use store::{Engine, Store, StoreOptions};
 use tower::ServiceExt as _;
 
-/// Where the test server is found.
+/// The host of the test server.
 pub const HOST: &str = "127.0.0.1:8080";
 
-/// A clock that stands still.
+/// A stopped clock.
 pub struct FakeClock {
     micros: AtomicI64,
     boot_micros: AtomicU64,
@@ -49,14 +49,14 @@ impl FakeClock {
         Self { micros: AtomicI64::new(1_767_323_045_000_000), boot_micros: AtomicU64::new(1_000_000) }
     }
 
-    /// Lets time pass, on both clocks; what lease there is may run out. See [`TestApp::advance`].
+    /// Advances both clocks. The lease may end. See [`TestApp::advance`].
     pub fn advance(&self, time: Duration) {
         let micros = u64::try_from(time.as_micros()).expect("a short time");
         self.micros.fetch_add(micros.cast_signed(), Ordering::SeqCst);
         self.boot_micros.fetch_add(micros, Ordering::SeqCst);
     }
 
-    /// Sets the wall clock alone, as an administrator may; the lease is then dropped. See [`TestApp::set_wall`].
+    /// Sets the wall clock only, as an administrator may. The lease is then dropped. See [`TestApp::set_wall`].
     pub fn set_wall(&self, second: i64) {
         self.micros.store(second * 1_000_000, Ordering::SeqCst);
     }
@@ -98,11 +98,11 @@ impl Random for SeededRandom {
 #[derive(Clone)]
 pub struct Key {
     signing: Arc<Ed25519SigningKey>,
-    /// The key as one pastes it.
+    /// The key as a user pastes it.
     pub openssh: String,
     /// `SHA256:…`
     pub fingerprint: String,
-    /// `key_…`, once it is registered.
+    /// `key_…`, after it is registered.
     pub id: String,
 }
 
@@ -118,7 +118,7 @@ impl Key {
         self.signing.sign(message).expect("a signature")
     }
 
-    /// A proof that this key is at hand, as `ssh-keygen -Y sign -n keyward-proof` would print it.
+    /// Returns a proof with this key, as `ssh-keygen -Y sign -n keyward-proof` prints it.
     pub fn prove(&self, owner: &str, challenge: &str) -> String {
         use sha2::{Digest as _, Sha512};
         let string = |bytes: &[u8]| [&u32::try_from(bytes.len()).expect("short").to_be_bytes(), bytes].concat();
@@ -142,7 +142,7 @@ pub struct Actor {
     pub email: String,
 }
 
-/// An answer, read to its end.
+/// A complete response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -151,29 +151,29 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// A header; nothing where there is none.
+    /// Returns a header, or an empty text.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("ASCII"))
     }
 
-    /// The body as JSON; null where there is none.
+    /// Returns the body as JSON, or null.
     pub fn json(&self) -> Value {
         if self.bytes.is_empty() { Value::Null } else { serde_json::from_slice(&self.bytes).expect("JSON") }
     }
 
-    /// The problem's code.
+    /// Returns the problem's code.
     pub fn code(&self) -> String {
         self.json()["code"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// The body, after the status was seen to be this.
+    /// Returns the body, after checking the status.
     #[track_caller]
     pub fn expect(self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{}", String::from_utf8_lossy(&self.bytes));
         self.json()
     }
 
-    /// The problem, after status and code were seen to be these.
+    /// Returns the problem, after checking status and code.
     #[track_caller]
     pub fn expect_problem(self, status: u16, code: &str) -> Value {
         assert_eq!(
@@ -186,15 +186,15 @@ impl Answer {
     }
 }
 
-/// Where an installation lives: the directory of its key and, unless that is there too, its database. The tests run on the
-/// embedded database, and again on PostgreSQL where `KEYWARD_TEST_ENGINE` says `postgres`.
+/// The location of an installation: the directory of its key and, unless it is elsewhere, of its database. The tests
+/// use the embedded database, or PostgreSQL if `KEYWARD_TEST_ENGINE` is `postgres`.
 pub struct Home {
     directory: tempfile::TempDir,
     database: Option<test_postgres::Database>,
 }
 
 impl Home {
-    /// An empty one.
+    /// Creates an empty one.
     pub fn new() -> Arc<Self> {
         let on_postgres = match std::env::var("KEYWARD_TEST_ENGINE").as_deref() {
             Err(_) | Ok("sqlite") => false,
@@ -205,28 +205,28 @@ impl Home {
         Arc::new(Self { directory: tempfile::tempdir().expect("a temporary directory"), database })
     }
 
-    /// An empty one on the embedded database.
+    /// Creates an empty one on the embedded database.
     pub fn embedded() -> Arc<Self> {
         Arc::new(Self { directory: tempfile::tempdir().expect("a temporary directory"), database: None })
     }
 
-    /// An empty one on PostgreSQL.
+    /// Creates an empty one on PostgreSQL.
     pub fn on_postgres() -> Arc<Self> {
         let database = Some(test_postgres::Cluster::shared().create_database());
         Arc::new(Self { directory: tempfile::tempdir().expect("a temporary directory"), database })
     }
 
-    /// The directory.
+    /// Returns the directory.
     pub fn path(&self) -> &Path {
         self.directory.path()
     }
 
-    /// The address of its database, where that is on PostgreSQL.
+    /// Returns the URL of its database, if that is on PostgreSQL.
     pub fn database_url(&self) -> Option<String> {
         self.database.as_ref().map(test_postgres::Database::url)
     }
 
-    /// What opens it.
+    /// Returns the configuration for opening it.
     pub fn app_config(&self, settings: Settings) -> AppConfig {
         match self.database_url() {
             Some(url) => AppConfig::on_postgres(url, self.path().join("installation.key"), settings),
@@ -234,7 +234,8 @@ impl Home {
         }
     }
 
-    /// All that lies in the database: the bytes of its files, or every row as text with bytes in hexadecimal digits.
+    /// Returns the content of the database: the bytes of its files, or every row as text with bytes in hexadecimal
+    /// digits.
     pub fn everything_stored(&self) -> String {
         let Some(database) = &self.database else {
             let read = |name: &str| std::fs::read(self.path().join(name)).expect("a file");
@@ -244,7 +245,7 @@ impl Home {
         cluster.run("pg_dump", &["-h", cluster.socket_directory(), "-U", "keyward", "--inserts"], &[database.name()])
     }
 
-    /// Writes a backup as an operator would: beside a running server.
+    /// Writes a backup as an operator would, while the server is running.
     pub async fn back_up(&self, app: &App) -> std::path::PathBuf {
         let file = self.path().join("backup");
         match &self.database {
@@ -254,7 +255,7 @@ impl Home {
         file
     }
 
-    /// What a backup of `original` holds, in a place of its own with the same installation key.
+    /// Restores a backup of `original` to another location, with the same installation key.
     pub fn restored_from(original: &Self, backup: &Path) -> Arc<Self> {
         let restored = Self::new();
         let copy = |from: &Path, to: &str| std::fs::copy(from, restored.path().join(to)).expect("a copy");
@@ -277,17 +278,17 @@ pub struct TestApp {
 }
 
 impl TestApp {
-    /// An empty installation.
+    /// Creates an empty installation.
     pub async fn new() -> Self {
         Self::with_settings(|_| {}).await
     }
 
-    /// An empty installation with other settings.
+    /// Creates an empty installation with other settings.
     pub async fn with_settings(change: impl FnOnce(&mut Settings)) -> Self {
         Self::open(Home::new(), Arc::new(FakeClock::new()), Arc::new(SeededRandom::new(7)), change).await
     }
 
-    /// What lies in a directory, opened.
+    /// Opens the installation in a directory.
     pub async fn open(
         directory: Arc<Home>,
         clock: Arc<FakeClock>,
@@ -302,14 +303,14 @@ impl TestApp {
         Self { app, router, clock, random, directory }
     }
 
-    /// The same installation after a restart, with its clock and its data.
+    /// Restarts the installation, with its clock and its data.
     pub async fn restart(self) -> Self {
         self.app.close().await;
         let settings = self.app.settings().clone();
         Self::open(self.directory, self.clock, self.random, |s| *s = settings).await
     }
 
-    /// The installation as a backup has it, restored into a new data directory with the same installation key.
+    /// Restores a backup of the installation into a new data directory, with the same installation key.
     pub async fn restore_from(self, backup: &Path) -> Self {
         self.app.close().await;
         let settings = self.app.settings().clone();
@@ -325,7 +326,7 @@ impl TestApp {
         Self::open(restored, self.clock, self.random, |s| *s = settings).await
     }
 
-    /// A way to the database beside the server.
+    /// Opens the database while the server is running.
     pub async fn store(&self) -> Store {
         let engine = match self.directory.database_url() {
             Some(url) => Engine::Postgres { url: url.into() },
@@ -335,19 +336,19 @@ impl TestApp {
         Store::open(&options, self.clock.now(), self.random.as_ref()).await.expect("the database opens")
     }
 
-    /// Lets time pass for a server that follows its store all the while.
+    /// Advances the clock of a server that follows its store in the meantime.
     pub async fn advance(&self, time: Duration) {
         self.clock.advance(time);
         self.app.renew_lease().await.expect("the store answers");
     }
 
-    /// Sets the wall clock of a server that then follows its store: setting the clock ends the lease.
+    /// Sets the wall clock of a server that then follows its store, because setting the clock ends the lease.
     pub async fn set_wall(&self, second: i64) {
         self.clock.set_wall(second);
         self.app.renew_lease().await.expect("the store answers");
     }
 
-    /// A fresh, unregistered key pair.
+    /// Creates a key pair that is not registered.
     pub fn new_key(&self) -> Key {
         let mut seed = [0; 32];
         self.random.fill(&mut seed);
@@ -362,7 +363,7 @@ impl TestApp {
         Key { signing: Arc::new(signing), openssh, fingerprint, id: String::new() }
     }
 
-    /// A user of no workspace, with a key.
+    /// Creates a user without a workspace, with a key.
     pub async fn user(&self, name: &str, operator: bool) -> Actor {
         let email = format!("{name}@example.com");
         let create = api::CreateUser { email: email.clone(), name: name.to_owned(), password: None, operator };
@@ -371,7 +372,7 @@ impl TestApp {
         Actor { key, id: user.id.to_string(), email }
     }
 
-    /// Registers a fresh key, on the host.
+    /// Registers a new key, on the host.
     pub async fn add_key(&self, owner: KeyOwner, title: &str) -> Key {
         let mut key = self.new_key();
         let create = api::CreateApiKey {
@@ -384,7 +385,7 @@ impl TestApp {
         key
     }
 
-    /// A workspace with this admin.
+    /// Creates a workspace with this admin.
     pub async fn workspace(&self, slug: &str, admin: &Actor) -> String {
         let create = api::CreateWorkspace {
             name: format!("The {slug}"),
@@ -395,7 +396,7 @@ impl TestApp {
         created.workspace.id.to_string()
     }
 
-    /// Invites an address, and tells the token.
+    /// Invites an address, and returns the token.
     pub async fn invite(&self, workspace: &str, admin: &Actor, email: &str, role: &str) -> String {
         let path = format!("/api/v1/workspaces/{workspace}/invitations");
         let issued =
@@ -403,7 +404,7 @@ impl TestApp {
         issued["items"][0]["token"].as_str().expect("a token").to_owned()
     }
 
-    /// A new person in a workspace, by invitation, with a key.
+    /// Adds a new user to a workspace, by invitation, with a key.
     pub async fn member(&self, workspace: &str, admin: &Actor, name: &str, role: &str) -> Actor {
         let email = format!("{name}@example.com");
         let token = self.invite(workspace, admin, &email, role).await;
@@ -420,7 +421,7 @@ impl TestApp {
         self.post("/api/v1/invitations/accept", &json!({"token": token})).by(&user.key).send().await.expect(200);
     }
 
-    /// A service account with a key.
+    /// Creates a service account with a key.
     pub async fn service_account(&self, workspace: &str, admin: &Actor, name: &str) -> Actor {
         let path = format!("/api/v1/workspaces/{workspace}/service-accounts");
         let account =
@@ -431,12 +432,12 @@ impl TestApp {
         Actor { key, id, email: account["email"].as_str().expect("an address").to_owned() }
     }
 
-    /// An additional key of a principal, to be revoked.
+    /// Adds another key of a principal, which the test may revoke.
     pub async fn add_unused_key(&self, owner: &Actor) -> Key {
         self.add_key(KeyOwner::User(owner.id.parse().expect("usr_")), "unused").await
     }
 
-    /// A bearer token for a key.
+    /// Returns a bearer token for a key.
     pub async fn bearer_token(&self, key: &Key) -> String {
         let answer = self.get("/v2/public/user/bearer-token").by(key).send().await.expect(200);
         answer["token"].as_str().expect("a token").to_owned()
@@ -473,7 +474,7 @@ impl TestApp {
         self.request("PUT", path, body)
     }
 
-    /// Any request; a null body is none.
+    /// Returns any request. A null body means no body.
     pub fn request(&self, method: &str, path: &str, body: &Value) -> TestRequest<'_> {
         let body = if body.is_null() { Vec::new() } else { serde_json::to_vec(body).expect("JSON") };
         let mut headers = HeaderMap::new();
@@ -493,7 +494,7 @@ impl TestApp {
     }
 }
 
-/// A request on its way; what is changed after signing was not signed.
+/// A request before it is sent. Changes after signing are not covered by the signature.
 #[derive(Clone)]
 pub struct TestRequest<'a> {
     app: &'a TestApp,
@@ -513,7 +514,7 @@ impl TestRequest<'_> {
         self
     }
 
-    /// Signs with the native profile, now, with a fresh nonce.
+    /// Signs with the native profile, now, with a new nonce.
     pub fn by(self, key: &Key) -> Self {
         self.signed(key, Profile::Native, 0)
     }
@@ -523,7 +524,7 @@ impl TestRequest<'_> {
         self.signed(key, Profile::Encord, 0)
     }
 
-    /// Signs with a clock that is off by so many seconds.
+    /// Signs with a clock that is wrong by this number of seconds.
     pub fn signed(mut self, key: &Key, profile: Profile, seconds_off: i64) -> Self {
         let mut nonce = [0; 16];
         self.app.random.fill(&mut nonce);
@@ -560,13 +561,13 @@ impl TestRequest<'_> {
         self
     }
 
-    /// Shows a bearer token.
+    /// Adds a bearer token.
     pub fn bearer(self, token: &str) -> Self {
         let value = format!("Bearer {token}");
         self.header("authorization", &value)
     }
 
-    /// As the router takes it.
+    /// Returns it in the form of the router.
     pub fn into_request(self) -> Request<Body> {
         let mut request = Request::builder().method(self.method.as_str()).uri(&self.target);
         *request.headers_mut().expect("a good request") = self.headers;

@@ -86,7 +86,7 @@ async fn an_update_writes_every_field(database: impl Backend) {
         last_used_ip: Some("192.0.2.2".to_owned()),
     };
     change(&store, 2, async |change| api_key::update_api_key(change, &after).await).await;
-    // All else has functions of its own, or never changes.
+    // The other columns have their own functions, or never change.
     let ApiKey { title, disabled, expires_at, .. } = after;
     assert_eq!(find(&store, 1).await, ApiKey { title, disabled, expires_at, ..before });
 }
@@ -178,7 +178,7 @@ async fn the_latest_use_is_kept(database: impl Backend) {
 async fn a_use_that_was_refused_counts_as_a_verification(database: impl Backend) {
     let store = database.open().await;
     insert(&store, 1, &[sample(1, user(1).id)]).await;
-    // At the moment of its registration: that moment stands for a proof, so the next microsecond is written.
+    // At the time of its registration. That time means a proof, so the next microsecond is written.
     record(&store, &[used(1, false)]).await;
     let key = find(&store, 1).await;
     assert_eq!((key.last_used_at, key.proven_at), (None, None));

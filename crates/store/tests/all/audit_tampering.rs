@@ -1,5 +1,5 @@
-//! A person with the database file changes the audit log. Verification finds each kind of change, and the message names the
-//! event.
+//! A person with the database file changes the audit log. Verification detects each kind of change, and the message
+//! contains the event.
 
 use domain::{
     AuditEvent, Checkpoint, InstallationKey,
@@ -32,7 +32,7 @@ on_every_engine! {
     a_restore_excuses_a_checkpoint_only_where_the_installations_key_has_signed_it_there
 }
 
-/// A log of the events 0 to 7.
+/// Opens a log with the events 0 to 7.
 async fn open_with_log(database: &impl Backend) -> Store {
     let store = database.open().await;
     for number in 0..8 {
@@ -65,7 +65,7 @@ async fn forge_head(store: &Store, events: &[AuditEvent]) {
     tamper(store, sql, params![log.size().cast_signed(), log.to_bytes()]).await;
 }
 
-/// Another event 3, and its leaf hash with it.
+/// Replaces event 3 and its leaf hash.
 async fn forge_event_3(store: &Store) -> AuditEvent {
     let forged = AuditEvent { action: "api_key.revoke".into(), ..event(3) };
     let sql = "UPDATE audit_events SET action = $1, leaf_hash = $2 WHERE seq = 3";
@@ -172,7 +172,7 @@ async fn events_that_were_swapped_are_found(database: impl Backend) {
     assert!(found[0].starts_with("event 3 (evt_") && found[1].starts_with("event 5 (evt_"), "{found:?}");
 }
 
-/// A row like event 3 under another number.
+/// Inserts a copy of event 3 with another number.
 async fn insert_row(store: &Store, seq: i64) {
     let sql = "INSERT INTO audit_events
         (seq, id, at, workspace_id, principal, key_id, action, target, address, detail, leaf_hash)
@@ -275,7 +275,7 @@ async fn a_matching_checkpoint_verifies_the_log(database: impl Backend) {
 }
 
 async fn a_restore_excuses_a_checkpoint_only_where_the_installations_key_has_signed_it_there(database: impl Backend) {
-    // Of a history that this database does not have from its sixth event on.
+    // A history that differs from this database from its sixth event on.
     let shipped = checkpoint(&open_with_log(&Sqlite::fresh()).await).await;
     let store = database.open().await;
     for number in 0..5 {
@@ -300,7 +300,7 @@ async fn a_restore_excuses_a_checkpoint_only_where_the_installations_key_has_sig
     log(&store, restore(7, checkpoint(&store).await.sign(&key).unwrap())).await;
     assert_eq!(verify().await.findings, [Finding::Forked { checkpoint_size: 8 }]);
 
-    // Signed, and in its place: a checkpoint of more events than that is from after the restore.
+    // Signed and in its place: a checkpoint with more events is from after the restore.
     let statement = restore_statement(&checkpoint(&store).await).sign(&key).unwrap();
     log(&store, restore(8, statement)).await;
     assert_eq!(verify().await.findings, [Finding::Forked { checkpoint_size: 8 }], "the backup had these eight events");
@@ -312,7 +312,7 @@ async fn a_restore_excuses_a_checkpoint_only_where_the_installations_key_has_sig
     assert!(report.is_intact(), "{report:?}");
     let missed = report.missed_checkpoint.expect("a checkpoint that was not compared");
     assert_eq!((missed.checkpoint_size, missed.restored_at), (9, 8));
-    // One that was signed since knows of the restore.
+    // A checkpoint that was signed after the restore contains it.
     let since = Checkpoint { restored_at: Some(8), ..longer };
     assert_eq!(verify_longer(&since).await.findings, [Finding::Forked { checkpoint_size: 9 }]);
     assert_eq!(checkpoint(&store).await.restored_at, Some(8));

@@ -1,4 +1,4 @@
-//! Changes commit whole or not at all, one after the other, and the feed tells of them.
+//! Changes commit completely or not at all, one after the other, and the feed contains them.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -67,7 +67,7 @@ async fn an_event_that_cannot_be_written_rolls_its_change_back(database: impl Ba
     log(&store, event(1)).await;
     let mut change = store.begin_change(at(2)).await.unwrap();
     add_row(&mut change).await;
-    // The id of an event that is there already.
+    // The id of an existing event.
     let error = change.commit((event(2), vec![event(1)]), None).await.unwrap_err();
     assert!(error.is_conflict("audit_events_id_key"), "{error}");
     assert_eq!((rows(&store).await, events(&store).await), (0, 1));

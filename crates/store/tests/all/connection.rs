@@ -1,4 +1,4 @@
-//! Values come back as they went in, and what cannot be is told with the column's name.
+//! Values are read as they were written, and the error for an invalid value contains the name of the column.
 
 use domain::{PrincipalId, Timestamp, UserId};
 use store::{Store, StoreError, params};
@@ -150,7 +150,7 @@ async fn a_wrong_statement_is_an_internal_error(database: impl Backend) {
 async fn a_reader_cannot_write(database: impl Backend) {
     let store = open_with_table(&database).await;
     let mut connection = store.read().await.unwrap();
-    // It has no `execute`; a query that writes is refused by the engine.
+    // It has no `execute`, and the engine refuses a query that writes.
     let sql = "INSERT INTO samples (id, t, n, b, y) VALUES ($1, $2, $3, $4, $5) RETURNING id";
     let values = params!["x", "t", at(0), true, None::<&[u8]>];
     assert!(matches!(connection.fetch_all(sql, values).await, Err(StoreError::ReadOnly)));

@@ -26,7 +26,7 @@ async fn an_installation_knows_its_key(database: impl Backend) {
     let known = find_installation(&mut store.read().await.unwrap()).await.unwrap().public_key;
     assert_eq!(known, Some(key.public_key()));
     assert_eq!(open_key(&store, &path("own.key"), &random).await.unwrap().seed(), key.seed());
-    // No second key is made beside it, and none that is there is taken for it.
+    // No second key is created, and another existing key is refused.
     let error = open_key(&store, &path("missing.key"), &random).await.unwrap_err();
     assert!(matches!(error, StoreError::File { .. }), "{error}");
     assert!(!path("missing.key").exists());
@@ -64,7 +64,7 @@ fn the_key_is_created_once_for_its_owner_only() {
     {
         use std::os::unix::fs::PermissionsExt as _;
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        // A group of this process may read it: volumes that Kubernetes hands over with `fsGroup` are so.
+        // A group of this process may read it, as for volumes with `fsGroup` in Kubernetes.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o660)).unwrap();
         assert_eq!(load_or_create_key(&path, &random).unwrap().seed(), key.seed());
         fs::set_permissions(&path, fs::Permissions::from_mode(0o604)).unwrap();

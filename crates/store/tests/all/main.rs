@@ -1,5 +1,5 @@
-//! What every engine must do, run on each engine: a conformance test is a function over a `Backend`, which the macro
-//! `on_every_engine` runs. What only one engine does is in `sqlite` and `postgres`.
+//! Conformance tests for all engines. A test is a function over a `Backend`, which the macro `on_every_engine` runs.
+//! `sqlite` and `postgres` test the differences.
 
 mod support;
 

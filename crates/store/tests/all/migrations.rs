@@ -1,4 +1,4 @@
-//! Databases come to the present format once, and others' are left alone.
+//! Databases are migrated to the current format once, and databases of other programs are refused.
 
 use store::{Store, StoreError, Version};
 

@@ -1,4 +1,4 @@
-//! The registry of running servers.
+//! The registry of nodes.
 
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ async fn a_renewal_changes_the_lease_mark(database: impl Backend) {
     let store = database.open().await;
     store.register_node(&node(1), Version(0), at(5)).await.unwrap();
     let mut last = only(&store).await.mark;
-    // A clock that stands still or was set back does not hide a renewal.
+    // A clock that stops or is set back does not hide a renewal.
     for now in [6, 6, 1] {
         store.acknowledge(node(1).id, Version(1)).await.unwrap();
         assert_eq!(only(&store).await.mark, last, "an acknowledgement is no renewal");

@@ -1,4 +1,4 @@
-//! What only PostgreSQL does: its address, its restarts, its locks, its standbys.
+//! Behaviour of PostgreSQL only: its URL, restarts, locks, standbys.
 
 use std::{cell::Cell, time::Duration};
 
@@ -58,7 +58,7 @@ async fn connections_recover_after_a_server_restart() {
     cluster.start_again();
     assert_eq!(store.current_version().await.unwrap(), Version(1));
     assert_eq!(log(&store, event(3)).await, Version(2));
-    // The watch tells that its connection was lost, then what comes.
+    // The watch reports that its connection was lost, and then changes.
     while !watch.changed(Duration::from_secs(20)).await.is_ok_and(|changed| changed) {}
     assert_eq!(count(&store, "SELECT token_epoch AS n FROM installation").await, 0);
 }
@@ -69,10 +69,10 @@ async fn a_commit_without_a_standby_is_reported_as_uncertain() {
     let store = Store::open(&postgres_at(cluster.url("postgres")), at(0), &seeded()).await.unwrap();
     let _ = cluster.query("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
     let _ = cluster.query("postgres", "SELECT pg_reload_conf()");
-    // The first leaves the server with a warning and a success, the second without a word.
+    // The first one makes the server report a success with a warning, the second one nothing.
     for end in ["pg_cancel_backend", "pg_terminate_backend"] {
         let sql = format!("SELECT {end}(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
-        // The server takes the setting in some time after it was told to.
+        // The server applies the setting after a delay.
         let (error, before) = loop {
             let before = store.current_version().await.unwrap();
             let change = store.begin_change(at(1)).await.unwrap();
@@ -137,7 +137,7 @@ async fn an_idle_change_is_cancelled_so_that_others_continue() {
     let (stopped, other) = (database.open().await, database.open().await);
     let mut change = stopped.begin_change(at(1)).await.unwrap();
     change.execute("UPDATE installation SET token_epoch = 7", params![]).await.unwrap();
-    // As a process that was stopped: nothing more is asked.
+    // Like a process that was stopped: it sends nothing more.
     assert_eq!(log(&other, event(2)).await, Version(1));
     let error = change.commit(event(1), None).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");

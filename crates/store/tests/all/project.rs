@@ -135,7 +135,7 @@ async fn each_filter_restricts_the_list(database: impl Backend) {
 async fn one_list_covers_many_workspaces(database: impl Backend) {
     let store = database.open().await;
     add_workspaces_and_users(&store).await;
-    // More workspaces than one statement takes, with a project each whose ids are in the other order.
+    // More workspaces than one statement supports, each with a project, whose ids have the reverse order.
     let count: u128 = 300;
     change(&store, 2, async |change| {
         for number in 1..=count {
@@ -161,7 +161,8 @@ async fn one_list_covers_many_workspaces(database: impl Backend) {
         let rows = project::list_projects(&mut store.read().await.unwrap(), &filter).await.unwrap();
         rows.into_iter().map(|row| row.project.title).collect::<Vec<_>>()
     };
-    // A role in a project counts in its workspace only, and all projects are listed in those workspaces only that say so.
+    // A role in a project only applies in its workspace, and all projects are listed only in workspaces with that
+    // scope.
     assert_eq!(list(&[scope(1, false), scope(2, false)], None, 9).await, ["of 1"]);
     assert_eq!(list(&[scope(2, false), scope(3, true)], None, 9).await, ["of 3"]);
     assert_eq!(list(&[scope(3, true), scope(1, false), scope(2, true)], None, 9).await, ["of 3", "of 2", "of 1"]);

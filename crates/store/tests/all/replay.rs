@@ -1,4 +1,4 @@
-//! The same signed write happens once, and is answered as the first time.
+//! The same signed write happens once, and gets the stored response.
 
 use domain::Timestamp;
 use store::{ReplayKey, StoreError, StoredBody, StoredResponse, Version, replay};
@@ -115,7 +115,7 @@ async fn rows_of_the_previous_release_get_the_epoch_that_finds_them(database: im
 async fn a_failed_change_stores_no_response(database: impl Backend) {
     let store = database.open().await;
     commit(&store, 1, &answer(1, None, at(300))).await.unwrap();
-    // The event's id is taken, so that nothing of the change is kept.
+    // The event's id exists, so nothing of the change is kept.
     commit(&store, 1, &answer(2, None, at(300))).await.unwrap_err();
     assert_eq!(find(&store, 2).await, None);
 }

@@ -1,4 +1,4 @@
-//! The lists of columns that statements and the transfer are built from are those of the schema.
+//! The lists of columns for statements and for the transfer match the schema.
 
 use std::collections::BTreeMap;
 

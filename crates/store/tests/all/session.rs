@@ -25,7 +25,7 @@ fn sample(number: u8) -> Session {
     }
 }
 
-/// A store with the first three sessions of user 1; the token hash of each is its number.
+/// Opens a store with the first three sessions of user 1. The token hash of each is its number.
 async fn open(database: &impl Backend) -> Store {
     let store = database.open().await;
     add_workspaces_and_users(&store).await;

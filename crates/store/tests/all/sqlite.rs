@@ -1,4 +1,4 @@
-//! What only SQLite does: its file, its locks, its loose types, its full disk.
+//! Behaviour of SQLite only: its file, locks, loose types, full disk.
 
 use std::fs;
 
@@ -72,7 +72,7 @@ async fn a_full_disk_is_reported_and_recovers() {
     let store = database.open().await;
     log(&store, event(1)).await;
 
-    // A database that may not grow is as good as a disk that is full.
+    // A limit on the size of the database has the same effect as a full disk.
     let mut change = store.begin_change(at(2)).await.unwrap();
     change.fetch_all("PRAGMA max_page_count = 1", params![]).await.unwrap();
     let filler = vec![0; 1 << 20];
@@ -92,7 +92,7 @@ async fn a_change_that_sqlite_rolled_back_by_itself_does_not_stop_the_next() {
     let store = database.open().await;
     log(&store, event(1)).await;
     let mut change = store.begin_change(at(2)).await.unwrap();
-    // What a failing disk does, too: the whole transaction is rolled back, not only the statement.
+    // Like an error of the disk, this rolls back the whole transaction instead of the statement.
     let sql = "INSERT OR ROLLBACK INTO nodes (id, name, software_version, lease_ms, acknowledged_version,
                registered_at, renewed_at) SELECT NULL, '', '', 0, 0, 0, 0";
     assert!(change.execute(sql, params![]).await.is_err());
@@ -169,7 +169,7 @@ async fn a_page_that_was_overwritten_is_corruption() {
     }
     store.close().await;
     let mut bytes = fs::read(database.path()).unwrap();
-    // All but the first page, which says that this is a database.
+    // All except the first page, which identifies the file as a database.
     bytes[4096..].fill(0xff);
     fs::write(database.path(), bytes).unwrap();
     let error = refusal(&database).await;

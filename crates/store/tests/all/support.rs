@@ -1,4 +1,4 @@
-//! Fresh databases, a fixed clock and repeatable randomness, and examples of what is stored.
+//! New databases, a fixed clock and repeatable randomness, and examples of stored objects.
 
 use std::{
     collections::BTreeMap,
@@ -21,12 +21,12 @@ use domain::{
 use store::{Change, Engine, Store, StoreError, StoreOptions, Value, Version};
 use tempfile::TempDir;
 
-/// A database that a test has for itself, gone with the test.
+/// A database for one test, removed after it.
 pub(crate) trait Backend: Sized + Send + Sync {
-    /// An empty one.
+    /// Creates an empty database.
     fn fresh() -> Self;
 
-    /// How to open it, as often as the test likes.
+    /// Returns options to open it. A test may open it several times.
     fn options(&self) -> StoreOptions;
 
     async fn open(&self) -> Store {
@@ -97,12 +97,12 @@ macro_rules! on_every_engine {
 }
 pub(crate) use on_every_engine;
 
-/// `seconds` after the moment at which all tests begin.
+/// Returns the time `seconds` after the start of all tests.
 pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + seconds).expect("a time")
 }
 
-/// Chance that repeats itself in every run: SplitMix64 from 0.
+/// Randomness that is the same in every run: SplitMix64 from 0.
 pub(crate) struct Seeded(AtomicU64);
 
 pub(crate) const fn seeded() -> Seeded {
@@ -121,23 +121,23 @@ impl Random for Seeded {
     }
 }
 
-/// The id number `number` of its kind.
+/// Returns the id with the number `number`.
 pub(crate) fn id<K: Kind>(number: u128) -> Id<K> {
     format!("{}_{number:026}", K::PREFIX).parse().expect("an id")
 }
 
-/// What the host may do in the workspace of that number.
+/// Returns the host's access to the workspace with that number.
 pub(crate) fn workspace_access(number: u128) -> WorkspaceAccess {
     Principal::host().authorize(WorkspacePermission::View, id(number)).expect("the host may do it")
 }
 
-/// What the host may do in the project of that number, which is in workspace 1.
+/// Returns the host's access to the project with that number, in workspace 1.
 pub(crate) fn project_access(number: u128) -> ProjectAccess {
     let access = Principal::host().authorize_project(ProjectPermission::View, id(1), id(number), None);
     access.expect("the host may do it")
 }
 
-/// An event whose every field says something. Events of different numbers differ in id and time.
+/// Returns an event with a value in every field. Events with different numbers differ in id and time.
 pub(crate) fn event(number: u8) -> AuditEvent {
     AuditEvent {
         id: id(number.into()),
@@ -152,7 +152,7 @@ pub(crate) fn event(number: u8) -> AuditEvent {
     }
 }
 
-/// Commits a change that does nothing but write its event.
+/// Commits a change that only writes its event.
 pub(crate) async fn log(store: &Store, event: AuditEvent) -> Version {
     let change = store.begin_change(event.at).await.expect("a change begins");
     change.commit(event, None).await.expect("a change commits")
@@ -168,13 +168,13 @@ pub(crate) async fn tamper(store: &Store, sql: &'static str, values: &[Value<'_>
     maintenance.commit().await.expect("a transaction commits");
 }
 
-/// The one number that a query answers.
+/// Returns the number that a query returns.
 pub(crate) async fn count(store: &Store, sql: &'static str) -> i64 {
     let mut connection = store.read().await.expect("a connection");
     connection.fetch_one(sql, &[]).await.expect("the query is right").i64("n").expect("a number")
 }
 
-/// Runs one change and commits it with its event, whose number is the change's.
+/// Runs one change and commits it with an event with the same number.
 pub(crate) async fn change<T>(
     store: &Store,
     number: u8,
@@ -186,7 +186,7 @@ pub(crate) async fn change<T>(
     result
 }
 
-/// A workspace with the default quotas.
+/// Returns a workspace with the default quotas.
 pub(crate) fn workspace(number: u8) -> Workspace {
     Workspace {
         id: id(number.into()),
@@ -197,7 +197,7 @@ pub(crate) fn workspace(number: u8) -> Workspace {
     }
 }
 
-/// A user without privileges.
+/// Returns a user without privileges.
 pub(crate) fn user(number: u8) -> User {
     User {
         id: id(number.into()),
@@ -211,7 +211,7 @@ pub(crate) fn user(number: u8) -> User {
     }
 }
 
-/// A member of the first workspace.
+/// Returns a member of the first workspace.
 pub(crate) fn service_account(number: u8) -> ServiceAccount {
     ServiceAccount {
         id: id(number.into()),
@@ -225,7 +225,7 @@ pub(crate) fn service_account(number: u8) -> ServiceAccount {
     }
 }
 
-/// An active key that its owner registered.
+/// Returns an active key that its owner registered.
 pub(crate) fn api_key(number: u8, owner: impl Into<PrincipalId>) -> ApiKey {
     let owner = owner.into();
     ApiKey {
@@ -248,7 +248,7 @@ pub(crate) fn api_key(number: u8, owner: impl Into<PrincipalId>) -> ApiKey {
     }
 }
 
-/// The Ed25519 key whose every byte is `number`.
+/// Returns the Ed25519 key whose bytes are all `number`.
 pub(crate) fn public_key(number: u8) -> PublicKey {
     let mut blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20".to_vec();
     blob.extend([number; 32]);

@@ -1,4 +1,4 @@
-//! All of an installation goes from one engine to the other and back, and nothing is lost on the way.
+//! An installation is copied from one engine to the other and back, without loss.
 
 use store::{Store, StoreError, Subject, params, transfer};
 
@@ -11,7 +11,7 @@ on_every_engine! {
     a_source_that_is_served_is_refused
 }
 
-/// Rows in most tables, with every type and nothing in places.
+/// Adds rows to most tables, with every type and with null values.
 async fn fill(store: &Store) {
     for number in 0..3 {
         log(store, event(number)).await;

@@ -1,8 +1,8 @@
-//! "No database on the hot path" holds because this crate knows none.
+//! Request verification uses no database, because this crate does not depend on one.
 
 use std::{collections::BTreeSet, process::Command};
 
-/// Crates through which a database, a file or the network would be reached.
+/// Crates that give access to a database, files or the network.
 const FORBIDDEN: [&str; 12] = [
     "async-std",
     "axum",

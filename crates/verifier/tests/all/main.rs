@@ -1,4 +1,4 @@
-//! Request verification from outside of the crate, with a directory that is filled by hand.
+//! Request verification through the public interface of the crate, with a directory that the tests fill.
 
 mod dependencies;
 mod proxied_write;

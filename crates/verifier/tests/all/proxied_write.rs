@@ -1,4 +1,4 @@
-//! Proxied requests: their nonces, and what changes while one is recorded.
+//! Proxied requests: their nonces, and changes while a nonce is recorded.
 
 use std::sync::Arc;
 

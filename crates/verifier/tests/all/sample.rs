@@ -1,4 +1,4 @@
-//! What the tests and the benchmark share: one user with numbered keys, and requests that these keys signed.
+//! Shared by the tests and the benchmark: one user with numbered keys, and requests that these keys signed.
 
 use domain::{
     ApiKeyId, PublicKey, Random, Timestamp, UserId, Version, WorkspaceId,
@@ -10,19 +10,19 @@ use http::{HeaderMap, HeaderValue};
 use http_signature::{Ed25519SigningKey, Profile, RequestView, SigningParameters, sign_request};
 use verifier::Snapshot;
 
-/// The host of Keyward itself; requests are for an API on the same one.
+/// The host of Keyward. Requests are for an API on the same host.
 pub(crate) const HOST: &str = "127.0.0.1:8080";
 /// 2026-01-02T03:04:05Z
 pub(crate) const NOW: i64 = 1_767_323_045;
 
-/// The private key of that number.
+/// Returns the private key with that number.
 pub(crate) fn signing_key(number: u32) -> Ed25519SigningKey {
     let mut seed = [7; 32];
     seed[..4].copy_from_slice(&number.to_be_bytes());
     Ed25519SigningKey::from_seed(&seed)
 }
 
-/// The public key of that number.
+/// Returns the public key with that number.
 pub(crate) fn public_key(number: u32) -> PublicKey {
     let mut blob = Vec::new();
     for part in [b"ssh-ed25519".as_slice(), signing_key(number).public_key().as_slice()] {
@@ -32,7 +32,7 @@ pub(crate) fn public_key(number: u32) -> PublicKey {
     PublicKey::from_stored_blob(&blob).expect("a good key")
 }
 
-/// A directory with one user, who is in one workspace and has the keys 0 to `count` - 1; and these keys.
+/// Returns a directory with one user, who is in one workspace and has the keys 0 to `count` - 1, and these keys.
 pub(crate) fn snapshot_with_keys(count: u32, now: Timestamp, random: &dyn Random) -> (Snapshot, Vec<ApiKey>) {
     let user = UserId::generate(now, random);
     let workspace = WorkspaceId::generate(now, random);
@@ -73,8 +73,8 @@ pub(crate) fn snapshot_with_keys(count: u32, now: Timestamp, random: &dyn Random
     (snapshot, keys)
 }
 
-/// The headers of a request without a body that the key of that number signed at `created`, with `headers` that it did not
-/// sign.
+/// Returns the headers of a request without a body that the key with that number signed at `created`. It did not sign
+/// `headers`.
 pub(crate) fn signed_headers(
     number: u32,
     profile: Profile,

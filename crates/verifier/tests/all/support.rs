@@ -1,4 +1,4 @@
-//! A verifier with a clock, a lease and a nonce store that tests control, and one user with one key.
+//! A verifier whose clock, lease and nonce store the tests control, and one user with one key.
 
 use std::{
     sync::{
@@ -59,7 +59,7 @@ impl Random for World {
     }
 }
 
-/// A lease that a test ends.
+/// A lease that a test can end.
 pub(crate) struct TestLease(AtomicBool);
 
 impl TestLease {
@@ -74,10 +74,10 @@ impl Lease for TestLease {
     }
 }
 
-/// Something that happens while a nonce is recorded.
+/// An action during the recording of a nonce.
 type During = Box<dyn FnOnce() + Send>;
 
-/// Remembers nonces, and lets something happen while one is recorded.
+/// Stores nonces, and can run an action while one is recorded.
 #[derive(Default)]
 pub(crate) struct TestNonces {
     recorded: Mutex<Vec<ReplayKey>>,
@@ -85,7 +85,7 @@ pub(crate) struct TestNonces {
 }
 
 impl TestNonces {
-    /// Has `action` done while the next nonce is recorded.
+    /// Runs `action` while the next nonce is recorded.
     pub(crate) fn during_next(&self, action: impl FnOnce() + Send + 'static) {
         *self.during.lock().unwrap() = Some(Box::new(action));
     }
@@ -109,7 +109,7 @@ impl NonceStore for TestNonces {
     }
 }
 
-/// Remembers what was observed.
+/// Stores the observations.
 #[derive(Default)]
 pub(crate) struct Observations(Mutex<Vec<(CredentialType, Outcome)>>);
 
@@ -125,7 +125,7 @@ impl Observer for Observations {
     }
 }
 
-/// A verifier and what the test holds of its outside.
+/// A verifier and its dependencies for a test.
 pub(crate) struct Test {
     pub(crate) verifier: Verifier,
     pub(crate) directory: Arc<Directory>,
@@ -169,13 +169,13 @@ impl Test {
         Self { verifier, directory, world, lease, nonces, observations, key }
     }
 
-    /// The key as revoked at this moment.
+    /// Returns the key as revoked now.
     pub(crate) fn revoked(&self) -> RevokedApiKey {
         RevokedApiKey { key: ApiKey { revoked_at: Some(self.world.now()), ..self.key.clone() }, workspaces: Vec::new() }
     }
 }
 
-/// Removes the key from the directory, as a node does that applies a revocation.
+/// Removes the key from the directory, like a node that applies a revocation.
 pub(crate) fn revoke(directory: &Directory, revoked: RevokedApiKey) {
     let mut snapshot = Snapshot::clone(&directory.load());
     let removed = snapshot.remove_key(revoked.key.id);
@@ -193,12 +193,12 @@ pub(crate) struct TestRequest {
 }
 
 impl TestRequest {
-    /// A request that the key signed at `created`.
+    /// Returns a request that the key signed at `created`.
     pub(crate) fn signed(method: &'static str, target: &'static str, created: i64, nonce: &str) -> Self {
         Self { method, target, headers: signed_headers(0, Profile::Native, (method, target), created, nonce, &[]) }
     }
 
-    /// A request with a bearer token.
+    /// Returns a request with a bearer token.
     pub(crate) fn with_token(target: &'static str, token: &str) -> Self {
         let authorization = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
         Self { method: "GET", target, headers: HeaderMap::from_iter([(http::header::AUTHORIZATION, authorization)]) }
@@ -217,7 +217,7 @@ impl TestRequest {
     }
 }
 
-/// Runs a future that nothing outside of it holds up.
+/// Runs a future that waits for nothing outside itself.
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
     match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,

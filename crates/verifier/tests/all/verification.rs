@@ -1,4 +1,4 @@
-//! Who sent a request, as long as the lease lasts.
+//! The principal of a request, while the lease is held.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Who may do what: every route, called by every kind of caller.
+//! Permissions: every route, called by every kind of caller.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -15,7 +15,7 @@ const ANONYMOUS: usize = 0;
 /// The admin of another workspace.
 const STRANGER: usize = 1;
 const ADMIN: usize = 3;
-/// Runs the installation, and is in no workspace.
+/// An operator who is in no workspace.
 const OPERATOR: usize = 4;
 const ADMIN_ACCOUNT: usize = 6;
 /// A bearer token of the admin.
@@ -23,8 +23,8 @@ const BEARER: usize = 7;
 const WHO: [&str; 8] =
     ["anonymous", "stranger", "member", "admin", "operator", "account", "admin account", "bearer token of admin"];
 
-/// Status by status, in the order of [`WHO`]. The project is the admin's; the member views it, the service account edits
-/// it, the admin service account is not in it. `/me/keys/{key}` is the admin's key.
+/// The statuses, in the order of [`WHO`]. The project belongs to the admin. The member views it, the service account
+/// edits it, and the admin service account is not in it. `/me/keys/{key}` is the admin's key.
 #[rustfmt::skip]
 pub const TABLE: &[(&str, &str, [u16; 8])] = &[
     //                                                                            anonymous stranger member admin operator account admin_account bearer
@@ -37,7 +37,7 @@ pub const TABLE: &[(&str, &str, [u16; 8])] = &[
     ("GET",    "/api/v1/me/keys/{key}/cascade",                                        [401, 404, 404, 200, 404, 403, 403, 403]),
     ("POST",   "/api/v1/me/keys/{key}/disable",                                        [401, 404, 404, 200, 404, 403, 403, 403]),
     ("POST",   "/api/v1/me/keys/{key}/enable",                                         [401, 404, 404, 200, 404, 403, 403, 403]),
-    // A caller who may add a proof learns that this one is invalid.
+    // A caller that may add a proof gets the error of this invalid one.
     ("POST",   "/api/v1/me/keys/{key}/proof",                                          [401, 404, 404, 400, 404, 403, 403, 403]),
     ("POST",   "/api/v1/me/proof-challenges",                                          [401, 201, 201, 201, 201, 201, 201, 403]),
 
@@ -103,7 +103,7 @@ pub const TABLE: &[(&str, &str, [u16; 8])] = &[
     ("GET",    "/v2/public/projects/{project}",                                        [401, 404, 200, 200, 404, 200, 200, 200]),
 ];
 
-/// Routes that the OpenAPI document does not tell of.
+/// Routes that the OpenAPI document does not contain.
 const BY_HAND: [(&str, &str); 6] = [
     ("GET", "/api/v1/openapi.json"),
     ("GET", "/healthz"),
@@ -113,15 +113,15 @@ const BY_HAND: [(&str, &str); 6] = [
     ("GET", "/v2/public/projects/{project}"),
 ];
 
-/// One workspace with one of everything, by its placeholder in a path.
+/// A workspace with one object of each kind, by its placeholder in a path.
 pub type Tenant = BTreeMap<&'static str, String>;
 
-/// Two workspaces and all kinds of callers, as stored on the disk: each copy starts from the same facts.
+/// Two workspaces and all kinds of callers, stored on the disk, so that each copy has the same state.
 pub struct World {
     saved: SavedApp,
     pub actors: [Option<Actor>; 8],
     token: String,
-    /// The admin's session: the cookie, and what its scripts send beside it.
+    /// The admin's session: the cookie, and the CSRF token.
     session: (String, String),
     pub invitation_token: String,
     pub acme: Tenant,
@@ -202,7 +202,7 @@ impl World {
         Self { saved, actors, token, session, invitation_token, acme, other, neighbour_key }
     }
 
-    /// The same world again, as if nothing had been asked yet.
+    /// Opens a copy in the original state.
     pub async fn open(&self) -> TestApp {
         self.saved.open().await
     }
@@ -218,7 +218,7 @@ impl World {
     }
 }
 
-/// The body of a request that would do something.
+/// Returns the body of a request that would have an effect.
 pub fn body(test: &TestApp, method: &str, path: &str, invitation_token: &str) -> Value {
     match (method, path.rsplit('/').next().unwrap_or_default()) {
         ("POST", "proof") => json!({"proof": "no proof"}),
@@ -227,7 +227,7 @@ pub fn body(test: &TestApp, method: &str, path: &str, invitation_token: &str) ->
         ("POST", "workspaces") => json!({"name": "New", "slug": "new"}),
         ("PATCH", "{ws}") => json!({"name": "Another"}),
         ("PATCH", "{usr}") if path.contains("/admin/") => json!({"name": "Another"}),
-        // Only users give the role `admin`; `grants` tests that.
+        // Only users grant the role `admin`. `grants` tests this.
         ("PATCH", "{usr}" | "{sa}") => json!({"role": "member"}),
         ("POST", "invitations") => json!({"emails": ["invited@example.com"], "role": "member"}),
         ("POST", "accept") => {
@@ -243,7 +243,7 @@ pub fn body(test: &TestApp, method: &str, path: &str, invitation_token: &str) ->
     }
 }
 
-/// The placeholders of a path, the longer before those inside them.
+/// Returns the placeholders of a path. Longer ones come before those that they contain.
 fn placeholders(path: &str) -> impl Iterator<Item = &'static str> {
     const ALL: [&str; 9] =
         ["/me/keys/{key}", "{sa}/keys/{key}", "{ws}", "{usr}", "{principal}", "{inv}", "{sa}", "{prj}", "{project}"];
@@ -261,7 +261,7 @@ pub fn fill(path: &str, ids: &Tenant) -> String {
     })
 }
 
-/// An id of the same kind that names nothing.
+/// Returns an id of the same kind that does not exist.
 fn unknown(id: &str) -> String {
     let (kind, _) = id.rsplit_once('_').expect("a prefixed id");
     format!("{kind}_01h455vb4pex5vsknk084sn02q")
@@ -315,8 +315,8 @@ async fn the_document_names_the_credentials_that_a_route_accepts() {
         let accepts = |scheme: &str| security.iter().any(|requirement| requirement.get(scheme).is_some());
         assert!(accepts("signature"), "{method} {path}");
         assert_eq!(security.contains(&json!({})), expected[ANONYMOUS] < 300, "{method} {path} without a credential");
-        // The bearer token is the admin's: what the admin may not do either shows nothing. A bearer token may change a service
-        // account's description, and not its role.
+        // The bearer token belongs to the admin, so a refusal of the admin proves nothing. A bearer token may change a
+        // service account's description, and not its role.
         let depends_on_the_body = (method, path) == ("PATCH", "/api/v1/workspaces/{ws}/service-accounts/{sa}");
         if expected[ADMIN] < 300 && !depends_on_the_body {
             assert_eq!(accepts("bearer"), expected[BEARER] < 300, "{method} {path} with a bearer token");
@@ -331,7 +331,7 @@ async fn every_route_answers_404_for_objects_of_another_tenant() {
     for &(method, path, expected) in TABLE.iter().filter(|(_, path, _)| !path.contains("/admin/")) {
         for placeholder in placeholders(path) {
             for who in [ADMIN, ADMIN_ACCOUNT, BEARER] {
-                // An action that the caller may not do at all is refused in the same way for every object.
+                // An operation that the caller may never use is refused in the same way for every object.
                 if who != ADMIN && expected[who] == 403 {
                     continue;
                 }
@@ -391,14 +391,15 @@ async fn a_member_of_two_workspaces_reaches_each_with_the_role_of_each() {
     let rename = |ws: &str| test.patch(&format!("/api/v1/workspaces/{ws}"), &json!({"name": "Mine"}));
     rename(&world.acme["{ws}"]).by(&admin_of_acme.key).send().await.expect(200);
     rename(&world.other["{ws}"]).by(&admin_of_acme.key).send().await.expect_problem(403, "forbidden");
-    // Their being an admin elsewhere opens no project, and their other workspace no path into the first one.
+    // An admin of another workspace has no access to projects, and the other workspace's path does not give access to
+    // this one.
     let hidden = format!("/api/v1/workspaces/{}/projects/{}", world.other["{ws}"], world.other["{prj}"]);
     test.get(&hidden).by(&admin_of_acme.key).send().await.expect_problem(404, "not_found");
     let crossed = format!("/api/v1/workspaces/{}/projects/{}", world.other["{ws}"], world.acme["{prj}"]);
     test.get(&crossed).by(&admin_of_acme.key).send().await.expect_problem(404, "not_found");
 }
 
-/// The credentials that a request may show.
+/// The credentials of the requests.
 const CREDENTIALS: [&str; 10] = [
     "none",
     "session",
@@ -427,7 +428,7 @@ async fn no_credential_causes_500_and_two_credentials_are_refused() {
                 "none" => plain,
                 "session" => with_session.header("sec-fetch-site", "same-origin").header("keyward-csrf", csrf),
                 "session of another site" => with_session.header("sec-fetch-site", "cross-site"),
-                // What succeeds is in the other tables; here each write is done once.
+                // Successful requests are in the other tables. Each write is executed once here.
                 "bearer token" | "signature" | "signature of the SDK" if method != "GET" => continue,
                 "bearer token" => plain.bearer(&world.token),
                 "signature" => plain.by(&admin.key),

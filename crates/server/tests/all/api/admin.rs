@@ -1,4 +1,4 @@
-//! What operators do: users, quotas, and nothing inside of workspaces.
+//! The operations of operators: users and quotas, but not the content of workspaces.
 
 use serde_json::{Value, json};
 use server::app::Caller;
@@ -63,7 +63,7 @@ async fn the_last_operator_cannot_be_removed() {
     let other = format!("{USERS}/{}", zoe.id);
     test.patch(&other, &json!({"operator": true})).by(&olga.key).send().await.expect(200);
     test.patch(&path, &json!({"operator": false})).by(&olga.key).send().await.expect(200);
-    // Neither operator nor member: nothing is left of the key.
+    // A user who is neither an operator nor a member cannot use the key.
     test.get("/api/v1/me").by(&olga.key).send().await.expect_problem(401, "unauthenticated");
 }
 

@@ -1,4 +1,4 @@
-//! API keys: what can be registered, by whom, and how a key ends.
+//! API keys: which ones can be registered, by which callers, and how a key becomes inactive.
 
 use std::{io::Write as _, process::Stdio, time::Duration};
 
@@ -9,7 +9,7 @@ use crate::support::{Actor, Answer, Key, TestApp};
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// A workspace of Ada's with a service account.
+/// Creates a workspace of Ada with a service account.
 async fn acme() -> (TestApp, Actor, Actor, String) {
     let test = TestApp::with_settings(|s| s.support_contact = Some("help@example.com".to_owned())).await;
     let ada = test.user("ada", false).await;
@@ -39,7 +39,7 @@ async fn titles_may_repeat_and_keys_may_not() {
     assert_eq!((&made["state"], &made["algorithm"]), (&json!("active"), &json!("ssh-ed25519")));
     register(&test, &ada.key, &of_bot, &test.new_key()).await.expect(201);
 
-    // Only a caller who may see the place learns where the key is.
+    // Only a caller that may view the other key sees its location.
     for (by, visible) in [(&ada, true), (&max, false)] {
         let problem = register(&test, &by.key, "/api/v1/me/keys", &key).await.expect_problem(409, "duplicate_key");
         assert_eq!(problem["fingerprint"], key.fingerprint.as_str());
@@ -54,7 +54,7 @@ async fn one_key_in_another_format_is_the_same_key() {
     let (test, ada, ..) = acme().await;
     let x = URL_SAFE_NO_PAD.encode(ada.key.public_bytes());
     let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": x});
-    // As the object that it is, and as text.
+    // As a JSON object, and as text.
     for jwk in [jwk.clone(), json!(jwk.to_string())] {
         let body = json!({"title": "as a JWK", "public_key": jwk});
         test.post("/api/v1/me/keys", &body).by(&ada.key).send().await.expect_problem(409, "duplicate_key");
@@ -144,7 +144,7 @@ async fn a_signature_that_verified_counts_as_a_use_although_the_request_was_refu
     let made = register(&test, &ada.key, "/api/v1/me/keys", &key).await.expect(201);
     let path = format!("/api/v1/me/keys/{}", made["id"].as_str().unwrap());
     test.post(&format!("{path}/disable"), &Value::Null).by(&ada.key).send().await.expect(200);
-    // Any client can name a key: a request that does not verify is not a use of it.
+    // Any client can send the id of a key. A request with an invalid signature is not a use of it.
     let mut forged = test.get("/api/v1/me").by(&key);
     forged.target = "/api/v1/workspaces".to_owned();
     forged.send().await.expect_problem(401, "unauthenticated");
@@ -260,7 +260,7 @@ async fn a_key_expires_to_the_second_and_its_holder_is_told() {
     test.patch(&path, &json!({"expires_at": end_in(&test, HOUR)})).by(&ada.key).send().await.expect(200);
     me().await.expect(200);
 
-    // A revoked key is answered as one that never was.
+    // The response for a revoked key is the same as for one that never existed.
     test.delete(&path).by(&ada.key).send().await.expect(204);
     let unknown = test.get("/api/v1/me").by(&test.new_key()).send().await;
     assert_eq!(me().await.bytes, unknown.bytes);
@@ -372,12 +372,13 @@ async fn a_cascading_revocation_revokes_exactly_the_keys_in_its_preview() {
         made["id"].as_str().expect("an id").clone_into(&mut key.id);
         key
     };
-    // Ada's key registers one more of hers, that one a key of the service account `boss`, which registers one of `bot`.
+    // Ada's key registers another one of hers, which registers a key of the service account `boss`, which registers one
+    // of `bot`.
     let root = register_for(&ada.key, "/api/v1/me/keys").await;
     let of_boss = register_for(&root, &format!("{}/keys", account(&acme, &boss))).await;
     let of_bot = register_for(&of_boss, &format!("{}/keys", account(&acme, &bot))).await;
     let of_abroad = register_for(&root, &format!("{}/keys", account(&other, &abroad))).await;
-    // Where she is no admin any more, its keys are not hers to revoke.
+    // In a workspace whose admin she no longer is, she may not revoke keys.
     let member = format!("/api/v1/workspaces/{other}/members/{}", ada.id);
     test.patch(&member, &json!({"role": "member"})).by(&eve.key).send().await.expect(200);
 

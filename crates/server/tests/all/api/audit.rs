@@ -1,4 +1,4 @@
-//! The audit log: every change with who, which key and from where; refusals with their reason, bounded.
+//! The audit log: every change with its principal, key and IP address, and refusals with their reason, with a limit.
 
 use std::{collections::BTreeSet, slice, time::Duration};
 
@@ -24,14 +24,14 @@ async fn acme() -> Acme {
 }
 
 impl Acme {
-    /// The latest first.
+    /// Returns events, the latest first.
     async fn events(&self, filter: &str) -> Vec<Value> {
         let path = format!("{}/audit-events?limit=200&{filter}", self.at);
         let page = self.test.get(&path).by(&self.ada.key).send().await.expect(200);
         page["items"].as_array().unwrap().clone()
     }
 
-    /// Does one thing, and sees that it left exactly these events, by Ada, with her key, from her address.
+    /// Sends a request, and checks that it created exactly these events, by Ada, with her key, from her address.
     async fn does(&self, method: &str, path: &str, body: Value, status: u16, actions: &[&str]) -> Value {
         let before = self.events("").await.len();
         let mut request = self.test.request(method, &format!("{}{path}", self.at), &body).by(&self.ada.key);
@@ -96,8 +96,8 @@ async fn every_change_has_an_event_and_a_refused_change_has_none() {
     acme.does("DELETE", &format!("/members/{}", ada.id), Value::Null, 409, &[]).await;
 }
 
-/// Sends an update whose every field differs from what there is, and sees that each is in the answer, in what is read back, and
-/// in the event with the value before.
+/// Sends an update that changes every field. Checks that each new value is in the response, in the object read
+/// afterwards, and in the event with the previous value.
 async fn assert_told(test: &TestApp, by: &Key, path: &str, update: &impl serde::Serialize, action: &str) {
     let update = serde_json::to_value(update).unwrap();
     let get = async || test.get(path).by(by).send().await;
@@ -113,7 +113,7 @@ async fn assert_told(test: &TestApp, by: &Key, path: &str, update: &impl serde::
         let previous = detail.get(&format!("{name}_before"));
         assert!(previous.is_some_and(|previous| *previous != shown), "{action}: {name} before in {detail:?}");
     }
-    // Members and users have no route of their own to read them.
+    // There is no route for a single member or user.
     if before.status == StatusCode::OK {
         let read = get().await.expect(200);
         for (name, value) in update.as_object().unwrap() {
@@ -285,7 +285,7 @@ async fn a_refusal_is_written_once_when_two_writers_flush_at_the_same_time() {
     assert_eq!(events.items[0].detail["code"], "bad_signature");
 }
 
-/// All refusals in the log: how many rows they take, and how many refusals those count.
+/// Returns all refusals in the log: the number of rows, and the number of refusals in them.
 async fn refusal_rows(test: &TestApp) -> (Vec<api::AuditEvent>, u64) {
     let filter = AuditFilter { action: Some("request.refuse".to_owned()), ..Default::default() };
     let (mut rows, mut paging) = (Vec::new(), Paging { after: None, limit: Some(200) });
@@ -359,7 +359,7 @@ async fn a_checkpoint_verifies_and_other_text_is_refused() {
     }
 }
 
-/// The refusals that a workspace reads of, the latest first, as its admin sees them.
+/// Returns the refusals that a workspace may read, the latest first, as its admin sees them.
 async fn refusals(test: &TestApp, ws: &str, admin: &Actor) -> Vec<Value> {
     test.app.write_records().await.unwrap();
     let path = format!("/api/v1/workspaces/{ws}/audit-events?action=request.refuse&limit=200");
@@ -386,7 +386,7 @@ async fn use_of_a_revoked_key_is_recorded_with_its_owner_and_whether_it_verified
         (test.get("/api/v1/me").by(&by_id), "true"),
         (test.get("/api/v1/me").by_encord(&bot.key), "true"),
         (test.get("/api/v1/me").bearer(&token), "true"),
-        // Stale, and yet by the holder.
+        // Stale, but signed by the holder.
         (test.get("/api/v1/me").signed(&bot.key, http_signature::Profile::Native, -3600), "true"),
         (forge(), "false"),
     ] {
@@ -431,7 +431,7 @@ async fn refusals_of_a_users_key_are_shown_in_every_workspace_of_the_user() {
         }
         seen
     };
-    // A key that is only paused, in both.
+    // A key that is only disabled, in both.
     test.post(&format!("{keys}/{}/disable", spare.id), &Value::Null).by(&bob.key).send().await.expect(200);
     test.get("/api/v1/me").by(&spare).send().await.expect_problem(401, "unauthenticated");
     assert_eq!(seen().await, [vec!["key_disabled"], vec!["key_disabled"], vec![]]);
@@ -440,7 +440,7 @@ async fn refusals_of_a_users_key_are_shown_in_every_workspace_of_the_user() {
     test.delete(&format!("/api/v1/workspaces/{beta}/members/{}", bob.id)).by(&zoe.key).send().await.expect(204);
     test.get("/api/v1/me").by(&spare).send().await.expect_problem(401, "unauthenticated");
     assert_eq!(seen().await, [vec!["key_revoked", "key_disabled"], vec!["key_revoked", "key_disabled"], vec![]]);
-    // Who was removed before a revocation has nothing of it there.
+    // A user who was removed before a revocation has no events of it in that workspace.
     test.delete(&format!("{keys}/{}", bob.key.id)).by(&bob.key).send().await.expect(204);
     test.get("/api/v1/me").by(&bob.key).send().await.expect_problem(401, "unauthenticated");
     let told = seen().await;

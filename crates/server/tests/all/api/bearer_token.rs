@@ -1,4 +1,4 @@
-//! Bearer tokens: bound to a key and its owner, and invalid when either is.
+//! Bearer tokens: bound to a key and its owner, and invalid if one of them is.
 
 use std::{sync::Arc, time::Duration};
 
@@ -39,7 +39,7 @@ async fn a_token_never_outlives_its_key() {
     let made = test.post("/api/v1/me/keys", &body).by(&ada.key).send().await.expect(201);
     let token = test.bearer_token(&key).await;
     let path = format!("/api/v1/me/keys/{}", made["id"].as_str().unwrap());
-    // Not even where the key is given a later end afterwards.
+    // Also if the expiry of the key is extended later.
     test.patch(&path, &json!({"expires_at": null})).by(&ada.key).send().await.expect(200);
     test.advance(Duration::from_secs(599)).await;
     me(&test, &token).await.expect(200);

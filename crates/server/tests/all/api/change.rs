@@ -1,5 +1,5 @@
-//! What all changes have in common: a change is retried after a conflict with another one, for every caller, and a change that
-//! changed nothing takes no lock.
+//! The common rules of changes: a change is retried after a conflict with another one, for every caller, and a request
+//! that changes nothing takes no lock.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ async fn open(home: Arc<Home>) -> TestApp {
     TestApp::open(home, Arc::new(FakeClock::new()), Arc::new(SeededRandom::new(7)), |_| {}).await
 }
 
-/// The database of an installation, as another process opens it.
+/// Opens the database of an installation like another process.
 async fn another_store(test: &TestApp) -> Store {
     let engine = match test.directory.database_url() {
         Some(url) => Engine::Postgres { url: url.into() },
@@ -36,7 +36,7 @@ async fn another_store(test: &TestApp) -> Store {
     Store::open(&StoreOptions { engine }, now, test.random.as_ref()).await.expect("the database opens")
 }
 
-/// Another process in the middle of a change: it holds the locked row until this is dropped.
+/// Begins a change in another process: it locks the row until this is dropped.
 async fn hold_the_lock(test: &TestApp, store: &Store) -> Change {
     let mut change = store.begin_change(domain::Clock::now(test.clock.as_ref())).await.expect("the lock");
     if test.directory.database_url().is_some() {
@@ -45,7 +45,7 @@ async fn hold_the_lock(test: &TestApp, store: &Store) -> Change {
     change
 }
 
-/// Waits until a statement of another connection that begins so waits for a lock.
+/// Waits until a statement of another connection with this beginning waits for a lock.
 async fn blocked(store: &Store, statement: &str) {
     let sql = "SELECT COUNT(*) AS n FROM pg_stat_activity
                WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE $1 || '%'";
@@ -153,11 +153,11 @@ async fn a_refused_change_waits_for_no_lock() {
             let what = format!("{} {}", request.method, request.target);
             let answer = request.send().await;
             assert_eq!(answer.status.as_u16(), status, "{what}: {}", String::from_utf8_lossy(&answer.bytes));
-            // What is refused for a role tells nothing that depends on what other nodes do.
+            // A refusal because of a role does not depend on other nodes.
             let is_confirmed = answer.header("keyward-confirmed").ends_with("nodes=1, expired=0");
             assert_eq!(is_confirmed, status != 403, "{what}: {answer:?}");
         }
-        // All of it while another one had the lock.
+        // All of this while another change held the lock.
         held.execute("UPDATE installation SET token_epoch = token_epoch", params![]).await.expect("it has it still");
     }
 }
@@ -180,7 +180,7 @@ async fn a_change_missing_on_the_standby_is_not_reported_as_done() {
         let project = test.post(&path, &json!({"title": "Maps"})).by(&admin.key).send().await.expect(201);
         projects.push(format!("{path}/{}", project["id"].as_str().expect("an id")));
     }
-    // A cancelled wait for the standby leaves the change on the primary alone.
+    // After a cancelled wait for the standby, the change is on the primary only.
     let cancel =
         "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query = 'COMMIT'";
     let delete = async |project: &str| {
@@ -228,7 +228,7 @@ async fn a_node_acknowledges_only_after_its_snapshot_was_swapped() {
 
     // The second node's row is locked, so that its acknowledgement is sent and does not arrive.
     let nodes = store.list_nodes().await.expect("nodes");
-    // In the order of their ids, which says nothing about which of them came first.
+    // In the order of their ids, which does not show which of them started first.
     let second = nodes.iter().map(|registered| registered.node.id).find(|id| *id != first).expect("the second node");
     let mut held = store.begin_maintenance().await.expect("a transaction");
     held.execute("SET LOCAL idle_in_transaction_session_timeout = 0", params![]).await.expect("set");
@@ -239,7 +239,8 @@ async fn a_node_acknowledges_only_after_its_snapshot_was_swapped() {
         answer = &mut revoking => panic!("it waits for the second node: {answer:?}"),
         () = blocked(&store, "UPDATE nodes SET") => {}
     }
-    // It is on its way: from here on the first node may answer, so the second one must refuse the key already.
+    // The acknowledgement is being sent. From here on the first node may respond, so the second one must already refuse
+    // the key.
     two.get("/api/v1/me").by(&key).send().await.expect_problem(401, "unauthenticated");
     held.commit().await.expect("unlocked");
     revoking.await.expect(204);
@@ -286,7 +287,7 @@ async fn api_pages_and_host_commands_retry_a_change_after_a_lock_timeout() {
     }
 }
 
-/// The installation as a command on its host opens it, beside the running server.
+/// Opens the installation like a command on its host, while the server is running.
 async fn host_of(test: &TestApp) -> Arc<App> {
     let config = test.directory.app_config(test.app.settings().clone());
     App::open_on_host(AppConfig { clock: test.clock.clone(), random: test.random.clone(), ..config })
@@ -311,7 +312,7 @@ async fn api_pages_and_host_commands_retry_a_change_after_a_deadlock() {
     let owner = KeyOwner::User(admin.id.parse().expect("usr_"));
     let store = another_store(&test).await;
     for (kind, key) in ["api", "page", "host"].into_iter().zip(&keys) {
-        // Uses of keys are written beside changes: here in the order that ends in a deadlock.
+        // Uses of keys are written at the same time as changes, here in the order that causes a deadlock.
         let mut uses = store.begin_maintenance().await.expect("a transaction");
         for sql in ["SET LOCAL idle_in_transaction_session_timeout = 0", "SET LOCAL deadlock_timeout = '60s'"] {
             uses.execute(sql, params![]).await.expect("set");
@@ -386,7 +387,7 @@ async fn a_nonce_used_concurrently_by_a_proxied_write_is_401_and_not_500() {
     let create = Draft::native(&test, &admin.key, "POST").set("nonce", &quoted(&nonce));
     let create = create.sign(test.post(&path, &json!({"title": "Late"})), &admin.key);
 
-    // As the proxied write's transaction does it, before its commit.
+    // The transaction of the proxied write does this before its commit.
     let store = another_store(&test).await;
     let mut noting = store.begin_maintenance().await.expect("a transaction");
     noting.execute("SET LOCAL idle_in_transaction_session_timeout = 0", params![]).await.expect("set");

@@ -54,12 +54,12 @@ impl Sdk {
         Self { test, running, admin, workspace, keys, proxy: Some((proxy, proxy_authority)) }
     }
 
-    /// A private key file of ssh-keygen, and the public key.
+    /// Returns a private key file of ssh-keygen, and the public key.
     fn key_file(&self, name: &str) -> (PathBuf, String) {
         generate_key_file(self.keys.path(), name)
     }
 
-    /// A key file that is registered for a principal, and the key's id.
+    /// Returns the file of a key that is registered for a principal, and the key's id.
     async fn registered(&self, owner: &Actor, name: &str) -> (PathBuf, String) {
         let (path, public_key) = self.key_file(name);
         let id = register_key(&self.test, &self.workspace, owner, name, public_key).await;
@@ -74,7 +74,7 @@ impl Sdk {
         created["id"].as_str().expect("an id").to_owned()
     }
 
-    /// Runs a script with the machine's own time on both sides.
+    /// Runs a script with the machine's time on both sides.
     async fn run(&self, key: &Path, script: &str) -> Value {
         self.run_at(&format!("http://{}", self.running.address), &[("KEY", key)], script).await
     }
@@ -443,18 +443,19 @@ answer(refusal(lambda: list(c.list_groups())))
     assert_eq!(seen, json!(["RateLimitExceededError", "Rate limit exceeded. Retry after 1 second.", 1]));
 }
 
-/// What the proxy does to a request.
+/// An action of the proxy for a request.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
-    /// Answers this, and forwards nothing.
+    /// Responds with this status, and forwards nothing.
     Before(u16),
-    /// Forwards, and answers this in place of what came back.
+    /// Forwards the request, and replaces the status of the response.
     After(u16),
-    /// Forwards, and disconnects.
+    /// Forwards the request, and disconnects.
     HangUp,
 }
 
-/// A proxy that does this to one request after the other, and forwards where nothing is said. Tells what it saw.
+/// Starts a proxy that applies these faults to consecutive requests, and then only forwards. Returns the requests that
+/// it received.
 fn inject(proxy: TcpListener, server: std::net::SocketAddr, faults: Vec<Option<Fault>>) -> Arc<Mutex<Vec<Vec<u8>>>> {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&seen);
@@ -477,14 +478,14 @@ fn inject(proxy: TcpListener, server: std::net::SocketAddr, faults: Vec<Option<F
                 (Some(Fault::HangUp), _) | (None, None) => Vec::new(),
                 (None, Some(answer)) => answer,
             };
-            // The client may have gone.
+            // The client may have disconnected.
             let _ = client.write_all(&bytes).await;
         }
     });
     seen
 }
 
-/// A request or an answer, as it came.
+/// Reads a request or a response, unchanged.
 async fn read_message(stream: &mut TcpStream) -> Vec<u8> {
     let mut message = Vec::new();
     let mut wanted = None;
@@ -515,7 +516,7 @@ async fn the_sdks_retries_never_write_twice_and_never_end_in_401() {
         &[Before(429), After(503), HangUp],
         &[HangUp],
     ];
-    // After the faults of a write, the write itself and a list go through.
+    // After the faults of a write, the write itself and a list succeed.
     let in_order = faults.iter().flat_map(|faults| faults.iter().copied().map(Some).chain([None, None])).collect();
     let seen = inject(proxy, sdk.running.address, in_order);
     let answers = sdk

@@ -1,4 +1,4 @@
-//! `Keyward-Explain: 1`: what a refused request tells its sender, and what it never tells.
+//! `Keyward-Explain: 1`: what the response contains, and what it never contains.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{
 };
 
 const ME: &str = "/api/v1/me";
-/// What a proxy on the way adds for the API behind.
+/// A value that a proxy adds for the API.
 const SECRET: &str = "c4nary-shared-secret-of-a-proxy";
 
 async fn acme() -> (TestApp, Actor, String) {
@@ -41,7 +41,7 @@ impl Explained for TestRequest<'_> {
     }
 }
 
-/// The explanation of a 401, which is not stored by any cache.
+/// Returns the explanation of a 401, which must not be cached.
 #[track_caller]
 fn explanation(answer: Answer) -> Value {
     assert_eq!(answer.header("cache-control"), "no-store");
@@ -49,7 +49,7 @@ fn explanation(answer: Answer) -> Value {
     answer.expect_problem(401, "unauthenticated")["explanation"].clone()
 }
 
-/// What stands in the place of a value that is not shown.
+/// Returns the replacement of a hidden value.
 fn masked(value: &str) -> String {
     let hash = Sha256::digest(value).iter().fold(String::new(), |hash, byte| hash + &format!("{byte:02x}"));
     format!("length={}, sha-256={hash}", value.len())
@@ -87,7 +87,7 @@ async fn an_unknown_a_revoked_and_a_wrong_key_are_explained_alike() {
         let draft = Draft::native(&test, &admin.key, "GET").set("keyid", &format!("\"{}\"", key.fingerprint));
         let client = draft.sign(test.get(ME), &test.new_key()).explained();
         let problem = client.send().await.expect_problem(401, "unauthenticated");
-        // Key id and nonce are the client's own.
+        // The client has sent the key id and the nonce itself.
         let base = problem["explanation"]["signature_base"].as_str().expect("a base").to_owned();
         assert!(base.contains(&key.fingerprint));
         let (components, _) = base.split_once("\"@signature-params\"").expect("parameters");
@@ -129,7 +129,7 @@ async fn only_who_asks_is_told_and_an_accepted_request_is_not_affected() {
 async fn a_secret_that_a_proxy_adds_is_never_shown() {
     let (test, admin, _) = acme().await;
     let key = &admin.key;
-    // A stranger claims to have signed fields that they do not know.
+    // A client without the key claims to have signed fields with unknown values.
     for keyless in [true, false] {
         let draft = Draft::native(&test, key, "GET")
             .with("\"x-internal-token\"")
@@ -152,7 +152,7 @@ async fn a_secret_that_a_proxy_adds_is_never_shown() {
         let mut answers = vec![("direct", direct.clone().send().await)];
         for dialect in DIALECTS {
             let mut question = ask(&test, dialect, &direct);
-            // Also what Envoy's example would not pass.
+            // Also headers that Envoy's example would not pass.
             for name in ["x-internal-token", "cookie"] {
                 question.headers.remove(name);
                 for value in direct.headers.get_all(name) {
@@ -274,12 +274,12 @@ async fn explanations_have_a_rate_of_their_own() {
     let told = explanation(limited);
     assert_eq!((told.get("signature_base"), &told["retry_after"]), (None, &json!(1)));
     assert!(told["detail"].as_str().expect("a text").contains("ask again in 1 s"), "{told}");
-    // Others are explained, and the address is served as before.
+    // Other clients get explanations, and other requests of this address are not affected.
     assert!(explanation(ask_from("192.0.2.2").await)["signature_base"].is_string());
     test.get(ME).by(&admin.key).explained().from("192.0.2.1").send().await.expect(200);
     test.advance(Duration::from_secs(1)).await;
     assert!(explanation(ask_from("192.0.2.1").await)["signature_base"].is_string());
-    // Through a proxy, the client's address is counted.
+    // Through a proxy, the client's address counts.
     for _ in 0..12 {
         let client = test.get("/v2/things").by(&test.new_key()).explained();
         ask(&test, "caddy", &client).header("x-forwarded-for", "192.0.2.8").send().await.expect(401);

@@ -1,4 +1,4 @@
-//! Who may hand out rights: no bearer token, no service account to itself, and the role `admin` only people.
+//! Granting rights: bearer tokens cannot, service accounts cannot to themselves, and only users grant the role `admin`.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::support::{Actor, Key, TestApp, TestRequest};
 
-/// Writes that a bearer token may do: none changes a key, a role, a membership, an invitation or an enabled state.
+/// Writes that accept a bearer token. None of them changes a key, a role, a membership, an invitation or an enabled
+/// state.
 const BY_BEARER: [&str; 6] = [
     "PATCH /api/v1/workspaces/{ws}",
     "POST /api/v1/workspaces/{ws}/projects",
@@ -16,7 +17,7 @@ const BY_BEARER: [&str; 6] = [
     "PATCH /api/v1/workspaces/{ws}/service-accounts/{sa}",
 ];
 
-/// A workspace with an admin, who also runs the installation, a member, a service account that is an admin, and another that
+/// A workspace with an admin, who is also an operator, a member, a service account that is an admin, and another that
 /// is not.
 struct Acme {
     test: TestApp,
@@ -24,9 +25,9 @@ struct Acme {
     member: Actor,
     boss: Actor,
     bot: Actor,
-    /// Of the workspace.
+    /// The path of the workspace.
     path: String,
-    /// A project whose only admin is the admin.
+    /// A project with the admin as its only admin.
     project: String,
 }
 
@@ -63,14 +64,14 @@ impl Acme {
         json!({"title": "another", "public_key": self.test.new_key().openssh})
     }
 
-    /// An invitation by the admin: its path.
+    /// Creates an invitation by the admin, and returns its path.
     async fn invitation(&self, email: &str, role: &str) -> String {
         let invite = json!({"emails": [email], "role": role});
         let made = self.test.post(&format!("{}/invitations", self.path), &invite).by(&self.admin.key).send().await;
         format!("{}/invitations/{}", self.path, made.expect(201)["items"][0]["id"].as_str().expect("an id"))
     }
 
-    /// What the workspace's audit log has.
+    /// Returns the workspace's audit log.
     async fn events(&self) -> Value {
         let path = format!("{}/audit-events?limit=200", self.path);
         let mut events = self.test.get(&path).by(&self.admin.key).send().await.expect(200);
@@ -98,7 +99,7 @@ async fn a_bearer_token_changes_no_key_role_membership_invitation_or_enabled_sta
     let (member, in_project) = (acme.member_path(&acme.member), format!("{}/members/{}", acme.project, acme.member.id));
     let ws = path.rsplit('/').next().expect("an id");
     let none = Value::Null;
-    // Method, path, body, and the route where that is another text than the path.
+    // The method, path and body, and the route if it differs from the path.
     let writes: Vec<(&str, &str, String, Value)> = vec![
         ("POST", "/api/v1/me/keys", "/api/v1/me/keys".to_owned(), acme.new_key()),
         ("PATCH", "/api/v1/me/keys/{key}", own.clone(), json!({"title": "x"})),
@@ -186,7 +187,7 @@ async fn a_bearer_token_changes_no_key_role_membership_invitation_or_enabled_sta
     }
     assert_eq!(acme.events().await, before, "nothing was done");
 
-    // Every write has an entry here that says whether a bearer token may do it.
+    // Every write must have an entry here that determines whether it accepts a bearer token.
     let (_, document) = server::build_router(Arc::clone(&test.app));
     let document = serde_json::to_value(&document).expect("JSON");
     let paths = document["paths"].as_object().expect("paths");
@@ -199,7 +200,7 @@ async fn a_bearer_token_changes_no_key_role_membership_invitation_or_enabled_sta
     }
 }
 
-/// Writes that say for themselves that they take no bearer token, in a test of their own.
+/// Writes whose refusal of bearer tokens is tested elsewhere.
 const ELSEWHERE: [&str; 0] = [];
 
 #[tokio::test]
@@ -209,7 +210,7 @@ async fn a_service_account_changes_neither_itself_nor_its_own_keys() {
     let account = acme.account(boss);
     let own = format!("{account}/keys/{}", boss.key.id);
     let (member, none) = (format!("{}/members/{}", acme.project, boss.id), Value::Null);
-    // It sees the project, and an admin of the workspace may join what they see.
+    // It can see the project, and an admin of the workspace may join projects that they see.
     let before = acme.events().await;
     for (method, path, body) in [
         ("PATCH", account.clone(), json!({"description": "mine"})),
@@ -234,7 +235,7 @@ async fn a_service_account_changes_neither_itself_nor_its_own_keys() {
     }
     let made = |events: &Value| events["items"].as_array().expect("a list").len();
     assert_eq!(made(&acme.events().await), made(&before) + 1, "nothing but the project was made");
-    // What its role allows, it does to others.
+    // It may change others within its role.
     test.patch(&acme.account(&acme.bot), &json!({"disabled": true})).by(&boss.key).send().await.expect(200);
     test.post(&format!("{}/keys", acme.account(&acme.bot)), &acme.new_key()).by(&boss.key).send().await.expect(201);
 }
@@ -265,7 +266,7 @@ async fn a_service_account_cannot_grant_admin() {
     }
     assert_eq!(acme.events().await, before, "nothing was done");
 
-    // The same for a member, and by people.
+    // The same for a member, and by users.
     for (request, status) in [
         (test.post(&format!("{of_member}/resend"), &none), 200),
         (test.patch(&acme.member_path(&acme.member), &json!({"role": "member"})), 200),

@@ -1,4 +1,4 @@
-//! Invitations: the only way into a workspace, good once.
+//! Invitations: they are required to join a workspace, and work once.
 
 use std::time::Duration;
 

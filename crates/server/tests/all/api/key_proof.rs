@@ -1,4 +1,4 @@
-//! Proofs: a proof that one holds the private key reclaims the key from an unproven registration.
+//! Proofs: a proof of possession of the private key reclaims the key from an unproven registration.
 
 use serde_json::{Value, json};
 use server::app::{Caller, KeyOwner};
@@ -11,7 +11,7 @@ use crate::{
 const ME: &str = "/api/v1/me";
 const KEYS: &str = "/api/v1/me/keys";
 
-/// Ada, and a workspace of Mallory's with Eve in it.
+/// Ada, and a workspace of Mallory with the member Eve.
 struct World {
     test: TestApp,
     ada: Actor,
@@ -65,7 +65,7 @@ async fn a_proof_reclaims_a_key_that_was_used_while_registered_by_another_user()
         let key = test.new_key();
         let taken = world.register(&by.key, at, &key).await.expect(201);
         assert_eq!((&taken["proven_at"], &taken["displaced_at"]), (&Value::Null, &Value::Null));
-        // The holder of the private key uses it, and authenticates as another user.
+        // The holder of the private key uses it, and is authenticated as another user.
         assert_eq!(test.get(ME).by(&key).send().await.expect(200)["principal"]["id"], owner.as_str());
         test.app.write_records().await.unwrap();
         world.register(&ada.key, KEYS, &key).await.expect_problem(409, "duplicate_key");
@@ -74,7 +74,7 @@ async fn a_proof_reclaims_a_key_that_was_used_while_registered_by_another_user()
         assert_eq!(made["proven_at"], made["created_at"]);
         assert_eq!(test.get(ME).by(&key).send().await.expect(200)["principal"]["id"], ada.id.as_str());
 
-        // The previous owner and their admins see that. None of them sees who has the key now.
+        // The previous owner and their admins see this. None of them sees the new owner.
         let lost = format!("{at}/{}", taken["id"].as_str().unwrap());
         let lost = test.get(&lost).by(&by.key).send().await.expect(200);
         assert_eq!((&lost["state"], lost["displaced_at"].is_string()), (&json!("revoked"), true));
@@ -85,7 +85,7 @@ async fn a_proof_reclaims_a_key_that_was_used_while_registered_by_another_user()
         let told = format!("{events:?}");
         assert!(!told.contains(&ada.id) && !told.contains(&ada.key.id) && events[0]["address"].is_null(), "{told}");
 
-        // It is Ada's like any other: it exists once, and its revocation is permanent.
+        // It is a normal key of Ada: it exists once, and its revocation is permanent.
         let again = world.register_with_proof(ada, &key).await.expect_problem(409, "duplicate_key");
         assert_eq!(again["key"], made["id"]);
         let path = format!("{KEYS}/{}", made["id"].as_str().unwrap());
@@ -106,7 +106,7 @@ async fn a_proven_registration_cannot_be_reclaimed() {
     world.register_with_proof(eve, &key).await.expect_problem(409, "duplicate_key");
     assert_eq!(test.get(ME).by(&key).send().await.expect(200)["principal"]["id"], ada.id.as_str());
 
-    // Nor is one of one's own.
+    // Neither can the caller's own registration.
     let key = test.new_key();
     world.register(&ada.key, KEYS, &key).await.expect(201);
     world.register_with_proof(ada, &key).await.expect_problem(409, "duplicate_key");
@@ -123,7 +123,7 @@ async fn a_proof_can_be_added_later_by_anyone_who_may_register_keys() {
         let made = world.register(&by.key, at, &key).await.expect(201);
         let path = format!("{at}/{}/proof", made["id"].as_str().unwrap());
         let prove = async |proof: String| test.post(&path, &json!({"proof": proof})).by(&by.key).send().await;
-        // Not with another key, not for another owner, not with another user's challenge.
+        // Not with another key, for another owner, or with another user's challenge.
         let other_key = world.proof(by, owner, &test.new_key()).await;
         let other_owner = world.proof(by, &world.ada.id, &key).await;
         let other_sender = world.proof(&world.ada, owner, &key).await;

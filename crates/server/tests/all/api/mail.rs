@@ -1,4 +1,4 @@
-//! Invitations by mail, through a real SMTP server; and what is left when there is none.
+//! Invitations by mail, with a real SMTP server, and without one.
 
 use std::{
     io::{BufRead as _, BufReader, Lines},
@@ -46,7 +46,7 @@ impl SmtpServer {
 
 impl Drop for SmtpServer {
     fn drop(&mut self) {
-        // The file was already removed if the test failed because of that.
+        // If the test failed, the file may have been removed already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -85,7 +85,7 @@ async fn the_link_in_an_invitation_mail_works() {
     ada.submit("/w/acme/invitations", &again).await.sees("The invitations were sent by mail");
     ada.sees_not("http://127.0.0.1:8080/invitations/");
     assert_eq!(smtp.mail()["to"], json!(["carol@example.com"]));
-    // A new first admin is written to as well.
+    // A new first admin also gets a mail.
     let create =
         api::CreateWorkspace { name: "New".into(), slug: "new".into(), admin_email: Some("zoe@example.com".into()) };
     let created = test.app.create_workspace(&Caller::host(), create).await.unwrap();
@@ -107,7 +107,7 @@ async fn a_mail_outage_loses_no_invitation() {
     let path = link.strip_prefix("http://127.0.0.1:8080").unwrap();
     Browser::new(&test).open(path).await.sees("bob@example.com is invited as member");
 
-    // The API says the same.
+    // The API shows the same.
     let caller = Caller::host();
     let ws = test.app.find_workspace_by_slug(&caller, "acme").await.unwrap().id;
     let invite = api::CreateInvitations { emails: vec!["eve@example.com".into()], role: Role::Member };
@@ -116,7 +116,7 @@ async fn a_mail_outage_loses_no_invitation() {
     assert!(issued.items[0].token.is_some(), "the inviting user passes it on");
 }
 
-/// The path of the link in the next mail.
+/// Returns the path of the link in the next mail.
 fn link_in(mail: &Value) -> String {
     let text = mail["text"].as_str().expect("a text");
     let link = text.split_whitespace().find_map(|word| word.strip_prefix("http://127.0.0.1:8080")).expect("a link");
@@ -161,12 +161,12 @@ async fn only_a_mailed_link_verifies_the_email_address() {
     let me = test.get("/api/v1/me").by(&bob).send().await.expect(200);
     assert_eq!(me["principal"]["email_verified"], true);
 
-    // The mail is refused. So the inviting user has the link, and may follow it under the other user's name.
+    // The mail is refused, so the inviting user has the link, and may open it under the other user's name.
     let failed = invite(&test, &ws, &ada, "refused@example.com", "member").await;
     assert_eq!(failed["mail"], "failed");
     accept(&test, failed["token"].as_str().unwrap()).await;
     assert!(!is_verified(&test, &ws, &ada, "refused@example.com").await);
-    // Named as admin of another workspace, they are invited like all others.
+    // As the named admin of another workspace, they are invited like all others.
     let olga = test.user("olga", true).await;
     let body = json!({"name": "Other", "slug": "other", "admin_email": "bob@example.com"});
     let made = test.post("/api/v1/workspaces", &body).by(&olga.key).send().await.expect(201);

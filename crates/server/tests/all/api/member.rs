@@ -26,7 +26,7 @@ async fn the_last_admin_cannot_leave_be_demoted_or_be_removed() {
     }
     test.patch(&path(&max), &json!({"role": "admin"})).by(&ada.key).send().await.expect(200);
     test.patch(&path(&ada), &json!({"role": "member"})).by(&ada.key).send().await.expect(200);
-    // From that moment: a member.
+    // From now on, the user is a member.
     test.patch(&path(&max), &json!({"role": "member"})).by(&ada.key).send().await.expect_problem(403, "forbidden");
     test.delete(&path(&ada)).by(&ada.key).send().await.expect(204);
 }
@@ -44,7 +44,7 @@ async fn a_removed_member_loses_access_at_once() {
     test.get(&projects).bearer(&token).send().await.expect_problem(404, "not_found");
     test.get(&format!("/api/v1/workspaces/{other}/projects")).by(&max.key).send().await.expect(200);
 
-    // After the removal from the last workspace, the key stops working, and its holder learns why.
+    // After the removal from the last workspace, the key is refused, and its holder gets the reason.
     test.delete(&format!("/api/v1/workspaces/{other}/members/{}", max.id)).by(&max.key).send().await.expect(204);
     let refused = test.get("/api/v1/me").by(&max.key).send().await.expect_problem(401, "unauthenticated");
     assert_eq!(refused["reason"], "owner_without_workspace");

@@ -1,4 +1,4 @@
-//! Refusals that have nothing to do with who asks, and what every refusal looks like.
+//! Refusals that do not depend on the caller, and the form of every refusal.
 
 use serde_json::{Value, json};
 

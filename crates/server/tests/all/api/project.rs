@@ -1,4 +1,4 @@
-//! Projects: who sees them, who changes them, who leads them.
+//! Projects: visibility, changes, and their admins.
 
 use domain::ProjectId;
 use serde_json::json;
@@ -11,7 +11,7 @@ struct Acme {
     max: Actor,
     mia: Actor,
     ws: String,
-    /// Led by Max.
+    /// A project whose admin is Max.
     project: String,
 }
 

@@ -1,4 +1,4 @@
-//! Reading changes nothing: every page and every route that is read, by every caller who may read it.
+//! Reads change nothing: every page and every route for reading, by every caller that may read it.
 
 use store::{Engine, Store, StoreOptions, transfer};
 
@@ -8,7 +8,7 @@ use crate::{
     ui::access as ui_access,
 };
 
-/// The database of a home whose server has ended.
+/// Returns the database of a home whose server has ended.
 async fn database(home: &Home, test: &TestApp) -> Store {
     let engine = match home.database_url() {
         Some(url) => Engine::Postgres { url: url.into() },
@@ -47,7 +47,7 @@ async fn no_get_request_in_a_session_changes_a_row() {
     test.app.close().await;
     let before = world.saved.restore();
     let (before, after) = (database(&before, &test).await, database(&test.directory, &test).await);
-    // A server ages what it remembers of signed writes by itself, read or not.
+    // A server removes old replays itself, independently of reads.
     let sql = "SELECT replay_epoch FROM installation WHERE id = 1";
     let row = before.read().await.unwrap().fetch_one(sql, store::params![]).await.unwrap();
     let mut maintenance = after.begin_maintenance().await.unwrap();

@@ -1,5 +1,5 @@
-//! Which changes want the password again in a session in which it was given long ago: every form of the pages and every
-//! route of the API that changes something stands in one of two lists.
+//! The changes that require the password again in a session in which it was not entered recently. Every form of the
+//! pages and every route of the API that changes something is in one of two lists.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{api::access, support::TestApp, support::browser::Browser, ui::access as ui_access};
 
-/// Forms that ask, as [`ui_access`] fills them in.
+/// Forms that require it, with the values of [`ui_access`].
 const PAGES_THAT_ASK: &[&str] = &[
     "/operator/suspended-keys",
     "/operator/users",
@@ -25,7 +25,7 @@ const PAGES_THAT_ASK: &[&str] = &[
     "/w/{slug}/service-accounts/{sa}/role",
 ];
 
-/// Forms that do not: they take rights away, or grant nothing new, or ask for the password by themselves.
+/// Forms that do not require it, because they remove rights, grant nothing new, or ask for the password themselves.
 const PAGES_THAT_DO_NOT: &[&str] = &[
     "/invitations/{token}",
     "/operator/users/{usr}",
@@ -60,7 +60,7 @@ const PAGES_THAT_DO_NOT: &[&str] = &[
     "/w/{slug}/service-accounts/{sa}/keys/proof-challenge",
 ];
 
-/// Routes that ask, as [`access`] fills them in.
+/// Routes that require it, with the values of [`access`].
 const ROUTES_THAT_ASK: &[(&str, &str)] = &[
     ("DELETE", "/api/v1/workspaces/{ws}"),
     ("PATCH", "/api/v1/admin/workspaces/{ws}/quotas"),
@@ -100,7 +100,7 @@ const ROUTES_THAT_DO_NOT: &[(&str, &str)] = &[
     ("POST", "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/disable"),
 ];
 
-/// The installation of the pages' access table, a quarter of an hour after all users signed in.
+/// Creates the installation of the pages' access table, a quarter of an hour after all users signed in.
 async fn build() -> ui_access::World {
     let world = ui_access::World::build().await;
     world.saved.clock().advance(Duration::from_mins(15));
@@ -117,9 +117,9 @@ async fn every_form_that_grants_rights_requires_a_recent_password() {
             continue;
         }
         seen.insert(path);
-        // A user whose password is recent.
+        // A user who entered the password recently.
         let who = [ui_access::ADMIN, ui_access::OPERATOR].into_iter().find(|&who| matches!(expected[who], 200 | 303));
-        // No key is suspended here; another test has one.
+        // No key is suspended here. Another test has one.
         let Some(who) = who.filter(|_| path != "/operator/suspended-keys") else { continue };
         let test = world.open().await;
         let answer = world.ask(&test, method, path, who, true).await;
@@ -217,7 +217,7 @@ async fn granting_more_rights_than_before_requires_a_recent_password() {
     for fields in [&[("all", "1")][..], &[("key", suspended.id.as_str())]] {
         olga.open("/profile").await.submit("/operator/suspended-keys", fields).await.sees("Confirm your password");
     }
-    // A signature is no session: nothing is asked of it.
+    // A signature is not a session, so no password is required.
     let by_key = test.user("eve", true).await;
     let body = json!({"name": "New", "slug": "new"});
     test.post("/api/v1/workspaces", &body).by(&by_key.key).send().await.expect(201);

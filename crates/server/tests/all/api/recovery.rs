@@ -1,4 +1,5 @@
-//! Backup and restore: who was disabled or removed and what was revoked after the backup must not get in again.
+//! Backup and restore: users that were disabled or removed, and keys that were revoked, after the backup must have no
+//! access.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -26,7 +27,7 @@ async fn a_restore_suspends_every_key_and_ends_tokens_and_invitations_until_an_o
     let (target, headers, body) = (early.target.clone(), early.headers.clone(), early.body.clone());
 
     let backup = test.directory.back_up(&test.app).await;
-    // Revoked after the backup: the backup does not know.
+    // Revoked after the backup, so the backup does not contain it.
     let revoke = format!("/api/v1/workspaces/{ws}/service-accounts/{}/keys/{}", bot.id, bot.key.id);
     test.delete(&revoke).by(&admin.key).send().await.expect(204);
 
@@ -39,7 +40,7 @@ async fn a_restore_suspends_every_key_and_ends_tokens_and_invitations_until_an_o
     let accept = json!({"token": invitation, "name": "New", "password": "correct horse battery"});
     test.post("/api/v1/invitations/accept", &accept).send().await.expect_problem(409, "invitation_closed");
 
-    // The operator looks at what waits, and confirms the admin's key only.
+    // The operator views the suspended keys, and confirms only the admin's key.
     let waiting = test.app.list_suspended_keys(&Caller::host(), &Paging::default()).await.unwrap();
     let waiting: BTreeSet<String> = waiting.items.iter().map(|key| key.id.to_string()).collect();
     assert_eq!(waiting, BTreeSet::from([admin.key.id.clone(), bot.key.id.clone()]));
@@ -50,7 +51,8 @@ async fn a_restore_suspends_every_key_and_ends_tokens_and_invitations_until_an_o
     test.get("/api/v1/me").by(&admin.key).send().await.expect(200);
     test.get("/api/v1/me").by(&bot.key).send().await.expect_problem(401, "unauthenticated");
 
-    // What was signed before the keys were confirmed stays void: whether it was done once is not known any more.
+    // Signatures from before the keys were confirmed stay invalid, because it is unknown whether those requests were
+    // executed.
     test.app.confirm_keys(&Caller::host(), &KeysToConfirm::All).await.unwrap();
     let mut replay = test.request("POST", &target, &serde_json::Value::Null);
     (replay.headers, replay.body) = (headers, body);
@@ -90,7 +92,7 @@ async fn confirm_all_users(test: &TestApp) {
     assert!(!test.app.confirm_users(&Caller::host(), &UsersToConfirm::All).await.unwrap().is_empty());
 }
 
-/// Signs in at the pages, and tells the status and what the page says.
+/// Signs in to the pages, and returns the status and the page.
 async fn sign_in(test: &TestApp, name: &str, password: &str) -> (u16, String) {
     let mut browser = Browser::new(test);
     browser.submit("/sign-in", &[("email", &format!("{name}@example.com")), ("password", password)]).await;
@@ -109,7 +111,7 @@ async fn after_a_restore_no_user_signs_in_until_confirmed_on_the_host() {
         test.app.find_user_by_email(&host, &format!("{name}@example.com")).await.unwrap().id
     };
     let backup = test.directory.back_up(&test.app).await;
-    // Disabled after the backup: the backup does not know.
+    // Disabled after the backup, so the backup does not contain it.
     let disable = UpdateUser { disabled: Some(true), ..UpdateUser::default() };
     test.app.update_user(&host, id_of(&test, "eve").await, disable.clone()).await.unwrap();
 
@@ -117,21 +119,21 @@ async fn after_a_restore_no_user_signs_in_until_confirmed_on_the_host() {
     for name in ["olga", "ned", "eve"] {
         let (status, page) = sign_in(&test, name, PASSWORD).await;
         assert!(status == 401 && page.contains("Your sign-in is suspended since"), "{name}: {status} {page}");
-        // A caller without the password learns nothing.
+        // A caller without the password gets no information.
         let (status, page) = sign_in(&test, name, "correct horse battery").await;
         assert!(status == 401 && page.contains("The email address or password is wrong"), "{name}: {status} {page}");
     }
-    // An operator exists and waits to be confirmed, so no other user becomes the first operator.
+    // There is a suspended operator, so no other user becomes the first operator.
     assert_eq!(*test.app.create_set_up_link(&host).await.unwrap(), None);
     test.app.write_records().await.unwrap();
     let filter = AuditFilter { action: Some("request.refuse".to_owned()), ..AuditFilter::default() };
     let refused = test.app.list_all_audit_events(&host, &filter, &Paging::default()).await.unwrap().items;
-    // Counted as all refusals are; the reason names the last person of each row.
+    // Counted like all refusals. The reason contains the last user of each row.
     let suspended: Vec<_> = refused.iter().filter(|event| event.detail["code"] == "sign_in_suspended").collect();
     let named = suspended.iter().all(|event| event.detail["reason"].starts_with("usr_"));
     assert!(!suspended.is_empty() && named, "{refused:?}");
 
-    // The host looks at who there is, disables who left, and confirms one of the others.
+    // The host views the users, disables those who left, and confirms one of the others.
     let waiting = test.app.list_suspended_users(&host, &Paging::default()).await.unwrap().items;
     let waiting: BTreeSet<_> = waiting.iter().map(|user| (user.email.as_str(), user.operator)).collect();
     let users = [("olga@example.com", true), ("ned@example.com", false), ("eve@example.com", false)];
@@ -248,7 +250,7 @@ const GRANTS: [&str; 8] = [
     "invitation",
 ];
 
-/// Where no key is needed.
+/// Credentials that need no key.
 const PAGES: [&str; 2] = ["password", "session"];
 
 async fn with_everything() -> (TestApp, Shown) {
@@ -271,11 +273,11 @@ async fn with_everything() -> (TestApp, Shown) {
 }
 
 impl Shown {
-    /// What of it is accepted.
+    /// Returns the credentials that are accepted.
     async fn accepted(&self, test: &TestApp) -> Vec<&'static str> {
         let is_ok = async |request: crate::support::TestRequest<'_>| request.send().await.status == 200;
         let me = || test.get("/api/v1/me");
-        // Ada invites ned to a workspace of hers in which ned is not.
+        // Ada invites ned to another workspace.
         let other = test.workspace("globex", &self.ada).await;
         let invitation = test.invite(&other, &self.ada, &self.ned.email, "member").await;
         let accept = json!({"token": invitation});
@@ -307,7 +309,7 @@ impl Shown {
         test.app.update_user(&Caller::host(), self.ned.id.parse().unwrap(), update).await.unwrap();
     }
 
-    /// A restore after which ada is confirmed with her key.
+    /// Restores a backup, after which ada and her key are confirmed.
     async fn restore(&self, test: TestApp) -> TestApp {
         let backup = test.directory.back_up(&test.app).await;
         let test = test.restore_from(&backup).await;
@@ -363,7 +365,7 @@ async fn no_credential_of_a_disabled_user_is_accepted_and_a_removed_user_can_onl
     let (test, ned) = with_everything().await;
     let member = format!("/api/v1/workspaces/{}/members/{}", ned.workspace, ned.ned.id);
     test.delete(&member).by(&ned.ada.key).send().await.expect(204);
-    // They sign in to a page on which there is nothing: to accept an invitation, should there be one.
+    // They can sign in to a page without content, in order to accept an invitation.
     assert_eq!(ned.accepted(&test).await, ["password"], "removed");
 }
 
@@ -381,7 +383,7 @@ async fn after_a_restore_each_grant_is_accepted_once_user_and_key_are_confirmed(
     let problem = test.get("/api/v1/me").by(&ned.key).send().await.expect_problem(401, "unauthenticated");
     assert_eq!(problem["reason"], "owner_suspended");
     assert_eq!(ned.accepted(&test).await, [""; 0], "the person is suspended, and their key is not");
-    // A key that the host registers for them meanwhile does not get them in, either.
+    // A key that the host registers for them in the meantime is also refused.
     let fresh = test.add_key(ned.owner(), "fresh").await;
     test.get("/api/v1/me").by(&fresh).send().await.expect_problem(401, "unauthenticated");
     let write = test.post("/api/v1/me/keys", &json!({"title": "k", "public_key": test.new_key().openssh}));

@@ -1,5 +1,5 @@
-//! What a user started ends with their rights: the open invitations that they wrote, and, if the admin who decides on
-//! it says so, the keys that they registered for service accounts.
+//! The objects of a user that end with their rights: the open invitations that they wrote and, if the admin requests
+//! it, the keys that they registered for service accounts.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::{
     support::{Actor, Answer, Key, TestApp},
 };
 
-/// A workspace whose admin is ada, and max, another admin.
+/// Creates a workspace with the admins ada and max.
 async fn acme() -> (TestApp, Actor, Actor, String) {
     let test = TestApp::new().await;
     let ada = test.user("ada", false).await;
@@ -38,7 +38,7 @@ async fn register(test: &TestApp, ws: &str, account: &Actor, by: &Key) -> Key {
     key
 }
 
-/// The targets of a workspace's events of one action.
+/// Returns the targets of a workspace's events with one action.
 async fn targets(test: &TestApp, ws: &str, by: &Key, action: &str) -> Vec<String> {
     let path = format!("/api/v1/workspaces/{ws}/audit-events?action={action}");
     let events = test.get(&path).by(by).send().await.expect(200);
@@ -124,7 +124,7 @@ async fn resending_an_invitation_makes_the_sender_its_writer() {
 async fn acceptance_refuses_an_invitation_whose_writer_lost_their_rights_on_the_previous_release() {
     let (test, ada, max, ws) = acme().await;
     let token = test.invite(&ws, &max, "ned@example.com", "admin").await;
-    // The previous release removed users and left their invitations open.
+    // The previous release removed users without revoking their open invitations.
     let mut change = test.store().await.begin_change(domain::Clock::now(test.clock.as_ref())).await.unwrap();
     let sql = "DELETE FROM members WHERE workspace_id = $1 AND user_id = $2";
     change.execute(sql, store::params![ws.as_str(), max.id.as_str()]).await.unwrap();
@@ -158,7 +158,7 @@ async fn a_removal_preview_lists_invitations_and_keys_and_can_revoke_the_keys() 
         test.patch(&path, &json!({"role": "admin"})).by(&ada.key).send().await.expect(200);
         let runner = test.service_account(&ws, &ada, "runner").await;
         let of_max = register(&test, &ws, &bot, &max.key).await;
-        // What a key registers that they registered is theirs as well.
+        // Keys that their keys registered are included.
         let made_by_it = register(&test, &ws, &runner, &of_max).await;
         let of_ada = register(&test, &ws, &bot, &ada.key).await;
         test.invite(&ws, &max, "ned@example.com", "member").await;
@@ -199,7 +199,7 @@ async fn only_admins_see_and_revoke_keys_that_a_member_registered() {
     test.patch(&member(&ws, &max), &json!({"role": "member"})).by(&ada.key).send().await.expect(200);
     let of_ada = format!("{}/removal", member(&ws, &ada));
     test.get(&of_ada).by(&max.key).send().await.expect_problem(403, "forbidden");
-    // A member who leaves sees the projects that they lead, and revokes no keys.
+    // Before leaving, a member sees the projects without another admin, and cannot revoke keys.
     let own = test.get(&format!("{}/removal", member(&ws, &max))).by(&max.key).send().await.expect(200);
     assert_eq!(own, json!({"invitations": [], "keys": [], "projects": []}));
     let path = format!("{}?revoke_keys=true", member(&ws, &max));
@@ -233,7 +233,7 @@ async fn disabling_a_user_shows_counts_and_can_revoke_their_keys_everywhere() {
     };
     assert_eq!((left("acme"), left("other")), (json!(false), json!(true)));
 
-    // It is never blocked, and it is in the log of each workspace.
+    // Disabling is always possible, and it is in the log of each workspace.
     let body = json!({"disabled": true, "revoke_keys": true});
     test.patch(&path, &body).by(&olga.key).send().await.expect(200);
     for key in &keys {
@@ -277,7 +277,7 @@ async fn pages_preview_what_a_removal_or_demotion_ends() {
         ada.sees("The open invitations that they sent are revoked: ned@example.com.");
         ada.sees("of max").sees(&key.fingerprint).sees("Also revoke these keys");
         test.get("/api/v1/me").by(&key).send().await.expect(200);
-        // What the page sends, as it is on it.
+        // The fields that the page sends.
         let fields: &[(&str, &str)] = if how == "remove" {
             &[("revoke_keys", "1")]
         } else {
@@ -328,7 +328,7 @@ async fn the_last_enabled_admin_cannot_be_removed() {
     }
     disable(false).await;
     test.delete(&member(&ws, &ada)).by(&ada.key).send().await.expect(204);
-    // One who is disabled is none that the workspace would miss.
+    // A disabled admin may be removed.
     disable(true).await;
     test.delete(&member(&ws, &max)).by(&bot.key).send().await.expect(204);
 }

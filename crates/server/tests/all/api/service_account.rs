@@ -1,4 +1,4 @@
-//! Service accounts: names and addresses, roles, ends.
+//! Service accounts: names, addresses, roles and deletion.
 
 use serde_json::{Value, json};
 use server::app::KeyOwner;

@@ -1,4 +1,4 @@
-//! The first minutes with an installation.
+//! The first steps with an installation.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Workspaces: who creates them, what they are called, and what is left of them.
+//! Workspaces: creation, names and deletion.
 
 use serde_json::{Value, json};
 use server::settings::WorkspaceCreation;

@@ -1,5 +1,5 @@
-//! Several nodes on one PostgreSQL: a change is applied on all nodes when it is answered, whatever their clocks show and
-//! whichever nodes have stopped.
+//! Several nodes on one PostgreSQL: when a change is answered, it is applied on all nodes, regardless of their clocks
+//! and of stopped nodes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     support::{Actor, Answer, FakeClock, Home, Key, SeededRandom, TestApp, TestRequest},
 };
 
-/// Another node of the same installation, whose wall clock is off by so many seconds.
+/// Adds another node of the same installation, whose wall clock is wrong by this number of seconds.
 async fn join(first: &TestApp, seed: u64, clock_off: i64) -> TestApp {
     let clock = Arc::new(FakeClock::new());
     clock.set_wall(first.clock.now().as_second() + clock_off);
@@ -28,7 +28,7 @@ async fn first() -> (TestApp, Actor, String) {
     (test, admin, workspace)
 }
 
-/// On each engine: an installation with its first node, and a user who registers keys.
+/// Creates, on each engine, an installation with its first node, and a user who registers keys.
 async fn first_on_each_engine() -> [(TestApp, Actor); 2] {
     let open = async |home| {
         let test = TestApp::open(home, Arc::new(FakeClock::new()), Arc::new(SeededRandom::new(7)), |_| {}).await;
@@ -46,7 +46,7 @@ async fn revoke(node: &TestApp, by: &Actor, made: &Value) {
     node.delete(&format!("{KEYS}/{}", made["id"].as_str().unwrap())).by(&by.key).send().await.expect(204);
 }
 
-/// It can never be registered again, on whichever node.
+/// Checks that no node registers it again.
 async fn is_permanently_refused(nodes: &[&TestApp], by: &Actor, key: &Key) {
     for node in nodes {
         let problem = register(node, by, key).await.expect_problem(409, "duplicate_key");
@@ -54,7 +54,7 @@ async fn is_permanently_refused(nodes: &[&TestApp], by: &Actor, key: &Key) {
     }
 }
 
-/// A node that registered, took a lease, and then stopped responding.
+/// Adds a node that registered, took a lease, and then stopped responding.
 async fn ghost(store: &Store, test: &TestApp, lease: Duration) -> Node {
     let node = Node {
         id: domain::NodeId::generate(test.clock.now(), test.random.as_ref()),
@@ -73,7 +73,7 @@ const KEYS: &str = "/api/v1/me/keys";
 #[tokio::test]
 async fn a_key_revoked_on_one_node_is_refused_on_all_when_the_call_returns() {
     let (one, admin, workspace) = first().await;
-    // A wall clock that is an hour ahead or behind changes only which node is told to set its clock.
+    // A wall clock that is an hour ahead or behind only changes which node reports a wrong clock.
     let others = [join(&one, 8, 3600).await, join(&one, 9, -3600).await];
     let nodes = [&one, &others[0], &others[1]];
     one.raise_quotas(&workspace, 100).await;
@@ -104,7 +104,7 @@ async fn a_key_created_on_one_node_works_on_all_when_the_call_returns() {
     for _ in 0..5 {
         let key = one.add_key(KeyOwner::User(admin.id.parse().unwrap()), "fresh").await;
         other.get(ME).by(&key).send().await.expect(200);
-        // A token of one node is good on the other: they share the installation's key.
+        // A token of one node is valid on the other, because they share the installation's key.
         let token = one.bearer_token(&key).await;
         other.get(ME).bearer(&token).send().await.expect(200);
     }
@@ -124,7 +124,7 @@ async fn a_change_waits_for_the_lease_of_a_lost_node_and_then_evicts_it() {
         let early = tokio::time::timeout(Duration::from_millis(150), &mut waiting).await;
         assert!(early.is_err(), "the ghost's lease lasts longer than {passed:?}, whatever this node's own is");
     }
-    // What a revoker adds for clocks that run at different paces.
+    // The margin for clocks with different rates.
     test.clock.advance(Duration::from_millis(51));
     let answer = waiting.await;
     assert_eq!(answer.status, 204);
@@ -140,7 +140,7 @@ async fn an_evicted_node_registers_and_loads_again() {
     for registered in store.list_nodes().await.unwrap() {
         assert!(store.remove_node(registered.node.id, Version(0)).await.unwrap());
     }
-    // Both had a lease. Neither verifies requests with it once it knows that it was evicted.
+    // Both had a lease. Neither verifies requests with it after it knows that it was evicted.
     for node in [&one, &other] {
         node.app.renew_lease().await.unwrap();
         node.get(ME).by(&admin.key).send().await.expect(200);
@@ -173,7 +173,7 @@ async fn a_stored_response_is_returned_only_after_every_node_acknowledged() {
     let key = test.add_unused_key(&admin).await;
     let revoke = test.delete(&format!("{ME}/keys/{}", key.id)).by(&admin.key);
     revoke.clone().send().await.expect(204);
-    // As if the node that did it had died before it could tell this one, which holds a lease.
+    // As if the node that revoked it had stopped before this node, which holds a lease, acknowledged it.
     ghost(&store, &test, Duration::from_secs(2)).await;
     let again = revoke.send();
     tokio::pin!(again);
@@ -224,10 +224,11 @@ async fn a_concurrent_request_is_told_of_a_revocation_only_after_every_node_ackn
     }
 }
 
-/// A request whose answer reports a change. It is answered once every node has acknowledged the change, or its lease has ended.
+/// Sends a request whose response depends on a change. It is answered after every node has acknowledged the change, or
+/// its lease has ended.
 async fn waits_for_every_node(test: &TestApp, store: &Store, nth: usize, request: TestRequest<'_>) {
     test.app.renew_lease().await.expect("a lease");
-    // As if the node that did it were waiting for this one still, which holds a lease.
+    // As if the node that made the change were still waiting for this one, which holds a lease.
     ghost(store, test, Duration::from_secs(2)).await;
     let again = request.send();
     tokio::pin!(again);
@@ -327,7 +328,7 @@ async fn a_node_with_another_installation_key_does_not_start_or_verify_requests(
     let caller = Caller::host();
     let replacing = host.replace_installation_key(&caller, &path);
     tokio::pin!(replacing);
-    // It waits for the node until that has no lease any more, on the clock of the host, and the node does not get another.
+    // It waits for the node until its lease has ended, by the clock of the host, and the node gets no other lease.
     let early = tokio::time::timeout(Duration::from_millis(150), &mut replacing).await;
     assert!(early.is_err(), "{early:?}");
     assert!(test.app.renew_lease().await.is_err());
@@ -350,7 +351,7 @@ async fn a_node_with_a_fast_clock_does_not_delete_replay_records_early() {
     let first = signed.clone().send().await.expect(201);
     for _ in 0..3 {
         ahead.app.forget_expired().await.unwrap();
-        // Less than it takes until no clock takes the signature any more.
+        // Less than the time until no clock accepts the signature any more.
         ahead.clock.advance(Duration::from_secs(30));
         ahead.app.renew_lease().await.unwrap();
     }
@@ -359,7 +360,7 @@ async fn a_node_with_a_fast_clock_does_not_delete_replay_records_early() {
     let listed = one.get(&projects).by(&admin.key).send().await.expect(200);
     assert_eq!(listed["items"].as_array().unwrap().len(), 1);
 
-    // Later it is forgotten, or the table would grow for ever.
+    // Later it is deleted, because otherwise the table would grow without limit.
     let store = one.store().await;
     let kept = async || {
         let sql = "SELECT COUNT(*) AS kept FROM replays";
@@ -391,7 +392,7 @@ async fn a_key_that_no_node_verified_is_registered_again_after_its_revocation() 
     for (one, ada) in first_on_each_engine().await {
         let key = one.new_key();
         let made = register(&one, &ada, &key).await.expect(201);
-        // A node that comes later has seen all of its own time, and one that goes has said what it knew.
+        // A node that joins later has reported everything, and a node that leaves has reported its uses.
         let other = join(&one, 8, 0).await;
         revoke(&one, &ada, &made).await;
         let made = register(&one, &ada, &key).await.expect(201);
@@ -407,7 +408,7 @@ async fn a_key_that_no_node_verified_is_registered_again_after_its_revocation() 
 #[tokio::test]
 async fn a_lost_node_counts_as_having_used_the_key() {
     for (one, ada) in first_on_each_engine().await {
-        // One that stopped.
+        // A stopped node.
         let other = join(&one, 8, 0).await;
         let key = one.new_key();
         let made = register(&one, &ada, &key).await.expect(201);
@@ -449,7 +450,7 @@ async fn a_node_of_the_previous_release_counts_as_having_used_the_key() {
         says(true).await;
         revoke(&one, &ada, &made).await;
         is_permanently_refused(&[&one, &other], &ada, &early).await;
-        // It comes after the registration.
+        // It joins after the registration.
         let late = one.new_key();
         let made = register(&one, &ada, &late).await.expect(201);
         says(false).await;

@@ -1,4 +1,4 @@
-//! What a caller sees, in the server and in the model.
+//! The view of a caller, in the server and in the model.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::{
 };
 
 impl History {
-    /// Everything that a caller may see of themselves and of a workspace.
+    /// Compares everything that a caller may see about themselves and a workspace.
     pub(super) async fn look(&mut self, ws: usize, by: Credential) {
         let at = format!("/workspaces/{}", self.model.workspaces[ws].id);
         let caller = self.model.authenticate(by);

@@ -1,12 +1,12 @@
-//! The rules of workspaces, people, keys and projects once more, in memory and without a server: what the real one is
-//! held against. Written from the contract, with a list where the server has a database.
+//! The rules of workspaces, users, keys and projects, implemented again in memory and without a server, to compare with
+//! the real server. It follows the specification, and uses lists instead of a database.
 
 mod api_key;
 mod project;
 
 use std::collections::BTreeMap;
 
-/// Status and code of a refusal.
+/// The status and code of a refusal.
 pub type Refusal = (u16, &'static str);
 pub type Verdict<T> = Result<T, Refusal>;
 
@@ -27,7 +27,7 @@ pub enum Who {
     Account(usize),
 }
 
-/// What a request shows.
+/// The credential of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Credential {
     /// A signature by this key pair.
@@ -64,7 +64,7 @@ pub struct Workspace {
     pub id: String,
     pub slug: usize,
     pub deleted: bool,
-    /// User to whether they are an admin.
+    /// Users, each with whether they are an admin.
     pub members: BTreeMap<usize, bool>,
     pub account_quota: usize,
     pub account_key_quota: usize,
@@ -109,7 +109,7 @@ pub struct Invitation {
     pub expires_at: i64,
     pub accepted: bool,
     pub revoked: bool,
-    /// Who wrote it, or sent it again last.
+    /// The principal that wrote it, or last sent it again.
     pub by: Who,
 }
 
@@ -135,7 +135,7 @@ pub struct Token {
     pub ends_at: i64,
 }
 
-/// Whose keys are meant.
+/// The owner of the keys.
 #[derive(Clone, Copy, Debug)]
 pub enum Owner {
     Own,
@@ -159,7 +159,7 @@ fn require(holds: bool, refusal: Refusal) -> Verdict<()> {
 }
 
 impl Model {
-    // Who is asking.
+    // Authentication.
 
     pub fn state(&self, key: usize) -> State {
         let key = &self.keys[key];
@@ -181,7 +181,7 @@ impl Model {
         }
     }
 
-    /// Rules 2 and 3: the principal of a credential, if it is still valid.
+    /// Rules 2 and 3: returns the principal of a credential, if it is still valid.
     pub fn caller(&self, credential: Credential) -> Verdict<Caller> {
         let key = self.key_of(credential).filter(|&key| self.state(key) == State::Active).ok_or(UNAUTHENTICATED)?;
         let who = self.keys[key].owner;
@@ -196,7 +196,7 @@ impl Model {
         Ok(Caller { who, key, bearer: matches!(credential, Credential::Token(_)) })
     }
 
-    /// A signature that verifies counts as a use, whatever comes of the request.
+    /// Records the use: a valid signature counts, regardless of the result of the request.
     pub fn authenticate(&mut self, credential: Credential) -> Verdict<Caller> {
         if let (Credential::Pair(_), Some(key)) = (credential, self.key_of(credential)) {
             self.keys[key].verified = true;
@@ -204,7 +204,7 @@ impl Model {
         self.caller(credential)
     }
 
-    /// Whether they are an admin of a workspace; none for who is not in it.
+    /// Returns whether they are an admin of a workspace, or `None` if they are not in it.
     pub fn is_admin(&self, who: Who, ws: usize) -> Option<bool> {
         match who {
             Who::User(user) => self.workspaces[ws].members.get(&user).copied(),
@@ -228,7 +228,7 @@ impl Model {
         require(!caller.bearer, FORBIDDEN)
     }
 
-    /// No service account grants the role `admin`.
+    /// Rule: service accounts do not grant the role `admin`.
     pub fn require_grant(caller: Caller, admin: bool) -> Verdict<()> {
         require(!(admin && matches!(caller.who, Who::Account(_))), FORBIDDEN)
     }
@@ -247,7 +247,7 @@ impl Model {
         Ok(self.keys[caller.key].expires_at.map_or(end, |key_end| end.min(key_end)))
     }
 
-    // Workspaces and people.
+    // Workspaces and users.
 
     pub fn create_workspace(&mut self, caller: Caller, slug: usize) -> Verdict<()> {
         self.require_operator(caller)?;
@@ -338,7 +338,8 @@ impl Model {
         Ok(())
     }
 
-    /// Removes a principal from all projects of a workspace. The successor gets those that they alone lead.
+    /// Removes a principal from all projects of a workspace. The successor becomes admin of those without another
+    /// admin.
     fn hand_over(&mut self, caller: Caller, ws: usize, leaving: Who, successor: Option<Who>) -> Verdict<()> {
         let here = |project: &Project| project.workspace == ws && !project.deleted;
         let led: Vec<usize> = (0..self.projects.len())
@@ -378,7 +379,7 @@ impl Model {
         Self::require_grant(caller, admin)?;
         let is_member = self.workspaces[ws].members.keys().any(|&user| self.users[user].email == email);
         require(!is_member, (409, "already_member"))?;
-        // The newer invitation of an address counts.
+        // The newer invitation of an address replaces the older one.
         for old in self.invitations.iter_mut().filter(|i| i.workspace == ws && i.email == email && !i.accepted) {
             old.revoked = true;
         }
@@ -396,7 +397,7 @@ impl Model {
         Ok(())
     }
 
-    /// Whether the author of an invitation may still write it.
+    /// Returns whether the author of an invitation may still write it.
     fn may_invite(&self, invitation: usize) -> bool {
         let Invitation { by, workspace, admin, .. } = self.invitations[invitation];
         let is_admin = self.is_admin(by, workspace) == Some(true);
@@ -406,7 +407,7 @@ impl Model {
         }
     }
 
-    /// Rule 8: the open invitations of users who lost a role in `lost`, or may no longer write them, end.
+    /// Rule 8: revokes the open invitations of users that lost a role in `lost`, or may no longer write them.
     fn end_invitations_of(&mut self, by: Who, lost: Option<usize>) {
         for index in 0..self.invitations.len() {
             let invitation = &self.invitations[index];
@@ -453,7 +454,7 @@ impl Model {
         Ok(())
     }
 
-    /// By an authenticated user, or by a new person, who becomes a user.
+    /// Accepts an invitation, as an authenticated user or as a new one.
     pub fn accept(&mut self, caller: Option<Caller>, invitation: usize) -> Verdict<()> {
         let is_good = self.invitation_state(invitation) == "pending" && self.may_invite(invitation);
         require(is_good, (409, "invitation_closed"))?;
@@ -500,7 +501,7 @@ impl Model {
         admin: Option<bool>,
         disabled: bool,
     ) -> Verdict<()> {
-        // The request says whether it is disabled, which no bearer token does.
+        // The request disables or enables it, which needs a signature.
         self.require_signing_admin(caller, ws)?;
         require(caller.who != Who::Account(account), FORBIDDEN)?;
         Self::require_grant(caller, admin == Some(true))?;

@@ -1,4 +1,4 @@
-//! The lines that an API compares bodies with, as the documentation shows them, in each language against one table.
+//! The code in the documentation with which an API checks bodies, in each language with the same cases.
 
 #[path = "../../../../../examples/body-digest/body_digest.rs"]
 mod in_rust;
@@ -13,7 +13,7 @@ fn example(name: &str) -> String {
     std::fs::read_to_string(examples.join(name)).expect("the example is there")
 }
 
-/// A header, a body, and whether they belong together.
+/// Returns cases: a header, a body, and whether they match.
 fn cases() -> Vec<(String, &'static str, bool)> {
     let of = |body: &str| content_digest(body.as_bytes());
     let sha512_of_empty =
@@ -38,7 +38,7 @@ fn cases() -> Vec<(String, &'static str, bool)> {
     ]
 }
 
-/// Runs a program that reads the cases and prints its verdicts.
+/// Runs a program that reads the cases and prints its results.
 #[track_caller]
 fn expect_verdicts(program: &str, arguments: &[&str]) {
     let questions: Vec<Value> = cases().iter().map(|(header, body, _)| json!([header, body])).collect();

@@ -1,4 +1,5 @@
-//! The example configurations in real proxies, between a client that signs (or lies) and an API that shows what it got.
+//! The example configurations in real proxies, between a client, which may be malicious, and an API that shows the
+//! requests it received.
 
 mod platform;
 mod sdk;
@@ -15,7 +16,7 @@ use crate::{
     support::{HOST, TestRequest, signing::version_1_signature},
 };
 
-/// What happens to a request on its way.
+/// A change of a request before it arrives.
 type Change = fn(&mut TestRequest<'_>);
 
 /// Runs a test with each proxy.
@@ -108,7 +109,7 @@ async fn a_signed_request_arrives_as_it_was_signed_with_every_identity_header(ki
             ]
         );
     }
-    // Where a signed header says where, the id replaces what the client wrote.
+    // If a signed header selects the workspace, its id replaces the value of the client.
     let named = stack.get("/v2/things").header("keyward-workspace", "acme").by(&stack.admin.key);
     assert_eq!(stack.send(&named).await.status, 200);
     assert_eq!(stack.take_seen()[0].header("keyward-workspace"), stack.workspace);
@@ -121,7 +122,8 @@ async fn only_keyward_sets_identity_headers(kind: Kind) {
     let names = || IDENTITY_HEADERS.iter().filter(|name| **name != "keyward-workspace");
     let lines = |names: Vec<String>| names.iter().fold(String::new(), |lines, name| lines + name + ": forged\r\n");
     let same = names().flat_map(|name| [(*name).to_owned(), name.to_uppercase()]).collect();
-    // What servers behind CGI and WSGI take for them. The proxy drops it, or the proxy or Keyward refuses it.
+    // Names that CGI and WSGI servers interpret as these headers. The proxy removes them, or the proxy or Keyward
+    // refuses the request.
     let others = names().chain([&"keyward-workspace"]);
     let others =
         others.flat_map(|name| [name.replace('-', "_"), name.replacen('-', ".", 1), name.replacen('-', "_", 1)]);
@@ -143,7 +145,7 @@ async fn only_keyward_sets_identity_headers(kind: Kind) {
         assert!(forged.is_empty(), "{forged:?}");
     }
 
-    // A header that Connection names is dropped on the way, if a proxy lets it: ours must arrive or nothing.
+    // A header in Connection is removed, if a proxy allows this. Keyward's header must arrive, or none.
     for name in IDENTITY_HEADERS {
         let client = stack.get("/v2/things").by(&stack.admin.key);
         let answer = stack.send_with(&client, "", &format!("close, {name}")).await;
@@ -176,7 +178,7 @@ async fn altered_requests_do_not_arrive(kind: Kind) {
         change(&mut client);
         let answer = stack.send(&client).await;
         if kind == Kind::Traefik && what == "escape" {
-            // It decodes what need not be escaped before it asks: what was signed arrives.
+            // It decodes unnecessary escapes before it asks, so the signed path arrives.
             assert_eq!((answer.status, stack.take_seen()[0].target.as_str()), (200, "/v2/things?a=1&b=2"));
             continue;
         }
@@ -205,13 +207,13 @@ async fn forwarded_headers_of_the_client_do_not_change_the_verified_request(kind
     let told = "X-Forwarded-Uri: /v2/things\r\nX-Forwarded-Method: GET\r\nX-Original-URI: /v2/things\r\n\
                 X-Original-Method: GET\r\nX-Original-URL: /v2/things\r\nX-Rewrite-URL: /v2/things\r\n\
                 X-HTTP-Method-Override: DELETE\r\nX-Method-Override: DELETE\r\nX-HTTP-Method: DELETE\r\n";
-    // What was signed was /v2/things, by a client that may.
+    // The client signed /v2/things, which it may access.
     let mut client = stack.get("/v2/things").by(&stack.admin.key);
     "/v2/secrets".clone_into(&mut client.target);
     assert_eq!(stack.send_with(&client, told, "close").await.status, 401);
     "DELETE".clone_into(&mut client.method);
     assert_eq!(stack.send_with(&client, told, "close").await.status, 401);
-    // What was signed is what no route takes.
+    // The client signed a path that matches no route.
     let client = stack.get("/v2/secrets").by(&stack.admin.key);
     assert_eq!(stack.send_with(&client, told, "close").await.status, 403);
     let host = "X-Forwarded-Host: 127.0.0.1:8080\r\nX-Original-Host: 127.0.0.1:8080\r\n";
@@ -236,7 +238,7 @@ async fn ambiguous_paths_do_not_arrive(kind: Kind) {
     {
         let client = stack.get(path).by(&stack.admin.key);
         let answer = stack.send(&client).await;
-        // Traefik resolves some of them before it asks, and what it asks about was not signed.
+        // Traefik resolves some of them before it asks, and the resolved path was not signed.
         assert!(answer.status == 400 || kind == Kind::Traefik && answer.status == 401, "{path}: {}", answer.head);
         assert!(stack.take_seen().is_empty(), "{path}");
     }
@@ -256,7 +258,7 @@ async fn repeated_headers_do_not_arrive(kind: Kind) {
         (&signed, "Keyward-Workspace: acme\r\n".to_owned()),
     ] {
         let answer = stack.send_with(client, &more, "close").await;
-        // No route of Envoy's fits two hosts.
+        // Envoy's routes do not match two hosts.
         let is_refused = matches!(answer.status, 400 | 401) || kind == Kind::Envoy && answer.status == 404;
         assert!(is_refused, "{} for {more}", answer.status);
     }
@@ -289,7 +291,7 @@ async fn the_true_status_reaches_the_client(kind: Kind) {
 
 async fn a_request_for_another_host_does_not_arrive(kind: Kind) {
     let stack = Stack::start(kind, |settings| {
-        // The host of Keyward itself, where signatures count that do not cover the host.
+        // The host of Keyward itself, on which signatures that do not cover the host are accepted.
         settings.encord_hosts = settings.proxied_hosts.clone();
     })
     .await;
@@ -333,7 +335,7 @@ async fn a_request_line_with_another_host_does_not_arrive(kind: Kind) {
             let answer = through(&client, line, host).await;
             match stack.take_seen().as_slice() {
                 [] => assert!(!answer.body.contains("seen")),
-                // The host of the request line is the one that counts (RFC 9112 §3.2.2). The nginx example refuses both.
+                // The host of the request line takes precedence (RFC 9112 §3.2.2). The nginx example refuses both.
                 [seen] => {
                     let arrived = (line, seen.header("host"), seen.target.as_str());
                     assert_eq!(arrived, (ours.as_str(), stack.host().as_str(), "/v2/things"));
@@ -387,7 +389,7 @@ async fn tokens_and_cookies_of_keyward_do_not_arrive(kind: Kind) {
         let answer = stack.send_with(&client, &format!("Cookie: {sent}\r\n"), "close").await;
         assert_eq!(answer.status, 200, "{sent}");
         let [seen] = stack.take_seen().try_into().expect("one request");
-        // Traefik and Envoy cannot take single cookies out.
+        // Traefik and Envoy cannot remove single cookies.
         let arrived = if matches!(kind, Kind::Traefik | Kind::Envoy) { "" } else { arrived };
         assert_eq!(seen.header("cookie").trim_end_matches([';', ' ']), arrived, "{sent}");
     }
@@ -402,7 +404,7 @@ async fn only_websocket_upgrades_are_opened(kind: Kind) {
     let [seen] = stack.take_seen().try_into().expect("one request");
     assert_eq!(seen.header("upgrade"), "websocket");
     assert!(seen.header("connection").to_lowercase().starts_with("upgrade"), "{:?}", seen.headers);
-    // The proxy does not check a connection that changes to another protocol.
+    // The proxy does not check a connection after it changed to another protocol.
     let client = stack.get("/v2/live").by(&stack.admin.key);
     let answer =
         stack.send_with(&client, "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n", "close").await;
@@ -522,7 +524,7 @@ async fn a_body_over_one_mebibyte_arrives_or_is_refused_by_the_proxy(kind: Kind)
     let client = stack.request("PUT", "/v2/large", &body).by(&stack.admin.key);
     let answer = stack.send(&client).await;
     if kind.passes_body() {
-        // docs/proxies.md names what lets it pass.
+        // docs/proxies.md describes the setting that allows it.
         let status = if kind == Kind::Envoy { 413 } else { 401 };
         assert_eq!((answer.status, stack.take_seen().len()), (status, 0));
         return;
@@ -541,7 +543,7 @@ async fn an_encoded_slash_arrives_where_a_route_allows_it(kind: Kind) {
     .await;
     for target in ["/packages/@acme%2fcli?v=1", "/packages/@acme%2Fcli"] {
         if kind == Kind::Traefik && target.contains("%2f") {
-            // It writes escapes in upper case before it asks.
+            // It changes escapes to upper case before it asks.
             continue;
         }
         let client = stack.request("PUT", target, &json!({})).by(&stack.admin.key);
@@ -652,7 +654,7 @@ fn expect_own_problem(answer: &stack::Answer, status: u16) {
 
 #[tokio::test]
 async fn nginx_passes_the_signed_host_over_a_protocol_without_the_host_field() {
-    // As HTTP/3 does, a request of HTTP/1.0 without Host leaves $http_host empty.
+    // As with HTTP/3, a request of HTTP/1.0 without Host leaves $http_host empty.
     let with_name =
         |text: &str| text.replace("listen 127.0.0.1:8000;", "listen 127.0.0.1:8000; server_name 127.0.0.1;");
     let stack = Stack::start_with(Kind::Nginx, with_name, |_, _| {}).await;
@@ -713,6 +715,6 @@ async fn a_client_cannot_choose_its_rate_limited_address(kind: Kind) {
         let client = stack.get("/v2/things").by(&stack.test.new_key());
         statuses.push(stack.send_with(&client, &told, "close").await.status);
     }
-    // By the wall clock, with which nothing moves here.
+    // The proxy uses the wall clock, which is not the test's clock.
     assert_eq!(statuses, [401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 429]);
 }

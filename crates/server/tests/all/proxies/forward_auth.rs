@@ -1,4 +1,4 @@
-//! The contract with reverse proxies: each dialect by what it sends and what it understands.
+//! The interface for reverse proxies: the requests and responses of each dialect.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -33,13 +33,13 @@ const ENVOY_HEADERS: [&str; 8] = [
     "access-control-request-method",
 ];
 
-/// Believes proxies on this machine, in front of an API on the host that requests are made for by themselves.
+/// Trusts proxies on this machine, in front of an API on the host of the tests' requests.
 pub fn trust_local_proxies(settings: &mut Settings) {
     settings.trusted_proxies = vec!["127.0.0.1".parse().expect("an address")];
     settings.proxied_hosts = vec![HOST.to_owned()];
 }
 
-/// The question that a proxy asks about a request of its client.
+/// Returns the request in which a proxy asks about a request of its client.
 pub fn ask<'a>(test: &'a TestApp, dialect: &str, client: &TestRequest<'_>) -> TestRequest<'a> {
     let host = client.headers["host"].to_str().expect("a host");
     let with_headers = |mut question: TestRequest<'a>| {
@@ -64,7 +64,7 @@ pub fn ask<'a>(test: &'a TestApp, dialect: &str, client: &TestRequest<'_>) -> Te
         "envoy" => {
             let mut question = test.request(&client.method, &format!("/auth/envoy{}", client.target), &Value::Null);
             question.headers.insert("host", host.parse().expect("a host"));
-            // Envoy passes what its configuration lists.
+            // Envoy passes the headers in its configuration.
             for name in ENVOY_HEADERS {
                 question
                     .headers
@@ -76,10 +76,10 @@ pub fn ask<'a>(test: &'a TestApp, dialect: &str, client: &TestRequest<'_>) -> Te
     }
 }
 
-/// What happens to a request on its way.
+/// A change of a request before it arrives.
 type Change = fn(&mut TestRequest<'_>);
 
-/// The status that the dialect can say.
+/// Checks the status, in the form of the dialect.
 #[track_caller]
 pub fn expect_refused(dialect: &str, answer: &Answer, status: u16) {
     if dialect == "nginx" {
@@ -219,7 +219,7 @@ async fn forwarded_headers_are_accepted_from_listed_proxies_only() {
         for dialect in DIALECTS {
             let mut question = ask(&test, dialect, &test.get("/v2/things").by(&admin.key));
             question.address = from.parse().unwrap();
-            // What a client claims of its own address changes nothing.
+            // An address that the client claims has no effect.
             let answer = question.header("x-real-ip", "10.1.2.3").send().await;
             assert_eq!(answer.status == StatusCode::OK, believed, "{dialect} from {from}");
         }
@@ -249,7 +249,7 @@ async fn no_dialect_falls_back_to_the_headers_of_another() {
             let detail = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
             assert!(detail.contains(missing), "{dialect}: {detail}");
         }
-        // A second value comes from another sender.
+        // A second value was sent by another party.
         for twice in families[family] {
             let mut question = ask(&test, dialect, &client());
             let value = question.headers[*twice].clone();
@@ -257,7 +257,7 @@ async fn no_dialect_falls_back_to_the_headers_of_another() {
             expect_refused(dialect, &question.send().await, 400);
         }
     }
-    // What a client sends of another family is not looked at.
+    // Headers of another family from the client are ignored.
     let question =
         ask(&test, "nginx", &client()).header("x-forwarded-uri", "/admin").header("x-original-url", "/admin");
     assert_eq!(question.send().await.status, StatusCode::OK);
@@ -284,7 +284,7 @@ async fn an_ambiguous_path_is_refused_even_when_signed() {
         "/a%00",
         "/a%zz",
     ] {
-        // nginx, Caddy and Traefik pass it in a header; Envoy as its own target, as a request to Keyward.
+        // nginx, Caddy and Traefik pass it in a header. Envoy passes it as its own target, like a request to Keyward.
         for dialect in ["nginx", "caddy", "traefik"] {
             let client = test.get(path).by(&admin.key);
             expect_refused(dialect, &ask(&test, dialect, &client).send().await, 400);
@@ -339,7 +339,7 @@ async fn the_body_is_checked_where_the_dialect_passes_it() {
     for dialect in ["traefik", "envoy"] {
         assert_eq!(verified(dialect, br#"{"a":1}"#, None).await, told("true"), "{dialect}");
         assert_eq!(verified(dialect, br#"{"a":2}"#, None).await, (401, None), "{dialect}");
-        // It may have been kept back, so nothing is known.
+        // The proxy may have omitted it, so nothing is known.
         assert_eq!(verified(dialect, b"", None).await, told("false"), "{dialect}");
     }
     assert_eq!(verified("envoy", br#"{"a""#, Some("true")).await, told("false"));
@@ -347,7 +347,7 @@ async fn the_body_is_checked_where_the_dialect_passes_it() {
     for dialect in ["nginx", "caddy"] {
         assert_eq!(verified(dialect, br#"{"a":2}"#, None).await, told("false"), "{dialect} passes no body");
     }
-    // A body that no signature covers does not slip along with a read.
+    // A read with a body that no signature covers is refused.
     let mut question = ask(&test, "traefik", &test.get("/v2/things").by(&admin.key));
     question.body = b"x".to_vec();
     expect_refused("traefik", &question.send().await, 401);

@@ -1,4 +1,4 @@
-//! Writes that go through a proxy: the nonce of a native signature lets one of them pass, on all nodes and permanently.
+//! Proxied writes: the nonce of a native signature is accepted once, permanently and on all nodes.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! What the routes of an installation ask of a proxied request, and where its sender acts.
+//! The requirements of routes for proxied requests, and the workspace of the sender.
 
 use serde_json::json;
 use server::Settings;
@@ -67,7 +67,7 @@ async fn a_project_route_requires_the_same_role_as_the_api() {
     assert_eq!(ask_each(&outsider).await, [404, 404, 404]);
     assert_eq!(ask_each(&stranger).await, [404, 404, 404]);
 
-    // Removing a role and deleting a project take effect at once, also after a restart.
+    // Removing a role and deleting a project take effect immediately, also after a restart.
     test.delete(&format!("{projects}/{project}/members/{}", editor.id)).by(&owner.key).send().await.expect(204);
     assert_eq!(ask_each(&editor).await, [404, 404, 404]);
     let test = test.restart().await;
@@ -231,7 +231,7 @@ async fn a_route_for_anyone_takes_no_credential_and_no_bad_one() {
     let mut large = ask(&test, "traefik", &test.get("/healthz"));
     large.body = vec![b'x'; 100_000];
     assert_eq!(large.send().await.status, 200, "nothing of it is kept");
-    // Nothing is verified, so it passes while nothing can be verified.
+    // Nothing is verified, so it is accepted while verification is unavailable.
     test.app.close().await;
     assert_eq!(ask(&test, "caddy", &test.get("/healthz")).send().await.status, 200);
     expect_refused("caddy", &ask(&test, "caddy", &test.get("/healthz").by(&admin.key)).send().await, 503);

@@ -1,4 +1,4 @@
-//! The layer for APIs in Rust that have no proxy in front: with the example of the documentation, and with a real server.
+//! The layer for APIs in Rust without a proxy: with the example of the documentation, and a real server.
 
 #[path = "../../../../client/examples/axum_api.rs"]
 mod example;
@@ -29,10 +29,10 @@ use crate::{
     support::{Actor, Answer, HOST, TestApp, TestRequest, signing::digest_of},
 };
 
-/// What happens to a request on its way.
+/// A change of a request before it arrives.
 type Change = fn(&mut TestRequest<'_>);
 
-/// Keyward, and an API in Rust that asks it.
+/// Keyward, and an API in Rust that uses it.
 struct Stack {
     test: TestApp,
     admin: Actor,
@@ -62,7 +62,7 @@ impl Stack {
         KeywardLayer::new(&self.keyward_url, [format!("http://{HOST}")]).expect("a layer")
     }
 
-    /// An API that shows what arrives.
+    /// Sends a request to an API that shows the request it received.
     async fn send(&self, request: TestRequest<'_>) -> Answer {
         send_to(show_behind(self.layer()), request.into_request()).await
     }
@@ -101,7 +101,7 @@ async fn send_to(api: Router, request: Request) -> Answer {
     Answer { status: parts.status, headers: parts.headers, bytes }
 }
 
-/// A problem of this status and code, with its reason.
+/// Checks a problem with this status and code, and its reason.
 #[track_caller]
 fn expect_refused(answer: Answer, status: u16, code: &str) -> Value {
     assert_eq!(answer.header("content-type"), "application/problem+json", "{answer:?}");
@@ -179,7 +179,7 @@ async fn the_identity_is_a_value_and_the_clients_own_headers_are_gone() {
         assert!(!headers.iter().any(|line| line.starts_with(name)), "{name}: {headers:?}");
     }
     assert!(headers.contains(&"x-other: kept") && headers.contains(&"cookie: a=1; keywards=2"), "{headers:?}");
-    // A name that is not ASCII arrives whole.
+    // A name that is not ASCII arrives completely.
     let caller = server::app::Caller::host();
     let create = api::CreateUser {
         email: "z@example.com".to_owned(),
@@ -204,7 +204,7 @@ async fn a_signed_workspace_is_passed_to_keyward_and_an_unsigned_one_refused() {
     assert_eq!((&shown["identity"]["workspace"], &shown["identity"]["role"]), (&json!(other), &json!("admin")));
     let unsigned = stack.test.get("/").by(&stack.admin.key).header("keyward-workspace", "other");
     expect_refused(stack.send(unsigned).await, 401, "unauthenticated");
-    // Headers of the connection do not hide what Keyward reads.
+    // Headers in Connection are still visible to Keyward.
     let hidden = stack.test.get("/").by(&stack.admin.key).header("keyward-workspace", "other");
     expect_refused(
         stack.send(hidden.header("connection", "keyward-workspace, signature")).await,
@@ -274,7 +274,7 @@ async fn a_request_for_another_host_is_misdirected() {
     let mut none = stack.test.get("/").by(key);
     none.headers.remove("host");
     expect_refused(stack.send(none).await, 400, "invalid_request");
-    // As HTTP/2 and the absolute form tell it; two that differ are neither.
+    // In the form of HTTP/2 and in the absolute form. Two different hosts are refused.
     let absolute = |host: &str| {
         let mut request = stack.test.get("/").by(key).into_request();
         *request.uri_mut() = format!("http://{host}/").parse().unwrap();
@@ -312,7 +312,7 @@ async fn a_write_arrives_once_and_with_the_signed_body() {
                 assert_eq!(answer.header("keyward-reason"), "digest_mismatch");
                 assert_eq!(expect_refused(answer, 401, "unauthenticated")["reason"], "digest_mismatch");
             } else {
-                // Signatures of the SDK count on listed hosts only.
+                // Signatures of the SDK are accepted on listed hosts only.
                 expect_refused(answer, 401, "unauthenticated");
             }
         }
@@ -343,7 +343,7 @@ async fn a_body_is_compared_up_to_a_limit() {
     };
     let limited = || show_behind(stack.layer().with_max_body(100));
     send_to(limited(), write(100).into_request()).await.expect(200);
-    // Announced, and not.
+    // With and without a Content-Length.
     let announced = write(101).header("content-length", "101");
     expect_refused(send_to(limited(), announced.into_request()).await, 413, "too_large");
     let (parts, body) = write(101).into_request().into_parts();
@@ -420,7 +420,7 @@ async fn nothing_passes_without_a_clear_answer_of_keyward() {
             let (mut stream, _) = listener.accept().await.expect("a connection");
             stream.write_all(answer.as_bytes()).await.expect("it reads");
             stream.shutdown().await.expect("it reads");
-            // What is not read yet would reset the connection.
+            // Unread data would reset the connection.
             tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.ok();
         });
         let layer = KeywardLayer::new(&url, [format!("http://{HOST}")]).expect("a layer");
@@ -430,7 +430,7 @@ async fn nothing_passes_without_a_clear_answer_of_keyward() {
         answering.abort();
     }
 
-    // Accepted, and never answered.
+    // Accepts connections and never responds.
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
     let url = format!("http://{}", silent.local_addr().expect("an address"));
     let layer = KeywardLayer::new(&url, [format!("http://{HOST}")]).expect("a layer");

@@ -1,5 +1,5 @@
-//! Keyward's own API and pages answer for the hosts of the installation, and for no other: whatever was signed, shown or
-//! opened there.
+//! Keyward's own API and pages only accept requests for the hosts of the installation, regardless of the signature or
+//! credential.
 
 use std::{sync::Arc, time::Duration};
 
@@ -40,7 +40,7 @@ async fn a_signature_for_an_unlisted_host_is_refused() {
     let token = test.bearer_token(&admin.key).await;
     let projects = format!("/api/v1/workspaces/{workspace}/projects");
     for host in ELSEWHERE {
-        // Each is signed for that very host, and would verify.
+        // Each is signed for exactly this host, and has a valid signature.
         let read = test.get(ME).header("host", host);
         let write = test.post(&projects, &json!({"title": "Elsewhere"})).header("host", host);
         for request in [
@@ -88,7 +88,7 @@ async fn every_route_and_page_refuses_an_unlisted_host_before_authentication() {
         let answer = request.by(&admin.key).send().await;
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (421, "host_not_listed"), "{method} {path}");
     }
-    // Who asks for these knows an address and no name.
+    // Health checks know an IP address and no name.
     for path in ["/healthz", "/readyz"] {
         assert_eq!(test.get(path).header("host", "10.0.0.7:8080").send().await.status, StatusCode::OK, "{path}");
     }
@@ -100,10 +100,10 @@ async fn the_names_of_this_machine_lead_to_a_server_on_loopback() {
     for host in [HOST, "localhost:8080", "LocalHost:8080", "[::1]:8080"] {
         test.get(ME).header("host", host).by(&admin.key).send().await.expect(200);
     }
-    // A signature is for one of them.
+    // A signature is valid for one of them.
     let signed = test.get(ME).header("host", "localhost:8080").by(&admin.key);
     signed.header("host", HOST).send().await.expect_problem(401, "unauthenticated");
-    // Those of a server elsewhere do not.
+    // The names of a server on another machine are not.
     let far = TestApp::with_settings(|settings| settings.public_url = "https://keys.example.com".to_owned()).await;
     for host in [HOST, "localhost", "localhost:443", "[::1]"] {
         far.get(ME).header("host", host).send().await.expect_problem(421, "host_not_listed");
@@ -135,7 +135,7 @@ async fn a_listed_host_is_verified_under_the_scheme_that_it_is_listed_with() {
         let answer = request.by(&admin.key).send().await;
         assert_eq!(answer.status.as_u16(), status, "{scheme}://{host}");
     }
-    // The SDK's signature covers no host: it counts where `encord_hosts` says so, and at the public URL.
+    // The SDK's signature does not cover the host. It is accepted on hosts in `encord_hosts`, and at the public URL.
     test.get(ME).header("host", "keys.example.com").by_encord(&admin.key).send().await.expect(200);
     let answer = test.get(ME).header("host", "keys.internal:8443").by_encord(&admin.key).send().await;
     assert_eq!(answer.expect_problem(401, "unauthenticated")["reason"], "host_not_listed");
@@ -282,7 +282,7 @@ async fn forward_auth_accepts_listed_hosts_only() {
             let client = test.get("/v2/things").header("host", host).by(&admin.key);
             assert_eq!(ask(&test, dialect, &client).send().await.status, StatusCode::OK, "{dialect}: {host}");
         }
-        // The host of Keyward itself is none of theirs, and takes no signature that covers no host.
+        // The host of Keyward itself is not in the list, and accepts no signature that does not cover the host.
         for host in [HOST, "localhost:8080", "evil.example", "api.example.com", "a.b.example.org", "a.example.org:81"] {
             let client = test.get("/v2/things").header("host", host);
             for client in [client.clone().by(&admin.key), client.clone().by_encord(&admin.key), client.bearer(&token)] {
@@ -360,7 +360,7 @@ async fn an_unreadable_client_address_is_rate_limited() {
         settings.rate_limits = RateLimits { per_address: 1, per_key: 0 };
     })
     .await;
-    // Ten at once, and no more, by each name of one client: at a proxy, at the API and at the pages, which share the count.
+    // At most ten at once for all names of one client: at a proxy, at the API and at the pages, which share the limit.
     for (names, counted) in [
         (["192.0.2.1", "192.0.2.1:51008", "203.0.113.9, 192.0.2.1:51009"], true),
         (["[2001:db8::7]:51008", "2001:db8::7", "[2001:db8::9]"], true),
@@ -381,7 +381,7 @@ async fn an_unreadable_client_address_is_rate_limited() {
         }
         assert_eq!(refused, if counted { 14 } else { 0 }, "{names:?}");
     }
-    // nginx tells the address in a header of its own.
+    // nginx passes the address in its own header.
     let ask_nginx =
         |address: &str| ask(&test, "nginx", &test.get("/x").by(&test.new_key())).header("x-original-address", address);
     for attempt in 0..10 {
@@ -433,7 +433,7 @@ async fn a_token_is_refused_by_a_copy_with_another_public_url() {
     let token = test.bearer_token(&admin.key).await;
     test.get(ME).bearer(&token).send().await.expect(200);
     let backup = test.directory.back_up(&test.app).await;
-    // The same key, the same database, another public URL: what a rehearsal of a restore is.
+    // The same key and database with another public URL, as in a test of a restore.
     let copy = Home::restored_from(&test.directory, &backup);
     let (clock, random) = (Arc::new(FakeClock::new()), Arc::new(SeededRandom::new(8)));
     let copy = TestApp::open(copy, clock, random, |settings: &mut Settings| {

@@ -1,4 +1,4 @@
-//! Listening: what is slow or too much is cut off, and a server that stops lets requests finish.
+//! The listener closes slow connections and those above the limits, and lets requests finish when the server stops.
 
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ async fn a_slow_body_is_408() {
     drip.await.unwrap();
 }
 
-/// What comes through a channel, as a body.
+/// Returns a body with the data from a channel.
 fn futures_of(
     mut receiver: tokio::sync::mpsc::Receiver<Bytes>,
 ) -> impl http_body::Body<Data = Bytes, Error = std::convert::Infallible> + Send + 'static {
@@ -99,7 +99,7 @@ async fn a_stopping_server_finishes_open_requests_and_accepts_no_more() {
     let (head, tail) = bytes.split_at(bytes.len() - 1);
     let mut stream = running.connect().await;
     stream.write_all(head).await.unwrap();
-    // The server must have begun with it: an answer on another connection comes after.
+    // The server must have started the request. A response on another connection follows it.
     assert_status(&running.exchange(&fixed(&test.get("/api/v1/me").by(&admin.key))).await, 200);
     let mut idle = running.connect().await;
 

@@ -1,5 +1,5 @@
 //! THREATS §6: the resources that a client without a credential may use, over real sockets: connections that wait for
-//! their client, bodies that do not come, answers that are not read, forms of many fields.
+//! their client, incomplete bodies, unread responses, forms with many fields.
 
 use std::{net::Ipv4Addr, time::Duration};
 
@@ -42,14 +42,14 @@ async fn ask(stream: &mut TcpStream) {
     assert_status(&read_answer(stream).await, 200);
 }
 
-/// Whether the server ended a connection; it does not return before it has.
+/// Returns whether the server ended a connection. It waits for the end.
 async fn ends(stream: &mut TcpStream) {
     let mut rest = Vec::new();
-    // Or it was reset, because something was left unread.
+    // It may also be reset, because data was left unread.
     let _ = stream.read_to_end(&mut rest).await;
 }
 
-/// Begins a request, and answers once the server waits for its body.
+/// Begins a request, and returns when the server waits for its body.
 async fn await_body(running: &Running, request: &TestRequest<'_>) -> TcpStream {
     let mut stream = running.connect().await;
     let length = request.body.len();
@@ -68,7 +68,7 @@ async fn unfinished_bodies_do_not_block_other_clients() {
     let accept = test.post("/api/v1/invitations/accept", &json!({"token": "t", "name": "n", "password": "p"}));
     let form = test.post("/sign-in", &json!("email=a")).header("origin", &format!("http://{HOST}"));
     let mut held = Vec::new();
-    // More than one client may have at work at a time.
+    // More requests than one client may have at a time.
     for request in std::iter::repeat_n([&accept, &form], 150).flatten() {
         held.push(await_body(&running, request).await);
     }
@@ -77,7 +77,7 @@ async fn unfinished_bodies_do_not_block_other_clients() {
     assert_status(&running.exchange(&fixed(&test.get(ME).by(&admin.key))).await, 200);
     let mut stream = running.connect().await;
     ask(&mut stream).await;
-    // And those are answered whose body comes at last.
+    // Requests whose body arrives at last are answered.
     let mut last = held.pop().expect("a form");
     last.write_all(&form.body).await.expect("the server reads");
     assert_status(&read_to_end(&mut last).await, 400);
@@ -93,7 +93,7 @@ async fn a_client_over_its_limit_loses_its_longest_idle_connection() {
     slow_head.write_all(b"GET /healthz HTTP/1.1\r\n").await.expect("the server reads");
     ask(&mut idle).await;
     ask(&mut active).await;
-    // A trickle of bytes is no progress.
+    // A few bytes at a time do not extend the time limit.
     slow_head.write_all(b"x: y\r\n").await.expect("the server reads");
     assert_status(&running.exchange(&fixed(&test.get(ME).by(&admin.key))).await, 200);
     ends(&mut slow_head).await;
@@ -123,7 +123,7 @@ async fn a_client_gets_a_connection_when_another_has_taken_all() {
     newcomer.write_all(&fixed(&test.get(ME).by(&admin.key))).await.expect("the server reads");
     assert_status(&read_to_end(&mut newcomer).await, 200);
     ends(&mut held[0]).await;
-    // No other client has lost one.
+    // No other client has lost a connection.
     ask(&mut quiet).await;
 }
 
@@ -207,7 +207,7 @@ async fn a_connection_with_an_unread_response_is_closed() {
     let (answer, _) = send.send_request(request, true).expect("a stream");
     let answer = answer.await.expect("a head");
     assert_eq!(answer.status(), 200);
-    // Other requests on the connection do not keep it.
+    // Other requests on the connection do not keep it open.
     let mut asked = 0;
     while let Ok(ready) = send.ready().await {
         send = ready;
@@ -230,7 +230,7 @@ async fn a_flood_of_continuation_frames_ends_its_connection_and_no_other() {
     let mut stream = running.connect().await;
     let begin = [preface(), frame(HEADERS, 0, 1, GET)].concat();
     stream.write_all(&begin).await.expect("the server reads");
-    // An indexed field again and again, and empty frames.
+    // The same indexed field many times, and empty frames.
     for payload in [vec![0x82; 1000], vec![]] {
         let continuation = frame(CONTINUATION, 0, 1, &payload).repeat(64);
         let mut sent = 0;
@@ -245,7 +245,7 @@ async fn a_flood_of_continuation_frames_ends_its_connection_and_no_other() {
     assert_status(&running.exchange(&fixed(&test.get(ME).by(&admin.key))).await, 200);
 }
 
-/// A form as a browser sends it from a page of this server.
+/// Returns a form as a browser sends it from a page of this server.
 fn form<'a>(test: &'a TestApp, path: &str, body: &str) -> TestRequest<'a> {
     let mut request = test.post(path, &json!(null));
     request.body = body.as_bytes().to_vec();
@@ -274,12 +274,12 @@ async fn a_form_of_another_origin_is_refused_before_its_body_is_read() {
         let mut stream = running.connect().await;
         stream.write_all(bytes.as_bytes()).await.expect("the server reads");
         assert_status(&read_answer(&mut stream).await, 403);
-        // The body was read, so that the connection stays usable.
+        // The body was read, so the connection can still be used.
         ask(&mut stream).await;
     }
 }
 
-/// A body of this size under a signature of `key`.
+/// Returns a request with a body of this size, signed by `key`.
 fn sized<'a>(test: &'a TestApp, projects: &str, key: &crate::support::Key, length: usize) -> TestRequest<'a> {
     let mut request = test.post(projects, &json!({"title": "Large"}));
     request.body.resize(length, b' ');
@@ -292,13 +292,13 @@ async fn the_credential_is_verified_before_the_body_is_read() {
     let (test, admin, projects) = acme().await;
     let running = Running::start(&test);
     let stranger = test.new_key();
-    // The signature is verified first: a stranger does not learn that the body is too large.
+    // The signature is verified first, so that a client without the key does not see that the body is too large.
     for length in [10, MAX_BODY, MAX_BODY + 1] {
         assert_status(&running.exchange(&fixed(&sized(&test, &projects, &stranger, length))).await, 401);
     }
     assert_status(&running.exchange(&fixed(&sized(&test, &projects, &admin.key, MAX_BODY + 1))).await, 413);
     assert_status(&running.exchange(&fixed(&sized(&test, &projects, &admin.key, MAX_BODY))).await, 201);
-    // Who shows nothing may send little.
+    // A request without a credential may only have a small body.
     let mut anonymous = test.post("/api/v1/invitations/accept", &json!({"token": "t"}));
     anonymous.body.resize(MAX_UNAUTHENTICATED_BODY, b' ');
     assert_status(&running.exchange(&fixed(&anonymous)).await, 409);
@@ -327,7 +327,7 @@ async fn a_key_revoked_while_the_body_arrives_is_refused_and_records_no_use() {
     let answer = read_to_end(&mut stream).await;
     assert_status(&answer, 401);
 
-    // And a signature whose time ends.
+    // Also with a signature that expires.
     let second = test.add_unused_key(&admin).await;
     let request = test.post(&projects, &json!({"title": "Too late"})).by(&second);
     let mut stream = await_body(&running, &request).await;

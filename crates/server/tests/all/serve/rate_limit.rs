@@ -1,4 +1,4 @@
-//! How many requests a client may send, through a proxy and directly.
+//! Rate limits of a client, through a proxy and directly.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ async fn a_rate_limited_key_gets_retry_after() {
     let told = ask(&test, "nginx", &again).send().await;
     assert_eq!((told.status.as_u16(), told.header("keyward-status"), told.header("retry-after")), (403, "429", "1"));
     expect_limited(&test.get("/api/v1/me").by(&bot.key).send().await);
-    // A client without the key cannot use up its limit, and no other client waits.
+    // A client without the key cannot use up its limit, and no other client is affected.
     test.get("/api/v1/me").by(&admin.key).send().await.expect(200);
     test.advance(Duration::from_secs(1)).await;
     ask(&test, "caddy", &test.get("/x").by(&bot.key)).send().await.expect(200);
@@ -53,10 +53,10 @@ async fn an_address_is_rate_limited_before_verification() {
         guess("192.0.2.1").send().await.expect(401);
     }
     expect_limited(&guess("192.0.2.1").send().await);
-    // Written by the client itself in front of what the proxy saw.
+    // The client wrote these before the address that the proxy added.
     expect_limited(&guess("198.51.100.7, 192.0.2.1").send().await);
     guess("192.0.2.2").send().await.expect(401);
-    // Where the proxy passes no address, its own is counted.
+    // If the proxy passes no address, its own address counts.
     let without_address = || {
         let mut question = guess("192.0.2.1");
         question.headers.remove("x-forwarded-for");

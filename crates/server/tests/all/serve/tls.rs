@@ -1,4 +1,4 @@
-//! TLS with a certificate from files, and metrics on a listener of their own, as real clients see them.
+//! TLS with a certificate from files, and metrics on a separate listener, with real clients.
 
 use std::{net::SocketAddr, path::Path, process::Command, time::Duration};
 
@@ -69,7 +69,7 @@ async fn a_certificate_is_reloaded_when_its_file_changes() {
     assert_eq!(trusting(&old).await, (true, "ready\n2".to_owned()));
     assert!(!trusting(&new).await.0, "the second certificate is not in use yet");
 
-    // Half of a new pair is no pair: the first stays. Then the other half comes.
+    // An incomplete new pair is ignored and the first pair is kept. Then the other file is replaced.
     std::fs::copy(&second.certificate, &files.certificate).unwrap();
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(6)).await;

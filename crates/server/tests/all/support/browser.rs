@@ -1,4 +1,4 @@
-//! A browser without script: it keeps cookies, fills in the form that it was shown, and follows where it is sent.
+//! A browser without scripts: it keeps cookies, submits the displayed form, and follows redirects.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,14 @@ use server::app::Caller;
 
 use crate::support::{Answer, HOST, TestApp, TestRequest};
 
-/// A password that may be chosen.
+/// A password that is allowed.
 pub const PASSWORD: &str = "tidal oboe lantern fig";
 
 /// A user's browser.
 pub struct Browser<'a> {
     test: &'a TestApp,
     pub cookies: BTreeMap<String, String>,
-    /// The page that is shown.
+    /// The current page.
     pub page: String,
     pub path: String,
     pub status: u16,
@@ -27,7 +27,7 @@ impl<'a> Browser<'a> {
         Self { test, cookies: BTreeMap::new(), page: String::new(), path: "/".to_owned(), status: 0 }
     }
 
-    /// A user with a password, signed in.
+    /// Creates a user with a password, and signs them in.
     pub async fn signed_in(test: &'a TestApp, name: &str, operator: bool) -> Self {
         create_user(test, name, operator).await;
         let mut browser = Self::new(test);
@@ -35,7 +35,7 @@ impl<'a> Browser<'a> {
         browser
     }
 
-    /// The admin of a fresh workspace of that slug, signed in.
+    /// Creates a workspace with that slug, and signs its admin in.
     pub async fn admin_of(test: &'a TestApp, slug: &str, name: &str) -> Self {
         let email = create_user(test, name, false).await;
         let create = CreateWorkspace { name: format!("The {slug}"), slug: slug.to_owned(), admin_email: Some(email) };
@@ -55,14 +55,14 @@ impl<'a> Browser<'a> {
         self.cookies.contains_key("keyward")
     }
 
-    /// A request of this browser, as it is sent by itself.
+    /// Returns a request of this browser, without sending it.
     pub fn request(&self, method: &str, path: &str) -> TestRequest<'a> {
         let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let request = self.test.request(method, path, &Value::Null).header("user-agent", "Firefox (test)");
         if cookies.is_empty() { request } else { request.header("cookie", &cookies.join("; ")) }
     }
 
-    /// A form of this browser, as our own page sends it.
+    /// Returns a form of this browser, as Keyward's own page sends it.
     pub fn form(&self, path: &str, fields: &[(&str, &str)]) -> TestRequest<'a> {
         let body: Vec<String> =
             fields.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect();
@@ -75,14 +75,14 @@ impl<'a> Browser<'a> {
         request
     }
 
-    /// Opens an address, and goes where it leads.
+    /// Opens a URL, and follows redirects.
     pub async fn open(&mut self, path: &str) -> &mut Self {
         let answer = self.request("GET", path).send().await;
         self.take(path, answer).await;
         self
     }
 
-    /// Sends a form with the token of the page that is shown, and goes where it leads.
+    /// Submits a form with the token of the current page, and follows redirects.
     pub async fn submit(&mut self, path: &str, fields: &[(&str, &str)]) -> &mut Self {
         let csrf = self.csrf();
         let mut fields = fields.to_vec();
@@ -92,7 +92,7 @@ impl<'a> Browser<'a> {
         self
     }
 
-    /// The token that the forms of the page hold.
+    /// Returns the token in the forms of the page.
     pub fn csrf(&self) -> String {
         let after = self.page.split_once("name=\"csrf\" value=\"").map_or("", |(_, after)| after);
         after.split('"').next().unwrap_or_default().to_owned()
@@ -125,7 +125,7 @@ impl<'a> Browser<'a> {
         self.page = String::from_utf8(answer.bytes).expect("UTF-8");
     }
 
-    /// Whether the page shows this text, as HTML writes it.
+    /// Checks that the page contains this text, encoded as HTML.
     #[track_caller]
     pub fn sees(&self, text: &str) -> &Self {
         assert!(self.page.contains(text), "`{text}` is not on {} ({}):\n{}", self.path, self.status, self.page);
@@ -138,7 +138,7 @@ impl<'a> Browser<'a> {
         self
     }
 
-    /// The first address on the page that starts so.
+    /// Returns the first link on the page with this beginning.
     #[track_caller]
     pub fn link(&self, start: &str) -> String {
         let at = self
@@ -149,7 +149,7 @@ impl<'a> Browser<'a> {
     }
 }
 
-/// A user with [`PASSWORD`].
+/// Creates a user with [`PASSWORD`].
 pub async fn create_user(test: &TestApp, name: &str, operator: bool) -> String {
     let email = format!("{name}@example.com");
     let create =

@@ -1,4 +1,4 @@
-//! An installation that is furnished once, and opened again as it was then as often as a test likes.
+//! An installation that is set up once and saved, and can be opened in that state several times.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -6,7 +6,7 @@ use server::{App, app::AppConfig};
 
 use super::{FakeClock, Home, TestApp};
 
-/// A closed installation with a backup of it.
+/// A closed installation with a backup.
 pub struct SavedApp {
     closed: TestApp,
     backup: PathBuf,
@@ -27,24 +27,24 @@ impl SavedApp {
         Self { closed: test, backup }
     }
 
-    /// The installation as it was, as if nothing had been asked since.
+    /// Opens a copy in the saved state.
     pub async fn open(&self) -> TestApp {
         let (clock, random) = (Arc::clone(&self.closed.clock), Arc::clone(&self.closed.random));
         TestApp::open(self.restore(), clock, random, |_| {}).await
     }
 
-    /// A directory with the installation as it was.
+    /// Restores a copy into a directory.
     pub fn restore(&self) -> Arc<Home> {
         Home::restored_from(&self.closed.directory, &self.backup)
     }
 
-    /// The clock of every copy.
+    /// Returns the clock of every copy.
     pub fn clock(&self) -> &FakeClock {
         &self.closed.clock
     }
 }
 
-/// The methods and paths of a table, in order.
+/// Returns the methods and paths of a table, in order.
 pub fn rows_of<const N: usize>(table: &[(&str, &str, [u16; N])]) -> Vec<(String, String)> {
     let mut rows: Vec<_> = table.iter().map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned())).collect();
     rows.sort();

@@ -1,4 +1,4 @@
-//! Signatures by hand, right and wrong: the base is written here from RFC 9421, not by the code under test.
+//! Valid and invalid signatures. The base is implemented here from RFC 9421, independently of the tested code.
 
 use std::fmt::Write as _;
 
@@ -12,14 +12,14 @@ use crate::support::{Answer, HOST, Key, TestApp, TestRequest};
 #[derive(Clone)]
 pub struct Draft {
     pub label: String,
-    /// Component identifiers as they are written, quotes and parameters included.
+    /// Component identifiers as text, with quotes and parameters.
     pub components: Vec<String>,
-    /// Signature parameters as they are written, in their order.
+    /// Signature parameters as text, in their order.
     pub parameters: Vec<(String, String)>,
 }
 
 impl Draft {
-    /// As a good client of the native profile signs.
+    /// Signs as a correct client of the native profile.
     pub fn native(test: &TestApp, key: &Key, method: &str) -> Self {
         let now = test.clock.now().as_second();
         let digest = (!matches!(method, "GET" | "HEAD" | "OPTIONS")).then_some("content-digest");
@@ -38,7 +38,7 @@ impl Draft {
         }
     }
 
-    /// As the Encord SDK signs.
+    /// Signs as the Encord SDK.
     pub fn encord(test: &TestApp, key: &Key) -> Self {
         Self {
             label: "encord-sig".to_owned(),
@@ -58,7 +58,7 @@ impl Draft {
         self
     }
 
-    /// Leaves out a component.
+    /// Removes a component.
     pub fn without(mut self, component: &str) -> Self {
         let before = self.components.len();
         self.components.retain(|other| *other != quoted(component));
@@ -66,13 +66,13 @@ impl Draft {
         self
     }
 
-    /// Covers one more component, written as it stands.
+    /// Covers one more component, given as text.
     pub fn with(mut self, component: &str) -> Self {
         self.components.push(component.to_owned());
         self
     }
 
-    /// Sets a parameter, written as it stands; an empty value leaves it out.
+    /// Sets a parameter, given as text. An empty value removes it.
     pub fn set(mut self, name: &str, value: &str) -> Self {
         match self.parameters.iter_mut().find(|(other, _)| other == name) {
             Some((_, old)) => value.clone_into(old),
@@ -82,7 +82,7 @@ impl Draft {
         self
     }
 
-    /// The value behind the label.
+    /// Returns the value after the label.
     pub fn member(&self) -> String {
         self.parameters.iter().fold(format!("({})", self.components.join(" ")), |mut text, (name, value)| {
             write!(text, ";{name}={value}").expect("a string");
@@ -90,7 +90,7 @@ impl Draft {
         })
     }
 
-    /// The signature base (RFC 9421 §2.5).
+    /// Returns the signature base (RFC 9421 §2.5).
     pub fn base(&self, request: &TestRequest<'_>) -> String {
         let (path, query) = request.target.split_once('?').map_or((request.target.as_str(), ""), |parts| parts);
         let mut base = String::new();
@@ -114,7 +114,7 @@ impl Draft {
         base + "\"@signature-params\": " + &self.member()
     }
 
-    /// Signs a request, to which the digest of its body was added where that is covered.
+    /// Signs a request. The digest of its body was added if it is covered.
     pub fn sign<'a>(&self, request: TestRequest<'a>, key: &Key) -> TestRequest<'a> {
         let covers_digest = self.components.iter().any(|name| name.contains("content-digest"));
         let request = if covers_digest && !request.headers.contains_key("content-digest") {
@@ -131,7 +131,7 @@ impl Draft {
     }
 }
 
-/// Behind what is there already, so that a request may be signed several times.
+/// Appends to the existing value, so that a request may be signed several times.
 fn append(request: &TestRequest<'_>, field: &str, member: &str) -> String {
     match request.headers.get(field) {
         Some(before) => format!("{}, {member}", before.to_str().expect("ASCII")),
@@ -139,7 +139,7 @@ fn append(request: &TestRequest<'_>, field: &str, member: &str) -> String {
     }
 }
 
-/// The raw key as the Encord SDK writes it.
+/// Returns the raw key in the form of the Encord SDK.
 pub fn hex_of(key: &Key) -> String {
     to_hex(&key.public_bytes())
 }
@@ -153,17 +153,17 @@ pub fn version_1_signature(key: &Key, body: &[u8]) -> String {
     format!("{}:{}", hex_of(key), to_hex(&key.sign(&Sha256::digest(body))))
 }
 
-/// A string of a structured field.
+/// Returns a string of a structured field.
 pub fn quoted(text: &str) -> String {
     format!("\"{text}\"")
 }
 
-/// `sha-256=:…:`
+/// Returns `sha-256=:…:`.
 pub fn digest_of(body: &[u8]) -> String {
     format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(body)))
 }
 
-/// 128 bits as text.
+/// Returns 128 bits as text.
 pub fn fresh_nonce(test: &TestApp) -> String {
     use domain::Random as _;
     let mut nonce = [0; 16];
@@ -171,10 +171,10 @@ pub fn fresh_nonce(test: &TestApp) -> String {
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(nonce)
 }
 
-/// What is wrong with the form of a request, which depends on no key: every client gets these reasons.
+/// The reasons about the form of a request. They do not depend on a key, so every client gets them.
 const FORM: [&str; 3] = ["missing", "several", "malformed"];
 
-/// Checks that the refusal depends on no key: it has no reason, or one about the form of the request.
+/// Checks that the refusal does not depend on a key: it has no reason, or one about the form of the request.
 #[track_caller]
 pub fn assert_refused_without_key_details(answer: Answer, what: &str) {
     assert_eq!(answer.status, 401, "{what}: {}", String::from_utf8_lossy(&answer.bytes));
@@ -184,7 +184,7 @@ pub fn assert_refused_without_key_details(answer: Answer, what: &str) {
     assert!(reason.is_none_or(|reason| FORM.contains(&reason)), "{what}: {body}");
 }
 
-/// Checks that the holder learned the reason, and returns the text.
+/// Checks that the holder gets the reason, and returns the text.
 #[track_caller]
 pub fn assert_refused_with(answer: Answer, reason: &str) -> String {
     let body = answer.expect_problem(401, "unauthenticated");

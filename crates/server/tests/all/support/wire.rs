@@ -1,4 +1,4 @@
-//! A real server on a real socket, spoken to in bytes.
+//! A real server on a real socket, which tests access with raw bytes.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::support::{TestApp, TestRequest};
 
-/// A server that runs until it is told to stop.
+/// A server that runs until it is stopped.
 pub struct Running {
     pub address: SocketAddr,
     stop: oneshot::Sender<()>,
@@ -20,7 +20,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// On a free port.
+    /// Starts a server on a free port.
     pub fn start(test: &TestApp) -> Self {
         Self::start_with(test, ConnectionLimits::default())
     }
@@ -34,7 +34,7 @@ impl Running {
         let address = server.address().expect("an address");
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(server.run(async move {
-            // A sender that is dropped stops the server, too.
+            // The server also stops after the sender is dropped.
             let _ = stopped.await;
         }));
         Self { address, stop, task }
@@ -44,14 +44,14 @@ impl Running {
         TcpStream::connect(self.address).await.expect("the server listens")
     }
 
-    /// Sends bytes on a connection of their own, and reads until the server closes it.
+    /// Sends bytes on a new connection, and reads until the server closes it.
     pub async fn exchange(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect().await;
         stream.write_all(bytes).await.expect("the server reads");
         read_to_end(&mut stream).await
     }
 
-    /// Tells the server to stop; the task ends when it has.
+    /// Stops the server. The task ends after the server.
     pub fn stop(self) -> JoinHandle<std::io::Result<()>> {
         let _ = self.stop.send(());
         self.task
@@ -64,7 +64,7 @@ pub async fn read_to_end(stream: &mut TcpStream) -> String {
     String::from_utf8(answer).expect("text")
 }
 
-/// One response on a connection that stays open, by its Content-Length.
+/// Reads one response on a connection that stays open, by its Content-Length.
 pub async fn read_answer(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     loop {
@@ -90,8 +90,7 @@ pub fn assert_status(answer: &str, status: u16) {
     assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "not {status}: {answer}");
 }
 
-/// A request as it goes over the wire, with these framing headers, its body as it is told, and the connection closed
-/// afterwards.
+/// Returns the bytes of a request, with these framing headers, the body as given, and `Connection: close`.
 pub fn bytes_of(request: &TestRequest<'_>, framing: &str, body: &[u8]) -> Vec<u8> {
     let mut bytes = format!("{} {} HTTP/1.1\r\nconnection: close\r\n", request.method, request.target).into_bytes();
     for (name, value) in &request.headers {
@@ -106,12 +105,12 @@ pub fn bytes_of(request: &TestRequest<'_>, framing: &str, body: &[u8]) -> Vec<u8
     bytes
 }
 
-/// With its Content-Length.
+/// Frames it by Content-Length.
 pub fn fixed(request: &TestRequest<'_>) -> Vec<u8> {
     bytes_of(request, &format!("content-length: {}\r\n", request.body.len()), &request.body)
 }
 
-/// Chunked, so many bytes a chunk.
+/// Frames it in chunks of this number of bytes.
 pub fn chunked(request: &TestRequest<'_>, size: usize) -> Vec<u8> {
     let mut body = Vec::new();
     for chunk in request.body.chunks(size) {

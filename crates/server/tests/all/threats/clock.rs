@@ -1,4 +1,5 @@
-//! THREATS §2: every boundary in time, one second on either side, and what a holder and a stranger are told.
+//! THREATS §2: every time limit, one second before and after it, and the responses for a holder and for a client
+//! without the key.
 
 use domain::Clock as _;
 use http_signature::Profile;
@@ -23,7 +24,7 @@ async fn a_signature_is_valid_within_its_window_to_the_second() {
     let (test, admin) = acme().await;
     let cases = [
         (Profile::Native, -61, Some("stale")),
-        // The window would take it, but its own 60 s have passed.
+        // It is within the window, but its own 60 s have passed.
         (Profile::Native, -60, Some("unacceptable")),
         (Profile::Native, -59, None),
         (Profile::Native, 30, None),
@@ -173,7 +174,7 @@ async fn the_key_holder_gets_a_reason_and_others_get_one_uniform_response() {
     for answer in &answers {
         assert_eq!(answer, &answers[0]);
     }
-    // The form of a request depends on no key.
+    // The form of a request does not depend on a key.
     assert_refused_with(test.get(ME).send().await, "missing");
     assert_refused_with(test.get(ME).by(&admin.key).bearer("kwt_unknown").send().await, "several");
     assert_refused_with(test.get(ME).header("authorization", "Basic YTpi").send().await, "malformed");
@@ -189,7 +190,7 @@ async fn a_changed_wall_clock_drops_the_lease_until_the_store_was_read() {
     let (test, admin) = acme().await;
     let request = test.get(ME).by(&admin.key);
     let now = test.clock.now().as_second();
-    // A machine that was brought back from a snapshot sees its wall clock jump, and nothing else.
+    // On a machine that was restored from a snapshot, only the wall clock jumps.
     for (jump, status) in [(1, 200), (-1, 200), (2, 503), (-2, 503), (3600, 503)] {
         test.clock.set_wall(now + jump);
         let answer = test.get(ME).by(&admin.key).send().await;

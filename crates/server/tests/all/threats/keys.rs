@@ -1,5 +1,5 @@
-//! Attacks on keys: every order in which access is cut off and given back, signatures in encodings of other libraries, public
-//! keys that are not what they seem.
+//! Attacks on keys: all orders of removing and restoring access, signatures in encodings of other libraries, and
+//! invalid public keys.
 
 use std::process::Command;
 
@@ -15,10 +15,10 @@ use crate::{
 const ME: &str = "/api/v1/me";
 const KEYS: &str = "/api/v1/me/keys";
 
-/// The orders of three things.
+/// The permutations of three items.
 const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
 
-/// Bob, whose access hangs on his key, on himself, and on a workspace.
+/// Bob, whose access depends on his key, on himself, and on a workspace.
 struct Bob<'a> {
     test: &'a TestApp,
     id: domain::UserId,
@@ -102,7 +102,7 @@ async fn access_needs_workspace_user_and_key_in_whatever_order_they_are_disabled
             }
         }
     }
-    // What is revoked comes back by nothing.
+    // A revoked key cannot be restored.
     let path = format!("{KEYS}/{}", bob.key.id);
     test.delete(&path).by(&bob.key).send().await.expect(204);
     for what in 1..3 {
@@ -118,7 +118,7 @@ async fn access_needs_workspace_user_and_key_in_whatever_order_they_are_disabled
         .unwrap_err();
 }
 
-/// Runs a script in Node.js, and answers what it prints.
+/// Runs a script in Node.js, and returns its output.
 fn node(script: &str, arguments: &[&str]) -> String {
     let output = Command::new("node").arg("-e").arg(script).args(arguments).output().expect("Node.js");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -159,7 +159,7 @@ async fn a_der_encoded_ecdsa_signature_is_refused_with_advice() {
         request(&known, "ieee-p1363").send().await.expect(200);
         let told = assert_refused_with(request(&known, "der").send().await, "unacceptable");
         assert!(told.contains("DER") && told.contains("ieee-p1363"), "{told}");
-        // A signature that does not verify after the conversion gets no reason.
+        // A signature that is invalid after the conversion gets no reason.
         let unknown = draft(&test.new_key().fingerprint);
         assert_refused_without_key_details(request(&unknown, "der").send().await, "an unknown key");
         let other_base = request(&known, "der")
@@ -199,7 +199,7 @@ async fn a_pss_signature_with_another_salt_length_is_refused_with_advice() {
         };
         let known = draft(made["fingerprint"].as_str().unwrap());
         request(&known, "64").send().await.expect(200);
-        // The longest salt is what Node.js takes where nothing is said.
+        // Node.js uses the longest salt by default.
         for (salt, bytes) in [("0", 0), ("32", 32), ("", bits.parse::<usize>().unwrap().div_ceil(8) - 66)] {
             let told = assert_refused_with(request(&known, salt).send().await, "unacceptable");
             assert!(told.contains(&format!("its salt has {bytes} bytes")) && told.contains("saltLength: 64"), "{told}");

@@ -1,5 +1,5 @@
-//! A node without its store verifies requests until its lease ends, changes nothing, and never calls an outage a bad
-//! credential.
+//! A node without its store verifies requests until its lease ends, makes no changes, and never reports an outage as an
+//! invalid credential.
 
 use std::time::Duration;
 

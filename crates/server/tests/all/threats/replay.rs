@@ -1,4 +1,4 @@
-//! THREATS §2: the same signed write again, and the same nonce again.
+//! THREATS §2: repeated signed writes, and repeated nonces.
 
 use futures_util::future::join_all;
 use http_signature::Profile;
@@ -26,7 +26,7 @@ async fn titles(test: &TestApp, admin: &Actor, workspace: &str) -> Vec<Value> {
     let listed = test.get(&format!("{workspace}/projects?limit=200")).by(&admin.key).send().await.expect(200);
     let mut titles: Vec<Value> =
         listed["items"].as_array().expect("a list").iter().map(|project| project["title"].clone()).collect();
-    // In one instant, ids are in no order.
+    // Ids from the same millisecond have no order.
     titles.sort_by_key(Value::to_string);
     titles
 }
@@ -146,7 +146,7 @@ async fn each_kind_of_write_gets_its_stored_response() {
         let id = issued["items"][0]["id"].as_str().expect("an id").to_owned();
         twice(test.delete(&format!("{workspace}/invitations/{id}")), 204).await;
 
-        // A name is never given twice.
+        // A name can only be used once.
         let account = json!({"name": format!("bot-{profile:?}").to_lowercase(), "description": ""});
         let account = twice(test.post(&format!("{workspace}/service-accounts"), &account), 201).await;
         let account = format!("{workspace}/service-accounts/{}", account["id"].as_str().expect("an id"));

@@ -1,5 +1,5 @@
-//! THREATS §1 (OpenBao CVE-2025-62705): secrets are in no log, no audit event and no database file. §6: nor is a private key
-//! that was given where something else belongs, which no answer and no page repeats either.
+//! THREATS §1 (OpenBao CVE-2025-62705): secrets are in no log, no audit event and no database file. §6: neither is a
+//! private key in the wrong field, and no response and no page contains it.
 
 use std::{
     cell::RefCell,
@@ -22,18 +22,18 @@ use crate::{
 };
 
 thread_local! {
-    /// Where what this thread logs is kept.
+    /// The log of this thread.
     static CAPTURED: RefCell<Option<Log>> = const { RefCell::new(None) };
 }
 
-/// All that is logged.
+/// All log lines.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// All that this thread logs from now on, at every level; it runs all tasks of its test.
+    /// Captures the log of this thread at every level. The thread runs all tasks of its test.
     fn of_this_thread() -> Self {
-        // One for all threads: events that another test met first would stay off for one of a thread alone.
+        // One subscriber for all threads. With one per thread, events that another test used first would stay disabled.
         static SUBSCRIBER: Once = Once::new();
         SUBSCRIBER.call_once(|| {
             let writer = || CAPTURED.with_borrow(|log| log.clone().unwrap_or_default());
@@ -154,7 +154,7 @@ async fn stored_responses_are_encrypted_in_the_database() {
             assert!(!stored.contains(secret) && !stored.contains(&hexadecimal(secret)), "{secret} is in the database");
         }
 
-        // The same request again is answered as the first time.
+        // A repeated request gets the stored response.
         for write in &writes {
             let mut found = Vec::new();
             collect(&write.clone().send().await.json(), "token", &mut found);
@@ -163,7 +163,7 @@ async fn stored_responses_are_encrypted_in_the_database() {
     }
 }
 
-/// The texts of every field of this name.
+/// Collects the texts of every field with this name.
 fn collect(value: &serde_json::Value, name: &str, found: &mut Vec<String>) {
     match value {
         serde_json::Value::Object(fields) => {
@@ -179,10 +179,10 @@ fn collect(value: &serde_json::Value, name: &str, found: &mut Vec<String>) {
     }
 }
 
-/// A letter of a key's private half that stands in its base64, too.
+/// A part of a private key that is also visible in its base64.
 const CANARY: &str = "CANARYPRIVATEKEY";
 
-/// A private key in each format, with the piece of it that must be nowhere.
+/// Returns a private key in each format, with the part of it that must not occur.
 fn private_keys() -> Vec<(String, String)> {
     let body = format!("b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAAB{CANARY}AAAAMwAAAAtzc2gtZWQyNTUxOQ");
     let openssh = format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{body}\n-----END OPENSSH PRIVATE KEY-----\n");
@@ -201,7 +201,7 @@ fn private_keys() -> Vec<(String, String)> {
     ]
 }
 
-/// The names of the text fields in a schema of the document, lists of texts included.
+/// Returns the names of the text fields in a schema of the document, including lists of texts.
 fn text_fields<'a>(document: &'a Value, operation: &'a Value) -> Vec<&'a str> {
     let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
     let reference = schema["$ref"]
@@ -242,7 +242,7 @@ async fn no_api_field_echoes_a_private_key() {
                         assert!(answer.status != 500, "{method} {path} {field}: {body}");
                     }
                 }
-                // An unknown field, an unknown parameter, and an id that is none.
+                // An unknown field, an unknown parameter, and an invalid id.
                 let escaped: String = key.bytes().fold(String::new(), |escaped, c| escaped + &format!("%{c:02x}"));
                 let unknown = test.request(&method, &target, &json!({ &key: "x" })).by(&by.key).send().await;
                 let parameter = format!("{target}?after={escaped}&{escaped}=1");
@@ -261,7 +261,7 @@ async fn no_api_field_echoes_a_private_key() {
     is_nowhere(&test, &log).await;
 }
 
-/// Neither in the log, nor in the audit log, nor in the database.
+/// Checks that it is not in the log, the audit log or the database.
 async fn is_nowhere(test: &TestApp, log: &Log) {
     let told = log.text();
     assert!(told.contains("answered"), "the log is captured: {told}");
@@ -278,7 +278,7 @@ async fn is_nowhere(test: &TestApp, log: &Log) {
     }
 }
 
-/// A form of a page: where it is sent, whether by POST, and its fields with their values.
+/// A form of a page: its URL, whether it uses POST, and its fields with their values.
 type PageForm = (String, bool, Vec<(String, String)>);
 
 fn forms(page: &str, path: &str) -> Vec<PageForm> {
@@ -352,7 +352,7 @@ async fn the_password_prompt_does_not_echo_a_private_key() {
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
     ada.open("/profile/api-keys/new").await;
     for (key, piece) in private_keys() {
-        // The token of an earlier session: the page offers to send the form once more.
+        // The token of an earlier session: the page offers to submit the form again.
         let stale = [("csrf", "another"), ("title", "laptop"), ("public_key", key.as_str())];
         let answer = ada.form("/profile/api-keys", &stale).send().await;
         let body = String::from_utf8_lossy(&answer.bytes).into_owned();

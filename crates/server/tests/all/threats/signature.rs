@@ -1,4 +1,5 @@
-//! THREATS §2: what a signature must cover and say. Each row against the real router, on both sides of the line.
+//! THREATS §2: what a signature must cover and contain. Each row is tested with the real router, with a valid and an
+//! invalid request.
 
 use http_signature::Profile;
 use serde_json::json;
@@ -282,7 +283,7 @@ async fn signatures_in_another_encoding_are_refused() {
     let good = signed.headers["signature"].to_str().unwrap().to_owned();
     let encoded = good.trim_start_matches("sig=:").trim_end_matches(':').to_owned();
     let last = encoded.trim_end_matches('=').chars().last().unwrap();
-    // Other bits beyond the last byte: the same bytes to a careless decoder.
+    // Other bits beyond the last byte. A lenient decoder returns the same bytes.
     let next = char::from(u8::try_from(last).unwrap() + 1);
     for variant in [
         format!("sig=:{}:", encoded.trim_end_matches('=')),
@@ -304,7 +305,8 @@ async fn signatures_in_another_encoding_are_refused() {
 #[tokio::test]
 async fn another_s_of_the_same_signature_is_refused() {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
-    // L, the order of the base point, little-endian: s + L verifies for who does not look (RFC 8032 §5.1.7).
+    // L, the order of the base point, little-endian. s + L is valid for verifiers that do not check the range (RFC 8032
+    // §5.1.7).
     const ORDER: [u8; 32] = [
         0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0,
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
@@ -348,7 +350,7 @@ async fn a_request_changed_after_signing_is_refused() {
             assert_refused_without_key_details(request.send().await, name);
         }
     }
-    // An empty query and none at all are two targets.
+    // An empty query and a missing query are different targets.
     let mut request = Draft::native(&test, key, "GET").sign(test.get(ME), key);
     request.target.push('?');
     assert_refused_without_key_details(request.send().await, "an empty query added");
@@ -426,7 +428,7 @@ async fn two_credentials_are_refused() {
     twice.send().await.expect_problem(400, "invalid_request");
     for text in ["", "Bearer", "Bearer ", "Basic x", token, &format!("Bearer  {token}"), &format!("Bearer {token} ")] {
         let answer = test.get(ME).header("authorization", text).send().await;
-        // A field value is trimmed before it is read, so the last of these is valid.
+        // A field value is trimmed before it is parsed, so the last of these is valid.
         if text.ends_with(' ') && text.len() > 10 {
             continue;
         }

@@ -1,4 +1,4 @@
-//! THREATS §2: requests that two readers could read differently, and requests that are too much, byte for byte over a
+//! THREATS §2: requests that two servers could interpret differently, and requests above the limits, as bytes over a
 //! real socket.
 
 use h2::client::SendRequest;
@@ -73,7 +73,7 @@ async fn two_content_lengths_are_400_and_close_the_connection() {
         let body = if framing.contains("chunked") { &chunks } else { &request.body };
         let mut bytes = bytes_of(&request, &framing, body);
         bytes.extend_from_slice(second);
-        // The connection is kept for more, unless the server sees to it.
+        // The client keeps the connection open, so the server must close it.
         let bytes = String::from_utf8(bytes).unwrap().replace("connection: close\r\n", "");
         let answer = running.exchange(bytes.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 400 "), "{framing}: {answer}");
@@ -206,17 +206,17 @@ async fn requests_without_a_credential_obey_the_same_parsing_rules() {
     assert_status(&running.exchange(two.as_bytes()).await, 400);
 }
 
-/// A client of HTTP/2 with prior knowledge.
+/// Connects a client of HTTP/2 with prior knowledge.
 async fn connect_h2(running: &Running) -> SendRequest<bytes::Bytes> {
     let (send, connection) = h2::client::handshake(running.connect().await).await.expect("HTTP/2");
     tokio::spawn(async move {
-        // Ends with the test, or with the flood that the server puts an end to.
+        // It ends with the test, or with the flood that the server stops.
         let _ = connection.await;
     });
     send.ready().await.expect("a connection")
 }
 
-/// The status of a request, or none where the server refused the stream as malformed.
+/// Returns the status of a request, or `None` if the server refused the stream as malformed.
 async fn h2_status(
     send: &mut SendRequest<bytes::Bytes>,
     authority: &str,
@@ -296,7 +296,7 @@ async fn a_flood_of_streams_that_are_reset_ends_its_connection_and_no_other() {
         }
         tokio::task::yield_now().await;
     }
-    // With ENHANCE_YOUR_CALM, or, where the client was still writing, with the end of the connection.
+    // With ENHANCE_YOUR_CALM or, if the client was still writing, with the end of the connection.
     let refused = refused.expect("a flood must come to an end");
     assert!(refused.reason().is_none_or(|reason| reason == h2::Reason::ENHANCE_YOUR_CALM), "{refused}");
     let healthy = format!("GET /healthz HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\n\r\n");

@@ -1,4 +1,4 @@
-//! Which page is for whom: every page and every form, called by every kind of caller.
+//! Access to pages: every page and every form, requested by every kind of caller.
 
 use std::collections::BTreeMap;
 
@@ -16,11 +16,11 @@ pub const ADMIN: usize = 3;
 pub const OPERATOR: usize = 4;
 const WHO: [&str; 5] = ["anonymous", "stranger", "member", "admin", "operator"];
 
-/// Who is sent to sign in, in the table.
+/// In the table, a redirect to the sign-in page.
 const SIGN: u16 = 1;
 
-/// Status by status, in the order of [`WHO`]: 1 is the way to the sign-in page. The workspace, the service account and
-/// the key in `/profile/api-keys/{key}` are the admin's; the member is in the project and in nothing else.
+/// The statuses, in the order of [`WHO`]. 1 is a redirect to the sign-in page. The workspace, the service account and
+/// the key in `/profile/api-keys/{key}` belong to the admin. The member is in the project only.
 #[rustfmt::skip]
 pub const TABLE: &[(&str, &str, [u16; 5])] = &[
     //                                                                      anonymous stranger member admin operator
@@ -117,7 +117,7 @@ pub const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("POST", "/operator/suspended-keys",                                       [SIGN, 403, 403, 403, 303]),
 ];
 
-/// A workspace with one of everything and a signed-in user of each kind, as stored on disk.
+/// A workspace with one object of each kind and a signed-in user of each kind, stored on the disk.
 pub struct World {
     pub saved: SavedApp,
     pub cookies: [BTreeMap<String, String>; 5],
@@ -139,7 +139,7 @@ impl World {
         Self { saved, cookies, csrf, ids }
     }
 
-    /// The same world again, as if nothing had been asked yet.
+    /// Opens a copy in the original state.
     pub async fn open(&self) -> TestApp {
         self.saved.open().await
     }
@@ -153,7 +153,7 @@ impl World {
 
     pub fn path(&self, path: &str) -> String {
         let mut filled = path.to_owned();
-        // An id means what stands before it.
+        // An id belongs to the path segment before it.
         for (place, id) in self.ids.iter().rev().filter(|(place, _)| path.contains(*place)) {
             let name = &place[place.rfind('{').expect("a placeholder")..];
             filled = filled.replace(name, id);
@@ -302,7 +302,7 @@ async fn every_page_and_form_answers_every_caller_as_the_table_says() {
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
-/// One of everything that the stranger has, by its placeholder.
+/// Creates one object of each kind for the stranger, by its placeholder.
 async fn furnish_stranger(world: &World, test: &TestApp) -> BTreeMap<&'static str, String> {
     let mut eve = Browser::new(test);
     eve.cookies = world.cookies[STRANGER].clone();
@@ -370,14 +370,14 @@ async fn every_page_has_a_row_and_every_row_a_page() {
 async fn every_form_of_a_session_needs_its_token() {
     let world = World::build().await;
     let test = world.open().await;
-    // A user who signs in enters a password instead.
+    // When signing in, the user enters a password instead.
     for &(method, path, _) in TABLE.iter().filter(|(method, path, _)| *method == "POST" && *path != "/sign-in") {
         for who in [2, ADMIN, 4] {
             let answer = world.ask(&test, method, path, who, false).await;
             assert_eq!(answer.status, 403, "{path} by {}", WHO[who]);
         }
     }
-    // Nothing was changed: the admin is signed in, in a workspace that is there, with a key that works.
+    // Nothing was changed: the admin is signed in, the workspace exists, and the key works.
     let page = world.ask(&test, "GET", "/profile/api-keys/{key}", ADMIN, true).await;
     assert!(String::from_utf8(page.bytes).unwrap().contains("state active"));
     assert_eq!(world.ask(&test, "GET", "/w/{slug}/projects/{prj}", ADMIN, true).await.status, 200);
@@ -419,7 +419,7 @@ async fn a_page_weighs_less_than_sixty_kilobytes_with_all_that_it_loads() {
                 assert_eq!(answer.status, 200, "{file} of {path}");
                 weight += answer.bytes.len();
                 let source = String::from_utf8(answer.bytes).expect("text");
-                // What a module imports stands beside it.
+                // Imported modules are in the same directory.
                 let imports = source.lines().filter_map(|line| line.strip_prefix("import ")?.split('\'').nth(1));
                 waiting
                     .extend(imports.filter_map(|from| from.strip_prefix("./")).map(|from| format!("/static/{from}")));

@@ -1,5 +1,5 @@
-//! What a browser, a script and a program are shown where the server fails: a database that does not answer, and one that
-//! holds what cannot be read.
+//! Failures of the server, as a browser, a script and a program see them: a database that does not respond, and one
+//! with corrupt data.
 
 use http::StatusCode;
 use store::params;
@@ -9,10 +9,10 @@ use crate::{
     support::{Answer, HOST, TestApp, TestRequest},
 };
 
-/// What browsers accept when a person opens a page.
+/// The `Accept` header of a browser that opens a page.
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
-/// What only the log may say: names of parts, statements, and what the damaged row holds.
+/// Texts for the log only: names of components, statements, and the content of the damaged row.
 const INTERNALS: [&str; 8] = ["sqlite", "postgres", "sqlx", "pool", "select ", "damaged", "never wrote", "backtrace"];
 
 #[track_caller]
@@ -40,7 +40,7 @@ fn assert_failure_page(answer: Answer, status: u16, what: &str) -> String {
     html
 }
 
-/// The problem of a failure, as every program gets it.
+/// Checks the problem of a failure, as every program gets it.
 #[track_caller]
 fn assert_failure_problem(answer: Answer, status: u16, code: &str, what: &str) {
     assert_eq!(answer.header("content-type"), "application/problem+json", "{what}");
@@ -50,12 +50,12 @@ fn assert_failure_problem(answer: Answer, status: u16, code: &str, what: &str) {
     answer.expect_problem(status, code);
 }
 
-/// A request of the API from a page, with the session of the browser.
+/// Returns an API request of a page, with the session of the browser.
 fn from_page<'a>(browser: &Browser<'a>, path: &str) -> TestRequest<'a> {
     browser.request("GET", path).header("sec-fetch-site", "same-origin").header("origin", &format!("http://{HOST}"))
 }
 
-/// Runs a statement on the database beside the server.
+/// Runs a statement on the database while the server is running.
 async fn damage(test: &TestApp, sql: &'static str) {
     let store = test.store().await;
     let mut maintenance = store.begin_maintenance().await.expect("a transaction");
@@ -90,10 +90,10 @@ async fn a_browser_is_shown_a_page_while_the_database_does_not_answer() {
     ] {
         let html = assert_failure_page(request.header("accept", BROWSER).send().await, 503, what);
         assert!(html.contains("<h1>Temporarily unavailable</h1>") && html.contains("Try again"), "{what}: {html}");
-        // An outage is never called a wrong password, and what was typed there is not sent back.
+        // An outage is never reported as a wrong password, and the entered password is not sent back.
         assert!(!html.contains("password is wrong") && !html.contains(PASSWORD), "{what}: {html}");
     }
-    // What needs no database is shown.
+    // Pages that need no database are shown.
     for path in ["/sign-in", "/help", "/static/app.css"] {
         let answer = stranger.request("GET", path).header("accept", BROWSER).send().await;
         assert_eq!(answer.status, StatusCode::OK, "{path}");
@@ -111,7 +111,7 @@ async fn a_browser_is_shown_a_page_while_the_database_does_not_answer() {
 async fn a_browser_is_shown_a_page_by_a_node_without_a_lease() {
     let test = TestApp::new().await;
     let ada = Browser::admin_of(&test, "acme", "ada").await;
-    // The renewal of the lease waits for this transaction; reading does not.
+    // The renewal of the lease waits for this transaction. Reads do not.
     let store = test.store().await;
     let mut held = store.begin_maintenance().await.expect("a transaction");
     held.execute("UPDATE nodes SET name = name", params![]).await.expect("the statement runs");
@@ -138,7 +138,7 @@ async fn a_row_that_cannot_be_read_is_an_internal_error_with_its_request_id() {
     ] {
         let html = assert_failure_page(request.header("accept", BROWSER).send().await, 500, what);
         assert!(html.contains("<h1>Internal error</h1>") && html.contains("Report the request id"), "{what}: {html}");
-        // The person is still signed in, and the rest of the pages is one click away.
+        // The user is still signed in, and the page links to the other pages.
         assert!(html.contains("href=\"/w/acme/members\""), "{what}: {html}");
     }
     let id = project.rsplit('/').next().expect("an id");
@@ -165,7 +165,7 @@ async fn a_user_who_cannot_be_read_is_an_internal_error_at_every_page_and_at_the
     let answer = Browser::new(&test).form("/sign-in", &sign_in).header("accept", BROWSER).send().await;
     let html = assert_failure_page(answer, 500, "signing in");
     assert!(!html.contains(PASSWORD), "{html}");
-    // A program that sends forms takes what it is given.
+    // A program that submits forms and accepts any type gets the page.
     let plain = Browser::new(&test).form("/sign-in", &sign_in).header("accept", "application/json").send().await;
     assert_failure_problem(plain, 500, "internal", "a sign-in by a script");
 }

@@ -1,5 +1,5 @@
-//! Each field of a request of the API has an input on the pages, and each field of an object is on its page. The fields
-//! are those of the OpenAPI document, so that a new one fails here until the pages have it.
+//! Each field of an API request has an input on the pages, and each field of an object is on its page. The fields come
+//! from the OpenAPI document, so that a new one fails here until the pages support it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +10,11 @@ use crate::{
     support::{Actor, Key, TestApp},
 };
 
-/// How the pages send one field of a request.
+/// How the pages send a field of a request.
 enum Input {
-    /// An input of that name, what is typed, and what the object then has.
+    /// The name of the input, the typed text, and the value in the object.
     Typed(&'static str, String, Value),
-    /// Another page or form changes this field. The page holds the markup.
+    /// Another page or form changes this field. The page contains the markup.
     Elsewhere(String, &'static str),
     /// Only programs send it, for this reason.
     ProgramsOnly(&'static str),
@@ -24,14 +24,14 @@ fn typed(name: &'static str, value: &str) -> Input {
     Input::Typed(name, value.to_owned(), json!(value))
 }
 
-/// The fields of a schema of the OpenAPI document.
+/// Returns the fields of a schema in the OpenAPI document.
 async fn fields(test: &TestApp, schema: &str) -> BTreeSet<String> {
     let document = test.get("/api/v1/openapi.json").send().await.expect(200);
     let properties = document["components"]["schemas"][schema]["properties"].as_object();
     properties.unwrap_or_else(|| panic!("no properties of {schema}")).keys().cloned().collect()
 }
 
-/// Sends the form for the request on the page that is shown, with all fields.
+/// Submits the form for the request on the current page, with all fields.
 async fn submit(browser: &mut Browser<'_>, test: &TestApp, request: &str, inputs: &BTreeMap<&str, Input>) {
     let known: BTreeSet<String> = inputs.keys().map(|name| (*name).to_owned()).collect();
     assert_eq!(known, fields(test, request).await, "the fields of {request}, and those that this test fills in");
@@ -70,8 +70,8 @@ fn assert_has(object: &Value, inputs: &BTreeMap<&str, Input>) {
     }
 }
 
-/// The page that is shown has every field of the object: its text, or what `shown` says. A field without a value in this
-/// object is `NONE`.
+/// Checks that the current page has every field of the object: its text, or the text in `shown`. A field without a
+/// value in this object is `NONE`.
 async fn assert_shows(browser: &Browser<'_>, test: &TestApp, schema: &str, object: &Value, shown: &[(&str, &str)]) {
     for field in fields(test, schema).await {
         match (shown.iter().find(|(name, _)| *name == field), &object[&field]) {
@@ -85,7 +85,7 @@ async fn assert_shows(browser: &Browser<'_>, test: &TestApp, schema: &str, objec
 
 const NONE: &str = "";
 
-/// An admin in the browser and their key for the API.
+/// Creates an admin with a browser, and a key for the API.
 async fn admin(test: &TestApp) -> (Browser<'_>, Key) {
     let mut ada = Browser::admin_of(test, "acme", "ada").await;
     let key = test.new_key();
@@ -98,13 +98,13 @@ async fn read(test: &TestApp, key: &Key, path: &str) -> Value {
     test.get(path).by(key).send().await.expect(200)
 }
 
-/// The path of the only workspace in the API.
+/// Returns the path of the only workspace in the API.
 async fn workspace(test: &TestApp, key: &Key) -> String {
     let workspaces = read(test, key, "/api/v1/workspaces").await;
     format!("/api/v1/workspaces/{}", workspaces["items"][0]["id"].as_str().expect("an id"))
 }
 
-/// The last part of the address that is shown.
+/// Returns the last part of the current URL.
 fn id_in(path: &str) -> String {
     path.split('?').next().unwrap_or_default().rsplit('/').next().unwrap_or_default().to_owned()
 }

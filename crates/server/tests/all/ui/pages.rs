@@ -1,4 +1,4 @@
-//! What people do on the pages, without script.
+//! What users do on the pages, without scripts.
 
 use domain::{Clock as _, Timestamp};
 use server::app::{Caller, KeyOwner, Paging};
@@ -26,7 +26,7 @@ async fn an_admin_makes_a_service_account_gives_it_a_key_and_then_a_role() {
     ada.open(&format!("{account}/keys/new")).await.sees("Generate key pair").sees("Add API key").sees("ssh-keygen");
     let fields = [("title", "build <b>machine</b>"), ("public_key", key.openssh.as_str()), ("expires", "")];
     ada.submit(&format!("{account}/keys"), &fields).await;
-    // On to the key itself, where the lines are that programs need.
+    // The page of the key contains the lines for programs.
     assert!(ada.path.starts_with(&format!("{account}/keys/key_")), "{}", ada.path);
     ada.sees("Created.").sees("KEYWARD_KEY_FILE").sees("create_with_ssh_private_key").sees(
         "This key has not been \
@@ -127,10 +127,10 @@ async fn an_international_domain_is_shown_in_its_own_letters() {
     ann.submit(&link, &[("name", "Ann"), ("password", PASSWORD)]).await.sees("ann@bücher.example");
     ada.open("/w/acme/members").await.sees("ann@bücher.example").sees_not("xn--");
     ada.open("/w/acme/activity").await.sees("ann@bücher.example").sees_not("xn--");
-    // As it is shown, it can be searched for.
+    // The displayed form of an address can be searched for.
     ada.open("/w/acme/activity?principal=ann@b%C3%BCcher.example").await.sees("invitation.accept").sees_not("xn--");
 
-    // Names of people stand beside what they made, too.
+    // The names of users are next to the objects that they created.
     let promoted = [("role", "admin")];
     let id = ada.page.split("principal=usr_").nth(1).and_then(|rest| rest.split('"').next()).expect("an id").to_owned();
     ada.open("/w/acme/members").await;
@@ -330,7 +330,7 @@ async fn after_something_on_the_second_page_of_a_list_one_is_on_the_second_page(
         let create = api::CreateServiceAccount { name: format!("bot-{number}"), ..Default::default() };
         test.app.create_service_account(&caller, ws, &create).await.unwrap();
     }
-    // The limit is reached by all, not by those of a page.
+    // The limit counts all objects, not only those on the page.
     ada.open("/w/acme/service-accounts").await.sees("51 of 51 in use").sees("The limit of 51 is reached.");
     let next = ada.link("/w/acme/service-accounts?after=");
     ada.open(&next).await.sees("51 of 51 in use");
@@ -342,7 +342,7 @@ async fn after_something_on_the_second_page_of_a_list_one_is_on_the_second_page(
     assert_eq!(ada.path, next);
 }
 
-/// Registers keys of a user past the pages, and tells where each has its page.
+/// Registers keys of a user without the pages, and returns the page of each.
 async fn add_keys(test: &TestApp, user: &str, titles: &[&str], expires_at: Option<Timestamp>) -> Vec<String> {
     let host = Caller::host();
     let user = test.app.find_user_by_email(&host, user).await.unwrap().id;
@@ -419,7 +419,7 @@ async fn a_revocation_that_is_refused_keeps_what_was_typed() {
     ada.sees("value=\"desktop\"").sees("name=\"cascade\" value=\"1\" checked");
     ada.sees("aria-invalid=\"true\" aria-describedby=\"confirm_title-wrong\"").sees("id=\"confirm_title-wrong\"");
     ada.submit(&revoke, &[("confirm_title", "laptop"), ("cascade", "1")]).await.sees("No live keys");
-    // What is revoked already has nothing to confirm.
+    // There is nothing to confirm for a key that is already revoked.
     ada.open(&revoke).await.sees("state revoked");
     assert_eq!(ada.path, page);
 }
@@ -490,7 +490,7 @@ async fn a_page_that_outlived_its_session_takes_up_the_next_one() {
     ada.form("/profile/api-keys", &fields).header("accept", "application/json").send().await.expect(201);
 }
 
-/// A page that was opened before an upgrade has a form without the fields that are new.
+/// A page that was opened before an upgrade has a form without new fields.
 #[tokio::test]
 async fn a_field_that_a_form_does_not_have_keeps_its_value() {
     let test = TestApp::new().await;

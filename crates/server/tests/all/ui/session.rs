@@ -1,4 +1,4 @@
-//! Signing in, staying signed in, and every way in which that ends.
+//! Signing in, staying signed in, and all ways to end a session.
 
 use domain::Clock as _;
 
@@ -305,7 +305,7 @@ async fn an_address_that_was_mistyped_or_shortened_leads_to_a_page() {
     ] {
         assert_eq!(ask(path).await.header("location"), leads_to, "{path}");
     }
-    // Of programs, and of what programs read, nothing changes.
+    // Nothing changes for programs, and for files that programs read.
     assert_eq!(ask("/api/v1/openapi.json").await.status, 200);
     assert_eq!(ask("/api/v1/nothing").await.code(), "not_found");
     let elsewhere = ada.request("GET", "/api/v1/me").header("sec-fetch-site", "cross-site").send().await;
@@ -378,7 +378,7 @@ async fn what_pages_load_is_compressed_for_who_takes_it_and_pages_never_are() {
         let sent = ask("/static/app.css").send().await;
         assert_eq!(sent.headers.get("content-encoding").is_some(), is_compressed, "{accepted}");
         assert_eq!(sent.bytes.len() * 3 < plain.bytes.len(), is_compressed, "{accepted}");
-        // One name for one row of bytes (RFC 9110 §8.8.3).
+        // One ETag for one sequence of bytes (RFC 9110 §8.8.3).
         assert_eq!(sent.headers["etag"] != plain.headers["etag"], is_compressed, "{accepted}");
         let again = ask("/static/app.css").header("if-none-match", sent.header("etag")).send().await;
         assert_eq!((again.status.as_u16(), again.bytes.len()), (304, 0));
@@ -386,7 +386,7 @@ async fn what_pages_load_is_compressed_for_who_takes_it_and_pages_never_are() {
     }
 }
 
-/// Signs in from an address, and tells the status.
+/// Signs in from an IP address, and returns the status.
 async fn sign_in_from(browser: &Browser<'_>, address: std::net::Ipv4Addr, email: &str, password: &str) -> u16 {
     let mut request = browser.form("/sign-in", &[("email", email), ("password", password)]);
     request.address = address.into();
@@ -405,10 +405,10 @@ async fn wrong_passwords_from_a_shared_address_keep_no_known_browser_out() {
         let email = format!("nobody-{number}@example.com");
         assert_eq!(sign_in_from(&Browser::new(&test), office, &email, "a wrong guess").await, 401);
     }
-    // A browser that never signed in here waits, whatever it knows.
+    // A browser that never signed in here must wait, with any password.
     assert_eq!(sign_in_from(&Browser::new(&test), office, "max@example.com", PASSWORD).await, 429);
     assert_eq!(sign_in_from(&owner, office, "ada@example.com", PASSWORD).await, 303);
-    // It knows one account, and for any other it is like all the others.
+    // It is known for one account, and unknown for all others.
     assert_eq!(sign_in_from(&owner, office, "max@example.com", PASSWORD).await, 429);
     // It has its own limit.
     for _ in 0..10 {
@@ -438,7 +438,7 @@ async fn ten_thousand_guesses_are_throttled_without_locking_the_owner_out() {
             assert_eq!(sign_in_from(&owner, home, "ada@example.com", PASSWORD).await, 303, "in the middle of it");
         }
     }
-    // Ten at once, then one a minute.
+    // Ten at once, and then one a minute.
     assert!((150..=10 + 10_000 / 60).contains(&checked), "{checked}");
     test.app.renew_lease().await.unwrap();
     assert_eq!(sign_in_from(&owner, home, "ada@example.com", PASSWORD).await, 303);
@@ -460,7 +460,7 @@ async fn a_password_that_was_typed_never_comes_back() {
     assert_eq!(*link, None, "there is an operator");
     let stale = "not a token of this server";
 
-    // In a session that is fresh, that is old, and that is another one.
+    // In a session with a recent password, in one without, and in another session.
     for (wait, csrf) in [(0, None), (15 * 60, None), (0, Some(stale))] {
         test.advance(std::time::Duration::from_secs(wait)).await;
         for (path, fields) in [
@@ -481,7 +481,7 @@ async fn a_password_that_was_typed_never_comes_back() {
             assert!(!page.contains("canary"), "{path} after {wait} s: {page}");
         }
     }
-    // What the confirmation asks for again is then taken.
+    // The password of the confirmation is then accepted.
     test.advance(std::time::Duration::from_mins(15)).await;
     let again = "seven violet tractors hum";
     olga.open("/profile").await.submit(&set_password, &[("password", again)]).await;
@@ -505,12 +505,12 @@ async fn what_was_done_is_said_once_and_no_link_says_it() {
     assert_eq!(answer.header("location"), "/w/acme/general", "nothing of it is in the address");
     ada.keep_cookies(&answer);
     let notice = ada.cookies["keyward-notice"].clone();
-    // Not on another page, once on its own, and not again.
+    // Not on another page, once on its own page, and not again.
     ada.open("/w/acme/members").await.sees_not(said);
     ada.open("/w/acme/general").await.sees(said);
     assert!(!ada.cookies.contains_key("keyward-notice"), "it is taken back");
     ada.open("/w/acme/general").await.sees_not(said);
-    // A link makes none up.
+    // A link cannot create one.
     for link in [
         "/w/acme/general?done=saved",
         "/profile/api-keys?done=revoked&nodes=3",
@@ -521,7 +521,7 @@ async fn what_was_done_is_said_once_and_no_link_says_it() {
         ada.open(link).await.sees_not(said).sees_not("Revoked.").sees_not("confirmed").sees_not("Deleted.");
     }
     Browser::new(&test).open("/sign-in?done=session-ended").await.sees_not("Your session has ended");
-    // Nor does the cookie in another session, or with other words in it, or a minute later.
+    // The cookie is not accepted in another session, with another text, or a minute later.
     let mut max = Browser::signed_in(&test, "max", true).await;
     max.cookies.insert("keyward-notice".to_owned(), notice.clone());
     max.open("/w/acme/general").await.sees_not(said);

@@ -1,4 +1,4 @@
-//! The rules of keys: who manages whose, how many there may be, how they end.
+//! The rules of keys: permissions, quotas and states.
 
 use std::collections::BTreeSet;
 
@@ -47,7 +47,7 @@ impl Model {
         require(self.live_keys(who) < limit, QUOTA)
     }
 
-    /// The conflicting key, if the caller may see its owner.
+    /// Returns the conflicting key, if the caller may see its owner.
     pub fn visible_duplicate(&self, caller: Caller, pair: usize) -> Option<usize> {
         let blocked = self.keys.iter().any(|key| key.pair == pair && key.revoked && key.verified && !key.reclaimed);
         let key = self.keys.iter().position(|key| key.pair == pair && !key.revoked).filter(|_| !blocked)?;
@@ -129,7 +129,7 @@ impl Model {
         Ok(())
     }
 
-    /// With `cascade` also what the key made, and what that made, as far as the caller manages it.
+    /// Revokes a key. With `cascade`, also revokes the keys that it registered, and so on, if the caller manages them.
     pub fn revoke_key(&mut self, caller: Caller, owner: Owner, key: usize, cascade: bool) -> Verdict<()> {
         let who = self.manage_keys(caller, owner)?;
         require(self.keys[key].owner == who, NOT_FOUND)?;

@@ -1,4 +1,4 @@
-//! The rules of projects: who sees them, who leads them.
+//! The rules of projects: visibility and admins.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ impl Model {
         Ok(())
     }
 
-    /// A workspace admin sees every project; all others see the projects that they are in.
+    /// A workspace admin sees every project. Others see the projects that they are members of.
     pub fn require_project(&self, caller: Caller, ws: usize, project: usize, least: ProjectRole) -> Verdict<()> {
         let found = &self.projects[project];
         require(found.workspace == ws && !found.deleted, NOT_FOUND)?;
@@ -64,7 +64,7 @@ impl Model {
         Ok(())
     }
 
-    /// By a signature, and never by a service account about itself.
+    /// Requires a signature, and refuses a service account that changes itself.
     fn require_changes_another(caller: Caller, member: Who) -> Verdict<()> {
         let is_itself = matches!(caller.who, Who::Account(_)) && caller.who == member;
         require(!caller.bearer && !is_itself, FORBIDDEN)
@@ -85,7 +85,7 @@ impl Model {
         Ok(())
     }
 
-    /// Whether a project has no other admin who is enabled.
+    /// Returns whether a project has no other enabled admin.
     pub(super) fn is_led_only_by(&self, project: usize, who: Who) -> bool {
         let leads = |who: &Who| self.projects[project].members.get(who) == Some(&ProjectRole::Admin);
         let mut others = self.projects[project].members.keys().filter(|&&other| other != who);

@@ -1,4 +1,4 @@
-//! A client, a real proxy with its example configuration, Keyward and an API, each on a port of its own.
+//! A client, a real proxy with its example configuration, Keyward and an API, each on its own port.
 
 use std::{
     io::{BufRead as _, BufReader, Read, Write as _},
@@ -34,7 +34,7 @@ pub const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST)
 /// The answer to the key of the example in RFC 6455 §1.3.
 pub const WEBSOCKET_ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// Which proxy.
+/// The proxies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     Nginx,
@@ -44,13 +44,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Whether the proxy passes bodies to Keyward, with the example configuration.
+    /// Returns whether the proxy passes bodies to Keyward in the example configuration.
     pub fn passes_body(self) -> bool {
         matches!(self, Self::Traefik | Self::Envoy)
     }
 }
 
-/// A request as the API got it.
+/// A request that the API received.
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub method: String,
@@ -60,7 +60,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// The one value of a header; nothing where there is none.
+    /// Returns the single value of a header, or an empty text.
     #[track_caller]
     pub fn header(&self, name: &str) -> &str {
         let values: Vec<_> = self.headers.get_all(name).iter().collect();
@@ -72,7 +72,7 @@ impl Seen {
     }
 }
 
-/// An answer as the client got it.
+/// A response that the client received.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -92,7 +92,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// All of it, with an admin of a workspace `acme`.
+    /// Starts everything, with an admin of a workspace `acme`.
     pub async fn start(kind: Kind, change: impl FnOnce(&mut Settings)) -> Self {
         Self::start_with(kind, str::to_owned, |_, settings| change(settings)).await
     }
@@ -141,26 +141,26 @@ impl Stack {
         Self { test, admin, workspace, address, seen: Arc::default(), keyward, api, _proxy: proxy }
     }
 
-    /// Ends Keyward's server. The proxy and the API continue.
+    /// Stops Keyward's server. The proxy and the API continue.
     pub async fn stop_keyward(&mut self) {
         self.keyward.abort();
         let stopped = (&mut self.keyward).await;
         assert!(stopped.is_err_and(|error| error.is_cancelled()));
     }
 
-    /// Ends the API. The proxy and Keyward continue.
+    /// Stops the API. The proxy and Keyward continue.
     pub async fn stop_api(&mut self) {
         self.api.abort();
         let stopped = (&mut self.api).await;
         assert!(stopped.is_err_and(|error| error.is_cancelled()));
     }
 
-    /// A connection to the proxy.
+    /// Opens a connection to the proxy.
     pub async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.expect("the proxy listens")
     }
 
-    /// The authority that clients sign.
+    /// Returns the authority that clients sign.
     pub fn host(&self) -> String {
         self.address.to_string()
     }
@@ -179,7 +179,7 @@ impl Stack {
         self.send_with(request, "", "close").await
     }
 
-    /// Sends a request over the wire as it is, with more header lines and this `Connection`.
+    /// Sends a request unchanged, with additional header lines and this `Connection`.
     pub async fn send_with(&self, request: &TestRequest<'_>, more: &str, connection: &str) -> Answer {
         let mut head = format!("{} {} HTTP/1.1\r\n", request.method, request.target);
         for (name, value) in &request.headers {
@@ -192,7 +192,7 @@ impl Stack {
         let mut stream = self.connect().await;
         stream.write_all(&[head.as_bytes(), &request.body].concat()).await.expect("the proxy reads");
         let mut answer = Vec::new();
-        // Traefik resets the connection where it did not read all of the body.
+        // Traefik resets the connection if it did not read the whole body.
         let read = stream.read_to_end(&mut answer).await;
         assert!(read.is_ok() || !answer.is_empty(), "the proxy answers: {read:?}");
         let answer = String::from_utf8_lossy(&answer).into_owned();
@@ -202,13 +202,13 @@ impl Stack {
         Answer { status, head: format!("{head}\r\n"), body: body.to_owned() }
     }
 
-    /// What the API got since the last time.
+    /// Returns the requests that the API received since the last call.
     pub fn take_seen(&self) -> Vec<Seen> {
         std::mem::take(&mut *self.seen.lock().expect("no test panics in here"))
     }
 }
 
-/// Switches to WebSocket, and sends back whatever comes.
+/// Switches to WebSocket, and echoes messages.
 async fn echo(mut request: Request) -> Response {
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
@@ -264,7 +264,7 @@ impl Proxy {
         };
         let (own, keyward, api) = ((8000, own), (8080, keyward), (9000, api));
         let all = [own, keyward, api];
-        // What it logs once it listens.
+        // The log line that shows that it listens.
         let (mut command, ready) = match kind {
             Kind::Nginx => {
                 let places = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -273,7 +273,7 @@ impl Proxy {
                 let http = format!("\nhttp {{\naccess_log off;\n{}", places.concat());
                 let file = write("nginx.conf", &text.replace("\nhttp {", &http));
                 let mut command = Command::new(find_program("nginx", "apt-get install nginx-light"));
-                // One process, so that it ends with the test.
+                // A single process, so that it ends with the test.
                 let pid = here.join("pid");
                 let global = format!("daemon off; master_process off; error_log stderr notice; pid {};", pid.display());
                 command.args(["-e", "stderr", "-p"]).arg(here).arg("-c").arg(file).args(["-g", &global]);
@@ -305,7 +305,7 @@ impl Proxy {
             }
         };
         command.stdin(Stdio::null());
-        // Traefik alone logs to its standard output.
+        // Only Traefik logs to its standard output.
         let is_traefik = kind == Kind::Traefik;
         let log_of = |is_log: bool| if is_log { Stdio::piped() } else { Stdio::null() };
         command.stdout(log_of(is_traefik)).stderr(log_of(!is_traefik));
@@ -320,7 +320,7 @@ impl Proxy {
             let read = log.read_line(&mut said).expect("text");
             assert!(read > 0, "{kind:?} does not start:\n{said}");
         }
-        // What it says later must not fill the pipe.
+        // Later output must not fill the pipe.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
         if is_traefik {
             wait_for_routes_of_traefik(own.1);
@@ -329,10 +329,10 @@ impl Proxy {
     }
 }
 
-/// A router beside those of the example. Traefik answers 404 to everything until it has its routers, and then logs nothing.
+/// An additional router for Traefik. It answers 404 until its routers are loaded, and does not log this.
 const TRAEFIK_PROBE: &str = "\n  routers:\n    probe:\n      entryPoints: [web]\n      rule: \"Path(`/probe`)\"\n      service: noop@internal\n";
 
-/// Returns once Traefik has its routers, all of which come at once.
+/// Returns after Traefik has loaded its routers, all at the same time.
 fn wait_for_routes_of_traefik(address: SocketAddr) {
     for _ in 0..100_000 {
         let mut stream = std::net::TcpStream::connect(address).expect("Traefik listens");
@@ -353,7 +353,7 @@ fn read_example(name: &str) -> String {
     std::fs::read_to_string(file).expect("the example is there")
 }
 
-/// An example as it is, on other ports.
+/// Returns an example with other ports.
 fn on_ports(example: &str, ports: &[(u16, SocketAddr)]) -> String {
     let mut text = example.to_owned();
     for (port, address) in ports {
@@ -369,7 +369,8 @@ fn on_ports(example: &str, ports: &[(u16, SocketAddr)]) -> String {
     text
 }
 
-/// A program in the PATH, where Debian keeps servers, or where scripts/setup installs packages from PyPI.
+/// Finds a program in the PATH, in Debian's directories for servers, or in the directory in which scripts/setup
+/// installs packages from PyPI.
 fn find_program(name: &str, install: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin");
