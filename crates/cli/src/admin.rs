@@ -23,7 +23,8 @@ use crate::{
 
 /// Users, workspaces, keys and quotas, on the machine with the data
 ///
-/// These commands work straight on the data directory or the database, for whoever may open it: the operator. They also work while a server runs. When a command returns, every running server has applied its change.
+/// These commands use the data directory or the database directly, so only the operator of the machine can run them.
+/// They also work while a server runs. When a command returns, every running server has applied its change.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
 Examples:

@@ -1,4 +1,4 @@
-//! `keyward admin list-keys` and `revoke-key`: the keys of all owners, on the machine that holds the data.
+//! `keyward admin list-keys` and `revoke-key`: the keys of all owners, on the machine with the data.
 
 use api::KeyState;
 use domain::ApiKeyId;
@@ -87,7 +87,7 @@ impl ListKeys {
 impl RevokeKey {
     pub(crate) async fn run(self) -> Outcome {
         on_host(&self.installation, Missing::Refuse, async |app, host| {
-            // All are looked up before the first is revoked.
+            // All keys are looked up before the first is revoked.
             let mut found = Vec::with_capacity(self.keys.len());
             for name in &self.keys {
                 let key = find_key(app, host, name).await?;
@@ -104,7 +104,7 @@ impl RevokeKey {
     }
 }
 
-/// The key of an id or a fingerprint. Of several registrations of one key, the one that is not revoked is meant.
+/// Returns the key with an id or a fingerprint. Of several registrations, it is the one that is not revoked.
 async fn find_key(app: &App, host: &Caller, name: &str) -> Outcome<ApiKeyId> {
     if let Ok(id) = name.parse() {
         return Ok(id);

@@ -37,9 +37,9 @@ enum ColumnKind {
     Id,
     /// A value to copy, such as a fingerprint. It is never broken into lines.
     Word,
-    /// A fingerprint: one piece, of which a narrow terminal shows the beginning.
+    /// A fingerprint: a single word. A narrow terminal only shows its beginning.
     Fingerprint,
-    /// What is left out where the terminal is too narrow, the last one first.
+    /// A column that is omitted if the terminal is too narrow. The last one is omitted first.
     Minor,
     /// A text, which may be broken into lines.
     Text,
@@ -61,7 +61,7 @@ impl<'a, T> Column<'a, T> {
         Self { header: "FINGERPRINT", kind: ColumnKind::Fingerprint, cell }
     }
 
-    /// Creates a column that a narrow terminal does not show.
+    /// Creates a column that is omitted on a narrow terminal.
     pub(crate) const fn minor(header: &'static str, cell: &'a dyn Fn(&T) -> String) -> Self {
         Self { header, kind: ColumnKind::Minor, cell }
     }
@@ -73,12 +73,12 @@ impl<'a, T> Column<'a, T> {
 }
 
 impl<T> Column<'_, T> {
-    /// The cell of `item`, in one line.
+    /// Returns the cell of `item`, in one line.
     fn text_of(&self, item: &T) -> String {
         (self.cell)(item).replace(char::is_control, " ")
     }
 
-    /// The cell of `item`, and of a fingerprint its beginning if it has to be short.
+    /// Returns the cell of `item`. A fingerprint is shortened if `is_short` is set.
     fn shown_of(&self, item: &T, is_short: bool) -> String {
         let text = self.text_of(item);
         if !is_short || self.kind != ColumnKind::Fingerprint || text.chars().count() <= SHORT_FINGERPRINT {
@@ -108,7 +108,7 @@ pub(crate) fn choose_colour(choice: ColourChoice) {
     let _ = COLOUR.set(choice);
 }
 
-/// What the user asked to leave out.
+/// The parts of the output to omit.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub(crate) struct Brevity {
     /// Print no messages: only errors, what was asked for, and the id of what was created
@@ -121,7 +121,7 @@ pub(crate) struct Brevity {
 
 static BREVITY: OnceLock<Brevity> = OnceLock::new();
 
-/// Sets once what to leave out; without it, nothing is.
+/// Sets the parts of the output to omit. It is called once. Without it, nothing is omitted.
 pub(crate) fn choose_brevity(brevity: Brevity) {
     // The program has one command line, so a second call sets the same choice.
     let _ = BREVITY.set(brevity);
@@ -152,29 +152,29 @@ pub(crate) fn bytes(bytes: &[u8]) -> Outcome {
     out.write_all(bytes).and_then(|()| out.flush()).map_err(Failure::Output)
 }
 
-/// Writes a message: text and a line end. Nothing is written where the user asked for quiet.
+/// Writes a message: text and a line ending. With `--quiet`, nothing is written.
 pub(crate) fn line(text: impl Display) -> Outcome {
     if is_quiet() { Ok(()) } else { result(text) }
 }
 
-/// Writes that something was created, or its id alone where the user asked for quiet.
+/// Writes that an object was created, or only its id with `--quiet`.
 pub(crate) fn created(id: impl Display, message: impl Display) -> Outcome {
     if is_quiet() { result(id) } else { result(message) }
 }
 
-/// Writes what was asked for: text and a line end. Control characters, which may come from a server, are replaced
-/// by spaces. An input that may be a secret is replaced by its description.
+/// Writes a result: text and a line ending. Control characters, which may come from a server, are replaced by spaces.
+/// An input that may be a secret is replaced by its description.
 pub(crate) fn result(text: impl Display) -> Outcome {
     let text = clean(&text.to_string()).replace(|c: char| c.is_control() && c != '\n', " ");
     bytes(format!("{text}\n").as_bytes())
 }
 
-/// Writes a message for users to standard error, so that programs do not read it. Nothing is written where the user asked for quiet.
+/// Writes a message for users to standard error, so that programs do not read it. With `--quiet`, nothing is written.
 pub(crate) fn note(text: impl Display) -> Outcome {
     if is_quiet() { Ok(()) } else { tell(text) }
 }
 
-/// Writes to standard error what the user has to know, such as a warning.
+/// Writes important information to standard error, such as a warning.
 pub(crate) fn tell(text: impl Display) -> Outcome {
     writeln!(io::stderr(), "{}", clean(&text.to_string())).map_err(Failure::Output)
 }
@@ -204,8 +204,8 @@ pub(crate) fn table<T>(columns: &[Column<'_, T>], items: &[T]) -> Outcome {
     bytes(text.as_bytes())
 }
 
-/// A table that is no wider than `available`. What is too wide loses ids, then the ends of fingerprints, then minor columns;
-/// what is too wide still is broken into lines.
+/// Returns a table that is at most `available` wide. A table that is too wide loses its ids first, then the ends of
+/// fingerprints, then minor columns. If it is still too wide, texts are broken into lines.
 fn format_table<T>(columns: &[Column<'_, T>], items: &[T], available: usize) -> String {
     let mut shown: Vec<&Column<'_, T>> = columns.iter().collect();
     let mut is_short = false;
@@ -249,7 +249,7 @@ fn format_table<T>(columns: &[Column<'_, T>], items: &[T], available: usize) -> 
     table.trim_fmt()
 }
 
-/// How wide a table of these columns is, if texts are broken into lines of `text` columns.
+/// Returns the width of a table with these columns, if texts are broken into lines of `text` characters.
 fn width<T>(columns: &[&Column<'_, T>], items: &[T], is_short: bool, text: usize) -> usize {
     let of_column = |column: &&Column<'_, T>| {
         let cells = items.iter().map(|item| column.shown_of(item, is_short).chars().count());

@@ -1,22 +1,24 @@
-//! A [`tower`](https://docs.rs/tower) layer that asks Keyward who sent each request and whether they may, as a proxy in front of
-//! an API does. For APIs in Rust (axum, hyper) that have no such proxy. Feature `tower`.
+//! A [`tower`](https://docs.rs/tower) layer that asks Keyward for the identity of each request and whether it is
+//! accepted, like a proxy in front of an API. It is for APIs in Rust (axum, hyper) without such a proxy. It needs the
+//! feature `tower`.
 //!
 //! For each request, the layer
 //!
-//! - refuses hosts that the API does not answer for (421), since a signature is valid for one host;
-//! - removes the identity headers that the client sent itself, and asks Keyward with the method, scheme, host and target, and
-//!   the client's headers;
-//! - passes refusals on as Keyward told them (`application/problem+json`, `Keyward-Reason`), and answers 503 where there is no
-//!   clear answer within the timeout;
-//! - compares the body of a signed write with the signed `Content-Digest`: it holds the body in memory, up to 1 MiB by default
-//!   (413 beyond). The body of a signed GET, HEAD or OPTIONS need not be covered, so it is replaced by an empty one. A request
-//!   with a bearer token has no signed digest: its body passes as it came, and [`Identity::body_verified`] is false;
-//! - removes what speaks for the client at Keyward (`Authorization`, the cookies of Keyward's pages), and puts the
-//!   [`Identity`] into the request's extensions.
+//! - refuses requests for hosts of other APIs (421), because a signature is valid for one host;
+//! - removes identity headers that the client sent, and asks Keyward with the method, scheme, host and target, and the
+//!   client's headers;
+//! - passes Keyward's refusals on (`application/problem+json`, `Keyward-Reason`), and answers 503 if there is no valid
+//!   answer within the timeout;
+//! - compares the body of a signed write with the signed `Content-Digest`: it keeps the body in memory, up to 1 MiB by
+//!   default (413 above that). The signature of a GET, HEAD or OPTIONS need not cover the body, so such a body is
+//!   replaced by an empty one. A request with a bearer token has no signed digest. Its body is passed on unchanged, and
+//!   [`Identity::body_verified`] is false;
+//! - removes the client's credentials for Keyward (`Authorization`, the cookies of Keyward's pages), and adds the
+//!   [`Identity`] to the request's extensions.
 //!
-//! A request without a credential passes only where one of Keyward's `[[routes]]` requires `anyone`, and then has no
-//! [`Identity`]. Put the layer outside of what rewrites paths, such as axum's `nest`: the signature covers the path that the
-//! client sent.
+//! A request without a credential is only accepted if one of Keyward's `[[routes]]` requires `anyone`, and then has no
+//! [`Identity`]. Apply the layer outside of layers that rewrite paths, such as axum's `nest`, because the signature
+//! covers the path that the client sent.
 
 mod identity;
 mod keyward;
@@ -48,14 +50,15 @@ pub use self::identity::{Group, Identity};
 use self::keyward::{Keyward, REASON, Refusal, Verdict};
 use crate::error::ClientError;
 
-/// The longest body that is compared with its digest, in bytes, unless [`KeywardLayer::with_max_body`] says otherwise.
+/// The maximum length of a body that is compared with its digest, in bytes, unless [`KeywardLayer::with_max_body`] sets
+/// another one.
 const MAX_BODY: usize = 1024 * 1024;
 /// The cookies of Keyward's pages.
 const COOKIES: [&str; 3] = ["keyward", "keyward-device", "keyward-notice"];
 
 type FindAddress = Arc<dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync>;
 
-/// Asks Keyward about each request before the service behind it sees the request.
+/// Asks Keyward about each request before the inner service receives it.
 #[derive(Clone)]
 pub struct KeywardLayer {
     keyward: Keyward,
@@ -73,18 +76,18 @@ impl fmt::Debug for KeywardLayer {
 }
 
 impl KeywardLayer {
-    /// A layer that asks the Keyward at `url`, for an API whose clients sign these origins, such as
+    /// Creates a layer that asks the Keyward at `url`, for an API whose clients sign these origins, such as
     /// `["https://api.example.com"]`.
     ///
-    /// Keyward must list the address of this program in `trusted_proxies`, and the hosts in `proxied_hosts`.
+    /// Keyward must have the IP address of this program in `trusted_proxies`, and the hosts in `proxied_hosts`.
     ///
     /// # Errors
-    /// [`ClientError::Url`] and [`ClientError::Setup`].
+    /// [`ClientError::Url`] or [`ClientError::Setup`].
     pub fn new<T: AsRef<str>>(url: &str, origins: impl IntoIterator<Item = T>) -> Result<Self, ClientError> {
         Ok(Self { keyward: Keyward::new(url, origins)?, max_body: Some(MAX_BODY), find_address: None })
     }
 
-    /// How long to wait for Keyward's answer; 2 s without this.
+    /// Sets how long to wait for Keyward's answer. The default is 2 s.
     #[must_use]
     pub fn with_timeout(self, timeout: Duration) -> Self {
         Self { keyward: self.keyward.with_timeout(timeout), ..self }
@@ -93,27 +96,27 @@ impl KeywardLayer {
     /// Also trusts these certificate authorities, as PEM.
     ///
     /// # Errors
-    /// [`ClientError::Certificates`] and [`ClientError::Setup`].
+    /// [`ClientError::Certificates`] or [`ClientError::Setup`].
     pub fn with_trusted_certificates(self, pem: &[u8]) -> Result<Self, ClientError> {
         Ok(Self { keyward: self.keyward.with_trusted_certificates(pem)?, ..self })
     }
 
-    /// The longest body of a signed write, in bytes. Longer ones are 413.
+    /// Sets the maximum length of the body of a signed write, in bytes. A longer one is answered with 413.
     #[must_use]
     pub fn with_max_body(self, bytes: usize) -> Self {
         Self { max_body: Some(bytes), ..self }
     }
 
-    /// Passes bodies on as they come, without comparing them. [`Identity::body_verified`] is then false: the service behind must
-    /// compare the body with `Content-Digest` before it uses it.
+    /// Passes bodies on unchanged, without comparing them. [`Identity::body_verified`] is then false. The inner service
+    /// must compare the body with `Content-Digest` before it uses it.
     #[must_use]
     pub fn without_body_check(self) -> Self {
         Self { max_body: None, ..self }
     }
 
-    /// How to find the client's address, for Keyward's limits, its log, and keys that are limited to networks. In axum:
-    /// `|parts| parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|client| client.0.ip())`. Without this, all clients share
-    /// the address of this program.
+    /// Sets how to find the client's IP address, for Keyward's limits, its log, and keys that are limited to networks.
+    /// In axum: `|parts| parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|client| client.0.ip())`. Without this,
+    /// all clients have the IP address of this program.
     #[must_use]
     pub fn with_client_address(self, find: impl Fn(&Parts) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
         Self { find_address: Some(Arc::new(find)), ..self }
@@ -153,7 +156,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // The service that is ready is this one; its copy need not be.
+        // This service is ready. Its clone may not be.
         let ready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, ready);
         let layer = self.layer.clone();
@@ -167,7 +170,7 @@ where
 }
 
 impl KeywardLayer {
-    /// The request as the service behind sees it.
+    /// Returns the request for the inner service.
     async fn admit<B>(&self, request: Request<B>) -> Result<Request<B>, Refusal>
     where
         B: Body + From<Bytes>,
@@ -185,7 +188,7 @@ impl KeywardLayer {
             Verdict::Passes(identity) => identity,
             Verdict::Refused(refusal) => return Err(refusal),
         };
-        // Only Keyward's answer makes an identity.
+        // Only Keyward's answer sets an identity.
         parts.extensions.remove::<Identity>();
         for name in identity::IDENTITY_HEADERS {
             parts.headers.remove(name);
@@ -200,7 +203,7 @@ impl KeywardLayer {
                 identity.body_verified = true;
                 B::from(bytes)
             }
-            // A signature need not cover it.
+            // The signature may not cover the body.
             None if is_signed && is_read && !body.is_end_stream() => {
                 parts.headers.remove(CONTENT_LENGTH);
                 B::from(Bytes::new())
@@ -241,7 +244,7 @@ where
     }
 }
 
-/// Compares a body with its digest, which Keyward has seen to be signed.
+/// Compares a body with its digest. Keyward has verified that the digest is signed.
 fn verify(headers: &HeaderMap, body: &[u8]) -> Result<(), Refusal> {
     let lines = headers.get_all("content-digest").iter().map(|value| value.to_str().ok());
     let field = lines.collect::<Option<Vec<_>>>().map(|lines| lines.join(", ")).unwrap_or_default();

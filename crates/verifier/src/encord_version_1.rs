@@ -1,10 +1,10 @@
-//! Version 1 of the Encord SDK's signatures, which are recognised in order to be refused by name: they cover the body only and
-//! never expire.
+//! Version 1 of the Encord SDK's signatures. They are recognised so that the refusal can name them: they only cover the
+//! body and never expire.
 
 use http::HeaderValue;
 
-/// Whether this is how version 1 of the Encord SDK signs: the raw Ed25519 key, a colon and the signature, in hexadecimal
-/// digits.
+/// Returns whether this is a signature of version 1 of the Encord SDK: the raw Ed25519 key, a colon and the signature,
+/// in hexadecimal digits.
 #[must_use]
 pub fn is_encord_version_1(authorization: &HeaderValue) -> bool {
     let is_hex = |text: &[u8], digits: usize| text.len() == digits && text.iter().all(u8::is_ascii_hexdigit);

@@ -1,4 +1,4 @@
-//! The keys of an installation and the state of its users, on the machine that holds the data.
+//! The keys of an installation and the state of its users, on the machine with the data.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{Home, Ran, Town};
 
-/// A user of the machine who is not the operator.
+/// A user of the machine other than the operator.
 const OTHER_USER: &str = "65534";
 
 #[test]
@@ -30,7 +30,7 @@ fn the_keys_of_all_owners_are_listed_and_revoked() {
     assert_eq!((people.len(), people[0]["title"].as_str()), (1, Some("bob")));
     town.home.run(&["admin", "list-keys", "--user", "nobody@example.com"]).fails_with(4);
 
-    // By its fingerprint and by its id; a key that is not there leaves the others alone.
+    // By its fingerprint and by its id. If a key does not exist, no key is revoked.
     let fingerprint = people[0]["fingerprint"].as_str().expect("a fingerprint");
     let bot_key = bots[0]["id"].as_str().expect("an id");
     let unknown = ["admin", "revoke-key", "--key", fingerprint, "--key", "SHA256:AAAAAAAAAAAAAAAA"];
@@ -52,7 +52,8 @@ fn a_disabled_user_is_refused_until_enabled() {
     town.run("bob", &["whoami"]).ok();
 }
 
-/// They work straight on the database, so whoever may not open it gets nothing. Only root can run this as another user.
+/// The commands use the database directly, so a user without access to it gets nothing. Only root can run this as
+/// another user.
 #[test]
 fn another_user_of_the_machine_gets_nothing() {
     let town = Town::new();
@@ -74,7 +75,7 @@ fn another_user_of_the_machine_gets_nothing() {
             command.args(arguments).current_dir(home.path()).env_clear().env("HOME", "/nonexistent");
             command.output().expect("setpriv starts").into()
         } else {
-            // Another user finds a directory that they may not enter.
+            // Another user gets a directory without access.
             home.tool("chmod", &["000", "keyward-data"]);
             let ran = home.run(arguments);
             home.tool("chmod", &["700", "keyward-data"]);

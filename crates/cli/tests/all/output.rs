@@ -1,8 +1,8 @@
-//! What lists and messages look like: quiet, without headers, and on a terminal of 80 columns.
+//! The output of lists and messages: quiet, without headers, and on a terminal of 80 columns.
 
 use crate::support::Town;
 
-/// A service account with a long name and description, a project, a key with an end, and an invitation.
+/// Creates a service account with a long name and description, a project, a key with an expiry, and an invitation.
 fn furnished() -> Town {
     let town = Town::new();
     let long = "It exports the annotations of every project each night, and sends them to the archive";
@@ -87,7 +87,7 @@ fn quiet_leaves_the_messages_out_and_what_was_asked_for_in() {
         let ran = town.run("ann", arguments);
         assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(0), "", ""), "{arguments:?}");
     }
-    // A list, an answer and a link that is shown once are no messages; neither is an error.
+    // Lists, results and links that are shown once are not messages. Errors are not messages either.
     assert!(town.run("ann", &["members", "list", "-w", "acme", "-q"]).ok().contains("bob@example.com"));
     assert!(town.run("ann", &["whoami", "-q"]).ok().starts_with("ann@example.com"));
     assert!(

@@ -1,9 +1,9 @@
-//! Who sent a request, as Keyward's answer tells it.
+//! The identity of a request, from Keyward's answer.
 
 use domain::{ApiKeyId, PrincipalId, WorkspaceId, role::Role};
 use http::{HeaderMap, HeaderName};
 
-/// What Keyward answers, and clients must not send.
+/// The headers of Keyward's answer, which clients must not send.
 pub(super) const IDENTITY_HEADERS: [HeaderName; 11] = [
     HeaderName::from_static("remote-user"),
     HeaderName::from_static("remote-email"),
@@ -18,8 +18,8 @@ pub(super) const IDENTITY_HEADERS: [HeaderName; 11] = [
     HeaderName::from_static("keyward-content-digest-verified"),
 ];
 
-/// Who sent a request. [`KeywardLayer`](super::KeywardLayer) puts it into the extensions of each request that has a
-/// credential; a request without one passes only where a route requires `anyone`, and has no identity.
+/// The identity of a request. [`KeywardLayer`](super::KeywardLayer) adds it to the extensions of each request with a
+/// credential. A request without a credential is only accepted if a route requires `anyone`, and has no identity.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Identity {
@@ -31,9 +31,9 @@ pub struct Identity {
     pub email_verified: bool,
     /// The name.
     pub name: String,
-    /// Every workspace that the principal is in.
+    /// The workspaces of the principal.
     pub groups: Vec<Group>,
-    /// The workspace in which the request acts. None for a user of several who named none.
+    /// The workspace of the request. `None` if the principal has several and the request does not select one.
     pub workspace: Option<WorkspaceId>,
     /// The role in that workspace.
     pub role: Option<Role>,
@@ -45,22 +45,22 @@ pub struct Identity {
     pub body_verified: bool,
 }
 
-/// A workspace that a principal is in.
+/// A workspace of a principal.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Group {
     /// The workspace's slug.
     pub slug: String,
-    /// The role there.
+    /// The role in the workspace.
     pub role: Role,
 }
 
-/// An answer that is not Keyward's, or has values that this release does not know.
+/// An answer that is not from Keyward, or has values that are unknown to this release.
 #[derive(Debug)]
 pub(super) struct UnknownAnswer(pub(super) HeaderName);
 
 impl Identity {
-    /// Reads the headers of an answer. `Ok(None)` where every one is empty.
+    /// Parses the headers of an answer. Returns `Ok(None)` if all are empty.
     pub(super) fn read(headers: &HeaderMap) -> Result<Option<Self>, UnknownAnswer> {
         let values = Values(headers);
         let [user, email, name, groups, principal, workspace, role, key, scopes, email_verified, body] =
@@ -70,7 +70,7 @@ impl Identity {
         if texts.iter().all(|text| matches!(text, Ok((_, "")))) {
             return Ok(None);
         }
-        // Users without an email address do not exist.
+        // Every user has an email address.
         user?;
         Ok(Some(Self {
             principal: parse(principal?)?,
@@ -93,7 +93,7 @@ struct Values<'a>(&'a HeaderMap);
 type Value<'a> = (HeaderName, &'a str);
 
 impl<'a> Values<'a> {
-    /// The one value of a header: Keyward answers every header once, with or without a value.
+    /// Returns the single value of a header. Keyward sends each header exactly once, with or without a value.
     fn one(&self, name: HeaderName) -> Result<Value<'a>, UnknownAnswer> {
         let mut values = self.0.get_all(&name).iter();
         match (values.next().map(|value| value.to_str()), values.next()) {

@@ -1,5 +1,5 @@
-//! Asks Keyward about a request, by the protocol of Caddy's `forward_auth`: the request line in `X-Forwarded-*`, and the
-//! client's own headers beside it.
+//! Asks Keyward about a request, with the protocol of Caddy's `forward_auth`: the request line in `X-Forwarded-*`, and
+//! the client's own headers.
 
 use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
 
@@ -24,20 +24,20 @@ use crate::{
 };
 
 const ENDPOINT: &str = "/auth/caddy";
-/// Envoy's example waits as long: a write's nonce is written to a disk first.
+/// The same time as in Envoy's example, because the nonce of a write is first written to a disk.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// The longest problem, in bytes.
+/// The maximum length of a problem, in bytes.
 const MAX_PROBLEM: usize = 64 * 1024;
 const METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// The workspace that a client names in a signed header. The answer has an identity header of the same name.
+/// The workspace that a client selects in a signed header. The answer has an identity header with the same name.
 const WORKSPACE: HeaderName = HeaderName::from_static("keyward-workspace");
 pub(super) const REASON: HeaderName = HeaderName::from_static("keyward-reason");
 
-/// Headers of the connection, and those that the question itself has. The client's own are not passed.
+/// Headers of the connection, and those that this program sets. The client's own are not passed.
 const NOT_PASSED: [HeaderName; 16] = [
     HOST,
     CONNECTION,
@@ -67,7 +67,7 @@ const PASSED_BACK: [HeaderName; 7] = [
     HeaderName::from_static("want-content-digest"),
 ];
 
-/// Scheme and authority of an API, as clients sign them.
+/// The scheme and authority of an API, as clients sign them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Origin {
     scheme: &'static str,
@@ -83,7 +83,7 @@ impl Origin {
             return refuse("write only the scheme and the host that clients sign, without a path");
         }
         let Some(host) = url.host_str() else { return refuse("it has no host") };
-        // A default port is none in a URL.
+        // A URL omits the default port.
         let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
         let scheme = if url.scheme() == "https" { "https" } else { "http" };
         Ok(Self { scheme, authority: format!("{host}{port}") })
@@ -95,7 +95,7 @@ impl Origin {
     }
 }
 
-/// Where Keyward is, and for which origins it is asked.
+/// The URL of Keyward, and the origins of the API.
 #[derive(Clone, Debug)]
 pub(super) struct Keyward {
     http: reqwest::Client,
@@ -104,20 +104,20 @@ pub(super) struct Keyward {
     timeout: Duration,
 }
 
-/// What Keyward says about a request.
+/// Keyward's answer about a request.
 pub(super) enum Verdict {
-    /// It passes; without an identity where it needs none.
+    /// The request is accepted. It has no identity if it has no credential.
     Passes(Option<Box<Identity>>),
-    /// It does not.
+    /// The request is refused.
     Refused(Refusal),
 }
 
-/// A response in place of the API's.
+/// A response that replaces the API's.
 #[derive(Debug)]
 pub(super) struct Refusal(Box<Response<Bytes>>);
 
 impl Refusal {
-    /// A problem that Keyward was not asked about.
+    /// Creates a problem without asking Keyward.
     pub(super) fn new(status: StatusCode, code: &str, title: &str, detail: &str) -> Self {
         Self::with_problem(status, &Problem::new(status.as_u16(), code, title, detail))
     }
@@ -126,7 +126,7 @@ impl Refusal {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        // A problem has text and numbers only, which always can be written.
+        // A problem only has texts and numbers, which can always be serialized.
         Self::with_body(status, headers, serde_json::to_vec(problem).unwrap_or_default().into())
     }
 
@@ -137,7 +137,7 @@ impl Refusal {
         Self(Box::new(response))
     }
 
-    /// Keyward said nothing that lets a request pass.
+    /// Returns the refusal for an answer that is missing or invalid.
     fn unavailable() -> Self {
         let detail = "The request could not be verified. Try again in a moment.";
         let refusal = Self::new(StatusCode::SERVICE_UNAVAILABLE, codes::UNAVAILABLE, "Temporarily unavailable", detail);
@@ -176,7 +176,7 @@ impl Keyward {
         Ok(Self { http: build_http(Some(pem))?, ..self })
     }
 
-    /// Asks about a request. Whatever is not a clear answer is a refusal.
+    /// Asks about a request. Every answer that is not a valid one is a refusal.
     pub(super) async fn ask(&self, question: Result<reqwest::Request, Refusal>) -> Verdict {
         let question = match question {
             Ok(question) => question,
@@ -219,7 +219,7 @@ impl Keyward {
         Ok(Verdict::Refused(Refusal::with_body(status, headers, body.into())))
     }
 
-    /// The question about a request.
+    /// Returns the request to Keyward about a request.
     pub(super) fn question(&self, parts: &Parts, client: Option<IpAddr>) -> Result<reqwest::Request, Refusal> {
         let origin = self.find_origin(parts)?;
         let malformed = || bad_request("The request's target is not a path.");
@@ -241,7 +241,8 @@ impl Keyward {
         Ok(question)
     }
 
-    /// The origin that a request is for, which must be one of the API's: a signature for another host is not for this API.
+    /// Returns the origin of a request, which must be one of the API's, because a signature for another host is not
+    /// valid for this API.
     fn find_origin(&self, parts: &Parts) -> Result<&Origin, Refusal> {
         let mut hosts = parts.headers.get_all(HOST).iter();
         let host = hosts.next().map(|host| host.to_str().unwrap_or_default());
@@ -265,7 +266,7 @@ impl Keyward {
     }
 }
 
-/// Why there was no answer, or none that Keyward gives.
+/// Why there was no answer, or none from Keyward.
 struct NoAnswer(String);
 
 impl From<reqwest::Error> for NoAnswer {
@@ -290,7 +291,7 @@ fn build_http(trusted: Option<&[u8]>) -> Result<reqwest::Client, ClientError> {
     reqwest::Client::builder()
         .tls_certs_merge(trusted.unwrap_or_default())
         .redirect(redirect::Policy::none())
-        // Keyward trusts the address that asks.
+        // Keyward trusts the IP address of this program, so no proxy may be used.
         .no_proxy()
         .dns_resolver(SystemResolver)
         .user_agent(concat!("keyward-forward-auth/", env!("CARGO_PKG_VERSION")))
@@ -298,14 +299,14 @@ fn build_http(trusted: Option<&[u8]>) -> Result<reqwest::Client, ClientError> {
         .map_err(|error| ClientError::Setup(error.to_string()))
 }
 
-/// The client's headers that Keyward is passed: all that a signature may cover, and no identity header.
+/// Returns the client's headers for Keyward: all that a signature may cover, and no identity header.
 fn passed_headers(headers: &HeaderMap) -> HeaderMap {
     let of_connection: HashSet<String> = headers
         .get_all(CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(',').map(|name| name.trim().to_ascii_lowercase()))
-        // A client must not remove its own credential or workspace from the question.
+        // A client must not remove its own credential or workspace.
         .filter(|name| !is_read_by_keyward(name))
         .collect();
     let mut passed = HeaderMap::with_capacity(headers.len() + 5);

@@ -15,17 +15,17 @@ pub struct OwnedKey {
     /// The key.
     #[serde(flatten)]
     pub key: api::ApiKey,
-    /// Whose it is.
+    /// Its owner.
     pub owner: PrincipalId,
     /// The owner's email or address.
     pub owner_email: Option<String>,
 }
 
 impl App {
-    /// The keys of all owners, including expired and revoked ones, in the order in which they were registered.
+    /// Returns the keys of all owners, including expired and revoked ones, in the order in which they were registered.
     ///
     /// # Errors
-    /// On the host only.
+    /// The caller is not the host.
     pub async fn list_all_api_keys(&self, caller: &Caller, paging: &Paging) -> Result<api::Page<OwnedKey>, AppError> {
         let access = caller.principal.authorize_host()?;
         let limit = paging.limit()?;

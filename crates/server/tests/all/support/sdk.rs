@@ -1,4 +1,4 @@
-//! The unmodified Encord SDK from PyPI, in a Python of its own, with keys of ssh-keygen.
+//! The unmodified Encord SDK from PyPI, in a separate Python, with keys of ssh-keygen.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,7 +16,7 @@ use server::{
 
 use super::{Actor, TestApp};
 
-/// What every script begins with; it ends with `answer(...)`.
+/// The beginning of every script. Scripts end with `answer(...)`.
 const PRELUDE: &str = r#"
 import json, os
 import encord.exceptions, requests
@@ -52,7 +52,7 @@ def answer(value):
     print(json.dumps(value, default=str))
 "#;
 
-/// An interpreter that has the SDK.
+/// The interpreter with the SDK.
 static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {
     let python = std::env::var_os("KEYWARD_PYTHON")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin/python"), PathBuf::from);
@@ -65,7 +65,7 @@ static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {
     python
 });
 
-/// Makes a private key file with ssh-keygen. Returns it, and the public key.
+/// Generates a private key file with ssh-keygen, and returns it with the public key.
 pub fn generate_key_file(directory: &Path, name: &str) -> (PathBuf, String) {
     let path = directory.join(name);
     let made = Command::new("ssh-keygen")
@@ -78,7 +78,7 @@ pub fn generate_key_file(directory: &Path, name: &str) -> (PathBuf, String) {
     (path, public.trim().to_owned())
 }
 
-/// Registers a key for a principal. Returns its id.
+/// Registers a key for a principal, and returns its id.
 pub async fn register_key(test: &TestApp, workspace: &str, owner: &Actor, title: &str, public_key: String) -> String {
     let owner = match owner.id.parse() {
         Ok(user) => KeyOwner::User(user),
@@ -88,7 +88,7 @@ pub async fn register_key(test: &TestApp, workspace: &str, owner: &Actor, title:
     test.app.create_api_key(&Caller::host(), owner, &create).await.expect("a key").id.to_string()
 }
 
-/// Runs a script with the SDK, these variables and the machine's own time on both sides. Returns what it answers.
+/// Runs a script with the SDK, these variables and the machine's time on both sides. Returns its answer.
 pub async fn run_sdk(test: &TestApp, domain: &str, variables: &[(&str, &Path)], script: &str) -> Value {
     let mut command = Command::new(PYTHON.as_path());
     command.arg("-c").arg(format!("{PRELUDE}\n{script}")).env("DOMAIN", domain).env("NO_PROXY", "*");

@@ -1,5 +1,6 @@
-//! A small platform as the Encord SDK expects one, behind a proxy: it lists, creates and takes uploads, for the sender
-//! that Keyward tells. Files go to a bucket beside it, which clients reach by signed URLs and not through the proxy.
+//! A small platform with the interface that the Encord SDK expects, behind a proxy. It lists, creates and accepts
+//! uploads, for the sender in Keyward's headers. Files go to a separate bucket, which clients reach by signed URLs
+//! without the proxy.
 
 use std::{
     collections::BTreeMap,
@@ -23,10 +24,10 @@ const FOLDER: &str = "0190a8e4-0000-7000-8000-00000000f01d";
 const JOB: &str = "0190a8e4-0000-7000-8000-00000000010b";
 const TIME: &str = "2026-01-02T03:04:05.000000+00:00";
 
-/// What the platform was told and given.
+/// The requests and files that the platform received.
 #[derive(Default)]
 pub struct Platform {
-    /// Each request: how it came and for whom.
+    /// Each request, with its kind of credential and its sender.
     calls: Vec<String>,
     projects: Vec<String>,
     datasets: Vec<String>,
@@ -41,12 +42,12 @@ impl Platform {
         Arc::new(Mutex::new(Self { bucket: format!("http://{address}/bucket"), ..Self::default() }))
     }
 
-    /// The requests since the last time, in order.
+    /// Returns the requests since the last call, in order.
     pub fn take_calls(&mut self) -> Vec<String> {
         std::mem::take(&mut self.calls)
     }
 
-    /// What was uploaded, by name.
+    /// Returns the uploaded files, by name.
     pub fn files(&self) -> &BTreeMap<String, Vec<u8>> {
         &self.files
     }
@@ -58,7 +59,7 @@ impl Platform {
                             "signed_url": format!("{}/file-{number}?signature=s", self.bucket)}]})
     }
 
-    /// Version 1 names what it wants in the body.
+    /// Handles version 1, which has the operation in the body.
     fn version_1(&mut self, what: (&str, &str), payload: &Value, resource: &str) -> Value {
         match what {
             ("projectwithuserrole", "GET") => {
@@ -92,7 +93,7 @@ impl Platform {
     }
 }
 
-/// An id that follows from a title.
+/// Returns an id that is derived from a title.
 fn id_of(title: &str) -> String {
     let digits = title.bytes().fold(String::new(), |digits, byte| digits + &format!("{byte:x}"));
     format!("0190a8e4-0000-7000-8000-{digits:0>12}")
@@ -104,7 +105,7 @@ fn project(title: &str) -> Value {
            "ontology_hash": "", "editor_ontology": {}, "user_role": 0})
 }
 
-/// The platform's routes.
+/// Returns the platform's routes.
 pub fn routes(platform: &Shared) -> Router {
     let folder = "/v2/public/storage/folders/{folder}";
     let behind_keyward = Router::new()
@@ -122,7 +123,7 @@ pub fn routes(platform: &Shared) -> Router {
     behind_keyward.route("/bucket/{file}", put(keep_file)).with_state(Arc::clone(platform))
 }
 
-/// What the guide asks of an API: it takes the sender from Keyward's headers, and compares a body with its digest.
+/// Implements the guide for APIs: reads the sender from Keyward's headers, and compares the body with its digest.
 async fn identify(State(platform): State<Shared>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.expect("a body").to_bytes();

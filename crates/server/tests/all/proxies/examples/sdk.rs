@@ -26,7 +26,7 @@ struct Behind {
 }
 
 impl Behind {
-    /// All of it, with a key of the admin `ada@example.com`.
+    /// Starts all servers, with a key of the admin `ada@example.com`.
     async fn nginx() -> Self {
         let listener = TcpListener::bind(ANY_PORT).await.expect("a free port");
         let platform = Platform::new(listener.local_addr().expect("an address"));
@@ -38,7 +38,7 @@ impl Behind {
         let directory = tempfile::tempdir().expect("a directory");
         let (key, public_key) = generate_key_file(directory.path(), "sdk");
         register_key(&stack.test, &stack.workspace, &stack.admin, "sdk", public_key).await;
-        // More than nginx keeps in memory, and every byte.
+        // More than nginx keeps in memory, with every byte value.
         let image: Vec<u8> = (0..=255).cycle().take(300_000).collect();
         std::fs::write(directory.path().join("cat.png"), &image).expect("a file");
         Self { stack, platform, directory, key, image }
@@ -50,7 +50,7 @@ impl Behind {
         run_sdk(&self.stack.test, &format!("http://{}", self.stack.host()), &variables, script).await
     }
 
-    /// What the platform was asked since the last time.
+    /// Returns the requests to the platform since the last call.
     fn take_calls(&self) -> Vec<String> {
         self.platform.lock().expect("no panic").take_calls()
     }
@@ -101,7 +101,7 @@ answer({
     assert_eq!(behind.uploaded("file-0"), behind.image);
 }
 
-/// What the SDK signs with version 1 is refused, and passes with a token that the same client got.
+/// Requests that the SDK signs with version 1 are refused. They are accepted with a token that the same client got.
 #[tokio::test]
 async fn the_encord_sdk_lists_creates_and_uploads_by_bearer_token_where_it_signs_with_version_1() {
     let behind = Behind::nginx().await;
