@@ -4,7 +4,7 @@ mod cause;
 
 use client::{Response, mask_signature_base};
 use http::{
-    HeaderName, HeaderValue,
+    HeaderName, HeaderValue, Method, StatusCode,
     header::{LOCATION, RETRY_AFTER},
 };
 
@@ -18,6 +18,10 @@ use crate::{
 const EXPLAIN: HeaderName = HeaderName::from_static("keyward-explain");
 /// The header that a proxy passes on if it replaces the body.
 const REASON: &str = "keyward-reason";
+
+/// Told of a refused HEAD request.
+const WITHOUT_BODY: &str = "the request is refused with 401, and the answer to HEAD has no body that could explain it\n\
+                            next: run the command with GET and the same URL";
 
 /// Send a signed request, and find out why its signature is refused
 ///
@@ -58,7 +62,10 @@ impl Explain {
         if response.status.is_success() {
             return output::result(format!("accepted: {} {} ({})", request.method(), request.uri(), response.status));
         }
-        if response.status == http::StatusCode::UNAUTHORIZED {
+        if response.status == StatusCode::UNAUTHORIZED && request.method() == Method::HEAD {
+            return Err(Failure::of_kind(Kind::NotAuthenticated, WITHOUT_BODY));
+        }
+        if response.status == StatusCode::UNAUTHORIZED {
             return Err(explain_refusal(&signed, &response)?);
         }
         Err(explain_other(&response))

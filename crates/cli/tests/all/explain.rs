@@ -178,6 +178,8 @@ fn what_is_not_the_signature_is_told_apart() {
     let told = behind.explain(str::to_owned, &["GET", "/api/v1/me", "--key", "stranger"]);
     assert!(told.stdout.lines().all(|line| line.starts_with("  \"")), "nothing differs: {}", told.stdout);
     let told = told.fails_with(3);
+    let head = behind.explain(str::to_owned, &["HEAD", "/api/v1/me", "--key", "stranger"]).fails_with(3);
+    assert!(head.contains("has no body") && head.contains("with GET"), "{head}");
     let fingerprint = behind.home.tool("ssh-keygen", &["-lf", "stranger.pub"]);
     let fingerprint = fingerprint.split(' ').nth(1).expect("a fingerprint");
     assert!(told.contains(&format!("it does not accept the key {fingerprint}")), "{told}");
