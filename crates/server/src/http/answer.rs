@@ -33,6 +33,10 @@ const WANT_CONTENT_DIGEST: HeaderName = HeaderName::from_static("want-content-di
 #[derive(Clone, Debug)]
 pub(crate) struct LoggedPrincipal(pub(crate) String);
 
+/// The status that an answer stands for, where HTTP's own says nothing: gRPC answers are 200.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LoggedStatus(pub(super) StatusCode);
+
 /// The id of a request, which is in its log lines and in its response.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestId(pub(crate) String);
@@ -151,13 +155,15 @@ pub(crate) async fn finish(State(app): State<Arc<App>>, mut request: Request, ne
     };
     let principal = response.extensions().get::<LoggedPrincipal>().map_or("-".to_owned(), |who| who.0.clone());
     let took = SystemClock.since_boot().saturating_sub(began);
-    app.metrics().count_answer(response.status().as_u16(), took);
+    let logged = response.extensions().get::<LoggedStatus>();
+    let status = logged.map_or(response.status(), |status| status.0).as_u16();
+    app.metrics().count_answer(status, took);
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     span.in_scope(|| {
         tracing::info!(
             %method,
             route,
-            status = response.status().as_u16(),
+            status,
             micros,
             principal,
             address = address.map(tracing::field::display),

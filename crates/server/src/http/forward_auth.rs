@@ -3,6 +3,7 @@
 //! because proxies also pass on headers of their clients.
 
 mod envoy;
+mod envoy_grpc;
 mod forwarded;
 mod nginx;
 
@@ -17,7 +18,7 @@ use axum::{
 use bytes::Bytes;
 use domain::{PrincipalId, text::percent_encode};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts, uri::Authority};
-use verifier::{AuthorizedRequest, OriginalRequest, Scheme, hosts::normal_authority};
+use verifier::{AuthorizedRequest, OriginalRequest, Scheme, VerifiedHeaders, hosts::normal_authority};
 
 pub(crate) use self::nginx::answer_nginx;
 use super::{
@@ -52,6 +53,10 @@ pub(crate) fn router() -> Router<Arc<App>> {
         )
         .route("/auth/envoy/", envoy.clone())
         .route("/auth/envoy/{*path}", envoy)
+        .route(
+            envoy_grpc::PATH,
+            any(async |State(app): State<Arc<App>>, request: Request| envoy_grpc::check(app, request).await),
+        )
 }
 
 /// How a proxy describes a request.
@@ -95,23 +100,27 @@ struct ForwardedRequest<'a> {
 async fn admit(app: &App, request: Request, dialect: Dialect) -> Result<Response, AppError> {
     let peer = peer_address(&request);
     let (parts, body) = request.into_parts();
-    let (original, passes_body) = match read_request(app, peer, &parts, dialect) {
+    let read = require_trusted(app.settings(), peer).and_then(|peer| {
+        let original = read_request(app, &parts.headers, |settings| dialect.read(&parts, settings, peer))?;
+        Ok((original, dialect.passes_body(&parts.headers)?))
+    });
+    let (original, passes_body) = match read {
         Ok(read) => read,
         Err(error) => {
             discard(&parts, body).await;
             return Err(error);
         }
     };
-    let headers = match app.verifier().verify_proxied_headers(&original.view(&parts)) {
-        Ok(headers) => headers,
-        Err(error) => {
+    let headers = match verify(app, &original) {
+        Ok(Some(headers)) => headers,
+        Ok(None) => {
             discard(&parts, body).await;
-            return Ok(refuse(app, error.into(), &original.view(&parts)));
+            return admit_without_credential();
         }
-    };
-    let Some(headers) = headers else {
-        discard(&parts, body).await;
-        return Ok((StatusCode::OK, IdentityHeaders::default().into_headers()?).into_response());
+        Err(refusal) => {
+            discard(&parts, body).await;
+            return Ok(*refusal);
+        }
     };
     let body = if passes_body {
         read_body(&parts, body, MAX_BODY).await?
@@ -119,9 +128,26 @@ async fn admit(app: &App, request: Request, dialect: Dialect) -> Result<Response
         discard(&parts, body).await;
         Bytes::new()
     };
-    // An empty body has no meaning, because the proxy may have omitted it.
-    let body = Some(&body[..]).filter(|body| !body.is_empty());
-    let request = OriginalRequest { body, ..original.view(&parts) };
+    authorize(app, &original, headers, &body).await
+}
+
+/// Verifies the client's credential, before a body is kept: the headers that verified, none where the client shows no
+/// credential and needs none, or else the refusal.
+fn verify(app: &App, original: &Original<'_>) -> Result<Option<VerifiedHeaders>, Box<Response>> {
+    let request = original.view();
+    app.verifier().verify_proxied_headers(&request).map_err(|error| Box::new(refuse(app, error.into(), &request)))
+}
+
+/// Answers whether a request whose headers verified may pass, with this body.
+async fn authorize(
+    app: &App,
+    original: &Original<'_>,
+    headers: VerifiedHeaders,
+    body: &[u8],
+) -> Result<Response, AppError> {
+    // An empty body says nothing: the proxy may have kept it back.
+    let body = Some(body).filter(|body| !body.is_empty());
+    let request = OriginalRequest { body, ..original.view() };
     let authorized = match app.verifier().authorize_proxied_request(headers, &request).await {
         Ok(authorized) => authorized,
         Err(error) => return Ok(refuse(app, error.into(), &request)),
@@ -131,52 +157,56 @@ async fn admit(app: &App, request: Request, dialect: Dialect) -> Result<Response
     Ok(response)
 }
 
+fn admit_without_credential() -> Result<Response, AppError> {
+    Ok((StatusCode::OK, IdentityHeaders::default().into_headers()?).into_response())
+}
+
 /// A request that a proxy forwarded, with scheme and authority in their signed form.
 struct Original<'a> {
+    headers: &'a HeaderMap,
     forwarded: ForwardedRequest<'a>,
     scheme: Scheme,
     authority: String,
 }
 
 impl Original<'_> {
-    /// Returns the client's request, as described by the headers.
-    fn view<'a>(&'a self, parts: &'a Parts) -> OriginalRequest<'a> {
+    /// The client's request, as far as its headers tell.
+    fn view(&self) -> OriginalRequest<'_> {
         OriginalRequest {
             method: self.forwarded.method,
             scheme: self.scheme,
             authority: &self.authority,
             target: self.forwarded.target,
-            headers: &parts.headers,
+            headers: self.headers,
             body: None,
             ip_address: Some(self.forwarded.ip_address),
         }
     }
 }
 
-/// Parses the proxy's description of the client's request, and returns whether it contains the body.
+/// The address of the connection, if it is that of a trusted proxy.
+fn require_trusted(settings: &Settings, peer: Option<IpAddr>) -> Result<IpAddr, AppError> {
+    peer.filter(|peer| settings.is_trusted_proxy(*peer)).ok_or(AppError::Refused(
+        "this IP address is not a trusted proxy; the operator must add it to `trusted_proxies`",
+    ))
+}
+
+/// Reads what a trusted proxy tells of the client's request, which has these headers.
 fn read_request<'a>(
     app: &App,
-    peer: Option<IpAddr>,
-    parts: &'a Parts,
-    dialect: Dialect,
-) -> Result<(Original<'a>, bool), AppError> {
-    let settings = app.settings();
-    let Some(peer) = peer.filter(|peer| settings.is_trusted_proxy(*peer)) else {
-        return Err(AppError::Refused(
-            "this IP address is not a trusted proxy; the operator must add it to `trusted_proxies`",
-        ));
-    };
-    hygiene::check_singletons(&parts.headers)?;
-    refuse_aliases(&parts.headers)?;
-    let forwarded = dialect.read(parts, settings, peer).inspect_err(|error| {
-        // The log helps operators that set up a proxy.
+    headers: &'a HeaderMap,
+    read: impl FnOnce(&Settings) -> Result<ForwardedRequest<'a>, AppError>,
+) -> Result<Original<'a>, AppError> {
+    hygiene::check_singletons(headers)?;
+    refuse_aliases(headers)?;
+    let forwarded = read(app.settings()).inspect_err(|error| {
+        // An operator who sets up a proxy reads the log first.
         tracing::warn!(reason = error.to_problem().detail, "a proxy does not pass a required header");
     })?;
     let (scheme, authority) = forwarded.check()?;
     require_proxied(app, scheme, &authority)?;
-    refuse_new_headers(&parts.headers)?;
-    let passes_body = dialect.passes_body(&parts.headers)?;
-    Ok((Original { forwarded, scheme, authority }, passes_body))
+    refuse_new_headers(headers)?;
+    Ok(Original { headers, forwarded, scheme, authority })
 }
 
 impl ForwardedRequest<'_> {

@@ -1,6 +1,7 @@
 //! Requests through a reverse proxy.
 
 mod body_digest;
+mod envoy_grpc;
 mod examples;
 pub mod forward_auth;
 mod proxied_write;

@@ -46,6 +46,14 @@ macro_rules! with_every_proxy {
                 }
             )*
         }
+        mod envoy_grpc {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test(super::Kind::EnvoyGrpc).await;
+                }
+            )*
+        }
         mod envoy {
             $(
                 #[tokio::test]
@@ -259,7 +267,7 @@ async fn repeated_headers_do_not_arrive(kind: Kind) {
     ] {
         let answer = stack.send_with(client, &more, "close").await;
         // Envoy's routes do not match two hosts.
-        let is_refused = matches!(answer.status, 400 | 401) || kind == Kind::Envoy && answer.status == 404;
+        let is_refused = matches!(answer.status, 400 | 401) || kind.is_envoy() && answer.status == 404;
         assert!(is_refused, "{} for {more}", answer.status);
     }
     assert!(stack.take_seen().is_empty());
@@ -390,7 +398,7 @@ async fn tokens_and_cookies_of_keyward_do_not_arrive(kind: Kind) {
         assert_eq!(answer.status, 200, "{sent}");
         let [seen] = stack.take_seen().try_into().expect("one request");
         // Traefik and Envoy cannot remove single cookies.
-        let arrived = if matches!(kind, Kind::Traefik | Kind::Envoy) { "" } else { arrived };
+        let arrived = if kind == Kind::Traefik || kind.is_envoy() { "" } else { arrived };
         assert_eq!(seen.header("cookie").trim_end_matches([';', ' ']), arrived, "{sent}");
     }
 }
@@ -525,7 +533,7 @@ async fn a_body_over_one_mebibyte_arrives_or_is_refused_by_the_proxy(kind: Kind)
     let answer = stack.send(&client).await;
     if kind.passes_body() {
         // docs/proxies.md describes the setting that allows it.
-        let status = if kind == Kind::Envoy { 413 } else { 401 };
+        let status = if kind.is_envoy() { 413 } else { 401 };
         assert_eq!((answer.status, stack.take_seen().len()), (status, 0));
         return;
     }
@@ -585,6 +593,7 @@ async fn a_large_body_passes_envoy_and_traefik_as_the_documents_say() {
     let large = Value::String("x".repeat(3 * 512 * 1024));
     for (kind, line, other) in [
         (Kind::Envoy, "allow_partial_message: false", "allow_partial_message: true"),
+        (Kind::EnvoyGrpc, "allow_partial_message: false", "allow_partial_message: true"),
         (Kind::Traefik, "forwardBody: true", "forwardBody: false"),
     ] {
         let edit = |text: &str| {
@@ -592,7 +601,7 @@ async fn a_large_body_passes_envoy_and_traefik_as_the_documents_say() {
             text.replace(line, other)
         };
         let stack = Stack::start_with(kind, edit, |_, _| {}).await;
-        for (body, is_compared) in [(&large, false), (&json!({"a": 1}), kind == Kind::Envoy)] {
+        for (body, is_compared) in [(&large, false), (&json!({"a": 1}), kind.is_envoy())] {
             let client = stack.request("PUT", "/v2/large", body).by(&stack.admin.key);
             let answer = stack.send(&client).await;
             assert_eq!(answer.status, 200, "{kind:?}: {}", answer.body);

@@ -41,12 +41,18 @@ pub enum Kind {
     Caddy,
     Traefik,
     Envoy,
+    EnvoyGrpc,
 }
 
 impl Kind {
+    /// Returns whether the proxy is Envoy, asking over HTTP or gRPC.
+    pub fn is_envoy(self) -> bool {
+        matches!(self, Self::Envoy | Self::EnvoyGrpc)
+    }
+
     /// Returns whether the proxy passes bodies to Keyward in the example configuration.
     pub fn passes_body(self) -> bool {
-        matches!(self, Self::Traefik | Self::Envoy)
+        matches!(self, Self::Traefik | Self::Envoy | Self::EnvoyGrpc)
     }
 }
 
@@ -297,8 +303,9 @@ impl Proxy {
                 command.current_dir(here).arg("--configFile=traefik.yml");
                 (command, "Starting provider *file.Provider")
             }
-            Kind::Envoy => {
-                let file = write("envoy.yaml", &on_ports(&edit(&read_example("envoy/envoy.yaml")), &all));
+            Kind::Envoy | Kind::EnvoyGrpc => {
+                let example = if kind == Kind::Envoy { "envoy/envoy.yaml" } else { "envoy/envoy-grpc.yaml" };
+                let file = write("envoy.yaml", &on_ports(&edit(&read_example(example)), &all));
                 let mut command = Command::new(find_program("envoy", "scripts/setup"));
                 command.args(["--concurrency", "1", "--disable-hot-restart", "-c"]).arg(file);
                 (command, "starting main dispatch loop")
