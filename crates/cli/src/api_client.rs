@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_holds_what_is_given_and_nothing_that_has_another_meaning_there() {
+    fn a_query_has_the_given_parameters_percent_encoded() {
         assert_eq!(query([("limit", Some("5".to_owned())), ("after", None)]), "?limit=5");
         assert_eq!(query([("after", None), ("from", Some("a b&c=é".to_owned()))]), "?from=a%20b%26c%3D%C3%A9");
         assert_eq!(query([("after", None)]), "");

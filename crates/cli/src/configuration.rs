@@ -471,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_comes_before_a_variable_and_that_before_the_file() {
+    fn a_flag_overrides_a_variable_and_a_variable_overrides_the_file() {
         let (_directory, mut arguments) =
             with_file("data = \"file\"\nservice_account_domain = \"file.example\"\nlease = 5\n");
         let all = read(&arguments, &[]).expect("settings");
@@ -503,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_stand_in_the_file() {
+    fn tables_are_set_in_the_file() {
         let (_directory, arguments) = with_file(
             "trusted_proxies = [\"127.0.0.1\"]\n[rate_limits]\nper_key = 5\n[[routes]]\nmatch = \"GET /v2/**\"\nrequire \
              = \"authenticated\"\n",

@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_mean_two_things_is_refused() {
+    fn ambiguous_expiries_are_refused() {
         for text in
             ["", "90", "d", "0d", "-1d", "1.5h", "2027-01-31", "2027-01-31T12:00:00", "1y", "30m", "99999d", "1é"]
         {

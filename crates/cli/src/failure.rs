@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_answers_is_the_exit_status() {
+    fn the_response_of_a_server_determines_the_exit_status() {
         let statuses =
             [(400, 1), (401, 3), (403, 4), (404, 4), (409, 1), (429, 1), (500, 1), (502, 5), (503, 5), (504, 5)];
         for (status, exit) in statuses {

@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_says_what_it_does_and_shows_it() {
+    fn every_command_has_a_description_and_examples() {
         let command = Arguments::command();
         let mut all = Vec::new();
         walk(&command, "keyward", &mut all);

@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_is_told_as_people_do() {
+    fn a_time_is_relative_for_people() {
         let now = Timestamp::from_second(1_800_000_000).expect("a time");
         let told = |seconds: i64| distance(Timestamp::from_second(1_800_000_000 + seconds).expect("a time"), now);
         assert_eq!(told(-10), "now");

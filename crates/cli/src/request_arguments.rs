@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_contradicts_itself_is_refused() {
+    fn contradictory_arguments_are_refused() {
         for (arguments, why) in [
             (&["GET"][..], "no URL is given: write it after GET"),
             (&["GET", "http://h/", "-X", "POST"], "two methods"),
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_one_name_stand_beside_each_other() {
+    fn headers_with_the_same_name_are_kept() {
         let headers = post(&["-H", "X-A: 1", "-H", "x-a: 2", "-H", "X-B;", "-A", "me/1"]).headers(b"", None);
         let headers = headers.expect("headers");
         assert_eq!(headers.get_all("x-a").iter().collect::<Vec<_>>(), ["1", "2"]);

@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_left_out_of_what_is_told() {
+    fn secrets_are_omitted_from_verbose_output() {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer kwt_secret"));
         headers.insert("x-a", HeaderValue::from_static("1"));

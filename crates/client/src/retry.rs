@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_passes_is_asked_again() {
+    fn only_temporary_errors_are_retried() {
         for status in [429, 502, 503, 504] {
             assert_eq!(wait(status, &[], 0), Some(Duration::from_millis(250)));
         }

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_brought_to_its_full_length_and_nothing_but_its_one_spelling_is_taken() {
+    fn a_number_is_padded_and_only_its_canonical_encoding_is_accepted() {
         let read = |bytes: &[u8]| {
             let mut encoded = Vec::new();
             put_string(&mut encoded, bytes);

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_peaks_name_the_leaves_they_stand_for() {
+    fn the_peaks_contain_the_ranges_of_their_leaves() {
         let mut range = CompactRange::new();
         (0..11_u8).for_each(|leaf| range.append(Hash::leaf(&[leaf])));
         let spans: Vec<_> = range.peaks().map(|peak| (peak.first, peak.leaves)).collect();
@@ -209,7 +209,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_root_is_the_one_that_the_rfc_defines(leaves in prop::collection::vec(any::<Vec<u8>>(), 0..70)) {
+        fn the_root_matches_the_definition_of_the_rfc(leaves in prop::collection::vec(any::<Vec<u8>>(), 0..70)) {
             let mut range = CompactRange::new();
             for leaf in &leaves {
                 range.append(Hash::leaf(leaf));

@@ -658,7 +658,7 @@ mod tests {
     }
 
     #[test]
-    fn only_users_who_signed_manage_keys_of_their_own() {
+    fn only_users_who_signed_manage_their_own_keys() {
         let member = Some(Role::Member);
         assert_eq!(principal(user(), member, false, signature()).authorize_own_keys(), Ok(user()));
         assert_eq!(principal(user(), member, false, bearer()).authorize_own_keys(), Err(Denied::BearerToken));

@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_utf_16_stays_as_it_is_and_what_is_broken_is_marked() {
+    fn other_text_is_unchanged_and_broken_utf_16_is_marked() {
         for bytes in [&b"J\xf6rg"[..], b"a\0", b"0\x2a\x30\x05", b"\xff", b"\0\0\0\x0bssh-ed25519"] {
             assert_eq!(to_utf8(bytes), bytes);
         }

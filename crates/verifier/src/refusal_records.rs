@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn what_did_not_verify_takes_nothing_from_what_did() {
+    fn unverified_refusals_do_not_use_the_budget_of_verified_ones() {
         let records = RefusalRecords::default();
         for ip_address in 0..10_000 {
             refuse(&records, ipv4(ip_address), "unknown_key");

@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn each_part_that_differs_is_told_once() {
+    fn each_different_part_is_reported_once() {
         let comparison = compare(&base("GET", "http://a/x?1"), &base("GET", "https://b/y?2"));
         assert_eq!(comparison.causes.len(), 4, "{:?}", comparison.causes);
         let same = compare(&base("GET", "http://a/x"), &base("GET", "http://a/x"));
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_and_parameters_are_told_by_name() {
+    fn headers_and_parameters_are_reported_by_name() {
         let with = |line: &str| format!("{line}\n\"@signature-params\": {PARAMETERS}");
         let signed = with("\"x-tenant\": length=1, sha-256=aa");
         let missing = compare(&signed, &with("\"x-tenant\": (missing)"));
@@ -381,7 +381,7 @@ mod tests {
 
     /// A proxy that adds an Authorization header makes two credentials of one.
     #[test]
-    fn a_fault_of_the_form_is_not_called_a_good_signature() {
+    fn an_error_in_the_form_is_not_reported_as_a_valid_signature() {
         let signed = Signed { base: base("GET", "http://a/x"), length: 0 };
         let problem =
             Problem::new(401, "unauthenticated", "Not authenticated", "The request has more than one credential.")

@@ -3,7 +3,7 @@
 use crate::support::Home;
 
 #[test]
-fn a_key_that_was_added_works_at_once_and_one_that_was_revoked_no_more() {
+fn an_added_key_works_immediately_and_a_revoked_key_is_refused() {
     let home = Home::new();
     let server = home.serve();
     home.run(&["admin", "create-user", "--email", "ann@example.com", "--name", "Ann"]).ok();
@@ -28,7 +28,7 @@ fn a_key_that_was_added_works_at_once_and_one_that_was_revoked_no_more() {
 }
 
 #[test]
-fn who_has_no_password_or_forgot_it_gets_one_on_the_host() {
+fn a_user_without_a_password_gets_one_on_the_host() {
     let home = Home::new();
     home.create_operator();
     let server = home.serve();
@@ -74,7 +74,7 @@ fn a_service_account_is_set_up_on_the_host_alone() {
 }
 
 #[test]
-fn who_is_no_user_yet_is_invited_with_a_link_to_the_server_that_runs() {
+fn a_new_person_is_invited_with_a_link_to_the_running_server() {
     let home = Home::new();
     home.create_operator();
     let server = home.serve();
@@ -84,7 +84,7 @@ fn who_is_no_user_yet_is_invited_with_a_link_to_the_server_that_runs() {
 }
 
 #[test]
-fn what_is_there_can_be_listed() {
+fn existing_objects_can_be_listed() {
     let home = Home::new();
     home.create_operator();
     home.run(&["admin", "create-workspace", "--name", "Acme", "--slug", "acme", "--admin", "ann@example.com"]).ok();
@@ -96,7 +96,7 @@ fn what_is_there_can_be_listed() {
 }
 
 #[test]
-fn a_password_comes_by_standard_input_and_must_be_good() {
+fn a_password_is_read_from_standard_input_and_checked() {
     let home = Home::new();
     let create = ["admin", "create-user", "--email", "ann@example.com", "--name", "Ann", "--password-stdin"];
     assert!(home.run_with_input(&create, "").refused().contains("no password"));
@@ -105,7 +105,7 @@ fn a_password_comes_by_standard_input_and_must_be_good() {
 }
 
 #[test]
-fn a_mistake_is_told_with_the_way_out() {
+fn a_mistake_is_reported_with_the_next_step() {
     let home = Home::new();
     let refused = home.run(&["admin", "list-users", "--data", "typo"]).refused();
     assert!(refused.contains("no installation in typo"), "{refused}");

@@ -93,7 +93,7 @@ fn of_several_keys_one_is_named() {
 }
 
 #[test]
-fn an_agent_that_is_not_there_or_empty_is_told_with_the_way_out() {
+fn a_missing_or_empty_agent_is_reported_with_the_next_step() {
     let home = Home::new();
     let url = ["--url", "http://127.0.0.1:1", "--agent"];
     let whoami = [&["whoami"], &url[..]].concat();

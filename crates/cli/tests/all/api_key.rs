@@ -46,7 +46,7 @@ fn a_key_is_registered_listed_renamed_paused_and_revoked() {
 }
 
 #[test]
-fn a_pair_is_made_and_registered_in_one_go_and_taken_back_if_it_is_refused() {
+fn a_pair_is_generated_and_registered_and_removed_if_it_is_refused() {
     let town = Town::new();
     let made = town.run("bob", &["keys", "add", "--generate", "ci.key", "--expires-at", "12h", "--json"]).json();
     assert_eq!(made["title"], "ci");
@@ -65,7 +65,7 @@ fn a_pair_is_made_and_registered_in_one_go_and_taken_back_if_it_is_refused() {
 }
 
 #[test]
-fn a_public_key_comes_by_standard_input() {
+fn a_public_key_is_read_from_standard_input() {
     let town = Town::new();
     town.home.ssh_keygen("other");
     let public = std::fs::read_to_string(town.home.file("other.pub")).expect("a file");
@@ -208,7 +208,7 @@ fn nothing_is_revoked_without_a_yes() {
 }
 
 #[test]
-fn what_a_revocation_takes_along_is_shown_across_owners_also_for_a_key_that_is_revoked() {
+fn the_cascade_of_a_revocation_is_shown_across_owners_also_for_a_revoked_key() {
     let town = Town::new();
     town.run("ann", &["service-accounts", "create", "ci-bot"]).ok();
     town.run("ann", &["keys", "add", "-g", "spare"]).ok();
@@ -268,7 +268,7 @@ fn a_person_sees_a_table_with_colours_unless_they_want_none() {
 }
 
 #[test]
-fn a_person_who_waits_sees_progress() {
+fn a_long_operation_shows_progress() {
     use std::io::{Read as _, Write as _};
     let town = Town::new();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");

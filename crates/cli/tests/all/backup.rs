@@ -106,7 +106,7 @@ fn a_restore_beside_what_is_left_of_a_database_is_refused_and_changes_nothing() 
 }
 
 #[test]
-fn what_a_restore_that_was_killed_has_left_is_not_taken_for_changes() {
+fn files_of_a_killed_restore_are_not_applied() {
     let home = Home::new();
     home.create_operator_with_key("id");
     home.run(&["backup", "backup.db"]).ok();

@@ -57,7 +57,7 @@ fn the_demo_says_how_to_sign_in_to_the_pages() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_told_with_the_way_out() {
+fn a_port_in_use_is_reported_with_the_next_step() {
     let home = Home::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();

@@ -19,7 +19,7 @@ fn failing(ran: &Ran) -> Value {
 }
 
 #[test]
-fn an_installation_in_order_is_told_line_by_line_beside_its_server() {
+fn a_healthy_installation_is_reported_line_by_line() {
     let home = Home::new();
     home.create_operator_with_key("id");
     home.write("keyward.toml", "listen = \"127.0.0.1:0\"\ndata = \"keyward-data\"\nlease = 2\n");
@@ -51,7 +51,7 @@ fn an_installation_in_order_is_told_line_by_line_beside_its_server() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_what_to_do_and_the_status_is_1() {
+fn problems_are_reported_with_the_next_step_and_the_status_is_1() {
     let home = Home::new();
     let missing = failing(&home.run(&["doctor", "--json"]));
     assert!(check(&missing, "data directory")["next"].as_str().expect("advice").contains("--data"));
@@ -99,7 +99,7 @@ fn a_damaged_database_is_found() {
 }
 
 #[test]
-fn a_clock_that_is_off_is_told_from_the_servers_date() {
+fn a_wrong_clock_is_detected_by_the_date_of_the_server() {
     let home = Home::new();
     home.create_operator();
     let server = Scripted::answering(&["HTTP/1.1 200 OK\nDate: Mon, 01 Jan 2001 00:00:00 GMT\n\nready".to_owned()]);

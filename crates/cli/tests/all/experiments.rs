@@ -28,7 +28,7 @@ fn nor_is_one_on_postgresql() {
 }
 
 #[test]
-fn no_node_begins_to_accept_what_was_revoked_whatever_goes_wrong() {
+fn no_node_begins_to_accept_a_revoked_key_during_faults() {
     passes("revocation", &["--revocations", "27", "--faults", "0.5", "--any-time"]);
 }
 
@@ -38,12 +38,12 @@ fn a_signed_write_that_is_sent_to_all_nodes_happens_once() {
 }
 
 #[test]
-fn a_backup_of_postgresql_comes_back_without_what_was_revoked_since() {
+fn a_restored_postgresql_backup_keeps_revoked_keys_refused() {
     passes("backup-restore-postgres", &[]);
 }
 
 #[test]
-fn reads_outlive_the_database_by_a_lease_and_all_comes_back() {
+fn reads_outlive_the_database_by_a_lease_and_the_server_recovers() {
     passes("outage", &["--rounds", "1"]);
 }
 

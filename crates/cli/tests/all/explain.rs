@@ -150,7 +150,7 @@ fn a_part_that_a_proxy_changes_is_shown_with_its_cause() {
 }
 
 #[test]
-fn a_body_that_is_changed_on_the_way_is_told_with_both_digests() {
+fn a_changed_body_is_reported_with_both_digests() {
     let behind = Behind::new();
     let arguments = ["POST", "/api/v1/workspaces", "-d", r#"{"name":"W","slug":"made"}"#];
     let ran = behind.explain_with(str::to_owned, |body| body.replace(':', ": "), &arguments);
@@ -159,7 +159,7 @@ fn a_body_that_is_changed_on_the_way_is_told_with_both_digests() {
 }
 
 #[test]
-fn what_is_not_the_signature_is_told_apart() {
+fn refusals_for_other_reasons_than_the_signature_are_reported() {
     let behind = Behind::new();
     let accepted = behind.explain(str::to_owned, &["GET", "/api/v1/me"]).ok();
     assert!(accepted.starts_with("accepted: GET http://127.0.0.1:") && accepted.contains("(200 OK)"), "{accepted}");
@@ -186,7 +186,7 @@ fn what_is_not_the_signature_is_told_apart() {
 }
 
 #[test]
-fn the_holder_of_a_disabled_key_is_told_so() {
+fn the_holder_of_a_disabled_key_gets_the_reason() {
     let behind = Behind::new();
     let key = behind.home.run(&["keys", "list", "--json", "--url", &behind.server.url, "--key", "id"]).json();
     let id = key["items"][0]["id"].as_str().expect("an id");
@@ -196,7 +196,7 @@ fn the_holder_of_a_disabled_key_is_told_so() {
 }
 
 #[test]
-fn a_server_that_explains_nothing_is_told_so() {
+fn a_server_without_explanations_is_reported() {
     let home = Home::new();
     home.ssh_keygen("id");
     let explain = |answer: &str| {

@@ -341,7 +341,7 @@ fn steps(body: &str) -> Vec<Step> {
 }
 
 #[test]
-fn an_ellipsis_stands_for_anything() {
+fn an_ellipsis_matches_any_text() {
     for (line, pattern, same) in [
         ("accepted: usr_1 by key_2", "accepted: …", true),
         ("accepted: usr_1 by key_2", "… by …", true),

@@ -28,7 +28,7 @@ fn another_installations_key_is_refused_wherever_it_turns_up() {
 }
 
 #[test]
-fn a_lost_key_is_replaced_and_what_was_signed_with_it_is_void() {
+fn a_lost_key_is_replaced_and_its_signatures_become_invalid() {
     let home = Home::new();
     home.create_operator_with_key("id");
     home.run(&["admin", "create-workspace", "--name", "A", "--slug", "acme", "--admin", "ann@example.com"]).ok();

@@ -54,7 +54,7 @@ fn a_token_that_begins_with_a_hyphen_is_no_option() {
 }
 
 #[test]
-fn lists_are_followed_to_their_end_and_cut_where_one_says() {
+fn lists_are_complete_unless_a_limit_is_set() {
     let town = Town::new();
     // More than the maximum page of the API, which is 200.
     for row in ["a", "b", "c"] {

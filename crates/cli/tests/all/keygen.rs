@@ -3,7 +3,7 @@
 use crate::support::Home;
 
 #[test]
-fn a_pair_is_what_ssh_keygen_reads() {
+fn ssh_keygen_reads_a_generated_pair() {
     let home = Home::new();
     let printed = home.run(&["keygen", "-f", "ci", "-C", "CI runner"]).ok();
     let listed = home.tool("ssh-keygen", &["-lf", "ci"]);

@@ -24,7 +24,7 @@ fn an_admin_gives_roles_and_removes_members() {
 }
 
 #[test]
-fn projects_of_who_leaves_need_a_successor() {
+fn projects_of_a_leaving_member_need_a_successor() {
     let town = Town::new();
     let project = town.run("bob", &["projects", "create", "Street scenes", "--json"]).json();
     let id = project["id"].as_str().expect("an id");

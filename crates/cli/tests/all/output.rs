@@ -48,7 +48,7 @@ fn tables_fit_80_columns() {
 }
 
 #[test]
-fn lists_have_no_header_where_none_is_wanted() {
+fn lists_have_no_header_with_no_header() {
     let town = furnished();
     for arguments in [
         &["members", "list", "--no-header"][..],
@@ -65,7 +65,7 @@ fn lists_have_no_header_where_none_is_wanted() {
 }
 
 #[test]
-fn quiet_leaves_the_messages_out_and_what_was_asked_for_in() {
+fn quiet_omits_messages_and_prints_results() {
     let town = Town::new();
     for (arguments, prefix) in [
         (&["service-accounts", "create", "ci-bot", "-q"][..], "sa_"),

@@ -159,7 +159,7 @@ fn a_server_that_may_have_done_it_anyway() {
 }
 
 #[test]
-fn a_server_that_is_asked_too_often() {
+fn a_server_that_refuses_too_many_requests_is_reported() {
     let home = Home::new();
     home.ssh_keygen("id");
     let problem = "{\"type\": \"urn:keyward:problem:rate_limited\", \"title\": \"Too many requests\", \"status\": 429, \

@@ -3,7 +3,7 @@
 use crate::support::{Home, Scripted, Town};
 
 #[test]
-fn flags_mean_what_they_mean_in_curl() {
+fn flags_have_the_same_meaning_as_in_curl() {
     let home = Home::new();
     home.create_operator_with_key("id");
     let server = home.serve();
@@ -52,7 +52,7 @@ fn flags_mean_what_they_mean_in_curl() {
 }
 
 #[test]
-fn the_other_flags_of_curl_mean_what_they_mean_there() {
+fn the_other_flags_have_the_same_meaning_as_in_curl() {
     let town = Town::new();
     let run = |arguments: &[&str]| town.run("ann", &[&["request"], arguments].concat());
     let url = format!("{}/api/v1/me", town.server.url);

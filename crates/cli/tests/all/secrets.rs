@@ -211,7 +211,7 @@ fn the_text_of_a_key_in_place_of_its_file_is_named_as_such() {
 }
 
 #[test]
-fn a_settings_file_that_cannot_be_read_is_told_by_position_and_field_only() {
+fn an_invalid_settings_file_is_reported_by_position_and_field_only() {
     let home = Home::new();
     for (text, place, why) in [
         (

@@ -85,13 +85,13 @@ fn every_attack_in_the_security_document_has_a_test_that_exists() {
 }
 
 #[test]
-fn a_row_without_a_test_and_a_test_that_is_gone_are_found() {
+fn a_row_without_a_test_and_a_missing_test_are_found() {
     let document = "\n## Attacks and their tests\n\n| Attack | What must hold | Tests |\n|---|---|---|\n\
                     | One | 401 | |\n| Two | 401 | `cli::security_doc::nothing` `scripts/nothing` |\n";
     let rows = rows(document);
     assert_eq!(rows.iter().map(|row| row.tests.len()).collect::<Vec<_>>(), [0, 2]);
     assert!(rows[1].tests.iter().all(|test| refuse(test).is_some()));
-    let own = "cli::security_doc::a_row_without_a_test_and_a_test_that_is_gone_are_found";
+    let own = "cli::security_doc::a_row_without_a_test_and_a_missing_test_are_found";
     assert_eq!(refuse(own), None);
     assert!(refuse("cli::security_doc::has_test").is_some(), "a function that is no test");
 }

@@ -70,7 +70,7 @@ fn settings_come_from_flag_variable_and_file_in_that_order() {
 }
 
 #[test]
-fn the_log_is_json_where_nobody_looks() {
+fn the_log_is_json_without_a_terminal() {
     let home = Home::new();
     let log = std::fs::File::create(home.file("log")).expect("a file");
     let mut child = home
@@ -91,7 +91,7 @@ fn the_log_is_json_where_nobody_looks() {
 }
 
 #[test]
-fn a_service_manager_is_told_when_it_listens_and_when_it_stops() {
+fn a_service_manager_is_notified_of_start_and_stop() {
     let home = Home::new();
     let socket = std::os::unix::net::UnixDatagram::bind(home.file("notify")).expect("a socket");
     socket.set_read_timeout(Some(std::time::Duration::from_mins(1))).expect("a time-out");

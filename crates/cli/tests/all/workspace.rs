@@ -47,7 +47,7 @@ fn each_role_is_told_why_it_may_not() {
 }
 
 #[test]
-fn an_admin_who_is_no_user_yet_gets_a_link() {
+fn an_admin_who_is_not_a_user_yet_gets_a_link() {
     let town = Town::new();
     let create = ["workspaces", "create", "--name", "New", "--slug", "new-one", "--admin", "new@example.com"];
     let created = town.run("ann", &create).ok();

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_group_may_read_files_of_roots_and_nobody_else_any() {
+    fn the_group_may_read_files_of_root_and_no_other_files() {
         for (mode, of_root, of_user) in [
             (0o600, true, true),
             (0o400, true, true),

@@ -102,7 +102,7 @@ fn assert_signs(key: &AgentKey, file: &Path) {
 }
 
 #[test]
-fn each_type_of_key_signs_what_verifies_under_its_public_half() {
+fn each_type_of_key_makes_valid_signatures() {
     let running = RunningAgent::start();
     let kinds: [(&str, &[&str]); 4] = [
         ("ed25519", &["-t", "ed25519"]),
@@ -155,7 +155,7 @@ fn a_key_with_a_passphrase_is_refused_as_a_file_and_signs_from_the_agent() {
 }
 
 #[test]
-fn what_cannot_be_told_apart_is_listed() {
+fn ambiguous_keys_are_listed() {
     let running = RunningAgent::start();
     assert!(matches!(running.agent().find_key(None), Err(AgentError::NoKey)));
     // A key of an unsupported type is ignored.
@@ -174,7 +174,7 @@ fn what_cannot_be_told_apart_is_listed() {
 }
 
 #[test]
-fn an_agent_that_does_not_sign_or_is_not_there_is_told() {
+fn an_agent_that_refuses_or_is_missing_is_reported() {
     let running = RunningAgent::start();
     running.ssh_keygen("id", &["-t", "ed25519"], "");
     running.ssh_add(&["-q", "id"]);

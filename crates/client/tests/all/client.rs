@@ -44,7 +44,7 @@ fn problem(status: u16, fields: &str, detail: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_is_sent_is_what_was_signed() {
+async fn the_sent_request_is_the_signed_one() {
     let server = ScriptedServer::answering(&[OK, OK, OK, "HTTP/1.1 204 No Content"]);
     let client = client(&format!("{}/prefix/", server.url));
     let answer: Value = client.get("/api/v1/me?q=a b").await.unwrap();
@@ -72,7 +72,7 @@ async fn what_is_sent_is_what_was_signed() {
 }
 
 #[tokio::test]
-async fn a_write_is_asked_again_with_the_same_signature_and_a_read_with_a_new_one() {
+async fn a_write_is_retried_with_the_same_signature_and_a_read_with_a_new_one() {
     for (method, same) in [(Method::POST, true), (Method::DELETE, true), (Method::GET, false)] {
         let busy = problem(429, "\nRetry-After: 0", "slower");
         let away = problem(503, "\nRetry-After: 0", "away");
@@ -102,7 +102,7 @@ async fn retries_come_to_an_end() {
 }
 
 #[tokio::test]
-async fn a_write_is_not_asked_again_when_its_signature_will_have_ended() {
+async fn a_write_is_not_retried_after_its_signature_has_expired() {
     // The clock advances by a minute between signing and the response.
     struct LateClock(std::sync::atomic::AtomicI64);
     impl client::Clock for LateClock {
@@ -133,7 +133,7 @@ async fn no_redirect_carries_the_signature_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_problem_is_told_in_the_words_of_the_server() {
+async fn a_problem_has_the_message_of_the_server() {
     let body = json!({
         "type": "urn:keyward:problem:quota_exceeded", "title": "Quota", "status": 409, "code": "quota_exceeded",
         "detail": "5 of 5 keys are in use; ask \u{1b}[31mops@example.com",
@@ -149,7 +149,7 @@ async fn a_problem_is_told_in_the_words_of_the_server() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_off_is_told_from_a_wrong_key() {
+async fn a_wrong_clock_is_distinguished_from_a_wrong_key() {
     let unauthenticated = |date: &str| problem(401, &format!("\nDate: {date}"), "the signature is stale by 412 s");
     for (date, told) in [
         ("Thu, 01 Jan 2026 00:06:52 GMT", Some("412 s behind the server's")),
@@ -205,7 +205,7 @@ async fn an_answer_without_end_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_or_silent_is_told_apart() {
+async fn an_unreachable_server_is_distinguished_from_a_silent_one() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     // The kernel accepts the connection, and no process responds.
@@ -220,7 +220,7 @@ async fn a_server_that_is_away_or_silent_is_told_apart() {
 }
 
 #[tokio::test]
-async fn urls_that_would_go_elsewhere_are_refused() {
+async fn urls_of_other_servers_are_refused() {
     for url in ["", "keys.example.com", "ftp://keys.example.com", "unix:/run/keyward"] {
         assert!(matches!(Client::new(options(url)), Err(ClientError::Url { .. })), "{url}");
     }

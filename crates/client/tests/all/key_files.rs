@@ -203,7 +203,7 @@ fn a_jwk_of_each_kind_is_read() {
 }
 
 #[test]
-fn a_pkcs12_file_is_named_and_its_key_is_taken_out_as_advised() {
+fn a_pkcs12_file_is_reported_and_its_key_is_extracted_as_advised() {
     let (directory, path) = private_file(b"");
     let request =
         ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=me", "-keyout", "plain", "-out", "certificate"];

@@ -7,7 +7,7 @@ use client::{PrivateKey, SystemRandom, WriteKeyPairError, generate_key_pair};
 use crate::{ssh_keygen, still::CountingRandom};
 
 #[test]
-fn ssh_keygen_reads_what_is_written() {
+fn ssh_keygen_reads_written_key_pairs() {
     for comment in ["", "a", "build robot", "seven..", "eight...", "me@example.com", "Zoë"] {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("id.robot");

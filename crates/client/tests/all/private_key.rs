@@ -127,7 +127,7 @@ fn line_breaks_that_were_lost_on_the_way_are_put_right() {
 }
 
 #[test]
-fn what_is_damaged_beyond_line_breaks_is_refused() {
+fn damaged_keys_are_refused() {
     let pair = KeyPair::generate(&["-t", "ed25519"]);
     let text = pair.private_text();
     let lines: Vec<&str> = text.lines().collect();
@@ -146,7 +146,7 @@ fn what_is_damaged_beyond_line_breaks_is_refused() {
 }
 
 #[test]
-fn every_refusal_says_what_to_do() {
+fn every_error_contains_the_next_step() {
     let ed25519 = KeyPair::generate(&["-t", "ed25519"]);
     let rsa = ["-t", "rsa", "-b", "2048"];
     let of_rsa = |more: &[&str]| KeyPair::generate(&[&rsa[..], more].concat()).private_text();
@@ -359,7 +359,7 @@ fn a_file_that_is_missing_or_no_text_is_named() {
 }
 
 #[test]
-fn the_option_comes_before_the_variables_and_the_file_before_the_text() {
+fn the_option_overrides_the_variables_and_the_file_overrides_the_text() {
     let choose = |option: Option<&str>, file: Option<&str>, text: Option<&str>| {
         KeySource::choose(option.map(Into::into), file.map(Into::into), text.map(Into::into))
     };
@@ -377,7 +377,7 @@ fn the_option_comes_before_the_variables_and_the_file_before_the_text() {
 }
 
 #[test]
-fn a_source_is_loaded_from_where_it_is() {
+fn a_key_is_loaded_from_its_source() {
     let pair = KeyPair::generate(&["-t", "ed25519"]);
     let from_file = PrivateKey::load(&KeySource::File(pair.path())).unwrap();
     let from_text = PrivateKey::load(&KeySource::Text(pair.private_text().into())).unwrap();

@@ -32,7 +32,7 @@ fn field<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 }
 
 #[test]
-fn a_native_signature_covers_what_the_design_says() {
+fn a_native_signature_covers_the_required_components() {
     let mut request =
         Request::post("https://keys.example.com:8443/api/v1/me/keys?a=b%20c").body(b"{}".to_vec()).unwrap();
     let signed = signer(Profile::Native).sign(&mut request).unwrap();

@@ -23,7 +23,7 @@ fn verifies(public_line: &str, namespace: &str, message: &[u8], signature: &str)
 }
 
 #[test]
-fn ssh_keygen_verifies_what_a_key_of_each_kind_signs() {
+fn ssh_keygen_verifies_signatures_of_each_type_of_key() {
     for arguments in [
         &["-t", "ed25519"][..],
         &["-t", "rsa", "-b", "2048"],

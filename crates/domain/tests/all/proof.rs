@@ -39,7 +39,7 @@ fn is_valid(proof: &Proof, message: &str) -> bool {
 }
 
 #[test]
-fn what_ssh_keygen_signs_is_a_proof() {
+fn a_signature_of_ssh_keygen_is_a_proof() {
     for (arguments, algorithm) in [
         (&["-t", "ed25519"][..], ProofAlgorithm::Ed25519),
         (&["-t", "rsa", "-b", "2048"], ProofAlgorithm::RsaSha512),

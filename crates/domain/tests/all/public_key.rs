@@ -123,7 +123,7 @@ fn windows_line_ends_and_blank_lines_around_a_key_are_accepted() {
 }
 
 #[test]
-fn a_key_is_read_as_people_have_it() {
+fn a_key_is_parsed_in_all_common_forms() {
     let key = PublicKey::parse(&ed25519_line()).unwrap().key;
     let spki = [&hex("302a300506032b6570032100")[..], &POINT[..]].concat();
     let block = pem("PUBLIC KEY", &spki);
@@ -295,7 +295,7 @@ fn a_comment_about_private_keys_is_accepted() {
 }
 
 #[test]
-fn what_is_not_supported_is_refused_by_name() {
+fn unsupported_keys_are_refused_by_name() {
     use UnsupportedKeyType as Type;
     let authority = KeyPair::generate(&["-t", "ed25519"]);
     let certified = KeyPair::generate(&["-t", "ed25519"]);

@@ -103,7 +103,7 @@ fn key_id_is_64_lower_case_hex_digits() {
 }
 
 #[test]
-fn the_key_that_verifies_must_be_the_one_that_is_named() {
+fn the_verifying_key_must_match_the_key_id() {
     // Signed by this key, but with the keyid of another one.
     let request = Request::get().digest().sign_as("encord-sig", &member().replace(&key_id(), &"0a".repeat(32)));
     assert_eq!(request.refusal(), INVALID);

@@ -34,7 +34,7 @@ fn the_value_of_a_further_field_is_not_shown() {
 }
 
 #[test]
-fn what_has_no_value_is_told_without_one() {
+fn components_without_a_value_are_marked() {
     let member = native_member(r#""@method" "@authority" "@target-uri" "x-a" "x-b""#);
     let mut spoilt = Request::get().header("x-a", "1").header("x-b", "2").sign_as("k", &member);
     spoilt.headers.remove("x-a");

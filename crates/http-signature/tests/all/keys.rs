@@ -268,7 +268,7 @@ fn algorithm_names_are_those_of_the_registry() {
 }
 
 #[test]
-fn what_a_key_holds_is_not_printed() {
+fn the_content_of_a_key_is_not_printed() {
     let secret = VerificationKey::hmac_sha256(b"correct horse battery staple");
     assert_eq!(format!("{secret:?}"), "VerificationKey(HmacSha256)");
 }

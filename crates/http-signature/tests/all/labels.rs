@@ -24,7 +24,7 @@ fn the_native_signature_is_found_by_its_tag() {
 }
 
 #[test]
-fn labels_may_stand_in_any_order_and_on_one_line() {
+fn labels_may_have_any_order_and_be_on_one_line() {
     let request = Request::get().sign_as("ours", &native_member(GET_COMPONENTS)).sign_as("proxy", FOREIGN);
     let lines =
         |name| request.headers.get_all(name).iter().map(|line| line.to_str().expect("ASCII")).collect::<Vec<_>>();

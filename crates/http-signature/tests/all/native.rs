@@ -48,7 +48,7 @@ fn an_unsigned_request_has_no_signature() {
 }
 
 #[test]
-fn path_and_query_stand_for_the_target_uri() {
+fn path_and_query_replace_the_target_uri() {
     let member = native_member(r#""@query" "@authority" "@path" "@method""#);
     assert!(Request::get().sign_as("any-label", &member).verify().is_ok());
     let both = native_member(r#""@method" "@authority" "@target-uri" "@path""#);

@@ -122,7 +122,7 @@ fn only_the_default_port_of_the_scheme_is_left_out() {
 }
 
 #[test]
-fn request_target_comes_as_it_was_sent() {
+fn request_target_is_the_one_that_was_sent() {
     for target in ["https://www.example.com/path?param=value", "www.example.com:80", "*", "/a?"] {
         assert_line(&Request::new("GET", target, ""), r#""@request-target""#, target);
     }

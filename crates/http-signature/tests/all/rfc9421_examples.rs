@@ -373,7 +373,7 @@ fn section_2_4_response_bound_to_its_request() {
 }
 
 #[test]
-fn published_private_keys_sign_what_published_public_keys_verify() {
+fn published_public_keys_verify_signatures_of_published_private_keys() {
     let message = b"a signature base";
     let rsa = RsaSigningKey::from_pkcs1(&unbase64(RSA_PRIVATE)).expect("a valid key");
     assert_eq!(rsa.public_key(), unbase64(RSA_PUBLIC));

@@ -17,7 +17,7 @@ fn assert_not_signed(profile: Profile, parameters: &SigningParameters<'_>, reaso
 }
 
 #[test]
-fn covered_headers_are_signed_and_asked_for() {
+fn covered_headers_are_signed_and_must_exist() {
     let request = Request::get().header("keyward-workspace", "ws_1");
     let parameters = SigningParameters { covered_headers: &["keyward-workspace", "keyward-workspace"], ..parameters() };
     let signed = sign_request(&request.view(), b"", Profile::Native, &parameters, &signing_key()).expect("signed");
@@ -42,7 +42,7 @@ fn the_digest_is_of_the_body_that_is_given() {
 }
 
 #[test]
-fn what_the_verifier_would_refuse_is_not_signed() {
+fn a_request_that_the_verifier_would_refuse_is_not_signed() {
     let native = |change: fn(&mut SigningParameters<'static>), reason: &str| {
         let mut parameters = parameters();
         change(&mut parameters);

@@ -45,7 +45,7 @@ fn native_expiry_lies_at_most_60_s_after_created_and_not_before_it() {
 }
 
 #[test]
-fn encord_is_good_from_60_s_before_to_300_s_after() {
+fn encord_is_valid_from_60_s_before_to_300_s_after() {
     let request = Request::get().sign(Profile::Encord);
     assert!(request.verify_at(NOW - 60).is_ok());
     assert_refused(&request, NOW - 61, VerifyError::Early { seconds: 61 });

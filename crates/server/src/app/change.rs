@@ -172,7 +172,7 @@ impl MayConflict for AppError {
 }
 
 /// Returns whether an error reports a state, such as that a key is revoked or does not exist. The caller relies on it.
-fn tells_state(error: &AppError) -> bool {
+fn reports_state(error: &AppError) -> bool {
     matches!(error.to_problem().status, 404 | 409 | 410)
 }
 
@@ -257,7 +257,7 @@ impl App {
                 Ok(Confirmed { value, confirmation })
             }
             Ok(Outcome::Unchanged(value)) => Ok(Confirmed { value, confirmation: self.confirm_unchanged().await? }),
-            Err(error) if !requester.is_anonymous && tells_state(&error) => {
+            Err(error) if !requester.is_anonymous && reports_state(&error) => {
                 let confirmation = Some(self.confirm_unchanged().await?);
                 Err(ChangeError { error, confirmation })
             }

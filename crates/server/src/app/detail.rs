@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_holds_what_became_and_what_was_different_before() {
+    fn a_change_has_the_new_fields_and_the_previous_values_that_differ() {
         let before = Sample { title: "Cats", text: "of 2026" };
         assert_eq!(Detail::of(&before), Detail::from(&[("title", "Cats"), ("text", "of 2026")]));
         let after = Sample { text: "", ..before };

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_guessers_try_first_is_refused() {
+    fn common_passwords_are_refused() {
         for bad in [
             "short",
             "aaaaaaaaaaaaaaaa",

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_right_does_not_count() {
+    fn successful_attempts_do_not_count() {
         let throttle = Throttle::default();
         let ip_address = [Source::of_ip_address("2001:db8::1".parse().unwrap())];
         for _ in 0..1000 {

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_can_read_counts_as_the_proxys() {
+    fn an_unreadable_address_counts_as_the_proxys() {
         for text in [
             "unknown",
             "_hidden",

@@ -561,7 +561,7 @@ mod tests {
     }
 
     #[test]
-    fn where_all_clients_have_too_many_the_one_with_most_loses_one() {
+    fn above_the_total_limit_the_client_with_most_connections_loses_one() {
         let connections = connections(5, 4);
         let quiet = place(&connections, address("192.0.2.1"), false).unwrap();
         wait(&quiet, 50_000);
@@ -633,7 +633,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn where_memory_runs_out_for_all_the_slowest_connection_of_who_has_most_is_closed() {
+    async fn without_memory_the_slowest_connection_of_the_client_with_most_is_closed() {
         let connections = connections(100, 100);
         let share = (MEMORY_KIB_PER_CLIENT - REQUEST_KIB) * 1024;
         let mut held = Vec::new();

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cookie_that_stands_twice_has_no_value() {
+    fn a_cookie_that_occurs_twice_has_no_value() {
         let headers = |value: &'static str| HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_static(value))]);
         assert_eq!(find_value(&headers("a=1; keyward=x; b=2"), "keyward").as_deref(), Some("x"));
         assert_eq!(find_value(&headers("keyward=x; keyward=y"), "keyward"), None);

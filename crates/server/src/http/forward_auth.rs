@@ -376,7 +376,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cgi_takes_for_an_identity_header_is_refused() {
+    fn aliases_of_identity_headers_in_cgi_are_refused() {
         let refused = |name: &'static str| {
             let headers = HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static("x"))]);
             refuse_aliases(&headers).is_err()

@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fragment_in_the_request_line_is_refused_and_elsewhere_a_hash_is_nothing() {
+    fn a_fragment_is_refused_in_the_request_line_only() {
         for before in ["", "\r\n", "GET / HTTP/1.1\r\n\r\n"] {
             assert_refused(before, "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n");
             assert_refused(before, "GET # HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_a_body_is_no_head() {
+    fn the_content_of_a_body_is_not_parsed_as_a_head() {
         let hidden = "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n";
         assert_passes(&format!("POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n{hidden}", hidden.len()));
         let chunk = format!("{:x}\r\n{hidden}\r\n0\r\n\r\n", hidden.len());
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn http_2_is_left_alone_and_only_where_the_whole_preface_is_there() {
+    fn http_2_is_passed_on_after_a_complete_preface() {
         let twice = "Content-Length: 1\r\nContent-Length: 1\r\n\r\n";
         assert_passes(&format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nPOST / HTTP/1.1\r\n{twice}"));
         assert_refused("", &format!("PRI * HTTP/2.0\r\n{twice}"));

@@ -551,7 +551,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fragment_in_a_path_becomes_what_no_path_may_have() {
+    fn a_fragment_in_a_path_makes_the_path_invalid() {
         for (name, value) in [
             // `:path` by its index (indexed, not indexed, never indexed), and written out.
             (vec![0x44], text("/me#x")),
@@ -574,7 +574,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_elsewhere_is_left_alone() {
+    fn a_hash_in_other_fields_is_unchanged() {
         for fields in [
             [&[0x44], text("/me?a=1").as_slice(), &[0x40], &text("x"), &text("#")].concat(),
             [&[0x40], text(":pat").as_slice(), &text("#")].concat(),
@@ -624,7 +624,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_ends_the_connection() {
+    fn malformed_frames_end_the_connection() {
         for fields in [
             &[0x80][..],
             &[0xff, 0xff, 0xff, 0xff, 0xff, 0x0f],

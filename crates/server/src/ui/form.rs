@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_become_what_a_page_expects() {
+    fn fields_are_converted_to_the_form_of_a_page() {
         let fields = read("title=a+b%C3%A4&limit=7&disabled=true&role=admin&csrf=x").unwrap();
         let sent: Sent = deserialize(&fields).unwrap();
         let role = Some(domain::role::Role::Admin);
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_form_is_refused() {
+    fn invalid_forms_are_refused() {
         assert!(parse(&HeaderMap::new(), b"a=b").is_err());
         assert!(parse(&HeaderMap::new(), b"").unwrap().is_empty());
     }

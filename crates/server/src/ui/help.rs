@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_guide_is_a_page_without_what_belongs_elsewhere() {
+    fn a_guide_is_a_page_without_comments_and_images() {
         let html = to_html(
             "# A\n\n<!-- run: x -->\n\n[b](sdk.md), [c](../README.md), ![d](e.png)\n\n```console\n$ <f>\n```\n",
         );

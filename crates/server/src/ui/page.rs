@@ -496,7 +496,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_told_in_words() {
+    fn a_time_is_shown_as_relative_text() {
         let now = Timestamp::from_second(1_767_323_045).unwrap();
         let told = |seconds: i64| When::new(Timestamp::from_second(1_767_323_045 + seconds).unwrap(), now).relative;
         for (seconds, words) in [

@@ -67,7 +67,7 @@ pub(super) fn router() -> Router {
 }
 
 fn serve(asked: &HeaderMap, content_type: &'static str, plain: &Sent, gzip: Option<&Sent>) -> Response {
-    let gzip = gzip.filter(|_| takes_gzip(asked));
+    let gzip = gzip.filter(|_| accepts_gzip(asked));
     let Sent { bytes, tag } = gzip.unwrap_or(plain);
     let is_known = asked
         .get(header::IF_NONE_MATCH)
@@ -94,7 +94,7 @@ fn serve(asked: &HeaderMap, content_type: &'static str, plain: &Sent, gzip: Opti
 }
 
 /// Returns whether a client accepts gzip (RFC 9110 §12.5.3).
-fn takes_gzip(asked: &HeaderMap) -> bool {
+fn accepts_gzip(asked: &HeaderMap) -> bool {
     let codings = asked.get_all(header::ACCEPT_ENCODING).iter().filter_map(|codings| codings.to_str().ok());
     codings.flat_map(|codings| codings.split(',')).any(|coding| {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));

@@ -18,7 +18,7 @@ on_every_engine! {
     a_failed_statement_ends_its_change
     several_events_of_one_change_are_logged_in_order
     changes_of_two_stores_at_once_have_versions_of_their_own
-    the_feed_lists_what_changed_since
+    the_feed_lists_the_changes_since_a_version
     the_feed_reports_when_it_does_not_reach_back
     a_version_later_than_the_databases_means_a_full_load
     maintenance_has_neither_version_nor_event
@@ -126,7 +126,7 @@ async fn touch(store: &Store, number: u8, subjects: &[Subject]) -> Version {
     change.commit(event(number), None).await.unwrap()
 }
 
-async fn the_feed_lists_what_changed_since(database: impl Backend) {
+async fn the_feed_lists_the_changes_since_a_version(database: impl Backend) {
     let store = database.open().await;
     let user = Subject::User(id::<UserKind>(1));
     let workspace = Subject::Workspace(WorkspaceId::from(id(1)));

@@ -11,7 +11,7 @@ use crate::support::{Backend, at, event, id, log, on_every_engine};
 
 on_every_engine! {
     a_node_is_listed_with_its_applied_version
-    an_acknowledgement_is_never_taken_back
+    an_acknowledgement_never_decreases
     a_lease_renewal_returns_the_version_to_apply
     nodes_that_have_acknowledged_the_committed_version_are_counted
     a_renewal_changes_the_lease_mark
@@ -53,7 +53,7 @@ async fn a_node_is_listed_with_its_applied_version(database: impl Backend) {
     assert_eq!(listed(&store).await, [(node(2), Version(3))]);
 }
 
-async fn an_acknowledgement_is_never_taken_back(database: impl Backend) {
+async fn an_acknowledgement_never_decreases(database: impl Backend) {
     let store = database.open().await;
     store.register_node(&node(1), Version(0), at(1)).await.unwrap();
     assert!(store.acknowledge(node(1).id, Version(5)).await.unwrap());

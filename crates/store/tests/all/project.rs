@@ -17,7 +17,7 @@ on_every_engine! {
     one_list_covers_many_workspaces
     roles_are_granted_changed_and_removed
     the_only_enabled_admin_is_found
-    a_deleted_project_takes_its_roles_along
+    deleting_a_project_deletes_its_roles
 }
 
 fn sample(number: u8) -> Project {
@@ -250,7 +250,7 @@ async fn the_only_enabled_admin_is_found(database: impl Backend) {
     assert!(!beside(2).await);
 }
 
-async fn a_deleted_project_takes_its_roles_along(database: impl Backend) {
+async fn deleting_a_project_deletes_its_roles(database: impl Backend) {
     let store = database.open().await;
     add_workspaces_and_users(&store).await;
     insert(&store, 2, &[sample(1)]).await;

@@ -12,7 +12,7 @@ on_every_engine! {
     an_update_writes_every_field
     a_slug_is_never_free_again
     workspaces_are_listed_by_page_for_all_and_for_a_member
-    what_a_workspace_holds_is_counted
+    the_objects_in_a_workspace_are_counted
     a_member_gets_another_role_and_leaves
     a_workspace_without_an_enabled_admin_is_found
 }
@@ -84,7 +84,7 @@ async fn workspaces_are_listed_by_page_for_all_and_for_a_member(database: impl B
     assert_eq!(list(None, None, 9).await, [sample(2), sample(3)]);
 }
 
-async fn what_a_workspace_holds_is_counted(database: impl Backend) {
+async fn the_objects_in_a_workspace_are_counted(database: impl Backend) {
     let store = database.open().await;
     add_workspaces_and_users(&store).await;
     change(&store, 2, async |change| {

@@ -49,7 +49,7 @@ fn a_lease_that_ends_while_the_nonce_is_recorded_lets_nothing_through() {
 }
 
 #[test]
-fn what_the_routes_refuse_records_no_nonce() {
+fn a_request_that_the_routes_refuse_records_no_nonce() {
     let routes = [("GET /v2/x", "authenticated"), ("POST /v2/x", "workspace:admin")];
     let test = Test::with(RateLimits::default(), &routes);
     let refused = authorize(&test, &TestRequest::signed("POST", "/v2/x", NOW, NONCE)).unwrap_err();

@@ -94,7 +94,7 @@ fn a_key_is_limited_to_its_rate() {
 }
 
 #[test]
-fn a_key_has_one_use_a_second_and_what_could_not_be_written_is_taken_again() {
+fn a_key_has_one_use_a_second_and_unwritten_uses_are_returned_again() {
     let test = Test::new();
     let request = TestRequest::signed("GET", "/v1/projects", NOW, NONCE);
     for _ in 0..3 {

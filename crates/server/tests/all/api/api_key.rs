@@ -242,7 +242,7 @@ async fn a_users_key_quota_is_the_largest_of_their_workspaces() {
 }
 
 #[tokio::test]
-async fn a_key_expires_to_the_second_and_its_holder_is_told() {
+async fn a_key_expires_to_the_second_and_its_holder_gets_the_reason() {
     let (test, ada, ..) = acme().await;
     let key = test.new_key();
     let body = json!({"title": "k", "public_key": key.openssh, "expires_at": end_in(&test, HOUR)});

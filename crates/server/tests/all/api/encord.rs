@@ -312,7 +312,7 @@ async fn a_version_1_signature_is_refused_in_a_form_that_the_sdk_reads() {
 
 /// What docs/sdk.md says of key files. Where a new release of the SDK prints no key any more, the warning there can go.
 #[tokio::test]
-async fn the_sdk_takes_ed25519_keys_in_openssh_format_only_and_prints_others_of_that_format() {
+async fn the_sdk_accepts_ed25519_keys_in_openssh_format_only_and_prints_others_of_that_format() {
     let sdk = Sdk::start().await;
     let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../client/tests/key-files");
     let script = r#"

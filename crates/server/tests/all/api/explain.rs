@@ -56,7 +56,7 @@ fn masked(value: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_refused_request_is_told_its_signature_base_as_it_arrived() {
+async fn a_refused_request_gets_its_signature_base_as_it_arrived() {
     let (test, admin, workspace) = acme().await;
     let key = &admin.key;
     let draft = Draft::native(&test, key, "GET");
@@ -99,7 +99,7 @@ async fn an_unknown_a_revoked_and_a_wrong_key_are_explained_alike() {
 }
 
 #[tokio::test]
-async fn only_who_asks_is_told_and_an_accepted_request_is_not_affected() {
+async fn explanations_need_a_request_for_them_and_do_not_affect_accepted_requests() {
     let (test, admin, workspace) = acme().await;
     for value in [None, Some("0"), Some(""), Some("11"), Some("true")] {
         let client = test.get(ME).by(&test.new_key());
@@ -214,7 +214,7 @@ async fn a_base_that_does_not_fit_into_a_header_of_nginx_leaves_the_problem() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_the_form_is_told() {
+async fn errors_in_the_form_are_reported() {
     let (test, admin, _) = acme().await;
     let key = &admin.key;
     let draft = || Draft::native(&test, key, "GET");
@@ -241,7 +241,7 @@ async fn what_is_wrong_with_the_form_is_told() {
 }
 
 #[tokio::test]
-async fn the_holder_is_told_of_the_body_that_arrived() {
+async fn the_holder_gets_the_digest_of_the_received_body() {
     let (test, admin, workspace) = acme().await;
     let changed = b"{\"title\": \"changed\"}";
     let mut client = test

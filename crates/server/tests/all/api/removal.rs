@@ -290,7 +290,7 @@ async fn pages_preview_what_a_removal_or_demotion_ends() {
 }
 
 #[tokio::test]
-async fn pages_preview_what_disabling_a_user_ends_and_name_workspaces_left_without_an_admin() {
+async fn pages_preview_the_effects_of_disabling_a_user_and_list_workspaces_without_an_admin() {
     let test = TestApp::new().await;
     let mut olga = Browser::signed_in(&test, "olga", true).await;
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;

@@ -49,7 +49,7 @@ async fn a_service_account_address_is_never_reused() {
 }
 
 #[tokio::test]
-async fn keys_of_a_service_account_reach_what_it_reaches_and_end_with_it() {
+async fn keys_of_a_service_account_have_its_access_and_end_with_it() {
     let (test, ada, ws, accounts) = acme().await;
     let bot = test.service_account(&ws, &ada, "bot").await;
     let projects = format!("/api/v1/workspaces/{ws}/projects");

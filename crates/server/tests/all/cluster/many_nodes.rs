@@ -185,7 +185,7 @@ async fn a_stored_response_is_returned_only_after_every_node_acknowledged() {
 }
 
 #[tokio::test]
-async fn a_concurrent_request_is_told_of_a_revocation_only_after_every_node_acknowledged() {
+async fn a_concurrent_request_reports_a_revocation_only_after_every_node_acknowledged() {
     let (test, admin, workspace) = first().await;
     let store = test.store().await;
     let bot = test.service_account(&workspace, &admin, "bot").await;

@@ -624,7 +624,7 @@ async fn nginx_names_the_limit_of_a_body_that_is_too_large() {
 }
 
 #[tokio::test]
-async fn what_nginx_itself_refuses_is_a_problem_without_a_reason_of_keyward() {
+async fn refusals_by_nginx_itself_are_problems_without_a_reason_of_keyward() {
     let mut stack = Stack::start(Kind::Nginx, |_| {}).await;
     let signed = || stack.get("/v2/things").by(&stack.admin.key);
     let with = |change: fn(&mut TestRequest<'_>)| {

@@ -321,7 +321,7 @@ async fn aliases_of_identity_headers_are_refused() {
 }
 
 #[tokio::test]
-async fn the_body_is_checked_where_the_dialect_passes_it() {
+async fn the_body_is_checked_if_the_dialect_passes_it() {
     let test = TestApp::with_settings(trust_local_proxies).await;
     let admin = test.user("ada", false).await;
     test.workspace("acme", &admin).await;

@@ -105,7 +105,7 @@ async fn a_request_that_matches_no_route_is_refused() {
 }
 
 #[tokio::test]
-async fn the_workspace_comes_from_the_route_a_signed_header_or_the_only_membership() {
+async fn the_workspace_is_from_the_route_a_signed_header_or_the_only_membership() {
     let test = TestApp::with_settings(|settings| {
         routes(
             settings,
@@ -195,7 +195,7 @@ async fn route_refusals_are_audited_without_the_query() {
 }
 
 #[tokio::test]
-async fn a_route_for_anyone_takes_no_credential_and_no_bad_one() {
+async fn a_route_for_anyone_needs_no_credential_and_refuses_an_invalid_one() {
     let test = TestApp::with_settings(|settings| {
         routes(settings, &[("GET /healthz", "anyone"), ("OPTIONS /open", "anyone"), ("* /v2/**", "authenticated")]);
     })

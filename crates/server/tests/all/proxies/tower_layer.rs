@@ -115,7 +115,7 @@ fn expect_refused(answer: Answer, status: u16, code: &str) -> Value {
 }
 
 #[tokio::test]
-async fn the_example_knows_who_sent_a_request() {
+async fn the_example_identifies_the_sender_of_a_request() {
     let stack = Stack::start(|settings| {
         let route = |pattern, requirement| domain::route::Route::parse(pattern, requirement).unwrap();
         settings.routes = vec![route("GET /status", "anyone"), route("* /**", "authenticated")];
@@ -152,7 +152,7 @@ fn the_documentation_shows_lines_of_the_example() {
 }
 
 #[tokio::test]
-async fn the_identity_is_a_value_and_the_clients_own_headers_are_gone() {
+async fn the_identity_is_a_value_and_the_clients_own_headers_are_removed() {
     let stack = Stack::start(|_| {}).await;
     let mut client = stack.test.get("/v2/things?b=2&a=%7e1").by(&stack.admin.key).header("x-other", "kept");
     let cookies = "a=1; __Host-keyward=secret; keyward-notice=x; keywards=2;keyward=z";
@@ -369,7 +369,7 @@ async fn a_bearer_token_passes_and_does_not_reach_the_api() {
 }
 
 #[tokio::test]
-async fn the_clients_address_is_passed_and_not_what_the_client_claims() {
+async fn the_clients_address_is_passed_and_not_the_claimed_one() {
     let stack = Stack::start(|settings| {
         settings.rate_limits = server::settings::RateLimits { per_address: 1, per_key: 0 };
     })

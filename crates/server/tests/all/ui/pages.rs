@@ -141,7 +141,7 @@ async fn an_international_domain_is_shown_in_its_own_letters() {
 }
 
 #[tokio::test]
-async fn invited_people_join_and_are_taken_out_again() {
+async fn invited_people_join_and_are_removed() {
     let test = TestApp::new().await;
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
     create_user(&test, "bob", false).await;
@@ -210,7 +210,7 @@ async fn the_operator_creates_workspaces_and_users_and_raises_quotas() {
 }
 
 #[tokio::test]
-async fn activity_is_filtered_and_taken_away() {
+async fn activity_is_filtered_and_exported() {
     let test = TestApp::new().await;
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
     ada.open("/w/acme/projects/new").await;
@@ -275,7 +275,7 @@ async fn a_first_admin_whose_link_was_lost_is_named_again() {
 }
 
 #[tokio::test]
-async fn a_workspace_is_deleted_by_who_types_its_slug() {
+async fn a_workspace_is_deleted_after_its_slug_is_typed() {
     let test = TestApp::new().await;
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
     ada.open("/w/acme/projects/new").await;
@@ -290,7 +290,7 @@ async fn a_workspace_is_deleted_by_who_types_its_slug() {
 }
 
 #[tokio::test]
-async fn who_is_disabled_is_told_and_takes_nothing_over() {
+async fn a_disabled_user_gets_a_message_and_takes_over_no_project() {
     let test = TestApp::new().await;
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
     let caller = server::app::Caller::host();
@@ -357,7 +357,7 @@ async fn add_keys(test: &TestApp, user: &str, titles: &[&str], expires_at: Optio
 }
 
 #[tokio::test]
-async fn the_keys_of_a_disabled_account_are_shown_as_what_they_are() {
+async fn the_keys_of_a_disabled_account_are_shown_with_their_state() {
     let test = TestApp::new().await;
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
     ada.open("/w/acme/service-accounts/new").await;
@@ -381,7 +381,7 @@ async fn the_keys_of_a_disabled_account_are_shown_as_what_they_are() {
 }
 
 #[tokio::test]
-async fn at_the_limit_the_page_for_a_new_key_says_whom_to_ask_and_takes_none() {
+async fn at_the_limit_the_page_for_a_new_key_shows_the_contact_and_no_form() {
     let test = TestApp::new().await;
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
     ada.open("/profile/api-keys/new").await.sees_not("<fieldset disabled>").sees_not("to raise the limit");
@@ -400,7 +400,7 @@ async fn at_the_limit_the_page_for_a_new_key_says_whom_to_ask_and_takes_none() {
 }
 
 #[tokio::test]
-async fn a_revocation_that_is_refused_keeps_what_was_typed() {
+async fn a_refused_revocation_keeps_the_form() {
     let test = TestApp::new().await;
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
     let key = test.new_key();
@@ -425,7 +425,7 @@ async fn a_revocation_that_is_refused_keeps_what_was_typed() {
 }
 
 #[tokio::test]
-async fn what_ends_soon_is_told_wherever_it_is_in_the_list() {
+async fn keys_that_expire_soon_are_reported_on_every_page_of_the_list() {
     let test = TestApp::new().await;
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
     let workspaces = test.app.list_workspaces(&Caller::host(), &Paging::default()).await.unwrap();
@@ -454,7 +454,7 @@ async fn code_in_an_error_is_shown_as_code() {
 }
 
 #[tokio::test]
-async fn a_key_of_ones_own_that_is_there_already_is_told_once_and_shortly() {
+async fn a_duplicate_of_an_own_key_is_reported_once_and_briefly() {
     let test = TestApp::new().await;
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
     let key = test.new_key().openssh;
@@ -470,7 +470,7 @@ async fn a_key_of_ones_own_that_is_there_already_is_told_once_and_shortly() {
 }
 
 #[tokio::test]
-async fn a_page_that_outlived_its_session_takes_up_the_next_one() {
+async fn a_page_that_outlived_its_session_uses_the_next_one() {
     let test = TestApp::new().await;
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
     ada.open("/profile/api-keys/new").await;

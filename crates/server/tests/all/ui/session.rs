@@ -148,7 +148,7 @@ async fn a_form_from_anywhere_else_is_403_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn the_api_takes_a_session_from_our_own_pages_only() {
+async fn the_api_accepts_a_session_from_its_own_pages_only() {
     let test = TestApp::new().await;
     let mut browser = Browser::admin_of(&test, "acme", "ada").await;
     browser.open("/profile").await;
@@ -257,7 +257,7 @@ async fn every_page_keeps_frames_and_strange_scripts_out() {
 }
 
 #[tokio::test]
-async fn what_was_typed_comes_back_as_text() {
+async fn submitted_values_are_shown_again_as_text() {
     let test = TestApp::new().await;
     let mut browser = Browser::new(&test);
     let script = "\"><script>alert(1)</script>@example.com";
@@ -313,7 +313,7 @@ async fn an_address_that_was_mistyped_or_shortened_leads_to_a_page() {
 }
 
 #[tokio::test]
-async fn a_form_from_before_another_sign_in_is_sent_once_more_by_hand() {
+async fn a_form_from_before_another_sign_in_is_offered_to_submit_again() {
     let test = TestApp::new().await;
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
     ada.open("/w/acme/projects/new").await;
@@ -344,7 +344,7 @@ async fn a_form_from_before_another_sign_in_is_sent_once_more_by_hand() {
 }
 
 #[tokio::test]
-async fn a_user_who_is_signed_out_meanwhile_is_told_and_gets_their_form_back() {
+async fn a_user_who_was_signed_out_gets_a_notice_and_their_form() {
     let test = TestApp::new().await;
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
     ada.open("/w/acme/projects/new").await;
@@ -365,7 +365,7 @@ async fn a_user_who_is_signed_out_meanwhile_is_told_and_gets_their_form_back() {
 }
 
 #[tokio::test]
-async fn what_pages_load_is_compressed_for_who_takes_it_and_pages_never_are() {
+async fn static_files_are_compressed_for_clients_that_accept_it_and_pages_never_are() {
     let test = TestApp::new().await;
     let browser = Browser::new(&test);
     let plain = browser.request("GET", "/static/app.css").send().await;
@@ -445,7 +445,7 @@ async fn ten_thousand_guesses_are_throttled_without_locking_the_owner_out() {
 }
 
 #[tokio::test]
-async fn a_password_that_was_typed_never_comes_back() {
+async fn a_submitted_password_is_never_sent_back() {
     let test = TestApp::new().await;
     let canary = "canary violet tractors hum";
     let mut olga = Browser::signed_in(&test, "olga", true).await;
