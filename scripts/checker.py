@@ -13,8 +13,8 @@ import time
 from keyward_client import Client, Key
 from keyward_nodes import AUTHORITY
 
-# The outcome of a request. Any other outcome is named by its status, and by the reason if a 401 states one: only the holder of
-# a key that is not revoked is told a reason.
+# The outcome of a request. Any other outcome is its status, with the reason if a 401 has one. Only the holder of a key that is not
+# revoked gets a reason.
 ACCEPTED, REFUSED, UNAVAILABLE, SILENT = "accepted", "refused", "unavailable", "no answer"
 
 ME = "/api/v1/me"

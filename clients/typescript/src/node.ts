@@ -115,7 +115,7 @@ async function isReadOnlyMount(file: string): Promise<boolean> {
 }
 
 async function refuseOpenFile(stats: Stats, bytes: Uint8Array): Promise<never> {
-  // What is no private key is told first: it is the wrong file, and not secret.
+  // A file without a private key is reported first: it is the wrong file, and not secret.
   if (!(await isKey(bytes))) await readKeyText(bytes);
   const mode = (stats.mode & 0o777).toString(8).padStart(3, '0');
   throw new KeyError(

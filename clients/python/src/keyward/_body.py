@@ -102,7 +102,7 @@ def as_seekable(body: object) -> BinaryIO | None:
 
 
 def _bytes(chunk: object) -> bytes:
-    """A text file is sent as UTF-8 by nobody in the same way; it has to be opened in binary mode."""
+    """HTTP libraries encode text files in different ways, so a file must be opened in binary mode."""
     if isinstance(chunk, str):
         raise TypeError("the body is a text file or yields str: open the file with mode 'rb', or encode what it yields")
     return bytes(cast(bytes, chunk))

@@ -204,7 +204,7 @@ def public_blob(text: str) -> bytes | None:
 def _too_open(descriptor: int, file: str) -> int | None:
     """The mode of a regular file that others may read, else None.
 
-    Secrets are mounted owned by root and readable by a group (0440, 0640), or read-only for all; nobody can run chmod there.
+    Secrets are mounted owned by root and readable by a group (0440, 0640), or read-only for all. Their mode cannot be changed.
     """
     if os.name != "posix":
         return None

@@ -216,7 +216,7 @@ async function checkHalves(key: CryptoKey, publicKey: CryptoKey, algorithm: Sign
   if (!(await subtle.verify(PARAMETERS[algorithm].sign, publicKey, signature, PROBE))) throw halvesDiffer();
 }
 
-/** The runtime's own error is left out, since nobody knows what it repeats. */
+/** The runtime's own error is omitted, because it may contain parts of the key. */
 function importError(error: unknown, algorithm: SignatureAlgorithm): KeyError {
   const isUnknown = error instanceof Error && error.name === 'NotSupportedError';
   if (!isUnknown) return damaged();
