@@ -172,7 +172,7 @@ impl List {
                 "`--data` and `--config` read the events on this machine, `--url` and `--key` those of a server: choose one",
             ));
         }
-        let events = if !is_on_host && self.connection.url()?.is_some() {
+        let events = if !is_on_host && self.connection.names_server()? {
             self.read_from_server().await?
         } else {
             self.read_on_host().await?

@@ -10,6 +10,7 @@ use crate::{
     failure::{Failure, Outcome},
     input::read_input,
     output,
+    profile::{self, Profile as StoredProfile},
 };
 
 /// The heading is set for each flag, because a heading for all would also apply to the flags of commands that flatten
@@ -31,6 +32,9 @@ pub(crate) struct ConnectionArguments {
     /// Which key of ssh-agent: its fingerprint, its comment or its .pub file [env: KEYWARD_AGENT_KEY]
     #[arg(long, help_heading = CONNECTION, value_name = "KEY")]
     agent_key: Option<String>,
+    /// Use this profile (`keyward profiles`) before any variable [env: KEYWARD_PROFILE, after the other variables]
+    #[arg(long, help_heading = CONNECTION, value_name = "NAME")]
+    use_profile: Option<String>,
     /// Also trust this certificate authority (PEM file) [env: KEYWARD_CA_FILE]
     #[arg(long, alias = "cacert", help_heading = CONNECTION, value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -39,27 +43,75 @@ pub(crate) struct ConnectionArguments {
 impl ConnectionArguments {
     /// Returns the server's URL, if it is set.
     pub(crate) fn url(&self) -> Outcome<Option<String>> {
-        let url = self
-            .url
-            .clone()
-            .or(variable("KEYWARD_URL")?)
-            .map(|url| url.trim().to_owned())
-            .filter(|url| !url.is_empty());
-        Ok(url)
+        let is_given = |url: &String| !url.trim().is_empty();
+        let url = match (&self.url, &self.use_profile) {
+            (Some(url), _) => Some(url.clone()),
+            (None, Some(_)) => self.profile()?.map(|profile| profile.url),
+            (None, None) => match variable("KEYWARD_URL")?.filter(is_given) {
+                Some(url) => Some(url),
+                None => self.profile()?.map(|profile| profile.url),
+            },
+        };
+        Ok(url.filter(is_given).map(|url| url.trim().to_owned()))
+    }
+
+    /// Returns the profile that is named, or else the current one.
+    fn profile(&self) -> Outcome<Option<StoredProfile>> {
+        profile::choose(self.use_profile.as_deref())
+    }
+
+    /// Returns whether the command line or a variable names a server, besides the current profile.
+    pub(crate) fn names_server(&self) -> Outcome<bool> {
+        if self.is_named() {
+            return self.url().map(|url| url.is_some());
+        }
+        let is_set = |name| variable(name).map(|value| value.is_some_and(|value| !value.trim().is_empty()));
+        Ok(is_set("KEYWARD_URL")? || is_set("KEYWARD_PROFILE")?)
+    }
+
+    /// Returns the profile that these arguments and variables amount to. A private key has no place in it.
+    pub(crate) fn to_profile(&self) -> Outcome<StoredProfile> {
+        let url = self.require_url()?;
+        let absolute = |file: PathBuf| match file.strip_prefix("~") {
+            // For paths that no shell has seen.
+            Ok(_) => Ok(file),
+            Err(_) => std::path::absolute(&file)
+                .map_err(|error| Failure::new(format!("the path of {} is unknown ({error})", file.display()))),
+        };
+        let ca_file = self.ca_file().map(absolute).transpose()?;
+        if self.agent || self.agent_key.is_some() {
+            let agent_key = Some(self.agent_signer(Profile::Native)?.key_id().to_owned());
+            return Ok(StoredProfile { url, agent_key, ca_file, ..StoredProfile::default() });
+        }
+        let variable = std::env::var_os("KEYWARD_KEY_FILE").filter(|file| !file.is_empty()).map(PathBuf::from);
+        let file = self.key.clone().or(variable).filter(|file| file.as_os_str() != "-").ok_or_else(|| {
+            Failure::usage(
+                "a profile remembers where a key is, not the key: name the file with `--key FILE`, or pass `--agent` for a key in \
+                 ssh-agent",
+            )
+        })?;
+        // Also finds out whether it is the name of a file at all.
+        load_key(&KeySource::File(file.clone()))?;
+        Ok(StoredProfile { url, key_file: Some(absolute(file)?), ca_file, ..StoredProfile::default() })
+    }
+
+    fn ca_file(&self) -> Option<PathBuf> {
+        let variable = || std::env::var_os("KEYWARD_CA_FILE").filter(|file| !file.is_empty()).map(PathBuf::from);
+        self.ca_file.clone().or_else(variable)
     }
 
     /// Returns the server's URL, which is required.
     pub(crate) fn require_url(&self) -> Outcome<String> {
         self.url()?.ok_or_else(|| {
             Failure::usage(
-                "no server is named: pass `--url URL` or set KEYWARD_URL (`keyward demo` is at http://127.0.0.1:8080)",
+                "no server is named: pass `--url URL`, set KEYWARD_URL, or run `keyward login` once (`keyward demo` is at http://127.0.0.1:8080)",
             )
         })
     }
 
     /// Returns whether the command line has any of these arguments.
     pub(crate) fn is_named(&self) -> bool {
-        self.url.is_some() || self.key.is_some() || self.agent || self.agent_key.is_some()
+        self.url.is_some() || self.key.is_some() || self.agent || self.agent_key.is_some() || self.use_profile.is_some()
     }
 
     /// Returns the signer from the command line, or else from the variables.
@@ -67,18 +119,43 @@ impl ConnectionArguments {
         if self.agent || self.agent_key.is_some() {
             return self.agent_signer(profile);
         }
+        if self.key.is_none()
+            && self.use_profile.is_some()
+            && let Some(signer) = self.profile_signer(profile)?
+        {
+            return Ok(signer);
+        }
         let file = std::env::var_os("KEYWARD_KEY_FILE");
         let is_file_named = self.key.is_some() || file.as_ref().is_some_and(|file| !file.is_empty());
         let text = if is_file_named { None } else { key_text()? };
         let source = KeySource::choose(self.key.clone(), file, text);
         match source {
             Some(source) => Ok(Signer::new(&load_key(&source)?, profile)?),
+            None => self.signer_without_key(profile),
+        }
+    }
+
+    /// Returns the signer if neither the command line nor a variable names a key.
+    fn signer_without_key(&self, profile: Profile) -> Outcome<Signer> {
+        match self.profile_signer(profile)? {
+            Some(signer) => Ok(signer),
             None if asks_for_agent()? => self.agent_signer(profile),
             None => Err(Failure::usage(
                 "no private key is given: pass `--key FILE` (`-` for standard input), or set KEYWARD_KEY_FILE to the file or KEYWARD_KEY to the \
-                 key's text, or pass `--agent` to have ssh-agent sign; `keyward keygen` makes a key",
+                 key's text, pass `--agent` to have ssh-agent sign, or run `keyward login` once; `keyward keygen` makes a key",
             )),
         }
+    }
+
+    /// Returns the signer of the profile.
+    fn profile_signer(&self, profile: Profile) -> Outcome<Option<Signer>> {
+        let Some(stored) = self.profile()? else { return Ok(None) };
+        if let Some(file) = stored.key_file {
+            return Ok(Some(Signer::new(&load_key(&KeySource::File(file))?, profile)?));
+        }
+        let Some(name) = stored.agent_key else { return Ok(None) };
+        let key = Agent::from_environment()?.find_key(Some(&name))?;
+        Ok(Some(Signer::with_agent(&key, profile)?))
     }
 
     fn agent_signer(&self, profile: Profile) -> Outcome<Signer> {
@@ -90,8 +167,13 @@ impl ConnectionArguments {
 
     /// Returns the certificate authority to trust in addition to those of the system, as PEM.
     pub(crate) fn trusted_certificates(&self) -> Outcome<Option<Vec<u8>>> {
-        let variable = || std::env::var_os("KEYWARD_CA_FILE").filter(|file| !file.is_empty()).map(PathBuf::from);
-        let Some(file) = self.ca_file.clone().or_else(variable) else { return Ok(None) };
+        let file = match self.ca_file() {
+            Some(file) => Some(file),
+            // What the command line and the variables say alone needs no profile.
+            None if self.url.is_some() => None,
+            None => self.profile()?.and_then(|profile| profile.ca_file),
+        };
+        let Some(file) = file else { return Ok(None) };
         let pem = std::fs::read(&file).map_err(|error| {
             Failure::new(format!(
                 "{} cannot be read ({error}): give the file with the authority's certificate",

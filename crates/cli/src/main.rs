@@ -23,11 +23,13 @@ mod installation_key;
 mod invitation;
 mod keygen;
 mod log;
+mod login;
 mod member;
 mod message;
 mod migrate;
 mod node;
 mod output;
+mod profile;
 mod progress;
 mod project;
 mod recovery;
@@ -86,6 +88,9 @@ enum Command {
     Restore(backup::Restore),
     Doctor(doctor::Doctor),
     Migrate(migrate::Migrate),
+    Login(login::Login),
+    #[command(subcommand)]
+    Profiles(login::ProfileCommands),
     Keygen(keygen::Keygen),
     Whoami(whoami::Whoami),
     Explain(Box<explain::Explain>),
@@ -124,6 +129,8 @@ On the machine that holds the data:
   migrate           Migrate a database to this release, or copy it to PostgreSQL or back
 
 Your keys and requests:
+  login             Remember a server and a key by a name
+  profiles          The servers and keys that `login` remembers
   keygen            Generate a key pair
   whoami            Show your user or service account and its workspaces
   keys              Your API keys, and those of service accounts
@@ -144,9 +151,9 @@ For your shell:
 Options:
 {options}
 
-URL of the server:     --url URL,   else KEYWARD_URL
+URL of the server:     --url URL, else KEYWARD_URL, else the profile of `keyward login`
 Which key signs:       --key FILE (`-` is standard input), else KEYWARD_KEY_FILE, else the key's
-                       text in KEYWARD_KEY; --agent has ssh-agent sign
+                       text in KEYWARD_KEY, else the profile; --agent has ssh-agent sign
 Which workspace:       --workspace SLUG, else KEYWARD_WORKSPACE, else the only one that you are in
 Less output:           -q, --no-header
 For programs:          --json, for all commands that list or create something; errors are JSON too
@@ -193,6 +200,8 @@ fn run(arguments: Arguments) -> Outcome {
             // Its future is large, because it uses all other parts.
             Command::Doctor(command) => Box::pin(command.run()).await,
             Command::Migrate(command) => command.run().await,
+            Command::Login(command) => command.run().await,
+            Command::Profiles(command) => command.run(),
             Command::Keygen(command) => command.run(),
             Command::Whoami(command) => command.run().await,
             Command::Request(command) => command.run().await,

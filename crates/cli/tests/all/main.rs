@@ -24,6 +24,7 @@ mod keygen;
 mod member;
 mod output;
 mod postgres;
+mod profile;
 mod project;
 mod refusals;
 mod request;
