@@ -103,7 +103,7 @@ fn refusal(argument: &clap::Arg, value: &str) -> String {
     let way_out = match recognise(value) {
         Some(Secret::PrivateKey) => {
             "name the key's file instead, or put its text into KEYWARD_KEY; where a public key belongs, `ssh-keygen -y -f FILE` \
-             prints it"
+             prints it, or `openssl pkey -in FILE -pubout` for PKCS#8"
         }
         Some(Secret::BearerToken) => "send a token only in the Authorization header of a request",
         _ => "remove the password from it",

@@ -49,8 +49,9 @@ impl DataDirectory {
                 Ok(Self { path: path.to_owned() })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Failure::new(format!(
-                "there is no installation in {}: name its directory with `--data`, or create one with `keyward serve` \
-                 or `keyward admin create-user`",
+                "there is no installation in {}: run the command in the directory where the server was started, or \
+                 name the server's data directory with `--data`; only if there is no server yet, create an installation with \
+                 `keyward serve` or `keyward admin create-user`",
                 path.display()
             ))),
             Err(error) => Err(unusable(path, &error)),

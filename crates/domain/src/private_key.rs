@@ -38,6 +38,20 @@ pub enum PrivateKeyFormat {
     Other,
 }
 
+impl PrivateKeyFormat {
+    /// Returns the command that prints the public key of such a file. No program reads all formats: `ssh-keygen` reads
+    /// no Ed25519 key in PKCS#8, and `openssl` reads no OpenSSH file.
+    #[must_use]
+    pub const fn public_key_command(self) -> Option<&'static str> {
+        match self {
+            Self::OpenSsh | Self::Pkcs1 | Self::Sec1 => Some("ssh-keygen -y -f FILE"),
+            Self::Pkcs8 | Self::EncryptedPkcs8 => Some("openssl pkey -in FILE -pubout"),
+            Self::Putty => Some("puttygen FILE -L"),
+            Self::Dsa | Self::Ssh2 | Self::Ssh1 | Self::Jwk | Self::Pgp | Self::Other => None,
+        }
+    }
+}
+
 impl fmt::Display for PrivateKeyFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

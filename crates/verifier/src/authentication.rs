@@ -52,7 +52,7 @@ pub enum AuthenticationError {
     #[error("{}", redact(.0))]
     Unacceptable(String),
     /// The body is not the signed one.
-    #[error("digest does not match body")]
+    #[error("digest does not match body: sign the bytes that are sent; a library may have written the JSON again")]
     DigestMismatch,
     /// The nonce was used for another request.
     #[error("the nonce was used for another request; sign each request with a new one")]

@@ -108,7 +108,7 @@ fn a_password_is_read_from_standard_input_and_checked() {
 fn a_mistake_is_reported_with_the_next_step() {
     let home = Home::new();
     let refused = home.run(&["admin", "list-users", "--data", "typo"]).refused();
-    assert!(refused.contains("no installation in typo"), "{refused}");
+    assert!(refused.contains("no installation in typo: run the command in the directory where"), "{refused}");
     assert!(!home.file("typo").exists(), "nothing is made");
 
     home.create_operator_with_key("id");
@@ -118,5 +118,28 @@ fn a_mistake_is_reported_with_the_next_step() {
     assert!(add("nobody@example.com", "id.pub").contains("list-users"));
     assert!(add("ann@example.com", "nowhere.pub").contains("nowhere.pub cannot be read"));
     assert!(add("ann@example.com", "id").contains("private key"), "a private key is not taken");
+
+    // The advised command prints what can be registered.
+    home.tool("openssl", &["genpkey", "-algorithm", "ed25519", "-out", "pkcs8"]);
+    home.tool("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", "openssh"]);
+    home.tool("ssh-keygen", &["-q", "-t", "rsa", "-m", "PEM", "-N", "", "-f", "pkcs1"]);
+    home.tool("ssh-keygen", &["-q", "-t", "ecdsa", "-m", "PEM", "-N", "", "-f", "sec1"]);
+    for file in ["pkcs8", "openssh", "pkcs1", "sec1"] {
+        let refused = add("ann@example.com", file);
+        let command = refused.split('`').find(|quoted| quoted.contains("FILE")).expect("a command");
+        let words: Vec<_> = command.split(' ').map(|word| if word == "FILE" { file } else { word }).collect();
+        home.write("advised.pub", &home.tool(words[0], &words[1..]));
+        home.run(&[
+            "admin",
+            "add-key",
+            "--user",
+            "ann@example.com",
+            "--title",
+            file,
+            "--public-key-file",
+            "advised.pub",
+        ])
+        .ok();
+    }
     assert!(add("ann@example.com", "id.pub").contains("already registered"));
 }

@@ -103,6 +103,9 @@ fn read_bare(file: &[u8], text: &str, layer: u8) -> Result<Armoured, PrivateKeyE
     if text.contains("PRIVATEKEY-----") || text.starts_with(OPENSSH_BODY) {
         return Err(PrivateKeyErrorKind::Damaged);
     }
+    if ["CERTIFICATE-----", "CERTIFICATEREQUEST-----"].iter().any(|label| text.contains(label)) {
+        return Err(PrivateKeyErrorKind::Certificate);
+    }
     let standard = Zeroizing::new(text.replace('-', "+").replace('_', "/"));
     let decoded = LENIENT.decode(standard.as_bytes()).map(Zeroizing::new);
     let is_cut = decoded.is_err() && ENCODED_STARTS.iter().any(|start| text.starts_with(start));

@@ -6,7 +6,7 @@ use ed25519_dalek::pkcs8::{
     spki::{
         AlgorithmIdentifierRef,
         der::{
-            self, Decode, Reader as _, SliceReader, TagNumber,
+            self, Decode, Reader as _, SliceReader, Tag, TagNumber, Tagged as _,
             asn1::{AnyRef, BitStringRef, ContextSpecific, OctetStringRef},
         },
     },
@@ -67,6 +67,7 @@ pub(super) fn read_any(der: &[u8]) -> Result<PrivateKey, PrivateKeyErrorKind> {
     }
     // The first member of all private keys is a version. The remaining format is PKCS#1.
     match der {
+        _ if is_certificate(der) => Err(PrivateKeyErrorKind::Certificate),
         _ if !domain::private_key::is_private_der(der) => Err(PrivateKeyErrorKind::NotAPrivateKey),
         _ => rsa_key_of_pkcs1(der, String::new()),
     }
@@ -82,6 +83,17 @@ fn is_pkcs12(der: &[u8]) -> bool {
         })
     };
     read() == Ok(3)
+}
+
+/// Returns whether this is a signed object of X.509: what is signed, an algorithm and a signature (RFC 5280 §4.1).
+fn is_certificate(der: &[u8]) -> bool {
+    let read = || {
+        SliceReader::new(der)?.sequence(|inner| {
+            let parts = [AnyRef::decode(inner)?, AnyRef::decode(inner)?, AnyRef::decode(inner)?];
+            Ok::<_, der::Error>(parts.map(|part| part.tag()))
+        })
+    };
+    read() == Ok([Tag::Sequence, Tag::Sequence, Tag::BitString])
 }
 
 fn is_encrypted(der: &[u8]) -> bool {

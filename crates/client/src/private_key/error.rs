@@ -57,6 +57,8 @@ pub enum PrivateKeyErrorKind {
     UnsupportedKeyType(String),
     /// A private key in an unsupported format.
     UnsupportedFormat(PrivateKeyFormat),
+    /// An X.509 certificate, or a request for one.
+    Certificate,
     /// An unknown format.
     NotAPrivateKey,
 }
@@ -81,7 +83,7 @@ impl PrivateKeyErrorKind {
     /// Returns whether the input is not a private key.
     #[must_use]
     pub fn is_no_private_key(&self) -> bool {
-        matches!(self, Self::NotAPrivateKey | Self::PublicKey | Self::Empty)
+        matches!(self, Self::NotAPrivateKey | Self::Certificate | Self::PublicKey | Self::Empty)
     }
 
     /// Returns a code for each kind, for programs.
@@ -101,7 +103,7 @@ impl PrivateKeyErrorKind {
             Self::Damaged => "damaged",
             Self::EncodedTwice => "base64-twice",
             Self::PuttyVersion(_) | Self::UnsupportedKeyType(_) | Self::UnsupportedFormat(_) => "unsupported",
-            Self::Pkcs12 | Self::NotAPrivateKey => "no-key",
+            Self::Pkcs12 | Self::Certificate | Self::NotAPrivateKey => "no-key",
         }
     }
 }
@@ -160,9 +162,15 @@ impl fmt::Display for PrivateKeyError {
                  `--key -`, or put its text into KEYWARD_KEY"
             ),
             Kind::Empty => f.write_str("it is empty: check that the file or secret was filled"),
-            Kind::PublicKey => {
-                f.write_str("this is the public key: the private one is in the file of the same name without `.pub`")
-            }
+            Kind::PublicKey => match self.file.as_deref().and_then(private_file_beside) {
+                Some(private) => {
+                    write!(f, "this is the public key: the private key is in {}", shown(&private.to_string_lossy()))
+                }
+                None => f.write_str(
+                    "this is the public key: the private key is in another file, often of the same name without `.pub` \
+                     or with `.pem`",
+                ),
+            },
             Kind::PassphraseProtected(format) => fmt_protected(f, *format, &file),
             Kind::HalvesDiffer => f.write_str(
                 "its public key does not match its private key, and signing with it could disclose the private key: \
@@ -202,12 +210,29 @@ impl fmt::Display for PrivateKeyError {
                 "its format is not supported ({format}): export it as PEM or in the OpenSSH format, or make a new key \
                  with `keyward keygen`",
             ),
-            Kind::NotAPrivateKey => f.write_str(
-                "this is not a private key: its file begins with `-----BEGIN OPENSSH PRIVATE KEY-----`, another BEGIN \
-                 line of a private key, or `PuTTY-User-Key-File`; a file name belongs in `--key` or `KEYWARD_KEY_FILE`",
+            Kind::Certificate => f.write_str(
+                "this is a certificate, which contains a public key: the private key is in another file, often with \
+                 `.key` at the end of its name",
             ),
+            Kind::NotAPrivateKey => {
+                f.write_str(
+                    "this is not a private key: its file begins with `-----BEGIN OPENSSH PRIVATE KEY-----`, another BEGIN \
+                     line of a private key, or `PuTTY-User-Key-File`",
+                )?;
+                match self.file {
+                    Some(_) => Ok(()),
+                    None => f.write_str("; a file name belongs in `--key` or `KEYWARD_KEY_FILE`"),
+                }
+            }
         }
     }
+}
+
+/// Returns the file that the private key of a public key file is usually in, if it exists.
+fn private_file_beside(public: &Path) -> Option<PathBuf> {
+    let has_public_name = public.extension().is_some_and(|extension| extension == "pub");
+    let names = has_public_name.then(|| [public.with_extension(""), public.with_extension("pem")]);
+    names.into_iter().flatten().find(|file| file.is_file())
 }
 
 /// Quotes a file name for a command, so that shells of Unix and Windows accept it.

@@ -155,9 +155,17 @@ fn every_error_contains_the_next_step() {
     let unsupported = |name: &str| Kind::UnsupportedKeyType(name.to_owned());
     for (kind, way_out, text) in [
         (Kind::Empty, "filled", " \n".to_owned()),
-        (Kind::PublicKey, "without `.pub`", ed25519.public_line()),
-        (Kind::PublicKey, "without `.pub`", rfc4716),
-        (Kind::PublicKey, "without `.pub`", "-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----".to_owned()),
+        (
+            Kind::PublicKey,
+            "in another file, often of the same name without `.pub` or with `.pem`",
+            ed25519.public_line(),
+        ),
+        (Kind::PublicKey, "in another file, often of the same name without `.pub` or with `.pem`", rfc4716),
+        (
+            Kind::PublicKey,
+            "in another file, often of the same name without `.pub` or with `.pem`",
+            "-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----".to_owned(),
+        ),
         (protected(ProtectedFormat::OpenSsh), "ssh-keygen -p", of_rsa(&["-N", "a passphrase"])),
         (protected(ProtectedFormat::Pem), "ssh-agent", of_rsa(&["-N", "a passphrase", "-m", "PEM"])),
         (protected(ProtectedFormat::Pkcs8), "openssl pkcs8", of_rsa(&["-N", "a passphrase", "-m", "PKCS8"])),
@@ -172,6 +180,7 @@ fn every_error_contains_the_next_step() {
             "PuTTY-User-Key-File-1: ssh-rsa\nEncryption: none\n".to_owned(),
         ),
         (Kind::Damaged, "original file", "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\n".to_owned()),
+        (Kind::Certificate, "this is a certificate", certificate()),
         (Kind::NotAPrivateKey, "KEYWARD_KEY_FILE", "/home/me/.ssh/id_ed25519".to_owned()),
         (Kind::NotAPrivateKey, "BEGIN OPENSSH", "not a key".to_owned()),
         (Kind::UnsupportedFormat(PrivateKeyFormat::Jwk), "JWK", r#"{"kty":"OKP","d":"AA" cut"#.to_owned()),
@@ -185,6 +194,47 @@ fn every_error_contains_the_next_step() {
         assert_eq!(error.kind(), &kind, "{text}");
         assert!(error.to_string().contains(way_out), "{error}");
         assert!(text.lines().nth(1).is_none_or(|line| line.is_empty() || !error.to_string().contains(line)));
+    }
+}
+
+/// A certificate by `openssl`.
+fn certificate() -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let request = ["req", "-x509", "-newkey", "ed25519", "-nodes", "-subj", "/CN=own", "-keyout", "key", "-out", "pem"];
+    let output = std::process::Command::new("openssl").args(request).current_dir(&directory).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    fs::read_to_string(directory.path().join("pem")).unwrap()
+}
+
+#[test]
+fn a_certificate_or_another_file_is_not_called_a_file_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("tls.pem");
+    let pem = certificate();
+    let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let der = STANDARD.decode(body).unwrap();
+    let contents = [pem.as_bytes(), &der, b"any other file"];
+    let kinds = [Kind::Certificate, Kind::Certificate, Kind::NotAPrivateKey];
+    for (content, kind) in contents.into_iter().zip(kinds) {
+        fs::write(&file, content).unwrap();
+        set_mode(&file, 0o600);
+        let error = PrivateKey::from_file(&file).unwrap_err();
+        assert_eq!(error.kind(), &kind);
+        assert!(!error.to_string().contains("a file name belongs"), "{error}");
+    }
+}
+
+#[test]
+fn a_public_file_names_the_private_file_only_if_it_exists() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| directory.path().join(name);
+    fs::write(file("key.pub"), KeyPair::generate(&["-t", "ed25519"]).public_line()).unwrap();
+    let told = || PrivateKey::from_file(&file("key.pub")).unwrap_err().to_string();
+    assert!(told().ends_with("in another file, often of the same name without `.pub` or with `.pem`"), "{}", told());
+    for name in ["key.pem", "key"] {
+        fs::write(file(name), "any").unwrap();
+        let named = format!("the private key is in {}", file(name).display());
+        assert!(told().ends_with(&named), "{}", told());
     }
 }
 

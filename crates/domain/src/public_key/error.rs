@@ -23,9 +23,8 @@ pub enum PublicKeyError {
     },
     /// A private key instead of a public key.
     #[error(
-        "this is a private key ({0}), which must stay secret and was not stored: paste the public key instead (the \
-         file that ends in .pub, or what `ssh-keygen -y -f FILE` prints); if other people saw this page or file, \
-         generate a new key"
+        "this is a private key ({0}), which must stay secret and was not stored: paste the public key instead ({public}); \
+         if other people saw this page or file, generate a new key", public = public_key_source(*.0)
     )]
     PrivateKey(PrivateKeyFormat),
     /// A key of an unsupported type, or an object that is not a key.
@@ -92,7 +91,9 @@ pub enum PublicKeyError {
     #[error("this key is not a point of its curve: it is damaged, export it again with `ssh-keygen -y -f FILE`")]
     NotOnCurve,
     /// Not the DER of a SubjectPublicKeyInfo (RFC 5280 §4.1.2.7).
-    #[error("this PEM block contains no SubjectPublicKeyInfo: export the key again with `ssh-keygen -y -f FILE`")]
+    #[error(
+        "this PEM block contains no SubjectPublicKeyInfo: export the key again with `openssl pkey -in FILE -pubout`"
+    )]
     Der,
     /// Not a JWK of a public key (RFC 7517, RFC 8037, RFC 7518 §6).
     #[error(
@@ -106,6 +107,15 @@ pub enum PublicKeyError {
          `ssh-ed25519`, or an RFC 4716 or PEM block (`ssh-keygen -e`) or a JWK"
     )]
     NotAPublicKey,
+}
+
+/// Returns where the public key of a private key is.
+fn public_key_source(format: PrivateKeyFormat) -> String {
+    match format.public_key_command() {
+        Some(command) => format!("the file that ends in .pub, or what `{command}` prints"),
+        None if format == PrivateKeyFormat::Jwk => "the same JWK without its private members, such as `d`".to_owned(),
+        None => "the file that ends in .pub".to_owned(),
+    }
 }
 
 impl PublicKeyError {
