@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from keyward import Agent, AgentError, KeywardError, PrivateKey, PrivateKeyError, Signer, SigningError
 from keyward._url import keyward_url
@@ -119,7 +120,7 @@ def test_the_public_file_beside_it(file: Path) -> None:
         beside.write_text(other)
         error = refusal(lambda: PrivateKey.from_file(file))
         assert error.reason == "other-public-file"
-        assert f"`ssh-keygen -y -f {file} > {beside}`" in str(error)
+        assert f"if `{file}` is the right one, delete `{beside}`" in str(error)
     for unreadable in (b"", b"ssh-ed25519\n", b"words", b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"):
         beside.write_bytes(unreadable)
         with pytest.warns(UserWarning, match="holds no public key"):
@@ -134,6 +135,136 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     large.write_text("x" * 70_000)
     large.chmod(0o600)
     assert refusal(lambda: PrivateKey.from_file(large)).reason == "no-key"
+
+
+def tool(*command: object) -> str:
+    return subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True).stdout
+
+
+def told(file: Path) -> str:
+    return str(refusal(lambda: PrivateKey.from_file(file)))
+
+
+def test_a_public_file_names_the_private_file_only_if_it_exists(file: Path) -> None:
+    public = file.with_name("key.pub")
+    tool("openssl", "pkey", "-in", file, "-pubout", "-out", public)
+    for mode in (0o600, 0o644):
+        public.chmod(mode)
+        assert told(public).endswith("in another file, often of the same name without `.pub` or with `.pem`")
+    file.rename(file.with_name("key.pem"))
+    assert told(public).endswith(f"the private key is in `{file.with_name('key.pem')}`")
+    (file.with_name("key")).write_text(PEM)
+    assert told(public).endswith(f"the private key is in `{file.with_name('key')}`")
+    assert "another file" in str(refusal(lambda: PrivateKey.from_text(public.read_text())))
+
+
+def test_the_advice_for_a_passphrase_fits_the_format(file: Path) -> None:
+    """The command that the message has takes the passphrase off."""
+    rsa = file.with_name("rsa")
+    rsa.write_text(KEYS["rsa"]["private_pkcs8_pem"])
+    rsa.chmod(0o600)
+    locked = file.with_name("locked")
+    new = file.with_name("new")
+    protect = ("-passout", "pass:secret", "-out", locked)
+    forms: dict[str, list[object]] = {
+        "openssl pkcs8": ["openssl", "pkcs8", "-topk8", "-in", file, *protect],
+        "openssl pkcs8 DER": ["openssl", "pkcs8", "-topk8", "-outform", "DER", "-in", file, *protect],
+        "ssh-keygen": ["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", locked],
+        "ssh-keygen PEM": ["openssl", "rsa", "-traditional", "-aes128", "-in", rsa, *protect],
+    }
+    for name, make in forms.items():
+        locked.unlink(missing_ok=True)
+        tool(*make)
+        locked.chmod(0o600)
+        text = told(locked)
+        assert refusal(lambda: PrivateKey.from_file(locked)).reason == "passphrase"
+        assert ("ssh-add" in text) == name.startswith("ssh-keygen"), text
+        advised = next(part for part in text.split("`") if part.startswith(name.split()[0]))
+        words = advised.replace("NEW_FILE", str(new)).split()
+        if words[0] == "openssl":
+            tool(*words, "-passin", "pass:secret")
+        else:
+            tool(*words, "-P", "secret", "-N", "")
+            locked.rename(new)
+        new.chmod(0o600)
+        assert PrivateKey.from_file(new).sign(b"data")
+        new.unlink()
+        locked.with_name("locked.pub").unlink(missing_ok=True)
+    putty = (
+        (REPOSITORY / "crates/client/tests/key-files/putty-v3-ed25519.ppk")
+        .read_text()
+        .replace("Encryption: none", "Encryption: aes256-cbc")
+    )
+    text = str(refusal(lambda: PrivateKey.from_text(putty)))
+    assert "`puttygen FILE" in text
+    assert "ssh-add" not in text
+    assert "openssl" not in text
+
+
+def test_what_was_found_in_place_of_a_private_key(file: Path) -> None:
+    other = file.with_name("other")
+    tool("openssl", "req", "-x509", "-key", file, "-subj", "/CN=own", "-out", other)
+    certificate = other.read_text()
+    tool("openssl", "x509", "-in", other, "-outform", "DER", "-out", file.with_name("der"))
+    der = file.with_name("der").read_bytes()
+    parameters = tool("openssl", "ecparam", "-name", "prime256v1")
+    found = {
+        certificate.encode(): "this is a certificate, which holds a public key: the private key is in another file",
+        base64.b64encode(certificate.encode()): "this is a certificate",
+        der: "this is a certificate",
+        parameters.encode(): "this is a PEM block with the label ECPARAMETERS",
+        b"<html>": "this is no private key: a private key begins with",
+    }
+    for data, words in found.items():
+        other.write_bytes(data)
+        for mode in (0o600, 0o644):
+            other.chmod(mode)
+            error = refusal(lambda: PrivateKey.from_file(other))
+            assert (error.reason, words in str(error)) == ("no-key", True), str(error)
+            assert "file's name belongs" not in str(error)
+    assert "a file's name belongs into" in str(refusal(lambda: PrivateKey.from_text("key.pem")))
+
+
+def test_an_unsupported_key_is_named(file: Path) -> None:
+    for name, make in {
+        "an RSA key of 1024 bits is not supported; Ed25519,": [
+            "openssl",
+            "genpkey",
+            "-algorithm",
+            "RSA",
+            "-pkeyopt",
+            "rsa_keygen_bits:1024",
+        ],
+        "an ECDSA key on P-521 is": ["ssh-keygen", "-q", "-t", "ecdsa", "-b", "521", "-N", "", "-f"],
+        "an ECDSA key on another curve is": ["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-521"],
+        "an RSA key whose exponent is not 65537 is": ["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_pubexp:3"],
+    }.items():
+        file.unlink()
+        tool(*make, *([] if make[-1] == "-f" else ["-out"]), file)
+        file.chmod(0o600)
+        assert name in told(file)
+        assert refusal(lambda: PrivateKey.from_file(file)).reason == "unsupported"
+    for jwk, name in (({"kty": "oct", "k": "AAAA"}, "a symmetric key"), ({"kty": "OKP", "crv": "X25519", "d": "AA", "x": "AA"}, "X25519")):
+        assert name in str(refusal(functools.partial(PrivateKey.from_text, json.dumps(jwk))))
+
+
+def test_what_is_signed_is_bytes_or_text(file: Path) -> None:
+    signer = Signer(file)
+    url = "https://keys.example.com/"
+    expected = signer.sign("POST", url, body=b"{}").headers["Content-Digest"]
+    for same in ("{}", bytearray(b"{}"), memoryview(b"{}")):
+        assert signer.sign("POST", url, body=same).headers["Content-Digest"] == expected  # type: ignore[arg-type]
+    for body in ({"a": 1}, [1], 1, iter([b"{}"]), {}):
+        with pytest.raises(SigningError, match=r"json\.dumps\(body\)\.encode\(\)"):
+            signer.sign("POST", url, body=body)  # type: ignore[arg-type]
+    with pytest.raises(SigningError, match="the URL is of the type bytes: pass a str"):
+        signer.sign("GET", url.encode())  # type: ignore[arg-type]
+    with pytest.raises(SigningError, match="the method is of the type bytes"):
+        signer.sign(b"GET", url)  # type: ignore[arg-type]
+    for key in (PEM.encode(), Ed25519PrivateKey.generate(), 1):
+        with pytest.raises(SigningError, match="which cannot sign requests: pass the name of its file") as caught:
+            Signer(key)  # type: ignore[arg-type]
+        assert PEM.splitlines()[1] not in str(caught.value)
 
 
 def secrets() -> list[str]:

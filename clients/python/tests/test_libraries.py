@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -246,12 +247,14 @@ def test_a_wrong_clock_is_told(call: Call, seconds: int, words: str, server: Ser
     assert caught.value.skew_seconds == pytest.approx(seconds, abs=3)
     assert caught.value.reason == ("stale" if seconds < 0 else "early")
     assert any(f"{near} s {words.split(' s ')[1]}" in str(caught.value) for near in range(97, 104)), str(caught.value)
+    assert len(re.findall(r"\d+ s\b", str(caught.value))) == 1, str(caught.value)
 
 
 def test_a_late_request_is_not_called_a_wrong_clock(server: Server, shifted_clock: Any) -> None:
     shifted_clock(-100, ("_sign",))
-    with pytest.raises(ClockError, match="took too long") as caught:
+    with pytest.raises(ClockError, match="the clocks agree, so the request took too long") as caught:
         requests_call(server.url, server.key, "GET", "/api/v1/me")
+    assert "clock is behind" not in str(caught.value)
     assert caught.value.skew_seconds == pytest.approx(0, abs=3)
 
 
@@ -287,6 +290,12 @@ def test_an_unknown_key_is_told(call: Call, server: Server, tmp_path: Path) -> N
     with pytest.raises(ProblemError, match="registered key") as caught:
         raise_for_problem(call(server.url, unknown, "GET", "/api/v1/me"))
     assert (caught.value.status, caught.value.code) == (401, "unauthenticated")
+    assert f"was signed by {unknown.fingerprint}. If that is the right key, register its public key" in str(caught.value)
+    # Another reason tells all there is to do.
+    with pytest.raises(ProblemError) as caught:
+        raise_for_problem(httpx.get(f"{server.url}/api/v1/me"))
+    assert caught.value.reason == "missing"
+    assert "was signed by" not in str(caught.value)
 
 
 @ALL

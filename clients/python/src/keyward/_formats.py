@@ -43,14 +43,24 @@ _CURVE_OIDS = {bytes.fromhex("2a8648ce3d030107"): b"nistp256", bytes.fromhex("2b
 _EC_OID = bytes.fromhex("2a8648ce3d0201")
 _RSA_PSS_OID = bytes.fromhex("2a864886f70d01010a")
 _ED25519_OID = bytes.fromhex("2b6570")
+_CERTIFICATE = "a certificate, which holds a public key"
+_SSH_KINDS = {
+    b"ssh-dss": "a DSA key",
+    b"ssh-ed448": "an Ed448 key",
+}
 
 
 class Refused(Exception):
-    """Why these bytes are no usable private key; one of the reasons of `PrivateKeyError`."""
+    """Why these bytes are no usable private key: one of the reasons of `PrivateKeyError`, and what was found.
 
-    def __init__(self, reason: str) -> None:
+    `found` is the format of a key with a passphrase, `openssh`, `pem`, `pkcs8`, `pkcs8-der` or `putty`. For `unsupported` and `no-key`
+    it is what a message calls the thing, such as `an RSA key of 1024 bits`.
+    """
+
+    def __init__(self, reason: str, found: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
+        self.found = found
 
 
 def read_private_key(data: bytes) -> tuple[AnyKey, str]:
@@ -92,7 +102,14 @@ def _read(data: bytes, layer: int) -> tuple[AnyKey, str]:
             return _read(decoded, layer + 1)
         if layer > 0 or _is_known(decode_base64(decoded.decode("latin-1")) or b""):
             raise Refused("base64-twice")
-    raise Refused("no-key")
+    raise Refused("no-key", _name_of_block(blocks[0][0]) if blocks else "")
+
+
+def _name_of_block(label: str) -> str:
+    """What a PEM block is; blanks are left out of its label."""
+    if label.endswith(("CERTIFICATE", "CERTIFICATEREQUEST")):
+        return _CERTIFICATE
+    return f"a PEM block with the label {label}" if len(label) <= 32 else ""
 
 
 def _is_known(data: bytes) -> bool:
@@ -135,8 +152,12 @@ def _unquote(text: str) -> str:
 
 
 def _read_pem(label: str, body: str) -> tuple[AnyKey, str]:
-    if label == "ENCRYPTEDPRIVATEKEY" or ("Proc-Type:" in body and "ENCRYPTED" in body):
-        raise Refused("passphrase")
+    if label == "ENCRYPTEDPRIVATEKEY":
+        raise Refused("passphrase", "pkcs8")
+    if "Proc-Type:" in body and "ENCRYPTED" in body:
+        raise Refused("passphrase", "pem")
+    if label == "DSAPRIVATEKEY":
+        raise Refused("unsupported", "a DSA key")
     if label not in ("OPENSSHPRIVATEKEY", "PRIVATEKEY", "RSAPRIVATEKEY", "ECPRIVATEKEY"):
         raise Refused("unsupported")
     data = decode_base64(body.replace("\\n", "").replace("\\r", ""))
@@ -157,7 +178,7 @@ def _read_openssh(data: bytes) -> tuple[AnyKey, str]:
             raise Refused("several")
         public, private = reader.string(), reader.string()
         if (cipher, kdf) != (b"none", b"none"):
-            raise Refused("passphrase")
+            raise Refused("passphrase", "openssh")
         reader.end()
         reader = Reader(private)
         if reader.u32() != reader.u32():
@@ -188,13 +209,19 @@ def _read_ssh_private(kind: bytes, reader: Reader) -> AnyKey:
     if kind == b"ssh-rsa":
         n, e, d, iqmp, p, q = (reader.integer() for _ in range(6))
         return _rsa_key(n, e, d, iqmp, p, q)
-    raise Refused("unsupported")
+    raise Refused("unsupported", _name_of_ssh_kind(kind))
+
+
+def _name_of_ssh_kind(kind: bytes) -> str:
+    if kind.startswith(b"sk-"):
+        return "a key that is in a security key (sk-…)"
+    return _SSH_KINDS.get(kind, "")
 
 
 def _ecdsa_key(curve_name: bytes, scalar: int, point: bytes | None) -> EllipticCurvePrivateKey:
     curve = _CURVES.get(curve_name)
     if curve is None:
-        raise Refused("unsupported")
+        raise Refused("unsupported", "an ECDSA key on P-521" if curve_name == b"nistp521" else "an ECDSA key on another curve")
     key = derive_private_key(scalar, curve)
     if point is not None and not _has_point(key, point):
         raise Refused("halves")
@@ -207,12 +234,18 @@ def _has_point(key: EllipticCurvePrivateKey, point: bytes) -> bool:
 
 
 def _rsa_key(n: int, e: int, d: int, iqmp: int, p: int, q: int) -> RSAPrivateKey:
-    if not (2048 <= n.bit_length() <= 4096 and e == 65537):
-        raise Refused("unsupported")
+    _check_rsa(n.bit_length(), e)
     if p * q != n:
         raise Refused("halves")
     numbers = RSAPrivateNumbers(p, q, d, rsa_crt_dmp1(d, p), rsa_crt_dmq1(d, q), iqmp, RSAPublicNumbers(e, n))
     return numbers.private_key()
+
+
+def _check_rsa(bits: int, exponent: int) -> None:
+    if not 2048 <= bits <= 4096:
+        raise Refused("unsupported", f"an RSA key of {bits} bits")
+    if exponent != 65537:
+        raise Refused("unsupported", "an RSA key whose exponent is not 65537")
 
 
 def _find_jwk(text: str, quoted: str) -> dict[str, Any] | None:
@@ -259,7 +292,7 @@ def _read_jwk(jwk: dict[str, Any]) -> AnyKey:
 
     kty, crv = jwk["kty"], jwk.get("crv")
     if kty == "oct":
-        raise Refused("unsupported")
+        raise Refused("unsupported", "a symmetric key (`oct`)")
     if "d" not in jwk:
         raise Refused("public")
     curve = {"P-256": b"nistp256", "P-384": b"nistp384"}.get(crv) if kty == "EC" and isinstance(crv, str) else None
@@ -278,7 +311,12 @@ def _read_jwk(jwk: dict[str, Any]) -> AnyKey:
             return key
     except ValueError:
         raise Refused("damaged") from None
-    raise Refused("unsupported")
+    raise Refused("unsupported", f"a JWK of the type {_name_in_jwk(kty)} with the curve {_name_in_jwk(crv)}")
+
+
+def _name_in_jwk(value: object) -> str:
+    """A name in a JWK, unless it is something else."""
+    return value if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9.-]{1,16}", value) else "that it names"
 
 
 def _read_putty(text: str) -> tuple[AnyKey, str]:
@@ -305,9 +343,9 @@ def _read_putty(text: str) -> tuple[AnyKey, str]:
         version = next(int(name[-1]) for name in fields if name.startswith("PuTTY-User-Key-File-"))
         kind = fields[f"PuTTY-User-Key-File-{version}"].strip()
         if version not in (2, 3):
-            raise Refused("unsupported")
+            raise Refused("unsupported", f"a PuTTY file of version {version}")
         if fields["Encryption"].strip() != "none":
-            raise Refused("passphrase")
+            raise Refused("passphrase", "putty")
         public, private = decode_base64(fields["Public-Lines"]), decode_base64(fields["Private-Lines"])
         if not public or not private:
             raise Refused("damaged")
@@ -339,7 +377,7 @@ def _read_putty_key(kind: str, public: Reader, private: Reader) -> AnyKey:
         e, n = public.integer(), public.integer()
         d, p, q, iqmp = (private.integer() for _ in range(4))
         return _rsa_key(n, e, d, iqmp, p, q)
-    raise Refused("unsupported")
+    raise Refused("unsupported", _name_of_ssh_kind(kind.encode("utf-8", "replace")))
 
 
 def _is_der(data: bytes) -> bool:
@@ -380,9 +418,11 @@ def _read_der(data: bytes) -> AnyKey:
         children = der_children(data)
         tags = [tag for tag, _ in children]
         if tags == [0x30, 0x04]:
-            raise Refused("passphrase")
+            raise Refused("passphrase", "pkcs8-der")
         if tags == [0x30, 0x03]:
             raise Refused("public")
+        if tags == [0x30, 0x30, 0x03]:
+            raise Refused("no-key", _CERTIFICATE)
         if tags[:3] == [0x02, 0x30, 0x04]:
             return _read_pkcs8(data, children)
         if tags[:2] == [0x02, 0x04]:
@@ -399,7 +439,7 @@ def _read_der(data: bytes) -> AnyKey:
 def _read_pkcs8(data: bytes, children: list[tuple[int, bytes]]) -> AnyKey:
     algorithm = _der_items(children[1][1])[0][1]
     if algorithm == _RSA_PSS_OID:
-        raise Refused("unsupported")
+        raise Refused("unsupported", "an RSA key that is bound to PSS (a plain one signs with PSS too)")
     if algorithm == _ED25519_OID:
         # RFC 8410 §7; not every release of `cryptography` reads version 2, with the public half.
         (tag, seed), *more = _der_items(children[2][1])
@@ -431,7 +471,7 @@ def _load_der(data: bytes) -> AnyKey:
     try:
         key = load_der_private_key(data, None)
     except TypeError:
-        raise Refused("passphrase") from None
+        raise Refused("passphrase", "pkcs8-der") from None
     except UnsupportedAlgorithm:
         raise Refused("unsupported") from None
     if not isinstance(key, (Ed25519PrivateKey, EllipticCurvePrivateKey, RSAPrivateKey)):
@@ -440,14 +480,10 @@ def _load_der(data: bytes) -> AnyKey:
 
 
 def _check_kind(key: AnyKey) -> None:
-    if isinstance(key, EllipticCurvePrivateKey):
-        fine = isinstance(key.curve, (SECP256R1, SECP384R1))
-    elif isinstance(key, RSAPrivateKey):
-        fine = 2048 <= key.key_size <= 4096 and key.public_key().public_numbers().e == 65537
-    else:
-        fine = True
-    if not fine:
-        raise Refused("unsupported")
+    if isinstance(key, EllipticCurvePrivateKey) and not isinstance(key.curve, (SECP256R1, SECP384R1)):
+        raise Refused("unsupported", "an ECDSA key on another curve")
+    if isinstance(key, RSAPrivateKey):
+        _check_rsa(key.key_size, key.public_key().public_numbers().e)
 
 
 def ssh_blob(key: AnyKey) -> bytes:

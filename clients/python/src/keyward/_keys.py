@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from . import _wire
 from ._errors import PrivateKeyError
-from ._formats import AnyKey, Refused, decode_text, is_public, read_private_key, ssh_blob
+from ._formats import AnyKey, Refused, decode_text, read_private_key, ssh_blob
 from ._secrets import CERTAIN, decode_base64, describe_secret, shown
 
 _LONGEST_FILE = 64 * 1024
@@ -97,8 +97,9 @@ class PrivateKey:
         except (OSError, ValueError) as error:
             raise _error("unreadable", file, getattr(error, "strerror", None) or type(error).__name__) from None
         if mode is not None:
-            # A public key is not secret, but it is the wrong file.
-            raise _error("public" if is_public(decode_text(data)) else "permissions", file, f"{mode:03o}")
+            # What is no private key is told first: it is the wrong file, and not secret.
+            _refuse_other_file(data, file)
+            raise _error("permissions", file, f"{mode:03o}")
         if len(data) > _LONGEST_FILE:
             raise _error("no-key", file)
         key = cls._read(data, file)
@@ -116,7 +117,7 @@ class PrivateKey:
         try:
             return cls(*read_private_key(data))
         except Refused as refused:
-            raise _error(refused.reason, file) from None
+            raise _error(refused.reason, file, refused.found) from None
 
     @property
     def algorithm(self) -> str:
@@ -177,8 +178,7 @@ class PrivateKey:
             private = file[: -len(".pub")]
             raise PrivateKeyError(
                 "other-public-file",
-                f"{shown(file)} beside it holds another key: if {_in_command(private)} is the right one, run "
-                f"`ssh-keygen -y -f {_in_command(private)} > {_in_command(file)}`",
+                f"{shown(file)} beside it holds another key: if {shown(private)} is the right one, delete {shown(file)}",
             )
 
 
@@ -227,22 +227,57 @@ def _in_command(file: str) -> str:
     return file if re.fullmatch(r"[A-Za-z0-9@%+=:,./_~-]+", file) else "'" + file.replace("'", "'\\''") + "'"
 
 
-def _error(reason: str, file: str | None, extra: str = "") -> PrivateKeyError:
+def _refuse_other_file(data: bytes, file: str) -> None:
+    try:
+        read_private_key(data)
+    except Refused as refused:
+        if refused.reason in ("public", "no-key", "empty"):
+            raise _error(refused.reason, file, refused.found) from None
+
+
+def _private_file_beside(file: str | None) -> str | None:
+    """The file that the private key of a public key file is usually in, if it exists."""
+    if file is None or not file.endswith(".pub"):
+        return None
+    names = (file[: -len(".pub")], file[: -len(".pub")] + ".pem")
+    return next((name for name in names if os.path.isfile(name)), None)
+
+
+def _way_out_of_passphrase(found: str, file: str) -> str:
+    """The command depends on the format, because no program reads all of them."""
+    if found in ("openssh", "pem"):
+        return (
+            f"it is protected by a passphrase: add it to ssh-agent with `ssh-add {file}` and use keyward.Agent, or take the passphrase "
+            f"off with `ssh-keygen -p -f {file}` (leave the new one empty)"
+        )
+    if found == "putty":
+        return (
+            f"it is protected by a passphrase (PuTTY): take it off with `puttygen {file} -O private-openssh-new -o NEW_FILE "
+            "--new-passphrase /dev/null` and use the new file"
+        )
+    der = "-inform DER " if found == "pkcs8-der" else ""
+    return (
+        f"it is protected by a passphrase (PKCS#8): take it off with `openssl pkcs8 -topk8 -nocrypt {der}-in {file} -out NEW_FILE` and "
+        "use the new file"
+    )
+
+
+def _error(reason: str, file: str | None, found: str = "") -> PrivateKeyError:
+    """`found` is the file's mode, the system's reason, or what `Refused` says."""
     name = "the private key" if file is None else shown(file)
-    file = _in_command(file) if file is not None else "FILE"
+    given, file = file, _in_command(file) if file is not None else "FILE"
+    private = _private_file_beside(given)
+    elsewhere = f"in {shown(private)}" if private else "in another file, often of the same name without `.pub` or with `.pem`"
     message = {
         "not-found": f"there is no such file: make a key with `keyward keygen -f {file}`",
-        "unreadable": f"cannot be read ({extra}): check the path and its permissions",
-        "permissions": f"other users of this machine may read it (mode {extra}): run `chmod 600 {file}`, and make a new key if they "
+        "unreadable": f"cannot be read ({found}): check the path and its permissions",
+        "permissions": f"other users of this machine may read it (mode {found}): run `chmod 600 {file}`, and make a new key if they "
         "should not be trusted; where the file cannot be changed, put its text into KEYWARD_KEY or use PrivateKey.from_text",
         "empty": "it is empty: check that the file or secret was filled",
-        "public": "this is the public key: the private one is in the file of the same name without `.pub`",
-        "passphrase": f"it is protected by a passphrase: add it to ssh-agent with `ssh-add {file}` and use keyward.Agent, or take the "
-        f"passphrase off (`ssh-keygen -p -f {file}` for OpenSSH files, `openssl pkey -in {file} -out NEW_FILE` for PEM, "
-        f"`puttygen {file} -O private-openssh-new -o NEW_FILE --new-passphrase /dev/null` for PuTTY), or make a key for this program "
-        "with `keyward keygen`",
-        "unsupported": "keys of this type are not taken (Ed25519, RSA of 2048 to 4096 bits with exponent 65537, and ECDSA on P-256 or "
-        "P-384 are): make a new key with `keyward keygen` or `ssh-keygen -t ed25519`",
+        "public": f"this is the public key: the private key is {elsewhere}",
+        "passphrase": f"{_way_out_of_passphrase(found, file)}; or make a key for this program with `keyward keygen`",
+        "unsupported": f"{found or 'a key of this type'} is not supported; Ed25519, RSA of 2048 to 4096 bits with exponent 65537, and "
+        "ECDSA on P-256 or P-384 are: make a new key with `keyward keygen` or `ssh-keygen -t ed25519`",
         "halves": "its public and its private half do not belong together: restore it from a copy, or make a new key",
         "several": "there is more than one private key: keep one",
         "damaged": "it is damaged: lost line breaks would have been put right, but more is missing or changed; store it again from the "
@@ -250,7 +285,9 @@ def _error(reason: str, file: str | None, extra: str = "") -> PrivateKeyError:
         "base64-twice": "it is base64 of base64: encode the file once, with `base64 -w0 FILE`",
         "pkcs12": f"this is a PKCS#12 file: take the key out with `openssl pkcs12 -in {file} -nocerts -nodes -out NEW_FILE`, run "
         "`chmod 600 NEW_FILE`, and use that",
-        "no-key": "this is no private key: it begins with `-----BEGIN` or `PuTTY-User-Key-File`, or is a JWK; a file's name belongs into "
-        "KEYWARD_KEY_FILE or PrivateKey.from_file",
+        "no-key": f"this is {found}: the private key is in another file"
+        if found
+        else "this is no private key: a private key begins with `-----BEGIN` or `PuTTY-User-Key-File`, or is a JWK"
+        + ("; a file's name belongs into KEYWARD_KEY_FILE or PrivateKey.from_file" if given is None else ""),
     }[reason]
     return PrivateKeyError(reason, f"{name}: {message}")

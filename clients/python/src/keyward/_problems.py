@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -15,6 +16,8 @@ from ._secrets import CERTAIN, describe_secret, shown
 
 # Less than the narrower half of the server's window (30 s), so that a clock that gets requests refused is noticed.
 _NOTABLE_SKEW_SECONDS = 25.0
+
+_KEY_ID = re.compile(r';keyid="([^"]+)"')
 
 Response = TypeVar("Response")
 
@@ -41,16 +44,39 @@ def raise_for_problem(response: Response) -> Response:
         if differences:
             told = "".join(character if character.isprintable() else " " for character in "; ".join(differences))
             text = f"{text.rstrip('.')}; {told}"
+        else:
+            text += _key_advice(status, problem, given)
         raise ProblemError(text, problem=problem, response=given)
     given.raise_for_status()
     return response
 
 
+def _request_of(response: Any) -> Any:
+    """The request of a response; None if that was made without one, as in tests."""
+    try:
+        return response.request
+    except (AttributeError, RuntimeError):
+        return None
+
+
 def _signed_base(response: Any) -> str:
     """What was signed, as `KeywardAuth` noted it on the request."""
-    request = response.request
+    request = _request_of(response)
     base = getattr(request, "keyward_base", None) or getattr(request, "extensions", {}).get("keyward_base")
     return base if isinstance(base, str) else ""
+
+
+def _key_advice(status: int, problem: Mapping[str, Any], response: Any) -> str:
+    """Which key signed a request that is refused without a reason. The server tells nobody whether it knows a key."""
+    if status != 401 or problem.get("code") != "unauthenticated" or problem.get("reason") is not None:
+        return ""
+    found = _KEY_ID.search(getattr(_request_of(response), "headers", {}).get("Signature-Input", ""))
+    if found is None or describe_secret(found.group(1)) in CERTAIN:
+        return ""
+    return (
+        f"\nThe request was signed by {found.group(1)}. If that is the right key, register its public key: on your keys page, with "
+        "`keyward keys add`, or on the server's machine with `keyward admin add-key`. If it was registered before, it was revoked."
+    )
 
 
 def redirect_error(status: int, location: str, response: Any = None) -> RedirectError:
@@ -80,7 +106,10 @@ def clock_error(status: int, headers: Mapping[str, str], problem: dict[str, Any]
         return None
     server = _server_time(headers, problem)
     skew = None if server is None else time.time() - server
+    told = f"the server refused the time of the signature ({reason})"
     if skew is None:
+        # Only the server knows by how much.
+        told = problem_text(problem).rstrip(".") if problem else told
         why = "compare this machine's clock with the server's, and sign right before you send"
     elif abs(skew) >= _NOTABLE_SKEW_SECONDS:
         direction = "behind" if skew < 0 else "ahead of"
@@ -88,11 +117,12 @@ def clock_error(status: int, headers: Mapping[str, str], problem: dict[str, Any]
             f"this machine's clock is {abs(skew):.0f} s {direction} the server's: set it (`timedatectl set-ntp true` on Linux) and send "
             "the request again"
         )
+    elif reason == "stale":
+        why = "the clocks agree, so the request took too long to arrive: sign right before you send"
     else:
-        why = f"the clocks agree (within {abs(skew) + 1:.0f} s), so the request took too long to arrive: sign right before you send"
-    text = problem_text(problem) if problem else f"the server refused the time of the signature ({reason})"
+        why = "the clocks agree now, so the time of the signature was not this machine's, or its clock was set since: sign again"
     problem = problem or {"status": 401, "code": "unauthenticated", "reason": reason}
-    return ClockError(f"{text.rstrip('.')}; {why}", skew_seconds=skew, problem=problem, response=response)
+    return ClockError(f"{told}; {why}", skew_seconds=skew, problem=problem, response=response)
 
 
 def read_problem(headers: Mapping[str, str], content: bytes) -> dict[str, Any] | None:

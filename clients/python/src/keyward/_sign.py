@@ -100,11 +100,14 @@ class Signer:
         do; `exact` says that it is sent as it is. A `Host` in `headers` takes the place of the URL's host. `digest` is the value of
         Content-Digest, for a body that is not in memory.
         """
+        for what, value in (("method", method), ("URL", url)):
+            if not isinstance(value, str):
+                raise SigningError(f"the {what} is of the type {type(value).__name__}: pass a str")
         if not _METHOD.fullmatch(method):
             raise SigningError(f"{shown(method)} is no HTTP method")
         fields = _pairs(headers)
         scheme, authority, target = split_url(url, _single(fields, "host"), exact=exact)
-        body = body.encode() if isinstance(body, str) else body
+        body = _body_bytes(body)
         if digest is None and (method not in SAFE_METHODS or body):
             digest = content_digest(body or b"")
         values = [("@method", method), ("@authority", authority), ("@target-uri", f"{scheme}://{authority}{target}")]
@@ -157,7 +160,25 @@ def load_key(key: Key) -> SigningKey:
     """The key itself, or the one of a file, or the one that the environment names."""
     if key is None:
         return _key_of_environment(os.environ)
-    return PrivateKey.from_file(key) if isinstance(key, (str, os.PathLike)) else key
+    if isinstance(key, (str, os.PathLike)):
+        return PrivateKey.from_file(key)
+    if not all(hasattr(key, name) for name in ("algorithm", "fingerprint", "sign")):
+        raise SigningError(
+            f"the key is of the type {type(key).__name__}, which cannot sign requests: pass the name of its file, "
+            "PrivateKey.from_text(text) for a text or bytes, or PrivateKey(key) for a key of `cryptography`"
+        )
+    return key
+
+
+def _body_bytes(body: object) -> bytes | None:
+    if body is None or isinstance(body, bytes):
+        return body
+    if isinstance(body, str):
+        return body.encode()
+    if isinstance(body, (bytearray, memoryview)):
+        return bytes(body)
+    # Another encoder could write the value in another way, so that its digest would differ from what is sent.
+    raise SigningError(f"the body is of the type {type(body).__name__}: sign and send the same bytes, such as json.dumps(body).encode()")
 
 
 def _key_of_environment(environ: Mapping[str, str]) -> SigningKey:
