@@ -1,7 +1,7 @@
 /** Keys in files and variables, for Node and Deno, beside everything that `keyward` has. */
 
 import { constants, type Stats } from 'node:fs';
-import { access, type FileHandle, open, readFile } from 'node:fs/promises';
+import { access, type FileHandle, open, readFile, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -58,7 +58,30 @@ export async function keyFromFile(path: string, options: KeyOptions = {}): Promi
     await checkPublicFile(file, key);
     return key;
   } catch (error) {
-    throw error instanceof KeyError ? error.inFile(shownName(file)) : error;
+    if (!(error instanceof KeyError)) throw error;
+    const told = error.code === 'public_key' ? await namePrivateFile(file, error) : error;
+    throw told.inFile(shownName(file));
+  }
+}
+
+/** The same error, with the file that the private key of a public key file is usually in, if that exists. */
+async function namePrivateFile(file: string, error: KeyError): Promise<KeyError> {
+  if (!file.endsWith('.pub')) return error;
+  const name = file.slice(0, -'.pub'.length);
+  for (const privateFile of [name, `${name}.pem`]) {
+    const shown = shownName(privateFile);
+    if (shown !== undefined && (await isFile(privateFile))) {
+      return new KeyError('public_key', `this is the public key: the private key is in ${shown}`);
+    }
+  }
+  return error;
+}
+
+async function isFile(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isFile();
+  } catch {
+    return false;
   }
 }
 
@@ -148,7 +171,7 @@ async function checkPublicFile(file: string, key: PrivateKey): Promise<void> {
   } else if (!areEqual(found, own)) {
     throw new KeyError(
       'public_file_differs',
-      '{file}.pub beside it holds another key: if {file} is the right one, run `ssh-keygen -y -f {file} > {file}.pub`',
+      '{file}.pub beside it holds another key: if {file} is the right one, delete {file}.pub',
     );
   }
 }

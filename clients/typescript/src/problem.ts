@@ -14,17 +14,36 @@ export interface Problem {
   readonly [member: string]: unknown;
 }
 
-/** The problem in a response; `undefined` if there is none. The response can still be read. */
+/** The keys that signed the requests of these responses. */
+const keys = new WeakMap<Response, string>();
+
+/** Which key signed the request of a response. */
+export function rememberKey(response: Response, keyId: string): void {
+  keys.set(response, keyId);
+}
+
+/**
+ * The problem in a response; `undefined` if there is none. The response can still be read. Of a signature of `signedFetch` that is
+ * refused without a reason, `detail` also says which key signed, because the server tells nobody whether it knows a key.
+ */
 export async function readProblem(response: Response): Promise<Problem | undefined> {
   const mediaType = response.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase();
   if (mediaType !== 'application/problem+json' || response.bodyUsed) return undefined;
   try {
     const body: unknown = await response.clone().json();
-    return isProblem(body) ? body : undefined;
+    return isProblem(body) ? withKey(body, keys.get(response)) : undefined;
   } catch {
     // Cut off, or no JSON in spite of what it calls itself: the caller still has the response.
     return undefined;
   }
+}
+
+function withKey(problem: Problem, keyId: string | undefined): Problem {
+  if (keyId === undefined || problem.code !== 'unauthenticated' || typeof problem.reason === 'string') return problem;
+  const detail =
+    `${problem.detail} The request was signed by ${keyId}. If that is the right key, register its public key: on your keys page, ` +
+    "with `keyward keys add`, or on the server's machine with `keyward admin add-key`. If it was registered before, it was revoked.";
+  return { ...problem, detail };
 }
 
 function isProblem(body: unknown): body is Problem {

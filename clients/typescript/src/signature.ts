@@ -58,6 +58,9 @@ export class SignError extends Error {
   override readonly name = 'SignError';
 }
 
+/** What to do about a body that is a value, which could be written as bytes in more than one way. */
+export const PASS_BYTES = 'pass the bytes that are sent, such as `JSON.stringify(body)`';
+
 /**
  * Signs a request of any HTTP client. Set the `headers` of the answer on it, send it to its `url`, and change nothing else.
  *
@@ -166,6 +169,10 @@ async function contentDigest(
   body: RequestToSign['body'],
   headers: Headers,
 ): Promise<string | undefined> {
+  // Programs in JavaScript pass anything. Of a value without a length, nothing would be signed.
+  if (!(body === undefined || body === null || typeof body === 'string' || body instanceof Uint8Array)) {
+    throw new SignError(`the body is neither a text nor a Uint8Array: ${PASS_BYTES}`);
+  }
   if (body === undefined || body === null || body.length === 0) {
     const given = headers.get('content-digest');
     if (given !== null) return given;

@@ -3,9 +3,10 @@
 import { clockSkewError } from './clock-skew.js';
 import { asSigningKey, type KeySource } from './key/read-key.js';
 import type { SigningKey } from './key/signing-key.js';
+import { rememberKey } from './problem.js';
 import { BufferedRequest } from './request.js';
 import { type Outcome, wait, waitBeforeRetry } from './retry.js';
-import { createSignature, SignError, type Signature, type SignOptions } from './signature.js';
+import { createSignature, PASS_BYTES, SignError, type Signature, type SignOptions } from './signature.js';
 
 /** As Fetch §4.4 limits them. */
 const MAX_REDIRECTS = 20;
@@ -43,12 +44,22 @@ export interface SignedFetchOptions extends SignOptions {
 export function signedFetch(key: SigningKey | KeySource, options: SignedFetchOptions = {}): typeof fetch {
   let signingKey: Promise<SigningKey> | undefined;
   return async (input, init) => {
+    refuseValue(init?.body);
     signingKey ??= asSigningKey(key);
     const sender = new Sender(await signingKey, options, passedOn(init));
     // Runtimes want `duplex` with a stream, which people forget.
     const withDuplex: RequestInit & { duplex: 'half' } = { ...init, duplex: 'half' };
     return sender.follow(await BufferedRequest.read(new Request(input, withDuplex)));
   };
+}
+
+/** `fetch` would send `[object Object]` in place of a value. */
+function refuseValue(body: unknown): void {
+  const kind = /^\[object (Array|Map|Object|Promise|Set)\]$/.exec(Object.prototype.toString.call(body))?.[1];
+  // Node takes its own streams, which are such objects, too.
+  const isStream = typeof body === 'object' && body !== null && Symbol.asyncIterator in body;
+  if (kind === undefined || isStream) return;
+  throw new TypeError(`the body is of the type ${kind}, which is not sent as bytes: ${PASS_BYTES}`);
 }
 
 /** What runtimes have of their own in `init`, such as an agent, and a `Request` does not carry. */
@@ -78,7 +89,10 @@ class Sender {
       const skew = await clockSkewError(response, this.#now());
       if (skew !== undefined) throw skew;
       const next = this.#redirected(request, response);
-      if (next === undefined) return response;
+      if (next === undefined) {
+        rememberKey(response, this.#key.keyId);
+        return response;
+      }
       if (redirects === MAX_REDIRECTS) throw new TypeError(`the server redirected more than ${MAX_REDIRECTS} times`);
       await response.body?.cancel();
       request = next;

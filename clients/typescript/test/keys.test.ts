@@ -110,6 +110,11 @@ test('keys of other kinds are refused by name', async () => {
   await refusal(readKey(null), 'not_a_private_key');
   // @ts-expect-error
   await refusal(readKey(42), 'not_a_private_key');
+  const promise = readKey(keyText('openssh-ed25519'));
+  // @ts-expect-error
+  assert.match(await refusal(readKey(promise), 'not_a_private_key'), /a Promise of a key: write `await`/);
+  // @ts-expect-error
+  await refusal(createSignature({ method: 'GET', url: 'https://keys.example.com' }, promise), 'not_a_private_key');
   const mayNotSign = await subtle.importKey('jwk', await subtle.exportKey('jwk', privateKey), 'Ed25519', true, [
     'sign',
   ]);

@@ -133,7 +133,51 @@ test('compares the public half that lies beside the file', async () => {
   const other = await keyFromFile(write(keyText('openssh-p256')));
   writeFileSync(`${path}.pub`, other.publicKey);
   const error = await refusal(keyFromFile(path), 'public_file_differs');
-  assert.ok(error.message.includes(`ssh-keygen -y -f ${path} > ${path}.pub`), error.message);
+  assert.ok(error.message.endsWith(`if ${path} is the right one, delete ${path}.pub`), error.message);
+});
+
+test('a public file names the private file only if it exists', async () => {
+  const path = write('');
+  const told = async (): Promise<string> => (await refusal(keyFromFile(`${path}.pub`), 'public_key')).message;
+  const contents = [keyText('public.pub'), keyText('public-spki.pem')];
+  for (const [index, content] of contents.entries()) {
+    for (const mode of [0o600, 0o644]) {
+      rmSync(path, { force: true });
+      rmSync(`${path}.pem`, { force: true });
+      writeFileSync(`${path}.pub`, content);
+      chmodSync(`${path}.pub`, mode);
+      assert.match(await told(), /in another file, often of the same name without `\.pub` or with `\.pem`$/, `${index}`);
+      for (const name of [`${path}.pem`, path]) {
+        writeFileSync(name, 'any');
+        assert.ok((await told()).endsWith(`this is the public key: the private key is in ${name}`), await told());
+      }
+    }
+  }
+});
+
+test('tells what was found in place of a private key', async () => {
+  const made = spawnSync(
+    'openssl',
+    ['req', '-x509', '-newkey', 'ed25519', '-nodes', '-subj', '/CN=own', '-keyout', join(directory, 'own')],
+    { encoding: 'utf8' },
+  );
+  assert.equal(made.status, 0, made.stderr);
+  const certificate = made.stdout;
+  const der = Buffer.from(certificate.replace(/-----[^-]+-----|\s/g, ''), 'base64');
+  for (const [content, words] of [
+    [certificate, /this is a certificate, which holds a public key: the private key is in another file$/],
+    [Buffer.from(certificate).toString('base64'), /this is a certificate/],
+    [der, /this is a certificate/],
+    ['-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n', /with the label ECPARAMETERS/],
+    ['words', /this is no private key: [^;]*$/],
+  ] as const) {
+    for (const mode of [0o600, 0o644]) {
+      assert.match((await refusal(keyFromFile(write(content, mode)), 'not_a_private_key')).message, words);
+    }
+  }
+  // A text may be the name of a file.
+  const text = await refusal(keyFromEnvironment({}, { KEYWARD_KEY: 'key.pem' }), 'not_a_private_key');
+  assert.match(text.message, /the name of a file belongs into `keyFromFile`/);
 });
 
 test('tells what is wrong with a file', async () => {

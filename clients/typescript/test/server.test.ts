@@ -216,6 +216,11 @@ test('a clock that is wrong is told, and refusals of another kind are returned',
   assert.equal(refused.status, 401);
   const problem = await readProblem(refused);
   assert.deepEqual([problem?.code, problem?.status], ['unauthenticated', 401]);
+  const { fingerprint } = await readKey(stranger);
+  assert.ok(problem?.detail.includes(`was signed by ${fingerprint}. If that is the right key, register`), problem?.detail);
+  // Another reason tells all there is to do.
+  const unsigned = await readProblem(await fetch(`${keyward.url}/api/v1/me`));
+  assert.deepEqual([unsigned?.reason, unsigned?.detail.includes('was signed by')], ['missing', false]);
   assert.equal(await readProblem(await signedFetch(admin)(`${keyward.url}/api/v1/me`)), undefined);
   const missing = await signedFetch(admin)(`${keyward.url}${projects}/prj_00000000000000000000000000`);
   assert.equal((await readProblem(missing))?.code, 'not_found');

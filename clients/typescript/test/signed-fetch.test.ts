@@ -413,6 +413,27 @@ test('what cannot be signed is not sent', async (t) => {
   assert.equal(server.received.length, 0);
 });
 
+test('a body that is a value is refused, and nothing is sent', async (t) => {
+  const { server, request } = await setUp(t, [status(204)]);
+  const { createSignature } = await import('keyward');
+  const url = `${server.origin}/labels`;
+  for (const body of [{ label: 'car' }, ['car'], new Map([['label', 'car']]), Promise.resolve('car'), Object.create(null)]) {
+    await assert.rejects(request(url, { method: 'POST', body }), {
+      name: 'TypeError',
+      message: /the body is of the type \w+, .*`JSON\.stringify\(body\)`/,
+    });
+    await assert.rejects(createSignature({ method: 'POST', url, body }, KEY), {
+      name: 'SignError',
+      message: /`JSON\.stringify\(body\)`/,
+    });
+  }
+  assert.equal(server.received.length, 0);
+  const { Readable } = await import('node:stream');
+  // No type of `fetch` has it.
+  await Reflect.apply(request, undefined, [url, { method: 'POST', body: Readable.from([Buffer.from('stream')]) }]);
+  assert.equal(server.received[0]?.body.toString(), 'stream');
+});
+
 test('methods are signed as they are sent', async () => {
   const { createSignature } = await import('keyward');
   const url = 'https://keys.example.com/';

@@ -3,7 +3,15 @@
 import { areEqual, type Bytes, toBigInt } from '../bytes.js';
 import { MalformedError } from '../ssh-wire.js';
 import { BIT_STRING, DerReader, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE } from './der.js';
-import { damaged, KeyError, orDamaged, passphraseProtected, unsupportedKeyType } from './key-error.js';
+import {
+  certificate,
+  damaged,
+  KeyError,
+  orDamaged,
+  passphraseProtected,
+  publicKey,
+  unsupportedKeyType,
+} from './key-error.js';
 import {
   type Curve,
   ecdsaMaterial,
@@ -42,7 +50,9 @@ export function readDerKey(bytes: Uint8Array): KeyMaterial {
     case `${SEQUENCE},${OCTET_STRING}`:
       throw passphraseProtected(OPENSSL_WAY_OUT);
     case `${SEQUENCE},${BIT_STRING}`:
-      throw new KeyError('public_key', 'this is the public key, and signing needs the private one');
+      throw publicKey();
+    case `${SEQUENCE},${SEQUENCE}`:
+      throw certificate();
     default:
       throw new KeyError('not_a_private_key', 'this is DER, but no private key: PKCS#8, PKCS#1 and SEC 1 are read');
   }

@@ -32,9 +32,11 @@ export class KeyError extends Error {
    * @param code What is wrong.
    * @param explanation What is wrong and what to do next, for people; `{file}` stands for the file's name.
    * @param file The file that the key came from.
+   * @param textHint What more to say of a key that did not come from a file.
    */
-  constructor(code: KeyErrorCode, explanation: string, file?: string) {
-    super(`${file ?? 'the private key'}: ${explanation.replaceAll('{file}', () => shellWord(file ?? 'FILE'))}`);
+  constructor(code: KeyErrorCode, explanation: string, file?: string, textHint = '') {
+    const filled = explanation.replaceAll('{file}', () => shellWord(file ?? 'FILE'));
+    super(`${file ?? 'the private key'}: ${filled}${textHint}`);
     this.code = code;
     this.#explanation = explanation;
   }
@@ -51,6 +53,18 @@ export class KeyError extends Error {
 function shellWord(name: string): string {
   return /^[\w@%+=:,./~-]+$/.test(name) ? name : `'${name.replaceAll("'", `'\\''`)}'`;
 }
+
+export const publicKey = (): KeyError =>
+  new KeyError(
+    'public_key',
+    'this is the public key: the private key is in another file, often of the same name without `.pub` or with `.pem`',
+  );
+
+export const certificate = (): KeyError =>
+  new KeyError(
+    'not_a_private_key',
+    'this is a certificate, which holds a public key: the private key is in another file',
+  );
 
 export const damaged = (): KeyError =>
   new KeyError(

@@ -5,7 +5,16 @@
 
 import { type Bytes, fromBase64 } from '../bytes.js';
 import { isDer, OPENSSL_WAY_OUT, readDerKey, readPkcs1, readPkcs8, readSec1 } from './der-key.js';
-import { damaged, KeyError, orDamaged, passphraseProtected, severalKeys, unsupportedKeyType } from './key-error.js';
+import {
+  certificate,
+  damaged,
+  KeyError,
+  orDamaged,
+  passphraseProtected,
+  publicKey,
+  severalKeys,
+  unsupportedKeyType,
+} from './key-error.js';
 import { jwkMaterial, type KeyMaterial } from './material.js';
 import { isOpenSsh, readOpenSsh } from './openssh.js';
 import { isPutty, readPutty } from './putty.js';
@@ -74,7 +83,8 @@ function readPem(squeezed: string): KeyMaterial | undefined {
   if (block === undefined) {
     if (begun.some(([, label]) => isPrivate(label)) || squeezed.includes('PRIVATEKEY-----')) throw damaged();
     if (blocks.some(([, label]) => label?.endsWith('PUBLICKEY'))) throw publicKey();
-    if (begun.length > 0) throw notAPrivateKey();
+    const [first] = begun;
+    if (first !== undefined) throw otherBlock(first[1] ?? '');
     return undefined;
   }
   if (begun.filter(([, label]) => isPrivate(label)).length > 1) throw damaged();
@@ -152,12 +162,17 @@ function unquote(text: string): string {
   return (quote === '"' ? inner.replaceAll('\\"', '"') : inner).trim();
 }
 
-const publicKey = (): KeyError =>
-  new KeyError('public_key', 'this is the public key: the private one is in the file of the same name without `.pub`');
+/** A block of PEM with something else; its label is without blanks. */
+function otherBlock(label: string): KeyError {
+  if (/CERTIFICATE(?:REQUEST)?$/.test(label)) return certificate();
+  if (label.length > 32) return notAPrivateKey();
+  return new KeyError('not_a_private_key', `this is a PEM block with the label ${label}, which is no private key`);
+}
 
 const notAPrivateKey = (): KeyError =>
   new KeyError(
     'not_a_private_key',
-    'this is no private key: OpenSSH files, PEM, PuTTY files, JWK and base64 of one of these are read; the name ' +
-      'of a file belongs into `keyFromFile` or KEYWARD_KEY_FILE',
+    'this is no private key: OpenSSH files, PEM, PuTTY files, JWK and base64 of one of these are read',
+    undefined,
+    '; the name of a file belongs into `keyFromFile` or KEYWARD_KEY_FILE',
   );

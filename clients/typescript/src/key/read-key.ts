@@ -31,6 +31,9 @@ export async function readKey(source: KeySource, options: KeyOptions = {}): Prom
     return importMaterial(await readKeyText(source), algorithm, keyId);
   }
   if (isRecord(source)) {
+    if ('then' in source) {
+      throw new KeyError('not_a_private_key', 'this is a Promise of a key: write `await`, as in `await keyFromFile(…)`');
+    }
     if ('privateKey' in source) return adoptCryptoKey(source.privateKey, source.publicKey, keyId);
     if ('usages' in source) return adoptCryptoKey(source, undefined, keyId);
     if ('kty' in source) {
