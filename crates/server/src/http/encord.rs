@@ -217,6 +217,11 @@ pub(crate) async fn answer_version_1(request: Request, next: Next) -> Response {
     if is_version_1 { change_problem(response, with_version_1_members) } else { response }
 }
 
+/// A response to a request with these headers. A refusal of one by version 1 is in the form that the SDK reads.
+pub(super) fn refuse_in_form_of_version_1(headers: &HeaderMap, response: Response) -> Response {
+    if is_version_1(headers) { change_problem(response, with_version_1_members) } else { response }
+}
+
 /// Whether a request is one by version 1, by its signature or by a header that the SDK sends with bearer tokens as well.
 fn is_version_1(headers: &HeaderMap) -> bool {
     headers.contains_key("resourceid") || headers.get(header::AUTHORIZATION).is_some_and(is_encord_version_1)

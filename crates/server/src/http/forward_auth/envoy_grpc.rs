@@ -27,6 +27,7 @@ use crate::{
         answer::{LoggedPrincipal, LoggedStatus, RefusedWith},
         body::{discard, read_body},
         client_address::{forwarded_for, peer_address},
+        encord::refuse_in_form_of_version_1,
     },
 };
 
@@ -119,15 +120,26 @@ async fn decide(app: &App, peer: IpAddr, question: CheckRequest) -> Result<Respo
     let request = question.attributes.and_then(|attributes| attributes.request).and_then(|request| request.http);
     let request = request.ok_or_else(|| AppError::BadRequest("Envoy's message describes no request.".to_owned()))?;
     let headers = read_headers(&request)?;
-    let is_partial = envoy::is_partial(&headers)?;
-    let original = read_request(app, &headers, |settings| {
+    let response = decide_request(app, peer, &request, &headers).await.unwrap_or_else(AppError::into_response);
+    // The message has the headers by which the other dialects recognise the SDK's version 1.
+    Ok(refuse_in_form_of_version_1(&headers, response))
+}
+
+async fn decide_request(
+    app: &App,
+    peer: IpAddr,
+    request: &HttpRequest,
+    headers: &HeaderMap,
+) -> Result<Response, AppError> {
+    let is_partial = envoy::is_partial(headers)?;
+    let original = read_request(app, headers, |settings| {
         Ok(ForwardedRequest {
             method: &request.method,
             // Envoy's own word. With HTTP/2, the client writes `:scheme`.
-            scheme: one(&headers, "x-forwarded-proto")?,
+            scheme: one(headers, "x-forwarded-proto")?,
             host: &request.host,
             target: &request.path,
-            ip_address: forwarded_for(&headers, settings, peer),
+            ip_address: forwarded_for(headers, settings, peer),
         })
     })?;
     let body = if request.raw_body.is_empty() { &request.body } else { &request.raw_body };
