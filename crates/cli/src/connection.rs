@@ -8,7 +8,7 @@ use domain::{PublicKey, Timestamp, secret::quoted, text_encoding::to_utf8};
 use crate::{
     api_client::ApiClient,
     failure::{Failure, Outcome},
-    input::read_input,
+    input::{read_input, variable},
     output,
     profile::{self, Profile as StoredProfile},
 };
@@ -229,12 +229,6 @@ pub(crate) async fn probe(url: &str, trusted_certificates: Option<Vec<u8>>) -> O
     *request.uri_mut() = address.parse().map_err(|_| Failure::new(format!("{} is not a URL", quoted(url))))?;
     let response = Client::new(options)?.send_as_is(&request).await?;
     Ok(Probe { is_ready: response.status.is_success(), date: response.date() })
-}
-
-/// Returns the text of a variable, if it is set.
-pub(crate) fn variable(name: &str) -> Outcome<Option<String>> {
-    let value = std::env::var_os(name).map(std::ffi::OsString::into_string).transpose();
-    value.map_err(|_| Failure::usage(format!("{name} is not UTF-8 text: set it again, or unset it")))
 }
 
 /// Returns the text of a key in KEYWARD_KEY.

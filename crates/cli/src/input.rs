@@ -1,4 +1,4 @@
-//! Reads files of users, and standard input, in UTF-8 or UTF-16, with or without a byte order mark.
+//! Reads files of users, and standard input, in UTF-8 or UTF-16, with or without a byte order mark; and variables.
 
 use std::{fs, io::Read as _, path::Path, sync::OnceLock};
 
@@ -9,6 +9,12 @@ use crate::failure::{Failure, Outcome};
 
 /// The purpose for which standard input was read. It can only be read once.
 static TAKEN_FOR: OnceLock<&str> = OnceLock::new();
+
+/// Returns the text of a variable, if it is set.
+pub(crate) fn variable(name: &str) -> Outcome<Option<String>> {
+    let value = std::env::var_os(name).map(std::ffi::OsString::into_string).transpose();
+    value.map_err(|_| Failure::usage(format!("{name} is not UTF-8 text: set it again, or unset it")))
+}
 
 /// Reads all of standard input. `what` describes the content, such as `the password`.
 pub(crate) fn read_input(what: &'static str) -> Outcome<Zeroizing<Vec<u8>>> {

@@ -11,8 +11,8 @@ use domain::secret::{quoted, recognise};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    connection::variable,
     failure::{Failure, Outcome},
+    input::variable,
 };
 
 /// The name where none is given.

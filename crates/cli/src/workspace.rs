@@ -9,8 +9,9 @@ use domain::WorkspaceId;
 use crate::{
     api_client::{ApiClient, ListArguments},
     confirm::ConfirmArguments,
-    connection::{ConnectionArguments, variable},
+    connection::ConnectionArguments,
     failure::{Failure, Outcome},
+    input::variable,
     output::{self, Column},
 };
 
