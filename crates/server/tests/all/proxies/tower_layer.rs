@@ -141,7 +141,7 @@ fn the_documentation_shows_lines_of_the_example() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let read = |file: &str| std::fs::read_to_string(root.join(file)).expect("a file");
     let (page, example) = (read("docs/client.md"), read("crates/client/examples/axum_api.rs"));
-    let (_, section) = page.split_once("## Know who sent a request").expect("the section");
+    let (_, section) = page.split_once("## Identify the sender of a request").expect("the section");
     let (_, code) = section.split_once("```rust,ignore\n").expect("the lines");
     let (code, _) = code.split_once("```").expect("their end");
     let lines: Vec<_> = code.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
