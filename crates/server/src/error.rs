@@ -396,26 +396,8 @@ impl AppError {
 
 fn unauthenticated(error: &AuthenticationError, now: Timestamp) -> Problem {
     let title = "Not authenticated";
-    // The form of a request contains no secret, so every client may see what is wrong with it.
-    let form = match error {
-        AuthenticationError::Missing => Some(
-            "The request has no credential. Sign it with a registered key (RFC 9421), or send a bearer token."
-                .to_owned(),
-        ),
-        AuthenticationError::Several => Some(
-            "The request has more than one credential. Send one signature, or one bearer token, and nothing else."
-                .to_owned(),
-        ),
-        AuthenticationError::EncordVersion1 => Some(
-            "The Encord SDK signed this call with its version 1 signature, which Keyward does not accept: it covers only \
-             the body and never expires. Create another client with \
-             EncordUserClient.create_with_bearer_token(client.get_bearer_token(), domain=...) for this call."
-                .to_owned(),
-        ),
-        AuthenticationError::Malformed(_) => Some(capitalised(&format!("{error}."))),
-        _ => None,
-    };
-    if let Some(detail) = form {
+    if error.is_about_form() {
+        let detail = capitalised(&format!("{error}."));
         return Problem::new(401, codes::UNAUTHENTICATED, title, detail).with("reason", error.code());
     }
     if !error.is_for_holder() {

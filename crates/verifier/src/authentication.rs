@@ -8,16 +8,20 @@ use domain::secret::redact;
 pub enum AuthenticationError {
     // The responses for these reasons are identical.
     /// The request has no credential.
-    #[error("no credential")]
+    #[error("no credential: sign the request with a registered key (RFC 9421), or send a bearer token")]
     Missing,
     /// The request has more than one credential.
-    #[error("more than one credential")]
+    #[error("more than one credential: send one signature, or one bearer token")]
     Several,
     /// The credential has an unsupported form.
     #[error("malformed credential: {}", redact(.0))]
     Malformed(String),
     /// The credential is a signature of version 1 of the Encord SDK.
-    #[error("version 1 signature of the Encord SDK, which covers the body only and never expires")]
+    #[error(
+        "the Encord SDK signed this call with its version 1 signature, which Keyward does not accept: it covers only the \
+         body and never expires. Create another client with \
+         EncordUserClient.create_with_bearer_token(client.get_bearer_token(), domain=...) for this call"
+    )]
     EncordVersion1,
     /// The key does not exist, or was revoked long ago.
     #[error("unknown key")]
@@ -119,6 +123,12 @@ impl AuthenticationError {
             Self::OwnerWithoutWorkspace => "owner_without_workspace",
             Self::TokenExpired => "token_expired",
         }
+    }
+
+    /// Returns whether the form of the request is wrong. This depends on no key, so every client may see the reason.
+    #[must_use]
+    pub const fn is_about_form(&self) -> bool {
+        matches!(self, Self::Missing | Self::Several | Self::Malformed(_) | Self::EncordVersion1)
     }
 
     /// Returns whether the signature was verified with a key that is not revoked, so that the client holds the key.

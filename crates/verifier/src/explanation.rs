@@ -5,12 +5,12 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use domain::secret::redact;
-use http::{HeaderMap, HeaderName, header};
-use http_signature::{RequestView, UnverifiedSignature, explain_signature_base};
+use http::{HeaderMap, HeaderName};
+use http_signature::explain_signature_base;
 
 use crate::{
     rate_limit::{Rate, RetryAfter},
-    request::OriginalRequest,
+    request::{OriginalRequest, Refusal, ShownCredential, read_credential},
     verifier::Verifier,
 };
 
@@ -47,25 +47,18 @@ impl Verifier {
             let ip_address = request.ip_address.unwrap_or(UNKNOWN_ADDRESS);
             self.explanation_allowances.take(ip_address, rate, self.clock.since_boot())?;
         }
-        let view = RequestView {
-            method: request.method,
-            scheme: request.scheme.as_str(),
-            authority: request.authority,
-            target: request.target,
-            headers: request.headers,
-        };
-        let has_authorization = request.headers.contains_key(header::AUTHORIZATION);
-        let detail = match (UnverifiedSignature::parse(&view), has_authorization) {
-            (Err(error), _) => Some(error.to_string()),
-            (Ok(Some(_)), true) => {
-                Some("a signature and an Authorization header arrived: send one credential".to_owned())
+        let detail = match read_credential(request) {
+            Ok(Some(ShownCredential::Signature(_))) => None,
+            Ok(Some(ShownCredential::Authorization(_))) => {
+                Some("an Authorization header arrived, and no signature".to_owned())
             }
-            (Ok(None), true) => Some("an Authorization header arrived, and no signature".to_owned()),
-            (Ok(None), false) => Some("no signature arrived: neither Signature-Input nor Signature".to_owned()),
-            (Ok(Some(_)), false) => None,
+            Ok(None) => Some("no signature arrived: neither Signature-Input nor Signature".to_owned()),
+            Err(Refusal::Credential(_, error)) => Some(error.to_string()),
+            Err(Refusal::Route { error, .. }) => Some(error.to_string()),
+            Err(Refusal::Other(error)) => Some(error.to_string()),
         };
         Ok(Explanation {
-            signature_base: explain_signature_base(&view),
+            signature_base: explain_signature_base(&request.view()),
             detail: detail.map(|detail| redact(&detail).into_owned()),
         })
     }

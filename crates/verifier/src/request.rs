@@ -9,7 +9,7 @@ use domain::{
     api_key::KeyState,
     principal::{Credential, IdentityRefusal, Principal},
 };
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_signature::{
     Profile, RequestView, SignatureError, UnverifiedSignature, VerificationKey, VerifiedSignature, VerifyError,
     is_safe_method,
@@ -43,6 +43,46 @@ pub struct OriginalRequest<'a> {
     pub body: Option<&'a [u8]>,
     /// The IP address of the client.
     pub ip_address: Option<IpAddr>,
+}
+
+impl<'a> OriginalRequest<'a> {
+    pub(crate) const fn view(&self) -> RequestView<'a> {
+        RequestView {
+            method: self.method,
+            scheme: self.scheme.as_str(),
+            authority: self.authority,
+            target: self.target,
+            headers: self.headers,
+        }
+    }
+}
+
+/// The credential of a request, before it is verified.
+pub(crate) enum ShownCredential<'a> {
+    Signature(UnverifiedSignature),
+    /// The value of Authorization.
+    Authorization(&'a HeaderValue),
+}
+
+/// Reads the only credential of a request. Returns `Ok(None)` if it has none.
+///
+/// # Errors
+/// The form of the request is wrong. This depends on no key.
+pub(crate) fn read_credential<'a>(request: &OriginalRequest<'a>) -> Result<Option<ShownCredential<'a>>, Refusal> {
+    let signature = UnverifiedSignature::parse(&request.view()).map_err(|error| match error {
+        SignatureError::TooManyLabels | SignatureError::TooManyComponents => {
+            Refusal::Other(VerificationError::TooManySignatures)
+        }
+        SignatureError::BadRequest(part) => Refusal::Other(VerificationError::Unsignable(part)),
+        other => Refusal::Credential(None, Error::Malformed(other.to_string())),
+    })?;
+    let mut authorizations = request.headers.get_all(header::AUTHORIZATION).iter();
+    match (signature, authorizations.next(), authorizations.next()) {
+        (None, None, _) => Ok(None),
+        (Some(signature), None, _) => Ok(Some(ShownCredential::Signature(signature))),
+        (None, Some(authorization), None) => Ok(Some(ShownCredential::Authorization(authorization))),
+        (Some(_), Some(_), _) | (None, Some(_), Some(_)) => Err(Refusal::Credential(None, Error::Several)),
+    }
 }
 
 /// A request whose credential was verified with its headers. It is not authenticated yet. [`Verifier::verify_body`]
@@ -230,34 +270,12 @@ impl Verifier {
         directory: &Snapshot,
         now: Timestamp,
     ) -> Result<Option<VerifiedHeaders>, Refusal> {
-        let view = RequestView {
-            method: request.method,
-            scheme: request.scheme.as_str(),
-            authority: request.authority,
-            target: request.target,
-            headers: request.headers,
+        let verified = match read_credential(request)? {
+            None => return Ok(None),
+            Some(ShownCredential::Authorization(value)) => self.verify_bearer_token(value, directory, now),
+            Some(ShownCredential::Signature(signature)) => self.verify_signature(signature, request, directory, now),
         };
-        let signature = UnverifiedSignature::parse(&view).map_err(|error| match error {
-            SignatureError::TooManyLabels | SignatureError::TooManyComponents => {
-                Refusal::Other(VerificationError::TooManySignatures)
-            }
-            SignatureError::BadRequest(part) => Refusal::Other(VerificationError::Unsignable(part)),
-            other => Refusal::Credential(None, Error::Malformed(other.to_string())),
-        })?;
-        let mut authorizations = request.headers.get_all(header::AUTHORIZATION).iter();
-        match (signature, authorizations.next()) {
-            (None, None) => Ok(None),
-            (Some(_), Some(_)) => Err(Refusal::Credential(None, Error::Several)),
-            (None, Some(_)) if authorizations.next().is_some() => Err(Refusal::Credential(None, Error::Several)),
-            (None, Some(authorization)) => {
-                let verified = self.verify_bearer_token(authorization, directory, now);
-                verified.map(Some).map_err(|(key, error)| Refusal::Credential(key, error))
-            }
-            (Some(signature), None) => {
-                let verified = self.verify_signature(signature, request, directory, now);
-                verified.map(Some).map_err(|(key, error)| Refusal::Credential(key, error))
-            }
-        }
+        verified.map(Some).map_err(|(key, error)| Refusal::Credential(key, error))
     }
 
     fn verify_signature(

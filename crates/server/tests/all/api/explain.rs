@@ -221,7 +221,7 @@ async fn errors_in_the_form_are_reported() {
     for (client, detail) in [
         (test.get(ME), "no signature arrived"),
         (test.get(ME).bearer("kwt_none"), "an Authorization header arrived, and no signature"),
-        (test.get(ME).by(key).bearer("kwt_none"), "send one credential"),
+        (test.get(ME).by(key).bearer("kwt_none"), "more than one credential"),
         (draft().set("tag", "").sign(test.get(ME), key), "tag=\"keyward\""),
         (draft().set("keyid", "").sign(test.get(ME), key), "`keyid`"),
         (draft().set("created", "\"now\"").sign(test.get(ME), key), "`created`"),
