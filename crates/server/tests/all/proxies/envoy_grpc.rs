@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tonic::{Code, Status, body::Body, client::Grpc};
 use tonic_prost::ProstCodec;
 
-use super::forward_auth::{IDENTITY_HEADERS, trust_local_proxies};
+use super::forward_auth::{IDENTITY_HEADERS, identity_of, trust_local_proxies};
 use crate::support::{
     Actor, HOST, TestApp, TestRequest,
     wire::{Running, assert_status},
@@ -272,23 +272,7 @@ async fn a_signed_request_is_admitted_with_every_identity_header() {
         let (set, removed) = expect_admitted(envoy.ask_about(&client, encoding).await);
         let told: Vec<_> =
             IDENTITY_HEADERS.iter().map(|name| set.get(*name).map_or("", String::as_str).to_owned()).collect();
-        assert_eq!(
-            told,
-            [
-                "ada@example.com",
-                "ada@example.com",
-                "ada",
-                "acme:admin",
-                envoy.admin.id.as_str(),
-                envoy.workspace.as_str(),
-                "admin",
-                envoy.admin.key.id.as_str(),
-                "",
-                "false",
-                "true"
-            ],
-            "{encoding:?}"
-        );
+        assert_eq!(told, identity_of(&envoy.admin, &envoy.workspace, true), "{encoding:?}");
         assert_eq!(removed, ["keyward-scopes"], "the client's own does not stay");
     }
     // An operator of no workspace.

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use server::Settings;
 
-use crate::support::{Answer, HOST, TestApp, TestRequest};
+use crate::support::{Actor, Answer, HOST, TestApp, TestRequest};
 
 pub const DIALECTS: [&str; 4] = ["nginx", "caddy", "traefik", "envoy"];
 pub const IDENTITY_HEADERS: [&str; 11] = [
@@ -20,6 +20,14 @@ pub const IDENTITY_HEADERS: [&str; 11] = [
     "keyward-email-verified",
     "keyward-content-digest-verified",
 ];
+
+/// The values of [`IDENTITY_HEADERS`] for ada, the only admin of the workspace acme, by her key.
+pub fn identity_of(ada: &Actor, workspace: &str, body_verified: bool) -> [String; 11] {
+    let email = ada.email.as_str();
+    let (scopes, email_verified, body_verified) = ("", "false", if body_verified { "true" } else { "false" });
+    [email, email, "ada", "acme:admin", &ada.id, workspace, "admin", &ada.key.id, scopes, email_verified, body_verified]
+        .map(str::to_owned)
+}
 
 /// The client's headers that Envoy passes with the example configuration.
 const ENVOY_HEADERS: [&str; 8] = [
@@ -103,23 +111,7 @@ async fn a_signed_request_passes_with_every_identity_header_in_every_dialect() {
         let answer = ask(&test, dialect, &client).send().await;
         assert_eq!(answer.status, StatusCode::OK, "{dialect}");
         let told: Vec<_> = IDENTITY_HEADERS.iter().map(|name| answer.header(name)).collect();
-        assert_eq!(
-            told,
-            [
-                "ada@example.com",
-                "ada@example.com",
-                "ada",
-                "acme:admin",
-                admin.id.as_str(),
-                ws.as_str(),
-                "admin",
-                admin.key.id.as_str(),
-                "",
-                "false",
-                "false"
-            ],
-            "{dialect}"
-        );
+        assert_eq!(told, identity_of(&admin, &ws, false), "{dialect}");
         assert!(answer.bytes.is_empty());
     }
 }

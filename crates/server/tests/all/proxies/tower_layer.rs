@@ -364,6 +364,14 @@ async fn a_bearer_token_passes_and_does_not_reach_the_api() {
     let shown = stack.send(stack.test.post("/v2/things", &json!({"a": 1})).bearer(&token)).await.expect(200);
     assert_eq!((&shown["body"], &shown["identity"]["body_verified"]), (&json!("{\"a\":1}"), &json!(false)));
     assert!(!shown.to_string().contains(&token), "{shown}");
+    // The layer takes a digest for signed where a signature is present. With a token, nothing verified the digest.
+    let foreign = stack.test.post("/v2/things", &json!({"a": 1})).bearer(&token);
+    let digest = digest_of(&foreign.body);
+    let foreign = foreign
+        .header("signature-input", "other=();created=1;tag=\"other\"")
+        .header("signature", "other=:AAAA:")
+        .header("content-digest", &digest);
+    expect_refused(stack.send(foreign).await, 401, "unauthenticated");
     let both = stack.test.get("/").by(&stack.admin.key).bearer(&token);
     expect_refused(stack.send(both).await, 401, "unauthenticated");
 }
