@@ -1,4 +1,4 @@
-/** What arrived otherwise than it was signed (docs/protocol.md, "When a signature is refused"). */
+/** What was changed between the client and the server (docs/protocol.md, "When a signature is refused"). */
 
 import { utf8 } from './bytes.js';
 import { webCrypto } from './platform.js';

@@ -53,7 +53,7 @@ async function assertAccepted(source: KeySource, options: KeyOptions = {}): Prom
   assert.equal(challenge.status, 201, await challenge.clone().text());
 }
 
-test('what arrived otherwise than it was signed is found', async () => {
+test('a part that was changed on the way is found', async () => {
   const url = `${keyward.url}/api/v1/me`;
   const headers = { [EXPLAIN_HEADER]: '1', 'X-Tenant': 'acme' };
   const { base, headers: signed } = await createSignature({ method: 'GET', url, headers }, admin, {

@@ -1,4 +1,4 @@
-"""What arrived otherwise than it was signed, by the explanation of a refusal (docs/protocol.md, "When a signature is refused")."""
+"""Finds what was changed on the way to the server (docs/protocol.md, "When a signature is refused")."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class Signer:
 
         `key_id` is sent in place of the key's fingerprint, for example `key_…`. `cover` names fields that the signature covers
         where a request has them. `lifetime` is at most 60 seconds. `explain` asks the server, where it refuses a signature, for
-        the signature base that it computed; `raise_for_problem` then says which part arrived otherwise than it was signed.
+        the signature base that it computed; `raise_for_problem` then says which part was changed on the way.
         """
         self.key = load_key(key)
         self.key_id = self.key.fingerprint if key_id is None else key_id

@@ -131,21 +131,21 @@ async fn admit(app: &App, request: Request, dialect: Dialect) -> Result<Response
     authorize(app, &original, headers, &body).await
 }
 
-/// Verifies the client's credential, before a body is kept: the headers that verified, none where the client shows no
-/// credential and needs none, or else the refusal.
+/// Verifies the client's credential before the body is kept. Returns `Ok(None)` if there is no credential and none is
+/// needed.
 fn verify(app: &App, original: &Original<'_>) -> Result<Option<VerifiedHeaders>, Box<Response>> {
     let request = original.view();
     app.verifier().verify_proxied_headers(&request).map_err(|error| Box::new(refuse(app, error.into(), &request)))
 }
 
-/// Answers whether a request whose headers verified may pass, with this body.
+/// Authorizes a request whose headers are verified, with this body.
 async fn authorize(
     app: &App,
     original: &Original<'_>,
     headers: VerifiedHeaders,
     body: &[u8],
 ) -> Result<Response, AppError> {
-    // An empty body says nothing: the proxy may have kept it back.
+    // The proxy may not have passed the body, so an empty one is not compared.
     let body = Some(body).filter(|body| !body.is_empty());
     let request = OriginalRequest { body, ..original.view() };
     let authorized = match app.verifier().authorize_proxied_request(headers, &request).await {
@@ -170,7 +170,7 @@ struct Original<'a> {
 }
 
 impl Original<'_> {
-    /// The client's request, as far as its headers tell.
+    /// Returns the client's request without its body.
     fn view(&self) -> OriginalRequest<'_> {
         OriginalRequest {
             method: self.forwarded.method,
@@ -184,14 +184,14 @@ impl Original<'_> {
     }
 }
 
-/// The address of the connection, if it is that of a trusted proxy.
+/// Returns the IP address of the connection, if it belongs to a trusted proxy.
 fn require_trusted(settings: &Settings, peer: Option<IpAddr>) -> Result<IpAddr, AppError> {
     peer.filter(|peer| settings.is_trusted_proxy(*peer)).ok_or(AppError::Refused(
         "this IP address is not a trusted proxy; the operator must add it to `trusted_proxies`",
     ))
 }
 
-/// Reads what a trusted proxy tells of the client's request, which has these headers.
+/// Reads a client's request with these headers from a trusted proxy.
 fn read_request<'a>(
     app: &App,
     headers: &'a HeaderMap,

@@ -1,5 +1,6 @@
 //! Envoy's gRPC ext_authz (`envoy.service.auth.v3.Authorization/Check`): a message describes the client's request, and the
-//! answer says what becomes of it. Requests are verified as those of the HTTP dialects are, and refusals are the same.
+//! response contains the changes of that request or a refusal. Requests are verified as in the HTTP dialects, and refusals
+//! are the same.
 
 mod message;
 
@@ -32,10 +33,10 @@ use crate::{
 };
 
 pub(super) const PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
-/// Bytes of a message: the client's body, its headers, and what else Envoy may tell, such as its certificate.
+/// The maximum length of a message, in bytes: the client's body, its headers and other attributes, such as its certificate.
 const MAX_MESSAGE: usize = MAX_BODY + 128 * 1024;
 
-/// Answers Envoy's question. What is not gRPC, or not from a trusted proxy, learns nothing of the client's request.
+/// Answers Envoy's call. Calls that are not gRPC or not from a trusted proxy are refused before the message is read.
 pub(super) async fn check(app: Arc<App>, request: Request) -> Response {
     let peer = peer_address(&request);
     let (parts, body) = request.into_parts();
@@ -81,7 +82,7 @@ fn is_grpc_type(value: &[u8]) -> bool {
     value.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest, b"" | b"+proto" | [b';', ..]))
 }
 
-/// Refuses the call itself, so that Envoy answers its client as where Keyward cannot be reached.
+/// Refuses the call itself. Envoy then answers its client as if Keyward could not be reached.
 fn refuse_call(error: &AppError) -> Response {
     let problem = error.to_problem();
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -115,7 +116,7 @@ async fn answer(app: &App, peer: IpAddr, question: CheckRequest) -> tonic::Respo
     response
 }
 
-/// What an HTTP dialect would answer.
+/// Returns the response that an HTTP dialect would have.
 async fn decide(app: &App, peer: IpAddr, question: CheckRequest) -> Result<Response, AppError> {
     let request = question.attributes.and_then(|attributes| attributes.request).and_then(|request| request.http);
     let request = request.ok_or_else(|| AppError::BadRequest("Envoy's message describes no request.".to_owned()))?;
@@ -153,7 +154,7 @@ async fn decide_request(
     }
 }
 
-/// The headers of the client's request: one by one, or those of a name in one line.
+/// Returns the headers of the client's request, which Envoy passes either merged or not.
 fn read_headers(request: &HttpRequest) -> Result<HeaderMap, AppError> {
     let refuse = |detail: &str| Err(AppError::BadRequest(detail.to_owned()));
     let raw = request.header_map.as_ref().map_or(&[][..], |map| &map.headers);
@@ -168,7 +169,7 @@ fn read_headers(request: &HttpRequest) -> Result<HeaderMap, AppError> {
     let mut length = request.path.len();
     for (name, value) in raw.chain(merged) {
         length += name.len() + value.len();
-        // Envoy's fields for method, path and host, which have fields of their own.
+        // Pseudo-headers. Method, path and host have their own fields.
         if name.starts_with(':') {
             continue;
         }
@@ -196,10 +197,10 @@ fn read_headers(request: &HttpRequest) -> Result<HeaderMap, AppError> {
     }
 }
 
-/// An answer of an HTTP dialect as Envoy's message.
+/// Returns a response of an HTTP dialect as Envoy's message.
 async fn into_message(response: Response) -> CheckResponse {
     let (parts, body) = response.into_parts();
-    // It is in memory, and reading it cannot fail.
+    // The body is in memory, so reading it cannot fail.
     let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
     let mut headers = Vec::new();
     let mut without_value = Vec::new();
@@ -208,7 +209,7 @@ async fn into_message(response: Response) -> CheckResponse {
             continue;
         }
         if value.is_empty() {
-            // Envoy does not set a header to nothing. The client's own is taken away.
+            // Envoy does not set empty headers, so the client's own header is removed.
             without_value.push(name.as_str().to_owned());
         } else {
             headers.push(HeaderValueOption::overwriting(name.as_str(), value.as_bytes()));

@@ -1,41 +1,41 @@
 //! The messages of Envoy's ext_authz, as far as Keyward reads and writes them. The crates that have all of Envoy's messages
 //! take minutes to compile.
 //!
-//! What a client writes is read as bytes also where Envoy's definition has a string, which is the same on the wire: a body
-//! or header that is not UTF-8 must not make the message unreadable.
+//! Values that come from clients are read as bytes, even if Envoy's definition has a string. The encoding is the same, and
+//! a body or header that is not UTF-8 does not make the message unreadable.
 
 use std::collections::BTreeMap;
 
 use prost::{Message, Oneof};
 use tonic::Code;
 
-/// A question about a request.
+/// The request of the call: a description of the client's request.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct CheckRequest {
     #[prost(message, optional, tag = "1")]
     pub(super) attributes: Option<Attributes>,
 }
 
-/// What is known of it.
+/// The attributes of the client's request.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Attributes {
     #[prost(message, optional, tag = "4")]
     pub(super) request: Option<AnyRequest>,
 }
 
-/// A request of any protocol.
+/// A client's request in any protocol.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct AnyRequest {
     #[prost(message, optional, tag = "2")]
     pub(super) http: Option<HttpRequest>,
 }
 
-/// A request of HTTP.
+/// A client's HTTP request.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct HttpRequest {
     #[prost(string, tag = "2")]
     pub(super) method: String,
-    /// The headers, those of one name in one value; or else `header_map`.
+    /// The headers, with repeated ones merged into one value. Empty if `header_map` is used.
     #[prost(btree_map = "string, bytes", tag = "3")]
     pub(super) headers: BTreeMap<String, Vec<u8>>,
     /// The target: path and query.
@@ -43,7 +43,7 @@ pub(super) struct HttpRequest {
     pub(super) path: String,
     #[prost(string, tag = "5")]
     pub(super) host: String,
-    /// The body, or else `raw_body`.
+    /// The body. Empty if `raw_body` is used.
     #[prost(bytes = "vec", tag = "11")]
     pub(super) body: Vec<u8>,
     /// The body with `pack_as_bytes`.
@@ -54,7 +54,7 @@ pub(super) struct HttpRequest {
     pub(super) header_map: Option<RawHeaders>,
 }
 
-/// Headers one by one.
+/// Headers that are not merged.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct RawHeaders {
     #[prost(message, repeated, tag = "1")]
@@ -72,7 +72,7 @@ pub(super) struct RawHeader {
     pub(super) raw_value: Vec<u8>,
 }
 
-/// What becomes of the request.
+/// The response of the call: whether Envoy lets the client's request pass.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct CheckResponse {
     #[prost(message, optional, tag = "1")]
@@ -81,7 +81,7 @@ pub(super) struct CheckResponse {
     pub(super) http_response: Option<HttpResponse>,
 }
 
-/// What Envoy does beside.
+/// The changes of the request, or the response to the client.
 #[derive(Clone, PartialEq, Oneof)]
 pub(super) enum HttpResponse {
     #[prost(message, tag = "2")]
@@ -90,7 +90,7 @@ pub(super) enum HttpResponse {
     Ok(OkResponse),
 }
 
-/// Whether the request passes: only with the code of success.
+/// The request passes only with the code `Ok`.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub(super) struct RpcStatus {
     #[prost(int32, tag = "1")]
@@ -103,7 +103,7 @@ impl RpcStatus {
     }
 }
 
-/// What the client is answered.
+/// The response to the client.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct DeniedResponse {
     #[prost(message, optional, tag = "1")]
@@ -114,7 +114,7 @@ pub(super) struct DeniedResponse {
     pub(super) body: Vec<u8>,
 }
 
-/// What is changed about the request before it passes. Envoy removes after it has set.
+/// The changes of the request before it passes. Envoy first sets headers and then removes headers.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct OkResponse {
     #[prost(message, repeated, tag = "2")]
@@ -123,19 +123,19 @@ pub(super) struct OkResponse {
     pub(super) headers_to_remove: Vec<String>,
 }
 
-/// A status of HTTP.
+/// An HTTP status code.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub(super) struct HttpStatus {
     #[prost(int32, tag = "1")]
     pub(super) code: i32,
 }
 
-/// A header, and what becomes of one of its name.
+/// A header, and whether it replaces others with its name.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub(super) struct HeaderValueOption {
     #[prost(message, optional, tag = "1")]
     pub(super) header: Option<RawHeader>,
-    /// Set and false: the header replaces all of its name.
+    /// If this is present and false, the header replaces all others with its name.
     #[prost(message, optional, tag = "2")]
     pub(super) append: Option<bool>,
 }
