@@ -164,8 +164,14 @@ export class Browser {
     return this.page.wait(webdriver.until.elementIsVisible(element), 20_000);
   }
 
+  /**
+   * Clicks in the middle of the window. MiniBrowser shows each download below the page, which shortens it: an element near its end
+   * would leave it between the moment its place is known and the click.
+   */
   async click(selector) {
-    await (await this.see(selector)).click();
+    const element = await this.see(selector);
+    await this.page.executeScript("arguments[0].scrollIntoView({ block: 'center', behavior: 'instant' })", element);
+    await element.click();
   }
 
   async type(selector, text) {
