@@ -1,4 +1,4 @@
-// A picture of every page, wide and narrow, light and dark, in target/screenshots.
+// A picture of every page, wide and narrow, light and dark, in target/screenshots. WIDTHS chooses other widths than 390,1280.
 
 import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -7,8 +7,10 @@ import { furnish, restoreWithKeys } from '../support/tour.js';
 
 const FOLDER = fileURLToPath(new URL('../../target/screenshots/', import.meta.url));
 
+const WIDTHS = (process.env.WIDTHS ?? '390,1280').split(',').map(Number);
+
 async function picture(page, name) {
-  for (const width of [1280, 390]) {
+  for (const width of WIDTHS) {
     for (const colorScheme of ['light', 'dark']) {
       await page.setViewportSize({ width, height: 800 });
       await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });

@@ -36,7 +36,7 @@ test('nor does a page that came back with something wrong, or an open menu, or a
   await ada.locator('summary[aria-label="Your account"]').click();
   found.push(...await findAxeViolations(ada));
   await ada.goto(`${keyward.url}/w/acme/projects`);
-  await ada.locator('.switcher summary').click();
+  await ada.locator('.picker summary').click();
   found.push(...await findAxeViolations(ada), ...await findOverflow(ada, 'the switcher'));
   await ada.goto(`${keyward.url}/profile/api-keys/new`);
   await ada.getByLabel('Name', { exact: true }).fill('Laptop');

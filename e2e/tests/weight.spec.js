@@ -1,4 +1,4 @@
-// A list stays under 60 kB with all that it loads, as a browser that was never here receives it.
+// A list stays under 60 kB with all that it loads except the font, as a browser that was never here receives it.
 
 import { generateKeyPairSync } from 'node:crypto';
 import { expect, PASSWORD, signIn, test } from '../support/test.js';
@@ -28,11 +28,15 @@ const send = (page, forms) => page.evaluate(async (all) => {
 
 const times = (form) => Array.from({ length: ROWS }, (_, nth) => form(nth));
 
-/** What comes over the wire for a page, heads included, to a browser that keeps nothing. */
+/** What comes over the wire for a page without its font, heads included, to a browser that keeps nothing. */
 async function weigh(page, url) {
   const session = await page.context().newCDPSession(page);
   let weight = 0;
-  session.on('Network.loadingFinished', ({ encodedDataLength }) => { weight += encodedDataLength; });
+  const fonts = new Set();
+  session.on('Network.requestWillBeSent', ({ requestId, type }) => { if (type === 'Font') fonts.add(requestId); });
+  session.on('Network.loadingFinished', ({ requestId, encodedDataLength }) => {
+    if (!fonts.has(requestId)) weight += encodedDataLength;
+  });
   await session.send('Network.enable');
   await session.send('Network.setCacheDisabled', { cacheDisabled: true });
   await page.goto(url, { waitUntil: 'networkidle' });

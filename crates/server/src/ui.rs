@@ -21,6 +21,7 @@ mod service_account;
 mod session;
 mod set_up;
 mod static_files;
+mod theme;
 mod user;
 mod workspace;
 

@@ -1,4 +1,4 @@
-// Small comforts for pages that work without them: copying, menus that close, the address as it is typed.
+// What pages do with a script, and work without: copying, menus that close, local times, the address as it is typed.
 
 /** Has a button copy the text of an element. */
 function copies(button, source) {
@@ -41,7 +41,14 @@ for (const fingerprint of document.querySelectorAll('.keys td code')) {
 }
 
 const exact = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short', timeZone: 'UTC' });
-for (const time of document.querySelectorAll('time')) time.title = `${exact.format(new Date(time.dateTime))} UTC`;
+const local = new Intl.DateTimeFormat('en-GB', {
+  day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit', timeZoneName: 'short',
+});
+const isUtc = new Date().getTimezoneOffset() === 0;
+for (const time of document.querySelectorAll('time')) {
+  const date = new Date(time.dateTime);
+  time.title = isUtc ? `${exact.format(date)} UTC` : `${local.format(date)}\n${exact.format(date)} UTC`;
+}
 
 // An address is broken where people would break it.
 for (const heading of document.querySelectorAll('h1')) {
@@ -50,7 +57,7 @@ for (const heading of document.querySelectorAll('h1')) {
   }
 }
 
-const menus = document.querySelectorAll('details.menu, .keys details');
+const menus = document.querySelectorAll('details.menu');
 document.addEventListener('click', (event) => {
   for (const menu of menus) {
     if (!menu.contains(event.target)) menu.open = false;
@@ -65,6 +72,8 @@ document.addEventListener('keydown', (event) => {
     }
   }
 });
+
+for (const button of document.querySelectorAll('[data-dismiss]')) button.addEventListener('click', () => button.parentElement.remove());
 
 const name = document.querySelector('[data-address]');
 name?.addEventListener('input', () => {

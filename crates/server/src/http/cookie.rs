@@ -14,6 +14,8 @@ pub(crate) enum Cookie {
     Device,
     /// A message about the last change, for the next page.
     Notice,
+    /// The theme of the pages.
+    Theme,
 }
 
 impl Cookie {
@@ -27,6 +29,8 @@ impl Cookie {
             (Self::Device, false) => "keyward-device",
             (Self::Notice, true) => "__Host-keyward-notice",
             (Self::Notice, false) => "keyward-notice",
+            (Self::Theme, true) => "__Host-keyward-theme",
+            (Self::Theme, false) => "keyward-theme",
         }
     }
 
@@ -35,7 +39,7 @@ impl Cookie {
     /// depend on this attribute.
     const fn same_site(self) -> &'static str {
         match self {
-            Self::Session => "Lax",
+            Self::Session | Self::Theme => "Lax",
             Self::Device | Self::Notice => "Strict",
         }
     }

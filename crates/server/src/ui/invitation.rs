@@ -151,7 +151,7 @@ async fn resend(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Resul
 
 async fn revoke(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
     let done = app.revoke_invitation(&at.caller, at.place.id, ids.parse("inv")?).await?;
-    Ok(page::redirect_after(&done, &at.path("invitations"), Notice::Removed))
+    Ok(page::redirect_after(&done, &at.path("invitations"), Notice::say("Removed.")))
 }
 
 #[derive(Template)]
@@ -214,8 +214,9 @@ async fn accept(
     };
     match done {
         Ok(done) => match &*done {
-            None => Ok(page::redirect_after(&done, &next, Notice::Joined)),
-            Some(signed_in) => Ok(Notice::Joined.show_after(welcome(&app, &context, signed_in, &next).await?)),
+            None => Ok(page::redirect_after(&done, &next, Notice::say("Welcome. You have joined the workspace."))),
+            Some(signed_in) => Ok(Notice::say("Welcome. You have joined the workspace.")
+                .show_after(welcome(&app, &context, signed_in, &next).await?)),
         },
         Err(error) => {
             let errors = FormErrors::of(error)?;

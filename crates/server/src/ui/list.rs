@@ -69,6 +69,10 @@ mod tests {
         }
         assert!(tables > 10, "{tables}");
         let style = fs::read_to_string(server.join("static/app.css")).unwrap();
-        assert!(!style.contains(":nth-"), "a rule of the style sheet that depends on the order of columns");
+        let mut rules = style.lines().filter(|line| line.contains(":nth-"));
+        assert!(
+            rules.all(|rule| !rule.contains("table") && !rule.contains("td")),
+            "a rule of the style sheet that depends on the order of columns"
+        );
     }
 }

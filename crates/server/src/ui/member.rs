@@ -109,7 +109,7 @@ async fn set_role(
     page::answer(
         done,
         |_| next,
-        Notice::Role,
+        |_| Notice::say("The role is applied."),
         async |errors| Ok(List { errors, ..list_page(&app, &at, query.after.clone()).await? }),
     )
     .await
@@ -207,13 +207,16 @@ async fn remove(
 ) -> Result<Response, PageError> {
     let user: UserId = ids.parse("usr")?;
     let leaves = at.caller.principal().id() == Some(user.into());
-    let (next, notice) =
-        if leaves { ("/workspaces".to_owned(), Notice::Left) } else { (at.path("members"), Notice::Removed) };
+    let (next, notice) = if leaves {
+        ("/workspaces".to_owned(), Notice::say("You have left."))
+    } else {
+        (at.path("members"), Notice::say("Removed."))
+    };
     let done = app.delete_member(&at.caller, at.place.id, user, form.successor(), form.revoke_keys()).await;
     page::answer(
         done,
         |()| next,
-        notice,
+        |()| notice,
         async |errors| Ok(RemovePage { errors, ..remove_page(&app, &at, user).await? }),
     )
     .await

@@ -101,7 +101,7 @@ async fn create_workspace(
     let create = api::CreateWorkspace { name: form.name.clone(), slug: form.slug.clone(), admin_email };
     match app.create_workspace(&signed_in.caller, create).await {
         Ok(done) if done.invitation.is_none() => {
-            Ok(page::redirect_after(&done, "/operator/workspaces", Notice::Created))
+            Ok(page::redirect_after(&done, "/operator/workspaces", Notice::say("Created.")))
         }
         Ok(done) => {
             let invitation = done.into_inner().invitation;
@@ -133,7 +133,9 @@ async fn name_first_admin(
     Form(form): Form<FirstAdminForm>,
 ) -> Result<Response, PageError> {
     match app.name_first_admin(&signed_in.caller, ids.parse("ws")?, &form.admin_email).await {
-        Ok(done) if done.is_none() => Ok(page::redirect_after(&done, "/operator/workspaces", Notice::Role)),
+        Ok(done) if done.is_none() => {
+            Ok(page::redirect_after(&done, "/operator/workspaces", Notice::say("The role is applied.")))
+        }
         Ok(done) => {
             let invitation = done.into_inner();
             let page = WorkspaceList { invitation, ..workspaces(&app, &signed_in, None).await? };
@@ -172,7 +174,7 @@ async fn set_quotas(
     page::answer(
         done,
         |_| "/operator/workspaces".to_owned(),
-        Notice::Quotas,
+        |_| Notice::say("The quotas are set."),
         async |errors| Ok(WorkspaceList { errors, ..workspaces(&app, &signed_in, None).await? }),
     )
     .await
@@ -239,7 +241,7 @@ async fn create_user(
     page::answer(
         done,
         |_| "/operator/users".to_owned(),
-        Notice::Created,
+        |_| Notice::say("Created."),
         async |errors| Ok(UserList { errors, typed: form, ..users(&app, &signed_in, None).await? }),
     )
     .await
@@ -262,7 +264,7 @@ async fn update_user(
     page::answer(
         done,
         |_| "/operator/users".to_owned(),
-        Notice::Saved,
+        |_| Notice::say("Saved."),
         async |errors| Ok(UserList { errors, ..users(&app, &signed_in, None).await? }),
     )
     .await
@@ -333,7 +335,7 @@ async fn disable(
     page::answer(
         done,
         |_| "/operator/users".to_owned(),
-        Notice::Saved,
+        |_| Notice::say("Saved."),
         async |errors| Ok(RemovePage { errors, ..disable_page(&app, &signed_in, id).await? }),
     )
     .await
@@ -383,7 +385,9 @@ async fn set_password(
     page::answer(
         done,
         |()| "/operator/users".to_owned(),
-        Notice::PasswordSet,
+        |()| {
+            Notice::say("The password is set, and all sessions of the user have ended. Give the password to the user.")
+        },
         async |errors| Ok(PasswordPage { errors, ..password_page(&app, &signed_in, id).await? }),
     )
     .await
@@ -503,5 +507,9 @@ async fn confirm_keys(
         KeysToConfirm::These(keys)
     };
     let done = app.confirm_keys(&signed_in.caller, &keys).await?;
-    Ok(page::redirect_after(&done, "/operator/suspended-keys", Notice::Confirmed))
+    Ok(page::redirect_after(
+        &done,
+        "/operator/suspended-keys",
+        Notice::say("The keys work again. Requests that were signed before now are still refused."),
+    ))
 }

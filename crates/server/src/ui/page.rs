@@ -14,8 +14,9 @@ use verifier::AuthenticationError;
 
 use super::{
     form::Fields,
-    notice::Notice,
+    notice::{self, Notice},
     page_context::{PageContext, safe_next, set_page_headers},
+    theme::Theme,
 };
 use crate::{
     App, AppError,
@@ -36,6 +37,11 @@ impl Place {
         self.role == Role::Admin
     }
 
+    /// Returns the letter of its icon.
+    pub(super) fn initial(&self) -> String {
+        initial(&self.name)
+    }
+
     /// Returns the prefix of the paths of its pages.
     pub(super) fn path(&self) -> String {
         format!("/w/{}", self.slug)
@@ -54,8 +60,12 @@ pub(super) struct Account {
 impl Account {
     /// Returns the letter on the user icon.
     pub(super) fn initial(&self) -> String {
-        self.name.chars().next().unwrap_or('?').to_uppercase().collect()
+        initial(&self.name)
     }
+}
+
+fn initial(name: &str) -> String {
+    name.chars().next().unwrap_or('?').to_uppercase().collect()
 }
 
 /// The layout around the content of a page.
@@ -67,7 +77,9 @@ pub(super) struct Shell {
     pub(super) places: Vec<Place>,
     pub(super) place: Option<Place>,
     pub(super) csrf: String,
-    pub(super) notice: Option<String>,
+    pub(super) notice: Option<notice::Shown>,
+    /// The theme that the user chose, unless it is the browser's.
+    pub(super) theme: Option<Theme>,
     now: Timestamp,
 }
 
@@ -92,8 +104,24 @@ impl Shell {
             place: None,
             csrf: session.map_or(String::new(), |session| session.csrf.clone()),
             notice: context.and_then(|context| context.notice.clone()),
+            theme: context.and_then(|context| context.theme),
             now: context.map_or(Timestamp::UNIX_EPOCH, |context| context.now),
         }
+    }
+
+    /// Returns whether the layout has the navigation beside the content.
+    pub(super) fn has_navigation(&self) -> bool {
+        self.account.is_some() && !self.section.is_empty()
+    }
+
+    /// Returns the attribute of the active entry of the navigation.
+    pub(super) fn current(&self, section: &str) -> &'static str {
+        if self.section == section { " aria-current=\"page\"" } else { "" }
+    }
+
+    /// Returns whether the page is one of this workspace.
+    pub(super) fn is_place(&self, place: &Place) -> bool {
+        self.place.as_ref().is_some_and(|own| own.id == place.id)
     }
 
     /// Returns a time relative to now.
@@ -294,7 +322,7 @@ fn stale_form(context: &PageContext, target: &str, fields: Fields) -> Response {
 }
 
 /// Returns the page of the submitted form, if it is a page of this server according to the browser.
-fn came_from(context: &PageContext) -> Option<&str> {
+pub(super) fn came_from(context: &PageContext) -> Option<&str> {
     context.came_from.as_deref().map(safe_next)
 }
 
@@ -380,7 +408,10 @@ pub(super) fn replace_by_page(response: Response, problem: &Problem, request_id:
 fn sign_in_first(context: &PageContext, was_form: bool) -> Response {
     // The change of a form is not made after signing in. The user returns to the form and submits it again.
     let (next, notice) = if was_form {
-        (came_from(context).unwrap_or("/"), Some(Notice::SessionEnded))
+        (
+            came_from(context).unwrap_or("/"),
+            Some(Notice::say("Your session has ended, and nothing was changed. Sign in to continue.").caution()),
+        )
     } else {
         (context.target.as_str(), None)
     };
@@ -405,11 +436,11 @@ pub(super) fn render(status: StatusCode, page: &impl Template) -> Response {
 pub(super) async fn answer<T, P: Template>(
     done: Result<Confirmed<T>, ChangeError>,
     next: impl FnOnce(&T) -> String,
-    notice: Notice,
+    notice: impl FnOnce(&T) -> Notice,
     again: impl AsyncFnOnce(FormErrors) -> Result<P, PageError>,
 ) -> Result<Response, PageError> {
     match done {
-        Ok(done) => Ok(redirect_after(&done, &next(&done), notice)),
+        Ok(done) => Ok(redirect_after(&done, &next(&done), notice(&done))),
         Err(error) => {
             let errors = FormErrors::of(error)?;
             let (status, wait) = (errors.status, errors.wait);

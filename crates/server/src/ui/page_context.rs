@@ -10,7 +10,8 @@ use crate::app::{Browser, SessionContext};
 const HEADERS: [(&str, &str); 6] = [
     (
         "content-security-policy",
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; \
+         connect-src 'self'; \
          form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
          trusted-types 'none'",
     ),
@@ -33,7 +34,9 @@ pub(super) struct PageContext {
     /// The path and query of the Keyward page with the form, according to the browser.
     pub(super) came_from: Option<String>,
     /// The notice to show on this page.
-    pub(super) notice: Option<String>,
+    pub(super) notice: Option<super::notice::Shown>,
+    /// The theme that the user chose.
+    pub(super) theme: Option<super::theme::Theme>,
     /// Whether a script sent the request and expects JSON.
     pub(super) wants_json: bool,
     /// The id of the request in the log.

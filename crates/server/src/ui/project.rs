@@ -118,7 +118,7 @@ async fn create(
     page::answer(
         done,
         |project| at.path(&format!("projects/{}", project.id)),
-        Notice::Created,
+        |_| Notice::say("Created."),
         async |errors| Ok(new_page(&at, errors, form)),
     )
     .await
@@ -182,7 +182,7 @@ async fn edit(
     page::answer(
         done,
         |_| at.path(&format!("projects/{id}")),
-        Notice::Saved,
+        |_| Notice::say("Saved."),
         async |errors| {
             let page = project_page(&app, &at, id).await?;
             Ok(ProjectPage { errors, typed: form.or(page.typed), ..page })
@@ -208,7 +208,9 @@ async fn set_member(
     let id: ProjectId = ids.parse("prj")?;
     let set = api::SetProjectMember { role: form.role };
     match app.set_project_member(&at.caller, at.place.id, id, form.principal, &set, form.successor).await {
-        Ok(done) => Ok(page::redirect_after(&done, &at.path(&format!("projects/{id}")), Notice::Role)),
+        Ok(done) => {
+            Ok(page::redirect_after(&done, &at.path(&format!("projects/{id}")), Notice::say("The role is applied.")))
+        }
         Err(error) => {
             let errors = match error.error {
                 AppError::Conflict(Conflict::SuccessorRequired(_)) => {
@@ -249,7 +251,7 @@ async fn show_delete(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> 
 
 async fn delete(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
     let done = app.delete_project(&at.caller, at.place.id, ids.parse("prj")?).await?;
-    Ok(page::redirect_after(&done, &at.path("projects"), Notice::Deleted))
+    Ok(page::redirect_after(&done, &at.path("projects"), Notice::say("Deleted.")))
 }
 
 async fn remove_page(
@@ -298,12 +300,15 @@ async fn remove(
     let (id, member): (ProjectId, PrincipalId) = (ids.parse("prj")?, ids.parse("principal")?);
     let leaves = at.caller.principal().id() == Some(member);
     let done = app.delete_project_member(&at.caller, at.place.id, id, member, form.successor()).await;
-    let (next, notice) =
-        if leaves { ("projects".to_owned(), Notice::Left) } else { (format!("projects/{id}"), Notice::Removed) };
+    let (next, notice) = if leaves {
+        ("projects".to_owned(), Notice::say("You have left."))
+    } else {
+        (format!("projects/{id}"), Notice::say("Removed."))
+    };
     page::answer(
         done,
         |()| at.path(&next),
-        notice,
+        |()| notice,
         async |errors| Ok(RemovePage { errors, ..remove_page(&app, &at, id, member).await? }),
     )
     .await

@@ -19,6 +19,7 @@ use super::{
     notice,
     page::{self, PageError},
     page_context::{PageContext, set_page_headers},
+    theme::Theme,
 };
 use crate::{
     App, AppError,
@@ -83,6 +84,7 @@ fn read_context(app: &App, parts: &Parts, ip_address: Option<IpAddr>) -> PageCon
             let session = Cookie::Session.find(app, &parts.headers).unwrap_or_default();
             notice::read(app, &shown, &session, target, app.now())
         }),
+        theme: Theme::find(app, &parts.headers),
         target: target.to_owned(),
         came_from: find_own_referer(app, &parts.headers),
         wants_json: text(header::ACCEPT).starts_with("application/json"),

@@ -159,7 +159,7 @@ async fn create(
     page::answer(
         done,
         |account| at.path(&format!("service-accounts/{}", account.id)),
-        Notice::Created,
+        |_| Notice::say("Created."),
         async |errors| {
             let page = edit_page(&app, &at, "Create service account", None);
             Ok(EditPage { errors, typed: form.or(AccountForm::default()), ..page })
@@ -219,19 +219,27 @@ async fn set_role(
 ) -> Result<Response, PageError> {
     let change = api::UpdateServiceAccount { role: Some(form.role), ..api::UpdateServiceAccount::default() };
     let done = update(&app, &at, &ids, change).await?;
-    Ok(page::redirect_after(&done, &at.path(&format!("service-accounts{}", query.here())), Notice::Role))
+    Ok(page::redirect_after(
+        &done,
+        &at.path(&format!("service-accounts{}", query.here())),
+        Notice::say("The role is applied."),
+    ))
 }
 
 async fn disable(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
     let change = api::UpdateServiceAccount { disabled: Some(true), ..api::UpdateServiceAccount::default() };
     let id = update(&app, &at, &ids, change).await?;
-    Ok(page::redirect_after(&id, &at.path(&format!("service-accounts/{}", *id)), Notice::Disabled))
+    Ok(page::redirect_after(
+        &id,
+        &at.path(&format!("service-accounts/{}", *id)),
+        Notice::say("Disabled. Requests that it signs are refused from now on."),
+    ))
 }
 
 async fn enable(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
     let change = api::UpdateServiceAccount { disabled: Some(false), ..api::UpdateServiceAccount::default() };
     let id = update(&app, &at, &ids, change).await?;
-    Ok(page::redirect_after(&id, &at.path(&format!("service-accounts/{}", *id)), Notice::Enabled))
+    Ok(page::redirect_after(&id, &at.path(&format!("service-accounts/{}", *id)), Notice::say("Enabled.")))
 }
 
 async fn show_edit(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
@@ -256,7 +264,7 @@ async fn edit(
     page::answer(
         done,
         |_| at.path(&format!("service-accounts/{id}")),
-        Notice::Saved,
+        |_| Notice::say("Saved."),
         async |errors| {
             let page = edit_page(&app, &at, "Edit service account", Some(&account));
             Ok(EditPage { errors, typed: form.or(page.typed), ..page })
@@ -303,11 +311,12 @@ async fn delete(
     Form(form): Form<RemoveForm>,
 ) -> Result<Response, PageError> {
     let id: ServiceAccountId = ids.parse("sa")?;
+    let name = app.find_service_account(&at.caller, at.place.id, id).await?.name;
     let done = app.delete_service_account(&at.caller, at.place.id, id, form.successor()).await;
     page::answer(
         done,
         |()| at.path("service-accounts"),
-        Notice::Deleted,
+        |()| Notice::say("Service account ").name(&name).text(" was deleted. Its keys are refused."),
         async |errors| Ok(RemovePage { errors, ..delete_page(&app, &at, id).await? }),
     )
     .await

@@ -100,7 +100,7 @@ async fn sign_out(State(app): State<Arc<App>>, context: PageContext) -> Result<R
 
 /// Returns the response to a user whose session has ended.
 pub(super) fn signed_out(app: &App) -> Response {
-    let mut response = Notice::SignedOut.show_after(page::go_to("/sign-in"));
+    let mut response = Notice::say("You are signed out.").show_after(page::go_to("/sign-in"));
     Cookie::Session.remove(app, &mut response);
     response
 }

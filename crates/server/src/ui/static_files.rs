@@ -1,4 +1,4 @@
-//! The static files of pages: styles, scripts, the logo. They are part of the binary, and browsers cache them until
+//! The static files of pages: styles, scripts, the font, icons. They are part of the binary, and browsers cache them until
 //! they change.
 
 use std::io::Write as _;
@@ -17,13 +17,16 @@ use sha2::{Digest as _, Sha256};
 
 use crate::AppError;
 
-const FILES: [(&str, &str, &[u8]); 8] = [
+const FILES: [(&str, &str, &[u8]); 11] = [
     ("/static/app.css", "text/css; charset=utf-8", include_bytes!("../../static/app.css")),
     ("/static/first-use.js", "text/javascript; charset=utf-8", include_bytes!("../../static/first-use.js")),
     ("/static/keys.js", "text/javascript; charset=utf-8", include_bytes!("../../static/keys.js")),
     ("/static/openssh.js", "text/javascript; charset=utf-8", include_bytes!("../../static/openssh.js")),
     ("/static/pages.js", "text/javascript; charset=utf-8", include_bytes!("../../static/pages.js")),
+    ("/static/chevron.svg", "image/svg+xml", include_bytes!("../../static/chevron.svg")),
     ("/static/copy.svg", "image/svg+xml", include_bytes!("../../static/copy.svg")),
+    ("/static/inter-LICENSE.txt", "text/plain; charset=utf-8", include_bytes!("../../static/inter-LICENSE.txt")),
+    ("/static/inter-latin.woff2", "font/woff2", include_bytes!("../../static/inter-latin.woff2")),
     ("/static/mark.svg", "image/svg+xml", include_bytes!("../../static/mark.svg")),
     ("/favicon.ico", "image/svg+xml", include_bytes!("../../static/mark.svg")),
 ];

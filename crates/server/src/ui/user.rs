@@ -18,6 +18,7 @@ use super::{
     page::{self, FormErrors, PageError, Shell},
     routes::Pages,
     session::signed_out,
+    theme::Theme,
 };
 use crate::{App, AppError, app::ListedSession, http::Cookie};
 
@@ -27,6 +28,7 @@ pub(super) fn router() -> Pages {
         .post("/profile/password", change_password)
         .post("/profile/sessions/{session}/end", end_session)
         .post("/profile/sessions/end-others", end_other_sessions)
+        .post("/theme", choose_theme)
 }
 
 columns! {
@@ -71,7 +73,11 @@ async fn change_password(
 ) -> Result<Response, PageError> {
     match app.change_password(&signed_in.caller, form.current_password, form.password).await {
         Ok(token) => {
-            let mut response = page::redirect_after(&token, "/profile", Notice::Password);
+            let mut response = page::redirect_after(
+                &token,
+                "/profile",
+                Notice::say("Your password is changed. All your other sessions have ended."),
+            );
             Cookie::Session.set(&app, &mut response, &token, None);
             Ok(response)
         }
@@ -94,7 +100,7 @@ async fn end_session(
     if is_own {
         return Ok(signed_out(&app));
     }
-    Ok(page::redirect_after(&done, "/profile", Notice::Ended))
+    Ok(page::redirect_after(&done, "/profile", Notice::say("The session has ended.")))
 }
 
 async fn end_other_sessions(
@@ -102,5 +108,20 @@ async fn end_other_sessions(
     SignedInContext { caller, .. }: SignedInContext,
 ) -> Result<Response, PageError> {
     let done = app.end_other_sessions(&caller).await?;
-    Ok(page::redirect_after(&done, "/profile", Notice::EndedOthers))
+    Ok(page::redirect_after(&done, "/profile", Notice::say("All your other sessions have ended.")))
+}
+
+#[derive(Deserialize)]
+struct ThemeForm {
+    theme: Theme,
+}
+
+async fn choose_theme(
+    State(app): State<Arc<App>>,
+    SignedInContext { context, .. }: SignedInContext,
+    Form(form): Form<ThemeForm>,
+) -> Response {
+    let mut response = page::go_to(page::came_from(&context).unwrap_or("/"));
+    form.theme.keep(&app, &mut response);
+    response
 }

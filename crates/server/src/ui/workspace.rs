@@ -100,7 +100,7 @@ async fn rename(
     page::answer(
         done,
         |_| at.path("general"),
-        Notice::Saved,
+        |_| Notice::say("Saved."),
         async |errors| {
             let page = general(&app, &at).await?;
             Ok(General { errors, typed: form.or(page.typed), ..page })
@@ -160,7 +160,7 @@ async fn delete(
         return Ok(page::again(errors, |errors| RemovePage { errors, ..page }));
     }
     let done = app.delete_workspace(&at.caller, at.place.id).await?;
-    Ok(page::redirect_after(&done, "/workspaces", Notice::Deleted))
+    Ok(page::redirect_after(&done, "/workspaces", Notice::say("Deleted.")))
 }
 
 /// Redirects the short URL of a workspace.

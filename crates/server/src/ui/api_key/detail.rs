@@ -102,8 +102,8 @@ pub(super) async fn edit(
     let next = page.base.clone();
     page::answer(
         saved,
-        |_| next,
-        Notice::Saved,
+        |_| next.clone(),
+        |key| Notice::say("Key ").link(&key.title, next.clone()).text(" was changed."),
         async |errors| {
             let errors = errors.at_field("expires_at", "expires");
             Ok(KeyPage { errors, typed: form.or(page.typed), ..page })
@@ -115,7 +115,9 @@ pub(super) async fn edit(
 pub(super) async fn disable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
     let id: ApiKeyId = ids.parse("key")?;
     let done = app.disable_api_key(&at.caller, at.owner, id).await?;
-    Ok(page::redirect_after(&done, &format!("{}/{id}", at.base), Notice::Disabled))
+    let base = format!("{}/{id}", at.base);
+    let notice = Notice::say("Key ").link(&done.title, base.clone()).text(" was disabled. Its requests are refused.");
+    Ok(page::redirect_after(&done, &base, notice.undo(format!("{base}/enable"), [])))
 }
 
 pub(super) async fn enable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
@@ -124,7 +126,7 @@ pub(super) async fn enable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) 
     page::answer(
         done,
         |_| format!("{}/{id}", at.base),
-        Notice::Enabled,
+        |key| Notice::say("Key ").link(&key.title, format!("{}/{id}", at.base)).text(" was enabled."),
         async |errors| Ok(KeyPage { errors, ..key_page(&app, &at, id).await? }),
     )
     .await

@@ -160,7 +160,11 @@ pub(super) async fn create(
     };
     match created {
         Ok(key) if at.context.wants_json => Ok((StatusCode::CREATED, axum::Json(key.into_inner())).into_response()),
-        Ok(key) => Ok(page::redirect_after(&key, &format!("{}/{}", at.base, key.id), Notice::Created)),
+        Ok(key) => {
+            let path = format!("{}/{}", at.base, key.id);
+            let notice = Notice::say("Key ").link(&key.title, path.clone()).text(" was added.");
+            Ok(page::redirect_after(&key, &path, notice))
+        }
         Err(error) if at.context.wants_json => Err(error.into()),
         Err(error) => refuse(&app, &at, form, error.into()).await,
     }

@@ -71,5 +71,6 @@ pub(super) async fn revoke(
         return Ok(page::again(errors, |errors| RevokePage { errors, ..page }));
     }
     let done = app.revoke_api_key(&at.caller, at.owner, id, cascade).await?;
-    Ok(page::redirect_after(&done, &at.list, Notice::Revoked))
+    let notice = Notice::say("Key ").link(&page.key.title, page.base).text(" was revoked. Every node refuses it.");
+    Ok(page::redirect_after(&done, &at.list, notice))
 }

@@ -28,6 +28,7 @@ pub const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("GET",  "/sign-in",                                                       [200,  303, 303, 303, 303]),
     ("POST", "/sign-in",                                                       [303,  303, 303, 303, 303]),
     ("POST", "/sign-out",                                                      [SIGN, SIGN, SIGN, SIGN, SIGN]),
+    ("POST", "/theme",                                                         [SIGN, 303, 303, 303, 303]),
     ("GET",  "/help",                                                          [200,  200, 200, 200, 200]),
     ("GET",  "/help/{guide}",                                                  [200,  200, 200, 200, 200]),
     ("GET",  "/set-up/{token}",                                                [410,  410, 410, 410, 410]),
@@ -174,6 +175,7 @@ impl World {
             "api-keys" | "keys" => vec![("title", "another".to_owned()), ("public_key", test.new_key().openssh)],
             "{key}" => these(&[("title", "renamed")]),
             "general" => these(&[("name", "Renamed")]),
+            "theme" => these(&[("theme", "dark")]),
             "role" => these(&[("role", "admin")]),
             "invitations" => these(&[("emails", "invited@example.com"), ("role", "member")]),
             "projects" | "{prj}" => these(&[("title", "Another"), ("description", "")]),
@@ -407,7 +409,7 @@ async fn a_page_weighs_less_than_sixty_kilobytes_with_all_that_it_loads() {
         for who in [0, ADMIN, 4] {
             let page = world.ask(&test, method, path, who, true).await;
             let html = String::from_utf8(page.bytes).unwrap();
-            let mut weight = html.len();
+            let (mut weight, mut fonts) = (html.len(), 0);
             let mut loaded = std::collections::BTreeSet::new();
             let mut waiting: Vec<String> =
                 html.split('"').filter(|text| text.starts_with("/static/")).map(str::to_owned).collect();
@@ -415,16 +417,24 @@ async fn a_page_weighs_less_than_sixty_kilobytes_with_all_that_it_loads() {
                 if !loaded.insert(file.clone()) {
                     continue;
                 }
-                let answer = test.request("GET", &file, &serde_json::Value::Null).send().await;
-                assert_eq!(answer.status, 200, "{file} of {path}");
-                weight += answer.bytes.len();
-                let source = String::from_utf8(answer.bytes).expect("text");
-                // Imported modules are in the same directory.
+                let ask = || test.request("GET", &file, &serde_json::Value::Null);
+                let sent = ask().header("accept-encoding", "gzip").send().await;
+                assert_eq!(sent.status, 200, "{file} of {path}");
+                if sent.header("content-type").starts_with("font/") {
+                    fonts += sent.bytes.len();
+                    continue;
+                }
+                weight += sent.bytes.len();
+                let source = String::from_utf8(ask().send().await.bytes).expect("text");
+                // Modules, fonts and drawings are in the same directory.
                 let imports = source.lines().filter_map(|line| line.strip_prefix("import ")?.split('\'').nth(1));
-                waiting
-                    .extend(imports.filter_map(|from| from.strip_prefix("./")).map(|from| format!("/static/{from}")));
+                let imports = imports.filter_map(|from| from.strip_prefix("./"));
+                let urls = source.split("url(\"").skip(1).filter_map(|rest| rest.split('"').next());
+                waiting.extend(imports.chain(urls).map(|from| format!("/static/{from}")));
             }
             assert!(weight < 60_000, "{path} by {}: {weight} bytes", WHO[who]);
+            assert!(html.is_empty() || fonts > 0, "{path} by {}: no font", WHO[who]);
+            assert!(weight + fonts < 100_000, "{path} by {}: {weight} and {fonts} bytes", WHO[who]);
         }
     }
 }

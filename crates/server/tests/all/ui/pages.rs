@@ -28,10 +28,9 @@ async fn an_admin_makes_a_service_account_gives_it_a_key_and_then_a_role() {
     ada.submit(&format!("{account}/keys"), &fields).await;
     // The page of the key contains the lines for programs.
     assert!(ada.path.starts_with(&format!("{account}/keys/key_")), "{}", ada.path);
-    ada.sees("Created.").sees("KEYWARD_KEY_FILE").sees("create_with_ssh_private_key").sees(
-        "This key has not been \
-                                                                                            used yet.",
-    );
+    let notice = format!("Key <a href=\"{}\">build &#60;b&#62;machine&#60;/b&#62;</a> was added.", ada.path);
+    ada.sees(&notice).sees("KEYWARD_KEY_FILE").sees("create_with_ssh_private_key");
+    ada.sees("This key has not been used yet.");
     ada.open(&account).await.sees(key.fingerprint.as_str()).sees("1 of 5 keys").sees("never");
     ada.sees("build &#60;b&#62;machine").sees_not("<b>machine");
 
@@ -70,7 +69,8 @@ async fn a_person_pastes_pauses_and_revokes_a_key_of_their_own() {
     ada.open(&format!("{page}/revoke")).await.sees("This key is in use");
     ada.submit(&format!("{page}/revoke"), &[("confirm_title", "another")]).await.sees("not the title");
     test.get("/api/v1/me").by(&key).send().await.expect(200);
-    ada.submit(&format!("{page}/revoke"), &[("confirm_title", "laptop")]).await.sees("Revoked.").sees("Show 1 expired");
+    ada.submit(&format!("{page}/revoke"), &[("confirm_title", "laptop")]).await.sees("Show 1 expired");
+    ada.sees(&format!("Key <a href=\"{page}\">laptop</a> was revoked. Every node refuses it."));
     test.get("/api/v1/me").by(&key).send().await.expect_problem(401, "unauthenticated");
     ada.open("/profile/api-keys?all=1").await.sees("state revoked");
 }

@@ -1,5 +1,6 @@
 //! Signing in, staying signed in, and all ways to end a session.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::Clock as _;
 
 use crate::{
@@ -525,11 +526,28 @@ async fn what_was_done_is_said_once_and_no_link_says_it() {
     let mut max = Browser::signed_in(&test, "max", true).await;
     max.cookies.insert("keyward-notice".to_owned(), notice.clone());
     max.open("/w/acme/general").await.sees_not(said);
-    ada.cookies.insert("keyward-notice".to_owned(), notice.replace("saved", "deleted"));
+    let [at, _, signature] = notice.split('.').collect::<Vec<_>>()[..] else { panic!("{notice}") };
+    let forged = r#"{"notice":{"parts":[{"Text":"Deleted."}],"undo":null,"caution":false},"nodes":1,"expired":0}"#;
+    ada.cookies.insert("keyward-notice".to_owned(), format!("{at}.{}.{signature}", URL_SAFE_NO_PAD.encode(forged)));
     ada.open("/w/acme/general").await.sees_not("Deleted.");
     test.advance(std::time::Duration::from_secs(61)).await;
     ada.cookies.insert("keyward-notice".to_owned(), notice);
     ada.open("/w/acme/general").await.sees_not(said);
+}
+
+#[tokio::test]
+async fn the_theme_that_a_user_chooses_stays() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/w/acme/general").await.sees_not("data-theme");
+    for (theme, shown) in [("dark", "data-theme=\"dark\""), ("light", "data-theme=\"light\"")] {
+        ada.submit("/theme", &[("theme", theme)]).await;
+        ada.open("/w/acme/members").await.sees(shown);
+    }
+    ada.submit("/theme", &[("theme", "system")]).await;
+    ada.open("/w/acme/members").await.sees_not("data-theme");
+    ada.submit("/theme", &[("theme", "pink")]).await;
+    assert_eq!(ada.status, 400);
 }
 
 #[tokio::test]
