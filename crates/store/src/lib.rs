@@ -19,6 +19,7 @@ pub mod invitation;
 mod maintenance;
 pub mod member;
 mod migrations;
+pub mod name;
 pub mod node;
 pub mod project;
 pub mod proof;

@@ -34,6 +34,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     4 "0004_installation_key";
     5 "0005_replay_epochs";
     6 "0006_defences";
+    7 "0007_audit_indexes";
 };
 
 /// Returns the format that this release writes.
