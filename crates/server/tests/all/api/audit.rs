@@ -134,6 +134,7 @@ async fn every_field_of_an_update_is_in_its_event_with_the_value_before() {
     let bot = test.service_account(ws, ada, "bot").await;
 
     let update = api::UpdateServiceAccount {
+        display_name: Some("Builder of images".to_owned()),
         name: Some("builder".to_owned()),
         description: Some("Builds and deploys".to_owned()),
         role: Some(domain::role::Role::Admin),
