@@ -5,6 +5,7 @@ mod admin;
 mod api_key;
 mod audit;
 mod invitation;
+mod key_use;
 mod me;
 mod member;
 mod problem;
@@ -24,6 +25,7 @@ pub use invitation::{
     AcceptInvitation, AcceptedInvitation, CreateInvitations, Invitation, InvitationState, IssuedInvitation,
     IssuedInvitations, MailState,
 };
+pub use key_use::{KeyUse, RefusalCount, UseCounts, UseOfKey, UseOfKeys, UseOfSpan};
 pub use me::{CredentialKey, Me, MyWorkspace, Principal, PrincipalKind};
 pub use member::{Member, UpdateMember};
 pub use problem::{Explanation, FieldError, Problem, ReceivedBody, codes};

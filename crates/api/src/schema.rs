@@ -10,6 +10,17 @@ use utoipa::{
     openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type},
 };
 
+/// The reasons for which requests are refused, as they are counted.
+const REFUSAL_REASONS: &[&str] = &{
+    let mut names = [""; domain::key_use::RefusalReason::ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = domain::key_use::RefusalReason::ALL[at].as_str();
+        at += 1;
+    }
+    names
+};
+
 /// The 26 characters of an id after its prefix (TypeID).
 const ID_SUFFIX: &str = "[0-7][0-9a-hjkmnp-tv-z]{25}";
 
@@ -135,6 +146,10 @@ schemas! {
     Role = words("A role in a workspace.", domain::role::Role::WORDS);
     /// `admin`, `editor` or `viewer`
     ProjectRole = words("A role in a project.", domain::role::ProjectRole::WORDS);
+    /// The period whose use is shown.
+    UseWindow = words("The last 24 hours by the hour, or the last 7 or 90 days by the day.", &["24h", "7d", "90d"]);
+    /// Why a request with a registered key was refused.
+    RefusalReason = words("Why requests were refused.", REFUSAL_REASONS);
     /// The role that an operation requires.
     RequiredRole = words(
         "The role that the caller lacks.",

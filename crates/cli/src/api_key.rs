@@ -6,11 +6,13 @@ use std::{
 };
 
 use api::{
-    ApiKey, Cascade, CascadedKey, CreateApiKey, EnableApiKey, KeyState, ProofChallenge, ProveApiKey, UpdateApiKey,
+    ApiKey, Cascade, CascadedKey, CreateApiKey, EnableApiKey, KeyState, KeyUse, ProofChallenge, ProveApiKey,
+    UpdateApiKey, UseCounts, UseOfSpan,
 };
 use client::{KeySource, PrivateKey, SystemRandom, generate_key_pair};
 use domain::{
     ApiKeyId, PublicKey,
+    key_use::UseWindow,
     proof::{PROOF_NAMESPACE, proof_message},
 };
 use serde::Serialize;
@@ -43,6 +45,7 @@ pub(crate) enum Keys {
     List(List),
     Add(Add),
     Show(Show),
+    Use(Use),
     Prove(Prove),
     Rename(Rename),
     Update(Update),
@@ -154,6 +157,27 @@ Examples:
 pub(crate) struct Show {
     #[command(flatten)]
     which: Which,
+    /// Print the JSON of the API
+    #[arg(long)]
+    json: bool,
+}
+
+/// Show how many requests with a key were accepted and refused
+///
+/// The times are in UTC. Hours and days without a request are left out. A request with a wrong signature also counts as
+/// refused: any client can send the fingerprint of any key.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keyward keys use laptop
+  keyward keys use SHA256:… --window 24h
+  keyward keys use runner-01 --service-account ci-bot --window 90d --json")]
+pub(crate) struct Use {
+    #[command(flatten)]
+    which: Which,
+    /// The period: `24h` by the hour, `7d` or `90d` by the day
+    #[arg(long, default_value_t)]
+    window: UseWindow,
     /// Print the JSON of the API
     #[arg(long)]
     json: bool,
@@ -288,6 +312,7 @@ impl Keys {
             Self::List(command) => command.run().await,
             Self::Add(command) => command.run().await,
             Self::Show(command) => command.run().await,
+            Self::Use(command) => command.run().await,
             Self::Prove(command) => command.run().await,
             Self::Rename(command) => {
                 let Rename { which, title, json } = command;
@@ -440,6 +465,31 @@ impl Show {
             ("public key", key.public_key.clone()),
         ])
     }
+}
+
+impl Use {
+    async fn run(self) -> Outcome {
+        let (ring, key) = self.which.find().await?;
+        let mut used: KeyUse = ring.api.get(&format!("{}/use?window={}", ring.of(key.id), self.window)).await?;
+        if self.json {
+            return output::json(&used);
+        }
+        used.spans.retain(|span| span.counts.accepted > 0 || span.counts.refused > 0);
+        let empty = format!("no requests with {} in the last {}", key.title, self.window);
+        output::list(USE_COLUMNS, &used.spans, &empty)
+    }
+}
+
+const USE_COLUMNS: &[Column<'_, UseOfSpan>] = &[
+    Column::word("FROM", &|span| output::exact(span.starts_at)),
+    Column::word("ACCEPTED", &|span| span.counts.accepted.to_string()),
+    Column::word("REFUSED", &|span| span.counts.refused.to_string()),
+    Column::text("REASONS", &|span| reasons(&span.counts)),
+];
+
+fn reasons(counts: &UseCounts) -> String {
+    let refusals = counts.refusals.iter().map(|refusal| format!("{} {}", refusal.reason, refusal.count));
+    refusals.collect::<Vec<_>>().join(", ")
 }
 
 impl Prove {

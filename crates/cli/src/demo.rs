@@ -187,8 +187,7 @@ async fn set_up(app: &Arc<App>, host: &Caller, directory: &DataDirectory) -> Out
         Some(account) => account,
         None => {
             let create = api::CreateServiceAccount {
-                name: Some(ACCOUNT.to_owned()),
-                display_name: None,
+                name: ACCOUNT.to_owned(),
                 description: "Signs the requests of `keyward demo`".to_owned(),
                 role: None,
             };

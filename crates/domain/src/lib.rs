@@ -6,6 +6,7 @@ pub mod checkpoint;
 pub mod clock;
 pub mod id;
 pub mod invitation;
+pub mod key_use;
 pub mod merkle;
 pub mod path;
 pub mod principal;
@@ -26,7 +27,7 @@ pub mod user;
 pub mod version;
 pub mod workspace;
 
-pub use audit::{AuditAction, AuditEvent, AuditKind, AuditPrincipal};
+pub use audit::{AuditAction, AuditEvent, AuditPrincipal};
 pub use checkpoint::{Checkpoint, InstallationKey};
 pub use clock::{Clock, Random};
 pub use id::{

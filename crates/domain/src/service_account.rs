@@ -11,13 +11,11 @@ pub struct ServiceAccount {
     pub id: ServiceAccountId,
     /// Its workspace.
     pub workspace: WorkspaceId,
-    /// Its name for people.
-    pub display_name: String,
-    /// Its name in the address, unique in the workspace.
+    /// Its name, unique in the workspace.
     pub name: Slug,
     /// Its description.
     pub description: String,
-    /// Its email-like address, never used by another account.
+    /// Its email-like address, never used again.
     pub address: String,
     /// Its role in the workspace.
     pub role: Role,

@@ -11,6 +11,7 @@ mod identity;
 mod installation_key;
 mod integrity;
 mod invitation;
+mod key_use;
 mod maintenance;
 mod member;
 mod node;
@@ -51,7 +52,7 @@ use verifier::{
 
 pub use self::{
     api_key::{FoundKeys, KeyDetails, KeyOrder, KeyOwner, KeyOwnerDetails, KeySearch, OwnedKey},
-    audit::{Activity, ActivityPage, AuditFilter},
+    audit::AuditFilter,
     candidate::Candidate,
     change::{ChangeError, Confirmed},
     invitation::OpenInvitation,

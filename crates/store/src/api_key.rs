@@ -261,6 +261,20 @@ impl FromRow for OwnedKeyRow {
     }
 }
 
+/// Returns these keys with their owners, including revoked ones, in an undefined order.
+pub async fn list_owned_api_keys(
+    connection: &mut Connection,
+    ids: &[ApiKeyId],
+) -> Result<Vec<OwnedKeyRow>, StoreError> {
+    let sql = API_KEYS.select_with(
+        "COALESCE(users.email, service_accounts.address) AS owner_email",
+        "LEFT JOIN users ON users.id = api_keys.owner_id
+         LEFT JOIN service_accounts ON service_accounts.id = api_keys.owner_id
+         WHERE api_keys.id",
+    );
+    connection.fetch_in(sql, ids, "").await?.iter().map(OwnedKeyRow::from_row).collect()
+}
+
 /// Returns the keys of all owners, including revoked ones, in the order of their ids, after `after`.
 pub async fn list_all_api_keys(
     connection: &mut Connection,

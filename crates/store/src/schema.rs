@@ -7,6 +7,7 @@ use crate::{
     change::CHANGES,
     installation::INSTALLATION,
     invitation::INVITATIONS,
+    key_use::USE_COUNTERS,
     member::MEMBERS,
     node::{LOST_NODES, NODES},
     project::{PROJECT_MEMBERS, PROJECTS},
@@ -21,7 +22,7 @@ use crate::{
 };
 
 /// The tables that are copied with an installation, each after those that it references.
-pub(crate) static COPIED: [&dyn Layout; 17] = [
+pub(crate) static COPIED: [&dyn Layout; 18] = [
     &INSTALLATION,
     &AUDIT_EVENTS,
     &CHANGES,
@@ -35,6 +36,7 @@ pub(crate) static COPIED: [&dyn Layout; 17] = [
     &PROJECTS,
     &PROJECT_MEMBERS,
     &API_KEYS,
+    &USE_COUNTERS,
     &LOST_NODES,
     &PROOF_CHALLENGES,
     &SESSIONS,

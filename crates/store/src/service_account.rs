@@ -7,7 +7,7 @@ use domain::{ServiceAccountId, Timestamp, WorkspaceId, principal::WorkspaceAcces
 use crate::{
     Change, Connection, Row, StoreError, Subject,
     connection::{FromRow, page_start},
-    params,
+    key_use, params,
     table::{
         Column,
         ColumnType::{Bool, I64, Text},
@@ -20,7 +20,6 @@ pub(crate) static SERVICE_ACCOUNTS: Table<ServiceAccount> = Table {
     columns: &[
         Column::key("id", Text, |account| account.id.into()),
         Column::fixed("workspace_id", Text, |account| account.workspace.into()),
-        Column::mutable("display_name", Text, |account| (&account.display_name).into()),
         Column::mutable("name", Text, |account| account.name.as_str().into()),
         Column::mutable("description", Text, |account| (&account.description).into()),
         Column::mutable("address", Text, |account| (&account.address).into()),
@@ -36,8 +35,6 @@ impl FromRow for ServiceAccount {
         Ok(Self {
             id: row.parse("id")?,
             workspace: row.parse("workspace_id")?,
-            // A node of the previous release creates accounts without a display name.
-            display_name: row.opt_text("display_name")?.map_or_else(|| row.text("name"), Ok)?,
             name: row.parse("name")?,
             description: row.text("description")?,
             address: row.text("address")?,
@@ -74,13 +71,15 @@ async fn reserve_address(change: &mut Change, account: &ServiceAccount) -> Resul
     Ok(())
 }
 
-/// Marks a service account as deleted. Its row is kept, so that its addresses are never used again.
+/// Marks a service account as deleted, and deletes the counters of its keys. Its row is kept, so that its addresses are
+/// never used again.
 pub async fn delete_service_account(
     change: &mut Change,
     id: ServiceAccountId,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     change.execute("UPDATE service_accounts SET deleted_at = $2 WHERE id = $1", params![id, now]).await?;
+    key_use::delete_use_counters_of(change, id).await?;
     change.touch(Subject::ServiceAccount(id));
     Ok(())
 }

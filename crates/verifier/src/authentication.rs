@@ -1,7 +1,7 @@
 //! Reasons for refusing a credential. This module determines the response to the client. The audit log has the exact
 //! reason.
 
-use domain::secret::redact;
+use domain::{key_use::RefusalReason, secret::redact};
 
 /// Why a credential was refused. `Display` contains no secret that was sent instead of a name.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -123,6 +123,30 @@ impl AuthenticationError {
             Self::OwnerWithoutWorkspace => "owner_without_workspace",
             Self::TokenExpired => "token_expired",
         }
+    }
+
+    /// Returns how a refusal with a registered key is counted. `None` if no key is part of it.
+    #[must_use]
+    pub const fn refusal_reason(&self) -> Option<RefusalReason> {
+        Some(match self {
+            Self::Missing
+            | Self::Several
+            | Self::Malformed(_)
+            | Self::EncordVersion1
+            | Self::WrongPassword
+            | Self::SessionEnded
+            | Self::SignInSuspended => return None,
+            Self::BadSignature | Self::KeyRevoked { verified: false } => RefusalReason::BadSignature,
+            // The owner of a registered key that is unknown was deleted, which revokes the key.
+            Self::KeyRevoked { verified: true } | Self::UnknownKey => RefusalReason::KeyRevoked,
+            Self::KeyExpired => RefusalReason::KeyExpired,
+            Self::KeyDisabled | Self::KeySuspended => RefusalReason::KeyDisabled,
+            Self::OwnerDisabled | Self::OwnerSuspended | Self::OwnerWithoutWorkspace => RefusalReason::OwnerDisabled,
+            Self::Stale(_) | Self::Early(_) | Self::TokenExpired | Self::UnknownToken => RefusalReason::WrongTime,
+            Self::NonceReused => RefusalReason::Replayed,
+            Self::HostNotListed => RefusalReason::HostNotListed,
+            Self::Unacceptable(_) | Self::DigestMismatch => RefusalReason::Invalid,
+        })
     }
 
     /// Returns whether the form of the request is wrong. This depends on no key, so every client may see the reason.

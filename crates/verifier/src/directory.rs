@@ -3,7 +3,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicI64, AtomicU8, Ordering},
+    atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering},
 };
 
 use arc_swap::{ArcSwap, Guard};
@@ -41,12 +41,21 @@ pub struct DirectoryKey {
 
 /// The use of a key, shared by all versions of it.
 #[derive(Debug, Default)]
-struct KeyUsage {
+pub(crate) struct KeyUsage {
     /// The second of the last recorded use.
     noted_second: AtomicI64,
+    /// The accepted requests that are not written yet.
+    accepted: AtomicU64,
     /// [`UNUSED`], [`VERIFIED`] or [`RETIRED`].
     verification: AtomicU8,
     allowance: Allowance,
+}
+
+impl KeyUsage {
+    /// Removes and returns the number of accepted requests that are not written yet.
+    pub(crate) fn take_accepted(&self) -> u64 {
+        self.accepted.swap(0, Ordering::Relaxed)
+    }
 }
 
 /// This node verified nothing with the key.
@@ -85,6 +94,16 @@ impl DirectoryKey {
         let noted = self.usage.noted_second.load(Ordering::Relaxed);
         noted < second
             && self.usage.noted_second.compare_exchange(noted, second, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Counts an accepted request. Returns whether it is the first one that is not written yet.
+    pub(crate) fn count_accepted(&self) -> bool {
+        self.usage.accepted.fetch_add(1, Ordering::Relaxed) == 0
+    }
+
+    /// Returns the use of the key, which all versions of it share.
+    pub(crate) const fn usage(&self) -> &Arc<KeyUsage> {
+        &self.usage
     }
 
     /// Records that something was verified with this key, whether or not it was accepted.

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName};
 use http_signature::explain_signature_base;
 
 use crate::{
+    error::VerificationError,
     rate_limit::{Rate, RetryAfter},
     request::{OriginalRequest, Refusal, ShownCredential, read_credential},
     verifier::Verifier,
@@ -55,6 +56,7 @@ impl Verifier {
             Ok(None) => Some("no signature arrived: neither Signature-Input nor Signature".to_owned()),
             Err(Refusal::Credential(_, error)) => Some(error.to_string()),
             Err(Refusal::Route { error, .. }) => Some(error.to_string()),
+            Err(Refusal::RateLimited(_, wait)) => Some(VerificationError::RateLimited(wait).to_string()),
             Err(Refusal::Other(error)) => Some(error.to_string()),
         };
         Ok(Explanation {

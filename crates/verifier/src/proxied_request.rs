@@ -117,6 +117,7 @@ impl Verifier {
         }
         self.require_lease()?;
         let (_, authorized) = outcome.map_err(|refusal| self.refuse(refusal, request.ip_address, now))?;
+        self.count_accepted(&authorized.principal, &self.directory.load(), now);
         Ok(authorized)
     }
 

@@ -7,6 +7,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use domain::{
     ApiKeyId, Fingerprint, ReplayKey, Timestamp,
     api_key::KeyState,
+    key_use::RefusalReason,
     principal::{Credential, IdentityRefusal, Principal},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -21,6 +22,7 @@ use crate::{
     error::{RouteError, VerificationError},
     hosts::Scheme,
     outside::{CredentialType, Outcome},
+    rate_limit::RetryAfter,
     refusal_records::RefusalKind,
     token::Token,
     verifier::Verifier,
@@ -172,10 +174,20 @@ impl Verifier {
         request: &OriginalRequest<'_>,
     ) -> Result<VerifiedRequest, VerificationError> {
         let now = self.clock.now();
-        let authenticated = self.authenticate(headers, request, &self.directory.load(), now);
+        let directory = self.directory.load();
+        let authenticated = self.authenticate(headers, request, &directory, now);
         // The lease is checked last, because the directory could be outdated by now.
         self.require_lease()?;
-        authenticated.map_err(|refusal| self.refuse(refusal, request.ip_address, now))
+        let verified = authenticated.map_err(|refusal| self.refuse(refusal, request.ip_address, now))?;
+        self.count_accepted(&verified.principal, &directory, now);
+        Ok(verified)
+    }
+
+    /// Counts an accepted request with the key of its principal.
+    pub(crate) fn count_accepted(&self, principal: &Principal, directory: &Snapshot, now: Timestamp) {
+        if let Some(key) = principal.credential().key().and_then(|id| directory.key(id)) {
+            self.uses.count_accepted(key, now);
+        }
     }
 
     fn observe(&self, shown: Option<CredentialType>, outcome: Outcome, duration: Duration) {
@@ -232,7 +244,7 @@ impl Verifier {
         };
         self.uses.record_use(key, now, request.ip_address);
         if let Some(rate) = self.key_rate {
-            key.allowance().take(rate, self.clock.since_boot()).map_err(VerificationError::RateLimited)?;
+            key.allowance().take(rate, self.clock.since_boot()).map_err(|wait| Refusal::RateLimited(id, wait))?;
         }
         let is_write = !is_safe_method(request.method);
         let replay = signature.as_ref().filter(|_| is_write).map(|signature| replay_key(key, signature));
@@ -255,7 +267,14 @@ impl Verifier {
                 self.record_refusal(key, ip_address, &error);
                 VerificationError::Unauthenticated(error, now)
             }
+            Refusal::RateLimited(key, wait) => {
+                self.count_refused(key, now, RefusalReason::RateLimited);
+                VerificationError::RateLimited(wait)
+            }
             Refusal::Route { key, request, error } => {
+                if let Some(key) = key {
+                    self.count_refused(key, now, RefusalReason::Forbidden);
+                }
                 let kind = RefusalKind { verified: key.is_some(), key, ip_address, code: error.code() };
                 self.refusals.record(kind, format!("{request}: {error}"));
                 error.into()
@@ -316,10 +335,21 @@ impl Verifier {
         Ok(VerifiedHeaders::new(key.id, Evidence::Signature(verified)))
     }
 
-    /// Records for the audit log that a credential was refused.
+    /// Records for the audit log that a credential was refused, and counts it.
     pub fn record_refusal(&self, key: Option<ApiKeyId>, ip_address: Option<IpAddr>, error: &Error) {
+        if let (Some(key), Some(reason)) = (key, error.refusal_reason()) {
+            self.count_refused(key, self.clock.now(), reason);
+        }
         let kind = RefusalKind { verified: error.is_verified(), key, ip_address, code: error.code() };
         self.refusals.record(kind, error.to_string());
+    }
+
+    /// Counts a refused request with a key, if the key exists.
+    fn count_refused(&self, key: ApiKeyId, now: Timestamp, reason: RefusalReason) {
+        let directory = self.directory.load();
+        if directory.key(key).is_some() || directory.revoked_key(key).is_some() {
+            self.uses.count_refused(key, now, reason);
+        }
     }
 }
 
@@ -366,7 +396,9 @@ pub(crate) enum Refusal {
         request: String,
         error: RouteError,
     },
-    /// A refusal that is not recorded in the audit log.
+    /// There are too many requests with this key.
+    RateLimited(ApiKeyId, RetryAfter),
+    /// A refusal that is neither counted nor recorded in the audit log.
     Other(VerificationError),
 }
 

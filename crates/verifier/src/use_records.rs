@@ -1,14 +1,24 @@
 //! Records of the use of keys. They are kept in memory, with a limit, until they are written in a batch.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use crossbeam_queue::ArrayQueue;
-use domain::{ApiKeyId, Timestamp};
+use domain::{
+    ApiKeyId, Timestamp,
+    key_use::{RefusalReason, UseCounts, UseSpan},
+};
 
-use crate::directory::DirectoryKey;
+use crate::directory::{DirectoryKey, KeyUsage};
 
-/// The maximum number of uses in memory. A key adds at most one per second, so a batch can contain this many keys.
+/// The maximum number of uses in memory. A key adds at most two per second, so a batch can contain half this many keys.
 const MAX_USES: usize = 65_536;
+/// The maximum number of counters in memory: one per key and hour that was used since the last batch. Only keys that
+/// exist are counted.
+const MAX_COUNTERS: usize = 65_536;
 
 /// A use of a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,14 +33,36 @@ pub struct Use {
     pub accepted: bool,
 }
 
+/// The requests with a key in one hour that are not written yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CountedUse {
+    /// The key.
+    pub key: ApiKeyId,
+    /// The start of the hour.
+    pub hour: Timestamp,
+    /// Their numbers.
+    pub counts: UseCounts,
+}
+
+/// A use in the queue, and the counter of its key. Uses that were put back have none.
+struct Queued {
+    used: Use,
+    /// Whether it only leads to the counter, because the use of that second is recorded already.
+    is_for_counter: bool,
+    usage: Option<Arc<KeyUsage>>,
+}
+
+type Counters = HashMap<(ApiKeyId, Timestamp), UseCounts>;
+
 /// The uses that are not written yet.
 pub struct UseRecords {
-    queue: ArrayQueue<Use>,
+    queue: ArrayQueue<Queued>,
+    counters: Mutex<Counters>,
 }
 
 impl Default for UseRecords {
     fn default() -> Self {
-        Self { queue: ArrayQueue::new(MAX_USES) }
+        Self { queue: ArrayQueue::new(MAX_USES), counters: Mutex::default() }
     }
 }
 
@@ -38,23 +70,56 @@ impl UseRecords {
     /// Records that a key was used. It takes no lock and allocates nothing. One use per key and second is kept.
     pub(crate) fn record_use(&self, key: &DirectoryKey, now: Timestamp, ip_address: Option<IpAddr>) {
         if key.is_first_use_of(now.as_second()) {
-            // The queue is full only if more keys are used within seconds than fit. Then the oldest use is removed.
-            self.queue.force_push(Use { key: key.id, at: now, ip_address, accepted: true });
+            let used = Use { key: key.id, at: now, ip_address, accepted: true };
+            self.push(key, used, false);
         }
     }
 
     /// Records that a credential was verified with a key for the first time on this node, whether or not it was
     /// accepted.
     pub(crate) fn record_first_verification(&self, key: &DirectoryKey, now: Timestamp) {
-        self.queue.force_push(Use { key: key.id, at: now, ip_address: None, accepted: false });
+        self.push(key, Use { key: key.id, at: now, ip_address: None, accepted: false }, false);
+    }
+
+    /// Counts a request that is accepted. It takes no lock and allocates nothing.
+    pub(crate) fn count_accepted(&self, key: &DirectoryKey, now: Timestamp) {
+        // The next batch finds the counter by its place in the queue.
+        if key.count_accepted() {
+            self.push(key, Use { key: key.id, at: now, ip_address: None, accepted: true }, true);
+        }
+    }
+
+    fn push(&self, key: &DirectoryKey, used: Use, is_for_counter: bool) {
+        // The queue is full only if more keys are used within seconds than fit. Then the oldest use is removed. The
+        // counter of its key is written after the next use of the key.
+        self.queue.force_push(Queued { used, is_for_counter, usage: Some(Arc::clone(key.usage())) });
+    }
+
+    /// Counts a request with a registered key that is refused.
+    pub(crate) fn count_refused(&self, key: ApiKeyId, now: Timestamp, reason: RefusalReason) {
+        let mut counts = UseCounts::default();
+        counts.add_refused(reason, 1);
+        count(&mut self.lock_counters(), key, UseSpan::Hour.start(now, 0), counts);
+    }
+
+    fn lock_counters(&self) -> MutexGuard<'_, Counters> {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Removes and returns the uses. Of each key, it is the latest accepted one, or else one that was not accepted.
     #[must_use]
     pub fn take(&self) -> Vec<Use> {
         let mut latest: HashMap<ApiKeyId, Use> = HashMap::new();
+        let mut counters = self.lock_counters();
         for _ in 0..self.queue.len() {
-            let Some(used) = self.queue.pop() else { break };
+            let Some(Queued { used, is_for_counter, usage }) = self.queue.pop() else { break };
+            let accepted = usage.map_or(0, |usage| usage.take_accepted());
+            if accepted > 0 {
+                count(&mut counters, used.key, UseSpan::Hour.start(used.at, 0), UseCounts::accepted(accepted));
+            }
+            if is_for_counter {
+                continue;
+            }
             let kept = latest.entry(used.key).or_insert(used);
             if used.accepted && (!kept.accepted || used.at >= kept.at) {
                 *kept = used;
@@ -63,12 +128,36 @@ impl UseRecords {
         latest.into_values().collect()
     }
 
-    /// Puts back uses that could not be written.
-    pub fn put_back(&self, uses: Vec<Use>) {
+    /// Removes and returns the counters: those of the uses that [`take`](Self::take) returned, and those of refused
+    /// requests.
+    #[must_use]
+    pub fn take_counts(&self) -> Vec<CountedUse> {
+        let counters = std::mem::take(&mut *self.lock_counters());
+        counters.into_iter().map(|((key, hour), counts)| CountedUse { key, hour, counts }).collect()
+    }
+
+    /// Puts back uses and counters that could not be written.
+    pub fn put_back(&self, uses: Vec<Use>, counts: Vec<CountedUse>) {
         for used in uses {
-            if self.queue.push(used).is_err() {
+            if self.queue.push(Queued { used, is_for_counter: false, usage: None }).is_err() {
                 break;
             }
+        }
+        let mut counters = self.lock_counters();
+        for counted in counts {
+            count(&mut counters, counted.key, counted.hour, counted.counts);
+        }
+    }
+}
+
+/// Adds to a counter. A new one is not added above the maximum number.
+fn count(counters: &mut Counters, key: ApiKeyId, hour: Timestamp, counts: UseCounts) {
+    let is_full = counters.len() >= MAX_COUNTERS;
+    match counters.get_mut(&(key, hour)) {
+        Some(counter) => *counter += counts,
+        None if is_full => {}
+        None => {
+            counters.insert((key, hour), counts);
         }
     }
 }

@@ -46,6 +46,21 @@ fn a_key_is_registered_listed_renamed_paused_and_revoked() {
 }
 
 #[test]
+fn the_use_of_a_key_is_shown_by_the_hour_or_by_the_day() {
+    let town = Town::new();
+    town.run("bob", &["keys", "add", "--generate", "ci.key"]).ok();
+    // In a pipe, a list without items is its header.
+    assert_eq!(town.run("bob", &["keys", "use", "ci"]).ok().trim_end(), "FROM\tACCEPTED\tREFUSED\tREASONS");
+    for (window, spans) in [("24h", 24), ("7d", 7), ("90d", 90)] {
+        let used = town.run("bob", &["keys", "use", "ci", "--window", window, "--json"]).json();
+        assert_eq!(used["window"], window);
+        assert_eq!(used["spans"].as_array().expect("a list").len(), spans);
+        assert_eq!((&used["total"]["accepted"], &used["total"]["refused"]), (&0.into(), &0.into()));
+    }
+    town.run("bob", &["keys", "use", "ci", "--window", "30d"]).fails_with(2);
+}
+
+#[test]
 fn a_pair_is_generated_and_registered_and_removed_if_it_is_refused() {
     let town = Town::new();
     let made = town.run("bob", &["keys", "add", "--generate", "ci.key", "--expires-at", "12h", "--json"]).json();

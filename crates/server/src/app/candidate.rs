@@ -14,7 +14,7 @@ use crate::error::AppError;
 pub struct Candidate {
     /// Its id.
     pub id: PrincipalId,
-    /// The name, unless it is the one in the address.
+    /// The name, for a user.
     pub name: Option<String>,
     /// The user's email, or the service account's address.
     pub email: String,
@@ -38,7 +38,7 @@ pub(super) async fn list_candidates(
         let accounts = rows.into_iter().map(|row| row.account).filter(|account| !account.disabled);
         candidates.extend(accounts.map(|account| Candidate {
             id: account.id.into(),
-            name: (account.display_name != account.name.as_str()).then_some(account.display_name),
+            name: None,
             email: account.address,
         }));
     }

@@ -1,4 +1,4 @@
-//! Background maintenance: writes the records of uses and refusals, and deletes expired data.
+//! Background maintenance: writes the records of uses and refusals and the counters of use, and deletes expired data.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -7,7 +7,7 @@ use std::{
 };
 
 use domain::{AuditEventId, Timestamp, WorkspaceId};
-use store::{StoreError, Version, api_key::KeyUse, audit::RefusalRecord, replay::Epoch};
+use store::{StoreError, Version, api_key::KeyUse, audit::RefusalRecord, key_use::KeyUseCounts, replay::Epoch};
 use verifier::refusal_records::{Budget, RefusalRow};
 
 use super::App;
@@ -22,6 +22,9 @@ const EXPIRY_EVERY: u32 = 60;
 const REPLAYS_KEPT: Duration = Duration::from_mins(10);
 /// How long sessions are kept after they have expired, for nodes whose wall clocks are behind.
 const SESSIONS_KEPT: Duration = Duration::from_hours(24);
+/// The maximum number of old counters that one transaction deletes, and the number of such transactions at a time.
+const OLD_COUNTERS: i64 = 1000;
+const OLD_COUNTERS_BATCHES: u32 = 20;
 /// How many changes a node may be behind without loading everything.
 const KEPT_CHANGES: u64 = 100_000;
 
@@ -65,10 +68,11 @@ impl App {
         self.write_refusals(true).await
     }
 
-    /// Writes the pending uses.
+    /// Writes the pending uses, and adds the requests since the last time to the counters.
     pub(super) async fn write_uses(&self) -> Result<(), AppError> {
         let uses = self.verifier.uses().take();
-        if uses.is_empty() {
+        let counted = self.verifier.uses().take_counts();
+        if uses.is_empty() && counted.is_empty() {
             return Ok(());
         }
         let rows: Vec<KeyUse> = uses
@@ -80,15 +84,20 @@ impl App {
                 accepted: used.accepted,
             })
             .collect();
-        let rows = rows.as_slice();
+        let counters: Vec<KeyUseCounts> = counted
+            .iter()
+            .map(|counted| KeyUseCounts { key: counted.key, at: counted.hour, counts: counted.counts })
+            .collect();
+        let (rows, counters) = (rows.as_slice(), counters.as_slice());
         let written: Result<(), StoreError> = store::retry(|| async move {
             let mut maintenance = self.store.begin_maintenance().await?;
             store::api_key::record_key_uses(&mut maintenance, rows).await?;
+            store::key_use::record_use_counts(&mut maintenance, counters).await?;
             maintenance.commit().await
         })
         .await;
         if written.is_err() {
-            self.verifier.uses().put_back(uses);
+            self.verifier.uses().put_back(uses, counted);
         }
         Ok(written?)
     }
@@ -182,6 +191,7 @@ impl App {
             store::session::delete_expired_sessions(&mut maintenance, long_ago).await?;
         }
         maintenance.commit().await?;
+        self.delete_old_use_counters(now).await?;
         // In its own transaction, because it takes the locked row.
         let mut maintenance = self.store.begin_maintenance().await?;
         let epoch = store::replay::begin_epoch(&mut maintenance).await?;
@@ -191,6 +201,19 @@ impl App {
         }
         maintenance.commit().await?;
         self.replay_epochs.note(epoch, self.clock.since_boot());
+        Ok(())
+    }
+
+    /// Deletes old counters in several short transactions, so that other writes do not wait for long.
+    async fn delete_old_use_counters(&self, now: Timestamp) -> Result<(), StoreError> {
+        for _ in 0..OLD_COUNTERS_BATCHES {
+            let mut maintenance = self.store.begin_maintenance().await?;
+            let deleted = store::key_use::delete_old_use_counters(&mut maintenance, now, OLD_COUNTERS).await?;
+            maintenance.commit().await?;
+            if deleted < OLD_COUNTERS.unsigned_abs() {
+                break;
+            }
+        }
         Ok(())
     }
 }

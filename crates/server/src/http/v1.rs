@@ -4,6 +4,7 @@ mod admin;
 mod api_key;
 mod audit;
 mod invitation;
+mod key_use;
 mod me;
 mod member;
 mod openapi;
@@ -36,6 +37,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .merge(invitation::router())
         .merge(service_account::router())
         .merge(project::router())
+        .merge(key_use::router())
         .merge(audit::router())
         .merge(admin::router())
 }

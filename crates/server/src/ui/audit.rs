@@ -56,7 +56,6 @@ impl ActivityQuery {
                 None => None,
             },
             to: end_of_day("to", &self.to)?,
-            ..AuditFilter::default()
         })
     }
 

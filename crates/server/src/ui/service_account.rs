@@ -151,8 +151,7 @@ async fn create(
     Form(form): Form<AccountForm>,
 ) -> Result<Response, PageError> {
     let create = api::CreateServiceAccount {
-        name: Some(form.name.clone().unwrap_or_default()),
-        display_name: None,
+        name: form.name.clone().unwrap_or_default(),
         description: form.description.clone().unwrap_or_default(),
         role: None,
     };

@@ -11,6 +11,7 @@ mod explain;
 mod grants;
 mod invitation;
 mod key_proof;
+mod key_use;
 mod mail;
 mod member;
 mod paging;

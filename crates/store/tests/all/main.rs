@@ -10,6 +10,7 @@ mod change;
 mod connection;
 mod installation;
 mod invitation;
+mod key_use;
 mod migrations;
 mod node;
 mod postgres;

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use domain::principal::Denied;
+use domain::{
+    key_use::{RefusalReason, UseCounts},
+    principal::Denied,
+};
 use verifier::{AuthenticationError, RateLimits, RouteError, VerificationError};
 
 use crate::support::{NOW, Test, TestRequest, revoke, run};
@@ -14,6 +17,15 @@ fn authorize(test: &Test, request: &TestRequest) -> Result<(), VerificationError
     let authorized = run(test.verifier.authorize_proxied_request(headers, &request.view()))?;
     assert_eq!(authorized.workspace.expect("the only one").slug.as_ref(), "acme");
     Ok(())
+}
+
+/// Returns the requests that were counted since the last call.
+fn take_counts(test: &Test) -> UseCounts {
+    let _uses = test.verifier.uses().take();
+    test.verifier.uses().take_counts().into_iter().fold(UseCounts::default(), |mut sum, counted| {
+        sum += counted.counts;
+        sum
+    })
 }
 
 fn is_refused(result: &Result<(), VerificationError>, expected: &AuthenticationError) -> bool {
@@ -28,6 +40,9 @@ fn a_write_passes_once_and_a_read_records_no_nonce() {
     let write = TestRequest::signed("POST", "/v2/x", NOW, NONCE);
     assert_eq!(authorize(&test, &write), Ok(()));
     assert!(is_refused(&authorize(&test, &write), &AuthenticationError::NonceReused));
+    let mut expected = UseCounts::accepted(3);
+    expected.add_refused(RefusalReason::Replayed, 1);
+    assert_eq!(take_counts(&test), expected);
 }
 
 #[test]
@@ -37,6 +52,9 @@ fn a_key_that_is_revoked_while_the_nonce_is_recorded_is_refused() {
     let (directory, revoked) = (Arc::clone(&test.directory), test.revoked());
     test.nonces.during_next(move || revoke(&directory, revoked));
     assert!(is_refused(&authorize(&test, &write), &AuthenticationError::KeyRevoked { verified: true }));
+    let mut expected = UseCounts::default();
+    expected.add_refused(RefusalReason::KeyRevoked, 1);
+    assert_eq!(take_counts(&test), expected);
 }
 
 #[test]
@@ -46,6 +64,7 @@ fn a_lease_that_ends_while_the_nonce_is_recorded_lets_nothing_through() {
     let lease = Arc::clone(&test.lease);
     test.nonces.during_next(move || lease.end());
     assert_eq!(authorize(&test, &write), Err(VerificationError::NoLease));
+    assert!(take_counts(&test).is_empty());
 }
 
 #[test]
@@ -57,6 +76,9 @@ fn a_request_that_the_routes_refuse_records_no_nonce() {
     let refused = authorize(&test, &TestRequest::signed("POST", "/v2/y", NOW, NONCE)).unwrap_err();
     assert_eq!(refused, VerificationError::Route(RouteError::NoRoute));
     assert_eq!(test.nonces.count(), 0);
+    let mut expected = UseCounts::default();
+    expected.add_refused(RefusalReason::Forbidden, 2);
+    assert_eq!(take_counts(&test), expected);
 }
 
 #[test]

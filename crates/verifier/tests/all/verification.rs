@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use domain::Clock as _;
+use domain::{
+    Clock as _, Timestamp,
+    key_use::{RefusalReason, UseCounts},
+};
 use http_signature::Profile;
 use verifier::{
     AuthenticationError, RateLimits, VerificationError,
@@ -106,9 +109,9 @@ fn a_key_has_one_use_a_second_and_unwritten_uses_are_returned_again() {
     assert!(test.verifier.verify_request(&request.view()).is_ok());
     assert!(test.verifier.uses().take().is_empty(), "it was in the same second");
 
-    test.verifier.uses().put_back(taken.clone());
+    test.verifier.uses().put_back(taken.clone(), Vec::new());
     assert_eq!(test.verifier.uses().take(), taken);
-    test.verifier.uses().put_back(taken);
+    test.verifier.uses().put_back(taken, Vec::new());
     test.world.advance(Duration::from_secs(1));
     assert!(test.verifier.verify_request(&request.view()).is_ok());
     let later = test.verifier.uses().take();
@@ -124,4 +127,116 @@ fn a_request_that_verified_and_was_refused_is_a_use_that_was_not_accepted() {
     let taken = test.verifier.uses().take();
     let [used] = taken.as_slice() else { panic!("one use: {taken:?}") };
     assert_eq!((used.key, used.accepted), (test.key.id, false));
+}
+
+/// Takes what a batch writes, and returns the counters in the order of their hours.
+fn take_counts(test: &Test) -> Vec<(Timestamp, UseCounts)> {
+    let _uses = test.verifier.uses().take();
+    let mut counts: Vec<_> = test.verifier.uses().take_counts().into_iter().map(|c| (c.hour, c.counts)).collect();
+    counts.sort_by_key(|(hour, _)| *hour);
+    counts
+}
+
+fn hour_of(test: &Test) -> Timestamp {
+    domain::key_use::UseSpan::Hour.start(test.world.now(), 0)
+}
+
+#[test]
+fn every_accepted_request_is_counted_once_in_its_hour() {
+    let test = Test::new();
+    let accept = || {
+        let request = TestRequest::signed("GET", "/v1/projects", test.world.now().as_second(), NONCE);
+        assert!(test.verifier.verify_request(&request.view()).is_ok());
+    };
+    for _ in 0..1000 {
+        accept();
+    }
+    assert_eq!(take_counts(&test), [(hour_of(&test), UseCounts::accepted(1000))]);
+    assert_eq!(take_counts(&test), []);
+    // In the same second as the last batch, so that no further use is recorded.
+    accept();
+    assert_eq!(take_counts(&test), [(hour_of(&test), UseCounts::accepted(1))]);
+    accept();
+    let before = hour_of(&test);
+    test.world.advance(Duration::from_hours(1));
+    assert_eq!(take_counts(&test), [(before, UseCounts::accepted(1))], "it was used in the hour before");
+}
+
+#[test]
+fn counters_that_could_not_be_written_are_added_to_later_ones() {
+    let test = Test::new();
+    let accept = || {
+        let request = TestRequest::signed("GET", "/v1/projects", NOW, NONCE);
+        assert!(test.verifier.verify_request(&request.view()).is_ok());
+    };
+    accept();
+    let uses = test.verifier.uses().take();
+    let counts = test.verifier.uses().take_counts();
+    accept();
+    test.verifier.uses().put_back(uses, counts);
+    assert_eq!(take_counts(&test), [(hour_of(&test), UseCounts::accepted(2))]);
+}
+
+#[test]
+fn the_last_requests_with_a_key_that_is_revoked_are_counted() {
+    let test = Test::new();
+    let request = TestRequest::signed("GET", "/v1/projects", NOW, NONCE);
+    assert!(test.verifier.verify_request(&request.view()).is_ok());
+    revoke(&test.directory, test.revoked());
+    assert!(test.verifier.verify_request(&request.view()).is_err());
+    let mut expected = UseCounts::accepted(1);
+    expected.add_refused(RefusalReason::KeyRevoked, 1);
+    assert_eq!(take_counts(&test), [(hour_of(&test), expected)]);
+}
+
+#[test]
+fn a_refused_request_is_counted_by_its_reason_and_not_as_accepted() {
+    let refused = |test: &Test, request: &TestRequest, reason| {
+        assert!(test.verifier.verify_request(&request.view()).is_err(), "{reason:?}");
+        let mut expected = UseCounts::default();
+        expected.add_refused(reason, 1);
+        assert_eq!(take_counts(test), [(hour_of(test), expected)]);
+    };
+    let test = Test::new();
+    refused(&test, &TestRequest::signed("GET", "/v1/projects", NOW - 600, NONCE), RefusalReason::WrongTime);
+    let mut forged = TestRequest::signed("GET", "/v1/projects", NOW, NONCE);
+    let other = TestRequest::signed("GET", "/v1/other", NOW, NONCE);
+    forged.headers.insert("signature", other.headers["signature"].clone());
+    refused(&test, &forged, RefusalReason::BadSignature);
+    // Any client can send the fingerprint of a revoked key.
+    revoke(&test.directory, test.revoked());
+    refused(&test, &forged, RefusalReason::BadSignature);
+
+    let test = Test::with(RateLimits { per_key: 1, ..RateLimits::default() }, &[]);
+    let request = TestRequest::signed("GET", "/v1/projects", NOW, NONCE);
+    for _ in 0..10 {
+        assert!(test.verifier.verify_request(&request.view()).is_ok());
+    }
+    assert_eq!(take_counts(&test), [(hour_of(&test), UseCounts::accepted(10))]);
+    refused(&test, &request, RefusalReason::RateLimited);
+}
+
+#[test]
+fn a_request_with_an_unknown_key_is_not_counted() {
+    let test = Test::new();
+    let request = TestRequest::signed("GET", "/v1/projects", NOW, NONCE);
+    test.directory.swap(verifier::Snapshot::default());
+    assert!(test.verifier.verify_request(&request.view()).is_err());
+    let (token, _) = {
+        let other = Test::new();
+        other.verifier.create_bearer_token(other.key.id, other.world.now()).unwrap()
+    };
+    assert!(test.verifier.verify_request(&TestRequest::with_token("/v1/projects", &token).view()).is_err());
+    assert_eq!(take_counts(&test), []);
+}
+
+#[test]
+fn a_node_without_a_lease_counts_nothing() {
+    let test = Test::new();
+    test.lease.end();
+    for created in [NOW, NOW - 600] {
+        let request = TestRequest::signed("GET", "/v1/projects", created, NONCE);
+        assert!(test.verifier.verify_request(&request.view()).is_err());
+    }
+    assert_eq!(take_counts(&test), []);
 }

@@ -13,7 +13,7 @@ use utoipa::openapi::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::openapi::operations;
+use super::{key_use::UseQuery, openapi::operations};
 use crate::{
     App, AppError,
     app::{ChangeError, Confirmed, KeyOwner},
@@ -49,6 +49,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
             .routes(routes!(list, create))
             .routes(routes!(find, update, revoke))
             .routes(routes!(list_cascade))
+            .routes(routes!(find_use))
             .routes(routes!(disable))
             .routes(routes!(enable))
             .routes(routes!(prove));
@@ -206,6 +207,18 @@ async fn list_cascade(
     OwnedKey(owner, key): OwnedKey,
 ) -> Result<Json<api::Cascade>, AppError> {
     app.list_cascade(&caller, owner, key).await.map(Json)
+}
+
+/// Gets the use of a key over time.
+#[utoipa::path(get, operation_id = "get_{owner}_key_use", path = "/{key}/use",
+    params(("key" = String, Path), UseQuery), responses((status = 200, body = api::KeyUse)))]
+async fn find_use(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    OwnedKey(owner, key): OwnedKey,
+    Query(query): Query<UseQuery>,
+) -> Result<Json<api::KeyUse>, AppError> {
+    app.find_key_use(&caller, owner, key, query.window()).await.map(Json)
 }
 
 /// Disables a key.

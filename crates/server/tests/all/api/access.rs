@@ -35,10 +35,12 @@ pub const TABLE: &[(&str, &str, [u16; 8])] = &[
     ("PATCH",  "/api/v1/me/keys/{key}",                                                [401, 404, 404, 200, 404, 403, 403, 403]),
     ("DELETE", "/api/v1/me/keys/{key}",                                                [401, 404, 404, 204, 404, 403, 403, 403]),
     ("GET",    "/api/v1/me/keys/{key}/cascade",                                        [401, 404, 404, 200, 404, 403, 403, 403]),
+    ("GET",    "/api/v1/me/keys/{key}/use",                                            [401, 404, 404, 200, 404, 404, 404, 200]),
     ("POST",   "/api/v1/me/keys/{key}/disable",                                        [401, 404, 404, 200, 404, 403, 403, 403]),
     ("POST",   "/api/v1/me/keys/{key}/enable",                                         [401, 404, 404, 200, 404, 403, 403, 403]),
     // A caller that may add a proof gets the error of this invalid one.
     ("POST",   "/api/v1/me/keys/{key}/proof",                                          [401, 404, 404, 400, 404, 403, 403, 403]),
+    ("GET",    "/api/v1/me/use",                                                       [401, 200, 200, 200, 200, 200, 200, 200]),
     ("POST",   "/api/v1/me/proof-challenges",                                          [401, 201, 201, 201, 201, 201, 201, 403]),
 
     ("GET",    "/api/v1/workspaces",                                                   [401, 200, 200, 200, 200, 200, 200, 200]),
@@ -46,6 +48,7 @@ pub const TABLE: &[(&str, &str, [u16; 8])] = &[
     ("GET",    "/api/v1/workspaces/{ws}",                                              [401, 404, 200, 200, 404, 200, 200, 200]),
     ("PATCH",  "/api/v1/workspaces/{ws}",                                              [401, 404, 403, 200, 404, 403, 200, 200]),
     ("DELETE", "/api/v1/workspaces/{ws}",                                              [401, 404, 403, 204, 404, 403, 204, 403]),
+    ("GET",    "/api/v1/workspaces/{ws}/use",                                          [401, 404, 403, 200, 404, 403, 200, 200]),
 
     ("GET",    "/api/v1/workspaces/{ws}/members",                                      [401, 404, 200, 200, 404, 200, 200, 200]),
     ("PATCH",  "/api/v1/workspaces/{ws}/members/{usr}",                                [401, 404, 403, 200, 404, 403, 200, 403]),
@@ -69,6 +72,7 @@ pub const TABLE: &[(&str, &str, [u16; 8])] = &[
     ("PATCH",  "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}",             [401, 404, 403, 200, 404, 403, 200, 403]),
     ("DELETE", "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}",             [401, 404, 403, 204, 404, 403, 204, 403]),
     ("GET",    "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/cascade",     [401, 404, 403, 200, 404, 403, 200, 403]),
+    ("GET",    "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/use",         [401, 404, 403, 200, 404, 403, 200, 200]),
     ("POST",   "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/disable",     [401, 404, 403, 200, 404, 403, 200, 403]),
     ("POST",   "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/enable",      [401, 404, 403, 200, 404, 403, 200, 403]),
     ("POST",   "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/proof",       [401, 404, 403, 400, 404, 403, 400, 403]),
