@@ -12,7 +12,11 @@ pub struct ServiceAccount {
     /// Its id.
     #[schema(value_type = schema::ServiceAccountId)]
     pub id: ServiceAccountId,
-    /// Its name, unique in the workspace.
+    /// Its name for people.
+    #[serde(default)]
+    #[schema(value_type = schema::Title, required)]
+    pub display_name: String,
+    /// Its name in the address, unique in the workspace.
     #[schema(value_type = schema::Slug)]
     pub name: String,
     /// Its description.
@@ -45,9 +49,15 @@ pub struct KeyCount {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateServiceAccount {
-    /// `[a-z][a-z0-9-]{1,38}[a-z0-9]`, unique in the workspace.
-    #[schema(value_type = schema::Slug)]
-    pub name: String,
+    /// Its name in the address, `[a-z][a-z0-9-]{1,38}[a-z0-9]`, unique in the workspace. The default is made from
+    /// `display_name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Slug>)]
+    pub name: Option<String>,
+    /// Its name for people. The default is `name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Title>)]
+    pub display_name: Option<String>,
     /// Its description, which may be empty.
     #[serde(default)]
     #[schema(value_type = schema::Description)]
@@ -62,7 +72,11 @@ pub struct CreateServiceAccount {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateServiceAccount {
-    /// The new name, which also changes the service account address.
+    /// The new name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Title>)]
+    pub display_name: Option<String>,
+    /// The new name in the address: the address changes, and no other account ever gets the old one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<schema::Slug>)]
     pub name: Option<String>,

@@ -118,18 +118,19 @@ pub(crate) struct CreateWorkspace {
 
 /// Create a service account in a workspace
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(group(clap::ArgGroup::new("names").required(true).multiple(true).args(["name", "display_name"])),
+    after_help = "\
 Examples:
-  keyward admin create-service-account --workspace acme --name ci-bot --role admin")]
+  keyward admin create-service-account --workspace acme --name ci-bot --display-name 'CI bot' --role admin")]
 pub(crate) struct CreateServiceAccount {
     #[command(flatten)]
     common: Common,
     /// Its workspace
     #[arg(long, value_name = "SLUG|ID")]
     workspace: String,
-    /// Its name, such as `ci-bot`: 3 to 40 of a-z, 0-9 and `-`
+    /// Its name in the address, such as `ci-bot`: 3 to 40 of a-z, 0-9 and `-` [default: made from the display name]
     #[arg(long)]
-    name: String,
+    name: Option<String>,
     #[command(flatten)]
     new: NewServiceAccountArguments,
 }

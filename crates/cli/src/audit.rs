@@ -87,6 +87,9 @@ pub(crate) struct List {
     /// Only events with this action, such as `api_key.create` or `request.refuse`
     #[arg(long)]
     action: Option<String>,
+    /// Only events about this object, such as `key_…`, `usr_…`, `sa_…` or `prj_…`
+    #[arg(long, value_name = "ID")]
+    target: Option<String>,
     /// Only events at this time or later, such as 2026-01-31T12:00:00Z
     #[arg(long, value_name = "TIME")]
     from: Option<domain::Timestamp>,
@@ -187,6 +190,7 @@ impl List {
             ("principal", self.principal.clone()),
             ("key", self.with_key.clone()),
             ("action", self.action.clone()),
+            ("target", self.target.clone()),
             ("from", self.from.map(|from| from.to_string())),
             ("to", self.to.map(|to| to.to_string())),
         ]);
@@ -198,6 +202,8 @@ impl List {
             principal: self.principal.clone(),
             key: self.with_key.clone(),
             action: self.action.clone(),
+            kind: None,
+            target: self.target.clone(),
             from: self.from,
             to: self.to,
         };

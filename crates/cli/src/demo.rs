@@ -187,7 +187,8 @@ async fn set_up(app: &Arc<App>, host: &Caller, directory: &DataDirectory) -> Out
         Some(account) => account,
         None => {
             let create = api::CreateServiceAccount {
-                name: ACCOUNT.to_owned(),
+                name: Some(ACCOUNT.to_owned()),
+                display_name: None,
                 description: "Signs the requests of `keyward demo`".to_owned(),
                 role: None,
             };

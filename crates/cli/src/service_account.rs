@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
 Examples:
-  keyward service-accounts create ci-bot --description 'Builds and deploys'
+  keyward service-accounts create ci-bot --display-name 'CI bot' --description 'Builds and deploys'
   keyward keys add --service-account ci-bot --generate ci.key
   keyward service-accounts set-role ci-bot admin
   keyward service-accounts list")]
@@ -37,6 +37,9 @@ pub(crate) enum ServiceAccounts {
 /// The attributes of a new service account, except its name. `keyward admin create-service-account` uses them, too.
 #[derive(Debug, clap::Args)]
 pub(crate) struct NewServiceAccountArguments {
+    /// Its name for people, such as `CI bot` [default: its name]
+    #[arg(long)]
+    display_name: Option<String>,
     /// Purpose of the service account
     #[arg(long, default_value = "", hide_default_value = true)]
     description: String,
@@ -47,9 +50,14 @@ pub(crate) struct NewServiceAccountArguments {
 
 impl NewServiceAccountArguments {
     /// Returns the service account to create with this name.
-    pub(crate) fn create(&self, name: String) -> CreateServiceAccount {
+    pub(crate) fn create(&self, name: Option<String>) -> CreateServiceAccount {
         let role = (self.role != Role::Member).then_some(self.role);
-        CreateServiceAccount { name, description: self.description.clone(), role }
+        CreateServiceAccount {
+            name,
+            display_name: self.display_name.clone(),
+            description: self.description.clone(),
+            role,
+        }
     }
 }
 
@@ -87,13 +95,15 @@ pub(crate) struct List {
 
 /// Create a service account, for admins of the workspace
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(group(clap::ArgGroup::new("names").required(true).multiple(true).args(["name", "display_name"])),
+    after_help = "\
 Examples:
   keyward service-accounts create ci-bot --description 'Builds and deploys'
+  keyward service-accounts create --display-name 'Nightly Export'        its name is nightly-export
   keyward service-accounts create exporter --workspace acme --role admin --json")]
 pub(crate) struct Create {
-    /// Its name, such as `ci-bot`: 3 to 40 of a-z, 0-9 and `-`
-    name: String,
+    /// Its name in the address, such as `ci-bot`: 3 to 40 of a-z, 0-9 and `-` [default: made from the display name]
+    name: Option<String>,
     #[command(flatten)]
     new: NewServiceAccountArguments,
     /// Print the JSON of the API
@@ -114,17 +124,21 @@ pub(crate) struct Show {
     which: Which,
 }
 
-/// Change the name or description of a service account
+/// Change the names or the description of a service account
 #[derive(Debug, clap::Args)]
-#[command(group(clap::ArgGroup::new("change").required(true).multiple(true).args(["name", "description", "role"])),
+#[command(group(clap::ArgGroup::new("change").required(true).multiple(true).args(["display_name", "name", "description", "role"])),
     after_help = "\
 Examples:
   keyward service-accounts update ci-bot --description 'Builds only'
+  keyward service-accounts update ci-bot --display-name 'CI bot'
   keyward service-accounts update ci-bot --name builder        its address changes with it")]
 pub(crate) struct Update {
     #[command(flatten)]
     which: Which,
-    /// New name, which also changes the address
+    /// New name for people
+    #[arg(long)]
+    display_name: Option<String>,
+    /// New name in the address: the address changes, which is confirmed first
     #[arg(long)]
     name: Option<String>,
     /// Another description
@@ -133,6 +147,8 @@ pub(crate) struct Update {
     /// Another role in the workspace, as `set-role` sets it
     #[arg(long, hide = true)]
     role: Option<Role>,
+    #[command(flatten)]
+    confirm: ConfirmArguments,
 }
 
 /// Set the role of a service account in its workspace
@@ -186,7 +202,7 @@ pub(crate) struct Delete {
 }
 
 const COLUMNS: &[Column<'_, ServiceAccount>] = &[
-    Column::text("NAME", &|account| account.name.clone()),
+    Column::text("NAME", &|account| display_name(account).to_owned()),
     Column::word("ADDRESS", &|account| account.email.clone()),
     Column::word("ROLE", &|account| account.role.to_string()),
     Column::word("STATE", &|account| state(account).to_owned()),
@@ -201,11 +217,7 @@ impl ServiceAccounts {
             Self::List(command) => command.run().await,
             Self::Create(command) => command.run().await,
             Self::Show(command) => command.run().await,
-            Self::Update(command) => {
-                let Update { which, name, description, role } = command;
-                let update = UpdateServiceAccount { name, description, role, disabled: None };
-                which.update(&update, |account| format!("changed {}", account.email)).await
-            }
+            Self::Update(command) => command.run().await,
             Self::SetRole(command) => {
                 let update = UpdateServiceAccount { role: Some(command.role), ..Default::default() };
                 command.which.update(&update, |account| format!("{} is now {}", account.email, account.role)).await
@@ -261,6 +273,7 @@ impl Show {
             return output::json(&account);
         }
         output::fields(&[
+            ("display name", display_name(&account).to_owned()),
             ("name", account.name.clone()),
             ("address", account.email.clone()),
             ("id", account.id.to_string()),
@@ -270,6 +283,22 @@ impl Show {
             ("keys", format!("{} live of {}", account.keys.live, account.keys.limit)),
             ("created", output::full_moment(account.created_at)),
         ])
+    }
+}
+
+impl Update {
+    async fn run(self) -> Outcome {
+        let Self { which, display_name, name, description, role, confirm } = self;
+        let (api, place, account) = which.find().await?;
+        if let Some(name) = name.as_ref().filter(|name| **name != account.name) {
+            let domain = account.email.split_once('@').map_or("", |(_, domain)| domain);
+            confirm.confirm(&format!(
+                "Change the address {} to {name}@{domain}? No other account ever gets the old address.",
+                account.email
+            ))?;
+        }
+        let update = UpdateServiceAccount { display_name, name, description, role, disabled: None };
+        which.send(&api, &place, account.id, &update, |account| format!("changed {}", account.email)).await
     }
 }
 
@@ -296,9 +325,25 @@ impl Which {
 
     async fn update(self, update: &UpdateServiceAccount, told: impl Fn(&ServiceAccount) -> String) -> Outcome {
         let (api, place, account) = self.find().await?;
-        let account: ServiceAccount = api.patch(&path(&place, account.id, ""), update).await?;
+        self.send(&api, &place, account.id, update, told).await
+    }
+
+    async fn send(
+        &self,
+        api: &ApiClient,
+        place: &Place,
+        id: ServiceAccountId,
+        update: &UpdateServiceAccount,
+        told: impl Fn(&ServiceAccount) -> String,
+    ) -> Outcome {
+        let account: ServiceAccount = api.patch(&path(place, id, ""), update).await?;
         if self.json { output::json(&account) } else { output::line(told(&account)) }
     }
+}
+
+/// Returns the name for people. A server of an earlier release knows none.
+fn display_name(account: &ServiceAccount) -> &str {
+    if account.display_name.is_empty() { &account.name } else { &account.display_name }
 }
 
 fn state(account: &ServiceAccount) -> &'static str {

@@ -88,6 +88,12 @@ macro_rules! audit_actions {
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$action => $text,)* }
             }
+
+            /// Returns the action with a stored name, or `None` for the name of an action of a later release.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($text => Some(Self::$action),)* _ => None }
+            }
         }
     };
 }
@@ -187,6 +193,84 @@ audit_actions! {
     WorkspaceDelete = "workspace.delete",
     /// A workspace was renamed.
     WorkspaceUpdate = "workspace.update",
+}
+
+/// What readers of the log look for first: changes, sign-ins or refused requests.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum AuditKind {
+    /// Something was changed.
+    Change,
+    /// Somebody signed in or out, or entered their password again.
+    SignIn,
+    /// Requests were refused.
+    Refusal,
+}
+
+impl AuditKind {
+    /// Returns the actions of this kind.
+    pub fn actions(self) -> impl Iterator<Item = AuditAction> {
+        AuditAction::ALL.iter().copied().filter(move |action| action.kind() == self)
+    }
+}
+
+impl AuditAction {
+    /// Returns the kind of the action. The index of changes (`migrations/0007_audit_indexes.sql`) names the others.
+    #[must_use]
+    pub const fn kind(self) -> AuditKind {
+        match self {
+            Self::RequestRefuse => AuditKind::Refusal,
+            Self::SessionConfirm | Self::SessionCreate | Self::SessionEnd | Self::SessionEndOthers => AuditKind::SignIn,
+            Self::ApiKeyConfirm
+            | Self::ApiKeyCreate
+            | Self::ApiKeyDisable
+            | Self::ApiKeyDisplace
+            | Self::ApiKeyEnable
+            | Self::ApiKeyProve
+            | Self::ApiKeyRevoke
+            | Self::ApiKeyUpdate
+            | Self::InstallationReplaceKey
+            | Self::InstallationRestore
+            | Self::InvitationAccept
+            | Self::InvitationCreate
+            | Self::InvitationMailFailed
+            | Self::InvitationResend
+            | Self::InvitationRevoke
+            | Self::MemberAdd
+            | Self::MemberDisable
+            | Self::MemberEnable
+            | Self::MemberLoseEmail
+            | Self::MemberRemove
+            | Self::MemberUpdate
+            | Self::ProjectCreate
+            | Self::ProjectDelete
+            | Self::ProjectMemberRemove
+            | Self::ProjectMemberSet
+            | Self::ProjectUpdate
+            | Self::ProofChallengeCreate
+            | Self::QuotaUpdate
+            | Self::ServiceAccountCreate
+            | Self::ServiceAccountDelete
+            | Self::ServiceAccountUpdate
+            | Self::SetUpLinkCreate
+            | Self::UserChangePassword
+            | Self::UserConfirm
+            | Self::UserCreate
+            | Self::UserLoseEmail
+            | Self::UserSetPassword
+            | Self::UserUpdate
+            | Self::UserVerifyEmail
+            | Self::WorkspaceCreate
+            | Self::WorkspaceDelete
+            | Self::WorkspaceUpdate => AuditKind::Change,
+        }
+    }
+
+    /// Returns whether operators read about it although it happened in a workspace: it concerns the workspace itself,
+    /// and nothing in it.
+    #[must_use]
+    pub const fn concerns_workspace_itself(self) -> bool {
+        matches!(self, Self::QuotaUpdate | Self::WorkspaceCreate | Self::WorkspaceDelete | Self::WorkspaceUpdate)
+    }
 }
 
 impl fmt::Display for AuditAction {

@@ -27,7 +27,7 @@ pub mod user;
 pub mod version;
 pub mod workspace;
 
-pub use audit::{AuditAction, AuditEvent, AuditPrincipal};
+pub use audit::{AuditAction, AuditEvent, AuditKind, AuditPrincipal};
 pub use checkpoint::{Checkpoint, InstallationKey};
 pub use clock::{Clock, Random};
 pub use id::{

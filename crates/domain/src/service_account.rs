@@ -11,11 +11,13 @@ pub struct ServiceAccount {
     pub id: ServiceAccountId,
     /// Its workspace.
     pub workspace: WorkspaceId,
-    /// Its name, unique in the workspace.
+    /// Its name for people.
+    pub display_name: String,
+    /// Its name in the address, unique in the workspace.
     pub name: Slug,
     /// Its description.
     pub description: String,
-    /// Its email-like address, never used again.
+    /// Its email-like address, never used by another account.
     pub address: String,
     /// Its role in the workspace.
     pub role: Role,

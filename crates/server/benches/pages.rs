@@ -57,7 +57,7 @@ impl Served {
         let quotas = api::UpdateQuotas { service_accounts: Some(100), ..api::UpdateQuotas::default() };
         app.update_quotas(&host, workspace, quotas).await.expect("quotas");
         for number in 0..10 {
-            let create = api::CreateServiceAccount { name: format!("bot-{number}"), ..Default::default() };
+            let create = api::CreateServiceAccount { name: Some(format!("bot-{number}")), ..Default::default() };
             app.create_service_account(&host, workspace, &create).await.expect("a service account");
         }
         let (router, _) = server::build_router(Arc::clone(&app));

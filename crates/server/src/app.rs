@@ -52,7 +52,7 @@ use verifier::{
 
 pub use self::{
     api_key::{FoundKeys, KeyDetails, KeyOrder, KeyOwner, KeyOwnerDetails, KeySearch, OwnedKey},
-    audit::AuditFilter,
+    audit::{Activity, ActivityPage, AuditFilter},
     candidate::Candidate,
     change::{ChangeError, Confirmed},
     invitation::OpenInvitation,

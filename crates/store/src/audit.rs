@@ -7,9 +7,9 @@ mod verify;
 use std::collections::BTreeMap;
 
 use domain::{
-    ApiKeyId, AuditAction, AuditEvent, AuditPrincipal, Checkpoint, Timestamp,
+    ApiKeyId, AuditAction, AuditEvent, AuditEventId, AuditKind, AuditPrincipal, Checkpoint, PrincipalId, Timestamp,
     merkle::{CompactRange, Hash},
-    principal::{HostAccess, WorkspaceAccess},
+    principal::{HostAccess, OperatorAccess, WorkspaceAccess},
 };
 
 pub use refusal::RefusalRecord;
@@ -25,7 +25,7 @@ use crate::{
         ColumnType::{Bytes, I64, Text},
         Table,
     },
-    value::Statement,
+    value::{Statement, Value},
 };
 
 pub(crate) static AUDIT_EVENTS: Table<EventRow> = Table {
@@ -135,25 +135,55 @@ pub(crate) async fn append(
 pub enum EventScope {
     /// The events of one workspace.
     Workspace(WorkspaceAccess),
+    /// The events of no workspace, and those that concern a workspace itself.
+    InstallationOwn(OperatorAccess),
     /// All events.
     Installation(HostAccess),
+}
+
+/// An object whose events are listed: those that it caused, those of requests with its credential, and those that it is
+/// the target of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EventSubject {
+    /// A principal, with its keys.
+    Principal(PrincipalId),
+    /// A key.
+    Key(ApiKeyId),
+}
+
+/// The direction of a page of events.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum EventPage {
+    /// The latest events.
+    #[default]
+    Latest,
+    /// Events older than the one with this number.
+    OlderThan(u64),
+    /// Events newer than the one with this number.
+    NewerThan(u64),
 }
 
 /// Conditions for the events to list. A field that is `None` does not restrict the list.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct EventFilter {
+    /// Events that involve this object.
+    pub subject: Option<EventSubject>,
     /// Events by this principal.
     pub principal: Option<AuditPrincipal>,
     /// Events of requests that were signed with this key.
     pub key: Option<ApiKeyId>,
     /// Events of this action, such as `api_key.create`.
     pub action: Option<String>,
+    /// Events of this kind. The events of later releases are changes.
+    pub kind: Option<AuditKind>,
+    /// Events with this target.
+    pub target: Option<String>,
     /// Events at this time or later.
     pub from: Option<Timestamp>,
     /// Events before this time.
     pub to: Option<Timestamp>,
-    /// Events older than the one with this number.
-    pub after: Option<u64>,
+    /// Which of them.
+    pub page: EventPage,
 }
 
 /// An event and its number in the log.
@@ -171,27 +201,107 @@ impl FromRow for LoggedEvent {
     }
 }
 
-/// The statement that lists events. The first condition picks the index; the others restrict the list.
-macro_rules! select_events {
-    ($first:literal) => {
-        AUDIT_EVENTS.select_with(
-            "audit_events.seq",
-            concat!(
-                "WHERE ",
-                $first,
-                " AND seq < $1 AND at >= $2 AND at < $3
-                    AND (CAST($4 AS TEXT) IS NULL OR workspace_id = $4)
-                    AND (CAST($5 AS TEXT) IS NULL OR principal = $5)
-                    AND (CAST($6 AS TEXT) IS NULL OR key_id = $6)
-                    AND (CAST($7 AS TEXT) IS NULL OR action = $7)
-                 ORDER BY seq DESC LIMIT $8"
-            ),
-        )
-    };
+/// The conditions of a statement, and their values.
+#[derive(Clone, Default)]
+struct Conditions {
+    texts: Vec<String>,
+    values: Vec<Value<'static>>,
+}
+
+impl Conditions {
+    /// Adds a condition without a value.
+    fn with_text(mut self, text: impl Into<String>) -> Self {
+        self.texts.push(text.into());
+        self
+    }
+
+    /// Adds the condition `before`, the value, `after`.
+    fn with(mut self, before: &str, value: impl Into<Value<'static>>, after: &str) -> Self {
+        self.values.push(value.into());
+        self.texts.push(format!("{before} ${}{after}", self.values.len()));
+        self
+    }
+
+    /// Adds a condition if there is a value for it.
+    fn with_if(self, before: &str, value: Option<impl Into<Value<'static>>>) -> Self {
+        match value {
+            Some(value) => self.with(before, value, ""),
+            None => self,
+        }
+    }
+
+    fn of(scope: EventScope, filter: &EventFilter) -> Self {
+        let mut all = Self::default();
+        all = match scope {
+            EventScope::Workspace(access) => all.with("workspace_id =", access.workspace().to_string(), ""),
+            EventScope::InstallationOwn(_) | EventScope::Installation(_) => all,
+        };
+        all = match filter.page {
+            EventPage::Latest => all,
+            EventPage::OlderThan(seq) => all.with("seq <", i64::try_from(seq).unwrap_or(i64::MAX), ""),
+            EventPage::NewerThan(seq) => all.with("seq >", i64::try_from(seq).unwrap_or(i64::MAX), ""),
+        };
+        all = match filter.kind {
+            Some(AuditKind::Change) => {
+                let others = AuditAction::ALL.iter().filter(|action| action.kind() != AuditKind::Change);
+                all.with_text(format!("action NOT IN ({})", quoted(others.copied())))
+            }
+            Some(kind) => all.with_text(format!("action IN ({})", quoted(kind.actions()))),
+            None => all,
+        };
+        all.with_if("action =", filter.action.clone())
+            .with_if("principal =", filter.principal.map(|principal| principal.to_string()))
+            .with_if("key_id =", filter.key.map(|key| key.to_string()))
+            .with_if("target =", filter.target.clone())
+            .with_if("at >=", filter.from)
+            .with_if("at <", filter.to)
+    }
+
+    /// Returns the conditions of each statement whose results make up the list. Each statement has an index in the
+    /// order of the list, so that it reads few rows beyond its limit.
+    fn split(self, scope: EventScope, subject: Option<EventSubject>) -> Vec<Self> {
+        let of_workspaces = || AuditAction::ALL.iter().copied().filter(|action| action.concerns_workspace_itself());
+        let own = || format!("(workspace_id IS NULL OR action IN ({}))", quoted(of_workspaces()));
+        let scoped = |all: Self| match scope {
+            EventScope::InstallationOwn(_) => all.with_text(own()),
+            EventScope::Workspace(_) | EventScope::Installation(_) => all,
+        };
+        match subject {
+            Some(EventSubject::Key(key)) => ["key_id =", "target ="]
+                .into_iter()
+                .map(|column| scoped(self.clone()).with(column, key.to_string(), ""))
+                .collect(),
+            Some(EventSubject::Principal(id)) => {
+                let keys = "target IN (SELECT id FROM api_keys WHERE owner_id =";
+                [("principal =", ""), ("target =", ""), (keys, ")")]
+                    .into_iter()
+                    .map(|(before, after)| scoped(self.clone()).with(before, id.to_string(), after))
+                    .collect()
+            }
+            None if matches!(scope, EventScope::InstallationOwn(_)) => {
+                let mut parts: Vec<Self> = of_workspaces()
+                    .map(|action| self.clone().with_text(format!("action = {}", quoted([action]))))
+                    .collect();
+                parts.push(self.with_text("workspace_id IS NULL"));
+                parts
+            }
+            None => vec![self],
+        }
+    }
+}
+
+/// Returns stored names of actions for a list in a statement.
+fn quoted(actions: impl IntoIterator<Item = AuditAction>) -> String {
+    actions.into_iter().map(|action| format!("'{action}'")).collect::<Vec<_>>().join(", ")
+}
+
+/// Selects events. `rest` consists of text from the code only, as every statement does.
+fn select_events(rest: &str) -> Statement {
+    Statement::built(format!("{}{rest}", AUDIT_EVENTS.select_with("audit_events.seq", "").as_str()))
 }
 
 /// Lists at most `limit` events, the latest first. Events that are added between the requests for two pages do not
-/// shift the pages.
+/// shift the pages. Of the events that are [newer](EventPage::NewerThan) than one, the oldest are listed.
 ///
 /// # Errors
 /// The database does not answer, or an event cannot be read.
@@ -201,29 +311,46 @@ pub async fn list_events(
     filter: &EventFilter,
     limit: u32,
 ) -> Result<Vec<LoggedEvent>, StoreError> {
-    let sql: Statement = match (filter, scope) {
-        (EventFilter { key: Some(_), .. }, _) => select_events!("key_id = $6"),
-        (EventFilter { principal: Some(_), .. }, _) => select_events!("principal = $5"),
-        (_, EventScope::Workspace(_)) => select_events!("workspace_id = $4"),
-        (EventFilter { action: Some(_), .. }, EventScope::Installation(_)) => select_events!("action = $7"),
-        (_, EventScope::Installation(_)) => select_events!("TRUE"),
-    };
-    let workspace = match scope {
-        EventScope::Workspace(access) => Some(access.workspace()),
-        EventScope::Installation(_) => None,
-    };
-    let values = params![
-        filter.after.map_or(i64::MAX, |seq| i64::try_from(seq).unwrap_or(i64::MAX)),
-        filter.from.unwrap_or(Timestamp::MIN),
-        // No event has the maximum timestamp.
-        filter.to.unwrap_or(Timestamp::MAX),
-        workspace,
-        filter.principal.map(|principal| principal.to_string()),
-        filter.key,
-        filter.action.as_ref(),
-        i64::from(limit)
-    ];
-    connection.list(sql, values).await
+    let is_ascending = matches!(filter.page, EventPage::NewerThan(_));
+    let order = if is_ascending { "ASC" } else { "DESC" };
+    let parts = Conditions::of(scope, filter).split(scope, filter.subject);
+    // An event may be in the results of several statements.
+    let mut found: BTreeMap<u64, LoggedEvent> = BTreeMap::new();
+    for Conditions { texts, mut values } in parts {
+        values.push(i64::from(limit).into());
+        let conditions = if texts.is_empty() { "TRUE".to_owned() } else { texts.join(" AND ") };
+        let sql = select_events(&format!("WHERE {conditions} ORDER BY seq {order} LIMIT ${}", values.len()));
+        let listed: Vec<LoggedEvent> = connection.list(sql, &values).await?;
+        found.extend(listed.into_iter().map(|logged| (logged.seq, logged)));
+    }
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut events: Vec<LoggedEvent> = found.into_values().collect();
+    if is_ascending {
+        events.truncate(limit);
+    }
+    events.reverse();
+    events.truncate(limit);
+    Ok(events)
+}
+
+/// Returns an event by its id, if it is in the scope.
+///
+/// # Errors
+/// The database does not answer, or the event cannot be read.
+pub async fn find_event(
+    connection: &mut Connection,
+    scope: EventScope,
+    id: AuditEventId,
+) -> Result<Option<LoggedEvent>, StoreError> {
+    let parts = Conditions::of(scope, &EventFilter::default()).split(scope, None);
+    for part in parts {
+        let Conditions { texts, values } = part.with("id =", id.to_string(), "");
+        let sql = select_events(&format!("WHERE {}", texts.join(" AND ")));
+        if let Some(found) = connection.find(sql, &values).await? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }
 
 /// Returns the size and root of the log as a checkpoint that is ready to be signed.

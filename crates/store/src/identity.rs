@@ -58,7 +58,7 @@ async fn find_service_account_identity(
     connection: &mut Connection,
     id: ServiceAccountId,
 ) -> Result<Option<Identity>, StoreError> {
-    let sql = "SELECT s.address AS email, s.name, s.disabled, s.role, s.workspace_id, w.slug AS workspace_slug,
+    let sql = "SELECT s.address AS email, COALESCE(s.display_name, s.name) AS name, s.disabled, s.role, s.workspace_id, w.slug AS workspace_slug,
                       w.name AS workspace_name, $2 AS operator, $2 AS email_verified, $2 AS suspended
                FROM service_accounts s JOIN workspaces w ON w.id = s.workspace_id
                WHERE s.id = $1 AND s.deleted_at IS NULL AND w.deleted_at IS NULL";
@@ -87,7 +87,7 @@ pub async fn list_identities(connection: &mut Connection) -> Result<Vec<Identity
         }
     }
     let mut all: Vec<Identity> = users.into_values().collect();
-    let sql = "SELECT s.id, s.address AS email, s.name, s.disabled, s.role, s.workspace_id,
+    let sql = "SELECT s.id, s.address AS email, COALESCE(s.display_name, s.name) AS name, s.disabled, s.role, s.workspace_id,
                       w.slug AS workspace_slug, w.name AS workspace_name, $1 AS operator, $1 AS email_verified, $1 AS suspended
                FROM service_accounts s JOIN workspaces w ON w.id = s.workspace_id
                WHERE s.deleted_at IS NULL AND w.deleted_at IS NULL";

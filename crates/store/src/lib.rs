@@ -20,6 +20,7 @@ pub mod key_use;
 mod maintenance;
 pub mod member;
 mod migrations;
+pub mod name;
 pub mod node;
 pub mod project;
 pub mod proof;

@@ -34,7 +34,9 @@ const MIGRATIONS: &[Migration] = migrations! {
     4 "0004_installation_key";
     5 "0005_replay_epochs";
     6 "0006_defences";
-    8 "0008_use_counters";
+    7 "0007_audit_indexes";
+    8 "0008_service_account_names";
+    9 "0009_use_counters";
 };
 
 /// Returns the format that this release writes.
@@ -124,6 +126,36 @@ mod tests {
         }
     }
 
+    /// Returns the migrations before this version.
+    fn before(version: u64) -> &'static [Migration] {
+        let (earlier, _) = MIGRATIONS.split_at(MIGRATIONS.iter().position(|m| m.version == version).unwrap());
+        earlier
+    }
+
+    #[tokio::test]
+    async fn an_existing_service_account_is_displayed_with_its_name() {
+        let (own, directory) = (Cluster::shared().create_database(), tempfile::tempdir().unwrap());
+        for engine in
+            [Engine::Sqlite { path: directory.path().join("a.db") }, Engine::Postgres { url: own.url().into() }]
+        {
+            let database = Database::open(&engine).await.unwrap();
+            let mut connection = WriteConnection::from(database.begin().await.unwrap());
+            apply(&mut connection, before(8), Timestamp::UNIX_EPOCH).await.unwrap();
+            for sql in [
+                "INSERT INTO workspaces (id, slug, name, service_account_quota, service_account_key_quota, user_key_quota,
+                   created_at) VALUES ('ws', 'acme', 'Acme', 1, 1, 1, 0)",
+                "INSERT INTO service_accounts (id, workspace_id, name, description, address, role, disabled, created_at)
+                   VALUES ('sa', 'ws', 'ci-bot', '', 'ci-bot@acme', 'member', FALSE, 0)",
+            ] {
+                connection.execute(sql, params![]).await.unwrap();
+            }
+            migrate(&mut connection, Timestamp::UNIX_EPOCH).await.unwrap();
+            let sql = "SELECT display_name FROM service_accounts";
+            let row = connection.fetch_one(sql, params![]).await.unwrap();
+            assert_eq!(row.text("display_name").unwrap(), "ci-bot", "{engine:?}");
+        }
+    }
+
     /// Two nodes that start on a new database create its first table at the same time. One of them may find the other's
     /// type, which PostgreSQL creates for each table, before it sees the table.
     #[tokio::test]
@@ -145,9 +177,7 @@ mod tests {
         let now = Timestamp::from_second(1_700_000_000).unwrap();
         let begin = async || WriteConnection::from(database.begin().await.unwrap());
         let mut connection = begin().await;
-        // Migration 6 alters tables. Later ones are applied with it.
-        let altering = MIGRATIONS.iter().position(|migration| migration.version == 6).unwrap();
-        apply(&mut connection, &MIGRATIONS[..altering], now).await.unwrap();
+        apply(&mut connection, before(6), now).await.unwrap();
         create_if_missing(&mut connection, now, &Zeros).await.unwrap();
         connection.commit().await.unwrap();
 

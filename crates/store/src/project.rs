@@ -403,7 +403,8 @@ pub async fn list_project_members(
     after: Option<PrincipalId>,
     limit: i64,
 ) -> Result<Vec<ProjectMemberRow>, StoreError> {
-    let sql = "SELECT m.principal_id, m.role, COALESCE(u.email, s.address) AS email, COALESCE(u.name, s.name) AS name
+    let sql = "SELECT m.principal_id, m.role, COALESCE(u.email, s.address) AS email,
+                      COALESCE(u.name, s.display_name, s.name) AS name
                FROM project_members m
                LEFT JOIN users u ON u.id = m.principal_id
                LEFT JOIN service_accounts s ON s.id = m.principal_id

@@ -20,6 +20,7 @@ pub(crate) static SERVICE_ACCOUNTS: Table<ServiceAccount> = Table {
     columns: &[
         Column::key("id", Text, |account| account.id.into()),
         Column::fixed("workspace_id", Text, |account| account.workspace.into()),
+        Column::mutable("display_name", Text, |account| (&account.display_name).into()),
         Column::mutable("name", Text, |account| account.name.as_str().into()),
         Column::mutable("description", Text, |account| (&account.description).into()),
         Column::mutable("address", Text, |account| (&account.address).into()),
@@ -35,6 +36,8 @@ impl FromRow for ServiceAccount {
         Ok(Self {
             id: row.parse("id")?,
             workspace: row.parse("workspace_id")?,
+            // A node of the previous release creates accounts without a display name.
+            display_name: row.opt_text("display_name")?.map_or_else(|| row.text("name"), Ok)?,
             name: row.parse("name")?,
             description: row.text("description")?,
             address: row.text("address")?,

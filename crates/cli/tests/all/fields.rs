@@ -60,19 +60,21 @@ fn the_commands_have_every_field_of_a_service_account() {
     let town = Town::new();
     let arguments: BTreeMap<&str, Argument<'_>> = BTreeMap::from([
         ("name", (&["nightly-export"][..], json!("nightly-export"))),
+        ("display_name", (&["--display-name", "Nightly Export"][..], json!("Nightly Export"))),
         ("description", (&["--description", "Copies the tables"][..], json!("Copies the tables"))),
         ("role", (&["--role", "admin"][..], json!("admin"))),
     ]);
     send(&town, "CreateServiceAccount", &["service-accounts", "create"], &arguments);
     let arguments: BTreeMap<&str, Argument<'_>> = BTreeMap::from([
-        ("name", (&["--name", "hourly-export"][..], json!("hourly-export"))),
+        ("name", (&["--name", "hourly-export", "--yes"][..], json!("hourly-export"))),
+        ("display_name", (&["--display-name", "Hourly Export"][..], json!("Hourly Export"))),
         ("description", (&["--description", "Copies the views"][..], json!("Copies the views"))),
         ("role", (&["--role", "member"][..], json!("member"))),
         ("disabled", (&[][..], Value::Null)),
     ]);
     send(&town, "UpdateServiceAccount", &["service-accounts", "update", "nightly-export"], &arguments);
     town.run("ann", &["service-accounts", "disable", "hourly-export"]).ok();
-    let shown = [("disabled", "state        disabled"), ("created_at", "created      20"), ("keys", "0 live of 5")];
+    let shown = [("disabled", "state         disabled"), ("created_at", "created       20"), ("keys", "0 live of 5")];
     assert_shows(&town, "ServiceAccount", &["service-accounts", "show", "hourly-export"], &shown);
 }
 

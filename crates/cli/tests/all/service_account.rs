@@ -14,7 +14,7 @@ fn an_admin_creates_changes_pauses_and_deletes_one() {
     town.run("ann", &["keys", "add", "-g", "ci.key", "-s", "ci-bot"]).ok();
 
     let shown = town.run("ann", &["service-accounts", "show", "ci-bot"]).ok();
-    for line in ["role         member", "keys         1 live of 5", "description  Builds", "state        active"] {
+    for line in ["role          member", "keys          1 live of 5", "description   Builds", "state         active"] {
         assert!(shown.contains(line), "{line}: {shown}");
     }
     town.run("ann", &["service-accounts", "set-role", "ci-bot", "admin"]).ok();
@@ -37,6 +37,29 @@ fn an_admin_creates_changes_pauses_and_deletes_one() {
     town.run("ann", &["service-accounts", "delete", "ci-bot", "--yes"]).ok();
     town.run("ci.key", &["whoami"]).refused();
     assert_eq!(town.run("ann", &["service-accounts", "list"]).ok().lines().count(), 1, "only the header");
+}
+
+#[test]
+fn an_account_has_a_name_for_people_and_one_in_its_address() {
+    let town = Town::new();
+    let create = ["service-accounts", "create", "--display-name", "Nightly Export"];
+    assert!(town.run("ann", &create).ok().contains("nightly-export@acme.sa.keyward.local"));
+    let none = town.run("ann", &["service-accounts", "create"]).fails_with(2);
+    assert!(none.contains("--display-name"), "{none}");
+    let update = ["service-accounts", "update", "nightly-export", "--display-name", "Hourly Export"];
+    town.run("ann", &update).ok();
+    let shown = town.run("ann", &["service-accounts", "show", "nightly-export"]).ok();
+    assert!(shown.contains("display name  Hourly Export\nname          nightly-export\n"), "{shown}");
+    assert!(town.run("ann", &["service-accounts", "list"]).ok().contains("Hourly Export"));
+
+    // A new address is confirmed first.
+    let rename = ["service-accounts", "update", "nightly-export", "--name", "hourly"];
+    let refused = town.run("ann", &rename).refused();
+    let question = "Change the address nightly-export@acme.sa.keyward.local to hourly@acme.sa.keyward.local?";
+    assert!(refused.contains(question) && refused.contains("--yes"), "{refused}");
+    town.run("ann", &[&rename[..], &["--yes"]].concat()).ok();
+    let unchanged = ["service-accounts", "update", "hourly", "--name", "hourly", "--description", "Copies"];
+    town.run("ann", &unchanged).ok();
 }
 
 #[test]

@@ -1,14 +1,15 @@
 //! Reading the audit log and its signed head.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use domain::{
-    ApiKeyId, AuditPrincipal, Fingerprint, InstallationKey, Timestamp, WorkspaceId, id::IdError,
-    principal::WorkspacePermission, user::Email,
+    ApiKeyId, AuditEventId, AuditKind, AuditPrincipal, Fingerprint, InstallationKey, PrincipalId, Timestamp,
+    WorkspaceId, id::IdError, principal::WorkspacePermission, user::Email,
 };
 use store::{
     Connection,
-    audit::{EventFilter, EventScope, VerifyReport},
+    audit::{EventFilter, EventPage, EventScope, EventSubject, LoggedEvent, VerifyReport},
+    name::Named,
 };
 
 use super::{App, Caller, Paging, page};
@@ -23,10 +24,29 @@ pub struct AuditFilter {
     pub key: Option<String>,
     /// The action, such as `api_key.create`.
     pub action: Option<String>,
+    /// The kind of the action.
+    pub kind: Option<AuditKind>,
+    /// The id of the object that was changed.
+    pub target: Option<String>,
     /// At or after this time.
     pub from: Option<Timestamp>,
     /// Before this time.
     pub to: Option<Timestamp>,
+}
+
+impl AuditFilter {
+    /// Returns the conditions that need no look-up.
+    fn to_conditions(&self) -> EventFilter {
+        let Self { principal: _, key: _, action, kind, target, from, to } = self;
+        EventFilter {
+            action: action.clone(),
+            kind: *kind,
+            target: target.clone(),
+            from: *from,
+            to: *to,
+            ..EventFilter::default()
+        }
+    }
 }
 
 impl App {
@@ -68,44 +88,84 @@ impl App {
         // Checked before the principal is looked up, so that the error does not depend on which principals exist.
         let (limit, after) = (paging.limit()?, paging.after()?);
         let mut connection = self.store.read().await?;
-        let (mut principal, mut key) = (None, None);
-        if let Some(text) = &filter.principal {
-            principal = find_logged_principal(&mut connection, text).await?;
-        }
-        if let Some(text) = &filter.key {
-            key = find_logged_key(&mut connection, text).await?;
-        }
-        // The result is also empty for a user that the caller may not see, so that it does not reveal whether the email
-        // address exists.
-        if principal.is_some() != filter.principal.is_some() || key.is_some() != filter.key.is_some() {
+        let Some(found) = find_logged(&mut connection, filter).await? else {
             return Ok(api::Page { items: Vec::new(), next: None });
-        }
-        let events = store::audit::list_events(
-            &mut connection,
-            scope,
-            &EventFilter { principal, key, action: filter.action.clone(), from: filter.from, to: filter.to, after },
-            u32::try_from(limit + 1).unwrap_or(u32::MAX),
-        )
-        .await?;
-        Ok(page(
-            events,
-            limit,
-            |logged| logged.seq.to_string(),
-            |logged| {
-                let store::audit::LoggedEvent { seq: sequence, event } = logged;
-                api::AuditEvent {
-                    id: event.id,
-                    sequence,
-                    at: event.at,
-                    principal: event.principal.to_string(),
-                    key: event.key.map(|key| key.to_string()),
-                    address: event.ip_address.map(|ip_address| ip_address.to_string()),
-                    action: event.action.into_owned(),
-                    target: event.target,
-                    detail: event.detail,
+        };
+        let FoundFilter { principal, key } = found;
+        let filter = EventFilter {
+            principal,
+            key,
+            page: after.map_or(EventPage::Latest, EventPage::OlderThan),
+            ..filter.to_conditions()
+        };
+        let limit_and_one = u32::try_from(limit + 1).unwrap_or(u32::MAX);
+        let events = store::audit::list_events(&mut connection, scope, &filter, limit_and_one).await?;
+        Ok(page(events, limit, |logged| logged.seq.to_string(), to_wire))
+    }
+
+    /// Returns a page of the activity of a workspace, or of the installation without its workspaces, with the names of
+    /// all objects in it. Unlike the list for programs, a filter by principal or key also finds the events about it.
+    ///
+    /// # Errors
+    /// The caller is not an admin of the workspace, or not an operator.
+    pub async fn list_activity(
+        &self,
+        caller: &Caller,
+        workspace: Option<WorkspaceId>,
+        filter: &AuditFilter,
+        shown: &ActivityPage,
+    ) -> Result<Activity, AppError> {
+        let scope = activity_scope(caller, workspace)?;
+        let mut connection = self.store.read().await?;
+        let mut activity = Activity::default();
+        let found = find_logged(&mut connection, filter).await?;
+        let is_known = found.is_some();
+        let FoundFilter { principal, key } = found.unwrap_or_default();
+        let id_of = |principal: AuditPrincipal| match principal {
+            AuditPrincipal::User(id) => Some(PrincipalId::from(id)),
+            AuditPrincipal::ServiceAccount(id) => Some(id.into()),
+            AuditPrincipal::Host | AuditPrincipal::Anonymous => None,
+        };
+        // One of the two decides what the list is about. The other restricts it.
+        let (subject, principal, key) = match (key, principal.and_then(id_of)) {
+            (Some(key), _) => (Some(EventSubject::Key(key)), principal, None),
+            (None, Some(id)) => (Some(EventSubject::Principal(id)), None, None),
+            (None, None) => (None, principal, None),
+        };
+        if is_known {
+            let position = match (shown.older_than, shown.newer_than) {
+                (_, Some(seq)) => EventPage::NewerThan(seq),
+                (Some(seq), None) => EventPage::OlderThan(seq),
+                (None, None) => EventPage::Latest,
+            };
+            let filter = EventFilter { subject, principal, key, page: position, ..filter.to_conditions() };
+            let limit = usize::try_from(shown.limit).unwrap_or(usize::MAX);
+            let mut events =
+                store::audit::list_events(&mut connection, scope, &filter, shown.limit.saturating_add(1)).await?;
+            let is_more = events.len() > limit;
+            if shown.newer_than.is_some() {
+                // The one too many is the newest, and the page that was left is older.
+                if is_more {
+                    events.remove(0);
                 }
-            },
-        ))
+                (activity.has_newer, activity.has_older) = (is_more, true);
+            } else {
+                events.truncate(limit);
+                (activity.has_newer, activity.has_older) = (shown.older_than.is_some(), is_more);
+            }
+            activity.events = events;
+        }
+        if let Some(id) = shown.event {
+            activity.selected = store::audit::find_event(&mut connection, scope, id).await?;
+        }
+        let subject = match subject {
+            Some(EventSubject::Key(key)) => Some(key.to_string()),
+            Some(EventSubject::Principal(id)) => Some(id.to_string()),
+            None => None,
+        };
+        let target = filter.target.clone();
+        activity.name_everything(&mut connection, workspace, subject.into_iter().chain(target).collect()).await?;
+        Ok(activity)
     }
 
     /// Returns the head of the log as a signed note (C2SP tlog-checkpoint), to be stored elsewhere.
@@ -147,6 +207,128 @@ impl App {
         }
         Ok(store::audit::verify_log_against(&mut connection, Some(&checkpoint), &restore_keys).await?)
     }
+}
+
+/// Which events of the activity to show.
+#[derive(Clone, Debug)]
+pub struct ActivityPage {
+    /// Events older than the one with this number.
+    pub older_than: Option<u64>,
+    /// Events newer than the one with this number. It has priority.
+    pub newer_than: Option<u64>,
+    /// The maximum number of events.
+    pub limit: u32,
+    /// An event to show with all its values, also if it is not on the page.
+    pub event: Option<AuditEventId>,
+}
+
+/// Events with the names of the objects in them.
+#[derive(Clone, Debug, Default)]
+pub struct Activity {
+    /// The events, the latest first.
+    pub events: Vec<LoggedEvent>,
+    /// The event to show with all its values, if it exists and the caller may read it.
+    pub selected: Option<LoggedEvent>,
+    /// Whether there are newer events.
+    pub has_newer: bool,
+    /// Whether there are older events.
+    pub has_older: bool,
+    /// The present names of the objects, by their ids. Other texts, and deleted projects, have none.
+    pub names: BTreeMap<String, Named>,
+}
+
+impl Activity {
+    /// Looks up the names of all objects in the events, and those of `filtered` that the caller may know. A filter
+    /// may contain the id of any object, so an object in no event is named only if it belongs to the workspace.
+    async fn name_everything(
+        &mut self,
+        connection: &mut Connection,
+        workspace: Option<WorkspaceId>,
+        filtered: Vec<String>,
+    ) -> Result<(), AppError> {
+        let mut ids: Vec<String> = Vec::new();
+        for LoggedEvent { event, .. } in self.events.iter().chain(&self.selected) {
+            ids.push(event.principal.to_string());
+            ids.extend(event.key.map(|key| key.to_string()));
+            ids.extend(event.workspace.map(|id| id.to_string()));
+            ids.extend(event.target.clone());
+            // Some values are ids, such as the owner of a key.
+            ids.extend(event.detail.values().cloned());
+        }
+        let mut names = store::name::find_names(connection, ids.iter().map(String::as_str)).await?;
+        let others: Vec<&str> = filtered.iter().map(String::as_str).filter(|id| !names.contains_key(*id)).collect();
+        if !others.is_empty() {
+            let found = store::name::find_names(connection, others).await?;
+            let members = match workspace {
+                Some(id) => store::workspace::list_principals(connection, id).await?,
+                None => Vec::new(),
+            };
+            let is_member = |id: &str| id.parse().is_ok_and(|id: PrincipalId| members.contains(&id));
+            for (id, named) in found {
+                let may_know = match (&named, workspace) {
+                    (Named::ServiceAccount { workspace: of, .. } | Named::Project { workspace: of, .. }, place) => {
+                        Some(*of) == place
+                    }
+                    (Named::User { .. }, Some(_)) => is_member(&id),
+                    (Named::ApiKey { owner, .. }, Some(_)) => members.contains(owner),
+                    (Named::Workspace { .. }, Some(place)) => id == place.to_string(),
+                    // Operators list all users and all workspaces.
+                    (Named::User { .. } | Named::Workspace { .. }, None) => true,
+                    (Named::ApiKey { .. }, None) => false,
+                };
+                if may_know {
+                    names.insert(id, named);
+                }
+            }
+        }
+        self.names = names;
+        Ok(())
+    }
+}
+
+fn activity_scope(caller: &Caller, workspace: Option<WorkspaceId>) -> Result<EventScope, AppError> {
+    Ok(match workspace {
+        Some(id) => EventScope::Workspace(caller.principal.authorize(WorkspacePermission::ViewAuditEvents, id)?),
+        None => EventScope::InstallationOwn(caller.principal.authorize_operator()?),
+    })
+}
+
+fn to_wire(logged: LoggedEvent) -> api::AuditEvent {
+    let LoggedEvent { seq: sequence, event } = logged;
+    api::AuditEvent {
+        id: event.id,
+        sequence,
+        at: event.at,
+        principal: event.principal.to_string(),
+        key: event.key.map(|key| key.to_string()),
+        address: event.ip_address.map(|ip_address| ip_address.to_string()),
+        action: event.action.into_owned(),
+        target: event.target,
+        detail: event.detail,
+    }
+}
+
+/// The principal and the key of a filter.
+#[derive(Default)]
+struct FoundFilter {
+    principal: Option<AuditPrincipal>,
+    key: Option<ApiKeyId>,
+}
+
+/// Looks up the principal and the key of a filter, or returns `None` if one of them does not exist: no event matches.
+/// The list is also empty for a user that the caller may not see, so that it does not reveal whether the email address
+/// exists.
+async fn find_logged(connection: &mut Connection, filter: &AuditFilter) -> Result<Option<FoundFilter>, AppError> {
+    let mut found = FoundFilter::default();
+    if let Some(text) = &filter.principal {
+        found.principal = find_logged_principal(connection, text).await?;
+    }
+    if let Some(text) = &filter.key {
+        found.key = find_logged_key(connection, text).await?;
+    }
+    let is_known =
+        found.principal.is_some() == filter.principal.is_some() && found.key.is_some() == filter.key.is_some();
+    Ok(is_known.then_some(found))
 }
 
 /// Returns the principal with a name for people or for the log, or `None` if there is none.

@@ -14,7 +14,7 @@ use crate::error::AppError;
 pub struct Candidate {
     /// Its id.
     pub id: PrincipalId,
-    /// The name, for a user.
+    /// The name, unless it is the one in the address.
     pub name: Option<String>,
     /// The user's email, or the service account's address.
     pub email: String,
@@ -38,7 +38,7 @@ pub(super) async fn list_candidates(
         let accounts = rows.into_iter().map(|row| row.account).filter(|account| !account.disabled);
         candidates.extend(accounts.map(|account| Candidate {
             id: account.id.into(),
-            name: None,
+            name: (account.display_name != account.name.as_str()).then_some(account.display_name),
             email: account.address,
         }));
     }

@@ -13,6 +13,7 @@ use domain::{
 };
 use store::{
     Connection,
+    name::Named,
     project::{ProjectFilter, ProjectMemberRow, ProjectScope},
 };
 
@@ -471,14 +472,19 @@ impl Operation for DeleteProjectMember {
         let (workspace, id, member) = (self.workspace, self.id, self.member);
         app.set_project_role(transaction, workspace, id, successor, ProjectRole::Admin).await?;
         store::project::delete_project_role(&mut transaction.change, id, member).await?;
-        transaction.note(
-            app,
-            AuditAction::ProjectMemberRemove,
-            Some(workspace),
-            id,
-            &[("principal", &member.to_string())],
-        );
+        let title = find_title(transaction, id).await?;
+        let detail = [("principal", member.to_string()), ("title", title)];
+        transaction.note(app, AuditAction::ProjectMemberRemove, Some(workspace), id, &detail);
         Ok(())
+    }
+}
+
+/// Returns the title of a project for an event, which names the project also after it was deleted.
+async fn find_title(transaction: &mut Transaction, id: ProjectId) -> Result<String, AppError> {
+    let id = id.to_string();
+    match store::name::find_names(&mut transaction.change, [id.as_str()]).await?.remove(&id) {
+        Some(Named::Project { title, .. }) => Ok(title),
+        _ => Err(AppError::not_found()),
     }
 }
 
@@ -511,7 +517,8 @@ impl App {
     ) -> Result<(), AppError> {
         let Some(principal) = principal else { return Ok(()) };
         store::project::set_project_role(&mut transaction.change, id, principal, role).await?;
-        let detail = [("principal", principal.to_string()), ("role", role.to_string())];
+        let title = find_title(transaction, id).await?;
+        let detail = [("principal", principal.to_string()), ("role", role.to_string()), ("title", title)];
         transaction.note(self, AuditAction::ProjectMemberSet, Some(workspace), id, &detail);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Service accounts of a workspace.
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use domain::{
     AuditAction, PrincipalId, ServiceAccountId, WorkspaceId,
@@ -8,7 +8,7 @@ use domain::{
     quota::{QuotaSubject, require_room},
     role::Role,
     service_account::{ServiceAccount, service_account_address},
-    text::parse_description,
+    text::{parse_description, parse_title},
     workspace::{Slug, Workspace},
 };
 use store::{Connection, service_account::ServiceAccountRow};
@@ -23,6 +23,7 @@ use crate::error::{AppError, Conflict};
 fn to_wire(workspace: &Workspace, ServiceAccountRow { account, live_keys }: ServiceAccountRow) -> api::ServiceAccount {
     api::ServiceAccount {
         id: account.id,
+        display_name: account.display_name,
         name: account.name.to_string(),
         description: account.description,
         email: account.address,
@@ -35,8 +36,10 @@ fn to_wire(workspace: &Workspace, ServiceAccountRow { account, live_keys }: Serv
 
 impl Audited for ServiceAccount {
     fn fields(&self) -> Vec<(&'static str, String)> {
-        let Self { id: _, workspace: _, name, description, address, role, disabled, created_at: _ } = self;
+        let Self { id: _, workspace: _, display_name, name, description, address, role, disabled, created_at: _ } =
+            self;
         vec![
+            ("display_name", display_name.clone()),
             ("name", name.to_string()),
             ("description", description.clone()),
             ("address", address.clone()),
@@ -175,7 +178,8 @@ impl App {
     /// Creates a service account. It is a member unless another role is given.
     ///
     /// # Errors
-    /// The caller is not an admin of the workspace. The name is or was in use. The quota is reached. A bearer token or
+    /// The caller is not an admin of the workspace. The name is or was in use, or none is given and none can be proposed
+    /// from the display name. The quota is reached. A bearer token or
     /// a service account cannot make it an admin.
     pub async fn create_service_account(
         self: &Arc<Self>,
@@ -186,7 +190,7 @@ impl App {
         self.change(caller, CreateServiceAccount { workspace, create: create.clone() }).await
     }
 
-    /// Updates the name, the description or the role, or disables or enables the account.
+    /// Updates the display name, the name, the description or the role, or disables or enables the account.
     ///
     /// # Errors
     /// The caller is not an admin of the workspace, or is the service account itself. The name is or was in use. A
@@ -236,18 +240,25 @@ impl Operation for CreateServiceAccount {
             scope.principal.authorize(WorkspacePermission::GrantServiceAccountRole, workspace)?;
             scope.principal.authorize_grant(role)?;
         }
-        let name: Slug = self.create.name.parse().map_err(|e| AppError::field("name", "malformed", e))?;
+        let (display_name, wanted) = read_names(&self.create)?;
         let description =
             parse_description(&self.create.description).map_err(|e| AppError::field("description", "malformed", e))?;
         let found = store::workspace::find_workspace(scope.connection, workspace).await?;
         let found = found.ok_or(AppError::not_found())?;
-        let address = app.free_address(scope.connection, &found, &name, None).await?;
+        let (name, address) = match wanted {
+            Name::Chosen(name) => {
+                let address = app.free_address(scope.connection, &found, &name, None).await?;
+                (name, address)
+            }
+            Name::Proposed(name) => app.first_free_address(scope.connection, &found, name).await?,
+        };
         let present = store::service_account::count_service_accounts(scope.connection, access).await?;
         require_room(QuotaSubject::ServiceAccounts, present, found.quotas.service_accounts)
             .map_err(|e| AppError::QuotaExceeded(e, app.settings.support_contact.clone()))?;
         let account = ServiceAccount {
             id: app.generate_id(scope.now),
             workspace,
+            display_name,
             name,
             description,
             address,
@@ -287,6 +298,9 @@ impl Operation for UpdateServiceAccount {
         let access = authorize_update(scope.principal, self.workspace, self.id, &self.update)?;
         let (workspace, before) = find(scope.connection, access, self.id).await?;
         let mut account = before.clone();
+        if let Some(display_name) = &self.update.display_name {
+            account.display_name = parse_display_name(display_name)?;
+        }
         if let Some(name) = &self.update.name {
             account.name = name.parse().map_err(|e| AppError::field("name", "malformed", e))?;
             account.address = app.free_address(scope.connection, &workspace, &account.name, Some(self.id)).await?;
@@ -366,6 +380,56 @@ impl App {
         }
         Ok(address)
     }
+
+    /// Returns the first of `name`, `name-2`, `name-3` and so on whose address is and was never in use, and the address.
+    async fn first_free_address(
+        &self,
+        connection: &mut Connection,
+        workspace: &Workspace,
+        name: Slug,
+    ) -> Result<(Slug, String), AppError> {
+        let numbered = (2..=MAX_PROPOSALS).map(|number| name.numbered(number));
+        for candidate in iter::once(name.clone()).chain(numbered) {
+            match self.free_address(connection, workspace, &candidate, None).await {
+                Err(AppError::Conflict(Conflict::AddressTaken(_))) => {}
+                other => return other.map(|address| (candidate, address)),
+            }
+        }
+        let address = service_account_address(&name, &workspace.slug, &self.settings.service_account_domain);
+        Err(Conflict::AddressTaken(address).into())
+    }
+}
+
+/// The name in the address of a new account.
+enum Name {
+    Chosen(Slug),
+    Proposed(Slug),
+}
+
+/// How many names are tried for an account that is created without one.
+const MAX_PROPOSALS: u32 = 50;
+
+/// The start of a proposed name that would otherwise be too short or start with a digit.
+pub(crate) const NAME_PREFIX: &str = "sa";
+
+fn read_names(create: &api::CreateServiceAccount) -> Result<(String, Name), AppError> {
+    let display_name = create.display_name.as_deref().map(parse_display_name).transpose()?;
+    let Some(name) = &create.name else {
+        let missing = |what| AppError::field("name", "missing", what);
+        let display_name = display_name.ok_or_else(|| missing("enter a name, or a display name to make it from"))?;
+        let proposed = Slug::propose(&display_name, NAME_PREFIX).ok_or_else(|| {
+            missing(
+                "none can be made from this display name; enter one of 3 to 40 lower-case letters, digits and hyphens",
+            )
+        })?;
+        return Ok((display_name, Name::Proposed(proposed)));
+    };
+    let name: Slug = name.parse().map_err(|e| AppError::field("name", "malformed", e))?;
+    Ok((display_name.unwrap_or_else(|| name.to_string()), Name::Chosen(name)))
+}
+
+fn parse_display_name(text: &str) -> Result<String, AppError> {
+    parse_title(text).map_err(|e| AppError::field("display_name", "malformed", e))
 }
 
 /// Checks whether the principal may delete an account, and so revoke its keys.

@@ -56,6 +56,7 @@ impl ActivityQuery {
                 None => None,
             },
             to: end_of_day("to", &self.to)?,
+            ..AuditFilter::default()
         })
     }
 

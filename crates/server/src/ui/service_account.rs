@@ -151,7 +151,8 @@ async fn create(
     Form(form): Form<AccountForm>,
 ) -> Result<Response, PageError> {
     let create = api::CreateServiceAccount {
-        name: form.name.clone().unwrap_or_default(),
+        name: Some(form.name.clone().unwrap_or_default()),
+        display_name: None,
         description: form.description.clone().unwrap_or_default(),
         role: None,
     };

@@ -1,15 +1,16 @@
 //! Service accounts: what is written is read back, and addresses are never used again.
 
 use domain::{role::Role, service_account::ServiceAccount};
-use store::{Store, service_account};
+use store::{Store, identity, service_account};
 
 use crate::support::{
-    Backend, add_workspaces_and_users, api_key, at, change, id, on_every_engine, service_account as account,
+    Backend, add_workspaces_and_users, api_key, at, change, id, on_every_engine, service_account as account, tamper,
     workspace_access,
 };
 
 on_every_engine! {
     an_update_writes_every_field
+    an_account_of_a_node_of_the_previous_release_has_its_name_as_display_name
     accounts_are_listed_by_page_with_their_number_of_keys
     an_address_is_never_free_again
     a_deleted_account_is_not_found
@@ -25,6 +26,7 @@ async fn an_update_writes_every_field(database: impl Backend) {
     let before = ServiceAccount {
         id: id(1),
         workspace: id(1),
+        display_name: "CI runner".to_owned(),
         name: "ci-runner".parse().unwrap(),
         description: "builds".to_owned(),
         address: "ci-runner@acme-1.sa.keyward.local".to_owned(),
@@ -42,6 +44,7 @@ async fn an_update_writes_every_field(database: impl Backend) {
     let after = ServiceAccount {
         id: id(1),
         workspace: id(2),
+        display_name: "Deployments".to_owned(),
         name: "deploy-bot".parse().unwrap(),
         description: "deploys".to_owned(),
         address: "deploy-bot@acme-1.sa.keyward.local".to_owned(),
@@ -53,6 +56,23 @@ async fn an_update_writes_every_field(database: impl Backend) {
     // An update never moves an account or changes when it was created.
     let expected = ServiceAccount { workspace: before.workspace, created_at: before.created_at, ..after };
     assert_eq!(read().await, Some(expected));
+}
+
+async fn an_account_of_a_node_of_the_previous_release_has_its_name_as_display_name(database: impl Backend) {
+    let store = database.open().await;
+    add_workspaces_and_users(&store).await;
+    insert(&store, 2, &account(1)).await;
+    let names = async || {
+        let mut connection = store.read().await.unwrap();
+        let found = service_account::find_service_account(&mut connection, id(1), id(1)).await.unwrap().unwrap();
+        let one = identity::find_identity(&mut connection, account(1).id.into()).await.unwrap().unwrap().name;
+        let all = identity::list_identities(&mut connection).await.unwrap();
+        let of_all = all.into_iter().find(|identity| identity.id == account(1).id.into()).unwrap().name;
+        [found.display_name, one, of_all]
+    };
+    assert_eq!(names().await, ["Bot 1", "Bot 1", "Bot 1"]);
+    tamper(&store, "UPDATE service_accounts SET display_name = NULL", &[]).await;
+    assert_eq!(names().await, ["bot-1", "bot-1", "bot-1"]);
 }
 
 async fn accounts_are_listed_by_page_with_their_number_of_keys(database: impl Backend) {

@@ -216,6 +216,7 @@ pub(crate) fn service_account(number: u8) -> ServiceAccount {
     ServiceAccount {
         id: id(number.into()),
         workspace: id(1),
+        display_name: format!("Bot {number}"),
         name: format!("bot-{number}").parse().expect("a name"),
         description: String::new(),
         address: format!("bot-{number}@acme-1.sa.keyward.local"),

@@ -30,6 +30,8 @@ struct AuditQuery {
     key: Option<String>,
     /// The action, such as `api_key.create`.
     action: Option<String>,
+    /// The id of the object that was changed, such as a key, a user or a project.
+    target: Option<String>,
     /// Only events at or after this time.
     #[param(value_type = Option<String>, format = DateTime)]
     from: Option<Timestamp>,
@@ -52,8 +54,8 @@ async fn list_audit_events(
     Path(ws): Path<WorkspaceId>,
     Query(query): Query<AuditQuery>,
 ) -> Result<Json<api::Page<api::AuditEvent>>, AppError> {
-    let AuditQuery { principal, key, action, from, to, limit, after } = query;
-    let filter = AuditFilter { principal, key, action, from, to };
+    let AuditQuery { principal, key, action, target, from, to, limit, after } = query;
+    let filter = AuditFilter { principal, key, action, target, from, to, kind: None };
     app.list_audit_events(&caller, ws, &filter, &Paging { after, limit }).await.map(Json)
 }
 

@@ -92,6 +92,10 @@ async fn every_change_has_an_event_and_a_refused_change_has_none() {
     acme.does("PUT", &path, json!({"role": "viewer"}), 200, &["project.member.set"]).await;
     acme.does("DELETE", &path, Value::Null, 204, &["project.member.remove"]).await;
     acme.does("DELETE", &project, Value::Null, 204, &["project.delete"]).await;
+    // A deleted project is named in all its events.
+    for event in &acme.events("").await[..3] {
+        assert_eq!(event["detail"]["title"], "Q", "{event}");
+    }
     acme.does("DELETE", &member, Value::Null, 204, &["member.remove"]).await;
     acme.does("DELETE", &format!("/members/{}", ada.id), Value::Null, 409, &[]).await;
 }
@@ -130,6 +134,7 @@ async fn every_field_of_an_update_is_in_its_event_with_the_value_before() {
     let bot = test.service_account(ws, ada, "bot").await;
 
     let update = api::UpdateServiceAccount {
+        display_name: Some("Builder of images".to_owned()),
         name: Some("builder".to_owned()),
         description: Some("Builds and deploys".to_owned()),
         role: Some(domain::role::Role::Admin),
@@ -205,6 +210,9 @@ async fn events_are_filtered_by_principal_key_action_and_time() {
     assert_eq!(who(format!("{action}&from={between}")).await, *slice::from_ref(&ada.id));
     assert_eq!(who(format!("{action}&to={between}")).await, *slice::from_ref(&max.id));
     assert!(who("principal=host".to_owned()).await.iter().all(|who| who == "host"));
+    let about: Vec<Value> = acme.events(&format!("target={ws}")).await;
+    assert_eq!(about.iter().map(|event| event["action"].as_str().unwrap()).collect::<Vec<_>>(), ["workspace.create"]);
+    assert!(acme.events("target=usr_nobody").await.is_empty());
     for bad in [
         "principal=max",
         "principal=max@",

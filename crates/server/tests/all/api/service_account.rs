@@ -31,6 +31,60 @@ async fn a_service_account_starts_as_a_member_with_an_address_and_no_keys() {
 }
 
 #[tokio::test]
+async fn a_service_account_has_a_display_name_that_changes_freely() {
+    let (test, ada, ws, accounts) = acme().await;
+    test.raise_quotas(&ws, 5).await;
+    let create = async |body: Value| test.post(&accounts, &body).by(&ada.key).send().await;
+    let plain = create(json!({"name": "plain"})).await.expect(201);
+    assert_eq!(plain["display_name"], "plain", "without one, it is the name");
+    let named = create(json!({"name": "export", "display_name": "  Nightly Export "})).await.expect(201);
+    assert_eq!((&named["display_name"], &named["name"]), (&json!("Nightly Export"), &json!("export")));
+    let same = create(json!({"name": "other", "display_name": "Nightly Export"})).await.expect(201);
+    assert_eq!(same["display_name"], "Nightly Export", "two accounts may have the same");
+    for display_name in ["", " ", "a\nb", &"x".repeat(101)] {
+        let problem = create(json!({"name": "bad", "display_name": display_name})).await;
+        assert_eq!(problem.expect_problem(400, "invalid_request")["errors"][0]["field"], "display_name");
+    }
+
+    let path = format!("{accounts}/{}", named["id"].as_str().unwrap());
+    let owner = KeyOwner::ServiceAccount(ws.parse().unwrap(), named["id"].as_str().unwrap().parse().unwrap());
+    let key = test.add_key(owner, "key").await;
+    let body = json!({"display_name": "Hourly Export"});
+    let changed = test.patch(&path, &body).by(&ada.key).send().await.expect(200);
+    assert_eq!(changed["display_name"], "Hourly Export");
+    assert_eq!(changed["email"], "export@acme.sa.keyward.local", "the address does not change with it");
+    let me = test.get("/api/v1/me").by(&key).send().await.expect(200);
+    assert_eq!(me["principal"]["name"], "Hourly Export");
+    let changed = test.patch(&path, &json!({"name": "hourly"})).by(&ada.key).send().await.expect(200);
+    assert_eq!(changed["display_name"], "Hourly Export");
+    let me = test.get("/api/v1/me").by(&key).send().await.expect(200);
+    assert_eq!(me["principal"]["email"], "hourly@acme.sa.keyward.local", "the new address counts at once");
+    let problem = test.patch(&path, &json!({"display_name": ""})).by(&ada.key).send().await;
+    assert_eq!(problem.expect_problem(400, "invalid_request")["errors"][0]["field"], "display_name");
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_given_is_made_from_the_display_name() {
+    let (test, ada, ws, accounts) = acme().await;
+    test.raise_quotas(&ws, 9).await;
+    let create = async |body: Value| test.post(&accounts, &body).by(&ada.key).send().await;
+    let export = json!({"display_name": "Nightly Export"});
+    let first = create(export.clone()).await.expect(201);
+    assert_eq!((&first["name"], &first["role"]), (&json!("nightly-export"), &json!("member")));
+    assert_eq!(create(export.clone()).await.expect(201)["name"], "nightly-export-2");
+    let path = format!("{accounts}/{}", first["id"].as_str().unwrap());
+    test.delete(&path).by(&ada.key).send().await.expect(204);
+    assert_eq!(create(export).await.expect(201)["name"], "nightly-export-3", "the deleted one keeps its address");
+    for body in [json!({}), json!({"display_name": "日本"})] {
+        let problem = create(body).await.expect_problem(400, "invalid_request");
+        assert_eq!(
+            problem["errors"][0],
+            json!({"field": "name", "code": "missing", "detail": problem["errors"][0]["detail"]})
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_service_account_address_is_never_reused() {
     let (test, ada, ws, accounts) = acme().await;
     test.raise_quotas(&ws, 5).await;

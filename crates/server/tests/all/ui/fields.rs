@@ -115,7 +115,8 @@ async fn the_pages_have_every_field_of_a_service_account() {
     let description = ("description", typed("description", "Copies the tables"));
     // The form creates a member. The list changes the role.
     let role = ("role", Input::ProgramsOnly);
-    let inputs = BTreeMap::from([name, description, role]);
+    let display_name = ("display_name", Input::ProgramsOnly);
+    let inputs = BTreeMap::from([name, display_name, description, role]);
     submit(&mut ada, &test, "CreateServiceAccount", &inputs).await;
     let id = id_in(&ada.path);
     let (page, wire) = (format!("{list}/{id}"), format!("{}/service-accounts/{id}", workspace(&test, &key).await));
@@ -126,7 +127,8 @@ async fn the_pages_have_every_field_of_a_service_account() {
     let description = ("description", typed("description", "Copies the views"));
     let role = ("role", Input::Elsewhere(list.to_owned(), "name=\"role\""));
     let disabled = ("disabled", Input::Elsewhere(page.clone(), "/disable\""));
-    let inputs = BTreeMap::from([name, description, role, disabled]);
+    let display_name = ("display_name", Input::ProgramsOnly);
+    let inputs = BTreeMap::from([name, display_name, description, role, disabled]);
     submit(&mut ada, &test, "UpdateServiceAccount", &inputs).await;
     let account = read(&test, &key, &wire).await;
     assert_has(&account, &inputs);

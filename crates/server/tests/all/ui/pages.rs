@@ -327,7 +327,7 @@ async fn after_something_on_the_second_page_of_a_list_one_is_on_the_second_page(
     let quotas = api::UpdateQuotas { service_accounts: Some(51), ..api::UpdateQuotas::default() };
     test.app.update_quotas(&caller, ws, quotas).await.unwrap();
     for number in 0..51 {
-        let create = api::CreateServiceAccount { name: format!("bot-{number}"), ..Default::default() };
+        let create = api::CreateServiceAccount { name: Some(format!("bot-{number}")), ..Default::default() };
         test.app.create_service_account(&caller, ws, &create).await.unwrap();
     }
     // The limit counts all objects, not only those on the page.
