@@ -37,18 +37,19 @@ test('pictures of every page', async ({ page, browser, keyward, wire }) => {
   }
   const newKey = pages.admin.find(([name]) => name === 'new-key')[1];
   await page.goto(`${keyward.url}${newKey}`);
-  await page.getByLabel('Title', { exact: true }).fill('Deploy from CI');
+  await page.locator('#generate-title').fill('Deploy from CI');
   await page.getByRole('button', { name: 'Generate key pair' }).click();
   await picture(page, 'key-generated');
   await takePrivateKey(page, keyward, () => page.getByRole('button', { name: 'Add API key' }).click());
   await picture(page, 'key-added');
   await page.goto(`${keyward.url}/profile/api-keys/new`);
-  await page.getByLabel('Name', { exact: true }).fill('Laptop');
+  await page.locator('#generate-title').fill('Laptop');
   await takePrivateKey(page, keyward, () => page.getByRole('button', { name: 'Generate key pair' }).click());
   await picture(page, 'api-key-generated');
   await page.goto(`${keyward.url}/profile/api-keys/new`);
-  await page.getByLabel('Key title').fill('Workstation');
-  await page.getByLabel('Public key from ssh-keygen').fill('ssh-ed25519 AAAA');
+  await page.getByText('Paste a public key').click();
+  await page.locator('#title').fill('Workstation');
+  await page.locator('#public_key').fill('ssh-ed25519 AAAA');
   await page.getByRole('button', { name: 'Create', exact: true }).click();
   await page.locator('#public_key-wrong').waitFor();
   await picture(page, 'key-wrong');

@@ -28,8 +28,9 @@ test('nor does a page that came back with something wrong, or an open menu, or a
   await ada.getByLabel('Name').fill('Annotation of the northern harbour, autumn survey of the third year');
   await ada.getByRole('button', { name: 'Save' }).click();
   await ada.goto(`${keyward.url}/profile/api-keys/new`);
-  await ada.getByLabel('Key title').fill('Workstation');
-  await ada.getByLabel('Public key from ssh-keygen').fill('ssh-ed25519 AAAA');
+  await ada.getByText('Paste a public key').click();
+  await ada.locator('#title').fill('Workstation');
+  await ada.locator('#public_key').fill('ssh-ed25519 AAAA');
   await ada.getByRole('button', { name: 'Create', exact: true }).click();
   await ada.locator('#public_key-wrong').waitFor();
   found.push(...await findAxeViolations(ada));
@@ -39,7 +40,7 @@ test('nor does a page that came back with something wrong, or an open menu, or a
   await ada.locator('.picker summary').click();
   found.push(...await findAxeViolations(ada), ...await findOverflow(ada, 'the switcher'));
   await ada.goto(`${keyward.url}/profile/api-keys/new`);
-  await ada.getByLabel('Name', { exact: true }).fill('Laptop');
+  await ada.locator('#generate-title').fill('Laptop');
   await takePrivateKey(ada, keyward, () => ada.getByRole('button', { name: 'Generate key pair' }).click());
   await ada.getByRole('button', { name: 'Copy private key' }).click();
   await ada.getByText('The private key is copied.').waitFor();

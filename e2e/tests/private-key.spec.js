@@ -11,7 +11,7 @@ const isAdded = (page) => expect(page.getByRole('heading', { name: 'The key is a
 
 async function openNewKey(page, keyward) {
   await page.goto(`${keyward.url}/profile/api-keys/new`);
-  await page.getByLabel('Name', { exact: true }).fill('Laptop');
+  await page.locator('#generate-title').fill('Laptop');
 }
 
 async function openNewKeyOfBot(page, keyward) {
@@ -19,7 +19,7 @@ async function openNewKeyOfBot(page, keyward) {
   await page.goto(`${keyward.url}/w/acme/service-accounts`);
   await page.getByRole('link', { name: 'bot', exact: true }).click();
   await page.getByRole('link', { name: 'New API key' }).click();
-  await page.getByLabel('Title', { exact: true }).fill('runner');
+  await page.locator('#generate-title').fill('runner');
 }
 
 const readClipboard = (page) => page.evaluate(() => navigator.clipboard.readText());
@@ -175,7 +175,7 @@ test('a key whose answer was lost is not added again', async ({ ada, keyward, wi
   await expect(ada.locator('#generate-problem')).toHaveText('The server did not respond. The key pair is still here. Try again.');
   await expect(ada.getByRole('button', { name: 'Download again' })).toBeVisible();
   wire.losesAnswer = () => false;
-  await ada.getByLabel('Name', { exact: true }).fill('Desk');
+  await ada.locator('#generate-title').fill('Desk');
   await add(ada).click();
   await isAdded(ada);
   // Under the title that it was added with.
@@ -186,11 +186,12 @@ test('a key whose answer was lost is not added again', async ({ ada, keyward, wi
 test('a pair that another page has added and revoked leads to a new one', async ({ ada, context, keyward }) => {
   await openNewKey(ada, keyward);
   const key = await takePrivateKey(ada, keyward, () => generate(ada).click());
-  const line = await ada.getByLabel('Public key', { exact: true }).inputValue();
+  const line = await ada.locator('#generate-key').inputValue();
   const tab = await context.newPage();
   await tab.goto(`${keyward.url}/profile/api-keys/new`);
-  await tab.getByLabel('Key title').fill('Elsewhere');
-  await tab.getByLabel('Public key from ssh-keygen').fill(line);
+  await tab.getByText('Paste a public key').click();
+  await tab.locator('#title').fill('Elsewhere');
+  await tab.locator('#public_key').fill(line);
   await tab.getByRole('button', { name: 'Create', exact: true }).click();
   await expect(tab.getByRole('heading', { name: 'Elsewhere', level: 1 })).toBeVisible();
   keyward.whoami(key.path);

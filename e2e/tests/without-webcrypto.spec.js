@@ -7,13 +7,13 @@ async function seesTheTerminalWay(page, why) {
   const reason = page.getByRole('status').filter({ hasText: 'Generate the key pair with ssh-keygen' });
   await expect(reason).toContainText(why);
   // It comes before what it explains.
-  const [above, below] = [await reason.boundingBox(), await page.locator('#paste-card').boundingBox()];
+  const [above, below] = [await reason.boundingBox(), await page.locator('#ways').boundingBox()];
   expect(above.y + above.height).toBeLessThanOrEqual(below.y);
   for (const words of ['Linux and macOS', 'Windows PowerShell', 'passphrase']) {
     await expect(page.getByText(words).first()).toBeVisible();
   }
-  await expect(page.getByText('.ssh/id_ed25519').first()).toBeVisible();
-  await expect(page.getByLabel('Public key from ssh-keygen')).toBeVisible();
+  await expect(page.getByText('.ssh/keyward').first()).toBeVisible();
+  await expect(page.locator('#public_key')).toBeVisible();
 }
 
 test.describe('on a page that is no secure context', () => {
@@ -34,14 +34,15 @@ test('a browser without Ed25519 shows an error when asked to generate a key pair
     crypto.subtle.generateKey = () => Promise.reject(new DOMException('Unrecognized name.', 'NotSupportedError'));
   });
   await ada.goto(`${keyward.url}/profile/api-keys/new`);
-  await ada.getByLabel('Name', { exact: true }).fill('Laptop');
-  await ada.getByLabel('Expires', { exact: true }).fill('2099-12-31');
+  await ada.locator('#generate-title').fill('Laptop');
+  await ada.locator('label[for=generate-in-date]').click();
+  await ada.locator('#generate-expires').fill('2099-12-31');
   await ada.getByRole('button', { name: 'Generate key pair' }).click();
   await seesTheTerminalWay(ada, 'This browser does not support Ed25519 keys');
   // What was typed goes along.
-  await expect(ada.getByLabel('Key title')).toHaveValue('Laptop');
-  await expect(ada.getByLabel('Key expires')).toHaveValue('2099-12-31');
-  await expect(ada.getByLabel('Public key from ssh-keygen')).toBeFocused();
+  await expect(ada.locator('#title')).toHaveValue('Laptop');
+  await expect(ada.locator('#expires')).toHaveValue('2099-12-31');
+  await expect(ada.locator('#public_key')).toBeFocused();
 });
 
 test.describe('without script', () => {
@@ -53,15 +54,17 @@ test.describe('without script', () => {
     await signIn(page, keyward, 'Ada');
     await page.goto(`${keyward.url}/profile/api-keys/new`);
     await expect(page.getByRole('button', { name: 'Generate key pair' })).toBeHidden();
-    await page.getByLabel('Key title').fill('From a terminal');
-    await page.getByLabel('Public key from ssh-keygen').fill(line);
+    await page.getByText('Paste a public key').click();
+    await page.locator('#title').fill('From a terminal');
+    await page.locator('#public_key').fill(line);
     await page.getByRole('button', { name: 'Create', exact: true }).click();
     await expect(page.getByRole('heading', { name: 'From a terminal', level: 1 })).toBeVisible();
     await page.goto(`${keyward.url}/profile/api-keys`);
     await page.getByRole('row').filter({ hasText: 'From a terminal' }).locator('summary').click();
-    await page.getByRole('button', { name: 'Disable' }).click();
-    await expect(page.getByRole('status')).toContainText('Disabled.');
-    await page.getByRole('button', { name: 'Enable' }).click();
+    await page.getByRole('link', { name: 'Disable' }).click();
+    await page.getByRole('button', { name: 'Disable key' }).click();
+    await expect(page.getByRole('status').filter({ hasText: 'was disabled.' })).toBeVisible();
+    await page.getByRole('button', { name: 'Enable key' }).click();
     expect(keyward.whoami('id')).toContain('ada@example.com');
   });
 });

@@ -17,11 +17,11 @@ export function awaitFirstUse(place, path, round = 0) {
     // A page that nobody sees does not ask, and a server that does not answer is asked again.
     const key = document.hidden ? null : await findUse(path).catch(() => null);
     if (key?.last_used_at) {
-      const from = key.last_used_ip ? `, from ${key.last_used_ip}` : '';
-      place.textContent = `First used just now${from}.`;
-      place.classList.add('state', 'active');
-      const fact = document.getElementById('last-used');
-      if (fact) fact.textContent = `just now${from}`;
+      place.textContent = `First used just now${key.last_used_ip ? `, from ${key.last_used_ip}` : ''}.`;
+      place.previousElementSibling?.classList.add('on');
+      const address = document.createElement('small');
+      if (key.last_used_ip) address.textContent = `from ${key.last_used_ip}`;
+      document.getElementById('last-used')?.replaceChildren('Just now', address);
     } else {
       awaitFirstUse(place, path, round + 1);
     }

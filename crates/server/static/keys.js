@@ -217,6 +217,7 @@ function enableGenerating(form) {
       const paste = by('paste');
       by('title').value ||= title.value;
       by('expires').value ||= by('generate-expires').value;
+      paste.elements.expires_in.value = form.elements.expires_in.value;
       tellTerminal('This browser does not support Ed25519 keys.');
       paste.dispatchEvent(new Event('input'));
       by(by('title').value ? 'public_key' : 'title').focus();
@@ -289,9 +290,7 @@ async function findAdded(form, answer) {
 
 function showAdded(form, key, pair, file) {
   removeEventListener('beforeunload', askBeforeLeaving);
-  by('generate-card').hidden = true;
-  by('paste-card').hidden = true;
-  by('commands').hidden = true;
+  by('new-key').hidden = true;
   by('added-title').textContent = key.title;
   by('added-fingerprint').textContent = key.fingerprint;
   for (const place of document.querySelectorAll('[data-file]')) place.textContent = file.name;
@@ -332,9 +331,10 @@ function guardPasting(form) {
 
 /** Leads to the terminal where the browser makes no keys. */
 function tellTerminal(why) {
-  by('generate-card').hidden = true;
+  by('way-paste').checked = true;
+  for (const id of ['way-generate', 'generate-tab', 'generate-card']) by(id).hidden = true;
   const caution = document.createElement('p');
-  caution.className = 'caution';
+  caution.className = 'notice warn';
   const way = document.createElement('a');
   way.href = '#commands';
   way.textContent = 'Generate the key pair with ssh-keygen';

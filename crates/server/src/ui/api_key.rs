@@ -4,6 +4,7 @@
 
 mod detail;
 mod list;
+mod preset;
 mod registration;
 mod revocation;
 mod row;
@@ -12,14 +13,17 @@ use axum::extract::FromRequestParts;
 use domain::ServiceAccountId;
 use http::request::Parts;
 
-pub(super) use self::list::{KeyColumn, KeyQuery, KeyTable};
+pub(super) use self::{
+    list::{KeyColumn, KeyQuery, KeyTable},
+    preset::Preset,
+};
 use super::{
     extract::{Ids, InWorkspace, SignedInContext},
     page::{PageError, Shell},
     page_context::PageContext,
     routes::Pages,
 };
-use crate::app::{Caller, KeyOwner};
+use crate::app::{Caller, KeyOwner, KeyOwnerDetails};
 
 pub(super) fn router() -> Pages {
     let mut router =
@@ -30,6 +34,7 @@ pub(super) fn router() -> Pages {
             .post(&format!("{base}/proof-challenge"), registration::create_challenge)
             .get(&format!("{base}/{{key}}"), detail::show)
             .post(&format!("{base}/{{key}}"), detail::edit)
+            .get(&format!("{base}/{{key}}/disable"), detail::show_disable)
             .post(&format!("{base}/{{key}}/disable"), detail::disable)
             .post(&format!("{base}/{{key}}/enable"), detail::enable)
             .get(&format!("{base}/{{key}}/revoke"), revocation::show)
@@ -50,7 +55,22 @@ struct KeyPages {
     base: String,
 }
 
+/// The service account that owns the keys on a page.
+pub(super) struct OwnerLink {
+    pub(super) name: String,
+    pub(super) path: String,
+    /// The path of the list of service accounts.
+    pub(super) list: String,
+}
+
 impl KeyPages {
+    /// Returns the service account that owns the keys, or `None` if they are the user's own.
+    fn owner_link(&self, owner: &KeyOwnerDetails) -> Option<OwnerLink> {
+        let (account, within) = (owner.service_account.as_ref()?, self.within.as_ref()?);
+        let list = within.path("service-accounts");
+        Some(OwnerLink { name: account.name.to_string(), path: format!("{list}/{}", account.id), list })
+    }
+
     fn shell(&self, title: impl Into<String>) -> Shell {
         match &self.within {
             Some(within) => within.shell(title, "service-accounts"),

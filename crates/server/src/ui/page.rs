@@ -495,6 +495,8 @@ pub(super) struct When {
     pub(super) exact: String,
     /// Such as `3 days ago`.
     pub(super) relative: String,
+    /// Relative up to a week, then the day.
+    pub(super) short: String,
 }
 
 impl When {
@@ -518,7 +520,13 @@ impl When {
             (_, true) => format!("{count} {unit}{plural} ago"),
             (_, false) => format!("in {count} {unit}{plural}"),
         };
-        Self { machine: format!("{time:.0}"), exact: time.strftime("%-d %b %Y, %H:%M UTC").to_string(), relative }
+        let short = if distance > 7 * 86_400 { time.strftime("%-d %b %Y").to_string() } else { relative.clone() };
+        Self {
+            machine: format!("{time:.0}"),
+            exact: time.strftime("%-d %b %Y, %H:%M UTC").to_string(),
+            relative,
+            short,
+        }
     }
 }
 
@@ -543,6 +551,8 @@ mod tests {
         ] {
             assert_eq!(told(seconds), words);
         }
+        let day = |days: i64| When::new(Timestamp::from_second(now.as_second() - days * 86_400).unwrap(), now).short;
+        assert_eq!([day(7), day(8)], ["7 days ago", "25 Dec 2025"]);
         assert_eq!(When::new(now, now).exact, "2 Jan 2026, 03:04 UTC");
     }
 }

@@ -26,6 +26,25 @@ pub(super) struct RemovePage {
     pub(super) fields: Vec<(&'static str, String)>,
 }
 
+impl RemovePage {
+    /// Creates a page that only asks for the confirmation. Its form goes to the page `back`.
+    pub(super) fn new(shell: Shell, back: String, what_dies: Vec<String>) -> Self {
+        Self {
+            shell,
+            errors: FormErrors::default(),
+            action: back.clone(),
+            back,
+            button: "Continue",
+            what_dies,
+            led: Vec::new(),
+            candidates: Vec::new(),
+            confirm: None,
+            registered: None,
+            fields: Vec::new(),
+        }
+    }
+}
+
 /// Keys that a user registered for service accounts.
 pub(super) struct Registered {
     /// The label of the choice to revoke them.

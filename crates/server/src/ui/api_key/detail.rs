@@ -11,7 +11,7 @@ use domain::ApiKeyId;
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::{KeyPages, row::KeyRow};
+use super::{KeyPages, OwnerLink, row::KeyRow};
 use crate::{
     App,
     app::KeyDetails,
@@ -20,6 +20,7 @@ use crate::{
         form::end_of_day,
         notice::Notice,
         page::{self, FormErrors, PageError, Shell},
+        remove::RemovePage,
     },
 };
 
@@ -28,9 +29,9 @@ use crate::{
 struct KeyPage {
     shell: Shell,
     errors: FormErrors,
-    list: String,
     base: String,
     key: KeyRow,
+    owner: Option<OwnerLink>,
     owner_disabled: bool,
     public_url: String,
     typed: EditForm,
@@ -45,10 +46,10 @@ impl KeyPage {
         Self {
             shell,
             errors: FormErrors::default(),
-            list: at.list.clone(),
             base,
             typed: EditForm { title: Some(key.title.clone()), expires: Some(key.expires_on.clone()) },
             key,
+            owner: at.owner_link(owner),
             owner_disabled,
             public_url: app.settings().public_url.clone(),
         }
@@ -110,6 +111,24 @@ pub(super) async fn edit(
         },
     )
     .await
+}
+
+/// Asks before a key is disabled.
+pub(super) async fn show_disable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
+    let KeyPage { key, base, .. } = key_page(&app, &at, ids.parse("key")?).await?;
+    if !key.status.may_be_disabled() {
+        return Ok(page::go_to(&base));
+    }
+    let used = match (&key.last_used_at, key.last_used_ip.as_str()) {
+        (None, _) => "It has not been used yet.".to_owned(),
+        (Some(when), "") => format!("It was last used {}.", when.relative),
+        (Some(when), address) => format!("It was last used {} from {address}.", when.relative),
+    };
+    let shell = at.shell(format!("Disable {}?", key.title));
+    let lines = vec![used, "Every node refuses its requests until you enable it again.".to_owned()];
+    let page =
+        RemovePage { action: format!("{base}/disable"), button: "Disable key", ..RemovePage::new(shell, base, lines) };
+    Ok(page::render(StatusCode::OK, &page))
 }
 
 pub(super) async fn disable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {

@@ -4,21 +4,20 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    extract::State,
+    extract::{Query, State},
     response::{IntoResponse, Response},
 };
 use domain::{ApiKeyId, PrincipalId, PublicKey, proof::proof_message, secret::is_private_key};
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::KeyPages;
+use super::{KeyPages, OwnerLink, preset::expiry};
 use crate::{
     App, AppError,
     app::KeyOwner,
     error::Conflict,
     ui::{
         extract::Form,
-        form::end_of_day,
         notice::Notice,
         page::{self, FormErrors, PageError, Shell, support_contact},
     },
@@ -31,6 +30,9 @@ struct NewKey {
     errors: FormErrors,
     list: String,
     base: String,
+    owner: Option<OwnerLink>,
+    /// Whether the way to paste a public key is shown first.
+    pastes: bool,
     /// Whether the user owns the key. A user's key is downloaded when it is generated, and a service account's key when
     /// it is added.
     is_own: bool,
@@ -84,9 +86,7 @@ impl Challenge {
         let message = proof_message(&challenge.public_url, &owner.to_string(), &fingerprint, &challenge.challenge);
         let message = message.replace('\n', "\\n");
         let namespace = challenge.namespace;
-        Ok(Some(Self {
-            command: format!("printf '{message}' | ssh-keygen -Y sign -n {namespace} -f ~/.ssh/id_ed25519"),
-        }))
+        Ok(Some(Self { command: format!("printf '{message}' | ssh-keygen -Y sign -n {namespace} -f ~/.ssh/keyward") }))
     }
 }
 
@@ -107,6 +107,8 @@ async fn new_key(app: &Arc<App>, at: &KeyPages) -> Result<NewKey, PageError> {
         errors: FormErrors::default(),
         list: at.list.clone(),
         base: at.base.clone(),
+        owner: at.owner_link(&owner),
+        pastes: false,
         is_own: at.owner == KeyOwner::Own,
         owner_disabled: owner.is_disabled(),
         count: owner.keys,
@@ -119,10 +121,21 @@ async fn new_key(app: &Arc<App>, at: &KeyPages) -> Result<NewKey, PageError> {
     })
 }
 
+/// The way that the page shows first.
+#[derive(Deserialize)]
+pub(super) struct Way {
+    #[serde(default)]
+    way: String,
+}
+
 /// Shows the page. If a script requests it because its page is older than the session, only the changed values are
 /// returned.
-pub(super) async fn show_new(State(app): State<Arc<App>>, at: KeyPages) -> Result<Response, PageError> {
-    let page = new_key(&app, &at).await?;
+pub(super) async fn show_new(
+    State(app): State<Arc<App>>,
+    at: KeyPages,
+    Query(way): Query<Way>,
+) -> Result<Response, PageError> {
+    let page = NewKey { pastes: way.way == "paste", ..new_key(&app, &at).await? };
     if at.context.wants_json {
         let fresh = serde_json::json!({
             "csrf": page.shell.csrf,
@@ -139,9 +152,22 @@ pub(super) struct KeyForm {
     title: String,
     public_key: String,
     #[serde(default)]
+    expires_in: String,
+    #[serde(default)]
     expires: String,
     #[serde(default)]
     proof: String,
+}
+
+impl KeyForm {
+    /// Returns the choice of the expiry to show.
+    fn preset(&self) -> &str {
+        match (self.expires_in.as_str(), self.expires.is_empty()) {
+            ("", true) => "365",
+            ("", false) => "date",
+            (chosen, _) => chosen,
+        }
+    }
 }
 
 pub(super) async fn create(
@@ -149,7 +175,7 @@ pub(super) async fn create(
     at: KeyPages,
     Form(form): Form<KeyForm>,
 ) -> Result<Response, PageError> {
-    let created = match end_of_day("expires", &form.expires) {
+    let created = match expiry(&form.expires_in, &form.expires, app.now()) {
         Ok(expires_at) => {
             let (title, public_key) = (form.title.clone(), form.public_key.clone());
             let proof = (!form.proof.trim().is_empty()).then(|| form.proof.clone());
@@ -202,5 +228,5 @@ async fn refuse(app: &Arc<App>, at: &KeyPages, mut typed: KeyForm, error: AppErr
         }
         error => FormErrors::of(error)?,
     };
-    Ok(page::again(errors, |errors| NewKey { errors, typed, ..page }))
+    Ok(page::again(errors, |errors| NewKey { errors, typed, pastes: true, ..page }))
 }

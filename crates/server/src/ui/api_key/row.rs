@@ -12,6 +12,8 @@ pub(super) const WARNED_DAYS: i64 = 14;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::ui) enum KeyStatus {
     Active,
+    /// The key is active, and expires within [`WARNED_DAYS`].
+    Soon,
     /// The key is active, and its owner is disabled.
     OwnerDisabled,
     Disabled,
@@ -36,6 +38,7 @@ impl KeyStatus {
     pub(in crate::ui) const fn class(self) -> &'static str {
         match self {
             Self::Active => "active",
+            Self::Soon => "soon",
             Self::OwnerDisabled | Self::Disabled => "disabled",
             Self::Suspended => "suspended",
             Self::Expired => "expired",
@@ -45,18 +48,23 @@ impl KeyStatus {
 
     pub(in crate::ui) const fn words(self) -> &'static str {
         match self {
-            Self::OwnerDisabled => "account disabled",
-            Self::Active | Self::Disabled | Self::Suspended | Self::Expired | Self::Revoked => self.class(),
+            Self::Active => "Active",
+            Self::Soon => "Expires soon",
+            Self::OwnerDisabled => "Account disabled",
+            Self::Disabled => "Disabled",
+            Self::Suspended => "Suspended",
+            Self::Expired => "Expired",
+            Self::Revoked => "Revoked",
         }
     }
 
     /// Returns whether the key can be used now.
     pub(in crate::ui) const fn is_usable(self) -> bool {
-        matches!(self, Self::Active)
+        matches!(self, Self::Active | Self::Soon)
     }
 
     pub(in crate::ui) const fn may_be_disabled(self) -> bool {
-        matches!(self, Self::Active | Self::OwnerDisabled)
+        matches!(self, Self::Active | Self::Soon | Self::OwnerDisabled)
     }
 
     pub(in crate::ui) const fn may_be_enabled(self) -> bool {
@@ -112,9 +120,13 @@ impl KeyRow {
         shell: &Shell,
         now: Timestamp,
     ) -> Self {
-        let status = KeyStatus::new(key.state, owner_disabled);
         let within = |time: Option<Timestamp>, days: i64| {
             time.is_some_and(|time| (time.as_second() - now.as_second()).abs() < days * DAY)
+        };
+        let expires_soon = within(key.expires_at, WARNED_DAYS);
+        let status = match KeyStatus::new(key.state, owner_disabled) {
+            KeyStatus::Active if expires_soon => KeyStatus::Soon,
+            status => status,
         };
         let created_by = match key.created_by.as_str() {
             "host" => "on the server".to_owned(),
@@ -135,7 +147,7 @@ impl KeyRow {
             expires_at: key.expires_at.as_ref().map(|time| shell.when(time)),
             expires_day: key.expires_at.map_or(String::new(), |time| time.strftime("%-d %b %Y").to_string()),
             expires_on: key.expires_at.map_or(String::new(), |time| time.strftime("%Y-%m-%d").to_string()),
-            expires_soon: !status.has_ended() && within(key.expires_at, WARNED_DAYS),
+            expires_soon: !status.has_ended() && expires_soon,
             used_recently: within(key.last_used_at, 7),
             proven_at: key.proven_at.as_ref().map(|time| shell.when(time)),
             displaced_at: key.displaced_at.as_ref().map(|time| shell.when(time)),

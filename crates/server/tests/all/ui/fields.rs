@@ -192,11 +192,11 @@ async fn the_pages_have_every_field_of_a_key() {
     assert_has(&object, &inputs);
     ada.open(&page).await;
     let shown = [
-        ("created_at", "<dt>Created</dt><dd>2 Jan 2026"),
+        ("created_at", "<dt>Created</dt><dd><time datetime=\"2026-01-02"),
         ("created_by", "by ada"),
         ("created_with", NONE),
-        ("expires_at", "<dt>Expires</dt><dd>10 Feb 2026"),
-        ("last_used_at", "<dd id=\"last-used\">2 Jan 2026"),
+        ("expires_at", "<dt>Expires</dt><dd><time datetime=\"2026-02-10"),
+        ("last_used_at", "<dd id=\"last-used\"><time datetime=\"2026-01-02"),
         ("proven_at", NONE),
         ("displaced_at", NONE),
     ];
@@ -218,9 +218,9 @@ async fn the_pages_have_every_field_of_a_key() {
     assert!(reclaimed["proven_at"].is_string());
     let object = read(&test, &reader, &wire).await;
     ada.open(&wire.replace("/api/v1/me/", "/profile/api-")).await;
-    let with = format!("with the key <code>{}</code>", object["created_with"].as_str().expect("a key"));
+    let with = format!(">the key <code>{}</code>", object["created_with"].as_str().expect("a key"));
     let shown = [
-        ("created_at", "<dt>Created</dt><dd>2 Jan 2026"),
+        ("created_at", "<dt>Created</dt><dd><time datetime=\"2026-01-02"),
         ("created_by", "by ada"),
         ("created_with", with.as_str()),
         ("expires_at", NONE),

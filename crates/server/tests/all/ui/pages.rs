@@ -31,7 +31,7 @@ async fn an_admin_makes_a_service_account_gives_it_a_key_and_then_a_role() {
     let notice = format!("Key <a href=\"{}\">build &#60;b&#62;machine&#60;/b&#62;</a> was added.", ada.path);
     ada.sees(&notice).sees("KEYWARD_KEY_FILE").sees("create_with_ssh_private_key");
     ada.sees("This key has not been used yet.");
-    ada.open(&account).await.sees(key.fingerprint.as_str()).sees("1 of 5 keys").sees("never");
+    ada.open(&account).await.sees(key.fingerprint.as_str()).sees("1 of 5 keys").sees("Never");
     ada.sees("build &#60;b&#62;machine").sees_not("<b>machine");
 
     ada.submit(&format!("{account}/keys"), &fields).await.sees("is already registered");
@@ -59,10 +59,11 @@ async fn a_person_pastes_pauses_and_revokes_a_key_of_their_own() {
     ada.submit("/profile/api-keys", &fields).await.sees("laptop").sees(&key.fingerprint).sees("in 9 days");
     let page = ada.path.split('?').next().unwrap().to_owned();
     ada.open("/profile/api-keys").await.sees(&format!("\"{}\"", page.trim_start_matches("/profile/")));
-    ada.open(&page).await.sees("active");
+    ada.open(&page).await.sees("state soon").sees("Expires soon");
+    ada.open(&format!("{page}/disable")).await.sees("Disable laptop?");
     ada.submit(&format!("{page}/disable"), &[]).await.sees("state disabled");
     test.get("/api/v1/me").by(&key).send().await.expect_problem(401, "unauthenticated");
-    ada.submit(&format!("{page}/enable"), &[]).await.sees("state active");
+    ada.submit(&format!("{page}/enable"), &[]).await.sees("state soon");
     test.get("/api/v1/me").by(&key).send().await.expect(200);
     test.app.write_records().await.unwrap();
 
@@ -372,9 +373,9 @@ async fn the_keys_of_a_disabled_account_are_shown_with_their_state() {
     ada.open(&account)
         .await
         .sees(caution)
-        .sees("account disabled")
+        .sees("Account disabled")
         .sees_not("<td data-label=\"Status\"><span class=\"state active\">");
-    ada.open(&page).await.sees(caution).sees("account disabled").sees_not("this key</h2>").sees_not("first-use.js");
+    ada.open(&page).await.sees(caution).sees("Account disabled").sees_not("this key</h2>").sees_not("first-use.js");
     ada.open(&format!("{account}/keys/new")).await.sees(caution);
     ada.submit(&format!("{account}/enable"), &[]).await;
     ada.open(&page).await.sees("state active").sees_not(caution);
