@@ -224,9 +224,11 @@ test('at the limit no pair is made that could not be added', async ({ ada, keywa
   keyward.addKey(['--user', 'ada@example.com'], 'first');
   await ada.goto(`${keyward.url}/profile/api-keys/new`);
   await expect(ada.getByText('All 1 keys are in use. Revoke one, or ask the operator')).toBeVisible();
-  for (const button of ['Generate key pair', 'Add API key', 'Create']) {
+  for (const button of ['Generate key pair', 'Add API key']) {
     await expect(ada.getByRole('button', { name: button, exact: true })).toBeDisabled();
   }
+  await ada.getByText('Paste a public key').click();
+  await expect(ada.getByRole('button', { name: 'Create', exact: true })).toBeDisabled();
 });
 
 test('the first use of a key changes all that the page says of it', async ({ ada, keyward }) => {

@@ -199,7 +199,7 @@ test('a pair that another page has added and revoked leads to a new one', async 
   await tab.getByRole('link', { name: 'Revoke' }).click();
   await tab.getByLabel('This key is in use').fill('Elsewhere');
   await tab.getByRole('button', { name: 'Revoke' }).click();
-  await expect(tab.getByRole('status')).toContainText('Revoked.');
+  await expect(tab.getByRole('status')).toContainText('Key Elsewhere was revoked.');
   await add(ada).click();
   await expect(ada.locator('#generate-key-wrong')).toContainText('It can never be registered again. Generate a new key pair.');
   await expect(ada.getByRole('button', { name: 'Download again' })).toBeVisible();

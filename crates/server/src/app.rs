@@ -51,7 +51,7 @@ use verifier::{
 };
 
 pub use self::{
-    api_key::{FoundKeys, KeyDetails, KeyOrder, KeyOwner, KeyOwnerDetails, KeySearch, OwnedKey},
+    api_key::{BulkEdit, FoundKeys, KeyDetails, KeyOrder, KeyOwner, KeyOwnerDetails, KeySearch, MAX_KEYS, OwnedKey},
     audit::{Activity, ActivityPage, AuditFilter},
     candidate::Candidate,
     change::{ChangeError, Confirmed},

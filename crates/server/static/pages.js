@@ -35,9 +35,8 @@ for (const fingerprint of document.querySelectorAll('.keys td code')) {
   button.title = 'Copy the fingerprint';
   label.textContent = `Copy the fingerprint of ${fingerprint.closest('tr').querySelector('th a').textContent}`;
   button.append(label);
-  fingerprint.title = fingerprint.textContent;
   fingerprint.after(button);
-  copies(button, fingerprint);
+  copies(button, { value: fingerprint.title, select: () => getSelection().selectAllChildren(fingerprint) });
 }
 
 const exact = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short', timeZone: 'UTC' });

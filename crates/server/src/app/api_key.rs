@@ -1,5 +1,6 @@
 //! API keys: their owners, and how to read them. Each change has its own file.
 
+mod bulk;
 mod details;
 mod installation;
 mod proof;
@@ -16,6 +17,7 @@ use domain::{
 use store::Connection;
 
 pub use self::{
+    bulk::{BulkEdit, MAX_KEYS},
     details::{FoundKeys, KeyDetails, KeyOrder, KeyOwnerDetails, KeySearch},
     installation::OwnedKey,
 };

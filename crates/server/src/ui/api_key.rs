@@ -2,6 +2,7 @@
 //! same. The path determines the owner. The list, the registration of a key, the page of a key and its revocation each
 //! have a file.
 
+mod bulk;
 mod detail;
 mod list;
 mod preset;
@@ -32,6 +33,7 @@ pub(super) fn router() -> Pages {
         router = router
             .get(&format!("{base}/new"), registration::show_new)
             .post(&format!("{base}/proof-challenge"), registration::create_challenge)
+            .post(&format!("{base}/bulk"), bulk::edit)
             .get(&format!("{base}/{{key}}"), detail::show)
             .post(&format!("{base}/{{key}}"), detail::edit)
             .get(&format!("{base}/{{key}}/disable"), detail::show_disable)

@@ -60,7 +60,7 @@ impl App {
         Ok(count)
     }
 
-    async fn revoke_listed_keys(
+    pub(super) async fn revoke_listed_keys(
         &self,
         transaction: &mut Transaction,
         keys: Vec<(ApiKey, Option<WorkspaceId>)>,
@@ -143,7 +143,7 @@ impl Operation for RevokeApiKey {
 
 /// Returns the keys that a revocation of `roots` revokes, each with its workspace: the keys themselves and, with
 /// `cascade`, those that they registered, if the caller manages them.
-async fn list_keys_to_revoke(
+pub(super) async fn list_keys_to_revoke(
     connection: &mut Connection,
     principal: &Principal,
     roots: Vec<ApiKey>,

@@ -112,6 +112,11 @@ pub(in crate::ui) struct KeyRow {
 }
 
 impl KeyRow {
+    /// Returns the start and the end of the fingerprint, for a list.
+    pub(in crate::ui) fn short_fingerprint(&self) -> String {
+        shorten(&self.fingerprint)
+    }
+
     /// Creates the row of a key, which `creator` created.
     pub(super) fn new(
         key: &api::ApiKey,
@@ -152,5 +157,23 @@ impl KeyRow {
             proven_at: key.proven_at.as_ref().map(|time| shell.when(time)),
             displaced_at: key.displaced_at.as_ref().map(|time| shell.when(time)),
         }
+    }
+}
+
+fn shorten(fingerprint: &str) -> String {
+    let digest = fingerprint.trim_start_matches("SHA256:");
+    match (digest.get(..6), digest.len().checked_sub(5).and_then(|end| digest.get(end..))) {
+        (Some(start), Some(end)) if digest.len() > 12 => format!("{start}\u{2026}{end}"),
+        _ => digest.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_list_shows_the_start_and_the_end_of_a_fingerprint() {
+        let whole = "SHA256:Q04beK8hTfNzuYm1WGL7t9b5NGNzZQMlbRJSohDhc8s";
+        assert_eq!(super::shorten(whole), "Q04beK\u{2026}Dhc8s");
+        assert_eq!(super::shorten("SHA256:short"), "short");
     }
 }

@@ -44,6 +44,7 @@ pub const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("POST", "/profile/api-keys",                                              [SIGN, 303, 303, 303, 303]),
     ("GET",  "/profile/api-keys/new",                                          [SIGN, 200, 200, 200, 200]),
     ("POST", "/profile/api-keys/proof-challenge",                              [SIGN, 201, 201, 201, 201]),
+    ("POST", "/profile/api-keys/bulk",                                         [SIGN, 404, 404, 200, 404]),
     ("GET",  "/profile/api-keys/{key}",                                        [SIGN, 404, 404, 200, 404]),
     ("POST", "/profile/api-keys/{key}",                                        [SIGN, 404, 404, 303, 404]),
     ("GET",  "/profile/api-keys/{key}/disable",                                [SIGN, 404, 404, 200, 404]),
@@ -95,6 +96,7 @@ pub const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("POST", "/w/{slug}/service-accounts/{sa}/keys",                           [SIGN, 404, 403, 303, 404]),
     ("GET",  "/w/{slug}/service-accounts/{sa}/keys/new",                       [SIGN, 404, 403, 200, 404]),
     ("POST", "/w/{slug}/service-accounts/{sa}/keys/proof-challenge",           [SIGN, 404, 403, 201, 404]),
+    ("POST", "/w/{slug}/service-accounts/{sa}/keys/bulk",                      [SIGN, 404, 403, 200, 404]),
     ("GET",  "/w/{slug}/service-accounts/{sa}/keys/{key}",                     [SIGN, 404, 403, 200, 404]),
     ("POST", "/w/{slug}/service-accounts/{sa}/keys/{key}",                     [SIGN, 404, 403, 303, 404]),
     ("GET",  "/w/{slug}/service-accounts/{sa}/keys/{key}/disable",             [SIGN, 404, 403, 200, 404]),
@@ -177,6 +179,10 @@ impl World {
             "api-keys" | "keys" => vec![("title", "another".to_owned()), ("public_key", test.new_key().openssh)],
             "{key}" => these(&[("title", "renamed")]),
             "general" => these(&[("name", "Renamed")]),
+            "bulk" => {
+                let key = if path.starts_with("/w/") { "{sa}/keys/{key}" } else { "/profile/api-keys/{key}" };
+                vec![("action", "disable".to_owned()), ("key", self.ids[key].clone())]
+            }
             "theme" => these(&[("theme", "dark")]),
             "role" => these(&[("role", "admin")]),
             "invitations" => these(&[("emails", "invited@example.com"), ("role", "member")]),
