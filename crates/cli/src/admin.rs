@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use api::{User, Workspace};
-use domain::PublicKey;
+use domain::{PublicKey, list::Search};
 use server::app::KeyOwner;
 
 use crate::{
@@ -348,7 +348,7 @@ impl SetQuota {
 impl List {
     async fn users(self) -> Outcome {
         let users = on_host(&self.common.installation, Missing::Refuse, async |app, host| {
-            all_pages(async |paging| Ok(app.list_users(host, &paging).await?)).await
+            all_pages(async |paging| Ok(app.list_users(host, &Search::default(), &paging).await?)).await
         })
         .await?;
         if self.common.json {
@@ -359,7 +359,8 @@ impl List {
 
     async fn workspaces(self) -> Outcome {
         let (workspaces, without_admin) = on_host(&self.common.installation, Missing::Refuse, async |app, host| {
-            let all = all_pages(async |paging| Ok(app.list_all_workspaces(host, &paging).await?)).await?;
+            let all =
+                all_pages(async |paging| Ok(app.list_all_workspaces(host, &Search::default(), &paging).await?)).await?;
             Ok((all, app.list_workspaces_without_admin(host).await?))
         })
         .await?;

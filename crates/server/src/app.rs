@@ -12,6 +12,7 @@ mod installation_key;
 mod integrity;
 mod invitation;
 mod key_use;
+mod list;
 mod maintenance;
 mod member;
 mod node;
@@ -56,6 +57,7 @@ pub use self::{
     candidate::Candidate,
     change::{ChangeError, Confirmed},
     invitation::OpenInvitation,
+    list::{Count, Found, Place},
     project::{ListedProject, ProjectDetails, ProjectQuery},
     recovery::{
         KeyOfSuspendedUser, KeysToConfirm, RestoreReport, SuspendedKey, SuspendedMembership, SuspendedUser,

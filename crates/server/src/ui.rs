@@ -3,6 +3,7 @@
 
 mod api_key;
 mod audit;
+mod csv;
 mod extract;
 mod form;
 mod help;

@@ -1,18 +1,24 @@
 //! Invitations. Only the SHA-256 of a token is stored.
 
 use domain::{
-    InvitationId, PrincipalId, Timestamp, WorkspaceId, invitation::Invitation, principal::WorkspaceAccess, user::Email,
+    InvitationId, PrincipalId, Timestamp, WorkspaceId,
+    invitation::Invitation,
+    list::{InvitationFilter, InvitationOrder},
+    principal::WorkspaceAccess,
+    user::Email,
 };
 
 use crate::{
     Change, Connection, Row, StoreError,
     connection::{FromRow, page_start},
+    list::{List, push},
     params,
     table::{
         Column,
         ColumnType::{Bytes, I64, Text},
         Table,
     },
+    value::{Statement, Value},
 };
 
 pub(crate) static INVITATIONS: Table<Invitation> = Table {
@@ -140,4 +146,51 @@ pub async fn list_invitations(
 ) -> Result<Vec<Invitation>, StoreError> {
     let sql = INVITATIONS.select("WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3");
     connection.list(sql, params![access.workspace(), page_start(after), limit]).await
+}
+
+/// The list of the invitations of a workspace, open and closed, at this time.
+#[derive(Clone, Copy, Debug)]
+pub struct Invitations(pub WorkspaceAccess, pub Timestamp);
+
+impl List for Invitations {
+    type Order = InvitationOrder;
+    type Filter = InvitationFilter;
+    type Id = InvitationId;
+    type Row = Invitation;
+
+    const ID: &'static str = "invitations.id";
+    const SEARCHED: &'static [&'static str] = &["invitations.email"];
+
+    fn select(&self) -> Statement {
+        INVITATIONS.select_columns("")
+    }
+
+    fn from<'a>(&'a self, values: &mut Vec<Value<'a>>) -> Statement {
+        let workspace = push(values, self.0.workspace());
+        Statement::built(format!("FROM invitations WHERE invitations.workspace_id = {workspace}"))
+    }
+
+    // The conditions agree with `Invitation::state`.
+    fn filter<'a>(&'a self, filter: InvitationFilter, values: &mut Vec<Value<'a>>) -> Statement {
+        let open = "accepted_at IS NULL AND revoked_at IS NULL AND expires_at";
+        match filter {
+            InvitationFilter::All => "1 = 1".into(),
+            InvitationFilter::Pending => Statement::built(format!("{open} > {}", push(values, self.1))),
+            InvitationFilter::Expired => Statement::built(format!("{open} <= {}", push(values, self.1))),
+            InvitationFilter::Accepted => "accepted_at IS NOT NULL".into(),
+            InvitationFilter::Revoked => "accepted_at IS NULL AND revoked_at IS NOT NULL".into(),
+        }
+    }
+
+    fn order(order: InvitationOrder) -> &'static str {
+        match order {
+            InvitationOrder::Created => "invitations.id",
+            InvitationOrder::Email => "invitations.email",
+            InvitationOrder::Expires => "invitations.expires_at",
+        }
+    }
+
+    fn decode(row: &Row) -> Result<Invitation, StoreError> {
+        Invitation::from_row(row)
+    }
 }

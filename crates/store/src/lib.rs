@@ -17,6 +17,7 @@ pub mod installation_key;
 pub mod integrity;
 pub mod invitation;
 pub mod key_use;
+pub mod list;
 mod maintenance;
 pub mod member;
 mod migrations;

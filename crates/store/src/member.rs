@@ -1,17 +1,24 @@
 //! The members of a workspace.
 
-use domain::{Timestamp, UserId, WorkspaceId, principal::WorkspaceAccess, role::Role, user::Email};
+use domain::{
+    Timestamp, UserId, WorkspaceId,
+    list::{MemberFilter, MemberOrder},
+    principal::WorkspaceAccess,
+    role::Role,
+    user::Email,
+};
 
 use crate::{
     Change, Connection, Row, StoreError, Subject,
     connection::{FromRow, page_start},
+    list::{List, push},
     params,
     table::{
         Column,
         ColumnType::{I64, Text},
         Table,
     },
-    value::Statement,
+    value::{Statement, Value},
 };
 
 /// A row of `members`.
@@ -51,11 +58,13 @@ pub struct MemberRow {
     pub joined_at: Timestamp,
 }
 
-/// Selects the columns of a [`MemberRow`]. The conditions follow.
-const MEMBER_ROWS: &str =
+/// Selects the columns of a [`MemberRow`].
+const MEMBER_COLUMNS: &str =
     "SELECT u.id, u.email, u.email_verified_at IS NOT NULL AS email_verified, u.name, u.disabled, m.role,
-        m.joined_at
-     FROM members m JOIN users u ON u.id = m.user_id";
+        m.joined_at";
+
+/// The tables of a [`MemberRow`]. The conditions follow.
+const MEMBER_TABLES: &str = "FROM members m JOIN users u ON u.id = m.user_id";
 
 impl FromRow for MemberRow {
     fn from_row(row: &Row) -> Result<Self, StoreError> {
@@ -114,7 +123,7 @@ pub async fn find_member(
     workspace: WorkspaceId,
     user: UserId,
 ) -> Result<Option<MemberRow>, StoreError> {
-    let sql = Statement::concat(&[MEMBER_ROWS, "WHERE m.workspace_id = $1 AND m.user_id = $2"]);
+    let sql = Statement::concat(&[MEMBER_COLUMNS, MEMBER_TABLES, "WHERE m.workspace_id = $1 AND m.user_id = $2"]);
     connection.find(sql, params![workspace, user]).await
 }
 
@@ -125,8 +134,56 @@ pub async fn list_members(
     after: Option<UserId>,
     limit: i64,
 ) -> Result<Vec<MemberRow>, StoreError> {
-    let sql = Statement::concat(&[MEMBER_ROWS, "WHERE m.workspace_id = $1 AND u.id > $2 ORDER BY u.id LIMIT $3"]);
+    let conditions = "WHERE m.workspace_id = $1 AND u.id > $2 ORDER BY u.id LIMIT $3";
+    let sql = Statement::concat(&[MEMBER_COLUMNS, MEMBER_TABLES, conditions]);
     connection.list(sql, params![access.workspace(), page_start(after), limit]).await
+}
+
+/// The list of the members of a workspace.
+#[derive(Clone, Copy, Debug)]
+pub struct Members(pub WorkspaceAccess);
+
+impl List for Members {
+    type Order = MemberOrder;
+    type Filter = MemberFilter;
+    type Id = UserId;
+    type Row = MemberRow;
+
+    const ID: &'static str = "u.id";
+    const SEARCHED: &'static [&'static str] = &["u.name", "u.email"];
+
+    fn select(&self) -> Statement {
+        MEMBER_COLUMNS.into()
+    }
+
+    fn from<'a>(&'a self, values: &mut Vec<Value<'a>>) -> Statement {
+        let workspace = push(values, self.0.workspace());
+        Statement::built(format!("{MEMBER_TABLES} WHERE m.workspace_id = {workspace}"))
+    }
+
+    fn filter<'a>(&'a self, filter: MemberFilter, _: &mut Vec<Value<'a>>) -> Statement {
+        match filter {
+            MemberFilter::All => "1 = 1",
+            MemberFilter::Admin => "m.role = 'admin'",
+            MemberFilter::Member => "m.role = 'member'",
+            MemberFilter::Disabled => "u.disabled = TRUE",
+            MemberFilter::Unverified => "u.email_verified_at IS NULL",
+        }
+        .into()
+    }
+
+    fn order(order: MemberOrder) -> &'static str {
+        match order {
+            MemberOrder::Id => "u.id",
+            MemberOrder::Name => "LOWER(u.name)",
+            MemberOrder::Email => "u.email",
+            MemberOrder::Joined => "m.joined_at",
+        }
+    }
+
+    fn decode(row: &Row) -> Result<MemberRow, StoreError> {
+        MemberRow::from_row(row)
+    }
 }
 
 /// Returns whether a workspace has an admin other than `user` that is not disabled.

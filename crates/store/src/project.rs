@@ -2,6 +2,7 @@
 
 use domain::{
     PrincipalId, ProjectId, Timestamp, WorkspaceId,
+    list::{self, ProjectOrder},
     principal::{ProjectAccess, WorkspaceAccess},
     project::{Project, ProjectGrants},
     role::{ProjectRole, Role},
@@ -10,13 +11,14 @@ use domain::{
 use crate::{
     Change, Connection, Row, StoreError, Subject,
     connection::{FromRow, LIST_MAX, page_start, push_list},
+    list::{List, push},
     params,
     table::{
         Column,
         ColumnType::{I64, Text},
         Table,
     },
-    value::Statement,
+    value::{Statement, Value},
 };
 
 pub(crate) static PROJECTS: Table<Project> = Table {
@@ -260,6 +262,63 @@ async fn list_projects_in(
         select.as_str()
     );
     connection.list(Statement::built(sql), &values).await
+}
+
+/// The list of the projects of a workspace that a principal can see.
+#[derive(Clone, Copy, Debug)]
+pub struct Projects {
+    /// The workspace, and whether to include projects in which the principal has no role.
+    pub scope: ProjectScope,
+    /// The principal whose roles are returned.
+    pub principal: Option<PrincipalId>,
+}
+
+impl List for Projects {
+    type Order = ProjectOrder;
+    type Filter = list::ProjectFilter;
+    type Id = ProjectId;
+    type Row = ProjectRow;
+
+    const ID: &'static str = "projects.id";
+    const SEARCHED: &'static [&'static str] = &["projects.title", "projects.description"];
+
+    fn select(&self) -> Statement {
+        PROJECTS.select_columns("m.role, COALESCE(u.email, s.address) AS creator_email")
+    }
+
+    fn from<'a>(&'a self, values: &mut Vec<Value<'a>>) -> Statement {
+        let principal = push(values, self.principal);
+        let workspace = push(values, self.scope.workspace.workspace());
+        Statement::built(format!(
+            "FROM projects
+             LEFT JOIN project_members m ON m.project_id = projects.id AND m.principal_id = {principal}
+             LEFT JOIN users u ON u.id = projects.created_by
+             LEFT JOIN service_accounts s ON s.id = projects.created_by
+             WHERE projects.workspace_id = {workspace} AND {}",
+            if self.scope.all { "1 = 1" } else { "m.role IS NOT NULL" }
+        ))
+    }
+
+    fn filter<'a>(&'a self, filter: list::ProjectFilter, _: &mut Vec<Value<'a>>) -> Statement {
+        match filter {
+            list::ProjectFilter::All => "1 = 1",
+            list::ProjectFilter::Joined => "m.role IS NOT NULL",
+            list::ProjectFilter::NotJoined => "m.role IS NULL",
+        }
+        .into()
+    }
+
+    fn order(order: ProjectOrder) -> &'static str {
+        match order {
+            ProjectOrder::Created => "projects.id",
+            ProjectOrder::Title => "LOWER(projects.title)",
+            ProjectOrder::Updated => "projects.updated_at",
+        }
+    }
+
+    fn decode(row: &Row) -> Result<ProjectRow, StoreError> {
+        ProjectRow::from_row(row)
+    }
 }
 
 /// Returns every project of a workspace.

@@ -92,12 +92,17 @@ impl<T> Table<T> {
 
     /// As [`select`](Self::select), with `more` expressions in the list.
     pub(crate) fn select_with(&self, more: &'static str, rest: &'static str) -> Statement {
+        Statement::built(format!("{} FROM {} {rest}", self.select_columns(more).as_str(), self.name))
+    }
+
+    /// Returns the start of such a statement: the columns, with `more` expressions, without the table.
+    pub(crate) fn select_columns(&self, more: &'static str) -> Statement {
         let read = self.columns.iter().filter(|column| matches!(column.access, Access::Fixed(_) | Access::Mutable(_)));
         let mut columns: Vec<String> = read.map(|column| format!("{}.{}", self.name, column.name)).collect();
         if !more.is_empty() {
             columns.push(more.to_owned());
         }
-        Statement::built(format!("SELECT {} FROM {} {rest}", columns.join(", "), self.name))
+        Statement::built(format!("SELECT {}", columns.join(", ")))
     }
 
     /// Prepares the insertion of `row`. [`Insert::run`] executes it.

@@ -2,6 +2,7 @@
 
 use domain::{
     UserId, WorkspaceId,
+    list::{UserFilter, UserOrder},
     principal::OperatorAccess,
     user::{Email, User},
 };
@@ -9,12 +10,14 @@ use domain::{
 use crate::{
     Change, Connection, Row, StoreError, Subject,
     connection::{FromRow, page_start},
+    list::List,
     params,
     table::{
         Column,
         ColumnType::{Bool, I64, Text},
         Table,
     },
+    value::{Statement, Value},
 };
 
 pub(crate) static USERS: Table<User> = Table {
@@ -97,6 +100,52 @@ pub async fn list_users(
 ) -> Result<Vec<User>, StoreError> {
     let sql = USERS.select("WHERE id > $1 ORDER BY id LIMIT $2");
     connection.list(sql, params![page_start(after), limit]).await
+}
+
+/// The list of the users of the installation.
+#[derive(Clone, Copy, Debug)]
+pub struct Users(pub OperatorAccess);
+
+impl List for Users {
+    type Order = UserOrder;
+    type Filter = UserFilter;
+    type Id = UserId;
+    type Row = User;
+
+    const ID: &'static str = "users.id";
+    const SEARCHED: &'static [&'static str] = &["users.name", "users.email"];
+
+    fn select(&self) -> Statement {
+        USERS.select_columns("")
+    }
+
+    fn from<'a>(&'a self, _: &mut Vec<Value<'a>>) -> Statement {
+        "FROM users WHERE 1 = 1".into()
+    }
+
+    fn filter<'a>(&'a self, filter: UserFilter, _: &mut Vec<Value<'a>>) -> Statement {
+        match filter {
+            UserFilter::All => "1 = 1",
+            UserFilter::Active => "users.disabled = FALSE AND users.sign_in_suspended = FALSE",
+            UserFilter::Operator => "users.operator = TRUE",
+            UserFilter::Disabled => "users.disabled = TRUE",
+            UserFilter::Suspended => "users.sign_in_suspended = TRUE",
+            UserFilter::Unverified => "users.email_verified_at IS NULL",
+        }
+        .into()
+    }
+
+    fn order(order: UserOrder) -> &'static str {
+        match order {
+            UserOrder::Created => "users.id",
+            UserOrder::Name => "LOWER(users.name)",
+            UserOrder::Email => "users.email",
+        }
+    }
+
+    fn decode(row: &Row) -> Result<User, StoreError> {
+        User::from_row(row)
+    }
 }
 
 /// Returns the number of operators that are not disabled, including those that a restore suspended.

@@ -1,22 +1,24 @@
 //! Workspaces and their quotas.
 
 use domain::{
-    PrincipalId, Timestamp, UserId, WorkspaceId,
+    PrincipalId, ServiceAccountId, Timestamp, UserId, WorkspaceId,
+    list::{WorkspaceFilter, WorkspaceOrder},
     principal::{OperatorAccess, WorkspaceAccess},
     quota::Quotas,
-    role::Role,
     workspace::{Slug, Workspace},
 };
 
 use crate::{
     Change, Connection, Row, StoreError, Subject,
     connection::{FromRow, page_start},
+    list::{List, push},
     params,
     table::{
         Column,
         ColumnType::{I64, Text},
         Table,
     },
+    value::{Statement, Value},
 };
 
 pub(crate) static WORKSPACES: Table<Workspace> = Table {
@@ -121,12 +123,15 @@ pub async fn count_in_workspace(
     })
 }
 
+/// The condition of the workspaces without an admin that is not disabled.
+const WITHOUT_ADMIN: &str = "NOT EXISTS
+    (SELECT 1 FROM members m JOIN users ON users.id = m.user_id
+     WHERE m.workspace_id = workspaces.id AND m.role = 'admin' AND users.disabled = FALSE)";
+
 /// Returns the workspaces without an admin that is not disabled.
 pub async fn list_workspaces_without_admin(connection: &mut Connection) -> Result<Vec<WorkspaceId>, StoreError> {
-    let sql = "SELECT id FROM workspaces WHERE deleted_at IS NULL AND NOT EXISTS
-                   (SELECT 1 FROM members JOIN users ON users.id = members.user_id
-                    WHERE members.workspace_id = workspaces.id AND members.role = $1 AND users.disabled = $2)";
-    connection.fetch_all(sql, params![Role::Admin.as_str(), false]).await?.iter().map(|row| row.parse("id")).collect()
+    let sql = Statement::concat(&["SELECT id FROM workspaces WHERE deleted_at IS NULL AND", WITHOUT_ADMIN]);
+    connection.fetch_all(sql, params![]).await?.iter().map(|row| row.parse("id")).collect()
 }
 
 /// Returns whether a slug is or was in use.
@@ -158,6 +163,68 @@ pub async fn list_workspaces_of_member(
          WHERE members.user_id = $3 AND id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2",
     );
     connection.list(sql, params![page_start(after), limit, user]).await
+}
+
+/// A list of workspaces.
+#[derive(Clone, Copy, Debug)]
+pub enum Workspaces {
+    /// All of the installation.
+    All(OperatorAccess),
+    /// Those of a user.
+    OfMember(UserId),
+    /// That of a service account.
+    OfServiceAccount(ServiceAccountId),
+}
+
+impl List for Workspaces {
+    type Order = WorkspaceOrder;
+    type Filter = WorkspaceFilter;
+    type Id = WorkspaceId;
+    type Row = Workspace;
+
+    const ID: &'static str = "workspaces.id";
+    const SEARCHED: &'static [&'static str] = &["workspaces.name", "workspaces.slug"];
+
+    fn select(&self) -> Statement {
+        WORKSPACES.select_columns("")
+    }
+
+    fn from<'a>(&'a self, values: &mut Vec<Value<'a>>) -> Statement {
+        match self {
+            Self::All(_) => "FROM workspaces WHERE workspaces.deleted_at IS NULL".into(),
+            Self::OfMember(user) => Statement::built(format!(
+                "FROM workspaces JOIN members ON members.workspace_id = workspaces.id
+                 WHERE members.user_id = {} AND workspaces.deleted_at IS NULL",
+                push(values, *user)
+            )),
+            Self::OfServiceAccount(account) => Statement::built(format!(
+                "FROM workspaces JOIN service_accounts ON service_accounts.workspace_id = workspaces.id
+                 WHERE service_accounts.id = {} AND service_accounts.deleted_at IS NULL
+                   AND workspaces.deleted_at IS NULL",
+                push(values, *account)
+            )),
+        }
+    }
+
+    fn filter<'a>(&'a self, filter: WorkspaceFilter, _: &mut Vec<Value<'a>>) -> Statement {
+        match filter {
+            WorkspaceFilter::All => "1 = 1",
+            WorkspaceFilter::WithoutAdmin => WITHOUT_ADMIN,
+        }
+        .into()
+    }
+
+    fn order(order: WorkspaceOrder) -> &'static str {
+        match order {
+            WorkspaceOrder::Created => "workspaces.id",
+            WorkspaceOrder::Name => "LOWER(workspaces.name)",
+            WorkspaceOrder::Slug => "workspaces.slug",
+        }
+    }
+
+    fn decode(row: &Row) -> Result<Workspace, StoreError> {
+        Workspace::from_row(row)
+    }
 }
 
 /// Returns the principals of a workspace: its members and its service accounts.

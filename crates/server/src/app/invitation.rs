@@ -8,14 +8,19 @@ mod revoke;
 use domain::{
     AuditPrincipal, InvitationId, PrincipalId, Timestamp, WorkspaceId,
     invitation::{Invitation, InvitationState},
+    list::{InvitationFilter, InvitationOrder, Search},
     principal::{Identity, WorkspacePermission},
     role::Role,
     user::User,
 };
-use store::Connection;
+use store::{Connection, invitation::Invitations};
 
 pub(super) use self::mail::Issued;
-use super::{App, Audited, Caller, Paging, Scope, page, sha256};
+use super::{
+    App, Audited, Caller, Found, Paging, Place, Scope,
+    list::{list_page, look_through},
+    sha256,
+};
 use crate::error::{AppError, Conflict};
 
 /// An invitation, as its holder sees it.
@@ -76,7 +81,7 @@ impl Audited for Invitation {
 }
 
 impl App {
-    /// Returns invitations of a workspace, open and closed.
+    /// Returns the invitations of a workspace, open and closed, that match a search.
     ///
     /// # Errors
     /// The caller is not an admin of the workspace.
@@ -84,14 +89,30 @@ impl App {
         &self,
         caller: &Caller,
         workspace: WorkspaceId,
+        search: &Search<InvitationOrder, InvitationFilter>,
         paging: &Paging,
     ) -> Result<api::Page<api::Invitation>, AppError> {
         let access = caller.principal.authorize(WorkspacePermission::ViewInvitations, workspace)?;
-        let limit = paging.limit()?;
         let now = self.clock.now();
-        let mut connection = self.store.read().await?;
-        let rows = store::invitation::list_invitations(&mut connection, access, paging.after()?, limit + 1).await?;
-        Ok(page(rows, limit, |row| row.id.to_string(), |row| to_wire(&row, now)))
+        let invitations = Invitations(access, now);
+        list_page(&mut *self.store.read().await?, &invitations, search, paging, |row| to_wire(&row, now)).await
+    }
+
+    /// Returns one page of these invitations for a person, with their numbers.
+    ///
+    /// # Errors
+    /// The caller is not an admin of the workspace.
+    pub async fn look_through_invitations(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        search: &Search<InvitationOrder, InvitationFilter>,
+        place: &Place,
+    ) -> Result<Found<api::Invitation>, AppError> {
+        let access = caller.principal.authorize(WorkspacePermission::ViewInvitations, workspace)?;
+        let now = self.clock.now();
+        let invitations = Invitations(access, now);
+        look_through(&mut *self.store.read().await?, &invitations, search, place, |row| to_wire(&row, now)).await
     }
 
     /// Returns the invitation of a token, for the page that accepts it.

@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use domain::{
     AuditAction, PrincipalId, ProjectId, UserId, WorkspaceId,
+    list::{MemberFilter, MemberOrder, Search},
     principal::{Principal, WorkspaceAccess, WorkspacePermission},
     role::{ProjectRole, Role},
 };
-use store::member::MemberRow;
+use store::member::{MemberRow, Members};
 
-use super::{App, Audited, Caller, ChangeError, Confirmed, Detail, Operation, Paging, Scope, Transaction, page};
+use super::{
+    App, Audited, Caller, ChangeError, Confirmed, Detail, Found, Operation, Paging, Place, Scope, Transaction,
+    list::{list_page, look_through},
+};
 use crate::error::{AppError, Conflict};
 
 fn to_wire(member: MemberRow) -> api::Member {
@@ -32,7 +36,7 @@ impl Audited for MemberRow {
 }
 
 impl App {
-    /// Returns the members of a workspace.
+    /// Returns the members of a workspace that match a search.
     ///
     /// # Errors
     /// The caller is not a member.
@@ -40,13 +44,26 @@ impl App {
         &self,
         caller: &Caller,
         workspace: WorkspaceId,
+        search: &Search<MemberOrder, MemberFilter>,
         paging: &Paging,
     ) -> Result<api::Page<api::Member>, AppError> {
         let access = caller.principal.authorize(WorkspacePermission::ViewMembers, workspace)?;
-        let limit = paging.limit()?;
-        let mut connection = self.store.read().await?;
-        let members = store::member::list_members(&mut connection, access, paging.after()?, limit + 1).await?;
-        Ok(page(members, limit, |member| member.user.to_string(), to_wire))
+        list_page(&mut *self.store.read().await?, &Members(access), search, paging, to_wire).await
+    }
+
+    /// Returns one page of these members for a person, with their numbers.
+    ///
+    /// # Errors
+    /// The caller is not a member.
+    pub async fn look_through_members(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        search: &Search<MemberOrder, MemberFilter>,
+        place: &Place,
+    ) -> Result<Found<api::Member>, AppError> {
+        let access = caller.principal.authorize(WorkspacePermission::ViewMembers, workspace)?;
+        look_through(&mut *self.store.read().await?, &Members(access), search, place, to_wire).await
     }
 
     /// Changes the role of a member. Open invitations that the user may no longer write are revoked. With

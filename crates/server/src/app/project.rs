@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use domain::{
     AuditAction, PrincipalId, ProjectId, Timestamp, WorkspaceId,
+    list::{self, ProjectOrder, Search},
     principal::{Identity, Principal, ProjectAccess, ProjectPermission, WorkspacePermission},
     project::Project,
     role::{ProjectRole, Role},
@@ -14,12 +15,15 @@ use domain::{
 use store::{
     Connection,
     name::Named,
-    project::{ProjectFilter, ProjectMemberRow, ProjectScope},
+    project::{ProjectFilter, ProjectMemberRow, ProjectRow, ProjectScope, Projects},
 };
 
 pub use self::details::ProjectDetails;
 use super::{
-    App, Audited, Caller, ChangeError, Confirmed, Detail, Operation, Paging, Scope, Transaction, identity, member, page,
+    App, Audited, Caller, ChangeError, Confirmed, Detail, Found, Operation, Paging, Place, Scope, Transaction,
+    identity,
+    list::{list_page, look_through},
+    member, page,
 };
 use crate::error::AppError;
 
@@ -84,9 +88,20 @@ pub struct ListedProject {
     pub creator_email: Option<String>,
 }
 
+fn listed(row: ProjectRow) -> ListedProject {
+    ListedProject { creator_email: row.creator_email, project: to_wire(row.project, row.role) }
+}
+
+/// Returns the projects of a workspace that a principal can see.
+fn visible_projects(principal: &Principal, workspace: WorkspaceId) -> Result<Projects, AppError> {
+    let access = principal.authorize(WorkspacePermission::View, workspace)?;
+    let all = principal.role_in(workspace) == Some(Role::Admin);
+    Ok(Projects { scope: ProjectScope { workspace: access, all }, principal: principal.id() })
+}
+
 impl App {
-    /// Returns the projects of a workspace. Its admins see all of them, and other callers those that they are members
-    /// of.
+    /// Returns the projects of a workspace that match a search. Its admins see all of them, and other callers those
+    /// that they are members of.
     ///
     /// # Errors
     /// The caller is not in the workspace.
@@ -94,17 +109,27 @@ impl App {
         &self,
         caller: &Caller,
         workspace: WorkspaceId,
+        search: &Search<ProjectOrder, list::ProjectFilter>,
         paging: &Paging,
     ) -> Result<api::Page<api::Project>, AppError> {
-        let access = caller.principal.authorize(WorkspacePermission::View, workspace)?;
-        let limit = paging.limit()?;
-        let all = caller.principal.role_in(workspace) == Some(Role::Admin);
-        let scopes = [ProjectScope { workspace: access, all }];
-        let mut filter = ProjectFilter::of(&scopes, caller.principal.id(), limit + 1);
-        filter.after = paging.after()?;
-        let mut connection = self.store.read().await?;
-        let rows = store::project::list_projects(&mut connection, &filter).await?;
-        Ok(page(rows, limit, |row| row.project.id.to_string(), |row| to_wire(row.project, row.role)))
+        let projects = visible_projects(&caller.principal, workspace)?;
+        let map = |row: ProjectRow| to_wire(row.project, row.role);
+        list_page(&mut *self.store.read().await?, &projects, search, paging, map).await
+    }
+
+    /// Returns one page of these projects for a person, with their numbers.
+    ///
+    /// # Errors
+    /// The caller is not in the workspace.
+    pub async fn look_through_projects(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        search: &Search<ProjectOrder, list::ProjectFilter>,
+        place: &Place,
+    ) -> Result<Found<ListedProject>, AppError> {
+        let projects = visible_projects(&caller.principal, workspace)?;
+        look_through(&mut *self.store.read().await?, &projects, search, place, listed).await
     }
 
     /// Returns projects in all workspaces of the caller.
@@ -139,12 +164,7 @@ impl App {
         };
         let mut connection = self.store.read().await?;
         let rows = store::project::list_projects(&mut connection, &filter).await?;
-        Ok(page(
-            rows,
-            limit,
-            |row| row.project.id.to_string(),
-            |row| ListedProject { creator_email: row.creator_email, project: to_wire(row.project, row.role) },
-        ))
+        Ok(page(rows, limit, |row| row.project.id.to_string(), listed))
     }
 
     /// Returns a project that the caller can see.

@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use domain::{
     AuditAction, UserId,
+    list::{Search, UserFilter, UserOrder},
     text::parse_title,
     user::{Email, User},
 };
 
-use store::Connection;
+use store::{Connection, user::Users};
 
-use super::{App, Audited, Caller, ChangeError, Confirmed, Detail, Operation, Paging, Scope, Transaction, page};
+use super::{
+    App, Audited, Caller, ChangeError, Confirmed, Detail, Found, Operation, Paging, Place, Scope, Transaction,
+    list::{list_page, look_through},
+};
 use crate::error::{AppError, Conflict};
 
 fn to_wire(user: User) -> api::User {
@@ -58,16 +62,32 @@ impl App {
         })
     }
 
-    /// Returns users in the order in which they were created.
+    /// Returns the users that match a search.
     ///
     /// # Errors
     /// The caller is not an operator.
-    pub async fn list_users(&self, caller: &Caller, paging: &Paging) -> Result<api::Page<api::User>, AppError> {
+    pub async fn list_users(
+        &self,
+        caller: &Caller,
+        search: &Search<UserOrder, UserFilter>,
+        paging: &Paging,
+    ) -> Result<api::Page<api::User>, AppError> {
         let access = caller.principal.authorize_operator()?;
-        let limit = paging.limit()?;
-        let mut connection = self.store.read().await?;
-        let users = store::user::list_users(&mut connection, access, paging.after()?, limit + 1).await?;
-        Ok(page(users, limit, |user| user.id.to_string(), to_wire))
+        list_page(&mut *self.store.read().await?, &Users(access), search, paging, to_wire).await
+    }
+
+    /// Returns one page of these users for a person, with their numbers.
+    ///
+    /// # Errors
+    /// The caller is not an operator.
+    pub async fn look_through_users(
+        &self,
+        caller: &Caller,
+        search: &Search<UserOrder, UserFilter>,
+        place: &Place,
+    ) -> Result<Found<api::User>, AppError> {
+        let access = caller.principal.authorize_operator()?;
+        look_through(&mut *self.store.read().await?, &Users(access), search, place, to_wire).await
     }
 
     /// Creates a user without memberships.

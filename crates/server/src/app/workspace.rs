@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use domain::{
     AuditAction, PrincipalId, UserId, WorkspaceId,
+    list::{Search, WorkspaceFilter, WorkspaceOrder},
     principal::{Principal, WorkspacePermission},
     quota::Quotas,
     role::Role,
@@ -12,10 +13,12 @@ use domain::{
     workspace::{Slug, Workspace},
 };
 
-use store::workspace::WorkspaceCounts;
+use store::workspace::{WorkspaceCounts, Workspaces};
 
 use super::{
-    App, Audited, Caller, ChangeError, Confirmed, Detail, Operation, Paging, Scope, Transaction, UnsentMail, page,
+    App, Audited, Caller, ChangeError, Confirmed, Detail, Found, Operation, Paging, Place, Scope, Transaction,
+    UnsentMail,
+    list::{list_page, look_through},
     quota,
 };
 use crate::{
@@ -48,53 +51,74 @@ impl Audited for Workspace {
     }
 }
 
+/// Returns the workspaces of a principal. The host sees all.
+fn own_workspaces(principal: &Principal) -> Result<Workspaces, AppError> {
+    Ok(match principal.id() {
+        Some(PrincipalId::User(user)) => Workspaces::OfMember(user),
+        Some(PrincipalId::ServiceAccount(account)) => Workspaces::OfServiceAccount(account),
+        None => Workspaces::All(principal.authorize_operator()?),
+    })
+}
+
 impl App {
-    /// Returns the workspaces of the caller.
+    /// Returns the workspaces of the caller that match a search. A service account has one.
     ///
     /// # Errors
     /// The store does not answer.
     pub async fn list_workspaces(
         &self,
         caller: &Caller,
+        search: &Search<WorkspaceOrder, WorkspaceFilter>,
         paging: &Paging,
     ) -> Result<api::Page<api::Workspace>, AppError> {
-        let limit = paging.limit()?;
-        let after = paging.after()?;
-        let mut connection = self.store.read().await?;
-        let workspaces = match caller.principal.id() {
-            Some(PrincipalId::User(user)) => {
-                store::workspace::list_workspaces_of_member(&mut connection, user, after, limit + 1).await?
-            }
-            Some(PrincipalId::ServiceAccount(_)) => {
-                let memberships = caller.principal.identity().map_or(&[][..], |identity| &identity.memberships);
-                let mut own = Vec::new();
-                for membership in memberships.iter().filter(|m| after.is_none_or(|after| m.workspace > after)) {
-                    own.extend(store::workspace::find_workspace(&mut connection, membership.workspace).await?);
-                }
-                own
-            }
-            None => {
-                let access = caller.principal.authorize_operator()?;
-                store::workspace::list_workspaces(&mut connection, access, after, limit + 1).await?
-            }
-        };
-        Ok(page(workspaces, limit, |w| w.id.to_string(), |w| to_wire(&w, &caller.principal)))
+        let workspaces = own_workspaces(&caller.principal)?;
+        let map = |workspace: Workspace| to_wire(&workspace, &caller.principal);
+        list_page(&mut *self.store.read().await?, &workspaces, search, paging, map).await
     }
 
-    /// Returns all workspaces of the installation, for operators: only names and quotas.
+    /// Returns one page of these workspaces for a person, with their numbers.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn look_through_workspaces(
+        &self,
+        caller: &Caller,
+        search: &Search<WorkspaceOrder, WorkspaceFilter>,
+        place: &Place,
+    ) -> Result<Found<api::Workspace>, AppError> {
+        let workspaces = own_workspaces(&caller.principal)?;
+        let map = |workspace: Workspace| to_wire(&workspace, &caller.principal);
+        look_through(&mut *self.store.read().await?, &workspaces, search, place, map).await
+    }
+
+    /// Returns the workspaces of the installation that match a search, for operators: only names and quotas.
     ///
     /// # Errors
     /// The caller is not an operator.
     pub async fn list_all_workspaces(
         &self,
         caller: &Caller,
+        search: &Search<WorkspaceOrder, WorkspaceFilter>,
         paging: &Paging,
     ) -> Result<api::Page<api::Workspace>, AppError> {
-        let access = caller.principal.authorize_operator()?;
-        let limit = paging.limit()?;
-        let mut connection = self.store.read().await?;
-        let workspaces = store::workspace::list_workspaces(&mut connection, access, paging.after()?, limit + 1).await?;
-        Ok(page(workspaces, limit, |w| w.id.to_string(), |w| to_wire(&w, &caller.principal)))
+        let workspaces = Workspaces::All(caller.principal.authorize_operator()?);
+        let map = |workspace: Workspace| to_wire(&workspace, &caller.principal);
+        list_page(&mut *self.store.read().await?, &workspaces, search, paging, map).await
+    }
+
+    /// Returns one page of these workspaces for a person, with their numbers.
+    ///
+    /// # Errors
+    /// The caller is not an operator.
+    pub async fn look_through_all_workspaces(
+        &self,
+        caller: &Caller,
+        search: &Search<WorkspaceOrder, WorkspaceFilter>,
+        place: &Place,
+    ) -> Result<Found<api::Workspace>, AppError> {
+        let workspaces = Workspaces::All(caller.principal.authorize_operator()?);
+        let map = |workspace: Workspace| to_wire(&workspace, &caller.principal);
+        look_through(&mut *self.store.read().await?, &workspaces, search, place, map).await
     }
 
     /// Returns a workspace of the caller.

@@ -5,7 +5,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use domain::ProjectId;
+use domain::{
+    ProjectId,
+    list::{Choice, MAX_SEARCH, Order, Search},
+};
 use http::{StatusCode, header, request::Parts};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use verifier::AuthenticationError;
@@ -164,6 +167,53 @@ pub(super) struct PageQuery {
 impl From<PageQuery> for Paging {
     fn from(query: PageQuery) -> Self {
         Self { after: query.after, limit: query.limit }
+    }
+}
+
+/// What to look for in a list, and the position and the length of a page of it.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SearchQuery {
+    /// A part of a name, a title or an email address, ignoring case. Without it, all items match.
+    #[param(max_length = 100)]
+    q: Option<String>,
+    /// The order. With a `-` before it, the order is reversed.
+    sort: Option<String>,
+    /// Which items to list. The default is `all`.
+    filter: Option<String>,
+    /// The number of items: 1 to 200. The default is 50.
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    limit: Option<i64>,
+    /// The value of `next` of the previous page, with the same `sort`.
+    after: Option<String>,
+}
+
+impl SearchQuery {
+    /// Returns the search and the page.
+    ///
+    /// # Errors
+    /// The list has no such order or filter, or the text is too long.
+    pub(super) fn parse<O: Order, F: Choice>(self) -> Result<(Search<O, F>, Paging), AppError> {
+        let text = self.q.unwrap_or_default();
+        if text.chars().count() > MAX_SEARCH {
+            return Err(AppError::field("q", "out_of_range", format!("enter at most {MAX_SEARCH} characters")));
+        }
+        if text.contains('\0') {
+            return Err(AppError::field("q", "malformed", "remove the NUL character"));
+        }
+        let unknown =
+            |field, names: &[&str]| AppError::field(field, "malformed", format!("choose one of {}", names.join(", ")));
+        let filter = match &self.filter {
+            None => F::default(),
+            Some(name) => F::find(name).ok_or_else(|| unknown("filter", F::NAMES))?,
+        };
+        let search = Search { text, filter, order: O::default(), descending: false };
+        let search = match &self.sort {
+            None => search,
+            Some(name) => search.sorted_by(name).ok_or_else(|| unknown("sort", O::NAMES))?,
+        };
+        Ok((search, Paging { after: self.after, limit: self.limit }))
     }
 }
 

@@ -7,7 +7,7 @@ use axum::{
     extract::{Query, State},
     response::Response,
 };
-use domain::role::Role;
+use domain::{list::Search, role::Role};
 use http::StatusCode;
 use serde::Deserialize;
 
@@ -93,7 +93,8 @@ impl List {
 }
 
 async fn list_page(app: &App, at: &InWorkspace, after: Option<String>) -> Result<List, PageError> {
-    let invitations = app.list_invitations(&at.caller, at.place.id, &Paging { after, limit: None }).await?;
+    let invitations =
+        app.list_invitations(&at.caller, at.place.id, &Search::default(), &Paging { after, limit: None }).await?;
     let inviters: Vec<&str> = invitations.items.iter().map(|invitation| invitation.created_by.as_str()).collect();
     let inviters = app.find_emails(&at.caller, &inviters).await?;
     Ok(List {

@@ -7,22 +7,24 @@ use axum::{
     extract::{Query, State},
     response::Response,
 };
-use domain::{UserId, role::Role};
+use domain::{
+    UserId,
+    list::{MemberFilter, MemberOrder, Search},
+    role::Role,
+};
 use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
+    csv::{Csv, MAX_ROWS},
     extract::{Form, Ids, InWorkspace},
-    list::{PageQuery, columns},
+    list::{AllPages, Labels, ListHead, ListQuery, ListWords, columns},
     notice::Notice,
     page::{self, FormErrors, PageError, Shell},
     remove::{Choice, Registered, RemoveForm, RemovePage},
     routes::Pages,
 };
-use crate::{
-    App,
-    app::{Paging, RemovalPreview},
-};
+use crate::{App, app::RemovalPreview};
 
 pub(super) fn router() -> Pages {
     Pages::default()
@@ -35,48 +37,93 @@ pub(super) fn router() -> Pages {
 columns! {
     /// The table of members.
     MemberColumn {
-        Name: "Name",
-        Joined: "Joined",
+        Name: "Name" by "name",
+        Joined: "Joined" by "-joined",
         Role: "Role",
         Actions: hidden "Actions",
     }
 }
 
+const WORDS: ListWords = ListWords {
+    find: "Find a member by name or email",
+    sorts: &[("name", "Name"), ("email", "Email"), ("-joined", "Newest first"), ("joined", "Oldest first")],
+    sort: "name",
+};
+
+impl Labels for MemberFilter {
+    fn label(self) -> &'static str {
+        match self {
+            Self::All => "All",
+            Self::Admin => "Admins",
+            Self::Member => "Members",
+            Self::Disabled => "Disabled",
+            Self::Unverified => "Not verified",
+        }
+    }
+}
+
 #[derive(Template)]
 #[template(path = "members.html")]
-struct List {
+struct MemberList {
     shell: Shell,
     errors: FormErrors,
     base: String,
+    list: ListHead,
     members: Vec<api::Member>,
     is_admin: bool,
     own: String,
     /// The query of this page.
     here: String,
-    next: Option<String>,
 }
 
-async fn list_page(app: &App, at: &InWorkspace, after: Option<String>) -> Result<List, PageError> {
-    let here = page::query(&[("after", after.as_deref().unwrap_or_default())]);
-    let members = app.list_members(&at.caller, at.place.id, &Paging { after, limit: None }).await?;
-    Ok(List {
+async fn list_page(app: &App, at: &InWorkspace, query: ListQuery) -> Result<MemberList, PageError> {
+    let found = app.look_through_members(&at.caller, at.place.id, &query.search(WORDS.sort), &query.place()).await?;
+    let here = query.here();
+    Ok(MemberList {
         shell: at.shell("Members", "members"),
         errors: FormErrors::default(),
         base: at.path("members"),
-        members: members.items,
+        list: ListHead::new::<MemberFilter, _>(at.path("members"), query, &WORDS, &found),
+        members: found.items,
         is_admin: at.place.is_admin(),
         own: at.caller.principal().id().map_or(String::new(), |id| id.to_string()),
         here,
-        next: members.next,
     })
 }
 
 async fn list(
     State(app): State<Arc<App>>,
     at: InWorkspace,
-    Query(query): Query<PageQuery>,
+    Query(query): Query<ListQuery>,
 ) -> Result<Response, PageError> {
-    Ok(page::render(StatusCode::OK, &list_page(&app, &at, query.after).await?))
+    if query.is_csv() {
+        return export(&app, &at, &query.search(WORDS.sort)).await;
+    }
+    Ok(page::render(StatusCode::OK, &list_page(&app, &at, query).await?))
+}
+
+async fn export(
+    app: &App,
+    at: &InWorkspace,
+    search: &Search<MemberOrder, MemberFilter>,
+) -> Result<Response, PageError> {
+    let mut all = AllPages::new(MAX_ROWS);
+    while let Some(paging) = all.next() {
+        all.add(app.list_members(&at.caller, at.place.id, search, &paging).await?);
+    }
+    let mut csv = Csv::new(&["id", "name", "email", "email_verified", "role", "disabled", "joined_at"]);
+    for member in all.into_rows() {
+        csv.row([
+            member.id.to_string(),
+            member.name,
+            member.email,
+            member.email_verified.to_string(),
+            member.role.to_string(),
+            member.disabled.to_string(),
+            member.joined_at.to_string(),
+        ]);
+    }
+    Ok(csv.into_file("members.csv"))
 }
 
 #[derive(Deserialize)]
@@ -93,7 +140,7 @@ async fn set_role(
     State(app): State<Arc<App>>,
     at: InWorkspace,
     ids: Ids,
-    Query(query): Query<PageQuery>,
+    Query(query): Query<ListQuery>,
     Form(form): Form<RoleForm>,
 ) -> Result<Response, PageError> {
     let user: UserId = ids.parse("usr")?;
@@ -110,13 +157,13 @@ async fn set_role(
         done,
         |_| next,
         |_| Notice::say("The role is applied."),
-        async |errors| Ok(List { errors, ..list_page(&app, &at, query.after.clone()).await? }),
+        async |errors| Ok(MemberList { errors, ..list_page(&app, &at, query.clone()).await? }),
     )
     .await
 }
 
 /// Returns the page with the consequences of a demotion, before it is made.
-fn demotion_page(at: &InWorkspace, user: UserId, preview: &RemovalPreview, query: &PageQuery) -> RemovePage {
+fn demotion_page(at: &InWorkspace, user: UserId, preview: &RemovalPreview, query: &ListQuery) -> RemovePage {
     let RemovalPreview { email, removal, .. } = preview;
     let here = query.here();
     RemovePage {

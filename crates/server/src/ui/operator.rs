@@ -7,7 +7,7 @@ use axum::{
     extract::{Query, State},
     response::Response,
 };
-use domain::{UserId, WorkspaceId};
+use domain::{UserId, WorkspaceId, list::Search};
 use http::StatusCode;
 use serde::Deserialize;
 
@@ -65,7 +65,7 @@ struct WorkspaceList {
 }
 
 async fn workspaces(app: &App, signed_in: &SignedInContext, after: Option<String>) -> Result<WorkspaceList, PageError> {
-    let page = app.list_all_workspaces(&signed_in.caller, &Paging { after, limit: None }).await?;
+    let page = app.list_all_workspaces(&signed_in.caller, &Search::default(), &Paging { after, limit: None }).await?;
     Ok(WorkspaceList {
         shell: Shell::new(Some(&signed_in.context), "Workspaces", "operator-workspaces"),
         errors: FormErrors::default(),
@@ -201,7 +201,7 @@ struct UserList {
 }
 
 async fn users(app: &App, signed_in: &SignedInContext, after: Option<String>) -> Result<UserList, PageError> {
-    let page = app.list_users(&signed_in.caller, &Paging { after, limit: None }).await?;
+    let page = app.list_users(&signed_in.caller, &Search::default(), &Paging { after, limit: None }).await?;
     let shell = Shell::new(Some(&signed_in.context), "Users", "operator-users");
     let typed = UserForm::default();
     Ok(UserList { shell, errors: FormErrors::default(), users: page.items, next: page.next, typed })

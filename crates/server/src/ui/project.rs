@@ -7,19 +7,24 @@ use axum::{
     extract::{Query, State},
     response::Response,
 };
-use domain::{PrincipalId, ProjectId, role::ProjectRole};
+use domain::{
+    PrincipalId, ProjectId,
+    list::{ProjectFilter, ProjectOrder, Search},
+    role::ProjectRole,
+};
 use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
+    csv::{Csv, MAX_ROWS},
     extract::{Form, Ids, InWorkspace},
-    list::{PageQuery, columns},
+    list::{AllPages, Labels, ListHead, ListQuery, ListWords, columns},
     notice::Notice,
     page::{self, FormErrors, PageError, Shell},
     remove::{Choice, RemoveForm, RemovePage},
     routes::Pages,
 };
-use crate::{App, AppError, app::Paging, error::Conflict};
+use crate::{App, AppError, app::ListedProject, error::Conflict};
 
 pub(super) fn router() -> Pages {
     Pages::default()
@@ -38,9 +43,10 @@ pub(super) fn router() -> Pages {
 columns! {
     /// The table of projects.
     ProjectColumn {
-        Title: "Title",
+        Title: "Title" by "title",
         Role: "Your role",
-        Changed: "Changed",
+        Created: "Created" by "-created",
+        Changed: "Changed" by "-updated",
     }
 }
 
@@ -55,23 +61,75 @@ columns! {
 
 #[derive(Template)]
 #[template(path = "projects.html")]
-struct List {
+struct ProjectList {
     shell: Shell,
     base: String,
-    projects: Vec<api::Project>,
-    next: Option<String>,
+    list: ListHead,
+    projects: Vec<ListedProject>,
+}
+
+const WORDS: ListWords = ListWords {
+    find: "Find a project by title or description",
+    sorts: &[
+        ("-updated", "Latest change"),
+        ("-created", "Newest first"),
+        ("created", "Oldest first"),
+        ("title", "Title"),
+    ],
+    sort: "-updated",
+};
+
+impl Labels for ProjectFilter {
+    fn label(self) -> &'static str {
+        match self {
+            Self::All => "All",
+            Self::Joined => "Yours",
+            Self::NotJoined => "You are not a member",
+        }
+    }
 }
 
 async fn list(
     State(app): State<Arc<App>>,
     at: InWorkspace,
-    Query(query): Query<PageQuery>,
+    Query(query): Query<ListQuery>,
 ) -> Result<Response, PageError> {
-    let paging = Paging { after: query.after, limit: None };
-    let projects = app.list_projects(&at.caller, at.place.id, &paging).await?;
-    let shell = at.shell("Projects", "projects");
-    let page = List { shell, base: at.path("projects"), projects: projects.items, next: projects.next };
+    let search = query.search(WORDS.sort);
+    if query.is_csv() {
+        return export(&app, &at, &search).await;
+    }
+    let found = app.look_through_projects(&at.caller, at.place.id, &search, &query.place()).await?;
+    let page = ProjectList {
+        shell: at.shell("Projects", "projects"),
+        base: at.path("projects"),
+        list: ListHead::new::<ProjectFilter, _>(at.path("projects"), query, &WORDS, &found),
+        projects: found.items,
+    };
     Ok(page::render(StatusCode::OK, &page))
+}
+
+async fn export(
+    app: &App,
+    at: &InWorkspace,
+    search: &Search<ProjectOrder, ProjectFilter>,
+) -> Result<Response, PageError> {
+    let mut all = AllPages::new(MAX_ROWS);
+    while let Some(paging) = all.next() {
+        all.add(app.list_projects(&at.caller, at.place.id, search, &paging).await?);
+    }
+    let mut csv = Csv::new(&["id", "title", "description", "role", "created_by", "created_at", "updated_at"]);
+    for project in all.into_rows() {
+        csv.row([
+            project.id.to_string(),
+            project.title,
+            project.description,
+            project.role.map_or_else(String::new, |role| role.to_string()),
+            project.created_by,
+            project.created_at.to_string(),
+            project.updated_at.to_string(),
+        ]);
+    }
+    Ok(csv.into_file("projects.csv"))
 }
 
 #[derive(Template)]

@@ -11,6 +11,7 @@ mod connection;
 mod installation;
 mod invitation;
 mod key_use;
+mod list;
 mod migrations;
 mod node;
 mod postgres;

@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     App, AppError,
     app::{ChangeError, Confirmed},
-    http::extract::{Authenticated, Created, Json, PageQuery, Path, Query},
+    http::extract::{Authenticated, Created, Json, Path, Query, SearchQuery},
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
@@ -48,24 +48,26 @@ async fn update_quotas(
 
 /// Lists all workspaces with their names and quotas, without their content.
 #[utoipa::path(get, path = "/api/v1/admin/workspaces", tag = "operators",
-    params(PageQuery), responses((status = 200, body = api::Page<api::Workspace>)))]
+    params(SearchQuery), responses((status = 200, body = api::Page<api::Workspace>)))]
 async fn list_all_workspaces(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
-    Query(page): Query<PageQuery>,
+    Query(query): Query<SearchQuery>,
 ) -> Result<Json<api::Page<api::Workspace>>, AppError> {
-    app.list_all_workspaces(&caller, &page.into()).await.map(Json)
+    let (search, paging) = query.parse()?;
+    app.list_all_workspaces(&caller, &search, &paging).await.map(Json)
 }
 
 /// Lists all users.
 #[utoipa::path(get, path = "/api/v1/admin/users", tag = "operators",
-    params(PageQuery), responses((status = 200, body = api::Page<api::User>)))]
+    params(SearchQuery), responses((status = 200, body = api::Page<api::User>)))]
 async fn list_users(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
-    Query(page): Query<PageQuery>,
+    Query(query): Query<SearchQuery>,
 ) -> Result<Json<api::Page<api::User>>, AppError> {
-    app.list_users(&caller, &page.into()).await.map(Json)
+    let (search, paging) = query.parse()?;
+    app.list_users(&caller, &search, &paging).await.map(Json)
 }
 
 /// Creates a user without a workspace.

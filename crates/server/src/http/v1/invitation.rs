@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     App, AppError,
     app::{ChangeError, Confirmed},
-    http::extract::{Authenticated, Created, Done, Json, MaybeAuthenticated, PageQuery, Path, Query},
+    http::extract::{Authenticated, Created, Done, Json, MaybeAuthenticated, Path, Query, SearchQuery},
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
@@ -22,14 +22,15 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 
 /// Lists invitations, open and closed.
 #[utoipa::path(get, path = "/api/v1/workspaces/{ws}/invitations", tag = "invitations",
-    params(("ws" = String, Path), PageQuery), responses((status = 200, body = api::Page<api::Invitation>)))]
+    params(("ws" = String, Path), SearchQuery), responses((status = 200, body = api::Page<api::Invitation>)))]
 async fn list_invitations(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     Path(ws): Path<WorkspaceId>,
-    Query(page): Query<PageQuery>,
+    Query(query): Query<SearchQuery>,
 ) -> Result<Json<api::Page<api::Invitation>>, AppError> {
-    app.list_invitations(&caller, ws, &page.into()).await.map(Json)
+    let (search, paging) = query.parse()?;
+    app.list_invitations(&caller, ws, &search, &paging).await.map(Json)
 }
 
 /// Invites people with one role. Either all are invited or none.

@@ -10,7 +10,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     App, AppError,
     app::{ChangeError, Confirmed},
-    http::extract::{Authenticated, Done, Json, PageQuery, Path, Query},
+    http::extract::{Authenticated, Done, Json, Path, Query, SearchQuery},
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
@@ -45,14 +45,15 @@ struct RemovalQuery {
 
 /// Lists the members of a workspace.
 #[utoipa::path(get, path = "/api/v1/workspaces/{ws}/members", tag = "members",
-    params(("ws" = String, Path), PageQuery), responses((status = 200, body = api::Page<api::Member>)))]
+    params(("ws" = String, Path), SearchQuery), responses((status = 200, body = api::Page<api::Member>)))]
 async fn list_members(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     Path(ws): Path<WorkspaceId>,
-    Query(page): Query<PageQuery>,
+    Query(query): Query<SearchQuery>,
 ) -> Result<Json<api::Page<api::Member>>, AppError> {
-    app.list_members(&caller, ws, &page.into()).await.map(Json)
+    let (search, paging) = query.parse()?;
+    app.list_members(&caller, ws, &search, &paging).await.map(Json)
 }
 
 /// Changes the role of a member. If they are no longer an admin, their open invitations are revoked.

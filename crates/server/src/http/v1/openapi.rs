@@ -1,6 +1,10 @@
 //! The OpenAPI document. The common parts of operations are added here to the descriptions of the handlers.
 
 use api::{Problem, schema};
+use domain::list::{
+    Choice as _, InvitationFilter, InvitationOrder, MemberFilter, MemberOrder, ProjectFilter, ProjectOrder, UserFilter,
+    UserOrder, WorkspaceFilter, WorkspaceOrder,
+};
 use http::StatusCode;
 use utoipa::{
     PartialSchema, ToSchema,
@@ -45,23 +49,34 @@ const SIGNED_ONLY: [&str; 26] = [
 ];
 type MakeSchema = fn() -> RefOr<Schema>;
 
-/// The type of `after` in each list: the id of the last item of the previous page, or the position of an event in the
-/// log.
+/// The type of `after` in each list: the id of the last item of the previous page, in sorted lists with the value that
+/// it is sorted by, or the position of an event in the log.
 const CURSORS: [(&str, MakeSchema); 11] = [
     ("list_my_keys", reference::<schema::ApiKeyId>),
     ("list_service_account_keys", reference::<schema::ApiKeyId>),
-    ("list_workspaces", reference::<schema::WorkspaceId>),
-    ("list_all_workspaces", reference::<schema::WorkspaceId>),
-    ("list_members", reference::<schema::UserId>),
-    ("list_invitations", reference::<schema::InvitationId>),
+    ("list_workspaces", sorted::<schema::WorkspaceId>),
+    ("list_all_workspaces", sorted::<schema::WorkspaceId>),
+    ("list_members", sorted::<schema::UserId>),
+    ("list_invitations", sorted::<schema::InvitationId>),
     ("list_service_accounts", reference::<schema::ServiceAccountId>),
-    ("list_projects", reference::<schema::ProjectId>),
+    ("list_projects", sorted::<schema::ProjectId>),
     ("list_project_members", reference::<schema::PrincipalId>),
-    ("list_users", reference::<schema::UserId>),
+    ("list_users", sorted::<schema::UserId>),
     ("list_audit_events", || {
         ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[0-9]{1,18}$")).build().into()
     }),
 ];
+
+/// The names of the orders and of the filters of each list that is searched.
+const SEARCHES: [(&str, &[&str], &[&str]); 6] = [
+    ("list_workspaces", WorkspaceOrder::NAMES, WorkspaceFilter::NAMES),
+    ("list_all_workspaces", WorkspaceOrder::NAMES, WorkspaceFilter::NAMES),
+    ("list_members", MemberOrder::NAMES, MemberFilter::NAMES),
+    ("list_invitations", InvitationOrder::NAMES, InvitationFilter::NAMES),
+    ("list_projects", ProjectOrder::NAMES, ProjectFilter::NAMES),
+    ("list_users", UserOrder::NAMES, UserFilter::NAMES),
+];
+
 /// The tag of the operations of operators.
 const OPERATORS: &str = "operators";
 
@@ -195,12 +210,37 @@ fn complete_operation(operation: &mut Operation, is_read: bool, has_ids: bool) {
             && let Some((_, cursor)) = CURSORS.iter().find(|(list, _)| *list == id)
         {
             parameter.schema = Some(cursor());
+        } else if let Some((_, orders, filters)) = SEARCHES.iter().find(|(list, ..)| *list == id) {
+            match parameter.name.as_str() {
+                "sort" => {
+                    let names = orders.iter().flat_map(|name| [(*name).to_owned(), format!("-{name}")]);
+                    parameter.schema = Some(words(names, orders));
+                }
+                "filter" => parameter.schema = Some(words(filters.iter().map(|name| (*name).to_owned()), filters)),
+                _ => {}
+            }
         }
     }
 }
 
 fn reference<T: ToSchema>() -> RefOr<Schema> {
     Ref::from_schema_name(T::name()).into()
+}
+
+/// Returns the schema of a position in a sorted list: an id, and in most orders the value that it is sorted by.
+fn sorted<T: ToSchema>() -> RefOr<Schema> {
+    let mut schema = T::schema();
+    if let RefOr::T(Schema::Object(id)) = &mut schema {
+        id.description = Some("The position of an item in the list.".to_owned());
+        id.pattern = id.pattern.take().and_then(|id| Some(format!("{}(\\.[A-Za-z0-9_-]*)?$", id.strip_suffix('$')?)));
+    }
+    schema
+}
+
+/// Returns the schema of a text that is one of these words. The first of `default` is the default.
+fn words(words: impl Iterator<Item = String>, default: &[&str]) -> RefOr<Schema> {
+    let schema = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words.collect::<Vec<_>>()));
+    schema.default(default.first().map(|word| (*word).into())).build().into()
 }
 
 const NO_SCOPES: [&str; 0] = [];

@@ -10,7 +10,7 @@ use super::member::SuccessorQuery;
 use crate::{
     App, AppError,
     app::{ChangeError, Confirmed},
-    http::extract::{Authenticated, Created, Done, Json, PageQuery, Path, ProjectRef, Query},
+    http::extract::{Authenticated, Created, Done, Json, PageQuery, Path, ProjectRef, Query, SearchQuery},
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
@@ -23,14 +23,15 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 
 /// Lists projects: all of them for admins of the workspace, otherwise those that the caller is a member of.
 #[utoipa::path(get, path = "/api/v1/workspaces/{ws}/projects", tag = "projects",
-    params(("ws" = String, Path), PageQuery), responses((status = 200, body = api::Page<api::Project>)))]
+    params(("ws" = String, Path), SearchQuery), responses((status = 200, body = api::Page<api::Project>)))]
 async fn list_projects(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     Path(ws): Path<WorkspaceId>,
-    Query(page): Query<PageQuery>,
+    Query(query): Query<SearchQuery>,
 ) -> Result<Json<api::Page<api::Project>>, AppError> {
-    app.list_projects(&caller, ws, &page.into()).await.map(Json)
+    let (search, paging) = query.parse()?;
+    app.list_projects(&caller, ws, &search, &paging).await.map(Json)
 }
 
 /// Creates a project. The caller becomes its admin.

@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     App, AppError,
     app::{ChangeError, Confirmed},
-    http::extract::{Authenticated, Created, Done, Json, PageQuery, Path, Query},
+    http::extract::{Authenticated, Created, Done, Json, Path, Query, SearchQuery},
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
@@ -22,13 +22,14 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 
 /// Lists the workspaces of the caller.
 #[utoipa::path(get, path = "/api/v1/workspaces", tag = "workspaces",
-    params(PageQuery), responses((status = 200, body = api::Page<api::Workspace>)))]
+    params(SearchQuery), responses((status = 200, body = api::Page<api::Workspace>)))]
 async fn list_workspaces(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
-    Query(page): Query<PageQuery>,
+    Query(query): Query<SearchQuery>,
 ) -> Result<Json<api::Page<api::Workspace>>, AppError> {
-    app.list_workspaces(&caller, &page.into()).await.map(Json)
+    let (search, paging) = query.parse()?;
+    app.list_workspaces(&caller, &search, &paging).await.map(Json)
 }
 
 /// Creates a workspace.

@@ -27,26 +27,13 @@ use crate::{
 columns! {
     /// The table of keys.
     KeyColumn {
-        Title: "Title",
+        Title: "Title" by "title",
         Fingerprint: "Fingerprint",
-        Created: "Created",
-        LastUsed: "Last used",
-        Expires: "Expires",
+        Created: "Created" by "created",
+        LastUsed: "Last used" by "used",
+        Expires: "Expires" by "expires",
         Status: "Status",
         Actions: hidden "Actions",
-    }
-}
-
-impl KeyColumn {
-    /// Returns the name in the URL of the list in this order.
-    pub(in crate::ui) const fn sort(self) -> Option<&'static str> {
-        match self {
-            Self::Title => Some("title"),
-            Self::Created => Some("created"),
-            Self::LastUsed => Some("used"),
-            Self::Expires => Some("expires"),
-            Self::Fingerprint | Self::Status | Self::Actions => None,
-        }
     }
 }
 

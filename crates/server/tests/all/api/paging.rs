@@ -73,3 +73,52 @@ async fn every_list_pages_without_gaps_or_repeats() {
     let events = walk(&test, &ada, &format!("{at}/audit-events"), 200).await;
     assert_eq!(walk(&test, &ada, &format!("{at}/audit-events"), 7).await, events);
 }
+
+#[tokio::test]
+async fn lists_are_searched_filtered_and_sorted() {
+    let test = TestApp::new().await;
+    let olga = test.user("olga", true).await;
+    let ada = test.user("ada", false).await;
+    let ws = test.workspace("acme", &ada).await;
+    let at = format!("/api/v1/workspaces/{ws}");
+    for name in ["max", "Bea", "carl"] {
+        test.member(&ws, &ada, &name.to_lowercase(), if name == "Bea" { "admin" } else { "member" }).await;
+        let project = json!({"title": format!("{name} 50%"), "description": "Field images"});
+        test.post(&format!("{at}/projects"), &project).by(&ada.key).send().await.expect(201);
+    }
+    let list = async |by: &Actor, path: &str, field: &str| {
+        let page = test.get(path).by(&by.key).send().await.expect(200);
+        let items = page["items"].as_array().unwrap();
+        items.iter().map(|item| item[field].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    let (members, projects) = (format!("{at}/members"), format!("{at}/projects"));
+    assert_eq!(list(&ada, &format!("{members}?sort=name"), "name").await, "ada bea carl max");
+    assert_eq!(list(&ada, &format!("{members}?sort=-email"), "name").await, "max carl bea ada");
+    assert_eq!(list(&ada, &format!("{members}?filter=admin&sort=name"), "name").await, "ada bea");
+    assert_eq!(list(&ada, &format!("{members}?q=CARL%40"), "name").await, "carl");
+    assert_eq!(list(&ada, &format!("{projects}?q=a%2050%25&sort=title"), "title").await, "Bea 50%");
+    assert_eq!(list(&ada, &format!("{projects}?q=field&sort=-title"), "title").await, "max 50% carl 50% Bea 50%");
+    assert_eq!(
+        list(&ada, &format!("{at}/invitations?filter=accepted&sort=email"), "email").await,
+        "bea@example.com carl@example.com max@example.com"
+    );
+    assert_eq!(list(&olga, "/api/v1/admin/users?filter=operator", "name").await, "olga");
+    assert_eq!(list(&olga, "/api/v1/admin/workspaces?q=AC&filter=all&sort=-slug", "slug").await, "acme");
+    assert_eq!(list(&ada, "/api/v1/workspaces?q=other", "slug").await, "");
+
+    // A page of a sorted list continues with the value that it is sorted by.
+    let first = test.get(&format!("{members}?sort=-name&limit=2")).by(&ada.key).send().await.expect(200);
+    let next = first["next"].as_str().expect("another page");
+    assert_eq!(list(&ada, &format!("{members}?sort=-name&limit=2&after={next}"), "name").await, "bea ada");
+
+    let long = format!("q={}", "x".repeat(101));
+    for bad in ["sort=color", "sort=", "sort=--name", "filter=green", "filter=", "q=%00", &long, "search=x"] {
+        let answer = test.get(&format!("{members}?{bad}")).by(&ada.key).send().await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (400, "invalid_request".to_owned()), "{bad}");
+    }
+    for bad in [next.to_owned(), format!("sort=joined&after={next}"), format!("sort=email&after={}", ada.id)] {
+        let bad = if bad.contains('=') { bad } else { format!("after={bad}") };
+        let answer = test.get(&format!("{members}?{bad}")).by(&ada.key).send().await;
+        assert_eq!(answer.status, 400, "{bad}: a position in another order");
+    }
+}

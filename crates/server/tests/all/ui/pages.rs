@@ -1,6 +1,6 @@
 //! What users do on the pages, without scripts.
 
-use domain::{Clock as _, Timestamp};
+use domain::{Clock as _, Timestamp, list::Search};
 use server::app::{Caller, KeyOwner, Paging};
 
 use crate::{
@@ -429,7 +429,7 @@ async fn a_refused_revocation_keeps_the_form() {
 async fn keys_that_expire_soon_are_reported_on_every_page_of_the_list() {
     let test = TestApp::new().await;
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
-    let workspaces = test.app.list_workspaces(&Caller::host(), &Paging::default()).await.unwrap();
+    let workspaces = test.app.list_workspaces(&Caller::host(), &Search::default(), &Paging::default()).await.unwrap();
     test.raise_quotas(&workspaces.items[0].id.to_string(), 60).await;
     let soon = Timestamp::from_second(test.clock.now().as_second() + 6 * 86_400).unwrap();
     add_keys(&test, "ada@example.com", &["ends"; 2], Some(soon)).await;
