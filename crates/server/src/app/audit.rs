@@ -100,7 +100,7 @@ impl App {
         };
         let limit_and_one = u32::try_from(limit + 1).unwrap_or(u32::MAX);
         let events = store::audit::list_events(&mut connection, scope, &filter, limit_and_one).await?;
-        Ok(page(events, limit, |logged| logged.seq.to_string(), to_wire))
+        Ok(page(events, limit, |logged| logged.seq.to_string(), audit_event))
     }
 
     /// Returns a page of the activity of a workspace, or of the installation without its workspaces, with the names of
@@ -293,7 +293,9 @@ fn activity_scope(caller: &Caller, workspace: Option<WorkspaceId>) -> Result<Eve
     })
 }
 
-fn to_wire(logged: LoggedEvent) -> api::AuditEvent {
+/// Returns an event as the API returns it.
+#[must_use]
+pub fn audit_event(logged: LoggedEvent) -> api::AuditEvent {
     let LoggedEvent { seq: sequence, event } = logged;
     api::AuditEvent {
         id: event.id,

@@ -1,105 +1,137 @@
-//! Activity: the audit log of a workspace, with filters, pages and export.
+//! Activity: the audit log of a workspace, or of the installation without its workspaces, as sentences. With filters in
+//! the address, pages in both directions, the values of one event, and export.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod filter;
+mod row;
+mod sentence;
+
+use std::sync::Arc;
 
 use askama::Template;
 use axum::{
     extract::{Query, State},
     response::{IntoResponse, Response},
 };
+use domain::user::show_email;
 use http::{StatusCode, header};
-use serde::Deserialize;
+use store::audit::LoggedEvent;
 
+pub(in crate::ui) use self::sentence::Part;
+use self::{
+    filter::{ActionGroup, ActivityQuery, Chip, KINDS, PERIODS},
+    row::{Day, EventDetail},
+    sentence::Reader,
+};
 use super::{
-    extract::InWorkspace,
-    form::end_of_day,
-    list::columns,
-    page::{self, FormErrors, PageError, Shell},
+    extract::{InWorkspace, SignedInContext},
+    page::{self, FormErrors, PageError, Place, Shell},
     routes::Pages,
 };
 use crate::{
     App, AppError,
-    app::{AuditFilter, MAX_PAGE, Paging},
+    app::{Activity, ActivityPage, Caller, audit_event},
 };
 
 /// The maximum number of events in one file. A filter reduces the number.
 const MAX_EXPORT: usize = 20_000;
+/// The number of rows of a page. Refused requests of one kind share a row.
+const ROWS: usize = 50;
+/// The number of events that are read for a page.
+const EVENTS: u32 = 200;
 
 pub(super) fn router() -> Pages {
     Pages::default()
         .get("/w/{slug}/activity", list)
         .get("/w/{slug}/activity/export.csv", export_csv)
         .get("/w/{slug}/activity/export.jsonl", export_json_lines)
+        .get("/operator/activity", list_own)
+        .get("/operator/activity/export.csv", export_own_csv)
+        .get("/operator/activity/export.jsonl", export_own_json_lines)
 }
 
-#[derive(Clone, Default, Deserialize)]
-#[serde(default)]
-struct ActivityQuery {
-    principal: String,
-    key: String,
-    action: String,
-    from: String,
-    to: String,
-    after: String,
+/// Whose activity is shown, and to whom.
+struct Scope {
+    caller: Caller,
+    place: Option<Place>,
 }
 
-impl ActivityQuery {
-    fn filter(&self) -> Result<AuditFilter, AppError> {
-        let text = |text: &str| (!text.trim().is_empty()).then(|| text.trim().to_owned());
-        let start = |date: &str| format!("{date}T00:00:00Z").parse().ok();
-        Ok(AuditFilter {
-            principal: text(&self.principal),
-            key: text(&self.key),
-            action: text(&self.action),
-            from: match end_of_day("from", &self.from)? {
-                Some(_) => start(&self.from),
-                None => None,
-            },
-            to: end_of_day("to", &self.to)?,
-            ..AuditFilter::default()
-        })
-    }
-
-    /// Returns the filter as a query, for the links of the page.
-    fn link(&self, after: &str) -> String {
-        page::query(&[
-            ("principal", &self.principal),
-            ("key", &self.key),
-            ("action", &self.action),
-            ("from", &self.from),
-            ("to", &self.to),
-            ("after", after),
-        ])
+impl From<InWorkspace> for Scope {
+    fn from(at: InWorkspace) -> Self {
+        Self { caller: at.caller, place: Some(at.place) }
     }
 }
 
-columns! {
-    /// The table of events.
-    EventColumn {
-        Action: "Action",
-        Who: "Who",
-        Target: "Target",
-        Address: "Address",
-        When: "When",
+impl Scope {
+    async fn read(&self, app: &App, query: &ActivityQuery, page: &ActivityPage) -> Result<Activity, AppError> {
+        let filter = query.filter(app.now())?;
+        app.list_activity(&self.caller, self.place.as_ref().map(|place| place.id), &filter, page).await
     }
 }
 
 #[derive(Template)]
 #[template(path = "activity.html")]
-struct Activity {
+struct ActivityList {
     shell: Shell,
     errors: FormErrors,
     base: String,
     query: ActivityQuery,
-    events: Vec<api::AuditEvent>,
-    emails: BTreeMap<String, String>,
-    next: Option<String>,
+    /// What the list is filtered by, with the links that clear it.
+    chips: Vec<Chip>,
+    groups: Vec<ActionGroup>,
+    days: Vec<Day>,
+    detail: Option<EventDetail>,
+    /// Whether the event in the address does not exist or may not be read.
+    is_missing: bool,
+    newer: Option<String>,
+    older: Option<String>,
 }
 
-impl Activity {
-    fn name<'a>(&'a self, id: &'a str) -> &'a str {
-        self.emails.get(id).map_or(id, String::as_str)
+impl ActivityList {
+    /// Returns the query of this page with another value of a field, from the first page on.
+    fn with(&self, field: &str, value: &str) -> String {
+        self.query.with(field, value).link()
     }
+}
+
+/// Reads the events of a page.
+async fn read_page(app: &App, scope: &Scope, query: &mut ActivityQuery) -> Result<Activity, AppError> {
+    let mut activity = scope.read(app, query, &query.page(EVENTS)?).await?;
+    row::cut(&mut activity, ROWS, !query.before.is_empty());
+    if !query.before.is_empty() && !activity.has_newer {
+        // The first page is full, also if only few events are newer than those of the page that was left.
+        query.before.clear();
+        activity = scope.read(app, query, &query.page(EVENTS)?).await?;
+        row::cut(&mut activity, ROWS, false);
+    }
+    Ok(activity)
+}
+
+async fn show(app: &App, scope: Scope, shell: Shell, mut query: ActivityQuery) -> Result<Response, PageError> {
+    let (activity, errors) = match read_page(app, &scope, &mut query).await {
+        Ok(activity) => (activity, FormErrors::default()),
+        Err(error) => (Activity::default(), FormErrors::of(error)?),
+    };
+    let reader = Reader { names: &activity.names, place: scope.place.as_ref() };
+    let seq = |logged: Option<&LoggedEvent>| logged.map_or_else(String::new, |logged| logged.seq.to_string());
+    let newer = activity.has_newer.then(|| query.at("before", &seq(activity.events.first())).link());
+    let older = activity.has_older.then(|| query.at("after", &seq(activity.events.last())).link());
+    let detail = activity.selected.as_ref().map(|logged| row::detail(reader, &shell, logged));
+    let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    let page = ActivityList {
+        base: reader.base(),
+        chips: query.chips(reader),
+        groups: filter::action_groups(scope.place.is_some()),
+        days: row::days(reader, &shell, &query, &activity.events),
+        is_missing: detail.is_none() && !query.event.is_empty() && errors.is_empty(),
+        detail,
+        // A page without events has no position. The first page has.
+        newer: newer.filter(|_| !activity.events.is_empty()),
+        older: older.filter(|_| !activity.events.is_empty()),
+        shell,
+        errors,
+        query: query.clone(),
+    };
+    Ok(page::render(status, &page))
 }
 
 async fn list(
@@ -107,58 +139,54 @@ async fn list(
     at: InWorkspace,
     Query(query): Query<ActivityQuery>,
 ) -> Result<Response, PageError> {
-    let after = (!query.after.is_empty()).then(|| query.after.clone());
-    let listed = match query.filter() {
-        Ok(filter) => app.list_audit_events(&at.caller, at.place.id, &filter, &Paging { after, limit: None }).await,
-        Err(error) => Err(error),
-    };
-    let (events, errors) = match listed {
-        Ok(events) => (events, FormErrors::default()),
-        Err(error) => (api::Page { items: Vec::new(), next: None }, FormErrors::of(error)?),
-    };
-    let mut ids: Vec<&str> = events.items.iter().map(|event| event.principal.as_str()).collect();
-    ids.extend(events.items.iter().filter_map(|event| event.target.as_deref()));
-    let emails = app.find_emails(&at.caller, &ids).await?;
-    let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
-    let page = Activity {
-        shell: at.shell("Activity", "activity"),
-        errors,
-        base: at.path("activity"),
-        query,
-        events: events.items,
-        emails,
-        next: events.next,
-    };
-    Ok(page::render(status, &page))
+    let shell = at.shell("Activity", "activity");
+    show(&app, at.into(), shell, query).await
 }
 
-async fn all_events(app: &App, at: &InWorkspace, query: &ActivityQuery) -> Result<Vec<api::AuditEvent>, AppError> {
-    let filter = query.filter()?;
-    let mut all = Vec::new();
-    let mut after = None;
+async fn list_own(
+    State(app): State<Arc<App>>,
+    signed_in: SignedInContext,
+    Query(query): Query<ActivityQuery>,
+) -> Result<Response, PageError> {
+    let shell = Shell::new(Some(&signed_in.context), "Activity", "operator-activity");
+    show(&app, Scope { caller: signed_in.caller, place: None }, shell, query).await
+}
+
+/// Calls `write` with every event of the filtered list, the latest first, up to the maximum of a file.
+async fn for_each_event(
+    app: &App,
+    scope: &Scope,
+    query: &ActivityQuery,
+    mut write: impl FnMut(Reader<'_>, LoggedEvent) -> Result<(), AppError>,
+) -> Result<(), AppError> {
+    let mut page = ActivityPage { older_than: None, newer_than: None, limit: EVENTS, event: None };
+    let mut written = 0;
     loop {
-        let paging = Paging { after, limit: Some(MAX_PAGE) };
-        let events = app.list_audit_events(&at.caller, at.place.id, &filter, &paging).await?;
-        all.extend(events.items);
-        after = events.next;
-        if after.is_none() || all.len() >= MAX_EXPORT {
-            return Ok(all);
+        let mut activity = scope.read(app, query, &page).await?;
+        let events = std::mem::take(&mut activity.events);
+        page.older_than = events.last().map(|logged| logged.seq);
+        written += events.len();
+        let reader = Reader { names: &activity.names, place: scope.place.as_ref() };
+        for logged in events {
+            write(reader, logged)?;
+        }
+        if !activity.has_older || written >= MAX_EXPORT {
+            return Ok(());
         }
     }
 }
 
-async fn export_csv(
-    State(app): State<Arc<App>>,
-    at: InWorkspace,
-    Query(query): Query<ActivityQuery>,
-) -> Result<Response, PageError> {
-    let mut text = "sequence,at,principal,key,address,action,target,detail\r\n".to_owned();
-    for event in all_events(&app, &at, &query).await? {
+async fn csv(app: &App, scope: &Scope, query: &ActivityQuery) -> Result<Response, PageError> {
+    let mut text = "sequence,at,description,principal,key,address,action,target,detail\r\n".to_owned();
+    for_each_event(app, scope, query, |reader, logged| {
+        let description = reader.tell(&logged.event).to_string();
+        let event = audit_event(logged);
         let detail: Vec<String> = event.detail.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let cells = [
             event.sequence.to_string(),
             event.at.to_string(),
-            event.principal,
+            description,
+            show_email(&event.principal).into_owned(),
             event.key.unwrap_or_default(),
             event.address.unwrap_or_default(),
             event.action,
@@ -167,8 +195,30 @@ async fn export_csv(
         ];
         text.push_str(&cells.map(|cell| csv_cell(&cell)).join(","));
         text.push_str("\r\n");
-    }
+        Ok(())
+    })
+    .await?;
     Ok(file("text/csv; charset=utf-8", "activity.csv", text))
+}
+
+async fn json_lines(app: &App, scope: &Scope, query: &ActivityQuery) -> Result<Response, PageError> {
+    let mut text = String::new();
+    for_each_event(app, scope, query, |_, logged| {
+        let line = serde_json::to_string(&audit_event(logged)).map_err(|e| AppError::Internal(e.to_string()))?;
+        text.push_str(&line);
+        text.push('\n');
+        Ok(())
+    })
+    .await?;
+    Ok(file("application/jsonl", "activity.jsonl", text))
+}
+
+async fn export_csv(
+    State(app): State<Arc<App>>,
+    at: InWorkspace,
+    Query(query): Query<ActivityQuery>,
+) -> Result<Response, PageError> {
+    csv(&app, &at.into(), &query).await
 }
 
 async fn export_json_lines(
@@ -176,13 +226,23 @@ async fn export_json_lines(
     at: InWorkspace,
     Query(query): Query<ActivityQuery>,
 ) -> Result<Response, PageError> {
-    let mut text = String::new();
-    for event in all_events(&app, &at, &query).await? {
-        let line = serde_json::to_string(&event).map_err(|e| AppError::Internal(e.to_string()))?;
-        text.push_str(&line);
-        text.push('\n');
-    }
-    Ok(file("application/jsonl", "activity.jsonl", text))
+    json_lines(&app, &at.into(), &query).await
+}
+
+async fn export_own_csv(
+    State(app): State<Arc<App>>,
+    SignedInContext { caller, .. }: SignedInContext,
+    Query(query): Query<ActivityQuery>,
+) -> Result<Response, PageError> {
+    csv(&app, &Scope { caller, place: None }, &query).await
+}
+
+async fn export_own_json_lines(
+    State(app): State<Arc<App>>,
+    SignedInContext { caller, .. }: SignedInContext,
+    Query(query): Query<ActivityQuery>,
+) -> Result<Response, PageError> {
+    json_lines(&app, &Scope { caller, place: None }, &query).await
 }
 
 fn file(content_type: &'static str, name: &str, text: String) -> Response {

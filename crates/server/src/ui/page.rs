@@ -124,6 +124,11 @@ impl Shell {
         self.place.as_ref().is_some_and(|own| own.id == place.id)
     }
 
+    /// Returns the time of the request.
+    pub(super) const fn now(&self) -> Timestamp {
+        self.now
+    }
+
     /// Returns a time relative to now.
     pub(super) fn when(&self, time: &Timestamp) -> When {
         When::new(*time, self.now)
