@@ -20,7 +20,7 @@ pub enum Named {
     ServiceAccount {
         /// The workspace that it belongs to.
         workspace: WorkspaceId,
-        /// Its name.
+        /// Its display name.
         name: String,
         /// Its address.
         address: String,
@@ -107,7 +107,8 @@ pub async fn find_names<'a>(
     for row in &connection.fetch_in("SELECT id, name, email FROM users WHERE id", &list(&all.users), "").await? {
         names.insert(row.text("id")?, Named::User { name: row.text("name")?, email: row.text("email")? });
     }
-    let sql = "SELECT id, workspace_id, name, address, deleted_at IS NOT NULL AS is_deleted
+    let sql =
+        "SELECT id, workspace_id, COALESCE(display_name, name) AS name, address, deleted_at IS NOT NULL AS is_deleted
                FROM service_accounts WHERE id";
     for row in &connection.fetch_in(sql, &list(&all.accounts), "").await? {
         let account = Named::ServiceAccount {

@@ -317,7 +317,7 @@ async fn every_object_in_an_event_has_its_name(database: impl Backend) {
             account.to_string(),
             Named::ServiceAccount {
                 workspace: place,
-                name: "bot-1".to_owned(),
+                name: "Bot 1".to_owned(),
                 address: "bot-1@acme-1.sa.keyward.local".to_owned(),
                 is_deleted: true,
             },

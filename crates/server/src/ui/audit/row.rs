@@ -166,9 +166,9 @@ pub(in crate::ui) fn rows(
                 row.parts = group.parts(reader, *total);
                 row.is_selected |= is_selected;
                 if row.times.len() < MAX_TIMES {
-                    row.times.push((clock, count))
+                    row.times.push((clock, count));
                 } else {
-                    row.more_times += 1
+                    row.more_times += 1;
                 }
                 continue;
             }

@@ -92,7 +92,7 @@ pub(in crate::ui) struct Reader<'a> {
     pub(in crate::ui) place: Option<&'a Place>,
 }
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     /// Returns the path of the list of activity.
     pub(in crate::ui) fn base(self) -> String {
         self.place.map_or_else(|| "/operator/activity".to_owned(), |place| format!("{}/activity", place.path()))
@@ -281,6 +281,11 @@ impl Teller<'_> {
         self.reader.object(self.target_id(), Some(&show_email(recorded)))
     }
 
+    /// Returns the service account. Events of before display names have a name only.
+    fn service_account(&self) -> Part {
+        self.target(if self.detail("display_name").is_empty() { "name" } else { "display_name" })
+    }
+
     fn is_about_itself(&self) -> bool {
         self.event.principal.to_string() == self.target_id()
     }
@@ -314,6 +319,7 @@ impl Teller<'_> {
         Sentence::new(title, severity, [self.actor(), text(verb), object])
     }
 
+    #[expect(clippy::too_many_lines, reason = "a list with an entry for each action")]
     fn tell(&self, action: AuditAction) -> Sentence {
         use Severity::{Added, Changed, Ended, Notable, Quiet, Refused};
         match action {
@@ -399,7 +405,7 @@ impl Teller<'_> {
                 Sentence::new("Member removed", Ended, words)
             }
             AuditAction::MemberUpdate | AuditAction::ServiceAccountUpdate if self.was_changed("role") => {
-                let object = if action == AuditAction::MemberUpdate { self.account() } else { self.target("name") };
+                let object = if action == AuditAction::MemberUpdate { self.account() } else { self.service_account() };
                 let role = show_value("role", self.detail("role"));
                 let words = [self.actor(), text(" changed the role of "), object, text(format!(" to {role}"))];
                 Sentence::new("Role changed", Notable, words)
@@ -447,10 +453,10 @@ impl Teller<'_> {
                 Sentence::new("Requests refused", Refused, [Part::Name(requests, None), text(verb)])
             }
             AuditAction::ServiceAccountCreate => {
-                self.did("Service account created", Added, " created the service account ", self.target("name"))
+                self.did("Service account created", Added, " created the service account ", self.service_account())
             }
             AuditAction::ServiceAccountDelete => {
-                self.did("Service account deleted", Ended, " deleted the service account ", self.target("name"))
+                self.did("Service account deleted", Ended, " deleted the service account ", self.service_account())
             }
             AuditAction::ServiceAccountUpdate => self.updated_service_account(),
             AuditAction::SessionConfirm => {
@@ -506,7 +512,7 @@ impl Teller<'_> {
     }
 
     fn updated_service_account(&self) -> Sentence {
-        let account = self.target("name");
+        let account = self.service_account();
         match self.detail("disabled") {
             "true" if self.was_changed("disabled") => self
                 .did("Service account disabled", Severity::Notable, " disabled the service account ", account)
