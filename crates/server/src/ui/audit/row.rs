@@ -398,7 +398,7 @@ mod tests {
             told,
             [
                 "126 requests were refused from 203.0.113.42",
-                "Somebody ended a session",
+                "An unknown client ended a session",
                 "1 request was refused from 203.0.113.42"
             ]
         );

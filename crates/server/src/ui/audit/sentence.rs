@@ -21,13 +21,13 @@ pub(in crate::ui) enum Part {
 pub(in crate::ui) enum Severity {
     /// Nothing was changed.
     Quiet,
-    /// Something was added.
+    /// An object was added.
     Added,
-    /// Something was changed.
+    /// An object was changed.
     Changed,
-    /// Somebody gained or lost rights, or something works no longer.
+    /// A principal gained or lost rights, or an object works no longer.
     Notable,
-    /// Something ended for good.
+    /// An object ended permanently.
     Ended,
     /// Requests were refused.
     Refused,
@@ -144,7 +144,7 @@ impl Reader<'_> {
     pub(in crate::ui) fn actor(self, principal: AuditPrincipal) -> Part {
         match principal {
             AuditPrincipal::Host => Part::Name("The host".to_owned(), Some(self.filter("principal", "host"))),
-            AuditPrincipal::Anonymous => Part::Name("Somebody".to_owned(), None),
+            AuditPrincipal::Anonymous => Part::Name("An unknown client".to_owned(), None),
             AuditPrincipal::User(_) | AuditPrincipal::ServiceAccount(_) => {
                 let id = principal.to_string();
                 match self.object(&id, None) {
@@ -337,7 +337,7 @@ impl Teller<'_> {
             AuditAction::ApiKeyDisplace => {
                 let words = [text("The key ")].into_iter().chain(self.key(" of ")).chain([text(" was revoked")]);
                 Sentence::new("Key revoked", Ended, words)
-                    .with_note("Somebody else proved that they hold the private key")
+                    .with_note("Another principal proved that they hold the private key")
             }
             AuditAction::ApiKeyEnable => self.about_key("Key enabled", Changed, " enabled the key "),
             AuditAction::ApiKeyProve => self.about_key("Key proved", Changed, " proved to hold the private key of "),
@@ -395,7 +395,7 @@ impl Teller<'_> {
                 let email = Part::Name(show_email(self.detail("email_before")).into_owned(), None);
                 let words = [self.account(), text(" lost the email address "), email];
                 Sentence::new("Email address lost", Notable, words)
-                    .with_note("It was not verified, and somebody else verified it")
+                    .with_note("It was not verified, and another user verified it")
             }
             AuditAction::MemberRemove if self.is_about_itself() => {
                 Sentence::new("Member left", Ended, [self.actor(), text(" left the workspace")])

@@ -202,7 +202,7 @@ async fn pages_tell_a_user_that_their_registration_was_reclaimed() {
         .await
         .sees("Another principal registered one of your keys with a proof")
         .sees("not mine");
-    eve.open("/w/elsewhere/activity?action=api_key.displace").await.sees("Somebody else proved that they hold");
+    eve.open("/w/elsewhere/activity?action=api_key.displace").await.sees("Another principal proved that they hold");
     let details = eve.link("/w/elsewhere/activity?action=api_key.displace&#38;event=").replace("&#38;", "&");
     eve.open(details.split('#').next().expect("a path")).await.sees(&key.fingerprint);
 }
