@@ -86,7 +86,7 @@ export async function furnish(page, browser, keyward, wire) {
       ['service-account', serviceAccount],
       ['service-account-edit', `${serviceAccount}/edit`],
       ['service-account-delete', `${serviceAccount}/delete`],
-      ['service-account-inactive-keys', `${serviceAccount}?all=1`],
+      ['service-account-inactive-keys', `${serviceAccount}?filter=all`],
       ['new-key', `${serviceAccount}/keys/new`],
       ['key', key],
       ['key-revoke', `${key}/revoke`],

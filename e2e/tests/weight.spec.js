@@ -53,7 +53,7 @@ test('a list with a full page of rows is light', async ({ ada, keyward }) => {
     await send(ada, times((nth) => [path, { title: `Build machine ${nth}, Berlin`, public_key: publicLine(), expires }]));
   }
   const weights = {};
-  for (const path of [account, `${account}?skip=2`, '/w/acme/service-accounts', '/profile/api-keys', '/w/acme/projects', '/w/acme/activity']) {
+  for (const path of [account, `${account}?after=2`, '/w/acme/service-accounts', '/profile/api-keys', '/w/acme/projects', '/w/acme/activity']) {
     weights[path] = await weigh(ada, `${keyward.url}${path}`);
   }
   expect(Object.entries(weights).filter(([, weight]) => weight >= LIMIT)).toEqual([]);

@@ -37,7 +37,7 @@ pub trait Order: Choice {
     fn sort_type(self) -> SortType;
 }
 
-/// Declares the filters of a list. The first one is the default, and lets every row pass.
+/// Declares the filters of a list. The first one is the default.
 macro_rules! choices {
     ($($(#[$doc:meta])* $list:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)* })*) => {$(
         $(#[$doc])*
@@ -86,6 +86,17 @@ orders! {
         Email = "email": Text,
         /// By the times at which they joined.
         Joined = "joined": Number,
+    }
+    /// The orders of an owner's keys.
+    KeyOrder {
+        /// By the times of their registration.
+        Created = "created": Id,
+        /// By their titles.
+        Title = "title": Text,
+        /// By the times of their last use. Unused keys come first.
+        LastUsed = "used": Number,
+        /// By the times at which they expire. Keys that never expire come last.
+        Expires = "expires": Number,
     }
     /// The orders of invitations.
     InvitationOrder {
@@ -138,6 +149,23 @@ choices! {
         Disabled = "disabled",
         /// Those whose email address is not verified.
         Unverified = "unverified",
+    }
+    /// The filters of an owner's keys.
+    KeyFilter {
+        /// Those that are neither expired nor revoked.
+        InUse = "in-use",
+        /// Those that are active.
+        Active = "active",
+        /// Those that expire soon.
+        Expiring = "expiring",
+        /// Those without a request for a long time, although they are neither expired nor revoked.
+        Unused = "unused",
+        /// Those that are disabled or suspended.
+        Disabled = "disabled",
+        /// Those that are expired or revoked.
+        Ended = "ended",
+        /// Every key.
+        All = "all",
     }
     /// The filters of invitations.
     InvitationFilter {

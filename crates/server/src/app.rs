@@ -52,7 +52,7 @@ use verifier::{
 };
 
 pub use self::{
-    api_key::{BulkEdit, FoundKeys, KeyDetails, KeyOrder, KeyOwner, KeyOwnerDetails, KeySearch, MAX_KEYS, OwnedKey},
+    api_key::{BulkEdit, FoundKeys, KeyDetails, KeyOwner, KeyOwnerDetails, KeySearch, MAX_KEYS, OwnedKey},
     audit::{Activity, ActivityPage, AuditFilter, audit_event},
     candidate::Candidate,
     change::{ChangeError, Confirmed},

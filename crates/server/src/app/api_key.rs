@@ -18,7 +18,7 @@ use store::Connection;
 
 pub use self::{
     bulk::{BulkEdit, MAX_KEYS},
-    details::{FoundKeys, KeyDetails, KeyOrder, KeyOwnerDetails, KeySearch},
+    details::{FoundKeys, KeyDetails, KeyOwnerDetails, KeySearch},
     installation::OwnedKey,
 };
 pub(super) use self::{registration::Reclaimed, revocation::workspaces_of_owners};

@@ -15,7 +15,7 @@ use domain::ServiceAccountId;
 use http::request::Parts;
 
 pub(super) use self::{
-    list::{KeyColumn, KeyQuery, KeyTable},
+    list::{KeyColumn, KeyTable, export_keys, search_keys},
     preset::Preset,
 };
 use super::{
@@ -70,7 +70,7 @@ impl KeyPages {
     fn owner_link(&self, owner: &KeyOwnerDetails) -> Option<OwnerLink> {
         let (account, within) = (owner.service_account.as_ref()?, self.within.as_ref()?);
         let list = within.path("service-accounts");
-        Some(OwnerLink { name: account.name.to_string(), path: format!("{list}/{}", account.id), list })
+        Some(OwnerLink { name: account.display_name.clone(), path: format!("{list}/{}", account.id), list })
     }
 
     fn shell(&self, title: impl Into<String>) -> Shell {

@@ -12,9 +12,9 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
-    api_key::{KeyColumn, KeyQuery, KeyTable},
+    api_key::{KeyColumn, KeyTable, export_keys, search_keys},
     extract::{Form, Ids, InWorkspace},
-    list::{PageQuery, columns},
+    list::{ListQuery, PageQuery, columns},
     notice::Notice,
     page::{self, FormErrors, PageError, Shell, support_contact},
     remove::{Choice, RemoveForm, RemovePage},
@@ -183,12 +183,15 @@ async fn show(
     State(app): State<Arc<App>>,
     at: InWorkspace,
     ids: Ids,
-    Query(query): Query<KeyQuery>,
+    Query(query): Query<ListQuery>,
 ) -> Result<Response, PageError> {
     let id: ServiceAccountId = ids.parse("sa")?;
     let base = at.path(&format!("service-accounts/{id}"));
     let owner = KeyOwner::ServiceAccount(at.place.id, id);
-    let found = app.search_api_keys(&at.caller, owner, &query.search(app.now())).await?;
+    if query.is_csv() {
+        return export_keys(&app, &at.caller, owner, &query).await;
+    }
+    let found = app.search_api_keys(&at.caller, owner, &search_keys(&query, app.now())).await?;
     let account = found.owner.service_account.clone().ok_or(AppError::not_found())?;
     let shell = at.shell(account.name.clone(), "service-accounts");
     let keys = KeyTable::new(&app, found, &shell, base.clone(), format!("{base}/keys"), query);

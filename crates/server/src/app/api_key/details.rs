@@ -5,44 +5,44 @@ use std::collections::BTreeMap;
 use domain::{
     ApiKeyId, PrincipalId, Timestamp,
     api_key::{ApiKey, KeyState},
+    list::{Choice as _, KeyFilter, KeyOrder, Search},
 };
 use store::Connection;
 
 use super::{Access, AuthorizedOwner, KeyOwner, authorize, find, find_limit, revocation, to_wire};
 use crate::{
-    app::{App, Caller, DEFAULT_PAGE, service_account},
+    app::{App, Caller, Count, DEFAULT_PAGE, Found, Place, service_account},
     error::AppError,
 };
-
-/// The order of keys.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum KeyOrder {
-    /// By the time of their registration.
-    #[default]
-    Created,
-    /// By their titles, ignoring case.
-    Title,
-    /// By the time of their last use. Unused keys come first.
-    LastUsed,
-    /// By their expiry. Keys without an expiry come last.
-    Expires,
-}
 
 /// Conditions for the keys of an owner.
 #[derive(Clone, Debug, Default)]
 pub struct KeySearch {
-    /// A text in the title, ignoring case, or in the fingerprint. If it is empty, all keys match.
-    pub text: String,
-    /// Whether to include expired and revoked keys.
-    pub with_inactive: bool,
-    /// Their order.
-    pub order: KeyOrder,
-    /// Whether to reverse the order.
-    pub descending: bool,
-    /// The number of keys on earlier pages. Beyond the end, the last page is returned.
-    pub skip: usize,
-    /// A live key that expires before this time expires soon.
+    /// A text in the title, ignoring case, or in the fingerprint, with the filter and the order.
+    pub search: Search<KeyOrder, KeyFilter>,
+    /// The page. A cursor is a number of keys. Beyond the end, the last page is returned.
+    pub place: Place,
+    /// A key that expires before this time expires soon.
     pub soon: Timestamp,
+    /// A key that was created before this time and not used since then is unused.
+    pub unused_since: Timestamp,
+}
+
+impl KeySearch {
+    /// Returns whether a key passes a filter now.
+    fn passes(&self, key: &ApiKey, filter: KeyFilter, now: Timestamp) -> bool {
+        let state = key.state(now);
+        let has_ended = matches!(state, KeyState::Expired | KeyState::Revoked);
+        match filter {
+            KeyFilter::All => true,
+            KeyFilter::InUse => !has_ended,
+            KeyFilter::Ended => has_ended,
+            KeyFilter::Active => state == KeyState::Active,
+            KeyFilter::Disabled => matches!(state, KeyState::Disabled | KeyState::Suspended),
+            KeyFilter::Expiring => !has_ended && key.expires_at.is_some_and(|end| end < self.soon),
+            KeyFilter::Unused => !has_ended && key.last_used_at.unwrap_or(key.created_at) < self.unused_since,
+        }
+    }
 }
 
 /// The owner of keys.
@@ -68,15 +68,9 @@ pub struct FoundKeys {
     /// The owner.
     pub owner: KeyOwnerDetails,
     /// One page of keys.
-    pub items: Vec<api::ApiKey>,
-    /// The number of keys on earlier pages.
-    pub skipped: usize,
+    pub page: Found<api::ApiKey>,
     /// The emails and addresses of the principals that created the keys on this page, by their ids.
     pub creators: BTreeMap<String, String>,
-    /// The number of keys that match, on all pages.
-    pub found: usize,
-    /// The number of keys that were excluded because they are expired or revoked.
-    pub inactive: usize,
     /// The number of all keys of the owner, including expired and revoked ones.
     pub all: usize,
     /// The number of all live keys of the owner that expire soon.
@@ -200,48 +194,54 @@ impl App {
         let is_recent = |at: Timestamp| now.as_second() - at.as_second() < RECLAIMED_DAYS * 86_400;
         let reclaimed = keys.iter().filter(|key| key.displaced_at.is_some_and(is_recent));
         let reclaimed = reclaimed.map(|key| to_wire(key, now)).collect();
-        let text = search.text.trim().to_lowercase();
+        let expiring = keys.iter().filter(|key| search.passes(key, KeyFilter::Expiring, now)).count();
+        let Search { text, filter, order, descending } = &search.search;
+        let lower = text.to_lowercase();
         let matches = |key: &ApiKey| {
-            key.title.to_lowercase().contains(&text)
-                || key.public_key.fingerprint().to_string().contains(search.text.trim())
+            key.title.to_lowercase().contains(&lower) || key.public_key.fingerprint().to_string().contains(text)
         };
-        let is_inactive = |key: &ApiKey| matches!(key.state(now), KeyState::Expired | KeyState::Revoked);
-        let expires_soon = |key: &&ApiKey| !is_inactive(key) && key.expires_at.is_some_and(|end| end < search.soon);
-        let expiring = keys.iter().filter(expires_soon).count();
-        let (inactive, live): (Vec<ApiKey>, Vec<ApiKey>) = keys.into_iter().filter(matches).partition(is_inactive);
-        let left_out = if search.with_inactive { 0 } else { inactive.len() };
-        let mut found = live;
-        if search.with_inactive {
-            found.extend(inactive);
-        }
+        let mut found: Vec<ApiKey> = keys.into_iter().filter(matches).collect();
+        let count = |filter: &KeyFilter| found.iter().filter(|key| search.passes(key, *filter, now)).count();
+        let counts = KeyFilter::ALL.iter().map(count).map(to_count).collect();
+        found.retain(|key| search.passes(key, *filter, now));
         // Equal keys stay in the order of their registration.
         found.sort_by_key(|key| key.id);
-        match search.order {
+        match order {
             KeyOrder::Created => {}
             KeyOrder::Title => found.sort_by_cached_key(|key| key.title.to_lowercase()),
             KeyOrder::LastUsed => found.sort_by_key(|key| key.last_used_at),
             KeyOrder::Expires => found.sort_by_key(|key| (key.expires_at.is_none(), key.expires_at)),
         }
-        if search.descending {
+        if *descending {
             found.reverse();
         }
         let limit = usize::try_from(DEFAULT_PAGE).unwrap_or(usize::MAX);
+        let total = found.len();
+        let skipped = match &search.place {
+            Place::Start => 0,
+            Place::After(cursor) => cursor.parse().unwrap_or(0),
+            Place::Before(cursor) => cursor.parse().unwrap_or(0_usize).saturating_sub(limit),
+        };
         // Beyond the end, for example after the keys of the last page were revoked, the last page is returned.
-        let last_page = found.len().saturating_sub(1) / limit * limit;
-        let skipped = if search.skip < found.len() { search.skip } else { last_page };
+        let skipped = if skipped < total { skipped } else { total.saturating_sub(1) / limit * limit };
         let shown = found.iter().skip(skipped).take(limit);
         let creators: Vec<PrincipalId> = shown.clone().filter_map(|key| key.created_by.parse().ok()).collect();
         let creators = store::identity::find_emails(&mut connection, &creators).await?;
-        Ok(FoundKeys {
-            owner,
-            items: shown.map(|key| to_wire(key, now)).collect(),
-            skipped,
-            creators: creators.into_iter().map(|(id, email)| (id.to_string(), email)).collect(),
-            found: found.len(),
-            inactive: left_out,
-            all,
-            expiring,
-            reclaimed,
-        })
+        let items: Vec<api::ApiKey> = shown.map(|key| to_wire(key, now)).collect();
+        let end = skipped + items.len();
+        let page = Found {
+            items,
+            skipped: to_count(skipped),
+            previous: (skipped > 0).then(|| skipped.to_string()),
+            next: (end < total).then(|| end.to_string()),
+            counts,
+            total: to_count(total),
+        };
+        let creators = creators.into_iter().map(|(id, email)| (id.to_string(), email)).collect();
+        Ok(FoundKeys { owner, page, creators, all, expiring, reclaimed })
     }
+}
+
+fn to_count(count: usize) -> Count {
+    u64::try_from(count).unwrap_or(u64::MAX).into()
 }

@@ -33,9 +33,6 @@ struct NewKey {
     owner: Option<OwnerLink>,
     /// Whether the way to paste a public key is shown first.
     pastes: bool,
-    /// Whether the user owns the key. A user's key is downloaded when it is generated, and a service account's key when
-    /// it is added.
-    is_own: bool,
     count: api::KeyCount,
     contact: String,
     owner_disabled: bool,
@@ -49,6 +46,12 @@ struct NewKey {
 }
 
 impl NewKey {
+    /// Returns whether the user owns the key. A user's key is downloaded when it is generated, and a service account's
+    /// key when it is added.
+    fn is_own(&self) -> bool {
+        self.owner.is_none()
+    }
+
     fn is_full(&self) -> bool {
         self.count.live >= u64::from(self.count.limit)
     }
@@ -109,7 +112,6 @@ async fn new_key(app: &Arc<App>, at: &KeyPages) -> Result<NewKey, PageError> {
         base: at.base.clone(),
         owner: at.owner_link(&owner),
         pastes: false,
-        is_own: at.owner == KeyOwner::Own,
         owner_disabled: owner.is_disabled(),
         count: owner.keys,
         contact: support_contact(app),

@@ -8,6 +8,9 @@ pub(super) const DAY: i64 = 86_400;
 /// How many days before the expiry of a key its list shows a warning.
 pub(super) const WARNED_DAYS: i64 = 14;
 
+/// How many days without a request make a key an unused one.
+pub(super) const UNUSED_DAYS: i64 = 90;
+
 /// The displayed status of a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::ui) enum KeyStatus {
@@ -23,7 +26,7 @@ pub(in crate::ui) enum KeyStatus {
 }
 
 impl KeyStatus {
-    const fn new(state: api::KeyState, owner_disabled: bool) -> Self {
+    pub(super) const fn new(state: api::KeyState, owner_disabled: bool) -> Self {
         match state {
             api::KeyState::Active if owner_disabled => Self::OwnerDisabled,
             api::KeyState::Active => Self::Active,

@@ -70,10 +70,77 @@ async fn a_person_pastes_pauses_and_revokes_a_key_of_their_own() {
     ada.open(&format!("{page}/revoke")).await.sees("This key is in use");
     ada.submit(&format!("{page}/revoke"), &[("confirm_title", "another")]).await.sees("not the title");
     test.get("/api/v1/me").by(&key).send().await.expect(200);
-    ada.submit(&format!("{page}/revoke"), &[("confirm_title", "laptop")]).await.sees("Show 1 expired");
+    ada.submit(&format!("{page}/revoke"), &[("confirm_title", "laptop")])
+        .await
+        .sees("Expired or revoked <span class=\"n\">1</span>");
     ada.sees(&format!("Key <a href=\"{page}\">laptop</a> was revoked. Every node refuses it."));
     test.get("/api/v1/me").by(&key).send().await.expect_problem(401, "unauthenticated");
-    ada.open("/profile/api-keys?all=1").await.sees("state revoked");
+    ada.open("/profile/api-keys?filter=ended").await.sees("state revoked");
+}
+
+#[tokio::test]
+async fn several_keys_are_changed_together_with_one_confirmation() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/profile/api-keys/new").await;
+    let keys = [test.new_key(), test.new_key(), test.new_key()];
+    let mut ids = Vec::new();
+    for (key, title) in keys.iter().zip(["laptop", "desk", "phone"]) {
+        let fields = [("title", title), ("public_key", key.openssh.as_str()), ("expires_in", "never")];
+        ada.submit("/profile/api-keys", &fields).await;
+        ids.push(ada.path.rsplit('/').next().expect("an id").to_owned());
+    }
+    let chosen = |action, confirmed| {
+        let two = [("key", ids[0].as_str()), ("key", ids[1].as_str())];
+        [two[0], two[1], ("action", action), ("confirmed", confirmed)]
+    };
+    let bulk = "/profile/api-keys/bulk";
+    let statuses = async || {
+        let mut statuses = Vec::new();
+        for key in &keys {
+            statuses.push(test.get("/api/v1/me").by(key).send().await.status.as_u16());
+        }
+        statuses
+    };
+
+    // Nothing changes before the confirmation, and the page names the keys.
+    ada.submit(bulk, &chosen("disable", ""))
+        .await
+        .sees("Disable 2 keys?")
+        .sees("laptop")
+        .sees("desk")
+        .sees_not("phone");
+    assert_eq!(statuses().await, [200, 200, 200]);
+    ada.submit(bulk, &chosen("disable", "1")).await.sees("2 keys were disabled. Every node refuses them.");
+    assert_eq!(statuses().await, [401, 401, 200]);
+    ada.submit(bulk, &chosen("disable", "")).await.sees("There is nothing to change");
+
+    ada.submit(bulk, &chosen("extend", "")).await.sees("Set the expiry of 2 keys");
+    let dated = |expires| [chosen("extend", "1").as_slice(), &[("expires_in", "date"), ("expires", expires)]].concat();
+    ada.submit(bulk, &dated("")).await.sees("Choose the last day.");
+    ada.submit(bulk, &dated("2025-01-01")).await.sees("Choose a time in the future.").sees("Set the expiry of 2 keys");
+    ada.submit(bulk, &dated("2026-03-01")).await.sees("2 keys were given a new expiry.");
+    ada.open(&format!("/profile/api-keys/{}", ids[1])).await.sees("1 Mar 2026");
+    ada.open("/profile/api-keys?filter=disabled&format=csv").await.sees("\"laptop\"").sees("2026-03-01T23:59:59Z");
+    ada.sees_not("phone");
+
+    // What is not the user's changes nothing at all.
+    ada.open("/profile/api-keys").await;
+    let mut mia = Browser::admin_of(&test, "other", "mia").await;
+    mia.open("/profile/api-keys").await;
+    let hers = test.new_key().openssh;
+    mia.submit("/profile/api-keys", &[("title", "hers"), ("public_key", &hers)]).await;
+    let hers = mia.path.rsplit('/').next().expect("an id").to_owned();
+    mia.submit(bulk, &chosen("revoke", "1")).await;
+    assert_eq!(mia.status, 404);
+    let foreign = [("key", ids[2].as_str()), ("key", &hers), ("action", "revoke"), ("confirmed", "1")];
+    ada.submit(bulk, &foreign).await;
+    assert_eq!((ada.status, statuses().await), (404, vec![401, 401, 200]));
+
+    ada.open("/profile/api-keys").await;
+    ada.submit(bulk, &chosen("revoke", "1")).await.sees("2 keys were revoked. Every node refuses them.");
+    ada.sees("Expired or revoked <span class=\"n\">2</span>").sees("phone").sees_not("laptop");
+    ada.submit(bulk, &[("action", "revoke")]).await.sees("No key was chosen.");
 }
 
 #[tokio::test]
@@ -555,7 +622,7 @@ async fn a_refused_revocation_keeps_the_form() {
     assert_eq!(ada.status, 400);
     ada.sees("value=\"desktop\"").sees("name=\"cascade\" value=\"1\" checked");
     ada.sees("aria-invalid=\"true\" aria-describedby=\"confirm_title-wrong\"").sees("id=\"confirm_title-wrong\"");
-    ada.submit(&revoke, &[("confirm_title", "laptop"), ("cascade", "1")]).await.sees("No live keys");
+    ada.submit(&revoke, &[("confirm_title", "laptop"), ("cascade", "1")]).await.sees("No keys match");
     // There is nothing to confirm for a key that is already revoked.
     ada.open(&revoke).await.sees("state revoked");
     assert_eq!(ada.path, page);
@@ -572,11 +639,15 @@ async fn keys_that_expire_soon_are_reported_on_every_page_of_the_list() {
     let titles: Vec<String> = (0..53).map(|nth| format!("key {nth}")).collect();
     let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
     add_keys(&test, "ada@example.com", &titles, None).await;
-    ada.open("/profile/api-keys").await.sees("2 keys expire within 14 days").sees("55 of 60 keys").sees("Next page");
-    ada.open("/profile/api-keys?skip=50").await.sees("2 keys expire within 14 days");
-    ada.open("/profile/api-keys?q=key+52").await.sees("2 keys expire within 14 days").sees("1 key matches");
-    ada.open("/profile/api-keys?q=ends").await.sees("2 keys match").sees("55 of 60 keys in use");
-    ada.open("/profile/api-keys?skip=9999").await.sees("Previous page").sees("id=\"k5\"").sees_not("id=\"k6\"");
+    ada.open("/profile/api-keys")
+        .await
+        .sees("2 keys expire within 14 days")
+        .sees("55 of 60 keys")
+        .sees("1 to 50 of 55");
+    ada.open("/profile/api-keys?after=50").await.sees("2 keys expire within 14 days");
+    ada.open("/profile/api-keys?q=key+52").await.sees("2 keys expire within 14 days").sees("1 to 1 of 1");
+    ada.open("/profile/api-keys?q=ends").await.sees("1 to 2 of 2").sees("55 of 60 keys in use");
+    ada.open("/profile/api-keys?after=9999").await.sees("rel=\"prev\"").sees("id=\"k5\"").sees_not("id=\"k6\"");
 }
 
 #[tokio::test]
