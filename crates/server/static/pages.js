@@ -36,7 +36,11 @@ for (const fingerprint of document.querySelectorAll('.keys td code')) {
   label.textContent = `Copy the fingerprint of ${fingerprint.closest('tr').querySelector('th a').textContent}`;
   button.append(label);
   fingerprint.after(button);
-  copies(button, { value: fingerprint.title, select: () => getSelection().selectAllChildren(fingerprint) });
+  const select = () => {
+    fingerprint.textContent = fingerprint.title;
+    getSelection().selectAllChildren(fingerprint);
+  };
+  copies(button, { value: fingerprint.title, select });
 }
 
 const exact = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short', timeZone: 'UTC' });

@@ -8,8 +8,11 @@ use store::{
     list::{List, Listed, MAX_COUNT, Window},
 };
 
-use super::{DEFAULT_PAGE, Paging, page};
+use super::{Paging, page};
 use crate::error::AppError;
+
+/// The number of rows of a page that a person looks at.
+pub(super) const SCREEN_PAGE: i64 = 25;
 
 /// The position of a page that a person looks at.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -102,7 +105,7 @@ pub(super) async fn look_through<L: List, T>(
     place: &Place,
     map: impl FnMut(L::Row) -> T,
 ) -> Result<Found<T>, AppError> {
-    let limit = DEFAULT_PAGE;
+    let limit = SCREEN_PAGE;
     let (from, backward) = match place {
         Place::Start => (None, false),
         Place::After(cursor) => (parse::<L>(cursor, search), false),

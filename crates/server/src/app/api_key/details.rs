@@ -11,7 +11,7 @@ use store::Connection;
 
 use super::{Access, AuthorizedOwner, KeyOwner, authorize, find, find_limit, revocation, to_wire};
 use crate::{
-    app::{App, Caller, Count, DEFAULT_PAGE, Found, Place, service_account},
+    app::{App, Caller, Count, Found, Place, list::SCREEN_PAGE, service_account},
     error::AppError,
 };
 
@@ -174,7 +174,7 @@ impl App {
         Ok((details, cascade))
     }
 
-    /// Returns the keys of an owner that match a search, in any order, with their owner. A page has [`DEFAULT_PAGE`]
+    /// Returns the keys of an owner that match a search, in any order, with their owner. A page has [`SCREEN_PAGE`]
     /// keys. An owner has few keys, so they are searched and sorted in memory.
     ///
     /// # Errors
@@ -215,7 +215,7 @@ impl App {
         if *descending {
             found.reverse();
         }
-        let limit = usize::try_from(DEFAULT_PAGE).unwrap_or(usize::MAX);
+        let limit = usize::try_from(SCREEN_PAGE).unwrap_or(usize::MAX);
         let total = found.len();
         let skipped = match &search.place {
             Place::Start => 0,
