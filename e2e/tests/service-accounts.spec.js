@@ -9,7 +9,8 @@ import { expect, takePrivateKey, test } from '../support/test.js';
 test('an admin makes a service account and a key whose private half never leaves the browser', async ({ ada, keyward, wire }) => {
   await ada.getByRole('link', { name: 'Service Accounts' }).click();
   await ada.getByRole('link', { name: 'Create service account' }).click();
-  await ada.getByLabel('Name').fill('ci-runner');
+  // The address is proposed while the name is typed.
+  await ada.getByLabel('Name', { exact: true }).fill('CI runner');
   await expect(ada.getByText('ci-runner@acme.sa.keyward.local')).toBeVisible();
   await ada.getByLabel('Description').fill('Builds and deploys');
   await ada.getByRole('button', { name: 'Create service account' }).click();
@@ -43,14 +44,75 @@ test('an admin makes a service account and a key whose private half never leaves
   expect(added).toEqual([expect.stringMatching(/^POST .*\/keys$/)]);
 
   await ada.getByRole('link', { name: 'Back to the list' }).click();
-  await expect(ada.getByRole('row').filter({ hasText: 'Build machine, Berlin' }).locator('code')).toHaveAttribute('title', fingerprint);
-  await ada.getByRole('link', { name: 'Service Accounts' }).first().click();
-  const row = ada.getByRole('row').filter({ hasText: 'ci-runner' });
+  const row = ada.getByRole('row').filter({ hasText: 'CI runner' });
   await expect(row).toContainText('1 of 5');
-  await row.getByLabel('Role of ci-runner').selectOption('admin');
-  await row.getByRole('button', { name: 'Apply role' }).click();
-  await expect(ada.getByRole('status')).toContainText('The role is applied.');
+  // The button appears once another role is chosen.
+  const apply = row.getByRole('button', { name: 'Apply' });
+  await expect(apply).toBeHidden();
+  await row.getByLabel('Role of CI runner').selectOption('admin');
+  await apply.click();
+  await expect(ada.getByRole('heading', { name: 'Make CI runner an admin?' })).toBeVisible();
+  await expect(ada.getByText('The holder of its key can do all of this at once.')).toBeVisible();
+  await ada.getByRole('button', { name: 'Make admin' }).click();
+  await expect(ada.getByRole('status')).toContainText('CI runner is an admin now.');
   expect(keyward.whoami(key.path)).toContain('admin');
+  await ada.getByRole('status').getByRole('button', { name: 'Undo' }).click();
+  await expect(ada.getByRole('status')).toContainText('CI runner is a member now.');
+  expect(keyward.whoami(key.path)).toContain('member');
+  await ada.getByRole('link', { name: 'CI runner', exact: true }).first().click();
+  await expect(ada.getByRole('row').filter({ hasText: 'Build machine, Berlin' }).locator('code')).toHaveAttribute('title', fingerprint);
+  await ada.getByLabel('Role of CI runner').selectOption('admin');
+  await ada.getByRole('button', { name: 'Apply' }).click();
+  await ada.getByRole('button', { name: 'Make admin' }).click();
+  await expect(ada.getByRole('status')).toContainText('CI runner is an admin now.');
+  expect(keyward.whoami(key.path)).toContain('admin');
+});
+
+test('an address is proposed for a name, and one that was typed stays', async ({ ada, keyward }) => {
+  await ada.goto(`${keyward.url}/w/acme/service-accounts/new`);
+  const name = ada.getByLabel('Name', { exact: true });
+  const slug = ada.getByLabel('Name in the address');
+  // The same as the server proposes.
+  for (const [typed, proposed] of [
+    ['Nightly Export', 'nightly-export'], ['  CI / CD runner (№1) ', 'ci-cd-runner-no1'], ['Café Zürich', 'cafe-zurich'],
+    ['Straße Ærø Łódź', 'strasse-aero-lodz'], ['Mira\'s bot', 'miras-bot'], ['CI', 'sa-ci'], ['3D scans', 'sa-3d-scans'],
+    ['日本 export', 'export'], [`${'a'.repeat(39)} b`, 'a'.repeat(39)], ['日本', ''],
+  ]) {
+    await name.fill(typed);
+    await expect(slug, typed).toHaveValue(proposed);
+  }
+  await slug.fill('own-name');
+  await name.fill('Nightly Export');
+  await expect(slug).toHaveValue('own-name');
+  await expect(ada.getByText('own-name@acme.sa.keyward.local')).toBeVisible();
+  await slug.fill('');
+  await ada.getByRole('button', { name: 'Create service account' }).click();
+  await expect(ada.getByText('nightly-export@acme.sa.keyward.local')).toBeVisible();
+});
+
+test('an account is renamed, disabled and enabled, each with its consequences', async ({ ada, keyward }) => {
+  const account = keyward.createServiceAccount('acme', 'bot');
+  const key = keyward.addKey(['--service-account', account], 'runner');
+  await ada.goto(`${keyward.url}/w/acme/service-accounts`);
+  await ada.getByRole('link', { name: 'bot', exact: true }).click();
+  await ada.getByRole('link', { name: 'Settings', exact: true }).click();
+  await ada.getByLabel('Name', { exact: true }).fill('Map bot');
+  await ada.getByLabel('Name in the address').fill('map-bot');
+  await ada.getByRole('button', { name: 'Save changes' }).click();
+  await expect(ada.getByRole('heading', { name: 'Change the address of bot?' })).toBeVisible();
+  await expect(ada.getByText('bot@acme.sa.keyward.local becomes map-bot@acme.sa.keyward.local.')).toBeVisible();
+  await ada.getByRole('button', { name: 'Change address' }).click();
+  await expect(ada.getByRole('status')).toContainText('Its address is map-bot@acme.sa.keyward.local.');
+  expect(keyward.whoami(key)).toContain('map-bot@acme.sa.keyward.local');
+
+  await ada.getByRole('link', { name: 'Disable', exact: true }).last().click();
+  await expect(ada.getByText('Its key is refused at once, on every node.')).toBeVisible();
+  await ada.getByRole('button', { name: 'Disable service account' }).click();
+  await expect(ada.getByRole('status')).toContainText('Map bot is disabled. Every node refuses its key.');
+  expect(() => keyward.whoami(key)).toThrow(/owner is disabled/);
+  await ada.getByRole('status').getByRole('button', { name: 'Undo' }).click();
+  await expect(ada.getByRole('status')).toContainText('Map bot is enabled.');
+  expect(keyward.whoami(key)).toContain('map-bot@acme');
 });
 
 test('the search for a private key on the wire finds one that is sent', async ({ ada, keyward, wire }) => {
@@ -105,7 +167,7 @@ test('what is wrong with a pair is said, and the pair is still there', async ({ 
 test('the keyboard alone makes a service account and its key', async ({ ada, keyward }) => {
   await press(ada, ada.getByRole('link', { name: 'Service Accounts' }));
   await press(ada, ada.getByRole('link', { name: 'Create service account' }));
-  await type(ada, ada.getByLabel('Name'), 'keys-only');
+  await type(ada, ada.getByLabel('Name', { exact: true }), 'Keys only');
   await press(ada, ada.getByRole('button', { name: 'Create service account' }));
   await press(ada, ada.getByRole('link', { name: 'New API key' }));
   await type(ada, ada.locator('#generate-title'), 'no mouse');
@@ -116,11 +178,11 @@ test('the keyboard alone makes a service account and its key', async ({ ada, key
   expect(keyward.whoami(key.path)).toContain('keys-only@acme.sa.keyward.local');
   await expect(ada.getByRole('heading', { name: 'The key is added' })).toBeFocused();
   await press(ada, ada.getByRole('link', { name: 'Back to the list' }));
-  await press(ada, ada.getByRole('link', { name: 'Service Accounts' }).first());
-  await tabTo(ada, ada.getByLabel('Role of keys-only'));
+  await tabTo(ada, ada.getByLabel('Role of Keys only'));
   await ada.keyboard.type('admin');
-  await press(ada, ada.getByRole('button', { name: 'Apply role' }));
-  await expect(ada.getByRole('status')).toContainText('The role is applied.');
+  await press(ada, ada.getByRole('button', { name: 'Apply' }));
+  await press(ada, ada.getByRole('button', { name: 'Make admin' }));
+  await expect(ada.getByRole('status')).toContainText('Keys only is an admin now.');
 });
 
 test('at the limit the button is off, and who can raise it is said', async ({ ada, keyward }) => {
@@ -129,11 +191,11 @@ test('at the limit the button is off, and who can raise it is said', async ({ ad
   keyward.sshKeygen('id');
   keyward.admin('add-key', ['--service-account', account, '--title', 'first', '--public-key-file', 'id.pub']);
   await ada.goto(`${keyward.url}/w/acme/service-accounts`);
-  await expect(ada.getByText('1 of 1 in use')).toBeVisible();
+  await expect(ada.getByText('This workspace may have 1 service account, and has it.')).toBeVisible();
   await expect(ada.getByRole('link', { name: 'Create service account' })).toHaveCount(0);
   await expect(ada.getByText('Ask the operator of this installation', { exact: false })).toBeVisible();
   await ada.getByRole('link', { name: 'bot', exact: true }).click();
-  await expect(ada.getByText('1 of 1 keys')).toBeVisible();
+  await expect(ada.getByText('This account may have 1 key, and has it.')).toBeVisible();
   await expect(ada.getByRole('link', { name: 'New API key' })).toHaveCount(0);
 });
 

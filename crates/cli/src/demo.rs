@@ -12,7 +12,7 @@ use domain::{ServiceAccountId, WorkspaceId, principal::Denied};
 use http::{HeaderValue, Method, Request, header::CONTENT_TYPE};
 use server::{
     App, AppError, Conflict,
-    app::{AuditFilter, Caller, ChangeError, KeyOwner, Paging},
+    app::{AccountSearch, AuditFilter, Caller, ChangeError, KeyOwner, Paging},
 };
 use tokio::sync::Notify;
 
@@ -181,8 +181,11 @@ async fn set_up(app: &Arc<App>, host: &Caller, directory: &DataDirectory) -> Out
             workspace
         }
     };
-    let accounts =
-        all_pages(async |paging| Ok(app.list_service_accounts(host, workspace, &paging).await?.accounts)).await?.items;
+    let accounts = all_pages(async |paging| {
+        Ok(app.list_service_accounts(host, workspace, &AccountSearch::default(), &paging).await?)
+    })
+    .await?
+    .items;
     let account = match accounts.into_iter().find(|account| account.name == ACCOUNT) {
         Some(account) => account,
         None => {

@@ -116,6 +116,17 @@ orders! {
         /// By the times of their latest change.
         Updated = "updated": Number,
     }
+    /// The orders of service accounts.
+    ServiceAccountOrder {
+        /// By the times of their creation.
+        Created = "created": Id,
+        /// By their display names.
+        Name = "name": Text,
+        /// By the times at which their keys were last used. Unused ones come first.
+        LastUsed = "last-used": Number,
+        /// By the numbers of their live keys.
+        Keys = "keys": Number,
+    }
     /// The orders of users.
     UserOrder {
         /// By the times of their creation.
@@ -188,6 +199,17 @@ choices! {
         Joined = "joined",
         /// Those that the caller is not a member of.
         NotJoined = "not-joined",
+    }
+    /// The filters of service accounts.
+    ServiceAccountFilter {
+        /// Every service account.
+        All = "all",
+        /// Those that are enabled and have a live key.
+        Active = "active",
+        /// Those that are enabled and have no live key.
+        WithoutKeys = "without-keys",
+        /// Those that are disabled.
+        Disabled = "disabled",
     }
     /// The filters of users.
     UserFilter {

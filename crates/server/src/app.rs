@@ -51,6 +51,7 @@ use verifier::{
     outside::{Lease, Observer},
 };
 
+pub(crate) use self::service_account::NAME_PREFIX;
 pub use self::{
     api_key::{BulkEdit, FoundKeys, KeyDetails, KeyOwner, KeyOwnerDetails, KeySearch, MAX_KEYS, OwnedKey},
     audit::{Activity, ActivityPage, AuditFilter, audit_event},
@@ -64,7 +65,10 @@ pub use self::{
         UsersToConfirm, holds_installation,
     },
     removal::RemovalPreview,
-    service_account::{AccountDeletionPreview, ServiceAccountList},
+    service_account::{
+        AccountDeletionPreview, AccountSearch, JoinedProject, LastUse, ServiceAccountDetails, ServiceAccountList,
+        UsedServiceAccount,
+    },
     session::{Browser, ListedSession, SessionContext, SignIn, SignedIn},
     set_up::SetUp,
     transfer::{Transferred, bring_up_to_date, copy_installation},

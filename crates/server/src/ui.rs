@@ -3,6 +3,7 @@
 
 mod api_key;
 mod audit;
+mod contact;
 mod csv;
 mod extract;
 mod form;
@@ -10,6 +11,7 @@ mod help;
 mod invitation;
 mod list;
 mod member;
+mod meter;
 mod notice;
 mod operator;
 mod page;
@@ -17,6 +19,7 @@ mod page_context;
 mod project;
 mod receive;
 mod remove;
+mod role;
 mod routes;
 mod service_account;
 mod session;

@@ -349,6 +349,24 @@ pub async fn count_live_api_keys(
     connection.fetch_one(sql, params![owner, now]).await?.count("live")
 }
 
+/// When a key of an owner was last used, and the IP address of the client.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LastUse {
+    /// The time of the use.
+    pub at: Timestamp,
+    /// The IP address of the client.
+    pub ip_address: Option<String>,
+}
+
+/// Returns the last use of any key of an owner, including revoked ones.
+pub async fn find_last_use(connection: &mut Connection, owner: PrincipalId) -> Result<Option<LastUse>, StoreError> {
+    let sql = "SELECT last_used_at, last_used_ip FROM api_keys WHERE owner_id = $1 AND last_used_at IS NOT NULL
+               ORDER BY last_used_at DESC, id LIMIT 1";
+    let row = connection.fetch_optional(sql, params![owner]).await?;
+    row.map(|row| Ok(LastUse { at: row.timestamp("last_used_at")?, ip_address: row.opt_text("last_used_ip")? }))
+        .transpose()
+}
+
 /// One verification by a key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyUse {

@@ -435,6 +435,31 @@ pub async fn list_projects_of(
     connection.fetch_all(sql, params![workspace, principal]).await?.iter().map(|row| row.parse("id")).collect()
 }
 
+/// A project with the role of a principal in it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JoinedProject {
+    /// Its id.
+    pub id: ProjectId,
+    /// Its title.
+    pub title: String,
+    /// The role.
+    pub role: ProjectRole,
+}
+
+/// Returns the projects of a workspace in which a principal has a role, the latest first.
+pub async fn list_joined_projects(
+    connection: &mut Connection,
+    access: WorkspaceAccess,
+    principal: PrincipalId,
+) -> Result<Vec<JoinedProject>, StoreError> {
+    let sql = "SELECT p.id, p.title, m.role FROM project_members m JOIN projects p ON p.id = m.project_id
+               WHERE p.workspace_id = $1 AND m.principal_id = $2 ORDER BY p.id DESC";
+    let rows = connection.fetch_all(sql, params![access.workspace(), principal]).await?;
+    let project =
+        |row: &Row| Ok(JoinedProject { id: row.parse("id")?, title: row.text("title")?, role: row.parse("role")? });
+    rows.iter().map(project).collect()
+}
+
 /// Returns the projects of a workspace that have this principal as their only admin, not counting disabled ones, in the
 /// order of their ids.
 pub async fn list_projects_led_only_by(

@@ -2,17 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use domain::{ServiceAccountId, Timestamp, WorkspaceId, principal::WorkspaceAccess, service_account::ServiceAccount};
+use domain::{
+    ServiceAccountId, Timestamp, WorkspaceId,
+    list::{ServiceAccountFilter, ServiceAccountOrder},
+    principal::WorkspaceAccess,
+    service_account::ServiceAccount,
+};
 
 use crate::{
     Change, Connection, Row, StoreError, Subject,
+    api_key::LastUse,
     connection::{FromRow, page_start},
-    key_use, params,
+    key_use,
+    list::{List, push},
+    params,
     table::{
         Column,
         ColumnType::{Bool, I64, Text},
         Table,
     },
+    value::{Statement, Value},
 };
 
 pub(crate) static SERVICE_ACCOUNTS: Table<ServiceAccount> = Table {
@@ -147,6 +156,79 @@ pub async fn list_service_accounts(
         "WHERE workspace_id = $1 AND id > $2 AND deleted_at IS NULL ORDER BY id LIMIT $3",
     );
     connection.list(sql, params![access.workspace(), page_start(after), limit, now]).await
+}
+
+/// A service account in a list that people look through.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListedServiceAccount {
+    /// The account, with the number of its live keys.
+    pub row: ServiceAccountRow,
+    /// The last use of any of its keys.
+    pub last_use: Option<LastUse>,
+}
+
+/// The list of the service accounts of a workspace, with the live keys of each at this time.
+#[derive(Clone, Copy, Debug)]
+pub struct ServiceAccounts(pub WorkspaceAccess, pub Timestamp);
+
+impl List for ServiceAccounts {
+    type Order = ServiceAccountOrder;
+    type Filter = ServiceAccountFilter;
+    type Id = ServiceAccountId;
+    type Row = ListedServiceAccount;
+
+    const ID: &'static str = "service_accounts.id";
+    const SEARCHED: &'static [&'static str] =
+        &["COALESCE(service_accounts.display_name, service_accounts.name)", "service_accounts.address"];
+
+    fn select(&self) -> Statement {
+        SERVICE_ACCOUNTS.select_columns(
+            "COALESCE(keys.live, 0) AS live_keys, keys.used AS last_used_at,
+             (SELECT last_used_ip FROM api_keys
+              WHERE owner_id = service_accounts.id AND last_used_at = keys.used ORDER BY id LIMIT 1) AS last_used_ip",
+        )
+    }
+
+    fn from<'a>(&'a self, values: &mut Vec<Value<'a>>) -> Statement {
+        let (workspace, now) = (push(values, self.0.workspace()), push(values, self.1));
+        Statement::built(format!(
+            "FROM service_accounts LEFT JOIN (
+                 SELECT owner_id, MAX(last_used_at) AS used,
+                        COUNT(CASE WHEN revoked_at IS NULL AND (expires_at IS NULL OR expires_at > {now}) THEN 1 END)
+                            AS live
+                 FROM api_keys WHERE owner_id IN (SELECT id FROM service_accounts WHERE workspace_id = {workspace})
+                 GROUP BY owner_id
+             ) AS keys ON keys.owner_id = service_accounts.id
+             WHERE service_accounts.workspace_id = {workspace} AND service_accounts.deleted_at IS NULL"
+        ))
+    }
+
+    fn filter<'a>(&'a self, filter: ServiceAccountFilter, _: &mut Vec<Value<'a>>) -> Statement {
+        match filter {
+            ServiceAccountFilter::All => "1 = 1",
+            ServiceAccountFilter::Active => "service_accounts.disabled = FALSE AND keys.live > 0",
+            ServiceAccountFilter::WithoutKeys => "service_accounts.disabled = FALSE AND COALESCE(keys.live, 0) = 0",
+            ServiceAccountFilter::Disabled => "service_accounts.disabled = TRUE",
+        }
+        .into()
+    }
+
+    fn order(order: ServiceAccountOrder) -> &'static str {
+        match order {
+            ServiceAccountOrder::Created => "service_accounts.id",
+            ServiceAccountOrder::Name => "LOWER(COALESCE(service_accounts.display_name, service_accounts.name))",
+            ServiceAccountOrder::LastUsed => "COALESCE(keys.used, 0)",
+            ServiceAccountOrder::Keys => "COALESCE(keys.live, 0)",
+        }
+    }
+
+    fn decode(row: &Row) -> Result<ListedServiceAccount, StoreError> {
+        let last_use = match row.opt_i64("last_used_at")? {
+            Some(_) => Some(LastUse { at: row.timestamp("last_used_at")?, ip_address: row.opt_text("last_used_ip")? }),
+            None => None,
+        };
+        Ok(ListedServiceAccount { row: ServiceAccountRow::from_row(row)?, last_use })
+    }
 }
 
 /// Returns how many service accounts a workspace has.

@@ -4,6 +4,7 @@ use std::{iter, sync::Arc};
 
 use domain::{
     AuditAction, PrincipalId, ServiceAccountId, WorkspaceId,
+    list::{Search, ServiceAccountFilter, ServiceAccountOrder},
     principal::{Principal, WorkspaceAccess, WorkspacePermission},
     quota::{QuotaSubject, require_room},
     role::Role,
@@ -11,11 +12,16 @@ use domain::{
     text::{parse_description, parse_title},
     workspace::{Slug, Workspace},
 };
-use store::{Connection, service_account::ServiceAccountRow};
+use store::{
+    Connection,
+    service_account::{ServiceAccountRow, ServiceAccounts},
+};
+pub use store::{api_key::LastUse, project::JoinedProject};
 
 use super::{
     App, Audited, Caller, Candidate, ChangeError, Confirmed, Detail, Operation, Paging, Scope, Transaction,
     candidate::list_successors,
+    list::{Found, Place, list_page, look_through},
     member::{Handover, check_handover},
 };
 use crate::error::{AppError, Conflict};
@@ -49,15 +55,38 @@ impl Audited for ServiceAccount {
     }
 }
 
+/// How to look for service accounts.
+pub type AccountSearch = Search<ServiceAccountOrder, ServiceAccountFilter>;
+
+/// A service account, and the last use of any of its keys.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UsedServiceAccount {
+    /// The account.
+    pub account: api::ServiceAccount,
+    /// The last use.
+    pub last_use: Option<LastUse>,
+}
+
 /// Service accounts of a workspace, with their number and their quota.
 #[derive(Clone, Debug)]
 pub struct ServiceAccountList {
     /// One page of them.
-    pub accounts: api::Page<api::ServiceAccount>,
+    pub accounts: Found<UsedServiceAccount>,
     /// The number of service accounts of the workspace.
     pub present: u64,
     /// The quota.
     pub limit: u32,
+}
+
+/// A service account with the data for its page.
+#[derive(Clone, Debug)]
+pub struct ServiceAccountDetails {
+    /// The account.
+    pub account: api::ServiceAccount,
+    /// The last use of any of its keys.
+    pub last_use: Option<LastUse>,
+    /// The projects in which it has a role, the latest first.
+    pub projects: Vec<JoinedProject>,
 }
 
 /// The data for deciding about the deletion of a service account.
@@ -65,6 +94,8 @@ pub struct ServiceAccountList {
 pub struct AccountDeletionPreview {
     /// The account.
     pub account: api::ServiceAccount,
+    /// The number of projects in which it has a role.
+    pub joined: usize,
     /// The titles of the projects that have no other admin.
     pub projects: Vec<String>,
     /// The principals that could take them over. Empty if there are no such projects.
@@ -82,7 +113,7 @@ impl App {
         Ok(to_wire(workspace, ServiceAccountRow { account, live_keys }))
     }
 
-    /// Returns service accounts of a workspace.
+    /// Returns the service accounts of a workspace that match a search, for programs.
     ///
     /// # Errors
     /// The caller is not an admin of the workspace.
@@ -90,18 +121,39 @@ impl App {
         &self,
         caller: &Caller,
         workspace: WorkspaceId,
+        search: &AccountSearch,
         paging: &Paging,
-    ) -> Result<ServiceAccountList, AppError> {
+    ) -> Result<api::Page<api::ServiceAccount>, AppError> {
         let access = caller.principal.authorize(WorkspacePermission::ViewServiceAccounts, workspace)?;
-        let limit = paging.limit()?;
         let mut connection = self.store.read().await?;
         let found = store::workspace::find_workspace(&mut connection, workspace).await?;
         let found = found.ok_or(AppError::not_found())?;
-        let (after, now) = (paging.after()?, self.clock.now());
-        let rows =
-            store::service_account::list_service_accounts(&mut connection, access, after, limit + 1, now).await?;
+        let all = ServiceAccounts(access, self.clock.now());
+        list_page(&mut connection, &all, search, paging, |listed| to_wire(&found, listed.row)).await
+    }
+
+    /// Returns a page of the service accounts of a workspace that match a search, for people.
+    ///
+    /// # Errors
+    /// The caller is not an admin of the workspace.
+    pub async fn look_through_service_accounts(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        search: &AccountSearch,
+        place: &Place,
+    ) -> Result<ServiceAccountList, AppError> {
+        let access = caller.principal.authorize(WorkspacePermission::ViewServiceAccounts, workspace)?;
+        let mut connection = self.store.read().await?;
+        let found = store::workspace::find_workspace(&mut connection, workspace).await?;
+        let found = found.ok_or(AppError::not_found())?;
+        let all = ServiceAccounts(access, self.clock.now());
+        let accounts = look_through(&mut connection, &all, search, place, |listed| UsedServiceAccount {
+            account: to_wire(&found, listed.row),
+            last_use: listed.last_use,
+        })
+        .await?;
         let present = store::service_account::count_service_accounts(&mut connection, access).await?;
-        let accounts = super::page(rows, limit, |row| row.account.id.to_string(), |row| to_wire(&found, row));
         Ok(ServiceAccountList { accounts, present, limit: found.quotas.service_accounts })
     }
 
@@ -126,8 +178,9 @@ impl App {
             let now = self.clock.now();
             list_successors(&mut connection, &caller.principal, access, id.into(), now).await?
         };
+        let joined = store::project::list_projects_of(&mut connection, access.workspace(), id.into()).await?.len();
         let projects = led.into_iter().map(|project| project.title).collect();
-        Ok(AccountDeletionPreview { account, projects, successors })
+        Ok(AccountDeletionPreview { account, joined, projects, successors })
     }
 
     /// Returns a service account.
@@ -144,6 +197,41 @@ impl App {
         let mut connection = self.store.read().await?;
         let (found, account) = find(&mut connection, access, id).await?;
         self.service_account_to_wire(&mut connection, &found, account).await
+    }
+
+    /// Returns how many service accounts a workspace has, and its quota.
+    ///
+    /// # Errors
+    /// The caller is not an admin of the workspace.
+    pub async fn count_service_accounts(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+    ) -> Result<(u64, u32), AppError> {
+        let access = caller.principal.authorize(WorkspacePermission::ViewServiceAccounts, workspace)?;
+        let mut connection = self.store.read().await?;
+        let found = store::workspace::find_workspace(&mut connection, workspace).await?;
+        let limit = found.ok_or(AppError::not_found())?.quotas.service_accounts;
+        Ok((store::service_account::count_service_accounts(&mut connection, access).await?, limit))
+    }
+
+    /// Returns a service account with the data for its page.
+    ///
+    /// # Errors
+    /// The caller is not an admin of the workspace.
+    pub async fn find_service_account_details(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        id: ServiceAccountId,
+    ) -> Result<ServiceAccountDetails, AppError> {
+        let access = caller.principal.authorize(WorkspacePermission::ViewServiceAccounts, workspace)?;
+        let mut connection = self.store.read().await?;
+        let (found, account) = find(&mut connection, access, id).await?;
+        let account = self.service_account_to_wire(&mut connection, &found, account).await?;
+        let last_use = store::api_key::find_last_use(&mut connection, id.into()).await?;
+        let projects = store::project::list_joined_projects(&mut connection, access, id.into()).await?;
+        Ok(ServiceAccountDetails { account, last_use, projects })
     }
 
     /// Returns the service account with an address, and its workspace, for commands on the host.

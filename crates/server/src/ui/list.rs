@@ -13,13 +13,6 @@ pub(super) struct PageQuery {
     pub(super) after: Option<String>,
 }
 
-impl PageQuery {
-    /// Returns the query of the same page.
-    pub(super) fn here(&self) -> String {
-        page::query(&[("after", self.after.as_deref().unwrap_or_default())])
-    }
-}
-
 /// What to show of a list, from the URL of its page. A part that is empty is the default, and so is one that the list
 /// does not have, so that an old link still shows a list.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]

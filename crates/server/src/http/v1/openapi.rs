@@ -2,8 +2,8 @@
 
 use api::{Problem, schema};
 use domain::list::{
-    Choice as _, InvitationFilter, InvitationOrder, MemberFilter, MemberOrder, ProjectFilter, ProjectOrder, UserFilter,
-    UserOrder, WorkspaceFilter, WorkspaceOrder,
+    Choice as _, InvitationFilter, InvitationOrder, MemberFilter, MemberOrder, ProjectFilter, ProjectOrder,
+    ServiceAccountFilter, ServiceAccountOrder, UserFilter, UserOrder, WorkspaceFilter, WorkspaceOrder,
 };
 use http::StatusCode;
 use utoipa::{
@@ -58,7 +58,7 @@ const CURSORS: [(&str, MakeSchema); 11] = [
     ("list_all_workspaces", sorted::<schema::WorkspaceId>),
     ("list_members", sorted::<schema::UserId>),
     ("list_invitations", sorted::<schema::InvitationId>),
-    ("list_service_accounts", reference::<schema::ServiceAccountId>),
+    ("list_service_accounts", sorted::<schema::ServiceAccountId>),
     ("list_projects", sorted::<schema::ProjectId>),
     ("list_project_members", reference::<schema::PrincipalId>),
     ("list_users", sorted::<schema::UserId>),
@@ -68,11 +68,12 @@ const CURSORS: [(&str, MakeSchema); 11] = [
 ];
 
 /// The names of the orders and of the filters of each list that is searched.
-const SEARCHES: [(&str, &[&str], &[&str]); 6] = [
+const SEARCHES: [(&str, &[&str], &[&str]); 7] = [
     ("list_workspaces", WorkspaceOrder::NAMES, WorkspaceFilter::NAMES),
     ("list_all_workspaces", WorkspaceOrder::NAMES, WorkspaceFilter::NAMES),
     ("list_members", MemberOrder::NAMES, MemberFilter::NAMES),
     ("list_invitations", InvitationOrder::NAMES, InvitationFilter::NAMES),
+    ("list_service_accounts", ServiceAccountOrder::NAMES, ServiceAccountFilter::NAMES),
     ("list_projects", ProjectOrder::NAMES, ProjectFilter::NAMES),
     ("list_users", UserOrder::NAMES, UserFilter::NAMES),
 ];

@@ -10,7 +10,7 @@ use super::member::SuccessorQuery;
 use crate::{
     App, AppError,
     app::{ChangeError, Confirmed},
-    http::extract::{Authenticated, Created, Done, Json, PageQuery, Path, Query},
+    http::extract::{Authenticated, Created, Done, Json, Path, Query, SearchQuery},
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
@@ -23,14 +23,15 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 
 /// Lists the service accounts of a workspace.
 #[utoipa::path(get, path = "/api/v1/workspaces/{ws}/service-accounts", tag = "service accounts",
-    params(("ws" = String, Path), PageQuery), responses((status = 200, body = api::Page<api::ServiceAccount>)))]
+    params(("ws" = String, Path), SearchQuery), responses((status = 200, body = api::Page<api::ServiceAccount>)))]
 async fn list_service_accounts(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     Path(ws): Path<WorkspaceId>,
-    Query(page): Query<PageQuery>,
+    Query(query): Query<SearchQuery>,
 ) -> Result<Json<api::Page<api::ServiceAccount>>, AppError> {
-    app.list_service_accounts(&caller, ws, &page.into()).await.map(|list| Json(list.accounts))
+    let (search, paging) = query.parse()?;
+    app.list_service_accounts(&caller, ws, &search, &paging).await.map(Json)
 }
 
 /// Creates a service account. Its role is member unless another one is given.

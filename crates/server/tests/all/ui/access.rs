@@ -87,8 +87,9 @@ pub const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("GET",  "/w/{slug}/service-accounts/new",                                 [SIGN, 404, 403, 200, 404]),
     ("GET",  "/w/{slug}/service-accounts/{sa}",                                [SIGN, 404, 403, 200, 404]),
     ("POST", "/w/{slug}/service-accounts/{sa}/role",                           [SIGN, 404, 403, 303, 404]),
-    ("GET",  "/w/{slug}/service-accounts/{sa}/edit",                           [SIGN, 404, 403, 200, 404]),
-    ("POST", "/w/{slug}/service-accounts/{sa}/edit",                           [SIGN, 404, 403, 303, 404]),
+    ("GET",  "/w/{slug}/service-accounts/{sa}/settings",                       [SIGN, 404, 403, 200, 404]),
+    ("POST", "/w/{slug}/service-accounts/{sa}/settings",                       [SIGN, 404, 403, 303, 404]),
+    ("GET",  "/w/{slug}/service-accounts/{sa}/disable",                        [SIGN, 404, 403, 200, 404]),
     ("POST", "/w/{slug}/service-accounts/{sa}/disable",                        [SIGN, 404, 403, 303, 404]),
     ("POST", "/w/{slug}/service-accounts/{sa}/enable",                         [SIGN, 404, 403, 303, 404]),
     ("GET",  "/w/{slug}/service-accounts/{sa}/delete",                         [SIGN, 404, 403, 200, 404]),
@@ -187,11 +188,13 @@ impl World {
                 vec![("action", "disable".to_owned()), ("key", self.ids[key].clone())]
             }
             "theme" => these(&[("theme", "dark")]),
-            "role" => these(&[("role", "admin")]),
+            "role" => these(&[("role", "admin"), ("confirmed", "1")]),
             "invitations" => these(&[("emails", "invited@example.com"), ("role", "member")]),
             "projects" | "{prj}" => these(&[("title", "Another"), ("description", "")]),
             "members" => vec![("principal", self.ids["{principal}"].clone()), ("role", "editor".to_owned())],
-            "service-accounts" | "edit" => these(&[("name", "another"), ("description", "")]),
+            "service-accounts" | "settings" => {
+                these(&[("display_name", "Another"), ("name", "another"), ("description", ""), ("confirmed", "1")])
+            }
             "workspaces" => these(&[("name", "New"), ("slug", "new"), ("admin_email", "")]),
             "quotas" => these(&[("service_accounts", "3"), ("keys_per_service_account", "3"), ("keys_per_user", "3")]),
             "users" => these(&[("email", "nina@example.com"), ("name", "Nina"), ("password", PASSWORD)]),

@@ -100,6 +100,13 @@ async fn workspace(test: &TestApp, key: &Key) -> String {
     format!("/api/v1/workspaces/{}", workspaces["items"][0]["id"].as_str().expect("an id"))
 }
 
+/// Returns a hidden field of the current page.
+fn hidden<'a>(browser: &Browser<'_>, name: &'a str) -> (&'a str, String) {
+    let start = format!("type=\"hidden\" name=\"{name}\" value=\"");
+    let (_, after) = browser.page.split_once(&start).unwrap_or_else(|| panic!("no hidden {name}:\n{}", browser.page));
+    (name, after.split('"').next().unwrap_or_default().to_owned())
+}
+
 /// Returns the last part of the current URL.
 fn id_in(path: &str) -> String {
     path.split('?').next().unwrap_or_default().rsplit('/').next().unwrap_or_default().to_owned()
@@ -113,27 +120,31 @@ async fn the_pages_have_every_field_of_a_service_account() {
     ada.open(&format!("{list}/new")).await;
     let name = ("name", typed("name", "nightly-export"));
     let description = ("description", typed("description", "Copies the tables"));
-    // The form creates a member. The list changes the role.
-    let role = ("role", Input::ProgramsOnly);
-    let display_name = ("display_name", Input::ProgramsOnly);
+    let role = ("role", typed("role", "admin"));
+    let display_name = ("display_name", typed("display_name", "Nightly Export"));
     let inputs = BTreeMap::from([name, display_name, description, role]);
     submit(&mut ada, &test, "CreateServiceAccount", &inputs).await;
     let id = id_in(&ada.path);
     let (page, wire) = (format!("{list}/{id}"), format!("{}/service-accounts/{id}", workspace(&test, &key).await));
     assert_has(&read(&test, &key, &wire).await, &inputs);
 
-    ada.open(&format!("{page}/edit")).await;
+    ada.open(&format!("{page}/settings")).await;
     let name = ("name", typed("name", "hourly-export"));
     let description = ("description", typed("description", "Copies the views"));
-    let role = ("role", Input::Elsewhere(list.to_owned(), "name=\"role\""));
+    let role = ("role", typed("role", "member"));
     let disabled = ("disabled", Input::Elsewhere(page.clone(), "/disable\""));
-    let display_name = ("display_name", Input::ProgramsOnly);
+    let display_name = ("display_name", typed("display_name", "Hourly Export"));
     let inputs = BTreeMap::from([name, display_name, description, role, disabled]);
     submit(&mut ada, &test, "UpdateServiceAccount", &inputs).await;
+    // A new address is confirmed first, on a page that has every field.
+    ada.sees("nightly-export@acme.sa.keyward.local becomes hourly-export@acme.sa.keyward.local");
+    let hidden = ["confirmed", "display_name", "name", "description", "role"].map(|name| hidden(&ada, name));
+    let fields: Vec<(&str, &str)> = hidden.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    ada.submit(&format!("{page}/settings"), &fields).await.sees("are saved.");
     let account = read(&test, &key, &wire).await;
     assert_has(&account, &inputs);
     ada.open(&page).await;
-    let shown = [("disabled", "state active"), ("created_at", "<time datetime="), ("keys", "0 of 5 keys")];
+    let shown = [("disabled", "No keys"), ("created_at", "<time datetime="), ("keys", "0 of 5"), ("role", "Member")];
     assert_shows(&ada, &test, "ServiceAccount", &account, &shown).await;
 }
 

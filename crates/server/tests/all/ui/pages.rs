@@ -17,9 +17,12 @@ async fn an_admin_makes_a_service_account_gives_it_a_key_and_then_a_role() {
     ada.open("/w/acme/service-accounts").await.sees("No service accounts yet").sees("Create service account");
     ada.open("/w/acme/service-accounts/new").await.sees("@acme.sa.keyward.local");
     let path = "/w/acme/service-accounts";
-    ada.submit(path, &[("name", "CI Runner"), ("description", "")]).await.sees("aria-invalid").sees("CI Runner");
-    ada.submit(path, &[("name", "ci-runner"), ("description", "Builds")]).await;
-    ada.sees("ci-runner@acme.sa.keyward.local").sees("0 of 5 keys").sees("New API key");
+    let wrong = [("display_name", "CI Runner"), ("name", "CI Runner"), ("description", "")];
+    ada.submit(path, &wrong).await.sees("aria-invalid").sees("CI Runner");
+    // An empty name in the address is made from the display name.
+    ada.submit(path, &[("display_name", "CI Runner"), ("name", ""), ("description", "Builds")]).await;
+    ada.sees("ci-runner@acme.sa.keyward.local").sees("<h1>CI Runner</h1>").sees("0 of 5").sees("New API key");
+    ada.sees("CI Runner</a> was created. Add its first API key.");
 
     let account = ada.path.split('?').next().unwrap().to_owned();
     let key = test.new_key();
@@ -31,21 +34,32 @@ async fn an_admin_makes_a_service_account_gives_it_a_key_and_then_a_role() {
     let notice = format!("Key <a href=\"{}\">build &#60;b&#62;machine&#60;/b&#62;</a> was added.", ada.path);
     ada.sees(&notice).sees("KEYWARD_KEY_FILE").sees("create_with_ssh_private_key");
     ada.sees("This key has not been used yet.");
-    ada.open(&account).await.sees(key.fingerprint.as_str()).sees("1 of 5 keys").sees("Never");
+    ada.open(&account).await.sees(key.fingerprint.as_str()).sees("1 of 5").sees("Never");
     ada.sees("build &#60;b&#62;machine").sees_not("<b>machine");
 
     ada.submit(&format!("{account}/keys"), &fields).await.sees("is already registered");
     assert_eq!(ada.status, 409);
-    ada.submit(&format!("{account}/role"), &[("role", "admin")]).await.sees("The role is applied.");
+    // It becomes an admin after a page that says what this means.
+    ada.submit(&format!("{account}/role"), &[("role", "admin"), ("from", "list")]).await;
+    ada.sees("<h1>Make CI Runner an admin?</h1>").sees("adds and removes people").sees("The holder of its key");
+    let me = test.get("/api/v1/me").by(&key).send().await.expect(200);
+    assert_eq!(me["workspaces"][0]["role"], "member");
+    let confirmed = [("role", "admin"), ("from", "list"), ("confirmed", "1")];
+    ada.submit(&format!("{account}/role"), &confirmed).await.sees("CI Runner</a> is an admin now.").sees("Undo");
     assert_eq!(ada.path, "/w/acme/service-accounts");
     let me = test.get("/api/v1/me").by(&key).send().await.expect(200);
     assert_eq!(me["workspaces"][0]["role"], "admin");
 
-    ada.submit(&format!("{account}/disable"), &[]).await.sees("Disabled.");
+    ada.open(&format!("{account}/disable"))
+        .await
+        .sees("<h1>Disable CI Runner?</h1>")
+        .sees("Its key is refused at once");
+    ada.submit(&format!("{account}/disable"), &[]).await.sees("CI Runner</a> is disabled. Every node refuses its key.");
     test.get("/api/v1/me").by(&key).send().await.expect_problem(401, "unauthenticated");
     ada.submit(&format!("{account}/enable"), &[]).await;
-    ada.open(&format!("{account}/delete")).await.sees("Its API key is permanently revoked");
+    ada.open(&format!("{account}/delete")).await.sees("Its key is revoked at once, on every node.");
     ada.submit(&format!("{account}/delete"), &[]).await.sees("No service accounts yet");
+    ada.sees("<b>CI Runner</b> was deleted, and its key was revoked.");
 }
 
 #[tokio::test]
@@ -355,7 +369,7 @@ async fn an_event_is_shown_with_the_values_before_and_after() {
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
     let (account, _) = add_account(&mut ada, &test, "acme", "demo-bot", "runner-20").await;
     ada.open(&account).await;
-    ada.submit(&format!("{account}/role"), &[("role", "admin")]).await;
+    ada.submit(&format!("{account}/role"), &[("role", "admin"), ("confirmed", "1")]).await;
     ada.open("/w/acme/activity?action=service_account.update").await.sees(" to Admin").sees_not("id=\"detail\"");
     let details = ada.link("/w/acme/activity?action=service_account.update&#38;event=evt_").replace("&#38;", "&");
     ada.open(details.split('#').next().expect("a path")).await;
@@ -535,14 +549,15 @@ async fn after_something_on_the_second_page_of_a_list_one_is_on_the_second_page(
         test.app.create_service_account(&caller, ws, &create).await.unwrap();
     }
     // The limit counts all objects, not only those on the page.
-    ada.open("/w/acme/service-accounts").await.sees("51 of 51 in use").sees("The limit of 51 is reached.");
+    ada.open("/w/acme/service-accounts").await.sees("All 51 service accounts are in use.");
     let next = ada.link("/w/acme/service-accounts?after=");
-    ada.open(&next).await.sees("51 of 51 in use");
+    ada.open(&next).await.sees("All 51 service accounts are in use.").sees("51 to 51 of 51");
     let last = ada.link("/w/acme/service-accounts/sa_");
     let (_, query) = next.split_once('?').expect("a query");
     let form = format!("{last}/role?{query}");
     ada.sees(&format!("action=\"{form}\""));
-    ada.submit(&form, &[("role", "admin")]).await.sees("The role is applied.").sees(&format!("\"{last}\""));
+    let fields = [("role", "admin"), ("from", "list"), ("confirmed", "1")];
+    ada.submit(&form, &fields).await.sees("is an admin now.").sees(&format!("\"{last}\""));
     assert_eq!(ada.path, next);
 }
 
@@ -706,12 +721,13 @@ async fn a_field_that_a_form_does_not_have_keeps_its_value() {
     ada.open("/w/acme/service-accounts/new").await;
     ada.submit("/w/acme/service-accounts", &[("name", "bot"), ("description", "Builds maps")]).await;
     let account = ada.path.split('?').next().unwrap().to_owned();
-    ada.submit(&format!("{account}/edit"), &[("name", "robot")]).await.sees("robot@acme").sees("Builds maps");
-    ada.submit(&format!("{account}/edit"), &[]).await.sees("robot@acme").sees("Builds maps");
+    ada.submit(&format!("{account}/settings"), &[("name", "robot"), ("confirmed", "1")]).await;
+    ada.sees("robot@acme").sees("Builds maps");
+    ada.submit(&format!("{account}/settings"), &[]).await.sees("robot@acme").sees("Builds maps");
     let wrong = [("name", "NOT A NAME")];
-    ada.submit(&format!("{account}/edit"), &wrong).await.sees("NOT A NAME").sees("Builds maps");
+    ada.submit(&format!("{account}/settings"), &wrong).await.sees("NOT A NAME").sees("Builds maps");
     assert_eq!(ada.status, 400);
-    ada.submit(&format!("{account}/edit"), &[("description", "")]).await.sees("robot@acme").sees_not("Builds maps");
+    ada.submit(&format!("{account}/settings"), &[("description", "")]).await.sees("robot@acme").sees_not("Builds maps");
 
     ada.submit("/w/acme/projects", &[("title", "Maps"), ("description", "Of streets")]).await;
     let project = ada.path.split('?').next().unwrap().to_owned();
