@@ -1,7 +1,17 @@
 //! Service accounts: what is written is read back, and addresses are never used again.
 
-use domain::{role::Role, service_account::ServiceAccount};
-use store::{Store, identity, service_account};
+use domain::{
+    list::{Search, ServiceAccountFilter, ServiceAccountOrder},
+    role::Role,
+    service_account::ServiceAccount,
+};
+use store::{
+    Store,
+    api_key::{KeyUse, LastUse, record_key_uses},
+    identity,
+    list::{self, Window},
+    service_account::{self, ServiceAccounts},
+};
 
 use crate::support::{
     Backend, add_workspaces_and_users, api_key, at, change, id, on_every_engine, service_account as account, tamper,
@@ -12,6 +22,7 @@ on_every_engine! {
     an_update_writes_every_field
     an_account_of_a_node_of_the_previous_release_has_its_name_as_display_name
     accounts_are_listed_by_page_with_their_number_of_keys
+    accounts_are_searched_filtered_and_sorted
     an_address_is_never_free_again
     a_deleted_account_is_not_found
 }
@@ -109,6 +120,68 @@ async fn accounts_are_listed_by_page_with_their_number_of_keys(database: impl Ba
     assert_eq!(list(Some(2), 2, 20).await, [(account(3), 1)]);
     let mut connection = store.read().await.unwrap();
     assert_eq!(service_account::count_service_accounts(&mut connection, workspace_access(1)).await.unwrap(), 3);
+}
+
+async fn accounts_are_searched_filtered_and_sorted(database: impl Backend) {
+    let store = database.open().await;
+    add_workspaces_and_users(&store).await;
+    for (number, display_name) in [(1, "zebra"), (2, "Apple"), (3, "mango")] {
+        let account =
+            ServiceAccount { display_name: display_name.to_owned(), disabled: number == 3, ..account(number) };
+        insert(&store, number + 1, &account).await;
+    }
+    insert(&store, 5, &ServiceAccount { workspace: id(2), ..account(4) }).await;
+    change(&store, 6, async |change| {
+        // An expired key and a revoked one do not count. A use counts also if its key is revoked.
+        for (number, owner) in [(1, 1), (2, 1), (3, 1), (4, 3), (5, 4)] {
+            let mut key = api_key(number, account(owner).id);
+            key.expires_at = (number == 2).then_some(at(20));
+            store::api_key::insert_api_key(change, &key).await?;
+            if number == 3 {
+                store::api_key::revoke_api_key(change, &key, store::api_key::Revocation::Ordinary).await?;
+            }
+        }
+        Ok(())
+    })
+    .await;
+    let mut maintenance = store.begin_maintenance().await.unwrap();
+    let used = |key: u128, seconds| KeyUse {
+        key: id(key),
+        at: at(seconds),
+        ip_address: Some(format!("192.0.2.{key}")),
+        accepted: true,
+    };
+    record_key_uses(&mut maintenance, &[used(1, 30), used(3, 40), used(5, 50)]).await.unwrap();
+    maintenance.commit().await.unwrap();
+
+    let all = ServiceAccounts(workspace_access(1), at(30));
+    let find = async |text: &str, filter, order, descending| {
+        let search = Search { text: text.to_owned(), filter, order, descending };
+        let window = Window { from: None, backward: false, limit: 10 };
+        let mut connection = store.read().await.unwrap();
+        let found = list::list(&mut connection, &all, &search, &window).await.unwrap();
+        found.into_iter().map(|listed| listed.row.row.account.display_name).collect::<Vec<_>>()
+    };
+    use ServiceAccountFilter::{Active, All, Disabled, WithoutKeys};
+    use ServiceAccountOrder::{Created, Keys, LastUsed, Name};
+    assert_eq!(find("", All, Created, false).await, ["zebra", "Apple", "mango"]);
+    assert_eq!(find("", All, Name, false).await, ["Apple", "mango", "zebra"]);
+    assert_eq!(find("", All, LastUsed, true).await, ["zebra", "mango", "Apple"], "unused ones are last");
+    assert_eq!(find("", All, Keys, true).await, ["mango", "zebra", "Apple"]);
+    assert_eq!(find("APP", All, Name, false).await, ["Apple"], "by the display name");
+    assert_eq!(find("bot-3@acme", All, Name, false).await, ["mango"], "by the address");
+    assert_eq!(find("", Active, Name, false).await, ["zebra"]);
+    assert_eq!(find("", WithoutKeys, Name, false).await, ["Apple"]);
+    assert_eq!(find("", Disabled, Name, false).await, ["mango"]);
+
+    let mut connection = store.read().await.unwrap();
+    let counts = list::count(&mut connection, &all, "", &[All, Active, WithoutKeys, Disabled]).await.unwrap();
+    assert_eq!(counts, [3, 1, 1, 1]);
+    let search = Search { order: LastUsed, descending: true, ..Search::default() };
+    let window = Window { from: None, backward: false, limit: 1 };
+    let first = list::list(&mut connection, &all, &search, &window).await.unwrap().remove(0).row;
+    assert_eq!(first.row.live_keys, 1);
+    assert_eq!(first.last_use, Some(LastUse { at: at(40), ip_address: Some("192.0.2.3".to_owned()) }));
 }
 
 async fn an_address_is_never_free_again(database: impl Backend) {
