@@ -1,0 +1,46 @@
+// At every width, with every column filled, a table stays inside its card and the page inside the window.
+
+import { expect, test } from '../support/test.js';
+
+const WIDTHS = Array.from({ length: 81 }, (_, nth) => 320 + nth * 20);
+
+/** What is wider than what holds it. */
+const findOverrun = (page) => page.evaluate(() => {
+  const found = [];
+  const wanted = document.documentElement.scrollWidth;
+  if (wanted > innerWidth) found.push(`the page is ${wanted} wide`);
+  for (const card of document.querySelectorAll('.card')) {
+    const right = card.getBoundingClientRect().right;
+    for (const part of card.querySelectorAll('table, th, td')) {
+      const end = part.getBoundingClientRect().right;
+      if (end > right + 0.5) found.push(`${part.tagName} "${part.textContent.trim().slice(0, 20)}" ends ${end - right} after its card`);
+    }
+  }
+  return found;
+});
+
+test('a table of keys fits from 320 to 1920 pixels', async ({ ada, keyward }) => {
+  test.setTimeout(180_000);
+  const account = keyward.createServiceAccount('acme', 'label-exporter');
+  const expires = new Date(Date.now() + 8 * 86_400_000).toISOString();
+  for (const owner of [['--service-account', account], ['--user', 'ada@example.com']]) {
+    const used = keyward.addKey(owner, `Build machine of the northern harbour, ${owner[1].slice(0, 3)}`, '--expires-at', expires);
+    keyward.addKey(owner, `Never used ${owner[1].slice(0, 3)}`);
+    keyward.whoami(used);
+  }
+  await ada.goto(`${keyward.url}/w/acme/service-accounts`);
+  await ada.locator('tbody th a').first().click();
+  const keys = ada.url();
+  // A use is recorded some seconds after its request.
+  await expect(async () => {
+    await ada.reload();
+    await expect(ada.getByText('from 127.0.0.1').first()).toBeVisible({ timeout: 500 });
+  }).toPass({ timeout: 20_000 });
+  for (const url of [keys, `${keyward.url}/profile/api-keys`, `${keyward.url}/w/acme/service-accounts`, `${keyward.url}/w/acme/members`]) {
+    await ada.goto(url);
+    for (const width of WIDTHS) {
+      await ada.setViewportSize({ width, height: 900 });
+      expect(await findOverrun(ada), `${url} at ${width}`).toEqual([]);
+    }
+  }
+});
