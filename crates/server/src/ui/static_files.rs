@@ -106,3 +106,57 @@ fn accepts_gzip(asked: &HeaderMap) -> bool {
         name.trim().eq_ignore_ascii_case("gzip") && weight > 0.0
     })
 }
+
+#[cfg(test)]
+mod tests {
+    const STYLE: &str = include_str!("../../static/app.css");
+
+    /// Returns a color of the light or the dark theme, as its relative luminance (WCAG 2.2).
+    fn luminance(token: &str, dark: bool) -> f64 {
+        let (_, value) = STYLE.split_once(&format!("--{token}: ")).unwrap_or_else(|| panic!("no {token}"));
+        let value = value.split(';').next().unwrap();
+        let pair = value
+            .strip_prefix("light-dark(")
+            .and_then(|pair| pair.strip_suffix(')'))
+            .and_then(|pair| pair.split_once(", "));
+        let (light, darker) = pair.unwrap_or((value, value));
+        let hex = if dark { darker } else { light };
+        let channel = |at: usize| {
+            let part = f64::from(u8::from_str_radix(&hex[at..at + 2], 16).unwrap()) / 255.0;
+            if part <= 0.040_45 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+        };
+        0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5)
+    }
+
+    #[test]
+    fn colors_have_enough_contrast_in_both_themes() {
+        let text = [
+            ("text", &["ground", "surface", "sunken"][..]),
+            ("muted", &["ground", "surface", "sunken"]),
+            ("faint", &["ground", "surface", "sunken"]),
+            ("accent", &["ground", "surface", "sunken"]),
+            ("accent-2", &["tint"]),
+            ("on-accent", &["accent"]),
+            ("danger", &["surface", "danger-tint"]),
+            ("on-danger", &["danger-fill"]),
+            ("warn", &["surface", "warn-tint"]),
+            ("on-inverse", &["inverse"]),
+            ("inverse-link", &["inverse"]),
+        ];
+        let shapes = [
+            ("control", &["surface"][..]),
+            ("bar", &["surface"]),
+            ("bar-2", &["surface"]),
+            ("focus", &["ground", "surface"]),
+        ];
+        for (colors, least) in [(&text[..], 4.5), (&shapes, 3.0)] {
+            for (color, grounds) in colors {
+                for (ground, dark) in grounds.iter().flat_map(|ground| [(*ground, false), (*ground, true)]) {
+                    let (one, other) = (luminance(color, dark), luminance(ground, dark));
+                    let ratio = (one.max(other) + 0.05) / (one.min(other) + 0.05);
+                    assert!(ratio >= least, "{color} on {ground}, dark: {dark}: {ratio:.2}");
+                }
+            }
+        }
+    }
+}
