@@ -48,7 +48,7 @@ export async function furnish(page, browser, keyward, wire) {
   for (const [who, role] of [['Bob Whittaker (bob@example.com)', 'editor'], [account, 'viewer']]) {
     await page.getByLabel('Who').selectOption(who);
     await page.getByLabel('Role', { exact: true }).selectOption(role);
-    await page.getByRole('button', { name: 'Add to the project' }).click();
+    await page.getByRole('button', { name: 'Add to project' }).click();
   }
   await at('/w/acme/service-accounts');
   await page.getByRole('link', { name: 'ci-runner', exact: true }).click();
@@ -59,7 +59,7 @@ export async function furnish(page, browser, keyward, wire) {
   await page.getByRole('link', { name: 'Build machine, Berlin', exact: true }).click();
   const key = new URL(page.url()).pathname;
   await at('/w/acme/members');
-  const removal = await page.getByRole('link', { name: 'Remove Bob' }).getAttribute('href');
+  const removal = await page.locator('a[href$="/remove"]', { hasText: 'Remove' }).getAttribute('href');
   const projectRemoval = `${project}/members/${removal.split('/').at(-2)}/remove`;
 
   return {

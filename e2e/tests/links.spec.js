@@ -30,7 +30,7 @@ test('an invitation that a filter has opened still leads in', async ({ ada, brow
   await bob.getByLabel('Your name').fill('Bob');
   await bob.getByLabel('Password').fill(PASSWORD);
   await bob.getByRole('button', { name: 'Join the workspace' }).click();
-  await expect(bob.getByRole('status')).toContainText('Welcome.');
+  await expect(bob.getByRole('status')).toContainText('You have joined');
 });
 
 test('a set-up link that a filter has opened still makes an operator', async ({ page, browser, keyward, wire }) => {

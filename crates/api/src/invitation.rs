@@ -104,8 +104,12 @@ pub struct CreateInvitations {
 /// The invitations that were created.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct IssuedInvitations {
-    /// One for each email address.
+    /// One for each email address that was invited.
     pub items: Vec<IssuedInvitation>,
+    /// The email addresses of people who are already members. They were not invited.
+    #[serde(default)]
+    #[schema(value_type = Vec<schema::Email>)]
+    pub skipped: Vec<String>,
 }
 
 /// How to accept an invitation. An authenticated caller joins as that user. For any other caller, a user is created.

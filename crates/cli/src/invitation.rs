@@ -158,6 +158,9 @@ impl Create {
         if self.json {
             return output::json(&issued);
         }
+        for email in &issued.skipped {
+            output::note(format!("{email} is already a member of {}, and was not invited", place.name))?;
+        }
         issued.items.iter().try_for_each(tell_issued)
     }
 }

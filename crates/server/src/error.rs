@@ -102,8 +102,8 @@ pub enum Conflict {
     InvitedUserExists(Email),
     /// The caller is a member of the workspace.
     AlreadyMember,
-    /// The invited user is a member of the workspace.
-    InvitedMember(Email),
+    /// All invited users are members of the workspace.
+    InvitedMembers(Vec<Email>),
     /// The workspace has an admin.
     HasAdmin,
     /// The last enabled admin of a workspace cannot be removed.
@@ -173,11 +173,14 @@ impl Conflict {
                 ),
             ),
             Self::AlreadyMember => (codes::ALREADY_MEMBER, "You are already a member of this workspace.".to_owned()),
-            Self::InvitedMember(email) => {
-                let detail = format!(
-                    "{email} is already a member of this workspace. No invitations were sent. Remove this \
-                             address and try again."
-                );
+            Self::InvitedMembers(emails) => {
+                let detail = match emails.as_slice() {
+                    [email] => format!("{email} is already a member of this workspace. Nobody was invited."),
+                    emails => format!(
+                        "All {} people are already members of this workspace. Nobody was invited.",
+                        emails.len()
+                    ),
+                };
                 (codes::ALREADY_MEMBER, detail)
             }
             Self::HasAdmin => (

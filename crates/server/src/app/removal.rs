@@ -30,6 +30,10 @@ async fn list_registered_keys(
 pub struct RemovalPreview {
     /// The member's email.
     pub email: String,
+    /// The member's name.
+    pub name: String,
+    /// Whether the member is the last enabled admin of the workspace, and so stays one.
+    pub is_last_admin: bool,
     /// The objects that are revoked, or can be revoked on request.
     pub removal: api::MemberRemoval,
     /// The principals that could take over the projects without another admin. Empty if there are no such projects.
@@ -56,8 +60,11 @@ impl App {
             other => other?,
         };
         let mut connection = self.store.read().await?;
-        let member = store::member::find_member(&mut connection, workspace, user).await?;
-        let email = member.ok_or(AppError::not_found())?.email.to_string();
+        let member = store::member::find_member(&mut connection, workspace, user).await?.ok_or(AppError::not_found())?;
+        let is_last_admin = member.role == Role::Admin
+            && !member.disabled
+            && !store::member::has_enabled_admin_beside(&mut connection, workspace, user).await?;
+        let (email, name) = (member.email.to_string(), member.name);
         let now = self.clock.now();
         let mut removal = api::MemberRemoval::default();
         let led = store::project::list_projects_led_only_by(&mut connection, access, user.into()).await?;
@@ -69,7 +76,7 @@ impl App {
             list_successors(&mut connection, &caller.principal, access, user.into(), now).await?
         };
         if is_admin.is_err() {
-            return Ok(RemovalPreview { email, removal, successors });
+            return Ok(RemovalPreview { email, name, is_last_admin, removal, successors });
         }
         let invitations = store::invitation::list_open_invitations_of(&mut connection, user.into()).await?;
         let here = invitations.iter().filter(|invitation| invitation.workspace == workspace);
@@ -83,7 +90,7 @@ impl App {
             key: api_key::to_wire(key, now),
         };
         removal.keys = keys.iter().map(to_wire).collect();
-        Ok(RemovalPreview { email, removal, successors })
+        Ok(RemovalPreview { email, name, is_last_admin, removal, successors })
     }
 
     /// Returns the numbers of objects that disabling a user would revoke or could revoke on request. Operators see no

@@ -66,7 +66,7 @@ impl<S: Send + Sync> FromRequestParts<S> for InWorkspace {
         let slug = Ids::from_request_parts(parts, state).await?.text("slug").to_owned();
         let mut places = Shell::new(Some(&context), "", "").places;
         let place = places.iter().position(|place| place.slug == slug).map(|at| places.swap_remove(at));
-        Ok(Self { caller, context, place: place.ok_or(AppError::not_found())? })
+        Ok(Self { caller, context, place: place.ok_or(PageError::NoSuchWorkspace)? })
     }
 }
 

@@ -7,30 +7,35 @@ use axum::{
     extract::{Query, State},
     response::Response,
 };
-use domain::{list::Search, role::Role};
+use domain::{
+    InvitationId,
+    list::{InvitationFilter, InvitationOrder, Search},
+    role::Role,
+};
 use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
-    extract::{Form, Ids, InWorkspace},
-    list::{PageQuery, columns},
+    csv::{Csv, MAX_ROWS},
+    extract::{AllFields, Form, Ids, InWorkspace},
+    list::{AllPages, Labels, ListHead, ListQuery, ListWords, columns},
+    member::role_words,
     notice::Notice,
     page::{self, FormErrors, PageError, Shell},
     page_context::PageContext,
     receive::welcome,
+    remove::RemovePage,
     routes::Pages,
 };
-use crate::{
-    App, AppError,
-    app::{OpenInvitation, Paging},
-};
+use crate::{App, AppError, app::OpenInvitation};
 
 pub(super) fn router() -> Pages {
     Pages::default()
         .get("/w/{slug}/invitations", list)
         .post("/w/{slug}/invitations", create)
         .post("/w/{slug}/invitations/{inv}/resend", resend)
-        .post("/w/{slug}/invitations/{inv}/revoke", revoke)
+        .get("/w/{slug}/invitations/{inv}/revoke", show_revoke)
+        .post("/w/{slug}/invitations/revoke", revoke)
         .get("/invitations/{token}", show)
         .post("/invitations/{token}", accept)
 }
@@ -38,40 +43,75 @@ pub(super) fn router() -> Pages {
 columns! {
     /// The table of invitations.
     InvitationColumn {
-        Email: "Email",
+        Chosen: hidden "Choose",
+        Email: "Email" by "email",
         Role: "Role",
-        Sent: "Sent",
-        Expires: "Expires",
+        Created: "Created" by "-created",
+        Expires: "Expires" by "expires",
         Status: "Status",
         Actions: hidden "Actions",
     }
 }
 
+const WORDS: ListWords = ListWords {
+    find: "Find an invitation by email",
+    sorts: &[
+        ("-created", "Newest first"),
+        ("created", "Oldest first"),
+        ("email", "Email"),
+        ("expires", "Expires first"),
+    ],
+    sort: "-created",
+};
+
+impl Labels for InvitationFilter {
+    fn label(self) -> &'static str {
+        match self {
+            Self::All => "All",
+            Self::Pending => "Pending",
+            Self::Expired => "Expired",
+            Self::Accepted => "Accepted",
+            Self::Revoked => "Revoked",
+        }
+    }
+}
+
 #[derive(Template)]
 #[template(path = "invitations.html")]
-struct List {
+struct InvitationList {
     shell: Shell,
     errors: FormErrors,
     base: String,
+    list: ListHead,
     typed: InviteForm,
     issued: Vec<api::IssuedInvitation>,
+    /// The email addresses of members, who were not invited.
+    skipped: Vec<String>,
+    /// Whether the server sends mail.
+    sends_mail: bool,
     invitations: Vec<api::Invitation>,
     inviters: BTreeMap<String, String>,
-    next: Option<String>,
 }
 
-impl List {
-    fn state(invitation: &api::Invitation) -> &'static str {
+impl InvitationList {
+    /// Returns the class and the words of a state.
+    fn state(invitation: &api::Invitation) -> (&'static str, &'static str) {
         match invitation.state {
-            api::InvitationState::Pending => "pending",
-            api::InvitationState::Accepted => "accepted",
-            api::InvitationState::Revoked => "revoked",
-            api::InvitationState::Expired => "expired",
+            api::InvitationState::Pending => ("wait", "Pending"),
+            api::InvitationState::Accepted => ("", "Accepted"),
+            api::InvitationState::Revoked => ("gone", "Revoked"),
+            api::InvitationState::Expired => ("ended", "Expired"),
         }
     }
 
-    fn all_sent(&self) -> bool {
-        self.issued.iter().all(|one| one.mail == api::MailState::Sent)
+    /// Returns the words of a role.
+    fn role(invitation: &api::Invitation) -> &'static str {
+        role_words(invitation.role)
+    }
+
+    /// Returns the number of invitations that were mailed.
+    fn sent(&self) -> usize {
+        self.issued.iter().filter(|one| one.mail == api::MailState::Sent).count()
     }
 
     fn any_failed(&self) -> bool {
@@ -87,34 +127,67 @@ impl List {
         matches!(invitation.state, api::InvitationState::Pending | api::InvitationState::Expired)
     }
 
+    fn has_open(&self) -> bool {
+        self.invitations.iter().any(Self::is_open)
+    }
+
     fn inviter<'a>(&'a self, invitation: &'a api::Invitation) -> &'a str {
         self.inviters.get(&invitation.created_by).unwrap_or(&invitation.created_by)
     }
 }
 
-async fn list_page(app: &App, at: &InWorkspace, after: Option<String>) -> Result<List, PageError> {
-    let invitations =
-        app.list_invitations(&at.caller, at.place.id, &Search::default(), &Paging { after, limit: None }).await?;
-    let inviters: Vec<&str> = invitations.items.iter().map(|invitation| invitation.created_by.as_str()).collect();
+async fn list_page(app: &App, at: &InWorkspace, query: ListQuery) -> Result<InvitationList, PageError> {
+    let search = query.search(WORDS.sort);
+    let found = app.look_through_invitations(&at.caller, at.place.id, &search, &query.place()).await?;
+    let inviters: Vec<&str> = found.items.iter().map(|invitation| invitation.created_by.as_str()).collect();
     let inviters = app.find_emails(&at.caller, &inviters).await?;
-    Ok(List {
+    Ok(InvitationList {
         shell: at.shell("Invitations", "invitations"),
         errors: FormErrors::default(),
         base: at.path("invitations"),
+        list: ListHead::new::<InvitationFilter, _>(at.path("invitations"), query, &WORDS, &found),
         typed: InviteForm { emails: String::new(), role: Role::Member },
         issued: Vec::new(),
-        invitations: invitations.items,
+        skipped: Vec::new(),
+        sends_mail: app.settings().smtp.is_some(),
+        invitations: found.items,
         inviters,
-        next: invitations.next,
     })
 }
 
 async fn list(
     State(app): State<Arc<App>>,
     at: InWorkspace,
-    Query(query): Query<PageQuery>,
+    Query(query): Query<ListQuery>,
 ) -> Result<Response, PageError> {
-    Ok(page::render(StatusCode::OK, &list_page(&app, &at, query.after).await?))
+    if query.is_csv() {
+        return export(&app, &at, &query.search(WORDS.sort)).await;
+    }
+    Ok(page::render(StatusCode::OK, &list_page(&app, &at, query).await?))
+}
+
+async fn export(
+    app: &App,
+    at: &InWorkspace,
+    search: &Search<InvitationOrder, InvitationFilter>,
+) -> Result<Response, PageError> {
+    let mut all = AllPages::new(MAX_ROWS);
+    while let Some(paging) = all.next() {
+        all.add(app.list_invitations(&at.caller, at.place.id, search, &paging).await?);
+    }
+    let mut csv = Csv::new(&["id", "email", "role", "state", "created_by", "created_at", "expires_at"]);
+    for invitation in all.into_rows() {
+        csv.row([
+            invitation.id.to_string(),
+            invitation.email.clone(),
+            invitation.role.to_string(),
+            InvitationList::state(&invitation).1.to_lowercase(),
+            invitation.created_by.clone(),
+            invitation.created_at.to_string(),
+            invitation.expires_at.to_string(),
+        ]);
+    }
+    Ok(csv.into_file("invitations.csv"))
 }
 
 #[derive(Deserialize)]
@@ -133,26 +206,87 @@ async fn create(
     let emails = form.emails.split(separate).filter(|email| !email.is_empty()).map(str::to_owned).collect();
     let create = api::CreateInvitations { emails, role: form.role };
     match app.create_invitations(&at.caller, at.place.id, &create).await {
-        Ok(issued) => Ok(page::render(
-            StatusCode::OK,
-            &List { issued: issued.into_inner().items, ..list_page(&app, &at, None).await? },
-        )),
+        Ok(issued) => {
+            let api::IssuedInvitations { items, skipped } = issued.into_inner();
+            let page = list_page(&app, &at, ListQuery::default()).await?;
+            Ok(page::render(StatusCode::OK, &InvitationList { issued: items, skipped, ..page }))
+        }
         Err(error) => {
             let errors = FormErrors::of(error)?;
-            let page = list_page(&app, &at, None).await?;
-            Ok(page::again(errors, |errors| List { errors, typed: form, ..page }))
+            let page = list_page(&app, &at, ListQuery::default()).await?;
+            Ok(page::again(errors, |errors| InvitationList { errors, typed: form, ..page }))
         }
     }
 }
 
 async fn resend(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
-    let issued = app.resend_invitation(&at.caller, at.place.id, ids.parse("inv")?).await?;
-    Ok(page::render(StatusCode::OK, &List { issued: vec![issued.into_inner()], ..list_page(&app, &at, None).await? }))
+    let issued = app.resend_invitation(&at.caller, at.place.id, ids.parse("inv")?).await?.into_inner();
+    let page = list_page(&app, &at, ListQuery::default()).await?;
+    Ok(page::render(StatusCode::OK, &InvitationList { issued: vec![issued], ..page }))
 }
 
-async fn revoke(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
-    let done = app.revoke_invitation(&at.caller, at.place.id, ids.parse("inv")?).await?;
-    Ok(page::redirect_after(&done, &at.path("invitations"), Notice::say("Removed.")))
+/// Returns the page that asks before invitations are revoked.
+async fn revoke_page(app: &App, at: &InWorkspace, ids: &[InvitationId]) -> Result<RemovePage, PageError> {
+    let invitations = app.preview_revoking_invitations(&at.caller, at.place.id, ids).await?;
+    let back = at.path("invitations");
+    let (title, button, what_dies) = match invitations.as_slice() {
+        [one] => (
+            format!("Revoke the invitation of {}?", one.email),
+            "Revoke invitation",
+            vec!["The link that was sent to them stops working. You can invite them again later.".to_owned()],
+        ),
+        several => (
+            format!("Revoke {} invitations?", several.len()),
+            "Revoke invitations",
+            vec![
+                "The links that were sent to these people stop working. You can invite them again later.".to_owned(),
+                several.iter().map(|one| one.email.as_str()).collect::<Vec<_>>().join(", "),
+            ],
+        ),
+    };
+    let fields = ids.iter().map(|id| ("invitation", id.to_string()));
+    let page = RemovePage::new(at.shell(title, "invitations"), back, what_dies);
+    Ok(RemovePage {
+        action: at.path("invitations/revoke"),
+        button,
+        fields: fields.chain([("confirmed", "1".to_owned())]).collect(),
+        ..page
+    })
+}
+
+async fn show_revoke(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
+    Ok(page::render(StatusCode::OK, &revoke_page(&app, &at, &[ids.parse("inv")?]).await?))
+}
+
+/// Revokes the chosen invitations, after a page that asks.
+async fn revoke(
+    State(app): State<Arc<App>>,
+    at: InWorkspace,
+    AllFields(fields): AllFields,
+) -> Result<Response, PageError> {
+    let chosen = fields.iter().filter(|(name, _)| name == "invitation");
+    let ids: Vec<InvitationId> =
+        chosen.map(|(_, id)| id.parse().map_err(|_| AppError::not_found())).collect::<Result<_, _>>()?;
+    if ids.is_empty() {
+        let page = list_page(&app, &at, ListQuery::default()).await?;
+        let errors = FormErrors::at("invitations", "No invitation is selected, and nothing was changed.");
+        return Ok(page::again(errors, |errors| InvitationList { errors, ..page }));
+    }
+    let page = revoke_page(&app, &at, &ids).await?;
+    if !fields.iter().any(|(name, value)| name == "confirmed" && value == "1") {
+        return Ok(page::render(StatusCode::OK, &page));
+    }
+    let emails = app.preview_revoking_invitations(&at.caller, at.place.id, &ids).await?;
+    let done = app.revoke_invitations(&at.caller, at.place.id, ids).await?;
+    let notice = match (*done, emails.as_slice()) {
+        (0, _) => Notice::say("Nothing was changed: the invitations were already accepted or revoked.").caution(),
+        (1, [one]) => {
+            Notice::say("The invitation of ").name(&one.email).text(" was revoked. Its link no longer works.")
+        }
+        (1, _) => Notice::say("1 invitation was revoked. Its link no longer works."),
+        (count, _) => Notice::say(format!("{count} invitations were revoked. Their links no longer work.")),
+    };
+    Ok(page::redirect_after(&done, &at.path("invitations"), notice))
 }
 
 #[derive(Template)]
@@ -199,6 +333,7 @@ async fn accept(
     let page = accept_page(&app, &context, token).await?;
     let Some(invitation) = &page.invitation else { return Ok(page::render(StatusCode::GONE, &page)) };
     let next = format!("/w/{}/projects", invitation.slug);
+    let joined = Notice::say("You have joined ").name(&invitation.workspace).text(".");
     let caller = context.session.as_ref().map(|session| &session.caller);
     // A password is not sent back.
     let password = form.password.take();
@@ -215,9 +350,8 @@ async fn accept(
     };
     match done {
         Ok(done) => match &*done {
-            None => Ok(page::redirect_after(&done, &next, Notice::say("Welcome. You have joined the workspace."))),
-            Some(signed_in) => Ok(Notice::say("Welcome. You have joined the workspace.")
-                .show_after(welcome(&app, &context, signed_in, &next).await?)),
+            None => Ok(page::redirect_after(&done, &next, joined)),
+            Some(signed_in) => Ok(joined.show_after(welcome(&app, &context, signed_in, &next).await?)),
         },
         Err(error) => {
             let errors = FormErrors::of(error)?;

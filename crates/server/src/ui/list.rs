@@ -209,6 +209,11 @@ impl ListHead {
         Self { path, query, words, chips, pager, has_file: true }
     }
 
+    /// Removes the link to a file.
+    pub(super) fn without_file(self) -> Self {
+        Self { has_file: false, ..self }
+    }
+
     /// Returns whether the list has no rows at all, whatever the search is.
     pub(super) fn is_empty(&self) -> bool {
         self.pager.shown == 0 && self.query.q.trim().is_empty() && !self.is_filtered()

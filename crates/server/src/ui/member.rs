@@ -38,8 +38,9 @@ columns! {
     /// The table of members.
     MemberColumn {
         Name: "Name" by "name",
-        Joined: "Joined" by "-joined",
         Role: "Role",
+        Joined: "Joined" by "-joined",
+        Status: "Status",
         Actions: hidden "Actions",
     }
 }
@@ -126,12 +127,27 @@ async fn export(
     Ok(csv.into_file("members.csv"))
 }
 
+/// Returns the words of a role.
+pub(super) const fn role_words(role: Role) -> &'static str {
+    match role {
+        Role::Member => "Member",
+        Role::Admin => "Admin",
+    }
+}
+
+const fn with_article(role: Role) -> &'static str {
+    match role {
+        Role::Member => "a member",
+        Role::Admin => "an admin",
+    }
+}
+
 #[derive(Deserialize)]
 struct RoleForm {
     role: Role,
-    /// Whether the consequences of the demotion were shown.
+    /// Whether the consequences of the change were shown.
     #[serde(default)]
-    shown: String,
+    confirmed: String,
     #[serde(default)]
     revoke_keys: String,
 }
@@ -144,42 +160,69 @@ async fn set_role(
     Form(form): Form<RoleForm>,
 ) -> Result<Response, PageError> {
     let user: UserId = ids.parse("usr")?;
-    if form.role == Role::Member && form.shown.is_empty() && at.place.is_admin() {
+    if form.confirmed != "1" && at.place.is_admin() {
         let preview = app.preview_removal(&at.caller, at.place.id, user).await?;
-        if !preview.removal.invitations.is_empty() || !preview.removal.keys.is_empty() {
-            return Ok(page::render(StatusCode::OK, &demotion_page(&at, user, &preview, &query)));
-        }
+        return Ok(page::render(StatusCode::OK, &role_page(&at, user, form.role, &preview, &query)));
     }
     let update = api::UpdateMember { role: form.role, revoke_keys: form.revoke_keys == "1" };
     let done = app.update_member(&at.caller, at.place.id, user, &update).await;
     let next = at.path(&format!("members{}", query.here()));
+    let now = format!(" is now {} of {}.", with_article(form.role), at.place.name);
     page::answer(
         done,
         |_| next,
-        |_| Notice::say("The role is applied."),
+        |member| {
+            let notice = Notice::say("").name(&member.name).text(now);
+            match form.role {
+                // A demotion also ended their invitations, which do not come back.
+                Role::Member => notice,
+                Role::Admin => {
+                    let undo = at.path(&format!("members/{user}/role{}", query.here()));
+                    notice.undo(undo, [("role", "member"), ("confirmed", "1")])
+                }
+            }
+        },
         async |errors| Ok(MemberList { errors, ..list_page(&app, &at, query.clone()).await? }),
     )
     .await
 }
 
-/// Returns the page with the consequences of a demotion, before it is made.
-fn demotion_page(at: &InWorkspace, user: UserId, preview: &RemovalPreview, query: &ListQuery) -> RemovePage {
-    let RemovalPreview { email, removal, .. } = preview;
+/// Returns the page that asks before the role of a member is changed.
+fn role_page(at: &InWorkspace, user: UserId, role: Role, preview: &RemovalPreview, query: &ListQuery) -> RemovePage {
+    let RemovalPreview { email, removal, is_last_admin, .. } = preview;
     let here = query.here();
+    let (place, is_own) = (&at.place.name, at.caller.principal().id() == Some(user.into()));
+    let who = if is_own { "yourself".to_owned() } else { email.clone() };
+    let back = at.path(&format!("members{here}"));
+    let what_dies = match role {
+        Role::Admin => vec![format!(
+            "Admins of {place} add and remove people, manage service accounts and their keys, and see every project."
+        )],
+        Role::Member => {
+            let lost = if is_own { "You lose" } else { "They lose" };
+            let role = format!("{lost} the administration of {place}, and still see the projects that they are in.");
+            [vec![if is_own { role.replace("they are", "you are") } else { role }], ended_invitations(removal)].concat()
+        }
+    };
+    let page = RemovePage::new(at.shell(format!("Make {who} {}?", with_article(role)), "members"), back, what_dies);
+    if role == Role::Member && *is_last_admin {
+        return RemovePage { refused: Some(LAST_ADMIN), what_dies: Vec::new(), ..page };
+    }
     RemovePage {
-        shell: at.shell(format!("Make {email} a member"), "members"),
-        errors: FormErrors::default(),
         action: at.path(&format!("members/{user}/role{here}")),
-        back: at.path(&format!("members{here}")),
-        button: "Apply role",
-        what_dies: [vec!["They no longer manage this workspace.".to_owned()], ended_invitations(removal)].concat(),
-        led: Vec::new(),
-        candidates: Vec::new(),
-        confirm: None,
-        registered: registered(removal),
-        fields: vec![("role", Role::Member.to_string()), ("shown", "1".to_owned())],
+        button: match role {
+            Role::Admin => "Make admin",
+            Role::Member => "Make member",
+        },
+        is_safe: role == Role::Admin,
+        registered: if role == Role::Member { registered(removal) } else { None },
+        fields: vec![("role", role.to_string()), ("confirmed", "1".to_owned())],
+        ..page
     }
 }
+
+/// Why the last admin stays.
+const LAST_ADMIN: &str = "This is the last admin of the workspace. Make another member an admin first.";
 
 /// Describes the open invitations that are revoked.
 fn ended_invitations(removal: &api::MemberRemoval) -> Vec<String> {
@@ -204,28 +247,38 @@ fn registered(removal: &api::MemberRemoval) -> Option<Registered> {
 
 async fn remove_page(app: &App, at: &InWorkspace, user: UserId) -> Result<RemovePage, PageError> {
     let leaves = at.caller.principal().id() == Some(user.into());
-    let RemovalPreview { email, removal, successors } = app.preview_removal(&at.caller, at.place.id, user).await?;
-    let whose = if leaves { "Your" } else { "Their" };
+    let preview = app.preview_removal(&at.caller, at.place.id, user).await?;
+    let RemovalPreview { email, name, removal, successors, is_last_admin } = preview;
+    let (whose, place) = (if leaves { "Your" } else { "Their" }, &at.place.name);
+    let title = if leaves { format!("Leave {place}?") } else { format!("Remove {name} from {place}?") };
+    let page = RemovePage::new(at.shell(title, "members"), at.path("members"), Vec::new());
+    if is_last_admin {
+        let refused = if leaves {
+            "You are the last admin of the workspace. Make another member an admin before you leave."
+        } else {
+            LAST_ADMIN
+        };
+        return Ok(RemovePage { refused: Some(refused), ..page });
+    }
     Ok(RemovePage {
-        shell: at.shell(if leaves { "Leave the workspace".to_owned() } else { format!("Remove {email}") }, "members"),
-        errors: FormErrors::default(),
         action: at.path(&format!("members/{user}/remove")),
-        back: at.path("members"),
-        button: if leaves { "Leave the workspace" } else { "Remove from the workspace" },
+        button: if leaves { "Leave workspace" } else { "Remove member" },
         what_dies: [
             vec![
-                format!("{whose} API keys lose access to {}.", at.place.name),
-                format!("{whose} roles in its projects are removed."),
+                if leaves { String::new() } else { format!("{name} ({email}) is removed from the workspace.") },
+                format!("{whose} API keys no longer reach {place}. {whose} roles in its projects are removed."),
                 last_workspace(at, leaves).to_owned(),
             ],
             ended_invitations(&removal),
         ]
-        .concat(),
+        .concat()
+        .into_iter()
+        .filter(|line| !line.is_empty())
+        .collect(),
         led: removal.projects.iter().map(|project| project.title.clone()).collect(),
         candidates: successors.into_iter().map(Choice::from).collect(),
-        confirm: None,
         registered: registered(&removal),
-        fields: Vec::new(),
+        ..page
     })
 }
 
@@ -254,10 +307,13 @@ async fn remove(
 ) -> Result<Response, PageError> {
     let user: UserId = ids.parse("usr")?;
     let leaves = at.caller.principal().id() == Some(user.into());
+    let RemovalPreview { name, .. } = app.preview_removal(&at.caller, at.place.id, user).await?;
+    let place = &at.place.name;
     let (next, notice) = if leaves {
-        ("/workspaces".to_owned(), Notice::say("You have left."))
+        ("/workspaces".to_owned(), Notice::say("You have left ").name(place).text("."))
     } else {
-        (at.path("members"), Notice::say("Removed."))
+        let text = format!(" was removed from {place}. Their keys no longer reach it.");
+        (at.path("members"), Notice::say("").name(&name).text(text))
     };
     let done = app.delete_member(&at.caller, at.place.id, user, form.successor(), form.revoke_keys()).await;
     page::answer(

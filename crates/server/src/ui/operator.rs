@@ -303,6 +303,8 @@ async fn disable_page(app: &App, signed_in: &SignedInContext, id: UserId) -> Res
         candidates: Vec::new(),
         confirm: None,
         registered,
+        refused: None,
+        is_safe: false,
         fields: Vec::new(),
     })
 }

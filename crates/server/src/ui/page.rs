@@ -230,6 +230,8 @@ pub(super) enum PageError {
     WrongConfirmation(AppError),
     /// The page does not exist.
     NoSuchPage,
+    /// The workspace does not exist, or the user is not a member of it.
+    NoSuchWorkspace,
     /// The form is from this server, and was opened before the user signed in again. Nothing was changed.
     StaleForm(Fields),
     /// The operation was refused.
@@ -262,7 +264,7 @@ impl IntoResponse for PageError {
     fn into_response(self) -> Response {
         let status = match &self {
             Self::App(error) => error.to_problem().status,
-            Self::NoSuchPage => 404,
+            Self::NoSuchPage | Self::NoSuchWorkspace => 404,
             Self::SignInFirst | Self::WrongConfirmation(_) | Self::StaleForm(_) => 500,
         };
         let mut response = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR).into_response();
@@ -351,6 +353,15 @@ pub(super) fn failure(app: &App, error: PageError, context: &PageContext, fields
             let shell = failure_shell(context, AppError::not_found().to_problem().title);
             return render(StatusCode::NOT_FOUND, &Failure::new(shell, 404, detail, None));
         }
+        // The page says the same in both cases, so that it does not reveal whether the workspace exists.
+        PageError::NoSuchWorkspace if !wants_json => {
+            let detail = "You are not a member of a workspace with this address. If you were, an admin has removed you \
+                          or the workspace was deleted. To join it again, ask one of its admins for an invitation.";
+            let shell = failure_shell(context, "You are not a member of this workspace".to_owned());
+            let id = context.request_id.as_deref();
+            return render(StatusCode::NOT_FOUND, &Failure::new(shell, 404, detail.to_owned(), id));
+        }
+        PageError::NoSuchWorkspace => (AppError::not_found(), false),
         PageError::StaleForm(fields) if !wants_json => return stale_form(context, target, fields),
         PageError::StaleForm(_) => (AppError::CrossSite, false),
         PageError::SignInFirst if wants_json => {

@@ -24,7 +24,11 @@ use super::{
     remove::{Choice, RemoveForm, RemovePage},
     routes::Pages,
 };
-use crate::{App, AppError, app::ListedProject, error::Conflict};
+use crate::{
+    App, AppError,
+    app::{Candidate, ListedProject},
+    error::Conflict,
+};
 
 pub(super) fn router() -> Pages {
     Pages::default()
@@ -176,7 +180,7 @@ async fn create(
     page::answer(
         done,
         |project| at.path(&format!("projects/{}", project.id)),
-        |_| Notice::say("Created."),
+        |project| Notice::say("Project ").name(&project.title).text(" was created. You are its admin."),
         async |errors| Ok(new_page(&at, errors, form)),
     )
     .await
@@ -193,7 +197,8 @@ struct ProjectPage {
     creator: String,
     typed: ProjectForm,
     members: Vec<api::ProjectMember>,
-    candidates: Vec<Choice>,
+    people: Vec<Choice>,
+    service_accounts: Vec<Choice>,
     own: String,
     may_edit: bool,
     may_manage: bool,
@@ -203,9 +208,10 @@ struct ProjectPage {
 async fn project_page(app: &App, at: &InWorkspace, id: ProjectId) -> Result<ProjectPage, PageError> {
     let details = app.find_project_details(&at.caller, at.place.id, id).await?;
     let (project, members) = (details.project, details.members);
-    let is_member = |candidate: &Choice| members.iter().any(|member| member.id == candidate.id);
-    let candidates =
-        details.candidates.into_iter().map(Choice::from).filter(|candidate| !is_member(candidate)).collect();
+    let is_member = |candidate: &Candidate| members.iter().any(|member| member.id == candidate.id.to_string());
+    let others = details.candidates.into_iter().filter(|candidate| !is_member(candidate));
+    let (people, service_accounts): (Vec<_>, Vec<_>) =
+        others.partition(|candidate| matches!(candidate.id, PrincipalId::User(_)));
     let list = at.path("projects");
     Ok(ProjectPage {
         shell: at.shell(project.title.clone(), "projects"),
@@ -215,7 +221,8 @@ async fn project_page(app: &App, at: &InWorkspace, id: ProjectId) -> Result<Proj
         creator: details.creator_email.unwrap_or_else(|| project.created_by.clone()),
         typed: ProjectForm { title: Some(project.title.clone()), description: Some(project.description.clone()) },
         members,
-        candidates,
+        people: people.into_iter().map(Choice::from).collect(),
+        service_accounts: service_accounts.into_iter().map(Choice::from).collect(),
         own: at.caller.principal().id().map_or(String::new(), |id| id.to_string()),
         may_edit: details.may_edit,
         may_manage: details.may_manage_members,
@@ -240,7 +247,7 @@ async fn edit(
     page::answer(
         done,
         |_| at.path(&format!("projects/{id}")),
-        |_| Notice::say("Saved."),
+        |project| Notice::say("Project ").name(&project.title).text(" was changed."),
         async |errors| {
             let page = project_page(&app, &at, id).await?;
             Ok(ProjectPage { errors, typed: form.or(page.typed), ..page })
@@ -267,7 +274,9 @@ async fn set_member(
     let set = api::SetProjectMember { role: form.role };
     match app.set_project_member(&at.caller, at.place.id, id, form.principal, &set, form.successor).await {
         Ok(done) => {
-            Ok(page::redirect_after(&done, &at.path(&format!("projects/{id}")), Notice::say("The role is applied.")))
+            let text = format!(" is now {} of the project.", with_article(done.role));
+            let notice = Notice::say("").name(&done.name).text(text);
+            Ok(page::redirect_after(&done, &at.path(&format!("projects/{id}")), notice))
         }
         Err(error) => {
             let errors = match error.error {
@@ -282,23 +291,42 @@ async fn set_member(
     }
 }
 
+/// Returns the words of a role in a project.
+pub(super) const fn project_role_words(role: ProjectRole) -> &'static str {
+    match role {
+        ProjectRole::Viewer => "Viewer",
+        ProjectRole::Editor => "Editor",
+        ProjectRole::Admin => "Admin",
+    }
+}
+
+const fn with_article(role: ProjectRole) -> &'static str {
+    match role {
+        ProjectRole::Viewer => "a viewer",
+        ProjectRole::Editor => "an editor",
+        ProjectRole::Admin => "an admin",
+    }
+}
+
 async fn delete_page(app: &App, at: &InWorkspace, id: ProjectId) -> Result<RemovePage, PageError> {
     let project = app.find_project_to_delete(&at.caller, at.place.id, id).await?;
     let back = at.path(&format!("projects/{id}"));
     Ok(RemovePage {
-        shell: at.shell(format!("Delete {}", project.title), "projects"),
+        shell: at.shell(format!("Delete {}?", project.title), "projects"),
         errors: FormErrors::default(),
         action: format!("{back}/delete"),
         back,
         button: "Delete project",
         what_dies: vec![
-            "The project and all roles in it are permanently deleted.".to_owned(),
-            "Requests for the project are refused from then on.".to_owned(),
+            "The project and all roles in it are deleted. This cannot be undone.".to_owned(),
+            "Requests for the project are refused as soon as it is deleted.".to_owned(),
         ],
         led: Vec::new(),
         candidates: Vec::new(),
         confirm: None,
         registered: None,
+        refused: None,
+        is_safe: false,
         fields: Vec::new(),
     })
 }
@@ -308,8 +336,11 @@ async fn show_delete(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> 
 }
 
 async fn delete(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
-    let done = app.delete_project(&at.caller, at.place.id, ids.parse("prj")?).await?;
-    Ok(page::redirect_after(&done, &at.path("projects"), Notice::say("Deleted.")))
+    let id = ids.parse("prj")?;
+    let title = app.find_project_to_delete(&at.caller, at.place.id, id).await?.title;
+    let done = app.delete_project(&at.caller, at.place.id, id).await?;
+    let notice = Notice::say("Project ").name(&title).text(" was deleted.");
+    Ok(page::redirect_after(&done, &at.path("projects"), notice))
 }
 
 async fn remove_page(
@@ -328,18 +359,28 @@ async fn remove_page(
     let back = at.path(&format!("projects/{id}"));
     Ok(RemovePage {
         shell: at.shell(
-            if leaves { format!("Leave {}", project.title) } else { format!("Remove {}", member.email) },
+            if leaves {
+                format!("Leave {}?", project.title)
+            } else {
+                format!("Remove {} from {}?", member.name, project.title)
+            },
             "projects",
         ),
         errors: FormErrors::default(),
         action: format!("{back}/members/{own}/remove"),
         back,
-        button: if leaves { "Leave the project" } else { "Remove from the project" },
-        what_dies: vec![format!("{} loses access to this project.", member.email)],
+        button: if leaves { "Leave project" } else { "Remove from project" },
+        what_dies: vec![if leaves {
+            "You lose access to this project. An admin of it can add you again.".to_owned()
+        } else {
+            format!("{} loses access to this project.", member.email)
+        }],
         led: if is_last { vec![project.title.clone()] } else { Vec::new() },
         candidates: candidates.map(Choice::from).collect(),
         confirm: None,
         registered: None,
+        refused: None,
+        is_safe: false,
         fields: Vec::new(),
     })
 }
@@ -357,11 +398,15 @@ async fn remove(
 ) -> Result<Response, PageError> {
     let (id, member): (ProjectId, PrincipalId) = (ids.parse("prj")?, ids.parse("principal")?);
     let leaves = at.caller.principal().id() == Some(member);
+    let details = app.find_project_details(&at.caller, at.place.id, id).await?;
+    let own = member.to_string();
+    let named = details.members.iter().find(|listed| listed.id == own).ok_or(AppError::not_found())?;
+    let name = named.name.clone();
     let done = app.delete_project_member(&at.caller, at.place.id, id, member, form.successor()).await;
     let (next, notice) = if leaves {
-        ("projects".to_owned(), Notice::say("You have left."))
+        ("projects".to_owned(), Notice::say("You have left ").name(&details.project.title).text("."))
     } else {
-        (format!("projects/{id}"), Notice::say("Removed."))
+        (format!("projects/{id}"), Notice::say("").name(&name).text(" was removed from the project."))
     };
     page::answer(
         done,

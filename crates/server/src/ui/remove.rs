@@ -22,6 +22,10 @@ pub(super) struct RemovePage {
     pub(super) confirm: Option<String>,
     /// The titles of keys that the user registered for others, which may be revoked as well.
     pub(super) registered: Option<Registered>,
+    /// Why nothing can be done, instead of the form.
+    pub(super) refused: Option<&'static str>,
+    /// Whether the change can be undone, so that its button is not red.
+    pub(super) is_safe: bool,
     /// Hidden fields of the form.
     pub(super) fields: Vec<(&'static str, String)>,
 }
@@ -40,6 +44,8 @@ impl RemovePage {
             candidates: Vec::new(),
             confirm: None,
             registered: None,
+            refused: None,
+            is_safe: false,
             fields: Vec::new(),
         }
     }

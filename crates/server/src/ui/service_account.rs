@@ -722,6 +722,8 @@ async fn delete_page(app: &App, at: &InWorkspace, id: ServiceAccountId) -> Resul
         candidates: successors.into_iter().map(Choice::from).collect(),
         confirm: None,
         registered: None,
+        refused: None,
+        is_safe: false,
         fields: Vec::new(),
     })
 }

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::{
+    extract::{Query, State},
+    response::Response,
+};
+use domain::list::WorkspaceFilter;
 use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
     extract::{Form, InWorkspace, SignedInContext},
-    list::columns,
+    list::{Labels, ListHead, ListQuery, ListWords, columns},
     notice::Notice,
     page::{self, FormErrors, PageError, Shell, support_contact},
     remove::RemovePage,
@@ -30,8 +34,8 @@ pub(super) fn router() -> Pages {
 columns! {
     /// The table of the user's workspaces.
     WorkspaceColumn {
-        Name: "Name",
-        Slug: "Slug",
+        Name: "Name" by "name",
+        Slug: "Slug" by "slug",
         Role: "Your role",
     }
 }
@@ -40,10 +44,35 @@ columns! {
 #[template(path = "workspaces.html")]
 struct Workspaces {
     shell: Shell,
+    list: ListHead,
+    places: Vec<api::Workspace>,
 }
 
-async fn list(SignedInContext { context, .. }: SignedInContext) -> Response {
-    page::render(StatusCode::OK, &Workspaces { shell: Shell::new(Some(&context), "Workspaces", "") })
+/// The words of a list of workspaces.
+pub(super) const WORDS: ListWords = ListWords {
+    find: "Find a workspace by name or slug",
+    sorts: &[("name", "Name"), ("slug", "Slug"), ("-created", "Newest first"), ("created", "Oldest first")],
+    sort: "name",
+};
+
+impl Labels for WorkspaceFilter {
+    fn label(self) -> &'static str {
+        match self {
+            Self::All => "All",
+            Self::WithoutAdmin => "Without an admin",
+        }
+    }
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    SignedInContext { caller, context }: SignedInContext,
+    Query(query): Query<ListQuery>,
+) -> Result<Response, PageError> {
+    let found = app.look_through_workspaces(&caller, &query.search(WORDS.sort), &query.place()).await?;
+    let list = ListHead::new::<WorkspaceFilter, _>("/workspaces".to_owned(), query, &WORDS, &found).without_file();
+    let shell = Shell::new(Some(&context), "Workspaces", "");
+    Ok(page::render(StatusCode::OK, &Workspaces { shell, list, places: found.items }))
 }
 
 #[derive(Template)]
@@ -53,6 +82,8 @@ struct General {
     errors: FormErrors,
     action: String,
     delete: String,
+    /// The page that asks before the user leaves.
+    leave: String,
     workspace: api::Workspace,
     typed: RenameForm,
     contact: String,
@@ -66,6 +97,7 @@ async fn general(app: &App, at: &InWorkspace) -> Result<General, PageError> {
         errors: FormErrors::default(),
         action: at.path("general"),
         delete: at.path("delete"),
+        leave: at.caller.principal().id().map_or_else(String::new, |id| at.path(&format!("members/{id}/remove"))),
         typed: RenameForm { name: Some(workspace.name.clone()) },
         workspace,
         contact: support_contact(app),
@@ -100,7 +132,7 @@ async fn rename(
     page::answer(
         done,
         |_| at.path("general"),
-        |_| Notice::say("Saved."),
+        |workspace| Notice::say("The workspace is now called ").name(&workspace.name).text("."),
         async |errors| {
             let page = general(&app, &at).await?;
             Ok(General { errors, typed: form.or(page.typed), ..page })
@@ -113,7 +145,7 @@ async fn delete_page(app: &App, at: &InWorkspace) -> Result<RemovePage, PageErro
     let counts = app.count_in_workspace(&at.caller, at.place.id).await?;
     let number = |count: u64, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
     Ok(RemovePage {
-        shell: at.shell(format!("Delete {}", at.place.name), "general"),
+        shell: at.shell(format!("Delete {}?", at.place.name), "general"),
         errors: FormErrors::default(),
         action: at.path("delete"),
         back: at.path("general"),
@@ -135,6 +167,8 @@ async fn delete_page(app: &App, at: &InWorkspace) -> Result<RemovePage, PageErro
         candidates: Vec::new(),
         confirm: Some(at.place.slug.clone()),
         registered: None,
+        refused: None,
+        is_safe: false,
         fields: Vec::new(),
     })
 }
@@ -160,7 +194,7 @@ async fn delete(
         return Ok(page::again(errors, |errors| RemovePage { errors, ..page }));
     }
     let done = app.delete_workspace(&at.caller, at.place.id).await?;
-    Ok(page::redirect_after(&done, "/workspaces", Notice::say("Deleted.")))
+    Ok(page::redirect_after(&done, "/workspaces", Notice::say("Workspace ").name(&at.place.name).text(" was deleted.")))
 }
 
 /// Redirects the short URL of a workspace.

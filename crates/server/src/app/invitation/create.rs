@@ -20,10 +20,11 @@ use crate::{
 const MAX_EMAILS: usize = 100;
 
 impl App {
-    /// Invites people with one role. Either all invitations are created, or none.
+    /// Invites people with one role. People who are already members are skipped.
     ///
     /// # Errors
-    /// The caller is not an admin of the workspace, or an email is malformed or belongs to a member.
+    /// The caller is not an admin of the workspace, an email is malformed, or all of them belong to members. Then
+    /// nobody is invited.
     pub async fn create_invitations(
         self: &Arc<Self>,
         caller: &Caller,
@@ -78,14 +79,22 @@ impl App {
     }
 }
 
+/// The people to invite.
+struct Invited {
+    /// The name of the workspace.
+    workspace: String,
+    emails: BTreeSet<Email>,
+    /// The emails of members, who are not invited.
+    members: Vec<Email>,
+}
+
 struct CreateInvitations {
     workspace: WorkspaceId,
     create: api::CreateInvitations,
 }
 
 impl Operation for CreateInvitations {
-    /// The name of the workspace, and the emails.
-    type Checked = (String, BTreeSet<Email>);
+    type Checked = Invited;
     type Response = api::IssuedInvitations;
     const STATUS: u16 = 201;
 
@@ -96,8 +105,9 @@ impl Operation for CreateInvitations {
         if create.emails.is_empty() || create.emails.len() > MAX_EMAILS {
             return Err(AppError::field("emails", "out_of_range", format!("enter 1 to {MAX_EMAILS} email addresses")));
         }
-        let emails: BTreeSet<Email> =
+        let mut emails: BTreeSet<Email> =
             create.emails.iter().map(|text| app.parse_email("emails", text)).collect::<Result<_, _>>()?;
+        let mut members = Vec::new();
         for email in &emails {
             if let Some(user) = store::user::find_user_by_email(scope.connection, email).await?
                 && store::member::find_member(scope.connection, workspace, user.id).await?.is_some()
@@ -105,34 +115,39 @@ impl Operation for CreateInvitations {
                 // person.
                 && (app.mailer.is_none() || user.email_verified_at.is_some())
             {
-                return Err(Conflict::InvitedMember(email.clone()).into());
+                members.push(email.clone());
             }
         }
+        emails.retain(|email| !members.contains(email));
+        if emails.is_empty() {
+            return Err(Conflict::InvitedMembers(members).into());
+        }
         let found = store::workspace::find_workspace(scope.connection, workspace).await?;
-        Ok((found.ok_or(AppError::not_found())?.name, emails))
+        Ok(Invited { workspace: found.ok_or(AppError::not_found())?.name, emails, members })
     }
 
     async fn apply(
         &self,
         app: &App,
         transaction: &mut Transaction,
-        (name, emails): Self::Checked,
+        invited: Invited,
     ) -> Result<api::IssuedInvitations, AppError> {
-        for email in emails {
+        for email in invited.emails {
             app.invite(transaction, self.workspace, email, self.create.role).await?;
         }
-        transaction.mail.workspace = name;
-        Ok(api::IssuedInvitations { items: app.tell_before_mail(transaction) })
+        transaction.mail.workspace = invited.workspace;
+        let skipped = invited.members.iter().map(ToString::to_string).collect();
+        Ok(api::IssuedInvitations { items: app.tell_before_mail(transaction), skipped })
     }
 
     async fn finish(
         &self,
         app: &Arc<App>,
         caller: &Caller,
-        _: api::IssuedInvitations,
+        response: api::IssuedInvitations,
         mail: UnsentMail,
     ) -> api::IssuedInvitations {
-        api::IssuedInvitations { items: app.mail_invitations(caller, &mail).await }
+        api::IssuedInvitations { items: app.mail_invitations(caller, &mail).await, ..response }
     }
 }
 

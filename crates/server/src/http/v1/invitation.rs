@@ -33,7 +33,7 @@ async fn list_invitations(
     app.list_invitations(&caller, ws, &search, &paging).await.map(Json)
 }
 
-/// Invites people with one role. Either all are invited or none.
+/// Invites people with one role. People who are already members are skipped, and listed in `skipped`.
 #[utoipa::path(post, path = "/api/v1/workspaces/{ws}/invitations", tag = "invitations",
     params(("ws" = String, Path)), request_body = api::CreateInvitations,
     responses((status = 201, body = api::IssuedInvitations)))]

@@ -265,7 +265,7 @@ async fn pages_preview_what_a_removal_or_demotion_ends() {
         let account = max.path.split('?').next().unwrap().to_owned();
         let key = test.new_key();
         let fields = [("title", "of max"), ("public_key", key.openssh.as_str())];
-        max.submit(&format!("{account}/keys"), &fields).await.sees("Created.");
+        max.submit(&format!("{account}/keys"), &fields).await.sees("of max");
 
         let id = test.app.find_user_by_email(&server::app::Caller::host(), "max@example.com").await.unwrap().id;
         let form = format!("/w/acme/members/{id}/{how}");
@@ -281,11 +281,11 @@ async fn pages_preview_what_a_removal_or_demotion_ends() {
         let fields: &[(&str, &str)] = if how == "remove" {
             &[("revoke_keys", "1")]
         } else {
-            &[("role", "member"), ("shown", "1"), ("revoke_keys", "1")]
+            &[("role", "member"), ("confirmed", "1"), ("revoke_keys", "1")]
         };
         ada.submit(&form, fields).await;
         test.get("/api/v1/me").by(&key).send().await.expect_problem(401, "unauthenticated");
-        ada.open("/w/acme/invitations").await.sees("state revoked");
+        ada.open("/w/acme/invitations").await.sees("state gone\">Revoked");
     }
 }
 

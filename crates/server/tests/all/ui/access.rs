@@ -66,7 +66,8 @@ pub const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("GET",  "/w/{slug}/invitations",                                          [SIGN, 404, 403, 200, 404]),
     ("POST", "/w/{slug}/invitations",                                          [SIGN, 404, 403, 200, 404]),
     ("POST", "/w/{slug}/invitations/{inv}/resend",                             [SIGN, 404, 403, 200, 404]),
-    ("POST", "/w/{slug}/invitations/{inv}/revoke",                             [SIGN, 404, 403, 303, 404]),
+    ("GET",  "/w/{slug}/invitations/{inv}/revoke",                             [SIGN, 404, 403, 200, 404]),
+    ("POST", "/w/{slug}/invitations/revoke",                                   [SIGN, 404, 403, 303, 404]),
     ("GET",  "/w/{slug}/activity",                                             [SIGN, 404, 403, 200, 404]),
     ("GET",  "/w/{slug}/activity/export.csv",                                  [SIGN, 404, 403, 200, 404]),
     ("GET",  "/w/{slug}/activity/export.jsonl",                                [SIGN, 404, 403, 200, 404]),
@@ -189,6 +190,9 @@ impl World {
             }
             "theme" => these(&[("theme", "dark")]),
             "role" => these(&[("role", "admin"), ("confirmed", "1")]),
+            "revoke" if path.starts_with("/w/{slug}/invitations") => {
+                vec![("invitation", self.ids["{inv}"].clone()), ("confirmed", "1".to_owned())]
+            }
             "invitations" => these(&[("emails", "invited@example.com"), ("role", "member")]),
             "projects" | "{prj}" => these(&[("title", "Another"), ("description", "")]),
             "members" => vec![("principal", self.ids["{principal}"].clone()), ("role", "editor".to_owned())],

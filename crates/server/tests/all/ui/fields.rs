@@ -290,6 +290,7 @@ async fn the_pages_have_every_field_of_a_workspace_and_a_user() {
     let workspace = read(&test, &key, &wire).await;
     assert_has(&workspace, &inputs);
     olga.open("/w/acme/general").await;
-    let shown = [("quotas", "<dd>31</dd>"), ("created_at", "<time datetime=")];
+    let shown =
+        [("quotas", "<dd>31</dd>"), ("role", "<dt>Your role</dt><dd>Admin</dd>"), ("created_at", "<time datetime=")];
     assert_shows(&olga, &test, "Workspace", &workspace, &shown).await;
 }

@@ -192,7 +192,7 @@ async fn an_old_session_gives_the_password_again_before_it_adds_keys_or_admins()
     let admins = [("emails", "eve@example.com"), ("role", "admin")];
     ada.submit("/w/acme/invitations", &admins).await.sees("Confirm your password");
     let members = [("emails", "eve@example.com"), ("role", "member")];
-    ada.submit("/w/acme/invitations", &members).await.sees("Send these links");
+    ada.submit("/w/acme/invitations", &members).await.sees("Copy this link");
 }
 
 #[tokio::test]
@@ -213,13 +213,13 @@ async fn an_international_domain_is_shown_in_its_own_letters() {
     ada.open("/w/acme/activity?principal=ann@b%C3%BCcher.example").await.sees("joined the workspace").sees_not("xn--");
 
     // The names of users are next to the objects that they created.
-    let promoted = [("role", "admin")];
+    let promoted = [("role", "admin"), ("confirmed", "1")];
     let id = ada.page.split("principal=usr_").nth(1).and_then(|rest| rest.split('"').next()).expect("an id").to_owned();
     ada.open("/w/acme/members").await;
     ada.submit(&format!("/w/acme/members/usr_{id}/role"), &promoted).await;
     ann.open("/w/acme/invitations").await;
     ann.submit("/w/acme/invitations", &[("emails", "eve@example.com"), ("role", "member")]).await;
-    ada.open("/w/acme/invitations").await.sees("by ann@bücher.example").sees_not("xn--");
+    ada.open("/w/acme/invitations").await.sees("invited by ann@bücher.example").sees_not("xn--");
 }
 
 #[tokio::test]
@@ -229,7 +229,12 @@ async fn invited_people_join_and_are_removed() {
     create_user(&test, "bob", false).await;
     ada.open("/w/acme/invitations").await;
     let both = [("emails", "bob@example.com, eve@example.com"), ("role", "member")];
-    ada.submit("/w/acme/invitations", &both).await.sees("Send these links").sees("pending");
+    ada.submit("/w/acme/invitations", &both)
+        .await
+        .sees("Copy these links")
+        .sees("nobody was notified")
+        .sees("Pending")
+        .sees_not("sent by mail");
     let link = |page: &str, nth: usize| {
         let after = page.split("http://127.0.0.1:8080/invitations/").nth(nth).expect("a link");
         format!("/invitations/{}", after.split('"').next().unwrap())
@@ -238,7 +243,7 @@ async fn invited_people_join_and_are_removed() {
 
     let mut eve = Browser::new(&test);
     eve.open(&eves).await.sees("Join The acme").sees("eve@example.com");
-    eve.submit(&eves, &[("name", "Eve"), ("password", PASSWORD)]).await.sees("Welcome.");
+    eve.submit(&eves, &[("name", "Eve"), ("password", PASSWORD)]).await.sees("You have joined");
     assert_eq!(eve.path, "/w/acme/projects");
     eve.open(&eves).await.sees("This invitation is no longer valid");
 
@@ -246,7 +251,7 @@ async fn invited_people_join_and_are_removed() {
     bob.open(&bobs).await.sees("Sign in to accept the invitation");
     bob.sign_in("bob").await;
     bob.open(&bobs).await.sees("signed in as bob@example.com");
-    bob.submit(&bobs, &[]).await.sees("Welcome.");
+    bob.submit(&bobs, &[]).await.sees("You have joined");
 
     bob.open("/w/acme/projects/new").await;
     bob.submit("/w/acme/projects", &[("title", "Of Bob"), ("description", "")]).await.sees("Of Bob");
@@ -258,7 +263,7 @@ async fn invited_people_join_and_are_removed() {
     ada.submit(&remove, &[]).await;
     assert_eq!(ada.status, 409);
     let ada_id = test.app.find_user_by_email(&caller, "ada@example.com").await.unwrap().id.to_string();
-    ada.submit(&remove, &[("successor", &ada_id)]).await.sees("Removed.").sees_not("bob@example.com");
+    ada.submit(&remove, &[("successor", &ada_id)]).await.sees("was removed from The acme").sees_not("bob@example.com");
     bob.open("/w/acme/projects").await;
     assert_eq!(bob.path, "/sign-in?next=/w/acme/projects");
 }
@@ -456,7 +461,10 @@ async fn a_workspace_is_renamed_and_a_password_changed() {
     let test = TestApp::new().await;
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
     ada.open("/w/acme/general").await.sees("Keys of each service account");
-    ada.submit("/w/acme/general", &[("name", "Acme Robotics")]).await.sees("Saved.").sees("Acme Robotics");
+    ada.submit("/w/acme/general", &[("name", "Acme Robotics")])
+        .await
+        .sees("The workspace is now called")
+        .sees("Acme Robotics");
     let mut other = Browser::new(&test);
     other.sign_in("ada").await;
     ada.open("/profile").await.sees("this one");
@@ -486,7 +494,7 @@ async fn a_first_admin_whose_link_was_lost_is_named_again() {
     Browser::new(&test).open(&path(&lost)).await.sees("This invitation is no longer valid");
     let mut ada = Browser::new(&test);
     let again = path(&again);
-    ada.open(&again).await.submit(&again, &[("name", "Ada"), ("password", PASSWORD)]).await.sees("Welcome.");
+    ada.open(&again).await.submit(&again, &[("name", "Ada"), ("password", PASSWORD)]).await.sees("You have joined");
     olga.open("/operator/workspaces").await.sees_not("This workspace has no enabled admin");
     olga.submit(&form, &[("admin_email", "eve@example.com")]).await.sees("already has an admin");
     assert_eq!(olga.status, 409);
@@ -533,7 +541,7 @@ async fn a_disabled_user_gets_a_message_and_takes_over_no_project() {
     let update = api::UpdateUser { disabled: Some(true), ..api::UpdateUser::default() };
     test.app.update_user(&caller, bob, update).await.unwrap();
     ada.open(&project).await.sees_not("Bob (bob@example.com)");
-    ada.open("/w/acme/members").await.sees("state disabled");
+    ada.open("/w/acme/members").await.sees("state off\">Disabled");
 }
 
 #[tokio::test]
@@ -740,4 +748,148 @@ async fn a_field_that_a_form_does_not_have_keeps_its_value() {
     let day = expires.strftime("%-d %b %Y").to_string();
     ada.open(&key).await.submit(&key, &[("title", "desk")]).await.sees("desk").sees(&day);
     ada.submit(&key, &[("expires", "")]).await.sees("desk").sees_not(&day);
+}
+
+/// Adds a person to the workspace `acme`, and returns a browser in which they are signed in.
+async fn join<'a>(test: &'a TestApp, ada: &mut Browser<'a>, name: &str, role: &str) -> Browser<'a> {
+    create_user(test, name, false).await;
+    ada.open("/w/acme/invitations").await;
+    ada.submit("/w/acme/invitations", &[("emails", &format!("{name}@example.com")), ("role", role)]).await;
+    let link = ada.link("http://127.0.0.1:8080/invitations/").replace("http://127.0.0.1:8080", "");
+    let mut browser = Browser::new(test);
+    browser.sign_in(name).await;
+    browser.open(&link).await.submit(&link, &[]).await.sees("You have joined");
+    browser
+}
+
+#[tokio::test]
+async fn a_member_among_the_invited_blocks_nobody() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    let path = "/w/acme/invitations";
+    ada.open(path).await;
+    let both = [("emails", "ada@example.com new@example.com"), ("role", "member")];
+    ada.submit(path, &both).await.sees("<b>ada@example.com is already a member</b>, and was not invited.");
+    ada.sees("Copy this link and give it to new@example.com").sees_not("sent by mail");
+    ada.submit(path, &[("emails", "ada@example.com"), ("role", "member")]).await;
+    ada.sees("ada@example.com is already a member of this workspace. Nobody was invited.");
+    assert_eq!(ada.status, 409);
+}
+
+#[tokio::test]
+async fn several_invitations_are_revoked_after_a_page_that_names_them() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    let (path, revoke) = ("/w/acme/invitations", "/w/acme/invitations/revoke");
+    ada.open(path).await;
+    ada.submit(path, &[("emails", "bob@example.com carol@example.com dan@example.com"), ("role", "member")]).await;
+    let page = ada.page.clone();
+    let ids: Vec<&str> =
+        page.split("name=\"invitation\" value=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(ids.len(), 3);
+    ada.submit(revoke, &[]).await.sees("No invitation is selected, and nothing was changed.");
+    let email = |id: &str| {
+        let label = page.split(&format!("value=\"{id}\" aria-label=\"Choose ")).nth(1).expect("a label");
+        label.split('"').next().expect("an email").to_owned()
+    };
+    let (one, two, three) = (email(ids[0]), email(ids[1]), email(ids[2]));
+    let chosen = [("invitation", ids[0]), ("invitation", ids[1])];
+    ada.submit(revoke, &chosen).await.sees("Revoke 2 invitations?").sees(&format!("{one}, {two}"));
+    let confirmed = [chosen[0], chosen[1], ("confirmed", "1")];
+    ada.submit(revoke, &confirmed).await.sees("2 invitations were revoked.");
+    ada.open(&format!("{path}?filter=pending")).await.sees(&three).sees_not(&one);
+    ada.open(&format!("{path}?filter=revoked&q={}", one.to_uppercase())).await.sees(&one).sees_not(&two);
+    ada.open(&format!("{path}/{}/revoke", ids[2])).await.sees(&format!("Revoke the invitation of {three}?"));
+    ada.submit(revoke, &[("invitation", ids[2]), ("confirmed", "1")])
+        .await
+        .sees(&format!("<b>{three}</b> was revoked."));
+    ada.submit(revoke, &[("invitation", ids[2]), ("confirmed", "1")]).await.sees("Nothing was changed");
+    let events = ada.open("/w/acme/activity").await.page.matches("revoked the invitation").count();
+    assert_eq!(events, 3, "each has its own event: {}", ada.page);
+}
+
+#[tokio::test]
+async fn a_role_is_changed_after_a_page_that_says_what_it_means() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    join(&test, &mut ada, "bob", "member").await;
+    let host = Caller::host();
+    let id = async |email: &str| test.app.find_user_by_email(&host, email).await.unwrap().id;
+    let (ada_id, bob_id) = (id("ada@example.com").await, id("bob@example.com").await);
+    let role = format!("/w/acme/members/{bob_id}/role");
+
+    // The last admin is told at once, before anything that they would have to do.
+    ada.open(&format!("/w/acme/members/{ada_id}/remove")).await;
+    ada.sees("You are the last admin of the workspace.").sees_not("Successor").sees_not("class=\"btn danger\"");
+    ada.open("/w/acme/members").await;
+    ada.submit(&format!("/w/acme/members/{ada_id}/role"), &[("role", "member")]).await;
+    ada.sees("Make another member an admin first.").sees_not("class=\"btn danger\"");
+
+    ada.open("/w/acme/members").await.sees("data-now selected");
+    ada.submit(&role, &[("role", "admin")])
+        .await
+        .sees("Make bob@example.com an admin?")
+        .sees("manage service accounts");
+    ada.open("/w/acme/members?filter=admin").await.sees_not("bob@example.com");
+    ada.submit(&role, &[("role", "admin"), ("confirmed", "1")]).await.sees("<b>bob</b> is now an admin of The acme.");
+    ada.sees("<button class=\"btn sm\">Undo</button>");
+    ada.open("/w/acme/members?filter=admin").await.sees("bob@example.com");
+    ada.submit(&role, &[("role", "member"), ("confirmed", "1")]).await.sees("is now a member of The acme.");
+}
+
+#[tokio::test]
+async fn a_person_who_was_removed_is_told_so() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    let mut bob = join(&test, &mut ada, "bob", "member").await;
+    let id = test.app.find_user_by_email(&Caller::host(), "bob@example.com").await.unwrap().id;
+    let remove = format!("/w/acme/members/{id}/remove");
+    ada.open(&remove).await.sees("Remove bob from The acme?").sees("(bob@example.com) is removed");
+    ada.submit(&remove, &[]).await.sees("<b>bob</b> was removed from The acme.");
+    bob.open("/w/acme/projects").await;
+    assert_eq!(bob.path, "/sign-in?next=/w/acme/projects");
+    bob.submit("/sign-in", &[("next", "/w/acme/projects"), ("email", "bob@example.com"), ("password", PASSWORD)]).await;
+    bob.sees("You are not a member of this workspace").sees("an admin has removed you");
+    assert_eq!(bob.status, 404);
+    // A workspace that does not exist looks the same.
+    let of_acme = bob.page.clone();
+    bob.open("/w/nowhere/projects").await;
+    let without_id = |page: &str| page.split("request <code>").next().unwrap().to_owned();
+    assert_eq!(without_id(&bob.page), without_id(&of_acme));
+    bob.open("/").await.sees("You are not a member of a workspace").sees("an admin has removed you");
+}
+
+#[tokio::test]
+async fn lists_are_found_sorted_paged_and_downloaded() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    let host = Caller::host();
+    let ws = test.app.find_workspace_by_slug(&host, "acme").await.unwrap().id;
+    let emails: Vec<String> = (0..60).map(|number| format!("p{number:02}@example.com")).collect();
+    let create = api::CreateInvitations { emails, role: domain::role::Role::Member };
+    test.app.create_invitations(&host, ws, &create).await.unwrap();
+    let path = "/w/acme/invitations?sort=email";
+    ada.open(path).await.sees("1 to 50 of 60").sees("p49@example.com").sees_not("p50@example.com");
+    ada.sees("aria-sort=\"ascending\"")
+        .sees("All <span class=\"n\">60</span>")
+        .sees("Pending <span class=\"n\">60</span>");
+    let next = ada.link("/w/acme/invitations?sort=email&#38;after=").replace("&#38;", "&");
+    ada.open(&next).await.sees("51 to 60 of 60").sees("p50@example.com").sees_not("p49@example.com");
+    let previous = ada.link("/w/acme/invitations?sort=email&#38;before=").replace("&#38;", "&");
+    ada.open(&previous).await.sees("1 to 50 of 60").sees("p00@example.com");
+    ada.open("/w/acme/invitations?q=P5")
+        .await
+        .sees("1 to 10 of 10")
+        .sees("p59@example.com")
+        .sees_not("p49@example.com");
+    ada.open("/w/acme/invitations?q=nobody").await.sees("No invitations match").sees("<q>nobody</q>");
+    let csv = ada.request("GET", "/w/acme/invitations?sort=-email&q=p5&format=csv").send().await;
+    assert_eq!(csv.headers["content-disposition"], "attachment; filename=\"invitations.csv\"");
+    let csv = String::from_utf8(csv.bytes).unwrap();
+    assert_eq!(csv.lines().count(), 11);
+    assert!(csv.lines().nth(1).unwrap().contains("\"p59@example.com\""), "{csv}");
+    for (list, name) in [("members", "members.csv"), ("projects", "projects.csv")] {
+        let csv = ada.request("GET", &format!("/w/acme/{list}?format=csv")).send().await;
+        assert_eq!(csv.headers["content-disposition"], format!("attachment; filename=\"{name}\"").as_str());
+    }
 }

@@ -335,7 +335,7 @@ async fn a_form_from_before_another_sign_in_is_offered_to_submit_again() {
         .sees("&#60;of&#62; Europe")
         .sees("href=\"/w/acme/projects/new\"");
     assert_ne!(ada.csrf(), stale);
-    ada.submit("/w/acme/projects", &form[1..]).await.sees("Created.");
+    ada.submit("/w/acme/projects", &form[1..]).await.sees("was created. You are its admin.");
 
     // A password is not sent back.
     let form = [("csrf", stale.as_str()), ("current_password", PASSWORD), ("password", "seven violet tractors hum")];
@@ -500,7 +500,7 @@ async fn what_was_done_is_said_once_and_no_link_says_it() {
     let test = TestApp::new().await;
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
     ada.open("/w/acme/general").await;
-    let said = "Saved.";
+    let said = "The workspace is now called";
     let csrf = ada.csrf();
     let answer = ada.form("/w/acme/general", &[("name", "Renamed"), ("csrf", &csrf)]).send().await;
     assert_eq!(answer.header("location"), "/w/acme/general", "nothing of it is in the address");
