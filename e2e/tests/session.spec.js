@@ -46,23 +46,24 @@ test('another password ends the sessions elsewhere', async ({ ada, browser, keyw
   const elsewhere = await otherPage(browser, wire);
   await signIn(elsewhere, keyward, 'Ada');
   await ada.goto(`${keyward.url}/profile`);
-  await expect(ada.getByRole('table', { name: 'Where you are signed in' }).getByRole('row')).toHaveCount(3);
+  await expect(ada.getByRole('table', { name: 'Sessions' }).getByRole('row')).toHaveCount(3);
   await ada.getByLabel('Current password').fill(PASSWORD);
   await ada.getByLabel('New password').fill('seven violet tractors hum');
   await ada.getByRole('button', { name: 'Change password' }).click();
   await expect(ada.getByRole('status')).toContainText('All your other sessions have ended.');
-  await expect(ada.getByRole('table', { name: 'Where you are signed in' }).getByRole('row')).toHaveCount(2);
+  await expect(ada.getByRole('table', { name: 'Sessions' }).getByRole('row')).toHaveCount(2);
   await elsewhere.reload();
   await expect(elsewhere.getByRole('heading', { name: 'Sign in' })).toBeVisible();
   await signIn(elsewhere, keyward, 'Ada', 'seven violet tractors hum');
 });
 
 test('a session elsewhere is ended from the profile', async ({ ada, browser, keyward, wire }) => {
-  const elsewhere = await otherPage(browser, wire, { userAgent: 'A lost phone' });
+  const elsewhere = await otherPage(browser, wire, { userAgent: 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) Version/18.1 Mobile/15E148 Safari/604.1' });
   await signIn(elsewhere, keyward, 'Ada');
   await ada.goto(`${keyward.url}/profile`);
-  await ada.getByRole('row').filter({ hasText: 'A lost phone' }).getByRole('button', { name: 'End' }).click();
-  await expect(ada.getByRole('status')).toContainText('The session has ended.');
+  await ada.getByRole('row').filter({ hasText: 'Safari on iPhone' }).getByRole('link', { name: 'End session' }).click();
+  await ada.getByRole('button', { name: 'End session' }).click();
+  await expect(ada.getByRole('status')).toContainText('The session of Safari on iPhone has ended.');
   await elsewhere.reload();
   await expect(elsewhere.getByRole('heading', { name: 'Sign in' })).toBeVisible();
 });

@@ -163,8 +163,9 @@ test('an operator sets quotas, makes a user and disables one', async ({ page, br
   keyward.createUser('Olga', '--operator');
   keyward.createWorkspace('acme', keyward.createUser('Ada'));
   await signIn(page, keyward, 'Olga');
+  await page.getByRole('link', { name: 'Acme', exact: true }).click();
   await page.getByLabel('Service accounts').fill('7');
-  await page.getByRole('button', { name: 'Set the quotas of Acme' }).click();
+  await page.getByRole('button', { name: 'Save quotas' }).click();
   await expect(page.getByRole('status')).toContainText('The quotas are set.');
   await page.getByRole('link', { name: 'Users' }).click();
   await page.locator('summary', { hasText: 'Create user' }).click();
@@ -172,17 +173,17 @@ test('an operator sets quotas, makes a user and disables one', async ({ page, br
   await page.getByLabel('Name', { exact: true }).fill('Nina');
   await page.getByLabel('First password').fill(PASSWORD);
   await page.getByRole('button', { name: 'Create user' }).click();
-  await expect(row(page, 'new@example.com')).toContainText('active');
+  await expect(row(page, 'new@example.com')).toContainText('Active');
   const ada = await otherPage(browser, wire, { javaScriptEnabled: false });
   await signIn(ada, keyward, 'Ada');
   await row(page, 'ada@example.com').getByRole('link', { name: 'Disable Ada' }).click();
   await expect(page.getByText('Acme will have no enabled admin.')).toBeVisible();
-  await page.getByRole('button', { name: 'Disable', exact: true }).click();
-  await expect(row(page, 'ada@example.com')).toContainText('disabled');
+  await page.getByRole('button', { name: 'Disable user' }).click();
+  await expect(row(page, 'ada@example.com')).toContainText('Disabled');
   await ada.reload();
   await expect(ada.getByRole('heading', { name: 'Sign in' })).toBeVisible();
   await page.getByRole('link', { name: 'System' }).click();
-  await expect(page.getByText('ready', { exact: true })).toBeVisible();
+  await expect(page.getByText('Ready', { exact: true })).toBeVisible();
 });
 
 /** Ada invites a user who has an account, and they join. Returns their page. */

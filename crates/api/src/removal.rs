@@ -46,6 +46,10 @@ pub struct LedProject {
 pub struct UserRemoval {
     /// The email address of the user.
     pub email: String,
+    /// The name of the user.
+    pub name: String,
+    /// The user's own keys that are neither revoked nor expired. They are refused while the user is disabled.
+    pub own_keys: u64,
     /// Open invitations that the user sent. These are revoked.
     pub invitations: u64,
     /// Keys of service accounts that the user registered, and the keys that those registered. They stay active unless

@@ -200,7 +200,7 @@ audit_actions! {
 pub enum AuditKind {
     /// Something was changed.
     Change,
-    /// Somebody signed in or out, or entered their password again.
+    /// A user signed in or out, or entered their password again.
     SignIn,
     /// Requests were refused.
     Refusal,

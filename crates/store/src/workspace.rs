@@ -1,5 +1,7 @@
 //! Workspaces and their quotas.
 
+use std::collections::BTreeMap;
+
 use domain::{
     PrincipalId, ServiceAccountId, Timestamp, UserId, WorkspaceId,
     list::{WorkspaceFilter, WorkspaceOrder},
@@ -10,7 +12,7 @@ use domain::{
 
 use crate::{
     Change, Connection, Row, StoreError, Subject,
-    connection::{FromRow, page_start},
+    connection::{FromRow, LIST_MAX, page_start, push_list},
     list::{List, push},
     params,
     table::{
@@ -127,6 +129,71 @@ pub async fn count_in_workspace(
 const WITHOUT_ADMIN: &str = "NOT EXISTS
     (SELECT 1 FROM members m JOIN users ON users.id = m.user_id
      WHERE m.workspace_id = workspaces.id AND m.role = 'admin' AND users.disabled = FALSE)";
+
+/// What a workspace uses of its quotas, and when it was last active.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct WorkspaceUse {
+    /// Members.
+    pub members: u64,
+    /// Service accounts.
+    pub service_accounts: u64,
+    /// Live keys of service accounts: those that are neither revoked nor expired.
+    pub service_account_keys: u64,
+    /// The most of these keys that one service account has.
+    pub most_keys_of_service_account: u64,
+    /// The most live keys that one member has.
+    pub most_keys_of_user: u64,
+    /// The time of the last event in its log.
+    pub last_activity_at: Option<Timestamp>,
+}
+
+/// Returns what workspaces use.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn list_uses(
+    connection: &mut Connection,
+    _: OperatorAccess,
+    ids: &[WorkspaceId],
+    now: Timestamp,
+) -> Result<BTreeMap<WorkspaceId, WorkspaceUse>, StoreError> {
+    let sql = "SELECT id,
+            (SELECT COUNT(*) FROM members WHERE workspace_id = workspaces.id) AS members,
+            (SELECT COUNT(*) FROM service_accounts
+             WHERE workspace_id = workspaces.id AND deleted_at IS NULL) AS accounts,
+            (SELECT COUNT(*) FROM api_keys JOIN service_accounts ON service_accounts.id = api_keys.owner_id
+             WHERE service_accounts.workspace_id = workspaces.id AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1)) AS account_keys,
+            (SELECT COUNT(*) FROM api_keys JOIN service_accounts ON service_accounts.id = api_keys.owner_id
+             WHERE service_accounts.workspace_id = workspaces.id AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1)
+             GROUP BY owner_id ORDER BY COUNT(*) DESC LIMIT 1) AS most_account_keys,
+            (SELECT COUNT(*) FROM api_keys JOIN members ON members.user_id = api_keys.owner_id
+             WHERE members.workspace_id = workspaces.id AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1)
+             GROUP BY owner_id ORDER BY COUNT(*) DESC LIMIT 1) AS most_user_keys,
+            (SELECT at FROM audit_events WHERE workspace_id = workspaces.id ORDER BY seq DESC LIMIT 1) AS last_at
+         FROM workspaces WHERE id";
+    let most = |row: &Row, column| {
+        let count = row.opt_i64(column)?.unwrap_or_default();
+        u64::try_from(count).map_err(|_| StoreError::corrupt(format!("{column} is negative")))
+    };
+    let mut rows = Vec::new();
+    for ids in ids.chunks(LIST_MAX) {
+        let mut values = vec![Value::from(now)];
+        let list = push_list(&mut values, ids);
+        rows.extend(connection.fetch_all(Statement::built(format!("{sql} IN ({list})")), &values).await?);
+    }
+    let uses = rows.iter().map(|row| {
+        let used = WorkspaceUse {
+            members: row.count("members")?,
+            service_accounts: row.count("accounts")?,
+            service_account_keys: row.count("account_keys")?,
+            most_keys_of_service_account: most(row, "most_account_keys")?,
+            most_keys_of_user: most(row, "most_user_keys")?,
+            last_activity_at: row.opt_timestamp("last_at")?,
+        };
+        Ok((row.parse("id")?, used))
+    });
+    uses.collect()
+}
 
 /// Returns the workspaces without an admin that is not disabled.
 pub async fn list_workspaces_without_admin(connection: &mut Connection) -> Result<Vec<WorkspaceId>, StoreError> {

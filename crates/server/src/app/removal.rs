@@ -105,8 +105,11 @@ impl App {
         let identity = identity.ok_or(AppError::not_found())?;
         let invitations = store::invitation::list_open_invitations_of(&mut connection, user.into()).await?;
         let keys = list_registered_keys(&mut connection, user.into(), None).await?;
+        let own_keys = store::api_key::count_live_api_keys(&mut connection, user.into(), self.clock.now()).await?;
         let mut removal = api::UserRemoval {
             email: identity.email.clone(),
+            name: identity.name.clone(),
+            own_keys,
             invitations: invitations.len() as u64,
             keys: keys.len() as u64,
             workspaces: Vec::new(),

@@ -314,7 +314,7 @@ impl App {
         Ok(session)
     }
 
-    /// Returns the caller's sessions, the latest first.
+    /// Returns the caller's sessions: that of the request, then the others, the latest first.
     ///
     /// # Errors
     /// The caller is not a user.
@@ -324,11 +324,13 @@ impl App {
         let mut connection = self.store.read().await?;
         let sessions = store::session::list_sessions(&mut connection, user).await?;
         let current = current_session(&caller.principal);
-        Ok(sessions
+        let mut listed: Vec<ListedSession> = sessions
             .into_iter()
             .filter(|session| session.is_live(now))
             .map(|session| ListedSession { is_current: Some(session.id) == current, session })
-            .collect())
+            .collect();
+        listed.sort_by_key(|listed| !listed.is_current);
+        Ok(listed)
     }
 
     /// Ends a session of the caller. Without an id, it ends the session of the request.

@@ -90,6 +90,16 @@ impl App {
         look_through(&mut *self.store.read().await?, &Users(access), search, place, to_wire).await
     }
 
+    /// Returns a user for an operator.
+    ///
+    /// # Errors
+    /// The caller is not an operator, or the user does not exist.
+    pub async fn find_any_user(&self, caller: &Caller, id: UserId) -> Result<api::User, AppError> {
+        caller.principal.authorize_operator()?;
+        let found = store::user::find_user(&mut *self.store.read().await?, id).await?;
+        found.map(to_wire).ok_or(AppError::not_found())
+    }
+
     /// Creates a user without memberships.
     ///
     /// # Errors

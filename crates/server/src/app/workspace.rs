@@ -1,6 +1,6 @@
 //! Workspaces: creating, renaming, deleting.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use domain::{
     AuditAction, PrincipalId, UserId, WorkspaceId,
@@ -13,7 +13,7 @@ use domain::{
     workspace::{Slug, Workspace},
 };
 
-use store::workspace::{WorkspaceCounts, Workspaces};
+use store::workspace::{WorkspaceCounts, WorkspaceUse, Workspaces};
 
 use super::{
     App, Audited, Caller, ChangeError, Confirmed, Detail, Found, Operation, Paging, Place, Scope, Transaction,
@@ -214,6 +214,29 @@ impl App {
         caller.principal.authorize_operator()?;
         let mut connection = self.store.read().await?;
         Ok(store::workspace::list_workspaces_without_admin(&mut connection).await?)
+    }
+
+    /// Returns what workspaces use of their quotas.
+    ///
+    /// # Errors
+    /// The caller is not an operator.
+    pub async fn list_workspace_uses(
+        &self,
+        caller: &Caller,
+        ids: &[WorkspaceId],
+    ) -> Result<BTreeMap<WorkspaceId, WorkspaceUse>, AppError> {
+        let access = caller.principal.authorize_operator()?;
+        Ok(store::workspace::list_uses(&mut *self.store.read().await?, access, ids, self.clock.now()).await?)
+    }
+
+    /// Returns a workspace for an operator.
+    ///
+    /// # Errors
+    /// The caller is not an operator, or it does not exist.
+    pub async fn find_any_workspace(&self, caller: &Caller, id: WorkspaceId) -> Result<api::Workspace, AppError> {
+        caller.principal.authorize_operator()?;
+        let found = store::workspace::find_workspace(&mut *self.store.read().await?, id).await?;
+        Ok(to_wire(&found.ok_or(AppError::not_found())?, &caller.principal))
     }
 
     /// Returns the numbers of objects that are deleted with a workspace.

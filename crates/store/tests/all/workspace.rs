@@ -9,6 +9,7 @@ use crate::support::{
 };
 
 on_every_engine! {
+    what_a_workspace_uses_is_counted
     an_update_writes_every_field
     a_slug_is_never_free_again
     workspaces_are_listed_by_page_for_all_and_for_a_member
@@ -147,4 +148,41 @@ async fn a_workspace_without_an_enabled_admin_is_found(database: impl Backend) {
     let mut found = without().await;
     found.sort_unstable();
     assert_eq!(found, [id(1), id(2)]);
+}
+
+async fn what_a_workspace_uses_is_counted(database: impl Backend) {
+    let store = database.open().await;
+    add_workspaces_and_users(&store).await;
+    change(&store, 2, async |change| {
+        for number in [1, 2, 3] {
+            store::service_account::insert_service_account(change, &service_account(number)).await?;
+        }
+        store::service_account::delete_service_account(change, id(3), at(2)).await?;
+        for (number, owner) in [(1, 1), (2, 1), (3, 2)] {
+            let owner = domain::PrincipalId::ServiceAccount(id(owner));
+            store::api_key::insert_api_key(change, &api_key(number, owner)).await?;
+        }
+        // Of the members, user 1 has one key and an expired one, and user 2 has two. User 3 is no member.
+        for (number, owner) in [(4, 1), (5, 2), (6, 2), (7, 3), (8, 3), (9, 3)] {
+            store::api_key::insert_api_key(change, &api_key(number, domain::PrincipalId::User(id(owner)))).await?;
+        }
+        let expired =
+            domain::api_key::ApiKey { expires_at: Some(at(9)), ..api_key(10, domain::PrincipalId::User(id(1))) };
+        store::api_key::insert_api_key(change, &expired).await?;
+        Ok(())
+    })
+    .await;
+    let access = domain::principal::Principal::host().authorize_operator().unwrap();
+    let ids = [id(1), id(2), id(9)];
+    let uses = store::workspace::list_uses(&mut store.read().await.unwrap(), access, &ids, at(10)).await.unwrap();
+    let first = store::workspace::WorkspaceUse {
+        members: 2,
+        service_accounts: 2,
+        service_account_keys: 3,
+        most_keys_of_service_account: 2,
+        most_keys_of_user: 2,
+        last_activity_at: Some(at(2)),
+    };
+    let second = store::workspace::WorkspaceUse { members: 1, most_keys_of_user: 2, ..Default::default() };
+    assert_eq!(uses, [(id(1), first), (id(2), second)].into());
 }

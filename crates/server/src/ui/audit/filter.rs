@@ -241,7 +241,7 @@ const fn action_name(action: AuditAction) -> (&'static str, &'static str) {
         AuditAction::ApiKeyConfirm => (KEYS, "Key confirmed"),
         AuditAction::ApiKeyCreate => (KEYS, "Key added"),
         AuditAction::ApiKeyDisable => (KEYS, "Key disabled"),
-        AuditAction::ApiKeyDisplace => (KEYS, "Key displaced"),
+        AuditAction::ApiKeyDisplace => (KEYS, "Key reclaimed"),
         AuditAction::ApiKeyEnable => (KEYS, "Key enabled"),
         AuditAction::ApiKeyProve => (KEYS, "Key proved"),
         AuditAction::ApiKeyRevoke => (KEYS, "Key revoked"),

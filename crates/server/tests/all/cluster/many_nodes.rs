@@ -258,7 +258,7 @@ async fn pages_show_when_every_node_has_confirmed_and_list_the_nodes() {
         answer.await.sees("Nodes that have confirmed it: 2. Nodes that did not respond: 1.");
     }
 
-    olga.open("/operator/system").await.sees("up to date").sees("this one");
+    olga.open("/operator/system").await.sees("Up to date").sees("This node");
     let listed = other.get("/api/v1/admin/nodes").by(&admin.key).send().await.expect(200);
     for node in listed["items"].as_array().unwrap() {
         olga.sees(node["name"].as_str().unwrap());

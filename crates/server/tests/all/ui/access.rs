@@ -38,7 +38,9 @@ pub const TABLE: &[(&str, &str, [u16; 5])] = &[
 
     ("GET",  "/profile",                                                       [SIGN, 200, 200, 200, 200]),
     ("POST", "/profile/password",                                              [SIGN, 303, 303, 303, 303]),
-    ("POST", "/profile/sessions/{session}/end",                                [SIGN, 404, 404, SIGN, 404]),
+    ("GET",  "/profile/sessions/{session}/end",                                [SIGN, 404, 404, 200, 404]),
+    ("POST", "/profile/sessions/{session}/end",                                [SIGN, 404, 404, 303, 404]),
+    ("GET",  "/profile/sessions/end-others",                                   [SIGN, 200, 200, 200, 200]),
     ("POST", "/profile/sessions/end-others",                                   [SIGN, 303, 303, 303, 303]),
     ("GET",  "/profile/api-keys",                                              [SIGN, 200, 200, 200, 200]),
     ("POST", "/profile/api-keys",                                              [SIGN, 303, 303, 303, 303]),
@@ -110,6 +112,7 @@ pub const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("GET",  "/operator",                                                      [SIGN, 303, 303, 303, 303]),
     ("GET",  "/operator/workspaces",                                           [SIGN, 403, 403, 403, 200]),
     ("POST", "/operator/workspaces",                                           [SIGN, 403, 403, 403, 303]),
+    ("GET",  "/operator/workspaces/{ws}",                                      [SIGN, 403, 403, 403, 200]),
     ("POST", "/operator/workspaces/{ws}/quotas",                               [SIGN, 404, 403, 403, 303]),
     ("POST", "/operator/workspaces/{ws}/first-admin",                          [SIGN, 404, 403, 403, 409]),
     ("GET",  "/operator/users",                                                [SIGN, 403, 403, 403, 200]),
@@ -117,11 +120,13 @@ pub const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("POST", "/operator/users/{usr}",                                          [SIGN, 403, 403, 403, 303]),
     ("GET",  "/operator/users/{usr}/password",                                 [SIGN, 403, 403, 403, 200]),
     ("POST", "/operator/users/{usr}/password",                                 [SIGN, 403, 403, 403, 303]),
+    ("GET",  "/operator/users/{usr}/operator",                                 [SIGN, 403, 403, 403, 200]),
     ("GET",  "/operator/users/{usr}/disable",                                  [SIGN, 403, 403, 403, 200]),
     ("POST", "/operator/users/{usr}/disable",                                  [SIGN, 403, 403, 403, 303]),
     ("GET",  "/operator/activity",                                             [SIGN, 403, 403, 403, 200]),
     ("GET",  "/operator/activity/export.csv",                                  [SIGN, 403, 403, 403, 200]),
     ("GET",  "/operator/activity/export.jsonl",                                [SIGN, 403, 403, 403, 200]),
+    ("GET",  "/operator/system/checkpoint.txt",                                [SIGN, 403, 403, 403, 200]),
     ("GET",  "/operator/system",                                               [SIGN, 403, 403, 403, 200]),
     ("GET",  "/operator/suspended-keys",                                       [SIGN, 403, 403, 403, 200]),
     ("POST", "/operator/suspended-keys",                                       [SIGN, 403, 403, 403, 303]),
@@ -285,6 +290,8 @@ async fn furnish(test: &TestApp) -> Furnished {
     let fields = [("principal", ids["{principal}"].as_str()), ("role", "viewer")];
     admin.submit(&format!("{project}/members"), &fields).await;
     ids.insert("{prj}", id_in(&project));
+    let mut other = Browser::new(test);
+    other.sign_in("ada").await;
     admin.open("/profile").await;
     let session = admin.link("/profile/sessions/ses");
     ids.insert("{session}", session.split('/').nth_back(1).expect("an id").to_owned());
@@ -348,6 +355,8 @@ async fn furnish_stranger(world: &World, test: &TestApp) -> BTreeMap<&'static st
     eve.open("/w/other/projects/new").await;
     eve.submit("/w/other/projects", &[("title", "Maps"), ("description", "")]).await;
     ids.insert("{prj}", id_in(&eve.path));
+    let mut other = Browser::new(test);
+    other.sign_in("eve").await;
     eve.open("/profile").await;
     ids.insert("{session}", eve.link("/profile/sessions/ses").split('/').nth_back(1).expect("an id").to_owned());
     ids
@@ -419,11 +428,16 @@ async fn no_page_is_shown_in_a_frame_or_runs_a_strange_script() {
     }
 }
 
+/// Returns whether the path is that of a file, and not of a page.
+fn is_file(path: &str) -> bool {
+    path.contains("export") || path.contains("checkpoint")
+}
+
 #[tokio::test]
 async fn a_page_weighs_less_than_sixty_kilobytes_with_all_that_it_loads() {
     let world = World::build().await;
     let test = world.open().await;
-    for &(method, path, _) in TABLE.iter().filter(|(method, path, _)| *method == "GET" && !path.contains("export")) {
+    for &(method, path, _) in TABLE.iter().filter(|(method, path, _)| *method == "GET" && !is_file(path)) {
         for who in [0, ADMIN, 4] {
             let page = world.ask(&test, method, path, who, true).await;
             let html = String::from_utf8(page.bytes).unwrap();

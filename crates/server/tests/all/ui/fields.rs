@@ -274,7 +274,7 @@ async fn the_pages_have_every_field_of_a_workspace_and_a_user() {
     assert_has(&workspace, &inputs);
     assert_eq!(workspace["role"], "admin", "the first admin is the one who was named");
 
-    olga.open("/operator/workspaces").await;
+    olga.open(&format!("/operator/workspaces/{}", id_in(&wire))).await;
     let number = |name, value: u32| Input::Typed(name, value.to_string(), json!(value));
     let inputs = BTreeMap::from([
         ("service_accounts", number("service_accounts", 31)),

@@ -279,7 +279,12 @@ async fn the_operator_creates_workspaces_and_users_and_raises_quotas() {
     olga.submit(path, &first).await.sees("never reused");
     let ws = format!("{path}/{}/quotas", olga.link("/operator/workspaces/ws_").split('/').nth(3).expect("an id"));
     let quotas = [("service_accounts", "7"), ("keys_per_service_account", "6"), ("keys_per_user", "30")];
-    olga.submit(&ws, &quotas).await.sees("The quotas are set.").sees("value=\"7\"");
+    olga.submit(&ws, &quotas).await.sees("The quotas are set.").sees("value=\"7\"").sees("In use: 0 of 7");
+    // Without a slug, it is made from the name.
+    let second = [("name", "Harbour Survey"), ("slug", ""), ("admin_email", "")];
+    olga.submit(path, &second).await.sees("Harbour Survey").sees("harbour-survey").sees("0 of 7");
+    olga.open(&format!("{path}?q=harbour")).await.sees("harbour-survey").sees_not(">Acme<");
+    olga.open(&format!("{path}?filter=without-admin")).await.sees(">Acme<").sees_not("<small>harbour-survey");
 
     olga.open("/operator/users").await;
     let user = [("email", "bob@example.com"), ("name", "Bob"), ("password", PASSWORD)];
@@ -293,7 +298,18 @@ async fn the_operator_creates_workspaces_and_users_and_raises_quotas() {
     bob.open("/sign-in").await;
     bob.submit("/sign-in", &[("email", "bob@example.com"), ("password", "seven violet tractors hum")]).await;
     assert!(bob.has_session());
-    olga.open("/operator/system").await.sees("ready").sees("keyward/");
+    olga.open("/operator/system").await.sees("Ready").sees("keyward/").sees("Lease of 2 s").sees_not("Not responding");
+    let note = olga.request("GET", "/operator/system/checkpoint.txt").send().await;
+    assert_eq!(note.headers["content-disposition"], "attachment; filename=\"keyward-checkpoint.txt\"");
+    let note = String::from_utf8(note.bytes).unwrap();
+    assert!(olga.page.contains(note.lines().nth(2).expect("a root")), "{note}");
+    // Both directions ask first, by name.
+    let operator = format!("/operator/users/{bob_id}/operator");
+    olga.open(&operator).await.sees("Make Bob an operator?").sees("name=\"operator\" value=\"true\"");
+    olga.submit(&format!("/operator/users/{bob_id}"), &[("operator", "true")]).await.sees("is an operator now");
+    olga.open(&operator).await.sees("Remove the operator role from Bob?");
+    olga.open("/operator/users?q=bob").await.sees("<small>bob@example.com").sees_not("<small>olga@example.com");
+    olga.open("/operator/users?filter=disabled").await.sees("No users match");
 }
 
 #[tokio::test]
@@ -467,7 +483,8 @@ async fn a_workspace_is_renamed_and_a_password_changed() {
         .sees("Acme Robotics");
     let mut other = Browser::new(&test);
     other.sign_in("ada").await;
-    ada.open("/profile").await.sees("this one");
+    ada.open("/profile").await.sees("This device").sees("127.0.0.0/24").sees("Unknown device");
+    ada.open(&ada.link("/profile/sessions/ses_")).await.sees("End the session of Unknown device?").sees("Cancel");
     let new = "lantern fig oboe tidal";
     ada.submit("/profile/password", &[("current_password", "wrong"), ("password", new)])
         .await
@@ -486,7 +503,9 @@ async fn a_first_admin_whose_link_was_lost_is_named_again() {
     olga.open("/operator/workspaces").await.submit("/operator/workspaces", &create).await;
     let lost = olga.link(&format!("http://{HOST}/invitations/"));
     olga.open("/operator/workspaces").await.sees("This workspace has no enabled admin");
-    let form = olga.link("/operator/workspaces/ws_");
+    olga.open(&olga.link("/operator/workspaces/ws_")).await;
+    let form = olga.page.split("action=\"").find(|form| form.contains("first-admin")).expect("a form");
+    let form = form.split('"').next().expect("a path").to_owned();
     olga.submit(&form, &[("admin_email", "nonsense")]).await.sees("This is not an email address");
     olga.submit(&form, &[("admin_email", "ada@example.com")]).await;
     let again = olga.link(&format!("http://{HOST}/invitations/"));
