@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::{
     extract::{Form, InWorkspace, SignedInContext},
-    list::{Labels, ListHead, ListQuery, ListWords, columns},
+    list::{ListHead, ListQuery, ListWords, columns},
     notice::Notice,
     page::{self, FormErrors, PageError, Shell, support_contact},
     remove::RemovePage,
@@ -49,20 +49,11 @@ struct Workspaces {
 }
 
 /// The words of a list of workspaces.
-pub(super) const WORDS: ListWords = ListWords {
+const WORDS: ListWords = ListWords {
     find: "Find a workspace by name or slug",
     sorts: &[("name", "Name"), ("slug", "Slug"), ("-created", "Newest first"), ("created", "Oldest first")],
     sort: "name",
 };
-
-impl Labels for WorkspaceFilter {
-    fn label(self) -> &'static str {
-        match self {
-            Self::All => "All",
-            Self::WithoutAdmin => "Without an admin",
-        }
-    }
-}
 
 async fn list(
     State(app): State<Arc<App>>,
