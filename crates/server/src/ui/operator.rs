@@ -71,6 +71,15 @@ const WORKSPACE_WORDS: ListWords = ListWords {
     sort: "name",
 };
 
+impl Labels for WorkspaceFilter {
+    fn label(self) -> &'static str {
+        match self {
+            Self::All => "All",
+            Self::WithoutAdmin => "Without an admin",
+        }
+    }
+}
+
 /// What is used of a limit.
 struct Gauge {
     used: u64,
