@@ -73,6 +73,8 @@ export async function furnish(page, browser, keyward, wire) {
     ],
     admin: [
       ['workspaces', '/workspaces'],
+      ['overview', '/w/acme'],
+      ['overview-90d', '/w/acme?window=90d'],
       ['projects', '/w/acme/projects'],
       ['project-new', '/w/acme/projects/new'],
       ['project', project],

@@ -57,7 +57,7 @@ test('an invited user with an account signs in and joins', async ({ ada, browser
   await bob.getByLabel('Password').fill(PASSWORD);
   await bob.getByRole('button', { name: 'Sign in' }).click();
   await bob.getByRole('button', { name: 'Join the workspace' }).click();
-  await expect(bob).toHaveURL(/\/w\/acme\/projects/);
+  await expect(bob).toHaveURL(/\/w\/acme$/);
 });
 
 test('a project is made, renamed, shared, left and deleted', async ({ ada, browser, keyward, wire }) => {
@@ -199,6 +199,6 @@ async function join(ada, browser, wire, name) {
   await page.getByLabel('Password').fill(PASSWORD);
   await page.getByRole('button', { name: 'Sign in' }).click();
   await page.getByRole('button', { name: 'Join the workspace' }).click();
-  await expect(page).toHaveURL(/\/w\/acme\/projects/);
+  await expect(page).toHaveURL(/\/w\/acme$/);
   return page;
 }

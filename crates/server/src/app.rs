@@ -17,6 +17,7 @@ mod maintenance;
 mod member;
 mod node;
 mod nonce;
+mod overview;
 mod password;
 mod project;
 mod quota;
@@ -59,6 +60,7 @@ pub use self::{
     change::{ChangeError, Confirmed},
     invitation::OpenInvitation,
     list::{Count, Found, Place},
+    overview::{DisabledAccount, Overview, OverviewKey, RefusedKey},
     project::{ListedProject, ProjectDetails, ProjectQuery},
     recovery::{
         KeyOfSuspendedUser, KeysToConfirm, RestoreReport, SuspendedKey, SuspendedMembership, SuspendedUser,

@@ -14,6 +14,7 @@ mod member;
 mod meter;
 mod notice;
 mod operator;
+mod overview;
 mod page;
 mod page_context;
 mod project;
@@ -26,6 +27,7 @@ mod session;
 mod set_up;
 mod static_files;
 mod theme;
+mod use_chart;
 mod user;
 mod workspace;
 
@@ -53,6 +55,7 @@ fn pages() -> routes::Pages {
         .merge(invitation::router())
         .merge(member::router())
         .merge(operator::router())
+        .merge(overview::router())
         .merge(project::router())
         .merge(service_account::router())
         .merge(set_up::router())

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use domain::{
     ApiKeyId, NodeId, PrincipalId, Timestamp,
     api_key::{ApiKey, RevokedApiKey},
-    principal::HostAccess,
+    principal::{HostAccess, WorkspaceAccess},
     public_key::{Fingerprint, PublicKey},
 };
 
@@ -273,6 +273,31 @@ pub async fn list_owned_api_keys(
          WHERE api_keys.id",
     );
     connection.fetch_in(sql, ids, "").await?.iter().map(OwnedKeyRow::from_row).collect()
+}
+
+/// Returns the keys of the service accounts of a workspace that are not revoked, in an undefined order.
+pub async fn list_keys_of_service_accounts(
+    connection: &mut Connection,
+    access: WorkspaceAccess,
+    limit: i64,
+) -> Result<Vec<ApiKey>, StoreError> {
+    let sql = API_KEYS.select(
+        "JOIN service_accounts ON service_accounts.id = api_keys.owner_id
+         WHERE service_accounts.workspace_id = $1 AND service_accounts.deleted_at IS NULL
+         AND api_keys.revoked_at IS NULL LIMIT $2",
+    );
+    connection.list(sql, params![access.workspace(), limit]).await
+}
+
+/// Returns whether a request by a service account of a workspace was ever accepted, with any key.
+pub async fn was_service_account_used(
+    connection: &mut Connection,
+    access: WorkspaceAccess,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT api_keys.id FROM api_keys JOIN service_accounts ON service_accounts.id = api_keys.owner_id
+               WHERE service_accounts.workspace_id = $1 AND service_accounts.deleted_at IS NULL
+               AND api_keys.last_used_at IS NOT NULL LIMIT 1";
+    Ok(connection.fetch_optional(sql, params![access.workspace()]).await?.is_some())
 }
 
 /// Returns the keys of all owners, including revoked ones, in the order of their ids, after `after`.

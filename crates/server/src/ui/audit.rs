@@ -16,12 +16,12 @@ use domain::user::show_email;
 use http::{StatusCode, header};
 use store::audit::LoggedEvent;
 
-pub(in crate::ui) use self::sentence::Part;
 use self::{
     filter::{ActionGroup, ActivityQuery, Chip, KINDS, PERIODS},
     row::{Day, EventDetail},
     sentence::Reader,
 };
+pub(in crate::ui) use self::{row::Row, sentence::Part};
 use super::{
     extract::{InWorkspace, SignedInContext},
     page::{self, FormErrors, PageError, Place, Shell},
@@ -132,6 +132,22 @@ async fn show(app: &App, scope: Scope, shell: Shell, mut query: ActivityQuery) -
         query: query.clone(),
     };
     Ok(page::render(status, &page))
+}
+
+/// Returns the latest changes in a workspace, for its overview. Only admins may read them.
+pub(in crate::ui) async fn latest_changes(
+    app: &App,
+    at: &InWorkspace,
+    shell: &Shell,
+    count: u32,
+) -> Result<Vec<Row>, AppError> {
+    let query = ActivityQuery { kind: "changes".to_owned(), ..ActivityQuery::default() };
+    let page = ActivityPage { older_than: None, newer_than: None, limit: count, event: None };
+    let activity = app.list_activity(&at.caller, Some(at.place.id), &query.filter(app.now())?, &page).await?;
+    let reader = Reader { names: &activity.names, place: Some(&at.place) };
+    let rows =
+        row::rows(reader, shell, &activity.events, |event| (query.with_event(&event.id.to_string()).link(), false));
+    Ok(rows.into_iter().map(|(_, row)| row).collect())
 }
 
 async fn list(

@@ -332,7 +332,7 @@ async fn accept(
     let token = ids.text("token");
     let page = accept_page(&app, &context, token).await?;
     let Some(invitation) = &page.invitation else { return Ok(page::render(StatusCode::GONE, &page)) };
-    let next = format!("/w/{}/projects", invitation.slug);
+    let next = format!("/w/{}", invitation.slug);
     let joined = Notice::say("You have joined ").name(&invitation.workspace).text(".");
     let caller = context.session.as_ref().map(|session| &session.caller);
     // A password is not sent back.

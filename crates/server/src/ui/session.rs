@@ -36,7 +36,7 @@ struct SignInPage {
 async fn start(SignedInContext { context, .. }: SignedInContext) -> Response {
     let shell = Shell::new(Some(&context), "", "");
     match (shell.places.as_slice(), shell.account) {
-        ([only], _) => page::go_to(&format!("{}/projects", only.path())),
+        ([only], _) => page::go_to(&only.path()),
         ([], Some(account)) if account.operator => page::go_to("/operator/workspaces"),
         _ => page::go_to("/workspaces"),
     }

@@ -24,7 +24,6 @@ use crate::App;
 pub(super) fn router() -> Pages {
     Pages::default()
         .get("/workspaces", list)
-        .get("/w/{slug}", enter)
         .get("/w/{slug}/general", show)
         .post("/w/{slug}/general", rename)
         .get("/w/{slug}/delete", show_delete)
@@ -186,9 +185,4 @@ async fn delete(
     }
     let done = app.delete_workspace(&at.caller, at.place.id).await?;
     Ok(page::redirect_after(&done, "/workspaces", Notice::say("Workspace ").name(&at.place.name).text(" was deleted.")))
-}
-
-/// Redirects the short URL of a workspace.
-async fn enter(at: InWorkspace) -> Response {
-    page::go_to(&at.path("projects"))
 }

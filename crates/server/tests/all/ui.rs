@@ -3,5 +3,6 @@
 pub mod access;
 mod failure;
 mod fields;
+mod overview;
 mod pages;
 mod session;

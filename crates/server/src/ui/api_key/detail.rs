@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    extract::State,
+    extract::{Query, State},
     response::{IntoResponse, Response},
 };
-use domain::ApiKeyId;
+use domain::{ApiKeyId, key_use::UseWindow};
 use http::StatusCode;
 use serde::Deserialize;
 
@@ -21,6 +21,7 @@ use crate::{
         notice::Notice,
         page::{self, FormErrors, PageError, Shell},
         remove::RemovePage,
+        use_chart::{UseChart, UseQuery},
     },
 };
 
@@ -35,10 +36,11 @@ struct KeyPage {
     owner_disabled: bool,
     public_url: String,
     typed: EditForm,
+    chart: UseChart,
 }
 
 impl KeyPage {
-    fn new(app: &App, at: &KeyPages, details: &KeyDetails) -> Self {
+    fn new(app: &App, at: &KeyPages, details: &KeyDetails, used: &api::KeyUse) -> Self {
         let KeyDetails { key, creator_email, owner } = details;
         let (owner_disabled, base) = (owner.is_disabled(), format!("{}/{}", at.base, key.id));
         let shell = at.shell(key.title.clone());
@@ -46,6 +48,7 @@ impl KeyPage {
         Self {
             shell,
             errors: FormErrors::default(),
+            chart: UseChart::of_key(base.clone(), used),
             base,
             typed: EditForm { title: Some(key.title.clone()), expires: Some(key.expires_on.clone()) },
             key,
@@ -56,17 +59,24 @@ impl KeyPage {
     }
 }
 
-async fn key_page(app: &App, at: &KeyPages, id: ApiKeyId) -> Result<KeyPage, PageError> {
-    Ok(KeyPage::new(app, at, &app.find_key_details(&at.caller, at.owner, id).await?))
+async fn key_page(app: &App, at: &KeyPages, id: ApiKeyId, window: UseWindow) -> Result<KeyPage, PageError> {
+    let details = app.find_key_details(&at.caller, at.owner, id).await?;
+    let used = app.find_key_use(&at.caller, at.owner, id, window).await?;
+    Ok(KeyPage::new(app, at, &details, &used))
 }
 
 /// Shows the page of a key. A script that waits for its first use only gets the key.
-pub(super) async fn show(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    at: KeyPages,
+    ids: Ids,
+    Query(query): Query<UseQuery>,
+) -> Result<Response, PageError> {
     if at.context.wants_json {
         let key = app.find_api_key(&at.caller, at.owner, ids.parse("key")?).await?;
         return Ok(axum::Json(key).into_response());
     }
-    Ok(page::render(StatusCode::OK, &key_page(&app, &at, ids.parse("key")?).await?))
+    Ok(page::render(StatusCode::OK, &key_page(&app, &at, ids.parse("key")?, query.window()).await?))
 }
 
 /// A field that is missing from the form is `None` and changes nothing. An empty date removes the expiry.
@@ -90,7 +100,7 @@ pub(super) async fn edit(
     Form(form): Form<EditForm>,
 ) -> Result<Response, PageError> {
     let id: ApiKeyId = ids.parse("key")?;
-    let page = key_page(&app, &at, id).await?;
+    let page = key_page(&app, &at, id, UseWindow::default()).await?;
     // A date that was not changed keeps its time.
     let changed = form.expires.as_deref().filter(|date| *date != page.key.expires_on);
     let saved = match changed.map(|date| end_of_day("expires", date)).transpose() {
@@ -115,7 +125,7 @@ pub(super) async fn edit(
 
 /// Asks before a key is disabled.
 pub(super) async fn show_disable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
-    let KeyPage { key, base, .. } = key_page(&app, &at, ids.parse("key")?).await?;
+    let KeyPage { key, base, .. } = key_page(&app, &at, ids.parse("key")?, UseWindow::default()).await?;
     if !key.status.may_be_disabled() {
         return Ok(page::go_to(&base));
     }
@@ -146,7 +156,7 @@ pub(super) async fn enable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) 
         done,
         |_| format!("{}/{id}", at.base),
         |key| Notice::say("Key ").link(&key.title, format!("{}/{id}", at.base)).text(" was enabled."),
-        async |errors| Ok(KeyPage { errors, ..key_page(&app, &at, id).await? }),
+        async |errors| Ok(KeyPage { errors, ..key_page(&app, &at, id, UseWindow::default()).await? }),
     )
     .await
 }

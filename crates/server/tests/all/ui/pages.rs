@@ -13,7 +13,7 @@ async fn an_admin_makes_a_service_account_gives_it_a_key_and_then_a_role() {
     let test = TestApp::new().await;
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
     ada.open("/").await.sees("Create project");
-    assert_eq!(ada.path, "/w/acme/projects");
+    assert_eq!(ada.path, "/w/acme");
     ada.open("/w/acme/service-accounts").await.sees("No service accounts yet").sees("Create service account");
     ada.open("/w/acme/service-accounts/new").await.sees("@acme.sa.keyward.local");
     let path = "/w/acme/service-accounts";
@@ -244,7 +244,7 @@ async fn invited_people_join_and_are_removed() {
     let mut eve = Browser::new(&test);
     eve.open(&eves).await.sees("Join The acme").sees("eve@example.com");
     eve.submit(&eves, &[("name", "Eve"), ("password", PASSWORD)]).await.sees("You have joined");
-    assert_eq!(eve.path, "/w/acme/projects");
+    assert_eq!(eve.path, "/w/acme");
     eve.open(&eves).await.sees("This invitation is no longer valid");
 
     let mut bob = Browser::new(&test);

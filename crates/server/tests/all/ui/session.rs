@@ -299,7 +299,6 @@ async fn an_address_that_was_mistyped_or_shortened_leads_to_a_page() {
         assert!(answer.headers.contains_key("content-security-policy"));
     }
     for (path, leads_to) in [
-        ("/w/acme", "/w/acme/projects"),
         ("/operator", "/operator/workspaces"),
         ("/profile/password", "/profile"),
         ("/w/acme/members/usr_1/role", "/w/acme/members"),
