@@ -123,6 +123,9 @@ async fn accounts_are_listed_by_page_with_their_number_of_keys(database: impl Ba
 }
 
 async fn accounts_are_searched_filtered_and_sorted(database: impl Backend) {
+    use ServiceAccountFilter::{Active, All, Disabled, WithoutKeys};
+    use ServiceAccountOrder::{Created, Keys, LastUsed, Name};
+
     let store = database.open().await;
     add_workspaces_and_users(&store).await;
     for (number, display_name) in [(1, "zebra"), (2, "Apple"), (3, "mango")] {
@@ -162,8 +165,6 @@ async fn accounts_are_searched_filtered_and_sorted(database: impl Backend) {
         let found = list::list(&mut connection, &all, &search, &window).await.unwrap();
         found.into_iter().map(|listed| listed.row.row.account.display_name).collect::<Vec<_>>()
     };
-    use ServiceAccountFilter::{Active, All, Disabled, WithoutKeys};
-    use ServiceAccountOrder::{Created, Keys, LastUsed, Name};
     assert_eq!(find("", All, Created, false).await, ["zebra", "Apple", "mango"]);
     assert_eq!(find("", All, Name, false).await, ["Apple", "mango", "zebra"]);
     assert_eq!(find("", All, LastUsed, true).await, ["zebra", "mango", "Apple"], "unused ones are last");
