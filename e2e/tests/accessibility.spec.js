@@ -25,8 +25,8 @@ test('every page is accessible', async ({ page, browser, keyward, wire }) => {
 test('nor does a page that came back with something wrong, or an open menu, or a key that was added', async ({ ada, keyward }) => {
   const found = [];
   await ada.goto(`${keyward.url}/w/acme/general`);
-  await ada.getByLabel('Name').fill('Annotation of the northern harbour, autumn survey of the third year');
-  await ada.getByRole('button', { name: 'Save' }).click();
+  await ada.getByLabel('Workspace name').fill('Annotation of the northern harbour, autumn survey of the third year');
+  await ada.getByRole('button', { name: 'Rename workspace' }).click();
   await ada.goto(`${keyward.url}/profile/api-keys/new`);
   await ada.getByText('Paste a public key').click();
   await ada.locator('#title').fill('Workstation');

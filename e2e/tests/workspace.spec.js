@@ -169,13 +169,14 @@ test('an operator sets quotas, makes a user and disables one', async ({ page, br
   await expect(page.getByRole('status')).toContainText('The quotas are set.');
   await page.getByRole('link', { name: 'Users' }).click();
   await page.locator('summary', { hasText: 'Create user' }).click();
-  await page.getByLabel('Email').fill('new@example.com');
+  await page.getByLabel('Email', { exact: true }).fill('new@example.com');
   await page.getByLabel('Name', { exact: true }).fill('Nina');
   await page.getByLabel('First password').fill(PASSWORD);
   await page.getByRole('button', { name: 'Create user' }).click();
   await expect(row(page, 'new@example.com')).toContainText('Active');
   const ada = await otherPage(browser, wire, { javaScriptEnabled: false });
   await signIn(ada, keyward, 'Ada');
+  await row(page, 'ada@example.com').getByLabel('Actions for Ada').click();
   await row(page, 'ada@example.com').getByRole('link', { name: 'Disable Ada' }).click();
   await expect(page.getByText('Acme will have no enabled admin.')).toBeVisible();
   await page.getByRole('button', { name: 'Disable user' }).click();

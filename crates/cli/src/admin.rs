@@ -121,7 +121,7 @@ pub(crate) struct CreateWorkspace {
 #[command(group(clap::ArgGroup::new("names").required(true).multiple(true).args(["name", "display_name"])),
     after_help = "\
 Examples:
-  keyward admin create-service-account --workspace acme --name ci-bot --display-name 'CI bot' --role admin")]
+  keyward admin create-service-account --workspace acme --name ci-bot --display-name 'CI bot'")]
 pub(crate) struct CreateServiceAccount {
     #[command(flatten)]
     common: Common,

@@ -97,10 +97,10 @@ impl InvitationList {
     /// Returns the class and the words of a state.
     fn state(invitation: &api::Invitation) -> (&'static str, &'static str) {
         match invitation.state {
-            api::InvitationState::Pending => ("wait", "Pending"),
+            api::InvitationState::Pending => ("pending", "Pending"),
             api::InvitationState::Accepted => ("", "Accepted"),
-            api::InvitationState::Revoked => ("gone", "Revoked"),
-            api::InvitationState::Expired => ("ended", "Expired"),
+            api::InvitationState::Revoked => ("revoked", "Revoked"),
+            api::InvitationState::Expired => ("expired", "Expired"),
         }
     }
 

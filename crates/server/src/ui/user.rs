@@ -38,7 +38,7 @@ pub(super) fn router() -> Pages {
         .post("/profile/sessions/{session}/end", end_session)
         .get("/profile/sessions/end-others", show_end_other_sessions)
         .post("/profile/sessions/end-others", end_other_sessions)
-        .post("/theme", choose_theme)
+        .post("/profile/theme", choose_theme)
 }
 
 columns! {

@@ -82,7 +82,7 @@ async fn the_link_in_an_invitation_mail_works() {
     Browser::new(&test).open(link).await.sees("bob@example.com is invited as member");
 
     let again = [("emails", "carol@example.com"), ("role", "member")];
-    ada.submit("/w/acme/invitations", &again).await.sees("The invitations were sent by mail");
+    ada.submit("/w/acme/invitations", &again).await.sees("The invitation was sent by mail");
     ada.sees_not("http://127.0.0.1:8080/invitations/");
     assert_eq!(smtp.mail()["to"], json!(["carol@example.com"]));
     // A new first admin also gets a mail.
@@ -206,7 +206,7 @@ async fn the_holder_of_an_email_address_reclaims_it_from_an_unverified_account()
     let mut bob = Browser::new(&test);
     bob.open(&link).await.sees("An account with this email address already exists.").sees("loses the email address");
     let fields = [("name", "Bob"), ("password", "seven violet tractors hum")];
-    bob.submit(&link, &fields).await.sees("Welcome.");
+    bob.submit(&link, &fields).await.sees("You have joined ");
 
     let members = test.get(&format!("/api/v1/workspaces/{ws}/members")).by(&ada.key).send().await.expect(200);
     let found = members["items"].as_array().unwrap().iter().find(|member| member["email"] == "bob@example.com");

@@ -265,7 +265,7 @@ async fn with_everything() -> (TestApp, Shown) {
     browser.sign_in("ned").await;
     let accept = format!("/invitations/{token}");
     browser.open(&accept).await;
-    browser.submit(&accept, &[]).await.sees("joined the workspace");
+    browser.submit(&accept, &[]).await.sees("You have joined ");
     let cookies = browser.request("GET", "/").headers["cookie"].to_str().unwrap().to_owned();
     let token = test.bearer_token(&key).await;
     let ned = Actor { key: key.clone(), id: id.to_string(), email };

@@ -285,7 +285,7 @@ async fn pages_preview_what_a_removal_or_demotion_ends() {
         };
         ada.submit(&form, fields).await;
         test.get("/api/v1/me").by(&key).send().await.expect_problem(401, "unauthenticated");
-        ada.open("/w/acme/invitations").await.sees("state gone\">Revoked");
+        ada.open("/w/acme/invitations").await.sees("state revoked\">Revoked");
     }
 }
 

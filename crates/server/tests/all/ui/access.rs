@@ -28,7 +28,7 @@ pub const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("GET",  "/sign-in",                                                       [200,  303, 303, 303, 303]),
     ("POST", "/sign-in",                                                       [303,  303, 303, 303, 303]),
     ("POST", "/sign-out",                                                      [SIGN, SIGN, SIGN, SIGN, SIGN]),
-    ("POST", "/theme",                                                         [SIGN, 303, 303, 303, 303]),
+    ("POST", "/profile/theme",                                                 [SIGN, 303, 303, 303, 303]),
     ("GET",  "/help",                                                          [200,  200, 200, 200, 200]),
     ("GET",  "/help/{guide}",                                                  [200,  200, 200, 200, 200]),
     ("GET",  "/set-up/{token}",                                                [410,  410, 410, 410, 410]),

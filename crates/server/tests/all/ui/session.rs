@@ -540,12 +540,12 @@ async fn the_theme_that_a_user_chooses_stays() {
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
     ada.open("/w/acme/general").await.sees_not("data-theme");
     for (theme, shown) in [("dark", "data-theme=\"dark\""), ("light", "data-theme=\"light\"")] {
-        ada.submit("/theme", &[("theme", theme)]).await;
+        ada.submit("/profile/theme", &[("theme", theme)]).await;
         ada.open("/w/acme/members").await.sees(shown);
     }
-    ada.submit("/theme", &[("theme", "system")]).await;
+    ada.submit("/profile/theme", &[("theme", "system")]).await;
     ada.open("/w/acme/members").await.sees_not("data-theme");
-    ada.submit("/theme", &[("theme", "pink")]).await;
+    ada.submit("/profile/theme", &[("theme", "pink")]).await;
     assert_eq!(ada.status, 400);
 }
 
