@@ -12,7 +12,7 @@ use super::{Paging, page};
 use crate::error::AppError;
 
 /// The number of rows of a page that a person looks at.
-pub(super) const SCREEN_PAGE: i64 = 25;
+pub(super) const SCREEN_PAGE: i64 = 20;
 
 /// The position of a page that a person looks at.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
