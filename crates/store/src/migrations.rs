@@ -37,6 +37,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     7 "0007_audit_indexes";
     8 "0008_service_account_names";
     9 "0009_use_counters";
+    10 "0010_list_indexes";
 };
 
 /// Returns the format that this release writes.
