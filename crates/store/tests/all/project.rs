@@ -189,7 +189,7 @@ async fn roles_are_granted_changed_and_removed(database: impl Backend) {
     let bot_row = ProjectMemberRow {
         id: bot,
         email: service_account(1).address,
-        name: "bot-1".to_owned(),
+        name: service_account(1).display_name,
         role: ProjectRole::Editor,
     };
     let user_row = ProjectMemberRow {

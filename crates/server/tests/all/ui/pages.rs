@@ -299,6 +299,9 @@ async fn the_operator_creates_workspaces_and_users_and_raises_quotas() {
     bob.submit("/sign-in", &[("email", "bob@example.com"), ("password", "seven violet tractors hum")]).await;
     assert!(bob.has_session());
     olga.open("/operator/system").await.sees("Ready").sees("keyward/").sees("Lease of 2 s").sees_not("Not responding");
+    // The only node renews no lease, and still responds.
+    test.advance(std::time::Duration::from_mins(1)).await;
+    olga.open("/operator/system").await.sees("Up to date").sees_not("Not responding");
     let note = olga.request("GET", "/operator/system/checkpoint.txt").send().await;
     assert_eq!(note.headers["content-disposition"], "attachment; filename=\"keyward-checkpoint.txt\"");
     let note = String::from_utf8(note.bytes).unwrap();
