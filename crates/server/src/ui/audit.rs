@@ -10,10 +10,10 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{
     extract::{Query, State},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use domain::user::show_email;
-use http::{StatusCode, header};
+use http::StatusCode;
 use store::audit::LoggedEvent;
 
 use self::{
@@ -23,6 +23,7 @@ use self::{
 };
 pub(in crate::ui) use self::{row::Row, sentence::Part};
 use super::{
+    csv::{Csv, file},
     extract::{InWorkspace, SignedInContext},
     page::{self, FormErrors, PageError, Place, Shell},
     routes::Pages,
@@ -193,7 +194,8 @@ async fn for_each_event(
 }
 
 async fn csv(app: &App, scope: &Scope, query: &ActivityQuery) -> Result<Response, PageError> {
-    let mut text = "sequence,at,description,principal,key,address,action,target,detail\r\n".to_owned();
+    let mut file =
+        Csv::new(&["sequence", "at", "description", "principal", "key", "address", "action", "target", "detail"]);
     for_each_event(app, scope, query, |reader, logged| {
         let description = reader.tell(&logged.event).to_string();
         let event = audit_event(logged);
@@ -209,12 +211,11 @@ async fn csv(app: &App, scope: &Scope, query: &ActivityQuery) -> Result<Response
             event.target.unwrap_or_default(),
             detail.join("; "),
         ];
-        text.push_str(&cells.map(|cell| csv_cell(&cell)).join(","));
-        text.push_str("\r\n");
+        file.row(cells);
         Ok(())
     })
     .await?;
-    Ok(file("text/csv; charset=utf-8", "activity.csv", text))
+    Ok(file.into_file("activity.csv"))
 }
 
 async fn json_lines(app: &App, scope: &Scope, query: &ActivityQuery) -> Result<Response, PageError> {
@@ -259,27 +260,4 @@ async fn export_own_json_lines(
     Query(query): Query<ActivityQuery>,
 ) -> Result<Response, PageError> {
     json_lines(&app, &Scope { caller, place: None }, &query).await
-}
-
-fn file(content_type: &'static str, name: &str, text: String) -> Response {
-    let disposition = format!("attachment; filename=\"{name}\"");
-    ([(header::CONTENT_TYPE, content_type.to_owned()), (header::CONTENT_DISPOSITION, disposition)], text)
-        .into_response()
-}
-
-/// Returns a cell that a spreadsheet interprets as text and not as a formula.
-fn csv_cell(text: &str) -> String {
-    let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
-    format!("\"{guard}{}\"", text.replace('"', "\"\""))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_title_is_no_formula_in_a_spreadsheet() {
-        assert_eq!(csv_cell("=1+1"), "\"'=1+1\"");
-        assert_eq!(csv_cell("say \"hi\", all"), "\"say \"\"hi\"\", all\"");
-    }
 }
