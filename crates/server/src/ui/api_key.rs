@@ -63,6 +63,8 @@ pub(super) struct OwnerLink {
     pub(super) path: String,
     /// The path of the list of service accounts.
     pub(super) list: String,
+    /// The path of the workspace's activity.
+    pub(super) activity: String,
 }
 
 impl KeyPages {
@@ -70,7 +72,12 @@ impl KeyPages {
     fn owner_link(&self, owner: &KeyOwnerDetails) -> Option<OwnerLink> {
         let (account, within) = (owner.service_account.as_ref()?, self.within.as_ref()?);
         let list = within.path("service-accounts");
-        Some(OwnerLink { name: account.display_name.clone(), path: format!("{list}/{}", account.id), list })
+        Some(OwnerLink {
+            name: account.display_name.clone(),
+            path: format!("{list}/{}", account.id),
+            list,
+            activity: within.path("activity"),
+        })
     }
 
     fn shell(&self, title: impl Into<String>) -> Shell {

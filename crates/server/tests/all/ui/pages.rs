@@ -34,6 +34,9 @@ async fn an_admin_makes_a_service_account_gives_it_a_key_and_then_a_role() {
     let notice = format!("Key <a href=\"{}\">build &#60;b&#62;machine&#60;/b&#62;</a> was added.", ada.path);
     ada.sees(&notice).sees("KEYWARD_KEY_FILE").sees("create_with_ssh_private_key");
     ada.sees("This key has not been used yet.");
+    // What was done with the key, from its page.
+    let activity = ada.link("/w/acme/activity?key=");
+    ada.open(&activity).await.sees("build &#60;b&#62;machine&#60;/b&#62;</a>").sees("Key:");
     ada.open(&account).await.sees(key.fingerprint.as_str()).sees("1 of 5").sees("Never");
     ada.sees("build &#60;b&#62;machine").sees_not("<b>machine");
 
