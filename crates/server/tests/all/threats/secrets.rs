@@ -290,7 +290,12 @@ fn forms(page: &str, path: &str) -> Vec<PageForm> {
         let form = form.split("</form>").next().unwrap_or_default();
         let (tag, content) = form.split_once('>').expect("a form");
         let tag = format!(" {}", tag.trim_start());
-        let action = attribute(&tag, "action").unwrap_or_else(|| path.to_owned());
+        let action = match attribute(&tag, "action") {
+            Some(action) if action.starts_with('/') => action,
+            // Relative to the page, as in long lists.
+            Some(action) => format!("{}/{action}", path.rsplit_once('/').expect("a folder").0),
+            None => path.to_owned(),
+        };
         let fields = content
             .split('<')
             .filter(|tag| ["input", "textarea", "select", "button"].iter().any(|name| tag.starts_with(name)));
