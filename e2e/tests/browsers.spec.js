@@ -95,7 +95,7 @@ for (const name of BROWSERS) {
       keyward.createServiceAccount('acme', 'bot');
       await ada.open(`${keyward.url}/w/acme/service-accounts`);
       await ada.click('tbody th a');
-      await ada.click('a[href$="/keys/new"]');
+      await ada.click('.head a[href$="/keys/new"]');
       await generate(ada, 'Before the page was loaded again');
       await ada.page.navigate().refresh();
       await ada.see('#generate-title');
