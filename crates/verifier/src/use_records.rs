@@ -110,12 +110,13 @@ impl UseRecords {
     #[must_use]
     pub fn take(&self) -> Vec<Use> {
         let mut latest: HashMap<ApiKeyId, Use> = HashMap::new();
-        let mut counters = self.lock_counters();
+        // The lock is not held while the queue is read, so that no refusal waits for it.
+        let mut accepted = Vec::new();
         for _ in 0..self.queue.len() {
             let Some(Queued { used, is_for_counter, usage }) = self.queue.pop() else { break };
-            let accepted = usage.map_or(0, |usage| usage.take_accepted());
-            if accepted > 0 {
-                count(&mut counters, used.key, UseSpan::Hour.start(used.at, 0), UseCounts::accepted(accepted));
+            let requests = usage.map_or(0, |usage| usage.take_accepted());
+            if requests > 0 {
+                accepted.push((used.key, used.at, requests));
             }
             if is_for_counter {
                 continue;
@@ -124,6 +125,10 @@ impl UseRecords {
             if used.accepted && (!kept.accepted || used.at >= kept.at) {
                 *kept = used;
             }
+        }
+        let mut counters = self.lock_counters();
+        for (key, at, requests) in accepted {
+            count(&mut counters, key, UseSpan::Hour.start(at, 0), UseCounts::accepted(requests));
         }
         latest.into_values().collect()
     }
