@@ -10,7 +10,7 @@ use domain::{
 
 use crate::{
     Change, Connection, Row, StoreError,
-    connection::{FromRow, page_start},
+    connection::FromRow,
     list::{List, push},
     params,
     table::{
@@ -135,17 +135,6 @@ pub async fn find_invitation_by_token(
 ) -> Result<Option<Invitation>, StoreError> {
     let sql = INVITATIONS.select("WHERE token_hash = $1");
     connection.find(sql, params![token_hash]).await
-}
-
-/// Returns invitations of a workspace in the order of their ids, after `after`.
-pub async fn list_invitations(
-    connection: &mut Connection,
-    access: WorkspaceAccess,
-    after: Option<InvitationId>,
-    limit: i64,
-) -> Result<Vec<Invitation>, StoreError> {
-    let sql = INVITATIONS.select("WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3");
-    connection.list(sql, params![access.workspace(), page_start(after), limit]).await
 }
 
 /// The list of the invitations of a workspace, open and closed, at this time.

@@ -9,7 +9,7 @@ use domain::{
 
 use crate::{
     Change, Connection, Row, StoreError, Subject,
-    connection::{FromRow, page_start},
+    connection::FromRow,
     list::List,
     params,
     table::{
@@ -89,17 +89,6 @@ pub async fn find_user_with_password(
 pub async fn update_password(change: &mut Change, id: UserId, password_hash: &str) -> Result<(), StoreError> {
     change.execute("UPDATE users SET password_hash = $2 WHERE id = $1", params![id, password_hash]).await?;
     Ok(())
-}
-
-/// Returns users in the order of their ids, after `after`.
-pub async fn list_users(
-    connection: &mut Connection,
-    _: OperatorAccess,
-    after: Option<UserId>,
-    limit: i64,
-) -> Result<Vec<User>, StoreError> {
-    let sql = USERS.select("WHERE id > $1 ORDER BY id LIMIT $2");
-    connection.list(sql, params![page_start(after), limit]).await
 }
 
 /// The list of the users of the installation.

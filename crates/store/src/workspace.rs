@@ -12,7 +12,7 @@ use domain::{
 
 use crate::{
     Change, Connection, Row, StoreError, Subject,
-    connection::{FromRow, LIST_MAX, page_start, push_list},
+    connection::{FromRow, LIST_MAX, push_list},
     list::{List, push},
     params,
     table::{
@@ -205,31 +205,6 @@ pub async fn list_workspaces_without_admin(connection: &mut Connection) -> Resul
 pub async fn slug_is_taken(connection: &mut Connection, slug: &Slug) -> Result<bool, StoreError> {
     let sql = "SELECT id FROM workspaces WHERE slug = $1";
     Ok(connection.fetch_optional(sql, params![slug.as_str()]).await?.is_some())
-}
-
-/// Returns all workspaces of the installation in the order of their ids, after `after`.
-pub async fn list_workspaces(
-    connection: &mut Connection,
-    _: OperatorAccess,
-    after: Option<WorkspaceId>,
-    limit: i64,
-) -> Result<Vec<Workspace>, StoreError> {
-    let sql = WORKSPACES.select("WHERE id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2");
-    connection.list(sql, params![page_start(after), limit]).await
-}
-
-/// Returns the workspaces of a user in the order of their ids, after `after`.
-pub async fn list_workspaces_of_member(
-    connection: &mut Connection,
-    user: UserId,
-    after: Option<WorkspaceId>,
-    limit: i64,
-) -> Result<Vec<Workspace>, StoreError> {
-    let sql = WORKSPACES.select(
-        "JOIN members ON members.workspace_id = workspaces.id
-         WHERE members.user_id = $3 AND id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2",
-    );
-    connection.list(sql, params![page_start(after), limit, user]).await
 }
 
 /// A list of workspaces.

@@ -1,7 +1,7 @@
 //! Workspaces and their members: what is written is read back, and slugs are never used again.
 
-use domain::{principal::Principal, quota::Quotas, role::Role, workspace::Workspace};
-use store::{member, workspace};
+use domain::{list::Search, principal::Principal, quota::Quotas, role::Role, workspace::Workspace};
+use store::{list::Window, member, workspace, workspace::Workspaces};
 
 use crate::support::{
     Backend, add_workspaces_and_users, api_key, at, change, id, on_every_engine, service_account, user,
@@ -12,7 +12,7 @@ on_every_engine! {
     what_a_workspace_uses_is_counted
     an_update_writes_every_field
     a_slug_is_never_free_again
-    workspaces_are_listed_by_page_for_all_and_for_a_member
+    workspaces_are_listed_for_all_and_for_a_member_until_they_are_deleted
     the_objects_in_a_workspace_are_counted
     a_member_gets_another_role_and_leaves
     a_workspace_without_an_enabled_admin_is_found
@@ -60,29 +60,23 @@ async fn a_slug_is_never_free_again(database: impl Backend) {
     assert!(!workspace::slug_is_taken(&mut connection, &"free".parse().unwrap()).await.unwrap());
 }
 
-async fn workspaces_are_listed_by_page_for_all_and_for_a_member(database: impl Backend) {
+async fn workspaces_are_listed_for_all_and_for_a_member_until_they_are_deleted(database: impl Backend) {
     let store = database.open().await;
     add_workspaces_and_users(&store).await;
     change(&store, 2, async |change| workspace::insert_workspace(change, &sample(3)).await).await;
-    let list = async |member: Option<u128>, after: Option<u128>, limit| {
+    let list = async |of: Workspaces| {
         let mut connection = store.read().await.unwrap();
-        let after = after.map(id);
-        match member {
-            Some(user) => workspace::list_workspaces_of_member(&mut connection, id(user), after, limit).await.unwrap(),
-            None => {
-                let access = Principal::host().authorize_operator().unwrap();
-                workspace::list_workspaces(&mut connection, access, after, limit).await.unwrap()
-            }
-        }
+        let window = Window { from: None, backward: false, limit: 9 };
+        let rows = store::list::list(&mut connection, &of, &Search::default(), &window).await.unwrap();
+        rows.into_iter().map(|listed| listed.row).collect::<Vec<_>>()
     };
-    assert_eq!(list(None, None, 2).await, [sample(1), sample(2)]);
-    assert_eq!(list(None, Some(2), 2).await, [sample(3)]);
-    assert_eq!(list(Some(2), None, 9).await, [sample(1), sample(2)]);
-    assert_eq!(list(Some(2), Some(1), 9).await, [sample(2)]);
-    assert_eq!(list(Some(1), None, 9).await, [sample(1)]);
+    let all = || Workspaces::All(Principal::host().authorize_operator().unwrap());
+    assert_eq!(list(all()).await, [sample(1), sample(2), sample(3)]);
+    assert_eq!(list(Workspaces::OfMember(id(2))).await, [sample(1), sample(2)]);
+    assert_eq!(list(Workspaces::OfMember(id(1))).await, [sample(1)]);
     change(&store, 3, async |change| workspace::delete_workspace(change, id(1), at(3)).await).await;
-    assert_eq!(list(Some(1), None, 9).await, []);
-    assert_eq!(list(None, None, 9).await, [sample(2), sample(3)]);
+    assert_eq!(list(Workspaces::OfMember(id(1))).await, []);
+    assert_eq!(list(all()).await, [sample(2), sample(3)]);
 }
 
 async fn the_objects_in_a_workspace_are_counted(database: impl Backend) {
