@@ -36,8 +36,17 @@ test('a table of keys fits from 320 to 1920 pixels', async ({ ada, keyward }) =>
     await ada.reload();
     await expect(ada.getByText('from 127.0.0.1').first()).toBeVisible({ timeout: 500 });
   }).toPass({ timeout: 20_000 });
-  for (const url of [keys, `${keyward.url}/profile/api-keys`, `${keyward.url}/w/acme/service-accounts`, `${keyward.url}/w/acme/members`]) {
+  await ada.goto(`${keyward.url}/w/acme/projects/new`);
+  await ada.getByLabel('Title').fill('Boundary annotation for the northern harbour, autumn survey of the third year');
+  await ada.getByRole('button', { name: 'Create project' }).click();
+  await ada.getByRole('link', { name: 'Invitations' }).click();
+  await ada.getByLabel('Email addresses').fill('carol.with.a.very.long.name@department.research.example.com');
+  await ada.getByRole('button', { name: 'Invite', exact: true }).click();
+  await ada.getByText('Copy this link').waitFor();
+  const lists = ['profile/api-keys', 'w/acme/service-accounts', 'w/acme/members', 'w/acme/projects', 'w/acme/invitations', 'profile'];
+  for (const url of [keys, ...lists.map((path) => `${keyward.url}/${path}`)]) {
     await ada.goto(url);
+    await expect(ada.locator('.card table tbody tr').first(), url).toBeVisible();
     for (const width of WIDTHS) {
       await ada.setViewportSize({ width, height: 900 });
       expect(await findOverrun(ada), `${url} at ${width}`).toEqual([]);

@@ -265,7 +265,7 @@ async fn pages_preview_what_a_removal_or_demotion_ends() {
         let account = max.path.split('?').next().unwrap().to_owned();
         let key = test.new_key();
         let fields = [("title", "of max"), ("public_key", key.openssh.as_str())];
-        max.submit(&format!("{account}/keys"), &fields).await.sees("of max");
+        max.submit(&format!("{account}/keys"), &fields).await.sees("of max</a> was added.");
 
         let id = test.app.find_user_by_email(&server::app::Caller::host(), "max@example.com").await.unwrap().id;
         let form = format!("/w/acme/members/{id}/{how}");

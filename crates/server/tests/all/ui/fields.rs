@@ -144,7 +144,9 @@ async fn the_pages_have_every_field_of_a_service_account() {
     let account = read(&test, &key, &wire).await;
     assert_has(&account, &inputs);
     ada.open(&page).await;
-    let shown = [("disabled", "No keys"), ("created_at", "<time datetime="), ("keys", "0 of 5"), ("role", "Member")];
+    let enabled = format!("href=\"{page}/disable\"");
+    let shown =
+        [("disabled", enabled.as_str()), ("created_at", "<time datetime="), ("keys", "0 of 5"), ("role", "Member")];
     assert_shows(&ada, &test, "ServiceAccount", &account, &shown).await;
 }
 

@@ -198,6 +198,7 @@ async fn a_member_sees_their_own_keys_and_projects_and_nothing_of_service_accoun
     // A member who has not sent a request has other steps.
     let keyless = test.member(&id, &ada, "mia", "member").await;
     with_password(&test, &keyless).await;
+    browser(&test, "mia").await.open("/w/acme").await.sees("Three steps").sees_not("secret-bot").sees_not(&bot.id);
     let mut stranger = browser(&test, "eve").await;
     stranger.open("/w/acme").await.sees_not("secret-bot").sees_not("acme</h1>");
     assert_eq!(stranger.status, 404);

@@ -161,6 +161,28 @@ async fn several_keys_are_changed_together_with_one_confirmation() {
 }
 
 #[tokio::test]
+async fn keys_of_a_service_account_are_revoked_together() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/w/acme/service-accounts/new").await;
+    ada.submit("/w/acme/service-accounts", &[("name", "bot"), ("description", "")]).await;
+    let account = ada.path.split('?').next().unwrap().to_owned();
+    let keys = [test.new_key(), test.new_key()];
+    let mut ids = Vec::new();
+    for key in &keys {
+        let fields = [("title", "runner"), ("public_key", key.openssh.as_str())];
+        ada.submit(&format!("{account}/keys"), &fields).await;
+        ids.push(ada.path.rsplit('/').next().expect("an id").to_owned());
+    }
+    let chosen = [("key", ids[0].as_str()), ("key", &ids[1]), ("action", "revoke"), ("confirmed", "1")];
+    ada.submit(&format!("{account}/keys/bulk"), &chosen).await.sees("2 keys were revoked. Every node refuses them.");
+    assert_eq!(ada.path, account);
+    for key in &keys {
+        test.get("/api/v1/me").by(key).send().await.expect_problem(401, "unauthenticated");
+    }
+}
+
+#[tokio::test]
 async fn a_private_key_is_refused_and_not_sent_back() {
     let test = TestApp::new().await;
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
@@ -914,8 +936,14 @@ async fn lists_are_found_sorted_paged_and_downloaded() {
     let csv = String::from_utf8(csv.bytes).unwrap();
     assert_eq!(csv.lines().count(), 11);
     assert!(csv.lines().nth(1).unwrap().contains("\"p59@example.com\""), "{csv}");
-    for (list, name) in [("members", "members.csv"), ("projects", "projects.csv")] {
+    ada.open("/w/acme/projects/new").await;
+    ada.submit("/w/acme/projects", &[("title", "Tides"), ("description", "")]).await;
+    for (list, name, cell) in
+        [("members", "members.csv", "\"ada@example.com\""), ("projects", "projects.csv", "\"Tides\"")]
+    {
         let csv = ada.request("GET", &format!("/w/acme/{list}?format=csv")).send().await;
         assert_eq!(csv.headers["content-disposition"], format!("attachment; filename=\"{name}\"").as_str());
+        let csv = String::from_utf8(csv.bytes).unwrap();
+        assert!(csv.lines().nth(1).unwrap().contains(cell), "{csv}");
     }
 }
