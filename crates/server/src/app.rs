@@ -55,7 +55,7 @@ use verifier::{
 pub(crate) use self::service_account::NAME_PREFIX;
 pub use self::{
     api_key::{BulkEdit, FoundKeys, KeyDetails, KeyOwner, KeyOwnerDetails, KeySearch, MAX_KEYS, OwnedKey},
-    audit::{Activity, ActivityPage, AuditFilter, audit_event},
+    audit::{Activity, ActivityPage, AuditFilter, ID_FIELDS, audit_event},
     candidate::Candidate,
     change::{ChangeError, Confirmed},
     invitation::OpenInvitation,

@@ -237,6 +237,9 @@ pub struct Activity {
     pub names: BTreeMap<String, Named>,
 }
 
+/// The fields of events that are ids of principals.
+pub const ID_FIELDS: [&str; 3] = ["owner", "principal", "user"];
+
 impl Activity {
     /// Looks up the names of all objects in the events, and those of `filtered` that the caller may know. A filter
     /// may contain the id of any object, so an object in no event is named only if it belongs to the workspace.
@@ -252,8 +255,8 @@ impl Activity {
             ids.extend(event.key.map(|key| key.to_string()));
             ids.extend(event.workspace.map(|id| id.to_string()));
             ids.extend(event.target.clone());
-            // Some values are ids, such as the owner of a key.
-            ids.extend(event.detail.values().cloned());
+            // Other values are texts of people, which may look like the id of another tenant's object.
+            ids.extend(ID_FIELDS.iter().filter_map(|field| event.detail.get(*field)).cloned());
         }
         let mut names = store::name::find_names(connection, ids.iter().map(String::as_str)).await?;
         let others: Vec<&str> = filtered.iter().map(String::as_str).filter(|id| !names.contains_key(*id)).collect();

@@ -10,7 +10,7 @@ use super::{
     sentence::{Part, Reader, Severity, label, refusal_reason, show_value},
 };
 use crate::{
-    app::Activity,
+    app::{Activity, ID_FIELDS},
     ui::page::{Shell, When},
 };
 
@@ -287,7 +287,7 @@ pub(super) fn detail(reader: Reader<'_>, shell: &Shell, logged: &LoggedEvent) ->
             continue;
         }
         let value = match name.as_str() {
-            "owner" | "principal" | "user" => reader.object(value, None),
+            name if ID_FIELDS.contains(&name) => reader.object(value, None),
             "reason" => words(value.clone()),
             _ => words(show_value(name, value)),
         };

@@ -908,6 +908,24 @@ async fn a_person_who_was_removed_is_told_so() {
 }
 
 #[tokio::test]
+async fn a_title_that_is_the_id_of_another_tenants_object_names_nothing() {
+    let test = TestApp::new().await;
+    let mut eve = Browser::admin_of(&test, "other", "eve").await;
+    eve.open("/w/other/projects/new").await;
+    eve.submit("/w/other/projects", &[("title", "Secret merger"), ("description", "")]).await;
+    let foreign = eve.path.split('?').next().unwrap().rsplit('/').next().unwrap().to_owned();
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/w/acme/projects/new").await;
+    ada.submit("/w/acme/projects", &[("title", &foreign), ("description", &foreign)]).await;
+    ada.open("/w/acme/activity?action=project.create").await;
+    let event = ada.page.split("event=").nth(1).and_then(|rest| rest.split('#').next()).expect("an event").to_owned();
+    for filter in ["target", "principal", "key"] {
+        ada.open(&format!("/w/acme/activity?{filter}={foreign}&event={event}")).await.sees_not("Secret merger");
+    }
+    ada.open(&format!("/w/acme/activity?target={foreign}&event={event}")).await.sees(&foreign);
+}
+
+#[tokio::test]
 async fn lists_are_found_sorted_paged_and_downloaded() {
     let test = TestApp::new().await;
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
