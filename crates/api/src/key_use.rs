@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 
 use crate::schema;
 
-/// Numbers of requests with a key, or with several keys. They are written once a second: requests of the last second
-/// may be missing, and those of the last second before a node was killed are lost.
+/// Numbers of requests with a key, or with several keys. They are written every ten seconds: requests of the last ten
+/// seconds may be missing, and are lost if a node is killed.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct UseCounts {
     /// Requests that were accepted.

@@ -141,13 +141,17 @@ impl UseRecords {
         counters.into_iter().map(|((key, hour), counts)| CountedUse { key, hour, counts }).collect()
     }
 
-    /// Puts back uses and counters that could not be written.
-    pub fn put_back(&self, uses: Vec<Use>, counts: Vec<CountedUse>) {
+    /// Puts back uses that could not be written.
+    pub fn put_back(&self, uses: Vec<Use>) {
         for used in uses {
             if self.queue.push(Queued { used, is_for_counter: false, usage: None }).is_err() {
                 break;
             }
         }
+    }
+
+    /// Puts back counters that could not be written.
+    pub fn put_back_counts(&self, counts: Vec<CountedUse>) {
         let mut counters = self.lock_counters();
         for counted in counts {
             count(&mut counters, counted.key, counted.hour, counted.counts);

@@ -15,6 +15,8 @@ use crate::error::AppError;
 
 /// The maximum delay before a use or a refusal is written, while the store answers.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// The number of intervals between two writes of the counters of use. Nodes add to the same rows, so they do it rarely.
+const COUNTERS_EVERY: u32 = 10;
 /// The number of intervals between two deletions of expired data.
 const EXPIRY_EVERY: u32 = 60;
 /// How long a replay is kept on this node's clock since boot. It is longer than the maximum lifetime of a signature,
@@ -37,7 +39,7 @@ pub(super) async fn run_maintenance(app: Weak<App>) {
         ticks.tick().await;
         let Some(app) = app.upgrade() else { return };
         app.metrics.drain_histograms();
-        if let Err(error) = app.write_records().await {
+        if let Err(error) = app.write_due_records(round.is_multiple_of(COUNTERS_EVERY)).await {
             tracing::error!(?error, "uses and refusals could not be written; they are kept and written later");
         }
         if round.is_multiple_of(EXPIRY_EVERY)
@@ -50,12 +52,19 @@ pub(super) async fn run_maintenance(app: Weak<App>) {
 }
 
 impl App {
-    /// Writes the pending uses, and the refusals that are due.
+    /// Writes the pending uses and counters, and the refusals that are due.
     ///
     /// # Errors
     /// The store does not answer. The records are kept.
     pub async fn write_records(&self) -> Result<(), AppError> {
+        self.write_due_records(true).await
+    }
+
+    async fn write_due_records(&self, with_counters: bool) -> Result<(), AppError> {
         self.write_uses().await?;
+        if with_counters {
+            self.write_counters().await?;
+        }
         self.write_refusals(false).await
     }
 
@@ -65,14 +74,14 @@ impl App {
     /// The store does not answer.
     pub(super) async fn write_all_records(&self) -> Result<(), AppError> {
         self.write_uses().await?;
+        self.write_counters().await?;
         self.write_refusals(true).await
     }
 
-    /// Writes the pending uses, and adds the requests since the last time to the counters.
+    /// Writes the pending uses. A revocation does this first, and depends on nothing else.
     pub(super) async fn write_uses(&self) -> Result<(), AppError> {
         let uses = self.verifier.uses().take();
-        let counted = self.verifier.uses().take_counts();
-        if uses.is_empty() && counted.is_empty() {
+        if uses.is_empty() {
             return Ok(());
         }
         let rows: Vec<KeyUse> = uses
@@ -84,20 +93,38 @@ impl App {
                 accepted: used.accepted,
             })
             .collect();
+        let rows = rows.as_slice();
+        let written: Result<(), StoreError> = store::retry(|| async move {
+            let mut maintenance = self.store.begin_maintenance().await?;
+            store::api_key::record_key_uses(&mut maintenance, rows).await?;
+            maintenance.commit().await
+        })
+        .await;
+        if written.is_err() {
+            self.verifier.uses().put_back(uses);
+        }
+        Ok(written?)
+    }
+
+    /// Adds the requests since the last time to the counters of use.
+    async fn write_counters(&self) -> Result<(), AppError> {
+        let counted = self.verifier.uses().take_counts();
+        if counted.is_empty() {
+            return Ok(());
+        }
         let counters: Vec<KeyUseCounts> = counted
             .iter()
             .map(|counted| KeyUseCounts { key: counted.key, at: counted.hour, counts: counted.counts })
             .collect();
-        let (rows, counters) = (rows.as_slice(), counters.as_slice());
+        let counters = counters.as_slice();
         let written: Result<(), StoreError> = store::retry(|| async move {
             let mut maintenance = self.store.begin_maintenance().await?;
-            store::api_key::record_key_uses(&mut maintenance, rows).await?;
             store::key_use::record_use_counts(&mut maintenance, counters).await?;
             maintenance.commit().await
         })
         .await;
         if written.is_err() {
-            self.verifier.uses().put_back(uses, counted);
+            self.verifier.uses().put_back_counts(counted);
         }
         Ok(written?)
     }

@@ -109,9 +109,9 @@ fn a_key_has_one_use_a_second_and_unwritten_uses_are_returned_again() {
     assert!(test.verifier.verify_request(&request.view()).is_ok());
     assert!(test.verifier.uses().take().is_empty(), "it was in the same second");
 
-    test.verifier.uses().put_back(taken.clone(), Vec::new());
+    test.verifier.uses().put_back(taken.clone());
     assert_eq!(test.verifier.uses().take(), taken);
-    test.verifier.uses().put_back(taken, Vec::new());
+    test.verifier.uses().put_back(taken);
     test.world.advance(Duration::from_secs(1));
     assert!(test.verifier.verify_request(&request.view()).is_ok());
     let later = test.verifier.uses().take();
@@ -173,7 +173,8 @@ fn counters_that_could_not_be_written_are_added_to_later_ones() {
     let uses = test.verifier.uses().take();
     let counts = test.verifier.uses().take_counts();
     accept();
-    test.verifier.uses().put_back(uses, counts);
+    test.verifier.uses().put_back(uses);
+    test.verifier.uses().put_back_counts(counts);
     assert_eq!(take_counts(&test), [(hour_of(&test), UseCounts::accepted(2))]);
 }
 
