@@ -38,6 +38,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     8 "0008_service_account_names";
     9 "0009_use_counters";
     10 "0010_list_indexes";
+    11 "0011_display_names";
 };
 
 /// Returns the format that this release writes.
@@ -151,10 +152,28 @@ mod tests {
                 connection.execute(sql, params![]).await.unwrap();
             }
             migrate(&mut connection, Timestamp::UNIX_EPOCH).await.unwrap();
-            let sql = "SELECT display_name FROM service_accounts";
-            let row = connection.fetch_one(sql, params![]).await.unwrap();
-            assert_eq!(row.text("display_name").unwrap(), "ci-bot", "{engine:?}");
+            // A node of an earlier release, which knows no display names, changes the name.
+            let sql = "UPDATE service_accounts SET name = 'ci-runner' WHERE id = 'sa'";
+            for name in ["ci-bot", "ci-runner"] {
+                let shown = "SELECT COALESCE(display_name, name) AS shown FROM service_accounts";
+                let row = connection.fetch_one(shown, params![]).await.unwrap();
+                assert_eq!(row.text("shown").unwrap(), name, "{engine:?}");
+                connection.execute(sql, params![]).await.unwrap();
+            }
         }
+    }
+
+    /// A large table is changed for longer than any other statement may take.
+    #[tokio::test]
+    async fn a_migration_may_take_long() {
+        let own = Cluster::shared().create_database();
+        let database = Database::open(&Engine::Postgres { url: own.url().into() }).await.unwrap();
+        let mut connection = WriteConnection::from(database.begin().await.unwrap());
+        let sql = "CREATE TABLE observed AS SELECT current_setting('statement_timeout') AS setting";
+        let migrations = [Migration { version: 1, name: "0001_observe", sql }];
+        apply(&mut connection, &migrations, Timestamp::UNIX_EPOCH).await.unwrap();
+        let row = connection.fetch_one("SELECT setting FROM observed", params![]).await.unwrap();
+        assert_eq!(row.text("setting").unwrap(), "1h");
     }
 
     /// Two nodes that start on a new database create its first table at the same time. One of them may find the other's

@@ -33,6 +33,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a migration may take. Building the index of a large table takes minutes.
+const MIGRATION_TIMEOUT: Duration = Duration::from_hours(1);
 /// After this time, no response is expected: the server would have ended every statement.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(12);
 /// A lease is about to expire after this time. Another connection may respond sooner.
@@ -304,7 +306,10 @@ impl Link {
     /// Runs statements that create tables. Text is compared and sorted by its bytes, as in SQLite. The server's default
     /// depends on a language and on the version of its C library.
     pub(super) async fn execute_schema(&mut self, sql: &'static str) -> Result<(), StoreError> {
-        let sql = with_byte_order(sql);
+        // Changes of other nodes wait for a lock meanwhile, and fail after a while. Requests are verified all the time.
+        self.answer_timeout = MIGRATION_TIMEOUT + (ANSWER_TIMEOUT - STATEMENT_TIMEOUT);
+        let timeout = milliseconds(MIGRATION_TIMEOUT);
+        let sql = format!("SET LOCAL statement_timeout = {timeout};\n{}", with_byte_order(sql));
         self.run(|connection| sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut **connection)).await?;
         Ok(())
     }
