@@ -32,6 +32,8 @@ pub struct RemovalPreview {
     pub email: String,
     /// The member's name.
     pub name: String,
+    /// The member's role.
+    pub role: Role,
     /// Whether the member is the last enabled admin of the workspace, and so stays one.
     pub is_last_admin: bool,
     /// The objects that are revoked, or can be revoked on request.
@@ -64,7 +66,7 @@ impl App {
         let is_last_admin = member.role == Role::Admin
             && !member.disabled
             && !store::member::has_enabled_admin_beside(&mut connection, workspace, user).await?;
-        let (email, name) = (member.email.to_string(), member.name);
+        let (email, name, role) = (member.email.to_string(), member.name, member.role);
         let now = self.clock.now();
         let mut removal = api::MemberRemoval::default();
         let led = store::project::list_projects_led_only_by(&mut connection, access, user.into()).await?;
@@ -76,7 +78,7 @@ impl App {
             list_successors(&mut connection, &caller.principal, access, user.into(), now).await?
         };
         if is_admin.is_err() {
-            return Ok(RemovalPreview { email, name, is_last_admin, removal, successors });
+            return Ok(RemovalPreview { email, name, role, is_last_admin, removal, successors });
         }
         let invitations = store::invitation::list_open_invitations_of(&mut connection, user.into()).await?;
         let here = invitations.iter().filter(|invitation| invitation.workspace == workspace);
@@ -90,7 +92,7 @@ impl App {
             key: api_key::to_wire(key, now),
         };
         removal.keys = keys.iter().map(to_wire).collect();
-        Ok(RemovalPreview { email, name, is_last_admin, removal, successors })
+        Ok(RemovalPreview { email, name, role, is_last_admin, removal, successors })
     }
 
     /// Returns the numbers of objects that disabling a user would revoke or could revoke on request. Operators see no

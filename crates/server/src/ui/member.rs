@@ -150,6 +150,9 @@ struct RoleForm {
     confirmed: String,
     #[serde(default)]
     revoke_keys: String,
+    /// The role before, on the page that asked.
+    #[serde(default)]
+    was: String,
 }
 
 async fn set_role(
@@ -174,12 +177,13 @@ async fn set_role(
         |member| {
             let notice = Notice::say("").name(&member.name).text(now);
             match form.role {
-                // A demotion also ended their invitations, which do not come back.
-                Role::Member => notice,
-                Role::Admin => {
+                // Somebody who was an admin already stays one.
+                Role::Admin if form.was == "member" => {
                     let undo = at.path(&format!("members/{user}/role{}", query.here()));
                     notice.undo(undo, [("role", "member"), ("confirmed", "1")])
                 }
+                // A demotion also ended their invitations, which do not come back.
+                Role::Admin | Role::Member => notice,
             }
         },
         async |errors| Ok(MemberList { errors, ..list_page(&app, &at, query.clone()).await? }),
@@ -189,7 +193,7 @@ async fn set_role(
 
 /// Returns the page that asks before the role of a member is changed.
 fn role_page(at: &InWorkspace, user: UserId, role: Role, preview: &RemovalPreview, query: &ListQuery) -> RemovePage {
-    let RemovalPreview { email, removal, is_last_admin, .. } = preview;
+    let RemovalPreview { email, role: was, removal, is_last_admin, .. } = preview;
     let here = query.here();
     let (place, is_own) = (&at.place.name, at.caller.principal().id() == Some(user.into()));
     let who = if is_own { "yourself".to_owned() } else { email.clone() };
@@ -216,7 +220,7 @@ fn role_page(at: &InWorkspace, user: UserId, role: Role, preview: &RemovalPrevie
         },
         is_safe: role == Role::Admin,
         registered: if role == Role::Member { registered(removal) } else { None },
-        fields: vec![("role", role.to_string()), ("confirmed", "1".to_owned())],
+        fields: vec![("role", role.to_string()), ("confirmed", "1".to_owned()), ("was", was.to_string())],
         ..page
     }
 }
@@ -248,7 +252,7 @@ fn registered(removal: &api::MemberRemoval) -> Option<Registered> {
 async fn remove_page(app: &App, at: &InWorkspace, user: UserId) -> Result<RemovePage, PageError> {
     let leaves = at.caller.principal().id() == Some(user.into());
     let preview = app.preview_removal(&at.caller, at.place.id, user).await?;
-    let RemovalPreview { email, name, removal, successors, is_last_admin } = preview;
+    let RemovalPreview { email, name, removal, successors, is_last_admin, .. } = preview;
     let (whose, place) = (if leaves { "Your" } else { "Their" }, &at.place.name);
     let title = if leaves { format!("Leave {place}?") } else { format!("Remove {name} from {place}?") };
     let page = RemovePage::new(at.shell(title, "members"), at.path("members"), Vec::new());

@@ -645,8 +645,9 @@ async fn set_role(
     let next = if form.from == "list" { at.path(&format!("service-accounts{query}")) } else { base.clone() };
     let now = if done.role == Role::Admin { " is an admin now." } else { " is a member now." };
     let mut notice = Notice::default().link(&done.display_name, base.clone()).text(now);
-    if done.role != before.role {
-        let undo = [("role", before.role.as_str()), ("confirmed", "1"), ("from", form.from.as_str())];
+    // A demotion may have ended invitations that the account wrote, and an admin is made on a page that asks.
+    if done.role == Role::Admin && before.role == Role::Member {
+        let undo = [("role", before.role.as_str()), ("from", form.from.as_str())];
         notice = notice.undo(format!("{base}/role{query}"), undo);
     }
     Ok(page::redirect_after(&done, &next, notice))
@@ -662,8 +663,12 @@ async fn show_disable(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) ->
         live => format!("Its {live} keys are refused at once, on every node."),
     };
     let title = format!("Disable {}?", account.display_name);
+    let mut lines = vec![keys, "Programs that use it stop working until you enable it again.".to_owned()];
+    if account.role == Role::Admin {
+        lines.push("The open invitations that it sent are revoked. Enabling it does not bring them back.".to_owned());
+    }
     let page = ConfirmPage {
-        lines: vec![keys, "Programs that use it stop working until you enable it again.".to_owned()],
+        lines,
         button: "Disable service account",
         is_danger: true,
         ..ConfirmPage::new(&at, &account, title, "disable")
@@ -672,6 +677,7 @@ async fn show_disable(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) ->
 }
 
 async fn disable(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
+    let before = app.find_service_account(&at.caller, at.place.id, ids.parse("sa")?).await?;
     let change = api::UpdateServiceAccount { disabled: Some(true), ..api::UpdateServiceAccount::default() };
     let done = update(&app, &at, &ids, change).await?;
     let base = at.path(&format!("service-accounts/{}", done.id));
@@ -680,17 +686,23 @@ async fn disable(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Resu
         1 => " Every node refuses its key.".to_owned(),
         live => format!(" Every node refuses its {live} keys."),
     };
-    let notice = Notice::default().link(&done.display_name, base.clone()).text(format!(" is disabled.{keys}"));
-    let notice = notice.undo(format!("{base}/enable"), []);
+    let mut notice = Notice::default().link(&done.display_name, base.clone()).text(format!(" is disabled.{keys}"));
+    // The invitations of an admin do not come back.
+    if !before.disabled && before.role == Role::Member {
+        notice = notice.undo(format!("{base}/enable"), []);
+    }
     Ok(page::redirect_after(&done, &base, notice))
 }
 
 async fn enable(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {
+    let before = app.find_service_account(&at.caller, at.place.id, ids.parse("sa")?).await?;
     let change = api::UpdateServiceAccount { disabled: Some(false), ..api::UpdateServiceAccount::default() };
     let done = update(&app, &at, &ids, change).await?;
     let base = at.path(&format!("service-accounts/{}", done.id));
-    let notice = Notice::default().link(&done.display_name, base.clone()).text(" is enabled.");
-    let notice = notice.undo(format!("{base}/disable"), []);
+    let mut notice = Notice::default().link(&done.display_name, base.clone()).text(" is enabled.");
+    if before.disabled {
+        notice = notice.undo(format!("{base}/disable"), []);
+    }
     Ok(page::redirect_after(&done, &base, notice))
 }
 

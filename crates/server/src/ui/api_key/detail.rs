@@ -143,10 +143,15 @@ pub(super) async fn show_disable(State(app): State<Arc<App>>, at: KeyPages, ids:
 
 pub(super) async fn disable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
     let id: ApiKeyId = ids.parse("key")?;
+    let before = app.find_api_key(&at.caller, at.owner, id).await?;
     let done = app.disable_api_key(&at.caller, at.owner, id).await?;
     let base = format!("{}/{id}", at.base);
-    let notice = Notice::say("Key ").link(&done.title, base.clone()).text(" was disabled. Its requests are refused.");
-    Ok(page::redirect_after(&done, &base, notice.undo(format!("{base}/enable"), [])))
+    let mut notice =
+        Notice::say("Key ").link(&done.title, base.clone()).text(" was disabled. Its requests are refused.");
+    if before.state == api::KeyState::Active {
+        notice = notice.undo(format!("{base}/enable"), []);
+    }
+    Ok(page::redirect_after(&done, &base, notice))
 }
 
 pub(super) async fn enable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {

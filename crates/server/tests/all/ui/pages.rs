@@ -56,10 +56,14 @@ async fn an_admin_makes_a_service_account_gives_it_a_key_and_then_a_role() {
     ada.open(&format!("{account}/disable"))
         .await
         .sees("<h1>Disable CI Runner?</h1>")
-        .sees("Its key is refused at once");
+        .sees("Its key is refused at once")
+        .sees("The open invitations that it sent are revoked.");
     ada.submit(&format!("{account}/disable"), &[]).await.sees("CI Runner</a> is disabled. Every node refuses its key.");
+    // The invitations of an admin do not come back, so it cannot be undone.
+    ada.sees_not(">Undo<");
     test.get("/api/v1/me").by(&key).send().await.expect_problem(401, "unauthenticated");
-    ada.submit(&format!("{account}/enable"), &[]).await;
+    ada.submit(&format!("{account}/enable"), &[]).await.sees(">Undo<");
+    ada.submit(&format!("{account}/enable"), &[]).await.sees("is enabled.").sees_not(">Undo<");
     ada.open(&format!("{account}/delete")).await.sees("Its key is revoked at once, on every node.");
     ada.submit(&format!("{account}/delete"), &[]).await.sees("No service accounts yet");
     ada.sees("<b>CI Runner</b> was deleted, and its key was revoked.");
@@ -879,8 +883,13 @@ async fn a_role_is_changed_after_a_page_that_says_what_it_means() {
         .sees("Make bob@example.com an admin?")
         .sees("manage service accounts");
     ada.open("/w/acme/members?filter=admin").await.sees_not("bob@example.com");
-    ada.submit(&role, &[("role", "admin"), ("confirmed", "1")]).await.sees("<b>bob</b> is now an admin of The acme.");
-    ada.sees("<button class=\"btn sm\">Undo</button>");
+    let undo = "<button class=\"btn sm\">Undo</button>";
+    // The page that asked tells the role before. Undo takes it from nobody who had it.
+    for (was, undone) in [("member", true), ("admin", false)] {
+        ada.submit(&role, &[("role", "admin"), ("confirmed", "1"), ("was", was)]).await;
+        ada.sees("<b>bob</b> is now an admin of The acme.");
+        assert_eq!(ada.page.contains(undo), undone, "{was}");
+    }
     ada.open("/w/acme/members?filter=admin").await.sees("bob@example.com");
     ada.submit(&role, &[("role", "member"), ("confirmed", "1")]).await.sees("is now a member of The acme.");
 }
