@@ -19,11 +19,13 @@ test('after a restore no key works until an operator has confirmed it', async ({
 
   await page.getByLabel('laptop', { exact: true }).check();
   await page.getByRole('button', { name: 'Confirm the selected keys' }).click();
-  await expect(page.getByRole('status')).toContainText('The keys work again.');
+  await expect(page.getByRole('status')).toContainText('1 key works again.');
   await expect(row).toHaveCount(0);
   expect(keyward.whoami('key-laptop')).toContain('olga@example.com');
   expect(() => keyward.whoami('key-build')).toThrow();
 
+  await page.getByRole('button', { name: 'Confirm all keys' }).click();
+  await expect(page.getByRole('heading', { name: /^Confirm \d keys?\?$/ })).toBeVisible();
   await page.getByRole('button', { name: 'Confirm all keys' }).click();
   await expect(page.getByRole('heading', { name: 'No key is suspended' })).toBeVisible();
   expect(keyward.whoami('key-build')).toContain('ci-runner@acme.sa.keyward.local');

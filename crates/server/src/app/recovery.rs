@@ -191,6 +191,16 @@ impl App {
         Ok(page(keys, limit, |row| row.key.id.to_string(), |row| to_wire(&row)))
     }
 
+    /// Returns the number of suspended keys.
+    ///
+    /// # Errors
+    /// The caller is not an operator.
+    pub async fn count_suspended_keys(&self, caller: &Caller) -> Result<u64, AppError> {
+        caller.principal.authorize_operator()?;
+        let mut connection = self.store.read().await?;
+        Ok(store::recovery::count_suspended(&mut connection).await?.keys)
+    }
+
     /// Returns suspended users.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ impl Contact {
         let mail = name.parse::<Email>().ok().map(|_| format!("mailto:{}", percent_encode(&name, b"@")));
         let is_operator = shell.account.as_ref().is_some_and(|account| account.operator);
         let raise = shell.place.as_ref().filter(|_| is_operator);
-        let raise = raise.map(|place| format!("/operator/workspaces?edit={}", place.slug));
+        let raise = raise.map(|place| format!("/operator/workspaces/{}", place.id));
         Self { name, mail, raise }
     }
 }

@@ -715,7 +715,12 @@ async fn confirm_keys(
     Query(query): Query<PageQuery>,
     AllFields(fields): AllFields,
 ) -> Result<Response, PageError> {
-    let keys = if fields.iter().any(|(name, _)| name == "all") {
+    let has = |field: &str| fields.iter().any(|(name, _)| name == field);
+    let keys = if has("all") {
+        if !has("confirmed") {
+            let count = app.count_suspended_keys(&signed_in.caller).await?;
+            return Ok(page::render(StatusCode::OK, &confirm_all_page(&signed_in, count)));
+        }
         KeysToConfirm::All
     } else {
         let ticked = fields.iter().filter(|(name, _)| name == "key");
@@ -736,6 +741,24 @@ async fn confirm_keys(
     Ok(page::redirect_after(
         &done,
         "/operator/suspended-keys",
-        Notice::say("The keys work again. Requests that were signed before now are still refused."),
+        Notice::say(match done.len() {
+            1 => "1 key works again. Requests that it signed before now are still refused.".to_owned(),
+            count => format!("{count} keys work again. Requests that they signed before now are still refused."),
+        }),
     ))
+}
+
+/// Returns the page that asks before all suspended keys are confirmed.
+fn confirm_all_page(signed_in: &SignedInContext, count: u64) -> RemovePage {
+    let title = if count == 1 { "Confirm 1 key?".to_owned() } else { format!("Confirm {count} keys?") };
+    let lines = vec![
+        "Every suspended key of the installation is accepted again, also those on other pages of the list.".to_owned(),
+        "A key that was revoked after the backup was made is accepted again, too.".to_owned(),
+    ];
+    let shell = Shell::new(Some(&signed_in.context), title, "operator-system");
+    RemovePage {
+        button: "Confirm all keys",
+        fields: vec![("all", "1".to_owned()), ("confirmed", "1".to_owned())],
+        ..RemovePage::new(shell, "/operator/suspended-keys".to_owned(), lines)
+    }
 }

@@ -1,6 +1,6 @@
 //! Changes of several keys of an owner at once: they are made together or not at all, and each key has its own event.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use domain::{
     ApiKeyId, AuditAction, Timestamp, WorkspaceId,
@@ -36,7 +36,7 @@ impl App {
         &self,
         caller: &Caller,
         owner: KeyOwner,
-        ids: &[ApiKeyId],
+        ids: &BTreeSet<ApiKeyId>,
     ) -> Result<Vec<api::ApiKey>, AppError> {
         let owner = authorize(&caller.principal, owner, Access::Manage)?;
         require_few(ids)?;
@@ -57,14 +57,14 @@ impl App {
         self: &Arc<Self>,
         caller: &Caller,
         owner: KeyOwner,
-        ids: Vec<ApiKeyId>,
+        ids: BTreeSet<ApiKeyId>,
         edit: BulkEdit,
     ) -> Result<Confirmed<usize>, ChangeError> {
         self.change(caller, EditApiKeys { owner, ids, edit }).await
     }
 }
 
-fn require_few(ids: &[ApiKeyId]) -> Result<(), AppError> {
+fn require_few(ids: &BTreeSet<ApiKeyId>) -> Result<(), AppError> {
     if ids.len() > MAX_KEYS {
         return Err(AppError::field("key", "too_many", format!("choose at most {MAX_KEYS} keys")));
     }
@@ -73,7 +73,7 @@ fn require_few(ids: &[ApiKeyId]) -> Result<(), AppError> {
 
 struct EditApiKeys {
     owner: KeyOwner,
-    ids: Vec<ApiKeyId>,
+    ids: BTreeSet<ApiKeyId>,
     edit: BulkEdit,
 }
 

@@ -110,7 +110,21 @@ struct BulkPage {
     expires: String,
 }
 
+/// How many keys a notice names.
+const NAMED: usize = 3;
+
 impl BulkPage {
+    /// Returns what must be typed before keys that are in use are revoked: the title of the only key, or their number.
+    fn word(&self) -> Option<String> {
+        if self.action != Action::Revoke || self.used() == 0 {
+            return None;
+        }
+        Some(match self.keys.as_slice() {
+            [key] => key.title.clone(),
+            keys => count_keys(keys.len()),
+        })
+    }
+
     fn button(&self) -> String {
         self.action.button(&count_keys(self.keys.len()))
     }
@@ -137,17 +151,7 @@ pub(super) async fn edit(
         let notice = Notice::say("No key was chosen. Choose keys in the list first.").caution();
         return Ok(notice.show_after(page::go_to(&at.list)));
     }
-    let ids: Vec<ApiKeyId> = ids.into_iter().collect();
     let (expires_in, expires) = (value("expires_in").to_owned(), value("expires").to_owned());
-    let confirmed = value("confirmed") == "1";
-    let errors = if confirmed {
-        match change(&app, &at, action, ids.clone(), &expires_in, &expires).await {
-            Ok(response) => return Ok(response),
-            Err(error) => FormErrors::of(error)?.at_field("expires_at", "expires"),
-        }
-    } else {
-        FormErrors::default()
-    };
     let owner = app.find_key_owner_details(&at.caller, at.owner).await?;
     let keys = app.preview_edit(&at.caller, at.owner, &ids).await?;
     let chosen = keys.len();
@@ -156,43 +160,61 @@ pub(super) async fn edit(
     let keys: Vec<KeyRow> = keys.into_iter().map(row).filter(|key| action.changes(key.status)).collect();
     let page = BulkPage {
         shell: at.shell(action.title(&count_keys(keys.len()))),
-        errors,
+        errors: FormErrors::default(),
         owner: at.owner_link(&owner),
         list: at.list.clone(),
         base: at.base.clone(),
         action,
         left: chosen - keys.len(),
         keys,
-        expires_in: if expires_in.is_empty() { "365".to_owned() } else { expires_in },
-        expires,
+        expires_in: if expires_in.is_empty() { "365".to_owned() } else { expires_in.clone() },
+        expires: expires.clone(),
     };
-    if page.errors.is_empty() {
+    if value("confirmed") != "1" {
         return Ok(page::render(StatusCode::OK, &page));
     }
-    let BulkPage { errors, .. } = page;
-    Ok(page::again(errors, |errors| BulkPage { errors, ..page }))
+    if let Some(word) = page.word().filter(|word| value("confirm").trim() != *word) {
+        let errors = FormErrors::at("confirm", &format!("This is not the word. Type it exactly: {word}"));
+        return Ok(page::again(errors, |errors| BulkPage { errors, ..page }));
+    }
+    match change(&app, &at, &page, ids, &expires_in, &expires).await {
+        Ok(response) => Ok(response),
+        Err(error) => {
+            let errors = FormErrors::of(error)?.at_field("expires_at", "expires");
+            Ok(page::again(errors, |errors| BulkPage { errors, ..page }))
+        }
+    }
 }
 
 async fn change(
     app: &Arc<App>,
     at: &KeyPages,
-    action: Action,
-    ids: Vec<ApiKeyId>,
+    page: &BulkPage,
+    ids: BTreeSet<ApiKeyId>,
     expires_in: &str,
     expires: &str,
 ) -> Result<Response, AppError> {
+    let action = page.action;
     let edit = match action {
         Action::Revoke => BulkEdit::Revoke,
         Action::Disable => BulkEdit::Disable,
         Action::Extend => BulkEdit::SetExpiry(expiry(expires_in, expires, app.now())?),
     };
     let done = app.edit_api_keys(&at.caller, at.owner, ids, edit).await.map_err(|error| error.error)?;
-    let (keys, verb) = if *done == 1 { ("1 key".to_owned(), "was") } else { (format!("{} keys", *done), "were") };
+    let verb = if *done == 1 { "was" } else { "were" };
     let end = match (action.is_dangerous(), *done) {
         (true, 1) => " it.",
         (true, _) => " them.",
         (false, _) => ".",
     };
-    let notice = Notice::say(format!("{keys} {verb} {}{end}", action.done()));
+    let mut notice = Notice::say(count_keys(*done));
+    if let Some(owner) = &page.owner {
+        notice = notice.text(" of ").link(&owner.name, owner.path.clone());
+    }
+    for (at, key) in page.keys.iter().take(NAMED).enumerate() {
+        notice = notice.text(if at == 0 { " (" } else { ", " }).link(&key.title, format!("{}/{}", page.base, key.id));
+    }
+    let more = if page.keys.len() > NAMED { ", \u{2026})" } else { ")" };
+    let notice = notice.text(format!("{more} {verb} {}{end}", action.done()));
     Ok(page::redirect_after(&done, &at.list, notice))
 }

@@ -217,7 +217,7 @@ async fn granting_more_rights_than_before_requires_a_recent_password() {
     let sql = "UPDATE api_keys SET suspended = $2 WHERE id = $1";
     maintenance.execute(sql, store::params![suspended.id.as_str(), true]).await.unwrap();
     maintenance.commit().await.unwrap();
-    for fields in [&[("all", "1")][..], &[("key", suspended.id.as_str())]] {
+    for fields in [&[("all", "1"), ("confirmed", "1")][..], &[("key", suspended.id.as_str())]] {
         olga.open("/profile").await.submit("/operator/suspended-keys", fields).await.sees("Confirm your password");
     }
     // A signature is not a session, so no password is required.

@@ -185,11 +185,14 @@ async fn confirming_keys_in_a_session_requires_a_recent_password() {
     browser.sign_in("olga").await;
     browser.open("/operator/suspended-keys").await.sees(&ada.key.fingerprint);
     test.advance(Duration::from_mins(16)).await;
-    browser.submit("/operator/suspended-keys", &[("all", "1")]).await;
+    // Nothing is confirmed before the page that asks.
+    browser.submit("/operator/suspended-keys", &[("all", "1")]).await.sees("<h1>Confirm 1 key?</h1>");
+    browser.open("/operator/suspended-keys").await.sees(&ada.key.fingerprint);
+    browser.submit("/operator/suspended-keys", &[("all", "1"), ("confirmed", "1")]).await;
     test.get("/api/v1/me").by(&ada.key).send().await.expect_problem(401, "unauthenticated");
     browser.sign_in("olga").await;
     browser.open("/operator/suspended-keys").await;
-    browser.submit("/operator/suspended-keys", &[("all", "1")]).await;
+    browser.submit("/operator/suspended-keys", &[("all", "1"), ("confirmed", "1")]).await;
     test.get("/api/v1/me").by(&ada.key).send().await.expect(200);
 }
 
@@ -209,7 +212,7 @@ async fn confirming_without_selected_keys_is_an_error_and_changes_nothing() {
     browser.sees("No key is selected").sees(&ada.key.fingerprint).sees_not("work again");
     test.get("/api/v1/me").by(&ada.key).send().await.expect_problem(401, "unauthenticated");
     let id = ada.key.id.clone();
-    browser.submit("/operator/suspended-keys", &[("key", &id)]).await.sees("The keys work again");
+    browser.submit("/operator/suspended-keys", &[("key", &id)]).await.sees("1 key works again");
     test.get("/api/v1/me").by(&ada.key).send().await.expect(200);
 }
 

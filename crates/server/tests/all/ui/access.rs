@@ -209,7 +209,7 @@ impl World {
             "users" => these(&[("email", "nina@example.com"), ("name", "Nina"), ("password", PASSWORD)]),
             "{usr}" => these(&[("disabled", "true")]),
             "first-admin" => these(&[("admin_email", "new@example.com")]),
-            "suspended-keys" => these(&[("all", "1")]),
+            "suspended-keys" => these(&[("all", "1"), ("confirmed", "1")]),
             "delete" => these(&[("confirm", "acme")]),
             _ => Vec::new(),
         }

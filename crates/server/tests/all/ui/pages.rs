@@ -124,6 +124,7 @@ async fn several_keys_are_changed_together_with_one_confirmation() {
         statuses
     };
 
+    test.app.write_records().await.unwrap();
     // Nothing changes before the confirmation, and the page names the keys.
     ada.submit(bulk, &chosen("disable", ""))
         .await
@@ -132,7 +133,7 @@ async fn several_keys_are_changed_together_with_one_confirmation() {
         .sees("desk")
         .sees_not("phone");
     assert_eq!(statuses().await, [200, 200, 200]);
-    ada.submit(bulk, &chosen("disable", "1")).await.sees("2 keys were disabled. Every node refuses them.");
+    ada.submit(bulk, &chosen("disable", "1")).await.sees(" were disabled. Every node refuses them.");
     assert_eq!(statuses().await, [401, 401, 200]);
     ada.submit(bulk, &chosen("disable", "")).await.sees("There is nothing to change");
 
@@ -140,7 +141,7 @@ async fn several_keys_are_changed_together_with_one_confirmation() {
     let dated = |expires| [chosen("extend", "1").as_slice(), &[("expires_in", "date"), ("expires", expires)]].concat();
     ada.submit(bulk, &dated("")).await.sees("Choose the last day.");
     ada.submit(bulk, &dated("2025-01-01")).await.sees("Choose a time in the future.").sees("Set the expiry of 2 keys");
-    ada.submit(bulk, &dated("2026-03-01")).await.sees("2 keys were given a new expiry.");
+    ada.submit(bulk, &dated("2026-03-01")).await.sees(" were given a new expiry.");
     ada.open(&format!("/profile/api-keys/{}", ids[1])).await.sees("1 Mar 2026");
     ada.open("/profile/api-keys?filter=disabled&format=csv").await.sees("\"laptop\"").sees("2026-03-01T23:59:59Z");
     ada.sees_not("phone");
@@ -159,8 +160,13 @@ async fn several_keys_are_changed_together_with_one_confirmation() {
     assert_eq!((ada.status, statuses().await), (404, vec![401, 401, 200]));
 
     ada.open("/profile/api-keys").await;
-    ada.submit(bulk, &chosen("revoke", "1")).await.sees("2 keys were revoked. Every node refuses them.");
-    ada.sees("Expired or revoked <span class=\"n\">2</span>").sees("phone").sees_not("laptop");
+    // Keys that are in use are not revoked with one click.
+    let revoke = [chosen("revoke", "1").as_slice(), &[("confirm", "2 keys")]].concat();
+    ada.submit(bulk, &chosen("revoke", "1")).await.sees("Type <b>2 keys</b> to continue");
+    assert_eq!(ada.status, 400);
+    ada.submit(bulk, &revoke).await.sees("2 keys (<a href").sees(">laptop</a>, <a href").sees("</a>) were revoked.");
+    ada.open("/profile/api-keys").await.sees("Expired or revoked <span class=\"n\">2</span>");
+    ada.sees("phone").sees_not("laptop");
     ada.submit(bulk, &[("action", "revoke")]).await.sees("No key was chosen.");
 }
 
@@ -179,7 +185,7 @@ async fn keys_of_a_service_account_are_revoked_together() {
         ids.push(ada.path.rsplit('/').next().expect("an id").to_owned());
     }
     let chosen = [("key", ids[0].as_str()), ("key", &ids[1]), ("action", "revoke"), ("confirmed", "1")];
-    ada.submit(&format!("{account}/keys/bulk"), &chosen).await.sees("2 keys were revoked. Every node refuses them.");
+    ada.submit(&format!("{account}/keys/bulk"), &chosen).await.sees("2 keys of <a href").sees("</a>) were revoked.");
     assert_eq!(ada.path, account);
     for key in &keys {
         test.get("/api/v1/me").by(key).send().await.expect_problem(401, "unauthenticated");
