@@ -166,7 +166,7 @@ test('an operator sets quotas, makes a user and disables one', async ({ page, br
   await page.getByRole('link', { name: 'Acme', exact: true }).click();
   await page.getByLabel('Service accounts').fill('7');
   await page.getByRole('button', { name: 'Save quotas' }).click();
-  await expect(page.getByRole('status')).toContainText('The quotas are set.');
+  await expect(page.getByRole('status')).toContainText('The quotas of Acme are set.');
   await page.getByRole('link', { name: 'Users' }).click();
   await page.locator('summary', { hasText: 'Create user' }).click();
   await page.getByLabel('Email', { exact: true }).fill('new@example.com');

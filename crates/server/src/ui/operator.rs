@@ -261,7 +261,9 @@ async fn name_first_admin(
     let id: WorkspaceId = ids.parse("ws")?;
     match app.name_first_admin(&signed_in.caller, id, &form.admin_email).await {
         Ok(done) if done.is_none() => {
-            let notice = Notice::say("").name(form.admin_email.trim()).text(" is an admin of the workspace now.");
+            let name = app.find_any_workspace(&signed_in.caller, id).await?.name;
+            let notice =
+                Notice::say("").name(form.admin_email.trim()).text(" is an admin of ").name(&name).text(" now.");
             Ok(page::redirect_after(&done, &format!("/operator/workspaces/{id}"), notice))
         }
         Ok(done) => {
@@ -298,10 +300,14 @@ async fn set_quotas(
     };
     let id: WorkspaceId = ids.parse("ws")?;
     let done = app.update_quotas(&signed_in.caller, id, update).await;
+    let name = match &done {
+        Ok(_) => app.find_any_workspace(&signed_in.caller, id).await?.name,
+        Err(_) => String::new(),
+    };
     page::answer(
         done,
         |_| format!("/operator/workspaces/{id}"),
-        |_| Notice::say("The quotas are set."),
+        |_| Notice::say("The quotas of ").name(&name).text(" are set."),
         async |errors| Ok(WorkspacePage { errors, ..workspace_page(&app, &signed_in, id).await? }),
     )
     .await
@@ -580,12 +586,15 @@ async fn set_password(
     Form(form): Form<PasswordForm>,
 ) -> Result<Response, PageError> {
     let id: UserId = ids.parse("usr")?;
+    let email = password_page(&app, &signed_in, id).await?.email;
     let done = app.set_password(&signed_in.caller, id, form.password).await;
     page::answer(
         done,
         |()| "/operator/users".to_owned(),
         |()| {
-            Notice::say("The password is set, and all sessions of the user have ended. Give the password to the user.")
+            Notice::say("The password of ")
+                .name(&email)
+                .text(" is set, and all their sessions have ended. Give them the password.")
         },
         async |errors| Ok(PasswordPage { errors, ..password_page(&app, &signed_in, id).await? }),
     )

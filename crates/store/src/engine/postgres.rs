@@ -35,8 +35,9 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a migration may take. Building the index of a large table takes minutes.
 const MIGRATION_TIMEOUT: Duration = Duration::from_hours(1);
-/// After this time, no response is expected: the server would have ended every statement.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(12);
+/// How long after the limit of a statement a response is still expected. The server has ended every statement by then.
+const ANSWER_MARGIN: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = STATEMENT_TIMEOUT.saturating_add(ANSWER_MARGIN);
 /// A lease is about to expire after this time. Another connection may respond sooner.
 const LEASE_ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a connection may be idle, and its maximum age. New connections follow a server that moved to another IP
@@ -307,7 +308,7 @@ impl Link {
     /// depends on a language and on the version of its C library.
     pub(super) async fn execute_schema(&mut self, sql: &'static str) -> Result<(), StoreError> {
         // Changes of other nodes wait for a lock meanwhile, and fail after a while. Requests are verified all the time.
-        self.answer_timeout = MIGRATION_TIMEOUT + (ANSWER_TIMEOUT - STATEMENT_TIMEOUT);
+        self.answer_timeout = MIGRATION_TIMEOUT.saturating_add(ANSWER_MARGIN);
         let timeout = milliseconds(MIGRATION_TIMEOUT);
         let sql = format!("SET LOCAL statement_timeout = {timeout};\n{}", with_byte_order(sql));
         self.run(|connection| sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut **connection)).await?;

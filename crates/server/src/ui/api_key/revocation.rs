@@ -8,7 +8,7 @@ use domain::ApiKeyId;
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::{KeyPages, row::KeyRow};
+use super::{KeyPages, OwnerLink, row::KeyRow};
 use crate::{
     App,
     app::KeyDetails,
@@ -25,6 +25,7 @@ struct RevokePage {
     shell: Shell,
     errors: FormErrors,
     base: String,
+    owner: Option<OwnerLink>,
     key: KeyRow,
     /// The keys that can also be revoked.
     cascade: Vec<api::CascadedKey>,
@@ -35,8 +36,8 @@ async fn revoke_page(app: &App, at: &KeyPages, id: ApiKeyId, typed: RevokeForm) 
     let (KeyDetails { key, creator_email, owner }, cascade) = app.preview_revocation(&at.caller, at.owner, id).await?;
     let shell = at.shell(format!("Revoke {}", key.title));
     let key = KeyRow::new(&key, creator_email.as_deref(), owner.is_disabled(), &shell, app.now());
-    let (errors, base) = (FormErrors::default(), format!("{}/{id}", at.base));
-    Ok(RevokePage { shell, errors, base, key, cascade: cascade.keys, typed })
+    let (errors, base, owner) = (FormErrors::default(), format!("{}/{id}", at.base), at.owner_link(&owner));
+    Ok(RevokePage { shell, errors, base, owner, key, cascade: cascade.keys, typed })
 }
 
 pub(super) async fn show(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
@@ -71,6 +72,14 @@ pub(super) async fn revoke(
         return Ok(page::again(errors, |errors| RevokePage { errors, ..page }));
     }
     let done = app.revoke_api_key(&at.caller, at.owner, id, cascade).await?;
-    let notice = Notice::say("Key ").link(&page.key.title, page.base).text(" was revoked. Every node refuses it.");
+    let mut notice = Notice::say("Key ").link(&page.key.title, page.base);
+    if let Some(owner) = page.owner {
+        notice = notice.text(" of ").link(&owner.name, owner.path);
+    }
+    let notice = notice.text(match (cascade, page.cascade.len()) {
+        (false, _) | (true, 0) => " was revoked. Every node refuses it.".to_owned(),
+        (true, 1) => " and the key that was added with it were revoked. Every node refuses them.".to_owned(),
+        (true, more) => format!(" and the {more} keys that were added with it were revoked. Every node refuses them."),
+    });
     Ok(page::redirect_after(&done, &at.list, notice))
 }

@@ -248,7 +248,7 @@ async fn pages_show_when_every_node_has_confirmed_and_list_the_nodes() {
     olga.open("/operator/workspaces").await;
     let quotas = [("service_accounts", "7"), ("keys_per_service_account", "7"), ("keys_per_user", "7")];
     let form = format!("/operator/workspaces/{workspace}/quotas");
-    olga.submit(&form, &quotas).await.sees("The quotas are set. All 2 nodes have confirmed it.");
+    olga.submit(&form, &quotas).await.sees("</b> are set. All 2 nodes have confirmed it.");
     ghost(&one.store().await, &one, Duration::from_secs(1)).await;
     {
         let answer = olga.submit(&form, &quotas);

@@ -314,7 +314,11 @@ async fn the_operator_creates_workspaces_and_users_and_raises_quotas() {
     olga.submit(path, &first).await.sees("never reused");
     let ws = format!("{path}/{}/quotas", olga.link("/operator/workspaces/ws_").split('/').nth(3).expect("an id"));
     let quotas = [("service_accounts", "7"), ("keys_per_service_account", "6"), ("keys_per_user", "30")];
-    olga.submit(&ws, &quotas).await.sees("The quotas are set.").sees("value=\"7\"").sees("In use: 0 of 7");
+    olga.submit(&ws, &quotas)
+        .await
+        .sees("The quotas of <b>Acme</b> are set.")
+        .sees("value=\"7\"")
+        .sees("In use: 0 of 7");
     // Without a slug, it is made from the name.
     let second = [("name", "Harbour Survey"), ("slug", ""), ("admin_email", "")];
     olga.submit(path, &second).await.sees("Harbour Survey").sees("harbour-survey").sees("0 of 7");
@@ -328,7 +332,9 @@ async fn the_operator_creates_workspaces_and_users_and_raises_quotas() {
     let password = format!("/operator/users/{bob_id}/password");
     olga.open(&password).await.sees("bob@example.com");
     olga.submit(&password, &[("password", "bob@example.com")]).await.sees("too similar to your name or email");
-    olga.submit(&password, &[("password", "seven violet tractors hum")]).await.sees("The password is set");
+    olga.submit(&password, &[("password", "seven violet tractors hum")])
+        .await
+        .sees("</b> is set, and all their sessions have ended.");
     let mut bob = Browser::new(&test);
     bob.open("/sign-in").await;
     bob.submit("/sign-in", &[("email", "bob@example.com"), ("password", "seven violet tractors hum")]).await;

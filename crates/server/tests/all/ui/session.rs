@@ -487,7 +487,7 @@ async fn a_submitted_password_is_never_sent_back() {
     olga.open("/profile").await.submit(&set_password, &[("password", again)]).await;
     olga.sees("Confirm your password").sees("name=\"password\"").sees_not(again);
     let both = [("password", again), ("confirm_password", PASSWORD)];
-    olga.submit(&set_password, &both).await.sees("The password is set");
+    olga.submit(&set_password, &both).await.sees("</b> is set, and all their sessions have ended.");
     let mut browser = Browser::new(&test);
     browser.open("/sign-in").await;
     browser.submit("/sign-in", &[("email", "max@example.com"), ("password", again)]).await;
