@@ -13,7 +13,7 @@ test('after a restore no key works until an operator has confirmed it', async ({
   await page.getByRole('link', { name: 'Confirm the keys that may be used again' }).click();
   const row = page.getByRole('row').filter({ hasText: 'laptop' });
   await expect(row).toContainText('olga@example.com');
-  await expect(row).toContainText('never');
+  await expect(row).toContainText('Never');
   expect(await findAxeViolations(page)).toEqual([]);
   expect(await findOverflow(page, 'suspended keys')).toEqual([]);
 

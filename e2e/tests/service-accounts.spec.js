@@ -248,3 +248,20 @@ test('keys are searched and sorted, and a filter shows the inactive ones', async
   await ada.getByRole('link', { name: 'Expired or revoked 1' }).click();
   await expect(ada.getByRole('row').filter({ hasText: 'zebra' })).toContainText('Revoked');
 });
+
+test('Enter on the checkbox of a key asks before it changes keys', async ({ ada, keyward }) => {
+  const account = keyward.createServiceAccount('acme', 'bot');
+  for (const title of ['first', 'second']) keyward.addKey(['--service-account', account], title);
+  await ada.goto(`${keyward.url}/w/acme/service-accounts`);
+  await ada.getByRole('link', { name: 'bot', exact: true }).click();
+  const row = (title) => ada.getByRole('row').filter({ hasText: title });
+  const keys = ada.url();
+  await row('second').locator('summary').click();
+  await row('second').getByRole('link', { name: 'Disable' }).click();
+  await ada.getByRole('button', { name: 'Disable key' }).click();
+  await ada.goto(keys);
+  await expect(row('second')).toContainText('Disabled');
+  await row('first').getByRole('checkbox').check();
+  await row('first').getByRole('checkbox').press('Enter');
+  await expect(ada.getByRole('heading', { name: 'Disable 1 key?' })).toBeVisible();
+});

@@ -1,11 +1,12 @@
-// At every width, with every column filled, a table stays inside its card and the page inside the window.
+// At every width, with every column filled, a table stays inside its card and the page inside the window, and each cell
+// stands under the head of its column.
 
 import { expect, test } from '../support/test.js';
 
 const WIDTHS = Array.from({ length: 81 }, (_, nth) => 320 + nth * 20);
 
-/** What is wider than what holds it. */
-const findOverrun = (page) => page.evaluate(() => {
+/** What is wider than what holds it, and rows with other columns than the head of their table. */
+const findFaults = (page) => page.evaluate(() => {
   const found = [];
   const wanted = document.documentElement.scrollWidth;
   if (wanted > innerWidth) found.push(`the page is ${wanted} wide`);
@@ -14,6 +15,14 @@ const findOverrun = (page) => page.evaluate(() => {
     for (const part of card.querySelectorAll('table, th, td')) {
       const end = part.getBoundingClientRect().right;
       if (end > right + 0.5) found.push(`${part.tagName} "${part.textContent.trim().slice(0, 20)}" ends ${end - right} after its card`);
+    }
+  }
+  const count = (cells) => [...cells].filter((cell) => cell.getClientRects().length).length;
+  for (const table of document.querySelectorAll('.table:has(thead)')) {
+    const heads = count(table.tHead.rows[0].cells);
+    for (const row of heads ? table.tBodies[0].rows : []) {
+      const cells = count(row.cells);
+      if (cells !== heads) found.push(`"${row.cells[0].textContent.trim().slice(0, 20)}" has ${cells} cells under ${heads} heads`);
     }
   }
   return found;
@@ -49,7 +58,7 @@ test('a table of keys fits from 320 to 1920 pixels', async ({ ada, keyward }) =>
     await expect(ada.locator('.card table tbody tr').first(), url).toBeVisible();
     for (const width of WIDTHS) {
       await ada.setViewportSize({ width, height: 900 });
-      expect(await findOverrun(ada), `${url} at ${width}`).toEqual([]);
+      expect(await findFaults(ada), `${url} at ${width}`).toEqual([]);
     }
   }
 });

@@ -20,6 +20,11 @@ test('several people are invited at once; one joins, one is sent another link, o
   await row(ada, 'carol@example.com').getByLabel('Actions for carol@example.com').click();
   await row(ada, 'carol@example.com').getByRole('button', { name: 'New link' }).click();
   const again = await ada.getByLabel('carol@example.com', { exact: true }).inputValue();
+  // Enter on a checkbox asks about the selected invitations, and sends no other one again.
+  await row(ada, 'dan@example.com').getByRole('checkbox').check();
+  await row(ada, 'dan@example.com').getByRole('checkbox').press('Enter');
+  await expect(ada.getByRole('heading', { name: 'Revoke the invitation of dan@example.com?' })).toBeVisible();
+  await ada.getByRole('link', { name: 'Cancel' }).click();
   await row(ada, 'dan@example.com').getByLabel('Actions for dan@example.com').click();
   await row(ada, 'dan@example.com').getByRole('link', { name: 'Revoke' }).click();
   await expect(ada.getByRole('heading', { name: 'Revoke the invitation of dan@example.com?' })).toBeVisible();
@@ -65,7 +70,7 @@ test('a project is made, renamed, shared, left and deleted', async ({ ada, brows
   keyward.createWorkspace('other', keyward.createUser('Bob'));
   await join(ada, browser, wire, 'Bob');
   await ada.getByRole('link', { name: 'Projects' }).click();
-  await ada.getByRole('link', { name: 'Create project' }).click();
+  await ada.getByRole('link', { name: 'Create project' }).first().click();
   await ada.getByLabel('Title').fill('Maps');
   await ada.getByRole('button', { name: 'Create project' }).click();
   await ada.getByLabel('Title').fill('Maps of Europe');
@@ -107,7 +112,7 @@ test('removing a member shows what ends, and asks for a successor in their proje
   await row(ada, 'bob@example.com').getByRole('link', { name: 'Remove' }).click();
   await expect(ada.getByText('Their API keys no longer reach Acme.')).toBeVisible();
   await expect(ada.getByText('These projects have no other admin: Tides')).toBeVisible();
-  await ada.getByLabel('Successor').selectOption('Ada (ada@example.com)');
+  await ada.getByLabel('New admin of these projects').selectOption('Ada (ada@example.com)');
   await ada.getByRole('button', { name: 'Remove member' }).click();
   await expect(ada.getByRole('status')).toContainText('Bob was removed from Acme.');
   expect(() => keyward.whoami('id')).toThrow();
@@ -125,11 +130,11 @@ test('the last admin stays, and a role is changed by another', async ({ ada, bro
   await row(ada, 'ada@example.com').getByRole('combobox').selectOption('member');
   await row(ada, 'ada@example.com').getByRole('button', { name: 'Apply' }).click();
   await expect(ada.getByText('Make another member an admin first.')).toBeVisible();
-  await ada.getByRole('link', { name: 'Back', exact: true }).click();
+  await ada.getByRole('link', { name: 'Back to members' }).click();
   await row(ada, 'ada@example.com').getByLabel('Actions for Ada').click();
   await row(ada, 'ada@example.com').getByRole('link', { name: 'Leave' }).click();
   await expect(ada.getByText('Make another member an admin before you leave.')).toBeVisible();
-  await ada.getByRole('link', { name: 'Back', exact: true }).click();
+  await ada.getByRole('link', { name: 'Back to members' }).click();
   await expect(row(ada, 'bob@example.com').getByRole('button', { name: 'Apply' })).toBeHidden();
   await row(ada, 'bob@example.com').getByRole('combobox').selectOption('admin');
   await row(ada, 'bob@example.com').getByRole('button', { name: 'Apply' }).click();

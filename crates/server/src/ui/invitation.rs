@@ -46,7 +46,7 @@ columns! {
         Chosen: hidden "Choose",
         Email: "Email" by "email",
         Role: "Role",
-        Created: "Created" by "-created",
+        Created: "Created" class "mid" by "-created",
         Expires: "Expires" by "expires",
         Status: "Status",
         Actions: hidden "Actions",
@@ -98,7 +98,7 @@ impl InvitationList {
     fn state(invitation: &api::Invitation) -> (&'static str, &'static str) {
         match invitation.state {
             api::InvitationState::Pending => ("pending", "Pending"),
-            api::InvitationState::Accepted => ("", "Accepted"),
+            api::InvitationState::Accepted => ("active", "Accepted"),
             api::InvitationState::Revoked => ("revoked", "Revoked"),
             api::InvitationState::Expired => ("expired", "Expired"),
         }

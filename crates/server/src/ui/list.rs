@@ -280,9 +280,9 @@ fn bare(sort: &str) -> &str {
 
 /// The columns of a table, in order. The template renders the header and the cells from this list, and a column without
 /// a cell does not compile. The label of a column that is marked `hidden` is for screen readers only. A column with `by`
-/// sorts the rows.
+/// sorts the rows, and the name after `class` is the class of its header and of its cells.
 macro_rules! columns {
-    ($(#[$doc:meta])* $name:ident { $($column:ident: $($hidden:ident)? $label:literal $(by $sort:literal)?,)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($column:ident: $($hidden:ident)? $label:literal $(class $class:literal)? $(by $sort:literal)?,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub(in crate::ui) enum $name { $($column,)* }
@@ -300,6 +300,11 @@ macro_rules! columns {
                 match self { $(Self::$column => columns!(@is_hidden $($hidden)?),)* }
             }
 
+            /// Returns the class of the header and of the cells, or nothing.
+            pub(in crate::ui) const fn class(self) -> &'static str {
+                match self { $(Self::$column => columns!(@class $($class)?),)* }
+            }
+
             /// Returns the name of the order that the header of the column leads to first, if rows can be sorted by it.
             pub(in crate::ui) const fn sort(self) -> Option<&'static str> {
                 match self { $(Self::$column => columns!(@sort $($sort)?),)* }
@@ -311,6 +316,8 @@ macro_rules! columns {
     };
     (@is_hidden) => { false };
     (@is_hidden hidden) => { true };
+    (@class) => { "" };
+    (@class $class:literal) => { $class };
     (@sort) => { None };
     (@sort $sort:literal) => { Some($sort) };
 }
@@ -400,6 +407,12 @@ mod tests {
             );
             let literal = text.replace("data-label=\"{{ column.label() }}\"", "").contains("data-label");
             assert!(!literal, "a label that is not its column's: {}", path.display());
+            let hides = ["class=\"mid\"", "class=mid", "class=\"mid ", "class=\"lo\" data-label"];
+            assert!(
+                !hides.iter().any(|class| text.contains(class)),
+                "a cell that is hidden without its header: {}",
+                path.display()
+            );
             tables += bodies;
         }
         assert!(tables > 10, "{tables}");

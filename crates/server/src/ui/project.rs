@@ -49,7 +49,7 @@ columns! {
     ProjectColumn {
         Title: "Title" by "title",
         Role: "Your role",
-        Created: "Created" by "-created",
+        Created: "Created" class "mid" by "-created",
         Changed: "Changed" by "-updated",
     }
 }

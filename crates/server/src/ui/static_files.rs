@@ -109,6 +109,12 @@ fn accepts_gzip(asked: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        collections::BTreeSet,
+        fs,
+        path::{Path, PathBuf},
+    };
+
     const STYLE: &str = include_str!("../../static/app.css");
 
     /// Returns a color of the light or the dark theme, as its relative luminance (WCAG 2.2).
@@ -144,7 +150,7 @@ mod tests {
             ("inverse-link", &["inverse"]),
         ];
         let shapes = [
-            ("control", &["surface"][..]),
+            ("control", &["ground", "surface", "sunken", "hover"][..]),
             ("bar", &["surface"]),
             ("bar-2", &["surface"]),
             ("focus", &["ground", "surface"]),
@@ -158,5 +164,62 @@ mod tests {
                 }
             }
         }
+    }
+    /// Returns the files below a folder whose names end in `ending`.
+    fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let found = entries.flat_map(|path| if path.is_dir() { files(&path, ending) } else { vec![path] });
+        found.filter(|path| path.to_str().unwrap().ends_with(ending)).collect()
+    }
+
+    fn words(text: &str) -> impl Iterator<Item = &str> {
+        let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
+        text.split(move |letter| !is_part(letter))
+    }
+
+    #[test]
+    fn every_class_of_the_style_sheet_is_on_a_page() {
+        // Their names have the number of labels of a chart.
+        const COUNTED: [&str; 2] = ["by-4", "by-7"];
+        let mut used: BTreeSet<String> = COUNTED.map(str::to_owned).into();
+        let server = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for template in files(&server.join("templates"), ".html") {
+            let text = fs::read_to_string(template).unwrap();
+            for value in text.split("class=").skip(1) {
+                let value = value.trim_start_matches('\\');
+                // Between quotes are several classes, and code that chooses them. A value without quotes is one class.
+                let (value, end) = value.strip_prefix('"').map_or((value, [' ', '>']), |quoted| (quoted, ['"', '"']));
+                used.extend(words(value.split(end).next().unwrap()).map(str::to_owned));
+            }
+        }
+        // Code has them one by one, and scripts on lines about classes.
+        let is_word = |text: &&str| text.chars().all(|letter| letter.is_ascii_lowercase() || letter == '-');
+        for code in files(&server.join("src/ui"), ".rs") {
+            let text = fs::read_to_string(code).unwrap();
+            let literals = text.lines().flat_map(|line| line.split('"').skip(1).step_by(2));
+            used.extend(literals.filter(is_word).map(str::to_owned));
+        }
+        for script in files(&server.join("static"), ".js") {
+            let text = fs::read_to_string(script).unwrap();
+            let lines = text.lines().filter(|line| line.contains(".class"));
+            used.extend(lines.flat_map(|line| line.split('\'').skip(1).step_by(2)).flat_map(words).map(str::to_owned));
+        }
+        // Without comments, texts and declarations, what follows a dot is a class.
+        let mut selectors = String::new();
+        for part in STYLE.split("/*").map(|part| part.split_once("*/").map_or(part, |(_, rest)| rest)) {
+            for open in part.split('}') {
+                let selector = open.rfind('{').map_or(open, |end| &open[..end]);
+                selectors.extend([selector.rsplit(['{', ';']).next().unwrap(), "\n"]);
+            }
+        }
+        let classes: BTreeSet<_> = selectors
+            .split('.')
+            .skip(1)
+            .filter_map(|after| words(after).next())
+            .filter(|class| class.starts_with(|letter: char| letter.is_ascii_alphabetic()))
+            .collect();
+        assert!(classes.len() > 100, "{classes:?}");
+        let dead: Vec<_> = classes.into_iter().filter(|class| !used.contains(*class)).collect();
+        assert!(dead.is_empty(), "no page has the classes {dead:?}");
     }
 }

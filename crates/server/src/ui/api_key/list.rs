@@ -30,7 +30,7 @@ columns! {
         Choose: hidden "Choose",
         Title: "Title" by "title",
         Fingerprint: "Fingerprint",
-        Created: "Created" by "-created",
+        Created: "Created" class "mid" by "-created",
         LastUsed: "Last used" by "-used",
         Expires: "Expires" by "expires",
         Status: "Status",

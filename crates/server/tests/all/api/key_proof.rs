@@ -200,7 +200,7 @@ async fn pages_tell_a_user_that_their_registration_was_reclaimed() {
     world.register_with_proof(ada, &key).await.expect(201);
     eve.open("/profile/api-keys")
         .await
-        .sees("Another principal registered one of your keys with a proof")
+        .sees("Another account registered one of your keys with a proof")
         .sees("not mine");
     eve.open("/w/elsewhere/activity?action=api_key.displace").await.sees("Another principal proved that they hold");
     let details = eve.link("/w/elsewhere/activity?action=api_key.displace&#38;event=").replace("&#38;", "&");

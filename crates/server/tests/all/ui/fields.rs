@@ -240,7 +240,7 @@ async fn the_pages_have_every_field_of_a_key() {
         ("last_used_at", NONE),
         ("last_used_ip", NONE),
         ("proven_at", NONE),
-        ("displaced_at", "Another principal registered this key"),
+        ("displaced_at", "Another account registered this key"),
     ];
     assert_shows(&ada, &test, "ApiKey", &object, &shown).await;
 }
@@ -292,7 +292,10 @@ async fn the_pages_have_every_field_of_a_workspace_and_a_user() {
     let workspace = read(&test, &key, &wire).await;
     assert_has(&workspace, &inputs);
     olga.open("/w/acme/general").await;
-    let shown =
-        [("quotas", "<dd>31</dd>"), ("role", "<dt>Your role</dt><dd>Admin</dd>"), ("created_at", "<time datetime=")];
+    let shown = [
+        ("quotas", "<dd>31 at most</dd>"),
+        ("role", "<dt>Your role</dt><dd>Admin</dd>"),
+        ("created_at", "<time datetime="),
+    ];
     assert_shows(&olga, &test, "Workspace", &workspace, &shown).await;
 }

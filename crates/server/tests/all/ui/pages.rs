@@ -294,7 +294,7 @@ async fn invited_people_join_and_are_removed() {
     let caller = server::app::Caller::host();
     let bob_id = test.app.find_user_by_email(&caller, "bob@example.com").await.unwrap().id;
     let remove = format!("/w/acme/members/{bob_id}/remove");
-    ada.open(&remove).await.sees("Successor").sees("Of Bob");
+    ada.open(&remove).await.sees("New admin of these projects").sees("Of Bob");
     ada.submit(&remove, &[]).await;
     assert_eq!(ada.status, 409);
     let ada_id = test.app.find_user_by_email(&caller, "ada@example.com").await.unwrap().id.to_string();
@@ -853,7 +853,7 @@ async fn several_invitations_are_revoked_after_a_page_that_names_them() {
     assert_eq!(ids.len(), 3);
     ada.submit(revoke, &[]).await.sees("No invitation is selected, and nothing was changed.");
     let email = |id: &str| {
-        let label = page.split(&format!("value=\"{id}\" aria-label=\"Choose ")).nth(1).expect("a label");
+        let label = page.split(&format!("value=\"{id}\" aria-label=\"Select ")).nth(1).expect("a label");
         label.split('"').next().expect("an email").to_owned()
     };
     let (one, two, three) = (email(ids[0]), email(ids[1]), email(ids[2]));
@@ -868,7 +868,9 @@ async fn several_invitations_are_revoked_after_a_page_that_names_them() {
         .await
         .sees(&format!("<b>{three}</b> was revoked."));
     ada.submit(revoke, &[("invitation", ids[2]), ("confirmed", "1")]).await.sees("Nothing was changed");
-    let events = ada.open("/w/acme/activity").await.page.matches("revoked the invitation").count();
+    let page = &ada.open("/w/acme/activity").await.page;
+    let sentences = page.split("<p class=\"what\">").skip(1).filter_map(|row| row.split("</p>").next());
+    let events = sentences.filter(|sentence| sentence.contains("revoked the invitation")).count();
     assert_eq!(events, 3, "each has its own event: {}", ada.page);
 }
 
@@ -884,7 +886,9 @@ async fn a_role_is_changed_after_a_page_that_says_what_it_means() {
 
     // The last admin is told at once, before anything that they would have to do.
     ada.open(&format!("/w/acme/members/{ada_id}/remove")).await;
-    ada.sees("You are the last admin of the workspace.").sees_not("Successor").sees_not("class=\"btn danger\"");
+    ada.sees("You are the last admin of the workspace.")
+        .sees_not("New admin of these projects")
+        .sees_not("class=\"btn danger\"");
     ada.open("/w/acme/members").await;
     ada.submit(&format!("/w/acme/members/{ada_id}/role"), &[("role", "member")]).await;
     ada.sees("Make another member an admin first.").sees_not("class=\"btn danger\"");
