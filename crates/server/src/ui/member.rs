@@ -177,7 +177,7 @@ async fn set_role(
         |member| {
             let notice = Notice::say("").name(&member.name).text(now);
             match form.role {
-                // Somebody who was an admin already stays one.
+                // Another person who was an admin already stays one.
                 Role::Admin if form.was == "member" => {
                     let undo = at.path(&format!("members/{user}/role{}", query.here()));
                     notice.undo(undo, [("role", "member"), ("confirmed", "1")])
