@@ -3,7 +3,7 @@
 import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { otherPage, signIn, takePrivateKey, test } from '../support/test.js';
-import { furnish, restoreWithKeys } from '../support/tour.js';
+import { furnish, visitAll, restoreWithKeys } from '../support/tour.js';
 
 const FOLDER = fileURLToPath(new URL('../../target/screenshots/', import.meta.url));
 
@@ -23,17 +23,14 @@ async function picture(page, name) {
 test.describe.configure({ mode: 'serial' });
 
 test('pictures of every page', async ({ page, browser, keyward, wire }) => {
-  test.setTimeout(600_000);
+  test.setTimeout(1_800_000);
   rmSync(FOLDER, { recursive: true, force: true });
   const pages = await furnish(page, browser, keyward, wire);
   const anonymous = await otherPage(browser, wire);
   const operator = await otherPage(browser, wire);
   await signIn(operator, keyward, 'Olga');
   for (const [who, paths] of [[anonymous, pages.anonymous], [page, pages.admin], [operator, pages.operator]]) {
-    for (const [name, path] of paths) {
-      await who.goto(`${keyward.url}${path}`);
-      await picture(who, name);
-    }
+    await visitAll(who, keyward, paths, (name) => picture(who, name));
   }
   const newKey = pages.admin.find(([name]) => name === 'new-key')[1];
   await page.goto(`${keyward.url}${newKey}`);

@@ -94,6 +94,7 @@ export async function furnish(page, browser, keyward, wire) {
       ['key', key],
       ['key-revoke', `${key}/revoke`],
       ['activity', '/w/acme/activity'],
+      ['activity-refused', '/w/acme/activity?kind=refused'],
       ['general', '/w/acme/general'],
       ['workspace-delete', '/w/acme/delete'],
       ['profile', '/profile'],
@@ -105,9 +106,38 @@ export async function furnish(page, browser, keyward, wire) {
       ['operator-users', '/operator/users'],
       ['operator-system', '/operator/system'],
       ['operator-suspended-keys', '/operator/suspended-keys'],
+      ['operator-activity', '/operator/activity'],
       ['api-keys-empty', '/profile/api-keys'],
     ],
   };
+}
+
+/** A page without its ids and values: `/w/acme/projects/prj_1?sort=title` and `/w/acme/projects/prj_2?sort=created` are alike. */
+function shapeOf(url) {
+  const path = url.pathname.replace(/\/([a-z]+)_[0-9A-Za-z_-]+/g, '/$1').replace(/^\/w\/[^/]+/, '/w/-').replace(/^\/help\/.+/, '/help/-');
+  return [path, ...[...url.searchParams.keys()].sort()].join(' ');
+}
+
+/** Opens each page of a list, and one of each kind that these link to, and those link to, and does something there. */
+export async function visitAll(page, keyward, listed, look) {
+  const opened = new Set();
+  const waiting = listed.map(([name, path]) => [name, new URL(path, keyward.url), true]);
+  for (let next; (next = waiting.shift());) {
+    const [name, url, isListed] = next;
+    const shape = shapeOf(url);
+    if (opened.has(shape) && !isListed) continue;
+    opened.add(shape);
+    await page.goto(url.href);
+    await look(name, url);
+    const links = await page.evaluate(() => Array.from(document.querySelectorAll('a[href]:not([download])'), ({ href }) => href));
+    for (const link of links.map((href) => new URL(href))) {
+      if (link.origin !== url.origin || /\.(csv|jsonl|txt|json)$/.test(link.pathname)) continue;
+      link.hash = '';
+      const linked = shapeOf(link);
+      if (!opened.has(linked)) waiting.push([linked.replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, ''), link, false]);
+    }
+  }
+  return opened;
 }
 
 /** An installation that came back from a backup: an operator, and keys that wait for them. */

@@ -1,23 +1,20 @@
 // axe finds nothing on any page, in the light and in the dark.
 
 import { expect, findAxeViolations, findOverflow, otherPage, signIn, takePrivateKey, test } from '../support/test.js';
-import { furnish } from '../support/tour.js';
+import { furnish, visitAll } from '../support/tour.js';
 
 test('every page is accessible', async ({ page, browser, keyward, wire }) => {
-  test.setTimeout(300_000);
+  test.setTimeout(600_000);
   const pages = await furnish(page, browser, keyward, wire);
   const anonymous = await otherPage(browser, wire);
   const operator = await otherPage(browser, wire);
   await signIn(operator, keyward, 'Olga');
   const found = [];
   for (const [who, paths] of [[anonymous, pages.anonymous], [page, pages.admin], [operator, pages.operator]]) {
-    for (const [name, path] of paths) {
-      await test.step(name, async () => {
-        await who.goto(`${keyward.url}${path}`);
-        found.push(...await findAxeViolations(who));
-        found.push(...await findOverflow(who, name));
-      });
-    }
+    await visitAll(who, keyward, paths, (name) => test.step(name, async () => {
+      found.push(...await findAxeViolations(who));
+      found.push(...await findOverflow(who, name));
+    }));
   }
   expect(found).toEqual([]);
 });
