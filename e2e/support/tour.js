@@ -131,7 +131,8 @@ export async function visitAll(page, keyward, listed, look) {
     await look(name, url);
     const links = await page.evaluate(() => Array.from(document.querySelectorAll('a[href]:not([download])'), ({ href }) => href));
     for (const link of links.map((href) => new URL(href))) {
-      if (link.origin !== url.origin || /\.(csv|jsonl|txt|json)$/.test(link.pathname)) continue;
+      // Combinations of filters are like each filter alone.
+      if (link.origin !== url.origin || link.searchParams.size > 1 || link.searchParams.has('format') || /\.(csv|jsonl|txt|json)$/.test(link.pathname)) continue;
       link.hash = '';
       const linked = shapeOf(link);
       if (!opened.has(linked)) waiting.push([linked.replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, ''), link, false]);

@@ -3,6 +3,7 @@
 
 mod api_key;
 mod audit;
+mod confirmation;
 mod contact;
 mod csv;
 mod extract;
@@ -19,7 +20,6 @@ mod page;
 mod page_context;
 mod project;
 mod receive;
-mod remove;
 mod role;
 mod routes;
 mod service_account;

@@ -16,6 +16,7 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
+    confirmation::ConfirmationPage,
     csv::{Csv, MAX_ROWS},
     extract::{AllFields, Form, Ids, InWorkspace},
     list::{AllPages, Labels, ListHead, ListQuery, ListWords, columns},
@@ -24,7 +25,6 @@ use super::{
     page::{self, FormErrors, PageError, Shell},
     page_context::PageContext,
     receive::welcome,
-    remove::RemovePage,
     routes::Pages,
 };
 use crate::{App, AppError, app::OpenInvitation};
@@ -226,10 +226,10 @@ async fn resend(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Resul
 }
 
 /// Returns the page that asks before invitations are revoked.
-async fn revoke_page(app: &App, at: &InWorkspace, ids: &[InvitationId]) -> Result<RemovePage, PageError> {
+async fn revoke_page(app: &App, at: &InWorkspace, ids: &[InvitationId]) -> Result<ConfirmationPage, PageError> {
     let invitations = app.preview_revoking_invitations(&at.caller, at.place.id, ids).await?;
     let back = at.path("invitations");
-    let (title, button, what_dies) = match invitations.as_slice() {
+    let (title, button, effects) = match invitations.as_slice() {
         [one] => (
             format!("Revoke the invitation of {}?", one.email),
             "Revoke invitation",
@@ -245,8 +245,8 @@ async fn revoke_page(app: &App, at: &InWorkspace, ids: &[InvitationId]) -> Resul
         ),
     };
     let fields = ids.iter().map(|id| ("invitation", id.to_string()));
-    let page = RemovePage::new(at.shell(title, "invitations"), back, what_dies);
-    Ok(RemovePage {
+    let page = ConfirmationPage::new(at.shell(title, "invitations"), back, effects);
+    Ok(ConfirmationPage {
         action: at.path("invitations/revoke"),
         button,
         fields: fields.chain([("confirmed", "1".to_owned())]).collect(),

@@ -16,12 +16,12 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
+    confirmation::{Choice, ConfirmationPage, Registered, RemoveForm},
     csv::{Csv, MAX_ROWS},
     extract::{Form, Ids, InWorkspace},
     list::{AllPages, Labels, ListHead, ListQuery, ListWords, columns},
     notice::Notice,
     page::{self, FormErrors, PageError, Shell},
-    remove::{Choice, Registered, RemoveForm, RemovePage},
     routes::Pages,
 };
 use crate::{App, app::RemovalPreview};
@@ -192,13 +192,19 @@ async fn set_role(
 }
 
 /// Returns the page that asks before the role of a member is changed.
-fn role_page(at: &InWorkspace, user: UserId, role: Role, preview: &RemovalPreview, query: &ListQuery) -> RemovePage {
+fn role_page(
+    at: &InWorkspace,
+    user: UserId,
+    role: Role,
+    preview: &RemovalPreview,
+    query: &ListQuery,
+) -> ConfirmationPage {
     let RemovalPreview { email, role: was, removal, is_last_admin, .. } = preview;
     let here = query.here();
     let (place, is_own) = (&at.place.name, at.caller.principal().id() == Some(user.into()));
     let who = if is_own { "yourself".to_owned() } else { email.clone() };
     let back = at.path(&format!("members{here}"));
-    let what_dies = match role {
+    let effects = match role {
         Role::Admin => vec![format!(
             "Admins of {place} add and remove people, manage service accounts and their keys, and see every project."
         )],
@@ -208,11 +214,11 @@ fn role_page(at: &InWorkspace, user: UserId, role: Role, preview: &RemovalPrevie
             [vec![if is_own { role.replace("they are", "you are") } else { role }], ended_invitations(removal)].concat()
         }
     };
-    let page = RemovePage::new(at.shell(format!("Make {who} {}?", with_article(role)), "members"), back, what_dies);
+    let page = ConfirmationPage::new(at.shell(format!("Make {who} {}?", with_article(role)), "members"), back, effects);
     if role == Role::Member && *is_last_admin {
-        return RemovePage { refused: Some(LAST_ADMIN), what_dies: Vec::new(), ..page };
+        return ConfirmationPage { refused: Some(LAST_ADMIN), effects: Vec::new(), ..page };
     }
-    RemovePage {
+    ConfirmationPage {
         action: at.path(&format!("members/{user}/role{here}")),
         button: match role {
             Role::Admin => "Make admin",
@@ -249,25 +255,25 @@ fn registered(removal: &api::MemberRemoval) -> Option<Registered> {
     })
 }
 
-async fn remove_page(app: &App, at: &InWorkspace, user: UserId) -> Result<RemovePage, PageError> {
+async fn remove_page(app: &App, at: &InWorkspace, user: UserId) -> Result<ConfirmationPage, PageError> {
     let leaves = at.caller.principal().id() == Some(user.into());
     let preview = app.preview_removal(&at.caller, at.place.id, user).await?;
     let RemovalPreview { email, name, removal, successors, is_last_admin, .. } = preview;
     let (whose, place) = (if leaves { "Your" } else { "Their" }, &at.place.name);
     let title = if leaves { format!("Leave {place}?") } else { format!("Remove {name} from {place}?") };
-    let page = RemovePage::new(at.shell(title, "members"), at.path("members"), Vec::new());
+    let page = ConfirmationPage::new(at.shell(title, "members"), at.path("members"), Vec::new());
     if is_last_admin {
         let refused = if leaves {
             "You are the last admin of the workspace. Make another member an admin before you leave."
         } else {
             LAST_ADMIN
         };
-        return Ok(RemovePage { refused: Some(refused), ..page });
+        return Ok(ConfirmationPage { refused: Some(refused), ..page });
     }
-    Ok(RemovePage {
+    Ok(ConfirmationPage {
         action: at.path(&format!("members/{user}/remove")),
         button: if leaves { "Leave workspace" } else { "Remove member" },
-        what_dies: [
+        effects: [
             vec![
                 if leaves { String::new() } else { format!("{name} ({email}) is removed from the workspace.") },
                 format!("{whose} API keys no longer reach {place}. {whose} roles in its projects are removed."),
@@ -279,7 +285,7 @@ async fn remove_page(app: &App, at: &InWorkspace, user: UserId) -> Result<Remove
         .into_iter()
         .filter(|line| !line.is_empty())
         .collect(),
-        led: removal.projects.iter().map(|project| project.title.clone()).collect(),
+        projects: removal.projects.iter().map(|project| project.title.clone()).collect(),
         candidates: successors.into_iter().map(Choice::from).collect(),
         registered: registered(&removal),
         ..page
@@ -324,7 +330,7 @@ async fn remove(
         done,
         |()| next,
         |()| notice,
-        async |errors| Ok(RemovePage { errors, ..remove_page(&app, &at, user).await? }),
+        async |errors| Ok(ConfirmationPage { errors, ..remove_page(&app, &at, user).await? }),
     )
     .await
 }

@@ -16,12 +16,12 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
+    confirmation::{Choice, ConfirmationPage, RemoveForm},
     csv::{Csv, MAX_ROWS},
     extract::{Form, Ids, InWorkspace},
     list::{AllPages, Labels, ListHead, ListQuery, ListWords, columns},
     notice::Notice,
     page::{self, FormErrors, PageError, Shell},
-    remove::{Choice, RemoveForm, RemovePage},
     routes::Pages,
 };
 use crate::{
@@ -308,20 +308,20 @@ const fn with_article(role: ProjectRole) -> &'static str {
     }
 }
 
-async fn delete_page(app: &App, at: &InWorkspace, id: ProjectId) -> Result<RemovePage, PageError> {
+async fn delete_page(app: &App, at: &InWorkspace, id: ProjectId) -> Result<ConfirmationPage, PageError> {
     let project = app.find_project_to_delete(&at.caller, at.place.id, id).await?;
     let back = at.path(&format!("projects/{id}"));
-    Ok(RemovePage {
+    Ok(ConfirmationPage {
         shell: at.shell(format!("Delete {}?", project.title), "projects"),
         errors: FormErrors::default(),
         action: format!("{back}/delete"),
         back,
         button: "Delete project",
-        what_dies: vec![
+        effects: vec![
             "The project and all roles in it are deleted. This cannot be undone.".to_owned(),
             "Requests for the project are refused as soon as it is deleted.".to_owned(),
         ],
-        led: Vec::new(),
+        projects: Vec::new(),
         candidates: Vec::new(),
         confirm: None,
         registered: None,
@@ -348,7 +348,7 @@ async fn remove_page(
     at: &InWorkspace,
     id: ProjectId,
     principal: PrincipalId,
-) -> Result<RemovePage, PageError> {
+) -> Result<ConfirmationPage, PageError> {
     let details = app.find_project_details(&at.caller, at.place.id, id).await?;
     let (project, own) = (details.project, principal.to_string());
     let member = details.members.iter().find(|member| member.id == own).ok_or(AppError::not_found())?;
@@ -357,7 +357,7 @@ async fn remove_page(
     let leaves = at.caller.principal().id() == Some(principal);
     let candidates = details.candidates.into_iter().filter(|candidate| is_last && candidate.id != principal);
     let back = at.path(&format!("projects/{id}"));
-    Ok(RemovePage {
+    Ok(ConfirmationPage {
         shell: at.shell(
             if leaves {
                 format!("Leave {}?", project.title)
@@ -370,12 +370,12 @@ async fn remove_page(
         action: format!("{back}/members/{own}/remove"),
         back,
         button: if leaves { "Leave project" } else { "Remove from project" },
-        what_dies: vec![if leaves {
+        effects: vec![if leaves {
             "You lose access to this project. An admin of it can add you again.".to_owned()
         } else {
             format!("{} loses access to this project.", member.email)
         }],
-        led: if is_last { vec![project.title.clone()] } else { Vec::new() },
+        projects: if is_last { vec![project.title.clone()] } else { Vec::new() },
         candidates: candidates.map(Choice::from).collect(),
         confirm: None,
         registered: None,
@@ -412,7 +412,7 @@ async fn remove(
         done,
         |()| at.path(&next),
         |()| notice,
-        async |errors| Ok(RemovePage { errors, ..remove_page(&app, &at, id, member).await? }),
+        async |errors| Ok(ConfirmationPage { errors, ..remove_page(&app, &at, id, member).await? }),
     )
     .await
 }

@@ -15,11 +15,11 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
+    confirmation::ConfirmationPage,
     extract::{Form, SignedInContext},
     list::columns,
     notice::Notice,
     page::{self, FormErrors, PageError, Shell},
-    remove::RemovePage,
     routes::Pages,
     session::signed_out,
     theme::Theme,
@@ -125,10 +125,10 @@ async fn show_end_session(
     } else {
         "This device is signed out. Your API keys keep working."
     };
-    let page = RemovePage {
+    let page = ConfirmationPage {
         action: format!("/profile/sessions/{session}/end"),
         button: "End session",
-        ..RemovePage::new(shell, "/profile".to_owned(), vec![first, second.to_owned()])
+        ..ConfirmationPage::new(shell, "/profile".to_owned(), vec![first, second.to_owned()])
     };
     Ok(page::render(StatusCode::OK, &page))
 }
@@ -159,10 +159,10 @@ async fn show_end_other_sessions(
         0 => "There are no other sessions.".to_owned(),
         _ => "These devices are signed out. Your API keys keep working.".to_owned(),
     });
-    let page = RemovePage {
+    let page = ConfirmationPage {
         action: "/profile/sessions/end-others".to_owned(),
         button: "End all other sessions",
-        ..RemovePage::new(shell, "/profile".to_owned(), lines)
+        ..ConfirmationPage::new(shell, "/profile".to_owned(), lines)
     };
     Ok(page::render(StatusCode::OK, &page))
 }

@@ -12,11 +12,11 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
+    confirmation::ConfirmationPage,
     extract::{Form, InWorkspace, SignedInContext},
     list::{ListHead, ListQuery, ListWords, columns},
     notice::Notice,
     page::{self, FormErrors, PageError, Shell, support_contact},
-    remove::RemovePage,
     routes::Pages,
 };
 use crate::App;
@@ -131,16 +131,16 @@ async fn rename(
     .await
 }
 
-async fn delete_page(app: &App, at: &InWorkspace) -> Result<RemovePage, PageError> {
+async fn delete_page(app: &App, at: &InWorkspace) -> Result<ConfirmationPage, PageError> {
     let counts = app.count_in_workspace(&at.caller, at.place.id).await?;
     let number = |count: u64, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
-    Ok(RemovePage {
+    Ok(ConfirmationPage {
         shell: at.shell(format!("Delete {}?", at.place.name), "general"),
         errors: FormErrors::default(),
         action: at.path("delete"),
         back: at.path("general"),
         button: "Delete workspace",
-        what_dies: vec![
+        effects: vec![
             format!(
                 "{}, {} and {} of service accounts are permanently deleted.",
                 number(counts.projects, "project"),
@@ -153,7 +153,7 @@ async fn delete_page(app: &App, at: &InWorkspace) -> Result<RemovePage, PageErro
             ),
             format!("The slug {} is never reused.", at.place.slug),
         ],
-        led: Vec::new(),
+        projects: Vec::new(),
         candidates: Vec::new(),
         confirm: Some(at.place.slug.clone()),
         registered: None,
@@ -181,7 +181,7 @@ async fn delete(
     if form.confirm.trim() != at.place.slug {
         let page = delete_page(&app, &at).await?;
         let errors = FormErrors::at("confirm", "This is not the slug of the workspace. Nothing was deleted.");
-        return Ok(page::again(errors, |errors| RemovePage { errors, ..page }));
+        return Ok(page::again(errors, |errors| ConfirmationPage { errors, ..page }));
     }
     let done = app.delete_workspace(&at.caller, at.place.id).await?;
     Ok(page::redirect_after(&done, "/workspaces", Notice::say("Workspace ").name(&at.place.name).text(" was deleted.")))

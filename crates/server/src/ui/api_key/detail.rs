@@ -16,11 +16,11 @@ use crate::{
     App,
     app::KeyDetails,
     ui::{
+        confirmation::ConfirmationPage,
         extract::{Form, Ids},
         form::end_of_day,
         notice::Notice,
         page::{self, FormErrors, PageError, Shell},
-        remove::RemovePage,
         use_chart::{UseChart, UseQuery},
     },
 };
@@ -136,8 +136,11 @@ pub(super) async fn show_disable(State(app): State<Arc<App>>, at: KeyPages, ids:
     };
     let shell = at.shell(format!("Disable {}?", key.title));
     let lines = vec![used, "Every node refuses its requests until you enable it again.".to_owned()];
-    let page =
-        RemovePage { action: format!("{base}/disable"), button: "Disable key", ..RemovePage::new(shell, base, lines) };
+    let page = ConfirmationPage {
+        action: format!("{base}/disable"),
+        button: "Disable key",
+        ..ConfirmationPage::new(shell, base, lines)
+    };
     Ok(page::render(StatusCode::OK, &page))
 }
 

@@ -8,15 +8,15 @@ use super::page::{FormErrors, Shell};
 use crate::app::Candidate;
 
 #[derive(Template)]
-#[template(path = "remove.html")]
-pub(super) struct RemovePage {
+#[template(path = "confirmation.html")]
+pub(super) struct ConfirmationPage {
     pub(super) shell: Shell,
     pub(super) errors: FormErrors,
     pub(super) action: String,
     pub(super) back: String,
     pub(super) button: &'static str,
-    pub(super) what_dies: Vec<String>,
-    pub(super) led: Vec<String>,
+    pub(super) effects: Vec<String>,
+    pub(super) projects: Vec<String>,
     pub(super) candidates: Vec<Choice>,
     /// A word that the user must type, to prevent mistakes.
     pub(super) confirm: Option<String>,
@@ -30,17 +30,17 @@ pub(super) struct RemovePage {
     pub(super) fields: Vec<(&'static str, String)>,
 }
 
-impl RemovePage {
+impl ConfirmationPage {
     /// Creates a page that only asks for the confirmation. Its form goes to the page `back`.
-    pub(super) fn new(shell: Shell, back: String, what_dies: Vec<String>) -> Self {
+    pub(super) fn new(shell: Shell, back: String, effects: Vec<String>) -> Self {
         Self {
             shell,
             errors: FormErrors::default(),
             action: back.clone(),
             back,
             button: "Continue",
-            what_dies,
-            led: Vec::new(),
+            effects,
+            projects: Vec::new(),
             candidates: Vec::new(),
             confirm: None,
             registered: None,
