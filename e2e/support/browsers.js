@@ -124,6 +124,7 @@ export class Browser {
       .setEnvironment(environment)
       .build();
     this.page = await new webdriver.Builder().usingServer(await this.service.start()).withCapabilities(capabilities).build();
+    await this.page.manage().window().setRect({ width: 1280, height: 960 });
   }
 
   async close() {
@@ -164,12 +165,59 @@ export class Browser {
     return this.page.wait(webdriver.until.elementIsVisible(element), 20_000);
   }
 
+  /** The first element that people see, and whose text contains that one. */
+  async seeText(selector, text) {
+    const shown = async () => {
+      try {
+        for (const element of await this.page.findElements(webdriver.By.css(selector))) {
+          if ((await element.getProperty('textContent')).includes(text) && await element.isDisplayed()) return element;
+        }
+      } catch (error) {
+        // The page changed meanwhile.
+        if (!(error instanceof webdriver.error.StaleElementReferenceError)) throw error;
+      }
+      return null;
+    };
+    return this.page.wait(shown, 20_000, `there is no ${selector} with the text: ${text}`);
+  }
+
+  /** Chooses an option of a select by its text. */
+  async choose(xpath, text) {
+    await this.page.findElement(webdriver.By.xpath(`${xpath}/option[normalize-space()='${text}']`)).click();
+  }
+
+  /** The value that is chosen in a select. */
+  async chosen(xpath) {
+    return this.page.findElement(webdriver.By.xpath(xpath)).getProperty('value');
+  }
+
   /**
    * Clicks in the middle of the window. MiniBrowser shows each download below the page, which shortens it: an element near its end
    * would leave it between the moment its place is known and the click.
    */
   async click(selector) {
-    const element = await this.see(selector);
+    await this.clickElement(await this.see(selector));
+  }
+
+  /** Clicks what has that text, among what the selector finds. */
+  async clickText(selector, text) {
+    await this.clickElement(await this.seeText(selector, text));
+  }
+
+  /** Clicks a link to the page whose title is its text, and waits for that page. */
+  async go(selector, text) {
+    await this.clickText(selector, text);
+    await this.seeText('h1', text);
+  }
+
+  async clickXpath(xpath) {
+    await this.clickElement(await this.page.wait(webdriver.until.elementLocated(webdriver.By.xpath(xpath)), 20_000));
+  }
+
+  async clickElement(element) {
+    // What loads late may move it.
+    const isStill = () => this.page.executeScript("return document.readyState === 'complete' && document.fonts.status === 'loaded'");
+    await this.page.wait(isStill, 20_000, 'the page does not come to its end');
     await this.page.executeScript("arguments[0].scrollIntoView({ block: 'center', behavior: 'instant' })", element);
     await element.click();
   }

@@ -23,12 +23,12 @@ export function run(program, args, { input, ...options } = {}) {
 }
 
 export class Keyward {
-  /** Starts a server; `settings` is the text of its keyward.toml. */
-  static async start(settings = '') {
+  /** Starts a server with `serve` or `demo`; `settings` is the text of its keyward.toml. */
+  static async start(settings = '', command = 'serve') {
     const directory = mkdtempSync(join(tmpdir(), 'keyward-e2e-'));
     writeFileSync(join(directory, 'keyward.toml'), settings);
     const keyward = new Keyward(directory);
-    await keyward.serve();
+    await keyward.serve(command);
     return keyward;
   }
 
@@ -39,10 +39,10 @@ export class Keyward {
     this.data = 'data';
   }
 
-  async serve() {
+  async serve(command = 'serve') {
     // Where there is an operator, no link is printed to wait for.
     const isNew = !existsSync(this.file(this.data));
-    this.process = spawn(BINARY, ['serve', '--listen', '127.0.0.1:0', '--data', this.data], {
+    this.process = spawn(BINARY, [command, '--listen', '127.0.0.1:0', '--data', this.data], {
       cwd: this.directory,
       env: this.environment,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -59,8 +59,9 @@ export class Keyward {
         this.setUpLink = line.match(/open (http\S+\/set-up\/\S+)/)?.[1] ?? this.setUpLink;
         const url = line.match(/^keyward listens on (http\S+)/)?.[1];
         if (url) this.url = url;
-        // The link comes after the address.
-        if (isNew ? this.setUpLink : url) resolve();
+        // The link, and what the demo did, come after the address.
+        const isReady = { serve: isNew ? this.setUpLink : url, demo: line.startsWith('Ctrl-C') }[command];
+        if (isReady) resolve();
       });
     });
     const ended = this.ended.then(({ code, signal }) => {

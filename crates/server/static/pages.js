@@ -60,6 +60,15 @@ for (const heading of document.querySelectorAll('h1')) {
   }
 }
 
+// A click on a row opens what the row is about, unless it was on something that does more, or selected a text.
+for (const table of document.querySelectorAll('.table')) {
+  table.addEventListener('click', (event) => {
+    const link = event.target.closest('tbody tr')?.querySelector('.title-link');
+    if (!link || event.target.closest('a, button, input, select, summary, label, form, details') || !getSelection().isCollapsed) return;
+    link.dispatchEvent(new MouseEvent('click', { ctrlKey: event.ctrlKey, metaKey: event.metaKey, shiftKey: event.shiftKey, cancelable: true }));
+  });
+}
+
 const menus = document.querySelectorAll('details.menu');
 document.addEventListener('click', (event) => {
   for (const menu of menus) {
