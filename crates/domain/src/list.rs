@@ -171,6 +171,8 @@ choices! {
         Expiring = "expiring",
         /// Those without a request for a long time, although they are neither expired nor revoked.
         Unused = "unused",
+        /// Those that were never used, although they are neither expired nor revoked.
+        NeverUsed = "never-used",
         /// Those that are disabled or suspended.
         Disabled = "disabled",
         /// Those that are expired or revoked.

@@ -54,7 +54,10 @@ use verifier::{
 
 pub(crate) use self::service_account::NAME_PREFIX;
 pub use self::{
-    api_key::{BulkEdit, FoundKeys, KeyDetails, KeyOwner, KeyOwnerDetails, KeySearch, MAX_KEYS, OwnedKey},
+    api_key::{
+        AccountKey, BulkEdit, FoundAccountKeys, FoundKeys, KeyAccount, KeyDetails, KeyOwner, KeyOwnerDetails,
+        KeySearch, KeySet, MAX_KEYS, OwnedKey,
+    },
     audit::{Activity, ActivityPage, AuditFilter, ID_FIELDS, audit_event},
     candidate::Candidate,
     change::{ChangeError, Confirmed},

@@ -69,6 +69,31 @@ for (const table of document.querySelectorAll('.table')) {
   });
 }
 
+// The selected rows of a list are counted, and all of a page are selected at once.
+for (const form of document.querySelectorAll('form:has(> .bulk)')) {
+  const boxes = [...form.querySelectorAll('.choose input')];
+  const head = form.querySelector('thead th');
+  const words = form.querySelector('.bulk > span');
+  if (!head || boxes.length === 0) continue;
+  const all = document.createElement('input');
+  all.type = 'checkbox';
+  all.setAttribute('aria-label', 'Select all on this page');
+  head.classList.add('choose');
+  head.replaceChildren(all);
+  const count = () => {
+    const chosen = boxes.filter((box) => box.checked).length;
+    all.checked = chosen === boxes.length;
+    all.indeterminate = chosen > 0 && !all.checked;
+    words.textContent = `${chosen} selected`;
+  };
+  form.addEventListener('change', (event) => {
+    if (event.target === all) for (const box of boxes) box.checked = all.checked;
+    count();
+  });
+  // A browser fills in what was checked before, also when it goes back.
+  addEventListener('pageshow', count);
+}
+
 const menus = document.querySelectorAll('details.menu');
 document.addEventListener('click', (event) => {
   for (const menu of menus) {

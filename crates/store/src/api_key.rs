@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use domain::{
-    ApiKeyId, NodeId, PrincipalId, Timestamp,
+    ApiKeyId, NodeId, PrincipalId, ServiceAccountId, Timestamp,
     api_key::{ApiKey, RevokedApiKey},
+    list::{KeyFilter, KeyOrder},
     principal::{HostAccess, WorkspaceAccess},
     public_key::{Fingerprint, PublicKey},
 };
@@ -12,12 +13,15 @@ use domain::{
 use crate::{
     Change, Connection, Maintenance, Row, Store, StoreError, Subject, Version,
     connection::{FromRow, page_start},
-    identity, params,
+    identity,
+    list::{List, push},
+    params,
     table::{
         Column,
         ColumnType::{Bool, Bytes, I64, Text},
         Table,
     },
+    value::{Statement, Value},
 };
 
 pub(crate) static API_KEYS: Table<ApiKey> = Table {
@@ -287,6 +291,114 @@ pub async fn list_keys_of_service_accounts(
          AND api_keys.revoked_at IS NULL LIMIT $2",
     );
     connection.list(sql, params![access.workspace(), limit]).await
+}
+
+/// The list of the keys of a workspace's service accounts, including inactive ones.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkspaceKeys {
+    /// The workspace.
+    pub access: WorkspaceAccess,
+    /// The time at which a key is expired or not.
+    pub now: Timestamp,
+    /// A key that expires before this time expires soon.
+    pub soon: Timestamp,
+    /// A key that was created before this time and not used since then is unused.
+    pub unused_since: Timestamp,
+}
+
+/// A key with the service account that owns it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WorkspaceKey {
+    /// The key.
+    pub key: ApiKey,
+    /// The service account.
+    pub account: ServiceAccountId,
+    /// The display name of the service account.
+    pub account_name: String,
+    /// The address of the service account.
+    pub account_email: String,
+    /// Whether the service account is disabled, so that all its keys are refused.
+    pub account_disabled: bool,
+}
+
+impl List for WorkspaceKeys {
+    type Order = KeyOrder;
+    type Filter = KeyFilter;
+    type Id = ApiKeyId;
+    type Row = WorkspaceKey;
+
+    const ID: &'static str = "api_keys.id";
+    const SEARCHED: &'static [&'static str] = &[
+        "api_keys.title",
+        "api_keys.fingerprint",
+        "COALESCE(service_accounts.display_name, service_accounts.name)",
+        "service_accounts.address",
+    ];
+
+    fn select(&self) -> Statement {
+        API_KEYS.select_columns(
+            "service_accounts.id AS account_id, service_accounts.address AS account_email,
+             COALESCE(service_accounts.display_name, service_accounts.name) AS account_name,
+             service_accounts.disabled AS account_disabled",
+        )
+    }
+
+    fn from<'a>(&'a self, values: &mut Vec<Value<'a>>) -> Statement {
+        Statement::built(format!(
+            "FROM service_accounts JOIN api_keys ON api_keys.owner_id = service_accounts.id
+             WHERE service_accounts.workspace_id = {} AND service_accounts.deleted_at IS NULL",
+            push(values, self.access.workspace())
+        ))
+    }
+
+    fn filter<'a>(&'a self, filter: KeyFilter, values: &mut Vec<Value<'a>>) -> Statement {
+        let mut current = || {
+            let now = push(values, self.now);
+            format!("api_keys.revoked_at IS NULL AND (api_keys.expires_at IS NULL OR api_keys.expires_at > {now})")
+        };
+        Statement::built(match filter {
+            KeyFilter::All => "1 = 1".to_owned(),
+            KeyFilter::InUse => current(),
+            KeyFilter::Ended => format!("NOT ({})", current()),
+            KeyFilter::Active => format!(
+                "{} AND NOT api_keys.disabled AND NOT api_keys.suspended AND NOT service_accounts.disabled",
+                current()
+            ),
+            KeyFilter::Disabled => {
+                format!("{} AND (api_keys.disabled OR api_keys.suspended OR service_accounts.disabled)", current())
+            }
+            KeyFilter::Expiring => {
+                let current = current();
+                format!("{current} AND api_keys.expires_at < {}", push(values, self.soon))
+            }
+            KeyFilter::Unused => {
+                let current = current();
+                let since = push(values, self.unused_since);
+                format!("{current} AND COALESCE(api_keys.last_used_at, api_keys.created_at) < {since}")
+            }
+            KeyFilter::NeverUsed => format!("{} AND api_keys.last_used_at IS NULL", current()),
+        })
+    }
+
+    fn order(order: KeyOrder) -> &'static str {
+        match order {
+            KeyOrder::Created => "api_keys.id",
+            KeyOrder::Title => "LOWER(api_keys.title)",
+            KeyOrder::LastUsed => "COALESCE(api_keys.last_used_at, 0)",
+            // The largest time: keys that never expire come last.
+            KeyOrder::Expires => "COALESCE(api_keys.expires_at, 9223372036854775807)",
+        }
+    }
+
+    fn decode(row: &Row) -> Result<WorkspaceKey, StoreError> {
+        Ok(WorkspaceKey {
+            key: ApiKey::from_row(row)?,
+            account: row.parse("account_id")?,
+            account_name: row.text("account_name")?,
+            account_email: row.text("account_email")?,
+            account_disabled: row.bool("account_disabled")?,
+        })
+    }
 }
 
 /// Returns whether a request by a service account of a workspace was ever accepted, with any key.

@@ -7,6 +7,7 @@ mod proof;
 mod registration;
 mod revocation;
 mod update;
+mod workspace_keys;
 
 use domain::{
     ApiKeyId, PrincipalId, ServiceAccountId, Timestamp, UserId, WorkspaceId,
@@ -17,9 +18,10 @@ use domain::{
 use store::Connection;
 
 pub use self::{
-    bulk::{BulkEdit, MAX_KEYS},
+    bulk::{BulkEdit, KeySet, MAX_KEYS},
     details::{FoundKeys, KeyDetails, KeyOwnerDetails, KeySearch},
     installation::OwnedKey,
+    workspace_keys::{AccountKey, FoundAccountKeys, KeyAccount},
 };
 pub(super) use self::{registration::Reclaimed, revocation::workspaces_of_owners};
 use super::{App, Audited, Caller, Paging, Scope, page, service_account};

@@ -42,7 +42,10 @@ pub(super) fn router() -> Pages {
             .get(&format!("{base}/{{key}}/revoke"), revocation::show)
             .post(&format!("{base}/{{key}}/revoke"), revocation::revoke);
     }
-    router.post("/w/{slug}/service-accounts/{sa}/keys", registration::create)
+    router
+        .post("/w/{slug}/service-accounts/{sa}/keys", registration::create)
+        .get("/w/{slug}/keys", list::show_of_workspace)
+        .post("/w/{slug}/keys/bulk", bulk::edit)
 }
 
 /// The owner of the keys on a page.

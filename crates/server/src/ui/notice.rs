@@ -69,8 +69,17 @@ impl Notice {
     }
 
     /// Offers to undo the change with a form.
-    pub(super) fn undo<const N: usize>(mut self, action: impl Into<String>, fields: [(&str, &str); N]) -> Self {
-        let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    pub(super) fn undo<const N: usize>(self, action: impl Into<String>, fields: [(&str, &str); N]) -> Self {
+        self.undo_with(action, fields.map(|(name, value)| (name, value.to_owned())))
+    }
+
+    /// As [`undo`](Self::undo), with any number of fields. Browsers limit a cookie to 4,096 bytes.
+    pub(super) fn undo_with<'a>(
+        mut self,
+        action: impl Into<String>,
+        fields: impl IntoIterator<Item = (&'a str, String)>,
+    ) -> Self {
+        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         self.undo = Some(Undo { action: action.into(), fields });
         self
     }

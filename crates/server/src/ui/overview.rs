@@ -210,6 +210,12 @@ fn key_path(at: &InWorkspace, key: &OverviewKey) -> String {
     }
 }
 
+/// Returns the path of the keys that pass a filter: those of the workspace for admins, those of their own for others.
+fn list_path(at: &InWorkspace, filter: &str, sort: &str) -> String {
+    let list = if at.place.is_admin() { at.path("keys") } else { "/profile/api-keys".to_owned() };
+    format!("{list}?filter={filter}&sort={sort}")
+}
+
 /// Returns the words that say whose key it is.
 fn whose(key: &OverviewKey) -> String {
     match &key.account {
@@ -278,8 +284,8 @@ fn items(at: &InWorkspace, overview: &Overview, now: Timestamp) -> Vec<Item> {
                 .collect(),
             more: count.saturating_sub(NAMED),
             note: String::new(),
-            button: "Open key",
-            path: key_path(at, first),
+            button: if count == 1 { "Open key" } else { "Show keys" },
+            path: if count == 1 { key_path(at, first) } else { list_path(at, "expiring", "expires") },
         });
     }
     items.extend(overview.disabled.iter().map(|account| Item {
@@ -306,8 +312,8 @@ fn items(at: &InWorkspace, overview: &Overview, now: Timestamp) -> Vec<Item> {
             keys: overview.unused.iter().take(NAMED).map(|key| name(key, String::new())).collect(),
             more: count.saturating_sub(NAMED),
             note: "Created more than 7 days ago.".to_owned(),
-            button: "Open key",
-            path: key_path(at, first),
+            button: if count == 1 { "Open key" } else { "Show keys" },
+            path: if count == 1 { key_path(at, first) } else { list_path(at, "never-used", "created") },
         });
     }
     items

@@ -1,13 +1,21 @@
-//! Changes of several keys of an owner at once: they are made together or not at all, and each key has its own event.
+//! Changes of several keys at once, of one owner or of a workspace's service accounts: they are made together or not at all, and each key has its own event.
 
-use std::{collections::BTreeSet, sync::Arc};
-
-use domain::{
-    ApiKeyId, AuditAction, Timestamp, WorkspaceId,
-    api_key::{ApiKey, KeyState},
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
 
-use super::{Access, KeyOwner, authorize, find_of_owner, parse_end, revocation::list_keys_to_revoke, to_wire};
+use domain::{
+    ApiKeyId, AuditAction, PrincipalId, Timestamp, WorkspaceId,
+    api_key::{ApiKey, KeyState},
+    principal::{Principal, WorkspacePermission},
+    service_account::ServiceAccount,
+};
+use store::Connection;
+
+use super::{
+    Access, KeyAccount, KeyOwner, authorize, find_of_owner, parse_end, revocation::list_keys_to_revoke, to_wire,
+};
 use crate::{
     app::{App, Caller, ChangeError, Confirmed, Detail, Operation, Scope, Transaction},
     error::AppError,
@@ -16,6 +24,25 @@ use crate::{
 /// The most keys of one change.
 pub const MAX_KEYS: usize = 100;
 
+/// The keys that are listed together, and changed together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeySet {
+    /// Those of an owner.
+    Owner(KeyOwner),
+    /// Those of all service accounts of a workspace.
+    Workspace(WorkspaceId),
+}
+
+impl KeySet {
+    /// Returns the workspace of the service accounts that own the keys.
+    const fn workspace(self) -> Option<WorkspaceId> {
+        match self {
+            Self::Workspace(workspace) | Self::Owner(KeyOwner::ServiceAccount(workspace, _)) => Some(workspace),
+            Self::Owner(KeyOwner::Own | KeyOwner::User(_)) => None,
+        }
+    }
+}
+
 /// A change of several keys.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BulkEdit {
@@ -23,45 +50,86 @@ pub enum BulkEdit {
     Revoke,
     /// Disables those that are neither disabled nor revoked.
     Disable,
+    /// Enables those that are disabled, and neither expired nor revoked.
+    Enable,
     /// Sets the expiry of those that are neither expired nor revoked.
     SetExpiry(Option<Timestamp>),
 }
 
 impl App {
-    /// Returns keys of an owner, for the confirmation of a change.
+    /// Returns keys for the confirmation of a change, each with its service account if it has one.
     ///
     /// # Errors
-    /// The caller may not change them, a key is not the owner's, or there are more than [`MAX_KEYS`].
+    /// The caller may not change them, a key is not in the set, or there are more than [`MAX_KEYS`].
     pub async fn preview_edit(
         &self,
         caller: &Caller,
-        owner: KeyOwner,
+        set: KeySet,
         ids: &BTreeSet<ApiKeyId>,
-    ) -> Result<Vec<api::ApiKey>, AppError> {
-        let owner = authorize(&caller.principal, owner, Access::Manage)?;
-        require_few(ids)?;
+    ) -> Result<Vec<(api::ApiKey, Option<KeyAccount>)>, AppError> {
         let (mut connection, now) = (self.store.read().await?, self.clock.now());
-        let mut keys = Vec::with_capacity(ids.len());
-        for id in ids {
-            keys.push(to_wire(&find_of_owner(&mut connection, &owner, *id).await?, now));
+        let keys = find_keys(&mut connection, &caller.principal, set, ids).await?;
+        let owners: BTreeSet<PrincipalId> = keys.iter().map(|key| key.owner).collect();
+        let mut accounts = BTreeMap::new();
+        for owner in owners {
+            if let (PrincipalId::ServiceAccount(id), Some(workspace)) = (owner, set.workspace())
+                && let Some(account) =
+                    store::service_account::find_service_account(&mut connection, workspace, id).await?
+            {
+                let ServiceAccount { display_name: name, address: email, disabled, .. } = account;
+                accounts.insert(owner, KeyAccount { id, name, email, disabled });
+            }
         }
-        Ok(keys)
+        Ok(keys.iter().map(|key| (to_wire(key, now), accounts.get(&key.owner).cloned())).collect())
     }
 
-    /// Changes keys of an owner. Keys for which there is nothing to change stay as they are. Returns the number of keys
+    /// Changes keys. Keys for which there is nothing to change stay as they are. Returns the number of keys
     /// that were changed. After this has returned, no node accepts a key that was revoked or disabled.
     ///
     /// # Errors
-    /// The caller may not do this, a key is not the owner's, there are more than [`MAX_KEYS`], or the expiry has passed.
+    /// The caller may not do this, a key is not in the set, there are more than [`MAX_KEYS`], or the expiry has passed.
     pub async fn edit_api_keys(
         self: &Arc<Self>,
         caller: &Caller,
-        owner: KeyOwner,
+        set: KeySet,
         ids: BTreeSet<ApiKeyId>,
         edit: BulkEdit,
     ) -> Result<Confirmed<usize>, ChangeError> {
-        self.change(caller, EditApiKeys { owner, ids, edit }).await
+        self.change(caller, EditApiKeys { set, ids, edit }).await
     }
+}
+
+/// Returns the keys of a set with these ids, if the caller may manage all of them.
+async fn find_keys(
+    connection: &mut Connection,
+    principal: &Principal,
+    set: KeySet,
+    ids: &BTreeSet<ApiKeyId>,
+) -> Result<Vec<ApiKey>, AppError> {
+    match set {
+        KeySet::Owner(owner) => _ = authorize(principal, owner, Access::Manage)?,
+        KeySet::Workspace(workspace) => {
+            _ = principal.authorize(WorkspacePermission::ManageServiceAccountKeys, workspace)?;
+        }
+    }
+    require_few(ids)?;
+    let mut keys = Vec::with_capacity(ids.len());
+    for id in ids {
+        let owner = match set {
+            KeySet::Owner(owner) => owner,
+            KeySet::Workspace(workspace) => {
+                let key = store::api_key::find_api_key_anywhere(connection, *id).await?;
+                match key.map(|key| key.owner) {
+                    Some(PrincipalId::ServiceAccount(account)) => KeyOwner::ServiceAccount(workspace, account),
+                    Some(PrincipalId::User(_)) | None => return Err(AppError::not_found()),
+                }
+            }
+        };
+        // It also fails if the service account is in another workspace.
+        let owner = authorize(principal, owner, Access::Manage)?;
+        keys.push(find_of_owner(connection, &owner, *id).await?);
+    }
+    Ok(keys)
 }
 
 fn require_few(ids: &BTreeSet<ApiKeyId>) -> Result<(), AppError> {
@@ -72,7 +140,7 @@ fn require_few(ids: &BTreeSet<ApiKeyId>) -> Result<(), AppError> {
 }
 
 struct EditApiKeys {
-    owner: KeyOwner,
+    set: KeySet,
     ids: BTreeSet<ApiKeyId>,
     edit: BulkEdit,
 }
@@ -90,15 +158,10 @@ impl Operation for EditApiKeys {
     const STATUS: u16 = 200;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
-        let owner = authorize(scope.principal, self.owner, Access::Manage)?;
-        require_few(&self.ids)?;
-        let mut keys = Vec::with_capacity(self.ids.len());
-        for id in &self.ids {
-            keys.push(find_of_owner(scope.connection, &owner, *id).await?);
-        }
+        let keys = find_keys(scope.connection, scope.principal, self.set, &self.ids).await?;
         let expires_at = match self.edit {
             BulkEdit::SetExpiry(end) => end.map(|end| parse_end(end, scope.now)).transpose()?,
-            BulkEdit::Revoke | BulkEdit::Disable => None,
+            BulkEdit::Revoke | BulkEdit::Disable | BulkEdit::Enable => None,
         };
         let now = scope.now;
         let keys = list_keys_to_revoke(scope.connection, scope.principal, keys, false).await?;
@@ -107,6 +170,7 @@ impl Operation for EditApiKeys {
             match self.edit {
                 BulkEdit::Revoke => {}
                 BulkEdit::Disable => after.disabled = true,
+                BulkEdit::Enable => after.disabled = false,
                 BulkEdit::SetExpiry(_) => after.expires_at = expires_at,
             }
             Edited { before, after, workspace }
@@ -115,7 +179,7 @@ impl Operation for EditApiKeys {
             .filter(|edited| match self.edit {
                 BulkEdit::Revoke => true,
                 BulkEdit::Disable => edited.before != edited.after,
-                BulkEdit::SetExpiry(_) => {
+                BulkEdit::Enable | BulkEdit::SetExpiry(_) => {
                     edited.before != edited.after && edited.before.state(now) != KeyState::Expired
                 }
             })
@@ -130,19 +194,22 @@ impl Operation for EditApiKeys {
     async fn prepare(&self, app: &App) -> Result<(), AppError> {
         match self.edit {
             BulkEdit::Revoke => app.write_uses().await,
-            BulkEdit::Disable | BulkEdit::SetExpiry(_) => Ok(()),
+            BulkEdit::Disable | BulkEdit::Enable | BulkEdit::SetExpiry(_) => Ok(()),
         }
     }
 
     async fn apply(&self, app: &App, transaction: &mut Transaction, keys: Self::Checked) -> Result<usize, AppError> {
         let count = keys.len();
-        if self.edit == BulkEdit::Revoke {
-            let keys = keys.into_iter().map(|edited| (edited.before, edited.workspace)).collect();
-            app.revoke_listed_keys(transaction, keys).await?;
-            return Ok(count);
-        }
-        let action =
-            if self.edit == BulkEdit::Disable { AuditAction::ApiKeyDisable } else { AuditAction::ApiKeyUpdate };
+        let action = match self.edit {
+            BulkEdit::Revoke => {
+                let keys = keys.into_iter().map(|edited| (edited.before, edited.workspace)).collect();
+                app.revoke_listed_keys(transaction, keys).await?;
+                return Ok(count);
+            }
+            BulkEdit::Disable => AuditAction::ApiKeyDisable,
+            BulkEdit::Enable => AuditAction::ApiKeyEnable,
+            BulkEdit::SetExpiry(_) => AuditAction::ApiKeyUpdate,
+        };
         for Edited { before, after, workspace } in keys {
             store::api_key::update_api_key(&mut transaction.change, &after).await?;
             transaction.note(app, action, workspace, after.id, Detail::of_change(&before, &after));

@@ -41,6 +41,7 @@ impl KeySearch {
             KeyFilter::Disabled => matches!(state, KeyState::Disabled | KeyState::Suspended),
             KeyFilter::Expiring => !has_ended && key.expires_at.is_some_and(|end| end < self.soon),
             KeyFilter::Unused => !has_ended && key.last_used_at.unwrap_or(key.created_at) < self.unused_since,
+            KeyFilter::NeverUsed => !has_ended && key.last_used_at.is_none(),
         }
     }
 }

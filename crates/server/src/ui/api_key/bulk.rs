@@ -3,9 +3,12 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::{
+    extract::{FromRequestParts, Query, State},
+    response::Response,
+};
 use domain::ApiKeyId;
-use http::StatusCode;
+use http::{StatusCode, request::Parts};
 
 use super::{
     KeyPages, OwnerLink,
@@ -14,9 +17,10 @@ use super::{
 };
 use crate::{
     App, AppError,
-    app::BulkEdit,
+    app::{BulkEdit, Caller, KeyAccount, KeySet},
     ui::{
-        extract::AllFields,
+        extract::{AllFields, Ids, InWorkspace},
+        list::ListQuery,
         notice::Notice,
         page::{self, FormErrors, PageError, Shell},
     },
@@ -27,18 +31,20 @@ use crate::{
 enum Action {
     Revoke,
     Disable,
+    Enable,
     Extend,
 }
 
 impl Action {
     fn parse(name: &str) -> Option<Self> {
-        [Self::Revoke, Self::Disable, Self::Extend].into_iter().find(|action| action.name() == name)
+        [Self::Revoke, Self::Disable, Self::Enable, Self::Extend].into_iter().find(|action| action.name() == name)
     }
 
     const fn name(self) -> &'static str {
         match self {
             Self::Revoke => "revoke",
             Self::Disable => "disable",
+            Self::Enable => "enable",
             Self::Extend => "extend",
         }
     }
@@ -48,6 +54,7 @@ impl Action {
         match self {
             Self::Revoke => !status.is_revoked(),
             Self::Disable => status.may_be_disabled(),
+            Self::Enable => status.may_be_enabled(),
             Self::Extend => !status.has_ended(),
         }
     }
@@ -60,6 +67,7 @@ impl Action {
         match self {
             Self::Revoke => format!("Revoke {keys}?"),
             Self::Disable => format!("Disable {keys}?"),
+            Self::Enable => format!("Enable {keys}?"),
             Self::Extend => format!("Set the expiry of {keys}"),
         }
     }
@@ -68,23 +76,22 @@ impl Action {
         match self {
             Self::Revoke => format!("Revoke {keys}"),
             Self::Disable => format!("Disable {keys}"),
+            Self::Enable => format!("Enable {keys}"),
             Self::Extend => format!("Set the expiry of {keys}"),
         }
     }
 
-    const fn effect(self) -> &'static str {
-        match self {
-            Self::Revoke => "Every node refuses their requests as soon as they are revoked. This cannot be undone.",
-            Self::Disable => "Every node refuses their requests until you enable them again.",
-            Self::Extend => "Their requests are accepted until then.",
-        }
-    }
-
-    const fn done(self) -> &'static str {
-        match self {
-            Self::Revoke => "revoked. Every node refuses",
-            Self::Disable => "disabled. Every node refuses",
-            Self::Extend => "given a new expiry",
+    /// Says what happens to the requests of the keys.
+    const fn effect(self, count: usize) -> &'static str {
+        match (self, count == 1) {
+            (Self::Revoke, true) => "Its requests are refused at once, on every node. This cannot be undone.",
+            (Self::Revoke, false) => "Their requests are refused at once, on every node. This cannot be undone.",
+            (Self::Disable, true) => "Its requests are refused at once, on every node, until you enable it again.",
+            (Self::Disable, false) => "Their requests are refused at once, on every node, until you enable them again.",
+            (Self::Enable, true) => "Its requests are accepted again.",
+            (Self::Enable, false) => "Their requests are accepted again.",
+            (Self::Extend, true) => "Its requests are accepted until the end of the last day.",
+            (Self::Extend, false) => "Their requests are accepted until the end of the last day.",
         }
     }
 }
@@ -99,7 +106,13 @@ struct BulkPage {
     shell: Shell,
     errors: FormErrors,
     owner: Option<OwnerLink>,
+    /// Whether the keys are those of a workspace's service accounts.
+    is_workspace: bool,
+    /// The list, with the query of the page that the keys were selected on.
     list: String,
+    /// The path of this form, with the same query.
+    bulk: String,
+    /// The prefix of the path of each key, if they have one owner.
     base: String,
     action: Action,
     /// The keys that are changed.
@@ -112,6 +125,10 @@ struct BulkPage {
 
 /// How many keys a notice names.
 const NAMED: usize = 3;
+/// The most keys of a change that a notice offers to undo. Their ids are in the notice.
+const UNDO_KEYS: usize = 20;
+/// The preset of a new expiry.
+const PRESET: &str = "90";
 
 impl BulkPage {
     /// Returns what must be typed before keys that are in use are revoked: the title of the only key, or their number.
@@ -125,6 +142,14 @@ impl BulkPage {
         })
     }
 
+    /// Returns the path of a key's page.
+    fn path_of(&self, key: &KeyRow) -> String {
+        match &key.account {
+            Some(account) => format!("{}/keys/{}", account.path, key.id),
+            None => format!("{}/{}", self.base, key.id),
+        }
+    }
+
     fn button(&self) -> String {
         self.action.button(&count_keys(self.keys.len()))
     }
@@ -135,39 +160,91 @@ impl BulkPage {
     }
 }
 
+/// The keys of a form, and where they are listed.
+pub(super) struct SelectedFrom {
+    pages: Option<KeyPages>,
+    within: Option<InWorkspace>,
+    caller: Caller,
+    set: KeySet,
+    list: String,
+    base: String,
+}
+
+impl SelectedFrom {
+    fn shell(&self, title: impl Into<String>) -> Shell {
+        match (&self.pages, &self.within) {
+            (None, Some(within)) => within.shell(title, "keys"),
+            (Some(pages), _) => pages.shell(title),
+            (None, None) => Shell::new(None, title, "keys"),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for SelectedFrom {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, PageError> {
+        let ids = Ids::from_request_parts(parts, state).await?;
+        if ids.text("slug").is_empty() || !ids.text("sa").is_empty() {
+            let pages = KeyPages::from_request_parts(parts, state).await?;
+            let (caller, set) = (pages.caller.clone(), KeySet::Owner(pages.owner));
+            let (list, base) = (pages.list.clone(), pages.base.clone());
+            return Ok(Self { pages: Some(pages), within: None, caller, set, list, base });
+        }
+        let within = InWorkspace::from_request_parts(parts, state).await?;
+        let (caller, set, list) = (within.caller.clone(), KeySet::Workspace(within.place.id), within.path("keys"));
+        Ok(Self { pages: None, within: Some(within), caller, set, base: list.clone(), list })
+    }
+}
+
 /// Asks for the confirmation, or changes the keys if it was given.
 pub(super) async fn edit(
     State(app): State<Arc<App>>,
-    at: KeyPages,
+    at: SelectedFrom,
+    Query(query): Query<ListQuery>,
     AllFields(fields): AllFields,
 ) -> Result<Response, PageError> {
     let value = |name: &str| fields.iter().find(|(field, _)| field == name).map_or("", |(_, value)| value);
     let Some(action) = Action::parse(value("action")) else {
-        return Err(AppError::BadRequest("the action is not one of revoke, disable, extend".to_owned()).into());
+        return Err(AppError::BadRequest("the action is not one of revoke, disable, enable, extend".to_owned()).into());
     };
     let ids = fields.iter().filter(|(name, _)| name == "key").map(|(_, id)| id.parse::<ApiKeyId>());
     let ids: BTreeSet<ApiKeyId> = ids.collect::<Result<_, _>>().map_err(|_| AppError::not_found())?;
+    let list = format!("{}{}", at.list, query.here());
+    let keys = app.preview_edit(&at.caller, at.set, &ids).await?;
     if ids.is_empty() {
-        let notice = Notice::say("No key was chosen. Choose keys in the list first.").caution();
-        return Ok(notice.show_after(page::go_to(&at.list)));
+        let notice = Notice::say("No key was selected. Select keys in the list first.").caution();
+        return Ok(notice.show_after(page::go_to(&list)));
     }
     let (expires_in, expires) = (value("expires_in").to_owned(), value("expires").to_owned());
-    let owner = app.find_key_owner_details(&at.caller, at.owner).await?;
-    let keys = app.preview_edit(&at.caller, at.owner, &ids).await?;
+    let owner = match &at.pages {
+        Some(pages) => pages.owner_link(&app.find_key_owner_details(&at.caller, pages.owner).await?),
+        None => None,
+    };
     let chosen = keys.len();
     let shell = at.shell("");
-    let row = |key: api::ApiKey| KeyRow::new(&key, None, owner.is_disabled(), &shell, app.now());
+    let accounts = at.within.as_ref().map(|within| within.path("service-accounts"));
+    let row = |(key, account): (api::ApiKey, Option<KeyAccount>)| {
+        let is_disabled = account.as_ref().is_some_and(|account| account.disabled);
+        let row = KeyRow::new(&key, None, is_disabled, &shell, app.now());
+        match (&accounts, &account) {
+            (Some(accounts), Some(account)) => row.of(account, accounts),
+            _ => row,
+        }
+    };
     let keys: Vec<KeyRow> = keys.into_iter().map(row).filter(|key| action.changes(key.status)).collect();
     let page = BulkPage {
         shell: at.shell(action.title(&count_keys(keys.len()))),
         errors: FormErrors::default(),
-        owner: at.owner_link(&owner),
-        list: at.list.clone(),
+        owner,
+        is_workspace: at.within.is_some(),
+        list,
+        bulk: format!("{}/bulk{}", at.base, query.here()),
         base: at.base.clone(),
         action,
         left: chosen - keys.len(),
         keys,
-        expires_in: if expires_in.is_empty() { "365".to_owned() } else { expires_in.clone() },
+        expires_in: if expires_in.is_empty() { PRESET.to_owned() } else { expires_in.clone() },
         expires: expires.clone(),
     };
     if value("confirmed") != "1" {
@@ -188,33 +265,52 @@ pub(super) async fn edit(
 
 async fn change(
     app: &Arc<App>,
-    at: &KeyPages,
+    at: &SelectedFrom,
     page: &BulkPage,
     ids: BTreeSet<ApiKeyId>,
     expires_in: &str,
     expires: &str,
 ) -> Result<Response, AppError> {
     let action = page.action;
-    let edit = match action {
-        Action::Revoke => BulkEdit::Revoke,
-        Action::Disable => BulkEdit::Disable,
-        Action::Extend => BulkEdit::SetExpiry(expiry(expires_in, expires, app.now())?),
+    let (edit, end) = match action {
+        Action::Revoke => (BulkEdit::Revoke, None),
+        Action::Disable => (BulkEdit::Disable, None),
+        Action::Enable => (BulkEdit::Enable, None),
+        Action::Extend => {
+            let end = expiry(expires_in, expires, app.now())?;
+            (BulkEdit::SetExpiry(end), end)
+        }
     };
-    let done = app.edit_api_keys(&at.caller, at.owner, ids, edit).await.map_err(|error| error.error)?;
-    let verb = if *done == 1 { "was" } else { "were" };
-    let end = match (action.is_dangerous(), *done) {
-        (true, 1) => " it.",
-        (true, _) => " them.",
-        (false, _) => ".",
-    };
+    let done = app.edit_api_keys(&at.caller, at.set, ids, edit).await.map_err(|error| error.error)?;
+    let is_one = *done == 1;
     let mut notice = Notice::say(count_keys(*done));
     if let Some(owner) = &page.owner {
         notice = notice.text(" of ").link(&owner.name, owner.path.clone());
     }
     for (at, key) in page.keys.iter().take(NAMED).enumerate() {
-        notice = notice.text(if at == 0 { " (" } else { ", " }).link(&key.title, format!("{}/{}", page.base, key.id));
+        notice = notice.text(if at == 0 { " (" } else { ", " }).link(&key.title, page.path_of(key));
     }
     let more = if page.keys.len() > NAMED { ", \u{2026})" } else { ")" };
-    let notice = notice.text(format!("{more} {verb} {}{end}", action.done()));
-    Ok(page::redirect_after(&done, &at.list, notice))
+    let (verb, them) = if is_one { ("was", "it") } else { ("were", "them") };
+    let mut notice = notice.text(match (action, end) {
+        (Action::Revoke, _) => format!("{more} {verb} revoked. Every node refuses {them}."),
+        (Action::Disable, _) => format!("{more} {verb} disabled. Every node refuses {them}."),
+        (Action::Enable, _) => format!("{more} {verb} enabled."),
+        (Action::Extend, Some(end)) => {
+            let expire = if is_one { "expires" } else { "expire" };
+            format!("{more} now {expire} on {}.", end.strftime("%-d %b %Y"))
+        }
+        (Action::Extend, None) => format!("{more} now never {}.", if is_one { "expires" } else { "expire" }),
+    });
+    let opposite = match action {
+        Action::Disable => Some(Action::Enable),
+        Action::Enable => Some(Action::Disable),
+        Action::Revoke | Action::Extend => None,
+    };
+    if let Some(opposite) = opposite.filter(|_| *done > 0 && page.keys.len() <= UNDO_KEYS) {
+        let keys = page.keys.iter().map(|key| ("key", key.id.to_string()));
+        let fields = [("action", opposite.name().to_owned()), ("confirmed", "1".to_owned())];
+        notice = notice.undo_with(page.bulk.clone(), fields.into_iter().chain(keys));
+    }
+    Ok(page::redirect_after(&done, &page.list, notice))
 }

@@ -125,7 +125,7 @@ pub(super) async fn edit(
 
 /// Asks before a key is disabled.
 pub(super) async fn show_disable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
-    let KeyPage { key, base, .. } = key_page(&app, &at, ids.parse("key")?, UseWindow::default()).await?;
+    let KeyPage { key, base, owner, .. } = key_page(&app, &at, ids.parse("key")?, UseWindow::default()).await?;
     if !key.status.may_be_disabled() {
         return Ok(page::go_to(&base));
     }
@@ -135,7 +135,12 @@ pub(super) async fn show_disable(State(app): State<Arc<App>>, at: KeyPages, ids:
         (Some(when), address) => format!("It was last used {} from {address}.", when.relative),
     };
     let shell = at.shell(format!("Disable {}?", key.title));
-    let lines = vec![used, "Every node refuses its requests until you enable it again.".to_owned()];
+    // Titles repeat, so the page says which key it is.
+    let which = match &owner {
+        Some(owner) => format!("A key of {}, {}.", owner.name, key.fingerprint),
+        None => format!("Your key {}.", key.fingerprint),
+    };
+    let lines = vec![which, used, "Every node refuses its requests until you enable it again.".to_owned()];
     let page = ConfirmationPage {
         action: format!("{base}/disable"),
         button: "Disable key",

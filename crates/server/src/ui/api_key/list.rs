@@ -1,6 +1,6 @@
-//! The list of an owner's keys, with search, order and pages.
+//! The lists of an owner's keys and of a workspace's keys, with search, order and pages.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use askama::Template;
 use axum::{
@@ -16,10 +16,11 @@ use super::{
 };
 use crate::{
     App,
-    app::{Caller, FoundKeys, KeyOwner, KeySearch, Place},
+    app::{AccountKey, Caller, FoundAccountKeys, FoundKeys, KeyOwner, KeySearch, Place},
     ui::{
-        csv::Csv,
-        list::{Labels, ListHead, ListQuery, ListWords, columns},
+        csv::{Csv, MAX_ROWS},
+        extract::InWorkspace,
+        list::{AllPages, Labels, ListHead, ListQuery, ListWords, columns},
         page::{self, PageError, Shell, support_contact},
     },
 };
@@ -39,7 +40,7 @@ columns! {
 }
 
 /// The words of the list.
-static WORDS: ListWords = ListWords {
+const WORDS: ListWords = ListWords {
     find: "Find a key by title or fingerprint",
     sorts: &[
         ("-created", "Newest first"),
@@ -51,13 +52,19 @@ static WORDS: ListWords = ListWords {
     sort: "-created",
 };
 
+static OWNER_WORDS: ListWords = WORDS;
+/// The words of the list of a workspace's keys.
+static WORKSPACE_WORDS: ListWords =
+    ListWords { find: "Find a key by title, fingerprint or account", sorts: WORDS.sorts, sort: WORDS.sort };
+
 impl Labels for KeyFilter {
     fn label(self) -> &'static str {
         match self {
-            Self::InUse => "In use",
+            Self::InUse => "Current",
             Self::Active => "Active",
             Self::Expiring => "Expiring",
             Self::Unused => "Unused 90 days",
+            Self::NeverUsed => "Never used",
             Self::Disabled => "Disabled",
             Self::Ended => "Expired or revoked",
             Self::All => "All",
@@ -65,10 +72,29 @@ impl Labels for KeyFilter {
     }
 }
 
-/// The keys of an owner, and the possible actions.
-pub(in crate::ui) struct KeyTable {
+/// The rows of a list of keys, and the form that changes the selected ones.
+pub(in crate::ui) struct KeyRows {
     pub(in crate::ui) rows: Vec<KeyRow>,
     pub(in crate::ui) head: ListHead,
+    /// The path of the form for the selected keys, with the query of this page.
+    pub(in crate::ui) bulk: String,
+    /// The part of the URL from the list to the pages of its keys, if they have one owner.
+    way: String,
+}
+
+impl KeyRows {
+    /// Returns the part of the URL from the list to the folder of a key's page. It occurs three times in each row.
+    pub(in crate::ui) fn way_of(&self, key: &KeyRow) -> String {
+        match &key.account {
+            Some(account) => format!("{}/keys", account.path),
+            None => self.way.clone(),
+        }
+    }
+}
+
+/// The keys of an owner, and the possible actions.
+pub(in crate::ui) struct KeyTable {
+    pub(in crate::ui) table: KeyRows,
     pub(in crate::ui) all: usize,
     /// The number of the owner's keys that expire within [`WARNED_DAYS`], on all pages.
     pub(in crate::ui) ending: usize,
@@ -94,47 +120,65 @@ pub(in crate::ui) fn search_keys(query: &ListQuery, now: Timestamp) -> KeySearch
     }
 }
 
-/// Returns the file of the keys that match, from all pages.
+/// The file of keys.
+struct KeyFile(Csv);
+
+impl KeyFile {
+    fn new() -> Self {
+        Self(Csv::new(&[
+            "id",
+            "title",
+            "algorithm",
+            "fingerprint",
+            "state",
+            "created_at",
+            "created_by",
+            "expires_at",
+            "last_used_at",
+            "last_used_ip",
+            "service_account",
+            "service_account_disabled",
+        ]))
+    }
+
+    fn add(&mut self, key: api::ApiKey, account: Option<(&str, bool)>, creators: &BTreeMap<String, String>) {
+        let time = |time: Option<Timestamp>| time.map_or(String::new(), |time| time.to_string());
+        self.0.row([
+            key.id.to_string(),
+            key.title,
+            key.algorithm,
+            key.fingerprint,
+            KeyStatus::new(key.state, false).class().to_owned(),
+            key.created_at.to_string(),
+            creators.get(&key.created_by).cloned().unwrap_or(key.created_by),
+            time(key.expires_at),
+            time(key.last_used_at),
+            key.last_used_ip.unwrap_or_default(),
+            account.map_or(String::new(), |(email, _)| email.to_owned()),
+            account.map_or(String::new(), |(_, disabled)| disabled.to_string()),
+        ]);
+    }
+}
+
+/// Returns the file of an owner's keys that match, from all pages.
 pub(in crate::ui) async fn export_keys(
     app: &App,
     caller: &Caller,
     owner: KeyOwner,
     query: &ListQuery,
 ) -> Result<Response, PageError> {
-    let mut csv = Csv::new(&[
-        "id",
-        "title",
-        "algorithm",
-        "fingerprint",
-        "state",
-        "created_at",
-        "created_by",
-        "expires_at",
-        "last_used_at",
-        "last_used_ip",
-    ]);
+    let mut file = KeyFile::new();
     let mut search = search_keys(query, app.now());
     search.place = Place::Start;
     loop {
-        let FoundKeys { page, creators, .. } = app.search_api_keys(caller, owner, &search).await?;
-        let time = |time: Option<Timestamp>| time.map_or(String::new(), |time| time.to_string());
+        let FoundKeys { owner, page, creators, .. } = app.search_api_keys(caller, owner, &search).await?;
+        let account = owner.service_account.as_ref().map(|account| (account.email.as_str(), account.disabled));
         for key in page.items {
-            csv.row([
-                key.id.to_string(),
-                key.title,
-                key.algorithm,
-                key.fingerprint,
-                KeyStatus::new(key.state, false).class().to_owned(),
-                key.created_at.to_string(),
-                creators.get(&key.created_by).cloned().unwrap_or(key.created_by),
-                time(key.expires_at),
-                time(key.last_used_at),
-                key.last_used_ip.unwrap_or_default(),
-            ]);
+            file.add(key, account, &creators);
         }
         match page.next {
             Some(next) => search.place = Place::After(next),
-            None => return Ok(csv.into_file("api-keys.csv")),
+            None => return Ok(file.0.into_file("api-keys.csv")),
         }
     }
 }
@@ -150,15 +194,17 @@ impl KeyTable {
         query: ListQuery,
     ) -> Self {
         let FoundKeys { owner, page, creators, all, expiring, reclaimed } = found;
-        let head = ListHead::new::<KeyFilter, _>(list.clone(), query, &WORDS, &page);
+        let bulk = format!("{base}/bulk{}", query.here());
+        let head = ListHead::new::<KeyFilter, _>(list.clone(), query, &OWNER_WORDS, &page);
+        let folder = list.rfind('/').map_or(0, |slash| slash + 1);
+        let way = base.get(folder..).unwrap_or(&base).to_owned();
         let (now, owner_disabled) = (app.now(), owner.is_disabled());
         let row = |key: api::ApiKey| {
             let creator = creators.get(&key.created_by).map(String::as_str);
             KeyRow::new(&key, creator, owner_disabled, shell, now)
         };
         Self {
-            rows: page.items.into_iter().map(row).collect(),
-            head,
+            table: KeyRows { rows: page.items.into_iter().map(row).collect(), head, bulk, way },
             ending: expiring,
             reclaimed,
             owner_disabled,
@@ -170,12 +216,6 @@ impl KeyTable {
             base,
             new: if owner.service_account.is_some() { "New API key" } else { "New Key" },
         }
-    }
-
-    /// Returns the part of the URL from the list to the pages of its keys. It occurs three times in each row.
-    pub(in crate::ui) fn way(&self) -> &str {
-        let folder = self.list.rfind('/').map_or(0, |slash| slash + 1);
-        self.base.get(folder..).unwrap_or(&self.base)
     }
 }
 
@@ -198,4 +238,52 @@ pub(super) async fn show_own(
     let found = app.search_api_keys(&at.caller, at.owner, &search_keys(&query, app.now())).await?;
     let keys = KeyTable::new(&app, found, &shell, at.list, at.base, query);
     Ok(page::render(StatusCode::OK, &OwnKeys { shell, keys }))
+}
+
+#[derive(Template)]
+#[template(path = "workspace_keys.html")]
+struct WorkspaceKeyList {
+    shell: Shell,
+    table: KeyRows,
+    /// The path of the list of service accounts.
+    accounts: String,
+}
+
+/// Shows the keys of all service accounts of a workspace.
+pub(super) async fn show_of_workspace(
+    State(app): State<Arc<App>>,
+    at: InWorkspace,
+    Query(query): Query<ListQuery>,
+) -> Result<Response, PageError> {
+    let search = search_keys(&query, app.now());
+    if query.is_csv() {
+        return export_workspace_keys(&app, &at, &search).await;
+    }
+    let FoundAccountKeys { page, creators } = app.look_through_workspace_keys(&at.caller, at.place.id, &search).await?;
+    let (shell, list, accounts) = (at.shell("API keys", "keys"), at.path("keys"), at.path("service-accounts"));
+    let row = |listed: &AccountKey| {
+        let creator = creators.get(&listed.key.created_by).map(String::as_str);
+        // Beside the list, so that a row does not repeat the path of the workspace.
+        KeyRow::new(&listed.key, creator, listed.account.disabled, &shell, app.now())
+            .of(&listed.account, "service-accounts")
+    };
+    let rows = page.items.iter().map(row).collect();
+    let bulk = format!("{list}/bulk{}", query.here());
+    let head = ListHead::new::<KeyFilter, _>(list, query, &WORKSPACE_WORDS, &page);
+    let table = KeyRows { rows, head, bulk, way: String::new() };
+    Ok(page::render(StatusCode::OK, &WorkspaceKeyList { shell, table, accounts }))
+}
+
+async fn export_workspace_keys(app: &App, at: &InWorkspace, search: &KeySearch) -> Result<Response, PageError> {
+    let (mut all, mut creators) = (AllPages::new(MAX_ROWS), BTreeMap::new());
+    while let Some(paging) = all.next() {
+        let (page, more) = app.list_workspace_keys(&at.caller, at.place.id, search, &paging).await?;
+        creators.extend(more);
+        all.add(page);
+    }
+    let mut file = KeyFile::new();
+    for AccountKey { key, account } in all.into_rows() {
+        file.add(key, Some((&account.email, account.disabled)), &creators);
+    }
+    Ok(file.0.into_file(&format!("{}-api-keys.csv", at.place.slug)))
 }

@@ -2,7 +2,10 @@
 
 use domain::{ApiKeyId, Timestamp};
 
-use crate::ui::page::{Shell, When};
+use crate::{
+    app::KeyAccount,
+    ui::page::{Shell, When},
+};
 
 pub(super) const DAY: i64 = 86_400;
 /// How many days before the expiry of a key its list shows a warning.
@@ -112,6 +115,14 @@ pub(in crate::ui) struct KeyRow {
     pub(in crate::ui) used_recently: bool,
     pub(in crate::ui) proven_at: Option<When>,
     pub(in crate::ui) displaced_at: Option<When>,
+    /// The service account, in a list of the keys of several ones.
+    pub(in crate::ui) account: Option<AccountLink>,
+}
+
+/// The service account that owns a key.
+pub(in crate::ui) struct AccountLink {
+    pub(in crate::ui) name: String,
+    pub(in crate::ui) path: String,
 }
 
 impl KeyRow {
@@ -159,7 +170,14 @@ impl KeyRow {
             used_recently: within(key.last_used_at, 7),
             proven_at: key.proven_at.as_ref().map(|time| shell.when(time)),
             displaced_at: key.displaced_at.as_ref().map(|time| shell.when(time)),
+            account: None,
         }
+    }
+
+    /// Adds the service account that owns the key. `accounts` is the path of the list of service accounts.
+    pub(super) fn of(self, account: &KeyAccount, accounts: &str) -> Self {
+        let path = format!("{accounts}/{}", account.id);
+        Self { account: Some(AccountLink { name: account.name.clone(), path }), ..self }
     }
 }
 

@@ -97,6 +97,8 @@ pub const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("POST", "/w/{slug}/service-accounts/{sa}/enable",                         [SIGN, 404, 403, 303, 404]),
     ("GET",  "/w/{slug}/service-accounts/{sa}/delete",                         [SIGN, 404, 403, 200, 404]),
     ("POST", "/w/{slug}/service-accounts/{sa}/delete",                         [SIGN, 404, 403, 303, 404]),
+    ("GET",  "/w/{slug}/keys",                                                 [SIGN, 404, 403, 200, 404]),
+    ("POST", "/w/{slug}/keys/bulk",                                            [SIGN, 404, 403, 200, 404]),
     ("POST", "/w/{slug}/service-accounts/{sa}/keys",                           [SIGN, 404, 403, 303, 404]),
     ("GET",  "/w/{slug}/service-accounts/{sa}/keys/new",                       [SIGN, 404, 403, 200, 404]),
     ("POST", "/w/{slug}/service-accounts/{sa}/keys/proof-challenge",           [SIGN, 404, 403, 201, 404]),

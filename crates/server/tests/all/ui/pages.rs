@@ -136,12 +136,15 @@ async fn several_keys_are_changed_together_with_one_confirmation() {
     ada.submit(bulk, &chosen("disable", "1")).await.sees(" were disabled. Every node refuses them.");
     assert_eq!(statuses().await, [401, 401, 200]);
     ada.submit(bulk, &chosen("disable", "")).await.sees("There is nothing to change");
+    ada.submit(bulk, &chosen("enable", "1")).await.sees("</a>) were enabled.");
+    assert_eq!(statuses().await, [200, 200, 200]);
+    ada.submit(bulk, &chosen("disable", "1")).await.sees("Undo").sees(&format!("value=\"{}\"", ids[0]));
 
     ada.submit(bulk, &chosen("extend", "")).await.sees("Set the expiry of 2 keys");
     let dated = |expires| [chosen("extend", "1").as_slice(), &[("expires_in", "date"), ("expires", expires)]].concat();
     ada.submit(bulk, &dated("")).await.sees("Choose the last day.");
     ada.submit(bulk, &dated("2025-01-01")).await.sees("Choose a time in the future.").sees("Set the expiry of 2 keys");
-    ada.submit(bulk, &dated("2026-03-01")).await.sees(" were given a new expiry.");
+    ada.submit(bulk, &dated("2026-03-01")).await.sees(" now expire on 1 Mar 2026.");
     ada.open(&format!("/profile/api-keys/{}", ids[1])).await.sees("1 Mar 2026");
     ada.open("/profile/api-keys?filter=disabled&format=csv").await.sees("\"laptop\"").sees("2026-03-01T23:59:59Z");
     ada.sees_not("phone");
@@ -167,7 +170,7 @@ async fn several_keys_are_changed_together_with_one_confirmation() {
     ada.submit(bulk, &revoke).await.sees("2 keys (<a href").sees(">laptop</a>, <a href").sees("</a>) were revoked.");
     ada.open("/profile/api-keys").await.sees("Expired or revoked <span class=\"n\">2</span>");
     ada.sees("phone").sees_not("laptop");
-    ada.submit(bulk, &[("action", "revoke")]).await.sees("No key was chosen.");
+    ada.submit(bulk, &[("action", "revoke")]).await.sees("No key was selected.");
 }
 
 #[tokio::test]
@@ -190,6 +193,65 @@ async fn keys_of_a_service_account_are_revoked_together() {
     for key in &keys {
         test.get("/api/v1/me").by(key).send().await.expect_problem(401, "unauthenticated");
     }
+}
+
+#[tokio::test]
+async fn the_keys_of_all_service_accounts_are_reviewed_together() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/w/acme/general").await;
+    let at = ada.page.find("ws_").expect("the id");
+    test.raise_quotas(&ada.page[at..at + 29], 10).await;
+    let mut keys = Vec::new();
+    for account in ["crawler", "exporter"] {
+        ada.open("/w/acme/service-accounts/new").await;
+        ada.submit("/w/acme/service-accounts", &[("name", account), ("description", "")]).await;
+        let account = ada.path.split('?').next().unwrap().to_owned();
+        for title in ["laptop", "server"] {
+            let key = test.new_key();
+            let fields = [("title", title), ("public_key", key.openssh.as_str()), ("expires_in", "30")];
+            ada.submit(&format!("{account}/keys"), &fields).await;
+            keys.push((key, ada.path.rsplit('/').next().expect("an id").to_owned(), account.clone()));
+        }
+    }
+    test.get("/api/v1/me").by(&keys[0].0).send().await.expect(200);
+    test.app.write_records().await.unwrap();
+    ada.open("/w/acme/keys").await.sees("1 to 4 of 4").sees(">crawler</a>").sees(">exporter</a>");
+    ada.open("/w/acme/keys?filter=never-used").await.sees("1 to 3 of 3").sees("Never used <span class=\"n\">3</span>");
+    ada.open("/w/acme/keys?q=exporter").await.sees("1 to 2 of 2").sees_not("crawler");
+    ada.open("/w/acme/keys?q=crawler&sort=title&format=csv").await.sees("\"laptop\"").sees("\"crawler@acme.");
+
+    // Keys of several accounts are changed with one confirmation, and the list is as it was.
+    let (first, other) = (keys[1].1.clone(), keys[2].1.clone());
+    let chosen =
+        |action, confirmed| [("key", first.as_str()), ("key", &other), ("action", action), ("confirmed", confirmed)];
+    ada.open("/w/acme/keys?filter=never-used&sort=title").await;
+    let bulk = "/w/acme/keys/bulk?filter=never-used&sort=title";
+    ada.sees(&format!("action=\"{}\"", bulk.replace('&', "&#38;")));
+    ada.submit(bulk, &chosen("disable", "")).await.sees("Disable 2 keys?").sees(" of crawler").sees(" of exporter");
+    ada.submit(bulk, &chosen("disable", "1")).await.sees(" were disabled.");
+    assert!(ada.path.starts_with("/w/acme/keys?filter=never-used"), "{}", ada.path);
+    for (key, status) in keys.iter().zip([200, 401, 401, 200]) {
+        test.get("/api/v1/me").by(&key.0).send().await.expect(status);
+    }
+    ada.submit(bulk, &chosen("enable", "1")).await.sees(" were enabled.");
+
+    // A key of another workspace, or of a person, is not among them, and then nothing is changed.
+    ada.submit("/profile/api-keys", &[("title", "own"), ("public_key", &test.new_key().openssh)]).await;
+    let own = ada.path.rsplit('/').next().expect("an id").to_owned();
+    let mut mia = Browser::admin_of(&test, "other", "mia").await;
+    mia.open("/w/other/service-accounts/new").await;
+    mia.submit("/w/other/service-accounts", &[("name", "bot"), ("description", "")]).await;
+    let account = mia.path.split('?').next().unwrap().to_owned();
+    mia.submit(&format!("{account}/keys"), &[("title", "hers"), ("public_key", &test.new_key().openssh)]).await;
+    let hers = mia.path.rsplit('/').next().expect("an id").to_owned();
+    for foreign in [&own, &hers] {
+        let fields = [("key", first.as_str()), ("key", foreign), ("action", "revoke"), ("confirmed", "1")];
+        ada.submit("/w/acme/keys/bulk", &fields).await;
+        assert_eq!(ada.status, 404);
+    }
+    test.get("/api/v1/me").by(&keys[1].0).send().await.expect(200);
+    mia.open("/w/other/keys").await.sees("hers").sees_not("laptop");
 }
 
 #[tokio::test]

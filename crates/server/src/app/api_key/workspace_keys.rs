@@ -1,0 +1,116 @@
+//! The keys of all service accounts of a workspace, for people who review them.
+
+use std::collections::BTreeMap;
+
+use domain::{PrincipalId, ServiceAccountId, Timestamp, WorkspaceId, principal::WorkspacePermission};
+use store::{
+    Connection,
+    api_key::{WorkspaceKey, WorkspaceKeys},
+};
+
+use super::{KeySearch, to_wire};
+use crate::{
+    app::{
+        App, Caller, Found, Paging,
+        list::{list_page, look_through},
+    },
+    error::AppError,
+};
+
+/// A key, and the service account that owns it.
+#[derive(Clone, Debug)]
+pub struct AccountKey {
+    /// The key.
+    pub key: api::ApiKey,
+    /// The service account.
+    pub account: KeyAccount,
+}
+
+/// The service account that owns a key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyAccount {
+    /// Its id.
+    pub id: ServiceAccountId,
+    /// Its display name.
+    pub name: String,
+    /// Its address.
+    pub email: String,
+    /// Whether it is disabled, so that all its keys are refused.
+    pub disabled: bool,
+}
+
+/// One page of the keys of a workspace.
+#[derive(Clone, Debug)]
+pub struct FoundAccountKeys {
+    /// The page.
+    pub page: Found<AccountKey>,
+    /// The emails and addresses of the principals that created these keys, by their ids.
+    pub creators: BTreeMap<String, String>,
+}
+
+impl App {
+    /// Returns the keys of a workspace's service accounts that match a search, one page with numbers.
+    ///
+    /// # Errors
+    /// The caller may not view the service accounts.
+    pub async fn look_through_workspace_keys(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        search: &KeySearch,
+    ) -> Result<FoundAccountKeys, AppError> {
+        let (keys, now) = self.workspace_keys(caller, workspace, search)?;
+        let mut connection = self.store.read().await?;
+        let map = |row| to_account_key(row, now);
+        let page = look_through(&mut connection, &keys, &search.search, &search.place, map).await?;
+        let creators = find_creators(&mut connection, &page.items).await?;
+        Ok(FoundAccountKeys { page, creators })
+    }
+
+    /// Returns one page of the keys of a workspace's service accounts that match a search, without numbers, with the
+    /// emails and addresses of their creators.
+    ///
+    /// # Errors
+    /// The caller may not view the service accounts.
+    pub async fn list_workspace_keys(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        search: &KeySearch,
+        paging: &Paging,
+    ) -> Result<(api::Page<AccountKey>, BTreeMap<String, String>), AppError> {
+        let (keys, now) = self.workspace_keys(caller, workspace, search)?;
+        let mut connection = self.store.read().await?;
+        let map = |row| to_account_key(row, now);
+        let page = list_page(&mut connection, &keys, &search.search, paging, map).await?;
+        let creators = find_creators(&mut connection, &page.items).await?;
+        Ok((page, creators))
+    }
+
+    fn workspace_keys(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        search: &KeySearch,
+    ) -> Result<(WorkspaceKeys, Timestamp), AppError> {
+        let access = caller.principal.authorize(WorkspacePermission::ViewServiceAccounts, workspace)?;
+        let now = self.clock.now();
+        Ok((WorkspaceKeys { access, now, soon: search.soon, unused_since: search.unused_since }, now))
+    }
+}
+
+fn to_account_key(row: WorkspaceKey, now: Timestamp) -> AccountKey {
+    let account = KeyAccount {
+        id: row.account,
+        name: row.account_name,
+        email: row.account_email,
+        disabled: row.account_disabled,
+    };
+    AccountKey { key: to_wire(&row.key, now), account }
+}
+
+async fn find_creators(connection: &mut Connection, keys: &[AccountKey]) -> Result<BTreeMap<String, String>, AppError> {
+    let creators: Vec<PrincipalId> = keys.iter().filter_map(|listed| listed.key.created_by.parse().ok()).collect();
+    let emails = store::identity::find_emails(connection, &creators).await?;
+    Ok(emails.into_iter().map(|(id, email)| (id.to_string(), email)).collect())
+}
