@@ -3,19 +3,22 @@
 use std::fmt::Debug;
 
 use domain::{
+    api_key::ApiKey,
     invitation::Invitation,
     list::{
-        Choice, Cursor, InvitationFilter, InvitationOrder, MemberFilter, MemberOrder, Order, ProjectFilter,
-        ProjectOrder, Search, UserFilter, UserOrder, WorkspaceFilter, WorkspaceOrder,
+        Choice, Cursor, InvitationFilter, InvitationOrder, KeyFilter, KeyOrder, MemberFilter, MemberOrder, Order,
+        ProjectFilter, ProjectOrder, Search, UserFilter, UserOrder, WorkspaceFilter, WorkspaceOrder,
     },
     principal::Principal,
     project::Project,
     role::{ProjectRole, Role},
+    service_account::ServiceAccount,
     user::User,
     workspace::Workspace,
 };
 use store::{
     Store,
+    api_key::{Revocation, WorkspaceKey, WorkspaceKeys},
     invitation::Invitations,
     list::{List, Window, count, count_before, list},
     member::{MemberRow, Members},
@@ -24,7 +27,9 @@ use store::{
     workspace::Workspaces,
 };
 
-use crate::support::{Backend, at, change, id, on_every_engine, user, workspace, workspace_access};
+use crate::support::{
+    Backend, api_key, at, change, id, on_every_engine, service_account, user, workspace, workspace_access,
+};
 
 on_every_engine! {
     members_are_listed_in_every_order_and_by_every_filter
@@ -32,6 +37,7 @@ on_every_engine! {
     projects_are_listed_in_every_order_and_by_every_filter
     users_are_listed_in_every_order_and_by_every_filter
     workspaces_are_listed_in_every_order_and_by_every_filter
+    keys_of_a_workspace_are_listed_in_every_order_and_by_every_filter
     rows_with_equal_values_are_each_listed_once
     a_text_is_searched_for_literally
     a_count_is_bounded
@@ -323,6 +329,63 @@ async fn workspaces_are_listed_in_every_order_and_by_every_filter(database: impl
     })
     .await;
     assert_eq!(list_all(&store, &of_account, &search, name).await, [one.to_string()]);
+}
+
+async fn keys_of_a_workspace_are_listed_in_every_order_and_by_every_filter(database: impl Backend) {
+    let store = database.open().await;
+    furnish(&store).await;
+    change(&store, 2, async |change| {
+        let other = ServiceAccount { workspace: id(2), address: "bot-3@acme-2".to_owned(), ..service_account(3) };
+        let disabled = ServiceAccount { disabled: true, ..service_account(2) };
+        for account in [service_account(1), disabled, other] {
+            store::service_account::insert_service_account(change, &account).await?;
+        }
+        let bot = service_account(1).id;
+        let key = |number, title: &str| ApiKey { title: title.to_owned(), ..api_key(number, bot) };
+        let used = |seconds| Some(at(seconds));
+        for key in [
+            ApiKey { last_used_at: used(90), ..key(1, "d") },
+            ApiKey { expires_at: Some(at(150)), last_used_at: used(20), ..key(2, "C") },
+            ApiKey { disabled: true, last_used_at: used(80), ..key(3, "b") },
+            ApiKey { expires_at: Some(at(200)), ..key(4, "A") },
+            ApiKey { expires_at: Some(at(50)), ..key(5, "expired") },
+            key(6, "revoked"),
+            ApiKey { title: "e".to_owned(), created_at: at(60), ..api_key(7, service_account(2).id) },
+            ApiKey { title: "foreign".to_owned(), ..api_key(8, service_account(3).id) },
+            ApiKey { title: "own".to_owned(), ..api_key(9, user(1).id) },
+        ] {
+            store::api_key::insert_api_key(change, &key).await?;
+        }
+        store::api_key::revoke_api_key(change, &key(6, "revoked"), Revocation::Ordinary).await
+    })
+    .await;
+    let keys = WorkspaceKeys { access: workspace_access(1), now: at(100), soon: at(180), unused_since: at(30) };
+    let title = |listed: &WorkspaceKey| listed.key.title.clone();
+    assert_lists(
+        &store,
+        &keys,
+        title,
+        &[
+            (KeyOrder::Created, "d C b A e"),
+            (KeyOrder::Title, "A b C d e"),
+            (KeyOrder::LastUsed, "A e C b d"),
+            (KeyOrder::Expires, "C A d b e"),
+        ],
+        &[
+            (KeyFilter::InUse, "d C b A e"),
+            (KeyFilter::Active, "d C A"),
+            (KeyFilter::Expiring, "C"),
+            (KeyFilter::Unused, "C A"),
+            (KeyFilter::NeverUsed, "A e"),
+            // The account of the last one is disabled.
+            (KeyFilter::Disabled, "b e"),
+            (KeyFilter::Ended, "expired revoked"),
+            (KeyFilter::All, "d C b A expired revoked e"),
+        ],
+    )
+    .await;
+    let of_account = Search { text: "bot 2".to_owned(), ..Search::default() };
+    assert_eq!(list_all(&store, &keys, &of_account, title).await, ["e"]);
 }
 
 async fn rows_with_equal_values_are_each_listed_once(database: impl Backend) {
