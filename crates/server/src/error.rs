@@ -404,8 +404,8 @@ fn unauthenticated(error: &AuthenticationError, now: Timestamp) -> Problem {
         return Problem::new(401, codes::UNAUTHENTICATED, title, detail).with("reason", error.code());
     }
     if !error.is_for_holder() {
-        let detail = "The request has no valid credential. Sign it with a registered key. Check that the key is \
-                      active, that its owner is enabled and that your clock is correct.";
+        let detail = "The request has no valid credential. Sign it with a registered key, and send exactly what was \
+                      signed: the same method, URL, host and body. `keyward explain` shows what was signed.";
         return Problem::new(401, codes::UNAUTHENTICATED, title, detail);
     }
     Problem::new(401, codes::UNAUTHENTICATED, title, capitalised(&format!("{error}; server time {now:.0}.")))

@@ -10,6 +10,22 @@ async function findUse(path) {
   return response.json();
 }
 
+/** Says in `place` that a key was used for the first time. */
+export function showFirstUse(place, ip) {
+  place.textContent = `First used just now${ip ? `, from ${ip}` : ''}.`;
+  place.previousElementSibling?.classList.add('on');
+  const address = document.createElement('small');
+  if (ip) address.textContent = `from ${ip}`;
+  document.getElementById('last-used')?.replaceChildren('Just now', address);
+  // On the page of a key that was just added, it is the last step.
+  const step = place.closest('.steps > li');
+  const tick = step?.parentElement.querySelector('.done .tick');
+  if (tick) {
+    step.className = 'done';
+    step.querySelector('.tick').replaceChildren(...tick.cloneNode(true).childNodes);
+  }
+}
+
 /** Tells in `place` when the key at `path` is used for the first time. */
 export function awaitFirstUse(place, path, round = 0) {
   if (round >= ROUNDS) return;
@@ -17,11 +33,7 @@ export function awaitFirstUse(place, path, round = 0) {
     // A page that nobody sees does not ask, and a server that does not answer is asked again.
     const key = document.hidden ? null : await findUse(path).catch(() => null);
     if (key?.last_used_at) {
-      place.textContent = `First used just now${key.last_used_ip ? `, from ${key.last_used_ip}` : ''}.`;
-      place.previousElementSibling?.classList.add('on');
-      const address = document.createElement('small');
-      if (key.last_used_ip) address.textContent = `from ${key.last_used_ip}`;
-      document.getElementById('last-used')?.replaceChildren('Just now', address);
+      showFirstUse(place, key.last_used_ip);
     } else {
       awaitFirstUse(place, path, round + 1);
     }

@@ -1,6 +1,6 @@
 // Makes a key pair in the browser and registers its public half. The private half is downloaded and never sent.
 
-import { awaitFirstUse } from './first-use.js';
+import { awaitFirstUse, showFirstUse } from './first-use.js';
 import { isPrivateKey, privateFile, proofMessage, publicLine, sshSignature } from './openssh.js';
 
 const by = (id) => document.getElementById(id);
@@ -95,7 +95,9 @@ async function testKey(signingKey, keyId) {
     headers: { 'signature-input': `keyward=${parameters}`, signature: `keyward=:${signature}:` },
   });
   const answer = await response.json();
-  return response.ok ? `Accepted. The key authenticates ${answer.principal.email}.` : `Refused: ${answer.detail}`;
+  if (!response.ok) return `Refused: ${answer.detail}`;
+  showFirstUse(by('first-use'));
+  return `Accepted. The key authenticates ${answer.principal.email}.`;
 }
 
 /** Where the fields of the API are on the page. */

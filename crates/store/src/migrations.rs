@@ -85,9 +85,16 @@ async fn apply(connection: &mut WriteConnection, migrations: &[Migration], now: 
                         params![migration.version.cast_signed(), migration.name, checksum, now],
                     )
                     .await?;
-                tracing::info!(migration = migration.name, "brought the database to a newer format");
+                tracing::debug!(migration = migration.name, "changed the database");
             }
         }
+    }
+    match (migrations.last(), applied.last()) {
+        (Some(last), None) => tracing::info!(format = last.version, "created the tables of the database"),
+        (Some(last), Some((before, _))) if *before < last.version => {
+            tracing::info!(before, format = last.version, "brought the database to a newer format");
+        }
+        _ => {}
     }
     Ok(())
 }

@@ -179,7 +179,9 @@ pub(super) async fn create(
         Ok(done) if done.invitation.is_none() => {
             let path = format!("/operator/workspaces/{}", done.workspace.id);
             let notice = Notice::say("The workspace ").link(&done.workspace.name, path).text(" was created.");
-            Ok(page::redirect_after(&done, "/operator/workspaces", notice))
+            // Nobody was invited: the caller is its first admin, and goes on in the workspace, which shows the first steps.
+            let next = format!("/w/{}", done.workspace.slug);
+            Ok(page::redirect_after(&done, &next, notice))
         }
         Ok(done) => {
             let invitation = done.into_inner().invitation;

@@ -11,6 +11,7 @@ use super::{AccountForm, account_domain};
 use crate::{
     App, AppError,
     ui::{
+        contact::Contact,
         extract::{Form, InWorkspace},
         notice::Notice,
         page::{self, FormErrors, PageError, Shell},
@@ -29,12 +30,22 @@ struct NewPage {
     typed: AccountForm,
     present: u64,
     limit: u64,
+    contact: Contact,
+}
+
+impl NewPage {
+    /// Returns whether another account would exceed the quota.
+    fn is_full(&self) -> bool {
+        self.present >= self.limit
+    }
 }
 
 async fn new_page(app: &App, at: &InWorkspace) -> Result<NewPage, PageError> {
     let (present, limit) = app.count_service_accounts(&at.caller, at.place.id).await?;
+    let shell = at.shell("Create service account", "service-accounts");
     Ok(NewPage {
-        shell: at.shell("Create service account", "service-accounts"),
+        contact: Contact::new(app, &shell),
+        shell,
         errors: FormErrors::default(),
         list: at.path("service-accounts"),
         domain: account_domain(app, at),

@@ -383,7 +383,9 @@ async fn the_operator_creates_workspaces_and_users_and_raises_quotas() {
         .sees("In use: 0 of 7");
     // Without a slug, it is made from the name.
     let second = [("name", "Harbour Survey"), ("slug", ""), ("admin_email", "")];
-    olga.submit(path, &second).await.sees("Harbour Survey").sees("harbour-survey").sees("0 of 7");
+    olga.submit(path, &second).await.sees("Welcome to Harbour Survey");
+    assert_eq!(olga.path, "/w/harbour-survey");
+    olga.open(path).await.sees("Harbour Survey").sees("harbour-survey").sees("0 of 7");
     olga.open(&format!("{path}?q=harbour")).await.sees("harbour-survey").sees_not(">Acme<");
     olga.open(&format!("{path}?filter=without-admin")).await.sees(">Acme<").sees_not("<small>harbour-survey");
 
