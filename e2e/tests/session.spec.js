@@ -18,7 +18,7 @@ test('the printed set-up link makes its user the operator, once', async ({ page,
   await page.getByLabel('Slug').fill('acme');
   await page.getByLabel('First admin').fill('olga@example.com');
   await page.getByRole('button', { name: 'Create workspace' }).click();
-  // Its first admin goes on in the workspace.
+  // Its first admin continues in the workspace.
   await expect(page.getByRole('heading', { name: 'Welcome to Acme Maps' })).toBeVisible();
   await page.goto(keyward.setUpLink);
   await expect(page.getByText('This link was used or has expired.')).toBeVisible();

@@ -179,7 +179,7 @@ pub(super) async fn create(
         Ok(done) if done.invitation.is_none() => {
             let path = format!("/operator/workspaces/{}", done.workspace.id);
             let notice = Notice::say("The workspace ").link(&done.workspace.name, path).text(" was created.");
-            // Nobody was invited: the caller is its first admin, and goes on in the workspace, which shows the first steps.
+            // Nobody was invited: the caller is its first admin, and continues in the workspace, which shows the first steps.
             let next = format!("/w/{}", done.workspace.slug);
             Ok(page::redirect_after(&done, &next, notice))
         }
