@@ -22,6 +22,7 @@ mod project;
 mod receive;
 mod role;
 mod routes;
+mod search;
 mod service_account;
 mod session;
 mod set_up;
@@ -57,6 +58,7 @@ fn pages() -> routes::Pages {
         .merge(operator::router())
         .merge(overview::router())
         .merge(project::router())
+        .merge(search::router())
         .merge(service_account::router())
         .merge(set_up::router())
         .merge(user::router())

@@ -17,6 +17,7 @@ use http::request::Parts;
 pub(super) use self::{
     list::{KeyColumn, KeyTable, export_keys, search_keys},
     preset::Preset,
+    row::KeyStatus,
 };
 use super::{
     extract::{Ids, InWorkspace, SignedInContext},

@@ -26,6 +26,11 @@ pub(super) fn router() -> Pages {
     Pages::default().get("/help", show).get("/help/{guide}", show_guide)
 }
 
+/// Returns the name and the title of each guide.
+pub(super) fn list_guides() -> impl Iterator<Item = (&'static str, &'static str)> {
+    GUIDES.iter().map(|(name, title, _)| (*name, *title))
+}
+
 #[derive(Template)]
 #[template(path = "help.html")]
 struct Help {

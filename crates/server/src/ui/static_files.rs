@@ -17,12 +17,13 @@ use sha2::{Digest as _, Sha256};
 
 use crate::AppError;
 
-const FILES: [(&str, &str, &[u8]); 12] = [
+const FILES: [(&str, &str, &[u8]); 13] = [
     ("/static/app.css", "text/css; charset=utf-8", include_bytes!("../../static/app.css")),
     ("/static/first-use.js", "text/javascript; charset=utf-8", include_bytes!("../../static/first-use.js")),
     ("/static/keys.js", "text/javascript; charset=utf-8", include_bytes!("../../static/keys.js")),
     ("/static/openssh.js", "text/javascript; charset=utf-8", include_bytes!("../../static/openssh.js")),
     ("/static/pages.js", "text/javascript; charset=utf-8", include_bytes!("../../static/pages.js")),
+    ("/static/palette.js", "text/javascript; charset=utf-8", include_bytes!("../../static/palette.js")),
     ("/static/slug.js", "text/javascript; charset=utf-8", include_bytes!("../../static/slug.js")),
     ("/static/chevron.svg", "image/svg+xml", include_bytes!("../../static/chevron.svg")),
     ("/static/copy.svg", "image/svg+xml", include_bytes!("../../static/copy.svg")),

@@ -5,4 +5,5 @@ mod failure;
 mod fields;
 mod overview;
 mod pages;
+mod search;
 mod session;

@@ -29,7 +29,7 @@ pub(in crate::ui) enum KeyStatus {
 }
 
 impl KeyStatus {
-    pub(super) const fn new(state: api::KeyState, owner_disabled: bool) -> Self {
+    pub(in crate::ui) const fn new(state: api::KeyState, owner_disabled: bool) -> Self {
         match state {
             api::KeyState::Active if owner_disabled => Self::OwnerDisabled,
             api::KeyState::Active => Self::Active,

@@ -55,8 +55,10 @@ pub const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("GET",  "/profile/api-keys/{key}/revoke",                                 [SIGN, 404, 404, 200, 404]),
     ("POST", "/profile/api-keys/{key}/revoke",                                 [SIGN, 404, 404, 303, 404]),
 
+    ("GET",  "/search",                                                        [SIGN, 200, 200, 200, 200]),
     ("GET",  "/workspaces",                                                    [SIGN, 200, 200, 200, 200]),
     ("GET",  "/w/{slug}",                                                      [SIGN, 404, 200, 200, 404]),
+    ("GET",  "/w/{slug}/search",                                               [SIGN, 404, 200, 200, 404]),
     ("GET",  "/w/{slug}/general",                                              [SIGN, 404, 200, 200, 404]),
     ("POST", "/w/{slug}/general",                                              [SIGN, 404, 403, 303, 404]),
     ("GET",  "/w/{slug}/delete",                                               [SIGN, 404, 403, 200, 404]),
