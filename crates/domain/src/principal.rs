@@ -190,6 +190,20 @@ impl ProjectAccess {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OperatorAccess(());
 
+/// Proof that keys are those of the principal itself. Only [`Principal::authorize_own`] creates it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OwnAccess {
+    owner: PrincipalId,
+}
+
+impl OwnAccess {
+    /// Returns the principal.
+    #[must_use]
+    pub const fn owner(self) -> PrincipalId {
+        self.owner
+    }
+}
+
 /// Proof of a command on the host. Only [`Principal::authorize_host`] creates it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HostAccess(());
@@ -419,6 +433,14 @@ impl Principal {
             return Err(Denied::NotFound);
         }
         self.authorize_operator()
+    }
+
+    /// Returns the access of the principal to what is its own.
+    ///
+    /// # Errors
+    /// [`Denied::NotFound`] on the host, which owns nothing.
+    pub fn authorize_own(&self) -> Result<OwnAccess, Denied> {
+        self.id().map(|owner| OwnAccess { owner }).ok_or(Denied::NotFound)
     }
 
     /// Returns the user that manages their own keys.

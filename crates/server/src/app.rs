@@ -55,10 +55,10 @@ use verifier::{
 pub(crate) use self::service_account::NAME_PREFIX;
 pub use self::{
     api_key::{
-        AccountKey, BulkEdit, FoundAccountKeys, FoundKeys, KeyAccount, KeyDetails, KeyOwner, KeyOwnerDetails,
-        KeySearch, KeySet, MAX_KEYS, OwnedKey,
+        AccountKey, BulkEdit, FoundAccountKeys, FoundKeys, KeyAccount, KeyActivity, KeyDetails, KeyOwner,
+        KeyOwnerDetails, KeySearch, KeySet, MAX_KEYS, OwnedKey,
     },
-    audit::{Activity, ActivityPage, AuditFilter, ID_FIELDS, audit_event},
+    audit::{Activity, ActivityPage, AuditFilter, CAUSE, CAUSE_TARGET, ID_FIELDS, audit_event},
     candidate::Candidate,
     change::{ChangeError, Confirmed},
     invitation::OpenInvitation,
@@ -79,6 +79,7 @@ pub use self::{
     transfer::{Transferred, bring_up_to_date, copy_installation},
 };
 use self::{
+    audit::RevocationCause,
     change::{Held, Operation, Scope, Transaction},
     detail::{Audited, Detail},
     nonce::Nonces,

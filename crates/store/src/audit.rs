@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use domain::{
     ApiKeyId, AuditAction, AuditEvent, AuditEventId, AuditKind, AuditPrincipal, Checkpoint, PrincipalId, Timestamp,
     merkle::{CompactRange, Hash},
-    principal::{HostAccess, OperatorAccess, WorkspaceAccess},
+    principal::{HostAccess, OperatorAccess, OwnAccess, WorkspaceAccess},
 };
 
 pub use refusal::RefusalRecord;
@@ -137,6 +137,8 @@ pub enum EventScope {
     Workspace(WorkspaceAccess),
     /// The events of no workspace, and those that concern a workspace itself.
     InstallationOwn(OperatorAccess),
+    /// The events of no workspace that involve a principal's own keys.
+    OwnKeys(OwnAccess),
     /// All events.
     Installation(HostAccess),
 }
@@ -234,6 +236,11 @@ impl Conditions {
         let mut all = Self::default();
         all = match scope {
             EventScope::Workspace(access) => all.with("workspace_id =", access.workspace().to_string(), ""),
+            EventScope::OwnKeys(own) => {
+                let keys = "workspace_id IS NULL AND EXISTS (SELECT 1 FROM api_keys
+                    WHERE api_keys.id IN (audit_events.key_id, audit_events.target) AND api_keys.owner_id =";
+                all.with(keys, own.owner().to_string(), ")")
+            }
             EventScope::InstallationOwn(_) | EventScope::Installation(_) => all,
         };
         all = match filter.page {
@@ -264,7 +271,7 @@ impl Conditions {
         let own = || format!("(workspace_id IS NULL OR action IN ({}))", quoted(of_workspaces()));
         let scoped = |all: Self| match scope {
             EventScope::InstallationOwn(_) => all.with_text(own()),
-            EventScope::Workspace(_) | EventScope::Installation(_) => all,
+            EventScope::Workspace(_) | EventScope::OwnKeys(_) | EventScope::Installation(_) => all,
         };
         match subject {
             Some(EventSubject::Key(key)) => ["key_id =", "target ="]

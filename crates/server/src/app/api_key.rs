@@ -1,5 +1,6 @@
 //! API keys: their owners, and how to read them. Each change has its own file.
 
+mod activity;
 mod bulk;
 mod details;
 mod installation;
@@ -18,6 +19,7 @@ use domain::{
 use store::Connection;
 
 pub use self::{
+    activity::KeyActivity,
     bulk::{BulkEdit, KeySet, MAX_KEYS},
     details::{FoundKeys, KeyDetails, KeyOwnerDetails, KeySearch},
     installation::OwnedKey,

@@ -1,10 +1,10 @@
 //! Reading the audit log and its signed head.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, fmt::Display, path::Path};
 
 use domain::{
-    ApiKeyId, AuditEventId, AuditKind, AuditPrincipal, Fingerprint, InstallationKey, PrincipalId, Timestamp,
-    WorkspaceId, id::IdError, principal::WorkspacePermission, user::Email,
+    ApiKeyId, AuditAction, AuditEventId, AuditKind, AuditPrincipal, Fingerprint, InstallationKey, PrincipalId,
+    Timestamp, WorkspaceId, id::IdError, principal::WorkspacePermission, user::Email,
 };
 use store::{
     Connection,
@@ -12,7 +12,7 @@ use store::{
     name::Named,
 };
 
-use super::{App, Caller, Paging, page};
+use super::{App, Caller, Detail, Paging, page};
 use crate::error::AppError;
 
 /// Conditions for the events to list.
@@ -237,13 +237,38 @@ pub struct Activity {
     pub names: BTreeMap<String, Named>,
 }
 
-/// The fields of events that are ids of principals.
-pub const ID_FIELDS: [&str; 3] = ["owner", "principal", "user"];
+/// The field of a revocation's event with the action that revoked the key, unless it was revoked itself.
+pub const CAUSE: &str = "cause";
+/// The field with the target of that action.
+pub const CAUSE_TARGET: &str = "cause_target";
+
+/// The event of the same change that revokes a key with it, such as the deletion of its owner. The event of the
+/// revocation names it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct RevocationCause {
+    action: AuditAction,
+    target: String,
+}
+
+impl RevocationCause {
+    /// Creates the cause: the event with this action and target.
+    pub(super) fn new(action: AuditAction, target: impl Display) -> Self {
+        Self { action, target: target.to_string() }
+    }
+
+    /// Adds it to the detail of the event of a revocation.
+    pub(super) fn add_to(&self, detail: Detail) -> Detail {
+        detail.with(CAUSE, self.action.as_str()).with(CAUSE_TARGET, &self.target)
+    }
+}
+
+/// The fields of events that are ids of objects.
+pub const ID_FIELDS: [&str; 4] = ["owner", "principal", "user", CAUSE_TARGET];
 
 impl Activity {
     /// Looks up the names of all objects in the events, and those of `filtered` that the caller may know. A filter
     /// may contain the id of any object, so an object in no event is named only if it belongs to the workspace.
-    async fn name_everything(
+    pub(super) async fn name_everything(
         &mut self,
         connection: &mut Connection,
         workspace: Option<WorkspaceId>,

@@ -165,7 +165,7 @@ impl Operation for UpdateMember {
             app.end_invitations_of(transaction, user.into(), Some(workspace)).await?;
         }
         if self.update.revoke_keys {
-            app.revoke_registered_keys(transaction, user, Some(workspace)).await?;
+            app.revoke_registered_keys(transaction, user, Some(workspace), AuditAction::MemberUpdate).await?;
         }
         Ok(to_wire(member))
     }
@@ -210,7 +210,7 @@ impl Operation for DeleteMember {
     ) -> Result<(), AppError> {
         let (workspace, user) = (self.workspace, self.user);
         if self.revoke_keys {
-            app.revoke_registered_keys(transaction, user, Some(workspace)).await?;
+            app.revoke_registered_keys(transaction, user, Some(workspace), AuditAction::MemberRemove).await?;
         }
         app.hand_over_projects(transaction, workspace, user.into(), handover).await?;
         store::member::delete_member(&mut transaction.change, workspace, user).await?;

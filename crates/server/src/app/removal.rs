@@ -1,10 +1,14 @@
 //! Revocations after a user is removed, demoted or disabled: the open invitations that they sent and, if the caller
 //! requests it, the keys that they registered for service accounts.
 
-use domain::{PrincipalId, UserId, WorkspaceId, api_key::ApiKey, principal::WorkspacePermission, role::Role};
+use domain::{
+    AuditAction, PrincipalId, UserId, WorkspaceId, api_key::ApiKey, principal::WorkspacePermission, role::Role,
+};
 use store::Connection;
 
-use super::{App, Caller, Candidate, Detail, Transaction, api_key, candidate::list_successors, invitation};
+use super::{
+    App, Caller, Candidate, Detail, RevocationCause, Transaction, api_key, candidate::list_successors, invitation,
+};
 use crate::error::AppError;
 
 /// Returns the keys of service accounts of a workspace, or of all, that a principal registered, and those that these
@@ -149,15 +153,15 @@ impl App {
     }
 
     /// Revokes the keys that a user registered for service accounts of a workspace, or of all, and those that these
-    /// keys registered in turn, each with its event.
+    /// keys registered in turn, each with its event. `cause` is the action that takes the user's rights.
     pub(super) async fn revoke_registered_keys(
         &self,
         transaction: &mut Transaction,
         registrar: UserId,
         workspace: Option<WorkspaceId>,
+        cause: AuditAction,
     ) -> Result<(), AppError> {
         let keys = list_registered_keys(&mut transaction.change, registrar.into(), workspace).await?;
-        self.revoke_keys(transaction, keys, false).await?;
-        Ok(())
+        self.revoke_keys(transaction, keys, &RevocationCause::new(cause, registrar)).await
     }
 }

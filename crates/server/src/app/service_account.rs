@@ -19,7 +19,8 @@ use store::{
 pub use store::{api_key::LastUse, project::JoinedProject};
 
 use super::{
-    App, Audited, Caller, Candidate, ChangeError, Confirmed, Detail, Operation, Paging, Scope, Transaction,
+    App, Audited, Caller, Candidate, ChangeError, Confirmed, Detail, Operation, Paging, RevocationCause, Scope,
+    Transaction,
     candidate::list_successors,
     list::{Found, Place, list_page, look_through},
     member::{Handover, check_handover},
@@ -445,7 +446,8 @@ impl Operation for DeleteServiceAccount {
     ) -> Result<(), AppError> {
         let (workspace, id, now) = (self.workspace, self.id, transaction.now);
         app.hand_over_projects(transaction, workspace, id.into(), handover).await?;
-        app.revoke_keys_of(transaction, id.into()).await?;
+        let cause = RevocationCause::new(AuditAction::ServiceAccountDelete, id);
+        app.revoke_keys_of(transaction, id.into(), &cause).await?;
         store::service_account::delete_service_account(&mut transaction.change, id, now).await?;
         app.end_invitations_of(transaction, id.into(), Some(workspace)).await?;
         transaction.note(app, AuditAction::ServiceAccountDelete, Some(workspace), id, Detail::of(&account));

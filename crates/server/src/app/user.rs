@@ -283,7 +283,7 @@ impl Operation for UpdateUser {
         app.note_update(transaction, &before, &user).await?;
         app.end_invitations_of(transaction, self.id.into(), None).await?;
         if self.update.revoke_keys {
-            app.revoke_registered_keys(transaction, self.id, None).await?;
+            app.revoke_registered_keys(transaction, self.id, None, AuditAction::UserUpdate).await?;
         }
         Ok(to_wire(user))
     }

@@ -16,8 +16,8 @@ use domain::{
 use store::workspace::{WorkspaceCounts, WorkspaceUse, Workspaces};
 
 use super::{
-    App, Audited, Caller, ChangeError, Confirmed, Detail, Found, Operation, Paging, Place, Scope, Transaction,
-    UnsentMail,
+    App, Audited, Caller, ChangeError, Confirmed, Detail, Found, Operation, Paging, Place, RevocationCause, Scope,
+    Transaction, UnsentMail,
     list::{list_page, look_through},
     quota,
 };
@@ -448,6 +448,7 @@ impl Operation for DeleteWorkspace {
 
     async fn apply(&self, app: &App, transaction: &mut Transaction, workspace: Workspace) -> Result<(), AppError> {
         let (id, now) = (self.id, transaction.now);
+        let cause = RevocationCause::new(AuditAction::WorkspaceDelete, id);
         let mut members = Vec::new();
         for project in store::project::list_project_ids(&mut transaction.change, id).await? {
             store::project::delete_project(&mut transaction.change, project).await?;
@@ -459,7 +460,7 @@ impl Operation for DeleteWorkspace {
                     members.push(user);
                 }
                 PrincipalId::ServiceAccount(account) => {
-                    app.revoke_keys_of(transaction, principal).await?;
+                    app.revoke_keys_of(transaction, principal, &cause).await?;
                     store::service_account::delete_service_account(&mut transaction.change, account, now).await?;
                 }
             }

@@ -67,8 +67,6 @@ pub(super) struct OwnerLink {
     pub(super) path: String,
     /// The path of the list of service accounts.
     pub(super) list: String,
-    /// The path of the workspace's activity.
-    pub(super) activity: String,
 }
 
 impl KeyPages {
@@ -76,12 +74,7 @@ impl KeyPages {
     fn owner_link(&self, owner: &KeyOwnerDetails) -> Option<OwnerLink> {
         let (account, within) = (owner.service_account.as_ref()?, self.within.as_ref()?);
         let list = within.path("service-accounts");
-        Some(OwnerLink {
-            name: account.display_name.clone(),
-            path: format!("{list}/{}", account.id),
-            list,
-            activity: within.path("activity"),
-        })
+        Some(OwnerLink { name: account.display_name.clone(), path: format!("{list}/{}", account.id), list })
     }
 
     fn shell(&self, title: impl Into<String>) -> Shell {

@@ -12,7 +12,7 @@ use axum::{
     extract::{Query, State},
     response::Response,
 };
-use domain::user::show_email;
+use domain::{ApiKeyId, AuditAction, user::show_email};
 use http::StatusCode;
 use store::audit::LoggedEvent;
 
@@ -25,12 +25,12 @@ pub(in crate::ui) use self::{row::Row, sentence::Part};
 use super::{
     csv::{Csv, file},
     extract::{InWorkspace, SignedInContext},
-    page::{self, FormErrors, PageError, Place, Shell},
+    page::{self, FormErrors, PageError, Place, Shell, When},
     routes::Pages,
 };
 use crate::{
     App, AppError,
-    app::{Activity, ActivityPage, Caller, audit_event},
+    app::{Activity, ActivityPage, Caller, KeyActivity, KeyOwner, audit_event},
 };
 
 /// The maximum number of events in one file. A filter reduces the number.
@@ -149,6 +149,64 @@ pub(in crate::ui) async fn latest_changes(
     let rows =
         row::rows(reader, shell, &activity.events, |event| (query.with_event(&event.id.to_string()).link(), false));
     Ok(rows.into_iter().map(|(_, row)| row).collect())
+}
+
+/// The activity of a key, for its page.
+pub(in crate::ui) struct KeyEvents {
+    /// The latest events.
+    pub(in crate::ui) rows: Vec<Row>,
+    /// The path of the list with all values of an event.
+    pub(in crate::ui) base: String,
+    /// The list of all its events, if the reader may open it.
+    pub(in crate::ui) all: Option<String>,
+    /// When it was revoked.
+    pub(in crate::ui) revoked_at: Option<When>,
+    /// Who revoked it, if the reader may know.
+    pub(in crate::ui) revoked_by: Option<Part>,
+    /// Why it was revoked, if it was not revoked itself.
+    pub(in crate::ui) cause: Vec<Part>,
+}
+
+/// The number of events on the page of a key.
+const EVENTS_OF_KEY: u32 = 5;
+
+/// Returns the activity of a key. Its place is that of the service account which owns it.
+///
+/// # Errors
+/// The caller may not view the key.
+pub(in crate::ui) async fn find_key_events(
+    app: &App,
+    caller: &Caller,
+    (owner, id): (KeyOwner, ApiKeyId),
+    place: Option<&Place>,
+    shell: &Shell,
+) -> Result<KeyEvents, AppError> {
+    let KeyActivity { revoked_at, revocation, latest } =
+        app.find_key_activity(caller, owner, id, EVENTS_OF_KEY).await?;
+    let reader = Reader { names: &latest.names, place };
+    let query = ActivityQuery { key: id.to_string(), ..ActivityQuery::default() };
+    let rows =
+        row::rows(reader, shell, &latest.events, |event| (query.with_event(&event.id.to_string()).link(), false));
+    let with_day = |(day, row): (i64, Row)| Row { clock: row::day_words(day), ..row };
+    let revoked = revocation.as_ref().map(|logged| &logged.event);
+    // Nobody is told which principal reclaimed a key with a proof.
+    let by_whom = revoked.filter(|event| event.action == AuditAction::ApiKeyRevoke.as_str());
+    let mut events = KeyEvents {
+        rows: rows.into_iter().map(with_day).collect(),
+        base: reader.base(),
+        all: Some(format!("{}{}", reader.base(), query.link())),
+        revoked_at: revoked_at.map(|at| shell.when(&at)),
+        revoked_by: by_whom.map(|event| reader.actor(event.principal)),
+        cause: revoked.and_then(|event| reader.cause(event)).unwrap_or_default(),
+    };
+    // Only operators read the activity of no workspace.
+    if place.is_none() && !caller.principal().is_operator() {
+        events.all = None;
+        events.rows.iter_mut().for_each(row::without_links);
+        row::unlink(&mut events.cause);
+        row::unlink(events.revoked_by.as_mut_slice());
+    }
+    Ok(events)
 }
 
 async fn list(

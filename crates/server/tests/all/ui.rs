@@ -1,6 +1,7 @@
 //! The pages, without script.
 
 pub mod access;
+mod api_key;
 mod failure;
 mod fields;
 mod overview;

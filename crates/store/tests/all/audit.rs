@@ -2,11 +2,13 @@
 
 use domain::{
     ApiKeyId, AuditAction, AuditEvent, AuditKind, AuditPrincipal, PrincipalId, ServiceAccountId, UserId, WorkspaceId,
-    principal::Principal, project::Project,
+    principal::{Credential, Principal},
+    project::Project,
 };
 use store::{
     Changes, Store, Version,
     audit::{EventFilter, EventPage, EventScope, EventSubject, RefusalRecord, find_event, list_events},
+    identity::find_identity,
     name::{Named, find_names},
 };
 
@@ -24,6 +26,7 @@ on_every_engine! {
     events_are_found_by_their_target_and_kind
     events_that_involve_an_object_are_listed_once
     operators_list_the_installations_own_events
+    owners_list_what_was_done_to_their_own_keys
     an_event_is_found_by_its_id_in_its_scope_only
     every_object_in_an_event_has_its_name
 }
@@ -251,6 +254,39 @@ async fn operators_list_the_installations_own_events(database: impl Backend) {
     assert!(list_own(project).await.is_empty(), "it is the workspace's");
     let subject = Some(EventSubject::Principal(PrincipalId::User(id(1))));
     assert_eq!(list_own(EventFilter { subject, ..EventFilter::default() }).await, [6, 5, 3, 2, 1]);
+}
+
+async fn owners_list_what_was_done_to_their_own_keys(database: impl Backend) {
+    let store = database.open().await;
+    add_workspaces_and_users(&store).await;
+    change(&store, 2, async |change| {
+        store::api_key::insert_api_key(change, &api_key(5, PrincipalId::User(id(1)))).await?;
+        store::api_key::insert_api_key(change, &api_key(6, PrincipalId::User(id(2)))).await
+    })
+    .await;
+    let user = PrincipalId::User(id(1));
+    let identity = find_identity(&mut store.read().await.unwrap(), user).await.unwrap().expect("the user");
+    let principal = Principal::new(identity.into(), Credential::Signature(id(5)));
+    let scope = EventScope::OwnKeys(principal.authorize_own().unwrap());
+    let (own, other): (ApiKeyId, ApiKeyId) = (id(5), id(6));
+    let without = |number: u8| AuditEvent { workspace: None, key: None, target: None, ..event(number) };
+    let first = list(&store, everywhere(), &EventFilter::default()).await.len() as u64;
+    log(&store, AuditEvent { target: Some(own.to_string()), ..without(10) }).await;
+    log(&store, AuditEvent { target: Some(other.to_string()), ..without(11) }).await;
+    log(&store, AuditEvent { key: Some(own), ..without(12) }).await;
+    log(&store, AuditEvent { workspace: Some(id(1)), target: Some(own.to_string()), ..without(13) }).await;
+    log(&store, AuditEvent { principal: AuditPrincipal::User(id(1)), ..without(14) }).await;
+    let of = async |subject| {
+        let seqs = list(&store, scope, &EventFilter { subject, ..EventFilter::default() }).await;
+        seqs.into_iter().map(|seq| seq - first).collect::<Vec<_>>()
+    };
+    assert_eq!(of(None).await, [2, 0]);
+    assert_eq!(of(Some(EventSubject::Key(own))).await, [2, 0]);
+    assert!(of(Some(EventSubject::Key(other))).await.is_empty());
+    let mut connection = store.read().await.unwrap();
+    for (number, is_found) in [(10, true), (11, false), (12, true), (13, false), (14, false)] {
+        assert_eq!(find_event(&mut connection, scope, id(number)).await.unwrap().is_some(), is_found, "{number}");
+    }
 }
 
 async fn an_event_is_found_by_its_id_in_its_scope_only(database: impl Backend) {

@@ -202,8 +202,9 @@ impl Operation for EditApiKeys {
         let count = keys.len();
         let action = match self.edit {
             BulkEdit::Revoke => {
-                let keys = keys.into_iter().map(|edited| (edited.before, edited.workspace)).collect();
-                app.revoke_listed_keys(transaction, keys).await?;
+                for Edited { before, workspace, .. } in keys {
+                    app.revoke_key(transaction, &before, workspace, None).await?;
+                }
                 return Ok(count);
             }
             BulkEdit::Disable => AuditAction::ApiKeyDisable,

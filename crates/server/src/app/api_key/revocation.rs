@@ -12,7 +12,7 @@ use store::{Connection, api_key::Revocation};
 
 use super::{Access, KeyOwner, authorize, find_of_owner, state_to_wire};
 use crate::{
-    app::{App, Caller, ChangeError, Confirmed, Detail, Operation, Scope, Transaction},
+    app::{App, Caller, ChangeError, Confirmed, Detail, Operation, RevocationCause, Scope, Transaction},
     error::AppError,
 };
 
@@ -44,31 +44,32 @@ impl App {
         self.change(caller, RevokeApiKey { owner, id, cascade }).await
     }
 
-    /// Revokes keys within an authorized change, each with its own event in its owner's workspace. With `cascade`, it
-    /// also revokes the keys that they registered, if the caller manages those. Keys that are already revoked stay
-    /// unchanged. Returns the number of keys that were revoked.
+    /// Revokes keys within an authorized change, each with its own event in its owner's workspace. Keys that are already
+    /// revoked stay unchanged.
     pub(in crate::app) async fn revoke_keys(
         &self,
         transaction: &mut Transaction,
         keys: Vec<ApiKey>,
-        cascade: bool,
-    ) -> Result<usize, AppError> {
+        cause: &RevocationCause,
+    ) -> Result<(), AppError> {
         let principal = transaction.principal.clone();
-        let taken = list_keys_to_revoke(&mut transaction.change, &principal, keys, cascade).await?;
-        let count = taken.len();
-        self.revoke_listed_keys(transaction, taken).await?;
-        Ok(count)
+        for (key, place) in list_keys_to_revoke(&mut transaction.change, &principal, keys, false).await? {
+            self.revoke_key(transaction, &key, place, Some(cause)).await?;
+        }
+        Ok(())
     }
 
-    pub(super) async fn revoke_listed_keys(
+    /// Revokes a key within an authorized change, with its event. `cause` is `None` for a key that the caller named.
+    pub(super) async fn revoke_key(
         &self,
         transaction: &mut Transaction,
-        keys: Vec<(ApiKey, Option<WorkspaceId>)>,
+        key: &ApiKey,
+        place: Option<WorkspaceId>,
+        cause: Option<&RevocationCause>,
     ) -> Result<(), AppError> {
-        for (key, place) in keys {
-            store::api_key::revoke_api_key(&mut transaction.change, &key, Revocation::Ordinary).await?;
-            transaction.note(self, AuditAction::ApiKeyRevoke, place, key.id, Detail::of(&key));
-        }
+        store::api_key::revoke_api_key(&mut transaction.change, key, Revocation::Ordinary).await?;
+        let detail = cause.map_or_else(|| Detail::of(key), |cause| cause.add_to(Detail::of(key)));
+        transaction.note(self, AuditAction::ApiKeyRevoke, place, key.id, detail);
         Ok(())
     }
 
@@ -77,9 +78,10 @@ impl App {
         &self,
         transaction: &mut Transaction,
         owner: PrincipalId,
-    ) -> Result<usize, AppError> {
+        cause: &RevocationCause,
+    ) -> Result<(), AppError> {
         let keys = store::api_key::list_api_keys(&mut transaction.change, owner, None, i64::MAX).await?;
-        self.revoke_keys(transaction, keys, false).await
+        self.revoke_keys(transaction, keys, cause).await
     }
 }
 
@@ -137,7 +139,11 @@ impl Operation for RevokeApiKey {
     }
 
     async fn apply(&self, app: &App, transaction: &mut Transaction, keys: Self::Checked) -> Result<(), AppError> {
-        app.revoke_listed_keys(transaction, keys).await
+        let cause = RevocationCause::new(AuditAction::ApiKeyRevoke, self.id);
+        for (key, place) in keys {
+            app.revoke_key(transaction, &key, place, (key.id != self.id).then_some(&cause)).await?;
+        }
+        Ok(())
     }
 }
 

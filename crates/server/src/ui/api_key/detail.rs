@@ -16,6 +16,7 @@ use crate::{
     App,
     app::KeyDetails,
     ui::{
+        audit::{self, KeyEvents},
         confirmation::ConfirmationPage,
         extract::{Form, Ids},
         form::end_of_day,
@@ -37,32 +38,32 @@ struct KeyPage {
     public_url: String,
     typed: EditForm,
     chart: UseChart,
+    activity: KeyEvents,
 }
 
 impl KeyPage {
-    fn new(app: &App, at: &KeyPages, details: &KeyDetails, used: &api::KeyUse) -> Self {
-        let KeyDetails { key, creator_email, owner } = details;
+    async fn read(app: &App, at: &KeyPages, id: ApiKeyId, window: UseWindow) -> Result<Self, PageError> {
+        let details = app.find_key_details(&at.caller, at.owner, id).await?;
+        let used = app.find_key_use(&at.caller, at.owner, id, window).await?;
+        let KeyDetails { key, creator_email, owner } = &details;
         let (owner_disabled, base) = (owner.is_disabled(), format!("{}/{}", at.base, key.id));
         let shell = at.shell(key.title.clone());
+        let place = at.within.as_ref().map(|within| &within.place);
+        let activity = audit::find_key_events(app, &at.caller, (at.owner, id), place, &shell).await?;
         let key = KeyRow::new(key, creator_email.as_deref(), owner_disabled, &shell, app.now());
-        Self {
+        Ok(Self {
             shell,
             errors: FormErrors::default(),
-            chart: UseChart::of_key(base.clone(), used),
+            chart: UseChart::of_key(base.clone(), &used),
             base,
             typed: EditForm { title: Some(key.title.clone()), expires: Some(key.expires_on.clone()) },
             key,
             owner: at.owner_link(owner),
             owner_disabled,
             public_url: app.settings().public_url.clone(),
-        }
+            activity,
+        })
     }
-}
-
-async fn key_page(app: &App, at: &KeyPages, id: ApiKeyId, window: UseWindow) -> Result<KeyPage, PageError> {
-    let details = app.find_key_details(&at.caller, at.owner, id).await?;
-    let used = app.find_key_use(&at.caller, at.owner, id, window).await?;
-    Ok(KeyPage::new(app, at, &details, &used))
 }
 
 /// Shows the page of a key. A script that waits for its first use only gets the key.
@@ -76,7 +77,7 @@ pub(super) async fn show(
         let key = app.find_api_key(&at.caller, at.owner, ids.parse("key")?).await?;
         return Ok(axum::Json(key).into_response());
     }
-    Ok(page::render(StatusCode::OK, &key_page(&app, &at, ids.parse("key")?, query.window()).await?))
+    Ok(page::render(StatusCode::OK, &KeyPage::read(&app, &at, ids.parse("key")?, query.window()).await?))
 }
 
 /// A field that is missing from the form is `None` and changes nothing. An empty date removes the expiry.
@@ -100,7 +101,7 @@ pub(super) async fn edit(
     Form(form): Form<EditForm>,
 ) -> Result<Response, PageError> {
     let id: ApiKeyId = ids.parse("key")?;
-    let page = key_page(&app, &at, id, UseWindow::default()).await?;
+    let page = KeyPage::read(&app, &at, id, UseWindow::default()).await?;
     // A date that was not changed keeps its time.
     let changed = form.expires.as_deref().filter(|date| *date != page.key.expires_on);
     let saved = match changed.map(|date| end_of_day("expires", date)).transpose() {
@@ -125,7 +126,7 @@ pub(super) async fn edit(
 
 /// Asks before a key is disabled.
 pub(super) async fn show_disable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
-    let KeyPage { key, base, owner, .. } = key_page(&app, &at, ids.parse("key")?, UseWindow::default()).await?;
+    let KeyPage { key, base, owner, .. } = KeyPage::read(&app, &at, ids.parse("key")?, UseWindow::default()).await?;
     if !key.status.may_be_disabled() {
         return Ok(page::go_to(&base));
     }
@@ -169,7 +170,7 @@ pub(super) async fn enable(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) 
         done,
         |_| format!("{}/{id}", at.base),
         |key| Notice::say("Key ").link(&key.title, format!("{}/{id}", at.base)).text(" was enabled."),
-        async |errors| Ok(KeyPage { errors, ..key_page(&app, &at, id, UseWindow::default()).await? }),
+        async |errors| Ok(KeyPage { errors, ..KeyPage::read(&app, &at, id, UseWindow::default()).await? }),
     )
     .await
 }

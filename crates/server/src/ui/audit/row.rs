@@ -10,7 +10,7 @@ use super::{
     sentence::{Part, Reader, Severity, label, refusal_reason, show_value},
 };
 use crate::{
-    app::{Activity, ID_FIELDS},
+    app::{Activity, CAUSE, CAUSE_TARGET, ID_FIELDS},
     ui::page::{Shell, When},
 };
 
@@ -35,7 +35,7 @@ pub(in crate::ui) struct Row {
     /// The time of day.
     pub(in crate::ui) clock: String,
     pub(in crate::ui) when: When,
-    /// The query that shows all values.
+    /// The query that shows all values. Empty if the reader cannot open them.
     pub(in crate::ui) details: String,
     /// Whether all its values are shown.
     pub(in crate::ui) is_selected: bool,
@@ -210,6 +210,30 @@ pub(in crate::ui) fn rows(
     rows
 }
 
+/// Removes the links of a row, for a reader who may not open them.
+pub(super) fn without_links(row: &mut Row) {
+    row.details.clear();
+    unlink(&mut row.parts);
+}
+
+/// Removes the links of a sentence, for a reader who may not open them.
+pub(super) fn unlink(parts: &mut [Part]) {
+    for part in parts {
+        if let Part::Name(_, path) = part {
+            *path = None;
+        }
+    }
+}
+
+/// Returns the day of a row, without the year.
+pub(super) fn day_words(number: i64) -> String {
+    start_of_day(number).strftime("%-d %b").to_string()
+}
+
+fn start_of_day(number: i64) -> Timestamp {
+    Timestamp::from_second(number * DAY_SECONDS).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
 /// Returns the rows of a page by day.
 pub(super) fn days(reader: Reader<'_>, shell: &Shell, query: &ActivityQuery, events: &[LoggedEvent]) -> Vec<Day> {
     let today = day_of(shell.now());
@@ -224,7 +248,7 @@ pub(super) fn days(reader: Reader<'_>, shell: &Shell, query: &ActivityQuery, eve
             day.rows.push(row);
             continue;
         }
-        let date = Timestamp::from_second(number * DAY_SECONDS).unwrap_or(Timestamp::UNIX_EPOCH);
+        let date = start_of_day(number);
         let name = match today - number {
             0 => "Today".to_owned(),
             1 => "Yesterday".to_owned(),
@@ -282,8 +306,8 @@ pub(super) fn detail(reader: Reader<'_>, shell: &Shell, logged: &LoggedEvent) ->
             continue;
         }
         let is_before = name.strip_suffix("_before").is_some_and(|name| event.detail.contains_key(name));
-        // The statement and the root are for programs. The target names the object already.
-        if is_before || matches!(name.as_str(), "statement" | "root" | "codes" | "kinds") {
+        // The statement and the root are for programs. The target names the object already. The cause is told below.
+        if is_before || matches!(name.as_str(), "statement" | "root" | "codes" | "kinds" | CAUSE | CAUSE_TARGET) {
             continue;
         }
         let value = match name.as_str() {
@@ -300,6 +324,7 @@ pub(super) fn detail(reader: Reader<'_>, shell: &Shell, logged: &LoggedEvent) ->
         };
         others.push((name, vec![value]));
     }
+    others.extend(reader.cause(event).map(|cause| (label("reason"), cause)));
     let mut facts: Vec<(String, Vec<Part>)> = Vec::new();
     if let Some(target) = &event.target
         && reader.names.contains_key(target)

@@ -5,7 +5,10 @@ use std::{borrow::Cow, collections::BTreeMap, fmt};
 use domain::{AuditAction, AuditEvent, AuditPrincipal, PrincipalId, Timestamp, session::Device, user::show_email};
 use store::name::Named;
 
-use crate::ui::page::{self, Place};
+use crate::{
+    app::{CAUSE, CAUSE_TARGET},
+    ui::page::{self, Place},
+};
 
 /// A part of a sentence.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -72,11 +75,17 @@ impl Sentence {
 /// The sentence without links.
 impl fmt::Display for Sentence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.parts.iter().try_for_each(|part| match part {
-            Part::Text(text) => f.write_str(text),
-            Part::Name(name, _) => f.write_str(name),
-        })
+        f.write_str(&plain(&self.parts))
     }
+}
+
+/// Returns the words without links.
+fn plain(parts: &[Part]) -> String {
+    let words = parts.iter().map(|part| match part {
+        Part::Text(text) => text.as_ref(),
+        Part::Name(name, _) => name.as_str(),
+    });
+    words.collect()
 }
 
 fn text(text: impl Into<Cow<'static, str>>) -> Part {
@@ -163,6 +172,28 @@ impl Reader<'_> {
             }
             Named::ApiKey { .. } | Named::Project { .. } | Named::Workspace { .. } => None,
         }
+    }
+
+    /// Returns why a key was revoked, if it was not revoked itself.
+    pub(in crate::ui) fn cause(self, event: &AuditEvent) -> Option<Vec<Part>> {
+        let detail = |name: &str| event.detail.get(name).map(String::as_str);
+        let (action, id) = (AuditAction::from_name(detail(CAUSE)?)?, detail(CAUSE_TARGET)?);
+        let object = self.object(id, None);
+        let registered = |end: &'static str| vec![text("Revoked with the keys that "), object.clone(), text(end)];
+        Some(match action {
+            AuditAction::ApiKeyRevoke => {
+                vec![text("Revoked with the key "), object, text(", which registered it or a key before it")]
+            }
+            AuditAction::ServiceAccountDelete => vec![text("The service account "), object, text(" was deleted")],
+            AuditAction::WorkspaceDelete => vec![text("The workspace was deleted")],
+            AuditAction::MemberRemove if id == event.principal.to_string() => {
+                registered(" registered, who left the workspace")
+            }
+            AuditAction::MemberRemove => registered(" registered, who was removed from the workspace"),
+            AuditAction::MemberUpdate => registered(" registered, who is no longer an admin"),
+            AuditAction::UserUpdate => registered(" registered, who was disabled"),
+            _ => return None,
+        })
     }
 
     /// Returns the sentence about an event.
@@ -341,7 +372,9 @@ impl Teller<'_> {
             }
             AuditAction::ApiKeyEnable => self.about_key("Key enabled", Changed, " enabled the key "),
             AuditAction::ApiKeyProve => self.about_key("Key proved", Changed, " proved to hold the private key of "),
-            AuditAction::ApiKeyRevoke => self.about_key("Key revoked", Ended, " revoked the key "),
+            AuditAction::ApiKeyRevoke => self
+                .about_key("Key revoked", Ended, " revoked the key ")
+                .with_note(self.reader.cause(self.event).map_or_else(String::new, |cause| plain(&cause))),
             AuditAction::ApiKeyUpdate if self.was_changed("expires_at") => {
                 self.about_key("Expiry date changed", Changed, " changed the expiry date of the key ")
             }
@@ -691,6 +724,22 @@ mod tests {
             ("user.update", &bot, &[("operator", "true"), ("operator_before", "false")], "made demo-bot an operator"),
         ] {
             assert_eq!(reader.tell(&event(action, target, detail)).to_string(), format!("Olivia Berg {told}"));
+        }
+        for (cause, target, told) in [
+            ("api_key.revoke", key.as_str(), "Revoked with the key runner-20, which registered it or a key before it"),
+            ("service_account.delete", &bot, "The service account demo-bot was deleted"),
+            ("workspace.delete", "ws_1", "The workspace was deleted"),
+            ("member.remove", &olivia, "Revoked with the keys that Olivia Berg registered, who left the workspace"),
+            (
+                "member.remove",
+                &bot,
+                "Revoked with the keys that demo-bot registered, who was removed from the workspace",
+            ),
+            ("member.update", &olivia, "Revoked with the keys that Olivia Berg registered, who is no longer an admin"),
+            ("user.update", &olivia, "Revoked with the keys that Olivia Berg registered, who was disabled"),
+        ] {
+            let detail = [("owner", bot.as_str()), (CAUSE, cause), (CAUSE_TARGET, target)];
+            assert_eq!(reader.tell(&event("api_key.revoke", &key, &detail)).note.as_deref(), Some(told));
         }
         let later = reader.tell(&event("webhook.create", "wh_1", &[]));
         assert_eq!(later.to_string(), "Olivia Berg: webhook.create");
