@@ -6,6 +6,7 @@ mod audit;
 mod bearer_token;
 mod candidate;
 mod change;
+mod chosen;
 mod detail;
 mod identity;
 mod installation_key;
@@ -56,11 +57,12 @@ pub(crate) use self::service_account::NAME_PREFIX;
 pub use self::{
     api_key::{
         AccountKey, BulkEdit, FoundAccountKeys, FoundKeys, KeyAccount, KeyActivity, KeyDetails, KeyOwner,
-        KeyOwnerDetails, KeySearch, KeySet, MAX_KEYS, OwnedKey,
+        KeyOwnerDetails, KeySearch, KeySet, OwnedKey,
     },
     audit::{Activity, ActivityPage, AuditFilter, CAUSE, CAUSE_TARGET, ID_FIELDS, audit_event},
     candidate::Candidate,
     change::{ChangeError, Confirmed},
+    chosen::MAX_CHOSEN,
     invitation::OpenInvitation,
     list::{Count, Found, Place},
     overview::{DisabledAccount, Overview, OverviewKey, RefusedKey},
@@ -69,7 +71,7 @@ pub use self::{
         KeyOfSuspendedUser, KeysToConfirm, RestoreReport, SuspendedKey, SuspendedMembership, SuspendedUser,
         UsersToConfirm, holds_installation,
     },
-    removal::RemovalPreview,
+    removal::{LeavingMember, RemovalPreview, RemovalsPreview},
     service_account::{
         AccountDeletionPreview, AccountSearch, JoinedProject, LastUse, ServiceAccountDetails, ServiceAccountList,
         UsedServiceAccount,

@@ -186,16 +186,23 @@ impl List for Members {
     }
 }
 
-/// Returns whether a workspace has an admin other than `user` that is not disabled.
+/// Returns whether a workspace has an admin other than these users that is not disabled.
 pub async fn has_enabled_admin_beside(
     connection: &mut Connection,
     workspace: WorkspaceId,
-    user: UserId,
+    users: &[UserId],
 ) -> Result<bool, StoreError> {
+    // One more admin than these users are: if there are so many, another one is among them.
     let sql = "SELECT m.user_id FROM members m JOIN users u ON u.id = m.user_id
-               WHERE m.workspace_id = $1 AND m.user_id <> $2 AND m.role = $3 AND u.disabled = $4 LIMIT 1";
-    let found = connection.fetch_optional(sql, params![workspace, user, Role::Admin.as_str(), false]).await?;
-    Ok(found.is_some())
+               WHERE m.workspace_id = $1 AND m.role = $2 AND u.disabled = $3 ORDER BY m.user_id LIMIT $4";
+    let limit = i64::try_from(users.len() + 1).unwrap_or(i64::MAX);
+    let rows = connection.fetch_all(sql, params![workspace, Role::Admin.as_str(), false, limit]).await?;
+    for row in &rows {
+        if !users.contains(&row.parse("user_id")?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Returns the emails of the admins of a workspace that are not disabled.

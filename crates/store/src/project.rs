@@ -460,24 +460,28 @@ pub async fn list_joined_projects(
     rows.iter().map(project).collect()
 }
 
-/// Returns the projects of a workspace that have this principal as their only admin, not counting disabled ones, in the
-/// order of their ids.
+/// Returns the projects of a workspace that have no admin other than these principals, not counting disabled ones, in
+/// the order of their ids.
 pub async fn list_projects_led_only_by(
     connection: &mut Connection,
     access: WorkspaceAccess,
-    principal: PrincipalId,
+    principals: &[PrincipalId],
 ) -> Result<Vec<Project>, StoreError> {
-    let sql = PROJECTS.select(
-        "JOIN project_members m ON m.project_id = projects.id
-         WHERE projects.workspace_id = $1 AND m.principal_id = $2 AND m.role = $3
-           AND NOT EXISTS (SELECT 1 FROM project_members o
-                           LEFT JOIN users u ON u.id = o.principal_id
-                           LEFT JOIN service_accounts s ON s.id = o.principal_id
-                           WHERE o.project_id = projects.id AND o.role = $3 AND o.principal_id <> $2
-                             AND (u.disabled = $4 OR (s.disabled = $4 AND s.deleted_at IS NULL)))
-         ORDER BY projects.id",
-    );
-    connection.list(sql, params![access.workspace(), principal, ProjectRole::Admin.as_str(), false]).await
+    let mut values = params![access.workspace(), ProjectRole::Admin.as_str(), false].to_vec();
+    let these = push_list(&mut values, principals);
+    let sql = Statement::built(format!(
+        "{} WHERE projects.workspace_id = $1
+               AND EXISTS (SELECT 1 FROM project_members m
+                           WHERE m.project_id = projects.id AND m.role = $2 AND m.principal_id IN ({these}))
+               AND NOT EXISTS (SELECT 1 FROM project_members o
+                               LEFT JOIN users u ON u.id = o.principal_id
+                               LEFT JOIN service_accounts s ON s.id = o.principal_id
+                               WHERE o.project_id = projects.id AND o.role = $2 AND o.principal_id NOT IN ({these})
+                                 AND (u.disabled = $3 OR (s.disabled = $3 AND s.deleted_at IS NULL)))
+             ORDER BY projects.id",
+        PROJECTS.select("").as_str()
+    ));
+    connection.list(sql, &values).await
 }
 
 /// Returns members of a project in the order of their ids, after `after`.

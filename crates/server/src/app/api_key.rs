@@ -20,7 +20,7 @@ use store::Connection;
 
 pub use self::{
     activity::KeyActivity,
-    bulk::{BulkEdit, KeySet, MAX_KEYS},
+    bulk::{BulkEdit, KeySet},
     details::{FoundKeys, KeyDetails, KeyOwnerDetails, KeySearch},
     installation::OwnedKey,
     workspace_keys::{AccountKey, FoundAccountKeys, KeyAccount},

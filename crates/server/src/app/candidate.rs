@@ -45,15 +45,15 @@ pub(super) async fn list_candidates(
     Ok(candidates)
 }
 
-/// Returns the candidates that can take over projects from a principal that leaves.
+/// Returns the candidates that can take over projects from principals that leave.
 pub(super) async fn list_successors(
     connection: &mut Connection,
     principal: &Principal,
     access: WorkspaceAccess,
-    leaving: PrincipalId,
+    leaving: &[PrincipalId],
     now: Timestamp,
 ) -> Result<Vec<Candidate>, AppError> {
     let mut candidates = list_candidates(connection, principal, access, now).await?;
-    candidates.retain(|candidate| candidate.id != leaving);
+    candidates.retain(|candidate| !leaving.contains(&candidate.id));
     Ok(candidates)
 }

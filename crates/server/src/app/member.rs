@@ -1,6 +1,6 @@
 //! Members of a workspace: roles and removal.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use domain::{
     AuditAction, PrincipalId, ProjectId, UserId, WorkspaceId,
@@ -8,10 +8,14 @@ use domain::{
     principal::{Principal, WorkspaceAccess, WorkspacePermission},
     role::{ProjectRole, Role},
 };
-use store::member::{MemberRow, Members};
+use store::{
+    Connection,
+    member::{MemberRow, Members},
+};
 
 use super::{
     App, Audited, Caller, ChangeError, Confirmed, Detail, Found, Operation, Paging, Place, Scope, Transaction,
+    chosen::require_few,
     list::{list_page, look_through},
 };
 use crate::error::{AppError, Conflict};
@@ -95,23 +99,43 @@ impl App {
         successor: Option<PrincipalId>,
         revoke_keys: bool,
     ) -> Result<Confirmed<()>, ChangeError> {
-        self.change(caller, DeleteMember { workspace, user, successor, revoke_keys }).await
+        self.change(caller, DeleteMembers { workspace, users: [user].into(), successor, revoke_keys }).await
     }
 
-    /// Removes a principal from all projects of a workspace, and gives those without another admin to the successor.
+    /// Removes several members together, each as [`delete_member`](Self::delete_member) does. Projects that would be
+    /// left without an admin go to one successor, who stays.
+    ///
+    /// # Errors
+    /// The caller is not an admin of the workspace or is among the users, a user is not a member, no enabled admin would
+    /// be left, a successor is required, or there are more than [`MAX_CHOSEN`](super::MAX_CHOSEN).
+    pub async fn delete_members(
+        self: &Arc<Self>,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        users: BTreeSet<UserId>,
+        successor: Option<PrincipalId>,
+        revoke_keys: bool,
+    ) -> Result<Confirmed<()>, ChangeError> {
+        require_others(&caller.principal, &users)?;
+        self.change(caller, DeleteMembers { workspace, users, successor, revoke_keys }).await
+    }
+
+    /// Removes principals from all projects of a workspace, and gives those without another admin to the successor.
     pub(super) async fn hand_over_projects(
         &self,
         transaction: &mut Transaction,
         workspace: WorkspaceId,
-        leaving: PrincipalId,
+        leaving: &[PrincipalId],
         handover: Handover,
     ) -> Result<(), AppError> {
         for project in handover.projects {
             let role = ProjectRole::Admin;
             self.set_project_role(transaction, workspace, project, handover.successor, role).await?;
         }
-        for project in store::project::list_projects_of(&mut transaction.change, workspace, leaving).await? {
-            store::project::delete_project_role(&mut transaction.change, project, leaving).await?;
+        for &principal in leaving {
+            for project in store::project::list_projects_of(&mut transaction.change, workspace, principal).await? {
+                store::project::delete_project_role(&mut transaction.change, project, principal).await?;
+            }
         }
         Ok(())
     }
@@ -138,7 +162,7 @@ impl Operation for UpdateMember {
         let found = store::member::find_member(scope.connection, self.workspace, self.user).await?;
         let member = found.ok_or(AppError::not_found())?;
         if member.role == Role::Admin && self.update.role != Role::Admin {
-            require_another_admin(scope, access, self.user).await?;
+            require_another_admin(scope, access, std::slice::from_ref(&member)).await?;
         }
         if self.update.revoke_keys {
             scope.principal.authorize(WorkspacePermission::ManageServiceAccountKeys, self.workspace)?;
@@ -171,31 +195,28 @@ impl Operation for UpdateMember {
     }
 }
 
-struct DeleteMember {
+struct DeleteMembers {
     workspace: WorkspaceId,
-    user: UserId,
+    users: BTreeSet<UserId>,
     successor: Option<PrincipalId>,
     revoke_keys: bool,
 }
 
-impl Operation for DeleteMember {
-    type Checked = (MemberRow, Handover);
+impl Operation for DeleteMembers {
+    type Checked = (Vec<MemberRow>, Handover);
     type Response = ();
     const STATUS: u16 = 204;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
-        let (workspace, user) = (self.workspace, self.user);
-        let access = authorize_removal(scope.principal, workspace, user)?;
-        let found = store::member::find_member(scope.connection, workspace, user).await?;
-        let member = found.ok_or(AppError::not_found())?;
-        if member.role == Role::Admin {
-            require_another_admin(scope, access, user).await?;
-        }
+        let workspace = self.workspace;
+        let (access, members) = find_leaving(scope.connection, scope.principal, workspace, &self.users).await?;
+        require_another_admin(scope, access, &members).await?;
         if self.revoke_keys {
             scope.principal.authorize(WorkspacePermission::ManageServiceAccountKeys, workspace)?;
         }
-        let handover = check_handover(scope, access, user.into(), self.successor).await?;
-        Ok((member, handover))
+        let leaving: Vec<PrincipalId> = self.users.iter().copied().map(PrincipalId::from).collect();
+        let handover = check_handover(scope, access, &leaving, self.successor).await?;
+        Ok((members, handover))
     }
 
     async fn prepare(&self, app: &App) -> Result<(), AppError> {
@@ -206,19 +227,49 @@ impl Operation for DeleteMember {
         &self,
         app: &App,
         transaction: &mut Transaction,
-        (member, handover): Self::Checked,
+        (members, handover): Self::Checked,
     ) -> Result<(), AppError> {
-        let (workspace, user) = (self.workspace, self.user);
-        if self.revoke_keys {
-            app.revoke_registered_keys(transaction, user, Some(workspace), AuditAction::MemberRemove).await?;
+        let workspace = self.workspace;
+        let leaving: Vec<PrincipalId> = members.iter().map(|member| member.user.into()).collect();
+        app.hand_over_projects(transaction, workspace, &leaving, handover).await?;
+        for member in members {
+            let user = member.user;
+            if self.revoke_keys {
+                app.revoke_registered_keys(transaction, user, Some(workspace), AuditAction::MemberRemove).await?;
+            }
+            store::member::delete_member(&mut transaction.change, workspace, user).await?;
+            app.end_invitations_of(transaction, user.into(), Some(workspace)).await?;
+            app.end_sessions_without_workspace(transaction, user).await?;
+            transaction.note(app, AuditAction::MemberRemove, Some(workspace), user, Detail::of(&member));
         }
-        app.hand_over_projects(transaction, workspace, user.into(), handover).await?;
-        store::member::delete_member(&mut transaction.change, workspace, user).await?;
-        app.end_invitations_of(transaction, user.into(), Some(workspace)).await?;
-        app.end_sessions_without_workspace(transaction, user).await?;
-        transaction.note(app, AuditAction::MemberRemove, Some(workspace), user, Detail::of(&member));
         Ok(())
     }
+}
+
+/// Returns the members that the caller may remove.
+pub(super) async fn find_leaving(
+    connection: &mut Connection,
+    principal: &Principal,
+    workspace: WorkspaceId,
+    users: &BTreeSet<UserId>,
+) -> Result<(WorkspaceAccess, Vec<MemberRow>), AppError> {
+    require_few(users.len(), "member", "members")?;
+    let mut access = principal.authorize(WorkspacePermission::View, workspace)?;
+    let mut members = Vec::with_capacity(users.len());
+    for &user in users {
+        access = authorize_removal(principal, workspace, user)?;
+        let found = store::member::find_member(connection, workspace, user).await?;
+        members.push(found.ok_or(AppError::not_found())?);
+    }
+    Ok((access, members))
+}
+
+/// Refuses to remove the caller together with others.
+pub(super) fn require_others(principal: &Principal, users: &BTreeSet<UserId>) -> Result<(), AppError> {
+    if users.iter().any(|user| principal.id() == Some((*user).into())) {
+        return Err(AppError::field("member", "own", "you are among the members; leave the workspace by yourself"));
+    }
+    Ok(())
 }
 
 /// The projects whose only admin leaves the workspace, and the successor.
@@ -227,11 +278,11 @@ pub(super) struct Handover {
     successor: Option<PrincipalId>,
 }
 
-/// Returns the projects that a principal who leaves a workspace hands over. Requires a successor if there are any.
+/// Returns the projects that principals who leave a workspace hand over. Requires a successor if there are any.
 pub(super) async fn check_handover(
     scope: &mut Scope<'_>,
     access: WorkspaceAccess,
-    leaving: PrincipalId,
+    leaving: &[PrincipalId],
     successor: Option<PrincipalId>,
 ) -> Result<Handover, AppError> {
     let projects = store::project::list_projects_led_only_by(scope.connection, access, leaving).await?;
@@ -244,11 +295,11 @@ pub(super) async fn check_handover(
     Ok(Handover { projects, successor })
 }
 
-/// Returns the named successor, who must be in the workspace and must not be the principal who leaves.
+/// Returns the named successor, who must be in the workspace and must not be one of those who leave.
 pub(super) async fn require_successor(
     scope: &mut Scope<'_>,
     access: WorkspaceAccess,
-    leaving: PrincipalId,
+    leaving: &[PrincipalId],
     successor: Option<PrincipalId>,
     projects: &[ProjectId],
 ) -> Result<PrincipalId, AppError> {
@@ -258,21 +309,35 @@ pub(super) async fn require_successor(
     scope.principal.authorize_project_grant(ProjectRole::Admin)?;
     let role = store::project::find_workspace_role(scope.connection, access.workspace(), successor).await?;
     let identity = store::identity::find_identity(scope.connection, successor).await?;
-    if role.is_none() || successor == leaving || identity.is_none_or(|identity| identity.disabled) {
+    if role.is_none() || leaving.contains(&successor) || identity.is_none_or(|identity| identity.disabled) {
         let detail = "name another enabled user or service account of this workspace";
         return Err(AppError::field("successor", "not_a_member", detail));
     }
     Ok(successor)
 }
 
-/// Refuses to remove the last enabled admin. A disabled admin may be removed.
-async fn require_another_admin(scope: &mut Scope<'_>, access: WorkspaceAccess, user: UserId) -> Result<(), AppError> {
-    let connection = &mut *scope.connection;
-    let is_disabled = store::user::find_user(connection, user).await?.is_none_or(|user| user.disabled);
-    if is_disabled || store::member::has_enabled_admin_beside(connection, access.workspace(), user).await? {
-        return Ok(());
+/// Refuses to remove or demote the last enabled admins. Disabled admins may be removed.
+async fn require_another_admin(
+    scope: &mut Scope<'_>,
+    access: WorkspaceAccess,
+    members: &[MemberRow],
+) -> Result<(), AppError> {
+    if leaves_no_admin(scope.connection, access.workspace(), members).await? {
+        return Err(Conflict::LastAdmin.into());
     }
-    Err(Conflict::LastAdmin.into())
+    Ok(())
+}
+
+/// Returns whether the workspace would have no enabled admin without these members, and has one now.
+pub(super) async fn leaves_no_admin(
+    connection: &mut Connection,
+    workspace: WorkspaceId,
+    members: &[MemberRow],
+) -> Result<bool, AppError> {
+    let admins = members.iter().filter(|member| member.role == Role::Admin && !member.disabled);
+    let admins: Vec<UserId> = admins.map(|member| member.user).collect();
+    let is_left = admins.is_empty() || store::member::has_enabled_admin_beside(connection, workspace, &admins).await?;
+    Ok(!is_left)
 }
 
 /// Checks the permission: members may remove themselves, and admins of the workspace may remove others.

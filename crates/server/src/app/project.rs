@@ -522,7 +522,7 @@ async fn find_needed_successor(
     {
         return Ok(None);
     }
-    member::require_successor(scope, access.workspace(), leaving, successor, &[id]).await.map(Some)
+    member::require_successor(scope, access.workspace(), &[leaving], successor, &[id]).await.map(Some)
 }
 
 impl App {

@@ -1,13 +1,19 @@
 //! Revocations after a user is removed, demoted or disabled: the open invitations that they sent and, if the caller
 //! requests it, the keys that they registered for service accounts.
 
+use std::collections::BTreeSet;
+
 use domain::{
-    AuditAction, PrincipalId, UserId, WorkspaceId, api_key::ApiKey, principal::WorkspacePermission, role::Role,
+    AuditAction, PrincipalId, Timestamp, UserId, WorkspaceId, api_key::ApiKey, principal::WorkspacePermission,
+    role::Role,
 };
 use store::Connection;
 
 use super::{
-    App, Caller, Candidate, Detail, RevocationCause, Transaction, api_key, candidate::list_successors, invitation,
+    App, Caller, Candidate, Detail, RevocationCause, Transaction, api_key,
+    candidate::list_successors,
+    invitation,
+    member::{find_leaving, leaves_no_admin, require_others},
 };
 use crate::error::AppError;
 
@@ -46,6 +52,54 @@ pub struct RemovalPreview {
     pub successors: Vec<Candidate>,
 }
 
+/// A member who is removed together with others.
+#[derive(Clone, Debug)]
+pub struct LeavingMember {
+    /// The member's email.
+    pub email: String,
+    /// The member's name.
+    pub name: String,
+    /// The invitations and keys that are revoked, or can be revoked on request. Without projects.
+    pub removal: api::MemberRemoval,
+}
+
+/// The consequences of removing several members together.
+#[derive(Clone, Debug)]
+pub struct RemovalsPreview {
+    /// The members.
+    pub members: Vec<LeavingMember>,
+    /// Whether the workspace would be left without an enabled admin, so that they stay.
+    pub leaves_no_admin: bool,
+    /// The titles of the projects without another admin.
+    pub projects: Vec<String>,
+    /// The principals that could take over these projects. Empty if there are none.
+    pub successors: Vec<Candidate>,
+}
+
+/// Adds the open invitations that a member wrote in a workspace, and the keys that they registered for its service
+/// accounts.
+async fn read_ended(
+    connection: &mut Connection,
+    workspace: WorkspaceId,
+    user: UserId,
+    now: Timestamp,
+    removal: &mut api::MemberRemoval,
+) -> Result<(), AppError> {
+    let invitations = store::invitation::list_open_invitations_of(connection, user.into()).await?;
+    let here = invitations.iter().filter(|invitation| invitation.workspace == workspace);
+    removal.invitations = here.map(|invitation| invitation::to_wire(invitation, now)).collect();
+    let keys = list_registered_keys(connection, user.into(), Some(workspace)).await?;
+    let owners: Vec<PrincipalId> = keys.iter().map(|key| key.owner).collect();
+    let emails = store::identity::find_emails(connection, &owners).await?;
+    let to_wire = |key: &ApiKey| api::RegisteredKey {
+        service_account: key.owner.to_string(),
+        email: emails.get(&key.owner).cloned().unwrap_or_default(),
+        key: api_key::to_wire(key, now),
+    };
+    removal.keys = keys.iter().map(to_wire).collect();
+    Ok(())
+}
+
 impl App {
     /// Returns the objects in a workspace that the removal, demotion or disabling of a member would revoke or could
     /// revoke on request: the open invitations that they wrote, the keys that they registered for its service accounts,
@@ -67,36 +121,58 @@ impl App {
         };
         let mut connection = self.store.read().await?;
         let member = store::member::find_member(&mut connection, workspace, user).await?.ok_or(AppError::not_found())?;
-        let is_last_admin = member.role == Role::Admin
-            && !member.disabled
-            && !store::member::has_enabled_admin_beside(&mut connection, workspace, user).await?;
+        let is_last_admin = leaves_no_admin(&mut connection, workspace, std::slice::from_ref(&member)).await?;
         let (email, name, role) = (member.email.to_string(), member.name, member.role);
         let now = self.clock.now();
         let mut removal = api::MemberRemoval::default();
-        let led = store::project::list_projects_led_only_by(&mut connection, access, user.into()).await?;
+        let led = store::project::list_projects_led_only_by(&mut connection, access, &[user.into()]).await?;
         removal.projects =
             led.into_iter().map(|project| api::LedProject { id: project.id, title: project.title }).collect();
         let successors = if removal.projects.is_empty() {
             Vec::new()
         } else {
-            list_successors(&mut connection, &caller.principal, access, user.into(), now).await?
+            list_successors(&mut connection, &caller.principal, access, &[user.into()], now).await?
         };
         if is_admin.is_err() {
             return Ok(RemovalPreview { email, name, role, is_last_admin, removal, successors });
         }
-        let invitations = store::invitation::list_open_invitations_of(&mut connection, user.into()).await?;
-        let here = invitations.iter().filter(|invitation| invitation.workspace == workspace);
-        removal.invitations = here.map(|invitation| invitation::to_wire(invitation, now)).collect();
-        let keys = list_registered_keys(&mut connection, user.into(), Some(workspace)).await?;
-        let owners: Vec<PrincipalId> = keys.iter().map(|key| key.owner).collect();
-        let emails = store::identity::find_emails(&mut connection, &owners).await?;
-        let to_wire = |key: &ApiKey| api::RegisteredKey {
-            service_account: key.owner.to_string(),
-            email: emails.get(&key.owner).cloned().unwrap_or_default(),
-            key: api_key::to_wire(key, now),
-        };
-        removal.keys = keys.iter().map(to_wire).collect();
+        read_ended(&mut connection, workspace, user, now, &mut removal).await?;
         Ok(RemovalPreview { email, name, role, is_last_admin, removal, successors })
+    }
+
+    /// Returns members, and what their removal together would revoke or could revoke on request.
+    ///
+    /// # Errors
+    /// The caller is not an admin of the workspace or is among the users, a user is not a member, or there are more than
+    /// [`MAX_CHOSEN`](super::MAX_CHOSEN).
+    pub async fn preview_removals(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        users: &BTreeSet<UserId>,
+    ) -> Result<RemovalsPreview, AppError> {
+        let principal = &caller.principal;
+        principal.authorize(WorkspacePermission::ManageMembers, workspace)?;
+        require_others(principal, users)?;
+        let now = self.clock.now();
+        let mut connection = self.store.read().await?;
+        let (access, members) = find_leaving(&mut connection, principal, workspace, users).await?;
+        let leaves_no_admin = leaves_no_admin(&mut connection, workspace, &members).await?;
+        let leaving: Vec<PrincipalId> = users.iter().copied().map(PrincipalId::from).collect();
+        let led = store::project::list_projects_led_only_by(&mut connection, access, &leaving).await?;
+        let successors = if led.is_empty() {
+            Vec::new()
+        } else {
+            list_successors(&mut connection, principal, access, &leaving, now).await?
+        };
+        let mut shown = Vec::with_capacity(members.len());
+        for member in members {
+            let mut removal = api::MemberRemoval::default();
+            read_ended(&mut connection, workspace, member.user, now, &mut removal).await?;
+            shown.push(LeavingMember { email: member.email.to_string(), name: member.name, removal });
+        }
+        let projects = led.into_iter().map(|project| project.title).collect();
+        Ok(RemovalsPreview { members: shown, leaves_no_admin, projects, successors })
     }
 
     /// Returns the numbers of objects that disabling a user would revoke or could revoke on request. Operators see no
@@ -122,7 +198,7 @@ impl App {
         };
         for membership in &identity.memberships {
             let is_last_admin = membership.role == Role::Admin
-                && !store::member::has_enabled_admin_beside(&mut connection, membership.workspace, user).await?;
+                && !store::member::has_enabled_admin_beside(&mut connection, membership.workspace, &[user]).await?;
             removal.workspaces.push(api::WorkspaceOfUser {
                 id: membership.workspace,
                 slug: membership.slug.to_string(),

@@ -172,12 +172,12 @@ impl App {
         let mut connection = self.store.read().await?;
         let (workspace, account) = find(&mut connection, access, id).await?;
         let account = self.service_account_to_wire(&mut connection, &workspace, account).await?;
-        let led = store::project::list_projects_led_only_by(&mut connection, access, id.into()).await?;
+        let led = store::project::list_projects_led_only_by(&mut connection, access, &[id.into()]).await?;
         let successors = if led.is_empty() {
             Vec::new()
         } else {
             let now = self.clock.now();
-            list_successors(&mut connection, &caller.principal, access, id.into(), now).await?
+            list_successors(&mut connection, &caller.principal, access, &[id.into()], now).await?
         };
         let joined = store::project::list_projects_of(&mut connection, access.workspace(), id.into()).await?.len();
         let projects = led.into_iter().map(|project| project.title).collect();
@@ -434,7 +434,7 @@ impl Operation for DeleteServiceAccount {
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
         let access = authorize_deletion(scope.principal, self.workspace, self.id)?;
         let (_, account) = find(scope.connection, access, self.id).await?;
-        let handover = check_handover(scope, access, self.id.into(), self.successor).await?;
+        let handover = check_handover(scope, access, &[self.id.into()], self.successor).await?;
         Ok((account, handover))
     }
 
@@ -445,7 +445,7 @@ impl Operation for DeleteServiceAccount {
         (account, handover): Self::Checked,
     ) -> Result<(), AppError> {
         let (workspace, id, now) = (self.workspace, self.id, transaction.now);
-        app.hand_over_projects(transaction, workspace, id.into(), handover).await?;
+        app.hand_over_projects(transaction, workspace, &[id.into()], handover).await?;
         let cause = RevocationCause::new(AuditAction::ServiceAccountDelete, id);
         app.revoke_keys_of(transaction, id.into(), &cause).await?;
         store::service_account::delete_service_account(&mut transaction.change, id, now).await?;

@@ -16,6 +16,8 @@ pub(super) struct ConfirmationPage {
     pub(super) back: String,
     pub(super) button: &'static str,
     pub(super) effects: Vec<String>,
+    /// The objects, if there are several, one line for each.
+    pub(super) objects: Vec<String>,
     pub(super) projects: Vec<String>,
     pub(super) candidates: Vec<Choice>,
     /// A word that the user must type, to prevent mistakes.
@@ -40,6 +42,7 @@ impl ConfirmationPage {
             back,
             button: "Continue",
             effects,
+            objects: Vec::new(),
             projects: Vec::new(),
             candidates: Vec::new(),
             confirm: None,

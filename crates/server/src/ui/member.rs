@@ -1,6 +1,6 @@
 //! Members of a workspace: the list, roles and removal.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use askama::Template;
 use axum::{
@@ -18,13 +18,16 @@ use serde::Deserialize;
 use super::{
     confirmation::{Choice, ConfirmationPage, Registered, RemoveForm},
     csv::{Csv, MAX_ROWS},
-    extract::{Form, Ids, InWorkspace},
+    extract::{AllFields, Form, Ids, InWorkspace},
     list::{AllPages, Labels, ListHead, ListQuery, ListWords, columns},
     notice::Notice,
     page::{self, FormErrors, PageError, Shell},
     routes::Pages,
 };
-use crate::{App, app::RemovalPreview};
+use crate::{
+    App, AppError,
+    app::{LeavingMember, RemovalPreview, RemovalsPreview},
+};
 
 pub(super) fn router() -> Pages {
     Pages::default()
@@ -32,11 +35,13 @@ pub(super) fn router() -> Pages {
         .post("/w/{slug}/members/{usr}/role", set_role)
         .get("/w/{slug}/members/{usr}/remove", show_remove)
         .post("/w/{slug}/members/{usr}/remove", remove)
+        .post("/w/{slug}/members/remove", remove_several)
 }
 
 columns! {
     /// The table of members.
     MemberColumn {
+        Chosen: hidden "Choose",
         Name: "Name" by "name",
         Role: "Role",
         Joined: "Joined" by "-joined",
@@ -75,6 +80,14 @@ struct MemberList {
     own: String,
     /// The query of this page.
     here: String,
+}
+
+impl MemberList {
+    /// Returns the columns that the reader needs: only admins choose members.
+    fn columns(&self) -> &'static [MemberColumn] {
+        let all = MemberColumn::ALL;
+        if self.is_admin { all } else { all.get(1..).unwrap_or_default() }
+    }
 }
 
 async fn list_page(app: &App, at: &InWorkspace, query: ListQuery) -> Result<MemberList, PageError> {
@@ -231,6 +244,9 @@ fn role_page(
     }
 }
 
+/// How many people a notice names.
+const NAMED: usize = 3;
+
 /// Why the last admin stays.
 const LAST_ADMIN: &str = "This is the last admin of the workspace. Make another member an admin first.";
 
@@ -303,6 +319,99 @@ fn last_workspace(at: &InWorkspace, leaves: bool) -> &'static str {
             "If they are not a member of another workspace, all their keys stop working and all their sessions end."
         }
     }
+}
+
+/// Returns the page that asks before several members are removed.
+async fn removals_page(
+    app: &App,
+    at: &InWorkspace,
+    users: &BTreeSet<UserId>,
+    here: &str,
+) -> Result<(ConfirmationPage, RemovalsPreview), PageError> {
+    let preview = app.preview_removals(&at.caller, at.place.id, users).await?;
+    let RemovalsPreview { members, leaves_no_admin, projects, successors } = &preview;
+    let place = &at.place.name;
+    let title = format!("Remove {} from {place}?", count_members(members.len()));
+    let page = ConfirmationPage::new(at.shell(title, "members"), at.path(&format!("members{here}")), Vec::new());
+    if *leaves_no_admin {
+        let refused = Some("The workspace would have no admin. Make another member an admin first.");
+        return Ok((ConfirmationPage { refused, ..page }, preview));
+    }
+    let registered: Vec<Registered> = members.iter().filter_map(|member| registered(&member.removal)).collect();
+    let registered = registered.into_iter().reduce(|mut all, more| {
+        all.keys.extend(more.keys);
+        all
+    });
+    let user_fields = users.iter().map(|user| ("member", user.to_string()));
+    let page = ConfirmationPage {
+        action: at.path(&format!("members/remove{here}")),
+        button: if members.len() == 1 { "Remove member" } else { "Remove members" },
+        effects: vec![
+            format!("Their API keys no longer reach {place}. Their roles in its projects are removed."),
+            last_workspace(at, false).to_owned(),
+        ],
+        objects: members.iter().map(describe_leaving).collect(),
+        projects: projects.clone(),
+        candidates: successors.iter().cloned().map(Choice::from).collect(),
+        registered,
+        fields: user_fields.chain([("confirmed", "1".to_owned())]).collect(),
+        ..page
+    };
+    Ok((page, preview))
+}
+
+fn count_members(count: usize) -> String {
+    if count == 1 { "1 member".to_owned() } else { format!("{count} members") }
+}
+
+/// Describes a member who is removed with others, and what ends with them.
+fn describe_leaving(member: &LeavingMember) -> String {
+    let LeavingMember { email, name, removal } = member;
+    [vec![format!("{name} ({email}).")], ended_invitations(removal)].concat().join(" ")
+}
+
+/// Removes the selected members, after a page that asks.
+async fn remove_several(
+    State(app): State<Arc<App>>,
+    at: InWorkspace,
+    Query(query): Query<ListQuery>,
+    AllFields(fields): AllFields,
+) -> Result<Response, PageError> {
+    let value = |name: &str| fields.iter().find(|(field, _)| field == name).map_or("", |(_, value)| value);
+    let users = fields.iter().filter(|(name, _)| name == "member").map(|(_, id)| id.parse::<UserId>());
+    let users: BTreeSet<UserId> = users.collect::<Result<_, _>>().map_err(|_| AppError::not_found())?;
+    let here = query.here();
+    // An empty selection also checks that the caller may do it.
+    let (page, preview) = removals_page(&app, &at, &users, &here).await?;
+    if users.is_empty() {
+        let notice = Notice::say("No member was selected. Select members in the list first.").caution();
+        return Ok(notice.show_after(page::go_to(&page.back)));
+    }
+    if value("confirmed") != "1" {
+        return Ok(page::render(StatusCode::OK, &page));
+    }
+    let (successor, revoke_keys) = (value("successor").parse().ok(), value("revoke_keys") == "1");
+    let done = app.delete_members(&at.caller, at.place.id, users, successor, revoke_keys).await;
+    let back = page.back.clone();
+    page::answer(
+        done,
+        |()| back,
+        |()| {
+            let mut notice = Notice::say("");
+            for (at, member) in preview.members.iter().take(NAMED).enumerate() {
+                notice = notice.text(if at == 0 { "" } else { ", " }).name(&member.name);
+            }
+            let more = preview.members.len().saturating_sub(NAMED);
+            let (more, verb) = match (more, preview.members.len()) {
+                (0, 1) => (String::new(), "was"),
+                (0, _) => (String::new(), "were"),
+                (more, _) => (format!(" and {more} more"), "were"),
+            };
+            notice.text(format!("{more} {verb} removed from {}. Their keys no longer reach it.", at.place.name))
+        },
+        async |errors| Ok(ConfirmationPage { errors, ..page }),
+    )
+    .await
 }
 
 async fn show_remove(State(app): State<Arc<App>>, at: InWorkspace, ids: Ids) -> Result<Response, PageError> {

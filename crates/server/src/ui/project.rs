@@ -321,6 +321,7 @@ async fn delete_page(app: &App, at: &InWorkspace, id: ProjectId) -> Result<Confi
             "The project and all roles in it are deleted. This cannot be undone.".to_owned(),
             "Requests for the project are refused as soon as it is deleted.".to_owned(),
         ],
+        objects: Vec::new(),
         projects: Vec::new(),
         candidates: Vec::new(),
         confirm: None,
@@ -375,6 +376,7 @@ async fn remove_page(
         } else {
             format!("{} loses access to this project.", member.email)
         }],
+        objects: Vec::new(),
         projects: if is_last { vec![project.title.clone()] } else { Vec::new() },
         candidates: candidates.map(Choice::from).collect(),
         confirm: None,

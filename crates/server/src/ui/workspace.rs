@@ -153,6 +153,7 @@ async fn delete_page(app: &App, at: &InWorkspace) -> Result<ConfirmationPage, Pa
             ),
             format!("The slug {} is never reused.", at.place.slug),
         ],
+        objects: Vec::new(),
         projects: Vec::new(),
         candidates: Vec::new(),
         confirm: Some(at.place.slug.clone()),

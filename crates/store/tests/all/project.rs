@@ -231,12 +231,14 @@ async fn the_only_enabled_admin_is_found(database: impl Backend) {
         ],
     )
     .await;
-    let led = async || {
+    let led = async |users: &[PrincipalId]| {
         let mut connection = store.read().await.unwrap();
-        let led = project::list_projects_led_only_by(&mut connection, workspace_access(1), user_id(1)).await.unwrap();
+        let led = project::list_projects_led_only_by(&mut connection, workspace_access(1), users).await.unwrap();
         led.into_iter().map(|project| project.title).collect::<Vec<_>>()
     };
-    assert_eq!(led().await, ["Project 1"]);
+    assert_eq!(led(&[user_id(1)]).await, ["Project 1"]);
+    assert!(led(&[user_id(2)]).await.is_empty());
+    assert_eq!(led(&[user_id(1), user_id(2)]).await, ["Project 1", "Project 2"], "both of its admins");
     let beside = async |number| {
         let mut connection = store.read().await.unwrap();
         project::has_enabled_admin_beside(&mut connection, id(number), user_id(1)).await.unwrap()
@@ -246,7 +248,7 @@ async fn the_only_enabled_admin_is_found(database: impl Backend) {
         store::user::update_user(change, &domain::user::User { disabled: true, ..user(2) }).await
     })
     .await;
-    assert_eq!(led().await, ["Project 1", "Project 2"]);
+    assert_eq!(led(&[user_id(1)]).await, ["Project 1", "Project 2"]);
     assert!(!beside(2).await);
 }
 

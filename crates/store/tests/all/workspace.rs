@@ -1,6 +1,6 @@
 //! Workspaces and their members: what is written is read back, and slugs are never used again.
 
-use domain::{list::Search, principal::Principal, quota::Quotas, role::Role, workspace::Workspace};
+use domain::{UserId, list::Search, principal::Principal, quota::Quotas, role::Role, workspace::Workspace};
 use store::{list::Window, member, workspace, workspace::Workspaces};
 
 use crate::support::{
@@ -130,15 +130,16 @@ async fn a_workspace_without_an_enabled_admin_is_found(database: impl Backend) {
     add_workspaces_and_users(&store).await;
     let without = async || workspace::list_workspaces_without_admin(&mut store.read().await.unwrap()).await.unwrap();
     assert_eq!(without().await, [id(2)]);
-    let beside = async |number| {
-        member::has_enabled_admin_beside(&mut store.read().await.unwrap(), id(1), id(number)).await.unwrap()
+    let beside = async |numbers: &[u128]| {
+        let users: Vec<UserId> = numbers.iter().map(|number| id(*number)).collect();
+        member::has_enabled_admin_beside(&mut store.read().await.unwrap(), id(1), &users).await.unwrap()
     };
-    assert!(!beside(1).await && beside(2).await);
+    assert!(!beside(&[1]).await && beside(&[2]).await && beside(&[]).await && !beside(&[2, 1]).await);
     change(&store, 2, async |change| {
         store::user::update_user(change, &domain::user::User { disabled: true, ..user(1) }).await
     })
     .await;
-    assert!(!beside(2).await);
+    assert!(!beside(&[2]).await && !beside(&[]).await);
     let mut found = without().await;
     found.sort_unstable();
     assert_eq!(found, [id(1), id(2)]);

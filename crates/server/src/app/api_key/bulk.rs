@@ -1,4 +1,5 @@
-//! Changes of several keys at once, of one owner or of a workspace's service accounts: they are made together or not at all, and each key has its own event.
+//! Changes of several keys at once, of one owner or of a workspace's service accounts: they are made together or not at
+//! all, and each key has its own event.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,12 +18,9 @@ use super::{
     Access, KeyAccount, KeyOwner, authorize, find_of_owner, parse_end, revocation::list_keys_to_revoke, to_wire,
 };
 use crate::{
-    app::{App, Caller, ChangeError, Confirmed, Detail, Operation, Scope, Transaction},
+    app::{App, Caller, ChangeError, Confirmed, Detail, Operation, Scope, Transaction, chosen::require_few},
     error::AppError,
 };
-
-/// The most keys of one change.
-pub const MAX_KEYS: usize = 100;
 
 /// The keys that are listed together, and changed together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,7 +58,7 @@ impl App {
     /// Returns keys for the confirmation of a change, each with its service account if it has one.
     ///
     /// # Errors
-    /// The caller may not change them, a key is not in the set, or there are more than [`MAX_KEYS`].
+    /// The caller may not change them, a key is not in the set, or there are more than [`MAX_CHOSEN`](crate::app::MAX_CHOSEN).
     pub async fn preview_edit(
         &self,
         caller: &Caller,
@@ -87,7 +85,7 @@ impl App {
     /// that were changed. After this has returned, no node accepts a key that was revoked or disabled.
     ///
     /// # Errors
-    /// The caller may not do this, a key is not in the set, there are more than [`MAX_KEYS`], or the expiry has passed.
+    /// The caller may not do this, a key is not in the set, there are more than [`MAX_CHOSEN`](crate::app::MAX_CHOSEN), or the expiry has passed.
     pub async fn edit_api_keys(
         self: &Arc<Self>,
         caller: &Caller,
@@ -112,7 +110,7 @@ async fn find_keys(
             _ = principal.authorize(WorkspacePermission::ManageServiceAccountKeys, workspace)?;
         }
     }
-    require_few(ids)?;
+    require_few(ids.len(), "key", "keys")?;
     let mut keys = Vec::with_capacity(ids.len());
     for id in ids {
         let owner = match set {
@@ -130,13 +128,6 @@ async fn find_keys(
         keys.push(find_of_owner(connection, &owner, *id).await?);
     }
     Ok(keys)
-}
-
-fn require_few(ids: &BTreeSet<ApiKeyId>) -> Result<(), AppError> {
-    if ids.len() > MAX_KEYS {
-        return Err(AppError::field("key", "too_many", format!("choose at most {MAX_KEYS} keys")));
-    }
-    Ok(())
 }
 
 struct EditApiKeys {

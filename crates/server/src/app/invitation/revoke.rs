@@ -8,19 +8,9 @@ use domain::{
 
 use super::{closed, find_managed, to_wire};
 use crate::{
-    app::{App, Caller, ChangeError, Confirmed, Detail, Operation, Scope, Transaction},
+    app::{App, Caller, ChangeError, Confirmed, Detail, Operation, Scope, Transaction, chosen::require_few},
     error::AppError,
 };
-
-/// The most invitations that one change revokes.
-pub(super) const MAX_REVOKED: usize = 100;
-
-fn require_few(ids: &[InvitationId]) -> Result<(), AppError> {
-    if ids.len() > MAX_REVOKED {
-        return Err(AppError::field("invitation", "too_many", format!("choose at most {MAX_REVOKED} invitations")));
-    }
-    Ok(())
-}
 
 impl App {
     /// Revokes an invitation.
@@ -40,7 +30,7 @@ impl App {
     ///
     /// # Errors
     /// The caller is not an admin of the workspace, an invitation is not one of it, or there are more than
-    /// [`MAX_REVOKED`].
+    /// [`MAX_CHOSEN`].
     pub async fn preview_revoking_invitations(
         &self,
         caller: &Caller,
@@ -48,7 +38,7 @@ impl App {
         ids: &[InvitationId],
     ) -> Result<Vec<api::Invitation>, AppError> {
         caller.principal.authorize(WorkspacePermission::ManageInvitations, workspace)?;
-        require_few(ids)?;
+        require_few(ids.len(), "invitation", "invitations")?;
         let (mut connection, now) = (self.store.read().await?, self.clock.now());
         let mut found = Vec::with_capacity(ids.len());
         for id in ids {
@@ -63,7 +53,7 @@ impl App {
     ///
     /// # Errors
     /// The caller is not an admin of the workspace, an invitation is not one of it, or there are more than
-    /// [`MAX_REVOKED`].
+    /// [`MAX_CHOSEN`].
     pub async fn revoke_invitations(
         self: &Arc<Self>,
         caller: &Caller,
@@ -138,7 +128,7 @@ impl Operation for RevokeInvitations {
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Vec<Invitation>, AppError> {
         scope.principal.authorize(WorkspacePermission::ManageInvitations, self.workspace)?;
-        require_few(&self.ids)?;
+        require_few(self.ids.len(), "invitation", "invitations")?;
         let mut open = Vec::new();
         for id in self.ids.iter().collect::<BTreeSet<_>>() {
             let invitation = find_managed(scope, self.workspace, *id).await?;

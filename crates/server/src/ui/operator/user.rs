@@ -179,6 +179,7 @@ async fn disable_page(app: &App, signed_in: &SignedInContext, id: UserId) -> Res
         back: "/operator/users".to_owned(),
         button: "Disable user",
         effects,
+        objects: Vec::new(),
         projects: Vec::new(),
         candidates: Vec::new(),
         confirm: None,

@@ -413,3 +413,97 @@ async fn no_credential_or_invitation_of_a_deleted_service_account_works() {
     }
     accept(&test, &back_door).await.expect_problem(409, "invitation_closed");
 }
+
+/// Signs a person in.
+async fn browser<'a>(test: &'a TestApp, person: &Actor, name: &str) -> Browser<'a> {
+    let id = person.id.parse().unwrap();
+    test.app.set_password(&server::app::Caller::host(), id, PASSWORD.to_owned()).await.unwrap();
+    let mut browser = Browser::new(test);
+    browser.sign_in(name).await;
+    browser
+}
+
+#[tokio::test]
+async fn several_members_are_removed_together_after_one_page_that_names_each() {
+    let (test, ada, max, ws) = acme().await;
+    test.raise_quotas(&ws, 9).await;
+    let (ned, zoe) = (test.member(&ws, &ada, "ned", "member").await, test.member(&ws, &ada, "zoe", "member").await);
+    let bot = test.service_account(&ws, &ada, "bot").await;
+    let of_max = register(&test, &ws, &bot, &max.key).await;
+    test.invite(&ws, &max, "eve@example.com", "member").await;
+    // Each is an admin of the project, so that only both together leave it without one.
+    let projects = format!("/api/v1/workspaces/{ws}/projects");
+    let body = json!({"title": "Maps", "description": ""});
+    let project = test.post(&projects, &body).by(&max.key).send().await.expect(201);
+    let project = format!("{projects}/{}", project["id"].as_str().unwrap());
+    let grant = async |who: &Actor| {
+        let path = format!("{project}/members/{}", who.id);
+        test.put(&path, &json!({"role": "admin"})).by(&max.key).send().await.expect(200);
+    };
+    grant(&ned).await;
+
+    let mut page = browser(&test, &ada, "ada").await;
+    page.open("/w/acme/members").await.sees("Remove the selected members").sees("aria-label=\"Select max\"");
+    page.sees_not("aria-label=\"Select ada\"");
+    let path = "/w/acme/members/remove";
+    page.submit(path, &[]).await.sees("No member was selected.");
+    let chosen = [("member", max.id.as_str()), ("member", ned.id.as_str())];
+    page.submit(path, &chosen).await.sees("Remove 2 members from The acme?").sees("max (max@example.com).");
+    page.sees("eve@example.com").sees("ned (ned@example.com).").sees("These projects have no other admin: Maps");
+    page.sees(&of_max.fingerprint).sees("Also revoke these keys").sees("zoe (zoe@example.com)");
+    for leaving in [&max, &ned] {
+        page.sees_not(&format!("<option value=\"{}\">", leaving.id));
+    }
+    // Nothing is removed without a successor, and a person who leaves is none.
+    let with = |successor: &'static str, id: &str| -> Vec<(&'static str, String)> {
+        let fields = [("member", max.id.clone()), ("member", ned.id.clone()), ("confirmed", "1".to_owned())];
+        fields.into_iter().chain([(successor, id.to_owned()), ("revoke_keys", "1".to_owned())]).collect()
+    };
+    for (fields, told) in
+        [(with("nobody", ""), "Choose a"), (with("successor", &ned.id), "Name another enabled user or service account")]
+    {
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        page.submit(path, &fields).await;
+        assert!(page.status == 409 || page.status == 400, "{told}: {}", page.status);
+        assert!(targets(&test, &ws, &ada.key, "member.remove").await.is_empty());
+    }
+    let fields = with("successor", &zoe.id);
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    page.submit(path, &fields).await.sees(" were removed from The acme. Their keys no longer reach it.");
+    let mut removed = targets(&test, &ws, &ada.key, "member.remove").await;
+    removed.sort();
+    let mut expected = [max.id.clone(), ned.id.clone()];
+    expected.sort();
+    assert_eq!(removed, expected, "an event for each");
+    test.get("/api/v1/me").by(&of_max).send().await.expect_problem(401, "unauthenticated");
+    assert_eq!(state_of(&test, &ws, &ada.key, "eve@example.com").await, "revoked");
+    test.get(&project).by(&zoe.key).send().await.expect(200);
+    // A person who is no member is not found, and nobody else is removed.
+    page.submit(path, &[("member", &zoe.id), ("member", &max.id), ("confirmed", "1")]).await;
+    assert_eq!(page.status, 404);
+    assert_eq!(targets(&test, &ws, &ada.key, "member.remove").await.len(), 2);
+}
+
+#[tokio::test]
+async fn several_members_are_not_removed_if_no_admin_or_the_caller_would_be_among_them() {
+    let (test, ada, max, ws) = acme().await;
+    let bot = test.service_account(&ws, &ada, "bot").await;
+    let account = format!("/api/v1/workspaces/{ws}/service-accounts/{}", bot.id);
+    test.patch(&account, &json!({"role": "admin"})).by(&ada.key).send().await.expect(200);
+    let mut page = browser(&test, &ada, "ada").await;
+    page.open("/w/acme/members").await;
+    let both = [("member", ada.id.as_str()), ("member", max.id.as_str()), ("confirmed", "1")];
+    page.submit("/w/acme/members/remove", &both).await;
+    assert_eq!(page.status, 400);
+    // A command on the host may remove everybody but the last admins. The service account is no person.
+    let caller = server::app::Caller::host();
+    let users = [ada.id.parse().unwrap(), max.id.parse().unwrap()];
+    let id = ws.parse().unwrap();
+    let preview = test.app.preview_removals(&caller, id, &users.into()).await.unwrap();
+    assert!(preview.leaves_no_admin);
+    let refused = test.app.delete_members(&caller, id, users.into(), None, false).await.unwrap_err();
+    assert_eq!(refused.error.to_problem().code, "last_admin");
+    // One of the two may go.
+    let one = [max.id.parse().unwrap()];
+    assert!(!test.app.preview_removals(&caller, id, &one.into()).await.unwrap().leaves_no_admin);
+}

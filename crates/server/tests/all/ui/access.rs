@@ -67,6 +67,7 @@ pub const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("POST", "/w/{slug}/members/{usr}/role",                                   [SIGN, 404, 403, 303, 404]),
     ("GET",  "/w/{slug}/members/{usr}/remove",                                 [SIGN, 404, 403, 200, 404]),
     ("POST", "/w/{slug}/members/{usr}/remove",                                 [SIGN, 404, 403, 303, 404]),
+    ("POST", "/w/{slug}/members/remove",                                       [SIGN, 404, 403, 200, 404]),
     ("GET",  "/w/{slug}/invitations",                                          [SIGN, 404, 403, 200, 404]),
     ("POST", "/w/{slug}/invitations",                                          [SIGN, 404, 403, 200, 404]),
     ("POST", "/w/{slug}/invitations/{inv}/resend",                             [SIGN, 404, 403, 200, 404]),
@@ -197,6 +198,7 @@ impl World {
                 let key = if path.starts_with("/w/") { "{sa}/keys/{key}" } else { "/profile/api-keys/{key}" };
                 vec![("action", "disable".to_owned()), ("key", self.ids[key].clone())]
             }
+            "remove" if path == "/w/{slug}/members/remove" => vec![("member", self.ids["{usr}"].clone())],
             "theme" => these(&[("theme", "dark")]),
             "role" => these(&[("role", "admin"), ("confirmed", "1")]),
             "revoke" if path.starts_with("/w/{slug}/invitations") => {
