@@ -80,6 +80,7 @@ export async function furnish(page, browser, keyward, wire) {
       ['project', project],
       ['project-delete', `${project}/delete`],
       ['project-member-remove', projectRemoval],
+      ['keys', '/w/acme/keys'],
       ['members', '/w/acme/members'],
       ['member-remove', removal],
       ['invitations', '/w/acme/invitations'],
