@@ -311,24 +311,15 @@ const fn with_article(role: ProjectRole) -> &'static str {
 async fn delete_page(app: &App, at: &InWorkspace, id: ProjectId) -> Result<ConfirmationPage, PageError> {
     let project = app.find_project_to_delete(&at.caller, at.place.id, id).await?;
     let back = at.path(&format!("projects/{id}"));
+    let shell = at.shell(format!("Delete {}?", project.title), "projects");
+    let effects = vec![
+        "The project and all roles in it are deleted. This cannot be undone.".to_owned(),
+        "Requests for the project are refused as soon as it is deleted.".to_owned(),
+    ];
     Ok(ConfirmationPage {
-        shell: at.shell(format!("Delete {}?", project.title), "projects"),
-        errors: FormErrors::default(),
         action: format!("{back}/delete"),
-        back,
         button: "Delete project",
-        effects: vec![
-            "The project and all roles in it are deleted. This cannot be undone.".to_owned(),
-            "Requests for the project are refused as soon as it is deleted.".to_owned(),
-        ],
-        objects: Vec::new(),
-        projects: Vec::new(),
-        candidates: Vec::new(),
-        confirm: None,
-        registered: None,
-        refused: None,
-        is_safe: false,
-        fields: Vec::new(),
+        ..ConfirmationPage::new(shell, back, effects)
     })
 }
 
@@ -358,32 +349,25 @@ async fn remove_page(
     let leaves = at.caller.principal().id() == Some(principal);
     let candidates = details.candidates.into_iter().filter(|candidate| is_last && candidate.id != principal);
     let back = at.path(&format!("projects/{id}"));
-    Ok(ConfirmationPage {
-        shell: at.shell(
-            if leaves {
-                format!("Leave {}?", project.title)
-            } else {
-                format!("Remove {} from {}?", member.name, project.title)
-            },
-            "projects",
-        ),
-        errors: FormErrors::default(),
-        action: format!("{back}/members/{own}/remove"),
-        back,
-        button: if leaves { "Leave project" } else { "Remove from project" },
-        effects: vec![if leaves {
-            "You lose access to this project. An admin of it can add you again.".to_owned()
+    let shell = at.shell(
+        if leaves {
+            format!("Leave {}?", project.title)
         } else {
-            format!("{} loses access to this project.", member.email)
-        }],
-        objects: Vec::new(),
+            format!("Remove {} from {}?", member.name, project.title)
+        },
+        "projects",
+    );
+    let effects = vec![if leaves {
+        "You lose access to this project. An admin of it can add you again.".to_owned()
+    } else {
+        format!("{} loses access to this project.", member.email)
+    }];
+    Ok(ConfirmationPage {
+        action: format!("{back}/members/{own}/remove"),
+        button: if leaves { "Leave project" } else { "Remove from project" },
         projects: if is_last { vec![project.title.clone()] } else { Vec::new() },
         candidates: candidates.map(Choice::from).collect(),
-        confirm: None,
-        registered: None,
-        refused: None,
-        is_safe: false,
-        fields: Vec::new(),
+        ..ConfirmationPage::new(shell, back, effects)
     })
 }
 

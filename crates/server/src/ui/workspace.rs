@@ -134,33 +134,25 @@ async fn rename(
 async fn delete_page(app: &App, at: &InWorkspace) -> Result<ConfirmationPage, PageError> {
     let counts = app.count_in_workspace(&at.caller, at.place.id).await?;
     let number = |count: u64, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+    let shell = at.shell(format!("Delete {}?", at.place.name), "general");
+    let effects = vec![
+        format!(
+            "{}, {} and {} of service accounts are permanently deleted.",
+            number(counts.projects, "project"),
+            number(counts.service_accounts, "service account"),
+            number(counts.service_account_keys, "API key"),
+        ),
+        format!(
+            "The keys of its {} lose access to it. Members who are not in another workspace are signed out.",
+            number(counts.members, "member")
+        ),
+        format!("The slug {} is never reused.", at.place.slug),
+    ];
     Ok(ConfirmationPage {
-        shell: at.shell(format!("Delete {}?", at.place.name), "general"),
-        errors: FormErrors::default(),
         action: at.path("delete"),
-        back: at.path("general"),
         button: "Delete workspace",
-        effects: vec![
-            format!(
-                "{}, {} and {} of service accounts are permanently deleted.",
-                number(counts.projects, "project"),
-                number(counts.service_accounts, "service account"),
-                number(counts.service_account_keys, "API key"),
-            ),
-            format!(
-                "The keys of its {} lose access to it. Members who are not in another workspace are signed out.",
-                number(counts.members, "member")
-            ),
-            format!("The slug {} is never reused.", at.place.slug),
-        ],
-        objects: Vec::new(),
-        projects: Vec::new(),
-        candidates: Vec::new(),
         confirm: Some(at.place.slug.clone()),
-        registered: None,
-        refused: None,
-        is_safe: false,
-        fields: Vec::new(),
+        ..ConfirmationPage::new(shell, at.path("general"), effects)
     })
 }
 

@@ -172,21 +172,13 @@ async fn disable_page(app: &App, signed_in: &SignedInContext, id: UserId) -> Res
         ),
         keys: Vec::new(),
     });
+    let shell = Shell::new(Some(&signed_in.context), format!("Disable {}?", removal.name), "operator-users");
+    let effects = effects;
     Ok(ConfirmationPage {
-        shell: Shell::new(Some(&signed_in.context), format!("Disable {}?", removal.name), "operator-users"),
-        errors: FormErrors::default(),
         action: format!("/operator/users/{id}/disable"),
-        back: "/operator/users".to_owned(),
         button: "Disable user",
-        effects,
-        objects: Vec::new(),
-        projects: Vec::new(),
-        candidates: Vec::new(),
-        confirm: None,
         registered,
-        refused: None,
-        is_safe: false,
-        fields: Vec::new(),
+        ..ConfirmationPage::new(shell, "/operator/users".to_owned(), effects)
     })
 }
 
