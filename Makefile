@@ -1,5 +1,5 @@
 # One command a purpose. `make test` is what has to pass; it installs what is missing first.
-.PHONY: test setup lint imports words unit clients openapi upgrade e2e package-test screenshots deny advisories bench
+.PHONY: test setup lint imports words unit ed25519-verdicts clients openapi upgrade e2e package-test screenshots deny advisories bench
 
 # The modules of the server's tests that run once more on PostgreSQL. `model`, `proxies` and `serve` ask the store little.
 ON_POSTGRES = api:: cluster:: threats:: ui::
@@ -39,6 +39,10 @@ advisories:
 unit:
 	$(CARGO) test --workspace --locked
 	KEYWARD_TEST_ENGINE=postgres $(CARGO) test --package server --test all --locked -- $(ON_POSTGRES)
+
+# Compares the verdicts on ten million crafted Ed25519 signatures with the library's. Takes half an hour.
+ed25519-verdicts:
+	$(CARGO) test --package http-signature --test all --locked -- --ignored --nocapture ed25519_verdicts
 
 # The packages of clients/, built, and tested as they are built, against the server that `unit` built; what docs/sdk.md says of
 # the Encord SDK.

@@ -88,6 +88,7 @@ struct Source {
     trusted_proxies: Option<Vec<ProxyNetwork>>,
     routes: Option<Vec<Route>>,
     allow_preflights: Option<bool>,
+    fast_ed25519: Option<bool>,
     rate_limits: Option<RateLimits>,
     smtp: Option<SmtpSettings>,
     /// In seconds.
@@ -163,6 +164,7 @@ impl Configuration {
             trusted_proxies: source.trusted_proxies.unwrap_or(defaults.trusted_proxies),
             routes: source.routes.unwrap_or(defaults.routes),
             allow_preflights: source.allow_preflights.unwrap_or(defaults.allow_preflights),
+            fast_ed25519: source.fast_ed25519.unwrap_or(defaults.fast_ed25519),
             rate_limits: source.rate_limits.unwrap_or(defaults.rate_limits),
             smtp: source.smtp.or(defaults.smtp),
             lease: source.lease.map_or(defaults.lease, Duration::from_secs),
@@ -321,6 +323,7 @@ impl Source {
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             routes: self.routes.or(other.routes),
             allow_preflights: self.allow_preflights.or(other.allow_preflights),
+            fast_ed25519: self.fast_ed25519.or(other.fast_ed25519),
             rate_limits: self.rate_limits.or(other.rate_limits),
             smtp: self.smtp.or(other.smtp),
             lease: self.lease.or(other.lease),
@@ -416,13 +419,11 @@ fn read_variables(variable: impl Fn(&str) -> Outcome<Option<String>>) -> Outcome
         None => None,
         Some(text) => Some(list(text).iter().map(|network| network.parse()).collect::<Result<_, SettingError>>()?),
     };
-    let allow_preflights = match variable("KEYWARD_ALLOW_PREFLIGHTS")?.as_deref() {
-        None => None,
-        Some("true") => Some(true),
-        Some("false") => Some(false),
-        Some(_) => {
-            return Err(Failure::new("KEYWARD_ALLOW_PREFLIGHTS is neither `true` nor `false`: write one of them"));
-        }
+    let choice = |name: &str| match variable(name)?.as_deref() {
+        None => Ok(None),
+        Some("true") => Ok(Some(true)),
+        Some("false") => Ok(Some(false)),
+        Some(_) => Err(Failure::new(format!("{name} is neither `true` nor `false`: write one of them"))),
     };
     Ok(Source {
         listen: address("KEYWARD_LISTEN")?,
@@ -441,7 +442,8 @@ fn read_variables(variable: impl Fn(&str) -> Outcome<Option<String>>) -> Outcome
         trusted_proxies,
         // Tables can only be set in the file.
         routes: None,
-        allow_preflights,
+        allow_preflights: choice("KEYWARD_ALLOW_PREFLIGHTS")?,
+        fast_ed25519: choice("KEYWARD_FAST_ED25519")?,
         rate_limits: None,
         smtp: None,
         lease: seconds("KEYWARD_LEASE")?,

@@ -63,5 +63,7 @@ pub use profile::{
 pub use signing::{SignedHeaders, SigningError, SigningParameters, sign_request};
 pub use signing_key::{EcdsaSigningKey, Ed25519SigningKey, RsaSigningKey, SigningKey, SigningKeyError};
 pub use structured::{BareItem, Parameter, SyntaxError};
-pub use verification_key::{InvalidSignature, KeyError, RSA_MAX_BITS, RSA_MIN_BITS, VerificationKey};
+pub use verification_key::{
+    InvalidSignature, KeyError, RSA_MAX_BITS, RSA_MIN_BITS, VerificationKey, decompress_r_of_ed25519,
+};
 pub use verified::{VerifiedSignature, VerifyError};

@@ -1,6 +1,8 @@
 //! Public keys for strict verification, created from their raw parts. The caller parses key files and refuses weak
 //! keys.
 
+mod ed25519;
+
 use std::{borrow::Cow, sync::LazyLock};
 
 use aws_lc_rs::hmac;
@@ -8,8 +10,9 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
     RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
 };
-use ed25519_dalek::{Signature, VerifyingKey};
 
+use self::ed25519::Ed25519Key;
+pub use self::ed25519::decompress_r_of_ed25519;
 use crate::algorithm::Algorithm;
 use crate::pss;
 
@@ -24,7 +27,7 @@ pub struct VerificationKey(Material);
 
 #[derive(Clone)]
 enum Material {
-    Ed25519(VerifyingKey),
+    Ed25519(Ed25519Key),
     EcdsaP256(ParsedPublicKey),
     EcdsaP384(ParsedPublicKey),
     Rsa(Box<RsaKey>),
@@ -90,25 +93,16 @@ impl VerificationKey {
     /// # Errors
     /// [`KeyError::NotAPoint`] for a non-canonical encoding, [`KeyError::WeakPoint`] for small or mixed order.
     pub fn ed25519_from_bytes(bytes: &[u8; 32]) -> Result<Self, KeyError> {
-        let key = VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::NotAPoint)?;
-        let point = key.to_edwards();
-        if point.compress().as_bytes() != bytes {
-            return Err(KeyError::NotAPoint);
-        }
-        if point.is_small_order() || !point.is_torsion_free() {
-            return Err(KeyError::WeakPoint);
-        }
-        Ok(Self(Material::Ed25519(key)))
+        Ed25519Key::from_bytes(bytes).map(|key| Self(Material::Ed25519(key)))
     }
 
     /// Creates an Ed25519 key that [`ed25519_from_bytes`](Self::ed25519_from_bytes) accepted before it was stored. It
-    /// omits the check of the point's order, which takes most of the time of loading a million keys. A small order is
-    /// still refused whenever a signature is verified.
+    /// omits the check for mixed order, which takes most of the time of loading a million keys.
     ///
     /// # Errors
-    /// [`KeyError::NotAPoint`] for bytes that are not a point.
+    /// [`KeyError::NotAPoint`] for bytes that are not a point, [`KeyError::WeakPoint`] for small order.
     pub fn ed25519_from_stored_bytes(bytes: &[u8; 32]) -> Result<Self, KeyError> {
-        VerifyingKey::from_bytes(bytes).map(|key| Self(Material::Ed25519(key))).map_err(|_| KeyError::NotAPoint)
+        Ed25519Key::from_stored_bytes(bytes).map(|key| Self(Material::Ed25519(key)))
     }
 
     /// Creates an ECDSA P-256 key from a SEC 1 point, 65 bytes uncompressed.
@@ -279,7 +273,7 @@ impl RsaKey {
 
 /// Keys whose private key is unknown, one of each type.
 struct DummyKeys {
-    ed25519: VerifyingKey,
+    ed25519: Ed25519Key,
     p256: ParsedPublicKey,
     p384: ParsedPublicKey,
     /// With 2048, 3072 and 4096 bits.
@@ -306,7 +300,7 @@ static DUMMY_KEYS: LazyLock<Option<DummyKeys>> = LazyLock::new(|| {
         }
     };
     Some(DummyKeys {
-        ed25519: VerifyingKey::from_bytes(&ed25519).ok()?,
+        ed25519: Ed25519Key::from_bytes(&ed25519).ok()?,
         p256: parse_uncompressed_point(&ECDSA_P256_SHA256_FIXED, p256, 65).ok()?,
         p384: parse_uncompressed_point(&ECDSA_P384_SHA384_FIXED, p384, 97).ok()?,
         rsa: [rsa(256)?, rsa(384)?, rsa(512)?],
@@ -412,11 +406,11 @@ fn without_leading_zeros(bytes: &[u8]) -> &[u8] {
     bytes.get(zeros..).unwrap_or_default()
 }
 
-fn verify_ed25519(key: &VerifyingKey, message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
-    let signature = Signature::from_slice(signature).map_err(|_| InvalidSignature)?;
+fn verify_ed25519(key: &Ed25519Key, message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
+    let signature = signature.try_into().map_err(|_| InvalidSignature)?;
     #[cfg(test)]
     tests::count("Ed25519", 64);
-    key.verify_strict(message, &signature).map_err(|_| InvalidSignature)
+    if key.verify(message, signature) { Ok(()) } else { Err(InvalidSignature) }
 }
 
 fn verify_sized(

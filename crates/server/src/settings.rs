@@ -133,6 +133,8 @@ pub struct Settings {
     pub routes: Vec<Route>,
     /// Whether a proxied CORS preflight is accepted without a credential, independently of the routes.
     pub allow_preflights: bool,
+    /// Whether Ed25519 signatures are verified without decompressing R. The verdicts are the same.
+    pub fast_ed25519: bool,
     /// The rate limits.
     pub rate_limits: RateLimits,
     /// The SMTP server. Without one, the inviting users send the links themselves.
@@ -185,6 +187,7 @@ impl Settings {
             trusted_proxies: Vec::new(),
             routes: Vec::new(),
             allow_preflights: false,
+            fast_ed25519: true,
             rate_limits: RateLimits::default(),
             smtp: None,
             lease: Duration::from_secs(2),

@@ -1,6 +1,7 @@
 //! The public interface of the crate: published vectors, the expected result of each attack, other implementations.
 
 mod arbitrary;
+mod ed25519_verdicts;
 mod encord;
 mod explanation;
 mod interop;
