@@ -61,7 +61,7 @@ struct Stage {
 impl Demo {
     pub(crate) async fn run(self) -> Outcome {
         log::start("warn,sqlx=error")?;
-        let running = Running::start(&Configuration::read(&self.server)?).await?;
+        let running = Running::start(&Configuration::read(&self.server)?, None).await?;
         let stop = stop_signal()?;
         running.print_line()?;
         let (app, url) = (Arc::clone(&running.app), running.url.clone());

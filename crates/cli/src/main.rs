@@ -174,7 +174,9 @@ Examples:
 fn main() -> ExitCode {
     message::withhold_inputs();
     message::clean_panics();
-    match command_line::read::<Arguments>().map(run) {
+    let outcome = command_line::read::<Arguments>().map(run);
+    log::flush();
+    match outcome {
         Err(status) => status,
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => failure.report(),

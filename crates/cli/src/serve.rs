@@ -7,7 +7,12 @@ use std::{
 };
 
 use sd_notify::NotifyState;
-use server::{App, Server, app::Caller, http::ConnectionLimits};
+use server::{
+    App, Server,
+    app::{AppConfig, Caller},
+    http::ConnectionLimits,
+    request_log::RequestLog,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
@@ -42,8 +47,8 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) async fn run(self) -> Outcome {
-        log::start("info,sqlx=warn")?;
-        let running = Running::start(&Configuration::read(&self.server)?).await?;
+        let request_log = log::start_serving("info,sqlx=warn")?;
+        let running = Running::start(&Configuration::read(&self.server)?, request_log).await?;
         // The signal handlers must be installed first, because a reader of the line may stop the server immediately.
         let stop = stop_signal()?;
         running.print_line()?;
@@ -74,7 +79,10 @@ pub(crate) struct Running {
 
 impl Running {
     /// Checks the settings, locks the data directory, binds the address, and opens the installation.
-    pub(crate) async fn start(configuration: &Configuration) -> Outcome<Self> {
+    pub(crate) async fn start(
+        configuration: &Configuration,
+        request_log: Option<Arc<dyn RequestLog>>,
+    ) -> Outcome<Self> {
         configuration.validate()?;
         let directory = DataDirectory::create(&configuration.data)?;
         let mut lock = directory.lock()?;
@@ -84,7 +92,8 @@ impl Running {
         let plain_url = url_of(address);
         let url = if tls.is_some() { plain_url.replacen("http://", "https://", 1) } else { plain_url };
         let settings = configuration.settings(&url);
-        let app = App::open_for_serving(configuration.app_config(directory.path(), settings)).await?;
+        let config = AppConfig { request_log, ..configuration.app_config(directory.path(), settings) };
+        let app = App::open_for_serving(config).await?;
         lock.announce(&app.settings().public_url)?;
         let limits = ConnectionLimits { drain: configuration.drain(), ..ConnectionLimits::default() };
         let mut server = Server::on_listener(Arc::clone(&app), listener).with_tls(tls).with_limits(limits);

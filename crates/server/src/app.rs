@@ -91,6 +91,7 @@ use crate::{
     error::AppError,
     mail::Mailer,
     metrics::Metrics,
+    request_log::{RequestIds, RequestLog},
     settings::{SettingError, Settings},
 };
 
@@ -189,6 +190,8 @@ pub struct App {
     sign_in_throttle: throttle::Throttle,
     replay_epochs: maintenance::ReplayEpochs,
     is_stopping: AtomicBool,
+    request_ids: RequestIds,
+    request_log: Option<Arc<dyn RequestLog>>,
     tasks: std::sync::Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -218,6 +221,8 @@ pub struct AppConfig {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
+    /// The log of answered requests. Without one, they are in the common log.
+    pub request_log: Option<Arc<dyn RequestLog>>,
 }
 
 impl AppConfig {
@@ -246,6 +251,7 @@ impl AppConfig {
             settings,
             clock: Arc::new(crate::system::SystemClock),
             random: Arc::new(crate::system::SystemRandom),
+            request_log: None,
         }
     }
 }
@@ -259,6 +265,7 @@ struct Opened {
     hosts: Hosts,
     installation_key: InstallationKey,
     mailer: Option<Mailer>,
+    request_log: Option<Arc<dyn RequestLog>>,
 }
 
 impl Opened {
@@ -266,7 +273,7 @@ impl Opened {
         config: AppConfig,
         open_key: impl AsyncFnOnce(&Store) -> Result<InstallationKey, StoreError>,
     ) -> Result<Self, OpenError> {
-        let AppConfig { store, mut settings, clock, random, .. } = config;
+        let AppConfig { store, mut settings, clock, random, request_log, .. } = config;
         settings.validate()?;
         let hosts = settings.read_hosts()?;
         // The normalised form, which browsers and clients use.
@@ -274,7 +281,7 @@ impl Opened {
         let mailer = settings.smtp.as_ref().map(Mailer::new).transpose()?;
         let store = Store::open(&store, clock.now(), random.as_ref()).await?;
         let installation_key = open_key(&store).await?;
-        Ok(Self { store, clock, random, settings, hosts, installation_key, mailer })
+        Ok(Self { store, clock, random, settings, hosts, installation_key, mailer, request_log })
     }
 
     /// Returns the app of a command on the host, which verifies no requests.
@@ -290,7 +297,7 @@ impl Opened {
         lease: Arc<dyn Lease>,
         nonces: Nonces,
     ) -> Result<App, OpenError> {
-        let Self { store, clock, random, settings, hosts, installation_key, mailer } = self;
+        let Self { store, clock, random, settings, hosts, installation_key, mailer, request_log } = self;
         let metrics = Arc::new(Metrics::new()?);
         http_signature::decompress_r_of_ed25519(!settings.fast_ed25519);
         let config = VerifierConfig {
@@ -309,6 +316,8 @@ impl Opened {
         };
         let verifier = Verifier::new(config, outside, random.as_ref());
         Ok(App {
+            request_ids: RequestIds::new(random.as_ref()),
+            request_log,
             store,
             clock,
             random,
@@ -463,16 +472,22 @@ impl App {
             Ok(mut connection) => store::audit::head_checkpoint(&mut connection).await.ok().map(|head| head.size),
             Err(_) => None,
         };
-        self.metrics.render(keys, version, audit_events, self.verifier.holds_lease())
+        let lost_lines = self.request_log().map_or(0, RequestLog::count_lost);
+        self.metrics.render(keys, version, audit_events, self.verifier.holds_lease(), lost_lines)
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// Returns an id for a request in logs and responses.
-    pub(crate) fn random_request_id(&self) -> String {
-        self.random_text::<12>()
+    /// Returns the ids for requests in logs and responses.
+    pub(crate) const fn request_ids(&self) -> &RequestIds {
+        &self.request_ids
+    }
+
+    /// Returns the log of answered requests, if the program has one.
+    pub(crate) fn request_log(&self) -> Option<&dyn RequestLog> {
+        self.request_log.as_deref()
     }
 
     /// Returns `N` random bytes as base64url text.

@@ -33,7 +33,7 @@ use http::{StatusCode, header};
 use utoipa::openapi::OpenApi;
 
 pub(crate) use self::{
-    answer::{LoggedPrincipal, RefusedWith, RequestId, finish},
+    answer::{LoggedPrincipal, RefusedWith, finish},
     authenticate::{OnConnection, limit},
     body::{discard, held_slot, read_body},
     client_address::client_address,

@@ -6,6 +6,7 @@ pub mod error;
 pub mod http;
 pub mod mail;
 mod metrics;
+pub mod request_log;
 pub mod router;
 pub mod serve;
 pub mod settings;

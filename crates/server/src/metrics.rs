@@ -55,6 +55,7 @@ pub(crate) struct Metrics {
     directory_version: Gauge,
     audit_events: Gauge,
     holds_lease: Gauge,
+    lost_log_lines: Counter,
 }
 
 impl Metrics {
@@ -88,6 +89,7 @@ impl Metrics {
             directory_version: gauge("keyward_directory_version"),
             audit_events: gauge("keyward_audit_events"),
             holds_lease: gauge("keyward_holds_lease"),
+            lost_log_lines: counter("keyward_lost_log_lines_total", Vec::new()),
             handle: recorder.handle(),
         })
     }
@@ -112,13 +114,21 @@ impl Metrics {
 
     /// Returns the text for Prometheus. The arguments are current values that are not counted.
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; these numbers are far below 2^53")]
-    pub(crate) fn render(&self, keys: usize, version: u64, audit_events: Option<u64>, holds_lease: bool) -> String {
+    pub(crate) fn render(
+        &self,
+        keys: usize,
+        version: u64,
+        audit_events: Option<u64>,
+        holds_lease: bool,
+        lost_lines: u64,
+    ) -> String {
         self.directory_keys.set(keys as f64);
         self.directory_version.set(version as f64);
         if let Some(events) = audit_events {
             self.audit_events.set(events as f64);
         }
         self.holds_lease.set(f64::from(u8::from(holds_lease)));
+        self.lost_log_lines.absolute(lost_lines);
         self.handle.run_upkeep();
         self.handle.render()
     }
@@ -149,6 +159,7 @@ fn describe(recorder: &PrometheusRecorder) {
     seconds("keyward_answer_seconds", "Time to respond");
     seconds("keyward_change_seconds", "Time of a change, until every node has applied it");
     counter("keyward_password_checks_total", "Password checks, for existing and unknown users");
+    counter("keyward_lost_log_lines_total", "Log lines of answered requests that were lost");
     gauge("keyward_directory_keys", "Keys in the directory");
     gauge("keyward_directory_version", "Version of the database that the directory has applied");
     gauge("keyward_audit_events", "Events in the audit log");

@@ -42,10 +42,7 @@ use axum::{
 };
 use http::{Method, header};
 
-use crate::{
-    App,
-    http::{RefusedWith, RequestId},
-};
+use crate::{App, http::RefusedWith, request_log::RequestId};
 
 fn pages() -> routes::Pages {
     routes::Pages::default()
@@ -96,11 +93,11 @@ pub(crate) fn is_for_page(request: &Request) -> bool {
 /// panicked.
 pub(crate) async fn show_problem_as_page(request: Request, next: Next) -> Response {
     let is_for_page = is_for_page(&request);
-    let id = request.extensions().get::<RequestId>().cloned();
+    let id = request.extensions().get::<RequestId>().copied();
     let mut response = next.run(request).await;
     match response.extensions_mut().remove::<RefusedWith>() {
         Some(RefusedWith(problem)) if is_for_page => {
-            page::replace_by_page(response, &problem, id.as_ref().map(|id| id.0.as_str()))
+            page::replace_by_page(response, &problem, id.as_ref().map(RequestId::as_str))
         }
         _ => response,
     }

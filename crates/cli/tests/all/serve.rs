@@ -83,11 +83,30 @@ fn the_log_is_json_without_a_terminal() {
     let mut stdout = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
     std::io::BufRead::read_line(&mut stdout, &mut line).expect("a line");
     assert!(line.starts_with("keyward listens on http://127.0.0.1:"), "{line}");
+    let url = line.split_whitespace().nth(3).expect("a URL");
+    let ids = ["/healthz", "/api/v1/me", "/nothing"].map(|path| {
+        let answer = std::process::Command::new("curl").args(["-sSi", &format!("{url}{path}")]).output().expect("curl");
+        let head = String::from_utf8(answer.stdout).expect("text");
+        head.lines().find_map(|line| line.strip_prefix("x-request-id: ")).expect("an id").to_owned()
+    });
     std::process::Command::new("sh").args(["-c", &format!("kill {}", child.id())]).status().expect("a shell");
     assert!(child.wait().expect("an end").success());
     let log = std::fs::read_to_string(home.file("log")).expect("the log");
     let last: serde_json::Value = serde_json::from_str(log.lines().last().expect("a line")).expect("JSON");
     assert_eq!(last["message"], "stopping: waiting for requests in progress");
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let messages_of = |id: &str| -> Vec<&str> {
+        let of_request = lines.iter().filter(|line| line["span"]["id"] == id && line["spans"][0]["id"] == id);
+        of_request.map(|line| line["message"].as_str().expect("text")).collect()
+    };
+    assert_eq!(messages_of(&ids[0]), ["answered"], "{log}");
+    // Other log lines of a request have its id too, and come before its last line.
+    assert_eq!(messages_of(&ids[1]), ["not authenticated", "answered"], "{log}");
+    assert_eq!(messages_of(&ids[2]), ["answered"], "{log}");
+    let answered = lines.iter().find(|line| line["message"] == "answered" && line["span"]["id"] == ids[1].as_str());
+    let answered = answered.expect("a line");
+    assert_eq!((&answered["route"], &answered["status"]), (&"/api/v1/me".into(), &401.into()));
+    assert_eq!((&answered["method"], &answered["address"]), (&"GET".into(), &"127.0.0.1".into()));
 }
 
 #[test]

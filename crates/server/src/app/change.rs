@@ -27,6 +27,7 @@ use super::{App, Caller, Detail, UnsentMail, recent_password};
 use crate::{
     cluster::{Confirmation, Leases},
     error::AppError,
+    request_log,
 };
 
 /// One change: its preconditions and its effect.
@@ -241,7 +242,8 @@ impl App {
     ) -> Result<Confirmed<O::Response>, ChangeError> {
         let app = Arc::clone(self);
         let running = async move { app.change_and_confirm(&requester, &operation).await };
-        let ended = tokio::spawn(running.in_current_span()).await;
+        let running = request_log::within(request_log::current_request_id(), running.in_current_span());
+        let ended = tokio::spawn(running).await;
         ended.map_err(|error| AppError::Internal(format!("a change ended early: {error}")))?
     }
 

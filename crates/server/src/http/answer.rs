@@ -11,6 +11,7 @@ use axum::{
 };
 use domain::{Clock as _, secret::redact};
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use tracing::{Instrument as _, Span};
 use verifier::AuthenticationError;
 
 use super::client_address::client_address;
@@ -18,6 +19,7 @@ use crate::{
     App, AppError,
     app::{ChangeError, Confirmed},
     cluster::Confirmation,
+    request_log::{self, AnsweredRequest},
     system::SystemClock,
 };
 
@@ -36,10 +38,6 @@ pub(crate) struct LoggedPrincipal(pub(crate) String);
 /// The status that an answer stands for, where HTTP's own says nothing: gRPC answers are 200.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LoggedStatus(pub(super) StatusCode);
-
-/// The id of a request, which is in its log lines and in its response.
-#[derive(Clone, Debug)]
-pub(crate) struct RequestId(pub(crate) String);
 
 /// The problem of a response, for browsers, which get a page instead.
 #[derive(Clone, Debug)]
@@ -139,39 +137,40 @@ pub(super) fn reason_of(problem: &Problem) -> Option<HeaderValue> {
 
 /// Adds a request id and the headers against caching to every response, and logs it.
 pub(crate) async fn finish(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let id = app.random_request_id();
+    let id = app.request_ids().generate();
     // Not the app's clock, which tests may stop. The log needs the actual duration.
     let began = SystemClock.since_boot();
     let method = request.method().clone();
     let is_kept_alive = request.version() <= http::Version::HTTP_11;
     // The route instead of the path, because a path may contain the token of an invitation.
-    let route = request.extensions().get::<MatchedPath>().map_or("-".to_owned(), |path| path.as_str().to_owned());
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let address = client_address(app.settings(), &request);
-    let span = tracing::info_span!("request", id);
-    request.extensions_mut().insert(RequestId(id.clone()));
-    let mut response = {
-        use tracing::Instrument as _;
-        next.run(request).instrument(span.clone()).await
-    };
-    let principal = response.extensions().get::<LoggedPrincipal>().map_or("-".to_owned(), |who| who.0.clone());
+    request.extensions_mut().insert(id);
+    let log = app.request_log();
+    // Without a request log, its lines get the id from a span.
+    let span = if log.is_some() { Span::none() } else { tracing::info_span!("request", id = id.as_str()) };
+    let answering = next.run(request).instrument(span.clone());
+    let mut response = request_log::within(log.map(|_| id), answering).await;
     let took = SystemClock.since_boot().saturating_sub(began);
     let logged = response.extensions().get::<LoggedStatus>();
     let status = logged.map_or(response.status(), |status| status.0).as_u16();
     app.metrics().count_answer(status, took);
-    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-    span.in_scope(|| {
-        tracing::info!(
-            %method,
-            route,
-            status,
-            micros,
-            principal,
-            address = address.map(tracing::field::display),
-            "answered"
-        );
-    });
+    let answered = AnsweredRequest {
+        at: SystemClock.now(),
+        id,
+        method: method.as_str(),
+        route: route.as_ref().map_or("-", MatchedPath::as_str),
+        status,
+        took,
+        principal: response.extensions().get::<LoggedPrincipal>().map_or("-", |who| who.0.as_str()),
+        address,
+    };
+    match log {
+        Some(log) => log.write(&answered),
+        None => span.in_scope(|| answered.trace()),
+    }
     let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(&id) {
+    if let Ok(id) = HeaderValue::from_str(id.as_str()) {
         headers.insert(REQUEST_ID, id);
     }
     if is_kept_alive && app.is_stopping() {

@@ -25,9 +25,10 @@ use crate::{
     App, AppError,
     app::{Browser, SignedIn},
     http::{
-        Cookie, LoggedPrincipal, MAX_UNAUTHENTICATED_BODY, RequestId, client_address, discard, find_own_referer,
-        held_slot, is_same_origin, read_body,
+        Cookie, LoggedPrincipal, MAX_UNAUTHENTICATED_BODY, client_address, discard, find_own_referer, held_slot,
+        is_same_origin, read_body,
     },
+    request_log::RequestId,
 };
 
 /// How long a browser keeps the cookie that identifies it: 400 days, the maximum in browsers.
@@ -88,7 +89,7 @@ fn read_context(app: &App, parts: &Parts, ip_address: Option<IpAddr>) -> PageCon
         target: target.to_owned(),
         came_from: find_own_referer(app, &parts.headers),
         wants_json: text(header::ACCEPT).starts_with("application/json"),
-        request_id: parts.extensions.get::<RequestId>().map(|id| id.0.clone()),
+        request_id: parts.extensions.get::<RequestId>().map(ToString::to_string),
         now: app.now(),
     }
 }
