@@ -8,6 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use memchr::memchr;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::http2_path::Http2;
@@ -120,14 +121,24 @@ impl Framing {
                     }
                 }
                 Self::Chunks(chunks @ Chunks { expected: Expected::Data(_), .. }) => at += chunks.skip(&received[at..]),
-                _ => {
-                    let is_head = matches!(self, Self::Head(_));
-                    self.take(received[at]);
-                    if is_head && let Self::Refused { left } = self {
+                Self::Head(head) => {
+                    let rest = received.get(at..).unwrap_or_default();
+                    let Some(length) = memchr(b'\n', rest) else {
+                        head.keep(rest);
+                        return received.len();
+                    };
+                    head.keep(rest.get(..length).unwrap_or_default());
+                    at += length;
+                    self.take(b'\n');
+                    if let Self::Refused { left } = self {
                         received[at] = 0;
                         // hyper parses a head when it is complete.
                         *left = b"\r\n\r\n";
                     }
+                    at += 1;
+                }
+                Self::Preface(_) | Self::Chunks(_) => {
+                    self.take(received[at]);
                     at += 1;
                 }
             }
@@ -199,16 +210,21 @@ impl Default for Head {
 }
 
 impl Head {
+    /// Takes bytes of a line, without its end.
+    fn keep(&mut self, bytes: &[u8]) {
+        // A target has no fragment (RFC 9112 §3.2). hyper removes it, so that a signature for another target would be
+        // valid.
+        self.is_ambiguous |= !self.in_headers && memchr(b'#', bytes).is_some();
+        for (place, byte) in self.line.iter_mut().skip(self.length).zip(bytes) {
+            *place = *byte;
+        }
+        self.length = self.length.saturating_add(bytes.len());
+    }
+
     /// Returns the length of the body at the end of the head.
     fn take(&mut self, byte: u8) -> Option<Result<u64, Ambiguous>> {
         if byte != b'\n' {
-            // A target has no fragment (RFC 9112 §3.2). hyper removes it, so that a signature for another target would
-            // be valid.
-            self.is_ambiguous |= byte == b'#' && !self.in_headers;
-            if let Some(place) = self.line.get_mut(self.length) {
-                *place = byte;
-            }
-            self.length += 1;
+            self.keep(&[byte]);
             return None;
         }
         let length = std::mem::take(&mut self.length);
