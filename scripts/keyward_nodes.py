@@ -12,6 +12,7 @@ from keyward_client import Client
 from wall_clock import WallClock
 
 AUTHORITY = "127.0.0.1:8080"
+DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 def program(path):
@@ -20,6 +21,15 @@ def program(path):
     if not (found.is_file() and os.access(found, os.X_OK)):
         sys.exit(f"There is no program {path}: build it with `cargo build`, or name one with --binary")
     return str(found)
+
+
+def key_id(number):
+    """`key_` and 26 digits of base 32."""
+    digits = ""
+    for _ in range(26):
+        number, digit = divmod(number, 32)
+        digits = DIGITS[digit] + digits
+    return "key_" + digits
 
 
 def run(binary, *arguments, fails=False):
