@@ -1,6 +1,6 @@
 //! API keys: registered public keys and their life cycle.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{ApiKeyId, PrincipalId, WorkspaceId, public_key::PublicKey};
 
@@ -48,6 +48,58 @@ pub struct RevokedApiKey {
     pub key: ApiKey,
     /// The workspaces of its owner at its revocation. Empty if a node of the previous release revoked it.
     pub workspaces: Vec<WorkspaceId>,
+}
+
+/// How many days before its expiry a key expires soon.
+pub const EXPIRING_DAYS: i64 = 14;
+/// After how many days without a request a key is unused.
+pub const UNUSED_DAYS: i64 = 90;
+/// After how many days a new key that was never used needs attention.
+pub const NEVER_USED_DAYS: i64 = 7;
+
+/// The times that decide which keys need attention.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeyTimes {
+    /// A key that expires before this time expires soon.
+    pub soon: Timestamp,
+    /// A key that was created before this time and not used since then is unused.
+    pub unused_since: Timestamp,
+    /// A key that was created before this time and never used needs attention.
+    pub never_used_since: Timestamp,
+}
+
+impl KeyTimes {
+    /// Returns the times, seen from `now`.
+    #[must_use]
+    pub fn at(now: Timestamp) -> Self {
+        let in_days = |days: i64| {
+            let end = if days < 0 { Timestamp::MIN } else { Timestamp::MAX };
+            now.checked_add(SignedDuration::from_hours(days * 24)).unwrap_or(end)
+        };
+        Self {
+            soon: in_days(EXPIRING_DAYS),
+            unused_since: in_days(-UNUSED_DAYS),
+            never_used_since: in_days(-NEVER_USED_DAYS),
+        }
+    }
+
+    /// Returns whether a key with this expiry expires soon, or has expired.
+    #[must_use]
+    pub fn expires_soon(&self, expires_at: Option<Timestamp>) -> bool {
+        expires_at.is_some_and(|end| end < self.soon)
+    }
+
+    /// Returns whether a key is unused.
+    #[must_use]
+    pub fn is_unused(&self, key: &ApiKey) -> bool {
+        key.last_used_at.unwrap_or(key.created_at) < self.unused_since
+    }
+
+    /// Returns whether a key was never used and is not new any more.
+    #[must_use]
+    pub fn is_never_used(&self, key: &ApiKey) -> bool {
+        key.last_used_at.is_none() && key.created_at < self.never_used_since
+    }
 }
 
 /// The state of a key.
@@ -140,6 +192,19 @@ mod tests {
         assert_eq!(key_state(true, true, end(1001), false, now), KeyState::Suspended);
         assert_eq!(key_state(true, true, end(999), false, now), KeyState::Expired);
         assert_eq!(key_state(true, true, end(999), true, now), KeyState::Revoked);
+    }
+
+    #[test]
+    fn the_times_of_attention_do_not_include_their_ends() {
+        let now: Timestamp = "2026-06-01T00:00:00Z".parse().unwrap();
+        let times = KeyTimes::at(now);
+        let at = |text: &str| Some(text.parse::<Timestamp>().unwrap());
+        assert!(times.expires_soon(at("2026-06-14T23:59:59Z")) && !times.expires_soon(at("2026-06-15T00:00:00Z")));
+        assert!(!times.expires_soon(None));
+        assert_eq!(times.unused_since.to_string(), "2026-03-03T00:00:00Z");
+        assert_eq!(times.never_used_since.to_string(), "2026-05-25T00:00:00Z");
+        assert_eq!(KeyTimes::at(Timestamp::MAX).soon, Timestamp::MAX);
+        assert_eq!(KeyTimes::at(Timestamp::MIN).unused_since, Timestamp::MIN);
     }
 
     #[test]

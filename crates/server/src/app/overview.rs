@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     ApiKeyId, PrincipalId, ServiceAccountId, Timestamp, WorkspaceId,
-    api_key::{ApiKey, KeyState},
+    api_key::{ApiKey, KeyState, KeyTimes},
     key_use::{RefusalReason, UseCounts, UseWindow},
     principal::WorkspacePermission,
     service_account::ServiceAccount,
@@ -14,11 +14,6 @@ use store::{Connection, key_use::UsedKeys};
 use super::{App, Caller};
 use crate::error::AppError;
 
-/// A key that expires within this number of days needs attention.
-const EXPIRING_DAYS: i64 = 14;
-/// A key that is older than this number of days and was never used needs attention.
-const UNUSED_DAYS: i64 = 7;
-const DAY_SECONDS: i64 = 86_400;
 /// The maximum number of objects of each kind that are read.
 const MOST: i64 = 10_000;
 
@@ -157,24 +152,20 @@ impl App {
             refused.extend(store::key_use::list_use_by_key(&mut connection, keys, UseWindow::Day, now).await?);
         }
         overview.refused = list_refused(&mut connection, &seen, refused).await?;
-        let soon = now.as_second() + EXPIRING_DAYS * DAY_SECONDS;
-        let ripe = now.as_second() - UNUSED_DAYS * DAY_SECONDS;
+        let times = KeyTimes::at(now);
         seen.keys.sort_by_key(|key| key.created_at);
-        let live = seen.keys.iter().filter(|key| !matches!(key.state(now), KeyState::Expired | KeyState::Revoked));
+        let live = seen.keys.iter().filter(|key| key.state(now).is_live());
         overview.live_keys = live.count() as u64;
         let active: Vec<&ApiKey> = seen.keys.iter().filter(|key| seen.is_active(key, now)).collect();
-        let mut expiring: Vec<&ApiKey> = active.iter().copied().filter(|key| expires_by(key, soon)).collect();
+        let mut expiring: Vec<&ApiKey> =
+            active.iter().copied().filter(|key| times.expires_soon(key.expires_at)).collect();
         expiring.sort_by_key(|key| key.expires_at);
         overview.expiring = expiring.into_iter().map(|key| seen.show(key)).collect();
-        let is_unused = |key: &&ApiKey| key.last_used_at.is_none() && key.created_at.as_second() <= ripe;
-        overview.unused = active.iter().copied().filter(is_unused).map(|key| seen.show(key)).collect();
+        overview.unused =
+            active.iter().copied().filter(|key| times.is_never_used(key)).map(|key| seen.show(key)).collect();
         overview.key = active.last().map(|key| seen.show(key));
         Ok(overview)
     }
-}
-
-fn expires_by(key: &ApiKey, second: i64) -> bool {
-    key.expires_at.is_some_and(|end| end.as_second() <= second)
 }
 
 /// Returns the keys with refused requests, the most frequent first. Requests that anyone can send are left out.

@@ -83,10 +83,15 @@ struct MemberList {
 }
 
 impl MemberList {
-    /// Returns the columns that the reader needs: only admins choose members.
+    /// Returns the columns that the reader needs.
     fn columns(&self) -> &'static [MemberColumn] {
         let all = MemberColumn::ALL;
-        if self.is_admin { all } else { all.get(1..).unwrap_or_default() }
+        if self.has_choice() { all } else { all.get(1..).unwrap_or_default() }
+    }
+
+    /// Returns whether the reader may remove a member in the list together with others. They leave by themselves.
+    fn has_choice(&self) -> bool {
+        self.is_admin && self.members.iter().any(|member| member.id.to_string() != self.own)
     }
 }
 

@@ -246,7 +246,7 @@ async fn show(
     if query.is_csv() {
         return export_keys(&app, &at.caller, owner, &query).await;
     }
-    let found = app.search_api_keys(&at.caller, owner, &search_keys(&query, app.now())).await?;
+    let found = app.search_api_keys(&at.caller, owner, &search_keys(&query)).await?;
     let shell = at.shell(view.account.display_name.clone(), "service-accounts");
     let keys = KeyTable::new(&app, found, &shell, view.base.clone(), format!("{}/keys", view.base), query);
     let contact = Contact::new(&app, &shell);

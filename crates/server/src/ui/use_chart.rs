@@ -54,9 +54,26 @@ impl Bar {
     }
 }
 
+/// When a bar starts. A day starts at midnight in UTC, which no other time zone has to know.
+struct SpanStart {
+    words: String,
+    /// The time of an hour, for the script that adds the local time.
+    machine: Option<String>,
+}
+
+impl SpanStart {
+    fn new(window: UseWindow, starts_at: Timestamp, words: String) -> Self {
+        let machine = match window.span() {
+            UseSpan::Hour => Some(starts_at.strftime("%Y-%m-%dT%H:%MZ").to_string()),
+            UseSpan::Day => None,
+        };
+        Self { words, machine }
+    }
+}
+
 /// A row of the table.
 struct Row {
-    starts_at: String,
+    starts_at: SpanStart,
     accepted: String,
     refused: String,
     reasons: String,
@@ -90,7 +107,7 @@ pub(super) struct UseChart {
     /// The values of the lines: the top, and half of it.
     top: String,
     half: String,
-    labels: Vec<String>,
+    labels: Vec<SpanStart>,
     rows: Vec<Row>,
 }
 
@@ -121,7 +138,7 @@ impl UseChart {
         };
         let is_shown = |span: &&api::UseOfSpan| span.counts.accepted > 0 || span.counts.refused > 0;
         let row = |span: &api::UseOfSpan| Row {
-            starts_at: name_span(window, span.starts_at),
+            starts_at: SpanStart::new(window, span.starts_at, name_span(window, span.starts_at)),
             accepted: group_digits(span.counts.accepted),
             refused: group_digits(span.counts.refused),
             reasons: describe_refusals(&span.counts),
@@ -212,14 +229,16 @@ fn name_span(window: UseWindow, starts_at: Timestamp) -> String {
 }
 
 /// Returns the labels below the chart, at the starts of equal parts. The last part also has the label of the end.
-fn labels(window: UseWindow, spans: &[api::UseOfSpan]) -> Vec<String> {
+fn labels(window: UseWindow, spans: &[api::UseOfSpan]) -> Vec<SpanStart> {
     let (parts, format) = match window {
         UseWindow::Day => (4, "%H:%M"),
         UseWindow::Week => (7, "%a %-d"),
         UseWindow::Quarter => (5, "%-d %b"),
     };
     let first_of = |part: usize| spans.get(part * spans.len() / parts);
-    (0..parts).filter_map(first_of).map(|span| span.starts_at.strftime(format).to_string()).collect()
+    let label =
+        |span: &api::UseOfSpan| SpanStart::new(window, span.starts_at, span.starts_at.strftime(format).to_string());
+    (0..parts).filter_map(first_of).map(label).collect()
 }
 
 /// Returns the heights of a bar's two parts in pixels. A number above 0 is always visible.

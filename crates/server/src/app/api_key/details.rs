@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     ApiKeyId, PrincipalId, Timestamp,
-    api_key::{ApiKey, KeyState},
+    api_key::{ApiKey, KeyState, KeyTimes},
     list::{Choice as _, KeyFilter, KeyOrder, Search},
 };
 use store::Connection;
@@ -22,27 +22,21 @@ pub struct KeySearch {
     pub search: Search<KeyOrder, KeyFilter>,
     /// The page. A cursor is a number of keys. Beyond the end, the last page is returned.
     pub place: Place,
-    /// A key that expires before this time expires soon.
-    pub soon: Timestamp,
-    /// A key that was created before this time and not used since then is unused.
-    pub unused_since: Timestamp,
 }
 
-impl KeySearch {
-    /// Returns whether a key passes a filter now.
-    fn passes(&self, key: &ApiKey, filter: KeyFilter, now: Timestamp) -> bool {
-        let state = key.state(now);
-        let has_ended = matches!(state, KeyState::Expired | KeyState::Revoked);
-        match filter {
-            KeyFilter::All => true,
-            KeyFilter::InUse => !has_ended,
-            KeyFilter::Ended => has_ended,
-            KeyFilter::Active => state == KeyState::Active,
-            KeyFilter::Disabled => matches!(state, KeyState::Disabled | KeyState::Suspended),
-            KeyFilter::Expiring => !has_ended && key.expires_at.is_some_and(|end| end < self.soon),
-            KeyFilter::Unused => !has_ended && key.last_used_at.unwrap_or(key.created_at) < self.unused_since,
-            KeyFilter::NeverUsed => !has_ended && key.last_used_at.is_none(),
-        }
+/// Returns whether a key passes a filter now.
+fn passes(key: &ApiKey, filter: KeyFilter, now: Timestamp) -> bool {
+    let (state, times) = (key.state(now), KeyTimes::at(now));
+    let is_live = state.is_live();
+    match filter {
+        KeyFilter::All => true,
+        KeyFilter::InUse => is_live,
+        KeyFilter::Ended => !is_live,
+        KeyFilter::Active => state == KeyState::Active,
+        KeyFilter::Disabled => matches!(state, KeyState::Disabled | KeyState::Suspended),
+        KeyFilter::Expiring => is_live && times.expires_soon(key.expires_at),
+        KeyFilter::Unused => is_live && times.is_unused(key),
+        KeyFilter::NeverUsed => is_live && key.last_used_at.is_none(),
     }
 }
 
@@ -195,16 +189,16 @@ impl App {
         let is_recent = |at: Timestamp| now.as_second() - at.as_second() < RECLAIMED_DAYS * 86_400;
         let reclaimed = keys.iter().filter(|key| key.displaced_at.is_some_and(is_recent));
         let reclaimed = reclaimed.map(|key| to_wire(key, now)).collect();
-        let expiring = keys.iter().filter(|key| search.passes(key, KeyFilter::Expiring, now)).count();
+        let expiring = keys.iter().filter(|key| passes(key, KeyFilter::Expiring, now)).count();
         let Search { text, filter, order, descending } = &search.search;
         let lower = text.to_lowercase();
         let matches = |key: &ApiKey| {
             key.title.to_lowercase().contains(&lower) || key.public_key.fingerprint().to_string().contains(text)
         };
         let mut found: Vec<ApiKey> = keys.into_iter().filter(matches).collect();
-        let count = |filter: &KeyFilter| found.iter().filter(|key| search.passes(key, *filter, now)).count();
+        let count = |filter: &KeyFilter| found.iter().filter(|key| passes(key, *filter, now)).count();
         let counts = KeyFilter::ALL.iter().map(count).map(to_count).collect();
-        found.retain(|key| search.passes(key, *filter, now));
+        found.retain(|key| passes(key, *filter, now));
         // Equal keys stay in the order of their registration.
         found.sort_by_key(|key| key.id);
         match order {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use domain::{PrincipalId, ServiceAccountId, Timestamp, WorkspaceId, principal::WorkspacePermission};
+use domain::{
+    PrincipalId, ServiceAccountId, Timestamp, WorkspaceId, api_key::KeyTimes, principal::WorkspacePermission,
+};
 use store::{
     Connection,
     api_key::{WorkspaceKey, WorkspaceKeys},
@@ -59,7 +61,7 @@ impl App {
         workspace: WorkspaceId,
         search: &KeySearch,
     ) -> Result<FoundAccountKeys, AppError> {
-        let (keys, now) = self.workspace_keys(caller, workspace, search)?;
+        let (keys, now) = self.workspace_keys(caller, workspace)?;
         let mut connection = self.store.read().await?;
         let map = |row| to_account_key(row, now);
         let page = look_through(&mut connection, &keys, &search.search, &search.place, map).await?;
@@ -79,7 +81,7 @@ impl App {
         search: &KeySearch,
         paging: &Paging,
     ) -> Result<(api::Page<AccountKey>, BTreeMap<String, String>), AppError> {
-        let (keys, now) = self.workspace_keys(caller, workspace, search)?;
+        let (keys, now) = self.workspace_keys(caller, workspace)?;
         let mut connection = self.store.read().await?;
         let map = |row| to_account_key(row, now);
         let page = list_page(&mut connection, &keys, &search.search, paging, map).await?;
@@ -87,15 +89,11 @@ impl App {
         Ok((page, creators))
     }
 
-    fn workspace_keys(
-        &self,
-        caller: &Caller,
-        workspace: WorkspaceId,
-        search: &KeySearch,
-    ) -> Result<(WorkspaceKeys, Timestamp), AppError> {
+    fn workspace_keys(&self, caller: &Caller, workspace: WorkspaceId) -> Result<(WorkspaceKeys, Timestamp), AppError> {
         let access = caller.principal.authorize(WorkspacePermission::ViewServiceAccounts, workspace)?;
         let now = self.clock.now();
-        Ok((WorkspaceKeys { access, now, soon: search.soon, unused_since: search.unused_since }, now))
+        let KeyTimes { soon, unused_since, never_used_since: _ } = KeyTimes::at(now);
+        Ok((WorkspaceKeys { access, now, soon, unused_since }, now))
     }
 }
 

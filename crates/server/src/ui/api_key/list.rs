@@ -12,7 +12,7 @@ use http::StatusCode;
 
 use super::{
     KeyPages,
-    row::{DAY, KeyRow, KeyStatus, UNUSED_DAYS, WARNED_DAYS},
+    row::{KeyRow, KeyStatus},
 };
 use crate::{
     App,
@@ -96,7 +96,7 @@ impl KeyRows {
 pub(in crate::ui) struct KeyTable {
     pub(in crate::ui) table: KeyRows,
     pub(in crate::ui) all: usize,
-    /// The number of the owner's keys that expire within [`WARNED_DAYS`], on all pages.
+    /// The number of the owner's keys that expire within [`EXPIRING_DAYS`](domain::api_key::EXPIRING_DAYS), on all pages.
     pub(in crate::ui) ending: usize,
     /// Keys that another principal reclaimed recently.
     pub(in crate::ui) reclaimed: Vec<api::ApiKey>,
@@ -110,14 +110,8 @@ pub(in crate::ui) struct KeyTable {
 }
 
 /// Returns the search for keys from the URL of a page.
-pub(in crate::ui) fn search_keys(query: &ListQuery, now: Timestamp) -> KeySearch {
-    let at = |days: i64| Timestamp::from_second(now.as_second() + days * DAY).unwrap_or(Timestamp::MAX);
-    KeySearch {
-        search: query.search(WORDS.sort),
-        place: query.place(),
-        soon: at(WARNED_DAYS),
-        unused_since: at(-UNUSED_DAYS),
-    }
+pub(in crate::ui) fn search_keys(query: &ListQuery) -> KeySearch {
+    KeySearch { search: query.search(WORDS.sort), place: query.place() }
 }
 
 /// The file of keys.
@@ -168,7 +162,7 @@ pub(in crate::ui) async fn export_keys(
     query: &ListQuery,
 ) -> Result<Response, PageError> {
     let mut file = KeyFile::new();
-    let mut search = search_keys(query, app.now());
+    let mut search = search_keys(query);
     search.place = Place::Start;
     loop {
         let FoundKeys { owner, page, creators, .. } = app.search_api_keys(caller, owner, &search).await?;
@@ -235,7 +229,7 @@ pub(super) async fn show_own(
         return export_keys(&app, &at.caller, at.owner, &query).await;
     }
     let shell = at.shell("API keys");
-    let found = app.search_api_keys(&at.caller, at.owner, &search_keys(&query, app.now())).await?;
+    let found = app.search_api_keys(&at.caller, at.owner, &search_keys(&query)).await?;
     let keys = KeyTable::new(&app, found, &shell, at.list, at.base, query);
     Ok(page::render(StatusCode::OK, &OwnKeys { shell, keys }))
 }
@@ -255,7 +249,7 @@ pub(super) async fn show_of_workspace(
     at: InWorkspace,
     Query(query): Query<ListQuery>,
 ) -> Result<Response, PageError> {
-    let search = search_keys(&query, app.now());
+    let search = search_keys(&query);
     if query.is_csv() {
         return export_workspace_keys(&app, &at, &search).await;
     }

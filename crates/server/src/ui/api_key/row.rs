@@ -1,6 +1,6 @@
 //! A key in the list and on its own pages.
 
-use domain::{ApiKeyId, Timestamp};
+use domain::{ApiKeyId, Timestamp, api_key::KeyTimes};
 
 use crate::{
     app::KeyAccount,
@@ -8,17 +8,14 @@ use crate::{
 };
 
 pub(super) const DAY: i64 = 86_400;
-/// How many days before the expiry of a key its list shows a warning.
-pub(super) const WARNED_DAYS: i64 = 14;
-
-/// How many days without a request make a key an unused one.
-pub(super) const UNUSED_DAYS: i64 = 90;
+/// How many days after its last use a key was used recently.
+const RECENT_DAYS: i64 = 7;
 
 /// The displayed status of a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::ui) enum KeyStatus {
     Active,
-    /// The key is active, and expires within [`WARNED_DAYS`].
+    /// The key is active, and expires within [`EXPIRING_DAYS`](domain::api_key::EXPIRING_DAYS).
     Soon,
     /// The key is active, and its owner is disabled.
     OwnerDisabled,
@@ -139,10 +136,8 @@ impl KeyRow {
         shell: &Shell,
         now: Timestamp,
     ) -> Self {
-        let within = |time: Option<Timestamp>, days: i64| {
-            time.is_some_and(|time| (time.as_second() - now.as_second()).abs() < days * DAY)
-        };
-        let expires_soon = within(key.expires_at, WARNED_DAYS);
+        let was_recent = |used: Timestamp| now.as_second() - used.as_second() < RECENT_DAYS * DAY;
+        let expires_soon = KeyTimes::at(now).expires_soon(key.expires_at);
         let status = match KeyStatus::new(key.state, owner_disabled) {
             KeyStatus::Active if expires_soon => KeyStatus::Soon,
             status => status,
@@ -167,7 +162,7 @@ impl KeyRow {
             expires_day: key.expires_at.map_or(String::new(), |time| time.strftime("%-d %b %Y").to_string()),
             expires_on: key.expires_at.map_or(String::new(), |time| time.strftime("%Y-%m-%d").to_string()),
             expires_soon: !status.has_ended() && expires_soon,
-            used_recently: within(key.last_used_at, 7),
+            used_recently: key.last_used_at.is_some_and(was_recent),
             proven_at: key.proven_at.as_ref().map(|time| shell.when(time)),
             displaced_at: key.displaced_at.as_ref().map(|time| shell.when(time)),
             account: None,

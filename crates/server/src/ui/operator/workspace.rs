@@ -156,6 +156,10 @@ pub(super) async fn show(
     Ok(page::render(StatusCode::OK, &workspace_page(&app, &signed_in, ids.parse("ws")?).await?))
 }
 
+/// The start of a slug that is made from a name which is too short, or starts with a digit. The page has it for its
+/// script.
+const SLUG_PREFIX: &str = "workspace";
+
 #[derive(Default, Deserialize)]
 pub(super) struct WorkspaceForm {
     name: String,
@@ -171,7 +175,7 @@ pub(super) async fn create(
     let admin_email = Some(form.admin_email.clone()).filter(|email| !email.trim().is_empty());
     // A name without letters has no proposal, and the error says what a slug is.
     let slug = match form.slug.trim() {
-        "" => Slug::propose(&form.name, "workspace").map_or_else(String::new, |slug| slug.to_string()),
+        "" => Slug::propose(&form.name, SLUG_PREFIX).map_or_else(String::new, |slug| slug.to_string()),
         typed => typed.to_owned(),
     };
     let create = api::CreateWorkspace { name: form.name.clone(), slug, admin_email };

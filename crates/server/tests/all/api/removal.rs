@@ -495,7 +495,7 @@ async fn several_members_are_not_removed_if_no_admin_or_the_caller_would_be_amon
     let both = [("member", ada.id.as_str()), ("member", max.id.as_str()), ("confirmed", "1")];
     page.submit("/w/acme/members/remove", &both).await;
     assert_eq!(page.status, 400);
-    // A command on the host may remove everybody but the last admins. The service account is no person.
+    // A command on the host may remove all users but the last admins. The service account is no person.
     let caller = server::app::Caller::host();
     let users = [ada.id.parse().unwrap(), max.id.parse().unwrap()];
     let id = ws.parse().unwrap();
