@@ -28,9 +28,9 @@ test('a key is found and opened without a mouse', async ({ ada, keyward }) => {
   await expect(options(ada)).toHaveCount(3);
   await expect(ada.getByRole('status')).toHaveText('3 results');
   const marked = () => field(ada).evaluate((input) => document.getElementById(input.getAttribute('aria-activedescendant')).textContent);
-  expect(await marked()).toContain('Harbor runner');
-  await ada.keyboard.press('ArrowDown');
   expect(await marked()).toContain('harbor-bot');
+  await ada.keyboard.press('ArrowDown');
+  expect(await marked()).toContain('Harbor runner');
   await ada.keyboard.press('ArrowUp');
   await ada.keyboard.press('ArrowUp');
   expect(await marked()).toContain('Harbor laptop');
@@ -155,7 +155,9 @@ for (const name of BROWSERS) {
       await press(Key.chord(Key.CONTROL, 'k'));
       await ada.see('.palette [role=option]');
       await press('harbor run');
-      await expect.poll(() => ada.find('.palette [aria-selected=true]').getProperty('textContent')).toContain('Harbor runner');
+      // Elements that a driver was given are gone once other results are there.
+      const marked = () => ada.page.executeScript("return document.querySelector('.palette [aria-selected=true]')?.textContent");
+      await expect.poll(marked).toContain('Harbor runner');
       await press(Key.ENTER);
       await ada.page.wait(webdriver.until.titleContains('Harbor runner'), 20_000);
     } finally {

@@ -53,7 +53,7 @@ use crate::{
     output::{Brevity, ColourChoice},
 };
 
-/// Access keys for people and programs: clients sign their requests, the server holds public keys only.
+/// API keys for people and programs: clients sign their requests, the server holds public keys only.
 #[derive(Debug, Parser)]
 #[command(name = "keyward", version, max_term_width = 120, help_template = HELP)]
 struct Arguments {

@@ -110,6 +110,68 @@ document.addEventListener('keydown', (event) => {
   }
 });
 
+// The search opens over the page. Its field is there at once, and the rest is loaded then. Browsers without dialogs have the page
+// that the link leads to.
+const search = document.querySelector('[data-palette]');
+if (search && 'showModal' in HTMLDialogElement.prototype) {
+  const off = 'keyward-search-key-off';
+  const keys = {
+    areOn() {
+      try {
+        return localStorage.getItem(off) === null;
+      } catch {
+        // The browser keeps nothing for this site.
+        return true;
+      }
+    },
+    set(on) {
+      try {
+        if (on) localStorage.removeItem(off);
+        else localStorage.setItem(off, '1');
+      } catch {
+        // It holds until the next page.
+      }
+    },
+  };
+  const dialog = document.createElement('dialog');
+  const field = document.createElement('input');
+  dialog.className = 'palette';
+  dialog.setAttribute('aria-label', 'Search');
+  for (const [name, value] of Object.entries({
+    maxlength: 100, autocomplete: 'off', spellcheck: 'false', enterkeyhint: 'go', placeholder: 'Search pages, keys, accounts, people and projects',
+    role: 'combobox', 'aria-label': 'Search', 'aria-autocomplete': 'list', 'aria-expanded': 'false', 'aria-controls': 'palette-list',
+  })) field.setAttribute(name, value);
+  // Enter may be pressed before the rest is there.
+  field.addEventListener('keydown', (event) => { if (event.key === 'Enter') dialog.dataset.entered = ''; });
+  dialog.append(field);
+  document.body.append(dialog);
+  const open = () => {
+    if (dialog.open) return;
+    field.value = '';
+    delete dialog.dataset.entered;
+    dialog.showModal();
+    field.focus();
+    import('./palette.js').then(({ start }) => start(dialog, search.pathname, keys), () => location.assign(search.href));
+  };
+  search.setAttribute('aria-haspopup', 'dialog');
+  search.addEventListener('click', (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    open();
+  });
+  const isMac = /Mac|iP/.test(navigator.platform);
+  document.addEventListener('keydown', (event) => {
+    if (event.defaultPrevented || event.repeat || event.isComposing || event.altKey) return;
+    // Ctrl-K edits the text of a field on a Mac.
+    const isCommand = isMac ? event.metaKey && !event.ctrlKey : event.ctrlKey && !event.metaKey;
+    const isWriting = event.target.isContentEditable || event.target.matches?.('input, textarea, select');
+    const isSlash = event.key === '/' && !event.ctrlKey && !event.metaKey && !isWriting && !dialog.open && keys.areOn();
+    if (!isSlash && !(event.key.toLowerCase() === 'k' && isCommand && !event.shiftKey)) return;
+    event.preventDefault();
+    open();
+  });
+}
+
 for (const button of document.querySelectorAll('[data-dismiss]')) button.addEventListener('click', () => button.parentElement.remove());
 
 const name = document.querySelector('[data-address]');

@@ -1,13 +1,9 @@
-// The search that opens over a page. It asks the search page for the same results; without a script, its link leads there.
+// The search that opens over a page: what pages.js loads when it has opened. It asks the search page for its results.
 
 import { isPrivateKey } from './openssh.js';
 
-const link = document.querySelector('[data-palette]');
-const isMac = /Mac|iPhone|iPad/.test(navigator.platform);
 /** How long to wait for the next letter before the search, in milliseconds. */
 const PAUSE = 120;
-/** Where the browser keeps that the keys without Ctrl are off. */
-const KEYS_OFF = 'keyward-palette-keys-off';
 
 function create(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
@@ -19,65 +15,36 @@ function create(tag, properties = {}, ...children) {
   return element;
 }
 
-function readKeysOff() {
-  try {
-    return localStorage.getItem(KEYS_OFF) !== null;
-  } catch {
-    // The browser keeps nothing for this site.
-    return false;
-  }
-}
-
 class Palette {
   /** The options, in the order of the keys. */
   options = [];
 
-  constructor() {
-    this.field = create('input', {
-      type: 'text', id: 'palette-field', maxLength: 100, autocomplete: 'off', spellcheck: false, enterKeyHint: 'go',
-      placeholder: 'Search pages, keys, accounts, people and projects',
-      role: 'combobox', 'aria-label': 'Search', 'aria-autocomplete': 'list', 'aria-expanded': 'false', 'aria-controls': 'palette-list',
-    });
+  /** Fills in the dialog, which has the field. `keys` reads and sets whether a key without Ctrl opens it. */
+  constructor(dialog, path, keys) {
+    this.dialog = dialog;
+    this.path = path;
+    this.field = dialog.querySelector('input');
     this.list = create('div', { id: 'palette-list', role: 'listbox', 'aria-label': 'Results' });
     this.told = create('p', { role: 'status' });
-    this.keys = create('input', { type: 'checkbox', checked: !readKeysOff() });
+    this.keys = create('input', { type: 'checkbox', checked: keys.areOn() });
     const close = create('button', { type: 'button', textContent: 'Close' });
     close.className = 'btn ghost sm';
     const hints = create('span', {}, create('kbd', { textContent: '\u2191' }), create('kbd', { textContent: '\u2193' }), ' to move, ', create('kbd', { textContent: 'Enter' }), ' to open');
     const foot = create('footer', {}, hints, create('label', {}, this.keys, ' Open with ', create('kbd', { textContent: '/' })), close);
-    this.dialog = create('dialog', { 'aria-label': 'Search' }, this.field, this.list, this.told, foot);
-    this.dialog.className = 'palette';
-    document.body.append(this.dialog);
+    dialog.append(this.list, this.told, foot);
     this.field.addEventListener('input', () => this.wait());
     this.field.addEventListener('keydown', (event) => this.press(event));
     close.addEventListener('click', () => this.dialog.close());
     // What is beside the dialog counts as the dialog itself.
     this.dialog.addEventListener('click', (event) => { if (event.target === this.dialog) this.dialog.close(); });
     this.dialog.addEventListener('close', () => this.stop());
-    this.keys.addEventListener('change', () => {
-      try {
-        if (this.keys.checked) localStorage.removeItem(KEYS_OFF);
-        else localStorage.setItem(KEYS_OFF, '1');
-      } catch {
-        // It holds until the next page.
-      }
-    });
+    this.keys.addEventListener('change', () => keys.set(this.keys.checked));
   }
 
-  get isOpen() {
-    return this.dialog.open;
-  }
-
-  get hasKeys() {
-    return this.keys.checked;
-  }
-
-  open() {
-    if (this.isOpen) return;
-    this.field.value = '';
+  /** Begins with the text that was typed since the dialog opened. */
+  start() {
     this.show([]);
-    this.dialog.showModal();
-    this.field.focus();
+    this.goesToFirst = 'entered' in this.dialog.dataset;
     this.search();
   }
 
@@ -105,7 +72,7 @@ class Palette {
     const request = new AbortController();
     this.request = request;
     try {
-      const answer = await fetch(`${link.pathname}?${new URLSearchParams({ q })}`, {
+      const answer = await fetch(`${this.path}?${new URLSearchParams({ q })}`, {
         headers: { accept: 'application/json' }, signal: request.signal,
       });
       const body = await answer.json();
@@ -191,28 +158,10 @@ class Palette {
   }
 }
 
-/** Whether a key that is pressed there writes something. */
-function isWriting(target) {
-  return target instanceof HTMLElement && (target.isContentEditable || target.matches('input, textarea, select'));
-}
+let palette;
 
-// Browsers without dialogs have the page.
-if (link && 'showModal' in HTMLDialogElement.prototype) {
-  const palette = new Palette();
-  link.setAttribute('aria-haspopup', 'dialog');
-  link.addEventListener('click', (event) => {
-    if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
-    event.preventDefault();
-    palette.open();
-  });
-  document.addEventListener('keydown', (event) => {
-    if (event.defaultPrevented || event.repeat || event.isComposing || event.altKey) return;
-    // Ctrl-K edits the text of a field on a Mac.
-    const isCommand = isMac ? event.metaKey && !event.ctrlKey : event.ctrlKey && !event.metaKey;
-    const opens = event.key.toLowerCase() === 'k' && isCommand && !event.shiftKey;
-    const opensWithoutControl = event.key === '/' && palette.hasKeys && !event.ctrlKey && !event.metaKey && !isWriting(event.target);
-    if (palette.isOpen ? !opens : !opens && !opensWithoutControl) return;
-    event.preventDefault();
-    palette.open();
-  });
+/** Searches in a dialog that was just opened. */
+export function start(dialog, path, keys) {
+  palette ??= new Palette(dialog, path, keys);
+  palette.start();
 }

@@ -23,7 +23,7 @@ use crate::App;
 #[derive(utoipa::OpenApi)]
 #[openapi(info(
     title = "Keyward",
-    description = "Access keys for people and programs. Requests are signed (RFC 9421) or carry a bearer token.",
+    description = "API keys for people and programs. Requests are signed (RFC 9421) or carry a bearer token.",
 ))]
 struct Document;
 

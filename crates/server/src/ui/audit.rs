@@ -36,7 +36,7 @@ use crate::{
 /// The maximum number of events in one file. A filter reduces the number.
 const MAX_EXPORT: usize = 20_000;
 /// The number of rows of a page. Refused requests of one kind share a row.
-const ROWS: usize = 50;
+const ROWS: usize = 40;
 /// The number of events that are read for a page.
 const EVENTS: u32 = 200;
 

@@ -8,3 +8,4 @@ mod overview;
 mod pages;
 mod search;
 mod session;
+mod voice;

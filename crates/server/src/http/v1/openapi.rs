@@ -83,7 +83,7 @@ const OPERATORS: &str = "operators";
 
 const TAGS: [(&str, &str); 9] = [
     ("me", "The caller, and a user's own keys."),
-    ("workspaces", "Workspaces: the tenants of an installation."),
+    ("workspaces", "Workspaces of an installation. Each has its own members, service accounts and projects."),
     ("members", "People in a workspace."),
     ("invitations", "Invitations into a workspace."),
     ("service accounts", "Service accounts of a workspace, and their keys."),

@@ -221,6 +221,18 @@ impl World {
         }
     }
 
+    /// Returns the pages of the table that a caller of each kind is shown, without files.
+    pub async fn pages(&self, test: &TestApp) -> Vec<(String, String)> {
+        let mut pages = Vec::new();
+        for &(method, path, _) in TABLE.iter().filter(|(method, path, _)| *method == "GET" && !is_file(path)) {
+            for (who, name) in WHO.iter().enumerate() {
+                let answer = self.ask(test, method, path, who, true).await;
+                pages.push((format!("{path} by {name}"), String::from_utf8(answer.bytes).expect("UTF-8")));
+            }
+        }
+        pages
+    }
+
     pub async fn ask(&self, test: &TestApp, method: &str, path: &str, who: usize, csrf: bool) -> Answer {
         let mut browser = Browser::new(test);
         browser.cookies = self.cookies[who].clone();
