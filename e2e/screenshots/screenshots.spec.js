@@ -62,3 +62,42 @@ test('pictures of what a restore leaves', async ({ page, keyward }) => {
     await picture(page, name);
   }
 });
+
+/** The pictures of docs/: of components for docs/design.md, and of pages for the guides. */
+test('pictures for the documents', async ({ page, browser, keyward, wire }) => {
+  test.setTimeout(300_000);
+  const pages = await furnish(page, browser, keyward, wire);
+  const paths = Object.fromEntries(pages.admin);
+  const at = (name) => page.goto(`${keyward.url}${paths[name]}`);
+  await page.setViewportSize({ width: 1120, height: 760 });
+  for (const colorScheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+    const save = (place, name) => place.screenshot({ path: `${FOLDER}docs/design-${name}-${colorScheme}.png` });
+    await at('service-account');
+    await save(page.locator('.head'), 'head');
+    await save(page.locator('.strip'), 'strip');
+    await page.locator('.choose input').nth(1).check();
+    await save(page.locator('main'), 'list');
+    await at('overview');
+    await save(page.locator('.card').nth(1), 'chart');
+    await at('activity');
+    await save(page.locator('.card').first(), 'activity');
+    await at('key-revoke');
+    await save(page.locator('.page-dialog'), 'confirmation');
+    await at('service-account-settings');
+    await save(page.locator('.roles'), 'choices');
+    await save(page.locator('.card').last(), 'danger');
+  }
+  await page.emulateMedia({ colorScheme: 'light', reducedMotion: 'reduce' });
+  const whole = (name) => page.screenshot({ path: `${FOLDER}docs/${name}.png`, fullPage: true });
+  for (const name of ['api-keys', 'project', 'service-account', 'service-accounts', 'new-key', 'overview']) {
+    await at(name);
+    await whole(name);
+  }
+  await at('new-key');
+  await page.locator('#generate-title').fill('Deploy from CI');
+  await page.getByRole('button', { name: 'Generate key pair' }).click();
+  await takePrivateKey(page, keyward, () => page.getByRole('button', { name: 'Add API key' }).click());
+  await page.locator('#added').waitFor();
+  await whole('key-made');
+});
