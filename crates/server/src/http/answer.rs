@@ -179,5 +179,8 @@ pub(crate) async fn finish(State(app): State<Arc<App>>, mut request: Request, ne
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    // Requests that have arrived meanwhile are processed before this response is sent. Under load, responses are then
+    // sent one after the other, which wakes their clients less often.
+    tokio::task::yield_now().await;
     response
 }
