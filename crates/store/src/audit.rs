@@ -2,6 +2,7 @@
 //! `domain::audit` defines an event and its hash.
 
 mod refusal;
+mod search;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,8 @@ use domain::{
 };
 
 pub use refusal::RefusalRecord;
+use search::Alternative;
+pub use search::{EventObjects, IP_ADDRESS_ENTRIES, find_objects};
 pub use verify::{Finding, MissedCheckpoint, VerifyReport, verify_log, verify_log_against};
 
 use crate::{
@@ -170,6 +173,8 @@ pub enum EventPage {
 pub struct EventFilter {
     /// Events that involve this object.
     pub subject: Option<EventSubject>,
+    /// Events that involve one of these objects.
+    pub objects: Option<EventObjects>,
     /// Events by this principal.
     pub principal: Option<AuditPrincipal>,
     /// Events of requests that were signed with this key.
@@ -264,35 +269,48 @@ impl Conditions {
             .with_if("at <", filter.to)
     }
 
+    /// Adds all conditions of an alternative.
+    fn with_all(self, alternative: Alternative) -> Self {
+        alternative.into_iter().fold(self, |all, (before, value, after)| all.with(before, value, after))
+    }
+
+    /// Adds the condition that one of the alternatives is met.
+    fn with_any(mut self, alternatives: Vec<Alternative>) -> Self {
+        let mut texts = Vec::new();
+        for alternative in alternatives {
+            let part = Self { texts: Vec::new(), values: std::mem::take(&mut self.values) }.with_all(alternative);
+            texts.push(format!("({})", part.texts.join(" AND ")));
+            self.values = part.values;
+        }
+        let any = if texts.is_empty() { "FALSE".to_owned() } else { format!("({})", texts.join(" OR ")) };
+        self.with_text(any)
+    }
+
     /// Returns the conditions of each statement whose results make up the list. Each statement has an index in the
     /// order of the list, so that it reads few rows beyond its limit.
-    fn split(self, scope: EventScope, subject: Option<EventSubject>) -> Vec<Self> {
+    fn split(self, scope: EventScope, filter: &EventFilter) -> Vec<Self> {
         let of_workspaces = || AuditAction::ALL.iter().copied().filter(|action| action.concerns_workspace_itself());
         let own = || format!("(workspace_id IS NULL OR action IN ({}))", quoted(of_workspaces()));
         let scoped = |all: Self| match scope {
             EventScope::InstallationOwn(_) => all.with_text(own()),
             EventScope::Workspace(_) | EventScope::OwnKeys(_) | EventScope::Installation(_) => all,
         };
-        match subject {
-            Some(EventSubject::Key(key)) => ["key_id =", "target ="]
-                .into_iter()
-                .map(|column| scoped(self.clone()).with(column, key.to_string(), ""))
-                .collect(),
-            Some(EventSubject::Principal(id)) => {
-                let keys = "target IN (SELECT id FROM api_keys WHERE owner_id =";
-                [("principal =", ""), ("target =", ""), (keys, ")")]
-                    .into_iter()
-                    .map(|(before, after)| scoped(self.clone()).with(before, id.to_string(), after))
-                    .collect()
-            }
-            None if matches!(scope, EventScope::InstallationOwn(_)) => {
+        let each = |all: &Self, alternatives: Vec<Alternative>| {
+            alternatives.into_iter().map(|alternative| scoped(all.clone()).with_all(alternative)).collect()
+        };
+        match (filter.subject, &filter.objects) {
+            (Some(subject), None) => each(&self, subject.alternatives()),
+            // The events of one object are few enough to compare each.
+            (Some(subject), Some(objects)) => each(&self.with_any(objects.alternatives()), subject.alternatives()),
+            (None, Some(objects)) => each(&self, objects.alternatives()),
+            (None, None) if matches!(scope, EventScope::InstallationOwn(_)) => {
                 let mut parts: Vec<Self> = of_workspaces()
                     .map(|action| self.clone().with_text(format!("action = {}", quoted([action]))))
                     .collect();
                 parts.push(self.with_text("workspace_id IS NULL"));
                 parts
             }
-            None => vec![self],
+            (None, None) => vec![self],
         }
     }
 }
@@ -320,7 +338,7 @@ pub async fn list_events(
 ) -> Result<Vec<LoggedEvent>, StoreError> {
     let is_ascending = matches!(filter.page, EventPage::NewerThan(_));
     let order = if is_ascending { "ASC" } else { "DESC" };
-    let parts = Conditions::of(scope, filter).split(scope, filter.subject);
+    let parts = Conditions::of(scope, filter).split(scope, filter);
     // An event may be in the results of several statements.
     let mut found: BTreeMap<u64, LoggedEvent> = BTreeMap::new();
     for Conditions { texts, mut values } in parts {
@@ -349,7 +367,8 @@ pub async fn find_event(
     scope: EventScope,
     id: AuditEventId,
 ) -> Result<Option<LoggedEvent>, StoreError> {
-    let parts = Conditions::of(scope, &EventFilter::default()).split(scope, None);
+    let all = EventFilter::default();
+    let parts = Conditions::of(scope, &all).split(scope, &all);
     for part in parts {
         let Conditions { texts, values } = part.with("id =", id.to_string(), "");
         let sql = select_events(&format!("WHERE {}", texts.join(" AND ")));

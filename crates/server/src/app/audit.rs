@@ -8,7 +8,7 @@ use domain::{
 };
 use store::{
     Connection,
-    audit::{EventFilter, EventPage, EventScope, EventSubject, LoggedEvent, VerifyReport},
+    audit::{EventFilter, EventObjects, EventPage, EventScope, EventSubject, LoggedEvent, VerifyReport},
     name::Named,
 };
 
@@ -105,6 +105,8 @@ impl App {
 
     /// Returns a page of the activity of a workspace, or of the installation without its workspaces, with the names of
     /// all objects in it. Unlike the list for programs, a filter by principal or key also finds the events about it.
+    /// `search` restricts it to the events of the people, accounts, keys, projects, workspaces or IP address that the
+    /// text may mean. If it means none, the list is empty.
     ///
     /// # Errors
     /// The caller is not an admin of the workspace, or not an operator.
@@ -113,6 +115,7 @@ impl App {
         caller: &Caller,
         workspace: Option<WorkspaceId>,
         filter: &AuditFilter,
+        search: &str,
         shown: &ActivityPage,
     ) -> Result<Activity, AppError> {
         let scope = activity_scope(caller, workspace)?;
@@ -132,13 +135,21 @@ impl App {
             (None, Some(id)) => (Some(EventSubject::Principal(id)), None, None),
             (None, None) => (None, principal, None),
         };
+        let objects = match search {
+            "" => None,
+            text => Some(store::audit::find_objects(&mut connection, scope, text).await?),
+        };
+        if let Some(EventObjects { has_more, ip_address, first_entry, .. }) = &objects {
+            activity.matches_more = *has_more;
+            activity.is_cut = ip_address.is_some() && *first_entry > 0;
+        }
         if is_known {
             let position = match (shown.older_than, shown.newer_than) {
                 (_, Some(seq)) => EventPage::NewerThan(seq),
                 (Some(seq), None) => EventPage::OlderThan(seq),
                 (None, None) => EventPage::Latest,
             };
-            let filter = EventFilter { subject, principal, key, page: position, ..filter.to_conditions() };
+            let filter = EventFilter { subject, objects, principal, key, page: position, ..filter.to_conditions() };
             let limit = usize::try_from(shown.limit).unwrap_or(usize::MAX);
             let mut events =
                 store::audit::list_events(&mut connection, scope, &filter, shown.limit.saturating_add(1)).await?;
@@ -164,7 +175,9 @@ impl App {
             None => None,
         };
         let target = filter.target.clone();
-        activity.name_everything(&mut connection, workspace, subject.into_iter().chain(target).collect()).await?;
+        activity
+            .name_everything(&mut connection, workspace, scope, subject.into_iter().chain(target).collect())
+            .await?;
         Ok(activity)
     }
 
@@ -233,6 +246,10 @@ pub struct Activity {
     pub has_newer: bool,
     /// Whether there are older events.
     pub has_older: bool,
+    /// Whether the text of the search is in the names of more objects than those whose events are listed.
+    pub matches_more: bool,
+    /// Whether only the latest entries of the log were searched, because the text is an IP address.
+    pub is_cut: bool,
     /// The present names of the objects, by their ids. Other texts, and deleted projects, have none.
     pub names: BTreeMap<String, Named>,
 }
@@ -267,11 +284,13 @@ pub const ID_FIELDS: [&str; 4] = ["owner", "principal", "user", CAUSE_TARGET];
 
 impl Activity {
     /// Looks up the names of all objects in the events, and those of `filtered` that the caller may know. A filter
-    /// may contain the id of any object, so an object in no event is named only if it belongs to the workspace.
+    /// may contain the id of any object, so an object that belongs to the workspace is named, and another one only if it
+    /// is in an event here.
     pub(super) async fn name_everything(
         &mut self,
         connection: &mut Connection,
         workspace: Option<WorkspaceId>,
+        scope: EventScope,
         filtered: Vec<String>,
     ) -> Result<(), AppError> {
         let mut ids: Vec<String> = Vec::new();
@@ -304,7 +323,9 @@ impl Activity {
                     (Named::User { .. } | Named::Workspace { .. }, None) => true,
                     (Named::ApiKey { .. }, None) => false,
                 };
-                if may_know {
+                let principal = id.parse().ok().map(EventSubject::Principal);
+                let subject = principal.or_else(|| id.parse().ok().map(EventSubject::Key));
+                if may_know || is_in_an_event(connection, scope, subject).await? {
                     names.insert(id, named);
                 }
             }
@@ -312,6 +333,19 @@ impl Activity {
         self.names = names;
         Ok(())
     }
+}
+
+/// Returns whether an event that may be read involves an object.
+async fn is_in_an_event(
+    connection: &mut Connection,
+    scope: EventScope,
+    subject: Option<EventSubject>,
+) -> Result<bool, AppError> {
+    if subject.is_none() {
+        return Ok(false);
+    }
+    let filter = EventFilter { subject, ..EventFilter::default() };
+    Ok(!store::audit::list_events(connection, scope, &filter, 1).await?.is_empty())
 }
 
 fn activity_scope(caller: &Caller, workspace: Option<WorkspaceId>) -> Result<EventScope, AppError> {

@@ -27,6 +27,7 @@ use super::{
     extract::{InWorkspace, SignedInContext},
     page::{self, FormErrors, PageError, Place, Shell, When},
     routes::Pages,
+    use_chart::group_digits,
 };
 use crate::{
     App, AppError,
@@ -65,7 +66,7 @@ impl From<InWorkspace> for Scope {
 impl Scope {
     async fn read(&self, app: &App, query: &ActivityQuery, page: &ActivityPage) -> Result<Activity, AppError> {
         let filter = query.filter(app.now())?;
-        app.list_activity(&self.caller, self.place.as_ref().map(|place| place.id), &filter, page).await
+        app.list_activity(&self.caller, self.place.as_ref().map(|place| place.id), &filter, &query.search(), page).await
     }
 }
 
@@ -81,6 +82,10 @@ struct ActivityList {
     groups: Vec<ActionGroup>,
     days: Vec<Day>,
     detail: Option<EventDetail>,
+    /// Whether the search means more objects than those whose events are listed.
+    matches_more: bool,
+    /// Whether only the latest entries were searched.
+    is_cut: bool,
     /// Whether the event in the address does not exist or may not be read.
     is_missing: bool,
     newer: Option<String>,
@@ -88,10 +93,20 @@ struct ActivityList {
 }
 
 impl ActivityList {
+    /// Returns whether the reader may open the page with the checkpoint.
+    fn is_operator(&self) -> bool {
+        self.shell.account.as_ref().is_some_and(|account| account.operator)
+    }
+
     /// Returns the query of this page with another value of a field, from the first page on.
     fn with(&self, field: &str, value: &str) -> String {
         self.query.with(field, value).link()
     }
+}
+
+/// Returns the number of entries in which the events of an IP address are searched.
+fn searched_entries() -> String {
+    group_digits(store::audit::IP_ADDRESS_ENTRIES)
 }
 
 /// Reads the events of a page.
@@ -107,7 +122,8 @@ async fn read_page(app: &App, scope: &Scope, query: &mut ActivityQuery) -> Resul
     Ok(activity)
 }
 
-async fn show(app: &App, scope: Scope, shell: Shell, mut query: ActivityQuery) -> Result<Response, PageError> {
+async fn show(app: &App, scope: Scope, shell: Shell, query: ActivityQuery) -> Result<Response, PageError> {
+    let mut query = query.with_ids_only();
     let (activity, errors) = match read_page(app, &scope, &mut query).await {
         Ok(activity) => (activity, FormErrors::default()),
         Err(error) => (Activity::default(), FormErrors::of(error)?),
@@ -121,6 +137,8 @@ async fn show(app: &App, scope: Scope, shell: Shell, mut query: ActivityQuery) -
     let page = ActivityList {
         base: reader.base(),
         chips: query.chips(reader),
+        matches_more: activity.matches_more,
+        is_cut: activity.is_cut,
         groups: filter::action_groups(scope.place.is_some()),
         days: row::days(reader, &shell, &query, &activity.events),
         is_missing: detail.is_none() && !query.event.is_empty() && errors.is_empty(),
@@ -144,7 +162,7 @@ pub(in crate::ui) async fn latest_changes(
 ) -> Result<Vec<Row>, AppError> {
     let query = ActivityQuery { kind: "changes".to_owned(), ..ActivityQuery::default() };
     let page = ActivityPage { older_than: None, newer_than: None, limit: count, event: None };
-    let activity = app.list_activity(&at.caller, Some(at.place.id), &query.filter(app.now())?, &page).await?;
+    let activity = app.list_activity(&at.caller, Some(at.place.id), &query.filter(app.now())?, "", &page).await?;
     let reader = Reader { names: &activity.names, place: Some(&at.place) };
     let rows =
         row::rows(reader, shell, &activity.events, |event| (query.with_event(&event.id.to_string()).link(), false));
@@ -293,7 +311,7 @@ async fn export_csv(
     at: InWorkspace,
     Query(query): Query<ActivityQuery>,
 ) -> Result<Response, PageError> {
-    csv(&app, &at.into(), &query).await
+    csv(&app, &at.into(), &query.with_ids_only()).await
 }
 
 async fn export_json_lines(
@@ -301,7 +319,7 @@ async fn export_json_lines(
     at: InWorkspace,
     Query(query): Query<ActivityQuery>,
 ) -> Result<Response, PageError> {
-    json_lines(&app, &at.into(), &query).await
+    json_lines(&app, &at.into(), &query.with_ids_only()).await
 }
 
 async fn export_own_csv(
@@ -309,7 +327,7 @@ async fn export_own_csv(
     SignedInContext { caller, .. }: SignedInContext,
     Query(query): Query<ActivityQuery>,
 ) -> Result<Response, PageError> {
-    csv(&app, &Scope { caller, place: None }, &query).await
+    csv(&app, &Scope { caller, place: None }, &query.with_ids_only()).await
 }
 
 async fn export_own_json_lines(
@@ -317,5 +335,5 @@ async fn export_own_json_lines(
     SignedInContext { caller, .. }: SignedInContext,
     Query(query): Query<ActivityQuery>,
 ) -> Result<Response, PageError> {
-    json_lines(&app, &Scope { caller, place: None }, &query).await
+    json_lines(&app, &Scope { caller, place: None }, &query.with_ids_only()).await
 }

@@ -1,6 +1,7 @@
 //! The pages, without script.
 
 pub mod access;
+mod activity_search;
 mod api_key;
 mod failure;
 mod fields;

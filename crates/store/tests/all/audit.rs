@@ -7,7 +7,7 @@ use domain::{
 };
 use store::{
     Changes, Store, Version,
-    audit::{EventFilter, EventPage, EventScope, EventSubject, RefusalRecord, find_event, list_events},
+    audit::{EventFilter, EventPage, EventScope, EventSubject, RefusalRecord, find_event, find_objects, list_events},
     identity::find_identity,
     name::{Named, find_names},
 };
@@ -29,6 +29,7 @@ on_every_engine! {
     owners_list_what_was_done_to_their_own_keys
     an_event_is_found_by_its_id_in_its_scope_only
     every_object_in_an_event_has_its_name
+    objects_are_found_by_their_names_in_their_scope_only
 }
 
 fn everywhere() -> EventScope {
@@ -360,4 +361,44 @@ async fn every_object_in_an_event_has_its_name(database: impl Backend) {
         ),
     ];
     assert_eq!(names, expected.into());
+}
+
+async fn objects_are_found_by_their_names_in_their_scope_only(database: impl Backend) {
+    let store = database.open().await;
+    add_workspaces_and_users(&store, 2).await;
+    let owner = PrincipalId::ServiceAccount(id(1));
+    let key = api_key(1, owner);
+    change(&store, 2, async |change| {
+        store::service_account::insert_service_account(change, &service_account(1)).await?;
+        store::api_key::insert_api_key(change, &key).await
+    })
+    .await;
+    log(&store, AuditEvent { principal: owner.into(), key: None, workspace: Some(id(1)), ..event(7) }).await;
+    let mut connection = store.read().await.unwrap();
+    let digest = key.public_key.fingerprint().to_string().replace("SHA256:", "");
+    let account = EventSubject::Principal(owner);
+    for (text, expected) in [
+        ("bot 1", vec![account]),
+        ("BOT-1@acme-1", vec![account]),
+        ("key 1", vec![EventSubject::Key(id(1))]),
+        (digest.as_str(), vec![EventSubject::Key(id(1))]),
+        ("user-1", vec![]),
+        ("100%", vec![]),
+    ] {
+        let found = find_objects(&mut connection, in_workspace(1), text).await.unwrap();
+        assert_eq!(found.subjects, expected, "{text}");
+        let elsewhere = find_objects(&mut connection, in_workspace(2), text).await.unwrap();
+        assert_eq!(elsewhere.subjects, [], "{text}");
+    }
+    let objects = Some(find_objects(&mut connection, in_workspace(1), "bot 1").await.unwrap());
+    let filter = EventFilter { objects, ..EventFilter::default() };
+    drop(connection);
+    let found = list(&store, in_workspace(1), &filter).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(list(&store, in_workspace(2), &filter).await, [0_u64; 0]);
+    let subject = Some(account);
+    assert_eq!(list(&store, in_workspace(1), &EventFilter { subject, ..filter }).await, found);
+    let objects = Some(store::audit::EventObjects::default());
+    let nothing = EventFilter { objects, ..EventFilter::default() };
+    assert_eq!(list(&store, in_workspace(1), &nothing).await, [0_u64; 0]);
 }

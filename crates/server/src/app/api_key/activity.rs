@@ -61,7 +61,7 @@ impl App {
         let filter = EventFilter { subject: Some(EventSubject::Key(id)), ..EventFilter::default() };
         found.latest.events = store::audit::list_events(&mut connection, scope, &filter, limit).await?;
         found.latest.selected.clone_from(&found.revocation);
-        found.latest.name_everything(&mut connection, workspace, Vec::new()).await?;
+        found.latest.name_everything(&mut connection, workspace, scope, Vec::new()).await?;
         Ok(found)
     }
 }

@@ -1,6 +1,6 @@
 //! The filter of activity, as the query of its address, so that a link keeps it.
 
-use domain::{AuditAction, AuditKind, Timestamp, user::show_email};
+use domain::{ApiKeyId, AuditAction, AuditKind, AuditPrincipal, Timestamp, list::MAX_SEARCH, user::show_email};
 use serde::Deserialize;
 
 use super::sentence::{Part, Reader};
@@ -21,14 +21,22 @@ pub(super) const KINDS: &[(&str, &str, bool)] = &[
 ];
 
 /// The periods to choose from: the value in the address, and the label.
-pub(super) const PERIODS: &[(&str, &str)] =
-    &[("", "All time"), ("today", "Today"), ("7d", "7 days"), ("30d", "30 days"), ("dates", "Dates…")];
+pub(super) const PERIODS: &[(&str, &str)] = &[
+    ("", "All time"),
+    ("24h", "24 hours"),
+    ("today", "Today"),
+    ("7d", "7 days"),
+    ("30d", "30 days"),
+    ("dates", "Dates…"),
+];
 
 /// The query of a page.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct ActivityQuery {
-    /// An email, an address or an id of a principal. What is typed here may also be a key.
+    /// What is typed into the field: a name, an email, an address, a title, a fingerprint, an IP address or an id.
+    pub(super) q: String,
+    /// The id of a principal, from a link.
     pub(super) principal: String,
     pub(super) key: String,
     pub(super) target: String,
@@ -60,23 +68,41 @@ pub(super) struct ActionGroup {
 }
 
 impl ActivityQuery {
+    /// Returns this query with what is no id moved to the field for people. Earlier links have names there.
+    pub(super) fn with_ids_only(mut self) -> Self {
+        let principal = std::mem::take(&mut self.principal);
+        let key = std::mem::take(&mut self.key);
+        match principal.trim() {
+            id if id.parse::<AuditPrincipal>().is_ok() => id.clone_into(&mut self.principal),
+            text if self.q.is_empty() => text.clone_into(&mut self.q),
+            _ => {}
+        }
+        match key.trim() {
+            id if id.parse::<ApiKeyId>().is_ok() => id.clone_into(&mut self.key),
+            text if self.q.is_empty() => text.clone_into(&mut self.q),
+            _ => {}
+        }
+        self
+    }
+
+    /// Returns the text to look for.
+    pub(super) fn search(&self) -> String {
+        self.q.trim().replace('\0', "").chars().take(MAX_SEARCH).collect()
+    }
+
     /// Returns the conditions of the filter.
     ///
     /// # Errors
     /// A date is malformed.
     pub(super) fn filter(&self, now: Timestamp) -> Result<AuditFilter, AppError> {
         let text = |text: &str| (!text.trim().is_empty()).then(|| text.trim().to_owned());
-        let (mut principal, mut key) = (text(&self.principal), text(&self.key));
-        // One field of the form takes both.
-        if principal.as_ref().is_some_and(|typed| is_key(typed)) && key.is_none() {
-            key = principal.take();
-        }
         let start = |date: &str| format!("{date}T00:00:00Z").parse().ok();
         let midnight = now.as_second().div_euclid(DAY_SECONDS) * DAY_SECONDS;
         let days_ago = |days: i64| Timestamp::from_second(midnight - days * DAY_SECONDS).ok();
         let from = match end_of_day("from", &self.from)? {
             Some(_) => start(&self.from),
             None => match self.period.as_str() {
+                "24h" => Timestamp::from_second(now.as_second() - DAY_SECONDS).ok(),
                 "today" => days_ago(0),
                 "7d" => days_ago(6),
                 "30d" => days_ago(29),
@@ -90,8 +116,8 @@ impl ActivityQuery {
             _ => None,
         };
         Ok(AuditFilter {
-            principal,
-            key,
+            principal: text(&self.principal),
+            key: text(&self.key),
             action: text(&self.action),
             kind,
             target: text(&self.target),
@@ -122,6 +148,7 @@ impl ActivityQuery {
     pub(super) fn with(&self, field: &str, value: &str) -> Self {
         let mut query = Self { after: String::new(), before: String::new(), event: String::new(), ..self.clone() };
         let place = match field {
+            "q" => &mut query.q,
             "principal" => &mut query.principal,
             "key" => &mut query.key,
             "target" => &mut query.target,
@@ -152,6 +179,7 @@ impl ActivityQuery {
     /// Returns the query as text.
     pub(super) fn link(&self) -> String {
         page::query(&[
+            ("q", &self.q),
             ("principal", &self.principal),
             ("key", &self.key),
             ("target", &self.target),
@@ -173,11 +201,14 @@ impl ActivityQuery {
 
     /// Returns the fields that the form keeps and does not show.
     pub(super) fn kept(&self) -> Vec<(&'static str, &str)> {
-        [("key", &self.key), ("target", &self.target), ("kind", &self.kind), ("period", &self.period)]
-            .into_iter()
-            .filter(|(_, value)| !value.is_empty())
-            .map(|(name, value)| (name, value.as_str()))
-            .collect()
+        let kept = [
+            ("principal", &self.principal),
+            ("key", &self.key),
+            ("target", &self.target),
+            ("kind", &self.kind),
+            ("period", &self.period),
+        ];
+        kept.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (name, value.as_str())).collect()
     }
 
     /// Returns whether the fields for dates are shown.
@@ -209,9 +240,8 @@ impl ActivityQuery {
             Some(action) => action_name(action).1.to_owned(),
             None => self.action.clone(),
         };
-        let principal_label = if is_key(&self.principal) { "Key" } else { "Person or account" };
         [
-            ("principal", principal_label, &self.principal, name(&self.principal)),
+            ("principal", "Person or account", &self.principal, name(&self.principal)),
             ("key", "Key", &self.key, name(&self.key)),
             ("target", "About", &self.target, name(&self.target)),
             ("action", "Action", &self.action, action),
@@ -221,10 +251,6 @@ impl ActivityQuery {
         .map(|(field, label, _, name)| Chip { label, name, without: self.with(field, "").link() })
         .collect()
     }
-}
-
-fn is_key(text: &str) -> bool {
-    text.starts_with("key_") || text.starts_with("SHA256:")
 }
 
 /// Returns the heading and the name of an action in the list of actions.
@@ -326,6 +352,7 @@ mod tests {
         };
         assert_eq!(from("", ""), None);
         assert_eq!(from("today", ""), Some(at("2026-11-27T00:00:00Z")));
+        assert_eq!(from("24h", ""), Some(at("2026-11-26T13:30:00Z")));
         assert_eq!(from("7d", ""), Some(at("2026-11-21T00:00:00Z")));
         assert_eq!(from("30d", ""), Some(at("2026-10-29T00:00:00Z")));
         assert_eq!(from("7d", "2026-01-02"), Some(at("2026-01-02T00:00:00Z")));
@@ -334,25 +361,31 @@ mod tests {
     }
 
     #[test]
-    fn a_key_may_be_typed_where_a_person_is_expected() {
-        let now = at("2026-11-27T13:30:00Z");
-        let query = ActivityQuery { principal: " key_1 ".to_owned(), ..ActivityQuery::default() };
-        let filter = query.filter(now).unwrap();
-        assert_eq!((filter.principal, filter.key.as_deref()), (None, Some("key_1")));
+    fn what_is_no_id_is_looked_for() {
+        let query = |principal: &str, key: &str| {
+            let query =
+                ActivityQuery { principal: principal.to_owned(), key: key.to_owned(), ..ActivityQuery::default() };
+            query.with_ids_only().link()
+        };
+        let id = "01h455vb4pex5vsknk084sn02q";
+        assert_eq!(query(&format!("usr_{id}"), ""), format!("?principal=usr_{id}"));
+        assert_eq!(query("host", &format!("key_{id}")), format!("?principal=host&key=key_{id}"));
+        assert_eq!(query(" ada@example.com", ""), "?q=ada%40example.com");
+        assert_eq!(query("", "SHA256:Q04beK8"), "?q=SHA256%3AQ04beK8");
     }
 
     #[test]
     fn another_filter_starts_at_the_first_page() {
         let query = ActivityQuery {
-            principal: "ada@example.com".to_owned(),
+            q: "ada@example.com".to_owned(),
             after: "7".to_owned(),
             event: "evt_1".to_owned(),
             ..ActivityQuery::default()
         };
-        assert_eq!(query.with("kind", "refused").link(), "?principal=ada%40example.com&kind=refused");
-        assert_eq!(query.at("before", "9").link(), "?principal=ada%40example.com&before=9");
-        assert_eq!(query.with_event("").link(), "?principal=ada%40example.com&after=7");
+        assert_eq!(query.with("kind", "refused").link(), "?q=ada%40example.com&kind=refused");
+        assert_eq!(query.at("before", "9").link(), "?q=ada%40example.com&before=9");
+        assert_eq!(query.with_event("").link(), "?q=ada%40example.com&after=7");
         assert!(query.is_filtered());
-        assert!(!query.with("principal", "").is_filtered());
+        assert!(!query.with("q", "").is_filtered());
     }
 }
