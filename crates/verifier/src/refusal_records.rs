@@ -46,6 +46,8 @@ pub struct Refusals {
     pub reason: String,
     /// The full IP address of the last refusal.
     pub ip_address: Option<IpAddr>,
+    /// When the first and the last request was refused.
+    pub times: Option<(Timestamp, Timestamp)>,
     /// Whether they came from more than one IP address.
     pub from_several_ip_addresses: bool,
     written_at: Option<Timestamp>,
@@ -148,8 +150,8 @@ pub struct RefusalRecords {
 }
 
 impl RefusalRecords {
-    /// Records that a request was refused.
-    pub fn record(&self, mut kind: RefusalKind, mut reason: String) {
+    /// Records that a request was refused at `now`.
+    pub fn record(&self, mut kind: RefusalKind, mut reason: String, now: Timestamp) {
         if let Some((end, _)) = reason.char_indices().nth(MAX_REASON) {
             reason.truncate(end);
         }
@@ -165,6 +167,9 @@ impl RefusalRecords {
         refusal.count += 1;
         refusal.reason = reason;
         refusal.ip_address = ip_address;
+        let (first, last) = refusal.times.unwrap_or((now, now));
+        // Two requests may be recorded in another order than their clocks were read.
+        refusal.times = Some((first.min(now), last.max(now)));
     }
 
     /// Returns the rows that are due. Each new kind is due immediately, and then once a minute while its budget lasts.
@@ -221,6 +226,8 @@ impl RefusalRecords {
                     kept.count -= refusal.count;
                     kept.written_at = Some(now);
                     kept.from_several_ip_addresses &= kept.count > 0;
+                    // Those that are left were refused after the others were read.
+                    kept.times = kept.times.filter(|_| kept.count > 0).map(|(_, last)| (now.min(last), last));
                 }
             }
         }
@@ -257,8 +264,11 @@ mod tests {
     }
 
     fn refuse(records: &RefusalRecords, ip_address: IpAddr, code: &'static str) {
-        records
-            .record(RefusalKind { verified: false, key: None, ip_address: Some(ip_address), code }, "a reason".into());
+        records.record(
+            RefusalKind { verified: false, key: None, ip_address: Some(ip_address), code },
+            "a reason".into(),
+            at(0),
+        );
     }
 
     fn ipv4(ip_address: u32) -> IpAddr {
@@ -338,7 +348,7 @@ mod tests {
         let random = Numbered(AtomicU8::new(1));
         let key = ApiKeyId::generate(at(0), &random);
         let kind = RefusalKind { verified: true, key: Some(key), ip_address: Some(ipv4(7)), code: "key_expired" };
-        records.record(kind.clone(), "key expired".into());
+        records.record(kind.clone(), "key expired".into(), at(0));
         let charge_of = |kind: &RefusalKind| {
             if kind.verified { Budget::Installation.into() } else { Budget::Unverified.into() }
         };
@@ -357,7 +367,7 @@ mod tests {
             for ip_address in 0..rows {
                 let kind =
                     RefusalKind { verified: true, key: None, ip_address: Some(ipv4(ip_address)), code: "key_revoked" };
-                records.record(kind, "key revoked".into());
+                records.record(kind, "key revoked".into(), at(0));
             }
             let charge = Charge { budgets: budgets.to_vec(), rows: 1 };
             let rows = records.due(at(0), false, |_| charge.clone());
@@ -371,7 +381,7 @@ mod tests {
             for ip_address in 0..1000 {
                 let ip_address = Some(ipv4(first << 16 | ip_address));
                 let kind = RefusalKind { verified: true, key: None, ip_address, code: "key_revoked" };
-                records.record(kind, "key revoked".into());
+                records.record(kind, "key revoked".into(), at(0));
             }
             let charge = Charge { budgets: budgets.to_vec(), rows: 1 };
             let rows = records.due(at(0), false, |_| charge.clone());
@@ -382,10 +392,27 @@ mod tests {
     }
 
     #[test]
+    fn a_row_has_the_times_of_its_first_and_last_request() {
+        let records = RefusalRecords::default();
+        let kind = || RefusalKind { verified: false, key: None, ip_address: None, code: "stale" };
+        let times = |now: i64| {
+            let rows = records.due(at(now), true, |_| Budget::Unverified.into());
+            records.mark_written(&rows, at(now));
+            rows[0].refusals[0].1.times.unwrap()
+        };
+        for second in [7, 3, 5] {
+            records.record(kind(), "stale".into(), at(second));
+        }
+        assert_eq!(times(60), (at(3), at(7)));
+        records.record(kind(), "stale".into(), at(70));
+        assert_eq!(times(130), (at(70), at(70)), "the written ones do not count again");
+    }
+
+    #[test]
     fn a_long_reason_is_cut() {
         let records = RefusalRecords::default();
         let kind = RefusalKind { verified: false, key: None, ip_address: None, code: "malformed" };
-        records.record(kind, "ä".repeat(16_000));
+        records.record(kind, "ä".repeat(16_000), at(0));
         let rows = records.due(at(0), false, |_| Budget::Unverified.into());
         assert_eq!(rows[0].refusals[0].1.reason.chars().count(), MAX_REASON);
     }

@@ -276,7 +276,7 @@ impl Verifier {
                     self.count_refused(key, now, RefusalReason::Forbidden);
                 }
                 let kind = RefusalKind { verified: key.is_some(), key, ip_address, code: error.code() };
-                self.refusals.record(kind, format!("{request}: {error}"));
+                self.refusals.record(kind, format!("{request}: {error}"), now);
                 error.into()
             }
             Refusal::Other(error) => error,
@@ -341,7 +341,7 @@ impl Verifier {
             self.count_refused(key, self.clock.now(), reason);
         }
         let kind = RefusalKind { verified: error.is_verified(), key, ip_address, code: error.code() };
-        self.refusals.record(kind, error.to_string());
+        self.refusals.record(kind, error.to_string(), self.clock.now());
     }
 
     /// Counts a refused request with a key, if the key exists.

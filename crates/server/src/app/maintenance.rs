@@ -172,6 +172,12 @@ impl App {
         // Any client can send the id of any key. Only its holder can create a valid credential.
         let verified = !row.charge.budgets.contains(&Budget::Unverified);
         detail("verified", verified.to_string());
+        let times = || row.refusals.iter().filter_map(|(_, refusals)| refusals.times);
+        if let (Some(first), Some(last)) = (times().map(|(first, _)| first).min(), times().map(|(_, last)| last).max())
+        {
+            detail("first_at", first.to_string());
+            detail("last_at", last.to_string());
+        }
         if let [(kind, refusals)] = row.refusals.as_slice() {
             detail("code", kind.code.to_owned());
             detail("reason", refusals.reason.clone());

@@ -173,8 +173,9 @@ impl App {
         let error = AuthenticationError::SignInSuspended;
         let kind = RefusalKind { verified: true, key: None, ip_address, code: error.code() };
         let reason = format!("{user}: the password is right, and the sign-in is suspended");
-        self.verifier.refusals().record(kind, reason);
-        AppError::Unauthenticated(error, self.clock.now())
+        let now = self.clock.now();
+        self.verifier.refusals().record(kind, reason, now);
+        AppError::Unauthenticated(error, now)
     }
 
     /// Starts a session of `user`, who becomes the principal in the audit log.

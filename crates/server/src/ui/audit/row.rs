@@ -100,6 +100,13 @@ impl RefusalGroup {
     }
 }
 
+/// Returns when an event happened: the first and the last of several requests, which are recorded afterwards.
+fn times_of(event: &AuditEvent) -> (Timestamp, Timestamp) {
+    let time = |name: &str| event.detail.get(name).and_then(|time| time.parse().ok());
+    let last = time("last_at").unwrap_or(event.at);
+    (time("first_at").unwrap_or(last), last)
+}
+
 fn count_of(event: &AuditEvent) -> u64 {
     event.detail.get("count").and_then(|count| count.parse().ok()).unwrap_or(1)
 }
@@ -155,7 +162,8 @@ pub(in crate::ui) fn rows(
     let mut rows: Vec<(i64, Row)> = Vec::new();
     let mut refusals: BTreeMap<RefusalGroup, (usize, u64)> = BTreeMap::new();
     for LoggedEvent { event, .. } in events {
-        let clock = event.at.strftime("%H:%M").to_string();
+        let (_, at) = times_of(event);
+        let clock = at.strftime("%H:%M").to_string();
         let (query, is_selected) = details(event);
         if let Some(group) = RefusalGroup::of(event) {
             let count = count_of(event);
@@ -185,7 +193,7 @@ pub(in crate::ui) fn rows(
                 times: vec![(clock.clone(), count)],
                 more_times: 0,
                 clock,
-                when: shell.when(&event.at),
+                when: shell.when(&at),
                 details: query,
                 is_selected,
             };
@@ -199,7 +207,7 @@ pub(in crate::ui) fn rows(
             parts: sentence.parts,
             meta: lines.into_iter().filter(|line| !line.is_empty()).collect::<Vec<_>>().join(". "),
             clock,
-            when: shell.when(&event.at),
+            when: shell.when(&at),
             details: query,
             is_selected,
             times: Vec::new(),
@@ -275,10 +283,23 @@ pub(super) struct EventDetail {
     /// Labels and values.
     pub(super) facts: Vec<(String, Vec<Part>)>,
     pub(super) when: When,
-    /// The time, to the second.
+    /// The time to the second, or the times of the first and the last request.
     pub(super) at: String,
     /// The number of the entry in the log, from 1, with separators.
     pub(super) entry: String,
+}
+
+/// A time to the second.
+const EXACT: &str = "%-d %b %Y, %H:%M:%S UTC";
+
+/// Returns a time, or two, to the second.
+fn period(first: Timestamp, last: Timestamp) -> String {
+    if first.as_second() == last.as_second() {
+        return last.strftime(EXACT).to_string();
+    }
+    let format = if day_of(first) == day_of(last) { "%-d %b %Y, %H:%M:%S" } else { EXACT };
+    let end = if day_of(first) == day_of(last) { "%H:%M:%S UTC" } else { EXACT };
+    format!("{} to {}", first.strftime(format), last.strftime(end))
 }
 
 fn grouped(number: u64) -> String {
@@ -306,19 +327,32 @@ pub(super) fn detail(reader: Reader<'_>, shell: &Shell, logged: &LoggedEvent) ->
             continue;
         }
         let is_before = name.strip_suffix("_before").is_some_and(|name| event.detail.contains_key(name));
-        // The statement and the root are for programs. The target names the object already. The cause is told below.
-        if is_before || matches!(name.as_str(), "statement" | "root" | "codes" | "kinds" | CAUSE | CAUSE_TARGET) {
+        // The statement and the root are for programs. The target names the object already. The cause
+        // is told below, and the reason may only repeat the code.
+        let repeats_code = |reason: &str| event.detail.get("code").is_some_and(|code| code.replace('_', " ") == reason);
+        if is_before
+            || matches!(
+                name.as_str(),
+                "statement" | "root" | "codes" | "kinds" | "first_at" | "last_at" | CAUSE | CAUSE_TARGET
+            )
+            || name == "reason" && repeats_code(value)
+        {
             continue;
         }
         let value = match name.as_str() {
             name if ID_FIELDS.contains(&name) => reader.object(value, None),
+            "code" => match refusal_reason(value) {
+                Some(reason) => words(reason),
+                None => words(value.clone()),
+            },
             "reason" => words(value.clone()),
             _ => words(show_value(name, value)),
         };
         let name = match name.as_str() {
             "count" => "Requests".to_owned(),
             "verified" => "Signature verified".to_owned(),
-            "code" => "Code".to_owned(),
+            "code" => "Reason".to_owned(),
+            "reason" if event.detail.contains_key("code") => "Details".to_owned(),
             "addresses" => "Addresses".to_owned(),
             name => label(name),
         };
@@ -356,14 +390,18 @@ pub(super) fn detail(reader: Reader<'_>, shell: &Shell, logged: &LoggedEvent) ->
         facts.push(("From".to_owned(), vec![words(address.to_string())]));
     }
     facts.extend(others);
+    let (first, last) = times_of(event);
+    if event.detail.contains_key("last_at") {
+        facts.push(("Recorded".to_owned(), vec![words(event.at.strftime(EXACT).to_string())]));
+    }
     EventDetail {
         id: event.id.to_string(),
         title: sentence.title,
         parts: sentence.parts,
         differences,
         facts,
-        when: shell.when(&event.at),
-        at: event.at.strftime("%-d %b %Y, %H:%M:%S UTC").to_string(),
+        when: shell.when(&last),
+        at: period(first, last),
         entry: grouped(logged.seq + 1),
     }
 }
@@ -447,6 +485,24 @@ mod tests {
         let mut all = Activity { events: refusals, ..Activity::default() };
         cut(&mut all, 3, false);
         assert_eq!((all.events.len(), all.has_older), (10, false));
+    }
+
+    #[test]
+    fn refused_requests_have_their_own_times_and_not_that_of_their_record() {
+        let names = BTreeMap::new();
+        let reader = Reader { names: &names, place: None };
+        let shell = Shell::new(None, "", "");
+        let mut late = refused(1, "stale", "2");
+        let times = [("first_at", "2023-11-14T21:00:07Z"), ("last_at", "2023-11-14T21:03:09Z")];
+        late.event.detail.extend(times.map(|(name, time)| (name.to_owned(), time.to_owned())));
+        let told = detail(reader, &shell, &late);
+        assert_eq!(told.at, "14 Nov 2023, 21:00:07 to 21:03:09 UTC");
+        let recorded = told.facts.iter().find(|(label, _)| label == "Recorded").expect("the time of the record");
+        assert_eq!(recorded.1, [words("14 Nov 2023, 22:13:20 UTC")]);
+        assert!(told.facts.iter().all(|(label, _)| label != "First at" && label != "Code"), "{:?}", told.facts);
+        let rows = rows(reader, &shell, &[late], |_| (String::new(), false));
+        assert_eq!(rows[0].1.clock, "21:03");
+        assert_eq!(detail(reader, &shell, &refused(1, "stale", "1")).at, "14 Nov 2023, 22:13:20 UTC");
     }
 
     #[test]

@@ -216,7 +216,7 @@ struct Teller<'a> {
 /// Returns the value for people of a field of an event.
 pub(in crate::ui) fn show_value(field: &str, value: &str) -> String {
     match (field, value) {
-        ("operator" | "email_verified" | "verified", "true") => "Yes".to_owned(),
+        ("operator" | "email_verified" | "verified" | "registered_keys_revoked", "true") => "Yes".to_owned(),
         ("operator" | "email_verified" | "verified", _) => "No".to_owned(),
         ("disabled", "true") => "Disabled".to_owned(),
         ("disabled", _) => "Active".to_owned(),
@@ -262,6 +262,9 @@ pub(in crate::ui) fn label(field: &str) -> String {
         "user_agent" => "Device",
         "ended" => "Sessions",
         "reason" => "Reason",
+        "own_keys" => "Their own keys",
+        "registered_keys" => "Keys they registered for service accounts",
+        "registered_keys_revoked" => "These keys were revoked",
         "keys" => "Keys",
         "users" => "Users",
         "size" => "Events",
@@ -414,6 +417,11 @@ impl Teller<'_> {
             }
             AuditAction::InvitationRevoke => {
                 self.did("Invitation revoked", Ended, " revoked the invitation to ", self.invitation())
+            }
+            AuditAction::MemberAdd if self.is_about_itself() => {
+                let role = self.detail("role");
+                let words = [self.actor(), text(format!(" became the first {role} of the workspace"))];
+                Sentence::new("Member added", Notable, words)
             }
             AuditAction::MemberAdd => {
                 let role = with_article(self.detail("role"));
@@ -721,6 +729,7 @@ mod tests {
                 "invited lee@example.com as a member",
             ),
             ("member.remove", &olivia, &[], "left the workspace"),
+            ("member.add", &olivia, &[("role", "admin")], "became the first admin of the workspace"),
             ("user.update", &bot, &[("operator", "true"), ("operator_before", "false")], "made demo-bot an operator"),
         ] {
             assert_eq!(reader.tell(&event(action, target, detail)).to_string(), format!("Olivia Berg {told}"));

@@ -407,6 +407,8 @@ async fn use_of_a_revoked_key_is_recorded_with_its_owner_and_whether_it_verified
         let detail = &told[0]["detail"];
         assert_eq!((&detail["code"], &detail["verified"]), (&json!("key_revoked"), &json!(verified)), "{detail}");
         assert_eq!(detail["fingerprint"], bot.key.fingerprint.as_str());
+        assert_eq!(detail["first_at"], detail["last_at"], "one request: {detail}");
+        assert!(detail["last_at"].as_str().unwrap() <= told[0]["at"].as_str().unwrap(), "{}", told[0]);
         // Each kind is written once a minute.
         test.advance(Duration::from_secs(61)).await;
     }
