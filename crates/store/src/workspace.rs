@@ -101,22 +101,24 @@ pub struct WorkspaceCounts {
     pub projects: u64,
     /// Service accounts.
     pub service_accounts: u64,
-    /// Their keys that are not revoked.
+    /// Their live keys.
     pub service_account_keys: u64,
 }
 
-/// Counts the objects in a workspace.
+/// Counts the objects in a workspace at `now`.
 pub async fn count_in_workspace(
     connection: &mut Connection,
     access: WorkspaceAccess,
+    now: Timestamp,
 ) -> Result<WorkspaceCounts, StoreError> {
     let sql = "SELECT
             (SELECT COUNT(*) FROM members WHERE workspace_id = $1) AS members,
             (SELECT COUNT(*) FROM projects WHERE workspace_id = $1) AS projects,
             (SELECT COUNT(*) FROM service_accounts WHERE workspace_id = $1 AND deleted_at IS NULL) AS accounts,
             (SELECT COUNT(*) FROM api_keys JOIN service_accounts ON service_accounts.id = api_keys.owner_id
-             WHERE service_accounts.workspace_id = $1 AND api_keys.revoked_at IS NULL) AS account_keys";
-    let row = connection.fetch_one(sql, params![access.workspace()]).await?;
+             WHERE service_accounts.workspace_id = $1 AND api_keys.revoked_at IS NULL
+               AND (api_keys.expires_at IS NULL OR api_keys.expires_at > $2)) AS account_keys";
+    let row = connection.fetch_one(sql, params![access.workspace(), now]).await?;
     Ok(WorkspaceCounts {
         members: row.count("members")?,
         projects: row.count("projects")?,

@@ -64,7 +64,8 @@ pub struct Overview {
     pub disabled: Vec<DisabledAccount>,
     /// Active keys that were never used and are older than a week, the oldest first.
     pub unused: Vec<OverviewKey>,
-    /// The number of live keys.
+    /// The number of live keys: those of service accounts for an admin, and their own for another member. Only the use
+    /// of these is counted in the chart.
     pub live_keys: u64,
     /// The display names of the service accounts, for an admin.
     pub account_names: BTreeMap<ServiceAccountId, String>,
@@ -154,7 +155,8 @@ impl App {
         overview.refused = list_refused(&mut connection, &seen, refused).await?;
         let times = KeyTimes::at(now);
         seen.keys.sort_by_key(|key| key.created_at);
-        let live = seen.keys.iter().filter(|key| key.state(now).is_live());
+        let is_counted = |key: &&ApiKey| admin.is_none() || matches!(key.owner, PrincipalId::ServiceAccount(_));
+        let live = seen.keys.iter().filter(is_counted).filter(|key| key.state(now).is_live());
         overview.live_keys = live.count() as u64;
         let active: Vec<&ApiKey> = seen.keys.iter().filter(|key| seen.is_active(key, now)).collect();
         let mut expiring: Vec<&ApiKey> =

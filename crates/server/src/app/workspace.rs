@@ -246,7 +246,7 @@ impl App {
     pub async fn count_in_workspace(&self, caller: &Caller, id: WorkspaceId) -> Result<WorkspaceCounts, AppError> {
         let access = caller.principal.authorize(WorkspacePermission::Delete, id)?;
         let mut connection = self.store.read().await?;
-        Ok(store::workspace::count_in_workspace(&mut connection, access).await?)
+        Ok(store::workspace::count_in_workspace(&mut connection, access, self.clock.now()).await?)
     }
 
     /// Renames a workspace.

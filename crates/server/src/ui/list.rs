@@ -214,6 +214,13 @@ impl ListHead {
         Self { has_file: false, ..self }
     }
 
+    /// Gives the link of a filter another label.
+    pub(super) fn rename_chip<F: Labels>(&mut self, filter: F, label: &'static str) {
+        for chip in self.chips.iter_mut().filter(|chip| chip.name == filter.name()) {
+            chip.label = label;
+        }
+    }
+
     /// Returns whether the list has no rows at all, whatever the search is.
     pub(super) fn is_empty(&self) -> bool {
         self.pager.shown == 0 && self.query.q.trim().is_empty() && !self.is_filtered()

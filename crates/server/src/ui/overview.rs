@@ -238,7 +238,7 @@ fn items(at: &InWorkspace, overview: &Overview, now: Timestamp) -> Vec<Item> {
     if let Some(first) = overview.refused.first() {
         let refused: u64 = overview.refused.iter().map(|refused| refused.count).sum();
         let (button, path) = if at.place.is_admin() {
-            ("See requests", at.path("activity?kind=refused"))
+            ("See requests", at.path("activity?kind=refused&period=24h"))
         } else {
             ("Open key", key_path(at, &first.key))
         };
@@ -261,7 +261,13 @@ fn items(at: &InWorkspace, overview: &Overview, now: Timestamp) -> Vec<Item> {
                 })
                 .collect(),
             more: overview.refused.len().saturating_sub(NAMED),
-            note: String::new(),
+            note: if at.place.is_admin() {
+                "Keys of service accounts and your own are counted. Activity also lists keys of other members, and \
+                 requests that only named a key."
+                    .to_owned()
+            } else {
+                String::new()
+            },
             button,
             path,
         });

@@ -214,10 +214,26 @@ pub(super) fn reason_words(reason: &str) -> &str {
     }
 }
 
+/// Returns how requests that were refused for a reason are called after their number.
+fn refused_words(reason: &str) -> &str {
+    match reason {
+        "bad_signature" => "with a wrong signature",
+        "key_revoked" => "with a revoked key",
+        "key_expired" => "with an expired key",
+        "key_disabled" => "with a disabled key",
+        "owner_disabled" => "of a disabled owner",
+        "replayed" => "with a nonce used before",
+        "host_not_listed" => "for a host that is not listed",
+        "invalid" => "with an invalid signature or body",
+        "rate_limited" => "above the rate limit",
+        other => reason_words(other),
+    }
+}
+
 fn describe_refusals(counts: &api::UseCounts) -> String {
     let mut refusals: Vec<&api::RefusalCount> = counts.refusals.iter().collect();
     refusals.sort_by_key(|refusal| std::cmp::Reverse(refusal.count));
-    let described = refusals.iter().map(|r| format!("{} {}", group_digits(r.count), reason_words(&r.reason)));
+    let described = refusals.iter().map(|r| format!("{} {}", group_digits(r.count), refused_words(&r.reason)));
     described.collect::<Vec<_>>().join(", ")
 }
 
@@ -286,6 +302,14 @@ mod tests {
     use domain::key_use::RefusalReason;
 
     use super::*;
+
+    #[test]
+    fn refusals_are_counted_with_their_reasons() {
+        let count = |reason: &str, count| api::RefusalCount { reason: reason.to_owned(), count };
+        let refusals = vec![count("owner_disabled", 1), count("key_disabled", 6), count("key_revoked", 2)];
+        let counts = api::UseCounts { accepted: 0, refused: 9, refusals };
+        assert_eq!(describe_refusals(&counts), "6 with a disabled key, 2 with a revoked key, 1 of a disabled owner");
+    }
 
     #[test]
     fn the_top_line_is_round_and_above_every_bar() {

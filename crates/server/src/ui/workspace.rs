@@ -140,7 +140,7 @@ async fn delete_page(app: &App, at: &InWorkspace) -> Result<ConfirmationPage, Pa
             "{}, {} and {} of service accounts are permanently deleted.",
             number(counts.projects, "project"),
             number(counts.service_accounts, "service account"),
-            number(counts.service_account_keys, "API key"),
+            number(counts.service_account_keys, "live API key"),
         ),
         format!(
             "The keys of its {} lose access to it. Members who are not in another workspace are signed out.",

@@ -85,11 +85,14 @@ async fn the_objects_in_a_workspace_are_counted(database: impl Backend) {
     change(&store, 2, async |change| {
         store::service_account::insert_service_account(change, &service_account(1)).await?;
         store::api_key::insert_api_key(change, &api_key(1, service_account(1).id)).await?;
+        // An expired key is not live.
+        let expired = ApiKey { expires_at: Some(at(3)), ..api_key(3, service_account(1).id) };
+        store::api_key::insert_api_key(change, &expired).await?;
         store::api_key::insert_api_key(change, &api_key(2, user(1).id)).await
     })
     .await;
     let mut connection = store.read().await.unwrap();
-    let counts = workspace::count_in_workspace(&mut connection, workspace_access(1)).await.unwrap();
+    let counts = workspace::count_in_workspace(&mut connection, workspace_access(1), at(4)).await.unwrap();
     let expected = workspace::WorkspaceCounts { members: 2, projects: 0, service_accounts: 1, service_account_keys: 1 };
     assert_eq!(counts, expected);
     let mut principals = workspace::list_principals(&mut connection, id(1)).await.unwrap();

@@ -189,7 +189,11 @@ impl KeyTable {
     ) -> Self {
         let FoundKeys { owner, page, creators, all, expiring, reclaimed } = found;
         let bulk = format!("{base}/bulk{}", query.here());
-        let head = ListHead::new::<KeyFilter, _>(list.clone(), query, &OWNER_WORDS, &page);
+        let mut head = ListHead::new::<KeyFilter, _>(list.clone(), query, &OWNER_WORDS, &page);
+        if owner.is_disabled() {
+            // Beside rows that say that the account is disabled, such keys are not called active.
+            head.rename_chip(KeyFilter::Active, "Not disabled");
+        }
         let folder = list.rfind('/').map_or(0, |slash| slash + 1);
         let way = base.get(folder..).unwrap_or(&base).to_owned();
         let (now, owner_disabled) = (app.now(), owner.is_disabled());

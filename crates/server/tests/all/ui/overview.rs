@@ -65,7 +65,7 @@ async fn a_new_workspace_shows_the_steps_until_the_first_accepted_request() {
     ada.open("/w/acme").await.sees("3 of 4 done");
     use_key(&test, &key).await;
     ada.open("/w/acme").await.sees("<h1>Overview</h1>").sees_not("Get started").sees_not("Needs attention");
-    ada.sees("Requests per day: 1 accepted and 1 refused in the last 7 days").sees("1 wrong signature");
+    ada.sees("Requests per day: 1 accepted and 1 refused in the last 7 days").sees("1 with a wrong signature");
     ada.sees("2 Jan: 1 accepted, 1 refused").sees(&format!("href=\"{page}\">runner</a>")).sees("100%");
 }
 
@@ -145,8 +145,13 @@ async fn what_needs_attention_is_listed_with_the_most_urgent_first_and_disappear
     assert!(places.is_sorted(), "{places:?}");
     let keys = format!("/w/acme/service-accounts/{}/keys", ci.id);
     page.sees(&format!("<a href=\"{keys}/{}\">leaked</a> of ci-bot (revoked key, once).", gone.id));
-    page.sees(">expiring</a> of ci-bot in 10 days.").sees("href=\"/w/acme/activity?kind=refused\">See requests</a>");
-    page.sees(">lasting</a> of ci-bot");
+    page.sees(">expiring</a> of ci-bot in 10 days.")
+        .sees("href=\"/w/acme/activity?kind=refused&#38;period=24h\">See requests</a>");
+    page.sees(">lasting</a> of ci-bot").sees("Keys of service accounts and your own are counted.");
+    // The chart counts the keys of service accounts, and no own keys.
+    page.sees("<dt>Keys used</dt>").sees("<small>of 5 live</small>");
+    let mut other = browser(&test, "ada").await;
+    other.open("/w/acme/delete").await.sees("2 service accounts and 5 live API keys of service accounts");
     let attention = page.page.split("id=\"requests\"").next().expect("the part above the chart");
     assert!(!attention.contains("of a disabled account"), "{attention}");
 
