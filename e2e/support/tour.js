@@ -104,6 +104,7 @@ export async function furnish(page, browser, keyward, wire) {
     ],
     operator: [
       ['operator-workspaces', '/operator/workspaces'],
+      ['operator-workspace-new', '/operator/workspaces/new'],
       ['operator-users', '/operator/users'],
       ['operator-system', '/operator/system'],
       ['operator-suspended-keys', '/operator/suspended-keys'],

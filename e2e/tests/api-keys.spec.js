@@ -149,7 +149,7 @@ test('a key is disabled, enabled, and revoked with a confirmation', async ({ ada
   }).toPass({ timeout: 15_000 });
   await ada.getByLabel('This key is in use').fill('laptop');
   await ada.getByRole('button', { name: 'Revoke key' }).click();
-  await expect(ada.getByRole('status')).toContainText('Key laptop was revoked. Every node refuses it.');
+  await expect(ada.getByRole('status')).toContainText('Key laptop was revoked. It is refused now.');
   expect(() => keyward.whoami('id')).toThrow();
   await expect(ada.getByText('No keys match')).toBeVisible();
 });

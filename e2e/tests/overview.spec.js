@@ -113,7 +113,7 @@ test('several members are removed after one page that names them', async ({ ada,
 test('a slug is proposed for the name of a workspace, and one that was typed stays', async ({ page, keyward }) => {
   keyward.createUser('Olga', '--operator');
   await signIn(page, keyward, 'Olga');
-  await page.goto(`${keyward.url}/operator/workspaces`);
+  await page.goto(`${keyward.url}/operator/workspaces/new`);
   const name = page.getByLabel('Name', { exact: true });
   const slug = page.getByLabel('Slug');
   // The same as the server proposes.
@@ -152,7 +152,7 @@ for (const engine of BROWSERS) {
       await browser.click('.as-table summary');
       const hour = await browser.see('.as-table time');
       expect(await hour.getAttribute('title')).toContain('UTC');
-      await browser.open(`${keyward.url}/operator/workspaces`);
+      await browser.open(`${keyward.url}/operator/workspaces/new`);
       await browser.click('summary h2');
       await browser.type('#name', 'Harbour Survey');
       expect(await browser.value('#slug')).toBe('harbour-survey');

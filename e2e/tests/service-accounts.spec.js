@@ -106,9 +106,9 @@ test('an account is renamed, disabled and enabled, each with its consequences', 
   expect(keyward.whoami(key)).toContain('map-bot@acme.sa.keyward.local');
 
   await ada.getByRole('link', { name: 'Disable', exact: true }).last().click();
-  await expect(ada.getByText('Its key is refused at once, on every node.')).toBeVisible();
+  await expect(ada.getByText('Its key is refused at once.')).toBeVisible();
   await ada.getByRole('button', { name: 'Disable service account' }).click();
-  await expect(ada.getByRole('status')).toContainText('Map bot is disabled. Every node refuses its key.');
+  await expect(ada.getByRole('status')).toContainText('Map bot is disabled. Its key is refused now.');
   expect(() => keyward.whoami(key)).toThrow(/owner is disabled/);
   await ada.getByRole('status').getByRole('button', { name: 'Undo' }).click();
   await expect(ada.getByRole('status')).toContainText('Map bot is enabled.');

@@ -12,7 +12,7 @@ test('the printed set-up link makes its user the operator, once', async ({ page,
   await expect(page.getByLabel('Email')).toHaveValue('olga@example.com');
   await page.getByLabel('Password').fill(PASSWORD);
   await page.getByRole('button', { name: 'Create the operator' }).click();
-  await expect(page.getByRole('heading', { name: 'Workspaces', exact: true })).toBeVisible();
+  await expect(page.getByRole('heading', { name: 'Create workspace', exact: true })).toBeVisible();
 
   await page.getByLabel('Name', { exact: true }).fill('Acme Maps');
   await page.getByLabel('Slug').fill('acme');

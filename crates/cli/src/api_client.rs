@@ -137,9 +137,13 @@ impl ApiClient {
             Some("stale" | "early") => {
                 format!("this machine's clock says {now}; set it (`timedatectl set-ntp true` on Linux), then try again")
             }
-            Some("key_disabled") => format!("enable it with another key: `keyward keys enable {key}`"),
+            Some("key_disabled") => {
+                format!("enable it with another key: `keyward keys enable {key}`{OF_ACCOUNT}")
+            }
             Some("key_expired") => {
-                format!("set a new expiry date with another key: `keyward keys enable {key} --expires-at 90d`")
+                format!(
+                    "set a new expiry date with another key: `keyward keys enable {key} --expires-at 90d`{OF_ACCOUNT}"
+                )
             }
             Some("owner_without_workspace") => "ask an admin of a workspace to invite its owner".to_owned(),
             Some("owner_disabled") => "ask an admin of its workspace, or the operator, to enable the owner".to_owned(),
@@ -152,6 +156,9 @@ impl ApiClient {
         }
     }
 }
+
+/// How to name the owner of a key in a command. The refusal does not say whose key it is.
+const OF_ACCOUNT: &str = " (for a key of a service account, add `--service-account ADDRESS`)";
 
 /// Returns the next step as a command, if the server's message does not contain it.
 fn next_step(problem: &Problem) -> Option<String> {

@@ -59,7 +59,7 @@ pub use self::{
         AccountKey, BulkEdit, FoundAccountKeys, FoundKeys, KeyAccount, KeyActivity, KeyDetails, KeyOwner,
         KeyOwnerDetails, KeySearch, KeySet, OwnedKey,
     },
-    audit::{Activity, ActivityPage, AuditFilter, CAUSE, CAUSE_TARGET, ID_FIELDS, audit_event},
+    audit::{Activity, ActivityPage, AuditFilter, CAUSE, CAUSE_TARGET, ID_FIELDS, SearchLimit, audit_event},
     candidate::Candidate,
     change::{ChangeError, Confirmed},
     chosen::MAX_CHOSEN,
@@ -71,7 +71,7 @@ pub use self::{
         KeyOfSuspendedUser, KeysToConfirm, RestoreReport, SuspendedKey, SuspendedMembership, SuspendedUser,
         UsersToConfirm, holds_installation,
     },
-    removal::{LeavingMember, RemovalPreview, RemovalsPreview},
+    removal::{LeavingMember, OwnKeys, RemovalPreview, RemovalsPreview},
     service_account::{
         AccountDeletionPreview, AccountSearch, JoinedProject, LastUse, ServiceAccountDetails, ServiceAccountList,
         UsedServiceAccount,

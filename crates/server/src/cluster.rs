@@ -7,7 +7,10 @@ mod follow;
 mod lease;
 mod load;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use domain::{Clock, NodeId, Version};
 use store::{Store, StoreError};
@@ -23,6 +26,8 @@ pub struct Cluster {
     store: Store,
     clock: Arc<dyn Clock>,
     role: Role,
+    /// How many nodes the last change was confirmed by.
+    nodes: AtomicU64,
 }
 
 /// The role of this process for the other nodes.
@@ -37,13 +42,19 @@ impl Cluster {
     /// Creates the part of a server.
     #[must_use]
     pub fn of_member(store: Store, clock: Arc<dyn Clock>, member: Arc<ClusterMember>) -> Self {
-        Self { store, clock, role: Role::Member(member) }
+        Self { store, clock, role: Role::Member(member), nodes: AtomicU64::new(1) }
     }
 
     /// Creates the part of a command on the host.
     #[must_use]
     pub const fn of_host_command(store: Store, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, role: Role::HostCommand }
+        Self { store, clock, role: Role::HostCommand, nodes: AtomicU64::new(1) }
+    }
+
+    /// Returns whether the last change was confirmed by several nodes. Pages only name nodes if there are several.
+    #[must_use]
+    pub fn has_several_nodes(&self) -> bool {
+        self.nodes.load(Ordering::Relaxed) > 1
     }
 
     /// Returns this node's id, and the version up to which it has reported the uses of revoked keys. Returns `None` for
@@ -112,6 +123,7 @@ impl Cluster {
                 if counted.acknowledged < counted.nodes {
                     return self.wait_for_nodes(counted.version, self.observe_leases().await?).await;
                 }
+                self.nodes.store(counted.nodes, Ordering::Relaxed);
                 Ok(Confirmation { version: counted.version, nodes: counted.nodes, expired: 0 })
             }
             Role::HostCommand => {
@@ -137,6 +149,7 @@ impl Cluster {
         };
         let waited = acknowledge::wait_for_nodes(&self.store, self.clock.as_ref(), version, own, leases).await;
         let confirmation = waited?;
+        self.nodes.store(confirmation.nodes, Ordering::Relaxed);
         if confirmation.expired > 0 {
             tracing::warn!(
                 version = version.0,

@@ -27,6 +27,7 @@ fn a_key_is_registered_listed_renamed_paused_and_revoked() {
     town.run("bob", &["keys", "disable", fingerprint]).ok();
     let refused = town.run("laptop", &["whoami"]).refused();
     assert!(refused.contains("Key disabled") && refused.contains("keyward keys enable SHA256:"), "{refused}");
+    assert!(refused.contains("add `--service-account ADDRESS`"), "{refused}");
     let id =
         town.run("bob", &["keys", "show", "old laptop", "--json"]).json()["id"].as_str().expect("an id").to_owned();
     town.run("bob", &["keys", "enable", &id]).ok();

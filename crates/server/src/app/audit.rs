@@ -140,8 +140,10 @@ impl App {
             text => Some(store::audit::find_objects(&mut connection, scope, text).await?),
         };
         if let Some(EventObjects { has_more, ip_address, first_entry, .. }) = &objects {
-            activity.matches_more = *has_more;
-            activity.is_cut = ip_address.is_some() && *first_entry > 0;
+            activity.search_limit = match ip_address {
+                Some(_) if *first_entry > 0 => Some(SearchLimit::Entries),
+                _ => has_more.then_some(SearchLimit::Objects),
+            };
         }
         if is_known {
             let position = match (shown.older_than, shown.newer_than) {
@@ -235,6 +237,15 @@ pub struct ActivityPage {
     pub event: Option<AuditEventId>,
 }
 
+/// What a search leaves out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SearchLimit {
+    /// The text is in the names of more objects than those whose events are listed.
+    Objects,
+    /// Only the latest entries of the log were searched, because the text is an IP address.
+    Entries,
+}
+
 /// Events with the names of the objects in them.
 #[derive(Clone, Debug, Default)]
 pub struct Activity {
@@ -246,10 +257,8 @@ pub struct Activity {
     pub has_newer: bool,
     /// Whether there are older events.
     pub has_older: bool,
-    /// Whether the text of the search is in the names of more objects than those whose events are listed.
-    pub matches_more: bool,
-    /// Whether only the latest entries of the log were searched, because the text is an IP address.
-    pub is_cut: bool,
+    /// What the search left out, if it did.
+    pub search_limit: Option<SearchLimit>,
     /// The present names of the objects, by their ids. Other texts, and deleted projects, have none.
     pub names: BTreeMap<String, Named>,
 }

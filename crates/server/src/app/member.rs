@@ -234,13 +234,15 @@ impl Operation for DeleteMembers {
         app.hand_over_projects(transaction, workspace, &leaving, handover).await?;
         for member in members {
             let user = member.user;
+            let mut detail = app.describe_leaving(transaction, &member, workspace).await?;
             if self.revoke_keys {
+                detail = detail.with("registered_keys_revoked", "true");
                 app.revoke_registered_keys(transaction, user, Some(workspace), AuditAction::MemberRemove).await?;
             }
             store::member::delete_member(&mut transaction.change, workspace, user).await?;
             app.end_invitations_of(transaction, user.into(), Some(workspace)).await?;
             app.end_sessions_without_workspace(transaction, user).await?;
-            transaction.note(app, AuditAction::MemberRemove, Some(workspace), user, Detail::of(&member));
+            transaction.note(app, AuditAction::MemberRemove, Some(workspace), user, detail);
         }
         Ok(())
     }

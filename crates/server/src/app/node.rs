@@ -6,6 +6,12 @@ use super::{App, Caller};
 use crate::error::AppError;
 
 impl App {
+    /// Returns whether several nodes run on this database, as far as this one has seen.
+    #[must_use]
+    pub fn has_several_nodes(&self) -> bool {
+        self.cluster.has_several_nodes()
+    }
+
     /// Returns the nodes on this database, the oldest first.
     ///
     /// # Errors

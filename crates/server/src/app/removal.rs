@@ -7,7 +7,7 @@ use domain::{
     AuditAction, PrincipalId, Timestamp, UserId, WorkspaceId, api_key::ApiKey, principal::WorkspacePermission,
     role::Role,
 };
-use store::Connection;
+use store::{Connection, member::MemberRow};
 
 use super::{
     App, Caller, Candidate, Detail, RevocationCause, Transaction, api_key,
@@ -35,6 +35,23 @@ async fn list_registered_keys(
     Ok(keys)
 }
 
+/// The keys that a member owns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OwnKeys {
+    /// The number of live keys.
+    pub live: u64,
+    /// When one of their keys was last used.
+    pub last_used_at: Option<Timestamp>,
+}
+
+impl OwnKeys {
+    async fn read(connection: &mut Connection, user: UserId, now: Timestamp) -> Result<Self, AppError> {
+        let live = store::api_key::count_live_api_keys(connection, user.into(), now).await?;
+        let last = store::api_key::find_last_use(connection, user.into()).await?;
+        Ok(Self { live, last_used_at: last.map(|last| last.at) })
+    }
+}
+
 /// The consequences of removing or demoting a member, with the data for the page.
 #[derive(Clone, Debug)]
 pub struct RemovalPreview {
@@ -46,6 +63,8 @@ pub struct RemovalPreview {
     pub role: Role,
     /// Whether the member is the last enabled admin of the workspace, and so stays one.
     pub is_last_admin: bool,
+    /// The member's own keys.
+    pub own_keys: OwnKeys,
     /// The objects that are revoked, or can be revoked on request.
     pub removal: api::MemberRemoval,
     /// The principals that could take over the projects without another admin. Empty if there are no such projects.
@@ -59,6 +78,8 @@ pub struct LeavingMember {
     pub email: String,
     /// The member's name.
     pub name: String,
+    /// The member's own keys.
+    pub own_keys: OwnKeys,
     /// The invitations and keys that are revoked, or can be revoked on request. Without projects.
     pub removal: api::MemberRemoval,
 }
@@ -124,6 +145,7 @@ impl App {
         let is_last_admin = leaves_no_admin(&mut connection, workspace, std::slice::from_ref(&member)).await?;
         let (email, name, role) = (member.email.to_string(), member.name, member.role);
         let now = self.clock.now();
+        let own_keys = OwnKeys::read(&mut connection, user, now).await?;
         let mut removal = api::MemberRemoval::default();
         let led = store::project::list_projects_led_only_by(&mut connection, access, &[user.into()]).await?;
         removal.projects =
@@ -134,10 +156,10 @@ impl App {
             list_successors(&mut connection, &caller.principal, access, &[user.into()], now).await?
         };
         if is_admin.is_err() {
-            return Ok(RemovalPreview { email, name, role, is_last_admin, removal, successors });
+            return Ok(RemovalPreview { email, name, role, is_last_admin, own_keys, removal, successors });
         }
         read_ended(&mut connection, workspace, user, now, &mut removal).await?;
-        Ok(RemovalPreview { email, name, role, is_last_admin, removal, successors })
+        Ok(RemovalPreview { email, name, role, is_last_admin, own_keys, removal, successors })
     }
 
     /// Returns members, and what their removal together would revoke or could revoke on request.
@@ -169,7 +191,8 @@ impl App {
         for member in members {
             let mut removal = api::MemberRemoval::default();
             read_ended(&mut connection, workspace, member.user, now, &mut removal).await?;
-            shown.push(LeavingMember { email: member.email.to_string(), name: member.name, removal });
+            let own_keys = OwnKeys::read(&mut connection, member.user, now).await?;
+            shown.push(LeavingMember { email: member.email.to_string(), name: member.name, own_keys, removal });
         }
         let projects = led.into_iter().map(|project| project.title).collect();
         Ok(RemovalsPreview { members: shown, leaves_no_admin, projects, successors })
@@ -226,6 +249,20 @@ impl App {
             }
         }
         Ok(())
+    }
+
+    /// Returns the details of the event of a member who is removed: how many keys they own, and how many they registered
+    /// for service accounts of the workspace.
+    pub(super) async fn describe_leaving(
+        &self,
+        transaction: &mut Transaction,
+        member: &MemberRow,
+        workspace: WorkspaceId,
+    ) -> Result<Detail, AppError> {
+        let now = transaction.now;
+        let own = store::api_key::count_live_api_keys(&mut transaction.change, member.user.into(), now).await?;
+        let registered = list_registered_keys(&mut transaction.change, member.user.into(), Some(workspace)).await?;
+        Ok(Detail::of(member).with("own_keys", own.to_string()).with("registered_keys", registered.len().to_string()))
     }
 
     /// Revokes the keys that a user registered for service accounts of a workspace, or of all, and those that these

@@ -4,6 +4,7 @@ use std::{iter, sync::Arc};
 
 use domain::{
     AuditAction, PrincipalId, ServiceAccountId, WorkspaceId,
+    key_use::UseWindow,
     list::{Search, ServiceAccountFilter, ServiceAccountOrder},
     principal::{Principal, WorkspaceAccess, WorkspacePermission},
     quota::{QuotaSubject, require_room},
@@ -14,6 +15,7 @@ use domain::{
 };
 use store::{
     Connection,
+    key_use::UsedKeys,
     service_account::{ServiceAccountRow, ServiceAccounts},
 };
 pub use store::{api_key::LastUse, project::JoinedProject};
@@ -82,6 +84,8 @@ pub struct ServiceAccountList {
 /// A service account with the data for its page.
 #[derive(Clone, Debug)]
 pub struct ServiceAccountDetails {
+    /// The number of requests with its keys that were accepted in the last 7 days.
+    pub accepted: u64,
     /// The account.
     pub account: api::ServiceAccount,
     /// The last use of any of its keys.
@@ -232,7 +236,14 @@ impl App {
         let account = self.service_account_to_wire(&mut connection, &found, account).await?;
         let last_use = store::api_key::find_last_use(&mut connection, id.into()).await?;
         let projects = store::project::list_joined_projects(&mut connection, access, id.into()).await?;
-        Ok(ServiceAccountDetails { account, last_use, projects })
+        let week = store::key_use::list_use_by_key(
+            &mut connection,
+            UsedKeys::Of(id.into()),
+            UseWindow::Week,
+            self.clock.now(),
+        );
+        let accepted = week.await?.values().map(|counts| counts.accepted).sum();
+        Ok(ServiceAccountDetails { accepted, account, last_use, projects })
     }
 
     /// Returns the service account with an address, and its workspace, for commands on the host.

@@ -17,7 +17,7 @@ use http::request::Parts;
 pub(super) use self::{
     list::{KeyColumn, KeyTable, export_keys, search_keys},
     preset::Preset,
-    row::KeyStatus,
+    row::{KeyStatus, shorten},
 };
 use super::{
     extract::{Ids, InWorkspace, SignedInContext},

@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     App, AppError,
-    app::{Activity, ActivityPage, Caller, KeyActivity, KeyOwner, audit_event},
+    app::{Activity, ActivityPage, Caller, KeyActivity, KeyOwner, SearchLimit, audit_event},
 };
 
 /// The maximum number of events in one file. A filter reduces the number.
@@ -137,8 +137,8 @@ async fn show(app: &App, scope: Scope, shell: Shell, query: ActivityQuery) -> Re
     let page = ActivityList {
         base: reader.base(),
         chips: query.chips(reader),
-        matches_more: activity.matches_more,
-        is_cut: activity.is_cut,
+        matches_more: activity.search_limit == Some(SearchLimit::Objects),
+        is_cut: activity.search_limit == Some(SearchLimit::Entries),
         groups: filter::action_groups(scope.place.is_some()),
         days: row::days(reader, &shell, &query, &activity.events),
         is_missing: detail.is_none() && !query.event.is_empty() && errors.is_empty(),

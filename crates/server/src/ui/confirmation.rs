@@ -56,6 +56,8 @@ impl ConfirmationPage {
 
 /// Keys that a user registered for service accounts.
 pub(super) struct Registered {
+    /// The heading of the list.
+    pub(super) heading: String,
     /// The label of the choice to revoke them.
     pub(super) label: String,
     /// One line for each key.

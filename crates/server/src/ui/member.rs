@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 use domain::{
-    UserId,
+    Timestamp, UserId,
     list::{MemberFilter, MemberOrder, Search},
     role::Role,
 };
@@ -16,6 +16,7 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
+    api_key::shorten,
     confirmation::{Choice, ConfirmationPage, Registered, RemoveForm},
     csv::{Csv, MAX_ROWS},
     extract::{AllFields, Form, Ids, InWorkspace},
@@ -26,7 +27,7 @@ use super::{
 };
 use crate::{
     App, AppError,
-    app::{LeavingMember, RemovalPreview, RemovalsPreview},
+    app::{LeavingMember, OwnKeys, RemovalPreview, RemovalsPreview},
 };
 
 pub(super) fn router() -> Pages {
@@ -183,7 +184,7 @@ async fn set_role(
     let user: UserId = ids.parse("usr")?;
     if form.confirmed != "1" && at.place.is_admin() {
         let preview = app.preview_removal(&at.caller, at.place.id, user).await?;
-        return Ok(page::render(StatusCode::OK, &role_page(&at, user, form.role, &preview, &query)));
+        return Ok(page::render(StatusCode::OK, &role_page(&at, user, form.role, &preview, &query, app.now())));
     }
     let update = api::UpdateMember { role: form.role, revoke_keys: form.revoke_keys == "1" };
     let done = app.update_member(&at.caller, at.place.id, user, &update).await;
@@ -216,6 +217,7 @@ fn role_page(
     role: Role,
     preview: &RemovalPreview,
     query: &ListQuery,
+    now: Timestamp,
 ) -> ConfirmationPage {
     let RemovalPreview { email, role: was, removal, is_last_admin, .. } = preview;
     let here = query.here();
@@ -243,7 +245,7 @@ fn role_page(
             Role::Member => "Make member",
         },
         is_safe: role == Role::Admin,
-        registered: if role == Role::Member { registered(removal) } else { None },
+        registered: if role == Role::Member { registered(&preview.name, removal, now) } else { None },
         fields: vec![("role", role.to_string()), ("confirmed", "1".to_owned()), ("was", was.to_string())],
         ..page
     }
@@ -264,22 +266,41 @@ fn ended_invitations(removal: &api::MemberRemoval) -> Vec<String> {
     vec![format!("The open invitations that they sent are revoked: {}.", emails.join(", "))]
 }
 
-/// Returns the keys that they registered for service accounts, with the choice to revoke them.
-fn registered(removal: &api::MemberRemoval) -> Option<Registered> {
+/// Returns the keys that a member registered for service accounts, with the choice to revoke them.
+fn registered(name: &str, removal: &api::MemberRemoval, now: Timestamp) -> Option<Registered> {
     let line = |registered: &api::RegisteredKey| {
-        format!("{}: {} ({})", registered.email, registered.key.title, registered.key.fingerprint)
+        let key = &registered.key;
+        let used = last_used(key.last_used_at, now);
+        format!("{} of {} ({}), {used}", key.title, registered.email, shorten(&key.fingerprint))
     };
     (!removal.keys.is_empty()).then(|| Registered {
-        label: "Also revoke these keys, which they registered for service accounts. Otherwise the keys keep working."
-            .to_owned(),
+        heading: format!("Keys that {name} registered for service accounts"),
+        label: "Also revoke these keys. Otherwise they keep working.".to_owned(),
         keys: removal.keys.iter().map(line).collect(),
     })
+}
+
+/// Says when a key was last used.
+fn last_used(at: Option<Timestamp>, now: Timestamp) -> String {
+    at.map_or_else(|| "never used".to_owned(), |at| format!("last used {}", page::When::new(at, now).relative))
+}
+
+/// Says how many of their own keys stop working here, and when one was last used.
+fn own_keys(keys: OwnKeys, whose: &str, place: &str, now: Timestamp) -> String {
+    let used = last_used(keys.last_used_at, now);
+    match keys.live {
+        0 => format!("{whose} roles in the projects of {place} are removed."),
+        1 => format!("{whose} API key ({used}) no longer reaches {place}. {whose} roles in its projects are removed."),
+        live => format!(
+            "{whose} {live} API keys ({used}) no longer reach {place}. {whose} roles in its projects are removed."
+        ),
+    }
 }
 
 async fn remove_page(app: &App, at: &InWorkspace, user: UserId) -> Result<ConfirmationPage, PageError> {
     let leaves = at.caller.principal().id() == Some(user.into());
     let preview = app.preview_removal(&at.caller, at.place.id, user).await?;
-    let RemovalPreview { email, name, removal, successors, is_last_admin, .. } = preview;
+    let RemovalPreview { email, name, removal, successors, is_last_admin, own_keys: keys, .. } = preview;
     let (whose, place) = (if leaves { "Your" } else { "Their" }, &at.place.name);
     let title = if leaves { format!("Leave {place}?") } else { format!("Remove {name} from {place}?") };
     let page = ConfirmationPage::new(at.shell(title, "members"), at.path("members"), Vec::new());
@@ -297,7 +318,7 @@ async fn remove_page(app: &App, at: &InWorkspace, user: UserId) -> Result<Confir
         effects: [
             vec![
                 if leaves { String::new() } else { format!("{name} ({email}) is removed from the workspace.") },
-                format!("{whose} API keys no longer reach {place}. {whose} roles in its projects are removed."),
+                own_keys(keys, whose, place, app.now()),
                 last_workspace(at, leaves).to_owned(),
             ],
             ended_invitations(&removal),
@@ -308,7 +329,7 @@ async fn remove_page(app: &App, at: &InWorkspace, user: UserId) -> Result<Confir
         .collect(),
         projects: removal.projects.iter().map(|project| project.title.clone()).collect(),
         candidates: successors.into_iter().map(Choice::from).collect(),
-        registered: registered(&removal),
+        registered: registered(if leaves { "you" } else { &name }, &removal, app.now()),
         ..page
     })
 }
@@ -342,7 +363,8 @@ async fn removals_page(
         let refused = Some("The workspace would have no admin. Make another member an admin first.");
         return Ok((ConfirmationPage { refused, ..page }, preview));
     }
-    let registered: Vec<Registered> = members.iter().filter_map(|member| registered(&member.removal)).collect();
+    let registered: Vec<Registered> =
+        members.iter().filter_map(|member| registered("they", &member.removal, app.now())).collect();
     let registered = registered.into_iter().reduce(|mut all, more| {
         all.keys.extend(more.keys);
         all
@@ -355,7 +377,7 @@ async fn removals_page(
             format!("Their API keys no longer reach {place}. Their roles in its projects are removed."),
             last_workspace(at, false).to_owned(),
         ],
-        objects: members.iter().map(describe_leaving).collect(),
+        objects: members.iter().map(|member| describe_leaving(member, app.now())).collect(),
         projects: projects.clone(),
         candidates: successors.iter().cloned().map(Choice::from).collect(),
         registered,
@@ -370,9 +392,14 @@ fn count_members(count: usize) -> String {
 }
 
 /// Describes a member who is removed with others, and what ends with them.
-fn describe_leaving(member: &LeavingMember) -> String {
-    let LeavingMember { email, name, removal } = member;
-    [vec![format!("{name} ({email}).")], ended_invitations(removal)].concat().join(" ")
+fn describe_leaving(member: &LeavingMember, now: Timestamp) -> String {
+    let LeavingMember { email, name, own_keys, removal } = member;
+    let keys = match own_keys.live {
+        0 => String::new(),
+        1 => format!(", 1 API key ({})", last_used(own_keys.last_used_at, now)),
+        live => format!(", {live} API keys ({})", last_used(own_keys.last_used_at, now)),
+    };
+    [vec![format!("{name} ({email}){keys}.")], ended_invitations(removal)].concat().join(" ")
 }
 
 /// Removes the selected members, after a page that asks.

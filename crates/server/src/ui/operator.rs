@@ -15,6 +15,7 @@ pub(super) fn router() -> Pages {
         .get("/operator", enter)
         .get("/operator/workspaces", workspace::list)
         .post("/operator/workspaces", workspace::create)
+        .get("/operator/workspaces/new", workspace::show_new)
         .get("/operator/workspaces/{ws}", workspace::show)
         .post("/operator/workspaces/{ws}/quotas", workspace::set_quotas)
         .post("/operator/workspaces/{ws}/first-admin", workspace::name_first_admin)

@@ -23,6 +23,37 @@ use crate::{
     app::{ChangeError, Confirmed},
 };
 
+/// Where a change is effective. Nodes are only named if there are several.
+#[derive(Clone, Copy)]
+pub(super) enum Reach {
+    /// There is one node.
+    Here,
+    /// There are several.
+    EveryNode,
+}
+
+impl Reach {
+    pub(super) fn of(app: &App) -> Self {
+        if app.has_several_nodes() { Self::EveryNode } else { Self::Here }
+    }
+
+    /// Returns the end of a sentence about what will be refused.
+    pub(super) const fn at_once(self) -> &'static str {
+        match self {
+            Self::Here => "at once",
+            Self::EveryNode => "at once, on every node",
+        }
+    }
+
+    /// Returns the end of a sentence about what is refused.
+    pub(super) const fn now(self) -> &'static str {
+        match self {
+            Self::Here => "now",
+            Self::EveryNode => "by every node now",
+        }
+    }
+}
+
 /// A workspace in the switcher.
 #[derive(Clone)]
 pub(super) struct Place {

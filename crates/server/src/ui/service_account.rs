@@ -129,7 +129,7 @@ struct AccountView {
 impl AccountView {
     async fn find(app: &App, at: &InWorkspace, id: ServiceAccountId, tab: &'static str) -> Result<Self, PageError> {
         let found = app.find_service_account_details(&at.caller, at.place.id, id).await?;
-        let ServiceAccountDetails { account, last_use, projects } = found;
+        let ServiceAccountDetails { account, last_use, projects, .. } = found;
         Ok(Self {
             list: at.path("service-accounts"),
             base: at.path(&format!("service-accounts/{id}")),
@@ -164,21 +164,6 @@ impl AccountView {
         format!("{}/{id}", self.projects_base)
     }
 
-    /// Returns its roles in the projects that are shown.
-    fn project_roles(&self) -> Option<String> {
-        let [first, rest @ ..] = self.projects.as_slice() else { return None };
-        let name = |role: ProjectRole| match role {
-            ProjectRole::Viewer => "Viewer",
-            ProjectRole::Editor => "Editor",
-            ProjectRole::Admin => "Admin",
-        };
-        if rest.iter().all(|project| project.role == first.role) {
-            return Some(name(first.role).to_owned());
-        }
-        let shown = self.projects.iter().take(SHOWN_PROJECTS).map(|project| name(project.role));
-        Some(shown.collect::<Vec<_>>().join(", "))
-    }
-
     /// Says what disabling it does to its keys.
     fn disabling(&self) -> String {
         format!("{} refused until you enable it again.", all_keys(self.account.keys.live, "are", "is"))
@@ -205,8 +190,15 @@ impl AccountView {
     }
 }
 
-/// How many projects an account's page names.
-const SHOWN_PROJECTS: usize = 2;
+/// Returns the words of a role in a project.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "a template passes references")]
+pub(super) const fn project_role(role: &ProjectRole) -> &'static str {
+    match role {
+        ProjectRole::Viewer => "viewer",
+        ProjectRole::Editor => "editor",
+        ProjectRole::Admin => "admin",
+    }
+}
 
 pub(super) fn state(account: &api::ServiceAccount) -> (&'static str, &'static str) {
     match (account.disabled, account.keys.live) {

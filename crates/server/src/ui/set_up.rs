@@ -68,7 +68,7 @@ async fn set_up(
     let browser = context.browser.clone();
     let set_up = SetUp { token: token.clone(), email: form.email.clone(), name: form.name.clone(), password, browser };
     match app.set_up(set_up).await {
-        Ok(signed_in) => Ok(welcome(&app, &context, &signed_in, "/operator/workspaces").await?),
+        Ok(signed_in) => Ok(welcome(&app, &context, &signed_in, "/operator/workspaces/new").await?),
         Err(error) => {
             let errors = FormErrors::of(error)?;
             let page = set_up_page(&app, &context, token).await?;

@@ -166,15 +166,15 @@ pub async fn find_objects(
     text: &str,
 ) -> Result<EventObjects, StoreError> {
     let mut all = EventObjects::default();
-    if let Ok(id) = text.parse() {
+    if let Ok(id) = text.parse::<PrincipalId>() {
         all.subjects.push(EventSubject::Principal(id));
-    } else if let Ok(id) = text.parse() {
+    } else if let Ok(id) = text.parse::<ApiKeyId>() {
         all.subjects.push(EventSubject::Key(id));
-    } else if let Ok(id) = text.parse() {
+    } else if let Ok(id) = text.parse::<AuditEventId>() {
         all.event = Some(id);
-    } else if let Ok(principal) = text.parse() {
+    } else if let Ok(principal) = text.parse::<AuditPrincipal>() {
         all.principal = Some(principal);
-    } else if let Ok(ip_address) = text.parse() {
+    } else if let Ok(ip_address) = text.parse::<IpAddr>() {
         all.ip_address = Some(ip_address);
         let head = connection.fetch_one("SELECT audit_size FROM installation WHERE id = 1", params![]).await?;
         all.first_entry = head.count("audit_size")?.saturating_sub(IP_ADDRESS_ENTRIES);

@@ -365,7 +365,7 @@ async fn every_object_in_an_event_has_its_name(database: impl Backend) {
 
 async fn objects_are_found_by_their_names_in_their_scope_only(database: impl Backend) {
     let store = database.open().await;
-    add_workspaces_and_users(&store, 2).await;
+    add_workspaces_and_users(&store).await;
     let owner = PrincipalId::ServiceAccount(id(1));
     let key = api_key(1, owner);
     change(&store, 2, async |change| {
@@ -382,7 +382,7 @@ async fn objects_are_found_by_their_names_in_their_scope_only(database: impl Bac
         ("BOT-1@acme-1", vec![account]),
         ("key 1", vec![EventSubject::Key(id(1))]),
         (digest.as_str(), vec![EventSubject::Key(id(1))]),
-        ("user-1", vec![]),
+        ("user-1", vec![EventSubject::Principal(PrincipalId::User(id(1)))]),
         ("100%", vec![]),
     ] {
         let found = find_objects(&mut connection, in_workspace(1), text).await.unwrap();

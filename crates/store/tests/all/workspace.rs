@@ -1,6 +1,8 @@
 //! Workspaces and their members: what is written is read back, and slugs are never used again.
 
-use domain::{UserId, list::Search, principal::Principal, quota::Quotas, role::Role, workspace::Workspace};
+use domain::{
+    UserId, api_key::ApiKey, list::Search, principal::Principal, quota::Quotas, role::Role, workspace::Workspace,
+};
 use store::{list::Window, member, workspace, workspace::Workspaces};
 
 use crate::support::{

@@ -81,6 +81,8 @@ pub struct KeyDetails {
     pub key: api::ApiKey,
     /// The email or address of the principal that created it, if it is known.
     pub creator_email: Option<String>,
+    /// The title of the key that signed the registration.
+    pub registered_with: Option<String>,
     /// Its owner.
     pub owner: KeyOwnerDetails,
 }
@@ -148,7 +150,13 @@ impl App {
             Ok(creator) => store::identity::find_email(connection, creator).await?,
             Err(_) => None,
         };
-        Ok((KeyDetails { key: to_wire(&key, self.clock.now()), creator_email, owner }, key))
+        let registered_with = match key.created_with {
+            Some(with) => {
+                store::api_key::list_owned_api_keys(connection, &[with]).await?.pop().map(|row| row.key.title)
+            }
+            None => None,
+        };
+        Ok((KeyDetails { key: to_wire(&key, self.clock.now()), creator_email, registered_with, owner }, key))
     }
 
     /// Returns a key that the caller may revoke, and the keys that a revocation with `cascade` would revoke in addition

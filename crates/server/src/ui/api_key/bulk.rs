@@ -22,7 +22,7 @@ use crate::{
         extract::{AllFields, Ids, InWorkspace},
         list::ListQuery,
         notice::Notice,
-        page::{self, FormErrors, PageError, Shell},
+        page::{self, FormErrors, PageError, Reach, Shell},
     },
 };
 
@@ -82,17 +82,19 @@ impl Action {
     }
 
     /// Says what happens to the requests of the keys.
-    const fn effect(self, count: usize) -> &'static str {
+    fn effect(self, count: usize, reach: Reach) -> String {
+        let now = reach.at_once();
         match (self, count == 1) {
-            (Self::Revoke, true) => "Its requests are refused at once, on every node. This cannot be undone.",
-            (Self::Revoke, false) => "Their requests are refused at once, on every node. This cannot be undone.",
-            (Self::Disable, true) => "Its requests are refused at once, on every node, until you enable it again.",
-            (Self::Disable, false) => "Their requests are refused at once, on every node, until you enable them again.",
+            (Self::Revoke, true) => return format!("Its requests are refused {now}. This cannot be undone."),
+            (Self::Revoke, false) => return format!("Their requests are refused {now}. This cannot be undone."),
+            (Self::Disable, true) => return format!("Its requests are refused {now}, until you enable it again."),
+            (Self::Disable, false) => return format!("Their requests are refused {now}, until you enable them again."),
             (Self::Enable, true) => "Its requests are accepted again.",
             (Self::Enable, false) => "Their requests are accepted again.",
             (Self::Extend, true) => "Its requests are accepted until the end of the last day.",
             (Self::Extend, false) => "Their requests are accepted until the end of the last day.",
         }
+        .to_owned()
     }
 }
 
@@ -121,6 +123,7 @@ struct BulkPage {
     left: usize,
     expires_in: String,
     expires: String,
+    reach: Reach,
 }
 
 /// How many keys a notice names.
@@ -246,6 +249,7 @@ pub(super) async fn edit(
         keys,
         expires_in: if expires_in.is_empty() { PRESET.to_owned() } else { expires_in.clone() },
         expires: expires.clone(),
+        reach: Reach::of(&app),
     };
     if value("confirmed") != "1" {
         return Ok(page::render(StatusCode::OK, &page));
@@ -291,10 +295,11 @@ async fn change(
         notice = notice.text(if at == 0 { " (" } else { ", " }).link(&key.title, page.path_of(key));
     }
     let more = if page.keys.len() > NAMED { ", \u{2026})" } else { ")" };
-    let (verb, them) = if is_one { ("was", "it") } else { ("were", "them") };
+    let (verb, they) = if is_one { ("was", "It is") } else { ("were", "They are") };
+    let now = Reach::of(app).now();
     let mut notice = notice.text(match (action, end) {
-        (Action::Revoke, _) => format!("{more} {verb} revoked. Every node refuses {them}."),
-        (Action::Disable, _) => format!("{more} {verb} disabled. Every node refuses {them}."),
+        (Action::Revoke, _) => format!("{more} {verb} revoked. {they} refused {now}."),
+        (Action::Disable, _) => format!("{more} {verb} disabled. {they} refused {now}."),
         (Action::Enable, _) => format!("{more} {verb} enabled."),
         (Action::Extend, Some(end)) => {
             let expire = if is_one { "expires" } else { "expire" };

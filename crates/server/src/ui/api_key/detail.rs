@@ -21,7 +21,7 @@ use crate::{
         extract::{Form, Ids},
         form::end_of_day,
         notice::Notice,
-        page::{self, FormErrors, PageError, Shell},
+        page::{self, FormErrors, PageError, Reach, Shell},
         use_chart::{UseChart, UseQuery},
     },
 };
@@ -38,6 +38,8 @@ struct KeyPage {
     public_url: String,
     typed: EditForm,
     chart: UseChart,
+    /// The title of the key that signed the registration.
+    registered_with: Option<String>,
     activity: KeyEvents,
 }
 
@@ -45,7 +47,7 @@ impl KeyPage {
     async fn read(app: &App, at: &KeyPages, id: ApiKeyId, window: UseWindow) -> Result<Self, PageError> {
         let details = app.find_key_details(&at.caller, at.owner, id).await?;
         let used = app.find_key_use(&at.caller, at.owner, id, window).await?;
-        let KeyDetails { key, creator_email, owner } = &details;
+        let KeyDetails { key, creator_email, registered_with, owner } = &details;
         let (owner_disabled, base) = (owner.is_disabled(), format!("{}/{}", at.base, key.id));
         let shell = at.shell(key.title.clone());
         let place = at.within.as_ref().map(|within| &within.place);
@@ -61,6 +63,7 @@ impl KeyPage {
             owner: at.owner_link(owner),
             owner_disabled,
             public_url: app.settings().public_url.clone(),
+            registered_with: registered_with.clone(),
             activity,
         })
     }
@@ -141,7 +144,8 @@ pub(super) async fn show_disable(State(app): State<Arc<App>>, at: KeyPages, ids:
         Some(owner) => format!("A key of {}, {}.", owner.name, key.fingerprint),
         None => format!("Your key {}.", key.fingerprint),
     };
-    let lines = vec![which, used, "Every node refuses its requests until you enable it again.".to_owned()];
+    let refused = format!("Its requests are refused {}, until you enable it again.", Reach::of(&app).at_once());
+    let lines = vec![which, used, refused];
     let page = ConfirmationPage {
         action: format!("{base}/disable"),
         button: "Disable key",

@@ -15,7 +15,7 @@ use crate::{
     ui::{
         extract::{Form, Ids},
         notice::Notice,
-        page::{self, FormErrors, PageError, Shell},
+        page::{self, FormErrors, PageError, Reach, Shell},
     },
 };
 
@@ -30,14 +30,16 @@ struct RevokePage {
     /// The keys that can also be revoked.
     cascade: Vec<api::CascadedKey>,
     typed: RevokeForm,
+    reach: Reach,
 }
 
 async fn revoke_page(app: &App, at: &KeyPages, id: ApiKeyId, typed: RevokeForm) -> Result<RevokePage, PageError> {
-    let (KeyDetails { key, creator_email, owner }, cascade) = app.preview_revocation(&at.caller, at.owner, id).await?;
+    let (KeyDetails { key, creator_email, owner, .. }, cascade) =
+        app.preview_revocation(&at.caller, at.owner, id).await?;
     let shell = at.shell(format!("Revoke {}", key.title));
     let key = KeyRow::new(&key, creator_email.as_deref(), owner.is_disabled(), &shell, app.now());
     let (errors, base, owner) = (FormErrors::default(), format!("{}/{id}", at.base), at.owner_link(&owner));
-    Ok(RevokePage { shell, errors, base, owner, key, cascade: cascade.keys, typed })
+    Ok(RevokePage { shell, errors, base, owner, key, cascade: cascade.keys, typed, reach: Reach::of(app) })
 }
 
 pub(super) async fn show(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
@@ -76,10 +78,13 @@ pub(super) async fn revoke(
     if let Some(owner) = page.owner {
         notice = notice.text(" of ").link(&owner.name, owner.path);
     }
+    let now = page.reach.now();
     let notice = notice.text(match (cascade, page.cascade.len()) {
-        (false, _) | (true, 0) => " was revoked. Every node refuses it.".to_owned(),
-        (true, 1) => " and the key that was added with it were revoked. Every node refuses them.".to_owned(),
-        (true, more) => format!(" and the {more} keys that were added with it were revoked. Every node refuses them."),
+        (false, _) | (true, 0) => format!(" was revoked. It is refused {now}."),
+        (true, 1) => format!(" and the key that was added with it were revoked. They are refused {now}."),
+        (true, more) => {
+            format!(" and the {more} keys that were added with it were revoked. They are refused {now}.")
+        }
     });
     Ok(page::redirect_after(&done, &at.list, notice))
 }

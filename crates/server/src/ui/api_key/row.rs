@@ -176,7 +176,8 @@ impl KeyRow {
     }
 }
 
-fn shorten(fingerprint: &str) -> String {
+/// Returns the start and the end of a fingerprint.
+pub(in crate::ui) fn shorten(fingerprint: &str) -> String {
     let digest = fingerprint.trim_start_matches("SHA256:");
     match (digest.get(..6), digest.len().checked_sub(5).and_then(|end| digest.get(end..))) {
         (Some(start), Some(end)) if digest.len() > 12 => format!("{start}\u{2026}{end}"),

@@ -17,7 +17,8 @@ use crate::{
     ui::{
         extract::SignedInContext,
         list::columns,
-        page::{self, PageError, Shell},
+        page::{self, PageError, Shell, When},
+        use_chart::group_digits,
     },
 };
 
@@ -26,7 +27,7 @@ columns! {
     NodeColumn {
         Node: "Node",
         Status: "Status",
-        Version: "Version",
+        Version: "Applied version",
         Since: "Since",
     }
 }
@@ -51,12 +52,20 @@ struct System {
     lease_seconds: u64,
     nodes: Vec<ListedNode>,
     checkpoint: String,
+    /// The number of events that it covers, with separators.
+    covered: String,
+    made_at: When,
     /// Whether there are suspended keys after a restore.
     has_suspended_keys: bool,
     /// The number of workspaces without an enabled admin.
     without_admin: usize,
     warnings: Vec<SettingWarning>,
     settings_differ: bool,
+}
+
+/// Returns the number of events that a checkpoint covers: the second line of the note.
+fn covered(note: &str) -> String {
+    note.lines().nth(1).and_then(|size| size.parse().ok()).map_or_else(String::new, group_digits)
 }
 
 fn is_silent(node: &api::Node, now: Timestamp) -> bool {
@@ -76,6 +85,8 @@ pub(super) async fn show(State(app): State<Arc<App>>, signed_in: SignedInContext
         lease_seconds: app.settings().lease.as_secs(),
         settings_differ: api::settings_differ(&nodes),
         nodes: nodes.into_iter().map(|node| ListedNode { is_silent: is_silent(&node, app.now()), node }).collect(),
+        covered: covered(&checkpoint),
+        made_at: When::new(app.now(), app.now()),
         checkpoint,
         has_suspended_keys: !suspended.items.is_empty(),
         without_admin: app.list_workspaces_without_admin(&signed_in.caller).await?.len(),

@@ -166,6 +166,7 @@ async fn disable_page(app: &App, signed_in: &SignedInContext, id: UserId) -> Res
     let left = removal.workspaces.iter().filter(|workspace| workspace.is_last_admin);
     effects.extend(left.map(|workspace| format!("{} will have no enabled admin.", workspace.name)));
     let registered = (removal.keys > 0).then(|| Registered {
+        heading: String::new(),
         label: format!(
             "Also revoke {} that they registered for service accounts. Otherwise they keep working.",
             number(removal.keys, "key")

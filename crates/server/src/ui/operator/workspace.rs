@@ -81,11 +81,9 @@ impl ListedWorkspace {
 #[template(path = "operator_workspaces.html")]
 struct WorkspaceList {
     shell: Shell,
-    errors: FormErrors,
     list: ListHead,
     workspaces: Vec<ListedWorkspace>,
     invitation: Option<api::IssuedInvitation>,
-    typed: WorkspaceForm,
 }
 
 /// Adds to workspaces what they use.
@@ -116,11 +114,9 @@ async fn workspaces(app: &App, signed_in: &SignedInContext, query: ListQuery) ->
     list.has_file = false;
     Ok(WorkspaceList {
         shell: Shell::new(Some(&signed_in.context), "Workspaces", "operator-workspaces"),
-        errors: FormErrors::default(),
         list,
         workspaces,
         invitation: None,
-        typed: WorkspaceForm::default(),
     })
 }
 
@@ -160,6 +156,27 @@ pub(super) async fn show(
 /// script.
 const SLUG_PREFIX: &str = "workspace";
 
+#[derive(Template)]
+#[template(path = "operator_workspace_new.html")]
+struct NewWorkspace {
+    shell: Shell,
+    errors: FormErrors,
+    typed: WorkspaceForm,
+}
+
+impl NewWorkspace {
+    fn new(signed_in: &SignedInContext, errors: FormErrors, typed: WorkspaceForm) -> Self {
+        let shell = Shell::new(Some(&signed_in.context), "Create workspace", "operator-workspaces");
+        Self { shell, errors, typed }
+    }
+}
+
+pub(super) async fn show_new(signed_in: SignedInContext) -> Result<Response, PageError> {
+    signed_in.caller.principal().authorize_operator().map_err(AppError::from)?;
+    let page = NewWorkspace::new(&signed_in, FormErrors::default(), WorkspaceForm::default());
+    Ok(page::render(StatusCode::OK, &page))
+}
+
 #[derive(Default, Deserialize)]
 pub(super) struct WorkspaceForm {
     name: String,
@@ -194,8 +211,7 @@ pub(super) async fn create(
         }
         Err(error) => {
             let errors = FormErrors::of(error)?;
-            let page = workspaces(&app, &signed_in, ListQuery::default()).await?;
-            Ok(page::again(errors, |errors| WorkspaceList { errors, typed: form, ..page }))
+            Ok(page::again(errors, |errors| NewWorkspace::new(&signed_in, errors, form)))
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::{
         confirmation::{Choice, ConfirmationPage, RemoveForm},
         extract::{Form, Ids, InWorkspace},
         notice::Notice,
-        page::{self, PageError},
+        page::{self, PageError, Reach},
     },
 };
 
@@ -24,8 +24,8 @@ async fn delete_page(app: &App, at: &InWorkspace, id: ServiceAccountId) -> Resul
     let effects = vec![
         match account.keys.live {
             0 => "It has no keys in use.".to_owned(),
-            1 => "Its key is revoked at once, on every node.".to_owned(),
-            live => format!("Its {live} keys are revoked at once, on every node."),
+            1 => format!("Its key is revoked {}.", Reach::of(app).at_once()),
+            live => format!("Its {live} keys are revoked {}.", Reach::of(app).at_once()),
         },
         match joined {
             0 => "It is in no project.".to_owned(),

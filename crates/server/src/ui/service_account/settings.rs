@@ -7,19 +7,20 @@ use axum::{
     extract::{RawQuery, State},
     response::Response,
 };
-use domain::{ServiceAccountId, principal::WorkspacePermission, role::Role, workspace::Slug};
+use domain::{ServiceAccountId, Timestamp, principal::WorkspacePermission, role::Role, workspace::Slug};
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::{AccountForm, AccountView};
+use super::{AccountForm, AccountView, project_role};
 use crate::{
     App, AppError,
-    app::Confirmed,
+    app::{Confirmed, JoinedProject, LastUse, ServiceAccountDetails},
     ui::{
         confirmation::ConfirmationPage,
         extract::{Form, Ids, InWorkspace},
         notice::Notice,
-        page::{self, FormErrors, PageError, Shell},
+        page::{self, FormErrors, PageError, Reach, Shell},
+        use_chart::group_digits,
     },
 };
 
@@ -226,21 +227,56 @@ pub(super) async fn set_role(
     Ok(page::redirect_after(&done, &next, notice))
 }
 
+/// Says when the keys of an account were last used, and how much.
+fn about_use(last: Option<&LastUse>, accepted: u64, now: Timestamp) -> String {
+    let Some(last) = last else { return "Its keys have never been used.".to_owned() };
+    let ip_address = last.ip_address.as_ref().map_or_else(String::new, |address| format!(" from {address}"));
+    let requests = match accepted {
+        0 => "No request was".to_owned(),
+        1 => "1 request was".to_owned(),
+        many => format!("{} requests were", group_digits(many)),
+    };
+    format!(
+        "It was last used {}{ip_address}. {requests} accepted in the last 7 days.",
+        page::When::new(last.at, now).relative
+    )
+}
+
+/// Says in which projects an account has a role.
+fn about_projects(projects: &[JoinedProject]) -> Option<String> {
+    const NAMED: usize = 5;
+    if projects.is_empty() {
+        return None;
+    }
+    let named = projects.iter().take(NAMED);
+    let named: Vec<String> =
+        named.map(|project| format!("{} ({})", project.title, project_role(&project.role))).collect();
+    let more = match projects.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!("Its projects: {}{more}. It keeps its roles there.", named.join(", ")))
+}
+
 pub(super) async fn show_disable(
     State(app): State<Arc<App>>,
     at: InWorkspace,
     ids: Ids,
 ) -> Result<Response, PageError> {
-    let account = app.find_service_account(&at.caller, at.place.id, ids.parse("sa")?).await?;
+    let found = app.find_service_account_details(&at.caller, at.place.id, ids.parse("sa")?).await?;
+    let ServiceAccountDetails { accepted, account, last_use, projects } = found;
     let principal = at.caller.principal();
     principal.authorize(WorkspacePermission::DisableServiceAccounts, at.place.id).map_err(AppError::from)?;
+    let reach = Reach::of(&app);
     let keys = match account.keys.live {
         0 => "It has no keys now.".to_owned(),
-        1 => "Its key is refused at once, on every node.".to_owned(),
-        live => format!("Its {live} keys are refused at once, on every node."),
+        1 => format!("Its key is refused {}.", reach.at_once()),
+        live => format!("Its {live} keys are refused {}.", reach.at_once()),
     };
     let title = format!("Disable {}?", account.display_name);
-    let mut lines = vec![keys, "Programs that use it stop working until you enable it again.".to_owned()];
+    let used = about_use(last_use.as_ref(), accepted, app.now());
+    let mut lines = vec![keys, used, "Programs that use it stop working until you enable it again.".to_owned()];
+    lines.extend(about_projects(&projects));
     if account.role == Role::Admin {
         lines.push("The open invitations that it sent are revoked. Enabling it does not bring them back.".to_owned());
     }
@@ -256,8 +292,8 @@ pub(super) async fn disable(State(app): State<Arc<App>>, at: InWorkspace, ids: I
     let base = at.path(&format!("service-accounts/{}", done.id));
     let keys = match done.keys.live {
         0 => String::new(),
-        1 => " Every node refuses its key.".to_owned(),
-        live => format!(" Every node refuses its {live} keys."),
+        1 => format!(" Its key is refused {}.", Reach::of(&app).now()),
+        live => format!(" Its {live} keys are refused {}.", Reach::of(&app).now()),
     };
     let mut notice = Notice::default().link(&done.display_name, base.clone()).text(format!(" is disabled.{keys}"));
     // The invitations of an admin do not come back.
@@ -277,4 +313,31 @@ pub(super) async fn enable(State(app): State<Arc<App>>, at: InWorkspace, ids: Id
         notice = notice.undo(format!("{base}/disable"), []);
     }
     Ok(page::redirect_after(&done, &base, notice))
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{ProjectId, role::ProjectRole};
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn the_use_and_the_projects_of_an_account_are_told() {
+        let now = Timestamp::from_second(1_700_000_000).unwrap();
+        let last = LastUse { at: now, ip_address: Some("192.0.2.7".to_owned()) };
+        assert_eq!(about_use(None, 0, now), "Its keys have never been used.");
+        let told = about_use(Some(&last), 1200, now);
+        assert!(told.ends_with(" from 192.0.2.7. 1,200 requests were accepted in the last 7 days."), "{told}");
+        let project = |number: u8| JoinedProject {
+            id: ProjectId::from_uuid(Uuid::from_u128(number.into())),
+            title: format!("P{number}"),
+            role: ProjectRole::Editor,
+        };
+        assert_eq!(about_projects(&[]), None);
+        let two = about_projects(&[project(1), project(2)]).unwrap();
+        assert_eq!(two, "Its projects: P1 (editor), P2 (editor). It keeps its roles there.");
+        let seven: Vec<_> = (1..8).map(project).collect();
+        assert!(about_projects(&seven).unwrap().contains("P5 (editor) and 2 more."));
+    }
 }

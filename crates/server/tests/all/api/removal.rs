@@ -148,6 +148,12 @@ async fn acceptance_refuses_an_invitation_whose_writer_lost_their_rights_on_the_
     assert_eq!(members["items"].as_array().unwrap().len(), 1);
 }
 
+/// Returns a fingerprint as lists show it.
+fn short(fingerprint: &str) -> String {
+    let digest = fingerprint.trim_start_matches("SHA256:");
+    format!("{}\u{2026}{}", &digest[..6], &digest[digest.len() - 5..])
+}
+
 #[tokio::test]
 async fn a_removal_preview_lists_invitations_and_keys_and_can_revoke_the_keys() {
     for (how, revokes) in [("remove", true), ("remove", false), ("demote", true), ("demote", false)] {
@@ -275,7 +281,11 @@ async fn pages_preview_what_a_removal_or_demotion_ends() {
             ada.open("/w/acme/members").await.submit(&form, &[("role", "member")]).await;
         }
         ada.sees("The open invitations that they sent are revoked: ned@example.com.");
-        ada.sees("of max").sees(&key.fingerprint).sees("Also revoke these keys");
+        ada.sees("Keys that Max registered for service accounts").sees(&short(&key.fingerprint));
+        ada.sees("of max of bot@acme.").sees("), never used").sees("Also revoke these keys").sees_not(&key.fingerprint);
+        if how == "remove" {
+            ada.sees("Their roles in the projects of The acme are removed.");
+        }
         test.get("/api/v1/me").by(&key).send().await.expect(200);
         // The fields that the page sends.
         let fields: &[(&str, &str)] = if how == "remove" {
@@ -448,9 +458,11 @@ async fn several_members_are_removed_together_after_one_page_that_names_each() {
     let path = "/w/acme/members/remove";
     page.submit(path, &[]).await.sees("No member was selected.");
     let chosen = [("member", max.id.as_str()), ("member", ned.id.as_str())];
-    page.submit(path, &chosen).await.sees("Remove 2 members from The acme?").sees("max (max@example.com).");
-    page.sees("eve@example.com").sees("ned (ned@example.com).").sees("These projects have no other admin: Maps");
-    page.sees(&of_max.fingerprint).sees("Also revoke these keys").sees("zoe (zoe@example.com)");
+    page.submit(path, &chosen).await.sees("Remove 2 members from The acme?").sees("max (max@example.com), 1 API key (");
+    page.sees("eve@example.com")
+        .sees("ned (ned@example.com), 1 API key (")
+        .sees("These projects have no other admin: Maps");
+    page.sees(&short(&of_max.fingerprint)).sees("Also revoke these keys").sees("zoe (zoe@example.com)");
     for leaving in [&max, &ned] {
         page.sees_not(&format!("<option value=\"{}\">", leaving.id));
     }
@@ -475,6 +487,10 @@ async fn several_members_are_removed_together_after_one_page_that_names_each() {
     let mut expected = [max.id.clone(), ned.id.clone()];
     expected.sort();
     assert_eq!(removed, expected, "an event for each");
+    let events = format!("/api/v1/workspaces/{ws}/audit-events?action=member.remove&target={}", max.id);
+    let event = test.get(&events).by(&ada.key).send().await.expect(200)["items"][0]["detail"].clone();
+    let counts = ["own_keys", "registered_keys", "registered_keys_revoked"].map(|name| event[name].clone());
+    assert_eq!(counts, [json!("1"), json!("1"), json!("true")], "{event}");
     test.get("/api/v1/me").by(&of_max).send().await.expect_problem(401, "unauthenticated");
     assert_eq!(state_of(&test, &ws, &ada.key, "eve@example.com").await, "revoked");
     test.get(&project).by(&zoe.key).send().await.expect(200);

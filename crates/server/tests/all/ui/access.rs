@@ -117,6 +117,7 @@ pub const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("GET",  "/operator",                                                      [SIGN, 303, 303, 303, 303]),
     ("GET",  "/operator/workspaces",                                           [SIGN, 403, 403, 403, 200]),
     ("POST", "/operator/workspaces",                                           [SIGN, 403, 403, 403, 303]),
+    ("GET",  "/operator/workspaces/new",                                       [SIGN, 403, 403, 403, 200]),
     ("GET",  "/operator/workspaces/{ws}",                                      [SIGN, 403, 403, 403, 200]),
     ("POST", "/operator/workspaces/{ws}/quotas",                               [SIGN, 404, 403, 403, 303]),
     ("POST", "/operator/workspaces/{ws}/first-admin",                          [SIGN, 404, 403, 403, 409]),

@@ -27,7 +27,7 @@ async fn project(test: &TestApp, ws: &str, by: &Actor, title: &str) -> String {
 }
 
 fn search(text: &str) -> String {
-    let text: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let text = text.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat();
     format!("/w/acme/activity?q={text}")
 }
 

@@ -53,18 +53,21 @@ async fn an_admin_makes_a_service_account_gives_it_a_key_and_then_a_role() {
     let me = test.get("/api/v1/me").by(&key).send().await.expect(200);
     assert_eq!(me["workspaces"][0]["role"], "admin");
 
+    test.app.write_records().await.expect("the records are written");
     ada.open(&format!("{account}/disable"))
         .await
+        .sees("It was last used ")
+        .sees("2 requests were accepted in the last 7 days.")
         .sees("<h1>Disable CI Runner?</h1>")
         .sees("Its key is refused at once")
         .sees("The open invitations that it sent are revoked.");
-    ada.submit(&format!("{account}/disable"), &[]).await.sees("CI Runner</a> is disabled. Every node refuses its key.");
+    ada.submit(&format!("{account}/disable"), &[]).await.sees("CI Runner</a> is disabled. Its key is refused now.");
     // The invitations of an admin do not come back, so it cannot be undone.
     ada.sees_not(">Undo<");
     test.get("/api/v1/me").by(&key).send().await.expect_problem(401, "unauthenticated");
     ada.submit(&format!("{account}/enable"), &[]).await.sees(">Undo<");
     ada.submit(&format!("{account}/enable"), &[]).await.sees("is enabled.").sees_not(">Undo<");
-    ada.open(&format!("{account}/delete")).await.sees("Its key is revoked at once, on every node.");
+    ada.open(&format!("{account}/delete")).await.sees("Its key is revoked at once.");
     ada.submit(&format!("{account}/delete"), &[]).await.sees("No service accounts yet");
     ada.sees("<b>CI Runner</b> was deleted, and its key was revoked.");
 }
@@ -94,7 +97,7 @@ async fn a_person_pastes_pauses_and_revokes_a_key_of_their_own() {
     ada.submit(&format!("{page}/revoke"), &[("confirm_title", "laptop")])
         .await
         .sees("Expired or revoked <span class=\"n\">1</span>");
-    ada.sees(&format!("Key <a href=\"{page}\">laptop</a> was revoked. Every node refuses it."));
+    ada.sees(&format!("Key <a href=\"{page}\">laptop</a> was revoked. It is refused now."));
     test.get("/api/v1/me").by(&key).send().await.expect_problem(401, "unauthenticated");
     ada.open("/profile/api-keys?filter=ended").await.sees("state revoked");
 }
@@ -133,7 +136,7 @@ async fn several_keys_are_changed_together_with_one_confirmation() {
         .sees("desk")
         .sees_not("phone");
     assert_eq!(statuses().await, [200, 200, 200]);
-    ada.submit(bulk, &chosen("disable", "1")).await.sees(" were disabled. Every node refuses them.");
+    ada.submit(bulk, &chosen("disable", "1")).await.sees(" were disabled. They are refused now.");
     assert_eq!(statuses().await, [401, 401, 200]);
     ada.submit(bulk, &chosen("disable", "")).await.sees("There is nothing to change");
     ada.submit(bulk, &chosen("enable", "1")).await.sees("</a>) were enabled.");
@@ -369,11 +372,13 @@ async fn invited_people_join_and_are_removed() {
 async fn the_operator_creates_workspaces_and_users_and_raises_quotas() {
     let test = TestApp::new().await;
     let mut olga = Browser::signed_in(&test, "olga", true).await;
-    olga.open("/").await.sees("No workspaces yet");
+    olga.open("/").await.sees("No workspaces yet").sees("href=\"/operator/workspaces/new\"");
+    olga.open("/operator/workspaces/new").await;
     let path = "/operator/workspaces";
     let first = [("name", "Acme"), ("slug", "acme"), ("admin_email", "ada@example.com")];
     olga.submit(path, &first).await.sees("Send this link to the first admin").sees("/invitations/");
-    olga.submit(path, &first).await.sees("never reused");
+    olga.submit(path, &first).await.sees("never reused").sees("value=\"Acme\"");
+    olga.open(path).await;
     let ws = format!("{path}/{}/quotas", olga.link("/operator/workspaces/ws_").split('/').nth(3).expect("an id"));
     let quotas = [("service_accounts", "7"), ("keys_per_service_account", "6"), ("keys_per_user", "30")];
     olga.submit(&ws, &quotas)
@@ -608,7 +613,7 @@ async fn a_first_admin_whose_link_was_lost_is_named_again() {
     let test = TestApp::new().await;
     let mut olga = Browser::signed_in(&test, "olga", true).await;
     let create = [("name", "Acme"), ("slug", "acme"), ("admin_email", "ada@example.com")];
-    olga.open("/operator/workspaces").await.submit("/operator/workspaces", &create).await;
+    olga.open("/operator/workspaces/new").await.submit("/operator/workspaces", &create).await;
     let lost = olga.link(&format!("http://{HOST}/invitations/"));
     olga.open("/operator/workspaces").await.sees("This workspace has no enabled admin");
     olga.open(&olga.link("/operator/workspaces/ws_")).await;
@@ -633,7 +638,7 @@ async fn a_workspace_is_deleted_after_its_slug_is_typed() {
     let mut ada = Browser::admin_of(&test, "acme", "ada").await;
     ada.open("/w/acme/projects/new").await;
     ada.submit("/w/acme/projects", &[("title", "Maps"), ("description", "")]).await;
-    ada.open("/w/acme/delete").await.sees("1 project, 0 service accounts and 0 API keys").sees("1 member ");
+    ada.open("/w/acme/delete").await.sees("1 project, 0 service accounts and 0 live API keys").sees("1 member ");
     ada.submit("/w/acme/delete", &[("confirm", "acne")]).await.sees("Nothing was deleted.");
     assert_eq!(ada.status, 400);
     ada.open("/w/acme/projects").await.sees("Maps");
