@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use domain::Clock as _;
 use serde_json::json;
 
 use crate::{api::access, support::TestApp, support::browser::Browser, ui::access as ui_access};
@@ -46,6 +47,8 @@ const PAGES_THAT_DO_NOT: &[&str] = &[
     "/w/{slug}/invitations",
     "/w/{slug}/invitations/revoke",
     "/w/{slug}/invitations/{inv}/resend",
+    "/w/{slug}/keys/bulk",
+    "/w/{slug}/members/remove",
     "/w/{slug}/members/{usr}/remove",
     "/w/{slug}/projects",
     "/w/{slug}/projects/{prj}",
@@ -169,6 +172,22 @@ async fn every_route_that_grants_rights_requires_a_recent_password() {
     assert!(differences.is_empty(), "{}", differences.join("\n"));
     let listed: BTreeSet<(&str, &str)> = ROUTES_THAT_ASK.iter().chain(ROUTES_THAT_DO_NOT).copied().collect();
     assert_eq!(listed, seen, "each route is in one list");
+}
+
+#[tokio::test]
+async fn enabling_several_keys_requires_a_recent_password_and_disabling_them_does_not() {
+    let test = TestApp::new().await;
+    let mut ada = Browser::admin_of(&test, "acme", "ada").await;
+    ada.open("/profile/api-keys/new").await;
+    let fields = [("title", "laptop"), ("public_key", &test.new_key().openssh)];
+    ada.submit("/profile/api-keys", &fields).await;
+    let key = ada.path.rsplit('/').next().expect("an id").to_owned();
+    test.set_wall(test.clock.now().as_second() + 15 * 60).await;
+    let bulk = |action| [("action", action), ("key", key.as_str()), ("confirmed", "1")];
+    ada.submit("/profile/api-keys/bulk", &bulk("disable")).await.sees(" was disabled.");
+    ada.submit("/profile/api-keys/bulk", &bulk("enable")).await.sees("Confirm your password");
+    let confirmed = [bulk("enable").as_slice(), &[("confirm_password", crate::support::browser::PASSWORD)]].concat();
+    ada.submit("/profile/api-keys/bulk", &confirmed).await.sees(" was enabled.");
 }
 
 #[tokio::test]
