@@ -40,5 +40,5 @@ test('a set-up link that a filter has opened still makes an operator', async ({ 
   await page.getByLabel('Name').fill('Olga');
   await page.getByLabel('Password').fill(PASSWORD);
   await page.getByRole('button', { name: 'Create the operator' }).click();
-  await expect(page.getByRole('heading', { name: 'Workspaces', exact: true })).toBeVisible();
+  await expect(page.getByRole('heading', { name: 'Create workspace', exact: true })).toBeVisible();
 });

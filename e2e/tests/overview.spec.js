@@ -153,7 +153,6 @@ for (const engine of BROWSERS) {
       const hour = await browser.see('.as-table time');
       expect(await hour.getAttribute('title')).toContain('UTC');
       await browser.open(`${keyward.url}/operator/workspaces/new`);
-      await browser.click('summary h2');
       await browser.type('#name', 'Harbour Survey');
       expect(await browser.value('#slug')).toBe('harbour-survey');
     } finally {
