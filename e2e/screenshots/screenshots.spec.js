@@ -2,7 +2,7 @@
 
 import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { otherPage, signIn, takePrivateKey, test } from '../support/test.js';
+import { expect, otherPage, signIn, takePrivateKey, test } from '../support/test.js';
 import { furnish, visitAll, restoreWithKeys } from '../support/tour.js';
 
 const FOLDER = fileURLToPath(new URL('../../target/screenshots/', import.meta.url));
@@ -70,6 +70,11 @@ test('pictures for the documents', async ({ page, browser, keyward, wire }) => {
   const paths = Object.fromEntries(pages.admin);
   const at = (name) => page.goto(`${keyward.url}${paths[name]}`);
   await page.setViewportSize({ width: 1120, height: 760 });
+  // The counters of requests are written every few seconds.
+  await expect.poll(async () => {
+    await at('key');
+    return page.locator('svg[role=img] rect.ok').count();
+  }, { timeout: 30_000 }).toBeGreaterThan(0);
   for (const colorScheme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
     const save = (place, name) => place.screenshot({ path: `${FOLDER}docs/design-${name}-${colorScheme}.png` });
@@ -77,11 +82,9 @@ test('pictures for the documents', async ({ page, browser, keyward, wire }) => {
     await save(page.locator('.head'), 'head');
     await save(page.locator('.strip'), 'strip');
     await page.locator('.choose input').nth(1).check();
-    await save(page.locator('main'), 'list');
-    await at('overview');
-    await save(page.locator('.card').nth(1), 'chart');
-    await at('activity');
-    await save(page.locator('.card').first(), 'activity');
+    await save(page.locator('form:has(.bulk)'), 'list');
+    await at('key');
+    await save(page.locator('.card').first(), 'chart');
     await at('key-revoke');
     await save(page.locator('.page-dialog'), 'confirmation');
     await at('service-account-settings');
@@ -99,5 +102,7 @@ test('pictures for the documents', async ({ page, browser, keyward, wire }) => {
   await page.getByRole('button', { name: 'Generate key pair' }).click();
   await takePrivateKey(page, keyward, () => page.getByRole('button', { name: 'Add API key' }).click());
   await page.locator('#added').waitFor();
+  // The bar stays at the top of the window, wherever the page was scrolled to.
+  await page.evaluate(() => scrollTo(0, 0));
   await whole('key-made');
 });
