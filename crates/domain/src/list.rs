@@ -312,19 +312,34 @@ impl<I: FromStr + Display> Cursor<I> {
     }
 }
 
-/// Returns the SQL pattern that matches texts that contain `text`. The escape character is a backslash.
+/// Returns the SQL pattern that matches texts that contain `text`. The escape character is a backslash. An ellipsis stands
+/// for any characters, so that a fingerprint is found by the short form in which lists show it.
 #[must_use]
 pub fn containing(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 2);
     pattern.push('%');
     for c in text.chars() {
-        if matches!(c, '%' | '_' | '\\') {
-            pattern.push('\\');
+        match c {
+            '\u{2026}' => pattern.push('%'),
+            '%' | '_' | '\\' => pattern.extend(['\\', c]),
+            _ => pattern.push(c),
         }
-        pattern.push(c);
     }
     pattern.push('%');
     pattern
+}
+
+/// Returns whether a text contains the parts of `text` between its ellipses, in their order, as [`containing`] matches.
+#[must_use]
+pub fn contains_parts(whole: &str, text: &str) -> bool {
+    let mut rest = whole;
+    text.split('\u{2026}').all(|part| match rest.find(part) {
+        Some(at) => {
+            rest = rest.get(at + part.len()..).unwrap_or_default();
+            true
+        }
+        None => false,
+    })
 }
 
 #[cfg(test)]
@@ -385,5 +400,11 @@ mod tests {
     fn a_pattern_matches_its_text_only() {
         assert_eq!(containing("50%_of\\"), "%50\\%\\_of\\\\%");
         assert_eq!(containing(""), "%%");
+        assert_eq!(containing("JhD6mF\u{2026}1YMds"), "%JhD6mF%1YMds%");
+        for (text, is_found) in
+            [("JhD6mF\u{2026}1YMds", true), ("hD6", true), ("1YMds\u{2026}JhD6mF", false), ("", true)]
+        {
+            assert_eq!(contains_parts("SHA256:JhD6mFabc1YMds", text), is_found, "{text}");
+        }
     }
 }

@@ -15,8 +15,9 @@ use crate::{
     App, AppError,
     ui::{
         confirmation::{ConfirmationPage, Registered},
+        csv::{Csv, MAX_ROWS},
         extract::{Form, Ids, SignedInContext},
-        list::{Labels, ListHead, ListQuery, ListWords, columns},
+        list::{AllPages, Labels, ListHead, ListQuery, ListWords, columns},
         notice::Notice,
         page::{self, FormErrors, PageError, Shell},
     },
@@ -64,8 +65,7 @@ struct UserList {
 async fn users(app: &App, signed_in: &SignedInContext, query: ListQuery) -> Result<UserList, PageError> {
     let search = query.search(USER_WORDS.sort);
     let found = app.look_through_users(&signed_in.caller, &search, &query.place()).await?;
-    let mut list = ListHead::new::<UserFilter, _>("/operator/users".to_owned(), query, &USER_WORDS, &found);
-    list.has_file = false;
+    let list = ListHead::new::<UserFilter, _>("/operator/users".to_owned(), query, &USER_WORDS, &found);
     let shell = Shell::new(Some(&signed_in.context), "Users", "operator-users");
     Ok(UserList { shell, errors: FormErrors::default(), list, users: found.items, typed: UserForm::default() })
 }
@@ -75,7 +75,32 @@ pub(super) async fn list(
     signed_in: SignedInContext,
     Query(query): Query<ListQuery>,
 ) -> Result<Response, PageError> {
+    if query.is_csv() {
+        return export(&app, &signed_in, &query).await;
+    }
     Ok(page::render(StatusCode::OK, &users(&app, &signed_in, query).await?))
+}
+
+async fn export(app: &App, signed_in: &SignedInContext, query: &ListQuery) -> Result<Response, PageError> {
+    let (search, mut all) = (query.search(USER_WORDS.sort), AllPages::new(MAX_ROWS));
+    while let Some(paging) = all.next() {
+        all.add(app.list_users(&signed_in.caller, &search, &paging).await?);
+    }
+    let mut csv =
+        Csv::new(&["id", "name", "email", "email_verified", "operator", "disabled", "suspended", "created_at"]);
+    for user in all.into_rows() {
+        csv.row([
+            user.id.to_string(),
+            user.name,
+            user.email,
+            user.email_verified.to_string(),
+            user.operator.to_string(),
+            user.disabled.to_string(),
+            user.suspended.to_string(),
+            user.created_at.to_string(),
+        ]);
+    }
+    Ok(csv.into_file("users.csv"))
 }
 
 #[derive(Default, Deserialize)]

@@ -16,8 +16,9 @@ use crate::{
     App, AppError,
     app::Caller,
     ui::{
+        csv::{Csv, MAX_ROWS},
         extract::{Form, Ids, SignedInContext},
-        list::{Labels, ListHead, ListQuery, ListWords, columns},
+        list::{AllPages, Labels, ListHead, ListQuery, ListWords, columns},
         meter::Meter,
         notice::Notice,
         page::{self, FormErrors, PageError, Shell},
@@ -111,7 +112,6 @@ async fn workspaces(app: &App, signed_in: &SignedInContext, query: ListQuery) ->
     let mut list =
         ListHead::new::<WorkspaceFilter, _>("/operator/workspaces".to_owned(), query, &WORKSPACE_WORDS, &found);
     list.pager.shown = workspaces.len();
-    list.has_file = false;
     Ok(WorkspaceList {
         shell: Shell::new(Some(&signed_in.context), "Workspaces", "operator-workspaces"),
         list,
@@ -125,7 +125,45 @@ pub(super) async fn list(
     signed_in: SignedInContext,
     Query(query): Query<ListQuery>,
 ) -> Result<Response, PageError> {
+    if query.is_csv() {
+        return export(&app, &signed_in, &query).await;
+    }
     Ok(page::render(StatusCode::OK, &workspaces(&app, &signed_in, query).await?))
+}
+
+async fn export(app: &App, signed_in: &SignedInContext, query: &ListQuery) -> Result<Response, PageError> {
+    let (search, mut all) = (query.search(WORKSPACE_WORDS.sort), AllPages::new(MAX_ROWS));
+    while let Some(paging) = all.next() {
+        let api::Page { items, next } = app.list_all_workspaces(&signed_in.caller, &search, &paging).await?;
+        all.add(api::Page { items: with_uses(app, &signed_in.caller, items).await?, next });
+    }
+    let mut csv = Csv::new(&[
+        "id",
+        "slug",
+        "name",
+        "has_admin",
+        "members",
+        "service_accounts",
+        "service_account_quota",
+        "service_account_keys",
+        "last_activity_at",
+        "created_at",
+    ]);
+    for ListedWorkspace { workspace, used, has_admin } in all.into_rows() {
+        csv.row([
+            workspace.id.to_string(),
+            workspace.slug,
+            workspace.name,
+            has_admin.to_string(),
+            used.members.to_string(),
+            used.service_accounts.to_string(),
+            workspace.quotas.service_accounts.to_string(),
+            used.service_account_keys.to_string(),
+            used.last_activity_at.map_or(String::new(), |at| at.to_string()),
+            workspace.created_at.to_string(),
+        ]);
+    }
+    Ok(csv.into_file("workspaces.csv"))
 }
 
 #[derive(Template)]

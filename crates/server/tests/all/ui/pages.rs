@@ -139,6 +139,8 @@ async fn several_keys_are_changed_together_with_one_confirmation() {
     ada.submit(bulk, &chosen("disable", "1")).await.sees(" were disabled. They are refused now.");
     assert_eq!(statuses().await, [401, 401, 200]);
     ada.submit(bulk, &chosen("disable", "")).await.sees("There is nothing to change");
+    // Enabling leaves the expiry as it is, and does not ask for one.
+    ada.submit(bulk, &chosen("enable", "")).await.sees("Enable 2 keys?").sees_not("name=\"expires_in\"");
     ada.submit(bulk, &chosen("enable", "1")).await.sees("</a>) were enabled.");
     assert_eq!(statuses().await, [200, 200, 200]);
     ada.submit(bulk, &chosen("disable", "1")).await.sees("Undo").sees(&format!("value=\"{}\"", ids[0]));
@@ -221,6 +223,12 @@ async fn the_keys_of_all_service_accounts_are_reviewed_together() {
     test.app.write_records().await.unwrap();
     ada.open("/w/acme/keys").await.sees("1 to 4 of 4").sees(">crawler</a>").sees(">exporter</a>");
     ada.open("/w/acme/keys?filter=never-used").await.sees("1 to 3 of 3").sees("Never used <span class=\"n\">3</span>");
+    // A fingerprint is found by the short form that the list shows.
+    let short =
+        |text: &str| text[text.find("\">").expect("a text") + 2..text.find("</code>").expect("its end")].to_owned();
+    let code = ada.page[ada.page.find("<code title=").expect("a fingerprint")..].to_owned();
+    let q = short(&code).replace('\u{2026}', "%E2%80%A6").replace('+', "%2B").replace('/', "%2F");
+    ada.open(&format!("/w/acme/keys?q={q}")).await.sees("1 to 1 of 1");
     ada.open("/w/acme/keys?q=exporter").await.sees("1 to 2 of 2").sees_not("crawler");
     ada.open("/w/acme/keys?q=crawler&sort=title&format=csv").await.sees("\"laptop\"").sees("\"crawler@acme.");
 
@@ -391,6 +399,9 @@ async fn the_operator_creates_workspaces_and_users_and_raises_quotas() {
     olga.submit(path, &second).await.sees("Welcome to Harbour Survey");
     assert_eq!(olga.path, "/w/harbour-survey");
     olga.open(path).await.sees("Harbour Survey").sees("harbour-survey").sees("0 of 7");
+    olga.open(&format!("{path}?format=csv&sort=name")).await.sees("\"acme\",\"Acme\",\"false\",\"0\",\"0\",\"7\"");
+    olga.sees("\"harbour-survey\",\"Harbour Survey\",\"true\",\"1\"");
+    olga.open("/operator/users?format=csv").await.sees("\"olga@example.com\",").sees("\"true\",\"false\",\"false\",");
     olga.open(&format!("{path}?q=harbour")).await.sees("harbour-survey").sees_not(">Acme<");
     olga.open(&format!("{path}?filter=without-admin")).await.sees(">Acme<").sees_not("<small>harbour-survey");
 
