@@ -173,8 +173,9 @@ export class Browser {
           if ((await element.getProperty('textContent')).includes(text) && await element.isDisplayed()) return element;
         }
       } catch (error) {
-        // The page changed meanwhile.
-        if (!(error instanceof webdriver.error.StaleElementReferenceError)) throw error;
+        // The page changed meanwhile. WebKit says so of a frame.
+        const { StaleElementReferenceError, NoSuchFrameError } = webdriver.error;
+        if (!(error instanceof StaleElementReferenceError || error instanceof NoSuchFrameError)) throw error;
       }
       return null;
     };

@@ -149,11 +149,11 @@ for (const name of BROWSERS) {
       await ada.see('summary[aria-label="Your account"]');
       await ada.open(`${keyward.url}/w/acme/members`);
       await press('/');
-      await ada.see('.palette [role=option]');
+      await ada.seeText('.palette [role=option]', 'Members');
       await press(Key.ESCAPE);
       await expect.poll(() => ada.find('.palette').isDisplayed()).toBe(false);
       await press(Key.chord(Key.CONTROL, 'k'));
-      await ada.see('.palette [role=option]');
+      await ada.seeText('.palette [role=option]', 'Members');
       await press('harbor run');
       // Elements that a driver was given are gone once other results are there.
       const marked = () => ada.page.executeScript("return document.querySelector('.palette [aria-selected=true]')?.textContent");
