@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::{
     ApiKeyId, PrincipalId, Timestamp,
     api_key::{ApiKey, KeyState, KeyTimes},
-    list::{Choice as _, KeyFilter, KeyOrder, Search, contains_parts},
+    list::{Choice as _, KeyFilter, KeyOrder, Search, contains},
 };
 use store::Connection;
 
@@ -201,8 +201,7 @@ impl App {
         let Search { text, filter, order, descending } = &search.search;
         let lower = text.to_lowercase();
         let matches = |key: &ApiKey| {
-            contains_parts(&key.title.to_lowercase(), &lower)
-                || contains_parts(&key.public_key.fingerprint().to_string(), text)
+            contains(&key.title.to_lowercase(), &lower) || contains(&key.public_key.fingerprint().to_string(), text)
         };
         let mut found: Vec<ApiKey> = keys.into_iter().filter(matches).collect();
         let count = |filter: &KeyFilter| found.iter().filter(|key| passes(key, *filter, now)).count();
