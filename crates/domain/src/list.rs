@@ -167,7 +167,7 @@ choices! {
         InUse = "in-use",
         /// Those that are active.
         Active = "active",
-        /// Those that expire soon.
+        /// Those that are active and expire soon.
         Expiring = "expiring",
         /// Those without a request for a long time, although they are neither expired nor revoked.
         Unused = "unused",

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use domain::{
     ApiKeyId, NodeId, PrincipalId, ServiceAccountId, Timestamp,
-    api_key::{ApiKey, RevokedApiKey},
+    api_key::{ApiKey, KeyTimes, RevokedApiKey},
     list::{KeyFilter, KeyOrder},
     principal::{HostAccess, WorkspaceAccess},
     public_key::{Fingerprint, PublicKey},
@@ -23,6 +23,14 @@ use crate::{
     },
     value::{Statement, Value},
 };
+
+/// The condition of a live key: it is neither revoked nor expired at the time with this placeholder.
+macro_rules! live_key {
+    ($now:literal) => {
+        concat!("api_keys.revoked_at IS NULL AND (api_keys.expires_at IS NULL OR api_keys.expires_at > ", $now, ")")
+    };
+}
+pub(crate) use live_key;
 
 pub(crate) static API_KEYS: Table<ApiKey> = Table {
     name: "api_keys",
@@ -300,10 +308,8 @@ pub struct WorkspaceKeys {
     pub access: WorkspaceAccess,
     /// The time at which a key is expired or not.
     pub now: Timestamp,
-    /// A key that expires before this time expires soon.
-    pub soon: Timestamp,
-    /// A key that was created before this time and not used since then is unused.
-    pub unused_since: Timestamp,
+    /// The times that decide which keys need attention.
+    pub times: KeyTimes,
 }
 
 /// A key with the service account that owns it.
@@ -354,26 +360,22 @@ impl List for WorkspaceKeys {
     fn filter<'a>(&'a self, filter: KeyFilter, values: &mut Vec<Value<'a>>) -> Statement {
         let mut current = || {
             let now = push(values, self.now);
-            format!("api_keys.revoked_at IS NULL AND (api_keys.expires_at IS NULL OR api_keys.expires_at > {now})")
+            format!(live_key!("{}"), now)
         };
+        let active = "NOT api_keys.disabled AND NOT api_keys.suspended AND NOT service_accounts.disabled";
         Statement::built(match filter {
             KeyFilter::All => "1 = 1".to_owned(),
             KeyFilter::InUse => current(),
             KeyFilter::Ended => format!("NOT ({})", current()),
-            KeyFilter::Active => format!(
-                "{} AND NOT api_keys.disabled AND NOT api_keys.suspended AND NOT service_accounts.disabled",
-                current()
-            ),
-            KeyFilter::Disabled => {
-                format!("{} AND (api_keys.disabled OR api_keys.suspended OR service_accounts.disabled)", current())
-            }
+            KeyFilter::Active => format!("{} AND {active}", current()),
+            KeyFilter::Disabled => format!("{} AND NOT ({active})", current()),
             KeyFilter::Expiring => {
                 let current = current();
-                format!("{current} AND api_keys.expires_at < {}", push(values, self.soon))
+                format!("{current} AND {active} AND api_keys.expires_at < {}", push(values, self.times.soon))
             }
             KeyFilter::Unused => {
                 let current = current();
-                let since = push(values, self.unused_since);
+                let since = push(values, self.times.unused_since);
                 format!("{current} AND COALESCE(api_keys.last_used_at, api_keys.created_at) < {since}")
             }
             KeyFilter::NeverUsed => format!("{} AND api_keys.last_used_at IS NULL", current()),
@@ -481,8 +483,7 @@ pub async fn count_live_api_keys(
     owner: PrincipalId,
     now: Timestamp,
 ) -> Result<u64, StoreError> {
-    let sql = "SELECT COUNT(*) AS live FROM api_keys
-               WHERE owner_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)";
+    let sql = concat!("SELECT COUNT(*) AS live FROM api_keys WHERE owner_id = $1 AND ", live_key!("$2"));
     connection.fetch_one(sql, params![owner, now]).await?.count("live")
 }
 

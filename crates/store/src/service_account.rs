@@ -12,6 +12,7 @@ use domain::{
 use crate::{
     Change, Connection, Row, StoreError, Subject,
     api_key::LastUse,
+    api_key::live_key,
     connection::{FromRow, page_start},
     key_use,
     list::{List, push},
@@ -151,8 +152,11 @@ pub async fn list_service_accounts(
     now: Timestamp,
 ) -> Result<Vec<ServiceAccountRow>, StoreError> {
     let sql = SERVICE_ACCOUNTS.select_with(
-        "(SELECT COUNT(*) FROM api_keys WHERE owner_id = service_accounts.id AND revoked_at IS NULL
-          AND (expires_at IS NULL OR expires_at > $4)) AS live_keys",
+        concat!(
+            "(SELECT COUNT(*) FROM api_keys WHERE owner_id = service_accounts.id AND ",
+            live_key!("$4"),
+            ") AS live_keys"
+        ),
         "WHERE workspace_id = $1 AND id > $2 AND deleted_at IS NULL ORDER BY id LIMIT $3",
     );
     connection.list(sql, params![access.workspace(), page_start(after), limit, now]).await
@@ -191,11 +195,10 @@ impl List for ServiceAccounts {
 
     fn from<'a>(&'a self, values: &mut Vec<Value<'a>>) -> Statement {
         let (workspace, now) = (push(values, self.0.workspace()), push(values, self.1));
+        let counted = format!(live_key!("{}"), now);
         Statement::built(format!(
             "FROM service_accounts LEFT JOIN (
-                 SELECT owner_id, MAX(last_used_at) AS used,
-                        COUNT(CASE WHEN revoked_at IS NULL AND (expires_at IS NULL OR expires_at > {now}) THEN 1 END)
-                            AS live
+                 SELECT owner_id, MAX(last_used_at) AS used, COUNT(CASE WHEN {counted} THEN 1 END) AS live
                  FROM api_keys WHERE owner_id IN (SELECT id FROM service_accounts WHERE workspace_id = {workspace})
                  GROUP BY owner_id
              ) AS keys ON keys.owner_id = service_accounts.id

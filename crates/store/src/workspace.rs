@@ -12,6 +12,7 @@ use domain::{
 
 use crate::{
     Change, Connection, Row, StoreError, Subject,
+    api_key::live_key,
     connection::{FromRow, LIST_MAX, push_list},
     list::{List, push},
     params,
@@ -111,13 +112,16 @@ pub async fn count_in_workspace(
     access: WorkspaceAccess,
     now: Timestamp,
 ) -> Result<WorkspaceCounts, StoreError> {
-    let sql = "SELECT
+    let sql = concat!(
+        "SELECT
             (SELECT COUNT(*) FROM members WHERE workspace_id = $1) AS members,
             (SELECT COUNT(*) FROM projects WHERE workspace_id = $1) AS projects,
             (SELECT COUNT(*) FROM service_accounts WHERE workspace_id = $1 AND deleted_at IS NULL) AS accounts,
             (SELECT COUNT(*) FROM api_keys JOIN service_accounts ON service_accounts.id = api_keys.owner_id
-             WHERE service_accounts.workspace_id = $1 AND api_keys.revoked_at IS NULL
-               AND (api_keys.expires_at IS NULL OR api_keys.expires_at > $2)) AS account_keys";
+             WHERE service_accounts.workspace_id = $1 AND ",
+        live_key!("$2"),
+        ") AS account_keys"
+    );
     let row = connection.fetch_one(sql, params![access.workspace(), now]).await?;
     Ok(WorkspaceCounts {
         members: row.count("members")?,
@@ -159,20 +163,28 @@ pub async fn list_uses(
     ids: &[WorkspaceId],
     now: Timestamp,
 ) -> Result<BTreeMap<WorkspaceId, WorkspaceUse>, StoreError> {
-    let sql = "SELECT id,
+    let sql = concat!(
+        "SELECT id,
             (SELECT COUNT(*) FROM members WHERE workspace_id = workspaces.id) AS members,
             (SELECT COUNT(*) FROM service_accounts
              WHERE workspace_id = workspaces.id AND deleted_at IS NULL) AS accounts,
             (SELECT COUNT(*) FROM api_keys JOIN service_accounts ON service_accounts.id = api_keys.owner_id
-             WHERE service_accounts.workspace_id = workspaces.id AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1)) AS account_keys,
+             WHERE service_accounts.workspace_id = workspaces.id AND ",
+        live_key!("$1"),
+        ") AS account_keys,
             (SELECT COUNT(*) FROM api_keys JOIN service_accounts ON service_accounts.id = api_keys.owner_id
-             WHERE service_accounts.workspace_id = workspaces.id AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1)
+             WHERE service_accounts.workspace_id = workspaces.id AND ",
+        live_key!("$1"),
+        "
              GROUP BY owner_id ORDER BY COUNT(*) DESC LIMIT 1) AS most_account_keys,
             (SELECT COUNT(*) FROM api_keys JOIN members ON members.user_id = api_keys.owner_id
-             WHERE members.workspace_id = workspaces.id AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1)
+             WHERE members.workspace_id = workspaces.id AND ",
+        live_key!("$1"),
+        "
              GROUP BY owner_id ORDER BY COUNT(*) DESC LIMIT 1) AS most_user_keys,
             (SELECT at FROM audit_events WHERE workspace_id = workspaces.id ORDER BY seq DESC LIMIT 1) AS last_at
-         FROM workspaces WHERE id";
+         FROM workspaces WHERE id"
+    );
     let most = |row: &Row, column| {
         let count = row.opt_i64(column)?.unwrap_or_default();
         u64::try_from(count).map_err(|_| StoreError::corrupt(format!("{column} is negative")))

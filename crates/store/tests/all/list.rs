@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use domain::{
-    api_key::ApiKey,
+    api_key::{ApiKey, KeyTimes},
     invitation::Invitation,
     list::{
         Choice, Cursor, InvitationFilter, InvitationOrder, KeyFilter, KeyOrder, MemberFilter, MemberOrder, Order,
@@ -346,7 +346,7 @@ async fn keys_of_a_workspace_are_listed_in_every_order_and_by_every_filter(datab
         for key in [
             ApiKey { last_used_at: used(90), ..key(1, "d") },
             ApiKey { expires_at: Some(at(150)), last_used_at: used(20), ..key(2, "C") },
-            ApiKey { disabled: true, last_used_at: used(80), ..key(3, "b") },
+            ApiKey { disabled: true, expires_at: Some(at(170)), last_used_at: used(80), ..key(3, "b") },
             ApiKey { expires_at: Some(at(200)), ..key(4, "A") },
             ApiKey { expires_at: Some(at(50)), ..key(5, "expired") },
             key(6, "revoked"),
@@ -359,7 +359,8 @@ async fn keys_of_a_workspace_are_listed_in_every_order_and_by_every_filter(datab
         store::api_key::revoke_api_key(change, &key(6, "revoked"), Revocation::Ordinary).await
     })
     .await;
-    let keys = WorkspaceKeys { access: workspace_access(1), now: at(100), soon: at(180), unused_since: at(30) };
+    let times = KeyTimes { soon: at(180), unused_since: at(30), never_used_since: at(30) };
+    let keys = WorkspaceKeys { access: workspace_access(1), now: at(100), times };
     let title = |listed: &WorkspaceKey| listed.key.title.clone();
     assert_lists(
         &store,
@@ -369,11 +370,12 @@ async fn keys_of_a_workspace_are_listed_in_every_order_and_by_every_filter(datab
             (KeyOrder::Created, "d C b A e"),
             (KeyOrder::Title, "A b C d e"),
             (KeyOrder::LastUsed, "A e C b d"),
-            (KeyOrder::Expires, "C A d b e"),
+            (KeyOrder::Expires, "C b A d e"),
         ],
         &[
             (KeyFilter::InUse, "d C b A e"),
             (KeyFilter::Active, "d C A"),
+            // A disabled key that expires needs no attention.
             (KeyFilter::Expiring, "C"),
             (KeyFilter::Unused, "C A"),
             (KeyFilter::NeverUsed, "A e"),

@@ -34,7 +34,7 @@ fn passes(key: &ApiKey, filter: KeyFilter, now: Timestamp) -> bool {
         KeyFilter::Ended => !is_live,
         KeyFilter::Active => state == KeyState::Active,
         KeyFilter::Disabled => matches!(state, KeyState::Disabled | KeyState::Suspended),
-        KeyFilter::Expiring => is_live && times.expires_soon(key.expires_at),
+        KeyFilter::Expiring => state == KeyState::Active && times.expires_soon(key.expires_at),
         KeyFilter::Unused => is_live && times.is_unused(key),
         KeyFilter::NeverUsed => is_live && key.last_used_at.is_none(),
     }

@@ -92,8 +92,7 @@ impl App {
     fn workspace_keys(&self, caller: &Caller, workspace: WorkspaceId) -> Result<(WorkspaceKeys, Timestamp), AppError> {
         let access = caller.principal.authorize(WorkspacePermission::ViewServiceAccounts, workspace)?;
         let now = self.clock.now();
-        let KeyTimes { soon, unused_since, never_used_since: _ } = KeyTimes::at(now);
-        Ok((WorkspaceKeys { access, now, soon, unused_since }, now))
+        Ok((WorkspaceKeys { access, now, times: KeyTimes::at(now) }, now))
     }
 }
 
