@@ -219,6 +219,10 @@ impl Operation for DeleteMembers {
         Ok((members, handover))
     }
 
+    fn unchanged(&self, (members, _): &Self::Checked) -> Option<()> {
+        members.is_empty().then_some(())
+    }
+
     async fn prepare(&self, app: &App) -> Result<(), AppError> {
         if self.revoke_keys { app.write_uses().await } else { Ok(()) }
     }

@@ -225,14 +225,12 @@ async fn find_in_workspace(
     let former = Some((former, sought.address.clone()));
     let columns = ["COALESCE(display_name, name)", "address"];
     all.add_principals(find_ids(connection, accounts, &columns, &sought.address, here(), former).await?)?;
-    // Of the keys of a former member, only those in the events of this workspace are known here.
+    // Of the keys of people, only those in the events of this workspace are known here.
     let keys = format!(
-        "SELECT id FROM api_keys WHERE (owner_id IN (
-             SELECT id FROM service_accounts WHERE workspace_id = $1
-             UNION SELECT user_id FROM members WHERE workspace_id = $1
-         ) OR (owner_id IN ({removed}) AND (
-             EXISTS (SELECT 1 FROM audit_events e WHERE e.key_id = api_keys.id AND e.workspace_id = $1)
-             OR EXISTS (SELECT 1 FROM audit_events e WHERE e.target = api_keys.id AND e.workspace_id = $1))))"
+        "SELECT id FROM api_keys WHERE (owner_id IN (SELECT id FROM service_accounts WHERE workspace_id = $1)
+             OR (owner_id IN (SELECT user_id FROM members WHERE workspace_id = $1 UNION {removed}) AND (
+                 EXISTS (SELECT 1 FROM audit_events e WHERE e.key_id = api_keys.id AND e.workspace_id = $1)
+                 OR EXISTS (SELECT 1 FROM audit_events e WHERE e.target = api_keys.id AND e.workspace_id = $1))))"
     );
     all.add_keys(find_keys(connection, &keys, sought, here()).await?)?;
     let projects = "SELECT id FROM projects WHERE workspace_id = $1";

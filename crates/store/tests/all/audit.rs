@@ -2,6 +2,7 @@
 
 use domain::{
     ApiKeyId, AuditAction, AuditEvent, AuditKind, AuditPrincipal, PrincipalId, ServiceAccountId, UserId, WorkspaceId,
+    api_key::ApiKey,
     principal::{Credential, Principal},
     project::Project,
 };
@@ -393,6 +394,13 @@ async fn objects_are_found_by_their_names_in_their_scope_only(database: impl Bac
     let objects = Some(find_objects(&mut connection, in_workspace(1), "bot 1").await.unwrap());
     let filter = EventFilter { objects, ..EventFilter::default() };
     drop(connection);
+    // A key of a member is known in a workspace once it is in an event there.
+    let own = ApiKey { title: "Travel laptop".to_owned(), ..api_key(9, PrincipalId::User(id(1))) };
+    change(&store, 3, async |change| store::api_key::insert_api_key(change, &own).await).await;
+    let travel = async || find_objects(&mut *store.read().await.unwrap(), in_workspace(1), "travel").await.unwrap();
+    assert_eq!(travel().await.subjects, []);
+    log(&store, AuditEvent { key: Some(own.id), workspace: Some(id(1)), ..event(8) }).await;
+    assert_eq!(travel().await.subjects, [EventSubject::Key(own.id)]);
     let found = list(&store, in_workspace(1), &filter).await;
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(list(&store, in_workspace(2), &filter).await, [0_u64; 0]);
