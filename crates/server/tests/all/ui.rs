@@ -1,12 +1,16 @@
 //! The pages, without script.
 
 pub mod access;
+mod activity;
 mod activity_search;
 mod api_key;
 mod failure;
 mod fields;
+mod keys;
+mod operator;
 mod overview;
 mod pages;
+mod people;
 mod search;
 mod session;
 mod voice;
