@@ -325,6 +325,15 @@ fn items(at: &InWorkspace, overview: &Overview, now: Timestamp) -> Vec<Item> {
     items
 }
 
+/// Returns a part of all requests in percent, rounded to the nearest number.
+fn share_of(part: u64, all: u64) -> String {
+    let all = all.max(1);
+    match part.saturating_mul(100).saturating_add(all / 2) / all {
+        0 => "under 1%".to_owned(),
+        percent => format!("{percent}%"),
+    }
+}
+
 fn used_keys(at: &InWorkspace, overview: &Overview, used: &api::UseOfKeys) -> Vec<UsedKey> {
     let all = used.total.accepted + used.total.refused;
     let keys = used.most_used.iter().take(LISTED.into()).map(|key| {
@@ -337,14 +346,14 @@ fn used_keys(at: &InWorkspace, overview: &Overview, used: &api::UseOfKeys) -> Ve
             Some(account) => overview.account_names.get(&account).cloned().unwrap_or_default(),
             None => "Your own key".to_owned(),
         };
-        let share = (key.counts.accepted + key.counts.refused) * 100 / all.max(1);
+        let share = share_of(key.counts.accepted + key.counts.refused, all);
         UsedKey {
             title: key.title.clone(),
             path,
             owner,
             accepted: group_digits(key.counts.accepted),
             refused: group_digits(key.counts.refused),
-            share: if share == 0 { "under 1%".to_owned() } else { format!("{share}%") },
+            share,
         }
     });
     keys.collect()
@@ -380,4 +389,18 @@ fn steps(at: &InWorkspace, overview: &Overview) -> Vec<Step> {
         add("Your browser can generate the key pair. The private key is never sent to this server.", new_key),
         send,
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share_of;
+
+    #[test]
+    fn a_share_is_rounded() {
+        for (part, all, share) in
+            [(1, 6, "17%"), (1, 3, "33%"), (2, 2, "100%"), (1, 1000, "under 1%"), (0, 0, "under 1%")]
+        {
+            assert_eq!(share_of(part, all), share);
+        }
+    }
 }

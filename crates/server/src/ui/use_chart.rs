@@ -203,7 +203,7 @@ pub(super) fn reason_words(reason: &str) -> &str {
         "key_revoked" => "revoked key",
         "key_expired" => "expired key",
         "key_disabled" => "disabled key",
-        "owner_disabled" => "disabled owner",
+        "owner_disabled" => "owner disabled or in no workspace",
         "wrong_time" => "signed too early or too late",
         "replayed" => "nonce used before",
         "host_not_listed" => "host not listed",
@@ -221,7 +221,7 @@ fn refused_words(reason: &str) -> &str {
         "key_revoked" => "with a revoked key",
         "key_expired" => "with an expired key",
         "key_disabled" => "with a disabled key",
-        "owner_disabled" => "of a disabled owner",
+        "owner_disabled" => "of an owner disabled or in no workspace",
         "replayed" => "with a nonce used before",
         "host_not_listed" => "for a host that is not listed",
         "invalid" => "with an invalid signature or body",
@@ -308,7 +308,10 @@ mod tests {
         let count = |reason: &str, count| api::RefusalCount { reason: reason.to_owned(), count };
         let refusals = vec![count("owner_disabled", 1), count("key_disabled", 6), count("key_revoked", 2)];
         let counts = api::UseCounts { accepted: 0, refused: 9, refusals };
-        assert_eq!(describe_refusals(&counts), "6 with a disabled key, 2 with a revoked key, 1 of a disabled owner");
+        assert_eq!(
+            describe_refusals(&counts),
+            "6 with a disabled key, 2 with a revoked key, 1 of an owner disabled or in no workspace"
+        );
     }
 
     #[test]
