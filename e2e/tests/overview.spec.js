@@ -100,7 +100,7 @@ test('several members are removed after one page that names them', async ({ ada,
   await ada.getByLabel('Select Bob').check();
   await ada.getByLabel('Select Carol').check();
   expect(await findAxeViolations(ada)).toEqual([]);
-  await ada.getByRole('button', { name: 'Remove the selected members' }).click();
+  await ada.getByRole('button', { name: 'Remove', exact: true }).click();
   await expect(ada.getByRole('heading', { name: 'Remove 2 members from Acme?' })).toBeVisible();
   await expect(ada.getByRole('listitem').filter({ hasText: 'Bob (bob@example.com)' })).toBeVisible();
   await expect(ada.getByRole('listitem').filter({ hasText: 'Carol (carol@example.com)' })).toBeVisible();

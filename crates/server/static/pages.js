@@ -70,14 +70,15 @@ for (const table of document.querySelectorAll('.table')) {
 }
 
 // The selected rows of a list are counted, and all of a page are selected at once.
-for (const form of document.querySelectorAll('form:has(> .bulk)')) {
-  const boxes = [...form.querySelectorAll('.choose input')];
-  const head = form.querySelector('thead th');
-  const words = form.querySelector('.bulk > span');
+for (const words of document.querySelectorAll('.bulk > span')) {
+  const list = words.closest('.card');
+  const boxes = [...list.querySelectorAll('td.choose input')];
+  const head = list.querySelector('thead th');
   if (!head || boxes.length === 0) continue;
   const all = document.createElement('input');
   all.type = 'checkbox';
   all.setAttribute('aria-label', 'Select all on this page');
+  words.setAttribute('role', 'status');
   head.classList.add('choose');
   head.replaceChildren(all);
   const count = () => {
@@ -86,7 +87,7 @@ for (const form of document.querySelectorAll('form:has(> .bulk)')) {
     all.indeterminate = chosen > 0 && !all.checked;
     words.textContent = `${chosen} selected`;
   };
-  form.addEventListener('change', (event) => {
+  list.addEventListener('change', (event) => {
     if (event.target === all) for (const box of boxes) box.checked = all.checked;
     count();
   });

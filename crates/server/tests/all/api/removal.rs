@@ -453,7 +453,7 @@ async fn several_members_are_removed_together_after_one_page_that_names_each() {
     grant(&ned).await;
 
     let mut page = browser(&test, &ada, "ada").await;
-    page.open("/w/acme/members").await.sees("Remove the selected members").sees("aria-label=\"Select max\"");
+    page.open("/w/acme/members").await.sees("With the selected members").sees("aria-label=\"Select max\"");
     page.sees_not("aria-label=\"Select ada\"");
     let path = "/w/acme/members/remove";
     page.submit(path, &[]).await.sees("No member was selected.");
