@@ -397,7 +397,7 @@ async fn objects_are_found_by_their_names_in_their_scope_only(database: impl Bac
     // A key of a member is known in a workspace once it is in an event there.
     let own = ApiKey { title: "Travel laptop".to_owned(), ..api_key(9, PrincipalId::User(id(1))) };
     change(&store, 3, async |change| store::api_key::insert_api_key(change, &own).await).await;
-    let travel = async || find_objects(&mut *store.read().await.unwrap(), in_workspace(1), "travel").await.unwrap();
+    let travel = async || find_objects(&mut store.read().await.unwrap(), in_workspace(1), "travel").await.unwrap();
     assert_eq!(travel().await.subjects, []);
     log(&store, AuditEvent { key: Some(own.id), workspace: Some(id(1)), ..event(8) }).await;
     assert_eq!(travel().await.subjects, [EventSubject::Key(own.id)]);
