@@ -29,6 +29,7 @@ words:
 	./scripts/words
 
 deny:
+	./scripts/vendored --check
 	.tools/bin/cargo-deny --log-level error check bans licenses sources
 	./scripts/advisories --if-there
 

@@ -64,6 +64,7 @@ pub use signing::{SignedHeaders, SigningError, SigningParameters, sign_request};
 pub use signing_key::{EcdsaSigningKey, Ed25519SigningKey, RsaSigningKey, SigningKey, SigningKeyError};
 pub use structured::{BareItem, Parameter, SyntaxError};
 pub use verification_key::{
-    InvalidSignature, KeyError, RSA_MAX_BITS, RSA_MIN_BITS, VerificationKey, decompress_r_of_ed25519,
+    InvalidSignature, KeyError, RSA_MAX_BITS, RSA_MIN_BITS, VerificationKey, verify_ed25519_by_library,
+    verify_ed25519_with_new_table,
 };
 pub use verified::{VerifiedSignature, VerifyError};

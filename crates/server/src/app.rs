@@ -299,7 +299,7 @@ impl Opened {
     ) -> Result<App, OpenError> {
         let Self { store, clock, random, settings, hosts, installation_key, mailer, request_log } = self;
         let metrics = Arc::new(Metrics::new()?);
-        http_signature::decompress_r_of_ed25519(!settings.fast_ed25519);
+        http_signature::verify_ed25519_by_library(!settings.fast_ed25519);
         let config = VerifierConfig {
             token_key: TokenKey::new(&installation_key, hosts.public()),
             hosts,

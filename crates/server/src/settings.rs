@@ -133,7 +133,8 @@ pub struct Settings {
     pub routes: Vec<Route>,
     /// Whether a proxied CORS preflight is accepted without a credential, independently of the routes.
     pub allow_preflights: bool,
-    /// Whether Ed25519 signatures are verified without decompressing R. The verdicts are the same.
+    /// Whether Ed25519 signatures are verified without decompressing R, and with tables for keys that are used
+    /// repeatedly. The verdicts are the same.
     pub fast_ed25519: bool,
     /// The rate limits.
     pub rate_limits: RateLimits,

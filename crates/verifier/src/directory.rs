@@ -172,7 +172,7 @@ impl DirectoryProject {
 #[must_use]
 pub fn verification_key(key: &PublicKey) -> Option<VerificationKey> {
     match key.material() {
-        KeyMaterial::Ed25519(bytes) => VerificationKey::ed25519_from_stored_bytes(bytes),
+        KeyMaterial::Ed25519(bytes) => Ok(VerificationKey::ed25519_from_stored_bytes(bytes)),
         KeyMaterial::EcdsaP256(point) => VerificationKey::ecdsa_p256_from_sec1(point),
         KeyMaterial::EcdsaP384(point) => VerificationKey::ecdsa_p384_from_sec1(point),
         KeyMaterial::Rsa { n, e } => VerificationKey::rsa_from_components(n, e),
