@@ -1,5 +1,5 @@
 # One command a purpose. `make test` is what has to pass; it installs what is missing first.
-.PHONY: test setup lint imports words unit ed25519-verdicts clients openapi upgrade e2e package-test screenshots deny advisories bench
+.PHONY: test setup lint imports words unit ed25519-verdicts clients openapi upgrade e2e package-test screenshots deny advisories bench compare
 
 # The modules of the server's tests that run once more on PostgreSQL. `model`, `proxies` and `serve` ask the store little.
 ON_POSTGRES = api:: cluster:: threats:: ui::
@@ -85,3 +85,8 @@ package-test:
 
 bench:
 	$(CARGO) bench --workspace --locked
+
+# Measures Keyward beside other software, which it installs into target/compare. Not a test. Takes ten minutes after the builds.
+compare: setup
+	$(CARGO) build --release --locked
+	.venv/bin/python scripts/compare

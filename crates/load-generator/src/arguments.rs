@@ -1,13 +1,15 @@
 //! The arguments: a command and `--name value` pairs.
 
-use std::{net::SocketAddr, str::FromStr};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 /// The command, and what it is given.
 #[derive(Debug)]
 pub(crate) struct Arguments {
     pub(crate) command: String,
-    /// What is requested: `native`, `nginx` or a path that needs no signature.
+    /// What is requested: `native`, `nginx`, `proxied`, `list` or a path that needs no signature.
     pub(crate) kind: String,
+    /// The file of the requests of `list`.
+    pub(crate) requests: PathBuf,
     pub(crate) address: SocketAddr,
     /// The local address of the connections.
     pub(crate) source: SocketAddr,
@@ -30,6 +32,7 @@ impl Arguments {
         let mut read = Self {
             command: arguments.next().unwrap_or_default(),
             kind: "native".to_owned(),
+            requests: PathBuf::new(),
             address: SocketAddr::from(([127, 0, 0, 1], 8080)),
             source: SocketAddr::from(([127, 0, 0, 1], 0)),
             authority: "127.0.0.1:8080".to_owned(),
@@ -43,6 +46,7 @@ impl Arguments {
             let value = arguments.next().ok_or_else(|| format!("{name} has no value"))?;
             match name.as_str() {
                 "--kind" => read.kind = value,
+                "--requests" => read.requests = value.into(),
                 "--address" => read.address = parse(&name, &value)?,
                 "--source" => read.source = SocketAddr::new(parse(&name, &value)?, 0),
                 "--authority" => read.authority = value,

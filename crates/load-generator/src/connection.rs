@@ -78,8 +78,10 @@ fn parse(received: &[u8]) -> Option<bool> {
     let head = str::from_utf8(received.get(..end)?).ok()?;
     let length = head.split("\r\n").filter_map(|line| line.split_once(':'));
     let length = length.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    let length: usize = length.map(|(_, value)| value.trim().parse().unwrap_or(0)).next().unwrap_or(0);
-    (received.len() >= end + length).then(|| head.starts_with("HTTP/1.1 200 "))
+    let length: Option<usize> = length.map(|(_, value)| value.trim().parse().ok()).next().flatten();
+    // Without its length, the end of a body is unknown, and the rest of it would be counted as the next response.
+    let is_ok = length.is_some() && head.starts_with("HTTP/1.1 200 ");
+    (received.len() >= end + length.unwrap_or(0)).then_some(is_ok)
 }
 
 #[cfg(test)]
@@ -92,5 +94,6 @@ mod tests {
         assert_eq!(parse(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"), Some(true));
         assert_eq!(parse(b"HTTP/1.1 401 Unauthorized\r\n\r\n"), Some(false));
         assert_eq!(parse(b"HTTP/1.1 200 OK\r\n"), None);
+        assert_eq!(parse(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"), Some(false));
     }
 }

@@ -1,4 +1,4 @@
-//! The requests. Each has a nonce of its own, so that no signature is sent twice.
+//! The requests. Each signed one has a nonce of its own, so that no signature is sent twice.
 
 use std::io::Write as _;
 
@@ -21,8 +21,12 @@ enum Kind {
     Native,
     /// What nginx asks about a signed read.
     Nginx,
+    /// A signed read of the API behind the proxy, sent to the proxy.
+    Proxied,
     /// A request without a signature.
     Plain(String),
+    /// The requests of a file, sent in turn, again and again. Such requests have a bearer secret, which does not change.
+    List(Vec<Vec<u8>>),
 }
 
 pub(crate) struct Requests {
@@ -43,8 +47,14 @@ impl Requests {
         let kind = match arguments.kind.as_str() {
             "native" => Kind::Native,
             "nginx" => Kind::Nginx,
+            "proxied" => Kind::Proxied,
+            "list" => {
+                let path = arguments.requests.display();
+                let text = std::fs::read(&arguments.requests).map_err(|error| format!("--requests {path}: {error}"))?;
+                Kind::List(parse_list(&text).ok_or_else(|| format!("--requests {path} is not a list of requests"))?)
+            }
             path if path.starts_with('/') => Kind::Plain(path.to_owned()),
-            other => return Err(format!("--kind {other} is not native, nginx or a path")),
+            other => return Err(format!("--kind {other} is not native, nginx, proxied, list or a path")),
         };
         Ok(Self {
             kind,
@@ -61,7 +71,7 @@ impl Requests {
 
     /// Signs requests before they are needed. The signatures are valid for a minute.
     pub(crate) fn prepare(&mut self, count: usize) {
-        let count = if matches!(self.kind, Kind::Plain(_)) { 0 } else { count };
+        let count = if matches!(self.kind, Kind::Plain(_) | Kind::List(_)) { 0 } else { count };
         for _ in 0..count {
             let mut request = std::mem::take(&mut self.prepared);
             self.write_next(&mut request);
@@ -91,6 +101,19 @@ impl Requests {
         // Writing to memory cannot fail.
         let _ = match &self.kind {
             Kind::Plain(path) => write!(request, "GET {path} HTTP/1.1\r\nhost: {authority}\r\n\r\n"),
+            Kind::List(list) => {
+                request.extend(list.get(number as usize % list.len().max(1)).into_iter().flatten());
+                Ok(())
+            }
+            Kind::Proxied => {
+                let target = format!("/v2/orders/{number}");
+                let (input, signature) = self.sign(number, PROXIED_HOST, &format!("http://{PROXIED_HOST}{target}"));
+                write!(
+                    request,
+                    "GET {target} HTTP/1.1\r\nhost: {PROXIED_HOST}\r\nuser-agent: load-generator\r\naccept: */*\r\n\
+                     signature-input: k={input}\r\nsignature: k=:{signature}:\r\n\r\n"
+                )
+            }
             Kind::Native => {
                 let (input, signature) = self.sign(number, authority, &format!("http://{authority}/api/v1/me"));
                 write!(
@@ -134,9 +157,43 @@ impl Requests {
     }
 }
 
+/// Returns the requests of a file, in which each one follows a line with its length in bytes.
+fn parse_list(mut text: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut requests = Vec::new();
+    while !text.is_empty() {
+        let end = text.iter().position(|byte| *byte == b'\n')?;
+        let length = str::from_utf8(text.get(..end)?).ok()?.parse().ok()?;
+        let (request, rest) = text.get(end + 1..)?.split_at_checked(length)?;
+        requests.push(request.to_vec());
+        text = rest;
+    }
+    (!requests.is_empty()).then_some(requests)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_requests_of_a_list_are_sent_in_turn() {
+        let path = std::env::temp_dir().join(format!("load-generator-{}", std::process::id()));
+        std::fs::write(&path, "4\na\n\n42\nb1").unwrap();
+        let words = ["requests", "--kind", "list", "--requests", path.to_str().unwrap()];
+        let arguments = Arguments::read(words.map(str::to_owned).into_iter()).unwrap();
+        let requests = Requests::new(&arguments);
+        std::fs::remove_file(&path).unwrap();
+        let mut requests = requests.unwrap();
+        requests.prepare(3);
+        let sent: Vec<_> = (0..3).map(|_| requests.next().to_vec()).collect();
+        assert_eq!(sent, [b"a\n\n4".to_vec(), b"b1".to_vec(), b"a\n\n4".to_vec()]);
+    }
+
+    #[test]
+    fn a_list_with_a_wrong_length_is_refused() {
+        for text in ["", "3\nab", "x\nab", "2\nabc", "2"] {
+            assert_eq!(parse_list(text.as_bytes()), None, "{text:?}");
+        }
+    }
 
     #[test]
     fn no_two_requests_are_the_same_and_prepared_ones_come_first() {
