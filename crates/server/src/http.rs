@@ -22,25 +22,23 @@ mod v1;
 use std::sync::Arc;
 
 use axum::{
-    Router,
-    extract::State,
-    middleware,
+    Router, middleware,
     response::{IntoResponse, Response},
     routing::get,
 };
 use bytes::Bytes;
-use http::{StatusCode, header};
+use http::{Method, header};
 use utoipa::openapi::OpenApi;
 
 pub(crate) use self::{
-    answer::{LoggedPrincipal, RefusedWith, finish},
+    answer::{LoggedPrincipal, LoggedRoute, RefusedWith, finish},
     authenticate::{OnConnection, limit},
     body::{discard, held_slot, read_body},
     client_address::client_address,
     connections::{Connections, Due, Place},
     cookie::Cookie,
     encord::answer_version_1,
-    forward_auth::{answer_nginx, router as forward_auth_router},
+    forward_auth::{Endpoint as ForwardAuthEndpoint, answer_nginx},
     framing::Watched,
     own_host::require as require_own_host,
     same_origin::{find_own_referer, is_same_origin},
@@ -72,6 +70,7 @@ pub(crate) fn api_router(app: &Arc<App>) -> (Router, OpenApi) {
             }),
         )
         .method_not_allowed_fallback(|| async { AppError::MethodNotAllowed })
+        .fallback(|| async { AppError::not_found() })
         .with_state(Arc::clone(app))
         .layer(middleware::from_fn_with_state(Arc::clone(app), authenticate::authenticate));
     (router, document)
@@ -84,19 +83,48 @@ pub(crate) fn unknown_route(app: &Arc<App>) -> Router {
         .layer(middleware::from_fn_with_state(Arc::clone(app), authenticate::authenticate))
 }
 
-/// Returns the routes `/healthz` and `/readyz`. They accept every host, because health checks use IP addresses.
-pub(crate) fn health_router(app: &Arc<App>) -> Router {
-    Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(check_ready).with_state(Arc::clone(app)))
-        .method_not_allowed_fallback(|| async { AppError::MethodNotAllowed })
+/// Returns whether a path belongs to the API, also if it has no route.
+pub(crate) fn is_of_api(path: &str) -> bool {
+    path.starts_with("/api/") || path.starts_with("/v2/") || matches!(path, "/public" | "/public/user")
 }
 
-/// Answers 200 while this node holds its lease, which it renews by writing to the store, and is not about to stop. It
-/// only reads memory, so that it responds under any load.
-async fn check_ready(State(app): State<Arc<App>>) -> Response {
-    match app.check_ready() {
-        Ok(()) => (StatusCode::OK, "ready\n").into_response(),
-        Err(error) => error.into_response(),
+/// A health check. It is answered under any load and for every host, because health checks use IP addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum HealthCheck {
+    /// `/healthz`: the process is alive.
+    Alive,
+    /// `/readyz`: the node can verify requests.
+    Ready,
+}
+
+impl HealthCheck {
+    /// Returns the health check with this path.
+    pub(crate) fn of(path: &str) -> Option<Self> {
+        match path {
+            "/healthz" => Some(Self::Alive),
+            "/readyz" => Some(Self::Ready),
+            _ => None,
+        }
+    }
+
+    /// Answers it from memory. A node is ready while it holds its lease, which it renews by writing to the store, and is
+    /// not about to stop.
+    pub(crate) fn answer(self, app: &App, method: &Method) -> Response {
+        let mut response = match self {
+            _ if !matches!(*method, Method::GET | Method::HEAD) => {
+                ([(header::ALLOW, "GET,HEAD")], AppError::MethodNotAllowed).into_response()
+            }
+            Self::Alive => "ok\n".into_response(),
+            Self::Ready => match app.check_ready() {
+                Ok(()) => "ready\n".into_response(),
+                Err(error) => error.into_response(),
+            },
+        };
+        let route = match self {
+            Self::Alive => "/healthz",
+            Self::Ready => "/readyz",
+        };
+        response.extensions_mut().insert(LoggedRoute::Fixed(route));
+        response
     }
 }

@@ -1,13 +1,14 @@
 //! The listener. It accepts connections and serves them within the limits of `http/connections.rs`. When the server
 //! stops, requests can finish.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use axum::{
     Router,
     body::Body,
     extract::{ConnectInfo, State},
+    response::Response,
     routing::get,
 };
 use http::{Request, header};
@@ -29,7 +30,7 @@ use tower::ServiceExt as _;
 use crate::{
     App,
     http::{ConnectionLimits, Connections, Due, MAX_HEADERS, OnConnection, Place, TlsFiles, Watched},
-    router::build_router_on,
+    router::Endpoints,
 };
 
 /// The number of connections that the system keeps until they are accepted, so that a burst of connections does not
@@ -145,7 +146,8 @@ impl Server {
         let (phase, phases) = watch::channel(Phase::Serving);
         if let Some(listener) = metrics_listener {
             let connections = Arc::new(Connections::new(limits));
-            let metrics = Front::new(Arc::clone(&app), metrics_router(Arc::clone(&app)), connections, None);
+            let metrics =
+                Front::new(Arc::clone(&app), Served::Metrics(metrics_router(Arc::clone(&app))), connections, None);
             beside.push(tokio::spawn(metrics.serve(listen(listener)?, phases.clone())));
         }
         let tls = match tls {
@@ -157,8 +159,8 @@ impl Server {
             }
         };
         let connections = Arc::new(Connections::new(limits));
-        let router = build_router_on(Arc::clone(&app), Arc::clone(&connections));
-        let serving = Front::new(Arc::clone(&app), router, connections, tls).serve(listen(listener)?, phases);
+        let endpoints = Served::Endpoints(Box::new(Endpoints::new(Arc::clone(&app), Arc::clone(&connections))));
+        let serving = Front::new(Arc::clone(&app), endpoints, connections, tls).serve(listen(listener)?, phases);
         let stopping = async {
             stop.await;
             app.announce_stop();
@@ -203,10 +205,25 @@ fn listen(listener: std::net::TcpListener) -> io::Result<TcpListener> {
     TcpListener::from_std(listener)
 }
 
+/// What a listener serves.
+enum Served {
+    Endpoints(Box<Endpoints>),
+    Metrics(Router),
+}
+
+impl Served {
+    async fn answer(&self, request: Request<Body>) -> Result<Response, Infallible> {
+        match self {
+            Self::Endpoints(endpoints) => Ok(endpoints.answer(request).await),
+            Self::Metrics(router) => router.clone().oneshot(request).await,
+        }
+    }
+}
+
 /// The service for the connections of a listener.
 struct Front {
     app: Arc<App>,
-    router: Router,
+    served: Arc<Served>,
     connections: Arc<Connections>,
     tls: Option<Arc<ArcSwap<ServerConfig>>>,
     for_clients: auto::Builder<TokioExecutor>,
@@ -216,13 +233,13 @@ struct Front {
 impl Front {
     fn new(
         app: Arc<App>,
-        router: Router,
+        served: Served,
         connections: Arc<Connections>,
         tls: Option<Arc<ArcSwap<ServerConfig>>>,
     ) -> Arc<Self> {
         let for_clients = builder(connections.limits(), MAX_STREAMS);
         let for_proxies = builder(connections.limits(), MAX_STREAMS_OF_PROXY);
-        Arc::new(Self { app, router, connections, tls, for_clients, for_proxies })
+        Arc::new(Self { app, served: Arc::new(served), connections, tls, for_clients, for_proxies })
     }
 
     /// Accepts connections until the server stops, and then waits until all have ended.
@@ -301,14 +318,15 @@ impl Front {
         mut phases: watch::Receiver<Phase>,
     ) {
         let limits = self.connections.limits();
-        let (router, connection) = (self.router.clone(), Arc::clone(&place.connection));
+        let (served, connection) = (Arc::clone(&self.served), Arc::clone(&place.connection));
         let builder = if connection.is_of_trusted_proxy() { &self.for_proxies } else { &self.for_clients };
         let service = service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(Body::new);
             let extensions = request.extensions_mut();
             extensions.insert(ConnectInfo(peer));
             extensions.insert(OnConnection(Arc::clone(&connection)));
-            router.clone().oneshot(request)
+            let served = Arc::clone(&served);
+            async move { served.answer(request).await }
         });
         let mut serving = std::pin::pin!(builder.serve_connection(TokioIo::new(Watched::new(stream)), service));
         let mut timer = std::pin::pin!(sleep(limits.header_timeout));

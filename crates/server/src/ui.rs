@@ -34,12 +34,7 @@ mod workspace;
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    extract::Request,
-    middleware::{self, Next},
-    response::Response,
-};
+use axum::{Router, extract::Request, middleware, response::Response};
 use http::{Method, header};
 
 use crate::{App, http::RefusedWith, request_log::RequestId};
@@ -91,10 +86,13 @@ pub(crate) fn is_for_page(request: &Request) -> bool {
 
 /// Replaces a problem in JSON by a page for browsers, for example for a limit, another host, or a handler that
 /// panicked.
-pub(crate) async fn show_problem_as_page(request: Request, next: Next) -> Response {
+pub(crate) async fn show_problem_as_page<F: Future<Output = Response>>(
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let is_for_page = is_for_page(&request);
     let id = request.extensions().get::<RequestId>().copied();
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     match response.extensions_mut().remove::<RefusedWith>() {
         Some(RefusedWith(problem)) if is_for_page => {
             page::replace_by_page(response, &problem, id.as_ref().map(RequestId::as_str))

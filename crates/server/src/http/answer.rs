@@ -5,8 +5,7 @@ use std::sync::Arc;
 use api::{Explanation, Problem};
 use axum::{
     body::Body,
-    extract::{MatchedPath, Request, State},
-    middleware::Next,
+    extract::{MatchedPath, Request},
     response::{IntoResponse, Response},
 };
 use domain::{Clock as _, secret::redact};
@@ -34,6 +33,28 @@ const WANT_CONTENT_DIGEST: HeaderName = HeaderName::from_static("want-content-di
 /// The principal of a request, for the log line.
 #[derive(Clone, Debug)]
 pub(crate) struct LoggedPrincipal(pub(crate) String);
+
+/// The route of a request, for the log line. It is logged instead of the path, which may contain the token of an
+/// invitation.
+#[derive(Clone, Debug)]
+pub(crate) enum LoggedRoute {
+    Matched(MatchedPath),
+    Fixed(&'static str),
+}
+
+impl LoggedRoute {
+    /// Returns the route that a router matched.
+    pub(crate) fn of(request: &Request) -> Option<Self> {
+        request.extensions().get::<MatchedPath>().cloned().map(Self::Matched)
+    }
+
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Matched(path) => path.as_str(),
+            Self::Fixed(path) => path,
+        }
+    }
+}
 
 /// The status that an answer stands for, where HTTP's own says nothing: gRPC answers are 200.
 #[derive(Clone, Copy, Debug)]
@@ -136,20 +157,22 @@ pub(super) fn reason_of(problem: &Problem) -> Option<HeaderValue> {
 }
 
 /// Adds a request id and the headers against caching to every response, and logs it.
-pub(crate) async fn finish(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn finish<F: Future<Output = Response>>(
+    app: &App,
+    mut request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let id = app.request_ids().generate();
     // Not the app's clock, which tests may stop. The log needs the actual duration.
     let began = SystemClock.since_boot();
     let method = request.method().clone();
     let is_kept_alive = request.version() <= http::Version::HTTP_11;
-    // The route instead of the path, because a path may contain the token of an invitation.
-    let route = request.extensions().get::<MatchedPath>().cloned();
     let address = client_address(app.settings(), &request);
     request.extensions_mut().insert(id);
     let log = app.request_log();
     // Without a request log, its lines get the id from a span.
     let span = if log.is_some() { Span::none() } else { tracing::info_span!("request", id = id.as_str()) };
-    let answering = next.run(request).instrument(span.clone());
+    let answering = next(request).instrument(span.clone());
     let mut response = request_log::within(log.map(|_| id), answering).await;
     let took = SystemClock.since_boot().saturating_sub(began);
     let logged = response.extensions().get::<LoggedStatus>();
@@ -159,7 +182,7 @@ pub(crate) async fn finish(State(app): State<Arc<App>>, mut request: Request, ne
         at: SystemClock.now(),
         id,
         method: method.as_str(),
-        route: route.as_ref().map_or("-", MatchedPath::as_str),
+        route: response.extensions().get().map_or("-", LoggedRoute::as_str),
         status,
         took,
         principal: response.extensions().get::<LoggedPrincipal>().map_or("-", |who| who.0.as_str()),

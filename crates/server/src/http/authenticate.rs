@@ -22,8 +22,8 @@ use subtle::ConstantTimeEq as _;
 use verifier::{AuthenticationError, Origin, OriginalRequest, VerifiedHeaders, explanation::asks_for_explanation};
 
 use super::{
-    MAX_BODY, MAX_HEADERS, MAX_UNAUTHENTICATED_BODY,
-    answer::LoggedPrincipal,
+    HealthCheck, MAX_BODY, MAX_HEADERS, MAX_UNAUTHENTICATED_BODY,
+    answer::{LoggedPrincipal, LoggedRoute},
     body::{discard, held_slot, read_body},
     client_address::client_address,
     connections::{Connection, Connections, Memory},
@@ -58,35 +58,35 @@ pub(super) struct ClientAddress(pub(super) Option<IpAddr>);
 
 /// Refuses requests above the limits: too many concurrent requests, headers that are too large, responses that take too
 /// long.
-pub(crate) async fn limit(State(connections): State<Arc<Connections>>, request: Request, next: Next) -> Response {
+pub(crate) async fn limit<F: Future<Output = Response>>(
+    connections: &Arc<Connections>,
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if headers + request.uri().path_and_query().map_or(0, |target| target.as_str().len()) > MAX_HEADERS {
         return AppError::HeadersTooLarge.into_response();
     }
     let connection = request.extensions().get::<OnConnection>().map(|on| Arc::clone(&on.0));
     let is_http2 = request.version() == Version::HTTP_2;
-    let response = if is_health_check(&request) {
+    // Health checks are answered under any load.
+    let response = if HealthCheck::of(request.uri().path()).is_some() {
         if let Some(connection) = &connection {
             connection.note_request();
         }
-        next.run(request).await
+        next(request).await
     } else {
-        run_in_slot(&connections, connection.clone(), request, next).await
+        run_in_slot(connections, connection.clone(), request, next).await
     };
     // A client of HTTP/1 has at most one unread response at a time.
-    if is_http2 { with_memory(&connections, connection, response).await } else { response }
+    if is_http2 { with_memory(connections, connection, response).await } else { response }
 }
 
-/// Returns whether the request is a health check of this server, which is answered under any load.
-fn is_health_check(request: &Request) -> bool {
-    matches!(request.uri().path(), "/healthz" | "/readyz")
-}
-
-async fn run_in_slot(
+async fn run_in_slot<F: Future<Output = Response>>(
     connections: &Arc<Connections>,
     connection: Option<Arc<Connection>>,
     mut request: Request,
-    next: Next,
+    next: impl FnOnce(Request) -> F,
 ) -> Response {
     let Some(slot) = connections.begin_request(connection) else {
         return AppError::Unavailable("too many requests at a time".to_owned()).into_response();
@@ -100,7 +100,7 @@ async fn run_in_slot(
         request.extensions_mut().insert(Arc::clone(&slot));
         (None, Some(slot))
     };
-    let response = match tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await {
+    let response = match tokio::time::timeout(ANSWER_TIMEOUT, next(request)).await {
         Ok(response) => response,
         Err(_) => AppError::Unavailable("the answer took too long".to_owned()).into_response(),
     };
@@ -147,8 +147,9 @@ impl http_body::Body for CountedBody {
 
 /// Authenticates a request, and passes it on with its caller. A refused credential ends the request on every route.
 pub(super) async fn authenticate(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let route = LoggedRoute::of(&request);
     let to_explain = RequestToExplain::of(&app, &request);
-    let (response, body) = match find_caller(&app, request).await {
+    let (mut response, body) = match find_caller(&app, request).await {
         Ok((request, principal)) => {
             let mut response = next.run(request).await;
             response.extensions_mut().insert(LoggedPrincipal(principal));
@@ -156,6 +157,9 @@ pub(super) async fn authenticate(State(app): State<Arc<App>>, request: Request, 
         }
         Err(refused) => (refused.error.into_response(), refused.body),
     };
+    if let Some(route) = route {
+        response.extensions_mut().insert(route);
+    }
     match to_explain {
         Some(request) => explain(&app, response, &request.received.original(&request.parts, body.as_deref())),
         None => response,

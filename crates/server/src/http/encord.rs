@@ -6,7 +6,6 @@ use api::Problem;
 use axum::{
     Json,
     extract::{RawQuery, Request, State},
-    middleware::Next,
     response::Response,
     routing::{get, post},
 };
@@ -211,9 +210,12 @@ async fn refuse_version_1(_: Authenticated) -> AppError {
 
 /// Answers calls by version 1 of the SDK's protocol in a form that the SDK reads, here and through a proxy. It reads `status`,
 /// `response` and `payload` in the body, whatever the HTTP status, so a refusal is a problem that has these, too.
-pub(crate) async fn answer_version_1(request: Request, next: Next) -> Response {
+pub(crate) async fn answer_version_1<F: Future<Output = Response>>(
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let is_version_1 = is_version_1(request.headers());
-    let response = next.run(request).await;
+    let response = next(request).await;
     if is_version_1 { change_problem(response, with_version_1_members) } else { response }
 }
 

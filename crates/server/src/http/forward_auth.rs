@@ -10,10 +10,8 @@ mod nginx;
 use std::{net::IpAddr, sync::Arc};
 
 use axum::{
-    Router,
-    extract::{Request, State},
+    extract::Request,
     response::{IntoResponse, Response},
-    routing::any,
 };
 use bytes::Bytes;
 use domain::{PrincipalId, text::percent_encode};
@@ -23,7 +21,7 @@ use verifier::{AuthorizedRequest, OriginalRequest, Scheme, VerifiedHeaders, host
 pub(crate) use self::nginx::answer_nginx;
 use super::{
     MAX_BODY,
-    answer::LoggedPrincipal,
+    answer::{LoggedPrincipal, LoggedRoute},
     body::{discard, read_body},
     client_address::peer_address,
     explain::refuse,
@@ -36,32 +34,50 @@ use crate::{App, AppError, Settings};
 const NEW_HEADERS: [HeaderName; 2] =
     [HeaderName::from_static("keyward-scopes"), HeaderName::from_static("keyward-email-verified")];
 
-pub(crate) fn router() -> Router<Arc<App>> {
-    let envoy = any(async |State(app): State<Arc<App>>, request: Request| admit(&app, request, Dialect::Envoy).await);
-    Router::new()
-        .route(
-            nginx::PATH,
-            any(async |State(app): State<Arc<App>>, request: Request| admit(&app, request, Dialect::Nginx).await),
-        )
-        .route(
-            "/auth/caddy",
-            any(async |State(app): State<Arc<App>>, request: Request| admit(&app, request, Dialect::Caddy).await),
-        )
-        .route(
-            "/auth/traefik",
-            any(async |State(app): State<Arc<App>>, request: Request| admit(&app, request, Dialect::Traefik).await),
-        )
-        .route("/auth/envoy/", envoy.clone())
-        .route("/auth/envoy/{*path}", envoy)
-        .route(
-            envoy_grpc::PATH,
-            any(async |State(app): State<Arc<App>>, request: Request| envoy_grpc::check(app, request).await),
-        )
+/// An endpoint that proxies ask about requests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Endpoint {
+    Http(Dialect),
+    EnvoyGrpc,
+}
+
+impl Endpoint {
+    /// Returns the endpoint with this path.
+    pub(crate) fn of(path: &str) -> Option<Self> {
+        match path {
+            nginx::PATH => Some(Self::Http(Dialect::Nginx)),
+            "/auth/caddy" => Some(Self::Http(Dialect::Caddy)),
+            "/auth/traefik" => Some(Self::Http(Dialect::Traefik)),
+            envoy_grpc::PATH => Some(Self::EnvoyGrpc),
+            // Envoy appends the path of the request.
+            _ => path.starts_with("/auth/envoy/").then_some(Self::Http(Dialect::Envoy)),
+        }
+    }
+
+    const fn route(self) -> &'static str {
+        match self {
+            Self::Http(Dialect::Nginx) => nginx::PATH,
+            Self::Http(Dialect::Caddy) => "/auth/caddy",
+            Self::Http(Dialect::Traefik) => "/auth/traefik",
+            Self::Http(Dialect::Envoy) => "/auth/envoy/{*path}",
+            Self::EnvoyGrpc => envoy_grpc::PATH,
+        }
+    }
+
+    /// Answers a request, with any method.
+    pub(crate) async fn answer(self, app: &Arc<App>, request: Request) -> Response {
+        let mut response = match self {
+            Self::Http(dialect) => admit(app, request, dialect).await.into_response(),
+            Self::EnvoyGrpc => envoy_grpc::check(Arc::clone(app), request).await,
+        };
+        response.extensions_mut().insert(LoggedRoute::Fixed(self.route()));
+        response
+    }
 }
 
 /// How a proxy describes a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Dialect {
+pub(crate) enum Dialect {
     Nginx,
     Caddy,
     Traefik,

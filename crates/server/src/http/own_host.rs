@@ -4,8 +4,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Request, State},
-    middleware::Next,
+    extract::Request,
     response::{IntoResponse as _, Response},
 };
 use verifier::Origin;
@@ -17,8 +16,8 @@ use crate::{App, AppError};
 #[derive(Clone, Debug)]
 pub(super) struct OwnOrigin(pub(super) Arc<Origin>);
 
-/// Refuses a request for another host, or without a valid host.
-pub(crate) async fn require(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+/// Returns a request for a host of this installation, or the response to another one.
+pub(crate) async fn require(app: &App, mut request: Request) -> Result<Request, Response> {
     let origin = hygiene::check(&request).and_then(|authority| {
         let found = app.hosts().find_own(authority).map(Arc::clone);
         found.ok_or_else(|| AppError::HostNotOurs(authority.to_owned()))
@@ -26,12 +25,12 @@ pub(crate) async fn require(State(app): State<Arc<App>>, mut request: Request, n
     match origin {
         Ok(origin) => {
             request.extensions_mut().insert(OwnOrigin(origin));
-            next.run(request).await
+            Ok(request)
         }
         Err(error) => {
             let (parts, body) = request.into_parts();
             discard(&parts, body).await;
-            error.into_response()
+            Err(error.into_response())
         }
     }
 }

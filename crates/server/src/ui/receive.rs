@@ -25,8 +25,8 @@ use crate::{
     App, AppError,
     app::{Browser, SignedIn},
     http::{
-        Cookie, LoggedPrincipal, MAX_UNAUTHENTICATED_BODY, client_address, discard, find_own_referer, held_slot,
-        is_same_origin, read_body,
+        Cookie, LoggedPrincipal, LoggedRoute, MAX_UNAUTHENTICATED_BODY, client_address, discard, find_own_referer,
+        held_slot, is_same_origin, read_body,
     },
     request_log::RequestId,
 };
@@ -41,6 +41,7 @@ const PUBLIC_KEY: &str = "public_key";
 
 /// Receives a request to a page, and sends the page.
 pub(super) async fn receive(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let route = LoggedRoute::of(&request);
     let session = Cookie::Session.find(&app, request.headers()).unwrap_or_default();
     let (mut response, who, is_shown) = match admit(&app, request).await {
         Ok(admitted) => {
@@ -62,6 +63,9 @@ pub(super) async fn receive(State(app): State<Arc<App>>, request: Request, next:
     }
     if let Some(who) = who {
         response.extensions_mut().insert(LoggedPrincipal(who));
+    }
+    if let Some(route) = route {
+        response.extensions_mut().insert(route);
     }
     set_page_headers(&mut response);
     response

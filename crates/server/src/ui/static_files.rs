@@ -15,7 +15,7 @@ use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 
-use crate::AppError;
+use crate::{AppError, http::LoggedRoute};
 
 const FILES: [(&str, &str, &[u8]); 13] = [
     ("/static/app.css", "text/css; charset=utf-8", include_bytes!("../../static/app.css")),
@@ -63,7 +63,8 @@ pub(super) fn router() -> Router {
         router.route(
             path,
             get(move |request: Request| {
-                let answer = serve(request.headers(), content_type, &plain, gzip.as_ref());
+                let mut answer = serve(request.headers(), content_type, &plain, gzip.as_ref());
+                answer.extensions_mut().insert(LoggedRoute::Fixed(path));
                 async { answer }
             }),
         )

@@ -1,7 +1,8 @@
 //! Precomputed multiples of the keys that are used most, in bounded memory. They halve the time of a verification.
 //!
-//! A key gets a table with its second valid signature in a row among the keys of its set. So a signature that is not
-//! valid changes nothing, and if more keys are used than fit, few tables are computed in vain. Reading takes no lock.
+//! A key that has no table becomes the candidate of its set with a valid signature, and gets a table with its next one.
+//! Another key replaces the candidate after four signatures without a match. So a signature that is not valid changes
+//! nothing, and if more keys are used than fit, few tables are computed in vain. Reading takes no lock.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{
@@ -24,6 +25,9 @@ const MAX_TABLES: usize = WAYS * SETS;
 const WAYS: usize = 4;
 const SETS: usize = 2048;
 const _: () = assert!(MAX_TABLES == 8192 && SETS.is_power_of_two());
+
+/// The bits of a candidate that count signatures of other keys.
+const MISSES: u64 = 3;
 
 static BASE_POINT: LazyLock<VartimeSplitBasepointTable> = LazyLock::new(VartimeSplitBasepointTable::new);
 static TABLES: LazyLock<Tables> = LazyLock::new(Tables::default);
@@ -52,7 +56,7 @@ impl KeyTable {
 #[derive(Default)]
 struct Set {
     tables: [ArcSwapOption<KeyTable>; WAYS],
-    /// The hash of the key whose signature was the last valid one that was verified without a table.
+    /// The hash of the candidate. Its lowest bits count the valid signatures of other keys without a table since.
     candidate: AtomicU64,
     /// The place of the next table.
     next: AtomicUsize,
@@ -87,9 +91,15 @@ impl Tables {
 
     fn record_valid_signature(&self, key: &[u8; 32], negated_point: &EdwardsPoint) {
         let Some((set, hash)) = self.set_of(key) else { return };
-        if set.candidate.swap(hash, Ordering::Relaxed) != hash {
+        let hash = hash & !MISSES;
+        // A lost update makes the table of a key come a signature later.
+        let candidate = set.candidate.load(Ordering::Relaxed);
+        if candidate & !MISSES != hash {
+            let next = if candidate & MISSES == MISSES || candidate == 0 { hash } else { candidate + 1 };
+            set.candidate.store(next, Ordering::Relaxed);
             return;
         }
+        set.candidate.store(0, Ordering::Relaxed);
         let place = set.next.fetch_add(1, Ordering::Relaxed) % WAYS;
         if let Some(table) = set.tables.get(place) {
             table.store(Some(Arc::new(KeyTable::new(*key, negated_point))));
@@ -137,14 +147,21 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_one_set_replace_each_other() {
+    fn all_keys_of_a_set_get_a_table_if_they_take_turns() {
+        let tables = Tables { sets: Box::new([Set::default()]), hasher: RandomState::new() };
+        let keys: Vec<_> = (1..=u64::try_from(WAYS).unwrap()).map(key).collect();
+        for _ in 0..20 {
+            for (key, point) in keys.iter().filter(|(key, _)| !has_table(&tables, key)).collect::<Vec<_>>() {
+                tables.record_valid_signature(key, point);
+            }
+        }
+        assert!(keys.iter().all(|(key, _)| has_table(&tables, key)));
+    }
+
+    #[test]
+    fn a_new_table_replaces_the_oldest_one_of_its_set() {
         let tables = Tables { sets: Box::new([Set::default()]), hasher: RandomState::new() };
         let keys: Vec<_> = (1..=6).map(key).collect();
-        // In turns, no key has two signatures in a row.
-        for (key, point) in keys.iter().chain(&keys) {
-            tables.record_valid_signature(key, point);
-        }
-        assert!(keys.iter().all(|(key, _)| !has_table(&tables, key)));
         for (key, point) in &keys {
             tables.record_valid_signature(key, point);
             tables.record_valid_signature(key, point);

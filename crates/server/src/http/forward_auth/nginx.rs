@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use api::{Explanation, Problem};
-use axum::{extract::Request, middleware::Next, response::Response};
+use axum::{extract::Request, response::Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::{ForwardedRequest, one};
@@ -75,9 +75,12 @@ fn ascii_json(problem: &Problem) -> Option<String> {
 }
 
 /// Converts every other refusal to a 403, because nginx would convert it to a 500. The actual status is in a header.
-pub(crate) async fn answer_nginx(request: Request, next: Next) -> Response {
+pub(crate) async fn answer_nginx<F: Future<Output = Response>>(
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let is_ours = request.uri().path() == PATH;
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     let status = response.status();
     if is_ours && !status.is_success() {
         if let Some(RefusedWith(problem)) = response.extensions().get::<RefusedWith>().cloned() {
