@@ -42,7 +42,7 @@ def run(binary, *arguments, fails=False):
 
 
 class Installation:
-    """An installation with an admin, who has a key and a workspace `acme`."""
+    """An installation with an admin, who has a key and a workspace `acme`. Without a URL, it has the embedded database."""
 
     def __init__(self, binary, directory, database_url, key):
         self.binary, self.directory, self.database_url = binary, Path(directory), database_url
@@ -52,7 +52,7 @@ class Installation:
         home = self.data("host")
         home.mkdir()
         (self.directory / "id.pub").write_text(key.openssh + "\n")
-        at = ["--data", home, "--database-url", database_url]
+        at = ["--data", home] + (["--database-url", database_url] if database_url else [])
         run(binary, "admin", "create-user", *at, "--email", "a@example.com", "--name", "A")
         run(binary, "admin", "create-workspace", *at, "--name", "A", "--slug", "acme", "--admin", "a@example.com")
         run(binary, "admin", "add-key", *at, "--user", "a@example.com", "--title", "k", "--public-key-file", self.directory / "id.pub")
@@ -73,23 +73,24 @@ class Installation:
 class Node:
     """A server of an installation. It can be killed and started again, also with another binary, and its wall clock can be moved.
     With `serves`, it always listens there; without, at a free port of 127.0.0.1. It keeps answering for `drain` seconds after it
-    was told to stop."""
+    was told to stop. An installation with the embedded database has one node at a time."""
 
     def __init__(self, installation, name, database_url, lease=2, serves="127.0.0.1:0", drain=0):
         self.installation, self.name, self.database_url, self.lease = installation, name, database_url, lease
         self.binary, self.serves, self.drain = installation.binary, serves, drain
-        self.log = open(installation.copy_key(name) / "log", "a")
+        self.home = installation.copy_key(name) if database_url else installation.data("host")
+        self.log = open(self.home / "log", "a")
         self.start()
 
     def start(self):
-        command = [self.binary, "serve", "--data", self.installation.data(self.name), "--listen", self.serves]
+        command = [self.binary, "serve", "--data", self.home, "--listen", self.serves]
         # Its wall clock, if that was moved, and the seconds that it is ahead.
         self.wall_clock, self.ahead = None, 0
         self.process = subprocess.Popen(
             [*command, "--public-url", f"http://{AUTHORITY}"],
             env={
                 "KEYWARD_CONFIG": str(self.installation.configuration),
-                "KEYWARD_DATABASE_URL": self.database_url,
+                **({"KEYWARD_DATABASE_URL": self.database_url} if self.database_url else {}),
                 "KEYWARD_DRAIN": str(self.drain),
                 "KEYWARD_LEASE": str(self.lease),
                 # A log line for each of a million requests would fill the disk.
@@ -104,7 +105,7 @@ class Node:
             if found := re.search(r"listens on http://(\S+)", line):
                 self.address = found[1]
                 return
-        sys.exit(f"node {self.name} did not start: {(self.installation.data(self.name) / 'log').read_text()[-2000:]}")
+        sys.exit(f"node {self.name} did not start: {(self.home / 'log').read_text()[-2000:]}")
 
     def client(self, key, timeout=20):
         """A client that signs with this key for this node, by the node's clock."""

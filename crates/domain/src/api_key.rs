@@ -2,7 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{ApiKeyId, PrincipalId, WorkspaceId, public_key::PublicKey};
+use crate::{
+    ApiKeyId, PrincipalId, WorkspaceId,
+    public_key::{CompactKey, PublicKey},
+};
 
 /// A public key with a title, owned by one principal.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,6 +42,36 @@ pub struct ApiKey {
     pub last_used_at: Option<Timestamp>,
     /// The IP address of that request.
     pub last_used_ip: Option<String>,
+}
+
+/// A key that is not revoked, with the data for request verification.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UnrevokedKey {
+    /// Its id.
+    pub id: ApiKeyId,
+    /// Its owner.
+    pub owner: PrincipalId,
+    /// The key.
+    pub public_key: CompactKey,
+    /// Whether it is disabled.
+    pub disabled: bool,
+    /// Whether it is suspended until an operator confirms it after a restore.
+    pub suspended: bool,
+    /// When it expires. `None` if it never does.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl From<&ApiKey> for UnrevokedKey {
+    fn from(key: &ApiKey) -> Self {
+        Self {
+            id: key.id,
+            owner: key.owner,
+            public_key: (&key.public_key).into(),
+            disabled: key.disabled,
+            suspended: key.suspended,
+            expires_at: key.expires_at,
+        }
+    }
 }
 
 /// A revoked key, and the workspaces whose audit log records its later use.

@@ -11,6 +11,17 @@ use crate::clock::Random;
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
+/// The value of each character, or 32 for those that are not in the alphabet.
+const VALUES: [u8; 256] = {
+    let mut values = [32; 256];
+    let mut value = 0_u8;
+    while (value as usize) < ALPHABET.len() {
+        values[ALPHABET[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
+
 /// A kind of object that has ids.
 pub trait Kind: Copy + Eq + Ord + Hash + fmt::Debug + Send + Sync + 'static {
     /// The prefix of the id, without the underscore.
@@ -115,12 +126,12 @@ impl<K: Kind> FromStr for Id<K> {
         let Some(suffix) = suffix else { return Err(error) };
         let mut bits = 0_u128;
         for (place, byte) in suffix.bytes().enumerate() {
-            let Some(digit) = ALPHABET.iter().position(|&c| c == byte) else { return Err(error) };
+            let digit = VALUES[usize::from(byte)];
             // 26 digits have 130 bits, so the first digit is 0 to 7.
-            if place == 0 && digit > 7 {
+            if digit > 31 || place == 0 && digit > 7 {
                 return Err(error);
             }
-            bits = bits << 5 | digit as u128;
+            bits = bits << 5 | u128::from(digit);
         }
         Ok(Self::from_uuid(Uuid::from_u128(bits)))
     }

@@ -3,6 +3,7 @@
 
 mod armour;
 mod blanks;
+mod compact;
 mod error;
 mod fingerprint;
 mod jwk;
@@ -17,6 +18,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 pub(crate) use self::armour::{ArmourError, read_pem};
 pub use self::{
+    compact::CompactKey,
     error::{PublicKeyError, UnsupportedKeyType, Weakness},
     fingerprint::{Fingerprint, FingerprintError},
 };

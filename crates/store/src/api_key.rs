@@ -1,18 +1,18 @@
 //! API keys and the times of their last use.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Display};
 
 use domain::{
     ApiKeyId, NodeId, PrincipalId, ServiceAccountId, Timestamp,
-    api_key::{ApiKey, KeyTimes, RevokedApiKey},
+    api_key::{ApiKey, KeyTimes, RevokedApiKey, UnrevokedKey},
     list::{KeyFilter, KeyOrder},
     principal::{HostAccess, WorkspaceAccess},
-    public_key::{Fingerprint, PublicKey},
+    public_key::{CompactKey, Fingerprint, PublicKey},
 };
 
 use crate::{
     Change, Connection, Maintenance, Row, Store, StoreError, Subject, Version,
-    connection::{FromRow, page_start},
+    connection::{FromRow, find_page_end, page_end, page_start},
     identity,
     list::{List, push},
     params,
@@ -430,15 +430,101 @@ pub async fn list_all_api_keys(
     connection.list(sql, params![page_start(after), limit]).await
 }
 
-/// Returns the keys of all owners that are not revoked, in the order of their ids, after `after`. A directory holds
-/// these keys.
+/// Returns the last id of a page with `size` keys that are not revoked, after `after`. Returns `None` if there are fewer.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn find_end_of_unrevoked_keys(
+    connection: &mut Connection,
+    after: Option<ApiKeyId>,
+    size: u16,
+) -> Result<Option<ApiKeyId>, StoreError> {
+    find_page_end(connection, "api_keys WHERE revoked_at IS NULL AND", after, size).await
+}
+
+/// Returns the keys of all owners that are not revoked, after `after` and up to `up_to`. A directory holds these keys.
+///
+/// # Errors
+/// The database does not answer.
 pub async fn list_unrevoked_api_keys(
     connection: &mut Connection,
     after: Option<ApiKeyId>,
-    limit: i64,
-) -> Result<Vec<ApiKey>, StoreError> {
-    let sql = API_KEYS.select("WHERE revoked_at IS NULL AND id > $1 ORDER BY id LIMIT $2");
-    connection.list(sql, params![page_start(after), limit]).await
+    up_to: Option<ApiKeyId>,
+) -> Result<UnrevokedKeys, StoreError> {
+    // All in one row: a row takes a microsecond and more, and there may be millions of keys.
+    let sql = format!(
+        "SELECT COUNT(*) AS number, COALESCE(string_agg(id || ' ' || owner_id || ' ' || {}
+                    || CASE WHEN disabled THEN ' 1' ELSE ' 0' END || CASE WHEN suspended THEN ' 1 ' ELSE ' 0 ' END
+                    || COALESCE(CAST(expires_at AS TEXT), ''), ','), '') AS list
+         FROM api_keys WHERE revoked_at IS NULL AND id > $1 AND id <= $2",
+        connection.link.hex_of("public_key")
+    );
+    let row = connection.fetch_one(Statement::built(sql), params![page_start(after), page_end(up_to)]).await?;
+    Ok(UnrevokedKeys { number: row.count("number")?, list: row.text("list")? })
+}
+
+/// Keys that are not revoked, as the database returned them.
+pub struct UnrevokedKeys {
+    number: u64,
+    /// `id owner_id public_key disabled suspended expires_at` of each key, with commas between the keys.
+    list: String,
+}
+
+impl UnrevokedKeys {
+    /// Decodes the keys, in an undefined order. It does not wait for the database, so it may run in another thread.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] contains the name of a column with an invalid value.
+    pub fn decode(&self) -> Result<Vec<UnrevokedKey>, StoreError> {
+        let mut blob = Vec::new();
+        let lines = self.list.split(',').filter(|line| !line.is_empty());
+        let keys = lines.map(|line| decode_unrevoked_key(line, &mut blob)).collect::<Result<Vec<_>, _>>()?;
+        // Of a row with an empty column, the list contains nothing.
+        if keys.len() as u64 != self.number {
+            return Err(StoreError::corrupt(format!(
+                "{} of {} rows of api_keys have an empty column",
+                self.number.abs_diff(keys.len() as u64),
+                self.number
+            )));
+        }
+        Ok(keys)
+    }
+}
+
+fn decode_unrevoked_key(line: &str, blob: &mut Vec<u8>) -> Result<UnrevokedKey, StoreError> {
+    let unreadable = |column: &str, error: &dyn Display| StoreError::corrupt(format!("api_keys.{column}: {error}"));
+    let mut fields = line.split(' ');
+    let mut next = |column: &str| fields.next().ok_or_else(|| unreadable(column, &"it is missing"));
+    let truth = |column: &str, text: &str| match text {
+        "0" => Ok(false),
+        "1" => Ok(true),
+        _ => Err(unreadable(column, &"it is not a truth value")),
+    };
+    let id = next("id")?.parse().map_err(|error| unreadable("id", &error))?;
+    let owner = next("owner_id")?.parse().map_err(|error| unreadable("owner_id", &error))?;
+    decode_hex(next("public_key")?, blob).ok_or_else(|| unreadable("public_key", &"it is not hexadecimal"))?;
+    let public_key = CompactKey::from_stored_blob(blob).map_err(|error| unreadable("public_key", &error))?;
+    let disabled = truth("disabled", next("disabled")?)?;
+    let suspended = truth("suspended", next("suspended")?)?;
+    let expires_at = match next("expires_at")? {
+        "" => None,
+        text => {
+            let time = text.parse().map_err(|error| unreadable("expires_at", &error))?;
+            Some(Timestamp::from_microsecond(time).map_err(|error| unreadable("expires_at", &error))?)
+        }
+    };
+    Ok(UnrevokedKey { id, owner, public_key, disabled, suspended, expires_at })
+}
+
+/// Replaces the content of `bytes`. Returns `None` if the text does not consist of pairs of hexadecimal digits.
+fn decode_hex(text: &str, bytes: &mut Vec<u8>) -> Option<()> {
+    let digit = |c: u8| char::from(c).to_digit(16);
+    bytes.clear();
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    for [high, low] in pairs {
+        bytes.push(u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()?);
+    }
+    Some(())
 }
 
 /// Returns the keys that were registered by requests with any of these keys, including revoked ones, in the order of

@@ -3,11 +3,15 @@
 
 use std::{fmt::Display, ops, str::FromStr};
 
-use domain::Timestamp;
+use domain::{
+    Timestamp,
+    id::{Id, Kind},
+};
 
 use crate::{
     StoreError,
     engine::{Cells, Link},
+    params,
     value::{Statement, Value},
 };
 
@@ -203,6 +207,28 @@ pub(crate) trait FromRow: Sized {
 /// Returns the id after which a page begins. Without `after`, it is the empty text, which sorts before every id.
 pub(crate) fn page_start(after: Option<impl Display>) -> String {
     after.map_or_else(String::new, |id| id.to_string())
+}
+
+/// Returns the last id of a page with `size` rows after `after`. Returns `None` if there are fewer. `from` is a table, with a
+/// condition that ends with AND.
+pub(crate) async fn find_page_end<K: Kind>(
+    connection: &mut Connection,
+    from: &'static str,
+    after: Option<Id<K>>,
+    size: u16,
+) -> Result<Option<Id<K>>, StoreError> {
+    let sql = Statement::concat(&["SELECT id FROM", from, "id > $1 ORDER BY id LIMIT 1 OFFSET $2"]);
+    let before_last = i64::from(size.saturating_sub(1));
+    connection
+        .fetch_optional(sql, params![page_start(after), before_last])
+        .await?
+        .map(|row| row.parse("id"))
+        .transpose()
+}
+
+/// Returns the text up to which a page ends. Without `up_to`, it sorts after every id.
+pub(crate) fn page_end(up_to: Option<impl Display>) -> String {
+    up_to.map_or_else(|| "~".to_owned(), |id| id.to_string())
 }
 
 /// A row of a result. Columns have names. A value that is missing, has the wrong type or cannot be parsed is

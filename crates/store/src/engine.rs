@@ -209,6 +209,14 @@ impl Link {
         Ok(self.fetch_optional(sql.into(), &name).await?.is_some())
     }
 
+    /// Returns the expression for the hexadecimal digits of a BYTEA column, in lower or upper case.
+    pub(crate) fn hex_of(&self, column: &'static str) -> String {
+        match self {
+            Self::Sqlite(_) => format!("hex({column})"),
+            Self::Postgres(_) => format!("encode({column}, 'hex')"),
+        }
+    }
+
     /// Returns the errors that the engine finds in its files.
     pub(crate) async fn check_integrity(&mut self) -> Result<Vec<String>, StoreError> {
         match self {

@@ -10,7 +10,7 @@ use domain::{
 
 use crate::{
     Change, Connection, Row, StoreError, Subject,
-    connection::{FromRow, LIST_MAX, page_start, push_list},
+    connection::{FromRow, LIST_MAX, find_page_end, page_end, page_start, push_list},
     list::{List, push},
     params,
     table::{
@@ -346,16 +346,28 @@ pub async fn find_project_grants(
     grants(&connection.fetch_all(sql, params![id]).await?).map(|mut found| found.pop())
 }
 
-/// Returns the roles in `limit` projects, in the order of their ids, after `after`.
+/// Returns the last id of a page with `size` projects after `after`. Returns `None` if there are fewer.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn find_end_of_projects(
+    connection: &mut Connection,
+    after: Option<ProjectId>,
+    size: u16,
+) -> Result<Option<ProjectId>, StoreError> {
+    find_page_end(connection, "projects WHERE", after, size).await
+}
+
+/// Returns the roles in the projects after `after` and up to `up_to`, in the order of their ids.
 pub async fn list_project_grants(
     connection: &mut Connection,
     after: Option<ProjectId>,
-    limit: i64,
+    up_to: Option<ProjectId>,
 ) -> Result<Vec<ProjectGrants>, StoreError> {
     let sql = "SELECT p.id, p.workspace_id, m.principal_id, m.role
-               FROM (SELECT id, workspace_id FROM projects WHERE id > $1 ORDER BY id LIMIT $2) p
-               LEFT JOIN project_members m ON m.project_id = p.id ORDER BY p.id, m.principal_id";
-    grants(&connection.fetch_all(sql, params![page_start(after), limit]).await?)
+               FROM projects p LEFT JOIN project_members m ON m.project_id = p.id
+               WHERE p.id > $1 AND p.id <= $2 ORDER BY p.id, m.principal_id";
+    grants(&connection.fetch_all(sql, params![page_start(after), page_end(up_to)]).await?)
 }
 
 /// Groups rows by project. Rows of one project are adjacent.

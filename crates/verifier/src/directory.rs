@@ -1,61 +1,64 @@
 //! The directory: keys, identities and projects in memory. A snapshot is replaced as a whole, and readers take no lock.
 //! The code that follows changes in the database updates the directory.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering},
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU8, AtomicU32, Ordering},
+    },
 };
 
 use arc_swap::{ArcSwap, Guard};
 use domain::{
     ApiKeyId, Fingerprint, KeyMaterial, PrincipalId, ProjectId, PublicKey, Timestamp, Version, WorkspaceId,
-    api_key::{ApiKey, KeyState, RevokedApiKey, key_state},
+    api_key::{ApiKey, KeyState, RevokedApiKey, UnrevokedKey, key_state},
     principal::Identity,
     project::ProjectGrants,
+    public_key::CompactKey,
     role::ProjectRole,
 };
 use http_signature::VerificationKey;
 
-use crate::rate_limit::Allowance;
+use crate::{
+    rate_limit::Allowance,
+    table::{Index, Table},
+};
 
 /// The maximum number of revoked keys in the directory. The latest ones are kept, so that their further use is
 /// recorded.
 pub const MAX_REVOKED_KEYS: i64 = 10_000;
 
-/// A key that is not revoked.
+/// A key that is not revoked. There may be millions of them, so its fields are small: it takes 104 bytes.
 #[derive(Debug)]
 pub struct DirectoryKey {
     /// Its id.
     pub id: ApiKeyId,
     /// Its owner.
     pub owner: PrincipalId,
-    /// Its fingerprint.
-    pub fingerprint: Fingerprint,
-    /// The key that verifies its signatures.
-    pub verification_key: VerificationKey,
+    /// The encoding of an Ed25519 key, or the fingerprint of another key.
+    bytes: [u8; 32],
     disabled: bool,
     suspended: bool,
-    expires_at: Option<Timestamp>,
-    usage: Arc<KeyUsage>,
-}
-
-/// The use of a key, shared by all versions of it.
-#[derive(Debug, Default)]
-pub(crate) struct KeyUsage {
-    /// The second of the last recorded use.
-    noted_second: AtomicI64,
-    /// The accepted requests that are not written yet.
-    accepted: AtomicU64,
     /// [`UNUSED`], [`VERIFIED`] or [`RETIRED`].
     verification: AtomicU8,
+    /// The accepted requests that are not written yet.
+    accepted: AtomicU32,
+    /// In microseconds. `i64::MAX` if it never expires.
+    expires_at: i64,
+    /// The second of the last recorded use.
+    noted_second: AtomicI64,
     allowance: Allowance,
+    uncommon: Option<Box<Uncommon>>,
 }
 
-impl KeyUsage {
-    /// Removes and returns the number of accepted requests that are not written yet.
-    pub(crate) fn take_accepted(&self) -> u64 {
-        self.accepted.swap(0, Ordering::Relaxed)
-    }
+/// The parts that most keys do not have.
+#[derive(Debug, Default)]
+struct Uncommon {
+    /// The key, if it is not an Ed25519 key.
+    verification_key: Option<VerificationKey>,
+    /// The first version of the key in this process, if this is a later one. The use of all versions is recorded there.
+    first: Option<Arc<DirectoryKey>>,
 }
 
 /// This node verified nothing with the key.
@@ -77,41 +80,117 @@ pub(crate) enum Verification {
 }
 
 impl DirectoryKey {
+    /// Creates an entry for a registered key. Returns `None` for a key that is not usable. The point of an Ed25519 key is
+    /// only read when a signature is verified, so that a million keys load quickly.
+    fn new(key: &UnrevokedKey) -> Option<Self> {
+        let (bytes, verification_key) = match &key.public_key {
+            CompactKey::Ed25519(bytes) => (*bytes, None),
+            CompactKey::Other(other) => (*other.fingerprint().as_bytes(), Some(verification_key(other)?)),
+        };
+        let uncommon = verification_key.map(|key| Uncommon { verification_key: Some(key), first: None });
+        Some(Self {
+            id: key.id,
+            owner: key.owner,
+            bytes,
+            disabled: key.disabled,
+            suspended: key.suspended,
+            verification: AtomicU8::new(UNUSED),
+            accepted: AtomicU32::new(0),
+            expires_at: key.expires_at.map_or(i64::MAX, Timestamp::as_microsecond),
+            noted_second: AtomicI64::new(0),
+            allowance: Allowance::default(),
+            uncommon: uncommon.map(Box::new),
+        })
+    }
+
+    /// Creates the entry of a registered key, which shares its recorded use with the entry in `before`. Returns `None`
+    /// for a key that is not usable.
+    #[must_use]
+    pub fn load(key: &UnrevokedKey, before: &Snapshot) -> Option<Arc<Self>> {
+        let mut entry = Self::new(key)?;
+        if let Some(before) = before.key(key.id) {
+            if entry.is_same_version(before) {
+                return Some(Arc::clone(before));
+            }
+            entry.uncommon.get_or_insert_default().first = Some(Arc::clone(before.first_version()));
+        }
+        Some(Arc::new(entry))
+    }
+
+    fn is_same_version(&self, other: &Self) -> bool {
+        (self.owner, self.bytes, self.disabled, self.suspended, self.expires_at)
+            == (other.owner, other.bytes, other.disabled, other.suspended, other.expires_at)
+    }
+
+    /// Returns its fingerprint.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        match self.other_key() {
+            None => Fingerprint::of_ed25519(&self.bytes),
+            Some(_) => Fingerprint::from_bytes(self.bytes),
+        }
+    }
+
+    /// Returns the key that verifies its signatures. For stored bytes that are no usable point, it is a key that refuses
+    /// every signature.
+    #[must_use]
+    pub fn verification_key(&self) -> Cow<'_, VerificationKey> {
+        match self.other_key() {
+            None => Cow::Owned(VerificationKey::ed25519_from_stored_bytes(&self.bytes)),
+            Some(key) => Cow::Borrowed(key),
+        }
+    }
+
+    fn other_key(&self) -> Option<&VerificationKey> {
+        self.uncommon.as_ref()?.verification_key.as_ref()
+    }
+
     /// Returns its state at `now`.
     #[must_use]
     pub fn state(&self, now: Timestamp) -> KeyState {
-        key_state(self.disabled, self.suspended, self.expires_at, false, now)
+        key_state(self.disabled, self.suspended, self.expires_at(), false, now)
     }
 
     /// Returns when it expires, if it does.
     #[must_use]
-    pub const fn expires_at(&self) -> Option<Timestamp> {
-        self.expires_at
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        // Every other value was a time.
+        (self.expires_at < i64::MAX).then(|| Timestamp::from_microsecond(self.expires_at).unwrap_or(Timestamp::MAX))
+    }
+
+    /// Returns the version in which the use of all versions is recorded.
+    fn first_version(self: &Arc<Self>) -> &Arc<Self> {
+        self.uncommon.as_ref().and_then(|uncommon| uncommon.first.as_ref()).unwrap_or(self)
+    }
+
+    /// As [`first_version`](Self::first_version).
+    fn usage(&self) -> &Self {
+        self.uncommon.as_ref().and_then(|uncommon| uncommon.first.as_deref()).unwrap_or(self)
     }
 
     /// Returns whether this is the first use in its second. Only that use is recorded.
     pub(crate) fn is_first_use_of(&self, second: i64) -> bool {
-        let noted = self.usage.noted_second.load(Ordering::Relaxed);
-        noted < second
-            && self.usage.noted_second.compare_exchange(noted, second, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        let noted_second = &self.usage().noted_second;
+        let noted = noted_second.load(Ordering::Relaxed);
+        noted < second && noted_second.compare_exchange(noted, second, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Counts an accepted request. Returns whether it is the first one that is not written yet.
     pub(crate) fn count_accepted(&self) -> bool {
-        self.usage.accepted.fetch_add(1, Ordering::Relaxed) == 0
+        self.usage().accepted.fetch_add(1, Ordering::Relaxed) == 0
     }
 
-    /// Returns the use of the key, which all versions of it share.
-    pub(crate) const fn usage(&self) -> &Arc<KeyUsage> {
-        &self.usage
+    /// Removes and returns the number of accepted requests that are not written yet.
+    pub(crate) fn take_accepted(&self) -> u64 {
+        self.usage().accepted.swap(0, Ordering::Relaxed).into()
     }
 
     /// Records that something was verified with this key, whether or not it was accepted.
     pub(crate) fn note_verification(&self) -> Verification {
-        if self.usage.verification.load(Ordering::Relaxed) == VERIFIED {
+        let state = &self.usage().verification;
+        if state.load(Ordering::Relaxed) == VERIFIED {
             return Verification::Further;
         }
-        let state = &self.usage.verification;
         match state.compare_exchange(UNUSED, VERIFIED, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => Verification::First,
             Err(VERIFIED) => Verification::Further,
@@ -123,13 +202,13 @@ impl DirectoryKey {
     /// even if a request still reads an older snapshot.
     #[must_use]
     pub fn retire(&self) -> bool {
-        let state = &self.usage.verification;
+        let state = &self.usage().verification;
         state.compare_exchange(UNUSED, RETIRED, Ordering::Relaxed, Ordering::Relaxed) == Err(VERIFIED)
     }
 
     /// Returns how often it may still be used now.
     pub(crate) fn allowance(&self) -> &Allowance {
-        &self.usage.allowance
+        &self.usage().allowance
     }
 }
 
@@ -152,6 +231,7 @@ pub struct RevokedKey {
 /// The roles in a project.
 #[derive(Debug)]
 pub struct DirectoryProject {
+    id: ProjectId,
     /// The workspace it belongs to.
     pub workspace: WorkspaceId,
     /// The roles, in the order of the principals' ids.
@@ -180,20 +260,64 @@ pub fn verification_key(key: &PublicKey) -> Option<VerificationKey> {
     .ok()
 }
 
+struct ById;
+
+impl Index for ById {
+    type Row = DirectoryKey;
+    type Key = ApiKeyId;
+
+    fn key(key: &DirectoryKey) -> ApiKeyId {
+        key.id
+    }
+}
+
+struct ByFingerprint;
+
+impl Index for ByFingerprint {
+    type Row = DirectoryKey;
+    type Key = Fingerprint;
+
+    fn key(key: &DirectoryKey) -> Fingerprint {
+        key.fingerprint()
+    }
+}
+
+struct Identities;
+
+impl Index for Identities {
+    type Row = Identity;
+    type Key = PrincipalId;
+
+    fn key(identity: &Identity) -> PrincipalId {
+        identity.id
+    }
+}
+
+struct Projects;
+
+impl Index for Projects {
+    type Row = DirectoryProject;
+    type Key = ProjectId;
+
+    fn key(project: &DirectoryProject) -> ProjectId {
+        project.id
+    }
+}
+
 /// All keys, identities and projects at one version. A clone shares everything that is not changed afterwards.
 #[derive(Clone, Default)]
 pub struct Snapshot {
     version: Version,
     token_epoch: u64,
     signatures_from: Timestamp,
-    keys: imbl::HashMap<ApiKeyId, Arc<DirectoryKey>>,
-    by_fingerprint: imbl::HashMap<Fingerprint, Arc<DirectoryKey>>,
+    keys: Table<ById>,
+    by_fingerprint: Table<ByFingerprint>,
     revoked: imbl::HashMap<ApiKeyId, Arc<RevokedKey>>,
     revoked_by_fingerprint: imbl::HashMap<Fingerprint, Arc<RevokedKey>>,
     /// The revoked keys in the order of their revocation.
     revoked_order: imbl::OrdSet<(Timestamp, ApiKeyId)>,
-    identities: imbl::HashMap<PrincipalId, Arc<Identity>>,
-    projects: imbl::HashMap<ProjectId, Arc<DirectoryProject>>,
+    identities: Table<Identities>,
+    projects: Table<Projects>,
 }
 
 impl Snapshot {
@@ -269,43 +393,37 @@ impl Snapshot {
         self.signatures_from = signatures_from;
     }
 
-    /// Adds or replaces a key that is not revoked.
+    /// Replaces all keys that are not revoked.
+    pub fn set_keys(&mut self, keys: &[Arc<DirectoryKey>]) {
+        std::thread::scope(|scope| {
+            let by_fingerprint = scope.spawn(|| Table::of(keys));
+            self.keys = Table::of(keys);
+            self.by_fingerprint = match by_fingerprint.join() {
+                Ok(table) => table,
+                Err(panic) => std::panic::resume_unwind(panic),
+            };
+        });
+    }
+
+    /// Adds or replaces a key that is not revoked. A key that is not usable is left out.
     pub fn put_key(&mut self, key: &ApiKey) {
-        let usage = self.keys.get(&key.id).map(|before| Arc::clone(&before.usage)).unwrap_or_default();
-        self.put_key_with_usage(key, usage);
-    }
-
-    /// As [`put_key`](Self::put_key), with the recorded use of the key in `before`.
-    pub fn put_key_as_used_in(&mut self, key: &ApiKey, before: &Self) {
-        let usage = before.keys.get(&key.id).map(|before| Arc::clone(&before.usage)).unwrap_or_default();
-        self.put_key_with_usage(key, usage);
-    }
-
-    fn put_key_with_usage(&mut self, key: &ApiKey, usage: Arc<KeyUsage>) {
-        let (None, Some(verification_key)) = (key.revoked_at, verification_key(&key.public_key)) else {
+        let unrevoked =
+            if key.revoked_at.is_none() { DirectoryKey::load(&UnrevokedKey::from(key), self) } else { None };
+        let Some(entry) = unrevoked else {
             self.remove_key(key.id);
             return;
         };
-        let entry = Arc::new(DirectoryKey {
-            id: key.id,
-            owner: key.owner,
-            fingerprint: key.public_key.fingerprint(),
-            verification_key,
-            disabled: key.disabled,
-            suspended: key.suspended,
-            expires_at: key.expires_at,
-            usage,
-        });
-        self.by_fingerprint.insert(entry.fingerprint, Arc::clone(&entry));
-        self.keys.insert(key.id, entry);
+        self.by_fingerprint.insert(Arc::clone(&entry));
+        self.keys.insert(entry);
     }
 
     /// Removes a key and returns it.
     pub fn remove_key(&mut self, id: ApiKeyId) -> Option<Arc<DirectoryKey>> {
         let key = self.keys.remove(&id)?;
+        let fingerprint = key.fingerprint();
         // The fingerprint may belong to another registration now.
-        if self.by_fingerprint.get(&key.fingerprint).is_some_and(|other| other.id == id) {
-            self.by_fingerprint.remove(&key.fingerprint);
+        if self.by_fingerprint.get(&fingerprint).is_some_and(|other| other.id == id) {
+            self.by_fingerprint.remove(&fingerprint);
         }
         Some(key)
     }
@@ -313,7 +431,7 @@ impl Snapshot {
     /// Returns the keys that this snapshot contains and the other one does not.
     #[must_use]
     pub fn keys_that_are_not_in(&self, other: &Self) -> Vec<Arc<DirectoryKey>> {
-        self.keys.iter().filter(|(id, _)| !other.keys.contains_key(*id)).map(|(_, key)| Arc::clone(key)).collect()
+        self.keys.iter().filter(|key| other.keys.get(&key.id).is_none()).cloned().collect()
     }
 
     /// Adds a revoked key. Above the maximum number, the key with the earliest revocation is removed.
@@ -352,7 +470,7 @@ impl Snapshot {
 
     /// Adds or replaces an identity.
     pub fn put_identity(&mut self, identity: Identity) {
-        self.identities.insert(identity.id, Arc::new(identity));
+        self.identities.insert(Arc::new(identity));
     }
 
     /// Removes an identity.
@@ -364,7 +482,7 @@ impl Snapshot {
     pub fn put_project(&mut self, grants: ProjectGrants) {
         let ProjectGrants { id, workspace, mut roles } = grants;
         roles.sort_unstable_by_key(|(principal, _)| *principal);
-        self.projects.insert(id, Arc::new(DirectoryProject { workspace, roles: roles.into() }));
+        self.projects.insert(Arc::new(DirectoryProject { id, workspace, roles: roles.into() }));
     }
 
     /// Removes a project.
@@ -394,7 +512,10 @@ impl Directory {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use domain::{Random, UserId};
+    use proptest::{prelude::*, test_runner::TestCaseError};
 
     use super::*;
 
@@ -461,10 +582,207 @@ mod tests {
         after.put_key(&ApiKey { disabled: true, ..key.clone() });
         assert_eq!(after.key(key.id).unwrap().note_verification(), Verification::Further);
         let mut loaded = Snapshot::default();
-        loaded.put_key_as_used_in(&key, &after);
+        loaded.set_keys(&[DirectoryKey::load(&(&key).into(), &after).unwrap()]);
         assert_eq!(loaded.key(key.id).unwrap().note_verification(), Verification::Further);
         let ended = loaded.keys_that_are_not_in(&Snapshot::default());
         assert!(ended.len() == 1 && ended[0].retire(), "it was used");
+    }
+
+    #[test]
+    fn a_load_keeps_the_entries_of_unchanged_keys_and_a_changed_one_keeps_only_its_first_version() {
+        let key = key(1, false);
+        let mut snapshot = Snapshot::default();
+        snapshot.put_key(&key);
+        let first = Arc::clone(snapshot.key(key.id).unwrap());
+        let unchanged = DirectoryKey::load(&(&key).into(), &snapshot).unwrap();
+        assert!(Arc::ptr_eq(&unchanged, &first));
+        for disabled in [true, false, true] {
+            snapshot.put_key(&ApiKey { disabled, ..key.clone() });
+            let current = snapshot.key(key.id).unwrap();
+            assert_eq!(current.disabled, disabled);
+            assert!(Arc::ptr_eq(current.first_version(), &first));
+            assert!(current.count_accepted());
+            assert_eq!(first.take_accepted(), 1);
+        }
+        assert_eq!(Arc::strong_count(&first), 2 + 1, "here, `unchanged`, and the current version");
+    }
+
+    #[test]
+    fn a_key_takes_little_memory() {
+        assert_eq!(size_of::<DirectoryKey>(), 104);
+    }
+
+    #[test]
+    fn a_stored_key_that_is_no_point_refuses_every_signature() {
+        // No point of the curve has this y coordinate. The second is a point of small order, which verifies almost anything.
+        for bytes in [
+            {
+                let mut bytes = [0; 32];
+                bytes[0] = 2;
+                bytes
+            },
+            {
+                let mut bytes = [0; 32];
+                bytes[0] = 1;
+                bytes
+            },
+        ] {
+            assert!(VerificationKey::ed25519_from_bytes(&bytes).is_err());
+            let key = UnrevokedKey { public_key: CompactKey::Ed25519(bytes), ..UnrevokedKey::from(&key(1, false)) };
+            let entry = DirectoryKey::load(&key, &Snapshot::default()).unwrap();
+            assert_eq!(entry.fingerprint(), Fingerprint::of_ed25519(&bytes));
+            // R and S of a signature that holds for a key of small order: R is the neutral element, and S is 0.
+            let mut signature = [0; 64];
+            signature[0] = 1;
+            let algorithm = http_signature::Algorithm::Ed25519;
+            assert!(entry.verification_key().verify(algorithm, b"a message", &signature).is_err());
+        }
+        // Of other types, a key that is not usable is left out.
+        let point: Vec<u8> =
+            [b"\0\0\0\x13ecdsa-sha2-nistp256\0\0\0\x08nistp256\0\0\0\x41\x04".as_slice(), &[1; 64]].concat();
+        let public_key = CompactKey::from_stored_blob(&point).unwrap();
+        let key = UnrevokedKey { public_key, ..UnrevokedKey::from(&key(1, false)) };
+        assert!(DirectoryKey::load(&key, &Snapshot::default()).is_none());
+    }
+
+    #[test]
+    fn a_change_that_makes_a_key_unusable_removes_it() {
+        let usable = key(1, false);
+        let mut snapshot = Snapshot::default();
+        snapshot.put_key(&usable);
+        let point: Vec<u8> =
+            [b"\0\0\0\x13ecdsa-sha2-nistp256\0\0\0\x08nistp256\0\0\0\x41\x04".as_slice(), &[1; 64]].concat();
+        snapshot.put_key(&ApiKey { public_key: PublicKey::from_stored_blob(&point).unwrap(), ..usable.clone() });
+        assert!(snapshot.key(usable.id).is_none());
+        assert!(snapshot.key_by_fingerprint(&usable.public_key.fingerprint()).is_none());
+    }
+
+    /// A step in the life of a directory.
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        /// A key is registered or changed: its number, the number of its private key, whether it is disabled, and when it
+        /// expires.
+        Put(u8, u8, bool, Option<i64>),
+        Remove(u8),
+        /// Everything is loaded again.
+        Load,
+    }
+
+    /// What a directory contains of a key: the number of its private key, whether it is disabled, and when it expires.
+    type Expected = (u8, bool, Option<i64>);
+
+    fn unrevoked(number: u8, (private_key, disabled, expires_at): Expected) -> UnrevokedKey {
+        let random = Numbered(AtomicU8::new(1));
+        UnrevokedKey {
+            id: ApiKeyId::from_uuid(uuid::Uuid::from_u128(number.into())),
+            owner: UserId::generate(Timestamp::UNIX_EPOCH, &random).into(),
+            public_key: CompactKey::Ed25519([private_key; 32]),
+            disabled,
+            suspended: false,
+            expires_at: expires_at.map(|second| Timestamp::from_second(second).unwrap()),
+        }
+    }
+
+    fn api_key(key: &UnrevokedKey) -> ApiKey {
+        let CompactKey::Ed25519(bytes) = key.public_key else { panic!("another type of key") };
+        let blob = [b"\0\0\0\x0bssh-ed25519\0\0\0\x20".as_slice(), &bytes].concat();
+        ApiKey {
+            id: key.id,
+            owner: key.owner,
+            public_key: PublicKey::from_stored_blob(&blob).unwrap(),
+            disabled: key.disabled,
+            suspended: key.suspended,
+            expires_at: key.expires_at,
+            ..self::key(1, false)
+        }
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let put = (0..12_u8, any::<bool>(), prop::option::of(-9..9_i64));
+        // A private key belongs to four keys, one after the other. So some steps register one that is registered already,
+        // as a load during such a change does.
+        let put = put.prop_map(|(number, disabled, expires_at)| Step::Put(number, number % 3, disabled, expires_at));
+        prop::collection::vec(
+            prop_oneof![4 => put, 2 => (0..12_u8).prop_map(Step::Remove), 1 => Just(Step::Load)],
+            0..60,
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+
+        #[test]
+        fn after_any_history_each_key_is_found_by_its_id_and_fingerprint(steps in steps()) {
+            let mut snapshot = Snapshot::default();
+            let mut keys: BTreeMap<u8, Expected> = BTreeMap::new();
+            // The registration that each private key belongs to: the last one that was put.
+            let mut holders: BTreeMap<u8, u8> = BTreeMap::new();
+            let mut used: BTreeMap<u8, u32> = BTreeMap::new();
+            for step in steps {
+                let before = (snapshot.clone(), keys.clone(), holders.clone());
+                match step {
+                    Step::Put(number, private_key, disabled, expires_at) => {
+                        let expected = (private_key, disabled, expires_at);
+                        snapshot.put_key(&api_key(&unrevoked(number, expected)));
+                        keys.insert(number, expected);
+                        holders.insert(private_key, number);
+                    }
+                    Step::Remove(number) => {
+                        let removed = snapshot.remove_key(ApiKeyId::from_uuid(uuid::Uuid::from_u128(number.into())));
+                        prop_assert_eq!(removed.is_some(), keys.contains_key(&number));
+                        if let Some((private_key, ..)) = keys.remove(&number) && holders.get(&private_key) == Some(&number) {
+                            holders.remove(&private_key);
+                        }
+                        used.remove(&number);
+                    }
+                    Step::Load => {
+                        let mut loaded = Snapshot::default();
+                        let load = |(&number, &expected): (&u8, &Expected)| {
+                            DirectoryKey::load(&unrevoked(number, expected), &snapshot).unwrap()
+                        };
+                        let entries: Vec<_> = keys.iter().map(load).collect();
+                        loaded.set_keys(&entries);
+                        prop_assert!(snapshot.keys_that_are_not_in(&loaded).is_empty());
+                        snapshot = loaded;
+                        holders = keys.iter().map(|(number, (private_key, ..))| (*private_key, *number)).collect();
+                    }
+                }
+                for (snapshot, keys, holders) in [(&snapshot, &keys, &holders), (&before.0, &before.1, &before.2)] {
+                    check(snapshot, keys, holders)?;
+                }
+                // Each key counts one more request after each step. The count survives all changes of the key.
+                for number in keys.keys() {
+                    let entry = snapshot.key(ApiKeyId::from_uuid(uuid::Uuid::from_u128((*number).into()))).unwrap();
+                    let count = used.entry(*number).or_default();
+                    prop_assert_eq!(entry.count_accepted(), *count == 0);
+                    *count += 1;
+                }
+            }
+            for (number, count) in used {
+                let entry = snapshot.key(ApiKeyId::from_uuid(uuid::Uuid::from_u128(number.into()))).unwrap();
+                prop_assert_eq!(entry.take_accepted(), u64::from(count));
+            }
+        }
+    }
+
+    fn check(
+        snapshot: &Snapshot,
+        keys: &BTreeMap<u8, Expected>,
+        holders: &BTreeMap<u8, u8>,
+    ) -> Result<(), TestCaseError> {
+        prop_assert_eq!(snapshot.key_count(), keys.len());
+        for number in 0..12 {
+            let found = snapshot.key(ApiKeyId::from_uuid(uuid::Uuid::from_u128(number.into())));
+            let found = found.map(|key| (key.bytes[0], key.disabled, key.expires_at().map(Timestamp::as_second)));
+            prop_assert_eq!(found, keys.get(&number).copied());
+        }
+        for private_key in 0..3 {
+            let found = snapshot.key_by_fingerprint(&Fingerprint::of_ed25519(&[private_key; 32]));
+            let found = found.map(|key| (key.id.uuid().as_u128(), key.disabled));
+            let holder = holders.get(&private_key);
+            prop_assert_eq!(found, holder.map(|number| (u128::from(*number), keys[number].1)));
+        }
+        Ok(())
     }
 
     #[test]

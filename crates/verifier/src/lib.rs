@@ -14,6 +14,7 @@ pub mod proxied_request;
 pub mod rate_limit;
 pub mod refusal_records;
 pub mod request;
+mod table;
 mod token;
 pub mod use_records;
 mod verifier;

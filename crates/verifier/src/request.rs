@@ -318,7 +318,7 @@ impl Verifier {
             }
         };
         let refuse = |error| (Some(key.id), error);
-        let outcome = signature.verify(&key.verification_key, now.as_second());
+        let outcome = signature.verify(&key.verification_key(), now.as_second());
         if !matches!(outcome, Err(VerifyError::Invalid)) {
             match key.note_verification() {
                 Verification::First => self.uses.record_first_verification(key, now),
@@ -415,13 +415,13 @@ pub(crate) fn missing_key(directory: &Snapshot, id: ApiKeyId) -> Error {
 
 /// The key with the key id of a signature.
 enum NamedKey<'a> {
-    Registered(&'a DirectoryKey),
+    Registered(&'a Arc<DirectoryKey>),
     Revoked(&'a RevokedKey),
 }
 
 fn find_key<'a>(directory: &'a Snapshot, profile: Profile, key_id: &str) -> Option<NamedKey<'a>> {
     let by_fingerprint = |fingerprint: &Fingerprint| {
-        let registered = directory.key_by_fingerprint(fingerprint).map(|key| NamedKey::Registered(key));
+        let registered = directory.key_by_fingerprint(fingerprint).map(NamedKey::Registered);
         registered.or_else(|| directory.revoked_key_by_fingerprint(fingerprint).map(|key| NamedKey::Revoked(key)))
     };
     match profile {
@@ -430,7 +430,7 @@ fn find_key<'a>(directory: &'a Snapshot, profile: Profile, key_id: &str) -> Opti
             Ok(fingerprint) => by_fingerprint(&fingerprint),
             Err(_) => {
                 let id = key_id.parse().ok()?;
-                let registered = directory.key(id).map(|key| NamedKey::Registered(key));
+                let registered = directory.key(id).map(NamedKey::Registered);
                 registered.or_else(|| directory.revoked_key(id).map(|key| NamedKey::Revoked(key)))
             }
         },

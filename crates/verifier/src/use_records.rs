@@ -12,7 +12,7 @@ use domain::{
     key_use::{RefusalReason, UseCounts, UseSpan},
 };
 
-use crate::directory::{DirectoryKey, KeyUsage};
+use crate::directory::DirectoryKey;
 
 /// The maximum number of uses in memory. A key adds at most two per second, so a batch can contain half this many keys.
 const MAX_USES: usize = 65_536;
@@ -44,12 +44,12 @@ pub struct CountedUse {
     pub counts: UseCounts,
 }
 
-/// A use in the queue, and the counter of its key. Uses that were put back have none.
+/// A use in the queue, and its key with the counter. Uses that were put back have none.
 struct Queued {
     used: Use,
     /// Whether it only leads to the counter, because the use of that second is recorded already.
     is_for_counter: bool,
-    usage: Option<Arc<KeyUsage>>,
+    counted: Option<Arc<DirectoryKey>>,
 }
 
 type Counters = HashMap<(ApiKeyId, Timestamp), UseCounts>;
@@ -68,7 +68,7 @@ impl Default for UseRecords {
 
 impl UseRecords {
     /// Records that a key was used. It takes no lock and allocates nothing. One use per key and second is kept.
-    pub(crate) fn record_use(&self, key: &DirectoryKey, now: Timestamp, ip_address: Option<IpAddr>) {
+    pub(crate) fn record_use(&self, key: &Arc<DirectoryKey>, now: Timestamp, ip_address: Option<IpAddr>) {
         if key.is_first_use_of(now.as_second()) {
             let used = Use { key: key.id, at: now, ip_address, accepted: true };
             self.push(key, used, false);
@@ -77,22 +77,22 @@ impl UseRecords {
 
     /// Records that a credential was verified with a key for the first time on this node, whether or not it was
     /// accepted.
-    pub(crate) fn record_first_verification(&self, key: &DirectoryKey, now: Timestamp) {
+    pub(crate) fn record_first_verification(&self, key: &Arc<DirectoryKey>, now: Timestamp) {
         self.push(key, Use { key: key.id, at: now, ip_address: None, accepted: false }, false);
     }
 
     /// Counts a request that is accepted. It takes no lock and allocates nothing.
-    pub(crate) fn count_accepted(&self, key: &DirectoryKey, now: Timestamp) {
+    pub(crate) fn count_accepted(&self, key: &Arc<DirectoryKey>, now: Timestamp) {
         // The next batch finds the counter by its place in the queue.
         if key.count_accepted() {
             self.push(key, Use { key: key.id, at: now, ip_address: None, accepted: true }, true);
         }
     }
 
-    fn push(&self, key: &DirectoryKey, used: Use, is_for_counter: bool) {
+    fn push(&self, key: &Arc<DirectoryKey>, used: Use, is_for_counter: bool) {
         // The queue is full only if more keys are used within seconds than fit. Then the oldest use is removed. The
         // counter of its key is written after the next use of the key.
-        self.queue.force_push(Queued { used, is_for_counter, usage: Some(Arc::clone(key.usage())) });
+        self.queue.force_push(Queued { used, is_for_counter, counted: Some(Arc::clone(key)) });
     }
 
     /// Counts a request with a registered key that is refused.
@@ -113,8 +113,8 @@ impl UseRecords {
         // The lock is not held while the queue is read, so that no refusal waits for it.
         let mut accepted = Vec::new();
         for _ in 0..self.queue.len() {
-            let Some(Queued { used, is_for_counter, usage }) = self.queue.pop() else { break };
-            let requests = usage.map_or(0, |usage| usage.take_accepted());
+            let Some(Queued { used, is_for_counter, counted }) = self.queue.pop() else { break };
+            let requests = counted.map_or(0, |key| key.take_accepted());
             if requests > 0 {
                 accepted.push((used.key, used.at, requests));
             }
@@ -144,7 +144,7 @@ impl UseRecords {
     /// Puts back uses that could not be written.
     pub fn put_back(&self, uses: Vec<Use>) {
         for used in uses {
-            if self.queue.push(Queued { used, is_for_counter: false, usage: None }).is_err() {
+            if self.queue.push(Queued { used, is_for_counter: false, counted: None }).is_err() {
                 break;
             }
         }

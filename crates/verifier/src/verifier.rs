@@ -163,7 +163,7 @@ impl Verifier {
         let id = kind.key?;
         let directory = self.directory.load();
         let (owner, fingerprint, mut workspaces) = match (directory.key(id), directory.revoked_key(id)) {
-            (Some(key), _) => (key.owner, key.fingerprint, Vec::new()),
+            (Some(key), _) => (key.owner, key.fingerprint(), Vec::new()),
             (None, Some(key)) => (key.owner, key.fingerprint, key.workspaces.to_vec()),
             (None, None) => return None,
         };

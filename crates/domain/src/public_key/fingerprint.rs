@@ -6,8 +6,6 @@ use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-use super::wire;
-
 const PREFIX: &str = "SHA256:";
 
 /// SHA-256 over a key's canonical SSH wire blob. Its text form is `SHA256:` and 43 characters of unpadded base64, with
@@ -19,10 +17,13 @@ impl Fingerprint {
     /// Returns the fingerprint of the Ed25519 key with these 32 raw bytes.
     #[must_use]
     pub fn of_ed25519(raw: &[u8; 32]) -> Self {
-        let mut blob = Vec::with_capacity(51);
-        wire::put_string(&mut blob, b"ssh-ed25519");
-        wire::put_string(&mut blob, raw);
-        Self::of_blob(&blob)
+        // It is computed for each look-up of a key, so it allocates nothing.
+        let mut hash = Sha256::new();
+        for part in [b"ssh-ed25519".as_slice(), raw] {
+            hash.update(u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+            hash.update(part);
+        }
+        Self(hash.finalize().into())
     }
 
     pub(super) fn of_blob(blob: &[u8]) -> Self {

@@ -23,7 +23,7 @@ impl App {
         let identity = caller.principal.identity().ok_or(AppError::not_found())?;
         let key = caller.principal.credential().key().and_then(|id| {
             let directory = self.verifier.directory().load();
-            let fingerprint = directory.key(id)?.fingerprint.to_string();
+            let fingerprint = directory.key(id)?.fingerprint().to_string();
             Some(api::CredentialKey { id, fingerprint })
         });
         Ok(api::Me {

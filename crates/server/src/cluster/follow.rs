@@ -278,17 +278,17 @@ impl ClusterMember {
         if before.version() >= version {
             return Ok(before.version());
         }
-        let mut connection = self.store.read().await?;
-        let loaded = match load::load_changes(&mut connection, &self.public_key, &before).await? {
+        let changes = load::load_changes(&mut *self.store.read().await?, &self.public_key, &before).await?;
+        let loaded = match changes {
             Some(loaded) => loaded,
-            None => load::load_all(&mut connection, &self.public_key, &before).await?,
+            None => load::load_all(&self.store, &self.public_key, &before).await?,
         };
         Ok(self.swap(loaded, progress))
     }
 
     async fn load_all(&self, progress: &mut Progress) -> Result<Version, StoreError> {
         let before = Snapshot::clone(&self.directory.load());
-        let loaded = load::load_all(&mut *self.store.read().await?, &self.public_key, &before).await?;
+        let loaded = load::load_all(&self.store, &self.public_key, &before).await?;
         Ok(self.swap(loaded, progress))
     }
 

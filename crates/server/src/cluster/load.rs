@@ -1,13 +1,24 @@
 //! Loads the directory from the store: completely, or only the changes since a snapshot.
 
-use std::sync::Arc;
+use std::{num::NonZero, sync::Arc, thread::available_parallelism};
 
-use domain::PrincipalId;
-use store::{Changes, Connection, StoreError, Subject, change, installation::Installation};
+use domain::{ApiKeyId, PrincipalId, ProjectId, ServiceAccountId, UserId, principal::Identity, project::ProjectGrants};
+use store::{
+    Changes, Connection, Store, StoreError, Subject, api_key, change,
+    identity::{self, WorkspaceNames},
+    installation::Installation,
+    project,
+};
+use tokio::{
+    sync::Mutex,
+    task::{JoinError, JoinSet, spawn_blocking},
+};
 use verifier::directory::{DirectoryKey, MAX_REVOKED_KEYS, Snapshot};
 
-/// The number of keys or projects in one query.
-const LOAD_CHUNK: i64 = 10_000;
+/// The number of objects in one query.
+const PAGE: u16 = 5_000;
+/// The maximum number of tasks that load at a time. Each has a connection, and some are left for others.
+const MAX_LOADERS: usize = 3;
 
 /// A loaded snapshot, which replaces an earlier one.
 pub(super) struct Loaded {
@@ -29,45 +40,200 @@ pub(super) async fn find_installation(
     Ok(installation)
 }
 
-/// Loads everything. Changes in the meantime have a later version than the snapshot, and are loaded again.
+/// Loads everything. The parts are read by several statements after the version, so each part shows that version or a
+/// later one. Changes in the meantime have a later version than the snapshot, and are loaded again.
 ///
 /// # Errors
 /// The installation has another key, or the store does not answer or is corrupt.
-pub(super) async fn load_all(
-    connection: &mut Connection,
-    public_key: &[u8; 32],
-    before: &Snapshot,
-) -> Result<Loaded, StoreError> {
+pub(super) async fn load_all(store: &Store, public_key: &[u8; 32], before: &Snapshot) -> Result<Loaded, StoreError> {
+    let before = Arc::new(before.clone());
     let mut snapshot = Snapshot::default();
-    snapshot.set_version(change::current_version(connection).await?);
-    let installation = find_installation(connection, public_key).await?;
+    let mut connection = store.read().await?;
+    snapshot.set_version(change::current_version(&mut connection).await?);
+    let installation = find_installation(&mut connection, public_key).await?;
     snapshot.set_epochs(installation.token_epoch, installation.signatures_from);
-    for identity in store::identity::list_identities(connection).await? {
-        snapshot.put_identity(identity);
-    }
-    let mut after = None;
-    loop {
-        let keys = store::api_key::list_unrevoked_api_keys(connection, after, LOAD_CHUNK).await?;
-        for key in &keys {
-            snapshot.put_key_as_used_in(key, before);
-        }
-        let Some(last) = keys.last() else { break };
-        after = Some(last.id);
-    }
-    for key in store::api_key::list_revoked_api_keys(connection, MAX_REVOKED_KEYS).await? {
+    let names = identity::list_workspace_names(&mut connection).await?;
+    for key in api_key::list_revoked_api_keys(&mut connection, MAX_REVOKED_KEYS).await? {
         snapshot.put_revoked_key(key);
     }
-    let mut after = None;
-    loop {
-        let projects = store::project::list_project_grants(connection, after, LOAD_CHUNK).await?;
-        let Some(last) = projects.last() else { break };
-        after = Some(last.id);
-        for grants in projects {
-            snapshot.put_project(grants);
-        }
+    drop(connection);
+    let (users, accounts) = (Users(names.clone()), ServiceAccounts(names));
+    for identity in load_pages(store, users).await?.into_iter().chain(load_pages(store, accounts).await?) {
+        snapshot.put_identity(identity);
     }
-    let revoked = before.keys_that_are_not_in(&snapshot);
-    Ok(Loaded { snapshot, revoked })
+    for grants in load_pages(store, Projects).await? {
+        snapshot.put_project(grants);
+    }
+    let keys = load_pages(store, Keys { before: Arc::clone(&before) }).await?;
+    let loaded = spawn_blocking(move || {
+        snapshot.set_keys(&keys);
+        let revoked = before.keys_that_are_not_in(&snapshot);
+        Loaded { snapshot, revoked }
+    });
+    loaded.await.map_err(end)
+}
+
+/// Objects that are loaded in pages, in the order of their ids.
+trait Paged: Clone + Send + Sync + 'static {
+    type Id: Copy + Send;
+    type Object: Send;
+
+    /// Returns the last id of the next page after `after`. Returns `None` if the page has no full length, so that it is the
+    /// last one.
+    fn find_end(
+        &self,
+        connection: &mut Connection,
+        after: Option<Self::Id>,
+    ) -> impl Future<Output = Result<Option<Self::Id>, StoreError>> + Send;
+
+    /// Returns the objects after `after` and up to `up_to`.
+    fn list(
+        &self,
+        connection: &mut Connection,
+        after: Option<Self::Id>,
+        up_to: Option<Self::Id>,
+    ) -> impl Future<Output = Result<Vec<Self::Object>, StoreError>> + Send;
+}
+
+#[derive(Clone)]
+struct Users(WorkspaceNames);
+
+impl Paged for Users {
+    type Id = UserId;
+    type Object = Identity;
+
+    async fn find_end(&self, connection: &mut Connection, after: Option<UserId>) -> Result<Option<UserId>, StoreError> {
+        identity::find_end_of_users(connection, after, PAGE).await
+    }
+
+    async fn list(
+        &self,
+        connection: &mut Connection,
+        after: Option<UserId>,
+        up_to: Option<UserId>,
+    ) -> Result<Vec<Identity>, StoreError> {
+        identity::list_user_identities(connection, &self.0, after, up_to).await
+    }
+}
+
+#[derive(Clone)]
+struct ServiceAccounts(WorkspaceNames);
+
+impl Paged for ServiceAccounts {
+    type Id = ServiceAccountId;
+    type Object = Identity;
+
+    async fn find_end(
+        &self,
+        connection: &mut Connection,
+        after: Option<ServiceAccountId>,
+    ) -> Result<Option<ServiceAccountId>, StoreError> {
+        identity::find_end_of_service_accounts(connection, after, PAGE).await
+    }
+
+    async fn list(
+        &self,
+        connection: &mut Connection,
+        after: Option<ServiceAccountId>,
+        up_to: Option<ServiceAccountId>,
+    ) -> Result<Vec<Identity>, StoreError> {
+        identity::list_service_account_identities(connection, &self.0, after, up_to).await
+    }
+}
+
+#[derive(Clone)]
+struct Projects;
+
+impl Paged for Projects {
+    type Id = ProjectId;
+    type Object = ProjectGrants;
+
+    async fn find_end(
+        &self,
+        connection: &mut Connection,
+        after: Option<ProjectId>,
+    ) -> Result<Option<ProjectId>, StoreError> {
+        project::find_end_of_projects(connection, after, PAGE).await
+    }
+
+    async fn list(
+        &self,
+        connection: &mut Connection,
+        after: Option<ProjectId>,
+        up_to: Option<ProjectId>,
+    ) -> Result<Vec<ProjectGrants>, StoreError> {
+        project::list_project_grants(connection, after, up_to).await
+    }
+}
+
+/// The keys that are not revoked.
+#[derive(Clone)]
+struct Keys {
+    before: Arc<Snapshot>,
+}
+
+impl Paged for Keys {
+    type Id = ApiKeyId;
+    type Object = Arc<DirectoryKey>;
+
+    async fn find_end(
+        &self,
+        connection: &mut Connection,
+        after: Option<ApiKeyId>,
+    ) -> Result<Option<ApiKeyId>, StoreError> {
+        api_key::find_end_of_unrevoked_keys(connection, after, PAGE).await
+    }
+
+    async fn list(
+        &self,
+        connection: &mut Connection,
+        after: Option<ApiKeyId>,
+        up_to: Option<ApiKeyId>,
+    ) -> Result<Vec<Arc<DirectoryKey>>, StoreError> {
+        let page = api_key::list_unrevoked_api_keys(connection, after, up_to).await?;
+        let before = Arc::clone(&self.before);
+        let decoded = spawn_blocking(move || -> Result<Vec<_>, StoreError> {
+            Ok(page.decode()?.iter().filter_map(|key| DirectoryKey::load(key, &before)).collect())
+        });
+        decoded.await.map_err(end)?
+    }
+}
+
+/// Loads all pages by several tasks, and returns the objects in an undefined order.
+async fn load_pages<P: Paged>(store: &Store, paged: P) -> Result<Vec<P::Object>, StoreError> {
+    // Where the next page begins. `None` after the last page was taken.
+    let next = Arc::new(Mutex::new(Some(None)));
+    let mut tasks = JoinSet::new();
+    for _ in 0..available_parallelism().map_or(1, NonZero::get).min(MAX_LOADERS) {
+        let (store, paged, next) = (store.clone(), paged.clone(), Arc::clone(&next));
+        tasks.spawn(async move {
+            let mut connection = store.read().await?;
+            let mut objects = Vec::new();
+            loop {
+                let (after, up_to) = {
+                    let mut next = next.lock().await;
+                    let Some(after) = *next else { return Ok::<_, StoreError>(objects) };
+                    let up_to = paged.find_end(&mut connection, after).await?;
+                    *next = up_to.map(Some);
+                    (after, up_to)
+                };
+                objects.append(&mut paged.list(&mut connection, after, up_to).await?);
+            }
+        });
+    }
+    let mut objects = Vec::new();
+    while let Some(loaded) = tasks.join_next().await {
+        objects.append(&mut loaded.map_err(end)??);
+    }
+    Ok(objects)
+}
+
+/// Continues a panic of a task. A task that is stopped with the runtime did not load anything.
+fn end(error: JoinError) -> StoreError {
+    match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(error) => StoreError::Unavailable { reason: format!("loading was stopped: {error}") },
+    }
 }
 
 /// Loads the changes since `before`. Returns `None` if the store no longer has them.
@@ -87,11 +253,11 @@ pub(super) async fn load_changes(
     for subject in subjects {
         match subject {
             Subject::ApiKey(id) => {
-                match store::api_key::find_api_key_anywhere(connection, id).await? {
+                match api_key::find_api_key_anywhere(connection, id).await? {
                     Some(key) if key.revoked_at.is_none() => snapshot.put_key(&key),
                     _ => revoked.extend(snapshot.remove_key(id)),
                 }
-                if let Some(key) = store::api_key::find_revoked_api_key(connection, id).await? {
+                if let Some(key) = api_key::find_revoked_api_key(connection, id).await? {
                     snapshot.put_revoked_key(key);
                 }
             }
@@ -101,7 +267,7 @@ pub(super) async fn load_changes(
                 let installation = find_installation(connection, public_key).await?;
                 snapshot.set_epochs(installation.token_epoch, installation.signatures_from);
             }
-            Subject::Project(id) => match store::project::find_project_grants(connection, id).await? {
+            Subject::Project(id) => match project::find_project_grants(connection, id).await? {
                 Some(grants) => snapshot.put_project(grants),
                 None => snapshot.remove_project(id),
             },
@@ -118,7 +284,7 @@ async fn load_identity(
     connection: &mut Connection,
     id: PrincipalId,
 ) -> Result<(), StoreError> {
-    match store::identity::find_identity(connection, id).await? {
+    match identity::find_identity(connection, id).await? {
         Some(identity) => snapshot.put_identity(identity),
         None => snapshot.remove_identity(id),
     }

@@ -1,20 +1,25 @@
 //! API keys: what is written is read back, a key exists once, and the latest use is kept.
 
-use domain::{PrincipalId, api_key::ApiKey};
+use domain::{
+    PrincipalId, PublicKey, Timestamp,
+    api_key::{ApiKey, UnrevokedKey},
+    public_key::CompactKey,
+};
 use store::{
-    Store, StoreError,
+    Connection, Store, StoreError, Value,
     api_key::{self, KeyUse, Revocation, UseBeforeRevocation},
 };
 
 use crate::support::{
     Backend, add_workspaces_and_users, api_key as sample, at, change, event, id, on_every_engine, public_key,
-    service_account, user,
+    service_account, tamper, user,
 };
 
 on_every_engine! {
     an_update_writes_every_field
     a_key_that_is_not_revoked_exists_once
     a_revoked_key_keeps_the_workspaces_of_its_owner
+    unrevoked_keys_are_read_in_pages_with_what_verification_needs
     keys_are_listed_by_owner_fingerprint_and_registrar
     the_latest_use_is_kept
     a_use_that_was_refused_counts_as_a_verification
@@ -128,7 +133,78 @@ async fn a_revoked_key_keeps_the_workspaces_of_its_owner(database: impl Backend)
     let listed = api_key::list_revoked_api_keys(&mut connection, 9).await.unwrap();
     assert_eq!(listed.iter().map(|revoked| revoked.key.id).collect::<Vec<_>>(), [id(2), id(1)]);
     assert_eq!(api_key::list_revoked_api_keys(&mut connection, 1).await.unwrap().len(), 1);
-    assert_eq!(api_key::list_unrevoked_api_keys(&mut connection, None, 9).await.unwrap(), []);
+    assert_eq!(list_unrevoked(&mut connection, None, None).await.unwrap(), []);
+}
+
+async fn list_unrevoked(
+    connection: &mut Connection,
+    after: Option<u128>,
+    up_to: Option<u128>,
+) -> Result<Vec<UnrevokedKey>, StoreError> {
+    let page = api_key::list_unrevoked_api_keys(connection, after.map(id), up_to.map(id)).await?;
+    let mut keys = page.decode()?;
+    keys.sort_by_key(|key| key.id);
+    Ok(keys)
+}
+
+async fn unrevoked_keys_are_read_in_pages_with_what_verification_needs(database: impl Backend) {
+    let store = database.open().await;
+    add_workspaces_and_users(&store).await;
+    let keys = [
+        sample(1, user(1).id),
+        ApiKey { disabled: true, ..sample(2, user(2).id) },
+        ApiKey { suspended: true, ..sample(3, user(1).id) },
+        ApiKey { expires_at: Some(Timestamp::from_microsecond(-7).unwrap()), ..sample(4, user(1).id) },
+        ApiKey {
+            public_key: ecdsa_key(),
+            disabled: true,
+            suspended: true,
+            expires_at: Some(at(7)),
+            ..sample(5, user(2).id)
+        },
+        sample(6, user(2).id),
+    ];
+    insert(&store, 2, &keys).await;
+    revoke(&store, 3, &keys[5], Revocation::Ordinary).await;
+    let expected: Vec<UnrevokedKey> = keys[..5].iter().map(UnrevokedKey::from).collect();
+    assert!(matches!(expected[0].public_key, CompactKey::Ed25519(_)));
+    assert!(matches!(expected[4].public_key, CompactKey::Other(_)));
+    let mut connection = store.read().await.unwrap();
+    assert_eq!(list_unrevoked(&mut connection, None, None).await.unwrap(), expected);
+    assert_eq!(list_unrevoked(&mut connection, Some(1), Some(3)).await.unwrap(), expected[1..3]);
+    assert_eq!(list_unrevoked(&mut connection, Some(4), None).await.unwrap(), expected[4..]);
+    let ends = [(None, 1, Some(1)), (None, 5, Some(5)), (None, 6, None), (Some(2), 2, Some(4)), (Some(5), 1, None)];
+    for (after, size, end) in ends {
+        let found = api_key::find_end_of_unrevoked_keys(&mut connection, after.map(id), size).await.unwrap();
+        assert_eq!(found, end.map(id), "{size} after {after:?}");
+    }
+    drop(connection);
+    for (damage, column) in [
+        ("UPDATE api_keys SET owner_id = 'usr_1' WHERE disabled", "owner_id"),
+        ("UPDATE api_keys SET owner_id = 'a,b c' WHERE disabled", "owner_id"),
+        ("UPDATE api_keys SET expires_at = 9223372036854775807 WHERE suspended", "expires_at"),
+    ] {
+        tamper(&store, damage, &[]).await;
+        let error = list_unrevoked(&mut store.read().await.unwrap(), None, None).await.unwrap_err();
+        assert!(matches!(&error, StoreError::Corrupt { what } if what.contains(column)), "{damage}: {error}");
+        tamper(&store, "UPDATE api_keys SET owner_id = $1, expires_at = NULL", &[Value::from(owner(1))]).await;
+    }
+    assert_eq!(list_unrevoked(&mut store.read().await.unwrap(), None, None).await.unwrap().len(), 5);
+    for blob in [b"ssh".to_vec(), Vec::new(), [keys[0].public_key.blob(), &[0]].concat()] {
+        tamper(&store, "UPDATE api_keys SET public_key = $1 WHERE disabled", &[Value::from(blob)]).await;
+        let error = list_unrevoked(&mut store.read().await.unwrap(), None, None).await.unwrap_err();
+        assert!(matches!(&error, StoreError::Corrupt { what } if what.contains("public_key")), "{error}");
+    }
+}
+
+/// A key that only has the form of one.
+fn ecdsa_key() -> PublicKey {
+    let mut blob = Vec::new();
+    for part in [b"ecdsa-sha2-nistp256".as_slice(), b"nistp256", &[4; 65]] {
+        blob.extend(u32::try_from(part.len()).unwrap().to_be_bytes());
+        blob.extend(part);
+    }
+    PublicKey::from_stored_blob(&blob).unwrap()
 }
 
 async fn keys_are_listed_by_owner_fingerprint_and_registrar(database: impl Backend) {
@@ -141,8 +217,6 @@ async fn keys_are_listed_by_owner_fingerprint_and_registrar(database: impl Backe
     let list = api_key::list_api_keys(&mut connection, owner(1), None, 9).await.unwrap();
     assert_eq!(list, keys[..2]);
     let list = api_key::list_api_keys(&mut connection, owner(1), Some(id(1)), 9).await.unwrap();
-    assert_eq!(list, keys[1..2]);
-    let list = api_key::list_unrevoked_api_keys(&mut connection, Some(id(1)), 1).await.unwrap();
     assert_eq!(list, keys[1..2]);
     let list = api_key::list_api_keys_made_with(&mut connection, &[id(1), id(2), id(9)]).await.unwrap();
     assert_eq!(list, keys[2..]);

@@ -8,6 +8,7 @@ mod audit;
 mod audit_tampering;
 mod change;
 mod connection;
+mod identity;
 mod installation;
 mod invitation;
 mod key_use;

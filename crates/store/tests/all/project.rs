@@ -205,9 +205,13 @@ async fn roles_are_granted_changed_and_removed(database: impl Backend) {
     let grants = project::find_project_grants(&mut connection, id(1)).await.unwrap().unwrap();
     assert_eq!((grants.id, grants.workspace), (id(1), id(1)));
     assert_eq!(grants.roles, [(bot, ProjectRole::Editor), (user_id(1), ProjectRole::Admin)]);
-    let all = project::list_project_grants(&mut connection, None, 9).await.unwrap();
+    let all = project::list_project_grants(&mut connection, None, None).await.unwrap();
     assert_eq!(all.iter().map(|grants| grants.roles.len()).collect::<Vec<_>>(), [2, 0]);
     assert_eq!(all[0], grants);
+    assert_eq!(project::list_project_grants(&mut connection, None, Some(all[0].id)).await.unwrap(), all[..1]);
+    assert_eq!(project::list_project_grants(&mut connection, Some(all[0].id), None).await.unwrap(), all[1..]);
+    assert_eq!(project::find_end_of_projects(&mut connection, None, 2).await.unwrap(), Some(all[1].id));
+    assert_eq!(project::find_end_of_projects(&mut connection, Some(all[0].id), 2).await.unwrap(), None);
     drop(connection);
     change(&store, 6, async |change| project::delete_project_role(change, id(1), bot).await).await;
     let mut connection = store.read().await.unwrap();

@@ -77,7 +77,8 @@ async fn an_account_of_a_node_of_the_previous_release_has_its_name_as_display_na
         let mut connection = store.read().await.unwrap();
         let found = service_account::find_service_account(&mut connection, id(1), id(1)).await.unwrap().unwrap();
         let one = identity::find_identity(&mut connection, account(1).id.into()).await.unwrap().unwrap().name;
-        let all = identity::list_identities(&mut connection).await.unwrap();
+        let workspaces = identity::list_workspace_names(&mut connection).await.unwrap();
+        let all = identity::list_service_account_identities(&mut connection, &workspaces, None, None).await.unwrap();
         let of_all = all.into_iter().find(|identity| identity.id == account(1).id.into()).unwrap().name;
         [found.display_name, one, of_all]
     };

@@ -1,0 +1,79 @@
+//! Identities: the pages that a directory loads contain what a single look-up returns.
+
+use domain::{UserId, principal::Identity};
+use store::{Connection, Store, identity, service_account};
+
+use crate::support::{Backend, add_workspaces_and_users, at, change, id, on_every_engine, service_account as account};
+
+on_every_engine! {
+    pages_contain_every_principal_as_it_is_found_alone
+}
+
+/// Returns all principals from pages of `size`, in the order of their ids.
+async fn load(store: &Store, size: u16) -> Vec<Identity> {
+    let mut connection = store.read().await.unwrap();
+    let names = identity::list_workspace_names(&mut connection).await.unwrap();
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let up_to = identity::find_end_of_users(&mut connection, after, size).await.unwrap();
+        all.extend(identity::list_user_identities(&mut connection, &names, after, up_to).await.unwrap());
+        after = up_to;
+        if up_to.is_none() {
+            break;
+        }
+    }
+    let mut after = None;
+    loop {
+        let up_to = identity::find_end_of_service_accounts(&mut connection, after, size).await.unwrap();
+        all.extend(identity::list_service_account_identities(&mut connection, &names, after, up_to).await.unwrap());
+        after = up_to;
+        if up_to.is_none() {
+            break;
+        }
+    }
+    all.sort_by_key(|identity| identity.id);
+    all
+}
+
+async fn find(connection: &mut Connection) -> Vec<Identity> {
+    let mut found = Vec::new();
+    for number in 1..=3 {
+        found.extend(identity::find_identity(connection, id_of_user(number).into()).await.unwrap());
+    }
+    for number in 1..=4 {
+        found.extend(identity::find_identity(connection, account(number).id.into()).await.unwrap());
+    }
+    found
+}
+
+fn id_of_user(number: u128) -> UserId {
+    id(number)
+}
+
+async fn pages_contain_every_principal_as_it_is_found_alone(database: impl Backend) {
+    let store = database.open().await;
+    add_workspaces_and_users(&store).await;
+    change(&store, 2, async |change| {
+        for number in 1..=4 {
+            let account = domain::service_account::ServiceAccount {
+                workspace: id(if number == 3 { 2 } else { 1 }),
+                disabled: number == 2,
+                ..account(number)
+            };
+            service_account::insert_service_account(change, &account).await?;
+        }
+        service_account::delete_service_account(change, id(4), at(2)).await
+    })
+    .await;
+    let check = async |principals: usize, memberships: [usize; 3]| {
+        let found = find(&mut store.read().await.unwrap()).await;
+        assert_eq!(found.len(), principals);
+        assert_eq!(found.iter().take(3).map(|user| user.memberships.len()).collect::<Vec<_>>(), memberships);
+        for size in [1, 2, 3, 100] {
+            assert_eq!(load(&store, size).await, found, "in pages of {size}");
+        }
+    };
+    check(6, [1, 2, 0]).await;
+    change(&store, 3, async |change| store::workspace::delete_workspace(change, id(2), at(3)).await).await;
+    check(5, [1, 1, 0]).await;
+}
