@@ -1,8 +1,6 @@
 //! The cost of verifying a signed request beyond the bare Ed25519 verification, in time and allocations.
 //! `cargo bench -p http-signature`
 
-use divan::counter::ItemsCount;
-use divan::{AllocProfiler, Bencher, black_box};
 use aws_lc_rs::{
     encoding::{AsDer as _, Pkcs8V1Der},
     rsa::{KeyPair, KeySize},
@@ -12,6 +10,8 @@ use aws_lc_rs::{
         RSA_PSS_2048_8192_SHA512, VerificationAlgorithm,
     },
 };
+use divan::counter::ItemsCount;
+use divan::{AllocProfiler, Bencher, black_box};
 use ed25519_dalek::{Signature, Signer as _};
 use http::{HeaderMap, HeaderValue};
 use http_signature::{
