@@ -473,7 +473,8 @@ impl App {
             Err(_) => None,
         };
         let lost_lines = self.request_log().map_or(0, RequestLog::count_lost);
-        self.metrics.render(keys, version, audit_events, self.verifier.holds_lease(), lost_lines)
+        let committed = self.store.commit_counts();
+        self.metrics.render(keys, version, audit_events, self.verifier.holds_lease(), lost_lines, committed)
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

@@ -7,13 +7,17 @@ mod follow;
 mod lease;
 mod load;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use domain::{Clock, NodeId, Version};
-use store::{Store, StoreError};
+use store::{Committed, Store, StoreError};
+use tokio::sync::OnceCell;
 
 pub use self::{
     acknowledge::{Confirmation, Leases},
@@ -28,7 +32,12 @@ pub struct Cluster {
     role: Role,
     /// How many nodes the last change was confirmed by.
     nodes: AtomicU64,
+    /// The waits of commits, by the last version of each.
+    waits: Mutex<BTreeMap<Version, Weak<Wait>>>,
 }
+
+/// The wait of the changes of one commit. If the caller that waits is dropped, another one continues.
+type Wait = OnceCell<Result<Confirmation, Arc<StoreError>>>;
 
 /// The role of this process for the other nodes.
 enum Role {
@@ -42,13 +51,13 @@ impl Cluster {
     /// Creates the part of a server.
     #[must_use]
     pub fn of_member(store: Store, clock: Arc<dyn Clock>, member: Arc<ClusterMember>) -> Self {
-        Self { store, clock, role: Role::Member(member), nodes: AtomicU64::new(1) }
+        Self { store, clock, role: Role::Member(member), nodes: AtomicU64::new(1), waits: Mutex::default() }
     }
 
     /// Creates the part of a command on the host.
     #[must_use]
-    pub const fn of_host_command(store: Store, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, role: Role::HostCommand, nodes: AtomicU64::new(1) }
+    pub fn of_host_command(store: Store, clock: Arc<dyn Clock>) -> Self {
+        Self { store, clock, role: Role::HostCommand, nodes: AtomicU64::new(1), waits: Mutex::default() }
     }
 
     /// Returns whether the last change was confirmed by several nodes. Pages only name nodes if there are several.
@@ -97,16 +106,31 @@ impl Cluster {
         Leases::observe_all(&self.store, self.clock.as_ref()).await
     }
 
-    /// Waits until a change that was committed as `version` is effective on every node. `leases` were read before it
-    /// began.
+    /// Waits until a committed change is effective on every node. `leases` were read before it began. The changes of one
+    /// commit share the wait for the last of them.
     ///
     /// # Errors
     /// It is unknown which nodes have applied it.
-    pub async fn confirm(&self, version: Version, leases: Leases) -> Result<Confirmation, StoreError> {
+    pub async fn confirm(&self, committed: Committed, leases: Leases) -> Result<Confirmation, Arc<StoreError>> {
+        let Committed { version, last } = committed;
         if let Role::Member(member) = &self.role {
-            member.note_durable(version);
+            member.note_durable(last);
         }
-        self.wait_for_nodes(version, leases).await
+        let wait = self.shared_wait(last);
+        let confirmed = wait.get_or_init(|| async { self.wait_for_nodes(last, leases).await.map_err(Arc::new) }).await;
+        confirmed.clone().map(|confirmation| Confirmation { version, ..confirmation })
+    }
+
+    /// Returns the wait of all changes that were committed together with the version `last`.
+    fn shared_wait(&self, last: Version) -> Arc<Wait> {
+        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(wait) = waits.get(&last).and_then(Weak::upgrade) {
+            return wait;
+        }
+        waits.retain(|_, wait| wait.strong_count() > 0);
+        let wait = Arc::new(Wait::new());
+        waits.insert(last, Arc::downgrade(&wait));
+        wait
     }
 
     /// Waits until every node has applied the committed version, see `docs/adr/0011`. It writes nothing and takes no
@@ -129,7 +153,7 @@ impl Cluster {
             Role::HostCommand => {
                 let leases = self.observe_leases().await?;
                 // It has no lease whose renewal would show which version is durable.
-                let version = self.store.make_durable(self.clock.now()).await?;
+                let version = self.store.make_durable().await?;
                 self.wait_for_nodes(version, leases).await
             }
         }

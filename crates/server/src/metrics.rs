@@ -6,6 +6,7 @@ use std::time::Duration;
 use http_signature::Profile;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder as _, Unit};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use store::CommitCounts;
 use verifier::outside::{CredentialType, Observer, Outcome};
 
 /// Buckets of durations, in seconds: from a verification (tens of microseconds) to a change that waits for a lease.
@@ -50,6 +51,9 @@ pub(crate) struct Metrics {
     answers: [Counter; 5],
     answer_seconds: Histogram,
     change_seconds: Histogram,
+    changes: Counter,
+    change_commits: Counter,
+    changes_waiting: Gauge,
     password_checks: Counter,
     directory_keys: Gauge,
     directory_version: Gauge,
@@ -84,6 +88,9 @@ impl Metrics {
                 .map(|class| counter("keyward_answers_total", vec![Label::new("status", class)])),
             answer_seconds: histogram("keyward_answer_seconds"),
             change_seconds: histogram("keyward_change_seconds"),
+            changes: counter("keyward_changes_total", Vec::new()),
+            change_commits: counter("keyward_change_commits_total", Vec::new()),
+            changes_waiting: gauge("keyward_changes_waiting"),
             password_checks: counter("keyward_password_checks_total", Vec::new()),
             directory_keys: gauge("keyward_directory_keys"),
             directory_version: gauge("keyward_directory_version"),
@@ -121,6 +128,7 @@ impl Metrics {
         audit_events: Option<u64>,
         holds_lease: bool,
         lost_lines: u64,
+        committed: CommitCounts,
     ) -> String {
         self.directory_keys.set(keys as f64);
         self.directory_version.set(version as f64);
@@ -129,6 +137,9 @@ impl Metrics {
         }
         self.holds_lease.set(f64::from(u8::from(holds_lease)));
         self.lost_log_lines.absolute(lost_lines);
+        self.changes.absolute(committed.changes);
+        self.change_commits.absolute(committed.commits);
+        self.changes_waiting.set(committed.waiting as f64);
         self.handle.run_upkeep();
         self.handle.render()
     }
@@ -158,8 +169,11 @@ fn describe(recorder: &PrometheusRecorder) {
     counter("keyward_answers_total", "Responses, by status class");
     seconds("keyward_answer_seconds", "Time to respond");
     seconds("keyward_change_seconds", "Time of a change, until every node has applied it");
+    counter("keyward_changes_total", "Changes that were committed");
+    counter("keyward_change_commits_total", "Commits of changes: several changes may share one");
     counter("keyward_password_checks_total", "Password checks, for existing and unknown users");
     counter("keyward_lost_log_lines_total", "Log lines of answered requests that were lost");
+    gauge("keyward_changes_waiting", "Changes that wait for other changes of this node");
     gauge("keyward_directory_keys", "Keys in the directory");
     gauge("keyward_directory_version", "Version of the database that the directory has applied");
     gauge("keyward_audit_events", "Events in the audit log");

@@ -1,6 +1,9 @@
 //! API keys and the times of their last use.
 
-use std::{collections::BTreeSet, fmt::Display};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+};
 
 use domain::{
     ApiKeyId, NodeId, PrincipalId, ServiceAccountId, Timestamp,
@@ -88,12 +91,14 @@ impl FromRow for ApiKey {
 }
 
 /// The version of the change that registers a key. NULL while a node is running that does not report what it verified.
-const REGISTERED_VERSION: &str = "(SELECT version FROM installation WHERE id = 1
-    AND NOT EXISTS (SELECT 1 FROM nodes WHERE reports_use = FALSE))";
+const REGISTERED_VERSION: (&str, &str) =
+    ("CASE WHEN NOT EXISTS (SELECT 1 FROM nodes WHERE reports_use = FALSE) THEN CAST(", " AS BIGINT) END");
 
 /// Registers a key.
 pub async fn insert_api_key(change: &mut Change, key: &ApiKey) -> Result<(), StoreError> {
-    API_KEYS.insert(key).expression("registered_version", REGISTERED_VERSION).run(change).await?;
+    // The transaction may contain changes with earlier versions, so the row of the installation has another one.
+    let insert = API_KEYS.insert(key).expression_of("registered_version", REGISTERED_VERSION, change.version());
+    insert.run(change).await?;
     change.touch(Subject::ApiKey(key.id));
     Ok(())
 }
@@ -604,25 +609,53 @@ pub struct KeyUse {
     pub accepted: bool,
 }
 
+/// The maximum number of uses in one statement.
+const MAX_USES: usize = 512;
+
 // A use at the time of the registration is written one microsecond later, because the previous release writes a proof
-// with that time.
-const RECORD_USE: &str = "UPDATE api_keys SET last_used_at = $2, last_used_ip = $3,
-        verified_at = COALESCE(verified_at, CASE WHEN created_at = $2 THEN $2 + 1 ELSE $2 END)
-     WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= $2)";
-const RECORD_VERIFICATION: &str = "UPDATE api_keys SET verified_at = CASE WHEN created_at = $2 THEN $2 + 1 ELSE $2 END
-     WHERE id = $1 AND verified_at IS NULL";
+// with that time. Each batch is one statement, whose values are the key, the time, the IP address, and whether the request
+// was accepted.
+fn record_statement(uses: usize) -> Statement {
+    let values = (0..uses).map(|row| {
+        let place = |at: usize| format!("${}", row * 4 + at);
+        format!("({}, {}, {}, {})", place(1), place(2), place(3), place(4))
+    });
+    let values = values.collect::<Vec<_>>().join(", ");
+    Statement::built(format!(
+        "UPDATE api_keys SET
+             last_used_at = CASE WHEN used.column4 THEN used.column2 ELSE api_keys.last_used_at END,
+             last_used_ip = CASE WHEN used.column4 THEN used.column3 ELSE api_keys.last_used_ip END,
+             verified_at = COALESCE(api_keys.verified_at,
+                 CASE WHEN api_keys.created_at = used.column2 THEN used.column2 + 1 ELSE used.column2 END)
+         FROM (VALUES {values}) AS used
+         WHERE api_keys.id = used.column1 AND CASE WHEN used.column4
+             THEN api_keys.last_used_at IS NULL OR api_keys.last_used_at <= used.column2
+             ELSE api_keys.verified_at IS NULL END"
+    ))
+}
 
 /// Records when keys were last used. The latest use is kept, regardless of the order in which uses are written.
 pub async fn record_key_uses(maintenance: &mut Maintenance, uses: &[KeyUse]) -> Result<(), StoreError> {
-    // All nodes use the same order, so that two nodes do not wait for each other.
-    let mut uses: Vec<_> = uses.iter().collect();
-    uses.sort_by_key(|used| used.key);
+    // A statement changes a row once. All nodes use the same order, so that two nodes rarely wait for each other.
+    let mut latest: BTreeMap<ApiKeyId, &KeyUse> = BTreeMap::new();
     for used in uses {
-        if used.accepted {
-            maintenance.execute(RECORD_USE, params![used.key, used.at, used.ip_address.as_deref()]).await?;
-        } else {
-            maintenance.execute(RECORD_VERIFICATION, params![used.key, used.at]).await?;
+        let kept = latest.entry(used.key).or_insert(used);
+        if (used.accepted, used.at) > (kept.accepted, kept.at) {
+            *kept = used;
         }
+    }
+    let uses: Vec<_> = latest.into_values().collect();
+    let mut uses = uses.as_slice();
+    while !uses.is_empty() {
+        // The number is a power of two, so that few statements have to be prepared.
+        let (written, rest) = uses.split_at(1 << uses.len().min(MAX_USES).ilog2());
+        uses = rest;
+        let mut values: Vec<Value<'_>> = Vec::new();
+        for used in written {
+            let ip_address = used.ip_address.as_deref();
+            values.extend([(&used.key).into(), used.at.into(), ip_address.into(), used.accepted.into()]);
+        }
+        maintenance.execute(record_statement(written.len()), &values).await?;
     }
     Ok(())
 }
@@ -633,12 +666,10 @@ impl Store {
     /// # Errors
     /// The database does not answer; nothing was written.
     pub async fn record_verifications(&self, keys: &[ApiKeyId], now: Timestamp) -> Result<(), StoreError> {
+        let verification = |&key| KeyUse { key, at: now, ip_address: None, accepted: false };
+        let uses: Vec<KeyUse> = keys.iter().map(verification).collect();
         let mut maintenance = self.begin_maintenance().await?;
-        let mut keys = keys.to_vec();
-        keys.sort_unstable();
-        for key in keys {
-            maintenance.execute(RECORD_VERIFICATION, params![key, now]).await?;
-        }
+        record_key_uses(&mut maintenance, &uses).await?;
         maintenance.commit().await
     }
 }

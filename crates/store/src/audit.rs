@@ -26,7 +26,7 @@ use crate::{
     table::{
         Column,
         ColumnType::{Bytes, I64, Text},
-        Table,
+        Insert, Table,
     },
     value::{Statement, Value},
 };
@@ -116,21 +116,65 @@ impl FromRow for AuditEvent {
     }
 }
 
-/// Appends events in order. The caller stores `log` in the locked row.
-pub(crate) async fn append(
-    connection: &mut WriteConnection,
-    log: &mut CompactRange,
-    events: &[AuditEvent],
-) -> Result<(), StoreError> {
-    for event in events {
-        let seq = log.size();
-        let leaf_hash = event.leaf_hash(seq);
-        let row = EventRow::encode(event)?;
-        let insert = AUDIT_EVENTS.insert(&row).value("seq", seq.cast_signed()).value("leaf_hash", leaf_hash.0);
-        insert.run(connection).await?;
-        log.append(leaf_hash);
+/// Events that follow the audit log, and are written together. The caller stores the head of the log in the locked row.
+#[derive(Default)]
+pub(crate) struct NewEvents {
+    log: CompactRange,
+    rows: Vec<NewEvent>,
+}
+
+struct NewEvent {
+    seq: u64,
+    row: EventRow,
+    leaf_hash: Hash,
+}
+
+impl NewEvents {
+    /// Begins after the last event of a log.
+    pub(crate) const fn after(log: CompactRange) -> Self {
+        Self { log, rows: Vec::new() }
     }
-    Ok(())
+
+    /// Appends events in order: all of them, or none.
+    ///
+    /// # Errors
+    /// An event cannot be encoded.
+    pub(crate) fn append(&mut self, events: &[AuditEvent]) -> Result<(), StoreError> {
+        let rows = events.iter().map(EventRow::encode).collect::<Result<Vec<_>, _>>()?;
+        for (event, row) in events.iter().zip(rows) {
+            let seq = self.log.size();
+            let leaf_hash = event.leaf_hash(seq);
+            self.log.append(leaf_hash);
+            self.rows.push(NewEvent { seq, row, leaf_hash });
+        }
+        Ok(())
+    }
+
+    /// Returns the number of events that are not written yet.
+    pub(crate) const fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Returns the log with these events.
+    pub(crate) const fn log(&self) -> &CompactRange {
+        &self.log
+    }
+
+    /// Returns the number of the last event of a restore, if it is one of these events.
+    pub(crate) fn restored_at(&self) -> Option<u64> {
+        self.rows.iter().rfind(|new| new.row.action == RESTORE_ACTION).map(|new| new.seq)
+    }
+
+    /// Writes the events.
+    ///
+    /// # Errors
+    /// The database does not answer, or refuses.
+    pub(crate) async fn insert(&self, connection: &mut WriteConnection) -> Result<(), StoreError> {
+        let inserts = self.rows.iter().map(|NewEvent { seq, row, leaf_hash }| {
+            AUDIT_EVENTS.insert(row).value("seq", seq.cast_signed()).value("leaf_hash", leaf_hash.0)
+        });
+        Insert::run_all(inserts, connection).await
+    }
 }
 
 /// The part of the log that is listed. Its values prove that the caller may read it.

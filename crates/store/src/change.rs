@@ -1,17 +1,22 @@
 //! Transactions that change something, and the feed of changes for other nodes. `audit` has the audit events that are
 //! committed with a change, and `replay` the stored responses to signed writes.
 
-use std::{collections::BTreeSet, fmt, ops, str::FromStr, time::Duration};
+mod group;
+
+use std::{collections::BTreeSet, fmt, mem, ops, str::FromStr, sync::Arc, time::Duration};
 
 use domain::{
-    ApiKeyId, AuditEvent, PrincipalId, ProjectId, ServiceAccountId, Timestamp, UserId, Version, WorkspaceId,
-    merkle::CompactRange,
+    ApiKeyId, AuditEvent, Checkpoint, PrincipalId, ProjectId, ServiceAccountId, Timestamp, UserId, Version, WorkspaceId,
 };
+
+pub(crate) use group::ChangeQueue;
+pub use group::CommitCounts;
+use group::{Group, Turn};
 
 use crate::{
     Maintenance, Store, StoreError, StoredResponse, Value, audit,
     connection::{Connection, WriteConnection},
-    engine::Watch,
+    engine::{Database, Watch},
     params, replay,
     table::{
         Column,
@@ -120,35 +125,59 @@ impl From<(AuditEvent, Vec<AuditEvent>)> for Events {
     }
 }
 
-/// A transaction that holds the locked row. [`commit`](Self::commit) ends it and takes the audit events of the change.
-/// If it is dropped, it is rolled back.
+/// A change in a transaction that holds the locked row. [`commit`](Self::commit) ends it and takes its audit events. If it
+/// is dropped, it is rolled back. Changes that wait for each other share a transaction, and a change that is rolled back
+/// does not affect the others.
 #[must_use = "a change that is dropped is rolled back"]
 pub struct Change {
-    connection: WriteConnection,
+    queue: Arc<ChangeQueue>,
+    group: Group,
+    turn: Turn,
+    is_alone: bool,
     now: Timestamp,
-    version: Version,
-    log: CompactRange,
     subjects: BTreeSet<Subject>,
 }
 
+/// A committed change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Committed {
+    /// The version of the installation after this change.
+    pub version: Version,
+    /// The version of the last change that was committed together with this one.
+    pub last: Version,
+}
+
 impl Change {
-    pub(crate) async fn begin(mut connection: WriteConnection, now: Timestamp) -> Result<Self, StoreError> {
-        let row = connection
-            .fetch_one(
-                "UPDATE installation SET version = version + 1 WHERE id = 1 RETURNING version, audit_size, audit_range",
-                params![],
-            )
-            .await?;
-        let log = CompactRange::from_bytes(row.count("audit_size")?, &row.bytes("audit_range")?)
-            .map_err(|error| StoreError::corrupt(format!("the head of the audit log: {error}")))?;
-        let version = Version(row.count("version")?);
-        Ok(Self { connection, now, version, log, subjects: BTreeSet::new() })
+    /// Begins a change. If it is `alone`, it shares its transaction with no other.
+    pub(crate) async fn begin(
+        queue: &Arc<ChangeQueue>,
+        database: &Database,
+        now: Timestamp,
+        is_alone: bool,
+    ) -> Result<Self, StoreError> {
+        let mut turn = queue.take_turn().await?;
+        let group = turn.take();
+        let mut change =
+            Self { queue: Arc::clone(queue), group: Group::default(), turn, is_alone, now, subjects: BTreeSet::new() };
+        match group {
+            Some(group) if is_alone => queue.commit(group),
+            Some(group) => {
+                change.group = group;
+                match change.group.begin_change().await {
+                    Ok(()) => return Ok(change),
+                    Err(error) => mem::take(&mut change.group).give_up(&error),
+                }
+            }
+            None => {}
+        }
+        change.group = Group::open(database).await?;
+        Ok(change)
     }
 
     /// Returns the version that the installation has after this change has committed.
     #[must_use]
     pub const fn version(&self) -> Version {
-        self.version
+        self.group.next_version()
     }
 
     /// Returns the time of this change.
@@ -162,46 +191,73 @@ impl Change {
         self.subjects.insert(subject.into());
     }
 
+    /// Returns the size and root of the audit log before this change, as a checkpoint that is ready to be signed.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn head_checkpoint(&mut self) -> Result<Checkpoint, StoreError> {
+        let stored = audit::head_checkpoint(&mut self.group.connection).await?;
+        let events = self.group.events();
+        Ok(Checkpoint {
+            size: events.log().size(),
+            root: events.log().root(),
+            restored_at: events.restored_at().or(stored.restored_at),
+            ..stored
+        })
+    }
+
     /// Appends `events` to the audit log, stores `response` for a repeated signed request, adds the changed objects to
-    /// the feed, and commits.
+    /// the feed, and commits. If other changes wait, the last of them commits for all.
     ///
     /// # Errors
     /// After [`StoreError::Uncertain`], the change may have been committed. After all other errors, nothing was
     /// changed. [`StoreError::Conflict`] on [`replay::REPLAY_KEY_CONSTRAINT`]: a concurrent request with the same
     /// signature has a stored response, see [`replay::find_replay`]. On [`replay::NONCE_CONSTRAINT`]: another request
-    /// used the nonce.
+    /// used the nonce. [`StoreError::Contended`]: another change may have caused the error; begin again, with
+    /// [`Store::begin_change_alone`].
     pub async fn commit(
         mut self,
         events: impl Into<Events>,
         response: Option<&StoredResponse>,
-    ) -> Result<Version, StoreError> {
-        let Events(events) = events.into();
-        audit::append(&mut self.connection, &mut self.log, &events).await?;
-        self.connection
-            .execute(
-                "UPDATE installation SET audit_size = $1, audit_range = $2 WHERE id = 1",
-                params![self.log.size().cast_signed(), self.log.to_bytes()],
-            )
-            .await?;
-        for &subject in &self.subjects {
-            CHANGES.insert(&Touched { version: self.version, subject }).run(&mut self.connection).await?;
-        }
+    ) -> Result<Committed, StoreError> {
         if let Some(response) = response {
-            replay::insert_response(&mut self.connection, response).await?;
+            replay::insert_response(&mut self.group.connection, response).await?;
         }
-        self.connection.notify_on_commit();
-        self.connection.commit().await?;
-        Ok(self.version)
+        self.group.connection.require_usable()?;
+        let version = self.version();
+        let committed = self.group.add(&events.into(), mem::take(&mut self.subjects))?;
+        self.end_turn();
+        drop(self);
+        match committed.await {
+            Ok(result) => result.map(|last| Committed { version, last }),
+            Err(_) => Err(StoreError::Uncertain { reason: "this process is stopping".to_owned() }),
+        }
+    }
+
+    /// Ends a change that changes nothing, and waits until what it has read is committed: the transaction may contain
+    /// changes before this one.
+    ///
+    /// # Errors
+    /// [`StoreError::Contended`]: changes that this one has read were not committed, so that it has to begin again.
+    pub async fn end_unchanged(mut self) -> Result<(), StoreError> {
+        let Some(committed) = self.group.watch() else { return Ok(()) };
+        drop(self);
+        match committed.await {
+            Ok(result) => result.map(|_| ()),
+            Err(_) => Err(StoreError::Contended { reason: "this process is stopping".to_owned() }),
+        }
+    }
+
+    fn end_turn(&mut self) {
+        let group = mem::take(&mut self.group);
+        self.queue.pass_on(&mut self.turn, group, self.is_alone);
     }
 }
 
-impl Change {
-    /// Commits without a change, see [`Store::make_durable`].
-    async fn make_durable(mut self) -> Result<Version, StoreError> {
-        let sql = "UPDATE installation SET version = version - 1 WHERE id = 1 RETURNING version";
-        let version = self.connection.fetch_one(sql, params![]).await?.count("version")?;
-        self.connection.commit().await?;
-        Ok(Version(version))
+impl Drop for Change {
+    fn drop(&mut self) {
+        self.group.fail_change();
+        self.end_turn();
     }
 }
 
@@ -209,13 +265,13 @@ impl ops::Deref for Change {
     type Target = WriteConnection;
 
     fn deref(&self) -> &WriteConnection {
-        &self.connection
+        &self.group.connection
     }
 }
 
 impl ops::DerefMut for Change {
     fn deref_mut(&mut self) -> &mut WriteConnection {
-        &mut self.connection
+        &mut self.group.connection
     }
 }
 
@@ -315,8 +371,12 @@ impl Store {
     ///
     /// # Errors
     /// The database does not answer, or no standby has the committed changes.
-    pub async fn make_durable(&self, now: Timestamp) -> Result<Version, StoreError> {
-        self.begin_change(now).await?.make_durable().await
+    pub async fn make_durable(&self) -> Result<Version, StoreError> {
+        let mut maintenance = self.begin_maintenance().await?;
+        let sql = "UPDATE installation SET version = version WHERE id = 1 RETURNING version";
+        let version = maintenance.fetch_one(sql, params![]).await?.count("version")?;
+        maintenance.commit().await?;
+        Ok(Version(version))
     }
 
     /// Returns the changes after `version`.

@@ -157,6 +157,13 @@ impl ops::DerefMut for ReadConnection {
 /// [`Maintenance`](crate::Maintenance).
 pub struct WriteConnection(pub(crate) Connection);
 
+impl Default for WriteConnection {
+    /// Returns a connection that has ended.
+    fn default() -> Self {
+        Self(Link::Ended.into())
+    }
+}
+
 impl WriteConnection {
     /// Runs a statement and returns how many rows it changed.
     ///
@@ -178,6 +185,21 @@ impl WriteConnection {
 
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
         self.0.link.commit().await
+    }
+
+    /// Sets a savepoint in the transaction, in place of the earlier one.
+    pub(crate) async fn set_savepoint(&mut self, is_first: bool) -> Result<(), StoreError> {
+        self.0.link.set_savepoint(is_first).await
+    }
+
+    /// Rolls back to the savepoint, also after a failed statement. The savepoint remains.
+    pub(crate) async fn roll_back_to_savepoint(&mut self) -> Result<(), StoreError> {
+        self.0.link.roll_back_to_savepoint().await
+    }
+
+    /// Returns an error if a statement has failed, so that the transaction accepts no further statement.
+    pub(crate) fn require_usable(&self) -> Result<(), StoreError> {
+        self.0.link.require_usable()
     }
 }
 

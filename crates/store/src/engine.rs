@@ -107,7 +107,7 @@ impl Database {
     /// for its disk.
     pub(crate) async fn begin_unsynced(&self) -> Result<Link, StoreError> {
         match self {
-            Self::Sqlite(_) => self.begin().await,
+            Self::Sqlite(database) => database.begin_unsynced().await.map(Link::Sqlite),
             Self::Postgres(database) => database.begin_unsynced().await.map(Link::Postgres),
         }
     }
@@ -159,6 +159,12 @@ impl Database {
 pub(crate) enum Link {
     Sqlite(sqlite::Link),
     Postgres(postgres::Link),
+    /// Its transaction has ended.
+    Ended,
+}
+
+fn ended() -> StoreError {
+    StoreError::Refused { reason: "this transaction has ended".to_owned(), source: None }
 }
 
 impl Link {
@@ -166,6 +172,7 @@ impl Link {
         match self {
             Self::Sqlite(link) => link.execute(sql, values).await,
             Self::Postgres(link) => link.execute(sql, values).await,
+            Self::Ended => Err(ended()),
         }
     }
 
@@ -173,6 +180,7 @@ impl Link {
         match self {
             Self::Sqlite(link) => Ok(link.fetch_all(sql, values).await?.into_iter().map(Cells::Sqlite).collect()),
             Self::Postgres(link) => Ok(link.fetch_all(sql, values).await?.into_iter().map(Cells::Postgres).collect()),
+            Self::Ended => Err(ended()),
         }
     }
 
@@ -184,6 +192,7 @@ impl Link {
         match self {
             Self::Sqlite(link) => Ok(link.fetch_optional(sql, values).await?.map(Cells::Sqlite)),
             Self::Postgres(link) => Ok(link.fetch_optional(sql, values).await?.map(Cells::Postgres)),
+            Self::Ended => Err(ended()),
         }
     }
 
@@ -193,6 +202,7 @@ impl Link {
         match self {
             Self::Sqlite(link) => link.execute_schema(sql).await,
             Self::Postgres(link) => link.execute_schema(sql).await,
+            Self::Ended => Err(ended()),
         }
     }
 
@@ -200,7 +210,7 @@ impl Link {
     pub(crate) async fn has_table(&mut self, name: &'static str) -> Result<bool, StoreError> {
         let sql = match self {
             Self::Sqlite(_) => "SELECT name FROM sqlite_schema WHERE type = 'table' AND name = $1",
-            Self::Postgres(_) => {
+            Self::Postgres(_) | Self::Ended => {
                 "SELECT CAST(table_name AS TEXT) AS name FROM information_schema.tables
                  WHERE table_schema = current_schema() AND CAST(table_name AS TEXT) = CAST($1 AS TEXT)"
             }
@@ -213,7 +223,7 @@ impl Link {
     pub(crate) fn hex_of(&self, column: &'static str) -> String {
         match self {
             Self::Sqlite(_) => format!("hex({column})"),
-            Self::Postgres(_) => format!("encode({column}, 'hex')"),
+            Self::Postgres(_) | Self::Ended => format!("encode({column}, 'hex')"),
         }
     }
 
@@ -223,6 +233,7 @@ impl Link {
             Self::Sqlite(link) => link.check_integrity().await,
             // PostgreSQL's own programs check its files, on its own machine.
             Self::Postgres(_) => Ok(Vec::new()),
+            Self::Ended => Err(ended()),
         }
     }
 
@@ -230,7 +241,7 @@ impl Link {
     pub(crate) const fn notify_on_commit(&mut self) {
         match self {
             // Watching nodes poll the file.
-            Self::Sqlite(_) => {}
+            Self::Sqlite(_) | Self::Ended => {}
             Self::Postgres(link) => link.notify_on_commit(),
         }
     }
@@ -239,6 +250,39 @@ impl Link {
         match self {
             Self::Sqlite(link) => link.commit().await,
             Self::Postgres(link) => link.commit().await,
+            Self::Ended => Err(ended()),
+        }
+    }
+
+    /// Sets a savepoint, in place of the earlier one unless it is the first.
+    pub(crate) async fn set_savepoint(&mut self, is_first: bool) -> Result<(), StoreError> {
+        let sql = if is_first { "SAVEPOINT one_change" } else { "RELEASE SAVEPOINT one_change; SAVEPOINT one_change" };
+        match self {
+            Self::Sqlite(link) => link.execute_script(sql).await,
+            Self::Postgres(link) => link.execute_script(sql).await,
+            Self::Ended => Err(ended()),
+        }
+    }
+
+    /// Rolls back to the savepoint, also after a failed statement.
+    ///
+    /// # Errors
+    /// The transaction has ended. Only dropping the link is possible.
+    pub(crate) async fn roll_back_to_savepoint(&mut self) -> Result<(), StoreError> {
+        let sql = "ROLLBACK TO SAVEPOINT one_change";
+        match self {
+            Self::Sqlite(link) => link.recover(sql).await,
+            Self::Postgres(link) => link.recover(sql).await,
+            Self::Ended => Err(ended()),
+        }
+    }
+
+    /// Returns an error if a statement has failed, so that the transaction accepts no further statement.
+    pub(crate) fn require_usable(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(link) => link.require_usable(),
+            Self::Postgres(link) => link.require_usable(),
+            Self::Ended => Err(ended()),
         }
     }
 }

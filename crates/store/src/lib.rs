@@ -42,7 +42,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use domain::{Random, Timestamp};
 pub use domain::{ReplayKey, Version};
 
-pub use change::{Change, ChangeWatch, Changes, Events, Subject};
+pub use change::{Change, ChangeWatch, Changes, CommitCounts, Committed, Events, Subject};
 pub use connection::{Connection, ReadConnection, Row, WriteConnection};
 pub use engine::{Engine, PostgresUrl};
 pub use error::StoreError;
@@ -63,6 +63,7 @@ pub struct StoreOptions {
 #[derive(Clone)]
 pub struct Store {
     database: Arc<engine::Database>,
+    changes: Arc<change::ChangeQueue>,
 }
 
 impl Store {
@@ -81,7 +82,7 @@ impl Store {
             connection.commit().await
         })
         .await?;
-        Ok(Self { database: Arc::new(database) })
+        Ok(Self { database: Arc::new(database), changes: Arc::default() })
     }
 
     /// Returns a connection for reading.
@@ -93,12 +94,28 @@ impl Store {
     }
 
     /// Begins a change. It locks the row before it reads anything, so that changes are serialized. Data that was read
-    /// earlier must be read again through the change. `now` is the time of the change.
+    /// earlier must be read again through the change. `now` is the time of the change. Changes of this process that wait
+    /// for each other are committed together.
     ///
     /// # Errors
     /// The lock was not released in time, or the installation's row is corrupt.
     pub async fn begin_change(&self, now: Timestamp) -> Result<Change, StoreError> {
-        Change::begin(self.database.begin().await?.into(), now).await
+        Change::begin(&self.changes, &self.database, now, false).await
+    }
+
+    /// As [`begin_change`](Self::begin_change), for a change that is committed alone, because a commit with others has
+    /// failed.
+    ///
+    /// # Errors
+    /// As [`begin_change`](Self::begin_change).
+    pub async fn begin_change_alone(&self, now: Timestamp) -> Result<Change, StoreError> {
+        Change::begin(&self.changes, &self.database, now, true).await
+    }
+
+    /// Returns how many changes this process has committed, and with how many commits.
+    #[must_use]
+    pub fn commit_counts(&self) -> CommitCounts {
+        self.changes.counts()
     }
 
     /// Begins a transaction for maintenance, which has no audit event: last uses, leases, the deletion of expired rows.

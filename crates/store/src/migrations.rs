@@ -114,7 +114,7 @@ async fn applied(connection: &mut Connection) -> Result<Vec<(u64, Vec<u8>)>, Sto
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, sync::Arc};
 
     use domain::{AuditEvent, AuditPrincipal, Random};
     use test_postgres::Cluster;
@@ -209,7 +209,7 @@ mod tests {
         connection.commit().await.unwrap();
 
         // A node of the previous release is executing a change. It has read a table that migration 6 alters late.
-        let mut change = Change::begin(begin().await, now).await.unwrap();
+        let mut change = Change::begin(&Arc::default(), &database, now, false).await.unwrap();
         change.fetch_all("SELECT id FROM nodes", params![]).await.unwrap();
         let mut connection = begin().await;
         let migrating = tokio::spawn(async move {

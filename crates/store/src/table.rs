@@ -149,29 +149,48 @@ impl<T> Table<T> {
     }
 }
 
+/// The maximum number of rows in one statement.
+const MAX_ROWS: usize = 64;
+
 /// An INSERT that is being built.
 pub(crate) struct Insert<'a, T: 'static> {
     table: &'static Table<T>,
     columns: Vec<&'static str>,
-    expressions: Vec<Cow<'static, str>>,
+    expressions: Vec<Expression>,
     values: Vec<Value<'a>>,
     end: &'static str,
 }
 
+/// The text for a column, with or without the next value in it.
+struct Expression {
+    before: &'static str,
+    has_value: bool,
+    after: &'static str,
+}
+
 impl<'a, T> Insert<'a, T> {
     /// Also writes a column that is not part of the row's type.
-    pub(crate) fn value(mut self, column: &'static str, value: impl Into<Value<'a>>) -> Self {
+    pub(crate) fn value(self, column: &'static str, value: impl Into<Value<'a>>) -> Self {
+        self.expression_of(column, ("", ""), value)
+    }
+
+    /// Also writes a column that the database computes from a value between two texts.
+    pub(crate) fn expression_of(
+        mut self,
+        column: &'static str,
+        (before, after): (&'static str, &'static str),
+        value: impl Into<Value<'a>>,
+    ) -> Self {
         self.values.push(value.into());
-        let place = format!("${}", self.values.len());
         self.columns.push(column);
-        self.expressions.push(place.into());
+        self.expressions.push(Expression { before, has_value: true, after });
         self
     }
 
     /// Also writes a column that the database computes.
     pub(crate) fn expression(mut self, column: &'static str, sql: &'static str) -> Self {
         self.columns.push(column);
-        self.expressions.push(sql.into());
+        self.expressions.push(Expression { before: sql, has_value: false, after: "" });
         self
     }
 
@@ -188,6 +207,48 @@ impl<'a, T> Insert<'a, T> {
     pub(crate) async fn run(self, connection: &mut WriteConnection) -> Result<u64, StoreError> {
         let end = self.end;
         self.end_with(end.to_owned(), connection).await
+    }
+
+    /// Inserts rows of one table with the same columns, and few statements.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`]: a row exists. The database does not answer.
+    pub(crate) async fn run_all(
+        rows: impl IntoIterator<Item = Self>,
+        connection: &mut WriteConnection,
+    ) -> Result<(), StoreError> {
+        let rows: Vec<Self> = rows.into_iter().collect();
+        let mut rows = rows.as_slice();
+        while !rows.is_empty() {
+            // The number is a power of two, so that few statements have to be prepared.
+            let (written, rest) = rows.split_at(1 << rows.len().min(MAX_ROWS).ilog2());
+            rows = rest;
+            let (sql, values) = Self::joined(written);
+            connection.execute(sql, &values).await?;
+        }
+        Ok(())
+    }
+
+    fn joined(rows: &[Self]) -> (Statement, Vec<Value<'a>>) {
+        let (mut head, mut lists, mut values) = (String::new(), Vec::new(), Vec::new());
+        for row in rows {
+            if head.is_empty() {
+                head = format!("INSERT INTO {} ({}) VALUES ", row.table.name, row.columns.join(", "));
+            }
+            lists.push(row.list(values.len()));
+            values.extend(row.values.iter().cloned());
+        }
+        (Statement::built(format!("{head}{}", lists.join(", "))), values)
+    }
+
+    /// Returns the list of the expressions of a row after this many values of a statement.
+    fn list(&self, values_before: usize) -> String {
+        let mut place = values_before;
+        let expressions = self.expressions.iter().map(|Expression { before, has_value, after }| {
+            place += usize::from(*has_value);
+            if *has_value { format!("{before}${place}{after}") } else { (*before).to_owned() }
+        });
+        format!("({})", expressions.collect::<Vec<_>>().join(", "))
     }
 
     /// Inserts the row. If a row with the same primary key exists, updates its mutable columns and applies the
@@ -209,9 +270,8 @@ impl<'a, T> Insert<'a, T> {
     }
 
     async fn end_with(self, end: String, connection: &mut WriteConnection) -> Result<u64, StoreError> {
-        let (name, columns, expressions) = (self.table.name, self.columns.join(", "), self.expressions.join(", "));
-        let sql = Statement::built(format!("INSERT INTO {name} ({columns}) VALUES ({expressions}){end}"));
-        connection.execute(sql, &self.values).await
+        let (sql, values) = Self::joined(&[self]);
+        connection.execute(Statement::built(format!("{}{end}", sql.as_str())), &values).await
     }
 }
 
@@ -288,6 +348,22 @@ mod tests {
             SAMPLES.select_with("samples.secret", "ORDER BY id").as_str(),
             "SELECT samples.id, samples.title, samples.disabled, samples.secret FROM samples ORDER BY id"
         );
+    }
+
+    #[test]
+    fn several_rows_are_inserted_by_one_statement() {
+        let samples = ["x", "y"].map(|id| Sample { id: id.into(), title: "t".into(), disabled: true });
+        let rows: Vec<_> =
+            samples.iter().map(|row| SAMPLES.insert(row).expression("secret", "(SELECT 1)").value("more", 7)).collect();
+        let (sql, values) = Insert::joined(&rows);
+        assert_eq!(
+            sql.as_str(),
+            "INSERT INTO samples (id, title, disabled, secret, more) VALUES ($1, $2, $3, (SELECT 1), $4), \
+             ($5, $6, $7, (SELECT 1), $8)"
+        );
+        let t = || Value::from("t");
+        let expected = [Value::from("x"), t(), true.into(), 7.into(), Value::from("y"), t(), true.into(), 7.into()];
+        assert_eq!(values, expected);
     }
 
     #[test]

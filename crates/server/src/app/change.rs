@@ -8,7 +8,10 @@ use std::{
     fmt::{self, Display},
     net::IpAddr,
     ops::Deref,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -19,7 +22,7 @@ use domain::{
     session::Session,
 };
 use serde::{Serialize, de::DeserializeOwned};
-use store::{Change, Connection, MayConflict, StoreError, Version};
+use store::{Change, Committed, Connection, MayConflict, StoreError};
 use tracing::Instrument as _;
 use verifier::AuthenticationError;
 
@@ -200,6 +203,14 @@ struct Requester {
     is_anonymous: bool,
 }
 
+/// What an operation did in a transaction.
+enum Ran<T> {
+    /// It changed something. The transaction is to be committed.
+    Applied(T),
+    /// There was nothing to change, or the same signed request was executed before.
+    Unchanged(T),
+}
+
 /// The result of an attempt at a change.
 enum Outcome<T> {
     Committed {
@@ -252,8 +263,14 @@ impl App {
         requester: &Requester,
         operation: &O,
     ) -> Result<Confirmed<O::Response>, ChangeError> {
-        // An attempt is a large future. Without the box, a retry would contain it twice.
-        match store::retry(|| Box::pin(self.attempt(requester, operation))).await {
+        // A change that is tried again shares no commit, so that another change cannot fail it again.
+        let attempts = AtomicU32::new(0);
+        let attempt = || {
+            let is_alone = attempts.fetch_add(1, Ordering::Relaxed) > 0;
+            // An attempt is a large future. Without the box, a retry would contain it twice.
+            Box::pin(self.attempt(requester, operation, is_alone))
+        };
+        match store::retry(attempt).await {
             Ok(Outcome::Committed { response, mail, confirmation }) => {
                 let value = operation.finish(self, &requester.caller, response, mail).await;
                 Ok(Confirmed { value, confirmation })
@@ -274,23 +291,51 @@ impl App {
         &self,
         requester: &Requester,
         operation: &O,
+        is_alone: bool,
     ) -> Result<Outcome<O::Response>, AppError> {
         if let Some(end) = self.check_early(&requester.caller, operation).await? {
             return end.map(Outcome::Unchanged);
         }
         operation.prepare(self).await?;
-        let mut transaction = self.begin(requester).await?;
-        if let Some(response) = self.find_stored_response(&mut transaction).await? {
-            return Ok(Outcome::Unchanged(response));
+        let mut transaction = self.begin(requester, is_alone).await?;
+        match self.run(requester, operation, &mut transaction).await {
+            Ok(Ran::Applied(response)) => {
+                let mail = std::mem::take(&mut transaction.mail);
+                let confirmation = self.commit(transaction, operation, &response).await?;
+                Ok(Outcome::Committed { response, mail, confirmation })
+            }
+            // What it has read may be of a change that is not committed yet.
+            Ok(Ran::Unchanged(response)) => {
+                transaction.change.end_unchanged().await?;
+                Ok(Outcome::Unchanged(response))
+            }
+            Err(error) => {
+                transaction.change.end_unchanged().await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads the caller's key, owner and memberships again, and checks and applies an operation.
+    async fn run<O: Operation>(
+        &self,
+        requester: &Requester,
+        operation: &O,
+        transaction: &mut Transaction,
+    ) -> Result<Ran<O::Response>, AppError> {
+        let now = transaction.now;
+        transaction.principal = self.read_again(&mut transaction.change, &requester.caller.principal, now).await?;
+        if !requester.is_anonymous {
+            transaction.by = transaction.principal.audit_principal();
+        }
+        if let Some(response) = self.find_stored_response(transaction).await? {
+            return Ok(Ran::Unchanged(response));
         }
         let checked = operation.check(self, &mut transaction.scope()).await?;
         if let Some(response) = operation.unchanged(&checked) {
-            return Ok(Outcome::Unchanged(response));
+            return Ok(Ran::Unchanged(response));
         }
-        let response = operation.apply(self, &mut transaction, checked).await?;
-        let mail = std::mem::take(&mut transaction.mail);
-        let confirmation = self.commit(transaction, operation, &response).await?;
-        Ok(Outcome::Committed { response, mail, confirmation })
+        operation.apply(self, transaction, checked).await.map(Ran::Applied)
     }
 
     /// Returns the result of an operation that needs no transaction.
@@ -311,18 +356,17 @@ impl App {
         Ok(end)
     }
 
-    /// Begins a change: locks the row, and reads the caller's key, owner and memberships again.
-    async fn begin(&self, requester: &Requester) -> Result<Transaction, AppError> {
+    /// Begins a change: locks the row.
+    async fn begin(&self, requester: &Requester, is_alone: bool) -> Result<Transaction, AppError> {
         let (now, began) = (self.clock.now(), self.clock.since_boot());
         // Read before the wait for the locked row, so that the wait counts as elapsed time of leases.
         let leases = self.cluster.observe_leases().await?;
-        let mut change = self.store.begin_change(now).await?;
-        let principal = self.read_again(&mut change, &requester.caller.principal, now).await?;
-        let by = if requester.is_anonymous { AuditPrincipal::Anonymous } else { principal.audit_principal() };
+        let change =
+            if is_alone { self.store.begin_change_alone(now).await? } else { self.store.begin_change(now).await? };
         Ok(Transaction {
             change,
-            principal,
-            by,
+            principal: requester.caller.principal.clone(),
+            by: AuditPrincipal::Anonymous,
             caller: requester.caller.clone(),
             now,
             began,
@@ -412,21 +456,21 @@ impl App {
             return Err(AppError::Internal("a change without an audit event".to_owned()));
         };
         let committed = change.commit((first, events.collect()), stored.as_ref()).await;
-        let version = committed.map_err(|error| {
+        let committed = committed.map_err(|error| {
             let constraints = [store::replay::REPLAY_KEY_CONSTRAINT, store::replay::NONCE_CONSTRAINT];
             // A write that another server answers used the same nonce in the meantime. The next attempt finds it.
             let is_raced = constraints.iter().any(|constraint| error.is_conflict(constraint));
             if is_raced { AppError::Contended(error.to_string()) } else { error.into() }
         })?;
         operation.committed()?;
-        let confirmation = self.confirm(version, leases).await?;
+        let confirmation = self.confirm(committed, leases).await?;
         self.metrics.time_change(self.clock.since_boot().saturating_sub(began));
         Ok(confirmation)
     }
 
-    /// Waits until the change that was committed as `version` is effective on every node.
-    async fn confirm(&self, version: Version, leases: Leases) -> Result<Confirmation, AppError> {
-        let confirmed = self.cluster.confirm(version, leases).await;
+    /// Waits until a change is effective on every node.
+    async fn confirm(&self, committed: Committed, leases: Leases) -> Result<Confirmation, AppError> {
+        let confirmed = self.cluster.confirm(committed, leases).await;
         confirmed.map_err(|error| {
             AppError::Unavailable(format!(
                 "a change was committed, and it is unknown which nodes have applied it: {error}"

@@ -258,7 +258,7 @@ impl Operation for FinishRestore {
     }
 
     async fn apply(&self, app: &App, transaction: &mut Transaction, (): ()) -> Result<(u64, u64), AppError> {
-        let head = store::audit::head_checkpoint(&mut transaction.change).await?;
+        let head = transaction.change.head_checkpoint().await?;
         let statement = restore_statement(&head).sign(&app.installation_key);
         let statement = statement.map_err(|e| AppError::Internal(e.to_string()))?;
         let suspended = store::recovery::end_credentials(&mut transaction.change).await?;

@@ -48,7 +48,8 @@ const MAX_LIFETIME: Duration = Duration::from_mins(30);
 /// The channel on which a change notifies the other nodes after its commit. A node that misses a notification reads the
 /// change when it polls.
 const CHANNEL: &str = "keyward_changes";
-const NOTIFY: &str = "NOTIFY keyward_changes";
+/// Without the first setting, the server would write the transaction of the notification to its disk, too.
+const NOTIFY: &str = "SET LOCAL synchronous_commit = off; NOTIFY keyward_changes";
 /// How often a node polls if the server does not support NOTIFY.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -304,6 +305,21 @@ impl Link {
         Ok(())
     }
 
+    /// Executes a statement after which the transaction can be used again, although a statement failed.
+    pub(super) async fn recover(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        if self.is_waiting {
+            return Err(failed_before());
+        }
+        if self.transaction == Transaction::Failed {
+            self.transaction = Transaction::Open;
+        }
+        self.execute_script(sql).await
+    }
+
+    pub(super) fn require_usable(&self) -> Result<(), StoreError> {
+        if self.transaction == Transaction::Failed || self.is_waiting { Err(failed_before()) } else { Ok(()) }
+    }
+
     /// Runs statements that create tables. Text is compared and sorted by its bytes, as in SQLite. The server's default
     /// depends on a language and on the version of its C library.
     pub(super) async fn execute_schema(&mut self, sql: &'static str) -> Result<(), StoreError> {
@@ -348,10 +364,13 @@ impl Link {
                 });
             }
         }
-        if self.notifies
-            && let Err(error) = self.execute_script(NOTIFY).await
-        {
-            tracing::debug!(%error, "the other nodes could not be notified; they poll");
+        if self.notifies {
+            // The caller does not wait for it.
+            tokio::spawn(async move {
+                if let Err(error) = self.execute_script(NOTIFY).await {
+                    tracing::debug!(%error, "the other nodes could not be notified; they poll");
+                }
+            });
         }
         Ok(())
     }

@@ -37,6 +37,9 @@ pub(crate) struct Database {
     options: SqliteConnectOptions,
     /// One connection, so that writers queue in order of arrival. SQLite's own wait has no order.
     writer: SqlitePool,
+    /// A connection whose commits do not wait for the disk. It is only used while the connection of `writer` is taken, so
+    /// that the two never wait for each other's lock.
+    unsynced: SqlitePool,
     readers: SqlitePool,
 }
 
@@ -55,7 +58,9 @@ impl Database {
             .disable_statement_logging();
         let writer = connect_writer(&options).await.map_err(|error| unusable(path, error))?;
         let readers = pool(READERS).connect_lazy_with(options.clone().pragma("query_only", "ON"));
-        Ok(Self { options, writer, readers })
+        // In WAL mode, a commit is then not synced itself. The next commit of the other connection syncs both.
+        let unsynced = pool(1).connect_lazy_with(options.clone().synchronous(SqliteSynchronous::Normal));
+        Ok(Self { options, writer, unsynced, readers })
     }
 
     pub(super) async fn read(&self) -> Result<Link, StoreError> {
@@ -65,7 +70,13 @@ impl Database {
     pub(super) async fn begin(&self) -> Result<Link, StoreError> {
         // IMMEDIATE takes the write lock now. A transaction that begins with a read could not wait for the lock later.
         let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(translate)?;
-        Ok(Link::Writer { transaction, failed: false })
+        Ok(Link::Writer { transaction, turn: None, failed: false })
+    }
+
+    pub(super) async fn begin_unsynced(&self) -> Result<Link, StoreError> {
+        let turn = self.writer.acquire().await.map_err(translate)?;
+        let transaction = self.unsynced.begin_with("BEGIN IMMEDIATE").await.map_err(translate)?;
+        Ok(Link::Writer { transaction, turn: Some(turn), failed: false })
     }
 
     pub(super) async fn watch(&self) -> Result<Watch, StoreError> {
@@ -104,6 +115,7 @@ impl Database {
 
     pub(super) async fn close(&self) {
         self.readers.close().await;
+        self.unsynced.close().await;
         self.writer.close().await;
     }
 }
@@ -209,7 +221,10 @@ fn unusable(path: &Path, error: sqlx::Error) -> StoreError {
 pub(crate) enum Link {
     Reader(PoolConnection<Sqlite>),
     Writer {
+        /// Dropped before `turn`, so that its lock is released first.
         transaction: Transaction<'static, Sqlite>,
+        /// The connection for writing that is not used meanwhile.
+        turn: Option<PoolConnection<Sqlite>>,
         /// Whether a statement failed. SQLite may have rolled the transaction back, after which every further statement
         /// would commit separately. PostgreSQL accepts no further statement either.
         failed: bool,
@@ -220,7 +235,7 @@ impl Link {
     fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
         match self {
             Self::Reader(connection) => Ok(connection),
-            Self::Writer { transaction, failed: false } => Ok(transaction),
+            Self::Writer { transaction, failed: false, .. } => Ok(transaction),
             Self::Writer { failed: true, .. } => Err(failed_before()),
         }
     }
@@ -259,15 +274,39 @@ impl Link {
     }
 
     pub(super) async fn execute_schema(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        self.execute_script(sql).await
+    }
+
+    pub(super) async fn execute_script(&mut self, sql: &'static str) -> Result<(), StoreError> {
         let result = sqlx::raw_sql(sql).execute(self.connection()?).await;
         self.outcome(result)?;
         Ok(())
     }
 
+    /// Executes a statement after which the transaction can be used again, although a statement failed. It fails if
+    /// SQLite has rolled the transaction back.
+    pub(super) async fn recover(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        if let Self::Writer { failed, .. } = self {
+            *failed = false;
+        }
+        self.execute_script(sql).await
+    }
+
+    pub(super) fn require_usable(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Reader(_) | Self::Writer { failed: false, .. } => Ok(()),
+            Self::Writer { failed: true, .. } => Err(failed_before()),
+        }
+    }
+
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self {
             Self::Reader(_) => Ok(()),
-            Self::Writer { transaction, failed: false } => transaction.commit().await.map_err(translate),
+            Self::Writer { transaction, turn, failed: false } => {
+                let committed = transaction.commit().await.map_err(translate);
+                drop(turn);
+                committed
+            }
             Self::Writer { failed: true, .. } => Err(failed_before()),
         }
     }

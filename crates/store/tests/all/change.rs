@@ -45,7 +45,7 @@ async fn a_change_has_the_next_version_and_leaves_its_event(database: impl Backe
     let mut change = store.begin_change(at(1)).await.unwrap();
     assert_eq!((change.version(), change.now()), (Version(1), at(1)));
     add_row(&mut change).await;
-    assert_eq!(change.commit(event(1), None).await.unwrap(), Version(1));
+    assert_eq!(change.commit(event(1), None).await.unwrap().version, Version(1));
     assert_eq!((rows(&store).await, events(&store).await), (1, 1));
     assert_eq!(store.current_version().await.unwrap(), Version(1));
     assert_eq!(log(&store, event(2)).await, Version(2));
@@ -123,7 +123,7 @@ async fn touch(store: &Store, number: u8, subjects: &[Subject]) -> Version {
     for &subject in subjects {
         change.touch(subject);
     }
-    change.commit(event(number), None).await.unwrap()
+    change.commit(event(number), None).await.unwrap().version
 }
 
 async fn the_feed_lists_the_changes_since_a_version(database: impl Backend) {

@@ -21,6 +21,7 @@ mod replay;
 mod schema;
 mod service_account;
 mod session;
+mod shared_commit;
 mod sqlite;
 mod transfer;
 mod user;

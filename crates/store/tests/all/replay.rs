@@ -26,7 +26,8 @@ fn answer(key: u8, nonce: Option<&str>, expires_at: Timestamp) -> StoredResponse
 }
 
 async fn commit(store: &store::Store, number: u8, answer: &StoredResponse) -> Result<Version, StoreError> {
-    store.begin_change(at(number.into())).await.unwrap().commit(event(number), Some(answer)).await
+    let change = store.begin_change(at(number.into())).await.unwrap();
+    change.commit(event(number), Some(answer)).await.map(|committed| committed.version)
 }
 
 async fn find(store: &store::Store, key: u8) -> Option<StoredResponse> {

@@ -155,7 +155,7 @@ pub(crate) fn event(number: u8) -> AuditEvent {
 /// Commits a change that only writes its event.
 pub(crate) async fn log(store: &Store, event: AuditEvent) -> Version {
     let change = store.begin_change(event.at).await.expect("a change begins");
-    change.commit(event, None).await.expect("a change commits")
+    change.commit(event, None).await.expect("a change commits").version
 }
 
 /// Changes the database without the store, as a person with the database file or its password would.

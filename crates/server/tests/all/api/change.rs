@@ -375,6 +375,82 @@ async fn concurrent_writers_all_succeed_without_a_retry_by_the_client() {
     }
 }
 
+/// Returns the value of a metric.
+async fn metric(test: &TestApp, name: &str) -> u64 {
+    let metrics = test.app.render_metrics().await;
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{name} in {metrics}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn changes_that_wait_are_committed_together_and_each_is_answered_by_itself() {
+    for home in [Home::embedded(), Home::on_postgres()] {
+        let test = open(home).await;
+        let admin = test.user("ada", false).await;
+        let ws = test.workspace("acme", &admin).await;
+        let place = format!("/api/v1/workspaces/{ws}");
+        let before =
+            (metric(&test, "keyward_changes_total").await, metric(&test, "keyward_change_commits_total").await);
+        let projects = (0..28).map(|number| {
+            test.post(&format!("{place}/projects"), &json!({"title": number.to_string()})).by(&admin.key)
+        });
+        let mut requests: Vec<TestRequest<'_>> = projects.collect();
+        // A repeated request: both pass the first check.
+        let repeated = test.post(&format!("{place}/projects"), &json!({"title": "once"})).by(&admin.key);
+        requests.extend([repeated.clone(), repeated]);
+        // The quota is one, and both pass the first check.
+        for name in ["one", "two"] {
+            let create = json!({"name": name, "description": ""});
+            requests.push(test.post(&format!("{place}/service-accounts"), &create).by(&admin.key));
+        }
+
+        let other = another_store(&test).await;
+        let held = hold_the_lock(&test, &other).await;
+        let all_wait = async {
+            // The first one waits for the row, the others for the first one.
+            while metric(&test, "keyward_changes_waiting").await < 31 {
+                tokio::task::yield_now().await;
+            }
+            drop(held);
+        };
+        let (answers, ()) = tokio::join!(join_all(requests.into_iter().map(TestRequest::send)), all_wait);
+        let (projects, others) = answers.split_at(28);
+        let mut ids: Vec<String> = Vec::new();
+        for answer in projects.iter().chain(&others[..1]) {
+            assert_eq!(answer.status, 201, "{answer:?}");
+            assert!(answer.header("keyward-confirmed").ends_with("nodes=1, expired=0"), "{answer:?}");
+            ids.push(answer.json()["id"].as_str().expect("an id").to_owned());
+        }
+        assert_eq!((others[1].status.as_u16(), others[1].json()), (201, others[0].json()), "the stored response");
+        let mut accounts: Vec<u16> = others[2..].iter().map(|answer| answer.status.as_u16()).collect();
+        accounts.sort_unstable();
+        assert_eq!(accounts, [201, 409]);
+
+        let changes = metric(&test, "keyward_changes_total").await - before.0;
+        let commits = metric(&test, "keyward_change_commits_total").await - before.1;
+        assert_eq!(changes, 30, "28 projects, the repeated one once, and one account");
+        assert!(commits < changes / 2, "{commits} commits");
+        // Each has its own events, and the directory has all of them.
+        let log =
+            test.get(&format!("{place}/audit-events?action=project.create&limit=100")).by(&admin.key).send().await;
+        let log = log.expect(200);
+        let mut targets: Vec<String> = log["items"]
+            .as_array()
+            .expect("items")
+            .iter()
+            .map(|event| event["target"].as_str().unwrap().to_owned())
+            .collect();
+        targets.sort_unstable();
+        ids.sort_unstable();
+        assert_eq!(targets, ids);
+        let report = test.app.verify_audit_log(&Caller::host(), None, None).await.expect("verified");
+        assert!(report.is_intact(), "{report:?}");
+        for id in &ids {
+            test.get(&format!("{place}/projects/{id}")).by(&admin.key).send().await.expect(200);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_nonce_used_concurrently_by_a_proxied_write_is_401_and_not_500() {
     let home = Home::on_postgres();
