@@ -168,11 +168,16 @@ impl DirectoryKey {
         self.uncommon.as_ref().and_then(|uncommon| uncommon.first.as_deref()).unwrap_or(self)
     }
 
-    /// Returns whether this is the first use in its second. Only that use is recorded.
-    pub(crate) fn is_first_use_of(&self, second: i64) -> bool {
-        let noted_second = &self.usage().noted_second;
-        let noted = noted_second.load(Ordering::Relaxed);
-        noted < second && noted_second.compare_exchange(noted, second, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    /// Returns the second of the last recorded use.
+    pub(crate) fn last_recorded_second(&self) -> i64 {
+        self.usage().noted_second.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether this use is to be recorded, because the last recorded one is at least so many seconds ago.
+    pub(crate) fn record_second(&self, second: i64, interval: i64) -> bool {
+        let noted = self.last_recorded_second();
+        noted.saturating_add(interval) <= second
+            && self.usage().noted_second.compare_exchange(noted, second, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Counts an accepted request. Returns whether it is the first one that is not written yet.

@@ -16,6 +16,10 @@ use crate::directory::DirectoryKey;
 
 /// The maximum number of uses in memory. A key adds at most two per second, so a batch can contain half this many keys.
 const MAX_USES: usize = 65_536;
+/// The number of uses in memory from which only one use per key and minute is recorded. A million keys that are always
+/// in use are then 17,000 rows a second, and each key's last use is right to the minute.
+const MANY_USES: usize = 4096;
+const SECONDS_BETWEEN_MANY_USES: i64 = 60;
 /// The maximum number of counters in memory: one per key and hour that was used since the last batch. Only keys that
 /// exist are counted.
 const MAX_COUNTERS: usize = 65_536;
@@ -67,9 +71,16 @@ impl Default for UseRecords {
 }
 
 impl UseRecords {
-    /// Records that a key was used. It takes no lock and allocates nothing. One use per key and second is kept.
+    /// Records that a key was used. It takes no lock and allocates nothing. One use per key and second is kept, or one per
+    /// key and minute if there are many.
     pub(crate) fn record_use(&self, key: &Arc<DirectoryKey>, now: Timestamp, ip_address: Option<IpAddr>) {
-        if key.is_first_use_of(now.as_second()) {
+        let second = now.as_second();
+        if key.last_recorded_second() >= second {
+            return;
+        }
+        let interval = if self.queue.len() < MANY_USES { 1 } else { SECONDS_BETWEEN_MANY_USES };
+        // If the queue is full, the next use of the key is recorded instead.
+        if !self.queue.is_full() && key.record_second(second, interval) {
             let used = Use { key: key.id, at: now, ip_address, accepted: true };
             self.push(key, used, false);
         }
@@ -90,9 +101,9 @@ impl UseRecords {
     }
 
     fn push(&self, key: &Arc<DirectoryKey>, used: Use, is_for_counter: bool) {
-        // The queue is full only if more keys are used within seconds than fit. Then the oldest use is removed. The
-        // counter of its key is written after the next use of the key.
-        self.queue.force_push(Queued { used, is_for_counter, counted: Some(Arc::clone(key)) });
+        // The queue is full only if more keys are used within seconds than fit. The counter of the key is then written
+        // after its next use. That a key was verified is also reported when it is revoked.
+        let _ = self.queue.push(Queued { used, is_for_counter, counted: Some(Arc::clone(key)) });
     }
 
     /// Counts a request with a registered key that is refused.

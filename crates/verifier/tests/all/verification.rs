@@ -11,6 +11,7 @@ use verifier::{
     AuthenticationError, RateLimits, VerificationError,
     outside::{CredentialType, Outcome},
     rate_limit::RetryAfter,
+    use_records::Use,
 };
 
 use crate::support::{NOW, Test, TestRequest, revoke};
@@ -117,6 +118,45 @@ fn a_key_has_one_use_a_second_and_unwritten_uses_are_returned_again() {
     let later = test.verifier.uses().take();
     let [used] = later.as_slice() else { panic!("the latest use of the key: {later:?}") };
     assert_eq!(used.at, test.world.now());
+}
+
+/// Uses of this many other keys.
+fn uses_of_others(test: &Test, keys: u128) -> Vec<Use> {
+    let key = |number: u128| format!("key_{number:026}").parse().expect("an id");
+    let used = |number| Use { key: key(number), at: test.world.now(), ip_address: None, accepted: true };
+    (1_000_000..1_000_000 + keys).map(used).collect()
+}
+
+/// Sends a request, and returns whether the use of its key is recorded. Takes all uses.
+fn is_recorded(test: &Test) -> bool {
+    let request = TestRequest::signed("GET", "/v1/projects", test.world.now().as_second(), NONCE);
+    assert!(test.verifier.verify_request(&request.view()).is_ok());
+    test.verifier.uses().take().iter().any(|used| used.key == test.key.id && used.at == test.world.now())
+}
+
+#[test]
+fn while_many_keys_are_used_each_has_one_use_a_minute() {
+    let test = Test::new();
+    let many = || test.verifier.uses().put_back(uses_of_others(&test, 5000));
+    many();
+    assert!(is_recorded(&test), "the first use");
+    many();
+    test.world.advance(Duration::from_secs(59));
+    assert!(!is_recorded(&test), "the last recorded use is right to the minute");
+    many();
+    test.world.advance(Duration::from_secs(1));
+    assert!(is_recorded(&test));
+    test.world.advance(Duration::from_secs(1));
+    assert!(is_recorded(&test), "one a second again");
+}
+
+#[test]
+fn a_use_for_which_there_is_no_room_is_recorded_by_the_next_request() {
+    let test = Test::new();
+    let full = uses_of_others(&test, 65_536);
+    test.verifier.uses().put_back(full.clone());
+    assert!(!is_recorded(&test));
+    assert!(is_recorded(&test), "in the same second");
 }
 
 #[test]
