@@ -35,7 +35,7 @@ fn signed_fields(method: &str, body: &[u8], profile: Profile) -> HeaderMap {
 }
 
 /// As [`signed_fields`], signed by any key. Only the profile of the Encord SDK names the key of the seed.
-fn fields_signed_by(signer: &dyn SigningKey, method: &str, body: &[u8], profile: Profile) -> HeaderMap {
+fn fields_signed_by(private_key: &dyn SigningKey, method: &str, body: &[u8], profile: Profile) -> HeaderMap {
     let key = Ed25519SigningKey::from_seed(&SEED);
     let hex = key.public_key().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     let mut headers = HeaderMap::new();
@@ -52,7 +52,7 @@ fn fields_signed_by(signer: &dyn SigningKey, method: &str, body: &[u8], profile:
         },
         covered_headers: &[],
     };
-    let signed = sign_request(&view(method, &headers), body, profile, &parameters, signer).expect("signed");
+    let signed = sign_request(&view(method, &headers), body, profile, &parameters, private_key).expect("signed");
     let value = |text: &str| HeaderValue::from_str(text).expect("a field value");
     headers.insert("signature-input", value(&signed.signature_input));
     headers.insert("signature", value(&signed.signature));
