@@ -609,8 +609,9 @@ pub struct KeyUse {
     pub accepted: bool,
 }
 
-/// The maximum number of uses in one statement.
-const MAX_USES: usize = 512;
+/// The maximum number of uses in one statement. A statement for 512 uses keeps a processor core busy for five milliseconds,
+/// for which requests on that core wait.
+const MAX_USES: usize = 64;
 
 // A use at the time of the registration is written one microsecond later, because the previous release writes a proof
 // with that time. Each batch is one statement, whose values are the key, the time, the IP address, and whether the request
