@@ -1,5 +1,5 @@
 # One command a purpose. `make test` is what has to pass; it installs what is missing first.
-.PHONY: test setup lint imports words unit ed25519-verdicts clients openapi upgrade e2e package-test screenshots deny advisories bench compare
+.PHONY: test setup lint imports words unit ed25519-verdicts ed25519-backends clients openapi upgrade e2e package-test screenshots deny advisories bench compare
 
 # The modules of the server's tests that run once more on PostgreSQL. `model`, `proxies` and `serve` ask the store little.
 ON_POSTGRES = api:: cluster:: threats:: ui::
@@ -44,6 +44,13 @@ unit:
 # Compares the verdicts on ten million crafted Ed25519 signatures with the library's. Takes half an hour.
 ed25519-verdicts:
 	$(CARGO) test --package http-signature --test all --locked -- --ignored --nocapture ed25519_verdicts
+
+# The same for a million signatures with the code for AVX2, and with that for processors without it.
+ed25519-backends:
+	for backend in simd serial; do \
+	  RUSTFLAGS="--cfg curve25519_dalek_backend=\"$$backend\"" KEYWARD_TEST_SIGNATURES=1000000 $(CARGO) test --release --package http-signature \
+	    --test all --locked --target-dir target/$$backend -- --include-ignored --nocapture ed25519_verdicts || exit 1; \
+	done
 
 # The packages of clients/, built, and tested as they are built, against the server that `unit` built; what docs/sdk.md says of
 # the Encord SDK.

@@ -204,8 +204,9 @@ fn crafted_signatures_get_the_librarys_verdict() {
 #[test]
 #[ignore = "takes half an hour; `make ed25519-verdicts` runs it"]
 fn ten_million_crafted_signatures_get_the_librarys_verdict() {
-    let seed = std::env::var("KEYWARD_TEST_SEED").map_or(2, |seed| seed.parse().expect("a number"));
-    let verdicts = compare_random(seed, 10_000_000);
+    let number = |name, default| std::env::var(name).map_or(default, |value| value.parse().expect("a number"));
+    let (seed, count) = (number("KEYWARD_TEST_SEED", 2), number("KEYWARD_TEST_SIGNATURES", 10_000_000));
+    let verdicts = compare_random(seed, usize::try_from(count).expect("a number"));
     println!("seed {seed}: {verdicts:?}");
     assert_varied(&verdicts);
 }
