@@ -110,7 +110,11 @@ test('removing a member shows what ends, and asks for a successor in their proje
   await ada.getByRole('link', { name: 'Members' }).click();
   await row(ada, 'bob@example.com').getByLabel('Actions for Bob').click();
   await row(ada, 'bob@example.com').getByRole('link', { name: 'Remove' }).click();
-  await expect(ada.getByText(/Their API key \(last used .*\) no longer reaches Acme\./)).toBeVisible();
+  // A use is recorded shortly after its request.
+  await expect(async () => {
+    await ada.reload();
+    await expect(ada.getByText(/Their API key \(last used .*\) no longer reaches Acme\./)).toBeVisible({ timeout: 500 });
+  }).toPass({ timeout: 15_000 });
   await expect(ada.getByText('These projects have no other admin: Tides')).toBeVisible();
   await ada.getByLabel('New admin of these projects').selectOption('Ada (ada@example.com)');
   await ada.getByRole('button', { name: 'Remove member' }).click();
