@@ -169,11 +169,4 @@ mod tests {
         let kept: Vec<bool> = keys.iter().map(|(key, _)| has_table(&tables, key)).collect();
         assert_eq!(kept, [false, false, true, true, true, true]);
     }
-
-    #[test]
-    fn the_tables_take_at_most_80_mib() {
-        let multiples = 8 * 8 * 160;
-        assert!(std::mem::size_of::<KeyTable>() < 64);
-        assert!(MAX_TABLES * (multiples + 128) < 82 << 20);
-    }
 }
