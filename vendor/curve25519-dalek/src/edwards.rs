@@ -621,6 +621,18 @@ impl EdwardsPoint {
         self.to_affine().compress()
     }
 
+    /// Compress this point to `CompressedEdwardsY` format, with an inversion of the field element in
+    /// little-endian bytes that takes a variable time. The product is checked, so an inverse that is
+    /// wrong only costs time.
+    pub fn compress_vartime(&self, invert: impl FnOnce(&[u8; 32]) -> [u8; 32]) -> CompressedEdwardsY {
+        let inverse = FieldElement::from_bytes(&invert(&self.Z.to_bytes()));
+        if &self.Z * &inverse != FieldElement::ONE {
+            return self.compress();
+        }
+        let (x, y) = (&self.X * &inverse, &self.Y * &inverse);
+        AffinePoint { x, y }.compress()
+    }
+
     /// Compress several `EdwardsPoint`s into `CompressedEdwardsY` format, using a batch inversion
     /// for a significant speedup.
     pub fn compress_batch<const N: usize>(inputs: &[EdwardsPoint; N]) -> [CompressedEdwardsY; N] {

@@ -10,7 +10,11 @@
 //! R′ is computed with the table of the key, if there is one, or without (ADR 16). A signature that does not verify with
 //! a table is verified without it as well. So the work of a refusal does not depend on whether the key has a table or
 //! exists.
+//!
+//! All values are public, so their computation may take a variable time. The inverse that the encoding of R′ needs is
+//! computed by [`inversion`], and checked by a multiplication.
 
+mod inversion;
 mod tables;
 
 use std::sync::{
@@ -122,7 +126,7 @@ impl<'a> Equation<'a> {
     }
 
     fn holds(&self, other: EdwardsPoint) -> bool {
-        other.compress().as_bytes() == self.r
+        other.compress_vartime(inversion::invert).as_bytes() == self.r
     }
 
     fn holds_with(&self, table: &KeyTable) -> bool {
