@@ -17,17 +17,22 @@ def b64(data):
     return base64.b64encode(data).decode()
 
 
-class Key:
+class PublicKey:
+    """The Ed25519 public key of these 32 bytes."""
+
+    def __init__(self, raw):
+        kind = b"ssh-ed25519"
+        self.blob = struct.pack(">I", len(kind)) + kind + struct.pack(">I", len(raw)) + raw
+        self.fingerprint = "SHA256:" + b64(hashlib.sha256(self.blob).digest()).rstrip("=")
+
+
+class Key(PublicKey):
     """An Ed25519 key pair: a new one, or the key pair of these 32 bytes."""
 
     def __init__(self, secret=None):
         self.private = Ed25519PrivateKey.generate() if secret is None else Ed25519PrivateKey.from_private_bytes(secret)
-        raw = self.private.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-        kind = b"ssh-ed25519"
-        blob = struct.pack(">I", len(kind)) + kind + struct.pack(">I", len(raw)) + raw
-        self.blob = blob
-        self.openssh = f"ssh-ed25519 {b64(blob)}"
-        self.fingerprint = "SHA256:" + b64(hashlib.sha256(blob).digest()).rstrip("=")
+        super().__init__(self.private.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw))
+        self.openssh = f"ssh-ed25519 {b64(self.blob)}"
 
     @property
     def secret(self):

@@ -57,6 +57,25 @@ def measure(core, *command):
     return json.loads(done.stdout)
 
 
+def pauses(core, seconds=1):
+    """How long a process that is alone on the core does not run: the share of the time, and the longest pause in milliseconds. On a
+    virtual machine, others on the host take this time, and response times contain it."""
+    code = (
+        "import gc, json, sys, time\n"
+        "gc.disable()\n"
+        "now = time.perf_counter\n"
+        "lost, longest, last = 0.0, 0.0, now()\n"
+        "end = last + float(sys.argv[1])\n"
+        "while last < end:\n"
+        "    at = now()\n"
+        "    if at - last > 0.0001:\n"
+        "        lost, longest = lost + at - last, max(longest, at - last)\n"
+        "    last = at\n"
+        "print(json.dumps([lost / float(sys.argv[1]), longest * 1000]))\n"
+    )
+    return measure(core, sys.executable, "-c", code, seconds)
+
+
 def spread(values, digits=0):
     return f"{statistics.median(values):,.{digits}f} ({min(values):,.{digits}f} to {max(values):,.{digits}f})"
 

@@ -16,9 +16,9 @@ use crate::directory::DirectoryKey;
 
 /// The maximum number of uses in memory. A key adds at most two per second, so a batch can contain half this many keys.
 const MAX_USES: usize = 65_536;
-/// The number of uses in memory from which only one use per key and minute is recorded. A million keys that are always
-/// in use are then 17,000 rows a second, and each key's last use is right to the minute.
-const MANY_USES: usize = 4096;
+/// The length of the queue from which only one use per key and minute is recorded. A million keys that are always in use
+/// are then 17,000 rows a second, and each key's last use is right to the minute.
+const MANY_USES: usize = 256;
 const SECONDS_BETWEEN_MANY_USES: i64 = 60;
 /// The maximum number of counters in memory: one per key and hour that was used since the last batch. Only keys that
 /// exist are counted.
@@ -46,6 +46,12 @@ pub struct CountedUse {
     pub hour: Timestamp,
     /// Their numbers.
     pub counts: UseCounts,
+}
+
+impl From<((ApiKeyId, Timestamp), UseCounts)> for CountedUse {
+    fn from(((key, hour), counts): ((ApiKeyId, Timestamp), UseCounts)) -> Self {
+        Self { key, hour, counts }
+    }
 }
 
 /// A use in the queue, and its key with the counter. Uses that were put back have none.
@@ -117,13 +123,25 @@ impl UseRecords {
         self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns the length of the queue: at least the number of uses that are not taken yet.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Removes and returns the uses. Of each key, it is the latest accepted one, or else one that was not accepted.
     #[must_use]
     pub fn take(&self) -> Vec<Use> {
+        self.take_first(self.queue.len())
+    }
+
+    /// Removes this many entries from the front of the queue, and returns their uses as [`take`](Self::take) does.
+    #[must_use]
+    pub fn take_first(&self, entries: usize) -> Vec<Use> {
         let mut latest: HashMap<ApiKeyId, Use> = HashMap::new();
         // The lock is not held while the queue is read, so that no refusal waits for it.
         let mut accepted = Vec::new();
-        for _ in 0..self.queue.len() {
+        for _ in 0..entries {
             let Some(Queued { used, is_for_counter, counted }) = self.queue.pop() else { break };
             let requests = counted.map_or(0, |key| key.take_accepted());
             if requests > 0 {
@@ -144,12 +162,24 @@ impl UseRecords {
         latest.into_values().collect()
     }
 
+    /// Returns the number of counters that are not taken yet.
+    #[must_use]
+    pub fn counters(&self) -> usize {
+        self.lock_counters().len()
+    }
+
     /// Removes and returns the counters: those of the uses that [`take`](Self::take) returned, and those of refused
     /// requests.
     #[must_use]
     pub fn take_counts(&self) -> Vec<CountedUse> {
         let counters = std::mem::take(&mut *self.lock_counters());
-        counters.into_iter().map(|((key, hour), counts)| CountedUse { key, hour, counts }).collect()
+        counters.into_iter().map(CountedUse::from).collect()
+    }
+
+    /// Removes and returns at most this many counters.
+    #[must_use]
+    pub fn take_some_counts(&self, max: usize) -> Vec<CountedUse> {
+        self.lock_counters().extract_if(|_, _| true).take(max).map(CountedUse::from).collect()
     }
 
     /// Puts back uses that could not be written.

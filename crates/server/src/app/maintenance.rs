@@ -8,15 +8,23 @@ use std::{
 
 use domain::{AuditEventId, Timestamp, WorkspaceId};
 use store::{StoreError, Version, api_key::KeyUse, audit::RefusalRecord, key_use::KeyUseCounts, replay::Epoch};
-use verifier::refusal_records::{Budget, RefusalRow};
+use verifier::{
+    refusal_records::{Budget, RefusalRow},
+    use_records::{CountedUse, Use, UseRecords},
+};
 
 use super::App;
 use crate::error::AppError;
 
 /// The maximum delay before a use or a refusal is written, while the store answers.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// The number of intervals between two writes of the counters of use. Nodes add to the same rows, so they do it rarely.
+/// The number of intervals between two writes of the counter of a key. Nodes add to the same rows, so they do it rarely.
 const COUNTERS_EVERY: u32 = 10;
+/// The maximum number of queued uses, or of counters, that one transaction writes while the server runs. On one processor
+/// core, requests wait while the database engine works: less than a millisecond for this many.
+const BATCH: usize = 64;
+/// The part of an interval over which the transactions are spread.
+const SPREAD: Duration = Duration::from_millis(400);
 /// The number of intervals between two deletions of expired data.
 const EXPIRY_EVERY: u32 = 60;
 /// How long a replay is kept on this node's clock since boot. It is longer than the maximum lifetime of a signature,
@@ -35,11 +43,15 @@ pub(super) async fn run_maintenance(app: Weak<App>) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut round = 0_u32;
+    let mut counters = DueCounters::default();
     loop {
         ticks.tick().await;
         let Some(app) = app.upgrade() else { return };
         app.metrics.drain_histograms();
-        if let Err(error) = app.write_due_records(round.is_multiple_of(COUNTERS_EVERY)).await {
+        if round.is_multiple_of(COUNTERS_EVERY) {
+            counters = DueCounters::of(app.verifier.uses().counters());
+        }
+        if let Err(error) = app.write_due_records(counters.take()).await {
             tracing::error!(?error, "uses and refusals could not be written; they are kept and written later");
         }
         if round.is_multiple_of(EXPIRY_EVERY)
@@ -57,13 +69,25 @@ impl App {
     /// # Errors
     /// The store does not answer. The records are kept.
     pub async fn write_records(&self) -> Result<(), AppError> {
-        self.write_due_records(true).await
+        self.write_uses().await?;
+        self.write_counters().await?;
+        self.write_refusals(false).await
     }
 
-    async fn write_due_records(&self, with_counters: bool) -> Result<(), AppError> {
-        self.write_uses().await?;
-        if with_counters {
-            self.write_counters().await?;
+    /// Writes the pending uses, this many counters, and the refusals that are due. Pauses between transactions, so that
+    /// requests do not wait for a long time on a processor core that does both.
+    async fn write_due_records(&self, counters: usize) -> Result<(), AppError> {
+        let batches = |entries: usize| u32::try_from(entries.div_ceil(BATCH)).unwrap_or(u32::MAX).max(1);
+        let records = self.verifier.uses();
+        let use_batches = batches(records.queued());
+        for _ in 0..use_batches {
+            self.write_taken_uses(records.take_first(BATCH)).await?;
+            tokio::time::sleep(SPREAD / use_batches).await;
+        }
+        let counter_batches = batches(counters);
+        for _ in 0..counter_batches {
+            self.write_taken_counters(records.take_some_counts(BATCH.min(counters))).await?;
+            tokio::time::sleep(SPREAD / counter_batches).await;
         }
         self.write_refusals(false).await
     }
@@ -80,11 +104,16 @@ impl App {
 
     /// Writes the pending uses. A revocation does this first, and depends on nothing else.
     pub(super) async fn write_uses(&self) -> Result<(), AppError> {
-        let uses = self.verifier.uses().take();
+        self.write_taken_uses(self.verifier.uses().take()).await
+    }
+
+    async fn write_taken_uses(&self, uses: Vec<Use>) -> Result<(), AppError> {
         if uses.is_empty() {
             return Ok(());
         }
-        let rows: Vec<KeyUse> = uses
+        let taken = TakenUses { records: self.verifier.uses(), uses };
+        let rows: Vec<KeyUse> = taken
+            .uses
             .iter()
             .map(|used| KeyUse {
                 key: used.key,
@@ -94,21 +123,22 @@ impl App {
             })
             .collect();
         let rows = rows.as_slice();
-        let written: Result<(), StoreError> = store::retry(|| async move {
+        store::retry(|| async move {
             let mut maintenance = self.store.begin_maintenance().await?;
             store::api_key::record_key_uses(&mut maintenance, rows).await?;
             maintenance.commit().await
         })
-        .await;
-        if written.is_err() {
-            self.verifier.uses().put_back(uses);
-        }
-        Ok(written?)
+        .await?;
+        taken.were_written();
+        Ok(())
     }
 
     /// Adds the requests since the last time to the counters of use.
     async fn write_counters(&self) -> Result<(), AppError> {
-        let counted = self.verifier.uses().take_counts();
+        self.write_taken_counters(self.verifier.uses().take_counts()).await
+    }
+
+    async fn write_taken_counters(&self, counted: Vec<CountedUse>) -> Result<(), AppError> {
         if counted.is_empty() {
             return Ok(());
         }
@@ -248,6 +278,45 @@ impl App {
             }
         }
         Ok(())
+    }
+}
+
+/// Uses that are being written. They are put back if that fails, or if the task ends before.
+struct TakenUses<'a> {
+    records: &'a UseRecords,
+    uses: Vec<Use>,
+}
+
+impl TakenUses<'_> {
+    fn were_written(mut self) {
+        self.uses.clear();
+    }
+}
+
+impl Drop for TakenUses<'_> {
+    fn drop(&mut self) {
+        self.records.put_back(std::mem::take(&mut self.uses));
+    }
+}
+
+/// The counters that are written during [`COUNTERS_EVERY`] intervals, a part of them in each.
+#[derive(Clone, Copy, Default)]
+struct DueCounters {
+    left: usize,
+    per_interval: usize,
+}
+
+impl DueCounters {
+    fn of(counters: usize) -> Self {
+        let part = usize::try_from(COUNTERS_EVERY).map_or(counters, |intervals| counters.div_ceil(intervals));
+        Self { left: counters, per_interval: part.max(BATCH) }
+    }
+
+    /// Returns how many counters are written in this interval.
+    fn take(&mut self) -> usize {
+        let part = self.left.min(self.per_interval);
+        self.left -= part;
+        part
     }
 }
 

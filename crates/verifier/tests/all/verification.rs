@@ -1,6 +1,6 @@
 //! The principal of a request, while the lease is held.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use domain::{
     Clock as _, Timestamp,
@@ -11,7 +11,7 @@ use verifier::{
     AuthenticationError, RateLimits, VerificationError,
     outside::{CredentialType, Outcome},
     rate_limit::RetryAfter,
-    use_records::Use,
+    use_records::{CountedUse, Use},
 };
 
 use crate::support::{NOW, Test, TestRequest, revoke};
@@ -148,6 +148,27 @@ fn while_many_keys_are_used_each_has_one_use_a_minute() {
     assert!(is_recorded(&test));
     test.world.advance(Duration::from_secs(1));
     assert!(is_recorded(&test), "one a second again");
+}
+
+#[test]
+fn parts_of_the_uses_and_counters_can_be_taken() {
+    let test = Test::new();
+    let records = test.verifier.uses();
+    let uses = uses_of_others(&test, 100);
+    records.put_back(uses.clone());
+    assert_eq!(records.queued(), 100);
+    let keys = |uses: &[Use]| uses.iter().map(|used| used.key).collect::<BTreeSet<_>>();
+    assert_eq!(keys(&records.take_first(64)), keys(&uses[..64]), "the oldest first");
+    assert_eq!(keys(&records.take_first(64)), keys(&uses[64..]));
+    assert_eq!(records.queued(), 0);
+
+    let counted = |used: &Use| CountedUse { key: used.key, hour: hour_of(&test), counts: UseCounts::accepted(1) };
+    records.put_back_counts(uses.iter().map(counted).collect());
+    let mut taken = records.take_some_counts(64);
+    assert_eq!((taken.len(), records.counters()), (64, 36));
+    taken.extend(records.take_some_counts(64));
+    assert_eq!(taken.iter().map(|counted| counted.key).collect::<BTreeSet<_>>(), keys(&uses));
+    assert_eq!(records.counters(), 0);
 }
 
 #[test]
