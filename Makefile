@@ -1,5 +1,5 @@
 # One command a purpose. `make test` is what has to pass; it installs what is missing first.
-.PHONY: test setup lint imports words unit ed25519-verdicts ed25519-backends clients openapi upgrade e2e package-test screenshots deny advisories bench compare
+.PHONY: test setup lint imports words unit ed25519-verdicts ed25519-backends clients openapi upgrade e2e package-test screenshots deny advisories bench compare graceful-stop
 
 # The modules of the server's tests that run once more on PostgreSQL. `model`, `proxies` and `serve` ask the store little.
 ON_POSTGRES = api:: cluster:: threats:: ui::
@@ -97,3 +97,8 @@ bench:
 compare: setup
 	$(CARGO) build --release --locked
 	.venv/bin/python scripts/compare
+
+# Stops a server under load, directly and behind nginx and Caddy. Not a test. Takes a minute after the build.
+graceful-stop: setup
+	$(CARGO) build --release --locked
+	.venv/bin/python scripts/graceful-stop

@@ -11,7 +11,7 @@ use axum::{
     response::Response,
     routing::get,
 };
-use http::{Request, header};
+use http::{Request, Version, header};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -267,20 +267,55 @@ impl Front {
             let address = peer.ip().to_canonical();
             let is_trusted = self.app.settings().is_trusted_proxy(address);
             let Some(place) = self.connections.place(address, is_trusted).await else { continue };
-            let (front, phases, alive) = (Arc::clone(&self), phases.clone(), alive.clone());
-            tokio::spawn(async move {
-                tokio::select! {
-                    biased;
-                    () = place.connection.closed() => {}
-                    () = front.serve_connection(stream, peer, &place, phases) => {}
-                }
-                drop(alive);
-            });
+            self.spawn(stream, peer, place, &phases, &alive);
         }
-        // From here on, connections are refused instead of waiting.
-        drop(listener);
+        self.close(listener, &phases, &alive).await;
         drop(alive);
         ended.recv().await;
+    }
+
+    /// Serves a connection in its own task.
+    fn spawn(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        place: Place,
+        phases: &watch::Receiver<Phase>,
+        alive: &mpsc::Sender<()>,
+    ) {
+        let (front, phases, alive) = (Arc::clone(self), phases.clone(), alive.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                () = place.connection.closed() => {}
+                () = front.serve_connection(stream, peer, &place, phases) => {}
+            }
+            drop(alive);
+        });
+    }
+
+    /// Closes the listener, so that connections are refused instead of waiting. The system has already confirmed some to
+    /// their clients, which may have sent a request: these are served.
+    async fn close(self: &Arc<Self>, listener: TcpListener, phases: &watch::Receiver<Phase>, alive: &mpsc::Sender<()>) {
+        let Ok(listener) = listener.into_std() else { return };
+        loop {
+            let (stream, peer) = match listener.accept() {
+                Ok(accepted) => accepted,
+                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {
+                    continue;
+                }
+                // Usually that there is no other.
+                Err(_) => return,
+            };
+            let accepted = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+            let address = peer.ip().to_canonical();
+            let is_trusted = self.app.settings().is_trusted_proxy(address);
+            if let Ok(stream) = accepted
+                && let Some(place) = self.connections.place(address, is_trusted).await
+            {
+                self.spawn(stream, peer, place, phases, alive);
+            }
+        }
     }
 
     async fn serve_connection(
@@ -301,7 +336,7 @@ impl Front {
         let handshake = timeout(self.connections.limits().header_timeout, acceptor.accept(stream));
         let stream = tokio::select! {
             biased;
-            _ = phases.wait_for(|phase| *phase >= Phase::Stopping) => return,
+            () = grace_ends(&mut phases, self.connections.limits().stop_grace) => return,
             stream = handshake => stream,
         };
         if let Ok(Ok(stream)) = stream {
@@ -321,6 +356,9 @@ impl Front {
         let (served, connection) = (Arc::clone(&self.served), Arc::clone(&place.connection));
         let builder = if connection.is_of_trusted_proxy() { &self.for_proxies } else { &self.for_clients };
         let service = service_fn(move |request: Request<Incoming>| {
+            if request.version() == Version::HTTP_2 {
+                connection.note_http2();
+            }
             let mut request = request.map(Body::new);
             let extensions = request.extensions_mut();
             extensions.insert(ConnectInfo(peer));
@@ -330,7 +368,7 @@ impl Front {
         });
         let mut serving = std::pin::pin!(builder.serve_connection(TokioIo::new(Watched::new(stream)), service));
         let mut timer = std::pin::pin!(sleep(limits.header_timeout));
-        let (mut is_ending, mut next) = (false, Phase::Stopping);
+        let (mut is_ending, mut is_stopping, mut next) = (false, false, Phase::Stopping);
         loop {
             tokio::select! {
                 biased;
@@ -338,6 +376,15 @@ impl Front {
                 _ = serving.as_mut() => return,
                 () = timer.as_mut() => match place.connection.due(limits) {
                     _ if is_ending => return,
+                    // Its answers ask the client to close it, so that it is kept until the client has used it again.
+                    _ if is_stopping => match place.connection.due_at_stop(limits) {
+                        Some(time) => timer.as_mut().reset(Instant::now() + time),
+                        None => {
+                            serving.as_mut().graceful_shutdown();
+                            is_stopping = false;
+                            timer.as_mut().reset(Instant::now() + limits.header_timeout);
+                        }
+                    },
                     Due::Close => return,
                     Due::In(time) => timer.as_mut().reset(Instant::now() + time),
                     Due::Retire => {
@@ -351,10 +398,19 @@ impl Front {
                         return;
                     }
                     next = Phase::Stopped;
-                    serving.as_mut().graceful_shutdown();
+                    is_stopping = true;
+                    timer.as_mut().reset(Instant::now());
                 }
             }
         }
+    }
+}
+
+/// Returns some time after the server began to stop.
+async fn grace_ends(phases: &mut watch::Receiver<Phase>, grace: Duration) {
+    // It fails if the server has ended.
+    if phases.wait_for(|phase| *phase >= Phase::Stopping).await.is_ok() {
+        sleep(grace).await;
     }
 }
 

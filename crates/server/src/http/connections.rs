@@ -41,6 +41,9 @@ pub struct ConnectionLimits {
     pub drain: Duration,
     /// How long requests may take to finish after that.
     pub shutdown_timeout: Duration,
+    /// How long a connection of HTTP/1 is kept after its last response while the server stops. HTTP/1 has no message
+    /// that the connection will be closed, so a client that is about to send a request would lose it.
+    pub stop_grace: Duration,
 }
 
 impl Default for ConnectionLimits {
@@ -52,6 +55,7 @@ impl Default for ConnectionLimits {
             idle_timeout: Duration::from_mins(1),
             drain: Duration::ZERO,
             shutdown_timeout: Duration::from_secs(20),
+            stop_grace: Duration::from_secs(1),
         }
     }
 }
@@ -112,6 +116,7 @@ pub(crate) struct Connection {
     client: Option<Arc<Client>>,
     /// Whether a request was received.
     has_begun: AtomicBool,
+    is_http2: AtomicBool,
     /// Its concurrent requests.
     requests: AtomicUsize,
     /// While there is no request, since when it waits for its client.
@@ -143,6 +148,7 @@ impl Connection {
         Self {
             client,
             has_begun: AtomicBool::new(false),
+            is_http2: AtomicBool::new(false),
             requests: AtomicUsize::new(0),
             waiting_since: AtomicU64::new(now_micros()),
             held: Mutex::default(),
@@ -184,6 +190,19 @@ impl Connection {
         } else {
             Due::Close
         }
+    }
+
+    /// Returns how long to keep it while the server stops. HTTP/2 has a message for the client, and an active request is
+    /// answered in any case.
+    pub(crate) fn due_at_stop(&self, limits: &ConnectionLimits) -> Option<Duration> {
+        let since = self.waiting_since().filter(|_| !self.is_http2.load(Ordering::Relaxed))?;
+        let waited = Duration::from_micros(now_micros().saturating_sub(since));
+        limits.stop_grace.checked_sub(waited).filter(|left| !left.is_zero())
+    }
+
+    /// Records that its requests use HTTP/2.
+    pub(crate) fn note_http2(&self) {
+        self.is_http2.store(true, Ordering::Relaxed);
     }
 
     /// Records a request that needs no slot.

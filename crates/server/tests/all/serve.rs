@@ -4,4 +4,5 @@ mod hosts;
 mod listener;
 mod overload;
 mod rate_limit;
+mod stop;
 mod tls;
