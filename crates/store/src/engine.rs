@@ -68,14 +68,16 @@ impl fmt::Debug for PostgresUrl {
 /// An open database. Writers queue for one connection, and readers have several.
 pub(crate) enum Database {
     Sqlite(sqlite::Database),
-    Postgres(postgres::Database),
+    Postgres(Box<postgres::Database>),
 }
 
 impl Database {
     pub(crate) async fn open(engine: &Engine) -> Result<Self, StoreError> {
         match engine {
             Engine::Sqlite { path } => sqlite::Database::open(path).await.map(Self::Sqlite),
-            Engine::Postgres { url } => postgres::Database::open(url).await.map(Self::Postgres),
+            Engine::Postgres { url } => {
+                postgres::Database::open(url).await.map(|database| Self::Postgres(Box::new(database)))
+            }
         }
     }
 
@@ -91,6 +93,14 @@ impl Database {
     pub(crate) async fn begin(&self) -> Result<Link, StoreError> {
         match self {
             Self::Sqlite(database) => database.begin().await.map(Link::Sqlite),
+            Self::Postgres(database) => database.begin().await.map(Link::Postgres),
+        }
+    }
+
+    /// As [`begin`](Self::begin), for changes. Each of their statements writes few rows, and other changes wait.
+    pub(crate) async fn begin_change(&self) -> Result<Link, StoreError> {
+        match self {
+            Self::Sqlite(database) => database.begin_change().await.map(Link::Sqlite),
             Self::Postgres(database) => database.begin().await.map(Link::Postgres),
         }
     }
@@ -258,7 +268,7 @@ impl Link {
     pub(crate) async fn set_savepoint(&mut self, is_first: bool) -> Result<(), StoreError> {
         let sql = if is_first { "SAVEPOINT one_change" } else { "RELEASE SAVEPOINT one_change; SAVEPOINT one_change" };
         match self {
-            Self::Sqlite(link) => link.execute_script(sql).await,
+            Self::Sqlite(link) => link.execute_script(sql),
             Self::Postgres(link) => link.execute_script(sql).await,
             Self::Ended => Err(ended()),
         }
@@ -271,7 +281,7 @@ impl Link {
     pub(crate) async fn roll_back_to_savepoint(&mut self) -> Result<(), StoreError> {
         let sql = "ROLLBACK TO SAVEPOINT one_change";
         match self {
-            Self::Sqlite(link) => link.recover(sql).await,
+            Self::Sqlite(link) => link.recover(sql),
             Self::Postgres(link) => link.recover(sql).await,
             Self::Ended => Err(ended()),
         }

@@ -52,6 +52,18 @@ pub enum Value<'a> {
     Bytes(Option<Cow<'a, [u8]>>),
 }
 
+impl Value<'_> {
+    /// Returns a copy that borrows nothing.
+    pub(crate) fn to_static(&self) -> Value<'static> {
+        match self {
+            Self::Text(text) => Value::Text(text.as_ref().map(|text| Cow::Owned(text.clone().into_owned()))),
+            Self::I64(number) => Value::I64(*number),
+            Self::Bool(truth) => Value::Bool(*truth),
+            Self::Bytes(bytes) => Value::Bytes(bytes.as_ref().map(|bytes| Cow::Owned(bytes.clone().into_owned()))),
+        }
+    }
+}
+
 /// The values for the placeholders of a statement, in order: `params![id, now, None::<&str>]`.
 #[macro_export]
 macro_rules! params {

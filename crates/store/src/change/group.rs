@@ -156,7 +156,7 @@ pub(super) struct Group {
 impl Group {
     /// Begins a transaction and locks the row, so that changes of all processes are serialized.
     pub(super) async fn open(database: &Database) -> Result<Self, StoreError> {
-        let mut connection = WriteConnection::from(database.begin().await?);
+        let mut connection = WriteConnection::from(database.begin_change().await?);
         let row = connection
             .fetch_one(
                 "UPDATE installation SET version = version + 1 WHERE id = 1 RETURNING version, audit_size, audit_range",

@@ -1,18 +1,14 @@
 //! The embedded engine: SQLite in one file, with one writer and several readers. Other processes may use the file, too.
+//! A statement runs in the task that needs it, because the change of a thread costs more than most statements. What waits
+//! for the disk or takes long runs in a thread. See `docs/adr/0019`.
 
-use std::{fs, io, path::Path, time::Duration};
+mod pool;
 
-use sqlx::{
-    ConnectOptions as _, Connection as _, Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction, TypeInfo as _,
-    ValueRef as _,
-    error::DatabaseError,
-    pool::PoolConnection,
-    query::Query,
-    sqlite::{
-        SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
-    },
-};
+use std::{fs, io, mem, path::Path, sync::Arc, time::Duration};
 
+use rusqlite::types::ValueRef;
+
+use self::pool::{BUSY_TIMEOUT, OpenConnection, Options, Place, Pool, Pooled, Ran, in_thread};
 use crate::{
     StoreError,
     file::{beside_database, find_database_files, require_local_disk, require_own_file},
@@ -21,73 +17,66 @@ use crate::{
 
 const READERS: u32 = 4;
 
-/// How long a writer waits for a writer of another process.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long to wait for a lock that SQLite itself does not wait for.
-const RETRY_PAUSE: Duration = Duration::from_millis(20);
-
-/// How long a task waits for a connection of this process. It is longer than the wait for another process.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The pauses between attempts to get a lock of another process.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LAST_PAUSE: Duration = Duration::from_millis(20);
 
 /// The polling interval of a watch, because SQLite has no notifications.
 const WATCH_PAUSE: Duration = Duration::from_millis(20);
 
 pub(crate) struct Database {
-    options: SqliteConnectOptions,
+    options: Options,
     /// One connection, so that writers queue in order of arrival. SQLite's own wait has no order.
-    writer: SqlitePool,
+    writer: Pool,
     /// A connection whose commits do not wait for the disk. It is only used while the connection of `writer` is taken, so
     /// that the two never wait for each other's lock.
-    unsynced: SqlitePool,
-    readers: SqlitePool,
+    unsynced: Pool,
+    readers: Pool,
 }
 
 impl Database {
     pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
         take_files(path)?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT)
-            .statement_cache_capacity(256)
-            .pragma("trusted_schema", "OFF")
-            .pragma("cell_size_check", "ON")
-            .disable_statement_logging();
-        let writer = connect_writer(&options).await.map_err(|error| unusable(path, error))?;
-        let readers = pool(READERS).connect_lazy_with(options.clone().pragma("query_only", "ON"));
+        let options = Options { path: path.to_owned(), synchronous: "FULL", query_only: false };
+        let writer = Pool::new(options.clone(), 1);
+        writer.add(connect_writer(&options).await?.map_err(|error| unusable(path, error))?);
+        let readers = Pool::new(Options { query_only: true, ..options.clone() }, READERS);
         // In WAL mode, a commit is then not synced itself. The next commit of the other connection syncs both.
-        let unsynced = pool(1).connect_lazy_with(options.clone().synchronous(SqliteSynchronous::Normal));
+        let unsynced = Pool::new(Options { synchronous: "NORMAL", ..options.clone() }, 1);
         Ok(Self { options, writer, unsynced, readers })
     }
 
     pub(super) async fn read(&self) -> Result<Link, StoreError> {
-        Ok(Link::Reader(self.readers.acquire().await.map_err(translate)?))
+        let connection = self.readers.acquire().await?;
+        Ok(Link { connection: Some(connection), turn: None, is_writer: false, failed: false, place: Place::Here })
     }
 
     pub(super) async fn begin(&self) -> Result<Link, StoreError> {
-        // IMMEDIATE takes the write lock now. A transaction that begins with a read could not wait for the lock later.
-        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(translate)?;
-        Ok(Link::Writer { transaction, turn: None, failed: false })
+        let connection = begin_on(self.writer.acquire().await?).await?;
+        Ok(Link::writer(connection, None, Place::ThreadForWrites))
+    }
+
+    pub(super) async fn begin_change(&self) -> Result<Link, StoreError> {
+        let connection = begin_on(self.writer.acquire().await?).await?;
+        Ok(Link::writer(connection, None, Place::Here))
     }
 
     pub(super) async fn begin_unsynced(&self) -> Result<Link, StoreError> {
-        let turn = self.writer.acquire().await.map_err(translate)?;
-        let transaction = self.unsynced.begin_with("BEGIN IMMEDIATE").await.map_err(translate)?;
-        Ok(Link::Writer { transaction, turn: Some(turn), failed: false })
+        let turn = self.writer.acquire().await?;
+        let connection = begin_on(self.unsynced.acquire().await?).await?;
+        Ok(Link::writer(connection, Some(turn), Place::Here))
     }
 
     pub(super) async fn watch(&self) -> Result<Watch, StoreError> {
-        let options = self.options.clone().pragma("query_only", "ON");
-        let connection = SqliteConnection::connect_with(&options).await.map_err(translate)?;
+        let options = Options { query_only: true, ..self.options.clone() };
+        let connection = in_thread(move || options.connect()).await?.map_err(translate)?;
         Ok(Watch { connection, seen: None })
     }
 
     pub(super) async fn back_up(&self, file: &Path) -> Result<(), StoreError> {
         let refuse = |reason: String| StoreError::File { path: file.to_owned(), reason };
         let name = file.to_str().ok_or_else(|| refuse("a backup's name must be UTF-8: choose another".to_owned()))?;
+        let name = name.to_owned();
         // SQLite would read these files as a part of the backup.
         let leftovers = find_database_files(file)?;
         if let Some(leftover) = leftovers.first() {
@@ -98,13 +87,16 @@ impl Database {
         create_new_file(file).map_err(|error| {
             refuse(format!("the backup cannot be written ({error}): choose a new file in a directory that is writable"))
         })?;
-        let written = async {
-            let mut connection = SqliteConnection::connect_with(&self.options).await.map_err(translate)?;
-            sqlx::query("VACUUM INTO $1").bind(name).execute(&mut connection).await.map_err(translate)?;
-            connection.close().await.map_err(translate)?;
-            fs::File::open(file).and_then(|file| file.sync_all()).map_err(|error| refuse(error.to_string()))
-        }
-        .await;
+        let (options, copy) = (self.options.clone(), file.to_owned());
+        let written = in_thread(move || {
+            let connection = options.connect().map_err(translate)?;
+            connection.run("VACUUM INTO $1", &[name.into()], usize::MAX).map_err(translate)?;
+            fs::File::open(&copy)
+                .and_then(|file| file.sync_all())
+                .map_err(|error| StoreError::File { path: copy, reason: error.to_string() })
+        })
+        .await
+        .flatten();
         if written.is_err()
             && let Err(error) = fs::remove_file(file)
         {
@@ -120,36 +112,52 @@ impl Database {
     }
 }
 
-/// Switches a new file to write-ahead logging under a lock that SQLite does not wait for. If two processes open it at
-/// the same time, one of them has to retry.
-async fn connect_writer(options: &SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
-    let mut attempts = BUSY_TIMEOUT.as_millis() / RETRY_PAUSE.as_millis();
-    loop {
-        match pool(1).connect_with(options.clone()).await {
-            Err(error) if attempts > 0 && primary_code(&error) == Some(BUSY) => {
-                attempts -= 1;
-                tokio::time::sleep(RETRY_PAUSE).await;
-            }
-            result => return result,
-        }
+/// The wait for a lock of another process. SQLite itself would block the thread meanwhile, and does not wait for some locks
+/// at all, such as the one under which a new file is switched to write-ahead logging.
+struct BusyWait {
+    waited: Duration,
+    pause: Duration,
+}
+
+impl BusyWait {
+    const fn new() -> Self {
+        Self { waited: Duration::ZERO, pause: FIRST_PAUSE }
+    }
+
+    /// Returns whether another attempt may succeed.
+    fn may_retry(&self, error: &rusqlite::Error) -> bool {
+        self.waited < BUSY_TIMEOUT && primary_code(error) == Some(BUSY)
+    }
+
+    async fn pause(&mut self) {
+        tokio::time::sleep(self.pause).await;
+        self.waited += self.pause;
+        self.pause = LAST_PAUSE.min(self.pause * 2);
     }
 }
 
-fn pool(connections: u32) -> SqlitePoolOptions {
-    SqlitePoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .test_before_acquire(false)
-        .after_release(|connection, _| {
-            Box::pin(async move {
-                // When the disk is full, SQLite rolls back without a request. sqlx then assumes that the transaction is
-                // still open, and could not begin another one. The ping waits for a rollback that is in progress.
-                connection.ping().await?;
-                Ok(!connection.is_in_transaction())
-            })
-        })
+async fn connect_writer(options: &Options) -> Result<Result<OpenConnection, rusqlite::Error>, StoreError> {
+    let mut wait = BusyWait::new();
+    loop {
+        let options = options.clone();
+        match in_thread(move || options.connect()).await? {
+            Err(error) if wait.may_retry(&error) => {}
+            result => return Ok(result),
+        }
+        wait.pause().await;
+    }
+}
+
+async fn begin_on(mut connection: Pooled) -> Result<Pooled, StoreError> {
+    let mut wait = BusyWait::new();
+    loop {
+        match connection.now(OpenConnection::try_begin)? {
+            Ok(()) => return Ok(connection),
+            Err(error) if wait.may_retry(&error) => {}
+            Err(error) => return Err(translate(error)),
+        }
+        wait.pause().await;
+    }
 }
 
 /// Checks that the files of the database belong to this user and are on a local disk, and creates a database that is missing.
@@ -195,7 +203,7 @@ fn create_new_file(path: &Path) -> io::Result<()> {
     options.open(path).map(|_| ())
 }
 
-fn unusable(path: &Path, error: sqlx::Error) -> StoreError {
+fn unusable(path: &Path, error: rusqlite::Error) -> StoreError {
     let no_access = primary_code(&error) == Some(CANNOT_OPEN);
     let reason = match translate(error) {
         StoreError::Corrupt { what } => {
@@ -218,44 +226,39 @@ fn unusable(path: &Path, error: sqlx::Error) -> StoreError {
     StoreError::File { path: path.to_owned(), reason }
 }
 
-pub(crate) enum Link {
-    Reader(PoolConnection<Sqlite>),
-    Writer {
-        /// Dropped before `turn`, so that its lock is released first.
-        transaction: Transaction<'static, Sqlite>,
-        /// The connection for writing that is not used meanwhile.
-        turn: Option<PoolConnection<Sqlite>>,
-        /// Whether a statement failed. SQLite may have rolled the transaction back, after which every further statement
-        /// would commit separately. PostgreSQL accepts no further statement either.
-        failed: bool,
-    },
+pub(crate) struct Link {
+    /// `None` if it was lost. Dropped before `turn`, so that its lock is released first.
+    connection: Option<Pooled>,
+    /// The connection for writing that is not used meanwhile.
+    turn: Option<Pooled>,
+    /// Whether it is in a transaction.
+    is_writer: bool,
+    /// Whether a statement of the transaction failed. SQLite may have rolled it back, after which every further statement
+    /// would commit separately. PostgreSQL accepts no further statement either.
+    failed: bool,
+    place: Place,
 }
 
 impl Link {
-    fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
-        match self {
-            Self::Reader(connection) => Ok(connection),
-            Self::Writer { transaction, failed: false, .. } => Ok(transaction),
-            Self::Writer { failed: true, .. } => Err(failed_before()),
-        }
+    const fn writer(connection: Pooled, turn: Option<Pooled>, place: Place) -> Self {
+        Self { connection: Some(connection), turn, is_writer: true, failed: false, place }
     }
 
-    /// Records whether the statement failed.
-    fn outcome<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
-        if let (Self::Writer { failed, .. }, Err(_)) = (self, &result) {
-            *failed = true;
-        }
-        result.map_err(translate)
+    async fn run(&mut self, sql: Statement, values: &[Value<'_>], most: usize) -> Result<Ran, StoreError> {
+        self.require_usable()?;
+        // If this is dropped while a thread runs the statement, its outcome is unknown.
+        let failed = mem::replace(&mut self.failed, self.is_writer);
+        let ran = pool::run(&mut self.connection, sql, values, most, self.place).await?.map_err(translate)?;
+        self.failed = failed;
+        Ok(ran)
     }
 
     pub(super) async fn execute(&mut self, sql: Statement, values: &[Value<'_>]) -> Result<u64, StoreError> {
-        let result = query(sql, values).execute(self.connection()?).await;
-        Ok(self.outcome(result)?.rows_affected())
+        Ok(self.run(sql, values, usize::MAX).await?.changed)
     }
 
     pub(super) async fn fetch_all(&mut self, sql: Statement, values: &[Value<'_>]) -> Result<Vec<Cells>, StoreError> {
-        let result = query(sql, values).fetch_all(self.connection()?).await;
-        Ok(self.outcome(result)?.into_iter().map(Cells).collect())
+        Ok(self.run(sql, values, usize::MAX).await?.rows)
     }
 
     pub(super) async fn fetch_optional(
@@ -263,8 +266,7 @@ impl Link {
         sql: Statement,
         values: &[Value<'_>],
     ) -> Result<Option<Cells>, StoreError> {
-        let result = query(sql, values).fetch_optional(self.connection()?).await;
-        Ok(self.outcome(result)?.map(Cells))
+        Ok(self.run(sql, values, 1).await?.rows.pop())
     }
 
     pub(super) async fn check_integrity(&mut self) -> Result<Vec<String>, StoreError> {
@@ -274,41 +276,42 @@ impl Link {
     }
 
     pub(super) async fn execute_schema(&mut self, sql: &'static str) -> Result<(), StoreError> {
-        self.execute_script(sql).await
+        self.require_usable()?;
+        self.failed = self.is_writer;
+        let connection = self.connection.take().ok_or_else(failed_before)?;
+        let (connection, executed) = connection.in_thread(move |connection| connection.execute_batch(sql)).await?;
+        self.connection = Some(connection);
+        executed.map_err(translate)?;
+        self.failed = false;
+        Ok(())
     }
 
-    pub(super) async fn execute_script(&mut self, sql: &'static str) -> Result<(), StoreError> {
-        let result = sqlx::raw_sql(sql).execute(self.connection()?).await;
-        self.outcome(result)?;
-        Ok(())
+    pub(super) fn execute_script(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        self.require_usable()?;
+        let connection = self.connection.as_mut().ok_or_else(failed_before)?;
+        let executed = connection.now(|connection| connection.execute_batch(sql))?;
+        self.failed = self.is_writer && executed.is_err();
+        executed.map_err(translate)
     }
 
     /// Executes a statement after which the transaction can be used again, although a statement failed. It fails if
     /// SQLite has rolled the transaction back.
-    pub(super) async fn recover(&mut self, sql: &'static str) -> Result<(), StoreError> {
-        if let Self::Writer { failed, .. } = self {
-            *failed = false;
-        }
-        self.execute_script(sql).await
+    pub(super) fn recover(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        self.failed = false;
+        self.execute_script(sql)
     }
 
     pub(super) fn require_usable(&self) -> Result<(), StoreError> {
-        match self {
-            Self::Reader(_) | Self::Writer { failed: false, .. } => Ok(()),
-            Self::Writer { failed: true, .. } => Err(failed_before()),
-        }
+        if self.failed { Err(failed_before()) } else { Ok(()) }
     }
 
     pub(super) async fn commit(self) -> Result<(), StoreError> {
-        match self {
-            Self::Reader(_) => Ok(()),
-            Self::Writer { transaction, turn, failed: false } => {
-                let committed = transaction.commit().await.map_err(translate);
-                drop(turn);
-                committed
-            }
-            Self::Writer { failed: true, .. } => Err(failed_before()),
-        }
+        self.require_usable()?;
+        let Self { connection: Some(connection), turn, is_writer: true, .. } = self else { return Ok(()) };
+        let committed = connection.in_thread(|connection| connection.execute_batch("COMMIT")).await;
+        let (connection, committed) = committed.map_err(|error| StoreError::Uncertain { reason: error.to_string() })?;
+        drop((connection, turn));
+        committed.map_err(translate)
     }
 }
 
@@ -316,42 +319,93 @@ fn failed_before() -> StoreError {
     StoreError::Refused { reason: "a statement of this transaction failed before".into(), source: None }
 }
 
-fn query(sql: Statement, values: &[Value<'_>]) -> Query<'static, Sqlite, SqliteArguments> {
-    values.iter().fold(sqlx::query(sql), |query, value| match value {
-        Value::Text(text) => query.bind(text.as_deref().map(str::to_owned)),
-        Value::I64(number) => query.bind(*number),
-        Value::Bool(truth) => query.bind(*truth),
-        Value::Bytes(bytes) => query.bind(bytes.as_deref().map(<[u8]>::to_vec)),
-    })
+fn unavailable(reason: String) -> StoreError {
+    StoreError::Unavailable { reason }
 }
 
-pub(crate) struct Cells(SqliteRow);
+/// A row.
+pub(crate) struct Cells {
+    names: Arc<[String]>,
+    values: Vec<Cell>,
+}
+
+/// A value as it is in the file. A column may contain any type.
+enum Cell {
+    Null,
+    I64(i64),
+    F64,
+    Text(Vec<u8>),
+    Bytes(Vec<u8>),
+}
+
+impl From<ValueRef<'_>> for Cell {
+    fn from(value: ValueRef<'_>) -> Self {
+        match value {
+            ValueRef::Null => Self::Null,
+            ValueRef::Integer(number) => Self::I64(number),
+            ValueRef::Real(_) => Self::F64,
+            ValueRef::Text(text) => Self::Text(text.to_vec()),
+            ValueRef::Blob(bytes) => Self::Bytes(bytes.to_vec()),
+        }
+    }
+}
+
+impl Cell {
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::I64(_) => "an integer",
+            Self::F64 => "a number that is no integer",
+            Self::Text(_) => "a text",
+            Self::Bytes(_) => "bytes",
+        }
+    }
+}
 
 impl Cells {
+    fn cell(&self, column: &str) -> Result<&Cell, StoreError> {
+        let place = self.names.iter().rposition(|name| name == column);
+        let cell = place.and_then(|place| self.values.get(place));
+        cell.ok_or_else(|| StoreError::corrupt(format!("column `{column}` is missing")))
+    }
+
     pub(super) fn text(&self, column: &str) -> Result<Option<String>, StoreError> {
-        self.0.try_get(column).map_err(translate)
+        match self.cell(column)? {
+            Cell::Null => Ok(None),
+            Cell::Text(text) => String::from_utf8(text.clone())
+                .map(Some)
+                .map_err(|error| StoreError::corrupt(format!("column `{column}`: {error}"))),
+            other => Err(mismatch(column, other, "a text")),
+        }
     }
 
     pub(super) fn i64(&self, column: &str) -> Result<Option<i64>, StoreError> {
-        self.0.try_get(column).map_err(translate)
+        match self.cell(column)? {
+            Cell::Null => Ok(None),
+            Cell::I64(number) => Ok(Some(*number)),
+            other => Err(mismatch(column, other, "an integer")),
+        }
     }
 
     pub(super) fn bool(&self, column: &str) -> Result<Option<bool>, StoreError> {
-        self.0.try_get(column).map_err(translate)
+        Ok(self.i64(column)?.map(|number| number != 0))
     }
 
     pub(super) fn bytes(&self, column: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let value = self.0.try_get_raw(column).map_err(translate)?;
-        // sqlx would also return the bytes of a text.
-        if !value.is_null() && value.type_info().name() == "TEXT" {
-            return Err(StoreError::corrupt(format!("column `{column}` holds a text instead of bytes")));
+        match self.cell(column)? {
+            Cell::Null => Ok(None),
+            Cell::Bytes(bytes) => Ok(Some(bytes.clone())),
+            other => Err(mismatch(column, other, "bytes")),
         }
-        self.0.try_get(column).map_err(translate)
     }
 }
 
+fn mismatch(column: &str, found: &Cell, expected: &str) -> StoreError {
+    StoreError::corrupt(format!("column `{column}` holds {} instead of {expected}", found.kind()))
+}
+
 pub(crate) struct Watch {
-    connection: SqliteConnection,
+    connection: OpenConnection,
     seen: Option<i64>,
 }
 
@@ -359,9 +413,9 @@ impl Watch {
     pub(super) async fn changed(&mut self, limit: Duration) -> Result<bool, StoreError> {
         let mut left = limit;
         loop {
-            let now: i64 =
-                sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut self.connection).await.map_err(translate)?;
-            if self.seen.replace(now) != Some(now) {
+            let read = self.connection.run("PRAGMA data_version", &[], 1).map_err(translate)?;
+            let now = read.rows.first().map(|row| row.i64("data_version")).transpose()?.flatten();
+            if mem::replace(&mut self.seen, now) != now {
                 return Ok(true);
             }
             if left.is_zero() {
@@ -391,41 +445,30 @@ const NOT_A_DATABASE: u32 = 26;
 /// `SQLITE_IOERR_SHORT_READ`: a page is missing from the file.
 const SHORT_READ: u32 = 522;
 
-fn extended_code(error: &dyn DatabaseError) -> u32 {
-    error.code().and_then(|code| code.parse().ok()).unwrap_or(0)
+fn extended_code(error: &rusqlite::Error) -> Option<u32> {
+    error.sqlite_extended_error_code().map(i32::cast_unsigned)
 }
 
 /// Returns the primary result code of an extended one.
-fn primary_code(error: &sqlx::Error) -> Option<u32> {
-    error.as_database_error().map(|error| extended_code(error) & 0xff)
+fn primary_code(error: &rusqlite::Error) -> Option<u32> {
+    extended_code(error).map(|code| code & 0xff)
 }
 
-fn translate(error: sqlx::Error) -> StoreError {
-    let unavailable = |reason: String| StoreError::Unavailable { reason };
-    match &error {
-        sqlx::Error::Database(database) => {
-            let message = database.message();
-            let code = extended_code(database.as_ref());
-            match (code, code & 0xff) {
-                (CONSTRAINT_PRIMARY_KEY | CONSTRAINT_ROWID, _) => {
-                    StoreError::Conflict { constraint: constraint_name(message, true) }
-                }
-                (CONSTRAINT_UNIQUE, _) => StoreError::Conflict { constraint: constraint_name(message, false) },
-                (SHORT_READ, _) | (_, CORRUPT | NOT_A_DATABASE) => StoreError::corrupt(message),
-                (_, FULL) => StoreError::DiskFull,
-                (_, READ_ONLY) => StoreError::ReadOnly,
-                // Another process held the write lock for longer than the busy timeout.
-                (_, BUSY | LOCKED) => StoreError::Contended { reason: message.to_owned() },
-                (_, NO_MEMORY | IO | CANNOT_OPEN | PROTOCOL) => unavailable(message.to_owned()),
-                _ => StoreError::Refused { reason: message.to_owned(), source: Some(error.into()) },
-            }
+fn translate(error: rusqlite::Error) -> StoreError {
+    let message = error.to_string();
+    let code = extended_code(&error).unwrap_or(0);
+    match (code, code & 0xff) {
+        (CONSTRAINT_PRIMARY_KEY | CONSTRAINT_ROWID, _) => {
+            StoreError::Conflict { constraint: constraint_name(&message, true) }
         }
-        sqlx::Error::PoolTimedOut => unavailable("no connection became free in 10 seconds".into()),
-        sqlx::Error::Io(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::BeginFailed => {
-            unavailable(error.to_string())
-        }
-        sqlx::Error::ColumnDecode { index, source } => StoreError::corrupt(format!("column {index}: {source}")),
-        _ => StoreError::Refused { reason: error.to_string(), source: Some(error.into()) },
+        (CONSTRAINT_UNIQUE, _) => StoreError::Conflict { constraint: constraint_name(&message, false) },
+        (SHORT_READ, _) | (_, CORRUPT | NOT_A_DATABASE) => StoreError::corrupt(message),
+        (_, FULL) => StoreError::DiskFull,
+        (_, READ_ONLY) => StoreError::ReadOnly,
+        // Another process held the write lock for longer than the busy timeout.
+        (_, BUSY | LOCKED) => StoreError::Contended { reason: message },
+        (_, NO_MEMORY | IO | CANNOT_OPEN | PROTOCOL) => unavailable(message),
+        _ => StoreError::Refused { reason: message, source: Some(error.into()) },
     }
 }
 

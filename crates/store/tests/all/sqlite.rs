@@ -175,3 +175,61 @@ async fn a_page_that_was_overwritten_is_corruption() {
     let error = refusal(&database).await;
     assert!(error.contains("restore a backup"), "{error}");
 }
+
+/// A query that takes many instructions.
+const LONG: &str = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 100000)
+                    SELECT COUNT(*) AS n FROM numbers";
+
+#[tokio::test]
+async fn a_long_query_is_read_to_its_end() {
+    let database = Sqlite::fresh();
+    let store = database.open().await;
+    assert_eq!(count(&store, LONG).await, 100_000);
+    let mut change = store.begin_change(at(1)).await.unwrap();
+    change.execute("UPDATE installation SET token_epoch = 1", params![]).await.unwrap();
+    assert_eq!(change.fetch_one(LONG, params![]).await.unwrap().i64("n").unwrap(), 100_000);
+    change.commit(event(1), None).await.unwrap();
+    assert_eq!(count(&store, "SELECT token_epoch AS n FROM installation").await, 1, "the transaction continued");
+}
+
+#[tokio::test]
+async fn a_writer_that_waits_for_another_process_blocks_no_thread() {
+    let database = Sqlite::fresh();
+    let (one, two) = (database.open().await, database.open().await);
+    let change = one.begin_change(at(1)).await.unwrap();
+    let waiting = log(&two, event(2));
+    // This test has one thread: the change ends while the other one waits.
+    let ending = async { change.commit(event(1), None).await.unwrap() };
+    let (version, _) = tokio::join!(waiting, ending);
+    assert_eq!(version, Version(2));
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_during_a_statement_rolls_back_and_frees_the_connection() {
+    let database = Sqlite::fresh();
+    let store = database.open().await;
+    let mut maintenance = store.begin_maintenance().await.unwrap();
+    let mut writing = Box::pin(maintenance.execute("UPDATE installation SET token_epoch = 1", params![]));
+    // The statement runs in a thread from now on.
+    assert!(is_pending(writing.as_mut()).await);
+    drop(writing);
+    assert!(maintenance.execute("UPDATE installation SET token_epoch = 2", params![]).await.is_err());
+    assert!(maintenance.commit().await.is_err());
+    assert_eq!(log(&store, event(1)).await, Version(1));
+    assert_eq!(count(&store, "SELECT token_epoch AS n FROM installation").await, 0);
+}
+
+/// Polls a future once, and returns whether it is pending.
+async fn is_pending<F: Future>(mut future: std::pin::Pin<&mut F>) -> bool {
+    std::future::poll_fn(|context| std::task::Poll::Ready(future.as_mut().poll(context).is_pending())).await
+}
+
+#[tokio::test]
+async fn a_placeholder_has_the_value_of_its_number() {
+    let database = Sqlite::fresh();
+    let store = database.open().await;
+    let mut connection = store.read().await.unwrap();
+    let row = connection.fetch_one("SELECT $2 AS b, $1 AS a, $2 AS c", params!["one", 2]).await.unwrap();
+    assert_eq!((row.text("a").unwrap(), row.i64("b").unwrap(), row.i64("c").unwrap()), ("one".to_owned(), 2, 2));
+    assert!(connection.fetch_one("SELECT $3 AS a", params!["one", 2]).await.is_err(), "there is no third value");
+}
