@@ -13,6 +13,7 @@ use std::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use domain::{Clock, NodeId, Version};
@@ -25,6 +26,9 @@ pub use self::{
     lease::{NoLease, NodeLease},
 };
 
+/// How long an observation of the leases is used for the changes that begin.
+const OBSERVATION_AGE: Duration = Duration::from_millis(50);
+
 /// This process as a part of the cluster.
 pub struct Cluster {
     store: Store,
@@ -34,6 +38,8 @@ pub struct Cluster {
     nodes: AtomicU64,
     /// The waits of commits, by the last version of each.
     waits: Mutex<BTreeMap<Version, Weak<Wait>>>,
+    /// The leases that were observed last, and the time since boot before that.
+    observed: tokio::sync::Mutex<Option<(Duration, Leases)>>,
 }
 
 /// The wait of the changes of one commit. If the caller that waits is dropped, another one continues.
@@ -51,13 +57,18 @@ impl Cluster {
     /// Creates the part of a server.
     #[must_use]
     pub fn of_member(store: Store, clock: Arc<dyn Clock>, member: Arc<ClusterMember>) -> Self {
-        Self { store, clock, role: Role::Member(member), nodes: AtomicU64::new(1), waits: Mutex::default() }
+        Self::new(store, clock, Role::Member(member))
     }
 
     /// Creates the part of a command on the host.
     #[must_use]
     pub fn of_host_command(store: Store, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, role: Role::HostCommand, nodes: AtomicU64::new(1), waits: Mutex::default() }
+        Self::new(store, clock, Role::HostCommand)
+    }
+
+    fn new(store: Store, clock: Arc<dyn Clock>, role: Role) -> Self {
+        let (waits, observed) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { store, clock, role, nodes: AtomicU64::new(1), waits, observed }
     }
 
     /// Returns whether the last change was confirmed by several nodes. Pages only name nodes if there are several.
@@ -98,12 +109,27 @@ impl Cluster {
         }
     }
 
-    /// Reads the leases of all nodes. This is done before a change begins.
+    /// Returns the leases of all nodes, read now or a moment ago. This is done before a change begins. Changes that begin at
+    /// the same time share what is read. An earlier observation is as good: a lease that was renewed after it counts from
+    /// the commit.
     ///
     /// # Errors
     /// The store does not answer.
     pub async fn observe_leases(&self) -> Result<Leases, StoreError> {
-        Leases::observe_all(&self.store, self.clock.as_ref()).await
+        if !self.store.is_shared() {
+            // An embedded database records no renewals, so that no observation from before the commit counts.
+            return Ok(Leases::default());
+        }
+        let mut observed = self.observed.lock().await;
+        let now = self.clock.since_boot();
+        match observed.as_ref() {
+            Some((at, leases)) if now.saturating_sub(*at) <= OBSERVATION_AGE => Ok(leases.clone()),
+            _ => {
+                let leases = Leases::observe_all(&self.store, self.clock.as_ref()).await?;
+                *observed = Some((now, leases.clone()));
+                Ok(leases)
+            }
+        }
     }
 
     /// Waits until a committed change is effective on every node. `leases` were read before it began. The changes of one

@@ -1,7 +1,7 @@
 //! API keys and the times of their last use.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt::Display,
 };
 
@@ -205,16 +205,35 @@ impl FromRow for RevokedApiKey {
     }
 }
 
-/// Returns a revoked key, of any owner.
+/// A key as it is read after a change.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ChangedApiKey {
+    /// It is not revoked.
+    Unrevoked(ApiKey),
+    /// It is revoked.
+    Revoked(RevokedApiKey),
+}
+
+impl FromRow for ChangedApiKey {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        Ok(match RevokedApiKey::from_row(row)? {
+            RevokedApiKey { key, .. } if key.revoked_at.is_none() => Self::Unrevoked(key),
+            revoked => Self::Revoked(revoked),
+        })
+    }
+}
+
+/// Returns those of these keys that exist, of any owner.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn find_revoked_api_key(
+pub async fn find_changed_api_keys(
     connection: &mut Connection,
-    id: ApiKeyId,
-) -> Result<Option<RevokedApiKey>, StoreError> {
-    let sql = API_KEYS.select_with("api_keys.revoked_in", "WHERE id = $1 AND revoked_at IS NOT NULL");
-    connection.find(sql, params![id]).await
+    ids: &[ApiKeyId],
+) -> Result<HashMap<ApiKeyId, ChangedApiKey>, StoreError> {
+    let sql = API_KEYS.select_with("api_keys.revoked_in", "WHERE id");
+    let rows = connection.fetch_in(sql, ids, "").await?;
+    rows.iter().map(|row| Ok((row.parse("id")?, ChangedApiKey::from_row(row)?))).collect()
 }
 
 /// Returns the keys that were revoked last, at most `limit`, the latest first.

@@ -14,10 +14,11 @@ pub use group::CommitCounts;
 use group::{Group, Turn};
 
 use crate::{
-    Maintenance, Store, StoreError, StoredResponse, Value, audit,
+    Maintenance, ReplayKey, Store, StoreError, StoredResponse, Value, audit,
     connection::{Connection, WriteConnection},
     engine::{Database, Watch},
-    params, replay,
+    params,
+    replay::{self, Earlier},
     table::{
         Column,
         ColumnType::{I64, Text},
@@ -206,13 +207,25 @@ impl Change {
         })
     }
 
+    /// Returns what an earlier request stored that had the same signature, or the same key and nonce. It may be a change
+    /// of the same transaction, whose response is written before the commit.
+    ///
+    /// # Errors
+    /// The database does not answer, or the row is corrupt.
+    pub async fn find_earlier(&mut self, replay: &ReplayKey) -> Result<Option<Earlier>, StoreError> {
+        match replay::find_earlier_of(self.group.responses(), replay) {
+            Some(earlier) => Ok(Some(earlier)),
+            None => replay::find_earlier(&mut self.group.connection, replay).await,
+        }
+    }
+
     /// Appends `events` to the audit log, stores `response` for a repeated signed request, adds the changed objects to
     /// the feed, and commits. If other changes wait, the last of them commits for all.
     ///
     /// # Errors
     /// After [`StoreError::Uncertain`], the change may have been committed. After all other errors, nothing was
     /// changed. [`StoreError::Conflict`] on [`replay::REPLAY_KEY_CONSTRAINT`]: a concurrent request with the same
-    /// signature has a stored response, see [`replay::find_replay`]. On [`replay::NONCE_CONSTRAINT`]: another request
+    /// signature has a stored response, see [`find_earlier`](Self::find_earlier). On [`replay::NONCE_CONSTRAINT`]: another request
     /// used the nonce. [`StoreError::Contended`]: another change may have caused the error; begin again, with
     /// [`Store::begin_change_alone`].
     pub async fn commit(
@@ -220,12 +233,9 @@ impl Change {
         events: impl Into<Events>,
         response: Option<&StoredResponse>,
     ) -> Result<Committed, StoreError> {
-        if let Some(response) = response {
-            replay::insert_response(&mut self.group.connection, response).await?;
-        }
         self.group.connection.require_usable()?;
         let version = self.version();
-        let committed = self.group.add(&events.into(), mem::take(&mut self.subjects))?;
+        let committed = self.group.add(&events.into(), mem::take(&mut self.subjects), response)?;
         self.end_turn();
         drop(self);
         match committed.await {

@@ -6,7 +6,8 @@ use std::{
 };
 
 use domain::{
-    PrincipalId, ServiceAccountId, UserId, WorkspaceId,
+    ApiKeyId, PrincipalId, ServiceAccountId, Timestamp, UserId, WorkspaceId,
+    api_key::{KeyState, key_state},
     principal::{Identity, Membership},
 };
 
@@ -16,6 +17,15 @@ use crate::{
     params,
     value::Value,
 };
+
+/// Selects users without their memberships.
+macro_rules! select_users {
+    () => {
+        "SELECT id, email, email_verified_at IS NOT NULL AS email_verified, name, operator, disabled,
+                sign_in_suspended AS suspended
+         FROM users"
+    };
+}
 
 fn membership(row: &Row) -> Result<Membership, StoreError> {
     Ok(Membership {
@@ -39,41 +49,153 @@ fn identity(row: &Row, id: PrincipalId) -> Result<Identity, StoreError> {
     })
 }
 
+/// The membership in a row, unless its columns are empty.
+fn opt_membership(row: &Row) -> Result<Option<Membership>, StoreError> {
+    row.opt_text("workspace_id")?.map(|_| membership(row)).transpose()
+}
+
+/// A principal and a key, read at the same time.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IdentityAndKey {
+    /// The principal, or `None` if it does not exist or was deleted.
+    pub identity: Option<Identity>,
+    /// The key, or `None` if it does not exist.
+    pub key: Option<KeyStanding>,
+}
+
+/// What decides whether a key is accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeyStanding {
+    /// Its owner.
+    pub owner: PrincipalId,
+    disabled: bool,
+    suspended: bool,
+    expires_at: Option<Timestamp>,
+    revoked: bool,
+}
+
+impl KeyStanding {
+    /// Returns its state at `now`.
+    #[must_use]
+    pub fn state(&self, now: Timestamp) -> KeyState {
+        key_state(self.disabled, self.suspended, self.expires_at, self.revoked, now)
+    }
+
+    fn of(row: &Row) -> Result<Option<Self>, StoreError> {
+        let Some(owner) = row.opt_parse("key_owner")? else { return Ok(None) };
+        Ok(Some(Self {
+            owner,
+            disabled: row.bool("key_disabled")?,
+            suspended: row.bool("key_suspended")?,
+            expires_at: row.opt_timestamp("key_expires_at")?,
+            revoked: row.opt_i64("key_revoked_at")?.is_some(),
+        }))
+    }
+}
+
+/// A statement that returns a row for each membership of a principal, or one row if it has none or does not exist. Each
+/// row also has the key.
+macro_rules! select_identity_and_key {
+    ($columns:literal, $tables:literal) => {
+        concat!(
+            "SELECT k.owner_id AS key_owner, k.disabled AS key_disabled, k.suspended AS key_suspended,
+                    k.expires_at AS key_expires_at, k.revoked_at AS key_revoked_at,
+                    w.id AS workspace_id, w.slug AS workspace_slug, w.name AS workspace_name, ",
+            $columns,
+            " FROM (SELECT 1 AS one) AS always LEFT JOIN api_keys k ON k.id = $2 LEFT JOIN ",
+            $tables,
+            " ORDER BY w.id"
+        )
+    };
+}
+
+/// Returns a principal and a key with one statement, because a change reads them while other changes wait. The key may
+/// have another owner.
+///
+/// # Errors
+/// The database does not answer, or a row cannot be decoded.
+pub async fn find_identity_and_key(
+    connection: &mut Connection,
+    id: PrincipalId,
+    key: Option<ApiKeyId>,
+) -> Result<IdentityAndKey, StoreError> {
+    let rows = match id {
+        PrincipalId::User(user) => {
+            let sql = select_identity_and_key!(
+                "u.email, u.email_verified_at IS NOT NULL AS email_verified, u.name, u.operator, u.disabled,
+                 u.sign_in_suspended AS suspended, m.role",
+                "users u ON u.id = $1
+                 LEFT JOIN members m ON m.user_id = u.id
+                 LEFT JOIN workspaces w ON w.id = m.workspace_id AND w.deleted_at IS NULL"
+            );
+            connection.fetch_all(sql, params![user, key]).await?
+        }
+        PrincipalId::ServiceAccount(account) => {
+            let sql = select_identity_and_key!(
+                "s.address AS email, COALESCE(s.display_name, s.name) AS name, s.disabled, s.role, $3 AS operator,
+                 $3 AS email_verified, $3 AS suspended",
+                "(service_accounts s JOIN workspaces w ON w.id = s.workspace_id AND w.deleted_at IS NULL)
+                 ON s.id = $1 AND s.deleted_at IS NULL"
+            );
+            connection.fetch_all(sql, params![account, key, false]).await?
+        }
+    };
+    let first = rows.first().ok_or_else(|| StoreError::corrupt("no row where there is always one, of a principal"))?;
+    let mut found = match first.opt_text("email")? {
+        Some(_) => Some(identity(first, id)?),
+        None => None,
+    };
+    if let Some(identity) = &mut found {
+        for row in &rows {
+            identity.memberships.extend(opt_membership(row)?);
+        }
+    }
+    Ok(IdentityAndKey { identity: found, key: KeyStanding::of(first)? })
+}
+
 /// Returns a principal, or `None` if it does not exist or was deleted.
 pub async fn find_identity(connection: &mut Connection, id: PrincipalId) -> Result<Option<Identity>, StoreError> {
-    match id {
-        PrincipalId::User(user) => find_user_identity(connection, user).await,
-        PrincipalId::ServiceAccount(account) => find_service_account_identity(connection, account).await,
-    }
+    Ok(find_identity_and_key(connection, id, None).await?.identity)
 }
 
-async fn find_user_identity(connection: &mut Connection, id: UserId) -> Result<Option<Identity>, StoreError> {
-    let sql = "SELECT email, email_verified_at IS NOT NULL AS email_verified, name, operator, disabled,
-                      sign_in_suspended AS suspended
-               FROM users WHERE id = $1";
-    let Some(row) = connection.fetch_optional(sql, params![id]).await? else { return Ok(None) };
-    let mut found = identity(&row, id.into())?;
-    let sql = "SELECT m.workspace_id, w.slug AS workspace_slug, w.name AS workspace_name, m.role
-               FROM members m JOIN workspaces w ON w.id = m.workspace_id
-               WHERE m.user_id = $1 AND w.deleted_at IS NULL ORDER BY m.workspace_id";
-    for row in &connection.fetch_all(sql, params![id]).await? {
-        found.memberships.push(membership(row)?);
-    }
-    Ok(Some(found))
-}
-
-async fn find_service_account_identity(
+/// Returns those of these principals that exist and were not deleted.
+///
+/// # Errors
+/// The database does not answer, or a row cannot be decoded.
+pub async fn find_identities(
     connection: &mut Connection,
-    id: ServiceAccountId,
-) -> Result<Option<Identity>, StoreError> {
-    let sql = "SELECT s.address AS email, COALESCE(s.display_name, s.name) AS name, s.disabled, s.role, s.workspace_id, w.slug AS workspace_slug,
-                      w.name AS workspace_name, $2 AS operator, $2 AS email_verified, $2 AS suspended
+    ids: &[PrincipalId],
+) -> Result<HashMap<PrincipalId, Identity>, StoreError> {
+    let (users, accounts) = split(ids);
+    let mut found = HashMap::new();
+    let mut memberships = list_memberships(connection, &users).await?;
+    for row in &connection.fetch_in(concat!(select_users!(), " WHERE id"), &users, "").await? {
+        let id: UserId = row.parse("id")?;
+        let memberships = memberships.remove(&id).unwrap_or_default();
+        found.insert(id.into(), Identity { memberships, ..identity(row, id.into())? });
+    }
+    let sql = "SELECT s.id, s.address AS email, COALESCE(s.display_name, s.name) AS name, s.disabled, s.role,
+                      s.workspace_id, w.slug AS workspace_slug, w.name AS workspace_name,
+                      FALSE AS operator, FALSE AS email_verified, FALSE AS suspended
                FROM service_accounts s JOIN workspaces w ON w.id = s.workspace_id
-               WHERE s.id = $1 AND s.deleted_at IS NULL AND w.deleted_at IS NULL";
-    let Some(row) = connection.fetch_optional(sql, params![id, false]).await? else { return Ok(None) };
-    let mut found = identity(&row, id.into())?;
-    found.memberships.push(membership(&row)?);
-    Ok(Some(found))
+               WHERE s.deleted_at IS NULL AND w.deleted_at IS NULL AND s.id";
+    for row in &connection.fetch_in(sql, &accounts, "").await? {
+        let id: ServiceAccountId = row.parse("id")?;
+        found.insert(id.into(), Identity { memberships: vec![membership(row)?], ..identity(row, id.into())? });
+    }
+    Ok(found)
+}
+
+/// Returns the users and the service accounts among principals.
+fn split(ids: &[PrincipalId]) -> (Vec<UserId>, Vec<ServiceAccountId>) {
+    let (mut users, mut accounts) = (Vec::new(), Vec::new());
+    for &id in ids {
+        match id {
+            PrincipalId::User(user) => users.push(user),
+            PrincipalId::ServiceAccount(account) => accounts.push(account),
+        }
+    }
+    (users, accounts)
 }
 
 /// The slugs and names of the workspaces that are not deleted. All memberships share them.
@@ -126,9 +248,7 @@ pub async fn list_user_identities(
 ) -> Result<Vec<Identity>, StoreError> {
     let range = [Value::from(page_start(after)), Value::from(page_end(up_to))];
     let mut users = BTreeMap::new();
-    let sql = "SELECT id, email, email_verified_at IS NOT NULL AS email_verified, name, operator, disabled,
-                      sign_in_suspended AS suspended
-               FROM users WHERE id > $1 AND id <= $2";
+    let sql = concat!(select_users!(), " WHERE id > $1 AND id <= $2");
     for row in &connection.fetch_all(sql, &range).await? {
         let id: UserId = row.parse("id")?;
         users.insert(id, identity(row, id.into())?);
@@ -193,13 +313,7 @@ pub async fn find_emails(
     connection: &mut Connection,
     ids: &[PrincipalId],
 ) -> Result<BTreeMap<PrincipalId, String>, StoreError> {
-    let (mut users, mut accounts) = (Vec::new(), Vec::new());
-    for &id in ids {
-        match id {
-            PrincipalId::User(user) => users.push(user),
-            PrincipalId::ServiceAccount(account) => accounts.push(account),
-        }
-    }
+    let (users, accounts) = split(ids);
     let mut rows = connection.fetch_in("SELECT id, email FROM users WHERE id", &users, "").await?;
     let sql = "SELECT id, address AS email FROM service_accounts WHERE id";
     rows.extend(connection.fetch_in(sql, &accounts, "").await?);

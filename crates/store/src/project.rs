@@ -335,15 +335,23 @@ pub async fn find_project_anywhere(connection: &mut Connection, id: ProjectId) -
     connection.find(PROJECTS.select("WHERE id = $1"), params![id]).await
 }
 
-/// Returns the roles in a project, or none if it does not exist.
+/// Selects the roles in projects.
+macro_rules! select_grants {
+    ($condition:literal) => {
+        concat!(
+            "SELECT p.id, p.workspace_id, m.principal_id, m.role
+             FROM projects p LEFT JOIN project_members m ON m.project_id = p.id WHERE ",
+            $condition
+        )
+    };
+}
+
+/// Returns the roles in those of these projects that exist, in the order of their ids.
 pub async fn find_project_grants(
     connection: &mut Connection,
-    id: ProjectId,
-) -> Result<Option<ProjectGrants>, StoreError> {
-    let sql = "SELECT p.id, p.workspace_id, m.principal_id, m.role
-               FROM projects p LEFT JOIN project_members m ON m.project_id = p.id
-               WHERE p.id = $1 ORDER BY m.principal_id";
-    grants(&connection.fetch_all(sql, params![id]).await?).map(|mut found| found.pop())
+    ids: &[ProjectId],
+) -> Result<Vec<ProjectGrants>, StoreError> {
+    grants(&connection.fetch_in(select_grants!("p.id"), ids, "ORDER BY p.id, m.principal_id").await?)
 }
 
 /// Returns the last id of a page with `size` projects after `after`. Returns `None` if there are fewer.
@@ -364,9 +372,7 @@ pub async fn list_project_grants(
     after: Option<ProjectId>,
     up_to: Option<ProjectId>,
 ) -> Result<Vec<ProjectGrants>, StoreError> {
-    let sql = "SELECT p.id, p.workspace_id, m.principal_id, m.role
-               FROM projects p LEFT JOIN project_members m ON m.project_id = p.id
-               WHERE p.id > $1 AND p.id <= $2 ORDER BY p.id, m.principal_id";
+    let sql = select_grants!("p.id > $1 AND p.id <= $2 ORDER BY p.id, m.principal_id");
     grants(&connection.fetch_all(sql, params![page_start(after), page_end(up_to)]).await?)
 }
 

@@ -1,7 +1,7 @@
 //! Stored responses to signed writes, kept until their signatures expire, so that a write happens once on all nodes. It
 //! also stores the nonces of proxied writes, whose responses come from the API. The server selects the requests.
 
-use domain::{ApiKeyId, ReplayKey, Timestamp};
+use domain::{ReplayKey, Timestamp};
 
 use crate::{
     Maintenance, Row, StoreError,
@@ -10,7 +10,7 @@ use crate::{
     table::{
         Column,
         ColumnType::{Bytes, I64, Text},
-        Table,
+        Insert, Table,
     },
 };
 
@@ -90,38 +90,61 @@ pub enum StoredBody {
     Plain(Vec<u8>),
 }
 
-/// Returns the stored response to the signed request with this replay key.
+/// What an earlier request stored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Earlier {
+    /// The same signed request was executed, with this response.
+    Executed(StoredResponse),
+    /// Another request used the nonce, or the same one at an API behind the proxy.
+    UsedNonce,
+}
+
+/// Returns what an earlier request stored that had the same signature, or the same key and nonce.
 ///
 /// # Errors
 /// The database does not answer, or the row is corrupt.
-pub async fn find_replay(connection: &mut Connection, key: [u8; 32]) -> Result<Option<StoredResponse>, StoreError> {
-    let sql = REPLAYS.select("WHERE replay_key = $1 AND status <> $2");
-    connection.find(sql, params![key, i64::from(NO_RESPONSE)]).await
+pub async fn find_earlier(connection: &mut Connection, replay: &ReplayKey) -> Result<Option<Earlier>, StoreError> {
+    let sql = REPLAYS.select("WHERE replay_key = $1 OR (key_id = $2 AND nonce = $3)");
+    let rows = connection.list(sql, params![replay.key, replay.api_key, replay.nonce.as_deref()]).await?;
+    Ok(find_earlier_of(&rows, replay))
 }
 
-/// Returns the replay key of the request that used this nonce of the key.
+/// Returns what one of these requests stored, if it had the same signature, or the same key and nonce.
+pub(crate) fn find_earlier_of(stored: &[StoredResponse], replay: &ReplayKey) -> Option<Earlier> {
+    let same = stored.iter().find(|stored| stored.replay.key == replay.key && stored.status != NO_RESPONSE);
+    if let Some(same) = same {
+        return Some(Earlier::Executed(same.clone()));
+    }
+    let uses_nonce = |stored: &StoredResponse| {
+        replay.nonce.is_some() && (stored.replay.api_key, &stored.replay.nonce) == (replay.api_key, &replay.nonce)
+    };
+    stored.iter().any(uses_nonce).then_some(Earlier::UsedNonce)
+}
+
+/// Refuses a second response to a request, or a second use of a nonce, as the constraints do.
 ///
 /// # Errors
-/// The database does not answer, or the row is corrupt.
-pub async fn find_nonce(
-    connection: &mut Connection,
-    api_key: ApiKeyId,
-    nonce: &str,
-) -> Result<Option<[u8; 32]>, StoreError> {
-    let row = connection
-        .fetch_optional("SELECT replay_key FROM replays WHERE key_id = $1 AND nonce = $2", params![api_key, nonce])
-        .await?;
-    row.as_ref().map(replay_key).transpose()
+/// [`StoreError::Conflict`] on [`REPLAY_KEY_CONSTRAINT`] or [`NONCE_CONSTRAINT`].
+pub(crate) fn require_fresh(stored: &[StoredResponse], replay: &ReplayKey) -> Result<(), StoreError> {
+    let constraint = match find_earlier_of(stored, replay) {
+        Some(Earlier::Executed(_)) => REPLAY_KEY_CONSTRAINT,
+        Some(Earlier::UsedNonce) => NONCE_CONSTRAINT,
+        None => return Ok(()),
+    };
+    Err(StoreError::Conflict { constraint: constraint.to_owned() })
 }
 
-/// Stores a response.
+/// Stores responses.
 ///
 /// # Errors
 /// [`StoreError::Conflict`] on [`REPLAY_KEY_CONSTRAINT`] or [`NONCE_CONSTRAINT`]. The transaction has then failed and
 /// can only be dropped.
-pub async fn insert_response(connection: &mut WriteConnection, response: &StoredResponse) -> Result<(), StoreError> {
-    REPLAYS.insert(response).expression("epoch", CURRENT_EPOCH).run(connection).await?;
-    Ok(())
+pub(crate) async fn insert_responses(
+    connection: &mut WriteConnection,
+    responses: &[StoredResponse],
+) -> Result<(), StoreError> {
+    let inserts = responses.iter().map(|response| REPLAYS.insert(response).expression("epoch", CURRENT_EPOCH));
+    Insert::run_all(inserts, connection).await
 }
 
 /// Records that the nonces of these requests are used, and returns for each whether it was fresh. A nonce that any node

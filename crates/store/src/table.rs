@@ -151,6 +151,18 @@ impl<T> Table<T> {
 
 /// The maximum number of rows in one statement.
 const MAX_ROWS: usize = 64;
+/// From this number on, the number of rows in a statement is a multiple of it, so that few statements have to be prepared,
+/// and few are executed.
+const ROW_STEP: usize = 8;
+
+/// Returns how many of these rows the next statement inserts.
+const fn rows_at_once(rows: usize) -> usize {
+    match rows {
+        ..ROW_STEP => rows,
+        MAX_ROWS.. => MAX_ROWS,
+        _ => rows / ROW_STEP * ROW_STEP,
+    }
+}
 
 /// An INSERT that is being built.
 pub(crate) struct Insert<'a, T: 'static> {
@@ -220,8 +232,7 @@ impl<'a, T> Insert<'a, T> {
         let rows: Vec<Self> = rows.into_iter().collect();
         let mut rows = rows.as_slice();
         while !rows.is_empty() {
-            // The number is a power of two, so that few statements have to be prepared.
-            let (written, rest) = rows.split_at(1 << rows.len().min(MAX_ROWS).ilog2());
+            let (written, rest) = rows.split_at(rows_at_once(rows.len()));
             rows = rest;
             let (sql, values) = Self::joined(written);
             connection.execute(sql, &values).await?;
@@ -364,6 +375,23 @@ mod tests {
         let t = || Value::from("t");
         let expected = [Value::from("x"), t(), true.into(), 7.into(), Value::from("y"), t(), true.into(), 7.into()];
         assert_eq!(values, expected);
+    }
+
+    #[test]
+    fn rows_are_split_into_few_statements() {
+        let statements = |mut rows: usize| {
+            let mut sizes = Vec::new();
+            while rows > 0 {
+                sizes.push(rows_at_once(rows));
+                rows -= rows_at_once(rows);
+            }
+            sizes
+        };
+        assert!(statements(0).is_empty());
+        assert_eq!(statements(7), [7]);
+        assert_eq!(statements(8), [8]);
+        assert_eq!(statements(31), [24, 7]);
+        assert_eq!(statements(150), [64, 64, 16, 6]);
     }
 
     #[test]

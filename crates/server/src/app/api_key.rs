@@ -43,6 +43,8 @@ pub enum KeyOwner {
 /// An owner whose keys the caller may view or manage.
 struct AuthorizedOwner {
     id: PrincipalId,
+    /// Whether it is the caller, who exists.
+    is_caller: bool,
     workspace: Option<WorkspaceAccess>,
 }
 
@@ -66,7 +68,7 @@ fn authorize(principal: &Principal, owner: KeyOwner, access: Access) -> Result<A
                 Access::View => principal.id().ok_or(Denied::NotFound)?,
                 Access::Manage => principal.authorize_own_keys()?.into(),
             };
-            Ok(AuthorizedOwner { id, workspace: None })
+            Ok(AuthorizedOwner { id, is_caller: true, workspace: None })
         }
         KeyOwner::ServiceAccount(workspace, account) => {
             let permission = match access {
@@ -77,10 +79,10 @@ fn authorize(principal: &Principal, owner: KeyOwner, access: Access) -> Result<A
             if access == Access::Manage {
                 principal.require_another(account.into())?;
             }
-            Ok(AuthorizedOwner { id: account.into(), workspace: Some(workspace) })
+            Ok(AuthorizedOwner { id: account.into(), is_caller: false, workspace: Some(workspace) })
         }
         KeyOwner::User(user) if principal.identity().is_none() => {
-            Ok(AuthorizedOwner { id: user.into(), workspace: None })
+            Ok(AuthorizedOwner { id: user.into(), is_caller: false, workspace: None })
         }
         KeyOwner::User(_) => Err(Denied::NotFound.into()),
     }
@@ -213,6 +215,9 @@ async fn find_limit(connection: &mut Connection, owner: &AuthorizedOwner) -> Res
 }
 
 async fn require_owner(connection: &mut Connection, owner: &AuthorizedOwner) -> Result<(), AppError> {
+    if owner.is_caller {
+        return Ok(());
+    }
     match (owner.id, owner.workspace) {
         (PrincipalId::ServiceAccount(account), Some(workspace)) => {
             service_account::find(connection, workspace, account).await.map(|_| ())

@@ -22,7 +22,7 @@ use domain::{
     session::Session,
 };
 use serde::{Serialize, de::DeserializeOwned};
-use store::{Change, Committed, Connection, MayConflict, StoreError};
+use store::{Change, Committed, Connection, MayConflict, StoreError, replay::Earlier};
 use tracing::Instrument as _;
 use verifier::AuthenticationError;
 
@@ -382,15 +382,14 @@ impl App {
         transaction: &mut Transaction,
     ) -> Result<Option<T>, AppError> {
         let Some(replay) = &transaction.caller.replay else { return Ok(None) };
-        if let Some(stored) = store::replay::find_replay(&mut transaction.change, replay.key).await? {
-            return self.open_stored_response(stored).map(Some);
-        }
-        if let Some(nonce) = &replay.nonce
-            && store::replay::find_nonce(&mut transaction.change, replay.api_key, nonce).await?.is_some()
-        {
-            let error = AuthenticationError::NonceReused;
-            self.verifier.record_refusal(Some(replay.api_key), transaction.caller.ip_address, &error);
-            return Err(AppError::Unauthenticated(error, transaction.now));
+        match transaction.change.find_earlier(replay).await? {
+            Some(Earlier::Executed(stored)) => return self.open_stored_response(stored).map(Some),
+            Some(Earlier::UsedNonce) => {
+                let error = AuthenticationError::NonceReused;
+                self.verifier.record_refusal(Some(replay.api_key), transaction.caller.ip_address, &error);
+                return Err(AppError::Unauthenticated(error, transaction.now));
+            }
+            None => {}
         }
         Ok(None)
     }
@@ -403,11 +402,10 @@ impl App {
     ) -> Result<Principal, AppError> {
         let Some(id) = principal.id() else { return Ok(principal.clone()) };
         let refuse = |error| Err(AppError::Unauthenticated(error, now));
-        if let Some(key) = principal.credential().key() {
-            let state = store::api_key::find_api_key_anywhere(change, key)
-                .await?
-                .filter(|key| key.owner == id)
-                .map_or(KeyState::Revoked, |key| key.state(now));
+        let key = principal.credential().key();
+        let found = store::identity::find_identity_and_key(change, id, key).await?;
+        if key.is_some() {
+            let state = found.key.filter(|key| key.owner == id).map_or(KeyState::Revoked, |key| key.state(now));
             match state {
                 KeyState::Active => {}
                 KeyState::Disabled => return refuse(AuthenticationError::KeyDisabled),
@@ -421,9 +419,7 @@ impl App {
             let session = require_session(change, session, id, now).await?;
             credential = Credential::Session(session.id, session.authenticated_at);
         }
-        let Some(identity) = store::identity::find_identity(change, id).await? else {
-            return refuse(AuthenticationError::UnknownKey);
-        };
+        let Some(identity) = found.identity else { return refuse(AuthenticationError::UnknownKey) };
         match identity.refusal() {
             None => Ok(Principal::new(Arc::new(identity), credential)),
             // A person who is invited again accepts the invitation in a session that has no other access.
@@ -493,13 +489,7 @@ impl App {
 /// Returns whether the caller's signed request was executed before, or another request used its nonce.
 async fn was_done_before(caller: &Caller, connection: &mut Connection) -> Result<bool, StoreError> {
     let Some(replay) = &caller.replay else { return Ok(false) };
-    if store::replay::find_replay(connection, replay.key).await?.is_some() {
-        return Ok(true);
-    }
-    match &replay.nonce {
-        Some(nonce) => Ok(store::replay::find_nonce(connection, replay.api_key, nonce).await?.is_some()),
-        None => Ok(false),
-    }
+    Ok(store::replay::find_earlier(connection, replay).await?.is_some())
 }
 
 /// A change in progress. Its caller was read again inside it.

@@ -308,9 +308,7 @@ impl Operation for CreateProject {
         let title = parse_title(&self.create.title).map_err(|e| AppError::field("title", "malformed", e))?;
         let description =
             parse_description(&self.create.description).map_err(|e| AppError::field("description", "malformed", e))?;
-        if store::workspace::find_workspace(scope.connection, self.workspace).await?.is_none() {
-            return Err(AppError::not_found());
-        }
+        // The caller's membership shows that the workspace exists.
         let creator = scope.principal.id().ok_or(AppError::not_found())?;
         Ok((title, description, creator))
     }

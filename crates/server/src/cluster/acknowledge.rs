@@ -16,10 +16,10 @@ const LAST_PAUSE: Duration = Duration::from_millis(10);
 
 /// The leases that were read before a change began, and when each was first read. A lease with the same mark ends at
 /// most its length after it was first read, so that the time that a change spent waiting counts.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Leases(BTreeMap<NodeId, ObservedLease>);
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct ObservedLease {
     mark: Option<LeaseMark>,
     /// Time since boot.

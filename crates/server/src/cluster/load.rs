@@ -1,10 +1,12 @@
 //! Loads the directory from the store: completely, or only the changes since a snapshot.
 
-use std::{num::NonZero, sync::Arc, thread::available_parallelism};
+use std::{collections::HashMap, num::NonZero, sync::Arc, thread::available_parallelism};
 
 use domain::{ApiKeyId, PrincipalId, ProjectId, ServiceAccountId, UserId, principal::Identity, project::ProjectGrants};
 use store::{
-    Changes, Connection, Store, StoreError, Subject, api_key, change,
+    Changes, Connection, Store, StoreError, Subject,
+    api_key::{self, ChangedApiKey},
+    change,
     identity::{self, WorkspaceNames},
     installation::Installation,
     project,
@@ -249,25 +251,25 @@ pub(super) async fn load_changes(
         Changes::Subjects { subjects, up_to } => (subjects, up_to),
         Changes::TooOld => return Ok(None),
     };
+    let mut objects = Objects::load(connection, &subjects).await?;
     let (mut snapshot, mut revoked) = (before.clone(), Vec::new());
     for subject in subjects {
         match subject {
-            Subject::ApiKey(id) => {
-                match api_key::find_api_key_anywhere(connection, id).await? {
-                    Some(key) if key.revoked_at.is_none() => snapshot.put_key(&key),
-                    _ => revoked.extend(snapshot.remove_key(id)),
-                }
-                if let Some(key) = api_key::find_revoked_api_key(connection, id).await? {
+            Subject::ApiKey(id) => match objects.keys.remove(&id) {
+                Some(ChangedApiKey::Unrevoked(key)) => snapshot.put_key(&key),
+                Some(ChangedApiKey::Revoked(key)) => {
+                    revoked.extend(snapshot.remove_key(id));
                     snapshot.put_revoked_key(key);
                 }
-            }
-            Subject::User(id) => load_identity(&mut snapshot, connection, id.into()).await?,
-            Subject::ServiceAccount(id) => load_identity(&mut snapshot, connection, id.into()).await?,
+                None => revoked.extend(snapshot.remove_key(id)),
+            },
+            Subject::User(id) => objects.put_identity(&mut snapshot, id.into()),
+            Subject::ServiceAccount(id) => objects.put_identity(&mut snapshot, id.into()),
             Subject::Installation => {
                 let installation = find_installation(connection, public_key).await?;
                 snapshot.set_epochs(installation.token_epoch, installation.signatures_from);
             }
-            Subject::Project(id) => match project::find_project_grants(connection, id).await? {
+            Subject::Project(id) => match objects.projects.remove(&id) {
                 Some(grants) => snapshot.put_project(grants),
                 None => snapshot.remove_project(id),
             },
@@ -279,14 +281,38 @@ pub(super) async fn load_changes(
     Ok(Some(Loaded { snapshot, revoked }))
 }
 
-async fn load_identity(
-    snapshot: &mut Snapshot,
-    connection: &mut Connection,
-    id: PrincipalId,
-) -> Result<(), StoreError> {
-    match identity::find_identity(connection, id).await? {
-        Some(identity) => snapshot.put_identity(identity),
-        None => snapshot.remove_identity(id),
+/// The changed objects that exist, loaded with few statements.
+#[derive(Default)]
+struct Objects {
+    keys: HashMap<ApiKeyId, ChangedApiKey>,
+    identities: HashMap<PrincipalId, Identity>,
+    projects: HashMap<ProjectId, ProjectGrants>,
+}
+
+impl Objects {
+    async fn load(connection: &mut Connection, subjects: &[Subject]) -> Result<Self, StoreError> {
+        let (mut keys, mut principals, mut projects) = (Vec::new(), Vec::new(), Vec::new());
+        for &subject in subjects {
+            match subject {
+                Subject::ApiKey(id) => keys.push(id),
+                Subject::User(id) => principals.push(id.into()),
+                Subject::ServiceAccount(id) => principals.push(id.into()),
+                Subject::Project(id) => projects.push(id),
+                Subject::Workspace(_) | Subject::Installation => {}
+            }
+        }
+        let grants = project::find_project_grants(connection, &projects).await?;
+        Ok(Self {
+            keys: api_key::find_changed_api_keys(connection, &keys).await?,
+            identities: identity::find_identities(connection, &principals).await?,
+            projects: grants.into_iter().map(|grants| (grants.id, grants)).collect(),
+        })
     }
-    Ok(())
+
+    fn put_identity(&mut self, snapshot: &mut Snapshot, id: PrincipalId) {
+        match self.identities.remove(&id) {
+            Some(identity) => snapshot.put_identity(identity),
+            None => snapshot.remove_identity(id),
+        }
+    }
 }

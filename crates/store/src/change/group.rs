@@ -18,7 +18,10 @@ use tokio::{
 };
 
 use super::{CHANGES, Events, Subject, Touched};
-use crate::{StoreError, audit::NewEvents, connection::WriteConnection, engine::Database, params, table::Insert};
+use crate::{
+    StoreError, StoredResponse, audit::NewEvents, connection::WriteConnection, engine::Database, params, replay,
+    table::Insert,
+};
 
 /// The maximum number of changes in one transaction. Writers of other processes wait that long.
 const MAX_CHANGES: usize = 64;
@@ -145,6 +148,8 @@ pub(super) struct Group {
     version: Version,
     events: NewEvents,
     touched: Vec<Touched>,
+    /// The responses of its changes, which are written before the commit.
+    responses: Vec<StoredResponse>,
     members: Vec<Waiting>,
     /// Changes that have read what the members changed, and changed nothing themselves.
     readers: Vec<Waiting>,
@@ -179,6 +184,11 @@ impl Group {
         &self.events
     }
 
+    /// Returns the responses of the changes before.
+    pub(super) fn responses(&self) -> &[StoredResponse] {
+        &self.responses
+    }
+
     fn is_full(&self) -> bool {
         self.members.len() >= MAX_CHANGES || self.events.len() >= MAX_EVENTS
     }
@@ -208,9 +218,14 @@ impl Group {
         &mut self,
         events: &Events,
         subjects: impl IntoIterator<Item = Subject>,
+        response: Option<&StoredResponse>,
     ) -> Result<oneshot::Receiver<Result<Version, StoreError>>, StoreError> {
         let version = self.next_version();
+        if let Some(response) = response {
+            replay::require_fresh(&self.responses, &response.replay)?;
+        }
         self.events.append(&events.0)?;
+        self.responses.extend(response.cloned());
         self.touched.extend(subjects.into_iter().map(|subject| Touched { version, subject }));
         self.version = version;
         let (waiting, committed) = oneshot::channel();
@@ -251,11 +266,12 @@ impl Group {
     }
 
     async fn write_and_commit(self) -> Result<(), StoreError> {
-        let Self { mut connection, version, events, touched, has_failed_change, .. } = self;
+        let Self { mut connection, version, events, touched, responses, has_failed_change, .. } = self;
         if has_failed_change {
             connection.roll_back_to_savepoint().await.map_err(|error| ended(&error))?;
         }
         events.insert(&mut connection).await?;
+        replay::insert_responses(&mut connection, &responses).await?;
         let log = events.log();
         connection
             .execute(

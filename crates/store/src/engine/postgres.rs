@@ -44,6 +44,8 @@ const LEASE_ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// address.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 const MAX_LIFETIME: Duration = Duration::from_mins(30);
+/// How long a connection is idle before it is tested by a round trip, because a restart of the server closes it.
+const TEST_AFTER: Duration = Duration::from_millis(500);
 
 /// The channel on which a change notifies the other nodes after its commit. A node that misses a notification reads the
 /// change when it polls.
@@ -198,8 +200,15 @@ fn pool(connections: u32) -> PgPoolOptions {
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .idle_timeout(IDLE_TIMEOUT)
         .max_lifetime(MAX_LIFETIME)
-        // After a restart of the server, the connections in the pool are closed.
-        .test_before_acquire(true)
+        .test_before_acquire(false)
+        .before_acquire(|connection, state| {
+            Box::pin(async move {
+                if state.idle_for >= TEST_AFTER {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .after_connect(|connection, _| Box::pin(require_primary(connection)))
 }
 

@@ -7,7 +7,7 @@ use domain::{
 };
 use store::{
     Connection, Store, StoreError, Value,
-    api_key::{self, KeyUse, Revocation, UseBeforeRevocation},
+    api_key::{self, ChangedApiKey, KeyUse, Revocation, UseBeforeRevocation},
 };
 
 use crate::support::{
@@ -127,7 +127,9 @@ async fn a_revoked_key_keeps_the_workspaces_of_its_owner(database: impl Backend)
     revoke(&store, 5, &keys[0], Revocation::Reclaimed).await;
     change(&store, 6, async |change| store::member::delete_member(change, id(1), id(2)).await).await;
     let mut connection = store.read().await.unwrap();
-    let revoked = api_key::find_revoked_api_key(&mut connection, id(1)).await.unwrap().unwrap();
+    let mut found = api_key::find_changed_api_keys(&mut connection, &[id(1), id(9)]).await.unwrap();
+    assert_eq!(found.len(), 1, "there is no key 9");
+    let Some(ChangedApiKey::Revoked(revoked)) = found.remove(&id(1)) else { panic!("{found:?}") };
     assert_eq!(revoked.key, ApiKey { revoked_at: Some(at(3)), ..keys[0].clone() });
     assert_eq!(revoked.workspaces, [id(1), id(2)]);
     let listed = api_key::list_revoked_api_keys(&mut connection, 9).await.unwrap();

@@ -1,12 +1,23 @@
-//! Identities: the pages that a directory loads contain what a single look-up returns.
+//! Identities: the pages that a directory loads contain what a single look-up returns, and a look-up may include a key.
 
-use domain::{UserId, principal::Identity};
-use store::{Connection, Store, identity, service_account};
+use domain::{
+    PrincipalId, UserId,
+    api_key::{ApiKey, KeyState},
+    principal::Identity,
+};
+use store::{
+    Connection, Store,
+    api_key::{self, Revocation},
+    identity, service_account,
+};
 
-use crate::support::{Backend, add_workspaces_and_users, at, change, id, on_every_engine, service_account as account};
+use crate::support::{
+    Backend, add_workspaces_and_users, api_key as sample, at, change, id, on_every_engine, service_account as account,
+};
 
 on_every_engine! {
     pages_contain_every_principal_as_it_is_found_alone
+    a_principal_is_found_together_with_a_key
 }
 
 /// Returns all principals from pages of `size`, in the order of their ids.
@@ -68,6 +79,12 @@ async fn pages_contain_every_principal_as_it_is_found_alone(database: impl Backe
     let check = async |principals: usize, memberships: [usize; 3]| {
         let found = find(&mut store.read().await.unwrap()).await;
         assert_eq!(found.len(), principals);
+        let everyone: Vec<PrincipalId> =
+            (1..=4).flat_map(|n: u8| [id_of_user(n.into()).into(), account(n).id.into()]).collect();
+        let together = identity::find_identities(&mut store.read().await.unwrap(), &everyone).await.unwrap();
+        let mut together: Vec<_> = together.into_values().collect();
+        together.sort_by_key(|identity| identity.id);
+        assert_eq!(together, found);
         assert_eq!(found.iter().take(3).map(|user| user.memberships.len()).collect::<Vec<_>>(), memberships);
         for size in [1, 2, 3, 100] {
             assert_eq!(load(&store, size).await, found, "in pages of {size}");
@@ -76,4 +93,37 @@ async fn pages_contain_every_principal_as_it_is_found_alone(database: impl Backe
     check(6, [1, 2, 0]).await;
     change(&store, 3, async |change| store::workspace::delete_workspace(change, id(2), at(3)).await).await;
     check(5, [1, 1, 0]).await;
+}
+
+async fn a_principal_is_found_together_with_a_key(database: impl Backend) {
+    let store = database.open().await;
+    add_workspaces_and_users(&store).await;
+    let [one, two]: [PrincipalId; 2] = [id_of_user(1).into(), id_of_user(2).into()];
+    let key = ApiKey { expires_at: Some(at(100)), ..sample(1, one) };
+    change(&store, 2, async |change| api_key::insert_api_key(change, &key).await).await;
+    let mut connection = store.read().await.unwrap();
+    let identities = identity::find_identities(&mut connection, &[one, two]).await.unwrap();
+    for (principal, key) in [(one, Some(id(1))), (one, Some(id(2))), (one, None), (two, Some(id(1)))] {
+        let found = identity::find_identity_and_key(&mut connection, principal, key).await.unwrap();
+        assert_eq!(found.identity.as_ref(), identities.get(&principal));
+        assert_eq!(found.key.map(|key| key.owner), (key == Some(id(1))).then_some(one));
+    }
+    let nobody = identity::find_identity_and_key(&mut connection, id_of_user(77).into(), Some(id(1))).await.unwrap();
+    assert_eq!(nobody.identity, None);
+    let state = |now| nobody.key.unwrap().state(at(now));
+    assert_eq!((state(99), state(100)), (KeyState::Active, KeyState::Expired));
+    drop(connection);
+    change(&store, 3, async |change| {
+        api_key::update_api_key(change, &ApiKey { disabled: true, ..key.clone() }).await?;
+        store::workspace::delete_workspace(change, id(1), at(3)).await
+    })
+    .await;
+    let mut connection = store.read().await.unwrap();
+    let found = identity::find_identity_and_key(&mut connection, one, Some(id(1))).await.unwrap();
+    assert_eq!(found.key.unwrap().state(at(99)), KeyState::Disabled);
+    assert_eq!(found.identity.unwrap().memberships, []);
+    drop(connection);
+    change(&store, 4, async |change| api_key::revoke_api_key(change, &key, Revocation::Ordinary).await).await;
+    let found = identity::find_identity_and_key(&mut store.read().await.unwrap(), one, Some(id(1))).await.unwrap();
+    assert_eq!(found.key.unwrap().state(at(99)), KeyState::Revoked);
 }

@@ -202,7 +202,7 @@ async fn roles_are_granted_changed_and_removed(database: impl Backend) {
     let rest = project::list_project_members(&mut connection, project_access(1), Some(bot), 9).await.unwrap();
     assert_eq!(rest, [user_row]);
     assert_eq!(project::find_project_role(&mut connection, id(1), bot).await.unwrap(), Some(ProjectRole::Editor));
-    let grants = project::find_project_grants(&mut connection, id(1)).await.unwrap().unwrap();
+    let grants = project::find_project_grants(&mut connection, &[id(1)]).await.unwrap().pop().unwrap();
     assert_eq!((grants.id, grants.workspace), (id(1), id(1)));
     assert_eq!(grants.roles, [(bot, ProjectRole::Editor), (user_id(1), ProjectRole::Admin)]);
     let all = project::list_project_grants(&mut connection, None, None).await.unwrap();
@@ -265,5 +265,5 @@ async fn deleting_a_project_deletes_its_roles(database: impl Backend) {
     let mut connection = store.read().await.unwrap();
     assert_eq!(project::find_project_anywhere(&mut connection, id(1)).await.unwrap(), None);
     assert_eq!(project::find_project_role(&mut connection, id(1), user_id(1)).await.unwrap(), None);
-    assert_eq!(project::find_project_grants(&mut connection, id(1)).await.unwrap(), None);
+    assert_eq!(project::find_project_grants(&mut connection, &[id(1)]).await.unwrap(), []);
 }

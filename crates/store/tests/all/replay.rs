@@ -1,7 +1,10 @@
 //! The same signed write happens once, and gets the stored response.
 
 use domain::Timestamp;
-use store::{ReplayKey, StoreError, StoredBody, StoredResponse, Version, replay};
+use store::{
+    ReplayKey, StoreError, StoredBody, StoredResponse, Version,
+    replay::{self, Earlier},
+};
 
 use crate::support::{Backend, at, event, id, on_every_engine, tamper};
 
@@ -31,7 +34,14 @@ async fn commit(store: &store::Store, number: u8, answer: &StoredResponse) -> Re
 }
 
 async fn find(store: &store::Store, key: u8) -> Option<StoredResponse> {
-    replay::find_replay(&mut store.read().await.unwrap(), [key; 32]).await.unwrap()
+    match find_earlier(store, &answer(key, None, at(300)).replay).await {
+        Some(Earlier::Executed(response)) => Some(response),
+        Some(Earlier::UsedNonce) | None => None,
+    }
+}
+
+async fn find_earlier(store: &store::Store, replay: &ReplayKey) -> Option<Earlier> {
+    replay::find_earlier(&mut store.read().await.unwrap(), replay).await.unwrap()
 }
 
 async fn a_stored_response_survives_a_restart(database: impl Backend) {
@@ -43,10 +53,12 @@ async fn a_stored_response_survives_a_restart(database: impl Backend) {
     let store = database.open().await;
     assert_eq!(find(&store, 1).await, Some(first));
     assert_eq!(find(&store, 2).await, None);
-    let mut connection = store.read().await.unwrap();
-    assert_eq!(replay::find_nonce(&mut connection, id(1), "nonce").await.unwrap(), Some([1; 32]));
-    assert_eq!(replay::find_nonce(&mut connection, id(1), "Nonce").await.unwrap(), None);
-    assert_eq!(replay::find_nonce(&mut connection, id(2), "nonce").await.unwrap(), None);
+    let mut other = answer(3, Some("nonce"), at(300)).replay;
+    assert_eq!(find_earlier(&store, &other).await, Some(Earlier::UsedNonce));
+    other.nonce = Some("Nonce".to_owned());
+    assert_eq!(find_earlier(&store, &other).await, None);
+    other = ReplayKey { api_key: id(2), nonce: Some("nonce".to_owned()), ..other };
+    assert_eq!(find_earlier(&store, &other).await, None);
 }
 
 async fn a_plain_body_of_the_previous_release_is_read_as_plain(database: impl Backend) {
@@ -138,9 +150,13 @@ async fn a_recorded_nonce_is_fresh_once(database: impl Backend) {
     assert_eq!(note(&[&noted, &answer(4, Some("other"), at(300))]).await, [false, true]);
 
     assert_eq!(find(&store, 1).await, None, "a nonce is no answer");
-    let mut connection = store.read().await.unwrap();
-    assert_eq!(replay::find_nonce(&mut connection, id(1), "noted").await.unwrap(), Some([1; 32]));
-    drop(connection);
+    assert_eq!(
+        find_earlier(&store, &noted.replay).await,
+        Some(Earlier::UsedNonce),
+        "the same request, without an answer"
+    );
+    assert_eq!(find_earlier(&store, &same_nonce.replay).await, Some(Earlier::UsedNonce));
+    assert_eq!(find_earlier(&store, &answer(1, None, at(300)).replay).await, None);
     let error = commit(&store, 2, &same_nonce).await.unwrap_err();
     assert!(error.is_conflict(replay::NONCE_CONSTRAINT), "{error}");
 }

@@ -3,10 +3,10 @@
 use std::{future::Future, pin::Pin};
 
 use store::{
-    Change, CommitCounts, Committed, Store, StoreError, StoredBody, StoredResponse, Version,
+    Change, CommitCounts, Committed, ReplayKey, Store, StoreError, StoredBody, StoredResponse, Version,
     audit::verify_log,
     params,
-    replay::{REPLAY_KEY_CONSTRAINT, find_replay},
+    replay::{Earlier, NONCE_CONSTRAINT, REPLAY_KEY_CONSTRAINT},
 };
 use tokio::task::JoinHandle;
 
@@ -23,6 +23,7 @@ on_every_engine! {
     a_change_that_only_reads_waits_until_what_it_has_read_is_committed
     a_change_that_only_reads_begins_again_if_what_it_has_read_is_not_committed
     a_commit_that_fails_is_tried_again_change_by_change
+    a_nonce_that_is_recorded_elsewhere_fails_the_commit_and_then_one_change
     a_change_that_is_alone_shares_no_commit
     a_caller_that_gives_up_its_place_stops_nobody
     a_caller_that_does_not_wait_for_its_commit_stops_nobody
@@ -218,22 +219,32 @@ async fn a_response_is_found_by_the_next_change_of_the_group(database: impl Back
     };
     let repeat = async |store: Store| {
         let mut change = store.begin_change(at(2)).await?;
-        let found = find_replay(&mut change, [7; 32]).await?.expect("the response of the change before");
-        assert_eq!(found, stored(7));
+        let mut request = stored(7).replay;
+        assert_eq!(change.find_earlier(&request).await?, Some(Earlier::Executed(stored(7))));
+        request.key = [8; 32];
+        assert_eq!(change.find_earlier(&request).await?, Some(Earlier::UsedNonce));
+        request.nonce = None;
+        assert_eq!(change.find_earlier(&request).await?, None);
         // The same request could not be stored twice, and that ends only this change.
         let mut again = stored(7);
         again.replay.nonce = None;
         change.commit(event(2), Some(&again)).await
     };
-    let (one, two) = (store.clone(), store.clone());
+    let reuse = async |store: Store| {
+        let other = StoredResponse { replay: ReplayKey { key: [8; 32], ..stored(7).replay }, ..stored(7) };
+        store.begin_change(at(2)).await?.commit(event(4), Some(&other)).await
+    };
+    let (one, two, three) = (store.clone(), store.clone(), store.clone());
     let changes: Vec<Boxed> = vec![
         Box::pin(async move { respond(one).await }),
         Box::pin(async move { repeat(two).await }),
+        Box::pin(async move { reuse(three).await }),
         Box::pin(write(store.clone(), 3)),
     ];
     let results = run_together(&store, changes).await;
     assert!(results[2].as_ref().is_err_and(|error| error.is_conflict(REPLAY_KEY_CONSTRAINT)), "{results:?}");
-    assert!(results[1].is_ok() && results[3].is_ok(), "{results:?}");
+    assert!(results[3].as_ref().is_err_and(|error| error.is_conflict(NONCE_CONSTRAINT)), "{results:?}");
+    assert!(results[1].is_ok() && results[4].is_ok(), "{results:?}");
     assert_eq!(count(&store, "SELECT COUNT(*) AS n FROM replays").await, 1);
     assert_log(&store, 3).await;
 }
@@ -314,6 +325,27 @@ async fn a_commit_that_fails_is_tried_again_change_by_change(database: impl Back
     assert!(error.is_conflict("audit_events_id_key"), "{error}");
     let change = store.begin_change_alone(at(1)).await.unwrap();
     assert_eq!(change.commit(event(1), None).await.unwrap(), committed(2, 2));
+}
+
+async fn a_nonce_that_is_recorded_elsewhere_fails_the_commit_and_then_one_change(database: impl Backend) {
+    let store = database.open().await;
+    let mut maintenance = store.begin_maintenance().await.unwrap();
+    let recorded = ReplayKey { key: [8; 32], ..stored(7).replay };
+    assert_eq!(store::replay::insert_nonces(&mut maintenance, &[&recorded]).await.unwrap(), [true]);
+    maintenance.commit().await.unwrap();
+    // It does not look the nonce up, as if that was recorded after it did.
+    let respond = async |store: Store| store.begin_change(at(1)).await?.commit(event(1), Some(&stored(7))).await;
+    let copy = store.clone();
+    let changes: Vec<Boxed> = vec![Box::pin(async move { respond(copy).await }), Box::pin(write(store.clone(), 2))];
+    for result in run_together(&store, changes).await {
+        let error = result.unwrap_err();
+        assert!(matches!(error, StoreError::Contended { .. }), "nothing was committed: {error}");
+    }
+    assert_log(&store, 0).await;
+    let alone = store.begin_change_alone(at(1)).await.unwrap().commit(event(1), Some(&stored(7))).await;
+    assert!(alone.unwrap_err().is_conflict(NONCE_CONSTRAINT));
+    let alone = store.begin_change_alone(at(2)).await.unwrap().commit(event(2), Some(&stored(9))).await;
+    assert_eq!(alone.unwrap(), committed(1, 1));
 }
 
 async fn a_change_that_is_alone_shares_no_commit(database: impl Backend) {
