@@ -4,7 +4,7 @@ use domain::{ApiKeyId, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{public_key_input, schema};
+use crate::{KeyLimits, public_key_input, schema};
 
 /// A registered public key.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
@@ -50,6 +50,9 @@ pub struct ApiKey {
     #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub displaced_at: Option<Timestamp>,
+    /// What takes away from the permissions of its owner. Null if it may do everything that its owner may.
+    #[serde(default)]
+    pub limits: Option<KeyLimits>,
 }
 
 /// The state of a key.
@@ -118,6 +121,9 @@ pub struct CreateApiKey {
     /// An armoured SSHSIG that proves possession of the private key. See `POST /me/proof-challenges`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<String>,
+    /// Its limits. By a key with limits, they are at most the limits of that key, which is what it gets without this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<KeyLimits>,
 }
 
 /// A change of a key.
@@ -132,6 +138,11 @@ pub struct UpdateApiKey {
     #[serde(default, deserialize_with = "crate::present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Option<Timestamp>>,
+    /// The new limits, which replace all earlier ones, or null for none. By a key with limits, they are at most the limits
+    /// of that key.
+    #[serde(default, deserialize_with = "crate::present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<KeyLimits>)]
+    pub limits: Option<Option<KeyLimits>>,
 }
 
 /// How to enable a key. The body is optional.

@@ -5,6 +5,7 @@ mod admin;
 mod api_key;
 mod audit;
 mod invitation;
+mod key_limits;
 mod key_use;
 mod me;
 mod member;
@@ -25,6 +26,7 @@ pub use invitation::{
     AcceptInvitation, AcceptedInvitation, CreateInvitations, Invitation, InvitationState, IssuedInvitation,
     IssuedInvitations, MailState,
 };
+pub use key_limits::KeyLimits;
 pub use key_use::{KeyUse, RefusalCount, UseCounts, UseOfKey, UseOfKeys, UseOfSpan};
 pub use me::{CredentialKey, Me, MyWorkspace, Principal, PrincipalKind};
 pub use member::{Member, UpdateMember};

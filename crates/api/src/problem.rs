@@ -29,6 +29,10 @@ pub struct Problem {
     #[serde(default, deserialize_with = "known", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<schema::RequiredRole>)]
     pub required_role: Option<RequiredRole>,
+    /// For `forbidden`, the scope that the key lacks, if it is limited to scopes.
+    #[serde(default, deserialize_with = "known", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::KeywardScope>)]
+    pub required_scope: Option<String>,
     /// How the server processed the signature, for a request with `Keyward-Explain: 1`.
     #[serde(default, deserialize_with = "known", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Explanation>)]
@@ -90,6 +94,7 @@ impl Problem {
             code: code.to_owned(),
             errors: Vec::new(),
             required_role: None,
+            required_scope: None,
             explanation: None,
             members: Map::new(),
         }
@@ -141,6 +146,8 @@ pub mod codes {
     pub const LAST_ADMIN: &str = "last_admin";
     /// 409: projects would be left without an admin. Name a successor.
     pub const SUCCESSOR_REQUIRED: &str = "successor_required";
+    /// 409: a server of an earlier release is running, which would not apply what the request asks for.
+    pub const UPGRADE_IN_PROGRESS: &str = "upgrade_in_progress";
     /// 409: the key is revoked.
     pub const KEY_REVOKED: &str = "key_revoked";
     /// 409: the key has expired. Set a new expiry first.

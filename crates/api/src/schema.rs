@@ -148,6 +148,13 @@ schemas! {
     ProjectRole = words("A role in a project.", domain::role::ProjectRole::WORDS);
     /// The period whose use is shown.
     UseWindow = words("The last 24 hours by the hour, or the last 7 or 90 days by the day.", &["24h", "7d", "90d"]);
+    /// The scope of a key.
+    Scope = text("A scope: `keyward:read`, `keyward:write`, `keyward:manage`, or one that the operator declares.")
+        .pattern(Some("^[a-z]([a-z0-9:._-]{0,62}[a-z0-9])?$"));
+    /// The name of a built-in scope.
+    KeywardScope = words("A built-in scope.", &["keyward:read", "keyward:write", "keyward:manage"]);
+    /// A network of IP addresses.
+    Cidr = text("A network such as `10.1.0.0/16`, or an IP address.").max_length(Some(49)).pattern(Some("^[0-9a-f.:]+(/[0-9]{1,3})?$"));
     /// Why a request with a registered key was refused.
     RefusalReason = words("Why requests were refused.", REFUSAL_REASONS);
     /// The role that an operation requires.

@@ -307,7 +307,7 @@ impl AddKey {
     async fn run(self) -> Outcome {
         let (bytes, place) = read_bytes(&self.public_key_file, "the public key")?;
         let parsed = PublicKey::parse_file(&bytes).map_err(|error| Failure::new(format!("{place}: {error}")))?;
-        let create = self.new.create(self.new.title(parsed.comment)?, parsed.key.to_openssh(), None);
+        let create = self.new.create(self.new.title(parsed.comment)?, parsed.key.to_openssh(), None)?;
         let key = on_host(&self.common.installation, Missing::Refuse, async |app, host| {
             let owner = match (&self.user, &self.service_account) {
                 (Some(user), _) => KeyOwner::User(find_user(app, host, user).await?.id),

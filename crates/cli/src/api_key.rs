@@ -1,22 +1,25 @@
 //! `keyward keys`: the user's own API keys, and those of a service account.
 
+mod limits;
+
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
 use api::{
-    ApiKey, Cascade, CascadedKey, CreateApiKey, EnableApiKey, KeyState, KeyUse, ProofChallenge, ProveApiKey,
+    ApiKey, Cascade, CascadedKey, CreateApiKey, EnableApiKey, KeyLimits, KeyState, KeyUse, ProofChallenge, ProveApiKey,
     UpdateApiKey, UseCounts, UseOfSpan,
 };
 use client::{KeySource, PrivateKey, SystemRandom, generate_key_pair};
 use domain::{
-    ApiKeyId, PublicKey,
+    ApiKeyId, PublicKey, WorkspaceId,
     key_use::UseWindow,
     proof::{PROOF_NAMESPACE, proof_message},
 };
 use serde::Serialize;
 
+use self::limits::{Limit, LimitArguments, Shown};
 use crate::{
     api_client::{ApiClient, ListArguments, the_one},
     confirm::{ConfirmArguments, ask},
@@ -51,6 +54,7 @@ pub(crate) enum Keys {
     Update(Update),
     Disable(Disable),
     Enable(Enable),
+    Limit(Limit),
     Revoke(Revoke),
 }
 
@@ -63,6 +67,8 @@ pub(crate) struct NewKeyArguments {
     /// Expiry of the key: a time such as 2027-01-31T12:00:00Z, or a span such as 12h, 90d or 8w [default: never]
     #[arg(long, value_name = "WHEN")]
     expires_at: Option<Expiry>,
+    #[command(flatten)]
+    limits: LimitArguments,
 }
 
 impl NewKeyArguments {
@@ -76,8 +82,20 @@ impl NewKeyArguments {
     }
 
     /// Returns the key to register.
-    pub(crate) fn create(&self, title: String, public_key: String, proof: Option<String>) -> CreateApiKey {
-        CreateApiKey { title, public_key, expires_at: self.expires_at.and_then(Expiry::end), proof }
+    pub(crate) fn create(&self, title: String, public_key: String, proof: Option<String>) -> Outcome<CreateApiKey> {
+        self.create_within(title, public_key, proof, None)
+    }
+
+    /// As [`create`](Self::create), for a key that is limited to these workspaces.
+    fn create_within(
+        &self,
+        title: String,
+        public_key: String,
+        proof: Option<String>,
+        workspaces: Option<Vec<WorkspaceId>>,
+    ) -> Outcome<CreateApiKey> {
+        let limits = self.limits.set(KeyLimits::default(), workspaces)?;
+        Ok(CreateApiKey { title, public_key, expires_at: self.expires_at.and_then(Expiry::end), proof, limits })
     }
 }
 
@@ -87,9 +105,10 @@ struct Owner {
     /// The service account that owns the keys [default: your own keys]
     #[arg(short, long, value_name = "NAME|ADDRESS|ID")]
     service_account: Option<String>,
-    /// The service account's workspace [default: the only one that you are in] [env: KEYWARD_WORKSPACE]
-    #[arg(short, long, value_name = "SLUG|ID", requires = "service_account")]
-    workspace: Option<String>,
+    /// The service account's workspace [default: the only one that you are in] [env: KEYWARD_WORKSPACE]. Of your own key
+    /// that is added or limited: a workspace that it is limited to. Repeat it for several; `none` allows nothing
+    #[arg(short, long, value_name = "SLUG|ID")]
+    workspace: Vec<String>,
     #[command(flatten)]
     connection: ConnectionArguments,
 }
@@ -131,6 +150,7 @@ pub(crate) struct List {
 #[command(group(clap::ArgGroup::new("source").required(true).args(["file", "generate"])), after_help = "\
 Examples:
   keyward keys add ~/.ssh/id_ed25519 --title laptop
+  keyward keys add --generate read.key --scope keyward:read --cidr 10.1.0.0/16
   ssh-add -L | head -1 | keyward keys add - --title 'from my agent'
   keyward keys add --generate ci.key --title runner --service-account ci-bot --expires-at 90d")]
 pub(crate) struct Add {
@@ -294,6 +314,8 @@ struct Ring {
     account: Option<String>,
     /// The flags for a printed command about these keys, so that the user can paste it.
     flags: String,
+    /// The workspaces that the caller's own key is limited to.
+    workspaces: Option<Vec<WorkspaceId>>,
 }
 
 const COLUMNS: &[Column<'_, ApiKey>] = &[
@@ -303,6 +325,7 @@ const COLUMNS: &[Column<'_, ApiKey>] = &[
     Column::minor("CREATED", &|key| output::moment(key.created_at)),
     Column::word("LAST USED", &|key| output::moment_or(key.last_used_at, "never")),
     Column::word("EXPIRES", &|key| output::moment_or(key.expires_at, "never")),
+    Column::minor("LIMITS", &|key| limits::names(key.limits.as_ref())),
     Column::id(&|key| key.id.to_string()),
 ];
 
@@ -321,6 +344,7 @@ impl Keys {
             Self::Update(command) => command.run().await,
             Self::Disable(command) => command.run().await,
             Self::Enable(command) => command.run().await,
+            Self::Limit(command) => command.run().await,
             Self::Revoke(command) => command.run().await,
         }
     }
@@ -352,7 +376,7 @@ struct Generated<'a> {
 
 impl Add {
     async fn run(self) -> Outcome {
-        let ring = self.owner.ring().await?;
+        let ring = self.owner.ring_with_limits().await?;
         if let Some(file) = &self.generate {
             return self.generate(&ring, file).await;
         }
@@ -407,7 +431,8 @@ impl Add {
             Some(key) => Some(ring.prove(key).await?),
             None => None,
         };
-        ring.api.post(&ring.path, &self.new.create(title, public_key, proof)).await
+        let create = self.new.create_within(title, public_key, proof, ring.workspaces.clone())?;
+        ring.api.post(&ring.path, &create).await
     }
 }
 
@@ -434,8 +459,11 @@ fn take_back(file: &Path, failure: Failure) -> Failure {
 fn told_registered(key: &ApiKey) -> Outcome {
     output::created(key.id, format!("registered key {} ({})", key.title, key.id))?;
     output::line(format!("fingerprint: {}", key.fingerprint))?;
-    match key.expires_at {
-        Some(end) => output::line(format!("it expires at {}", output::full_moment(end))),
+    if let Some(end) = key.expires_at {
+        output::line(format!("it expires at {}", output::full_moment(end)))?;
+    }
+    match &key.limits {
+        Some(limits) => output::line(format!("limits: {}", Shown(Some(limits)))),
         None => Ok(()),
     }
 }
@@ -461,6 +489,7 @@ impl Show {
             ("created", format!("{} by {}{created_with}", output::full_moment(key.created_at), key.created_by)),
             ("last used", last_used),
             ("expires", key.expires_at.map_or_else(|| "never".to_owned(), output::full_moment)),
+            ("limits", Shown(key.limits.as_ref()).to_string()),
             ("proof", proof(&key)),
             ("public key", key.public_key.clone()),
         ])
@@ -510,7 +539,7 @@ impl Prove {
 impl Update {
     async fn run(self) -> Outcome {
         let (ring, key) = self.which.find().await?;
-        let update = UpdateApiKey { title: self.title, expires_at: self.expires_at.map(Expiry::end) };
+        let update = UpdateApiKey { title: self.title, expires_at: self.expires_at.map(Expiry::end), limits: None };
         let updated: ApiKey = ring.api.patch(&ring.of(key.id), &update).await?;
         if self.json {
             return output::json(&updated);
@@ -614,15 +643,30 @@ impl Revoke {
 
 impl Owner {
     async fn ring(&self) -> Outcome<Ring> {
+        if self.service_account.is_none() && !self.workspace.is_empty() {
+            return Err(Failure::usage("`--workspace` is that of a service account: name it with `--service-account`"));
+        }
+        self.ring_with_limits().await
+    }
+
+    /// As [`ring`](Self::ring), with the workspaces that limit one of the caller's own keys.
+    async fn ring_with_limits(&self) -> Outcome<Ring> {
         let api = self.connection.api()?;
         let Some(name) = &self.service_account else {
-            return Ok(Ring { api, path: "/api/v1/me/keys".to_owned(), account: None, flags: String::new() });
+            let workspaces = limits::find_workspaces(&api, &self.workspace).await?;
+            let path = "/api/v1/me/keys".to_owned();
+            return Ok(Ring { api, path, account: None, flags: String::new(), workspaces });
         };
-        let workspace = WorkspaceArguments { workspace: self.workspace.clone() };
+        let workspace = match self.workspace.as_slice() {
+            [] => None,
+            [only] => Some(only.clone()),
+            _ => return Err(Failure::usage("a service account is in one workspace: name one with `--workspace`")),
+        };
+        let workspace = WorkspaceArguments { workspace };
         let (place, account) = find_service_account(&api, &workspace, name).await?;
         let flags = format!(" --service-account {}", account.email);
         let path = service_account::path(&place, account.id, "/keys");
-        Ok(Ring { api, path, account: Some(account.id.to_string()), flags })
+        Ok(Ring { api, path, account: Some(account.id.to_string()), flags, workspaces: None })
     }
 }
 

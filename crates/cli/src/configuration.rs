@@ -9,6 +9,7 @@ use std::{
 };
 
 use domain::{
+    limits::DeclaredScope,
     route::Route,
     secret::{Secret, parser_message, quoted, recognise, shown},
 };
@@ -87,6 +88,7 @@ struct Source {
     encord_hosts: Option<Vec<String>>,
     trusted_proxies: Option<Vec<ProxyNetwork>>,
     routes: Option<Vec<Route>>,
+    scopes: Option<Vec<DeclaredScope>>,
     allow_preflights: Option<bool>,
     fast_ed25519: Option<bool>,
     rate_limits: Option<RateLimits>,
@@ -163,6 +165,7 @@ impl Configuration {
             encord_hosts: source.encord_hosts.unwrap_or(defaults.encord_hosts),
             trusted_proxies: source.trusted_proxies.unwrap_or(defaults.trusted_proxies),
             routes: source.routes.unwrap_or(defaults.routes),
+            scopes: source.scopes.unwrap_or(defaults.scopes),
             allow_preflights: source.allow_preflights.unwrap_or(defaults.allow_preflights),
             fast_ed25519: source.fast_ed25519.unwrap_or(defaults.fast_ed25519),
             rate_limits: source.rate_limits.unwrap_or(defaults.rate_limits),
@@ -322,6 +325,7 @@ impl Source {
             encord_hosts: self.encord_hosts.or(other.encord_hosts),
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             routes: self.routes.or(other.routes),
+            scopes: self.scopes.or(other.scopes),
             allow_preflights: self.allow_preflights.or(other.allow_preflights),
             fast_ed25519: self.fast_ed25519.or(other.fast_ed25519),
             rate_limits: self.rate_limits.or(other.rate_limits),
@@ -442,6 +446,7 @@ fn read_variables(variable: impl Fn(&str) -> Outcome<Option<String>>) -> Outcome
         trusted_proxies,
         // Tables can only be set in the file.
         routes: None,
+        scopes: None,
         allow_preflights: choice("KEYWARD_ALLOW_PREFLIGHTS")?,
         fast_ed25519: choice("KEYWARD_FAST_ED25519")?,
         rate_limits: None,
@@ -508,11 +513,12 @@ mod tests {
     fn tables_are_set_in_the_file() {
         let (_directory, arguments) = with_file(
             "trusted_proxies = [\"127.0.0.1\"]\n[rate_limits]\nper_key = 5\n[[routes]]\nmatch = \"GET /v2/**\"\nrequire \
-             = \"authenticated\"\n",
+             = \"authenticated\"\nscope = \"invoices:read\"\n[[scopes]]\nname = \"invoices:read\"\ndescription = \"Read invoices\"\n",
         );
         let settings = read(&arguments, &[]).expect("settings").settings("http://127.0.0.1:8080");
         assert!(settings.is_trusted_proxy(Ipv4Addr::LOCALHOST.into()));
-        assert_eq!((settings.rate_limits.per_key, settings.routes.len()), (5, 1));
+        assert_eq!((settings.rate_limits.per_key, settings.routes.len(), settings.scopes.len()), (5, 1, 1));
+        assert_eq!(settings.routes[0].scope(), Some(&settings.scopes[0].scope()));
         let all =
             read(&arguments, &[("KEYWARD_TRUSTED_PROXIES", "10.0.0.1, 0.0.0.0/0")]).expect_err("all IP addresses");
         assert!(all.to_string().starts_with("setting `trusted_proxies`"), "{all}");

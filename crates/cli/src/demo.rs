@@ -254,6 +254,7 @@ async fn find_or_make_key(
             public_key: key.public_openssh(),
             expires_at: None,
             proof: Some(sign_proof(&key, &id.to_string(), &challenge)?),
+            limits: None,
         };
         match app.create_api_key(host, owner, &create).await {
             Ok(_) => return Ok((file, key)),

@@ -30,7 +30,7 @@ comes first, then the variable, then the file. Besides the flags there are `serv
 `support_contact`, `workspace_creation`, `hosts` (further origins of this server's API and pages), `proxied_hosts` (the
 hosts of APIs behind proxies), `encord_hosts`, `trusted_proxies`, `tls_certificate` and `tls_key` (PEM files,
 read again when they change), `lease` and `drain` (seconds) and, in the file, `[smtp]` (`url`,
-`from`), `[rate_limits]` and `[[routes]]`. KEYWARD_LOG sets what is logged: `info`, `warn`, `server=debug`.
+`from`), `[rate_limits]`, `[[routes]]` and `[[scopes]]`. KEYWARD_LOG sets what is logged: `info`, `warn`, `server=debug`.
 
 Examples:
   keyward serve

@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     ApiKeyId, PrincipalId, WorkspaceId,
+    limits::KeyLimits,
     public_key::{CompactKey, PublicKey},
 };
 
@@ -42,6 +43,8 @@ pub struct ApiKey {
     pub last_used_at: Option<Timestamp>,
     /// The IP address of that request.
     pub last_used_ip: Option<String>,
+    /// What takes away from the permissions of its owner.
+    pub limits: KeyLimits,
 }
 
 /// A key that is not revoked, with the data for request verification.
@@ -59,6 +62,8 @@ pub struct UnrevokedKey {
     pub suspended: bool,
     /// When it expires. `None` if it never does.
     pub expires_at: Option<Timestamp>,
+    /// What takes away from the permissions of its owner.
+    pub limits: KeyLimits,
 }
 
 impl From<&ApiKey> for UnrevokedKey {
@@ -70,6 +75,7 @@ impl From<&ApiKey> for UnrevokedKey {
             disabled: key.disabled,
             suspended: key.suspended,
             expires_at: key.expires_at,
+            limits: key.limits.clone(),
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod id;
 pub mod invitation;
 pub mod key_use;
+pub mod limits;
 pub mod list;
 pub mod merkle;
 pub mod path;

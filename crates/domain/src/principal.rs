@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::{
     ApiKeyId, PrincipalId, ProjectId, SessionId, UserId, WorkspaceId,
     audit::AuditPrincipal,
+    limits::{GrantedLimits, KeyLimits, KeywardScope, LimitName},
     role::{ProjectRole, RequiredRole, Role},
     session::PASSWORD_LIFETIME,
 };
@@ -98,11 +99,42 @@ impl Credential {
     }
 }
 
-/// An authenticated principal.
+/// A credential of a key. Its principal has the limits of the key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyCredential {
+    /// By a request signed with this key.
+    Signature(ApiKeyId),
+    /// By a short-lived token that was issued for this key.
+    BearerToken(ApiKeyId),
+}
+
+impl KeyCredential {
+    /// Returns the key.
+    #[must_use]
+    pub const fn key(self) -> ApiKeyId {
+        match self {
+            Self::Signature(key) | Self::BearerToken(key) => key,
+        }
+    }
+}
+
+impl From<KeyCredential> for Credential {
+    fn from(credential: KeyCredential) -> Self {
+        match credential {
+            KeyCredential::Signature(key) => Self::Signature(key),
+            KeyCredential::BearerToken(key) => Self::BearerToken(key),
+        }
+    }
+}
+
+/// An authenticated principal: its identity, less what the limits of its key take away.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Principal {
+    /// As narrowed by the limits: it has only the workspaces that the key reaches.
     identity: Option<Arc<Identity>>,
     credential: Credential,
+    /// None for a session and on the host, which have no key.
+    limits: KeyLimits,
 }
 
 /// Why an operation is not allowed.
@@ -132,9 +164,27 @@ pub enum Denied {
     /// A service account tried to grant the role `admin`.
     #[error("a service account cannot give the role admin; ask a user who has it")]
     ServiceAccountGrantsAdmin,
+    /// The key is limited to scopes that do not include the one that is needed.
+    #[error("this key is limited to scopes without {0}; use a key that has it, or ask for it")]
+    Scope(KeywardScope),
+    /// The key is limited to projects or workspaces, and this is not a part of one of these.
+    #[error("this key is limited to certain projects or workspaces, and this is not in one of them; use another key")]
+    Place,
+    /// A key would give another key more than it has itself.
+    #[error("a key gives at most what its own limits allow, and these {0} exceed them; use a key with fewer limits")]
+    Wider(LimitName),
 }
 
 impl Denied {
+    /// Returns the missing scope of the key, if one is missing.
+    #[must_use]
+    pub const fn required_scope(self) -> Option<KeywardScope> {
+        match self {
+            Self::Scope(scope) => Some(scope),
+            _ => None,
+        }
+    }
+
     /// Returns the missing role, if a role is missing.
     #[must_use]
     pub const fn required_role(self) -> Option<RequiredRole> {
@@ -145,7 +195,10 @@ impl Denied {
             | Self::Session
             | Self::PasswordNeeded
             | Self::ServiceAccount
-            | Self::ServiceAccountGrantsAdmin => None,
+            | Self::ServiceAccountGrantsAdmin
+            | Self::Scope(_)
+            | Self::Place
+            | Self::Wider(_) => None,
         }
     }
 }
@@ -183,6 +236,56 @@ impl ProjectAccess {
     #[must_use]
     pub const fn project(self) -> ProjectId {
         self.project
+    }
+}
+
+/// Proof that a principal may list the projects that it can see in a workspace. Only
+/// [`Principal::authorize_project_list`] creates it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProjectListAccess {
+    workspace: WorkspaceId,
+    is_admin: bool,
+    limits: KeyLimits,
+}
+
+impl ProjectListAccess {
+    /// Returns the workspace.
+    #[must_use]
+    pub const fn workspace(&self) -> WorkspaceId {
+        self.workspace
+    }
+
+    /// Returns whether the principal is an admin of the workspace, who sees every project.
+    #[must_use]
+    pub const fn is_admin(&self) -> bool {
+        self.is_admin
+    }
+
+    /// Returns the only projects that the key of the principal reaches, if it is limited to some.
+    #[must_use]
+    pub fn only(&self) -> Option<impl ExactSizeIterator<Item = ProjectId>> {
+        Some(self.limits.projects()?.iter().copied())
+    }
+}
+
+/// Proof that workspaces are those of the principal itself. Only [`Principal::authorize_own_workspaces`] creates it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OwnWorkspacesAccess {
+    owner: PrincipalId,
+    limits: KeyLimits,
+}
+
+impl OwnWorkspacesAccess {
+    /// Returns the principal.
+    #[must_use]
+    pub const fn owner(&self) -> PrincipalId {
+        self.owner
+    }
+
+    /// Returns the only workspaces that the key of the principal reaches, if it is limited to some.
+    #[must_use]
+    pub fn only(&self) -> Option<impl ExactSizeIterator<Item = WorkspaceId>> {
+        Some(self.limits.workspaces()?.iter().copied())
     }
 }
 
@@ -298,19 +401,28 @@ impl ProjectPermission {
 }
 
 impl Principal {
-    /// Creates the principal of a user or service account that was authenticated by `credential`.
+    /// Creates the principal of a user or service account whose key has these limits.
     #[must_use]
-    pub const fn new(identity: Arc<Identity>, credential: Credential) -> Self {
-        Self { identity: Some(identity), credential }
+    pub fn of_key(identity: &Arc<Identity>, credential: KeyCredential, limits: &KeyLimits) -> Self {
+        let identity = if limits.has_places() { Arc::new(narrow(identity, limits)) } else { Arc::clone(identity) };
+        Self { identity: Some(identity), credential: credential.into(), limits: limits.clone() }
+    }
+
+    /// Creates the principal of a user in a session. The time is when the password was last entered in it.
+    #[must_use]
+    pub const fn of_session(identity: Arc<Identity>, session: SessionId, authenticated_at: Timestamp) -> Self {
+        let credential = Credential::Session(session, authenticated_at);
+        Self { identity: Some(identity), credential, limits: KeyLimits::none() }
     }
 
     /// Creates the principal of a shell on the machine with the data, which could also edit the database file.
     #[must_use]
     pub const fn host() -> Self {
-        Self { identity: None, credential: Credential::Host }
+        Self { identity: None, credential: Credential::Host, limits: KeyLimits::none() }
     }
 
-    /// Returns the identity, or `None` on the host.
+    /// Returns the identity, or `None` on the host. Of a key with limits, it has only the workspaces that the key
+    /// reaches.
     #[must_use]
     pub fn identity(&self) -> Option<&Arc<Identity>> {
         self.identity.as_ref()
@@ -320,6 +432,22 @@ impl Principal {
     #[must_use]
     pub const fn credential(&self) -> &Credential {
         &self.credential
+    }
+
+    /// Returns the credential, if it is one of a key.
+    #[must_use]
+    pub const fn key_credential(&self) -> Option<KeyCredential> {
+        match self.credential {
+            Credential::Signature(key) => Some(KeyCredential::Signature(key)),
+            Credential::BearerToken(key) => Some(KeyCredential::BearerToken(key)),
+            Credential::Session(..) | Credential::Host => None,
+        }
+    }
+
+    /// Returns the limits of the key of the credential.
+    #[must_use]
+    pub const fn limits(&self) -> &KeyLimits {
+        &self.limits
     }
 
     /// Returns the id, if there is one.
@@ -363,6 +491,10 @@ impl Principal {
         workspace: WorkspaceId,
     ) -> Result<WorkspaceAccess, Denied> {
         let role = self.role_in(workspace).ok_or(Denied::NotFound)?;
+        self.require_scope(KeywardScope::Read)?;
+        if self.limits.projects().is_some() {
+            return Err(Denied::Place);
+        }
         if role < permission.needs() {
             return Err(Denied::Role(RequiredRole::WorkspaceAdmin));
         }
@@ -370,6 +502,74 @@ impl Principal {
             self.require_signature()?;
         }
         Ok(WorkspaceAccess { workspace })
+    }
+
+    /// Checks that the principal may list the projects of a workspace that it can see. A key that is limited to projects
+    /// sees these.
+    ///
+    /// # Errors
+    /// [`Denied::NotFound`] for a principal that is not in the workspace.
+    pub fn authorize_project_list(&self, workspace: WorkspaceId) -> Result<ProjectListAccess, Denied> {
+        let role = self.role_in(workspace).ok_or(Denied::NotFound)?;
+        self.require_scope(KeywardScope::Read)?;
+        Ok(ProjectListAccess { workspace, is_admin: role == Role::Admin, limits: self.limits.clone() })
+    }
+
+    /// Checks that the principal may list its own workspaces.
+    ///
+    /// # Errors
+    /// [`Denied::NotFound`] on the host, which is in no workspace. [`Denied::Place`] for a key that is limited to projects.
+    pub fn authorize_own_workspaces(&self) -> Result<OwnWorkspacesAccess, Denied> {
+        let owner = self.id().ok_or(Denied::NotFound)?;
+        self.require_scope(KeywardScope::Read)?;
+        if self.limits.projects().is_some() {
+            return Err(Denied::Place);
+        }
+        Ok(OwnWorkspacesAccess { owner, limits: self.limits.clone() })
+    }
+
+    /// Checks that the key of the principal has a built-in scope, if it is limited to scopes. Each check of a permission
+    /// needs [`KeywardScope::Read`]. A change needs the scope of its operation.
+    ///
+    /// # Errors
+    /// [`Denied::Scope`]: the key does not have it.
+    pub fn require_scope(&self, scope: KeywardScope) -> Result<(), Denied> {
+        if self.limits.allows(scope) { Ok(()) } else { Err(Denied::Scope(scope)) }
+    }
+
+    /// Checks that the key of the principal is not limited to workspaces or projects, for what concerns the whole
+    /// installation.
+    ///
+    /// # Errors
+    /// [`Denied::Place`] for a key with such a limit.
+    pub fn require_everywhere(&self) -> Result<(), Denied> {
+        if self.limits.has_places() { Err(Denied::Place) } else { Ok(()) }
+    }
+
+    /// Checks that the key of the principal may give a user access to a workspace: the key reaches the whole workspace.
+    ///
+    /// # Errors
+    /// [`Denied::Place`] for a key that does not.
+    pub fn require_reach(&self, workspace: WorkspaceId) -> Result<(), Denied> {
+        let is_within = self.limits.reaches_workspace(workspace) && self.limits.projects().is_none();
+        if is_within { Ok(()) } else { Err(Denied::Place) }
+    }
+
+    /// Returns the limits that the principal gives to a key of `owner`. By a key, they are at most its own limits.
+    ///
+    /// # Errors
+    /// [`Denied::Wider`]: the request exceeds the limits of the key.
+    pub fn grant_limits(&self, requested: &KeyLimits, owner: PrincipalId) -> Result<GrantedLimits, Denied> {
+        self.limits.grant(requested, owner).map_err(Denied::Wider)
+    }
+
+    /// Checks that the principal may let a key of `owner` with these limits be used more than before. By a key, it may
+    /// have at most the limits of that key.
+    ///
+    /// # Errors
+    /// [`Denied::Wider`]: they exceed the limits of the key.
+    pub fn require_within_limits(&self, other: &KeyLimits, owner: PrincipalId) -> Result<(), Denied> {
+        self.limits.require_within(other, owner).map_err(Denied::Wider)
     }
 
     /// Checks a permission in `project`, which is in `workspace` and in which the principal has the role `role`. An
@@ -384,7 +584,27 @@ impl Principal {
         project: ProjectId,
         role: Option<ProjectRole>,
     ) -> Result<ProjectAccess, Denied> {
+        let access = self.authorize_proxied_project(permission, workspace, project, role)?;
+        self.require_scope(KeywardScope::Read)?;
+        Ok(access)
+    }
+
+    /// As [`authorize_project`](Self::authorize_project), for a request to an API behind a proxy. The built-in scopes
+    /// are for Keyward itself, and the route names the scope that it requires.
+    ///
+    /// # Errors
+    /// As [`authorize_project`](Self::authorize_project).
+    pub fn authorize_proxied_project(
+        &self,
+        permission: ProjectPermission,
+        workspace: WorkspaceId,
+        project: ProjectId,
+        role: Option<ProjectRole>,
+    ) -> Result<ProjectAccess, Denied> {
         let in_workspace = self.role_in(workspace).ok_or(Denied::NotFound)?;
+        if !self.limits.reaches_project(project) {
+            return Err(Denied::NotFound);
+        }
         let role = match (role, in_workspace) {
             (Some(role), _) => role,
             (None, Role::Admin) => ProjectRole::Viewer,
@@ -408,9 +628,11 @@ impl Principal {
     /// # Errors
     /// The missing permission.
     pub fn authorize_operator(&self) -> Result<OperatorAccess, Denied> {
+        self.require_everywhere()?;
         if !self.is_operator() {
             return Err(Denied::Role(RequiredRole::Operator));
         }
+        self.require_scope(KeywardScope::Read)?;
         self.require_signature()?;
         Ok(OperatorAccess(()))
     }
@@ -440,7 +662,9 @@ impl Principal {
     /// # Errors
     /// [`Denied::NotFound`] on the host, which owns nothing.
     pub fn authorize_own(&self) -> Result<OwnAccess, Denied> {
-        self.id().map(|owner| OwnAccess { owner }).ok_or(Denied::NotFound)
+        let owner = self.id().ok_or(Denied::NotFound)?;
+        self.require_scope(KeywardScope::Read)?;
+        Ok(OwnAccess { owner })
     }
 
     /// Returns the user that manages their own keys.
@@ -449,7 +673,10 @@ impl Principal {
     /// The principal is a service account or the host, or used a bearer token.
     pub fn authorize_own_keys(&self) -> Result<UserId, Denied> {
         match self.id() {
-            Some(PrincipalId::User(user)) => self.require_signature().map(|()| user),
+            Some(PrincipalId::User(user)) => {
+                self.require_scope(KeywardScope::Read)?;
+                self.require_signature().map(|()| user)
+            }
             Some(PrincipalId::ServiceAccount(_)) => Err(Denied::ServiceAccount),
             None => Err(Denied::Role(RequiredRole::User)),
         }
@@ -514,204 +741,14 @@ impl Principal {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ServiceAccountId;
-
-    fn workspace(text: &str) -> WorkspaceId {
-        text.parse().unwrap()
-    }
-
-    fn here() -> WorkspaceId {
-        workspace("ws_01h455vb4pex5vsknk084sn02q")
-    }
-
-    fn elsewhere() -> WorkspaceId {
-        workspace("ws_01h455vb4pex5vsknk084sn02r")
-    }
-
-    fn project() -> ProjectId {
-        "prj_01h455vb4pex5vsknk084sn02q".parse().unwrap()
-    }
-
-    fn user() -> UserId {
-        "usr_01h455vb4pex5vsknk084sn02q".parse().unwrap()
-    }
-
-    fn account() -> ServiceAccountId {
-        "sa_01h455vb4pex5vsknk084sn02q".parse().unwrap()
-    }
-
-    fn signature() -> Credential {
-        Credential::Signature("key_01h455vb4pex5vsknk084sn02q".parse().unwrap())
-    }
-
-    fn bearer() -> Credential {
-        Credential::BearerToken("key_01h455vb4pex5vsknk084sn02q".parse().unwrap())
-    }
-
-    fn principal(id: impl Into<PrincipalId>, role: Option<Role>, operator: bool, credential: Credential) -> Principal {
-        let membership =
-            |role| Membership { workspace: here(), slug: Arc::from("acme"), name: Arc::from("Acme"), role };
-        let identity = Identity {
-            id: id.into(),
-            email: "ada@example.com".into(),
-            email_verified: false,
-            name: "Ada".into(),
-            operator,
-            disabled: false,
-            suspended: false,
-            memberships: role.map(membership).into_iter().collect(),
-        };
-        Principal::new(Arc::new(identity), credential)
-    }
-
-    fn status(result: Result<(), Denied>) -> u16 {
-        match result {
-            Ok(()) => 200,
-            Err(Denied::NotFound) => 404,
-            Err(_) => 403,
-        }
-    }
-
-    #[test]
-    #[rustfmt::skip]
-    fn roles_in_a_workspace_become_permissions() {
-        use WorkspacePermission as P;
-        let who = [
-            principal(user(), Some(Role::Member), false, signature()),
-            principal(user(), Some(Role::Admin), false, signature()),
-            principal(user(), Some(Role::Admin), false, bearer()),
-            principal(account(), Some(Role::Member), false, signature()),
-            principal(account(), Some(Role::Admin), false, signature()),
-            principal(user(), None, true, signature()),
-            Principal::host(),
-        ];
-        for (permission, expected) in [
-            //                             member admin bearer account admin-account operator host
-            (P::View,                     [200,   200,  200,   200,    200,          404,     200]),
-            (P::Update,                   [403,   200,  200,   403,    200,          404,     200]),
-            (P::Delete,                   [403,   200,  403,   403,    200,          404,     200]),
-            (P::ViewMembers,              [200,   200,  200,   200,    200,          404,     200]),
-            (P::ManageMembers,            [403,   200,  403,   403,    200,          404,     200]),
-            (P::ViewInvitations,          [403,   200,  200,   403,    200,          404,     200]),
-            (P::ManageInvitations,        [403,   200,  403,   403,    200,          404,     200]),
-            (P::ViewServiceAccounts,      [403,   200,  200,   403,    200,          404,     200]),
-            (P::ManageServiceAccounts,    [403,   200,  200,   403,    200,          404,     200]),
-            (P::DisableServiceAccounts,   [403,   200,  403,   403,    200,          404,     200]),
-            (P::GrantServiceAccountRole,  [403,   200,  403,   403,    200,          404,     200]),
-            (P::ManageServiceAccountKeys, [403,   200,  403,   403,    200,          404,     200]),
-            (P::CreateProject,            [200,   200,  200,   200,    200,          404,     200]),
-            (P::ViewAuditEvents,          [403,   200,  200,   403,    200,          404,     200]),
-        ] {
-            let got = who.each_ref().map(|who| status(who.authorize(permission, here()).map(|_| ())));
-            assert_eq!(got, expected, "{permission:?}");
-            let abroad = who[..6].iter().all(|who| who.authorize(permission, elsewhere()) == Err(Denied::NotFound));
-            assert!(abroad, "{permission:?} in a workspace that they are not in");
-        }
-    }
-
-    #[test]
-    #[rustfmt::skip]
-    fn roles_in_a_project_become_permissions_and_an_admin_of_the_workspace_only_sees_it() {
-        use ProjectPermission as P;
-        let member = principal(user(), Some(Role::Member), false, signature());
-        let admin = principal(user(), Some(Role::Admin), false, signature());
-        let (viewer, editor, lead) = (Some(ProjectRole::Viewer), Some(ProjectRole::Editor), Some(ProjectRole::Admin));
-        for (permission, expected) in [
-            //                  nobody viewer editor lead  workspace admin: not in it, viewer, lead
-            (P::View,          [404,   200,   200,   200,  200,                        200,    200]),
-            (P::Edit,          [404,   403,   200,   200,  403,                        403,    200]),
-            (P::Delete,        [404,   403,   403,   200,  403,                        403,    200]),
-            (P::ManageMembers, [404,   403,   403,   200,  403,                        403,    200]),
-        ] {
-            let cases = [
-                (&member, None), (&member, viewer), (&member, editor), (&member, lead),
-                (&admin, None), (&admin, viewer), (&admin, lead),
-            ];
-            let got = cases.map(|(who, role)| {
-                let access = who.authorize_project(permission, here(), project(), role);
-                assert!(access.is_err() || access.is_ok_and(|access| access.project() == project()));
-                status(access.map(|_| ()))
-            });
-            assert_eq!(got, expected, "{permission:?}");
-            // A role in a project has no effect without a membership in its workspace.
-            assert_eq!(member.authorize_project(permission, elsewhere(), project(), lead), Err(Denied::NotFound));
-        }
-        let bearer = principal(user(), Some(Role::Admin), false, bearer());
-        assert_eq!(bearer.authorize_project(P::ManageMembers, here(), project(), lead), Err(Denied::BearerToken));
-        assert!(bearer.authorize_project(P::Delete, here(), project(), lead).is_ok());
-    }
-
-    #[test]
-    fn a_service_account_cannot_change_itself_or_grant_admin() {
-        let itself = principal(account(), Some(Role::Admin), false, signature());
-        let other: ServiceAccountId = "sa_01h455vb4pex5vsknk084sn02r".parse().unwrap();
-        assert_eq!(itself.require_another(account().into()), Err(Denied::ServiceAccount));
-        assert_eq!(itself.require_another(other.into()), Ok(()));
-        assert_eq!(itself.authorize_grant(Role::Member), Ok(()));
-        assert_eq!(itself.authorize_grant(Role::Admin), Err(Denied::ServiceAccountGrantsAdmin));
-        assert_eq!(itself.authorize_project_grant(ProjectRole::Editor), Ok(()));
-        assert_eq!(itself.authorize_project_grant(ProjectRole::Admin), Err(Denied::ServiceAccountGrantsAdmin));
-
-        let person = principal(user(), Some(Role::Admin), false, signature());
-        assert_eq!(person.require_another(user().into()), Ok(()));
-        assert_eq!(person.authorize_grant(Role::Admin), Ok(()));
-        assert_eq!(person.authorize_project_grant(ProjectRole::Admin), Ok(()));
-        let token = principal(user(), Some(Role::Admin), false, bearer());
-        assert_eq!(token.authorize_grant(Role::Member), Err(Denied::BearerToken));
-        assert_eq!(token.authorize_project_grant(ProjectRole::Viewer), Err(Denied::BearerToken));
-    }
-
-    #[test]
-    fn operators_manage_workspaces_and_outsiders_get_not_found() {
-        let operator = principal(user(), None, true, signature());
-        let admin = principal(user(), Some(Role::Admin), false, signature());
-        assert_eq!(operator.authorize_operator(), Ok(OperatorAccess(())));
-        assert_eq!(operator.authorize_operator_of(elsewhere()), Ok(OperatorAccess(())));
-        assert_eq!(Principal::host().authorize_operator_of(here()), Ok(OperatorAccess(())));
-        assert_eq!(Principal::host().authorize_host(), Ok(HostAccess(())));
-        assert_eq!(operator.authorize_host(), Err(Denied::NotFound));
-        assert_eq!(status(admin.authorize_operator().map(|_| ())), 403);
-        assert_eq!(status(admin.authorize_operator_of(here()).map(|_| ())), 403);
-        assert_eq!(status(admin.authorize_operator_of(elsewhere()).map(|_| ())), 404);
-        assert_eq!(principal(user(), None, true, bearer()).authorize_operator(), Err(Denied::BearerToken));
-    }
-
-    #[test]
-    fn only_users_who_signed_manage_their_own_keys() {
-        let member = Some(Role::Member);
-        assert_eq!(principal(user(), member, false, signature()).authorize_own_keys(), Ok(user()));
-        assert_eq!(principal(user(), member, false, bearer()).authorize_own_keys(), Err(Denied::BearerToken));
-        let account = principal(account(), Some(Role::Admin), false, signature());
-        assert_eq!(account.authorize_own_keys(), Err(Denied::ServiceAccount));
-        assert!(Principal::host().authorize_own_keys().is_err());
-    }
-
-    #[test]
-    fn users_who_are_disabled_or_in_no_workspace_are_refused_except_operators() {
-        let refusal = |role, operator, disabled| {
-            let principal = principal(user(), role, operator, signature());
-            let mut identity = Identity::clone(principal.identity().unwrap());
-            identity.disabled = disabled;
-            identity.refusal()
-        };
-        assert_eq!(refusal(Some(Role::Member), false, false), None);
-        assert_eq!(refusal(None, false, false), Some(IdentityRefusal::NoWorkspace));
-        assert_eq!(refusal(None, true, false), None);
-        assert_eq!(refusal(Some(Role::Admin), true, true), Some(IdentityRefusal::Disabled));
-    }
-
-    #[test]
-    fn suspended_users_are_refused_including_operators_and_admins() {
-        for (role, operator) in [(Some(Role::Admin), true), (Some(Role::Member), false), (None, false)] {
-            let principal = principal(user(), role, operator, signature());
-            let mut identity = Identity::clone(principal.identity().unwrap());
-            identity.suspended = true;
-            assert_eq!(identity.refusal(), Some(IdentityRefusal::Suspended));
-            identity.disabled = true;
-            assert_eq!(identity.refusal(), Some(IdentityRefusal::Disabled), "to confirm them would not help");
-        }
-    }
+/// Returns an identity without the workspaces that a key does not reach. A key with such limits reaches nothing of the
+/// whole installation, so it is not that of an operator.
+fn narrow(identity: &Identity, limits: &KeyLimits) -> Identity {
+    let mut narrowed = identity.clone();
+    narrowed.memberships.retain(|membership| limits.reaches_workspace(membership.workspace));
+    narrowed.operator = false;
+    narrowed
 }
+
+#[cfg(test)]
+mod tests;

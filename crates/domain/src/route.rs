@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     ProjectId,
+    limits::Scope,
     path::{self, Escape, PathError},
     principal::{Membership, ProjectPermission},
     role::Role,
@@ -76,6 +77,8 @@ pub struct Route {
     /// Whether more segments may follow.
     open_ended: bool,
     require: Requirement,
+    /// The scope that a key needs, if it is limited to scopes.
+    scope: Option<Scope>,
     /// Escapes that its paths may contain.
     allow_encoded: Vec<Escape>,
 }
@@ -88,6 +91,8 @@ struct RouteText {
     pattern: String,
     require: String,
     #[serde(default)]
+    scope: Option<Scope>,
+    #[serde(default)]
     allow_encoded: Vec<Escape>,
 }
 
@@ -95,7 +100,7 @@ impl TryFrom<RouteText> for Route {
     type Error = RouteError;
 
     fn try_from(text: RouteText) -> Result<Self, RouteError> {
-        Self::parse(&text.pattern, &text.require)?.with_encoded(text.allow_encoded)
+        Self::parse(&text.pattern, &text.require)?.with_scope(text.scope)?.with_encoded(text.allow_encoded)
     }
 }
 
@@ -123,6 +128,11 @@ pub enum RouteError {
     /// The route accepts all clients, so a placeholder has no effect.
     #[error("a route for anyone cannot have {{project}} or {{workspace}} in its pattern; write * for that segment")]
     PlaceForAnyone,
+    /// The route accepts all clients, so a scope has no effect.
+    #[error(
+        "a route for anyone cannot require a scope, because clients without a key pass it; write another `require`"
+    )]
+    ScopeForAnyone,
     /// The value of a placeholder would depend on how a server splits the segments.
     #[error(
         "a route with `allow_encoded` cannot have {{project}} or {{workspace}} in its pattern, because servers do not agree \
@@ -171,11 +181,28 @@ impl Route {
             return Err(RouteError::NoProject(pattern.to_owned()));
         }
         let method = (method != "*").then(|| method.to_owned());
-        let route = Self { method, segments, open_ended, require, allow_encoded: Vec::new() };
+        let route = Self { method, segments, open_ended, require, scope: None, allow_encoded: Vec::new() };
         if require == Requirement::Anyone && route.names_place() {
             return Err(RouteError::PlaceForAnyone);
         }
         Ok(route)
+    }
+
+    /// Requires a scope of keys that are limited to scopes. Other keys do not need it.
+    ///
+    /// # Errors
+    /// The route accepts requests without a credential.
+    pub fn with_scope(self, scope: Option<Scope>) -> Result<Self, RouteError> {
+        if scope.is_some() && self.require == Requirement::Anyone {
+            return Err(RouteError::ScopeForAnyone);
+        }
+        Ok(Self { scope, ..self })
+    }
+
+    /// Returns the scope that it requires of keys that are limited to scopes.
+    #[must_use]
+    pub const fn scope(&self) -> Option<&Scope> {
+        self.scope.as_ref()
     }
 
     /// Allows these escapes in the paths of the route.
@@ -199,7 +226,10 @@ impl Route {
             Requirement::Project(_) => None,
         };
         match (rank(self.require), rank(other.require)) {
-            (Some(own), Some(their)) => own >= their && !other.names_place(),
+            // Of two scopes, a key may have either one only.
+            (Some(own), Some(their)) => {
+                own >= their && !other.names_place() && (self.scope == other.scope || self.scope.is_none())
+            }
             _ => false,
         }
     }
@@ -274,6 +304,9 @@ impl fmt::Display for Route {
             (false, false) => "",
         };
         write!(f, "{end} {}", self.require)?;
+        if let Some(scope) = &self.scope {
+            write!(f, " scope={scope}")?;
+        }
         self.allow_encoded.iter().try_for_each(|escape| write!(f, " {escape}"))
     }
 }

@@ -138,6 +138,8 @@ fn page<T, U>(mut rows: Vec<T>, limit: i64, cursor: impl Fn(&T) -> String, map: 
 pub struct Caller {
     principal: Principal,
     ip_address: Option<IpAddr>,
+    /// The IP address of the client, if it is known. The limits of a key are checked against it.
+    client_ip: Option<IpAddr>,
     /// When the request was signed, if the caller signed it.
     signed_at: Option<Timestamp>,
     replay: Option<ReplayKey>,
@@ -148,7 +150,14 @@ impl Caller {
     /// Returns the caller of a command on the host.
     #[must_use]
     pub fn host() -> Self {
-        Self { principal: Principal::host(), ip_address: None, signed_at: None, replay: None, held: Held::default() }
+        Self {
+            principal: Principal::host(),
+            ip_address: None,
+            client_ip: None,
+            signed_at: None,
+            replay: None,
+            held: Held::default(),
+        }
     }
 
     /// Keeps `resource` until the caller's change has ended, even if the client disconnects before.
@@ -167,8 +176,8 @@ impl Caller {
 
 impl From<VerifiedRequest> for Caller {
     fn from(verified: VerifiedRequest) -> Self {
-        let VerifiedRequest { principal, ip_address, signed_at, replay, .. } = verified;
-        Self { principal, ip_address, signed_at, replay, held: Held::default() }
+        let VerifiedRequest { principal, ip_address, client_ip, signed_at, replay, .. } = verified;
+        Self { principal, ip_address, client_ip, signed_at, replay, held: Held::default() }
     }
 }
 

@@ -116,6 +116,8 @@ pub enum Conflict {
     InvitationClosed,
     /// The link to set up the installation was used or has expired.
     SetUpLinkClosed,
+    /// A node of an earlier release is running, which would accept a key without its limits. Contains the nodes.
+    UpgradeInProgress(Vec<String>),
     /// The signed request was processed before, and its stored response can no longer be decrypted.
     ResponseUnreadable,
 }
@@ -204,6 +206,14 @@ impl Conflict {
             Self::SetUpLinkClosed => {
                 let detail = "This link was used or has expired. Sign in, or restart the server to get a new link.";
                 (codes::INVITATION_CLOSED, detail.to_owned())
+            }
+            Self::UpgradeInProgress(nodes) => {
+                let detail = format!(
+                    "Servers of an earlier release are running, which would accept the key without its limits: {}. Nothing \
+                     was changed. Replace these servers with the current release, and try again.",
+                    nodes.join(", ")
+                );
+                (codes::UPGRADE_IN_PROGRESS, detail)
             }
             Self::ResponseUnreadable => {
                 let detail = "This signed request was already processed. Its stored response cannot be read because \
@@ -319,6 +329,7 @@ impl AppError {
                 let mut problem =
                     Problem::new(403, codes::FORBIDDEN, "Not allowed", format!("This is not allowed: {denied}."));
                 problem.required_role = denied.required_role();
+                problem.required_scope = denied.required_scope().map(|scope| scope.as_str().to_owned());
                 problem
             }
             Self::Refused(why) => {

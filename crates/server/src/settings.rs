@@ -1,8 +1,12 @@
 //! The settings of a server. The command line determines the source of a value (flag, variable, file).
 
-use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
+use std::{collections::BTreeSet, fmt, net::IpAddr, str::FromStr, time::Duration};
 
-use domain::{route::Route, secret::quoted};
+use domain::{
+    limits::{DeclaredScope, Scope},
+    route::Route,
+    secret::quoted,
+};
 use ipnet::IpNet;
 use lettre::{AsyncSmtpTransport, Tokio1Executor, message::Mailbox, transport::smtp::AsyncSmtpTransportBuilder};
 use sha2::{Digest as _, Sha256};
@@ -131,6 +135,8 @@ pub struct Settings {
     /// The requirements of proxied requests. The first matching route applies. If there are no routes, any accepted
     /// credential is sufficient. If there are routes, a request that matches none is refused.
     pub routes: Vec<Route>,
+    /// The scopes of the platform's own API. Keys can be limited to them, and routes require them.
+    pub scopes: Vec<DeclaredScope>,
     /// Whether a proxied CORS preflight is accepted without a credential, independently of the routes.
     pub allow_preflights: bool,
     /// Whether Ed25519 signatures are verified without decompressing R, and with tables for keys that are used
@@ -187,6 +193,7 @@ impl Settings {
             encord_hosts: Vec::new(),
             trusted_proxies: Vec::new(),
             routes: Vec::new(),
+            scopes: Vec::new(),
             allow_preflights: false,
             fast_ed25519: true,
             rate_limits: RateLimits::default(),
@@ -232,7 +239,25 @@ impl Settings {
         if let Some(smtp) = &self.smtp {
             smtp.parse()?;
         }
-        Ok(())
+        self.check_scopes()
+    }
+
+    /// Refuses a scope that is declared twice, and one that a route requires and that is not declared.
+    fn check_scopes(&self) -> Result<(), SettingError> {
+        let mut declared = BTreeSet::new();
+        for scope in &self.scopes {
+            if !declared.insert(scope.scope()) {
+                return Err(SettingError::new("scopes", format!("{} is declared twice; remove one", scope.scope())));
+            }
+        }
+        let is_unknown = |scope: &&Scope| matches!(scope, Scope::Platform(_)) && !declared.contains(scope);
+        match self.routes.iter().filter_map(Route::scope).find(is_unknown) {
+            Some(scope) => Err(SettingError::new(
+                "routes",
+                format!("a route requires the scope {scope}, which is not declared; add it to `[[scopes]]`"),
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Returns whether the forwarding headers from this IP address are trusted.
@@ -312,6 +337,7 @@ impl Settings {
         add("trusted_proxies", &sorted(&proxies));
         // The first matching route applies, so the order of routes is part of the hash.
         add("routes", &self.routes.iter().map(ToString::to_string).collect::<Vec<_>>());
+        add("scopes", &sorted(&self.scopes.iter().map(ToString::to_string).collect::<Vec<_>>()));
         add("allow_preflights", &[self.allow_preflights.to_string()]);
         add("service_account_domain", std::slice::from_ref(&self.service_account_domain));
         add("workspace_creation", &[format!("{:?}", self.workspace_creation)]);
@@ -356,6 +382,20 @@ mod tests {
     }
 
     #[test]
+    fn a_scope_is_declared_once_before_a_route_requires_it() {
+        let scope = |name: &str| DeclaredScope::new(name, "x").unwrap();
+        let route = |scope: &str| {
+            Route::parse("GET /a", "authenticated").unwrap().with_scope(Some(scope.parse().unwrap())).unwrap()
+        };
+        assert_eq!(refused(|s| s.scopes = vec![scope("invoices:read"), scope("invoices:read")]), "scopes");
+        assert_eq!(refused(|s| s.routes = vec![route("invoices:read")]), "routes");
+        let mut settings = Settings::new("https://keys.example.com");
+        settings.scopes = vec![scope("invoices:read")];
+        settings.routes = vec![route("invoices:read"), route("keyward:read")];
+        assert_eq!(settings.validate(), Ok(()));
+    }
+
+    #[test]
     fn settings_that_are_hardly_meant_so_are_warned_of() {
         let names = |change: fn(&mut Settings)| {
             let mut settings = Settings::new("https://keys.example.com");
@@ -388,7 +428,7 @@ mod tests {
         assert_eq!(hash(|s| s.public_url = "https://Keys.example.com:443".to_owned()), usual);
         assert_eq!(hash(|s| s.proxied_hosts.reverse()), usual, "a list without an order");
         assert_eq!(hash(|s| s.lease = Duration::from_secs(9)), usual, "each node has its own");
-        let changes: [fn(&mut Settings); 9] = [
+        let changes: [fn(&mut Settings); 11] = [
             |s| s.public_url = "https://keys.example.org".to_owned(),
             |s| s.hosts = vec!["https://keys.internal".to_owned()],
             |s| s.proxied_hosts.truncate(1),
@@ -401,11 +441,16 @@ mod tests {
                 s.routes = vec![route.with_encoded(vec!["%2F".parse().unwrap()]).unwrap()];
             },
             |s| s.allow_preflights = true,
+            |s| s.scopes = vec![DeclaredScope::new("invoices:read", "Read invoices").unwrap()],
+            |s| {
+                let route = Route::parse("GET /a", "authenticated").unwrap();
+                s.routes = vec![route.with_scope(Some("keyward:read".parse().unwrap())).unwrap()];
+            },
         ];
         let mut hashes: Vec<_> = changes.iter().map(|change| hash(*change)).chain([usual]).collect();
         hashes.sort_unstable();
         hashes.dedup();
-        assert_eq!(hashes.len(), 10);
+        assert_eq!(hashes.len(), 12);
     }
 
     #[test]

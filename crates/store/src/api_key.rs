@@ -1,6 +1,7 @@
 //! API keys and the times of their last use.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt::Display,
 };
@@ -8,6 +9,7 @@ use std::{
 use domain::{
     ApiKeyId, NodeId, PrincipalId, ServiceAccountId, Timestamp,
     api_key::{ApiKey, KeyTimes, RevokedApiKey, UnrevokedKey},
+    limits::{KeyLimits, Limits},
     list::{KeyFilter, KeyOrder},
     principal::{HostAccess, WorkspaceAccess},
     public_key::{CompactKey, Fingerprint, PublicKey},
@@ -42,7 +44,7 @@ pub(crate) static API_KEYS: Table<ApiKey> = Table {
         Column::fixed("owner_id", Text, |key| key.owner.into()),
         Column::mutable("title", Text, |key| (&key.title).into()),
         Column::implied("fingerprint", Text, |key| key.public_key.fingerprint().to_string().into()),
-        Column::fixed("public_key", Bytes, |key| key.public_key.blob().into()),
+        Column::fixed("public_key", Bytes, |key| stored_blob(key, !key.limits.is_none()).into()),
         Column::mutable("disabled", Bool, |key| key.disabled.into()),
         Column::fixed("suspended", Bool, |key| key.suspended.into()),
         Column::mutable("expires_at", I64, |key| key.expires_at.into()),
@@ -55,11 +57,27 @@ pub(crate) static API_KEYS: Table<ApiKey> = Table {
         Column::fixed("last_used_ip", Text, |key| key.last_used_ip.as_ref().into()),
         Column::fixed("proven_at", I64, |key| key.proven_at.into()),
         Column::fixed("displaced_at", I64, |key| key.displaced_at.into()),
+        Column::mutable("limits", Text, |key| key.limits.get().map(Limits::to_string).into()),
         Column::separate("registered_version", I64),
         Column::separate("revoked_version", I64),
         Column::separate("revoked_in", Text),
     ],
 };
+
+/// The first byte of the public key of a key with limits. No key begins with it, so a node of a release that knows no
+/// limits cannot read it, and so cannot accept the key without them.
+const LIMITED: u8 = 0xff;
+
+/// Returns the form of a public key in the database.
+fn stored_blob(key: &ApiKey, is_limited: bool) -> Cow<'_, [u8]> {
+    let blob = key.public_key.blob();
+    if is_limited { [&[LIMITED], blob].concat().into() } else { blob.into() }
+}
+
+/// Returns the public key of its form in the database.
+fn without_mark(stored: &[u8]) -> &[u8] {
+    stored.strip_prefix(&[LIMITED]).unwrap_or(stored)
+}
 
 impl FromRow for ApiKey {
     fn from_row(row: &Row) -> Result<Self, StoreError> {
@@ -72,7 +90,7 @@ impl FromRow for ApiKey {
             id: row.parse("id")?,
             owner: row.parse("owner_id")?,
             title: row.text("title")?,
-            public_key: PublicKey::from_stored_blob(&blob)
+            public_key: PublicKey::from_stored_blob(without_mark(&blob))
                 .map_err(|e| StoreError::corrupt(format!("api_keys.public_key: {e}")))?,
             disabled: row.bool("disabled")?,
             suspended: row.bool("suspended")?,
@@ -86,6 +104,7 @@ impl FromRow for ApiKey {
             created_at,
             last_used_at: row.opt_timestamp("last_used_at")?,
             last_used_ip: row.opt_text("last_used_ip")?,
+            limits: row.opt_parse("limits")?.map_or_else(KeyLimits::none, |limits: Limits| limits.into()),
         })
     }
 }
@@ -106,6 +125,13 @@ pub async fn insert_api_key(change: &mut Change, key: &ApiKey) -> Result<(), Sto
 /// Updates the mutable columns of a key. To revoke a key, use [`revoke_api_key`].
 pub async fn update_api_key(change: &mut Change, key: &ApiKey) -> Result<(), StoreError> {
     API_KEYS.update(change, key).await?;
+    let is_limited = !key.limits.is_none();
+    change
+        .execute(
+            "UPDATE api_keys SET public_key = $2 WHERE id = $1 AND public_key = $3",
+            params![key.id, stored_blob(key, is_limited), stored_blob(key, !is_limited)],
+        )
+        .await?;
     change.touch(Subject::ApiKey(key.id));
     Ok(())
 }
@@ -479,7 +505,7 @@ pub async fn list_unrevoked_api_keys(
     let sql = format!(
         "SELECT COUNT(*) AS number, COALESCE(string_agg(id || ' ' || owner_id || ' ' || {}
                     || CASE WHEN disabled THEN ' 1' ELSE ' 0' END || CASE WHEN suspended THEN ' 1 ' ELSE ' 0 ' END
-                    || COALESCE(CAST(expires_at AS TEXT), ''), ','), '') AS list
+                    || COALESCE(CAST(expires_at AS TEXT), '') || ' ' || COALESCE(limits, ''), '|'), '') AS list
          FROM api_keys WHERE revoked_at IS NULL AND id > $1 AND id <= $2",
         connection.link.hex_of("public_key")
     );
@@ -490,7 +516,7 @@ pub async fn list_unrevoked_api_keys(
 /// Keys that are not revoked, as the database returned them.
 pub struct UnrevokedKeys {
     number: u64,
-    /// `id owner_id public_key disabled suspended expires_at` of each key, with commas between the keys.
+    /// `id owner_id public_key disabled suspended expires_at limits` of each key, with `|` between the keys.
     list: String,
 }
 
@@ -501,7 +527,7 @@ impl UnrevokedKeys {
     /// [`StoreError::Corrupt`] contains the name of a column with an invalid value.
     pub fn decode(&self) -> Result<Vec<UnrevokedKey>, StoreError> {
         let mut blob = Vec::new();
-        let lines = self.list.split(',').filter(|line| !line.is_empty());
+        let lines = self.list.split('|').filter(|line| !line.is_empty());
         let keys = lines.map(|line| decode_unrevoked_key(line, &mut blob)).collect::<Result<Vec<_>, _>>()?;
         // Of a row with an empty column, the list contains nothing.
         if keys.len() as u64 != self.number {
@@ -527,7 +553,8 @@ fn decode_unrevoked_key(line: &str, blob: &mut Vec<u8>) -> Result<UnrevokedKey, 
     let id = next("id")?.parse().map_err(|error| unreadable("id", &error))?;
     let owner = next("owner_id")?.parse().map_err(|error| unreadable("owner_id", &error))?;
     decode_hex(next("public_key")?, blob).ok_or_else(|| unreadable("public_key", &"it is not hexadecimal"))?;
-    let public_key = CompactKey::from_stored_blob(blob).map_err(|error| unreadable("public_key", &error))?;
+    let public_key =
+        CompactKey::from_stored_blob(without_mark(blob)).map_err(|error| unreadable("public_key", &error))?;
     let disabled = truth("disabled", next("disabled")?)?;
     let suspended = truth("suspended", next("suspended")?)?;
     let expires_at = match next("expires_at")? {
@@ -537,7 +564,11 @@ fn decode_unrevoked_key(line: &str, blob: &mut Vec<u8>) -> Result<UnrevokedKey, 
             Some(Timestamp::from_microsecond(time).map_err(|error| unreadable("expires_at", &error))?)
         }
     };
-    Ok(UnrevokedKey { id, owner, public_key, disabled, suspended, expires_at })
+    let limits = match next("limits")? {
+        "" => KeyLimits::none(),
+        text => text.parse::<Limits>().map_err(|error| unreadable("limits", &error))?.into(),
+    };
+    Ok(UnrevokedKey { id, owner, public_key, disabled, suspended, expires_at, limits })
 }
 
 /// Replaces the content of `bytes`. Returns `None` if the text does not consist of pairs of hexadecimal digits.

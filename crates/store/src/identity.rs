@@ -8,6 +8,7 @@ use std::{
 use domain::{
     ApiKeyId, PrincipalId, ServiceAccountId, Timestamp, UserId, WorkspaceId,
     api_key::{KeyState, key_state},
+    limits::{KeyLimits, Limits},
     principal::{Identity, Membership},
 };
 
@@ -64,10 +65,12 @@ pub struct IdentityAndKey {
 }
 
 /// What decides whether a key is accepted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyStanding {
     /// Its owner.
     pub owner: PrincipalId,
+    /// Its limits.
+    pub limits: KeyLimits,
     disabled: bool,
     suspended: bool,
     expires_at: Option<Timestamp>,
@@ -85,6 +88,7 @@ impl KeyStanding {
         let Some(owner) = row.opt_parse("key_owner")? else { return Ok(None) };
         Ok(Some(Self {
             owner,
+            limits: row.opt_parse("key_limits")?.map_or_else(KeyLimits::none, |limits: Limits| limits.into()),
             disabled: row.bool("key_disabled")?,
             suspended: row.bool("key_suspended")?,
             expires_at: row.opt_timestamp("key_expires_at")?,
@@ -99,7 +103,7 @@ macro_rules! select_identity_and_key {
     ($columns:literal, $tables:literal) => {
         concat!(
             "SELECT k.owner_id AS key_owner, k.disabled AS key_disabled, k.suspended AS key_suspended,
-                    k.expires_at AS key_expires_at, k.revoked_at AS key_revoked_at,
+                    k.expires_at AS key_expires_at, k.revoked_at AS key_revoked_at, k.limits AS key_limits,
                     w.id AS workspace_id, w.slug AS workspace_slug, w.name AS workspace_name, ",
             $columns,
             " FROM (SELECT 1 AS one) AS always LEFT JOIN api_keys k ON k.id = $2 LEFT JOIN ",

@@ -39,6 +39,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     9 "0009_use_counters";
     10 "0010_list_indexes";
     11 "0011_display_names";
+    12 "0012_key_limits";
 };
 
 /// Returns the format that this release writes.
@@ -46,6 +47,9 @@ const MIGRATIONS: &[Migration] = migrations! {
 pub fn latest() -> u64 {
     MIGRATIONS.last().map_or(0, |migration| migration.version)
 }
+
+/// The first format with limits of keys.
+pub(crate) const KEY_LIMITS: u64 = 12;
 
 /// Applies the migrations that are missing, inside the transaction of `connection`.
 pub(crate) async fn migrate(connection: &mut WriteConnection, now: Timestamp) -> Result<(), StoreError> {

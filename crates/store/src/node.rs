@@ -5,9 +5,9 @@ use std::time::Duration;
 use domain::{NodeId, Timestamp};
 
 use crate::{
-    Maintenance, ReadConnection, Row, Store, StoreError, Version, change,
+    Connection, Maintenance, ReadConnection, Row, Store, StoreError, Version, change,
     connection::FromRow,
-    params,
+    migrations, params,
     table::{
         Column,
         ColumnType::{Bool, I64, Text},
@@ -34,6 +34,7 @@ pub(crate) static NODES: Table<Registration> = Table {
         Column::fixed("renewed_at", I64, |row| row.now.into()),
         Column::mutable("settings_hash", Text, |row| row.node.settings_hash.as_ref().into()),
         Column::mutable("reports_use", Bool, |_| true.into()),
+        Column::mutable("known_format", I64, |_| migrations::latest().cast_signed().into()),
     ],
 };
 
@@ -76,6 +77,8 @@ pub struct RegisteredNode {
     pub node: Node,
     /// The version that it has acknowledged.
     pub acknowledged: Version,
+    /// The format of the database that it knows. `None` for a node of a release that knew no limits of keys.
+    pub known_format: Option<u64>,
     /// When it registered, by its own clock.
     pub registered_at: Timestamp,
     /// When it last renewed its lease, by its own clock. It is only displayed.
@@ -217,6 +220,7 @@ impl Store {
                 Ok(RegisteredNode {
                     node: Node::from_row(row)?,
                     acknowledged: Version(row.count("acknowledged_version")?),
+                    known_format: row.opt_i64("known_format")?.and_then(|format| u64::try_from(format).ok()),
                     registered_at: row.timestamp("registered_at")?,
                     renewed_at: row.timestamp("renewed_at")?,
                     mark: self.database.can_be_demoted().then_some(LeaseMark(row.i64("renewed_at")?)),
@@ -264,6 +268,17 @@ impl Store {
     async fn begin_lease(&self) -> Result<Maintenance, StoreError> {
         self.database.begin_lease().await.map(Maintenance::from)
     }
+}
+
+/// Returns the names of the registered nodes that know no limits of keys, in the order in which they started. Such a node
+/// would accept a key without its limits.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn list_nodes_without_limits(connection: &mut Connection) -> Result<Vec<String>, StoreError> {
+    let sql = "SELECT name FROM nodes WHERE known_format IS NULL OR known_format < $1 ORDER BY id";
+    let rows = connection.fetch_all(sql, params![migrations::KEY_LIMITS.cast_signed()]).await?;
+    rows.iter().map(|row| row.text("name")).collect()
 }
 
 /// Records up to which version a stopped node has reported its uses, and commits. Returns false if it was not

@@ -3,7 +3,7 @@
 use domain::{
     PrincipalId, ProjectId, Timestamp, WorkspaceId,
     list::{self, ProjectOrder},
-    principal::{ProjectAccess, WorkspaceAccess},
+    principal::{ProjectAccess, ProjectListAccess, WorkspaceAccess},
     project::{Project, ProjectGrants},
     role::{ProjectRole, Role},
 };
@@ -141,12 +141,20 @@ pub async fn find_project(
 }
 
 /// The projects of a workspace that may be listed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProjectScope {
-    /// The workspace.
-    pub workspace: WorkspaceAccess,
+    /// The workspace, and the only projects that the caller's key reaches.
+    pub access: ProjectListAccess,
     /// Whether to include projects in which the filter's principal has no role.
     pub all: bool,
+}
+
+impl ProjectScope {
+    /// Returns the condition of the only projects to list, if there is one. Adds its values.
+    fn only(&self, values: &mut Vec<Value<'_>>) -> Option<String> {
+        let ids: Vec<ProjectId> = self.access.only()?.collect();
+        Some(format!("projects.id IN ({})", push_list(values, &ids)))
+    }
 }
 
 /// Conditions for the projects to list.
@@ -250,14 +258,16 @@ async fn list_projects_in(
     ]
     .to_vec();
     let ids = |only_all: bool| -> Vec<WorkspaceId> {
-        scopes.iter().filter(|scope| scope.all || !only_all).map(|scope| scope.workspace.workspace()).collect()
+        scopes.iter().filter(|scope| scope.all || !only_all).map(|scope| scope.access.workspace()).collect()
     };
     // The lists come last, so that the numbers of the other placeholders do not change.
     let in_scope = push_list(&mut values, &ids(false));
     let in_full = push_list(&mut values, &ids(true));
+    // The scopes of a caller have the same key, and so the same projects.
+    let only = scopes.first().and_then(|scope| scope.only(&mut values)).unwrap_or_else(|| "1 = 1".to_owned());
     let sql = format!(
         "{} AND projects.workspace_id IN ({in_scope})
-            AND (m.role IS NOT NULL OR projects.workspace_id IN ({in_full}))
+            AND (m.role IS NOT NULL OR projects.workspace_id IN ({in_full})) AND {only}
          ORDER BY projects.id LIMIT $3",
         select.as_str()
     );
@@ -265,7 +275,7 @@ async fn list_projects_in(
 }
 
 /// The list of the projects of a workspace that a principal can see.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Projects {
     /// The workspace, and whether to include projects in which the principal has no role.
     pub scope: ProjectScope,
@@ -288,13 +298,14 @@ impl List for Projects {
 
     fn from<'a>(&'a self, values: &mut Vec<Value<'a>>) -> Statement {
         let principal = push(values, self.principal);
-        let workspace = push(values, self.scope.workspace.workspace());
+        let workspace = push(values, self.scope.access.workspace());
+        let only = self.scope.only(values).unwrap_or_else(|| "1 = 1".to_owned());
         Statement::built(format!(
             "FROM projects
              LEFT JOIN project_members m ON m.project_id = projects.id AND m.principal_id = {principal}
              LEFT JOIN users u ON u.id = projects.created_by
              LEFT JOIN service_accounts s ON s.id = projects.created_by
-             WHERE projects.workspace_id = {workspace} AND {}",
+             WHERE projects.workspace_id = {workspace} AND {only} AND {}",
             if self.scope.all { "1 = 1" } else { "m.role IS NOT NULL" }
         ))
     }

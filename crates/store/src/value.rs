@@ -97,6 +97,7 @@ values! {
     [] bool => Bool, truth, truth;
     [] &'a [u8] => Bytes, bytes, Cow::Borrowed(bytes);
     [] &'a Vec<u8> => Bytes, bytes, Cow::Borrowed(bytes.as_slice());
+    [] Cow<'a, [u8]> => Bytes, bytes, bytes;
     [] Vec<u8> => Bytes, bytes, Cow::Owned(bytes);
     [const N: usize] &'a [u8; N] => Bytes, bytes, Cow::Borrowed(bytes.as_slice());
     [const N: usize] [u8; N] => Bytes, bytes, Cow::Owned(bytes.to_vec());

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    PrincipalId, ServiceAccountId, Timestamp, UserId, WorkspaceId,
+    PrincipalId, Timestamp, WorkspaceId,
     list::{WorkspaceFilter, WorkspaceOrder},
-    principal::{OperatorAccess, WorkspaceAccess},
+    principal::{OperatorAccess, OwnWorkspacesAccess, WorkspaceAccess},
     quota::Quotas,
     workspace::{Slug, Workspace},
 };
@@ -222,14 +222,12 @@ pub async fn slug_is_taken(connection: &mut Connection, slug: &Slug) -> Result<b
 }
 
 /// A list of workspaces.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Workspaces {
     /// All of the installation.
     All(OperatorAccess),
-    /// Those of a user.
-    OfMember(UserId),
-    /// That of a service account.
-    OfServiceAccount(ServiceAccountId),
+    /// Those of a user, or that of a service account.
+    Own(OwnWorkspacesAccess),
 }
 
 impl List for Workspaces {
@@ -248,17 +246,24 @@ impl List for Workspaces {
     fn from<'a>(&'a self, values: &mut Vec<Value<'a>>) -> Statement {
         match self {
             Self::All(_) => "FROM workspaces WHERE workspaces.deleted_at IS NULL".into(),
-            Self::OfMember(user) => Statement::built(format!(
-                "FROM workspaces JOIN members ON members.workspace_id = workspaces.id
-                 WHERE members.user_id = {} AND workspaces.deleted_at IS NULL",
-                push(values, *user)
-            )),
-            Self::OfServiceAccount(account) => Statement::built(format!(
-                "FROM workspaces JOIN service_accounts ON service_accounts.workspace_id = workspaces.id
-                 WHERE service_accounts.id = {} AND service_accounts.deleted_at IS NULL
-                   AND workspaces.deleted_at IS NULL",
-                push(values, *account)
-            )),
+            Self::Own(access) => {
+                let owner = push(values, access.owner());
+                let only = match access.only().map(Iterator::collect::<Vec<_>>) {
+                    None => "1 = 1".to_owned(),
+                    Some(ids) => format!("workspaces.id IN ({})", push_list(values, &ids)),
+                };
+                Statement::built(match access.owner() {
+                    PrincipalId::User(_) => format!(
+                        "FROM workspaces JOIN members ON members.workspace_id = workspaces.id
+                         WHERE members.user_id = {owner} AND workspaces.deleted_at IS NULL AND {only}"
+                    ),
+                    PrincipalId::ServiceAccount(_) => format!(
+                        "FROM workspaces JOIN service_accounts ON service_accounts.workspace_id = workspaces.id
+                         WHERE service_accounts.id = {owner} AND service_accounts.deleted_at IS NULL
+                           AND workspaces.deleted_at IS NULL AND {only}"
+                    ),
+                })
+            }
         }
     }
 

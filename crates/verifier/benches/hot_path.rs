@@ -135,6 +135,7 @@ fn verify(bencher: Bencher<'_, '_>, keys: u32, profile: Profile) {
             headers: &requests[turn % requests.len()],
             body: Some(b""),
             ip_address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            client_ip: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         }));
         answer.expect("accepted").expect("a credential")
     });

@@ -1,7 +1,9 @@
 //! Reasons for refusing a credential. This module determines the response to the client. The audit log has the exact
 //! reason.
 
-use domain::{key_use::RefusalReason, secret::redact};
+use std::net::IpAddr;
+
+use domain::{Timestamp, key_use::RefusalReason, limits::UseRefusal, secret::redact};
 
 /// Why a credential was refused. `Display` contains no secret that was sent instead of a name.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -91,6 +93,34 @@ pub enum AuthenticationError {
     /// The bearer token has expired.
     #[error("bearer token expired; get a new one")]
     TokenExpired,
+    /// The key is limited to requests from this time on.
+    #[error("this key is accepted from {0:.0} on")]
+    KeyNotYetValid(Timestamp),
+    /// The key is limited to networks, and the request comes from elsewhere or from an unknown IP address.
+    #[error("{}", elsewhere(*.0))]
+    AddressNotAllowed(Option<IpAddr>),
+}
+
+impl From<UseRefusal> for AuthenticationError {
+    fn from(refusal: UseRefusal) -> Self {
+        match refusal {
+            UseRefusal::NotBefore(start) => Self::KeyNotYetValid(start),
+            UseRefusal::Address(ip_address) => Self::AddressNotAllowed(ip_address),
+        }
+    }
+}
+
+fn elsewhere(ip_address: Option<IpAddr>) -> String {
+    let advice =
+        "the key is limited to other networks; send the request from one of them, or change the limits of the key";
+    match ip_address {
+        Some(ip_address) => format!("the request came from {ip_address}, and {advice}"),
+        None => {
+            "the key is limited to networks, and the IP address of the client is unknown; the operator must configure \
+                 the proxy to pass it"
+                .to_owned()
+        }
+    }
 }
 
 impl AuthenticationError {
@@ -122,6 +152,8 @@ impl AuthenticationError {
             Self::SignInSuspended => "sign_in_suspended",
             Self::OwnerWithoutWorkspace => "owner_without_workspace",
             Self::TokenExpired => "token_expired",
+            Self::KeyNotYetValid(_) => "key_not_yet_valid",
+            Self::AddressNotAllowed(_) => "address_not_allowed",
         }
     }
 
@@ -145,6 +177,8 @@ impl AuthenticationError {
             Self::Stale(_) | Self::Early(_) | Self::TokenExpired | Self::UnknownToken => RefusalReason::WrongTime,
             Self::NonceReused => RefusalReason::Replayed,
             Self::HostNotListed => RefusalReason::HostNotListed,
+            // The counters have no column for limits, which forbid the request as a route does.
+            Self::KeyNotYetValid(_) | Self::AddressNotAllowed(_) => RefusalReason::Forbidden,
             Self::Unacceptable(_) | Self::DigestMismatch => RefusalReason::Invalid,
         })
     }
@@ -182,7 +216,9 @@ impl AuthenticationError {
             | Self::OwnerSuspended
             | Self::SignInSuspended
             | Self::OwnerWithoutWorkspace
-            | Self::TokenExpired => true,
+            | Self::TokenExpired
+            | Self::KeyNotYetValid(_)
+            | Self::AddressNotAllowed(_) => true,
         }
     }
 

@@ -2,7 +2,9 @@
 //! the directory, so they end with the key. They are valid for this installation under its public URL, and not for a
 //! copy of it elsewhere.
 
-use domain::{ApiKeyId, Timestamp, principal::Credential};
+use std::net::IpAddr;
+
+use domain::{ApiKeyId, Timestamp, principal::KeyCredential};
 use http::HeaderValue;
 
 use crate::{
@@ -43,6 +45,7 @@ impl Verifier {
         authorization: &HeaderValue,
         directory: &Snapshot,
         now: Timestamp,
+        client_ip: Option<IpAddr>,
     ) -> Result<VerifiedHeaders, (Option<ApiKeyId>, Error)> {
         let malformed = |why: &str| (None, Error::Malformed(why.to_owned()));
         if is_encord_version_1(authorization) {
@@ -70,7 +73,7 @@ impl Verifier {
             return Err(refuse(Error::KeyRevoked { verified: true }));
         }
         token.check(directory, now).map_err(refuse)?;
-        find_principal(key, Credential::BearerToken(id), directory, now).map_err(refuse)?;
+        find_principal(key, KeyCredential::BearerToken(id), directory, now, client_ip).map_err(refuse)?;
         Ok(VerifiedHeaders::new(id, Evidence::BearerToken(token)))
     }
 }

@@ -13,6 +13,7 @@ use arc_swap::{ArcSwap, Guard};
 use domain::{
     ApiKeyId, Fingerprint, KeyMaterial, PrincipalId, ProjectId, PublicKey, Timestamp, Version, WorkspaceId,
     api_key::{ApiKey, KeyState, RevokedApiKey, UnrevokedKey, key_state},
+    limits::KeyLimits,
     principal::Identity,
     project::ProjectGrants,
     public_key::CompactKey,
@@ -57,6 +58,8 @@ pub struct DirectoryKey {
 struct Uncommon {
     /// The key, if it is not an Ed25519 key.
     verification_key: Option<VerificationKey>,
+    /// The limits of the key.
+    limits: KeyLimits,
     /// The first version of the key in this process, if this is a later one. The use of all versions is recorded there.
     first: Option<Arc<DirectoryKey>>,
 }
@@ -87,7 +90,9 @@ impl DirectoryKey {
             CompactKey::Ed25519(bytes) => (*bytes, None),
             CompactKey::Other(other) => (*other.fingerprint().as_bytes(), Some(verification_key(other)?)),
         };
-        let uncommon = verification_key.map(|key| Uncommon { verification_key: Some(key), first: None });
+        let limits = key.limits.clone();
+        let is_uncommon = verification_key.is_some() || !limits.is_none();
+        let uncommon = is_uncommon.then(|| Box::new(Uncommon { verification_key, limits, first: None }));
         Some(Self {
             id: key.id,
             owner: key.owner,
@@ -99,7 +104,7 @@ impl DirectoryKey {
             expires_at: key.expires_at.map_or(i64::MAX, Timestamp::as_microsecond),
             noted_second: AtomicI64::new(0),
             allowance: Allowance::default(),
-            uncommon: uncommon.map(Box::new),
+            uncommon,
         })
     }
 
@@ -118,8 +123,8 @@ impl DirectoryKey {
     }
 
     fn is_same_version(&self, other: &Self) -> bool {
-        (self.owner, self.bytes, self.disabled, self.suspended, self.expires_at)
-            == (other.owner, other.bytes, other.disabled, other.suspended, other.expires_at)
+        (self.owner, self.bytes, self.disabled, self.suspended, self.expires_at, self.limits())
+            == (other.owner, other.bytes, other.disabled, other.suspended, other.expires_at, other.limits())
     }
 
     /// Returns its fingerprint.
@@ -143,6 +148,13 @@ impl DirectoryKey {
 
     fn other_key(&self) -> Option<&VerificationKey> {
         self.uncommon.as_ref()?.verification_key.as_ref()
+    }
+
+    /// Returns its limits.
+    #[must_use]
+    pub fn limits(&self) -> &KeyLimits {
+        const NONE: &KeyLimits = &KeyLimits::none();
+        self.uncommon.as_ref().map_or(NONE, |uncommon| &uncommon.limits)
     }
 
     /// Returns its state at `now`.
@@ -562,6 +574,7 @@ mod tests {
             created_at: at,
             last_used_at: None,
             last_used_ip: None,
+            limits: KeyLimits::none(),
         }
     }
 
@@ -662,6 +675,22 @@ mod tests {
         assert!(snapshot.key_by_fingerprint(&usable.public_key.fingerprint()).is_none());
     }
 
+    #[test]
+    fn a_key_without_limits_takes_no_memory_for_them_and_a_change_of_them_takes_effect() {
+        let plain = key(1, false);
+        let limits = |text: &str| KeyLimits::from(text.parse::<domain::limits::Limits>().unwrap());
+        let mut snapshot = Snapshot::default();
+        snapshot.put_key(&plain);
+        assert!(snapshot.key(plain.id).unwrap().uncommon.is_none());
+        assert!(snapshot.key(plain.id).unwrap().limits().is_none());
+        for text in ["scopes=keyward:read", "scopes=", "scopes=;cidrs=10.0.0.0/8"] {
+            snapshot.put_key(&ApiKey { limits: limits(text), ..plain.clone() });
+            assert_eq!(snapshot.key(plain.id).unwrap().limits(), &limits(text));
+        }
+        snapshot.put_key(&plain);
+        assert!(snapshot.key(plain.id).unwrap().limits().is_none());
+    }
+
     /// A step in the life of a directory.
     #[derive(Clone, Copy, Debug)]
     enum Step {
@@ -685,6 +714,7 @@ mod tests {
             disabled,
             suspended: false,
             expires_at: expires_at.map(|second| Timestamp::from_second(second).unwrap()),
+            limits: KeyLimits::none(),
         }
     }
 
@@ -698,6 +728,7 @@ mod tests {
             disabled: key.disabled,
             suspended: key.suspended,
             expires_at: key.expires_at,
+            limits: key.limits.clone(),
             ..self::key(1, false)
         }
     }

@@ -45,6 +45,14 @@ pub enum RouteError {
     /// The path and the header contain different workspaces.
     #[error("Keyward-Workspace and the path name different workspaces")]
     OtherWorkspace,
+    /// The key is limited to scopes, and the route requires none of these.
+    #[error(
+        "your key is limited to scopes, and this route accepts none of them; use a key with the scope of the route"
+    )]
+    Scope,
+    /// The key is limited to projects, and the path contains none.
+    #[error("your key is limited to projects, and this route is not about one; use another key")]
+    NoProject,
     /// Servers interpret the path differently.
     #[error("{error}{advice}", error = .0, advice = advice(*.0))]
     Path(#[from] PathError),
@@ -63,7 +71,12 @@ impl RouteError {
         match self {
             Self::Denied(Denied::NotFound) => "not_found",
             Self::Path(_) => "invalid_path",
-            Self::Denied(_) | Self::NoRoute | Self::SeveralWorkspaces | Self::OtherWorkspace => "forbidden",
+            Self::Denied(_)
+            | Self::NoRoute
+            | Self::SeveralWorkspaces
+            | Self::OtherWorkspace
+            | Self::Scope
+            | Self::NoProject => "forbidden",
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use domain::{
     ApiKeyId, ProjectId, Timestamp,
+    limits::Scope,
     principal::{Denied, Identity, Membership, Principal},
     role::RequiredRole,
     route::{Places, Requirement, find_route, names_workspace, parse_project},
@@ -38,6 +39,17 @@ pub struct AuthorizedRequest {
     pub body_verified: bool,
 }
 
+impl AuthorizedRequest {
+    /// Returns the memberships of the principal that the API may know: of a key that is limited to projects, only that of
+    /// the request.
+    pub fn memberships(&self) -> impl Iterator<Item = &Membership> {
+        let is_limited = self.principal.limits().projects().is_some();
+        let all = self.principal.identity().filter(|_| !is_limited).map(|identity| identity.memberships.iter());
+        let own = self.workspace.iter().filter(move |_| is_limited);
+        all.into_iter().flatten().chain(own)
+    }
+}
+
 impl Verifier {
     /// Verifies the credential in the headers of a proxied request, before the proxy's copy of the body is received.
     /// Returns `Ok(None)` if it has no credential and needs none.
@@ -68,7 +80,7 @@ impl Verifier {
         let is_preflight = self.allow_preflights && is_preflight(request);
         match self.find_requirement(request) {
             Err(error @ RouteError::Path(_)) if is_preflight => return Err(refuse_route(None, request, error)),
-            Ok((Requirement::Anyone, _)) => {}
+            Ok(MatchedRoute { requirement: Requirement::Anyone, .. }) => {}
             _ if is_preflight => {}
             // A client without a credential must not learn anything about routes.
             _ => return refuse(AuthenticationError::Missing),
@@ -128,12 +140,13 @@ impl Verifier {
         directory: &Snapshot,
         now: Timestamp,
     ) -> Result<AuthorizedRequest, Refusal> {
-        let credential = *verified.principal.credential();
-        let id = credential.key().ok_or(Refusal::Credential(None, AuthenticationError::UnknownKey))?;
+        let credential = verified.principal.key_credential();
+        let credential = credential.ok_or(Refusal::Credential(None, AuthenticationError::UnknownKey))?;
+        let id = credential.key();
         let missing = || Refusal::Credential(Some(id), missing_key(directory, id));
         let key = directory.key(id).ok_or_else(missing)?;
-        let principal = find_principal(key, credential, directory, now)
-            .map_err(|error| Refusal::Credential(credential.key(), error))?;
+        let principal = find_principal(key, credential, directory, now, verified.client_ip)
+            .map_err(|error| Refusal::Credential(Some(id), error))?;
         self.authorize(principal, verified, request, directory)
     }
 
@@ -146,19 +159,32 @@ impl Verifier {
         directory: &Snapshot,
     ) -> Result<AuthorizedRequest, Refusal> {
         let refuse = |error: RouteError| refuse_route(verified.principal.credential().key(), request, error);
-        let (requirement, places) = self.find_requirement(request).map_err(refuse)?;
+        let route = self.find_requirement(request).map_err(refuse)?;
         let header = signed_workspace(verified, request)?;
-        let workspace = authorize_route(&principal, requirement, places, header, directory).map_err(refuse)?;
+        let workspace = authorize_route(&principal, route, header, directory).map_err(refuse)?;
         Ok(AuthorizedRequest { principal, workspace, body_verified: verified.body_verified })
     }
 
-    fn find_requirement<'a>(&'a self, request: &OriginalRequest<'a>) -> Result<(Requirement, Places<'a>), RouteError> {
+    fn find_requirement<'a>(&'a self, request: &OriginalRequest<'a>) -> Result<MatchedRoute<'a>, RouteError> {
         match find_route(&self.routes, request.method, path_of(request))? {
-            Some((route, places)) => Ok((route.requirement(), places)),
-            None if self.routes.is_empty() => Ok((Requirement::Authenticated, Places::default())),
+            Some((route, places)) => {
+                Ok(MatchedRoute { requirement: route.requirement(), scope: route.scope(), places })
+            }
+            None if self.routes.is_empty() => {
+                Ok(MatchedRoute { requirement: Requirement::Authenticated, scope: None, places: Places::default() })
+            }
             None => Err(RouteError::NoRoute),
         }
     }
+}
+
+/// What the routes require of a request.
+#[derive(Clone, Copy)]
+struct MatchedRoute<'a> {
+    requirement: Requirement,
+    /// The scope that a key needs, if it is limited to scopes.
+    scope: Option<&'a Scope>,
+    places: Places<'a>,
 }
 
 fn refuse_route(key: Option<ApiKeyId>, request: &OriginalRequest<'_>, error: RouteError) -> Refusal {
@@ -183,13 +209,24 @@ fn path_of<'a>(request: &OriginalRequest<'a>) -> &'a str {
 /// Returns the workspace of the request, if the principal meets the requirement of a route.
 fn authorize_route(
     principal: &Principal,
-    requirement: Requirement,
-    places: Places<'_>,
+    MatchedRoute { requirement, scope, places }: MatchedRoute<'_>,
     header: Option<&str>,
     directory: &Snapshot,
 ) -> Result<Option<Membership>, RouteError> {
     let identity = principal.identity().ok_or(Denied::NotFound)?;
+    let limits = principal.limits();
+    if limits.scopes().is_some() && !scope.is_some_and(|scope| limits.has_scope(scope)) {
+        return Err(RouteError::Scope);
+    }
+    if limits.projects().is_some() && places.project.is_none() {
+        return Err(RouteError::NoProject);
+    }
     let place = find_place(identity, places, header, directory)?;
+    if let Some((id, _)) = place.project
+        && !limits.reaches_project(id)
+    {
+        return Err(Denied::NotFound.into());
+    }
     match requirement {
         Requirement::Anyone | Requirement::Authenticated => {}
         Requirement::Workspace(role) => match place.workspace {
@@ -199,7 +236,7 @@ fn authorize_route(
         },
         Requirement::Project(permission) => {
             let (id, project) = place.project.ok_or(Denied::NotFound)?;
-            principal.authorize_project(permission, project.workspace, id, project.role_of(identity.id))?;
+            principal.authorize_proxied_project(permission, project.workspace, id, project.role_of(identity.id))?;
         }
     }
     Ok(place.workspace.cloned())

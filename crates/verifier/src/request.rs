@@ -8,7 +8,7 @@ use domain::{
     ApiKeyId, Fingerprint, ReplayKey, Timestamp,
     api_key::KeyState,
     key_use::RefusalReason,
-    principal::{Credential, IdentityRefusal, Principal},
+    principal::{IdentityRefusal, KeyCredential, Principal},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_signature::{
@@ -43,8 +43,10 @@ pub struct OriginalRequest<'a> {
     pub headers: &'a HeaderMap,
     /// The body, if it was received.
     pub body: Option<&'a [u8]>,
-    /// The IP address of the client.
+    /// The IP address of the client, or that of the nearest proxy that does not report it.
     pub ip_address: Option<IpAddr>,
+    /// The IP address of the client, if it is known. Keys that are limited to networks are accepted from these only.
+    pub client_ip: Option<IpAddr>,
 }
 
 impl<'a> OriginalRequest<'a> {
@@ -116,8 +118,10 @@ pub(crate) enum Evidence {
 pub struct VerifiedRequest {
     /// The principal of the request.
     pub principal: Principal,
-    /// The IP address of the client.
+    /// The IP address of the client, or that of the nearest proxy that does not report it.
     pub ip_address: Option<IpAddr>,
+    /// The IP address of the client, if it is known.
+    pub client_ip: Option<IpAddr>,
     /// When the request was signed, if the client signed it.
     pub signed_at: Option<Timestamp>,
     /// The key that identifies a signed write if it is sent again.
@@ -225,10 +229,10 @@ impl Verifier {
         let refuse = |error| Refusal::Credential(Some(id), error);
         let key = directory.key(id).ok_or_else(|| refuse(missing_key(directory, id)))?;
         let credential = match &evidence {
-            Evidence::Signature(_) => Credential::Signature(id),
-            Evidence::BearerToken(_) => Credential::BearerToken(id),
+            Evidence::Signature(_) => KeyCredential::Signature(id),
+            Evidence::BearerToken(_) => KeyCredential::BearerToken(id),
         };
-        let principal = find_principal(key, credential, directory, now).map_err(refuse)?;
+        let principal = find_principal(key, credential, directory, now, request.client_ip).map_err(refuse)?;
         let signature = match evidence {
             Evidence::BearerToken(token) => {
                 token.check(directory, now).map_err(refuse)?;
@@ -253,6 +257,7 @@ impl Verifier {
         Ok(VerifiedRequest {
             principal,
             ip_address: request.ip_address,
+            client_ip: request.client_ip,
             signed_at: signature.as_ref().and_then(|signature| Timestamp::from_second(signature.created()).ok()),
             replay,
             body_verified: signature.is_some() && request.body.is_some(),
@@ -291,7 +296,9 @@ impl Verifier {
     ) -> Result<Option<VerifiedHeaders>, Refusal> {
         let verified = match read_credential(request)? {
             None => return Ok(None),
-            Some(ShownCredential::Authorization(value)) => self.verify_bearer_token(value, directory, now),
+            Some(ShownCredential::Authorization(value)) => {
+                self.verify_bearer_token(value, directory, now, request.client_ip)
+            }
             Some(ShownCredential::Signature(signature)) => self.verify_signature(signature, request, directory, now),
         };
         verified.map(Some).map_err(|(key, error)| Refusal::Credential(key, error))
@@ -327,7 +334,8 @@ impl Verifier {
             }
         }
         let verified = outcome.map_err(|e| refuse(verify_error(e)))?;
-        find_principal(key, Credential::Signature(key.id), directory, now).map_err(refuse)?;
+        let credential = KeyCredential::Signature(key.id);
+        find_principal(key, credential, directory, now, request.client_ip).map_err(refuse)?;
         check_signature_time(&verified, directory, now).map_err(refuse)?;
         if verified.profile() == Profile::Encord && !self.hosts.takes_encord(request.scheme, request.authority) {
             return Err(refuse(Error::HostNotListed));
@@ -353,12 +361,14 @@ impl Verifier {
     }
 }
 
-/// Returns the principal of a key, unless the key or its owner is refused.
+/// Returns the principal of a key, unless the key or its owner is refused. The credential must be verified, because the
+/// reason of a refusal by the key's limits is for its holder.
 pub(crate) fn find_principal(
     key: &DirectoryKey,
-    credential: Credential,
+    credential: KeyCredential,
     directory: &Snapshot,
     now: Timestamp,
+    client_ip: Option<IpAddr>,
 ) -> Result<Principal, Error> {
     match key.state(now) {
         KeyState::Active => {}
@@ -367,10 +377,12 @@ pub(crate) fn find_principal(
         KeyState::Expired => return Err(Error::KeyExpired),
         KeyState::Revoked => return Err(Error::UnknownKey),
     }
+    let limits = key.limits();
+    limits.check_use(now, client_ip)?;
     // If the owner does not exist, it was deleted, which revokes the key.
     let identity = directory.identity(key.owner).ok_or(Error::UnknownKey)?;
     match identity.refusal() {
-        None => Ok(Principal::new(Arc::clone(identity), credential)),
+        None => Ok(Principal::of_key(identity, credential, limits)),
         Some(IdentityRefusal::Disabled) => Err(Error::OwnerDisabled),
         Some(IdentityRefusal::Suspended) => Err(Error::OwnerSuspended),
         Some(IdentityRefusal::NoWorkspace) => Err(Error::OwnerWithoutWorkspace),

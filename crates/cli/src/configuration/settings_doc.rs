@@ -85,6 +85,7 @@ fn default_of(name: &str) -> String {
         "encord_hosts" => list(settings.encord_hosts.len()),
         "trusted_proxies" => list(settings.trusted_proxies.len()),
         "routes" => list(settings.routes.len()),
+        "scopes" => list(settings.scopes.len()),
         "allow_preflights" => text(&settings.allow_preflights.to_string()),
         "fast_ed25519" => text(&settings.fast_ed25519.to_string()),
         "rate_limits" => {
@@ -138,6 +139,7 @@ fn the_settings_page_has_every_field_of_every_table() {
     for section in sections(PAGE) {
         let (form, fields) = match section.name() {
             "routes" => ("[[routes]]", FieldNames::of::<Route>()),
+            "scopes" => ("[[scopes]]", FieldNames::of::<DeclaredScope>()),
             "rate_limits" => ("[rate_limits]", FieldNames::of::<RateLimits>()),
             "smtp" => ("[smtp]", FieldNames::of::<SmtpSettings>()),
             name => (name, &[] as &[&str]),

@@ -16,7 +16,7 @@ fn a_key_is_registered_listed_renamed_paused_and_revoked() {
     // In a pipe: a header, and one line for each key, separated by tabs.
     let listed = town.run("bob", &["keys", "list"]).ok();
     let lines: Vec<Vec<&str>> = listed.lines().map(|line| line.split('\t').collect()).collect();
-    assert_eq!(lines[0], ["TITLE", "FINGERPRINT", "STATE", "CREATED", "LAST USED", "EXPIRES", "ID"]);
+    assert_eq!(lines[0], ["TITLE", "FINGERPRINT", "STATE", "CREATED", "LAST USED", "EXPIRES", "LIMITS", "ID"]);
     assert_eq!(lines[2][..3], ["bob@laptop", fingerprint, "active"]);
     assert!(!listed.contains('\x1b'), "{listed}");
 
@@ -306,4 +306,41 @@ fn a_long_operation_shows_progress() {
     terminal.read_to_string(&mut rest).expect("text");
     assert!(rest.contains("no keys: `keyward keys add --generate FILE`"), "{rest}");
     assert!(child.wait().expect("an end").success());
+}
+
+#[test]
+fn a_key_is_limited_when_it_is_added_and_later_and_shown_with_its_limits() {
+    let town = Town::new();
+    let add = ["keys", "add", "-g", "read.key", "--scope", "keyward:read", "--cidr", "127.0.0.1"];
+    let added = town.run("bob", &add).ok();
+    assert!(added.contains("limits: scopes keyward:read; from 127.0.0.1/32"), "{added}");
+    town.run("read.key", &["keys", "list"]).ok();
+    let refused = town.run("read.key", &["keys", "add", "-g", "other.key"]);
+    assert_eq!(refused.code, Some(4));
+    assert!(refused.stderr.contains("without keyward:"), "{}", refused.stderr);
+
+    // Only the named limits change, and one is removed by name.
+    let limited = town.run("bob", &["keys", "limit", "read", "--scope", "keyward:write", "--workspace", "acme"]).ok();
+    assert!(limited.contains("scopes keyward:write; workspaces ws_"), "{limited}");
+    assert!(limited.contains("from 127.0.0.1/32"), "{limited}");
+    let shown = town.run("bob", &["keys", "show", "read"]).ok();
+    assert!(shown.contains("limits       scopes keyward:write; workspaces ws_"), "{shown}");
+    let listed = town.run("bob", &["keys", "list"]).ok();
+    assert!(listed.contains("scopes, workspaces, cidrs"), "{listed}");
+    let limited = town.run("bob", &["keys", "limit", "read", "--remove", "workspaces", "--remove", "cidrs"]).ok();
+    assert!(limited.ends_with("): scopes keyward:write\n"), "{limited}");
+    let limits = town.run("bob", &["keys", "limit", "read", "--remove", "all", "--json"]).json();
+    assert_eq!(limits["limits"], serde_json::Value::Null);
+    let none = town.run("bob", &["keys", "limit", "read", "--project", "none", "--json"]).json();
+    assert_eq!(none["limits"]["projects"], serde_json::json!([]));
+
+    town.run("bob", &["keys", "limit", "read"]).fails_with(2);
+    town.run("bob", &["keys", "limit", "read", "--scope", "none", "--scope", "keyward:read"]).fails_with(2);
+    town.run("bob", &["keys", "limit", "read", "--project", "cats"]).fails_with(2);
+    town.run("bob", &["keys", "list", "--workspace", "acme"]).fails_with(2);
+    assert!(town.run("bob", &["keys", "limit", "read", "--scope", "invoices:read"]).refused().contains("[[scopes]]"));
+    // Another key with limits gives at most these.
+    town.run("bob", &["keys", "limit", "read", "--remove", "all", "--scope", "keyward:manage"]).ok();
+    let wider = town.run("read.key", &["keys", "limit", "read", "--remove", "all", "--json"]).json();
+    assert_eq!(wider["limits"]["scopes"], serde_json::json!(["keyward:manage"]));
 }

@@ -120,12 +120,16 @@ fn the_commands_have_every_field_of_a_key() {
         ("public_key", (&["laptop"][..], json!(public))),
         ("expires_at", (&["--expires-at", "2099-01-10T10:00:00Z"][..], json!("2099-01-10T10:00:00Z"))),
         ("proof", (&[][..], Value::Null)),
+        ("limits", (&["--scope", "keyward:manage"][..], Value::Null)),
     ]);
     let key = send(&town, "CreateApiKey", &["keys", "add"], &arguments);
     assert!(key["proven_at"].is_string(), "{key}");
+    assert_eq!(key["limits"]["scopes"], json!(["keyward:manage"]));
     let arguments: BTreeMap<&str, Argument<'_>> = BTreeMap::from([
         ("title", (&["--title", "desktop"][..], json!("desktop"))),
         ("expires_at", (&["--expires-at", "2098-01-10T10:00:00Z"][..], json!("2098-01-10T10:00:00Z"))),
+        // `keys limit` sets it.
+        ("limits", (&[][..], Value::Null)),
     ]);
     let updated = send(&town, "UpdateApiKey", &["keys", "update", "laptop"], &arguments);
     let end = town.run("ann", &["keys", "update", "desktop", "--expires-at", "never"]).ok();
@@ -141,6 +145,7 @@ fn the_commands_have_every_field_of_a_key() {
         ("last_used_ip", NONE),
         ("proven_at", "proof        20"),
         ("displaced_at", NONE),
+        ("limits", "limits       scopes keyward:manage"),
     ];
     assert_shows(&town, "ApiKey", &["keys", "show", "desktop"], &shown);
 

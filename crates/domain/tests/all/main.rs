@@ -1,6 +1,7 @@
 //! The tests of `domain` that need several modules or external programs. Each feature has one module.
 
 mod audit;
+mod limits;
 mod proof;
 mod public_key;
 mod public_key_strength;

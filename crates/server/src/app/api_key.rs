@@ -4,6 +4,7 @@ mod activity;
 mod bulk;
 mod details;
 mod installation;
+mod limits;
 mod proof;
 mod registration;
 mod revocation;
@@ -65,7 +66,7 @@ fn authorize(principal: &Principal, owner: KeyOwner, access: Access) -> Result<A
     match owner {
         KeyOwner::Own => {
             let id = match access {
-                Access::View => principal.id().ok_or(Denied::NotFound)?,
+                Access::View => principal.authorize_own()?.owner(),
                 Access::Manage => principal.authorize_own_keys()?.into(),
             };
             Ok(AuthorizedOwner { id, is_caller: true, workspace: None })
@@ -107,6 +108,7 @@ impl Audited for ApiKey {
             created_at: _,
             last_used_at: _,
             last_used_ip: _,
+            limits,
         } = self;
         vec![
             ("owner", owner.to_string()),
@@ -114,6 +116,7 @@ impl Audited for ApiKey {
             ("fingerprint", public_key.fingerprint().to_string()),
             ("disabled", disabled.to_string()),
             ("expires_at", expires_at.map_or("never".to_owned(), |end| end.to_string())),
+            ("limits", limits.get().map_or_else(String::new, ToString::to_string)),
         ]
     }
 }
@@ -144,6 +147,7 @@ pub(super) fn to_wire(key: &ApiKey, now: Timestamp) -> api::ApiKey {
         last_used_ip: key.last_used_ip.clone(),
         proven_at: key.proven_at,
         displaced_at: key.displaced_at,
+        limits: limits::to_wire(&key.limits),
     }
 }
 

@@ -12,6 +12,7 @@ impl App {
     /// # Errors
     /// The caller did not sign. A token or a session cannot create a token.
     pub fn create_bearer_token(&self, caller: &Caller) -> Result<(String, Timestamp), AppError> {
+        caller.principal.authorize_own()?;
         caller.principal.require_signature()?;
         let (Some(key), Some(signed_at)) = (caller.principal.credential().key(), caller.signed_at) else {
             return Err(Denied::Session.into());

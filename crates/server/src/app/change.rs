@@ -17,8 +17,9 @@ use std::{
 
 use domain::{
     ApiKeyId, AuditAction, AuditEvent, AuditEventId, AuditPrincipal, PrincipalId, SessionId, Timestamp, WorkspaceId,
-    api_key::KeyState,
-    principal::{Credential, Denied, IdentityRefusal, Principal},
+    api_key::{ApiKey, KeyState},
+    limits::{KeyLimits, KeywardScope},
+    principal::{Credential, Denied, IdentityRefusal, KeyCredential, Principal},
     session::Session,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -46,6 +47,10 @@ pub(super) trait Operation: Send + Sync + 'static {
 
     /// The HTTP status that is stored with the response.
     const STATUS: u16;
+
+    /// The scope that a key needs, if it is limited to scopes. [`App::change`] requires it, so no change can leave it
+    /// out.
+    const SCOPE: KeywardScope;
 
     /// Checks whether the caller may do this, and whether it is possible. It only reads.
     fn check(&self, app: &App, scope: &mut Scope<'_>) -> impl Future<Output = Result<Self::Checked, AppError>> + Send;
@@ -293,6 +298,7 @@ impl App {
         operation: &O,
         is_alone: bool,
     ) -> Result<Outcome<O::Response>, AppError> {
+        requester.caller.principal.require_scope(O::SCOPE)?;
         if let Some(end) = self.check_early(&requester.caller, operation).await? {
             return end.map(Outcome::Unchanged);
         }
@@ -324,7 +330,8 @@ impl App {
         transaction: &mut Transaction,
     ) -> Result<Ran<O::Response>, AppError> {
         let now = transaction.now;
-        transaction.principal = self.read_again(&mut transaction.change, &requester.caller.principal, now).await?;
+        transaction.principal = self.read_again(&mut transaction.change, &requester.caller, now).await?;
+        transaction.principal.require_scope(O::SCOPE)?;
         if !requester.is_anonymous {
             transaction.by = transaction.principal.audit_principal();
         }
@@ -394,41 +401,44 @@ impl App {
         Ok(None)
     }
 
-    async fn read_again(
-        &self,
-        change: &mut Change,
-        principal: &Principal,
-        now: Timestamp,
-    ) -> Result<Principal, AppError> {
+    /// Returns the principal of a caller as it is now: its key with the limits that the key has now, or its session, and
+    /// its memberships.
+    async fn read_again(&self, change: &mut Change, caller: &Caller, now: Timestamp) -> Result<Principal, AppError> {
+        let principal = &caller.principal;
         let Some(id) = principal.id() else { return Ok(principal.clone()) };
-        let refuse = |error| Err(AppError::Unauthenticated(error, now));
-        let key = principal.credential().key();
-        let found = store::identity::find_identity_and_key(change, id, key).await?;
-        if key.is_some() {
-            let state = found.key.filter(|key| key.owner == id).map_or(KeyState::Revoked, |key| key.state(now));
-            match state {
+        let refuse = |error| AppError::Unauthenticated(error, now);
+        let credential = principal.key_credential();
+        let found = store::identity::find_identity_and_key(change, id, credential.map(KeyCredential::key)).await?;
+        let again = if let Some(credential) = credential {
+            let key = found.key.filter(|key| key.owner == id);
+            match key.as_ref().map_or(KeyState::Revoked, |key| key.state(now)) {
                 KeyState::Active => {}
-                KeyState::Disabled => return refuse(AuthenticationError::KeyDisabled),
-                KeyState::Suspended => return refuse(AuthenticationError::KeySuspended),
-                KeyState::Expired => return refuse(AuthenticationError::KeyExpired),
-                KeyState::Revoked => return refuse(AuthenticationError::UnknownKey),
+                KeyState::Disabled => return Err(refuse(AuthenticationError::KeyDisabled)),
+                KeyState::Suspended => return Err(refuse(AuthenticationError::KeySuspended)),
+                KeyState::Expired => return Err(refuse(AuthenticationError::KeyExpired)),
+                KeyState::Revoked => return Err(refuse(AuthenticationError::UnknownKey)),
             }
-        }
-        let mut credential = *principal.credential();
-        if let Credential::Session(session, _) = credential {
+            let limits = key.map(|key| key.limits).ok_or_else(|| refuse(AuthenticationError::UnknownKey))?;
+            limits.check_use(now, caller.client_ip).map_err(|refusal| refuse(refusal.into()))?;
+            Again::Key(credential, limits)
+        } else if let Credential::Session(session, _) = *principal.credential() {
             let session = require_session(change, session, id, now).await?;
-            credential = Credential::Session(session.id, session.authenticated_at);
-        }
-        let Some(identity) = found.identity else { return refuse(AuthenticationError::UnknownKey) };
-        match identity.refusal() {
-            None => Ok(Principal::new(Arc::new(identity), credential)),
+            Again::Session(session.id, session.authenticated_at)
+        } else {
+            return Err(AppError::Internal("a principal with an identity and without a credential".to_owned()));
+        };
+        let identity = Arc::new(found.identity.ok_or_else(|| refuse(AuthenticationError::UnknownKey))?);
+        match (identity.refusal(), again) {
+            (None, Again::Key(credential, limits)) => Ok(Principal::of_key(&identity, credential, &limits)),
             // A person who is invited again accepts the invitation in a session that has no other access.
-            Some(IdentityRefusal::NoWorkspace) if matches!(credential, Credential::Session(..)) => {
-                Ok(Principal::new(Arc::new(identity), credential))
+            (None | Some(IdentityRefusal::NoWorkspace), Again::Session(session, authenticated_at)) => {
+                Ok(Principal::of_session(identity, session, authenticated_at))
             }
-            Some(IdentityRefusal::Disabled) => refuse(AuthenticationError::OwnerDisabled),
-            Some(IdentityRefusal::Suspended) => refuse(AuthenticationError::OwnerSuspended),
-            Some(IdentityRefusal::NoWorkspace) => refuse(AuthenticationError::OwnerWithoutWorkspace),
+            (Some(IdentityRefusal::Disabled), _) => Err(refuse(AuthenticationError::OwnerDisabled)),
+            (Some(IdentityRefusal::Suspended), _) => Err(refuse(AuthenticationError::OwnerSuspended)),
+            (Some(IdentityRefusal::NoWorkspace), Again::Key(..)) => {
+                Err(refuse(AuthenticationError::OwnerWithoutWorkspace))
+            }
         }
     }
 
@@ -571,6 +581,12 @@ impl Transaction {
     pub(super) fn created_by(&self) -> String {
         self.by.to_string()
     }
+}
+
+/// The credential of a caller, as it is now.
+enum Again {
+    Key(KeyCredential, KeyLimits),
+    Session(SessionId, Timestamp),
 }
 
 /// Refuses a session that ended or was replaced.

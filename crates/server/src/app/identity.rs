@@ -20,6 +20,7 @@ impl App {
     /// # Errors
     /// The caller is the host, which is not a principal.
     pub fn me(&self, caller: &Caller) -> Result<api::Me, AppError> {
+        caller.principal.authorize_own()?;
         let identity = caller.principal.identity().ok_or(AppError::not_found())?;
         let key = caller.principal.credential().key().and_then(|id| {
             let directory = self.verifier.directory().load();
@@ -55,7 +56,7 @@ impl App {
     /// # Errors
     /// The caller is not a principal, or the database does not respond.
     pub async fn find_emails(&self, caller: &Caller, ids: &[&str]) -> Result<BTreeMap<String, String>, AppError> {
-        caller.principal.identity().ok_or(AppError::not_found())?;
+        caller.principal.authorize_own()?;
         let ids: BTreeSet<PrincipalId> = ids.iter().filter_map(|text| text.parse().ok()).collect();
         let ids: Vec<PrincipalId> = ids.into_iter().collect();
         let emails = store::identity::find_emails(&mut *self.store.read().await?, &ids).await?;

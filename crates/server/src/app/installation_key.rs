@@ -6,7 +6,7 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use domain::AuditAction;
+use domain::{AuditAction, limits::KeywardScope};
 
 use super::{App, AppConfig, Caller, ChangeError, Confirmed, OpenError, Opened, Operation, Scope, Transaction};
 use crate::error::AppError;
@@ -46,6 +46,7 @@ impl Operation for ReplaceInstallationKey {
     type Checked = ();
     type Response = ();
     const STATUS: u16 = 200;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<(), AppError> {
         scope.principal.authorize_host()?;

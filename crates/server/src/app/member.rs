@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use domain::{
     AuditAction, PrincipalId, ProjectId, UserId, WorkspaceId,
+    limits::KeywardScope,
     list::{MemberFilter, MemberOrder, Search},
     principal::{Principal, WorkspaceAccess, WorkspacePermission},
     role::{ProjectRole, Role},
@@ -151,6 +152,7 @@ impl Operation for UpdateMember {
     type Checked = MemberRow;
     type Response = api::Member;
     const STATUS: u16 = 200;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<MemberRow, AppError> {
         if self.update.revoke_keys && self.update.role == Role::Admin {
@@ -206,6 +208,7 @@ impl Operation for DeleteMembers {
     type Checked = (Vec<MemberRow>, Handover);
     type Response = ();
     const STATUS: u16 = 204;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
         let workspace = self.workspace;

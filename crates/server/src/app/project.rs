@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use domain::{
     AuditAction, PrincipalId, ProjectId, Timestamp, WorkspaceId,
+    limits::KeywardScope,
     list::{self, ProjectOrder, Search},
     principal::{Identity, Principal, ProjectAccess, ProjectPermission, WorkspacePermission},
     project::Project,
@@ -94,9 +95,9 @@ fn listed(row: ProjectRow) -> ListedProject {
 
 /// Returns the projects of a workspace that a principal can see.
 fn visible_projects(principal: &Principal, workspace: WorkspaceId) -> Result<Projects, AppError> {
-    let access = principal.authorize(WorkspacePermission::View, workspace)?;
-    let all = principal.role_in(workspace) == Some(Role::Admin);
-    Ok(Projects { scope: ProjectScope { workspace: access, all }, principal: principal.id() })
+    let access = principal.authorize_project_list(workspace)?;
+    let all = access.is_admin();
+    Ok(Projects { scope: ProjectScope { access, all }, principal: principal.id() })
 }
 
 impl App {
@@ -147,8 +148,8 @@ impl App {
         let memberships = caller.principal.identity().map_or(&[][..], |identity| &identity.memberships);
         let mut scopes = Vec::new();
         for membership in memberships {
-            let workspace = caller.principal.authorize(WorkspacePermission::View, membership.workspace)?;
-            scopes.push(ProjectScope { workspace, all: query.include_workspace && membership.role == Role::Admin });
+            let access = caller.principal.authorize_project_list(membership.workspace)?;
+            scopes.push(ProjectScope { all: query.include_workspace && access.is_admin(), access });
         }
         let filter = ProjectFilter {
             title: query.title.as_deref(),
@@ -302,6 +303,7 @@ impl Operation for CreateProject {
     type Checked = (String, String, PrincipalId);
     type Response = api::Project;
     const STATUS: u16 = 201;
+    const SCOPE: KeywardScope = KeywardScope::Write;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
         scope.principal.authorize(WorkspacePermission::CreateProject, self.workspace)?;
@@ -348,6 +350,7 @@ impl Operation for UpdateProject {
     type Checked = (Project, Project, Option<ProjectRole>);
     type Response = api::Project;
     const STATUS: u16 = 200;
+    const SCOPE: KeywardScope = KeywardScope::Write;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
         let AuthorizedProject { project: before, role, .. } =
@@ -386,6 +389,7 @@ impl Operation for DeleteProject {
     type Checked = Project;
     type Response = ();
     const STATUS: u16 = 204;
+    const SCOPE: KeywardScope = KeywardScope::Write;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Project, AppError> {
         let permission = ProjectPermission::Delete;
@@ -413,6 +417,7 @@ impl Operation for SetProjectMember {
     type Checked = (Identity, Option<PrincipalId>);
     type Response = api::ProjectMember;
     const STATUS: u16 = 200;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
         let (workspace, principal) = (self.workspace, scope.principal);
@@ -466,6 +471,7 @@ impl Operation for DeleteProjectMember {
     type Checked = Option<PrincipalId>;
     type Response = ();
     const STATUS: u16 = 204;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Option<PrincipalId>, AppError> {
         let principal = scope.principal;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{AuditAction, WorkspaceId, quota::MAX_QUOTA, workspace::Workspace};
+use domain::{AuditAction, WorkspaceId, limits::KeywardScope, quota::MAX_QUOTA, workspace::Workspace};
 
 use super::{App, Caller, ChangeError, Confirmed, Detail, Operation, Scope, Transaction};
 use crate::error::AppError;
@@ -43,6 +43,7 @@ impl Operation for UpdateQuotas {
     type Checked = (Workspace, Workspace);
     type Response = api::Quotas;
     const STATUS: u16 = 200;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
         scope.principal.authorize_operator_of(self.workspace)?;

@@ -2,7 +2,10 @@
 //! credentials. Another person at an open browser cannot make them. The rule is defined only here, by the events that a
 //! change commits. A new action must be added here, or this does not compile.
 
-use domain::{AuditAction as Action, AuditEvent, Timestamp};
+use domain::{
+    AuditAction as Action, AuditEvent, Timestamp,
+    limits::{KeyLimits, Limits},
+};
 
 /// Returns whether a change with this event needs a session in which the password was entered recently.
 pub(super) fn wants_recent_password(action: Action, event: &AuditEvent) -> bool {
@@ -15,7 +18,7 @@ pub(super) fn wants_recent_password(action: Action, event: &AuditEvent) -> bool 
         }
         Action::UserUpdate => was("operator", "false") || was("disabled", "true"),
         Action::ServiceAccountUpdate => was("role", "member") || was("disabled", "true"),
-        Action::ApiKeyUpdate => is_extended(event),
+        Action::ApiKeyUpdate => is_extended(event) || has_wider_limits(event),
         Action::ApiKeyConfirm
         | Action::ApiKeyCreate
         | Action::ApiKeyDisplace
@@ -61,6 +64,14 @@ pub(super) fn wants_recent_password(action: Action, event: &AuditEvent) -> bool 
         | Action::SessionEndOthers
         | Action::UserChangePassword => false,
     }
+}
+
+/// Returns whether an event removes or widens a limit of a key.
+fn has_wider_limits(event: &AuditEvent) -> bool {
+    let limits = |name| event.detail.get(name).and_then(|text: &String| text.parse::<Limits>().ok());
+    let Some(before) = limits("limits_before") else { return false };
+    let before = KeyLimits::from(before);
+    before.is_narrower_than(&limits("limits").unwrap_or_default().into())
 }
 
 /// Returns whether an event extends the lifetime of a key.

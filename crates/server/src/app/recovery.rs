@@ -4,7 +4,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use domain::{ApiKeyId, AuditAction, PrincipalId, Timestamp, UserId, role::Role, user::User};
+use domain::{ApiKeyId, AuditAction, PrincipalId, Timestamp, UserId, limits::KeywardScope, role::Role, user::User};
 use store::{
     Connection,
     audit::{RESTORE_STATEMENT, restore_statement},
@@ -251,6 +251,7 @@ impl Operation for FinishRestore {
     /// The number of suspended keys and users.
     type Response = (u64, u64);
     const STATUS: u16 = 200;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<(), AppError> {
         scope.principal.authorize_host()?;
@@ -288,6 +289,7 @@ impl Operation for ConfirmKeys {
     type Checked = bool;
     type Response = Vec<ApiKeyId>;
     const STATUS: u16 = 200;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<bool, AppError> {
         scope.principal.authorize_operator()?;
@@ -329,6 +331,7 @@ impl Operation for ConfirmUsers {
     type Checked = bool;
     type Response = Vec<SuspendedUser>;
     const STATUS: u16 = 200;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<bool, AppError> {
         scope.principal.authorize_host()?;

@@ -5,6 +5,7 @@ use std::{iter, sync::Arc};
 use domain::{
     AuditAction, PrincipalId, ServiceAccountId, WorkspaceId,
     key_use::UseWindow,
+    limits::KeywardScope,
     list::{Search, ServiceAccountFilter, ServiceAccountOrder},
     principal::{Principal, WorkspaceAccess, WorkspacePermission},
     quota::{QuotaSubject, require_room},
@@ -331,6 +332,7 @@ impl Operation for CreateServiceAccount {
     type Checked = (Workspace, ServiceAccount);
     type Response = api::ServiceAccount;
     const STATUS: u16 = 201;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
         let workspace = self.workspace;
@@ -393,6 +395,7 @@ impl Operation for UpdateServiceAccount {
     type Checked = (Workspace, ServiceAccount, ServiceAccount);
     type Response = api::ServiceAccount;
     const STATUS: u16 = 200;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
         let access = authorize_update(scope.principal, self.workspace, self.id, &self.update)?;
@@ -441,6 +444,7 @@ impl Operation for DeleteServiceAccount {
     type Checked = (ServiceAccount, Handover);
     type Response = ();
     const STATUS: u16 = 204;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
         let access = authorize_deletion(scope.principal, self.workspace, self.id)?;

@@ -5,6 +5,7 @@ use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::{
     AuditAction, AuditPrincipal, PrincipalId, SessionId, Timestamp, UserId,
+    limits::KeywardScope,
     principal::{Credential, IdentityRefusal, Principal},
     session::{MAX_USER_AGENT, Session},
     user::{Email, User},
@@ -241,10 +242,16 @@ impl App {
             }
         }
         let csrf = self.csrf_token(session.id)?;
-        let credential = Credential::Session(session.id, session.authenticated_at);
-        let principal = Principal::new(Arc::new(identity), credential);
+        let principal = Principal::of_session(Arc::new(identity), session.id, session.authenticated_at);
         Ok(Some(SessionContext {
-            caller: Caller { principal, ip_address, signed_at: None, replay: None, held: Held::default() },
+            caller: Caller {
+                principal,
+                ip_address,
+                client_ip: None,
+                signed_at: None,
+                replay: None,
+                held: Held::default(),
+            },
             session,
             csrf,
         }))
@@ -423,6 +430,7 @@ impl Operation for StartSession {
     type Checked = ();
     type Response = ();
     const STATUS: u16 = 201;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<(), AppError> {
         match store::user::find_user(scope.connection, self.user).await? {
@@ -447,6 +455,7 @@ impl Operation for ConfirmSession {
     type Checked = ();
     type Response = ();
     const STATUS: u16 = 200;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<(), AppError> {
         require_user(scope.principal).map(|_| ())
@@ -470,6 +479,7 @@ impl Operation for ChangePassword {
     type Checked = UserId;
     type Response = ();
     const STATUS: u16 = 200;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<UserId, AppError> {
         require_user(scope.principal)
@@ -494,6 +504,7 @@ impl Operation for EndSession {
     type Checked = SessionId;
     type Response = ();
     const STATUS: u16 = 204;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<SessionId, AppError> {
         let user = require_user(scope.principal)?;
@@ -518,6 +529,7 @@ impl Operation for EndOtherSessions {
     type Checked = UserId;
     type Response = ();
     const STATUS: u16 = 204;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<UserId, AppError> {
         require_user(scope.principal)

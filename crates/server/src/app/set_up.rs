@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use domain::{
     AuditAction, AuditPrincipal, UserId,
+    limits::KeywardScope,
     text::parse_title,
     user::{Email, User},
 };
@@ -103,6 +104,7 @@ impl Operation for CreateSetUpLink {
     /// Whether the link was created.
     type Response = bool;
     const STATUS: u16 = 201;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<bool, AppError> {
         if scope.principal.identity().is_some() {
@@ -138,6 +140,7 @@ impl Operation for CreateFirstOperator {
     type Checked = ();
     type Response = ();
     const STATUS: u16 = 201;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<(), AppError> {
         let expires_at = store::set_up::find_set_up_link(scope.connection, &self.link).await?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use domain::{
     AuditAction, UserId,
+    limits::KeywardScope,
     list::{Search, UserFilter, UserOrder},
     text::parse_title,
     user::{Email, User},
@@ -200,6 +201,7 @@ impl Operation for CreateUser {
     type Checked = ();
     type Response = api::User;
     const STATUS: u16 = 201;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<(), AppError> {
         scope.principal.authorize_operator()?;
@@ -242,6 +244,7 @@ impl Operation for UpdateUser {
     type Checked = (User, User);
     type Response = api::User;
     const STATUS: u16 = 200;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<(User, User), AppError> {
         let update = &self.update;
@@ -298,6 +301,7 @@ impl Operation for SetPassword {
     type Checked = ();
     type Response = ();
     const STATUS: u16 = 200;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<(), AppError> {
         scope.principal.authorize_operator()?;

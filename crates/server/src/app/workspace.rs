@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use domain::{
     AuditAction, PrincipalId, UserId, WorkspaceId,
+    limits::KeywardScope,
     list::{Search, WorkspaceFilter, WorkspaceOrder},
     principal::{Principal, WorkspacePermission},
     quota::Quotas,
@@ -54,8 +55,7 @@ impl Audited for Workspace {
 /// Returns the workspaces of a principal. The host sees all.
 fn own_workspaces(principal: &Principal) -> Result<Workspaces, AppError> {
     Ok(match principal.id() {
-        Some(PrincipalId::User(user)) => Workspaces::OfMember(user),
-        Some(PrincipalId::ServiceAccount(account)) => Workspaces::OfServiceAccount(account),
+        Some(_) => Workspaces::Own(principal.authorize_own_workspaces()?),
         None => Workspaces::All(principal.authorize_operator()?),
     })
 }
@@ -147,6 +147,7 @@ impl App {
     fn authorize_workspace_creation(&self, principal: &Principal) -> Result<(), AppError> {
         let is_user = matches!(principal.id(), Some(PrincipalId::User(_)));
         if self.settings.workspace_creation == WorkspaceCreation::Anyone && is_user {
+            principal.require_everywhere()?;
             return Ok(principal.require_signature()?);
         }
         principal.authorize_operator()?;
@@ -293,6 +294,7 @@ impl Operation for CreateWorkspace {
     type Checked = NewWorkspace;
     type Response = api::WorkspaceCreated;
     const STATUS: u16 = 201;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<NewWorkspace, AppError> {
         let (create, principal) = (&self.create, scope.principal);
@@ -360,6 +362,7 @@ impl Operation for NameFirstAdmin {
     type Checked = (Workspace, Option<UserId>);
     type Response = Option<api::IssuedInvitation>;
     const STATUS: u16 = 200;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
         scope.principal.authorize_operator_of(self.workspace)?;
@@ -403,6 +406,7 @@ impl Operation for UpdateWorkspace {
     type Checked = (Workspace, Workspace);
     type Response = api::Workspace;
     const STATUS: u16 = 200;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
         scope.principal.authorize(WorkspacePermission::Update, self.id)?;
@@ -439,6 +443,7 @@ impl Operation for DeleteWorkspace {
     type Checked = Workspace;
     type Response = ();
     const STATUS: u16 = 204;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Workspace, AppError> {
         scope.principal.authorize(WorkspacePermission::Delete, self.id)?;

@@ -167,7 +167,7 @@ pub(crate) async fn finish<F: Future<Output = Response>>(
     let began = SystemClock.since_boot();
     let method = request.method().clone();
     let is_kept_alive = request.version() <= http::Version::HTTP_11;
-    let address = client_address(app.settings(), &request);
+    let address = client_address(app.settings(), &request).nearest;
     request.extensions_mut().insert(id);
     let log = app.request_log();
     // Without a request log, its lines get the id from a span.

@@ -15,6 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use domain::limits::KeywardScope;
 use http::{Version, request::Parts};
 use http_body::Body as _;
 use http_signature::is_safe_method;
@@ -25,7 +26,7 @@ use super::{
     HealthCheck, MAX_BODY, MAX_HEADERS, MAX_UNAUTHENTICATED_BODY,
     answer::{LoggedPrincipal, LoggedRoute},
     body::{discard, held_slot, read_body},
-    client_address::client_address,
+    client_address::{ClientAddress, client_address},
     connections::{Connection, Connections, Memory},
     cookie::Cookie,
     explain::{explain, is_digest_mismatch},
@@ -51,10 +52,6 @@ pub(super) enum Authentication {
 /// The connection of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct OnConnection(pub(crate) Arc<Connection>);
-
-/// The IP address of the client, if it is known.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ClientAddress(pub(super) Option<IpAddr>);
 
 /// Refuses requests above the limits: too many concurrent requests, headers that are too large, responses that take too
 /// long.
@@ -201,7 +198,7 @@ impl From<AppError> for Refused {
 /// A request as it was sent to Keyward itself.
 struct Received {
     origin: Arc<Origin>,
-    ip_address: Option<IpAddr>,
+    address: ClientAddress,
 }
 
 impl Received {
@@ -211,7 +208,7 @@ impl Received {
             .get()
             .cloned()
             .ok_or_else(|| AppError::Internal("a route that answers for any host".to_owned()))?;
-        Ok(Self { origin, ip_address: client_address(app.settings(), request) })
+        Ok(Self { origin, address: client_address(app.settings(), request) })
     }
 
     fn original<'a>(&'a self, parts: &'a Parts, body: Option<&'a [u8]>) -> OriginalRequest<'a> {
@@ -223,7 +220,8 @@ impl Received {
             target: parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str),
             headers: &parts.headers,
             body,
-            ip_address: self.ip_address,
+            ip_address: self.address.nearest,
+            client_ip: self.address.client,
         }
     }
 }
@@ -249,7 +247,13 @@ async fn find_caller(app: &App, request: Request) -> Result<(Request, String), R
     let body = read_body(&parts, body, most).await?;
     let caller = match shown.headers {
         Some(headers) => match app.verifier().verify_body(headers, &received.original(&parts, Some(&body))) {
-            Ok(verified) => Some(verified.into()),
+            Ok(verified) => {
+                // Each operation also requires its own scope. This holds for every route, whatever it calls.
+                let is_read = is_safe_method(parts.method.as_str());
+                let needed = if is_read { KeywardScope::Read } else { KeywardScope::Write };
+                verified.principal.require_scope(needed).map_err(AppError::from)?;
+                Some(verified.into())
+            }
             Err(error) => {
                 let error = AppError::from(error);
                 let body = is_digest_mismatch(&error).then_some(body);
@@ -268,13 +272,13 @@ async fn find_caller(app: &App, request: Request) -> Result<(Request, String), R
         caller.map_or(Authentication::NotRequested, |caller| Authentication::Authenticated(Box::new(caller)));
     let mut request = Request::from_parts(parts, Body::from(body));
     request.extensions_mut().insert(authentication);
-    request.extensions_mut().insert(ClientAddress(received.ip_address));
+    request.extensions_mut().insert(received.address);
     Ok((request, principal))
 }
 
 fn receive(app: &App, request: &Request) -> Result<Received, AppError> {
     let received = Received::of(app, request)?;
-    app.verifier().limit_ip_address(received.ip_address)?;
+    app.verifier().limit_ip_address(received.address.nearest)?;
     Ok(received)
 }
 
@@ -288,7 +292,7 @@ async fn verify_credential(app: &App, parts: &Parts, received: &Received) -> Res
     let headers = app.verifier().verify_headers(&received.original(parts, None))?;
     let session = match (Cookie::Session.find(app, &parts.headers), &headers) {
         (Some(_), Some(_)) => return Err(AppError::Unauthenticated(AuthenticationError::Several, app.now())),
-        (Some(token), None) => Some(verify_session(app, &token, parts, received.ip_address).await?),
+        (Some(token), None) => Some(verify_session(app, &token, parts, received.address.nearest).await?),
         (None, _) => None,
     };
     Ok(Shown { headers, session })

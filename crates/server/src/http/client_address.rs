@@ -14,28 +14,54 @@ pub(super) fn peer_address(request: &Request) -> Option<IpAddr> {
     request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical())
 }
 
+/// Where a request comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct ClientAddress {
+    /// The IP address of the client, or that of the nearest proxy that does not report one. It is counted and logged.
+    pub(crate) nearest: Option<IpAddr>,
+    /// The IP address of the client, if it is known. The limits of a key are checked against it.
+    pub(crate) client: Option<IpAddr>,
+}
+
+impl ClientAddress {
+    /// The IP address of a client.
+    pub(super) const fn of_client(ip_address: IpAddr) -> Self {
+        Self { nearest: Some(ip_address), client: Some(ip_address) }
+    }
+
+    /// The IP address of a proxy that does not report the client's.
+    pub(super) const fn of_proxy(ip_address: IpAddr) -> Self {
+        Self { nearest: Some(ip_address), client: None }
+    }
+}
+
 /// Returns the IP address of the client, from the connection and trusted proxies.
-pub(crate) fn client_address(settings: &Settings, request: &Request) -> Option<IpAddr> {
-    let peer = peer_address(request)?;
-    Some(if settings.is_trusted_proxy(peer) { forwarded_for(request.headers(), settings, peer) } else { peer })
+pub(crate) fn client_address(settings: &Settings, request: &Request) -> ClientAddress {
+    match peer_address(request) {
+        None => ClientAddress::default(),
+        Some(peer) if settings.is_trusted_proxy(peer) => forwarded_for(request.headers(), settings, peer),
+        Some(peer) => ClientAddress::of_client(peer),
+    }
 }
 
 /// Returns the last address in `X-Forwarded-For` that is not a trusted proxy. A client may have written the addresses
 /// before it. If there is none, returns the trusted proxy nearest to the client, which is `peer` if the header has no
-/// other.
-pub(super) fn forwarded_for(headers: &HeaderMap, settings: &Settings, peer: IpAddr) -> IpAddr {
+/// other. If an entry before that cannot be read, the client is unknown.
+pub(super) fn forwarded_for(headers: &HeaderMap, settings: &Settings, peer: IpAddr) -> ClientAddress {
     let lines = headers.get_all("x-forwarded-for").iter().rev();
     // Split into entries, so that bytes that a client sent first do not hide the address that the proxy appended.
     let entries = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
-    let mut nearest = peer;
+    let mut address = ClientAddress::of_proxy(peer);
     for entry in entries {
-        let Some(ip_address) = str::from_utf8(entry).ok().and_then(parse_address) else { break };
-        nearest = ip_address;
+        let Some(ip_address) = str::from_utf8(entry).ok().and_then(parse_address) else {
+            return ClientAddress { client: None, ..address };
+        };
+        address = ClientAddress::of_client(ip_address);
         if !settings.is_trusted_proxy(ip_address) {
             break;
         }
     }
-    nearest
+    address
 }
 
 /// Parses an address in the forms of proxies: plain, with a port, in brackets, with a zone.
@@ -62,14 +88,28 @@ pub(super) fn parse_address(text: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn client(lines: &[&'static str]) -> String {
+    fn address(lines: &[&'static str]) -> ClientAddress {
         let mut settings = Settings::new("https://keys.example.com");
         settings.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append("x-forwarded-for", http::HeaderValue::from_static(line));
         }
-        forwarded_for(&headers, &settings, IpAddr::from([10, 9, 9, 9])).to_string()
+        forwarded_for(&headers, &settings, IpAddr::from([10, 9, 9, 9]))
+    }
+
+    fn client(lines: &[&'static str]) -> String {
+        address(lines).nearest.unwrap().to_string()
+    }
+
+    #[test]
+    fn the_client_is_known_only_if_every_proxy_reports_where_a_request_comes_from() {
+        let known = |lines: &[&'static str]| address(lines).client.map(|client| client.to_string());
+        assert_eq!(known(&["203.0.113.9, 192.0.2.1, 10.0.0.7"]).as_deref(), Some("192.0.2.1"));
+        assert_eq!(known(&["10.0.0.7"]).as_deref(), Some("10.0.0.7"), "a client in the network of the proxies");
+        for lines in [&[][..], &["unknown"], &["unknown, 10.0.0.7"], &["203.0.113.9,"], &[""]] {
+            assert_eq!(known(lines), None, "{lines:?}");
+        }
     }
 
     #[test]
@@ -98,7 +138,7 @@ mod tests {
         headers.append("x-forwarded-for", line);
         let settings = Settings::new("https://keys.example.com");
         let peer = IpAddr::from([10, 9, 9, 9]);
-        assert_eq!(forwarded_for(&headers, &settings, peer), IpAddr::from([192, 0, 2, 1]));
+        assert_eq!(forwarded_for(&headers, &settings, peer), ClientAddress::of_client([192, 0, 2, 1].into()));
     }
 
     #[test]

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use verifier::AuthenticationError;
 
 use super::{
-    authenticate::{Authentication, ClientAddress},
+    authenticate::Authentication,
+    client_address::ClientAddress,
     input_error::{invalid_path, parse_json, parse_query},
 };
 use crate::{
@@ -49,7 +50,7 @@ impl<S: Sync> FromRequestParts<S> for MaybeAuthenticated {
     type Rejection = AppError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, AppError> {
-        let ip_address = parts.extensions.get::<ClientAddress>().copied().unwrap_or(ClientAddress(None));
+        let ip_address = parts.extensions.get::<ClientAddress>().copied().unwrap_or_default();
         match parts.extensions.get::<Authentication>() {
             Some(Authentication::Authenticated(caller)) => Ok(Self(Some(Caller::clone(caller)), ip_address)),
             Some(Authentication::NotRequested) => Ok(Self(None, ip_address)),

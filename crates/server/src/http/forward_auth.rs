@@ -23,7 +23,7 @@ use super::{
     MAX_BODY,
     answer::{LoggedPrincipal, LoggedRoute},
     body::{discard, read_body},
-    client_address::peer_address,
+    client_address::{ClientAddress, peer_address},
     explain::refuse,
     hygiene,
 };
@@ -109,8 +109,7 @@ struct ForwardedRequest<'a> {
     scheme: &'a str,
     host: &'a str,
     target: &'a str,
-    /// The IP address of the client, or that of the proxy if it forwards no valid address.
-    ip_address: IpAddr,
+    address: ClientAddress,
 }
 
 async fn admit(app: &App, request: Request, dialect: Dialect) -> Result<Response, AppError> {
@@ -195,7 +194,8 @@ impl Original<'_> {
             target: self.forwarded.target,
             headers: self.headers,
             body: None,
-            ip_address: Some(self.forwarded.ip_address),
+            ip_address: self.forwarded.address.nearest,
+            client_ip: self.forwarded.address.client,
         }
     }
 }
@@ -333,7 +333,7 @@ impl IdentityHeaders {
         let identity =
             identity.ok_or_else(|| AppError::Internal("a proxied request without an identity".to_owned()))?;
         let mut groups = String::new();
-        for membership in &identity.memberships {
+        for membership in authorized.memberships() {
             if !groups.is_empty() {
                 groups.push(',');
             }
@@ -355,7 +355,9 @@ impl IdentityHeaders {
             workspace: workspace.map_or_else(String::new, |membership| membership.workspace.to_string()),
             role: workspace.map_or_else(String::new, |membership| membership.role.to_string()),
             key: key.map_or_else(String::new, |key| key.to_string()),
-            scopes: String::new(),
+            scopes: authorized.principal.limits().scopes().map_or_else(String::new, |scopes| {
+                scopes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+            }),
             email_verified: identity.email_verified.to_string(),
             content_digest_verified: authorized.body_verified.to_string(),
         })

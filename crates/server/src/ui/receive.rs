@@ -99,7 +99,7 @@ fn read_context(app: &App, parts: &Parts, ip_address: Option<IpAddr>) -> PageCon
 }
 
 async fn admit(app: &App, request: Request) -> Result<Admitted, (PageError, PageContext)> {
-    let ip_address = client_address(app.settings(), &request);
+    let ip_address = client_address(app.settings(), &request).nearest;
     let is_form = !is_safe_method(request.method().as_str());
     let (mut parts, body) = request.into_parts();
     let mut context = read_context(app, &parts, ip_address);

@@ -10,6 +10,7 @@ mod encord;
 mod explain;
 mod grants;
 mod invitation;
+pub mod key_limits;
 mod key_proof;
 mod key_use;
 mod mail;

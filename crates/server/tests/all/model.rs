@@ -10,7 +10,10 @@ use domain::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use self::rules::{ApiKey, Credential, HOUR, Model, Owner, ProjectRole, Token, User, Verdict, Who, Workspace};
+use self::rules::{
+    ApiKey, Credential, HOUR, Limits, MANAGE, Model, Owner, ProjectRole, READ, Token, User, Verdict, WRITE, Who,
+    Workspace,
+};
 use crate::support::{Key, TestApp};
 
 /// A step: the operation, and the numbers that determine its caller and objects.
@@ -24,7 +27,7 @@ struct Step {
     c: u8,
 }
 
-const KINDS: u8 = 29;
+const KINDS: u8 = 31;
 /// Few, so that keys, names and addresses repeat.
 const PAIRS: usize = 12;
 const NAMES: usize = 4;
@@ -191,6 +194,7 @@ impl History {
             15..21 => self.change_keys(kind, (ws, at), by, (a, b, c)).await,
             21 => self.take_token(by).await,
             22..26 => self.change_projects(kind, (ws, at), by, (a, b, c)).await,
+            26..28 => self.change_limits((ws, at), by, (a, b, c)).await,
             _ => self.look(ws, by).await,
         }
     }
@@ -205,7 +209,7 @@ impl History {
     async fn change_workspace(&mut self, kind: u8, (ws, at): (usize, String), number: u8, (a, b): (u8, u8)) {
         let deletes = kind == 2 && a.is_multiple_of(16);
         let by = if deletes { self.choose(number, Some(ws)) } else { self.operator(number) };
-        let caller = self.model.authenticate(by);
+        let caller = self.model.admit(by, MANAGE);
         match kind {
             1 => {
                 let slug = usize::from(a) % 6;
@@ -248,7 +252,7 @@ impl History {
         let Some(user) = Self::one_of(a, self.model.users.len(), is_member) else { return };
         let path = format!("{at}/members/{}", self.model.users[user].id);
         let (successor, query) = self.successor(c, ws);
-        let caller = self.model.authenticate(by);
+        let caller = self.model.admit(by, MANAGE);
         if kind == 7 {
             let verdict = caller.and_then(|caller| self.model.remove_member(caller, ws, user, successor));
             self.ask(("DELETE", &format!("{path}{query}"), Value::Null), Some(by), verdict.map(|()| 204)).await;
@@ -266,7 +270,7 @@ impl History {
             let email =
                 known.filter(|_| a.is_multiple_of(2)).map_or(newcomer, |user| self.model.users[user].email.clone());
             let admin = b.is_multiple_of(3);
-            let caller = self.model.authenticate(by);
+            let caller = self.model.admit(by, MANAGE);
             let verdict = caller.and_then(|caller| self.model.invite(caller, ws, &email, admin));
             let body = json!({"emails": [email], "role": role(admin)});
             let made = self.ask(("POST", &format!("{at}/invitations"), body), Some(by), verdict.map(|()| 201)).await;
@@ -282,12 +286,12 @@ impl History {
         match (kind, a % 4) {
             (10, _) => self.accept(invitation, a).await,
             (_, 0) => {
-                let caller = self.model.authenticate(by);
+                let caller = self.model.admit(by, MANAGE);
                 let verdict = caller.and_then(|caller| self.model.take_back(caller, ws, invitation));
                 self.ask(("DELETE", &path, Value::Null), Some(by), verdict.map(|()| 204)).await;
             }
             _ => {
-                let caller = self.model.authenticate(by);
+                let caller = self.model.admit(by, MANAGE);
                 let verdict = caller.and_then(|caller| self.model.resend(caller, ws, invitation));
                 let request = ("POST", &*format!("{path}/resend"), Value::Null);
                 if let Some(sent) = self.ask(request, Some(by), verdict.map(|()| 200)).await {
@@ -309,7 +313,7 @@ impl History {
             3 => Some(self.choose(number, None)),
             _ => (0..self.pairs.len()).map(Credential::Pair).find(meant),
         };
-        let caller = by.map(|by| self.model.authenticate(by)).transpose();
+        let caller = by.map(|by| self.model.admit(by, MANAGE)).transpose();
         let verdict = caller.and_then(|caller| self.model.accept(caller, invitation));
         let token = self.model.invitations[invitation].token.clone();
         let body = json!({"token": token, "name": "Ned", "password": "correct horse battery"});
@@ -328,7 +332,7 @@ impl History {
         let at = format!("{at}/service-accounts");
         if kind == 12 {
             let name = usize::from(a) % NAMES;
-            let caller = self.model.authenticate(by);
+            let caller = self.model.admit(by, MANAGE);
             let verdict = caller.and_then(|caller| self.model.create_account(caller, ws, name));
             let body = json!({"name": format!("bot-{name}"), "description": ""});
             if let Some(made) = self.ask(("POST", &at, body), Some(by), verdict.map(|()| 201)).await {
@@ -339,7 +343,7 @@ impl History {
         let Some(account) = self.account(a, ws) else { return };
         let path = format!("{at}/{}", self.model.accounts[account].id);
         let (successor, query) = self.successor(c, ws);
-        let caller = self.model.authenticate(by);
+        let caller = self.model.admit(by, MANAGE);
         if kind == 13 {
             let (admin, disabled) = ((!b.is_multiple_of(3)).then_some(b % 3 == 2), b.is_multiple_of(5));
             let verdict = caller.and_then(|caller| self.model.update_account(caller, ws, account, admin, disabled));
@@ -367,7 +371,7 @@ impl History {
         let end = [None, Some(1), Some(60), Some(HOUR), Some(DAY)][usize::from(c) % 5].map(|s| self.model.now + s);
         if kind < 18 {
             return self
-                .create_key((owner, at), by, (usize::from(b) % self.pairs.len(), end, c.is_multiple_of(3)))
+                .create_key((owner, at), by, (usize::from(b) % self.pairs.len(), end, c.is_multiple_of(3)), c)
                 .await;
         }
         let whose = match owner {
@@ -378,7 +382,7 @@ impl History {
             return;
         };
         let path = format!("{at}/{}", self.model.keys[key].id);
-        let caller = self.model.authenticate(by);
+        let caller = self.model.admit(by, MANAGE);
         let ends = json!({"expires_at": end.map(time)});
         match (kind, c % 4) {
             (18, cascade) => {
@@ -403,15 +407,88 @@ impl History {
         }
     }
 
+    /// Returns limits for a key of a principal, with projects and workspaces that it may have.
+    fn some_limits(&self, whose: Who, number: u8) -> Limits {
+        let model = &self.model;
+        let mine = |ws: usize| model.is_admin(whose, ws).is_some();
+        let workspaces: Vec<usize> = (0..model.workspaces.len()).filter(|&ws| mine(ws)).collect();
+        let here = |project: &usize| !model.projects[*project].deleted && mine(model.projects[*project].workspace);
+        let projects: Vec<usize> = (0..model.projects.len()).filter(here).collect();
+        let some = |of: &[usize]| {
+            Some(of.iter().copied().filter(|item| !(item + usize::from(number)).is_multiple_of(3)).collect())
+        };
+        let is_user = matches!(whose, Who::User(_));
+        Limits {
+            scope: [None, Some(MANAGE), Some(MANAGE), Some(WRITE), Some(READ), Some(0)][usize::from(number) % 6],
+            projects: number.is_multiple_of(5).then(|| some(&projects)).flatten(),
+            workspaces: (is_user && number.is_multiple_of(4)).then(|| some(&workspaces)).flatten(),
+            from_here: [None, None, Some(true), None, None, Some(true), Some(false)][usize::from(number) % 7],
+            not_before: [None, None, None, Some(-60), Some(60)][usize::from(number) % 5].map(|span| model.now + span),
+        }
+    }
+
+    /// Returns limits as the API has them.
+    fn wire(&self, limits: &Limits) -> Value {
+        let scopes = ["keyward:read", "keyward:write", "keyward:manage"];
+        let projects = |ids: &std::collections::BTreeSet<usize>| -> Vec<String> {
+            ids.iter().map(|&project| self.model.projects[project].id.clone()).collect()
+        };
+        let workspaces = |ids: &std::collections::BTreeSet<usize>| -> Vec<String> {
+            ids.iter().map(|&ws| self.model.workspaces[ws].id.clone()).collect()
+        };
+        json!({
+            "scopes": limits.scope.map(|scope| scopes[..usize::from(scope)].iter().rev().take(1).collect::<Vec<_>>()),
+            "projects": limits.projects.as_ref().map(projects),
+            "workspaces": limits.workspaces.as_ref().map(workspaces),
+            "cidrs": limits.from_here.map(|here| [if here { "127.0.0.0/8" } else { "10.0.0.0/8" }]),
+            "not_before": limits.not_before.map(time),
+        })
+    }
+
+    async fn change_limits(&mut self, (ws, at): (usize, String), by: Credential, (a, b, c): (u8, u8, u8)) {
+        let account = self.account(a / 2, ws).filter(|_| a.is_multiple_of(2));
+        let owner = account.map_or(Owner::Own, |account| Owner::Account(ws, account));
+        let at = account.map_or("/me/keys".to_owned(), |account| {
+            format!("{at}/service-accounts/{}/keys", self.model.accounts[account].id)
+        });
+        let whose = match owner {
+            Owner::Account(_, account) => Some(Who::Account(account)),
+            Owner::Own => self.model.caller(by).ok().map(|caller| caller.who),
+        };
+        let Some(key) = Self::one_of(b, self.model.keys.len(), |key| Some(self.model.keys[key].owner) == whose) else {
+            return;
+        };
+        // Half of the changes remove all limits, so that enough callers are left.
+        let asked =
+            if c.is_multiple_of(2) { Limits::default() } else { self.some_limits(self.model.keys[key].owner, c / 2) };
+        let body = json!({"limits": if asked == Limits::default() { Value::Null } else { self.wire(&asked) }});
+        let path = format!("{at}/{}", self.model.keys[key].id);
+        let caller = self.model.admit(by, MANAGE);
+        let verdict = caller.and_then(|caller| self.model.set_limits(caller, owner, key, &asked));
+        self.ask(("PATCH", &path, body), Some(by), verdict.map(|()| 200)).await;
+    }
+
     async fn create_key(
         &mut self,
         (owner, path): (Owner, String),
         by: Credential,
         (pair, end, prove): (usize, Option<i64>, bool),
+        number: u8,
     ) {
         let mut body = json!({"title": "another", "public_key": self.pairs[pair].openssh, "expires_at": end.map(time)});
+        let mut asked = Limits::default();
+        if number.is_multiple_of(4)
+            && let Ok(caller) = self.model.caller(by)
+        {
+            let whose = match owner {
+                Owner::Own => caller.who,
+                Owner::Account(_, account) => Who::Account(account),
+            };
+            asked = self.some_limits(whose, number / 4);
+            body["limits"] = self.wire(&asked);
+        }
         if prove {
-            let caller = self.model.authenticate(by);
+            let caller = self.model.admit(by, MANAGE);
             let verdict = caller.and_then(|caller| if caller.bearer { Err(rules::FORBIDDEN) } else { Ok(caller) });
             let request = ("POST", "/me/proof-challenges", Value::Null);
             let (Some(challenge), Ok(caller)) = (self.ask(request, Some(by), verdict.map(|_| 201)).await, caller)
@@ -424,9 +501,9 @@ impl History {
             };
             body["proof"] = self.pairs[pair].prove(self.id(whose), &text(&challenge["challenge"])).into();
         }
-        let caller = self.model.authenticate(by);
+        let caller = self.model.admit(by, MANAGE);
         let visible = caller.ok().and_then(|caller| self.model.visible_duplicate(caller, pair));
-        let verdict = caller.and_then(|caller| self.model.create_key(caller, owner, pair, end, prove));
+        let verdict = caller.and_then(|caller| self.model.create_key(caller, owner, pair, end, prove, &asked));
         let made = self.ask(("POST", &path, body.clone()), Some(by), verdict.map(|()| 201)).await;
         if let Some(made) = made {
             let key = self.model.keys.last_mut().expect("it was made");
@@ -446,7 +523,7 @@ impl History {
     }
 
     async fn take_token(&mut self, by: Credential) {
-        let caller = self.model.authenticate(by);
+        let caller = self.model.admit(by, READ);
         let verdict = caller.and_then(|caller| self.model.issue_token(caller).map(|end| (caller.key, end)));
         let request = self.test.get("/v2/public/user/bearer-token");
         let request = match by {
@@ -465,7 +542,7 @@ impl History {
     async fn change_projects(&mut self, kind: u8, (ws, at): (usize, String), by: Credential, (a, b, c): (u8, u8, u8)) {
         let at = format!("{at}/projects");
         if kind == 22 {
-            let caller = self.model.authenticate(by);
+            let caller = self.model.admit(by, WRITE);
             let verdict = caller.and_then(|caller| self.model.create_project(caller, ws));
             if let Some(made) = self.ask(("POST", &at, json!({"title": "T"})), Some(by), verdict.map(|()| 201)).await {
                 self.model.projects.last_mut().expect("it was made").id = text(&made["id"]);
@@ -478,7 +555,8 @@ impl History {
         let member = self.principal(b, ws);
         let member_path = format!("{path}/members/{}", self.id(member));
         let (successor, query) = self.successor(c, ws);
-        let caller = self.model.authenticate(by);
+        let scope = if kind == 23 { WRITE } else { MANAGE };
+        let caller = self.model.admit(by, scope);
         match kind {
             23 if c.is_multiple_of(4) => {
                 let verdict = caller.and_then(|caller| self.model.delete_project(caller, ws, project));
@@ -518,6 +596,7 @@ fn host_key(key: &Key, user: usize, pair: usize) -> ApiKey {
         proven: false,
         reclaimed: false,
         created_with: None,
+        limits: Limits::default(),
     }
 }
 

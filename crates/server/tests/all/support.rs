@@ -380,6 +380,7 @@ impl TestApp {
             public_key: key.openssh.clone(),
             expires_at: None,
             proof: None,
+            limits: None,
         };
         key.id = self.app.create_api_key(&Caller::host(), owner, &create).await.expect("a key").id.to_string();
         key

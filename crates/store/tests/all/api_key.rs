@@ -3,6 +3,7 @@
 use domain::{
     PrincipalId, PublicKey, Timestamp,
     api_key::{ApiKey, UnrevokedKey},
+    limits::{KeyLimits, Limits},
     public_key::CompactKey,
 };
 use store::{
@@ -25,6 +26,7 @@ on_every_engine! {
     a_use_that_was_refused_counts_as_a_verification
     a_key_that_no_node_used_is_known_to_be_unused
     a_proof_is_recorded_once
+    the_public_key_of_a_key_with_limits_is_unreadable_to_a_node_that_knows_none
 }
 
 fn owner(number: u8) -> PrincipalId {
@@ -68,6 +70,7 @@ async fn an_update_writes_every_field(database: impl Backend) {
         created_at: at(1),
         last_used_at: Some(at(5)),
         last_used_ip: Some("192.0.2.1".to_owned()),
+        limits: KeyLimits::none(),
     };
     insert(&store, 1, std::slice::from_ref(&before)).await;
     assert_eq!(find(&store, 1).await, before);
@@ -89,11 +92,42 @@ async fn an_update_writes_every_field(database: impl Backend) {
         created_at: at(9),
         last_used_at: Some(at(9)),
         last_used_ip: Some("192.0.2.2".to_owned()),
+        limits: limits("scopes=keyward:read;cidrs=10.0.0.0/8"),
     };
     change(&store, 2, async |change| api_key::update_api_key(change, &after).await).await;
     // The other columns have their own functions, or never change.
-    let ApiKey { title, disabled, expires_at, .. } = after;
-    assert_eq!(find(&store, 1).await, ApiKey { title, disabled, expires_at, ..before });
+    let ApiKey { title, disabled, expires_at, limits, .. } = after;
+    let expected = ApiKey { title, disabled, expires_at, limits, ..before };
+    assert_eq!(find(&store, 1).await, expected);
+    let without = ApiKey { limits: KeyLimits::none(), ..expected };
+    change(&store, 3, async |change| api_key::update_api_key(change, &without).await).await;
+    assert_eq!(find(&store, 1).await, without);
+}
+
+fn limits(text: &str) -> KeyLimits {
+    text.parse::<Limits>().unwrap().into()
+}
+
+/// A node of the previous release reads the public key, and knows no limits.
+async fn the_public_key_of_a_key_with_limits_is_unreadable_to_a_node_that_knows_none(database: impl Backend) {
+    let store = database.open().await;
+    add_workspaces_and_users(&store).await;
+    let plain = sample(1, user(1).id);
+    let key = ApiKey { limits: limits("projects="), ..plain.clone() };
+    insert(&store, 2, std::slice::from_ref(&key)).await;
+    let stored = async || {
+        let sql = "SELECT public_key FROM api_keys WHERE disabled = $1";
+        store.read().await.unwrap().fetch_one(sql, store::params![false]).await.unwrap().bytes("public_key").unwrap()
+    };
+    assert!(PublicKey::from_stored_blob(&stored().await).is_err());
+    assert!(CompactKey::from_stored_blob(&stored().await).is_err());
+    assert_eq!(find(&store, 1).await, key);
+    change(&store, 3, async |change| api_key::update_api_key(change, &plain).await).await;
+    assert_eq!(stored().await, plain.public_key.blob());
+    change(&store, 4, async |change| api_key::update_api_key(change, &key).await).await;
+    change(&store, 5, async |change| api_key::update_api_key(change, &key).await).await;
+    assert!(PublicKey::from_stored_blob(&stored().await).is_err());
+    assert_eq!(find(&store, 1).await, key);
 }
 
 async fn a_key_that_is_not_revoked_exists_once(database: impl Backend) {
@@ -166,6 +200,9 @@ async fn unrevoked_keys_are_read_in_pages_with_what_verification_needs(database:
         },
         sample(6, user(2).id),
     ];
+    let limited = limits("scopes=keyward:read,invoices:read;cidrs=10.0.0.0/8,2001:db8::/32");
+    let is_limited = |key: &ApiKey| key.id == id(3) || key.id == id(5);
+    let keys = keys.map(|key| if is_limited(&key) { ApiKey { limits: limited.clone(), ..key } } else { key });
     insert(&store, 2, &keys).await;
     revoke(&store, 3, &keys[5], Revocation::Ordinary).await;
     let expected: Vec<UnrevokedKey> = keys[..5].iter().map(UnrevokedKey::from).collect();

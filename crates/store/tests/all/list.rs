@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use domain::{
     api_key::{ApiKey, KeyTimes},
+    id::ProjectKind,
     invitation::Invitation,
     list::{
         Choice, Cursor, InvitationFilter, InvitationOrder, KeyFilter, KeyOrder, MemberFilter, MemberOrder, Order,
@@ -28,7 +29,8 @@ use store::{
 };
 
 use crate::support::{
-    Backend, api_key, at, change, id, on_every_engine, service_account, user, workspace, workspace_access,
+    Backend, api_key, at, change, id, limited, on_every_engine, project_list_access, service_account, user, workspace,
+    workspace_access,
 };
 
 on_every_engine! {
@@ -241,7 +243,7 @@ async fn projects_are_listed_in_every_order_and_by_every_filter(database: impl B
         store::project::set_project_role(change, id(2), user(2).id.into(), ProjectRole::Viewer).await
     })
     .await;
-    let scope = ProjectScope { workspace: workspace_access(1), all: true };
+    let scope = ProjectScope { access: project_list_access(1), all: true };
     let projects = Projects { scope, principal: Some(user(2).id.into()) };
     let name = |row: &ProjectRow| row.project.title.clone();
     assert_lists(
@@ -260,7 +262,12 @@ async fn projects_are_listed_in_every_order_and_by_every_filter(database: impl B
         ],
     )
     .await;
-    let own = Projects { scope: ProjectScope { all: false, ..scope }, ..projects };
+    let only = limited(user(2).id, &format!("projects={}", id::<ProjectKind>(3)));
+    let scope = ProjectScope { access: only.authorize_project_list(id(1)).unwrap(), all: true };
+    let only = Projects { scope, ..projects.clone() };
+    assert_eq!(list_all(&store, &only, &Search::default(), name).await, ["alpha"]);
+    let scope = ProjectScope { all: false, ..projects.scope.clone() };
+    let own = Projects { scope, ..projects };
     assert_eq!(list_all(&store, &own, &Search::default(), name).await, ["Beta"]);
     let window = Window { from: None, backward: false, limit: 9 };
     let rows = list(&mut store.read().await.unwrap(), &own, &Search::default(), &window).await.unwrap();
@@ -320,9 +327,10 @@ async fn workspaces_are_listed_in_every_order_and_by_every_filter(database: impl
     )
     .await;
     let search = Search::default();
-    let of_member = Workspaces::OfMember(user(5).id);
+    let of_member = Workspaces::Own(limited(user(5).id, "").authorize_own_workspaces().unwrap());
     assert_eq!(list_all(&store, &of_member, &search, name).await, [two.to_string()]);
-    let of_account = Workspaces::OfServiceAccount(id(1));
+    let account = limited(crate::support::service_account(1).id, "");
+    let of_account = Workspaces::Own(account.authorize_own_workspaces().unwrap());
     assert!(list_all(&store, &of_account, &search, name).await.is_empty());
     change(&store, 3, async |change| {
         store::service_account::insert_service_account(change, &crate::support::service_account(1)).await
@@ -449,7 +457,7 @@ async fn a_count_is_bounded(database: impl Backend) {
         Ok(())
     })
     .await;
-    let scope = ProjectScope { workspace: workspace_access(1), all: true };
+    let scope = ProjectScope { access: project_list_access(1), all: true };
     let projects = Projects { scope, principal: None };
     let mut connection = store.read().await.unwrap();
     let counts = count(&mut connection, &projects, "man", ProjectFilter::ALL).await.unwrap();

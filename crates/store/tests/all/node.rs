@@ -5,9 +5,10 @@ use std::time::Duration;
 use store::{
     Store, Version,
     node::{Acknowledgements, Node, RegisteredNode, Renewal},
+    params,
 };
 
-use crate::support::{Backend, at, event, id, log, on_every_engine};
+use crate::support::{Backend, at, event, id, log, on_every_engine, tamper};
 
 on_every_engine! {
     a_node_is_listed_with_its_applied_version
@@ -18,6 +19,7 @@ on_every_engine! {
     an_evicted_node_learns_of_it
     a_node_that_renewed_is_not_evicted
     a_second_registration_replaces_the_first
+    nodes_that_know_no_limits_are_listed_until_they_leave
 }
 
 fn node(number: u128) -> Node {
@@ -132,4 +134,28 @@ async fn a_second_registration_replaces_the_first(database: impl Backend) {
     let slower = Node { lease: Duration::from_secs(9), ..node(1) };
     store.register_node(&slower, Version(0), at(2)).await.unwrap();
     assert_eq!(listed(&store).await, [(slower, Version(0))]);
+}
+
+async fn nodes_that_know_no_limits_are_listed_until_they_leave(database: impl Backend) {
+    let store = database.open().await;
+    let older = async || store::node::list_nodes_without_limits(&mut store.read().await.unwrap()).await.unwrap();
+    store.register_node(&node(1), Version(0), at(1)).await.unwrap();
+    store.register_node(&node(2), Version(0), at(1)).await.unwrap();
+    assert_eq!(older().await, [""; 0]);
+    assert_eq!(only_known_format(&store, 1).await, Some(store::latest_format()));
+    // A node of the previous release does not write the column, and one of the next release may know more.
+    for (number, known, expected) in [(1, None, vec!["host-1:4711"]), (2, Some(11), vec!["host-1:4711", "host-2:4711"])]
+    {
+        let known: Option<i64> = known;
+        tamper(&store, "UPDATE nodes SET known_format = $2 WHERE id = $1", params![node(number).id, known]).await;
+        assert_eq!(older().await, expected);
+    }
+    assert_eq!(only_known_format(&store, 1).await, None);
+    tamper(&store, "UPDATE nodes SET known_format = $1", params![1000_i64]).await;
+    assert_eq!(older().await, [""; 0]);
+}
+
+async fn only_known_format(store: &Store, number: u128) -> Option<u64> {
+    let nodes = store.list_nodes().await.unwrap();
+    nodes.into_iter().find(|registered| registered.node.id == id(number)).unwrap().known_format
 }

@@ -1,14 +1,14 @@
 //! Projects and the roles in them: what is written is read back.
 
-use domain::{PrincipalId, project::Project, role::ProjectRole};
+use domain::{PrincipalId, id::ProjectKind, project::Project, role::ProjectRole};
 use store::{
     Store, StoreError,
     project::{self, ProjectFilter, ProjectMemberRow, ProjectScope},
 };
 
 use crate::support::{
-    Backend, add_workspaces_and_users, at, change, id, on_every_engine, project_access, service_account, user,
-    workspace, workspace_access,
+    Backend, add_workspaces_and_users, at, change, id, limited, on_every_engine, project_access, project_list_access,
+    service_account, user, workspace, workspace_access,
 };
 
 on_every_engine! {
@@ -104,8 +104,8 @@ async fn each_filter_restricts_the_list(database: impl Backend) {
     insert(&store, 2, &projects).await;
     insert(&store, 3, &[Project { workspace: id(2), ..sample(4) }]).await;
     grant(&store, 4, &[(1, user_id(2), ProjectRole::Editor)]).await;
-    let here = [ProjectScope { workspace: workspace_access(1), all: true }];
-    let own = here.map(|scope| ProjectScope { all: false, ..scope });
+    let here = [ProjectScope { access: project_list_access(1), all: true }];
+    let own = here.clone().map(|scope| ProjectScope { all: false, ..scope });
     let all = ProjectFilter::of(&here, Some(user_id(2)), 9);
     let list = async |filter: ProjectFilter<'_>| {
         let rows = project::list_projects(&mut store.read().await.unwrap(), &filter).await.unwrap();
@@ -123,6 +123,15 @@ async fn each_filter_restricts_the_list(database: impl Backend) {
     assert_eq!(list(ProjectFilter { created_after: Some(at(2)), ..all.clone() }).await, "alphabet");
     assert_eq!(list(ProjectFilter { updated_before: Some(at(12)), ..all.clone() }).await, "Alpha");
     assert_eq!(list(ProjectFilter { updated_after: Some(at(12)), ..all.clone() }).await, "alphabet");
+
+    let limited_to = |projects: &str| {
+        let principal = limited(user_id(2), &format!("projects={projects}"));
+        [ProjectScope { access: principal.authorize_project_list(id(1)).unwrap(), all: true }]
+    };
+    let (first, third) = (id::<ProjectKind>(1), id::<ProjectKind>(3));
+    let only = limited_to(&format!("{first},{third}"));
+    assert_eq!(list(ProjectFilter { scopes: &only, ..all.clone() }).await, "Alpha, alphabet");
+    assert_eq!(list(ProjectFilter { scopes: &limited_to(""), ..all.clone() }).await, "");
 
     let rows = project::list_projects(&mut store.read().await.unwrap(), &all).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.role).collect::<Vec<_>>(), [Some(ProjectRole::Editor), None, None]);
@@ -155,7 +164,7 @@ async fn one_list_covers_many_workspaces(database: impl Backend) {
     })
     .await;
     grant(&store, 3, &[(999, user_id(2), ProjectRole::Editor), (998, user_id(1), ProjectRole::Admin)]).await;
-    let scope = |number, all| ProjectScope { workspace: workspace_access(number), all };
+    let scope = |number, all| ProjectScope { access: project_list_access(number), all };
     let list = async |scopes: &[ProjectScope], after: Option<u128>, limit| {
         let filter = ProjectFilter { after: after.map(id), ..ProjectFilter::of(scopes, Some(user_id(2)), limit) };
         let rows = project::list_projects(&mut store.read().await.unwrap(), &filter).await.unwrap();

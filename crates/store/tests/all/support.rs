@@ -10,7 +10,11 @@ use domain::{
     AuditEvent, AuditPrincipal, PrincipalId, Random, Timestamp,
     api_key::ApiKey,
     id::{Id, Kind},
-    principal::{Principal, ProjectAccess, ProjectPermission, WorkspaceAccess, WorkspacePermission},
+    limits::{KeyLimits, Limits},
+    principal::{
+        Identity, KeyCredential, Membership, Principal, ProjectAccess, ProjectListAccess, ProjectPermission,
+        WorkspaceAccess, WorkspacePermission,
+    },
     public_key::PublicKey,
     quota::Quotas,
     role::Role,
@@ -131,6 +135,33 @@ pub(crate) fn workspace_access(number: u128) -> WorkspaceAccess {
     Principal::host().authorize(WorkspacePermission::View, id(number)).expect("the host may do it")
 }
 
+/// Returns a principal with a key that has these limits, as a member of the workspaces 1 and 2.
+pub(crate) fn limited(owner: impl Into<PrincipalId>, limits: &str) -> Principal {
+    let limits = if limits.is_empty() { Limits::default() } else { limits.parse().expect("limits") };
+    let membership = |number| Membership {
+        workspace: id(number),
+        slug: format!("acme-{number}").into(),
+        name: "Acme".into(),
+        role: Role::Member,
+    };
+    let identity = Identity {
+        id: owner.into(),
+        email: String::new(),
+        email_verified: false,
+        name: String::new(),
+        operator: false,
+        disabled: false,
+        suspended: false,
+        memberships: [1, 2].map(membership).into(),
+    };
+    Principal::of_key(&identity.into(), KeyCredential::Signature(id(1)), &limits.into())
+}
+
+/// Returns the host's access to the projects of the workspace with that number.
+pub(crate) fn project_list_access(number: u128) -> ProjectListAccess {
+    Principal::host().authorize_project_list(id(number)).expect("the host may do it")
+}
+
 /// Returns the host's access to the project with that number, in workspace 1.
 pub(crate) fn project_access(number: u128) -> ProjectAccess {
     let access = Principal::host().authorize_project(ProjectPermission::View, id(1), id(number), None);
@@ -246,6 +277,7 @@ pub(crate) fn api_key(number: u8, owner: impl Into<PrincipalId>) -> ApiKey {
         created_at: at(number.into()),
         last_used_at: None,
         last_used_ip: None,
+        limits: KeyLimits::none(),
     }
 }
 

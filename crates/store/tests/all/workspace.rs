@@ -1,12 +1,13 @@
 //! Workspaces and their members: what is written is read back, and slugs are never used again.
 
 use domain::{
-    UserId, api_key::ApiKey, list::Search, principal::Principal, quota::Quotas, role::Role, workspace::Workspace,
+    UserId, api_key::ApiKey, id::UserKind, list::Search, principal::Principal, quota::Quotas, role::Role,
+    workspace::Workspace,
 };
 use store::{list::Window, member, workspace, workspace::Workspaces};
 
 use crate::support::{
-    Backend, add_workspaces_and_users, api_key, at, change, id, on_every_engine, service_account, user,
+    Backend, add_workspaces_and_users, api_key, at, change, id, limited, on_every_engine, service_account, user,
     workspace as sample, workspace_access,
 };
 
@@ -74,10 +75,16 @@ async fn workspaces_are_listed_for_all_and_for_a_member_until_they_are_deleted(d
     };
     let all = || Workspaces::All(Principal::host().authorize_operator().unwrap());
     assert_eq!(list(all()).await, [sample(1), sample(2), sample(3)]);
-    assert_eq!(list(Workspaces::OfMember(id(2))).await, [sample(1), sample(2)]);
-    assert_eq!(list(Workspaces::OfMember(id(1))).await, [sample(1)]);
+    let own = |number, limits: &str| {
+        let principal = limited(id::<UserKind>(number), limits);
+        Workspaces::Own(principal.authorize_own_workspaces().unwrap())
+    };
+    assert_eq!(list(own(2, "")).await, [sample(1), sample(2)]);
+    assert_eq!(list(own(2, &format!("workspaces={}", sample(2).id))).await, [sample(2)]);
+    assert_eq!(list(own(2, "workspaces=")).await, []);
+    assert_eq!(list(own(1, "")).await, [sample(1)]);
     change(&store, 3, async |change| workspace::delete_workspace(change, id(1), at(3)).await).await;
-    assert_eq!(list(Workspaces::OfMember(id(1))).await, []);
+    assert_eq!(list(own(1, "")).await, []);
     assert_eq!(list(all()).await, [sample(2), sample(3)]);
 }
 

@@ -3,6 +3,7 @@
 use domain::{
     ApiKeyId, PublicKey, Random, Timestamp, UserId, Version, WorkspaceId,
     api_key::ApiKey,
+    limits::KeyLimits,
     principal::{Identity, Membership},
     role::Role,
 };
@@ -65,6 +66,7 @@ pub(crate) fn snapshot_with_keys(count: u32, now: Timestamp, random: &dyn Random
         created_at: now,
         last_used_at: None,
         last_used_ip: None,
+        limits: KeyLimits::none(),
     };
     let keys: Vec<ApiKey> = (0..count).map(key).collect();
     for key in &keys {

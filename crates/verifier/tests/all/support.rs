@@ -213,6 +213,7 @@ impl TestRequest {
             headers: &self.headers,
             body: Some(b""),
             ip_address: None,
+            client_ip: None,
         }
     }
 }

@@ -9,6 +9,7 @@ use std::{
 use domain::{
     ApiKeyId, AuditAction, PrincipalId, Timestamp, WorkspaceId,
     api_key::{ApiKey, KeyState},
+    limits::KeywardScope,
     principal::{Principal, WorkspacePermission},
     service_account::ServiceAccount,
 };
@@ -16,6 +17,7 @@ use store::Connection;
 
 use super::{
     Access, KeyAccount, KeyOwner, authorize, find_of_owner, parse_end, revocation::list_keys_to_revoke, to_wire,
+    update::is_later,
 };
 use crate::{
     app::{App, Caller, ChangeError, Confirmed, Detail, Operation, Scope, Transaction, chosen::require_few},
@@ -147,6 +149,7 @@ impl Operation for EditApiKeys {
     type Checked = Vec<Edited>;
     type Response = usize;
     const STATUS: u16 = 200;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
         let keys = find_keys(scope.connection, scope.principal, self.set, &self.ids).await?;
@@ -166,7 +169,7 @@ impl Operation for EditApiKeys {
             }
             Edited { before, after, workspace }
         });
-        Ok(edited
+        let edited: Vec<Edited> = edited
             .filter(|edited| match self.edit {
                 BulkEdit::Revoke => true,
                 BulkEdit::Disable => edited.before != edited.after,
@@ -174,7 +177,14 @@ impl Operation for EditApiKeys {
                     edited.before != edited.after && edited.before.state(now) != KeyState::Expired
                 }
             })
-            .collect())
+            .collect();
+        for Edited { before, after, .. } in &edited {
+            // The caller's key does not let a key with more permissions be used again, or for longer.
+            if before.disabled && !after.disabled || is_later(after.expires_at, before.expires_at) {
+                scope.principal.require_within_limits(&after.limits, after.owner)?;
+            }
+        }
+        Ok(edited)
     }
 
     fn unchanged(&self, keys: &Self::Checked) -> Option<usize> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use domain::{
     ApiKeyId, AuditAction, PrincipalId, PublicKey,
+    limits::KeywardScope,
     proof::{PROOF_NAMESPACE, Proof, ProofAlgorithm, proof_message},
 };
 use http_signature::Algorithm;
@@ -72,6 +73,7 @@ impl Operation for CreateProofChallenge {
     type Checked = PrincipalId;
     type Response = api::ProofChallenge;
     const STATUS: u16 = 201;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<PrincipalId, AppError> {
         let Some(owner) = self.owner else {
@@ -110,6 +112,7 @@ impl Operation for ProveApiKey {
     type Checked = (KeyChange, String);
     type Response = api::ApiKey;
     const STATUS: u16 = 200;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
         let mut change = KeyChange::find(scope, self.owner, self.id).await?;

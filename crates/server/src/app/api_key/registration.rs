@@ -3,7 +3,12 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use domain::{
-    AuditAction, PrincipalId, api_key::ApiKey, principal::WorkspacePermission, public_key::PublicKey, text::parse_title,
+    AuditAction, PrincipalId,
+    api_key::ApiKey,
+    limits::{KeyLimits, KeywardScope},
+    principal::WorkspacePermission,
+    public_key::PublicKey,
+    text::parse_title,
 };
 use store::api_key::{Revocation, UseBeforeRevocation};
 
@@ -104,6 +109,7 @@ impl Operation for CreateApiKey {
     type Checked = NewApiKey;
     type Response = api::ApiKey;
     const STATUS: u16 = 201;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<NewApiKey, AppError> {
         let (create, now) = (&self.create, scope.now);
@@ -119,6 +125,7 @@ impl Operation for CreateApiKey {
         };
         let reclaimed = claim_fingerprint(app, scope, &owner, &public_key, challenge.is_some()).await?;
         app.require_room_for_key(scope, &owner).await?;
+        let limits = app.grant_limits(scope, &owner, create.limits.as_ref(), &KeyLimits::none()).await?;
         let proven_at = challenge.is_some().then_some(now);
         let key = ApiKey {
             id: app.generate_id(now),
@@ -138,6 +145,7 @@ impl Operation for CreateApiKey {
             created_at: now,
             last_used_at: None,
             last_used_ip: None,
+            limits,
         };
         Ok(NewApiKey { owner, key, challenge, reclaimed })
     }

@@ -6,7 +6,8 @@ use std::{
 };
 
 use domain::{
-    ApiKeyId, AuditAction, PrincipalId, ServiceAccountId, Timestamp, WorkspaceId, api_key::ApiKey, principal::Principal,
+    ApiKeyId, AuditAction, PrincipalId, ServiceAccountId, Timestamp, WorkspaceId, api_key::ApiKey,
+    limits::KeywardScope, principal::Principal,
 };
 use store::{Connection, api_key::Revocation};
 
@@ -122,6 +123,7 @@ impl Operation for RevokeApiKey {
     type Checked = Vec<(ApiKey, Option<WorkspaceId>)>;
     type Response = ();
     const STATUS: u16 = 204;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
         let owner = authorize(scope.principal, self.owner, Access::Manage)?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use domain::{
     ApiKeyId, AuditAction, Timestamp,
     api_key::{ApiKey, KeyState},
+    limits::KeywardScope,
     text::parse_title,
 };
 
@@ -15,7 +16,7 @@ use crate::{
 };
 
 impl App {
-    /// Updates a key's title or expiry.
+    /// Updates a key's title, expiry or limits.
     ///
     /// # Errors
     /// The caller may not do this, the key is revoked, or an expired key would exceed the quota again.
@@ -91,11 +92,19 @@ impl KeyChange {
         expires_at: Option<Timestamp>,
     ) -> Result<(), AppError> {
         let expires_at = expires_at.map(|end| parse_end(end, scope.now)).transpose()?;
+        if is_later(expires_at, self.before.expires_at) {
+            self.require_within_limits(scope)?;
+        }
         if self.before.state(scope.now) == KeyState::Expired {
             app.require_room_for_key(scope, &self.owner).await?;
         }
         self.after.expires_at = expires_at;
         Ok(())
+    }
+
+    /// Refuses a caller whose key would let a key with more permissions be used again, or for longer.
+    fn require_within_limits(&self, scope: &Scope<'_>) -> Result<(), AppError> {
+        Ok(scope.principal.require_within_limits(&self.after.limits, self.owner.id)?)
     }
 
     /// Writes the key, with its event.
@@ -110,6 +119,11 @@ impl KeyChange {
         transaction.note(app, action, owner.workspace(), after.id, Detail::of_change(&before, &after));
         Ok(to_wire(&after, transaction.now))
     }
+}
+
+/// Returns whether an expiry is later than another one. A key without an expiry never expires.
+pub(super) fn is_later(after: Option<Timestamp>, before: Option<Timestamp>) -> bool {
+    before.is_some_and(|before| after.is_none_or(|after| after > before))
 }
 
 /// A change of a key.
@@ -139,11 +153,16 @@ impl Operation for EditApiKey {
     type Checked = KeyChange;
     type Response = api::ApiKey;
     const STATUS: u16 = 200;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<KeyChange, AppError> {
         let mut change = KeyChange::find(scope, self.owner, self.id).await?;
         match &self.edit {
             KeyEdit::Update(update) => {
+                if let Some(limits) = &update.limits {
+                    let before = change.before.limits.clone();
+                    change.after.limits = app.grant_limits(scope, &change.owner, limits.as_ref(), &before).await?;
+                }
                 if let Some(title) = &update.title {
                     change.after.title = parse_title(title).map_err(|e| AppError::field("title", "malformed", e))?;
                 }
@@ -160,6 +179,7 @@ impl Operation for EditApiKey {
                     }
                     None => {}
                 }
+                change.require_within_limits(scope)?;
                 change.after.disabled = false;
             }
         }

@@ -5,6 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use domain::{
     AuditAction, AuditPrincipal, PrincipalId, UserId,
     invitation::Invitation,
+    limits::KeywardScope,
     principal::Denied,
     role::{RequiredRole, Role},
     text::parse_title,
@@ -155,6 +156,7 @@ impl Operation for AcceptInvitation {
     type Checked = Acceptance;
     type Response = api::AcceptedInvitation;
     const STATUS: u16 = 200;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Acceptance, AppError> {
         let invitation = find_pending(scope.connection, &self.token_hash, scope.now).await?;
@@ -172,6 +174,7 @@ impl Operation for AcceptInvitation {
             }
             (None, Some(PrincipalId::User(user))) => {
                 scope.principal.require_signature()?;
+                scope.principal.require_reach(invitation.workspace)?;
                 verified = find_user_to_verify(scope.connection, &invitation, user).await?;
                 user
             }

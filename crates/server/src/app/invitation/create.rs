@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use domain::{
     AuditAction, InvitationId, WorkspaceId,
     invitation::{INVITATION_LIFETIME, Invitation, InvitationState},
+    limits::KeywardScope,
     principal::WorkspacePermission,
     role::Role,
     user::Email,
@@ -97,6 +98,7 @@ impl Operation for CreateInvitations {
     type Checked = Invited;
     type Response = api::IssuedInvitations;
     const STATUS: u16 = 201;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
         let (workspace, create) = (self.workspace, &self.create);
@@ -161,6 +163,7 @@ impl Operation for ResendInvitation {
     type Checked = (String, Invitation);
     type Response = api::IssuedInvitation;
     const STATUS: u16 = 200;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
         let invitation = find_managed(scope, self.workspace, self.id).await?;

@@ -3,7 +3,7 @@
 use std::{pin::Pin, sync::Arc};
 
 use api::MailState;
-use domain::{AuditAction, Timestamp, invitation::Invitation};
+use domain::{AuditAction, Timestamp, invitation::Invitation, limits::KeywardScope};
 
 use super::to_wire;
 use crate::{
@@ -109,6 +109,7 @@ impl Operation for NoteFailedMails {
     type Checked = ();
     type Response = ();
     const STATUS: u16 = 200;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, _: &mut Scope<'_>) -> Result<(), AppError> {
         Ok(())

@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use domain::{
-    AuditAction, InvitationId, WorkspaceId, invitation::Invitation, principal::WorkspacePermission, user::Email,
+    AuditAction, InvitationId, WorkspaceId, invitation::Invitation, limits::KeywardScope,
+    principal::WorkspacePermission, user::Email,
 };
 
 use super::{closed, find_managed, to_wire};
@@ -100,6 +101,7 @@ impl Operation for RevokeInvitation {
     type Checked = Invitation;
     type Response = ();
     const STATUS: u16 = 204;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Invitation, AppError> {
         let invitation = find_managed(scope, self.workspace, self.id).await?;
@@ -125,6 +127,7 @@ impl Operation for RevokeInvitations {
     type Checked = Vec<Invitation>;
     type Response = usize;
     const STATUS: u16 = 200;
+    const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Vec<Invitation>, AppError> {
         scope.principal.authorize(WorkspacePermission::ManageInvitations, self.workspace)?;

@@ -18,7 +18,7 @@ pub(super) fn read<'a>(parts: &'a Parts, settings: &Settings, peer: IpAddr) -> R
         scheme: one(&parts.headers, "x-forwarded-proto")?,
         host: authority.map_or_else(|| one(&parts.headers, "host"), Ok)?,
         target: target.unwrap_or_default(),
-        ip_address: forwarded_for(&parts.headers, settings, peer),
+        address: forwarded_for(&parts.headers, settings, peer),
     })
 }
 

@@ -140,7 +140,7 @@ async fn decide_request(
             scheme: one(headers, "x-forwarded-proto")?,
             host: &request.host,
             target: &request.path,
-            ip_address: forwarded_for(headers, settings, peer),
+            address: forwarded_for(headers, settings, peer),
         })
     })?;
     let body = if request.raw_body.is_empty() { &request.body } else { &request.raw_body };

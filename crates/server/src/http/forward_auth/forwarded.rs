@@ -17,6 +17,6 @@ pub(super) fn read<'a>(
         scheme: one(headers, "x-forwarded-proto")?,
         host: one(headers, "x-forwarded-host")?,
         target: one(headers, "x-forwarded-uri")?,
-        ip_address: forwarded_for(headers, settings, peer),
+        address: forwarded_for(headers, settings, peer),
     })
 }

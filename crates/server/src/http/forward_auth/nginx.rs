@@ -11,7 +11,7 @@ use crate::{
     AppError,
     http::{
         answer::{REASON, RefusedWith, reason_of},
-        client_address::parse_address,
+        client_address::{ClientAddress, parse_address},
     },
 };
 
@@ -28,17 +28,17 @@ const LONG_EXPLANATION: &str = "the signature base is too long for a header of n
 const SHORT_DETAIL: usize = 200;
 
 pub(super) fn read(headers: &HeaderMap, peer: IpAddr) -> Result<ForwardedRequest<'_>, AppError> {
-    let ip_address = match headers.get("x-original-address") {
-        None => peer,
+    let address = match headers.get("x-original-address") {
+        None => None,
         // Behind a Unix socket, nginx has no IP address.
-        Some(_) => parse_address(one(headers, "x-original-address")?).unwrap_or(peer),
+        Some(_) => parse_address(one(headers, "x-original-address")?),
     };
     Ok(ForwardedRequest {
         method: one(headers, "x-original-method")?,
         scheme: one(headers, "x-original-scheme")?,
         host: one(headers, "x-original-host")?,
         target: one(headers, "x-original-uri")?,
-        ip_address,
+        address: address.map_or(ClientAddress::of_proxy(peer), ClientAddress::of_client),
     })
 }
 

@@ -73,8 +73,8 @@ async fn resend_invitation(
     request_body = api::AcceptInvitation, responses((status = 200, body = api::AcceptedInvitation)))]
 async fn accept_invitation(
     State(app): State<Arc<App>>,
-    MaybeAuthenticated(caller, ip_address): MaybeAuthenticated,
+    MaybeAuthenticated(caller, address): MaybeAuthenticated,
     Json(accept): Json<api::AcceptInvitation>,
 ) -> Result<Confirmed<Json<api::AcceptedInvitation>>, ChangeError> {
-    app.accept_invitation(caller.as_ref(), ip_address.0, accept).await.map(|done| done.map(Json))
+    app.accept_invitation(caller.as_ref(), address.nearest, accept).await.map(|done| done.map(Json))
 }

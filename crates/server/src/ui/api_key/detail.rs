@@ -109,7 +109,7 @@ pub(super) async fn edit(
     let changed = form.expires.as_deref().filter(|date| *date != page.key.expires_on);
     let saved = match changed.map(|date| end_of_day("expires", date)).transpose() {
         Ok(expires_at) => {
-            let update = api::UpdateApiKey { title: form.title.clone(), expires_at };
+            let update = api::UpdateApiKey { title: form.title.clone(), expires_at, limits: None };
             app.update_api_key(&at.caller, at.owner, id, &update).await
         }
         Err(error) => Err(error.into()),

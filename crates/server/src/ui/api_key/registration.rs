@@ -181,7 +181,7 @@ pub(super) async fn create(
         Ok(expires_at) => {
             let (title, public_key) = (form.title.clone(), form.public_key.clone());
             let proof = (!form.proof.trim().is_empty()).then(|| form.proof.clone());
-            let create = api::CreateApiKey { title, public_key, expires_at, proof };
+            let create = api::CreateApiKey { title, public_key, expires_at, proof, limits: None };
             app.create_api_key(&at.caller, at.owner, &create).await
         }
         Err(error) => Err(error.into()),

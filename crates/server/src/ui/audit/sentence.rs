@@ -251,6 +251,7 @@ pub(in crate::ui) fn label(field: &str) -> String {
         "email_verified" => "Email verified",
         "address" => "Address",
         "expires_at" => "Expires",
+        "limits" => "Limits",
         "fingerprint" => "Fingerprint",
         "owner" => "Owner",
         "slug" => "Slug",
@@ -378,6 +379,9 @@ impl Teller<'_> {
             AuditAction::ApiKeyRevoke => self
                 .about_key("Key revoked", Ended, " revoked the key ")
                 .with_note(self.reader.cause(self.event).map_or_else(String::new, |cause| plain(&cause))),
+            AuditAction::ApiKeyUpdate if self.was_changed("limits") => {
+                self.about_key("Key limits changed", Notable, " changed the limits of the key ")
+            }
             AuditAction::ApiKeyUpdate if self.was_changed("expires_at") => {
                 self.about_key("Expiry date changed", Changed, " changed the expiry date of the key ")
             }
@@ -618,6 +622,8 @@ pub(in crate::ui) fn refusal_reason(code: &str) -> Option<&'static str> {
         "sign_in_suspended" => "The sign-in is suspended since a restore",
         "owner_without_workspace" => "The owner of the key is a member of no workspace",
         "token_expired" => "The bearer token has expired",
+        "address_not_allowed" => "The key is limited to other networks",
+        "key_not_yet_valid" => "The key is not accepted yet",
         "forbidden" => "The routes do not allow it",
         "not_found" => "The route needs what the client may not see",
         "invalid_path" => "The path has more than one meaning",
@@ -702,6 +708,12 @@ mod tests {
         );
         for (action, target, detail, told) in [
             ("api_key.create", key.as_str(), &[("owner", bot.as_str())][..], "added the key runner-20 to demo-bot"),
+            (
+                "api_key.update",
+                key.as_str(),
+                &[("owner", bot.as_str()), ("limits", "scopes=keyward:read"), ("limits_before", "")],
+                "changed the limits of the key runner-20 of demo-bot",
+            ),
             ("api_key.create", "key_gone", &[("owner", &olivia), ("title", "laptop")], "added the key laptop"),
             (
                 "member.update",

@@ -183,6 +183,7 @@ async fn a_host_command_registers_a_key_with_a_proof() {
         public_key: key.openssh.clone(),
         expires_at: None,
         proof: Some(key.prove(&eve.id, &challenge.challenge)),
+        limits: None,
     };
     let made = test.app.create_api_key(&host, owner, &create).await.unwrap();
     assert_eq!(made.proven_at, Some(made.created_at));

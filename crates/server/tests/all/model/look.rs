@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     History, project_role, role, rows,
-    rules::{Credential, Owner, State, Who},
+    rules::{Credential, Owner, READ, State, Who},
     table,
 };
 
@@ -14,11 +14,11 @@ impl History {
     /// Compares everything that a caller may see about themselves and a workspace.
     pub(super) async fn look(&mut self, ws: usize, by: Credential) {
         let at = format!("/workspaces/{}", self.model.workspaces[ws].id);
-        let caller = self.model.authenticate(by);
+        let caller = self.model.admit(by, READ);
         if let Some(me) = self.ask(("GET", "/me", Value::Null), Some(by), caller.map(|_| 200)).await {
-            let who = caller.expect("they were let in").who;
+            let caller = caller.expect("they were let in");
             let workspaces = (0..self.model.workspaces.len()).filter_map(|ws| {
-                Some((self.model.workspaces[ws].id.clone(), json!(role(self.model.is_admin(who, ws)?))))
+                Some((self.model.workspaces[ws].id.clone(), json!(role(self.model.role(caller, ws).ok()?))))
             });
             self.expect_same("workspaces", &table(&me["workspaces"], &["role"]), &rows(workspaces));
         }
@@ -46,11 +46,15 @@ impl History {
                 (account.id.clone(), json!([role(account.admin), account.disabled, keys]))
             },
         ));
-        let sees_all = admin.is_ok();
+        // A key that is limited to projects sees these, in a workspace of which it sees nothing else.
+        let lists_projects = caller.and_then(|caller| self.model.role(caller, ws));
+        let sees_all = lists_projects == Ok(true);
         let projects = caller.map_or_else(
             |_| BTreeMap::new(),
             |caller| {
-                let here = model.projects.iter().filter(|project| project.workspace == ws && !project.deleted);
+                let reached = |index: &usize| model.limits(caller).reach_project(*index);
+                let here = (0..model.projects.len()).filter(reached).map(|index| &model.projects[index]);
+                let here = here.filter(|project| project.workspace == ws && !project.deleted);
                 rows(here.filter(|project| sees_all || project.members.contains_key(&caller.who)).map(|project| {
                     (project.id.clone(), json!(project.members.get(&caller.who).map(|&role| project_role(role))))
                 }))
@@ -60,7 +64,7 @@ impl History {
             ("members", member, &["role"][..], members),
             ("invitations", admin, &["state"], invitations),
             ("service-accounts", admin, &["role", "disabled", "keys"], accounts),
-            ("projects", member, &["role"], projects),
+            ("projects", lists_projects.map(|_| ()), &["role"], projects),
         ] {
             let path = format!("{at}/{list}?limit=200");
             if let Some(page) = self.ask(("GET", &path, Value::Null), Some(by), seen_by.map(|()| 200)).await {
@@ -70,7 +74,8 @@ impl History {
     }
 
     async fn look_at_keys(&mut self, by: Credential) {
-        let owner = self.model.caller(by).and_then(|caller| self.model.view_keys(caller, Owner::Own));
+        let caller = self.model.caller(by).and_then(|caller| self.model.require_scope(caller, READ));
+        let owner = caller.and_then(|caller| self.model.view_keys(caller, Owner::Own));
         let request = ("GET", "/me/keys?limit=200", Value::Null);
         if let Some(page) = self.ask(request, Some(by), owner.map(|_| 200)).await {
             let owner = owner.expect("they were let in");

@@ -2,9 +2,12 @@
 //! the real server. It follows the specification, and uses lists instead of a database.
 
 mod api_key;
+mod limits;
 mod project;
 
 use std::collections::BTreeMap;
+
+pub use self::limits::{Limits, MANAGE, READ, WRITE};
 
 /// The status and code of a refusal.
 pub type Refusal = (u16, &'static str);
@@ -97,6 +100,7 @@ pub struct ApiKey {
     /// Whether another user's proof reclaimed it.
     pub reclaimed: bool,
     pub created_with: Option<usize>,
+    pub limits: Limits,
 }
 
 #[derive(Debug)]
@@ -184,6 +188,7 @@ impl Model {
     /// Rules 2 and 3: returns the principal of a credential, if it is still valid.
     pub fn caller(&self, credential: Credential) -> Verdict<Caller> {
         let key = self.key_of(credential).filter(|&key| self.state(key) == State::Active).ok_or(UNAUTHENTICATED)?;
+        require(self.keys[key].limits.allow_use(self.now), UNAUTHENTICATED)?;
         let who = self.keys[key].owner;
         let stands = match who {
             Who::User(user) => {
@@ -216,11 +221,13 @@ impl Model {
     }
 
     pub fn require_member(&self, caller: Caller, ws: usize) -> Verdict<()> {
-        self.is_admin(caller.who, ws).map(|_| ()).ok_or(NOT_FOUND)
+        self.role(caller, ws)?;
+        require(self.limits(caller).projects.is_none(), FORBIDDEN)
     }
 
     pub fn require_admin(&self, caller: Caller, ws: usize) -> Verdict<()> {
-        require(self.is_admin(caller.who, ws).ok_or(NOT_FOUND)?, FORBIDDEN)
+        self.require_member(caller, ws)?;
+        require(self.role(caller, ws)?, FORBIDDEN)
     }
 
     fn require_signing_admin(&self, caller: Caller, ws: usize) -> Verdict<()> {
@@ -234,7 +241,7 @@ impl Model {
     }
 
     fn is_operator(&self, caller: Caller) -> bool {
-        matches!(caller.who, Who::User(user) if self.users[user].operator)
+        !self.limits(caller).has_places() && matches!(caller.who, Who::User(user) if self.users[user].operator)
     }
 
     fn require_operator(&self, caller: Caller) -> Verdict<()> {
@@ -283,7 +290,7 @@ impl Model {
 
     pub fn set_quotas(&mut self, caller: Caller, ws: usize, accounts: usize, keys: usize) -> Verdict<()> {
         if !self.is_operator(caller) {
-            self.require_member(caller, ws)?;
+            self.role(caller, ws)?;
         }
         self.require_operator(caller)?;
         require(!self.workspaces[ws].deleted, NOT_FOUND)?;
@@ -460,7 +467,11 @@ impl Model {
         require(is_good, (409, "invitation_closed"))?;
         let (ws, email) = (self.invitations[invitation].workspace, self.invitations[invitation].email.clone());
         let user = match caller {
-            Some(Caller { who: Who::User(user), bearer: false, .. }) => user,
+            Some(caller @ Caller { who: Who::User(user), bearer: false, .. }) => {
+                let limits = self.limits(caller);
+                require(limits.projects.is_none() && limits.reach_workspace(ws), FORBIDDEN)?;
+                user
+            }
             Some(_) => return Err(FORBIDDEN),
             None => {
                 require(self.users.iter().all(|user| user.email != email), (409, "email_taken"))?;

@@ -84,7 +84,7 @@ pub async fn register_key(test: &TestApp, workspace: &str, owner: &Actor, title:
         Ok(user) => KeyOwner::User(user),
         Err(_) => KeyOwner::ServiceAccount(workspace.parse().expect("ws_"), owner.id.parse().expect("sa_")),
     };
-    let create = api::CreateApiKey { title: title.to_owned(), public_key, expires_at: None, proof: None };
+    let create = api::CreateApiKey { title: title.to_owned(), public_key, expires_at: None, proof: None, limits: None };
     test.app.create_api_key(&Caller::host(), owner, &create).await.expect("a key").id.to_string()
 }
 

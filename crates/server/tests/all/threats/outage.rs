@@ -40,6 +40,7 @@ async fn reads_are_verified_without_the_store_while_the_lease_lasts() {
             headers: &request.headers,
             body: Some(&request.body),
             ip_address: Some(request.address),
+            client_ip: Some(request.address),
         });
         verified.map(|verified| verified.map(|verified| verified.principal.id().unwrap().to_string()))
     };

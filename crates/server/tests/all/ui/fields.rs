@@ -187,6 +187,7 @@ async fn the_pages_have_every_field_of_a_key() {
         ("expires_at", Input::Typed("expires", "2026-01-10".to_owned(), json!("2026-01-10T23:59:59Z"))),
         // The page asks for it if another principal registered the key.
         ("proof", Input::ProgramsOnly),
+        ("limits", Input::ProgramsOnly),
     ]);
     submit(&mut ada, &test, "CreateApiKey", &inputs).await;
     let id = id_in(&ada.path);
@@ -197,6 +198,7 @@ async fn the_pages_have_every_field_of_a_key() {
     let inputs = BTreeMap::from([
         ("title", typed("title", "desktop")),
         ("expires_at", Input::Typed("expires", "2026-02-10".to_owned(), json!("2026-02-10T23:59:59Z"))),
+        ("limits", Input::ProgramsOnly),
     ]);
     submit(&mut ada, &test, "UpdateApiKey", &inputs).await;
     read(&test, &key, "/api/v1/me").await;
@@ -212,6 +214,7 @@ async fn the_pages_have_every_field_of_a_key() {
         ("last_used_at", "<dd id=\"last-used\"><time datetime=\"2026-01-02"),
         ("proven_at", NONE),
         ("displaced_at", NONE),
+        ("limits", NONE),
     ];
     assert_shows(&ada, &test, "ApiKey", &object, &shown).await;
 
@@ -241,6 +244,7 @@ async fn the_pages_have_every_field_of_a_key() {
         ("last_used_ip", NONE),
         ("proven_at", NONE),
         ("displaced_at", "Another account registered this key"),
+        ("limits", NONE),
     ];
     assert_shows(&ada, &test, "ApiKey", &object, &shown).await;
 }

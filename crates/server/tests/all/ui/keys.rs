@@ -221,7 +221,7 @@ pub(super) async fn add_keys(
     let mut pages = Vec::new();
     for &title in titles {
         let public_key = test.new_key().openssh;
-        let create = api::CreateApiKey { title: title.to_owned(), public_key, expires_at, proof: None };
+        let create = api::CreateApiKey { title: title.to_owned(), public_key, expires_at, proof: None, limits: None };
         let key = test.app.create_api_key(&host, KeyOwner::User(user), &create).await.unwrap();
         pages.push(format!("/profile/api-keys/{}", key.id));
     }

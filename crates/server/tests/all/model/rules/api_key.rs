@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{ApiKey, Caller, FORBIDDEN, Model, NOT_FOUND, Owner, QUOTA, State, Verdict, Who, require};
+use super::{ApiKey, Caller, FORBIDDEN, Limits, Model, NOT_FOUND, Owner, QUOTA, State, Verdict, Who, require};
 
 impl Model {
     pub fn view_keys(&self, caller: Caller, owner: Owner) -> Verdict<Who> {
@@ -54,7 +54,7 @@ impl Model {
         let visible = match self.keys[key].owner {
             owner if owner == caller.who => true,
             Who::User(_) => false,
-            Who::Account(account) => self.is_admin(caller.who, self.accounts[account].workspace) == Some(true),
+            Who::Account(account) => self.require_admin(caller, self.accounts[account].workspace).is_ok(),
         };
         visible.then_some(key)
     }
@@ -66,6 +66,7 @@ impl Model {
         pair: usize,
         expires_at: Option<i64>,
         proved: bool,
+        asked: &Limits,
     ) -> Verdict<()> {
         let owner = self.manage_keys(caller, owner)?;
         let same = |key: &&ApiKey| key.pair == pair;
@@ -77,6 +78,7 @@ impl Model {
             require(proved && is_unproven, (409, "duplicate_key"))?;
         }
         self.require_room(owner)?;
+        let limits = self.grant_limits(caller, asked, owner)?;
         if let Some(reclaimed) = standing {
             self.keys[reclaimed].revoked = true;
             self.keys[reclaimed].reclaimed = true;
@@ -92,11 +94,12 @@ impl Model {
             proven: proved,
             reclaimed: false,
             created_with: Some(caller.key),
+            limits,
         });
         Ok(())
     }
 
-    fn find_unrevoked(&self, caller: Caller, owner: Owner, key: usize) -> Verdict<Who> {
+    pub(super) fn find_unrevoked(&self, caller: Caller, owner: Owner, key: usize) -> Verdict<Who> {
         let who = self.manage_keys(caller, owner)?;
         require(self.keys[key].owner == who, NOT_FOUND)?;
         require(!self.keys[key].revoked, (409, "key_revoked"))?;
@@ -111,6 +114,9 @@ impl Model {
 
     pub fn set_end(&mut self, caller: Caller, owner: Owner, key: usize, end: Option<i64>) -> Verdict<()> {
         let who = self.find_unrevoked(caller, owner, key)?;
+        if self.keys[key].expires_at.is_some_and(|before| end.is_none_or(|end| end > before)) {
+            self.require_within(caller, key)?;
+        }
         if self.state(key) == State::Expired {
             self.require_room(who)?;
         }
@@ -121,9 +127,10 @@ impl Model {
     #[expect(clippy::option_option, reason = "unchanged, no expiry and an expiry are three values")]
     pub fn enable_key(&mut self, caller: Caller, owner: Owner, key: usize, end: Option<Option<i64>>) -> Verdict<()> {
         self.find_unrevoked(caller, owner, key)?;
-        match end {
-            Some(end) => self.set_end(caller, owner, key, end)?,
-            None => require(self.state(key) != State::Expired, (409, "key_expired"))?,
+        require(end.is_some() || self.state(key) != State::Expired, (409, "key_expired"))?;
+        self.require_within(caller, key)?;
+        if let Some(end) = end {
+            self.set_end(caller, owner, key, end)?;
         }
         self.keys[key].disabled = false;
         Ok(())

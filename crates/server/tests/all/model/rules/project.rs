@@ -16,7 +16,8 @@ impl Model {
     pub fn require_project(&self, caller: Caller, ws: usize, project: usize, least: ProjectRole) -> Verdict<()> {
         let found = &self.projects[project];
         require(found.workspace == ws && !found.deleted, NOT_FOUND)?;
-        let admin = self.is_admin(caller.who, ws).ok_or(NOT_FOUND)?;
+        let admin = self.role(caller, ws)?;
+        require(self.limits(caller).reach_project(project), NOT_FOUND)?;
         let role = found.members.get(&caller.who).copied().or(admin.then_some(ProjectRole::Viewer));
         require(role.ok_or(NOT_FOUND)? >= least, FORBIDDEN)
     }
