@@ -17,7 +17,7 @@ use std::{
 
 use domain::{
     ApiKeyId, AuditAction, AuditEvent, AuditEventId, AuditPrincipal, PrincipalId, SessionId, Timestamp, WorkspaceId,
-    api_key::{ApiKey, KeyState},
+    api_key::KeyState,
     limits::{KeyLimits, KeywardScope},
     principal::{Credential, Denied, IdentityRefusal, KeyCredential, Principal},
     session::Session,

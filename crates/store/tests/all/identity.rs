@@ -3,6 +3,7 @@
 use domain::{
     PrincipalId, UserId,
     api_key::{ApiKey, KeyState},
+    limits::{KeyLimits, Limits},
     principal::Identity,
 };
 use store::{
@@ -99,18 +100,21 @@ async fn a_principal_is_found_together_with_a_key(database: impl Backend) {
     let store = database.open().await;
     add_workspaces_and_users(&store).await;
     let [one, two]: [PrincipalId; 2] = [id_of_user(1).into(), id_of_user(2).into()];
-    let key = ApiKey { expires_at: Some(at(100)), ..sample(1, one) };
+    let limits: KeyLimits = "scopes=keyward:read;cidrs=10.0.0.0/8".parse::<Limits>().unwrap().into();
+    let key = ApiKey { expires_at: Some(at(100)), limits: limits.clone(), ..sample(1, one) };
     change(&store, 2, async |change| api_key::insert_api_key(change, &key).await).await;
     let mut connection = store.read().await.unwrap();
     let identities = identity::find_identities(&mut connection, &[one, two]).await.unwrap();
     for (principal, key) in [(one, Some(id(1))), (one, Some(id(2))), (one, None), (two, Some(id(1)))] {
         let found = identity::find_identity_and_key(&mut connection, principal, key).await.unwrap();
         assert_eq!(found.identity.as_ref(), identities.get(&principal));
-        assert_eq!(found.key.map(|key| key.owner), (key == Some(id(1))).then_some(one));
+        let standing = found.key.map(|key| (key.owner, key.limits));
+        assert_eq!(standing, (key == Some(id(1))).then(|| (one, limits.clone())));
     }
     let nobody = identity::find_identity_and_key(&mut connection, id_of_user(77).into(), Some(id(1))).await.unwrap();
     assert_eq!(nobody.identity, None);
-    let state = |now| nobody.key.unwrap().state(at(now));
+    let standing = nobody.key.unwrap();
+    let state = |now| standing.state(at(now));
     assert_eq!((state(99), state(100)), (KeyState::Active, KeyState::Expired));
     drop(connection);
     change(&store, 3, async |change| {
