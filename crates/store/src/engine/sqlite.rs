@@ -1,6 +1,6 @@
 //! The embedded engine: SQLite in one file, with one writer and several readers. Other processes may use the file, too.
 //! A statement runs in the task that needs it, because the change of a thread costs more than most statements. What waits
-//! for the disk or takes long runs in a thread. See `docs/adr/0019`.
+//! for the disk or takes long runs in a thread. See `docs/adr/0020`.
 
 mod pool;
 
