@@ -1,5 +1,5 @@
 # One command a purpose. `make test` is what has to pass; it installs what is missing first.
-.PHONY: test setup lint imports words unit ed25519-verdicts ed25519-backends clients openapi upgrade e2e package-test screenshots deny advisories bench compare graceful-stop
+.PHONY: test setup lint imports words unit ed25519-verdicts ed25519-backends clients openapi upgrade e2e package-test screenshots deny advisories bench compare graceful-stop overload
 
 # The modules of the server's tests that run once more on PostgreSQL. `model`, `proxies` and `serve` ask the store little.
 ON_POSTGRES = api:: cluster:: threats:: ui::
@@ -102,3 +102,9 @@ compare: setup
 graceful-stop: setup
 	$(CARGO) build --release --locked
 	.venv/bin/python scripts/graceful-stop
+
+# Offers a server more than it can do. Not a test. Takes three minutes after the build.
+overload: setup
+	$(CARGO) build --release --locked
+	.venv/bin/python scripts/offered-load
+	.venv/bin/python scripts/floods

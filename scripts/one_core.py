@@ -90,10 +90,10 @@ def processor():
 class Server:
     """An installation with these keys, and its server on one core."""
 
-    def __init__(self, binary, directory, keys, core):
+    def __init__(self, binary, directory, keys, core, settings=SETTINGS):
         self.data, configuration = Path(directory) / "data", Path(directory) / "keyward.toml"
         self.log = Path(directory) / "log"
-        configuration.write_text(SETTINGS)
+        configuration.write_text(settings)
         at = ["--data", self.data]
         (Path(directory) / "id.pub").write_text(Key().openssh + "\n")
         run(binary, "admin", "create-user", *at, "--email", "a@example.com", "--name", "A", "--operator")

@@ -190,7 +190,13 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Outcome {
     output::choose_colour(arguments.color);
     output::choose_brevity(arguments.brevity);
-    let runtime = tokio::runtime::Runtime::new()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        // A thread has its own queue of at most 256 tasks, and further ones are in a common queue. By default, tasks in the
+        // common queue wait until many others have run, also if these were woken later. A server with thousands of active
+        // connections then answers some requests a second late.
+        .global_queue_interval(1)
+        .build()
         .map_err(|error| Failure::new(format!("cannot start threads ({error}): check the limits of this machine")))?;
     if !matches!(arguments.command, Command::Demo(_) | Command::Serve(_)) {
         log::start("error")?;

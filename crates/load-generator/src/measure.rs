@@ -1,7 +1,9 @@
 //! The measurements.
 
 use std::{
+    collections::VecDeque,
     hint::black_box,
+    net::{IpAddr, Ipv4Addr},
     time::{Duration, Instant},
 };
 
@@ -11,7 +13,7 @@ use mio::{Events, Interest, Poll, Token, net::TcpStream};
 use crate::{
     arguments::Arguments,
     clock,
-    connection::{Connection, Response},
+    connection::{Answer, Connection, Response},
     keys::make_keys,
     requests::Requests,
 };
@@ -43,16 +45,27 @@ pub(crate) fn verify_bare(arguments: &Arguments) -> Result<f64, String> {
 /// The times of the responses.
 #[derive(Default)]
 struct Counted {
-    times: Vec<Duration>,
-    refused: u32,
+    ok: Vec<Duration>,
+    /// Those of the refusals that say when to send the request again.
+    later: Vec<Duration>,
+    other: u32,
 }
 
 impl Counted {
-    /// Returns a quantile of the times in microseconds.
-    fn quantile(&self, per_mille: usize) -> u128 {
-        let at = (self.times.len() * per_mille / 1000).min(self.times.len().saturating_sub(1));
-        self.times.get(at).map_or(0, Duration::as_micros)
+    fn count(&mut self, answer: Answer, took: Duration) {
+        match answer {
+            Answer::Ok => self.ok.push(took),
+            Answer::Later(_) => self.later.push(took),
+            Answer::Other => self.other += 1,
+        }
     }
+}
+
+/// Returns a quantile of the times in microseconds.
+fn quantile(times: &mut [Duration], per_mille: usize) -> u128 {
+    times.sort_unstable();
+    let at = (times.len() * per_mille / 1000).min(times.len().saturating_sub(1));
+    times.get(at).map_or(0, Duration::as_micros)
 }
 
 /// Sends requests for the given time, and returns a line of JSON.
@@ -63,7 +76,7 @@ pub(crate) fn send_requests(arguments: &Arguments) -> Result<String, String> {
     let mut poll = Poll::new().map_err(text)?;
     let mut connections = Vec::new();
     for number in 0..arguments.connections {
-        let mut connection = connect(arguments)?;
+        let mut connection = connect(arguments, number)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         poll.registry().register(&mut connection.stream, Token(number), interest).map_err(text)?;
         connections.push(connection);
@@ -72,20 +85,41 @@ pub(crate) fn send_requests(arguments: &Arguments) -> Result<String, String> {
     let mut events = Events::with_capacity(1024);
     let mut counted = Counted::default();
     let began = clock::now();
-    let end = began + Duration::from_secs_f64(arguments.seconds);
-    let mut sent = 0_u32;
+    let measured = began + Duration::from_secs_f64(arguments.warm_up);
+    let end = measured + Duration::from_secs_f64(arguments.seconds);
+    let (mut sent, mut held_back, mut before) = (0_u32, 0_u32, (0_u32, 0_u32));
+    // The connections that were asked to wait, and until when. The server asks each for the same time.
+    let mut resting: VecDeque<(Instant, usize)> = VecDeque::new();
     loop {
         let now = clock::now();
         if now >= end {
             break;
         }
-        while let Some(due) = due(arguments, began, sent, now) {
-            let Some(number) = idle.pop() else { break };
+        if now < measured {
+            before = (sent, held_back);
+        }
+        while let Some((_, number)) = resting.pop_front_if(|(until, _)| *until <= now) {
+            idle.push(number);
+        }
+        while let Some(due) = due(arguments, began, sent + held_back, now) {
+            let Some(number) = idle.pop() else {
+                if resting.is_empty() || arguments.rate <= 0.0 {
+                    break;
+                }
+                held_back += 1;
+                continue;
+            };
             let Some(connection) = connections.get_mut(number) else { break };
             connection.send(requests.next(), due).map_err(text)?;
             sent += 1;
         }
-        let wait = if arguments.rate > 0.0 { Duration::ZERO } else { Duration::from_millis(100) };
+        let wait = match next_due(arguments, began, sent + held_back) {
+            // Waiting is exact to a millisecond only. It would round up.
+            Some(due) => {
+                Duration::from_millis(u64::try_from(due.saturating_duration_since(now).as_millis()).unwrap_or(0))
+            }
+            None => Duration::from_millis(100),
+        };
         poll.poll(&mut events, Some(wait)).map_err(text)?;
         for event in &events {
             let number = event.token().0;
@@ -96,14 +130,19 @@ pub(crate) fn send_requests(arguments: &Arguments) -> Result<String, String> {
             if !event.is_readable() {
                 continue;
             }
-            let Response::Complete { is_ok } = connection.receive().map_err(text)? else { continue };
+            let Response::Complete(answer) = connection.receive().map_err(text)? else { continue };
             let now = clock::now();
             if now >= end {
                 continue;
             }
-            counted.times.push(now - connection.due);
-            counted.refused += u32::from(!is_ok);
-            if arguments.rate > 0.0 {
+            if now >= measured {
+                counted.count(answer, now - connection.due);
+            }
+            if let Answer::Later(seconds) = answer
+                && arguments.obeys_retry_after
+            {
+                resting.push_back((now + Duration::from_secs(seconds.into()), number));
+            } else if arguments.rate > 0.0 {
                 idle.push(number);
             } else {
                 connection.send(requests.next(), now).map_err(text)?;
@@ -111,31 +150,43 @@ pub(crate) fn send_requests(arguments: &Arguments) -> Result<String, String> {
             }
         }
     }
-    counted.times.sort_unstable();
+    let (sent, held_back) = (sent - before.0, held_back - before.1);
+    let Counted { mut ok, mut later, other } = counted;
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-    let rate = counted.times.len() as f64 / arguments.seconds;
+    let rate = (ok.len() + later.len() + other as usize) as f64 / arguments.seconds;
     Ok(format!(
-        "{{\"rate\": {rate:.1}, \"refused\": {}, \"p50_micros\": {}, \"p99_micros\": {}}}",
-        counted.refused,
-        counted.quantile(500),
-        counted.quantile(990)
+        "{{\"rate\": {rate:.1}, \"sent\": {sent}, \"held_back\": {held_back}, \"refused\": {}, \"p50_micros\": {}, \"p99_micros\": {}, \"later\": {}, \
+         \"later_p50_micros\": {}, \"later_p99_micros\": {}}}",
+        later.len() + other as usize,
+        quantile(&mut ok, 500),
+        quantile(&mut ok, 990),
+        later.len(),
+        quantile(&mut later, 500),
+        quantile(&mut later, 990)
     ))
+}
+
+/// Returns when the next request is due, or `None` if each connection always has one.
+fn next_due(arguments: &Arguments, began: Instant, sent: u32) -> Option<Instant> {
+    (arguments.rate > 0.0).then(|| began + Duration::from_secs_f64(f64::from(sent) / arguments.rate))
 }
 
 /// Returns when the next request is due, if that is now.
 fn due(arguments: &Arguments, began: Instant, sent: u32, now: Instant) -> Option<Instant> {
-    if arguments.rate <= 0.0 {
-        return Some(now);
-    }
-    let due = began + Duration::from_secs_f64(f64::from(sent) / arguments.rate);
-    (due <= now).then_some(due)
+    next_due(arguments, began, sent).map_or(Some(now), |due| (due <= now).then_some(due))
 }
 
-fn connect(arguments: &Arguments) -> Result<Connection, String> {
+/// Opens a connection with this number, from one of the sources in turn.
+fn connect(arguments: &Arguments, number: usize) -> Result<Connection, String> {
+    let mut source = arguments.source;
+    if let IpAddr::V4(first) = source.ip() {
+        let next = u32::try_from(number % arguments.sources).unwrap_or(0);
+        source.set_ip(Ipv4Addr::from_bits(first.to_bits().wrapping_add(next)).into());
+    }
     // The standard library cannot bind a socket before it connects. Addresses of 127.0.0.0/8 need no interface.
     let socket = socket2::Socket::new(socket2::Domain::for_address(arguments.address), socket2::Type::STREAM, None);
     let connected = socket.and_then(|socket| {
-        socket.bind(&arguments.source.into())?;
+        socket.bind(&source.into())?;
         socket.connect(&arguments.address.into())?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;

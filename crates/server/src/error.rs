@@ -58,6 +58,9 @@ pub enum AppError {
     // The operator must act.
     /// The database is unreachable, or the node has no lease.
     Unavailable(String),
+    /// There are more requests than this node can process, and this one was not processed.
+    /// The client is to try again after so many seconds.
+    Overloaded(u64),
     /// It conflicted with another change, and nothing was changed. The caller may retry.
     Contended(String),
 
@@ -397,6 +400,7 @@ impl AppError {
                 "Internal error",
                 "The server could not process the request. Nothing was changed. Report the request id to the operator.",
             ),
+            Self::Overloaded(_) => overloaded(),
             Self::Unavailable(_) | Self::Contended(_) => Problem::new(
                 503,
                 codes::UNAVAILABLE,
@@ -422,6 +426,17 @@ fn unauthenticated(error: &AuthenticationError, now: Timestamp) -> Problem {
     Problem::new(401, codes::UNAUTHENTICATED, title, capitalised(&format!("{error}; server time {now:.0}.")))
         .with("reason", error.code())
         .with("server_time", format!("{now:.0}"))
+}
+
+/// The refusal of a request for which an overloaded server has no time.
+fn overloaded() -> Problem {
+    Problem::new(
+        503,
+        codes::UNAVAILABLE,
+        "Overloaded",
+        "The server has more requests than it can process. Your credential was not verified, and nothing was changed. Try \
+         again in two seconds.",
+    )
 }
 
 fn not_served() -> Problem {

@@ -14,7 +14,9 @@ mod framing;
 mod http2_path;
 mod hygiene;
 mod input_error;
+mod overload;
 mod own_host;
+mod queue_delay;
 mod same_origin;
 mod tls;
 mod v1;
@@ -31,7 +33,7 @@ use http::{Method, header};
 use utoipa::openapi::OpenApi;
 
 pub(crate) use self::{
-    answer::{LoggedPrincipal, LoggedRoute, RefusedWith, finish},
+    answer::{LoggedPrincipal, LoggedRoute, RefusedWith, finish, finish_overloaded},
     authenticate::{OnConnection, limit},
     body::{discard, held_slot, read_body},
     client_address::client_address,
@@ -40,6 +42,7 @@ pub(crate) use self::{
     encord::answer_version_1,
     forward_auth::{Endpoint as ForwardAuthEndpoint, answer_nginx},
     framing::Watched,
+    overload::{find_overload, refuse_unread},
     own_host::require as require_own_host,
     same_origin::{find_own_referer, is_same_origin},
 };

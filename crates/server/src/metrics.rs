@@ -50,6 +50,7 @@ pub(crate) struct Metrics {
     verification_seconds: Histogram,
     answers: [Counter; 5],
     answer_seconds: Histogram,
+    overloaded: Counter,
     change_seconds: Histogram,
     changes: Counter,
     change_commits: Counter,
@@ -87,6 +88,7 @@ impl Metrics {
             answers: ["1xx", "2xx", "3xx", "4xx", "5xx"]
                 .map(|class| counter("keyward_answers_total", vec![Label::new("status", class)])),
             answer_seconds: histogram("keyward_answer_seconds"),
+            overloaded: counter("keyward_overloaded_total", Vec::new()),
             change_seconds: histogram("keyward_change_seconds"),
             changes: counter("keyward_changes_total", Vec::new()),
             change_commits: counter("keyward_change_commits_total", Vec::new()),
@@ -103,10 +105,21 @@ impl Metrics {
 
     /// Counts a response.
     pub(crate) fn count_answer(&self, status: u16, took: Duration) {
+        self.count_status(status);
+        self.answer_seconds.record(took.as_secs_f64());
+    }
+
+    /// Counts a request that was refused because the server is overloaded. It took no time that says anything about
+    /// others.
+    pub(crate) fn count_overloaded(&self, status: u16) {
+        self.count_status(status);
+        self.overloaded.increment(1);
+    }
+
+    fn count_status(&self, status: u16) {
         if let Some(counter) = usize::from(status / 100).checked_sub(1).and_then(|class| self.answers.get(class)) {
             counter.increment(1);
         }
-        self.answer_seconds.record(took.as_secs_f64());
     }
 
     /// Records the duration of a change, from its beginning until all nodes have confirmed it.
@@ -172,6 +185,7 @@ fn describe(recorder: &PrometheusRecorder) {
     counter("keyward_changes_total", "Changes that were committed");
     counter("keyward_change_commits_total", "Commits of changes: several changes may share one");
     counter("keyward_password_checks_total", "Password checks, for existing and unknown users");
+    counter("keyward_overloaded_total", "Requests that were refused because the server was overloaded");
     counter("keyward_lost_log_lines_total", "Log lines of answered requests that were lost");
     gauge("keyward_changes_waiting", "Changes that wait for other changes of this node");
     gauge("keyward_directory_keys", "Keys in the directory");

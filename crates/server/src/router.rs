@@ -65,14 +65,18 @@ impl Endpoints {
 
     /// Answers a request.
     pub(crate) async fn answer(&self, request: Request) -> Response {
+        if let Some(refusal) = http::find_overload(&self.app, &self.connections, &request) {
+            let refuse = |request| http::refuse_unread(&self.connections, request, refusal);
+            return http::finish_overloaded(&self.app, request, |request| in_form_of_client(request, refuse)).await;
+        }
         let limited = |request| http::limit(&self.connections, request, |request| self.answer_without_panic(request));
-        // A browser gets a page for every refusal.
-        let shown = |request| {
-            ui::show_problem_as_page(request, |request| {
-                http::answer_nginx(request, |request| http::answer_version_1(request, limited))
-            })
-        };
-        http::finish(&self.app, request, shown).await
+        let response = http::finish(&self.app, request, |request| in_form_of_client(request, limited)).await;
+        // Requests that have arrived meanwhile are processed before this response is sent. Responses are then sent one
+        // after the other, which wakes their clients less often. If many requests wait, clients do not sleep.
+        if !self.connections.queue_delay().is_long() {
+            tokio::task::yield_now().await;
+        }
+        response
     }
 
     async fn answer_without_panic(&self, request: Request) -> Response {
@@ -94,4 +98,15 @@ impl Endpoints {
             Err(refusal) => refusal,
         }
     }
+}
+
+/// Changes refusals into the form that the client reads: a page for browsers, and what nginx and the Encord SDK need.
+async fn in_form_of_client<F: Future<Output = Response>>(
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
+    ui::show_problem_as_page(request, |request| {
+        http::answer_nginx(request, |request| http::answer_version_1(request, next))
+    })
+    .await
 }

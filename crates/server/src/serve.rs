@@ -159,6 +159,8 @@ impl Server {
             }
         };
         let connections = Arc::new(Connections::new(limits));
+        let measured = Arc::clone(&connections);
+        beside.push(tokio::spawn(async move { measured.queue_delay().measure().await }));
         let endpoints = Served::Endpoints(Box::new(Endpoints::new(Arc::clone(&app), Arc::clone(&connections))));
         let serving = Front::new(Arc::clone(&app), endpoints, connections, tls).serve(listen(listener)?, phases);
         let stopping = async {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
 use domain::user::PASSWORD_LENGTH;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use zxcvbn::{Score, zxcvbn};
 
 use super::App;
@@ -22,6 +22,10 @@ const DUMMY_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$a2V5d2FyZC1ubyB1c2VyIQ$
 const MAX_AT_WORK: usize = 2;
 /// The maximum number of password hashes that are computed or pending. Further requests are refused.
 const MAX_WAITING: usize = 64;
+
+/// How far the priority of threads that hash passwords is below that of others, as a nice value. They get a tenth of the
+/// time of a processor that others need, so that sign-ins by the thousand do not delay the verification of requests.
+const NICENESS: i32 = 10;
 
 /// Hashing of passwords, which is slow and needs much memory by design. Only a few run at a time, on separate threads.
 pub(super) struct PasswordWork {
@@ -43,12 +47,26 @@ impl PasswordWork {
         let _waiting = self.waiting.try_acquire().map_err(busy)?;
         let permit = Arc::clone(&self.at_work).acquire_owned().await;
         let permit = permit.map_err(|error| AppError::Internal(error.to_string()))?;
-        let done = tokio::task::spawn_blocking(move || {
+        let (send, done) = oneshot::channel();
+        // A thread cannot raise its priority again, so it is not one that other work uses.
+        let thread = std::thread::Builder::new().name("password".to_owned()).spawn(move || {
+            lower_priority();
             // Held until the work ends, even if the caller no longer waits for it.
             let _permit = permit;
-            work()
+            // It fails if the caller no longer waits.
+            let _ = send.send(work());
         });
-        done.await.map_err(|error| AppError::Internal(error.to_string()))
+        thread.map_err(|error| AppError::Unavailable(format!("no thread for a password: {error}")))?;
+        done.await.map_err(|_| AppError::Internal("the work on a password panicked".to_owned()))
+    }
+}
+
+/// Lowers the priority of this thread. Only on Linux does a thread have its own.
+fn lower_priority() {
+    if cfg!(target_os = "linux")
+        && let Err(error) = rustix::process::nice(NICENESS)
+    {
+        tracing::debug!(%error, "a thread that hashes passwords has the usual priority");
     }
 }
 

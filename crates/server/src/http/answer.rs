@@ -18,7 +18,7 @@ use crate::{
     App, AppError,
     app::{ChangeError, Confirmed},
     cluster::Confirmation,
-    request_log::{self, AnsweredRequest},
+    request_log::{self, AnsweredRequest, RequestId},
     system::SystemClock,
 };
 
@@ -120,7 +120,7 @@ impl IntoResponse for AppError {
                     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
                 }
             }
-            Self::RateLimited(seconds) => {
+            Self::RateLimited(seconds) | Self::Overloaded(seconds) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             }
             Self::Unavailable(_) | Self::Contended(_) => {
@@ -192,6 +192,27 @@ pub(crate) async fn finish<F: Future<Output = Response>>(
         Some(log) => log.write(&answered),
         None => span.in_scope(|| answered.trace()),
     }
+    set_headers(app, &mut response, id, is_kept_alive);
+    response
+}
+
+/// Adds the same to the refusal of a request for which there was no time. Such requests are counted, but have no lines in
+/// the log: these would take time from the requests that are answered.
+pub(crate) async fn finish_overloaded<F: Future<Output = Response>>(
+    app: &App,
+    mut request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
+    let id = app.request_ids().generate();
+    let is_kept_alive = request.version() <= http::Version::HTTP_11;
+    request.extensions_mut().insert(id);
+    let mut response = next(request).await;
+    app.metrics().count_overloaded(response.status().as_u16());
+    set_headers(app, &mut response, id, is_kept_alive);
+    response
+}
+
+fn set_headers(app: &App, response: &mut Response, id: RequestId, is_kept_alive: bool) {
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
         headers.insert(REQUEST_ID, id);
@@ -202,8 +223,4 @@ pub(crate) async fn finish<F: Future<Output = Response>>(
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    // Requests that have arrived meanwhile are processed before this response is sent. Under load, responses are then
-    // sent one after the other, which wakes their clients less often.
-    tokio::task::yield_now().await;
-    response
 }

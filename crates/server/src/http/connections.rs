@@ -23,6 +23,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use verifier::network::network_of;
 
+use super::queue_delay::QueueDelay;
 use crate::system::SystemClock;
 
 /// Limits for concurrent work.
@@ -44,6 +45,8 @@ pub struct ConnectionLimits {
     /// How long a connection of HTTP/1 is kept after its last response while the server stops. HTTP/1 has no message
     /// that the connection will be closed, so a client that is about to send a request would lose it.
     pub stop_grace: Duration,
+    /// The delay of requests that an overloaded server keeps by refusing a share of them.
+    pub queue_delay: Duration,
 }
 
 impl Default for ConnectionLimits {
@@ -56,6 +59,7 @@ impl Default for ConnectionLimits {
             drain: Duration::ZERO,
             shutdown_timeout: Duration::from_secs(20),
             stop_grace: Duration::from_secs(1),
+            queue_delay: Duration::from_millis(25),
         }
     }
 }
@@ -276,6 +280,7 @@ pub(crate) struct Connections {
     looking: tokio::sync::Mutex<()>,
     /// One permit for each connection of a client, until it has actually ended.
     alive: Arc<Semaphore>,
+    queue_delay: QueueDelay,
 }
 
 impl Default for Connections {
@@ -364,11 +369,16 @@ impl Connections {
             memory: Arc::new(Semaphore::new(MEMORY_KIB)),
             looking: tokio::sync::Mutex::default(),
             alive: Arc::new(Semaphore::new(limits.connections + MAX_ENDING)),
+            queue_delay: QueueDelay::new(limits.queue_delay),
         }
     }
 
     pub(crate) const fn limits(&self) -> &ConnectionLimits {
         &self.limits
+    }
+
+    pub(crate) const fn queue_delay(&self) -> &QueueDelay {
+        &self.queue_delay
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {

@@ -64,6 +64,14 @@ impl Endpoint {
         }
     }
 
+    /// Refuses a request that was not read.
+    pub(super) fn refuse(self, error: AppError) -> Response {
+        match self {
+            Self::Http(_) => error.into_response(),
+            Self::EnvoyGrpc => envoy_grpc::refuse_call(&error),
+        }
+    }
+
     /// Answers a request, with any method.
     pub(crate) async fn answer(self, app: &Arc<App>, request: Request) -> Response {
         let mut response = match self {

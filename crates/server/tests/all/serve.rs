@@ -2,6 +2,7 @@
 
 mod hosts;
 mod listener;
+mod load_shedding;
 mod overload;
 mod rate_limit;
 mod stop;

@@ -83,7 +83,7 @@ fn is_grpc_type(value: &[u8]) -> bool {
 }
 
 /// Refuses the call itself. Envoy then answers its client as if Keyward could not be reached.
-fn refuse_call(error: &AppError) -> Response {
+pub(super) fn refuse_call(error: &AppError) -> Response {
     let problem = error.to_problem();
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let code = match status {
