@@ -1,7 +1,7 @@
 //! Passwords: which ones are allowed, how they are stored (Argon2id, RFC 9106 §4, second recommendation, with the
 //! memory that OWASP recommends), and how they are compared.
 
-use std::sync::Arc;
+use std::{num::NonZero, sync::Arc, thread::available_parallelism};
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
 use domain::user::PASSWORD_LENGTH;
@@ -34,8 +34,14 @@ pub(super) struct PasswordWork {
 }
 
 impl PasswordWork {
+    /// Leaves one of the machine's processors to other work, if there are several.
     pub(super) fn new() -> Self {
-        Self { at_work: Arc::new(Semaphore::new(MAX_AT_WORK)), waiting: Semaphore::new(MAX_WAITING) }
+        let processors = available_parallelism().map_or(1, NonZero::get);
+        Self::with_at_work(processors.saturating_sub(1).clamp(1, MAX_AT_WORK))
+    }
+
+    fn with_at_work(at_work: usize) -> Self {
+        Self { at_work: Arc::new(Semaphore::new(at_work)), waiting: Semaphore::new(MAX_WAITING) }
     }
 
     /// Waits for its turn and runs the work.
@@ -175,7 +181,7 @@ mod tests {
 
         use futures_util::{FutureExt as _, future::join_all};
 
-        let work = PasswordWork::new();
+        let work = PasswordWork::with_at_work(MAX_AT_WORK);
         let (at_work, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (release, released) = std::sync::mpsc::channel::<()>();
         let released = Arc::new(std::sync::Mutex::new(released));
