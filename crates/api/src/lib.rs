@@ -7,6 +7,7 @@ mod audit;
 mod invitation;
 mod key_limits;
 mod key_use;
+mod leaked_key;
 mod me;
 mod member;
 mod problem;
@@ -28,6 +29,7 @@ pub use invitation::{
 };
 pub use key_limits::KeyLimits;
 pub use key_use::{KeyUse, RefusalCount, UseCounts, UseOfKey, UseOfKeys, UseOfSpan};
+pub use leaked_key::{FindLeakedKey, LeakedKey, LeakedKeyRegistration, RevokeLeakedKey};
 pub use me::{CredentialKey, Me, MyWorkspace, Principal, PrincipalKind};
 pub use member::{Member, UpdateMember};
 pub use problem::{Explanation, FieldError, Problem, ReceivedBody, codes};

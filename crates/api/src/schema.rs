@@ -137,6 +137,9 @@ schemas! {
         .max_length(Some(*PASSWORD_LENGTH.end()));
     /// A fingerprint, as `ssh-keygen -l` prints it.
     Fingerprint = text("The SHA-256 of a public key, as `ssh-keygen -l` prints it.").pattern(Some(format!("^SHA256:{FINGERPRINT}$")));
+    /// An armoured SSHSIG.
+    SshSignature = text("An armoured SSHSIG, as `ssh-keygen -Y sign` prints it.")
+        .max_length(Some(domain::public_key::MAX_TEXT_BYTES));
     /// The algorithm of a key, in OpenSSH's notation.
     Algorithm = words(
         "The algorithm of a key, as OpenSSH names it.",

@@ -109,6 +109,8 @@ audit_actions! {
     ApiKeyDisplace = "api_key.displace",
     /// A disabled key was enabled.
     ApiKeyEnable = "api_key.enable",
+    /// A statement by a key itself, which says that its private key leaked, revoked it.
+    ApiKeyLeak = "api_key.leak",
     /// The owner of a key proved that they hold its private key.
     ApiKeyProve = "api_key.prove",
     /// A key was revoked.
@@ -225,6 +227,7 @@ impl AuditAction {
             | Self::ApiKeyDisable
             | Self::ApiKeyDisplace
             | Self::ApiKeyEnable
+            | Self::ApiKeyLeak
             | Self::ApiKeyProve
             | Self::ApiKeyRevoke
             | Self::ApiKeyUpdate

@@ -51,6 +51,7 @@ use tokio::task::JoinHandle;
 use verifier::{
     Directory, Hosts, Outside, TokenKey, VerifiedRequest, Verifier, VerifierConfig,
     outside::{Lease, Observer},
+    rate_limit::IpAddressAllowances,
 };
 
 pub(crate) use self::service_account::NAME_PREFIX;
@@ -197,6 +198,8 @@ pub struct App {
     mailer: Option<Mailer>,
     password_work: password::PasswordWork,
     sign_in_throttle: throttle::Throttle,
+    /// For statements of clients without a credential.
+    statement_allowances: IpAddressAllowances,
     replay_epochs: maintenance::ReplayEpochs,
     is_stopping: AtomicBool,
     request_ids: RequestIds,
@@ -324,6 +327,7 @@ impl Opened {
             observer: Arc::clone(&metrics) as Arc<dyn Observer>,
         };
         let verifier = Verifier::new(config, outside, random.as_ref());
+        let statement_allowances = IpAddressAllowances::new(random.as_ref());
         Ok(App {
             request_ids: RequestIds::new(random.as_ref()),
             request_log,
@@ -339,6 +343,7 @@ impl Opened {
             mailer,
             password_work: password::PasswordWork::new(),
             sign_in_throttle: throttle::Throttle::default(),
+            statement_allowances,
             replay_epochs: maintenance::ReplayEpochs::default(),
             is_stopping: AtomicBool::new(false),
             tasks: std::sync::Mutex::default(),
@@ -519,7 +524,7 @@ struct UnsentMail {
     invitations: Vec<invitation::Issued>,
     /// The name of the workspace.
     workspace: String,
-    reclaimed: Vec<api_key::Reclaimed>,
+    revoked_keys: Vec<api_key::RevokedKey>,
 }
 
 /// The lifetime of a proof's challenge.

@@ -143,6 +143,9 @@ pub enum Revocation {
     Ordinary,
     /// Another principal registers the key with a proof.
     Reclaimed,
+    /// A signature by the key itself says that its private key leaked. It counts as a use, so that the key can never be
+    /// registered again.
+    Leaked,
 }
 
 /// Revokes a key, and records the workspaces of its owner at this time.
@@ -158,6 +161,16 @@ pub async fn revoke_api_key(change: &mut Change, key: &ApiKey, why: Revocation) 
             params![key.id, now, version, workspaces.join(" "), displaced_at],
         )
         .await?;
+    if why == Revocation::Leaked {
+        // As for a use at the time of the registration, see `record_statement`.
+        change
+            .execute(
+                "UPDATE api_keys SET verified_at = CASE WHEN created_at = $2 THEN $2 + 1 ELSE $2 END
+                 WHERE id = $1 AND verified_at IS NULL",
+                params![key.id, now],
+            )
+            .await?;
+    }
     change.touch(Subject::ApiKey(key.id));
     Ok(())
 }

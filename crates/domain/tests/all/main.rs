@@ -2,7 +2,7 @@
 
 mod audit;
 mod limits;
-mod proof;
 mod public_key;
 mod public_key_strength;
 mod ssh_keygen;
+mod ssh_signature;

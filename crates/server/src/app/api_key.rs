@@ -4,10 +4,13 @@ mod activity;
 mod bulk;
 mod details;
 mod installation;
+mod leaked_key;
 mod limits;
+mod notice;
 mod proof;
 mod registration;
 mod revocation;
+mod statement;
 mod update;
 mod workspace_keys;
 
@@ -26,7 +29,7 @@ pub use self::{
     installation::OwnedKey,
     workspace_keys::{AccountKey, FoundAccountKeys, KeyAccount},
 };
-pub(super) use self::{registration::Reclaimed, revocation::workspaces_of_owners};
+pub(super) use self::{notice::RevokedKey, revocation::workspaces_of_owners};
 use super::{App, Audited, Caller, Paging, Scope, page, service_account};
 use crate::error::{AppError, Conflict};
 

@@ -40,6 +40,7 @@ pub(super) fn wants_recent_password(action: Action, event: &AuditEvent) -> bool 
 
         // These remove access, so they must not be delayed.
         Action::ApiKeyDisable
+        | Action::ApiKeyLeak
         | Action::ApiKeyRevoke
         | Action::InvitationRevoke
         | Action::MemberDisable

@@ -5,6 +5,7 @@ mod api_key;
 mod audit;
 mod invitation;
 mod key_use;
+mod leaked_key;
 mod me;
 mod member;
 mod openapi;
@@ -38,6 +39,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .merge(service_account::router())
         .merge(project::router())
         .merge(key_use::router())
+        .merge(leaked_key::router())
         .merge(audit::router())
         .merge(admin::router())
 }

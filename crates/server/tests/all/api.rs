@@ -13,6 +13,7 @@ mod invitation;
 pub mod key_limits;
 mod key_proof;
 mod key_use;
+mod leaked_key;
 mod mail;
 mod member;
 mod paging;

@@ -118,13 +118,18 @@ impl Key {
         self.signing.sign(message).expect("a signature")
     }
 
-    /// Returns a proof with this key, as `ssh-keygen -Y sign -n keyward-proof` prints it.
+    /// Returns a proof with this key.
     pub fn prove(&self, owner: &str, challenge: &str) -> String {
-        use sha2::{Digest as _, Sha512};
-        let string = |bytes: &[u8]| [&u32::try_from(bytes.len()).expect("short").to_be_bytes(), bytes].concat();
         let fingerprint = self.fingerprint.parse().expect("a fingerprint");
         let message = domain::proof::proof_message(&format!("http://{HOST}"), owner, &fingerprint, challenge);
-        let context = [string(b"keyward-proof"), string(b""), string(b"sha512")].concat();
+        self.sign_for("keyward-proof", &message)
+    }
+
+    /// Returns the signature of a message, as `ssh-keygen -Y sign -n NAMESPACE` prints it.
+    pub fn sign_for(&self, namespace: &str, message: &str) -> String {
+        use sha2::{Digest as _, Sha512};
+        let string = |bytes: &[u8]| [&u32::try_from(bytes.len()).expect("short").to_be_bytes(), bytes].concat();
+        let context = [string(namespace.as_bytes()), string(b""), string(b"sha512")].concat();
         let signed = [b"SSHSIG".to_vec(), context.clone(), string(&Sha512::digest(message.as_bytes()))].concat();
         let signature = [string(b"ssh-ed25519"), string(&self.sign(&signed))].concat();
         let public_key = [string(b"ssh-ed25519"), string(&self.signing.public_key())].concat();

@@ -25,6 +25,7 @@ on_every_engine! {
     the_latest_use_is_kept
     a_use_that_was_refused_counts_as_a_verification
     a_key_that_no_node_used_is_known_to_be_unused
+    a_leaked_key_counts_as_used
     a_proof_is_recorded_once
     the_public_key_of_a_key_with_limits_is_unreadable_to_a_node_that_knows_none
 }
@@ -328,6 +329,22 @@ async fn a_key_that_no_node_used_is_known_to_be_unused(database: impl Backend) {
     drop(connection);
     store.acknowledge(id(1), version).await.unwrap();
     assert_eq!(was_used(1).await, UseBeforeRevocation::Never);
+}
+
+async fn a_leaked_key_counts_as_used(database: impl Backend) {
+    let store = database.open().await;
+    insert(&store, 9, &[sample(1, user(1).id), sample(2, user(1).id)]).await;
+    store.record_verifications(&[id(2)], at(3)).await.unwrap();
+    // The first at the time of its registration. That time means a proof, so the next microsecond is written.
+    for (key, number, first_use) in [(1, 1, at(1).as_microsecond() + 1), (2, 4, at(3).as_microsecond())] {
+        revoke(&store, number, &find(&store, key).await, Revocation::Leaked).await;
+        let found = find(&store, key).await;
+        assert_eq!((found.revoked_at, found.displaced_at, found.proven_at), (Some(at(number.into())), None, None));
+        assert_eq!(found.verified_at.map(domain::Timestamp::as_microsecond), Some(first_use));
+        let mut connection = store.read().await.unwrap();
+        let was_used = api_key::find_use_before_revocation(&mut connection, id(key), None).await.unwrap();
+        assert_eq!(was_used, UseBeforeRevocation::Possible);
+    }
 }
 
 async fn a_proof_is_recorded_once(database: impl Backend) {

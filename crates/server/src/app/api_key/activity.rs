@@ -49,14 +49,19 @@ impl App {
         };
         let Ok(scope) = scope else { return Ok(found) };
         if key.revoked_at.is_some() {
-            let action =
-                if key.displaced_at.is_some() { AuditAction::ApiKeyDisplace } else { AuditAction::ApiKeyRevoke };
-            let filter = EventFilter {
-                action: Some(action.to_string()),
-                target: Some(id.to_string()),
-                ..EventFilter::default()
+            let actions: &[AuditAction] = match key.displaced_at {
+                Some(_) => &[AuditAction::ApiKeyDisplace],
+                None => &[AuditAction::ApiKeyRevoke, AuditAction::ApiKeyLeak],
             };
-            found.revocation = store::audit::list_events(&mut connection, scope, &filter, 1).await?.pop();
+            for action in actions {
+                let filter = EventFilter {
+                    action: Some(action.to_string()),
+                    target: Some(id.to_string()),
+                    ..EventFilter::default()
+                };
+                let events = store::audit::list_events(&mut connection, scope, &filter, 1).await?;
+                found.revocation = found.revocation.or(events.into_iter().next());
+            }
         }
         let filter = EventFilter { subject: Some(EventSubject::Key(id)), ..EventFilter::default() };
         found.latest.events = store::audit::list_events(&mut connection, scope, &filter, limit).await?;

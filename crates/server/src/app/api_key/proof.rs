@@ -5,12 +5,11 @@ use std::sync::Arc;
 use domain::{
     ApiKeyId, AuditAction, PrincipalId, PublicKey,
     limits::KeywardScope,
-    proof::{PROOF_NAMESPACE, Proof, ProofAlgorithm, proof_message},
+    proof::{PROOF_NAMESPACE, proof_message},
+    ssh_signature::SshSignature,
 };
-use http_signature::Algorithm;
-use verifier::directory::verification_key;
 
-use super::{Access, KeyOwner, authorize, require_owner, update::KeyChange};
+use super::{Access, KeyOwner, authorize, require_owner, statement::find_signed, update::KeyChange};
 use crate::{
     app::{App, CHALLENGE_LIFETIME, Caller, ChangeError, Confirmed, Detail, Operation, Scope, Transaction},
     error::AppError,
@@ -148,26 +147,18 @@ pub(super) async fn check_proof(
 ) -> Result<String, AppError> {
     let sender = scope.principal.id().unwrap_or(owner);
     let refuse = |code, detail: &dyn ToString| AppError::field("proof", code, detail.to_string());
-    let proof = Proof::parse(text).map_err(|e| refuse("malformed", &e))?;
+    let proof = SshSignature::parse(text, PROOF_NAMESPACE).map_err(|e| refuse("malformed", &e))?;
     if proof.public_key() != key {
         return Err(refuse("other_key", &"it was made with another key"));
     }
-    let verification_key = verification_key(key).ok_or_else(|| refuse("weak_key", &"the key does not verify"))?;
-    let signature = proof.signature();
-    let algorithm = match signature.algorithm {
-        ProofAlgorithm::Ed25519 => Algorithm::Ed25519,
-        ProofAlgorithm::EcdsaP256 => Algorithm::EcdsaP256Sha256,
-        ProofAlgorithm::EcdsaP384 => Algorithm::EcdsaP384Sha384,
-        ProofAlgorithm::RsaSha256 => Algorithm::RsaV1_5Sha256,
-        ProofAlgorithm::RsaSha512 => Algorithm::RsaV1_5Sha512,
-    };
-    for challenge in store::proof::list_challenges(scope.connection, sender, scope.now, MAX_OPEN).await? {
-        let url = &app.settings.public_url;
+    let url = &app.settings.public_url;
+    let challenges = store::proof::list_challenges(scope.connection, sender, scope.now, MAX_OPEN).await?;
+    let candidates = challenges.into_iter().map(|challenge| {
         let message = proof_message(url, &owner.to_string(), &key.fingerprint(), &challenge);
-        let signed_bytes = proof.signed_bytes(message.as_bytes());
-        if verification_key.verify(algorithm, &signed_bytes, &signature.bytes).is_ok() {
-            return Ok(challenge);
-        }
+        (challenge, message)
+    });
+    if let Some(challenge) = find_signed(&proof, candidates) {
+        return Ok(challenge);
     }
     let detail = "it matches none of your open challenges; request one with POST /api/v1/me/proof-challenges, sign \
                   its five lines with ssh-keygen -Y sign -n keyward-proof, and send the proof within five minutes";

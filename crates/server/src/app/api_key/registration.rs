@@ -1,9 +1,9 @@
 //! Registration of a key, and the conflicts that prevent it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use domain::{
-    AuditAction, PrincipalId,
+    AuditAction,
     api_key::ApiKey,
     limits::{KeyLimits, KeywardScope},
     principal::WorkspacePermission,
@@ -12,21 +12,15 @@ use domain::{
 };
 use store::api_key::{Revocation, UseBeforeRevocation};
 
-use super::{Access, AuthorizedOwner, KeyOwner, authorize, parse_end, proof, require_owner, to_wire, workspace_of};
+use super::{
+    Access, AuthorizedOwner, KeyOwner, authorize,
+    notice::{Reason, RevokedKey, find_notice},
+    parse_end, proof, require_owner, to_wire, workspace_of,
+};
 use crate::{
     app::{App, Caller, ChangeError, Confirmed, Detail, Operation, Scope, Transaction, UnsentMail},
     error::{AppError, Conflict},
-    mail::Mail,
 };
-
-/// A registration that another principal reclaimed, and the addresses to notify.
-pub(in crate::app) struct Reclaimed {
-    addresses: BTreeSet<String>,
-    /// The owner's email or address.
-    owner: String,
-    title: String,
-    fingerprint: String,
-}
 
 impl App {
     /// Registers a key. It is an error if the key is registered already, unless the proof reclaims an unproven
@@ -46,47 +40,16 @@ impl App {
 
     /// Revokes a registration because another principal registers the key with a proof, and returns the addresses to
     /// notify. Its owner and their admins are notified of the revocation, without the new owner of the key.
-    async fn revoke_reclaimed(&self, transaction: &mut Transaction, key: &ApiKey) -> Result<Reclaimed, AppError> {
+    async fn revoke_reclaimed(&self, transaction: &mut Transaction, key: &ApiKey) -> Result<RevokedKey, AppError> {
         let change = &mut transaction.change;
         store::api_key::revoke_api_key(change, key, Revocation::Reclaimed).await?;
-        let owner = store::identity::find_identity(change, key.owner).await?;
-        let memberships = owner.as_ref().map(|owner| owner.memberships.as_slice()).unwrap_or_default();
-        let mut addresses = BTreeSet::new();
-        if let (PrincipalId::User(_), Some(owner)) = (key.owner, &owner) {
-            addresses.insert(owner.email.clone());
-        }
-        for membership in memberships {
-            addresses.extend(store::member::list_admin_emails(change, membership.workspace).await?);
-        }
+        let (notice, places) = find_notice(change, key, Reason::Reclaimed).await?;
         let reason = "another principal registered this key with a proof that they hold the private key";
         let detail = Detail::of(key).with("reason", reason);
-        let places: Vec<_> = memberships.iter().map(|membership| Some(membership.workspace)).collect();
-        for place in if places.is_empty() { vec![None] } else { places } {
+        for place in places {
             transaction.note_by_server(self, AuditAction::ApiKeyDisplace, place, key.id, detail.clone());
         }
-        let owner = owner.map_or_else(|| key.owner.to_string(), |owner| owner.email);
-        let fingerprint = key.public_key.fingerprint().to_string();
-        Ok(Reclaimed { addresses, owner, title: key.title.clone(), fingerprint })
-    }
-
-    /// Notifies the owner of a reclaimed registration and their admins by mail, if a mail server is set. The change is
-    /// already committed, so an error of the mail server affects only the mail.
-    async fn mail_reclaimed(&self, reclaimed: Vec<Reclaimed>) {
-        let Some(mailer) = &self.mailer else { return };
-        let url = &self.settings.public_url;
-        let mails = reclaimed.iter().flat_map(|Reclaimed { addresses, owner, title, fingerprint }| {
-            addresses.iter().map(move |address| Mail {
-                to: address.clone(),
-                subject: "An API key was reclaimed".to_owned(),
-                text: format!(
-                    "The API key {title} of {owner} was revoked:\n\n{fingerprint}\n\nAnother principal proved that \
-                     they hold its private key, and registered the key. The revoked registration had no proof.\n\nIf \
-                     {owner} generated this key, another person has a copy of the private key. Generate a new key \
-                     pair, and check what the old key was used for:\n\n{url}\n"
-                ),
-            })
-        });
-        mailer.send_all(mails.collect()).await;
+        Ok(notice)
     }
 }
 
@@ -162,7 +125,7 @@ impl Operation for CreateApiKey {
         }
         for other in &reclaimed {
             let revoked = app.revoke_reclaimed(transaction, other).await?;
-            transaction.mail.reclaimed.push(revoked);
+            transaction.mail.revoked_keys.push(revoked);
         }
         store::api_key::insert_api_key(&mut transaction.change, &key).await?;
         transaction.note(app, AuditAction::ApiKeyCreate, owner.workspace(), key.id, Detail::of(&key));
@@ -170,7 +133,7 @@ impl Operation for CreateApiKey {
     }
 
     async fn finish(&self, app: &Arc<App>, _: &Caller, response: api::ApiKey, mail: UnsentMail) -> api::ApiKey {
-        app.mail_reclaimed(mail.reclaimed).await;
+        app.mail_revoked_keys(mail.revoked_keys).await;
         response
     }
 }

@@ -47,6 +47,9 @@ const SIGNED_ONLY: [&str; 26] = [
     "set_project_member",
     "remove_project_member",
 ];
+
+/// Operations that need no credential in the headers.
+const OPEN: [&str; 3] = ["accept_invitation", "find_leaked_key", "revoke_leaked_key"];
 type MakeSchema = fn() -> RefOr<Schema>;
 
 /// The type of `after` in each list: the id of the last item of the previous page, in sorted lists with the value that
@@ -81,13 +84,14 @@ const SEARCHES: [(&str, &[&str], &[&str]); 7] = [
 /// The tag of the operations of operators.
 const OPERATORS: &str = "operators";
 
-const TAGS: [(&str, &str); 9] = [
+const TAGS: [(&str, &str); 10] = [
     ("me", "The caller, and a user's own keys."),
     ("workspaces", "Workspaces of an installation. Each has its own members, service accounts and projects."),
     ("members", "People in a workspace."),
     ("invitations", "Invitations into a workspace."),
     ("service accounts", "Service accounts of a workspace, and their keys."),
     ("projects", "Projects of a workspace, and their members."),
+    ("leaked keys", "For the finder of a private key. A statement that the key signed is the only credential."),
     ("audit", "The audit log of a workspace."),
     (OPERATORS, "For operators of the installation only."),
     ("tokens", "Bearer tokens, for programs that cannot sign every request."),
@@ -167,8 +171,8 @@ fn complete_operation(operation: &mut Operation, is_read: bool, has_ids: bool) {
     let id = operation.operation_id.clone().unwrap_or_default();
     let is_for_operators = operation.tags.iter().flatten().any(|tag| tag == OPERATORS);
     let signed_only = is_for_operators || SIGNED_ONLY.contains(&id.as_str());
-    // The token of an invitation is a separate credential.
-    let is_open = id == "accept_invitation";
+    // The token of an invitation, and the statement of a key, are separate credentials.
+    let is_open = OPEN.contains(&id.as_str());
     let signature = SecurityRequirement::new("signature", NO_SCOPES).add("signatureInput", NO_SCOPES);
     let mut security = vec![signature];
     if !signed_only {

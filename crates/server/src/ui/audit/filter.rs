@@ -269,6 +269,7 @@ const fn action_name(action: AuditAction) -> (&'static str, &'static str) {
         AuditAction::ApiKeyDisable => (KEYS, "Key disabled"),
         AuditAction::ApiKeyDisplace => (KEYS, "Key reclaimed"),
         AuditAction::ApiKeyEnable => (KEYS, "Key enabled"),
+        AuditAction::ApiKeyLeak => (KEYS, "Key leaked"),
         AuditAction::ApiKeyProve => (KEYS, "Key proved"),
         AuditAction::ApiKeyRevoke => (KEYS, "Key revoked"),
         AuditAction::ApiKeyUpdate => (KEYS, "Key changed"),

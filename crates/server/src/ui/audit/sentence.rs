@@ -375,6 +375,12 @@ impl Teller<'_> {
                     .with_note("Another principal proved that they hold the private key")
             }
             AuditAction::ApiKeyEnable => self.about_key("Key enabled", Changed, " enabled the key "),
+            AuditAction::ApiKeyLeak => {
+                let words =
+                    [text("The key ")].into_iter().chain(self.key(" of ")).chain([text(" leaked and was revoked")]);
+                Sentence::new("Key revoked", Ended, words)
+                    .with_note("A holder of the private key revoked it, without any other credential")
+            }
             AuditAction::ApiKeyProve => self.about_key("Key proved", Changed, " proved to hold the private key of "),
             AuditAction::ApiKeyRevoke => self
                 .about_key("Key revoked", Ended, " revoked the key ")

@@ -353,3 +353,35 @@ async fn a_mail_outage_does_not_undo_a_reclaimed_key() {
     test.post("/api/v1/me/keys", &body).by(&ada.key).send().await.expect(201);
     assert_eq!(test.get("/api/v1/me").by(&key).send().await.expect(200)["principal"]["id"], ada.id.as_str());
 }
+
+#[tokio::test]
+async fn the_owner_and_their_admins_are_told_that_a_key_leaked() {
+    let mut smtp = SmtpServer::start();
+    let test = app_with_mail(smtp.port).await;
+    let ada = test.user("ada", false).await;
+    let acme = test.workspace("acme", &ada).await;
+    invite(&test, &acme, &ada, "bob@example.com", "member").await;
+    let link = link_in(&smtp.mail());
+    let user = accept(&test, link.strip_prefix("/invitations/").unwrap()).await["user"].as_str().unwrap().to_owned();
+    let bob = test.add_key(KeyOwner::User(user.parse().unwrap()), "bob's laptop").await;
+    let made = json!({"title": "backdoor", "public_key": test.new_key().openssh});
+    test.post("/api/v1/me/keys", &made).by(&bob).send().await.expect(201);
+
+    let fingerprint = bob.fingerprint.parse().unwrap();
+    let message = domain::leaked_key::revoke_message("http://127.0.0.1:8080", &fingerprint);
+    let body = json!({"statement": bob.sign_for("keyward-revoke", &message)});
+    for _ in 0..2 {
+        test.post("/api/v1/leaked-keys/revoke", &body).send().await.expect(200);
+    }
+    let mut told = [smtp.mail(), smtp.mail()];
+    told.sort_by_key(|mail| mail["to"].to_string());
+    for (mail, to) in told.iter().zip(["ada@example.com", "bob@example.com"]) {
+        assert_eq!((&mail["to"], &mail["subject"]), (&json!([to]), &json!("An API key leaked and was revoked")));
+        let text = mail["text"].as_str().unwrap();
+        assert!(text.contains("bob's laptop of bob@example.com") && text.contains(&bob.fingerprint), "{text}");
+        assert!(text.contains("Keys that it registered still work"), "{text}");
+    }
+    // The repeated statement sent none.
+    invite(&test, &acme, &ada, "carol@example.com", "member").await;
+    assert_eq!(smtp.mail()["to"], json!(["carol@example.com"]));
+}

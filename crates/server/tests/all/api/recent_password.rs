@@ -97,6 +97,8 @@ const ROUTES_THAT_DO_NOT: &[(&str, &str)] = &[
     ("PATCH", "/api/v1/workspaces/{ws}/projects/{prj}"),
     ("PATCH", "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}"),
     ("POST", "/api/v1/invitations/accept"),
+    ("POST", "/api/v1/leaked-keys/find"),
+    ("POST", "/api/v1/leaked-keys/revoke"),
     ("POST", "/api/v1/me/keys/{key}/disable"),
     ("POST", "/api/v1/me/proof-challenges"),
     ("POST", "/api/v1/workspaces/{ws}/invitations"),

@@ -3,14 +3,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::Clock as _;
+use domain::{
+    Clock as _,
+    leaked_key::{REVOKE_NAMESPACE, revoke_message},
+};
 use serde_json::{Value, json};
 use server::app::{AppConfig, Caller, KeyOwner};
 use store::{Store, Version, node::Node};
 
 use crate::{
     support::browser::Browser,
-    support::{Actor, Answer, FakeClock, Home, Key, SeededRandom, TestApp, TestRequest},
+    support::{Actor, Answer, FakeClock, HOST, Home, Key, SeededRandom, TestApp, TestRequest},
 };
 
 /// Adds another node of the same installation, whose wall clock is wrong by this number of seconds.
@@ -77,7 +80,7 @@ async fn a_key_revoked_on_one_node_is_refused_on_all_when_the_call_returns() {
     let others = [join(&one, 8, 3600).await, join(&one, 9, -3600).await];
     let nodes = [&one, &others[0], &others[1]];
     one.raise_quotas(&workspace, 100).await;
-    for round in 0..6 {
+    for round in 0..8 {
         let bot = one.service_account(&workspace, &admin, &format!("bot-{round}")).await;
         for node in nodes {
             node.get(ME).by(&bot.key).send().await.expect(200);
@@ -87,6 +90,11 @@ async fn a_key_revoked_on_one_node_is_refused_on_all_when_the_call_returns() {
         let revoked = match round {
             0 | 1 => by.delete(&format!("{account}/keys/{}", bot.key.id)).by(&admin.key).send().await,
             2 | 3 => by.patch(&account, &json!({"disabled": true})).by(&admin.key).send().await,
+            4 | 5 => {
+                let message = revoke_message(&format!("http://{HOST}"), &bot.key.fingerprint.parse().unwrap());
+                let statement = json!({"statement": bot.key.sign_for(REVOKE_NAMESPACE, &message)});
+                by.post("/api/v1/leaked-keys/revoke", &statement).send().await
+            }
             _ => by.delete(&account).by(&admin.key).send().await,
         };
         assert!(revoked.status.is_success(), "{revoked:?}");
