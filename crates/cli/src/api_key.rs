@@ -1,5 +1,6 @@
 //! `keyward keys`: the user's own API keys, and those of a service account.
 
+mod import;
 mod limits;
 
 use std::{
@@ -11,9 +12,9 @@ use api::{
     ApiKey, Cascade, CascadedKey, CreateApiKey, EnableApiKey, KeyLimits, KeyState, KeyUse, ProofChallenge, ProveApiKey,
     UpdateApiKey, UseCounts, UseOfSpan,
 };
-use client::{KeySource, PrivateKey, SystemRandom, generate_key_pair};
+use client::{AgentKey, KeySource, PrivateKey, SigningKeyError, SystemRandom, generate_key_pair};
 use domain::{
-    ApiKeyId, PublicKey, WorkspaceId,
+    ApiKeyId, Fingerprint, PublicKey, WorkspaceId,
     key_use::UseWindow,
     proof::{PROOF_NAMESPACE, proof_message},
 };
@@ -27,6 +28,7 @@ use crate::{
     expiry::Expiry,
     failure::{Failure, Outcome},
     input::read_bytes,
+    leaked_key::RevokeLeaked,
     output::{self, Column, can_ask, shell_word},
     service_account::{self, find_service_account},
     workspace::WorkspaceArguments,
@@ -43,10 +45,12 @@ Examples:
   keyward keys add ~/.ssh/id_ed25519.pub --title laptop
   keyward keys add --generate ci.key --service-account ci-bot --expires-at 90d
   keyward keys prove ~/.ssh/id_ed25519
-  keyward keys revoke laptop")]
+  keyward keys revoke laptop
+  keyward keys revoke-leaked found.key --url https://keys.example.com")]
 pub(crate) enum Keys {
     List(List),
     Add(Add),
+    Import(import::Import),
     Show(Show),
     Use(Use),
     Prove(Prove),
@@ -56,6 +60,7 @@ pub(crate) enum Keys {
     Enable(Enable),
     Limit(Limit),
     Revoke(Revoke),
+    RevokeLeaked(RevokeLeaked),
 }
 
 /// The attributes of a new key. `keyward admin add-key` uses them, too.
@@ -334,6 +339,7 @@ impl Keys {
         match self {
             Self::List(command) => command.run().await,
             Self::Add(command) => command.run().await,
+            Self::Import(command) => command.run().await,
             Self::Show(command) => command.run().await,
             Self::Use(command) => command.run().await,
             Self::Prove(command) => command.run().await,
@@ -346,6 +352,7 @@ impl Keys {
             Self::Enable(command) => command.run().await,
             Self::Limit(command) => command.run().await,
             Self::Revoke(command) => command.run().await,
+            Self::RevokeLeaked(command) => command.run().await,
         }
     }
 }
@@ -684,7 +691,7 @@ impl Ring {
     }
 
     /// Returns a proof for a key of this owner, with a new challenge.
-    async fn prove(&self, key: &PrivateKey) -> Outcome<String> {
+    async fn prove(&self, key: &impl SignProof) -> Outcome<String> {
         let owner = match &self.account {
             Some(account) => account.clone(),
             None => self.api.me().await?.principal.id,
@@ -735,7 +742,11 @@ pub(crate) fn is_meant_by(name: &str, fingerprint: &str) -> bool {
 }
 
 pub(crate) fn state(key: &ApiKey) -> &'static str {
-    match key.state {
+    state_name(key.state)
+}
+
+pub(crate) fn state_name(state: KeyState) -> &'static str {
+    match state {
         KeyState::Active => "active",
         KeyState::Disabled => "disabled",
         KeyState::Suspended => "suspended",
@@ -744,10 +755,36 @@ pub(crate) fn state(key: &ApiKey) -> &'static str {
     }
 }
 
+/// A private key that can prove itself.
+pub(crate) trait SignProof {
+    fn fingerprint(&self) -> String;
+
+    /// Signs a message for a purpose.
+    fn sign_message(&self, namespace: &str, message: &[u8]) -> Result<String, SigningKeyError>;
+}
+
+macro_rules! sign_proof {
+    ($($key:ty),*) => {$(
+        impl SignProof for $key {
+            fn fingerprint(&self) -> String {
+                self.fingerprint()
+            }
+
+            fn sign_message(&self, namespace: &str, message: &[u8]) -> Result<String, SigningKeyError> {
+                self.sign_message(namespace, message)
+            }
+        }
+    )*};
+}
+sign_proof!(PrivateKey, AgentKey);
+
 /// Signs a challenge for a key of `owner`.
-pub(crate) fn sign_proof(key: &PrivateKey, owner: &str, challenge: &ProofChallenge) -> Outcome<String> {
-    let public_key = PublicKey::parse(&key.public_openssh()).map_err(|error| Failure::new(error.to_string()))?.key;
-    let message = proof_message(&challenge.public_url, owner, &public_key.fingerprint(), &challenge.challenge);
+pub(crate) fn sign_proof(key: &impl SignProof, owner: &str, challenge: &ProofChallenge) -> Outcome<String> {
+    let fingerprint: Fingerprint = key
+        .fingerprint()
+        .parse()
+        .map_err(|error| Failure::new(format!("the fingerprint of the key is malformed: {error}")))?;
+    let message = proof_message(&challenge.public_url, owner, &fingerprint, &challenge.challenge);
     key.sign_message(PROOF_NAMESPACE, message.as_bytes()).map_err(|error| Failure::new(error.to_string()))
 }
 

@@ -2,27 +2,23 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use client::{Agent, Client, ClientOptions, KeySource, PrivateKey, Profile, Signer, SystemRandom, generate_key_pair};
-use domain::{PublicKey, Timestamp, secret::quoted, text_encoding::to_utf8};
+use client::{Agent, Client, ClientOptions, KeySource, PrivateKey, Profile, Signer};
+use domain::{PublicKey, secret::quoted};
 
 use crate::{
     api_client::ApiClient,
     failure::{Failure, Outcome},
     input::{read_input, variable},
     output,
-    profile::{self, Profile as StoredProfile},
+    profile::Profile as StoredProfile,
+    remote::{CONNECTION, RemoteArguments},
 };
-
-/// The heading is set for each flag, because a heading for all would also apply to the flags of commands that flatten
-/// these.
-const CONNECTION: &str = "Connection";
 
 /// The server, and the signer.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ConnectionArguments {
-    /// The URL of Keyward, such as https://keys.example.com [env: KEYWARD_URL]
-    #[arg(long, help_heading = CONNECTION, value_name = "URL")]
-    url: Option<String>,
+    #[command(flatten)]
+    server: RemoteArguments,
     /// The private key file, `-` for standard input; else KEYWARD_KEY_FILE names it, else KEYWARD_KEY holds the key's text
     #[arg(long, help_heading = CONNECTION, value_name = "FILE", conflicts_with_all = ["agent", "agent_key"])]
     key: Option<PathBuf>,
@@ -32,32 +28,22 @@ pub(crate) struct ConnectionArguments {
     /// Which key of ssh-agent: its fingerprint, its comment or its .pub file [env: KEYWARD_AGENT_KEY]
     #[arg(long, help_heading = CONNECTION, value_name = "KEY")]
     agent_key: Option<String>,
-    /// Use this profile (`keyward profiles`) before any variable [env: KEYWARD_PROFILE, after the other variables]
-    #[arg(long, help_heading = CONNECTION, value_name = "NAME")]
-    use_profile: Option<String>,
-    /// Also trust this certificate authority (PEM file) [env: KEYWARD_CA_FILE]
-    #[arg(long, alias = "cacert", help_heading = CONNECTION, value_name = "FILE")]
-    ca_file: Option<PathBuf>,
 }
 
 impl ConnectionArguments {
     /// Returns the server's URL, if it is set.
     pub(crate) fn url(&self) -> Outcome<Option<String>> {
-        let is_given = |url: &String| !url.trim().is_empty();
-        let url = match (&self.url, &self.use_profile) {
-            (Some(url), _) => Some(url.clone()),
-            (None, Some(_)) => self.profile()?.map(|profile| profile.url),
-            (None, None) => match variable("KEYWARD_URL")?.filter(is_given) {
-                Some(url) => Some(url),
-                None => self.profile()?.map(|profile| profile.url),
-            },
-        };
-        Ok(url.filter(is_given).map(|url| url.trim().to_owned()))
+        self.server.url()
     }
 
-    /// Returns the profile that is named, or else the current one.
-    fn profile(&self) -> Outcome<Option<StoredProfile>> {
-        profile::choose(self.use_profile.as_deref())
+    /// Returns the server's URL, which is required.
+    pub(crate) fn require_url(&self) -> Outcome<String> {
+        self.server.require_url()
+    }
+
+    /// Returns the certificate authority to trust in addition to those of the system, as PEM.
+    pub(crate) fn trusted_certificates(&self) -> Outcome<Option<Vec<u8>>> {
+        self.server.trusted_certificates()
     }
 
     /// Returns whether the command line or a variable names a server, besides the current profile.
@@ -78,7 +64,7 @@ impl ConnectionArguments {
             Err(_) => std::path::absolute(&file)
                 .map_err(|error| Failure::new(format!("the path of {} is unknown ({error})", file.display()))),
         };
-        let ca_file = self.ca_file().map(absolute).transpose()?;
+        let ca_file = self.server.ca_file().map(absolute).transpose()?;
         if self.agent || self.agent_key.is_some() {
             let agent_key = Some(self.agent_signer(Profile::Native)?.key_id().to_owned());
             return Ok(StoredProfile { url, agent_key, ca_file, ..StoredProfile::default() });
@@ -95,23 +81,9 @@ impl ConnectionArguments {
         Ok(StoredProfile { url, key_file: Some(absolute(file)?), ca_file, ..StoredProfile::default() })
     }
 
-    fn ca_file(&self) -> Option<PathBuf> {
-        let variable = || std::env::var_os("KEYWARD_CA_FILE").filter(|file| !file.is_empty()).map(PathBuf::from);
-        self.ca_file.clone().or_else(variable)
-    }
-
-    /// Returns the server's URL, which is required.
-    pub(crate) fn require_url(&self) -> Outcome<String> {
-        self.url()?.ok_or_else(|| {
-            Failure::usage(
-                "no server is named: pass `--url URL`, set KEYWARD_URL, or run `keyward login` once (`keyward demo` is at http://127.0.0.1:8080)",
-            )
-        })
-    }
-
     /// Returns whether the command line has any of these arguments.
     pub(crate) fn is_named(&self) -> bool {
-        self.url.is_some() || self.key.is_some() || self.agent || self.agent_key.is_some() || self.use_profile.is_some()
+        self.server.is_named() || self.key.is_some() || self.agent || self.agent_key.is_some()
     }
 
     /// Returns the signer from the command line, or else from the variables.
@@ -120,7 +92,7 @@ impl ConnectionArguments {
             return self.agent_signer(profile);
         }
         if self.key.is_none()
-            && self.use_profile.is_some()
+            && self.server.names_profile()
             && let Some(signer) = self.profile_signer(profile)?
         {
             return Ok(signer);
@@ -149,7 +121,7 @@ impl ConnectionArguments {
 
     /// Returns the signer of the profile.
     fn profile_signer(&self, profile: Profile) -> Outcome<Option<Signer>> {
-        let Some(stored) = self.profile()? else { return Ok(None) };
+        let Some(stored) = self.server.profile()? else { return Ok(None) };
         if let Some(file) = stored.key_file {
             return Ok(Some(Signer::new(&load_key(&KeySource::File(file))?, profile)?));
         }
@@ -163,24 +135,6 @@ impl ConnectionArguments {
         let name = name.map(fingerprint_in_file).transpose()?;
         let key = Agent::from_environment()?.find_key(name.as_deref())?;
         Ok(Signer::with_agent(&key, profile)?)
-    }
-
-    /// Returns the certificate authority to trust in addition to those of the system, as PEM.
-    pub(crate) fn trusted_certificates(&self) -> Outcome<Option<Vec<u8>>> {
-        let file = match self.ca_file() {
-            Some(file) => Some(file),
-            // What the command line and the variables say alone needs no profile.
-            None if self.url.is_some() => None,
-            None => self.profile()?.and_then(|profile| profile.ca_file),
-        };
-        let Some(file) = file else { return Ok(None) };
-        let pem = std::fs::read(&file).map_err(|error| {
-            Failure::new(format!(
-                "{} cannot be read ({error}): give the file with the authority's certificate",
-                file.display()
-            ))
-        })?;
-        Ok(Some(to_utf8(&pem).into_owned()))
     }
 
     /// Returns the server's API.
@@ -206,29 +160,6 @@ pub(crate) fn load_key(source: &KeySource) -> Outcome<PrivateKey> {
         output::tell(format!("warning: {warning}"))?;
     }
     Ok(key)
-}
-
-/// The result of a probe.
-pub(crate) struct Probe {
-    pub(crate) is_ready: bool,
-    /// The server's time.
-    pub(crate) date: Option<Timestamp>,
-}
-
-/// Checks whether a server is ready, without a signature.
-pub(crate) async fn probe(url: &str, trusted_certificates: Option<Vec<u8>>) -> Outcome<Probe> {
-    // A client needs a key. This key signs nothing, because the request is sent without a signature.
-    let unused = PrivateKey::from_text(&generate_key_pair(&SystemRandom, "").private_openssh)?;
-    let options = ClientOptions {
-        timeout: Duration::from_secs(10),
-        trusted_certificates,
-        ..ClientOptions::new(url, Signer::new(&unused, Profile::Native)?)
-    };
-    let mut request = http::Request::new(Vec::new());
-    let address = format!("{}/readyz", url.trim_end_matches('/'));
-    *request.uri_mut() = address.parse().map_err(|_| Failure::new(format!("{} is not a URL", quoted(url))))?;
-    let response = Client::new(options)?.send_as_is(&request).await?;
-    Ok(Probe { is_ready: response.status.is_success(), date: response.date() })
 }
 
 /// Returns the text of a key in KEYWARD_KEY.

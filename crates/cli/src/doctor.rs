@@ -18,13 +18,13 @@ use server::{
 
 use crate::{
     configuration::{Configuration, InstallationArguments, ServerArguments, setting_origins, url_of},
-    connection::probe,
     data_directory::DataDirectory,
     failure::{Failure, Outcome},
     host::{Missing, on_host},
     message::clean,
     output,
     progress::show_progress,
+    remote::probe,
 };
 
 /// Below this, writes will fail soon.

@@ -22,6 +22,9 @@ use crate::message::clean;
 /// The result of a command.
 pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 
+/// The exit status of a check that is incomplete.
+const INCOMPLETE: u8 = 2;
+
 /// Separates what happened from what to do next.
 const NEXT: &str = "\nnext: ";
 
@@ -72,6 +75,8 @@ pub(crate) enum Failure {
     Told { told: String, kind: Kind },
     /// The server refused the request. Contains the message with the next step, and the server's problem for programs.
     Refused { told: String, problem: Box<Problem> },
+    /// A check is incomplete. Its exit status is 2, because 1 means that it found something.
+    Incomplete(Box<Self>),
     /// The complete output is already on standard output.
     Printed,
     /// No message is printed, because the user requested this.
@@ -139,6 +144,7 @@ impl Failure {
         match self {
             Self::Told { kind, .. } | Self::Silent(kind) => *kind,
             Self::Refused { problem, .. } => Kind::of(problem.status),
+            Self::Incomplete(failure) => failure.kind(),
             Self::Printed | Self::Output(_) => Kind::Failed,
         }
     }
@@ -147,6 +153,7 @@ impl Failure {
     pub(crate) fn code(&self) -> Option<&str> {
         match self {
             Self::Refused { problem, .. } => Some(&problem.code),
+            Self::Incomplete(failure) => failure.code(),
             _ => None,
         }
     }
@@ -167,6 +174,10 @@ impl Failure {
     /// Prints it on standard error, and returns the exit status.
     pub(crate) fn report(&self) -> ExitCode {
         match self {
+            Self::Incomplete(failure) => {
+                failure.report();
+                return ExitCode::from(INCOMPLETE);
+            }
             // The reader closed the pipe, as in `keyward audit list | head`.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
             Self::Printed | Self::Silent(_) => {}
@@ -202,6 +213,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Told { told, .. } | Self::Refused { told, .. } => f.write_str(told),
+            Self::Incomplete(failure) => failure.fmt(f),
             Self::Printed | Self::Silent(_) => Ok(()),
             Self::Output(error) => write!(f, "cannot write to standard output ({error})"),
         }

@@ -22,6 +22,7 @@ mod input;
 mod installation_key;
 mod invitation;
 mod keygen;
+mod leaked_key;
 mod log;
 mod login;
 mod member;
@@ -33,10 +34,12 @@ mod profile;
 mod progress;
 mod project;
 mod recovery;
+mod remote;
 mod request;
 mod request_arguments;
 mod request_body;
 mod request_output;
+mod scan;
 mod serve;
 mod service_account;
 mod sign;
@@ -108,6 +111,7 @@ enum Command {
     Invitations(invitation::Invitations),
     #[command(subcommand)]
     Workspaces(workspace::Workspaces),
+    Scan(Box<scan::Scan>),
     Completions(completions::Completions),
 }
 
@@ -141,6 +145,7 @@ Your keys and requests:
   request           Sign a request and send it: curl, signed
   explain           Send a signed request, and find out why its signature is refused
   sign              Print the headers that sign a request, for other programs
+  scan              Find private keys in files and in git, and which of them are registered
 
 In a workspace:
   workspaces        Your workspaces
@@ -225,6 +230,7 @@ fn run(arguments: Arguments) -> Outcome {
             Command::Members(command) => command.run().await,
             Command::Invitations(command) => command.run().await,
             Command::Workspaces(command) => command.run().await,
+            Command::Scan(command) => command.run().await,
             Command::Completions(command) => command.run(Arguments::command()),
         }
     })

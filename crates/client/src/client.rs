@@ -147,20 +147,54 @@ impl Client {
     /// # Errors
     /// [`ClientError`] for every status except 2xx.
     pub async fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Response, ClientError> {
-        let prefix = self.base.as_str().trim_end_matches('/');
-        if !path.starts_with('/') {
-            // Without the slash, it would become part of the host name.
-            return Err(ClientError::url(path, "a path starts with `/`"));
-        }
-        let has_body = body.is_some();
-        let mut request = Request::new(body.unwrap_or_default());
-        *request.method_mut() = method;
-        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json, application/problem+json"));
-        if has_body {
-            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        }
-        let response = self.send_to(&format!("{prefix}{path}"), request).await?;
+        let response = self.send_to(&self.url_of(path)?, to_request(method, body)).await?;
         response.into_success(self.options.signer.clock().now())
+    }
+
+    /// Sends POST to `path` with `body` and without a signature. It is for operations whose credential is in the body, and
+    /// that may be repeated: it is retried like a read.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn post_unsigned<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let url = self.url_of(path)?;
+        let mut request = to_request(Method::POST, Some(to_json(body)?));
+        *request.uri_mut() = url.parse().map_err(|error: http::uri::InvalidUri| ClientError::url(&url, error))?;
+        let mut attempt = 0;
+        loop {
+            let response = self.send_as_is(&request).await?;
+            let now = self.options.signer.clock().now();
+            let wait = self.wait_before_retry(&response, attempt, now).filter(|_| attempt < self.options.retries);
+            let Some(wait) = wait else { return response.into_success(now)?.json() };
+            tokio::time::sleep(wait).await;
+            attempt += 1;
+        }
+    }
+
+    /// Returns the scheme and the authority of Keyward's URL, in the form that statements of a private key sign.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        self.base.origin().ascii_serialization()
+    }
+
+    fn url_of(&self, path: &str) -> Result<String, ClientError> {
+        let prefix = self.base.as_str().trim_end_matches('/');
+        // Without the slash, it would become part of the host name.
+        if path.starts_with('/') {
+            Ok(format!("{prefix}{path}"))
+        } else {
+            Err(ClientError::url(path, "a path starts with `/`"))
+        }
+    }
+
+    fn wait_before_retry(&self, response: &Response, attempt: u32, now: jiff::Timestamp) -> Option<Duration> {
+        let mut jitter = [0];
+        self.options.signer.random().fill(&mut jitter);
+        retry::wait_before_retry(response.status, &response.headers, attempt, jitter[0], now)
     }
 
     /// Signs and sends a request to any URL, which replaces the one in `request`. Returns the response with any status.
@@ -175,9 +209,8 @@ impl Client {
         loop {
             let response = self.send_as_is(&request).await?;
             let now = signer.clock().now();
-            let mut jitter = [0];
-            signer.random().fill(&mut jitter);
-            let wait = retry::wait_before_retry(response.status, &response.headers, attempt, jitter[0], now)
+            let wait = self
+                .wait_before_retry(&response, attempt, now)
                 .filter(|wait| attempt < self.options.retries && (is_read || outlives(&signature, *wait, now)));
             let Some(wait) = wait else { return Ok(response) };
             tokio::time::sleep(wait).await;
@@ -295,6 +328,17 @@ pub(crate) fn parse_certificates(pem: &[u8]) -> Result<Vec<reqwest::Certificate>
     let fail = |reason: String| ClientError::Certificates { reason };
     let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(|error| fail(error.to_string()))?;
     if certificates.is_empty() { Err(fail("there is none".to_owned())) } else { Ok(certificates) }
+}
+
+fn to_request(method: Method, body: Option<Vec<u8>>) -> Request<Vec<u8>> {
+    let has_body = body.is_some();
+    let mut request = Request::new(body.unwrap_or_default());
+    *request.method_mut() = method;
+    request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json, application/problem+json"));
+    if has_body {
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    request
 }
 
 fn to_json(body: &impl Serialize) -> Result<Vec<u8>, ClientError> {

@@ -36,7 +36,10 @@ pub use crate::{
     client::{Client, ClientOptions, Response},
     error::{ClientError, ClockSkew, ConnectCause},
     key_pair::{KeyPair, WriteKeyPairError, generate_key_pair},
-    private_key::{KeySource, PrivateKey, PrivateKeyError, PrivateKeyErrorKind, ProtectedFormat},
+    private_key::{
+        FoundContent, FoundKey, KeySource, PrivateKey, PrivateKeyError, PrivateKeyErrorKind, ProtectedFormat,
+        find_private_keys, is_binary,
+    },
     signer::{SignError, SignedHeaders, Signer},
     system::{Clock, Random, SystemClock, SystemRandom},
 };

@@ -3,6 +3,7 @@
 mod armour;
 mod der;
 mod error;
+mod find;
 mod jwk;
 mod openssh;
 mod parts;
@@ -28,7 +29,10 @@ use http_signature::{SigningKey, SigningKeyError};
 use zeroize::Zeroizing;
 
 use self::armour::Armoured;
-pub use self::error::{PrivateKeyError, PrivateKeyErrorKind, ProtectedFormat};
+pub use self::{
+    error::{PrivateKeyError, PrivateKeyErrorKind, ProtectedFormat},
+    find::{FoundContent, FoundKey, find_private_keys, is_binary},
+};
 use crate::{ssh_signature::sign_message, ssh_wire};
 
 /// Much more than the file of an RSA 4096 key has.
@@ -119,6 +123,19 @@ impl PrivateKey {
         let mut key = Self::read(&bytes).map_err(fail)?;
         key.check_public_file(&path).map_err(fail)?;
         Ok(key)
+    }
+
+    /// Reads a key file that was found. As [`PrivateKey::from_file`], but other users of the machine may read it,
+    /// and the `.pub` file beside it is ignored.
+    ///
+    /// # Errors
+    /// [`PrivateKeyError`], which says what to do.
+    pub fn from_found_file(path: &Path) -> Result<Self, PrivateKeyError> {
+        if recognise(&path.to_string_lossy()).is_some_and(Secret::is_certain) {
+            return Err(PrivateKeyError::in_text(PrivateKeyErrorKind::TextInPlaceOfFile));
+        }
+        let bytes = File::open(path).map_err(|error| unreadable(&error)).and_then(read_limited);
+        bytes.and_then(|bytes| Self::read(&bytes)).map_err(|kind| PrivateKeyError::in_file(kind, path))
     }
 
     /// Reads the text of a key without passphrase: Ed25519, RSA of 2048 to 4096 bits, or ECDSA on P-256 and P-384, in

@@ -2,6 +2,7 @@
 
 pub mod api_key;
 pub mod audit;
+pub mod authorized_keys;
 pub mod checkpoint;
 pub mod clock;
 pub mod id;

@@ -112,3 +112,22 @@ fn a_missing_or_empty_agent_is_reported_with_the_next_step() {
     let malformed = Ran::from(command.env("KEYWARD_AGENT", "please").output().expect("keyward starts")).refused();
     assert!(malformed.contains("KEYWARD_AGENT is `please`"), "{malformed}");
 }
+
+#[test]
+fn keys_are_imported_with_the_proofs_of_an_agent() {
+    let town = Town::new();
+    for (name, kind) in [("held", "ed25519"), ("rsa", "rsa"), ("elsewhere", "ed25519")] {
+        town.home.tool("ssh-keygen", &["-q", "-t", kind, "-N", "", "-C", name, "-f", name]);
+    }
+    let lines = ["held", "rsa", "elsewhere"]
+        .map(|name| std::fs::read_to_string(town.home.file(&format!("{name}.pub"))).expect("a public key"));
+    town.home.write("keys", &lines.concat());
+    let agent = Agent::start(&town.home);
+    agent.add("held", "");
+    agent.add("rsa", "");
+    let import = ["keys", "import", "keys", "--prove-with-agent", "--json"];
+    let report = run(&town, &[("KEYWARD_KEY_FILE", "bob")], &import).json();
+    let results: Vec<&str> =
+        report["keys"].as_array().expect("keys").iter().map(|key| key["result"].as_str().expect("a result")).collect();
+    assert_eq!(results, ["proven", "proven", "unproven"]);
+}

@@ -8,7 +8,7 @@ use super::{
     error::{PrivateKeyErrorKind, ProtectedFormat},
     parts::{Curve, RsaParts, ecdsa_key, ed25519_key, rsa_key, to_comment},
 };
-use crate::ssh_wire::{Malformed, Reader, put_string};
+use crate::ssh_wire::{self, Malformed, Reader, put_string};
 
 pub(super) fn read(bytes: &[u8]) -> Result<PrivateKey, PrivateKeyErrorKind> {
     let container = Container::read(bytes)?;
@@ -23,6 +23,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<PrivateKey, PrivateKeyErrorKind> {
         b"ecdsa-sha2-nistp384" => read_ecdsa(&container, Curve::P384),
         name => Err(unsupported(name)),
     }
+}
+
+/// Returns the fingerprint of the public key, which is not encrypted.
+pub(super) fn fingerprint(bytes: &[u8]) -> Option<String> {
+    Container::read(bytes).ok().map(|container| ssh_wire::fingerprint(container.public_blob))
 }
 
 /// Returns the error for a type of key, by its SSH name.

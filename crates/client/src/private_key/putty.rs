@@ -10,7 +10,7 @@ use super::{
     openssh::unsupported,
     parts::{Curve, RsaParts, ecdsa_key, ed25519_key, rsa_key, to_comment},
 };
-use crate::ssh_wire::{Malformed, Reader, put_string};
+use crate::ssh_wire::{self, Malformed, Reader, put_string};
 
 pub(super) const START: &[u8] = b"PuTTY-User-Key-File-";
 /// A file with an RSA 4096 key has 44 lines.
@@ -51,6 +51,14 @@ pub(super) fn read(file: &[u8]) -> Result<PrivateKey, PrivateKeyErrorKind> {
     }
     let key = read_key(algorithm, &public, &private, to_comment(comment))?;
     if key.public_blob == *public { Ok(key) } else { Err(PrivateKeyErrorKind::HalvesDiffer) }
+}
+
+/// Returns the fingerprint of the public key, which is not encrypted.
+pub(super) fn fingerprint(file: &[u8]) -> Option<String> {
+    let mut lines = Lines(file);
+    let (_, _) = lines.first()?;
+    let (_, _) = (lines.field(b"Encryption").ok()?, lines.field(b"Comment").ok()?);
+    lines.base64(b"Public-Lines").ok().map(|blob| ssh_wire::fingerprint(&blob))
 }
 
 enum Version {

@@ -26,20 +26,20 @@ const PASSPHRASE: &str = "correct horse";
 
 /// A line of `index.json`.
 #[derive(Deserialize)]
-struct Entry {
-    file: String,
+pub(crate) struct Entry {
+    pub(crate) file: String,
     #[serde(default)]
-    fingerprint: String,
+    pub(crate) fingerprint: String,
     #[serde(default)]
     algorithm: String,
-    refused: Option<String>,
+    pub(crate) refused: Option<String>,
 }
 
-fn directory() -> PathBuf {
+pub(crate) fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/key-files")
 }
 
-fn entries() -> Vec<Entry> {
+pub(crate) fn entries() -> Vec<Entry> {
     let index = fs::read_to_string(directory().join("index.json")).unwrap();
     serde_json::from_str(&index).unwrap()
 }

@@ -3,6 +3,7 @@
 
 mod agent;
 mod client;
+mod find;
 mod key_files;
 mod key_pair;
 mod private_key;
