@@ -33,6 +33,7 @@ Examples:
   keyward scan . --url https://keys.example.com
   keyward scan --git --sarif > keyward.sarif              the history, too; for CI
   keyward scan --staged --offline                         before a commit")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Scan {
     /// Files and directories
     #[arg(value_name = "PATH")]

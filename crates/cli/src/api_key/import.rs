@@ -34,6 +34,7 @@ Examples:
   keyward keys import ~/.ssh/authorized_keys
   keyward keys import keys.txt --service-account ci-bot --expires-at 90d --dry-run
   keyward keys import keys.txt --prove-with ~/.ssh/id_ed25519 --prove-with-agent")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Import {
     /// The file; `-` is standard input
     file: PathBuf,

@@ -39,7 +39,7 @@ fn secrets(home: &Home) -> Vec<String> {
 
 /// Returns the findings, after checking that the command found something and shows no secret.
 #[track_caller]
-fn found(home: &Home, ran: Ran) -> Vec<Value> {
+fn found(home: &Home, ran: &Ran) -> Vec<Value> {
     assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
     for secret in secrets(home) {
         assert!(!ran.stdout.contains(&secret) && !ran.stderr.contains(&secret), "{secret}");
@@ -62,7 +62,7 @@ fn git(home: &Home, arguments: &[&str]) -> String {
 fn keys_of_every_format_are_found_in_a_tree() {
     let home = Home::new();
     plant(&home);
-    let findings = found(&home, home.run(&["scan", "tree", "--offline", "--json"]));
+    let findings = found(&home, &home.run(&["scan", "tree", "--offline", "--json"]));
     assert_eq!(
         places(&findings),
         [
@@ -97,7 +97,7 @@ fn keys_of_every_format_are_found_in_a_tree() {
 
     // What is excluded, allowed or too large is not reported.
     let exclude = ["scan", "tree", "--offline", "--json", "--exclude", "tree/deep", "--allow", &fingerprint("openssh")];
-    let rest = places(&found(&home, home.run(&exclude)));
+    let rest = places(&found(&home, &home.run(&exclude)));
     assert_eq!(rest, ["tree/protected:1 protected-private-key", "tree/settings.json:2 private-key"]);
     let small = home.run(&["scan", "tree", "--offline", "--max-size", "10"]);
     assert_eq!(small.code, Some(0), "{}{}", small.stdout, small.stderr);
@@ -137,7 +137,7 @@ fn the_server_tells_which_keys_are_registered() {
     town.run("bob", &["keys", "revoke", "old", "--yes"]).ok();
     // Without any key or credential of its own.
     let scan = |more: &[&str]| home.run(&[&["scan", "tree", "--url", &town.server.url], more].concat());
-    let findings = found(home, scan(&["--json"]));
+    let findings = found(home, &scan(&["--json"]));
     let rules = places(&findings);
     assert_eq!(rules[4], "tree/openssh:1 registered-private-key");
     assert_eq!(rules[7], "tree/values.yaml:2 registered-private-key");

@@ -297,7 +297,7 @@ fn without_decoration(block: &str, before: &str) -> String {
 
 /// Returns whether a block that cannot be read contains enough base64 to be the remains of a key.
 fn is_substantial(body: &str) -> bool {
-    let base64 = body.bytes().take_while(|byte| byte.is_ascii()).filter(|&byte| is_base64(byte)).count();
+    let base64 = body.bytes().take_while(u8::is_ascii).filter(|&byte| is_base64(byte)).count();
     base64 >= SHORTEST_REMAINS && !body.contains("...") && !body.contains(['<', '{', '$'])
 }
 
@@ -375,7 +375,7 @@ impl Iterator for Runs<'_> {
         loop {
             let start = self.at + self.text[self.at..].iter().position(|byte| is_base64(*byte))?;
             let mut end = self.end_of_line(start);
-            let mut parts = vec![start..end];
+            let mut parts: Vec<_> = std::iter::once(start..end).collect();
             while parts.last().is_some_and(|part| part.len() >= SHORTEST_LINE) {
                 let Some(next) = self.next_line(end) else { break };
                 let next_end = self.end_of_line(next);

@@ -33,12 +33,11 @@ fn every_key_file_is_found_for_what_it_is() {
         let found = find_private_keys(&read(&entry.file));
         let described: Vec<&str> = found.iter().map(describe).collect();
         let expected: &[&str] = match entry.refused.as_deref() {
-            None => &["key"],
+            None | Some("base64-twice") => &["key"],
             Some("passphrase") => &["passphrase"],
             Some("unsupported") => &["unsupported"],
             Some("halves" | "damaged") => &["damaged"],
             Some("several") => &["key", "key"],
-            Some("base64-twice") => &["key"],
             Some("public" | "no-key" | "empty") => &[],
             Some(other) => panic!("{other}"),
         };
@@ -66,10 +65,14 @@ fn the_public_key_of_a_protected_key_is_known_where_it_is_not_encrypted() {
     }
 }
 
+/// Writes a text before and after each line.
+fn wrap_lines(text: &str, before: &str, after: &str) -> String {
+    text.lines().flat_map(|line| [before, line, after, "\n"]).collect()
+}
+
 /// The ways in which a program, a setting or a log contains a file.
 fn embeddings(text: &str) -> Vec<(&'static str, String)> {
-    let lines =
-        |before: &str, after: &str| text.lines().map(|line| format!("{before}{line}{after}\n")).collect::<String>();
+    let lines = |before: &str, after: &str| wrap_lines(text, before, after);
     let escaped = serde_json::to_string(text).unwrap();
     let base64 = STANDARD.encode(text);
     let wrapped: Vec<&str> = base64.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
@@ -124,7 +127,7 @@ fn strings_that_a_program_joins_are_found() {
     let text = String::from_utf8(read("openssh-ed25519")).unwrap();
     let entry = entries().into_iter().find(|entry| entry.file == "openssh-ed25519").unwrap();
     for (before, after) in [("    \"", "\\n\" +"), ("  '", "\\n',"), ("  \"", "\\n\" \\"), ("echo \"", "\"")] {
-        let program: String = text.lines().map(|line| format!("{before}{line}{after}\n")).collect();
+        let program = wrap_lines(&text, before, after);
         let found = fingerprints(format!("key = (\n{program});\n").as_bytes());
         assert_eq!(found, [entry.fingerprint.as_str()], "{program}");
     }

@@ -155,8 +155,8 @@ async fn a_statement_is_for_one_purpose_one_installation_and_a_question_for_five
     assert_eq!(code(test.revoke_leaked(&json!({"statement": asked["statement"]})).await), malformed);
     let proof = json!({"statement": ada.key.prove(&ada.id, "challenge")});
     assert_eq!(code(test.revoke_leaked(&proof).await), malformed);
-    let text = ada.key.sign_for(REVOKE_NAMESPACE, &scan_message(&url(), &fingerprint, now));
-    assert_eq!(code(test.revoke_leaked(&json!({"statement": text})).await), other_text);
+    let mixed = ada.key.sign_for(REVOKE_NAMESPACE, &scan_message(&url(), &fingerprint, now));
+    assert_eq!(code(test.revoke_leaked(&json!({"statement": mixed})).await), other_text);
     for at in [now - Duration::from_secs(301), now + Duration::from_secs(61)] {
         assert_eq!(code(find(&question(&ada.key, &url(), at)).await), (json!("signed_at"), json!("stale")));
     }

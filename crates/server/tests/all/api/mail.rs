@@ -377,9 +377,9 @@ async fn the_owner_and_their_admins_are_told_that_a_key_leaked() {
     told.sort_by_key(|mail| mail["to"].to_string());
     for (mail, to) in told.iter().zip(["ada@example.com", "bob@example.com"]) {
         assert_eq!((&mail["to"], &mail["subject"]), (&json!([to]), &json!("An API key leaked and was revoked")));
-        let text = mail["text"].as_str().unwrap();
-        assert!(text.contains("bob's laptop of bob@example.com") && text.contains(&bob.fingerprint), "{text}");
-        assert!(text.contains("Keys that it registered still work"), "{text}");
+        let body = mail["text"].as_str().unwrap();
+        assert!(body.contains("bob's laptop of bob@example.com") && body.contains(&bob.fingerprint), "{body}");
+        assert!(body.contains("Keys that it registered still work"), "{body}");
     }
     // The repeated statement sent none.
     invite(&test, &acme, &ada, "carol@example.com", "member").await;
