@@ -200,8 +200,8 @@ async fn a_bearer_token_changes_no_key_role_membership_invitation_or_enabled_sta
     }
 }
 
-/// Writes whose refusal of bearer tokens is tested elsewhere.
-const ELSEWHERE: [&str; 0] = [];
+/// Writes that need no credential but a statement that the key itself signed. `api::leaked_key` tests them.
+const ELSEWHERE: [&str; 2] = ["POST /api/v1/leaked-keys/find", "POST /api/v1/leaked-keys/revoke"];
 
 #[tokio::test]
 async fn a_service_account_changes_neither_itself_nor_its_own_keys() {
