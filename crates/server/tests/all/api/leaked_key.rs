@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::leaked_key::{REVOKE_NAMESPACE, SCAN_NAMESPACE, revoke_message, scan_message};
 use serde_json::{Value, json};
 
+use super::key_limits::{limit, user};
 use crate::{
     support::browser::Browser,
     support::{Actor, Answer, HOST, Key, TestApp},
@@ -93,6 +94,58 @@ async fn the_holder_of_a_private_key_ends_the_key() {
         assert_eq!(again["permanently_blocked"], true);
     }
     test.get("/api/v1/me").by(&ada.key).send().await.expect(200);
+}
+
+#[tokio::test]
+async fn a_key_ends_itself_whatever_its_limits_are() {
+    let test = TestApp::new().await;
+    let ada = test.user("ada", false).await;
+    test.workspace("acme", &ada).await;
+    // With a list of projects or workspaces, a key reaches `/me`, and could also revoke itself there.
+    for (limits, prevent_a_deletion) in [
+        ("cidrs=192.0.2.0/24", true),
+        ("cidrs=", true),
+        ("not_before=2099-01-01T00:00:00Z", true),
+        ("scopes=keyward:read", true),
+        ("scopes=", true),
+        ("projects=", false),
+        ("workspaces=", false),
+    ] {
+        let key = test.add_unused_key(&ada).await;
+        limit(&test, user(&ada), &key, limits).await;
+        if prevent_a_deletion {
+            let deletion = test.delete(&format!("{KEYS}/{}", key.id)).by(&key).send().await;
+            assert!(matches!(deletion.status.as_u16(), 401 | 403), "{limits}: {}", deletion.status);
+        }
+        assert_eq!(test.find_leaked(&key).await["registration"]["state"], "active", "{limits}");
+        let ended = test.revoke_leaked(&revocation(&key, &url())).await.expect(200);
+        assert_eq!(ended["registration"]["state"], "revoked", "{limits}");
+        assert_eq!(test.find_leaked(&key).await, ended, "{limits}");
+    }
+    test.get("/api/v1/me").by(&ada.key).send().await.expect(200);
+}
+
+#[tokio::test]
+async fn a_refused_credential_ends_the_request_and_revokes_nothing() {
+    let test = TestApp::new().await;
+    let ada = test.user("ada", false).await;
+    test.workspace("acme", &ada).await;
+    let reader = test.add_unused_key(&ada).await;
+    limit(&test, user(&ada), &reader, "scopes=keyward:read").await;
+    let statement = revocation(&ada.key, &url());
+    let now = domain::Clock::now(test.clock.as_ref());
+    for (path, body) in [("find", question(&ada.key, &url(), now)), ("revoke", statement.clone())] {
+        let request = || test.post(&format!("/api/v1/leaked-keys/{path}"), &body);
+        for unknown in [request().by(&test.new_key()), request().bearer("kwt_x")] {
+            unknown.send().await.expect_problem(401, "unauthenticated");
+        }
+        let by_reader = request().by(&reader).send().await;
+        assert_eq!(by_reader.status.as_u16(), 403, "{path}");
+        assert_eq!(by_reader.json()["required_scope"], "keyward:write", "{path}");
+    }
+    test.get("/api/v1/me").by(&ada.key).send().await.expect(200);
+    test.revoke_leaked(&statement).await.expect(200);
+    test.get("/api/v1/me").by(&ada.key).send().await.expect_problem(401, "unauthenticated");
 }
 
 #[tokio::test]
