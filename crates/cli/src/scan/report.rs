@@ -90,12 +90,17 @@ fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
 
+/// Returns a number of things, whose name gets an `s` if there is not exactly one.
+fn count_of(number: usize, name: &str) -> String {
+    format!("{number} {name}{}", if number == 1 { "" } else { "s" })
+}
+
 fn summary(scanned: &Scanned, was_asked: bool) -> String {
     let skipped = match (scanned.binary, scanned.large) {
         (0, 0) => String::new(),
         (binary, large) => format!(" ({binary} binary and {large} large ones skipped)"),
     };
-    let searched = format!("searched {} files{skipped}", scanned.contents);
+    let searched = format!("searched {}{skipped}", count_of(scanned.contents, "file"));
     if scanned.findings.is_empty() {
         return format!("no private keys: {searched}");
     }
@@ -104,7 +109,7 @@ fn summary(scanned: &Scanned, was_asked: bool) -> String {
         found.map(|finding| finding.fingerprint().unwrap_or(&finding.path)).collect::<BTreeSet<_>>().len()
     };
     let (all, live) = (count(Severity::Note), count(Severity::Error));
-    let keys = if all == 1 { "1 private key".to_owned() } else { format!("{all} private keys") };
+    let (keys, places) = (count_of(all, "private key"), count_of(scanned.findings.len(), "place"));
     let next = if live > 0 {
         "revoke each with `keyward keys revoke-leaked FILE`, then remove it from the files; a key in the history stays \
          readable, so revoke it first"
@@ -112,5 +117,5 @@ fn summary(scanned: &Scanned, was_asked: bool) -> String {
         "remove it from the files, and replace it wherever it is accepted; `--allow FINGERPRINT` accepts a key for tests"
     };
     let registered = if was_asked { format!(", {live} registered and not revoked") } else { String::new() };
-    format!("{keys} in {} places{registered}: {searched}\nnext: {next}", scanned.findings.len())
+    format!("{keys} in {places}{registered}: {searched}\nnext: {next}")
 }
