@@ -53,6 +53,12 @@ pub struct ApiKey {
     /// What takes away from the permissions of its owner. Null if it may do everything that its owner may.
     #[serde(default)]
     pub limits: Option<KeyLimits>,
+    /// The key that it replaces, if a rotation registered it.
+    #[serde(default)]
+    pub predecessor: Option<RotatedKey>,
+    /// The key that replaces it, if it was rotated.
+    #[serde(default)]
+    pub successor: Option<RotatedKey>,
 }
 
 /// The state of a key.
@@ -69,6 +75,32 @@ pub enum KeyState {
     Expired,
     /// It is permanently refused.
     Revoked,
+}
+
+/// The other key of a rotation.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct RotatedKey {
+    /// Its id.
+    #[schema(value_type = schema::ApiKeyId)]
+    pub id: ApiKeyId,
+    /// Its title.
+    #[schema(value_type = schema::Title)]
+    pub title: String,
+    /// Its fingerprint.
+    #[schema(value_type = schema::Fingerprint)]
+    pub fingerprint: String,
+    /// Its state.
+    pub state: KeyState,
+    /// When the predecessor was rotated.
+    #[schema(value_type = String, format = DateTime)]
+    pub rotated_at: Timestamp,
+    /// When the predecessor ends, or has ended.
+    #[schema(value_type = String, format = DateTime)]
+    pub ends_at: Timestamp,
+    /// Whether the overlap lasts, so that the rotation can be undone.
+    pub pending: bool,
+    /// Whether the predecessor signed the rotation itself. A revocation of the predecessor then revokes the successor.
+    pub self_rotated: bool,
 }
 
 /// The keys that a revocation with `cascade=true` revokes in addition to the key itself.
@@ -101,6 +133,9 @@ pub struct CascadedKey {
     /// The key that registered it.
     #[schema(value_type = Option<schema::ApiKeyId>)]
     pub created_with: Option<ApiKeyId>,
+    /// Whether it is the successor of a key that rotated itself. It is then revoked without `cascade`, too.
+    #[serde(default)]
+    pub self_rotated: bool,
 }
 
 /// A key to register.

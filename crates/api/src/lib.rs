@@ -14,13 +14,15 @@ mod problem;
 mod project;
 mod public_key_input;
 mod removal;
+mod rotation;
 pub mod schema;
 mod service_account;
 mod workspace;
 
 pub use admin::{CreateUser, Node, Quotas, UpdateQuotas, UpdateUser, User, settings_differ};
 pub use api_key::{
-    ApiKey, Cascade, CascadedKey, CreateApiKey, EnableApiKey, KeyState, ProofChallenge, ProveApiKey, UpdateApiKey,
+    ApiKey, Cascade, CascadedKey, CreateApiKey, EnableApiKey, KeyState, ProofChallenge, ProveApiKey, RotatedKey,
+    UpdateApiKey,
 };
 pub use audit::AuditEvent;
 pub use invitation::{
@@ -35,6 +37,7 @@ pub use member::{Member, UpdateMember};
 pub use problem::{Explanation, FieldError, Problem, ReceivedBody, codes};
 pub use project::{CreateProject, Project, ProjectMember, SetProjectMember, UpdateProject};
 pub use removal::{LedProject, MemberRemoval, RegisteredKey, UserRemoval, WorkspaceOfUser};
+pub use rotation::{ChainedKey, RotateApiKey, Rotation, UseSinceRotation};
 pub use service_account::{CreateServiceAccount, KeyCount, ServiceAccount, UpdateServiceAccount};
 pub use workspace::{CreateWorkspace, UpdateWorkspace, Workspace, WorkspaceCreated};
 

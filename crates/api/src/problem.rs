@@ -152,6 +152,14 @@ pub mod codes {
     pub const KEY_REVOKED: &str = "key_revoked";
     /// 409: the key has expired. Set a new expiry first.
     pub const KEY_EXPIRED: &str = "key_expired";
+    /// 409: the key is disabled or suspended, so it cannot be rotated.
+    pub const KEY_INACTIVE: &str = "key_inactive";
+    /// 409: the key was rotated, so that its expiry cannot be later than the end of the overlap.
+    pub const KEY_ROTATED: &str = "key_rotated";
+    /// 409: the key has a successor that is not revoked. Undo the rotation, or wait for the end of the overlap.
+    pub const ROTATION_PENDING: &str = "rotation_pending";
+    /// 409: the overlap has ended, so the rotation cannot be undone.
+    pub const ROTATION_ENDED: &str = "rotation_ended";
     /// 409: the person is already a member.
     pub const ALREADY_MEMBER: &str = "already_member";
     /// 409: the invitation was accepted or revoked.

@@ -10,14 +10,10 @@ use std::{
 
 use api::{
     ApiKey, Cascade, CascadedKey, CreateApiKey, EnableApiKey, KeyLimits, KeyState, KeyUse, ProofChallenge, ProveApiKey,
-    UpdateApiKey, UseCounts, UseOfSpan,
+    RotatedKey, UpdateApiKey, UseCounts, UseOfSpan,
 };
-use client::{AgentKey, KeySource, PrivateKey, SigningKeyError, SystemRandom, generate_key_pair};
-use domain::{
-    ApiKeyId, Fingerprint, PublicKey, WorkspaceId,
-    key_use::UseWindow,
-    proof::{PROOF_NAMESPACE, proof_message},
-};
+use client::{KeySource, PrivateKey, SystemRandom, generate_key_pair};
+use domain::{ApiKeyId, PublicKey, WorkspaceId, key_use::UseWindow};
 use serde::Serialize;
 
 use self::limits::{Limit, LimitArguments, Shown};
@@ -30,6 +26,8 @@ use crate::{
     input::read_bytes,
     leaked_key::RevokeLeaked,
     output::{self, Column, can_ask, shell_word},
+    proof::{SignProof, sign_proof},
+    rotation::Rotate,
     service_account::{self, find_service_account},
     workspace::WorkspaceArguments,
 };
@@ -45,6 +43,7 @@ Examples:
   keyward keys add ~/.ssh/id_ed25519.pub --title laptop
   keyward keys add --generate ci.key --service-account ci-bot --expires-at 90d
   keyward keys prove ~/.ssh/id_ed25519
+  keyward keys rotate --key ci.key
   keyward keys revoke laptop
   keyward keys revoke-leaked found.key --url https://keys.example.com")]
 pub(crate) enum Keys {
@@ -54,6 +53,7 @@ pub(crate) enum Keys {
     Show(Show),
     Use(Use),
     Prove(Prove),
+    Rotate(Rotate),
     Rename(Rename),
     Update(Update),
     Disable(Disable),
@@ -343,6 +343,7 @@ impl Keys {
             Self::Show(command) => command.run().await,
             Self::Use(command) => command.run().await,
             Self::Prove(command) => command.run().await,
+            Self::Rotate(command) => command.run().await,
             Self::Rename(command) => {
                 let Rename { which, title, json } = command;
                 Update { which, title: Some(title), expires_at: None, json }.run().await
@@ -498,6 +499,8 @@ impl Show {
             ("expires", key.expires_at.map_or_else(|| "never".to_owned(), output::full_moment)),
             ("limits", Shown(key.limits.as_ref()).to_string()),
             ("proof", proof(&key)),
+            ("replaces", key.predecessor.as_ref().map_or_else(|| "no key".to_owned(), rotated)),
+            ("replaced by", key.successor.as_ref().map_or_else(|| "no key".to_owned(), rotated)),
             ("public key", key.public_key.clone()),
         ])
     }
@@ -607,9 +610,17 @@ impl Enable {
 impl Revoke {
     async fn run(self) -> Outcome {
         let (ring, key) = self.which.find().await?;
-        let made = ring.cascade(key.id).await?;
+        let (with_it, made): (Vec<_>, Vec<_>) =
+            ring.cascade(key.id).await?.into_iter().partition(|made| made.self_rotated);
         let was_revoked = key.state == KeyState::Revoked;
         if was_revoked {
+            if !with_it.is_empty() {
+                self.confirm.confirm(&format!(
+                    "Permanently revoke the successors of {}: {}?",
+                    key.title,
+                    titles(&with_it)
+                ))?;
+            }
             if self.cascade && !made.is_empty() {
                 self.confirm.confirm(&format!(
                     "Permanently revoke the keys that {} registered: {}?",
@@ -623,7 +634,12 @@ impl Revoke {
                 None => "never used".to_owned(),
             };
             let own = if ring.api.key_id() == key.fingerprint { " This key signs the request." } else { "" };
-            self.confirm.confirm(&format!("Permanently revoke {} ({}, {used})?{own}", key.title, key.fingerprint))?;
+            let successors = match with_it.as_slice() {
+                [] => String::new(),
+                keys => format!(" It rotated itself, so its successors are revoked, too: {}.", titles(keys)),
+            };
+            let question = format!("Permanently revoke {} ({}, {used})?{own}{successors}", key.title, key.fingerprint);
+            self.confirm.confirm(&question)?;
         }
         let cascade = self.cascade
             || !made.is_empty()
@@ -637,6 +653,9 @@ impl Revoke {
         let what = format!("{} ({})", key.title, key.fingerprint);
         let done = if was_revoked { format!("{what} was already revoked") } else { format!("revoked {what}") };
         output::line(format!("{done}: no server accepts it any more"))?;
+        if !with_it.is_empty() {
+            output::line(format!("also revoked its successors: {}", titles(&with_it)))?;
+        }
         if made.is_empty() {
             Ok(())
         } else if cascade {
@@ -729,6 +748,14 @@ fn proof(key: &ApiKey) -> String {
     }
 }
 
+/// Describes the other key of a rotation.
+fn rotated(key: &RotatedKey) -> String {
+    let (at, end) = (output::full_moment(key.rotated_at), output::full_moment(key.ends_at));
+    let accepted = if key.pending { "both accepted until" } else { "the old key ended" };
+    let itself = if key.self_rotated { ", by the key itself" } else { "" };
+    format!("{} ({}), rotated {at}{itself}, {accepted} {end}", key.id, key.fingerprint)
+}
+
 fn titles(keys: &[CascadedKey]) -> String {
     let owner = |key: &CascadedKey| key.owner_email.clone().unwrap_or_else(|| key.owner.clone());
     let title = |key: &CascadedKey| format!("{} ({}) of {}", key.title, key.fingerprint, owner(key));
@@ -753,39 +780,6 @@ pub(crate) fn state_name(state: KeyState) -> &'static str {
         KeyState::Expired => "expired",
         KeyState::Revoked => "revoked",
     }
-}
-
-/// A private key that can prove itself.
-pub(crate) trait SignProof {
-    fn fingerprint(&self) -> String;
-
-    /// Signs a message for a purpose.
-    fn sign_message(&self, namespace: &str, message: &[u8]) -> Result<String, SigningKeyError>;
-}
-
-macro_rules! sign_proof {
-    ($($key:ty),*) => {$(
-        impl SignProof for $key {
-            fn fingerprint(&self) -> String {
-                self.fingerprint()
-            }
-
-            fn sign_message(&self, namespace: &str, message: &[u8]) -> Result<String, SigningKeyError> {
-                self.sign_message(namespace, message)
-            }
-        }
-    )*};
-}
-sign_proof!(PrivateKey, AgentKey);
-
-/// Signs a challenge for a key of `owner`.
-pub(crate) fn sign_proof(key: &impl SignProof, owner: &str, challenge: &ProofChallenge) -> Outcome<String> {
-    let fingerprint: Fingerprint = key
-        .fingerprint()
-        .parse()
-        .map_err(|error| Failure::new(format!("the fingerprint of the key is malformed: {error}")))?;
-    let message = proof_message(&challenge.public_url, owner, &fingerprint, &challenge.challenge);
-    key.sign_message(PROOF_NAMESPACE, message.as_bytes()).map_err(|error| Failure::new(error.to_string()))
 }
 
 /// A key from a file or standard input. It is read before a request is sent.

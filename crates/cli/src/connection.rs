@@ -137,9 +137,42 @@ impl ConnectionArguments {
         Ok(Signer::with_agent(&key, profile)?)
     }
 
+    /// Returns the file with the private key. Keys from elsewhere have none.
+    pub(crate) fn key_file(&self) -> Outcome<PathBuf> {
+        let refuse = || {
+            Failure::usage(
+                "this needs a key file: name it with `--key FILE` or KEYWARD_KEY_FILE, because a key from standard input, a \
+                 variable or ssh-agent has no file",
+            )
+        };
+        if self.agent || self.agent_key.is_some() {
+            return Err(refuse());
+        }
+        let variable = || std::env::var_os("KEYWARD_KEY_FILE").filter(|file| !file.is_empty()).map(PathBuf::from);
+        let named = if self.server.names_profile() { self.key.clone() } else { self.key.clone().or_else(variable) };
+        let file = match named {
+            Some(file) => Some(file),
+            None if !self.server.names_profile() && key_text()?.is_some_and(|text| !text.trim().is_empty()) => None,
+            None => self.server.profile()?.and_then(|profile| profile.key_file),
+        };
+        let file = file.filter(|file| file.as_os_str() != "-").ok_or_else(refuse)?;
+        // For paths that no shell has seen.
+        let home = file.strip_prefix("~").ok().and_then(|rest| Some(std::env::home_dir()?.join(rest)));
+        Ok(home.unwrap_or(file))
+    }
+
     /// Returns the server's API.
     pub(crate) fn api(&self) -> Outcome<ApiClient> {
-        let (url, signer) = (self.require_url()?, self.signer(Profile::Native)?);
+        self.api_signed_by(self.signer(Profile::Native)?)
+    }
+
+    /// Returns the server's API for a key that was read already.
+    pub(crate) fn api_with(&self, key: &PrivateKey) -> Outcome<ApiClient> {
+        self.api_signed_by(Signer::new(key, Profile::Native)?)
+    }
+
+    fn api_signed_by(&self, signer: Signer) -> Outcome<ApiClient> {
+        let url = self.require_url()?;
         let key_id = signer.key_id().to_owned();
         let options = ClientOptions {
             timeout: Duration::from_secs(100),

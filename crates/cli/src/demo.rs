@@ -17,13 +17,13 @@ use server::{
 use tokio::sync::Notify;
 
 use crate::{
-    api_key::sign_proof,
     configuration::{Configuration, ServerArguments},
     data_directory::DataDirectory,
     failure::{Failure, Outcome},
     host::all_pages,
     log,
     output::{self, program, shell_word},
+    proof::sign_proof,
     serve::{Running, stop_signal},
 };
 

@@ -27,8 +27,8 @@ use crate::{
 #[command(after_help = "\
 Every setting can stand in keyward.toml (`listen = \"127.0.0.1:8080\"`) or in a variable (`KEYWARD_LISTEN`); the flag
 comes first, then the variable, then the file. Besides the flags there are `service_account_domain`,
-`support_contact`, `workspace_creation`, `hosts` (further origins of this server's API and pages), `proxied_hosts` (the
-hosts of APIs behind proxies), `encord_hosts`, `trusted_proxies`, `tls_certificate` and `tls_key` (PEM files,
+`support_contact`, `workspace_creation`, `self_rotation`, `hosts` (further origins of this server's API and pages),
+`proxied_hosts` (the hosts of APIs behind proxies), `encord_hosts`, `trusted_proxies`, `tls_certificate` and `tls_key` (PEM files,
 read again when they change), `lease` and `drain` (seconds) and, in the file, `[smtp]` (`url`,
 `from`), `[rate_limits]`, `[[routes]]` and `[[scopes]]`. KEYWARD_LOG sets what is logged: `info`, `warn`, `server=debug`.
 

@@ -115,6 +115,10 @@ audit_actions! {
     ApiKeyProve = "api_key.prove",
     /// A key was revoked.
     ApiKeyRevoke = "api_key.revoke",
+    /// A key was rotated: it has a successor, and expires after the overlap.
+    ApiKeyRotate = "api_key.rotate",
+    /// The rotation of a key was undone: its successor was revoked, and its previous expiry is back.
+    ApiKeyUndoRotation = "api_key.undo_rotation",
     /// The title or the expiry date of a key was changed.
     ApiKeyUpdate = "api_key.update",
     /// The installation key was replaced.
@@ -230,6 +234,8 @@ impl AuditAction {
             | Self::ApiKeyLeak
             | Self::ApiKeyProve
             | Self::ApiKeyRevoke
+            | Self::ApiKeyRotate
+            | Self::ApiKeyUndoRotation
             | Self::ApiKeyUpdate
             | Self::InstallationReplaceKey
             | Self::InstallationRestore

@@ -21,6 +21,7 @@ pub mod public_key;
 pub mod quota;
 pub mod replay;
 pub mod role;
+pub mod rotation;
 pub mod route;
 pub mod secret;
 pub mod service_account;

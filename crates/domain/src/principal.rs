@@ -161,6 +161,9 @@ pub enum Denied {
     /// A service account tried to change itself or its own keys.
     #[error("a service account cannot change itself or its own keys; ask an admin of its workspace")]
     ServiceAccount,
+    /// A key tried to rotate itself, and the setting `self_rotation` is off.
+    #[error("keys cannot rotate themselves here, because the operator turned it off; ask an admin to rotate the key")]
+    SelfRotation,
     /// A service account tried to grant the role `admin`.
     #[error("a service account cannot give the role admin; ask a user who has it")]
     ServiceAccountGrantsAdmin,
@@ -195,6 +198,7 @@ impl Denied {
             | Self::Session
             | Self::PasswordNeeded
             | Self::ServiceAccount
+            | Self::SelfRotation
             | Self::ServiceAccountGrantsAdmin
             | Self::Scope(_)
             | Self::Place
@@ -304,6 +308,28 @@ impl OwnAccess {
     #[must_use]
     pub const fn owner(self) -> PrincipalId {
         self.owner
+    }
+}
+
+/// Proof that a principal may rotate the key that signed its request. Only [`Principal::authorize_self_rotation`] creates
+/// it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SelfRotation {
+    owner: PrincipalId,
+    workspace: Option<WorkspaceAccess>,
+}
+
+impl SelfRotation {
+    /// Returns the owner of the key, which is the principal.
+    #[must_use]
+    pub const fn owner(self) -> PrincipalId {
+        self.owner
+    }
+
+    /// Returns the workspace of a service account.
+    #[must_use]
+    pub const fn workspace(self) -> Option<WorkspaceAccess> {
+        self.workspace
     }
 }
 
@@ -680,6 +706,29 @@ impl Principal {
             Some(PrincipalId::ServiceAccount(_)) => Err(Denied::ServiceAccount),
             None => Err(Denied::Role(RequiredRole::User)),
         }
+    }
+
+    /// Checks that `key` signed the request, so that the principal may rotate it. This is the one change that a service
+    /// account makes of itself.
+    ///
+    /// # Errors
+    /// The principal used another credential.
+    pub fn authorize_self_rotation(&self, key: ApiKeyId) -> Result<SelfRotation, Denied> {
+        self.require_signature()?;
+        let identity = match (&self.identity, self.credential) {
+            (Some(identity), Credential::Signature(signing)) if signing == key => identity,
+            (Some(identity), _) if matches!(identity.id, PrincipalId::ServiceAccount(_)) => {
+                return Err(Denied::ServiceAccount);
+            }
+            _ => return Err(Denied::NotFound),
+        };
+        let workspace = match identity.id {
+            PrincipalId::User(_) => None,
+            PrincipalId::ServiceAccount(_) => {
+                identity.memberships.first().map(|membership| WorkspaceAccess { workspace: membership.workspace })
+            }
+        };
+        Ok(SelfRotation { owner: identity.id, workspace })
     }
 
     /// Refuses a service account that would change itself, or its own role in a project.

@@ -60,7 +60,10 @@ pub use self::{
         AccountKey, BulkEdit, FoundAccountKeys, FoundKeys, KeyAccount, KeyActivity, KeyDetails, KeyOwner,
         KeyOwnerDetails, KeySearch, KeySet, OwnedKey,
     },
-    audit::{Activity, ActivityPage, AuditFilter, CAUSE, CAUSE_TARGET, ID_FIELDS, SearchLimit, audit_event},
+    audit::{
+        Activity, ActivityPage, AuditFilter, CAUSE, CAUSE_TARGET, ID_FIELDS, PREDECESSOR, SUCCESSOR, SearchLimit,
+        audit_event,
+    },
     candidate::Candidate,
     change::{ChangeError, Confirmed},
     chosen::MAX_CHOSEN,

@@ -1,5 +1,7 @@
 //! The errors of operations, grouped by the person that has to act, and their mapping to problems of the API.
 
+mod rotation;
+
 use std::borrow::Cow;
 
 use api::{FieldError, Problem, codes};
@@ -11,8 +13,10 @@ use domain::{
     user::Email,
     workspace::Slug,
 };
-use store::StoreError;
+use store::{StoreError, node::Feature};
 use verifier::{AuthenticationError, RouteError, VerificationError, rate_limit::RetryAfter};
+
+pub use self::rotation::RotationConflict;
 
 /// Why an operation failed. Nothing was changed.
 #[derive(Debug)]
@@ -95,6 +99,8 @@ pub enum Conflict {
     KeyRevoked,
     /// The key has expired, and the request sets no new expiry date.
     KeyExpired,
+    /// A key cannot be rotated, or a rotation cannot be undone.
+    Rotation(RotationConflict),
     /// The slug is or was in use.
     SlugTaken(Slug),
     /// The address of a service account is or was in use.
@@ -119,8 +125,13 @@ pub enum Conflict {
     InvitationClosed,
     /// The link to set up the installation was used or has expired.
     SetUpLinkClosed,
-    /// A node of an earlier release is running, which would accept a key without its limits. Contains the nodes.
-    UpgradeInProgress(Vec<String>),
+    /// Nodes of an earlier release are running, which do not know what the change needs.
+    UpgradeInProgress {
+        /// What they do not know.
+        missing: Feature,
+        /// Their names.
+        nodes: Vec<String>,
+    },
     /// The signed request was processed before, and its stored response can no longer be decrypted.
     ResponseUnreadable,
 }
@@ -149,6 +160,7 @@ impl Conflict {
                 let detail = "This key has expired. Set \"expires_at\" to a new expiry date, or to null for no expiry.";
                 (codes::KEY_EXPIRED, detail.to_owned())
             }
+            Self::Rotation(rotation) => return rotation.problem(),
             Self::SlugTaken(slug) => {
                 let detail = format!(
                     "The slug {slug} is in use or was used before, and slugs are never reused. \
@@ -210,10 +222,14 @@ impl Conflict {
                 let detail = "This link was used or has expired. Sign in, or restart the server to get a new link.";
                 (codes::INVITATION_CLOSED, detail.to_owned())
             }
-            Self::UpgradeInProgress(nodes) => {
+            Self::UpgradeInProgress { missing, nodes } => {
+                let harm = match missing {
+                    Feature::KeyLimits => "would accept the key without its limits",
+                    Feature::KeyRotations => "do not know rotations of keys",
+                };
                 let detail = format!(
-                    "Servers of an earlier release are running, which would accept the key without its limits: {}. Nothing \
-                     was changed. Replace these servers with the current release, and try again.",
+                    "Servers of an earlier release are running, which {harm}: {}. Nothing was changed. Replace these \
+                     servers with the current release, and try again.",
                     nodes.join(", ")
                 );
                 (codes::UPGRADE_IN_PROGRESS, detail)

@@ -112,6 +112,7 @@ impl SmtpSettings {
 
 /// The settings of a server.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Settings {
     /// The URL of this installation for clients, without a path: `https://keys.example.com`.
     pub public_url: String,
@@ -121,6 +122,8 @@ pub struct Settings {
     pub support_contact: Option<String>,
     /// The users that may create workspaces.
     pub workspace_creation: WorkspaceCreation,
+    /// Whether a key may rotate itself. If not, only a person or another key rotates it.
+    pub self_rotation: bool,
     /// Further origins of Keyward's own API and pages: `https://keys.internal:8443`. The scheme is the one that clients
     /// use and sign.
     pub hosts: Vec<String>,
@@ -188,6 +191,7 @@ impl Settings {
             service_account_domain: "sa.keyward.local".to_owned(),
             support_contact: None,
             workspace_creation: WorkspaceCreation::Operators,
+            self_rotation: true,
             hosts: Vec::new(),
             proxied_hosts: Vec::new(),
             encord_hosts: Vec::new(),
@@ -341,6 +345,7 @@ impl Settings {
         add("allow_preflights", &[self.allow_preflights.to_string()]);
         add("service_account_domain", std::slice::from_ref(&self.service_account_domain));
         add("workspace_creation", &[format!("{:?}", self.workspace_creation)]);
+        add("self_rotation", &[self.self_rotation.to_string()]);
         Ok(hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")))
     }
 }
@@ -428,7 +433,7 @@ mod tests {
         assert_eq!(hash(|s| s.public_url = "https://Keys.example.com:443".to_owned()), usual);
         assert_eq!(hash(|s| s.proxied_hosts.reverse()), usual, "a list without an order");
         assert_eq!(hash(|s| s.lease = Duration::from_secs(9)), usual, "each node has its own");
-        let changes: [fn(&mut Settings); 11] = [
+        let changes: [fn(&mut Settings); 12] = [
             |s| s.public_url = "https://keys.example.org".to_owned(),
             |s| s.hosts = vec!["https://keys.internal".to_owned()],
             |s| s.proxied_hosts.truncate(1),
@@ -446,11 +451,12 @@ mod tests {
                 let route = Route::parse("GET /a", "authenticated").unwrap();
                 s.routes = vec![route.with_scope(Some("keyward:read".parse().unwrap())).unwrap()];
             },
+            |s| s.self_rotation = false,
         ];
         let mut hashes: Vec<_> = changes.iter().map(|change| hash(*change)).chain([usual]).collect();
         hashes.sort_unstable();
         hashes.dedup();
-        assert_eq!(hashes.len(), 12);
+        assert_eq!(hashes.len(), 13);
     }
 
     #[test]

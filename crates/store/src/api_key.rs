@@ -607,14 +607,42 @@ pub async fn list_api_keys_made_with(
     Ok(keys)
 }
 
+/// Returns the keys that these keys registered as their own successors, including revoked ones.
+pub async fn list_self_rotated(
+    connection: &mut Connection,
+    predecessors: &[ApiKeyId],
+) -> Result<Vec<ApiKey>, StoreError> {
+    let sql = API_KEYS.select(
+        "JOIN key_rotations ON key_rotations.successor_id = api_keys.id
+         WHERE api_keys.created_with = key_rotations.predecessor_id AND key_rotations.predecessor_id",
+    );
+    connection.fetch_in(sql, predecessors, "").await?.iter().map(ApiKey::from_row).collect()
+}
+
+/// The keys that a key registered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Descendants {
+    /// All.
+    All,
+    /// The successors that it registered for itself.
+    SelfRotated,
+}
+
 /// Returns these keys, then the keys that they registered, the keys that those registered, and so on, each once.
 /// Revoked keys are included, because the keys that they registered are no safer than they are.
-pub async fn list_with_descendants(connection: &mut Connection, roots: Vec<ApiKey>) -> Result<Vec<ApiKey>, StoreError> {
+pub async fn list_with_descendants(
+    connection: &mut Connection,
+    roots: Vec<ApiKey>,
+    which: Descendants,
+) -> Result<Vec<ApiKey>, StoreError> {
     let mut seen: BTreeSet<ApiKeyId> = roots.iter().map(|key| key.id).collect();
     let mut parents: Vec<ApiKeyId> = seen.iter().copied().collect();
     let mut keys = roots;
     while !parents.is_empty() {
-        let mut made = list_api_keys_made_with(connection, &parents).await?;
+        let mut made = match which {
+            Descendants::All => list_api_keys_made_with(connection, &parents).await?,
+            Descendants::SelfRotated => list_self_rotated(connection, &parents).await?,
+        };
         made.retain(|key| seen.insert(key.id));
         parents = made.iter().map(|key| key.id).collect();
         keys.append(&mut made);

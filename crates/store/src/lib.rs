@@ -27,6 +27,7 @@ pub mod project;
 pub mod proof;
 pub mod recovery;
 pub mod replay;
+pub mod rotation;
 pub mod schema;
 pub mod service_account;
 pub mod session;

@@ -40,6 +40,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     10 "0010_list_indexes";
     11 "0011_display_names";
     12 "0012_key_limits";
+    13 "0013_key_rotations";
 };
 
 /// Returns the format that this release writes.
@@ -50,6 +51,8 @@ pub fn latest() -> u64 {
 
 /// The first format with limits of keys.
 pub(crate) const KEY_LIMITS: u64 = 12;
+/// The first format with rotations of keys.
+pub(crate) const KEY_ROTATIONS: u64 = 13;
 
 /// Applies the migrations that are missing, inside the transaction of `connection`.
 pub(crate) async fn migrate(connection: &mut WriteConnection, now: Timestamp) -> Result<(), StoreError> {

@@ -270,14 +270,33 @@ impl Store {
     }
 }
 
-/// Returns the names of the registered nodes that know no limits of keys, in the order in which they started. Such a node
-/// would accept a key without its limits.
+/// What a node of an earlier release does not know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Feature {
+    /// Limits of keys. A node without them would accept a key without its limits.
+    KeyLimits,
+    /// Rotations of keys. A node without them would revoke a key without the successors that it registered for itself,
+    /// and would accept a later expiry of a rotated key.
+    KeyRotations,
+}
+
+impl Feature {
+    /// Returns the first format of the database with this feature.
+    const fn format(self) -> u64 {
+        match self {
+            Self::KeyLimits => migrations::KEY_LIMITS,
+            Self::KeyRotations => migrations::KEY_ROTATIONS,
+        }
+    }
+}
+
+/// Returns the names of the registered nodes that do not know a feature, in the order in which they started.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn list_nodes_without_limits(connection: &mut Connection) -> Result<Vec<String>, StoreError> {
+pub async fn list_nodes_without(connection: &mut Connection, feature: Feature) -> Result<Vec<String>, StoreError> {
     let sql = "SELECT name FROM nodes WHERE known_format IS NULL OR known_format < $1 ORDER BY id";
-    let rows = connection.fetch_all(sql, params![migrations::KEY_LIMITS.cast_signed()]).await?;
+    let rows = connection.fetch_all(sql, params![feature.format().cast_signed()]).await?;
     rows.iter().map(|row| row.text("name")).collect()
 }
 

@@ -13,6 +13,7 @@ use crate::{
     project::{PROJECT_MEMBERS, PROJECTS},
     proof::PROOF_CHALLENGES,
     replay::REPLAYS,
+    rotation::KEY_ROTATIONS,
     service_account::{SERVICE_ACCOUNT_ADDRESSES, SERVICE_ACCOUNTS},
     session::SESSIONS,
     set_up::SET_UP_LINKS,
@@ -22,7 +23,7 @@ use crate::{
 };
 
 /// The tables that are copied with an installation, each after those that it references.
-pub(crate) static COPIED: [&dyn Layout; 18] = [
+pub(crate) static COPIED: [&dyn Layout; 19] = [
     &INSTALLATION,
     &AUDIT_EVENTS,
     &CHANGES,
@@ -36,6 +37,7 @@ pub(crate) static COPIED: [&dyn Layout; 18] = [
     &PROJECTS,
     &PROJECT_MEMBERS,
     &API_KEYS,
+    &KEY_ROTATIONS,
     &USE_COUNTERS,
     &LOST_NODES,
     &PROOF_CHALLENGES,

@@ -182,6 +182,16 @@ impl UseRecords {
         self.lock_counters().extract_if(|_, _| true).take(max).map(CountedUse::from).collect()
     }
 
+    /// Returns the number of accepted requests with a key in the hours from that which starts at `first` to that of `last`, of
+    /// which the counters are not taken yet. Uses that [`take`](Self::take) has not returned yet are not in them.
+    #[must_use]
+    pub fn count_untaken(&self, key: ApiKeyId, first: Timestamp, last: Timestamp) -> u64 {
+        let counters = self.lock_counters();
+        let hours = (0..).map(|earlier| UseSpan::Hour.start(last, earlier)).take_while(|hour| *hour >= first);
+        let counts = hours.filter_map(|hour| counters.get(&(key, hour)));
+        counts.fold(0, |sum, counts| sum.saturating_add(counts.accepted))
+    }
+
     /// Puts back uses that could not be written.
     pub fn put_back(&self, uses: Vec<Use>) {
         for used in uses {

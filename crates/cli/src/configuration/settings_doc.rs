@@ -86,6 +86,7 @@ fn default_of(name: &str) -> String {
         "trusted_proxies" => list(settings.trusted_proxies.len()),
         "routes" => list(settings.routes.len()),
         "scopes" => list(settings.scopes.len()),
+        "self_rotation" => text(&settings.self_rotation.to_string()),
         "allow_preflights" => text(&settings.allow_preflights.to_string()),
         "fast_ed25519" => text(&settings.fast_ed25519.to_string()),
         "rate_limits" => {

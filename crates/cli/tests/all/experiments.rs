@@ -33,6 +33,11 @@ fn no_node_begins_to_accept_a_revoked_key_during_faults() {
 }
 
 #[test]
+fn rotations_fail_no_request_and_no_key_outlives_its_overlap() {
+    passes("rotate", &["--rotations", "50"]);
+}
+
+#[test]
 fn a_signed_write_that_is_sent_to_all_nodes_happens_once() {
     passes("replay", &["--writes", "100"]);
 }

@@ -146,6 +146,8 @@ fn the_commands_have_every_field_of_a_key() {
         ("proven_at", "proof        20"),
         ("displaced_at", NONE),
         ("limits", "limits       scopes keyward:manage"),
+        ("predecessor", NONE),
+        ("successor", NONE),
     ];
     assert_shows(&town, "ApiKey", &["keys", "show", "desktop"], &shown);
 

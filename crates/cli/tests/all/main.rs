@@ -30,6 +30,7 @@ mod profile;
 mod project;
 mod refusals;
 mod request;
+mod rotation;
 mod scan;
 mod secrets;
 mod security_doc;

@@ -178,6 +178,29 @@ fn only_users_who_signed_manage_their_own_keys() {
 }
 
 #[test]
+fn only_the_key_that_signed_a_request_rotates_itself() {
+    let member = Some(Role::Member);
+    let key: ApiKeyId = "key_01h455vb4pex5vsknk084sn02q".parse().unwrap();
+    let other: ApiKeyId = "key_01h455vb4pex5vsknk084sn02r".parse().unwrap();
+    let bot = principal(account(), member, false, signature());
+    let allowed = bot.authorize_self_rotation(key).unwrap();
+    assert_eq!(allowed.owner(), account().into());
+    assert_eq!(allowed.workspace().map(WorkspaceAccess::workspace), Some(here()));
+    assert_eq!(bot.authorize_self_rotation(other), Err(Denied::ServiceAccount));
+    let token = principal(account(), member, false, bearer());
+    assert_eq!(token.authorize_self_rotation(key), Err(Denied::BearerToken));
+
+    let person = principal(user(), member, false, signature());
+    let allowed = person.authorize_self_rotation(key).unwrap();
+    assert_eq!((allowed.owner(), allowed.workspace()), (user().into(), None));
+    assert_eq!(person.authorize_self_rotation(other), Err(Denied::NotFound));
+    let identity = Arc::clone(person.identity().unwrap());
+    let session = Principal::of_session(identity, SessionId::from_uuid(uuid::Uuid::nil()), Timestamp::UNIX_EPOCH);
+    assert_eq!(session.authorize_self_rotation(key), Err(Denied::NotFound));
+    assert_eq!(Principal::host().authorize_self_rotation(key), Err(Denied::NotFound));
+}
+
+#[test]
 fn users_who_are_disabled_or_in_no_workspace_are_refused_except_operators() {
     let refusal = |role, operator, disabled| {
         let principal = principal(user(), role, operator, signature());

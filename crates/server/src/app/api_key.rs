@@ -10,6 +10,8 @@ mod notice;
 mod proof;
 mod registration;
 mod revocation;
+mod rotated_key;
+mod rotation;
 mod statement;
 mod update;
 mod workspace_keys;
@@ -19,9 +21,11 @@ use domain::{
     api_key::{ApiKey, KeyState},
     principal::{Denied, Principal, WorkspaceAccess, WorkspacePermission},
     quota::{QuotaSubject, Quotas, require_room},
+    rotation::{Overlap, count_towards_quota},
 };
 use store::Connection;
 
+use self::rotated_key::Rotations;
 pub use self::{
     activity::KeyActivity,
     bulk::{BulkEdit, KeySet},
@@ -134,6 +138,7 @@ const fn state_to_wire(state: KeyState) -> api::KeyState {
     }
 }
 
+/// Returns a key for the API without the other keys of its rotations, which [`rotated_key::to_wire`] adds.
 pub(super) fn to_wire(key: &ApiKey, now: Timestamp) -> api::ApiKey {
     api::ApiKey {
         id: key.id,
@@ -151,6 +156,8 @@ pub(super) fn to_wire(key: &ApiKey, now: Timestamp) -> api::ApiKey {
         proven_at: key.proven_at,
         displaced_at: key.displaced_at,
         limits: limits::to_wire(&key.limits),
+        predecessor: None,
+        successor: None,
     }
 }
 
@@ -179,7 +186,8 @@ impl App {
         let mut connection = self.store.read().await?;
         require_owner(&mut connection, &owner).await?;
         let keys = store::api_key::list_api_keys(&mut connection, owner.id, paging.after()?, limit + 1).await?;
-        Ok(page(keys, limit, |key| key.id.to_string(), |key| to_wire(&key, now)))
+        let rotations = Rotations::read(&mut connection, &keys).await?;
+        Ok(page(keys, limit, |key| key.id.to_string(), |key| rotations.to_wire(&key, now)))
     }
 
     /// Returns a key of an owner.
@@ -191,11 +199,33 @@ impl App {
         let mut connection = self.store.read().await?;
         require_owner(&mut connection, &owner).await?;
         let key = find(&mut connection, &owner, id).await?;
-        Ok(to_wire(&key, self.clock.now()))
+        rotated_key::to_wire(&mut connection, &key, self.clock.now()).await
     }
 
     async fn require_room_for_key(&self, scope: &mut Scope<'_>, owner: &AuthorizedOwner) -> Result<(), AppError> {
-        let present = store::api_key::count_live_api_keys(scope.connection, owner.id, scope.now).await?;
+        let live = store::rotation::list_live_keys(scope.connection, owner.id, scope.now).await?;
+        self.require_room(scope, owner, count_towards_quota(&live)).await
+    }
+
+    /// As [`require_room_for_key`](Self::require_room_for_key), for a successor, which is outside the quota during the
+    /// overlap.
+    async fn require_room_for_successor(
+        &self,
+        scope: &mut Scope<'_>,
+        owner: &AuthorizedOwner,
+        (predecessor, successor): (ApiKeyId, ApiKeyId),
+        overlap: Overlap,
+    ) -> Result<(), AppError> {
+        let mut live = store::rotation::list_live_keys(scope.connection, owner.id, scope.now).await?;
+        let present = count_towards_quota(&live);
+        if overlap.is_none() {
+            live.remove(&predecessor);
+        }
+        live.insert(successor, Some(predecessor));
+        if count_towards_quota(&live) <= present { Ok(()) } else { self.require_room(scope, owner, present).await }
+    }
+
+    async fn require_room(&self, scope: &mut Scope<'_>, owner: &AuthorizedOwner, present: u64) -> Result<(), AppError> {
         let (what, limit) = find_limit(scope.connection, owner).await?;
         require_room(what, present, limit)
             .map_err(|e| AppError::QuotaExceeded(e, self.settings.support_contact.clone()))

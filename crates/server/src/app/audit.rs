@@ -268,6 +268,11 @@ pub const CAUSE: &str = "cause";
 /// The field with the target of that action.
 pub const CAUSE_TARGET: &str = "cause_target";
 
+/// The field with the key that the target replaces.
+pub const PREDECESSOR: &str = "predecessor";
+/// The field with the key that replaces the target.
+pub const SUCCESSOR: &str = "successor";
+
 /// The event of the same change that revokes a key with it, such as the deletion of its owner. The event of the
 /// revocation names it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -289,7 +294,7 @@ impl RevocationCause {
 }
 
 /// The fields of events that are ids of objects.
-pub const ID_FIELDS: [&str; 4] = ["owner", "principal", "user", CAUSE_TARGET];
+pub const ID_FIELDS: [&str; 6] = ["owner", "principal", "user", CAUSE_TARGET, PREDECESSOR, SUCCESSOR];
 
 impl Activity {
     /// Looks up the names of all objects in the events, and those of `filtered` that the caller may know. A filter

@@ -1,9 +1,18 @@
 //! The nodes of an installation, for operators.
 
-use store::node::RegisteredNode;
+use store::{
+    Connection,
+    node::{Feature, RegisteredNode},
+};
 
 use super::{App, Caller};
-use crate::error::AppError;
+use crate::error::{AppError, Conflict};
+
+/// Refuses a change while a node is running that does not know what the change needs.
+pub(super) async fn require_known(connection: &mut Connection, feature: Feature) -> Result<(), AppError> {
+    let nodes = store::node::list_nodes_without(connection, feature).await?;
+    if nodes.is_empty() { Ok(()) } else { Err(Conflict::UpgradeInProgress { missing: feature, nodes }.into()) }
+}
 
 impl App {
     /// Returns whether several nodes run on this database, as far as this one has seen.

@@ -24,6 +24,8 @@ pub(super) fn wants_recent_password(action: Action, event: &AuditEvent) -> bool 
         | Action::ApiKeyDisplace
         | Action::ApiKeyEnable
         | Action::ApiKeyProve
+        | Action::ApiKeyRotate
+        | Action::ApiKeyUndoRotation
         | Action::InstallationReplaceKey
         | Action::InstallationRestore
         | Action::MemberAdd

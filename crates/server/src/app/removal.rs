@@ -7,7 +7,7 @@ use domain::{
     AuditAction, PrincipalId, Timestamp, UserId, WorkspaceId, api_key::ApiKey, principal::WorkspacePermission,
     role::Role,
 };
-use store::{Connection, member::MemberRow};
+use store::{Connection, api_key::Descendants, member::MemberRow};
 
 use super::{
     App, Caller, Candidate, Detail, RevocationCause, Transaction, api_key,
@@ -25,7 +25,7 @@ async fn list_registered_keys(
     workspace: Option<WorkspaceId>,
 ) -> Result<Vec<ApiKey>, AppError> {
     let registered = store::api_key::list_api_keys_registered_by(connection, registrar).await?;
-    let mut keys = store::api_key::list_with_descendants(connection, registered).await?;
+    let mut keys = store::api_key::list_with_descendants(connection, registered, Descendants::All).await?;
     let workspaces = api_key::workspaces_of_owners(connection, &keys).await?;
     keys.retain(|key| {
         let place = workspaces.get(&key.owner).copied();

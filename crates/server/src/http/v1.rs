@@ -4,12 +4,14 @@ mod admin;
 mod api_key;
 mod audit;
 mod invitation;
+mod key_path;
 mod key_use;
 mod leaked_key;
 mod me;
 mod member;
 mod openapi;
 mod project;
+mod rotation;
 mod service_account;
 mod workspace;
 

@@ -23,6 +23,7 @@ mod reads;
 mod recent_password;
 mod recovery;
 mod removal;
+mod rotation;
 mod service_account;
 mod start;
 mod workspace;

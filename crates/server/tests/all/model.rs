@@ -2,6 +2,7 @@
 //! same responses. `KEYWARD_MODEL_CASES=200 cargo test -p server --test all model` runs more of them.
 
 mod look;
+mod rotation;
 mod rules;
 
 use std::{collections::BTreeMap, fmt::Debug, time::Duration};
@@ -27,7 +28,7 @@ struct Step {
     c: u8,
 }
 
-const KINDS: u8 = 31;
+const KINDS: u8 = 34;
 /// Few, so that keys, names and addresses repeat.
 const PAIRS: usize = 12;
 const NAMES: usize = 4;
@@ -75,7 +76,7 @@ impl History {
                 operator: index == 0,
                 disabled: false,
             });
-            model.keys.push(host_key(&actor.key, index, index));
+            model.keys.push(host_key(&actor.key, index, index, model.now));
             if index > 0 {
                 let slug = model.workspaces.len();
                 let id = test.workspace(&format!("slug-{slug}"), &actor).await;
@@ -195,6 +196,7 @@ impl History {
             21 => self.take_token(by).await,
             22..26 => self.change_projects(kind, (ws, at), by, (a, b, c)).await,
             26..28 => self.change_limits((ws, at), by, (a, b, c)).await,
+            28..31 => self.change_rotations(kind, (ws, at), by, (a, b, c)).await,
             _ => self.look(ws, by).await,
         }
     }
@@ -323,7 +325,7 @@ impl History {
             self.model.users[user].id = text(&accepted["user"]);
             let owner = server::app::KeyOwner::User(text(&accepted["user"]).parse().expect("usr_"));
             let key = self.test.add_key(owner, "first").await;
-            self.model.keys.push(host_key(&key, user, self.pairs.len()));
+            self.model.keys.push(host_key(&key, user, self.pairs.len(), self.model.now));
             self.pairs.push(key);
         }
     }
@@ -584,12 +586,13 @@ impl History {
     }
 }
 
-fn host_key(key: &Key, user: usize, pair: usize) -> ApiKey {
+fn host_key(key: &Key, user: usize, pair: usize, created_at: i64) -> ApiKey {
     ApiKey {
         id: key.id.clone(),
         owner: Who::User(user),
         pair,
         disabled: false,
+        created_at,
         expires_at: None,
         revoked: false,
         verified: false,

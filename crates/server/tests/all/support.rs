@@ -2,6 +2,7 @@
 //! control, and repeatable randomness.
 
 pub mod browser;
+mod older_node;
 pub mod saved;
 pub mod sdk;
 pub mod signing;
@@ -107,6 +108,11 @@ pub struct Key {
 }
 
 impl Key {
+    /// Returns the key with the id of its registration.
+    pub fn registered_as(self, id: &str) -> Self {
+        Self { id: id.to_owned(), ..self }
+    }
+
     /// The raw Ed25519 key.
     pub fn public_bytes(&self) -> [u8; 32] {
         self.signing.public_key()

@@ -18,6 +18,7 @@ mod node;
 mod postgres;
 mod project;
 mod replay;
+mod rotation;
 mod schema;
 mod service_account;
 mod session;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use store::{
     Store, Version,
-    node::{Acknowledgements, Node, RegisteredNode, Renewal},
+    node::{Acknowledgements, Feature, Node, RegisteredNode, Renewal},
     params,
 };
 
@@ -19,7 +19,7 @@ on_every_engine! {
     an_evicted_node_learns_of_it
     a_node_that_renewed_is_not_evicted
     a_second_registration_replaces_the_first
-    nodes_that_know_no_limits_are_listed_until_they_leave
+    nodes_that_do_not_know_a_feature_are_listed_until_they_leave
 }
 
 fn node(number: u128) -> Node {
@@ -136,9 +136,11 @@ async fn a_second_registration_replaces_the_first(database: impl Backend) {
     assert_eq!(listed(&store).await, [(slower, Version(0))]);
 }
 
-async fn nodes_that_know_no_limits_are_listed_until_they_leave(database: impl Backend) {
+async fn nodes_that_do_not_know_a_feature_are_listed_until_they_leave(database: impl Backend) {
     let store = database.open().await;
-    let older = async || store::node::list_nodes_without_limits(&mut store.read().await.unwrap()).await.unwrap();
+    let without =
+        async |feature| store::node::list_nodes_without(&mut store.read().await.unwrap(), feature).await.unwrap();
+    let older = async || without(Feature::KeyLimits).await;
     store.register_node(&node(1), Version(0), at(1)).await.unwrap();
     store.register_node(&node(2), Version(0), at(1)).await.unwrap();
     assert_eq!(older().await, [""; 0]);
@@ -151,6 +153,11 @@ async fn nodes_that_know_no_limits_are_listed_until_they_leave(database: impl Ba
         assert_eq!(older().await, expected);
     }
     assert_eq!(only_known_format(&store, 1).await, None);
+    for (known, expected) in [(12_i64, vec!["host-1:4711", "host-2:4711"]), (13, vec![])] {
+        tamper(&store, "UPDATE nodes SET known_format = $1", params![known]).await;
+        assert_eq!(older().await, [""; 0]);
+        assert_eq!(without(Feature::KeyRotations).await, expected);
+    }
     tamper(&store, "UPDATE nodes SET known_format = $1", params![1000_i64]).await;
     assert_eq!(older().await, [""; 0]);
 }

@@ -224,6 +224,27 @@ fn every_accepted_request_is_counted_once_in_its_hour() {
 }
 
 #[test]
+fn accepted_requests_that_are_not_written_yet_are_counted_by_key() {
+    let test = Test::new();
+    let accept = || {
+        let request = TestRequest::signed("GET", "/v1/projects", test.world.now().as_second(), NONCE);
+        assert!(test.verifier.verify_request(&request.view()).is_ok());
+    };
+    let first = hour_of(&test);
+    accept();
+    let key = test.verifier.uses().take()[0].key;
+    test.world.advance(Duration::from_hours(2));
+    accept();
+    accept();
+    let _uses = test.verifier.uses().take();
+    let other = "key_01h455vb4pex5vsknk084sn02q".parse().unwrap();
+    let count = |key, first| test.verifier.uses().count_untaken(key, first, test.world.now());
+    assert_eq!((count(key, first), count(key, hour_of(&test)), count(other, first)), (3, 2, 0));
+    assert_eq!(take_counts(&test).len(), 2);
+    assert_eq!(count(key, first), 0);
+}
+
+#[test]
 fn counters_that_could_not_be_written_are_added_to_later_ones() {
     let test = Test::new();
     let accept = || {

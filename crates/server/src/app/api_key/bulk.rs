@@ -13,14 +13,19 @@ use domain::{
     principal::{Principal, WorkspacePermission},
     service_account::ServiceAccount,
 };
-use store::Connection;
+use store::{Connection, api_key::Descendants};
 
 use super::{
-    Access, KeyAccount, KeyOwner, authorize, find_of_owner, parse_end, revocation::list_keys_to_revoke, to_wire,
+    Access, KeyAccount, KeyOwner, authorize, find_of_owner, parse_end,
+    revocation::{list_keys_to_revoke, with_workspaces},
+    rotated_key, to_wire,
     update::is_later,
 };
 use crate::{
-    app::{App, Caller, ChangeError, Confirmed, Detail, Operation, Scope, Transaction, chosen::require_few},
+    app::{
+        App, Caller, ChangeError, Confirmed, Detail, Operation, RevocationCause, Scope, Transaction,
+        chosen::require_few,
+    },
     error::AppError,
 };
 
@@ -158,7 +163,19 @@ impl Operation for EditApiKeys {
             BulkEdit::Revoke | BulkEdit::Disable | BulkEdit::Enable => None,
         };
         let now = scope.now;
-        let keys = list_keys_to_revoke(scope.connection, scope.principal, keys, false).await?;
+        let keys = match self.edit {
+            BulkEdit::Revoke => {
+                list_keys_to_revoke(scope.connection, scope.principal, keys, Descendants::SelfRotated).await?
+            }
+            BulkEdit::SetExpiry(_) => {
+                let keys = with_workspaces(scope.connection, keys).await?;
+                for (key, _) in keys.iter().filter(|(key, _)| key.state(now) != KeyState::Expired) {
+                    rotated_key::require_end(scope.connection, key.id, expires_at).await?;
+                }
+                keys
+            }
+            BulkEdit::Disable | BulkEdit::Enable => with_workspaces(scope.connection, keys).await?,
+        };
         let edited = keys.into_iter().map(|(before, workspace)| {
             let mut after = before.clone();
             match self.edit {
@@ -204,7 +221,9 @@ impl Operation for EditApiKeys {
         let action = match self.edit {
             BulkEdit::Revoke => {
                 for Edited { before, workspace, .. } in keys {
-                    app.revoke_key(transaction, &before, workspace, None).await?;
+                    let parent = before.created_with.filter(|_| !self.ids.contains(&before.id));
+                    let cause = parent.map(|parent| RevocationCause::new(AuditAction::ApiKeyRevoke, parent));
+                    app.revoke_key(transaction, &before, workspace, cause.as_ref()).await?;
                 }
                 return Ok(count);
             }

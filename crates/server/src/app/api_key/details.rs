@@ -9,7 +9,10 @@ use domain::{
 };
 use store::Connection;
 
-use super::{Access, AuthorizedOwner, KeyOwner, authorize, find, find_limit, revocation, to_wire};
+use super::{
+    Access, AuthorizedOwner, KeyOwner, authorize, find, find_limit, revocation, rotated_key, rotated_key::Rotations,
+    to_wire,
+};
 use crate::{
     app::{App, Caller, Count, Found, Place, list::SCREEN_PAGE, service_account},
     error::AppError,
@@ -156,7 +159,8 @@ impl App {
             }
             None => None,
         };
-        Ok((KeyDetails { key: to_wire(&key, self.clock.now()), creator_email, registered_with, owner }, key))
+        let wire = rotated_key::to_wire(connection, &key, self.clock.now()).await?;
+        Ok((KeyDetails { key: wire, creator_email, registered_with, owner }, key))
     }
 
     /// Returns a key that the caller may revoke, and the keys that a revocation with `cascade` would revoke in addition
@@ -230,7 +234,9 @@ impl App {
         let shown = found.iter().skip(skipped).take(limit);
         let creators: Vec<PrincipalId> = shown.clone().filter_map(|key| key.created_by.parse().ok()).collect();
         let creators = store::identity::find_emails(&mut connection, &creators).await?;
-        let items: Vec<api::ApiKey> = shown.map(|key| to_wire(key, now)).collect();
+        let shown: Vec<ApiKey> = shown.cloned().collect();
+        let rotations = Rotations::read(&mut connection, &shown).await?;
+        let items: Vec<api::ApiKey> = shown.iter().map(|key| rotations.to_wire(key, now)).collect();
         let end = skipped + items.len();
         let page = Found {
             items,

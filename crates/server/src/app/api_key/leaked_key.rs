@@ -10,7 +10,10 @@ use domain::{
     limits::KeywardScope,
     ssh_signature::SshSignature,
 };
-use store::{Connection, api_key::Revocation};
+use store::{
+    Connection,
+    api_key::{Descendants, Revocation},
+};
 
 use super::{
     notice::{Reason, find_notice},
@@ -18,13 +21,13 @@ use super::{
     statement::find_signed,
 };
 use crate::{
-    app::{App, Caller, ChangeError, Confirmed, Detail, Operation, Scope, Transaction, UnsentMail},
+    app::{App, Caller, ChangeError, Confirmed, Detail, Operation, RevocationCause, Scope, Transaction, UnsentMail},
     error::AppError,
 };
 
 impl App {
-    /// Revokes the key that signed a statement. After this has returned, no node accepts it. The same statement again
-    /// changes nothing and gets the same answer. `origin` is the URL that the request was sent to, which may be signed in
+    /// Revokes the key that signed a statement, and the successors that it registered for itself. After this has returned,
+    /// no node accepts them. The same statement again changes nothing and gets the same answer. `origin` is the URL that the request was sent to, which may be signed in
     /// place of the public one.
     ///
     /// # Errors
@@ -106,28 +109,42 @@ struct RevokeLeakedKey {
 }
 
 impl Operation for RevokeLeakedKey {
-    /// Every registration of the key, and the time.
-    type Checked = (Vec<ApiKey>, Timestamp);
+    /// Every registration of the key, whether one has successors that it registered for itself and that are not revoked,
+    /// and the time.
+    type Checked = (Vec<ApiKey>, bool, Timestamp);
     type Response = api::LeakedKey;
     const STATUS: u16 = 200;
     const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
         let found = store::api_key::list_api_keys_by_fingerprint(scope.connection, &self.fingerprint).await?;
-        Ok((found, scope.now))
+        let all =
+            store::api_key::list_with_descendants(scope.connection, found.clone(), Descendants::SelfRotated).await?;
+        let has_successors = all.iter().skip(found.len()).any(|key| key.revoked_at.is_none());
+        Ok((found, has_successors, scope.now))
     }
 
-    fn unchanged(&self, (keys, now): &Self::Checked) -> Option<api::LeakedKey> {
-        let is_ended = keys.iter().all(|key| key.revoked_at.is_some());
+    fn unchanged(&self, (keys, has_successors, now): &Self::Checked) -> Option<api::LeakedKey> {
+        let is_ended = !has_successors && keys.iter().all(|key| key.revoked_at.is_some());
         is_ended.then(|| to_wire(&self.fingerprint, keys, *now))
+    }
+
+    /// Writes this node's recorded uses, because the revocation reads whether the successors were ever used.
+    async fn prepare(&self, app: &App) -> Result<(), AppError> {
+        app.write_uses().await
     }
 
     async fn apply(
         &self,
         app: &App,
         transaction: &mut Transaction,
-        (mut keys, now): Self::Checked,
+        (mut keys, _, now): Self::Checked,
     ) -> Result<api::LeakedKey, AppError> {
+        // Also of a key that is revoked already: a thief may have rotated it, without an overlap.
+        for key in &keys {
+            let cause = RevocationCause::new(AuditAction::ApiKeyLeak, key.id);
+            app.revoke_self_rotated(transaction, key.clone(), &cause).await?;
+        }
         for key in keys.iter_mut().filter(|key| key.revoked_at.is_none()) {
             let change = &mut transaction.change;
             store::api_key::revoke_api_key(change, key, Revocation::Leaked).await?;

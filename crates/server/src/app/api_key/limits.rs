@@ -6,12 +6,12 @@ use domain::{
     PrincipalId, WorkspaceId,
     limits::{KeyLimits, LimitName, Limits, MAX_LIMIT_ENTRIES, Scope},
 };
-use store::Connection;
+use store::{Connection, node::Feature};
 
 use super::AuthorizedOwner;
 use crate::{
-    app::{App, Scope as ChangeScope},
-    error::{AppError, Conflict},
+    app::{App, Scope as ChangeScope, node::require_known},
+    error::AppError,
 };
 
 /// Returns the limits for the API.
@@ -77,13 +77,26 @@ impl App {
         // What it gets from the caller's key was checked when that key got it.
         self.require_declared(&requested, before)?;
         require_own_places(scope.connection, owner, &requested, before).await?;
-        if !granted.is_none() && granted != *before {
-            let nodes = store::node::list_nodes_without_limits(scope.connection).await?;
-            if !nodes.is_empty() {
-                return Err(Conflict::UpgradeInProgress(nodes).into());
-            }
+        if granted != *before {
+            require_upgraded(scope.connection, &granted).await?;
         }
         Ok(granted)
+    }
+
+    /// Returns the limits of a new key of `owner` that gets those of another one.
+    ///
+    /// # Errors
+    /// By a key, the limits exceed those of that key. A node of an earlier release, which would not apply limits, is
+    /// running.
+    pub(super) async fn copy_limits(
+        &self,
+        scope: &mut ChangeScope<'_>,
+        owner: &AuthorizedOwner,
+        limits: &KeyLimits,
+    ) -> Result<KeyLimits, AppError> {
+        scope.principal.require_within_limits(limits, owner.id)?;
+        require_upgraded(scope.connection, limits).await?;
+        Ok(limits.clone())
     }
 
     /// Refuses scopes that the settings do not declare, unless the key has them already.
@@ -109,6 +122,11 @@ impl App {
             }
         }
     }
+}
+
+/// Refuses limits while a node is running that would not apply them.
+async fn require_upgraded(connection: &mut Connection, limits: &KeyLimits) -> Result<(), AppError> {
+    if limits.is_none() { Ok(()) } else { require_known(connection, Feature::KeyLimits).await }
 }
 
 /// Refuses projects and workspaces that are not those of the owner's workspaces, unless the key has them already.

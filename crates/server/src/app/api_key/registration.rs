@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use domain::{
-    AuditAction,
+    AuditAction, Timestamp,
     api_key::ApiKey,
     limits::{KeyLimits, KeywardScope},
     principal::WorkspacePermission,
     public_key::PublicKey,
+    rotation::Overlap,
     text::parse_title,
 };
 use store::api_key::{Revocation, UseBeforeRevocation};
@@ -18,7 +19,7 @@ use super::{
     parse_end, proof, require_owner, to_wire, workspace_of,
 };
 use crate::{
-    app::{App, Caller, ChangeError, Confirmed, Detail, Operation, Scope, Transaction, UnsentMail},
+    app::{App, Caller, ChangeError, Confirmed, Detail, Operation, RevocationCause, Scope, Transaction, UnsentMail},
     error::{AppError, Conflict},
 };
 
@@ -49,6 +50,8 @@ impl App {
         for place in places {
             transaction.note_by_server(self, AuditAction::ApiKeyDisplace, place, key.id, detail.clone());
         }
+        let cause = RevocationCause::new(AuditAction::ApiKeyDisplace, key.id);
+        self.revoke_self_rotated(transaction, key.clone(), &cause).await?;
         Ok(notice)
     }
 }
@@ -58,16 +61,6 @@ struct CreateApiKey {
     create: api::CreateApiKey,
 }
 
-/// A key that can be registered.
-struct NewApiKey {
-    owner: AuthorizedOwner,
-    key: ApiKey,
-    /// The challenge in its proof.
-    challenge: Option<String>,
-    /// Unproven registrations of other principals that it reclaims.
-    reclaimed: Vec<ApiKey>,
-}
-
 impl Operation for CreateApiKey {
     type Checked = NewApiKey;
     type Response = api::ApiKey;
@@ -75,23 +68,81 @@ impl Operation for CreateApiKey {
     const SCOPE: KeywardScope = KeywardScope::Manage;
 
     async fn check(&self, app: &App, scope: &mut Scope<'_>) -> Result<NewApiKey, AppError> {
-        let (create, now) = (&self.create, scope.now);
+        let create = &self.create;
         let owner = authorize(scope.principal, self.owner, Access::Manage)?;
         let title = parse_title(&create.title).map_err(|e| AppError::field("title", "malformed", e))?;
-        let public_key =
-            PublicKey::parse(&create.public_key).map_err(|e| AppError::field("public_key", e.code(), e))?.key;
+        let registration = Registration {
+            owner,
+            title,
+            public_key: &create.public_key,
+            expires_at: create.expires_at,
+            proof: create.proof.as_deref(),
+            origin: Origin::Request(create.limits.as_ref()),
+        };
+        registration.check(app, scope).await
+    }
+
+    /// Writes this node's recorded uses, because the transaction checks whether a key was ever used.
+    async fn prepare(&self, app: &App) -> Result<(), AppError> {
+        app.write_uses().await
+    }
+
+    async fn apply(&self, app: &App, transaction: &mut Transaction, new: NewApiKey) -> Result<api::ApiKey, AppError> {
+        let key = new.insert(app, transaction, |detail| detail).await?;
+        Ok(to_wire(&key, transaction.now))
+    }
+
+    async fn finish(&self, app: &Arc<App>, _: &Caller, response: api::ApiKey, mail: UnsentMail) -> api::ApiKey {
+        app.mail_revoked_keys(mail.revoked_keys).await;
+        response
+    }
+}
+
+/// A key that is to be registered, as the caller sent it.
+pub(super) struct Registration<'a> {
+    pub(super) owner: AuthorizedOwner,
+    pub(super) title: String,
+    /// In any format.
+    pub(super) public_key: &'a str,
+    pub(super) expires_at: Option<Timestamp>,
+    pub(super) proof: Option<&'a str>,
+    pub(super) origin: Origin<'a>,
+}
+
+/// Why a key is registered, which determines its limits and its place in the quota.
+pub(super) enum Origin<'a> {
+    /// The caller requests a key with these limits.
+    Request(Option<&'a api::KeyLimits>),
+    /// The caller rotates this key, with this overlap.
+    Rotation(&'a ApiKey, Overlap),
+}
+
+impl Registration<'_> {
+    /// Checks that the key can be registered.
+    pub(super) async fn check(self, app: &App, scope: &mut Scope<'_>) -> Result<NewApiKey, AppError> {
+        let Self { owner, title, public_key, expires_at, proof, origin } = self;
+        let (now, id) = (scope.now, app.generate_id(scope.now));
+        let public_key = PublicKey::parse(public_key).map_err(|e| AppError::field("public_key", e.code(), e))?.key;
         require_owner(scope.connection, &owner).await?;
-        let expires_at = create.expires_at.map(|end| parse_end(end, now)).transpose()?;
-        let challenge = match &create.proof {
+        let expires_at = expires_at.map(|end| parse_end(end, now)).transpose()?;
+        let challenge = match proof {
             Some(text) => Some(proof::check_proof(app, scope, owner.id, &public_key, text).await?),
             None => None,
         };
         let reclaimed = claim_fingerprint(app, scope, &owner, &public_key, challenge.is_some()).await?;
-        app.require_room_for_key(scope, &owner).await?;
-        let limits = app.grant_limits(scope, &owner, create.limits.as_ref(), &KeyLimits::none()).await?;
+        let limits = match origin {
+            Origin::Request(limits) => {
+                app.require_room_for_key(scope, &owner).await?;
+                app.grant_limits(scope, &owner, limits, &KeyLimits::none()).await?
+            }
+            Origin::Rotation(predecessor, overlap) => {
+                app.require_room_for_successor(scope, &owner, (predecessor.id, id), overlap).await?;
+                app.copy_limits(scope, &owner, &predecessor.limits).await?
+            }
+        };
         let proven_at = challenge.is_some().then_some(now);
         let key = ApiKey {
-            id: app.generate_id(now),
+            id,
             owner: owner.id,
             title,
             public_key,
@@ -112,14 +163,28 @@ impl Operation for CreateApiKey {
         };
         Ok(NewApiKey { owner, key, challenge, reclaimed })
     }
+}
 
-    /// Writes this node's recorded uses, because the transaction checks whether a key was ever used.
-    async fn prepare(&self, app: &App) -> Result<(), AppError> {
-        app.write_uses().await
-    }
+/// A key that can be registered.
+pub(super) struct NewApiKey {
+    owner: AuthorizedOwner,
+    key: ApiKey,
+    /// The challenge in its proof.
+    challenge: Option<String>,
+    /// Unproven registrations of other principals that it reclaims.
+    reclaimed: Vec<ApiKey>,
+}
 
-    async fn apply(&self, app: &App, transaction: &mut Transaction, new: NewApiKey) -> Result<api::ApiKey, AppError> {
-        let NewApiKey { owner, key, challenge, reclaimed } = new;
+impl NewApiKey {
+    /// Registers the key, with its event, whose details `describe` completes. [`App::mail_revoked_keys`] has to follow the
+    /// commit.
+    pub(super) async fn insert(
+        self,
+        app: &App,
+        transaction: &mut Transaction,
+        describe: impl FnOnce(Detail) -> Detail,
+    ) -> Result<ApiKey, AppError> {
+        let Self { owner, key, challenge, reclaimed } = self;
         if let Some(challenge) = challenge {
             store::proof::delete_challenge(&mut transaction.change, &challenge).await?;
         }
@@ -128,13 +193,9 @@ impl Operation for CreateApiKey {
             transaction.mail.revoked_keys.push(revoked);
         }
         store::api_key::insert_api_key(&mut transaction.change, &key).await?;
-        transaction.note(app, AuditAction::ApiKeyCreate, owner.workspace(), key.id, Detail::of(&key));
-        Ok(to_wire(&key, transaction.now))
-    }
-
-    async fn finish(&self, app: &Arc<App>, _: &Caller, response: api::ApiKey, mail: UnsentMail) -> api::ApiKey {
-        app.mail_revoked_keys(mail.revoked_keys).await;
-        response
+        let detail = describe(Detail::of(&key));
+        transaction.note(app, AuditAction::ApiKeyCreate, owner.workspace(), key.id, detail);
+        Ok(key)
     }
 }
 

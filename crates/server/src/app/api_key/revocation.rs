@@ -9,7 +9,10 @@ use domain::{
     ApiKeyId, AuditAction, PrincipalId, ServiceAccountId, Timestamp, WorkspaceId, api_key::ApiKey,
     limits::KeywardScope, principal::Principal,
 };
-use store::{Connection, api_key::Revocation};
+use store::{
+    Connection,
+    api_key::{Descendants, Revocation},
+};
 
 use super::{Access, KeyOwner, authorize, find_of_owner, state_to_wire};
 use crate::{
@@ -30,7 +33,8 @@ impl App {
         read_cascade(&mut connection, &caller.principal, root, self.clock.now()).await
     }
 
-    /// Revokes a key and, with `cascade`, the keys that it registered, if the caller manages them. After this has
+    /// Revokes a key, the successors that it registered for itself and, with `cascade`, all keys that it registered, if the
+    /// caller manages them. After this has
     /// returned, no node accepts them. Revoking a revoked key changes nothing.
     ///
     /// # Errors
@@ -45,8 +49,8 @@ impl App {
         self.change(caller, RevokeApiKey { owner, id, cascade }).await
     }
 
-    /// Revokes keys within an authorized change, each with its own event in its owner's workspace. Keys that are already
-    /// revoked stay unchanged.
+    /// Revokes keys, and their self-rotated successors, within an authorized change, each with its own event in its
+    /// owner's workspace. Keys that are already revoked stay unchanged.
     pub(in crate::app) async fn revoke_keys(
         &self,
         transaction: &mut Transaction,
@@ -54,7 +58,9 @@ impl App {
         cause: &RevocationCause,
     ) -> Result<(), AppError> {
         let principal = transaction.principal.clone();
-        for (key, place) in list_keys_to_revoke(&mut transaction.change, &principal, keys, false).await? {
+        for (key, place) in
+            list_keys_to_revoke(&mut transaction.change, &principal, keys, Descendants::SelfRotated).await?
+        {
             self.revoke_key(transaction, &key, place, Some(cause)).await?;
         }
         Ok(())
@@ -71,6 +77,26 @@ impl App {
         store::api_key::revoke_api_key(&mut transaction.change, key, Revocation::Ordinary).await?;
         let detail = cause.map_or_else(|| Detail::of(key), |cause| cause.add_to(Detail::of(key)));
         transaction.note(self, AuditAction::ApiKeyRevoke, place, key.id, detail);
+        Ok(())
+    }
+
+    /// Revokes the successors that a revoked key, which is not the caller's, registered for itself, and their successors.
+    pub(super) async fn revoke_self_rotated(
+        &self,
+        transaction: &mut Transaction,
+        key: ApiKey,
+        cause: &RevocationCause,
+    ) -> Result<(), AppError> {
+        let id = key.id;
+        let which = Descendants::SelfRotated;
+        let mut keys = store::api_key::list_with_descendants(&mut transaction.change, vec![key], which).await?;
+        keys.retain(|key| key.id != id && key.revoked_at.is_none());
+        let workspaces = workspaces_of_owners(&mut transaction.change, &keys).await?;
+        for key in &keys {
+            store::api_key::revoke_api_key(&mut transaction.change, key, Revocation::Ordinary).await?;
+            let place = workspaces.get(&key.owner).copied();
+            transaction.note_by_server(self, AuditAction::ApiKeyRevoke, place, key.id, cause.add_to(Detail::of(key)));
+        }
         Ok(())
     }
 
@@ -94,7 +120,9 @@ pub(super) async fn read_cascade(
     now: Timestamp,
 ) -> Result<api::Cascade, AppError> {
     let id = root.id;
-    let mut keys = list_keys_to_revoke(connection, principal, vec![root], true).await?;
+    let own = list_keys_to_revoke(connection, principal, vec![root.clone()], Descendants::SelfRotated).await?;
+    let self_rotated: BTreeSet<ApiKeyId> = own.iter().map(|(key, _)| key.id).collect();
+    let mut keys = list_keys_to_revoke(connection, principal, vec![root], Descendants::All).await?;
     keys.retain(|(key, _)| key.id != id);
     let owners: Vec<PrincipalId> = keys.iter().map(|(key, _)| key.owner).collect();
     let emails = store::identity::find_emails(connection, &owners).await?;
@@ -106,6 +134,7 @@ pub(super) async fn read_cascade(
         owner: key.owner.to_string(),
         owner_email: emails.get(&key.owner).cloned(),
         created_with: key.created_with,
+        self_rotated: self_rotated.contains(&key.id),
     };
     let mut keys: Vec<_> = keys.iter().map(to_wire).collect();
     keys.sort_by_key(|key| key.id);
@@ -128,7 +157,8 @@ impl Operation for RevokeApiKey {
     async fn check(&self, _: &App, scope: &mut Scope<'_>) -> Result<Self::Checked, AppError> {
         let owner = authorize(scope.principal, self.owner, Access::Manage)?;
         let root = find_of_owner(scope.connection, &owner, self.id).await?;
-        list_keys_to_revoke(scope.connection, scope.principal, vec![root], self.cascade).await
+        let which = if self.cascade { Descendants::All } else { Descendants::SelfRotated };
+        list_keys_to_revoke(scope.connection, scope.principal, vec![root], which).await
     }
 
     fn unchanged(&self, keys: &Self::Checked) -> Option<()> {
@@ -149,27 +179,32 @@ impl Operation for RevokeApiKey {
     }
 }
 
-/// Returns the keys that a revocation of `roots` revokes, each with its workspace: the keys themselves and, with
-/// `cascade`, those that they registered, if the caller manages them.
+/// Returns the keys that a revocation of `roots` revokes, each with its workspace: the keys themselves and these
+/// descendants, if the caller manages them. A self-rotated successor has the owner of its predecessor.
 pub(super) async fn list_keys_to_revoke(
     connection: &mut Connection,
     principal: &Principal,
     roots: Vec<ApiKey>,
-    cascade: bool,
+    descendants: Descendants,
 ) -> Result<Vec<(ApiKey, Option<WorkspaceId>)>, AppError> {
     let owners: Vec<PrincipalId> = roots.iter().map(|key| key.owner).collect();
-    let mut keys = roots;
-    if cascade {
-        keys = store::api_key::list_with_descendants(connection, keys).await?;
-    }
+    let keys = store::api_key::list_with_descendants(connection, roots, descendants).await?;
+    let mut keys = with_workspaces(connection, keys).await?;
+    keys.retain(|(key, workspace)| owners.contains(&key.owner) || manages(principal, key.owner, *workspace));
+    Ok(keys)
+}
+
+/// Returns those of the keys that are not revoked, each with its workspace.
+pub(super) async fn with_workspaces(
+    connection: &mut Connection,
+    keys: Vec<ApiKey>,
+) -> Result<Vec<(ApiKey, Option<WorkspaceId>)>, AppError> {
     let workspaces = workspaces_of_owners(connection, &keys).await?;
     let with_workspace = |key: ApiKey| {
         let workspace = workspaces.get(&key.owner).copied();
         (key, workspace)
     };
-    let mut keys: Vec<_> = keys.into_iter().filter(|key| key.revoked_at.is_none()).map(with_workspace).collect();
-    keys.retain(|(key, workspace)| owners.contains(&key.owner) || manages(principal, key.owner, *workspace));
-    Ok(keys)
+    Ok(keys.into_iter().filter(|key| key.revoked_at.is_none()).map(with_workspace).collect())
 }
 
 /// Returns the workspaces of the service accounts that own these keys.

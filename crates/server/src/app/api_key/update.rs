@@ -9,7 +9,7 @@ use domain::{
     text::parse_title,
 };
 
-use super::{Access, AuthorizedOwner, KeyOwner, authorize, find_unrevoked, parse_end, to_wire};
+use super::{Access, AuthorizedOwner, KeyOwner, authorize, find_unrevoked, parse_end, rotated_key};
 use crate::{
     app::{App, Caller, ChangeError, Confirmed, Detail, Operation, Scope, Transaction},
     error::{AppError, Conflict},
@@ -95,6 +95,7 @@ impl KeyChange {
         if is_later(expires_at, self.before.expires_at) {
             self.require_within_limits(scope)?;
         }
+        rotated_key::require_end(scope.connection, self.before.id, expires_at).await?;
         if self.before.state(scope.now) == KeyState::Expired {
             app.require_room_for_key(scope, &self.owner).await?;
         }
@@ -117,7 +118,7 @@ impl KeyChange {
         let Self { owner, before, after } = self;
         store::api_key::update_api_key(&mut transaction.change, &after).await?;
         transaction.note(app, action, owner.workspace(), after.id, Detail::of_change(&before, &after));
-        Ok(to_wire(&after, transaction.now))
+        rotated_key::to_wire(&mut transaction.change, &after, transaction.now).await
     }
 }
 
@@ -172,14 +173,13 @@ impl Operation for EditApiKey {
             }
             KeyEdit::Disable => change.after.disabled = true,
             KeyEdit::Enable(enable) => {
-                match enable.expires_at {
-                    Some(expires_at) => change.set_expiry(app, scope, expires_at).await?,
-                    None if change.before.state(scope.now) == KeyState::Expired => {
-                        return Err(Conflict::KeyExpired.into());
-                    }
-                    None => {}
+                if enable.expires_at.is_none() && change.before.state(scope.now) == KeyState::Expired {
+                    return Err(Conflict::KeyExpired.into());
                 }
                 change.require_within_limits(scope)?;
+                if let Some(expires_at) = enable.expires_at {
+                    change.set_expiry(app, scope, expires_at).await?;
+                }
                 change.after.disabled = false;
             }
         }

@@ -3,9 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, State};
-use domain::{ApiKeyId, ServiceAccountId, WorkspaceId};
-use http::request::Parts;
+use axum::extract::State;
 use serde::Deserialize;
 use utoipa::openapi::{
     ObjectBuilder, RefOr, Required, Type,
@@ -13,11 +11,16 @@ use utoipa::openapi::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{key_use::UseQuery, openapi::operations};
+use super::{
+    key_path::{OwnedKey, Owner},
+    key_use::UseQuery,
+    openapi::operations,
+    rotation,
+};
 use crate::{
     App, AppError,
-    app::{ChangeError, Confirmed, KeyOwner},
-    http::extract::{Authenticated, Created, Done, Json, OptionalJson, PageQuery, Path, Query},
+    app::{ChangeError, Confirmed},
+    http::extract::{Authenticated, Created, Done, Json, OptionalJson, PageQuery, Query},
 };
 
 /// The paths of the operations, and their names in the OpenAPI document.
@@ -52,7 +55,8 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
             .routes(routes!(find_use))
             .routes(routes!(disable))
             .routes(routes!(enable))
-            .routes(routes!(prove));
+            .routes(routes!(prove))
+            .merge(rotation::router());
         for item in keys.get_openapi_mut().paths.paths.values_mut() {
             mount.describe(item);
         }
@@ -95,47 +99,6 @@ struct RevokeQuery {
     /// Whether to also revoke the keys that this key registered, and the keys that those registered. `GET …/cascade` lists them.
     #[serde(default)]
     cascade: bool,
-}
-
-/// The ids in a path of either kind.
-#[derive(Deserialize)]
-struct KeyPath {
-    ws: Option<WorkspaceId>,
-    sa: Option<ServiceAccountId>,
-    key: Option<ApiKeyId>,
-}
-
-/// The owner of the keys in a path.
-struct Owner(KeyOwner);
-
-/// The key in a path, and its owner.
-struct OwnedKey(KeyOwner, ApiKeyId);
-
-impl KeyPath {
-    fn owner(&self) -> KeyOwner {
-        match (self.ws, self.sa) {
-            (Some(workspace), Some(account)) => KeyOwner::ServiceAccount(workspace, account),
-            _ => KeyOwner::Own,
-        }
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Owner {
-    type Rejection = AppError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, AppError> {
-        Path::<KeyPath>::from_request_parts(parts, state).await.map(|Path(path)| Self(path.owner()))
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for OwnedKey {
-    type Rejection = AppError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, AppError> {
-        let Path(path) = Path::<KeyPath>::from_request_parts(parts, state).await?;
-        let key = path.key.ok_or_else(|| AppError::Internal("a route without a key".to_owned()))?;
-        Ok(Self(path.owner(), key))
-    }
 }
 
 /// Lists keys, including expired and revoked keys.

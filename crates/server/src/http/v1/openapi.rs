@@ -19,7 +19,7 @@ use utoipa::{
 
 /// Operations that do not accept bearer tokens: those that change keys, roles, memberships, invitations or an enabled
 /// state. The operations of operators do not accept them either.
-const SIGNED_ONLY: [&str; 26] = [
+const SIGNED_ONLY: [&str; 30] = [
     "get_bearer_token",
     "create_proof_challenge",
     "create_my_key",
@@ -29,6 +29,8 @@ const SIGNED_ONLY: [&str; 26] = [
     "disable_my_key",
     "enable_my_key",
     "prove_my_key",
+    "rotate_my_key",
+    "undo_my_key_rotation",
     "create_service_account_key",
     "update_service_account_key",
     "revoke_service_account_key",
@@ -36,6 +38,8 @@ const SIGNED_ONLY: [&str; 26] = [
     "disable_service_account_key",
     "enable_service_account_key",
     "prove_service_account_key",
+    "rotate_service_account_key",
+    "undo_service_account_key_rotation",
     "delete_workspace",
     "update_member",
     "remove_member",

@@ -27,6 +27,8 @@ struct RevokePage {
     base: String,
     owner: Option<OwnerLink>,
     key: KeyRow,
+    /// The successors that it registered for itself, which are revoked with it.
+    successors: Vec<api::CascadedKey>,
     /// The keys that can also be revoked.
     cascade: Vec<api::CascadedKey>,
     typed: RevokeForm,
@@ -39,13 +41,14 @@ async fn revoke_page(app: &App, at: &KeyPages, id: ApiKeyId, typed: RevokeForm) 
     let shell = at.shell(format!("Revoke {}", key.title));
     let key = KeyRow::new(&key, creator_email.as_deref(), owner.is_disabled(), &shell, app.now());
     let (errors, base, owner) = (FormErrors::default(), format!("{}/{id}", at.base), at.owner_link(&owner));
-    Ok(RevokePage { shell, errors, base, owner, key, cascade: cascade.keys, typed, reach: Reach::of(app) })
+    let (successors, cascade) = cascade.keys.into_iter().partition(|key| key.self_rotated);
+    Ok(RevokePage { shell, errors, base, owner, key, successors, cascade, typed, reach: Reach::of(app) })
 }
 
 pub(super) async fn show(State(app): State<Arc<App>>, at: KeyPages, ids: Ids) -> Result<Response, PageError> {
     let page = revoke_page(&app, &at, ids.parse("key")?, RevokeForm::default()).await?;
     // If it registered keys, there is still something to revoke.
-    if page.key.status.is_revoked() && page.cascade.is_empty() {
+    if page.key.status.is_revoked() && page.cascade.is_empty() && page.successors.is_empty() {
         return Ok(page::go_to(&page.base));
     }
     Ok(page::render(StatusCode::OK, &page))

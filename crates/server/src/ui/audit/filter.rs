@@ -272,6 +272,8 @@ const fn action_name(action: AuditAction) -> (&'static str, &'static str) {
         AuditAction::ApiKeyLeak => (KEYS, "Key leaked"),
         AuditAction::ApiKeyProve => (KEYS, "Key proved"),
         AuditAction::ApiKeyRevoke => (KEYS, "Key revoked"),
+        AuditAction::ApiKeyRotate => (KEYS, "Key rotated"),
+        AuditAction::ApiKeyUndoRotation => (KEYS, "Rotation undone"),
         AuditAction::ApiKeyUpdate => (KEYS, "Key changed"),
         AuditAction::ProofChallengeCreate => (KEYS, "Challenge created"),
         AuditAction::RequestRefuse => (KEYS, "Requests refused"),

@@ -184,6 +184,11 @@ impl Reader<'_> {
             AuditAction::ApiKeyRevoke => {
                 vec![text("Revoked with the key "), object, text(", which registered it or a key before it")]
             }
+            AuditAction::ApiKeyRotate => vec![text("The key "), object, text(" replaces it")],
+            AuditAction::ApiKeyUndoRotation => vec![text("The rotation of the key "), object, text(" was undone")],
+            AuditAction::ApiKeyDisplace => {
+                vec![text("Revoked with the key "), object, text(", which another principal reclaimed")]
+            }
             AuditAction::ServiceAccountDelete => vec![text("The service account "), object, text(" was deleted")],
             AuditAction::WorkspaceDelete => vec![text("The workspace was deleted")],
             AuditAction::MemberRemove if id == event.principal.to_string() => {
@@ -216,8 +221,10 @@ struct Teller<'a> {
 /// Returns the value for people of a field of an event.
 pub(in crate::ui) fn show_value(field: &str, value: &str) -> String {
     match (field, value) {
-        ("operator" | "email_verified" | "verified" | "registered_keys_revoked", "true") => "Yes".to_owned(),
-        ("operator" | "email_verified" | "verified", _) => "No".to_owned(),
+        ("operator" | "email_verified" | "verified" | "registered_keys_revoked" | "self_rotated", "true") => {
+            "Yes".to_owned()
+        }
+        ("operator" | "email_verified" | "verified" | "self_rotated", _) => "No".to_owned(),
         ("disabled", "true") => "Disabled".to_owned(),
         ("disabled", _) => "Active".to_owned(),
         ("role", role) => capitalise(role),
@@ -385,6 +392,19 @@ impl Teller<'_> {
             AuditAction::ApiKeyRevoke => self
                 .about_key("Key revoked", Ended, " revoked the key ")
                 .with_note(self.reader.cause(self.event).map_or_else(String::new, |cause| plain(&cause))),
+            AuditAction::ApiKeyRotate => {
+                let end = match self.detail("expires_at_before") {
+                    "" => String::new(),
+                    _ => format!("It expires {}", show_value("expires_at", self.detail("expires_at"))),
+                };
+                let by_itself = if self.detail("self_rotated") == "true" { "Signed by the key itself" } else { "" };
+                let notes = [by_itself, end.as_str()].into_iter().filter(|note| !note.is_empty());
+                self.about_key("Key rotated", Changed, " rotated the key ")
+                    .with_note(notes.collect::<Vec<_>>().join(". "))
+            }
+            AuditAction::ApiKeyUndoRotation => {
+                self.about_key("Rotation undone", Changed, " undid the rotation of the key ")
+            }
             AuditAction::ApiKeyUpdate if self.was_changed("limits") => {
                 self.about_key("Key limits changed", Notable, " changed the limits of the key ")
             }

@@ -40,6 +40,10 @@ pub const TABLE: &[(&str, &str, [u16; 8])] = &[
     ("POST",   "/api/v1/me/keys/{key}/enable",                                         [401, 404, 404, 200, 404, 403, 403, 403]),
     // A caller that may add a proof gets the error of this invalid one.
     ("POST",   "/api/v1/me/keys/{key}/proof",                                          [401, 404, 404, 400, 404, 403, 403, 403]),
+    // No key was rotated, so there is no rotation to get or to undo.
+    ("GET",    "/api/v1/me/keys/{key}/rotate",                                         [401, 404, 404, 404, 404, 404, 404, 404]),
+    ("POST",   "/api/v1/me/keys/{key}/rotate",                                         [401, 404, 404, 201, 404, 403, 403, 403]),
+    ("DELETE", "/api/v1/me/keys/{key}/rotate",                                         [401, 404, 404, 404, 404, 403, 403, 403]),
     ("GET",    "/api/v1/me/use",                                                       [401, 200, 200, 200, 200, 200, 200, 200]),
     ("POST",   "/api/v1/me/proof-challenges",                                          [401, 201, 201, 201, 201, 201, 201, 403]),
 
@@ -80,6 +84,9 @@ pub const TABLE: &[(&str, &str, [u16; 8])] = &[
     ("POST",   "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/disable",     [401, 404, 403, 200, 404, 403, 200, 403]),
     ("POST",   "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/enable",      [401, 404, 403, 200, 404, 403, 200, 403]),
     ("POST",   "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/proof",       [401, 404, 403, 400, 404, 403, 400, 403]),
+    ("GET",    "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/rotate",      [401, 404, 403, 404, 404, 403, 404, 404]),
+    ("POST",   "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/rotate",      [401, 404, 403, 201, 404, 403, 201, 403]),
+    ("DELETE", "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/rotate",      [401, 404, 403, 404, 404, 403, 404, 403]),
 
     ("GET",    "/api/v1/workspaces/{ws}/projects",                                     [401, 404, 200, 200, 404, 200, 200, 200]),
     ("POST",   "/api/v1/workspaces/{ws}/projects",                                     [401, 404, 201, 201, 404, 201, 201, 201]),
@@ -232,6 +239,7 @@ pub fn body(test: &TestApp, method: &str, path: &str, invitation_token: &str) ->
         ("POST", "proof") => json!({"proof": "no proof"}),
         ("POST", "find") => json!({"signed_at": "2026-01-02T03:04:05Z", "statement": "no statement"}),
         ("POST", "revoke") => json!({"statement": "no statement"}),
+        ("POST", "rotate") => json!({"public_key": test.new_key().openssh, "overlap_seconds": 3600}),
         ("POST", "keys") => json!({"title": "laptop", "public_key": test.new_key().openssh}),
         ("PATCH", "{key}") => json!({"title": "another"}),
         ("POST", "workspaces") => json!({"name": "New", "slug": "new"}),

@@ -79,6 +79,7 @@ async fn a_refused_change_waits_for_no_lock() {
         let kept = format!("{place}/projects/{}", kept.expect(201)["id"].as_str().expect("an id"));
         let (member, operator) = (test.member(&ws, &admin, "max", "member").await, test.user("olga", true).await);
         let fresh = || json!({"title": "fresh", "public_key": test.new_key().openssh});
+        let successor = || json!({"public_key": test.new_key().openssh, "overlap_seconds": 60});
         let key = fresh();
         test.post("/api/v1/me/keys", &key).by(&admin.key).send().await.expect(201);
         let token = test.bearer_token(&admin.key).await;
@@ -141,6 +142,9 @@ async fn a_refused_change_waits_for_no_lock() {
             (test.post("/api/v1/admin/users", &user).by(&operator.key), 409),
             (test.post("/api/v1/me/proof-challenges", &none).bearer(&token), 403),
             (test.post(&format!("{unknown}/proof"), &json!({"proof": "x"})).by(&admin.key), 404),
+            (test.post(&format!("{unknown}/rotate"), &successor()).by(&admin.key), 404),
+            (test.post(&format!("{own}/rotate"), &successor()).by(&admin.key), 409),
+            (test.delete(&format!("{own}/rotate")).by(&admin.key), 404),
             // Changes of users, quotas and the members of a project.
             (test.patch(&quotas, &json!({"keys_per_user": 7})).by(&admin.key), 403),
             (test.patch(unknown_user, &json!({"name": "x"})).by(&operator.key), 404),

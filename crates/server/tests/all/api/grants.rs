@@ -64,6 +64,10 @@ impl Acme {
         json!({"title": "another", "public_key": self.test.new_key().openssh})
     }
 
+    fn successor(&self) -> Value {
+        json!({"public_key": self.test.new_key().openssh, "overlap_seconds": 3600})
+    }
+
     /// Creates an invitation by the admin, and returns its path.
     async fn invitation(&self, email: &str, role: &str) -> String {
         let invite = json!({"emails": [email], "role": role});
@@ -107,6 +111,8 @@ async fn a_bearer_token_changes_no_key_role_membership_invitation_or_enabled_sta
         ("POST", "/api/v1/me/keys/{key}/disable", format!("{own}/disable"), none.clone()),
         ("POST", "/api/v1/me/keys/{key}/enable", format!("{own}/enable"), none.clone()),
         ("POST", "/api/v1/me/keys/{key}/proof", format!("{own}/proof"), json!({"proof": "x"})),
+        ("POST", "/api/v1/me/keys/{key}/rotate", format!("{own}/rotate"), acme.successor()),
+        ("DELETE", "/api/v1/me/keys/{key}/rotate", format!("{own}/rotate"), none.clone()),
         ("POST", "/api/v1/me/proof-challenges", "/api/v1/me/proof-challenges".to_owned(), none.clone()),
         ("POST", "/api/v1/workspaces", "/api/v1/workspaces".to_owned(), json!({"name": "New", "slug": "new"})),
         ("DELETE", "/api/v1/workspaces/{ws}", path.clone(), none.clone()),
@@ -144,6 +150,18 @@ async fn a_bearer_token_changes_no_key_role_membership_invitation_or_enabled_sta
             "POST",
             "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/enable",
             format!("{of_bot}/enable"),
+            none.clone(),
+        ),
+        (
+            "POST",
+            "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/rotate",
+            format!("{of_bot}/rotate"),
+            acme.successor(),
+        ),
+        (
+            "DELETE",
+            "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/rotate",
+            format!("{of_bot}/rotate"),
             none.clone(),
         ),
         (
@@ -226,6 +244,7 @@ async fn a_service_account_changes_neither_itself_nor_its_own_keys() {
         ("DELETE", own, none.clone()),
         ("POST", "/api/v1/me/keys".to_owned(), acme.new_key()),
         ("DELETE", format!("/api/v1/me/keys/{}", boss.key.id), none.clone()),
+        ("POST", format!("/api/v1/me/keys/{}/rotate", acme.bot.key.id), acme.successor()),
         ("PUT", member.clone(), json!({"role": "viewer"})),
         ("PUT", member, json!({"role": "admin"})),
         ("DELETE", format!("{}/members/{}", Acme::add_project(test, &acme.path, boss).await, boss.id), none),

@@ -13,11 +13,13 @@ use crate::{
 
 const KEYS: &str = "/api/v1/me/keys";
 
-fn url() -> String {
+/// Returns the public URL.
+pub(super) fn url() -> String {
     format!("http://{HOST}")
 }
 
-fn revocation(key: &Key, url: &str) -> Value {
+/// Returns the request that revokes the key at this URL.
+pub(super) fn revocation(key: &Key, url: &str) -> Value {
     let message = revoke_message(url, &key.fingerprint.parse().unwrap());
     json!({"statement": key.sign_for(REVOKE_NAMESPACE, &message)})
 }

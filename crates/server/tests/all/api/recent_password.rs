@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use domain::Clock as _;
 use serde_json::json;
+use server::app::Caller;
 
 use crate::{api::access, support::TestApp, support::browser::Browser, ui::access as ui_access};
 
@@ -76,21 +77,26 @@ const ROUTES_THAT_ASK: &[(&str, &str)] = &[
     ("POST", "/api/v1/me/keys"),
     ("POST", "/api/v1/me/keys/{key}/enable"),
     ("POST", "/api/v1/me/keys/{key}/proof"),
+    ("POST", "/api/v1/me/keys/{key}/rotate"),
     ("POST", "/api/v1/workspaces"),
     ("POST", "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys"),
     ("POST", "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/enable"),
     ("POST", "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/proof"),
+    ("POST", "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/rotate"),
     ("PUT", "/api/v1/workspaces/{ws}/projects/{prj}/members/{principal}"),
 ];
 
 const ROUTES_THAT_DO_NOT: &[(&str, &str)] = &[
     ("DELETE", "/api/v1/me/keys/{key}"),
+    // No key was rotated. `undoing_a_rotation_requires_a_recent_password` has a rotation.
+    ("DELETE", "/api/v1/me/keys/{key}/rotate"),
     ("DELETE", "/api/v1/workspaces/{ws}/invitations/{inv}"),
     ("DELETE", "/api/v1/workspaces/{ws}/members/{usr}"),
     ("DELETE", "/api/v1/workspaces/{ws}/projects/{prj}"),
     ("DELETE", "/api/v1/workspaces/{ws}/projects/{prj}/members/{principal}"),
     ("DELETE", "/api/v1/workspaces/{ws}/service-accounts/{sa}"),
     ("DELETE", "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}"),
+    ("DELETE", "/api/v1/workspaces/{ws}/service-accounts/{sa}/keys/{key}/rotate"),
     ("PATCH", "/api/v1/admin/users/{usr}"),
     ("PATCH", "/api/v1/me/keys/{key}"),
     ("PATCH", "/api/v1/workspaces/{ws}"),
@@ -174,6 +180,22 @@ async fn every_route_that_grants_rights_requires_a_recent_password() {
     assert!(differences.is_empty(), "{}", differences.join("\n"));
     let listed: BTreeSet<(&str, &str)> = ROUTES_THAT_ASK.iter().chain(ROUTES_THAT_DO_NOT).copied().collect();
     assert_eq!(listed, seen, "each route is in one list");
+}
+
+#[tokio::test]
+async fn undoing_a_rotation_requires_a_recent_password() {
+    let world = build().await;
+    let test = world.open().await;
+    let who = ui_access::ADMIN;
+    let cookies: Vec<String> = world.cookies[who].iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let path = world.path("/api/v1/me/keys/{key}");
+    let id = path.rsplit('/').next().expect("an id").parse().expect("key_");
+    let owner = test.app.find_key_owner(&Caller::host(), id).await.expect("an owner");
+    let rotate = api::RotateApiKey { public_key: test.new_key().openssh, overlap_seconds: 3600, proof: None };
+    test.app.rotate_api_key(&Caller::host(), owner, id, &rotate).await.expect("a rotation");
+    let undo = test.request("DELETE", &format!("{path}/rotate"), &serde_json::Value::Null);
+    let undo = undo.header("cookie", &cookies.join("; ")).header("keyward-csrf", &world.csrf[who]);
+    undo.send().await.expect_problem(403, api::codes::PASSWORD_NEEDED);
 }
 
 #[tokio::test]

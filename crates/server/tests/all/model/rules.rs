@@ -4,10 +4,14 @@
 mod api_key;
 mod limits;
 mod project;
+mod rotation;
 
 use std::collections::BTreeMap;
 
-pub use self::limits::{Limits, MANAGE, READ, WRITE};
+pub use self::{
+    limits::{Limits, MANAGE, READ, WRITE},
+    rotation::Rotation,
+};
 
 /// The status and code of a refusal.
 pub type Refusal = (u16, &'static str);
@@ -91,6 +95,7 @@ pub struct ApiKey {
     pub owner: Who,
     pub pair: usize,
     pub disabled: bool,
+    pub created_at: i64,
     pub expires_at: Option<i64>,
     pub revoked: bool,
     /// Whether it ever verified a request or a proof.
@@ -153,6 +158,7 @@ pub struct Model {
     pub workspaces: Vec<Workspace>,
     pub accounts: Vec<Account>,
     pub keys: Vec<ApiKey>,
+    pub rotations: Vec<Rotation>,
     pub invitations: Vec<Invitation>,
     pub projects: Vec<Project>,
     pub tokens: Vec<Token>,

@@ -215,6 +215,8 @@ async fn the_pages_have_every_field_of_a_key() {
         ("proven_at", NONE),
         ("displaced_at", NONE),
         ("limits", NONE),
+        ("predecessor", NONE),
+        ("successor", NONE),
     ];
     assert_shows(&ada, &test, "ApiKey", &object, &shown).await;
 
@@ -245,6 +247,8 @@ async fn the_pages_have_every_field_of_a_key() {
         ("proven_at", NONE),
         ("displaced_at", "Another account registered this key"),
         ("limits", NONE),
+        ("predecessor", NONE),
+        ("successor", NONE),
     ];
     assert_shows(&ada, &test, "ApiKey", &object, &shown).await;
 }

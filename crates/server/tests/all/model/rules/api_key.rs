@@ -16,7 +16,7 @@ impl Model {
         }
     }
 
-    fn manage_keys(&self, caller: Caller, owner: Owner) -> Verdict<Who> {
+    pub(super) fn manage_keys(&self, caller: Caller, owner: Owner) -> Verdict<Who> {
         match owner {
             Owner::Own => {
                 require(matches!(caller.who, Who::User(_)) && !caller.bearer, FORBIDDEN)?;
@@ -37,6 +37,10 @@ impl Model {
     }
 
     fn require_room(&self, who: Who) -> Verdict<()> {
+        self.require_room_beside(who, self.counted_keys(who))
+    }
+
+    pub(super) fn require_room_beside(&self, who: Who, present: usize) -> Verdict<()> {
         let limit = match who {
             Who::Account(account) => self.workspaces[self.accounts[account].workspace].account_key_quota,
             Who::User(user) => {
@@ -44,7 +48,7 @@ impl Model {
                 mine.map(|ws| ws.user_key_quota).max().unwrap_or(25)
             }
         };
-        require(self.live_keys(who) < limit, QUOTA)
+        require(present < limit, QUOTA)
     }
 
     /// Returns the conflicting key, if the caller may see its owner.
@@ -59,6 +63,26 @@ impl Model {
         visible.then_some(key)
     }
 
+    /// Checks that a principal may register a key pair. Returns the registration that its proof reclaims.
+    pub(super) fn claim(&self, owner: Who, pair: usize, proved: bool) -> Verdict<Option<usize>> {
+        let same = |key: &&ApiKey| key.pair == pair;
+        let ended_after_use = |key: &ApiKey| key.revoked && key.verified && !key.reclaimed;
+        require(!self.keys.iter().filter(same).any(ended_after_use), (409, "duplicate_key"))?;
+        let standing = self.keys.iter().position(|key| key.pair == pair && !key.revoked);
+        if let Some(standing) = standing {
+            let is_unproven = self.keys[standing].owner != owner && !self.keys[standing].proven;
+            require(proved && is_unproven, (409, "duplicate_key"))?;
+        }
+        Ok(standing)
+    }
+
+    pub(super) fn reclaim(&mut self, key: usize) {
+        for ended in self.with_self_rotated(BTreeSet::from([key])) {
+            self.keys[ended].revoked = true;
+        }
+        self.keys[key].reclaimed = true;
+    }
+
     pub fn create_key(
         &mut self,
         caller: Caller,
@@ -69,25 +93,18 @@ impl Model {
         asked: &Limits,
     ) -> Verdict<()> {
         let owner = self.manage_keys(caller, owner)?;
-        let same = |key: &&ApiKey| key.pair == pair;
-        let ended_after_use = |key: &ApiKey| key.revoked && key.verified && !key.reclaimed;
-        require(!self.keys.iter().filter(same).any(ended_after_use), (409, "duplicate_key"))?;
-        let standing = self.keys.iter().position(|key| key.pair == pair && !key.revoked);
-        if let Some(standing) = standing {
-            let is_unproven = self.keys[standing].owner != owner && !self.keys[standing].proven;
-            require(proved && is_unproven, (409, "duplicate_key"))?;
-        }
+        let reclaimed = self.claim(owner, pair, proved)?;
         self.require_room(owner)?;
         let limits = self.grant_limits(caller, asked, owner)?;
-        if let Some(reclaimed) = standing {
-            self.keys[reclaimed].revoked = true;
-            self.keys[reclaimed].reclaimed = true;
+        if let Some(reclaimed) = reclaimed {
+            self.reclaim(reclaimed);
         }
         self.keys.push(ApiKey {
             id: String::new(),
             owner,
             pair,
             disabled: false,
+            created_at: self.now,
             expires_at,
             revoked: false,
             verified: proved,
@@ -117,6 +134,7 @@ impl Model {
         if self.keys[key].expires_at.is_some_and(|before| end.is_none_or(|end| end > before)) {
             self.require_within(caller, key)?;
         }
+        self.require_end(key, end)?;
         if self.state(key) == State::Expired {
             self.require_room(who)?;
         }
@@ -136,7 +154,8 @@ impl Model {
         Ok(())
     }
 
-    /// Revokes a key. With `cascade`, also revokes the keys that it registered, and so on, if the caller manages them.
+    /// Revokes a key and the successors that it registered for itself. With `cascade`, also revokes the keys that it
+    /// registered, and so on, if the caller manages them.
     pub fn revoke_key(&mut self, caller: Caller, owner: Owner, key: usize, cascade: bool) -> Verdict<()> {
         let who = self.manage_keys(caller, owner)?;
         require(self.keys[key].owner == who, NOT_FOUND)?;
@@ -151,6 +170,7 @@ impl Model {
                 family = grown;
             }
         }
+        let family = self.with_self_rotated(family);
         let managed = family.into_iter().filter(|&made| {
             let owner = match self.keys[made].owner {
                 Who::Account(account) => Owner::Account(self.accounts[account].workspace, account),
