@@ -18,6 +18,7 @@ export async function furnish(page, browser, keyward, wire) {
   keyward.addKey(ofAccount, 'Nightly export', '--expires-at', soon);
   keyward.addKey(ofAccount, `${LONG} (spare)`);
   keyward.addKey(ofAccount, 'Old laptop');
+  keyward.addKey(ofAccount, 'Reports', '--scope', 'keyward:read', '--cidr', '192.0.2.0/24', '--not-before', soon);
   keyward.whoami(keyward.addKey(['--user', 'ada@example.com'], 'Workstation'));
   keyward.addKey(['--user', 'ada@example.com'], 'Travel laptop', '--expires-at', soon);
 
@@ -56,6 +57,9 @@ export async function furnish(page, browser, keyward, wire) {
   await page.getByRole('link', { name: 'Old laptop', exact: true }).click();
   await page.getByRole('link', { name: 'Revoke' }).click();
   await page.getByRole('button', { name: 'Revoke' }).click();
+  await page.getByRole('link', { name: 'Reports', exact: true }).click();
+  const limited = new URL(page.url()).pathname;
+  await page.goBack();
   await page.getByRole('link', { name: 'Build machine, Berlin', exact: true }).click();
   const key = new URL(page.url()).pathname;
   await at('/w/acme/members');
@@ -94,6 +98,8 @@ export async function furnish(page, browser, keyward, wire) {
       ['new-key', `${serviceAccount}/keys/new`],
       ['key', key],
       ['key-revoke', `${key}/revoke`],
+      ['key-limited', limited],
+      ['key-limits', `${limited}/limits`],
       ['activity', '/w/acme/activity'],
       ['activity-refused', '/w/acme/activity?kind=refused'],
       ['general', '/w/acme/general'],

@@ -50,7 +50,7 @@ test('a list with a full page of rows is light', async ({ ada, keyward }) => {
   await send(ada, times((nth) => ['/w/acme/projects', { title: `Street signs of district ${nth}`, description: 'Bounding boxes, 2026' }]));
   const expires = new Date(Date.now() + 8 * 86_400_000).toISOString().slice(0, 10);
   for (const path of [`${account}/keys`, '/profile/api-keys']) {
-    await send(ada, times((nth) => [path, { title: `Build machine ${nth}, Berlin`, public_key: publicLine(), expires }]));
+    await send(ada, times((nth) => [path, { title: `Build machine ${nth}, Berlin`, public_key: publicLine(), expires, scopes: 'keyward:read', networks: '10.0.0.0/8, 192.0.2.7' }]));
   }
   const weights = {};
   for (const path of [account, `${account}?after=2`, '/w/acme/service-accounts', '/profile/api-keys', '/w/acme/projects', '/w/acme/activity']) {

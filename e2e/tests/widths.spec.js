@@ -34,7 +34,7 @@ test('a table of keys fits from 320 to 1920 pixels', async ({ ada, keyward }) =>
   const expires = new Date(Date.now() + 8 * 86_400_000).toISOString();
   for (const owner of [['--service-account', account], ['--user', 'ada@example.com']]) {
     const used = keyward.addKey(owner, `Build machine of the northern harbour, ${owner[1].slice(0, 3)}`, '--expires-at', expires);
-    keyward.addKey(owner, `Never used ${owner[1].slice(0, 3)}`);
+    keyward.addKey(owner, `Never used ${owner[1].slice(0, 3)}`, '--scope', 'keyward:read', '--cidr', '10.0.0.0/8');
     keyward.whoami(used);
   }
   await ada.goto(`${keyward.url}/w/acme/service-accounts`);

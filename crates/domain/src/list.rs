@@ -173,6 +173,10 @@ choices! {
         Unused = "unused",
         /// Those that were never used, although they are neither expired nor revoked.
         NeverUsed = "never-used",
+        /// Those with limits that are neither expired nor revoked.
+        Limited = "limited",
+        /// Those without limits that are neither expired nor revoked.
+        Unlimited = "unlimited",
         /// Those that are disabled or suspended.
         Disabled = "disabled",
         /// Those that are expired or revoked.

@@ -54,11 +54,11 @@ use verifier::{
     rate_limit::IpAddressAllowances,
 };
 
-pub(crate) use self::service_account::NAME_PREFIX;
+pub(crate) use self::{api_key::limits_to_wire, service_account::NAME_PREFIX};
 pub use self::{
     api_key::{
         AccountKey, BulkEdit, FoundAccountKeys, FoundKeys, KeyAccount, KeyActivity, KeyDetails, KeyOwner,
-        KeyOwnerDetails, KeySearch, KeySet, OwnedKey,
+        KeyOwnerDetails, KeySearch, KeySet, LimitChange, LimitPlaces, LimitProject, LimitWorkspace, OwnedKey,
     },
     audit::{
         Activity, ActivityPage, AuditFilter, CAUSE, CAUSE_TARGET, ID_FIELDS, PREDECESSOR, SUCCESSOR, SearchLimit,

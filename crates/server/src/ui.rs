@@ -10,6 +10,7 @@ mod extract;
 mod form;
 mod help;
 mod invitation;
+mod key_limits;
 mod list;
 mod member;
 mod meter;

@@ -107,10 +107,19 @@ const FIELDS = {
   expires: 'generate-expires',
   expires_at: 'generate-expires',
   confirm_password: 'generate-confirm',
+  'limits.scopes': 'generate-scopes',
+  'limits.projects': 'generate-projects',
+  'limits.workspaces': 'generate-workspaces',
+  'limits.cidrs': 'generate-networks',
+  'limits.not_before': 'generate-valid_from',
 };
 
 /** Says what is wrong with a field, or that nothing is. */
 function say(id, sentence) {
+  // Keys of service accounts are not limited to workspaces.
+  if (!by(id)) return;
+  const fold = by(id).closest('details');
+  if (sentence && fold) fold.open = true;
   by(id).setAttribute('aria-invalid', String(Boolean(sentence)));
   by(`${id}-wrong`).replaceChildren(...ticked(sentence));
   by(`${id}-wrong`).hidden = !sentence;
@@ -220,6 +229,7 @@ function enableGenerating(form) {
       by('title').value ||= title.value;
       by('expires').value ||= by('generate-expires').value;
       paste.elements.expires_in.value = form.elements.expires_in.value;
+      copyLimits(form, paste);
       tellTerminal('This browser does not support Ed25519 keys.');
       paste.dispatchEvent(new Event('input'));
       by(by('title').value ? 'public_key' : 'title').focus();
@@ -283,6 +293,16 @@ function enableGenerating(form) {
   });
 }
 
+/** Enters the limits of one form in the other. */
+function copyLimits(from, to) {
+  const entered = [...from.querySelectorAll('.fold :is(input, textarea)')];
+  for (const [at, field] of [...to.querySelectorAll('.fold :is(input, textarea)')].entries()) {
+    if (field.type === 'radio' || field.type === 'checkbox') field.checked = entered[at].checked;
+    else field.value = entered[at].value;
+  }
+  to.querySelector('.fold').open = from.querySelector('.fold').open;
+}
+
 /** The key, where it was added before and the answer to that was lost. */
 async function findAdded(form, answer) {
   if (answer.code !== 'duplicate_key' || !answer.key) return null;
@@ -295,6 +315,7 @@ function showAdded(form, key, pair, file) {
   by('new-key').hidden = true;
   by('added-title').textContent = key.title;
   by('added-fingerprint').textContent = key.fingerprint;
+  if (key.limits) by('added-accepted').textContent = 'Its requests are accepted within its limits.';
   for (const place of document.querySelectorAll('[data-file]')) place.textContent = file.name;
   by('added-download').addEventListener('click', () => file.download());
   copyOnClick(by('added-copy'), by('added-copied'), () => file);

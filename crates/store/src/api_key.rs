@@ -442,6 +442,8 @@ impl List for WorkspaceKeys {
                 format!("{current} AND COALESCE(api_keys.last_used_at, api_keys.created_at) < {since}")
             }
             KeyFilter::NeverUsed => format!("{} AND api_keys.last_used_at IS NULL", current()),
+            KeyFilter::Limited => format!("{} AND api_keys.limits IS NOT NULL", current()),
+            KeyFilter::Unlimited => format!("{} AND api_keys.limits IS NULL", current()),
         })
     }
 

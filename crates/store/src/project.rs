@@ -346,6 +346,27 @@ pub async fn find_project_anywhere(connection: &mut Connection, id: ProjectId) -
     connection.find(PROJECTS.select("WHERE id = $1"), params![id]).await
 }
 
+/// Returns the projects with these ids in any workspace, each with the role of a principal in it. The caller must still
+/// check who may see them.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn list_projects_by_id(
+    connection: &mut Connection,
+    ids: &[ProjectId],
+    principal: PrincipalId,
+) -> Result<Vec<(Project, Option<ProjectRole>)>, StoreError> {
+    let mut values = params![principal].to_vec();
+    let these = push_list(&mut values, ids);
+    let select = PROJECTS.select_with(
+        "m.role",
+        "LEFT JOIN project_members m ON m.project_id = projects.id AND m.principal_id = $1 WHERE projects.id",
+    );
+    let sql = Statement::built(format!("{} IN ({these}) ORDER BY projects.id", select.as_str()));
+    let rows = connection.fetch_all(sql, &values).await?;
+    rows.iter().map(|row| Ok((Project::from_row(row)?, row.opt_parse("role")?))).collect()
+}
+
 /// Selects the roles in projects.
 macro_rules! select_grants {
     ($condition:literal) => {

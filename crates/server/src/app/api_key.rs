@@ -25,12 +25,14 @@ use domain::{
 };
 use store::Connection;
 
+pub(crate) use self::limits::to_wire as limits_to_wire;
 use self::rotated_key::Rotations;
 pub use self::{
     activity::KeyActivity,
     bulk::{BulkEdit, KeySet},
     details::{FoundKeys, KeyDetails, KeyOwnerDetails, KeySearch},
     installation::OwnedKey,
+    limits::{LimitChange, LimitPlaces, LimitProject, LimitWorkspace},
     workspace_keys::{AccountKey, FoundAccountKeys, KeyAccount},
 };
 pub(super) use self::{notice::RevokedKey, revocation::workspaces_of_owners};

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Display, path::Path};
 
 use domain::{
     ApiKeyId, AuditAction, AuditEventId, AuditKind, AuditPrincipal, Fingerprint, InstallationKey, PrincipalId,
-    Timestamp, WorkspaceId, id::IdError, principal::WorkspacePermission, user::Email,
+    Timestamp, WorkspaceId, id::IdError, limits::Limits, principal::WorkspacePermission, user::Email,
 };
 use store::{
     Connection,
@@ -296,6 +296,10 @@ impl RevocationCause {
 /// The fields of events that are ids of objects.
 pub const ID_FIELDS: [&str; 6] = ["owner", "principal", "user", CAUSE_TARGET, PREDECESSOR, SUCCESSOR];
 
+fn ids_of_projects(limits: Limits) -> impl Iterator<Item = String> {
+    limits.projects.into_iter().flatten().map(|id| id.to_string())
+}
+
 impl Activity {
     /// Looks up the names of all objects in the events, and those of `filtered` that the caller may know. A filter
     /// may contain the id of any object, so an object that belongs to the workspace is named, and another one only if it
@@ -315,6 +319,11 @@ impl Activity {
             ids.extend(event.target.clone());
             // Other values are texts of people, which may look like the id of another tenant's object.
             ids.extend(ID_FIELDS.iter().filter_map(|field| event.detail.get(*field)).cloned());
+            // The projects of a key are those of its workspace. Keys of users belong to no workspace.
+            if event.workspace.is_some() {
+                let limits = ["limits", "limits_before"].into_iter().filter_map(|field| event.detail.get(field));
+                ids.extend(limits.filter_map(|text| text.parse::<Limits>().ok()).flat_map(ids_of_projects));
+            }
         }
         let mut names = store::name::find_names(connection, ids.iter().map(String::as_str)).await?;
         let others: Vec<&str> = filtered.iter().map(String::as_str).filter(|id| !names.contains_key(*id)).collect();

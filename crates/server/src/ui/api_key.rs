@@ -1,9 +1,10 @@
 //! The pages about API keys: those of service accounts, and the user's own under Profile settings. The pages are the
-//! same. The path determines the owner. The list, the registration of a key, the page of a key and its revocation each
-//! have a file.
+//! same. The path determines the owner. The list, the registration of a key, the page of a key, its limits and its
+//! revocation each have a file.
 
 mod bulk;
 mod detail;
+mod limits;
 mod list;
 mod preset;
 mod registration;
@@ -15,6 +16,7 @@ use domain::ServiceAccountId;
 use http::request::Parts;
 
 pub(super) use self::{
+    limits::LimitFields,
     list::{KeyColumn, KeyTable, export_keys, search_keys},
     preset::Preset,
     row::{KeyStatus, shorten},
@@ -37,6 +39,8 @@ pub(super) fn router() -> Pages {
             .post(&format!("{base}/bulk"), bulk::edit)
             .get(&format!("{base}/{{key}}"), detail::show)
             .post(&format!("{base}/{{key}}"), detail::edit)
+            .get(&format!("{base}/{{key}}/limits"), limits::show)
+            .post(&format!("{base}/{{key}}/limits"), limits::edit)
             .get(&format!("{base}/{{key}}/disable"), detail::show_disable)
             .post(&format!("{base}/{{key}}/disable"), detail::disable)
             .post(&format!("{base}/{{key}}/enable"), detail::enable)

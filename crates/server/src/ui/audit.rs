@@ -2,6 +2,7 @@
 //! the address, pages in both directions, the values of one event, and export.
 
 mod filter;
+mod limits;
 mod row;
 mod sentence;
 

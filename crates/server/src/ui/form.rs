@@ -43,11 +43,20 @@ pub(super) fn deserialize<T: DeserializeOwned>(fields: &Fields) -> Result<T, App
 
 /// Returns the end of a day, from the value of a date field.
 pub(super) fn end_of_day(field: &str, date: &str) -> Result<Option<Timestamp>, AppError> {
+    time_of_day(field, date, "23:59:59")
+}
+
+/// Returns the start of a day, from the value of a date field.
+pub(super) fn start_of_day(field: &str, date: &str) -> Result<Option<Timestamp>, AppError> {
+    time_of_day(field, date, "00:00:00")
+}
+
+fn time_of_day(field: &str, date: &str, time: &str) -> Result<Option<Timestamp>, AppError> {
     if date.is_empty() {
         return Ok(None);
     }
     let malformed = |_| AppError::field(field, "malformed", "enter a date such as 2027-01-31");
-    format!("{date}T23:59:59Z").parse().map(Some).map_err(malformed)
+    format!("{date}T{time}Z").parse().map(Some).map_err(malformed)
 }
 
 /// The value of a field.

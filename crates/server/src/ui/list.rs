@@ -221,6 +221,16 @@ impl ListHead {
         }
     }
 
+    /// Returns whether a filter is shown.
+    pub(super) fn has_chip<F: Labels>(&self, filter: F) -> bool {
+        self.chips.iter().any(|chip| chip.name == filter.name())
+    }
+
+    /// Removes a filter that is not chosen.
+    pub(super) fn remove_chip<F: Labels>(&mut self, filter: F) {
+        self.chips.retain(|chip| chip.is_current || chip.name != filter.name());
+    }
+
     /// Returns whether the list has no rows at all, whatever the search is.
     pub(super) fn is_empty(&self) -> bool {
         self.pager.shown == 0 && self.query.q.trim().is_empty() && !self.is_filtered()

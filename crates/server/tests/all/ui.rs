@@ -6,6 +6,7 @@ mod activity_search;
 mod api_key;
 mod failure;
 mod fields;
+mod key_limits;
 mod keys;
 mod operator;
 mod overview;

@@ -6,6 +6,7 @@ use domain::{
     api_key::{ApiKey, KeyTimes},
     id::ProjectKind,
     invitation::Invitation,
+    limits::Limits,
     list::{
         Choice, Cursor, InvitationFilter, InvitationOrder, KeyFilter, KeyOrder, MemberFilter, MemberOrder, Order,
         ProjectFilter, ProjectOrder, Search, UserFilter, UserOrder, WorkspaceFilter, WorkspaceOrder,
@@ -355,7 +356,7 @@ async fn keys_of_a_workspace_are_listed_in_every_order_and_by_every_filter(datab
             ApiKey { last_used_at: used(90), ..key(1, "d") },
             ApiKey { expires_at: Some(at(150)), last_used_at: used(20), ..key(2, "C") },
             ApiKey { disabled: true, expires_at: Some(at(170)), last_used_at: used(80), ..key(3, "b") },
-            ApiKey { expires_at: Some(at(200)), ..key(4, "A") },
+            ApiKey { expires_at: Some(at(200)), limits: "scopes=".parse::<Limits>().unwrap().into(), ..key(4, "A") },
             ApiKey { expires_at: Some(at(50)), ..key(5, "expired") },
             key(6, "revoked"),
             ApiKey { title: "e".to_owned(), created_at: at(60), ..api_key(7, service_account(2).id) },
@@ -387,6 +388,8 @@ async fn keys_of_a_workspace_are_listed_in_every_order_and_by_every_filter(datab
             (KeyFilter::Expiring, "C"),
             (KeyFilter::Unused, "C A"),
             (KeyFilter::NeverUsed, "A e"),
+            (KeyFilter::Limited, "A"),
+            (KeyFilter::Unlimited, "d C b e"),
             // The account of the last one is disabled.
             (KeyFilter::Disabled, "b e"),
             (KeyFilter::Ended, "expired revoked"),

@@ -211,6 +211,9 @@ async fn roles_are_granted_changed_and_removed(database: impl Backend) {
     let rest = project::list_project_members(&mut connection, project_access(1), Some(bot), 9).await.unwrap();
     assert_eq!(rest, [user_row]);
     assert_eq!(project::find_project_role(&mut connection, id(1), bot).await.unwrap(), Some(ProjectRole::Editor));
+    let by_id = project::list_projects_by_id(&mut connection, &[id(2), id(1), id(9)], bot).await.unwrap();
+    assert_eq!(by_id, [(sample(1), Some(ProjectRole::Editor)), (sample(2), None)]);
+    assert_eq!(project::list_projects_by_id(&mut connection, &[], bot).await.unwrap(), []);
     let grants = project::find_project_grants(&mut connection, &[id(1)]).await.unwrap().pop().unwrap();
     assert_eq!((grants.id, grants.workspace), (id(1), id(1)));
     assert_eq!(grants.roles, [(bot, ProjectRole::Editor), (user_id(1), ProjectRole::Admin)]);

@@ -40,6 +40,8 @@ fn passes(key: &ApiKey, filter: KeyFilter, now: Timestamp) -> bool {
         KeyFilter::Expiring => state == KeyState::Active && times.expires_soon(key.expires_at),
         KeyFilter::Unused => is_live && times.is_unused(key),
         KeyFilter::NeverUsed => is_live && key.last_used_at.is_none(),
+        KeyFilter::Limited => is_live && !key.limits.is_none(),
+        KeyFilter::Unlimited => is_live && key.limits.is_none(),
     }
 }
 

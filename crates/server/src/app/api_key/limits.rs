@@ -1,5 +1,7 @@
 //! Limits of a key: what a request asks for, and what the caller may give.
 
+mod places;
+
 use std::{collections::BTreeSet, fmt::Display, str::FromStr};
 
 use domain::{
@@ -8,6 +10,7 @@ use domain::{
 };
 use store::{Connection, node::Feature};
 
+pub use self::places::{LimitChange, LimitPlaces, LimitProject, LimitWorkspace};
 use super::AuthorizedOwner;
 use crate::{
     app::{App, Scope as ChangeScope, node::require_known},
@@ -15,7 +18,7 @@ use crate::{
 };
 
 /// Returns the limits for the API.
-pub(in crate::app) fn to_wire(limits: &KeyLimits) -> Option<api::KeyLimits> {
+pub(crate) fn to_wire(limits: &KeyLimits) -> Option<api::KeyLimits> {
     let Limits { scopes, projects, workspaces, cidrs, not_before } = limits.get()?;
     Some(api::KeyLimits {
         scopes: scopes.as_ref().map(|scopes| scopes.iter().map(ToString::to_string).collect()),

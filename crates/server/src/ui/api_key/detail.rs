@@ -11,7 +11,7 @@ use domain::{ApiKeyId, key_use::UseWindow};
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::{KeyPages, OwnerLink, row::KeyRow};
+use super::{KeyPages, OwnerLink, limits::LimitsCard, row::KeyRow};
 use crate::{
     App,
     app::KeyDetails,
@@ -35,6 +35,7 @@ struct KeyPage {
     key: KeyRow,
     owner: Option<OwnerLink>,
     owner_disabled: bool,
+    limits: LimitsCard,
     public_url: String,
     typed: EditForm,
     chart: UseChart,
@@ -52,9 +53,11 @@ impl KeyPage {
         let shell = at.shell(key.title.clone());
         let place = at.within.as_ref().map(|within| &within.place);
         let activity = audit::find_key_events(app, &at.caller, (at.owner, id), place, &shell).await?;
+        let limits = LimitsCard::read(app, at, key.limits.as_ref()).await?;
         let key = KeyRow::new(key, creator_email.as_deref(), owner_disabled, &shell, app.now());
         Ok(Self {
             shell,
+            limits,
             errors: FormErrors::default(),
             chart: UseChart::of_key(base.clone(), &used),
             base,

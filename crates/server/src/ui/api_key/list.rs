@@ -20,6 +20,7 @@ use crate::{
     ui::{
         csv::{Csv, MAX_ROWS},
         extract::InWorkspace,
+        key_limits::write_exactly,
         list::{AllPages, Labels, ListHead, ListQuery, ListWords, columns},
         page::{self, PageError, Shell, support_contact},
     },
@@ -65,6 +66,8 @@ impl Labels for KeyFilter {
             Self::Expiring => "Expiring",
             Self::Unused => "Unused 90 days",
             Self::NeverUsed => "Never used",
+            Self::Limited => "Limited",
+            Self::Unlimited => "Unlimited",
             Self::Disabled => "Disabled",
             Self::Ended => "Expired or revoked",
             Self::All => "All",
@@ -132,6 +135,7 @@ impl KeyFile {
             "last_used_ip",
             "service_account",
             "service_account_disabled",
+            "limits",
         ]))
     }
 
@@ -150,6 +154,7 @@ impl KeyFile {
             key.last_used_ip.unwrap_or_default(),
             account.map_or(String::new(), |(email, _)| email.to_owned()),
             account.map_or(String::new(), |(_, disabled)| disabled.to_string()),
+            key.limits.as_ref().map_or(String::new(), write_exactly),
         ]);
     }
 }
@@ -177,6 +182,13 @@ pub(in crate::ui) async fn export_keys(
     }
 }
 
+/// Hides the filter of keys without limits while every key is one.
+fn hide_unlimited(head: &mut ListHead) {
+    if !head.has_chip(KeyFilter::Limited) {
+        head.remove_chip(KeyFilter::Unlimited);
+    }
+}
+
 impl KeyTable {
     /// Creates the table of the keys that match `query`.
     pub(in crate::ui) fn new(
@@ -190,6 +202,7 @@ impl KeyTable {
         let FoundKeys { owner, page, creators, all, expiring, reclaimed } = found;
         let bulk = format!("{base}/bulk{}", query.here());
         let mut head = ListHead::new::<KeyFilter, _>(list.clone(), query, &OWNER_WORDS, &page);
+        hide_unlimited(&mut head);
         if owner.is_disabled() {
             // Beside rows that say that the account is disabled, such keys are not called active.
             head.rename_chip(KeyFilter::Active, "Not disabled");
@@ -267,7 +280,8 @@ pub(super) async fn show_of_workspace(
     };
     let rows = page.items.iter().map(row).collect();
     let bulk = format!("{list}/bulk{}", query.here());
-    let head = ListHead::new::<KeyFilter, _>(list, query, &WORKSPACE_WORDS, &page);
+    let mut head = ListHead::new::<KeyFilter, _>(list, query, &WORKSPACE_WORDS, &page);
+    hide_unlimited(&mut head);
     let table = KeyRows { rows, head, bulk, way: String::new() };
     Ok(page::render(StatusCode::OK, &WorkspaceKeyList { shell, table, accounts }))
 }

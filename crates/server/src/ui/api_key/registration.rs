@@ -11,13 +11,17 @@ use domain::{ApiKeyId, PrincipalId, PublicKey, proof::proof_message, secret::is_
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::{KeyPages, OwnerLink, preset::expiry};
+use super::{
+    KeyPages, LimitFields, OwnerLink,
+    limits::{LimitsForm, at_fields, find_fields},
+    preset::expiry,
+};
 use crate::{
     App, AppError,
     app::KeyOwner,
     error::Conflict,
     ui::{
-        extract::Form,
+        extract::{AllFields, Form},
         notice::Notice,
         page::{self, FormErrors, PageError, Shell, support_contact},
     },
@@ -39,6 +43,7 @@ struct NewKey {
     needs_password: bool,
     public_url: String,
     typed: KeyForm,
+    limits: LimitFields,
     /// The challenge to prove and reclaim a key that another principal registered.
     challenge: Option<Challenge>,
     /// The page of the conflicting key, if the user may see it.
@@ -102,7 +107,7 @@ fn place_of((key, owner): (ApiKeyId, PrincipalId), at: &KeyPages) -> Option<Stri
     at.within.as_ref().map(|within| within.path(&format!("service-accounts/{account}/keys/{key}")))
 }
 
-async fn new_key(app: &Arc<App>, at: &KeyPages) -> Result<NewKey, PageError> {
+async fn new_key(app: &Arc<App>, at: &KeyPages, limits: &LimitsForm) -> Result<NewKey, PageError> {
     let owner = app.find_key_owner_details(&at.caller, at.owner).await?;
     let needs_password = at.caller.principal().require_recent_password(app.now()).is_err();
     Ok(NewKey {
@@ -118,6 +123,7 @@ async fn new_key(app: &Arc<App>, at: &KeyPages) -> Result<NewKey, PageError> {
         needs_password,
         public_url: app.settings().public_url.clone(),
         typed: KeyForm::default(),
+        limits: find_fields(app, at, limits).await?,
         challenge: None,
         existing: None,
     })
@@ -137,7 +143,7 @@ pub(super) async fn show_new(
     at: KeyPages,
     Query(way): Query<Way>,
 ) -> Result<Response, PageError> {
-    let page = NewKey { pastes: way.way == "paste", ..new_key(&app, &at).await? };
+    let page = NewKey { pastes: way.way == "paste", ..new_key(&app, &at, &LimitsForm::default()).await? };
     if at.context.wants_json {
         let fresh = serde_json::json!({
             "csrf": page.shell.csrf,
@@ -176,12 +182,14 @@ pub(super) async fn create(
     State(app): State<Arc<App>>,
     at: KeyPages,
     Form(form): Form<KeyForm>,
+    AllFields(fields): AllFields,
 ) -> Result<Response, PageError> {
-    let created = match expiry(&form.expires_in, &form.expires, app.now()) {
-        Ok(expires_at) => {
+    let limits_form = LimitsForm::default().with(&fields);
+    let created = match both(expiry(&form.expires_in, &form.expires, app.now()), limits_form.limits()) {
+        Ok((expires_at, limits)) => {
             let (title, public_key) = (form.title.clone(), form.public_key.clone());
             let proof = (!form.proof.trim().is_empty()).then(|| form.proof.clone());
-            let create = api::CreateApiKey { title, public_key, expires_at, proof, limits: None };
+            let create = api::CreateApiKey { title, public_key, expires_at, proof, limits };
             app.create_api_key(&at.caller, at.owner, &create).await
         }
         Err(error) => Err(error.into()),
@@ -194,19 +202,36 @@ pub(super) async fn create(
             Ok(page::redirect_after(&key, &path, notice))
         }
         Err(error) if at.context.wants_json => Err(error.into()),
-        Err(error) => refuse(&app, &at, form, error.into()).await,
+        Err(error) => refuse(&app, &at, (form, &limits_form), error.into()).await,
+    }
+}
+
+/// Returns both values, or what is wrong with any of them.
+fn both<A, B>(first: Result<A, AppError>, second: Result<B, AppError>) -> Result<(A, B), AppError> {
+    match (first, second) {
+        (Ok(first), Ok(second)) => Ok((first, second)),
+        (Err(AppError::Invalid(mut errors)), Err(AppError::Invalid(more))) => {
+            errors.extend(more);
+            Err(AppError::Invalid(errors))
+        }
+        (Err(error), _) | (_, Err(error)) => Err(error),
     }
 }
 
 /// Shows the form again with its errors and the submitted values.
-async fn refuse(app: &Arc<App>, at: &KeyPages, mut typed: KeyForm, error: AppError) -> Result<Response, PageError> {
+async fn refuse(
+    app: &Arc<App>,
+    at: &KeyPages,
+    (mut typed, limits): (KeyForm, &LimitsForm),
+    error: AppError,
+) -> Result<Response, PageError> {
     // A proof is not shown again, because its challenge was used.
     typed.proof.clear();
     // A private key is never sent back, regardless of other errors in the form.
     if is_private_key(&typed.public_key) {
         typed.public_key.clear();
     }
-    let mut page = new_key(app, at).await?;
+    let mut page = new_key(app, at, limits).await?;
     let errors = match error {
         AppError::Conflict(Conflict::DuplicateKey { fingerprint, registration }) => {
             page.existing = registration.and_then(|registration| place_of(registration, at));
@@ -226,7 +251,7 @@ async fn refuse(app: &Arc<App>, at: &KeyPages, mut typed: KeyForm, error: AppErr
                     page.challenge = Challenge::create(app, at, &key.key.fingerprint().to_string()).await?;
                 }
             }
-            FormErrors::of(AppError::Invalid(errors))?.at_field("expires_at", "expires")
+            at_fields(FormErrors::of(AppError::Invalid(errors))?.at_field("expires_at", "expires"))
         }
         error => FormErrors::of(error)?,
     };

@@ -4,7 +4,10 @@ use domain::{ApiKeyId, Timestamp, api_key::KeyTimes};
 
 use crate::{
     app::KeyAccount,
-    ui::page::{Shell, When},
+    ui::{
+        key_limits::summarise,
+        page::{Shell, When},
+    },
 };
 
 pub(super) const DAY: i64 = 86_400;
@@ -17,6 +20,8 @@ pub(in crate::ui) enum KeyStatus {
     Active,
     /// The key is active, and expires within [`EXPIRING_DAYS`](domain::api_key::EXPIRING_DAYS).
     Soon,
+    /// The key is active, and begins to be accepted later.
+    NotYet,
     /// The key is active, and its owner is disabled.
     OwnerDisabled,
     Disabled,
@@ -42,6 +47,7 @@ impl KeyStatus {
         match self {
             Self::Active => "active",
             Self::Soon => "soon",
+            Self::NotYet => "pending",
             Self::OwnerDisabled | Self::Disabled => "disabled",
             Self::Suspended => "suspended",
             Self::Expired => "expired",
@@ -53,6 +59,7 @@ impl KeyStatus {
         match self {
             Self::Active => "Active",
             Self::Soon => "Expires soon",
+            Self::NotYet => "Not valid yet",
             Self::OwnerDisabled => "Account disabled",
             Self::Disabled => "Disabled",
             Self::Suspended => "Suspended",
@@ -67,7 +74,7 @@ impl KeyStatus {
     }
 
     pub(in crate::ui) const fn may_be_disabled(self) -> bool {
-        matches!(self, Self::Active | Self::Soon | Self::OwnerDisabled)
+        matches!(self, Self::Active | Self::Soon | Self::NotYet | Self::OwnerDisabled)
     }
 
     pub(in crate::ui) const fn may_be_enabled(self) -> bool {
@@ -112,6 +119,8 @@ pub(in crate::ui) struct KeyRow {
     pub(in crate::ui) used_recently: bool,
     pub(in crate::ui) proven_at: Option<When>,
     pub(in crate::ui) displaced_at: Option<When>,
+    /// Its limits in a few words, if it has any.
+    pub(in crate::ui) limits: Option<String>,
     /// The service account, in a list of the keys of several ones.
     pub(in crate::ui) account: Option<AccountLink>,
 }
@@ -138,7 +147,9 @@ impl KeyRow {
     ) -> Self {
         let was_recent = |used: Timestamp| now.as_second() - used.as_second() < RECENT_DAYS * DAY;
         let expires_soon = KeyTimes::at(now).expires_soon(key.expires_at);
+        let starts_later = key.limits.as_ref().and_then(|limits| limits.not_before).is_some_and(|start| start > now);
         let status = match KeyStatus::new(key.state, owner_disabled) {
+            KeyStatus::Active if starts_later => KeyStatus::NotYet,
             KeyStatus::Active if expires_soon => KeyStatus::Soon,
             status => status,
         };
@@ -165,6 +176,7 @@ impl KeyRow {
             used_recently: key.last_used_at.is_some_and(was_recent),
             proven_at: key.proven_at.as_ref().map(|time| shell.when(time)),
             displaced_at: key.displaced_at.as_ref().map(|time| shell.when(time)),
+            limits: key.limits.as_ref().map(|limits| summarise(limits, |_| None)),
             account: None,
         }
     }

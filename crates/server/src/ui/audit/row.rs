@@ -322,7 +322,11 @@ pub(super) fn detail(reader: Reader<'_>, shell: &Shell, logged: &LoggedEvent) ->
     let mut others = Vec::new();
     for (name, value) in &event.detail {
         if let Some(before) = event.detail.get(&format!("{name}_before")) {
-            let (before, after) = (show_value(name, before), show_value(name, value));
+            let show = |value: &str| match name.as_str() {
+                "limits" if !value.is_empty() => reader.show_limits(value),
+                name => show_value(name, value),
+            };
+            let (before, after) = (show(before), show(value));
             differences.push(Difference { label: label(name), before, after });
             continue;
         }
@@ -346,6 +350,7 @@ pub(super) fn detail(reader: Reader<'_>, shell: &Shell, logged: &LoggedEvent) ->
                 None => words(value.clone()),
             },
             "reason" => words(value.clone()),
+            "limits" if !value.is_empty() => words(reader.show_limits(value)),
             _ => words(show_value(name, value)),
         };
         let name = match name.as_str() {

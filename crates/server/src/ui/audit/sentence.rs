@@ -66,7 +66,7 @@ impl Sentence {
         Self { title, parts: parts.into_iter().collect(), note: None, severity }
     }
 
-    fn with_note(mut self, note: impl Into<String>) -> Self {
+    pub(super) fn with_note(mut self, note: impl Into<String>) -> Self {
         self.note = Some(note.into()).filter(|note| !note.is_empty());
         self
     }
@@ -213,8 +213,8 @@ impl Reader<'_> {
 }
 
 /// An event with its reader.
-struct Teller<'a> {
-    reader: Reader<'a>,
+pub(super) struct Teller<'a> {
+    pub(super) reader: Reader<'a>,
     event: &'a AuditEvent,
 }
 
@@ -296,7 +296,7 @@ fn with_article(role: &str) -> String {
 }
 
 impl Teller<'_> {
-    fn detail(&self, name: &str) -> &str {
+    pub(super) fn detail(&self, name: &str) -> &str {
         self.event.detail.get(name).map_or("", String::as_str)
     }
 
@@ -346,7 +346,7 @@ impl Teller<'_> {
         parts
     }
 
-    fn about_key(&self, title: &'static str, severity: Severity, verb: &'static str) -> Sentence {
+    pub(super) fn about_key(&self, title: &'static str, severity: Severity, verb: &'static str) -> Sentence {
         let words = [self.actor(), text(verb)].into_iter().chain(self.key(" of "));
         Sentence::new(title, severity, words)
     }
@@ -370,10 +370,13 @@ impl Teller<'_> {
                 .with_note("It was suspended since a restore"),
             AuditAction::ApiKeyCreate => {
                 let words = [self.actor(), text(" added the key ")].into_iter().chain(self.key(" to "));
-                Sentence::new("Key added", Added, words).with_note(match self.detail("expires_at") {
+                let expiry = match self.detail("expires_at") {
                     "" | "never" => String::new(),
                     time => format!("Expires {}", show_value("expires_at", time)),
-                })
+                };
+                let notes = [expiry, self.reader.show_limits(self.detail("limits"))];
+                let notes: Vec<String> = notes.into_iter().filter(|note| !note.is_empty()).collect();
+                Sentence::new("Key added", Added, words).with_note(notes.join(". "))
             }
             AuditAction::ApiKeyDisable => self.about_key("Key disabled", Notable, " disabled the key "),
             AuditAction::ApiKeyDisplace => {
@@ -405,9 +408,7 @@ impl Teller<'_> {
             AuditAction::ApiKeyUndoRotation => {
                 self.about_key("Rotation undone", Changed, " undid the rotation of the key ")
             }
-            AuditAction::ApiKeyUpdate if self.was_changed("limits") => {
-                self.about_key("Key limits changed", Notable, " changed the limits of the key ")
-            }
+            AuditAction::ApiKeyUpdate if self.was_changed("limits") => self.changed_limits(),
             AuditAction::ApiKeyUpdate if self.was_changed("expires_at") => {
                 self.about_key("Expiry date changed", Changed, " changed the expiry date of the key ")
             }
@@ -738,7 +739,7 @@ mod tests {
                 "api_key.update",
                 key.as_str(),
                 &[("owner", bot.as_str()), ("limits", "scopes=keyward:read"), ("limits_before", "")],
-                "changed the limits of the key runner-20 of demo-bot",
+                "limited the key runner-20 of demo-bot",
             ),
             ("api_key.create", "key_gone", &[("owner", &olivia), ("title", "laptop")], "added the key laptop"),
             (

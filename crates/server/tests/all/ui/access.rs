@@ -49,6 +49,8 @@ pub const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("POST", "/profile/api-keys/bulk",                                         [SIGN, 404, 404, 200, 404]),
     ("GET",  "/profile/api-keys/{key}",                                        [SIGN, 404, 404, 200, 404]),
     ("POST", "/profile/api-keys/{key}",                                        [SIGN, 404, 404, 303, 404]),
+    ("GET",  "/profile/api-keys/{key}/limits",                                 [SIGN, 404, 404, 200, 404]),
+    ("POST", "/profile/api-keys/{key}/limits",                                 [SIGN, 404, 404, 303, 404]),
     ("GET",  "/profile/api-keys/{key}/disable",                                [SIGN, 404, 404, 200, 404]),
     ("POST", "/profile/api-keys/{key}/disable",                                [SIGN, 404, 404, 303, 404]),
     ("POST", "/profile/api-keys/{key}/enable",                                 [SIGN, 404, 404, 303, 404]),
@@ -108,6 +110,8 @@ pub const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("POST", "/w/{slug}/service-accounts/{sa}/keys/bulk",                      [SIGN, 404, 403, 200, 404]),
     ("GET",  "/w/{slug}/service-accounts/{sa}/keys/{key}",                     [SIGN, 404, 403, 200, 404]),
     ("POST", "/w/{slug}/service-accounts/{sa}/keys/{key}",                     [SIGN, 404, 403, 303, 404]),
+    ("GET",  "/w/{slug}/service-accounts/{sa}/keys/{key}/limits",              [SIGN, 404, 403, 200, 404]),
+    ("POST", "/w/{slug}/service-accounts/{sa}/keys/{key}/limits",              [SIGN, 404, 403, 303, 404]),
     ("GET",  "/w/{slug}/service-accounts/{sa}/keys/{key}/disable",             [SIGN, 404, 403, 200, 404]),
     ("POST", "/w/{slug}/service-accounts/{sa}/keys/{key}/disable",             [SIGN, 404, 403, 303, 404]),
     ("POST", "/w/{slug}/service-accounts/{sa}/keys/{key}/enable",              [SIGN, 404, 403, 303, 404]),
@@ -194,6 +198,7 @@ impl World {
             "{token}" if who == 0 => these(&[("name", "Ned"), ("password", PASSWORD)]),
             "api-keys" | "keys" => vec![("title", "another".to_owned()), ("public_key", test.new_key().openssh)],
             "{key}" => these(&[("title", "renamed")]),
+            "limits" => these(&[("scopes", "keyward:read")]),
             "general" => these(&[("name", "Renamed")]),
             "bulk" => {
                 let key = if path.starts_with("/w/") { "{sa}/keys/{key}" } else { "/profile/api-keys/{key}" };

@@ -181,13 +181,16 @@ async fn the_pages_have_every_field_of_a_key() {
     let (mut ada, reader) = admin(&test).await;
     ada.open("/profile/api-keys/new").await;
     let key = test.new_key();
+    let none = Value::Null;
+    let limits =
+        json!({"scopes": none, "projects": none, "workspaces": none, "cidrs": ["10.0.0.0/8"], "not_before": none});
     let inputs = BTreeMap::from([
         ("title", typed("title", "laptop")),
         ("public_key", typed("public_key", &key.openssh)),
         ("expires_at", Input::Typed("expires", "2026-01-10".to_owned(), json!("2026-01-10T23:59:59Z"))),
         // The page asks for it if another principal registered the key.
         ("proof", Input::ProgramsOnly),
-        ("limits", Input::ProgramsOnly),
+        ("limits", Input::Typed("networks", "10.0.0.0/8".to_owned(), limits)),
     ]);
     submit(&mut ada, &test, "CreateApiKey", &inputs).await;
     let id = id_in(&ada.path);
@@ -198,9 +201,12 @@ async fn the_pages_have_every_field_of_a_key() {
     let inputs = BTreeMap::from([
         ("title", typed("title", "desktop")),
         ("expires_at", Input::Typed("expires", "2026-02-10".to_owned(), json!("2026-02-10T23:59:59Z"))),
-        ("limits", Input::ProgramsOnly),
+        ("limits", Input::Elsewhere(format!("{page}/limits"), "name=\"networks\"")),
     ]);
     submit(&mut ada, &test, "UpdateApiKey", &inputs).await;
+    ada.open(&page).await.sees("<dt>Networks</dt><dd>10.0.0.0/8</dd>");
+    // The requests of this test have no IP address in that network.
+    ada.submit(&format!("{page}/limits"), &[("networks", ""), ("scopes", "keyward:read")]).await;
     read(&test, &key, "/api/v1/me").await;
     test.app.write_records().await.unwrap();
     let object = read(&test, &reader, &wire).await;
@@ -214,7 +220,7 @@ async fn the_pages_have_every_field_of_a_key() {
         ("last_used_at", "<dd id=\"last-used\"><time datetime=\"2026-01-02"),
         ("proven_at", NONE),
         ("displaced_at", NONE),
-        ("limits", NONE),
+        ("limits", "<dt>May do</dt><dd>Only read</dd>"),
         ("predecessor", NONE),
         ("successor", NONE),
     ];
