@@ -163,16 +163,16 @@ impl ConnectionArguments {
 
     /// Returns the server's API.
     pub(crate) fn api(&self) -> Outcome<ApiClient> {
-        self.api_signed_by(self.signer(Profile::Native)?)
+        // The server is named first: a mistake there is told before one in the key.
+        self.api_at(self.require_url()?, self.signer(Profile::Native)?)
     }
 
     /// Returns the server's API for a key that was read already.
     pub(crate) fn api_with(&self, key: &PrivateKey) -> Outcome<ApiClient> {
-        self.api_signed_by(Signer::new(key, Profile::Native)?)
+        self.api_at(self.require_url()?, Signer::new(key, Profile::Native)?)
     }
 
-    fn api_signed_by(&self, signer: Signer) -> Outcome<ApiClient> {
-        let url = self.require_url()?;
+    fn api_at(&self, url: String, signer: Signer) -> Outcome<ApiClient> {
         let key_id = signer.key_id().to_owned();
         let options = ClientOptions {
             timeout: Duration::from_secs(100),

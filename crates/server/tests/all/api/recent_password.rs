@@ -36,6 +36,8 @@ const PAGES_THAT_DO_NOT: &[&str] = &[
     "/profile/api-keys/proof-challenge",
     "/profile/api-keys/{key}",
     "/profile/api-keys/{key}/disable",
+    // It asks if the limits become wider. This form narrows them.
+    "/profile/api-keys/{key}/limits",
     "/profile/api-keys/{key}/revoke",
     "/profile/password",
     "/profile/sessions/end-others",
@@ -63,6 +65,7 @@ const PAGES_THAT_DO_NOT: &[&str] = &[
     "/w/{slug}/service-accounts/{sa}/keys/proof-challenge",
     "/w/{slug}/service-accounts/{sa}/keys/{key}",
     "/w/{slug}/service-accounts/{sa}/keys/{key}/disable",
+    "/w/{slug}/service-accounts/{sa}/keys/{key}/limits",
     "/w/{slug}/service-accounts/{sa}/keys/{key}/revoke",
     "/w/{slug}/service-accounts/{sa}/settings",
 ];
