@@ -27,9 +27,9 @@ const INTERVAL: Duration = Duration::from_millis(20);
 const PROPORTIONAL: f64 = 0.02;
 /// How much the share grows for each multiple of the target by which the delay grew. RFC 8033 calls it beta.
 const DERIVATIVE: f64 = 0.1;
-/// How many measurements in a row must exceed the target before a request is refused. A burst, or a machine that was
-/// paused, is not an overload.
-const MEASUREMENTS_BEFORE: u32 = 2;
+/// How long all measurements must exceed the target before a request is refused. A burst of new connections, or a machine
+/// that was paused, is not an overload. RFC 8033 calls it the burst allowance.
+const BURST: Duration = Duration::from_millis(100);
 /// Above this share of the target, a response is not delayed for others.
 const LONG_SHARE: u32 = 4;
 /// All requests, as the share that is refused.
@@ -174,8 +174,8 @@ impl QueueDelay {
 struct Control {
     share: f64,
     last: Duration,
-    /// How many measurements in a row exceeded the target.
-    long: u32,
+    /// For how long all measurements have exceeded the target, since the first of them.
+    long: Option<Duration>,
 }
 
 impl Control {
@@ -183,8 +183,8 @@ impl Control {
     fn observe(&mut self, delay: Duration, elapsed: Duration, target: Duration) -> u32 {
         let of_target = |time: Duration| time.as_secs_f64() / target.as_secs_f64().max(f64::MIN_POSITIVE);
         let excess = of_target(delay) - 1.0;
-        self.long = if excess > 0.0 { self.long.saturating_add(1) } else { 0 };
-        if self.share > 0.0 || self.long >= MEASUREMENTS_BEFORE {
+        self.long = (excess > 0.0).then(|| self.long.map_or(Duration::ZERO, |long| long.saturating_add(elapsed)));
+        if self.share > 0.0 || self.long.is_some_and(|long| long >= BURST) {
             // A delay above the interval also delays its measurement.
             let intervals = (elapsed.as_secs_f64() / INTERVAL.as_secs_f64()).clamp(1.0, 10.0);
             let change = PROPORTIONAL * excess * intervals + DERIVATIVE * (of_target(delay) - of_target(self.last));
@@ -295,13 +295,15 @@ mod tests {
     fn a_burst_or_a_pause_refuses_nothing() {
         let mut control = Control::default();
         assert_eq!(shares(&mut control, &[0, 80, 20, 0, 5000, 20, 10, 24, 60, 20]), [0; 10]);
+        assert_eq!(shares(&mut control, &[60, 90, 20, 60, 40, 40, 20]), [0; 7], "less than 100 ms in a row");
     }
 
     #[test]
     fn a_lasting_overload_refuses_more_until_the_delay_is_the_target() {
         let mut control = Control::default();
+        assert_eq!(shares(&mut control, &[60, 60]), [0, 0], "it may be a burst");
         let rising = shares(&mut control, &[60, 60, 60, 60, 60, 60]);
-        assert_eq!(rising[0], 0);
+        assert!(rising[0] > 0, "{rising:?}");
         assert!(rising.windows(2).all(|pair| pair[0] < pair[1]), "{rising:?}");
         let steady = shares(&mut control, &[25; 5]);
         assert_eq!(steady, [steady[0]; 5], "the share stays at the target");
